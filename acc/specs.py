@@ -1,0 +1,237 @@
+"""The specifications that travel from the site to the engine and into checkpoints. Torch-free.
+
+Every spec is frozen, JSON-serialisable, and complete: the same spec and the same data give the same weights.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from acc.errors import InvalidInput
+
+NAME_PATTERN = re.compile(r"^[^\W\d_][\w .()\[\]+-]{0,79}$")
+KEY_PATTERN = re.compile(r"^[a-z0-9][a-z0-9_-]{0,63}$")
+
+
+class Spec(BaseModel):
+    """Base of all specs: frozen, and a misspelt field is an error rather than silently ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FactorGroup(Spec):
+    """A named range ``[start, end)`` of latent dimensions (channels, for a spatial latent)."""
+
+    name: str = Field(pattern=KEY_PATTERN.pattern)
+    start: int = Field(ge=0)
+    end: int = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _range_is_not_empty(self) -> FactorGroup:
+        if self.end <= self.start:
+            raise ValueError(f"factor group '{self.name}' is empty: {self.start}:{self.end}; end must exceed start")
+        return self
+
+    @property
+    def width(self) -> int:
+        """Number of latent dimensions in the group."""
+        return self.end - self.start
+
+
+class ImageShape(Spec):
+    """Shape of one image: channels, height and width in pixels."""
+
+    channels: int = Field(default=1, ge=1, le=64)
+    height: int = Field(default=32, ge=8, le=1024)
+    width: int = Field(default=32, ge=8, le=1024)
+
+
+class ModelSpec(Spec):
+    """Architecture plugin, its parameters, and the named division of its latent space."""
+
+    architecture: str
+    image: ImageShape = ImageShape()
+    latent_dim: int = Field(ge=1, le=65_536)
+    factor_groups: tuple[FactorGroup, ...] = ()
+    params: dict[str, Any] = Field(default_factory=dict)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+
+    @model_validator(mode="after")
+    def _groups_fit(self) -> ModelSpec:
+        names = [group.name for group in self.factor_groups]
+        if len(set(names)) != len(names):
+            raise ValueError(f"factor groups must have different names; got {', '.join(names)}")
+        for before, after in zip(self.ordered_groups, self.ordered_groups[1:], strict=False):
+            if after.start < before.end:
+                raise ValueError(
+                    f"factor groups '{before.name}' {before.start}:{before.end} and "
+                    f"'{after.name}' {after.start}:{after.end} overlap"
+                )
+        for group in self.factor_groups:
+            if group.end > self.latent_dim:
+                raise ValueError(
+                    f"factor group '{group.name}' {group.start}:{group.end} goes beyond latent_dim {self.latent_dim}"
+                )
+        return self
+
+    @property
+    def ordered_groups(self) -> tuple[FactorGroup, ...]:
+        """Factor groups by position."""
+        return tuple(sorted(self.factor_groups, key=lambda group: group.start))
+
+    def group(self, name: str) -> FactorGroup:
+        """Return the factor group called ``name``; raises InvalidInput naming those that exist."""
+        for group in self.factor_groups:
+            if group.name == name:
+                return group
+        known = ", ".join(group.name for group in self.ordered_groups) or "none"
+        raise InvalidInput({"factor": f"{name!r} is not a factor group of this model; it has: {known}"})
+
+
+class TargetSpec(Spec):
+    """A named target column of a dataset.
+
+    ``class`` columns hold int64 labels ``0..classes-1``; ``real`` columns hold float32 values.
+    """
+
+    name: str = Field(pattern=KEY_PATTERN.pattern)
+    kind: Literal["class", "real"]
+    classes: int | None = None
+    labels: tuple[str, ...] | None = None
+    min: float | None = None
+    max: float | None = None
+    unit: str = ""
+
+
+class DatasetSpec(Spec):
+    """Which images a task reads: identity by content, not by place."""
+
+    name: str
+    content_hash: str
+    sha256: str = ""
+    n: int = Field(ge=1)
+    image: ImageShape
+    targets: tuple[TargetSpec, ...] = ()
+
+    def target(self, name: str) -> TargetSpec | None:
+        """Return the target column called ``name``, or None."""
+        return next((target for target in self.targets if target.name == name), None)
+
+
+class TaskSpec(Spec):
+    """One weighted loss on one dataset, reading the whole latent, a slice of it, or a named factor."""
+
+    key: str = Field(pattern=KEY_PATTERN.pattern)
+    name: str
+    task_class: str
+    dataset: str
+    weight: float = Field(default=1.0, ge=0, le=1e6, allow_inf_nan=False)
+    enabled: bool = True
+    latent_slice: tuple[int, int] | None = None
+    factor: str | None = None
+    params: dict[str, Any] = Field(default_factory=dict)
+    source_sha256: str = ""
+
+    @model_validator(mode="after")
+    def _reads_one_place(self) -> TaskSpec:
+        if self.latent_slice is not None and self.factor:
+            raise ValueError("give latent_slice or factor, not both")
+        return self
+
+    @field_validator("latent_slice")
+    @classmethod
+    def _slice_is_not_empty(cls, value: tuple[int, int] | None) -> tuple[int, int] | None:
+        if value is not None and not 0 <= value[0] < value[1]:
+            raise ValueError(f"({value[0]}, {value[1]}) is empty or negative; need 0 <= start < end")
+        return value
+
+    def latent_range(self, model: ModelSpec) -> tuple[int, int]:
+        """Return the ``(start, end)`` of latent dimensions read; raises InvalidInput when out of range."""
+        if self.factor:
+            group = model.group(self.factor)
+            return group.start, group.end
+        if self.latent_slice is not None:
+            if self.latent_slice[1] > model.latent_dim:
+                raise InvalidInput(
+                    {
+                        "latent_slice": f"{self.latent_slice[0]}:{self.latent_slice[1]} goes beyond the "
+                        f"{model.latent_dim} latent dimensions of this model; end must be at most {model.latent_dim}"
+                    }
+                )
+            return self.latent_slice
+        return 0, model.latent_dim
+
+
+class TrainSpec(Spec):
+    """How to train: every choice that changes the result, and nothing that does not."""
+
+    steps: int = Field(ge=1, le=1_000_000_000)
+    batch_size: int = Field(default=64, ge=1, le=65_536)
+    schedule: Literal["joint", "sampled"] = "joint"
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    lr: float = Field(default=2e-3, gt=0, le=10, allow_inf_nan=False)
+    weight_decay: float = Field(default=1e-4, ge=0, le=10, allow_inf_nan=False)
+    lr_schedule: Literal["constant", "one_cycle", "cosine"] = "constant"
+    kl_warmup_steps: int = Field(default=0, ge=0)
+    grad_clip_norm: float | None = Field(default=None, gt=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    val_fraction: float = Field(default=0.2, ge=0, lt=1)
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    threads: int | None = Field(default=None, ge=1, le=1024)
+    checkpoint_every_steps: int | None = Field(default=None, ge=1)
+    checkpoint_every_seconds: float | None = Field(default=30.0, gt=0)
+
+
+class EvalSpec(Spec):
+    """What to measure of a checkpoint."""
+
+    suite: tuple[str, ...] = ("metrics", "reconstructions")
+    images: int = Field(default=8, ge=1, le=256)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+
+
+class TrainJobSpec(Spec):
+    """Everything a train job needs, frozen when it is submitted.
+
+    ``plugins`` maps class name to the sha256 of the plugin source that defines it.
+    """
+
+    model: ModelSpec
+    tasks: tuple[TaskSpec, ...]
+    datasets: dict[str, DatasetSpec]
+    train: TrainSpec
+    plugins: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _tasks_are_consistent(self) -> TrainJobSpec:
+        keys = [task.key for task in self.tasks]
+        if len(set(keys)) != len(keys):
+            raise ValueError(f"task keys must differ; got {', '.join(keys)}")
+        for task in self.tasks:
+            if task.dataset not in self.datasets:
+                raise ValueError(f"task '{task.key}' names the unknown dataset '{task.dataset}'")
+        return self
+
+
+def parse(spec: type[Spec], data: Any, *, prefix: str = "") -> Any:
+    """Return ``spec`` made from ``data``; raises InvalidInput with a sentence for each wrong field."""
+    try:
+        return spec.model_validate(data)
+    except ValidationError as error:
+        raise InvalidInput(field_errors(error, prefix=prefix)) from error
+
+
+def field_errors(error: ValidationError, *, prefix: str = "") -> dict[str, list[str]]:
+    """Return pydantic's errors as field -> sentences that name the refused value."""
+    fields: dict[str, list[str]] = {}
+    for item in error.errors():
+        where = prefix + ".".join(str(part) for part in item["loc"]) if item["loc"] else "__all__"
+        message = item["msg"].removeprefix("Value error, ")
+        if item["type"] not in {"value_error", "missing"} and not isinstance(item["input"], dict | list):
+            message = f"{item['input']!r} is refused: {message[0].lower()}{message[1:]}"
+        fields.setdefault(where, []).append(message)
+    return fields

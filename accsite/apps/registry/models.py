@@ -1,0 +1,67 @@
+"""Plugin rows: the shadow in the database of the classes in ``plugins/``, and the sources kept for ever."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class PluginKind(models.TextChoices):
+    TASK = "task"
+    GENERATOR = "generator"
+    RECIPE = "recipe"
+    MODEL = "model"
+
+
+class PluginSource(models.Model):
+    """The text of one plugin file, by content. Jobs and checkpoints refer to it, so it is never changed or deleted."""
+
+    sha256 = models.CharField(max_length=64, primary_key=True)
+    path = models.CharField(max_length=255, help_text="where the file was, relative to the plugin root")
+    text = models.TextField()
+    first_seen_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.sha256[:8]}"
+
+
+class PluginFile(models.Model):
+    """One ``.py`` file under ``plugins/`` as it is on disk now, and the error of its last load if it failed."""
+
+    path = models.CharField(max_length=255, unique=True)
+    sha256 = models.CharField(max_length=64, help_text="of what is on disk now, good or broken")
+    error = models.TextField(blank=True, help_text="one sentence; empty when the file loaded")
+    error_line = models.PositiveIntegerField(null=True, blank=True)
+    error_context = models.TextField(blank=True, help_text="the source lines around the error")
+    error_detail = models.TextField(blank=True, help_text="the traceback")
+    loaded_at = models.DateTimeField(null=True, blank=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["path"]
+
+    def __str__(self) -> str:
+        return self.path
+
+
+class Plugin(models.Model):
+    """One plugin class: its last good version, what it needs, and its parameters."""
+
+    kind = models.CharField(max_length=16, choices=PluginKind)
+    name = models.CharField(max_length=120, help_text="the class name")
+    label = models.CharField(max_length=120)
+    description = models.TextField(blank=True)
+    source = models.ForeignKey(PluginSource, on_delete=models.PROTECT, related_name="plugins")
+    params = models.JSONField(default=list, help_text="acc.params.Param.as_dict() of each parameter")
+    requires = models.JSONField(
+        default=dict, help_text="tasks: {'target': 'class'|'real'|null, 'reconstruction': bool, 'variational': bool}"
+    )
+    built_in = models.BooleanField(default=False)
+    available = models.BooleanField(default=True, help_text="false once its file or class is gone")
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["kind", "name"]
+        constraints = [models.UniqueConstraint(fields=["kind", "name"], name="one_plugin_per_kind_and_name")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"

@@ -1,0 +1,129 @@
+"""The tree: experiments, branches, tasks and checkpoints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from accsite.apps.datasets.models import Dataset
+
+
+class Visibility(models.TextChoices):
+    SITE = "site", "everyone on this site"
+    PRIVATE = "private", "only its owner"
+
+
+class ExperimentQuerySet(models.QuerySet["Experiment"]):
+    def visible_to(self, user: Any) -> ExperimentQuerySet:
+        """Return the experiments that ``user`` may see."""
+        if not user.is_authenticated:
+            return self.none()
+        return self if user.is_superuser else self.filter(Q(visibility=Visibility.SITE) | Q(owner=user))
+
+
+class Experiment(models.Model):
+    """One model architecture and everything grown from it."""
+
+    name = models.CharField(max_length=80)
+    slug = models.SlugField(max_length=80, unique=True)
+    model_spec = models.JSONField(help_text="acc.specs.ModelSpec")
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    visibility = models.CharField(max_length=16, choices=Visibility, default=Visibility.SITE)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = ExperimentQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class CheckpointKind(models.TextChoices):
+    AUTOSAVE = "autosave", "made while training, replaced by the next"
+    FINAL = "final", "the end of a job"
+    STOPPED = "stopped", "where a job was stopped"
+    MANUAL = "manual", "asked for"
+
+
+class Checkpoint(models.Model):
+    """An immutable node of an experiment's tree: a safetensors file and the exact specification that made it."""
+
+    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="checkpoints")
+    branch = models.ForeignKey("training.Branch", on_delete=models.PROTECT, related_name="checkpoints")
+    parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="children")
+    job = models.ForeignKey("training.Job", null=True, on_delete=models.SET_NULL, related_name="checkpoints")
+    kind = models.CharField(max_length=16, choices=CheckpointKind)
+    step = models.PositiveBigIntegerField(help_text="updates since the root of the tree")
+    job_step = models.PositiveBigIntegerField(help_text="updates since the start of its job")
+    file = models.CharField(max_length=255, help_text="name in the default storage")
+    sha256 = models.CharField(max_length=64)
+    size_bytes = models.PositiveBigIntegerField()
+    spec = models.JSONField(help_text="acc.specs.TrainJobSpec that made it")
+    losses = models.JSONField(default=dict, help_text="last value of each series")
+    tag = models.CharField(max_length=80, blank=True)
+    note = models.TextField(blank=True)
+    starred = models.BooleanField(default=False)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return self.tag or f"{self.branch} step {self.step}"
+
+
+class Branch(models.Model):
+    """A named line of work: a head checkpoint, a list of tasks, and the jobs run on it."""
+
+    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="branches")
+    name = models.CharField(max_length=80)
+    slug = models.SlugField(max_length=80)
+    head = models.ForeignKey(
+        Checkpoint, null=True, blank=True, on_delete=models.PROTECT, related_name="head_of",
+        help_text="null: the model as its seed makes it",
+    )
+    forked_from = models.ForeignKey(
+        Checkpoint, null=True, blank=True, on_delete=models.PROTECT, related_name="forks"
+    )
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["experiment", "slug"], name="one_branch_per_slug")]
+
+    def __str__(self) -> str:
+        return f"{self.experiment.slug}/{self.slug}"
+
+
+class Task(models.Model):
+    """A weighted loss on one dataset, attached to a branch. ``key`` names its head in checkpoints and never changes."""
+
+    branch = models.ForeignKey(Branch, on_delete=models.CASCADE, related_name="tasks")
+    key = models.SlugField(max_length=64)
+    name = models.CharField(max_length=80)
+    task_class = models.CharField(max_length=120)
+    dataset = models.ForeignKey(Dataset, on_delete=models.PROTECT, related_name="tasks")
+    weight = models.FloatField(default=1.0)
+    enabled = models.BooleanField(default=True)
+    latent_start = models.PositiveIntegerField(null=True, blank=True)
+    latent_end = models.PositiveIntegerField(null=True, blank=True)
+    factor = models.CharField(max_length=64, blank=True)
+    params = models.JSONField(default=dict, blank=True)
+    position = models.PositiveIntegerField(default=0)
+    colour_slot = models.PositiveSmallIntegerField(default=0, help_text="kept for ever, so a curve keeps its colour")
+    removed_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["position", "id"]
+        constraints = [models.UniqueConstraint(fields=["branch", "key"], name="one_task_per_key")]
+
+    def __str__(self) -> str:
+        return self.name

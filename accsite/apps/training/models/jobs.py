@@ -1,0 +1,137 @@
+"""Jobs and what surrounds them: events, the outbox and the workers."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+
+from accsite.apps.training.models.experiments import Branch, Checkpoint
+from accsite.apps.training.states import JobState
+
+
+class JobKind(models.TextChoices):
+    TRAIN = "train"
+    EVALUATE = "evaluate"
+    GENERATE = "generate"
+    RECIPE = "recipe"
+    EXPAND = "expand"
+
+
+class Worker(models.Model):
+    """One worker process bound to one device, as it last described itself."""
+
+    class State(models.TextChoices):
+        ONLINE = "ONLINE", "online"
+        DRAINING = "DRAINING", "draining"
+        OFFLINE = "OFFLINE", "offline"
+
+    name = models.CharField(max_length=120, unique=True, help_text="stable: host, queues and device")
+    hostname = models.CharField(max_length=120)
+    pid = models.PositiveIntegerField()
+    device = models.CharField(max_length=32)
+    queues = models.JSONField(default=list)
+    state = models.CharField(max_length=16, choices=State, default=State.ONLINE)
+    telemetry = models.JSONField(default=dict, help_text="device name, utilisation, memory, temperature")
+    started_at = models.DateTimeField(auto_now_add=True)
+    heartbeat_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Job(models.Model):
+    """One unit of queued work. The row is the truth; ``attempt`` is the fencing token of whoever holds it.
+
+    ::
+
+        QUEUED -> CLAIMED -> RUNNING -> SUCCEEDED | FAILED | CANCELLED
+                             RUNNING <-> PAUSED
+                             RUNNING -> LOST -> QUEUED | FAILED      (silent worker)
+                             RUNNING -> QUEUED                       (drained worker)
+    """
+
+    kind = models.CharField(max_length=16, choices=JobKind)
+    queue = models.CharField(max_length=32)
+    state = models.CharField(max_length=16, choices=JobState, default=JobState.QUEUED)
+    attempt = models.PositiveIntegerField(default=0, help_text="raised by each claim; every write of a worker carries it")
+    workers_lost = models.PositiveIntegerField(default=0, help_text="how often a worker fell silent with it")
+    priority = models.SmallIntegerField(default=0)
+    title = models.CharField(max_length=160)
+    branch = models.ForeignKey(Branch, null=True, on_delete=models.CASCADE, related_name="jobs")
+    checkpoint = models.ForeignKey(
+        Checkpoint, null=True, on_delete=models.SET_NULL, related_name="evaluation_jobs",
+        help_text="evaluate: what is measured",
+    )
+    start_checkpoint = models.ForeignKey(
+        Checkpoint, null=True, on_delete=models.SET_NULL, related_name="+", help_text="train: where it began"
+    )
+    resume_checkpoint = models.ForeignKey(
+        Checkpoint, null=True, on_delete=models.SET_NULL, related_name="+", help_text="train: where the next attempt goes on"
+    )
+    spec = models.JSONField(help_text="acc.specs.TrainJobSpec, EvalSpec, or the parameters of its kind")
+    worker = models.ForeignKey(Worker, null=True, on_delete=models.SET_NULL, related_name="jobs")
+    device = models.CharField(max_length=32, blank=True)
+    lease_expires_at = models.DateTimeField(null=True)
+    step = models.PositiveBigIntegerField(default=0)
+    total_steps = models.PositiveBigIntegerField(default=0)
+    steps_per_second = models.FloatField(null=True)
+    message = models.TextField(blank=True, help_text="a sentence for the user: why it failed, or what happened on the way")
+    traceback = models.TextField(blank=True)
+    result = models.JSONField(default=dict)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["state", "queue"]),
+            models.Index(fields=["state", "lease_expires_at"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"job {self.pk} {self.title}"
+
+
+class JobEvent(models.Model):
+    """Something asked of a running job, or that happened to it; drawn on its chart as a marker."""
+
+    class Status(models.TextChoices):
+        PENDING = "PENDING", "waiting to be applied"
+        APPLIED = "APPLIED", "applied"
+        REFUSED = "REFUSED", "refused"
+        RECORDED = "RECORDED", "recorded"
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="events")
+    kind = models.CharField(max_length=32, help_text="acc.training.protocols.CommandKind, or state, alarm, note")
+    payload = models.JSONField(default=dict)
+    status = models.CharField(max_length=16, choices=Status, default=Status.RECORDED)
+    message = models.TextField(blank=True)
+    step = models.PositiveBigIntegerField(null=True, help_text="the step before which it was applied")
+    actor = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    applied_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [models.Index(fields=["job", "status"])]
+
+    def __str__(self) -> str:
+        return f"{self.kind} on job {self.job_id}"
+
+
+class OutboxMessage(models.Model):
+    """A doorbell to ring, written in the transaction that queued the job; the sweeper rings what nobody heard."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="outbox")
+    queue = models.CharField(max_length=32)
+    created_at = models.DateTimeField(auto_now_add=True)
+    rung_at = models.DateTimeField(null=True)
+    rings = models.PositiveIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"doorbell for job {self.job_id}"

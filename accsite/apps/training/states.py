@@ -1,0 +1,40 @@
+"""The state machine of a job: one table, and nothing moves outside it."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class JobState(models.TextChoices):
+    QUEUED = "QUEUED", "queued"
+    CLAIMED = "CLAIMED", "starting"
+    RUNNING = "RUNNING", "running"
+    PAUSED = "PAUSED", "paused"
+    LOST = "LOST", "lost"
+    SUCCEEDED = "SUCCEEDED", "done"
+    FAILED = "FAILED", "failed"
+    CANCELLED = "CANCELLED", "stopped"
+
+
+S = JobState
+# A drained worker hands its job back (CLAIMED/RUNNING/PAUSED -> QUEUED); a silent one loses it (-> LOST).
+TRANSITIONS: dict[JobState, frozenset[JobState]] = {
+    S.QUEUED: frozenset({S.CLAIMED, S.CANCELLED}),
+    S.CLAIMED: frozenset({S.RUNNING, S.QUEUED, S.FAILED, S.CANCELLED, S.LOST}),
+    S.RUNNING: frozenset({S.PAUSED, S.SUCCEEDED, S.FAILED, S.CANCELLED, S.LOST, S.QUEUED}),
+    S.PAUSED: frozenset({S.RUNNING, S.CANCELLED, S.FAILED, S.LOST, S.QUEUED}),
+    S.LOST: frozenset({S.QUEUED, S.FAILED}),
+    S.SUCCEEDED: frozenset(),
+    S.FAILED: frozenset(),
+    S.CANCELLED: frozenset(),
+}
+
+HELD = frozenset({S.CLAIMED, S.RUNNING, S.PAUSED})
+"""A worker holds the job by its lease."""
+ACTIVE = frozenset({S.QUEUED, S.LOST}) | HELD
+TERMINAL = frozenset(state for state, targets in TRANSITIONS.items() if not targets)
+
+
+def sources(target: JobState) -> frozenset[JobState]:
+    """Return the states from which a job may move to ``target``."""
+    return frozenset(state for state, targets in TRANSITIONS.items() if target in targets)

@@ -1,0 +1,67 @@
+"""Errors as RFC 9457 problem details, the same for every endpoint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404
+from rest_framework import exceptions, status
+from rest_framework.response import Response
+from rest_framework.views import exception_handler as drf_handler
+
+from acc.errors import InvalidInput
+
+
+class Conflict(exceptions.APIException):
+    """The thing is not in a state in which this can be done."""
+
+    status_code = status.HTTP_409_CONFLICT
+    default_code = "conflict"
+
+
+def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
+    """Return a problem-detail response; field errors stand in ``errors`` as field -> sentences."""
+    if isinstance(error, InvalidInput):
+        return _problem(422, "The input was refused", str(error), errors=error.fields)
+    if isinstance(error, exceptions.ValidationError):
+        fields = error.detail if isinstance(error.detail, dict) else {"__all__": error.detail}
+        return _problem(422, "The input was refused", _sentence(fields), errors=_flat(fields))
+    response = drf_handler(error, context)
+    if response is None:
+        return None
+    if isinstance(error, Http404):
+        title = "Not found"
+    elif isinstance(error, PermissionDenied | exceptions.PermissionDenied):
+        title = "Not allowed"
+    else:
+        title = getattr(error, "default_detail", "Error")
+    detail = response.data.get("detail", "") if isinstance(response.data, dict) else str(response.data)
+    problem = _problem(response.status_code, str(title), str(detail))
+    for header, value in response.items():
+        problem[header] = value
+    problem["Content-Type"] = "application/problem+json"
+    return problem
+
+
+def _problem(code: int, title: str, detail: str, **extra: Any) -> Response:
+    return Response(
+        {"type": "about:blank", "title": title, "status": code, "detail": detail, **extra},
+        status=code,
+        content_type="application/problem+json",
+    )
+
+
+def _flat(fields: Any, prefix: str = "") -> dict[str, list[str]]:
+    flat: dict[str, list[str]] = {}
+    for name, value in fields.items():
+        where = "__all__" if name == "non_field_errors" else f"{prefix}{name}"
+        if isinstance(value, dict):
+            flat.update(_flat(value, prefix=f"{where}."))
+        else:
+            flat[where] = [str(item) for item in (value if isinstance(value, list) else [value])]
+    return flat
+
+
+def _sentence(fields: Any) -> str:
+    return "; ".join(f"{name}: {' '.join(messages)}" for name, messages in _flat(fields).items())

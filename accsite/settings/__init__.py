@@ -1,0 +1,1 @@
+"""Settings: ``embedded`` (one machine, SQLite, loopback), ``production`` (from the environment) and ``test``."""

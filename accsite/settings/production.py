@@ -1,0 +1,21 @@
+"""A site behind TLS: every secret and host from the environment, missing ones named at start."""
+
+from __future__ import annotations
+
+from accsite.settings import env
+from accsite.settings.base import *  # noqa: F403
+
+ACC_EMBEDDED = False
+SECRET_KEY = env.text("SECRET_KEY")
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS")
+CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
+env.text("DATABASE_URL")
+env.text("REDIS_URL")
+
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_SSL_REDIRECT = env.flag("SECURE_SSL_REDIRECT", default=True)
+SECURE_HSTS_SECONDS = int(env.number("SECURE_HSTS_SECONDS", 31_536_000))
+SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+SECURE_HSTS_PRELOAD = True
+SESSION_COOKIE_SECURE = env.flag("SECURE_COOKIES", default=True)
+CSRF_COOKIE_SECURE = env.flag("SECURE_COOKIES", default=True)
