@@ -8,7 +8,7 @@ import sys
 def main() -> None:
     """Run a management command with the embedded settings unless others are named."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "accsite.settings.embedded")
-    from django.core.management import execute_from_command_line  # noqa: PLC0415
+    from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)
 

@@ -1,0 +1,61 @@
+"""Fixtures of the whole suite: one thread for tensors, and a private Redis that tests may break."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from accsite.supervisor.redis import RedisServer
+
+# OpenMP and the BLAS libraries read these when they are first loaded, which no import above does.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+MARK_BY_FOLDER = {"faults": "fault", "e2e": "e2e", "gpu": "gpu"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what lies under tests/faults, tests/e2e and tests/gpu, so that each pass selects its own."""
+    root = Path(__file__).parent / "tests"
+    for item in items:
+        if item.path.is_relative_to(root):
+            mark = MARK_BY_FOLDER.get(item.path.relative_to(root).parts[0])
+            if mark:
+                item.add_marker(mark)
+
+
+def point_at_redis(url: str) -> None:
+    """Make Django, the channel layer, Celery and every process started from here use the Redis at ``url``."""
+    from channels.layers import channel_layers
+
+    from accsite.celery import app
+
+    os.environ["REDIS_URL"] = url
+    settings.REDIS_URL = url
+    settings.CELERY_BROKER_URL = url
+    for layer in settings.CHANNEL_LAYERS.values():
+        layer["CONFIG"]["hosts"] = [url]
+    channel_layers.backends = {}
+    app.conf.broker_url = url
+    app.conf.broker_read_url = url
+    app.conf.broker_write_url = url
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """Return a private, running Redis with start, stop, restart, kill, pause and resume."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    point_at_redis(server.url)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_url(redis_server: RedisServer) -> str:
+    """Return the URL of the session's private Redis; Django and Celery already point at it."""
+    return redis_server.url
