@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from django.conf import settings
 
-from accsite.supervisor.redis import RedisServer
+from accsite.supervisor.redis import RedisServer, use
 
 # OpenMP and the BLAS libraries read these when they are first loaded, which no import above does.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -28,29 +27,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(mark)
 
 
-def point_at_redis(url: str) -> None:
-    """Make Django, the channel layer, Celery and every process started from here use the Redis at ``url``."""
-    from channels.layers import channel_layers
-
-    from accsite.celery import app
-
-    os.environ["REDIS_URL"] = url
-    settings.REDIS_URL = url
-    settings.CELERY_BROKER_URL = url
-    for layer in settings.CHANNEL_LAYERS.values():
-        layer["CONFIG"]["hosts"] = [url]
-    channel_layers.backends = {}
-    app.conf.broker_url = url
-    app.conf.broker_read_url = url
-    app.conf.broker_write_url = url
-
-
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """Return a private, running Redis with start, stop, restart, kill, pause and resume."""
     server = RedisServer(tmp_path_factory.mktemp("redis"))
     server.start()
-    point_at_redis(server.url)
+    use(server.url)
     yield server
     server.stop()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import secrets
 import shutil
 import signal
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 from acc.errors import AccError
 
@@ -132,6 +134,23 @@ class RedisServer:
         """Let a paused server go on (SIGCONT)."""
         if self.process is not None:
             self.process.send_signal(signal.SIGCONT)
+
+
+def use(url: str) -> None:
+    """Make this process and all it starts use the Redis at ``url``: Django, the channel layer and Celery."""
+    from channels.layers import channel_layers
+    from django.conf import settings
+
+    from accsite.celery import app
+
+    os.environ["REDIS_URL"] = url
+    settings.REDIS_URL = url
+    settings.CELERY_BROKER_URL = url
+    layers: Any = settings.CHANNEL_LAYERS
+    for layer in layers.values():
+        layer["CONFIG"]["hosts"] = [url]
+    channel_layers.backends = {}
+    app.conf.update(broker_url=url, broker_read_url=url, broker_write_url=url)
 
 
 def answers(url: str, *, timeout: float = 1.0) -> bool:

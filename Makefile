@@ -1,0 +1,49 @@
+# Every target sets up first; that takes no time when nothing has changed.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV_PYTHON := .venv/bin/python
+ARGS ?=
+export TORCH TORCH_INDEX_URL
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test lint format bench test-gpu test-slow constraints clean clean-venv
+
+help: ## list these targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: ## create .venv and install (TORCH=cpu|cuda, TORCH_INDEX_URL=..., PYTHON=...)
+	@if [ -z "$(PYTHON)" ]; then echo "setup failed: no python3.11 on PATH; install Python 3.11" >&2; exit 1; fi
+	@"$(PYTHON)" scripts/setup.py
+
+demo: setup ## the whole platform on real digits (ARGS=--once: wait for the job and exit with its status)
+	@$(VENV_PYTHON) manage.py demo $(ARGS)
+
+up: setup ## the whole platform without the demo's data
+	@$(VENV_PYTHON) manage.py up $(ARGS)
+
+test: setup ## lint, unit tests on SQLite and PostgreSQL, fault tests, browser test (ARGS=<pass> for one)
+	@$(VENV_PYTHON) -m scripts.test $(ARGS)
+
+lint: setup ## ruff, mypy, import rules
+	@$(VENV_PYTHON) -m scripts.test lint
+
+format: setup ## let ruff rewrite what it can
+	@.venv/bin/ruff check --fix . ; .venv/bin/ruff format .
+
+bench: setup ## one table: the platform against the bare loop, measured here and now
+	@$(VENV_PYTHON) -m benchmarks $(ARGS)
+
+test-gpu: setup ## the tests that need an NVIDIA GPU
+	@$(VENV_PYTHON) -m scripts.test gpu
+
+test-slow: setup ## the tests that take minutes
+	@$(VENV_PYTHON) -m scripts.test slow
+
+constraints: setup ## renew constraints.txt from what .venv holds
+	@$(VENV_PYTHON) -m scripts.constraints
+
+clean: ## remove caches and test results (the demo's data in var/ and .venv stay)
+	rm -rf build dist test-results staticfiles .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+
+clean-venv: ## remove .venv
+	rm -rf .venv

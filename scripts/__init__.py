@@ -1,0 +1,1 @@
+"""What the Makefile calls: set up, lint, test and bench from a bare machine."""
