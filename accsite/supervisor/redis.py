@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from acc.errors import AccError
+from accsite.supervisor.orphans import die_with_parent
 
 START_SECONDS = 10.0
 
@@ -87,7 +88,12 @@ class RedisServer:
         command = self.command()
         with log.open("ab") as out:
             self.process = subprocess.Popen(  # noqa: S603 - our own binary and configuration
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call, bound before the fork
             )
         until = time.monotonic() + START_SECONDS
         while time.monotonic() < until:
