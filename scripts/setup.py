@@ -166,8 +166,8 @@ def make_venv() -> None:
         )
 
 
-def install(want: str, *, chosen: bool, index_url: str) -> None:
-    """Install torch alone, then the rest, and check the outcome."""
+def install(want: str, *, chosen: bool, index_url: str, extras: str) -> None:
+    """Install torch alone, then the rest with ``extras`` of pyproject.toml, and check the outcome."""
     held = probe()
     requirement = torch_requirement((ROOT / "pyproject.toml").read_text())
     if held["torch"] is None:
@@ -183,8 +183,9 @@ def install(want: str, *, chosen: bool, index_url: str) -> None:
         held = probe()
     check_installed(want, chosen=chosen, cuda_version=held["cuda"], distributions=held["distributions"])
 
-    say("installing ACC and its tools, as constraints.txt pins them")
-    pip("install", "--quiet", "--constraint", str(ROOT / "constraints.txt"), "--editable", f"{ROOT}[dev]")
+    say("installing ACC and what it needs, as constraints.txt pins it")
+    project = f"{ROOT}[{extras}]" if extras else str(ROOT)
+    pip("install", "--quiet", "--constraint", str(ROOT / "constraints.txt"), "--editable", project)
     held = probe()
     warning = check_installed(
         want, chosen=chosen, cuda_version=held["cuda"], distributions=held["distributions"]
@@ -214,7 +215,12 @@ def main(environ: Mapping[str, str] = os.environ) -> None:
         if STAMP.exists() and STAMP.read_text() == stamp and PYTHON.exists():
             return
         make_venv()
-        install(want, chosen=bool(choice), index_url=environ.get("TORCH_INDEX_URL", ""))
+        install(
+            want,
+            chosen=bool(choice),
+            index_url=environ.get("TORCH_INDEX_URL", ""),
+            extras=environ.get("ACC_EXTRAS", "dev"),
+        )
         STAMP.write_text(stamp)
     except SetupError as error:
         fail(error)

@@ -1,0 +1,26 @@
+# One image for every process. Build for GPUs with --build-arg TORCH=cuda; see docs/gpu.md for TORCH_INDEX_URL.
+FROM python:3.11-slim AS build
+ARG TORCH=cpu
+ARG TORCH_INDEX_URL=
+WORKDIR /app
+# What decides the dependencies comes first, so that a change of code does not install them again.
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY scripts ./scripts
+RUN mkdir acc accsite workers \
+    && TORCH="$TORCH" TORCH_INDEX_URL="$TORCH_INDEX_URL" ACC_EXTRAS= PIP_NO_CACHE_DIR=1 python scripts/setup.py
+
+FROM python:3.11-slim
+ENV PATH=/app/.venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    DJANGO_SETTINGS_MODULE=accsite.settings.production \
+    ACC_HOME=/var/lib/acc
+RUN useradd --uid 10001 --no-create-home --home-dir /var/lib/acc acc \
+    && install -d -o acc -g acc -m 0700 /var/lib/acc
+WORKDIR /app
+COPY --from=build /app/.venv ./.venv
+COPY . .
+USER 10001:10001
+VOLUME /var/lib/acc
+EXPOSE 8000
+CMD ["python", "-m", "daphne", "-v", "0", "-b", "0.0.0.0", "-p", "8000", "accsite.asgi:application"]

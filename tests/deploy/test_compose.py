@@ -1,0 +1,120 @@
+"""docker-compose.yml runs the launcher's processes with the same commands, queues and environment."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from accsite.supervisor.processes import SHARED_ENVIRONMENT, Process, table
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVICES_BESIDE = {"postgres", "redis", "migrate"}
+PROCESSES = table(python="python", host="0.0.0.0")
+
+
+def interpolated(text: str) -> str:
+    """Return ``text`` as docker compose would read it with nothing set but what must be."""
+    text = re.sub(r"\$\{(\w+):\?[^}]*\}", r"the-\1", text)
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
+
+
+@pytest.fixture(scope="module")
+def compose() -> Any:
+    return yaml.safe_load(interpolated((ROOT / "docker-compose.yml").read_text()))
+
+
+def seconds(text: str) -> float:
+    assert text.endswith("s")
+    return float(text[:-1])
+
+
+def test_every_process_has_its_service_and_there_is_no_other(compose):
+    assert set(compose["services"]) - SERVICES_BESIDE == {process.name for process in PROCESSES}
+
+
+@pytest.mark.parametrize("process", PROCESSES, ids=lambda process: process.name)
+def test_a_service_runs_the_launcher_s_command(compose, process):
+    service = compose["services"][process.name]
+    assert service["command"] == list(process.command)
+    assert seconds(service["stop_grace_period"]) >= process.grace_seconds
+
+
+@pytest.mark.parametrize("process", [p for p in PROCESSES if p.queues], ids=lambda process: process.name)
+def test_a_worker_serves_the_launcher_s_queues(compose, process: Process):
+    command = compose["services"][process.name]["command"]
+    assert tuple(command[command.index("--queues") + 1].split(",")) == process.queues
+
+
+def test_every_celery_queue_is_served_exactly_once():
+    assert sorted(queue for process in PROCESSES for queue in process.queues) == ["default", "eval", "train"]
+
+
+@pytest.mark.parametrize("name", [*(p.name for p in PROCESSES), "migrate"])
+def test_a_service_is_told_all_that_a_process_needs(compose, name):
+    environment = compose["services"][name]["environment"]
+    assert [key for key in SHARED_ENVIRONMENT if not environment.get(key)] == []
+    assert environment["DJANGO_SETTINGS_MODULE"] == "accsite.settings.production"
+
+
+def test_the_environment_satisfies_the_production_settings(compose):
+    environment = {key: str(value) for key, value in compose["services"]["web"]["environment"].items()}
+    code = (
+        "import accsite.settings.production as s; "
+        "print(s.DATABASES['default']['HOST'], s.REDIS_URL, s.SESSION_COOKIE_SECURE)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() == ["postgres", "redis://redis:6379/0", "True"], done.stderr
+
+
+@pytest.mark.parametrize("name", [*(p.name for p in PROCESSES), "migrate"])
+def test_a_service_runs_as_nobody_in_particular_and_cannot_write_its_own_code(compose, name):
+    service = compose["services"][name]
+    assert not service["user"].startswith(("0", "root"))
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+@pytest.mark.parametrize("process", PROCESSES, ids=lambda process: process.name)
+def test_a_service_waits_for_the_database_redis_and_the_migrations(compose, process):
+    waits = compose["services"][process.name]["depends_on"]
+    assert waits["postgres"]["condition"] == "service_healthy"
+    assert waits["redis"]["condition"] == "service_healthy"
+    assert waits["migrate"]["condition"] == "service_completed_successfully"
+
+
+def test_only_the_web_is_reachable_and_only_from_its_host(compose):
+    published = {name: s["ports"] for name, s in compose["services"].items() if "ports" in s}
+    assert list(published) == ["web"]
+    assert all(port.startswith("127.0.0.1:") for port in published["web"])
+    assert compose["networks"]["inside"]["internal"] is True
+
+
+def test_secrets_have_no_default():
+    text = (ROOT / "docker-compose.yml").read_text()
+    for name in ("SECRET_KEY", "POSTGRES_PASSWORD"):
+        assert f"${{{name}:?" in text
+        assert f"${{{name}:-" not in text
+        assert f"\n{name}=\n" in (ROOT / ".env.example").read_text()
+
+
+def test_cuda_is_a_build_argument(compose):
+    arguments = compose["services"]["worker-train"]["build"]["args"]
+    assert arguments["TORCH"] == "cpu"
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    for name in arguments:
+        assert f"ARG {name}=" in dockerfile
+    assert "USER 10001:10001" in dockerfile
+
+
+def test_the_gpu_overlay_changes_a_service_that_exists(compose):
+    overlay = yaml.safe_load((ROOT / "docker-compose.gpu.yml").read_text())
+    assert set(overlay["services"]) <= set(compose["services"])
