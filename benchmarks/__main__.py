@@ -1,0 +1,71 @@
+"""Runs the benchmarks one after the other and prints their rows as one table."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.rows import Row, machine, read
+
+HERE = Path(__file__).resolve().parent
+NOT_BENCHMARKS = {"__init__", "__main__", "rows", "platform_under_test"}
+
+
+def names() -> list[str]:
+    """Return the benchmarks there are, by file name."""
+    return sorted(path.stem for path in HERE.glob("*.py") if path.stem not in NOT_BENCHMARKS)
+
+
+def run(name: str) -> list[Row]:
+    """Return the rows of one benchmark; raises SystemExit if it breaks, since half a table misleads."""
+    started = time.monotonic()
+    print(f"{name} ...", end=" ", file=sys.stderr, flush=True)
+    command = [sys.executable, "-m", f"benchmarks.{name}"]
+    done = subprocess.run(command, cwd=HERE.parent, stdout=subprocess.PIPE, text=True, check=False)
+    print(f"{time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+    rows = read(done.stdout)
+    if done.returncode or not rows:
+        print(done.stdout, file=sys.stderr)
+        raise SystemExit(f"benchmark {name} ended with status {done.returncode} and {len(rows)} rows")
+    return rows
+
+
+def table(rows: list[Row]) -> str:
+    """Return the rows as an aligned table."""
+    head = ("row", "value", "goal", "", "measured", "baseline of the same run")
+    cells = [head] + [
+        (
+            row.name,
+            f"{row.value:.3g} {row.unit}",
+            f"{'>=' if row.better == 'higher' else '<='} {row.goal:g} {row.unit}",
+            "ok" if row.met else "MISSED",
+            row.measured,
+            row.baseline,
+        )
+        for row in rows
+    ]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(head))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in cells
+    ]
+    return "\n".join([lines[0], "-" * max(len(line) for line in lines), *lines[1:]])
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the benchmarks named (all by default) and print machine, versions and table."""
+    parser = argparse.ArgumentParser(prog="make bench ARGS=", description=__doc__)
+    parser.add_argument("names", nargs="*", help=f"default: {' '.join(names())}")
+    chosen = parser.parse_args(arguments).names or names()
+    unknown = sorted(set(chosen) - set(names()))
+    if unknown:
+        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(names())}")
+    rows = [row for name in chosen for row in run(name)]
+    print(f"{machine()}\n\n{table(rows)}")
+
+
+if __name__ == "__main__":
+    main()
