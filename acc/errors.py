@@ -43,6 +43,17 @@ class CheckpointError(AccError):
     """A checkpoint file that cannot be used: truncated, altered, or made for another model."""
 
 
+class TrainingFailed(AccError):
+    """Training that cannot go on: a loss or weight that is no longer a finite number.
+
+    Attributes: ``step`` (0-based step where it was seen), ``series`` (loss series, or the tensor's name).
+    """
+
+    def __init__(self, message: str, *, step: int, series: str = "") -> None:
+        super().__init__(message)
+        self.step, self.series = step, series
+
+
 class PluginError(AccError):
     """A plugin file that could not be loaded; carries where it failed.
 

@@ -1,0 +1,64 @@
+"""The one import for notebooks and plugin authors: ``from acc.api import Task, Param, train``."""
+
+from acc.data import AccDataset, DatasetGenerator
+from acc.errors import AccError, CheckpointError, InvalidInput, TaskError, TrainingFailed
+from acc.evaluation import EvalResult, evaluate_checkpoint
+from acc.evaluation.image_quality import psnr, ssim
+from acc.models import Decoded, Model, ModelOutput, build
+from acc.params import Param
+from acc.recipes import Recipe
+from acc.specs import (
+    EvalSpec,
+    FactorGroup,
+    ImageShape,
+    ModelSpec,
+    TargetSpec,
+    TaskSpec,
+    TrainJobSpec,
+    TrainSpec,
+)
+from acc.training.checkpoint import Checkpoint
+from acc.training.checkpoint import load as load_checkpoint
+from acc.training.plugin_set import PluginSet
+from acc.training.run import TrainRun, train
+from acc.training.task import Batch, Sums, TargetTask, Task
+from acc.training.trainer import Trainer, TrainResult
+
+__all__ = [
+    "AccDataset",
+    "AccError",
+    "Batch",
+    "Checkpoint",
+    "CheckpointError",
+    "DatasetGenerator",
+    "Decoded",
+    "EvalResult",
+    "EvalSpec",
+    "FactorGroup",
+    "ImageShape",
+    "InvalidInput",
+    "Model",
+    "ModelOutput",
+    "ModelSpec",
+    "Param",
+    "PluginSet",
+    "Recipe",
+    "Sums",
+    "TargetSpec",
+    "TargetTask",
+    "Task",
+    "TaskError",
+    "TaskSpec",
+    "TrainJobSpec",
+    "TrainResult",
+    "TrainRun",
+    "TrainSpec",
+    "Trainer",
+    "TrainingFailed",
+    "build",
+    "evaluate_checkpoint",
+    "load_checkpoint",
+    "psnr",
+    "ssim",
+    "train",
+]

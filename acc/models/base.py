@@ -1,0 +1,116 @@
+"""The base of every architecture: sampling, pooling, lazy decoding and shielding are done once, here."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from acc.errors import InvalidInput
+from acc.models.output import Decoded, LazyDecode, ModelOutput
+from acc.params import clean_params, params_of
+from acc.specs import FactorGroup, ModelSpec
+
+LOGVAR_LIMITS = (-12.0, 8.0)  # keeps exp(logvar) finite in float32 whatever a task asks for
+
+
+class Model(nn.Module):
+    """An autoencoder with a named latent space; subclasses write ``posterior`` and ``decode_logits``.
+
+    Parameters of an architecture are declared with ``Param`` and read as attributes. ``latent_dim`` counts
+    dimensions, or channels where the latent is spatial; axis 1 of ``mean``, ``logvar`` and ``z`` either way.
+    """
+
+    label: ClassVar[str] = ""
+    has_posterior: ClassVar[bool] = False
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        for name, value in clean_params(params_of(type(self)), spec.params).items():
+            setattr(self, name, value)
+        self.register_buffer("_shield", None, persistent=False)
+
+    @property
+    def latent_dim(self) -> int:
+        """Number of latent dimensions (channels, of a spatial latent)."""
+        return self.spec.latent_dim
+
+    @property
+    def factor_groups(self) -> tuple[FactorGroup, ...]:
+        """Named ranges of the latent, by position."""
+        return self.spec.ordered_groups
+
+    @property
+    def slot_names(self) -> tuple[str, ...]:
+        """Names of axis 1 of ``ModelOutput.attention``; empty for a decoder without attention."""
+        return ()
+
+    def posterior(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return posterior mean and log-variance of images in 0..1; the latter None for a deterministic code.
+
+        Shapes: ``(N, D)`` each, or ``(N, D, h, w)`` for a spatial latent.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define posterior(x)")
+
+    def decode_logits(self, z: Tensor) -> Decoded:
+        """Return what the decoder makes of ``z`` (the shape of the posterior mean), before the sigmoid."""
+        raise NotImplementedError(f"{type(self).__name__} must define decode_logits(z)")
+
+    def encode(self, x_BCHW: Tensor) -> ModelOutput:
+        """Return the encoded batch; the decoder has not run. Images are float ``(N, C, H, W)`` in 0..1.
+
+        While training ``z`` is one sample of the posterior; in eval mode it is the posterior mean.
+        """
+        mean, logvar = self.posterior(x_BCHW)
+        z = mean
+        if logvar is not None:
+            logvar = logvar.clamp(*LOGVAR_LIMITS)
+            if self.training:
+                z = torch.addcmul(mean, torch.randn_like(mean), torch.exp(0.5 * logvar))
+        return ModelOutput(
+            mean=mean, logvar=logvar, z=z, decode=LazyDecode(self.decode_logits, self.shield(z))
+        )
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return images ``(N, C, H, W)`` in 0..1 from latents shaped like the posterior mean."""
+        return torch.sigmoid(self.decode_logits(z).logits)
+
+    def forward(self, x_BCHW: Tensor) -> ModelOutput:
+        """Return ``encode(x)``."""
+        return self.encode(x_BCHW)
+
+    def shield_dimensions(self, groups: list[FactorGroup]) -> None:
+        """Keep the decoder's gradients out of these ranges of the latent, on every path there is.
+
+        Everything that a decoder reads goes through ``shield``, so no path can be forgotten.
+        """
+        mask_D = torch.zeros(self.latent_dim, dtype=torch.bool)
+        for group in groups:
+            mask_D[group.start : group.end] = True
+        self._shield = mask_D if groups else None
+
+    def shield(self, z: Tensor) -> Tensor:
+        """Return ``z`` with the same values, and no gradient through the shielded dimensions."""
+        mask_D = self._shield
+        if mask_D is None:
+            return z
+        return torch.where(mask_D.view(1, -1, *([1] * (z.dim() - 2))), z.detach(), z)
+
+
+def check_image(model: Model, shape: tuple[int, int, int]) -> None:
+    """Raise InvalidInput(dataset) unless images of ``shape`` (channels, height, width) fit the model."""
+    image = model.spec.image
+    right = (image.channels, image.height, image.width)
+    if tuple(shape) != right:
+        raise InvalidInput(
+            {
+                "dataset": f"images are {_text(shape)}, this model reads {_text(right)} "
+                "(channels x height x width)"
+            }
+        )
+
+
+def _text(shape: Any) -> str:
+    return " x ".join(str(side) for side in shape)

@@ -1,0 +1,35 @@
+"""From a specification to a model, the same weights every time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from acc.errors import InvalidInput
+from acc.models.autoencoder import Autoencoder, ConvVAE
+from acc.models.base import Model
+from acc.models.factor_slot import FactorSlotAutoencoder
+from acc.rng import seeded
+from acc.specs import ModelSpec
+
+BUILT_IN: Mapping[str, type[Model]] = {
+    cls.__name__: cls for cls in (Autoencoder, ConvVAE, FactorSlotAutoencoder)
+}
+
+
+def build(spec: ModelSpec, architectures: Mapping[str, type[Model]] | None = None) -> Model:
+    """Return the model that ``spec`` describes, on the CPU, initialised from ``spec.seed`` alone.
+
+    The caller's random state is left as it was. ``architectures`` adds to the built-in ones (or hides them).
+    Raises InvalidInput (architecture, params.*) with what would be right.
+    """
+    known = {**BUILT_IN, **(architectures or {})}
+    cls = known.get(spec.architecture)
+    if cls is None:
+        raise InvalidInput(
+            {
+                "architecture": f"{spec.architecture!r} is not a known architecture; "
+                f"known: {', '.join(sorted(known))}"
+            }
+        )
+    with seeded(spec.seed):
+        return cls(spec)

@@ -1,0 +1,119 @@
+"""Loss values of steps, kept on the device until a block of them is fetched at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from acc.training import series
+from acc.training.protocols import PointBlock
+
+
+class BlockRecorder:
+    """Collects the raw losses of consecutive steps of one set of tasks.
+
+    Everything that the host knows anyway (weights, learning rates) is kept beside them as plain numbers, so a
+    step costs a few list appends; weighted losses and the total are worked out once per block.
+    """
+
+    def __init__(self, keys: Sequence[str], *, start: int, grad_norm: bool) -> None:
+        self.keys = tuple(keys)
+        self.start = start
+        self._has_norm = grad_norm
+        self._losses: list[Tensor] = []
+        self._drawn: list[int | None] = []
+        self._factors: list[Sequence[float]] = []
+        self._rates: list[float] = []
+        self._norms: list[Tensor] = []
+        self._wall_start = 0.0
+
+    def __len__(self) -> int:
+        return len(self._rates)
+
+    def add(
+        self,
+        losses: Sequence[Tensor],
+        factors: Sequence[float],
+        lr: float,
+        *,
+        drawn: int | None = None,
+        norm: Tensor | None = None,
+    ) -> None:
+        """Take the detached losses of one step: of all tasks, or of the one numbered ``drawn``.
+
+        factors: what each loss was multiplied with in the total.
+        """
+        if not self._rates:
+            self._wall_start = time.time()
+        self._losses.extend(losses)
+        self._drawn.append(drawn)
+        self._factors.append(factors)
+        self._rates.append(lr)
+        if norm is not None:
+            self._norms.append(norm)
+
+    def fetch(self) -> tuple[PointBlock, tuple[int, str] | None]:
+        """Return the block (the one host synchronisation) and begin the next one after it.
+
+        Beside it (step, series) of the first value that is infinite or not a number, or None. A task that
+        was not drawn at a step has NaN there, which is as it should be.
+        """
+        count, tasks = len(self), len(self.keys)
+        flat = torch.stack([*self._losses, *self._norms]).to(torch.float32).cpu().numpy()
+        raw = np.full((tasks, count), np.nan, dtype=np.float32)
+        weighted = np.full((tasks, count), np.nan, dtype=np.float32)
+        if self._drawn[0] is None:
+            raw[:] = flat[: count * tasks].reshape(count, tasks).T
+            weighted[:] = raw * np.asarray(self._factors, dtype=np.float32).T
+        else:
+            rows, columns = np.asarray(self._drawn, dtype=np.int64), np.arange(count)
+            raw[rows, columns] = flat[:count]
+            weighted[rows, columns] = flat[:count] * np.asarray(self._factors, dtype=np.float32)[:, 0]
+        names = [series.TOTAL]
+        values: list[NDArray[np.float32]] = [_total(weighted, self._drawn)]
+        for number, key in enumerate(self.keys):
+            names += [series.raw(key), series.weighted(key)]
+            values += [raw[number], weighted[number]]
+        names.append(series.LEARNING_RATE)
+        values.append(np.asarray(self._rates, dtype=np.float32))
+        if self._has_norm:
+            names.append(series.GRAD_NORM)
+            values.append(flat[len(flat) - count :])
+        block = PointBlock(
+            start=self.start,
+            series=tuple(names),
+            values=np.stack(values),
+            wall_start=self._wall_start,
+            wall_end=time.time(),
+        )
+        unsound = self._unsound(block, flat, count)
+        self.start += count
+        for kept in (self._losses, self._drawn, self._factors, self._rates, self._norms):
+            kept.clear()
+        return block, unsound
+
+    def _unsound(self, block: PointBlock, flat: NDArray[np.float32], count: int) -> tuple[int, str] | None:
+        if np.isfinite(flat).all() and np.isfinite(block.values[0]).all():
+            return None
+        found: list[tuple[int, str]] = []
+        tasks = 1 if self._drawn[0] is not None else len(self.keys)
+        for position in np.flatnonzero(~np.isfinite(flat[: count * tasks]))[:1].tolist():
+            column, task = divmod(position, tasks)
+            drawn = self._drawn[column]
+            found.append((block.start + column, series.raw(self.keys[task if drawn is None else drawn])))
+        for column in np.flatnonzero(~np.isfinite(flat[count * tasks :]))[:1].tolist():
+            found.append((block.start + column, series.GRAD_NORM))
+        for column in np.flatnonzero(~np.isfinite(block.values[0]))[:1].tolist():
+            found.append((block.start + column, series.TOTAL))
+        return min(found, key=lambda place: place[0])
+
+
+def _total(weighted: NDArray[np.float32], drawn: Sequence[int | None]) -> NDArray[np.float32]:
+    if drawn[0] is None:
+        return weighted.sum(axis=0, dtype=np.float32)
+    return weighted[np.asarray(drawn, dtype=np.int64), np.arange(len(drawn))]

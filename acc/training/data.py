@@ -1,0 +1,143 @@
+"""Datasets as the trainer sees them: resident tensors, a fixed held-out split, endless index streams."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from acc.rng import seed_for
+from acc.training.task import Batch, GatheredTargets
+
+if TYPE_CHECKING:
+    from acc.data import AccDataset
+
+Indices = NDArray[np.int64]
+BATCHES_AHEAD = 64  # index batches prepared at once, so that a step only narrows a tensor
+
+
+def split_indices(dataset: AccDataset, *, seed: int, val_fraction: float) -> tuple[Indices, Indices]:
+    """Return shuffled (training, held-out) row numbers, stratified by the first class target.
+
+    A function of the dataset's content, the seed and the fraction only. Classes keep their shares within one
+    row; at least one row is left for training. The trainer uses the *model's* seed, so that all jobs of an
+    experiment hold out the same rows, and no branch is measured on what its ancestors trained on.
+    """
+    n = len(dataset.images)
+    order = np.random.default_rng(seed_for(seed, dataset.content_hash, "split")).permutation(n)
+    held_out = min(round(n * val_fraction), n - 1)
+    if held_out == 0:
+        return order, order[:0]
+    labels = _first_class_column(dataset)
+    strata = np.zeros(n, dtype=np.int64) if labels is None else labels
+    # Within each class the k-th of m shuffled rows gets place (k + 1/2) / m; the first places are held out.
+    # So each class gives its share, and a larger fraction holds out a superset of a smaller one.
+    by_class = order[np.argsort(strata[order], kind="stable")]
+    counts = np.unique(strata, return_counts=True)[1]
+    place = np.concatenate([(np.arange(m) + 0.5) / m for m in counts])
+    chosen = by_class[np.argsort(place, kind="stable")[:held_out]]
+    is_held_out = np.zeros(n, dtype=bool)
+    is_held_out[chosen] = True
+    return order[~is_held_out[order]], order[is_held_out[order]]
+
+
+def fixed_examples(dataset: AccDataset, rows: Indices, *, count: int, seed: int) -> Indices:
+    """Return up to ``count`` of ``rows``, the same every time, going round the classes if there are any."""
+    order = np.random.default_rng(seed_for(seed, dataset.content_hash, "examples")).permutation(np.sort(rows))
+    labels = _first_class_column(dataset)
+    if labels is not None:
+        chosen = labels[order]
+        rank = np.zeros(len(order), dtype=np.int64)
+        for label in np.unique(chosen):
+            of_class = np.flatnonzero(chosen == label)
+            rank[of_class] = np.arange(len(of_class))
+        order = order[np.lexsort((chosen, rank))]
+    return order[:count]
+
+
+def _first_class_column(dataset: AccDataset) -> Indices | None:
+    for column in dataset.target_specs:
+        if column.kind == "class":
+            return np.asarray(dataset.targets[column.name], dtype=np.int64)
+    return None
+
+
+class Resident:
+    """A dataset on the device: images uint8 ``(N, C, H, W)``, targets int64 or float32 ``(N,)``."""
+
+    def __init__(self, dataset: AccDataset, device: torch.device) -> None:
+        self.dataset, self.device = dataset, device
+        self.images = _tensor(dataset.images, np.uint8, device)
+        self.targets = {
+            column.name: _tensor(
+                dataset.targets[column.name], np.int64 if column.kind == "class" else np.float32, device
+            )
+            for column in dataset.target_specs
+        }
+
+    def batch(self, index: Tensor) -> Batch:
+        """Return the rows ``index`` (int64, on the device) with images in 0..1."""
+        return Batch(to_unit(self.images.index_select(0, index)), GatheredTargets(self.targets, index))
+
+
+def to_unit(images_BCHW: Tensor) -> Tensor:
+    """Return uint8 images as float32 in 0..1."""
+    return images_BCHW.to(torch.float32).mul_(1 / 255)
+
+
+def _tensor(array: NDArray[np.generic], dtype: type[np.generic], device: torch.device) -> Tensor:
+    # A memory-mapped or read-only array is copied: torch must own what it hands to kernels.
+    return torch.from_numpy(np.array(array, dtype=dtype, order="C", copy=True)).to(device)
+
+
+class IndexStream:
+    """Endless batches of training rows: one seeded shuffle per epoch, one epoch after another.
+
+    Sample number i of the stream depends on the seed, the dataset's content and i alone. A batch may span
+    two epochs, so a dataset smaller than a batch trains as well. ``offset`` counts samples drawn; it is the
+    position that a checkpoint keeps.
+    """
+
+    def __init__(
+        self,
+        rows: Indices,
+        *,
+        seed: int,
+        content_hash: str,
+        batch_size: int,
+        device: torch.device,
+        offset: int = 0,
+    ) -> None:
+        self._rows, self._seed, self._content_hash = np.sort(rows), seed, content_hash
+        self._batch_size, self._device = batch_size, device
+        self._chunk_epochs = max(1, -(-BATCHES_AHEAD * batch_size // len(rows)))
+        self._chunk_samples = self._chunk_epochs * len(rows)
+        self._chunk_number = -1
+        self._chunk = torch.empty(0, dtype=torch.int64, device=device)
+        self.offset = offset
+
+    def next(self) -> Tensor:
+        """Return the next batch of row numbers ``(batch_size,) int64`` on the device."""
+        start = self.offset
+        self.offset = start + self._batch_size
+        number, within = divmod(start, self._chunk_samples)
+        if number != self._chunk_number:
+            self._load(number)
+        if within + self._batch_size <= self._chunk_samples:
+            return self._chunk.narrow(0, within, self._batch_size)
+        head = self._chunk[within:]
+        self._load(number + 1)
+        return torch.cat([head, self._chunk[: self._batch_size - len(head)]])
+
+    def _load(self, number: int) -> None:
+        first = number * self._chunk_epochs
+        epochs = [self._epoch(epoch) for epoch in range(first, first + self._chunk_epochs)]
+        self._chunk = torch.from_numpy(np.concatenate(epochs)).to(self._device)
+        self._chunk_number = number
+
+    def _epoch(self, epoch: int) -> Indices:
+        seed = seed_for(self._seed, self._content_hash, "train", epoch)
+        return np.random.default_rng(seed).permutation(self._rows)

@@ -1,0 +1,100 @@
+"""The optimizer, its learning rate over time, and its state by parameter name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from acc.specs import TrainSpec
+
+ONE_CYCLE_RISE = 0.3  # share of the steps in which the rate rises
+ONE_CYCLE_START = 1 / 25  # first rate, as a part of the highest
+ONE_CYCLE_END = 1e-4 / 25  # last rate, as a part of the highest
+SGD_MOMENTUM = 0.9
+
+
+def lr_at(base: float, step: int, train: TrainSpec) -> float:
+    """Return the learning rate of a job's ``step`` (0-based); a pure function, so a resume changes nothing."""
+    if train.lr_schedule == "constant":
+        return base
+    if train.lr_schedule == "cosine":
+        return base * _cosine(1.0, 0.0, step / train.steps)
+    rise = max(ONE_CYCLE_RISE * train.steps, 1.0)
+    if step < rise:
+        return base * _cosine(ONE_CYCLE_START, 1.0, step / rise)
+    return base * _cosine(1.0, ONE_CYCLE_END, (step - rise) / max(train.steps - rise, 1.0))
+
+
+def _cosine(start: float, end: float, part: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * min(part, 1.0))) / 2
+
+
+class NamedOptimizer:
+    """A fused optimizer whose parameters come and go by name while the state of the others stays.
+
+    All parameters are one group: one fused kernel call a step, however many heads there are.
+    """
+
+    def __init__(
+        self, parameters: Iterable[tuple[str, nn.Parameter]], train: TrainSpec, device: torch.device
+    ) -> None:
+        self._names: dict[nn.Parameter, str] = {parameter: name for name, parameter in parameters}
+        fused = device.type in {"cpu", "cuda"}
+        chosen = list(self._names)
+        self.inner: torch.optim.Optimizer
+        if train.optimizer == "sgd":
+            self.inner = torch.optim.SGD(
+                chosen, lr=train.lr, momentum=SGD_MOMENTUM, weight_decay=train.weight_decay, fused=fused
+            )
+        else:
+            cls = torch.optim.AdamW if train.optimizer == "adamw" else torch.optim.Adam
+            self.inner = cls(chosen, lr=train.lr, weight_decay=train.weight_decay, fused=fused)
+        self._group = self.inner.param_groups[0]
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """All parameters, in the order in which they came."""
+        return self._group["params"]  # type: ignore[no-any-return]
+
+    def set_lr(self, lr: float) -> None:
+        """Use this learning rate from the next step on."""
+        self._group["lr"] = lr
+
+    def add(self, parameters: Iterable[tuple[str, nn.Parameter]]) -> None:
+        """Train these parameters too, from a state of their own."""
+        for name, parameter in parameters:
+            self._names[parameter] = name
+            self._group["params"].append(parameter)
+
+    def remove(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Forget these parameters and their state."""
+        gone = {id(parameter) for parameter in parameters}
+        for parameter in [one for one in self._group["params"] if id(one) in gone]:
+            self.inner.state.pop(parameter, None)
+            self._names.pop(parameter, None)
+        self._group["params"] = [one for one in self._group["params"] if id(one) not in gone]
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the state as ``<parameter>/<slot>`` -> tensor (not copied)."""
+        return {
+            f"{self._names[parameter]}/{slot}": value
+            for parameter in self._group["params"]
+            for slot, value in self.inner.state.get(parameter, {}).items()
+            if isinstance(value, Tensor)
+        }
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what ``state`` has for parameters of the same name and shape."""
+        slots: dict[str, dict[str, Tensor]] = {}
+        for key, value in state.items():
+            name, _, slot = key.rpartition("/")
+            slots.setdefault(name, {})[slot] = value
+        for parameter in self._group["params"]:
+            found = slots.get(self._names[parameter], {})
+            if found and all(value.dim() == 0 or value.shape == parameter.shape for value in found.values()):
+                self.inner.state[parameter] = {
+                    slot: value.detach().clone().to(parameter.device) for slot, value in found.items()
+                }

@@ -1,0 +1,104 @@
+"""The classes that a job may use, with the source that each came from."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from acc.errors import InvalidInput
+from acc.models import BUILT_IN, Model
+from acc.training.task import Task
+
+
+class Loaded(Protocol):
+    """What the plugin registry knows of a class (``acc.plugins.PluginClass``)."""
+
+    @property
+    def cls(self) -> type: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def sha256(self) -> str: ...
+
+    @property
+    def source(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Source:
+    """Text of the file that defines a class, as a checkpoint keeps it."""
+
+    path: str
+    sha256: str
+    text: str
+
+
+class PluginSet:
+    """Task and model classes by name. Built-in architectures are always there.
+
+    Made from what the registry loaded, or from plain classes in a notebook.
+    """
+
+    def __init__(self, *items: Loaded | type[Task] | type[Model]) -> None:
+        self._tasks: dict[str, type[Task]] = {}
+        self._models: dict[str, type[Model]] = {}
+        self._sources: dict[str, Source] = {}
+        self.add(*items)
+
+    def add(self, *items: Loaded | type[Task] | type[Model]) -> None:
+        """Take in more classes; one of a name that is known replaces it for what is built from now on."""
+        for item in items:
+            if isinstance(item, type):
+                cls, name, source = item, item.__name__, _inspected(item)
+            else:
+                cls, name, source = item.cls, item.name, Source(str(item.path), item.sha256, item.source)
+            if issubclass(cls, Task):
+                self._tasks[name] = cls
+            elif issubclass(cls, Model):
+                self._models[name] = cls
+            else:
+                continue  # generators and recipes are no part of a training job
+            if source is not None:
+                self._sources[name] = source
+
+    def include(self, other: PluginSet) -> None:
+        """Take in the classes of another set, except those of names that are known here."""
+        self._tasks = {**other._tasks, **self._tasks}
+        self._models = {**other._models, **self._models}
+        self._sources = {**other._sources, **self._sources}
+
+    @property
+    def models(self) -> Mapping[str, type[Model]]:
+        """Architectures by name."""
+        return {**BUILT_IN, **self._models}
+
+    def task(self, name: str) -> type[Task]:
+        """Return the task class; raises InvalidInput (task_class) naming those that are known."""
+        cls = self._tasks.get(name)
+        if cls is None:
+            known = ", ".join(sorted(self._tasks)) or "none"
+            raise InvalidInput({"task_class": f"{name!r} is not a known task; known: {known}"})
+        return cls
+
+    def sources(self, names: Iterable[str]) -> dict[str, dict[str, str]]:
+        """Return name -> {path, sha256, source} of those classes whose source is known."""
+        found = {name: self._sources[name] for name in sorted(set(names)) if name in self._sources}
+        return {name: {"path": s.path, "sha256": s.sha256, "source": s.text} for name, s in found.items()}
+
+
+def _inspected(cls: type) -> Source | None:
+    try:
+        path = Path(inspect.getsourcefile(cls) or "")
+        text = path.read_text(encoding="utf-8")
+    except (OSError, TypeError):  # defined in a notebook cell or at a prompt
+        return None
+    return Source(path.name, hashlib.sha256(text.encode()).hexdigest(), text)

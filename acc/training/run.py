@@ -1,0 +1,201 @@
+"""Training in a notebook: a dataset, a few names, and a model comes back."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acc.errors import InvalidInput
+from acc.models import Model
+from acc.specs import ImageShape, ModelSpec, TaskSpec, TrainJobSpec, TrainSpec, parse
+from acc.training.checkpoint import Checkpoint, Snapshot
+from acc.training.plugin_set import PluginSet
+from acc.training.protocols import Alarm, CheckpointReason, CommandResult, Control, PointBlock
+from acc.training.protocols import Snapshot as AnySnapshot
+from acc.training.task import Task
+from acc.training.trainer import Trainer, TrainResult
+
+if TYPE_CHECKING:
+    from acc.data import AccDataset
+    from acc.evaluation import EvalResult
+
+ONLY_DATASET = "data"
+
+
+class MemorySink:
+    """Keeps every block, the newest checkpoint, and what became of commands."""
+
+    def __init__(self) -> None:
+        self.blocks: list[PointBlock] = []
+        self.checkpoints: list[tuple[AnySnapshot, CheckpointReason]] = []
+        self.commands: list[CommandResult] = []
+        self.alarms: list[Alarm] = []
+
+    def on_block(self, block: PointBlock) -> None:
+        """Keep the block."""
+        self.blocks.append(block)
+
+    def on_checkpoint(self, snapshot: AnySnapshot, reason: CheckpointReason) -> None:
+        """Keep the snapshot instead of the one before."""
+        self.checkpoints[:] = [(snapshot, reason)]
+
+    def on_command(self, result: CommandResult) -> None:
+        """Keep the result."""
+        self.commands.append(result)
+
+    def on_alarm(self, alarm: Alarm) -> None:
+        """Keep the alarm."""
+        self.alarms.append(alarm)
+
+    def history(self) -> dict[str, NDArray[np.float32]]:
+        """Return series -> value of every step, NaN where a series has none."""
+        if not self.blocks:
+            return {}
+        first, last = self.blocks[0].start, self.blocks[-1].start + self.blocks[-1].count
+        names = dict.fromkeys(name for block in self.blocks for name in block.series)
+        columns = {name: np.full(last - first, np.nan, dtype=np.float32) for name in names}
+        for block in self.blocks:
+            at = slice(block.start - first, block.start - first + block.count)
+            for name, row in zip(block.series, block.values, strict=True):
+                columns[name][at] = row
+        return columns
+
+
+class TrainRun:
+    """A finished run: ``model`` in eval mode, ``result``, ``history`` by series, and its checkpoint."""
+
+    def __init__(
+        self, trainer: Trainer, result: TrainResult, sink: MemorySink, datasets: Mapping[str, AccDataset]
+    ) -> None:
+        self._trainer, self._sink, self._datasets = trainer, sink, datasets
+        self.result = result
+        self.model: Model = trainer.model.eval()
+        self.history = sink.history()
+        snapshot = sink.checkpoints[-1][0]
+        assert isinstance(snapshot, Snapshot)
+        self.snapshot: Snapshot = snapshot
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """Last loss of each task by its key, and their weighted ``total``."""
+        return self.result.losses
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The final state, for ``train(..., start_from=run.checkpoint)``."""
+        return Checkpoint(self.snapshot.header, self.snapshot.tensors, sha256="")
+
+    def save(self, path: str | Path) -> str:
+        """Write the checkpoint as safetensors and return its sha256."""
+        return self.snapshot.write(path)
+
+    def evaluate(self) -> EvalResult:
+        """Return metrics on held-out images, and reconstructions of a few of them."""
+        from acc.evaluation import evaluate_checkpoint
+
+        return evaluate_checkpoint(self.checkpoint, self._datasets, self._trainer.classes)
+
+
+@functools.cache
+def shipped_plugins() -> PluginSet:
+    """Return the tasks and models in the ``plugins`` folder beside the package (``$ACC_PLUGINS`` elsewhere)."""
+    import os
+
+    from acc.plugins import PluginRegistry
+
+    root = Path(os.environ.get("ACC_PLUGINS") or Path(__file__).parents[2] / "plugins")
+    registry = PluginRegistry(root)
+    registry.scan()
+    loaded = [found for kind in ("task", "model") for found in registry.classes(kind).values()]
+    return PluginSet(*loaded)
+
+
+def train(
+    data: AccDataset | Mapping[str, AccDataset],
+    *,
+    tasks: Sequence[str | type[Task] | Mapping[str, Any]],
+    model: str | Mapping[str, Any] | ModelSpec = "FactorSlotAutoencoder",
+    latent_dim: int = 16,
+    factors: Mapping[str, int] | None = None,
+    start_from: str | Path | Checkpoint | None = None,
+    control: Control | None = None,
+    classes: PluginSet | None = None,
+    **options: Any,
+) -> TrainRun:
+    """Train and return the run.
+
+    data: one dataset, or several by name (a task then says which: ``"dataset": name``).
+    tasks: class names, classes, or dicts with the fields of TaskSpec (``task_class``, ``weight``, ``factor``,
+    ``params``, ...). factors: name -> number of latent dimensions, laid side by side from 0.
+    options: the fields of TrainSpec (``steps``, ``batch_size``, ``lr``, ``seed``, ...).
+    Raises InvalidInput naming the field that is wrong.
+    """
+    datasets: Mapping[str, AccDataset] = data if isinstance(data, Mapping) else {ONLY_DATASET: data}
+    known = PluginSet(*(task for task in tasks if isinstance(task, type)))
+    known.include(classes or shipped_plugins())
+    first = next(iter(datasets.values()), None)
+    if first is None:
+        raise InvalidInput({"data": "no dataset is given; a task needs one"})
+    job = TrainJobSpec(
+        model=_model_spec(model, first, latent_dim, factors or {}),
+        tasks=_task_specs(tasks, list(datasets)),
+        datasets={key: dataset.spec(key) for key, dataset in datasets.items()},
+        train=parse(TrainSpec, {"steps": 500, **options}),
+    )
+    sink = MemorySink()
+    trainer = Trainer(job, datasets, classes=known, sink=sink, control=control, start_from=start_from)
+    return TrainRun(trainer, trainer.run(), sink, datasets)
+
+
+def _model_spec(
+    model: str | Mapping[str, Any] | ModelSpec,
+    dataset: AccDataset,
+    latent_dim: int,
+    factors: Mapping[str, int],
+) -> ModelSpec:
+    if isinstance(model, ModelSpec):
+        return model
+    channels, height, width = dataset.images.shape[1:]
+    groups, start = [], 0
+    for name, size in factors.items():
+        groups.append({"name": name, "start": start, "end": start + size})
+        start += size
+    fields: dict[str, Any] = {
+        "image": ImageShape(channels=channels, height=height, width=width),
+        "latent_dim": max(latent_dim, start),
+        "factor_groups": groups,
+    }
+    given = {"architecture": model} if isinstance(model, str) else dict(model)
+    spec: ModelSpec = parse(ModelSpec, {**fields, **given}, prefix="model.")
+    return spec
+
+
+def _task_specs(
+    tasks: Sequence[str | type[Task] | Mapping[str, Any]], datasets: Sequence[str]
+) -> tuple[TaskSpec, ...]:
+    specs: list[TaskSpec] = []
+    for number, task in enumerate(tasks):
+        fields: dict[str, Any] = (
+            {"task_class": task if isinstance(task, str) else task.__name__}
+            if isinstance(task, str | type)
+            else dict(task)
+        )
+        if "task_class" not in fields:
+            raise InvalidInput({f"tasks.{number}.task_class": "missing; name a task class"})
+        if isinstance(fields["task_class"], type):
+            fields["task_class"] = fields["task_class"].__name__
+        name = str(fields["task_class"]).removesuffix("Task")
+        key = name.lower()
+        taken = {spec.key for spec in specs}
+        defaults = {
+            "key": key if key not in taken else f"{key}-{number}",
+            "name": name,
+            "dataset": datasets[0],
+        }
+        specs.append(parse(TaskSpec, {**defaults, **fields}, prefix=f"tasks.{number}."))
+    return tuple(specs)

@@ -1,0 +1,199 @@
+"""The base of tasks: a loss on one dataset that reads the latent, a slice of it, or a named factor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from torch import Tensor, nn
+
+from acc.errors import InvalidInput, TaskError
+from acc.models.base import Model, check_image
+from acc.models.output import ModelOutput
+from acc.params import Param, clean_params, params_of
+from acc.specs import TargetSpec, TaskSpec, TrainSpec
+
+if TYPE_CHECKING:
+    from acc.data import AccDataset
+
+Sums = dict[str, Tensor | float]
+
+
+class Batch:
+    """Images of one dataset with their targets.
+
+    images: float ``(N, C, H, W)`` in 0..1, on the device.
+    targets: name -> ``(N,)`` int64 labels or float32 values; a column is gathered when it is first read.
+    """
+
+    __slots__ = ("images", "targets")
+
+    def __init__(self, images: Tensor, targets: Mapping[str, Tensor]) -> None:
+        self.images, self.targets = images, targets
+
+    def __len__(self) -> int:
+        return self.images.shape[0]
+
+
+class GatheredTargets(Mapping[str, Tensor]):
+    """Rows ``index`` of resident target columns, each gathered at most once and only if it is read."""
+
+    __slots__ = ("_columns", "_gathered", "_index")
+
+    def __init__(self, columns: Mapping[str, Tensor], index: Tensor) -> None:
+        self._columns, self._index = columns, index
+        self._gathered: dict[str, Tensor] = {}
+
+    def __getitem__(self, name: str) -> Tensor:
+        rows = self._gathered.get(name)
+        if rows is None:
+            rows = self._gathered[name] = self._columns[name].index_select(0, self._index)
+        return rows
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+
+class Task:
+    """A weighted loss with its metrics. Subclass it, declare ``Param``s, write ``compute_loss``.
+
+    The latent that a task reads is ``self.latent(output)``: while training the sample that the decoder reads
+    too (so that a factor must stand out from the posterior's noise), in evaluation always the posterior mean.
+
+    target: kind of target column that the dataset must have, or None.
+    needs_reconstruction: the decoder is run for the dataset's images in each step.
+    needs_posterior: only models with a posterior (mean and log-variance) will do.
+    metrics: names that ``summarise`` gives, with whether higher is better. ``loss`` is always measured too.
+    """
+
+    label: ClassVar[str] = ""
+    target: ClassVar[Literal["class", "real"] | None] = None
+    needs_reconstruction: ClassVar[bool] = False
+    needs_posterior: ClassVar[bool] = False
+    reads_whole_latent: ClassVar[bool] = False
+    metrics: ClassVar[dict[str, bool]] = {}
+
+    def __init__(self, **params: Any) -> None:
+        for name, value in clean_params(params_of(type(self)), params).items():
+            setattr(self, name, value)
+        self.key = type(self).__name__.lower()
+        self.latent_range = (0, 0)
+
+    def attach(self, spec: TaskSpec, dataset: AccDataset, model: Model) -> None:
+        """Give the task its place on a model and a dataset; raises InvalidInput where it does not fit."""
+        self.key = spec.key
+        self.latent_range = spec.latent_range(model.spec)
+        if self.reads_whole_latent and (spec.factor or spec.latent_slice is not None):
+            field = "factor" if spec.factor else "latent_slice"
+            raise TaskError(f"{type(self).__name__} reads the whole latent; leave {field} empty", field=field)
+        self.check_compatible(dataset, model)
+
+    def check_compatible(self, dataset: AccDataset, model: Model) -> None:
+        """Raise TaskError, naming the wrong field, unless the task can work on this dataset and model.
+
+        An override calls ``super().check_compatible(dataset, model)`` first.
+        """
+        check_image(model, dataset.images.shape[1:])
+        if self.needs_posterior and not model.has_posterior:
+            raise TaskError(
+                f"{type(self).__name__} needs a posterior (mean and log-variance), "
+                f"{model.spec.architecture} has none; choose a variational model",
+                field="task_class",
+            )
+        if self.target is not None:
+            target_of_kind(dataset, self.target, "", type(self).__name__)
+
+    def build_head(self, in_dim: int, dataset: AccDataset) -> nn.Module | None:
+        """Return the task's own head on ``in_dim`` latent dimensions, or None if it has none.
+
+        Called with the random state seeded by the task's key: the same task starts with the same head.
+        """
+        return None
+
+    def compute_loss(self, output: ModelOutput, batch: Batch, head: nn.Module | None) -> Tensor:
+        """Return the loss as a scalar tensor on the device, before the weight. No ``.item()`` here."""
+        raise NotImplementedError(f"{type(self).__name__} must define compute_loss(output, batch, head)")
+
+    def weight_scale(self, step: int, train: TrainSpec) -> float:
+        """Return the factor on the weight at the task's own update ``step`` (0-based; survives a resume)."""
+        return 1.0
+
+    def evaluate(self, output: ModelOutput, batch: Batch, head: nn.Module | None) -> Sums:
+        """Return sums over one held-out batch; those of all batches are added and given to ``summarise``."""
+        return {}
+
+    def summarise(self, sums: Mapping[str, Tensor]) -> dict[str, float | str]:
+        """Return metric -> value from the added sums; a sentence in place of a value says why there is none.
+
+        As it stands: every sum divided by the sum called ``n``.
+        """
+        n = float(sums["n"]) if "n" in sums else 1.0
+        return {name: float(value) / n for name, value in sums.items() if name != "n"}
+
+    def baseline(self, train: Batch, held_out: Batch) -> dict[str, float | str]:
+        """Return metric -> value of the best predictor that sees no image; empty where none is sensible."""
+        return {}
+
+    def latent(self, output: ModelOutput) -> Tensor:
+        """Return the latent dimensions that this task reads, ``(N, width)``."""
+        return output.latent_for(self)
+
+
+class TargetTask(Task):
+    """A task that predicts a target column by a head of its own (``self.column`` once attached)."""
+
+    target_name = Param("", help="target column; empty: the dataset's first of the right kind")
+    head = Param("linear", choices=("linear", "mlp"), help="what reads the latent")
+    hidden = Param(64, min=1, max=65_536, help="width of the mlp head's hidden layer")
+
+    column: TargetSpec
+
+    def check_compatible(self, dataset: AccDataset, model: Model) -> None:
+        """Also find the target column; raises TaskError (dataset, params.target_name)."""
+        super().check_compatible(dataset, model)
+        assert self.target is not None, f"{type(self).__name__} must declare target = 'class' or 'real'"
+        self.column = target_of_kind(dataset, self.target, self.target_name, type(self).__name__)
+
+    def layers(self, in_dim: int, out_dim: int) -> nn.Module:
+        """Return the head that the parameters ask for, ``(N, in_dim) -> (N, out_dim)``."""
+        if self.head == "linear":
+            return nn.Linear(in_dim, out_dim)
+        return nn.Sequential(nn.Linear(in_dim, self.hidden), nn.GELU(), nn.Linear(self.hidden, out_dim))
+
+    def target_values(self, batch: Batch) -> Tensor:
+        """Return the target column of the batch, ``(N,)``."""
+        return batch.targets[self.column.name]
+
+
+def target_of_kind(dataset: AccDataset, kind: str, name: str, who: str) -> TargetSpec:
+    """Return the column called ``name`` (or the first of the kind); raises TaskError naming what is there."""
+    columns = tuple(dataset.target_specs)
+    there = ", ".join(f"{column.name} ({column.kind})" for column in columns) or "none"
+    if not name:
+        for column in columns:
+            if column.kind == kind:
+                return column
+        raise TaskError(f"{who} needs a {kind} target, this dataset has: {there}", field="dataset")
+    for column in columns:
+        if column.name == name:
+            if column.kind != kind:
+                raise TaskError(
+                    f"{who} needs a {kind} target, '{name}' is {column.kind}; this dataset has: {there}",
+                    field="params.target_name",
+                )
+            return column
+    raise TaskError(f"'{name}' is not a target of this dataset; it has: {there}", field="params.target_name")
+
+
+def make_task(spec: TaskSpec, find: Callable[[str], type[Task]], dataset: AccDataset, model: Model) -> Task:
+    """Return the attached task of a spec; raises InvalidInput with fields named as in the task's form."""
+    cls = find(spec.task_class)
+    try:
+        task = cls(**spec.params)
+    except TypeError as error:
+        raise InvalidInput({"params": f"{spec.task_class} refuses its parameters: {error}"}) from error
+    task.attach(spec, dataset, model)
+    return task
