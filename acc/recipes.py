@@ -8,7 +8,7 @@ from acc.params import clean_params, params_of
 
 
 class Recipe:
-    """A program that forks, attaches tasks, trains, evaluates. Subclass it, declare ``Param``s, write ``run``."""
+    """A program that forks, attaches tasks and trains. Subclass it, declare ``Param``s, write ``run``."""
 
     label: ClassVar[str] = ""
 

@@ -46,7 +46,7 @@ def seed_all(seed: int) -> None:
 
 def capture() -> dict[str, Tensor]:
     """Return all global random states as tensors; see ``restore``."""
-    kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)  # type: ignore[misc]
+    kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
     assert kind == "MT19937"
     version, words, spare = random.getstate()
     assert version == 3

@@ -38,7 +38,8 @@ class ResidualConv(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Return the sum of input and convolution."""
-        return x_BCHW + self.conv(F.gelu(x_BCHW))
+        mixed: Tensor = self.conv(F.gelu(x_BCHW))
+        return x_BCHW + mixed
 
 
 class PatchHead(nn.Module):

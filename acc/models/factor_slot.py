@@ -57,7 +57,12 @@ class FactorSlotAutoencoder(Model):
             flat = self.squeeze.out_channels * self.grid * self.grid
             self.heads = nn.ModuleList(nn.Linear(flat, outputs * slot.width) for slot in self.slots)
         self.decoder = SlotDecoder(
-            spec.image, self.slots, self.channels, self.grid, self.tokens_per_slot, self.attention_heads
+            spec.image,
+            slots=self.slots,
+            channels=self.channels,
+            grid=self.grid,
+            tokens_per_slot=self.tokens_per_slot,
+            attention_heads=self.attention_heads,
         )
         if self.shield_factors:
             self.shield_dimensions([group for group in spec.factor_groups if group.name != FREE_GROUP])
@@ -116,6 +121,7 @@ class SlotDecoder(nn.Module):
     def __init__(
         self,
         image: ImageShape,
+        *,
         slots: tuple[FactorGroup, ...],
         channels: int,
         grid: int,
@@ -138,7 +144,7 @@ class SlotDecoder(nn.Module):
         self.head = PatchHead(channels, image, patch_h, patch_w)
 
     def forward(self, z: Tensor) -> Decoded:
-        """Return image logits and attention ``(N, F, grid, grid)``; z is ``(N, D)`` or ``(N, D, grid, grid)``."""
+        """Return image logits and attention ``(N, F, grid, grid)``; z may have places or not."""
         spatial = z.dim() == 4
         # One row of tokens for the whole image, or one for each place of a spatial latent.
         rows = z.flatten(2).transpose(1, 2).flatten(0, 1) if spatial else z
@@ -178,7 +184,7 @@ class SlotDecoder(nn.Module):
 
 
 def slots_of(spec: ModelSpec) -> tuple[FactorGroup, ...]:
-    """Return the factor groups by position, with every range between them as a slot named ``dims-start-end``."""
+    """Return the factor groups by position, and each range between them as a slot ``dims-start-end``."""
     slots: list[FactorGroup] = []
     position = 0
     for group in spec.ordered_groups:

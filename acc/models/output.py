@@ -47,7 +47,7 @@ class LazyDecode:
 class ModelOutput:
     """An encoded batch of N images.
 
-    mean, logvar: posterior ``(N, D)``, or ``(N, D, h, w)`` of a spatial latent; logvar is None for a plain code.
+    mean, logvar: posterior ``(N, D)``, or ``(N, D, h, w)`` of a spatial latent; logvar may be None.
     z: what the decoder reads, of the same shape: a sample while training, the posterior mean in eval mode.
     latent: ``(N, D)``, ``z`` averaged over places; what task heads read. In eval mode the posterior mean.
     """

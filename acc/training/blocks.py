@@ -115,5 +115,6 @@ class BlockRecorder:
 
 def _total(weighted: NDArray[np.float32], drawn: Sequence[int | None]) -> NDArray[np.float32]:
     if drawn[0] is None:
-        return weighted.sum(axis=0, dtype=np.float32)
+        total: NDArray[np.float32] = weighted.sum(axis=0, dtype=np.float32)
+        return total
     return weighted[np.asarray(drawn, dtype=np.int64), np.arange(len(drawn))]

@@ -136,8 +136,7 @@ def read_header(path: str | Path) -> Header:
     text = (listing.get("__metadata__") or {}).get(METADATA_KEY)
     if text is None:
         raise CheckpointError(
-            f"'{path.name}' is a safetensors file, but no checkpoint of ACC: "
-            f"it has no '{METADATA_KEY}' entry"
+            f"'{path.name}' is a safetensors file, but no checkpoint of ACC: it has no '{METADATA_KEY}' entry"
         )
     return _parse_header(path, text)
 
@@ -148,7 +147,7 @@ def _parse_header(path: Path, text: str) -> Header:
         version = fields.get("format")
         if version != FORMAT_VERSION:
             raise CheckpointError(
-                f"checkpoint '{path.name}' has format {version!r}; this version of ACC reads format {FORMAT_VERSION}"
+                f"checkpoint '{path.name}' has format {version!r}; this ACC reads format {FORMAT_VERSION}"
             )
         return Header(**{**fields, "spec": parse(TrainJobSpec, fields["spec"])})
     except (ValueError, TypeError, KeyError, InvalidInput) as error:
@@ -162,7 +161,7 @@ def file_sha256(path: str | Path) -> str:
 
 
 def verify(path: str | Path, sha256: str) -> None:
-    """Raise CheckpointError, naming the file and both hashes, unless the file's content is what was recorded."""
+    """Raise CheckpointError, naming the file and both hashes, unless its content is what was recorded."""
     path = Path(path)
     try:
         found = file_sha256(path)
@@ -170,7 +169,8 @@ def verify(path: str | Path, sha256: str) -> None:
         raise CheckpointError(f"checkpoint '{path.name}' cannot be read: {error.strerror}") from error
     if found != sha256:
         raise CheckpointError(
-            f"checkpoint '{path.name}' was truncated or changed: its sha256 is {found}, its record says {sha256}"
+            f"checkpoint '{path.name}' was truncated or changed: its sha256 is {found}, "
+            f"its record says {sha256}"
         )
 
 

@@ -17,7 +17,7 @@ SGD_MOMENTUM = 0.9
 
 
 def lr_at(base: float, step: int, train: TrainSpec) -> float:
-    """Return the learning rate of a job's ``step`` (0-based); a pure function, so a resume changes nothing."""
+    """Return the learning rate of a job's ``step`` (0-based), which a resume does not change."""
     if train.lr_schedule == "constant":
         return base
     if train.lr_schedule == "cosine":

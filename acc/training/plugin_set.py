@@ -57,6 +57,7 @@ class PluginSet:
     def add(self, *items: Loaded | type[Task] | type[Model]) -> None:
         """Take in more classes; one of a name that is known replaces it for what is built from now on."""
         for item in items:
+            cls: type
             if isinstance(item, type):
                 cls, name, source = item, item.__name__, _inspected(item)
             else:
@@ -65,8 +66,6 @@ class PluginSet:
                 self._tasks[name] = cls
             elif issubclass(cls, Model):
                 self._models[name] = cls
-            else:
-                continue  # generators and recipes are no part of a training job
             if source is not None:
                 self._sources[name] = source
 

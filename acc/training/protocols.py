@@ -76,7 +76,8 @@ class Alarm:
 class Snapshot(Protocol):
     """The full state of a trainer after ``step`` updates, detached from the running one."""
 
-    step: int
+    @property
+    def step(self) -> int: ...
 
     def write(self, path: str) -> str:
         """Write as safetensors (temporary name, fsync, rename) and return the file's sha256."""

@@ -103,7 +103,7 @@ class TrainRun:
 
 @functools.cache
 def shipped_plugins() -> PluginSet:
-    """Return the tasks and models in the ``plugins`` folder beside the package (``$ACC_PLUGINS`` elsewhere)."""
+    """Return the tasks and models of ``$ACC_PLUGINS``, or of the ``plugins`` folder beside the package."""
     import os
 
     from acc.plugins import PluginRegistry

@@ -1,6 +1,6 @@
 """The trainer: from a frozen specification to trained weights, steered and recorded on the way.
 
-Nothing here waits for a database, a network or a disk: a Sink takes what comes out, a Control says what is asked.
+Nothing here waits for a database or a disk: a Sink takes what comes out, a Control says what is asked.
 """
 
 from __future__ import annotations
@@ -48,6 +48,9 @@ from acc.training.taskset import Entry, TaskSet, load_head
 if TYPE_CHECKING:
     from acc.data import AccDataset
 
+# Typed as Any: torch gives this module its attributes at run time.
+_deterministic: Any = torch.utils.deterministic
+
 BLOCK_SECONDS = 0.1
 PAUSE_POLL_SECONDS = 0.25
 DRAWS_AHEAD = 1024  # task draws of the sampled schedule made at once
@@ -88,10 +91,10 @@ class _Plan:
 class Trainer:
     """Trains a model on the tasks of a job. Make it, then ``run()`` it once.
 
-    ``start_from``: the branch's head; weights, heads of tasks that stayed and optimizer state are taken over and
-    the job begins at step 0. With the same seed also random states and data positions, so that 100 steps and
-    then 100 more are the same as 200. ``resume_from``: a checkpoint of this very job; everything goes on exactly.
-    The constructor raises InvalidInput or CheckpointError and leaves nothing behind.
+    ``start_from``: the branch's head; weights, heads of tasks that stayed and optimizer state are taken over
+    and the job begins at step 0. With the same seed also random states and data positions, so that 100 steps
+    and then 100 more are the same as 200. ``resume_from``: a checkpoint of this very job; everything goes on
+    exactly. The constructor raises InvalidInput or CheckpointError and leaves nothing behind.
     """
 
     def __init__(
@@ -212,7 +215,7 @@ class Trainer:
         lr = lr_at(self.lr, self.step, self.train)
         optimizer = self.optimizer
         optimizer.inner.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         norm = None
         if self.train.grad_clip_norm is not None:
             norm = torch.nn.utils.clip_grad_norm_(optimizer.parameters, self.train.grad_clip_norm)
@@ -315,8 +318,8 @@ class Trainer:
         what = f"the loss of task '{entry.spec.key}' (weight {entry.spec.weight:g})" if entry else f"'{name}'"
         message = (
             f"{what} was no longer a finite number at step {step}, learning rate "
-            f"{lr_at(self.lr, step, self.train):g}; the last checkpoint is kept. A lower learning rate or weight "
-            "or a grad_clip_norm usually helps"
+            f"{lr_at(self.lr, step, self.train):g}; the last checkpoint is kept. A lower learning rate "
+            "or weight or a grad_clip_norm usually helps"
         )
         self.sink.on_alarm(Alarm(kind="nan", step=step, message=message, series=name))
         raise TrainingFailed(message, step=step, series=name)
@@ -376,7 +379,7 @@ class Trainer:
         )
 
     def _take_over(self, origin: Checkpoint, *, exactly: bool) -> None:
-        """Go on from ``origin``: heads, ages, optimizer, and with the same seed random states and positions."""
+        """Go on from ``origin``: heads, ages, optimizer; with the same seed random states and positions."""
         header = origin.header
         if exactly:
             self.step, self.lr = header.job_step, header.lr
@@ -414,7 +417,7 @@ class Trainer:
         if self.train.schedule == "sampled" and not sum(entry.spec.weight for entry in enabled):
             raise InvalidInput(
                 {
-                    "weight": "the sampled schedule draws tasks by weight, and every enabled task has weight 0; "
+                    "weight": "the sampled schedule draws tasks by weight, and all enabled have weight 0; "
                     "give at least one a weight above 0"
                 }
             )
@@ -541,30 +544,29 @@ def load_model(model: Model, origin: Checkpoint) -> None:
     if wrong:
         spec = origin.header.spec.model
         raise CheckpointError(
-            f"the checkpoint is of another model ({spec.architecture}, latent_dim {spec.latent_dim}) than this one "
-            f"({model.spec.architecture}, latent_dim {model.spec.latent_dim}); they differ first in '{wrong[0]}'"
+            f"the checkpoint is of another model ({spec.architecture}, latent_dim {spec.latent_dim}) than "
+            f"this one ({model.spec.architecture}, latent_dim {model.spec.latent_dim}); "
+            f"they differ first in '{wrong[0]}'"
         )
     model.load_state_dict(state)
 
 
 @contextmanager
 def _torch_settings(device: torch.device, threads: int) -> Iterator[None]:
-    """Use a fixed number of threads and, on the CPU, deterministic kernels; put everything back afterwards."""
+    """Fix the number of threads and, on the CPU, use deterministic kernels; put all back afterwards."""
     before = (
         torch.get_num_threads(),
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
-        torch.utils.deterministic.fill_uninitialized_memory,
+        _deterministic.fill_uninitialized_memory,
     )
     try:
         torch.set_num_threads(threads)
         if device.type == "cpu":
             torch.use_deterministic_algorithms(True)
-            torch.utils.deterministic.fill_uninitialized_memory = (
-                False  # every kernel here writes what it reads
-            )
+            _deterministic.fill_uninitialized_memory = False  # filling would only cost time
         yield
     finally:
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1], warn_only=before[2])
-        torch.utils.deterministic.fill_uninitialized_memory = before[3]
+        _deterministic.fill_uninitialized_memory = before[3]

@@ -35,7 +35,7 @@ class RegressionTask(TargetTask):
     def compute_loss(self, output: ModelOutput, batch: Batch, head: nn.Module | None) -> Tensor:
         """Return the mean over the batch, in (squared) standard deviations of the target."""
         assert isinstance(head, ScaledHead)
-        error = (head(self.latent(output)) - self.target_values(batch)) / head.spread
+        error: Tensor = (head(self.latent(output)) - self.target_values(batch)) / head.spread
         if self.loss == "smooth_l1":
             return F.smooth_l1_loss(error, torch.zeros_like(error))
         return error.square().mean()
