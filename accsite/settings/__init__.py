@@ -1,1 +1,1 @@
-"""Settings: ``embedded`` (one machine, SQLite, loopback), ``production`` (from the environment) and ``test``."""
+"""Settings: ``embedded`` (one machine, SQLite, loopback), ``production`` (the environment), ``test``."""

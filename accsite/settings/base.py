@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import dj_database_url
+from csp.constants import NONE, SELF
 
 from accsite.settings import env
 
@@ -45,8 +46,10 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "accsite.health.HealthMiddleware",
+    "accsite.logging.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "accsite.staticfiles.StaticMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -54,7 +57,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "csp.middleware.CSPMiddleware",
+    "accsite.csp.PolicyMiddleware",
 ]
 
 TEMPLATES = [
@@ -100,6 +103,7 @@ CHANNEL_LAYERS = {
 
 # The row is the truth and the message only a doorbell, so messages are acknowledged early and never retried.
 CELERY_BROKER_URL = REDIS_URL
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ACKS_LATE = False
 CELERY_TASK_IGNORE_RESULT = True
@@ -109,16 +113,17 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 5, "socket_connect_timeout": 2, "retry_on_timeout": True}
 
-STORAGES = {
-    "default": {
-        "BACKEND": "django.core.files.storage.FileSystemStorage",
-        "OPTIONS": {"location": str(HOME / "blobs"), "base_url": None},
-    },
+# Datasets, weights, pictures: a local folder, or any Django storage (S3-compatible: django-storages).
+BLOBS_BACKEND = env.text("ACC_BLOBS_BACKEND", "django.core.files.storage.FileSystemStorage")
+BLOBS_OPTIONS = env.json_object("ACC_BLOBS_OPTIONS", {"location": str(HOME / "blobs"), "base_url": None})
+STORAGES: dict[str, dict[str, Any]] = {
+    "default": {"BACKEND": BLOBS_BACKEND, "OPTIONS": BLOBS_OPTIONS},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 STATIC_URL = "static/"
 STATIC_ROOT = HOME / "static"
 STATICFILES_DIRS = [ROOT / "accsite" / "static"]
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 
 LOGIN_URL = "access:sign-in"
 LOGIN_REDIRECT_URL = "/"
@@ -132,6 +137,23 @@ CSRF_COOKIE_SAMESITE = "Lax"
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+        "object-src": [NONE],
+    }
+}
+
+LOGGING_CONFIG = "accsite.logging.setup"
+LOGGING = {
+    "level": env.choice("ACC_LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), "INFO"),
+    "format": env.choice("ACC_LOG_FORMAT", ("auto", "console", "json"), "auto"),
+    "loggers": {"daphne": "WARNING", "twisted": "WARNING", "django.channels.server": "WARNING"},
+}
+
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
@@ -143,6 +165,36 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "accsite.problems.exception_handler",
 }
 
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Autoencoder Control Center",
+    "DESCRIPTION": "Train, steer, branch and measure autoencoders. Errors are RFC 9457 problem details.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+UNFOLD = {
+    "SITE_TITLE": "ACC administration",
+    "SITE_HEADER": "ACC",
+    "SITE_SUBHEADER": "Autoencoder Control Center",
+    "SITE_URL": "/",
+    "SITE_SYMBOL": "hub",
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": True,
+    "SIDEBAR": {"show_search": True, "show_all_applications": True},
+}
+
+# Where people find this site; links that are printed or sent begin with it.
+ACC_PUBLIC_URL = env.text("ACC_PUBLIC_URL", "http://127.0.0.1:8000")
+# How often an open page is told the state of its jobs and brought level with what it missed.
+ACC_PING_SECONDS = env.number("ACC_PING_SECONDS", 5)
 # How long a worker may be silent before its job is taken from it, and how often it speaks.
 ACC_LEASE_SECONDS = env.number("ACC_LEASE_SECONDS", 20)
 ACC_HEARTBEAT_SECONDS = env.number("ACC_HEARTBEAT_SECONDS", 4)

@@ -1,24 +1,40 @@
-"""One machine, no services assumed: SQLite, a private Redis, loopback only. Used by ``make demo`` and manage.py."""
+"""One machine, no services assumed: SQLite, a private Redis, loopback only. The default of manage.py."""
 
 from __future__ import annotations
 
+import os
 import secrets
+from pathlib import Path
 
-from accsite.settings.base import *  # noqa: F403
-from accsite.settings.base import HOME
+from accsite.settings.base import *  # noqa: F403 - settings inherit
+from accsite.settings.base import HOME, STORAGES
 
+# Its secrets lie beside its data, so it is served on loopback only: `access.loopback` sees to that.
 ACC_EMBEDDED = True
 ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]"]
 
+# Static files are served from where they lie: no collectstatic, and an edit shows at the next request.
+STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = True
+WHITENOISE_MAX_AGE = 0
 
-def _own_secret() -> str:
-    """Return this installation's secret key, made once and readable by its owner only."""
-    HOME.mkdir(parents=True, exist_ok=True)
-    path = HOME / "secret_key"
+
+def own_secret(path: Path) -> str:
+    """Return the secret key in ``path``, made once, for its owner only; safe when two start at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
     if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(48))
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_urlsafe(48))
+        # The first to link its draft wins; a file is never seen half-written.
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
     return path.read_text()
 
 
-SECRET_KEY = _own_secret()
+SECRET_KEY = own_secret(HOME / "secret_key")

@@ -1,8 +1,11 @@
-"""Reads the environment once, strictly: a value of the wrong type is an error at start, never a surprise later."""
+"""Reads the environment once, strictly: a wrong value is an error at start, never a surprise later."""
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Sequence
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -41,3 +44,33 @@ def number(name: str, default: float) -> float:
 def words(name: str, default: str = "") -> list[str]:
     """Return the variable ``name`` as a list of comma-separated words."""
     return [word.strip() for word in os.environ.get(name, default).split(",") if word.strip()]
+
+
+def choice(name: str, allowed: Sequence[str], default: str) -> str:
+    """Return the variable ``name``, which must be one of ``allowed``."""
+    value = os.environ.get(name, default)
+    if value not in allowed:
+        raise ImproperlyConfigured(f"the environment variable {name} is {value!r}; use {', '.join(allowed)}")
+    return value
+
+
+def json_object(name: str, default: dict[str, Any]) -> dict[str, Any]:
+    """Return the variable ``name`` as a JSON object."""
+    value = os.environ.get(name)
+    if value is None:
+        return default
+    try:
+        parsed = json.loads(value)
+    except ValueError:
+        parsed = None
+    if not isinstance(parsed, dict):
+        # The value may hold a secret, so it is not repeated.
+        raise ImproperlyConfigured(f"the environment variable {name} is not a JSON object such as {{}}")
+    return parsed
+
+
+def require(*names: str) -> None:
+    """Raise ImproperlyConfigured naming every one of ``names`` that is missing or empty."""
+    missing = [name for name in names if not os.environ.get(name)]
+    if missing:
+        raise ImproperlyConfigured(f"these environment variables must be set: {', '.join(missing)}")

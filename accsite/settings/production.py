@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from accsite.settings import env
-from accsite.settings.base import *  # noqa: F403
+
+env.require("SECRET_KEY", "ALLOWED_HOSTS", "DATABASE_URL", "REDIS_URL")
+
+from accsite.settings.base import *  # noqa: E402, F403 - settings inherit, once what they need is there
 
 ACC_EMBEDDED = False
 SECRET_KEY = env.text("SECRET_KEY")
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS")
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
-env.text("DATABASE_URL")
-env.text("REDIS_URL")
+ACC_PUBLIC_URL = env.text("ACC_PUBLIC_URL", f"https://{ALLOWED_HOSTS[0].lstrip('.')}")
 
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_SSL_REDIRECT = env.flag("SECURE_SSL_REDIRECT", default=True)

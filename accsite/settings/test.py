@@ -1,4 +1,4 @@
-"""Settings of the test suite: a throw-away home, the database of DATABASE_URL or SQLite."""
+"""Settings of the test suite: a throw-away home, DATABASE_URL or SQLite, no Redis unless given."""
 
 from __future__ import annotations
 
@@ -6,11 +6,19 @@ import os
 import tempfile
 
 os.environ.setdefault("ACC_HOME", tempfile.mkdtemp(prefix="acc-test-"))
+# Nothing listens there: a test that needs Redis asks for the fixture, and no test meets somebody's real one.
+os.environ.setdefault("REDIS_URL", "redis://127.0.0.1:1/0")
 
-from accsite.settings.base import *
+from accsite.settings.base import *  # noqa: F403 - settings inherit
+from accsite.settings.base import DATABASES, HOME, STORAGES
 
 ACC_EMBEDDED = True
 SECRET_KEY = "only for tests, never for a site that anyone can reach"  # noqa: S105
 ALLOWED_HOSTS = ["127.0.0.1", "localhost", "testserver"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}  # noqa: F405
+STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = True
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # A file, since threads and processes of a test must see one database, with the locks of a real one.
+    DATABASES["default"]["TEST"] = {"NAME": str(HOME / "test.sqlite3")}

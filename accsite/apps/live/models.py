@@ -6,7 +6,7 @@ from django.db import models
 
 
 class Topic(models.Model):
-    """A thing that pages watch, such as ``registry``, ``tasks:7`` or ``job:41``, and how often it has changed."""
+    """A thing that pages watch (``registry``, ``tasks:7``, ``job:41``) and how often it has changed."""
 
     name = models.CharField(max_length=120, primary_key=True)
     version = models.PositiveBigIntegerField(default=0)

@@ -1,0 +1,48 @@
+"""``manage.py sign_in_link [user]``: prints a fresh one-time link."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.management.base import BaseCommand, CommandError
+from django.urls import reverse
+from typing_extensions import override
+
+from acc.errors import InvalidInput
+from accsite.apps.access import services
+
+
+class Command(BaseCommand):
+    help = "Print a link that signs one browser in, once."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("user", nargs="?", help="user name (default: the first active administrator)")
+        parser.add_argument("--minutes", type=int, default=15, help="how long the link works (default: 15)")
+        parser.add_argument(
+            "--site", default=settings.ACC_PUBLIC_URL, help="address of the site (default: %(default)s)"
+        )
+
+    @override
+    def handle(self, *args: Any, user: str | None, minutes: int, site: str, **options: Any) -> None:
+        """Print the link, alone on its line."""
+        try:
+            token = services.make_sign_in_link(_user(user), minutes)
+        except InvalidInput as error:
+            raise CommandError(str(error), returncode=2) from None
+        self.stdout.write(site.rstrip("/") + reverse("access:link", args=[token]))
+
+
+def _user(name: str | None) -> User:
+    users = User.objects.filter(is_active=True, is_superuser=True).order_by("pk")
+    if name is not None:
+        users = User.objects.filter(username=name)
+    user = users.first()
+    if user is None:
+        known = ", ".join(User.objects.order_by("username").values_list("username", flat=True)[:20]) or "none"
+        missing = f"there is no user {name!r}" if name else "there is no active administrator"
+        raise InvalidInput({"user": f"{missing}; users are: {known}"})
+    return user

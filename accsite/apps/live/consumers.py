@@ -1,0 +1,167 @@
+"""The socket of a page: which topics and jobs it watches, and nothing else.
+
+The page sends ``{"type": "subscribe" | "unsubscribe", "topics": {name: last version seen}, "jobs": [id]}``.
+It is sent ``versions`` (compare with what you saw), ``signal``, ``job``, ``ping``, ``refused``, ``error``,
+and binary frames of points (``acc.wire``) of its jobs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import deque
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+from typing_extensions import override
+
+from accsite.apps.live import selectors, topics
+from accsite.apps.live.client import Client
+from accsite.apps.live.hub import Hub, hub, in_thread
+
+MAX_MESSAGE_BYTES = 16 * 1024
+MAX_SUBSCRIPTIONS = 200
+MAX_MESSAGES = 60
+WINDOW_SECONDS = 10.0
+CLOSE_TOO_BIG = 1009
+CLOSE_POLICY = 1008
+
+log = structlog.get_logger(__name__)
+
+
+class Refused(Exception):
+    """A message that cannot be understood; the text says what would be right."""
+
+
+class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
+    """One page's socket; what it hears comes from the hub, so it holds no connection to Redis of its own."""
+
+    channel_layer_alias = ""
+
+    async def connect(self) -> None:
+        """Accept a signed-in user whose page came from this very site; anybody else gets HTTP 403."""
+        user = self.scope.get("user")
+        if user is None or not user.is_authenticated or not _same_site(self.scope):
+            await self.close()
+            return
+        session = self.scope.get("session")
+        self.client = Client(user.pk, session.session_key if session is not None else None)
+        self.hub: Hub = hub()
+        self.received: deque[float] = deque(maxlen=MAX_MESSAGES)
+        await self.accept()
+        self.hub.join(self.client)
+        self.writer = asyncio.create_task(self._write())
+
+    @override
+    async def disconnect(self, code: int) -> None:
+        """Leave the hub."""
+        if hasattr(self, "client"):
+            self.writer.cancel()
+            await self.hub.leave(self.client)
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """Handle one message of the page."""
+        size = len(bytes_data or b"") if text_data is None else len(text_data.encode())
+        if size > MAX_MESSAGE_BYTES:
+            await self.close(CLOSE_TOO_BIG, reason=f"a message may have {MAX_MESSAGE_BYTES} bytes")
+            return
+        now = time.monotonic()
+        if len(self.received) == MAX_MESSAGES and now - self.received[0] < WINDOW_SECONDS:
+            await self.close(
+                CLOSE_POLICY, reason=f"at most {MAX_MESSAGES} messages in {WINDOW_SECONDS:.0f} s"
+            )
+            return
+        self.received.append(now)
+        try:
+            message = _parse(text_data)
+            await self._handle(message)
+        except Refused as error:
+            self.client.notice({"type": "error", "detail": str(error)})
+
+    async def _handle(self, message: dict[str, Any]) -> None:
+        wanted_topics, wanted_jobs = _names(message.get("topics", {})), _jobs(message.get("jobs", []))
+        if message["type"] == "unsubscribe":
+            self.hub.forget(self.client, wanted_topics, wanted_jobs)
+            return
+        total = {*self.client.told, *wanted_topics}, self.client.jobs | set(wanted_jobs)
+        if sum(map(len, total)) > MAX_SUBSCRIPTIONS:
+            raise Refused(f"a page may watch {MAX_SUBSCRIPTIONS} topics and jobs; unsubscribe first")
+        refused = await in_thread(self._refusals, wanted_topics, wanted_jobs)
+        for (kind, name), reason in refused.items():
+            self.client.notice(
+                {"type": "refused", kind: int(name) if kind == "job" else name, "reason": reason}
+            )
+        await self.hub.watch(
+            self.client,
+            [name for name in wanted_topics if ("topic", name) not in refused],
+            [name for name in wanted_jobs if ("job", name) not in refused],
+        )
+
+    def _refusals(self, wanted_topics: list[str], wanted_jobs: list[str]) -> dict[tuple[str, str], str]:
+        """Return what this user may not watch, with the reason; the same one whether it exists or not."""
+        wanted = [("topic", name, name) for name in wanted_topics]
+        wanted += [("job", job, f"job:{job}") for job in wanted_jobs]
+        refused = {}
+        for kind, name, topic in wanted:
+            try:
+                topics.find(topic)
+            except topics.UnknownTopic as error:
+                refused[kind, name] = str(error)
+                continue
+            if not selectors.allowed_users(topic, [self.client.user_id]):
+                refused[kind, name] = "it does not exist, or you may not see it"
+        return refused
+
+    async def _write(self) -> None:
+        async for message in self.client.outgoing():
+            if isinstance(message, bytes):
+                await self.send(bytes_data=message)
+            else:
+                await self.send(text_data=message)
+        await self.close(self.client.close_code, reason="you are signed out")
+
+
+class NoSuchSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
+    """Refuses a WebSocket at any other address with HTTP 403 instead of an error in the log."""
+
+    channel_layer_alias = ""
+
+    async def connect(self) -> None:
+        """Refuse."""
+        await self.close()
+
+
+def _parse(text: str | None) -> dict[str, Any]:
+    if text is None:
+        raise Refused("messages are JSON text, not binary")
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError):
+        raise Refused("this is not JSON") from None
+    if not isinstance(message, dict) or message.get("type") not in {"subscribe", "unsubscribe"}:
+        raise Refused('send an object with "type": "subscribe" or "unsubscribe"')
+    return message
+
+
+def _names(value: Any) -> list[str]:
+    if not isinstance(value, dict | list) or not all(isinstance(name, str) for name in value):
+        raise Refused('"topics" is an object of topic name -> last version seen, or a list of names')
+    return list(dict.fromkeys(value))
+
+
+def _jobs(value: Any) -> list[str]:
+    # bool is an int to Python, and a number without end would be one to the database.
+    if not isinstance(value, list) or not all(type(job) is int and 0 < job < 2**63 for job in value):
+        raise Refused('"jobs" is a list of job ids, whole numbers from 1')
+    return [str(job) for job in dict.fromkeys(value)]
+
+
+def _same_site(scope: dict[str, Any]) -> bool:
+    """Return whether the page came from this site; an allowed host on another port is another site."""
+    headers = dict(scope["headers"])
+    origin, host = headers.get(b"origin", b"").decode("latin1"), headers.get(b"host", b"").decode("latin1")
+    return origin in settings.CSRF_TRUSTED_ORIGINS or (bool(host) and urlsplit(origin).netloc == host)

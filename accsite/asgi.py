@@ -1,0 +1,28 @@
+"""The web process: HTTP by Django, `/ws/live/` by Channels. Imports no torch."""
+
+from __future__ import annotations
+
+import os
+
+from channels.auth import AuthMiddlewareStack
+from channels.routing import ProtocolTypeRouter, URLRouter
+from channels.security.websocket import AllowedHostsOriginValidator
+from django.core.asgi import get_asgi_application
+from django.urls import path, re_path
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "accsite.settings.embedded")
+_http = get_asgi_application()
+
+# Models may be imported only now that the apps are set up.
+from accsite.apps.access.loopback import LoopbackOnly  # noqa: E402
+from accsite.apps.live.consumers import LiveConsumer, NoSuchSocket  # noqa: E402
+
+_sockets = URLRouter([path("ws/live/", LiveConsumer.as_asgi()), re_path("", NoSuchSocket.as_asgi())])
+
+# Read every view now: the first visitor must not wait for it, nor a broken one for a visitor.
+get_resolver().url_patterns  # noqa: B018
+application = LoopbackOnly(
+    ProtocolTypeRouter(
+        {"http": _http, "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(_sockets))}
+    )
+)
