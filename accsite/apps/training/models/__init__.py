@@ -1,6 +1,13 @@
 """Experiments, their trees of checkpoints, and the jobs that grow them."""
 
-from accsite.apps.training.models.experiments import Branch, Checkpoint, CheckpointKind, Experiment, Task, Visibility
+from accsite.apps.training.models.experiments import (
+    Branch,
+    Checkpoint,
+    CheckpointKind,
+    Experiment,
+    Task,
+    Visibility,
+)
 from accsite.apps.training.models.jobs import Job, JobEvent, JobKind, OutboxMessage, Worker
 from accsite.apps.training.models.points import LossBlock
 

@@ -30,7 +30,9 @@ class Experiment(models.Model):
     name = models.CharField(max_length=80)
     slug = models.SlugField(max_length=80, unique=True)
     model_spec = models.JSONField(help_text="acc.specs.ModelSpec")
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
     visibility = models.CharField(max_length=16, choices=Visibility, default=Visibility.SITE)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -55,7 +57,9 @@ class Checkpoint(models.Model):
 
     experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="checkpoints")
     branch = models.ForeignKey("training.Branch", on_delete=models.PROTECT, related_name="checkpoints")
-    parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="children")
+    parent = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="children"
+    )
     job = models.ForeignKey("training.Job", null=True, on_delete=models.SET_NULL, related_name="checkpoints")
     kind = models.CharField(max_length=16, choices=CheckpointKind)
     step = models.PositiveBigIntegerField(help_text="updates since the root of the tree")
@@ -68,7 +72,9 @@ class Checkpoint(models.Model):
     tag = models.CharField(max_length=80, blank=True)
     note = models.TextField(blank=True)
     starred = models.BooleanField(default=False)
-    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -85,13 +91,19 @@ class Branch(models.Model):
     name = models.CharField(max_length=80)
     slug = models.SlugField(max_length=80)
     head = models.ForeignKey(
-        Checkpoint, null=True, blank=True, on_delete=models.PROTECT, related_name="head_of",
+        Checkpoint,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="head_of",
         help_text="null: the model as its seed makes it",
     )
     forked_from = models.ForeignKey(
         Checkpoint, null=True, blank=True, on_delete=models.PROTECT, related_name="forks"
     )
-    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -117,7 +129,9 @@ class Task(models.Model):
     factor = models.CharField(max_length=64, blank=True)
     params = models.JSONField(default=dict, blank=True)
     position = models.PositiveIntegerField(default=0)
-    colour_slot = models.PositiveSmallIntegerField(default=0, help_text="kept for ever, so a curve keeps its colour")
+    colour_slot = models.PositiveSmallIntegerField(
+        default=0, help_text="kept for ever, so a curve keeps its colour"
+    )
     removed_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 
-from accsite.apps.training.models.experiments import Branch, Checkpoint
-from accsite.apps.training.states import JobState
+from accsite.apps.training.models.experiments import Branch, Checkpoint, Experiment
+from accsite.apps.training.states import ACTIVE, HELD, JobState
 
 
 class JobKind(models.TextChoices):
@@ -42,6 +45,22 @@ class Worker(models.Model):
         return self.name
 
 
+class JobQuerySet(models.QuerySet["Job"]):
+    def visible_to(self, user: Any) -> JobQuerySet:
+        """Return the jobs of experiments that ``user`` may see, and those that belong to no experiment."""
+        if not user.is_authenticated:
+            return self.none()
+        return self.filter(Q(branch=None) | Q(branch__experiment__in=Experiment.objects.visible_to(user)))
+
+    def active(self) -> JobQuerySet:
+        """Return the jobs that are waiting or held by a worker."""
+        return self.filter(state__in=ACTIVE)
+
+    def held_by(self, attempt: int) -> JobQuerySet:
+        """Return the jobs that a worker holds by this attempt: what its fenced writes may touch."""
+        return self.filter(attempt=attempt, state__in=HELD)
+
+
 class Job(models.Model):
     """One unit of queued work. The row is the truth; ``attempt`` is the fencing token of whoever holds it.
 
@@ -56,20 +75,29 @@ class Job(models.Model):
     kind = models.CharField(max_length=16, choices=JobKind)
     queue = models.CharField(max_length=32)
     state = models.CharField(max_length=16, choices=JobState, default=JobState.QUEUED)
-    attempt = models.PositiveIntegerField(default=0, help_text="raised by each claim; every write of a worker carries it")
+    attempt = models.PositiveIntegerField(
+        default=0, help_text="raised by each claim; every write of a worker carries it"
+    )
     workers_lost = models.PositiveIntegerField(default=0, help_text="how often a worker fell silent with it")
     priority = models.SmallIntegerField(default=0)
     title = models.CharField(max_length=160)
     branch = models.ForeignKey(Branch, null=True, on_delete=models.CASCADE, related_name="jobs")
     checkpoint = models.ForeignKey(
-        Checkpoint, null=True, on_delete=models.SET_NULL, related_name="evaluation_jobs",
+        Checkpoint,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="evaluation_jobs",
         help_text="evaluate: what is measured",
     )
     start_checkpoint = models.ForeignKey(
         Checkpoint, null=True, on_delete=models.SET_NULL, related_name="+", help_text="train: where it began"
     )
     resume_checkpoint = models.ForeignKey(
-        Checkpoint, null=True, on_delete=models.SET_NULL, related_name="+", help_text="train: where the next attempt goes on"
+        Checkpoint,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="train: where the next attempt goes on",
     )
     spec = models.JSONField(help_text="acc.specs.TrainJobSpec, EvalSpec, or the parameters of its kind")
     worker = models.ForeignKey(Worker, null=True, on_delete=models.SET_NULL, related_name="jobs")
@@ -78,23 +106,51 @@ class Job(models.Model):
     step = models.PositiveBigIntegerField(default=0)
     total_steps = models.PositiveBigIntegerField(default=0)
     steps_per_second = models.FloatField(null=True)
-    message = models.TextField(blank=True, help_text="a sentence for the user: why it failed, or what happened on the way")
+    points_seq = models.PositiveBigIntegerField(
+        default=0, help_text="blocks of loss points written, over all attempts"
+    )
+    points_wall = models.FloatField(
+        null=True, help_text="when the newest step was made, in seconds since the epoch"
+    )
+    message = models.TextField(
+        blank=True, help_text="a sentence for the user: why it failed, or what happened on the way"
+    )
     traceback = models.TextField(blank=True)
     result = models.JSONField(default=dict)
-    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    idempotency_key = models.CharField(
+        max_length=80,
+        null=True,
+        help_text="of the request that submitted it: sent twice, it makes one job",
+    )
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
+
+    objects = JobQuerySet.as_manager()
 
     class Meta:
         ordering = ["-id"]
         indexes = [
             models.Index(fields=["state", "queue"]),
             models.Index(fields=["state", "lease_expires_at"]),
+            models.Index(fields=["branch", "kind", "state"]),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["created_by", "idempotency_key"], name="one_job_per_idempotency_key"
+            )
         ]
 
     def __str__(self) -> str:
         return f"job {self.pk} {self.title}"
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it is still to end."""
+        return self.state in ACTIVE
 
 
 class JobEvent(models.Model):
@@ -107,12 +163,16 @@ class JobEvent(models.Model):
         RECORDED = "RECORDED", "recorded"
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="events")
-    kind = models.CharField(max_length=32, help_text="acc.training.protocols.CommandKind, or state, alarm, note")
+    kind = models.CharField(
+        max_length=32, help_text="acc.training.protocols.CommandKind, or state, alarm, note"
+    )
     payload = models.JSONField(default=dict)
     status = models.CharField(max_length=16, choices=Status, default=Status.RECORDED)
     message = models.TextField(blank=True)
     step = models.PositiveBigIntegerField(null=True, help_text="the step before which it was applied")
-    actor = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     applied_at = models.DateTimeField(null=True)
 

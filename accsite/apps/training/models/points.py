@@ -8,22 +8,29 @@ from accsite.apps.training.models.jobs import Job
 
 
 class LossBlock(models.Model):
-    """Steps ``start .. start+count-1``: float32 LE values, one series after another, with each series' min and max.
+    """Steps ``start .. start+count-1``: float32 LE values, one series after another, and a summary of each series.
 
     (job, step, series, value) points are read through ``selectors.loss_history``. See ADR 'Loss points in blocks'.
+    The summaries let an envelope of a long run be drawn without reading the values of a block that lies within
+    one bucket of it. NaN stands for 'no value at this step' and is left out of every summary.
     """
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="loss_blocks")
     attempt = models.PositiveIntegerField()
-    seq = models.PositiveBigIntegerField(help_text="order of writing within the job; a gap tells a browser it missed one")
+    seq = models.PositiveBigIntegerField(
+        help_text="order of writing within the job; a gap tells a browser it missed one"
+    )
     start = models.PositiveBigIntegerField()
     count = models.PositiveIntegerField()
     series = models.JSONField()
     values = models.BinaryField()
-    minima = models.BinaryField(help_text="float32 LE, one per series, NaN ignored")
-    maxima = models.BinaryField(help_text="float32 LE, one per series, NaN ignored")
-    wall_start = models.FloatField(help_text="seconds since the epoch")
-    wall_end = models.FloatField(help_text="seconds since the epoch")
+    minima = models.BinaryField(help_text="float32 LE, one per series; NaN where a series has no value")
+    maxima = models.BinaryField(help_text="float32 LE, one per series; NaN where a series has no value")
+    sums = models.BinaryField(help_text="float64 LE, one per series")
+    counts = models.BinaryField(help_text="uint32 LE, one per series: how many steps have a value")
+    clock = models.BinaryField(
+        help_text="float64 LE pairs (step, seconds since the epoch); linear in between"
+    )
 
     class Meta:
         ordering = ["job", "start"]

@@ -1,0 +1,209 @@
+"""Reads loss points: whole, in part, or as min/max/mean envelopes in which no spike is lost."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from django.db.models import Case, F, Q, When
+from numpy.typing import NDArray
+
+from accsite.apps.training import blocks
+from accsite.apps.training.models import Job, LossBlock
+
+MAX_CLOCK_KNOTS = 512
+
+
+def loss_history(
+    job: Job,
+    *,
+    after: int | None = None,
+    start: int | None = None,
+    stop: int | None = None,
+    points: int | None = None,
+    clock: bool = False,
+) -> tuple[dict[str, Any], NDArray[np.float32]]:
+    """Return header and columns, ready for ``acc.wire.encode``, of the steps in ``[start, stop)``.
+
+    after: only steps behind this one. points: the most columns wanted. If there are more steps, the answer is an
+    envelope: three rows (min, max, mean) a series and one column a bucket of ``header['bucket']`` steps, a power of
+    two; column i covers steps ``start + i*bucket`` to ``start + (i+1)*bucket - 1`` as far as they lie in the range.
+    Otherwise one row a series and one column a step, NaN where there is no value. ``clock`` adds
+    ``header['clock']``: [[step, ...], [seconds since the epoch, ...]], linear in between.
+    """
+    head = Job.objects.values("attempt", "step", "points_seq", "total_steps").get(pk=job.pk)
+    begin = max(start or 0, 0 if after is None else after + 1, 0)
+    end = head["step"] if stop is None else min(stop, head["step"])
+    begin = min(begin, end)
+    header: dict[str, Any] = {
+        "job": job.pk,
+        "attempt": head["attempt"],
+        "seq": head["points_seq"],
+        "step": head["step"],
+        "total": head["total_steps"],
+    }
+    bucket = bucket_steps(begin, end, points)
+    rows = list(_rows(job.pk, begin, end, bucket)) if end > begin else []
+    names = blocks.union(row.series for row in rows)
+    if bucket == 1:
+        columns = _raw(rows, names, begin, end)
+        header.update(kind="raw", start=begin, stop=end, series=list(names), bucket=1)
+    else:
+        columns = _envelope(rows, names, begin, end, bucket)
+        header.update(
+            kind="envelope", start=begin // bucket * bucket, stop=end, series=list(names), bucket=bucket
+        )
+    if clock:
+        header["clock"] = _clock(rows, begin, end)
+    return header, columns
+
+
+def last_losses(job: Job) -> dict[str, float]:
+    """Return the newest value of each series of the job, from its last hundreds of steps."""
+    last: dict[str, float] = {}
+    for row in LossBlock.objects.filter(job_id=job.pk).order_by("-start")[:8]:
+        values = blocks.load(row.start, row.series, row.values, row.clock).values
+        for name, series in zip(row.series, values, strict=True):
+            known = series[~np.isnan(series)]
+            if name not in last and known.size:
+                last[name] = float(known[-1])
+    return last
+
+
+def bucket_steps(start: int, stop: int, points: int | None) -> int:
+    """Return the smallest power of two by which ``[start, stop)`` falls into at most ``points`` buckets."""
+    if points is None or stop - start <= points:
+        return 1
+    bucket = 2
+    while -(-stop // bucket) - start // bucket > max(points, 1) and bucket < stop:
+        bucket *= 2
+    return bucket
+
+
+@dataclass(frozen=True)
+class _Row:
+    start: int
+    count: int
+    series: tuple[str, ...]
+    minima: bytes
+    maxima: bytes
+    sums: bytes
+    counts: bytes
+    clock: bytes
+    values: bytes | None
+
+
+def _rows(job_id: int, start: int, stop: int, bucket: int) -> Iterator[_Row]:
+    """Yield the rows that touch the range; ``values`` only of those that do not lie within one bucket of it."""
+    needs_values = Q(inside__gt=bucket if bucket > 1 else 0) | Q(start__lt=start) | Q(end__gt=stop)
+    rows = (
+        LossBlock.objects.filter(job_id=job_id, start__lt=stop)
+        .annotate(inside=F("start") % bucket + F("count"), end=F("start") + F("count"))
+        .filter(end__gt=start)
+        .annotate(needed=Case(When(needs_values, then=F("values")), default=None))
+        .order_by("start")
+    )
+    # Old rows are skipped by the index: no row is longer than a chunk.
+    rows = rows.filter(start__gt=start - blocks.CHUNK_STEPS)
+    names: dict[tuple[str, ...], tuple[str, ...]] = {}
+    fields = ("start", "count", "series", "minima", "maxima", "sums", "counts", "clock", "needed")
+    for first, count, series, *binaries in rows.values_list(*fields):
+        key = tuple(series)
+        yield _Row(first, count, names.setdefault(key, key), *binaries)
+
+
+def _raw(rows: list[_Row], names: tuple[str, ...], start: int, stop: int) -> NDArray[np.float32]:
+    place = {name: index for index, name in enumerate(names)}
+    columns = np.full((len(names), stop - start), np.nan, np.float32)
+    for row in rows:
+        steps = _steps(row, start, stop)
+        at = steps.start - start
+        columns[[place[name] for name in row.series], at : at + steps.count] = steps.values
+    return columns
+
+
+def _envelope(
+    rows: list[_Row], names: tuple[str, ...], start: int, stop: int, bucket: int
+) -> NDArray[np.float32]:
+    first = start // bucket
+    shape = (len(names), -(-stop // bucket) - first)
+    envelope = _Envelope(shape)
+    place = {name: index for index, name in enumerate(names)}
+    whole: dict[tuple[str, ...], list[_Row]] = defaultdict(list)
+    partial: dict[tuple[str, ...], list[blocks.Steps]] = defaultdict(list)
+    for row in rows:
+        if row.values is None:
+            whole[row.series].append(row)
+        else:
+            partial[row.series].append(_steps(row, start, stop))
+    for series, group in whole.items():
+        at = np.array([row.start // bucket - first for row in group])
+
+        def stack(name: str, kind: str, group: list[_Row] = group) -> NDArray[Any]:
+            return (
+                np.frombuffer(b"".join(getattr(row, name) for row in group), kind).reshape(len(group), -1).T
+            )
+
+        minima, maxima = stack("minima", "<f4"), stack("maxima", "<f4")
+        envelope.add(
+            [place[n] for n in series], at, minima, maxima, stack("sums", "<f8"), stack("counts", "<u4")
+        )
+    for series, parts in partial.items():
+        at = np.concatenate([np.arange(part.start, part.stop) // bucket - first for part in parts])
+        values = np.concatenate([part.values for part in parts], axis=1)
+        known = ~np.isnan(values)
+        envelope.add([place[n] for n in series], at, values, values, np.where(known, values, 0), known)
+    return envelope.columns()
+
+
+class _Envelope:
+    """Buckets that take in samples, each a (min, max, sum, count) of one or more steps."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.minima = np.full(shape, np.nan, np.float32)
+        self.maxima = np.full(shape, np.nan, np.float32)
+        self.sums = np.zeros(shape, np.float64)
+        self.counts = np.zeros(shape, np.int64)
+
+    def add(
+        self,
+        series: list[int],
+        bucket: NDArray[np.int64],
+        minima: NDArray[np.float32],
+        maxima: NDArray[np.float32],
+        sums: NDArray[Any],
+        counts: NDArray[Any],
+    ) -> None:
+        """Take in samples ``(series, sample)``; ``bucket (sample,)`` must not fall."""
+        edges = np.flatnonzero(np.diff(bucket, prepend=-1))
+        where = np.ix_(series, bucket[edges])
+        self.minima[where] = np.fmin(self.minima[where], np.fmin.reduceat(minima, edges, axis=1))
+        self.maxima[where] = np.fmax(self.maxima[where], np.fmax.reduceat(maxima, edges, axis=1))
+        with np.errstate(invalid="ignore"):
+            self.sums[where] += np.add.reduceat(sums, edges, axis=1, dtype=np.float64)
+        self.counts[where] += np.add.reduceat(counts, edges, axis=1, dtype=np.int64)
+
+    def columns(self) -> NDArray[np.float32]:
+        """Return ``(3 * series, buckets)``: min, max, mean of the first series, then of the next."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            means = (self.sums / self.counts).astype(np.float32)
+        stacked: NDArray[np.float32] = np.stack([self.minima, self.maxima, means], axis=1)
+        return stacked.reshape(-1, self.minima.shape[1])
+
+
+def _steps(row: _Row, start: int, stop: int) -> blocks.Steps:
+    return blocks.cut(blocks.load(row.start, row.series, row.values or b"", row.clock), start, stop)
+
+
+def _clock(rows: list[_Row], start: int, stop: int) -> list[list[float]]:
+    if not rows:
+        return [[], []]
+    knots = np.concatenate([np.frombuffer(row.clock, "<f8").reshape(-1, 2) for row in rows])
+    inner = knots[(knots[:, 0] > start) & (knots[:, 0] < stop - 1), 0]
+    if inner.size > MAX_CLOCK_KNOTS - 2:
+        inner = inner[np.linspace(0, inner.size - 1, MAX_CLOCK_KNOTS - 2).astype(int)]
+    at = np.unique(np.concatenate([[start], inner, [stop - 1]]))
+    return [at.tolist(), np.interp(at, knots[:, 0], knots[:, 1]).tolist()]

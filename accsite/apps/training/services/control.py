@@ -1,0 +1,138 @@
+"""What users ask of jobs that are waiting or running, and what workers answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils import timezone
+
+from acc.errors import InvalidInput
+from acc.params import Param
+from acc.training.protocols import Alarm, Command, CommandResult
+from accsite.apps.training.errors import Fenced
+from accsite.apps.training.models import Branch, Job, JobEvent, JobKind
+from accsite.apps.training.services.unit import announce, touch, unit_of_work
+from accsite.apps.training.states import HELD, TERMINAL, JobState
+from accsite.errors import WrongState
+
+STEERING = frozenset({"set_weight", "set_enabled", "set_lr", "add_task", "remove_task"})
+"""Commands that change what is computed: a resume applies them again, each at its step."""
+
+
+@unit_of_work()
+def command(*, actor: Any, job: Job, kind: str, payload: dict[str, Any] | None = None) -> JobEvent:
+    """Write a command for the worker that holds the job; raises WrongState if the job has ended.
+
+    The row is locked first, so that a job which ends at the same moment answers this command too.
+    """
+    current = Job.objects.select_for_update().get(pk=job.pk)
+    if current.state in TERMINAL:
+        raise WrongState({"kind": f"{kind!r} came too late: job {job.pk} is {current.get_state_display()}"})
+    event = JobEvent.objects.create(
+        job=current, kind=kind, payload=payload or {}, status=JobEvent.Status.PENDING, actor=actor
+    )
+    announce(current)
+    return event
+
+
+def command_branch(*, actor: Any, branch: Branch, kind: str, payload: dict[str, Any]) -> list[JobEvent]:
+    """Write a command for every train job of a branch that is waiting or running (its specification is frozen)."""
+    jobs = Job.objects.active().filter(branch=branch, kind=JobKind.TRAIN).order_by("pk")
+    return [command(actor=actor, job=job, kind=kind, payload=payload) for job in jobs]
+
+
+def pause_or_resume(*, actor: Any, job: Job, kind: str) -> JobEvent:
+    """Write a pause or resume command; raises WrongState unless it is a train job that a worker holds."""
+    if job.kind != JobKind.TRAIN:
+        raise WrongState(
+            {"kind": f"{kind!r} is for train jobs; job {job.pk} is of kind {job.kind!r}: stop it instead"}
+        )
+    if job.state not in HELD:
+        right = (
+            "it waits in its queue; cancel it, or wait until it runs"
+            if job.state == JobState.QUEUED
+            else "it has ended"
+        )
+        raise WrongState(
+            {"kind": f"{kind!r} is for a running job; job {job.pk} is {job.get_state_display()}: {right}"}
+        )
+    return command(actor=actor, job=job, kind=kind)
+
+
+def stop(*, actor: Any, job: Job) -> JobEvent:
+    """Write a stop command, or return the one that is still to be applied."""
+    asked = job.events.filter(kind="stop", status=JobEvent.Status.PENDING).first()
+    return asked or command(actor=actor, job=job, kind="stop")
+
+
+def set_lr(*, actor: Any, job: Job, payload: dict[str, Any]) -> JobEvent:
+    """Write a command that changes the learning rate from the next step on."""
+    if job.kind != JobKind.TRAIN:
+        raise WrongState({"kind": f"'set_lr' is for train jobs; job {job.pk} is of kind {job.kind!r}"})
+    try:
+        lr = Param(1e-3, min=0, max=10).clean(payload.get("lr"))
+    except ValueError as error:
+        raise InvalidInput({"lr": f"{error}; give a learning rate above 0 and at most 10"}) from None
+    if lr == 0:
+        raise InvalidInput({"lr": "0 is refused: give a learning rate above 0, or pause the job"})
+    return command(actor=actor, job=job, kind="set_lr", payload={"lr": lr})
+
+
+def pending_commands(job_id: int) -> list[Command]:
+    """Return what was asked of a job and not yet answered, oldest first."""
+    events = JobEvent.objects.filter(job_id=job_id, status=JobEvent.Status.PENDING).order_by("id")
+    return [_command(event) for event in events]
+
+
+def replay_commands(job_id: int, from_job_step: int) -> list[Command]:
+    """Return the steering that was applied before or after step ``from_job_step``, each with its ``at_step``.
+
+    A resume that goes on at that step applies them again at exactly the same steps.
+    """
+    events = JobEvent.objects.filter(
+        job_id=job_id, status=JobEvent.Status.APPLIED, kind__in=STEERING, step__gte=from_job_step
+    )
+    return [_command(event, at_step=event.step) for event in events.order_by("step", "id")]
+
+
+@unit_of_work()
+def record_command_result(job_id: int, attempt: int, result: CommandResult) -> bool:
+    """Write what became of a command; return False if it was answered before (a replay).
+
+    Raises Fenced when this attempt no longer holds the job.
+    """
+    job = Job.objects.select_for_update().held_by(attempt).filter(pk=job_id).first()
+    if job is None:
+        raise Fenced(job_id, attempt)
+    status = JobEvent.Status.APPLIED if result.ok else JobEvent.Status.REFUSED
+    message = f"{result.field}: {result.message}" if result.field else result.message
+    answered = JobEvent.objects.filter(pk=result.command.id, job=job, status=JobEvent.Status.PENDING).update(
+        status=status, message=message, step=result.step, applied_at=timezone.now()
+    )
+    if not answered:
+        return False
+    announce(job)
+    if result.command.kind in STEERING and job.branch_id:
+        touch(f"tasks:{job.branch_id}")
+    return True
+
+
+@unit_of_work()
+def record_alarm(job_id: int, attempt: int, alarm: Alarm) -> JobEvent:
+    """Write an alarm of the trainer as an event; raises Fenced when this attempt no longer holds the job."""
+    job = Job.objects.select_for_update().held_by(attempt).filter(pk=job_id).first()
+    if job is None:
+        raise Fenced(job_id, attempt)
+    event = JobEvent.objects.create(
+        job=job,
+        kind="alarm",
+        payload={"alarm": alarm.kind, "series": alarm.series},
+        message=alarm.message,
+        step=alarm.step,
+    )
+    announce(job)
+    return event
+
+
+def _command(event: JobEvent, at_step: int | None = None) -> Command:
+    return Command(event.pk, event.kind, event.payload, at_step)  # type: ignore[arg-type]

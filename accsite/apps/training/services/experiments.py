@@ -1,0 +1,167 @@
+"""Makes experiments and branches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.utils.text import slugify
+
+from acc.errors import InvalidInput
+from acc.params import clean_params
+from acc.specs import ModelSpec, TaskSpec, parse
+from accsite.apps.registry import selectors as registry
+from accsite.apps.registry.models import PluginKind
+from accsite.apps.training.models import Branch, Checkpoint, Experiment, Task, Visibility
+from accsite.apps.training.names import clean_name
+from accsite.apps.training.services.unit import touch, unit_of_work
+
+MAIN = "main"
+
+
+@unit_of_work()
+def create_experiment(
+    *, actor: Any, name: str, model: Mapping[str, Any], visibility: str = Visibility.SITE
+) -> Experiment:
+    """Return a new experiment with its first branch, ``main``; nothing is built or trained yet.
+
+    ``model``: ``acc.specs.ModelSpec`` as plain data. Raises InvalidInput naming each wrong field.
+    """
+    errors: dict[str, list[str]] = {}
+    spec = slug = None
+    try:
+        name, slug = _free_slug(name, Experiment.objects.values_list("slug", flat=True), "an experiment")
+    except InvalidInput as error:
+        errors.update(error.fields)
+    try:
+        spec = clean_model(model)
+    except InvalidInput as error:
+        errors.update(error.fields)
+    if visibility not in Visibility.values:
+        errors["visibility"] = [f"{visibility!r} is not one of {', '.join(Visibility.values)}"]
+    if errors or spec is None or slug is None:
+        raise InvalidInput(errors)
+    try:
+        with transaction.atomic():
+            experiment = Experiment.objects.create(
+                name=name,
+                slug=slug,
+                model_spec=spec.model_dump(mode="json"),
+                owner=actor,
+                visibility=visibility,
+            )
+    except IntegrityError:  # made by somebody else at this very moment
+        raise InvalidInput({"name": _taken(name, "an experiment")}) from None
+    Branch.objects.create(experiment=experiment, name=MAIN, slug=MAIN, created_by=actor)
+    touch("experiments", f"checkpoints:{experiment.pk}")
+    return experiment
+
+
+@unit_of_work()
+def create_branch(
+    *,
+    actor: Any,
+    experiment: Experiment,
+    name: str,
+    from_checkpoint: Checkpoint | None = None,
+    copy_tasks: bool = True,
+) -> Branch:
+    """Return a new branch that begins at a checkpoint, or at the model as its seed makes it.
+
+    With ``copy_tasks`` it takes the tasks as the checkpoint was trained with them (without a checkpoint: those that
+    the experiment's first branch has now), keys and colours included. Raises InvalidInput.
+    """
+    taken = experiment.branches.values_list("slug", flat=True)
+    name, slug = _free_slug(name, taken, f"a branch of {experiment.name}")
+    if from_checkpoint is not None and from_checkpoint.experiment_id != experiment.pk:
+        raise InvalidInput(
+            {
+                "from_checkpoint": f"checkpoint {from_checkpoint.pk} belongs to another experiment; "
+                f"choose one of {experiment.name}"
+            }
+        )
+    try:
+        with transaction.atomic():
+            branch = Branch.objects.create(
+                experiment=experiment,
+                name=name,
+                slug=slug,
+                head=from_checkpoint,
+                forked_from=from_checkpoint,
+                created_by=actor,
+            )
+    except IntegrityError:
+        raise InvalidInput({"name": _taken(name, f"a branch of {experiment.name}")}) from None
+    if copy_tasks:
+        Task.objects.bulk_create(_copies(branch, experiment, from_checkpoint))
+    touch("experiments", f"checkpoints:{experiment.pk}", f"tasks:{branch.pk}")
+    return branch
+
+
+def clean_model(model: Mapping[str, Any]) -> ModelSpec:
+    """Return the complete specification of a model, defaults filled in; raises InvalidInput."""
+    errors: dict[str, list[str]] = {}
+    params: dict[str, Any] = {}
+    try:
+        name = model.get("architecture")
+        if not isinstance(name, str) or not name:
+            known = ", ".join(plugin.name for plugin in registry.available(PluginKind.MODEL)) or "none"
+            raise InvalidInput({"architecture": f"name an architecture; known: {known}"})
+        plugin = registry.get(PluginKind.MODEL, name)
+        params = clean_params(plugin.params, _mapping(model.get("params"), "params"))
+    except InvalidInput as error:
+        errors.update(error.fields)
+    try:
+        spec: ModelSpec = parse(ModelSpec, {**model, "params": params})
+    except InvalidInput as error:
+        # What belongs to no single field are the factor groups' places beside each other.
+        found = {
+            ("factor_groups" if field == "__all__" else field): text for field, text in error.fields.items()
+        }
+        raise InvalidInput({**found, **errors}) from None
+    if errors:
+        raise InvalidInput(errors)
+    return spec
+
+
+def _mapping(value: Any, field: str) -> Mapping[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise InvalidInput({field: f"{value!r} is not an object of parameter name -> value"})
+    return value
+
+
+def _free_slug(name: str, taken: Any, what: str) -> tuple[str, str]:
+    name = clean_name(name)
+    slug = slugify(name)[:80]
+    if not slug:
+        raise InvalidInput({"name": f"{name!r} has no letter or digit from a to z; its address needs one"})
+    if slug in set(taken):
+        raise InvalidInput({"name": _taken(name, what)})
+    return name, slug
+
+
+def _taken(name: str, what: str) -> str:
+    return f"{name!r} is already the name of {what}; choose another"
+
+
+def _copies(branch: Branch, experiment: Experiment, checkpoint: Checkpoint | None) -> list[Task]:
+    if checkpoint is None:
+        first = experiment.branches.exclude(pk=branch.pk).order_by("pk").first()
+        rows = list(first.tasks.filter(removed_at=None)) if first else []
+        specs: dict[str, TaskSpec | None] = {row.key: None for row in rows}
+    else:
+        found = [TaskSpec.model_validate(task) for task in checkpoint.spec.get("tasks", [])]
+        specs = {spec.key: spec for spec in found}
+        rows = list(checkpoint.branch.tasks.filter(key__in=specs))
+    copies = []
+    for row in rows:
+        spec = specs[row.key]
+        row.pk, row.branch, row.removed_at = None, branch, None
+        row._state.adding = True
+        if spec is not None:  # as it was when the checkpoint was made, whatever has been changed since
+            row.weight, row.enabled = spec.weight, spec.enabled
+        copies.append(row)
+    return copies

@@ -1,0 +1,236 @@
+"""Jobs as users ask for them: submit, steer, stop, cancel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from acc.errors import InvalidInput
+from acc.params import Param, clean_params
+from acc.specs import EvalSpec, ModelSpec, TrainJobSpec, TrainSpec, parse
+from accsite.apps.datasets.models import Dataset
+from accsite.apps.registry import selectors as registry
+from accsite.apps.registry.models import Plugin, PluginKind
+from accsite.apps.training.models import Branch, Checkpoint, Job, JobEvent, JobKind, Task, Worker
+from accsite.apps.training.names import clean_name
+from accsite.apps.training.services import control, queueing, tasks
+from accsite.apps.training.services.lifecycle import cancel_queued
+from accsite.apps.training.services.unit import unit_of_work
+from accsite.apps.training.specs import dataset_spec, task_spec
+from accsite.apps.training.states import JobState
+from accsite.errors import WrongState
+
+CONTROLS = ("pause", "resume", "stop", "set_lr", "set_weight", "set_enabled", "remove_task")
+MAX_KEY_LENGTH = 80
+
+
+@unit_of_work()
+def submit_training(
+    *, actor: Any, branch: Branch, train: Mapping[str, Any], idempotency_key: str | None = None
+) -> Job:
+    """Return a new train job of a branch, its whole specification frozen.
+
+    ``train``: ``acc.specs.TrainSpec`` as plain data. A request that is sent twice with one ``idempotency_key`` makes
+    one job. Raises InvalidInput naming each wrong field (``tasks`` when none is on).
+    """
+    known = _submitted_before(actor, idempotency_key)
+    if known is not None:
+        return known
+    errors: dict[str, list[str]] = {}
+    spec = None
+    try:
+        spec = parse(TrainSpec, dict(train))
+        check_device(spec.device, queue=queueing.QUEUES[JobKind.TRAIN])
+    except InvalidInput as error:
+        errors.update(error.fields)
+    attached = list(branch.tasks.filter(removed_at=None).select_related("dataset"))
+    if not any(task.enabled for task in attached):
+        right = "switch one on" if attached else "attach one first"
+        errors["tasks"] = [f"branch {branch} has no task that is switched on; {right}"]
+    if errors or spec is None:
+        raise InvalidInput(errors)
+    frozen = _freeze(branch, attached, spec)
+    return _once(
+        actor,
+        idempotency_key,
+        JobKind.TRAIN,
+        title=f"Train {branch} for {spec.steps} steps",
+        branch=branch,
+        start_checkpoint=branch.head,
+        spec=frozen.model_dump(mode="json"),
+        total_steps=spec.steps,
+    )
+
+
+@unit_of_work()
+def submit_evaluation(*, actor: Any, checkpoint: Checkpoint, eval: Mapping[str, Any] | None = None) -> Job:
+    """Return a new job that measures a checkpoint; ``eval``: ``acc.specs.EvalSpec`` as plain data."""
+    spec = parse(EvalSpec, dict(eval or {}))
+    unknown = [name for name in spec.suite if name not in queueing.FULL_SUITE]
+    if unknown or not spec.suite:
+        right = ", ".join(queueing.FULL_SUITE)
+        raise InvalidInput(
+            {"suite": f"{', '.join(unknown) or 'nothing'!r} cannot be measured; choose of: {right}"}
+        )
+    check_device(spec.device, queue=queueing.QUEUES[JobKind.EVALUATE])
+    return queueing.queue_evaluation(checkpoint, spec=spec, actor=actor)
+
+
+@unit_of_work()
+def submit_generation(
+    *,
+    actor: Any,
+    generator: str,
+    params: Mapping[str, Any] | None = None,
+    n: Any = None,
+    seed: Any = 0,
+    name: str = "",
+    idempotency_key: str | None = None,
+) -> Job:
+    """Return a new job that makes a dataset; ``n`` None: as many images as the generator has.
+
+    Raises InvalidInput naming each wrong field.
+    """
+    known = _submitted_before(actor, idempotency_key)
+    if known is not None:
+        return known
+    errors: dict[str, list[str]] = {}
+    spec: dict[str, Any] = {"generator": generator, "n": None}
+    try:
+        plugin = registry.get(PluginKind.GENERATOR, generator)
+        spec["source_sha256"] = plugin.source_id
+        name = name or plugin.label
+        spec["params"] = clean_params(plugin.params, params or {})
+    except InvalidInput as error:
+        errors.update(error.fields)
+    try:
+        spec["name"] = clean_name(name)
+        if Dataset.objects.filter(name=spec["name"]).exists():
+            errors["name"] = [f"{name!r} is already the name of a dataset; choose another"]
+    except InvalidInput as error:
+        errors.update(error.fields)
+    for field, value, least in (("n", n, 1), ("seed", seed, 0)):
+        if value is None or value == "":
+            continue
+        try:
+            spec[field] = Param(least, min=least, max=2**31 - 1).clean(value)
+        except ValueError as error:
+            errors[field] = [str(error)]
+    if errors:
+        raise InvalidInput(errors)
+    return _once(
+        actor, idempotency_key, JobKind.GENERATE, title=f"Generate {spec['name']}", spec={"seed": 0, **spec}
+    )
+
+
+def request_control(*, actor: Any, job: Job, kind: str, payload: Mapping[str, Any] | None = None) -> JobEvent:
+    """Return the event by which a job is asked to pause, resume, stop, or change; the worker answers in its row.
+
+    Weights and switches are changed on the branch's task too, so that what is shown, what runs now and what runs
+    next agree. Raises InvalidInput for a kind or payload that is none, WrongState when the job is not in a state
+    for it. Stopping a job that nobody has begun cancels it.
+    """
+    data = dict(payload or {})
+    if kind not in CONTROLS:
+        raise InvalidInput(
+            {"kind": f"{kind!r} is not something a job can be asked; choose one of: {', '.join(CONTROLS)}"}
+        )
+    if kind == "stop":
+        return _stop(actor, job)
+    if kind in {"pause", "resume"}:
+        return control.pause_or_resume(actor=actor, job=job, kind=kind)
+    if kind == "set_lr":
+        return control.set_lr(actor=actor, job=job, payload=data)
+    return _steer_task(actor, job, kind, data)
+
+
+def cancel(*, actor: Any, job: Job) -> Job:
+    """Return the job, CANCELLED if it was waiting; one that has begun meanwhile is asked to stop.
+
+    Raises WrongState when it has ended.
+    """
+    request_control(actor=actor, job=job, kind="stop")
+    job.refresh_from_db()
+    return job
+
+
+def check_device(device: str, *, queue: str) -> None:
+    """Raise InvalidInput unless ``device`` is auto, cpu, or offered by an online worker of the queue."""
+    online = Worker.objects.filter(state=Worker.State.ONLINE).order_by("device")
+    offered = [worker.device for worker in online if queue in worker.queues]
+    if device in {"auto", "cpu", *offered} or (
+        device == "cuda" and any(d.startswith("cuda") for d in offered)
+    ):
+        return
+    right = ", ".join(dict.fromkeys(["auto", "cpu", *offered]))
+    raise InvalidInput(
+        {"device": f"{device!r} is offered by no worker that is online; choose one of: {right}"}
+    )
+
+
+def _freeze(branch: Branch, attached: list[Task], train: TrainSpec) -> TrainJobSpec:
+    model = ModelSpec.model_validate(branch.experiment.model_spec)
+    classes = {task.task_class for task in attached}
+    rows = Plugin.objects.filter(kind=PluginKind.TASK, name__in=classes) | Plugin.objects.filter(
+        kind=PluginKind.MODEL, name=model.architecture
+    )
+    plugins = dict(rows.values_list("name", "source_id"))
+    datasets = {task.dataset.slug: dataset_spec(task.dataset) for task in attached}
+    specs = tuple(task_spec(task, plugins.get(task.task_class, "")) for task in attached)
+    return TrainJobSpec(model=model, tasks=specs, datasets=datasets, train=train, plugins=plugins)
+
+
+def _once(actor: Any, key: str | None, kind: JobKind, **fields: Any) -> Job:
+    try:
+        with transaction.atomic():
+            return queueing.enqueue(kind, created_by=actor, idempotency_key=key or None, **fields)
+    except IntegrityError:  # the same request won at this very moment
+        known = _submitted_before(actor, key)
+        if known is None:
+            raise
+        return known
+
+
+def _submitted_before(actor: Any, key: str | None) -> Job | None:
+    if not key:
+        return None
+    if len(key) > MAX_KEY_LENGTH:
+        raise InvalidInput(
+            {"idempotency_key": f"it has {len(key)} characters; at most {MAX_KEY_LENGTH} are allowed"}
+        )
+    return Job.objects.filter(created_by=actor, idempotency_key=key).first()
+
+
+def _stop(actor: Any, job: Job) -> JobEvent:
+    if job.state == JobState.QUEUED:
+        event = cancel_queued(job, actor)
+        if event is not None:
+            return event
+        job.refresh_from_db()  # a worker was faster
+    return control.stop(actor=actor, job=job)
+
+
+def _steer_task(actor: Any, job: Job, kind: str, data: dict[str, Any]) -> JobEvent:
+    if job.kind != JobKind.TRAIN or job.branch is None:
+        raise WrongState({"kind": f"{kind!r} is for train jobs; job {job.pk} is of kind {job.kind!r}"})
+    if not job.is_active:
+        raise WrongState({"kind": f"{kind!r} came too late: job {job.pk} is {job.get_state_display()}"})
+    task = job.branch.tasks.filter(key=str(data.get("task", "")), removed_at=None).first()
+    if task is None:
+        known = ", ".join(job.branch.tasks.filter(removed_at=None).values_list("key", flat=True)) or "none"
+        raise InvalidInput(
+            {"task": f"{data.get('task')!r} is not the key of a task of {job.branch}; known: {known}"}
+        )
+    if kind == "set_weight":
+        if "weight" not in data:
+            raise InvalidInput({"weight": "a weight is needed: 0 or more"})
+        tasks.set_weight(actor=actor, task=task, weight=data["weight"])
+    elif kind == "set_enabled":
+        if not isinstance(data.get("enabled"), bool):
+            raise InvalidInput({"enabled": f"{data.get('enabled')!r} is neither true nor false"})
+        tasks.set_enabled(actor=actor, task=task, enabled=data["enabled"])
+    else:
+        tasks.remove_task(actor=actor, task=task)
+    return job.events.filter(kind=kind).latest("id")

@@ -1,0 +1,298 @@
+"""The worker's side of a job's life: each move is one guarded UPDATE on state and attempt, and may be lost to another.
+
+``states.TRANSITIONS`` is the only source of what may follow what. ``attempt`` is the fencing token: ``claim`` raises
+it, every later write carries it, and a write whose attempt no longer holds the job changes nothing. Leases are
+written and judged by the database's clock, so the clocks of many machines need not agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Job, JobEvent, JobKind, Worker
+from accsite.apps.training.services import outbox, points
+from accsite.apps.training.services.queueing import note, queue_evaluation, ring_next_on_branch
+from accsite.apps.training.services.unit import announce, touch, unit_of_work
+from accsite.apps.training.states import ACTIVE, HELD, TERMINAL, JobState, sources
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to work on a job until its lease ends."""
+
+    job: Job
+    attempt: int
+
+
+@unit_of_work()
+def claim(job_id: int, worker: Worker | str) -> Claim | None:
+    """Return the claim of ``worker`` on a QUEUED job, or None if it is not to be had.
+
+    None means: another was faster, the worker is draining, its device does not suit, or an older train job of the
+    same branch is not done (each goes on where the one before it ended). A train job that was never claimed begins
+    at the branch's head as it is now.
+    """
+    job = Job.objects.filter(pk=job_id, state=JobState.QUEUED).first()
+    name = worker.name if isinstance(worker, Worker) else worker
+    holder = Worker.objects.filter(name=name, state=Worker.State.ONLINE).first()
+    if job is None or holder is None or not _suits(job, holder):
+        return None
+    changes: dict[str, Any] = {}
+    if job.kind == JobKind.TRAIN and job.branch_id is not None:
+        branch = Branch.objects.select_for_update().get(pk=job.branch_id)
+        siblings = Job.objects.filter(branch=branch, kind=JobKind.TRAIN).exclude(pk=job.pk)
+        if siblings.filter(Q(state__in=HELD) | Q(state__in=ACTIVE, pk__lt=job.pk)).exists():
+            return None
+        if job.attempt == 0:
+            changes["start_checkpoint"] = branch.head
+    won = _move(
+        job,
+        JobState.CLAIMED,
+        raise_attempt=True,
+        worker=holder,
+        device=holder.device,
+        lease_expires_at=_lease(settings.ACC_LEASE_SECONDS),
+        **changes,
+    )
+    if not won:
+        return None
+    job.outbox.all().delete()
+    job.refresh_from_db()
+    note(job.pk, "state", {"state": job.state, "attempt": job.attempt}, f"claimed by {name}", job.step)
+    announce(job)
+    return Claim(job, job.attempt)
+
+
+@unit_of_work()
+def start(job_id: int, attempt: int) -> bool:
+    """Move a claimed job to RUNNING; return False if it is no longer this attempt's."""
+    job = Job.objects.get(pk=job_id)
+    changes = {} if job.started_at else {"started_at": timezone.now()}
+    if not _move(job, JobState.RUNNING, attempt=attempt, only_from={JobState.CLAIMED}, **changes):
+        return False
+    announce(job)
+    return True
+
+
+def renew(job_id: int, attempt: int, lease_seconds: float | None = None) -> bool:
+    """Put off the end of the lease; return False if the job is no longer this attempt's, which must then stop."""
+    seconds = settings.ACC_LEASE_SECONDS if lease_seconds is None else lease_seconds
+    return bool(Job.objects.filter(pk=job_id).held_by(attempt).update(lease_expires_at=_lease(seconds)))
+
+
+@unit_of_work()
+def set_paused(job_id: int, attempt: int, paused: bool) -> bool:
+    """Move between RUNNING and PAUSED; return False if the job is no longer this attempt's or already so."""
+    job = Job.objects.get(pk=job_id)
+    target, origin = (JobState.PAUSED, JobState.RUNNING) if paused else (JobState.RUNNING, JobState.PAUSED)
+    if not _move(job, target, attempt=attempt, only_from={origin}):
+        return False
+    announce(job)
+    return True
+
+
+@unit_of_work()
+def finish(job_id: int, attempt: int, result: dict[str, Any] | None = None) -> bool:
+    """Move a running job to SUCCEEDED; return False if it is no longer this attempt's.
+
+    A train job moves its branch's head to its final checkpoint and queues the measuring of it.
+    """
+    job = Job.objects.get(pk=job_id)
+    if not _move(job, JobState.SUCCEEDED, attempt=attempt, result=result or {}, **_ended()):
+        return False
+    _after_end(job, "done")
+    return True
+
+
+@unit_of_work()
+def cancelled(job_id: int, attempt: int, result: dict[str, Any] | None = None, message: str = "") -> bool:
+    """Move a job that was stopped on request to CANCELLED; return False if it is no longer this attempt's.
+
+    What a stopped train job reached is kept: its branch goes on from the checkpoint it wrote when it stopped.
+    """
+    job = Job.objects.get(pk=job_id)
+    changes = {"result": result or {}, "message": message or "stopped on request"}
+    if not _move(job, JobState.CANCELLED, attempt=attempt, only_from=HELD, **changes, **_ended()):
+        return False
+    _after_end(job, job.message)
+    return True
+
+
+@unit_of_work()
+def fail(job_id: int, attempt: int, message: str, traceback: str = "") -> bool:
+    """Move a job to FAILED with a sentence for the user; return False if it is no longer this attempt's."""
+    job = Job.objects.get(pk=job_id)
+    changes = {"message": message, "traceback": traceback}
+    if not _move(job, JobState.FAILED, attempt=attempt, only_from=HELD, **changes, **_ended()):
+        return False
+    _after_end(job, message)
+    return True
+
+
+@unit_of_work()
+def hand_back(job_id: int, attempt: int, reason: str) -> bool:
+    """Put the job of a draining worker back into its queue; return False if it is no longer this attempt's."""
+    job = Job.objects.get(pk=job_id)
+    was_paused = job.state == JobState.PAUSED
+    if not _move(job, JobState.QUEUED, attempt=attempt, only_from=HELD, message=reason, **_LET_GO):
+        return False
+    _requeue(job, reason, was_paused)
+    return True
+
+
+@unit_of_work()
+def cancel_queued(job: Job, actor: Any = None) -> JobEvent | None:
+    """Move a job that waits in its queue to CANCELLED and return the event; None if a worker was faster."""
+    message = "cancelled before it began"
+    if not _move(job, JobState.CANCELLED, only_from={JobState.QUEUED}, message=message, **_ended()):
+        return None
+    event = JobEvent.objects.create(
+        job=job,
+        kind="stop",
+        status=JobEvent.Status.APPLIED,
+        actor=actor,
+        message=message,
+        step=job.step,
+        applied_at=timezone.now(),
+    )
+    _after_end(job, message)
+    return event
+
+
+def lose(job_id: int, attempt: int, reason: str) -> bool:
+    """Take the job from a worker that fell silent; return False if it is no longer this attempt's.
+
+    It waits for another worker, which goes on at its newest checkpoint; after ACC_MAX_ATTEMPTS losses it fails.
+    """
+    return _lose(job_id, attempt, reason)
+
+
+def reap() -> list[int]:
+    """Take the jobs whose lease has ended from their workers, and mark workers that fell silent; return the jobs' ids."""
+    late = Job.objects.filter(state__in=HELD, lease_expires_at__lt=Now()).select_related("worker")
+    taken = []
+    for job in late:
+        who = job.worker.name if job.worker else "its worker"
+        reason = f"{who} did not report for more than {settings.ACC_LEASE_SECONDS:g} s"
+        # The lease is judged again by the update: a heartbeat in between saves the job.
+        if _lose(job.pk, job.attempt, reason, lease_expires_at__lt=Now()):
+            taken.append(job.pk)
+    _mark_silent_workers()
+    return taken
+
+
+def sweep() -> list[int]:
+    """Ring again for queued jobs whose doorbell nobody heard; return their ids."""
+    return outbox.sweep()
+
+
+_LET_GO: dict[str, Any] = {"worker": None, "lease_expires_at": None, "steps_per_second": None}
+
+
+def _ended() -> dict[str, Any]:
+    return {"finished_at": timezone.now(), "lease_expires_at": None}
+
+
+def _lease(seconds: float) -> Any:
+    return Now() + timedelta(seconds=seconds)
+
+
+def _move(
+    job: Job,
+    target: JobState,
+    *,
+    attempt: int | None = None,
+    only_from: Iterable[JobState] | None = None,
+    raise_attempt: bool = False,
+    guard: dict[str, Any] | None = None,
+    **changes: Any,
+) -> bool:
+    """Compare and set: return whether this call, and no other, moved the job; ``job`` then shows the new row."""
+    origins = sources(target) if only_from is None else sources(target) & frozenset(only_from)
+    expected = job.attempt if attempt is None else attempt
+    rows = Job.objects.filter(pk=job.pk, attempt=expected, state__in=origins, **(guard or {}))
+    if raise_attempt:
+        changes["attempt"] = expected + 1
+    if not rows.update(state=target, **changes):
+        return False
+    job.refresh_from_db()
+    return True
+
+
+@unit_of_work()
+def _lose(job_id: int, attempt: int, reason: str, **guard: Any) -> bool:
+    job = Job.objects.get(pk=job_id)
+    was_paused = job.state == JobState.PAUSED
+    losses = job.workers_lost + 1
+    if not _move(
+        job, JobState.LOST, attempt=attempt, guard=guard, workers_lost=losses, message=reason, **_LET_GO
+    ):
+        return False
+    note(job.pk, "state", {"state": JobState.LOST, "attempt": attempt}, reason, job.step)
+    if losses >= settings.ACC_MAX_ATTEMPTS:
+        message = f"given up after {losses} lost workers; the last: {reason}"
+        _move(job, JobState.FAILED, attempt=attempt, message=message, **_ended())
+        _after_end(job, message)
+    else:
+        _move(job, JobState.QUEUED, attempt=attempt)
+        _requeue(job, reason, was_paused)
+    return True
+
+
+@unit_of_work()
+def _mark_silent_workers() -> None:
+    silent = Now() - timedelta(seconds=2 * settings.ACC_LEASE_SECONDS)
+    workers = Worker.objects.exclude(state=Worker.State.OFFLINE).filter(heartbeat_at__lt=silent)
+    if workers.exists() and workers.update(state=Worker.State.OFFLINE):
+        touch("workers")
+
+
+def _requeue(job: Job, reason: str, was_paused: bool) -> None:
+    note(job.pk, "state", {"state": job.state, "attempt": job.attempt}, reason, job.step)
+    if was_paused:  # the next attempt waits, as the user had asked of this one
+        JobEvent.objects.create(
+            job=job, kind="pause", status=JobEvent.Status.PENDING, message="was paused before"
+        )
+    outbox.queue_up(job)
+    announce(job)
+
+
+def _after_end(job: Job, message: str) -> None:
+    """Settle what hangs on a job that has just ended."""
+    assert JobState(job.state) in TERMINAL
+    note(job.pk, "state", {"state": job.state, "attempt": job.attempt}, message, job.step)
+    job.events.filter(status=JobEvent.Status.PENDING).update(
+        status=JobEvent.Status.REFUSED, message="the job ended before this could be applied"
+    )
+    job.outbox.all().delete()
+    if job.kind == JobKind.TRAIN and job.branch is not None:
+        points.compact(job.pk)
+        kinds = {JobState.SUCCEEDED: CheckpointKind.FINAL, JobState.CANCELLED: CheckpointKind.STOPPED}
+        kind = kinds.get(JobState(job.state))
+        reached = (
+            Checkpoint.objects.filter(job=job, kind=kind).order_by("-job_step", "-id").first()
+            if kind
+            else None
+        )
+        if reached is not None:
+            Branch.objects.filter(pk=job.branch_id).update(head=reached)
+            queue_evaluation(reached, actor=job.created_by)
+            touch(f"checkpoints:{job.branch.experiment_id}")
+        ring_next_on_branch(job)
+    announce(job)
+
+
+def _suits(job: Job, worker: Worker) -> bool:
+    spec = job.spec.get("train", job.spec) if isinstance(job.spec, dict) else {}
+    device = spec.get("device", "auto")
+    if device in {"auto", "cpu", worker.device}:
+        return True
+    return bool(device == "cuda" and worker.device.startswith("cuda"))

@@ -1,0 +1,64 @@
+"""Makes job rows with their doorbells; what users ask for comes through ``jobs``, what ends cause through ``lifecycle``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from acc.specs import EvalSpec
+from accsite.apps.training.models import Checkpoint, Job, JobEvent, JobKind
+from accsite.apps.training.services import outbox
+from accsite.apps.training.services.unit import announce, unit_of_work
+from accsite.apps.training.states import JobState
+
+QUEUES: Mapping[JobKind, str] = {
+    JobKind.TRAIN: "train",
+    JobKind.EVALUATE: "eval",
+    JobKind.GENERATE: "default",
+    JobKind.RECIPE: "default",
+    JobKind.EXPAND: "default",
+}
+FULL_SUITE = ("metrics", "reconstructions")
+PREVIEW_SUITE = ("reconstructions",)
+
+
+@unit_of_work()
+def enqueue(kind: JobKind, **fields: Any) -> Job:
+    """Return a new QUEUED job with its doorbell, rung once the transaction is committed."""
+    job = Job.objects.create(kind=kind, queue=QUEUES[kind], **fields)
+    outbox.queue_up(job)
+    announce(job)
+    return job
+
+
+def queue_evaluation(
+    checkpoint: Checkpoint,
+    *,
+    spec: EvalSpec | None = None,
+    suite: Sequence[str] = FULL_SUITE,
+    actor: Any = None,
+) -> Job:
+    """Return a new job that measures a checkpoint."""
+    spec = spec or EvalSpec(suite=tuple(suite))
+    what = "Preview" if tuple(spec.suite) == PREVIEW_SUITE else "Evaluate"
+    return enqueue(
+        JobKind.EVALUATE,
+        title=f"{what} {checkpoint.branch} at step {checkpoint.step}",
+        branch=checkpoint.branch,
+        checkpoint=checkpoint,
+        spec=spec.model_dump(mode="json"),
+        created_by=actor,
+    )
+
+
+def ring_next_on_branch(job: Job) -> None:
+    """Ring for the oldest train job that waited for ``job`` to leave its branch."""
+    waiting = Job.objects.filter(branch_id=job.branch_id, kind=JobKind.TRAIN, state=JobState.QUEUED)
+    following = waiting.order_by("pk").first() if job.kind == JobKind.TRAIN else None
+    if following is not None:
+        outbox.queue_up(following)
+
+
+def note(job_id: int, kind: str, payload: dict[str, Any], message: str, step: int | None = None) -> JobEvent:
+    """Return a new event that is only told, not asked for: a state, an alarm, a note."""
+    return JobEvent.objects.create(job_id=job_id, kind=kind, payload=payload, message=message, step=step)

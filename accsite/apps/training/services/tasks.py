@@ -1,0 +1,277 @@
+"""Attaches tasks to a branch and changes them; a running job is told, and applies it between two steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.utils import timezone
+from django.utils.text import slugify
+
+from acc.errors import InvalidInput, TaskError
+from acc.params import clean_params
+from acc.specs import ModelSpec, TaskSpec, parse
+from accsite.apps.datasets.models import Dataset
+from accsite.apps.registry import selectors as registry
+from accsite.apps.registry.models import Plugin, PluginKind
+from accsite.apps.training.models import Branch, Job, JobKind, Task
+from accsite.apps.training.names import MAX_NAME_LENGTH, clean_name
+from accsite.apps.training.services.control import command_branch
+from accsite.apps.training.services.unit import touch, unit_of_work
+from accsite.apps.training.specs import dataset_spec, task_spec
+from accsite.errors import WrongState
+
+COLOUR_SLOTS = 8
+
+
+@unit_of_work()
+def add_task(
+    *,
+    actor: Any,
+    branch: Branch,
+    task_class: str,
+    dataset: Dataset | str,
+    name: str = "",
+    weight: float = 1.0,
+    enabled: bool = True,
+    latent_slice: Sequence[int] | None = None,
+    factor: str = "",
+    params: Mapping[str, Any] | None = None,
+) -> Task:
+    """Return a new task of a branch; a running job builds its head between two steps.
+
+    It reads the named ``factor``, or ``latent_slice`` (start, end), or the whole latent. Without a ``name`` it is
+    called after its class. Raises InvalidInput or TaskError naming each field that is wrong, and attaches nothing.
+    """
+    Branch.objects.select_for_update().get(
+        pk=branch.pk
+    )  # two tasks added at once get different keys and colours
+    errors: dict[str, list[str]] = {}
+    plugin = data = None
+    cleaned: dict[str, Any] = {}
+    try:
+        plugin = registry.get(PluginKind.TASK, task_class)
+        cleaned = clean_params(plugin.params, params or {})
+    except InvalidInput as error:
+        errors.update(error.fields)
+    try:
+        data = dataset if isinstance(dataset, Dataset) else find_dataset(dataset)
+    except InvalidInput as error:
+        errors.update(error.fields)
+    siblings = list(branch.tasks.all())
+    name = _free_name(name, plugin.label if plugin else "task", siblings, errors)
+    model = ModelSpec.model_validate(branch.experiment.model_spec)
+    spec = None
+    try:
+        spec = parse(
+            TaskSpec,
+            {
+                "key": _free_key(name, siblings),
+                "name": name,
+                "task_class": task_class,
+                "dataset": data.slug if data else "unknown",
+                "weight": weight,
+                "enabled": enabled,
+                "latent_slice": tuple(latent_slice) if latent_slice is not None else None,
+                "factor": factor or None,
+                "params": cleaned,
+                "source_sha256": plugin.source_id if plugin else "",
+            },
+        )
+        _check_place(spec, model)
+    except InvalidInput as error:
+        errors.update({("latent_slice" if k == "__all__" else k): text for k, text in error.fields.items()})
+    if plugin is not None and data is not None:
+        try:
+            check_compatible(plugin, data, model, cleaned)
+        except InvalidInput as error:
+            errors.update(error.fields)
+    if errors or spec is None or data is None:
+        raise TaskErrors(errors)
+    task = Task.objects.create(
+        branch=branch,
+        key=spec.key,
+        name=spec.name,
+        task_class=task_class,
+        dataset=data,
+        weight=spec.weight,
+        enabled=spec.enabled,
+        latent_start=spec.latent_slice[0] if spec.latent_slice else None,
+        latent_end=spec.latent_slice[1] if spec.latent_slice else None,
+        factor=spec.factor or "",
+        params=cleaned,
+        position=max((sibling.position for sibling in siblings), default=-1) + 1,
+        colour_slot=_colour_slot(siblings),
+    )
+    command_branch(actor=actor, branch=branch, kind="add_task", payload=_whole(task, spec))
+    touch(f"tasks:{branch.pk}")
+    return task
+
+
+@unit_of_work()
+def set_weight(*, actor: Any, task: Task, weight: float) -> Task:
+    """Set the weight of a task, in a running job too; raises InvalidInput unless it is 0 or more."""
+    spec = parse(TaskSpec, {**task_spec(task).model_dump(), "weight": weight})
+    task.weight = spec.weight
+    return _changed(actor, task, ["weight"], "set_weight", {"task": task.key, "weight": spec.weight})
+
+
+@unit_of_work()
+def set_enabled(*, actor: Any, task: Task, enabled: bool) -> Task:
+    """Switch a task on or off, in a running job too; raises WrongState if a job were left with none to train."""
+    if not enabled:
+        _keep_one(task, "switched off")
+    task.enabled = enabled
+    return _changed(actor, task, ["enabled"], "set_enabled", {"task": task.key, "enabled": enabled})
+
+
+@unit_of_work()
+def remove_task(*, actor: Any, task: Task) -> Task:
+    """Take a task off its branch; its curve and its key stay. Raises WrongState if a job were left with none."""
+    _keep_one(task, "removed")
+    task.removed_at = timezone.now()
+    return _changed(actor, task, ["removed_at"], "remove_task", {"task": task.key})
+
+
+@unit_of_work()
+def restore_task(*, actor: Any, task: Task) -> Task:
+    """Undo ``remove_task``."""
+    task.removed_at = None
+    return _changed(actor, task, ["removed_at"], "add_task", _whole(task, task_spec(task)))
+
+
+class TaskErrors(TaskError):
+    """A task that cannot be attached for more than one reason."""
+
+    def __init__(self, fields: Mapping[str, list[str]]) -> None:
+        InvalidInput.__init__(self, fields)
+
+
+def find_dataset(slug: Any) -> Dataset:
+    """Return the dataset with this slug; raises InvalidInput naming those that exist."""
+    found = Dataset.objects.filter(slug=slug).first() if isinstance(slug, str) else None
+    if found is None:
+        known = ", ".join(Dataset.objects.values_list("slug", flat=True)[:20]) or "none"
+        raise InvalidInput({"dataset": f"{slug!r} is not a dataset of this site; known: {known}"})
+    return found
+
+
+def check_compatible(plugin: Plugin, dataset: Dataset, model: ModelSpec, params: Mapping[str, Any]) -> None:
+    """Raise TaskErrors, naming field and value, unless a task of this class can work on the dataset and the model."""
+    errors: dict[str, list[str]] = {}
+    image = model.image
+    have, need = (
+        (dataset.channels, dataset.height, dataset.width),
+        (image.channels, image.height, image.width),
+    )
+    if have != need:
+        errors["dataset"] = [
+            f"{dataset.slug!r} has images of {_size(have)}; this model reads {_size(need)} (channels x height x width)"
+        ]
+    kind = plugin.requires.get("target")
+    if kind:
+        targets = {target["name"]: target["kind"] for target in dataset.targets}
+        described = ", ".join(f"{name} ({kind})" for name, kind in targets.items()) or "no targets"
+        chosen = params.get("target_name")
+        if kind not in targets.values():
+            errors.setdefault("dataset", []).append(
+                f"{dataset.slug!r} has no {kind} target, and {plugin.name} needs one; it has {described}"
+            )
+        elif chosen and targets.get(chosen) != kind:
+            errors["params.target_name"] = [
+                f"{chosen!r} is not a {kind} target of {dataset.slug!r}; it has {described}"
+            ]
+    if plugin.requires.get("posterior") and not _has_posterior(model.architecture):
+        errors["task_class"] = [
+            f"{plugin.name} needs a model with a posterior (mean and variance), and {model.architecture} has none; "
+            "use a variational architecture"
+        ]
+    if errors:
+        raise TaskErrors(errors)
+
+
+def _has_posterior(architecture: str) -> bool:
+    """Return whether an architecture is known to have a posterior, or nothing is known of it."""
+    row = Plugin.objects.filter(kind=PluginKind.MODEL, name=architecture).first()
+    return row is None or bool(row.requires.get("posterior", True))
+
+
+def _check_place(spec: TaskSpec, model: ModelSpec) -> None:
+    """Raise InvalidInput when the latent range is out of range, or cuts a named factor in two."""
+    start, end = spec.latent_range(model)
+    if spec.latent_slice is None:
+        return
+    for group in model.ordered_groups:
+        overlap = start < group.end and group.start < end
+        nested = (group.start <= start and end <= group.end) or (start <= group.start and group.end <= end)
+        if overlap and not nested:
+            raise InvalidInput(
+                {
+                    "latent_slice": f"{start}:{end} overlaps only a part of factor {group.name!r} "
+                    f"{group.start}:{group.end}; choose a range within it, around it or beside it, or name the factor"
+                }
+            )
+
+
+def _changed(actor: Any, task: Task, fields: list[str], kind: str, payload: dict[str, Any]) -> Task:
+    task.save(update_fields=fields)
+    command_branch(actor=actor, branch=task.branch, kind=kind, payload=payload)
+    touch(f"tasks:{task.branch_id}")
+    return task
+
+
+def _keep_one(task: Task, what: str) -> None:
+    Branch.objects.select_for_update().get(pk=task.branch_id)
+    running = Job.objects.active().filter(branch_id=task.branch_id, kind=JobKind.TRAIN).order_by("pk").first()
+    others = Task.objects.filter(branch_id=task.branch_id, enabled=True, removed_at=None).exclude(pk=task.pk)
+    if running is not None and not others.exists():
+        raise WrongState(
+            {
+                "enabled": f"{task.name!r} is the last task that job {running.pk} trains and cannot be {what}; "
+                "switch on another first, or stop the job"
+            }
+        )
+
+
+def _whole(task: Task, spec: TaskSpec) -> dict[str, Any]:
+    """Return all that a running job needs to take a task in."""
+    return {
+        "task": spec.model_dump(mode="json"),
+        "dataset": dataset_spec(task.dataset).model_dump(mode="json"),
+    }
+
+
+def _free_name(name: str, label: str, siblings: list[Task], errors: dict[str, list[str]]) -> str:
+    taken = {sibling.name for sibling in siblings if sibling.removed_at is None}
+    if name:
+        try:
+            name = clean_name(name)
+        except InvalidInput as error:
+            errors.update(error.fields)
+            return "task"
+        if name in taken:
+            errors["name"] = [f"{name!r} is already the name of a task of this branch; choose another"]
+        return name
+    base, number = label[: MAX_NAME_LENGTH - 4], 2
+    name = base
+    while name in taken:
+        name, number = f"{base} {number}", number + 1
+    return name
+
+
+def _free_key(name: str, siblings: list[Task]) -> str:
+    taken = {sibling.key for sibling in siblings}
+    base, number = slugify(name)[:58].lstrip("_-") or "task", 2
+    key = base
+    while key in taken:
+        key, number = f"{base}-{number}", number + 1
+    return key
+
+
+def _colour_slot(siblings: list[Task]) -> int:
+    used = [sibling.colour_slot for sibling in siblings]
+    return min(range(COLOUR_SLOTS), key=lambda slot: (used.count(slot), slot))
+
+
+def _size(shape: tuple[int, int, int]) -> str:
+    return " x ".join(map(str, shape))

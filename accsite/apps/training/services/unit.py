@@ -1,0 +1,59 @@
+"""One transaction per service, however services call each other, with its signals raised once and last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from django.db import transaction
+
+from accsite.apps.live.services import bump
+from accsite.apps.training.models import Job
+
+
+class _Signals:
+    def __init__(self) -> None:
+        self.topics: set[str] = set()
+        self.jobs: dict[int, dict[str, Any]] = {}
+
+
+_current: ContextVar[_Signals | None] = ContextVar("signals_of_this_unit_of_work", default=None)
+
+
+@contextmanager
+def unit_of_work() -> Iterator[None]:
+    """Run as one transaction; also a decorator.
+
+    Topics touched within are raised together at its very end: they are rows that every writer shares, and two
+    transactions that took them one by one, in different orders, would wait for each other for ever.
+    """
+    outer = _current.get()
+    if outer is not None:
+        with transaction.atomic():
+            yield
+        return
+    signals = _Signals()
+    token = _current.set(signals)
+    try:
+        with transaction.atomic():
+            yield
+            bump(*signals.topics, data={"jobs": list(signals.jobs.values())} if signals.jobs else None)
+    finally:
+        _current.reset(token)
+
+
+def touch(*topics: str) -> None:
+    """Tell open pages, when this unit of work is committed, that ``topics`` have changed."""
+    signals = _current.get()
+    assert signals is not None, "touch() is called within unit_of_work()"
+    signals.topics.update(topics)
+
+
+def announce(job: Job) -> None:
+    """Tell open pages, when this unit of work is committed, that a job has changed."""
+    touch("jobs", f"job:{job.pk}")
+    signals = _current.get()
+    assert signals is not None
+    signals.jobs[job.pk] = {"id": job.pk, "kind": job.kind, "state": job.state, "branch": job.branch_id}

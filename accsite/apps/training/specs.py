@@ -1,0 +1,44 @@
+"""Makes the engine's specifications from rows."""
+
+from __future__ import annotations
+
+from acc.specs import DatasetSpec, ImageShape, TargetSpec, TaskSpec
+from accsite.apps.datasets.models import Dataset
+from accsite.apps.registry.models import Plugin, PluginKind
+from accsite.apps.training.models import Task
+
+
+def task_spec(task: Task, source_sha256: str | None = None) -> TaskSpec:
+    """Return the specification of a task; ``source_sha256`` defaults to its class's last good source."""
+    if source_sha256 is None:
+        rows = Plugin.objects.filter(kind=PluginKind.TASK, name=task.task_class)
+        source_sha256 = rows.values_list("source_id", flat=True).first() or ""
+    reads = (task.latent_start, task.latent_end)
+    return TaskSpec(
+        key=task.key,
+        name=task.name,
+        task_class=task.task_class,
+        dataset=task.dataset.slug,
+        weight=task.weight,
+        enabled=task.enabled,
+        latent_slice=(reads[0], reads[1]) if reads[0] is not None and reads[1] is not None else None,
+        factor=task.factor or None,
+        params=task.params,
+        source_sha256=source_sha256,
+    )
+
+
+def dataset_spec(dataset: Dataset) -> DatasetSpec:
+    """Return the specification of a dataset: its identity by content, and its targets without their statistics."""
+    known = TargetSpec.model_fields
+    return DatasetSpec(
+        name=dataset.name,
+        content_hash=dataset.content_hash,
+        sha256=dataset.sha256,
+        n=dataset.n,
+        image=ImageShape(channels=dataset.channels, height=dataset.height, width=dataset.width),
+        targets=tuple(
+            TargetSpec.model_validate({key: value for key, value in target.items() if key in known})
+            for target in dataset.targets
+        ),
+    )

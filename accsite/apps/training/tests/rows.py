@@ -1,0 +1,143 @@
+"""Makes rows for tests, without going through the services that are tested."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from django.utils import timezone
+
+from acc.params import Param
+from acc.specs import ModelSpec, TrainJobSpec, TrainSpec
+from accsite.apps.datasets.models import Dataset
+from accsite.apps.registry.models import Plugin, PluginKind, PluginSource
+from accsite.apps.training.models import Branch, Experiment, Job, JobKind, Task, Worker
+
+MODEL: dict[str, Any] = {
+    "architecture": "FactorSlotAutoencoder",
+    "image": {"channels": 1, "height": 32, "width": 32},
+    "latent_dim": 16,
+    "factor_groups": [{"name": "digit", "start": 0, "end": 6}, {"name": "free", "start": 6, "end": 16}],
+    "params": {"base_channels": 8},
+}
+TARGETS = [
+    {"name": "digit", "kind": "class", "classes": 10, "mean": 4.5},
+    {"name": "slant", "kind": "real", "min": -1.0, "max": 1.0},
+]
+
+
+def sha(text: str) -> str:
+    """Return the sha256 of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def make_plugin(kind: PluginKind, name: str, *, params: list[Param] | None = None, **fields: Any) -> Plugin:
+    """Return a plugin row with a source of its own."""
+    text = f"class {name}: ...\n"
+    source, _ = PluginSource.objects.get_or_create(
+        sha256=sha(text), defaults={"path": f"{name}.py", "text": text}
+    )
+    declared = [param.as_dict() for param in params or []]
+    values = {"label": name, "source": source, "params": declared, **fields}
+    return Plugin.objects.update_or_create(kind=kind, name=name, defaults=values)[0]
+
+
+def named(name: str, default: Any, **limits: Any) -> Param:
+    """Return a parameter as if declared on a class under ``name``."""
+    param = Param(default, **limits)
+    param.__set_name__(object, name)
+    return param
+
+
+def make_plugins() -> dict[str, Plugin]:
+    """Return plugin rows by class name."""
+    target = [named("target_name", "")]
+    made = [
+        make_plugin(
+            PluginKind.TASK, "ReconstructionTask", label="Reconstruction", requires={"reconstruction": True}
+        ),
+        make_plugin(PluginKind.TASK, "KLDivergenceTask", label="KL divergence", requires={"posterior": True}),
+        make_plugin(
+            PluginKind.TASK,
+            "ClassificationTask",
+            label="Classification",
+            params=target,
+            requires={"target": "class"},
+        ),
+        make_plugin(
+            PluginKind.TASK, "RegressionTask", label="Regression", params=target, requires={"target": "real"}
+        ),
+        make_plugin(
+            PluginKind.MODEL,
+            "FactorSlotAutoencoder",
+            params=[named("base_channels", 8, min=1, max=64)],
+            requires={"posterior": True},
+        ),
+        make_plugin(PluginKind.MODEL, "Autoencoder", requires={"posterior": False}),
+        make_plugin(
+            PluginKind.GENERATOR,
+            "HandwrittenDigits",
+            label="Handwritten digits",
+            params=[named("size", 32, min=8, max=64)],
+        ),
+    ]
+    return {plugin.name: plugin for plugin in made}
+
+
+def make_dataset(slug: str = "handwritten-digits", **fields: Any) -> Dataset:
+    """Return a dataset row (there is no file behind it)."""
+    values = {
+        "name": slug.replace("-", " ").capitalize(),
+        "file": f"datasets/{sha(slug)}.safetensors",
+        "sha256": sha(slug),
+        "content_hash": sha(slug + "content"),
+        "size_bytes": 1000,
+        "n": 100,
+        "channels": 1,
+        "height": 32,
+        "width": 32,
+        "dtype": "uint8",
+        "targets": TARGETS,
+        **fields,
+    }
+    return Dataset.objects.create(slug=slug, **values)
+
+
+def make_branch(owner: Any, slug: str = "digits", **fields: Any) -> Branch:
+    """Return branch main of a new experiment."""
+    model = ModelSpec.model_validate(MODEL).model_dump(mode="json")
+    experiment = Experiment.objects.create(name=slug, slug=slug, model_spec=model, owner=owner, **fields)
+    return Branch.objects.create(experiment=experiment, name="main", slug="main", created_by=owner)
+
+
+def make_task(branch: Branch, dataset: Dataset, key: str = "reconstruction", **fields: Any) -> Task:
+    """Return a reconstruction task."""
+    values = {"name": key.capitalize(), "task_class": "ReconstructionTask", **fields}
+    return Task.objects.create(branch=branch, dataset=dataset, key=key, **values)
+
+
+def make_worker(
+    name: str, device: str = "cpu", queues: tuple[str, ...] = ("train", "eval", "default")
+) -> Worker:
+    """Return an online worker."""
+    return Worker.objects.create(
+        name=name, hostname="here", pid=1, device=device, queues=list(queues), heartbeat_at=timezone.now()
+    )
+
+
+def make_job(branch: Branch | None = None, *, kind: str = JobKind.TRAIN, **fields: Any) -> Job:
+    """Return a queued job without a doorbell."""
+    spec = TrainJobSpec(
+        model=ModelSpec.model_validate(MODEL),
+        tasks=(),
+        datasets={},
+        train=TrainSpec(steps=fields.get("total_steps") or 10),
+    ).model_dump(mode="json")
+    queue = {"train": "train", "evaluate": "eval"}.get(kind, "default")
+    values = {
+        "title": f"a {kind} job",
+        "queue": queue,
+        "spec": spec if kind == JobKind.TRAIN else {},
+        **fields,
+    }
+    return Job.objects.create(kind=kind, branch=branch, **values)
