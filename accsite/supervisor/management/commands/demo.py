@@ -1,0 +1,84 @@
+"""manage.py demo: the platform with real digits and one job in training."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from acc.errors import AccError
+from accsite.apps.access.services import make_sign_in_link
+from accsite.apps.training.models import Job
+from accsite.apps.training.states import JobState
+from accsite.supervisor import demo
+from accsite.supervisor.console import Console
+from accsite.supervisor.management.commands.up import add_platform_arguments
+from accsite.supervisor.platform import Platform, platform
+from accsite.supervisor.supervisor import Stopping
+
+LINK_MINUTES = 60
+
+
+class Command(BaseCommand):
+    """Prepare the demo, run the platform, submit its job, and print the link that signs the browser in."""
+
+    help = (
+        "Runs the whole platform with scikit-learn's handwritten digits and one training job. A second run "
+        "finds everything as it was. Ctrl-C saves and requeues the job."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Add --once and --steps to the options of `up`."""
+        add_platform_arguments(parser)
+        parser.add_argument(
+            "--once",
+            action="store_true",
+            help="wait for the job, print a summary, exit with the job's status",
+        )
+        parser.add_argument(
+            "--steps",
+            type=int,
+            default=demo.STEPS,
+            help="steps of the job, if one is submitted (%(default)s)",
+        )
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        """Run the demo until a signal, or until its job has ended with --once."""
+        console = Console()
+        try:
+            with platform(
+                host=options["host"], port=options["port"], device=options["device"], console=console
+            ) as running:
+                job = self.prepare(running, options["steps"])
+                if not options["once"]:
+                    running.supervisor.run()
+                    return
+                job = demo.finished(job, running.supervisor.wait_for)
+                lines = list(demo.summary(job, demo.evaluated(job, running.supervisor.wait_for)))
+        except Stopping:
+            if options["once"]:
+                raise CommandError(
+                    "stopped before the job ended; it is saved and goes on next time"
+                ) from None
+            return
+        except AccError as error:
+            raise CommandError(str(error)) from error
+        console.write("\n" + "\n".join(lines))
+        if job.state != JobState.SUCCEEDED:
+            sys.exit(1)
+
+    def prepare(self, running: Platform, steps: int) -> Job:
+        """Return the demo's job, with everything that it needs there, and tell the user where to look."""
+        administrator = demo.ensure_administrator()
+        wait = running.supervisor.wait_for
+        branch = demo.ensure_branch(administrator.user, demo.ensure_dataset(administrator.user, wait))
+        job = demo.ensure_training(administrator.user, branch, steps=steps)
+        running.wait_until_ready()
+        link = make_sign_in_link(administrator.user, minutes=LINK_MINUTES)
+        lines = [f"Open {running.url}{link}", f"(signs you in once, within {LINK_MINUTES} minutes)"]
+        if administrator.password:
+            lines.append(f"Administrator: admin, password: {administrator.password} (shown only now)")
+        lines.append(f"Job {job.pk} is {job.get_state_display()}. Ctrl-C saves it and stops everything.")
+        running.console.write("\n" + "\n".join(f"  {line}" for line in lines) + "\n")
+        return job

@@ -1,0 +1,56 @@
+"""manage.py up: the whole platform on this machine until Ctrl-C."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from acc.errors import AccError
+from accsite.supervisor.console import Console
+from accsite.supervisor.platform import platform
+from accsite.supervisor.processes import LOOPBACK, WEB_PORT
+from accsite.supervisor.supervisor import Stopping
+
+
+def add_platform_arguments(parser: CommandParser) -> None:
+    """Add the options of every command that starts the platform."""
+    parser.add_argument(
+        "--host", default=LOOPBACK, help="address of the site; loopback only (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=WEB_PORT,
+        help="port of the site, or the next free one (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--device",
+        default="auto",
+        help="where the train worker computes: auto, cpu, cuda:0 (default: %(default)s)",
+    )
+
+
+class Command(BaseCommand):
+    """Run Redis, web, workers, sweeper and watcher under one supervisor with prefixed logs."""
+
+    help = "Runs the whole platform on this machine; Ctrl-C saves and requeues the jobs in progress."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Add --host, --port and --device."""
+        add_platform_arguments(parser)
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        """Run until a signal; a sentence and status 1 if the platform cannot run."""
+        console = Console()
+        try:
+            with platform(
+                host=options["host"], port=options["port"], device=options["device"], console=console
+            ) as running:
+                running.wait_until_ready()
+                console.write(f"\n  ACC runs at {running.url}/  (Ctrl-C stops it)\n")
+                running.supervisor.run()
+        except Stopping:
+            pass
+        except AccError as error:
+            raise CommandError(str(error)) from error

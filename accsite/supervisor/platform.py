@@ -1,0 +1,147 @@
+"""The whole platform on one machine, as `manage.py up` and `manage.py demo` run it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+from django.core.management import call_command
+
+from acc.errors import AccError
+from accsite.apps.access.services import assert_loopback
+from accsite.supervisor.console import Console
+from accsite.supervisor.health import is_ready
+from accsite.supervisor.lock import HomeLock
+from accsite.supervisor.processes import LOOPBACK, Process, table
+from accsite.supervisor.redis import RedisServer, answers, use
+from accsite.supervisor.supervisor import Supervisor
+
+ROOT = Path(__file__).resolve().parents[2]
+PORTS_TRIED = 50
+WEB_SECONDS = 60.0
+
+
+@dataclass
+class Platform:
+    """A platform whose processes are starting: its address, its console and its supervisor."""
+
+    url: str
+    console: Console
+    supervisor: Supervisor
+
+    def wait_until_ready(self) -> None:
+        """Return when the site answers that it can work; raises AccError after a minute."""
+        if not self.supervisor.wait_for(lambda: is_ready(self.url), seconds=WEB_SECONDS):
+            raise AccError(f"the site at {self.url} was not ready within {WEB_SECONDS:g} s; its log is above")
+
+
+@contextmanager
+def platform(*, host: str, port: int, device: str, console: Console) -> Iterator[Platform]:
+    """Yield the platform with its database migrated, its plugins known and all its processes started.
+
+    Leaving it stops them, workers first, so that jobs in progress are saved and requeued. Raises AccError if
+    another one runs on the same ACC_HOME, or if Redis cannot be had.
+    """
+    assert_loopback(host)
+    home = Path(settings.HOME)
+    lock = HomeLock(home / "run" / "supervisor.lock")
+    lock.acquire()
+    try:
+        chosen = free_port_from(host, port)
+        if chosen != port:
+            console.line("supervisor", f"port {port} is taken; using {chosen}")
+        url = f"http://{host}:{chosen}"
+        redis = own_redis(home)
+        supervisor = Supervisor(
+            table(host=host, port=chosen, device=device),
+            environment=child_environment(),
+            console=console,
+            first=Process("redis", tuple(redis.command())) if redis else None,
+            first_is_ready=lambda: answers(settings.REDIS_URL),
+        )
+        with supervisor:
+            supervisor.start_first()
+            prepare()
+            supervisor.start()
+            lock.tell(f"{url}/")
+            yield Platform(url, console, supervisor)
+    finally:
+        lock.release()
+
+
+def own_redis(home: Path) -> RedisServer | None:
+    """Return a private Redis to start, this process already pointed at it; None if REDIS_URL names one.
+
+    Its URL is left in a file that only its owner can read, so that other commands on this ACC_HOME find it.
+    Raises AccError if REDIS_URL is set and nothing answers there.
+    """
+    external = os.environ.get("REDIS_URL")
+    if external:
+        if not answers(external):
+            raise AccError(
+                "nothing answers at the address in REDIS_URL; start that Redis, or unset REDIS_URL to get a "
+                "private one"
+            )
+        return None
+    server = RedisServer(home / "run" / "redis")
+    note = home / "run" / "redis.url"
+    note.unlink(missing_ok=True)
+    note.touch(mode=0o600)
+    note.write_text(server.url)
+    use(server.url)
+    return server
+
+
+def child_environment() -> dict[str, str]:
+    """Return what the processes are told: this environment, and the settings that this process runs with."""
+    return {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": os.environ["DJANGO_SETTINGS_MODULE"],
+        "ACC_HOME": str(settings.HOME),
+        "REDIS_URL": str(settings.REDIS_URL),
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])),
+    }
+
+
+def prepare() -> None:
+    """Bring the database and the static files up to date, and let the registry know the plugins there are."""
+    call_command("migrate", interactive=False, verbosity=0)
+    synchronise_registry()
+
+
+def synchronise_registry() -> None:
+    """Load every plugin once, in a process of its own: this one must never import torch."""
+    done = subprocess.run(
+        [sys.executable, "-m", "workers.watcher", "--once"],
+        env=child_environment(),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise AccError(f"the plugins could not be read:\n{done.stdout}{done.stderr}")
+
+
+def free_port_from(host: str, port: int) -> int:
+    """Return ``port``, or the next one that is free; raises AccError if none of the next fifty is."""
+    for candidate in range(port, port + PORTS_TRIED):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, candidate))
+            except OSError:
+                continue
+            return candidate
+    raise AccError(f"no free port from {port} to {port + PORTS_TRIED - 1} on {host}; choose one with --port")
+
+
+__all__ = ["LOOPBACK", "Platform", "platform"]

@@ -1,0 +1,103 @@
+"""A private platform for a benchmark: own ACC_HOME, own Redis, the real worker."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def prepare(home: Path) -> None:
+    """Set Django up on ``home``, its database migrated; call before anything of the site is imported."""
+    os.environ["DJANGO_SETTINGS_MODULE"] = "accsite.settings.embedded"
+    os.environ["ACC_HOME"] = str(home)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    import django
+    from django.core.management import call_command
+
+    django.setup()
+    call_command("migrate", interactive=False, verbosity=0)
+
+
+@contextmanager
+def site() -> Iterator[Path]:
+    """Yield the ACC_HOME of a site without workers: database and Redis, this process set up for it."""
+    from accsite.supervisor.redis import RedisServer, use
+
+    home = Path(tempfile.mkdtemp(prefix="acc-bench-"))
+    server = RedisServer(home / "redis")
+    try:
+        prepare(home)
+        server.start()
+        use(server.url)
+        yield home
+    finally:
+        server.stop()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@contextmanager
+def worker(name: str, home: Path, *, wait: bool = True) -> Iterator[None]:
+    """Run the real worker process ``name`` of the process table, serving when this returns if ``wait``."""
+    from accsite.apps.training.models import Worker
+    from accsite.supervisor.processes import table
+
+    process = next(item for item in table(device="cpu") if item.name == name)
+    with (home / f"{name}.log").open("ab") as log:
+        running = subprocess.Popen(process.command, cwd=ROOT, stdout=log, stderr=log, env=dict(os.environ))
+    try:
+        if wait:
+            wait_for(lambda: Worker.objects.filter(name=name, state=Worker.State.ONLINE).exists(), every=0.05)
+        yield
+    finally:
+        running.terminate()
+        try:
+            running.wait(30)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            running.wait()
+
+
+@contextmanager
+def digits() -> Iterator[tuple[Any, Path]]:
+    """Yield the demo's branch, made as the demo makes it, and the ACC_HOME; no worker runs."""
+    with site() as home:
+        from accsite.supervisor import demo
+
+        command = [sys.executable, "-m", "workers.watcher", "--once"]
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+        with worker("worker-eval", home):
+            dataset = demo.ensure_dataset(None, lambda condition: wait_for(condition, every=0.1))
+        yield demo.ensure_branch(None, dataset), home
+
+
+def run_to_its_end(job: Any, *, every: float = 0.05) -> Any:
+    """Return the job as it ended; raises SystemExit with its traceback if it did not succeed."""
+    from accsite.apps.training.states import TERMINAL, JobState
+
+    def ended() -> bool:
+        job.refresh_from_db()
+        return job.state in TERMINAL
+
+    wait_for(ended, every=every)
+    if job.state != JobState.SUCCEEDED:
+        raise SystemExit(f"{job} ended {job.state}: {job.message}\n{job.traceback}")
+    return job
+
+
+def wait_for(condition: Callable[[], bool], *, seconds: float = 120.0, every: float = 0.05) -> None:
+    """Return when ``condition`` holds; raises TimeoutError."""
+    until = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > until:
+            raise TimeoutError(f"nothing within {seconds:g} s")
+        time.sleep(every)

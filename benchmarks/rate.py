@@ -1,0 +1,106 @@
+"""Steps per second of a platform job over the bare loop of the same math, written without the platform.
+
+The bare loop has the same network, losses, optimizer, batch size and images, and nothing else: no plugins, no
+spec, no sink, no control, no checkpoint. Both use one thread. They take turns, and the medians are compared.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.platform_under_test import ROOT, digits, run_to_its_end, worker
+from benchmarks.rows import Row, median, report
+
+STEPS = 600
+ROUNDS = 3
+BATCH = 64
+KL_WEIGHT = 0.001
+
+
+def bare(dataset: Path, model_spec: dict[str, Any]) -> float:
+    """Return steps per second of the loop that one would write by hand."""
+    import torch
+    import torch.nn.functional as F
+    from safetensors.numpy import load_file
+    from torch import nn
+
+    from acc.models import build
+    from acc.specs import ModelSpec
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    arrays = load_file(dataset)
+    images = torch.from_numpy(arrays["images"])
+    labels = torch.from_numpy(arrays["targets.digit"])
+    model = build(ModelSpec.model_validate(model_spec)).train()
+    head = nn.Linear(6, 10)
+    parameters = [*model.parameters(), *head.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=2e-3, weight_decay=1e-4, fused=True)
+    rows = torch.randperm(len(images))[: round(len(images) * 0.8)]
+    history = []
+    order, position = rows[torch.randperm(len(rows))], 0
+    started = time.perf_counter()
+    for _ in range(STEPS):
+        if position + BATCH > len(order):
+            order, position = rows[torch.randperm(len(rows))], 0
+        index = order[position : position + BATCH]
+        position += BATCH
+        x = images.index_select(0, index).to(torch.float32).mul_(1 / 255)
+        output = model(x)
+        reconstruction = F.mse_loss(output.reconstruction, x)
+        assert output.logvar is not None
+        kl = 0.5 * (output.mean.square() + output.logvar.exp() - 1 - output.logvar).mean(0).sum()
+        classification = F.cross_entropy(head(output.latent[:, :6]), labels.index_select(0, index))
+        total = reconstruction + KL_WEIGHT * kl + classification
+        optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        optimizer.step()
+        history.append(total.detach())
+    return STEPS / (time.perf_counter() - started)
+
+
+def run_bare(dataset: Path, model_spec: dict[str, Any]) -> float:
+    """Return `bare` of a fresh process, as each platform job has one too."""
+    command = [sys.executable, "-m", "benchmarks.rate", str(dataset), json.dumps(model_spec)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
+def main() -> None:
+    """Measure both in turns and print the row."""
+    with digits() as (branch, home), worker("worker-train", home):
+        from accsite.apps.datasets import selectors as datasets
+        from accsite.apps.training.services import jobs
+
+        path = datasets.local_path(branch.tasks.get(key="digit").dataset)
+        bare_rates, platform_rates = [], []
+        for round_ in range(ROUNDS):
+            bare_rates.append(run_bare(path, branch.experiment.model_spec))
+            train = {"steps": STEPS, "batch_size": BATCH, "seed": round_, "threads": 1}
+            job = run_to_its_end(jobs.submit_training(actor=None, branch=branch, train=train), every=0.5)
+            platform_rates.append(float(job.result["steps_per_second"]))
+            branch.refresh_from_db()
+    ours, theirs = median(platform_rates), median(bare_rates)
+    report(
+        Row(
+            name="platform job, steps/s",
+            value=ours / theirs,
+            unit="x",
+            goal=0.98,
+            better="higher",
+            measured=f"{ours:.1f} steps/s",
+            baseline=f"bare loop {theirs:.1f} steps/s",
+        )
+    )
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 3:
+        print(bare(Path(sys.argv[1]), json.loads(sys.argv[2])))
+    else:
+        main()
