@@ -1,0 +1,90 @@
+"""Linear probes of one concept, for every (fold, context level) at once, solved from moments.
+
+All concepts, and all label permutations of one, share the Cholesky factor of their context: a regression needs
+only another right-hand side, and a discriminant's within-class covariance is the total covariance less one rank per
+class, which Woodbury's identity turns into a solve of classes x classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from acc.evaluation.metrics.moments import Moments, outside
+
+
+@dataclass(frozen=True, eq=False)
+class Probes:
+    """Affine scores of a view: weight (F, L, P, width, C), offset (F, L, P, C).
+
+    P label permutations (1 for the labels themselves), C classes (1 for a regression).
+    """
+
+    weight: Tensor
+    offset: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class LabelMoments:
+    """Moments of latents with one concept's labels.
+
+    ``count`` (F, L, C) samples per class; ``latent`` (F, L, P, C, D) sum of latents per class, or, for a regression
+    (C = 1), of latents times the value; ``label`` (F, L, P) sum of the values (regression only).
+    """
+
+    count: Tensor
+    latent: Tensor
+    label: Tensor | None = None
+
+
+def regressions(moments: Moments, view: int, labels: LabelMoments) -> Probes:
+    """Return ridge regressions fitted on each level outside each fold."""
+    assert labels.label is not None
+    dims = moments.views[view]
+    mean = moments.train_mean[..., dims][:, :, None]  # F L 1 w
+    label_mean = outside(labels.label) / moments.train_count[..., None]  # F L P
+    product = outside(labels.latent[..., 0, :])[..., dims] / moments.train_count[..., None, None]  # F L P w
+    slope = _solve(moments.factors[view], product - label_mean[..., None] * mean)
+    offset = label_mean - (slope * mean).sum(-1)
+    return Probes(slope[..., None], offset[..., None])
+
+
+def discriminants(moments: Moments, view: int, labels: LabelMoments) -> Probes:
+    """Return shared-covariance discriminants with equal priors, fitted on each level outside each fold."""
+    dims = moments.views[view]
+    train = outside(labels.count)[:, :, None]  # F L 1 C
+    mean = moments.train_mean[..., dims][:, :, None]  # F L 1 w
+    class_mean = outside(labels.latent)[..., dims] / train.clamp(min=1)[..., None]
+    centred = torch.where(train[..., None] > 0, class_mean - mean[..., None, :], 0.0)  # F L P C w
+    weight = _within_class_solve(moments, view, centred, train)
+    products = (centred.mT * weight).sum(-2)  # F L P C
+    offset = -0.5 * products - (weight * mean[..., None]).sum(-2)
+    return Probes(weight, offset)
+
+
+def _within_class_solve(moments: Moments, view: int, centred: Tensor, train: Tensor) -> Tensor:
+    """Return (total + ridge - between)^-1 applied to the centred class means; (F, L, P, width, classes)."""
+    folds, levels, permutations, classes, width = centred.shape
+    flat = centred.reshape(folds, levels, permutations * classes, width)
+    solved = _solve(moments.factors[view], flat).reshape(centred.shape).mT  # F L P w C
+    share = (train / moments.train_count[:, :, None, None]).sqrt()  # F L 1 C
+    inner = centred @ solved  # F L P C C
+    identity = torch.eye(classes, dtype=inner.dtype, device=inner.device)
+    capacity = identity - share[..., :, None] * inner * share[..., None, :]
+    return solved + solved @ (share[..., :, None] * torch.linalg.solve(capacity, share[..., :, None] * inner))
+
+
+def _solve(factor: Tensor, right: Tensor) -> Tensor:
+    """Solve for right-hand sides that lie in the last axis; (F, L, any, width)."""
+    return torch.cholesky_solve(right.mT, factor).mT
+
+
+def scores(probes: Probes, fold: int, rows: Tensor) -> Tensor:
+    """Return scores (n, C, L, P) of ``rows`` (n, width) of ``fold`` under the probes of every level."""
+    weight, offset = probes.weight[fold], probes.offset[fold]  # L P w C, L P C
+    levels, permutations, width, classes = weight.shape
+    flat = weight.permute(2, 3, 0, 1).reshape(width, -1)
+    shift = offset.permute(2, 0, 1).reshape(-1)
+    return torch.addmm(shift, rows, flat).reshape(len(rows), classes, levels, permutations)

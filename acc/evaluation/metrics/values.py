@@ -1,0 +1,76 @@
+"""One number with everything needed to judge it, and its way into JSON, where NaN does not exist."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True)
+class Value:
+    """A metric's value; NaN always comes with the ``reason`` why it is undefined.
+
+    ``low`` and ``high`` bound the 95 % interval, ``chance`` is what unrelated labels give, ``detail`` names
+    the estimator and its settings where the value depends on them.
+    """
+
+    value: float
+    reason: str = ""
+    low: float | None = None
+    high: float | None = None
+    chance: float | None = None
+    higher_is_better: bool | None = True
+    detail: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def defined(self) -> bool:
+        """Whether there is a number."""
+        return not math.isnan(self.value)
+
+
+def undefined(reason: str, **detail: Any) -> Value:
+    """Return a NaN that says why."""
+    return Value(math.nan, reason, detail=detail)
+
+
+def jsonable(value: Any) -> Any:
+    """Return ``value`` as dicts, lists, strings, numbers and None; NaN and infinities become None."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: jsonable(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, np.ndarray):
+        return jsonable(value.tolist())
+    if isinstance(value, np.generic):
+        return jsonable(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(item) for item in value]
+    return value
+
+
+def mean_of_defined(values: Array, axis: int | tuple[int, ...]) -> Array:
+    """Return the mean over ``axis`` of what is not NaN; NaN where nothing is defined."""
+    known = ~np.isnan(values)
+    count = known.sum(axis=axis)
+    total = np.where(known, values, 0.0).sum(axis=axis)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def interval(resampled: Array) -> tuple[Array, Array]:
+    """Return the 2.5 and 97.5 percentiles over the first axis; NaN where nothing was resampled or defined."""
+    if len(resampled) == 0:
+        nothing = np.full(resampled.shape[1:], np.nan)
+        return nothing, nothing.copy()
+    undefined_cell = np.isnan(resampled).all(axis=0)
+    safe = np.where(undefined_cell, 0.0, resampled)
+    low, high = np.nanpercentile(safe, [2.5, 97.5], axis=0)
+    return np.where(undefined_cell, np.nan, low), np.where(undefined_cell, np.nan, high)
