@@ -1,0 +1,126 @@
+"""What the HTML pages of evaluation show: queries only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Count, Max
+from django.http import Http404
+from django.urls import reverse
+
+from accsite.apps.evaluation.models import Artifact, Evaluation, Metric
+from accsite.apps.live import selectors as live
+from accsite.apps.training.models import Branch, Experiment
+
+EVALUATIONS_SHOWN = 5
+RECONSTRUCTIONS = "reconstructions"
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """One metric of one task over the newest evaluations, oldest first; None where it was not measured."""
+
+    task: str
+    slot: int
+    name: str
+    higher_is_better: bool
+    values: list[Metric | None]
+    trend: str
+
+
+def find_branch(user: Any, pk: int) -> Branch:
+    """Return a branch that ``user`` may see; raises Http404."""
+    visible = Experiment.objects.visible_to(user)
+    branch = Branch.objects.filter(pk=pk, experiment__in=visible).select_related("experiment", "head").first()
+    if branch is None:
+        raise Http404(f"there is no branch {pk} that you may see")
+    return branch
+
+
+def find_artifact(user: Any, pk: int) -> Artifact:
+    """Return an artifact of a visible experiment; raises Http404."""
+    visible = Experiment.objects.visible_to(user)
+    found = Artifact.objects.filter(pk=pk, evaluation__branch__experiment__in=visible).first()
+    if found is None:
+        raise Http404(f"there is no artifact {pk} that you may see")
+    return found
+
+
+def evaluated_branches(user: Any) -> list[Branch]:
+    """Return the visible branches with ``evaluation_count`` and ``last_evaluated``, the newest first."""
+    visible = Experiment.objects.visible_to(user)
+    counted = Branch.objects.filter(experiment__in=visible).select_related("experiment", "head")
+    counted = counted.annotate(
+        evaluation_count=Count("evaluations"), last_evaluated=Max("evaluations__created_at")
+    )
+    return sorted(
+        counted, key=lambda branch: (branch.last_evaluated is not None, branch.last_evaluated), reverse=True
+    )
+
+
+def newest_with_metrics(branch: Branch) -> list[Evaluation]:
+    """Return the newest evaluations that measured something, oldest first."""
+    measured = branch.evaluations.filter(metrics__isnull=False).distinct().order_by("-step", "-id")
+    return list(measured.prefetch_related("metrics")[:EVALUATIONS_SHOWN])[::-1]
+
+
+def metric_rows(branch: Branch, evaluations: Sequence[Evaluation]) -> list[MetricRow]:
+    """Return the metrics of ``evaluations`` as rows, by the order of the branch's tasks."""
+    known = {task.key: task for task in branch.tasks.all()}
+    order = {key: position for position, key in enumerate(known)}
+    cells: dict[tuple[str, str], list[Metric | None]] = {}
+    for column, evaluation in enumerate(evaluations):
+        for metric in evaluation.metrics.all():
+            cells.setdefault((metric.task_key, metric.name), [None] * len(evaluations))[column] = metric
+    rows = []
+    for (key, name), values in sorted(cells.items(), key=lambda item: (order.get(item[0][0], 99), item[0])):
+        task = known.get(key)
+        higher = next(metric.higher_is_better for metric in values if metric is not None)
+        rows.append(
+            MetricRow(
+                task.name if task else key,
+                task.colour_slot if task else 0,
+                name,
+                higher,
+                values,
+                trend(values),
+            )
+        )
+    return rows
+
+
+def trend(values: Sequence[Metric | None]) -> str:
+    """Return whether the last value is better than, worse than or the same as the one before; empty if unknown."""
+    numbers = [metric.value for metric in values if metric is not None and metric.value is not None]
+    last = next((metric for metric in reversed(values) if metric is not None), None)
+    if len(numbers) < 2 or last is None:
+        return ""
+    if abs(numbers[-1] - numbers[-2]) <= 1e-3 * max(abs(numbers[-1]), abs(numbers[-2])):
+        return "same"
+    return "better" if (numbers[-1] > numbers[-2]) == last.higher_is_better else "worse"
+
+
+def reconstructions(branch: Branch) -> list[Artifact]:
+    """Return the newest pictures of reconstructions of a branch, one for each dataset."""
+    newest: dict[str, Artifact] = {}
+    found = Artifact.objects.filter(evaluation__branch=branch, kind=RECONSTRUCTIONS).select_related(
+        "evaluation"
+    )
+    for picture in found.order_by("-evaluation__created_at", "-id")[:8]:
+        newest.setdefault(picture.name, picture)
+    last = max((picture.evaluation_id for picture in newest.values()), default=None)
+    return [picture for picture in newest.values() if picture.evaluation_id == last]
+
+
+def reconstructions_context(found: Branch, versions: dict[str, int] | None = None) -> dict[str, Any]:
+    """Return what the reconstructions panel shows; versions are read first unless they are given."""
+    topic = f"evaluations:{found.pk}"
+    return {
+        "versions": versions or live.versions([topic]),
+        "topic": topic,
+        "branch": found,
+        "recon_url": reverse("evaluation:branch-reconstructions", args=[found.pk]),
+        "pictures": reconstructions(found),
+    }

@@ -1,0 +1,93 @@
+"""Evaluate: what was measured of a branch, and the pictures; nothing here starts work but the button that says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.core.files.storage import default_storage
+from django.http import FileResponse, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.cache import cache_control
+from django.views.decorators.http import require_GET, require_POST
+
+from acc.errors import InvalidInput
+from accsite.apps.evaluation import pages
+from accsite.apps.live import selectors as live
+from accsite.apps.training.models import Branch
+from accsite.apps.training.services import jobs as job_services
+
+
+@require_GET
+def home(request: HttpRequest) -> HttpResponse:
+    """List the branches and when each was last measured."""
+    return render(
+        request,
+        "evaluation/home.html",
+        {"place": "evaluate", "branches": pages.evaluated_branches(request.user)},
+    )
+
+
+@require_GET
+def branch(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show the metrics and reconstructions of a branch."""
+    context = branch_context(pages.find_branch(request.user, pk))
+    name = "metrics" if request.headers.get("HX-Request") == "true" else "branch"
+    return render(request, f"evaluation/{name}.html", context)
+
+
+def branch_context(found: Branch) -> dict[str, Any]:
+    """Return what the page of a branch shows."""
+    topic = f"evaluations:{found.pk}"
+    versions = live.versions([topic])
+    evaluations = pages.newest_with_metrics(found)
+    return {
+        "versions": versions,
+        "place": "evaluate",
+        "branch": found,
+        "topic": topic,
+        "evaluations": evaluations,
+        "rows": pages.metric_rows(found, evaluations),
+        "metrics_url": reverse("evaluation:branch", args=[found.pk]),
+    }
+
+
+@require_POST
+def run(request: HttpRequest, pk: int) -> HttpResponse:
+    """Submit an evaluation of the branch's head."""
+    found = pages.find_branch(request.user, pk)
+    assert isinstance(request.user, User)
+    if found.head is None:
+        messages.error(request, "This branch has no checkpoint yet; train it first.")
+    else:
+        try:
+            job = job_services.submit_evaluation(actor=request.user, checkpoint=found.head, eval=None)
+            messages.success(
+                request,
+                f"Job {job.pk} measures step {found.head.step}; the numbers appear here by themselves.",
+            )
+        except InvalidInput as error:
+            messages.error(request, str(error))
+    return redirect("evaluation:branch", pk)
+
+
+@require_GET
+def branch_reconstructions(request: HttpRequest, pk: int) -> HttpResponse:
+    """Return the reconstructions panel of a branch as it is now."""
+    return render(
+        request,
+        "evaluation/reconstructions.html",
+        pages.reconstructions_context(pages.find_branch(request.user, pk)),
+    )
+
+
+@require_GET
+@cache_control(private=True, max_age=31_536_000, immutable=True)
+def artifact(request: HttpRequest, pk: int) -> FileResponse:
+    """Return the bytes of an artifact; they never change."""
+    found = pages.find_artifact(request.user, pk)
+    response = FileResponse(default_storage.open(found.file), content_type=found.media_type)
+    response["ETag"] = f'"{found.sha256}"'
+    return response

@@ -1,0 +1,67 @@
+"""Plugins: every class that is known, and every file that could not be loaded, with the lines at fault."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_GET
+
+from accsite.apps.live import selectors as live
+from accsite.apps.registry.models import Plugin, PluginFile, PluginKind
+
+KIND_LABELS = {
+    PluginKind.TASK: "Tasks",
+    PluginKind.MODEL: "Model architectures",
+    PluginKind.GENERATOR: "Dataset generators",
+    PluginKind.RECIPE: "Recipes",
+}
+_NUMBERED = re.compile(r"^(?P<mark>[>\s]*)(?P<number>\d+)[ :|]{0,3}(?P<code>.*)$")
+
+
+@dataclass(frozen=True)
+class SourceLine:
+    """One line of source around an error."""
+
+    number: int
+    code: str
+    hit: bool
+
+
+@require_GET
+def plugins(request: HttpRequest) -> HttpResponse:
+    """Show the plugins by kind, and first the files whose last load failed."""
+    versions = live.versions(["registry"])
+    found = list(Plugin.objects.select_related("source"))
+    broken = list(PluginFile.objects.exclude(error=""))
+    for file in broken:
+        file.lines = source_lines(file)  # type: ignore[attr-defined]
+    context = {
+        "versions": versions,
+        "place": "plugins",
+        "broken": broken,
+        "kinds": [
+            (label, kind.value, [plugin for plugin in found if plugin.kind == kind])
+            for kind, label in KIND_LABELS.items()
+        ],
+        "plugins_url": reverse("registry:plugins"),
+    }
+    name = "panel" if request.headers.get("HX-Request") == "true" else "plugins"
+    return render(request, f"registry/{name}.html", context)
+
+
+def source_lines(file: PluginFile) -> list[SourceLine]:
+    """Return the source around a file's error; lines that carry no number of their own are counted."""
+    lines = file.error_context.splitlines()
+    matches = [_NUMBERED.match(line) for line in lines]
+    if lines and all(matches):
+        return [
+            SourceLine(int(match["number"]), match["code"], int(match["number"]) == file.error_line)
+            for match in matches
+            if match
+        ]
+    first = max(1, (file.error_line or 1) - len(lines) // 2)
+    return [SourceLine(number, line, number == file.error_line) for number, line in enumerate(lines, first)]

@@ -1,0 +1,246 @@
+"""Forms that only parse: what is right and wrong is decided by the services, so that every door says the same."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django import forms
+
+from acc.errors import InvalidInput
+from acc.specs import TrainSpec
+from accsite.apps.datasets.models import Dataset
+from accsite.apps.registry.models import Plugin, PluginKind
+from accsite.apps.training import pages
+from accsite.apps.training.models import Branch, JobKind
+
+_GROUP = re.compile(r"^\s*(?P<name>[^\s:]+)\s+(?P<start>\d+)\s*:\s*(?P<end>\d+)\s*$")
+
+
+def number(label: str, help_text: str = "", **attrs: Any) -> forms.CharField:
+    """Return a field for a number that a service will check."""
+    return forms.CharField(
+        label=label,
+        help_text=help_text,
+        required=False,
+        widget=forms.NumberInput(attrs={"step": "any", "autocomplete": "off", **attrs}),
+    )
+
+
+def choice(label: str, choices: Iterable[tuple[str, str]], help_text: str = "") -> forms.CharField:
+    """Return a select whose value a service will check."""
+    return forms.CharField(
+        label=label, help_text=help_text, required=False, widget=forms.Select(choices=list(choices))
+    )
+
+
+def text(label: str, help_text: str = "", **attrs: Any) -> forms.CharField:
+    """Return a line of text that a service will check."""
+    return forms.CharField(
+        label=label,
+        help_text=help_text,
+        required=False,
+        widget=forms.TextInput(attrs={"autocomplete": "off", **attrs}),
+    )
+
+
+class ServiceForm(forms.Form):
+    """A form whose payload goes to a service, and whose errors come back from it beside their fields."""
+
+    use_required_attribute = False
+
+    def payload(self) -> dict[str, Any]:
+        """Return the fields that were filled in."""
+        self.full_clean()
+        return {name: value for name, value in self.cleaned_data.items() if value not in ("", None)}
+
+    def refuse(self, error: InvalidInput) -> None:
+        """Show the service's sentences beside their fields; what belongs to no field stands on top."""
+        self.full_clean()
+        for where, messages in error.fields.items():
+            name = where if where in self.fields else where.rpartition(".")[2]
+            known = name in self.fields
+            for message in messages:
+                self.add_error(
+                    name if known else None, message if known or where == "__all__" else f"{where}: {message}"
+                )
+
+
+class TrainForm(ServiceForm):
+    """Steps, batch, learning rate, device, and below them what is seldom changed."""
+
+    COMMON = ("steps", "batch_size", "lr", "device", "schedule", "lr_schedule")
+
+    steps = number("Steps", min=1, step=1, inputmode="numeric")
+    batch_size = number("Batch", min=1, step=1, inputmode="numeric")
+    lr = number("Learning rate", min=0)
+    device = choice("Device", ())
+    schedule = choice("Tasks in a step", [("joint", "all (joint)"), ("sampled", "one, by weight (sampled)")])
+    lr_schedule = choice(
+        "Rate over time", [("constant", "constant"), ("one_cycle", "one cycle"), ("cosine", "cosine")]
+    )
+    optimizer = choice("Optimizer", [("adamw", "AdamW"), ("adam", "Adam"), ("sgd", "SGD")])
+    weight_decay = number("Weight decay", min=0)
+    kl_warmup_steps = number("KL warm-up steps", min=0, step=1)
+    grad_clip_norm = number("Clip gradients at", "empty: do not clip", min=0)
+    val_fraction = number("Held-out part", min=0, max=1)
+    seed = number("Seed", min=0, step=1)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, auto_id="train-%s", **kwargs)
+        offered = sorted({"cpu", *pages.devices()})
+        self.fields["device"].widget.choices = [("auto", "auto"), *((name, name) for name in offered)]  # type: ignore[attr-defined]
+
+    @property
+    def common(self) -> list[forms.BoundField]:
+        """Return the fields that are always in view."""
+        return [self[name] for name in self.COMMON]
+
+    @property
+    def more(self) -> list[forms.BoundField]:
+        """Return the fields behind the fold."""
+        return [self[name] for name in self.fields if name not in self.COMMON]
+
+    @property
+    def more_errors(self) -> bool:
+        """Return whether a field behind the fold was refused."""
+        return any(name not in self.COMMON for name in self.errors if name != "__all__")
+
+    @classmethod
+    def for_branch(cls, branch: Branch) -> TrainForm:
+        """Return the form with the values of the branch's last train job, else the defaults."""
+        job = branch.jobs.filter(kind=JobKind.TRAIN).order_by("-id").first()
+        last = job.spec.get("train") if job else None
+        values = {**TrainSpec(steps=2000).model_dump(), **(last or {})}
+        return cls(initial={name: value for name, value in values.items() if value is not None})
+
+
+class TaskForm(ServiceForm):
+    """Which loss, on which dataset, reading which part of the latent, with which weight."""
+
+    task_class = choice("Class", ())
+    dataset = choice("Dataset", ())
+    name = text("Name", "empty: after its class", maxlength=80)
+    weight = number("Weight", min=0)
+    factor = choice("Reads factor", ())
+    latent_slice = text("or dimensions", "start:end", placeholder="0:6")
+
+    def __init__(self, branch: Branch, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, auto_id="task-%s", initial={"weight": "1"}, **kwargs)
+        classes = Plugin.objects.filter(kind=PluginKind.TASK, available=True).values_list("name", "label")
+        groups = branch.experiment.model_spec.get("factor_groups", [])
+        for name, choices in (
+            ("task_class", list(classes)),
+            ("dataset", list(Dataset.objects.values_list("slug", "name"))),
+            ("factor", [("", "whole latent"), *((group["name"], group["name"]) for group in groups)]),
+        ):
+            self.fields[name].widget.choices = choices  # type: ignore[attr-defined]
+
+    def payload(self) -> dict[str, Any]:
+        """Return the arguments of ``services.tasks.add_task``; raises InvalidInput for a slice that is none."""
+        payload = super().payload()
+        if "latent_slice" in payload:
+            payload["latent_slice"] = parse_slice(payload["latent_slice"])
+        return payload
+
+
+class ParamsForm(ServiceForm):
+    """A form that is written by the parameters of a plugin, which are named ``params-<name>`` in it."""
+
+    def __init__(self, params: Iterable[Mapping[str, Any]], *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.param_fields: dict[str, str] = {}
+        for param in params:
+            field = param_field(param)
+            self.param_fields[param["name"]] = f"params-{param['name']}"
+            self.fields[f"params-{param['name']}"] = field
+
+    def params(self) -> dict[str, Any]:
+        """Return the parameters that were filled in; an unticked box is False."""
+        self.full_clean()
+        values = {name: self.cleaned_data.get(field) for name, field in self.param_fields.items()}
+        return {name: value for name, value in values.items() if value not in ("", None)}
+
+    def refuse(self, error: InvalidInput) -> None:
+        """Show ``params.<name>`` beside its field."""
+        fields = {
+            f"params-{where.rpartition('.')[2]}"
+            if where.rpartition(".")[2] in self.param_fields
+            else where: messages
+            for where, messages in error.fields.items()
+        }
+        super().refuse(InvalidInput(fields))
+
+
+class ExperimentForm(ParamsForm):
+    """A name, an architecture's parameters, and the division of the latent."""
+
+    name = text("Name", maxlength=80)
+    channels = number("Image channels", min=1, step=1)
+    height = number("Height, pixels", min=8, step=1)
+    width = number("Width, pixels", min=8, step=1)
+    latent_dim = number("Latent dimensions", min=1, step=1)
+    factor_groups = text("Factor groups", "name start:end, ...", placeholder="digit 0:6, free 6:16")
+    seed = number("Seed", min=0, step=1)
+
+    def model(self, architecture: str) -> dict[str, Any]:
+        """Return the model specification; raises InvalidInput for factor groups that cannot be read."""
+        payload = self.payload()
+        image = {name: payload[name] for name in ("channels", "height", "width") if name in payload}
+        rest = {name: payload[name] for name in ("latent_dim", "seed") if name in payload}
+        return {
+            "architecture": architecture,
+            "image": image,
+            "factor_groups": parse_groups(payload.get("factor_groups", "")),
+            "params": self.params(),
+            **rest,
+        }
+
+
+class GenerateForm(ParamsForm):
+    """A name, a size and a seed beside the generator's own parameters."""
+
+    name = text("Name", maxlength=80)
+    n = number("Images", "empty: as many as the generator has", min=1, step=1)
+    seed = number("Seed", min=0, step=1)
+
+
+def param_field(param: Mapping[str, Any]) -> forms.Field:
+    """Return the field of one plugin parameter (``acc.params.Param.as_dict()``): type, default, limits, help."""
+    label = param["name"].replace("_", " ") + (f" ({param['unit']})" if param.get("unit") else "")
+    help_text, default = param.get("help") or "", param.get("default")
+    if param.get("choices"):
+        field: forms.Field = choice(label, [(str(item), str(item)) for item in param["choices"]], help_text)
+    elif param.get("type") == "bool":
+        field = choice(label, [("true", "yes"), ("false", "no")], help_text)
+        default = "true" if default else "false"
+    elif param.get("type") in ("int", "float"):
+        limits = {name: param[name] for name in ("min", "max") if param.get(name) is not None}
+        field = number(label, help_text, **({"step": 1} if param["type"] == "int" else {}), **limits)
+    else:
+        field = text(label, help_text)
+    field.initial = default
+    return field
+
+
+def parse_slice(value: str) -> tuple[int, int]:
+    """Return ``start:end`` as two whole numbers; raises InvalidInput."""
+    start, colon, end = value.replace("-", ":").partition(":")
+    if not colon or not start.strip().isdecimal() or not end.strip().isdecimal():
+        raise InvalidInput(
+            {"latent_slice": f"{value!r} is not a range of dimensions; write start:end, such as 0:6"}
+        )
+    return int(start), int(end)
+
+
+def parse_groups(value: str) -> list[dict[str, Any]]:
+    """Return ``digit 0:6, free 6:16`` as factor groups; raises InvalidInput."""
+    groups = []
+    for part in filter(str.strip, value.split(",")):
+        match = _GROUP.match(part)
+        if match is None:
+            right = "write name start:end, separated by commas, such as digit 0:6, free 6:16"
+            raise InvalidInput({"factor_groups": f"{part.strip()!r} is not a factor group; {right}"})
+        groups.append({"name": match["name"], "start": int(match["start"]), "end": int(match["end"])})
+    return groups

@@ -1,0 +1,268 @@
+"""What the HTML pages of training show: queries only, each page's in one function."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Count, F, Q, QuerySet, Window
+from django.db.models.functions import RowNumber
+from django.http import Http404
+
+from acc.specs import ModelSpec
+from acc.training import series
+from accsite.apps.live import selectors as live
+from accsite.apps.registry.models import Plugin, PluginKind
+from accsite.apps.training.models import Branch, Checkpoint, Experiment, Job, JobEvent, JobKind, Task, Worker
+from accsite.apps.training.selectors.loss import last_losses
+from accsite.apps.training.states import ACTIVE, HELD, JobState
+
+RECENT_JOBS = 8
+EVENTS_SHOWN = 100
+VERBS = {"pause": "pausing", "resume": "resuming", "stop": "stopping"}
+
+
+@dataclass(frozen=True)
+class LegendLine:
+    """One curve of the chart: its series, colour slot, name and last value."""
+
+    series: str
+    slot: int
+    name: str
+    last: float | None
+
+
+def visible_jobs(user: Any) -> QuerySet[Job]:
+    """Return the jobs that ``user`` may see: those of visible experiments, and those without one."""
+    visible = Experiment.objects.visible_to(user)
+    jobs = Job.objects.filter(Q(branch__isnull=True) | Q(branch__experiment__in=visible))
+    return jobs.select_related("branch__experiment", "worker", "created_by")
+
+
+def find_job(user: Any, pk: int) -> Job:
+    """Return a job that ``user`` may see; raises Http404."""
+    job = visible_jobs(user).select_related("start_checkpoint").filter(pk=pk).first()
+    if job is None:
+        raise Http404(f"there is no job {pk} that you may see")
+    return job
+
+
+def find_branch(user: Any, experiment: str, branch: str) -> Branch:
+    """Return a branch that ``user`` may see by its slugs; raises Http404."""
+    visible = Experiment.objects.visible_to(user)
+    found = (
+        Branch.objects.filter(experiment__in=visible, experiment__slug=experiment, slug=branch)
+        .select_related("experiment", "head")
+        .first()
+    )
+    if found is None:
+        raise Http404(f"there is no branch {experiment}/{branch} that you may see")
+    return found
+
+
+def current_branch(user: Any) -> Branch | None:
+    """Return the branch worked on last: that of the newest train job, else the newest branch."""
+    visible = Experiment.objects.visible_to(user)
+    jobs = Job.objects.filter(kind=JobKind.TRAIN, branch__experiment__in=visible)
+    job = jobs.select_related("branch__experiment").order_by("-id").first()
+    if job is not None:
+        return job.branch
+    return Branch.objects.filter(experiment__in=visible).select_related("experiment").order_by("-id").first()
+
+
+def top_job(user: Any) -> dict[str, Any]:
+    """Return the job that the top bar shows: the newest at work, else the newest that waits; train jobs first."""
+    active = list(visible_jobs(user).filter(state__in=ACTIVE).order_by("-id")[:20])
+    active.sort(key=lambda job: (job.kind == JobKind.TRAIN, job.state in HELD, job.pk), reverse=True)
+    job = active[0] if active else None
+    topic = f"job:{job.pk}" if job else ""
+    return {
+        "job": job,
+        "topic": topic,
+        "asked": asked(job) if job else "",
+        "versions": live.versions(["jobs", topic] if topic else ["jobs"]),
+    }
+
+
+def asked(job: Job) -> str:
+    """Return what a job has been asked to do and has not done yet, in a word; empty if nothing."""
+    pending = job.events.filter(status=JobEvent.Status.PENDING, kind__in=VERBS).order_by("-id").first()
+    return VERBS[pending.kind] if pending else ""
+
+
+def bench_job(branch: Branch, chosen: str | None) -> Job | None:
+    """Return the train job that a workbench shows: the chosen one, else the newest."""
+    jobs = branch.jobs.filter(kind=JobKind.TRAIN).select_related("worker").order_by("-id")
+    if chosen and chosen.isdecimal():
+        job = jobs.filter(pk=int(chosen)).first()
+        if job is None:
+            raise Http404(f"there is no train job {chosen} on this branch")
+        return job
+    return jobs.first()
+
+
+def legend(branch: Branch | None, job: Job | None) -> list[LegendLine]:
+    """Return the curves of a chart: the tasks that the job trained, and those attached since, in their order."""
+    if branch is None:
+        return []
+    trained = {task["key"]: task["name"] for task in job.spec.get("tasks", [])} if job else {}
+    losses = last_losses(job) if job else {}
+    known = {series.task_key(name) for name in losses}
+    lines = [
+        LegendLine(series.raw(task.key), task.colour_slot, task.name, losses.get(series.raw(task.key)))
+        for task in branch.tasks.all()
+        if task.key in trained
+        or task.key in known
+        or (task.removed_at is None and (job is None or job.state in ACTIVE))
+    ]
+    return lines
+
+
+def tasks(branch: Branch) -> list[Task]:
+    """Return the tasks of a branch, each with ``label`` (its class in words) and ``reads`` (its part of the latent)."""
+    labels = dict(Plugin.objects.filter(kind=PluginKind.TASK).values_list("name", "label"))
+    found = list(branch.tasks.filter(removed_at__isnull=True).select_related("dataset"))
+    for task in found:
+        task.label = labels.get(task.task_class, task.task_class)  # type: ignore[attr-defined]
+        if task.factor:
+            task.reads = task.factor  # type: ignore[attr-defined]
+        elif task.latent_start is not None:
+            task.reads = f"{task.latent_start}:{task.latent_end}"  # type: ignore[attr-defined]
+        else:
+            task.reads = ""  # type: ignore[attr-defined]
+        task.weight_text = f"{task.weight:g}"  # type: ignore[attr-defined]
+    return found
+
+
+def events(job: Job | None, names: dict[str, str]) -> list[JobEvent]:
+    """Return the newest events of a job, each with its ``text``; ``names`` gives the tasks' names by key."""
+    found = list(job.events.order_by("-id")[:EVENTS_SHOWN]) if job else []
+    for event in found:
+        event.text = event_text(event, names)  # type: ignore[attr-defined]
+    return found
+
+
+def event_text(event: JobEvent, names: dict[str, str]) -> str:
+    """Return an event in words: ``weight of digit → 0.5``."""
+    payload = event.payload if isinstance(event.payload, dict) else {}
+    added = payload.get("task")
+    key = str(added.get("key", "") if isinstance(added, dict) else added or "")
+    name = names.get(key) or (added.get("name", key) if isinstance(added, dict) else key)
+    match event.kind:
+        case "set_weight":
+            return f"weight of {name} → {payload.get('weight', '?')}"
+        case "set_enabled":
+            return f"{name} {'on' if payload.get('enabled') else 'off'}"
+        case "set_lr":
+            return f"learning rate → {payload.get('lr', '?')}"
+        case "add_task":
+            return f"task {name} added"
+        case "remove_task":
+            return f"task {name} removed"
+        case "state":
+            value = str(payload.get("state") or payload.get("to") or "")
+            return JobState(value).label if value in JobState.values else value or "state changed"
+        case _:
+            return event.kind.replace("_", " ")
+
+
+def task_names(branch: Branch | None) -> dict[str, str]:
+    """Return task key -> name for all tasks that a branch ever had."""
+    return dict(branch.tasks.values_list("key", "name")) if branch else {}
+
+
+def recent_jobs(branch: Branch) -> list[Job]:
+    """Return the newest jobs of a branch."""
+    return list(branch.jobs.order_by("-id")[:RECENT_JOBS])
+
+
+def experiments(user: Any) -> list[Experiment]:
+    """Return the experiments that ``user`` may see, with their branches and ``checkpoint_count``."""
+    visible = Experiment.objects.visible_to(user).select_related("owner").prefetch_related("branches")
+    return list(visible.annotate(checkpoint_count=Count("checkpoints")))
+
+
+def find_experiment(user: Any, slug: str) -> Experiment:
+    """Return an experiment that ``user`` may see; raises Http404."""
+    experiment = Experiment.objects.visible_to(user).filter(slug=slug).first()
+    if experiment is None:
+        raise Http404(f"there is no experiment {slug!r} that you may see")
+    return experiment
+
+
+def branches(experiment: Experiment) -> list[Branch]:
+    """Return the branches of an experiment with head and ``task_count``."""
+    attached = Count("tasks", filter=Q(tasks__removed_at__isnull=True))
+    return list(experiment.branches.select_related("head").annotate(task_count=attached))
+
+
+def checkpoints(experiment: Experiment) -> list[Checkpoint]:
+    """Return the checkpoints of an experiment, newest first, with ``is_head`` and ``shown_losses`` by task name."""
+    heads = set(experiment.branches.values_list("head_id", flat=True))
+    found = list(experiment.checkpoints.select_related("branch", "parent"))
+    for checkpoint in found:
+        checkpoint.is_head = checkpoint.pk in heads  # type: ignore[attr-defined]
+        checkpoint.shown_losses = named_losses(checkpoint.losses, checkpoint.spec)  # type: ignore[attr-defined]
+    return found
+
+
+def named_losses(losses: dict[str, float], spec: dict[str, Any]) -> list[tuple[str, float]]:
+    """Return (task name, raw loss) of each task of a specification that has one."""
+    pairs = ((task["name"], losses.get(series.raw(task["key"]))) for task in spec.get("tasks", []))
+    return [(name, value) for name, value in pairs if value is not None]
+
+
+def model_facts(experiment: Experiment) -> dict[str, Any]:
+    """Return the model of an experiment for its page."""
+    model = ModelSpec.model_validate(experiment.model_spec)
+    return {"model": model, "groups": model.ordered_groups, "params": sorted(model.params.items())}
+
+
+def workers() -> list[Worker]:
+    """Return the workers, online first, each with ``held`` (its jobs) and ``figures`` (telemetry in words)."""
+    order = {Worker.State.ONLINE: 0, Worker.State.DRAINING: 1, Worker.State.OFFLINE: 2}
+    found = sorted(Worker.objects.all(), key=lambda worker: (order[Worker.State(worker.state)], worker.name))
+    held: dict[int, list[Job]] = {}
+    for job in Job.objects.filter(state__in=HELD, worker__isnull=False):
+        held.setdefault(job.worker_id or 0, []).append(job)
+    for worker in found:
+        worker.held = held.get(worker.pk, [])  # type: ignore[attr-defined]
+        worker.figures = list(telemetry(worker.telemetry))  # type: ignore[attr-defined]
+    return found
+
+
+def telemetry(figures: dict[str, Any]) -> Iterable[tuple[str, str]]:
+    """Return telemetry as (name, value with its unit); the unit is read off the name's ending."""
+    for name, value in figures.items():
+        if isinstance(value, dict | list) or value in (None, ""):
+            continue
+        words = name.replace("_", " ")
+        if name.endswith("_bytes") and isinstance(value, int | float):
+            yield words.removesuffix(" bytes"), f"{value / 2**30:.1f} GiB"
+        elif name.endswith("_percent") and isinstance(value, int | float):
+            yield words.removesuffix(" percent"), f"{value:.0f} %"
+        elif name.endswith("_celsius") and isinstance(value, int | float):
+            yield words.removesuffix(" celsius"), f"{value:.0f} °C"
+        else:
+            yield words, f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def queued(user: Any) -> list[Job]:
+    """Return the waiting jobs that ``user`` may see with their ``place`` in their queue."""
+    place = Window(RowNumber(), partition_by=F("queue"), order_by=[F("priority").desc(), F("id").asc()])
+    return list(
+        visible_jobs(user).filter(state=JobState.QUEUED).annotate(place=place).order_by("queue", "place")
+    )
+
+
+def devices() -> list[str]:
+    """Return the devices that online workers of the train queue offer."""
+    online = Worker.objects.filter(state=Worker.State.ONLINE)
+    return sorted({worker.device for worker in online if "train" in worker.queues})
+
+
+def spec_text(job: Job) -> str:
+    """Return a job's specification as indented JSON."""
+    return json.dumps(job.spec, indent=2, ensure_ascii=False)

@@ -1,0 +1,194 @@
+"""Small pieces that every page shares: icons, states, figures, and what a panel listens to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.template import Context
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
+
+from accsite.apps.training import pages
+from accsite.apps.training.states import ACTIVE, JobState
+
+register = template.Library()
+
+ICONS = {
+    "brand": '<path d="M3 4l7 6v4l-7 6zM21 4l-7 6v4l7 6z" fill="currentColor"/>',
+    "workbench": '<path d="M3 3v18h18M7 8c3 8 7 9 13 9"/>',
+    "datasets": '<path d="M4 4h7v7H4zM13 4h7v7h-7zM4 13h7v7H4zM13 13h7v7h-7z"/>',
+    "experiments": '<path d="M6 8v8M6 13c0-4 10-1 10-6"/><circle cx="6" cy="5.5" r="2.5"/>'
+    '<circle cx="6" cy="18.5" r="2.5"/><circle cx="17" cy="5.5" r="2.5"/>',
+    "evaluate": '<path d="M4 20V10M10 20V4M16 20v-7M22 20H2"/>',
+    "devices": '<path d="M6 6h12v12H6zM9 2v4M15 2v4M9 18v4M15 18v4M2 9h4M2 15h4M18 9h4M18 15h4"/>',
+    "plugins": '<path d="M9 3v5M15 3v5M6 8h12v3a6 6 0 0 1-12 0zM12 17v4"/>',
+    "user": '<circle cx="12" cy="8" r="4"/><path d="M4 21c1-5 4-7 8-7s7 2 8 7"/>',
+    "QUEUED": '<circle cx="12" cy="12" r="9"/><path d="M12 7v5l3 2"/>',
+    "CLAIMED": '<path d="M12 3a9 9 0 1 1-9 9"/>',
+    "RUNNING": '<path d="M7 4l13 8-13 8z" fill="currentColor"/>',
+    "PAUSED": '<path d="M8 4v16M16 4v16"/>',
+    "LOST": '<path d="M12 3l10 18H2zM12 10v5M12 18v.5"/>',
+    "SUCCEEDED": '<path d="M4 13l5 5L20 6"/>',
+    "FAILED": '<path d="M5 5l14 14M19 5L5 19"/>',
+    "CANCELLED": '<path d="M5 5h14v14H5z"/>',
+    "ONLINE": '<circle cx="12" cy="12" r="7" fill="currentColor"/>',
+    "DRAINING": '<path d="M12 4v14M6 12l6 6 6-6"/>',
+    "OFFLINE": '<circle cx="12" cy="12" r="8"/><path d="M6 18L18 6"/>',
+}
+
+RAIL = (
+    ("workbench", "Workbench", "training:home", "w"),
+    ("datasets", "Datasets", "datasets:list", "d"),
+    ("experiments", "Experiments", "training:experiments", "e"),
+    ("evaluate", "Evaluate", "evaluation:home", "q"),
+    ("devices", "Devices", "training:devices", "c"),
+    ("plugins", "Plugins", "registry:plugins", "p"),
+)
+
+
+@register.filter
+def words(text: str) -> list[str]:
+    """Return the words of ``text``."""
+    return text.split()
+
+
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    """Return the SVG of an icon; its meaning must stand beside it in words."""
+    return format_html(
+        '<svg class="icon" viewBox="0 0 24 24" aria-hidden="true">{}</svg>',
+        mark_safe(ICONS.get(name, "")),  # noqa: S308
+    )
+
+
+@register.simple_tag(takes_context=True)
+def rail(context: Context) -> SafeString:
+    """Return the links of the main navigation, the current place marked by the page's ``place``."""
+    place = context.get("place", "")
+    return format_html_join(
+        "\n",
+        '<li><a href="{}" data-key="{}"{}>{}<span>{}</span></a></li>',
+        (
+            (
+                reverse(view),
+                key,
+                mark_safe(' aria-current="page"') if place == name else "",
+                icon(name),
+                label,
+            )
+            for name, label, view, key in RAIL
+        ),
+    )
+
+
+@register.simple_tag
+def state(value: str, label: str = "") -> SafeString:
+    """Return a state as colour, icon and word; ``label`` replaces the word."""
+    word = label or (JobState(value).label if value in JobState.values else value.lower())
+    return format_html('<span class="state" data-state="{}">{}{}</span>', value, icon(value), word)
+
+
+@register.filter
+def compact(value: float | None) -> str:
+    """Return a number with three significant digits, as the charts write it; a dash for none."""
+    if value is None or value != value:
+        return "–"
+    if value != 0 and (abs(value) < 1e-3 or abs(value) >= 1e6):
+        return f"{value:.1e}"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{float(f'{value:.3g}'):g}"
+
+
+@register.filter
+def count(value: int | None) -> str:
+    """Return a whole number with its thousands apart, as the scripts write it; a dash for none."""
+    return "–" if value is None else f"{value:,}"
+
+
+@register.filter
+def duration(seconds: float | None) -> str:
+    """Return seconds as ``42s``, ``3m 20s`` or ``2h 5m``; a dash for none."""
+    if seconds is None:
+        return "–"
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m {whole % 60}s"
+    return f"{whole // 3600}h {whole % 3600 // 60}m"
+
+
+@register.filter
+def size(value: int | None) -> str:
+    """Return bytes as KiB, MiB or GiB."""
+    if value is None:
+        return "–"
+    amount = float(value)
+    for unit in ("B", "KiB", "MiB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} GiB"
+
+
+@register.simple_tag
+def at(moment: datetime | None) -> SafeString | str:
+    """Return a time that the page shows in the reader's own zone (in UTC without JavaScript)."""
+    if moment is None:
+        return "–"
+    return format_html(
+        '<time datetime="{}">{} UTC</time>', moment.isoformat(timespec="seconds"), f"{moment:%d %b %H:%M}"
+    )
+
+
+@register.simple_tag(takes_context=True)
+def listen(context: Context, url: str, *topics: str) -> SafeString:
+    """Return the attributes of a panel that fetches itself from ``url`` when one of ``topics`` changes."""
+    versions: Mapping[str, int] = context.get("versions", {})
+    named = [topic for topic in topics if topic]
+    return format_html(
+        'hx-get="{}" hx-trigger="{}" hx-swap="outerMorph" hx-sync="queue last" data-topics="{}"',
+        url,
+        ", ".join(f"acc:{topic} from:document throttle:150ms" for topic in named),
+        " ".join(f"{topic}={versions.get(topic, 0)}" for topic in named),
+    )
+
+
+@register.inclusion_tag("training/panels/topjob.html", takes_context=True)
+def top_job(context: Context) -> dict[str, Any]:
+    """Show the newest job that is at work, with its progress and controls."""
+    request = context["request"]
+    return {**pages.top_job(request.user), "request": request, "csrf_token": context.get("csrf_token")}
+
+
+@register.filter
+def is_active(job: Any) -> bool:
+    """Return whether a job is still to end."""
+    return job is not None and job.state in ACTIVE
+
+
+@register.filter
+def remaining(job: Any) -> float | None:
+    """Return the seconds a running job still needs at its present rate."""
+    if not job.steps_per_second or job.step >= job.total_steps:
+        return None
+    return (job.total_steps - job.step) / job.steps_per_second
+
+
+@register.filter
+def elapsed(job: Any) -> float | None:
+    """Return the seconds from a job's start to its end; None while it has not ended."""
+    if job.started_at is None or job.finished_at is None:
+        return None
+    return (job.finished_at - job.started_at).total_seconds()
+
+
+@register.filter
+def get(mapping: Mapping[str, Any] | None, key: str) -> Any:
+    """Return ``mapping[key]`` or None."""
+    return (mapping or {}).get(key)

@@ -1,0 +1,31 @@
+"""Addresses of the workbench, jobs, experiments and devices."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from accsite.apps.training.views import devices, experiments, jobs, workbench
+
+app_name = "training"
+
+BENCH = "w/<slug:experiment>/<slug:branch>/"
+
+urlpatterns = [
+    path("", workbench.home, name="home"),
+    path(BENCH, workbench.workbench, name="workbench"),
+    path(BENCH + "panel/<slug:name>/", workbench.workbench_panel, name="workbench-panel"),
+    path(BENCH + "train/", workbench.train, name="train"),
+    path(BENCH + "tasks/", workbench.task_add, name="task-add"),
+    path(BENCH + "tasks/<int:pk>/", workbench.task_change, name="task"),
+    path("jobs/", jobs.index, name="jobs"),
+    path("jobs/top/", jobs.top_job, name="top-job"),
+    path("jobs/<int:pk>/", jobs.detail, name="job"),
+    path("jobs/<int:pk>/panel/<slug:name>/", jobs.detail_panel, name="job-panel"),
+    path("jobs/<int:pk>/control/", jobs.control, name="job-control"),
+    path("datasets/new/", experiments.generate, name="dataset-new"),
+    path("experiments/", experiments.index, name="experiments"),
+    path("experiments/new/", experiments.create, name="experiment-new"),
+    path("experiments/<slug:slug>/", experiments.detail, name="experiment"),
+    path("devices/", devices.index, name="devices"),
+    path("devices/panel/<slug:name>/", devices.devices_panel, name="devices-panel"),
+]

@@ -1,0 +1,123 @@
+"""Jobs: the list, one job, its panels, and what may be asked of it."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_POST
+
+from acc.errors import InvalidInput
+from accsite.apps.live import selectors as live
+from accsite.apps.training import pages
+from accsite.apps.training.models import Job, JobKind
+from accsite.apps.training.services import jobs as job_services
+from accsite.apps.training.states import ACTIVE, JobState
+from accsite.apps.training.views.common import REFUSED, back, is_partial, panel, points_url
+from accsite.apps.training.views.workbench import actor
+
+JOBS_A_PAGE = 40
+FILTERS = [("", "all"), ("active", "active"), *((state.value, state.label) for state in JobState)]
+
+
+@require_GET
+def index(request: HttpRequest) -> HttpResponse:
+    """List the jobs, newest first; ``?state=`` filters, ``?page=`` turns."""
+    context = list_context(request)
+    if is_partial(request):
+        return panel(request, "all_jobs", context)
+    return render(request, "training/jobs.html", context)
+
+
+def list_context(request: HttpRequest) -> dict[str, Any]:
+    """Return what the list of jobs shows."""
+    versions = live.versions(["jobs"])
+    chosen = request.GET.get("state", "")
+    jobs = pages.visible_jobs(request.user)
+    if chosen == "active":
+        jobs = jobs.filter(state__in=ACTIVE)
+    elif chosen in JobState.values:
+        jobs = jobs.filter(state=chosen)
+    page = Paginator(jobs.order_by("-id"), JOBS_A_PAGE).get_page(request.GET.get("page"))
+    query = urlencode({"state": chosen}) + "&" if chosen else ""
+    return {
+        "versions": versions,
+        "jobs": page.object_list,
+        "page": page,
+        "query": query,
+        "jobs_url": f"{reverse('training:jobs')}?{query}page={page.number}",
+        "states": FILTERS,
+        "chosen_state": chosen,
+    }
+
+
+@require_GET
+def detail(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show one job: its state, figures, curves, events, and why it failed."""
+    return render(request, "training/job.html", job_context(pages.find_job(request.user, pk)))
+
+
+@require_GET
+def detail_panel(request: HttpRequest, pk: int, name: str) -> HttpResponse:
+    """Return one panel of a job's page as it is now."""
+    if name not in ("job", "legend", "events", "facts"):
+        raise Http404(f"a job's page has no panel {name!r}")
+    return panel(request, name, job_context(pages.find_job(request.user, pk)))
+
+
+def job_context(job: Job) -> dict[str, Any]:
+    """Return what the page of a job shows."""
+    topic = f"job:{job.pk}"
+    urls = {
+        name: reverse("training:job-panel", args=[job.pk, name])
+        for name in ("job", "legend", "events", "facts")
+    }
+    checkpoint = job.checkpoints.order_by("-job_step", "-id").first()
+    return {
+        "versions": live.versions([topic]),
+        "job": job,
+        "notice": job.state == JobState.FAILED,
+        "topic": topic,
+        "points_url": points_url(job),
+        "head_url": urls["job"],
+        "legend_url": urls["legend"],
+        "events_url": urls["events"],
+        "facts_url": urls["facts"],
+        "legend": pages.legend(job.branch, job) if job.kind == JobKind.TRAIN else [],
+        "events": pages.events(job, pages.task_names(job.branch)),
+        "checkpoint": checkpoint,
+        "losses": pages.named_losses(checkpoint.losses, job.spec) if checkpoint else [],
+        "spec_text": pages.spec_text(job),
+    }
+
+
+@require_GET
+def top_job(request: HttpRequest) -> HttpResponse:
+    """Return the running job of the top bar."""
+    return panel(request, "topjob", pages.top_job(request.user))
+
+
+@require_POST
+def control(request: HttpRequest, pk: int) -> HttpResponse:
+    """Pause, resume, stop or cancel a job."""
+    job = pages.find_job(request.user, pk)
+    kind = request.POST.get("kind", "")
+    try:
+        if kind == "cancel":
+            job_services.cancel(actor=actor(request), job=job)
+        else:
+            job_services.request_control(actor=actor(request), job=job, kind=kind, payload={})
+    except InvalidInput as error:
+        if is_partial(request):
+            return panel(
+                request, "topjob", {**pages.top_job(request.user), "refused": str(error)}, status=REFUSED
+            )
+        messages.error(request, str(error))
+    if is_partial(request):
+        return panel(request, "topjob", pages.top_job(request.user))
+    return back(request, reverse("training:job", args=[pk]))

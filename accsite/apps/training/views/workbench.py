@@ -1,0 +1,213 @@
+"""The workbench of a branch: its chart, tasks, training form, jobs and events, whole or panel by panel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_POST
+
+from acc.errors import InvalidInput
+from accsite.apps.datasets.models import Dataset
+from accsite.apps.live import selectors as live
+from accsite.apps.training import pages
+from accsite.apps.training.forms import TaskForm, TrainForm
+from accsite.apps.training.models import Branch, Job, Task
+from accsite.apps.training.services import jobs as job_services
+from accsite.apps.training.services import tasks as task_services
+from accsite.apps.training.views.common import REFUSED, back, bench_url, is_partial, panel, points_url
+
+PANELS = ("job", "legend", "tasks", "train", "jobs", "events")
+
+
+@require_GET
+def home(request: HttpRequest) -> HttpResponse:
+    """Go to the branch worked on last, or welcome a newcomer."""
+    branch = pages.current_branch(request.user)
+    if branch is not None:
+        return redirect(bench_url(branch))
+    return render(
+        request, "training/welcome.html", {"place": "workbench", "datasets": Dataset.objects.count()}
+    )
+
+
+@require_GET
+def workbench(request: HttpRequest, experiment: str, branch: str) -> HttpResponse:
+    """Show the workbench of a branch; ``?job=`` holds it to one train job."""
+    found = pages.find_branch(request.user, experiment, branch)
+    return render(request, "training/workbench.html", bench_context(request, found, PANELS))
+
+
+@require_GET
+def workbench_panel(request: HttpRequest, experiment: str, branch: str, name: str) -> HttpResponse:
+    """Return one panel of a workbench as it is now."""
+    if name not in PANELS:
+        raise Http404(f"a workbench has no panel {name!r}; it has {', '.join(PANELS)}")
+    found = pages.find_branch(request.user, experiment, branch)
+    return panel(request, name, bench_context(request, found, (name,)))
+
+
+@require_POST
+def train(request: HttpRequest, experiment: str, branch: str) -> HttpResponse:
+    """Submit a train job; what is wrong with it is shown beside its fields, with the values kept."""
+    found = pages.find_branch(request.user, experiment, branch)
+    form = TrainForm(request.POST)
+    try:
+        job = job_services.submit_training(actor=actor(request), branch=found, train=form.payload())
+    except InvalidInput as error:
+        form.refuse(error)
+        return refused(request, found, "train", train_form=form)
+    if not is_partial(request):
+        return redirect(bench_url(found))
+    return panel(request, "train", {**bench_context(request, found, ("train",)), "sent": job})
+
+
+@require_POST
+def task_add(request: HttpRequest, experiment: str, branch: str) -> HttpResponse:
+    """Attach a task to a branch."""
+    found = pages.find_branch(request.user, experiment, branch)
+    form = TaskForm(found, request.POST)
+    try:
+        task_services.add_task(actor=actor(request), branch=found, **form.payload())
+    except InvalidInput as error:
+        form.refuse(error)
+        return refused(request, found, "tasks", add_form=form)
+    return done(request, found)
+
+
+@require_POST
+def task_change(request: HttpRequest, experiment: str, branch: str, pk: int) -> HttpResponse:
+    """Change the weight of a task, switch it on or off, or remove it."""
+    found = pages.find_branch(request.user, experiment, branch)
+    task = found.tasks.filter(pk=pk, removed_at__isnull=True).first()
+    if task is None:
+        raise Http404(f"branch {found} has no task {pk}")
+    try:
+        change(request, task)
+    except InvalidInput as error:
+        return refused(request, found, "tasks", task_error=(pk, str(error), request.POST.get("weight")))
+    return done(request, found)
+
+
+def change(request: HttpRequest, task: Task) -> None:
+    """Apply what the form asks of a task."""
+    data = request.POST
+    if "weight" in data:
+        try:
+            weight = float(data["weight"])
+        except ValueError:
+            raise InvalidInput(
+                {"weight": f"{data['weight']!r} is not a number; give a weight of 0 or more"}
+            ) from None
+        task_services.set_weight(actor=actor(request), task=task, weight=weight)
+    elif "enabled" in data:
+        task_services.set_enabled(actor=actor(request), task=task, enabled=data["enabled"] == "1")
+    elif "remove" in data:
+        task_services.remove_task(actor=actor(request), task=task)
+    else:
+        raise InvalidInput({"__all__": "the form asks for nothing; send weight, enabled or remove"})
+
+
+def done(request: HttpRequest, branch: Branch) -> HttpResponse:
+    """Return the tasks panel, or to the page without a script."""
+    if not is_partial(request):
+        return back(request, bench_url(branch))
+    return panel(request, "tasks", bench_context(request, branch, ("tasks",)))
+
+
+def refused(request: HttpRequest, branch: Branch, name: str, **extra: Any) -> HttpResponse:
+    """Return the panel, or the whole page without a script, with what was refused and why."""
+    if is_partial(request):
+        return panel(request, name, bench_context(request, branch, (name,), **extra), status=REFUSED)
+    context = bench_context(request, branch, PANELS, **extra)
+    return render(request, "training/workbench.html", context, status=REFUSED)
+
+
+def actor(request: HttpRequest) -> User:
+    """Return the signed-in user."""
+    assert isinstance(request.user, User)
+    return request.user
+
+
+def bench_context(
+    request: HttpRequest, branch: Branch, panels: tuple[str, ...], **extra: Any
+) -> dict[str, Any]:
+    """Return what the named panels need; the versions of topics are read before anything else."""
+    chosen = request.GET.get("job")
+    job = pages.bench_job(branch, chosen)
+    topic = f"job:{job.pk}" if job else ""
+    topics = {"jobs": "jobs", "tasks": f"tasks:{branch.pk}", "topic": topic, "workers": "workers"}
+    context: dict[str, Any] = {
+        "versions": live.versions([name for name in topics.values() if name] + [f"evaluations:{branch.pk}"]),
+        "place": "workbench",
+        "experiment": branch.experiment,
+        "branch": branch,
+        "job": job,
+        "pinned": bool(chosen),
+        "topic": topic,
+        "jobs_topic": "jobs",
+        "tasks_topic": topics["tasks"],
+        "bench_url": bench_url(branch),
+        "points_url": points_url(job),
+        **urls(branch, chosen),
+    }
+    for name in panels:
+        context.update(PARTS[name](branch, job, extra))
+    return context
+
+
+def urls(branch: Branch, chosen: str | None) -> dict[str, str]:
+    """Return the addresses that the panels of a workbench fetch and post."""
+    where = [branch.experiment.slug, branch.slug]
+    pin = f"?job={int(chosen)}" if chosen else ""
+    panels = {name: reverse("training:workbench-panel", args=[*where, name]) for name in PANELS}
+    return {
+        "head_url": panels["job"] + pin,
+        "legend_url": panels["legend"] + pin,
+        "events_url": panels["events"] + pin,
+        "jobs_url": panels["jobs"] + pin,
+        "tasks_url": panels["tasks"],
+        "train_url": panels["train"],
+        "train_post": reverse("training:train", args=where),
+        "add_url": reverse("training:task-add", args=where),
+    }
+
+
+def _job(branch: Branch, job: Job | None, extra: dict[str, Any]) -> dict[str, Any]:
+    return {}
+
+
+def _legend(branch: Branch, job: Job | None, extra: dict[str, Any]) -> dict[str, Any]:
+    return {"legend": pages.legend(branch, job)}
+
+
+def _tasks(branch: Branch, job: Job | None, extra: dict[str, Any]) -> dict[str, Any]:
+    tasks = pages.tasks(branch)
+    pk, message, weight = extra.get("task_error", (None, "", None))
+    for task in tasks:
+        task.url = reverse("training:task", args=[branch.experiment.slug, branch.slug, task.pk])  # type: ignore[attr-defined]
+        if task.pk == pk:
+            task.error = message  # type: ignore[attr-defined]
+            task.weight_text = task.weight_text if weight is None else weight  # type: ignore[attr-defined]
+    return {"tasks": tasks, "add_form": extra.get("add_form") or TaskForm(branch)}
+
+
+def _train(branch: Branch, job: Job | None, extra: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "train_form": extra.get("train_form") or TrainForm.for_branch(branch),
+        "no_worker": not pages.devices(),
+    }
+
+
+def _jobs(branch: Branch, job: Job | None, extra: dict[str, Any]) -> dict[str, Any]:
+    return {"jobs": pages.recent_jobs(branch)}
+
+
+def _events(branch: Branch, job: Job | None, extra: dict[str, Any]) -> dict[str, Any]:
+    return {"events": pages.events(job, pages.task_names(branch))}
+
+
+PARTS = {"job": _job, "legend": _legend, "tasks": _tasks, "train": _train, "jobs": _jobs, "events": _events}

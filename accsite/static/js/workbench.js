@@ -1,0 +1,148 @@
+// The loss chart of a page: joins the points of a job, the address bar, the legend and the socket.
+
+import { compact, LossChart } from "./chart.js";
+import { key } from "./app.js";
+import { unwatch, watch } from "./live.js";
+import { Points } from "./points.js";
+
+const panel = document.getElementById("loss");
+const $ = (selector) => panel.querySelector(selector);
+const legend = () => [...document.querySelectorAll("#legend button[data-series]")];
+let points = null;
+let wanted = 0;
+
+// ── The view's state is the address: ?smooth=.6&y=log&from=&to=&hide=a,b
+const DEFAULTS = { smooth: "0.6", y: "log", from: "", to: "", hide: "" };
+const state = { ...DEFAULTS };
+function readAddress() {
+  const query = new URLSearchParams(location.search);
+  for (const name in DEFAULTS) state[name] = query.get(name) ?? DEFAULTS[name];
+  if (!(Number(state.smooth) >= 0 && Number(state.smooth) < 1)) state.smooth = DEFAULTS.smooth;
+}
+function setState(changes, push = false) {
+  Object.assign(state, changes);
+  const query = new URLSearchParams(location.search);
+  for (const name in DEFAULTS) state[name] === DEFAULTS[name] ? query.delete(name) : query.set(name, state[name]);
+  const address = `${location.pathname}${query.size ? `?${query}` : ""}`;
+  history[push ? "pushState" : "replaceState"](history.state, "", address);
+  showControls();
+  redraw();
+}
+function showControls() {
+  $("[name=smooth]").value = state.smooth;
+  $("output").textContent = Number(state.smooth).toFixed(2).replace(/^0/, "");
+  $("[data-log]").setAttribute("aria-pressed", state.y === "log");
+  $("[data-reset]").hidden = !state.from;
+  const hidden = new Set(state.hide.split(","));
+  for (const button of legend()) button.setAttribute("aria-pressed", !hidden.has(button.dataset.series));
+}
+
+// ── Drawing, at most once a frame of the screen.
+const chart = new LossChart($(".plot"), {
+  onZoom: (from, to) => zoom(from, to),
+  onCursor: (step, values) => {
+    $(".at").textContent = step == null ? "" : `step ${Math.round(step).toLocaleString("en")}`;
+    showValues(values);
+  },
+});
+function redraw() {
+  wanted ||= requestAnimationFrame(() => ((wanted = 0), draw()));
+}
+function draw() {
+  if (!points) return;
+  const present = points.series;
+  const buttons = legend();
+  const series = buttons
+    .filter((button) => button.getAttribute("aria-pressed") === "true" && present.has(button.dataset.series))
+    .map((button) => ({ name: button.dataset.series, slot: Number(button.dataset.slot) }));
+  const [from, to] = range();
+  chart.markers = [...document.querySelectorAll("#events [data-step]")].map(({ id, dataset }) => ({ id, step: Number(dataset.step), text: dataset.text }));
+  chart.draw(series, points.view(from, to, series.map(({ name }) => name), Number(state.smooth)), [from, to], state.y === "log");
+  $(".over").hidden = points.end > 0;
+  if (!$(".at").textContent) showValues();
+}
+function range() {
+  if (state.from !== "") return [Number(state.from), Math.max(Number(state.to), Number(state.from) + 1)];
+  const last = Math.max(1, points.end - 1);
+  if (!panel.dataset.active) return [0, last];
+  let to = Number(panel.dataset.total) || last; // room for what is to come, so that the curve grows and the axis rests
+  while (to / 2 > last && to > 100) to /= 2;
+  return [0, Math.max(to, last)];
+}
+function showValues(values) {
+  for (const button of legend()) {
+    const value = values?.get(button.dataset.series) ?? points?.last(button.dataset.series);
+    const text = compact(value);
+    const place = button.querySelector("b");
+    if (text !== "–" && place.textContent !== text) place.textContent = text;
+  }
+}
+
+async function zoom(from, to, push = true) {
+  if (from != null && points.base) await points.zoom(from, to).catch(() => {});
+  setState(from == null ? { from: "", to: "" } : { from: String(Math.max(0, Math.floor(from))), to: String(Math.ceil(to)) }, push);
+}
+
+// ── The job shown: its points come from REST, then from the socket.
+async function open(job) {
+  if (points?.job === job) return;
+  if (points) unwatch(points.job);
+  points = job ? new Points(job, panel.dataset.points) : null;
+  panel.points = points;
+  if (!points) return;
+  watch(job);
+  try {
+    await points.load(Number(panel.dataset.step));
+    if (state.from !== "" && points.base) await points.zoom(Number(state.from), Number(state.to));
+  } catch (error) {
+    $(".over").textContent = `The loss history could not be loaded: ${error.message}`;
+  }
+  redraw();
+}
+function follow() {
+  const head = document.getElementById("job");
+  if (!head) return;
+  const job = Number(head.dataset.job) || 0;
+  for (const name of ["active", "total", "step", "points"]) panel.dataset[name] = head.dataset[name] ?? "";
+  if (points?.job !== job) setTimeout(() => open(job));
+  redraw();
+}
+
+readAddress();
+showControls();
+open(Number(panel.dataset.job) || 0);
+
+document.addEventListener("acc:frame", ({ detail: { header, columns } }) => {
+  if (header.job !== points?.job) return;
+  points.frame(header, columns)?.then(redraw, () => {});
+  redraw();
+});
+document.addEventListener("acc:job", ({ detail: job }) => {
+  if (job.id === points?.job && job.step > points.end && job.state !== "RUNNING") points.heal().then(redraw, () => {});
+});
+document.addEventListener("acc:reconnected", () => points?.heal().then(redraw, () => {}));
+document.addEventListener("acc:theme", redraw);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+document.addEventListener("htmx:after:swap", () => (follow(), showControls(), redraw()));
+addEventListener("popstate", () => {
+  readAddress();
+  showControls();
+  zoom(state.from || null, state.to, false);
+});
+
+// ── Controls.
+$("[name=smooth]").addEventListener("input", (event) => setState({ smooth: event.target.value }));
+$("[data-log]").onclick = () => setState({ y: state.y === "log" ? "linear" : "log" });
+$("[data-reset]").onclick = () => zoom(null, null);
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("#legend button[data-series]");
+  if (!button) return;
+  const all = legend().map((other) => other.dataset.series);
+  const { series } = button.dataset;
+  let hidden = state.hide ? state.hide.split(",") : [];
+  if (event.altKey) hidden = hidden.length === all.length - 1 && !hidden.includes(series) ? [] : all.filter((name) => name !== series);
+  else hidden = hidden.includes(series) ? hidden.filter((name) => name !== series) : [...hidden, series];
+  setState({ hide: hidden.join(",") });
+});
+key("l", "log or linear losses", () => $("[data-log]").click());
+key("r", "reset the zoom", () => zoom(null, null));
