@@ -43,6 +43,7 @@ INSTALLED_APPS = [
     "accsite.apps.datasets",
     "accsite.apps.training",
     "accsite.apps.evaluation",
+    "accsite.supervisor",
 ]
 
 MIDDLEWARE = [
@@ -93,7 +94,8 @@ def database(url: str) -> dict[str, Any]:
 
 DATABASES = {"default": database(env.text("DATABASE_URL", f"sqlite:///{HOME / 'acc.sqlite3'}"))}
 
-REDIS_URL = env.text("REDIS_URL", "redis://127.0.0.1:6379/0")
+# The supervisor leaves the address of its private Redis beside the data, for commands from another shell.
+REDIS_URL = env.text("REDIS_URL", env.note(HOME / "run" / "redis.url") or "redis://127.0.0.1:6379/0")
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.core.RedisChannelLayer",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -74,3 +75,11 @@ def require(*names: str) -> None:
     missing = [name for name in names if not os.environ.get(name)]
     if missing:
         raise ImproperlyConfigured(f"these environment variables must be set: {', '.join(missing)}")
+
+
+def note(path: Path) -> str:
+    """Return the text of a file that another process may have left, or an empty string."""
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""

@@ -58,6 +58,7 @@ def platform(*, host: str, port: int, device: str, console: Console) -> Iterator
         if chosen != port:
             console.line("supervisor", f"port {port} is taken; using {chosen}")
         url = f"http://{host}:{chosen}"
+        settings.ACC_PUBLIC_URL = url
         redis = own_redis(home)
         supervisor = Supervisor(
             table(host=host, port=chosen, device=device),
@@ -106,6 +107,8 @@ def child_environment() -> dict[str, str]:
         "DJANGO_SETTINGS_MODULE": os.environ["DJANGO_SETTINGS_MODULE"],
         "ACC_HOME": str(settings.HOME),
         "REDIS_URL": str(settings.REDIS_URL),
+        "ACC_PUBLIC_URL": str(settings.ACC_PUBLIC_URL),
+        "ACC_LOG_FORMAT": os.environ.get("ACC_LOG_FORMAT", "console"),
         "PYTHONUNBUFFERED": "1",
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])),
     }

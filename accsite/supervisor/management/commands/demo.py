@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.urls import reverse
 
 from acc.errors import AccError
 from accsite.apps.access.services import make_sign_in_link
@@ -75,8 +76,9 @@ class Command(BaseCommand):
         branch = demo.ensure_branch(administrator.user, demo.ensure_dataset(administrator.user, wait))
         job = demo.ensure_training(administrator.user, branch, steps=steps)
         running.wait_until_ready()
-        link = make_sign_in_link(administrator.user, minutes=LINK_MINUTES)
-        lines = [f"Open {running.url}{link}", f"(signs you in once, within {LINK_MINUTES} minutes)"]
+        token = make_sign_in_link(administrator.user, minutes=LINK_MINUTES)
+        path = reverse("access:link", args=[token])
+        lines = [f"Open {running.url}{path}", f"(signs you in once, within {LINK_MINUTES} minutes)"]
         if administrator.password:
             lines.append(f"Administrator: admin, password: {administrator.password} (shown only now)")
         lines.append(f"Job {job.pk} is {job.get_state_display()}. Ctrl-C saves it and stops everything.")
