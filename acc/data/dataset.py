@@ -1,0 +1,166 @@
+"""The one form of data in ACC: images with named targets, identified by their content. Torch-free."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acc.data import files
+from acc.errors import InvalidInput
+from acc.specs import DatasetSpec, ImageShape, TargetSpec
+
+FORMAT = "acc-dataset-1"
+IMAGES = "images"
+TARGET_PREFIX = "target."
+_DTYPES: dict[str, type[np.generic]] = {"class": np.int64, "real": np.float32}
+_CHUNK_BYTES = 1 << 24
+
+
+class AccDataset:
+    """Images ``(N, C, H, W) uint8`` with target columns ``(N,)``: int64 labels or float32 values.
+
+    Arrays may be memory-mapped and are never written to. Raises InvalidInput for arrays that do not fit
+    together, labels outside ``0..classes-1``, and values that are not finite.
+    """
+
+    def __init__(
+        self,
+        images: NDArray[np.uint8],
+        targets: Mapping[str, NDArray[Any]] | None = None,
+        target_specs: Sequence[TargetSpec] = (),
+        *,
+        content_hash: str = "",
+    ) -> None:
+        self.images = images
+        self.target_specs = tuple(target_specs)
+        self.targets: dict[str, NDArray[Any]] = dict(targets or {})
+        self._content_hash = content_hash
+        if not content_hash:  # what was loaded from a verified file has been checked before
+            _check(images, self.targets, self.target_specs)
+            self.targets = {
+                column.name: np.ascontiguousarray(self.targets[column.name], dtype=_DTYPES[column.kind])
+                for column in self.target_specs
+            }
+
+    def __len__(self) -> int:
+        return int(self.images.shape[0])
+
+    @property
+    def image(self) -> ImageShape:
+        """Shape of one image."""
+        channels, height, width = self.images.shape[1:]
+        return ImageShape(channels=channels, height=height, width=width)
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 of images, targets and their description; the same however the file is laid out."""
+        if not self._content_hash:
+            self._content_hash = _content_hash(self.images, self.targets, self.target_specs)
+        return self._content_hash
+
+    def spec(self, name: str) -> DatasetSpec:
+        """Return the specification that jobs and checkpoints keep of this dataset."""
+        return DatasetSpec(
+            name=name,
+            content_hash=self.content_hash,
+            n=len(self),
+            image=self.image,
+            targets=self.target_specs,
+        )
+
+    def save(self, path: str | Path) -> str:
+        """Write one safetensors file (temporary name, fsync, rename) and return its SHA-256."""
+        tensors: dict[str, NDArray[Any]] = {IMAGES: np.ascontiguousarray(self.images)}
+        for name, values in self.targets.items():
+            tensors[TARGET_PREFIX + name] = np.ascontiguousarray(values)
+        description = {
+            "format": FORMAT,
+            "content_hash": self.content_hash,
+            "targets": [column.model_dump() for column in self.target_specs],
+        }
+        return files.write(Path(path), tensors, {"acc": json.dumps(description, sort_keys=True)})
+
+    @classmethod
+    def load(cls, path: str | Path, *, mmap: bool = True) -> AccDataset:
+        """Return the dataset of a file; memory-mapped, so that many processes share one copy.
+
+        Raises InvalidInput (file) for a file that is not a dataset of ACC.
+        """
+        tensors, metadata = files.read(Path(path), mmap=mmap)
+        try:
+            description = json.loads(metadata["acc"])
+            if description["format"] != FORMAT:
+                raise InvalidInput({"file": f"'{Path(path).name}' is {description['format']!r}, not {FORMAT!r}"})
+            specs = tuple(TargetSpec.model_validate(column) for column in description["targets"])
+            return cls(
+                tensors[IMAGES],
+                {column.name: tensors[TARGET_PREFIX + column.name] for column in specs},
+                specs,
+                content_hash=description["content_hash"],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, InvalidInput):
+                raise
+            raise InvalidInput({"file": f"'{Path(path).name}' is not a dataset written by ACC"}) from error
+
+
+def _check(
+    images: NDArray[Any], targets: Mapping[str, NDArray[Any]], specs: Sequence[TargetSpec]
+) -> None:
+    if images.dtype != np.uint8:
+        raise InvalidInput({"images": f"dtype {images.dtype} is refused; need uint8, 0 to 255"})
+    if images.ndim != 4 or 0 in images.shape:
+        raise InvalidInput(
+            {"images": f"shape {tuple(images.shape)} is refused; need (N, C, H, W) with at least one image"}
+        )
+    names = [column.name for column in specs]
+    if sorted(names) != sorted(targets):
+        raise InvalidInput(
+            {"targets": f"columns {sorted(targets)} and their descriptions {sorted(names)} do not agree"}
+        )
+    errors: dict[str, str] = {}
+    for column in specs:
+        problem = _column_problem(np.asarray(targets[column.name]), column, len(images))
+        if problem:
+            errors[f"targets.{column.name}"] = problem
+    if errors:
+        raise InvalidInput(errors)
+
+
+def _column_problem(values: NDArray[Any], column: TargetSpec, n: int) -> str:
+    if values.shape != (n,):
+        return f"has shape {values.shape}; need one value for each of the {n} images"
+    if column.kind == "real":
+        wrong = np.flatnonzero(~np.isfinite(values.astype(np.float64)))
+        return f"sample {wrong[0]} is {values[wrong[0]]}; need finite numbers" if len(wrong) else ""
+    if not np.issubdtype(values.dtype, np.integer):
+        return f"dtype {values.dtype} is refused; class labels are whole numbers"
+    if column.classes is None or column.classes < 1:
+        return "a class column must say how many classes it has"
+    wrong = np.flatnonzero((values < 0) | (values >= column.classes))
+    if len(wrong):
+        return f"sample {wrong[0]} has label {values[wrong[0]]}; labels go from 0 to {column.classes - 1}"
+    if column.labels is not None and len(column.labels) != column.classes:
+        return f"{len(column.labels)} labels name {column.classes} classes; give one for each"
+    return ""
+
+
+def _content_hash(
+    images: NDArray[np.uint8], targets: Mapping[str, NDArray[Any]], specs: Sequence[TargetSpec]
+) -> str:
+    digest = hashlib.sha256()
+    described = [column.model_dump() for column in sorted(specs, key=lambda column: column.name)]
+    digest.update(json.dumps([FORMAT, list(images.shape), described], sort_keys=True).encode())
+    rows = max(1, _CHUNK_BYTES // max(1, images[0].nbytes))
+    for start in range(0, len(images), rows):
+        digest.update(np.ascontiguousarray(images[start : start + rows]))
+    for column in sorted(specs, key=lambda column: column.name):
+        values = np.ascontiguousarray(targets[column.name])
+        digest.update(values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,87 @@
+"""Safetensors files: written whole or not at all, read in place. Torch-free, and nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap as memory
+import os
+import struct
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from acc.errors import InvalidInput
+
+_DTYPES = {
+    "U8": np.uint8,
+    "I8": np.int8,
+    "I16": np.int16,
+    "I32": np.int32,
+    "I64": np.int64,
+    "F16": np.float16,
+    "F32": np.float32,
+    "F64": np.float64,
+    "BOOL": np.bool_,
+}
+_HEADER_LIMIT_BYTES = 100_000_000
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> str:
+    """Write a safetensors file under a temporary name, fsync, rename; return its SHA-256."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        save_file(dict(tensors), temporary, metadata=dict(metadata))
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return digest
+
+
+def read(path: Path, *, mmap: bool = True) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """Return tensors and metadata; with ``mmap`` the arrays are read-only views of the file.
+
+    Raises InvalidInput (file) for what is not a whole safetensors file. The header is read by hand since the
+    library's own reader copies each array.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        data: Any = memory.mmap(file.fileno(), 0, access=memory.ACCESS_READ) if mmap and size else file.read()
+    try:
+        (length,) = struct.unpack_from("<Q", data, 0)
+        if not 2 <= length <= min(_HEADER_LIMIT_BYTES, size - 8):
+            raise ValueError("the header is longer than the file")
+        header = json.loads(bytes(data[8 : 8 + length]))
+        metadata = header.pop("__metadata__", {})
+        tensors = {name: _array(data, 8 + length, size, entry) for name, entry in header.items()}
+    except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InvalidInput({"file": f"'{path.name}' is not a whole safetensors file: {error}"}) from error
+    return tensors, metadata
+
+
+def _array(data: Any, base: int, size: int, entry: Mapping[str, Any]) -> NDArray[Any]:
+    dtype = np.dtype(_DTYPES[entry["dtype"]])
+    start, stop = entry["data_offsets"]
+    shape = tuple(int(side) for side in entry["shape"])
+    count = int(np.prod(shape, dtype=np.int64))
+    if not 0 <= start <= stop <= size - base or stop - start != count * dtype.itemsize:
+        raise ValueError("a tensor lies outside the file")
+    return np.frombuffer(data, dtype=dtype, count=count, offset=base + start).reshape(shape)
