@@ -120,7 +120,7 @@ BLOBS_BACKEND = env.text("ACC_BLOBS_BACKEND", "django.core.files.storage.FileSys
 BLOBS_OPTIONS = env.json_object("ACC_BLOBS_OPTIONS", {"location": str(HOME / "blobs"), "base_url": None})
 STORAGES: dict[str, dict[str, Any]] = {
     "default": {"BACKEND": BLOBS_BACKEND, "OPTIONS": BLOBS_OPTIONS},
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "accsite.staticstorage.HashedStorage"},
 }
 STATIC_URL = "static/"
 STATIC_ROOT = HOME / "static"

@@ -63,7 +63,7 @@ def detail(request: HttpRequest, slug: str) -> HttpResponse:
         "place": "datasets",
         "dataset": dataset,
         "samples": [sample(dataset, data, start + offset, offset, columns) for offset in range(count)],
-        "sprite_url": f"{reverse('datasets:samples', args=[slug])}?start={start}&v={dataset.content_hash[:8]}",
+        "sprite_url": f"{reverse('datasets:samples', args=[slug])}?start={start}&v={dataset.sha256[:8]}",
         "sprite_width": columns * dataset.width,
         "sprite_height": math.ceil(count / columns) * dataset.height,
         "page": page,

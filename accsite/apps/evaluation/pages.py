@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count, Max
+from django.db.models import Count, F, Max
 from django.http import Http404
 from django.urls import reverse
 
@@ -55,9 +55,7 @@ def evaluated_branches(user: Any) -> list[Branch]:
     counted = counted.annotate(
         evaluation_count=Count("evaluations"), last_evaluated=Max("evaluations__created_at")
     )
-    return sorted(
-        counted, key=lambda branch: (branch.last_evaluated is not None, branch.last_evaluated), reverse=True
-    )
+    return list(counted.order_by(F("last_evaluated").desc(nulls_last=True), "-id"))
 
 
 def newest_with_metrics(branch: Branch) -> list[Evaluation]:
@@ -92,7 +90,7 @@ def metric_rows(branch: Branch, evaluations: Sequence[Evaluation]) -> list[Metri
 
 
 def trend(values: Sequence[Metric | None]) -> str:
-    """Return whether the last value is better than, worse than or the same as the one before; empty if unknown."""
+    """Return how the last value compares with the one before: better, worse, same, or empty if unknown."""
     numbers = [metric.value for metric in values if metric is not None and metric.value is not None]
     last = next((metric for metric in reversed(values) if metric is not None), None)
     if len(numbers) < 2 or last is None:

@@ -1,4 +1,4 @@
-"""Evaluate: what was measured of a branch, and the pictures; nothing here starts work but the button that says so."""
+"""Evaluate: what was measured of a branch; nothing here starts work but the button that says so."""
 
 from __future__ import annotations
 

@@ -31,14 +31,20 @@ class SourceLine:
     hit: bool
 
 
+@dataclass(frozen=True)
+class BrokenFile:
+    """A file that could not be loaded, and the source around its error."""
+
+    file: PluginFile
+    lines: list[SourceLine]
+
+
 @require_GET
 def plugins(request: HttpRequest) -> HttpResponse:
     """Show the plugins by kind, and first the files whose last load failed."""
     versions = live.versions(["registry"])
     found = list(Plugin.objects.select_related("source"))
-    broken = list(PluginFile.objects.exclude(error=""))
-    for file in broken:
-        file.lines = source_lines(file)  # type: ignore[attr-defined]
+    broken = [BrokenFile(file, source_lines(file)) for file in PluginFile.objects.exclude(error="")]
     context = {
         "versions": versions,
         "place": "plugins",

@@ -1,4 +1,4 @@
-"""Forms that only parse: what is right and wrong is decided by the services, so that every door says the same."""
+"""Forms that only parse: the services decide what is right, so that every door says the same."""
 
 from __future__ import annotations
 
@@ -87,10 +87,10 @@ class TrainForm(ServiceForm):
     val_fraction = number("Held-out part", min=0, max=1)
     seed = number("Seed", min=0, step=1)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, auto_id="train-%s", **kwargs)
+    def __init__(self, data: Any = None, initial: dict[str, Any] | None = None) -> None:
+        super().__init__(data, auto_id="train-%s", initial=initial)
         offered = sorted({"cpu", *pages.devices()})
-        self.fields["device"].widget.choices = [("auto", "auto"), *((name, name) for name in offered)]  # type: ignore[attr-defined]
+        self.fields["device"].widget.choices = [("auto", "auto"), *((name, name) for name in offered)]
 
     @property
     def common(self) -> list[forms.BoundField]:
@@ -126,8 +126,8 @@ class TaskForm(ServiceForm):
     factor = choice("Reads factor", ())
     latent_slice = text("or dimensions", "start:end", placeholder="0:6")
 
-    def __init__(self, branch: Branch, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, auto_id="task-%s", initial={"weight": "1"}, **kwargs)
+    def __init__(self, branch: Branch, data: Any = None) -> None:
+        super().__init__(data, auto_id="task-%s", initial={"weight": "1"})
         classes = Plugin.objects.filter(kind=PluginKind.TASK, available=True).values_list("name", "label")
         groups = branch.experiment.model_spec.get("factor_groups", [])
         for name, choices in (
@@ -135,10 +135,10 @@ class TaskForm(ServiceForm):
             ("dataset", list(Dataset.objects.values_list("slug", "name"))),
             ("factor", [("", "whole latent"), *((group["name"], group["name"]) for group in groups)]),
         ):
-            self.fields[name].widget.choices = choices  # type: ignore[attr-defined]
+            self.fields[name].widget.choices = choices
 
     def payload(self) -> dict[str, Any]:
-        """Return the arguments of ``services.tasks.add_task``; raises InvalidInput for a slice that is none."""
+        """Return the arguments of ``services.tasks.add_task``; raises InvalidInput for a wrong slice."""
         payload = super().payload()
         if "latent_slice" in payload:
             payload["latent_slice"] = parse_slice(payload["latent_slice"])
@@ -188,7 +188,7 @@ class ExperimentForm(ParamsForm):
         """Return the model specification; raises InvalidInput for factor groups that cannot be read."""
         payload = self.payload()
         image = {name: payload[name] for name in ("channels", "height", "width") if name in payload}
-        rest = {name: payload[name] for name in ("latent_dim", "seed") if name in payload}
+        rest: dict[str, Any] = {name: payload[name] for name in ("latent_dim", "seed") if name in payload}
         return {
             "architecture": architecture,
             "image": image,
@@ -207,7 +207,7 @@ class GenerateForm(ParamsForm):
 
 
 def param_field(param: Mapping[str, Any]) -> forms.Field:
-    """Return the field of one plugin parameter (``acc.params.Param.as_dict()``): type, default, limits, help."""
+    """Return the field of one parameter (``acc.params.Param.as_dict()``): type, default, limits, help."""
     label = param["name"].replace("_", " ") + (f" ({param['unit']})" if param.get("unit") else "")
     help_text, default = param.get("help") or "", param.get("default")
     if param.get("choices"):

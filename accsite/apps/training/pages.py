@@ -34,6 +34,43 @@ class LegendLine:
     last: float | None
 
 
+@dataclass
+class TaskRow:
+    """A task as the panel shows it: ``reads`` is its part of the latent, ``weight`` the text of the field."""
+
+    task: Task
+    label: str
+    reads: str
+    weight: str
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class EventRow:
+    """An event of a job and what it says in words."""
+
+    event: JobEvent
+    text: str
+
+
+@dataclass(frozen=True)
+class CheckpointRow:
+    """A checkpoint, whether a branch's head is it, and its raw losses by task name."""
+
+    checkpoint: Checkpoint
+    is_head: bool
+    losses: list[tuple[str, float]]
+
+
+@dataclass(frozen=True)
+class WorkerRow:
+    """A worker, the jobs it holds, and its telemetry as (name, value with unit)."""
+
+    worker: Worker
+    jobs: list[Job]
+    figures: list[tuple[str, str]]
+
+
 def visible_jobs(user: Any) -> QuerySet[Job]:
     """Return the jobs that ``user`` may see: those of visible experiments, and those without one."""
     visible = Experiment.objects.visible_to(user)
@@ -73,7 +110,7 @@ def current_branch(user: Any) -> Branch | None:
 
 
 def top_job(user: Any) -> dict[str, Any]:
-    """Return the job that the top bar shows: the newest at work, else the newest that waits; train jobs first."""
+    """Return the job of the top bar: the newest at work, else the newest that waits; train jobs first."""
     active = list(visible_jobs(user).filter(state__in=ACTIVE).order_by("-id")[:20])
     active.sort(key=lambda job: (job.kind == JobKind.TRAIN, job.state in HELD, job.pk), reverse=True)
     job = active[0] if active else None
@@ -104,68 +141,59 @@ def bench_job(branch: Branch, chosen: str | None) -> Job | None:
 
 
 def legend(branch: Branch | None, job: Job | None) -> list[LegendLine]:
-    """Return the curves of a chart: the tasks that the job trained, and those attached since, in their order."""
+    """Return the curves of a chart: the tasks that the job trained and those attached since, in order."""
     if branch is None:
         return []
-    trained = {task["key"]: task["name"] for task in job.spec.get("tasks", [])} if job else {}
     losses = last_losses(job) if job else {}
-    known = {series.task_key(name) for name in losses}
-    lines = [
+    trained = {task["key"] for task in job.spec.get("tasks", [])} if job else set()
+    trained |= {series.task_key(name) for name in losses}
+    growing = job is None or job.state in ACTIVE
+    return [
         LegendLine(series.raw(task.key), task.colour_slot, task.name, losses.get(series.raw(task.key)))
         for task in branch.tasks.all()
-        if task.key in trained
-        or task.key in known
-        or (task.removed_at is None and (job is None or job.state in ACTIVE))
+        if task.key in trained or (growing and task.removed_at is None)
     ]
-    return lines
 
 
-def tasks(branch: Branch) -> list[Task]:
-    """Return the tasks of a branch, each with ``label`` (its class in words) and ``reads`` (its part of the latent)."""
+def tasks(branch: Branch) -> list[TaskRow]:
+    """Return the tasks of a branch in their order."""
     labels = dict(Plugin.objects.filter(kind=PluginKind.TASK).values_list("name", "label"))
-    found = list(branch.tasks.filter(removed_at__isnull=True).select_related("dataset"))
-    for task in found:
-        task.label = labels.get(task.task_class, task.task_class)  # type: ignore[attr-defined]
-        if task.factor:
-            task.reads = task.factor  # type: ignore[attr-defined]
-        elif task.latent_start is not None:
-            task.reads = f"{task.latent_start}:{task.latent_end}"  # type: ignore[attr-defined]
-        else:
-            task.reads = ""  # type: ignore[attr-defined]
-        task.weight_text = f"{task.weight:g}"  # type: ignore[attr-defined]
-    return found
+    attached = branch.tasks.filter(removed_at__isnull=True).select_related("dataset")
+    return [
+        TaskRow(task, labels.get(task.task_class, task.task_class), reads(task), f"{task.weight:g}")
+        for task in attached
+    ]
 
 
-def events(job: Job | None, names: dict[str, str]) -> list[JobEvent]:
-    """Return the newest events of a job, each with its ``text``; ``names`` gives the tasks' names by key."""
-    found = list(job.events.order_by("-id")[:EVENTS_SHOWN]) if job else []
-    for event in found:
-        event.text = event_text(event, names)  # type: ignore[attr-defined]
-    return found
+def reads(task: Task) -> str:
+    """Return the part of the latent that a task reads: a factor, ``start:end``, or empty for all of it."""
+    if task.factor or task.latent_start is None:
+        return task.factor
+    return f"{task.latent_start}:{task.latent_end}"
+
+
+def events(job: Job | None, names: dict[str, str]) -> list[EventRow]:
+    """Return the newest events of a job; ``names`` gives the tasks' names by key."""
+    found = job.events.order_by("-id")[:EVENTS_SHOWN] if job else []
+    return [EventRow(event, event_text(event, names)) for event in found]
 
 
 def event_text(event: JobEvent, names: dict[str, str]) -> str:
     """Return an event in words: ``weight of digit → 0.5``."""
-    payload = event.payload if isinstance(event.payload, dict) else {}
-    added = payload.get("task")
-    key = str(added.get("key", "") if isinstance(added, dict) else added or "")
-    name = names.get(key) or (added.get("name", key) if isinstance(added, dict) else key)
-    match event.kind:
-        case "set_weight":
-            return f"weight of {name} → {payload.get('weight', '?')}"
-        case "set_enabled":
-            return f"{name} {'on' if payload.get('enabled') else 'off'}"
-        case "set_lr":
-            return f"learning rate → {payload.get('lr', '?')}"
-        case "add_task":
-            return f"task {name} added"
-        case "remove_task":
-            return f"task {name} removed"
-        case "state":
-            value = str(payload.get("state") or payload.get("to") or "")
-            return JobState(value).label if value in JobState.values else value or "state changed"
-        case _:
-            return event.kind.replace("_", " ")
+    payload: dict[str, Any] = event.payload if isinstance(event.payload, dict) else {}
+    task = payload.get("task")
+    key = str(task.get("key") if isinstance(task, dict) else task)
+    name = names.get(key, key)
+    state = str(payload.get("state") or payload.get("to") or "")
+    texts = {
+        "set_weight": f"weight of {name} → {payload.get('weight')}",
+        "set_enabled": f"{name} {'on' if payload.get('enabled') else 'off'}",
+        "set_lr": f"learning rate → {payload.get('lr')}",
+        "add_task": f"task {name} added",
+        "remove_task": f"task {name} removed",
+        "state": JobState(state).label if state in JobState.values else state or "state changed",
+    }
+    return texts.get(event.kind, event.kind.replace("_", " "))
 
 
 def task_names(branch: Branch | None) -> dict[str, str]:
@@ -198,14 +226,11 @@ def branches(experiment: Experiment) -> list[Branch]:
     return list(experiment.branches.select_related("head").annotate(task_count=attached))
 
 
-def checkpoints(experiment: Experiment) -> list[Checkpoint]:
-    """Return the checkpoints of an experiment, newest first, with ``is_head`` and ``shown_losses`` by task name."""
+def checkpoints(experiment: Experiment) -> list[CheckpointRow]:
+    """Return the checkpoints of an experiment, newest first."""
     heads = set(experiment.branches.values_list("head_id", flat=True))
-    found = list(experiment.checkpoints.select_related("branch", "parent"))
-    for checkpoint in found:
-        checkpoint.is_head = checkpoint.pk in heads  # type: ignore[attr-defined]
-        checkpoint.shown_losses = named_losses(checkpoint.losses, checkpoint.spec)  # type: ignore[attr-defined]
-    return found
+    found = experiment.checkpoints.select_related("branch", "parent")
+    return [CheckpointRow(row, row.pk in heads, named_losses(row.losses, row.spec)) for row in found]
 
 
 def named_losses(losses: dict[str, float], spec: dict[str, Any]) -> list[tuple[str, float]]:
@@ -220,17 +245,14 @@ def model_facts(experiment: Experiment) -> dict[str, Any]:
     return {"model": model, "groups": model.ordered_groups, "params": sorted(model.params.items())}
 
 
-def workers() -> list[Worker]:
-    """Return the workers, online first, each with ``held`` (its jobs) and ``figures`` (telemetry in words)."""
+def workers() -> list[WorkerRow]:
+    """Return the workers, those online first."""
     order = {Worker.State.ONLINE: 0, Worker.State.DRAINING: 1, Worker.State.OFFLINE: 2}
     found = sorted(Worker.objects.all(), key=lambda worker: (order[Worker.State(worker.state)], worker.name))
-    held: dict[int, list[Job]] = {}
+    held: dict[int | None, list[Job]] = {}
     for job in Job.objects.filter(state__in=HELD, worker__isnull=False):
-        held.setdefault(job.worker_id or 0, []).append(job)
-    for worker in found:
-        worker.held = held.get(worker.pk, [])  # type: ignore[attr-defined]
-        worker.figures = list(telemetry(worker.telemetry))  # type: ignore[attr-defined]
-    return found
+        held.setdefault(job.worker_id, []).append(job)
+    return [WorkerRow(worker, held.get(worker.pk, []), list(telemetry(worker.telemetry))) for worker in found]
 
 
 def telemetry(figures: dict[str, Any]) -> Iterable[tuple[str, str]]:

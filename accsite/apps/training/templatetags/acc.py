@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -13,9 +14,12 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from accsite.apps.training import pages
+from accsite.apps.training.models import Job
 from accsite.apps.training.states import ACTIVE, JobState
 
 register = template.Library()
+
+NONE = "\N{EN DASH}"
 
 ICONS = {
     "brand": '<path d="M3 4l7 6v4l-7 6zM21 4l-7 6v4l7 6z" fill="currentColor"/>',
@@ -95,8 +99,8 @@ def state(value: str, label: str = "") -> SafeString:
 @register.filter
 def compact(value: float | None) -> str:
     """Return a number with three significant digits, as the charts write it; a dash for none."""
-    if value is None or value != value:
-        return "–"
+    if value is None or math.isnan(value):
+        return NONE
     if value != 0 and (abs(value) < 1e-3 or abs(value) >= 1e6):
         return f"{value:.1e}"
     if abs(value) >= 1000:
@@ -107,14 +111,14 @@ def compact(value: float | None) -> str:
 @register.filter
 def count(value: int | None) -> str:
     """Return a whole number with its thousands apart, as the scripts write it; a dash for none."""
-    return "–" if value is None else f"{value:,}"
+    return NONE if value is None else f"{value:,}"
 
 
 @register.filter
 def duration(seconds: float | None) -> str:
     """Return seconds as ``42s``, ``3m 20s`` or ``2h 5m``; a dash for none."""
     if seconds is None:
-        return "–"
+        return NONE
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole}s"
@@ -127,7 +131,7 @@ def duration(seconds: float | None) -> str:
 def size(value: int | None) -> str:
     """Return bytes as KiB, MiB or GiB."""
     if value is None:
-        return "–"
+        return NONE
     amount = float(value)
     for unit in ("B", "KiB", "MiB"):
         if amount < 1024:
@@ -140,7 +144,7 @@ def size(value: int | None) -> str:
 def at(moment: datetime | None) -> SafeString | str:
     """Return a time that the page shows in the reader's own zone (in UTC without JavaScript)."""
     if moment is None:
-        return "–"
+        return NONE
     return format_html(
         '<time datetime="{}">{} UTC</time>', moment.isoformat(timespec="seconds"), f"{moment:%d %b %H:%M}"
     )
@@ -149,7 +153,7 @@ def at(moment: datetime | None) -> SafeString | str:
 @register.simple_tag(takes_context=True)
 def listen(context: Context, url: str, *topics: str) -> SafeString:
     """Return the attributes of a panel that fetches itself from ``url`` when one of ``topics`` changes."""
-    versions: Mapping[str, int] = context.get("versions", {})
+    versions: Mapping[str, int] = context.get("versions") or {}
     named = [topic for topic in topics if topic]
     return format_html(
         'hx-get="{}" hx-trigger="{}" hx-swap="outerMorph" hx-sync="queue last" data-topics="{}"',
@@ -167,13 +171,13 @@ def top_job(context: Context) -> dict[str, Any]:
 
 
 @register.filter
-def is_active(job: Any) -> bool:
+def is_active(job: Job | None) -> bool:
     """Return whether a job is still to end."""
     return job is not None and job.state in ACTIVE
 
 
 @register.filter
-def remaining(job: Any) -> float | None:
+def remaining(job: Job) -> float | None:
     """Return the seconds a running job still needs at its present rate."""
     if not job.steps_per_second or job.step >= job.total_steps:
         return None
@@ -181,7 +185,7 @@ def remaining(job: Any) -> float | None:
 
 
 @register.filter
-def elapsed(job: Any) -> float | None:
+def elapsed(job: Job) -> float | None:
     """Return the seconds from a job's start to its end; None while it has not ended."""
     if job.started_at is None or job.finished_at is None:
         return None

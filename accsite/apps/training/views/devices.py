@@ -35,7 +35,7 @@ def context(request: HttpRequest) -> dict[str, object]:
         "versions": versions,
         "place": "devices",
         "workers": workers,
-        "online": sum(worker.state == Worker.State.ONLINE for worker in workers),
+        "online": sum(row.worker.state == Worker.State.ONLINE for row in workers),
         "queued": pages.queued(request.user),
         "workers_url": reverse("training:devices-panel", args=["workers"]),
         "queue_url": reverse("training:devices-panel", args=["queue"]),

@@ -15,7 +15,7 @@ from accsite.apps.datasets.models import Dataset
 from accsite.apps.live import selectors as live
 from accsite.apps.training import pages
 from accsite.apps.training.forms import TaskForm, TrainForm
-from accsite.apps.training.models import Branch, Job, Task
+from accsite.apps.training.models import Branch, Task
 from accsite.apps.training.services import jobs as job_services
 from accsite.apps.training.services import tasks as task_services
 from accsite.apps.training.views.common import REFUSED, back, bench_url, is_partial, panel, points_url
@@ -88,7 +88,14 @@ def task_change(request: HttpRequest, experiment: str, branch: str, pk: int) -> 
     try:
         change(request, task)
     except InvalidInput as error:
-        return refused(request, found, "tasks", task_error=(pk, str(error), request.POST.get("weight")))
+        return refused(
+            request,
+            found,
+            "tasks",
+            refused_task=pk,
+            task_error=str(error),
+            typed_weight=request.POST.get("weight"),
+        )
     return done(request, found)
 
 
@@ -154,8 +161,21 @@ def bench_context(
         "points_url": points_url(job),
         **urls(branch, chosen),
     }
-    for name in panels:
-        context.update(PARTS[name](branch, job, extra))
+    if "legend" in panels:
+        context["legend"] = pages.legend(branch, job)
+    if "tasks" in panels:
+        context["tasks"] = pages.tasks(branch)
+        for row in context["tasks"]:
+            if row.task.pk == extra.get("refused_task"):
+                row.error, row.weight = extra["task_error"], extra["typed_weight"] or row.weight
+        context["add_form"] = extra.get("add_form") or TaskForm(branch)
+    if "train" in panels:
+        context["train_form"] = extra.get("train_form") or TrainForm.for_branch(branch)
+        context["no_worker"] = not pages.devices()
+    if "jobs" in panels:
+        context["jobs"] = pages.recent_jobs(branch)
+    if "events" in panels:
+        context["events"] = pages.events(job, pages.task_names(branch))
     return context
 
 
@@ -174,40 +194,3 @@ def urls(branch: Branch, chosen: str | None) -> dict[str, str]:
         "train_post": reverse("training:train", args=where),
         "add_url": reverse("training:task-add", args=where),
     }
-
-
-def _job(branch: Branch, job: Job | None, extra: dict[str, Any]) -> dict[str, Any]:
-    return {}
-
-
-def _legend(branch: Branch, job: Job | None, extra: dict[str, Any]) -> dict[str, Any]:
-    return {"legend": pages.legend(branch, job)}
-
-
-def _tasks(branch: Branch, job: Job | None, extra: dict[str, Any]) -> dict[str, Any]:
-    tasks = pages.tasks(branch)
-    pk, message, weight = extra.get("task_error", (None, "", None))
-    for task in tasks:
-        task.url = reverse("training:task", args=[branch.experiment.slug, branch.slug, task.pk])  # type: ignore[attr-defined]
-        if task.pk == pk:
-            task.error = message  # type: ignore[attr-defined]
-            task.weight_text = task.weight_text if weight is None else weight  # type: ignore[attr-defined]
-    return {"tasks": tasks, "add_form": extra.get("add_form") or TaskForm(branch)}
-
-
-def _train(branch: Branch, job: Job | None, extra: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "train_form": extra.get("train_form") or TrainForm.for_branch(branch),
-        "no_worker": not pages.devices(),
-    }
-
-
-def _jobs(branch: Branch, job: Job | None, extra: dict[str, Any]) -> dict[str, Any]:
-    return {"jobs": pages.recent_jobs(branch)}
-
-
-def _events(branch: Branch, job: Job | None, extra: dict[str, Any]) -> dict[str, Any]:
-    return {"events": pages.events(job, pages.task_names(branch))}
-
-
-PARTS = {"job": _job, "legend": _legend, "tasks": _tasks, "train": _train, "jobs": _jobs, "events": _events}
