@@ -1,6 +1,7 @@
 """The one import for notebooks and plugin authors: ``from acc.api import Task, Param, train``."""
 
-from acc.data import AccDataset, DatasetGenerator
+from acc.data import AccDataset, DatasetGenerator, Progress, no_progress
+from acc.data import morphology as measure
 from acc.errors import AccError, CheckpointError, InvalidInput, TaskError, TrainingFailed
 from acc.evaluation import EvalResult, evaluate_checkpoint
 from acc.evaluation.image_quality import psnr, ssim
@@ -42,6 +43,7 @@ __all__ = [
     "ModelSpec",
     "Param",
     "PluginSet",
+    "Progress",
     "Recipe",
     "Sums",
     "TargetSpec",
@@ -58,6 +60,8 @@ __all__ = [
     "build",
     "evaluate_checkpoint",
     "load_checkpoint",
+    "measure",
+    "no_progress",
     "psnr",
     "ssim",
     "train",

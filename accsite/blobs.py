@@ -100,7 +100,9 @@ def open_local(name: str, sha256: str) -> Path:
             return path
     found = sha256_of(path)
     if found != sha256:
-        raise BlobDamaged(f"'{name}' is damaged: expected sha256 {sha256}, found {found}; restore it from a backup")
+        raise BlobDamaged(
+            f"'{name}' is damaged: expected sha256 {sha256}, found {found}; restore it from a backup"
+        )
     with _lock:
         _verified[str(path)] = key
     return path

@@ -96,7 +96,9 @@ class AccDataset:
         try:
             description = json.loads(metadata["acc"])
             if description["format"] != FORMAT:
-                raise InvalidInput({"file": f"'{Path(path).name}' is {description['format']!r}, not {FORMAT!r}"})
+                raise InvalidInput(
+                    {"file": f"'{Path(path).name}' is {description['format']!r}, not {FORMAT!r}"}
+                )
             specs = tuple(TargetSpec.model_validate(column) for column in description["targets"])
             return cls(
                 tensors[IMAGES],
@@ -110,9 +112,7 @@ class AccDataset:
             raise InvalidInput({"file": f"'{Path(path).name}' is not a dataset written by ACC"}) from error
 
 
-def _check(
-    images: NDArray[Any], targets: Mapping[str, NDArray[Any]], specs: Sequence[TargetSpec]
-) -> None:
+def _check(images: NDArray[Any], targets: Mapping[str, NDArray[Any]], specs: Sequence[TargetSpec]) -> None:
     if images.dtype != np.uint8:
         raise InvalidInput({"images": f"dtype {images.dtype} is refused; need uint8, 0 to 255"})
     if images.ndim != 4 or 0 in images.shape:
