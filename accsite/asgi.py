@@ -8,7 +8,7 @@ from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
 from django.core.asgi import get_asgi_application
-from django.urls import path, re_path
+from django.urls import get_resolver, path, re_path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "accsite.settings.embedded")
 _http = get_asgi_application()

@@ -27,8 +27,9 @@ MAX_MESSAGE_BYTES = 16 * 1024
 MAX_SUBSCRIPTIONS = 200
 MAX_MESSAGES = 60
 WINDOW_SECONDS = 10.0
-CLOSE_TOO_BIG = 1009
-CLOSE_POLICY = 1008
+# Applications may close with 1000 or 3000 to 4999 only.
+CLOSE_TOO_BIG = 4009
+CLOSE_POLICY = 4008
 
 log = structlog.get_logger(__name__)
 

@@ -31,7 +31,6 @@ from accsite.apps.live.sender import FRAME_CHANNEL, GROUP
 T = TypeVar("T")
 
 FRAME_VERDICT_SECONDS = 1.0
-SESSION_CHECK_SECONDS = 15.0
 REDIS_SECONDS = 2.0
 BACKOFF_SECONDS = (0.1, 2.0)
 CLOSE_SIGNED_OUT = 4401
@@ -222,7 +221,7 @@ class Hub:
         await self._catch_up()
         for job in list(self._by_job):
             await self._send_state(job)
-        if time.monotonic() - self._sessions_checked_at >= SESSION_CHECK_SECONDS:
+        if time.monotonic() - self._sessions_checked_at >= 3 * settings.ACC_PING_SECONDS:
             await self.check_sessions()
         if self._channel:
             # A Redis that was emptied has forgotten the group, and says nothing.
