@@ -26,17 +26,16 @@ def bare(dataset: Path, model_spec: dict[str, Any]) -> float:
     """Return steps per second of the loop that one would write by hand."""
     import torch
     import torch.nn.functional as F
-    from safetensors.numpy import load_file
     from torch import nn
 
+    from acc.data import AccDataset
     from acc.models import build
     from acc.specs import ModelSpec
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    arrays = load_file(dataset)
-    images = torch.from_numpy(arrays["images"])
-    labels = torch.from_numpy(arrays["targets.digit"])
+    data = AccDataset.load(dataset, mmap=False)
+    images, labels = torch.from_numpy(data.images), torch.from_numpy(data.targets["digit"])
     model = build(ModelSpec.model_validate(model_spec)).train()
     head = nn.Linear(6, 10)
     parameters = [*model.parameters(), *head.parameters()]
