@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,15 @@ import numpy as np
 
 from acc.data import AccDataset
 from acc.models import Model
+from acc.plugins import PluginClass, PluginRegistry
 from acc.specs import ImageShape, ModelSpec, TargetSpec, TaskSpec, TrainJobSpec, TrainSpec
+from acc.training.checkpoint import Snapshot
 from acc.training.plugin_set import PluginSet
 from acc.training.protocols import Command
 from acc.training.run import MemorySink
-from acc.training.task import Task
 from acc.training.trainer import Trainer
 
-TASKS_DIR = Path(__file__).parents[2] / "plugins" / "tasks"
+PLUGINS_DIR = Path(__file__).parents[2] / "plugins"
 GROUPS = (("digit", 0, 3), ("size", 3, 5), ("free", 5, 8))
 CHANNELS = {"channels": 8}
 
@@ -45,30 +45,26 @@ def blobs(n: int, *, seed: int = 0, side: int = 16, channels: int = 1) -> AccDat
 
 
 @functools.cache
-def shipped_classes() -> dict[str, type[Task]]:
-    """Return the tasks in plugins/tasks by class name."""
-    found: dict[str, type[Task]] = {}
-    for path in sorted(TASKS_DIR.glob("*.py")):
-        spec = importlib.util.spec_from_file_location(f"shipped_{path.stem}", path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        for value in vars(module).values():
-            if isinstance(value, type) and issubclass(value, Task) and value.__module__ == module.__name__:
-                found[value.__name__] = value
-    return found
+def shipped_classes() -> tuple[PluginClass, ...]:
+    """Return the tasks in plugins/tasks as the registry loads them."""
+    registry = PluginRegistry(PLUGINS_DIR)
+    registry.scan()
+    return tuple(registry.classes("task").values())
 
 
 def shipped_tasks() -> PluginSet:
     """Return a set of the shipped tasks of its own."""
-    return PluginSet(*shipped_classes().values())
+    return PluginSet(*shipped_classes())
 
 
 def model_spec(architecture: str = "FactorSlotAutoencoder", *, side: int = 16, **fields: Any) -> ModelSpec:
     """Return a small model with the groups digit 0:3, size 3:5 and free 5:8."""
     params = fields.pop("params", {})
-    small = {"grid": 4, **CHANNELS} if architecture == "FactorSlotAutoencoder" else {"base_channels": 4, "depth": 2}
+    small = (
+        {"grid": 4, **CHANNELS}
+        if architecture == "FactorSlotAutoencoder"
+        else {"base_channels": 4, "depth": 2}
+    )
     return ModelSpec(
         architecture=architecture,
         image=fields.pop("image", ImageShape(channels=1, height=side, width=side)),
@@ -90,7 +86,13 @@ def task(task_class: str, **fields: Any) -> TaskSpec:
         "regression": "RegressionTask",
     }
     return TaskSpec(
-        **{"key": task_class, "name": task_class, "task_class": names.get(task_class, task_class), "dataset": "data", **fields}
+        **{
+            "key": task_class.lower(),
+            "name": task_class,
+            "task_class": names.get(task_class, task_class),
+            "dataset": "data",
+            **fields,
+        }
     )
 
 
@@ -127,13 +129,20 @@ class KeepingSink(MemorySink):
     def on_checkpoint(self, snapshot: Any, reason: Any) -> None:
         self.checkpoints.append((snapshot, reason))
 
+    @property
+    def last(self) -> Snapshot:
+        """The newest checkpoint."""
+        snapshot, _ = self.checkpoints[-1]
+        assert isinstance(snapshot, Snapshot)
+        return snapshot
+
     def at(self, step: int) -> Any:
         """Return the checkpoint after ``step`` updates."""
         return next(snapshot for snapshot, _ in self.checkpoints if snapshot.step == step)
 
 
 class Script:
-    """A control that gives each command once, before the step it is written for; ``later`` come while paused."""
+    """A control that gives each command once, before its step; those in ``pushed`` at the next look."""
 
     def __init__(self, commands: Mapping[int, Sequence[tuple[str, dict[str, Any]]]]) -> None:
         self.commands = {step: list(found) for step, found in commands.items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -28,7 +30,7 @@ def test_the_default_grid_is_eight_by_eight() -> None:
 
 
 def test_attention_follows_the_slot_whose_tokens_match_the_queries() -> None:
-    model = build(helpers.model_spec(params={"attention_heads": 1})).eval()
+    model: Any = build(helpers.model_spec(params={"attention_heads": 1})).eval()
     decoder = model.decoder
     with torch.no_grad():
         # The tokens of the second slot point where every query points; all others stay where they were.

@@ -13,7 +13,12 @@ from acc.training.data import IndexStream
 
 def stream(rows: int, batch: int, *, seed: int = 0, content: str = "a", offset: int = 0) -> IndexStream:
     return IndexStream(
-        np.arange(rows), seed=seed, content_hash=content, batch_size=batch, device=torch.device("cpu"), offset=offset
+        np.arange(rows),
+        seed=seed,
+        content_hash=content,
+        batch_size=batch,
+        device=torch.device("cpu"),
+        offset=offset,
     )
 
 

@@ -70,7 +70,9 @@ def test_a_split_that_nobody_decodes_runs_no_decoder(model: Model) -> None:
 def test_reconstructions_are_images_between_zero_and_one(model: Model) -> None:
     output = model.encode(torch.rand(3, 1, 16, 16))
     assert output.reconstruction.shape == (3, 1, 16, 16)
-    assert 0 <= float(output.reconstruction.detach().min()) <= float(output.reconstruction.detach().max()) <= 1
+    assert (
+        0 <= float(output.reconstruction.detach().min()) <= float(output.reconstruction.detach().max()) <= 1
+    )
     torch.testing.assert_close(output.reconstruction, model.decode(output.z))
 
 

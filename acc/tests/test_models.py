@@ -1,4 +1,4 @@
-"""Every architecture builds the same from the same specification, fits any image, and samples only while training."""
+"""Every architecture is built reproducibly, fits any image, and samples only while training."""
 
 from __future__ import annotations
 
@@ -56,7 +56,9 @@ def test_any_image_shape_comes_back_in_its_own_shape(
 
 
 @pytest.mark.parametrize(("architecture", "params"), VARIANTS)
-def test_evaluation_reads_the_posterior_mean_and_never_a_sample(architecture: str, params: dict[str, Any]) -> None:
+def test_evaluation_reads_the_posterior_mean_and_never_a_sample(
+    architecture: str, params: dict[str, Any]
+) -> None:
     model = build(helpers.model_spec(architecture, params=params))
     images = torch.rand(4, 1, 16, 16)
     model.eval()
@@ -78,7 +80,8 @@ def test_a_spatial_latent_is_pooled_over_its_places() -> None:
 
 def test_ranges_between_factor_groups_are_slots_of_their_own() -> None:
     spec = helpers.model_spec(
-        latent_dim=10, factor_groups=({"name": "slant", "start": 6, "end": 8}, {"name": "digit", "start": 1, "end": 4})
+        latent_dim=10,
+        factor_groups=({"name": "slant", "start": 6, "end": 8}, {"name": "digit", "start": 1, "end": 4}),
     )
     assert [(s.name, s.start, s.end) for s in slots_of(spec)] == [
         ("dims-0-1", 0, 1),
@@ -98,13 +101,19 @@ def test_the_default_factor_slot_model_is_small() -> None:
 @pytest.mark.parametrize(
     ("spec", "field", "words"),
     [
-        ({"architecture": "Nothing"}, "architecture", "'Nothing' is not a known architecture; known: Autoencoder"),
+        (
+            {"architecture": "Nothing"},
+            "architecture",
+            "'Nothing' is not a known architecture; known: Autoencoder",
+        ),
         ({"params": {"channels": 9}}, "params.attention_heads", "2 heads do not divide 9 channels"),
         ({"params": {"colour": 1}}, "params.colour", "unknown parameter 'colour'"),
         ({"params": {"bottleneck": "round"}}, "params.bottleneck", "'round' is not one of pooled, spatial"),
     ],
 )
-def test_a_wrong_specification_is_refused_with_field_and_value(spec: dict[str, Any], field: str, words: str) -> None:
+def test_a_wrong_specification_is_refused_with_field_and_value(
+    spec: dict[str, Any], field: str, words: str
+) -> None:
     with pytest.raises(InvalidInput) as refused:
         build(helpers.model_spec().model_copy(update=spec))
     assert words in refused.value.fields[field][0]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
-from acc.models import Model, build
+from acc.models import build
 from acc.tests import helpers
 
 
-def reconstruction_gradients(model: Model) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    """Return the gradients of a reconstruction loss: of the slots' heads by slot name, and of the posterior mean."""
+def reconstruction_gradients(model: Any) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """Return a reconstruction loss's gradients: of each slot's head, and of the posterior mean."""
     model.train()
     images = torch.rand(6, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     output = model.encode(images)
@@ -18,7 +20,9 @@ def reconstruction_gradients(model: Model) -> tuple[dict[str, torch.Tensor], tor
     loss = (output.reconstruction - images).square().mean() + (output.logits - 1).square().mean()
     loss.backward()
     by_slot = {
-        name: torch.cat([torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in head.parameters()])
+        name: torch.cat(
+            [torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in head.parameters()]
+        )
         for name, head in zip(model.slot_names, model.heads, strict=True)
     }
     assert output.mean.grad is not None
@@ -45,17 +49,19 @@ def test_without_the_shield_every_slot_learns_from_reconstruction(bottleneck: st
 
 def test_the_shield_leaves_the_picture_and_the_decoder_gradients_as_they_are() -> None:
     images = torch.rand(2, 1, 16, 16)
-    plain = build(helpers.model_spec()).eval()
-    shielded = build(helpers.model_spec(params={"shield_factors": True})).eval()
+    plain: Any = build(helpers.model_spec()).eval()
+    shielded: Any = build(helpers.model_spec(params={"shield_factors": True})).eval()
     assert torch.equal(plain.encode(images).reconstruction, shielded.encode(images).reconstruction)
     for model in (plain, shielded):
         model.encode(images).reconstruction.sum().backward()
-    for (name, one), other in zip(plain.decoder.named_parameters(), shielded.decoder.parameters(), strict=True):
+    for (name, one), other in zip(
+        plain.decoder.named_parameters(), shielded.decoder.parameters(), strict=True
+    ):
         torch.testing.assert_close(one.grad, other.grad, msg=name)
 
 
 def test_a_tasks_own_gradient_still_reaches_its_shielded_slot() -> None:
-    model = build(helpers.model_spec(params={"shield_factors": True}))
+    model: Any = build(helpers.model_spec(params={"shield_factors": True}))
     model.encode(torch.rand(2, 1, 16, 16)).latent[:, :3].square().sum().backward()
     assert torch.count_nonzero(model.heads[0].weight.grad) > 0
 

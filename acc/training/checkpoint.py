@@ -67,6 +67,11 @@ class Snapshot:
     header: Header
     tensors: Mapping[str, Tensor]
 
+    @property
+    def global_step(self) -> int:
+        """Updates made by the whole line of checkpoints."""
+        return self.header.global_step
+
     def write(self, path: str | Path) -> str:
         """Write the file (temporary name, fsync, rename) and return its sha256.
 

@@ -53,6 +53,8 @@ class NamedOptimizer:
             cls = torch.optim.AdamW if train.optimizer == "adamw" else torch.optim.Adam
             self.inner = cls(chosen, lr=train.lr, weight_decay=train.weight_decay, fused=fused)
         self._group = self.inner.param_groups[0]
+        self._is_sgd = train.optimizer == "sgd"
+        self._begin(chosen)
 
     @property
     def parameters(self) -> list[nn.Parameter]:
@@ -67,7 +69,14 @@ class NamedOptimizer:
         """Train these parameters too, from a state of their own."""
         for name, parameter in parameters:
             self._names[parameter] = name
+            self._begin([parameter])
             self._group["params"].append(parameter)
+
+    def _begin(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Give SGD's parameters a momentum of zero: the fused kernel takes no mixture of old and new ones."""
+        if self._is_sgd:
+            for parameter in parameters:
+                self.inner.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
     def remove(self, parameters: Iterable[nn.Parameter]) -> None:
         """Forget these parameters and their state."""

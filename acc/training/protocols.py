@@ -74,7 +74,10 @@ class Alarm:
 
 
 class Snapshot(Protocol):
-    """The full state of a trainer after ``step`` updates, detached from the running one."""
+    """The full state of a trainer after ``step`` updates, detached from the running one.
+
+    ``global_step``: updates made by the whole line of checkpoints.
+    """
 
     @property
     def step(self) -> int: ...

@@ -1,0 +1,162 @@
+"""A checkpoint is measured on held-out rows from posterior means, and shows the same images every time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from acc.data import AccDataset
+from acc.errors import InvalidInput
+from acc.evaluation import EvalResult, evaluate_checkpoint
+from acc.models import build
+from acc.specs import EvalSpec
+from acc.tests import helpers
+from acc.training.checkpoint import Checkpoint
+from acc.training.data import split_indices
+
+
+def trained(datasets: dict[str, AccDataset], tasks: Any = None, **train: Any) -> Checkpoint:
+    _, sink = helpers.run(helpers.job(datasets, tasks, **train), datasets)
+    return Checkpoint(sink.last.header, sink.last.tensors, sha256="")
+
+
+def evaluated(checkpoint: Checkpoint, datasets: dict[str, AccDataset], **spec: Any) -> EvalResult:
+    return evaluate_checkpoint(checkpoint, datasets, helpers.shipped_tasks(), EvalSpec(device="cpu", **spec))
+
+
+def test_metrics_of_every_task_are_measured_and_reconstructions_shown(dataset: AccDataset) -> None:
+    datasets = {"data": dataset}
+    checkpoint = trained(datasets, steps=150, lr=5e-3)
+    result = evaluated(checkpoint, datasets)
+    found = {(metric.task_key, metric.name): metric for metric in result.metrics}
+    assert set(found) == {
+        ("reconstruction", "loss"),
+        ("reconstruction", "psnr"),
+        ("reconstruction", "ssim"),
+        ("kl", "loss"),
+        ("kl", "kl"),
+        ("kl", "active_dimensions"),
+        ("classification", "loss"),
+        ("classification", "accuracy"),
+        ("classification", "balanced_accuracy"),
+        ("regression", "loss"),
+        ("regression", "mae"),
+        ("regression", "r2"),
+    }
+    assert result.step == 150
+    accuracy = found["classification", "accuracy"]
+    assert accuracy.value is not None
+    assert accuracy.baseline is not None
+    assert accuracy.value > accuracy.baseline
+    assert accuracy.higher_is_better
+    assert not found["regression", "mae"].higher_is_better
+    psnr = found["reconstruction", "psnr"]
+    assert psnr.value is not None
+    assert psnr.baseline is not None
+    assert psnr.value > psnr.baseline
+    [grid] = result.reconstructions
+    assert grid.inputs.shape == grid.outputs.shape == (8, 1, 16, 16)
+    assert grid.inputs.dtype == grid.outputs.dtype == np.uint8
+    np.testing.assert_array_equal(grid.inputs, dataset.images[list(grid.indices)])
+
+
+def test_the_numbers_are_those_of_the_posterior_mean_on_the_held_out_rows(dataset: AccDataset) -> None:
+    datasets = {"data": dataset}
+    checkpoint = trained(datasets, steps=20)
+    model = build(checkpoint.header.spec.model)
+    model.load_state_dict(checkpoint.part("model"))
+    model.eval()
+    _, rows = split_indices(dataset, seed=0, val_fraction=0.2)
+    with torch.no_grad():
+        output = model.encode(torch.from_numpy(dataset.images[rows]).float() / 255)
+        head = checkpoint.part("head.classification")
+        named = (output.posterior_mean[:, :3] @ head["weight"].T + head["bias"]).argmax(1).numpy()
+    accuracy = (named == dataset.targets["digit"][rows]).mean()
+    found = {
+        m.name: m.value for m in evaluated(checkpoint, datasets).metrics if m.task_key == "classification"
+    }
+    assert found["accuracy"] == pytest.approx(accuracy)
+
+
+def test_evaluating_twice_gives_the_same_and_leaves_the_callers_random_state(dataset: AccDataset) -> None:
+    datasets = {"data": dataset}
+    checkpoint = trained(datasets)
+    torch.manual_seed(0)
+    expected = torch.rand(2)
+    torch.manual_seed(0)
+    first, second = evaluated(checkpoint, datasets), evaluated(checkpoint, datasets)
+    assert torch.equal(torch.rand(2), expected)
+    assert first.metrics == second.metrics
+    np.testing.assert_array_equal(first.reconstructions[0].outputs, second.reconstructions[0].outputs)
+
+
+def test_the_images_shown_are_the_same_for_every_checkpoint_and_held_out(dataset: AccDataset) -> None:
+    datasets = {"data": dataset}
+    early, late = trained(datasets, steps=1), trained(datasets, steps=9)
+    shown = [evaluated(checkpoint, datasets).reconstructions[0].indices for checkpoint in (early, late)]
+    assert shown[0] == shown[1]
+    _, rows = split_indices(dataset, seed=0, val_fraction=0.2)
+    assert set(shown[0]) <= set(rows.tolist())
+
+
+def test_only_what_the_suite_names_is_done(dataset: AccDataset) -> None:
+    datasets = {"data": dataset}
+    checkpoint = trained(datasets)
+    assert evaluated(checkpoint, datasets, suite=("metrics",)).reconstructions == []
+    only_images = evaluated(checkpoint, datasets, suite=("reconstructions",), images=3)
+    assert only_images.metrics == []
+    assert len(only_images.reconstructions[0].indices) == 3
+
+
+def test_each_dataset_is_measured_and_shown_by_its_own_tasks() -> None:
+    datasets = {"a": helpers.blobs(60, seed=1), "b": helpers.blobs(20, seed=2)}
+    tasks = [
+        helpers.task("regression", dataset="b", factor="size"),
+        helpers.task("classification", dataset="a", factor="digit"),
+        helpers.task("reconstruction", dataset="b"),
+    ]
+    result = evaluated(trained(datasets, tasks), datasets)
+    assert list(dict.fromkeys(m.task_key for m in result.metrics)) == [
+        "regression",
+        "classification",
+        "reconstruction",
+    ]
+    assert [len(grid.indices) for grid in result.reconstructions] == [4, 8]
+
+
+def test_without_held_out_rows_metrics_have_a_reason_instead_of_a_value(dataset: AccDataset) -> None:
+    datasets = {"data": dataset}
+    result = evaluated(trained(datasets, val_fraction=0.0), datasets)
+    assert all(metric.value is None for metric in result.metrics)
+    assert {metric.reason for metric in result.metrics} == {
+        "no rows are held out (val_fraction is 0), and training rows would flatter the model"
+    }
+    assert len(result.reconstructions[0].indices) == 8
+
+
+def test_a_metric_that_is_not_defined_has_a_reason(dataset: AccDataset) -> None:
+    flat = AccDataset(
+        images=dataset.images,
+        targets={"size": np.full(120, 2.0, dtype=np.float32)},
+        target_specs=(dataset.target_specs[1],),
+    )
+    datasets = {"data": flat}
+    result = evaluated(trained(datasets, [helpers.task("regression")]), datasets)
+    r2 = next(metric for metric in result.metrics if metric.name == "r2")
+    assert (r2.value, r2.reason) == (None, "the target does not vary on the held-out rows")
+
+
+def test_a_checkpoint_file_is_evaluated_and_a_missing_dataset_is_named(
+    dataset: AccDataset, tmp_path: Path
+) -> None:
+    datasets = {"data": dataset}
+    _, sink = helpers.run(helpers.job(datasets), datasets)
+    sink.at(8).write(tmp_path / "point")
+    assert evaluate_checkpoint(tmp_path / "point", datasets, helpers.shipped_tasks()).step == 8
+    with pytest.raises(InvalidInput) as refused:
+        evaluate_checkpoint(tmp_path / "point", {}, helpers.shipped_tasks())
+    assert refused.value.fields == {"dataset": ["'data' is not loaded in this job; it has: none"]}
