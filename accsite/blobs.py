@@ -22,7 +22,7 @@ _lock = threading.Lock()
 
 
 class BlobDamaged(Exception):
-    """A stored file that is missing, or whose content is not what its row says. The text names both hashes."""
+    """A stored file that is missing, or is not what its row says. The text names both hashes."""
 
 
 def sha256_of(path: Path) -> str:
@@ -85,7 +85,7 @@ def write_bytes(data: bytes, prefix: str, suffix: str) -> tuple[str, str]:
 def open_local(name: str, sha256: str) -> Path:
     """Return a local path of a stored file whose content is verified; remote files are cached by hash.
 
-    Raises BlobDamaged naming the file and both hashes. A file is hashed again only when its time or size changed.
+    Raises BlobDamaged naming the file and both hashes. A file is hashed again when its time or size changed.
     """
     path = _local(name)
     if path is None:

@@ -141,6 +141,10 @@ def _column_problem(values: NDArray[Any], column: TargetSpec, n: int) -> str:
         return f"sample {wrong[0]} is {values[wrong[0]]}; need finite numbers" if len(wrong) else ""
     if not np.issubdtype(values.dtype, np.integer):
         return f"dtype {values.dtype} is refused; class labels are whole numbers"
+    return _label_problem(values, column)
+
+
+def _label_problem(values: NDArray[Any], column: TargetSpec) -> str:
     if column.classes is None or column.classes < 1:
         return "a class column must say how many classes it has"
     wrong = np.flatnonzero((values < 0) | (values >= column.classes))

@@ -1,4 +1,4 @@
-"""Safetensors files: written whole or not at all, read in place. Torch-free, and nothing is ever unpickled."""
+"""Safetensors files: written whole or not at all, read in place, never unpickled. Torch-free."""
 
 from __future__ import annotations
 

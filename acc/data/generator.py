@@ -16,9 +16,9 @@ def no_progress(fraction: float) -> None:
 
 
 class DatasetGenerator:
-    """Makes a dataset. Subclass it, declare ``Param``s, write ``generate``; raise ``version`` when results change.
+    """Makes a dataset. Subclass it, declare ``Param``s, write ``generate``.
 
-    The same class version, parameters, ``n`` and seed must give the same images, to the byte.
+    Raise ``version`` when the results change. The same class version, parameters, ``n`` and seed must give the same images, to the byte.
     """
 
     label: ClassVar[str] = ""
@@ -31,7 +31,7 @@ class DatasetGenerator:
     def generate(self, n: int | None, seed: int, progress: Progress = no_progress) -> AccDataset:
         """Return a dataset of ``n`` images (None: as many as is natural).
 
-        ``progress`` takes the fraction done, 0..1; it may raise to stop the work. Raises InvalidInput (n) for a
-        number of images that cannot be made.
+        ``progress`` takes the fraction done, 0..1; it may raise to stop the work.
+        Raises InvalidInput (n) for a number of images that cannot be made.
         """
         raise NotImplementedError(f"{type(self).__name__} must define generate(n, seed, progress)")

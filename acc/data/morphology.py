@@ -16,7 +16,7 @@ _UPSCALE = 4  # the skeleton of a stroke two pixels wide is only found between p
 
 def slant(images: Images) -> NDArray[np.float32]:
     """Return the slant of each image ``(N, 1, H, W) uint8`` in radians; 0 for an empty one."""
-    n, _, height, width = images.shape
+    height, width = images.shape[2:]
     mass = images.astype(np.float64).sum(axis=1)
     total = mass.sum(axis=(1, 2))
     safe = np.where(total > 0, total, 1.0)

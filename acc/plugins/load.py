@@ -29,8 +29,8 @@ def sha256_of(text: str) -> str:
 def load_source(text: str, path: str, sha256: str = "") -> list[PluginClass]:
     """Run the source of a plugin file and return its classes, in order of definition.
 
-    path: relative to the plugin root, for messages. Raises PluginError (sentence, line, traceback) for whatever
-    the file does wrong, ``sys.exit`` and a syntax error included. What it prints goes where prints go.
+    path: relative to the plugin root, for messages. Raises PluginError (sentence, line, traceback)
+    for whatever the file does wrong, ``sys.exit`` and a syntax error included.
     """
     sha256 = sha256 or sha256_of(text)
     filename = f"<plugin {path} {sha256[:12]}>"

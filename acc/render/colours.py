@@ -7,7 +7,7 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
-# Viridis at nine even places, sRGB 0..255; between them straight lines, which the eye cannot tell from the map.
+# Viridis at nine even places, sRGB 0..255; the eye cannot tell straight lines between them from the map.
 _VIRIDIS = (
     (68, 1, 84),
     (72, 40, 120),

@@ -40,7 +40,7 @@ def difference(a: Pixels, b: Pixels) -> Pixels:
 
 
 def heat(values: NDArray[np.floating], *, low: float = 0.0, high: float = 1.0) -> Pixels:
-    """Return maps ``(N, H, W)`` as viridis pictures ``(N, 3, H, W) uint8``; ``low`` is dark, ``high`` bright."""
+    """Return maps ``(N, H, W)`` as viridis pictures ``(N, 3, H, W) uint8``; low is dark, high bright."""
     span = (values - low) / (high - low) if high > low else np.zeros_like(values)
     index = (np.nan_to_num(span).clip(0, 1) * 255).round().astype(np.uint8)
     return np.ascontiguousarray(np.moveaxis(viridis()[index], -1, 1))
