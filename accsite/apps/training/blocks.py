@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 CHUNK_STEPS = 512
-"""A settled row holds the steps of one multiple of this; a power of two, so that envelope buckets fit around rows."""
+"""A settled row holds the steps of one multiple of this: a power of two, so that buckets fit around rows."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def join(parts: Sequence[Steps]) -> Steps:
     """Return consecutive parts as one, with NaN where a part lacks a series; raises ValueError at a gap."""
     if len(parts) == 1:
         return parts[0]
-    for before, after in zip(parts, parts[1:], strict=False):
+    for before, after in itertools.pairwise(parts):
         if before.stop != after.start:
             raise ValueError(f"steps {before.start}-{before.stop - 1} are not followed by step {after.start}")
     series = union(part.series for part in parts)

@@ -10,7 +10,7 @@ MAX_NAME_LENGTH = 80
 
 
 def clean_name(name: Any, *, field: str = "name") -> str:
-    """Return ``name`` without outer blanks; raises InvalidInput when it is empty, too long or not one line of text."""
+    """Return ``name`` without outer blanks; raises InvalidInput unless it is one line of text."""
     if not isinstance(name, str):
         raise InvalidInput({field: f"{name!r} is not text"})
     name = name.strip()

@@ -29,7 +29,7 @@ def task_spec(task: Task, source_sha256: str | None = None) -> TaskSpec:
 
 
 def dataset_spec(dataset: Dataset) -> DatasetSpec:
-    """Return the specification of a dataset: its identity by content, and its targets without their statistics."""
+    """Return the specification of a dataset: identity by content, and its targets without statistics."""
     known = TargetSpec.model_fields
     return DatasetSpec(
         name=dataset.name,

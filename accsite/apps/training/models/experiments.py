@@ -53,7 +53,7 @@ class CheckpointKind(models.TextChoices):
 
 
 class Checkpoint(models.Model):
-    """An immutable node of an experiment's tree: a safetensors file and the exact specification that made it."""
+    """An immutable node of an experiment's tree: a safetensors file and the specification that made it."""
 
     experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="checkpoints")
     branch = models.ForeignKey("training.Branch", on_delete=models.PROTECT, related_name="checkpoints")
@@ -115,7 +115,10 @@ class Branch(models.Model):
 
 
 class Task(models.Model):
-    """A weighted loss on one dataset, attached to a branch. ``key`` names its head in checkpoints and never changes."""
+    """A weighted loss on one dataset, attached to a branch.
+
+    ``key`` names its head in checkpoints and its series among the loss points, and never changes.
+    """
 
     branch = models.ForeignKey(Branch, on_delete=models.CASCADE, related_name="tasks")
     key = models.SlugField(max_length=64)

@@ -117,7 +117,8 @@ class Job(models.Model):
     )
     traceback = models.TextField(blank=True)
     result = models.JSONField(default=dict)
-    idempotency_key = models.CharField(
+    # Null where there is none: a constraint of unique pairs lets any number of nulls in.
+    idempotency_key = models.CharField(  # noqa: DJ001
         max_length=80,
         null=True,
         help_text="of the request that submitted it: sent twice, it makes one job",
@@ -185,7 +186,7 @@ class JobEvent(models.Model):
 
 
 class OutboxMessage(models.Model):
-    """A doorbell to ring, written in the transaction that queued the job; the sweeper rings what nobody heard."""
+    """A doorbell to ring, written in the transaction that queued the job; what nobody hears is rung again."""
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="outbox")
     queue = models.CharField(max_length=32)

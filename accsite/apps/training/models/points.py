@@ -8,11 +8,11 @@ from accsite.apps.training.models.jobs import Job
 
 
 class LossBlock(models.Model):
-    """Steps ``start .. start+count-1``: float32 LE values, one series after another, and a summary of each series.
+    """Steps ``start .. start+count-1``: float32 LE values, series after series, and a summary of each.
 
-    (job, step, series, value) points are read through ``selectors.loss_history``. See ADR 'Loss points in blocks'.
-    The summaries let an envelope of a long run be drawn without reading the values of a block that lies within
-    one bucket of it. NaN stands for 'no value at this step' and is left out of every summary.
+    (job, step, series, value) points are read through ``selectors.loss_history``. See ADR 'Loss points in
+    blocks'. The summaries let an envelope of a long run be drawn without reading the values of a block that
+    lies within one bucket of it. NaN stands for 'no value at this step' and is left out of every summary.
     """
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="loss_blocks")

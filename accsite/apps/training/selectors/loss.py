@@ -28,11 +28,11 @@ def loss_history(
 ) -> tuple[dict[str, Any], NDArray[np.float32]]:
     """Return header and columns, ready for ``acc.wire.encode``, of the steps in ``[start, stop)``.
 
-    after: only steps behind this one. points: the most columns wanted. If there are more steps, the answer is an
-    envelope: three rows (min, max, mean) a series and one column a bucket of ``header['bucket']`` steps, a power of
-    two; column i covers steps ``start + i*bucket`` to ``start + (i+1)*bucket - 1`` as far as they lie in the range.
-    Otherwise one row a series and one column a step, NaN where there is no value. ``clock`` adds
-    ``header['clock']``: [[step, ...], [seconds since the epoch, ...]], linear in between.
+    after: only steps behind this one. points: the most columns wanted. If there are more steps, the answer is
+    an envelope: three rows (min, max, mean) a series and one column a bucket of ``header['bucket']`` steps, a
+    power of two; column i covers steps ``start + i*bucket`` to ``start + (i+1)*bucket - 1`` as far as they
+    lie in the range. Otherwise one row a series and one column a step, NaN where there is no value. ``clock``
+    adds ``header['clock']``: [[step, ...], [seconds since the epoch, ...]], linear in between.
     """
     head = Job.objects.values("attempt", "step", "points_seq", "total_steps").get(pk=job.pk)
     begin = max(start or 0, 0 if after is None else after + 1, 0)
@@ -97,7 +97,7 @@ class _Row:
 
 
 def _rows(job_id: int, start: int, stop: int, bucket: int) -> Iterator[_Row]:
-    """Yield the rows that touch the range; ``values`` only of those that do not lie within one bucket of it."""
+    """Yield the rows that touch the range, ``values`` only of those that lie in no single bucket of it."""
     needs_values = Q(inside__gt=bucket if bucket > 1 else 0) | Q(start__lt=start) | Q(end__gt=stop)
     rows = (
         LossBlock.objects.filter(job_id=job_id, start__lt=stop)
@@ -129,9 +129,7 @@ def _envelope(
     rows: list[_Row], names: tuple[str, ...], start: int, stop: int, bucket: int
 ) -> NDArray[np.float32]:
     first = start // bucket
-    shape = (len(names), -(-stop // bucket) - first)
-    envelope = _Envelope(shape)
-    place = {name: index for index, name in enumerate(names)}
+    envelope = _Envelope(names, -(-stop // bucket) - first)
     whole: dict[tuple[str, ...], list[_Row]] = defaultdict(list)
     partial: dict[tuple[str, ...], list[blocks.Steps]] = defaultdict(list)
     for row in rows:
@@ -148,21 +146,23 @@ def _envelope(
             )
 
         minima, maxima = stack("minima", "<f4"), stack("maxima", "<f4")
-        envelope.add(
-            [place[n] for n in series], at, minima, maxima, stack("sums", "<f8"), stack("counts", "<u4")
-        )
+        sums, counts = stack("sums", "<f8"), stack("counts", "<u4")
+        envelope.add(series, bucket=at, minima=minima, maxima=maxima, sums=sums, counts=counts)
     for series, parts in partial.items():
         at = np.concatenate([np.arange(part.start, part.stop) // bucket - first for part in parts])
         values = np.concatenate([part.values for part in parts], axis=1)
         known = ~np.isnan(values)
-        envelope.add([place[n] for n in series], at, values, values, np.where(known, values, 0), known)
+        sums = np.where(known, values, 0)
+        envelope.add(series, bucket=at, minima=values, maxima=values, sums=sums, counts=known)
     return envelope.columns()
 
 
 class _Envelope:
     """Buckets that take in samples, each a (min, max, sum, count) of one or more steps."""
 
-    def __init__(self, shape: tuple[int, int]) -> None:
+    def __init__(self, names: tuple[str, ...], buckets: int) -> None:
+        self.place = {name: index for index, name in enumerate(names)}
+        shape = (len(names), buckets)
         self.minima = np.full(shape, np.nan, np.float32)
         self.maxima = np.full(shape, np.nan, np.float32)
         self.sums = np.zeros(shape, np.float64)
@@ -170,7 +170,8 @@ class _Envelope:
 
     def add(
         self,
-        series: list[int],
+        series: tuple[str, ...],
+        *,
         bucket: NDArray[np.int64],
         minima: NDArray[np.float32],
         maxima: NDArray[np.float32],
@@ -179,7 +180,7 @@ class _Envelope:
     ) -> None:
         """Take in samples ``(series, sample)``; ``bucket (sample,)`` must not fall."""
         edges = np.flatnonzero(np.diff(bucket, prepend=-1))
-        where = np.ix_(series, bucket[edges])
+        where = np.ix_([self.place[name] for name in series], bucket[edges])
         self.minima[where] = np.fmin(self.minima[where], np.fmin.reduceat(minima, edges, axis=1))
         self.maxima[where] = np.fmax(self.maxima[where], np.fmax.reduceat(maxima, edges, axis=1))
         with np.errstate(invalid="ignore"):

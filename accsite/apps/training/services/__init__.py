@@ -1,1 +1,1 @@
-"""Everything that changes experiments, branches, tasks, jobs and workers. Each function is one transaction."""
+"""Everything that changes experiments, branches, tasks, jobs and workers: one transaction a function."""

@@ -36,7 +36,7 @@ def command(*, actor: Any, job: Job, kind: str, payload: dict[str, Any] | None =
 
 
 def command_branch(*, actor: Any, branch: Branch, kind: str, payload: dict[str, Any]) -> list[JobEvent]:
-    """Write a command for every train job of a branch that is waiting or running (its specification is frozen)."""
+    """Write a command for every waiting or running train job of a branch: their specifications are frozen."""
     jobs = Job.objects.active().filter(branch=branch, kind=JobKind.TRAIN).order_by("pk")
     return [command(actor=actor, job=job, kind=kind, payload=payload) for job in jobs]
 

@@ -69,8 +69,8 @@ def create_branch(
 ) -> Branch:
     """Return a new branch that begins at a checkpoint, or at the model as its seed makes it.
 
-    With ``copy_tasks`` it takes the tasks as the checkpoint was trained with them (without a checkpoint: those that
-    the experiment's first branch has now), keys and colours included. Raises InvalidInput.
+    With ``copy_tasks`` it takes the tasks as the checkpoint was trained with them (without a checkpoint:
+    those that the experiment's first branch has now), keys and colours included. Raises InvalidInput.
     """
     taken = experiment.branches.values_list("slug", flat=True)
     name, slug = _free_slug(name, taken, f"a branch of {experiment.name}")
@@ -100,25 +100,22 @@ def create_branch(
 
 
 def clean_model(model: Mapping[str, Any]) -> ModelSpec:
-    """Return the complete specification of a model, defaults filled in; raises InvalidInput."""
+    """Return the complete specification of a model, defaults filled in; raises InvalidInput (``model.*``)."""
     errors: dict[str, list[str]] = {}
     params: dict[str, Any] = {}
+    if not isinstance(model, Mapping):
+        raise InvalidInput({"model": f"{model!r} is not an object"})
     try:
-        name = model.get("architecture")
-        if not isinstance(name, str) or not name:
-            known = ", ".join(plugin.name for plugin in registry.available(PluginKind.MODEL)) or "none"
-            raise InvalidInput({"architecture": f"name an architecture; known: {known}"})
-        plugin = registry.get(PluginKind.MODEL, name)
-        params = clean_params(plugin.params, _mapping(model.get("params"), "params"))
+        plugin = registry.get(PluginKind.MODEL, model.get("architecture", ""))
+        given = _mapping(model.get("params"), "model.params")
+        params = clean_params(plugin.params, given, prefix="model.params.")
     except InvalidInput as error:
         errors.update(error.fields)
     try:
-        spec: ModelSpec = parse(ModelSpec, {**model, "params": params})
+        spec: ModelSpec = parse(ModelSpec, {**model, "params": params}, prefix="model.")
     except InvalidInput as error:
         # What belongs to no single field are the factor groups' places beside each other.
-        found = {
-            ("factor_groups" if field == "__all__" else field): text for field, text in error.fields.items()
-        }
+        found = {("model.factor_groups" if f == "__all__" else f): text for f, text in error.fields.items()}
         raise InvalidInput({**found, **errors}) from None
     if errors:
         raise InvalidInput(errors)

@@ -32,8 +32,9 @@ def submit_training(
 ) -> Job:
     """Return a new train job of a branch, its whole specification frozen.
 
-    ``train``: ``acc.specs.TrainSpec`` as plain data. A request that is sent twice with one ``idempotency_key`` makes
-    one job. Raises InvalidInput naming each wrong field (``tasks`` when none is on).
+    ``train``: ``acc.specs.TrainSpec`` as plain data. A request that is sent twice with one
+    ``idempotency_key`` makes one job. Raises InvalidInput naming each wrong field (``tasks`` when none is
+    on).
     """
     known = _submitted_before(actor, idempotency_key)
     if known is not None:
@@ -126,11 +127,11 @@ def submit_generation(
 
 
 def request_control(*, actor: Any, job: Job, kind: str, payload: Mapping[str, Any] | None = None) -> JobEvent:
-    """Return the event by which a job is asked to pause, resume, stop, or change; the worker answers in its row.
+    """Return the event by which a job is asked to pause, resume, stop or change; its row gets the answer.
 
-    Weights and switches are changed on the branch's task too, so that what is shown, what runs now and what runs
-    next agree. Raises InvalidInput for a kind or payload that is none, WrongState when the job is not in a state
-    for it. Stopping a job that nobody has begun cancels it.
+    Weights and switches are changed on the branch's task too, so that what is shown, what runs now and what
+    runs next agree. Raises InvalidInput for a kind or payload that is none, WrongState when the job is not in
+    a state for it. Stopping a job that nobody has begun cancels it.
     """
     data = dict(payload or {})
     if kind not in CONTROLS:

@@ -1,8 +1,8 @@
-"""The worker's side of a job's life: each move is one guarded UPDATE on state and attempt, and may be lost to another.
+"""The worker's side of a job's life: each move is one guarded UPDATE on state and attempt.
 
-``states.TRANSITIONS`` is the only source of what may follow what. ``attempt`` is the fencing token: ``claim`` raises
-it, every later write carries it, and a write whose attempt no longer holds the job changes nothing. Leases are
-written and judged by the database's clock, so the clocks of many machines need not agree.
+``states.TRANSITIONS`` is the only source of what may follow what. ``attempt`` is the fencing token: ``claim``
+raises it, every later write carries it, and a write whose attempt no longer holds the job changes nothing.
+Leases are written and judged by the database's clock, so the clocks of many machines need not agree.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Job, JobEvent, JobKind, Worker
 from accsite.apps.training.services import outbox, points
+from accsite.apps.training.services.checkpoints import drop_autosaves
 from accsite.apps.training.services.queueing import note, queue_evaluation, ring_next_on_branch
 from accsite.apps.training.services.unit import announce, touch, unit_of_work
 from accsite.apps.training.states import ACTIVE, HELD, TERMINAL, JobState, sources
@@ -36,9 +37,9 @@ class Claim:
 def claim(job_id: int, worker: Worker | str) -> Claim | None:
     """Return the claim of ``worker`` on a QUEUED job, or None if it is not to be had.
 
-    None means: another was faster, the worker is draining, its device does not suit, or an older train job of the
-    same branch is not done (each goes on where the one before it ended). A train job that was never claimed begins
-    at the branch's head as it is now.
+    None means: another was faster, the worker is draining, its device does not suit, or an older train job of
+    the same branch is not done (each goes on where the one before it ended). A train job that was never
+    claimed begins at the branch's head as it is now.
     """
     job = Job.objects.filter(pk=job_id, state=JobState.QUEUED).first()
     name = worker.name if isinstance(worker, Worker) else worker
@@ -83,7 +84,7 @@ def start(job_id: int, attempt: int) -> bool:
 
 
 def renew(job_id: int, attempt: int, lease_seconds: float | None = None) -> bool:
-    """Put off the end of the lease; return False if the job is no longer this attempt's, which must then stop."""
+    """Put off the end of the lease; return False if the job is no longer this attempt's: then stop."""
     seconds = settings.ACC_LEASE_SECONDS if lease_seconds is None else lease_seconds
     return bool(Job.objects.filter(pk=job_id).held_by(attempt).update(lease_expires_at=_lease(seconds)))
 
@@ -139,7 +140,7 @@ def fail(job_id: int, attempt: int, message: str, traceback: str = "") -> bool:
 
 @unit_of_work()
 def hand_back(job_id: int, attempt: int, reason: str) -> bool:
-    """Put the job of a draining worker back into its queue; return False if it is no longer this attempt's."""
+    """Put a draining worker's job back into its queue; return False if it is no longer this attempt's."""
     job = Job.objects.get(pk=job_id)
     was_paused = job.state == JobState.PAUSED
     if not _move(job, JobState.QUEUED, attempt=attempt, only_from=HELD, message=reason, **_LET_GO):
@@ -170,13 +171,14 @@ def cancel_queued(job: Job, actor: Any = None) -> JobEvent | None:
 def lose(job_id: int, attempt: int, reason: str) -> bool:
     """Take the job from a worker that fell silent; return False if it is no longer this attempt's.
 
-    It waits for another worker, which goes on at its newest checkpoint; after ACC_MAX_ATTEMPTS losses it fails.
+    It waits for another worker, which goes on at its newest checkpoint; after ACC_MAX_ATTEMPTS losses it
+    fails.
     """
     return _lose(job_id, attempt, reason)
 
 
 def reap() -> list[int]:
-    """Take the jobs whose lease has ended from their workers, and mark workers that fell silent; return the jobs' ids."""
+    """Take jobs whose lease has ended from their workers, and mark silent workers; return the jobs' ids."""
     late = Job.objects.filter(state__in=HELD, lease_expires_at__lt=Now()).select_related("worker")
     taken = []
     for job in late:
@@ -215,7 +217,7 @@ def _move(
     guard: dict[str, Any] | None = None,
     **changes: Any,
 ) -> bool:
-    """Compare and set: return whether this call, and no other, moved the job; ``job`` then shows the new row."""
+    """Compare and set: return whether this call, and no other, moved the job; ``job`` then shows its row."""
     origins = sources(target) if only_from is None else sources(target) & frozenset(only_from)
     expected = job.attempt if attempt is None else attempt
     rows = Job.objects.filter(pk=job.pk, attempt=expected, state__in=origins, **(guard or {}))
@@ -284,6 +286,7 @@ def _after_end(job: Job, message: str) -> None:
         )
         if reached is not None:
             Branch.objects.filter(pk=job.branch_id).update(head=reached)
+            drop_autosaves(job, keep=0)
             queue_evaluation(reached, actor=job.created_by)
             touch(f"checkpoints:{job.branch.experiment_id}")
         ring_next_on_branch(job)

@@ -1,4 +1,4 @@
-"""Doorbells: a row in the transaction that queues a job, a message when it is committed, a sweeper for the rest."""
+"""Doorbells: a row written with the job, a message once it is committed, a sweeper for the rest."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def queue_up(job: Job) -> None:
 def sweep() -> list[int]:
     """Ring again for queued jobs that nobody claimed; return their ids.
 
-    A bell that was never rung is due at once. One that was rung is due after RING_AGAIN_SECONDS if a worker of its
-    queue sits idle (so the message was lost), else after twice as long each time.
+    A bell that was never rung is due at once. One that was rung is due after RING_AGAIN_SECONDS if a worker
+    of its queue sits idle (so the message was lost), else after twice as long each time.
     """
     now = timezone.now()
     OutboxMessage.objects.exclude(job__state=JobState.QUEUED).delete()
@@ -93,7 +93,7 @@ class _Ring:
 
 
 class _Bell:
-    """One thread with one connection to the broker: a Redis that hangs holds up nobody for more than RING_SECONDS.
+    """One thread with one connection to the broker: a Redis that hangs holds nobody up beyond RING_SECONDS.
 
     A fork begins with a thread of its own.
     """

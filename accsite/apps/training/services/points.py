@@ -27,7 +27,8 @@ def append(job_id: int, attempt: int, block: PointBlock) -> dict[str, Any]:
     job = _hold(job_id, attempt)
     if steps.start > job.step:
         raise Gap(
-            f"loss points from step {steps.start} came for job {job_id}, whose points end before step {job.step}"
+            f"loss points from step {steps.start} came for job {job_id}, "
+            f"whose points end before step {job.step}"
         )
     if steps.stop > job.step:
         steps = blocks.cut(steps, job.step, steps.stop)
@@ -64,7 +65,8 @@ def append(job_id: int, attempt: int, block: PointBlock) -> dict[str, Any]:
 def truncate(job_id: int, step: int, attempt: int | None = None) -> None:
     """Forget every point from ``step`` on, also those in the middle of a row: what a resume will make again.
 
-    Raises Fenced when ``attempt`` is given and no longer holds the job, Gap when points before ``step`` are missing.
+    Raises Fenced when ``attempt`` is given and no longer holds the job, Gap when points before ``step`` are
+    missing.
     """
     job = _hold(job_id, attempt)
     if job.step < step:

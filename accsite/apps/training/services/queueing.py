@@ -1,4 +1,4 @@
-"""Makes job rows with their doorbells; what users ask for comes through ``jobs``, what ends cause through ``lifecycle``."""
+"""Makes job rows with their doorbells, for ``jobs`` (asked by users) and ``lifecycle`` (caused by jobs)."""
 
 from __future__ import annotations
 

@@ -40,8 +40,9 @@ def add_task(
 ) -> Task:
     """Return a new task of a branch; a running job builds its head between two steps.
 
-    It reads the named ``factor``, or ``latent_slice`` (start, end), or the whole latent. Without a ``name`` it is
-    called after its class. Raises InvalidInput or TaskError naming each field that is wrong, and attaches nothing.
+    It reads the named ``factor``, or ``latent_slice`` (start, end), or the whole latent. Without a ``name``
+    it is called after its class. Raises InvalidInput or TaskError naming each field that is wrong, and
+    attaches nothing.
     """
     Branch.objects.select_for_update().get(
         pk=branch.pk
@@ -118,7 +119,7 @@ def set_weight(*, actor: Any, task: Task, weight: float) -> Task:
 
 @unit_of_work()
 def set_enabled(*, actor: Any, task: Task, enabled: bool) -> Task:
-    """Switch a task on or off, in a running job too; raises WrongState if a job were left with none to train."""
+    """Switch a task on or off, in a running job too; raises WrongState if a job were left with none."""
     if not enabled:
         _keep_one(task, "switched off")
     task.enabled = enabled
@@ -127,7 +128,7 @@ def set_enabled(*, actor: Any, task: Task, enabled: bool) -> Task:
 
 @unit_of_work()
 def remove_task(*, actor: Any, task: Task) -> Task:
-    """Take a task off its branch; its curve and its key stay. Raises WrongState if a job were left with none."""
+    """Take a task off its branch; its curve and key stay. Raises WrongState if a job were left with none."""
     _keep_one(task, "removed")
     task.removed_at = timezone.now()
     return _changed(actor, task, ["removed_at"], "remove_task", {"task": task.key})
@@ -157,7 +158,7 @@ def find_dataset(slug: Any) -> Dataset:
 
 
 def check_compatible(plugin: Plugin, dataset: Dataset, model: ModelSpec, params: Mapping[str, Any]) -> None:
-    """Raise TaskErrors, naming field and value, unless a task of this class can work on the dataset and the model."""
+    """Raise TaskErrors unless a task of this class can work on the dataset and the model."""
     errors: dict[str, list[str]] = {}
     image = model.image
     have, need = (
@@ -166,7 +167,8 @@ def check_compatible(plugin: Plugin, dataset: Dataset, model: ModelSpec, params:
     )
     if have != need:
         errors["dataset"] = [
-            f"{dataset.slug!r} has images of {_size(have)}; this model reads {_size(need)} (channels x height x width)"
+            f"{dataset.slug!r} has images of {_size(have)}; this model reads {_size(need)} "
+            "(channels x height x width)"
         ]
     kind = plugin.requires.get("target")
     if kind:
@@ -183,8 +185,8 @@ def check_compatible(plugin: Plugin, dataset: Dataset, model: ModelSpec, params:
             ]
     if plugin.requires.get("posterior") and not _has_posterior(model.architecture):
         errors["task_class"] = [
-            f"{plugin.name} needs a model with a posterior (mean and variance), and {model.architecture} has none; "
-            "use a variational architecture"
+            f"{plugin.name} needs a model with a posterior (mean and variance), "
+            f"and {model.architecture} has none; use a variational architecture"
         ]
     if errors:
         raise TaskErrors(errors)
@@ -208,7 +210,7 @@ def _check_place(spec: TaskSpec, model: ModelSpec) -> None:
             raise InvalidInput(
                 {
                     "latent_slice": f"{start}:{end} overlaps only a part of factor {group.name!r} "
-                    f"{group.start}:{group.end}; choose a range within it, around it or beside it, or name the factor"
+                    f"{group.start}:{group.end}; choose a range within, around or beside it, or the factor"
                 }
             )
 
@@ -227,8 +229,8 @@ def _keep_one(task: Task, what: str) -> None:
     if running is not None and not others.exists():
         raise WrongState(
             {
-                "enabled": f"{task.name!r} is the last task that job {running.pk} trains and cannot be {what}; "
-                "switch on another first, or stop the job"
+                "enabled": f"{task.name!r} is the last task that job {running.pk} trains "
+                f"and cannot be {what}; switch on another first, or stop the job"
             }
         )
 

@@ -52,7 +52,7 @@ def register(
 
 
 def heartbeat(*, name: str, telemetry: dict[str, Any] | None = None) -> str | None:
-    """Note that a worker is alive; return its state, in which a request to drain shows, None if it is unknown.
+    """Note that a worker is alive; return its state (DRAINING: take no more jobs), None if it is unknown.
 
     One that was taken for gone is ONLINE again.
     """
@@ -65,7 +65,7 @@ def heartbeat(*, name: str, telemetry: dict[str, Any] | None = None) -> str | No
     return Worker.objects.filter(name=name).values_list("state", flat=True).first()
 
 
-def drain(*, name: str, actor: Any = None) -> None:
+def drain(*, name: str) -> None:
     """Let a worker take no more jobs; raises InvalidInput for a name that is not known."""
     _change(name, Worker.State.DRAINING)
 

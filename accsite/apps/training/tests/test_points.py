@@ -184,7 +184,7 @@ class PointsAgreeWithAPlainList(TestCase):
         wanted=st.integers(1, 40),
         seed=st.integers(0, 2**32 - 1),
     )
-    def test_after_appends_a_resume_and_more_appends(self, made, again, cut, window, wanted, seed) -> None:
+    def test_after_appends_a_resume_and_more_appends(self, *, made, again, cut, window, wanted, seed) -> None:
         random = np.random.default_rng(seed)
         job = rows.make_job(self.branch, state=JobState.RUNNING, attempt=1)
         oracle: list[dict[str, float]] = []

@@ -1,0 +1,20 @@
+"""Reads experiments, jobs and loss points. Nothing here changes a row."""
+
+from accsite.apps.training.selectors.jobs import (
+    find_branch,
+    find_checkpoint,
+    job_state,
+    queue_place,
+    task_losses,
+)
+from accsite.apps.training.selectors.loss import last_losses, loss_history
+
+__all__ = [
+    "find_branch",
+    "find_checkpoint",
+    "job_state",
+    "last_losses",
+    "loss_history",
+    "queue_place",
+    "task_losses",
+]

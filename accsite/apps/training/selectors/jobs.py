@@ -1,0 +1,114 @@
+"""Reads jobs as pages, API and command line show them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Q
+from django.utils import timezone
+
+from acc.errors import InvalidInput
+from acc.training import series
+from accsite.apps.training.models import Branch, Checkpoint, Experiment, Job, JobEvent
+from accsite.apps.training.selectors.loss import last_losses
+from accsite.apps.training.states import ACTIVE, HELD, TERMINAL, JobState
+
+
+def job_state(job: Job) -> dict[str, Any]:
+    """Return a job as plain JSON data: the same in the API, in the socket's state ping and in pages.
+
+    ``rate`` in steps per second; ``eta_seconds`` and ``elapsed_seconds`` None where they are not known;
+    ``place``: 1 for the next of its queue, None unless it waits. ``asked``: what it has not answered yet.
+    """
+    branch = job.branch
+    total = job.total_steps
+    end = job.finished_at or timezone.now()
+    return {
+        "id": job.pk,
+        "kind": job.kind,
+        "title": job.title,
+        "state": job.state,
+        "state_label": JobState(job.state).label,
+        "active": job.state in ACTIVE,
+        "held": job.state in HELD,
+        "ended": job.state in TERMINAL,
+        "attempt": job.attempt,
+        "workers_lost": job.workers_lost,
+        "queue": job.queue,
+        "place": queue_place(job),
+        "experiment": branch.experiment.slug if branch else None,
+        "branch": branch.pk if branch else None,
+        "branch_slug": branch.slug if branch else None,
+        "checkpoint": job.checkpoint_id,
+        "step": job.step,
+        "total_steps": total,
+        "progress": min(1.0, job.step / total) if total else None,
+        "rate": job.steps_per_second,
+        "eta_seconds": eta_seconds(job),
+        "elapsed_seconds": (end - job.started_at).total_seconds() if job.started_at else None,
+        "device": job.device,
+        "worker": job.worker.name if job.worker else None,
+        "asked": list(
+            job.events.filter(status=JobEvent.Status.PENDING).order_by("id").values_list("kind", flat=True)
+        )
+        if job.state in ACTIVE
+        else [],
+        "message": job.message,
+        "result": job.result,
+        "created_at": _iso(job.created_at),
+        "started_at": _iso(job.started_at),
+        "finished_at": _iso(job.finished_at),
+    }
+
+
+def eta_seconds(job: Job) -> float | None:
+    """Return how long a running job will still take at its present rate."""
+    if job.state != JobState.RUNNING or not job.steps_per_second:
+        return None
+    return max(0, job.total_steps - job.step) / job.steps_per_second
+
+
+def queue_place(job: Job) -> int | None:
+    """Return the place of a waiting job in its queue, 1 for the next; None unless it waits."""
+    if job.state != JobState.QUEUED:
+        return None
+    before = Q(priority__gt=job.priority) | Q(priority=job.priority, pk__lt=job.pk)
+    return Job.objects.filter(before, queue=job.queue, state=JobState.QUEUED).count() + 1
+
+
+def task_losses(job: Job) -> dict[str, float]:
+    """Return task name -> newest loss of a train job, in the order of its tasks."""
+    last = last_losses(job)
+    names = {task["key"]: task["name"] for task in job.spec.get("tasks", [])}
+    for key in [series.task_key(name) for name in last if name.startswith("raw/")]:
+        names.setdefault(key, key)  # attached while it ran
+    return {name: last[series.raw(key)] for key, name in names.items() if series.raw(key) in last}
+
+
+def find_branch(user: Any, experiment: str, branch: str) -> Branch:
+    """Return a branch by slugs or names; raises InvalidInput naming those there are. ``user`` None: all."""
+    seen = Experiment.objects.all() if user is None else Experiment.objects.visible_to(user)
+    found = seen.filter(Q(slug=experiment) | Q(name=experiment)).first()
+    if found is None:
+        known = ", ".join(seen.values_list("slug", flat=True)[:20]) or "none"
+        raise InvalidInput({"experiment": f"{experiment!r} is not an experiment; known: {known}"})
+    line = found.branches.filter(Q(slug=branch) | Q(name=branch)).select_related("experiment").first()
+    if line is None:
+        known = ", ".join(found.branches.values_list("slug", flat=True)[:20]) or "none"
+        raise InvalidInput({"branch": f"{branch!r} is not a branch of {found.slug}; known: {known}"})
+    return line
+
+
+def find_checkpoint(user: Any, pk: int) -> Checkpoint:
+    """Return a checkpoint; raises InvalidInput if there is none. ``user`` None: any."""
+    seen = Experiment.objects.all() if user is None else Experiment.objects.visible_to(user)
+    found = Checkpoint.objects.filter(experiment__in=seen, pk=pk).select_related("branch__experiment").first()
+    if found is None:
+        newest = Checkpoint.objects.filter(experiment__in=seen).values_list("pk", flat=True)[:5]
+        known = ", ".join(map(str, newest)) or "none"
+        raise InvalidInput({"checkpoint": f"there is no checkpoint {pk}; the newest are: {known}"})
+    return found
+
+
+def _iso(moment: Any) -> str | None:
+    return moment.isoformat() if moment is not None else None
