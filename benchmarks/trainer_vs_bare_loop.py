@@ -1,0 +1,157 @@
+"""The engine's trainer over the bare loop of the same math: what specs, tasks, sink and control cost in a step.
+
+`rate` measures a whole platform job; this one leaves out processes, database and Redis, so that a slower trainer
+cannot hide behind them. Both loops train the same three losses from the same initial weights on the same digits,
+in one process and one thread. They take turns, and each round's ratio counts once. The noise of the posterior is
+drawn by the same generator in the same order, so both must end a round with the same loss, which is checked.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from acc.data import AccDataset
+from acc.models import build
+from acc.plugins import PluginRegistry
+from acc.specs import FactorGroup, ModelSpec, TaskSpec, TrainJobSpec, TrainSpec
+from acc.training.data import IndexStream, split_indices
+from acc.training.plugin_set import PluginSet
+from acc.training.protocols import PointBlock
+from acc.training.run import MemorySink
+from acc.training.trainer import Trainer
+from benchmarks.rows import Row, median, report
+
+STEPS = 150
+ROUNDS = 9
+BATCH = 64
+WEIGHTS = {"reconstruction": 30.0, "kl": 0.002, "digit": 0.2}
+TOLERANCE = 1e-3  # of the last total; sums are added in another order
+
+
+def prepared() -> tuple[AccDataset, PluginSet, TrainJobSpec]:
+    """Return the bundled digits, the shipped tasks, and the job of the demo in small."""
+    registry = PluginRegistry(Path(__file__).resolve().parents[1] / "plugins")
+    registry.scan()
+    dataset: AccDataset = registry.classes("generator")["HandwrittenDigits"].cls().generate(None, 0)
+    model = ModelSpec(
+        architecture="FactorSlotAutoencoder",
+        latent_dim=16,
+        factor_groups=(
+            FactorGroup(name="digit", start=0, end=6),
+            FactorGroup(name="thickness", start=6, end=8),
+            FactorGroup(name="slant", start=8, end=10),
+            FactorGroup(name="free", start=10, end=16),
+        ),
+    )
+    classes = {
+        "reconstruction": "ReconstructionTask",
+        "kl": "KLDivergenceTask",
+        "digit": "ClassificationTask",
+    }
+    tasks = tuple(
+        TaskSpec(
+            key=key,
+            name=key,
+            task_class=name,
+            dataset="digits",
+            weight=WEIGHTS[key],
+            factor="digit" if key == "digit" else None,
+        )
+        for key, name in classes.items()
+    )
+    train = TrainSpec(steps=STEPS, batch_size=BATCH, device="cpu", threads=1, checkpoint_every_seconds=None)
+    job = TrainJobSpec(model=model, tasks=tasks, datasets={"digits": dataset.spec("digits")}, train=train)
+    return dataset, PluginSet(*registry.classes("task").values()), job
+
+
+def bare(dataset: AccDataset, job: TrainJobSpec, head: torch.nn.Module) -> tuple[float, float]:
+    """Return steps per second and the last total of the loop that one would write by hand."""
+    model = build(job.model).train()
+    images, labels = torch.from_numpy(dataset.images), torch.from_numpy(dataset.targets["digit"])
+    rows, _ = split_indices(dataset, seed=job.model.seed, val_fraction=job.train.val_fraction)
+    stream = IndexStream(
+        rows, seed=0, content_hash=dataset.content_hash, batch_size=BATCH, device=torch.device("cpu")
+    )
+    index_batches = [stream.next().clone() for _ in range(STEPS)]
+    parameters = [*model.parameters(), *head.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=2e-3, weight_decay=1e-4, fused=True)
+    torch.manual_seed(job.train.seed)
+    history: list[torch.Tensor] = []
+    started = time.perf_counter()
+    for index in index_batches:
+        x = images.index_select(0, index).to(torch.float32).mul_(1 / 255)
+        output = model(x)
+        reconstruction = F.mse_loss(output.reconstruction, x)
+        assert output.logvar is not None
+        kl = 0.5 * (output.mean.square() + output.logvar.exp() - 1 - output.logvar).mean(0).sum()
+        classification = F.cross_entropy(head(output.latent[:, :6]), labels.index_select(0, index))
+        total = (
+            WEIGHTS["reconstruction"] * reconstruction
+            + WEIGHTS["kl"] * kl
+            + WEIGHTS["digit"] * classification
+        )
+        optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        optimizer.step()
+        history.append(total.detach())
+    return STEPS / (time.perf_counter() - started), float(history[-1])
+
+
+def platform(dataset: AccDataset, classes: PluginSet, job: TrainJobSpec) -> tuple[float, float]:
+    """Return steps per second and the last total of the trainer, with a sink that keeps every point."""
+    sink = MemorySink()
+    result = Trainer(job, {"digits": dataset}, classes=classes, sink=sink).run()
+    points: list[PointBlock] = sink.blocks
+    assert sum(block.count for block in points) == STEPS
+    return result.steps_per_second, result.losses["total"]
+
+
+def initial_head(dataset: AccDataset, classes: PluginSet, job: TrainJobSpec) -> dict[str, Any]:
+    """Return the weights with which the trainer starts its head."""
+    trainer = Trainer(job, {"digits": dataset}, classes=classes)
+    head = trainer.tasks.entries["digit"].head
+    assert head is not None
+    return head.state_dict()
+
+
+def main() -> None:
+    """Measure both in turns and print the row."""
+    torch.set_num_threads(1)
+    dataset, classes, job = prepared()
+    start = initial_head(dataset, classes, job)
+    ratios, ours, theirs = [], [], []
+    for round_ in range(ROUNDS + 1):
+        head = torch.nn.Linear(6, 10)
+        head.load_state_dict(start)
+        loops = [lambda head=head: bare(dataset, job, head), lambda: platform(dataset, classes, job)]
+        order = (0, 1) if round_ % 2 else (1, 0)
+        found = {number: loops[number]() for number in order}
+        (their_rate, their_loss), (our_rate, our_loss) = found[0], found[1]
+        if abs(our_loss - their_loss) > TOLERANCE * abs(their_loss):
+            raise SystemExit(
+                f"the loops differ: the trainer ended at {our_loss}, the bare loop at {their_loss}"
+            )
+        if round_:  # the first round only warms up
+            ratios.append(our_rate / their_rate)
+            ours.append(our_rate)
+            theirs.append(their_rate)
+    report(
+        Row(
+            name="engine's trainer, steps/s",
+            value=median(ratios),
+            unit="x",
+            goal=0.98,
+            better="higher",
+            measured=f"{median(ours):.1f} steps/s, rounds {min(ratios):.3f} to {max(ratios):.3f}",
+            baseline=f"bare loop {median(theirs):.1f} steps/s",
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
