@@ -72,6 +72,11 @@ class Snapshot:
         """Updates made by the whole line of checkpoints."""
         return self.header.global_step
 
+    @property
+    def spec(self) -> TrainJobSpec:
+        """The job as it stood."""
+        return self.header.spec
+
     def write(self, path: str | Path) -> str:
         """Write the file (temporary name, fsync, rename) and return its sha256.
 

@@ -13,6 +13,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from acc.specs import TrainJobSpec
+
 CommandKind = Literal[
     "pause", "resume", "stop", "drain", "set_weight", "set_enabled", "set_lr", "add_task", "remove_task"
 ]
@@ -76,11 +78,17 @@ class Alarm:
 class Snapshot(Protocol):
     """The full state of a trainer after ``step`` updates, detached from the running one.
 
-    ``global_step``: updates made by the whole line of checkpoints.
+    ``global_step``: updates made by the whole line of checkpoints. ``spec``: the job as it stood then.
     """
 
     @property
     def step(self) -> int: ...
+
+    @property
+    def global_step(self) -> int: ...
+
+    @property
+    def spec(self) -> TrainJobSpec: ...
 
     def write(self, path: str) -> str:
         """Write as safetensors (temporary name, fsync, rename) and return the file's sha256."""

@@ -1,0 +1,374 @@
+"""A private platform for tests: own ACC_HOME, database and Redis, with the real processes as subprocesses.
+
+The test process sees the same database through Django's ORM, so a test submits by the services that the site
+uses and looks at rows. ``Template`` is made once: a migrated database, the plugins known, the digits stored.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import numpy as np
+import psycopg
+from django.core.management import call_command
+from django.db import connections
+from django.test import override_settings
+
+from accsite.settings.base import database
+from accsite.supervisor.health import is_ready
+from accsite.supervisor.processes import table
+from accsite.supervisor.redis import RedisServer, free_port, use
+
+ROOT = Path(__file__).resolve().parents[1]
+LEASE_SECONDS = 2.0
+FAST = {
+    "ACC_LEASE_SECONDS": str(LEASE_SECONDS),
+    "ACC_HEARTBEAT_SECONDS": "0.4",
+    "ACC_SWEEP_SECONDS": "0.3",
+    "ACC_THREADS": "1",
+}
+DATASET = "handwritten-digits"
+MODEL: dict[str, Any] = {
+    "architecture": "FactorSlotAutoencoder",
+    "image": {"channels": 1, "height": 32, "width": 32},
+    "latent_dim": 10,
+    "factor_groups": [{"name": "digit", "start": 0, "end": 6}, {"name": "free", "start": 6, "end": 10}],
+}
+
+
+class Gone(AssertionError):
+    """What a test waited for did not come; the logs of the processes are in the message."""
+
+
+@dataclass
+class Process:
+    """One real process of the platform, its output in a file."""
+
+    name: str
+    popen: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def output(self) -> str:
+        """What it has printed so far."""
+        return self.log.read_text(errors="replace")
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self.popen.poll() is None
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to it alone."""
+        self.popen.send_signal(number)
+
+    def kill(self) -> None:
+        """Kill it as the kernel would when memory runs out."""
+        self.popen.kill()
+        self.popen.wait()
+
+    def terminate(self, seconds: float = 30) -> int:
+        """Send SIGTERM and return its exit status."""
+        self.popen.terminate()
+        return self.popen.wait(seconds)
+
+    def zygote(self) -> int | None:
+        """Return the process id of a worker's fork server."""
+        found = children_of(self.popen.pid)
+        return found[0] if found else None
+
+    def job(self) -> int | None:
+        """Return the process id of the job that a worker runs now."""
+        zygote = self.zygote()
+        found = children_of(zygote) if zygote else []
+        return found[0] if found else None
+
+
+@dataclass
+class Stack:
+    """A platform on ``home``; ``start`` its processes one by one. Use within ``Template.stack``."""
+
+    home: Path
+    redis: RedisServer
+    database_url: str
+    environment: dict[str, str]
+    processes: list[Process] = field(default_factory=list)
+
+    # --- processes -----------------------------------------------------------------------------------------
+
+    def start(self, name: str, *command: str, **environment: str) -> Process:
+        """Start ``python command...`` with the platform's environment and return it at once."""
+        log = self.home / "logs" / f"{len(self.processes)}-{name}.log"
+        log.parent.mkdir(exist_ok=True)
+        with log.open("wb") as out:
+            popen = subprocess.Popen(
+                [sys.executable, *command],
+                cwd=ROOT,
+                env={**self.environment, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+        process = Process(name, popen, log)
+        self.processes.append(process)
+        return process
+
+    def worker(
+        self, name: str = "train-1", queues: str = "train", *, wait: bool = True, **environment: str
+    ) -> Process:
+        """Start a worker; with ``wait``, return when it takes jobs."""
+        command = ("-m", "workers.launch", "--queues", queues, "--device", "cpu", "--name", name)
+        process = self.start(name, *command, **environment)
+        if wait:
+            self.until(lambda: "worker_serving" in process.output, what=f"{name} serving")
+        return process
+
+    def sweeper(self) -> Process:
+        """Start the sweeper and reaper."""
+        return self.start("sweeper", "-m", "workers.outbox")
+
+    def watcher(self) -> Process:
+        """Start the plugin watcher."""
+        return self.start("watcher", "-m", "workers.watcher")
+
+    def web(self) -> str:
+        """Start the site and return its address once it is ready."""
+        port = free_port()
+        process = next(each for each in table(port=port) if each.name == "web")
+        started = self.start("web", *process.command[1:])
+        url = f"http://127.0.0.1:{port}"
+        self.until(lambda: is_ready(url), what="the site", seconds=60)
+        assert started.alive, started.output
+        return url
+
+    def stop(self) -> None:
+        """End every process that is left, politely first."""
+        for process in self.processes:
+            if process.alive:
+                process.send(signal.SIGCONT)
+                process.send(signal.SIGTERM)
+        until = time.monotonic() + 10
+        for process in self.processes:
+            with suppress(subprocess.TimeoutExpired):
+                process.popen.wait(max(0.1, until - time.monotonic()))
+            if process.alive:
+                process.kill()
+
+    # --- jobs ----------------------------------------------------------------------------------------------
+
+    def branch(self, name: str = "digits", *, model: dict[str, Any] | None = None) -> Any:
+        """Return the branch ``main`` of a new experiment on the digits, with the demo's three tasks."""
+        from accsite.apps.training.services import experiments, tasks
+
+        experiment = experiments.create_experiment(actor=None, name=name, model={**MODEL, **(model or {})})
+        branch = experiment.branches.get()
+        tasks.add_task(actor=None, branch=branch, task_class="ReconstructionTask", dataset=DATASET)
+        tasks.add_task(
+            actor=None, branch=branch, task_class="KLDivergenceTask", dataset=DATASET, weight=0.001
+        )
+        tasks.add_task(
+            actor=None, branch=branch, task_class="ClassificationTask", dataset=DATASET, factor="digit"
+        )
+        return branch
+
+    def submit(self, branch: Any, steps: int, **train: Any) -> Any:
+        """Return a train job of ``branch``, submitted as the site does it."""
+        from accsite.apps.training.services import jobs
+
+        spec = {"steps": steps, "batch_size": 32, "threads": 1, "checkpoint_every_seconds": None, **train}
+        return jobs.submit_training(actor=None, branch=branch, train=spec)
+
+    def until(self, condition: Callable[[], Any], *, what: str, seconds: float = 60) -> Any:
+        """Return what ``condition`` returns once it is true; raises Gone with all logs."""
+        end = time.monotonic() + seconds
+        while True:
+            found = condition()
+            if found:
+                return found
+            if time.monotonic() > end:
+                raise Gone(f"waited {seconds:g} s for {what}\n{self.logs()}")
+            time.sleep(0.02)
+
+    def state(self, job: Any, *states: str, seconds: float = 60) -> Any:
+        """Wait until ``job`` is in one of ``states`` and return it as it is then."""
+
+        def reached() -> bool:
+            job.refresh_from_db()
+            if job.state == "FAILED" and "FAILED" not in states:
+                raise Gone(f"job {job.pk} failed: {job.message}\n{job.traceback}\n{self.logs()}")
+            return job.state in states
+
+        self.until(
+            reached, what=f"job {job.pk} to be {' or '.join(states)}; it is {job.state}", seconds=seconds
+        )
+        return job
+
+    def step(self, job: Any, step: int, seconds: float = 60) -> Any:
+        """Wait until ``job`` has recorded ``step`` steps and return it as it is then."""
+
+        def reached() -> bool:
+            job.refresh_from_db()
+            return job.step >= step
+
+        self.until(reached, what=f"job {job.pk} to reach step {step}", seconds=seconds)
+        return job
+
+    def logs(self) -> str:
+        """Return the end of every process's output."""
+        return "\n".join(f"--- {each.name} ---\n{each.output[-4000:]}" for each in self.processes)
+
+
+class Template:
+    """A prepared ACC_HOME that stacks are copied from."""
+
+    def __init__(self, home: Path, redis: RedisServer) -> None:
+        self.home, self.redis = home, redis
+        home.mkdir(parents=True, exist_ok=True)
+        with self._use(home, f"sqlite:///{home / 'acc.sqlite3'}") as stack:
+            seed(stack)
+
+    @contextmanager
+    def stack(self, home: Path, *, postgresql: str = "", **environment: str) -> Iterator[Stack]:
+        """Yield a platform on ``home`` that this process sees as its own; ``postgresql``: a server's URL."""
+        if postgresql:
+            home.mkdir(parents=True, exist_ok=True)
+            with own_database(postgresql) as url, self._use(home, url, **environment) as stack:
+                seed(stack)
+                yield stack
+            return
+        shutil.copytree(self.home, home, dirs_exist_ok=True)
+        with self._use(home, f"sqlite:///{home / 'acc.sqlite3'}", **environment) as stack:
+            yield stack
+
+    @contextmanager
+    def _use(self, home: Path, url: str, **environment: str) -> Iterator[Stack]:
+        told = {
+            **os.environ,
+            **FAST,
+            "DJANGO_SETTINGS_MODULE": "accsite.settings.embedded",
+            "ACC_HOME": str(home),
+            "DATABASE_URL": url,
+            "REDIS_URL": self.redis.url,
+            "PYTHONUNBUFFERED": "1",
+            **environment,
+        }
+        self.redis.start()
+        use(self.redis.url)
+        stack = Stack(home, self.redis, url, told)
+        with site_of(home, url):
+            try:
+                yield stack
+            finally:
+                stack.stop()
+
+
+@contextmanager
+def site_of(home: Path, url: str) -> Iterator[None]:
+    """Have this process's Django use the database and the storage of the site on ``home``."""
+    before = connections.settings["default"]
+    connections["default"].close()
+    connections.settings["default"] = connections.configure_settings({"default": database(url)})["default"]
+    del connections["default"]
+    storages = {
+        "default": {
+            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "OPTIONS": {"location": str(home / "blobs"), "base_url": None},
+        },
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    }
+    try:
+        with override_settings(HOME=home, STORAGES=storages, ACC_LEASE_SECONDS=LEASE_SECONDS):
+            yield
+    finally:
+        connections["default"].close()
+        del connections["default"]
+        connections.settings["default"] = before
+
+
+@contextmanager
+def own_database(server: str) -> Iterator[str]:
+    """Yield the URL of a new, empty database on a PostgreSQL server."""
+    name = f"acc_stack_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    try:
+        yield urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
+    finally:
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+def seed(stack: Stack) -> None:
+    """Migrate, let the registry know the plugins, and store the digits."""
+    call_command("migrate", interactive=False, verbosity=0)
+    done = subprocess.run(
+        [sys.executable, "-m", "workers.watcher", "--once"],
+        cwd=ROOT,
+        env=stack.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    from acc.plugins import PluginRegistry
+    from accsite.apps.datasets import services
+
+    registry = PluginRegistry(ROOT / "plugins")
+    registry.scan()
+    generator = registry.classes("generator")["HandwrittenDigits"].cls()
+    path = stack.home / "digits.safetensors"
+    generator.generate(None, 0, lambda _: None).save(path)
+    services.create_dataset(
+        actor=None,
+        name="Handwritten digits",
+        dataset_path=path,
+        provenance={"generator": "HandwrittenDigits"},
+    )
+    connections["default"].close()
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the process ids of the living children of a process, oldest first."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
+                if int(parent) == pid and state not in {"Z", "X"}:
+                    found.append(int(entry.name))
+    return sorted(found)
+
+
+def points(job: Any) -> dict[str, np.ndarray]:
+    """Return every loss point of a job, series -> float32 (steps,); no step may be missing or there twice."""
+    from accsite.apps.training.models import LossBlock
+
+    expected = 0
+    series: dict[str, list[np.ndarray]] = {}
+    for block in LossBlock.objects.filter(job=job).order_by("start"):
+        assert block.start == expected, f"steps {expected}..{block.start - 1} are missing or twice"
+        values = np.frombuffer(bytes(block.values), "<f4").reshape(len(block.series), -1)
+        assert values.shape[1] == block.count
+        for name, row in zip(block.series, values, strict=True):
+            series.setdefault(name, []).append(row)
+        expected += block.count
+    assert expected == job.step, f"points end before step {expected}, the job says {job.step}"
+    return {name: np.concatenate(rows) for name, rows in series.items()}
+
+
+def final(job: Any) -> Any:
+    """Return the newest checkpoint of a job."""
+    return job.checkpoints.order_by("-job_step", "-id").first()

@@ -1,0 +1,52 @@
+"""Measures a checkpoint and records numbers and pictures."""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+
+from acc.errors import InvalidInput
+from acc.evaluation import evaluate_checkpoint
+from acc.specs import EvalSpec
+from acc.training.plugin_set import PluginSet
+from accsite.apps.evaluation import services
+from accsite.apps.training.errors import Fenced
+from accsite.apps.training.services import lifecycle
+from workers.durable import insist
+from workers.held import Held
+from workers.materials import Datasets, from_header
+from workers.train import load
+
+log = structlog.get_logger(__name__)
+
+
+def evaluate(held: Held) -> None:
+    """Evaluate the checkpoint of a job and finish it."""
+    job = held.job
+    if job.checkpoint is None:
+        raise InvalidInput({"checkpoint": "the checkpoint to evaluate does not exist any more"})
+    spec = EvalSpec.model_validate(job.spec)
+    began = time.perf_counter()
+    with held.interruption.raising():
+        checkpoint = load(job.checkpoint)
+        datasets = Datasets()
+        for key, dataset in checkpoint.header.spec.datasets.items():
+            datasets.load(key, dataset)
+        result = evaluate_checkpoint(
+            checkpoint,
+            datasets,
+            PluginSet(*from_header(checkpoint.header.plugins)),
+            spec,
+            device=held.device_for(spec.device),
+        )
+    seconds = time.perf_counter() - began
+
+    def record() -> None:
+        services.record(job.pk, held.attempt, result, seconds=seconds)
+
+    insist(record, given_up=held.lease.fenced)
+    outcome = {"metrics": len(result.metrics), "seconds": round(seconds, 3)}
+    if not insist(lambda: lifecycle.finish(job.pk, held.attempt, outcome), given_up=held.lease.fenced):
+        raise Fenced(job.pk, held.attempt)
+    log.info("evaluated", step=result.step, seconds=outcome["seconds"])

@@ -1,0 +1,34 @@
+"""A job in the hands of this process: what every body of work is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from accsite import blobs
+from accsite.apps.training.models import Job
+from workers.interruption import Interruption
+from workers.lease import Lease
+
+
+@dataclass(frozen=True)
+class Held:
+    """The claimed job, the fencing token of this attempt, and the device that its worker is bound to."""
+
+    job: Job
+    attempt: int
+    worker: str
+    device: str
+    lease: Lease
+    interruption: Interruption
+
+    def device_for(self, wanted: str) -> str:
+        """Return the device to compute on: the CPU if the job asks for it, else the worker's own."""
+        return "cpu" if wanted == "cpu" else self.device
+
+    def scratch(self) -> Path:
+        """Return a folder for files in the making; what a dead attempt of this job left there is removed."""
+        folder = blobs.scratch()
+        for leftover in folder.glob(f"*job-{self.job.pk}-*"):
+            leftover.unlink(missing_ok=True)
+        return folder

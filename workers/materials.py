@@ -1,0 +1,70 @@
+"""What a job's specification names, made real: classes from their frozen sources, datasets from files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from acc.data import AccDataset
+from acc.errors import InvalidInput
+from acc.plugins import PluginClass, load_source
+from acc.specs import DatasetSpec
+from acc.training.plugin_set import PluginSet
+from accsite.apps.datasets import selectors as datasets
+from accsite.apps.datasets.models import Dataset
+from accsite.apps.registry.models import PluginSource
+
+
+class Datasets(Mapping[str, AccDataset]):
+    """Datasets by the keys that tasks use: memory-mapped files of the content that a job was given."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, AccDataset] = {}
+
+    def load(self, key: str, spec: DatasetSpec) -> None:
+        """Make the dataset of ``spec`` available as ``key``; raises InvalidInput if it is gone."""
+        known = self._loaded.get(key)
+        if known is not None and known.content_hash == spec.content_hash:
+            return
+        row = Dataset.objects.filter(content_hash=spec.content_hash).order_by("pk").first()
+        if row is None:
+            what = f"'{spec.name}' with content {spec.content_hash[:12]}"
+            raise InvalidInput({"dataset": f"{what} is not on this site any more"})
+        self._loaded[key] = AccDataset.load(datasets.local_path(row))
+
+    def __getitem__(self, key: str) -> AccDataset:
+        """Return a dataset that was loaded."""
+        return self._loaded[key]
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the keys."""
+        return iter(self._loaded)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._loaded)
+
+
+def classes_of(plugins: Mapping[str, str]) -> PluginSet:
+    """Return the classes that a job froze, as class name -> sha256 of its source."""
+    found = PluginSet()
+    found.add(*from_rows(plugins.values()))
+    return found
+
+
+def from_rows(hashes: Iterable[str]) -> list[PluginClass]:
+    """Return the classes of kept plugin sources; raises InvalidInput for one that was never kept."""
+    wanted = sorted({sha256 for sha256 in hashes if sha256})
+    rows = PluginSource.objects.in_bulk(wanted)
+    missing = [sha256 for sha256 in wanted if sha256 not in rows]
+    if missing:
+        raise InvalidInput({"plugins": f"the plugin source {missing[0][:12]} is not kept on this site"})
+    return [cls for row in rows.values() for cls in load_source(row.text, row.path, row.sha256)]
+
+
+def from_header(plugins: Mapping[str, Mapping[str, Any]]) -> list[PluginClass]:
+    """Return the classes whose sources a checkpoint carries."""
+    sources = {each["sha256"]: each for each in plugins.values()}
+    return [
+        cls for each in sources.values() for cls in load_source(each["source"], each["path"], each["sha256"])
+    ]

@@ -1,0 +1,60 @@
+"""Rings again for jobs that nobody came for, and takes jobs from workers that fell silent.
+
+``python -m workers.outbox``
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+
+
+def main() -> int:
+    """Sweep and reap every ACC_SWEEP_SECONDS until SIGTERM or SIGINT."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "accsite.settings.embedded")
+    import django
+
+    django.setup()
+    import structlog
+    from django.conf import settings
+
+    log = structlog.get_logger("workers.outbox")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    log.info("sweeper_started", every_seconds=settings.ACC_SWEEP_SECONDS)
+    while not stop.is_set():
+        once()
+        stop.wait(settings.ACC_SWEEP_SECONDS)
+    return 0
+
+
+def once() -> None:
+    """Reap and sweep; a database or broker that is away is logged and tried again the next time."""
+    import structlog
+    from django.db import Error as DatabaseError
+
+    from accsite.apps.training.services import lifecycle
+    from workers.durable import disconnect
+
+    log = structlog.get_logger("workers.outbox")
+    try:
+        taken = lifecycle.reap()
+        if taken:
+            log.warning("jobs_taken_from_silent_workers", jobs=taken)
+        rung = lifecycle.sweep()
+        if rung:
+            log.info("rang_again", jobs=rung)
+    except DatabaseError as error:
+        log.warning("sweep_failed", error=str(error).strip())
+        disconnect()
+    except Exception:
+        # Whatever else goes wrong, other jobs still need their doorbells.
+        log.exception("sweep_failed")
+        disconnect()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

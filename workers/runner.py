@@ -1,0 +1,121 @@
+"""Runs one job in this process: claim, work, finish. Whatever happens, its row says so while it is ours."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+
+import structlog
+from setproctitle import setproctitle
+
+from acc.errors import AccError
+from acc.training.protocols import Command, CommandResult
+from accsite.apps.live import frames
+from accsite.apps.training.errors import Fenced
+from accsite.apps.training.models import JobKind
+from accsite.apps.training.services import events, lifecycle
+from accsite.logging import job_context
+from workers.control import DatabaseControl
+from workers.durable import GivenUp, disconnect, insist
+from workers.evaluate import evaluate
+from workers.generate import generate
+from workers.held import Held
+from workers.interruption import Interrupted, Interruption
+from workers.lease import Lease
+from workers.train import train
+
+HANDLED = 0
+
+log = structlog.get_logger(__name__)
+
+
+def main(job_id: int, worker: str, device: str) -> int:
+    """Claim the job for ``worker``, run it on ``device``, return the exit status: 0 if its row says all."""
+    interruption = Interruption()
+    interruption.install()
+    setproctitle(f"acc {worker}: job {job_id}")
+    with job_context(job_id):
+        try:
+            claim = lifecycle.claim(job_id, worker)
+            if claim is None:
+                log.info("not_claimed", hint="taken already, ended, or not for this worker")
+                return HANDLED
+            log.info("claimed", attempt=claim.attempt, kind=claim.job.kind)
+            with Lease(job_id, claim.attempt) as lease:
+                run(Held(claim.job, claim.attempt, worker, device, lease, interruption))
+            return HANDLED
+        finally:
+            disconnect()
+            frames.flush()
+
+
+def run(held: Held) -> None:
+    """Run a claimed job and write how it ended; nothing is written once the job is another's."""
+    pk, attempt, lost = held.job.pk, held.attempt, held.lease.fenced
+    with suppress(GivenUp):
+        try:
+            if not insist(partial(lifecycle.start, pk, attempt), given_up=lost):
+                raise Fenced(pk, attempt)
+            use_threads()
+            body_of(held.job.kind)(held)
+        except (Fenced, GivenUp):
+            log.warning("abandoned", hint="the job was taken from this worker; nothing more is written")
+        except AccError as error:
+            log.warning("job_failed", error=str(error))
+            insist(partial(lifecycle.fail, pk, attempt, str(error)), given_up=lost)
+        except BaseException as error:
+            log.exception("job_failed")
+            message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            insist(partial(lifecycle.fail, pk, attempt, message, traceback.format_exc()), given_up=lost)
+
+
+def body_of(kind: str) -> Callable[[Held], None]:
+    """Return what runs jobs of a kind; raises AccError for one that nothing runs."""
+    body = BODIES.get(kind)
+    if body is None:
+        raise AccError(f"jobs of kind {kind!r} cannot be run; there are: {', '.join(sorted(BODIES))}")
+    return body
+
+
+def interruptible(body: Callable[[Held], None], held: Held) -> None:
+    """Run a body that has no steps: a stop or a drain ends it where it stands."""
+    pk, attempt, lost = held.job.pk, held.attempt, held.lease.fenced
+    stops: list[Command] = []
+
+    def heard(command: Command) -> None:
+        if command.kind == "stop":
+            stops.append(command)
+            held.interruption.ask("stop")
+
+    held.lease.when_fenced(partial(held.interruption.ask, "fenced"))
+    try:
+        with DatabaseControl(pk, prepare=heard):
+            body(held)
+    except Interrupted as interrupted:
+        if interrupted.reason == "fenced":
+            raise Fenced(pk, attempt) from None
+        if interrupted.reason == "drain":
+            reason = f"{held.worker} was shut down; the job begins again on another"
+            insist(partial(lifecycle.hand_back, pk, attempt, reason), given_up=lost)
+            return
+        for command in stops:
+            result = CommandResult(command, 0, ok=True)
+            insist(partial(events.record_command_result, pk, attempt, result), given_up=lost)
+        insist(partial(lifecycle.cancelled, pk, attempt), given_up=lost)
+
+
+BODIES: dict[str, Callable[[Held], None]] = {
+    JobKind.TRAIN: train,
+    JobKind.EVALUATE: partial(interruptible, evaluate),
+    JobKind.GENERATE: partial(interruptible, generate),
+}
+
+
+def use_threads() -> None:
+    """Let torch use the cores that this process may run on, or ACC_THREADS of them."""
+    import torch
+
+    torch.set_num_threads(int(os.environ.get("ACC_THREADS", "0")) or len(os.sched_getaffinity(0)))

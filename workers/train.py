@@ -1,0 +1,131 @@
+"""Trains: specification, datasets and checkpoint go into the trainer; its sink and control are the site's."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import structlog
+
+from acc.errors import CheckpointError
+from acc.specs import DatasetSpec, TaskSpec, TrainJobSpec
+from acc.training import checkpoint as files
+from acc.training.protocols import Alarm, Command
+from acc.training.trainer import Trainer, TrainResult
+from accsite import blobs
+from accsite.apps.training.errors import Fenced
+from accsite.apps.training.models import Checkpoint
+from accsite.apps.training.services import events, lifecycle, points
+from workers.control import DatabaseControl, refusal
+from workers.durable import insist
+from workers.held import Held
+from workers.materials import Datasets, classes_of, from_header, from_rows
+from workers.sinks import Recorder
+
+log = structlog.get_logger(__name__)
+
+
+def train(held: Held) -> None:
+    """Train a job to its end, its stop, or the worker's; raises what ended it otherwise."""
+    job = held.job
+    spec = TrainJobSpec.model_validate(job.spec)
+    resumed = newest_intact(held)
+    started = None if resumed or job.start_checkpoint is None else load(job.start_checkpoint)
+    classes = classes_of(spec.plugins)
+    datasets = Datasets()
+    for key, dataset in spec.datasets.items():
+        datasets.load(key, dataset)
+    if resumed is not None:
+        classes.add(*from_header(resumed.header.plugins))
+        for key, dataset in resumed.header.spec.datasets.items():
+            datasets.load(key, dataset)
+    first = resumed.header.job_step if resumed else 0
+    points.truncate(job.pk, first, held.attempt)
+    replay = events.replay_commands(job.pk, first)
+
+    def prepare(command: Command) -> None:
+        if command.kind == "add_task":
+            task = TaskSpec.model_validate(command.payload["task"])
+            datasets.load(task.dataset, DatasetSpec.model_validate(command.payload["dataset"]))
+            classes.add(*from_rows([task.source_sha256]))
+
+    for command in replay:
+        prepare(command)
+
+    recorder: Recorder
+
+    def refuse(command: Command, error: Exception) -> None:
+        recorder.on_command(refusal(command, error, recorder.step))
+
+    control = DatabaseControl(job.pk, replay=replay, prepare=prepare, refuse=refuse)
+    recorder = Recorder(held.lease, scratch=held.scratch(), on_broken=control.drain)
+    held.lease.when_fenced(control.drain)
+    held.interruption.listen(control.drain)
+    with control:
+        try:
+            trainer = Trainer(
+                spec,
+                datasets,
+                classes=classes,
+                sink=recorder,
+                control=control,
+                start_from=started,
+                resume_from=resumed,
+                device=held.device_for(spec.train.device),
+            )
+            log.info("training", step=first, total=spec.train.steps, device=str(trainer.device))
+            result = trainer.run()
+        except BaseException:
+            recorder.close()  # points and alarms that led to the failure are kept, too
+            raise
+        recorder.close()
+    settle(held, result)
+
+
+def settle(held: Held, result: TrainResult) -> None:
+    """Write how the training ended; raises Fenced if the job is another's by now."""
+    pk, attempt = held.job.pk, held.attempt
+    outcome: dict[str, Any] = {
+        "step": result.step,
+        "global_step": result.global_step,
+        "steps_per_second": round(result.steps_per_second, 3),
+        "seconds": round(result.seconds, 3),
+        "losses": result.losses,
+        "device": held.device,
+    }
+    move = {
+        "completed": partial(lifecycle.finish, pk, attempt, outcome),
+        "stopped": partial(lifecycle.cancelled, pk, attempt, outcome),
+        "drained": partial(
+            lifecycle.hand_back,
+            pk,
+            attempt,
+            f"{held.worker} was shut down at step {result.step}; nothing is lost",
+        ),
+    }[result.status]
+    if not insist(move, given_up=held.lease.fenced):
+        raise Fenced(pk, attempt)
+    log.info("trained", status=result.status, step=result.step, steps_per_second=outcome["steps_per_second"])
+
+
+def newest_intact(held: Held) -> files.Checkpoint | None:
+    """Return the newest checkpoint of this very job whose file is intact; None to begin at its start.
+
+    A damaged one is told as an alarm and the one before it is taken: training on from there gives the same.
+    """
+    for row in Checkpoint.objects.filter(job=held.job).order_by("-job_step", "-id"):
+        try:
+            return load(row)
+        except CheckpointError as error:
+            message = f"{error}; going on from the checkpoint before it"
+            log.warning("checkpoint_damaged", checkpoint=row.pk, error=str(error))
+            events.record_alarm(held.job.pk, held.attempt, Alarm("checkpoint", row.job_step, message))
+    return None
+
+
+def load(row: Checkpoint) -> files.Checkpoint:
+    """Return a checkpoint from its file; raises CheckpointError unless it is what was recorded."""
+    try:
+        return files.load(blobs.open_local(row.file, row.sha256))
+    except blobs.BlobDamaged as error:
+        raise CheckpointError(f"checkpoint {row}: {error}") from error

@@ -1,0 +1,189 @@
+"""A fork server: torch, Django and the engine are imported once, and every job gets a fresh process at once.
+
+It has one thread, no connection to database or Redis, and never touches CUDA: none of these survive a fork.
+Run by ``workers.children`` as ``python -m workers.zygote --parent PID --channel FD``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import importlib
+import os
+import selectors
+import signal
+import sys
+import time
+from typing import Any, NoReturn
+
+import structlog
+
+from workers import processes
+from workers.channel import Channel
+
+# What jobs need, and what torch and the drivers would only import at first use, in every job again.
+PRELOAD = (
+    "torch",
+    "torch._dynamo",
+    "torch.profiler._cupti_monitor",
+    "numpy.ctypeslib",
+    "safetensors.torch",
+    "safetensors.numpy",
+    "channels_redis.core",
+    "redis.asyncio",
+    "acc.api",
+    "acc.models",
+    "acc.plugins",
+    "acc.evaluation",
+    "acc.render",
+    "acc.training.trainer",
+    "workers.runner",
+)
+
+log = structlog.get_logger(__name__)
+
+
+class NotForkable(RuntimeError):
+    """Something lives in this process that a fork would break."""
+
+
+def preload() -> None:
+    """Import all that jobs need, and open nothing."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "accsite.settings.embedded")
+    import django
+    from django.db import connections
+
+    django.setup()
+    for name in PRELOAD:
+        importlib.import_module(name)
+    for alias in connections:
+        connections[alias]  # imports the driver; the connection itself is made by its first query
+    # What lives now lives for ever: out of the collector's reach, its pages stay shared with the forks.
+    gc.collect()
+    gc.freeze()
+
+
+def require_forkable() -> None:
+    """Raise NotForkable if a thread, a database connection or CUDA is alive in this process."""
+    import torch
+    from django.db import connections
+
+    count = processes.threads()
+    if count != 1:
+        raise NotForkable(f"the zygote has {count} threads; a fork would inherit their locks, but not them")
+    open_ones = [c.alias for c in connections.all(initialized_only=True) if c.connection is not None]
+    if open_ones:
+        raise NotForkable(f"the zygote holds a connection to the database {', '.join(open_ones)}")
+    if torch.cuda.is_initialized() or torch.cuda._is_in_bad_fork():
+        raise NotForkable("the zygote has initialised CUDA, which a forked process cannot use")
+
+
+class Zygote:
+    """Forks a child for each request of its worker, and reports each child's end."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.children: dict[int, int] = {}  # process id -> job
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def serve(self) -> None:
+        """Work until the worker is gone; its children are then killed."""
+        signal.signal(signal.SIGCHLD, _nothing)
+        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.channel, selectors.EVENT_READ)
+            selector.register(self._wake_read, selectors.EVENT_READ)
+            while True:
+                ready = {key.fd for key, _ in selector.select()}
+                if self._wake_read in ready:
+                    os.read(self._wake_read, 4096)
+                    self._reap()
+                if self.channel.fileno() in ready:
+                    request = self.channel.receive()
+                    if request is None:
+                        break
+                    self._fork(request)
+        for pid in self.children:
+            os.kill(pid, signal.SIGKILL)
+
+    def _fork(self, request: dict[str, Any]) -> None:
+        require_forkable()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            self._be_child(parent, request)
+        self.children[pid] = request["job"]
+        self.channel.send({"event": "started", "job": request["job"], "pid": pid})
+
+    def _be_child(self, parent: int, request: dict[str, Any]) -> NoReturn:
+        status = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            # Of its own session: Ctrl-C in a terminal reaches the whole group, and must not end a job.
+            os.setsid()
+            processes.end_with(parent)
+            self.channel.close()
+            os.close(self._wake_read)
+            os.close(self._wake_write)
+            from workers import runner
+
+            status = runner.main(request["job"], request["worker"], request["device"])
+        except BaseException:
+            log.exception("the job's process broke", job_id=request.get("job"))
+        finally:
+            # Never back into the zygote's loop, and no exit handlers of what the zygote had imported.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+
+    def _reap(self) -> None:
+        for pid in list(self.children):
+            done, status = os.waitpid(pid, os.WNOHANG)
+            if done:
+                job = self.children.pop(pid)
+                code = os.waitstatus_to_exitcode(status)
+                self.channel.send({"event": "ended", "job": job, "pid": pid, "status": code})
+
+
+def _nothing(_number: int, _frame: object) -> None:
+    """Let SIGCHLD wake the selector through its descriptor."""
+
+
+def main() -> int:
+    """Preload, say so, and serve."""
+    parser = argparse.ArgumentParser(prog="workers.zygote", description=__doc__)
+    parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--channel", type=int, required=True)
+    arguments = parser.parse_args()
+    processes.end_with(arguments.parent)
+    # SIGTERM is the worker's business. Blocked rather than ignored, so that one sent to a child that has just
+    # been forked waits until the child can take it. SIGINT of a terminal means the worker, too.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    channel = Channel.inherited(arguments.channel)
+    began = time.perf_counter()
+    preload()
+    require_forkable()
+    import torch
+
+    channel.send(
+        {
+            "event": "ready",
+            "pid": os.getpid(),
+            "seconds": round(time.perf_counter() - began, 2),
+            "torch": torch.__version__,
+            "cuda": torch.version.cuda is not None,
+        }
+    )
+    try:
+        Zygote(channel).serve()
+    except BrokenPipeError:
+        return 0  # the worker is gone
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
