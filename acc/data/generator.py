@@ -18,7 +18,8 @@ def no_progress(fraction: float) -> None:
 class DatasetGenerator:
     """Makes a dataset. Subclass it, declare ``Param``s, write ``generate``.
 
-    Raise ``version`` when the results change. The same class version, parameters, ``n`` and seed must give the same images, to the byte.
+    Raise ``version`` when the results change. The same version, parameters,
+    ``n`` and seed must give the same images, to the byte.
     """
 
     label: ClassVar[str] = ""

@@ -1,7 +1,7 @@
 """Looks at plugin files in throw-away processes, so that nothing a file does at import can hurt the caller.
 
 ``python -m acc.plugins.checker`` is a server on its standard input and output, one JSON object a line:
-``{"id", "path", "text"}`` in, ``{"id", "classes": [...]}`` or ``{"id", "error", "line", "context", "detail"}`` out.
+``[{"path", "text"}, ...]`` in, ``{path: {"classes"} or {"error", "line", "context", "detail"}}`` out.
 It imports torch once and forks a child for each file, so an answer takes milliseconds; a child that takes too
 long is killed. ``Checker`` is the client.
 """
@@ -63,7 +63,7 @@ class Checker:
     def start(self) -> None:
         """Start the process now, so that the first check does not wait for its imports."""
         if self._process is None or self._process.poll() is not None:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 - our own module, no shell
                 [sys.executable, "-m", "acc.plugins.checker", str(self.limit_seconds)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

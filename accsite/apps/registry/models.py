@@ -50,11 +50,10 @@ class Plugin(models.Model):
     name = models.CharField(max_length=120, help_text="the class name")
     label = models.CharField(max_length=120)
     description = models.TextField(blank=True)
+    path = models.CharField(max_length=255, help_text="the file that defines it, relative to the plugin root")
     source = models.ForeignKey(PluginSource, on_delete=models.PROTECT, related_name="plugins")
     params = models.JSONField(default=list, help_text="acc.params.Param.as_dict() of each parameter")
-    requires = models.JSONField(
-        default=dict, help_text="tasks: {'target': 'class'|'real'|null, 'reconstruction': bool, 'variational': bool}"
-    )
+    requires = models.JSONField(default=dict, help_text="tasks: acc.plugins.PluginClass.requires")
     built_in = models.BooleanField(default=False)
     available = models.BooleanField(default=True, help_text="false once its file or class is gone")
     updated_at = models.DateTimeField(auto_now=True)
