@@ -19,7 +19,7 @@ from accsite.apps.training.models import Branch, Checkpoint, Experiment, Job, Jo
 from accsite.apps.training.selectors.loss import last_losses
 from accsite.apps.training.states import ACTIVE, HELD, JobState
 
-RECENT_JOBS = 8
+RECENT_JOBS = 6
 EVENTS_SHOWN = 100
 VERBS = {"pause": "pausing", "resume": "resuming", "stop": "stopping"}
 

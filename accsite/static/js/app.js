@@ -1,34 +1,33 @@
-// What every page has: theme, keys, palette, toasts, local times, and morphs that keep what the user has done.
+// What every page has: morphs that keep what the user has done, local times, toasts, theme, keys, job figures.
 
 import { watch } from "./live.js";
 
 const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 
-// ── Morphs keep what the user has done: typed text, choices, open details, and what scripts have drawn.
+// ── Morphs keep typed text, choices, open details, and what scripts have drawn.
 function dirty(element) {
   if (element instanceof HTMLOptionElement) return dirty(element.closest("select") ?? document.body);
   if (element instanceof HTMLSelectElement)
     return element === document.activeElement || $$("option", element).some((option) => option.selected !== option.defaultSelected);
-  if (!(element instanceof HTMLInputElement || element instanceof HTMLTextAreaElement)) return false;
-  if (element.type === "hidden") return false;
+  if (!(element instanceof HTMLInputElement || element instanceof HTMLTextAreaElement) || element.type === "hidden") return false;
   return element.value !== element.defaultValue || element.checked !== element.defaultChecked;
 }
 htmx.registerExtension("keep", {
   htmx_before_morph_attr: (element, { attrName }) => {
     if (["value", "checked", "selected"].includes(attrName) && dirty(element)) return false;
-    if (attrName === "style" || (attrName === "open" && element.matches("details, dialog"))) return false;
-    return !element.dataset?.keep?.split(" ").includes(attrName);
+    if (attrName === "style" || (attrName === "open" && element.matches("details"))) return false;
+    return !element.dataset.keep?.split(" ").includes(attrName);
   },
 });
 
 // ── Times are written by the server in UTC and shown in the reader's own.
 function localTimes(root) {
-  for (const time of $$("time[datetime]", root)) {
+  for (const time of $$("time", root)) {
     const date = new Date(time.dateTime);
-    const today = date.toDateString() === new Date().toDateString();
     const clock = date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false });
-    time.textContent = today ? clock : `${date.toLocaleDateString([], { day: "numeric", month: "short" })} ${clock}`;
+    const day = date.toDateString() === new Date().toDateString() ? "" : `${date.toLocaleDateString([], { day: "numeric", month: "short" })} `;
+    time.textContent = day + clock;
     time.title = date.toLocaleString();
   }
 }
@@ -36,21 +35,21 @@ localTimes(document);
 document.addEventListener("htmx:before:swap", ({ detail }) => detail.tasks?.forEach((task) => task.fragment && localTimes(task.fragment)));
 
 // ── Toasts: success fades, errors stay until they are closed.
-export function toast(text, bad = false) {
-  const item = Object.assign(document.createElement("div"), { className: `toast${bad ? " bad" : ""}` });
+function toast(text, bad = false) {
+  const item = Object.assign(document.createElement("div"), { className: `toast${bad ? " bad" : ""}`, textContent: text });
   item.setAttribute("role", bad ? "alert" : "status");
-  item.append(Object.assign(document.createElement("span"), { textContent: text }));
   const close = Object.assign(document.createElement("button"), { className: "btn ghost tiny push", textContent: "Close", type: "button" });
   close.onclick = () => item.remove();
   item.append(close);
   $("#toasts").append(item);
   if (!bad) setTimeout(() => item.remove(), 4000);
 }
+const STALE = "What you see is the last good state.";
 document.addEventListener("htmx:response:error", ({ detail }) => {
   const { status } = detail.ctx.response;
-  if (status !== 422) toast(status === 403 ? "You may not do this, or your session has ended. Reload the page." : `The server answered ${status}. What you see is the last good state.`, true);
+  if (status !== 422) toast(status === 403 ? "This is not allowed, or your session has ended. Reload the page." : `The server answered ${status}. ${STALE}`, true);
 });
-document.addEventListener("htmx:error", () => toast("The server could not be reached. What you see is the last good state.", true));
+document.addEventListener("htmx:error", () => toast(`The server could not be reached. ${STALE}`, true));
 
 // ── Theme: a cookie, so that the server paints the first frame right.
 for (const button of $$("[data-set-theme]")) {
@@ -61,123 +60,70 @@ for (const button of $$("[data-set-theme]")) {
     document.dispatchEvent(new Event("acc:theme"));
   };
 }
-document.addEventListener("click", ({ target }) => $$(".menu[open]").forEach((menu) => menu.contains(target) || (menu.open = false)));
 
-// ── Dialogs, and buttons that open or close them.
 document.addEventListener("click", ({ target }) => {
-  const opener = target.closest("[data-open]");
-  if (opener) $(opener.dataset.open).showModal();
-  if (target.closest("[data-close]") || target.matches("dialog[open]")) target.closest("dialog").close();
-  const copy = target.closest("[data-copy]");
-  if (copy) navigator.clipboard?.writeText(copy.dataset.copy).then(() => toast("Copied."), () => toast("The browser did not allow copying.", true));
+  $$(".menu[open]").forEach((menu) => menu.contains(target) || (menu.open = false));
+  const copied = target.closest("[data-copy]")?.dataset.copy;
+  if (copied) navigator.clipboard?.writeText(copied).then(() => toast("Copied."), () => toast("The browser did not allow copying.", true));
+  if (target.closest("[data-help]")) keyboard().then(({ help }) => help(keys));
 });
 
-// ── Keys: registered once, so that the help dialog is written from them.
-const keys = new Map();
-export function key(combination, help, action) {
-  keys.set(combination, action);
-  const [term, meaning] = [document.createElement("dt"), document.createElement("dd")];
-  term.textContent = help;
-  for (const part of combination.split(" ")) meaning.append(Object.assign(document.createElement("kbd"), { textContent: part }), " ");
-  const line = document.createElement("div");
-  line.append(term, meaning);
-  $("#keys")?.append(line);
-}
-let prefix = "";
+// ── Keys: each is registered here with its meaning; none fires while typing.
+export const keys = [{ keys: "s", help: "stop the running job", action: () => $("#topjob [value=stop]")?.click() }];
+for (const link of $$(".rail a")) keys.push({ keys: `g ${link.dataset.key}`, help: link.textContent.trim(), action: () => link.click() });
+if ($("[data-filter]")) keys.push({ keys: "/", help: "filter", action: () => $("[data-filter]").focus() });
+const keyboard = () => (keyboard.module ??= import("./keys.js"));
 document.addEventListener("keydown", (event) => {
-  const typing = event.target.closest?.("input:not([type=checkbox], [type=range]), textarea, select, [contenteditable]");
-  if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") return event.preventDefault(), openPalette();
-  if (typing || event.ctrlKey || event.metaKey || event.altKey || $("dialog[open]")) return;
-  const combination = prefix ? `${prefix} ${event.key}` : event.key;
-  prefix = "";
-  const action = keys.get(combination);
-  if (action) event.preventDefault(), action();
-  else if (event.key === "g") (prefix = "g"), setTimeout(() => (prefix = ""), 1200);
+  const palette = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k";
+  const typing = event.target.closest?.("input:not([type=checkbox], [type=range]), textarea, select");
+  if (!palette && (typing || event.ctrlKey || event.metaKey || event.altKey || event.key.length > 1 || $("dialog[open]"))) return;
+  if (palette || event.key === "/") event.preventDefault();
+  keyboard().then(({ press }) => press({ key: event.key, palette }, keys));
 });
-key("?", "this help", () => $("#help")?.showModal());
-key("Ctrl+K", "command palette", () => {});
-for (const link of $$(".rail a[data-key]")) key(`g ${link.dataset.key}`, `go to ${link.textContent.trim()}`, () => link.click());
-if ($("#train [name=steps]")) key("t", "to the Train form", () => $("#train [name=steps]").focus());
-key("s", "stop the running job", () => $("#topjob [value=stop]")?.click());
 
-// ── Palette: every link and button of the page that has a name.
-function openPalette() {
-  const dialog = $("#palette");
-  if (!dialog || dialog.open) return;
-  const [input, list] = [$("input", dialog), $("ul", dialog)];
-  const all = $$(".rail a, .where a, main a[href], #topjob button, main .btn:not([type=submit])")
-    .map((element) => ({ element, name: (element.getAttribute("aria-label") || element.textContent).trim().replace(/\s+/g, " ") }))
-    .filter(({ name }, i, items) => name && items.findIndex((other) => other.name === name) === i);
-  let chosen = 0;
-  const show = () => {
-    const words = input.value.toLowerCase().split(/\s+/);
-    const found = all.filter(({ name }) => words.every((word) => name.toLowerCase().includes(word))).slice(0, 12);
-    chosen = Math.max(0, Math.min(chosen, found.length - 1));
-    list.replaceChildren(...found.map(({ element, name }, i) => {
-      const item = Object.assign(document.createElement("li"), { id: `pick-${i}`, role: "option" });
-      item.setAttribute("aria-selected", i === chosen);
-      item.append(Object.assign(document.createElement("a"), { textContent: name, href: element.href || "#" }));
-      item.onclick = (event) => (event.preventDefault(), run(element));
-      return item;
-    }));
-    input.setAttribute("aria-activedescendant", found.length ? `pick-${chosen}` : "");
-    return found;
-  };
-  const run = (element) => (dialog.close(), element.click());
-  input.value = "";
-  input.oninput = () => ((chosen = 0), show());
-  input.onkeydown = (event) => {
-    if (event.key === "ArrowDown" || event.key === "ArrowUp") event.preventDefault(), (chosen += event.key === "ArrowDown" ? 1 : -1), show();
-    if (event.key === "Enter") event.preventDefault(), run(show()[chosen]?.element ?? dialog);
-  };
-  show();
-  dialog.showModal();
-}
-
-// ── Figures of running jobs: progress, rate, time left.
-const duration = (seconds) => {
-  const s = Math.max(0, Math.round(seconds));
-  return s < 60 ? `${s}s` : s < 3600 ? `${Math.floor(s / 60)}m ${s % 60}s` : `${Math.floor(s / 3600)}h ${Math.floor((s % 3600) / 60)}m`;
-};
+// ── Figures of running jobs: progress, rate, time left; at most eight times a second.
+const title = document.title;
 const figures = new Map();
-function showJob({ id, step, total, rate }) {
+function duration(seconds) {
+  const s = Math.max(0, Math.round(seconds));
+  if (s < 60) return `${s}s`;
+  return s < 3600 ? `${Math.floor(s / 60)}m ${s % 60}s` : `${Math.floor(s / 3600)}h ${Math.floor((s % 3600) / 60)}m`;
+}
+function showJob(id) {
+  const { step, total, rate } = figures.get(id).now;
+  figures.get(id).timer = null;
   for (const place of $$(`[data-figures="${id}"]`)) {
     const write = (name, text) => {
       const element = $(`[data-f="${name}"]`, place);
       if (element && element.textContent !== text) element.textContent = text;
     };
     const bar = $("progress", place);
-    if (bar) (bar.value = step), (bar.max = total);
+    if (bar) bar.value = step;
     write("step", step.toLocaleString("en"));
-    write("rate", rate ? rate.toLocaleString("en", { maximumSignificantDigits: 3 }) : "–");
-    write("eta", rate && total > step ? duration((total - step) / rate) : "–");
+    if (rate) write("rate", rate.toLocaleString("en", { maximumSignificantDigits: 3 }));
+    if (rate) write("eta", duration((total - step) / rate));
     if (place.dataset.state === "RUNNING" && total) document.title = `${Math.floor((100 * step) / total)} % · ${title}`;
   }
 }
-const title = document.title;
-function update(id, news) {
-  const job = { ...figures.get(id), id, ...Object.fromEntries(Object.entries(news).filter(([, value]) => value != null)) };
+function update(id, now) {
+  const job = figures.get(id) ?? {};
   figures.set(id, job);
-  if (job.queued) return;
-  job.queued = true;
-  setTimeout(() => ((figures.get(id).queued = false), showJob(figures.get(id))), 120);
+  job.now = now;
+  job.timer ??= setTimeout(showJob, 125, id);
 }
-document.addEventListener("acc:job", ({ detail: j }) => update(j.id, { step: j.step, total: j.total_steps, rate: j.steps_per_second }));
-document.addEventListener("acc:frame", ({ detail: { header: h } }) => update(h.job, { step: h.start + h.count, total: h.total, rate: h.rate }));
+document.addEventListener("acc:job", ({ detail: j }) => update(j.id, { step: j.step, total: j.total_steps, rate: j.rate }));
+document.addEventListener("acc:frame", ({ detail: { header: h } }) => update(h.job, { step: h.step, total: h.total, rate: h.rate }));
 function watchJobs() {
-  for (const place of $$("[data-figures]")) {
-    const { figures: id, active, total } = place.dataset;
-    if (active) watch(Number(id));
-    else document.title = title;
-    if (!figures.has(Number(id)) && total) figures.set(Number(id), { id: Number(id), total: Number(total), step: 0 });
-  }
+  const active = $$("[data-figures][data-active]");
+  active.forEach((place) => watch(Number(place.dataset.figures)));
+  if (!active.length) document.title = title;
 }
 watchJobs();
 document.addEventListener("htmx:after:swap", watchJobs);
 
-// ── A form is sent once, however often the button is pressed.
+// ── A form is sent once, however often its button is pressed.
 document.addEventListener("submit", (event) => {
-  if (event.target.hasAttribute("hx-post") || event.target.method !== "post") return;
+  if (event.defaultPrevented || event.target.method !== "post") return;
   if (event.target.dataset.sent) event.preventDefault();
   event.target.dataset.sent = "1";
 });

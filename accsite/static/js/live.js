@@ -1,28 +1,37 @@
-// The page's one WebSocket: signals become DOM events (which htmx panels listen for), frames go to the charts.
+// The page's one WebSocket: signals refresh the panels that listen for them, frames go to the charts.
 
 import { decode } from "./points.js";
 
-const versions = {}; // topic -> the version this page has seen
 const jobs = new Set();
+const asked = new Set();
+const SILENCE_MS = 20_000;
 const RETRY_MS = [300, 600, 1200, 2500, 5000];
 let socket = null;
 let failures = 0;
 let opened = false;
+let heard = 0; // when the server last said something, in ms
 
 const tell = (name, detail) => document.dispatchEvent(new CustomEvent(`acc:${name}`, { detail }));
 const send = (message) => socket?.readyState === WebSocket.OPEN && socket.send(JSON.stringify(message));
 
-// Each panel names what it listens to as "topic=version"; a panel that was swapped in may name new ones.
-function collect() {
-  const found = {};
-  for (const { dataset } of document.querySelectorAll("[data-topics]")) {
-    for (const pair of dataset.topics.split(" ")) {
+// Each panel names what it listens to, and the versions it shows: data-topics="jobs=12 job:41=3".
+function* panels() {
+  for (const panel of document.querySelectorAll("[data-topics]")) {
+    for (const pair of panel.dataset.topics.split(" ")) {
       const [topic, version] = pair.split("=");
-      if (!(topic in versions)) found[topic] = Math.min(Number(version), found[topic] ?? Infinity);
+      yield [panel, topic, Number(version)];
     }
   }
-  Object.assign(versions, found);
-  if (Object.keys(found).length) send({ type: "subscribe", topics: found, jobs: [] });
+}
+
+function topics() {
+  const oldest = {};
+  for (const [, topic, version] of panels()) oldest[topic] = Math.min(version, oldest[topic] ?? Infinity);
+  return oldest;
+}
+
+function changed(topic, version) {
+  for (const [panel, name, shown] of panels()) if (name === topic && shown < version) htmx.trigger(panel, "refresh", {}, false);
 }
 
 export function watch(job) {
@@ -30,24 +39,25 @@ export function watch(job) {
 }
 
 export function unwatch(job) {
-  if (jobs.delete(job)) send({ type: "unsubscribe", topics: [], jobs: [job] });
+  if (jobs.delete(job)) send({ type: "unsubscribe", topics: {}, jobs: [job] });
 }
 
-function changed(topic, version, data) {
-  if (version <= (versions[topic] ?? -1)) return;
-  versions[topic] = version;
-  tell(topic, data);
+// A panel that was swapped in may listen to something new.
+function watchNew() {
+  const wanted = Object.entries(topics()).filter(([topic]) => !asked.has(topic));
+  wanted.forEach(([topic]) => asked.add(topic));
+  if (wanted.length) send({ type: "subscribe", topics: Object.fromEntries(wanted), jobs: [] });
 }
 
 const receive = {
-  versions: ({ topics }) => Object.entries(topics).forEach(([topic, version]) => topic in versions && changed(topic, version)),
-  signal: ({ topic, version, data }) => changed(topic, version, data),
+  versions: (message) => Object.entries(message.topics).forEach(([topic, version]) => changed(topic, version)),
+  signal: ({ topic, version }) => changed(topic, version),
   job: (message) => tell("job", message),
 };
 
 function show(state, words) {
   const badge = document.getElementById("live");
-  if (!badge || badge.dataset.state === state) return;
+  if (badge.dataset.state === state) return;
   badge.dataset.state = state;
   badge.lastElementChild.textContent = words;
   document.getElementById("lost").hidden = state !== "lost";
@@ -60,27 +70,31 @@ function connect() {
   socket.binaryType = "arraybuffer";
   socket.onopen = () => {
     failures = 0;
+    heard = Date.now();
     show("live", "live");
-    send({ type: "subscribe", topics: versions, jobs: [...jobs] });
+    const wanted = topics();
+    Object.keys(wanted).forEach((topic) => asked.add(topic));
+    send({ type: "subscribe", topics: wanted, jobs: [...jobs] });
     if (opened) tell("reconnected");
     opened = true;
   };
   socket.onmessage = ({ data }) => {
+    heard = Date.now();
     if (typeof data !== "string") return tell("frame", decode(data));
     const message = JSON.parse(data);
     receive[message.type]?.(message);
   };
   socket.onclose = () => {
-    if (failures > 0 || opened) show("lost", "reconnecting");
+    show("lost", "reconnecting");
     connect.timer = setTimeout(connect, RETRY_MS[Math.min(failures++, RETRY_MS.length - 1)] * (0.8 + Math.random() * 0.4));
   };
 }
 
-if (document.body.dataset.live) {
-  collect();
-  connect();
-  document.addEventListener("htmx:after:swap", collect);
-  addEventListener("online", connect);
-  addEventListener("pageshow", (event) => event.persisted && connect());
-  document.addEventListener("visibilitychange", () => document.hidden || connect());
-}
+connect();
+// The server speaks every few seconds; a connection that is silent for longer is dead without knowing it.
+setInterval(() => socket.readyState === WebSocket.OPEN && Date.now() - heard > SILENCE_MS && socket.close(), 5000);
+document.addEventListener("htmx:after:swap", watchNew);
+addEventListener("online", connect);
+addEventListener("pageshow", connect);
+addEventListener("pagehide", () => (socket.onclose = null));
+document.addEventListener("visibilitychange", () => document.hidden || connect());

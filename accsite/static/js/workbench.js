@@ -1,7 +1,7 @@
 // The loss chart of a page: joins the points of a job, the address bar, the legend and the socket.
 
 import { compact, LossChart } from "./chart.js";
-import { key } from "./app.js";
+import { keys } from "./app.js";
 import { unwatch, watch } from "./live.js";
 import { Points } from "./points.js";
 
@@ -50,10 +50,8 @@ function redraw() {
 }
 function draw() {
   if (!points) return;
-  const present = points.series;
-  const buttons = legend();
-  const series = buttons
-    .filter((button) => button.getAttribute("aria-pressed") === "true" && present.has(button.dataset.series))
+  const series = legend()
+    .filter((button) => button.getAttribute("aria-pressed") === "true" && points.has(button.dataset.series))
     .map((button) => ({ name: button.dataset.series, slot: Number(button.dataset.slot) }));
   const [from, to] = range();
   chart.markers = [...document.querySelectorAll("#events [data-step]")].map(({ id, dataset }) => ({ id, step: Number(dataset.step), text: dataset.text }));
@@ -112,9 +110,9 @@ readAddress();
 showControls();
 open(Number(panel.dataset.job) || 0);
 
-document.addEventListener("acc:frame", ({ detail: { header, columns } }) => {
-  if (header.job !== points?.job) return;
-  points.frame(header, columns)?.then(redraw, () => {});
+document.addEventListener("acc:frame", ({ detail: frame }) => {
+  if (frame.header.job !== points?.job) return;
+  points.frame(frame)?.then(redraw, () => {});
   redraw();
 });
 document.addEventListener("acc:job", ({ detail: job }) => {
@@ -144,5 +142,8 @@ document.addEventListener("click", (event) => {
   else hidden = hidden.includes(series) ? hidden.filter((name) => name !== series) : [...hidden, series];
   setState({ hide: hidden.join(",") });
 });
-key("l", "log or linear losses", () => $("[data-log]").click());
-key("r", "reset the zoom", () => zoom(null, null));
+keys.push(
+  { keys: "l", help: "log or linear losses", action: () => $("[data-log]").click() },
+  { keys: "r", help: "reset the zoom", action: () => zoom(null, null) },
+  { keys: "t", help: "to the Train form", action: () => document.getElementById("train-steps")?.focus() },
+);

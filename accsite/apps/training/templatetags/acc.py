@@ -154,12 +154,10 @@ def at(moment: datetime | None) -> SafeString | str:
 def listen(context: Context, url: str, *topics: str) -> SafeString:
     """Return the attributes of a panel that fetches itself from ``url`` when one of ``topics`` changes."""
     versions: Mapping[str, int] = context.get("versions") or {}
-    named = [topic for topic in topics if topic]
     return format_html(
-        'hx-get="{}" hx-trigger="{}" hx-swap="outerMorph" hx-sync="queue last" data-topics="{}"',
+        'hx-get="{}" hx-trigger="refresh throttle:150ms" data-topics="{}"',
         url,
-        ", ".join(f"acc:{topic} from:document throttle:150ms" for topic in named),
-        " ".join(f"{topic}={versions.get(topic, 0)}" for topic in named),
+        " ".join(f"{topic}={versions.get(topic, 0)}" for topic in topics if topic),
     )
 
 

@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from acc.errors import InvalidInput
 from accsite.apps.datasets.models import Dataset
@@ -65,10 +65,15 @@ def train(request: HttpRequest, experiment: str, branch: str) -> HttpResponse:
     return panel(request, "train", {**bench_context(request, found, ("train",)), "sent": job})
 
 
-@require_POST
+@require_http_methods(["GET", "POST"])
 def task_add(request: HttpRequest, experiment: str, branch: str) -> HttpResponse:
-    """Attach a task to a branch."""
+    """Show the form of a new task, or attach the task to the branch."""
     found = pages.find_branch(request.user, experiment, branch)
+    if request.method == "GET":
+        context = {**bench_context(request, found, ()), "add_form": TaskForm(found)}
+        if is_partial(request):
+            return panel(request, "task_form", context)
+        return render(request, "training/task_new.html", context)
     form = TaskForm(found, request.POST)
     try:
         task_services.add_task(actor=actor(request), branch=found, **form.payload())
@@ -102,7 +107,9 @@ def task_change(request: HttpRequest, experiment: str, branch: str, pk: int) -> 
 def change(request: HttpRequest, task: Task) -> None:
     """Apply what the form asks of a task."""
     data = request.POST
-    if "weight" in data:
+    if "enabled" in data:
+        task_services.set_enabled(actor=actor(request), task=task, enabled=data["enabled"] == "1")
+    elif "weight" in data:
         try:
             weight = float(data["weight"])
         except ValueError:
@@ -110,8 +117,6 @@ def change(request: HttpRequest, task: Task) -> None:
                 {"weight": f"{data['weight']!r} is not a number; give a weight of 0 or more"}
             ) from None
         task_services.set_weight(actor=actor(request), task=task, weight=weight)
-    elif "enabled" in data:
-        task_services.set_enabled(actor=actor(request), task=task, enabled=data["enabled"] == "1")
     elif "remove" in data:
         task_services.remove_task(actor=actor(request), task=task)
     else:
@@ -168,7 +173,7 @@ def bench_context(
         for row in context["tasks"]:
             if row.task.pk == extra.get("refused_task"):
                 row.error, row.weight = extra["task_error"], extra["typed_weight"] or row.weight
-        context["add_form"] = extra.get("add_form") or TaskForm(branch)
+        context["add_form"] = extra.get("add_form")
     if "train" in panels:
         context["train_form"] = extra.get("train_form") or TrainForm.for_branch(branch)
         context["no_worker"] = not pages.devices()
