@@ -7,10 +7,13 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
 from rest_framework import exceptions, status
+from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_handler
 
 from acc.errors import InvalidInput
+
+CONTENT_TYPE = "application/problem+json"
 
 
 class Conflict(exceptions.APIException):
@@ -40,15 +43,25 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     problem = _problem(response.status_code, str(title), str(detail))
     for header, value in response.items():
         problem[header] = value
-    problem["Content-Type"] = "application/problem+json"
+    problem["Content-Type"] = CONTENT_TYPE
     return problem
 
 
+class Problem(Response):
+    """A problem detail: always JSON, whatever the endpoint would have answered with."""
+
+    @property
+    def rendered_content(self) -> bytes:
+        """Return the body."""
+        self["Content-Type"] = CONTENT_TYPE
+        return JSONRenderer().render(self.data)
+
+
 def _problem(code: int, title: str, detail: str, **extra: Any) -> Response:
-    return Response(
+    return Problem(
         {"type": "about:blank", "title": title, "status": code, "detail": detail, **extra},
         status=code,
-        content_type="application/problem+json",
+        content_type=CONTENT_TYPE,
     )
 
 

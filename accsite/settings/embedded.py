@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from pathlib import Path
 
 from accsite.settings.base import *  # noqa: F403 - settings inherit
@@ -23,17 +24,17 @@ WHITENOISE_MAX_AGE = 0
 def own_secret(path: Path) -> str:
     """Return the secret key in ``path``, made once, for its owner only; safe when two start at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
     if not path.exists():
-        draft.touch(mode=0o600)
-        draft.write_text(secrets.token_urlsafe(48))
+        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+        with os.fdopen(handle, "w") as out:
+            out.write(secrets.token_urlsafe(48))
         # The first to link its draft wins; a file is never seen half-written.
         try:
             os.link(draft, path)
         except FileExistsError:
             pass
         finally:
-            draft.unlink()
+            Path(draft).unlink()
     return path.read_text()
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from django.conf import settings
@@ -28,12 +29,10 @@ ROOT = Path(__file__).resolve().parents[4]
 
 def database_url() -> str:
     """Return the URL of the test database, for another process."""
-    options = connection.settings_dict
+    name = connection.settings_dict["NAME"]
     if connection.vendor == "sqlite":
-        return f"sqlite:///{options['NAME']}"
-    host = str(options["HOST"]).replace("/", "%2F")
-    port = f":{options['PORT']}" if options["PORT"] else ""
-    return f"postgresql://{options['USER']}:{options['PASSWORD']}@{host}{port}/{options['NAME']}"
+        return f"sqlite:///{name}"
+    return urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl()
 
 
 @dataclass

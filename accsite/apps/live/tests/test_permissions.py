@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from asgiref.sync import sync_to_async
+from channels.db import database_sync_to_async
 from django.contrib.sessions.models import Session
 
 from accsite.apps.live import frames
@@ -61,8 +61,8 @@ def test_frames_and_states_end_when_the_permission_does(site, ann, play):
         await page.until("job")
         frames.publish(41, b"one")
         assert await page.frame() == b"one"
-        await sync_to_async(ann.groups.clear)()
-        await sync_to_async(bump)("job:41")
+        await database_sync_to_async(ann.groups.clear)()
+        await database_sync_to_async(bump)("job:41")
         refused = [await page.until("refused") for _ in range(2)]
         assert {(message.get("topic"), message.get("job")) for message in refused} == {
             ("job:41", None),
@@ -80,7 +80,7 @@ def test_signing_out_closes_the_sockets_of_that_browser_only(site, ann, play):
 
     async def story():
         page, elsewhere = await site.open(mine), await site.open(other)
-        await sync_to_async(Session.objects.filter(session_key=mine.split("=")[1]).delete)()
+        await database_sync_to_async(Session.objects.filter(session_key=mine.split("=")[1]).delete)()
         with pytest.raises(Closed) as closed:
             await page.until("never", seconds=5)
         assert closed.value.code == 4401

@@ -6,7 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from asgiref.sync import sync_to_async
+from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.db.models import F
@@ -15,7 +15,7 @@ from accsite.apps.live import selectors
 from accsite.apps.live.models import Topic
 from accsite.apps.live.services import bump
 
-in_thread = sync_to_async
+in_thread = database_sync_to_async
 
 
 def test_a_signal_reaches_a_page_with_its_version_and_data(site, ann, play):

@@ -1,0 +1,77 @@
+"""Logs are JSON lines off a terminal, carry their context, and never a secret link."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+
+import pytest
+import structlog
+from django.test import Client
+
+from accsite.logging import job_context
+
+SCRIPT = """
+import logging, django
+django.setup()
+import structlog
+from accsite.logging import job_context
+with job_context(41, attempt=2):
+    logging.getLogger("engine").warning("loss is %s", "high", extra={"step": 7})
+    structlog.get_logger("worker").info("checkpoint", sha256="abc")
+try:
+    1 / 0
+except ZeroDivisionError:
+    logging.getLogger("engine").exception("broken")
+"""
+
+
+def _run(**environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "accsite.settings.test", **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stderr
+
+
+def test_lines_are_json_with_the_job_they_belong_to():
+    lines = [json.loads(line) for line in _run().splitlines()]
+    assert [line["event"] for line in lines] == ["loss is high", "checkpoint", "broken"]
+    assert [line.get("job_id") for line in lines] == [41, 41, None]
+    assert lines[0]["attempt"] == 2
+    assert lines[0]["step"] == 7
+    assert lines[1]["sha256"] == "abc"
+    assert "ZeroDivisionError" in lines[2]["exception"]
+
+
+def test_lines_can_be_made_readable():
+    text = _run(ACC_LOG_FORMAT="console")
+    assert "checkpoint" in text
+    assert "job_id=41" in text
+    assert "{" not in text.splitlines()[0]
+
+
+def test_a_wrong_format_is_refused_at_start():
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        _run(ACC_LOG_FORMAT="xml")
+    assert "ACC_LOG_FORMAT is 'xml'; use auto, console, json" in error.value.stderr
+
+
+def test_the_context_ends_with_the_block():
+    with job_context(41):
+        assert structlog.contextvars.get_contextvars()["job_id"] == 41
+    assert "job_id" not in structlog.contextvars.get_contextvars()
+
+
+@pytest.mark.django_db
+def test_the_token_of_a_link_is_not_logged(caplog):
+    with caplog.at_level(logging.DEBUG):
+        Client().get("/sign-in/link/very-secret-token/")
+    assert "sign-in/link/..." in caplog.text
+    assert "very-secret-token" not in caplog.text

@@ -1,0 +1,36 @@
+"""The web process starts quickly and stays small: no torch, not even by the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+SCRIPT = """
+import sys, json
+import accsite.asgi
+heavy = {"torch", "sklearn", "scipy", "workers", "acc.api", "acc.models"}
+print(json.dumps(sorted(heavy & set(sys.modules))))
+"""
+
+
+def _start() -> tuple[list[str], float]:
+    started = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "accsite.settings.test"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    heavy: list[str] = json.loads(done.stdout.splitlines()[-1])
+    return heavy, time.perf_counter() - started
+
+
+def test_the_web_process_imports_nothing_heavy_and_starts_in_two_seconds():
+    runs = [_start() for _ in range(2)]
+    assert runs[0][0] == []
+    # The better of two: the first may have to compile.
+    assert min(seconds for _, seconds in runs) < 2
