@@ -16,7 +16,7 @@ HOMELESS = -1  # more concepts than groups: this one has no place of its own, an
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
-    """Scores per concept (R, F) and overall (R,); R = resamples or permutations. ``leak_from`` (F,) group or -1."""
+    """Scores per concept (R, F) and overall (R,); ``leak_from`` (F,) is a group or -1."""
 
     unified: Array
     factored: Array
@@ -28,8 +28,8 @@ class Judgement:
 def judge(within: Array, across: Array, own: Sequence[int | None], groups: int) -> Judgement:
     """Return the scores of skills (R, V, F, K), view 0 being all dimensions and view g + 1 group g.
 
-    ``own`` names each concept's group (None: not declared, its scores are NaN). Source: Kumar, Clune, Lehman and
-    Stanley 2025 for the question; within and across contexts after Bernardi et al. 2020.
+    ``own`` names each concept's group (None: not declared, its scores are NaN). Source: Kumar, Clune, Lehman
+    and Stanley 2025 for the question; within and across contexts after Bernardi et al. 2020.
     """
     rows, _, concepts, _ = within.shape
     unified = np.full((rows, concepts), np.nan)
@@ -46,10 +46,10 @@ def judge(within: Array, across: Array, own: Sequence[int | None], groups: int) 
 
 
 def foreign_skills(within: Array, own: Sequence[int | None], concept: int, group: int) -> Array:
-    """Return (R,) the skill with which ``concept`` is read from ``group`` at fixed levels of what the group holds.
+    """Return (R,) the skill with which ``concept`` is read from ``group``, what it holds being fixed.
 
-    Holding the owner fixed keeps correlated labels from looking like a leak. Several owners: the least skill. No
-    owner, or none with usable levels: the mean over all contexts.
+    Holding the owner fixed keeps correlated labels from looking like a leak. Several owners: the least skill.
+    No owner, or none with usable levels: the mean over all contexts.
     """
     holders = [k for k, home in enumerate(own) if home == group and k != concept]
     held = within[:, group + 1, concept, holders]
@@ -70,7 +70,9 @@ def match(within: Array, groups: int) -> list[int | None]:
     own: list[int | None] = [None] * skill.shape[1]
     for c in alive:
         own[c] = HOMELESS
-    picked_groups, picked = linear_sum_assignment(np.clip(np.nan_to_num(skill[:, alive]), 0, 1), maximize=True)
+    picked_groups, picked = linear_sum_assignment(
+        np.clip(np.nan_to_num(skill[:, alive]), 0, 1), maximize=True
+    )
     for group, index in zip(picked_groups, picked, strict=True):
         own[alive[index]] = int(group)
     return own
@@ -78,11 +80,17 @@ def match(within: Array, groups: int) -> list[int | None]:
 
 def _leak(within: Array, own: Sequence[int | None], concept: int, groups: int) -> tuple[Array, int]:
     foreign = [group for group in range(groups) if group != own[concept]]
-    skills = np.stack([foreign_skills(within, own, concept, group) for group in foreign], axis=1) if foreign else None
+    skills = (
+        np.stack([foreign_skills(within, own, concept, group) for group in foreign], axis=1)
+        if foreign
+        else None
+    )
     if skills is None or np.isnan(skills).all():
         return np.full(len(within), np.nan), -1
     worst = int(np.nanargmax(skills[0])) if not np.isnan(skills[0]).all() else -1
-    return np.clip(np.where(np.isnan(skills), -np.inf, skills).max(axis=1), 0, 1), foreign[worst] if worst >= 0 else -1
+    return np.clip(np.where(np.isnan(skills), -np.inf, skills).max(axis=1), 0, 1), foreign[
+        worst
+    ] if worst >= 0 else -1
 
 
 def _factored(within: Array, leak: Array, group: int, concept: int) -> Array:

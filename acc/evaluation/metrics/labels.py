@@ -1,8 +1,9 @@
-"""Labels of one concept in the cells of one context: their moments, and which cells can be scored."""
+"""One concept in the cells of one context: its labels' moments, and which cells can be scored."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -28,18 +29,57 @@ class Usable:
     reasons: dict[str, str]
 
 
-def label_moments(moments: Moments, column: Column, z: Tensor, labels: Tensor) -> LabelMoments:
-    """Return moments of sorted latents z (N, D) with sorted labels (N,)."""
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """A concept in a context; ``values`` (N,) the concept's, sorted as the moments are."""
+
+    moments: Moments
+    column: Column
+    values: Tensor
+    sums: LabelMoments
+    can: Usable
+
+    @property
+    def real(self) -> bool:
+        """Whether the concept is a real number rather than a class."""
+        return self.column.kind == "cont"
+
+    @cached_property
+    def squares(self) -> Tensor:
+        """Sum of squared values in each cell (F, L); for real concepts."""
+        return self.moments.cell_sums(self.values[:, None].square(), 1)[..., 0]
+
+    @cached_property
+    def variance(self) -> Tensor:
+        """Variance of the values at each level (L,), not zero; for real concepts."""
+        n = self.moments.count.sum(0).clamp(min=1)
+        mean = self.moments.cell_sums(self.values[:, None], 1)[..., 0].sum(0) / n
+        return (self.squares.sum(0) / n - mean.square()).clamp(min=NO_VARIANCE**2)
+
+    @cached_property
+    def class_mask(self) -> Tensor | None:
+        """Classes that may be chosen (tested level, C, fitted level); None if all may everywhere."""
+        return None if bool(self.can.classes.all()) else self.can.classes.permute(1, 2, 0)
+
+
+def pair_of(moments: Moments, column: Column, z: Tensor) -> Pair:
+    """Return ``column`` under ``moments``; z (N, D) sorted."""
+    values = column.values[moments.order]
+    sums = _label_moments(moments, column, z, values)
+    return Pair(moments, column, values, sums, _usable(moments, column, values, sums.count))
+
+
+def _label_moments(moments: Moments, column: Column, z: Tensor, values: Tensor) -> LabelMoments:
     levels, width = moments.levels, z.shape[1]
     if column.kind == "cont":
-        product = moments.cell_sums(z * labels[:, None], width)
+        product = moments.cell_sums(z * values[:, None], width)
         return LabelMoments(
             count=moments.count[..., None],
             latent=product[:, :, None, None],
-            label=moments.cell_sums(labels[:, None], 1),
+            label=moments.cell_sums(values[:, None], 1),
         )
     cells = FOLDS * levels * column.classes
-    index = moments.cell * column.classes + labels
+    index = moments.cell * column.classes + values
     latent = torch.zeros(cells, width, dtype=z.dtype, device=z.device).index_add_(0, index, z)
     count = torch.bincount(index, minlength=cells).to(z.dtype)
     return LabelMoments(
@@ -48,29 +88,28 @@ def label_moments(moments: Moments, column: Column, z: Tensor, labels: Tensor) -
     )
 
 
-def usable(moments: Moments, column: Column, labels: Tensor, counts: Tensor) -> Usable:
-    """Return what can be scored; labels (N,) sorted, counts (F, L, C) samples per cell and class."""
+def _usable(moments: Moments, column: Column, values: Tensor, counts: Tensor) -> Usable:
+    """Return what can be scored; counts (F, L, C) samples per cell and class."""
     samples = moments.count.sum(0)
     enough = samples >= MIN_SAMPLES
     if column.kind == "cont":
-        ones = torch.stack([labels, labels.square()], dim=1)
+        ones = torch.stack([values, values.square()], dim=1)
         sums = moments.cell_sums(ones, 2).sum(0) / samples.clamp(min=1)[:, None]
         varies = sums[:, 1] - sums[:, 0].square() > NO_VARIANCE
         pairs = (enough & varies)[:, None] & (enough & varies)[None, :]
-        classes = pairs[..., None]
-    else:
-        fitted = outside(counts).amin(0) >= MIN_CLASS_SAMPLES
-        tested = counts.sum(0) >= MIN_CLASS_SAMPLES
-        classes = fitted[:, None] & tested[None, :] & enough[:, None, None] & enough[None, :, None]
-        pairs = classes.sum(-1) >= 2
-        varies = (fitted & tested).sum(-1) >= 2
-    return Usable(pairs, classes, _reasons(moments, column, samples, enough, varies))
+        return Usable(pairs, pairs[..., None], _reasons(moments, column, enough, varies))
+    fitted = outside(counts).amin(0) >= MIN_CLASS_SAMPLES
+    tested = counts.sum(0) >= MIN_CLASS_SAMPLES
+    classes = fitted[:, None] & tested[None, :] & enough[:, None, None] & enough[None, :, None]
+    varies = (fitted & tested).sum(-1) >= 2
+    return Usable(classes.sum(-1) >= 2, classes, _reasons(moments, column, enough, varies))
 
 
-def _reasons(moments: Moments, column: Column, samples: Tensor, enough: Tensor, varies: Tensor) -> dict[str, str]:
+def _reasons(moments: Moments, column: Column, enough: Tensor, varies: Tensor) -> dict[str, str]:
     reasons: dict[str, str] = {}
+    samples = moments.count.sum(0).tolist()
     for name, n, is_enough, does_vary in zip(
-        moments.context.level_names, samples.tolist(), enough.tolist(), varies.tolist(), strict=True
+        moments.context.level_names, samples, enough.tolist(), varies.tolist(), strict=True
     ):
         where = f"{moments.context.name} = {name}"
         if not is_enough:
@@ -79,6 +118,7 @@ def _reasons(moments: Moments, column: Column, samples: Tensor, enough: Tensor, 
             reasons[name] = f"'{column.name}' does not vary at {where}"
         elif not does_vary:
             reasons[name] = (
-                f"at {where} fewer than two classes of '{column.name}' have {MIN_CLASS_SAMPLES} samples to fit and to test"
+                f"at {where} fewer than two classes of '{column.name}' have "
+                f"{MIN_CLASS_SAMPLES} samples to fit and to test"
             )
     return reasons

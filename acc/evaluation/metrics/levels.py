@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ def context_levels(factor: Factor) -> tuple[NDArray[np.int64], tuple[str, ...]]:
         return codes.astype(np.int64), tuple(_text(value) for value in distinct)
     codes, edges = quantile_bins(factor.values, QUANTILE_BINS)
     bounds = [distinct[0], *edges, distinct[-1]]
-    names = tuple(f"{low:.4g} to {high:.4g}" for low, high in zip(bounds[:-1], bounds[1:], strict=True))
+    names = tuple(f"{low:.4g} to {high:.4g}" for low, high in pairwise(bounds))
     return codes, names
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -17,8 +18,9 @@ RIDGE = 0.01  # of the mean variance of the active dimensions
 class Moments:
     """Moments of the latents in the cells of one context; F folds, L levels, rows sorted by (fold, level).
 
-    ``order`` (N,) canonical index of each sorted row, ``cell`` (N,) = fold * L + level, ``bounds`` F * L + 1 row
-    numbers; count (F, L), total (F, L, D), second (F, L, D, D) uncentred; ``views`` the dimensions of each view.
+    ``order`` (N,) canonical index of each sorted row, ``cell`` (N,) = fold * L + level, ``bounds`` F * L + 1
+    row numbers; count (F, L), total (F, L, D), second (F, L, D, D) uncentred; ``views`` the dimensions of
+    each view.
     """
 
     context: Column
@@ -50,7 +52,9 @@ class Moments:
     def train_covariance(self) -> Tensor:
         """Covariance of each level outside each fold (F, L, D, D)."""
         mean = self.train_mean
-        return outside(self.second) / self.train_count[..., None, None] - mean[..., :, None] * mean[..., None, :]
+        return (
+            outside(self.second) / self.train_count[..., None, None] - mean[..., :, None] * mean[..., None, :]
+        )
 
     @cached_property
     def factors(self) -> tuple[Tensor, ...]:
@@ -59,7 +63,9 @@ class Moments:
 
     def _factor(self, dims: Tensor) -> Tensor:
         block = self.train_covariance[..., dims[:, None], dims[None, :]]
-        return torch.linalg.cholesky(block + self.ridge * torch.eye(len(dims), dtype=block.dtype, device=block.device))
+        ridge = self.ridge * torch.eye(len(dims), dtype=block.dtype, device=block.device)
+        factor: Tensor = torch.linalg.cholesky(block + ridge)
+        return factor
 
     def cell_sums(self, columns: Tensor, width: int) -> Tensor:
         """Return sums over the rows of each cell, (F, L, width), of ``columns`` (N, width)."""
@@ -78,7 +84,7 @@ def moments_of(prepared: Prepared, context: Column) -> Moments:
     count = torch.bincount(cell, minlength=FOLDS * levels)
     bounds = (0, *count.cumsum(0).tolist())
     width = z.shape[1]
-    second = torch.stack([z[a:b].T @ z[a:b] for a, b in zip(bounds[:-1], bounds[1:], strict=True)])
+    second = torch.stack([z[a:b].T @ z[a:b] for a, b in pairwise(bounds)])
     total = torch.zeros(FOLDS * levels, width, dtype=z.dtype, device=z.device).index_add_(0, cell, z)
     active = prepared.active
     variance = z.square().sum() / len(z) / active.sum() if bool(active.any()) else torch.tensor(1.0)

@@ -24,8 +24,8 @@ LARGEST_MAGNITUDE = 1e100  # its square is still a number
 class Column:
     """A factor as tensors in canonical order.
 
-    ``values`` (N,) float64 standardised for ``cont``, int64 codes for ``cat``; ``level`` (N,) its context level.
-    A column with one value is dead: ``reason`` says so and it takes no part.
+    ``values`` (N,) float64 standardised for ``cont``, int64 codes for ``cat``; ``level`` (N,) its context
+    level. A column with one value is dead: ``reason`` says so and it takes no part.
     """
 
     name: str
@@ -126,7 +126,7 @@ def prepare(
         )
         raw = torch.zeros_like(raw)
     z, covariance, active = _standardise(raw)
-    if not bool(active.any()):
+    if not notes and not bool(active.any()):
         notes.append("all latent dimensions are constant; the representation carries nothing")
     levels = [context_levels(factor) for factor in factors]
     order = _canonical_order(z, factors, [codes for codes, _ in levels])
@@ -139,7 +139,8 @@ def prepare(
         covariance=covariance,
         active=active,
         columns=tuple(
-            _column(factor, codes, names, order, z.device) for factor, (codes, names) in zip(factors, levels, strict=True)
+            _column(factor, codes, names, order, z.device)
+            for factor, (codes, names) in zip(factors, levels, strict=True)
         ),
         groups=groups,
         own=owners(factors, groups, own),
@@ -150,10 +151,14 @@ def prepare(
 
 
 def _matrix(latents: Tensor | ArrayLike) -> Tensor:
-    tensor = latents.detach() if isinstance(latents, Tensor) else torch.from_numpy(np.array(latents, dtype=np.float64))
+    tensor = (
+        latents.detach()
+        if isinstance(latents, Tensor)
+        else torch.from_numpy(np.array(latents, dtype=np.float64))
+    )
     if tensor.ndim != 2 or tensor.shape[0] < 2 or tensor.shape[1] < 1:
         raise InvalidInput(
-            {"latents": f"latents have shape {tuple(tensor.shape)}; (samples, dimensions) with at least 2 samples is needed"}
+            {"latents": f"latents have shape {tuple(tensor.shape)}; (samples >= 2, dimensions) is needed"}
         )
     return tensor.to(torch.float64)
 
@@ -182,7 +187,9 @@ def _standardise(raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return torch.where(active, centred / torch.where(active, spread, 1.0), 0.0), covariance, active
 
 
-def _canonical_order(z: Tensor, factors: Sequence[Factor], levels: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+def _canonical_order(
+    z: Tensor, factors: Sequence[Factor], levels: Sequence[NDArray[np.int64]]
+) -> NDArray[np.int64]:
     energy = z.square().sum(1).cpu().numpy()
     values = [np.unique(factor.values, return_inverse=True)[1] for factor in factors]
     keys = [*levels, *values, energy]
@@ -190,10 +197,18 @@ def _canonical_order(z: Tensor, factors: Sequence[Factor], levels: Sequence[NDAr
 
 
 def _column(
-    factor: Factor, codes: NDArray[np.int64], names: tuple[str, ...], order: NDArray[np.int64], device: torch.device
+    factor: Factor,
+    codes: NDArray[np.int64],
+    names: tuple[str, ...],
+    order: NDArray[np.int64],
+    device: torch.device,
 ) -> Column:
     distinct, indices = np.unique(factor.values, return_inverse=True)
-    reason = "" if len(distinct) > 1 else f"'{factor.name}' has one value, {distinct[0]!s}, in all {len(order)} samples"
+    reason = (
+        ""
+        if len(distinct) > 1
+        else f"'{factor.name}' has one value, {distinct[0]!s}, in all {len(order)} samples"
+    )
     if factor.kind == "cat":
         values = torch.from_numpy(indices.astype(np.int64)[order])
     else:

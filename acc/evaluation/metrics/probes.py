@@ -1,8 +1,8 @@
 """Linear probes of one concept, for every (fold, context level) at once, solved from moments.
 
-All concepts, and all label permutations of one, share the Cholesky factor of their context: a regression needs
-only another right-hand side, and a discriminant's within-class covariance is the total covariance less one rank per
-class, which Woodbury's identity turns into a solve of classes x classes.
+All concepts, and all label permutations of one, share the Cholesky factor of their context: a regression
+needs only another right-hand side, and a discriminant's within-class covariance is the total covariance less
+one rank per class, which Woodbury's identity turns into a solve of classes x classes.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Probes:
 class LabelMoments:
     """Moments of latents with one concept's labels.
 
-    ``count`` (F, L, C) samples per class; ``latent`` (F, L, P, C, D) sum of latents per class, or, for a regression
-    (C = 1), of latents times the value; ``label`` (F, L, P) sum of the values (regression only).
+    ``count`` (F, L, C) samples per class; ``latent`` (F, L, P, C, D) sum of latents per class, or, for a
+    regression (C = 1), of latents times the value; ``label`` (F, L, P) sum of the values (regression only).
     """
 
     count: Tensor
@@ -73,12 +73,14 @@ def _within_class_solve(moments: Moments, view: int, centred: Tensor, train: Ten
     inner = centred @ solved  # F L P C C
     identity = torch.eye(classes, dtype=inner.dtype, device=inner.device)
     capacity = identity - share[..., :, None] * inner * share[..., None, :]
-    return solved + solved @ (share[..., :, None] * torch.linalg.solve(capacity, share[..., :, None] * inner))
+    correction = torch.linalg.solve(capacity, share[..., :, None] * inner)
+    return solved + solved @ (share[..., :, None] * correction)
 
 
 def _solve(factor: Tensor, right: Tensor) -> Tensor:
     """Solve for right-hand sides that lie in the last axis; (F, L, any, width)."""
-    return torch.cholesky_solve(right.mT, factor).mT
+    solved: Tensor = torch.cholesky_solve(right.mT, factor).mT
+    return solved
 
 
 def scores(probes: Probes, fold: int, rows: Tensor) -> Tensor:

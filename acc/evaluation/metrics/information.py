@@ -1,0 +1,154 @@
+"""Mutual information between dimensions and factors, and the two scores made of it: MIG and modularity.
+
+Sources: Chen et al. 2018 (MIG); Ridgeway and Mozer 2018 (modularity); Miller 1955 (bias correction).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from acc.evaluation.metrics.levels import quantile_bins
+from acc.evaluation.metrics.prepared import Column, Prepared
+from acc.evaluation.metrics.values import Array, Value, mean_of_defined, undefined
+
+BINS = 20
+UNCORRECTED = "not corrected for chance: pure noise scores about 0.75"
+
+
+@dataclass(frozen=True, eq=False)
+class Information:
+    """Scores from mutual information; tables (D, F) in nats, plug-in and Miller-Madow, NaN for dead factors.
+
+    gaps (F,) are the MIG of each factor; ``entropy`` (F,) in nats.
+    """
+
+    mig: Value
+    mig_corrected: Value
+    group_mig: Value
+    group_mig_corrected: Value
+    modularity: Value
+    group_modularity: Value
+    table: Array
+    corrected: Array
+    entropy: Array
+    gaps: Array
+    group_gaps: Array
+
+
+def information(prepared: Prepared) -> Information:
+    """Return MIG and modularity of dimensions and of groups.
+
+    20 equal-width bins a dimension; classes or, for real factors of more than 20 values, 20 quantile bins.
+    """
+    shape = (len(prepared.active), len(prepared.columns))
+    table, corrected = np.zeros(shape), np.zeros(shape)
+    entropy, entropy_corrected = np.full(shape[1], np.nan), np.full(shape[1], np.nan)
+    active = prepared.active.nonzero()[:, 0]
+    at = active.cpu().numpy()
+    codes = _equal_width(prepared.z[:, active])
+    for index, column in enumerate(prepared.columns):
+        if not column.alive:
+            table[:, index] = corrected[:, index] = np.nan
+            continue
+        labels, classes = _labels(column)
+        plain, fixed, entropy[index], entropy_corrected[index] = _mutual_information(codes, labels, classes)
+        table[at, index], corrected[at, index] = plain, fixed
+    grouped = _group_maxima(prepared, table), _group_maxima(prepared, corrected)
+    gaps, gaps_corrected = _gaps(table, entropy), _gaps(corrected, entropy_corrected)
+    group_gaps = _gaps(grouped[0], entropy) if grouped[0] is not None else np.full(shape[1], np.nan)
+    group_corrected = _gaps(grouped[1], entropy_corrected) if grouped[1] is not None else group_gaps
+    detail = {"bins": BINS, "n": len(prepared.z)}
+    missing = "" if prepared.alive else "no factor varies"
+    return Information(
+        mig=_mean(gaps, missing, {**detail, "estimator": "plug-in"}),
+        mig_corrected=_mean(gaps_corrected, missing, {**detail, "estimator": "Miller-Madow"}),
+        group_mig=_mean(group_gaps, prepared.no_groups or missing, {**detail, "estimator": "plug-in"}),
+        group_mig_corrected=_mean(
+            group_corrected, prepared.no_groups or missing, {**detail, "estimator": "Miller-Madow"}
+        ),
+        modularity=_modularity(table[at][:, list(prepared.alive)], missing),
+        group_modularity=_modularity(grouped[0][:, list(prepared.alive)], missing)
+        if grouped[0] is not None
+        else undefined(prepared.no_groups),
+        table=table,
+        corrected=corrected,
+        entropy=entropy,
+        gaps=gaps,
+        group_gaps=group_gaps,
+    )
+
+
+def modularity(table: Array) -> Array:
+    """Return for each row of mutual information (rows, F) how far it serves one factor; 0 for rows of zeros."""
+    squared = np.square(table)
+    best = squared.max(axis=1)
+    rest = squared.sum(axis=1) - best
+    return np.where(best > 0, 1 - rest / np.where(best > 0, best, 1.0) / (table.shape[1] - 1), 0.0)
+
+
+def _equal_width(z: Tensor) -> Tensor:
+    """Return bin numbers (N, D) of 20 equal bins between each dimension's least and greatest value."""
+    low, high = z.amin(0), z.amax(0)
+    # The nudge keeps a value that lies on an edge on the same side of it when the dimension is rescaled.
+    return ((z - low) / (high - low) * BINS + 1e-9).to(torch.int64).clamp(max=BINS - 1)
+
+
+def _labels(column: Column) -> tuple[Tensor, int]:
+    if column.kind == "cat":
+        return column.values, column.classes
+    values = column.values.cpu().numpy()
+    distinct, codes = np.unique(values, return_inverse=True)
+    if len(distinct) > BINS:
+        codes, _ = quantile_bins(values, BINS)
+    return torch.from_numpy(codes.astype(np.int64)).to(column.values.device), int(codes.max()) + 1
+
+
+def _mutual_information(codes: Tensor, labels: Tensor, classes: int) -> tuple[Array, Array, float, float]:
+    """Return information per dimension, plug-in and Miller-Madow, and the label's entropy by both (nats)."""
+    n, dims = codes.shape
+    index = (torch.arange(dims, device=codes.device) * BINS + codes) * classes + labels[:, None]
+    counts = torch.bincount(index.flatten(), minlength=dims * BINS * classes)
+    joint = counts.reshape(dims, BINS, classes).to(torch.float64) / n
+    label = torch.bincount(labels, minlength=classes).to(torch.float64) / n
+    of_bins, of_pairs = _entropy(joint.sum(2)), _entropy(joint.flatten(1))
+    of_label = _entropy(label[None])
+    used = (joint.sum(2) > 0).sum(1) - 1, (joint > 0).sum((1, 2)) - 1, (label > 0).sum() - 1
+    plain = (of_bins + of_label - of_pairs).clamp(min=0)
+    fixed = (of_bins + of_label - of_pairs + (used[0] + used[2] - used[1]) / (2 * n)).clamp(min=0)
+    return plain.cpu().numpy(), fixed.cpu().numpy(), float(of_label), float(of_label + used[2] / (2 * n))
+
+
+def _entropy(probability: Tensor) -> Tensor:
+    entropy: Tensor = torch.special.entr(probability)
+    return entropy.sum(-1)
+
+
+def _group_maxima(prepared: Prepared, table: Array) -> Array | None:
+    if prepared.groups is None:
+        return None
+    return np.stack([table[list(dims)].max(axis=0) for dims in prepared.groups.dims])
+
+
+def _gaps(table: Array, entropy: Array) -> Array:
+    """Return the gap between the two best rows over the entropy, per factor; a lone row gaps with 0."""
+    ordered = np.sort(np.vstack([table, np.zeros((1, table.shape[1]))]), axis=0)
+    known = np.nan_to_num(entropy) > 0
+    return np.where(known, (ordered[-1] - ordered[-2]) / np.where(known, entropy, 1.0), np.nan)
+
+
+def _mean(gaps: Array, missing: str, detail: dict[str, object]) -> Value:
+    if np.isnan(gaps).all():
+        return undefined(missing or "no factor has entropy", **detail)
+    return Value(float(mean_of_defined(gaps, axis=0)), detail=detail)
+
+
+def _modularity(table: Array, missing: str) -> Value:
+    if table.shape[1] < 2:
+        return undefined(missing or "modularity needs two factors that vary", note=UNCORRECTED)
+    if not (table > 0).any():
+        return undefined("no dimension carries any factor", note=UNCORRECTED)
+    return Value(float(modularity(table).mean()), detail={"note": UNCORRECTED, "bins": BINS})

@@ -1,0 +1,95 @@
+"""SAP: how much better the best single dimension reads a factor than the second best does.
+
+Source: Kumar, Sattigeri and Balakrishnan 2018, with class accuracies corrected for chance so that 1 can be
+reached.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from acc.evaluation.metrics.prepared import Column, Prepared
+from acc.evaluation.metrics.values import Array, Value, mean_of_defined, undefined
+
+MIN_CLASS_SAMPLES = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Sap:
+    """SAP of dimensions and groups; table (D, F) of single-dimension scores; gaps (F,). NaN for dead factors."""
+
+    sap: Value
+    group_sap: Value
+    table: Array
+    gaps: Array
+    group_gaps: Array
+
+
+def sap(prepared: Prepared) -> Sap:
+    """Return SAP: squared correlation for real factors; held-out skill of the nearest class mean for classes."""
+    shape = (len(prepared.active), len(prepared.columns))
+    table = np.full(shape, np.nan)
+    if not prepared.too_few:
+        for index in prepared.alive:
+            column = prepared.columns[index]
+            scores = (
+                _squared_correlation(prepared.z, column.values)
+                if column.kind == "cont"
+                else _means(prepared, column)
+            )
+            table[:, index] = scores.cpu().numpy()
+    groups = prepared.groups
+    grouped = np.stack([table[list(dims)].max(axis=0) for dims in groups.dims]) if groups else None
+    gaps = _gaps(table)
+    group_gaps = _gaps(grouped) if grouped is not None else np.full(shape[1], np.nan)
+    missing = (
+        prepared.too_few or ("" if prepared.alive else "no factor varies") or "no class has enough samples"
+    )
+    return Sap(
+        _mean(gaps, missing), _mean(group_gaps, prepared.no_groups or missing), table, gaps, group_gaps
+    )
+
+
+def _squared_correlation(z: Tensor, values: Tensor) -> Tensor:
+    return (z.T @ values / len(z)).square().clamp(max=1)
+
+
+def _means(prepared: Prepared, column: Column) -> Tensor:
+    """Return chance-corrected balanced accuracy (D,) of choosing, in one dimension, the class whose mean is nearest."""
+    train, test = prepared.halves
+    fitted, tested = column.values[train], column.values[test]
+    counts = (
+        torch.bincount(fitted, minlength=column.classes),
+        torch.bincount(tested, minlength=column.classes),
+    )
+    classes = ((counts[0] >= MIN_CLASS_SAMPLES) & (counts[1] >= MIN_CLASS_SAMPLES)).nonzero()[:, 0].tolist()
+    if len(classes) < 2:
+        return torch.full((prepared.z.shape[1],), torch.nan)
+    z = prepared.z[test]
+    best = torch.full_like(z, torch.inf)
+    choice = torch.full(z.shape, -1, dtype=torch.int16, device=z.device)
+    for label in classes:
+        distance = (z - prepared.z[train[fitted == label]].mean(0)).abs_()
+        nearer = distance < best
+        choice.masked_fill_(nearer, label)
+        best = torch.minimum(best, distance)
+    recalls = [(choice[tested == label] == label).to(torch.float64).mean(0) for label in classes]
+    chance = 1 / len(classes)
+    return ((torch.stack(recalls).mean(0) - chance) / (1 - chance)).clamp(min=0)
+
+
+def _gaps(table: Array) -> Array:
+    ordered = np.sort(np.vstack([np.zeros((1, table.shape[1])), table]), axis=0)
+    return np.where(np.isnan(table).any(axis=0), np.nan, ordered[-1] - ordered[-2])
+
+
+def _mean(gaps: Array, missing: str) -> Value:
+    if np.isnan(gaps).all():
+        return undefined(missing)
+    return Value(
+        float(mean_of_defined(gaps, axis=0)), detail={"note": "blind to codes that are not monotone"}
+    )
