@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
 from rest_framework import exceptions, status
-from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
+from rest_framework.utils.encoders import JSONEncoder
 from rest_framework.views import exception_handler as drf_handler
 
 from acc.errors import InvalidInput
@@ -51,10 +52,10 @@ class Problem(Response):
     """A problem detail: always JSON, whatever the endpoint would have answered with."""
 
     @property
-    def rendered_content(self) -> bytes:
+    def rendered_content(self) -> str:
         """Return the body."""
         self["Content-Type"] = CONTENT_TYPE
-        return JSONRenderer().render(self.data)
+        return json.dumps(self.data, cls=JSONEncoder)
 
 
 def _problem(code: int, title: str, detail: str, **extra: Any) -> Response:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from django.core.management import call_command
+from rest_framework.decorators import api_view, permission_classes, renderer_classes
+from rest_framework.renderers import BaseRenderer
+from rest_framework.test import APIRequestFactory
+
+from acc.errors import InvalidInput
 
 
 def test_the_schema_is_valid_and_made_without_a_warning(tmp_path):
@@ -20,11 +27,22 @@ def test_an_address_that_is_not_there_is_a_problem_too(admin_client):
     assert "there is no POST /api/v1/no/such/thing/" in response.json()["detail"]
 
 
-@pytest.mark.django_db
-def test_a_problem_is_json_even_to_those_who_asked_for_something_else(client):
-    response = client.get("/api/v1/schema/", headers={"Accept": "application/vnd.oai.openapi"})
-    assert response.status_code in {401, 403}
-    assert response.json()["status"] == response.status_code
+def test_a_problem_is_json_even_where_answers_are_tables():
+    class Table(BaseRenderer):
+        media_type, format = "text/csv", "csv"
+
+        def render(self, data, accepted_media_type=None, renderer_context=None):
+            raise AssertionError("a problem is not a table")
+
+    @api_view()
+    @renderer_classes([Table])
+    @permission_classes([])
+    def broken(request):
+        raise InvalidInput({"steps": "0 is too few; use 1 or more"})
+
+    response = broken(APIRequestFactory().get("/")).render()
+    assert response["Content-Type"] == "application/problem+json"
+    assert json.loads(response.content)["errors"] == {"steps": ["0 is too few; use 1 or more"]}
 
 
 @pytest.mark.django_db

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -28,17 +29,21 @@ def test_anything_else_is_refused_with_a_sentence(host, settings):
     assert_loopback(host)
 
 
+async def _receive() -> dict[str, Any]:
+    return {}
+
+
 async def _inner(scope, receive, send):
     await send({"type": "inner"})
 
 
-def _ask(**scope) -> list[dict]:
-    sent: list[dict] = []
+def _ask(**scope) -> list[dict[str, Any]]:
+    sent: list[dict[str, Any]] = []
 
     async def send(message):
         sent.append(message)
 
-    asyncio.run(LoopbackOnly(_inner)({"type": "http", **scope}, None, send))
+    asyncio.run(LoopbackOnly(_inner)({"type": "http", **scope}, _receive, send))
     return sent
 
 

@@ -14,7 +14,7 @@ from accsite.apps.live import selectors, topics
 
 def may_see(user: Any, key: str) -> bool:
     """Return whether the user is in the group of the job."""
-    return user.groups.filter(name=f"job:{key}").exists()
+    return bool(user.groups.filter(name=f"job:{key}").exists())
 
 
 def snapshot(key: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ FRAMES = 60
 def test_fifty_pages_get_every_frame_in_order(site, ann, play):
     cookies = site.cookies(ann)
 
-    async def story():
+    async def story() -> None:
         pages = [await site.open(cookies) for _ in range(50)]
         for page in pages:
             await page.send({"type": "subscribe", "jobs": [41]})
@@ -40,7 +40,7 @@ async def _collect(page, count: int) -> list[int]:
 def test_a_page_gets_the_frames_of_its_own_jobs_only(site, ann, play):
     cookies = site.cookies(ann)
 
-    async def story():
+    async def story() -> None:
         page = await site.open(cookies)
         await page.send({"type": "subscribe", "jobs": [41]})
         await page.until("job")
@@ -55,7 +55,7 @@ def test_a_frame_arrives_as_the_bytes_that_were_sent(site, ann, play):
     cookies = site.cookies(ann)
     values = np.array([[1.5, -2.25, np.nan]], dtype=np.float32)
 
-    async def story():
+    async def story() -> None:
         page = await site.open(cookies)
         await page.send({"type": "subscribe", "jobs": [41]})
         await page.until("job")

@@ -25,7 +25,7 @@ from accsite.apps.live.tests.socket_client import Closed
 def test_a_message_that_makes_no_sense_is_answered_with_what_would(site, ann, play, message, detail):
     cookies = site.cookies(ann)
 
-    async def story():
+    async def story() -> None:
         page = await site.open(cookies)
         await page.send(message)
         assert detail in (await page.until("error"))["detail"]
@@ -38,7 +38,7 @@ def test_a_message_that_makes_no_sense_is_answered_with_what_would(site, ann, pl
 def test_a_page_watches_a_limited_number_of_things(site, ann, play):
     cookies = site.cookies(ann)
 
-    async def story():
+    async def story() -> None:
         page = await site.open(cookies)
         await page.send({"type": "subscribe", "jobs": list(range(1, MAX_SUBSCRIPTIONS + 2))})
         assert str(MAX_SUBSCRIPTIONS) in (await page.until("error"))["detail"]
@@ -49,7 +49,7 @@ def test_a_page_watches_a_limited_number_of_things(site, ann, play):
 def test_a_message_that_is_too_big_closes_the_socket(site, ann, play):
     cookies = site.cookies(ann)
 
-    async def story():
+    async def story() -> None:
         page = await site.open(cookies)
         await page.send('{"type": "' + "x" * MAX_MESSAGE_BYTES + '"}')
         with pytest.raises(Closed) as closed:
@@ -62,7 +62,7 @@ def test_a_message_that_is_too_big_closes_the_socket(site, ann, play):
 def test_a_flood_of_messages_closes_the_socket(site, ann, play):
     cookies = site.cookies(ann)
 
-    async def story():
+    async def story() -> None:
         page = await site.open(cookies)
         for _ in range(MAX_MESSAGES + 1):
             await page.send("{}")

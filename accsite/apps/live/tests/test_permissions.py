@@ -12,7 +12,7 @@ from accsite.apps.live.tests.socket_client import Closed, Refused
 
 
 def _status(site, play, **how) -> int:
-    async def story():
+    async def story() -> None:
         page = await site.open(**how)
         await page.close()
 
@@ -40,7 +40,7 @@ def test_there_is_no_socket_at_another_address(site, ann, play):
 def test_a_job_that_may_not_be_seen_looks_like_one_that_does_not_exist(site, ann, play):
     cookies = site.cookies(ann)
 
-    async def story():
+    async def story() -> None:
         page = await site.open(cookies)
         await page.send({"type": "subscribe", "jobs": [41, 42], "topics": ["job:42", "nonsense"]})
         refusals = [await page.until("refused") for _ in range(3)]
@@ -55,7 +55,7 @@ def test_a_job_that_may_not_be_seen_looks_like_one_that_does_not_exist(site, ann
 def test_frames_and_states_end_when_the_permission_does(site, ann, play):
     cookies = site.cookies(ann)
 
-    async def story():
+    async def story() -> None:
         page = await site.open(cookies)
         await page.send({"type": "subscribe", "jobs": [41], "topics": ["job:41"]})
         await page.until("job")
@@ -78,7 +78,7 @@ def test_frames_and_states_end_when_the_permission_does(site, ann, play):
 def test_signing_out_closes_the_sockets_of_that_browser_only(site, ann, play):
     mine, other = site.cookies(ann), site.cookies(ann)
 
-    async def story():
+    async def story() -> None:
         page, elsewhere = await site.open(mine), await site.open(other)
         await database_sync_to_async(Session.objects.filter(session_key=mine.split("=")[1]).delete)()
         with pytest.raises(Closed) as closed:

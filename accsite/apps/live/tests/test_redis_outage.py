@@ -11,9 +11,11 @@ from channels.db import database_sync_to_async
 
 from accsite.apps.live import frames, sender
 from accsite.apps.live.services import bump
+from accsite.apps.live.tests.conftest import Site
+from accsite.apps.live.tests.socket_client import Socket
 
 
-async def _watch(site, cookies):
+async def _watch(site: Site, cookies: str) -> Socket:
     page = await site.open(cookies)
     await page.send({"type": "subscribe", "jobs": [41], "topics": {"registry": 0}})
     await page.until("versions")
@@ -21,7 +23,7 @@ async def _watch(site, cookies):
     return page
 
 
-async def _frame_gets_through(page, seconds: float = 10.0) -> float:
+async def _frame_gets_through(page: Socket, seconds: float = 10.0) -> float:
     """Publish until a frame arrives; return how long that took."""
     started = time.perf_counter()
     while time.perf_counter() - started < seconds:
@@ -37,7 +39,7 @@ async def _frame_gets_through(page, seconds: float = 10.0) -> float:
 def test_a_page_that_was_open_hears_frames_and_signals_again_after_a_restart(site, ann, play, redis_server):
     cookies = site.cookies(ann)
 
-    async def story():
+    async def story() -> None:
         page = await _watch(site, cookies)
         redis_server.stop()
         started = time.perf_counter()
@@ -59,7 +61,7 @@ def test_a_page_that_was_open_hears_frames_and_signals_again_after_a_restart(sit
 def test_a_frozen_redis_delays_nobody_and_is_used_again_when_it_thaws(site, ann, play, redis_server):
     cookies = site.cookies(ann)
 
-    async def story():
+    async def story() -> None:
         page = await _watch(site, cookies)
         redis_server.pause()
         try:
@@ -79,7 +81,7 @@ def test_a_frozen_redis_delays_nobody_and_is_used_again_when_it_thaws(site, ann,
 def test_a_redis_that_lost_its_memory_is_joined_again(site, ann, play, redis_server):
     cookies = site.cookies(ann)
 
-    async def story():
+    async def story() -> None:
         page = await _watch(site, cookies)
         client = redis.Redis.from_url(redis_server.url)
         client.flushall()
@@ -96,7 +98,7 @@ def test_a_redis_that_lost_its_memory_is_joined_again(site, ann, play, redis_ser
 def test_a_page_can_be_opened_while_redis_is_away(site, ann, play, redis_server):
     cookies = site.cookies(ann)
 
-    async def story():
+    async def story() -> None:
         redis_server.stop()
         try:
             page = await _watch(site, cookies)
@@ -120,10 +122,10 @@ def test_the_queue_of_the_sender_is_bounded_and_drops_the_oldest(settings, redis
     assert mine.dropped > 0
 
 
-def test_a_newer_signal_takes_the_place_of_one_that_waits(settings):
-    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+def test_a_newer_signal_takes_the_place_of_one_that_waits(monkeypatch):
     mine = sender.Sender()
-    mine._start = lambda: None  # nothing is sent, so that all of them wait
+    # Nothing is sent, so that all of them wait.
+    monkeypatch.setattr(mine, "_start", lambda: None)
     for version in (1, 3, 2):
         mine.signal("registry", version, None)
     assert [message["version"] for message in mine._signals.values()] == [3]

@@ -21,7 +21,7 @@ in_thread = database_sync_to_async
 def test_a_signal_reaches_a_page_with_its_version_and_data(site, ann, play):
     cookies = site.cookies(ann)
 
-    async def story():
+    async def story() -> None:
         page = await site.open(cookies)
         await page.send({"type": "subscribe", "topics": {"registry": 0}})
         assert await page.until("versions") == {"type": "versions", "topics": {"registry": 0}}
@@ -37,12 +37,12 @@ def test_a_signal_reaches_a_page_with_its_version_and_data(site, ann, play):
 def test_nothing_is_signalled_when_the_transaction_is_rolled_back(site, ann, play):
     cookies = site.cookies(ann)
 
-    def fails():
+    def fails() -> None:
         with pytest.raises(RuntimeError), transaction.atomic():
             bump("registry")
             raise RuntimeError
 
-    async def story():
+    async def story() -> None:
         page = await site.open(cookies)
         await page.send({"type": "subscribe", "topics": {"registry": 0}})
         await page.until("versions")
@@ -58,7 +58,7 @@ def test_a_page_that_was_away_learns_the_versions_it_missed(site, ann, play):
     bump("registry")
     bump("registry", "datasets")
 
-    async def story():
+    async def story() -> None:
         page = await site.open(cookies)
         await page.send({"type": "subscribe", "topics": {"registry": 1, "datasets": 1}})
         versions = await page.until("versions")
@@ -70,11 +70,11 @@ def test_a_page_that_was_away_learns_the_versions_it_missed(site, ann, play):
 def test_a_signal_that_was_lost_is_made_good_at_the_next_ping(site, ann, play):
     cookies = site.cookies(ann)
 
-    def silently():
+    def silently() -> None:
         Topic.objects.create(name="registry", version=3)
         Topic.objects.filter(name="registry").update(version=F("version") + 1)
 
-    async def story():
+    async def story() -> None:
         page = await site.open(cookies)
         await page.send({"type": "subscribe", "topics": {"registry": 0}})
         await page.until("versions")
@@ -87,7 +87,7 @@ def test_a_signal_that_was_lost_is_made_good_at_the_next_ping(site, ann, play):
 def test_a_page_hears_nothing_of_topics_it_left(site, ann, play):
     cookies = site.cookies(ann)
 
-    async def story():
+    async def story() -> None:
         page = await site.open(cookies)
         await page.send({"type": "subscribe", "topics": ["registry", "datasets"]})
         await page.until("versions")
@@ -105,7 +105,7 @@ def test_a_page_hears_nothing_of_topics_it_left(site, ann, play):
 def test_the_state_of_a_watched_job_comes_at_once_on_change_and_with_every_ping(site, ann, play):
     cookies = site.cookies(ann)
 
-    async def story():
+    async def story() -> None:
         page = await site.open(cookies)
         await page.send({"type": "subscribe", "jobs": [41]})
         assert await page.until("job") == {"type": "job", "id": 41, "version": 0}
@@ -143,7 +143,7 @@ def test_bump_answers_with_the_new_versions():
 def test_users_that_are_switched_off_hear_nothing(site, ann, play):
     cookies = site.cookies(ann)
 
-    async def story():
+    async def story() -> None:
         page = await site.open(cookies)
         await page.send({"type": "subscribe", "topics": {"registry": 0}})
         await page.until("versions")
