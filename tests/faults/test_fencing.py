@@ -1,0 +1,34 @@
+"""A worker that was taken for dead and wakes up again writes nothing more."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from tests.faults.test_kill import EVERY, STEPS, assert_same, running_past_a_checkpoint
+from workers.processes import is_alive
+
+
+def test_a_job_stopped_past_its_lease_is_ended_by_another_and_its_late_writes_are_refused(stack):
+    first = stack.worker("train-1")
+    undisturbed = stack.state(
+        stack.submit(stack.branch("calm"), STEPS, checkpoint_every_steps=EVERY), "SUCCEEDED"
+    )
+    job = stack.submit(stack.branch("frozen"), STEPS, checkpoint_every_steps=EVERY)
+    running_past_a_checkpoint(stack, job)
+    frozen = first.job()
+    os.kill(frozen, signal.SIGSTOP)
+    stack.sweeper()
+    stack.worker("train-2")
+    stack.until(
+        lambda: (job.refresh_from_db(), job.attempt == 2 and job.step > 0)[1], what="the second attempt"
+    )
+
+    os.kill(frozen, signal.SIGCONT)
+    stack.until(lambda: not is_alive(frozen), what="the first attempt to end")
+    assert "fenced" in first.output
+    stack.state(job, "SUCCEEDED")
+    assert job.attempt == 2
+    assert_same(job, undisturbed)
+    # The first worker is none the worse for it.
+    stack.state(stack.submit(stack.branch("after"), 10), "SUCCEEDED")

@@ -1,0 +1,124 @@
+"""Killed at any place, a job goes on where its last checkpoint was, and ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from accsite.apps.training.models import JobEvent
+from tests.stack import final, points
+from workers.processes import is_alive
+
+STEPS = 300
+EVERY = 60
+
+
+def assert_same(job, undisturbed) -> None:
+    """Assert that a job ended with the weights and the curve of one that nobody disturbed."""
+    assert final(job).sha256 == final(undisturbed).sha256
+    curve, expected = points(job), points(undisturbed)
+    assert curve.keys() == expected.keys()
+    for name in expected:
+        np.testing.assert_array_equal(curve[name], expected[name], err_msg=name)
+
+
+def running_past_a_checkpoint(stack, job) -> None:
+    """Wait until a job has a checkpoint and has made steps that are in none."""
+    stack.until(lambda: final(job) is not None, what="a checkpoint")
+    stack.step(job, final(job).job_step + 5)
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_a_killed_job_ends_with_the_weights_and_the_curve_of_an_undisturbed_one(
+    make_stack, database, request
+):
+    url = request.getfixturevalue("postgresql_url") if database == "postgresql" else ""
+    stack = make_stack(postgresql=url)
+    worker = stack.worker()
+    undisturbed = stack.state(
+        stack.submit(stack.branch("calm"), STEPS, checkpoint_every_steps=EVERY), "SUCCEEDED"
+    )
+
+    job = stack.submit(stack.branch("killed"), STEPS, checkpoint_every_steps=EVERY)
+    running_past_a_checkpoint(stack, job)
+    os.kill(worker.job(), signal.SIGKILL)
+    stack.state(job, "SUCCEEDED")
+
+    assert job.attempt == 2
+    assert job.workers_lost == 1
+    told = JobEvent.objects.filter(job=job, kind="state", payload__state="LOST").get()
+    assert "SIGKILL" in told.message
+    assert_same(job, undisturbed)
+
+
+def test_a_job_killed_before_its_first_checkpoint_begins_again(stack):
+    worker = stack.worker()
+    undisturbed = stack.state(stack.submit(stack.branch("calm"), 100), "SUCCEEDED")
+    job = stack.submit(stack.branch("killed"), 100)
+    stack.step(job, 20)
+    os.kill(worker.job(), signal.SIGKILL)
+    stack.state(job, "SUCCEEDED")
+    assert_same(job, undisturbed)
+
+
+def test_a_killed_worker_takes_its_children_along_and_its_successor_ends_the_job(stack):
+    worker = stack.worker()
+    undisturbed = stack.state(
+        stack.submit(stack.branch("calm"), STEPS, checkpoint_every_steps=EVERY), "SUCCEEDED"
+    )
+
+    job = stack.submit(stack.branch("killed"), STEPS, checkpoint_every_steps=EVERY)
+    running_past_a_checkpoint(stack, job)
+    children = worker.zygote(), worker.job()
+    worker.kill()
+    stack.until(lambda: not any(is_alive(pid) for pid in children), what="the children to die", seconds=5)
+
+    stack.worker()
+    stack.state(job, "SUCCEEDED")
+    assert_same(job, undisturbed)
+
+
+def test_the_job_of_a_worker_that_never_comes_back_is_reaped_and_ended_by_another(stack):
+    worker = stack.worker("train-1")
+    job = stack.submit(stack.branch(), STEPS, checkpoint_every_steps=EVERY)
+    running_past_a_checkpoint(stack, job)
+    worker.kill()
+    stack.sweeper()
+    stack.worker("train-2")
+    stack.state(job, "SUCCEEDED")
+    told = JobEvent.objects.filter(job=job, kind="state", payload__state="LOST").get()
+    assert "train-1 did not report" in told.message
+    points(job)
+
+
+def test_a_killed_zygote_is_replaced_and_the_job_goes_on(stack):
+    worker = stack.worker()
+    job = stack.submit(stack.branch(), STEPS, checkpoint_every_steps=EVERY)
+    running_past_a_checkpoint(stack, job)
+    before = worker.zygote()
+    os.kill(before, signal.SIGKILL)
+    stack.state(job, "SUCCEEDED")
+    assert job.attempt == 2
+    assert worker.zygote() not in {None, before}
+    points(job)
+
+
+def test_a_job_that_loses_three_workers_fails_with_the_reason(stack):
+    worker = stack.worker()
+    job = stack.submit(stack.branch(), 100_000)
+    for attempt in (1, 2, 3):
+        stack.until(
+            lambda n=attempt: (job.refresh_from_db(), job.attempt == n and job.state == "RUNNING")[1],
+            what="it to run",
+        )
+        stack.until(worker.job, what="its process")
+        os.kill(worker.job(), signal.SIGKILL)
+        stack.until(
+            lambda n=attempt: (job.refresh_from_db(), job.workers_lost == n)[1], what="the loss to be seen"
+        )
+    stack.state(job, "FAILED")
+    assert "3 lost workers" in job.message
+    assert "SIGKILL" in job.message
