@@ -231,7 +231,11 @@ def field_errors(error: ValidationError, *, prefix: str = "") -> dict[str, list[
     for item in error.errors():
         where = prefix + ".".join(str(part) for part in item["loc"]) if item["loc"] else "__all__"
         message = item["msg"].removeprefix("Value error, ")
-        if item["type"] not in {"value_error", "missing"} and not isinstance(item["input"], dict | list):
+        if item["type"] == "missing":
+            message = "a value is needed here; none was given"
+        elif item["type"] == "extra_forbidden":
+            message = f"{item['loc'][-1]!r} is not a field here; look for a slip in its name"
+        elif item["type"] != "value_error" and not isinstance(item["input"], dict | list):
             message = f"{item['input']!r} is refused: {message[0].lower()}{message[1:]}"
         fields.setdefault(where, []).append(message)
     return fields

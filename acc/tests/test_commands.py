@@ -119,7 +119,7 @@ def test_a_removed_task_leaves_nothing_behind_and_the_others_go_on(dataset: AccD
         ("set_enabled", {"task": "kl", "enabled": "perhaps"}, "enabled", "'perhaps' is refused"),
         ("set_lr", {"lr": 0}, "lr", "0 is refused"),
         ("set_lr", {}, "lr", "None is refused"),
-        ("add_task", {"task": {"key": "x"}}, "name", "Field required"),
+        ("add_task", {"task": {"key": "x"}}, "name", "a value is needed here; none was given"),
         ("add_task", {}, "__all__", ""),
         ("add_task", {"task": helpers.task("kl").model_dump()}, "key", "'kl' is taken"),
         (

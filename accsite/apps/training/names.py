@@ -13,15 +13,15 @@ def clean_name(name: Any, *, field: str = "name") -> str:
     """Return ``name`` without outer blanks; raises InvalidInput unless it is one line of text."""
     if not isinstance(name, str):
         raise InvalidInput({field: f"{name!r} is not text"})
-    name = name.strip()
-    if not name:
+    text = name.strip()
+    if not text:
         raise InvalidInput({field: "a name is needed; it was empty"})
-    if len(name) > MAX_NAME_LENGTH:
+    if len(text) > MAX_NAME_LENGTH:
         raise InvalidInput(
-            {field: f"{name[:20] + '…'!r} has {len(name)} characters; at most {MAX_NAME_LENGTH} are allowed"}
+            {field: f"{text[:20] + '…'!r} has {len(text)} characters; at most {MAX_NAME_LENGTH} are allowed"}
         )
-    if not name.isprintable():
+    if not text.isprintable():
         raise InvalidInput(
-            {field: f"{name!r} has characters that cannot be shown; use letters, digits and signs"}
+            {field: f"{text!r} has characters that cannot be shown; use letters, digits and signs"}
         )
-    return name
+    return text

@@ -180,7 +180,7 @@ class _Envelope:
     ) -> None:
         """Take in samples ``(series, sample)``; ``bucket (sample,)`` must not fall."""
         edges = np.flatnonzero(np.diff(bucket, prepend=-1))
-        where = np.ix_([self.place[name] for name in series], bucket[edges])
+        where = np.ix_(np.array([self.place[name] for name in series]), bucket[edges])
         self.minima[where] = np.fmin(self.minima[where], np.fmin.reduceat(minima, edges, axis=1))
         self.maxima[where] = np.fmax(self.maxima[where], np.fmax.reduceat(maxima, edges, axis=1))
         with np.errstate(invalid="ignore"):

@@ -42,10 +42,13 @@ def submit_training(
     errors: dict[str, list[str]] = {}
     spec = None
     try:
-        spec = parse(TrainSpec, dict(train))
-        check_device(spec.device, queue=queueing.QUEUES[JobKind.TRAIN])
+        check_device(train.get("device", "auto"), queue=queueing.QUEUES[JobKind.TRAIN])
     except InvalidInput as error:
         errors.update(error.fields)
+    try:
+        spec = parse(TrainSpec, dict(train))
+    except InvalidInput as error:
+        errors = {**error.fields, **errors}
     attached = list(branch.tasks.filter(removed_at=None).select_related("dataset"))
     if not any(task.enabled for task in attached):
         right = "switch one on" if attached else "attach one first"
@@ -68,14 +71,15 @@ def submit_training(
 @unit_of_work()
 def submit_evaluation(*, actor: Any, checkpoint: Checkpoint, eval: Mapping[str, Any] | None = None) -> Job:
     """Return a new job that measures a checkpoint; ``eval``: ``acc.specs.EvalSpec`` as plain data."""
-    spec = parse(EvalSpec, dict(eval or {}))
+    data = dict(eval or {})
+    check_device(data.get("device", "auto"), queue=queueing.QUEUES[JobKind.EVALUATE])
+    spec = parse(EvalSpec, data)
     unknown = [name for name in spec.suite if name not in queueing.FULL_SUITE]
     if unknown or not spec.suite:
         right = ", ".join(queueing.FULL_SUITE)
         raise InvalidInput(
             {"suite": f"{', '.join(unknown) or 'nothing'!r} cannot be measured; choose of: {right}"}
         )
-    check_device(spec.device, queue=queueing.QUEUES[JobKind.EVALUATE])
     return queueing.queue_evaluation(checkpoint, spec=spec, actor=actor)
 
 
@@ -157,13 +161,12 @@ def cancel(*, actor: Any, job: Job) -> Job:
     return job
 
 
-def check_device(device: str, *, queue: str) -> None:
+def check_device(device: Any, *, queue: str) -> None:
     """Raise InvalidInput unless ``device`` is auto, cpu, or offered by an online worker of the queue."""
     online = Worker.objects.filter(state=Worker.State.ONLINE).order_by("device")
     offered = [worker.device for worker in online if queue in worker.queues]
-    if device in {"auto", "cpu", *offered} or (
-        device == "cuda" and any(d.startswith("cuda") for d in offered)
-    ):
+    generic = ["cuda"] if any(device.startswith("cuda") for device in offered) else []
+    if device in ["auto", "cpu", *generic, *offered]:
         return
     right = ", ".join(dict.fromkeys(["auto", "cpu", *offered]))
     raise InvalidInput(

@@ -76,7 +76,7 @@ def claim(job_id: int, worker: Worker | str) -> Claim | None:
 def start(job_id: int, attempt: int) -> bool:
     """Move a claimed job to RUNNING; return False if it is no longer this attempt's."""
     job = Job.objects.get(pk=job_id)
-    changes = {} if job.started_at else {"started_at": timezone.now()}
+    changes: dict[str, Any] = {} if job.started_at else {"started_at": timezone.now()}
     if not _move(job, JobState.RUNNING, attempt=attempt, only_from={JobState.CLAIMED}, **changes):
         return False
     announce(job)
@@ -120,7 +120,7 @@ def cancelled(job_id: int, attempt: int, result: dict[str, Any] | None = None, m
     What a stopped train job reached is kept: its branch goes on from the checkpoint it wrote when it stopped.
     """
     job = Job.objects.get(pk=job_id)
-    changes = {"result": result or {}, "message": message or "stopped on request"}
+    changes: dict[str, Any] = {"result": result or {}, "message": message or "stopped on request"}
     if not _move(job, JobState.CANCELLED, attempt=attempt, only_from=HELD, **changes, **_ended()):
         return False
     _after_end(job, job.message)
@@ -131,7 +131,7 @@ def cancelled(job_id: int, attempt: int, result: dict[str, Any] | None = None, m
 def fail(job_id: int, attempt: int, message: str, traceback: str = "") -> bool:
     """Move a job to FAILED with a sentence for the user; return False if it is no longer this attempt's."""
     job = Job.objects.get(pk=job_id)
-    changes = {"message": message, "traceback": traceback}
+    changes: dict[str, Any] = {"message": message, "traceback": traceback}
     if not _move(job, JobState.FAILED, attempt=attempt, only_from=HELD, **changes, **_ended()):
         return False
     _after_end(job, message)
@@ -285,7 +285,7 @@ def _after_end(job: Job, message: str) -> None:
             else None
         )
         if reached is not None:
-            Branch.objects.filter(pk=job.branch_id).update(head=reached)
+            Branch.objects.filter(pk=job.branch.pk).update(head=reached)
             drop_autosaves(job, keep=0)
             queue_evaluation(reached, actor=job.created_by)
             touch(f"checkpoints:{job.branch.experiment_id}")

@@ -136,7 +136,8 @@ class _Bell:
                     break
                 except Exception as error:  # whatever the broker does, the thread must live
                     log.info("broker_unreachable", error=f"{type(error).__name__}: {error}")
-                    connection = _close(connection)
+                    _close(connection)
+                    connection = None
                     if not reused:
                         break
             ring.done.set()

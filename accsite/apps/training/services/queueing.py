@@ -53,8 +53,10 @@ def queue_evaluation(
 
 def ring_next_on_branch(job: Job) -> None:
     """Ring for the oldest train job that waited for ``job`` to leave its branch."""
-    waiting = Job.objects.filter(branch_id=job.branch_id, kind=JobKind.TRAIN, state=JobState.QUEUED)
-    following = waiting.order_by("pk").first() if job.kind == JobKind.TRAIN else None
+    if job.kind != JobKind.TRAIN or job.branch is None:
+        return
+    waiting = Job.objects.filter(branch=job.branch, kind=JobKind.TRAIN, state=JobState.QUEUED)
+    following = waiting.order_by("pk").first()
     if following is not None:
         outbox.queue_up(following)
 

@@ -11,7 +11,16 @@ from acc.params import Param
 from acc.specs import ModelSpec, TrainJobSpec, TrainSpec
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.registry.models import Plugin, PluginKind, PluginSource
-from accsite.apps.training.models import Branch, Experiment, Job, JobKind, Task, Worker
+from accsite.apps.training.models import (
+    Branch,
+    Checkpoint,
+    CheckpointKind,
+    Experiment,
+    Job,
+    JobKind,
+    Task,
+    Worker,
+)
 
 MODEL: dict[str, Any] = {
     "architecture": "FactorSlotAutoencoder",
@@ -141,3 +150,21 @@ def make_job(branch: Branch | None = None, *, kind: str = JobKind.TRAIN, **field
         **fields,
     }
     return Job.objects.create(kind=kind, branch=branch, **values)
+
+
+def make_checkpoint(branch: Branch, job: Job | None = None, **fields: Any) -> Checkpoint:
+    """Return a checkpoint row (there is no file behind it)."""
+    spec = TrainJobSpec(
+        model=ModelSpec.model_validate(MODEL), tasks=(), datasets={}, train=TrainSpec(steps=1)
+    )
+    values = {
+        "kind": CheckpointKind.FINAL,
+        "step": 10,
+        "job_step": 10,
+        "file": f"checkpoints/{sha('c')}.safetensors",
+        "sha256": sha("c"),
+        "size_bytes": 10,
+        "spec": spec.model_dump(mode="json"),
+        **fields,
+    }
+    return Checkpoint.objects.create(experiment=branch.experiment, branch=branch, job=job, **values)

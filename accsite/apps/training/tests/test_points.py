@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,9 +21,7 @@ from accsite.apps.training.states import JobState
 from accsite.apps.training.tests import rows
 
 
-def block(
-    start: int, values: list[list[float]] | np.ndarray, series: tuple[str, ...] = ("total",)
-) -> PointBlock:
+def block(start: int, values: Any, series: tuple[str, ...] = ("total",)) -> PointBlock:
     array = np.asarray(values, np.float32).reshape(len(series), -1)
     return PointBlock(start, series, array, 1000.0 + start, 1000.0 + start + array.shape[1] - 1)
 
@@ -129,7 +127,7 @@ def test_a_spike_of_one_step_is_in_the_envelope_of_a_long_run(running: Job) -> N
     assert columns[2, 0] == 1
 
 
-def test_an_envelope_of_whole_rows_reads_no_values(running: Job, django_assert_num_queries: Callable) -> None:
+def test_an_envelope_of_whole_rows_reads_no_values(running: Job, django_assert_num_queries: Any) -> None:
     points.append(running.pk, 1, block(0, np.arange(8 * 512, dtype=np.float32)[None]))
     LossBlock.objects.update(values=b"")  # so that decoding one would fail
     with django_assert_num_queries(2):

@@ -35,7 +35,8 @@ class JobMachine(RuleBasedStateMachine):
         self.workers = [rows.make_worker(f"cpu-{index}") for index in range(3)]
         self.branch = rows.make_branch(None)
         self.job = rows.make_job(self.branch)
-        self.attempt, self.holder, self.lost = 0, None, 0
+        self.attempt, self.lost = 0, 0
+        self.holder: int | None = None
         self.state = JobState.QUEUED
         self.seen = [self.state]
 
