@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+from uuid import uuid4
 
 from django import forms
 
@@ -86,6 +87,7 @@ class TrainForm(ServiceForm):
     grad_clip_norm = number("Clip gradients at", "empty: do not clip", min=0)
     val_fraction = number("Held-out part", min=0, max=1)
     seed = number("Seed", min=0, step=1)
+    idempotency_key = forms.CharField(required=False, widget=forms.HiddenInput)
 
     def __init__(self, data: Any = None, initial: dict[str, Any] | None = None) -> None:
         super().__init__(data, auto_id="train-%s", initial=initial)
@@ -100,7 +102,7 @@ class TrainForm(ServiceForm):
     @property
     def more(self) -> list[forms.BoundField]:
         """Return the fields behind the fold."""
-        return [self[name] for name in self.fields if name not in self.COMMON]
+        return [field for field in self.visible_fields() if field.name not in self.COMMON]
 
     @property
     def more_errors(self) -> bool:
@@ -113,7 +115,8 @@ class TrainForm(ServiceForm):
         job = branch.jobs.filter(kind=JobKind.TRAIN).order_by("-id").first()
         last = job.spec.get("train") if job else None
         values = {**TrainSpec(steps=2000).model_dump(), **(last or {})}
-        return cls(initial={name: value for name, value in values.items() if value is not None})
+        known = {name: value for name, value in values.items() if value is not None}
+        return cls(initial={**known, "idempotency_key": uuid4().hex})
 
 
 class TaskForm(ServiceForm):

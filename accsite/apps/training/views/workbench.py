@@ -55,8 +55,12 @@ def train(request: HttpRequest, experiment: str, branch: str) -> HttpResponse:
     """Submit a train job; what is wrong with it is shown beside its fields, with the values kept."""
     found = pages.find_branch(request.user, experiment, branch)
     form = TrainForm(request.POST)
+    payload = form.payload()
+    key = payload.pop("idempotency_key", None)
     try:
-        job = job_services.submit_training(actor=actor(request), branch=found, train=form.payload())
+        job = job_services.submit_training(
+            actor=actor(request), branch=found, train=payload, idempotency_key=key
+        )
     except InvalidInput as error:
         form.refuse(error)
         return refused(request, found, "train", train_form=form)

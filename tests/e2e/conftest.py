@@ -1,0 +1,165 @@
+"""One running platform and one browser for all journeys; each test gets a page that remembers what went wrong."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from accsite.supervisor.redis import RedisServer
+from tests.stack import DATASET, Stack, Template
+
+ARGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+SCRIPT_NAME = "<img src=x onerror=alert(1)>"
+# Runs in every page before anything else: counts layout shift and collects reports of the policy.
+WITNESS = """
+window.shift = 0; window.reports = [];
+const count = (entry) => { if (!entry.hadRecentInput) window.shift += entry.value; };
+new PerformanceObserver((list) => list.getEntries().forEach(count))
+  .observe({ type: "layout-shift", buffered: true });
+document.addEventListener("securitypolicyviolation", (report) =>
+  window.reports.push(`${report.violatedDirective} ${report.blockedURI}`));
+"""
+
+
+@dataclass
+class Site:
+    """The running platform, its branch, and the users of the tests."""
+
+    stack: Stack
+    url: str
+    branch: Any
+    admin: Any
+    guest: Any
+
+    @property
+    def bench(self) -> str:
+        """The path of the branch's workbench."""
+        return f"/w/{self.branch.experiment.slug}/{self.branch.slug}/"
+
+
+@dataclass
+class Watched:
+    """A page, and all that it did wrong or fetched."""
+
+    page: Page
+    url: str
+    problems: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def open(self, path: str) -> Any:
+        """Go to a path of the site."""
+        return self.page.goto(self.url + path)
+
+    def assert_clean(self) -> None:
+        """Raise when there was a console error, a report of the policy, or a request to another origin."""
+        assert [*self.problems, *self.page.evaluate("window.reports")] == []
+
+
+@pytest.fixture(scope="session")
+def site(
+    tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer, django_db_blocker: Any
+) -> Iterator[Site]:
+    """Return a platform with all its processes, a branch of four tasks, and two users."""
+    # Playwright keeps an event loop in this thread, which Django would otherwise take for an async view.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    folder = tmp_path_factory.mktemp("e2e")
+    with django_db_blocker.unblock(), ExitStack() as entered:
+        template = Template(folder / "template", redis_server)
+        stack = entered.enter_context(template.stack(folder / "home", ACC_LEASE_SECONDS="20"))
+        stack.worker("train-1", "train", wait=False)
+        stack.worker("eval-1", "eval,default", wait=False)
+        stack.sweeper()
+        yield _furnish(stack, stack.web())
+
+
+def _furnish(stack: Stack, url: str) -> Site:
+    from django.contrib.auth import get_user_model
+
+    from accsite.apps.training.models import Visibility
+    from accsite.apps.training.services import tasks
+
+    users = get_user_model().objects
+    admin = users.create_superuser("admin", password="a good long one")
+    guest = users.create_user("guest", password="another long one")
+    branch = stack.branch()
+    task = tasks.add_task(
+        actor=admin, branch=branch, task_class="RegressionTask", dataset=DATASET, name="Slant"
+    )
+    type(task).objects.filter(pk=task.pk).update(name=SCRIPT_NAME)
+    branch.experiment.visibility, branch.experiment.owner = Visibility.PRIVATE, admin
+    branch.experiment.save()
+    for name in ("train-1", "eval-1"):
+        process = next(each for each in stack.processes if each.name == name)
+        stack.until(lambda process=process: "worker_serving" in process.output, what=f"{name} serving")
+    return Site(stack, url, branch, admin, guest)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Return a headless Chromium: ACC_CHROMIUM, the system's, or Playwright's own."""
+    system = os.environ.get("ACC_CHROMIUM", "/usr/bin/chromium")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(
+            executable_path=system if Path(system).exists() else None, args=list(ARGS)
+        )
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def visit(site: Site, browser: Browser) -> Iterator[Callable[..., Watched]]:
+    """Return what opens a watched page, signed in as ``user`` by a one-time link unless it is None."""
+    from accsite.apps.access.services import make_sign_in_link
+
+    contexts: list[BrowserContext] = []
+
+    def opened(user: Any = None, *, url: str = "", **options: Any) -> Watched:
+        context = browser.new_context(viewport={"width": 1440, "height": 900}, **options)
+        contexts.append(context)
+        context.add_init_script(WITNESS)
+        watched = watch(context.new_page(), url or site.url)
+        if user is not None:
+            token = make_sign_in_link(user, minutes=5)
+            watched.open(f"/sign-in/link/{token}/")
+            if watched.page.locator("form button").count() and "/sign-in/" in watched.page.url:
+                watched.page.locator("form button").first.click()
+        return watched
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+def watch(page: Page, url: str) -> Watched:
+    """Return ``page`` with its console, errors and requests written down."""
+    watched = Watched(page, url)
+
+    def requested(request: Any) -> None:
+        watched.requests.append(request.url)
+        if not request.url.startswith((url, "data:", "blob:")):
+            watched.problems.append(f"request to another origin: {request.url}")
+
+    page.on(
+        "console",
+        lambda m: (
+            watched.problems.append(f"console {m.type}: {m.text}") if m.type in {"error", "warning"} else None
+        ),
+    )
+    page.on("pageerror", lambda error: watched.problems.append(f"script error: {error}"))
+    page.on("request", requested)
+    return watched

@@ -1,0 +1,150 @@
+"""The main job in a real browser: sign in by the link, train, watch the curve, reload, lose the line, see digits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.e2e.conftest import Site, Watched
+from tests.e2e.wire import Wire
+from tests.stack import points
+
+STEPS = 900
+END = "document.getElementById('loss').points?.end ?? 0"
+HELD = """() => {
+  const { start, end, columns } = document.getElementById('loss').points;
+  return { start, end, columns: Object.fromEntries([...columns].map(([name, all]) => [name, [...all.slice(0, end)]])) };
+}"""
+
+
+def train(watched: Watched, steps: int) -> Any:
+    """Press Train for ``steps`` steps and return the job that this made."""
+    from accsite.apps.training.models import Job
+
+    before = set(Job.objects.values_list("pk", flat=True))
+    watched.page.get_by_label("Steps", exact=True).fill(str(steps))
+    watched.page.get_by_role("button", name="Train", exact=True).click()
+    watched.page.get_by_text("is queued").wait_for()
+    return Job.objects.exclude(pk__in=before).get(kind="train")
+
+
+def assert_all_points(watched: Watched, job: Any) -> None:
+    """Raise unless the page holds each step of the job once, with the value that the database has."""
+    held = watched.page.evaluate(HELD)
+    stored = points(job)
+    assert (held["start"], held["end"]) == (0, job.step)
+    names = {name for name in stored if name.startswith("raw/")}
+    assert set(held["columns"]) == names
+    for name in names:
+        np.testing.assert_array_equal(np.array(held["columns"][name], np.float32), stored[name])
+
+
+def test_a_link_a_button_and_the_curve_grows_to_its_end(site: Site, visit: Callable[..., Watched]) -> None:
+    watched = visit(site.admin)
+    page = watched.page
+    page.wait_for_url(f"**{site.bench}")
+    job = train(watched, STEPS)
+    page.wait_for_function(f"({END}) > 60", timeout=30_000)
+    assert page.locator("#topjob [data-f=step]").inner_text() != "0"
+
+    # It grows by the socket alone.
+    watched.requests.clear()
+    seen = page.evaluate(END)
+    page.wait_for_function(f"({END}) > {seen} + 60", timeout=15_000)
+    polls = [url for url in watched.requests if "/panel/" not in url and "/jobs/top/" not in url]
+    assert polls == []
+
+    # Reloaded in mid-training it shows every point from step 0, and goes on within two seconds.
+    job.refresh_from_db()
+    assert job.state == "RUNNING", "the job ended too soon to reload in its midst"
+    page.reload()
+    page.wait_for_function(f"({END}) >= {job.step}", timeout=5_000)
+    assert page.evaluate("document.getElementById('loss').points.start") == 0
+    seen = page.evaluate(END)
+    page.wait_for_function(f"({END}) > {seen}", timeout=2_000)
+
+    site.stack.state(job, "SUCCEEDED", seconds=60)
+    page.locator(f"#job[data-job='{job.pk}'][data-state='SUCCEEDED']").wait_for(timeout=5_000)
+    page.wait_for_function(f"({END}) === {STEPS}", timeout=5_000)
+    assert_all_points(watched, job)
+
+    # The reconstructions of the final checkpoint come by themselves.
+    picture = page.locator("#recon img")
+    page.get_by_text(f"step {STEPS}, held-out images").wait_for(timeout=20_000)
+    picture.first.scroll_into_view_if_needed()
+    page.wait_for_function(
+        "[...document.querySelectorAll('#recon img')].every((i) => i.complete && i.naturalWidth > 0)"
+    )
+    assert "reconstructions" in (picture.first.get_attribute("alt") or "")
+    assert page.evaluate("window.shift") < 0.05
+    watched.assert_clean()
+
+
+def test_a_line_cut_for_five_seconds_costs_no_step(site: Site, visit: Callable[..., Watched]) -> None:
+    wire = Wire(site.url)
+    try:
+        watched = visit(site.admin, url=wire.url)
+        page = watched.page
+        page.wait_for_url(f"**{site.bench}")
+        job = train(watched, STEPS)
+        page.wait_for_function(
+            f"({END}) > 60 && document.getElementById('loss').points.job === {job.pk}", timeout=30_000
+        )
+        wire.cut()
+        page.locator("#live[data-state=lost]").wait_for(timeout=5_000)
+        assert page.locator("#lost").is_visible()
+        seen = page.evaluate(END)
+        page.wait_for_timeout(5_000)
+        wire.mend()
+        page.locator("#live[data-state=live]").wait_for(timeout=10_000)
+        page.wait_for_function(f"({END}) > {seen}", timeout=5_000)
+        assert page.locator("#lost").is_hidden()
+        site.stack.state(job, "SUCCEEDED", seconds=60)
+        page.wait_for_function(f"({END}) === {STEPS}", timeout=8_000)
+        assert_all_points(watched, job)
+    finally:
+        wire.close()
+
+
+def test_a_refused_form_says_why_beside_the_field_and_keeps_the_values(
+    site: Site, visit: Callable[..., Watched]
+) -> None:
+    watched = visit(site.admin)
+    page = watched.page
+    page.wait_for_url(f"**{site.bench}")
+    page.get_by_label("Steps", exact=True).fill("0")
+    page.get_by_label("Learning rate").fill("0.004")
+    page.get_by_role("button", name="Train", exact=True).click()
+    page.locator("#train-steps_error").wait_for()
+    assert "0" in page.locator("#train-steps_error").inner_text()
+    assert page.get_by_label("Steps", exact=True).input_value() == "0"
+    assert page.get_by_label("Learning rate").input_value() == "0.004"
+    assert page.get_by_label("Steps", exact=True).get_attribute("aria-invalid") == "true"
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+def test_a_weight_is_changed_and_switched_in_place(
+    site: Site, visit: Callable[..., Watched], scripts: bool
+) -> None:
+    watched = visit(site.admin, java_script_enabled=scripts)
+    page = watched.page
+    task = site.branch.tasks.get(task_class="KLDivergenceTask")
+    field = page.get_by_label(f"Weight of {task.name}")
+    field.fill("0.25" if scripts else "0.5")
+    field.press("Enter")
+    expected = 0.25 if scripts else 0.5
+
+    def kept() -> bool:
+        task.refresh_from_db()
+        return task.weight == expected
+
+    site.stack.until(kept, what="the weight", seconds=5)
+    switch = page.get_by_role("switch", name=f"Train {task.name}")
+    assert switch.get_attribute("aria-checked") == "true"
+    switch.click()
+    page.locator(f"#task-{task.pk} [role=switch][aria-checked=false]").wait_for(timeout=3_000)
+    page.get_by_role("switch", name=f"Train {task.name}").click()
+    page.locator(f"#task-{task.pk} [role=switch][aria-checked=true]").wait_for(timeout=3_000)

@@ -1,0 +1,192 @@
+"""What holds on every page: no error, no foreign request, no obstacle, no shift, no polling, and a light first load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.e2e.conftest import SCRIPT_NAME, Site, Watched
+from tests.stack import DATASET
+
+AXE = Path(__file__).parent / "vendor" / "axe-core" / "4.14.1" / "axe.min.js"
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+RUN_AXE = """async (tags) => {
+  const { violations } = await axe.run(document, { runOnly: tags, resultTypes: ["violations"] });
+  const where = (node) => `${node.target.join(" ")} ${node.any[0]?.message ?? ""}`;
+  return violations.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 4).map(where).join(" | ")}`);
+}"""
+OBSERVE = """() => {
+  window.changes = [];
+  const note = ({ target }) => window.changes.push(target.id || target.className || target.nodeName);
+  new MutationObserver((all) => all.forEach(note))
+    .observe(document.body, { subtree: true, childList: true, attributes: true, characterData: true });
+}"""
+FIRST_LOAD_LIMIT_BYTES = 150_000
+TEXT_TYPES = ("text/html", "text/css", "text/javascript", "application/javascript")
+
+
+@pytest.fixture(scope="session")
+def furnished(site: Site) -> Any:
+    """Return a finished train job whose checkpoint has been measured."""
+    from accsite.apps.evaluation.models import Evaluation
+    from accsite.apps.training.models import Job
+
+    job = Job.objects.filter(branch=site.branch, kind="train", state="SUCCEEDED").order_by("id").first()
+    job = job or site.stack.state(site.stack.submit(site.branch, 40), "SUCCEEDED")
+    site.stack.until(lambda: Evaluation.objects.filter(branch=site.branch).exists(), what="an evaluation")
+    return job
+
+
+def routes(site: Site, job: Any) -> list[str]:
+    """Return every page of the site."""
+    return [
+        site.bench,
+        f"{site.bench}?job={job.pk}&smooth=0.9&y=linear&from=5&to=20",
+        f"{site.bench}tasks/",
+        "/jobs/",
+        f"/jobs/{job.pk}/",
+        "/datasets/",
+        f"/datasets/{DATASET}/",
+        "/datasets/new/",
+        "/experiments/",
+        "/experiments/new/",
+        f"/experiments/{site.branch.experiment.slug}/",
+        "/devices/",
+        "/plugins/",
+        "/evaluate/",
+        f"/evaluate/branch/{site.branch.pk}/",
+        "/profile/",
+    ]
+
+
+EMPTY = ["/", "/jobs/", "/experiments/", "/evaluate/", "/datasets/?q=nothing", "/no-such-page/"]
+
+
+def assert_accessible(watched: Watched, where: str) -> None:
+    """Raise with what axe finds, in both themes."""
+    watched.page.evaluate(AXE.read_text())
+    for theme in ("light", "dark"):
+        watched.page.emulate_media(color_scheme=theme)
+        assert watched.page.evaluate(RUN_AXE, TAGS) == [], f"{where} in the {theme} theme"
+
+
+def test_no_page_has_an_error_a_foreign_request_a_shift_or_an_obstacle(
+    site: Site, furnished: Any, visit: Callable[..., Watched]
+) -> None:
+    watched = visit(site.admin)
+    for route in routes(site, furnished):
+        assert watched.open(route).status == 200, route
+        watched.page.wait_for_load_state("networkidle")
+        assert watched.page.evaluate("window.shift") < 0.05, route
+        watched.assert_clean()
+        assert_accessible(watched, route)
+
+
+def test_empty_pages_say_what_to_do_next(site: Site, visit: Callable[..., Watched]) -> None:
+    watched = visit(site.guest)
+    for route in EMPTY:
+        found = watched.open(route)
+        assert found.status == (404 if "no-such" in route else 200), route
+        assert watched.page.locator("main .btn, main a[href]").count() > 0, f"{route} leads nowhere"
+        assert_accessible(watched, route)
+
+
+def test_the_sign_in_page_is_clean(site: Site, visit: Callable[..., Watched]) -> None:
+    watched = visit()
+    watched.open("/sign-in/")
+    assert_accessible(watched, "/sign-in/")
+    watched.assert_clean()
+
+
+def test_pages_fit_a_screen_of_320_pixels(site: Site, furnished: Any, visit: Callable[..., Watched]) -> None:
+    watched = visit(site.admin)
+    watched.page.set_viewport_size({"width": 320, "height": 640})
+    for route in (site.bench, "/jobs/", "/plugins/", f"/datasets/{DATASET}/", f"/jobs/{furnished.pk}/"):
+        watched.open(route)
+        assert watched.page.evaluate("document.documentElement.scrollWidth") <= 320, route
+
+
+def test_a_task_named_like_a_script_is_shown_as_text(
+    site: Site, furnished: Any, visit: Callable[..., Watched]
+) -> None:
+    watched = visit(site.admin)
+    dialogs: list[str] = []
+    watched.page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    watched.open(site.bench)
+    watched.page.locator("#tasks").get_by_text(SCRIPT_NAME, exact=True).wait_for()
+    assert watched.page.locator("img[src='x']").count() == 0
+    assert dialogs == []
+
+
+def test_an_idle_page_asks_for_nothing_and_changes_nothing(
+    site: Site, furnished: Any, visit: Callable[..., Watched]
+) -> None:
+    watched = visit(site.admin)
+    page = watched.page
+    page.locator("#live[data-state=live]").wait_for()
+    page.wait_for_load_state("networkidle")
+    page.wait_for_timeout(500)
+    watched.requests.clear()
+    page.evaluate(OBSERVE)
+    page.wait_for_timeout(6_000)
+    assert watched.requests == []
+    assert page.evaluate("window.changes") == []
+
+
+def test_opening_pages_starts_no_work(site: Site, furnished: Any, visit: Callable[..., Watched]) -> None:
+    from accsite.apps.training.models import Job
+
+    before = Job.objects.count()
+    watched = visit(site.admin)
+    for route in routes(site, furnished):
+        watched.open(route)
+    assert Job.objects.count() == before
+
+
+def test_the_first_load_of_the_workbench_is_light(
+    site: Site, furnished: Any, visit: Callable[..., Watched], capsys: pytest.CaptureFixture[str]
+) -> None:
+    watched = visit(site.admin)
+    sizes: dict[str, int] = {}
+
+    def weigh(response: Any) -> None:
+        kind = response.headers.get("content-type", "").partition(";")[0]
+        if kind in TEXT_TYPES and response.status == 200:
+            sizes[urlsplit(response.url).path] = len(response.body())
+
+    watched.page.on("response", weigh)
+    watched.open(site.bench)
+    watched.page.wait_for_load_state("networkidle")
+    with capsys.disabled():
+        print(f"\nfirst load of the workbench: {sum(sizes.values()):,} bytes; {sizes}")
+    assert sum(sizes.values()) < FIRST_LOAD_LIMIT_BYTES
+
+
+def test_a_half_typed_form_survives_what_is_pushed(
+    site: Site, furnished: Any, visit: Callable[..., Watched]
+) -> None:
+    from accsite.apps.live.services import bump
+
+    watched = visit(site.admin)
+    page = watched.page
+    page.locator("#live[data-state=live]").wait_for()
+    page.locator("#train-more > summary").click()
+    page.get_by_label("Rate over time").select_option("cosine")
+    page.get_by_label("Batch").fill("48")
+    steps = page.get_by_label("Steps", exact=True)
+    steps.fill("12345")
+    steps.evaluate("(input) => input.type = 'text'")
+    steps.evaluate("(input) => input.setSelectionRange(2, 2)")
+    for _ in range(10):
+        with page.expect_response(lambda response: "/panel/train/" in response.url):
+            bump("workers", "jobs", f"tasks:{site.branch.pk}")
+        page.wait_for_timeout(60)
+    assert steps.input_value() == "12345"
+    assert steps.evaluate("(input) => [document.activeElement === input, input.selectionStart]")[0] is True
+    assert page.get_by_label("Rate over time").input_value() == "cosine"
+    assert page.get_by_label("Batch").input_value() == "48"
+    assert page.locator("#train-more").get_attribute("open") is not None
