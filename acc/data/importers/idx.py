@@ -1,0 +1,87 @@
+"""IDX, the format of MNIST (Y. LeCun): big-endian sizes and then the bytes; gzipped or not."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import re
+import struct
+import zlib
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acc.data.dataset import AccDataset
+from acc.data.importers.arrays import dataset_of
+from acc.data.importers.limits import MAX_DATASET_BYTES, check_bytes, refuse
+from acc.errors import InvalidInput
+
+TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_GZIP = b"\x1f\x8b"
+_MAX_AXES = 8
+
+
+def read(path: Path, *, labels: Path | None = None, max_bytes: int = MAX_DATASET_BYTES) -> AccDataset:
+    """Return the dataset of an IDX file of images and, if there is one, of its labels.
+
+    Without ``labels``, a file beside it is taken that is named as MNIST names them (``train-images-idx3-ubyte.gz``
+    and ``train-labels-idx1-ubyte.gz``). Raises InvalidInput (file).
+    """
+    images = array(path, max_bytes=max_bytes)
+    if images.ndim < 3:
+        raise refuse(
+            path.name, f"holds an array of shape {images.shape}; images have three axes: N, height, width"
+        )
+    labels = labels or named_alike(path)
+    targets: dict[str, NDArray[Any]] = {}
+    if labels is not None:
+        if labels.samefile(path):
+            raise InvalidInput({"labels": f"'{labels.name}' is the file of images; give the one of labels"})
+        targets["label"] = array(labels, max_bytes=max_bytes)
+    return dataset_of(images, targets, file=path.name)
+
+
+def named_alike(path: Path) -> Path | None:
+    """Return the labels that belong to MNIST-like images by name, if the file exists."""
+    name = re.sub(r"idx3", "idx1", path.name.replace("images", "labels"))
+    beside = path.with_name(name)
+    return beside if name != path.name and beside.is_file() else None
+
+
+def array(path: Path, *, max_bytes: int = MAX_DATASET_BYTES) -> NDArray[Any]:
+    """Return the array of an IDX file; its size is believed only after it was checked against the bytes."""
+    try:
+        with path.open("rb") as plain:
+            packed = plain.read(2) == _GZIP
+            plain.seek(0)
+            with gzip.open(plain) if packed else plain as file:
+                return _array(file, path.name, max_bytes)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise refuse(path.name, f"is a damaged gzip file: {error}") from error
+    except OSError as error:
+        raise refuse(path.name, f"cannot be read: {error.strerror or error}") from error
+
+
+def _array(file: IO[bytes] | gzip.GzipFile, name: str, max_bytes: int) -> NDArray[Any]:
+    head = file.read(4)
+    if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in TYPES or not 1 <= head[3] <= _MAX_AXES:
+        raise refuse(
+            name, f"is no IDX file: it begins with {head.hex(' ') or 'nothing'}; one begins with 00 00 08 03"
+        )
+    dtype, axes = np.dtype(TYPES[head[2]]), head[3]
+    sizes = file.read(4 * axes)
+    if len(sizes) < 4 * axes:
+        raise refuse(name, "ends within its header")
+    shape = struct.unpack(f">{axes}I", sizes)
+    size = math.prod(shape) * dtype.itemsize
+    check_bytes(name, size, max_bytes)
+    data = file.read(size + 1)
+    if len(data) != size:
+        more = "more" if len(data) > size else f"only {len(data):,}"
+        raise refuse(
+            name, f"says it holds {' x '.join(map(str, shape))} values in {size:,} bytes, but has {more}"
+        )
+    values = np.frombuffer(data, dtype=dtype).reshape(shape)
+    return values.astype(dtype.newbyteorder("="), copy=False)
