@@ -1,6 +1,16 @@
+"""The app of datasets."""
+
 from django.apps import AppConfig
 
 
 class DatasetsConfig(AppConfig):
+    """Registers what pages may watch."""
+
     name = "accsite.apps.datasets"
     label = "datasets"
+
+    def ready(self) -> None:
+        """Register the topics."""
+        from accsite.apps.live import topics
+
+        topics.register("datasets")

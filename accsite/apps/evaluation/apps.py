@@ -1,6 +1,17 @@
+"""The app of measurements and pictures."""
+
 from django.apps import AppConfig
 
 
 class EvaluationConfig(AppConfig):
+    """Registers what pages may watch."""
+
     name = "accsite.apps.evaluation"
     label = "evaluation"
+
+    def ready(self) -> None:
+        """Register the topics."""
+        from accsite.apps.live import topics
+        from accsite.apps.training.topics import sees_branch
+
+        topics.register("evaluations", may_see=sees_branch)
