@@ -20,8 +20,8 @@ from acc.training.checkpoint import Checkpoint, load
 from acc.training.data import Indices, Resident, fixed_examples, split_indices
 from acc.training.devices import DeviceManager
 from acc.training.plugin_set import PluginSet
-from acc.training.taskset import Entry, TaskSet, load_head
-from acc.training.trainer import load_model
+from acc.training.restore import load_head, load_model
+from acc.training.taskset import Entry, TaskSet
 
 if TYPE_CHECKING:
     from acc.data import AccDataset

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from acc.data import AccDataset
-from acc.errors import TrainingFailed
+from acc.errors import TaskError, TrainingFailed
 from acc.tests import helpers
 from acc.training import series, trainer
 from acc.training.blocks import BlockRecorder
@@ -98,6 +98,53 @@ def test_weights_that_are_not_finite_are_never_saved(dataset: AccDataset) -> Non
     with pytest.raises(TrainingFailed, match="no longer a finite number at step 3"):
         helpers.run(spec, datasets, classes, sink=sink)
     assert sink.checkpoints == []
+
+
+def test_a_task_that_raises_ends_the_run_with_its_own_error_and_every_point_before_it(
+    dataset: AccDataset,
+) -> None:
+    classes = helpers.shipped_tasks()
+
+    class RaisingTask(classes.task("KLDivergenceTask")):  # type: ignore[misc]
+        def compute_loss(self, output, batch, head):
+            self.calls = getattr(self, "calls", 0) + 1
+            if self.calls == 6:
+                raise ZeroDivisionError("on purpose")
+            return super().compute_loss(output, batch, head)
+
+    classes.add(RaisingTask)
+    datasets = {"data": dataset}
+    sink = helpers.KeepingSink()
+    with pytest.raises(ZeroDivisionError, match="on purpose"):
+        helpers.run(helpers.job(datasets, [helpers.task("RaisingTask")]), datasets, classes, sink=sink)
+    assert len(sink.history()[series.TOTAL]) == 5
+
+
+@pytest.mark.parametrize(
+    ("result", "words"),
+    [
+        (lambda loss: loss.expand(3), "returned a tensor of shape (3,), torch.float32"),
+        (lambda loss: loss.long(), "returned a tensor of shape (), torch.int64"),
+        (lambda loss: 0.5, "returned 0.5"),
+        (lambda loss: None, "returned None"),
+    ],
+)
+def test_a_loss_that_is_no_scalar_is_refused_at_the_first_step(
+    dataset: AccDataset, result, words: str
+) -> None:
+    classes = helpers.shipped_tasks()
+
+    class OddTask(classes.task("KLDivergenceTask")):  # type: ignore[misc]
+        def compute_loss(self, output, batch, head):
+            return result(super().compute_loss(output, batch, head))
+
+    classes.add(OddTask)
+    datasets = {"data": dataset}
+    with pytest.raises(TaskError) as refused:
+        helpers.run(helpers.job(datasets, [helpers.task("OddTask", key="odd")]), datasets, classes)
+    assert str(refused.value).startswith(
+        f"task_class: task 'odd': OddTask.compute_loss {words}; it must return a"
+    )
 
 
 def test_a_recorder_separates_tasks_that_were_not_drawn_from_losses_that_failed() -> None:

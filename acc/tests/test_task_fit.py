@@ -91,7 +91,7 @@ def test_an_unknown_task_class_and_an_unknown_parameter(dataset: AccDataset) -> 
 
 def test_no_enabled_task(dataset: AccDataset) -> None:
     fields = refusal(dataset, helpers.task("reconstruction", enabled=False))
-    assert fields == {"tasks": ["no task is enabled; a step needs at least one"]}
+    assert fields == {"tasks": ["no task would be enabled; a step needs at least one"]}
 
 
 def test_the_sampled_schedule_needs_a_weight_above_zero(dataset: AccDataset) -> None:

@@ -111,12 +111,3 @@ class TaskSet:
             if entry.head is not None
             for name, tensor in entry.head.state_dict().items()
         }
-
-
-def load_head(head: nn.Module, state: Mapping[str, Tensor]) -> bool:
-    """Load a head's state if every name and shape fits, else leave it; return whether it fitted."""
-    own = head.state_dict()
-    if own.keys() != state.keys() or any(own[name].shape != state[name].shape for name in own):
-        return False
-    head.load_state_dict(dict(state))
-    return True

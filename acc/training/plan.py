@@ -1,0 +1,135 @@
+"""What one step does: which tasks train, on which batches, with which shared passes."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from acc.errors import TaskError
+from acc.models import Model
+from acc.rng import seed_for
+from acc.specs import TrainSpec
+from acc.training.data import IndexStream, Resident, to_unit
+from acc.training.task import Batch, GatheredTargets
+from acc.training.taskset import Entry
+
+DRAWS_AHEAD = 1024  # task draws of the sampled schedule made at once
+
+
+@dataclass
+class Group:
+    """The tasks of one dataset: they share its batch and its part of the forward pass.
+
+    members: (place among the plan's losses, task).
+    """
+
+    resident: Resident
+    stream: IndexStream
+    members: list[tuple[int, Entry]]
+
+    @property
+    def needs_decoder(self) -> bool:
+        """Whether one of the tasks looks at the reconstruction."""
+        return any(entry.task.needs_reconstruction for _, entry in self.members)
+
+
+class Plan:
+    """One encoder pass over the batches of all groups, one decoder pass over those that need it."""
+
+    def __init__(
+        self, entries: Sequence[Entry], group_of: Callable[[str, list[tuple[int, Entry]]], Group]
+    ) -> None:
+        by_dataset: dict[str, list[tuple[int, Entry]]] = {}
+        for place, entry in enumerate(entries):
+            by_dataset.setdefault(entry.spec.dataset, []).append((place, entry))
+        groups = [group_of(key, members) for key, members in by_dataset.items()]
+        # Rows that need the decoder come first, so that it runs once on one slice of the latents.
+        self._groups = sorted(groups, key=lambda group: not group.needs_decoder)
+        self._sharing = sum(group.needs_decoder for group in groups)
+        self._size = len(entries)
+        self._checked = False
+
+    def losses(self, model: Model, train: TrainSpec, *, weighted: bool) -> tuple[list[Tensor], list[float]]:
+        """Return the raw loss of each task and the factor of each in the total; tasks grow one update older."""
+        indices = [group.stream.next() for group in self._groups]
+        images = [
+            group.resident.images.index_select(0, index)
+            for group, index in zip(self._groups, indices, strict=True)
+        ]
+        x_BCHW = to_unit(images[0] if len(images) == 1 else torch.cat(images))
+        sizes = [len(index) for index in indices]
+        outputs = model(x_BCHW).split(sizes, share=self._sharing)
+        losses: list[Tensor] = [x_BCHW] * self._size
+        factors = [0.0] * self._size
+        for group, index, output, own in zip(
+            self._groups, indices, outputs, x_BCHW.split(sizes), strict=True
+        ):
+            batch = Batch(own, GatheredTargets(group.resident.targets, index))
+            for place, entry in group.members:
+                loss = entry.task.compute_loss(output, batch, entry.head)
+                if not self._checked:
+                    _check_loss(entry, loss)
+                losses[place] = loss
+                scale = entry.task.weight_scale(entry.age, train)
+                factors[place] = scale * entry.spec.weight if weighted else scale
+                entry.age += 1
+        self._checked = True
+        return losses, factors
+
+
+class JointSchedule:
+    """Every step trains every enabled task."""
+
+    weighted = True
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+
+    def at(self, global_step: int) -> tuple[Plan, int | None]:
+        """Return what the step does, and None: no single task was drawn."""
+        return self._plan, None
+
+
+class SampledSchedule:
+    """Every step trains one enabled task, drawn by weight.
+
+    The weight is the odds, so it does not scale the loss as well. Draws depend on seed and global step alone.
+    """
+
+    weighted = False
+
+    def __init__(self, plans: Sequence[Plan], weights: Sequence[float], seed: int) -> None:
+        self._plans, self._seed = plans, seed
+        self._bounds = list(accumulate(weights))
+        self._chunk = -1
+        self._draws: list[float] = []
+
+    def at(self, global_step: int) -> tuple[Plan, int | None]:
+        """Return what the step does, and the place of the task drawn."""
+        number, within = divmod(global_step, DRAWS_AHEAD)
+        if self._chunk != number:
+            generator = np.random.default_rng(seed_for(self._seed, "schedule", number))
+            self._chunk, self._draws = number, generator.random(DRAWS_AHEAD).tolist()
+        drawn = bisect_right(self._bounds, self._draws[within] * self._bounds[-1])
+        return self._plans[drawn], drawn
+
+
+Schedule = JointSchedule | SampledSchedule
+
+
+def _check_loss(entry: Entry, loss: object) -> None:
+    """Raise TaskError unless ``loss`` is a scalar tensor; looked at once for each plan."""
+    if isinstance(loss, Tensor) and loss.dim() == 0 and loss.is_floating_point():
+        return
+    what = f"a tensor of shape {tuple(loss.shape)}, {loss.dtype}" if isinstance(loss, Tensor) else repr(loss)
+    raise TaskError(
+        f"task '{entry.spec.key}': {entry.spec.task_class}.compute_loss returned {what}; it must return a scalar "
+        "floating-point tensor, such as a mean",
+        field="task_class",
+    )

@@ -1,0 +1,36 @@
+"""States put back into models and heads: all of it, or nothing and a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from acc.errors import CheckpointError
+from acc.models import Model
+from acc.training.checkpoint import Checkpoint
+
+
+def load_model(model: Model, origin: Checkpoint) -> None:
+    """Load the weights; raises CheckpointError, and changes nothing, if they are of another model."""
+    state, own = origin.part("model"), model.state_dict()
+    wrong = sorted(state.keys() ^ own.keys()) or sorted(
+        name for name in own if own[name].shape != state[name].shape
+    )
+    if wrong:
+        spec = origin.header.spec.model
+        raise CheckpointError(
+            f"the checkpoint is of another model ({spec.architecture}, latent_dim {spec.latent_dim}) than "
+            f"this one ({model.spec.architecture}, latent_dim {model.spec.latent_dim}); "
+            f"they differ first in '{wrong[0]}'"
+        )
+    model.load_state_dict(state)
+
+
+def load_head(head: nn.Module, state: Mapping[str, Tensor]) -> bool:
+    """Load a head's state if every name and shape fits, else leave it; return whether it fitted."""
+    own = head.state_dict()
+    if own.keys() != state.keys() or any(own[name].shape != state[name].shape for name in own):
+        return False
+    head.load_state_dict(dict(state))
+    return True

@@ -1,0 +1,116 @@
+"""Commands on a running trainer: each is applied between two steps or refused with a sentence, and answered."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from acc.errors import InvalidInput
+from acc.specs import TaskSpec, parse
+from acc.training.protocols import Command, CommandResult
+
+if TYPE_CHECKING:
+    from acc.training.trainer import Trainer
+
+PAUSE_POLL_SECONDS = 0.25
+
+Ending = Literal["stopped", "drained"]
+
+
+class Steering:
+    """Applies commands to one trainer. paused_seconds: how long it has stood still so far."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+        self.paused_seconds = 0.0
+        self._changes: dict[str, Callable[[Mapping[str, Any]], None]] = {
+            "set_weight": lambda payload: self._change_task(payload, "weight"),
+            "set_enabled": lambda payload: self._change_task(payload, "enabled"),
+            "set_lr": self._set_lr,
+            "add_task": self._add_task,
+            "remove_task": self._remove_task,
+        }
+
+    def obey(self, commands: Sequence[Command]) -> Ending | None:
+        """Apply commands, and while paused those that follow; return how the run ends if one ends it."""
+        trainer = self._trainer
+        trainer.fetch()  # the points before a change are out before it is answered
+        paused_at: float | None = None
+        pending: Sequence[Command] = commands
+        ending: Ending | None = None
+        while True:
+            for command in pending:
+                if command.kind == "pause":
+                    paused_at = paused_at or time.perf_counter()
+                elif command.kind == "resume" and paused_at is not None:
+                    self.paused_seconds += time.perf_counter() - paused_at
+                    paused_at = None
+                elif command.kind in {"stop", "drain"}:
+                    ending = ending or ("stopped" if command.kind == "stop" else "drained")
+                trainer.sink.on_command(self._apply(command))
+            if ending is not None or paused_at is None:
+                break
+            trainer.control.wait(PAUSE_POLL_SECONDS)
+            pending = trainer.control.due(trainer.step)
+        if paused_at is not None:
+            self.paused_seconds += time.perf_counter() - paused_at
+        return ending
+
+    def _apply(self, command: Command) -> CommandResult:
+        """Apply what changes the training; a command that does not fit is refused and changes nothing."""
+        step = self._trainer.step
+        change = self._changes.get(command.kind)
+        try:
+            if change is not None:
+                change(command.payload)
+        except InvalidInput as error:
+            field, messages = next(iter(error.fields.items()))
+            return CommandResult(command, step, ok=False, message=messages[0], field=field)
+        except Exception as error:  # a plugin's own code may raise anything; the run goes on without it
+            message = f"{command.kind} was refused: {type(error).__name__}: {error}"
+            return CommandResult(command, step, ok=False, message=message)
+        return CommandResult(command, step, ok=True)
+
+    def _change_task(self, payload: Mapping[str, Any], name: str) -> None:
+        trainer = self._trainer
+        spec = trainer.tasks.get(payload.get("task")).spec
+        if name not in payload:
+            raise InvalidInput({name: f"missing; say what the task's {name} is to be"})
+        trainer.tasks.change(spec.key, **{name: payload[name]})
+        try:
+            trainer.require_trainable()
+        except InvalidInput:
+            trainer.tasks.change(spec.key, **{name: getattr(spec, name)})
+            raise
+        trainer.replan()
+
+    def _set_lr(self, payload: Mapping[str, Any]) -> None:
+        train = self._trainer.train
+        self._trainer.lr = parse(type(train), {**train.model_dump(), "lr": payload.get("lr")}).lr
+
+    def _add_task(self, payload: Mapping[str, Any]) -> None:
+        trainer = self._trainer
+        spec: TaskSpec = parse(TaskSpec, payload.get("task"))
+        entry = trainer.tasks.attach(spec)
+        try:
+            trainer.require_trainable()
+            trainer.optimizer.add(entry.named_parameters())
+            trainer.replan()
+        except BaseException:
+            self._drop(spec.key)
+            raise
+
+    def _remove_task(self, payload: Mapping[str, Any]) -> None:
+        trainer = self._trainer
+        key = trainer.tasks.get(payload.get("task")).spec.key
+        try:
+            trainer.require_trainable(without=key)
+        except InvalidInput as error:
+            raise InvalidInput({"task": f"'{key}' cannot be removed: {error}"}) from error
+        self._drop(key)
+        trainer.replan()
+
+    def _drop(self, key: str) -> None:
+        entry = self._trainer.tasks.detach(key)
+        self._trainer.optimizer.remove(parameter for _, parameter in entry.named_parameters())
