@@ -1,4 +1,4 @@
-"""The app of measurements and pictures."""
+"""The app of what was measured."""
 
 from django.apps import AppConfig
 
@@ -10,7 +10,7 @@ class EvaluationConfig(AppConfig):
     label = "evaluation"
 
     def ready(self) -> None:
-        """Register the topics."""
+        """Register the topic ``evaluations:<branch>``."""
         from accsite.apps.live import topics
         from accsite.apps.training.topics import sees_branch
 

@@ -12,7 +12,9 @@ class Evaluation(models.Model):
 
     job = models.OneToOneField(Job, null=True, on_delete=models.SET_NULL, related_name="evaluation")
     branch = models.ForeignKey(Branch, on_delete=models.CASCADE, related_name="evaluations")
-    checkpoint = models.ForeignKey(Checkpoint, null=True, on_delete=models.SET_NULL, related_name="evaluations")
+    checkpoint = models.ForeignKey(
+        Checkpoint, null=True, on_delete=models.SET_NULL, related_name="evaluations"
+    )
     step = models.PositiveBigIntegerField()
     suite = models.JSONField(default=list)
     seconds = models.FloatField(default=0)
@@ -34,11 +36,14 @@ class Metric(models.Model):
     value = models.FloatField(null=True, help_text="null where it is not defined; the reason says why")
     reason = models.CharField(max_length=255, blank=True)
     higher_is_better = models.BooleanField(default=True)
+    baseline = models.FloatField(null=True, help_text="the same of the best predictor that looks at no image")
 
     class Meta:
         ordering = ["task_key", "name"]
         constraints = [
-            models.UniqueConstraint(fields=["evaluation", "task_key", "name"], name="one_value_per_task_and_metric")
+            models.UniqueConstraint(
+                fields=["evaluation", "task_key", "name"], name="one_value_per_task_and_metric"
+            )
         ]
 
     def __str__(self) -> str:

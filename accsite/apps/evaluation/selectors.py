@@ -1,0 +1,23 @@
+"""Reads evaluations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+
+from accsite.apps.evaluation.models import Artifact, Evaluation
+from accsite.apps.evaluation.services import RECONSTRUCTIONS
+from accsite.apps.training.models import Branch, Experiment
+
+
+def visible_evaluations(user: Any) -> QuerySet[Evaluation]:
+    """Return the evaluations of experiments that ``user`` may see, newest first, with numbers and pictures."""
+    visible = Evaluation.objects.filter(branch__experiment__in=Experiment.objects.visible_to(user))
+    return visible.select_related("branch__experiment").prefetch_related("metrics", "artifacts")
+
+
+def latest_reconstructions(branch: Branch) -> list[Artifact]:
+    """Return the newest pictures of reconstructions of a branch, one for each dataset; [] if there are none."""
+    shown = branch.evaluations.filter(artifacts__kind=RECONSTRUCTIONS).order_by("-created_at", "-id").first()
+    return list(shown.artifacts.filter(kind=RECONSTRUCTIONS).order_by("name")) if shown else []

@@ -1,0 +1,131 @@
+"""What a worker measured is kept once, with its pictures; what is not a number says why."""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from django.core.files.storage import default_storage
+from PIL import Image
+
+from accsite import blobs
+from accsite.apps.evaluation import selectors, services
+from accsite.apps.evaluation.models import Artifact, Evaluation, Metric
+from accsite.apps.live.models import Topic
+from accsite.apps.training.errors import Fenced
+from accsite.apps.training.models import Branch, Job, JobKind
+from accsite.apps.training.states import JobState
+from accsite.apps.training.tests import rows
+
+
+@dataclass(frozen=True)
+class Measured:
+    task_key: str
+    name: str
+    value: float | None
+    higher_is_better: bool = True
+    reason: str = ""
+    baseline: float | None = None
+
+
+@dataclass(frozen=True)
+class Grid:
+    dataset_key: str
+    indices: tuple[int, ...]
+    inputs: np.ndarray
+    outputs: np.ndarray
+
+
+@dataclass(frozen=True)
+class Result:
+    step: int = 500
+    metrics: list[Any] = field(default_factory=list)
+    reconstructions: list[Any] = field(default_factory=list)
+
+
+def grid(seed: int = 0) -> Grid:
+    random = np.random.default_rng(seed)
+    images = random.integers(0, 256, (2, 8, 1, 32, 32), dtype=np.uint8)
+    return Grid("digits", tuple(range(8)), images[0], images[1])
+
+
+@pytest.fixture
+def job(db: None) -> Job:
+    branch = rows.make_branch(None)
+    return evaluation_job(branch)
+
+
+def evaluation_job(branch: Branch, **fields: Any) -> Job:
+    checkpoint = rows.make_checkpoint(branch)
+    values = {
+        "state": JobState.RUNNING,
+        "attempt": 1,
+        "checkpoint": checkpoint,
+        "spec": {"suite": ["metrics"]},
+    }
+    return rows.make_job(branch, kind=JobKind.EVALUATE, **{**values, **fields})
+
+
+def test_numbers_and_pictures_are_kept(job: Job) -> None:
+    measured = [
+        Measured("digit", "accuracy", 0.91, baseline=0.1),
+        Measured("digit", "loss", math.nan, higher_is_better=False),
+        Measured("kl", "loss", None, higher_is_better=False, reason="no rows are held out"),
+    ]
+    made = services.record(job.pk, 1, Result(metrics=measured, reconstructions=[grid()]), seconds=1.5)
+    assert (made.step, made.seconds, made.checkpoint, made.suite) == (500, 1.5, job.checkpoint, ["metrics"])
+    numbers = list(made.metrics.values_list("task_key", "name", "value", "reason", "baseline"))
+    assert numbers == [
+        ("digit", "accuracy", 0.91, "", 0.1),
+        ("digit", "loss", None, "it came out as nan", None),
+        ("kl", "loss", None, "no rows are held out", None),
+    ]
+    (picture,) = selectors.latest_reconstructions(made.branch)
+    image = Image.open(io.BytesIO(blobs.open_local(picture.file, picture.sha256).read_bytes()))
+    assert image.size == (picture.meta["width"], picture.meta["height"]) == (256, 96)
+    pixels = np.asarray(image).reshape(3, 32, 8, 32).transpose(0, 2, 1, 3)
+    np.testing.assert_array_equal(pixels[0], grid().inputs[:, 0])
+    np.testing.assert_array_equal(pixels[1], grid().outputs[:, 0])
+    np.testing.assert_array_equal(pixels[2], np.abs(pixels[0].astype(int) - pixels[1].astype(int)))
+    assert Topic.objects.get(name=f"evaluations:{made.branch_id}").version == 1
+
+
+def test_a_second_attempt_replaces_what_the_first_recorded(job: Job) -> None:
+    services.record(job.pk, 1, Result(metrics=[Measured("a", "m", 1)], reconstructions=[grid()]))
+    services.record(job.pk, 1, Result(metrics=[Measured("a", "m", 2)], reconstructions=[grid()]))
+    assert Metric.objects.get().value == 2
+    assert Artifact.objects.count() == Evaluation.objects.count() == 1
+
+
+@pytest.mark.parametrize("attempt", [0, 2])
+def test_a_worker_that_lost_the_job_records_nothing(job: Job, attempt: int) -> None:
+    with pytest.raises(Fenced):
+        services.record(job.pk, attempt, Result(metrics=[Measured("a", "m", 1)]))
+    assert not Evaluation.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_previews_whose_checkpoint_is_gone_make_room_for_the_newest() -> None:
+    branch = rows.make_branch(None)
+    made = []
+    for seed in range(3):
+        job = evaluation_job(branch, checkpoint=None)
+        made.append(services.record(job.pk, 1, Result(reconstructions=[grid(seed)])))
+        Job.objects.filter(pk=job.pk).update(state=JobState.SUCCEEDED)
+    (picture,) = Artifact.objects.all()
+    assert list(Evaluation.objects.all()) == [made[-1]]
+    assert default_storage.exists(picture.file)
+
+
+def test_the_newest_pictures_of_a_branch_are_shown(job: Job) -> None:
+    assert job.branch is not None
+    assert selectors.latest_reconstructions(job.branch) == []
+    services.record(job.pk, 1, Result(step=1, reconstructions=[grid()]))
+    later = evaluation_job(job.branch)
+    shown = services.record(later.pk, 1, Result(step=2, reconstructions=[grid(1)]))
+    services.record(evaluation_job(job.branch).pk, 1, Result(step=3, metrics=[Measured("a", "m", 1)]))
+    assert [picture.evaluation for picture in selectors.latest_reconstructions(job.branch)] == [shown]
