@@ -25,7 +25,7 @@ def number(label: str, help_text: str = "", **attrs: Any) -> forms.CharField:
         label=label,
         help_text=help_text,
         required=False,
-        widget=forms.NumberInput(attrs={"step": "any", "autocomplete": "off", **attrs}),
+        widget=forms.NumberInput(attrs={"step": "any", **attrs}),
     )
 
 
@@ -42,7 +42,7 @@ def text(label: str, help_text: str = "", **attrs: Any) -> forms.CharField:
         label=label,
         help_text=help_text,
         required=False,
-        widget=forms.TextInput(attrs={"autocomplete": "off", **attrs}),
+        widget=forms.TextInput(attrs=attrs),
     )
 
 
@@ -73,8 +73,8 @@ class TrainForm(ServiceForm):
 
     COMMON = ("steps", "batch_size", "lr", "device", "schedule", "lr_schedule")
 
-    steps = number("Steps", min=1, step=1, inputmode="numeric")
-    batch_size = number("Batch", min=1, step=1, inputmode="numeric")
+    steps = number("Steps", min=1, step=1)
+    batch_size = number("Batch", min=1, step=1)
     lr = number("Learning rate", min=0)
     device = choice("Device", ())
     schedule = choice("Tasks in a step", [("joint", "all (joint)"), ("sampled", "one, by weight (sampled)")])

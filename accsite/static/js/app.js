@@ -5,7 +5,7 @@ import { watch } from "./live.js";
 const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 
-// ── Morphs keep typed text, choices, open details, and what scripts have drawn.
+// Morphs keep typed text, choices, open details, and what scripts have drawn.
 function dirty(element) {
   if (element instanceof HTMLOptionElement) return dirty(element.closest("select") ?? document.body);
   if (element instanceof HTMLSelectElement)
@@ -21,7 +21,7 @@ htmx.registerExtension("keep", {
   },
 });
 
-// ── Times are written by the server in UTC and shown in the reader's own.
+// Times are written by the server in UTC and shown in the reader's own.
 function localTimes(root) {
   for (const time of $$("time", root)) {
     const date = new Date(time.dateTime);
@@ -34,7 +34,7 @@ function localTimes(root) {
 localTimes(document);
 document.addEventListener("htmx:before:swap", ({ detail }) => detail.tasks?.forEach((task) => task.fragment && localTimes(task.fragment)));
 
-// ── Toasts: success fades, errors stay until they are closed.
+// Toasts: success fades, errors stay until they are closed.
 function toast(text, bad = false) {
   const item = Object.assign(document.createElement("div"), { className: `toast${bad ? " bad" : ""}`, textContent: text });
   item.setAttribute("role", bad ? "alert" : "status");
@@ -51,7 +51,7 @@ document.addEventListener("htmx:response:error", ({ detail }) => {
 });
 document.addEventListener("htmx:error", () => toast(`The server could not be reached. ${STALE}`, true));
 
-// ── Theme: a cookie, so that the server paints the first frame right.
+// Theme: a cookie, so that the server paints the first frame right.
 for (const button of $$("[data-set-theme]")) {
   button.onclick = () => {
     document.documentElement.dataset.theme = button.dataset.setTheme;
@@ -68,7 +68,7 @@ document.addEventListener("click", ({ target }) => {
   if (target.closest("[data-help]")) keyboard().then(({ help }) => help(keys));
 });
 
-// ── Keys: each is registered here with its meaning; none fires while typing.
+// Keys: each is registered here with its meaning; none fires while typing.
 export const keys = [{ keys: "s", help: "stop the running job", action: () => $("#topjob [value=stop]")?.click() }];
 for (const link of $$(".rail a")) keys.push({ keys: `g ${link.dataset.key}`, help: link.textContent.trim(), action: () => link.click() });
 if ($("[data-filter]")) keys.push({ keys: "/", help: "filter", action: () => $("[data-filter]").focus() });
@@ -81,7 +81,7 @@ document.addEventListener("keydown", (event) => {
   keyboard().then(({ press }) => press({ key: event.key, palette }, keys));
 });
 
-// ── Figures of running jobs: progress, rate, time left; at most eight times a second.
+// Figures of running jobs: progress, rate, time left; at most eight times a second.
 const title = document.title;
 const figures = new Map();
 function duration(seconds) {
@@ -121,7 +121,7 @@ function watchJobs() {
 watchJobs();
 document.addEventListener("htmx:after:swap", watchJobs);
 
-// ── A form is sent once, however often its button is pressed.
+// A form is sent once, however often its button is pressed.
 document.addEventListener("submit", (event) => {
   if (event.defaultPrevented || event.target.method !== "post") return;
   if (event.target.dataset.sent) event.preventDefault();

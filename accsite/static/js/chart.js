@@ -21,9 +21,10 @@ export class LossChart {
     return { width: Math.max(200, this.host.clientWidth), height: this.host.clientHeight };
   }
 
-  colour(value) {
+  // Return a custom property as the colour it is in this theme.
+  colour(name, opacity = 1) {
     const probe = (this.probe ??= this.host.appendChild(document.createElement("i")));
-    probe.style.color = value;
+    probe.style.color = `rgb(from var(--${name}) r g b / ${opacity})`;
     return getComputedStyle(probe).color;
   }
 
@@ -48,18 +49,16 @@ export class LossChart {
   }
 
   options(series, log) {
-    const text = this.colour("var(--soft)");
-    const grid = { stroke: this.colour("var(--line)"), width: 1 };
+    const text = this.colour("soft");
+    const grid = { stroke: this.colour("line"), width: 1 };
     const font = "11px system-ui, sans-serif";
     const curves = series.flatMap(({ slot }) => {
-      const colour = this.colour(`var(--slot-${slot % 8})`);
-      const faint = colour.replace("rgb(", "rgba(").replace(")", ", .3)");
-      const edge = { stroke: faint, width: 1, points: { show: false } };
-      return [edge, { ...edge }, { stroke: colour, width: 1.75, dash: slot > 7 ? [6, 3] : undefined, points: { show: false } }];
+      const edge = { stroke: this.colour(`slot-${slot % 8}`, 0.3), width: 1, points: { show: false } };
+      return [edge, { ...edge }, { stroke: this.colour(`slot-${slot % 8}`), width: 1.75, dash: slot > 7 ? [6, 3] : undefined, points: { show: false } }];
     });
     const bands = series.map(({ slot }, i) => ({
       series: [3 * i + 2, 3 * i + 1],
-      fill: this.colour(`var(--slot-${slot % 8})`).replace("rgb(", "rgba(").replace(")", ", .14)"),
+      fill: this.colour(`slot-${slot % 8}`, 0.14),
     }));
     return {
       ...this.size(),
@@ -110,7 +109,7 @@ export class LossChart {
     const { ctx, bbox } = plot;
     const seen = new Set();
     ctx.save();
-    ctx.strokeStyle = this.colour("var(--warn)");
+    ctx.strokeStyle = this.colour("warn");
     ctx.setLineDash([3, 4]);
     for (const { id, step, text } of this.markers) {
       if (step < this.range[0] || step > this.range[1]) continue;

@@ -6,12 +6,13 @@ import { unwatch, watch } from "./live.js";
 import { Points } from "./points.js";
 
 const panel = document.getElementById("loss");
+const job = () => document.getElementById("job").dataset; // the job to show, as its header says
 const $ = (selector) => panel.querySelector(selector);
 const legend = () => [...document.querySelectorAll("#legend button[data-series]")];
 let points = null;
 let wanted = 0;
 
-// ── The view's state is the address: ?smooth=.6&y=log&from=&to=&hide=a,b
+// The view's state is the address: ?smooth=.6&y=log&from=&to=&hide=a,b
 const DEFAULTS = { smooth: "0.6", y: "log", from: "", to: "", hide: "" };
 const state = { ...DEFAULTS };
 function readAddress() {
@@ -37,7 +38,7 @@ function showControls() {
   for (const button of legend()) button.setAttribute("aria-pressed", !hidden.has(button.dataset.series));
 }
 
-// ── Drawing, at most once a frame of the screen.
+// Drawing, at most once a frame of the screen.
 const chart = new LossChart($(".plot"), {
   onZoom: (from, to) => zoom(from, to),
   onCursor: (step, values) => {
@@ -54,7 +55,7 @@ function draw() {
     .filter((button) => button.getAttribute("aria-pressed") === "true" && points.has(button.dataset.series))
     .map((button) => ({ name: button.dataset.series, slot: Number(button.dataset.slot) }));
   const [from, to] = range();
-  chart.markers = [...document.querySelectorAll("#events [data-step]")].map(({ id, dataset }) => ({ id, step: Number(dataset.step), text: dataset.text }));
+  chart.markers = [...document.querySelectorAll("#events [data-step]")].map((event) => ({ id: event.id, step: Number(event.dataset.step), text: event.querySelector("span > span").textContent }));
   chart.draw(series, points.view(from, to, series.map(({ name }) => name), Number(state.smooth)), [from, to], state.y === "log");
   $(".over").hidden = points.end > 0;
   if (!$(".at").textContent) showValues();
@@ -62,8 +63,8 @@ function draw() {
 function range() {
   if (state.from !== "") return [Number(state.from), Math.max(Number(state.to), Number(state.from) + 1)];
   const last = Math.max(1, points.end - 1);
-  if (!panel.dataset.active) return [0, last];
-  let to = Number(panel.dataset.total) || last; // room for what is to come, so that the curve grows and the axis rests
+  if (!job().active) return [0, last];
+  let to = Number(job().total) || last; // room for what is to come, so that the curve grows and the axis rests
   while (to / 2 > last && to > 100) to /= 2;
   return [0, Math.max(to, last)];
 }
@@ -77,58 +78,50 @@ function showValues(values) {
 }
 
 async function zoom(from, to, push = true) {
-  if (from != null && points.base) await points.zoom(from, to).catch(() => {});
+  if (from != null) await points.zoom(from, to).catch(() => {});
   setState(from == null ? { from: "", to: "" } : { from: String(Math.max(0, Math.floor(from))), to: String(Math.ceil(to)) }, push);
 }
 
-// ── The job shown: its points come from REST, then from the socket.
-async function open(job) {
-  if (points?.job === job) return;
+// The job shown: its points come from REST, then from the socket.
+async function follow() {
+  const id = Number(job().job);
+  if ((points?.job ?? 0) === id) return redraw();
   if (points) unwatch(points.job);
-  points = job ? new Points(job, panel.dataset.points) : null;
-  panel.points = points;
+  panel.points = points = id ? new Points(id, job().points) : null;
   if (!points) return;
-  watch(job);
+  watch(id);
   try {
-    await points.load(Number(panel.dataset.step));
-    if (state.from !== "" && points.base) await points.zoom(Number(state.from), Number(state.to));
+    await points.load(Number(job().step));
+    if (state.from !== "") await points.zoom(Number(state.from), Number(state.to));
   } catch (error) {
     $(".over").textContent = `The loss history could not be loaded: ${error.message}`;
   }
   redraw();
 }
-function follow() {
-  const head = document.getElementById("job");
-  if (!head) return;
-  const job = Number(head.dataset.job) || 0;
-  for (const name of ["active", "total", "step", "points"]) panel.dataset[name] = head.dataset[name] ?? "";
-  if (points?.job !== job) setTimeout(() => open(job));
-  redraw();
-}
 
 readAddress();
 showControls();
-open(Number(panel.dataset.job) || 0);
+follow();
 
 document.addEventListener("acc:frame", ({ detail: frame }) => {
   if (frame.header.job !== points?.job) return;
   points.frame(frame)?.then(redraw, () => {});
   redraw();
 });
-document.addEventListener("acc:job", ({ detail: job }) => {
-  if (job.id === points?.job && job.step > points.end && job.state !== "RUNNING") points.heal().then(redraw, () => {});
+document.addEventListener("acc:job", ({ detail }) => {
+  if (detail.id === points?.job && detail.step > points.end && detail.ended) points.heal().then(redraw, () => {});
 });
 document.addEventListener("acc:reconnected", () => points?.heal().then(redraw, () => {}));
 document.addEventListener("acc:theme", redraw);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-document.addEventListener("htmx:after:swap", () => (follow(), showControls(), redraw()));
+document.addEventListener("htmx:after:swap", () => (showControls(), follow()));
 addEventListener("popstate", () => {
   readAddress();
   showControls();
   zoom(state.from || null, state.to, false);
 });
 
-// ── Controls.
+// Controls.
 $("[name=smooth]").addEventListener("input", (event) => setState({ smooth: event.target.value }));
 $("[data-log]").onclick = () => setState({ y: state.y === "log" ? "linear" : "log" });
 $("[data-reset]").onclick = () => zoom(null, null);
