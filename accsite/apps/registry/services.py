@@ -54,8 +54,10 @@ def sync(reports: Sequence[FileReport], *, present: Collection[str]) -> SyncResu
     """
     result = SyncResult()
     _remove_vanished(set(present), result)
+    # What each changed file defines from now on: a class may move from one file to another in a single look.
+    defined = {report.path: _names(report) for report in reports if not report.error}
     for report in sorted(reports, key=lambda report: (not report.built_in, report.path)):
-        clash = "" if report.error else _clash(report, present)
+        clash = "" if report.error else _clash(report, present, defined)
         if report.error or clash:
             _write_error(report, clash or report.error, result)
         else:
@@ -75,17 +77,18 @@ def _remove_vanished(present: set[str], result: SyncResult) -> None:
     result.removed = sorted(gone)
 
 
-def _clash(report: FileReport, present: Collection[str]) -> str:
-    for described in report.classes:
-        other = (
-            Plugin.objects.filter(
-                kind=described["kind"], name=described["name"], available=True, path__in=present
-            )
-            .exclude(path=report.path)
-            .first()
-        )
-        if other is not None:
-            return f"class {other.name} is already defined in {other.path}; give one of them another name"
+def _names(report: FileReport) -> set[tuple[str, str]]:
+    return {(described["kind"], described["name"]) for described in report.classes}
+
+
+def _clash(
+    report: FileReport, present: Collection[str], defined: Mapping[str, Collection[tuple[str, str]]]
+) -> str:
+    for kind, name in sorted(_names(report)):
+        others = Plugin.objects.filter(kind=kind, name=name, available=True, path__in=present)
+        other = others.exclude(path=report.path).first()
+        if other is not None and (kind, name) in defined.get(other.path, [(kind, name)]):
+            return f"class {name} is already defined in {other.path}; give one of them another name"
     return ""
 
 

@@ -1,0 +1,87 @@
+"""Plugins over HTTP: the classes of each kind, the files behind them, and every source that was ever used."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from rest_framework import mixins, viewsets
+
+from acc.errors import InvalidInput
+from accsite.apps.registry import selectors
+from accsite.apps.registry.api.serializers import (
+    PluginFileSerializer,
+    PluginSerializer,
+    PluginSourceSerializer,
+)
+from accsite.apps.registry.models import Plugin, PluginFile, PluginKind, PluginSource
+
+ALL = OpenApiParameter(
+    "all", OpenApiTypes.BOOL, description="true: those whose file or class is gone as well", default=False
+)
+
+
+@extend_schema_view(list=extend_schema(parameters=[ALL]))
+class PluginViewSet(viewsets.ReadOnlyModelViewSet[Plugin]):
+    """Plugin classes of one kind by name. A class whose source was removed is still found by its name."""
+
+    kind: ClassVar[PluginKind]
+    serializer_class = PluginSerializer
+    lookup_field = "name"
+    lookup_value_regex = r"[^/.]+"
+    queryset = Plugin.objects.none()
+
+    def get_queryset(self) -> QuerySet[Plugin]:
+        """Return the plugins of this kind; only those that can be chosen, in a list without ``all``."""
+        if self.action == "list" and not _flag(self.request.query_params, "all"):
+            return selectors.available(self.kind)
+        return Plugin.objects.filter(kind=self.kind).order_by("name")
+
+
+def viewset_of(kind: PluginKind) -> type[PluginViewSet]:
+    """Return the viewset of one kind."""
+    return type(
+        f"{kind.name.title()}PluginViewSet",
+        (PluginViewSet,),
+        {"kind": kind, "__doc__": PluginViewSet.__doc__},
+    )
+
+
+@extend_schema_view(
+    list=extend_schema(
+        parameters=[
+            OpenApiParameter("broken", OpenApiTypes.BOOL, description="true: only those", default=False)
+        ]
+    )
+)
+class PluginFileViewSet(
+    mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[PluginFile]
+):
+    """Files under the plugin folder as they are on disk now, with the error of each that could not be loaded."""
+
+    serializer_class = PluginFileSerializer
+    lookup_field = "path"
+    lookup_value_regex = r"[^?]+\.py"
+    queryset = PluginFile.objects.none()
+
+    def get_queryset(self) -> QuerySet[PluginFile]:
+        """Return the files by path."""
+        broken = self.action == "list" and _flag(self.request.query_params, "broken")
+        return selectors.broken_files() if broken else PluginFile.objects.all()
+
+
+class PluginSourceViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet[PluginSource]):
+    """Sources by sha256, as jobs and checkpoints name them."""
+
+    serializer_class = PluginSourceSerializer
+    lookup_value_regex = "[0-9a-f]{64}"
+    queryset = PluginSource.objects.all()
+
+
+def _flag(query: Any, name: str) -> bool:
+    value = query.get(name, "false").lower()
+    if value not in {"true", "1", "false", "0"}:
+        raise InvalidInput({name: f"{value!r} is neither true nor false"})
+    return value in {"true", "1"}

@@ -1,0 +1,107 @@
+"""``manage.py plugins list | show | sync``: the plugins from a shell."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from argparse import ArgumentParser
+from typing import IO, Any, cast
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from typing_extensions import override
+
+from accsite.apps.registry import selectors
+from accsite.apps.registry.models import Plugin, PluginKind
+
+
+class Command(BaseCommand):
+    help = "List the plugins, show one with its parameters and source, or look at the disk now."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the arguments."""
+        verbs = parser.add_subparsers(dest="verb", required=True)
+        listing = verbs.add_parser("list", help="all classes, and the files that could not be loaded")
+        listing.add_argument("--kind", choices=PluginKind.values, help="only these")
+        listing.add_argument("--all", action="store_true", help="those whose source was removed as well")
+        show = verbs.add_parser("show", help="one class: what it needs, its parameters, where it is")
+        show.add_argument("name", help="class name")
+        show.add_argument("--source", action="store_true", help="print its source, and nothing else")
+        verbs.add_parser("sync", help="look at the plugin folder now; exit status 1 if a file is broken")
+
+    @override
+    def handle(self, *args: Any, verb: str, **options: Any) -> None:
+        """Run one verb."""
+        if verb == "list":
+            self._list(options["kind"], everything=options["all"])
+        elif verb == "show":
+            self._show(options["name"], source=options["source"])
+        else:
+            self._sync()
+
+    def _list(self, kind: str | None, *, everything: bool) -> None:
+        rows = Plugin.objects.all() if everything else Plugin.objects.filter(available=True)
+        table = Table("Kind", "Class", "Label", "Parameters", "Source", box=None, pad_edge=False)
+        for plugin in rows.filter(kind=kind) if kind else rows:
+            names = ", ".join(param["name"] for param in plugin.params)
+            where = plugin.path if plugin.available else f"{plugin.path} (source removed)"
+            table.add_row(*map(escape, (plugin.kind, plugin.name, plugin.label, names, where)))
+        self._print(table)
+        for file in selectors.broken_files():
+            line = f":{file.error_line}" if file.error_line else ""
+            self.stderr.write(f"broken: {file.path}{line}: {file.error}")
+
+    def _show(self, name: str, *, source: bool) -> None:
+        found = list(Plugin.objects.filter(name=name).select_related("source"))
+        if not found:
+            known = ", ".join(Plugin.objects.filter(available=True).values_list("name", flat=True)) or "none"
+            raise CommandError(f"name: {name!r} is not a known plugin; known: {known}", returncode=2)
+        for plugin in found:
+            if source:
+                self.stdout.write(plugin.source.text, ending="")
+                continue
+            state = "" if plugin.available else " (source removed)"
+            self.stdout.write(f"{plugin.kind} {plugin.name}: {plugin.label}{state}")
+            self.stdout.write(f"{plugin.path} sha256 {plugin.source_id}")
+            if plugin.description:
+                self.stdout.write(f"\n{plugin.description}")
+            needs = [f"{key} {value}" for key, value in plugin.requires.items() if value]
+            self.stdout.write(f"\nneeds: {', '.join(needs) or 'nothing'}")
+            table = Table("Parameter", "Type", "Default", "Allowed", "Help", box=None, pad_edge=False)
+            for param in plugin.params:
+                cells = (param["name"], param["type"], repr(param["default"]), allowed(param), param["help"])
+                table.add_row(*map(escape, cells))
+            if plugin.params:
+                self._print(table)
+        for file in selectors.broken_files().filter(path__in={plugin.path for plugin in found}):
+            self.stderr.write(f"\nthe file is broken, this is its last good version: {file.error}")
+            self.stderr.write(file.error_context)
+
+    def _sync(self) -> None:
+        # The site never runs plugin code, nor imports what does.
+        command = [sys.executable, "-m", "workers.watcher", "--once"]
+        done = subprocess.run(  # noqa: S603 - our own module
+            command, cwd=settings.ROOT, check=False
+        )
+        if done.returncode:
+            raise SystemExit(done.returncode)
+
+    def _print(self, table: Table) -> None:
+        console = Console(file=cast(IO[str], self.stdout), width=None if self.stdout.isatty() else 160)
+        console.print(table)
+
+
+def allowed(param: dict[str, Any]) -> str:
+    """Return what a parameter may be, in words: ``2 to 64 px``, ``fast | exact``."""
+    unit = f" {param['unit']}" if param.get("unit") else ""
+    if param.get("choices"):
+        return " | ".join(map(str, param["choices"])) + unit
+    low, high = param.get("min"), param.get("max")
+    if low is not None and high is not None:
+        return f"{low:g} to {high:g}{unit}"
+    if low is not None:
+        return f"at least {low:g}{unit}"
+    return f"at most {high:g}{unit}" if high is not None else unit.strip()

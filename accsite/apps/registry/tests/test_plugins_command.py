@@ -1,0 +1,65 @@
+"""``manage.py plugins`` shows from a shell what the page shows."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from accsite.apps.registry.tests.reports import bad, good, look
+
+pytestmark = pytest.mark.django_db
+
+
+def run(*arguments: str, **options: Any) -> tuple[str, str]:
+    """Return what the command prints and what it complains of."""
+    out, err = io.StringIO(), io.StringIO()
+    call_command("plugins", *arguments, stdout=out, stderr=err, **options)
+    return out.getvalue(), err.getvalue()
+
+
+def test_list_names_the_classes_and_the_broken_files() -> None:
+    look(good("tasks/a.py", "OneTask", label="[One]"), bad("tasks/b.py"))
+    out, err = run("list")
+    assert "OneTask" in out
+    assert "[One]" in out
+    assert "steps" in out
+    assert "tasks/b.py:2: cannot import 'nowhere'" in err
+
+
+def test_list_leaves_out_what_was_removed_unless_asked() -> None:
+    look(good("tasks/a.py", "Gone"))
+    look(present=[])
+    assert "Gone" not in run("list")[0]
+    assert "source removed" in run("list", "--all")[0]
+
+
+def test_list_of_one_kind() -> None:
+    look(good("tasks/a.py", "OneTask"), good("recipes/c.py", "Plan", kind="recipe"))
+    out, _ = run("list", "--kind", "recipe")
+    assert "Plan" in out
+    assert "OneTask" not in out
+
+
+def test_show_tells_needs_parameters_and_what_is_wrong_with_the_file() -> None:
+    look(good("tasks/a.py", "OneTask"))
+    look(bad("tasks/a.py"))
+    out, err = run("show", "OneTask")
+    for words in ("What OneTask does.", "target class", "steps", "2 to 64 px", "columns"):
+        assert words in out
+    assert "this is its last good version" in err
+    assert "import nowhere" in err
+
+
+def test_show_source_prints_it_and_nothing_else() -> None:
+    look(good("tasks/a.py", "OneTask", text="class OneTask: ...\n"))
+    assert run("show", "OneTask", "--source") == ("class OneTask: ...\n", "")
+
+
+def test_an_unknown_name_ends_with_status_2_and_names_the_known() -> None:
+    look(good("tasks/a.py", "OneTask"))
+    with pytest.raises(CommandError, match="'Nobody' is not a known plugin; known: OneTask") as refused:
+        run("show", "Nobody")
+    assert refused.value.returncode == 2
