@@ -73,7 +73,7 @@ def test_a_link_a_button_and_the_curve_grows_to_its_end(site: Site, visit: Calla
 
     # The reconstructions of the final checkpoint come by themselves.
     picture = page.locator("#recon img")
-    page.get_by_text(f"step {STEPS}, held-out images").wait_for(timeout=20_000)
+    page.get_by_text(f"step {STEPS:,}, held-out images").wait_for(timeout=20_000)
     picture.first.scroll_into_view_if_needed()
     page.wait_for_function(
         "[...document.querySelectorAll('#recon img')].every((i) => i.complete && i.naturalWidth > 0)"

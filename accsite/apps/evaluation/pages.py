@@ -20,13 +20,17 @@ RECONSTRUCTIONS = "reconstructions"
 
 @dataclass(frozen=True)
 class MetricRow:
-    """One metric of one task over the newest evaluations, oldest first; None where it was not measured."""
+    """One metric of one task over the newest evaluations, oldest first; None where it was not measured.
+
+    ``baseline`` is what the trivial answer would score.
+    """
 
     task: str
     slot: int
     name: str
     higher_is_better: bool
     values: list[Metric | None]
+    baseline: float | None
     trend: str
 
 
@@ -75,17 +79,9 @@ def metric_rows(branch: Branch, evaluations: Sequence[Evaluation]) -> list[Metri
     rows = []
     for (key, name), values in sorted(cells.items(), key=lambda item: (order.get(item[0][0], 99), item[0])):
         task = known.get(key)
-        higher = next(metric.higher_is_better for metric in values if metric is not None)
-        rows.append(
-            MetricRow(
-                task.name if task else key,
-                task.colour_slot if task else 0,
-                name,
-                higher,
-                values,
-                trend(values),
-            )
-        )
+        last = next(metric for metric in reversed(values) if metric is not None)
+        shown, slot = (task.name, task.colour_slot) if task else (key, 0)
+        rows.append(MetricRow(shown, slot, name, last.higher_is_better, values, last.baseline, trend(values)))
     return rows
 
 

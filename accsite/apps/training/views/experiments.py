@@ -27,11 +27,15 @@ from accsite.apps.training.views.workbench import actor
 @require_GET
 def index(request: HttpRequest) -> HttpResponse:
     """List the experiments."""
-    return render(
-        request,
-        "training/experiments.html",
-        {"place": "experiments", "experiments": pages.experiments(request.user)},
-    )
+    context = {
+        "versions": live.versions(["experiments"]),
+        "place": "experiments",
+        "experiments": pages.experiments(request.user),
+        "experiments_url": reverse("training:experiments"),
+    }
+    if is_partial(request):
+        return panel(request, "experiments", context)
+    return render(request, "training/experiments.html", context)
 
 
 @require_GET
