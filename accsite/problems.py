@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
-from rest_framework import exceptions, status
+from pydantic import BaseModel
+from rest_framework import exceptions
 from rest_framework.response import Response
-from rest_framework.utils.encoders import JSONEncoder
 from rest_framework.views import exception_handler as drf_handler
 
 from acc.errors import InvalidInput
+from accsite.errors import WrongState
 
 CONTENT_TYPE = "application/problem+json"
 
 
-class Conflict(exceptions.APIException):
-    """The thing is not in a state in which this can be done."""
+class Problem(BaseModel):
+    """What went wrong. ``errors``: field -> sentences, each naming the value and what would be right."""
 
-    status_code = status.HTTP_409_CONFLICT
-    default_code = "conflict"
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str = ""
+    errors: dict[str, list[str]] | None = None
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """Return a problem-detail response; field errors stand in ``errors`` as field -> sentences."""
+    if isinstance(error, WrongState):
+        return _problem(409, "Not in this state", str(error), errors=error.fields)
     if isinstance(error, InvalidInput):
         return _problem(422, "The input was refused", str(error), errors=error.fields)
     if isinstance(error, exceptions.ValidationError):
@@ -48,22 +53,9 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     return problem
 
 
-class Problem(Response):
-    """A problem detail: always JSON, whatever the endpoint would have answered with."""
-
-    @property
-    def rendered_content(self) -> str:
-        """Return the body."""
-        self["Content-Type"] = CONTENT_TYPE
-        return json.dumps(self.data, cls=JSONEncoder)
-
-
 def _problem(code: int, title: str, detail: str, **extra: Any) -> Response:
-    return Problem(
-        {"type": "about:blank", "title": title, "status": code, "detail": detail, **extra},
-        status=code,
-        content_type=CONTENT_TYPE,
-    )
+    problem = Problem(title=title, status=code, detail=detail, **extra)
+    return Response(problem.model_dump(exclude_none=True), status=code, content_type=CONTENT_TYPE)
 
 
 def _flat(fields: Any, prefix: str = "") -> dict[str, list[str]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import dj_database_url
 from csp.constants import NONE, SELF
+from django.templatetags.static import static
 
 from accsite.settings import env
 
@@ -153,7 +154,14 @@ LOGGING_CONFIG = "accsite.logging.setup"
 LOGGING = {
     "level": env.choice("ACC_LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), "INFO"),
     "format": env.choice("ACC_LOG_FORMAT", ("auto", "console", "json"), "auto"),
-    "loggers": {"daphne": "WARNING", "twisted": "WARNING", "django.channels.server": "WARNING"},
+    "loggers": {
+        "daphne": "WARNING",
+        "twisted": "WARNING",
+        "django.channels.server": "WARNING",
+        # A line of our own says what became of a job; Celery would tell of each message twice.
+        "celery.app.trace": "WARNING",
+        "celery.worker.strategy": "WARNING",
+    },
 }
 
 REST_FRAMEWORK = {
@@ -188,6 +196,9 @@ UNFOLD = {
     "SITE_SUBHEADER": "Autoencoder Control Center",
     "SITE_URL": "/",
     "SITE_SYMBOL": "hub",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda _request: static("favicon.svg")}
+    ],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": True,
     "SIDEBAR": {"show_search": True, "show_all_applications": True},

@@ -53,7 +53,6 @@ def link(request: HttpRequest, token: str) -> HttpResponse:
     else:
         response = render(request, "access/link.html")
     add_never_cache_headers(response)
-    response["Referrer-Policy"] = "no-referrer"
     return response
 
 
