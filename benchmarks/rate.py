@@ -19,10 +19,9 @@ from benchmarks.rows import Row, median, report
 STEPS = 600
 ROUNDS = 3
 BATCH = 64
-KL_WEIGHT = 0.001
 
 
-def bare(dataset: Path, model_spec: dict[str, Any]) -> float:
+def bare(dataset: Path, model_spec: dict[str, Any], weights: dict[str, float]) -> float:
     """Return steps per second of the loop that one would write by hand."""
     import torch
     import torch.nn.functional as F
@@ -55,7 +54,11 @@ def bare(dataset: Path, model_spec: dict[str, Any]) -> float:
         assert output.logvar is not None
         kl = 0.5 * (output.mean.square() + output.logvar.exp() - 1 - output.logvar).mean(0).sum()
         classification = F.cross_entropy(head(output.latent[:, :6]), labels.index_select(0, index))
-        total = reconstruction + KL_WEIGHT * kl + classification
+        total = (
+            weights["reconstruction"] * reconstruction
+            + weights["kl"] * kl
+            + weights["digit"] * classification
+        )
         optimizer.zero_grad(set_to_none=True)
         total.backward()
         optimizer.step()
@@ -63,9 +66,9 @@ def bare(dataset: Path, model_spec: dict[str, Any]) -> float:
     return STEPS / (time.perf_counter() - started)
 
 
-def run_bare(dataset: Path, model_spec: dict[str, Any]) -> float:
+def run_bare(dataset: Path, *plain: dict[str, Any]) -> float:
     """Return `bare` of a fresh process, as each platform job has one too."""
-    command = [sys.executable, "-m", "benchmarks.rate", str(dataset), json.dumps(model_spec)]
+    command = [sys.executable, "-m", "benchmarks.rate", str(dataset), *map(json.dumps, plain)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return float(done.stdout)
 
@@ -77,9 +80,10 @@ def main() -> None:
         from accsite.apps.training.services import jobs
 
         path = datasets.local_path(branch.tasks.get(key="digit").dataset)
+        weights = dict(branch.tasks.values_list("key", "weight"))
         bare_rates, platform_rates = [], []
         for round_ in range(ROUNDS):
-            bare_rates.append(run_bare(path, branch.experiment.model_spec))
+            bare_rates.append(run_bare(path, branch.experiment.model_spec, weights))
             train = {"steps": STEPS, "batch_size": BATCH, "seed": round_, "threads": 1}
             job = run_to_its_end(jobs.submit_training(actor=None, branch=branch, train=train), every=0.5)
             platform_rates.append(float(job.result["steps_per_second"]))
@@ -99,7 +103,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 3:
-        print(bare(Path(sys.argv[1]), json.loads(sys.argv[2])))
+    if len(sys.argv) > 1:
+        print(bare(Path(sys.argv[1]), *map(json.loads, sys.argv[2:])))
     else:
         main()

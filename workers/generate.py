@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import structlog
+from django.db import transaction
 
 from acc.errors import InvalidInput
 from accsite.apps.datasets import services as datasets
@@ -40,15 +41,19 @@ def generate(held: Held) -> None:
         "source_sha256": spec["source_sha256"],
     }
 
-    # One transaction with the job's end: a job that was taken away leaves no dataset behind.
+    outcome = {"images": len(data), "seconds": round(time.perf_counter() - began, 3)}
+
     def record() -> int:
-        row = datasets.create_dataset(
-            actor=job.created_by, name=spec["name"], dataset_path=path, provenance=provenance
-        )
+        if not path.exists():  # stored by a try whose transaction then failed
+            data.save(path)
+        with transaction.atomic():
+            row = datasets.create_dataset(
+                actor=job.created_by, name=spec["name"], dataset_path=path, provenance=provenance
+            )
+            # Together with the dataset: a job that was taken away leaves none behind.
+            if not lifecycle.finish(job.pk, held.attempt, {**outcome, "dataset": row.pk}):
+                raise Fenced(job.pk, held.attempt)
         return row.pk
 
     dataset = insist(record, given_up=held.lease.fenced)
-    outcome = {"dataset": dataset, "images": data.n, "seconds": round(time.perf_counter() - began, 3)}
-    if not insist(lambda: lifecycle.finish(job.pk, held.attempt, outcome), given_up=held.lease.fenced):
-        raise Fenced(job.pk, held.attempt)
     log.info("generated", dataset=dataset, seconds=outcome["seconds"])

@@ -76,7 +76,8 @@ class RedisServer:
         path.touch(mode=0o600)
         path.write_text(
             f"bind 127.0.0.1\nport {self.port}\nrequirepass {self.password}\n"
-            f'dir "{self.folder}"\nsave ""\nappendonly no\nloglevel warning\ndaemonize no\nmaxmemory-policy noeviction\n'
+            f'dir "{self.folder}"\nsave ""\nappendonly no\nmaxmemory-policy noeviction\n'
+            "loglevel warning\ndaemonize no\n"
         )
         return [str(find_redis_server()), str(path)]
 
