@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import shutil
 import tempfile
 import threading
@@ -15,13 +16,15 @@ from pathlib import Path
 
 from django.conf import settings
 from django.core.files import File
-from django.core.files.storage import FileSystemStorage, default_storage
+from django.core.files.storage import FileSystemStorage, default_storage, storages
+
+from acc.errors import AccError
 
 _verified: dict[str, tuple[int, int, str]] = {}  # path -> (mtime in ns, size in bytes, sha256)
 _lock = threading.Lock()
 
 
-class BlobDamaged(Exception):
+class BlobDamaged(AccError):
     """A stored file that is missing, or is not what its row says. The text names both hashes."""
 
 
@@ -31,38 +34,35 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def store(path: Path, prefix: str, sha256: str, *, suffix: str = ".safetensors") -> str:
+def store(path: Path, prefix: str, sha256: str, *, suffix: str = ".safetensors", keep: bool = False) -> str:
     """Move the file ``path`` into storage and return its name, ``prefix/<sha256><suffix>``.
 
-    A file of that content that is there already, and undamaged, is kept and ``path`` removed.
+    A file of that content that is there already, and undamaged, is kept. With ``keep`` the file stays at
+    ``path`` as well, for one who may have to try again; it costs no room where both are on one file system.
     """
     name = f"{prefix}/{sha256}{suffix}"
     local = _local(name)
     if local is None:
         if not default_storage.exists(name):
             with path.open("rb") as file:
-                default_storage.save(name, File(file))
-        path.unlink()
-        return name
-    if local.exists() and local.stat().st_size == path.stat().st_size and sha256_of(local) == sha256:
-        path.unlink()
-        return name
-    local.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        path.replace(local)
-    except OSError:  # another file system: copy beside the place, then rename
-        temporary = Path(tempfile.mkstemp(dir=local.parent, prefix=".moving-")[1])
+                name = default_storage.save(name, File(file))
+    elif not _is_there(local, path.stat().st_size, sha256):
+        local.parent.mkdir(parents=True, exist_ok=True)
+        temporary = _beside(local)
         try:
-            shutil.copyfile(path, temporary)
+            try:
+                os.link(path, temporary)
+            except OSError:  # another file system, or one without links
+                shutil.copyfile(path, temporary)
+            temporary.chmod(0o640)
             _sync(temporary)
             temporary.replace(local)
+            _sync(local.parent)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+    if not keep:
         path.unlink()
-    local.chmod(0o640)
-    _sync(local)
-    _sync(local.parent)
     return name
 
 
@@ -88,23 +88,22 @@ def open_local(name: str, sha256: str) -> Path:
     Raises BlobDamaged naming the file and both hashes. A file is hashed again when its time or size changed.
     """
     path = _local(name)
-    if path is None:
+    if path is not None:
+        found = _verify(path, sha256)
+    else:
         path = _cached(name, sha256)
-    try:
-        stat = path.stat()
-    except FileNotFoundError:
-        raise BlobDamaged(f"'{name}' is missing from storage; expected sha256 {sha256}") from None
-    key = (stat.st_mtime_ns, stat.st_size, sha256)
-    with _lock:
-        if _verified.get(str(path)) == key:
-            return path
-    found = sha256_of(path)
+        found = _verify(path, sha256)
+        if found != sha256:  # the copy may have suffered here, and not the original
+            path.unlink(missing_ok=True)
+            found = _verify(_cached(name, sha256), sha256)
+    if found is None:
+        raise BlobDamaged(
+            f"'{name}' is missing from storage; expected sha256 {sha256}; restore it from a backup"
+        )
     if found != sha256:
         raise BlobDamaged(
             f"'{name}' is damaged: expected sha256 {sha256}, found {found}; restore it from a backup"
         )
-    with _lock:
-        _verified[str(path)] = key
     return path
 
 
@@ -122,16 +121,34 @@ def scratch() -> Path:
 
 
 def _local(name: str) -> Path | None:
-    storage = default_storage
-    return Path(storage.path(name)) if isinstance(_unwrapped(storage), FileSystemStorage) else None
+    storage = storages["default"]
+    return Path(storage.path(name)) if isinstance(storage, FileSystemStorage) else None
 
 
-def _unwrapped(storage: object) -> object:
-    wrapped = getattr(storage, "_wrapped", storage)
-    if type(wrapped) is object:  # a LazyObject that nobody has touched yet
-        storage._setup()  # type: ignore[attr-defined]
-        wrapped = storage._wrapped  # type: ignore[attr-defined]
-    return wrapped
+def _verify(path: Path, sha256: str) -> str | None:
+    """Return the file's SHA-256, from memory if it was ``sha256`` and time and size are the same; None: no file."""
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return None
+    key = (stat.st_mtime_ns, stat.st_size, sha256)
+    with _lock:
+        if _verified.get(str(path)) == key:
+            return sha256
+    found = sha256_of(path)
+    if found == sha256:
+        with _lock:
+            _verified[str(path)] = key
+    return found
+
+
+def _is_there(local: Path, size: int, sha256: str) -> bool:
+    return local.is_file() and local.stat().st_size == size and sha256_of(local) == sha256
+
+
+def _beside(local: Path) -> Path:
+    """Return a path in the same folder that nobody else uses; there is no file yet."""
+    return local.with_name(f".storing-{secrets.token_hex(8)}")
 
 
 def _cached(name: str, sha256: str) -> Path:
@@ -145,6 +162,8 @@ def _cached(name: str, sha256: str) -> Path:
         with os.fdopen(handle, "wb") as file, default_storage.open(name) as source:
             shutil.copyfileobj(source, file)
         Path(temporary).replace(path)
+    except FileNotFoundError:
+        Path(temporary).unlink(missing_ok=True)  # so that there is none here either
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

@@ -163,7 +163,7 @@ def _content_hash(
     digest.update(json.dumps([FORMAT, list(images.shape), described], sort_keys=True).encode())
     rows = max(1, _CHUNK_BYTES // max(1, images[0].nbytes))
     for start in range(0, len(images), rows):
-        digest.update(np.ascontiguousarray(images[start : start + rows]))
+        digest.update(np.ascontiguousarray(images[start : start + rows]).data)
     for column in sorted(specs, key=lambda column: column.name):
         values = np.ascontiguousarray(targets[column.name])
         digest.update(values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes())

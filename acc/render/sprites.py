@@ -63,4 +63,5 @@ def png(pixels: Pixels) -> bytes:
 def _as_pictures(images: Pixels) -> Pixels:
     if images.shape[1] in {1, 3, 4}:
         return np.moveaxis(images, 1, -1)
-    return images.mean(axis=1, keepdims=True).round().astype(np.uint8).transpose(0, 2, 3, 1)
+    grey: Pixels = images.mean(axis=1, keepdims=True).round().astype(np.uint8)
+    return grey.transpose(0, 2, 3, 1)

@@ -24,7 +24,8 @@ MAX_SLUG = 80
 def create_dataset(*, actor: Any, name: str, dataset_path: Path, provenance: dict[str, Any]) -> Dataset:
     """Store a dataset file and return its row; a dataset of the same content is returned as it is.
 
-    ``dataset_path`` is moved away. Raises InvalidInput (name, file); nothing is stored then.
+    ``dataset_path`` is moved away, once the row is written: when the database fails, ask again with the same
+    file. Raises InvalidInput (name, file); nothing is stored then.
     """
     check_name(name)
     data = AccDataset.load(dataset_path)
@@ -37,7 +38,7 @@ def create_dataset(*, actor: Any, name: str, dataset_path: Path, provenance: dic
     image, n, dtype = data.image, len(data), str(data.images.dtype)
     content_hash = data.content_hash
     # The file is whole and in its place before the row that names it is committed.
-    file = blobs.store(dataset_path, PREFIX, sha256)
+    file = blobs.store(dataset_path, PREFIX, sha256, keep=True)
     with transaction.atomic():
         row = Dataset.objects.create(
             name=name,
@@ -56,6 +57,7 @@ def create_dataset(*, actor: Any, name: str, dataset_path: Path, provenance: dic
             created_by=actor,
         )
         bump(TOPIC, data={"added": row.slug})
+    dataset_path.unlink()
     return row
 
 

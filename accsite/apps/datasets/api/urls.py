@@ -1,0 +1,7 @@
+"""Addresses of datasets in the API."""
+
+from __future__ import annotations
+
+from accsite.apps.datasets.api.views import DatasetViewSet
+
+router_entries = [("datasets", DatasetViewSet, "dataset")]

@@ -1,0 +1,99 @@
+"""A dataset is stored once, by content, whole, and before the row that names it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+
+from acc.data import AccDataset
+from acc.errors import InvalidInput
+from accsite import blobs
+from accsite.apps.datasets import selectors, services
+from accsite.apps.datasets.models import Dataset
+from accsite.apps.datasets.tests.conftest import made
+from accsite.apps.live.selectors import versions
+
+Store = Callable[..., Dataset]
+
+
+def stored(place: Path) -> list[str]:
+    """Return the names of all files in storage."""
+    return sorted(str(path.relative_to(place)) for path in place.rglob("*") if path.is_file())
+
+
+def test_the_row_says_what_is_in_the_file(store: Store, own_storage: Path) -> None:
+    data = made(20)
+    row = store("Some digits", data, provenance={"generator": "Made"})
+    assert (row.slug, row.n, row.channels, row.height, row.width) == ("some-digits", 20, 1, 8, 8)
+    assert row.content_hash == data.content_hash
+    assert stored(own_storage) == [f"datasets/{row.sha256}.safetensors"]
+    digit, slant = row.targets
+    assert digit["counts"] == [4, 4, 4, 4, 4]
+    assert slant["mean"] == pytest.approx(float(data.targets["slant"].mean()))
+    assert (slant["unit"], slant["min"] < slant["max"]) == ("rad", True)
+
+
+def test_what_is_stored_is_read_back_unchanged(store: Store) -> None:
+    data = made(20)
+    again = AccDataset.load(selectors.local_path(store("Some digits", data)))
+    assert again.content_hash == data.content_hash
+    assert (again.images == data.images).all()
+    assert again.target_specs == data.target_specs
+
+
+def test_the_same_content_is_stored_once_under_its_first_name(store: Store, own_storage: Path) -> None:
+    first = store("One name")
+    assert store("Another name") == first
+    assert len(stored(own_storage)) == 1
+
+
+def test_different_content_of_one_name_gets_an_address_of_its_own(store: Store) -> None:
+    assert store("Digits", made(20, seed=1)).slug == "digits"
+    assert store("Digits", made(20, seed=2)).slug == "digits-2"
+
+
+def test_open_pages_hear_of_it(store: Store) -> None:
+    before = versions(["datasets"])["datasets"]
+    store()
+    assert versions(["datasets"])["datasets"] == before + 1
+
+
+@pytest.mark.parametrize("name", ["", "1st", "a\x00b", "x" * 81, None])
+def test_a_name_that_will_not_do_leaves_nothing_behind(store: Store, own_storage: Path, name: Any) -> None:
+    with pytest.raises(InvalidInput, match="name: .* is refused; use 1 to 80 letters"):
+        store(name)
+    assert not Dataset.objects.exists()
+    assert [path for path in stored(own_storage) if path.startswith("datasets/")] == []
+
+
+def test_a_file_that_is_no_dataset_is_refused(db: None, tmp_path: Path) -> None:
+    draft = tmp_path / "draft.safetensors"
+    draft.write_bytes(b"not a dataset at all")
+    with pytest.raises(InvalidInput, match="'draft.safetensors' is not a whole safetensors file"):
+        services.create_dataset(actor=None, name="Digits", dataset_path=draft, provenance={})
+
+
+def test_a_database_that_failed_can_be_asked_again_with_the_same_file(
+    store: Store, own_storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft = blobs.scratch() / "draft.safetensors"
+    made().save(draft)
+
+    def create() -> Dataset:
+        return services.create_dataset(actor=None, name="Digits", dataset_path=draft, provenance={})
+
+    def locked(*args: Any, **fields: Any) -> Dataset:
+        raise OperationalError("database is locked")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Dataset.objects, "create", locked)
+        with pytest.raises(OperationalError):
+            create()
+    assert not Dataset.objects.exists()
+    row = create()
+    assert selectors.local_path(row).exists()
+    assert stored(own_storage) == [f"datasets/{row.sha256}.safetensors"]
