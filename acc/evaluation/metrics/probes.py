@@ -73,7 +73,7 @@ def _within_class_solve(moments: Moments, view: int, centred: Tensor, train: Ten
     inner = centred @ solved  # F L P C C
     identity = torch.eye(classes, dtype=inner.dtype, device=inner.device)
     capacity = identity - share[..., :, None] * inner * share[..., None, :]
-    correction = torch.linalg.solve(capacity, share[..., :, None] * inner)
+    correction: Tensor = torch.linalg.solve(capacity, share[..., :, None] * inner)
     return solved + solved @ (share[..., :, None] * correction)
 
 

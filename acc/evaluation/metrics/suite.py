@@ -70,8 +70,8 @@ class MetricSuite:
         ufr, info = self.ufr, self.information
         table = {
             "ufr": ufr.value,
-            "unified": _mean_of(ufr.unified),
-            "factored": _mean_of(ufr.factored),
+            "unified": _mean_of(ufr.unified, ufr.value.reason),
+            "factored": _mean_of(ufr.factored, ufr.value.reason),
             "ufr_matched": ufr.matched_value,
             "transfer_all_dimensions": ufr.all_dimensions_across,
             "parallelism": ufr.parallelism,
@@ -163,8 +163,7 @@ def _leakage(prepared: Prepared, ufr: Ufr) -> Leakage:
     )
 
 
-def _mean_of(values: Mapping[str, Value]) -> Value:
+def _mean_of(values: Mapping[str, Value], reason: str) -> Value:
     numbers = np.array([value.value for value in values.values()])
     mean = float(mean_of_defined(numbers, axis=0))
-    reasons = [value.reason for value in values.values() if value.reason]
-    return Value(mean, reasons[0] if np.isnan(mean) and reasons else "")
+    return Value(mean, reason if np.isnan(mean) else "")

@@ -63,7 +63,7 @@ def mean_of_defined(values: Array, axis: int | tuple[int, ...]) -> Array:
 
 def interval(resampled: Array) -> tuple[Array, Array]:
     """Return the 2.5 and 97.5 percentiles over the first axis; NaN where nothing was resampled or defined."""
-    if len(resampled) == 0:
+    if resampled.size == 0:
         nothing = np.full(resampled.shape[1:], np.nan)
         return nothing, nothing.copy()
     undefined_cell = np.isnan(resampled).all(axis=0)
