@@ -21,8 +21,14 @@ READY_SECONDS = 120.0
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 10.0
 STEADY_SECONDS = 30.0
-# BLAS and OpenMP must not start threads at import; a job sets its own number after the fork.
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+# BLAS and OpenMP must not start threads at import; a job sets its own number after the fork. Threads that wait
+# must sleep: spinning ones keep the cores from those they wait for when the machine is busy.
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "passive",
+}
 ZYGOTE_DIED = -signal.SIGKILL
 
 log = structlog.get_logger(__name__)

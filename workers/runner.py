@@ -115,7 +115,13 @@ BODIES: dict[str, Callable[[Held], None]] = {
 
 
 def use_threads() -> None:
-    """Let torch use the cores that this process may run on, or ACC_THREADS of them."""
+    """Give torch ACC_THREADS threads, or a quarter of the cores that this process may run on.
+
+    A step of a small model waits for its threads some hundred times. On cores that a browser, a web server and
+    another worker use as well, one late thread holds up all: two threads on two busy cores were measured at a
+    twentieth of the speed of one. See ADR 'Threads of a job on the CPU'.
+    """
     import torch
 
-    torch.set_num_threads(int(os.environ.get("ACC_THREADS", "0")) or len(os.sched_getaffinity(0)))
+    cores = len(os.sched_getaffinity(0))
+    torch.set_num_threads(int(os.environ.get("ACC_THREADS", "0")) or max(1, cores // 4))
