@@ -256,8 +256,6 @@ def test_commands_survive_a_resume_when_they_are_replayed_at_their_step(dataset:
         8: [("set_lr", {"lr": 1e-3})],
     }
     _, whole, _ = steered(dataset, helpers.Script(commands), checkpoint_every_steps=5)
-    from acc.tests.test_exact_resume import load_snapshot
-
     sink = helpers.KeepingSink()
     Trainer(
         helpers.job(datasets, steps=10, checkpoint_every_steps=5),
@@ -265,7 +263,7 @@ def test_commands_survive_a_resume_when_they_are_replayed_at_their_step(dataset:
         classes=helpers.shipped_tasks(),
         sink=sink,
         control=helpers.Script({step: found for step, found in commands.items() if step >= 5}),
-        resume_from=load_snapshot(whole.at(5)),
+        resume_from=whole.at(5).checkpoint(),
     ).run()
     ours, theirs = sink.at(10), whole.at(10)
     assert ours.header == theirs.header

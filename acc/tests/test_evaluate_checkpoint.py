@@ -21,7 +21,7 @@ from acc.training.data import split_indices
 
 def trained(datasets: dict[str, AccDataset], tasks: Any = None, **train: Any) -> Checkpoint:
     _, sink = helpers.run(helpers.job(datasets, tasks, **train), datasets)
-    return Checkpoint(sink.last.header, sink.last.tensors, sha256="")
+    return sink.last.checkpoint()
 
 
 def evaluated(checkpoint: Checkpoint, datasets: dict[str, AccDataset], **spec: Any) -> EvalResult:

@@ -72,6 +72,15 @@ def test_the_same_seed_gives_the_same_file_and_another_seed_does_not(
     assert hashes[0] == hashes[1] != hashes[2]
 
 
+def test_two_threads_repeat_themselves_bit_for_bit_too(
+    datasets: dict[str, AccDataset], tmp_path: Path
+) -> None:
+    hashes = [
+        helpers.run(job_on(datasets, threads=2), datasets)[1].at(14).write(tmp_path / "x") for _ in range(2)
+    ]
+    assert hashes[0] == hashes[1]
+
+
 def test_training_leaves_the_callers_random_state_and_torch_settings_alone(
     datasets: dict[str, AccDataset],
 ) -> None:
@@ -94,7 +103,7 @@ def test_a_hundred_steps_and_a_hundred_more_are_two_hundred(datasets: dict[str, 
     _, whole = helpers.run(job_on(datasets, steps=14, kl_warmup_steps=10), datasets)
     _, first = helpers.run(job_on(datasets, steps=6, kl_warmup_steps=10), datasets)
     second_trainer, second = helpers.run(
-        job_on(datasets, steps=8, kl_warmup_steps=10), datasets, start_from=load_snapshot(first.at(6))
+        job_on(datasets, steps=8, kl_warmup_steps=10), datasets, start_from=first.at(6).checkpoint()
     )
     assert (second_trainer.step, second_trainer.global_step) == (8, 14)
     ours, theirs = second.at(8).tensors, whole.at(14).tensors
@@ -103,17 +112,11 @@ def test_a_hundred_steps_and_a_hundred_more_are_two_hundred(datasets: dict[str, 
         assert torch.equal(ours[name], theirs[name]), name
 
 
-def load_snapshot(snapshot: Any) -> Any:
-    from acc.training.checkpoint import Checkpoint
-
-    return Checkpoint(snapshot.header, snapshot.tensors, sha256="")
-
-
 def test_another_seed_on_a_branch_draws_other_batches_from_the_same_weights(
     datasets: dict[str, AccDataset],
 ) -> None:
     _, first = helpers.run(job_on(datasets, steps=6), datasets)
-    start = load_snapshot(first.at(6))
+    start = first.at(6).checkpoint()
     runs = [
         helpers.run(job_on(datasets, steps=3, seed=seed), datasets, start_from=start)[1] for seed in (7, 7, 8)
     ]
@@ -126,7 +129,7 @@ def test_a_fork_keeps_the_heads_of_tasks_that_stayed_and_starts_the_others_afres
     datasets: dict[str, AccDataset],
 ) -> None:
     _, first = helpers.run(job_on(datasets, steps=6), datasets)
-    start = load_snapshot(first.at(6))
+    start = first.at(6).checkpoint()
     tasks = [
         helpers.task("classification", dataset="a", factor="digit"),
         helpers.task("regression", dataset="a", factor="free"),  # another width: the old head cannot fit
@@ -165,9 +168,7 @@ def test_the_number_of_threads_is_recorded_and_used_again(datasets: dict[str, Ac
     assert sink.at(6).header.threads == 2
     free = spec.model_copy(update={"train": spec.train.model_copy(update={"threads": None})})
     assert (
-        Trainer(
-            free, datasets, classes=helpers.shipped_tasks(), resume_from=load_snapshot(sink.at(6))
-        ).threads
+        Trainer(free, datasets, classes=helpers.shipped_tasks(), resume_from=sink.at(6).checkpoint()).threads
         == 2
     )
 
@@ -180,9 +181,9 @@ def test_a_checkpoint_of_another_model_is_refused(datasets: dict[str, AccDataset
     with pytest.raises(
         CheckpointError, match=r"of another model \(FactorSlotAutoencoder, latent_dim 8\) than this one"
     ):
-        Trainer(other, datasets, classes=helpers.shipped_tasks(), start_from=load_snapshot(sink.at(6)))
+        Trainer(other, datasets, classes=helpers.shipped_tasks(), start_from=sink.at(6).checkpoint())
     with pytest.raises(InvalidInput, match="start_from or resume_from, not both"):
-        start = load_snapshot(sink.at(6))
+        start = sink.at(6).checkpoint()
         Trainer(other, datasets, classes=helpers.shipped_tasks(), start_from=start, resume_from=start)
 
 

@@ -88,7 +88,7 @@ class TrainRun:
     @property
     def checkpoint(self) -> Checkpoint:
         """The final state, for ``train(..., start_from=run.checkpoint)``."""
-        return Checkpoint(self.snapshot.header, self.snapshot.tensors, sha256="")
+        return self.snapshot.checkpoint()
 
     def save(self, path: str | Path) -> str:
         """Write the checkpoint as safetensors and return its sha256."""

@@ -57,8 +57,10 @@ class KLDivergenceTask(Task):
 
     def _per_dimension(self, output: ModelOutput) -> Tensor:
         """Return ``(N, width)`` nats."""
+        mean, logvar = output.mean, output.logvar
+        assert logvar is not None, "check_compatible refuses a model without a posterior"
         start, end = self.latent_range
-        assert output.logvar is not None, "check_compatible refuses a model without a posterior"
-        mean, logvar = output.mean[:, start:end], output.logvar[:, start:end]
+        if (start, end) != (0, mean.shape[1]):
+            mean, logvar = mean[:, start:end], logvar[:, start:end]
         kl = 0.5 * (mean.square() + torch.exp(logvar) - 1.0 - logvar)
         return kl.mean(dim=(2, 3)) if kl.dim() == 4 else kl
