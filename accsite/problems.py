@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
@@ -9,6 +10,7 @@ from django.http import Http404
 from pydantic import BaseModel
 from rest_framework import exceptions
 from rest_framework.response import Response
+from rest_framework.utils.encoders import JSONEncoder
 from rest_framework.views import exception_handler as drf_handler
 
 from acc.errors import InvalidInput
@@ -25,6 +27,14 @@ class Problem(BaseModel):
     status: int
     detail: str = ""
     errors: dict[str, list[str]] | None = None
+
+
+class Conflict(exceptions.APIException):
+    """What was asked cannot be done with the thing as it is now, and no field of the request is to blame."""
+
+    status_code = 409
+    default_detail = "Conflict"
+    default_code = "conflict"
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
@@ -53,9 +63,19 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     return problem
 
 
+class ProblemResponse(Response):
+    """A problem is JSON even where the endpoint answers with a table, a picture or bytes."""
+
+    @property
+    def rendered_content(self) -> str:
+        """Return the body."""
+        self["Content-Type"] = CONTENT_TYPE
+        return json.dumps(self.data, cls=JSONEncoder)
+
+
 def _problem(code: int, title: str, detail: str, **extra: Any) -> Response:
     problem = Problem(title=title, status=code, detail=detail, **extra)
-    return Response(problem.model_dump(exclude_none=True), status=code, content_type=CONTENT_TYPE)
+    return ProblemResponse(problem.model_dump(exclude_none=True), status=code, content_type=CONTENT_TYPE)
 
 
 def _flat(fields: Any, prefix: str = "") -> dict[str, list[str]]:

@@ -4,7 +4,7 @@ from accsite.apps.training.selectors.jobs import (
     find_branch,
     find_checkpoint,
     job_state,
-    queue_place,
+    job_states,
     task_losses,
 )
 from accsite.apps.training.selectors.loss import last_losses, loss_history
@@ -13,8 +13,8 @@ __all__ = [
     "find_branch",
     "find_checkpoint",
     "job_state",
+    "job_states",
     "last_losses",
     "loss_history",
-    "queue_place",
     "task_losses",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from django.db.models import Q
@@ -13,6 +15,8 @@ from accsite.apps.training.models import Branch, Checkpoint, Experiment, Job, Jo
 from accsite.apps.training.selectors.loss import last_losses
 from accsite.apps.training.states import ACTIVE, HELD, TERMINAL, JobState
 
+PENDING = JobEvent.Status.PENDING
+
 
 def job_state(job: Job) -> dict[str, Any]:
     """Return a job as plain JSON data: the same in the API, in the socket's state ping and in pages.
@@ -20,6 +24,31 @@ def job_state(job: Job) -> dict[str, Any]:
     ``rate`` in steps per second; ``eta_seconds`` and ``elapsed_seconds`` None where they are not known;
     ``place``: 1 for the next of its queue, None unless it waits. ``asked``: what it has not answered yet.
     """
+    return job_states([job])[0]
+
+
+def job_states(jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """Return ``job_state`` of each job, with two queries for them all."""
+    asked: dict[int, list[str]] = defaultdict(list)
+    pending = JobEvent.objects.filter(job__in=[job for job in jobs if job.is_active], status=PENDING)
+    for job_id, kind in pending.order_by("id").values_list("job_id", "kind"):
+        asked[job_id].append(kind)
+    places = _places() if any(job.state == JobState.QUEUED for job in jobs) else {}
+    return [_state(job, asked.get(job.pk, []), places.get(job.pk)) for job in jobs]
+
+
+def _places() -> dict[int, int]:
+    """Return the place of each waiting job in its queue, 1 for the next."""
+    waiting = Job.objects.filter(state=JobState.QUEUED).order_by("queue", "-priority", "pk")
+    places: dict[int, int] = {}
+    counts: dict[str, int] = defaultdict(int)
+    for pk, queue in waiting.values_list("pk", "queue"):
+        counts[queue] += 1
+        places[pk] = counts[queue]
+    return places
+
+
+def _state(job: Job, asked: list[str], place: int | None) -> dict[str, Any]:
     branch = job.branch
     total = job.total_steps
     end = job.finished_at or timezone.now()
@@ -35,7 +64,7 @@ def job_state(job: Job) -> dict[str, Any]:
         "attempt": job.attempt,
         "workers_lost": job.workers_lost,
         "queue": job.queue,
-        "place": queue_place(job),
+        "place": place,
         "experiment": branch.experiment.slug if branch else None,
         "branch": branch.pk if branch else None,
         "branch_slug": branch.slug if branch else None,
@@ -48,11 +77,7 @@ def job_state(job: Job) -> dict[str, Any]:
         "elapsed_seconds": (end - job.started_at).total_seconds() if job.started_at else None,
         "device": job.device,
         "worker": job.worker.name if job.worker else None,
-        "asked": list(
-            job.events.filter(status=JobEvent.Status.PENDING).order_by("id").values_list("kind", flat=True)
-        )
-        if job.state in ACTIVE
-        else [],
+        "asked": asked,
         "message": job.message,
         "result": job.result,
         "created_at": _iso(job.created_at),
@@ -66,14 +91,6 @@ def eta_seconds(job: Job) -> float | None:
     if job.state != JobState.RUNNING or not job.steps_per_second:
         return None
     return max(0, job.total_steps - job.step) / job.steps_per_second
-
-
-def queue_place(job: Job) -> int | None:
-    """Return the place of a waiting job in its queue, 1 for the next; None unless it waits."""
-    if job.state != JobState.QUEUED:
-        return None
-    before = Q(priority__gt=job.priority) | Q(priority=job.priority, pk__lt=job.pk)
-    return Job.objects.filter(before, queue=job.queue, state=JobState.QUEUED).count() + 1
 
 
 def task_losses(job: Job) -> dict[str, float]:

@@ -69,8 +69,17 @@ def submit_training(
 
 
 @unit_of_work()
-def submit_evaluation(*, actor: Any, checkpoint: Checkpoint, eval: Mapping[str, Any] | None = None) -> Job:
+def submit_evaluation(
+    *,
+    actor: Any,
+    checkpoint: Checkpoint,
+    eval: Mapping[str, Any] | None = None,
+    idempotency_key: str | None = None,
+) -> Job:
     """Return a new job that measures a checkpoint; ``eval``: ``acc.specs.EvalSpec`` as plain data."""
+    known = _submitted_before(actor, idempotency_key)
+    if known is not None:
+        return known
     data = dict(eval or {})
     check_device(data.get("device", "auto"), queue=queueing.QUEUES[JobKind.EVALUATE])
     spec = parse(EvalSpec, data)
@@ -80,7 +89,7 @@ def submit_evaluation(*, actor: Any, checkpoint: Checkpoint, eval: Mapping[str, 
         raise InvalidInput(
             {"suite": f"{', '.join(unknown) or 'nothing'!r} cannot be measured; choose of: {right}"}
         )
-    return queueing.queue_evaluation(checkpoint, spec=spec, actor=actor)
+    return queueing.queue_evaluation(checkpoint, spec=spec, actor=actor, idempotency_key=idempotency_key)
 
 
 @unit_of_work()

@@ -37,6 +37,7 @@ def queue_evaluation(
     spec: EvalSpec | None = None,
     suite: Sequence[str] = FULL_SUITE,
     actor: Any = None,
+    idempotency_key: str | None = None,
 ) -> Job:
     """Return a new job that measures a checkpoint."""
     spec = spec or EvalSpec(suite=tuple(suite))
@@ -48,6 +49,7 @@ def queue_evaluation(
         checkpoint=checkpoint,
         spec=spec.model_dump(mode="json"),
         created_by=actor,
+        idempotency_key=idempotency_key or None,
     )
 
 

@@ -127,6 +127,18 @@ def set_enabled(*, actor: Any, task: Task, enabled: bool) -> Task:
 
 
 @unit_of_work()
+def change_task(*, actor: Any, task: Task, weight: Any = None, enabled: Any = None) -> Task:
+    """Set the weight, the switch, or both or neither; raises InvalidInput or WrongState, and then changes nothing."""
+    if enabled is not None and not isinstance(enabled, bool):
+        raise InvalidInput({"enabled": f"{enabled!r} is neither true nor false"})
+    if weight is not None:
+        set_weight(actor=actor, task=task, weight=weight)
+    if enabled is not None:
+        set_enabled(actor=actor, task=task, enabled=enabled)
+    return task
+
+
+@unit_of_work()
 def remove_task(*, actor: Any, task: Task) -> Task:
     """Take a task off its branch; its curve and key stay. Raises WrongState if a job were left with none."""
     _keep_one(task, "removed")

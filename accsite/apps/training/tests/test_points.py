@@ -40,7 +40,7 @@ def test_points_come_back_as_they_went_in(running: Job) -> None:
         ["total", "lr"],
         "raw",
     )
-    np.testing.assert_array_equal(columns, np.float32([[1, 2, 3], [4, np.nan, 6]]))
+    np.testing.assert_array_equal(columns, np.array([[1, 2, 3], [4, np.nan, 6]], np.float32))
 
 
 def test_a_single_step_is_read(running: Job) -> None:

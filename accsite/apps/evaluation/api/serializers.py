@@ -1,0 +1,53 @@
+"""Evaluations as JSON."""
+
+from __future__ import annotations
+
+from rest_framework import serializers
+from rest_framework.reverse import reverse
+
+from accsite.apps.evaluation.models import Artifact, Evaluation, Metric
+
+
+class MetricSerializer(serializers.ModelSerializer[Metric]):
+    """One number, or the reason why there is none."""
+
+    class Meta:
+        model = Metric
+        fields = ("task_key", "name", "value", "reason", "higher_is_better", "baseline")
+
+
+class ArtifactSerializer(serializers.ModelSerializer[Artifact]):
+    """One picture; ``url`` gives its bytes."""
+
+    url = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Artifact
+        fields = ("id", "kind", "name", "sha256", "media_type", "meta", "url")
+
+    def get_url(self, artifact: Artifact) -> str:
+        """Return where the bytes are."""
+        where = [artifact.evaluation_id, artifact.pk]
+        return str(reverse("api:evaluation-artifact", args=where, request=self.context.get("request")))
+
+
+class EvaluationSerializer(serializers.ModelSerializer[Evaluation]):
+    """One run of an evaluation suite, with its numbers and pictures."""
+
+    metrics = MetricSerializer(many=True, read_only=True)
+    artifacts = ArtifactSerializer(many=True, read_only=True)
+
+    class Meta:
+        model = Evaluation
+        fields = (
+            "id",
+            "job",
+            "branch",
+            "checkpoint",
+            "step",
+            "suite",
+            "seconds",
+            "created_at",
+            "metrics",
+            "artifacts",
+        )

@@ -1,0 +1,149 @@
+"""Shapes of requests and answers, for the OpenAPI schema. What is right and wrong is decided by the services."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, RootModel
+
+from acc.specs import EvalSpec, ModelSpec, TrainSpec
+
+
+class ExperimentRequest(BaseModel):
+    """A new experiment with its first branch, ``main``."""
+
+    name: str
+    model: ModelSpec
+    visibility: Literal["site", "private"] = "site"
+
+
+class BranchRequest(BaseModel):
+    """A new line of work: from a checkpoint (a fork), or from the seed."""
+
+    experiment: str = Field(description="slug of the experiment")
+    name: str
+    from_checkpoint: int | None = None
+    copy_tasks: bool = True
+
+
+class TaskRequest(BaseModel):
+    """A loss to attach to a branch."""
+
+    branch: int
+    task_class: str
+    dataset: str = Field(description="slug of the dataset")
+    name: str = ""
+    weight: float = Field(default=1.0, ge=0)
+    enabled: bool = True
+    latent_slice: tuple[int, int] | None = Field(default=None, description="[start, end) of the latent")
+    factor: str = Field(default="", description="a named range of the latent, instead of latent_slice")
+    params: dict[str, Any] = Field(default_factory=dict)
+
+
+class TaskChange(BaseModel):
+    """What may be changed of a task, also while it is trained."""
+
+    weight: float | None = Field(default=None, ge=0)
+    enabled: bool | None = None
+
+
+class TrainRequest(BaseModel):
+    """Train the tasks of a branch."""
+
+    kind: Literal["train"]
+    branch: int
+    train: TrainSpec
+
+
+class EvaluateRequest(BaseModel):
+    """Measure a checkpoint."""
+
+    kind: Literal["evaluate"]
+    checkpoint: int
+    eval: EvalSpec = EvalSpec()
+
+
+class GenerateRequest(BaseModel):
+    """Make a dataset."""
+
+    kind: Literal["generate"]
+    generator: str
+    name: str = ""
+    n: int | None = Field(default=None, ge=1)
+    seed: int = 0
+    params: dict[str, Any] = Field(default_factory=dict)
+
+
+class JobRequest(
+    RootModel[Annotated[TrainRequest | EvaluateRequest | GenerateRequest, Field(discriminator="kind")]]
+):
+    """One unit of work to queue."""
+
+
+class ControlRequest(BaseModel):
+    """Something to ask of a job.
+
+    ``set_lr`` takes ``{"lr": x}``, ``set_weight`` ``{"task": key, "weight": x}``, ``set_enabled``
+    ``{"task": key, "enabled": bool}``, ``remove_task`` ``{"task": key}``; the others take nothing.
+    """
+
+    kind: Literal["pause", "resume", "stop", "set_lr", "set_weight", "set_enabled", "remove_task"]
+    payload: dict[str, Any] = Field(default_factory=dict)
+
+
+class JobState(BaseModel):
+    """A job as it is now."""
+
+    id: int
+    kind: str
+    title: str
+    state: Literal["QUEUED", "CLAIMED", "RUNNING", "PAUSED", "LOST", "SUCCEEDED", "FAILED", "CANCELLED"]
+    state_label: str
+    active: bool
+    held: bool
+    ended: bool
+    attempt: int
+    workers_lost: int
+    queue: str
+    place: int | None = Field(description="place in its queue, 1 for the next")
+    experiment: str | None
+    branch: int | None
+    branch_slug: str | None
+    checkpoint: int | None
+    step: int
+    total_steps: int
+    progress: float | None
+    rate: float | None = Field(description="steps per second")
+    eta_seconds: float | None
+    elapsed_seconds: float | None
+    device: str
+    worker: str | None
+    asked: list[str] = Field(description="what it was asked and has not answered yet")
+    message: str
+    result: dict[str, Any]
+    created_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class LossHistory(BaseModel):
+    """Loss points as columns.
+
+    ``kind`` raw: ``columns[series]`` has one value a step from ``start`` on. ``kind`` envelope:
+    ``columns[series]`` has ``min``, ``max`` and ``mean``, each one value a bucket of ``bucket`` steps. Null
+    stands for no value (and, in JSON alone, for an infinite one).
+    """
+
+    job: int
+    attempt: int
+    seq: int
+    step: int
+    total: int
+    kind: Literal["raw", "envelope"]
+    start: int
+    stop: int
+    bucket: int
+    series: list[str]
+    clock: list[list[float]] | None = None
+    columns: dict[str, list[float | None] | dict[str, list[float | None]]]

@@ -1,0 +1,363 @@
+"""The REST views of training. Each reads by a selector, changes by a service, and shows only what its user may see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Prefetch, QuerySet
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
+from rest_framework import mixins, status
+from rest_framework.decorators import action
+from rest_framework.permissions import IsAdminUser
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+from rest_framework.viewsets import GenericViewSet
+
+from acc import wire
+from acc.errors import InvalidInput
+from accsite.apps.training import selectors
+from accsite.apps.training.api import schema
+from accsite.apps.training.api.lookup import body, flag, named, nested, only, prefixed, whole_number
+from accsite.apps.training.api.renderers import ColumnsRenderer, CsvRenderer, PointsRenderer
+from accsite.apps.training.api.serializers import (
+    BranchSerializer,
+    CheckpointDetailSerializer,
+    CheckpointSerializer,
+    ExperimentSerializer,
+    JobEventSerializer,
+    TaskSerializer,
+    WorkerSerializer,
+)
+from accsite.apps.training.models import Branch, Checkpoint, Experiment, Job, JobKind, Task, Worker
+from accsite.apps.training.services import experiments, jobs, tasks, workers
+from accsite.apps.training.states import ACTIVE, JobState
+from accsite.problems import Problem
+
+REFUSED = {
+    422: OpenApiResponse(Problem, "The input was refused; `errors` names each field."),
+    409: OpenApiResponse(Problem, "It is not in a state in which this can be done."),
+}
+
+
+def _query(name: str, what: str, kind: Any = OpenApiTypes.STR) -> OpenApiParameter:
+    return OpenApiParameter(name, kind, description=what)
+
+
+class ReadViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[Any]):
+    """Lists and shows rows that the user may see."""
+
+    def experiments(self) -> QuerySet[Experiment]:
+        """Return the experiments that the user may see."""
+        return Experiment.objects.visible_to(self.request.user)
+
+    def filtered(self, rows: QuerySet[Any], **lookups: str) -> QuerySet[Any]:
+        """Return ``rows`` narrowed by those query parameters that are given: parameter -> lookup."""
+        for name, lookup in lookups.items():
+            if value := self.request.query_params.get(name):
+                if lookup.endswith("_id") and not value.isdecimal():
+                    raise InvalidInput({name: f"{value!r} is not an id"})
+                rows = rows.filter(**{lookup: value})
+        return rows
+
+
+class ExperimentViewSet(ReadViewSet):
+    """Experiments: one model and everything grown from it."""
+
+    serializer_class = ExperimentSerializer
+    lookup_field = "slug"
+    queryset = Experiment.objects.none()
+
+    def get_queryset(self) -> QuerySet[Experiment]:
+        """Return what the user may see."""
+        branches = Branch.objects.select_related("experiment")
+        return self.experiments().select_related("owner").prefetch_related(Prefetch("branches", branches))
+
+    @extend_schema(request=schema.ExperimentRequest, responses={201: ExperimentSerializer, **REFUSED})
+    def create(self, request: Request) -> Response:
+        """Make an experiment with its branch ``main``."""
+        data = body(request, "name", "model", "visibility")
+        made = experiments.create_experiment(
+            actor=request.user,
+            name=data.get("name", ""),
+            model=data.get("model") or {},
+            visibility=data.get("visibility", "site"),
+        )
+        return Response(self.get_serializer(made).data, status=status.HTTP_201_CREATED)
+
+
+@extend_schema_view(list=extend_schema(parameters=[_query("experiment", "slug of an experiment")]))
+class BranchViewSet(ReadViewSet):
+    """Branches: named lines of work."""
+
+    serializer_class = BranchSerializer
+    queryset = Branch.objects.none()
+
+    def get_queryset(self) -> QuerySet[Branch]:
+        """Return what the user may see."""
+        rows = Branch.objects.filter(experiment__in=self.experiments()).select_related("experiment")
+        return self.filtered(rows, experiment="experiment__slug")
+
+    @extend_schema(request=schema.BranchRequest, responses={201: BranchSerializer, **REFUSED})
+    def create(self, request: Request) -> Response:
+        """Make a branch, from a checkpoint or from the seed."""
+        data = body(request, "experiment", "name", "from_checkpoint", "copy_tasks")
+        experiment = named(self.experiments(), "experiment", data.get("experiment"), by="slug")
+        checkpoint = None
+        if data.get("from_checkpoint") is not None:
+            rows = Checkpoint.objects.filter(experiment__in=self.experiments())
+            checkpoint = named(rows, "from_checkpoint", data["from_checkpoint"])
+        made = experiments.create_branch(
+            actor=request.user,
+            experiment=experiment,
+            name=data.get("name", ""),
+            from_checkpoint=checkpoint,
+            copy_tasks=flag(data, "copy_tasks", default=True),
+        )
+        return Response(self.get_serializer(made).data, status=status.HTTP_201_CREATED)
+
+
+@extend_schema_view(
+    list=extend_schema(
+        parameters=[
+            _query("branch", "id of a branch", OpenApiTypes.INT),
+            _query("removed", "1: also those that were removed"),
+        ]
+    )
+)
+class TaskViewSet(ReadViewSet):
+    """Tasks of branches. Every change is applied to a running job between two of its steps."""
+
+    serializer_class = TaskSerializer
+    queryset = Task.objects.none()
+
+    def get_queryset(self) -> QuerySet[Task]:
+        """Return what the user may see."""
+        rows = Task.objects.filter(branch__experiment__in=self.experiments())
+        rows = self.filtered(rows.select_related("dataset", "branch"), branch="branch_id")
+        if self.action == "list" and self.request.query_params.get("removed") != "1":
+            rows = rows.filter(removed_at=None)
+        return rows
+
+    @extend_schema(request=schema.TaskRequest, responses={201: TaskSerializer, **REFUSED})
+    def create(self, request: Request) -> Response:
+        """Attach a task to a branch."""
+        data = body(request, *schema.TaskRequest.model_fields)
+        rows = Branch.objects.filter(experiment__in=self.experiments()).select_related("experiment")
+        branch = named(rows, "branch", data.pop("branch", None))
+        data = {"task_class": "", "dataset": "", **data}
+        made = tasks.add_task(actor=request.user, branch=branch, **data)
+        return Response(self.get_serializer(made).data, status=status.HTTP_201_CREATED)
+
+    @extend_schema(request=schema.TaskChange, responses={200: TaskSerializer, **REFUSED})
+    def partial_update(self, request: Request, **_: Any) -> Response:
+        """Change the weight, or switch on or off."""
+        task = self.get_object()
+        data = body(request, "weight", "enabled")
+        if not data:
+            raise InvalidInput({"__all__": "nothing to change; send weight, enabled or both"})
+        tasks.change_task(actor=request.user, task=task, **data)
+        return Response(self.get_serializer(task).data)
+
+    @extend_schema(responses={204: None, **REFUSED})
+    def destroy(self, request: Request, **_: Any) -> Response:
+        """Take the task off its branch; `restore` undoes it."""
+        tasks.remove_task(actor=request.user, task=self.get_object())
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    @extend_schema(request=None, responses={200: TaskSerializer, **REFUSED})
+    @action(detail=True, methods=["post"])
+    def restore(self, request: Request, **_: Any) -> Response:
+        """Undo the removal."""
+        made = tasks.restore_task(actor=request.user, task=self.get_object())
+        return Response(self.get_serializer(made).data)
+
+
+@extend_schema_view(
+    list=extend_schema(
+        parameters=[
+            _query("branch", "id of a branch", OpenApiTypes.INT),
+            _query("kind", "train, evaluate, generate"),
+            _query("state", "a state, or `active` for all that are still to end"),
+        ],
+        responses=schema.JobState,
+    ),
+    retrieve=extend_schema(responses=schema.JobState),
+)
+class JobViewSet(ReadViewSet):
+    """Jobs: units of queued work."""
+
+    queryset = Job.objects.none()
+
+    def get_queryset(self) -> QuerySet[Job]:
+        """Return what the user may see."""
+        seen = Job.objects.visible_to(self.request.user).select_related("branch__experiment", "worker")
+        rows = self.filtered(seen, branch="branch_id", kind="kind")
+        state = self.request.query_params.get("state", "")
+        if state == "active":
+            return rows.filter(state__in=ACTIVE)
+        if state and state.upper() not in JobState.values:
+            right = ", ".join(["active", *JobState.values])
+            raise InvalidInput({"state": f"{state!r} is not a state; choose one of: {right}"})
+        return rows.filter(state=state.upper()) if state else rows
+
+    def list(self, *_: Any, **__: Any) -> Response:
+        """List jobs, newest first."""
+        page = self.paginate_queryset(self.get_queryset())
+        return self.get_paginated_response(selectors.job_states(page or []))
+
+    def retrieve(self, *_: Any, **__: Any) -> Response:
+        """Return a job as it is now."""
+        return Response(selectors.job_state(self.get_object()))
+
+    @extend_schema(
+        request=schema.JobRequest,
+        responses={201: schema.JobState, **REFUSED},
+        parameters=[
+            OpenApiParameter(
+                "Idempotency-Key",
+                location=OpenApiParameter.HEADER,
+                description="A request that is sent again with the same key answers with the job it made.",
+            )
+        ],
+    )
+    def create(self, request: Request) -> Response:
+        """Queue a job."""
+        data = body(request)
+        kind = data.pop("kind", None)
+        key = request.headers.get("Idempotency-Key")
+        if kind == JobKind.TRAIN:
+            job = self._train(request, data, key)
+        elif kind == JobKind.EVALUATE:
+            job = self._evaluate(request, data, key)
+        elif kind == JobKind.GENERATE:
+            allowed = ("generator", "params", "n", "seed", "name")
+            data = only(data, *allowed)
+            job = jobs.submit_generation(actor=request.user, idempotency_key=key, **{"generator": "", **data})
+        else:
+            raise InvalidInput({"kind": f"{kind!r} is not a kind of job; choose train, evaluate or generate"})
+        job = Job.objects.select_related("branch__experiment", "worker").get(pk=job.pk)
+        place = reverse("api:job-detail", args=[job.pk], request=request)
+        state = selectors.job_state(job)
+        return Response(state, status=status.HTTP_201_CREATED, headers={"Location": place})
+
+    def _train(self, request: Request, data: dict[str, Any], key: str | None) -> Job:
+        data = only(data, "branch", "train")
+        rows = Branch.objects.filter(experiment__in=self.experiments()).select_related("experiment", "head")
+        branch = named(rows, "branch", data.get("branch"))
+        train = nested(data, "train")
+        try:
+            return jobs.submit_training(actor=request.user, branch=branch, train=train, idempotency_key=key)
+        except InvalidInput as error:
+            raise prefixed(error, "train", but={"tasks", "idempotency_key"}) from None
+
+    def _evaluate(self, request: Request, data: dict[str, Any], key: str | None) -> Job:
+        data = only(data, "checkpoint", "eval")
+        rows = Checkpoint.objects.filter(experiment__in=self.experiments())
+        checkpoint = named(rows.select_related("branch__experiment"), "checkpoint", data.get("checkpoint"))
+        try:
+            return jobs.submit_evaluation(
+                actor=request.user, checkpoint=checkpoint, eval=nested(data, "eval"), idempotency_key=key
+            )
+        except InvalidInput as error:
+            raise prefixed(error, "eval", but={"idempotency_key"}) from None
+
+    @extend_schema(request=schema.ControlRequest, responses={202: JobEventSerializer, **REFUSED})
+    @action(detail=True, methods=["post"])
+    def control(self, request: Request, **_: Any) -> Response:
+        """Ask a job to pause, resume, stop or change; its event tells what became of it."""
+        data = body(request, "kind", "payload")
+        event = jobs.request_control(
+            actor=request.user,
+            job=self.get_object(),
+            kind=data.get("kind", ""),
+            payload=nested(data, "payload"),
+        )
+        return Response(JobEventSerializer(event).data, status=status.HTTP_202_ACCEPTED)
+
+    @extend_schema(
+        responses=JobEventSerializer(many=True),
+        parameters=[_query("after", "only events with a greater id", OpenApiTypes.INT)],
+        filters=False,
+    )
+    @action(detail=True, methods=["get"], pagination_class=None)
+    def events(self, request: Request, **_: Any) -> Response:
+        """List what was asked of the job and what happened to it, oldest first."""
+        rows = self.get_object().events.select_related("actor").order_by("id")
+        after = whole_number(request, "after")
+        return Response(JobEventSerializer(rows.filter(pk__gt=after or 0), many=True).data)
+
+    @extend_schema(
+        parameters=[
+            _query("after", "only steps behind this one", OpenApiTypes.INT),
+            _query("from", "first step", OpenApiTypes.INT),
+            _query("to", "step before which to end", OpenApiTypes.INT),
+            _query("points", "the most columns wanted; more steps come as an envelope", OpenApiTypes.INT),
+            _query("clock", "1: also tell when the steps were made"),
+        ],
+        responses={
+            (200, "application/json"): schema.LossHistory,
+            (200, wire.CONTENT_TYPE): OpenApiTypes.BINARY,
+            (200, "text/csv"): OpenApiTypes.STR,
+            422: REFUSED[422],
+        },
+    )
+    @action(
+        detail=True,
+        methods=["get"],
+        renderer_classes=[ColumnsRenderer, PointsRenderer, CsvRenderer],
+        pagination_class=None,
+    )
+    def loss_history(self, request: Request, **_: Any) -> Response:
+        """Return loss points as JSON columns, binary or CSV, as the Accept header asks."""
+        points = selectors.loss_history(
+            self.get_object(),
+            after=whole_number(request, "after"),
+            start=whole_number(request, "from"),
+            stop=whole_number(request, "to"),
+            points=whole_number(request, "points", least=1),
+            clock=request.query_params.get("clock") == "1",
+        )
+        return Response(points, headers={"Vary": "Accept", "Cache-Control": "no-store"})
+
+
+@extend_schema_view(
+    list=extend_schema(
+        parameters=[
+            _query("experiment", "slug of an experiment"),
+            _query("branch", "id of a branch", OpenApiTypes.INT),
+        ]
+    )
+)
+class CheckpointViewSet(ReadViewSet):
+    """Checkpoints: the nodes of experiments' trees."""
+
+    queryset = Checkpoint.objects.none()
+
+    def get_serializer_class(self) -> Any:
+        """Return the serializer: with the specification only for one checkpoint."""
+        return CheckpointSerializer if self.action == "list" else CheckpointDetailSerializer
+
+    def get_queryset(self) -> QuerySet[Checkpoint]:
+        """Return what the user may see."""
+        rows = Checkpoint.objects.filter(experiment__in=self.experiments()).select_related("experiment")
+        if self.action == "list":
+            rows = rows.defer("spec")
+        return self.filtered(rows, experiment="experiment__slug", branch="branch_id")
+
+
+class WorkerViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[Worker]):
+    """Workers: processes that do jobs, each on one device."""
+
+    serializer_class = WorkerSerializer
+    queryset = Worker.objects.all()
+
+    @extend_schema(request=None, responses={200: WorkerSerializer})
+    @action(detail=True, methods=["post"], permission_classes=[IsAdminUser])
+    def drain(self, *_: Any, **__: Any) -> Response:
+        """Let a worker finish and take no more jobs (administrators only)."""
+        worker = self.get_object()
+        workers.drain(name=worker.name)
+        worker.refresh_from_db()
+        return Response(self.get_serializer(worker).data)
