@@ -22,9 +22,7 @@ def test_a_shipped_architecture_learns_and_its_source_is_kept(dataset: AccDatase
     )
     tasks = [helpers.task("reconstruction", weight=10.0), helpers.task("classification", factor="digit")]
     datasets = {"data": dataset}
-    trainer, sink = helpers.run(
-        helpers.job(datasets, tasks, model=model, steps=150, lr=1e-2), datasets, classes
-    )
+    _, sink = helpers.run(helpers.job(datasets, tasks, model=model, steps=150, lr=1e-2), datasets, classes)
     total = sink.history()["total"]
     assert total[-10:].mean() < 0.5 * np.float32(total[0])
     assert "class LinearAutoencoder(Model)" in sink.last.header.plugins["LinearAutoencoder"]["source"]
