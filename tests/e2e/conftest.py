@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -64,6 +65,13 @@ class Watched:
     def open(self, path: str) -> Any:
         """Go to a path of the site."""
         return self.page.goto(self.url + path)
+
+    def until(self, expression: str, seconds: float) -> None:
+        """Wait until a JavaScript expression is true (the page's policy forbids Playwright's own way)."""
+        end = time.monotonic() + seconds
+        while not self.page.evaluate(expression):
+            assert time.monotonic() < end, f"waited {seconds:g} s for {expression}: {self.problems}"
+            self.page.wait_for_timeout(30)
 
     def assert_clean(self) -> None:
         """Raise when there was a console error, a report of the policy, or a request to another origin."""

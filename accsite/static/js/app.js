@@ -51,6 +51,12 @@ document.addEventListener("htmx:response:error", ({ detail }) => {
 });
 document.addEventListener("htmx:error", () => toast(`The server could not be reached. ${STALE}`, true));
 
+// What a link fetches in its own place gets the focus that the link had.
+document.addEventListener("htmx:finally:request", ({ detail }) => {
+  const { then } = detail.ctx.sourceElement.dataset;
+  if (then) $(then)?.focus();
+});
+
 // Theme: a cookie, so that the server paints the first frame right.
 for (const button of $$("[data-set-theme]")) {
   button.onclick = () => {

@@ -35,7 +35,7 @@ def panel(request: HttpRequest, name: str, context: dict[str, Any], status: int 
 
 def points_url(job: Job | None) -> str:
     """Return where the loss history of a job is served."""
-    return f"/api/v1/jobs/{job.pk}/loss_history/" if job else ""
+    return reverse("api:job-loss-history", args=[job.pk]) if job else ""
 
 
 def bench_url(branch: Branch) -> str:

@@ -180,6 +180,7 @@ def bench_context(
         context["add_form"] = extra.get("add_form")
     if "train" in panels:
         context["train_form"] = extra.get("train_form") or TrainForm.for_branch(branch)
+        context["more"] = "more" in request.GET or "more" in request.POST or context["train_form"].more_errors
         context["no_worker"] = not pages.devices()
     if "jobs" in panels:
         context["jobs"] = pages.recent_jobs(branch)
