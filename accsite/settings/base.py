@@ -100,7 +100,13 @@ REDIS_URL = env.text("REDIS_URL", env.note(HOME / "run" / "redis.url") or "redis
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.core.RedisChannelLayer",
-        "CONFIG": {"hosts": [REDIS_URL], "capacity": 1000, "expiry": 30, "prefix": "acc"},
+        "CONFIG": {
+            # Waiting for a message takes 5 s by itself; redis-py's own limit is the same and would break it off.
+            "hosts": [{"address": REDIS_URL, "socket_timeout": 15}],
+            "capacity": 1000,
+            "expiry": 30,
+            "prefix": "acc",
+        },
     }
 }
 
@@ -188,6 +194,13 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "CheckpointKindEnum": "accsite.apps.training.models.CheckpointKind",
+        "JobKindEnum": "accsite.apps.training.models.JobKind",
+        "JobStateEnum": "accsite.apps.training.states.JobState",
+        "TargetKindEnum": ["class", "real"],
+        "VisibilityEnum": "accsite.apps.training.models.Visibility",
+    },
 }
 
 UNFOLD = {
