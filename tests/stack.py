@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -367,6 +368,34 @@ def points(job: Any) -> dict[str, np.ndarray]:
         expected += block.count
     assert expected == job.step, f"points end before step {expected}, the job says {job.step}"
     return {name: np.concatenate(rows) for name, rows in series.items()}
+
+
+def undisturbed(job: Any) -> tuple[str, dict[str, np.ndarray]]:
+    """Return the sha256 of the final checkpoint, and the curve, of a job as the engine alone makes them here."""
+    from acc.specs import TrainJobSpec
+    from acc.training.run import MemorySink
+    from acc.training.trainer import Trainer
+    from workers.materials import Datasets, classes_of
+
+    spec = TrainJobSpec.model_validate(job.spec)
+    datasets = Datasets()
+    for key, dataset in spec.datasets.items():
+        datasets.load(key, dataset)
+    sink = MemorySink()
+    Trainer(spec, datasets, classes=classes_of(spec.plugins), sink=sink, device="cpu").run()
+    with tempfile.TemporaryDirectory() as folder:
+        sha256 = sink.checkpoints[-1][0].write(str(Path(folder) / "final.safetensors"))
+    return sha256, sink.history()
+
+
+def assert_undisturbed(job: Any) -> None:
+    """Assert that a job ended with the weights, to the bit, and the curve of one that nothing happened to."""
+    sha256, expected = undisturbed(job)
+    assert final(job).sha256 == sha256
+    curve = points(job)
+    assert curve.keys() == expected.keys()
+    for name in expected:
+        np.testing.assert_array_equal(curve[name], expected[name], err_msg=name)
 
 
 def final(job: Any) -> Any:

@@ -26,23 +26,18 @@ log = structlog.get_logger(__name__)
 class Host:
     """What the process of one worker holds. ``start`` once, ``run`` for each message, ``stop`` at the end."""
 
-    def __init__(self, *, name: str, queues: Sequence[str], device: str) -> None:
+    def __init__(self, nursery: Nursery, *, name: str, queues: Sequence[str], device: str) -> None:
         self.name, self.queues, self.wanted = name, tuple(queues), device
         self.device = ""
-        self.nursery = Nursery(name)
+        self.nursery = nursery
         self._draining = threading.Event()
         self._stopped = threading.Event()
         self._heart: threading.Thread | None = None
         self._drainer: threading.Thread | None = None
 
     def start(self) -> None:
-        """Make the zygote, bind the device, register; raises InvalidInput for a device that is not there."""
-        # A device that is not there is told before torch is waited for.
-        if self.wanted == "cpu":
-            self.device = "cpu"
-        else:
-            resolve(self.wanted, cuda=True)
-        self.nursery.start()
+        """Bind the device and register; raises InvalidInput for a device that is not there."""
+        resolve(self.wanted, cuda=True)  # a device that is not there is told before torch is waited for
         facts = self.nursery.wait_until_ready()
         self.device = resolve(self.wanted, cuda=facts["cuda"])
         telemetry = Telemetry(self.device)

@@ -13,7 +13,11 @@ import signal
 import socket
 import sys
 from pathlib import Path
-from typing import IO, Any
+from types import FrameType
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from workers.host import Host
 
 QUEUES = ("train", "eval", "default")
 
@@ -38,31 +42,48 @@ def main(arguments: list[str] | None = None) -> int:
 def serve(*, name: str, queues: list[str], device: str) -> int:
     """Run the worker; return its exit status."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "accsite.settings.embedded")
+    # Celery would check the whole site, and so import every page of it; that is the web process's business.
+    os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
+    for number in (signal.SIGTERM, signal.SIGINT):  # until Celery takes them over
+        signal.signal(number, _leave)
+    from workers.children import NoZygote, Nursery
+
+    nursery = Nursery(name)
+    nursery.start()  # it imports torch while this process imports Django
     import django
 
     django.setup()
-    import structlog
-    from celery import signals
     from django.conf import settings
 
     from acc.errors import AccError
-    from accsite.celery import app
     from workers import host as hosts
-    from workers.children import NoZygote
 
-    log = structlog.get_logger("workers.launch")
     lock = only_one(Path(settings.HOME) / "run", name)
     if lock is None:
         say(f"worker {name!r} runs already on this ACC_HOME; give this one another --name")
+        nursery.stop()
         return 2
-    host = hosts.Host(name=name, queues=queues, device=device)
+    host = hosts.Host(nursery, name=name, queues=queues, device=device)
     try:
         host.start()
+        hosts.install(host)
+        return consume(host)
     except (AccError, NoZygote) as error:
         say(str(error))
-        host.stop()
         return 2
-    hosts.install(host)
+    finally:
+        host.stop()
+        lock.close()
+
+
+def consume(host: Host) -> int:
+    """Take messages until told to end; return Celery's exit status."""
+    import structlog
+    from celery import signals
+
+    from accsite.celery import app
+
+    log = structlog.get_logger("workers.launch")
 
     @signals.setup_logging.connect(weak=False)
     def _keep_logging(**_: Any) -> None:
@@ -76,11 +97,11 @@ def serve(*, name: str, queues: list[str], device: str) -> int:
     def _ready(**_: Any) -> None:
         # Ctrl-C, even twice, means the same as SIGTERM: the supervisor says when patience ends, not Celery.
         signal.signal(signal.SIGINT, signal.getsignal(signal.SIGTERM))
-        log.info("worker_serving", worker=name, queues=queues)
+        log.info("worker_serving", worker=host.name, queues=host.queues)
 
     worker = app.Worker(
-        hostname=f"{name}@{socket.gethostname()}",
-        queues=queues,
+        hostname=f"{host.name}@{socket.gethostname()}",
+        queues=list(host.queues),
         pool="threads",
         concurrency=1,
         without_gossip=True,
@@ -88,12 +109,12 @@ def serve(*, name: str, queues: list[str], device: str) -> int:
         without_heartbeat=True,
         quiet=True,
     )
-    try:
-        worker.start()
-    finally:
-        host.stop()
-        lock.close()
+    worker.start()
     return int(worker.exitcode or 0)
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
 
 
 def say(sentence: str) -> None:

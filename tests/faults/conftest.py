@@ -40,3 +40,10 @@ def postgresql_url() -> Iterator[str]:
     """Return the URL of a throw-away PostgreSQL server."""
     with postgresql() as url:
         yield url
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give real processes on a busy machine more time than unit tests get."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(300))

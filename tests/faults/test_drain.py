@@ -9,8 +9,7 @@ import pytest
 
 from accsite.apps.training.models import JobEvent, Worker
 from accsite.apps.training.services import jobs
-from tests.faults.test_kill import assert_same
-from tests.stack import final, points
+from tests.stack import assert_undisturbed, final, points
 
 STEPS = 300
 
@@ -18,7 +17,6 @@ STEPS = 300
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_drained_worker_hands_its_job_back_and_another_ends_it(stack, number):
     worker = stack.worker("train-1")
-    undisturbed = stack.state(stack.submit(stack.branch("calm"), STEPS), "SUCCEEDED")
     job = stack.submit(stack.branch("drained"), STEPS)
     stack.step(job, 50)
 
@@ -34,7 +32,7 @@ def test_a_drained_worker_hands_its_job_back_and_another_ends_it(stack, number):
     stack.worker("train-2")
     stack.state(job, "SUCCEEDED")
     assert job.workers_lost == 0
-    assert_same(job, undisturbed)
+    assert_undisturbed(job)
 
 
 def test_a_paused_job_stays_paused_over_a_drain(stack):

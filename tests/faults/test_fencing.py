@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import signal
 
-from tests.faults.test_kill import EVERY, STEPS, assert_same, running_past_a_checkpoint
+from tests.faults.test_kill import EVERY, STEPS, running_past_a_checkpoint
+from tests.stack import assert_undisturbed
 from workers.processes import is_alive
 
 
 def test_a_job_stopped_past_its_lease_is_ended_by_another_and_its_late_writes_are_refused(stack):
     first = stack.worker("train-1")
-    undisturbed = stack.state(
-        stack.submit(stack.branch("calm"), STEPS, checkpoint_every_steps=EVERY), "SUCCEEDED"
-    )
     job = stack.submit(stack.branch("frozen"), STEPS, checkpoint_every_steps=EVERY)
     running_past_a_checkpoint(stack, job)
     frozen = first.job()
@@ -29,6 +27,6 @@ def test_a_job_stopped_past_its_lease_is_ended_by_another_and_its_late_writes_ar
     assert "fenced" in first.output
     stack.state(job, "SUCCEEDED")
     assert job.attempt == 2
-    assert_same(job, undisturbed)
+    assert_undisturbed(job)
     # The first worker is none the worse for it.
     stack.state(stack.submit(stack.branch("after"), 10), "SUCCEEDED")

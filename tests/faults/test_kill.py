@@ -5,24 +5,14 @@ from __future__ import annotations
 import os
 import signal
 
-import numpy as np
 import pytest
 
 from accsite.apps.training.models import JobEvent
-from tests.stack import final, points
+from tests.stack import assert_undisturbed, final, points
 from workers.processes import is_alive
 
 STEPS = 300
 EVERY = 60
-
-
-def assert_same(job, undisturbed) -> None:
-    """Assert that a job ended with the weights and the curve of one that nobody disturbed."""
-    assert final(job).sha256 == final(undisturbed).sha256
-    curve, expected = points(job), points(undisturbed)
-    assert curve.keys() == expected.keys()
-    for name in expected:
-        np.testing.assert_array_equal(curve[name], expected[name], err_msg=name)
 
 
 def running_past_a_checkpoint(stack, job) -> None:
@@ -38,9 +28,6 @@ def test_a_killed_job_ends_with_the_weights_and_the_curve_of_an_undisturbed_one(
     url = request.getfixturevalue("postgresql_url") if database == "postgresql" else ""
     stack = make_stack(postgresql=url)
     worker = stack.worker()
-    undisturbed = stack.state(
-        stack.submit(stack.branch("calm"), STEPS, checkpoint_every_steps=EVERY), "SUCCEEDED"
-    )
 
     job = stack.submit(stack.branch("killed"), STEPS, checkpoint_every_steps=EVERY)
     running_past_a_checkpoint(stack, job)
@@ -51,24 +38,20 @@ def test_a_killed_job_ends_with_the_weights_and_the_curve_of_an_undisturbed_one(
     assert job.workers_lost == 1
     told = JobEvent.objects.filter(job=job, kind="state", payload__state="LOST").get()
     assert "SIGKILL" in told.message
-    assert_same(job, undisturbed)
+    assert_undisturbed(job)
 
 
 def test_a_job_killed_before_its_first_checkpoint_begins_again(stack):
     worker = stack.worker()
-    undisturbed = stack.state(stack.submit(stack.branch("calm"), 100), "SUCCEEDED")
     job = stack.submit(stack.branch("killed"), 100)
     stack.step(job, 20)
     os.kill(worker.job(), signal.SIGKILL)
     stack.state(job, "SUCCEEDED")
-    assert_same(job, undisturbed)
+    assert_undisturbed(job)
 
 
 def test_a_killed_worker_takes_its_children_along_and_its_successor_ends_the_job(stack):
     worker = stack.worker()
-    undisturbed = stack.state(
-        stack.submit(stack.branch("calm"), STEPS, checkpoint_every_steps=EVERY), "SUCCEEDED"
-    )
 
     job = stack.submit(stack.branch("killed"), STEPS, checkpoint_every_steps=EVERY)
     running_past_a_checkpoint(stack, job)
@@ -78,7 +61,7 @@ def test_a_killed_worker_takes_its_children_along_and_its_successor_ends_the_job
 
     stack.worker()
     stack.state(job, "SUCCEEDED")
-    assert_same(job, undisturbed)
+    assert_undisturbed(job)
 
 
 def test_the_job_of_a_worker_that_never_comes_back_is_reaped_and_ended_by_another(stack):
