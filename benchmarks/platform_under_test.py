@@ -76,7 +76,7 @@ def digits() -> Iterator[tuple[Any, Path]]:
         command = [sys.executable, "-m", "workers.watcher", "--once"]
         subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
         with worker("worker-eval", home):
-            dataset = demo.ensure_dataset(None, lambda condition: wait_for(condition, every=0.1))
+            dataset = demo.ensure_dataset(None, wait_for)
         yield demo.ensure_branch(None, dataset), home
 
 
@@ -94,10 +94,11 @@ def run_to_its_end(job: Any, *, every: float = 0.05) -> Any:
     return job
 
 
-def wait_for(condition: Callable[[], bool], *, seconds: float = 120.0, every: float = 0.05) -> None:
-    """Return when ``condition`` holds; raises TimeoutError."""
-    until = time.monotonic() + seconds
+def wait_for(condition: Callable[[], bool], *, seconds: float | None = None, every: float = 0.05) -> bool:
+    """Return True when ``condition`` holds; raises TimeoutError after ``seconds`` (three minutes by default)."""
+    until = time.monotonic() + (seconds or 180.0)
     while not condition():
         if time.monotonic() > until:
-            raise TimeoutError(f"nothing within {seconds:g} s")
+            raise TimeoutError("what the benchmark waited for did not come")
         time.sleep(every)
+    return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from django.contrib.auth import get_user_model
 from django.core.files.storage import default_storage
@@ -14,6 +14,7 @@ from acc.errors import AccError
 from acc.training import series
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.evaluation.models import Evaluation
+from accsite.apps.registry.models import Plugin
 from accsite.apps.training.models import Branch, Experiment, Job, JobKind
 from accsite.apps.training.services import experiments, jobs, tasks
 from accsite.apps.training.states import ACTIVE, TERMINAL, JobState
@@ -41,8 +42,13 @@ MODEL: dict[str, Any] = {
     ],
 }
 
-Wait = Callable[[Callable[[], bool]], object]
-"""Returns when its condition holds; a signal interrupts it."""
+PLUGIN_SECONDS = 120.0
+
+
+class Wait(Protocol):
+    """Returns whether a condition came to hold within ``seconds`` (None: no limit)."""
+
+    def __call__(self, condition: Callable[[], bool], *, seconds: float | None = None) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,22 @@ def ensure_administrator() -> Administrator:
         return Administrator(user)
     password = secrets.token_urlsafe(12)
     return Administrator(model.objects.create_superuser("admin", password=password), password)
+
+
+def wait_for_plugins(wait: Wait) -> None:
+    """Return when the watcher has told the registry of every plugin that the demo needs; raises AccError."""
+    needed = {GENERATOR, str(MODEL["architecture"]), *(str(task["task_class"]) for task in TASKS)}
+
+    def missing() -> set[str]:
+        return needed - set(
+            Plugin.objects.filter(name__in=needed, available=True).values_list("name", flat=True)
+        )
+
+    if not wait(lambda: not missing(), seconds=PLUGIN_SECONDS):
+        raise AccError(
+            f"the plugins {', '.join(sorted(missing()))} were not loaded within {PLUGIN_SECONDS:g} s; what the "
+            "watcher said is above, and `manage.py plugins` shows what it found"
+        )
 
 
 def ensure_dataset(actor: Any, wait: Wait) -> Dataset:

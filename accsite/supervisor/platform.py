@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,7 +42,7 @@ class Platform:
 
 @contextmanager
 def platform(*, host: str, port: int, device: str, console: Console) -> Iterator[Platform]:
-    """Yield the platform with its database migrated, its plugins known and all its processes started.
+    """Yield the platform with its database migrated, and all its processes started.
 
     Leaving it stops them, workers first, so that jobs in progress are saved and requeued. Raises AccError if
     another one runs on the same ACC_HOME, or if Redis cannot be had.
@@ -69,7 +67,7 @@ def platform(*, host: str, port: int, device: str, console: Console) -> Iterator
         )
         with supervisor:
             supervisor.start_first()
-            prepare()
+            call_command("migrate", interactive=False, verbosity=0)
             supervisor.start()
             lock.tell(f"{url}/")
             yield Platform(url, console, supervisor)
@@ -112,26 +110,6 @@ def child_environment() -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])),
     }
-
-
-def prepare() -> None:
-    """Bring the database and the static files up to date, and let the registry know the plugins there are."""
-    call_command("migrate", interactive=False, verbosity=0)
-    synchronise_registry()
-
-
-def synchronise_registry() -> None:
-    """Load every plugin once, in a process of its own: this one must never import torch."""
-    done = subprocess.run(
-        [sys.executable, "-m", "workers.watcher", "--once"],
-        env=child_environment(),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise AccError(f"the plugins could not be read:\n{done.stdout}{done.stderr}")
 
 
 def free_port_from(host: str, port: int) -> int:

@@ -73,6 +73,7 @@ class Command(BaseCommand):
         """Return the demo's job, with everything that it needs there, and tell the user where to look."""
         administrator = demo.ensure_administrator()
         wait = running.supervisor.wait_for
+        demo.wait_for_plugins(wait)
         branch = demo.ensure_branch(administrator.user, demo.ensure_dataset(administrator.user, wait))
         job = demo.ensure_training(administrator.user, branch, steps=steps)
         running.wait_until_ready()
