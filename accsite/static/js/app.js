@@ -7,71 +7,71 @@ const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 
 // Morphs keep typed text, choices, open details, and what scripts have drawn.
 function dirty(element) {
-  if (element instanceof HTMLOptionElement) return dirty(element.closest("select") ?? document.body);
-  if (element instanceof HTMLSelectElement)
-    return element === document.activeElement || $$("option", element).some((option) => option.selected !== option.defaultSelected);
-  if (!(element instanceof HTMLInputElement || element instanceof HTMLTextAreaElement) || element.type === "hidden") return false;
-  return element.value !== element.defaultValue || element.checked !== element.defaultChecked;
+	if (element instanceof HTMLOptionElement) return dirty(element.closest("select") ?? document.body);
+	if (element instanceof HTMLSelectElement)
+		return element === document.activeElement || $$("option", element).some((option) => option.selected !== option.defaultSelected);
+	if (!(element instanceof HTMLInputElement || element instanceof HTMLTextAreaElement) || element.type === "hidden") return false;
+	return element.value !== element.defaultValue || element.checked !== element.defaultChecked;
 }
 htmx.registerExtension("keep", {
-  htmx_before_morph_attr: (element, { attrName }) => {
-    if (["value", "checked", "selected"].includes(attrName) && dirty(element)) return false;
-    if (attrName === "style" || (attrName === "open" && element.matches("details"))) return false;
-    return !element.dataset.keep?.split(" ").includes(attrName);
-  },
+	htmx_before_morph_attr: (element, { attrName }) => {
+		if (["value", "checked", "selected"].includes(attrName) && dirty(element)) return false;
+		if (attrName === "style" || (attrName === "open" && element.matches("details"))) return false;
+		return !element.dataset.keep?.split(" ").includes(attrName);
+	},
 });
 
 // Times are written by the server in UTC and shown in the reader's own.
 function localTimes(root) {
-  for (const time of $$("time", root)) {
-    const date = new Date(time.dateTime);
-    const clock = date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false });
-    const day = date.toDateString() === new Date().toDateString() ? "" : `${date.toLocaleDateString([], { day: "numeric", month: "short" })} `;
-    time.textContent = day + clock;
-    time.title = date.toLocaleString();
-  }
+	for (const time of $$("time", root)) {
+		const date = new Date(time.dateTime);
+		const clock = date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false });
+		const day = date.toDateString() === new Date().toDateString() ? "" : `${date.toLocaleDateString([], { day: "numeric", month: "short" })} `;
+		time.textContent = day + clock;
+		time.title = date.toLocaleString();
+	}
 }
 localTimes(document);
 document.addEventListener("htmx:before:swap", ({ detail }) => detail.tasks?.forEach((task) => task.fragment && localTimes(task.fragment)));
 
 // Toasts: success fades, errors stay until they are closed.
 function toast(text, bad = false) {
-  const item = Object.assign(document.createElement("div"), { className: `toast${bad ? " bad" : ""}`, textContent: text });
-  item.setAttribute("role", bad ? "alert" : "status");
-  const close = Object.assign(document.createElement("button"), { className: "btn ghost tiny push", textContent: "Close", type: "button" });
-  close.onclick = () => item.remove();
-  item.append(close);
-  $("#toasts").append(item);
-  if (!bad) setTimeout(() => item.remove(), 4000);
+	const item = Object.assign(document.createElement("div"), { className: `toast${bad ? " bad" : ""}`, textContent: text });
+	item.setAttribute("role", bad ? "alert" : "status");
+	const close = Object.assign(document.createElement("button"), { className: "btn ghost tiny push", textContent: "Close", type: "button" });
+	close.onclick = () => item.remove();
+	item.append(close);
+	$("#toasts").append(item);
+	if (!bad) setTimeout(() => item.remove(), 4000);
 }
 const STALE = "What you see is the last good state.";
 document.addEventListener("htmx:response:error", ({ detail }) => {
-  const { status } = detail.ctx.response;
-  if (status !== 422) toast(status === 403 ? "This is not allowed, or your session has ended. Reload the page." : `The server answered ${status}. ${STALE}`, true);
+	const { status } = detail.ctx.response;
+	if (status !== 422) toast(status === 403 ? "This is not allowed, or your session has ended. Reload the page." : `The server answered ${status}. ${STALE}`, true);
 });
 document.addEventListener("htmx:error", () => toast(`The server could not be reached. ${STALE}`, true));
 
 // What a link fetches in its own place gets the focus that the link had.
 document.addEventListener("htmx:finally:request", ({ detail }) => {
-  const { then } = detail.ctx.sourceElement.dataset;
-  if (then) $(then)?.focus();
+	const { then } = detail.ctx.sourceElement.dataset;
+	if (then) $(then)?.focus();
 });
 
 // Theme: a cookie, so that the server paints the first frame right.
 for (const button of $$("[data-set-theme]")) {
-  button.onclick = () => {
-    document.documentElement.dataset.theme = button.dataset.setTheme;
-    document.cookie = `theme=${button.dataset.setTheme};path=/;max-age=31536000;samesite=lax`;
-    $$("[data-set-theme]").forEach((other) => other.setAttribute("aria-pressed", other === button));
-    document.dispatchEvent(new Event("acc:theme"));
-  };
+	button.onclick = () => {
+		document.documentElement.dataset.theme = button.dataset.setTheme;
+		document.cookie = `theme=${button.dataset.setTheme};path=/;max-age=31536000;samesite=lax`;
+		$$("[data-set-theme]").forEach((other) => other.setAttribute("aria-pressed", other === button));
+		document.dispatchEvent(new Event("acc:theme"));
+	};
 }
 
 document.addEventListener("click", ({ target }) => {
-  $$(".menu[open]").forEach((menu) => menu.contains(target) || (menu.open = false));
-  const copied = target.closest("[data-copy]")?.dataset.copy;
-  if (copied) navigator.clipboard?.writeText(copied).then(() => toast("Copied."), () => toast("The browser did not allow copying.", true));
-  if (target.closest("[data-help]")) keyboard().then(({ help }) => help(keys));
+	$$(".menu[open]").forEach((menu) => menu.contains(target) || (menu.open = false));
+	const copied = target.closest("[data-copy]")?.dataset.copy;
+	if (copied) navigator.clipboard?.writeText(copied).then(() => toast("Copied."), () => toast("The browser did not allow copying.", true));
+	if (target.closest("[data-help]")) keyboard().then(({ help }) => help(keys));
 });
 
 // Keys: each is registered here with its meaning; none fires while typing.
@@ -80,57 +80,57 @@ for (const link of $$(".rail a")) keys.push({ keys: `g ${link.dataset.key}`, hel
 if ($("[data-filter]")) keys.push({ keys: "/", help: "filter", action: () => $("[data-filter]").focus() });
 const keyboard = () => (keyboard.module ??= import("./keys.js"));
 document.addEventListener("keydown", (event) => {
-  const palette = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k";
-  const typing = event.target.closest?.("input:not([type=checkbox], [type=range]), textarea, select");
-  if (!palette && (typing || event.ctrlKey || event.metaKey || event.altKey || event.key.length > 1 || $("dialog[open]"))) return;
-  if (palette || event.key === "/") event.preventDefault();
-  keyboard().then(({ press }) => press({ key: event.key, palette }, keys));
+	const palette = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k";
+	const typing = event.target.closest?.("input:not([type=checkbox], [type=range]), textarea, select");
+	if (!palette && (typing || event.ctrlKey || event.metaKey || event.altKey || event.key.length > 1 || $("dialog[open]"))) return;
+	if (palette || event.key === "/") event.preventDefault();
+	keyboard().then(({ press }) => press({ key: event.key, palette }, keys));
 });
 
 // Figures of running jobs: progress, rate, time left; at most eight times a second.
 const title = document.title;
 const figures = new Map();
 function duration(seconds) {
-  const s = Math.max(0, Math.round(seconds));
-  if (s < 60) return `${s}s`;
-  return s < 3600 ? `${Math.floor(s / 60)}m ${s % 60}s` : `${Math.floor(s / 3600)}h ${Math.floor((s % 3600) / 60)}m`;
+	const s = Math.max(0, Math.round(seconds));
+	if (s < 60) return `${s}s`;
+	return s < 3600 ? `${Math.floor(s / 60)}m ${s % 60}s` : `${Math.floor(s / 3600)}h ${Math.floor((s % 3600) / 60)}m`;
 }
 function showJob(id) {
-  const { step, total, rate } = figures.get(id).now;
-  figures.get(id).timer = null;
-  for (const place of $$(`[data-figures="${id}"]`)) {
-    const write = (name, text) => {
-      const element = $(`[data-f="${name}"]`, place);
-      if (element && element.textContent !== text) element.textContent = text;
-    };
-    const bar = $("progress", place);
-    if (bar) bar.value = step;
-    write("step", step.toLocaleString("en"));
-    if (rate) write("rate", rate.toLocaleString("en", { maximumSignificantDigits: 3 }));
-    if (rate) write("eta", duration((total - step) / rate));
-    if (place.dataset.state === "RUNNING" && total) document.title = `${Math.floor((100 * step) / total)} % · ${title}`;
-  }
+	const { step, total, rate } = figures.get(id).now;
+	figures.get(id).timer = null;
+	for (const place of $$(`[data-figures="${id}"]`)) {
+		const write = (name, text) => {
+			const element = $(`[data-f="${name}"]`, place);
+			if (element && element.textContent !== text) element.textContent = text;
+		};
+		const bar = $("progress", place);
+		if (bar) bar.value = step;
+		write("step", step.toLocaleString("en"));
+		if (rate) write("rate", rate.toLocaleString("en", { maximumSignificantDigits: 3 }));
+		if (rate) write("eta", duration((total - step) / rate));
+		if (place.dataset.state === "RUNNING" && total) document.title = `${Math.floor((100 * step) / total)} % · ${title}`;
+	}
 }
 function update(id, now) {
-  const job = figures.get(id) ?? {};
-  figures.set(id, job);
-  job.now = now;
-  job.timer ??= setTimeout(showJob, 125, id);
+	const job = figures.get(id) ?? {};
+	figures.set(id, job);
+	job.now = now;
+	job.timer ??= setTimeout(showJob, 125, id);
 }
 document.addEventListener("acc:job", ({ detail: j }) => update(j.id, { step: j.step, total: j.total_steps, rate: j.rate }));
 document.addEventListener("acc:frame", ({ detail: { header: h } }) => update(h.job, { step: h.step, total: h.total, rate: h.rate }));
 function watchJobs() {
-  const active = $$("[data-figures][data-active]");
-  active.forEach((place) => watch(Number(place.dataset.figures)));
-  if (!active.length) document.title = title;
+	const active = $$("[data-figures][data-active]");
+	active.forEach((place) => watch(Number(place.dataset.figures)));
+	if (!active.length) document.title = title;
 }
 watchJobs();
 document.addEventListener("htmx:after:swap", watchJobs);
 
 // A form is sent once, however often its button is pressed.
 document.addEventListener("submit", (event) => {
-  if (event.defaultPrevented || event.target.method !== "post") return;
-  if (event.target.dataset.sent) event.preventDefault();
-  event.target.dataset.sent = "1";
+	if (event.defaultPrevented || event.target.method !== "post") return;
+	if (event.target.dataset.sent) event.preventDefault();
+	event.target.dataset.sent = "1";
 });
 addEventListener("pageshow", () => $$("form[data-sent]").forEach((form) => delete form.dataset.sent));

@@ -3,132 +3,132 @@
 const number = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
 
 export function compact(value) {
-  if (value == null || value !== value) return "–";
-  const size = Math.abs(value);
-  if (size !== 0 && (size < 1e-3 || size >= 1e6)) return value.toExponential(1);
-  return size >= 1000 ? Math.round(value).toLocaleString("en") : number.format(value);
+	if (value == null || value !== value) return "–";
+	const size = Math.abs(value);
+	if (size !== 0 && (size < 1e-3 || size >= 1e6)) return value.toExponential(1);
+	return size >= 1000 ? Math.round(value).toLocaleString("en") : number.format(value);
 }
 
 export class LossChart {
-  // callbacks: onZoom(from, to) with null to reset, onCursor(step, values by name)
-  constructor(host, callbacks) {
-    Object.assign(this, { host, callbacks, plot: null, shape: "", markers: [], names: [] });
-    this.resize = new ResizeObserver(() => this.plot?.setSize(this.size()));
-    this.resize.observe(host);
-  }
+	// callbacks: onZoom(from, to) with null to reset, onCursor(step, values by name)
+	constructor(host, callbacks) {
+		Object.assign(this, { host, callbacks, plot: null, shape: "", markers: [], names: [] });
+		this.resize = new ResizeObserver(() => this.plot?.setSize(this.size()));
+		this.resize.observe(host);
+	}
 
-  size() {
-    return { width: Math.max(200, this.host.clientWidth), height: this.host.clientHeight };
-  }
+	size() {
+		return { width: Math.max(200, this.host.clientWidth), height: this.host.clientHeight };
+	}
 
-  // Return a custom property as the colour it is in this theme.
-  colour(name, opacity = 1) {
-    const probe = (this.probe ??= this.host.appendChild(document.createElement("i")));
-    probe.style.color = `rgb(from var(--${name}) r g b / ${opacity})`;
-    return getComputedStyle(probe).color;
-  }
+	// Return a custom property as the colour it is in this theme.
+	colour(name, opacity = 1) {
+		const probe = (this.probe ??= this.host.appendChild(document.createElement("i")));
+		probe.style.color = `rgb(from var(--${name}) r g b / ${opacity})`;
+		return getComputedStyle(probe).color;
+	}
 
-  // series: [{ name, slot }]; data: [x, Map(name -> [min, max, line])]; range: [from, to]
-  draw(series, [x, columns], range, log) {
-    const shape = JSON.stringify([series, log, document.documentElement.dataset.theme, matchMedia("(prefers-color-scheme: dark)").matches]);
-    this.range = range;
-    this.names = series.map((item) => item.name);
-    const positive = (values) => (log ? values.map((value) => (value > 0 ? value : null)) : values);
-    const data = [x, ...this.names.flatMap((name) => columns.get(name).map(positive))];
-    if (shape !== this.shape) {
-      this.plot?.destroy();
-      this.shape = shape;
-      this.plot = new uPlot(this.options(series, log), data, this.host);
-      this.plot.root.setAttribute("aria-hidden", "true");
-    } else {
-      this.plot.batch(() => {
-        this.plot.setData(data, false);
-        this.plot.setScale("x", { min: range[0], max: range[1] });
-      });
-    }
-  }
+	// series: [{ name, slot }]; data: [x, Map(name -> [min, max, line])]; range: [from, to]
+	draw(series, [x, columns], range, log) {
+		const shape = JSON.stringify([series, log, document.documentElement.dataset.theme, matchMedia("(prefers-color-scheme: dark)").matches]);
+		this.range = range;
+		this.names = series.map((item) => item.name);
+		const positive = (values) => (log ? values.map((value) => (value > 0 ? value : null)) : values);
+		const data = [x, ...this.names.flatMap((name) => columns.get(name).map(positive))];
+		if (shape !== this.shape) {
+			this.plot?.destroy();
+			this.shape = shape;
+			this.plot = new uPlot(this.options(series, log), data, this.host);
+			this.plot.root.setAttribute("aria-hidden", "true");
+		} else {
+			this.plot.batch(() => {
+				this.plot.setData(data, false);
+				this.plot.setScale("x", { min: range[0], max: range[1] });
+			});
+		}
+	}
 
-  options(series, log) {
-    const text = this.colour("soft");
-    const grid = { stroke: this.colour("line"), width: 1 };
-    const font = "11px system-ui, sans-serif";
-    const curves = series.flatMap(({ slot }) => {
-      const edge = { stroke: this.colour(`slot-${slot % 8}`, 0.3), width: 1, points: { show: false } };
-      return [edge, { ...edge }, { stroke: this.colour(`slot-${slot % 8}`), width: 1.75, dash: slot > 7 ? [6, 3] : undefined, points: { show: false } }];
-    });
-    const bands = series.map(({ slot }, i) => ({
-      series: [3 * i + 2, 3 * i + 1],
-      fill: this.colour(`slot-${slot % 8}`, 0.14),
-    }));
-    return {
-      ...this.size(),
-      legend: { show: false },
-      series: [{}, ...curves],
-      bands,
-      scales: {
-        x: { time: false, range: () => this.range },
-        y: {
-          distr: log ? 3 : 1,
-          range: (_, low, high) =>
-            low == null ? [log ? 0.01 : 0, 1] : log ? uPlot.rangeLog(low, low === high ? high * 2 : high, 10, false) : uPlot.rangeNum(low, high, 0.06, true),
-        },
-      },
-      axes: [
-        { stroke: text, font, grid: { show: false }, ticks: grid, size: 30, space: 70, values: (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? tick.toLocaleString("en") : "")) },
-        { stroke: text, font, grid: { ...grid, filter: (_, ticks) => ticks.map((tick) => (!log || /^[125]/.test(tick.toExponential()) ? tick : null)) }, ticks: { show: false }, size: 48, gap: 4, values: (_, ticks) => ticks.map((tick) => (tick == null ? "" : compact(tick))) },
-      ],
-      cursor: {
-        y: false,
-        drag: { x: true, y: false, setScale: false },
-        points: { size: 6 },
-        bind: { dblclick: () => () => (this.callbacks.onZoom(null, null), null) },
-      },
-      hooks: {
-        setSelect: [
-          (plot) => {
-            const { left, width } = plot.select;
-            if (width < 4) return;
-            this.callbacks.onZoom(plot.posToVal(left, "x"), plot.posToVal(left + width, "x"));
-            plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
-          },
-        ],
-        setCursor: [
-          (plot) => {
-            const at = plot.cursor.left >= 0 ? plot.cursor.idx : null;
-            const values = new Map(this.names.map((name, i) => [name, at == null ? null : plot.data[3 * i + 3][at]]));
-            this.callbacks.onCursor(at == null ? null : plot.data[0][at], values);
-          },
-        ],
-        draw: [(plot) => this.drawMarkers(plot)],
-      },
-    };
-  }
+	options(series, log) {
+		const text = this.colour("soft");
+		const grid = { stroke: this.colour("line"), width: 1 };
+		const font = "11px system-ui, sans-serif";
+		const curves = series.flatMap(({ slot }) => {
+			const edge = { stroke: this.colour(`slot-${slot % 8}`, 0.3), width: 1, points: { show: false } };
+			return [edge, { ...edge }, { stroke: this.colour(`slot-${slot % 8}`), width: 1.75, dash: slot > 7 ? [6, 3] : undefined, points: { show: false } }];
+		});
+		const bands = series.map(({ slot }, i) => ({
+			series: [3 * i + 2, 3 * i + 1],
+			fill: this.colour(`slot-${slot % 8}`, 0.14),
+		}));
+		return {
+			...this.size(),
+			legend: { show: false },
+			series: [{}, ...curves],
+			bands,
+			scales: {
+				x: { time: false, range: () => this.range },
+				y: {
+					distr: log ? 3 : 1,
+					range: (_, low, high) =>
+						low == null ? [log ? 0.01 : 0, 1] : log ? uPlot.rangeLog(low, low === high ? high * 2 : high, 10, false) : uPlot.rangeNum(low, high, 0.06, true),
+				},
+			},
+			axes: [
+				{ stroke: text, font, grid: { show: false }, ticks: grid, size: 30, space: 70, values: (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? tick.toLocaleString("en") : "")) },
+				{ stroke: text, font, grid: { ...grid, filter: (_, ticks) => ticks.map((tick) => (!log || /^[125]/.test(tick.toExponential()) ? tick : null)) }, ticks: { show: false }, size: 48, gap: 4, values: (_, ticks) => ticks.map((tick) => (tick == null ? "" : compact(tick))) },
+			],
+			cursor: {
+				y: false,
+				drag: { x: true, y: false, setScale: false },
+				points: { size: 6 },
+				bind: { dblclick: () => () => (this.callbacks.onZoom(null, null), null) },
+			},
+			hooks: {
+				setSelect: [
+					(plot) => {
+						const { left, width } = plot.select;
+						if (width < 4) return;
+						this.callbacks.onZoom(plot.posToVal(left, "x"), plot.posToVal(left + width, "x"));
+						plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+					},
+				],
+				setCursor: [
+					(plot) => {
+						const at = plot.cursor.left >= 0 ? plot.cursor.idx : null;
+						const values = new Map(this.names.map((name, i) => [name, at == null ? null : plot.data[3 * i + 3][at]]));
+						this.callbacks.onCursor(at == null ? null : plot.data[0][at], values);
+					},
+				],
+				draw: [(plot) => this.drawMarkers(plot)],
+			},
+		};
+	}
 
-  // Event markers: a dashed line on the canvas and, for pointer and screen reader, an element with the words.
-  drawMarkers(plot) {
-    const { ctx, bbox } = plot;
-    const seen = new Set();
-    ctx.save();
-    ctx.strokeStyle = this.colour("warn");
-    ctx.setLineDash([3, 4]);
-    for (const { id, step, text } of this.markers) {
-      if (step < this.range[0] || step > this.range[1]) continue;
-      const x = Math.round(plot.valToPos(step, "x", true)) + 0.5;
-      ctx.beginPath();
-      ctx.moveTo(x, bbox.top);
-      ctx.lineTo(x, bbox.top + bbox.height);
-      ctx.stroke();
-      seen.add(id);
-      let flag = plot.over.querySelector(`[data-marker="${id}"]`);
-      if (!flag) {
-        flag = Object.assign(document.createElement("span"), { className: "marker", textContent: "▲" });
-        flag.dataset.marker = id;
-        plot.over.append(flag);
-      }
-      flag.title = `step ${step.toLocaleString("en")}: ${text}`;
-      flag.style.left = `${plot.valToPos(step, "x")}px`;
-    }
-    ctx.restore();
-    for (const flag of plot.over.querySelectorAll(".marker")) if (!seen.has(flag.dataset.marker)) flag.remove();
-  }
+	// Event markers: a dashed line on the canvas and, for pointer and screen reader, an element with the words.
+	drawMarkers(plot) {
+		const { ctx, bbox } = plot;
+		const seen = new Set();
+		ctx.save();
+		ctx.strokeStyle = this.colour("warn");
+		ctx.setLineDash([3, 4]);
+		for (const { id, step, text } of this.markers) {
+			if (step < this.range[0] || step > this.range[1]) continue;
+			const x = Math.round(plot.valToPos(step, "x", true)) + 0.5;
+			ctx.beginPath();
+			ctx.moveTo(x, bbox.top);
+			ctx.lineTo(x, bbox.top + bbox.height);
+			ctx.stroke();
+			seen.add(id);
+			let flag = plot.over.querySelector(`[data-marker="${id}"]`);
+			if (!flag) {
+				flag = Object.assign(document.createElement("span"), { className: "marker", textContent: "▲" });
+				flag.dataset.marker = id;
+				plot.over.append(flag);
+			}
+			flag.title = `step ${step.toLocaleString("en")}: ${text}`;
+			flag.style.left = `${plot.valToPos(step, "x")}px`;
+		}
+		ctx.restore();
+		for (const flag of plot.over.querySelectorAll(".marker")) if (!seen.has(flag.dataset.marker)) flag.remove();
+	}
 }

@@ -16,78 +16,78 @@ const send = (message) => socket?.readyState === WebSocket.OPEN && socket.send(J
 
 // Each panel names what it listens to, and the versions it shows: data-topics="jobs=12 job:41=3".
 function* panels() {
-  for (const panel of document.querySelectorAll("[data-topics]")) {
-    for (const pair of panel.dataset.topics.split(" ")) {
-      const [topic, version] = pair.split("=");
-      yield [panel, topic, Number(version)];
-    }
-  }
+	for (const panel of document.querySelectorAll("[data-topics]")) {
+		for (const pair of panel.dataset.topics.split(" ")) {
+			const [topic, version] = pair.split("=");
+			yield [panel, topic, Number(version)];
+		}
+	}
 }
 
 function topics() {
-  const oldest = {};
-  for (const [, topic, version] of panels()) oldest[topic] = Math.min(version, oldest[topic] ?? Infinity);
-  return oldest;
+	const oldest = {};
+	for (const [, topic, version] of panels()) oldest[topic] = Math.min(version, oldest[topic] ?? Infinity);
+	return oldest;
 }
 
 function changed(topic, version) {
-  for (const [panel, name, shown] of panels()) if (name === topic && shown < version) htmx.trigger(panel, "refresh", {}, false);
+	for (const [panel, name, shown] of panels()) if (name === topic && shown < version) htmx.trigger(panel, "refresh", {}, false);
 }
 
 export function watch(job) {
-  if (!jobs.has(job)) jobs.add(job), send({ type: "subscribe", topics: {}, jobs: [job] });
+	if (!jobs.has(job)) jobs.add(job), send({ type: "subscribe", topics: {}, jobs: [job] });
 }
 
 export function unwatch(job) {
-  if (jobs.delete(job)) send({ type: "unsubscribe", topics: {}, jobs: [job] });
+	if (jobs.delete(job)) send({ type: "unsubscribe", topics: {}, jobs: [job] });
 }
 
 // A panel that was swapped in may listen to something new.
 function watchNew() {
-  const wanted = Object.entries(topics()).filter(([topic]) => !asked.has(topic));
-  wanted.forEach(([topic]) => asked.add(topic));
-  if (wanted.length) send({ type: "subscribe", topics: Object.fromEntries(wanted), jobs: [] });
+	const wanted = Object.entries(topics()).filter(([topic]) => !asked.has(topic));
+	wanted.forEach(([topic]) => asked.add(topic));
+	if (wanted.length) send({ type: "subscribe", topics: Object.fromEntries(wanted), jobs: [] });
 }
 
 const receive = {
-  versions: (message) => Object.entries(message.topics).forEach(([topic, version]) => changed(topic, version)),
-  signal: ({ topic, version }) => changed(topic, version),
-  job: (message) => tell("job", message),
+	versions: (message) => Object.entries(message.topics).forEach(([topic, version]) => changed(topic, version)),
+	signal: ({ topic, version }) => changed(topic, version),
+	job: (message) => tell("job", message),
 };
 
 function show(state, words) {
-  const badge = document.getElementById("live");
-  if (badge.dataset.state === state) return;
-  badge.dataset.state = state;
-  badge.lastElementChild.textContent = words;
-  document.getElementById("lost").hidden = state !== "lost";
+	const badge = document.getElementById("live");
+	if (badge.dataset.state === state) return;
+	badge.dataset.state = state;
+	badge.lastElementChild.textContent = words;
+	document.getElementById("lost").hidden = state !== "lost";
 }
 
 function connect() {
-  clearTimeout(connect.timer);
-  if (socket && socket.readyState <= WebSocket.OPEN) return;
-  socket = new WebSocket(location.origin.replace(/^http/, "ws") + document.body.dataset.live);
-  socket.binaryType = "arraybuffer";
-  socket.onopen = () => {
-    failures = 0;
-    heard = Date.now();
-    show("live", "live");
-    const wanted = topics();
-    Object.keys(wanted).forEach((topic) => asked.add(topic));
-    send({ type: "subscribe", topics: wanted, jobs: [...jobs] });
-    if (opened) tell("reconnected");
-    opened = true;
-  };
-  socket.onmessage = ({ data }) => {
-    heard = Date.now();
-    if (typeof data !== "string") return tell("frame", decode(data));
-    const message = JSON.parse(data);
-    receive[message.type]?.(message);
-  };
-  socket.onclose = () => {
-    show("lost", "reconnecting");
-    connect.timer = setTimeout(connect, RETRY_MS[Math.min(failures++, RETRY_MS.length - 1)] * (0.8 + Math.random() * 0.4));
-  };
+	clearTimeout(connect.timer);
+	if (socket && socket.readyState <= WebSocket.OPEN) return;
+	socket = new WebSocket(location.origin.replace(/^http/, "ws") + document.body.dataset.live);
+	socket.binaryType = "arraybuffer";
+	socket.onopen = () => {
+		failures = 0;
+		heard = Date.now();
+		show("live", "live");
+		const wanted = topics();
+		Object.keys(wanted).forEach((topic) => asked.add(topic));
+		send({ type: "subscribe", topics: wanted, jobs: [...jobs] });
+		if (opened) tell("reconnected");
+		opened = true;
+	};
+	socket.onmessage = ({ data }) => {
+		heard = Date.now();
+		if (typeof data !== "string") return tell("frame", decode(data));
+		const message = JSON.parse(data);
+		receive[message.type]?.(message);
+	};
+	socket.onclose = () => {
+		show("lost", "reconnecting");
+		connect.timer = setTimeout(connect, RETRY_MS[Math.min(failures++, RETRY_MS.length - 1)] * (0.8 + Math.random() * 0.4));
+	};
 }
 
 connect();
