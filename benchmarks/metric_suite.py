@@ -153,7 +153,7 @@ def measure(world: World, size: str) -> None:
     preparing = seconds(world.prepared)
 
     def row(
-        name: str, ours: float, theirs: float, goal: float, estimator: str, how: str = ""
+        name: str, ours: float, theirs: float, goal: float, estimator: str, *, how: str = ""
     ) -> tuple[float, float]:
         measured, baseline = f"{ours * 1000:.0f} ms for {size}", f"{estimator}, {theirs:.3g} s{how}"
         report(Row(f"metrics: {name}", theirs / ours, "x", goal, "higher", measured, baseline))
@@ -219,7 +219,7 @@ def measure(world: World, size: str) -> None:
         (PERMUTATIONS + 1) * ufr_theirs,
         90,
         "the same loop for each permutation, no resamples",
-        f" EXTRAPOLATED: one pass of {ufr_theirs:.3g} s measured, times {PERMUTATIONS + 1}",
+        how=f" EXTRAPOLATED: one pass of {ufr_theirs:.3g} s measured, times {PERMUTATIONS + 1}",
     )
     row(
         "whole suite with chance and intervals",
@@ -227,7 +227,7 @@ def measure(world: World, size: str) -> None:
         theirs + PERMUTATIONS * ufr_theirs,
         500,
         "the sum, with trees",
-        " EXTRAPOLATED for the permutations as above",
+        how=" EXTRAPOLATED for the permutations as above",
     )
 
 

@@ -81,11 +81,12 @@ def _against_rest(score: Tensor) -> Tensor:
 def auc(score: Tensor, positive: Tensor) -> Tensor:
     """Return the area under the ROC curve of each column of score (n, C), positive (n, C); ties count half."""
     columns = score.T.contiguous()
-    ordered = columns.sort(dim=1).values
-    below = torch.searchsorted(ordered, columns)
-    upto = torch.searchsorted(ordered, columns, right=True)
-    rank = (below + upto + 1).to(torch.float64) / 2
-    hits = positive.T
+    ordered, place = columns.sort(dim=1)
+    hits = positive.T.gather(1, place)
+    rank = torch.arange(1, len(score) + 1, dtype=torch.float64, device=score.device).expand_as(ordered)
+    if bool((ordered[:, 1:] == ordered[:, :-1]).any()):
+        below, upto = torch.searchsorted(ordered, ordered), torch.searchsorted(ordered, ordered, right=True)
+        rank = (below + upto + 1).to(torch.float64) / 2
     n = hits.sum(1).to(torch.float64)
     total = (rank * hits).sum(1)
     return (total - n * (n + 1) / 2) / (n * (len(score) - n))

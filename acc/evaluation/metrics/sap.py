@@ -68,7 +68,7 @@ def _means(prepared: Prepared, column: Column) -> Tensor:
     )
     classes = ((counts[0] >= MIN_CLASS_SAMPLES) & (counts[1] >= MIN_CLASS_SAMPLES)).nonzero()[:, 0].tolist()
     if len(classes) < 2:
-        return torch.full((prepared.z.shape[1],), torch.nan)
+        return torch.full((prepared.z.shape[1],), torch.nan, device=prepared.z.device)
     z = prepared.z[test]
     best = torch.full_like(z, torch.inf)
     choice = torch.full(z.shape, -1, dtype=torch.int16, device=z.device)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -91,8 +92,12 @@ def test_the_same_seed_gives_the_same_numbers_and_another_seed_others():
     assert BASE.measure(seed=1).ufr.value.value != BEFORE.ufr.value.value
 
 
-def test_float32_and_torch_latents_give_the_same_scores():
-    import torch
+def test_tensors_are_made_on_the_device_of_the_latents():
+    """Were one made on the default device instead, it would be a meta tensor here, and fail."""
+    with torch.device("meta"):
+        same(BASE.with_latents(torch.from_numpy(BASE.z)), tolerance=0)
 
+
+def test_float32_and_torch_latents_give_the_same_scores():
     same(BASE.with_latents(torch.from_numpy(BASE.z)), tolerance=0)
     same(BASE.with_latents(BASE.z.astype(np.float32)), tolerance=2e-3)
