@@ -1,0 +1,92 @@
+"""``manage.py evaluate --experiment digits --follow``: measure a checkpoint from a shell."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.core.files.storage import default_storage
+from typing_extensions import override
+
+from acc.errors import InvalidInput
+from acc.specs import EvalSpec
+from accsite.apps.evaluation.models import Evaluation
+from accsite.apps.training import selectors
+from accsite.apps.training.following import follow
+from accsite.apps.training.models import Checkpoint, Job
+from accsite.apps.training.services import jobs
+from accsite.cli import SUCCEEDED, ServiceCommand, add_spec_arguments, find_user, given
+
+
+class Command(ServiceCommand):
+    """Submit an evaluation; what it takes is what ``acc.specs.EvalSpec`` takes."""
+
+    help = (
+        "Measure a checkpoint, or the head of a branch. Exit status: 0 queued (with --follow: succeeded), "
+        "1 failed, 2 bad input, 130 detached by Ctrl-C."
+    )
+
+    @override
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the arguments."""
+        super().add_arguments(parser)
+        parser.add_argument("--checkpoint", type=int, help="id of the checkpoint")
+        parser.add_argument("--experiment", help="slug or name, instead of a checkpoint")
+        parser.add_argument("--branch", default="main", help="slug or name (default: %(default)s)")
+        parser.add_argument("--follow", action="store_true", help="wait, and print what was measured")
+        add_spec_arguments(parser, EvalSpec)
+
+    @override
+    def run(self, **options: Any) -> int:
+        """Submit, and follow if asked to."""
+        actor = find_user(options["user"])
+        spec = given(options, EvalSpec)
+        if "suite" in spec:
+            spec["suite"] = [name.strip() for name in spec["suite"].split(",") if name.strip()]
+        job = jobs.submit_evaluation(actor=actor, checkpoint=_checkpoint(actor, options), eval=spec)
+        if options["follow"]:
+            status = follow(job, out=self.out, as_json=options["json"])
+            self._print(Evaluation.objects.filter(job=job).first(), options)
+            return status
+        if options["json"]:
+            self.print_json(selectors.job_state(Job.objects.get(pk=job.pk)))
+        else:
+            self.stdout.write(f"job {job.pk} queued: {job.title}; `manage.py jobs follow {job.pk}` shows it")
+        return SUCCEEDED
+
+    def _print(self, evaluation: Evaluation | None, options: dict[str, Any]) -> None:
+        if evaluation is None:
+            return
+        for metric in evaluation.metrics.all():
+            if options["json"]:
+                self.print_json(
+                    {
+                        "task": metric.task_key,
+                        "metric": metric.name,
+                        "value": metric.value,
+                        "reason": metric.reason,
+                    }
+                )
+                continue
+            value = f"{metric.value:.5g}" if metric.value is not None else f"not measured: {metric.reason}"
+            self.stdout.write(f"{metric.task_key} {metric.name}: {value}")
+        for artifact in evaluation.artifacts.all():
+            where = default_storage.path(artifact.file)
+            if options["json"]:
+                self.print_json({"kind": artifact.kind, "name": artifact.name, "file": where})
+            else:
+                self.stdout.write(f"{artifact.kind} {artifact.name}: {where}")
+
+
+def _checkpoint(actor: User | None, options: dict[str, Any]) -> Checkpoint:
+    if options["checkpoint"] is not None:
+        return selectors.find_checkpoint(actor, options["checkpoint"])
+    if not options["experiment"]:
+        raise InvalidInput(
+            {"checkpoint": "name a checkpoint by --checkpoint, or a branch by --experiment and --branch"}
+        )
+    branch = selectors.find_branch(actor, options["experiment"], options["branch"])
+    if branch.head is None:
+        raise InvalidInput({"branch": f"{branch} has no checkpoint yet; train it first"})
+    return branch.head

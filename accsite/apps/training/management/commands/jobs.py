@@ -1,0 +1,122 @@
+"""``manage.py jobs [list | show | follow | stop | pause | resume]``: the jobs from a shell."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from typing_extensions import override
+
+from acc.errors import InvalidInput
+from accsite.apps.training import selectors
+from accsite.apps.training.following import finite, follow
+from accsite.apps.training.models import Job
+from accsite.apps.training.services import jobs as services
+from accsite.cli import SUCCEEDED, ServiceCommand, find_user
+
+VERBS = ("show", "follow", "stop", "pause", "resume")
+
+
+class Command(ServiceCommand):
+    """List, show, follow and steer jobs."""
+
+    help = "List the jobs, or show, follow, stop, pause or resume one. Exit status 2 for bad input."
+
+    @override
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the arguments."""
+        super().add_arguments(parser)
+        parser.add_argument("verb", nargs="?", choices=("list", *VERBS), default="list")
+        parser.add_argument("job", nargs="?", type=int, help="id of the job")
+        parser.add_argument("--all", action="store_true", help="list: those that have ended as well")
+        parser.add_argument(
+            "--limit", type=int, default=20, help="list: how many, newest first (default: 20)"
+        )
+        parser.add_argument("--stop-on-interrupt", action="store_true", help="follow: Ctrl-C stops the job")
+
+    @override
+    def run(self, **options: Any) -> int:
+        """Run one verb."""
+        verb, job = options["verb"], options["job"]
+        actor = find_user(options["user"])
+        rows = Job.objects.all() if actor is None else Job.objects.visible_to(actor)
+        rows = rows.select_related("branch__experiment", "worker")
+        if verb == "list":
+            if options["limit"] < 1:
+                raise InvalidInput({"limit": f"{options['limit']} is refused; list at least 1"})
+            found = rows if options["all"] else rows.active()
+            self._list(selectors.job_states(list(found.order_by("-pk")[: options["limit"]])), options)
+            return SUCCEEDED
+        chosen = rows.filter(pk=job).first() if job is not None else None
+        if chosen is None:
+            newest = (
+                ", ".join(str(pk) for pk in rows.order_by("-pk").values_list("pk", flat=True)[:5]) or "none"
+            )
+            missing = "name a job by its id" if job is None else f"there is no job {job}"
+            raise InvalidInput({"job": f"{missing}; the newest are: {newest}"})
+        if verb == "follow":
+            return follow(
+                chosen,
+                out=self.out,
+                as_json=options["json"],
+                stop_on_interrupt=options["stop_on_interrupt"],
+            )
+        if verb != "show":
+            services.request_control(actor=actor, job=chosen, kind=verb)
+            chosen = rows.get(pk=chosen.pk)
+        self._show(chosen, options)
+        return SUCCEEDED
+
+    def _list(self, states: list[dict[str, Any]], options: dict[str, Any]) -> None:
+        if options["json"]:
+            for state in states:
+                self.print_json(state)
+            return
+        table = Table("Job", "State", "Step", "Rate", "Worker", "Title", box=None, pad_edge=False)
+        for state in states:
+            step = f"{state['step']}/{state['total_steps']}" if state["total_steps"] else ""
+            rate = f"{state['rate']:.1f}/s" if state["rate"] and state["active"] else ""
+            place = f" (place {state['place']} in {state['queue']})" if state["place"] else ""
+            cells = (
+                str(state["id"]),
+                state["state_label"] + place,
+                step,
+                rate,
+                state["worker"] or "",
+                state["title"],
+            )
+            table.add_row(*map(escape, cells))
+        if states:
+            # A fixed width where there is no terminal: a table cut at 80 columns is of no use to grep.
+            Console(file=self.out, width=None if self.out.isatty() else 200).print(table)
+        else:
+            self.stdout.write(
+                "no jobs" if options["all"] else "no job is waiting or running; --all lists the others"
+            )
+
+    def _show(self, job: Job, options: dict[str, Any]) -> None:
+        state, losses = selectors.job_state(job), selectors.task_losses(job)
+        if options["json"]:
+            self.print_json({**state, "losses": finite(losses)})
+            return
+        for name in (
+            "title",
+            "state_label",
+            "step",
+            "total_steps",
+            "rate",
+            "elapsed_seconds",
+            "worker",
+            "message",
+        ):
+            if state[name] not in (None, ""):
+                self.stdout.write(f"{name.replace('_', ' '):16} {state[name]}")
+        if state["asked"]:
+            self.stdout.write(f"{'asked to':16} {', '.join(state['asked'])}")
+        for name, value in losses.items():
+            self.stdout.write(f"{'loss':16} {name} {value:.5g}")
+        if job.traceback:
+            self.stdout.write(f"\n{job.traceback}")

@@ -1,0 +1,97 @@
+"""Commands that call services: bad input is told as ``error: field: sentence``, with exit status 2."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser
+from typing import Any, NoReturn, TextIO
+
+from django.contrib.auth.models import User
+from django.core.management.base import BaseCommand
+from pydantic.fields import FieldInfo
+from typing_extensions import override
+
+from acc.errors import AccError, InvalidInput
+from acc.specs import Spec
+
+SUCCEEDED, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+class ServiceCommand(BaseCommand):
+    """A command whose input is checked by a service; ``run`` returns the exit status."""
+
+    requires_system_checks: list[str] = []  # they load every URL and form, which no command here needs
+    out: TextIO
+    """Where ``stdout`` writes to, as it is: Django's wrapper ends every write with a new line."""
+
+    @override
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add what all of them take."""
+        parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
+        parser.add_argument("--user", help="act as this user (default: nobody in particular)")
+
+    @override
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Run, and exit with the status; bad input is told field by field."""
+        self.out = options.get("stdout") or sys.stdout
+        try:
+            status = self.run(**options)
+        except InvalidInput as error:
+            for name, messages in error.fields.items():
+                for message in messages:
+                    self.stderr.write(
+                        f"error: {message}" if name == "__all__" else f"error: {name}: {message}"
+                    )
+            self.leave(BAD_INPUT)
+        except AccError as error:
+            self.stderr.write(f"error: {error}")
+            self.leave(FAILED)
+        if status:
+            self.leave(status)
+
+    def run(self, **options: Any) -> int:
+        """Do the work and return the exit status."""
+        raise NotImplementedError(f"{type(self).__name__} must define run(**options)")
+
+    def leave(self, status: int) -> NoReturn:
+        """Exit."""
+        self.stdout.flush()
+        sys.exit(status)
+
+    def print_json(self, data: Any) -> None:
+        """Print one object on a line of its own."""
+        self.stdout.write(json.dumps(data, allow_nan=False, default=str))
+        self.stdout.flush()
+
+
+def find_user(name: str | None) -> User | None:
+    """Return the active user with this name, None for no name; raises InvalidInput naming those there are."""
+    if name is None:
+        return None
+    users = User.objects.filter(is_active=True)
+    found = users.filter(username=name).first()
+    if found is None:
+        known = ", ".join(users.order_by("username").values_list("username", flat=True)[:20]) or "none"
+        raise InvalidInput({"user": f"there is no active user {name!r}; users are: {known}"})
+    return found
+
+
+def add_spec_arguments(parser: ArgumentParser, spec: type[Spec]) -> None:
+    """Add an option for each field of a specification, its default in the help; values are checked by the service."""
+    group = parser.add_argument_group(f"what {spec.__name__} takes")
+    for name, field in spec.model_fields.items():
+        group.add_argument(f"--{name.replace('_', '-')}", dest=name, help=_help(field))
+
+
+def given(options: dict[str, Any], spec: type[Spec]) -> dict[str, Any]:
+    """Return those fields of a specification that were given on the command line."""
+    return {name: options[name] for name in spec.model_fields if options.get(name) is not None}
+
+
+def _help(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    default = field.default
+    text = ",".join(default) if isinstance(default, tuple) else default
+    return f"default: {'none' if default is None else text}"
