@@ -1,0 +1,123 @@
+"""A job that cannot go on ends with a sentence that says why, and keeps what it had."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+from accsite.apps.registry.models import Plugin, PluginKind, PluginSource
+from accsite.apps.training.models import Job, JobEvent
+from accsite.apps.training.services import jobs, tasks
+from tests.stack import DATASET, assert_undisturbed, final, points
+from workers.processes import is_alive
+
+PLUGIN = '''
+import os, time
+from acc.api import Task
+
+class Odd(Task):
+    """Does what a plugin should not."""
+
+    def compute_loss(self, output, batch, head):
+        {body}
+        return output.mean.square().mean()
+'''
+
+
+def odd_task(stack, branch, body: str) -> None:
+    """Attach a task whose loss runs ``body``, as if its file had been there from the start."""
+    import hashlib
+
+    text = PLUGIN.format(body=body)
+    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    source = PluginSource.objects.create(sha256=sha256, path="tasks/odd.py", text=text)
+    Plugin.objects.create(kind=PluginKind.TASK, name="Odd", label="Odd", source=source)
+    tasks.add_task(actor=None, branch=branch, task_class="Odd", dataset=DATASET)
+
+
+def test_a_plugin_that_raises_fails_its_job_with_the_error_and_where_it_was(stack):
+    stack.worker()
+    branch = stack.branch()
+    odd_task(stack, branch, "raise LookupError('no such thing')")
+    job = stack.state(stack.submit(branch, 10), "FAILED")
+    assert job.message == "LookupError: no such thing"
+    assert "tasks/odd.py" in job.traceback
+    assert "compute_loss" in job.traceback
+
+
+def test_a_plugin_that_ends_its_process_does_not_end_the_worker(stack):
+    worker = stack.worker()
+    branch = stack.branch()
+    odd_task(stack, branch, "os._exit(7)")
+    job = stack.state(stack.submit(branch, 10), "FAILED")
+    assert "3 lost workers" in job.message
+    assert "exited with status 7" in job.message
+    assert worker.alive
+    stack.state(stack.submit(stack.branch("after"), 10), "SUCCEEDED")
+
+
+def test_a_loss_that_is_no_number_fails_the_job_with_step_and_task(stack):
+    stack.worker()
+    branch = stack.branch()
+    odd_task(stack, branch, "output = type('O', (), {'mean': output.mean * float('nan')})()")
+    job = stack.state(stack.submit(branch, 10), "FAILED")
+    assert "odd" in job.message
+    assert "step 0" in job.message
+    assert JobEvent.objects.filter(job=job, kind="alarm", payload__alarm="nan").exists()
+
+
+def test_a_job_that_hangs_can_be_ended_and_its_worker_goes_on(stack):
+    worker = stack.worker()
+    branch = stack.branch()
+    odd_task(stack, branch, "time.sleep(600)")
+    job = stack.state(stack.submit(branch, 10), "RUNNING")
+    hanging = stack.until(worker.job, what="its process")
+    jobs.request_control(actor=None, job=job, kind="stop")
+    os.kill(hanging, signal.SIGKILL)
+    stack.until(lambda: not is_alive(hanging), what="its end")
+
+
+def test_a_changed_checkpoint_is_refused_with_both_hashes_and_the_one_before_is_taken(stack):
+    worker = stack.worker()
+    job = stack.submit(stack.branch(), 300, checkpoint_every_steps=50)
+    stack.until(lambda: job.checkpoints.count() >= 2, what="two checkpoints")
+    worker.kill()
+    newest = final(job)
+    file = Path(stack.home / "blobs" / newest.file)
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+
+    stack.worker()
+    stack.state(job, "SUCCEEDED")
+    told = JobEvent.objects.get(job=job, kind="alarm")
+    assert newest.sha256 in told.message
+    assert "found" in told.message
+    assert_undisturbed(job)
+
+
+def test_a_stopped_job_keeps_what_it_reached(stack):
+    stack.worker()
+    branch = stack.branch()
+    job = stack.submit(branch, 100_000)
+    stack.step(job, 30)
+    jobs.request_control(actor=None, job=job, kind="stop")
+    stack.state(job, "CANCELLED")
+    branch.refresh_from_db()
+    assert branch.head == final(job)
+    assert final(job).kind == "stopped"
+    assert final(job).job_step == job.step == len(points(job)["total"])
+
+
+def test_an_evaluation_of_a_checkpoint_whose_file_was_changed_fails_with_both_hashes(stack):
+    stack.worker("all", "train,eval")
+    job = stack.state(stack.submit(stack.branch(), 10), "SUCCEEDED")
+    stack.until(
+        lambda: Job.objects.filter(kind="evaluate", state="SUCCEEDED").exists(), what="its evaluation"
+    )
+    checkpoint = final(job)
+    (stack.home / "blobs" / checkpoint.file).write_bytes(b"something else")
+    again = stack.state(jobs.submit_evaluation(actor=None, checkpoint=checkpoint), "FAILED")
+    assert checkpoint.sha256 in again.message
+    assert again.traceback == ""

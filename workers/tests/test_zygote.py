@@ -1,0 +1,100 @@
+"""The fork server can be forked from, and what a job needs works in the fork."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from workers.children import ONE_THREAD
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def in_a_zygote(body: str, tmp_path: Path) -> str:
+    """Run ``body`` in a process that has preloaded what a zygote does, and return what it printed."""
+    code = "from workers import zygote\nzygote.preload()\nzygote.require_forkable()\n" + textwrap.dedent(body)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            **ONE_THREAD,
+            "ACC_HOME": str(tmp_path),
+            "DJANGO_SETTINGS_MODULE": "accsite.settings.embedded",
+        },
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_autograd_openmp_and_safetensors_work_in_one_fork_after_another(tmp_path):
+    out = in_a_zygote(
+        """
+        import os, sys, torch
+        from safetensors.torch import load, save
+        for number in range(3):
+            pid = os.fork()
+            if pid == 0:
+                torch.set_num_threads(2)
+                torch.manual_seed(0)
+                layers = torch.nn.Sequential(torch.nn.Conv2d(1, 8, 3), torch.nn.Flatten(), torch.nn.Linear(7200, 10))
+                optimizer = torch.optim.AdamW(layers.parameters(), fused=True)
+                for _ in range(3):
+                    optimizer.zero_grad()
+                    layers(torch.randn(64, 1, 32, 32)).square().mean().backward()
+                    optimizer.step()
+                product = torch.randn(600, 600) @ torch.randn(600, 600)  # large enough for every thread
+                back = load(save({"a": product}))["a"]
+                assert torch.equal(back, product) and torch.get_num_threads() == 2
+                print(number, float(layers[0].weight.sum()), float(product.sum()), flush=True)
+                os._exit(0)
+            assert os.waitpid(pid, 0)[1] == 0
+            zygote.require_forkable()
+        """,
+        tmp_path,
+    )
+    lines = [line.split()[1:] for line in out.splitlines()]
+    assert len(lines) == 3
+    assert lines[0] == lines[1] == lines[2], "every fork begins with the same state"
+
+
+@pytest.mark.parametrize(
+    ("what", "body"),
+    [
+        ("threads", "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()"),
+        ("database", "from django.db import connection; connection.ensure_connection()"),
+    ],
+)
+def test_a_zygote_that_holds_what_a_fork_would_break_says_so(tmp_path, what, body):
+    out = in_a_zygote(
+        f"{body}\n"
+        "try:\n"
+        "    zygote.require_forkable()\n"
+        "except zygote.NotForkable as error:\n"
+        "    print(error)\n",
+        tmp_path,
+    )
+    assert what in out
+
+
+def test_a_job_imports_nothing_that_the_zygote_could_have_imported_for_it(tmp_path):
+    out = in_a_zygote(
+        """
+        import sys
+        from acc.specs import TrainJobSpec
+        missing = [name for name in ("torch._dynamo", "acc.training.trainer", "workers.runner", "redis.asyncio")
+                   if name not in sys.modules]
+        print(missing)
+        """,
+        tmp_path,
+    )
+    assert out.strip() == "[]"
