@@ -32,7 +32,9 @@ class FactorGroup(Spec):
     @model_validator(mode="after")
     def _range_is_not_empty(self) -> FactorGroup:
         if self.end <= self.start:
-            raise ValueError(f"factor group '{self.name}' is empty: {self.start}:{self.end}; end must exceed start")
+            raise ValueError(
+                f"factor group '{self.name}' is empty: {self.start}:{self.end}; end must exceed start"
+            )
         return self
 
     @property

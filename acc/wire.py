@@ -36,5 +36,7 @@ def decode(data: bytes) -> tuple[dict[str, Any], NDArray[np.float32]]:
     header = json.loads(data[8 : 8 + length])
     values = np.frombuffer(data, dtype="<f4", offset=8 + length)
     if values.size != header["rows"] * header["count"]:
-        raise ValueError(f"points message holds {values.size} values, its header says {header['rows']} x {header['count']}")
+        raise ValueError(
+            f"points message holds {values.size} values, its header says {header['rows']} x {header['count']}"
+        )
     return header, values.reshape(header["rows"], header["count"])

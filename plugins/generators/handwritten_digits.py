@@ -69,11 +69,13 @@ def chosen(digits: np.ndarray, n: int, seed: int) -> np.ndarray:
     for digit in np.unique(digits):
         own = order[digits[order] == digit]
         place[own] = (np.arange(len(own)) + 0.5) / len(own)
-    return np.sort(np.argsort(place, kind="stable")[:n])
+    rows: np.ndarray = np.sort(np.argsort(place, kind="stable")[:n])
+    return rows
 
 
 def enlarge(scans: np.ndarray, size: int) -> np.ndarray:
     """Return scans ``(N, 8, 8)`` in 0..1 as images ``(N, 1, size, size) uint8``, by cubic splines."""
     factor = size / scans.shape[1]
     large = ndimage.zoom(scans, (1, factor, factor), order=3, grid_mode=True, mode="grid-constant")
-    return (large.clip(0, 1) * 255).round().astype(np.uint8)[:, None]
+    images: np.ndarray = (large.clip(0, 1) * 255).round().astype(np.uint8)[:, None]
+    return images
