@@ -77,9 +77,8 @@ def test_a_link_a_button_and_the_curve_grows_to_its_end(site: Site, visit: Calla
     picture = page.locator("#recon img")
     page.get_by_text(f"step {STEPS:,}, held-out images").wait_for(timeout=20_000)
     picture.first.scroll_into_view_if_needed()
-    watched.until(
-        "[...document.querySelectorAll('#recon img')].every((i) => i.complete && i.naturalWidth > 0)"
-    )
+    loaded = "[...document.querySelectorAll('#recon img')].every((i) => i.complete && i.naturalWidth > 0)"
+    watched.until(loaded, seconds=5)
     assert "reconstructions" in (picture.first.get_attribute("alt") or "")
     assert page.evaluate("window.shift") < 0.05
     watched.assert_clean()
