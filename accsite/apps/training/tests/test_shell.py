@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 import pytest
@@ -115,7 +116,9 @@ class Hand:
 
     def run(self) -> None:
         try:
+            deadline = time.monotonic() + 30
             while not Job.objects.exists():
+                assert time.monotonic() < deadline, "no job came"
                 time.sleep(0.05)
             pk = Job.objects.get().pk
             lifecycle.claim(pk, "cpu-0")
@@ -224,12 +227,11 @@ def test_an_interrupt_stops_the_job_if_that_was_asked_for(bench: Branch) -> None
 
 
 def test_on_a_terminal_a_bar_shows_steps_and_losses(bench: Branch) -> None:
-    url = os.environ.get("DATABASE_URL") or f"sqlite:///{settings.DATABASES['default']['NAME']}"
-    if connection.vendor == "postgresql":
-        url = url.replace(
-            f"/{connection.settings_dict['NAME'].removeprefix('test_')}",
-            f"/{connection.settings_dict['NAME']}",
-        )
+    name = connection.settings_dict["NAME"]
+    parts = urlsplit(os.environ.get("DATABASE_URL", "sqlite:///"))
+    url = (
+        f"sqlite:///{name}" if connection.vendor == "sqlite" else urlunsplit(parts._replace(path=f"/{name}"))
+    )
     leader, follower = pty.openpty()
     env = {**os.environ, "DATABASE_URL": url, "TERM": "xterm", "COLUMNS": "200", "LINES": "40"}
     with Hand(lambda pk: lifecycle.finish(pk, 1), steps=15):

@@ -156,5 +156,5 @@ class JobMachine(RuleBasedStateMachine):
 @pytest.mark.django_db
 def test_any_order_of_events_keeps_to_the_table() -> None:
     run_state_machine_as_test(
-        JobMachine, settings=settings(max_examples=40, stateful_step_count=25, deadline=None)
+        JobMachine, settings=settings(max_examples=25, stateful_step_count=25, deadline=None)
     )
