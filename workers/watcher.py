@@ -1,165 +1,253 @@
 """Keeps the plugin rows in line with the files on disk: ``python -m workers.watcher [--once]``.
 
 An event of the file system is only a hint to look; what counts is a file's content. A full rescan every two
-seconds catches what no event told of. Plugin code runs in throw-away processes, never in this one.
+seconds catches what no event told of. Plugin code runs in throw-away processes, never in this one, and a file
+that hangs there keeps no other waiting. This process imports no torch.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import selectors
 import signal
 import sys
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
-DEBOUNCE_SECONDS = 0.02
+from acc.plugins.checker import Answer, Checker
+from acc.plugins.scan import FOLDERS, Finder
+
+if TYPE_CHECKING:
+    from accsite.apps.registry.services import FileReport, SyncResult
+
+QUIET_SECONDS = 0.02  # an editor's dance of events is over after that
 RESCAN_SECONDS = 2.0
 RETRY_SECONDS = 1.0
+CHANGES = {"created", "modified", "moved", "deleted", "closed"}  # a mere read makes events of other kinds
 
 log = structlog.get_logger(__name__)
 
 
 class PluginSync:
-    """One look after another at the plugin folders; each writes what has changed since the last."""
+    """Looks at the plugin folders, has changed files checked, and writes what comes of it.
 
-    def __init__(self, root: Path) -> None:
-        from acc.plugins.checker import Checker
+    ``scan`` and ``collect`` never wait for a file; what the database does not take is kept for the next call.
+    """
 
-        self.root = root
-        self.checker = Checker()
-        self._seen: dict[str, str] = {}  # path -> sha256 of what was last looked at
-        self._broken: set[str] = set()
-        self._built_in: list[Any] = []
+    def __init__(self, root: Path, checker: Checker) -> None:
+        self.checker = checker
+        self._finder = Finder(root)
+        self._asked: dict[str, str] = {}  # path -> sha256 that is being looked at, or was
+        self._unwritten: dict[str, FileReport] = {}
+        self._clashing: dict[str, FileReport] = {}  # wait for another file to give a name up
+        self._written: set[str] = set()  # paths of files that have rows
+        self._built_in: list[str] = []
 
-    def start(self) -> None:
-        """Start the process that looks at files; it imports torch while this one goes on."""
-        self.checker.start()
+    def begin(self) -> None:
+        """Wait for the check server, and take in the architectures that come with ACC."""
+        from accsite.apps.registry.services import FileReport
 
-    def close(self) -> None:
-        """End it."""
-        self.checker.close()
+        self.checker.wait_until_ready()
+        reports = [FileReport(**file, built_in=True) for file in self.checker.built_in]
+        self._built_in = [report.path for report in reports]
+        self._unwritten |= {report.path: report for report in reports}
 
-    def run(self) -> Any:
-        """Look once; return the SyncResult. A database that is away leaves everything to the next look."""
-        from acc.plugins.scan import find
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a file is still being looked at, or not yet written."""
+        return bool(self._unwritten) or self.checker.is_waiting
+
+    def scan(self) -> SyncResult:
+        """Ask about files that are new or have changed, and write those that are gone."""
+        files = self._finder.find()
+        for path, file in files.items():
+            if self._asked.get(path) != file.sha256:
+                self._asked[path] = file.sha256
+                self._unwritten.pop(path, None)
+                self.checker.submit(file)
+        for path in self._asked.keys() - files.keys():
+            del self._asked[path]
+            self._unwritten.pop(path, None)
+        return self._write()
+
+    def collect(self) -> SyncResult:
+        """Take in the answers that are there, and write them."""
+        for answer in self.checker.receive():
+            if self._asked.get(answer.file.path) == answer.file.sha256:
+                self._unwritten[answer.file.path] = _report(answer)
+        return self._write()
+
+    def _write(self) -> SyncResult:
         from accsite.apps.registry import services
 
-        files = find(self.root)
-        stale = {path for path, file in files.items() if self._seen.get(path) != file.sha256}
-        if stale or self._seen.keys() - files.keys():
-            stale |= self._broken & files.keys()  # the change may have resolved a clash of names
-        elif self._built_in:
+        gone = self._written - self._asked.keys()
+        if not self._unwritten and not gone:
             return services.SyncResult()
-        first = not self._built_in
-        built_in = self._built_in or built_in_reports()
-        changed = [files[path] for path in sorted(stale)]
-        reports = self.checker.check(changed)
-        found = [
-            services.FileReport(path=file.path, sha256=file.sha256, text=file.text, **reports[file.path])
-            for file in changed
-        ]
-        present = [*files, *(report.path for report in built_in)]
-        result = services.sync([*built_in, *found] if first else found, present=present)
-        self._built_in = built_in
-        self._seen = {path: file.sha256 for path, file in files.items()}
-        self._broken = (self._broken - stale) & files.keys() | result.broken.keys()
+        # Whatever changes may resolve a clash of names.
+        again = {path: report for path, report in self._clashing.items() if path in self._asked}
+        reports = {**again, **self._unwritten}
+        result = services.sync(list(reports.values()), present=[*self._asked, *self._built_in])
+        self._written = (self._written | reports.keys()) & self._asked.keys()
+        self._unwritten.clear()
+        self._clashing = {
+            path: reports[path] for path in result.broken if path in reports and not reports[path].error
+        }
         return result
 
 
-def built_in_reports() -> list[Any]:
-    """Return what the architectures that come with ACC are, as if they were plugin files."""
-    from acc.plugins.load import built_in_models
-    from accsite.apps.registry.services import FileReport
-
-    by_path: dict[str, list[Any]] = {}
-    for plugin in built_in_models():
-        by_path.setdefault(plugin.path, []).append(plugin)
-    return [
-        FileReport(
-            path=path,
-            sha256=plugins[0].sha256,
-            text=plugins[0].source,
-            classes=[plugin.describe() for plugin in plugins],
-            built_in=True,
-        )
-        for path, plugins in by_path.items()
-    ]
-
-
 class Doorbell(FileSystemEventHandler):
-    """Rings when something below a plugin folder was written, moved or removed."""
+    """Wakes the watcher when something below a plugin folder was written, moved or removed."""
 
     def __init__(self) -> None:
-        self.rung = threading.Event()
+        self.reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        """Ring, except for what a mere read causes."""
-        if event.event_type not in {"opened", "closed_no_write"} and _concerns_plugins(event):
-            self.rung.set()
+        """Ring, if it may concern a plugin."""
+        paths = (os.fsdecode(event.src_path), os.fsdecode(event.dest_path))
+        if event.event_type in CHANGES and (
+            event.is_directory or any(path.endswith(".py") for path in paths)
+        ):
+            self.ring()
+
+    def ring(self, *_: object) -> None:
+        """Wake the watcher; also from a signal handler."""
+        with suppress(BlockingIOError):  # it has been rung enough
+            os.write(self._writer, b"!")
+
+    def answer(self) -> None:
+        """Stop the ringing."""
+        with suppress(BlockingIOError):
+            while os.read(self.reader, 4096):
+                pass
 
 
-def watch(root: Path, stop: threading.Event) -> None:
-    """Sync until ``stop`` is set."""
-    for folder in ("tasks", "generators", "recipes", "models"):
-        (root / folder).mkdir(parents=True, exist_ok=True)
-    doorbell, sync = Doorbell(), PluginSync(root)
-    sync.start()  # before the observer's threads exist
-    observer = Observer()
-    observer.schedule(doorbell, str(root), recursive=True)
-    observer.start()
-    log.info("watching plugins", root=str(root))
-    try:
-        while not stop.is_set():
-            doorbell.rung.clear()
-            pause = RESCAN_SECONDS
+class Watcher:
+    """Syncs at every hint and every RESCAN_SECONDS until ``stop``. The checker is its caller's to close."""
+
+    def __init__(self, root: Path, checker: Checker) -> None:
+        self.root = root
+        self.doorbell = Doorbell()
+        self.sync = PluginSync(root, checker)
+        self._stopping = False
+
+    def stop(self, *_: object) -> None:
+        """End ``run`` soon; also a signal handler."""
+        self._stopping = True
+        self.doorbell.ring()
+
+    def run(self) -> None:
+        """Watch until ``stop``."""
+        self.sync.checker.start()  # before there are threads
+        observer = self._observe()
+        try:
+            self.sync.begin()
+            log.info("watching_plugins", root=str(self.root))
+            self._loop()
+        finally:
+            if observer is not None:
+                observer.stop()
+                observer.join()
+
+    def _loop(self) -> None:
+        next_scan = 0.0
+        while not self._stopping:
             try:
-                tell(sync.run())
+                if time.monotonic() >= next_scan:
+                    next_scan = time.monotonic() + RESCAN_SECONDS
+                    tell(self.sync.scan())
+                rung = self._wait(max(0.0, next_scan - time.monotonic()))
+                tell(self.sync.collect())
+                if rung and not self._stopping:
+                    next_scan = 0.0
             except Exception:
-                log.exception("the plugins could not be synced; trying again")
+                # What was found is kept, and written as soon as there is a database to take it.
+                log.exception("plugins_not_synced", hint=f"tried again in {RETRY_SECONDS:g} s")
                 _close_connection()
-                pause = RETRY_SECONDS
-            if doorbell.rung.wait(pause) and not stop.is_set():
-                time.sleep(DEBOUNCE_SECONDS)  # an editor's dance of events is over by then
-    finally:
-        observer.stop()
-        observer.join()
-        sync.close()
+                time.sleep(RETRY_SECONDS)
+
+    def _wait(self, seconds: float) -> bool:
+        """Wait for an answer, a hint or the time; return whether there was a hint, and quiet after it."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.doorbell.reader, selectors.EVENT_READ)
+            selector.register(self.sync.checker, selectors.EVENT_READ)
+            ready = {key.fd for key, _ in selector.select(seconds)}
+        if self.doorbell.reader not in ready:
+            return False
+        if not self._stopping:
+            time.sleep(QUIET_SECONDS)
+        self.doorbell.answer()
+        return True
+
+    def _observe(self) -> Any:
+        for folder in FOLDERS:
+            with suppress(OSError):  # a read-only folder is watched as it is
+                (self.root / folder).mkdir(parents=True, exist_ok=True)
+        observer = Observer()
+        try:
+            observer.schedule(self.doorbell, str(self.root), recursive=True)
+            observer.start()
+        except OSError as error:
+            log.warning(
+                "no_file_events", error=str(error), hint=f"looking every {RESCAN_SECONDS:g} s instead"
+            )
+            return None
+        return observer
 
 
-def tell(result: Any) -> None:
+def tell(result: SyncResult) -> None:
     """Log what a sync changed."""
     for path in result.loaded:
-        log.info("plugin loaded", path=path)
+        log.info("plugin_loaded", path=path)
     for path, error in result.broken.items():
-        log.warning("plugin broken; its last good version stays", path=path, error=error)
+        log.warning("plugin_broken", path=path, error=error, hint="its last good version stays")
     for path in result.removed:
-        log.info("plugin removed", path=path)
+        log.info("plugin_removed", path=path)
 
 
 def once(root: Path) -> int:
     """Sync once, print a summary, and return the exit status: 1 if a file is broken."""
-    sync = PluginSync(root)
+    checker = Checker()
+    sync = PluginSync(root, checker)
     try:
-        result = sync.run()
+        sync.begin()
+        results = [sync.scan()]
+        while sync.is_waiting:
+            with selectors.DefaultSelector() as selector:
+                selector.register(checker, selectors.EVENT_READ)
+                selector.select(1.0)
+            results.append(sync.collect())
     finally:
-        sync.close()
-    write = sys.stdout.write
-    for path in result.loaded:
-        write(f"loaded   {path}\n")
-    for path in result.removed:
-        write(f"removed  {path}\n")
-    for path, error in sorted(result.broken.items()):
+        checker.close()
+    return summarise(results)
+
+
+def summarise(results: Iterable[SyncResult]) -> int:
+    """Print what syncs changed, and return the exit status."""
+    loaded: set[str] = set()
+    removed: set[str] = set()
+    broken: dict[str, str] = {}
+    for result in results:
+        broken |= result.broken
+        for path in result.loaded:
+            broken.pop(path, None)
+        loaded |= set(result.loaded)
+        removed |= set(result.removed)
+    for path in sorted(loaded - broken.keys()):
+        sys.stdout.write(f"loaded   {path}\n")
+    for path in sorted(removed):
+        sys.stdout.write(f"removed  {path}\n")
+    for path, error in sorted(broken.items()):
         sys.stderr.write(f"broken   {path}: {error}\n")
-    write(f"{len(result.loaded)} loaded, {len(result.broken)} broken, {len(result.removed)} removed\n")
-    return 1 if result.broken else 0
+    sys.stdout.write(f"{len(loaded - broken.keys())} loaded, {len(broken)} broken, {len(removed)} removed\n")
+    return 1 if broken else 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -175,22 +263,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     root = Path(settings.PLUGINS_ROOT)
     if options.once:
         return once(root)
-    stop = threading.Event()
+    checker = Checker()
+    watcher = Watcher(root, checker)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    watch(root, stop)
+        signal.signal(number, watcher.stop)
+    try:
+        watcher.run()
+    finally:
+        checker.close()
     return 0
 
 
-def _concerns_plugins(event: FileSystemEvent) -> bool:
-    paths = (str(event.src_path), str(event.dest_path))
-    return event.is_directory or any(path.endswith(".py") for path in paths)
+def _report(answer: Answer) -> FileReport:
+    from accsite.apps.registry.services import FileReport
+
+    file = answer.file
+    return FileReport(path=file.path, sha256=file.sha256, text=file.text, **answer.report)
 
 
 def _close_connection() -> None:
     from django.db import connection
 
-    connection.close()
+    with suppress(Exception):
+        connection.close()
 
 
 if __name__ == "__main__":

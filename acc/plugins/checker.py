@@ -1,183 +1,168 @@
 """Looks at plugin files in throw-away processes, so that nothing a file does at import can hurt the caller.
 
-``python -m acc.plugins.checker`` is a server on its standard input and output, one JSON object a line:
-``[{"path", "text"}, ...]`` in, ``{path: {"classes"} or {"error", "line", "context", "detail"}}`` out.
-It imports torch once and forks a child for each file, so an answer takes milliseconds; a child that takes too
-long is killed. ``Checker`` is the client.
+``Checker`` is the client of ``acc.plugins.check_server``, a process that has imported torch once and forks a child
+for each file: an answer takes milliseconds, and a file that hangs keeps no other waiting. Torch-free.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import selectors
-import signal
+import select
 import subprocess
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any
 
-from acc.errors import PluginError
+from acc.plugins.report import Report, refusal
 from acc.plugins.scan import FoundFile
 
 LIMIT_SECONDS = 5.0
-AT_ONCE = 4
+MAX_STARTS_IN_A_ROW = 3
+# BLAS and OpenMP must not start threads before the fork.
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
-def report_of(path: str, text: str) -> dict[str, Any]:
-    """Load a file in this process and return its classes described, or its error, as JSON."""
-    from acc.plugins.load import context_of, load_source
+class CheckerDied(RuntimeError):
+    """The process that looks at plugin files ends as soon as it is started."""
 
-    try:
-        return {"classes": [plugin.describe() for plugin in load_source(text, path)]}
-    except PluginError as error:
-        return {
-            "error": error.message,
-            "line": error.line,
-            "context": context_of(text, error.line),
-            "detail": error.detail,
-        }
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of one version of a file."""
+
+    file: FoundFile
+    report: Report
 
 
 class Checker:
-    """A running checker process. ``check`` blocks until every file has its report; ``close`` ends it."""
+    """A running check server. ``submit`` files, wait on ``fileno()``, ``receive`` answers in any order.
+
+    A newer version of a file takes the place of an older one that is still looked at. A server that dies is
+    started again, and asked again for all that it owes.
+    """
 
     def __init__(self, *, limit_seconds: float = LIMIT_SECONDS) -> None:
         self.limit_seconds = limit_seconds
+        self.built_in: list[dict[str, Any]] = []
         self._process: subprocess.Popen[bytes] | None = None
-
-    def check(self, files: Sequence[FoundFile]) -> dict[str, dict[str, Any]]:
-        """Return path -> report of each file; a process that died is started again once."""
-        reports = {file.path: _refusal(file.error) for file in files if file.error}
-        asked = [file for file in files if not file.error]
-        if asked:
-            try:
-                reports |= self._ask(asked)
-            except (BrokenPipeError, EOFError):
-                self.close()
-                reports |= self._ask(asked)
-        return reports
+        self._owed: dict[str, FoundFile] = {}
+        self._answered: list[Answer] = []
+        self._buffer = b""
+        self._starts = 0
 
     def start(self) -> None:
-        """Start the process now, so that the first check does not wait for its imports."""
-        if self._process is None or self._process.poll() is not None:
-            self._process = subprocess.Popen(  # noqa: S603 - our own module, no shell
-                [sys.executable, "-m", "acc.plugins.checker", str(self.limit_seconds)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                start_new_session=True,
-            )
-
-    def close(self) -> None:
-        """End the process."""
+        """Start the server, which imports torch while the caller goes on."""
         if self._process is not None:
-            for stream in (self._process.stdin, self._process.stdout):
-                if stream is not None:
-                    stream.close()
-            self._process.terminate()
-            self._process.wait()
-            self._process = None
+            return
+        self._starts += 1
+        if self._starts > MAX_STARTS_IN_A_ROW:
+            self._starts = 0
+            raise CheckerDied(
+                "the process that looks at plugin files ends at once; its errors are in this log"
+            )
+        self._buffer = b""
+        self._process = subprocess.Popen(  # noqa: S603 - our own module
+            [sys.executable, "-m", "acc.plugins.check_server", str(self.limit_seconds)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **_ONE_THREAD},
+            start_new_session=True,
+        )
+        for file in self._owed.values():
+            self._send(file)
 
-    def _ask(self, files: Sequence[FoundFile]) -> dict[str, dict[str, Any]]:
+    def fileno(self) -> int:
+        """Return the descriptor that is readable when there is something to receive."""
         self.start()
         assert self._process is not None
-        assert self._process.stdin is not None
         assert self._process.stdout is not None
-        request = [{"path": file.path, "text": file.text} for file in files]
-        self._process.stdin.write(json.dumps(request).encode() + b"\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        if not line:
-            raise EOFError("the plugin checker ended")
-        reports: dict[str, dict[str, Any]] = json.loads(line)
+        return self._process.stdout.fileno()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether an answer is still to be received."""
+        return bool(self._owed or self._answered)
+
+    def submit(self, file: FoundFile) -> None:
+        """Ask for a file; its answer comes by ``receive``."""
+        if file.error:
+            self._owed.pop(file.path, None)
+            self._answered.append(Answer(file, refusal(file.error)))
+            return
+        self.start()
+        self._owed[file.path] = file
+        self._send(file)
+
+    def receive(self, timeout_seconds: float = 0.0) -> list[Answer]:
+        """Return the answers that are there, waiting up to ``timeout_seconds`` for the first."""
+        if not self._answered:
+            ready, _, _ = select.select([self.fileno()], [], [], timeout_seconds)
+            if ready:
+                self._read()
+        answers, self._answered = self._answered, []
+        return answers
+
+    def wait_until_ready(self) -> None:
+        """Return when the server has imported what it needs; ``built_in`` is known then."""
+        while not self.built_in:
+            select.select([self.fileno()], [], [])
+            self._read()
+
+    def check(self, files: Iterable[FoundFile]) -> dict[str, Report]:
+        """Return path -> report of each file, waiting for all of them; other answers are dropped."""
+        asked = {file.path: file for file in files}
+        for file in asked.values():
+            self.submit(file)
+        reports: dict[str, Report] = {}
+        while len(reports) < len(asked):
+            for answer in self.receive(1.0):
+                if asked.get(answer.file.path) == answer.file:
+                    reports[answer.file.path] = answer.report
         return reports
 
-
-@dataclass
-class _Child:
-    pid: int
-    path: str
-    pipe: int
-    deadline: float
-    data: bytes = b""
-
-
-def serve(requests: BinaryIO, answers: BinaryIO, limit_seconds: float) -> None:
-    """Answer requests until the input ends."""
-    import acc.api
-    import acc.plugins.load  # noqa: F401 - imported before the fork, once for all children
-
-    for line in requests:
-        waiting = list(json.loads(line))
-        answers.write(json.dumps(_check_all(waiting, limit_seconds)).encode() + b"\n")
-        answers.flush()
-
-
-def _check_all(waiting: list[dict[str, str]], limit_seconds: float) -> dict[str, dict[str, Any]]:
-    reports: dict[str, dict[str, Any]] = {}
-    running: dict[int, _Child] = {}
-    with selectors.DefaultSelector() as selector:
-        while waiting or running:
-            while waiting and len(running) < AT_ONCE:
-                child = _fork(waiting.pop(0), limit_seconds)
-                running[child.pipe] = child
-                selector.register(child.pipe, selectors.EVENT_READ)
-            nearest = min(child.deadline for child in running.values())
-            for key, _ in selector.select(max(0.0, nearest - time.monotonic())):
-                child = running[key.fd]
-                chunk = os.read(key.fd, 1 << 16)
-                child.data += chunk
-                if not chunk:
-                    reports[child.path] = _end(child, selector, running)
-            for child in [child for child in running.values() if child.deadline <= time.monotonic()]:
-                os.killpg(child.pid, signal.SIGKILL)
-                _end(child, selector, running)
-                reports[child.path] = _refusal(
-                    f"took longer than {limit_seconds:g} s to import and was stopped; "
-                    "a plugin may only define things at import, no work and no waiting"
-                )
-    return reports
-
-
-def _fork(request: dict[str, str], limit_seconds: float) -> _Child:
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:  # pragma: no cover - runs in the child
-        status = 1
+    def close(self) -> None:
+        """End the server and all that it is looking at."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                try:
+                    stream.close()
+                except BrokenPipeError:
+                    continue
         try:
-            os.setsid()
-            os.close(reader)
-            # What the file prints must not get between the answers; it goes to the log.
-            os.dup2(2, 1)
-            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-            report = report_of(request["path"], request["text"])
-            with os.fdopen(writer, "wb") as pipe:
-                pipe.write(json.dumps(report).encode())
-            status = 0
-        finally:
-            os._exit(status)
-    os.close(writer)
-    return _Child(pid, request["path"], reader, time.monotonic() + limit_seconds)
+            process.wait(2)  # it kills its children when its input ends
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
+    def _send(self, file: FoundFile) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        request = {"path": file.path, "sha256": file.sha256, "text": file.text}
+        try:
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # seen as the end of its output, upon which it is started again
 
-def _end(child: _Child, selector: selectors.BaseSelector, running: dict[int, _Child]) -> dict[str, Any]:
-    selector.unregister(child.pipe)
-    os.close(child.pipe)
-    del running[child.pipe]
-    _, status = os.waitpid(child.pid, 0)
-    try:
-        report: dict[str, Any] = json.loads(child.data)
-    except ValueError:
-        how = f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"exit status {status >> 8}"
-        return _refusal(f"ended the process that imported it ({how})")
-    return report
-
-
-def _refusal(message: str) -> dict[str, Any]:
-    return {"error": message, "line": None, "context": "", "detail": ""}
-
-
-if __name__ == "__main__":
-    serve(sys.stdin.buffer, sys.stdout.buffer, float(sys.argv[1]) if len(sys.argv) > 1 else LIMIT_SECONDS)
+    def _read(self) -> None:
+        chunk = os.read(self.fileno(), 1 << 16)
+        if not chunk:
+            self.close()
+            self.start()
+            return
+        *lines, self._buffer = (self._buffer + chunk).split(b"\n")
+        for line in lines:
+            message = json.loads(line)
+            if "built_in" in message:
+                self.built_in = message["built_in"]
+                continue
+            self._starts = 0
+            file = self._owed.get(message["path"])
+            if file is not None and file.sha256 == message["sha256"]:
+                del self._owed[file.path]
+                self._answered.append(Answer(file, message["report"]))

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import ast
-import hashlib
 import inspect
 import linecache
 import sys
@@ -16,24 +15,20 @@ from pathlib import Path
 
 from acc.errors import InvalidInput, PluginError
 from acc.models import BUILT_IN
-from acc.plugins.types import PluginClass, check, kind_of
+from acc.plugins.source import filename_of, sha256_of
+from acc.plugins.types import KINDS, Kind, PluginClass, check, kind_of, missing_methods
 
-CONTEXT_LINES = 3  # shown before and after the line at fault
-
-
-def sha256_of(text: str) -> str:
-    """Return the SHA-256 of a source text."""
-    return hashlib.sha256(text.encode()).hexdigest()
+NOT_FOR_PLUGINS = frozenset({"accsite", "workers", "django"})
 
 
 def load_source(text: str, path: str, sha256: str = "") -> list[PluginClass]:
     """Run the source of a plugin file and return its classes, in order of definition.
 
-    path: relative to the plugin root, for messages. Raises PluginError (sentence, line, traceback)
-    for whatever the file does wrong, ``sys.exit`` and a syntax error included.
+    path: relative to the plugin root, for messages. Raises PluginError (sentence, line, traceback) for whatever
+    the file does wrong, ``sys.exit`` and a syntax error included. What it prints goes where prints go.
     """
     sha256 = sha256 or sha256_of(text)
-    filename = f"<plugin {path} {sha256[:12]}>"
+    filename = filename_of(path, sha256)
     module = types.ModuleType(f"acc_plugin_{sha256[:16]}")
     module.__file__ = filename
     # Tracebacks and inspect.getsource find the text of this very version, not what is on disk by then.
@@ -41,15 +36,18 @@ def load_source(text: str, path: str, sha256: str = "") -> list[PluginClass]:
     before = sys.modules.get(module.__name__)
     sys.modules[module.__name__] = module  # dataclasses and typing look their module up there
     try:
-        tree = ast.parse(text, filename)
-        exec(compile(tree, filename, "exec"), module.__dict__)  # noqa: S102 - plugins are trusted code
+        # Some editors begin a file with a byte order mark, which is no Python.
+        tree = ast.parse(text.removeprefix("\ufeff"), filename)
+        _refuse_imports(tree, path)
+        # dont_inherit: the plugin's own __future__ imports count, not those of this file.
+        exec(compile(tree, filename, "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - trusted code
         return _classes(module, tree, text, path, sha256)
     except BaseException as error:
         if before is None:
             del sys.modules[module.__name__]
         else:
             sys.modules[module.__name__] = before
-        if isinstance(error, KeyboardInterrupt | MemoryError):
+        if isinstance(error, KeyboardInterrupt):
             raise
         raise _plugin_error(error, filename, path) from error
 
@@ -66,65 +64,87 @@ def built_in_models() -> list[PluginClass]:
     return found
 
 
-def context_of(text: str, line: int | None) -> str:
-    """Return the numbered source lines around ``line`` (1-based); empty without one."""
-    if line is None:
-        return ""
-    lines = text.splitlines()
-    first, last = max(1, line - CONTEXT_LINES), min(len(lines), line + CONTEXT_LINES)
-    return "\n".join(
-        f"{'>' if number == line else ' '} {number:4} | {lines[number - 1]}"
-        for number in range(first, last + 1)
-    )
+def _refuse_imports(tree: ast.Module, path: str) -> None:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                raise PluginError(
+                    "imports from beside itself; a plugin is one file, and it is all that jobs keep of it",
+                    path=path,
+                    line=node.lineno,
+                )
+            names = [node.module or ""]
+        else:
+            continue
+        for name in names:
+            if name.partition(".")[0] in NOT_FOR_PLUGINS:
+                raise PluginError(
+                    f"imports '{name}'; a plugin imports acc.api and libraries, and nothing of the site",
+                    path=path,
+                    line=node.lineno,
+                )
 
 
 def _classes(
     module: types.ModuleType, tree: ast.Module, text: str, path: str, sha256: str
 ) -> list[PluginClass]:
-    lines = {node.name: node.lineno for node in tree.body if isinstance(node, ast.ClassDef)}
+    lines = {node.name: node.lineno for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    own = [
+        (cls, kind)
+        for cls in dict.fromkeys(value for value in vars(module).values() if isinstance(value, type))
+        if cls.__module__ == module.__name__
+        and (kind := kind_of(cls)) is not None
+        and not cls.__name__.startswith("_")
+    ]
+    # A class that others of the file build upon need not be complete.
+    offered = [(cls, kind) for cls, kind in own if not (_incomplete(cls, kind) and _is_base(cls, own))]
     found: list[PluginClass] = []
-    abstract: list[type] = []
-    for cls in vars(module).values():
-        if not isinstance(cls, type) or cls.__module__ != module.__name__:
-            continue
-        kind = kind_of(cls)
-        if kind is None or cls.__name__.startswith("_"):
-            continue
-        if inspect.isabstract(cls):
-            abstract.append(cls)
-            continue
+    for cls, kind in offered or own:
         try:
             check(cls, kind)
         except PluginError as error:
-            raise PluginError(error.message, path=path, line=lines.get(cls.__name__)) from None
+            error.line = error.line or lines.get(cls.__name__)
+            raise
         found.append(PluginClass(kind, cls.__name__, cls, path, sha256, text))
-    if found:
-        return found
-    if abstract:
-        cls = abstract[0]
-        missing = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
-        raise PluginError(
-            f"class {cls.__name__} is abstract: define {missing}", path=path, line=lines.get(cls.__name__)
-        )
-    raise PluginError(
-        "the file defines no Task, DatasetGenerator, Recipe or Model; subclass one of acc.api",
-        path=path,
-        line=1,
-    )
+    names = [(plugin.kind, plugin.name) for plugin in found]
+    for kind, name in names:
+        if names.count((kind, name)) > 1:
+            raise PluginError(
+                f"defines class {name} twice; give one of them another name", line=lines.get(name)
+            )
+    if not found:
+        bases = ", ".join(base.__name__ for base, _ in KINDS.values())
+        raise PluginError(f"defines no class that is a {bases}; subclass one of acc.api", line=1)
+    return found
+
+
+def _incomplete(cls: type, kind: Kind) -> bool:
+    return inspect.isabstract(cls) or bool(missing_methods(cls, kind))
+
+
+def _is_base(cls: type, own: list[tuple[type, Kind]]) -> bool:
+    return any(other is not cls and issubclass(other, cls) for other, _ in own)
 
 
 def _plugin_error(error: BaseException, filename: str, path: str) -> PluginError:
     if isinstance(error, RuntimeError) and isinstance(error.__cause__, PluginError):
         # Python wraps what a descriptor's __set_name__ raises; the sentence is inside.
         line = _line_in(error, filename)
-        return PluginError(error.__cause__.message, path=path, line=line, detail=_detail(error.__cause__))
+        return PluginError(error.__cause__.message, path=path, line=line, detail=_detail(error, filename))
     if isinstance(error, PluginError):
-        line = error.line or _line_in(error, filename)
-        return PluginError(error.message, path=path, line=line, detail=_detail(error))
-    if isinstance(error, SyntaxError) and error.filename == filename:
-        return PluginError(f"syntax error: {error.msg}", path=path, line=error.lineno, detail=_detail(error))
+        cause = error.__cause__ or error
+        line = _line_in(cause, filename) or error.line
+        return PluginError(error.message, path=path, line=line, detail=_detail(cause, filename))
+    if isinstance(error, SyntaxError) and error.filename in {filename, None}:
+        return PluginError(
+            f"syntax error: {error.msg}", path=path, line=error.lineno, detail=_detail(error, filename)
+        )
     if isinstance(error, SystemExit):
         message = "calls sys.exit at import; a plugin may only define things there"
+    elif isinstance(error, MemoryError):
+        message = "asks for more memory than a plugin is given at import; do the work in a method"
     elif isinstance(error, ModuleNotFoundError):
         message = f"cannot import '{error.name}': it is not installed; install it, or import what is"
     elif isinstance(error, ImportError):
@@ -133,7 +153,7 @@ def _plugin_error(error: BaseException, filename: str, path: str) -> PluginError
         message = str(error)
     else:
         message = f"raises {type(error).__name__} at import: {error}"
-    return PluginError(message, path=path, line=_line_in(error, filename), detail=_detail(error))
+    return PluginError(message, path=path, line=_line_in(error, filename), detail=_detail(error, filename))
 
 
 def _line_in(error: BaseException, filename: str) -> int | None:
@@ -142,6 +162,11 @@ def _line_in(error: BaseException, filename: str) -> int | None:
     return next((frame.lineno for frame in reversed(frames) if frame.filename == filename), None)
 
 
-def _detail(error: BaseException) -> str:
-    """Return the traceback from the plugin's own code on, without the loader's frames."""
-    return "".join(traceback.format_exception(type(error), error, error.__traceback__, chain=False))
+def _detail(error: BaseException, filename: str) -> str:
+    """Return the traceback from the plugin's own code on, without the loader's frames; empty if it has none."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename != filename:
+        frames = frames.tb_next
+    if frames is None and not isinstance(error, SyntaxError):
+        return ""
+    return "".join(traceback.format_exception(type(error), error, frames, chain=False))

@@ -21,6 +21,8 @@ KINDS: dict[Kind, tuple[type, tuple[str, ...]]] = {
     "recipe": (Recipe, ("run",)),
     "model": (Model, ("posterior", "decode_logits")),
 }
+# Set on every instance: a parameter of that name would be overwritten.
+_KEPT_NAMES = frozenset({"key", "latent_range", "column", "spec"})
 _BASES: frozenset[type] = frozenset({base for base, _ in KINDS.values()} | {TargetTask})
 
 
@@ -88,23 +90,83 @@ def kind_of(cls: type) -> Kind | None:
     return next((kind for kind, (base, _) in KINDS.items() if issubclass(cls, base)), None)
 
 
-def check(cls: type, kind: Kind) -> None:
-    """Raise PluginError unless the class has what its kind must have."""
+def missing_methods(cls: type, kind: Kind) -> list[str]:
+    """Return the methods that a class of this kind must define and does not."""
     base, methods = KINDS[kind]
-    missing = [name for name in methods if getattr(cls, name, None) is getattr(base, name)]
+    return [name for name in methods if getattr(cls, name, None) is getattr(base, name)]
+
+
+def check(cls: type, kind: Kind) -> None:
+    """Raise PluginError unless the class is complete, consistent, and can be made from its parameters."""
+    base, methods = KINDS[kind]
+    if inspect.isabstract(cls):
+        names = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
+        raise PluginError(
+            f"class {cls.__name__} is abstract: it must define {names}, or a subclass that does"
+        )
+    missing = missing_methods(cls, kind)
     if missing:
         raise PluginError(
             f"class {cls.__name__}({base.__name__}) does not define {' and '.join(missing)}; "
             f"a {kind} must define {' and '.join(methods)}"
         )
-    params_of(cls)  # raises PluginError for a default that breaks its own limits
+    for name in methods:
+        _check_signature(cls, base, name)
+    _check_params(cls, base)
     if issubclass(cls, Task):
-        if cls.target not in (None, "class", "real"):
-            raise PluginError(f"class {cls.__name__}: target is {cls.target!r}; use 'class', 'real' or None")
-        if not isinstance(cls.metrics, dict):
+        _check_task(cls)
+    if issubclass(cls, DatasetGenerator) and (
+        isinstance(cls.version, bool) or not isinstance(cls.version, int)
+    ):
+        raise PluginError(f"class {cls.__name__}: version is {cls.version!r}; use a whole number")
+    if not issubclass(cls, Model):  # which is made from a specification, and costs time
+        _check_made(cls)
+
+
+def _check_signature(cls: type, base: type, name: str) -> None:
+    asked = list(inspect.signature(getattr(base, name)).parameters)
+    try:
+        own = inspect.signature(getattr(cls, name))
+    except (TypeError, ValueError):  # something callable that Python cannot look into
+        return
+    values = dict.fromkeys(asked[1:])
+    try:
+        # Generators are asked by name, all else by place.
+        own.bind(None, **values) if base is DatasetGenerator else own.bind(None, *values)
+    except TypeError as error:
+        right = f"{name}({', '.join(asked)})"
+        raise PluginError(f"class {cls.__name__}: {name}{own} cannot be called as {right}: {error}") from None
+
+
+def _check_params(cls: type, base: type) -> None:
+    for param in params_of(cls):  # raises PluginError for a declaration that contradicts itself
+        taken = hasattr(base, param.name) and not isinstance(getattr(base, param.name), Param)
+        if taken or param.name in _KEPT_NAMES or param.name.startswith("_"):
             raise PluginError(
-                f"class {cls.__name__}: metrics is {cls.metrics!r}; use a dict of name -> higher is better"
+                f"class {cls.__name__}: parameter '{param.name}' has a name that {base.__name__} needs itself; "
+                "choose another"
             )
+
+
+def _check_task(cls: type[Task]) -> None:
+    if cls.target not in (None, "class", "real"):
+        raise PluginError(f"class {cls.__name__}: target is {cls.target!r}; use 'class', 'real' or None")
+    metrics: Any = cls.metrics
+    if not isinstance(metrics, dict) or not all(
+        isinstance(name, str) and isinstance(higher, bool) for name, higher in metrics.items()
+    ):
+        raise PluginError(
+            f"class {cls.__name__}: metrics is {metrics!r}; use a dict of name -> whether higher is better"
+        )
+
+
+def _check_made(cls: type) -> None:
+    try:
+        cls()
+    except Exception as error:
+        raise PluginError(
+            f"class {cls.__name__} cannot be made with its default parameters: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _words(name: str) -> str:

@@ -33,6 +33,7 @@ class PluginFile(models.Model):
     error_line = models.PositiveIntegerField(null=True, blank=True)
     error_context = models.TextField(blank=True, help_text="the source lines around the error")
     error_detail = models.TextField(blank=True, help_text="the traceback")
+    output = models.TextField(blank=True, help_text="what it printed while it was loaded")
     loaded_at = models.DateTimeField(null=True, blank=True)
     updated_at = models.DateTimeField(auto_now=True)
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import transaction
+from django.db import models, transaction
 from django.utils import timezone
 
 from accsite.apps.live.services import bump
@@ -20,6 +20,7 @@ class FileReport:
     """What was found in one file that is new or has changed.
 
     classes: kind, name, label, description, params and requires of each; empty if ``error`` is set.
+    output: what the file printed while it was loaded.
     """
 
     path: str
@@ -30,19 +31,20 @@ class FileReport:
     line: int | None = None
     context: str = ""
     detail: str = ""
+    output: str = ""
     built_in: bool = False
 
 
 @dataclass
 class SyncResult:
-    """What a sync changed, for the log and for ``manage.py plugins sync``."""
+    """What a sync found, for the log and for ``manage.py plugins sync``.
+
+    ``loaded``: new or changed; ``broken``: path -> error, also of those that were broken before.
+    """
 
     loaded: list[str] = field(default_factory=list)
     broken: dict[str, str] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
-
-    def __bool__(self) -> bool:
-        return bool(self.loaded or self.broken or self.removed)
 
 
 @transaction.atomic
@@ -50,31 +52,36 @@ def sync(reports: Sequence[FileReport], *, present: Collection[str]) -> SyncResu
     """Write the rows of changed files, and take those of vanished ones out of the choices.
 
     ``present``: every path on disk now, and those of built-in classes. A broken file keeps its last good classes.
-    A class whose name another present file has is refused with an error on the later file.
+    A class whose name another present file has is refused with an error on the later file. Reports of what is
+    written already change nothing and signal nothing.
     """
     result = SyncResult()
-    _remove_vanished(set(present), result)
+    changed = _remove_vanished(set(present), result)
     # What each changed file defines from now on: a class may move from one file to another in a single look.
     defined = {report.path: _names(report) for report in reports if not report.error}
     for report in sorted(reports, key=lambda report: (not report.built_in, report.path)):
-        clash = "" if report.error else _clash(report, present, defined)
-        if report.error or clash:
-            _write_error(report, clash or report.error, result)
-        else:
-            _write_classes(report, result)
-    if result:
+        error = report.error or _clash(report, present, defined)
+        if error:
+            result.broken[report.path] = error
+            changed |= _write_file(report, error)
+        elif _write_classes(report) | _write_file(report, ""):
+            result.loaded.append(report.path)
+            changed = True
+    if changed:
         bump(TOPIC)
     return result
 
 
-def _remove_vanished(present: set[str], result: SyncResult) -> None:
+def _remove_vanished(present: set[str], result: SyncResult) -> bool:
     files = PluginFile.objects.exclude(path__in=present)
     gone = set(files.values_list("path", flat=True))
     plugins = Plugin.objects.filter(available=True).exclude(path__in=present)
     gone |= set(plugins.values_list("path", flat=True))
-    plugins.update(available=False, updated_at=timezone.now())
-    files.delete()
+    if gone:
+        plugins.update(available=False, updated_at=timezone.now())
+        files.delete()
     result.removed = sorted(gone)
+    return bool(gone)
 
 
 def _names(report: FileReport) -> set[tuple[str, str]]:
@@ -92,55 +99,57 @@ def _clash(
     return ""
 
 
-def _write_error(report: FileReport, error: str, result: SyncResult) -> None:
-    PluginFile.objects.update_or_create(
-        path=report.path,
-        defaults={
-            "sha256": report.sha256,
-            "error": error,
-            "error_line": report.line,
-            "error_context": report.context,
-            "error_detail": report.detail,
-        },
+def _write_file(report: FileReport, error: str) -> bool:
+    """Write the row of a file, with its error if it has one; return whether anything changed."""
+    if report.built_in:
+        return False
+    return _write(
+        PluginFile(path=report.path),
+        PluginFile.objects.filter(path=report.path).first(),
+        sha256=report.sha256,
+        error=error,
+        error_line=report.line if error else None,
+        error_context=report.context if error else "",
+        error_detail=report.detail if error else "",
+        output=report.output,
     )
-    result.broken[report.path] = error
 
 
-def _write_classes(report: FileReport, result: SyncResult) -> None:
-    source, _ = PluginSource.objects.get_or_create(
+def _write_classes(report: FileReport) -> bool:
+    """Write the rows of a good file's classes; return whether anything changed."""
+    source, changed = PluginSource.objects.get_or_create(
         sha256=report.sha256, defaults={"path": report.path, "text": report.text}
     )
     kept = []
     for described in report.classes:
-        plugin, _ = Plugin.objects.update_or_create(
-            kind=PluginKind(described["kind"]),
-            name=described["name"],
-            defaults={
-                "label": described["label"][:120],
-                "description": described["description"],
-                "path": report.path,
-                "source": source,
-                "params": described["params"],
-                "requires": described["requires"],
-                "built_in": report.built_in,
-                "available": True,
-            },
-        )
-        kept.append(plugin.pk)
-    # A class renamed inside its file leaves its old name behind.
-    Plugin.objects.filter(path=report.path, available=True).exclude(pk__in=kept).update(
-        available=False, updated_at=timezone.now()
-    )
-    if not report.built_in:
-        PluginFile.objects.update_or_create(
+        kind, name = PluginKind(described["kind"]), described["name"]
+        before = Plugin.objects.filter(kind=kind, name=name).first()
+        row = before or Plugin(kind=kind, name=name)
+        changed |= _write(
+            row,
+            before,
+            label=described["label"][:120],
+            description=described["description"],
             path=report.path,
-            defaults={
-                "sha256": report.sha256,
-                "error": "",
-                "error_line": None,
-                "error_context": "",
-                "error_detail": "",
-                "loaded_at": timezone.now(),
-            },
+            source_id=source.pk,
+            params=described["params"],
+            requires=described["requires"],
+            built_in=report.built_in,
+            available=True,
         )
-    result.loaded.append(report.path)
+        kept.append(row.pk)
+    # A class renamed inside its file leaves its old name behind.
+    old = Plugin.objects.filter(path=report.path, available=True).exclude(pk__in=kept)
+    return bool(old.update(available=False, updated_at=timezone.now())) or changed
+
+
+def _write(new: models.Model, before: models.Model | None, **values: Any) -> bool:
+    row = before or new
+    if before is not None and all(getattr(before, name) == value for name, value in values.items()):
+        return False
+    for name, value in values.items():
+        setattr(row, name, value)
+    if isinstance(row, PluginFile) and not row.error:
+        row.loaded_at = timezone.now()
+    row.save()
+    return True

@@ -70,7 +70,7 @@ class PluginFileSerializer(serializers.ModelSerializer[PluginFile]):
 
     class Meta:
         model = PluginFile
-        fields = ("path", "sha256", "error", "loaded_at", "updated_at")
+        fields = ("path", "sha256", "error", "output", "loaded_at", "updated_at")
 
     @extend_schema_field(PLUGIN_ERROR)
     def get_error(self, file: PluginFile) -> dict[str, Any] | None:

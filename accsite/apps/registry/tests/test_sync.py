@@ -35,7 +35,7 @@ def test_a_new_file_brings_its_classes_its_source_and_a_signal() -> None:
 def test_a_look_that_finds_nothing_new_signals_nothing() -> None:
     look(good("tasks/a.py", "One"))
     before = version()
-    assert not look(present=["tasks/a.py"])
+    look(present=["tasks/a.py"])
     assert version() == before
 
 
@@ -116,3 +116,15 @@ def test_a_file_that_was_renamed_keeps_its_classes() -> None:
     look(good("tasks/a.py", "One"))
     look(good("tasks/b.py", "One", text="moved"))
     assert Plugin.objects.get(name="One", available=True).path == "tasks/b.py"
+
+
+def test_what_is_written_already_changes_and_signals_nothing() -> None:
+    reports = [good("tasks/a.py", "One"), bad("tasks/b.py")]
+    look(*reports)
+    before = version()
+    rows = list(Plugin.objects.values()) + list(PluginFile.objects.values())
+    again = look(*reports)
+    assert (again.loaded, again.removed) == ([], [])
+    assert again.broken == {"tasks/b.py": "cannot import 'nowhere'"}
+    assert version() == before
+    assert list(Plugin.objects.values()) + list(PluginFile.objects.values()) == rows

@@ -15,7 +15,7 @@ from rich.table import Table
 from typing_extensions import override
 
 from accsite.apps.registry import selectors
-from accsite.apps.registry.models import Plugin, PluginKind
+from accsite.apps.registry.models import Plugin, PluginFile, PluginKind
 
 
 class Command(BaseCommand):
@@ -76,9 +76,14 @@ class Command(BaseCommand):
                 table.add_row(*map(escape, cells))
             if plugin.params:
                 self._print(table)
-        for file in selectors.broken_files().filter(path__in={plugin.path for plugin in found}):
-            self.stderr.write(f"\nthe file is broken, this is its last good version: {file.error}")
-            self.stderr.write(file.error_context)
+        if source:
+            return
+        for file in PluginFile.objects.filter(path__in={plugin.path for plugin in found}):
+            if file.error:
+                self.stderr.write(f"\nthe file is broken, this is its last good version: {file.error}")
+                self.stderr.write(file.error_context)
+            if file.output:
+                self.stderr.write(f"\nwhile it was loaded it printed:\n{file.output}")
 
     def _sync(self) -> None:
         # The site never runs plugin code, nor imports what does.
