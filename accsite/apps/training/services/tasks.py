@@ -79,7 +79,7 @@ def add_task(
                 "source_sha256": plugin.source_id if plugin else "",
             },
         )
-        _check_place(spec, model)
+        _check_place(spec, model, plugin)
     except InvalidInput as error:
         errors.update({("latent_slice" if k == "__all__" else k): text for k, text in error.fields.items()})
     if plugin is not None and data is not None:
@@ -210,8 +210,11 @@ def _has_posterior(architecture: str) -> bool:
     return row is None or bool(row.requires.get("posterior", True))
 
 
-def _check_place(spec: TaskSpec, model: ModelSpec) -> None:
-    """Raise InvalidInput when the latent range is out of range, or cuts a named factor in two."""
+def _check_place(spec: TaskSpec, model: ModelSpec, plugin: Plugin | None) -> None:
+    """Raise InvalidInput when the latent range is out of range, cuts a factor in two, or is not for this class."""
+    field = "factor" if spec.factor else "latent_slice"
+    if plugin is not None and plugin.requires.get("whole_latent") and (spec.factor or spec.latent_slice):
+        raise InvalidInput({field: f"{plugin.name} reads the whole latent; leave {field} empty"})
     start, end = spec.latent_range(model)
     if spec.latent_slice is None:
         return

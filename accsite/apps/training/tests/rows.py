@@ -63,7 +63,10 @@ def make_plugins() -> dict[str, Plugin]:
     target = [named("target_name", "")]
     made = [
         make_plugin(
-            PluginKind.TASK, "ReconstructionTask", label="Reconstruction", requires={"reconstruction": True}
+            PluginKind.TASK,
+            "ReconstructionTask",
+            label="Reconstruction",
+            requires={"reconstruction": True, "whole_latent": True},
         ),
         make_plugin(PluginKind.TASK, "KLDivergenceTask", label="KL divergence", requires={"posterior": True}),
         make_plugin(

@@ -73,6 +73,11 @@ def test_a_name_may_be_any_line_of_text(user: Any, branch: Branch, dataset: Data
             "latent_slice",
             "give latent_slice or factor, not both",
         ),
+        (
+            {"task_class": "ReconstructionTask", "factor": "digit"},
+            "factor",
+            "reads the whole latent; leave factor empty",
+        ),
         ({"factor": "colour"}, "factor", "'colour' is not a factor group of this model; it has: digit, free"),
         ({"params": {"target_name": "slant"}}, "params.target_name", "'slant' is not a class target"),
         ({"params": {"depth": 3}}, "params.depth", "unknown parameter 'depth'; known: target_name"),
