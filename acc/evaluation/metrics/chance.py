@@ -18,7 +18,7 @@ from torch.nn import functional
 from acc.evaluation.metrics.labels import Pair
 from acc.evaluation.metrics.moments import Moments
 from acc.evaluation.metrics.prepared import FOLDS
-from acc.evaluation.metrics.probes import LabelMoments, Probes
+from acc.evaluation.metrics.probes import LabelMoments, Probes, hits
 from acc.evaluation.metrics.transfer import Transfer, fit
 
 
@@ -84,13 +84,12 @@ def _errors(pair: Pair, part: Tensor, probes: Probes, labels: tuple[Tensor, Tens
         flat = w.permute(2, 3, 0, 1).reshape(w.shape[2], -1)
         score = torch.addmm(b.permute(2, 0, 1).reshape(-1), part[start:stop], flat)
         score = score.reshape(stop - start, w.shape[3], w.shape[0], w.shape[1])  # n C L P
-        truth = drawn[start:stop, None]
         if pair.real:
-            error = (score[:, 0] - truth.to(torch.float32)).square()
+            error = (score[:, 0] - drawn[start:stop, None].to(torch.float32)).square()
         else:
             if mask is not None:
                 score = score.masked_fill(~mask[tested][:, fitted][None, :, :, None], -torch.inf)
-            error = (score.max(1).indices == truth) * share[start:stop, None]
+            error = hits(score, drawn[start:stop]) * share[start:stop, None]
         total[tested, fitted] += error.sum(0)
     return total.permute(2, 1, 0).to(torch.float64)
 

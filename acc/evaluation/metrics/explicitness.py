@@ -32,13 +32,13 @@ def explicitness(prepared: Prepared) -> Explicitness:
     """Return explicitness of all dimensions and of own groups; real factors by their context levels."""
     table = np.full(len(prepared.columns), np.nan)
     own_table = table.copy()
-    views = prepared.views
     if not prepared.too_few:
+        halves, views = _Halves(prepared), prepared.views
         for index in prepared.alive:
             column, home = prepared.columns[index], prepared.own[index]
-            for target, view in ((table, 0), (own_table, home + 1 if home is not None else None)):
-                if view is not None:
-                    target[index] = _auc_of(prepared, column, views[view])
+            table[index] = halves.auc_of(column, views[0])
+            if home is not None:
+                own_table[index] = halves.auc_of(column, views[home + 1])
     missing = (
         prepared.too_few or ("" if prepared.alive else "no factor varies") or "no class is on both halves"
     )
@@ -50,32 +50,40 @@ def explicitness(prepared: Prepared) -> Explicitness:
     )
 
 
-def _auc_of(prepared: Prepared, column: Column, dims: Tensor) -> float:
-    """Return the mean AUC over the column's levels of the discriminant of ``dims``; NaN below two levels."""
-    classes = len(column.level_names)
-    train, test = prepared.halves
-    fitted, tested = column.level[train], column.level[test]
-    count = torch.bincount(fitted, minlength=classes).to(prepared.z.dtype)
-    there = (count > 0) & (torch.bincount(tested, minlength=classes) > 0)
-    if int(there.sum()) < 2:
-        return float("nan")
-    z, mean = prepared.z[train][:, dims], prepared.z[train][:, dims].mean(0)
-    means = torch.zeros(classes, len(dims), dtype=z.dtype, device=z.device).index_add_(0, fitted, z - mean)
-    means /= count.clamp(min=1)[:, None]
-    within = (z - mean).T @ (z - mean) / len(z) - (means.T * (count / len(z))) @ means
-    eye = torch.eye(len(dims), dtype=z.dtype, device=z.device)
-    weight = torch.cholesky_solve(means[there].T, torch.linalg.cholesky(within + RIDGE * eye))
-    offset = -0.5 * (means[there].T * weight).sum(0)
-    score = (prepared.z[test][:, dims] - mean) @ weight + offset
-    positive = tested[:, None] == there.nonzero()[:, 0]
-    return float(auc(_against_rest(score), positive).mean())
+class _Halves:
+    """The half to fit on, with its moments, and the half to test on; shared by all concepts."""
+
+    def __init__(self, prepared: Prepared) -> None:
+        self.train, self.test = prepared.halves
+        fitted = prepared.z[self.train]
+        mean = fitted.mean(0)
+        self.fitted, self.tested = fitted - mean, prepared.z[self.test] - mean
+        self.covariance = self.fitted.T @ self.fitted / len(fitted)
+
+    def auc_of(self, column: Column, dims: Tensor) -> float:
+        """Return the mean AUC over the column's levels of the discriminant of ``dims``; NaN below two levels."""
+        classes, n = len(column.level_names), len(self.fitted)
+        fitted, tested = column.level[self.train], column.level[self.test]
+        count = torch.bincount(fitted, minlength=classes)
+        there = ((count > 0) & (torch.bincount(tested, minlength=classes) > 0)).nonzero()[:, 0]
+        if len(there) < 2:
+            return float("nan")
+        sums = torch.zeros(classes, self.fitted.shape[1], dtype=self.fitted.dtype, device=count.device)
+        means = sums.index_add_(0, fitted, self.fitted)[:, dims] / count.clamp(min=1)[:, None]
+        within = self.covariance[dims[:, None], dims[None, :]] - (means.T * (count / n)) @ means
+        ridge = RIDGE * torch.eye(len(dims), dtype=within.dtype, device=within.device)
+        weight = torch.cholesky_solve(means[there].T, torch.linalg.cholesky(within + ridge))
+        # Weights of all dimensions, zero outside the view, spare a copy of the view's latents.
+        wide = torch.zeros(self.tested.shape[1], len(there), dtype=weight.dtype, device=weight.device)
+        wide[dims] = weight
+        score = self.tested @ wide - 0.5 * (means[there].T * weight).sum(0)
+        return float(auc(_against_rest(score), tested[:, None] == there).mean())
 
 
 def _against_rest(score: Tensor) -> Tensor:
     """Return log posterior odds of each class against the rest; unlike the posterior, it never saturates."""
-    classes = score.shape[1]
-    others = [torch.cat([score[:, :c], score[:, c + 1 :]], dim=1).logsumexp(1) for c in range(classes)]
-    return score - torch.stack(others, dim=1)
+    itself = torch.eye(score.shape[1], dtype=torch.bool, device=score.device)
+    return score - score[:, None, :].masked_fill(itself, -torch.inf).logsumexp(2)
 
 
 def auc(score: Tensor, positive: Tensor) -> Tensor:

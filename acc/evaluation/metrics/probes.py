@@ -14,6 +14,10 @@ from torch import Tensor
 
 from acc.evaluation.metrics.moments import Moments, outside
 
+FIRST_WINS = (
+    1e-9  # taken from each class's score for each class before it: far above rounding, below any meaning
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Probes:
@@ -60,7 +64,8 @@ def discriminants(moments: Moments, view: int, labels: LabelMoments) -> Probes:
     centred = torch.where(train[..., None] > 0, class_mean - mean[..., None, :], 0.0)  # F L P C w
     weight = _within_class_solve(moments, view, centred, train)
     products = (centred.mT * weight).sum(-2)  # F L P C
-    offset = -0.5 * products - (weight * mean[..., None]).sum(-2)
+    first = FIRST_WINS * torch.arange(products.shape[-1], dtype=products.dtype, device=products.device)
+    offset = -0.5 * products - (weight * mean[..., None]).sum(-2) - first
     return Probes(weight, offset)
 
 
@@ -90,3 +95,13 @@ def scores(probes: Probes, fold: int, rows: Tensor) -> Tensor:
     flat = weight.permute(2, 3, 0, 1).reshape(width, -1)
     shift = offset.permute(2, 0, 1).reshape(-1)
     return torch.addmm(shift, rows, flat).reshape(len(rows), classes, levels, permutations)
+
+
+def hits(score: Tensor, truth: Tensor) -> Tensor:
+    """Return where the true class has the best score; score (n, C, ...), truth (n, 1 or as wide) -> (n, ...) bool.
+
+    Equal scores were told apart by ``FIRST_WINS``: a latent that says nothing always picks the first class.
+    """
+    index = truth[:, None] if score.ndim == 3 else truth[:, None, None]
+    index = index.expand(-1, 1, *score.shape[2:])
+    return score.gather(1, index)[:, 0] >= score.amax(1)

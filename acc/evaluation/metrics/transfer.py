@@ -11,7 +11,7 @@ from torch import Tensor
 
 from acc.evaluation.metrics.labels import Pair
 from acc.evaluation.metrics.prepared import FOLDS
-from acc.evaluation.metrics.probes import LabelMoments, Probes, discriminants, regressions, scores
+from acc.evaluation.metrics.probes import LabelMoments, Probes, discriminants, hits, regressions, scores
 
 NEVER_EMPTY = 1e-6  # weight added to every resampled sample, so that a cell drawn empty keeps its plain mean
 
@@ -82,7 +82,7 @@ def _errors(pair: Pair, part: Tensor, probes: Probes) -> Tensor:
             continue
         if mask is not None:
             score = score.masked_fill(~mask[level[rows]], -torch.inf)
-        found.append((score.max(1).indices == truth).to(part.dtype))
+        found.append(hits(score, truth).to(part.dtype))
     return torch.cat(found)
 
 

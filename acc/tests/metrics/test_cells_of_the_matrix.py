@@ -66,3 +66,9 @@ def test_a_code_that_moves_with_its_context_transfers_with_the_loss_it_causes():
     context = np.random.default_rng(7).permutation(N) % 2  # as worlds.probed deals it
     result = probed((y + 0.5 * context)[:, None], Factor.cont("y", y))
     assert across(result, "y", "y", "context") == pytest.approx(1 - 0.25, abs=0.03)
+
+
+def test_two_classes_with_the_same_code_are_one_right_and_one_wrong():
+    y = np.random.default_rng(0).permutation(N) % 3
+    result = probed(np.minimum(y, 1)[:, None] * 1.0, Factor.cat("y", y))
+    assert within(result, "y", "y", "context") == pytest.approx(0.5, abs=0.01)
