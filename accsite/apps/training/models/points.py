@@ -23,7 +23,6 @@ class LossBlock(models.Model):
     start = models.PositiveBigIntegerField()
     count = models.PositiveIntegerField()
     series = models.JSONField()
-    values = models.BinaryField()
     minima = models.BinaryField(help_text="float32 LE, one per series; NaN where a series has no value")
     maxima = models.BinaryField(help_text="float32 LE, one per series; NaN where a series has no value")
     sums = models.BinaryField(help_text="float64 LE, one per series")
@@ -31,6 +30,8 @@ class LossBlock(models.Model):
     clock = models.BinaryField(
         help_text="float64 LE pairs (step, seconds since the epoch); linear in between"
     )
+    # Last, since SQLite walks through all that lies before a column to read it.
+    values = models.BinaryField(help_text="float32 LE, one series after another")
 
     class Meta:
         ordering = ["job", "start"]

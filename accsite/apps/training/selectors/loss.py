@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from django.db.models import Case, F, Q, When
+from django.db.models import Case, F, Q, TextField, When
+from django.db.models.functions import Cast
 from numpy.typing import NDArray
 
 from accsite.apps.training import blocks
@@ -108,11 +110,16 @@ def _rows(job_id: int, start: int, stop: int, bucket: int) -> Iterator[_Row]:
     )
     # Old rows are skipped by the index: no row is longer than a chunk.
     rows = rows.filter(start__gt=start - blocks.CHUNK_STEPS)
-    names: dict[tuple[str, ...], tuple[str, ...]] = {}
-    fields = ("start", "count", "series", "minima", "maxima", "sums", "counts", "clock", "needed")
-    for first, count, series, *binaries in rows.values_list(*fields):
-        key = tuple(series)
-        yield _Row(first, count, names.setdefault(key, key), *binaries)
+    # As text, since most rows have the same series and need not be parsed one by one.
+    rows = rows.annotate(names=Cast("series", TextField()))
+    known: dict[str, tuple[str, ...]] = {}
+    for first, count, names, *binaries in rows.values_list(*_COLUMNS):
+        if names not in known:
+            known[names] = tuple(json.loads(names))
+        yield _Row(first, count, known[names], *binaries)
+
+
+_COLUMNS = ("start", "count", "names", "minima", "maxima", "sums", "counts", "clock", "needed")
 
 
 def _raw(rows: list[_Row], names: tuple[str, ...], start: int, stop: int) -> NDArray[np.float32]:
