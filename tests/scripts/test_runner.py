@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from scripts import chromium
 from scripts.test import Count, count_junit, postgresql, run_pytest
 
+# A session inside the session needs none of the suite's own set-up.
+BARE = ("-c", os.devnull, "--noconftest", "-p", "no:django")
 JUNIT = (
     '<testsuites><testsuite name="pytest" tests="{tests}" failures="{failures}" errors="{errors}" '
     'skipped="{skipped}"/></testsuites>'
@@ -35,14 +39,14 @@ def test_a_report_that_is_missing_or_cut_off_is_a_failure(tmp_path, text):
 def test_a_pass_that_selects_nothing_is_a_failure(tmp_path, monkeypatch):
     monkeypatch.setattr("scripts.test.RESULTS", tmp_path)
     (tmp_path / "test_empty.py").write_text("")
-    assert run_pytest("empty", str(tmp_path / "test_empty.py")) == Count(failed=1)
+    assert run_pytest("empty", str(tmp_path / "test_empty.py"), *BARE) == Count(failed=1)
 
 
 def test_a_pass_is_counted_from_what_pytest_wrote(tmp_path, monkeypatch):
     monkeypatch.setattr("scripts.test.RESULTS", tmp_path)
     path = tmp_path / "test_two.py"
     path.write_text("def test_a(): pass\ndef test_b(): assert 0\n")
-    assert run_pytest("two", str(path)) == Count(1, 1)
+    assert run_pytest("two", str(path), *BARE) == Count(1, 1)
 
 
 def test_a_throw_away_postgresql_starts_and_leaves_nothing():
