@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from accsite.supervisor.redis import RedisServer
-from tests.stack import DATASET, Stack, Template
+from tests.stack import DATASET, Process, Stack, Template
 
 ARGS = (
     "--no-sandbox",
@@ -95,6 +96,10 @@ def site(
         yield _furnish(stack, stack.web())
 
 
+def _is_serving(process: Process) -> bool:
+    return "worker_serving" in process.output
+
+
 def _furnish(stack: Stack, url: str) -> Site:
     from django.contrib.auth import get_user_model
 
@@ -113,7 +118,7 @@ def _furnish(stack: Stack, url: str) -> Site:
     branch.experiment.save()
     for name in ("train-1", "eval-1"):
         process = next(each for each in stack.processes if each.name == name)
-        stack.until(lambda process=process: "worker_serving" in process.output, what=f"{name} serving")
+        stack.until(partial(_is_serving, process), what=f"{name} serving")
     return Site(stack, url, branch, admin, guest)
 
 

@@ -117,7 +117,12 @@ def test_a_task_named_like_a_script_is_shown_as_text(
 ) -> None:
     watched = visit(site.admin)
     dialogs: list[str] = []
-    watched.page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+
+    def opened(dialog: Any) -> None:
+        dialogs.append(dialog.message)
+        dialog.dismiss()
+
+    watched.page.on("dialog", opened)
     watched.open(site.bench)
     watched.page.locator("#tasks").get_by_text(SCRIPT_NAME, exact=True).wait_for()
     assert watched.page.locator("img[src='x']").count() == 0
@@ -152,7 +157,8 @@ def test_opening_pages_starts_no_work(site: Site, furnished: Any, visit: Callabl
 def test_the_first_load_of_the_workbench_is_light(
     site: Site, furnished: Any, visit: Callable[..., Watched], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    watched = visit(site.admin)
+    state = visit(site.admin).page.context.storage_state()
+    watched = visit(storage_state=state)  # signed in, with nothing cached
     sizes: dict[str, int] = {}
 
     def weigh(response: Any) -> None:

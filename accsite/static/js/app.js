@@ -1,4 +1,4 @@
-// What every page has: morphs that keep what the user has done, local times, toasts, theme, keys, job figures.
+// What every page has: morphs that keep what the user has done, toasts, theme, keys, job figures.
 
 import { watch } from "./live.js";
 
@@ -20,19 +20,6 @@ htmx.registerExtension("keep", {
 		return !element.dataset.keep?.split(" ").includes(attrName);
 	},
 });
-
-// Times are written by the server in UTC and shown in the reader's own.
-function localTimes(root) {
-	for (const time of $$("time", root)) {
-		const date = new Date(time.dateTime);
-		const clock = date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false });
-		const day = date.toDateString() === new Date().toDateString() ? "" : `${date.toLocaleDateString([], { day: "numeric", month: "short" })} `;
-		time.textContent = day + clock;
-		time.title = date.toLocaleString();
-	}
-}
-localTimes(document);
-document.addEventListener("htmx:before:swap", ({ detail }) => detail.tasks?.forEach((task) => task.fragment && localTimes(task.fragment)));
 
 // Toasts: success fades, errors stay until they are closed.
 function toast(text, bad = false) {
@@ -57,11 +44,12 @@ document.addEventListener("htmx:finally:request", ({ detail }) => {
 	if (then) $(then)?.focus();
 });
 
-// Theme: a cookie, so that the server paints the first frame right.
+// Theme and time zone: cookies, so that the server paints the first frame right.
+const remember = (name, value) => (document.cookie = `${name}=${value};path=/;max-age=31536000;samesite=lax`);
+remember("tz", Intl.DateTimeFormat().resolvedOptions().timeZone);
 for (const button of $$("[data-set-theme]")) {
 	button.onclick = () => {
-		document.documentElement.dataset.theme = button.dataset.setTheme;
-		document.cookie = `theme=${button.dataset.setTheme};path=/;max-age=31536000;samesite=lax`;
+		remember("theme", (document.documentElement.dataset.theme = button.dataset.setTheme));
 		$$("[data-set-theme]").forEach((other) => other.setAttribute("aria-pressed", other === button));
 		document.dispatchEvent(new Event("acc:theme"));
 	};
@@ -98,7 +86,7 @@ function duration(seconds) {
 function showJob(id) {
 	const { step, total, rate } = figures.get(id).now;
 	figures.get(id).timer = null;
-	for (const place of $$(`[data-figures="${id}"]`)) {
+	for (const place of $$(`[data-job="${id}"]`)) {
 		const write = (name, text) => {
 			const element = $(`[data-f="${name}"]`, place);
 			if (element && element.textContent !== text) element.textContent = text;
@@ -120,8 +108,8 @@ function update(id, now) {
 document.addEventListener("acc:job", ({ detail: j }) => update(j.id, { step: j.step, total: j.total_steps, rate: j.rate }));
 document.addEventListener("acc:frame", ({ detail: { header: h } }) => update(h.job, { step: h.step, total: h.total, rate: h.rate }));
 function watchJobs() {
-	const active = $$("[data-figures][data-active]");
-	active.forEach((place) => watch(Number(place.dataset.figures)));
+	const active = $$("[data-job][data-active]");
+	active.forEach((place) => watch(Number(place.dataset.job)));
 	if (!active.length) document.title = title;
 }
 watchJobs();

@@ -3,7 +3,7 @@
 const number = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
 
 export function compact(value) {
-	if (value == null || value !== value) return "–";
+	if (value == null) return "";
 	const size = Math.abs(value);
 	if (size !== 0 && (size < 1e-3 || size >= 1e6)) return value.toExponential(1);
 	return size >= 1000 ? Math.round(value).toLocaleString("en") : number.format(value);

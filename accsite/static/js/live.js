@@ -24,14 +24,15 @@ function* panels() {
 	}
 }
 
-function topics() {
-	const oldest = {};
-	for (const [, topic, version] of panels()) oldest[topic] = Math.min(version, oldest[topic] ?? Infinity);
-	return oldest;
-}
-
+const stale = new Set();
 function changed(topic, version) {
-	for (const [panel, name, shown] of panels()) if (name === topic && shown < version) htmx.trigger(panel, "refresh", {}, false);
+	for (const [panel, name, shown] of panels()) if (name === topic && shown < version) stale.add(panel);
+	// What changes together is fetched together.
+	changed.timer ??= setTimeout(() => {
+		changed.timer = null;
+		stale.forEach((panel) => htmx.trigger(panel, "refresh", {}, false));
+		stale.clear();
+	}, 15);
 }
 
 export function watch(job) {
@@ -42,15 +43,16 @@ export function unwatch(job) {
 	if (jobs.delete(job)) send({ type: "unsubscribe", topics: {}, jobs: [job] });
 }
 
-// A panel that was swapped in may listen to something new.
-function watchNew() {
-	const wanted = Object.entries(topics()).filter(([topic]) => !asked.has(topic));
-	wanted.forEach(([topic]) => asked.add(topic));
-	if (wanted.length) send({ type: "subscribe", topics: Object.fromEntries(wanted), jobs: [] });
+// Ask for all that the panels listen to, or only for what a panel that was swapped in listens to.
+function subscribe(all) {
+	const wanted = {};
+	for (const [, topic, version] of panels()) if (all || !asked.has(topic)) wanted[topic] = Math.min(version, wanted[topic] ?? version);
+	for (const topic in wanted) asked.add(topic);
+	if (all || Object.keys(wanted).length) send({ type: "subscribe", topics: wanted, jobs: all ? [...jobs] : [] });
 }
 
 const receive = {
-	versions: (message) => Object.entries(message.topics).forEach(([topic, version]) => changed(topic, version)),
+	versions: ({ topics }) => Object.entries(topics).forEach((pair) => changed(...pair)),
 	signal: ({ topic, version }) => changed(topic, version),
 	job: (message) => tell("job", message),
 };
@@ -72,9 +74,7 @@ function connect() {
 		failures = 0;
 		heard = Date.now();
 		show("live", "live");
-		const wanted = topics();
-		Object.keys(wanted).forEach((topic) => asked.add(topic));
-		send({ type: "subscribe", topics: wanted, jobs: [...jobs] });
+		subscribe(true);
 		if (opened) tell("reconnected");
 		opened = true;
 	};
@@ -93,8 +93,6 @@ function connect() {
 connect();
 // The server speaks every few seconds; a connection that is silent for longer is dead without knowing it.
 setInterval(() => socket.readyState === WebSocket.OPEN && Date.now() - heard > SILENCE_MS && socket.close(), 5000);
-document.addEventListener("htmx:after:swap", watchNew);
-addEventListener("online", connect);
-addEventListener("pageshow", connect);
+document.addEventListener("htmx:after:swap", () => subscribe(false));
+for (const event of ["online", "pageshow", "focus"]) addEventListener(event, connect);
 addEventListener("pagehide", () => (socket.onclose = null));
-document.addEventListener("visibilitychange", () => document.hidden || connect());

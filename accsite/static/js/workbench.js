@@ -70,15 +70,14 @@ function range() {
 }
 function showValues(values) {
 	for (const button of legend()) {
-		const value = values?.get(button.dataset.series) ?? points?.last(button.dataset.series);
-		const text = compact(value);
-		const place = button.querySelector("b");
-		if (text !== "–" && place.textContent !== text) place.textContent = text;
+		const { series } = button.dataset;
+		const value = values?.get(series) ?? points?.last(series);
+		if (value === value && value != null) button.querySelector("b").textContent = compact(value);
 	}
 }
 
 async function zoom(from, to, push = true) {
-	if (from != null) await points.zoom(from, to).catch(() => {});
+	if (from != null) await points?.zoom(from, to).catch(() => {});
 	setState(from == null ? { from: "", to: "" } : { from: String(Math.max(0, Math.floor(from))), to: String(Math.ceil(to)) }, push);
 }
 
@@ -99,8 +98,11 @@ async function follow() {
 	redraw();
 }
 
-readAddress();
-showControls();
+function restore() {
+	readAddress();
+	showControls();
+}
+restore();
 follow();
 
 document.addEventListener("acc:frame", ({ detail: frame }) => {
@@ -116,8 +118,7 @@ document.addEventListener("acc:theme", redraw);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 document.addEventListener("htmx:after:swap", () => (showControls(), follow()));
 addEventListener("popstate", () => {
-	readAddress();
-	showControls();
+	restore();
 	zoom(state.from || null, state.to, false);
 });
 

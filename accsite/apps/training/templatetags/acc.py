@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django import template
 from django.template import Context
@@ -140,14 +142,26 @@ def size(value: int | None) -> str:
     return f"{amount:.1f} GiB"
 
 
-@register.simple_tag
-def at(moment: datetime | None) -> SafeString | str:
-    """Return a time that the page shows in the reader's own zone (in UTC without JavaScript)."""
+@register.simple_tag(takes_context=True)
+def at(context: Context, moment: datetime | None) -> SafeString | str:
+    """Return a time in the reader's zone, which scripts put into the cookie ``tz``; in UTC until they have."""
     if moment is None:
         return NONE
-    return format_html(
-        '<time datetime="{}">{} UTC</time>', moment.isoformat(timespec="seconds"), f"{moment:%d %b %H:%M}"
-    )
+    request = context.get("request")
+    place = zone(request.COOKIES.get("tz", "") if request else "")
+    local = moment.astimezone(place or UTC)
+    day = "" if local.date() == datetime.now(place or UTC).date() else f"{local:%-d %b} "
+    shown = f"{day}{local:%H:%M}{'' if place else ' UTC'}"
+    return format_html('<time datetime="{}">{}</time>', moment.isoformat(timespec="seconds"), shown)
+
+
+@lru_cache(maxsize=256)
+def zone(name: str) -> ZoneInfo | None:
+    """Return the time zone of that name; None if there is none."""
+    try:
+        return ZoneInfo(name) if name else None
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        return None
 
 
 @register.simple_tag(takes_context=True)

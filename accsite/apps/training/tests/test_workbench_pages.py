@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -166,6 +167,19 @@ def test_names_are_shown_as_text(browser: Client, branch: Branch, task: Task) ->
     page = browser.get(bench(branch)).text
     assert "<img src=x" not in page
     assert "&lt;img src=x onerror=alert(1)&gt;" in page
+
+
+def test_times_stand_in_the_zone_of_the_reader(
+    browser: Client, branch: Branch, make_job: Callable[..., Job]
+) -> None:
+    job = make_job(branch, total_steps=10)
+    Job.objects.update(created_at=datetime(2024, 5, 6, 23, 30, tzinfo=UTC))
+    address = reverse("training:job", args=[job.pk])
+    assert ">6 May 23:30 UTC</time>" in browser.get(address).text
+    browser.cookies["tz"] = "Europe/Berlin"
+    assert ">7 May 01:30</time>" in browser.get(address).text
+    browser.cookies["tz"] = "../../etc/passwd"
+    assert ">6 May 23:30 UTC</time>" in browser.get(address).text
 
 
 def test_events_are_told_in_words(
