@@ -17,7 +17,7 @@ from accsite.apps.training.models import Branch, Checkpoint, Job, JobEvent, JobK
 from accsite.apps.training.names import clean_name
 from accsite.apps.training.services import control, queueing, tasks
 from accsite.apps.training.services.lifecycle import cancel_queued
-from accsite.apps.training.services.unit import unit_of_work
+from accsite.apps.training.services.unit import lock_branch, unit_of_work
 from accsite.apps.training.specs import dataset_spec, task_spec
 from accsite.apps.training.states import JobState
 from accsite.errors import WrongState
@@ -49,6 +49,9 @@ def submit_training(
         spec = parse(TrainSpec, dict(train))
     except InvalidInput as error:
         errors = {**error.fields, **errors}
+    lock_branch(
+        branch.pk
+    )  # a task that changes meanwhile is frozen as it is, or its change is told to the job
     attached = list(branch.tasks.filter(removed_at=None).select_related("dataset"))
     if not any(task.enabled for task in attached):
         right = "switch one on" if attached else "attach one first"

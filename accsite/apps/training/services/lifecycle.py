@@ -21,7 +21,7 @@ from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Job
 from accsite.apps.training.services import outbox, points
 from accsite.apps.training.services.checkpoints import drop_autosaves
 from accsite.apps.training.services.queueing import note, queue_evaluation, ring_next_on_branch
-from accsite.apps.training.services.unit import announce, touch, unit_of_work
+from accsite.apps.training.services.unit import announce, lock_branch, touch, unit_of_work
 from accsite.apps.training.states import ACTIVE, HELD, TERMINAL, JobState, sources
 
 
@@ -48,7 +48,7 @@ def claim(job_id: int, worker: Worker | str) -> Claim | None:
         return None
     changes: dict[str, Any] = {}
     if job.kind == JobKind.TRAIN and job.branch_id is not None:
-        branch = Branch.objects.select_for_update().get(pk=job.branch_id)
+        branch = lock_branch(job.branch_id)
         siblings = Job.objects.filter(branch=branch, kind=JobKind.TRAIN).exclude(pk=job.pk)
         if siblings.filter(Q(state__in=HELD) | Q(state__in=ACTIVE, pk__lt=job.pk)).exists():
             return None
@@ -106,7 +106,7 @@ def finish(job_id: int, attempt: int, result: dict[str, Any] | None = None) -> b
 
     A train job moves its branch's head to its final checkpoint and queues the measuring of it.
     """
-    job = Job.objects.get(pk=job_id)
+    job = _with_branch(job_id)
     if not _move(job, JobState.SUCCEEDED, attempt=attempt, result=result or {}, **_ended()):
         return False
     _after_end(job, "done")
@@ -119,7 +119,7 @@ def cancelled(job_id: int, attempt: int, result: dict[str, Any] | None = None, m
 
     What a stopped train job reached is kept: its branch goes on from the checkpoint it wrote when it stopped.
     """
-    job = Job.objects.get(pk=job_id)
+    job = _with_branch(job_id)
     changes: dict[str, Any] = {"result": result or {}, "message": message or "stopped on request"}
     if not _move(job, JobState.CANCELLED, attempt=attempt, only_from=HELD, **changes, **_ended()):
         return False
@@ -197,6 +197,14 @@ def sweep() -> list[int]:
 
 
 _LET_GO: dict[str, Any] = {"worker": None, "lease_expires_at": None, "steps_per_second": None}
+
+
+def _with_branch(job_id: int) -> Job:
+    """Return a job that may move the head of its branch, the branch's row locked first."""
+    job = Job.objects.get(pk=job_id)
+    if job.kind == JobKind.TRAIN and job.branch_id is not None:
+        lock_branch(job.branch_id)
+    return job
 
 
 def _ended() -> dict[str, Any]:

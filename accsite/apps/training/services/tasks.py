@@ -17,7 +17,7 @@ from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.training.models import Branch, Job, JobKind, Task
 from accsite.apps.training.names import MAX_NAME_LENGTH, clean_name
 from accsite.apps.training.services.control import command_branch
-from accsite.apps.training.services.unit import touch, unit_of_work
+from accsite.apps.training.services.unit import lock_branch, touch, unit_of_work
 from accsite.apps.training.specs import dataset_spec, task_spec
 from accsite.errors import WrongState
 
@@ -44,9 +44,7 @@ def add_task(
     it is called after its class. Raises InvalidInput or TaskError naming each field that is wrong, and
     attaches nothing.
     """
-    Branch.objects.select_for_update().get(
-        pk=branch.pk
-    )  # two tasks added at once get different keys and colours
+    lock_branch(branch.pk)  # two tasks added at once get different keys and colours
     errors: dict[str, list[str]] = {}
     plugin = data = None
     cleaned: dict[str, Any] = {}
@@ -231,6 +229,7 @@ def _check_place(spec: TaskSpec, model: ModelSpec, plugin: Plugin | None) -> Non
 
 
 def _changed(actor: Any, task: Task, fields: list[str], kind: str, payload: dict[str, Any]) -> Task:
+    lock_branch(task.branch_id)  # a job that is submitted meanwhile has the change, or is told of it
     task.save(update_fields=fields)
     command_branch(actor=actor, branch=task.branch, kind=kind, payload=payload)
     touch(f"tasks:{task.branch_id}")
@@ -238,7 +237,7 @@ def _changed(actor: Any, task: Task, fields: list[str], kind: str, payload: dict
 
 
 def _keep_one(task: Task, what: str) -> None:
-    Branch.objects.select_for_update().get(pk=task.branch_id)
+    lock_branch(task.branch_id)
     running = Job.objects.active().filter(branch_id=task.branch_id, kind=JobKind.TRAIN).order_by("pk").first()
     others = Task.objects.filter(branch_id=task.branch_id, enabled=True, removed_at=None).exclude(pk=task.pk)
     if running is not None and not others.exists():

@@ -10,7 +10,7 @@ from typing import Any
 from django.db import transaction
 
 from accsite.apps.live.services import bump
-from accsite.apps.training.models import Job
+from accsite.apps.training.models import Branch, Job
 
 
 class _Signals:
@@ -42,6 +42,14 @@ def unit_of_work() -> Iterator[None]:
             bump(*signals.topics, data={"jobs": list(signals.jobs.values())} if signals.jobs else None)
     finally:
         _current.reset(token)
+
+
+def lock_branch(branch_id: int) -> Branch:
+    """Return a branch, its row locked to the end of the transaction; what refers to it may still be written.
+
+    Rows are locked in one order everywhere: the branch, then its jobs, then the topics.
+    """
+    return Branch.objects.select_for_update(no_key=True).get(pk=branch_id)
 
 
 def touch(*topics: str) -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 from django.db import connection
 
+from accsite import blobs
+from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import Branch, Job
-from accsite.apps.training.services import lifecycle
+from accsite.apps.training.services import checkpoints, jobs, lifecycle, tasks
 from accsite.apps.training.states import JobState
 from accsite.apps.training.tests import rows
+from accsite.errors import WrongState
 
 CLAIMERS = 8
 
@@ -83,3 +87,62 @@ def test_an_end_and_a_loss_at_once_have_one_winner() -> None:
             ]
         )
         assert sum(won) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_steering_saving_and_ending_at_once_wait_for_each_other_and_never_for_ever() -> None:
+    rows.make_plugins()
+    branch = rows.make_branch(None)
+    dataset = rows.make_dataset()
+    task = rows.make_task(branch, dataset)
+    rows.make_task(branch, dataset, "other")
+    worker = rows.make_worker("cpu-0")
+
+    def save(job: Job, text: str) -> object:
+        path = blobs.scratch() / text
+        path.write_text(text)
+        return checkpoints.record(
+            job.pk,
+            1,
+            path,
+            kind="autosave",
+            job_step=0,
+            global_step=0,
+            sha256=blobs.sha256_of(path),
+            losses={},
+        )
+
+    def unless_late(action: Callable[[], object]) -> Callable[[], object]:
+        def run() -> object:
+            try:
+                return action()
+            except (WrongState, Fenced):  # the end was faster
+                return None
+
+        return run
+
+    for number in range(6):
+        job = rows.make_job(branch, state=JobState.RUNNING, attempt=1)
+        waiting = rows.make_job(branch)
+        at_once(
+            [
+                unless_late(action)
+                for action in (
+                    partial(tasks.set_weight, actor=None, task=task, weight=number),
+                    partial(tasks.set_enabled, actor=None, task=task, enabled=bool(number % 2)),
+                    partial(
+                        tasks.add_task,
+                        actor=None,
+                        branch=branch,
+                        task_class="RegressionTask",
+                        dataset=dataset,
+                    ),
+                    partial(save, job, f"a{number}"),
+                    partial(lifecycle.finish, job.pk, 1),
+                    partial(lifecycle.claim, waiting.pk, worker),
+                    partial(jobs.submit_training, actor=None, branch=branch, train={"steps": 1}),
+                    partial(jobs.request_control, actor=None, job=job, kind="pause"),
+                )
+            ]
+        )
+        Job.objects.update(state=JobState.SUCCEEDED)
