@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from workers.host import Host
 
 QUEUES = ("train", "eval", "default")
+TICK_SECONDS = 0.05
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -93,10 +94,17 @@ def consume(host: Host) -> int:
     def _drain(**_: Any) -> None:
         host.drain()
 
+    ticks: list[Any] = []
+
     @signals.worker_ready.connect(weak=False)
-    def _ready(**_: Any) -> None:
+    def _ready(sender: Any, **_: Any) -> None:
         # Ctrl-C, even twice, means the same as SIGTERM: the supervisor says when patience ends, not Celery.
         signal.signal(signal.SIGINT, signal.getsignal(signal.SIGTERM))
+        # Celery's loop does not notice when a thread of the pool has become free; without this it would look
+        # for the next message up to a second later. The signal comes again after each reconnection.
+        while ticks:
+            ticks.pop().cancel()
+        ticks.append(sender.hub.call_repeatedly(TICK_SECONDS, _nothing))
         log.info("worker_serving", worker=host.name, queues=host.queues)
 
     worker = app.Worker(
@@ -111,6 +119,10 @@ def consume(host: Host) -> int:
     )
     worker.start()
     return int(worker.exitcode or 0)
+
+
+def _nothing() -> None:
+    """Turn Celery's loop once."""
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:
