@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import rankdata
 
 from acc.errors import InvalidInput
 from acc.evaluation.metrics.values import Array, Value, undefined
@@ -66,7 +65,8 @@ def cleanness(
 
 def _spearman(path: Array) -> float:
     """Return the rank correlation of a path with its step number; 0 if it does not move."""
-    ranks = rankdata(path) - (len(path) + 1) / 2
+    _, place, ties = np.unique(path, return_inverse=True, return_counts=True)
+    ranks = (ties.cumsum() - (ties - 1) / 2)[place] - (len(path) + 1) / 2
     steps = np.arange(len(path)) - (len(path) - 1) / 2
     length = np.sqrt((ranks**2).sum() * (steps**2).sum())
     return float((ranks * steps).sum() / length) if length > 0 else 0.0

@@ -5,6 +5,8 @@ Source: Ridgeway and Mozer 2018 (there with logistic regression).
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,13 +34,13 @@ def explicitness(prepared: Prepared) -> Explicitness:
     """Return explicitness of all dimensions and of own groups; real factors by their context levels."""
     table = np.full(len(prepared.columns), np.nan)
     own_table = table.copy()
-    if not prepared.too_few:
-        halves, views = _Halves(prepared), prepared.views
-        for index in prepared.alive:
-            column, home = prepared.columns[index], prepared.own[index]
-            table[index] = halves.auc_of(column, views[0])
-            if home is not None:
-                own_table[index] = halves.auc_of(column, views[home + 1])
+    if not prepared.too_few and prepared.alive:
+        views = prepared.views
+        asked = [(index, 0) for index in prepared.alive]
+        asked += [(index, home + 1) for index in prepared.alive if (home := prepared.own[index]) is not None]
+        found = _aucs(prepared, [(prepared.columns[index], views[view]) for index, view in asked])
+        for (index, view), value in zip(asked, found, strict=True):
+            (own_table if view else table)[index] = value
     missing = (
         prepared.too_few or ("" if prepared.alive else "no factor varies") or "no class is on both halves"
     )
@@ -50,40 +52,51 @@ def explicitness(prepared: Prepared) -> Explicitness:
     )
 
 
-class _Halves:
-    """The half to fit on, with its moments, and the half to test on; shared by all concepts."""
+def _aucs(prepared: Prepared, asked: Sequence[tuple[Column, Tensor]]) -> list[float]:
+    """Return for each (column, dimensions) the mean AUC over the column's levels; NaN below two levels."""
+    train, test = prepared.halves
+    mean = prepared.z[train].mean(0)
+    fitted, tested = prepared.z[train] - mean, prepared.z[test] - mean
+    covariance = fitted.T @ fitted / len(fitted)
+    weights, offsets, positive, widths = [], [], [], []
+    for column, dims in asked:
+        weight, offset, levels = _discriminant(fitted, covariance, column, dims, (train, test))
+        weights.append(weight)
+        offsets.append(offset)
+        positive.append(column.level[test][:, None] == levels)
+        widths.append(len(levels))
+    # One product and one sort for all: each is faster than many small ones.
+    score = (tested @ torch.cat(weights, dim=1) + torch.cat(offsets)).split(widths, dim=1)
+    areas = auc(torch.cat([_against_rest(part) for part in score], dim=1), torch.cat(positive, dim=1))
+    return [float(part.mean()) if len(part) > 1 else math.nan for part in areas.split(widths)]
 
-    def __init__(self, prepared: Prepared) -> None:
-        self.train, self.test = prepared.halves
-        fitted = prepared.z[self.train]
-        mean = fitted.mean(0)
-        self.fitted, self.tested = fitted - mean, prepared.z[self.test] - mean
-        self.covariance = self.fitted.T @ self.fitted / len(fitted)
 
-    def auc_of(self, column: Column, dims: Tensor) -> float:
-        """Return the mean AUC over the column's levels of the discriminant of ``dims``; NaN below two levels."""
-        classes, n = len(column.level_names), len(self.fitted)
-        fitted, tested = column.level[self.train], column.level[self.test]
-        count = torch.bincount(fitted, minlength=classes)
-        there = ((count > 0) & (torch.bincount(tested, minlength=classes) > 0)).nonzero()[:, 0]
-        if len(there) < 2:
-            return float("nan")
-        sums = torch.zeros(classes, self.fitted.shape[1], dtype=self.fitted.dtype, device=count.device)
-        means = sums.index_add_(0, fitted, self.fitted)[:, dims] / count.clamp(min=1)[:, None]
-        within = self.covariance[dims[:, None], dims[None, :]] - (means.T * (count / n)) @ means
-        ridge = RIDGE * torch.eye(len(dims), dtype=within.dtype, device=within.device)
-        weight = torch.cholesky_solve(means[there].T, torch.linalg.cholesky(within + ridge))
-        # Weights of all dimensions, zero outside the view, spare a copy of the view's latents.
-        wide = torch.zeros(self.tested.shape[1], len(there), dtype=weight.dtype, device=weight.device)
-        wide[dims] = weight
-        score = self.tested @ wide - 0.5 * (means[there].T * weight).sum(0)
-        return float(auc(_against_rest(score), tested[:, None] == there).mean())
+def _discriminant(
+    fitted: Tensor, covariance: Tensor, column: Column, dims: Tensor, halves: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return weights (D, C), zero outside ``dims``, offsets (C,), and the C levels present on both halves."""
+    classes = len(column.level_names)
+    train, test = (column.level[half] for half in halves)
+    count = torch.bincount(train, minlength=classes)
+    levels = ((count > 0) & (torch.bincount(test, minlength=classes) > 0)).nonzero()[:, 0]
+    sums = torch.zeros(classes, fitted.shape[1], dtype=fitted.dtype, device=fitted.device)
+    means = sums.index_add_(0, train, fitted)[:, dims] / count.clamp(min=1)[:, None]
+    within = covariance[dims[:, None], dims[None, :]] - (means.T * (count / len(fitted))) @ means
+    ridge = RIDGE * torch.eye(len(dims), dtype=within.dtype, device=within.device)
+    weight = torch.cholesky_solve(means[levels].T, torch.linalg.cholesky(within + ridge))
+    wide = torch.zeros(fitted.shape[1], len(levels), dtype=weight.dtype, device=weight.device)
+    wide[dims] = weight
+    return wide, -0.5 * (means[levels].T * weight).sum(0), levels
 
 
 def _against_rest(score: Tensor) -> Tensor:
-    """Return log posterior odds of each class against the rest; unlike the posterior, it never saturates."""
-    itself = torch.eye(score.shape[1], dtype=torch.bool, device=score.device)
-    return score - score[:, None, :].masked_fill(itself, -torch.inf).logsumexp(2)
+    """Return log posterior odds (n, C) of each class against the rest; unlike the posterior, they never saturate."""
+    chosen = torch.zeros_like(score, dtype=torch.bool).scatter_(1, score.argmax(1, keepdim=True), True)
+    everything = score.logsumexp(1, keepdim=True)
+    # The best class must be left out of the sum, not taken from it: the difference would have no digits left.
+    without_best = score.masked_fill(chosen, -torch.inf).logsumexp(1, keepdim=True)
+    rest = torch.where(chosen, without_best, everything + torch.log1p(-(score - everything).exp()))
+    return score - rest
 
 
 def auc(score: Tensor, positive: Tensor) -> Tensor:

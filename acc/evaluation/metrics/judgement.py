@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from acc.evaluation.metrics.values import Array, mean_of_defined
 
@@ -65,6 +64,8 @@ def match(within: Array, groups: int) -> list[int | None]:
 
     within (V, F, K). Concepts without any skill defined stay None; those left over are HOMELESS.
     """
+    from scipy.optimize import linear_sum_assignment
+
     skill = mean_of_defined(within[1 : groups + 1], axis=-1)  # G F
     alive = [c for c in range(skill.shape[1]) if not np.isnan(skill[:, c]).all()]
     own: list[int | None] = [None] * skill.shape[1]

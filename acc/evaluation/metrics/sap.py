@@ -69,17 +69,22 @@ def _means(prepared: Prepared, column: Column) -> Tensor:
     classes = ((counts[0] >= MIN_CLASS_SAMPLES) & (counts[1] >= MIN_CLASS_SAMPLES)).nonzero()[:, 0].tolist()
     if len(classes) < 2:
         return torch.full((prepared.z.shape[1],), torch.nan, device=prepared.z.device)
-    z = prepared.z[test]
-    best = torch.full_like(z, torch.inf)
-    choice = torch.full(z.shape, -1, dtype=torch.int16, device=z.device)
-    for label in classes:
-        distance = (z - prepared.z[train[fitted == label]].mean(0)).abs_()
-        nearer = distance < best
-        choice.masked_fill_(nearer, label)
-        best = torch.minimum(best, distance)
-    recalls = [(choice[tested == label] == label).to(torch.float64).mean(0) for label in classes]
+    is_fitted = (fitted == torch.tensor(classes, device=fitted.device)[:, None]).to(prepared.z.dtype)
+    means = is_fitted @ prepared.z[train] / is_fitted.sum(1, keepdim=True)
+    ordered, owner = means.sort(dim=0)  # C D
+    # In one dimension the nearest mean changes halfway between neighbours.
+    z, place = (
+        prepared.z[test],
+        torch.zeros(len(test), means.shape[1], dtype=torch.int64, device=means.device),
+    )
+    for border in (ordered[1:] + ordered[:-1]) / 2:
+        place += z > border
+    is_tested = (tested == torch.tensor(classes, device=tested.device)[:, None]).to(torch.float32)
+    truth = is_tested.argmax(0)
+    found = (owner.gather(0, place) == truth[:, None]).to(torch.float32)
+    recall = (is_tested @ found).to(torch.float64) / is_tested.sum(1, keepdim=True)
     chance = 1 / len(classes)
-    return ((torch.stack(recalls).mean(0) - chance) / (1 - chance)).clamp(min=0)
+    return ((recall.mean(0) - chance) / (1 - chance)).clamp(min=0)
 
 
 def _gaps(table: Array) -> Array:

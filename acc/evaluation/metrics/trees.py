@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor
-from sklearn.metrics import balanced_accuracy_score, r2_score
 
 from acc.evaluation.metrics.prepared import Prepared
 from acc.evaluation.metrics.values import Array
@@ -16,6 +14,10 @@ def fit_trees(prepared: Prepared) -> tuple[Array, Array]:
     Importance is the trees' impurity decrease times the skill, so that a factor which cannot be predicted
     weighs nothing. Cost grows with samples x dimensions x classes: minutes for 10,000 x 64.
     """
+    # Imported here: scikit-learn takes as long to import as the rest of the suite takes to run.
+    from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor
+    from sklearn.metrics import balanced_accuracy_score, r2_score
+
     train, test = (rows.cpu().numpy() for rows in prepared.halves)
     active = prepared.active.cpu().numpy()
     z = prepared.z.cpu().numpy()[:, active]
