@@ -225,4 +225,6 @@ ACC_PING_SECONDS = env.number("ACC_PING_SECONDS", 5)
 ACC_LEASE_SECONDS = env.number("ACC_LEASE_SECONDS", 20)
 ACC_HEARTBEAT_SECONDS = env.number("ACC_HEARTBEAT_SECONDS", 4)
 ACC_MAX_ATTEMPTS = 3
+# How long a job may take to hear a stop before its process is ended where it stands.
+ACC_STOP_SECONDS = env.number("ACC_STOP_SECONDS", 30)
 ACC_SWEEP_SECONDS = env.number("ACC_SWEEP_SECONDS", 2)

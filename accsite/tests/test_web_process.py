@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
-import time
 
 SCRIPT = """
 import sys, json
@@ -17,7 +17,8 @@ print(json.dumps(sorted(heavy & set(sys.modules))))
 
 
 def _start() -> tuple[list[str], float]:
-    started = time.perf_counter()
+    """Return the heavy modules it imported and the seconds of processor time it took."""
+    before = _processor_seconds_of_children()
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT],
         env={**os.environ, "DJANGO_SETTINGS_MODULE": "accsite.settings.test"},
@@ -26,7 +27,12 @@ def _start() -> tuple[list[str], float]:
         check=True,
     )
     heavy: list[str] = json.loads(done.stdout.splitlines()[-1])
-    return heavy, time.perf_counter() - started
+    return heavy, _processor_seconds_of_children() - before
+
+
+def _processor_seconds_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def test_the_web_process_imports_nothing_heavy_and_starts_in_two_seconds():

@@ -62,7 +62,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         """Leave the hub."""
         if hasattr(self, "client"):
             self.writer.cancel()
-            await self.hub.leave(self.client)
+            self.hub.leave(self.client)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Handle one message of the page."""

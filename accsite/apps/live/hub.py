@@ -32,6 +32,8 @@ T = TypeVar("T")
 
 FRAME_VERDICT_SECONDS = 1.0
 REDIS_SECONDS = 2.0
+# How long a page that subscribes waits for a hub that is only just starting; without Redis it goes on without.
+LISTENING_SECONDS = 1.0
 BACKOFF_SECONDS = (0.1, 2.0)
 CLOSE_SIGNED_OUT = 4401
 UNREACHABLE = (RedisError, OSError, TimeoutError)
@@ -58,34 +60,36 @@ class Hub:
         self._verdicts: dict[str, tuple[float, set[Any]]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._channel = ""
+        self._hears_signals, self._hears_frames = asyncio.Event(), asyncio.Event()
         self._sessions_checked_at = time.monotonic()
 
     def join(self, client: Client) -> None:
-        """Take in a page; the first one starts the hub."""
+        """Take in a page; the first one starts the hub, which then runs as long as its event loop."""
         self.clients.add(client)
         if not self._tasks:
             for coroutine in (self._signals(), self._frames(), self._tick()):
                 self._tasks.append(asyncio.create_task(coroutine))
 
-    async def leave(self, client: Client) -> None:
-        """Let a page go; the last one stops the hub."""
+    def leave(self, client: Client) -> None:
+        """Let a page go."""
         self.clients.discard(client)
         self.forget(client, list(client.told), list(client.jobs))
-        if not self.clients:
-            tasks, self._tasks = self._tasks, []
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def watch(self, client: Client, topics: Iterable[str], jobs: Iterable[str]) -> None:
         """Send ``client`` what happens to topics and jobs, which were found allowed, and their state now."""
+        # Listening, then indexed, then read: what changes in between is sent or read, never missed.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LISTENING_SECONDS):
+                await self._hears_signals.wait()
+                await self._hears_frames.wait()
+        if client not in self.clients:
+            return
         for topic in topics:
             client.told.setdefault(topic, -1)
             self._by_topic[topic].add(client)
         for job in jobs:
             client.jobs.add(job)
             self._by_job[job].add(client)
-        # Indexed before the versions are read: what changes in between is signalled, never lost.
         if topics:
             await self._tell_versions([client], list(topics))
         for job in jobs:
@@ -120,15 +124,19 @@ class Hub:
 
     async def _listen_to_signals(self) -> None:
         layer = get_channel_layer()
-        self._channel = await layer.new_channel("hub")
+        self._channel = self._channel or await layer.new_channel("hub")
         await asyncio.wait_for(layer.group_add(GROUP, self._channel), REDIS_SECONDS)
-        await self._catch_up()
-        while True:
-            message = await layer.receive(self._channel)
-            await self._deliver(message["topic"], message["version"], message.get("data"))
-            prefix, _, key = message["topic"].partition(":")
-            if prefix == "job" and key in self._by_job:
-                await self._send_state(key)
+        try:
+            self._hears_signals.set()
+            await self._catch_up()
+            while True:
+                message = await layer.receive(self._channel)
+                await self._deliver(message["topic"], message["version"], message.get("data"))
+                prefix, _, key = message["topic"].partition(":")
+                if prefix == "job" and key in self._by_job:
+                    await self._send_state(key)
+        finally:
+            self._hears_signals.clear()
 
     async def _deliver(self, topic: str, version: int, data: dict[str, Any] | None) -> None:
         """Signal those who were told of an older version and may still see the topic."""
@@ -146,6 +154,8 @@ class Hub:
 
     async def _catch_up(self) -> None:
         """Bring every page level with the database, whatever was lost on the way."""
+        if not self._by_topic:
+            return
         versions = await in_thread(selectors.versions, list(self._by_topic))
         for topic, version in versions.items():
             await self._deliver(topic, version, None)
@@ -174,10 +184,12 @@ class Hub:
             async with client.pubsub() as subscription:
                 await subscription.psubscribe(f"{FRAME_CHANNEL}*")
                 async for message in subscription.listen():
+                    self._hears_frames.set()
                     if message["type"] == "pmessage":
                         job = message["channel"].decode()[len(FRAME_CHANNEL) :]
                         await self._on_frame(job, message["data"])
         finally:
+            self._hears_frames.clear()
             with contextlib.suppress(*UNREACHABLE):
                 await client.aclose()
 

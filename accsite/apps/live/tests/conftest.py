@@ -58,7 +58,7 @@ class Site:
 def running_site(
     redis_server: RedisServer, django_db_setup: None, django_db_blocker: Any, tmp_path_factory: Any
 ) -> Iterator[Site]:
-    """Start daphne with the tests' database and Redis; it pings twice a second."""
+    """Start daphne with the tests' database and Redis; it pings every second."""
     folder = tmp_path_factory.mktemp("site")
     with django_db_blocker.unblock():
         url = database_url()
@@ -68,7 +68,7 @@ def running_site(
         "DATABASE_URL": url,
         "REDIS_URL": redis_server.url,
         "ACC_HOME": str(folder),
-        "ACC_PING_SECONDS": "0.5",
+        "ACC_PING_SECONDS": "1",
     }
     port, log = free_port(), folder / "daphne.log"
     command = [sys.executable, "-m", "daphne", "-v", "0", "-b", "127.0.0.1", "-p", str(port)]
@@ -105,6 +105,12 @@ def site(running_site: Site, redis_server: RedisServer, transactional_db: None) 
     """Return the running site with an empty database; what a test sends is sent before the next begins."""
     redis_server.start()
     use(redis_server.url)
+    # The test before may have taken Redis away: wait for the sender to notice that it is back.
+    until = time.monotonic() + 10
+    sender.frame("none", b"")
+    while not sender.flush(1) and time.monotonic() < until:
+        time.sleep(0.1)
+        sender.frame("none", b"")
     yield running_site
     sender.flush(5)
 

@@ -70,7 +70,7 @@ def test_frames_and_states_end_when_the_permission_does(site, ann, play):
         }
         frames.publish(41, b"two")
         with pytest.raises(TimeoutError):
-            await page.frame(1.2)
+            await page.frame(2.5)
 
     play(story())
 
@@ -82,7 +82,7 @@ def test_signing_out_closes_the_sockets_of_that_browser_only(site, ann, play):
         page, elsewhere = await site.open(mine), await site.open(other)
         await database_sync_to_async(Session.objects.filter(session_key=mine.split("=")[1]).delete)()
         with pytest.raises(Closed) as closed:
-            await page.until("never", seconds=5)
+            await page.until("never", seconds=10)
         assert closed.value.code == 4401
         await elsewhere.until("ping")
 

@@ -45,15 +45,13 @@ def test_a_page_that_was_open_hears_frames_and_signals_again_after_a_restart(sit
         started = time.perf_counter()
         await database_sync_to_async(bump)("registry")
         frames.publish(41, b"lost")
-        assert time.perf_counter() - started < 0.5, "Redis being down must cost the caller nothing"
+        assert time.perf_counter() - started < 1, "Redis being down must cost the caller nothing"
         # The database makes good for what Redis could not carry, even while it is away.
-        assert (await page.until("signal", seconds=2))["version"] == 1
+        assert (await page.until("signal", seconds=5))["version"] == 1
         redis_server.start()
         await _frame_gets_through(page)
-        await asyncio.sleep(0.3)
-        started = time.perf_counter()
-        await database_sync_to_async(bump)("registry")
-        await page.until("signal", version=2)
+        await asyncio.sleep(2.2)  # the pause between attempts has grown to 2 s at most
+        await page.hears_through_redis("registry")
 
     play(story())
 
@@ -69,8 +67,8 @@ def test_a_frozen_redis_delays_nobody_and_is_used_again_when_it_thaws(site, ann,
             for _ in range(100):
                 frames.publish(41, b"x")
             await database_sync_to_async(bump)("registry")
-            assert time.perf_counter() - started < 0.5
-            assert (await page.until("signal", seconds=3))["version"] == 1
+            assert time.perf_counter() - started < 1
+            assert (await page.until("signal", seconds=5))["version"] == 1
         finally:
             redis_server.resume()
         await _frame_gets_through(page)
@@ -86,11 +84,8 @@ def test_a_redis_that_lost_its_memory_is_joined_again(site, ann, play, redis_ser
         client = redis.Redis.from_url(redis_server.url)
         client.flushall()
         client.close()
-        await asyncio.sleep(0.8)
-        started = time.perf_counter()
-        await database_sync_to_async(bump)("registry", data={"how": "redis"})
-        assert (await page.until("signal"))["data"] == {"how": "redis"}
-        assert time.perf_counter() - started < 0.5
+        await asyncio.sleep(2.2)
+        await page.hears_through_redis("registry")
 
     play(story())
 
@@ -103,7 +98,7 @@ def test_a_page_can_be_opened_while_redis_is_away(site, ann, play, redis_server)
         try:
             page = await _watch(site, cookies)
             await database_sync_to_async(bump)("registry")
-            await page.until("signal", seconds=3)
+            await page.until("signal", seconds=5)
         finally:
             redis_server.start()
         await _frame_gets_through(page)
