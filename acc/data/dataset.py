@@ -137,8 +137,9 @@ def _column_problem(values: NDArray[Any], column: TargetSpec, n: int) -> str:
     if values.shape != (n,):
         return f"has shape {values.shape}; need one value for each of the {n} images"
     if column.kind == "real":
-        wrong = np.flatnonzero(~np.isfinite(values.astype(np.float64)))
-        return f"sample {wrong[0]} is {values[wrong[0]]}; need finite numbers" if len(wrong) else ""
+        with np.errstate(over="ignore"):
+            wrong = np.flatnonzero(~np.isfinite(values.astype(np.float32)))
+        return f"sample {wrong[0]} is {values[wrong[0]]}; need finite float32 numbers" if len(wrong) else ""
     if not np.issubdtype(values.dtype, np.integer):
         return f"dtype {values.dtype} is refused; class labels are whole numbers"
     return _label_problem(values, column)

@@ -8,13 +8,12 @@ import mmap as memory
 import os
 import struct
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
 
 from acc.errors import InvalidInput
 
@@ -29,6 +28,7 @@ _DTYPES = {
     "F64": np.float64,
     "BOOL": np.bool_,
 }
+_NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
 _HEADER_LIMIT_BYTES = 100_000_000
 
 
@@ -39,21 +39,47 @@ def sha256_of(path: Path) -> str:
 
 
 def write(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> str:
-    """Write a safetensors file under a temporary name, fsync, rename; return its SHA-256."""
+    """Write a safetensors file under a temporary name, fsync, rename; return its SHA-256.
+
+    Tensors are written and hashed where they lie, since the library's own writer first copies them all.
+    """
+    # Wide elements first, so that each tensor begins at a multiple of its element.
+    ordered = sorted(tensors.items(), key=lambda item: (-item[1].dtype.itemsize, item[0]))
+    arrays = [(name, np.ascontiguousarray(array)) for name, array in ordered]
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
-    os.close(handle)
     temporary = Path(name)
+    digest = hashlib.sha256()
+    parts: list[bytes | memoryview] = [_header(arrays, metadata), *(_bytes(array) for _, array in arrays)]
     try:
-        save_file(dict(tensors), temporary, metadata=dict(metadata))
-        with temporary.open("rb") as file:
+        with os.fdopen(handle, "wb") as file:
+            for part in parts:
+                file.write(part)
+                digest.update(part)
+            file.flush()
             os.fsync(file.fileno())
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    return digest
+    return digest.hexdigest()
+
+
+def _header(arrays: Sequence[tuple[str, NDArray[Any]]], metadata: Mapping[str, str]) -> bytes:
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    offset = 0
+    for name, array in arrays:
+        offsets = [offset, offset + array.nbytes]
+        header[name] = {"dtype": _NAMES[array.dtype], "shape": list(array.shape), "data_offsets": offsets}
+        offset += array.nbytes
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text
+
+
+def _bytes(array: NDArray[Any]) -> memoryview:
+    little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    return memoryview(little.reshape(-1).view(np.uint8).data)
 
 
 def read(path: Path, *, mmap: bool = True) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -23,6 +24,7 @@ KINDS: dict[Kind, tuple[type, tuple[str, ...]]] = {
 }
 # Set on every instance: a parameter of that name would be overwritten.
 _KEPT_NAMES = frozenset({"key", "latent_range", "column", "spec"})
+_WORD = re.compile(r"[A-Z]+(?![a-z])[0-9]*|[A-Z]?[a-z0-9]+")
 _BASES: frozenset[type] = frozenset({base for base, _ in KINDS.values()} | {TargetTask})
 
 
@@ -170,5 +172,8 @@ def _check_made(cls: type) -> None:
 
 
 def _words(name: str) -> str:
-    words = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).strip()
-    return words[:1].upper() + words[1:]
+    """Return a class name in words: ``KLDivergenceTask`` gives ``KL divergence``."""
+    words = _WORD.findall(name) or [name]
+    if len(words) > 1 and words[-1] in {"Task", "Generator", "Recipe"}:
+        words.pop()
+    return " ".join([words[0], *(word if word.isupper() else word.lower() for word in words[1:])])

@@ -17,6 +17,8 @@ from acc.api import (
     no_progress,
 )
 
+MEASURED_AT_ONCE = 100
+
 
 class HandwrittenDigits(DatasetGenerator):
     """Real scans of handwritten digits (UCI ML, Alpaydin & Kaynak 1998), 8 x 8 pixels enlarged smoothly.
@@ -40,8 +42,11 @@ class HandwrittenDigits(DatasetGenerator):
             )
         rows = np.arange(len(scans)) if n is None or n == len(scans) else chosen(digits, n, seed)
         images = enlarge(scans[rows] / 16, self.size)
-        progress(0.5)
-        thickness, slant = measure.thickness(images), measure.slant(images)
+        measured = []
+        for start in range(0, len(images), MEASURED_AT_ONCE):
+            progress(start / len(images))
+            measured.append(measure.thickness(images[start : start + MEASURED_AT_ONCE]))
+        thickness, slant = np.concatenate(measured), measure.slant(images)
         progress(1.0)
         return AccDataset(
             images=images,
