@@ -27,7 +27,7 @@ OBSERVE = """() => {
   new MutationObserver((all) => all.forEach(note))
     .observe(document.body, { subtree: true, childList: true, attributes: true, characterData: true });
 }"""
-FIRST_LOAD_LIMIT_BYTES = 150_000
+FIRST_LOAD_LIMIT_BYTES = 150 * 1024
 TEXT_TYPES = ("text/html", "text/css", "text/javascript", "application/javascript")
 
 

@@ -19,8 +19,8 @@ from accsite.apps.training.models import Branch, Checkpoint, Experiment, Job, Jo
 from accsite.apps.training.selectors.loss import last_losses
 from accsite.apps.training.states import ACTIVE, HELD, JobState
 
-RECENT_JOBS = 6
-EVENTS_SHOWN = 100
+RECENT_JOBS = 5
+EVENTS_SHOWN = 50
 VERBS = {"pause": "pausing", "resume": "resuming", "stop": "stopping"}
 
 

@@ -5,7 +5,6 @@ import { decode } from "./points.js";
 const jobs = new Set();
 const asked = new Set();
 const SILENCE_MS = 20_000;
-const RETRY_MS = [300, 600, 1200, 2500, 5000];
 let socket = null;
 let failures = 0;
 let opened = false;
@@ -86,7 +85,7 @@ function connect() {
 	};
 	socket.onclose = () => {
 		show("lost", "reconnecting");
-		connect.timer = setTimeout(connect, RETRY_MS[Math.min(failures++, RETRY_MS.length - 1)] * (0.8 + Math.random() * 0.4));
+		connect.timer = setTimeout(connect, Math.min(300 * 2 ** failures++, 5000) * (0.8 + Math.random() * 0.4));
 	};
 }
 
