@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 from typing import Any
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import call_command
 
 from accsite.apps.registry.tests.reports import bad, good, look
 
@@ -58,8 +59,17 @@ def test_show_source_prints_it_and_nothing_else() -> None:
     assert run("show", "OneTask", "--source") == ("class OneTask: ...\n", "")
 
 
+def test_json_gives_what_the_api_gives() -> None:
+    look(good("tasks/a.py", "OneTask"))
+    listed, shown = run("--json", "list")[0], run("--json", "show", "OneTask")[0]
+    assert listed == shown
+    assert json.loads(listed)["params"][0]["name"] == "steps"
+
+
 def test_an_unknown_name_ends_with_status_2_and_names_the_known() -> None:
     look(good("tasks/a.py", "OneTask"))
-    with pytest.raises(CommandError, match="'Nobody' is not a known plugin; known: OneTask") as refused:
-        run("show", "Nobody")
-    assert refused.value.returncode == 2
+    err = io.StringIO()
+    with pytest.raises(SystemExit) as end:
+        call_command("plugins", "show", "Nobody", stderr=err)
+    assert end.value.code == 2
+    assert "error: name: 'Nobody' is not a known plugin; known: OneTask" in err.getvalue()

@@ -5,24 +5,30 @@ from __future__ import annotations
 import subprocess
 import sys
 from argparse import ArgumentParser
-from typing import IO, Any, cast
+from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from typing_extensions import override
 
+from acc.errors import InvalidInput
 from accsite.apps.registry import selectors
+from accsite.apps.registry.api.serializers import PluginSerializer
 from accsite.apps.registry.models import Plugin, PluginFile, PluginKind
+from accsite.cli import SUCCEEDED, ServiceCommand
 
 
-class Command(BaseCommand):
+class Command(ServiceCommand):
+    """List, show and sync plugins."""
+
     help = "List the plugins, show one with its parameters and source, or look at the disk now."
 
+    @override
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the arguments."""
+        super().add_arguments(parser)
         verbs = parser.add_subparsers(dest="verb", required=True)
         listing = verbs.add_parser("list", help="all classes, and the files that could not be loaded")
         listing.add_argument("--kind", choices=PluginKind.values, help="only these")
@@ -33,19 +39,25 @@ class Command(BaseCommand):
         verbs.add_parser("sync", help="look at the plugin folder now; exit status 1 if a file is broken")
 
     @override
-    def handle(self, *args: Any, verb: str, **options: Any) -> None:
+    def run(self, **options: Any) -> int:
         """Run one verb."""
-        if verb == "list":
-            self._list(options["kind"], everything=options["all"])
-        elif verb == "show":
-            self._show(options["name"], source=options["source"])
+        if options["verb"] == "list":
+            self._list(options["kind"], everything=options["all"], as_json=options["json"])
+        elif options["verb"] == "show":
+            self._show(options["name"], source=options["source"], as_json=options["json"])
         else:
-            self._sync()
+            return self._sync()
+        return SUCCEEDED
 
-    def _list(self, kind: str | None, *, everything: bool) -> None:
+    def _list(self, kind: str | None, *, everything: bool, as_json: bool) -> None:
         rows = Plugin.objects.all() if everything else Plugin.objects.filter(available=True)
+        rows = rows.filter(kind=kind) if kind else rows
+        if as_json:
+            for plugin in rows:
+                self.print_json(as_data(plugin))
+            return
         table = Table("Kind", "Class", "Label", "Parameters", "Source", box=None, pad_edge=False)
-        for plugin in rows.filter(kind=kind) if kind else rows:
+        for plugin in rows:
             names = ", ".join(param["name"] for param in plugin.params)
             where = plugin.path if plugin.available else f"{plugin.path} (source removed)"
             table.add_row(*map(escape, (plugin.kind, plugin.name, plugin.label, names, where)))
@@ -54,14 +66,14 @@ class Command(BaseCommand):
             line = f":{file.error_line}" if file.error_line else ""
             self.stderr.write(f"broken: {file.path}{line}: {file.error}")
 
-    def _show(self, name: str, *, source: bool) -> None:
+    def _show(self, name: str, *, source: bool, as_json: bool) -> None:
         found = list(Plugin.objects.filter(name=name).select_related("source"))
         if not found:
             known = ", ".join(Plugin.objects.filter(available=True).values_list("name", flat=True)) or "none"
-            raise CommandError(f"name: {name!r} is not a known plugin; known: {known}", returncode=2)
+            raise InvalidInput({"name": f"{name!r} is not a known plugin; known: {known}"})
         for plugin in found:
-            if source:
-                self.stdout.write(plugin.source.text, ending="")
+            if source or as_json:
+                self.out.write(plugin.source.text) if source else self.print_json(as_data(plugin))
                 continue
             state = "" if plugin.available else " (source removed)"
             self.stdout.write(f"{plugin.kind} {plugin.name}: {plugin.label}{state}")
@@ -76,7 +88,7 @@ class Command(BaseCommand):
                 table.add_row(*map(escape, cells))
             if plugin.params:
                 self._print(table)
-        if source:
+        if source or as_json:
             return
         for file in PluginFile.objects.filter(path__in={plugin.path for plugin in found}):
             if file.error:
@@ -85,18 +97,19 @@ class Command(BaseCommand):
             if file.output:
                 self.stderr.write(f"\nwhile it was loaded it printed:\n{file.output}")
 
-    def _sync(self) -> None:
+    def _sync(self) -> int:
         # The site never runs plugin code, nor imports what does.
         command = [sys.executable, "-m", "workers.watcher", "--once"]
-        done = subprocess.run(  # noqa: S603 - our own module
-            command, cwd=settings.ROOT, check=False
-        )
-        if done.returncode:
-            raise SystemExit(done.returncode)
+        done = subprocess.run(command, cwd=settings.ROOT, check=False)  # noqa: S603 - our own module
+        return done.returncode
 
     def _print(self, table: Table) -> None:
-        console = Console(file=cast(IO[str], self.stdout), width=None if self.stdout.isatty() else 160)
-        console.print(table)
+        Console(file=self.out, width=None if self.out.isatty() else 160).print(table)
+
+
+def as_data(plugin: Plugin) -> dict[str, Any]:
+    """Return a plugin as the API shows it."""
+    return dict(PluginSerializer(plugin).data)
 
 
 def allowed(param: dict[str, Any]) -> str:
