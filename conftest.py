@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 
 from accsite.supervisor.redis import RedisServer, use
 
@@ -25,6 +27,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             mark = MARK_BY_FOLDER.get(item.path.relative_to(root).parts[0])
             if mark:
                 item.add_marker(mark)
+
+
+def pytest_unconfigure() -> None:
+    """Remove the throw-away home that the test settings made."""
+    home = Path(settings.HOME)
+    if home.name.startswith("acc-test-"):
+        shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import tempfile
 
-os.environ.setdefault("ACC_HOME", tempfile.mkdtemp(prefix="acc-test-"))
+# One home for each process of pytest-xdist, also for what it starts; not the one inherited from their parent.
+_worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+if "ACC_HOME" not in os.environ or os.environ.get("ACC_TEST_WORKER", "") != _worker:
+    os.environ |= {"ACC_HOME": tempfile.mkdtemp(prefix="acc-test-"), "ACC_TEST_WORKER": _worker}
 # Nothing listens there: a test that needs Redis asks for the fixture, and no test meets somebody's real one.
 os.environ.setdefault("REDIS_URL", "redis://127.0.0.1:1/0")
 
-from accsite.settings.base import *  # noqa: F403 - settings inherit
-from accsite.settings.base import DATABASES, HOME, STORAGES
+from accsite.settings.base import *  # noqa: E402, F403 - settings inherit, once the home is chosen
+from accsite.settings.base import DATABASES, HOME, STORAGES  # noqa: E402
 
 ACC_EMBEDDED = True
 SECRET_KEY = "only for tests, never for a site that anyone can reach"  # noqa: S105
