@@ -8,6 +8,7 @@ from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import ValidationError
 
 from accsite.apps.access import services
+from accsite.apps.access.selectors import client_address
 
 
 class SignInForm(AuthenticationForm):
@@ -18,7 +19,7 @@ class SignInForm(AuthenticationForm):
     def clean(self) -> dict[str, Any]:
         """Return the cleaned data, with the user in ``get_user()``."""
         name = self.cleaned_data.get("username", "")
-        address = self.request.META.get("REMOTE_ADDR", "") if self.request else ""
+        address = client_address(self.request) if self.request else ""
         try:
             attempt = services.record_attempt(name, address)
         except services.TooManyAttempts as error:

@@ -9,6 +9,19 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user
+from django.http import HttpRequest
+
+
+def client_address(request: HttpRequest) -> str:
+    """Return the address that the request came from, as the outermost of our own proxies saw it.
+
+    ``ACC_PROXIES`` of them stand in front. Each adds to the right of X-Forwarded-For what it was called from;
+    what is further left was written by the client, who may write anything.
+    """
+    seen = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",") if part.strip()]
+    if 0 < settings.ACC_PROXIES <= len(seen):
+        return seen[-settings.ACC_PROXIES]
+    return str(request.META.get("REMOTE_ADDR", ""))
 
 
 def live_sessions(keys: Collection[str | None]) -> dict[str, Any]:

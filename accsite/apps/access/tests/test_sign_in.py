@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from accsite.apps.access import services
 from accsite.apps.access.models import SignInAttempt
+from accsite.apps.access.selectors import client_address
 from accsite.apps.access.tests.conftest import PASSWORD
 
 
@@ -60,6 +61,22 @@ def test_trying_many_names_from_one_address_is_stopped_too(ann):
     for index in range(services.MAX_PER_ADDRESS):
         assert _try(f"user{index}", "wrong").status_code == 422
     assert _try("ann", PASSWORD).status_code == 429
+
+
+@pytest.mark.parametrize(
+    ("proxies", "forwarded", "address"),
+    [
+        (0, "203.0.113.5", "127.0.0.1"),
+        (1, "203.0.113.5", "203.0.113.5"),
+        (1, "made-up, 203.0.113.5", "203.0.113.5"),
+        (2, "made-up, 203.0.113.5, 10.0.0.1", "203.0.113.5"),
+        (2, "10.0.0.1", "127.0.0.1"),
+        (1, "", "127.0.0.1"),
+    ],
+)
+def test_behind_proxies_the_address_is_the_one_that_ours_saw(rf, settings, proxies, forwarded, address):
+    settings.ACC_PROXIES = proxies
+    assert client_address(rf.get("/", headers={"X-Forwarded-For": forwarded})) == address
 
 
 def test_waiting_helps_and_success_forgets_the_failures(ann):
