@@ -398,6 +398,12 @@ def assert_undisturbed(job: Any) -> None:
         np.testing.assert_array_equal(curve[name], expected[name], err_msg=name)
 
 
+def reload(row: Any) -> Any:
+    """Return a row as it is in the database now."""
+    row.refresh_from_db()
+    return row
+
+
 def final(job: Any) -> Any:
     """Return the newest checkpoint of a job."""
     return job.checkpoints.order_by("-job_step", "-id").first()

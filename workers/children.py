@@ -92,6 +92,13 @@ class Nursery:
             self._asked_to_end = True
             self._terminate()
 
+    def kill_job(self) -> None:
+        """Kill the job that runs now."""
+        with self._lock:
+            if self._pid is not None:
+                with suppress(ProcessLookupError):
+                    os.kill(self._pid, signal.SIGKILL)
+
     def stop(self) -> None:
         """End the zygote, and with it whatever still runs in a fork of it."""
         self._closing.set()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextvars
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
 
 import structlog
+from django.conf import settings
 from django.db import Error as DatabaseError
 
 from acc.training.protocols import Command, CommandResult
@@ -30,6 +32,8 @@ class DatabaseControl:
     ``replay``: what an earlier attempt applied after the checkpoint that this one resumes from, by
     ``at_step``. ``prepare``: called on the polling thread with each new command, to load what it needs (a
     dataset, a plugin); if it raises, the command is answered by ``refuse`` and never reaches the trainer.
+    ``unheard``: called there with a stop or drain that the trainer has not taken within ACC_STOP_SECONDS, as one
+    that hangs never will.
     """
 
     def __init__(
@@ -39,11 +43,13 @@ class DatabaseControl:
         replay: Sequence[Command] = (),
         prepare: Callable[[Command], None] | None = None,
         refuse: Callable[[Command, Exception], None] | None = None,
+        unheard: Callable[[Command], None] | None = None,
     ) -> None:
         self.job_id = job_id
         self._replay = deque(sorted(replay, key=lambda command: (command.at_step or 0, command.id)))
         self._next_replay: float = self._replay[0].at_step or 0 if self._replay else NEVER
-        self._prepare, self._refuse = prepare, refuse
+        self._prepare, self._refuse, self._unheard = prepare, refuse, unheard
+        self._to_end: tuple[float, Command] | None = None  # since when a stop or drain waits to be heard
         self._at_once: deque[Command] = deque()
         self._steering: deque[Command] = deque()
         self._waiting = False
@@ -84,6 +90,7 @@ class DatabaseControl:
                 commands.append(waiting.popleft())
         if self._steering:
             self._waiting = True
+        self._to_end = None
         return commands
 
     def wait(self, seconds: float) -> None:
@@ -98,10 +105,14 @@ class DatabaseControl:
         Also from a signal handler: it takes no lock, since the thread it interrupts may hold it. A trainer
         that is paused looks again by itself.
         """
-        self._at_once.append(Command(OWN_COMMAND_ID, "drain"))
+        command = Command(OWN_COMMAND_ID, "drain")
+        self._to_end = self._to_end or (time.monotonic(), command)
+        self._at_once.append(command)
         self._waiting = True
 
     def _deliver(self, command: Command) -> None:
+        if command.kind == "stop":
+            self._to_end = self._to_end or (time.monotonic(), command)
         (self._at_once if command.kind in IMMEDIATE else self._steering).append(command)
         self._waiting = True
         self._arrived.set()
@@ -110,6 +121,9 @@ class DatabaseControl:
         pause = POLL_SECONDS
         try:
             while not self._stop.wait(pause):
+                to_end = self._to_end
+                if self._unheard and to_end and time.monotonic() - to_end[0] > settings.ACC_STOP_SECONDS:
+                    self._unheard(to_end[1])
                 try:
                     self._poll()
                     pause = POLL_SECONDS

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from collections.abc import Sequence
 
 import structlog
 from django.conf import settings
 from django.db import Error as DatabaseError
+from django.db.models import QuerySet
 
 from accsite.apps.training.models import Job
 from accsite.apps.training.services import lifecycle, workers
@@ -30,6 +32,9 @@ class Host:
         self.name, self.queues, self.wanted = name, tuple(queues), device
         self.device = ""
         self.nursery = nursery
+        self._running: int | None = None
+        self._unheld_since: float | None = None
+        self._asked_to_drain = False
         self._draining = threading.Event()
         self._stopped = threading.Event()
         self._heart: threading.Thread | None = None
@@ -65,13 +70,19 @@ class Host:
         """Run a job in a fresh process and return at its end; one that its process left is set free."""
         if self._draining.is_set():
             return  # the job still waits in its row, and the sweeper rings for it again
-        status = self.nursery.run(job_id, self.device)
+        self._running, self._unheld_since = job_id, None
+        try:
+            status = self.nursery.run(job_id, self.device)
+        finally:
+            self._running = None
         if status != 0:
             self._release(job_id, f"its process on {self.name} {processes.describe_exit(status)}")
 
     def drain(self) -> None:
         """Take no more jobs and have the one in progress saved and handed back; safe in a signal handler."""
-        self._draining.set()
+        if not self._asked_to_drain:  # a second signal inside the first must not wait for the event's lock
+            self._asked_to_drain = True
+            self._draining.set()
 
     def stop(self) -> None:
         """End zygote and heartbeat and say that this worker is gone."""
@@ -104,17 +115,36 @@ class Host:
         """Have the job of a process that broke taken from it at once, not only when its lease ends."""
 
         def lose() -> None:
-            job = Job.objects.filter(pk=job_id, worker__name=self.name, state__in=HELD).first()
+            job = self._held(job_id).first()
             if job is not None and lifecycle.lose(job.pk, job.attempt, reason):
                 log.warning("job_lost", job_id=job_id, reason=reason)
 
         insist(lose, given_up=self._stopped)
+
+    def _held(self, job_id: int) -> QuerySet[Job]:
+        """Return the job if this worker holds it."""
+        return Job.objects.filter(pk=job_id, worker__name=self.name, state__in=HELD)
+
+    def _end_what_is_not_ours(self) -> None:
+        """Kill a process that has not ended by itself a lease after its job ended or was taken from it."""
+        running = self._running
+        if running is None or self._held(running).exists():
+            self._unheld_since = None
+            return
+        now = time.monotonic()
+        self._unheld_since = self._unheld_since or now
+        if now - self._unheld_since > settings.ACC_LEASE_SECONDS and running == self._running:
+            log.warning(
+                "job_process_killed", job_id=running, hint="its job is not ours any more, and it hangs"
+            )
+            self.nursery.kill_job()
 
     def _beat(self, telemetry: Telemetry) -> None:
         try:
             while not self._stopped.wait(settings.ACC_HEARTBEAT_SECONDS):
                 try:
                     workers.heartbeat(name=self.name, telemetry=telemetry.read())
+                    self._end_what_is_not_ours()
                 except DatabaseError as error:
                     log.warning("heartbeat_not_written", error=str(error).strip())
                     disconnect()

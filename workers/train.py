@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import structlog
+from django.conf import settings
 
 from acc.errors import CheckpointError
 from acc.specs import DatasetSpec, TaskSpec, TrainJobSpec
 from acc.training import checkpoint as files
-from acc.training.protocols import Alarm, Command
+from acc.training.protocols import Alarm, Command, CommandResult
 from acc.training.trainer import Trainer, TrainResult
 from accsite import blobs
+from accsite.apps.live import frames
 from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import Checkpoint
 from accsite.apps.training.services import events, lifecycle, points
 from workers.control import DatabaseControl, refusal
-from workers.durable import insist
+from workers.durable import GivenUp, insist
 from workers.held import Held
 from workers.materials import Datasets, classes_of, from_header, from_rows
 from workers.sinks import Recorder
@@ -57,7 +61,10 @@ def train(held: Held) -> None:
     def refuse(command: Command, error: Exception) -> None:
         recorder.on_command(refusal(command, error, recorder.step))
 
-    control = DatabaseControl(job.pk, replay=replay, prepare=prepare, refuse=refuse)
+    def unheard(command: Command) -> None:
+        abandon(held, recorder, command)
+
+    control = DatabaseControl(job.pk, replay=replay, prepare=prepare, refuse=refuse, unheard=unheard)
     recorder = Recorder(held.lease, scratch=held.scratch(), on_broken=control.drain)
     held.lease.when_fenced(control.drain)
     held.interruption.listen(control.drain)
@@ -106,6 +113,25 @@ def settle(held: Held, result: TrainResult) -> None:
     if not insist(move, given_up=held.lease.fenced):
         raise Fenced(pk, attempt)
     log.info("trained", status=result.status, step=result.step, steps_per_second=outcome["steps_per_second"])
+
+
+def abandon(held: Held, recorder: Recorder, command: Command) -> NoReturn:
+    """End this process though its training thread hangs; what was recorded before is kept."""
+    pk, attempt, lost = held.job.pk, held.attempt, held.lease.fenced
+    waited = f"the training did not answer for {settings.ACC_STOP_SECONDS:g} s"
+    log.error("training_hangs", step=recorder.step, asked=command.kind)
+    with suppress(GivenUp, Fenced):
+        recorder.close()
+        if command.kind == "stop":
+            message = f"stopped on request; {waited} and was ended where it stood, after step {recorder.step}"
+            recorded = CommandResult(command, recorder.step, ok=True, message=waited)
+            insist(partial(events.record_command_result, pk, attempt, recorded), given_up=lost)
+            insist(partial(lifecycle.cancelled, pk, attempt, {}, message), given_up=lost)
+        else:
+            message = f"{held.worker} was shut down; {waited} and goes on from its last checkpoint"
+            insist(partial(lifecycle.hand_back, pk, attempt, message), given_up=lost)
+    frames.flush()
+    os._exit(0)
 
 
 def newest_intact(held: Held) -> files.Checkpoint | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 from accsite.apps.registry.models import Plugin, PluginKind, PluginSource
 from accsite.apps.training.models import Job, JobEvent
 from accsite.apps.training.services import jobs, tasks
-from tests.stack import DATASET, assert_undisturbed, final, points
+from tests.stack import DATASET, assert_undisturbed, final, points, reload
 from workers.processes import is_alive
 
 PLUGIN = '''
@@ -68,14 +69,38 @@ def test_a_loss_that_is_no_number_fails_the_job_with_step_and_task(stack):
 
 
 def test_a_job_that_hangs_can_be_ended_and_its_worker_goes_on(stack):
-    worker = stack.worker()
+    stack.worker(ACC_STOP_SECONDS="1")
     branch = stack.branch()
     odd_task(stack, branch, "time.sleep(600)")
     job = stack.state(stack.submit(branch, 10), "RUNNING")
-    hanging = stack.until(worker.job, what="its process")
     jobs.request_control(actor=None, job=job, kind="stop")
-    os.kill(hanging, signal.SIGKILL)
-    stack.until(lambda: not is_alive(hanging), what="its end")
+    stack.state(job, "CANCELLED")
+    assert "did not answer for 1 s" in job.message
+    stack.state(stack.submit(stack.branch("after"), 10), "SUCCEEDED")
+
+
+def test_a_worker_whose_job_hangs_drains_all_the_same(stack):
+    worker = stack.worker(ACC_STOP_SECONDS="1")
+    branch = stack.branch()
+    odd_task(stack, branch, "time.sleep(600)")
+    job = stack.submit(branch, 10)
+    stack.until(lambda: '"training"' in worker.output, what="the training to begin")
+    time.sleep(1)
+    assert worker.terminate(20) == 0
+    job.refresh_from_db()
+    assert job.state == "QUEUED"
+    assert "train-1 was shut down; the training did not answer for 1 s" in job.message
+
+
+def test_a_process_that_outlives_its_job_is_killed_by_its_worker(stack):
+    worker = stack.worker()
+    stack.sweeper()
+    branch = stack.branch()
+    job = stack.state(stack.submit(branch, 100_000), "RUNNING")
+    frozen = stack.until(worker.job, what="its process")
+    os.kill(frozen, signal.SIGSTOP)
+    stack.until(lambda: not is_alive(frozen), what="its end")
+    stack.until(lambda: reload(job).attempt == 2, what="another attempt")
 
 
 def test_a_changed_checkpoint_is_refused_with_both_hashes_and_the_one_before_is_taken(stack):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+from typing import Any
 
 import pytest
 
 from accsite.apps.training.models import JobEvent, Worker
 from accsite.apps.training.services import jobs
-from tests.stack import assert_undisturbed, final, points
+from tests.stack import assert_undisturbed, final, points, reload
 
 STEPS = 300
 
@@ -62,8 +63,8 @@ def test_what_was_steered_before_a_kill_is_steered_again_at_the_same_step(stack)
     from accsite.apps.training.services import tasks
 
     tasks.set_weight(actor=None, task=branch.tasks.get(key="reconstruction"), weight=3.0)
-    event = JobEvent.objects.get(job=job, kind="set_weight")
-    stack.until(lambda: (event.refresh_from_db(), event.status == "APPLIED")[1], what="the weight to change")
+    event: Any = JobEvent.objects.get(job=job, kind="set_weight")
+    stack.until(lambda: reload(event).status == "APPLIED", what="the weight to change")
     if final(job).job_step <= event.step:
         stack.step(job, event.step + 5)
     os.kill(worker.job(), signal.SIGKILL)

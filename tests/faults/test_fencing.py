@@ -6,7 +6,7 @@ import os
 import signal
 
 from tests.faults.test_kill import EVERY, STEPS, running_past_a_checkpoint
-from tests.stack import assert_undisturbed
+from tests.stack import assert_undisturbed, reload
 from workers.processes import is_alive
 
 
@@ -15,14 +15,15 @@ def test_a_job_stopped_past_its_lease_is_ended_by_another_and_its_late_writes_ar
     job = stack.submit(stack.branch("frozen"), STEPS, checkpoint_every_steps=EVERY)
     running_past_a_checkpoint(stack, job)
     frozen = first.job()
-    os.kill(frozen, signal.SIGSTOP)
+    machine = [first.popen.pid, first.zygote(), frozen]
+    for pid in machine:
+        os.kill(pid, signal.SIGSTOP)
     stack.sweeper()
     stack.worker("train-2")
-    stack.until(
-        lambda: (job.refresh_from_db(), job.attempt == 2 and job.step > 0)[1], what="the second attempt"
-    )
+    stack.until(lambda: reload(job).attempt == 2 and job.step > 0, what="the second attempt")
 
-    os.kill(frozen, signal.SIGCONT)
+    for pid in reversed(machine):
+        os.kill(pid, signal.SIGCONT)
     stack.until(lambda: not is_alive(frozen), what="the first attempt to end")
     assert "fenced" in first.output
     stack.state(job, "SUCCEEDED")

@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from accsite.apps.training.models import JobEvent
-from tests.stack import assert_undisturbed, final, points
+from tests.stack import assert_undisturbed, final, points, reload
 from workers.processes import is_alive
 
 STEPS = 300
@@ -94,14 +94,12 @@ def test_a_job_that_loses_three_workers_fails_with_the_reason(stack):
     job = stack.submit(stack.branch(), 100_000)
     for attempt in (1, 2, 3):
         stack.until(
-            lambda n=attempt: (job.refresh_from_db(), job.attempt == n and job.state == "RUNNING")[1],
+            lambda n=attempt: reload(job).attempt == n and job.state == "RUNNING",
             what="it to run",
         )
         stack.until(worker.job, what="its process")
         os.kill(worker.job(), signal.SIGKILL)
-        stack.until(
-            lambda n=attempt: (job.refresh_from_db(), job.workers_lost == n)[1], what="the loss to be seen"
-        )
+        stack.until(lambda n=attempt: reload(job).workers_lost == n, what="the loss to be seen")
     stack.state(job, "FAILED")
     assert "3 lost workers" in job.message
     assert "SIGKILL" in job.message

@@ -20,8 +20,8 @@ def test_figures_of_a_processor_have_units_and_sane_values():
         pass
     figures = reader.read()
     assert figures["device_name"]
-    assert 0 < figures["cpu_percent"] <= 100
-    assert 0 < figures["host_memory_used_bytes"] < figures["host_memory_total_bytes"]
+    assert 0 < float(figures["cpu_percent"]) <= 100
+    assert 0 < int(figures["host_memory_used_bytes"]) < int(figures["host_memory_total_bytes"])
     assert figures["cores"] == len(os.sched_getaffinity(0))
     assert "temperature_celsius" not in figures
 
