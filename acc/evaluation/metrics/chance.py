@@ -38,7 +38,7 @@ def chance_skills(
     concept, if any.
     """
     drawn = pair.values[shuffled]
-    probes = fit(pair, _shuffled_moments(pair, parts[0], drawn))
+    probes = fit(pair.moments, _shuffled_moments(pair, parts[0], drawn))
     share = _sample_shares(pair, drawn)
     within, across = [], []
     for view, (part, probe) in enumerate(zip(parts, probes, strict=True)):

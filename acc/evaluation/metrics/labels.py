@@ -66,7 +66,7 @@ def pair_of(moments: Moments, column: Column, z: Tensor) -> Pair:
     """Return ``column`` under ``moments``; z (N, D) sorted."""
     values = column.values[moments.order]
     sums = _label_moments(moments, column, z, values)
-    return Pair(moments, column, values, sums, _usable(moments, column, values, sums.count))
+    return Pair(moments, column, values, sums, _usable(moments, column, values, sums.count[:, :, 0]))
 
 
 def _label_moments(moments: Moments, column: Column, z: Tensor, values: Tensor) -> LabelMoments:
@@ -74,7 +74,7 @@ def _label_moments(moments: Moments, column: Column, z: Tensor, values: Tensor) 
     if column.kind == "cont":
         product = moments.cell_sums(z * values[:, None], width)
         return LabelMoments(
-            count=moments.count[..., None],
+            count=moments.count[..., None, None],
             latent=product[:, :, None, None],
             label=moments.cell_sums(values[:, None], 1),
         )
@@ -83,7 +83,7 @@ def _label_moments(moments: Moments, column: Column, z: Tensor, values: Tensor) 
     latent = torch.zeros(cells, width, dtype=z.dtype, device=z.device).index_add_(0, index, z)
     count = torch.bincount(index, minlength=cells).to(z.dtype)
     return LabelMoments(
-        count=count.reshape(FOLDS, levels, column.classes),
+        count=count.reshape(FOLDS, levels, 1, column.classes),
         latent=latent.reshape(FOLDS, levels, 1, column.classes, width),
     )
 

@@ -36,7 +36,7 @@ def parallelism(pair: Pair) -> tuple[Tensor, str]:
         whole = _slopes(pair, levels, EVERYTHING)
         parts = torch.stack([_slopes(pair, levels, folds) for folds in HALVES])
     else:
-        count = torch.stack([pair.sums.count[list(half)].sum(0)[levels] for half in HALVES])
+        count = torch.stack([pair.sums.count[list(half), :, 0].sum(0)[levels] for half in HALVES])
         present = (count > 0).all(0).all(0)
         if int(present.sum()) < 2:
             return (
@@ -68,7 +68,7 @@ def _mean_cosine(whole: Tensor, squared: Tensor, noise: Tensor) -> Tensor:
 
 def _means(pair: Pair, levels: Tensor, folds: tuple[int, ...], present: Tensor) -> Tensor:
     """Return centred class means (L, C, D) of the samples in ``folds``."""
-    count = pair.sums.count[list(folds)].sum(0)[levels][:, present]
+    count = pair.sums.count[list(folds), :, 0].sum(0)[levels][:, present]
     sums = pair.sums.latent[list(folds), :, 0].sum(0)[levels][:, present]
     means: Tensor = sums / count[..., None]
     return means - means.mean(1, keepdim=True)
@@ -102,7 +102,7 @@ def _noise(pair: Pair, levels: Tensor, whole: Tensor) -> Tensor:
         between = whole.mT @ whole * variance[:, None, None]
         scale = 1 / (n * variance.clamp(min=1e-12))
     else:
-        counts = pair.sums.count.sum(0)[levels]
+        counts = pair.sums.count[:, :, 0].sum(0)[levels]
         sums = pair.sums.latent[:, :, 0].sum(0)[levels]
         offset = torch.where(
             counts[..., None] > 0, sums / counts.clamp(min=1)[..., None] - mean[:, None], 0.0

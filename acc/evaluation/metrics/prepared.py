@@ -67,6 +67,15 @@ class Prepared:
         groups = self.groups.dims if self.groups else ()
         return (everything, *(torch.tensor(dims, device=self.z.device) for dims in groups))
 
+    def parts(self, rows: Tensor) -> list[Tensor]:
+        """Return each view's columns of ``rows`` (N, D); neighbouring columns are not copied."""
+        groups = self.groups.dims if self.groups else ()
+        runs = [dims == tuple(range(dims[0], dims[-1] + 1)) for dims in groups]
+        return [rows] + [
+            rows[:, dims[0] : dims[-1] + 1] if run else rows[:, list(dims)]
+            for dims, run in zip(groups, runs, strict=True)
+        ]
+
     @property
     def view_names(self) -> tuple[str, ...]:
         """Names of the views: ``*`` and the groups."""

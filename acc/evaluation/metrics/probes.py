@@ -7,6 +7,7 @@ one rank per class, which Woodbury's identity turns into a solve of classes x cl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,7 +24,7 @@ FIRST_WINS = (
 class Probes:
     """Affine scores of a view: weight (F, L, P, width, C), offset (F, L, P, C).
 
-    P label permutations (1 for the labels themselves), C classes (1 for a regression).
+    P concepts, or shuffles of one concept's labels; C classes (1 for a regression).
     """
 
     weight: Tensor
@@ -32,15 +33,26 @@ class Probes:
 
 @dataclass(frozen=True, eq=False)
 class LabelMoments:
-    """Moments of latents with one concept's labels.
+    """Moments of latents with labels: of P concepts with C classes each, or of P shuffles of one.
 
-    ``count`` (F, L, C) samples per class; ``latent`` (F, L, P, C, D) sum of latents per class, or, for a
-    regression (C = 1), of latents times the value; ``label`` (F, L, P) sum of the values (regression only).
+    ``count`` (F, L, P or 1, C) samples per class; ``latent`` (F, L, P, C, D) sum of latents per class, or, for
+    regressions (C = 1), of latents times the value; ``label`` (F, L, P) sum of the values (regressions only).
     """
 
     count: Tensor
     latent: Tensor
     label: Tensor | None = None
+
+
+def joined(sums: Sequence[LabelMoments]) -> LabelMoments:
+    """Return the moments of several concepts of the same kind and number of classes as one."""
+    return LabelMoments(
+        torch.cat([one.count for one in sums], dim=2),
+        torch.cat([one.latent for one in sums], dim=2),
+        torch.cat([one.label for one in sums if one.label is not None], dim=2)
+        if sums[0].label is not None
+        else None,
+    )
 
 
 def regressions(moments: Moments, view: int, labels: LabelMoments) -> Probes:
@@ -58,7 +70,7 @@ def regressions(moments: Moments, view: int, labels: LabelMoments) -> Probes:
 def discriminants(moments: Moments, view: int, labels: LabelMoments) -> Probes:
     """Return shared-covariance discriminants with equal priors, fitted on each level outside each fold."""
     dims = moments.views[view]
-    train = outside(labels.count)[:, :, None]  # F L 1 C
+    train = outside(labels.count)  # F L P|1 C
     mean = moments.train_mean[..., dims][:, :, None]  # F L 1 w
     class_mean = outside(labels.latent)[..., dims] / train.clamp(min=1)[..., None]
     centred = torch.where(train[..., None] > 0, class_mean - mean[..., None, :], 0.0)  # F L P C w
@@ -74,7 +86,7 @@ def _within_class_solve(moments: Moments, view: int, centred: Tensor, train: Ten
     folds, levels, permutations, classes, width = centred.shape
     flat = centred.reshape(folds, levels, permutations * classes, width)
     solved = _solve(moments.factors[view], flat).reshape(centred.shape).mT  # F L P w C
-    share = (train / moments.train_count[:, :, None, None]).sqrt()  # F L 1 C
+    share = (train / moments.train_count[:, :, None, None]).sqrt()  # F L P|1 C
     inner = centred @ solved  # F L P C C
     identity = torch.eye(classes, dtype=inner.dtype, device=inner.device)
     capacity = identity - share[..., :, None] * inner * share[..., None, :]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from acc.evaluation.metrics.labels import Pair, pair_of
 from acc.evaluation.metrics.moments import moments_of
 from acc.evaluation.metrics.parallelism import parallelism
 from acc.evaluation.metrics.prepared import Prepared
-from acc.evaluation.metrics.transfer import transfer
+from acc.evaluation.metrics.transfer import transfers
 from acc.evaluation.metrics.values import Array
 
 CHANCE_STREAM, RESAMPLE_STREAM = 1, 2
@@ -73,21 +73,20 @@ class SkillTable:
         prepared = self.prepared
         moments = moments_of(prepared, prepared.columns[context])
         z = prepared.z[moments.order]
-        parts = [z[:, dims] for dims in self.views]
-        self.pairs[context] = {}
-        for concept in prepared.alive:
-            if concept == context:
-                continue
-            at = (concept, context)
-            pair = self.pairs[context][concept] = pair_of(moments, prepared.columns[concept], z)
-            found = transfer(pair, parts, draws)
-            self.matrices[at] = found.matrix[0].cpu().numpy()
-            self.within[:, :, concept, context] = found.within.cpu().numpy()
-            self.across[:, :, concept, context] = found.across.cpu().numpy()
+        parts = prepared.parts(z)
+        pairs = {c: pair_of(moments, prepared.columns[c], z) for c in prepared.alive if c != context}
+        self.pairs[context] = pairs
+        for batch in _alike(pairs):
+            found = transfers([pairs[c] for c in batch], parts, draws)
+            for concept, skill in zip(batch, found, strict=True):
+                self.matrices[concept, context] = skill.matrix[0].cpu().numpy()
+                self.within[:, :, concept, context] = skill.within.cpu().numpy()
+                self.across[:, :, concept, context] = skill.across.cpu().numpy()
+        for concept, pair in pairs.items():
             cosine, reason = parallelism(pair)
             self.parallelism[:, concept, context] = cosine.cpu().numpy()
             if reason:
-                self.parallelism_reasons[at] = reason
+                self.parallelism_reasons[concept, context] = reason
 
     def chance(self, own: Sequence[int | None], permutations: int) -> tuple[Array, Array]:
         """Return skills (P, V, F, F) of shuffled labels; across contexts only from each concept's own group."""
@@ -100,7 +99,7 @@ class SkillTable:
             if moments is None:
                 continue
             light = self.prepared.z[moments.order].to(torch.float32)
-            parts = [light[:, dims] for dims in self.views]
+            parts = self.prepared.parts(light)
             shuffled = shuffles(moments, permutations, rng)
             for concept, pair in pairs.items():
                 home = own[concept]
@@ -109,6 +108,14 @@ class SkillTable:
                 within[:, :, concept, context] = found[0].cpu().numpy()
                 across[:, :, concept, context] = found[1].cpu().numpy()
         return within, across
+
+
+def _alike(pairs: Mapping[int, Pair]) -> list[list[int]]:
+    """Return the concepts in batches of one kind and number of classes, which are solved and scored together."""
+    batches: dict[tuple[str, int], list[int]] = {}
+    for concept, pair in pairs.items():
+        batches.setdefault((pair.column.kind, pair.column.classes), []).append(concept)
+    return list(batches.values())
 
 
 def _draws(prepared: Prepared, resamples: int) -> Tensor:

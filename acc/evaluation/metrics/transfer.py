@@ -10,8 +10,17 @@ import torch
 from torch import Tensor
 
 from acc.evaluation.metrics.labels import Pair
+from acc.evaluation.metrics.moments import Moments
 from acc.evaluation.metrics.prepared import FOLDS
-from acc.evaluation.metrics.probes import LabelMoments, Probes, discriminants, hits, regressions, scores
+from acc.evaluation.metrics.probes import (
+    LabelMoments,
+    Probes,
+    discriminants,
+    hits,
+    joined,
+    regressions,
+    scores,
+)
 
 NEVER_EMPTY = 1e-6  # weight added to every resampled sample, so that a cell drawn empty keeps its plain mean
 
@@ -38,24 +47,29 @@ class Transfer:
         return self.matrix[..., off].nanmean(-1)
 
 
-def fit(pair: Pair, sums: LabelMoments) -> list[Probes]:
-    """Return the probes of each view, from the pair's own label moments or those of shuffled labels."""
-    solve = regressions if pair.real else discriminants
-    return [solve(pair.moments, view, sums) for view in range(len(pair.moments.views))]
+def fit(moments: Moments, sums: LabelMoments) -> list[Probes]:
+    """Return the probes of each view."""
+    solve = discriminants if sums.label is None else regressions
+    return [solve(moments, view, sums) for view in range(len(moments.views))]
 
 
-def transfer(pair: Pair, parts: Sequence[Tensor], draws: Tensor) -> Transfer:
-    """Return the skills of a concept in a context.
+def transfers(pairs: Sequence[Pair], parts: Sequence[Tensor], draws: Tensor) -> list[Transfer]:
+    """Return the skills of concepts in one context, all of them real or all of as many classes.
 
     parts (N, width) each view's latents, sorted; draws (N, B) uint8 resampling weights in canonical order.
     """
-    probes = fit(pair, pair.sums)
-    errors = torch.stack([_errors(pair, part, p) for part, p in zip(parts, probes, strict=True)], dim=1)
+    probes = fit(pairs[0].moments, joined([pair.sums for pair in pairs]))
+    errors = torch.stack([_errors(pairs, part, p) for part, p in zip(parts, probes, strict=True)], dim=1)
+    return [_transfer(pair, errors[..., index], draws) for index, pair in enumerate(pairs)]
+
+
+def _transfer(pair: Pair, errors: Tensor, draws: Tensor) -> Transfer:
+    """Return the skills that follow from ``errors`` (N, V, L)."""
     moments, column = pair.moments, pair.column
     bins = len(column.level_names) if pair.real else column.classes
     place = column.level[moments.order] if pair.real else pair.values
     cell = (moments.cell % moments.levels) * bins + place
-    columns = errors.flatten(1)
+    columns = errors.flatten(1).to(moments.total.dtype)
     if pair.real:
         # The label's own moments ride along, so that each resample is judged by its own variance.
         columns = torch.cat([columns, torch.stack([pair.values, pair.values.square()], dim=1)], dim=1)
@@ -69,21 +83,27 @@ def transfer(pair: Pair, parts: Sequence[Tensor], draws: Tensor) -> Transfer:
     return Transfer(torch.where(pair.can.pairs, matrix, torch.nan))
 
 
-def _errors(pair: Pair, part: Tensor, probes: Probes) -> Tensor:
-    """Return (N, L): squared error of each sample, or 1 where its class was found, by each level's probe."""
-    moments, mask = pair.moments, None if pair.real else pair.class_mask
+def _errors(pairs: Sequence[Pair], part: Tensor, probes: Probes) -> Tensor:
+    """Return (N, L, P): squared error of each sample, or whether its class was found, by each level's probes."""
+    moments, real = pairs[0].moments, pairs[0].real
+    truth = torch.stack([pair.values for pair in pairs], dim=1)
+    mask = None if real else _masks(pairs)
     level = moments.cell % moments.levels
     found = []
     for fold in range(FOLDS):
         rows = slice(moments.bounds[fold * moments.levels], moments.bounds[(fold + 1) * moments.levels])
-        score, truth = scores(probes, fold, part[rows])[..., 0], pair.values[rows, None]
-        if pair.real:
-            found.append((score[:, 0] - truth).square())
-            continue
+        score = scores(probes, fold, part[rows])
         if mask is not None:
             score = score.masked_fill(~mask[level[rows]], -torch.inf)
-        found.append(hits(score, truth).to(part.dtype))
+        found.append((score[:, 0] - truth[rows, None]).square() if real else hits(score, truth[rows]))
     return torch.cat(found)
+
+
+def _masks(pairs: Sequence[Pair]) -> Tensor | None:
+    """Return classes that may be chosen (tested level, C, fitted level, P); None if all may everywhere."""
+    if all(pair.class_mask is None for pair in pairs):
+        return None
+    return torch.stack([pair.can.classes.permute(1, 2, 0) for pair in pairs], dim=-1)
 
 
 def _cell_means(columns: Tensor, cell: Tensor, cells: int, draws: Tensor) -> tuple[Tensor, Tensor]:
