@@ -47,10 +47,11 @@ class TaskRow:
 
 @dataclass(frozen=True)
 class EventRow:
-    """An event of a job and what it says in words."""
+    """An event of a job, what it says in words, and whether it is marked on the chart."""
 
     event: JobEvent
     text: str
+    marked: bool
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,23 @@ def reads(task: Task) -> str:
 def events(job: Job | None, names: dict[str, str]) -> list[EventRow]:
     """Return the newest events of a job; ``names`` gives the tasks' names by key."""
     found = job.events.order_by("-id")[:EVENTS_SHOWN] if job else []
-    return [EventRow(event, event_text(event, names)) for event in found]
+    return [EventRow(event, event_text(event, names), is_marked(event)) for event in found]
+
+
+def is_marked(event: JobEvent) -> bool:
+    """Return whether an event belongs on the chart: all but the ordinary beginning and end of a job."""
+    ordinary = event.kind == "state" and event_state(event) in {
+        JobState.CLAIMED,
+        JobState.RUNNING,
+        JobState.SUCCEEDED,
+    }
+    return event.step is not None and not ordinary
+
+
+def event_state(event: JobEvent) -> str:
+    """Return the state that an event of kind ``state`` tells of; empty if none."""
+    payload = event.payload if isinstance(event.payload, dict) else {}
+    return str(payload.get("state") or payload.get("to") or "")
 
 
 def event_text(event: JobEvent, names: dict[str, str]) -> str:
@@ -184,7 +201,7 @@ def event_text(event: JobEvent, names: dict[str, str]) -> str:
     task = payload.get("task")
     key = str(task.get("key") if isinstance(task, dict) else task)
     name = names.get(key, key)
-    state = str(payload.get("state") or payload.get("to") or "")
+    state = event_state(event)
     texts = {
         "set_weight": f"weight of {name} → {payload.get('weight')}",
         "set_enabled": f"{name} {'on' if payload.get('enabled') else 'off'}",
@@ -202,8 +219,9 @@ def task_names(branch: Branch | None) -> dict[str, str]:
 
 
 def recent_jobs(branch: Branch) -> list[Job]:
-    """Return the newest jobs of a branch."""
-    return list(branch.jobs.order_by("-id")[:RECENT_JOBS])
+    """Return the newest train jobs of a branch, and what else is at work or has failed."""
+    telling = Q(kind=JobKind.TRAIN) | Q(state__in=[*ACTIVE, JobState.FAILED])
+    return list(branch.jobs.filter(telling).order_by("-id")[:RECENT_JOBS])
 
 
 def experiments(user: Any) -> list[Experiment]:

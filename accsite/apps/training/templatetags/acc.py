@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -12,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from django import template
 from django.template import Context
 from django.urls import reverse
-from django.utils.html import format_html, format_html_join
+from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from accsite.apps.training import pages
@@ -21,6 +22,7 @@ from accsite.apps.training.states import ACTIVE, JobState
 
 register = template.Library()
 
+_CODE = re.compile("``(.+?)``")
 NONE = "\N{EN DASH}"
 
 ICONS = {
@@ -202,6 +204,18 @@ def elapsed(job: Job) -> float | None:
     if job.started_at is None or job.finished_at is None:
         return None
     return (job.finished_at - job.started_at).total_seconds()
+
+
+@register.filter
+def prose(text: str) -> SafeString:
+    """Return a docstring with what stands between double backticks as code."""
+    return mark_safe(_CODE.sub(r"<code>\1</code>", escape(text)))  # noqa: S308
+
+
+@register.filter
+def spaced(name: str) -> str:
+    """Return a name with spaces for its underscores."""
+    return name.replace("_", " ")
 
 
 @register.filter

@@ -20,7 +20,7 @@ from accsite.apps.training.services import jobs as job_services
 from accsite.apps.training.services import tasks as task_services
 from accsite.apps.training.views.common import REFUSED, back, bench_url, is_partial, panel, points_url
 
-PANELS = ("job", "legend", "tasks", "train", "jobs", "events")
+PANELS = ("head", "job", "legend", "tasks", "train", "jobs", "events")
 
 
 @require_GET
@@ -155,17 +155,21 @@ def bench_context(
     chosen = request.GET.get("job")
     job = pages.bench_job(branch, chosen)
     topic = f"job:{job.pk}" if job else ""
-    topics = {"jobs": "jobs", "tasks": f"tasks:{branch.pk}", "topic": topic, "workers": "workers"}
+    topics = {
+        "tasks_topic": f"tasks:{branch.pk}",
+        "checkpoints_topic": f"checkpoints:{branch.experiment_id}",
+        "topic": topic,
+        "jobs_topic": "jobs",
+    }
+    others = ["workers", f"evaluations:{branch.pk}"]
     context: dict[str, Any] = {
-        "versions": live.versions([name for name in topics.values() if name] + [f"evaluations:{branch.pk}"]),
+        "versions": live.versions([name for name in topics.values() if name] + others),
         "place": "workbench",
         "experiment": branch.experiment,
         "branch": branch,
         "job": job,
         "pinned": bool(chosen),
-        "topic": topic,
-        "jobs_topic": "jobs",
-        "tasks_topic": topics["tasks"],
+        **topics,
         "bench_url": bench_url(branch),
         "points_url": points_url(job),
         **urls(branch, chosen),
@@ -195,6 +199,7 @@ def urls(branch: Branch, chosen: str | None) -> dict[str, str]:
     pin = f"?job={int(chosen)}" if chosen else ""
     panels = {name: reverse("training:workbench-panel", args=[*where, name]) for name in PANELS}
     return {
+        "headchip_url": panels["head"],
         "head_url": panels["job"] + pin,
         "legend_url": panels["legend"] + pin,
         "events_url": panels["events"] + pin,
