@@ -6,7 +6,8 @@ import io
 import json
 
 import pytest
-from django.core.management import base, call_command
+from django.core.management import call_command
+from django.db import connections
 
 from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.training.management.commands.generate import Command
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def open_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the test's connection: a command run from a shell closes all of them at its end."""
-    monkeypatch.setattr(base.connections, "close_all", lambda: None)
+    monkeypatch.setattr(connections, "close_all", lambda: None)
 
 
 @pytest.fixture(autouse=True)

@@ -80,8 +80,9 @@ class Command(ServiceCommand):
             self.stdout.write(f"{plugin.path} sha256 {plugin.source_id}")
             if plugin.description:
                 self.stdout.write(f"\n{plugin.description}")
-            needs = [f"{key} {value}" for key, value in plugin.requires.items() if value]
-            self.stdout.write(f"\nneeds: {', '.join(needs) or 'nothing'}")
+            facts = [f"{key} {value}" for key, value in plugin.requires.items() if value]
+            if facts:
+                self.stdout.write(f"\n{', '.join(facts)}")
             table = Table("Parameter", "Type", "Default", "Allowed", "Help", box=None, pad_edge=False)
             for param in plugin.params:
                 cells = (param["name"], param["type"], repr(param["default"]), allowed(param), param["help"])
