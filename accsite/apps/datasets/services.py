@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils.text import slugify
 
 from acc.data import AccDataset
@@ -19,6 +19,7 @@ from accsite.apps.live.services import bump
 TOPIC = "datasets"
 PREFIX = "datasets"
 MAX_SLUG = 80
+SLUG_TRIES = 5
 
 
 def create_dataset(*, actor: Any, name: str, dataset_path: Path, provenance: dict[str, Any]) -> Dataset:
@@ -39,31 +40,40 @@ def create_dataset(*, actor: Any, name: str, dataset_path: Path, provenance: dic
     content_hash = data.content_hash
     # The file is whole and in its place before the row that names it is committed.
     file = blobs.store(dataset_path, PREFIX, sha256, keep=True)
-    with transaction.atomic():
-        row = Dataset.objects.create(
-            name=name,
-            slug=free_slug(name),
-            file=file,
-            sha256=sha256,
-            content_hash=content_hash,
-            size_bytes=size,
-            n=n,
-            channels=image.channels,
-            height=image.height,
-            width=image.width,
-            dtype=dtype,
-            targets=targets,
-            provenance=provenance,
-            created_by=actor,
-        )
-        bump(TOPIC, data={"added": row.slug})
+    row = _insert(
+        name,
+        file=file,
+        sha256=sha256,
+        content_hash=content_hash,
+        size_bytes=size,
+        n=n,
+        channels=image.channels,
+        height=image.height,
+        width=image.width,
+        dtype=dtype,
+        targets=targets,
+        provenance=provenance,
+        created_by=actor,
+    )
     dataset_path.unlink()
     return row
 
 
+def _insert(name: str, **fields: Any) -> Dataset:
+    for _ in range(SLUG_TRIES):
+        try:
+            with transaction.atomic():
+                row = Dataset.objects.create(name=name, slug=free_slug(name), **fields)
+                bump(TOPIC, data={"added": row.slug})
+        except IntegrityError:  # another took the slug at this very moment
+            continue
+        return row
+    raise InvalidInput({"name": f"{name!r} is being taken by others right now; try again or choose another"})
+
+
 def check_name(name: object) -> None:
     """Raise InvalidInput (name) unless ``name`` will do for a dataset."""
-    if not isinstance(name, str) or not NAME_PATTERN.match(name):
+    if not isinstance(name, str) or not NAME_PATTERN.fullmatch(name):
         raise InvalidInput(
             {
                 "name": f"{name!r} is refused; use 1 to 80 letters, digits, spaces and .()[]+-_, "

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 
 from acc.data import AccDataset
 from acc.errors import InvalidInput
@@ -62,7 +63,7 @@ def test_open_pages_hear_of_it(store: Store) -> None:
     assert versions(["datasets"])["datasets"] == before + 1
 
 
-@pytest.mark.parametrize("name", ["", "1st", "a\x00b", "x" * 81, None])
+@pytest.mark.parametrize("name", ["", "1st", "a\x00b", "digits\n", "x" * 81, None])
 def test_a_name_that_will_not_do_leaves_nothing_behind(store: Store, own_storage: Path, name: Any) -> None:
     with pytest.raises(InvalidInput, match="name: .* is refused; use 1 to 80 letters"):
         store(name)
@@ -97,3 +98,28 @@ def test_a_database_that_failed_can_be_asked_again_with_the_same_file(
     row = create()
     assert selectors.local_path(row).exists()
     assert stored(own_storage) == [f"datasets/{row.sha256}.safetensors"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_datasets_of_one_name_made_at_once_get_addresses_of_their_own(
+    own_storage: Path, tmp_path: Path
+) -> None:
+    barrier = threading.Barrier(4)
+    found: list[str] = []
+
+    def create(seed: int) -> None:
+        draft = tmp_path / f"{seed}.safetensors"
+        made(seed=seed).save(draft)
+        barrier.wait(20)
+        try:
+            row = services.create_dataset(actor=None, name="Digits", dataset_path=draft, provenance={})
+            found.append(row.slug)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=create, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(found) == ["digits", "digits-2", "digits-3", "digits-4"]
