@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import ndimage
-from sklearn.datasets import load_digits
 
 from acc.api import (
     AccDataset,
@@ -34,6 +33,8 @@ class HandwrittenDigits(DatasetGenerator):
 
     def generate(self, n: int | None, seed: int, progress: Progress = no_progress) -> AccDataset:
         """Return up to 1,797 images; raises InvalidInput (n) if more are asked for."""
+        from sklearn.datasets import load_digits  # half a second that a form need not wait for
+
         bunch = load_digits()
         scans, digits = np.asarray(bunch.images, dtype=np.float32), np.asarray(bunch.target, dtype=np.int64)
         if n is not None and not 1 <= n <= len(scans):
