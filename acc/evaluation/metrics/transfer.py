@@ -113,7 +113,7 @@ def _cell_means(columns: Tensor, cell: Tensor, cells: int, draws: Tensor) -> tup
     count = torch.bincount(cell, minlength=cells)
     shape = (1 + draws.shape[1], cells, columns.shape[1])
     means = torch.zeros(shape, dtype=columns.dtype, device=columns.device)
-    weights = draws[by_cell].to(torch.float32) + NEVER_EMPTY
+    weights = draws[by_cell]
     # The column of ones makes the divisor by the same sums, in the same order, so that a mean of ones is 1.
     light = torch.cat([plain, torch.ones_like(plain[:, :1])], dim=1).to(torch.float32)
     for index, (start, stop) in enumerate(pairwise((0, *count.cumsum(0).tolist()))):
@@ -121,7 +121,7 @@ def _cell_means(columns: Tensor, cell: Tensor, cells: int, draws: Tensor) -> tup
             continue
         means[0, index] = plain[start:stop].mean(0)
         if draws.shape[1]:
-            sums = weights[start:stop].T @ light[start:stop]
+            sums = (weights[start:stop].to(torch.float32) + NEVER_EMPTY).T @ light[start:stop]
             means[1:, index] = (sums[:, :-1] / sums[:, -1:]).to(means.dtype)
     return means, count.to(columns.dtype)
 
