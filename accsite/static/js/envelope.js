@@ -25,7 +25,7 @@ export function addEnvelope(base, from, to, weight, x, out) {
 			highs.push(max ? known(max[i]) : null);
 			line.push(value === null || !weight ? value : last / (1 - memory ** n));
 		}
-		carried.set(name, { last, n: n * base.width });
+		carried.set(name, { last, bias: memory ** n });
 	}
 	return carried;
 }

@@ -17,7 +17,7 @@ export class Points {
 	constructor(job, url) {
 		Object.assign(this, { job, url, start: 0, end: 0, seq: -1, attempt: null, base: null, detail: null, busy: null });
 		this.columns = new Map(); // series -> Float32Array, index = step - start
-		this.smoothed = new Map(); // series -> { weight, values, upto, last, n }
+		this.smoothed = new Map(); // series -> { weight, values, upto, last, bias }
 		this.waiting = [];
 	}
 
@@ -129,7 +129,7 @@ export class Points {
 		const column = this.columns.get(name);
 		let state = this.smoothed.get(name);
 		if (state?.weight !== weight || state.upto < this.start || state.values.length !== column.length) {
-			state = { weight, values: new Float32Array(column.length), upto: this.start, last: 0, n: 0, ...carried };
+			state = { weight, values: new Float32Array(column.length), upto: this.start, last: 0, bias: 1, ...carried };
 			this.smoothed.set(name, state);
 		}
 		for (let i = state.upto - this.start; i < this.end - this.start; i++) {
@@ -137,8 +137,8 @@ export class Points {
 			state.values[i] = NaN;
 			if (value !== value) continue;
 			state.last = state.last * weight + (1 - weight) * value;
-			state.n += 1;
-			state.values[i] = state.last / (1 - weight ** state.n);
+			state.bias *= weight;
+			state.values[i] = state.last / (1 - state.bias);
 		}
 		state.upto = this.end;
 		return state.values;
