@@ -11,6 +11,7 @@ import os
 import select
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +19,9 @@ from typing import Any
 from acc.plugins.report import Report, refusal
 from acc.plugins.scan import FoundFile
 
-LIMIT_SECONDS = 5.0
+LIMIT_SECONDS = 20.0  # of one file; scikit-learn alone takes several on a busy machine
 MAX_STARTS_IN_A_ROW = 3
+READY_SECONDS = 120.0
 # BLAS and OpenMP must not start threads before the fork.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
@@ -104,11 +106,14 @@ class Checker:
         answers, self._answered = self._answered, []
         return answers
 
-    def wait_until_ready(self) -> None:
-        """Return when the server has imported what it needs; ``built_in`` is known then."""
-        while not self.built_in:
-            select.select([self.fileno()], [], [])
-            self._read()
+    def wait_until_ready(self, seconds: float = READY_SECONDS) -> bool:
+        """Return whether the server has imported what it needs within ``seconds``; ``built_in`` is known then."""
+        end = time.monotonic() + seconds
+        while not self.built_in and (left := end - time.monotonic()) > 0:
+            ready, _, _ = select.select([self.fileno()], [], [], left)
+            if ready:
+                self._read()
+        return bool(self.built_in)
 
     def check(self, files: Iterable[FoundFile]) -> dict[str, Report]:
         """Return path -> report of each file, waiting for all of them; other answers are dropped."""
