@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 QUIET_SECONDS = 0.02  # an editor's dance of events is over after that
 RESCAN_SECONDS = 2.0
 RETRY_SECONDS = 1.0
+STOP_CHECK_SECONDS = 0.2
+JOIN_SECONDS = 5.0
 CHANGES = {"created", "modified", "moved", "deleted", "closed"}  # a mere read makes events of other kinds
 
 log = structlog.get_logger(__name__)
@@ -52,10 +54,9 @@ class PluginSync:
         self._built_in: list[str] = []
 
     def begin(self) -> None:
-        """Wait for the check server, and take in the architectures that come with ACC."""
+        """Take in the architectures that come with ACC; the check server must be ready."""
         from accsite.apps.registry.services import FileReport
 
-        self.checker.wait_until_ready()
         reports = [FileReport(**file, built_in=True) for file in self.checker.built_in]
         self._built_in = [report.path for report in reports]
         self._unwritten |= {report.path: report for report in reports}
@@ -148,13 +149,15 @@ class Watcher:
         self.sync.checker.start()  # before there are threads
         observer = self._observe()
         try:
+            while not self._stopping and not self.sync.checker.wait_until_ready(STOP_CHECK_SECONDS):
+                pass
             self.sync.begin()
             log.info("watching_plugins", root=str(self.root))
             self._loop()
         finally:
             if observer is not None:
                 observer.stop()
-                observer.join()
+                observer.join(JOIN_SECONDS)
 
     def _loop(self) -> None:
         next_scan = 0.0
@@ -217,6 +220,9 @@ def once(root: Path) -> int:
     checker = Checker()
     sync = PluginSync(root, checker)
     try:
+        if not checker.wait_until_ready():
+            sys.stderr.write("the process that looks at plugin files did not become ready\n")
+            return 1
         sync.begin()
         results = [sync.scan()]
         while sync.is_waiting:

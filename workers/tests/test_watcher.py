@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import statistics
+import subprocess
 import sys
 import threading
 import time
@@ -230,3 +231,25 @@ def test_once_tells_what_it_found_and_ends_with_1_if_a_file_is_broken(
         == "broken   tasks/bad.py: cannot import 'nowhere_at_all': it is not installed; install it, or import what is\n"
     )
     assert names() == set()
+
+
+@pytest.mark.parametrize("after_seconds", [0.7, 2.0])
+def test_the_process_ends_soon_when_it_is_told_to_even_before_it_is_ready(
+    tmp_path: Path, after_seconds: float
+) -> None:
+    environment = {**os.environ, "ACC_PLUGINS": str(tmp_path), "ACC_HOME": str(tmp_path / "home")}
+    process = subprocess.Popen([sys.executable, "-m", "workers.watcher"], env=environment)
+    time.sleep(after_seconds)
+    process.terminate()
+    began = time.monotonic()
+    process.wait(20)
+    assert time.monotonic() - began < 10
+    assert not [each for each in Path("/proc").glob("[0-9]*/cmdline") if _serves(each, tmp_path)]
+
+
+def _serves(cmdline: Path, home: Path) -> bool:
+    try:
+        environment, words = cmdline.with_name("environ").read_bytes(), cmdline.read_bytes()
+    except OSError:  # it has ended meanwhile
+        return False
+    return b"check_server" in words and str(home).encode() in environment
