@@ -14,7 +14,7 @@ from tests.stack import points
 
 # The first test starts the whole platform.
 pytestmark = pytest.mark.timeout(300)
-STEPS = 600
+STEPS = 500
 END = "document.getElementById('loss').points?.end ?? 0"
 HELD = """() => {
   const { start, end, columns } = document.getElementById('loss').points;
@@ -28,6 +28,7 @@ def train(watched: Watched, steps: int) -> Any:
 
     before = set(Job.objects.values_list("pk", flat=True))
     watched.page.get_by_label("Steps", exact=True).fill(str(steps))
+    watched.page.get_by_label("Batch").fill("16")
     watched.page.get_by_role("button", name="Train", exact=True).click()
     watched.page.get_by_text("is queued").wait_for()
     return Job.objects.exclude(pk__in=before).get(kind="train")

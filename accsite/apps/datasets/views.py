@@ -13,6 +13,9 @@ from django.urls import reverse
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_GET
 
+from acc.data import AccDataset
+from acc.render import sprite
+from accsite.apps.datasets import selectors
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.live import selectors as live
 
@@ -84,21 +87,16 @@ def samples(request: HttpRequest, slug: str) -> HttpResponse:
     asked = request.GET.get("start", "0")
     start = min(int(asked) if asked.isdecimal() else 0, max(0, dataset.n - 1))
     data = load(dataset)
-    from acc.render import sprite
-
     images = np.asarray(data.images[start : start + SAMPLES_A_PAGE])
     return HttpResponse(sprite(images, columns=min(COLUMNS, len(images))), content_type="image/png")
 
 
-def load(dataset: Dataset) -> Any:
+def load(dataset: Dataset) -> AccDataset:
     """Return the images and targets of a dataset, mapped from its file."""
-    from acc.data import AccDataset
-    from accsite.apps.datasets import selectors
-
     return AccDataset.load(selectors.local_path(dataset))
 
 
-def sample(dataset: Dataset, data: Any, index: int, offset: int, columns: int) -> Sample:
+def sample(dataset: Dataset, data: AccDataset, index: int, offset: int, columns: int) -> Sample:
     """Return what is shown of sample ``index``, which is number ``offset`` of the sprite."""
     values = {}
     for target in dataset.targets:
