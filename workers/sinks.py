@@ -19,7 +19,7 @@ import structlog
 
 from acc import wire
 from acc.errors import AccError
-from acc.training.protocols import Alarm, CheckpointReason, CommandResult, PointBlock, Snapshot
+from acc.training.protocols import Alarm, Baseline, CheckpointReason, CommandResult, PointBlock, Snapshot
 from accsite.apps.live import frames
 from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import CheckpointKind
@@ -61,7 +61,7 @@ class _Saving:
     losses: dict[str, float] = field(default_factory=dict)
 
 
-_Item = PointBlock | CommandResult | Alarm | _Saving | None
+_Item = PointBlock | CommandResult | Alarm | tuple[str, Baseline] | _Saving | None
 """None: the end."""
 
 
@@ -102,6 +102,10 @@ class Recorder:
     def on_alarm(self, alarm: Alarm) -> None:
         """Take an alarm."""
         self._put(alarm, hurry=True)
+
+    def on_baseline(self, task_key: str, value: float, words: str, floor: bool = False) -> None:
+        """Take what a task's trivial predictor loses."""
+        self._put((task_key, Baseline(value, words, floor)))
 
     def on_checkpoint(self, snapshot: Snapshot, reason: CheckpointReason) -> None:
         """Take a snapshot; it is written, hashed and recorded on other threads."""
@@ -175,6 +179,8 @@ class Recorder:
                 self._saving.append(item)
             elif isinstance(item, CommandResult):
                 self._write_result(item)
+            elif isinstance(item, tuple):
+                self._insist(partial(events.record_baseline, self.job_id, self.attempt, *item))
             else:
                 insist(
                     partial(events.record_alarm, self.job_id, self.attempt, item), given_up=self.lease.fenced

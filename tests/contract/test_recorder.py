@@ -182,6 +182,22 @@ def test_alarms_become_events(claimed, recorder):
     assert JobEvent.objects.get(job=claimed.job, kind="alarm").step == 3
 
 
+def test_baselines_become_events_once_for_each_task(claimed, recorder):
+    recorder.on_baseline("digit", 2.3, "always answering with how frequent each class is")
+    recorder.on_baseline("kl", 0.0, "a collapsed posterior", floor=True)
+    recorder.on_baseline("digit", 2.3, "always answering with how frequent each class is")
+    recorder.close()
+    digit, kl = JobEvent.objects.filter(job=claimed.job, kind="baseline").order_by("id")
+    assert digit.status == "RECORDED"
+    assert digit.payload == {
+        "task": "digit",
+        "loss": 2.3,
+        "words": "always answering with how frequent each class is",
+        "floor": False,
+    }
+    assert (kl.payload["task"], kl.payload["floor"]) == ("kl", True)
+
+
 def test_nothing_is_written_once_the_job_is_another_s(claimed, lease, scratch):
     broken = threading.Event()
     recorder = Recorder(lease, scratch=scratch, on_broken=broken.set)

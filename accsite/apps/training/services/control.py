@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from acc.errors import InvalidInput
 from acc.params import Param
-from acc.training.protocols import Alarm, Command, CommandResult
+from acc.training.protocols import Alarm, Baseline, Command, CommandResult
 from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import Branch, Job, JobEvent, JobKind
 from accsite.apps.training.services.unit import announce, touch, unit_of_work
@@ -132,6 +132,36 @@ def record_alarm(job_id: int, attempt: int, alarm: Alarm) -> JobEvent:
     )
     announce(job)
     return event
+
+
+@unit_of_work()
+def record_baseline(job_id: int, attempt: int, task_key: str, baseline: Baseline) -> JobEvent:
+    """Write what a task's trivial predictor loses, once for each task: a resume measures it again.
+
+    The payload has ``task``, ``loss``, ``words`` and ``floor``. Raises Fenced when this attempt no longer holds
+    the job.
+    """
+    job = Job.objects.select_for_update().held_by(attempt).filter(pk=job_id).first()
+    if job is None:
+        raise Fenced(job_id, attempt)
+    payload = {
+        "task": task_key,
+        "loss": baseline.loss,
+        "words": baseline.words,
+        "floor": baseline.floor,
+    }
+    known = job.events.filter(kind="baseline", payload__task=task_key).first()
+    if known is None:
+        known = JobEvent.objects.create(
+            job=job, kind="baseline", payload=payload, status=JobEvent.Status.RECORDED
+        )
+    elif known.payload != payload:
+        known.payload = payload
+        known.save(update_fields=["payload"])
+    else:
+        return known
+    announce(job)
+    return known
 
 
 def _command(event: JobEvent, at_step: int | None = None) -> Command:
