@@ -1,20 +1,28 @@
 """Reads experiments, jobs and loss points. Nothing here changes a row."""
 
+from accsite.apps.training.selectors.checkpoints import checkpoint_origin, find_checkpoint_named
 from accsite.apps.training.selectors.jobs import (
     find_branch,
     find_checkpoint,
     job_state,
     job_states,
+    job_summaries,
     task_losses,
 )
 from accsite.apps.training.selectors.loss import last_losses, loss_history
+from accsite.apps.training.selectors.tasks import source_removed, with_source_removed
 
 __all__ = [
+    "checkpoint_origin",
     "find_branch",
     "find_checkpoint",
+    "find_checkpoint_named",
     "job_state",
     "job_states",
+    "job_summaries",
     "last_losses",
     "loss_history",
+    "source_removed",
     "task_losses",
+    "with_source_removed",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -11,8 +12,8 @@ from django.utils import timezone
 
 from acc.errors import InvalidInput
 from acc.training import series
-from accsite.apps.training.models import Branch, Checkpoint, Experiment, Job, JobEvent
-from accsite.apps.training.selectors.loss import last_losses
+from accsite.apps.training.models import Branch, Checkpoint, Experiment, Job, JobEvent, JobKind, Task
+from accsite.apps.training.selectors.loss import last_losses, last_losses_of
 from accsite.apps.training.states import ACTIVE, HELD, TERMINAL, JobState
 
 PENDING = JobEvent.Status.PENDING
@@ -95,11 +96,67 @@ def eta_seconds(job: Job) -> float | None:
 
 def task_losses(job: Job) -> dict[str, float]:
     """Return task name -> newest loss of a train job, in the order of its tasks."""
-    last = last_losses(job)
+    return {loss["name"]: loss["loss"] for loss in _losses(job, last_losses(job), {})}
+
+
+def job_summaries(jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """Return what a list of past work shows of each job, with four queries for them all.
+
+    ``seconds``: from its first start to its end, or to now. ``losses``: key, name and newest raw loss of each
+    task in the job's order, None for one that is not a finite number; ``total`` the weighted sum.
+    """
+    last = last_losses_of([job for job in jobs if job.kind == JobKind.TRAIN])
+    names: dict[int | None, dict[str, str]] = defaultdict(dict)
+    tasks = Task.objects.filter(branch__in={job.branch_id for job in jobs if job.branch_id})
+    for branch_id, key, name in tasks.values_list("branch_id", "key", "name"):
+        names[branch_id][key] = name
+    summaries = []
+    for job, state in zip(jobs, job_states(jobs), strict=True):
+        found = last.get(job.pk, {})
+        losses = _losses(job, found, names[job.branch_id])
+        summaries.append(
+            {
+                **{name: state[name] for name in _SUMMARY},
+                "seconds": state["elapsed_seconds"],
+                "losses": [{**loss, "loss": _finite(loss["loss"])} for loss in losses],
+                "total": _finite(found.get(series.TOTAL)),
+            }
+        )
+    return summaries
+
+
+_SUMMARY = (
+    "id",
+    "kind",
+    "title",
+    "state",
+    "experiment",
+    "branch",
+    "branch_slug",
+    "checkpoint",
+    "step",
+    "total_steps",
+    "message",
+    "created_at",
+    "started_at",
+    "finished_at",
+)
+
+
+def _losses(job: Job, last: dict[str, float], attached: dict[str, str]) -> list[dict[str, Any]]:
+    """Return key, name and loss of each task that has one; ``attached`` names those that came while it ran."""
     names = {task["key"]: task["name"] for task in job.spec.get("tasks", [])}
-    for key in [series.task_key(name) for name in last if name.startswith("raw/")]:
-        names.setdefault(key, key)  # attached while it ran
-    return {name: last[series.raw(key)] for key, name in names.items() if series.raw(key) in last}
+    for key in filter(None, [series.task_key(name) for name in last if name.startswith("raw/")]):
+        names.setdefault(key, attached.get(key, key))
+    return [
+        {"key": key, "name": name, "loss": last[series.raw(key)]}
+        for key, name in names.items()
+        if series.raw(key) in last
+    ]
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def find_branch(user: Any, experiment: str, branch: str) -> Branch:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from django.db.models import Case, F, Q, TextField, When
-from django.db.models.functions import Cast
+from django.db.models import Case, F, Q, TextField, When, Window
+from django.db.models.functions import Cast, RowNumber
 from numpy.typing import NDArray
 
 from accsite.apps.training import blocks
 from accsite.apps.training.models import Job, LossBlock
 
 MAX_CLOCK_KNOTS = 512
+LAST_BLOCKS = 8
+"""How many of a job's newest blocks are searched for the last value of a series."""
 
 
 def loss_history(
@@ -65,8 +67,24 @@ def loss_history(
 
 def last_losses(job: Job) -> dict[str, float]:
     """Return the newest value of each series of the job, from its last hundreds of steps."""
+    return _last(LossBlock.objects.filter(job_id=job.pk).order_by("-start")[:LAST_BLOCKS])
+
+
+def last_losses_of(jobs: Sequence[Job]) -> dict[int, dict[str, float]]:
+    """Return ``last_losses`` by id of job, with two queries for them all."""
+    rank = Window(RowNumber(), partition_by=F("job_id"), order_by=F("start").desc())
+    blocks_of = LossBlock.objects.filter(job__in=[job.pk for job in jobs]).annotate(rank=rank)
+    # Ranked by their ids alone: the values of all other blocks need not be read.
+    newest = list(blocks_of.filter(rank__lte=LAST_BLOCKS).values_list("pk", flat=True))
+    found: dict[int, list[LossBlock]] = defaultdict(list)
+    for row in LossBlock.objects.filter(pk__in=newest).order_by("-start"):
+        found[row.job_id].append(row)
+    return {job.pk: _last(found[job.pk]) for job in jobs}
+
+
+def _last(newest_first: Iterable[LossBlock]) -> dict[str, float]:
     last: dict[str, float] = {}
-    for row in LossBlock.objects.filter(job_id=job.pk).order_by("-start")[:8]:
+    for row in newest_first:
         values = blocks.load(row.start, row.series, row.values, row.clock).values
         for name, series in zip(row.series, values, strict=True):
             known = series[~np.isnan(series)]

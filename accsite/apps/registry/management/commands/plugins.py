@@ -1,10 +1,11 @@
-"""``manage.py plugins list | show | sync``: the plugins from a shell."""
+"""``manage.py plugins list | show | diff | sync``: the plugins from a shell."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from argparse import ArgumentParser
+from dataclasses import asdict
 from typing import Any
 
 from django.conf import settings
@@ -14,16 +15,19 @@ from rich.table import Table
 from typing_extensions import override
 
 from acc.errors import InvalidInput
-from accsite.apps.registry import selectors
+from accsite.apps.registry import origins, selectors
 from accsite.apps.registry.api.serializers import PluginSerializer
 from accsite.apps.registry.models import Plugin, PluginFile, PluginKind
-from accsite.cli import SUCCEEDED, ServiceCommand
+from accsite.cli import FAILED, SUCCEEDED, ServiceCommand, find_user
 
 
 class Command(ServiceCommand):
-    """List, show and sync plugins."""
+    """List, show, compare and sync plugins."""
 
-    help = "List the plugins, show one with its parameters and source, or look at the disk now."
+    help = (
+        "List the plugins, show one with its parameters and source, tell what has changed since a checkpoint, "
+        "or look at the disk now. Exit status 2 for bad input."
+    )
 
     @override
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -36,6 +40,10 @@ class Command(ServiceCommand):
         show = verbs.add_parser("show", help="one class: what it needs, its parameters, where it is")
         show.add_argument("name", help="class name")
         show.add_argument("--source", action="store_true", help="print its source, and nothing else")
+        diff = verbs.add_parser(
+            "diff", help="what has changed since a checkpoint; exit status 0: nothing, 1: something"
+        )
+        diff.add_argument("checkpoint", help="id or tag")
         verbs.add_parser("sync", help="look at the plugin folder now; exit status 1 if a file is broken")
 
     @override
@@ -45,6 +53,8 @@ class Command(ServiceCommand):
             self._list(options["kind"], everything=options["all"], as_json=options["json"])
         elif options["verb"] == "show":
             self._show(options["name"], source=options["source"], as_json=options["json"])
+        elif options["verb"] == "diff":
+            return self._diff(options["checkpoint"], user=options["user"], as_json=options["json"])
         else:
             return self._sync()
         return SUCCEEDED
@@ -97,6 +107,22 @@ class Command(ServiceCommand):
                 self.stderr.write(file.error_context)
             if file.output:
                 self.stderr.write(f"\nwhile it was loaded it printed:\n{file.output}")
+
+    def _diff(self, checkpoint: str, *, user: str | None, as_json: bool) -> int:
+        origin = origins.find("checkpoint", find_user(user), checkpoint)
+        found = origins.changes(origin)
+        told: set[str] = set()
+        for change in found:
+            if as_json:
+                self.print_json(asdict(change))
+                continue
+            self.stdout.write(f"{change.status:8} {change.kind} {change.name} ({change.path})")
+            if change.diff not in told:  # classes of one file have one diff
+                told.add(change.diff)
+                self.out.write(change.diff)
+        if not found and not as_json:
+            self.stdout.write(f"no plugin made {origin.title}")
+        return FAILED if any(change.status != "same" for change in found) else SUCCEEDED
 
     def _sync(self) -> int:
         # The site never runs plugin code, nor imports what does.

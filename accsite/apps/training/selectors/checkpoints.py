@@ -1,0 +1,47 @@
+"""Reads what a checkpoint was made by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from acc.errors import InvalidInput
+from acc.specs import TrainJobSpec
+from accsite.apps.registry.models import PluginKind
+from accsite.apps.registry.origins import Origin
+from accsite.apps.training.models import Checkpoint, Experiment
+
+
+def find_checkpoint_named(user: Any, name: str) -> Checkpoint:
+    """Return a checkpoint by its id or, if there is none of that id, its tag. ``user`` None: any.
+
+    Raises InvalidInput for a name that there is not, or that is the tag of several.
+    """
+    seen = Experiment.objects.all() if user is None else Experiment.objects.visible_to(user)
+    rows = Checkpoint.objects.filter(experiment__in=seen).select_related("branch__experiment")
+    by_id = rows.filter(pk=int(name)).first() if name.isdecimal() and int(name) < 2**63 else None
+    if by_id is not None:
+        return by_id
+    tagged = list(rows.filter(tag=name)[:10]) if name else []
+    if len(tagged) > 1:
+        ids = ", ".join(str(row.pk) for row in tagged)
+        raise InvalidInput({"checkpoint": f"{name!r} is the tag of several; name one by its id: {ids}"})
+    if tagged:
+        return tagged[0]
+    newest = ", ".join(str(pk) for pk in rows.values_list("pk", flat=True)[:5]) or "none"
+    raise InvalidInput(
+        {"checkpoint": f"{name!r} is neither the id nor the tag of a checkpoint; the newest are: {newest}"}
+    )
+
+
+def checkpoint_origin(user: Any, name: str) -> Origin:
+    """Return the classes that made a checkpoint, each with the sha256 of its source."""
+    checkpoint = find_checkpoint_named(user, name)
+    spec = TrainJobSpec.model_validate(checkpoint.spec)
+    classes: dict[tuple[str, str], str] = {}
+    architecture = spec.model.architecture
+    if sha256 := spec.plugins.get(architecture):
+        classes[PluginKind.MODEL.value, architecture] = sha256
+    for task in spec.tasks:  # those that were attached while it was trained tell their source themselves
+        if sha256 := task.source_sha256 or spec.plugins.get(task.task_class):
+            classes[PluginKind.TASK.value, task.task_class] = sha256
+    return Origin(f"checkpoint {checkpoint.pk}", classes)
