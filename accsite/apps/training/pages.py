@@ -17,6 +17,7 @@ from accsite.apps.live import selectors as live
 from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.training.models import Branch, Checkpoint, Experiment, Job, JobEvent, JobKind, Task, Worker
 from accsite.apps.training.selectors.loss import last_losses
+from accsite.apps.training.selectors.tasks import source_removed, with_source_removed
 from accsite.apps.training.states import ACTIVE, HELD, JobState
 
 RECENT_JOBS = 5
@@ -36,12 +37,16 @@ class LegendLine:
 
 @dataclass
 class TaskRow:
-    """A task as the panel shows it: ``reads`` is its part of the latent, ``weight`` the text of the field."""
+    """A task as the panel shows it: ``reads`` is its part of the latent, ``weight`` the text of the field.
+
+    ``source_removed``: its class is gone from the plugins; it is trained on from the source that was kept.
+    """
 
     task: Task
     label: str
     reads: str
     weight: str
+    source_removed: bool
     error: str = ""
 
 
@@ -161,8 +166,14 @@ def tasks(branch: Branch) -> list[TaskRow]:
     labels = dict(Plugin.objects.filter(kind=PluginKind.TASK).values_list("name", "label"))
     attached = branch.tasks.filter(removed_at__isnull=True).select_related("dataset")
     return [
-        TaskRow(task, labels.get(task.task_class, task.task_class), reads(task), f"{task.weight:g}")
-        for task in attached
+        TaskRow(
+            task,
+            label=labels.get(task.task_class, task.task_class),
+            reads=reads(task),
+            weight=f"{task.weight:g}",
+            source_removed=source_removed(task),
+        )
+        for task in with_source_removed(attached)
     ]
 
 

@@ -48,6 +48,12 @@ class TaskChange(BaseModel):
     enabled: bool | None = None
 
 
+class TaskMove(BaseModel):
+    """Where a task is to stand among those of its branch."""
+
+    position: int = Field(ge=0, description="0 for the first; beyond the end: the last")
+
+
 class TrainRequest(BaseModel):
     """Train the tasks of a branch."""
 
@@ -125,6 +131,45 @@ class JobState(BaseModel):
     created_at: datetime | None
     started_at: datetime | None
     finished_at: datetime | None
+
+
+class TaskLoss(BaseModel):
+    """The newest raw loss of a task in a job; null when it was not a finite number."""
+
+    key: str
+    name: str
+    loss: float | None
+
+
+class JobSummary(BaseModel):
+    """What a list of past work shows of a job."""
+
+    id: int
+    kind: str
+    title: str
+    state: str
+    experiment: str | None
+    branch: int | None
+    branch_slug: str | None
+    checkpoint: int | None
+    step: int
+    total_steps: int
+    seconds: float | None = Field(description="from its first start to its end, or to now")
+    losses: list[TaskLoss] = Field(description="of train jobs")
+    total: float | None = Field(description="the weighted sum of the losses")
+    message: str
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class JobHistory(BaseModel):
+    """A page of summaries, newest job first."""
+
+    count: int
+    next: str | None
+    previous: str | None
+    results: list[JobSummary]
 
 
 class LossHistory(BaseModel):

@@ -8,6 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from acc.specs import ModelSpec, TrainJobSpec
+from accsite.apps.training import selectors
 from accsite.apps.training.models import Branch, Checkpoint, Experiment, JobEvent, Task, Worker
 
 
@@ -44,6 +45,7 @@ class TaskSerializer(serializers.ModelSerializer[Task]):
 
     dataset = serializers.SlugRelatedField[Any](slug_field="slug", read_only=True)
     latent_slice = serializers.SerializerMethodField()
+    source_removed = serializers.SerializerMethodField()
 
     class Meta:
         model = Task
@@ -53,6 +55,7 @@ class TaskSerializer(serializers.ModelSerializer[Task]):
             "key",
             "name",
             "task_class",
+            "source_removed",
             "dataset",
             "weight",
             "enabled",
@@ -70,6 +73,10 @@ class TaskSerializer(serializers.ModelSerializer[Task]):
         if task.latent_start is None or task.latent_end is None:
             return None
         return [task.latent_start, task.latent_end]
+
+    def get_source_removed(self, task: Task) -> bool:
+        """Return whether its class is gone from the plugins; it is trained on from the source that was kept."""
+        return selectors.source_removed(task)
 
 
 class CheckpointSerializer(serializers.ModelSerializer[Checkpoint]):

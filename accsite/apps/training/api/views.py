@@ -9,6 +9,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework import mixins, status
 from rest_framework.decorators import action
+from rest_framework.pagination import LimitOffsetPagination
 from rest_framework.permissions import IsAdminUser
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -43,6 +44,20 @@ REFUSED = {
 
 def _query(name: str, what: str, kind: Any = OpenApiTypes.STR) -> OpenApiParameter:
     return OpenApiParameter(name, kind, description=what)
+
+
+JOB_FILTERS = [
+    _query("experiment", "slug of an experiment"),
+    _query("branch", "id of a branch", OpenApiTypes.INT),
+    _query("kind", "train, evaluate, generate"),
+]
+
+
+class HistoryPages(LimitOffsetPagination):
+    """Pages of history; the losses of each job are read for it, so that a page has an end."""
+
+    default_limit = 20
+    max_limit = 100
 
 
 class ReadViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[Any]):
@@ -134,7 +149,7 @@ class TaskViewSet(ReadViewSet):
 
     def get_queryset(self) -> QuerySet[Task]:
         """Return what the user may see."""
-        rows = Task.objects.filter(branch__experiment__in=self.experiments())
+        rows = selectors.with_source_removed(Task.objects.filter(branch__experiment__in=self.experiments()))
         rows = self.filtered(rows.select_related("dataset", "branch"), branch="branch_id")
         if self.action == "list" and self.request.query_params.get("removed") != "1":
             rows = rows.filter(removed_at=None)
@@ -173,12 +188,19 @@ class TaskViewSet(ReadViewSet):
         made = tasks.restore_task(actor=request.user, task=self.get_object())
         return Response(self.get_serializer(made).data)
 
+    @extend_schema(request=schema.TaskMove, responses={200: TaskSerializer, **REFUSED})
+    @action(detail=True, methods=["post"])
+    def move(self, request: Request, **_: Any) -> Response:
+        """Put the task at another place in the order of its branch."""
+        data = body(request, "position")
+        moved = tasks.move_task(task=self.get_object(), position=data.get("position"))
+        return Response(self.get_serializer(moved).data)
+
 
 @extend_schema_view(
     list=extend_schema(
         parameters=[
-            _query("branch", "id of a branch", OpenApiTypes.INT),
-            _query("kind", "train, evaluate, generate"),
+            *JOB_FILTERS,
             _query("state", "a state, or `active` for all that are still to end"),
         ],
         responses=schema.JobState,
@@ -193,7 +215,7 @@ class JobViewSet(ReadViewSet):
     def get_queryset(self) -> QuerySet[Job]:
         """Return what the user may see."""
         seen = Job.objects.visible_to(self.request.user).select_related("branch__experiment", "worker")
-        rows = self.filtered(seen, branch="branch_id", kind="kind")
+        rows = self.filtered(seen, experiment="branch__experiment__slug", branch="branch_id", kind="kind")
         state = self.request.query_params.get("state", "")
         if state == "active":
             return rows.filter(state__in=ACTIVE)
@@ -262,6 +284,22 @@ class JobViewSet(ReadViewSet):
             )
         except InvalidInput as error:
             raise prefixed(error, "eval", but={"idempotency_key"}) from None
+
+    @extend_schema(
+        parameters=[*JOB_FILTERS, _query("state", "a state, or `active` for all that are still to end")],
+        responses=schema.JobHistory,
+        filters=False,
+    )
+    @action(detail=False, methods=["get"], pagination_class=HistoryPages)
+    def history(self, *_: Any, **__: Any) -> Response:
+        """List what jobs came to, newest first: steps, duration and the final loss of each task."""
+        kind = self.request.query_params.get("kind", "")
+        if kind and kind not in JobKind.values:
+            raise InvalidInput(
+                {"kind": f"{kind!r} is not a kind of job; choose one of: {', '.join(JobKind.values)}"}
+            )
+        page = self.paginate_queryset(self.get_queryset())
+        return self.get_paginated_response(selectors.job_summaries(page or []))
 
     @extend_schema(request=schema.ControlRequest, responses={202: JobEventSerializer, **REFUSED})
     @action(detail=True, methods=["post"])

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.text import slugify
 
 from acc.errors import InvalidInput, TaskError
-from acc.params import clean_params
+from acc.params import Param, clean_params
 from acc.specs import ModelSpec, TaskSpec, parse
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.registry import selectors as registry
@@ -110,6 +110,7 @@ def add_task(
 @unit_of_work()
 def set_weight(*, actor: Any, task: Task, weight: float) -> Task:
     """Set the weight of a task, in a running job too; raises InvalidInput unless it is 0 or more."""
+    _refuse_removed(task)
     spec = parse(TaskSpec, {**task_spec(task).model_dump(), "weight": weight})
     task.weight = spec.weight
     return _changed(actor, task, ["weight"], "set_weight", {"task": task.key, "weight": spec.weight})
@@ -118,6 +119,7 @@ def set_weight(*, actor: Any, task: Task, weight: float) -> Task:
 @unit_of_work()
 def set_enabled(*, actor: Any, task: Task, enabled: bool) -> Task:
     """Switch a task on or off, in a running job too; raises WrongState if a job were left with none."""
+    _refuse_removed(task)
     if not enabled:
         _keep_one(task, "switched off")
     task.enabled = enabled
@@ -139,6 +141,7 @@ def change_task(*, actor: Any, task: Task, weight: Any = None, enabled: Any = No
 @unit_of_work()
 def remove_task(*, actor: Any, task: Task) -> Task:
     """Take a task off its branch; its curve and key stay. Raises WrongState if a job were left with none."""
+    _refuse_removed(task)
     _keep_one(task, "removed")
     task.removed_at = timezone.now()
     return _changed(actor, task, ["removed_at"], "remove_task", {"task": task.key})
@@ -146,9 +149,40 @@ def remove_task(*, actor: Any, task: Task) -> Task:
 
 @unit_of_work()
 def restore_task(*, actor: Any, task: Task) -> Task:
-    """Undo ``remove_task``."""
+    """Undo ``remove_task``; a name that another task has taken since gets a number.
+
+    Raises WrongState unless the task was removed.
+    """
+    lock_branch(task.branch_id)
+    task.refresh_from_db(fields=["removed_at"])
+    if task.removed_at is None:
+        raise WrongState({"removed_at": f"{task.name!r} is on its branch already; there is nothing to undo"})
     task.removed_at = None
-    return _changed(actor, task, ["removed_at"], "add_task", _whole(task, task_spec(task)))
+    siblings = list(task.branch.tasks.exclude(pk=task.pk))
+    task.name = _free_name("", task.name, siblings, {})
+    return _changed(actor, task, ["removed_at", "name"], "add_task", _whole(task, task_spec(task)))
+
+
+@unit_of_work()
+def move_task(*, task: Task, position: Any) -> Task:
+    """Put a task at a place in the order of its branch, 0 for the first; beyond the end it is the last.
+
+    The order is one of display: a running job trains as before. Raises InvalidInput for a position that is no
+    whole number of 0 or more, WrongState for a removed task.
+    """
+    try:
+        place = Param(0, min=0, max=2**31 - 1).clean(position)
+    except ValueError as error:
+        raise InvalidInput({"position": str(error)}) from None
+    lock_branch(task.branch_id)
+    _refuse_removed(task)
+    order = list(task.branch.tasks.filter(removed_at=None).exclude(pk=task.pk))
+    order.insert(place, task)
+    for index, each in enumerate(order):
+        each.position = index
+    Task.objects.bulk_update(order, ["position"])
+    touch(f"tasks:{task.branch_id}")
+    return task
 
 
 class TaskErrors(TaskError):
@@ -234,6 +268,12 @@ def _changed(actor: Any, task: Task, fields: list[str], kind: str, payload: dict
     command_branch(actor=actor, branch=task.branch, kind=kind, payload=payload)
     touch(f"tasks:{task.branch_id}")
     return task
+
+
+def _refuse_removed(task: Task) -> None:
+    lock_branch(task.branch_id)  # who removes it at the same moment is waited for
+    if Task.objects.filter(pk=task.pk).exclude(removed_at=None).exists():
+        raise WrongState({"removed_at": f"{task.name!r} was removed from its branch; restore it first"})
 
 
 def _keep_one(task: Task, what: str) -> None:
