@@ -75,6 +75,18 @@ class Alarm:
     series: str = ""
 
 
+@dataclass(frozen=True)
+class Baseline:
+    """The raw loss of a task's trivial predictor, and in words who that is.
+
+    floor: telling nothing costs this, and whoever tells something pays more, as with a KL divergence.
+    """
+
+    loss: float
+    words: str
+    floor: bool = False
+
+
 class Snapshot(Protocol):
     """The full state of a trainer after ``step`` updates, detached from the running one.
 
@@ -106,6 +118,10 @@ class Sink(Protocol):
 
     def on_alarm(self, alarm: Alarm) -> None: ...
 
+    def on_baseline(self, task_key: str, value: float, words: str, floor: bool = False) -> None:
+        """Take the fields of a task's Baseline, when it is attached."""
+        ...
+
 
 class Control(Protocol):
     """Source of commands for a running trainer."""
@@ -129,6 +145,8 @@ class NullSink:
     def on_command(self, result: CommandResult) -> None: ...
 
     def on_alarm(self, alarm: Alarm) -> None: ...
+
+    def on_baseline(self, task_key: str, value: float, words: str, floor: bool = False) -> None: ...
 
 
 class NullControl:
