@@ -89,6 +89,17 @@ def given(options: dict[str, Any], spec: type[Spec]) -> dict[str, Any]:
     return {name: options[name] for name in spec.model_fields if options.get(name) is not None}
 
 
+def parse_params(pairs: list[str]) -> dict[str, str]:
+    """Return ``name=value`` pairs as a dict; raises InvalidInput for what is none."""
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise InvalidInput({"param": f"{pair!r} is not NAME=VALUE, such as size=32"})
+        found[name] = value
+    return found
+
+
 def _help(field: FieldInfo) -> str:
     if field.is_required():
         return "required"

@@ -7,14 +7,13 @@ from typing import Any
 
 from typing_extensions import override
 
-from acc.errors import InvalidInput
 from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.training import selectors
 from accsite.apps.training.following import follow
 from accsite.apps.training.models import Job
 from accsite.apps.training.services import jobs
-from accsite.cli import SUCCEEDED, ServiceCommand, find_user
+from accsite.cli import SUCCEEDED, ServiceCommand, find_user, parse_params
 
 PARAM_PREFIX = "param_"
 
@@ -89,17 +88,6 @@ def find_generator(name: str) -> Plugin | None:
     return next(
         (each for each in registry.available(PluginKind.GENERATOR) if _letters(each.name) == wanted), None
     )
-
-
-def parse_params(pairs: list[str]) -> dict[str, str]:
-    """Return ``name=value`` pairs as a dict; raises InvalidInput for what is none."""
-    found: dict[str, str] = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals or not name:
-            raise InvalidInput({"param": f"{pair!r} is not NAME=VALUE, such as size=32"})
-        found[name] = value
-    return found
 
 
 def describe(param: dict[str, Any]) -> str:

@@ -1,0 +1,166 @@
+"""``manage.py tasks list | add | weight | enable | ...``: the tasks of a branch from a shell."""
+
+from __future__ import annotations
+
+from argparse import SUPPRESS, ArgumentParser
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from typing_extensions import override
+
+from acc.errors import InvalidInput
+from accsite.apps.training import selectors
+from accsite.apps.training.api.serializers import TaskSerializer
+from accsite.apps.training.models import Branch, Job, JobKind, Task
+from accsite.apps.training.pages import reads
+from accsite.apps.training.services import tasks
+from accsite.cli import SUCCEEDED, ServiceCommand, find_user, parse_params
+
+
+class Command(ServiceCommand):
+    """List and change the tasks of a branch; a running job applies each change between two steps."""
+
+    help = "List, add and change the tasks of a branch, also while they are trained. Exit status 2 for bad input."
+
+    @override
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the arguments."""
+        super().add_arguments(parser)
+        common = ArgumentParser(add_help=False)
+        common.add_argument("--experiment", required=True, help="slug or name")
+        common.add_argument("--branch", default="main", help="slug or name (default: %(default)s)")
+        # Taken behind the verb as well; SUPPRESS keeps what stood before it.
+        common.add_argument(
+            "--json", action="store_true", default=SUPPRESS, help="print JSON, one object a line"
+        )
+        common.add_argument(
+            "--user", default=SUPPRESS, help="act as this user (default: nobody in particular)"
+        )
+        verbs = parser.add_subparsers(dest="verb", required=True)
+
+        listing = verbs.add_parser("list", parents=[common], help="the tasks in their order")
+        listing.add_argument("--all", action="store_true", help="those that were removed as well")
+        adding = verbs.add_parser("add", parents=[common], help="attach a task")
+        adding.add_argument("task_class", help="class name, such as ClassificationTask")
+        adding.add_argument("--dataset", required=True, help="slug")
+        adding.add_argument("--name", default="", help="default: the label of its class")
+        adding.add_argument("--weight", default="1", help="0 or more (default: %(default)s)")
+        adding.add_argument("--disabled", action="store_true", help="attach it switched off")
+        adding.add_argument("--factor", default="", help="read this factor only")
+        adding.add_argument("--latent-slice", metavar="START:END", help="read this part of the latent only")
+        adding.add_argument(
+            "--param", action="append", default=[], metavar="NAME=VALUE", help="a parameter of its class"
+        )
+        for verb, what in (
+            ("weight", "set its weight"),
+            ("enable", "switch it on"),
+            ("disable", "switch it off"),
+            ("remove", "take it off the branch"),
+            ("restore", "undo its removal"),
+            ("move", "put it at another place"),
+        ):
+            changing = verbs.add_parser(verb, parents=[common], help=what)
+            changing.add_argument("task", help="key or name")
+            if verb == "weight":
+                changing.add_argument("weight", help="0 or more")
+            if verb == "move":
+                changing.add_argument("position", help="0 for the first; beyond the end: the last")
+
+    @override
+    def run(self, **options: Any) -> int:
+        """Run one verb."""
+        verb, actor = options["verb"], find_user(options["user"])
+        branch = selectors.find_branch(actor, options["experiment"], options["branch"])
+        if verb == "list":
+            self._list(branch, everything=options["all"], as_json=options["json"])
+            return SUCCEEDED
+        task = add(actor, branch, options) if verb == "add" else change(actor, branch, verb, options)
+        if options["json"]:
+            self.print_json(TaskSerializer(task).data)
+            return SUCCEEDED
+        self.stdout.write(f"{task.key}: {describe(task)}")
+        if verb != "move":
+            training = Job.objects.active().filter(branch=branch, kind=JobKind.TRAIN).order_by("pk")
+            for pk in training.values_list("pk", flat=True):
+                self.stdout.write(f"job {pk} was told; `manage.py jobs show {pk}` shows it")
+        return SUCCEEDED
+
+    def _list(self, branch: Branch, *, everything: bool, as_json: bool) -> None:
+        rows = selectors.with_source_removed(branch.tasks.select_related("dataset"))
+        rows = rows if everything else rows.filter(removed_at=None)
+        if as_json:
+            for task in rows:
+                self.print_json(TaskSerializer(task).data)
+            return
+        table = Table("Key", "Name", "Class", "Dataset", "Reads", "State", box=None, pad_edge=False)
+        for task in rows:
+            gone = " (source removed)" if selectors.source_removed(task) else ""
+            part = reads(task) or "whole latent"
+            cells = (task.key, task.name, task.task_class + gone, task.dataset.slug, part, describe(task))
+            table.add_row(*map(escape, cells))
+        if rows:
+            # A fixed width where there is no terminal: a table cut at 80 columns is of no use to grep.
+            Console(file=self.out, width=None if self.out.isatty() else 200).print(table)
+        else:
+            self.stdout.write(f"{branch} has no tasks")
+
+
+def add(actor: Any, branch: Branch, options: dict[str, Any]) -> Task:
+    """Return the task that the options describe, attached."""
+    return tasks.add_task(
+        actor=actor,
+        branch=branch,
+        task_class=options["task_class"],
+        dataset=options["dataset"],
+        name=options["name"],
+        weight=options["weight"],
+        enabled=not options["disabled"],
+        latent_slice=parse_slice(options["latent_slice"]),
+        factor=options["factor"],
+        params=parse_params(options["param"]),
+    )
+
+
+def change(actor: Any, branch: Branch, verb: str, options: dict[str, Any]) -> Task:
+    """Return the task, changed as its verb says."""
+    task = find_task(branch, options["task"], removed=verb == "restore")
+    if verb == "weight":
+        return tasks.set_weight(actor=actor, task=task, weight=options["weight"])
+    if verb in {"enable", "disable"}:
+        return tasks.set_enabled(actor=actor, task=task, enabled=verb == "enable")
+    if verb == "remove":
+        return tasks.remove_task(actor=actor, task=task)
+    if verb == "restore":
+        return tasks.restore_task(actor=actor, task=task)
+    return tasks.move_task(task=task, position=options["position"])
+
+
+def find_task(branch: Branch, name: str, *, removed: bool) -> Task:
+    """Return a task of a branch by key, else by name; raises InvalidInput naming the keys there are."""
+    rows = branch.tasks.filter(removed_at__isnull=not removed).select_related("dataset", "branch__experiment")
+    found = [task for task in rows if task.key == name] or [task for task in rows if task.name == name]
+    if len(found) == 1:
+        return found[0]
+    keys = ", ".join(task.key for task in found or rows) or "none"
+    what = "removed task" if removed else "task"
+    why = "is the name of several; give a key" if found else f"is not a {what} of {branch}; known"
+    raise InvalidInput({"task": f"{name!r} {why}: {keys}"})
+
+
+def describe(task: Task) -> str:
+    """Return the place, switch and weight of a task in words."""
+    if task.removed_at is not None:
+        return "removed"
+    return f"{'on' if task.enabled else 'off'}, weight {task.weight:g}, position {task.position}"
+
+
+def parse_slice(text: str | None) -> tuple[int, int] | None:
+    """Return ``start:end`` as numbers, None for None; raises InvalidInput for what is none."""
+    if text is None:
+        return None
+    start, _, end = text.partition(":")
+    if not (start.isdecimal() and end.isdecimal()):
+        raise InvalidInput({"latent_slice": f"{text!r} is not START:END, such as 6:8"})
+    return int(start), int(end)
