@@ -20,7 +20,9 @@ from acc.specs import (
 )
 from acc.training.checkpoint import Checkpoint
 from acc.training.checkpoint import load as load_checkpoint
+from acc.training.data import TrainingRows
 from acc.training.plugin_set import PluginSet
+from acc.training.protocols import Baseline
 from acc.training.run import TrainRun, train
 from acc.training.task import Batch, Sums, TargetTask, Task
 from acc.training.trainer import Trainer, TrainResult
@@ -28,6 +30,7 @@ from acc.training.trainer import Trainer, TrainResult
 __all__ = [
     "AccDataset",
     "AccError",
+    "Baseline",
     "Batch",
     "Checkpoint",
     "CheckpointError",
@@ -57,6 +60,7 @@ __all__ = [
     "TrainSpec",
     "Trainer",
     "TrainingFailed",
+    "TrainingRows",
     "build",
     "evaluate_checkpoint",
     "load_checkpoint",

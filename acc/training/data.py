@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from acc.data import AccDataset
 
 Indices = NDArray[np.int64]
+ROWS_AT_ONCE = 512
+SAMPLE_ROWS = 16_384
 BATCHES_AHEAD = 64  # index batches prepared at once, so that a step only narrows a tensor
 
 
@@ -81,6 +84,31 @@ class Resident:
     def batch(self, index: Tensor) -> Batch:
         """Return the rows ``index`` (int64, on the device) with images in 0..1."""
         return Batch(to_unit(self.images.index_select(0, index)), GatheredTargets(self.targets, index))
+
+
+class TrainingRows:
+    """The training rows of a dataset, for what is measured before the first step.
+
+    Targets are of all rows. Images are of up to 16,384 of them, the first of the shuffled split, so that a job on
+    a large dataset starts without reading all of it.
+    """
+
+    def __init__(self, resident: Resident, rows: Indices) -> None:
+        self.dataset = resident.dataset
+        self._resident = resident
+        self._index = torch.from_numpy(rows).to(resident.device)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def target(self, name: str) -> Tensor:
+        """Return a target column ``(N,)``, int64 labels or float32 values."""
+        return self._resident.targets[name].index_select(0, self._index)
+
+    def images(self) -> Iterator[Tensor]:
+        """Yield images ``(n, C, H, W)`` in 0..1, up to 512 at a time; each call begins anew."""
+        for index in self._index[:SAMPLE_ROWS].split(ROWS_AT_ONCE):
+            yield to_unit(self._resident.images.index_select(0, index))
 
 
 def to_unit(images_BCHW: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from acc.models import Model
 from acc.specs import ImageShape, ModelSpec, TaskSpec, TrainJobSpec, TrainSpec, parse
 from acc.training.checkpoint import Checkpoint, Snapshot
 from acc.training.plugin_set import PluginSet
-from acc.training.protocols import Alarm, CheckpointReason, CommandResult, Control, PointBlock
+from acc.training.protocols import Alarm, Baseline, CheckpointReason, CommandResult, Control, PointBlock
 from acc.training.protocols import Snapshot as AnySnapshot
 from acc.training.task import Task
 from acc.training.trainer import Trainer, TrainResult
@@ -28,13 +28,14 @@ ONLY_DATASET = "data"
 
 
 class MemorySink:
-    """Keeps every block, the newest checkpoint, and what became of commands."""
+    """Keeps every block, the newest checkpoint, what became of commands, alarms, and baselines by task key."""
 
     def __init__(self) -> None:
         self.blocks: list[PointBlock] = []
         self.checkpoints: list[tuple[AnySnapshot, CheckpointReason]] = []
         self.commands: list[CommandResult] = []
         self.alarms: list[Alarm] = []
+        self.baselines: dict[str, Baseline] = {}
 
     def on_block(self, block: PointBlock) -> None:
         """Keep the block."""
@@ -51,6 +52,10 @@ class MemorySink:
     def on_alarm(self, alarm: Alarm) -> None:
         """Keep the alarm."""
         self.alarms.append(alarm)
+
+    def on_baseline(self, task_key: str, value: float, words: str, floor: bool = False) -> None:
+        """Keep the baseline."""
+        self.baselines[task_key] = Baseline(value, words, floor)
 
     def history(self) -> dict[str, NDArray[np.float32]]:
         """Return series -> value of every step, NaN where a series has none."""
@@ -84,6 +89,11 @@ class TrainRun:
     def losses(self) -> dict[str, float]:
         """Last loss of each task by its key, and their weighted ``total``."""
         return self.result.losses
+
+    @property
+    def baselines(self) -> dict[str, Baseline]:
+        """What each task's trivial predictor loses, by task key."""
+        return dict(self._sink.baselines)
 
     @property
     def checkpoint(self) -> Checkpoint:

@@ -64,6 +64,7 @@ class Steering:
         try:
             if change is not None:
                 change(command.payload)
+                self._trainer.watch.restart()  # what went before is no measure for what follows
         except InvalidInput as error:
             field, messages = next(iter(error.fields.items()))
             return CommandResult(command, step, ok=False, message=messages[0], field=field)
@@ -84,6 +85,9 @@ class Steering:
             trainer.tasks.change(spec.key, **{name: getattr(spec, name)})
             raise
         trainer.replan()
+        entry = trainer.tasks.get(spec.key)
+        if entry.spec.enabled and entry.baseline is None:
+            trainer.measure_baseline(entry)
 
     def _set_lr(self, payload: Mapping[str, Any]) -> None:
         train = self._trainer.train
@@ -100,6 +104,8 @@ class Steering:
         except BaseException:
             self._drop(spec.key)
             raise
+        if spec.enabled:
+            trainer.measure_baseline(entry)
 
     def _remove_task(self, payload: Mapping[str, Any]) -> None:
         trainer = self._trainer

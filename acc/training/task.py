@@ -12,9 +12,11 @@ from acc.models.base import Model, check_image
 from acc.models.output import ModelOutput
 from acc.params import Param, clean_params, params_of
 from acc.specs import TargetSpec, TaskSpec, TrainSpec
+from acc.training.protocols import Baseline
 
 if TYPE_CHECKING:
     from acc.data import AccDataset
+    from acc.training.data import TrainingRows
 
 Sums = dict[str, Tensor | float]
 
@@ -136,6 +138,13 @@ class Task:
     def baseline(self, train: Batch, held_out: Batch) -> dict[str, float | str]:
         """Return metric -> value of the best predictor that sees no image; empty where none is sensible."""
         return {}
+
+    def baseline_loss(self, rows: TrainingRows) -> Baseline | None:
+        """Return what ``compute_loss`` would give a predictor that looks at no image; None: nothing sensible.
+
+        Measured once, when the task is attached, without the model and without gradients.
+        """
+        return None
 
     def latent(self, output: ModelOutput) -> Tensor:
         """Return the latent dimensions that this task reads, ``(N, width)``."""

@@ -15,6 +15,7 @@ from acc.rng import seed_for, seeded
 from acc.specs import TaskSpec, parse
 from acc.training.data import Resident
 from acc.training.plugin_set import PluginSet
+from acc.training.protocols import Baseline
 from acc.training.task import Task, make_task
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Entry:
     task: Task
     head: nn.Module | None
     age: int = 0
+    baseline: Baseline | None = None
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield the head's parameters under their names in the checkpoint."""

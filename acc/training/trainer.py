@@ -6,6 +6,7 @@ Nothing here waits for a database or a disk: a Sink takes what comes out, a Cont
 from __future__ import annotations
 
 import contextlib
+import math
 import platform
 import time
 from collections.abc import Iterator, Mapping
@@ -23,15 +24,17 @@ from acc.errors import CheckpointError, InvalidInput, TrainingFailed
 from acc.models import Model, build
 from acc.specs import DatasetSpec, TrainJobSpec
 from acc.training import series
+from acc.training.alarms import Watch
 from acc.training.blocks import BlockRecorder
 from acc.training.checkpoint import Checkpoint, Header, Snapshot, load
-from acc.training.data import IndexStream, split_indices
+from acc.training.data import IndexStream, Indices, TrainingRows, split_indices
 from acc.training.devices import DeviceManager
 from acc.training.optim import NamedOptimizer, lr_at
 from acc.training.plan import Group, JointSchedule, Plan, SampledSchedule, Schedule
 from acc.training.plugin_set import PluginSet
 from acc.training.protocols import (
     Alarm,
+    Baseline,
     CheckpointReason,
     Control,
     NullControl,
@@ -109,6 +112,8 @@ class Trainer:
         self._offsets: dict[str, int] = {}
         self._rng: dict[str, Tensor] | None = None
         self._streams: dict[str, IndexStream] = {}
+        self._rows: dict[str, Indices] = {}
+        self.watch = Watch()
         self.tasks = TaskSet(classes, self.model, datasets, self.device)
         for spec in resumed.header.spec.tasks if resumed else job.tasks:
             self.tasks.attach(spec)
@@ -121,6 +126,8 @@ class Trainer:
         self._last: dict[str, float] = {}
         self._last_saved = 0.0
         self._ran = False
+        for entry in self.tasks.enabled:
+            self.measure_baseline(entry)
 
     # --- running ------------------------------
 
@@ -231,17 +238,49 @@ class Trainer:
 
     def _group(self, key: str, members: list[tuple[int, Entry]]) -> Group:
         if key not in self._streams:
-            dataset = self.tasks.dataset(key)
-            rows, _ = split_indices(dataset, seed=self.job.model.seed, val_fraction=self.train.val_fraction)
             self._streams[key] = IndexStream(
-                rows,
+                self._training_rows(key),
                 seed=self.train.seed,
-                content_hash=dataset.content_hash,
+                content_hash=self.tasks.dataset(key).content_hash,
                 batch_size=self.train.batch_size,
                 device=self.device,
                 offset=self._offsets.get(key, 0),
             )
         return Group(self.tasks.resident(key), self._streams[key], members)
+
+    def _training_rows(self, key: str) -> Indices:
+        if key not in self._rows:
+            self._rows[key], _ = split_indices(
+                self.tasks.dataset(key), seed=self.job.model.seed, val_fraction=self.train.val_fraction
+            )
+        return self._rows[key]
+
+    def measure_baseline(self, entry: Entry) -> None:
+        """Measure what the task's trivial predictor loses and tell the sink; no random state moves.
+
+        A plugin that fails at it raises an alarm and trains all the same.
+        """
+        key = entry.spec.key
+        rows = TrainingRows(self.tasks.resident(entry.spec.dataset), self._training_rows(entry.spec.dataset))
+        try:
+            with rng.preserved(), torch_settings(self.device, self.threads), torch.no_grad():
+                found = entry.task.baseline_loss(rows)
+            if found is not None and not (isinstance(found, Baseline) and math.isfinite(found.loss)):
+                raise ValueError(
+                    f"it returned {found!r}; it must return a Baseline with a finite loss, or None"
+                )
+        except Exception as error:  # a plugin's own code may raise anything
+            message = (
+                f"task '{key}' has no baseline: {entry.spec.task_class}.baseline_loss failed, "
+                f"{type(error).__name__}: {error}. It trains without one; correct the plugin for the next job"
+            )
+            self.sink.on_alarm(
+                Alarm(kind="baseline", step=self.step, message=message, series=series.raw(key))
+            )
+            return
+        entry.baseline = found
+        if found is not None:
+            self.sink.on_baseline(key, found.loss, found.words, found.floor)
 
     def _named_parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
         for name, parameter in self.model.named_parameters():
@@ -260,6 +299,8 @@ class Trainer:
         self._remember(block)
         if unsound is not None:
             self._fail(*unsound)
+        for alarm in self.watch.look(block, self.tasks.entries):
+            self.sink.on_alarm(alarm)
 
     def _remember(self, block: PointBlock) -> None:
         for name, row in zip(block.series, block.values, strict=True):

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from acc.api import AccDataset, Batch, ModelOutput, Sums, TargetTask
+from acc.api import AccDataset, Baseline, Batch, ModelOutput, Sums, TargetTask, TrainingRows
 
 
 class ClassificationTask(TargetTask):
@@ -56,6 +56,13 @@ class ClassificationTask(TargetTask):
         truth = self.target_values(held_out)
         sums = self._sums(counts.argmax().expand_as(truth), truth)
         return self.summarise({name: torch.as_tensor(value) for name, value in sums.items()})
+
+    def baseline_loss(self, rows: TrainingRows) -> Baseline:
+        """Return the entropy of the class frequencies: the cross-entropy of always answering with them."""
+        counts = torch.bincount(rows.target(self.column.name), minlength=self.classes).double()
+        frequencies = counts / counts.sum()
+        entropy = float(torch.special.entr(frequencies).sum())
+        return Baseline(entropy, f"always answering with how frequent each of {self.classes} classes is")
 
     def _sums(self, named: Tensor, truth: Tensor) -> Sums:
         right = truth[named == truth]

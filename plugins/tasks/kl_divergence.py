@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from acc.api import Batch, ModelOutput, Param, Sums, Task, TrainSpec
+from acc.api import Baseline, Batch, ModelOutput, Param, Sums, Task, TrainingRows, TrainSpec
 
 ACTIVE_NATS = 0.01  # a dimension that tells less than this of an image counts as unused
 
@@ -54,6 +54,14 @@ class KLDivergenceTask(Task):
             "kl": float(per_dimension.sum()),
             "active_dimensions": float((per_dimension > ACTIVE_NATS).sum()),
         }
+
+    def baseline_loss(self, rows: TrainingRows) -> Baseline:
+        """Return what a collapsed posterior costs: 0 nats, or the free bits of every dimension read."""
+        start, end = self.latent_range
+        words = "a collapsed posterior, which tells nothing of an image"
+        if self.free_bits > 0:
+            words = "the free bits of all dimensions; a posterior that tells no more than they allow"
+        return Baseline(self.free_bits * (end - start), words, floor=True)
 
     def _per_dimension(self, output: ModelOutput) -> Tensor:
         """Return ``(N, width)`` nats."""

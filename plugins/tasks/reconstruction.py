@@ -8,7 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from acc.api import Batch, ModelOutput, Param, Sums, Task, psnr, ssim
+from acc.api import Baseline, Batch, ModelOutput, Param, Sums, Task, TrainingRows, psnr, ssim
+
+MEAN_IMAGE = "drawing the mean training image every time"
+BLACK_IMAGE = "drawing an all-black image every time"
 
 
 class ReconstructionTask(Task):
@@ -45,6 +48,27 @@ class ReconstructionTask(Task):
             name: torch.as_tensor(value) for name, value in _sums(mean, held_out.images).items()
         }
         return self.summarise(sums)
+
+    def baseline_loss(self, rows: TrainingRows) -> Baseline:
+        """Return the loss of always drawing the mean training image or a black one, whichever loses less."""
+        n, total = 0, torch.zeros(())
+        for images in rows.images():
+            n, total = n + len(images), total + images.sum(dim=0, dtype=torch.float64)
+        mean = total / n
+        if self.loss == "bce":  # linear in the image, so the mean says all; black costs infinitely much
+            entropy = torch.special.entr(mean) + torch.special.entr(1 - mean)
+            return Baseline(float(entropy.mean()), MEAN_IMAGE)
+        of_mean, of_black = 0.0, 0.0
+        for images in rows.images():
+            x_BCHW = images.double()
+            error, size = x_BCHW - mean, n * mean.numel()
+            if self.loss == "l1":
+                of_mean += float(error.abs().sum()) / size
+                of_black += float(x_BCHW.sum()) / size
+            else:
+                of_mean += float(error.square().sum()) / size
+                of_black += float(x_BCHW.square().sum()) / size
+        return Baseline(of_black, BLACK_IMAGE) if of_black < of_mean else Baseline(of_mean, MEAN_IMAGE)
 
 
 def _sums(drawn: Tensor, images: Tensor) -> Sums:

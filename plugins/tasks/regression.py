@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from acc.api import AccDataset, Batch, ModelOutput, Param, Sums, TargetTask
+from acc.api import AccDataset, Baseline, Batch, ModelOutput, Param, Sums, TargetTask, TrainingRows
 
 
 class RegressionTask(TargetTask):
@@ -29,8 +29,7 @@ class RegressionTask(TargetTask):
 
     def build_head(self, in_dim: int, dataset: AccDataset) -> nn.Module:
         """Return ``(N, in_dim) -> (N,)`` in the target's unit."""
-        values = np.asarray(dataset.targets[self.column.name], dtype=np.float64)
-        return ScaledHead(self.layers(in_dim, 1), float(values.mean()), float(values.std()))
+        return ScaledHead(self.layers(in_dim, 1), *self._moments(dataset))
 
     def compute_loss(self, output: ModelOutput, batch: Batch, head: nn.Module | None) -> Tensor:
         """Return the mean over the batch, in (squared) standard deviations of the target."""
@@ -60,6 +59,24 @@ class RegressionTask(TargetTask):
         truth = self.target_values(held_out)
         sums = _sums(self.target_values(train).mean().expand_as(truth), truth)
         return self.summarise({name: torch.as_tensor(value) for name, value in sums.items()})
+
+    def baseline_loss(self, rows: TrainingRows) -> Baseline:
+        """Return the loss of always naming the mean of the training rows."""
+        _, spread = self._moments(rows.dataset)
+        truth = rows.target(self.column.name).double()
+        error = (truth - truth.mean()) / (spread if spread > 0 else 1.0)
+        loss = (
+            F.smooth_l1_loss(error, torch.zeros_like(error))
+            if self.loss == "smooth_l1"
+            else error.square().mean()
+        )
+        mean = f"{float(truth.mean()):.4g} {self.column.unit}".strip()
+        return Baseline(float(loss), f"always naming the mean of the training rows, {mean}")
+
+    def _moments(self, dataset: AccDataset) -> tuple[float, float]:
+        """Return mean and standard deviation of the target column over the whole dataset."""
+        values = np.asarray(dataset.targets[self.column.name], dtype=np.float64)
+        return float(values.mean()), float(values.std())
 
 
 class ScaledHead(nn.Module):

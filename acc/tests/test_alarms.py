@@ -1,0 +1,121 @@
+"""Divergence, plateau and collapse are told once, at the same step however the run is cut into blocks."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from acc.tests import helpers
+from acc.training import series
+from acc.training.alarms import Watch
+from acc.training.protocols import Alarm, Baseline, PointBlock
+
+NOISE = np.random.default_rng(1).normal(0, 0.01, 20_000)
+
+
+def watched(
+    losses: Any, *, cuts: Sequence[int] = (), baseline: Baseline | None = None, **fields: Any
+) -> list[Alarm]:
+    spec = helpers.task("Loss", key="digit", **fields)
+    tasks: Any = {"digit": SimpleNamespace(spec=spec, baseline=baseline)}
+    watch, alarms = Watch(), []
+    values = np.asarray(losses, dtype=np.float32)
+    edges = sorted({0, len(values), *(cut for cut in cuts if cut < len(values))})
+    for start, end in itertools.pairwise(edges):
+        rates = np.full(end - start, 0.002, dtype=np.float32)
+        block = PointBlock(
+            start=start,
+            series=(series.raw("digit"), series.LEARNING_RATE),
+            values=np.stack([values[start:end], rates]),
+            wall_start=0.0,
+            wall_end=0.0,
+        )
+        alarms += watch.look(block, tasks)
+    return alarms
+
+
+def falling(steps: int, start: float = 2.0, end: float = 0.2) -> Any:
+    return np.linspace(start, end, steps) + NOISE[:steps]
+
+
+def test_a_falling_loss_raises_nothing() -> None:
+    assert watched(falling(6000)) == []
+
+
+def test_divergence_is_told_once_and_again_after_a_recovery() -> None:
+    high = 3 + NOISE[:1000]
+    losses = np.concatenate([falling(1000), high, falling(1000, 0.3, 0.2), high])
+    alarms = [alarm for alarm in watched(losses) if alarm.kind == "divergence"]
+    assert [alarm.step for alarm in alarms] == [1299, 3299]
+    assert alarms[0].series == "raw/digit"
+    for part in ("'digit' (weight 1)", "best of 0.2", "for 300 steps", "learning rate (now 0.002)"):
+        assert part in alarms[0].message
+
+
+def test_a_short_spike_is_no_divergence() -> None:
+    losses = falling(1900)
+    losses[1000:1150] = 50
+    assert watched(losses) == []
+
+
+def test_a_plateau_is_told_once_with_its_baseline() -> None:
+    losses = np.concatenate([falling(1000), 0.2 + NOISE[:6000]])
+    alarms = watched(losses, baseline=Baseline(2.3, "guessing"))
+    assert [alarm.kind for alarm in alarms] == ["plateau"]
+    assert "better than the trivial 2.3" in alarms[0].message
+    assert alarms[0].step <= 3300
+    stuck = watched(2.3 + NOISE[:3000], baseline=Baseline(2.3, "guessing"))
+    assert "no better than the trivial 2.3 (guessing). It learns nothing" in stuck[0].message
+
+
+def test_a_second_plateau_lower_down_is_told_too() -> None:
+    losses = np.concatenate([1 + NOISE[:2500], 0.5 + NOISE[:2500]])
+    assert [alarm.kind for alarm in watched(losses)] == ["plateau", "plateau"]
+
+
+def test_a_collapsed_posterior_is_told_once_and_only_while_it_weighs() -> None:
+    floor = Baseline(0.0, "a collapsed posterior", floor=True)
+    losses = np.concatenate([np.linspace(5, 0.001, 1000), np.full(3000, 0.001)])
+    alarms = watched(losses, baseline=floor)
+    assert [alarm.kind for alarm in alarms] == ["collapse"]
+    assert 1400 <= alarms[0].step <= 1599
+    assert watched(losses, baseline=floor, weight=0) == []
+    rising = np.concatenate([np.full(300, 0.01), np.linspace(0.01, 20, 1000), np.full(3000, 20.0)])
+    assert watched(rising, baseline=floor) == []
+
+
+def test_free_bits_at_their_floor_are_no_collapse() -> None:
+    assert watched(np.full(4000, 4.0), baseline=Baseline(4.0, "free bits", floor=True)) == []
+
+
+def test_a_task_of_weight_0_raises_nothing() -> None:
+    assert watched(np.concatenate([falling(500), 5 + NOISE[:4000]]), weight=0) == []
+
+
+@given(st.lists(st.integers(1, 4000), max_size=20), st.integers(0, 3))
+@settings(deadline=None, max_examples=30)
+def test_blocks_do_not_matter(cuts: list[int], every: int) -> None:
+    losses = np.concatenate([falling(1000), 3 + NOISE[:3000]])
+    if every:
+        losses[:: every + 1] = np.nan  # the sampled schedule drew other tasks
+    assert watched(losses, cuts=cuts) == watched(losses)
+
+
+def test_a_run_tells_its_sink_and_a_command_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("acc.training.alarms.WINDOW_STEPS", 2)
+    datasets = {"data": helpers.blobs(40)}
+    stuck = helpers.job(datasets, (helpers.task("reconstruction"),), steps=90, lr=1e-12)
+    _, sink = helpers.run(stuck, datasets)
+    told = [alarm.kind for alarm in sink.alarms]
+    assert told == ["plateau"]
+    control = helpers.Script({60: [("set_lr", {"lr": 2e-12})]})
+    longer = stuck.model_copy(update={"train": stuck.train.model_copy(update={"steps": 110})})
+    _, again = helpers.run(longer, datasets, control=control)
+    assert [alarm.kind for alarm in again.alarms] == ["plateau", "plateau"]
