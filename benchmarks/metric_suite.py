@@ -116,7 +116,9 @@ class Loops:
                     for a in range(CLASSES):
                         for fold in range(4):
                             rows = (level == a) & (self.fold != fold)
-                            model = LinearDiscriminantAnalysis("lsqr", shrinkage=0.01, priors=prior).fit(z[rows], y[rows])
+                            model = LinearDiscriminantAnalysis("lsqr", shrinkage=0.01, priors=prior).fit(
+                                z[rows], y[rows]
+                            )
                             held = self.fold == fold
                             guess = model.predict(z[held])
                             for b in range(CLASSES):
