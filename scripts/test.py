@@ -27,6 +27,7 @@ from scripts import chromium
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "test-results"
+SUMMARY = RESULTS / "summary.txt"
 BIN = Path(sys.executable).parent
 LINTERS = {
     "ruff check": [str(BIN / "ruff"), "check", "."],
@@ -185,8 +186,8 @@ def main(arguments: list[str] | None = None) -> int:
     names = parser.parse_args(arguments).passes or DEFAULT
     # A polite kill must still stop the PostgreSQL that was started here.
     signal.signal(signal.SIGTERM, _exit_on_signal)
-    shutil.rmtree(RESULTS, ignore_errors=True)
-    RESULTS.mkdir()
+    RESULTS.mkdir(exist_ok=True)
+    SUMMARY.unlink(missing_ok=True)
     total = Count()
     lines = []
     for name in names:
@@ -196,7 +197,7 @@ def main(arguments: list[str] | None = None) -> int:
         total += count
         lines.append(f"{name:16} {count} in {time.monotonic() - started:.0f} s")
     print("\n" + "\n".join(lines))
-    (RESULTS / "summary.txt").write_text(f"{total}\n")
+    SUMMARY.write_text(f"{total}\n")
     print(total, flush=True)
     return 1 if total.failed else 0
 
