@@ -22,6 +22,8 @@ from accsite.apps.training.states import ACTIVE, HELD, JobState
 
 RECENT_JOBS = 5
 EVENTS_SHOWN = 50
+UNTOLD = ("baseline",)
+"""Kinds of events that are figures for charts rather than something that happened."""
 VERBS = {"pause": "pausing", "resume": "resuming", "stop": "stopping"}
 
 
@@ -186,7 +188,7 @@ def reads(task: Task) -> str:
 
 def events(job: Job | None, names: dict[str, str]) -> list[EventRow]:
     """Return the newest events of a job; ``names`` gives the tasks' names by key."""
-    found = job.events.order_by("-id")[:EVENTS_SHOWN] if job else []
+    found = job.events.exclude(kind__in=UNTOLD).order_by("-id")[:EVENTS_SHOWN] if job else []
     return [EventRow(event, event_text(event, names), is_marked(event)) for event in found]
 
 
