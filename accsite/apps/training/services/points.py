@@ -13,6 +13,8 @@ from accsite.apps.training.errors import Fenced, Gap
 from accsite.apps.training.models import Job, LossBlock
 
 RATE_WINDOW_SECONDS = 3.0
+# What an append reads of its job; it comes ten times a second beside the training, which wants the interpreter.
+_NEEDED = ("attempt", "step", "total_steps", "points_seq", "points_wall", "steps_per_second")
 
 
 @transaction.atomic
@@ -93,7 +95,7 @@ def _hold(job_id: int, attempt: int | None) -> Job:
     jobs = Job.objects.select_for_update()
     if attempt is None:
         return jobs.get(pk=job_id)
-    job = jobs.held_by(attempt).defer("spec", "result", "traceback").filter(pk=job_id).first()
+    job = jobs.held_by(attempt).only(*_NEEDED).filter(pk=job_id).first()
     if job is None:
         raise Fenced(job_id, attempt)
     return job
