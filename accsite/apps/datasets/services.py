@@ -19,6 +19,7 @@ from accsite.apps.live.services import bump
 TOPIC = "datasets"
 PREFIX = "datasets"
 MAX_SLUG = 80
+PAGES = frozenset({"new", "compare"})  # addresses below /datasets/ that are no dataset
 SLUG_TRIES = 5
 
 
@@ -83,10 +84,10 @@ def check_name(name: object) -> None:
 
 
 def free_slug(name: str) -> str:
-    """Return the slug of ``name``, numbered if another dataset has it."""
+    """Return the slug of ``name``, numbered if another dataset, or a page beside theirs, has it."""
     base = slugify(name)[: MAX_SLUG - 8] or "dataset"
     slug, number = base, 1
-    while Dataset.objects.filter(slug=slug).exists():
+    while slug in PAGES or Dataset.objects.filter(slug=slug).exists():
         number += 1
         slug = f"{base}-{number}"
     return slug

@@ -57,6 +57,11 @@ def test_different_content_of_one_name_gets_an_address_of_its_own(store: Store) 
     assert store("Digits", made(20, seed=2)).slug == "digits-2"
 
 
+def test_a_dataset_named_like_a_page_beside_it_gets_an_address_of_its_own(store: Store) -> None:
+    assert store("New", made(20, seed=1)).slug == "new-2"
+    assert store("Compare", made(20, seed=2)).slug == "compare-2"
+
+
 def test_open_pages_hear_of_it(store: Store) -> None:
     before = versions(["datasets"])["datasets"]
     store()
