@@ -38,7 +38,6 @@ FAST = {
     "ACC_LEASE_SECONDS": str(LEASE_SECONDS),
     "ACC_HEARTBEAT_SECONDS": "0.4",
     "ACC_SWEEP_SECONDS": "0.3",
-    "ACC_THREADS": "1",
 }
 DATASET = "handwritten-digits"
 MODEL: dict[str, Any] = {

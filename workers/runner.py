@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
 import structlog
+from django.conf import settings
 from setproctitle import setproctitle
 
 from acc.errors import AccError
@@ -115,13 +115,7 @@ BODIES: dict[str, Callable[[Held], None]] = {
 
 
 def use_threads() -> None:
-    """Give torch ACC_THREADS threads, or a quarter of the cores that this process may run on.
-
-    A step of a small model waits for its threads some hundred times. On cores that a browser, a web server and
-    another worker use as well, one late thread holds up all: two threads on two busy cores were measured at a
-    twentieth of the speed of one. See ADR 'Threads of a job on the CPU'.
-    """
+    """Let torch use ACC_THREADS processor threads, unless the job says otherwise."""
     import torch
 
-    cores = len(os.sched_getaffinity(0))
-    torch.set_num_threads(int(os.environ.get("ACC_THREADS", "0")) or max(1, cores // 4))
+    torch.set_num_threads(settings.ACC_THREADS)

@@ -227,6 +227,9 @@ ACC_PING_SECONDS = env.number("ACC_PING_SECONDS", 5)
 ACC_LEASE_SECONDS = env.number("ACC_LEASE_SECONDS", 20)
 ACC_HEARTBEAT_SECONDS = env.number("ACC_HEARTBEAT_SECONDS", 4)
 ACC_MAX_ATTEMPTS = 3
+# Processor threads of a job that names none. Models that train on a processor are small: for the demo's, a second
+# thread costs three times the work, and eight times the time where somebody else needs the cores, too.
+ACC_THREADS = int(env.number("ACC_THREADS", 1))
 # How long a job may take to hear a stop before its process is ended where it stands.
 ACC_STOP_SECONDS = env.number("ACC_STOP_SECONDS", 30)
 ACC_SWEEP_SECONDS = env.number("ACC_SWEEP_SECONDS", 2)
