@@ -92,6 +92,11 @@ class Nursery:
             self._asked_to_end = True
             self._terminate()
 
+    @property
+    def job_pid(self) -> int | None:
+        """The process id of the job that runs now."""
+        return self._pid
+
     def kill_job(self) -> None:
         """Kill the job that runs now."""
         with self._lock:

@@ -39,6 +39,7 @@ class Host:
         self._stopped = threading.Event()
         self._heart: threading.Thread | None = None
         self._drainer: threading.Thread | None = None
+        self._guard: threading.Thread | None = None
 
     def start(self) -> None:
         """Bind the device and register; raises InvalidInput for a device that is not there."""
@@ -62,6 +63,8 @@ class Host:
         )
         self._heart = threading.Thread(target=self._beat, args=(telemetry,), name="heartbeat", daemon=True)
         self._heart.start()
+        self._guard = threading.Thread(target=self._end_what_stands_still, name="guard", daemon=True)
+        self._guard.start()
         # Made beforehand: a signal handler must start nothing that takes a lock of somebody else's.
         self._drainer = threading.Thread(target=self._drain_when_asked, name="drain", daemon=True)
         self._drainer.start()
@@ -88,7 +91,7 @@ class Host:
         """End zygote and heartbeat and say that this worker is gone."""
         self._draining.set()
         self._stopped.set()
-        for thread in (self._heart, self._drainer):
+        for thread in (self._heart, self._drainer, self._guard):
             if thread is not None:
                 thread.join(5)
         self.nursery.stop()
@@ -138,6 +141,23 @@ class Host:
                 "job_process_killed", job_id=running, hint="its job is not ours any more, and it hangs"
             )
             self.nursery.kill_job()
+
+    def _end_what_stands_still(self) -> None:
+        """Kill a process that was stopped (SIGSTOP) for longer than a lease; asks no database.
+
+        It may hold the database's lock, and then nobody could learn from there that its lease has ended.
+        """
+        since: tuple[int, float] | None = None
+        while not self._stopped.wait(settings.ACC_HEARTBEAT_SECONDS):
+            pid = self.nursery.job_pid
+            if pid is None or not processes.is_stopped(pid):
+                since = None
+            elif since is None or since[0] != pid:
+                since = (pid, time.monotonic())
+            elif time.monotonic() - since[1] > settings.ACC_LEASE_SECONDS:
+                log.warning("job_process_killed", pid=pid, hint="it was stopped for longer than a lease")
+                self.nursery.kill_job()
+                since = None
 
     def _beat(self, telemetry: Telemetry) -> None:
         try:

@@ -37,6 +37,15 @@ def is_alive(pid: int) -> bool:
     return status.rpartition(")")[2].split()[0] not in {"Z", "X"}
 
 
+def is_stopped(pid: int) -> bool:
+    """Return whether a process stands still because of SIGSTOP (one that a debugger holds does not count)."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] == "T"
+
+
 def describe_exit(status: int) -> str:
     """Return an exit status in words: ``exited with status 1`` or ``was killed by SIGKILL``."""
     if status >= 0:
