@@ -69,10 +69,13 @@ def test_a_loss_that_is_no_number_fails_the_job_with_step_and_task(stack):
 
 
 def test_a_job_that_hangs_can_be_ended_and_its_worker_goes_on(stack):
-    stack.worker(ACC_STOP_SECONDS="1")
+    worker = stack.worker(ACC_STOP_SECONDS="1")
     branch = stack.branch()
     odd_task(stack, branch, "time.sleep(600)")
     job = stack.state(stack.submit(branch, 10), "RUNNING")
+    # A stop that comes before the first step is simply obeyed; it is the step that hangs.
+    stack.until(lambda: '"training"' in worker.output, what="the training to begin")
+    time.sleep(1)
     jobs.request_control(actor=None, job=job, kind="stop")
     stack.state(job, "CANCELLED")
     assert "did not answer for 1 s" in job.message
