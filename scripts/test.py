@@ -38,7 +38,7 @@ LINTERS = {
 ATTRIBUTES = ("tests", "failures", "errors", "skipped")
 NOT_UNIT = "not fault and not e2e and not gpu and not slow"
 # The engine and these scripts know no database, so another one cannot change what they do.
-WITHOUT_DATABASE = ("acc", "tests/scripts", "tests/deploy", "tests/demo")
+WITH_DATABASE = ("accsite", "workers", "tests/contract")
 DEFAULT = ("lint", "unit-sqlite", "unit-postgresql", "fault", "e2e")
 
 
@@ -139,8 +139,9 @@ def unit_sqlite() -> Count:
 def unit_postgresql() -> Count:
     """Run the unit tests on PostgreSQL."""
     with postgresql() as url:
-        skipped = [f"--ignore={folder}" for folder in WITHOUT_DATABASE]
-        return run_pytest("unit-postgresql", "-n", "2", "-m", NOT_UNIT, *skipped, env={"DATABASE_URL": url})
+        return run_pytest(
+            "unit-postgresql", "-n", "2", "-m", NOT_UNIT, *WITH_DATABASE, env={"DATABASE_URL": url}
+        )
 
 
 def fault() -> Count:
