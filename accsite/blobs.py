@@ -34,13 +34,18 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def name_of(prefix: str, sha256: str, suffix: str = ".safetensors") -> str:
+    """Return the name in storage of content with this hash."""
+    return f"{prefix}/{sha256}{suffix}"
+
+
 def store(path: Path, prefix: str, sha256: str, *, suffix: str = ".safetensors", keep: bool = False) -> str:
     """Move the file ``path`` into storage and return its name, ``prefix/<sha256><suffix>``.
 
     A file of that content that is there already, and undamaged, is kept. With ``keep`` the file stays at
     ``path`` as well, for one who may have to try again; it costs no room where both are on one file system.
     """
-    name = f"{prefix}/{sha256}{suffix}"
+    name = name_of(prefix, sha256, suffix)
     local = _local(name)
     if local is None:
         if not default_storage.exists(name):

@@ -26,7 +26,7 @@ class Datasets(Mapping[str, AccDataset]):
         known = self._loaded.get(key)
         if known is not None and known.content_hash == spec.content_hash:
             return
-        row = Dataset.objects.filter(content_hash=spec.content_hash).order_by("pk").first()
+        row = Dataset.every.filter(content_hash=spec.content_hash).order_by("pk").first()
         if row is None:
             what = f"'{spec.name}' with content {spec.content_hash[:12]}"
             raise InvalidInput({"dataset": f"{what} is not on this site any more"})

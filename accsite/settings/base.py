@@ -223,6 +223,8 @@ ACC_PUBLIC_URL = env.text("ACC_PUBLIC_URL", "http://127.0.0.1:8000")
 ACC_PROXIES = 0
 # How often an open page is told the state of its jobs and brought level with what it missed.
 ACC_PING_SECONDS = env.number("ACC_PING_SECONDS", 5)
+# Whether several workers of one machine may be bound to one GPU.
+ACC_SHARE_DEVICES = env.flag("ACC_SHARE_DEVICES", default=False)
 # How long a worker may be silent before its job is taken from it, and how often it speaks.
 ACC_LEASE_SECONDS = env.number("ACC_LEASE_SECONDS", 20)
 ACC_HEARTBEAT_SECONDS = env.number("ACC_HEARTBEAT_SECONDS", 4)
@@ -233,3 +235,6 @@ ACC_THREADS = int(env.number("ACC_THREADS", 1))
 # How long a job may take to hear a stop before its process is ended where it stands.
 ACC_STOP_SECONDS = env.number("ACC_STOP_SECONDS", 30)
 ACC_SWEEP_SECONDS = env.number("ACC_SWEEP_SECONDS", 2)
+# The largest dataset, unpacked, that an import takes; and how long one that was removed can be restored.
+ACC_MAX_DATASET_BYTES = int(env.number("ACC_MAX_DATASET_BYTES", 8 * 2**30))
+ACC_UNDO_SECONDS = env.number("ACC_UNDO_SECONDS", 7 * 86_400)

@@ -6,15 +6,32 @@ from django.conf import settings
 from django.db import models
 
 
+class LiveManager(models.Manager["Dataset"]):
+    """The datasets that were not removed."""
+
+    def get_queryset(self) -> models.QuerySet[Dataset]:
+        """Return them."""
+        return super().get_queryset().filter(removed_at=None)
+
+
 class Dataset(models.Model):
-    """One immutable safetensors file of images (N, C, H, W) and target columns."""
+    """One immutable safetensors file of images (N, C, H, W) and target columns.
+
+    ``objects`` are those that can be used; ``every`` has those as well that wait to be purged after their removal.
+    """
 
     name = models.CharField(max_length=80)
-    slug = models.SlugField(max_length=80, unique=True)
+    slug = models.SlugField(max_length=80, unique=True, help_text="its address; a new name leaves it as it is")
     file = models.CharField(max_length=255, help_text="name in the default storage")
     sha256 = models.CharField(max_length=64, help_text="of the file")
     content_hash = models.CharField(
         max_length=64, db_index=True, help_text="of images, targets and their description"
+    )
+    recipe_hash = models.CharField(
+        max_length=64,
+        blank=True,
+        db_index=True,
+        help_text="of generator, version, params, n and seed; empty for one that was imported",
     )
     size_bytes = models.PositiveBigIntegerField()
     n = models.PositiveBigIntegerField()
@@ -32,9 +49,15 @@ class Dataset(models.Model):
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
     created_at = models.DateTimeField(auto_now_add=True)
+    removed_at = models.DateTimeField(null=True, blank=True, help_text="removed, and can be restored until purged")
+
+    every = models.Manager["Dataset"]()
+    objects = LiveManager()
 
     class Meta:
         ordering = ["name"]
+        base_manager_name = "every"
+        default_manager_name = "objects"
 
     def __str__(self) -> str:
         return self.name

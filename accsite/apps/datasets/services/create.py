@@ -6,91 +6,81 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from django.core.files.storage import default_storage
 from django.db import IntegrityError, transaction
-from django.utils.text import slugify
 
 from acc.data import AccDataset
 from acc.errors import InvalidInput
-from acc.specs import NAME_PATTERN
 from accsite import blobs
 from accsite.apps.datasets.models import Dataset
+from accsite.apps.datasets.recipes import recipe_hash
+from accsite.apps.datasets.services.naming import check_name, free_slug
 from accsite.apps.live.services import bump
 
 TOPIC = "datasets"
 PREFIX = "datasets"
-MAX_SLUG = 80
-PAGES = frozenset({"new", "compare"})  # addresses below /datasets/ that are no dataset
 SLUG_TRIES = 5
 
 
 def create_dataset(*, actor: Any, name: str, dataset_path: Path, provenance: dict[str, Any]) -> Dataset:
     """Store a dataset file and return its row; a dataset of the same content is returned as it is.
 
-    ``dataset_path`` is moved away, once the row is written: when the database fails, ask again with the same
-    file. Raises InvalidInput (name, file); nothing is stored then.
+    One of the same content that was removed is restored. ``dataset_path`` is moved away, once the row is written:
+    when the database fails, ask again with the same file. Raises InvalidInput (name, file); nothing is stored then.
     """
     check_name(name)
     data = AccDataset.load(dataset_path)
-    existing = Dataset.objects.filter(content_hash=data.content_hash).order_by("pk").first()
+    existing = _existing(data.content_hash)
     if existing is not None:
         dataset_path.unlink()
         return existing
     sha256, size = blobs.sha256_of(dataset_path), dataset_path.stat().st_size
-    targets = [_described(data, column.model_dump()) for column in data.target_specs]
-    image, n, dtype = data.image, len(data), str(data.images.dtype)
-    content_hash = data.content_hash
+    fields: dict[str, Any] = {
+        "file": blobs.name_of(PREFIX, sha256),
+        "sha256": sha256,
+        "content_hash": data.content_hash,
+        "recipe_hash": recipe_hash(provenance),
+        "size_bytes": size,
+        "n": len(data),
+        **data.image.model_dump(),
+        "dtype": str(data.images.dtype),
+        "targets": [_described(data, column.model_dump()) for column in data.target_specs],
+        "provenance": provenance,
+        "created_by": actor,
+    }
+    del data  # and with it the mapping of the file
     # The file is whole and in its place before the row that names it is committed.
-    file = blobs.store(dataset_path, PREFIX, sha256, keep=True)
-    row = _insert(
-        name,
-        file=file,
-        sha256=sha256,
-        content_hash=content_hash,
-        size_bytes=size,
-        n=n,
-        channels=image.channels,
-        height=image.height,
-        width=image.width,
-        dtype=dtype,
-        targets=targets,
-        provenance=provenance,
-        created_by=actor,
-    )
+    blobs.store(dataset_path, PREFIX, sha256, keep=True)
+    row = _insert(name, dataset_path, **fields)
     dataset_path.unlink()
     return row
 
 
-def _insert(name: str, **fields: Any) -> Dataset:
+def _existing(content_hash: str) -> Dataset | None:
+    row = Dataset.every.filter(content_hash=content_hash).order_by("removed_at", "pk").first()
+    if row is not None and row.removed_at is not None:
+        with transaction.atomic():
+            # A purge that was faster has taken it away.
+            if not Dataset.every.filter(pk=row.pk).update(removed_at=None):
+                return None
+            bump(TOPIC, data={"restored": row.slug})
+        row.removed_at = None
+    return row
+
+
+def _insert(name: str, path: Path, **fields: Any) -> Dataset:
     for _ in range(SLUG_TRIES):
         try:
             with transaction.atomic():
                 row = Dataset.objects.create(name=name, slug=free_slug(name), **fields)
                 bump(TOPIC, data={"added": row.slug})
+                # From here on no purge can take the file for unused; one may have, a moment ago.
+                if not default_storage.exists(row.file):
+                    blobs.store(path, PREFIX, row.sha256, keep=True)
         except IntegrityError:  # another took the slug at this very moment
             continue
         return row
     raise InvalidInput({"name": f"{name!r} is being taken by others right now; try again or choose another"})
-
-
-def check_name(name: object) -> None:
-    """Raise InvalidInput (name) unless ``name`` will do for a dataset."""
-    if not isinstance(name, str) or not NAME_PATTERN.fullmatch(name):
-        raise InvalidInput(
-            {
-                "name": f"{name!r} is refused; use 1 to 80 letters, digits, spaces and .()[]+-_, "
-                "beginning with a letter"
-            }
-        )
-
-
-def free_slug(name: str) -> str:
-    """Return the slug of ``name``, numbered if another dataset, or a page beside theirs, has it."""
-    base = slugify(name)[: MAX_SLUG - 8] or "dataset"
-    slug, number = base, 1
-    while slug in PAGES or Dataset.objects.filter(slug=slug).exists():
-        number += 1
-        slug = f"{base}-{number}"
-    return slug
 
 
 def _described(data: AccDataset, column: dict[str, Any]) -> dict[str, Any]:

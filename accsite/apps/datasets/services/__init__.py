@@ -1,0 +1,16 @@
+"""All that changes datasets."""
+
+from accsite.apps.datasets.services.create import create_dataset
+from accsite.apps.datasets.services.manage import purge, remove, rename, restore
+from accsite.apps.datasets.services.naming import check_name, free_name, free_slug
+
+__all__ = [
+    "check_name",
+    "create_dataset",
+    "free_name",
+    "free_slug",
+    "purge",
+    "remove",
+    "rename",
+    "restore",
+]
