@@ -2,6 +2,7 @@
 
 from acc.data import AccDataset, DatasetGenerator, Progress, no_progress
 from acc.data import morphology as measure
+from acc.data.written import WrittenImages
 from acc.errors import AccError, CheckpointError, InvalidInput, TaskError, TrainingFailed
 from acc.evaluation import EvalResult, evaluate_checkpoint
 from acc.evaluation.image_quality import psnr, ssim
@@ -61,6 +62,7 @@ __all__ = [
     "Trainer",
     "TrainingFailed",
     "TrainingRows",
+    "WrittenImages",
     "build",
     "evaluate_checkpoint",
     "load_checkpoint",

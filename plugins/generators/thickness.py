@@ -1,0 +1,21 @@
+"""Strokes of every thickness, for learning thickness apart from all else."""
+
+from __future__ import annotations
+
+from acc.api import Param, WrittenImages
+
+
+class Thickness(WrittenImages):
+    """Glyphs that look like digits, from thin to thick, each leaning a little one way or the other.
+
+    Thickness, slant and kind of glyph are drawn independently. Targets ``thickness`` and ``slant`` are measured
+    on the image as Morpho-MNIST does (Castro et al. 2019), in the units of the digits' columns of these names.
+    """
+
+    label = "Thickness"
+    version = 1
+
+    slant_min = Param(
+        -0.3, min=-0.8, max=0.8, unit="rad", help="lean to the left of the vertical, if below 0"
+    )
+    slant_max = Param(0.3, min=-0.8, max=0.8, unit="rad", help="lean to the right at the top")
