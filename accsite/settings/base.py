@@ -238,3 +238,10 @@ ACC_SWEEP_SECONDS = env.number("ACC_SWEEP_SECONDS", 2)
 # The largest dataset, unpacked, that an import takes; and how long one that was removed can be restored.
 ACC_MAX_DATASET_BYTES = int(env.number("ACC_MAX_DATASET_BYTES", 8 * 2**30))
 ACC_UNDO_SECONDS = env.number("ACC_UNDO_SECONDS", 7 * 86_400)
+# How long what was deleted from a tree can be restored, in hours.
+ACC_UNDO_HOURS = env.number("ACC_UNDO_HOURS", 72)
+# What pruning keeps where an experiment has no policy of its own, besides what is tagged, starred or needed:
+# the newest of each branch, and the best of the experiment by a metric.
+ACC_KEEP_LAST = int(env.number("ACC_KEEP_LAST", 3))
+ACC_KEEP_BEST = int(env.number("ACC_KEEP_BEST", 1))
+ACC_KEEP_METRIC = env.text("ACC_KEEP_METRIC", "loss/total")

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from acc.specs import DatasetSpec, ImageShape, TargetSpec, TaskSpec
+from acc.specs import DatasetSpec, ImageShape, ModelSpec, TargetSpec, TaskSpec
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.registry.models import Plugin, PluginKind
-from accsite.apps.training.models import Task
+from accsite.apps.training.models import Branch, Task
+
+
+def model_of(branch: Branch) -> ModelSpec:
+    """Return the model that a branch trains: its head's, which may have grown, or the experiment's own."""
+    spec = branch.experiment.model_spec if branch.head is None else branch.head.spec["model"]
+    return ModelSpec.model_validate(spec)
 
 
 def task_spec(task: Task, source_sha256: str | None = None) -> TaskSpec:

@@ -34,6 +34,9 @@ class Experiment(models.Model):
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
     visibility = models.CharField(max_length=16, choices=Visibility, default=Visibility.SITE)
+    retention = models.JSONField(
+        default=dict, blank=True, help_text="last, best, metric: what pruning keeps; empty: the site's policy"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = ExperimentQuerySet.as_manager()
@@ -50,10 +53,23 @@ class CheckpointKind(models.TextChoices):
     FINAL = "final", "the end of a job"
     STOPPED = "stopped", "where a job was stopped"
     MANUAL = "manual", "asked for"
+    EXPANDED = "expanded", "its parent, grown"
+    IMPORTED = "imported", "from another installation"
+
+
+class LiveCheckpoints(models.Manager["Checkpoint"]):
+    """All checkpoints but those that were deleted and may still be restored."""
+
+    def get_queryset(self) -> models.QuerySet[Checkpoint]:
+        """Return the rows that are part of a tree."""
+        return super().get_queryset().filter(deleted_at=None)
 
 
 class Checkpoint(models.Model):
-    """An immutable node of an experiment's tree: a safetensors file and the specification that made it."""
+    """An immutable node of an experiment's tree: a safetensors file and the specification that made it.
+
+    ``objects`` are the nodes of the trees; ``everything`` also has those that were deleted and wait for an undo.
+    """
 
     experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="checkpoints")
     branch = models.ForeignKey("training.Branch", on_delete=models.PROTECT, related_name="checkpoints")
@@ -72,13 +88,28 @@ class Checkpoint(models.Model):
     tag = models.CharField(max_length=80, blank=True)
     note = models.TextField(blank=True)
     starred = models.BooleanField(default=False)
+    weights_pruned_at = models.DateTimeField(
+        null=True, blank=True, help_text="when its file made room; the node stays in the tree"
+    )
+    deleted_at = models.DateTimeField(null=True, blank=True)
+    deletion = models.UUIDField(
+        null=True, blank=True, db_index=True, help_text="what was deleted together is restored together"
+    )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
     created_at = models.DateTimeField(auto_now_add=True)
 
+    objects = LiveCheckpoints()
+    everything = models.Manager["Checkpoint"]()
+
     class Meta:
         ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["experiment", "tag"], condition=~Q(tag=""), name="one_checkpoint_per_tag"
+            )
+        ]
 
     def __str__(self) -> str:
         return self.tag or f"{self.branch} step {self.step}"

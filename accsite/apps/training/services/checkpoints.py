@@ -41,7 +41,7 @@ def record(
     """
     if not Job.objects.filter(pk=job_id).held_by(attempt).exists():
         raise Fenced(job_id, attempt)
-    name, size_bytes = _store(Path(file), sha256)
+    name, size_bytes = store(Path(file), sha256)
     try:
         return _record(
             job_id,
@@ -56,7 +56,7 @@ def record(
             spec=spec,
         )
     except Fenced:
-        _delete_unused(name)
+        delete_unused(name)
         raise
 
 
@@ -111,10 +111,10 @@ def drop_autosaves(job: Job, *, keep: int) -> None:
     for checkpoint in old:
         name = checkpoint.file
         checkpoint.delete()
-        transaction.on_commit(partial(_delete_unused, name), robust=True)
+        transaction.on_commit(partial(delete_unused, name), robust=True)
 
 
-def _store(path: Path, sha256: str) -> tuple[str, int]:
+def store(path: Path, sha256: str) -> tuple[str, int]:
     """Return the stored name and the size in bytes; one that an earlier try moved is found again."""
     if path.exists():
         size_bytes = path.stat().st_size
@@ -123,6 +123,7 @@ def _store(path: Path, sha256: str) -> tuple[str, int]:
     return name, default_storage.size(name)
 
 
-def _delete_unused(name: str) -> None:
-    if not Checkpoint.objects.filter(file=name).exists():
+def delete_unused(name: str) -> None:
+    """Remove a stored file that no checkpoint needs: none that is there, and none that may be restored."""
+    if not Checkpoint.everything.filter(file=name, weights_pruned_at=None).exists():
         blobs.delete(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -15,7 +15,8 @@ from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import PluginKind
 from accsite.apps.training.models import Branch, Checkpoint, Experiment, Task, Visibility
 from accsite.apps.training.names import clean_name
-from accsite.apps.training.services.unit import touch, unit_of_work
+from accsite.apps.training.services.intact import require_intact
+from accsite.apps.training.services.unit import lock_experiment, touch, unit_of_work
 
 MAIN = "main"
 
@@ -66,12 +67,16 @@ def create_branch(
     name: str,
     from_checkpoint: Checkpoint | None = None,
     copy_tasks: bool = True,
+    tasks: Sequence[str] | None = None,
 ) -> Branch:
     """Return a new branch that begins at a checkpoint, or at the model as its seed makes it.
 
     With ``copy_tasks`` it takes the tasks as the checkpoint was trained with them (without a checkpoint:
-    those that the experiment's first branch has now), keys and colours included. Raises InvalidInput.
+    those that the experiment's first branch has now), keys and colours included; ``tasks``: only those with
+    these keys. Raises InvalidInput naming each wrong field, ``from_checkpoint`` also for a damaged file, and
+    WrongState for a checkpoint that was deleted or pruned; then nothing is made.
     """
+    lock_experiment(experiment.pk)
     taken = experiment.branches.values_list("slug", flat=True)
     name, slug = _free_slug(name, taken, f"a branch of {experiment.name}")
     if from_checkpoint is not None and from_checkpoint.experiment_id != experiment.pk:
@@ -81,6 +86,8 @@ def create_branch(
                 f"choose one of {experiment.name}"
             }
         )
+    if from_checkpoint is not None:
+        require_intact(from_checkpoint, "from_checkpoint")
     try:
         with transaction.atomic():
             branch = Branch.objects.create(
@@ -94,9 +101,18 @@ def create_branch(
     except IntegrityError:
         raise InvalidInput({"name": _taken(name, f"a branch of {experiment.name}")}) from None
     if copy_tasks:
-        Task.objects.bulk_create(_copies(branch, experiment, from_checkpoint))
+        copies = copies_of_tasks(branch, experiment, from_checkpoint)
+        Task.objects.bulk_create(copies if tasks is None else _chosen(copies, tasks))
     touch("experiments", f"checkpoints:{experiment.pk}", f"tasks:{branch.pk}")
     return branch
+
+
+def free_branch_slug(experiment: Experiment, name: Any, *, field: str = "branch_name") -> tuple[str, str]:
+    """Return name and slug for a new branch; raises InvalidInput(field) when they are none or taken."""
+    try:
+        return _free_slug(name, experiment.branches.values_list("slug", flat=True), f"a branch of {experiment.name}")
+    except InvalidInput as error:
+        raise InvalidInput({field: next(iter(error.fields.values()))}) from None
 
 
 def clean_model(model: Mapping[str, Any]) -> ModelSpec:
@@ -144,7 +160,19 @@ def _taken(name: str, what: str) -> str:
     return f"{name!r} is already the name of {what}; choose another"
 
 
-def _copies(branch: Branch, experiment: Experiment, checkpoint: Checkpoint | None) -> list[Task]:
+def _chosen(copies: list[Task], keys: Any) -> list[Task]:
+    if isinstance(keys, str) or not isinstance(keys, Sequence):
+        raise InvalidInput({"tasks": f"{keys!r} is not a list of keys of tasks"})
+    known = {task.key: task for task in copies}
+    unknown = [key for key in keys if key not in known]
+    if unknown:
+        right = ", ".join(known) or "none"
+        raise InvalidInput({"tasks": f"{unknown[0]!r} is not the key of a task there; known: {right}"})
+    return [task for task in copies if task.key in set(keys)]
+
+
+def copies_of_tasks(branch: Branch, experiment: Experiment, checkpoint: Checkpoint | None) -> list[Task]:
+    """Return unsaved tasks for a new branch: a checkpoint's, or those of the experiment's first branch."""
     if checkpoint is None:
         first = experiment.branches.exclude(pk=branch.pk).order_by("pk").first()
         rows = list(first.tasks.filter(removed_at=None)) if first else []

@@ -10,7 +10,7 @@ from typing import Any
 from django.db import transaction
 
 from accsite.apps.live.services import bump
-from accsite.apps.training.models import Branch, Job
+from accsite.apps.training.models import Branch, Experiment, Job
 
 
 class _Signals:
@@ -42,6 +42,14 @@ def unit_of_work() -> Iterator[None]:
             bump(*signals.topics, data={"jobs": list(signals.jobs.values())} if signals.jobs else None)
     finally:
         _current.reset(token)
+
+
+def lock_experiment(experiment_id: int) -> Experiment:
+    """Return an experiment, its row locked to the end of the transaction: its tree has one writer at a time.
+
+    It is locked before any of its branches.
+    """
+    return Experiment.objects.select_for_update(no_key=True).get(pk=experiment_id)
 
 
 def lock_branch(branch_id: int) -> Branch:

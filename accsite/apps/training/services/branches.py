@@ -1,0 +1,93 @@
+"""Moves a branch's head to a checkpoint of its experiment, and renames branches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils.text import slugify
+
+from acc.errors import InvalidInput
+from acc.specs import ModelSpec
+from accsite.apps.training.models import Branch, Checkpoint, Job, JobKind
+from accsite.apps.training.names import clean_name
+from accsite.apps.training.services.intact import require_intact
+from accsite.apps.training.services.unit import lock_branch, lock_experiment, touch, unit_of_work
+from accsite.apps.training.specs import task_spec
+from accsite.errors import WrongState
+
+
+@unit_of_work()
+def load_checkpoint(*, actor: Any, branch: Branch, checkpoint: Checkpoint) -> Branch:
+    """Return the branch with ``checkpoint`` as its head: the next training goes on from there.
+
+    Raises WrongState while a job trains or expands the branch, InvalidInput for a checkpoint of another
+    experiment, one whose file is damaged, or one whose model lacks what a task of the branch reads.
+    """
+    lock_experiment(branch.experiment_id)
+    current = lock_branch(branch.pk)
+    if checkpoint.experiment_id != current.experiment_id:
+        raise InvalidInput(
+            {
+                "checkpoint": f"checkpoint {checkpoint.pk} belongs to another experiment; "
+                f"choose one of {current.experiment.name}"
+            }
+        )
+    refuse_while_busy(current, "checkpoint")
+    require_intact(checkpoint, "checkpoint")
+    _check_tasks(current, checkpoint)
+    Branch.objects.filter(pk=current.pk).update(head=checkpoint)
+    touch("experiments", f"checkpoints:{current.experiment_id}", f"tasks:{current.pk}")
+    branch.head = current.head = checkpoint
+    return current
+
+
+@unit_of_work()
+def rename_branch(*, actor: Any, branch: Branch, name: str) -> Branch:
+    """Return the branch under another name; its address follows. Raises InvalidInput(name)."""
+    lock_experiment(branch.experiment_id)
+    name = clean_name(name)
+    slug = slugify(name)[:80]
+    if not slug:
+        raise InvalidInput({"name": f"{name!r} has no letter or digit from a to z; its address needs one"})
+    others = Branch.objects.filter(experiment=branch.experiment_id).exclude(pk=branch.pk)
+    if others.filter(slug=slug).exists():
+        taken = f"{name!r} is already the name of a branch of {branch.experiment.name}; choose another"
+        raise InvalidInput({"name": taken})
+    branch.name, branch.slug = name, slug
+    branch.save(update_fields=["name", "slug"])
+    touch("experiments", f"checkpoints:{branch.experiment_id}")
+    return branch
+
+
+def refuse_while_busy(branch: Branch, field: str) -> None:
+    """Raise WrongState(field) while a job is to move the head of the branch; the branch's row is locked."""
+    refuse_while_expanding(branch, field)
+    busy = Job.objects.active().filter(branch=branch, kind=JobKind.TRAIN).order_by("pk").first()
+    if busy is None:
+        return
+    raise WrongState(
+        {field: f"job {busy.pk} trains {branch} and will move its head; stop it, wait for it, or fork instead"}
+    )
+
+
+def refuse_while_expanding(branch: Branch, field: str = "branch") -> None:
+    """Raise WrongState(field) while a job grows the model of the branch's head; the branch's row is locked."""
+    growing = Job.objects.active().filter(branch=branch, kind=JobKind.EXPAND)
+    busy = growing.filter(spec__branch_name=None).order_by("pk").first()
+    if busy is not None:
+        raise WrongState(
+            {field: f"job {busy.pk} expands {branch} and will move its head; wait for it, or stop it first"}
+        )
+
+
+def _check_tasks(branch: Branch, checkpoint: Checkpoint) -> None:
+    """Raise InvalidInput(checkpoint) if a task of the branch reads what the checkpoint's model does not have."""
+    model = ModelSpec.model_validate(checkpoint.spec["model"])
+    for task in branch.tasks.filter(removed_at=None).select_related("dataset"):
+        try:
+            task_spec(task, "").latent_range(model)
+        except InvalidInput as error:
+            (why,) = next(iter(error.fields.values()))[:1]
+            raise InvalidInput(
+                {"checkpoint": f"task {task.name!r} of {branch} does not fit its model: {why}; remove the task first"}
+            ) from None
