@@ -168,7 +168,11 @@ class TaskSpec(Spec):
 
 
 class TrainSpec(Spec):
-    """How to train: every choice that changes the result, and nothing that does not."""
+    """How to train: every choice that changes the result, and nothing that does not.
+
+    ``on_nan``: what a loss or gradient that is no finite number does: ``stop`` fails the job and keeps the last
+    checkpoint, ``skip`` leaves out that step's update, counts it and raises an alarm.
+    """
 
     steps: int = Field(ge=1, le=1_000_000_000)
     batch_size: int = Field(default=64, ge=1, le=65_536)
@@ -179,6 +183,7 @@ class TrainSpec(Spec):
     lr_schedule: Literal["constant", "one_cycle", "cosine"] = "constant"
     kl_warmup_steps: int = Field(default=0, ge=0)
     grad_clip_norm: float | None = Field(default=None, gt=0)
+    on_nan: Literal["stop", "skip"] = "stop"
     seed: int = Field(default=0, ge=0, lt=2**63)
     val_fraction: float = Field(default=0.2, ge=0, lt=1)
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")

@@ -98,6 +98,7 @@ def settle(held: Held, result: TrainResult) -> None:
         "steps_per_second": round(result.steps_per_second, 3),
         "seconds": round(result.seconds, 3),
         "losses": result.losses,
+        **({"skipped_steps": result.skipped} if result.skipped else {}),
         "device": held.device,
     }
     move = {

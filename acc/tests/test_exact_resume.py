@@ -30,6 +30,7 @@ SETTINGS: list[dict[str, Any]] = [
     {"lr_schedule": "one_cycle", "kl_warmup_steps": 9, "grad_clip_norm": 0.5},
     {"optimizer": "sgd", "lr": 1e-3, "lr_schedule": "cosine"},
     {"optimizer": "adam", "batch_size": 100},
+    {"on_nan": "skip"},
 ]
 
 

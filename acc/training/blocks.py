@@ -18,18 +18,19 @@ class BlockRecorder:
     """Collects the raw losses of consecutive steps of one set of tasks.
 
     Everything that the host knows anyway (weights, learning rates) is kept beside them as plain numbers, so a
-    step costs a few list appends; weighted losses and the total are worked out once per block.
+    step costs a few list appends; weighted losses and the total are worked out once per block. A step may
+    come without its gradient norm, which is then NaN.
     """
 
-    def __init__(self, keys: Sequence[str], *, start: int, grad_norm: bool) -> None:
+    def __init__(self, keys: Sequence[str], *, start: int) -> None:
         self.keys = tuple(keys)
         self.start = start
-        self._has_norm = grad_norm
         self._losses: list[Tensor] = []
         self._drawn: list[int | None] = []
         self._factors: list[Sequence[float]] = []
         self._rates: list[float] = []
         self._norms: list[Tensor] = []
+        self._normed: list[int] = []  # places in the block of the steps whose norm is known
         self._wall_start = 0.0
 
     def __len__(self) -> int:
@@ -46,7 +47,7 @@ class BlockRecorder:
     ) -> None:
         """Take the detached losses of one step: of all tasks, or of the one numbered ``drawn``.
 
-        factors: what each loss was multiplied with in the total.
+        factors: what each loss was multiplied with in the total. norm: the length of the gradient, if measured.
         """
         if not self._rates:
             self._wall_start = time.time()
@@ -55,13 +56,14 @@ class BlockRecorder:
         self._factors.append(factors)
         self._rates.append(lr)
         if norm is not None:
+            self._normed.append(len(self) - 1)
             self._norms.append(norm)
 
-    def fetch(self) -> tuple[PointBlock, tuple[int, str] | None]:
+    def fetch(self) -> tuple[PointBlock, list[tuple[int, str]]]:
         """Return the block (the one host synchronisation) and begin the next one after it.
 
-        Beside it (step, series) of the first value that is infinite or not a number, or None. A task that
-        was not drawn at a step has NaN there, which is as it should be.
+        Beside it (step, series) of each step with a value that is infinite or not a number, in order. A task
+        that was not drawn at a step has NaN there, which is as it should be.
         """
         count, tasks = len(self), len(self.keys)
         flat = torch.stack([*self._losses, *self._norms]).to(torch.float32).cpu().numpy()
@@ -79,11 +81,10 @@ class BlockRecorder:
         for number, key in enumerate(self.keys):
             names += [series.raw(key), series.weighted(key)]
             values += [raw[number], weighted[number]]
-        names.append(series.LEARNING_RATE)
-        values.append(np.asarray(self._rates, dtype=np.float32))
-        if self._has_norm:
-            names.append(series.GRAD_NORM)
-            values.append(flat[len(flat) - count :])
+        norms = np.full(count, np.nan, dtype=np.float32)
+        norms[self._normed] = flat[len(flat) - len(self._norms) :]
+        names += [series.LEARNING_RATE, series.GRAD_NORM]
+        values += [np.asarray(self._rates, dtype=np.float32), norms]
         block = PointBlock(
             start=self.start,
             series=tuple(names),
@@ -93,24 +94,25 @@ class BlockRecorder:
         )
         unsound = self._unsound(block, flat, count)
         self.start += count
-        for kept in (self._losses, self._drawn, self._factors, self._rates, self._norms):
+        for kept in (self._losses, self._drawn, self._factors, self._rates, self._norms, self._normed):
             kept.clear()
         return block, unsound
 
-    def _unsound(self, block: PointBlock, flat: NDArray[np.float32], count: int) -> tuple[int, str] | None:
+    def _unsound(self, block: PointBlock, flat: NDArray[np.float32], count: int) -> list[tuple[int, str]]:
         if np.isfinite(flat).all() and np.isfinite(block.values[0]).all():
-            return None
-        found: list[tuple[int, str]] = []
+            return []
+        found: dict[int, str] = {}
+        for column in np.flatnonzero(~np.isfinite(block.values[0])).tolist():
+            found[column] = series.TOTAL
+        norms = flat[len(flat) - len(self._norms) :]
+        for place in np.flatnonzero(~np.isfinite(norms)).tolist():
+            found[self._normed[place]] = series.GRAD_NORM
         tasks = 1 if self._drawn[0] is not None else len(self.keys)
-        for position in np.flatnonzero(~np.isfinite(flat[: count * tasks]))[:1].tolist():
-            column, task = divmod(position, tasks)
+        for position in np.flatnonzero(~np.isfinite(flat[: count * tasks]))[::-1].tolist():
+            column, task = divmod(position, tasks)  # from behind, so that the first task at fault is named
             drawn = self._drawn[column]
-            found.append((block.start + column, series.raw(self.keys[task if drawn is None else drawn])))
-        for column in np.flatnonzero(~np.isfinite(flat[count * tasks :]))[:1].tolist():
-            found.append((block.start + column, series.GRAD_NORM))
-        for column in np.flatnonzero(~np.isfinite(block.values[0]))[:1].tolist():
-            found.append((block.start + column, series.TOTAL))
-        return min(found, key=lambda place: place[0])
+            found[column] = series.raw(self.keys[task if drawn is None else drawn])
+        return [(block.start + column, found[column]) for column in sorted(found)]
 
 
 def _total(weighted: NDArray[np.float32], drawn: Sequence[int | None]) -> NDArray[np.float32]:

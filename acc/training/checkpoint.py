@@ -33,13 +33,15 @@ class Header:
 
     spec: the job as it stood (tasks with their weights of the moment). job_step: updates made by the job;
     global_step: by the whole line of checkpoints. ages: task key -> updates it took part in.
-    offsets: dataset key -> samples drawn. plugins: class -> path, sha256 and source.
+    offsets: dataset key -> samples drawn. skipped: the job's updates that were left out as not finite.
+    plugins: class -> path, sha256 and source.
     """
 
     spec: TrainJobSpec
     job_step: int
     global_step: int
     lr: float
+    skipped: int = 0
     ages: dict[str, int] = field(default_factory=dict)
     offsets: dict[str, int] = field(default_factory=dict)
     plugins: dict[str, dict[str, str]] = field(default_factory=dict)

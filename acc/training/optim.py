@@ -42,7 +42,7 @@ class NamedOptimizer:
         self, parameters: Iterable[tuple[str, nn.Parameter]], train: TrainSpec, device: torch.device
     ) -> None:
         self._names: dict[nn.Parameter, str] = {parameter: name for name, parameter in parameters}
-        fused = device.type in {"cpu", "cuda"}
+        self._fused = fused = device.type in {"cpu", "cuda"}
         chosen = list(self._names)
         self.inner: torch.optim.Optimizer
         if train.optimizer == "sgd":
@@ -64,6 +64,21 @@ class NamedOptimizer:
     def set_lr(self, lr: float) -> None:
         """Use this learning rate from the next step on."""
         self._group["lr"] = lr
+
+    def grad_norm(self) -> Tensor:
+        """Return the length of the gradient over all parameters that have one, on their device."""
+        return nn.utils.get_total_norm([one.grad for one in self.parameters if one.grad is not None])
+
+    def skip_unless_finite(self, value: Tensor) -> None:
+        """Let the next step change nothing, not even the moments, unless the scalar ``value`` is finite.
+
+        The fused kernels take a flag for it, as gradient scalers use it, so the host need not wait. Where there
+        are none the gradients are dropped, which asks the device.
+        """
+        if self._fused:
+            self.inner.found_inf = torch.isfinite(value).logical_not().to(torch.float32)  # type: ignore[attr-defined]
+        elif not torch.isfinite(value):
+            self.inner.zero_grad(set_to_none=True)
 
     def add(self, parameters: Iterable[tuple[str, nn.Parameter]]) -> None:
         """Train these parameters too, from a state of their own."""

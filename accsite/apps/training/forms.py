@@ -85,6 +85,7 @@ class TrainForm(ServiceForm):
     weight_decay = number("Weight decay", min=0)
     kl_warmup_steps = number("KL warm-up steps", min=0, step=1)
     grad_clip_norm = number("Clip gradients at", "empty: do not clip", min=0)
+    on_nan = choice("A loss is not a number", [("stop", "stop the job"), ("skip", "skip that step")])
     val_fraction = number("Held-out part", min=0, max=1)
     seed = number("Seed", min=0, step=1)
     idempotency_key = forms.CharField(required=False, widget=forms.HiddenInput)
