@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ _CHUNK_BYTES = 1 << 24
 
 
 class AccDataset:
-    """Images ``(N, C, H, W) uint8`` with target columns ``(N,)``: int64 labels or float32 values.
+    """Images ``(N, C, H, W)``, uint8 or float32 in 0..1, with columns ``(N,)``: int64 labels or float32 values.
 
     Arrays may be memory-mapped and are never written to. Raises InvalidInput for arrays that do not fit
     together, labels outside ``0..classes-1``, and values that are not finite.
@@ -31,7 +31,7 @@ class AccDataset:
 
     def __init__(
         self,
-        images: NDArray[np.uint8],
+        images: NDArray[np.uint8] | NDArray[np.float32],
         targets: Mapping[str, NDArray[Any]] | None = None,
         target_specs: Sequence[TargetSpec] = (),
         *,
@@ -113,12 +113,16 @@ class AccDataset:
 
 
 def _check(images: NDArray[Any], targets: Mapping[str, NDArray[Any]], specs: Sequence[TargetSpec]) -> None:
-    if images.dtype != np.uint8:
-        raise InvalidInput({"images": f"dtype {images.dtype} is refused; need uint8, 0 to 255"})
+    if images.dtype not in (np.uint8, np.float32):
+        raise InvalidInput(
+            {"images": f"dtype {images.dtype} is refused; need uint8, 0 to 255, or float32, 0 to 1"}
+        )
     if images.ndim != 4 or 0 in images.shape:
         raise InvalidInput(
             {"images": f"shape {tuple(images.shape)} is refused; need (N, C, H, W) with at least one image"}
         )
+    if images.dtype == np.float32:
+        _check_unit(images)
     names = [column.name for column in specs]
     if sorted(names) != sorted(targets):
         raise InvalidInput(
@@ -131,6 +135,20 @@ def _check(images: NDArray[Any], targets: Mapping[str, NDArray[Any]], specs: Seq
             errors[f"targets.{column.name}"] = problem
     if errors:
         raise InvalidInput(errors)
+
+
+def _check_unit(images: NDArray[Any]) -> None:
+    for start, part in _parts(images):
+        low, high = part.min(), part.max()
+        if not (low >= 0 and high <= 1):  # so that NaN is refused as well
+            where = f"images {start} to {start + len(part) - 1}"
+            raise InvalidInput({"images": f"{where} hold {low:g} to {high:g}; float32 images need 0 to 1"})
+
+
+def _parts(images: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
+    rows = max(1, _CHUNK_BYTES // max(1, images[0].nbytes))
+    for start in range(0, len(images), rows):
+        yield start, images[start : start + rows]
 
 
 def _column_problem(values: NDArray[Any], column: TargetSpec, n: int) -> str:
@@ -157,14 +175,16 @@ def _label_problem(values: NDArray[Any], column: TargetSpec) -> str:
 
 
 def _content_hash(
-    images: NDArray[np.uint8], targets: Mapping[str, NDArray[Any]], specs: Sequence[TargetSpec]
+    images: NDArray[Any], targets: Mapping[str, NDArray[Any]], specs: Sequence[TargetSpec]
 ) -> str:
     digest = hashlib.sha256()
     described = [column.model_dump() for column in sorted(specs, key=lambda column: column.name)]
-    digest.update(json.dumps([FORMAT, list(images.shape), described], sort_keys=True).encode())
-    rows = max(1, _CHUNK_BYTES // max(1, images[0].nbytes))
-    for start in range(0, len(images), rows):
-        digest.update(np.ascontiguousarray(images[start : start + rows]).data)
+    head: list[Any] = [FORMAT, list(images.shape), described]
+    if images.dtype != np.uint8:
+        head.append(str(images.dtype))
+    digest.update(json.dumps(head, sort_keys=True).encode())
+    for _, part in _parts(images):
+        digest.update(np.ascontiguousarray(part).data)
     for column in sorted(specs, key=lambda column: column.name):
         values = np.ascontiguousarray(targets[column.name])
         digest.update(values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes())

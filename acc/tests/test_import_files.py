@@ -115,7 +115,7 @@ def test_the_same_arrays_have_the_same_content_whatever_file_they_came_in(tmp_pa
     ("data", "words"),
     [
         (b"", "is empty"),
-        (b"GIF89a......", "neither .npz nor IDX"),
+        (b"GIF89a......", "none of: IDX, .npz, .npy"),
         (b"\0\0", "is no IDX file"),
         (b"\0\0\x08\x03\0\0", "ends within its header"),
         (idx(IMAGES)[:-1], "but has only 15,679"),

@@ -69,11 +69,11 @@ def _first_class_column(dataset: AccDataset) -> Indices | None:
 
 
 class Resident:
-    """A dataset on the device: images uint8 ``(N, C, H, W)``, targets int64 or float32 ``(N,)``."""
+    """A dataset on the device: images uint8 or float32 ``(N, C, H, W)``, targets int64 or float32 ``(N,)``."""
 
     def __init__(self, dataset: AccDataset, device: torch.device) -> None:
         self.dataset, self.device = dataset, device
-        self.images = _tensor(dataset.images, np.uint8, device)
+        self.images = _tensor(dataset.images, dataset.images.dtype.type, device)
         self.targets = {
             column.name: _tensor(
                 dataset.targets[column.name], np.int64 if column.kind == "class" else np.float32, device
@@ -112,7 +112,9 @@ class TrainingRows:
 
 
 def to_unit(images_BCHW: Tensor) -> Tensor:
-    """Return uint8 images as float32 in 0..1."""
+    """Return uint8 images as float32 in 0..1; float32 images are so already."""
+    if images_BCHW.is_floating_point():
+        return images_BCHW
     return images_BCHW.to(torch.float32).mul_(1 / 255)
 
 

@@ -62,6 +62,8 @@ class Plan:
             group.resident.images.index_select(0, index)
             for group, index in zip(self._groups, indices, strict=True)
         ]
+        if len({own.dtype for own in images}) > 1:  # float32 images beside uint8 ones
+            images = [to_unit(own) for own in images]
         x_BCHW = to_unit(images[0] if len(images) == 1 else torch.cat(images))
         sizes = [len(index) for index in indices]
         outputs = model(x_BCHW).split(sizes, share=self._sharing)

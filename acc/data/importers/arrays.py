@@ -3,35 +3,93 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from acc.data.dataset import AccDataset
-from acc.data.importers.limits import refuse
+from acc.data.importers.limits import check_side, refuse
+from acc.errors import InvalidInput
 from acc.specs import KEY_PATTERN, TargetSpec
 
 CHANNELS = (1, 3, 4)
-MIN_SIDE, MAX_SIDE = 8, 1024
 MAX_CLASSES = 100_000
+IMAGE_NAMES = ("images", "x", "data", "x_train", "arr_0")
+Pixels = Literal["uint8", "float32"]
+"""How images of numbers from 0 to 1 are stored: rounded to bytes, or as they are."""
 
 
-def dataset_of(images: NDArray[Any], targets: Mapping[str, NDArray[Any]], *, file: str) -> AccDataset:
+def dataset_of(
+    images: NDArray[Any],
+    targets: Mapping[str, NDArray[Any]],
+    *,
+    file: str,
+    labels: Mapping[str, tuple[str, ...]] | None = None,
+    pixels: Pixels = "uint8",
+) -> AccDataset:
     """Return a dataset of arrays as they come.
 
     images: ``(N, H, W)``, ``(N, H, W, C)`` or ``(N, C, H, W)`` with 1, 3 or 4 channels; uint8, bool, whole numbers
     in 0..255, or floats in 0..1. targets: ``(N,)`` or ``(N, 1)``; whole numbers from 0 are classes, others real.
-    Raises InvalidInput (file) naming array and value.
+    labels: the names of the classes of some targets. Raises InvalidInput (file) naming array and value.
     """
-    pixels = to_uint8(channels_first(images, file), file)
+    if pixels not in ("uint8", "float32"):
+        raise InvalidInput({"pixels": f"{pixels!r} is refused; choose uint8 or float32"})
+    images = channels_first(images, file)
+    stored = to_float32(images, file) if pixels == "float32" else to_uint8(images, file)
     columns: dict[str, NDArray[Any]] = {}
     specs: list[TargetSpec] = []
     for name, values in targets.items():
-        spec, column = target_of(name, values, len(pixels), file)
+        spec, column = target_of(name, values, len(stored), file)
+        named = (labels or {}).get(name)
+        if named is not None:
+            spec = spec.model_copy(update={"classes": len(named), "labels": named})
+        if spec.name in columns:
+            raise refuse(file, f"has two targets called '{spec.name}'; give one another name")
         specs.append(spec)
         columns[spec.name] = column
-    return AccDataset(images=pixels, targets=columns, target_specs=tuple(specs))
+    return AccDataset(images=stored, targets=columns, target_specs=tuple(specs))
+
+
+def dataset_of_named(
+    arrays: Mapping[str, NDArray[Any]], *, file: str, pixels: Pixels = "uint8"
+) -> AccDataset:
+    """Return a dataset of arrays by name: one of images, and all of one value for each image as targets.
+
+    Images are the array named ``images`` (or x, data, x_train, arr_0), else the only one of three or more axes.
+    Raises InvalidInput (file).
+    """
+    left = dict(arrays)
+    name = _images_name(left, file)
+    images = left.pop(name)
+    targets = {
+        key: value
+        for key, value in left.items()
+        if value.ndim == 1 or (value.ndim == 2 and value.shape[1] == 1)
+    }
+    left_over = sorted(left.keys() - targets.keys())
+    if left_over:
+        raise refuse(
+            file,
+            f"holds '{left_over[0]}' of shape {left[left_over[0]].shape} beside the images '{name}'; "
+            "need one value for each image, or no such array",
+        )
+    return dataset_of(images, targets, file=file, pixels=pixels)
+
+
+def _images_name(arrays: Mapping[str, NDArray[Any]], file: str) -> str:
+    candidates = [name for name, value in arrays.items() if value.ndim >= 3]
+    lower = {name.lower(): name for name in candidates}
+    for known in IMAGE_NAMES:
+        if known in lower:
+            return lower[known]
+    if len(candidates) == 1:
+        return candidates[0]
+    there = ", ".join(f"{name} {value.shape}" for name, value in sorted(arrays.items())) or "no array"
+    raise refuse(
+        file, f"holds {there}; name the array of images 'images', of shape (N, H, W) or (N, H, W, C)"
+    )
 
 
 def channels_first(images: NDArray[Any], file: str) -> NDArray[Any]:
@@ -48,8 +106,7 @@ def channels_first(images: NDArray[Any], file: str) -> NDArray[Any]:
     if len(images) == 0:
         raise refuse(file, "holds no image; at least one is needed")
     for side in images.shape[2:]:
-        if not MIN_SIDE <= side <= MAX_SIDE:
-            raise refuse(file, f"has images {side} pixels wide or high; {MIN_SIDE} to {MAX_SIDE} are allowed")
+        check_side(file, side)
     return images
 
 
@@ -59,22 +116,36 @@ def to_uint8(images: NDArray[Any], file: str) -> NDArray[np.uint8]:
         return np.ascontiguousarray(images)
     if images.dtype == np.bool_:
         return np.ascontiguousarray(images, dtype=np.uint8) * np.uint8(255)
+    if _check_values(images, file):
+        return np.ascontiguousarray(images, dtype=np.uint8)
+    pixels = np.empty(images.shape, dtype=np.uint8)
+    # One at a time: a scaled copy of all would be eight times the dataset.
+    for number, image in enumerate(images):
+        np.rint(image * 255.0, out=pixels[number], casting="unsafe")
+    return pixels
+
+
+def to_float32(images: NDArray[Any], file: str) -> NDArray[np.float32]:
+    """Return pixel values as float32 in 0..1; whole numbers and truth values are refused: they are bytes."""
+    if not np.issubdtype(images.dtype, np.floating):
+        raise refuse(
+            file, f"has images of type {images.dtype}; only floats are stored as float32, these as uint8"
+        )
+    _check_values(images, file)
+    return np.ascontiguousarray(images, dtype=np.float32)
+
+
+def _check_values(images: NDArray[Any], file: str) -> bool:
+    """Return whether pixels are whole numbers; raises InvalidInput (file) for those out of range."""
     if not np.issubdtype(images.dtype, np.number) or np.issubdtype(images.dtype, np.complexfloating):
         raise refuse(file, f"has images of type {images.dtype}; need uint8, or floats from 0 to 1")
-    whole = np.issubdtype(images.dtype, np.integer)
+    whole = bool(np.issubdtype(images.dtype, np.integer))
     top = 255 if whole else 1
     low, high = images.min(), images.max()
     if not (low >= 0 and high <= top):  # so that NaN is refused as well
         kind = "whole numbers from 0 to 255" if whole else "floats from 0 to 1"
         raise refuse(file, f"has pixel values from {low:g} to {high:g}; need uint8, or {kind}")
-    if whole:
-        return np.ascontiguousarray(images, dtype=np.uint8)
-    pixels = np.empty(images.shape, dtype=np.uint8)
-    for number, image in enumerate(
-        images
-    ):  # one at a time: a scaled copy of all would be eight times the dataset
-        np.rint(image * 255.0, out=pixels[number], casting="unsafe")
-    return pixels
+    return whole
 
 
 def target_of(name: str, values: NDArray[Any], n: int, file: str) -> tuple[TargetSpec, NDArray[Any]]:
@@ -95,10 +166,11 @@ def target_of(name: str, values: NDArray[Any], n: int, file: str) -> tuple[Targe
         return TargetSpec(name=key, kind="class", classes=classes), values.astype(np.int64)
     if not np.issubdtype(values.dtype, np.number) or np.issubdtype(values.dtype, np.complexfloating):
         raise refuse(file, f"has target '{name}' of type {values.dtype}; need numbers")
-    wrong = np.flatnonzero(~np.isfinite(values))
+    with np.errstate(over="ignore"):
+        column = values.astype(np.float32)
+    wrong = np.flatnonzero(~np.isfinite(column))
     if len(wrong):
         raise refuse(
-            file, f"has target '{name}' {values[wrong[0]]} at sample {wrong[0]}; need finite numbers"
+            file, f"has target '{name}' {values[wrong[0]]} at sample {wrong[0]}; need finite float32 numbers"
         )
-    column = values.astype(np.float32)
     return TargetSpec(name=key, kind="real", min=float(column.min()), max=float(column.max())), column

@@ -13,34 +13,11 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from acc.data.dataset import AccDataset
-from acc.data.importers.arrays import dataset_of
 from acc.data.importers.limits import MAX_DATASET_BYTES, check_bytes, refuse
-from acc.errors import InvalidInput
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _GZIP = b"\x1f\x8b"
 _MAX_AXES = 8
-
-
-def read(path: Path, *, labels: Path | None = None, max_bytes: int = MAX_DATASET_BYTES) -> AccDataset:
-    """Return the dataset of an IDX file of images and, if there is one, of its labels.
-
-    Without ``labels``, a file beside it is taken that is named as MNIST names them (``train-images-idx3-ubyte.gz``
-    and ``train-labels-idx1-ubyte.gz``). Raises InvalidInput (file).
-    """
-    images = array(path, max_bytes=max_bytes)
-    if images.ndim < 3:
-        raise refuse(
-            path.name, f"holds an array of shape {images.shape}; images have three axes: N, height, width"
-        )
-    labels = labels or named_alike(path)
-    targets: dict[str, NDArray[Any]] = {}
-    if labels is not None:
-        if labels.samefile(path):
-            raise InvalidInput({"labels": f"'{labels.name}' is the file of images; give the one of labels"})
-        targets["label"] = array(labels, max_bytes=max_bytes)
-    return dataset_of(images, targets, file=path.name)
 
 
 def named_alike(path: Path) -> Path | None:

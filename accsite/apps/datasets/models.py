@@ -21,7 +21,9 @@ class Dataset(models.Model):
     """
 
     name = models.CharField(max_length=80)
-    slug = models.SlugField(max_length=80, unique=True, help_text="its address; a new name leaves it as it is")
+    slug = models.SlugField(
+        max_length=80, unique=True, help_text="its address; a new name leaves it as it is"
+    )
     file = models.CharField(max_length=255, help_text="name in the default storage")
     sha256 = models.CharField(max_length=64, help_text="of the file")
     content_hash = models.CharField(
@@ -49,7 +51,9 @@ class Dataset(models.Model):
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
     created_at = models.DateTimeField(auto_now_add=True)
-    removed_at = models.DateTimeField(null=True, blank=True, help_text="removed, and can be restored until purged")
+    removed_at = models.DateTimeField(
+        null=True, blank=True, help_text="removed, and can be restored until purged"
+    )
 
     every = models.Manager["Dataset"]()
     objects = LiveManager()

@@ -67,7 +67,9 @@ def check_unused(dataset: Dataset) -> None:
     if found:
         more = " and others" if len(found) > NAMED else ""
         raise WrongState(
-            {"dataset": f"'{dataset.name}' is used by {', '.join(found[:NAMED])}{more}; it stays while they do"}
+            {
+                "dataset": f"'{dataset.name}' is used by {', '.join(found[:NAMED])}{more}; it stays while they do"
+            }
         )
 
 
@@ -75,7 +77,9 @@ def purge() -> list[str]:
     """Delete what was removed more than ACC_UNDO_SECONDS ago, and files that nobody names then; return the slugs."""
     due = timezone.now() - timedelta(seconds=settings.ACC_UNDO_SECONDS)
     return [
-        row.slug for row in Dataset.every.filter(removed_at__lt=due) if not users_of(row, 1) and _purge(row, due)
+        row.slug
+        for row in Dataset.every.filter(removed_at__lt=due)
+        if not users_of(row, 1) and _purge(row, due)
     ]
 
 
