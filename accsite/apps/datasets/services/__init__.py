@@ -2,13 +2,21 @@
 
 from accsite.apps.datasets.services.create import create_dataset
 from accsite.apps.datasets.services.manage import purge, remove, rename, restore
-from accsite.apps.datasets.services.naming import check_name, free_name, free_slug
+from accsite.apps.datasets.services.naming import (
+    check_free,
+    check_name,
+    free_name,
+    free_slug,
+    name_of_file,
+)
 
 __all__ = [
+    "check_free",
     "check_name",
     "create_dataset",
     "free_name",
     "free_slug",
+    "name_of_file",
     "purge",
     "remove",
     "rename",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from django.utils.text import slugify
 
 from acc.errors import InvalidInput
@@ -48,3 +50,10 @@ def free_slug(name: str) -> str:
         number += 1
         slug = f"{base}-{number}"
     return slug
+
+
+def name_of_file(file: str) -> str:
+    """Return a name for the dataset of a file: ``train-images-idx3-ubyte.gz`` gives ``train images``."""
+    stem = file.split(".")[0].replace("idx3", "").replace("ubyte", "")
+    words = " ".join(re.sub(r"[^\w()\[\]+ ]|_", " ", stem).split())[:MAX_NAME]
+    return words if NAME_PATTERN.fullmatch(words) else "Imported"

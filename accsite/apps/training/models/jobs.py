@@ -16,6 +16,7 @@ class JobKind(models.TextChoices):
     TRAIN = "train"
     EVALUATE = "evaluate"
     GENERATE = "generate"
+    IMPORT = "import"
     RECIPE = "recipe"
     EXPAND = "expand"
 

@@ -5,25 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from django.db import IntegrityError, transaction
-
 from acc.errors import InvalidInput
-from acc.params import Param, clean_params
 from acc.specs import EvalSpec, ModelSpec, TrainJobSpec, TrainSpec, parse
-from accsite.apps.datasets.models import Dataset
-from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.training.models import Branch, Checkpoint, Job, JobEvent, JobKind, Task, Worker
-from accsite.apps.training.names import clean_name
 from accsite.apps.training.services import control, queueing, tasks
+from accsite.apps.training.services.generation import submit_generation, submit_import
 from accsite.apps.training.services.lifecycle import cancel_queued
+from accsite.apps.training.services.once import once, submitted_before
 from accsite.apps.training.services.unit import lock_branch, unit_of_work
 from accsite.apps.training.specs import dataset_spec, task_spec
 from accsite.apps.training.states import JobState
 from accsite.errors import WrongState
 
+__all__ = [
+    "CONTROLS",
+    "cancel",
+    "check_device",
+    "request_control",
+    "submit_evaluation",
+    "submit_generation",
+    "submit_import",
+    "submit_training",
+]
+
 CONTROLS = ("pause", "resume", "stop", "set_lr", "set_weight", "set_enabled", "remove_task")
-MAX_KEY_LENGTH = 80
 
 
 @unit_of_work()
@@ -36,7 +42,7 @@ def submit_training(
     ``idempotency_key`` makes one job. Raises InvalidInput naming each wrong field (``tasks`` when none is
     on).
     """
-    known = _submitted_before(actor, idempotency_key)
+    known = submitted_before(actor, idempotency_key)
     if known is not None:
         return known
     errors: dict[str, list[str]] = {}
@@ -59,7 +65,7 @@ def submit_training(
     if errors or spec is None:
         raise InvalidInput(errors)
     frozen = _freeze(branch, attached, spec)
-    return _once(
+    return once(
         actor,
         idempotency_key,
         JobKind.TRAIN,
@@ -80,7 +86,7 @@ def submit_evaluation(
     idempotency_key: str | None = None,
 ) -> Job:
     """Return a new job that measures a checkpoint; ``eval``: ``acc.specs.EvalSpec`` as plain data."""
-    known = _submitted_before(actor, idempotency_key)
+    known = submitted_before(actor, idempotency_key)
     if known is not None:
         return known
     data = dict(eval or {})
@@ -93,53 +99,6 @@ def submit_evaluation(
             {"suite": f"{', '.join(unknown) or 'nothing'!r} cannot be measured; choose of: {right}"}
         )
     return queueing.queue_evaluation(checkpoint, spec=spec, actor=actor, idempotency_key=idempotency_key)
-
-
-@unit_of_work()
-def submit_generation(
-    *,
-    actor: Any,
-    generator: str,
-    params: Mapping[str, Any] | None = None,
-    n: Any = None,
-    seed: Any = 0,
-    name: str = "",
-    idempotency_key: str | None = None,
-) -> Job:
-    """Return a new job that makes a dataset; ``n`` None: as many images as the generator has.
-
-    Raises InvalidInput naming each wrong field.
-    """
-    known = _submitted_before(actor, idempotency_key)
-    if known is not None:
-        return known
-    errors: dict[str, list[str]] = {}
-    spec: dict[str, Any] = {"generator": generator, "n": None}
-    try:
-        plugin = registry.get(PluginKind.GENERATOR, generator)
-        spec["source_sha256"] = plugin.source_id
-        name = name or plugin.label
-        spec["params"] = clean_params(plugin.params, params or {})
-    except InvalidInput as error:
-        errors.update(error.fields)
-    try:
-        spec["name"] = clean_name(name)
-        if Dataset.objects.filter(name=spec["name"]).exists():
-            errors["name"] = [f"{name!r} is already the name of a dataset; choose another"]
-    except InvalidInput as error:
-        errors.update(error.fields)
-    for field, value, least in (("n", n, 1), ("seed", seed, 0)):
-        if value is None or value == "":
-            continue
-        try:
-            spec[field] = Param(least, min=least, max=2**31 - 1).clean(value)
-        except ValueError as error:
-            errors[field] = [str(error)]
-    if errors:
-        raise InvalidInput(errors)
-    return _once(
-        actor, idempotency_key, JobKind.GENERATE, title=f"Generate {spec['name']}", spec={"seed": 0, **spec}
-    )
 
 
 def request_control(*, actor: Any, job: Job, kind: str, payload: Mapping[str, Any] | None = None) -> JobEvent:
@@ -196,27 +155,6 @@ def _freeze(branch: Branch, attached: list[Task], train: TrainSpec) -> TrainJobS
     datasets = {task.dataset.slug: dataset_spec(task.dataset) for task in attached}
     specs = tuple(task_spec(task, plugins.get(task.task_class, "")) for task in attached)
     return TrainJobSpec(model=model, tasks=specs, datasets=datasets, train=train, plugins=plugins)
-
-
-def _once(actor: Any, key: str | None, kind: JobKind, **fields: Any) -> Job:
-    try:
-        with transaction.atomic():
-            return queueing.enqueue(kind, created_by=actor, idempotency_key=key or None, **fields)
-    except IntegrityError:  # the same request won at this very moment
-        known = _submitted_before(actor, key)
-        if known is None:
-            raise
-        return known
-
-
-def _submitted_before(actor: Any, key: str | None) -> Job | None:
-    if not key:
-        return None
-    if len(key) > MAX_KEY_LENGTH:
-        raise InvalidInput(
-            {"idempotency_key": f"it has {len(key)} characters; at most {MAX_KEY_LENGTH} are allowed"}
-        )
-    return Job.objects.filter(created_by=actor, idempotency_key=key).first()
 
 
 def _stop(actor: Any, job: Job) -> JobEvent:

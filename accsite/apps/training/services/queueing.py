@@ -15,6 +15,7 @@ QUEUES: Mapping[JobKind, str] = {
     JobKind.TRAIN: "train",
     JobKind.EVALUATE: "eval",
     JobKind.GENERATE: "default",
+    JobKind.IMPORT: "default",
     JobKind.RECIPE: "default",
     JobKind.EXPAND: "default",
 }

@@ -1,0 +1,202 @@
+"""Jobs that make datasets: by a generator, or from a file that somebody uploaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from acc.errors import InvalidInput
+from acc.params import Param, clean_params
+from accsite import blobs
+from accsite.apps.datasets import selectors as datasets
+from accsite.apps.datasets import services as dataset_services
+from accsite.apps.datasets.models import Dataset
+from accsite.apps.datasets.recipes import recipe_hash
+from accsite.apps.registry import selectors as registry
+from accsite.apps.registry.models import Plugin, PluginKind
+from accsite.apps.training.models import Job, JobKind
+from accsite.apps.training.names import clean_name
+from accsite.apps.training.services.once import once, submitted_before
+from accsite.apps.training.services.unit import unit_of_work
+from accsite.errors import WrongState
+
+UPLOADS = "uploads"
+PIXELS = ("uint8", "float32")
+
+
+class DatasetExists(WrongState):
+    """What was asked for has been made before; ``existing`` is the dataset's address."""
+
+    def __init__(self, dataset: Dataset, why: str) -> None:
+        super().__init__({"__all__": why})
+        self.existing = dataset.slug
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file in storage that an import job is to read: its name there, its hash, and what its owner called it."""
+
+    file: str
+    sha256: str
+    name: str
+
+    def as_dict(self) -> dict[str, str]:
+        """Return it as a job's specification keeps it."""
+        return {"file": self.file, "sha256": self.sha256, "name": self.name}
+
+
+@unit_of_work()
+def submit_generation(
+    *,
+    actor: Any,
+    generator: str,
+    params: Mapping[str, Any] | None = None,
+    n: Any = None,
+    seed: Any = 0,
+    name: str = "",
+    force: bool = False,
+    idempotency_key: str | None = None,
+) -> Job:
+    """Return a new job that makes a dataset; ``n`` None: as many images as the generator has.
+
+    Raises InvalidInput naming each wrong field, and DatasetExists when the same generator, version, parameters, n
+    and seed have made a dataset already, unless ``force`` is given.
+    """
+    known = submitted_before(actor, idempotency_key)
+    if known is not None:
+        return known
+    errors: dict[str, list[str]] = {}
+    spec: dict[str, Any] = {"generator": generator, "n": None}
+    plugin = None
+    try:
+        plugin = registry.get(PluginKind.GENERATOR, generator)
+        spec["source_sha256"] = plugin.source_id
+        spec["params"] = clean_params(plugin.params, params or {})
+    except InvalidInput as error:
+        errors.update(error.fields)
+    for field, value, least in (("n", n, 1), ("seed", seed, 0)):
+        if value is None or value == "":
+            continue
+        try:
+            spec[field] = Param(least, min=least, max=2**31 - 1).clean(value)
+        except ValueError as error:
+            errors[field] = [str(error)]
+    spec = {"seed": 0, **spec}
+    if plugin is not None and not errors and not force:
+        _refuse_made_before(plugin, spec)
+    try:
+        spec["name"] = clean_name(name or (dataset_services.free_name(plugin.label) if plugin else "Dataset"))
+        if Dataset.objects.filter(name=spec["name"]).exists():
+            errors["name"] = [f"{name!r} is already the name of a dataset; choose another"]
+    except InvalidInput as error:
+        errors.update(error.fields)
+    if errors:
+        raise InvalidInput(errors)
+    return once(
+        actor,
+        idempotency_key,
+        JobKind.GENERATE,
+        title=f"Generate {spec['name']}",
+        spec=spec,
+        total_steps=spec["n"] or 0,
+    )
+
+
+def _refuse_made_before(plugin: Plugin, spec: Mapping[str, Any]) -> None:
+    made_from = {**spec, "version": plugin.requires.get("version", 1)}
+    found = Dataset.objects.filter(recipe_hash=recipe_hash(made_from)).order_by("pk").first()
+    if found is None:
+        return
+    changed = found.provenance.get("source_sha256") not in {None, plugin.source_id}
+    why = f"the same parameters and seed have made '{found.name}' already; use it, or ask with force"
+    if changed:
+        why += f" ({plugin.path} has changed since, but its version is still {made_from['version']})"
+    raise DatasetExists(found, f"{why}")
+
+
+def regeneration(slug: str) -> dict[str, Any]:
+    """Return what a generated dataset was made from, to begin the making of another one with.
+
+    ``generator``, ``params``, ``n``, ``seed``, and a free ``name``; parameters that the generator no longer has are
+    left out. Raises InvalidInput (dataset, generator) for one that was imported, or whose generator is gone.
+    """
+    dataset = datasets.get(slug)
+    made = dataset.provenance
+    if not dataset.recipe_hash:
+        raise InvalidInput({"dataset": f"'{dataset.name}' was not made by a generator: it cannot be made anew"})
+    plugin = registry.get(PluginKind.GENERATOR, made["generator"])
+    known = {param["name"] for param in plugin.params}
+    return {
+        "generator": plugin.name,
+        "params": {name: value for name, value in made["params"].items() if name in known},
+        "n": made["n"],
+        "seed": made["seed"],
+        "name": dataset_services.free_name(dataset.name),
+    }
+
+
+@unit_of_work()
+def submit_import(
+    *,
+    actor: Any,
+    upload: Upload,
+    labels: Upload | None = None,
+    name: str = "",
+    pixels: str = "uint8",
+    idempotency_key: str | None = None,
+) -> Job:
+    """Return a new job that takes an uploaded file in as a dataset, called after it unless ``name`` is given.
+
+    Raises InvalidInput (name, pixels).
+    """
+    known = submitted_before(actor, idempotency_key)
+    if known is not None:
+        return known
+    check_import(name=name, pixels=pixels)
+    called = name or dataset_services.free_name(dataset_services.name_of_file(upload.name))
+    return once(
+        actor,
+        idempotency_key,
+        JobKind.IMPORT,
+        title=f"Import {called}",
+        spec={
+            "name": called,
+            "pixels": pixels,
+            "upload": upload.as_dict(),
+            "labels": labels.as_dict() if labels else None,
+        },
+        total_steps=1_000,
+    )
+
+
+def check_import(*, name: str, pixels: str) -> None:
+    """Raise InvalidInput (name, pixels) for what an import cannot be given; asked before a file is taken in."""
+    errors: dict[str, list[str]] = {}
+    if name:
+        try:
+            dataset_services.check_name(name)
+            dataset_services.check_free(name)
+        except InvalidInput as error:
+            errors.update(error.fields)
+    if pixels not in PIXELS:
+        errors["pixels"] = [f"{pixels!r} is refused; choose one of: {', '.join(PIXELS)}"]
+    if errors:
+        raise InvalidInput(errors)
+
+
+def drop_uploads(job: Job) -> None:
+    """Delete the uploaded files of an import job that has ended, unless another is still to read them."""
+    wanted = set(uploads_in_use(but=job))
+    for upload in (job.spec.get("upload"), job.spec.get("labels")):
+        if upload and upload["file"] not in wanted:
+            blobs.delete(upload["file"])
+
+
+def uploads_in_use(*, but: Job | None = None) -> list[str]:
+    """Return the names in storage of what import jobs are still to read."""
+    active = Job.objects.active().filter(kind=JobKind.IMPORT)
+    specs = (active.exclude(pk=but.pk) if but else active).values_list("spec", flat=True)
+    return [
+        upload["file"] for spec in specs for upload in (spec.get("upload"), spec.get("labels")) if upload
+    ]
