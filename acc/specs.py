@@ -14,6 +14,7 @@ from acc.errors import InvalidInput
 
 NAME_PATTERN = re.compile(r"^[^\W\d_][\w .()\[\]+-]{0,79}$")
 KEY_PATTERN = re.compile(r"^[a-z0-9][a-z0-9_-]{0,63}$")
+EVAL_PARTS = ("metrics", "reconstructions", "traversals", "sort", "attention", "ufr")
 
 
 class Spec(BaseModel):
@@ -187,18 +188,64 @@ class TrainSpec(Spec):
     seed: int = Field(default=0, ge=0, lt=2**63)
     val_fraction: float = Field(default=0.2, ge=0, lt=1)
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    device_memory_gib: float | None = Field(default=None, gt=0, le=100_000)
     threads: int | None = Field(default=None, ge=1, le=1024)
     checkpoint_every_steps: int | None = Field(default=None, ge=1)
     checkpoint_every_seconds: float | None = Field(default=30.0, gt=0)
 
 
 class EvalSpec(Spec):
-    """What to measure of a checkpoint."""
+    """What to measure of a checkpoint.
+
+    dataset: the one that traversals, sort, attention and ufr look at; empty: the one whose targets name most
+    factor groups. rows: of a dataset that was trained on, those held out, or all. direction, groups: along what
+    traversals and sort go, and in which groups (empty: all). concepts: targets that count as factors (empty:
+    all); own: concept -> the group that holds it (empty: the group of its name); match: score the best
+    assignment instead.
+    """
 
     suite: tuple[str, ...] = ("metrics", "reconstructions")
     images: int = Field(default=8, ge=1, le=256)
     seed: int = Field(default=0, ge=0, lt=2**63)
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    dataset: str = ""
+    rows: Literal["held_out", "all"] = "held_out"
+    seeds: int = Field(default=5, ge=1, le=64)
+    steps: int = Field(default=9, ge=2, le=64)
+    sort_images: int = Field(default=20, ge=1, le=256)
+    direction: Literal["principal", "pattern", "dimensions"] = "principal"
+    groups: tuple[str, ...] = ()
+    concepts: tuple[str, ...] = ()
+    own: dict[str, str] = Field(default={})
+    match: bool = False
+
+    @field_validator("suite")
+    @classmethod
+    def _parts_are_known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [part for part in value if part not in EVAL_PARTS]
+        if unknown or not value:
+            what = repr(unknown[0]) if unknown else "nothing"
+            raise ValueError(f"{what} cannot be measured; choose of: {', '.join(EVAL_PARTS)}")
+        return value
+
+    @field_validator("groups", "concepts", mode="before")
+    @classmethod
+    def _names_from_a_shell(cls, value: Any) -> Any:
+        return _words(value) if isinstance(value, str) else value
+
+    @field_validator("own", mode="before")
+    @classmethod
+    def _pairs_from_a_shell(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        pairs = [word.split("=") for word in _words(value)]
+        if any(len(pair) != 2 or not all(pair) for pair in pairs):
+            raise ValueError(f"{value!r} does not say who holds what; write concept=group,concept=group")
+        return {concept.strip(): group.strip() for concept, group in pairs}
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 class TrainJobSpec(Spec):

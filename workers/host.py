@@ -1,4 +1,4 @@
-"""One worker: its row and heartbeat, its zygote, and the one job that it runs at a time."""
+"""One worker: its row and heartbeat, its zygote, and the jobs that it runs (one at a time, unless they wait)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import structlog
 from django.conf import settings
@@ -14,7 +15,7 @@ from django.db import Error as DatabaseError
 from django.db.models import QuerySet
 
 from accsite.apps.training.models import Job
-from accsite.apps.training.services import lifecycle, workers
+from accsite.apps.training.services import lifecycle, queue, workers
 from accsite.apps.training.states import HELD
 from workers import processes
 from workers.children import Nursery
@@ -32,8 +33,7 @@ class Host:
         self.name, self.queues, self.wanted = name, tuple(queues), device
         self.device = ""
         self.nursery = nursery
-        self._running: int | None = None
-        self._unheld_since: float | None = None
+        self._running: dict[int, float | None] = {}  # job -> since when it is not ours any more
         self._asked_to_drain = False
         self._draining = threading.Event()
         self._stopped = threading.Event()
@@ -44,7 +44,10 @@ class Host:
     def start(self) -> None:
         """Bind the device and register; raises InvalidInput for a device that is not there."""
         resolve(self.wanted, cuda=True)  # a device that is not there is told before torch is waited for
-        facts = self.nursery.wait_until_ready()
+        # A worker that computes nothing has no zygote before its first job.
+        facts: dict[str, Any] = {"cuda": False, "pid": None}
+        if self.nursery.started:
+            facts = self.nursery.wait_until_ready()
         self.device = resolve(self.wanted, cuda=facts["cuda"])
         telemetry = Telemetry(self.device)
         insist(
@@ -73,13 +76,27 @@ class Host:
         """Run a job in a fresh process and return at its end; one that its process left is set free."""
         if self._draining.is_set():
             return  # the job still waits in its row, and the sweeper rings for it again
-        self._running, self._unheld_since = job_id, None
+        first = self._next(job_id)
+        job_id = job_id if first in self._running else first  # another slot is about to claim that one
+        if job_id in self._running:
+            return  # the same message twice
+        self._running[job_id] = None
         try:
             status = self.nursery.run(job_id, self.device)
         finally:
-            self._running = None
+            self._running.pop(job_id, None)
         if status != 0:
             self._release(job_id, f"its process on {self.name} {processes.describe_exit(status)}")
+
+    def _next(self, rung: int) -> int:
+        """Return the job to take for the doorbell of ``rung``: whichever is first in that queue."""
+        try:
+            return queue.next_for(self.name, rung)
+        except DatabaseError as error:
+            log.warning("queue_not_read", error=str(error).strip())
+            return rung
+        finally:
+            disconnect()
 
     def drain(self) -> None:
         """Take no more jobs and have the one in progress saved and handed back; safe in a signal handler."""
@@ -103,7 +120,7 @@ class Host:
 
     def _drain_when_asked(self) -> None:
         self._draining.wait()
-        self.nursery.end_job()
+        self.nursery.end_jobs()
         if self._stopped.is_set():
             return
         log.info("draining", worker=self.name)
@@ -129,35 +146,38 @@ class Host:
         return Job.objects.filter(pk=job_id, worker__name=self.name, state__in=HELD)
 
     def _end_what_is_not_ours(self) -> None:
-        """Kill a process that has not ended by itself a lease after its job ended or was taken from it."""
-        running = self._running
-        if running is None or self._held(running).exists():
-            self._unheld_since = None
-            return
+        """Kill processes that have not ended by themselves a lease after their job ended or was taken from them."""
         now = time.monotonic()
-        self._unheld_since = self._unheld_since or now
-        if now - self._unheld_since > settings.ACC_LEASE_SECONDS and running == self._running:
-            log.warning(
-                "job_process_killed", job_id=running, hint="its job is not ours any more, and it hangs"
-            )
-            self.nursery.kill_job()
+        for running in list(self._running):
+            if self._held(running).exists():
+                self._unheld(running, None)
+                continue
+            since = self._running.get(running) or now
+            self._unheld(running, since)
+            if now - since > settings.ACC_LEASE_SECONDS:
+                log.warning(
+                    "job_process_killed", job_id=running, hint="its job is not ours any more, and it hangs"
+                )
+                self.nursery.kill_job(running)
+
+    def _unheld(self, job_id: int, since: float | None) -> None:
+        if job_id in self._running:
+            self._running[job_id] = since
 
     def _end_what_stands_still(self) -> None:
-        """Kill a process that was stopped (SIGSTOP) for longer than a lease; asks no database.
+        """Kill processes that were stopped (SIGSTOP) for longer than a lease; asks no database.
 
-        It may hold the database's lock, and then nobody could learn from there that its lease has ended.
+        They may hold the database's lock, and then nobody could learn from there that their lease has ended.
         """
-        since: tuple[int, float] | None = None
+        since: dict[int, float] = {}
         while not self._stopped.wait(settings.ACC_HEARTBEAT_SECONDS):
-            pid = self.nursery.job_pid
-            if pid is None or not processes.is_stopped(pid):
-                since = None
-            elif since is None or since[0] != pid:
-                since = (pid, time.monotonic())
-            elif time.monotonic() - since[1] > settings.ACC_LEASE_SECONDS:
-                log.warning("job_process_killed", pid=pid, hint="it was stopped for longer than a lease")
-                self.nursery.kill_job()
-                since = None
+            still = {pid: job for job, pid in self.nursery.pids().items() if processes.is_stopped(pid)}
+            now = time.monotonic()
+            since = {pid: since.get(pid, now) for pid in still}
+            for pid, job in still.items():
+                if now - since[pid] > settings.ACC_LEASE_SECONDS:
+                    log.warning("job_process_killed", pid=pid, hint="it was stopped for longer than a lease")
+                    self.nursery.kill_job(job)
 
     def _beat(self, telemetry: Telemetry) -> None:
         try:

@@ -24,6 +24,13 @@ def client_address(request: HttpRequest) -> str:
     return str(request.META.get("REMOTE_ADDR", ""))
 
 
+def may_operate(user: Any) -> bool:
+    """Return whether a user may drain workers and order queues: staff, and the group ``operator``."""
+    if not user.is_authenticated or not user.is_active:
+        return False
+    return bool(user.is_staff or user.groups.filter(name="operator").exists())
+
+
 def live_sessions(keys: Collection[str | None]) -> dict[str, Any]:
     """Return session key -> user id of those sessions that still sign an active user in."""
     store = import_module(settings.SESSION_ENGINE).SessionStore

@@ -25,6 +25,7 @@ from redis.exceptions import RedisError
 
 from accsite.apps.access.selectors import live_sessions
 from accsite.apps.live import selectors
+from accsite.apps.live import topics as kinds
 from accsite.apps.live.client import Client
 from accsite.apps.live.sender import FRAME_CHANNEL, GROUP
 
@@ -233,6 +234,12 @@ class Hub:
         await self._catch_up()
         for job in list(self._by_job):
             await self._send_state(job)
+        for topic, pulse in kinds.pulses().items():
+            watching = list(self._by_topic.get(topic, ()))
+            if watching:
+                message = {"type": "pulse", "topic": topic, "data": await in_thread(pulse)}
+                for client in watching:
+                    client.latest("pulse", topic, message)
         if time.monotonic() - self._sessions_checked_at >= 3 * settings.ACC_PING_SECONDS:
             await self.check_sessions()
         if self._channel:

@@ -12,6 +12,7 @@ from typing import Any
 
 MaySee = Callable[[Any, str], bool]
 Snapshot = Callable[[str], dict[str, Any] | None]
+Pulse = Callable[[], dict[str, Any]]
 
 _NAME = re.compile(r"(?P<prefix>[a-z][a-z_]{0,39})(?::(?P<key>[A-Za-z0-9_-]{1,64}))?")
 
@@ -26,12 +27,14 @@ class TopicKind:
 
     ``may_see(user, key)`` says whether an active user may hear of it; None: every signed-in user may, and
     the topic has no key. ``snapshot(key)`` returns the JSON state that is sent to those who watch it, None
-    when it is gone. Both may use the database; they are called on a thread.
+    when it is gone. ``pulse()`` returns small JSON data that is sent to them every few seconds: figures that
+    change all the time and are worth no signal each. All may use the database; they are called on a thread.
     """
 
     prefix: str
     may_see: MaySee | None = None
     snapshot: Snapshot | None = None
+    pulse: Pulse | None = None
 
     def allows(self, user: Any, key: str) -> bool:
         """Return whether ``user`` may hear of the topic with this key now."""
@@ -41,9 +44,14 @@ class TopicKind:
 _kinds: dict[str, TopicKind] = {}
 
 
-def register(prefix: str, may_see: MaySee | None = None, snapshot: Snapshot | None = None) -> None:
+def register(
+    prefix: str,
+    may_see: MaySee | None = None,
+    snapshot: Snapshot | None = None,
+    pulse: Pulse | None = None,
+) -> None:
     """Let pages watch topics of ``prefix`` (in ``AppConfig.ready``); raises ValueError if it is taken."""
-    kind = TopicKind(prefix, may_see, snapshot)
+    kind = TopicKind(prefix, may_see, snapshot, pulse)
     if _kinds.setdefault(prefix, kind) != kind:
         raise ValueError(f"the topic prefix {prefix!r} is registered already")
 
@@ -51,6 +59,11 @@ def register(prefix: str, may_see: MaySee | None = None, snapshot: Snapshot | No
 def unregister(prefix: str) -> None:
     """Forget ``prefix``, if it is known."""
     _kinds.pop(prefix, None)
+
+
+def pulses() -> dict[str, Pulse]:
+    """Return topic -> what makes its pulse, of the topics that have one."""
+    return {kind.prefix: kind.pulse for kind in _kinds.values() if kind.pulse is not None}
 
 
 def find(topic: str) -> tuple[TopicKind, str]:

@@ -258,9 +258,19 @@ class WorkerAdmin(KeptAdmin):
     list_display = ["name", "device", "queues", "state", "heartbeat_at", "hostname", "pid"]
     list_filter = ["state", "device"]
     search_fields = ["name", "hostname"]
-    actions = ["drain"]
+    actions = ["drain", "resume", "retire"]
 
     @admin.action(description="Drain: finish, and take no more jobs")
     def drain(self, request: HttpRequest, rows: QuerySet[Worker]) -> None:
         """Let workers take no more jobs."""
         self.each(request, rows, "draining", lambda worker: workers.drain(name=worker.name))
+
+    @admin.action(description="Resume: take jobs again")
+    def resume(self, request: HttpRequest, rows: QuerySet[Worker]) -> None:
+        """Let workers take jobs again."""
+        self.each(request, rows, "online", lambda worker: workers.resume(name=worker.name))
+
+    @admin.action(description="Retire: take no more jobs, even when started again")
+    def retire(self, request: HttpRequest, rows: QuerySet[Worker]) -> None:
+        """Let workers take no more jobs for good."""
+        self.each(request, rows, "retired", lambda worker: workers.retire(name=worker.name))

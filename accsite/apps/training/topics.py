@@ -7,12 +7,13 @@ from typing import Any
 from accsite.apps.live import topics
 from accsite.apps.training.models import Branch, Experiment, Job
 from accsite.apps.training.selectors import job_state
+from accsite.apps.training.selectors.workers import worker_figures
 
 
 def register() -> None:
     """Register the topics; called once when Django is ready."""
     topics.register("jobs")
-    topics.register("workers")
+    topics.register("workers", pulse=worker_figures)
     topics.register("experiments")
     topics.register("job", may_see=_sees_job, snapshot=_job)
     topics.register("tasks", may_see=sees_branch)

@@ -54,6 +54,7 @@ const receive = {
 	versions: ({ topics }) => Object.entries(topics).forEach((pair) => changed(...pair)),
 	signal: ({ topic, version }) => changed(topic, version),
 	job: (message) => tell("job", message),
+	pulse: (message) => tell("pulse", message),
 };
 
 function show(state, words) {

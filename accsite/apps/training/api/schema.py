@@ -192,3 +192,7 @@ class LossHistory(BaseModel):
     series: list[str]
     clock: list[list[float]] | None = None
     columns: dict[str, list[float | None] | dict[str, list[float | None]]]
+
+
+class JobQueue(RootModel[list[JobState]]):
+    """The jobs that wait, in the order of their queues."""

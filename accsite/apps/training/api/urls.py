@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from accsite.apps.training.api import views
+from accsite.apps.training.api import views, workers
 
 router_entries = [
     ("experiments", views.ExperimentViewSet, "experiment"),
@@ -10,5 +10,6 @@ router_entries = [
     ("tasks", views.TaskViewSet, "task"),
     ("jobs", views.JobViewSet, "job"),
     ("checkpoints", views.CheckpointViewSet, "checkpoint"),
-    ("workers", views.WorkerViewSet, "worker"),
+    ("workers", workers.WorkerViewSet, "worker"),
+    ("queue", workers.QueueViewSet, "queue"),
 ]

@@ -10,7 +10,6 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from rest_framework import mixins, status
 from rest_framework.decorators import action
 from rest_framework.pagination import LimitOffsetPagination
-from rest_framework.permissions import IsAdminUser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
@@ -383,19 +382,3 @@ class CheckpointViewSet(ReadViewSet):
         if self.action == "list":
             rows = rows.defer("spec")
         return self.filtered(rows, experiment="experiment__slug", branch="branch_id")
-
-
-class WorkerViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[Worker]):
-    """Workers: processes that do jobs, each on one device."""
-
-    serializer_class = WorkerSerializer
-    queryset = Worker.objects.all()
-
-    @extend_schema(request=None, responses={200: WorkerSerializer})
-    @action(detail=True, methods=["post"], permission_classes=[IsAdminUser])
-    def drain(self, *_: Any, **__: Any) -> Response:
-        """Let a worker finish and take no more jobs (administrators only)."""
-        worker = self.get_object()
-        workers.drain(name=worker.name)
-        worker.refresh_from_db()
-        return Response(self.get_serializer(worker).data)

@@ -27,6 +27,7 @@ class Worker(models.Model):
     class State(models.TextChoices):
         ONLINE = "ONLINE", "online"
         DRAINING = "DRAINING", "draining"
+        RETIRED = "RETIRED", "retired"
         OFFLINE = "OFFLINE", "offline"
 
     name = models.CharField(max_length=120, unique=True, help_text="stable: host, queues and device")
@@ -80,7 +81,10 @@ class Job(models.Model):
         default=0, help_text="raised by each claim; every write of a worker carries it"
     )
     workers_lost = models.PositiveIntegerField(default=0, help_text="how often a worker fell silent with it")
-    priority = models.SmallIntegerField(default=0)
+    priority = models.SmallIntegerField(default=0, help_text="of those that wait, the highest is next")
+    position = models.FloatField(
+        null=True, help_text="where it was moved to among jobs of its priority; null: as submitted, by its id"
+    )
     title = models.CharField(max_length=160)
     branch = models.ForeignKey(Branch, null=True, on_delete=models.CASCADE, related_name="jobs")
     checkpoint = models.ForeignKey(

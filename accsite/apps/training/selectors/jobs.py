@@ -13,6 +13,7 @@ from django.utils import timezone
 from acc.errors import InvalidInput
 from acc.training import series
 from accsite.apps.training.models import Branch, Checkpoint, Experiment, Job, JobEvent, JobKind, Task
+from accsite.apps.training.selectors.queue import places
 from accsite.apps.training.selectors.loss import last_losses, last_losses_of
 from accsite.apps.training.states import ACTIVE, HELD, TERMINAL, JobState
 
@@ -34,19 +35,8 @@ def job_states(jobs: Sequence[Job]) -> list[dict[str, Any]]:
     pending = JobEvent.objects.filter(job__in=[job for job in jobs if job.is_active], status=PENDING)
     for job_id, kind in pending.order_by("id").values_list("job_id", "kind"):
         asked[job_id].append(kind)
-    places = _places() if any(job.state == JobState.QUEUED for job in jobs) else {}
-    return [_state(job, asked.get(job.pk, []), places.get(job.pk)) for job in jobs]
-
-
-def _places() -> dict[int, int]:
-    """Return the place of each waiting job in its queue, 1 for the next."""
-    waiting = Job.objects.filter(state=JobState.QUEUED).order_by("queue", "-priority", "pk")
-    places: dict[int, int] = {}
-    counts: dict[str, int] = defaultdict(int)
-    for pk, queue in waiting.values_list("pk", "queue"):
-        counts[queue] += 1
-        places[pk] = counts[queue]
-    return places
+    waiting = places() if any(job.state == JobState.QUEUED for job in jobs) else {}
+    return [_state(job, asked.get(job.pk, []), waiting.get(job.pk)) for job in jobs]
 
 
 def _state(job: Job, asked: list[str], place: int | None) -> dict[str, Any]:

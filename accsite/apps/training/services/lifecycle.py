@@ -44,7 +44,7 @@ def claim(job_id: int, worker: Worker | str) -> Claim | None:
     job = Job.objects.filter(pk=job_id, state=JobState.QUEUED).first()
     name = worker.name if isinstance(worker, Worker) else worker
     holder = Worker.objects.filter(name=name, state=Worker.State.ONLINE).first()
-    if job is None or holder is None or not _suits(job, holder):
+    if job is None or holder is None or not suits(job, holder):
         return None
     changes: dict[str, Any] = {}
     if job.kind == JobKind.TRAIN and job.branch_id is not None:
@@ -298,12 +298,27 @@ def _after_end(job: Job, message: str) -> None:
             queue_evaluation(reached, actor=job.created_by)
             touch(f"checkpoints:{job.branch.experiment_id}")
         ring_next_on_branch(job)
+    if job.kind == JobKind.RECIPE:
+        from accsite.apps.training.services.recipes import settle  # which stops jobs by the functions above
+
+        settle(job)
     announce(job)
 
 
-def _suits(job: Job, worker: Worker) -> bool:
+def suits(job: Job, worker: Worker) -> bool:
+    """Return whether the device of ``worker`` is one that ``job`` asked for, with the memory it asked for."""
     spec = job.spec.get("train", job.spec) if isinstance(job.spec, dict) else {}
     device = spec.get("device", "auto")
-    if device in {"auto", "cpu", worker.device}:
-        return True
-    return bool(device == "cuda" and worker.device.startswith("cuda"))
+    if device == "cuda":
+        fits = worker.device.startswith("cuda")
+    else:
+        fits = device in {"auto", "cpu", worker.device}
+    least = spec.get("device_memory_gib")
+    return fits and (least is None or memory_gib(worker) >= least)
+
+
+def memory_gib(worker: Worker) -> float:
+    """Return the memory of a worker's device, in GiB: a GPU's own, or its machine's for the CPU; 0 if unknown."""
+    figures = worker.telemetry if isinstance(worker.telemetry, dict) else {}
+    name = "memory_total_bytes" if worker.device.startswith("cuda") else "host_memory_total_bytes"
+    return float(figures.get(name) or 0) / 2**30

@@ -45,6 +45,7 @@ ICONS = {
     "CANCELLED": '<path d="M5 5h14v14H5z"/>',
     "ONLINE": '<circle cx="12" cy="12" r="7" fill="currentColor"/>',
     "DRAINING": '<path d="M12 4v14M6 12l6 6 6-6"/>',
+    "RETIRED": '<circle cx="12" cy="12" r="8"/><path d="M8 12h8"/>',
     "OFFLINE": '<circle cx="12" cy="12" r="8"/><path d="M6 18L18 6"/>',
 }
 

@@ -1,0 +1,114 @@
+"""The API of workers and of the order in which jobs wait for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from drf_spectacular.utils import extend_schema, inline_serializer
+from rest_framework import mixins, serializers
+from rest_framework.decorators import action
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import GenericViewSet
+
+from acc.errors import InvalidInput
+from accsite.apps.access.selectors import may_operate
+from accsite.apps.training import selectors
+from accsite.apps.training.api import schema
+from accsite.apps.training.api.lookup import body
+from accsite.apps.training.api.serializers import WorkerSerializer
+from accsite.apps.training.models import Job, Worker
+from accsite.apps.training.selectors.queue import waiting
+from accsite.apps.training.services import queue, workers
+
+
+class IsOperator(BasePermission):
+    """Allow staff and the group ``operator``."""
+
+    message = "only operators may change workers and the order of queues"
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """Return whether the user may operate the site."""
+        return may_operate(request.user)
+
+
+class WorkerViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[Worker]):
+    """Workers: processes that do jobs, each on one device."""
+
+    serializer_class = WorkerSerializer
+    queryset = Worker.objects.all()
+
+    @extend_schema(request=None, responses={200: WorkerSerializer})
+    @action(detail=True, methods=["post"], permission_classes=[IsOperator])
+    def drain(self, *_: Any, **__: Any) -> Response:
+        """Let a worker finish and take no more jobs until it is resumed or started again (operators)."""
+        return self._change(workers.drain)
+
+    @extend_schema(request=None, responses={200: WorkerSerializer})
+    @action(detail=True, methods=["post"], permission_classes=[IsOperator])
+    def resume(self, *_: Any, **__: Any) -> Response:
+        """Let a draining or retired worker take jobs again (operators)."""
+        return self._change(workers.resume)
+
+    @extend_schema(request=None, responses={200: WorkerSerializer})
+    @action(detail=True, methods=["post"], permission_classes=[IsOperator])
+    def retire(self, *_: Any, **__: Any) -> Response:
+        """Let a worker take no more jobs, even when it is started again (operators)."""
+        return self._change(workers.retire)
+
+    @extend_schema(request=None, responses={204: None})
+    @action(detail=True, methods=["post"], permission_classes=[IsOperator])
+    def forget(self, *_: Any, **__: Any) -> Response:
+        """Delete the row of a worker that has gone (operators)."""
+        workers.forget(name=self.get_object().name)
+        return Response(status=204)
+
+    def _change(self, change: Callable[..., None]) -> Response:
+        worker = self.get_object()
+        change(name=worker.name)
+        worker.refresh_from_db()
+        return Response(self.get_serializer(worker).data)
+
+
+class QueueViewSet(GenericViewSet[Job]):
+    """The queues: the jobs that wait, the next one first."""
+
+    queryset = Job.objects.none()
+    pagination_class = None
+
+    @extend_schema(responses=schema.JobQueue, filters=False)
+    def list(self, request: Request) -> Response:
+        """List the waiting jobs that the user may see, in the order of their queues."""
+        seen = Job.objects.visible_to(request.user)
+        jobs = waiting().filter(pk__in=seen).select_related("branch__experiment", "worker")
+        return Response(selectors.job_states(list(jobs)))
+
+    @extend_schema(
+        request=inline_serializer(
+            "QueueChange",
+            {
+                "direction": serializers.ChoiceField(choices=queue.DIRECTIONS, required=False),
+                "priority": serializers.IntegerField(
+                    required=False, min_value=queue.PRIORITIES[0], max_value=queue.PRIORITIES[1]
+                ),
+            },
+        ),
+        responses=schema.JobState,
+    )
+    @action(detail=True, methods=["post"], permission_classes=[IsOperator])
+    def move(self, request: Request, pk: str) -> Response:
+        """Move a waiting job (``direction``), or give it a ``priority`` (operators)."""
+        data = body(request, "direction", "priority")
+        job = Job.objects.visible_to(request.user).filter(pk=int(pk) if pk.isdecimal() else 0).first()
+        if job is None:
+            raise InvalidInput({"job": f"there is no job {pk}"})
+        if len(data) != 1:
+            raise InvalidInput({"direction": "give either a direction or a priority"})
+        if "priority" in data:
+            queue.set_priority(job=job, priority=data["priority"])
+        else:
+            queue.move(job=job, direction=str(data["direction"]))
+        job = Job.objects.select_related("branch__experiment", "worker").get(pk=job.pk)
+        return Response(selectors.job_state(job))

@@ -1,0 +1,86 @@
+"""Reads the workers, what they hold, and how their devices are doing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils import timezone
+
+from accsite.apps.training.models import Job, Worker
+from accsite.apps.training.states import HELD
+
+ORDER = {state: place for place, state in enumerate(Worker.State)}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of telemetry: its name, its text with unit, and, of a share, percent from 0 to 100."""
+
+    key: str
+    name: str
+    text: str
+    percent: float | None = None
+
+
+@dataclass(frozen=True)
+class WorkerRow:
+    """A worker, the jobs it holds, the name of its device and its figures."""
+
+    worker: Worker
+    jobs: list[Job]
+    device_name: str
+    figures: list[Figure]
+
+
+def worker_rows(workers: Iterable[Worker] | None = None) -> list[WorkerRow]:
+    """Return the workers, those online first, with two queries for them all."""
+    rows = list(Worker.objects.all() if workers is None else workers)
+    rows.sort(key=lambda worker: (ORDER[Worker.State(worker.state)], worker.name))
+    held: dict[int | None, list[Job]] = {}
+    for job in Job.objects.filter(state__in=HELD, worker__in=rows).select_related("branch__experiment"):
+        held.setdefault(job.worker_id, []).append(job)
+    return [
+        WorkerRow(
+            worker,
+            held.get(worker.pk, []),
+            str(worker.telemetry.get("device_name", "")),
+            list(figures(worker.telemetry)),
+        )
+        for worker in rows
+    ]
+
+
+def figures(telemetry: dict[str, Any]) -> Iterator[Figure]:
+    """Yield the figures of a heartbeat, the device's own first; what it does not tell is left out."""
+    for key, name in (("utilisation_percent", "GPU"), ("cpu_percent", "CPU")):
+        if key in telemetry:
+            yield Figure(key, name, f"{telemetry[key]:.0f} %", float(telemetry[key]))
+    for prefix, name in (("memory", "GPU memory"), ("host_memory", "memory")):
+        used, total = telemetry.get(f"{prefix}_used_bytes"), telemetry.get(f"{prefix}_total_bytes")
+        if used is not None and total:
+            text = f"{used / 2**30:.1f} of {total / 2**30:.1f} GiB"
+            yield Figure(f"{prefix}_bytes", name, text, 100 * used / total)
+    if "temperature_celsius" in telemetry:
+        yield Figure("temperature_celsius", "temperature", f"{telemetry['temperature_celsius']:.0f} °C")
+    if "load" in telemetry:
+        yield Figure("load", "load", f"{telemetry['load']:.2f} on {telemetry.get('cores', '?')} cores")
+
+
+def worker_figures() -> dict[str, Any]:
+    """Return what open pages are told of all workers every few seconds: texts by figure, and the last sign."""
+    now = timezone.now()
+    return {
+        str(worker.pk): {
+            "seen": max(0, round((now - worker.heartbeat_at).total_seconds())),
+            "figures": {figure.key: [figure.text, figure.percent] for figure in figures(worker.telemetry)},
+        }
+        for worker in Worker.objects.exclude(state=Worker.State.OFFLINE)
+    }
+
+
+def offered_devices(queue: str = "train") -> list[str]:
+    """Return the devices that online workers of a queue offer."""
+    online = Worker.objects.filter(state=Worker.State.ONLINE)
+    return sorted({worker.device for worker in online if queue in worker.queues})

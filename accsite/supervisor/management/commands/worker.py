@@ -1,0 +1,44 @@
+"""``manage.py worker --queue train --device cuda:0``: one worker process bound to one device."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentParser
+from typing import Any, NoReturn
+
+from django.core.management.base import BaseCommand
+from typing_extensions import override
+
+from accsite.supervisor.platform import child_environment
+
+
+class Command(BaseCommand):
+    """Become one worker: this process is replaced by it."""
+
+    help = "Run one worker process, bound to one device, until SIGTERM drains it. Exit status 2 for bad arguments."
+    requires_system_checks: list[str] = []
+
+    @override
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument(
+            "--queue",
+            "--queues",
+            default="train",
+            help="train, eval, default or recipe; several by commas (default: %(default)s)",
+        )
+        parser.add_argument(
+            "--device", default="auto", help="auto, cpu, cuda or cuda:<n> (default: %(default)s)"
+        )
+        parser.add_argument(
+            "--name", default="", help="stable over restarts; default: host, queues and device"
+        )
+
+    @override
+    def handle(self, *_: Any, **options: Any) -> NoReturn:
+        """Replace this process by the worker, so that signals and the exit status are its own."""
+        sys.stdout.flush()
+        command = [sys.executable, "-m", "workers.launch", "--queues", options["queue"]]
+        command += ["--device", options["device"], "--name", options["name"]]
+        os.execve(sys.executable, command, child_environment())
