@@ -5,6 +5,8 @@ Coordinates are in pixels: the centre of the first pixel is (0, 0), x goes right
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,11 +29,11 @@ def draw(segments: Floats, widths: Floats, size: int, softness: float = 1.0) -> 
     for start in range(0, len(segments), step):
         rows = slice(start, start + step)
         distance = np.sqrt(_squared_distance(segments[rows], widths[rows], size, softness))
-        images[rows, 0] = shade(distance - widths[rows] / 2, softness).transpose(2, 0, 1)
+        images[rows, 0] = shade(distance - widths[rows] / np.float32(2), softness).transpose(2, 0, 1)
     return images
 
 
-def shade(distance: Floats, softness: float = 1.0) -> Images:
+def shade(distance: NDArray[Any], softness: float = 1.0) -> Images:
     """Return the brightness of signed distances in pixels, negative inside; any shape, uint8."""
     level = distance * np.float32(-255 / softness)
     level += np.float32(127.5 + 0.5)  # and a half, for the cast to round
