@@ -1,21 +1,275 @@
-"""The base of recipes: programs that build a tree of checkpoints. Torch-free."""
+"""Recipes: programs that build a tree of checkpoints, and the verbs they are given. Torch-free."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Protocol, TypeAlias
 
+import numpy as np
+
+from acc.errors import AccError
 from acc.params import clean_params, params_of
+
+Groups: TypeAlias = Mapping[str, tuple[int, int]]
+
+
+class RecipeError(AccError):
+    """A verb that could not be done: what was asked for does not exist, or the job that it made failed.
+
+    A recipe may catch it and go on; one that does not ends with its sentence.
+    """
+
+
+@dataclass(frozen=True)
+class Handle:
+    """What a verb answers with: plain values that name a thing of the site. Give it to other verbs."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class DatasetRef(Handle):
+    """A dataset. ``n``: its images; ``shape``: channels, height, width; ``targets``: names of its columns."""
+
+    id: int
+    slug: str
+    n: int
+    shape: tuple[int, int, int]
+    targets: tuple[str, ...] = ()
+    content_hash: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(self.shape))
+        object.__setattr__(self, "targets", tuple(self.targets))
+
+
+@dataclass(frozen=True)
+class BranchRef(Handle):
+    """A branch of an experiment, by its id and its slugs."""
+
+    id: int
+    experiment: str
+    slug: str
+
+    def __str__(self) -> str:
+        return f"{self.experiment}/{self.slug}"
+
+
+@dataclass(frozen=True)
+class TaskRef(Handle):
+    """A task that is attached to a branch. ``key`` names its losses and metrics."""
+
+    id: int
+    branch: int
+    key: str
+    name: str
+
+
+@dataclass(frozen=True)
+class CheckpointRef(Handle):
+    """A checkpoint. ``step``: updates since the root; ``tasks``: names of those it was trained with."""
+
+    id: int
+    branch: BranchRef
+    step: int
+    tag: str = ""
+    sha256: str = ""
+    tasks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.branch, dict):
+            object.__setattr__(self, "branch", BranchRef(**self.branch))
+        object.__setattr__(self, "tasks", tuple(self.tasks))
+
+
+@dataclass(frozen=True)
+class TrainOutcome(Handle):
+    """What training came to. ``losses``: task name -> last raw loss; ``checkpoint``: the branch's new head."""
+
+    job: int
+    step: int
+    checkpoint: CheckpointRef
+    losses: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.checkpoint, dict):
+            object.__setattr__(self, "checkpoint", CheckpointRef(**self.checkpoint))
+
+
+@dataclass(frozen=True)
+class EvalOutcome(Handle):
+    """What was measured. ``metrics``: ``task/name`` (``digit/accuracy``), or ``name``, -> value or None."""
+
+    job: int
+    checkpoint: int
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> float | None:
+        """Return a metric; raises RecipeError naming those that were measured."""
+        try:
+            return self.metrics[name]
+        except KeyError:
+            known = ", ".join(sorted(self.metrics)) or "none"
+            raise RecipeError(
+                f"{name!r} was not measured of checkpoint {self.checkpoint}; measured: {known}"
+            ) from None
+
+
+class RecipeContext(Protocol):
+    """The verbs of a recipe. Each is done once in a run, however often the program is run to get there.
+
+    When a worker dies, the program runs again from its first line, and every verb that was done answers from
+    what is kept of it. So a recipe must make the same calls each time: it takes chance from ``rng``, and
+    nothing from the clock, from files or from a thread of its own. All verbs raise RecipeError with a sentence.
+    """
+
+    @property
+    def seed(self) -> int:
+        """The seed that the run was given."""
+        ...
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """Random numbers of this run, the same each time; a callable of ``parallel`` has its own."""
+        ...
+
+    def create_model(
+        self,
+        name: str,
+        *,
+        architecture: str,
+        latent_dim: int,
+        factor_groups: Groups | None = None,
+        image: DatasetRef | tuple[int, int, int] = (1, 32, 32),
+        params: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+    ) -> BranchRef:
+        """Return branch ``main`` of a new experiment; ``name`` is numbered when it is taken.
+
+        ``factor_groups``: name -> (start, end). ``image``: the dataset whose images it reads, or their channels,
+        height and width. ``seed``: of the first weights (default: the run's).
+        """
+        ...
+
+    def load_dataset(self, slug: str) -> DatasetRef:
+        """Return a dataset of the site by its slug."""
+        ...
+
+    def create_dataset(
+        self,
+        generator: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        n: int | None = None,
+        seed: int = 0,
+        name: str = "",
+    ) -> DatasetRef:
+        """Return what a generator makes of parameters and seed; one that is there already is not made again."""
+        ...
+
+    def load_checkpoint(self, checkpoint: int | str) -> CheckpointRef:
+        """Return a checkpoint of the site by its id or tag."""
+        ...
+
+    def attach_task(
+        self,
+        branch: BranchRef,
+        task_class: str,
+        dataset: DatasetRef,
+        *,
+        name: str = "",
+        weight: float = 1.0,
+        factor: str = "",
+        latent_slice: tuple[int, int] | None = None,
+        params: Mapping[str, Any] | None = None,
+    ) -> TaskRef:
+        """Return a new task of a branch, called after its class without a ``name``."""
+        ...
+
+    def detach_all_tasks(self, branch: BranchRef) -> int:
+        """Take every task off a branch and return how many there were."""
+        ...
+
+    def set_weight(self, branch: BranchRef, task: TaskRef | str, weight: float) -> None:
+        """Set the weight of a task, given itself, its key or its name."""
+        ...
+
+    def save_checkpoint(self, branch: BranchRef, tag: str = "") -> CheckpointRef:
+        """Return the head of a branch, tagged."""
+        ...
+
+    def fork(
+        self,
+        source: CheckpointRef | TrainOutcome | BranchRef,
+        name: str,
+        *,
+        tasks: bool | Sequence[str] = True,
+    ) -> BranchRef:
+        """Return a new branch that begins at a checkpoint, or where a branch stands.
+
+        ``tasks``: True for those it was trained with, False for none, or the names of those to keep.
+        """
+        ...
+
+    def train(self, branch: BranchRef, steps: int, **train: Any) -> TrainOutcome:
+        """Train a branch for ``steps`` more updates; ``train``: the other fields of ``TrainSpec``."""
+        ...
+
+    def evaluate(
+        self,
+        checkpoint: CheckpointRef | TrainOutcome,
+        suite: Sequence[str] = ("metrics", "reconstructions"),
+        **options: Any,
+    ) -> EvalOutcome:
+        """Measure a checkpoint; ``options``: the other fields of ``EvalSpec``. What was measured is not repeated."""
+        ...
+
+    def expand(
+        self, checkpoint: CheckpointRef | TrainOutcome, name: str | None = None, **expansion: Any
+    ) -> CheckpointRef:
+        """Return the checkpoint of a larger model that is grown from this one.
+
+        It begins a new branch called ``name``, or becomes the head of the checkpoint's own. ``expansion``:
+        ``where``, ``start``, ``amount``: the fields of ``acc.expansion.ExpansionSpec``.
+        """
+        ...
+
+    def log(self, text: str) -> None:
+        """Write a line into the log of the run."""
+        ...
+
+    def phase(self, name: str) -> AbstractContextManager[None]:
+        """Name what follows: to the end of a ``with``, else to the next phase."""
+        ...
+
+    def parallel(self, *calls: Callable[[], Any]) -> list[Any]:
+        """Return what the callables return, run at once: their jobs go to whichever workers are free."""
+        ...
+
+    def sweep(self, function: Callable[..., Any], grid: Mapping[str, Sequence[Any]]) -> list[Any]:
+        """Return ``function(**point)`` of each point of a grid, run at once; the last name varies fastest."""
+        ...
 
 
 class Recipe:
-    """A program that forks, attaches tasks and trains. Subclass it, declare ``Param``s, write ``run``."""
+    """A program that builds a tree of checkpoints. Subclass it, declare ``Param``s, write ``run``.
+
+    ``max_verbs``: calls of verbs in a run; ``max_hours``: from its first start to its end. A run that goes beyond
+    either is ended with a sentence.
+    """
 
     label: ClassVar[str] = ""
+    max_verbs: ClassVar[int] = 2_000
+    max_hours: ClassVar[float] = 7 * 24
 
     def __init__(self, **params: Any) -> None:
         for name, value in clean_params(params_of(type(self)), params).items():
             setattr(self, name, value)
 
-    def run(self, ctx: Any) -> None:
-        """Do the work through ``ctx``, whose verbs are the platform's."""
+    def run(self, ctx: RecipeContext) -> Any:
+        """Do the work through ``ctx`` and return what is to be shown of it: JSON, a list of rows for a table."""
         raise NotImplementedError(f"{type(self).__name__} must define run(ctx)")

@@ -1,4 +1,4 @@
-"""The worker's side of the fork server: keeps a zygote ready, and runs one job at a time in a fork of it."""
+"""The worker's side of the fork server: keeps a zygote ready, and runs each job in a fork of it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -38,28 +39,38 @@ class NoZygote(RuntimeError):
     """No zygote became ready in time, so no job could be started."""
 
 
+@dataclass
+class _Running:
+    """A job that was asked of the zygote; its process id once that has said so."""
+
+    pid: int | None = None
+    ended: queue.SimpleQueue[int] = field(default_factory=queue.SimpleQueue)
+
+
 class Nursery:
-    """Owns the zygote, replaces it when it dies, and runs a job in a fork of it."""
+    """Owns the zygote, replaces it when it dies, and runs jobs in forks of it."""
 
     def __init__(self, worker: str) -> None:
         self.worker = worker
         self.facts: dict[str, Any] = {}
+        self.started = False
         self._lock = threading.Lock()
         self._ready = threading.Event()
         self._closing = threading.Event()
         self._failures = 0
         self._channel: Channel | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._pid: int | None = None
-        self._in_flight = False
+        self._running: dict[int, _Running] = {}
         self._asked_to_end = False
-        self._ended: queue.SimpleQueue[int] = queue.SimpleQueue()
         # The kernel ties the zygote's life to the thread that starts it; this one lives as long as we do.
         self._keeper = threading.Thread(target=self._keep, name="zygote-keeper", daemon=True)
 
     def start(self) -> None:
-        """Begin to have a zygote; returns at once."""
-        self._keeper.start()
+        """Begin to have a zygote; returns at once. Called again, it does nothing."""
+        with self._lock:
+            if not self.started:
+                self.started = True
+                self._keeper.start()
 
     def wait_until_ready(self, seconds: float = READY_SECONDS) -> dict[str, Any]:
         """Return what the zygote said of itself (torch, cuda, pid); raises NoZygote after ``seconds``."""
@@ -70,11 +81,14 @@ class Nursery:
     def run(self, job_id: int, device: str) -> int:
         """Run the job in a fresh process; return its exit status, negative if a signal ended it.
 
-        Only one call at a time. Raises NoZygote if none becomes ready.
+        A job that runs here already is left to that process (0). Raises NoZygote if none becomes ready.
         """
+        self.start()
         for _ in range(2):
             self.wait_until_ready()
             with self._lock:
+                if job_id in self._running:
+                    return 0
                 if self._channel is None:
                     continue
                 try:
@@ -82,27 +96,29 @@ class Nursery:
                 except OSError:
                     self._ready.clear()
                     continue
-                self._in_flight = True
-            return self._ended.get()
+                running = self._running[job_id] = _Running()
+            return running.ended.get()
         raise NoZygote("the fork server died each time it was asked for a process")
 
-    def end_job(self) -> None:
-        """Ask the job that runs now, or is about to, to put its work down (SIGTERM)."""
+    def end_jobs(self) -> None:
+        """Ask the jobs that run now, or are about to, to put their work down (SIGTERM)."""
         with self._lock:
             self._asked_to_end = True
-            self._terminate()
+            for running in self._running.values():
+                self._terminate(running)
 
-    @property
-    def job_pid(self) -> int | None:
-        """The process id of the job that runs now."""
-        return self._pid
-
-    def kill_job(self) -> None:
-        """Kill the job that runs now."""
+    def pids(self) -> dict[int, int]:
+        """Return job -> process id of the jobs that run now."""
         with self._lock:
-            if self._pid is not None:
+            return {job: each.pid for job, each in self._running.items() if each.pid is not None}
+
+    def kill_job(self, job_id: int) -> None:
+        """Kill a job if it runs now."""
+        with self._lock:
+            running = self._running.get(job_id)
+            if running is not None and running.pid is not None:
                 with suppress(ProcessLookupError):
-                    os.kill(self._pid, signal.SIGKILL)
+                    os.kill(running.pid, signal.SIGKILL)
 
     def stop(self) -> None:
         """End the zygote, and with it whatever still runs in a fork of it."""
@@ -152,9 +168,9 @@ class Nursery:
             process.kill()
             status = process.wait()
             with self._lock:
-                self._channel, self._pid = None, None
-                if self._in_flight:
-                    self._finished(ZYGOTE_DIED)  # the kernel ended its children with it
+                self._channel = None
+                for job in list(self._running):
+                    self._finished(job, ZYGOTE_DIED)  # the kernel ended its children with it
             ours.close()
             if not self._closing.is_set():
                 log.error("zygote_died", how=processes.describe_exit(status))
@@ -165,20 +181,21 @@ class Nursery:
             log.info("zygote_ready", seconds=message["seconds"], torch=message["torch"])
             self._ready.set()
             return
+        job = message["job"]
         with self._lock:
-            if message["event"] == "started":
-                self._pid = message["pid"]
+            if message["event"] == "ended":
+                self._finished(job, message["status"])
+            elif job in self._running:
+                self._running[job].pid = message["pid"]
                 if self._asked_to_end:
-                    self._terminate()
-            else:
-                self._pid = None
-                self._finished(message["status"])
+                    self._terminate(self._running[job])
 
-    def _finished(self, status: int) -> None:
-        self._in_flight = False
-        self._ended.put(status)
+    def _finished(self, job_id: int, status: int) -> None:
+        running = self._running.pop(job_id, None)
+        if running is not None:
+            running.ended.put(status)
 
-    def _terminate(self) -> None:
-        if self._pid is not None:
+    def _terminate(self, running: _Running) -> None:
+        if running.pid is not None:
             with suppress(ProcessLookupError):
-                os.kill(self._pid, signal.SIGTERM)
+                os.kill(running.pid, signal.SIGTERM)

@@ -1,5 +1,7 @@
 """One worker process: Celery with one slot, bound to one device, with a warm zygote.
 
+A worker of the queue ``recipe`` has several: a recipe only waits for the jobs that it submits.
+
 ``python -m workers.launch --queues train --device auto --name worker-train``
 """
 
@@ -19,7 +21,9 @@ from typing import IO, TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from workers.host import Host
 
-QUEUES = ("train", "eval", "default")
+RECIPES = "recipe"
+QUEUES = ("train", "eval", "default", RECIPES)
+RECIPES_AT_ONCE = 8
 TICK_SECONDS = 0.05
 
 
@@ -34,6 +38,11 @@ def main(arguments: list[str] | None = None) -> int:
     unknown = sorted(set(queues) - set(QUEUES))
     if unknown or not queues:
         parser.error(f"--queues: {options.queues!r} is refused: use one or more of {', '.join(QUEUES)}")
+    if RECIPES in queues and queues != [RECIPES]:
+        # Else recipes that wait could hold the slot that the jobs they wait for need.
+        parser.error(
+            f"--queues: {options.queues!r} is refused: a worker of {RECIPES!r} serves no other queue"
+        )
     name = options.name or f"{socket.gethostname()}-{'-'.join(queues)}-{options.device.replace(':', '')}"
     if not re.fullmatch(r"[\w.-]{1,120}", name):
         parser.error(f"--name: {name!r} is refused: use letters, digits, dots, dashes and underscores")
@@ -50,7 +59,8 @@ def serve(*, name: str, queues: list[str], device: str) -> int:
     from workers.children import NoZygote, Nursery
 
     nursery = Nursery(name)
-    nursery.start()  # it imports torch while this process imports Django
+    if list(queues) != [RECIPES]:
+        nursery.start()  # it imports torch while this process imports Django
     import django
 
     django.setup()
@@ -111,7 +121,7 @@ def consume(host: Host) -> int:
         hostname=f"{host.name}@{socket.gethostname()}",
         queues=list(host.queues),
         pool="threads",
-        concurrency=1,
+        concurrency=RECIPES_AT_ONCE if RECIPES in host.queues else 1,
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,

@@ -46,6 +46,7 @@ def table(
         ),
         worker("worker-train", ("train",), python=python, device=device, prefix=prefix),
         worker("worker-eval", ("eval", "default"), python=python, device="cpu", prefix=prefix),
+        worker("worker-recipe", ("recipe",), python=python, device="cpu", prefix=prefix),
         Process("sweeper", (python, "-m", "workers.outbox")),
         Process("watcher", (python, "-m", "workers.watcher")),
     ]

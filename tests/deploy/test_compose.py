@@ -52,7 +52,8 @@ def test_a_worker_serves_the_launcher_s_queues(compose, process: Process):
 
 
 def test_every_celery_queue_is_served_exactly_once():
-    assert sorted(queue for process in PROCESSES for queue in process.queues) == ["default", "eval", "train"]
+    served = sorted(queue for process in PROCESSES for queue in process.queues)
+    assert served == ["default", "eval", "recipe", "train"]
 
 
 @pytest.mark.parametrize("name", [*(p.name for p in PROCESSES), "migrate"])

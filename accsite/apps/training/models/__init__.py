@@ -10,6 +10,7 @@ from accsite.apps.training.models.experiments import (
 )
 from accsite.apps.training.models.jobs import Job, JobEvent, JobKind, OutboxMessage, Worker
 from accsite.apps.training.models.points import LossBlock
+from accsite.apps.training.models.recipes import RecipeRun, RecipeStep
 
 __all__ = [
     "Branch",
@@ -21,6 +22,8 @@ __all__ = [
     "JobKind",
     "LossBlock",
     "OutboxMessage",
+    "RecipeRun",
+    "RecipeStep",
     "Task",
     "Visibility",
     "Worker",

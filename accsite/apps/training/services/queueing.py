@@ -16,7 +16,7 @@ QUEUES: Mapping[JobKind, str] = {
     JobKind.EVALUATE: "eval",
     JobKind.GENERATE: "default",
     JobKind.IMPORT: "default",
-    JobKind.RECIPE: "default",
+    JobKind.RECIPE: "recipe",
     JobKind.EXPAND: "default",
 }
 FULL_SUITE = ("metrics", "reconstructions")

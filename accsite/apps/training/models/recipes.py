@@ -1,0 +1,103 @@
+"""Runs of recipes, and what each verb of them came to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+
+from accsite.apps.registry.models import PluginSource
+from accsite.apps.training.models.experiments import Branch, Checkpoint, Experiment
+from accsite.apps.training.models.jobs import Job
+from accsite.apps.training.states import ACTIVE, JobState
+
+
+class RecipeRunQuerySet(models.QuerySet["RecipeRun"]):
+    def visible_to(self, user: Any) -> RecipeRunQuerySet:
+        """Return the runs that ``user`` may see: those that touch no experiment hidden from them."""
+        if not user.is_authenticated:
+            return self.none()
+        if user.is_superuser:
+            return self
+        hidden = Experiment.objects.exclude(pk__in=Experiment.objects.visible_to(user).values("pk"))
+        touched = RecipeStep.objects.filter(experiment__in=hidden)
+        return self.exclude(pk__in=touched.values("run"))
+
+
+class RecipeRun(models.Model):
+    """One run of a recipe, from its first start to its end, over as many jobs as that takes.
+
+    It keeps the source that it began with. ``job`` is the newest: a run that was stopped or failed goes on in
+    another job, which finds what was done in ``steps``.
+    """
+
+    recipe = models.CharField(max_length=120, help_text="class name")
+    label = models.CharField(max_length=120)
+    source = models.ForeignKey(PluginSource, on_delete=models.PROTECT, related_name="recipe_runs")
+    params = models.JSONField(default=dict)
+    seed = models.PositiveBigIntegerField(default=0)
+    job = models.OneToOneField(Job, null=True, on_delete=models.SET_NULL, related_name="recipe_run")
+    plan = models.JSONField(default=dict, help_text="what a rehearsal foresaw: phases, verbs, train steps")
+    result = models.JSONField(null=True, help_text="what the recipe returned")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = RecipeRunQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.label} {self.pk}"
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it is still to end."""
+        return self.job is not None and self.job.state in ACTIVE
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether it ended before its time."""
+        return self.job is not None and self.job.state in {JobState.FAILED, JobState.CANCELLED}
+
+
+class RecipeStep(models.Model):
+    """One call of a verb: done once, whatever happens to the worker. Its place in the program is ``path``.
+
+    ``path``: ``3`` for the third call, ``3.2.1`` for the first of the second callable of a ``parallel`` that was
+    the third. A step that is SUCCEEDED answers a replay from ``result``; one that is RUNNING has a ``job``.
+    """
+
+    class State(models.TextChoices):
+        RUNNING = "RUNNING", "running"
+        SUCCEEDED = "SUCCEEDED", "done"
+        FAILED = "FAILED", "failed"
+        CANCELLED = "CANCELLED", "stopped"
+
+    run = models.ForeignKey(RecipeRun, on_delete=models.CASCADE, related_name="steps")
+    path = models.CharField(max_length=120)
+    verb = models.CharField(max_length=32)
+    args = models.JSONField(default=dict, help_text="as called; a replay must call it the same")
+    phase = models.CharField(max_length=120, blank=True)
+    line = models.PositiveIntegerField(null=True, help_text="of the recipe's source")
+    state = models.CharField(max_length=16, choices=State, default=State.RUNNING)
+    tries = models.PositiveSmallIntegerField(default=1, help_text="jobs that were made for it")
+    job = models.ForeignKey(Job, null=True, on_delete=models.SET_NULL, related_name="recipe_steps")
+    owns_job = models.BooleanField(default=False, help_text="made for this step, and stopped with it")
+    experiment = models.ForeignKey(Experiment, null=True, on_delete=models.SET_NULL, related_name="+")
+    branch = models.ForeignKey(Branch, null=True, on_delete=models.SET_NULL, related_name="+")
+    checkpoint = models.ForeignKey(Checkpoint, null=True, on_delete=models.SET_NULL, related_name="+")
+    result = models.JSONField(null=True)
+    message = models.TextField(blank=True)
+    started_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["run", "path"], name="one_step_per_path")]
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.verb}"

@@ -1,0 +1,204 @@
+"""Reads runs of recipes: what was done, what is under way, and what is still to come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.utils import timezone
+
+from acc.errors import InvalidInput
+from accsite.apps.registry.models import Plugin, PluginKind
+from accsite.apps.training.models import Branch, Job, JobKind, RecipeRun, RecipeStep
+from accsite.apps.training.selectors.jobs import job_state
+
+S = RecipeStep.State
+FRAMES = ("phase", "parallel")
+UNTOLD = ("log", *FRAMES)
+"""Verbs that do nothing to the tree."""
+
+
+@dataclass
+class PhaseRow:
+    """A phase: how it stands (a state of a step, or empty when it is still to come), its steps, its train steps."""
+
+    name: str
+    state: str = ""
+    done: int = 0
+    verbs: int = 0
+    made: int = 0
+    planned: int = 0
+    seconds: float | None = None
+
+
+@dataclass
+class StepRow:
+    """A call of a verb, in words, and how far its job is."""
+
+    step: RecipeStep
+    words: str
+    depth: int = 0
+    seconds: float | None = None
+
+
+@dataclass
+class RunPage:
+    """What the page of a run shows."""
+
+    run: RecipeRun
+    phases: list[PhaseRow] = field(default_factory=list)
+    steps: list[StepRow] = field(default_factory=list)
+    lines: list[RecipeStep] = field(default_factory=list)
+    branches: list[Branch] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
+    rows: list[list[Any]] = field(default_factory=list)
+
+
+def find_run(user: Any, pk: int) -> RecipeRun:
+    """Return a run that ``user`` may see (None: any); raises InvalidInput."""
+    seen = RecipeRun.objects.all() if user is None else RecipeRun.objects.visible_to(user)
+    found = seen.select_related("job", "source", "created_by").filter(pk=pk).first()
+    if found is None:
+        newest = ", ".join(str(each) for each in seen.values_list("pk", flat=True)[:5]) or "none"
+        raise InvalidInput({"run": f"there is no recipe run {pk}; the newest are: {newest}"})
+    return found
+
+
+def find_recipe(name: str) -> str:
+    """Return the class name of a recipe, given with or without capitals and underscores; else ``name``."""
+    wanted = _letters(name)
+    known = Plugin.objects.filter(kind=PluginKind.RECIPE, available=True).values_list("name", flat=True)
+    return next((each for each in known if _letters(each) == wanted), name)
+
+
+def trained(run: RecipeRun) -> tuple[int, float]:
+    """Return the train steps that the jobs of a run have made, and the seconds since the first began."""
+    jobs = Job.objects.filter(recipe_steps__run=run, kind=JobKind.TRAIN).distinct()
+    rows = list(jobs.values_list("step", "started_at"))
+    began = min((started for _, started in rows if started), default=None)
+    seconds = (timezone.now() - began).total_seconds() if began else 0.0
+    return sum(step for step, _ in rows), seconds
+
+
+def run_state(run: RecipeRun) -> dict[str, Any]:
+    """Return a run as plain JSON data: its job, its phases and its steps."""
+    page = run_page(run)
+    return {
+        **run_summary(run),
+        "plan": run.plan,
+        "phases": [vars(phase) for phase in page.phases],
+        "steps": [
+            {
+                "path": row.step.path,
+                "verb": row.step.verb,
+                "args": row.step.args,
+                "phase": row.step.phase,
+                "line": row.step.line,
+                "state": row.step.state,
+                "job": row.step.job_id,
+                "step": row.step.job.step if row.step.job else None,
+                "total_steps": row.step.job.total_steps if row.step.job else None,
+                "result": row.step.result,
+                "message": row.step.message,
+            }
+            for row in page.steps
+        ],
+        "log": [line.message for line in page.lines],
+        "branches": [str(branch) for branch in page.branches],
+    }
+
+
+def run_summary(run: RecipeRun) -> dict[str, Any]:
+    """Return what a list shows of a run, as plain JSON data."""
+    return {
+        "id": run.pk,
+        "recipe": run.recipe,
+        "label": run.label,
+        "params": run.params,
+        "seed": run.seed,
+        "source_sha256": run.source_id,
+        "state": run.job.state if run.job else None,
+        "job": job_state(run.job) if run.job else None,
+        "result": run.result,
+        "can_resume": run.can_resume,
+        "created_at": run.created_at.isoformat(),
+    }
+
+
+def run_page(run: RecipeRun) -> RunPage:
+    """Return what the page of a run shows, with three queries."""
+    found = run.steps.select_related("job", "branch__experiment", "checkpoint")
+    steps = sorted(found, key=lambda step: [int(part) for part in step.path.split(".")])
+    page = RunPage(run, phases=_phases(run, steps))
+    page.steps = [
+        StepRow(step, words(step), depth=step.path.count(".") // 2, seconds=_seconds(step))
+        for step in steps
+        if step.verb != "log"
+    ]
+    page.lines = sorted((step for step in steps if step.verb == "log"), key=lambda step: step.pk)
+    branches = {step.branch_id: step.branch for step in steps if step.branch is not None}
+    page.branches = sorted((each for each in branches.values() if each), key=lambda branch: branch.pk)
+    if isinstance(run.result, list) and run.result and all(isinstance(row, dict) for row in run.result):
+        page.columns = list(dict.fromkeys(name for row in run.result for name in row))
+        page.rows = [[row.get(name) for name in page.columns] for row in run.result]
+    return page
+
+
+def words(step: RecipeStep) -> str:
+    """Return what a step does in a few words."""
+    args = step.args
+    model = args.get("model") or {}
+    texts = {
+        "create_model": f"{args.get('name')} ({model.get('architecture')}, latent {model.get('latent_dim')})",
+        "create_dataset": f"{args.get('generator')} with seed {args.get('seed')}",
+        "load_dataset": str(args.get("slug")),
+        "load_checkpoint": str(args.get("checkpoint")),
+        "attach_task": f"{args.get('name') or args.get('task_class')} on {args.get('dataset')}",
+        "set_weight": f"{args.get('task')} to {args.get('weight')}",
+        "save_checkpoint": str(args.get("tag") or ""),
+        "fork": str(args.get("name")),
+        "train": f"{(args.get('train') or {}).get('steps')} steps",
+        "evaluate": ", ".join(args.get("suite") or []),
+        "expand": ", ".join(f"{name} {value}" for name, value in (args.get("expansion") or {}).items()),
+        "phase": str(args.get("name")),
+        "parallel": f"{args.get('calls')} at once",
+    }
+    return texts.get(step.verb, "")
+
+
+def _phases(run: RecipeRun, steps: list[RecipeStep]) -> list[PhaseRow]:
+    planned = run.plan.get("phases", []) if isinstance(run.plan, dict) else []
+    rows = {
+        each["name"]: PhaseRow(each["name"], verbs=each["verbs"], planned=each["steps"]) for each in planned
+    }
+    for step in steps:
+        if step.verb == "phase":
+            name = str(step.args.get("name"))
+            row = rows.setdefault(name, PhaseRow(name))
+            row.state, row.seconds = _worse(row.state, step.state), _seconds(step)
+    seen: dict[str, int] = {}
+    for step in steps:
+        if step.verb in UNTOLD or step.phase not in rows:
+            continue
+        seen[step.phase] = seen.get(step.phase, 0) + 1
+        rows[step.phase].done += step.state == S.SUCCEEDED
+        if step.verb == "train" and step.job is not None:
+            rows[step.phase].made += step.job.step
+    for row in rows.values():
+        row.verbs = max(row.verbs, seen.get(row.name, 0))
+    return list(rows.values())
+
+
+def _worse(one: str, other: str) -> str:
+    rank = ["", S.SUCCEEDED, S.RUNNING, S.CANCELLED, S.FAILED]
+    return max(one, other, key=rank.index)
+
+
+def _seconds(step: RecipeStep) -> float | None:
+    if step.finished_at is None and step.state != S.RUNNING:
+        return None
+    return ((step.finished_at or timezone.now()) - step.started_at).total_seconds()
+
+
+def _letters(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter.isalnum())

@@ -1,0 +1,371 @@
+"""What each verb of a recipe does, through the services that pages and API use."""
+
+# ruff: noqa: ARG002 - not every verb asks for its step
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.text import slugify
+
+from acc.errors import InvalidInput
+from acc.params import clean_params
+from acc.recipes import BranchRef, CheckpointRef, DatasetRef, EvalOutcome, TaskRef, TrainOutcome
+from acc.specs import EvalSpec
+from acc.training import series
+from accsite.apps.datasets import selectors as datasets
+from accsite.apps.datasets.models import Dataset
+from accsite.apps.datasets.recipes import recipe_hash
+from accsite.apps.datasets.services.naming import free_name
+from accsite.apps.evaluation.models import Evaluation
+from accsite.apps.registry import selectors as registry
+from accsite.apps.registry.models import PluginKind
+from accsite.apps.training.models import (
+    Branch,
+    Checkpoint,
+    Experiment,
+    Job,
+    JobKind,
+    RecipeRun,
+    RecipeStep,
+    Task,
+)
+from accsite.apps.training.selectors import find_checkpoint_named
+from accsite.apps.training.services import expansion, experiments, jobs, marks, tasks
+from accsite.apps.training.services.recipe_steps import Done, Submitted
+from accsite.apps.training.states import ACTIVE, JobState
+
+NAME_TRIES = 1000
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A call of a verb: what is recorded of it, and on whose behalf it is made."""
+
+    run: RecipeRun
+    verb: str
+    args: dict[str, Any]
+
+    @property
+    def actor(self) -> Any:
+        """Who started the run."""
+        return self.run.created_by
+
+    def act(self, step: RecipeStep) -> Done | Submitted:
+        """Do it; a verb that needs a job submits it."""
+        raise NotImplementedError(self.verb)
+
+    def outcome(self, job: Job) -> Done:
+        """Return what the job came to."""
+        raise NotImplementedError(self.verb)
+
+    def key(self, step: RecipeStep) -> str:
+        """Return what makes the job of a step one, however often it is asked for."""
+        return f"recipe:{self.run.pk}:{step.path}:{step.tries}"[:80]
+
+
+class CreateModel(Verb):
+    """Makes an experiment; a name that is taken is numbered."""
+
+    def act(self, step: RecipeStep) -> Done:
+        """Return its branch ``main``."""
+        made = experiments.create_experiment(
+            actor=self.actor, name=free_experiment_name(self.args["name"]), model=self.args["model"]
+        )
+        branch = made.branches.get()
+        return Done(branch_ref(branch).as_dict(), experiment=made.pk, branch=branch.pk)
+
+
+class LoadDataset(Verb):
+    """Finds a dataset by its slug."""
+
+    def act(self, step: RecipeStep) -> Done:
+        """Return it."""
+        return Done(dataset_ref(datasets.get(self.args["slug"])).as_dict())
+
+
+class CreateDataset(Verb):
+    """Generates a dataset, unless one of the same origin is there."""
+
+    def act(self, step: RecipeStep) -> Done | Submitted:
+        """Return the dataset that is there, or the job that makes it."""
+        plugin = registry.get(PluginKind.GENERATOR, self.args["generator"])
+        params = clean_params(plugin.params, self.args["params"])
+        made_from = {
+            "generator": plugin.name,
+            "version": plugin.requires.get("version", 1),
+            "params": params,
+            "n": self.args["n"],
+            "seed": self.args["seed"],
+        }
+        known = Dataset.objects.filter(recipe_hash=recipe_hash(made_from)).order_by("pk").first()
+        if known is not None:
+            return Done(dataset_ref(known).as_dict(), message="it was there already")
+        job = jobs.submit_generation(
+            actor=self.actor,
+            generator=plugin.name,
+            params=params,
+            n=self.args["n"],
+            seed=self.args["seed"],
+            name=free_name(self.args["name"] or plugin.label),
+            idempotency_key=self.key(step),
+        )
+        return Submitted(job)
+
+    def outcome(self, job: Job) -> Done:
+        """Return the dataset that was made."""
+        return Done(dataset_ref(Dataset.objects.get(pk=job.result["dataset"])).as_dict())
+
+
+class LoadCheckpoint(Verb):
+    """Finds a checkpoint by id or tag."""
+
+    def act(self, step: RecipeStep) -> Done:
+        """Return it."""
+        found = find_checkpoint_named(self.actor, str(self.args["checkpoint"]))
+        return Done(checkpoint_ref(found).as_dict(), checkpoint=found.pk)
+
+
+class AttachTask(Verb):
+    """Attaches a task to a branch."""
+
+    def act(self, step: RecipeStep) -> Done:
+        """Return it."""
+        args = dict(self.args)
+        branch = find_branch(args.pop("branch"))
+        made = tasks.add_task(actor=self.actor, branch=branch, **args)
+        return Done(task_ref(made).as_dict(), branch=branch.pk)
+
+
+class DetachAllTasks(Verb):
+    """Takes every task off a branch."""
+
+    def act(self, step: RecipeStep) -> Done:
+        """Return how many there were."""
+        branch = find_branch(self.args["branch"])
+        attached = list(branch.tasks.filter(removed_at=None))
+        for task in attached:
+            tasks.remove_task(actor=self.actor, task=task)
+        return Done({"count": len(attached)}, branch=branch.pk)
+
+
+class SetWeight(Verb):
+    """Weighs a task."""
+
+    def act(self, step: RecipeStep) -> Done:
+        """Return nothing."""
+        branch = find_branch(self.args["branch"])
+        task = find_task(branch, self.args["task"])
+        tasks.set_weight(actor=self.actor, task=task, weight=self.args["weight"])
+        return Done(branch=branch.pk)
+
+
+class SaveCheckpoint(Verb):
+    """Tags the head of a branch."""
+
+    def act(self, step: RecipeStep) -> Done:
+        """Return it."""
+        branch = find_branch(self.args["branch"])
+        if branch.head is None:
+            raise InvalidInput({"branch": f"{branch} has no checkpoint yet; train it first"})
+        if self.args["tag"]:
+            marks.mark_checkpoint(actor=self.actor, checkpoint=branch.head, tag=self.args["tag"])
+        return Done(checkpoint_ref(branch.head).as_dict(), branch=branch.pk, checkpoint=branch.head.pk)
+
+
+class Fork(Verb):
+    """Makes a branch that begins at a checkpoint."""
+
+    def act(self, step: RecipeStep) -> Done:
+        """Return it."""
+        checkpoint = None
+        if self.args["checkpoint"] is not None:
+            checkpoint = find_checkpoint_named(self.actor, str(self.args["checkpoint"]))
+            experiment = checkpoint.experiment
+        else:
+            source = find_branch(self.args["branch"])
+            checkpoint, experiment = source.head, source.experiment
+        wanted = self.args["tasks"]
+        keep = None if isinstance(wanted, bool) else keys_of(checkpoint, experiment, wanted)
+        made = experiments.create_branch(
+            actor=self.actor,
+            experiment=experiment,
+            name=self.args["name"],
+            from_checkpoint=checkpoint,
+            copy_tasks=wanted is not False,
+            tasks=keep,
+        )
+        return Done(
+            branch_ref(made).as_dict(),
+            experiment=experiment.pk,
+            branch=made.pk,
+            checkpoint=checkpoint.pk if checkpoint else None,
+        )
+
+
+class Train(Verb):
+    """Trains a branch by a job."""
+
+    def act(self, step: RecipeStep) -> Submitted:
+        """Submit it."""
+        branch = find_branch(self.args["branch"])
+        job = jobs.submit_training(
+            actor=self.actor, branch=branch, train=self.args["train"], idempotency_key=self.key(step)
+        )
+        return Submitted(job)
+
+    def outcome(self, job: Job) -> Done:
+        """Return steps, losses and the new head."""
+        final = job.checkpoints.order_by("-job_step", "-id").first()
+        if final is None:
+            raise InvalidInput({"checkpoint": f"job {job.pk} left no checkpoint; somebody has deleted it"})
+        last = {task["name"]: final.losses.get(series.raw(task["key"])) for task in final.spec["tasks"]}
+        losses = {name: value for name, value in last.items() if value is not None and math.isfinite(value)}
+        outcome = TrainOutcome(job=job.pk, step=final.step, checkpoint=checkpoint_ref(final), losses=losses)
+        return Done(outcome.as_dict(), branch=final.branch_id, checkpoint=final.pk)
+
+
+class Evaluate(Verb):
+    """Measures a checkpoint by a job, its own or one that measures the same already."""
+
+    def act(self, step: RecipeStep) -> Submitted:
+        """Submit it, unless it is under way or done."""
+        checkpoint = find_checkpoint_named(self.actor, str(self.args["checkpoint"]))
+        known = self._known(checkpoint) if not self.args["options"] else None
+        if known is not None:
+            return Submitted(known, owned=False)
+        job = jobs.submit_evaluation(
+            actor=self.actor,
+            checkpoint=checkpoint,
+            eval={**self.args["options"], "suite": self.args["suite"]},
+            idempotency_key=self.key(step),
+        )
+        return Submitted(job)
+
+    def outcome(self, job: Job) -> Done:
+        """Return the numbers."""
+        found = Evaluation.objects.filter(job=job).prefetch_related("metrics").first()
+        metrics = {
+            f"{metric.task_key}/{metric.name}" if metric.task_key else metric.name: metric.value
+            for metric in (found.metrics.all() if found else ())
+        }
+        checkpoint = job.checkpoint_id or 0
+        outcome = EvalOutcome(job=job.pk, checkpoint=checkpoint, metrics=metrics)
+        return Done(outcome.as_dict(), checkpoint=job.checkpoint_id)
+
+    def _known(self, checkpoint: Checkpoint) -> Job | None:
+        """Return a job that measures all that is asked for with the default options, if one was submitted."""
+        measuring = Job.objects.filter(kind=JobKind.EVALUATE, checkpoint=checkpoint)
+        for job in measuring.filter(state__in=[*ACTIVE, JobState.SUCCEEDED]).order_by("-id"):
+            plain = {name: value for name, value in job.spec.items() if name != "suite"} == default_options()
+            if plain and set(self.args["suite"]) <= set(job.spec.get("suite", [])):
+                return job
+        return None
+
+
+class Expand(Verb):
+    """Grows a checkpoint's model by a job."""
+
+    def act(self, step: RecipeStep) -> Submitted:
+        """Submit it."""
+        checkpoint = find_checkpoint_named(self.actor, str(self.args["checkpoint"]))
+        job = expansion.submit_expansion(
+            actor=self.actor,
+            checkpoint=checkpoint,
+            expansion=self.args["expansion"],
+            branch_name=self.args["branch_name"],
+            idempotency_key=self.key(step),
+        )
+        return Submitted(job)
+
+    def outcome(self, job: Job) -> Done:
+        """Return the larger model's checkpoint."""
+        made = Checkpoint.objects.select_related("branch__experiment").get(pk=job.result["checkpoint"])
+        return Done(checkpoint_ref(made).as_dict(), branch=made.branch_id, checkpoint=made.pk)
+
+
+class Log(Verb):
+    """Writes a line."""
+
+    def act(self, step: RecipeStep) -> Done:
+        """Return nothing."""
+        return Done(message=self.args["text"])
+
+
+def branch_ref(branch: Branch) -> BranchRef:
+    """Return what a recipe is told of a branch."""
+    return BranchRef(id=branch.pk, experiment=branch.experiment.slug, slug=branch.slug)
+
+
+def task_ref(task: Task) -> TaskRef:
+    """Return what a recipe is told of a task."""
+    return TaskRef(id=task.pk, branch=task.branch_id, key=task.key, name=task.name)
+
+
+def dataset_ref(dataset: Dataset) -> DatasetRef:
+    """Return what a recipe is told of a dataset."""
+    return DatasetRef(
+        id=dataset.pk,
+        slug=dataset.slug,
+        n=dataset.n,
+        shape=(dataset.channels, dataset.height, dataset.width),
+        targets=tuple(target["name"] for target in dataset.targets),
+        content_hash=dataset.content_hash,
+    )
+
+
+def checkpoint_ref(checkpoint: Checkpoint) -> CheckpointRef:
+    """Return what a recipe is told of a checkpoint."""
+    return CheckpointRef(
+        id=checkpoint.pk,
+        branch=branch_ref(checkpoint.branch),
+        step=checkpoint.step,
+        tag=checkpoint.tag,
+        sha256=checkpoint.sha256,
+        tasks=tuple(task["name"] for task in checkpoint.spec.get("tasks", [])),
+    )
+
+
+def find_branch(pk: Any) -> Branch:
+    """Return a branch by its id; raises InvalidInput."""
+    found = Branch.objects.select_related("experiment", "head").filter(pk=pk).first()
+    if found is None:
+        raise InvalidInput(
+            {"branch": f"there is no branch {pk!r} any more; give what fork or create_model returned"}
+        )
+    return found
+
+
+def find_task(branch: Branch, name: str) -> Task:
+    """Return an attached task by its key or name; raises InvalidInput naming those there are."""
+    attached = list(branch.tasks.filter(removed_at=None))
+    found = next((task for task in attached if name in {task.key, task.name}), None)
+    if found is None:
+        known = ", ".join(task.name for task in attached) or "none"
+        raise InvalidInput({"task": f"{name!r} is not a task of {branch}; known: {known}"})
+    return found
+
+
+def keys_of(checkpoint: Checkpoint | None, experiment: Experiment, names: Sequence[str]) -> list[str]:
+    """Return the keys of tasks that are given by key or name; what is unknown is left for the service to refuse."""
+    if checkpoint is not None:
+        known = {task["name"]: task["key"] for task in checkpoint.spec.get("tasks", [])}
+    else:
+        first = experiment.branches.order_by("pk").first()
+        known = {task.name: task.key for task in first.tasks.filter(removed_at=None)} if first else {}
+    return [known.get(name, name) for name in names]
+
+
+def free_experiment_name(name: str) -> str:
+    """Return ``name``, numbered if an experiment has it."""
+    taken = set(Experiment.objects.values_list("slug", flat=True))
+    numbered = (name if number == 1 else f"{name} {number}" for number in range(1, NAME_TRIES))
+    return next((each for each in numbered if slugify(each)[:80] not in taken), name)
+
+
+def default_options() -> Mapping[str, Any]:
+    """Return the options of an evaluation that was given none."""
+    return EvalSpec().model_dump(mode="json", exclude={"suite"})
