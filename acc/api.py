@@ -4,7 +4,7 @@ from acc.data import AccDataset, DatasetGenerator, Progress, no_progress
 from acc.data import morphology as measure
 from acc.data.written import WrittenImages
 from acc.errors import AccError, CheckpointError, InvalidInput, TaskError, TrainingFailed
-from acc.evaluation import EvalResult, evaluate_checkpoint
+from acc.evaluation import EvalResult, Factoring, FactoringEvaluator, evaluate_checkpoint
 from acc.evaluation.image_quality import psnr, ssim
 from acc.models import Decoded, Model, ModelOutput, build
 from acc.params import Param
@@ -40,6 +40,8 @@ __all__ = [
     "EvalResult",
     "EvalSpec",
     "FactorGroup",
+    "Factoring",
+    "FactoringEvaluator",
     "ImageShape",
     "InvalidInput",
     "Model",

@@ -11,7 +11,7 @@ import torch
 
 from acc.data import AccDataset
 from acc.errors import InvalidInput
-from acc.evaluation import EvalResult, evaluate_checkpoint
+from acc.evaluation import EvalResult, MetricValue, evaluate_checkpoint
 from acc.models import build
 from acc.specs import EvalSpec
 from acc.tests import helpers
@@ -160,3 +160,30 @@ def test_a_checkpoint_file_is_evaluated_and_a_missing_dataset_is_named(
     with pytest.raises(InvalidInput) as refused:
         evaluate_checkpoint(tmp_path / "point", {}, helpers.shipped_tasks())
     assert refused.value.fields == {"dataset": ["'data' is not loaded in this job; it has: none"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "higher", "thresholds", "grade"),
+    [
+        ("accuracy", 0.91, True, (0.7, 0.9), "good"),
+        ("accuracy", 0.9, True, (0.7, 0.9), "moderate"),
+        ("accuracy", 0.5, True, (0.7, 0.9), "poor"),
+        ("loss", 0.09, False, (0.5, 0.1), "good"),
+        ("loss", 0.1, False, (0.5, 0.1), "moderate"),
+        ("loss", 2.0, False, (0.5, 0.1), "poor"),
+        ("loss", None, False, (0.5, 0.1), ""),
+        ("kl", 3.0, False, None, ""),
+    ],
+)
+def test_a_value_is_good_moderate_or_poor_by_the_thresholds_of_its_task(
+    name: str, value: float | None, higher: bool, thresholds: tuple[float, float] | None, grade: str
+) -> None:
+    assert MetricValue("task", name, value, higher, thresholds=thresholds).grade == grade
+
+
+def test_each_metric_comes_with_the_thresholds_that_its_task_declares(dataset: AccDataset) -> None:
+    datasets = {"data": dataset}
+    found = {(m.task_key, m.name): m.thresholds for m in evaluated(trained(datasets), datasets).metrics}
+    assert found["classification", "accuracy"] == (0.7, 0.9)
+    assert found["regression", "loss"] == (0.5, 0.1)
+    assert found["kl", "loss"] is None, "neither much nor little is good of it"

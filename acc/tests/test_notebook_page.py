@@ -51,6 +51,17 @@ def test_the_run_has_model_history_and_a_checkpoint_that_can_be_read(
     assert page["more"].result.global_step == 320
 
 
+def test_the_page_looks_into_the_checkpoint_as_it_says(page: dict[str, Any]) -> None:
+    assert page["digit"].images.shape == (5, 9, 1, 8, 8)
+    assert page["digit"].values.shape == (9,)
+    assert len(page["lowest"].indices) == 20
+    assert page["evaluator"].attention().maps.shape == (8, 2, 8, 8)
+    headline = page["scores"].suite.headline()
+    assert headline["explicitness"].value > 0.9
+    assert np.isnan(headline["ufr"].value)
+    assert headline["ufr"].reason
+
+
 @pytest.mark.parametrize(
     ("options", "field"),
     [

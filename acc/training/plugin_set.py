@@ -80,6 +80,11 @@ class PluginSet:
         """Architectures by name."""
         return {**BUILT_IN, **self._models}
 
+    @property
+    def task_names(self) -> frozenset[str]:
+        """Names of the task classes that are known."""
+        return frozenset(self._tasks)
+
     def task(self, name: str) -> type[Task]:
         """Return the task class; raises InvalidInput (task_class) naming those that are known."""
         cls = self._tasks.get(name)

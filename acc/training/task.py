@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from acc.training.data import TrainingRows
 
 Sums = dict[str, Tensor | float]
+Thresholds = tuple[float, float]
+
+DEFAULT_THRESHOLDS: Mapping[str, Thresholds] = {"accuracy": (0.7, 0.9), "loss": (0.5, 0.1)}
 
 
 class Batch:
@@ -69,6 +72,8 @@ class Task:
     needs_reconstruction: the decoder is run for the dataset's images in each step.
     needs_posterior: only models with a posterior (mean and log-variance) will do.
     metrics: names that ``summarise`` gives, with whether higher is better. ``loss`` is always measured too.
+    thresholds: metric -> from where on it is moderate, and from where on good: ``{"psnr": (15, 25)}``. Unless
+    said otherwise an accuracy above .9 and a loss below .1 are good; None: neither high nor low is.
     """
 
     label: ClassVar[str] = ""
@@ -77,6 +82,7 @@ class Task:
     needs_posterior: ClassVar[bool] = False
     reads_whole_latent: ClassVar[bool] = False
     metrics: ClassVar[dict[str, bool]] = {}
+    thresholds: ClassVar[dict[str, Thresholds | None]] = {}
 
     def __init__(self, **params: Any) -> None:
         for name, value in clean_params(params_of(type(self)), params).items():
@@ -145,6 +151,11 @@ class Task:
         Measured once, when the task is attached, without the model and without gradients.
         """
         return None
+
+    @classmethod
+    def threshold(cls, metric: str) -> Thresholds | None:
+        """Return from where on a metric is moderate and from where on good; None: nothing to judge it by."""
+        return {**DEFAULT_THRESHOLDS, **cls.thresholds}.get(metric)
 
     def latent(self, output: ModelOutput) -> Tensor:
         """Return the latent dimensions that this task reads, ``(N, width)``."""

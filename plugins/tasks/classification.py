@@ -20,6 +20,7 @@ class ClassificationTask(TargetTask):
     label = "Classification"
     target = "class"
     metrics = {"accuracy": True, "balanced_accuracy": True}
+    thresholds = {"balanced_accuracy": (0.7, 0.9)}
 
     def build_head(self, in_dim: int, dataset: AccDataset) -> nn.Module:
         """Return ``(N, in_dim) -> (N, classes)`` logits."""

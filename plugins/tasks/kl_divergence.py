@@ -25,6 +25,7 @@ class KLDivergenceTask(Task):
     label = "KL divergence"
     needs_posterior = True
     metrics = {"kl": False, "active_dimensions": True}
+    thresholds = {"loss": None}  # little of it is no merit: a collapsed posterior has none
 
     warmup_steps = Param(
         0, min=0, help="updates in which the weight rises from 0; 0: the job's kl_warmup_steps"

@@ -24,6 +24,7 @@ class ReconstructionTask(Task):
     needs_reconstruction = True
     reads_whole_latent = True
     metrics = {"psnr": True, "ssim": True}
+    thresholds = {"psnr": (15, 20), "ssim": (0.5, 0.8)}
 
     loss = Param(
         "mse", choices=("mse", "l1", "bce"), help="squared or absolute difference, or binary cross-entropy"

@@ -22,6 +22,7 @@ class RegressionTask(TargetTask):
     label = "Regression"
     target = "real"
     metrics = {"mae": False, "r2": True}
+    thresholds = {"r2": (0.7, 0.9)}
 
     loss = Param(
         "mse", choices=("mse", "smooth_l1"), help="squared difference, or linear beyond one deviation"

@@ -1,0 +1,107 @@
+"""One encoding pass over a dataset, from which everything about its latents is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from acc.models import Model
+from acc.rng import seed_for
+from acc.training.data import Indices, Resident, fixed_examples, split_indices
+
+if TYPE_CHECKING:
+    from acc.data import AccDataset
+    from acc.specs import TrainJobSpec
+
+BATCH_SIZE = 256
+MAX_ROWS = 20_000
+HELD_OUT = "held out from training"
+NEVER_SEEN = "all, of a dataset that was not trained on"
+TRAINED_ON = "all, those trained on among them, which flatters the model"
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """Rows of a dataset with their posterior means. ``latents`` (N, D) float32, pooled, on the device."""
+
+    dataset_key: str
+    resident: Resident
+    model: Model
+    rows: Indices
+    words: str
+    latents: Tensor
+
+    @property
+    def dataset(self) -> AccDataset:
+        """The dataset that the rows belong to."""
+        return self.resident.dataset
+
+    @cached_property
+    def z(self) -> NDArray[np.float64]:
+        """The latents (N, D) as numbers."""
+        return self.latents.double().cpu().numpy()
+
+    @cached_property
+    def not_finite(self) -> str:
+        """Why nothing can be drawn from the latents, or empty."""
+        bad = np.flatnonzero(~np.isfinite(self.z).all(axis=0))
+        shown = ", ".join(map(str, bad[:8].tolist())) + (", ..." if len(bad) > 8 else "")
+        return f"the latents of {len(bad)} dimensions ({shown}) are not finite numbers" if len(bad) else ""
+
+    def examples(self, count: int, seed: int) -> Indices:
+        """Return ``count`` of the rows, the same for every checkpoint of an experiment."""
+        return fixed_examples(self.dataset, self.rows, count=count, seed=seed)
+
+    def images(self, rows: Indices) -> NDArray[np.uint8]:
+        """Return images of the dataset, uint8 ``(K, C, H, W)``."""
+        return np.ascontiguousarray(self.dataset.images[rows])
+
+    def posterior(self, rows: Indices) -> Tensor:
+        """Return posterior means ``(K, D)`` or ``(K, D, h, w)`` of rows, as the decoder reads them."""
+        index = torch.from_numpy(rows).to(self.resident.device)
+        return self.model.encode(self.resident.batch(index).images).mean
+
+    def decode(self, z: Tensor) -> NDArray[np.uint8]:
+        """Return what the decoder draws of latents, uint8 ``(K, C, H, W)``."""
+        drawn = [to_pixels(self.model.decode(part)) for part in z.split(BATCH_SIZE)]
+        return torch.cat(drawn).cpu().numpy()
+
+
+def to_pixels(images_BCHW: Tensor) -> Tensor:
+    """Return images in 0..1 as uint8; what is not finite becomes black."""
+    return images_BCHW.nan_to_num(0.0).clamp(0, 1).mul(255).round().to(torch.uint8)
+
+
+def choose_rows(
+    dataset: AccDataset, job: TrainJobSpec, *, which: str = "held_out", most: int = MAX_ROWS
+) -> tuple[Indices, str]:
+    """Return the rows to look at, and in words which they are.
+
+    Of a dataset that was trained on, those that every job of the experiment held out (``which="all"``: all);
+    of any other, all. Of more than ``most``, a choice that is the same every time.
+    """
+    trained = any(spec.content_hash == dataset.content_hash for spec in job.datasets.values())
+    rows, words = np.arange(len(dataset), dtype=np.int64), TRAINED_ON if trained else NEVER_SEEN
+    if trained and which == "held_out":
+        _, held_out = split_indices(dataset, seed=job.model.seed, val_fraction=job.train.val_fraction)
+        if len(held_out):
+            rows, words = held_out, HELD_OUT
+    if len(rows) > most:
+        seed = seed_for(job.model.seed, dataset.content_hash, "evaluated")
+        rows = np.random.default_rng(seed).permutation(rows)[:most]
+        words = f"{most} chosen of those {words}" if words == HELD_OUT else f"{most} chosen of {words}"
+    return np.sort(rows), words
+
+
+def encode(model: Model, resident: Resident, rows: Indices) -> Tensor:
+    """Return posterior means (N, D) of rows, pooled over places; the decoder does not run."""
+    index = torch.from_numpy(rows).to(resident.device)
+    return torch.cat(
+        [model.encode(resident.batch(part).images).posterior_mean for part in index.split(BATCH_SIZE)]
+    ).float()

@@ -1,0 +1,251 @@
+"""A checkpoint opened for evaluation: everything that can be asked of it, each dataset encoded once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from acc import rng
+from acc.data import AccDataset
+from acc.errors import InvalidInput
+from acc.evaluation import attention, encoding, factoring, places, sorting, task_metrics, traversals
+from acc.evaluation.encoding import Encoded
+from acc.evaluation.results import (
+    AttentionMaps,
+    EvalResult,
+    Factoring,
+    MetricValue,
+    ReconstructionGrid,
+    SortedImages,
+    Traversal,
+)
+from acc.models import build
+from acc.models.base import check_image
+from acc.specs import EvalSpec
+from acc.training.checkpoint import Checkpoint, Header, load
+from acc.training.data import Indices, fixed_examples, split_indices
+from acc.training.devices import DeviceManager
+from acc.training.plugin_set import PluginSet
+from acc.training.restore import load_model
+from acc.training.taskset import Entry, TaskSet
+
+if TYPE_CHECKING:
+    from acc.data import AccDataset
+
+ONLY_DATASET = "data"
+
+
+class FactoringEvaluator:
+    """Measures a checkpoint from its posterior means in eval mode; the caller's random state is kept.
+
+    checkpoint: one, or the path of its file. datasets: by the keys that the checkpoint's tasks use, and others
+    to look at; one alone is ``data``. classes: tasks and models that the checkpoint was made with; those left
+    out are made from the sources that it carries. Each dataset is encoded once, whatever is asked.
+    Raises CheckpointError, InvalidInput.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str | Path | Checkpoint,
+        datasets: AccDataset | Mapping[str, AccDataset],
+        classes: PluginSet | None = None,
+        *,
+        device: str = "auto",
+        rows: str = "held_out",
+    ) -> None:
+        self.checkpoint = checkpoint if isinstance(checkpoint, Checkpoint) else load(checkpoint)
+        self.job = self.checkpoint.header.spec
+        self._datasets = {ONLY_DATASET: datasets} if isinstance(datasets, AccDataset) else datasets
+        self._rows = rows
+        self._device = torch.device(DeviceManager().resolve(device))
+        self.classes = with_kept_sources(classes, self.checkpoint.header)
+        self.model = build(self.job.model, self.classes.models)
+        load_model(self.model, self.checkpoint)
+        self.model.to(self._device).eval()
+        self._tasks = TaskSet(self.classes, self.model, self._datasets, self._device)
+        self._known: dict[str, tuple[Indices, Tensor]] = {}
+        self._encoded: dict[str, Encoded] = {}
+
+    def metrics(self) -> list[MetricValue]:
+        """Return the metrics of all tasks, on the rows held out; a task that cannot be made says why."""
+        found: list[MetricValue] = []
+        by_dataset: dict[str, list[Entry]] = {}
+        for spec in self.job.tasks:
+            self._tasks.dataset(spec.dataset)  # a dataset that is not there is the caller's error
+            try:
+                entry = self._tasks.entries.get(spec.key) or task_metrics.attach(
+                    self._tasks, spec, self.checkpoint
+                )
+            except InvalidInput as error:
+                found.append(MetricValue(spec.key, "loss", None, False, str(error)))
+            else:
+                by_dataset.setdefault(spec.dataset, []).append(entry)
+        with self._measuring():
+            for key, entries in by_dataset.items():
+                resident = self._tasks.resident(key)
+                train, held_out = self._split(key)
+                values, latents = task_metrics.measure(self.model, resident, entries, train, held_out)
+                found.extend(values)
+                if latents is not None:
+                    self._known[key] = held_out, latents
+        order = {task.key: place for place, task in enumerate(self.job.tasks)}
+        return sorted(found, key=lambda metric: order[metric.task_key])
+
+    def reconstructions(self, count: int = 8, seed: int = 0) -> list[ReconstructionGrid]:
+        """Return ``count`` images of each dataset of the tasks, beside what the model makes of them."""
+        grids = []
+        with self._measuring():
+            for key in dict.fromkeys(task.dataset for task in self.job.tasks):
+                train, held_out = self._split(key)
+                shown = fixed_examples(
+                    self._tasks.dataset(key), held_out if len(held_out) else train, count=count, seed=seed
+                )
+                resident = self._tasks.resident(key)
+                index = torch.from_numpy(shown).to(self._device)
+                drawn = self.model.encode(resident.batch(index).images).reconstruction
+                grids.append(
+                    ReconstructionGrid(
+                        dataset_key=key,
+                        indices=tuple(shown.tolist()),
+                        inputs=resident.images.index_select(0, index).cpu().numpy(),
+                        outputs=encoding.to_pixels(drawn).cpu().numpy(),
+                    )
+                )
+        return grids
+
+    def traversals(self, dataset: str = "", **options: Any) -> list[Traversal]:
+        """Return ``acc.evaluation.traverse`` of a dataset; options are its own."""
+        with self._measuring():
+            found = traversals.traverse(self.encoded(dataset), **options)
+        _require_places(found, "traversals")
+        return found
+
+    def sort(self, dataset: str = "", **options: Any) -> list[SortedImages]:
+        """Return ``acc.evaluation.sort_by_activation`` of a dataset; options are its own."""
+        with self._measuring():
+            found = sorting.sort_by_activation(self.encoded(dataset), **options)
+        _require_places(found, "sort")
+        return found
+
+    def attention(self, dataset: str = "", **options: Any) -> AttentionMaps:
+        """Return ``acc.evaluation.attention_maps`` of a dataset; options are its own."""
+        with self._measuring():
+            return attention.attention_maps(self.encoded(dataset), **options)
+
+    def ufr(self, dataset: str = "", **options: Any) -> Factoring:
+        """Return ``acc.evaluation.factoring`` of a dataset, the whole suite; options are its own."""
+        with self._measuring():
+            return factoring.factoring(self.encoded(dataset), **options)
+
+    def evaluate(self, spec: EvalSpec) -> EvalResult:
+        """Return all that ``spec`` asks for. A part that this model or dataset cannot have says why.
+
+        Raises InvalidInput for names that do not exist.
+        """
+        suite, missing = spec.suite, {}
+        result: dict[str, Any] = {}
+        if "metrics" in suite:
+            result["metrics"] = self.metrics()
+        if "reconstructions" in suite:
+            result["reconstructions"] = self.reconstructions(spec.images, spec.seed)
+        if set(suite) - {"metrics", "reconstructions"}:
+            key = spec.dataset or self.default_dataset()
+            own = dict(spec.own)
+            where: dict[str, Any] = {"direction": spec.direction, "own": own, "groups": spec.groups}
+            result["dataset_key"] = key
+            parts: dict[str, tuple[str, Callable[[], Any]]] = {
+                "traversals": (
+                    "traversals",
+                    lambda: self.traversals(key, seeds=spec.seeds, steps=spec.steps, seed=spec.seed, **where),
+                ),
+                "sort": ("sorts", lambda: self.sort(key, count=spec.sort_images, **where)),
+                "attention": ("attention", lambda: self.attention(key, count=spec.images, seed=spec.seed)),
+                "ufr": (
+                    "factoring",
+                    lambda: self.ufr(key, concepts=spec.concepts, own=own, match=spec.match, seed=spec.seed),
+                ),
+            }
+            self.encoded(key)
+            for part, (field, ask) in parts.items():
+                if part in suite:
+                    try:
+                        result[field] = ask()
+                    except InvalidInput as error:
+                        if part not in error.fields:  # a name in the request is wrong
+                            raise
+                        missing[part] = error.fields[part][0]
+        return EvalResult(step=self.checkpoint.header.global_step, missing=missing, **result)
+
+    def encoded(self, dataset: str = "") -> Encoded:
+        """Return rows of a dataset with their latents, from one pass; ``dataset`` empty: the default one.
+
+        Raises InvalidInput (dataset) for one that is not there or whose images do not fit the model.
+        """
+        key = dataset or self.default_dataset()
+        if key not in self._encoded:
+            data = self._tasks.dataset(key)
+            check_image(self.model, data.images.shape[1:])
+            chosen, words = encoding.choose_rows(data, self.job, which=self._rows)
+            with self._measuring():
+                resident = self._tasks.resident(key)
+                latents = self._latents(key, chosen)
+                self._encoded[key] = Encoded(key, resident, self.model, chosen, words, latents)
+        return self._encoded[key]
+
+    def default_dataset(self) -> str:
+        """Return the key of the dataset whose targets name the most factor groups; among equals the first."""
+        groups = {group.name for group in self.model.factor_groups}
+        keys = [key for key in self.job.datasets if key in self._datasets] or list(self._datasets)
+        if not keys:
+            raise InvalidInput({"dataset": "no dataset is given; an evaluation needs one"})
+
+        def named(key: str) -> tuple[int, int]:
+            names = {column.name for column in self._datasets[key].target_specs}
+            return len(names & groups), len(names)
+
+        return max(keys, key=named)
+
+    def _latents(self, key: str, rows: Indices) -> Tensor:
+        if key in self._known:
+            known, latents = self._known[key]
+            order = np.argsort(known)
+            at = np.searchsorted(known[order], rows)
+            if at.max(initial=-1) < len(known) and np.array_equal(known[order][at], rows):
+                return latents[torch.from_numpy(order[at]).to(latents.device)]
+        return encoding.encode(self.model, self._tasks.resident(key), rows)
+
+    def _split(self, key: str) -> tuple[Indices, Indices]:
+        train = self.job.train
+        return split_indices(
+            self._tasks.dataset(key), seed=self.job.model.seed, val_fraction=train.val_fraction
+        )
+
+    @contextmanager
+    def _measuring(self) -> Iterator[None]:
+        with rng.preserved(), torch.inference_mode():
+            yield
+
+
+def with_kept_sources(classes: PluginSet | None, header: Header) -> PluginSet:
+    """Return ``classes`` with those that the checkpoint needs and they lack made from the sources it carries."""
+    from acc.plugins import load_source
+
+    found = PluginSet()
+    if classes is not None:
+        found.include(classes)
+    for name, kept in header.plugins.items():
+        if name not in found.models and name not in found.task_names:
+            made = load_source(kept["source"], kept["path"], kept["sha256"])
+            found.add(*(each for each in made if each.name == name))
+    return found
+
+
+def _require_places(found: list[Any], part: str) -> None:
+    if not found:
+        raise InvalidInput({part: places.NO_GROUPS})

@@ -1,0 +1,202 @@
+"""What an evaluation finds, as plain numbers and images. Torch-free, so that whoever keeps them needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acc.evaluation.metrics.values import jsonable
+
+if TYPE_CHECKING:
+    from acc.evaluation.metrics.cleanness import Cleanness
+    from acc.evaluation.metrics.suite import MetricSuite
+
+Pixels = NDArray[np.uint8]
+Grade = Literal["good", "moderate", "poor", ""]
+
+
+@dataclass(frozen=True)
+class MetricValue:
+    """One measured number, or the reason why there is none.
+
+    baseline: the same metric of the best predictor that looks at no image, where that is known. thresholds:
+    from where on the value is moderate, and from where on good; None where neither high nor low is good.
+    """
+
+    task_key: str
+    name: str
+    value: float | None
+    higher_is_better: bool
+    reason: str = ""
+    baseline: float | None = None
+    thresholds: tuple[float, float] | None = None
+
+    @property
+    def grade(self) -> Grade:
+        """The word for the value; empty where there is no value or nothing to judge it by."""
+        if self.value is None or self.thresholds is None:
+            return ""
+        sign = 1 if self.higher_is_better else -1
+        moderate, good = self.thresholds
+        if sign * self.value > sign * good:
+            return "good"
+        return "moderate" if sign * self.value > sign * moderate else "poor"
+
+
+@dataclass(frozen=True)
+class ReconstructionGrid:
+    """Fixed images of a dataset beside what the model makes of them.
+
+    indices: row numbers in the dataset; inputs, outputs: uint8 ``(N, C, H, W)``.
+    """
+
+    dataset_key: str
+    indices: tuple[int, ...]
+    inputs: Pixels
+    outputs: Pixels
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in the latent something is looked at: a factor group, or one dimension of it.
+
+    group: its name, empty for a dimension that belongs to none; start, end: the range of dimensions;
+    direction: ``principal``, ``pattern`` (of ``concept``) or ``dimension``.
+    """
+
+    group: str
+    start: int
+    end: int
+    direction: str
+    concept: str = ""
+
+    @property
+    def name(self) -> str:
+        """What a person calls it: ``thickness``, or ``thickness[6]`` for its dimension 6."""
+        return self.group if self.direction != "dimension" else f"{self.group}[{self.start}]"
+
+
+@dataclass(frozen=True, eq=False)
+class Traversal:
+    """What the decoder draws while one place of the latent moves and the rest stays.
+
+    indices: rows of the S seed images, the same for every checkpoint; seeds uint8 ``(S, C, H, W)``; images
+    uint8 ``(S, T, C, H, W)``; values ``(T,)`` the position of each step and starts ``(S,)`` of each seed, in
+    units of the latent. Empty, with a reason, where there is no direction to go.
+    """
+
+    dataset_key: str
+    place: Place
+    indices: tuple[int, ...]
+    seeds: Pixels
+    images: Pixels
+    values: NDArray[np.float64]
+    starts: NDArray[np.float64]
+    reason: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class SortedRows:
+    """Images from one end of an order, the most extreme first.
+
+    indices: rows ``(K,)`` of the dataset; activations ``(K,)``; images uint8 ``(K, C, H, W)``; targets:
+    name -> ``(K,)``.
+    """
+
+    indices: tuple[int, ...]
+    activations: NDArray[np.float64]
+    images: Pixels
+    targets: Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class SortedImages:
+    """The images with the lowest and the highest activation at one place; None, with a reason, where none."""
+
+    dataset_key: str
+    place: Place
+    lowest: SortedRows | None
+    highest: SortedRows | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionMaps:
+    """How much each place of the picture was drawn from each slot.
+
+    indices: rows of the N images; inputs, outputs uint8 ``(N, C, H, W)``; maps float32 ``(N, F, h, w)``, which
+    sum to 1 over the F ``slots``.
+    """
+
+    dataset_key: str
+    slots: tuple[str, ...]
+    indices: tuple[int, ...]
+    inputs: Pixels
+    outputs: Pixels
+    maps: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class TraversalScore:
+    """Cleanness of the traversal of the group that holds ``concept``, along its pattern, over ``seeds`` images."""
+
+    concept: str
+    group: str
+    seeds: int
+    score: Cleanness
+
+
+@dataclass(frozen=True, eq=False)
+class Factoring:
+    """How well the factors came apart on one dataset.
+
+    n: rows that were encoded; rows: which they were, in words. cells: "concept|context" -> level of the context
+    -> rows of the dataset, spread evenly over the concept's values, to show what a cell is made of. unmeasured:
+    concept -> why its traversal has no cleanness.
+    """
+
+    dataset_key: str
+    n: int
+    rows: str
+    suite: MetricSuite
+    cells: Mapping[str, Mapping[str, tuple[int, ...]]]
+    cleanness: Mapping[str, TraversalScore]
+    unmeasured: Mapping[str, str]
+
+    @property
+    def ufr(self) -> float:
+        """The headline score; NaN where it is undefined."""
+        return self.suite.ufr.value.value
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as JSON types: NaN is None, and its reason stands beside it."""
+        return self.suite.as_dict() | {
+            "dataset": self.dataset_key,
+            "rows": self.rows,
+            "cells": jsonable(self.cells),
+            "cleanness": jsonable(self.cleanness),
+            "unmeasured": dict(self.unmeasured),
+        }
+
+
+@dataclass(frozen=True)
+class EvalResult:
+    """What was measured of a checkpoint. step: its global step.
+
+    dataset_key: the dataset that traversals and all after them looked at; missing: part of the suite that was
+    asked for -> why it is not there.
+    """
+
+    step: int
+    metrics: list[MetricValue] = field(default_factory=list)
+    reconstructions: list[ReconstructionGrid] = field(default_factory=list)
+    dataset_key: str = ""
+    traversals: list[Traversal] = field(default_factory=list)
+    sorts: list[SortedImages] = field(default_factory=list)
+    attention: AttentionMaps | None = None
+    factoring: Factoring | None = None
+    missing: dict[str, str] = field(default_factory=dict)
