@@ -11,8 +11,6 @@ from django import forms
 
 from acc.errors import InvalidInput
 from acc.specs import TrainSpec
-from accsite.apps.datasets.models import Dataset
-from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.training import pages
 from accsite.apps.training.models import Branch, JobKind
 
@@ -120,35 +118,6 @@ class TrainForm(ServiceForm):
         return cls(initial={**known, "idempotency_key": uuid4().hex})
 
 
-class TaskForm(ServiceForm):
-    """Which loss, on which dataset, reading which part of the latent, with which weight."""
-
-    task_class = choice("Class", ())
-    dataset = choice("Dataset", ())
-    name = text("Name", "empty: after its class", maxlength=80)
-    weight = number("Weight", min=0)
-    factor = choice("Reads factor", ())
-    latent_slice = text("or dimensions", "start:end", placeholder="0:6")
-
-    def __init__(self, branch: Branch, data: Any = None) -> None:
-        super().__init__(data, auto_id="task-%s", initial={"weight": "1"})
-        classes = Plugin.objects.filter(kind=PluginKind.TASK, available=True).values_list("name", "label")
-        groups = branch.experiment.model_spec.get("factor_groups", [])
-        for name, choices in (
-            ("task_class", list(classes)),
-            ("dataset", list(Dataset.objects.values_list("slug", "name"))),
-            ("factor", [("", "whole latent"), *((group["name"], group["name"]) for group in groups)]),
-        ):
-            self.fields[name].widget.choices = choices
-
-    def payload(self) -> dict[str, Any]:
-        """Return the arguments of ``services.tasks.add_task``; raises InvalidInput for a wrong slice."""
-        payload = super().payload()
-        if "latent_slice" in payload:
-            payload["latent_slice"] = parse_slice(payload["latent_slice"])
-        return payload
-
-
 class ParamsForm(ServiceForm):
     """A form that is written by the parameters of a plugin, which are named ``params-<name>`` in it."""
 
@@ -226,16 +195,6 @@ def param_field(param: Mapping[str, Any]) -> forms.Field:
         field = text(label, help_text)
     field.initial = default
     return field
-
-
-def parse_slice(value: str) -> tuple[int, int]:
-    """Return ``start:end`` as two whole numbers; raises InvalidInput."""
-    start, colon, end = value.replace("-", ":").partition(":")
-    if not colon or not start.strip().isdecimal() or not end.strip().isdecimal():
-        raise InvalidInput(
-            {"latent_slice": f"{value!r} is not a range of dimensions; write start:end, such as 0:6"}
-        )
-    return int(start), int(end)
 
 
 def parse_groups(value: str) -> list[dict[str, Any]]:

@@ -14,10 +14,8 @@ from django.http import Http404
 from acc.specs import ModelSpec
 from acc.training import series
 from accsite.apps.live import selectors as live
-from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.training.models import Branch, Checkpoint, Experiment, Job, JobEvent, JobKind, Task, Worker
 from accsite.apps.training.selectors.loss import last_losses
-from accsite.apps.training.selectors.tasks import source_removed, with_source_removed
 from accsite.apps.training.states import ACTIVE, HELD, JobState
 
 RECENT_JOBS = 5
@@ -35,21 +33,6 @@ class LegendLine:
     slot: int
     name: str
     last: float | None
-
-
-@dataclass
-class TaskRow:
-    """A task as the panel shows it: ``reads`` is its part of the latent, ``weight`` the text of the field.
-
-    ``source_removed``: its class is gone from the plugins; it is trained on from the source that was kept.
-    """
-
-    task: Task
-    label: str
-    reads: str
-    weight: str
-    source_removed: bool
-    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -160,22 +143,6 @@ def legend(branch: Branch | None, job: Job | None) -> list[LegendLine]:
         LegendLine(series.raw(task.key), task.colour_slot, task.name, losses.get(series.raw(task.key)))
         for task in branch.tasks.all()
         if task.key in trained or (growing and task.removed_at is None)
-    ]
-
-
-def tasks(branch: Branch) -> list[TaskRow]:
-    """Return the tasks of a branch in their order."""
-    labels = dict(Plugin.objects.filter(kind=PluginKind.TASK).values_list("name", "label"))
-    attached = branch.tasks.filter(removed_at__isnull=True).select_related("dataset")
-    return [
-        TaskRow(
-            task,
-            label=labels.get(task.task_class, task.task_class),
-            reads=reads(task),
-            weight=f"{task.weight:g}",
-            source_removed=source_removed(task),
-        )
-        for task in with_source_removed(attached)
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from accsite.apps.training.views import devices, experiments, jobs, workbench
+from accsite.apps.training.views import devices, experiments, jobs, tasks, workbench
 
 app_name = "training"
 
@@ -15,8 +15,8 @@ urlpatterns = [
     path(BENCH, workbench.workbench, name="workbench"),
     path(BENCH + "panel/<slug:name>/", workbench.workbench_panel, name="workbench-panel"),
     path(BENCH + "train/", workbench.train, name="train"),
-    path(BENCH + "tasks/", workbench.task_add, name="task-add"),
-    path(BENCH + "tasks/<int:pk>/", workbench.task_change, name="task"),
+    path(BENCH + "tasks/", tasks.add, name="task-add"),
+    path(BENCH + "tasks/<int:pk>/", tasks.one, name="task"),
     path("jobs/", jobs.index, name="jobs"),
     path("jobs/top/", jobs.top_job, name="top-job"),
     path("jobs/<int:pk>/", jobs.detail, name="job"),

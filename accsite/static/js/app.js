@@ -14,8 +14,9 @@ function dirty(element) {
 	return element.value !== element.defaultValue || element.checked !== element.defaultChecked;
 }
 htmx.registerExtension("keep", {
-	htmx_before_morph_attr: (element, { attrName }) => {
-		if (["value", "checked", "selected"].includes(attrName) && dirty(element)) return false;
+	htmx_before_morph_attr: (element, { attrName, newValue }) => {
+		const same = attrName === "value" && element.value && (element.value === newValue || +element.value === +newValue);
+		if (["value", "checked", "selected"].includes(attrName) && dirty(element) && !same) return false;
 		if (attrName === "style" || (attrName === "open" && element.matches("details"))) return false;
 		return !element.dataset.keep?.split(" ").includes(attrName);
 	},

@@ -11,7 +11,7 @@ from acc.params import Param
 from acc.training.protocols import Alarm, Baseline, Command, CommandResult
 from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import Branch, Job, JobEvent, JobKind
-from accsite.apps.training.services.unit import announce, touch, unit_of_work
+from accsite.apps.training.services.unit import announce, lock_branch, touch, unit_of_work
 from accsite.apps.training.states import HELD, TERMINAL, JobState
 from accsite.errors import WrongState
 
@@ -99,8 +99,14 @@ def replay_commands(job_id: int, from_job_step: int) -> list[Command]:
 def record_command_result(job_id: int, attempt: int, result: CommandResult) -> bool:
     """Write what became of a command; return False if it was answered before (a replay).
 
-    Raises Fenced when this attempt no longer holds the job.
+    A task that the job could not take in is taken off its branch again. Raises Fenced when this attempt no
+    longer holds the job.
     """
+    unfit = result.command.kind == "add_task" and not result.ok and result.field != "key"
+    if unfit:
+        branch_id = Job.objects.filter(pk=job_id).values_list("branch_id", flat=True).first()
+        if branch_id is not None:
+            lock_branch(branch_id)  # before the job, as everywhere
     job = Job.objects.select_for_update().held_by(attempt).filter(pk=job_id).first()
     if job is None:
         raise Fenced(job_id, attempt)
@@ -112,6 +118,12 @@ def record_command_result(job_id: int, attempt: int, result: CommandResult) -> b
     if not answered:
         return False
     announce(job)
+    if unfit and job.branch_id:
+        from accsite.apps.training.services.tasks import (
+            withdraw_task,  # which asks things of jobs by this module
+        )
+
+        withdraw_task(job=job, key=str(result.command.payload["task"]["key"]))
     if result.command.kind in STEERING and job.branch_id:
         touch(f"tasks:{job.branch_id}")
     return True

@@ -16,9 +16,9 @@ from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.training.models import Branch, Job, JobKind, Task
 from accsite.apps.training.names import MAX_NAME_LENGTH, clean_name
-from accsite.apps.training.services.control import command_branch
+from accsite.apps.training.services.control import command, command_branch
 from accsite.apps.training.services.unit import lock_branch, touch, unit_of_work
-from accsite.apps.training.specs import dataset_spec, task_spec
+from accsite.apps.training.specs import dataset_spec, model_of, task_spec
 from accsite.errors import WrongState
 
 COLOUR_SLOTS = 8
@@ -59,7 +59,7 @@ def add_task(
         errors.update(error.fields)
     siblings = list(branch.tasks.all())
     name = _free_name(name, plugin.label if plugin else "task", siblings, errors)
-    model = ModelSpec.model_validate(branch.experiment.model_spec)
+    model = model_of(branch)
     spec = None
     try:
         spec = parse(
@@ -185,6 +185,31 @@ def move_task(*, task: Task, position: Any) -> Task:
     return task
 
 
+@unit_of_work()
+def withdraw_task(*, job: Job, key: str) -> Task | None:
+    """Take a task off its branch that ``job`` could not take in, so that it leaves nothing behind; return it.
+
+    Other jobs of the branch are told to let it go. None if it was removed meanwhile. The branch is locked
+    before the job is.
+    """
+    assert job.branch is not None
+    task = job.branch.tasks.filter(key=key, removed_at=None).first()
+    if task is None:
+        return None
+    task.removed_at = timezone.now()
+    task.save(update_fields=["removed_at"])
+    others = Job.objects.active().filter(branch=job.branch, kind=JobKind.TRAIN).exclude(pk=job.pk)
+    for other in others.order_by("pk"):
+        command(actor=None, job=other, kind="remove_task", payload={"task": key})
+    touch(f"tasks:{job.branch_id}")
+    return task
+
+
+def default_name(branch: Branch, plugin: Plugin | None) -> str:
+    """Return what a new task of this class is called if nobody gives it a name."""
+    return _free_name("", plugin.label if plugin else "task", list(branch.tasks.all()), {})
+
+
 class TaskErrors(TaskError):
     """A task that cannot be attached for more than one reason."""
 
@@ -214,26 +239,46 @@ def check_compatible(plugin: Plugin, dataset: Dataset, model: ModelSpec, params:
             f"{dataset.slug!r} has images of {_size(have)}; this model reads {_size(need)} "
             "(channels x height x width)"
         ]
-    kind = plugin.requires.get("target")
-    if kind:
-        targets = {target["name"]: target["kind"] for target in dataset.targets}
-        described = ", ".join(f"{name} ({kind})" for name, kind in targets.items()) or "no targets"
-        chosen = params.get("target_name")
-        if kind not in targets.values():
-            errors.setdefault("dataset", []).append(
-                f"{dataset.slug!r} has no {kind} target, and {plugin.name} needs one; it has {described}"
-            )
-        elif chosen and targets.get(chosen) != kind:
-            errors["params.target_name"] = [
-                f"{chosen!r} is not a {kind} target of {dataset.slug!r}; it has {described}"
-            ]
-    if plugin.requires.get("posterior") and not _has_posterior(model.architecture):
-        errors["task_class"] = [
-            f"{plugin.name} needs a model with a posterior (mean and variance), "
-            f"and {model.architecture} has none; use a variational architecture"
-        ]
+    for field, messages in check_dataset(plugin, dataset, params).items():
+        errors.setdefault(field, messages)
+    errors |= check_model(plugin, model)
     if errors:
         raise TaskErrors(errors)
+
+
+def check_dataset(plugin: Plugin, dataset: Dataset, params: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return what of a dataset's targets does not suit a class, field by field."""
+    kind = plugin.requires.get("target")
+    if not kind:
+        return {}
+    targets = {target["name"]: target["kind"] for target in dataset.targets}
+    described = ", ".join(f"{name} ({kind})" for name, kind in targets.items()) or "no targets"
+    chosen = params.get("target_name")
+    if kind not in targets.values():
+        return {
+            "dataset": [
+                f"{dataset.slug!r} has no {kind} target, and {plugin.name} needs one; it has {described}"
+            ]
+        }
+    if chosen and targets.get(chosen) != kind:
+        return {
+            "params.target_name": [
+                f"{chosen!r} is not a {kind} target of {dataset.slug!r}; it has {described}"
+            ]
+        }
+    return {}
+
+
+def check_model(plugin: Plugin, model: ModelSpec) -> dict[str, list[str]]:
+    """Return why a class does not suit a model, field by field."""
+    if plugin.requires.get("posterior") and not _has_posterior(model.architecture):
+        return {
+            "task_class": [
+                f"{plugin.name} needs a model with a posterior (mean and variance), "
+                f"and {model.architecture} has none; use a variational architecture"
+            ]
+        }
+    return {}
 
 
 def _has_posterior(architecture: str) -> bool:

@@ -147,7 +147,7 @@ def test_panels_name_the_versions_they_show(browser: Client, branch: Branch, tas
     bump(f"tasks:{branch.pk}")
     version = bump(f"tasks:{branch.pk}")[f"tasks:{branch.pk}"]
     response = browser.get(bench(branch, "workbench-panel", "tasks"), headers=PARTIAL)
-    assert f'data-topics="tasks:{branch.pk}={version}"' in response.text
+    assert f'data-topics="tasks:{branch.pk}={version} registry=' in response.text
 
 
 def test_an_old_job_stays_in_view_and_a_wrong_one_is_not_there(

@@ -8,17 +8,16 @@ from django.contrib.auth.models import User
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_POST
 
 from acc.errors import InvalidInput
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.live import selectors as live
-from accsite.apps.training import pages
-from accsite.apps.training.forms import TaskForm, TrainForm
-from accsite.apps.training.models import Branch, Task
+from accsite.apps.training import pages, task_pages
+from accsite.apps.training.forms import TrainForm
+from accsite.apps.training.models import Branch
 from accsite.apps.training.services import jobs as job_services
-from accsite.apps.training.services import tasks as task_services
-from accsite.apps.training.views.common import REFUSED, back, bench_url, is_partial, panel, points_url
+from accsite.apps.training.views.common import REFUSED, bench_url, is_partial, panel, points_url
 
 PANELS = ("head", "job", "legend", "tasks", "train", "jobs", "events")
 
@@ -69,71 +68,6 @@ def train(request: HttpRequest, experiment: str, branch: str) -> HttpResponse:
     return panel(request, "train", {**bench_context(request, found, ("train",)), "sent": job})
 
 
-@require_http_methods(["GET", "POST"])
-def task_add(request: HttpRequest, experiment: str, branch: str) -> HttpResponse:
-    """Show the form of a new task, or attach the task to the branch."""
-    found = pages.find_branch(request.user, experiment, branch)
-    if request.method == "GET":
-        context = {**bench_context(request, found, ()), "add_form": TaskForm(found)}
-        if is_partial(request):
-            return panel(request, "task_form", context)
-        return render(request, "training/task_new.html", context)
-    form = TaskForm(found, request.POST)
-    try:
-        task_services.add_task(actor=actor(request), branch=found, **form.payload())
-    except InvalidInput as error:
-        form.refuse(error)
-        return refused(request, found, "tasks", add_form=form)
-    return done(request, found)
-
-
-@require_POST
-def task_change(request: HttpRequest, experiment: str, branch: str, pk: int) -> HttpResponse:
-    """Change the weight of a task, switch it on or off, or remove it."""
-    found = pages.find_branch(request.user, experiment, branch)
-    task = found.tasks.filter(pk=pk, removed_at__isnull=True).first()
-    if task is None:
-        raise Http404(f"branch {found} has no task {pk}")
-    try:
-        change(request, task)
-    except InvalidInput as error:
-        return refused(
-            request,
-            found,
-            "tasks",
-            refused_task=pk,
-            task_error=str(error),
-            typed_weight=request.POST.get("weight"),
-        )
-    return done(request, found)
-
-
-def change(request: HttpRequest, task: Task) -> None:
-    """Apply what the form asks of a task."""
-    data = request.POST
-    if "enabled" in data:
-        task_services.set_enabled(actor=actor(request), task=task, enabled=data["enabled"] == "1")
-    elif "weight" in data:
-        try:
-            weight = float(data["weight"])
-        except ValueError:
-            raise InvalidInput(
-                {"weight": f"{data['weight']!r} is not a number; give a weight of 0 or more"}
-            ) from None
-        task_services.set_weight(actor=actor(request), task=task, weight=weight)
-    elif "remove" in data:
-        task_services.remove_task(actor=actor(request), task=task)
-    else:
-        raise InvalidInput({"__all__": "the form asks for nothing; send weight, enabled or remove"})
-
-
-def done(request: HttpRequest, branch: Branch) -> HttpResponse:
-    """Return the tasks panel, or to the page without a script."""
-    if not is_partial(request):
-        return back(request, bench_url(branch))
-    return panel(request, "tasks", bench_context(request, branch, ("tasks",)))
-
-
 def refused(request: HttpRequest, branch: Branch, name: str, **extra: Any) -> HttpResponse:
     """Return the panel, or the whole page without a script, with what was refused and why."""
     if is_partial(request):
@@ -161,7 +95,7 @@ def bench_context(
         "topic": topic,
         "jobs_topic": "jobs",
     }
-    others = ["workers", f"evaluations:{branch.pk}"]
+    others = ["workers", "registry", f"evaluations:{branch.pk}"]
     context: dict[str, Any] = {
         "versions": live.versions([name for name in topics.values() if name] + others),
         "place": "workbench",
@@ -177,11 +111,14 @@ def bench_context(
     if "legend" in panels:
         context["legend"] = pages.legend(branch, job)
     if "tasks" in panels:
-        context["tasks"] = pages.tasks(branch)
-        for row in context["tasks"]:
+        opened = extra.get("opened") or request.GET.getlist("open")
+        context["tasks"] = rows = task_pages.tasks(branch, opened)
+        context["undo"] = task_pages.just_removed(branch)
+        context["unfit"] = task_pages.refused_tasks(branch)
+        context["lone"] = task_pages.lone_weight(branch, rows)
+        for row in rows:
             if row.task.pk == extra.get("refused_task"):
                 row.error, row.weight = extra["task_error"], extra["typed_weight"] or row.weight
-        context["add_form"] = extra.get("add_form")
     if "train" in panels:
         context["train_form"] = extra.get("train_form") or TrainForm.for_branch(branch)
         context["more"] = "more" in request.GET or "more" in request.POST or context["train_form"].more_errors
