@@ -9,6 +9,9 @@ import os
 import signal
 import sys
 import threading
+import time
+
+TIDY_SECONDS = 30.0
 
 
 def main() -> int:
@@ -27,6 +30,7 @@ def main() -> int:
     log.info("sweeper_started", every_seconds=settings.ACC_SWEEP_SECONDS)
     while not stop.is_set():
         once()
+        tidy()
         stop.wait(settings.ACC_SWEEP_SECONDS)
     return 0
 
@@ -53,6 +57,31 @@ def once() -> None:
     except Exception:
         # Whatever else goes wrong, other jobs still need their doorbells.
         log.exception("sweep_failed")
+        disconnect()
+
+
+_next_tidying = 0.0
+
+
+def tidy() -> None:
+    """Every TIDY_SECONDS, delete removed datasets whose time is over, and uploads that nobody is to read."""
+    global _next_tidying  # noqa: PLW0603 - one sweeper, one clock
+    if time.monotonic() < _next_tidying:
+        return
+    _next_tidying = time.monotonic() + TIDY_SECONDS
+    import structlog
+
+    from accsite.apps.datasets import services as datasets
+    from accsite.apps.training.services import uploads
+    from workers.durable import disconnect
+
+    log = structlog.get_logger("workers.outbox")
+    try:
+        gone = [*datasets.purge(), *uploads.purge()]
+        if gone:
+            log.info("purged", names=gone)
+    except Exception:
+        log.exception("tidying_failed")
         disconnect()
 
 

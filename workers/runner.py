@@ -23,6 +23,7 @@ from workers.durable import GivenUp, disconnect, insist
 from workers.evaluate import evaluate
 from workers.generate import generate
 from workers.held import Held
+from workers.imports import take_in
 from workers.interruption import Interrupted, Interruption
 from workers.lease import Lease
 from workers.train import train
@@ -111,6 +112,7 @@ BODIES: dict[str, Callable[[Held], None]] = {
     JobKind.TRAIN: train,
     JobKind.EVALUATE: partial(interruptible, evaluate),
     JobKind.GENERATE: partial(interruptible, generate),
+    JobKind.IMPORT: partial(interruptible, take_in),
 }
 
 

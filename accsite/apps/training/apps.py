@@ -11,8 +11,11 @@ class TrainingConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the topics and the checkpoints."""
+        from accsite.apps.datasets import uses
         from accsite.apps.registry import origins
         from accsite.apps.training import selectors, topics
+        from accsite.apps.training.selectors.dataset_uses import dataset_uses
 
         topics.register()
         origins.register("checkpoint", selectors.checkpoint_origin)
+        uses.register(dataset_uses)

@@ -1,0 +1,87 @@
+"""Takes an uploaded file in as a dataset. What is refused leaves nothing behind, the upload included."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import structlog
+from django.conf import settings
+
+from acc.data import tensor_files
+from acc.data.importers import import_file
+from acc.errors import InvalidInput
+from accsite import blobs
+from accsite.apps.training.services import generation
+from accsite.apps.training.services.uploads import WORK_FOLDER
+from workers import keeping
+from workers.held import Held
+from workers.interruption import Interrupted
+from workers.progress import Progress
+
+log = structlog.get_logger(__name__)
+
+
+def take_in(held: Held) -> None:
+    """Import the file of a job and finish it."""
+    try:
+        _take_in(held)
+    except InvalidInput:
+        generation.drop_uploads(held.job)
+        raise
+    except Interrupted as interrupted:
+        if interrupted.reason == "stop":
+            generation.drop_uploads(held.job)
+        raise
+    generation.drop_uploads(held.job)
+
+
+def _take_in(held: Held) -> None:
+    spec = held.job.spec
+    began = time.perf_counter()
+    path = keeping.draft_of(held)
+    with _folder(held.job.pk) as folder:
+        with held.interruption.raising(), Progress(held, None) as progress:
+            data, provenance = import_file(
+                _named(folder, spec["upload"]),
+                labels=_named(folder, spec["labels"]) if spec["labels"] else None,
+                max_bytes=settings.ACC_MAX_DATASET_BYTES,
+                pixels=spec["pixels"],
+                progress=lambda fraction: progress(0.9 * fraction),
+                read_tensors=tensor_files.read,
+            )
+            keeping.write(data, path)
+            progress(1.0)
+        seconds = time.perf_counter() - began
+        slug = keeping.keep(held, data, path, name=spec["name"], provenance=provenance, seconds=seconds)
+    log.info("imported", dataset=slug, seconds=round(seconds, 3))
+
+
+@contextmanager
+def _folder(job: int) -> Iterator[Path]:
+    """Give a folder of this job alone; what an attempt that was killed left in it is removed first."""
+    folder = blobs.scratch() / f"{WORK_FOLDER}{job}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _named(folder: Path, upload: dict[str, Any]) -> Path:
+    """Return the uploaded file under the name that its owner gave it; the ending tells what it claims to be."""
+    source = blobs.open_local(upload["file"], upload["sha256"])
+    path = folder / upload["name"]
+    if path.exists():
+        path = folder / f"labels-{upload['name']}"
+    try:
+        os.link(source, path)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, path)
+    return path
