@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from acc.errors import InvalidInput
+from acc.expansion import ExpansionSpec, clean_expansion
+from acc.models.expand import Growth, expand
 from acc.models.output import Decoded, LazyDecode, ModelOutput
 from acc.params import clean_params, params_of
 from acc.specs import FactorGroup, ModelSpec
@@ -80,6 +82,23 @@ class Model(nn.Module):
     def forward(self, x_BCHW: Tensor) -> ModelOutput:
         """Return ``encode(x)``."""
         return self.encode(x_BCHW)
+
+    def expand(self, where: str, *, start: str = "identity", amount: int = 1, name: str = "", seed: int = 0) -> Model:
+        """Return a larger copy with the same weights where they were; the fields are those of ExpansionSpec.
+
+        With ``start="identity"`` its outputs in eval mode are the same to 1e-5. Raises InvalidInput.
+        """
+        fields = {"where": where, "start": start, "amount": amount, "name": name, "seed": seed}
+        larger, _ = expand(self, clean_expansion(fields))
+        return larger
+
+    def growth(self, expansion: ExpansionSpec) -> Growth:
+        """Return how this architecture grows; raises InvalidInput where it cannot.
+
+        A plugin architecture that can grow defines it (``acc.models.expand`` says how).
+        """
+        name = type(self).__name__
+        raise InvalidInput({"where": f"{name} cannot be expanded: it does not define growth(expansion)"})
 
     def shield_dimensions(self, groups: list[FactorGroup]) -> None:
         """Keep the decoder's gradients out of these ranges of the latent, on every path there is.

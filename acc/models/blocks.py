@@ -70,9 +70,12 @@ class PatchHead(nn.Module):
 
 
 class ConvEncoder(nn.Module):
-    """Halves the image ``depth`` times, doubling channels up to four times the first; then flattens."""
+    """Halves the image ``depth`` times, doubling channels up to four times the first; then flattens.
 
-    def __init__(self, image: ImageShape, base_channels: int, depth: int) -> None:
+    ``stages`` residual convolutions at the coarsest grid come last.
+    """
+
+    def __init__(self, image: ImageShape, base_channels: int, depth: int, stages: int = 0) -> None:
         super().__init__()
         unit = 2**depth
         layers: list[nn.Module] = [PadTo(image, unit, unit)]
@@ -83,6 +86,7 @@ class ConvEncoder(nn.Module):
             layers += [nn.Conv2d(channels, wider, kernel, stride=2, padding=kernel // 2), nn.GELU()]
             channels = wider
         self.layers = nn.Sequential(*layers)
+        self.stages = nn.Sequential(*(ResidualConv(channels) for _ in range(stages)))
         self.grid = (channels, ceil_div(image.height, unit), ceil_div(image.width, unit))
 
     @property
@@ -93,17 +97,20 @@ class ConvEncoder(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Return features ``(N, width)``."""
-        return torch.flatten(self.layers(x_BCHW), 1)
+        return torch.flatten(self.stages(self.layers(x_BCHW)), 1)
 
 
 class ConvDecoder(nn.Module):
     """Mirrors ConvEncoder down to a quarter of the image, where each place draws its patch."""
 
-    def __init__(self, image: ImageShape, latent_dim: int, grid: tuple[int, int, int], depth: int) -> None:
+    def __init__(
+        self, image: ImageShape, latent_dim: int, grid: tuple[int, int, int], depth: int, stages: int = 0
+    ) -> None:
         super().__init__()
         channels, h, w = grid
         self.grid = grid
         self.expand = nn.Linear(latent_dim, channels * h * w)
+        self.stages = nn.Sequential(*(ResidualConv(channels) for _ in range(stages)))
         layers: list[nn.Module] = [nn.GELU()]
         patch = 2 ** min(depth, 2)
         for _ in range(depth - min(depth, 2)):
@@ -114,5 +121,5 @@ class ConvDecoder(nn.Module):
 
     def forward(self, z_BD: Tensor) -> Tensor:
         """Return image logits ``(N, C, H, W)``."""
-        logits: Tensor = self.layers(self.expand(z_BD).view(-1, *self.grid))
+        logits: Tensor = self.layers(self.stages(self.expand(z_BD).view(-1, *self.grid)))
         return logits

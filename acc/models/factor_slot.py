@@ -6,8 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from acc.expansion import STAGES, ExpansionSpec, grown
 from acc.models.base import Model
 from acc.models.blocks import PadTo, PatchHead, ResidualConv, ceil_div
+from acc.models.expand import Growth, Place
 from acc.models.output import Decoded
 from acc.params import Param
 from acc.specs import FactorGroup, ImageShape, ModelSpec
@@ -39,6 +41,8 @@ class FactorSlotAutoencoder(Model):
     shield_factors = Param(
         False, help="keep reconstruction gradients out of every factor slot except the one named 'free'"
     )
+    decoder_stages = Param(0, min=0, max=32, help="residual convolutions before the image is drawn")
+    added_slots = Param(0, min=0, max=64, help="slots at the end that came by expansion: each token has a gate")
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)
@@ -46,6 +50,7 @@ class FactorSlotAutoencoder(Model):
         # An instance may be deterministic where its class is not; tasks ask the instance.
         self.has_posterior = self.variational  # type: ignore[misc]
         self.slots = slots_of(spec)
+        _check_added(self.added_slots, len(self.slots))
         self.encoder = GridEncoder(spec.image, self.channels, self.blocks, self.grid)
         outputs = 2 if self.variational else 1
         if self.bottleneck == "spatial":
@@ -63,6 +68,8 @@ class FactorSlotAutoencoder(Model):
             grid=self.grid,
             tokens_per_slot=self.tokens_per_slot,
             attention_heads=self.attention_heads,
+            stages=self.decoder_stages,
+            added_slots=self.added_slots,
         )
         if self.shield_factors:
             self.shield_dimensions([group for group in spec.factor_groups if group.name != FREE_GROUP])
@@ -88,6 +95,34 @@ class FactorSlotAutoencoder(Model):
     def decode_logits(self, z: Tensor) -> Decoded:
         """Return image logits and the attention of every place over the slots ``(N, F, grid, grid)``."""
         return self.decoder(z)  # type: ignore[no-any-return]
+
+    def growth(self, expansion: ExpansionSpec) -> Growth:
+        """Return how it grows: by residual blocks, by a new slot, or by dimensions of a nameless last slot."""
+        spec = grown(self.spec, expansion, STAGES["FactorSlotAutoencoder"])
+        if expansion.where == "encoder_stage":
+            # The padding and the patches lie before the blocks.
+            new = [f"encoder.layers.{2 + self.blocks + n}.conv" for n in range(expansion.amount)]
+            return Growth(spec, silent=_weights(new))
+        if expansion.where == "decoder_stage":
+            new = [f"decoder.stages.{self.decoder_stages + n}.conv" for n in range(expansion.amount)]
+            return Growth(spec, silent=_weights(new))
+        if len(slots_of(spec)) == len(self.slots):
+            return self._widened(spec)
+        gates, bias = "decoder.gate_T", "decoder.slot_bias_TC"
+        places = {bias: Place.first(0, len(self.slots) * self.tokens_per_slot)}
+        if self.added_slots:
+            places[gates] = Place.first(0, self.added_slots * self.tokens_per_slot)
+        return Growth(spec, places, shut=frozenset({gates}))
+
+    def _widened(self, spec: ModelSpec) -> Growth:
+        last, more = len(self.slots) - 1, spec.latent_dim - self.latent_dim
+        width = self.slots[-1].width
+        rows = torch.arange(width)
+        if self.variational:  # means come first, log-variances behind them
+            rows = torch.cat([rows, rows + width + more])
+        read = f"decoder.to_tokens.{last}.weight"
+        places = {f"heads.{last}.{kind}": Place(0, rows) for kind in ("weight", "bias")}
+        return Growth(spec, {**places, read: Place.first(1, width)}, silent=frozenset({read}))
 
 
 class GridEncoder(nn.Module):
@@ -127,6 +162,8 @@ class SlotDecoder(nn.Module):
         grid: int,
         tokens_per_slot: int,
         attention_heads: int,
+        stages: int = 0,
+        added_slots: int = 0,
     ) -> None:
         super().__init__()
         self.slots, self.grid = slots, grid
@@ -140,6 +177,9 @@ class SlotDecoder(nn.Module):
         self.feed = nn.Sequential(
             nn.Conv2d(channels, channels, 1), nn.GELU(), nn.Conv2d(channels, channels, 1)
         )
+        self.stages = nn.Sequential(*(ResidualConv(channels) for _ in range(stages)))
+        # A slot that was added to a trained decoder must not take attention from those that it can read.
+        self.gate_T = nn.Parameter(torch.ones(added_slots * tokens_per_slot)) if added_slots else None
         patch_h, patch_w = ceil_div(image.height, grid), ceil_div(image.width, grid)
         self.head = PatchHead(channels, image, patch_h, patch_w)
 
@@ -158,19 +198,29 @@ class SlotDecoder(nn.Module):
                 for t in (key_RTC, value_RTC)
             )
             weight_BMTP = (key_BMTEP * query_MEP.unsqueeze(1)).sum(dim=3).softmax(dim=2)
+            weight_BMTP = self._gated(weight_BMTP)
             read_BCP = (value_BMTEP * weight_BMTP.unsqueeze(3)).sum(dim=2).flatten(1, 2)
         else:
             key_BMTE = key_RTC.unflatten(2, (m, -1)).transpose(1, 2)
             value_BMET = value_RTC.unflatten(2, (m, -1)).permute(0, 2, 3, 1)
             # Places lie innermost: a softmax over the few tokens runs along whole vectors of places.
-            weight_BMTP = torch.matmul(key_BMTE, query_MEP).softmax(dim=2)
+            weight_BMTP = self._gated(torch.matmul(key_BMTE, query_MEP).softmax(dim=2))
             read_BCP = torch.matmul(value_BMET, weight_BMTP).flatten(1, 2)
         read_BCHW = read_BCP.unflatten(2, (self.grid, self.grid))
         x_BCHW = self.query_CP.unflatten(1, (self.grid, self.grid)) + self.merge(read_BCHW)
-        x_BCHW = x_BCHW + self.feed(x_BCHW)
+        x_BCHW = self.stages(x_BCHW + self.feed(x_BCHW))
         # Tokens of a slot lie side by side: summed, they say how much each place read the slot.
         by_slot_BFP = weight_BMTP.detach().mean(dim=1).unflatten(1, (len(self.slots), -1)).sum(dim=2)
         return Decoded(self.head(x_BCHW), by_slot_BFP.unflatten(2, (self.grid, self.grid)))
+
+    def _gated(self, weight_BMTP: Tensor) -> Tensor:
+        """Return attention over all tokens, what those of added slots get scaled by their gates; sums to 1."""
+        if self.gate_T is None:
+            return weight_BMTP
+        tokens = weight_BMTP.shape[2]
+        gate_T = F.pad(self.gate_T.abs(), (tokens - len(self.gate_T), 0), value=1.0)
+        gated = weight_BMTP * gate_T.view(-1, 1)
+        return gated / gated.sum(dim=2, keepdim=True).clamp_min(1e-12)
 
     def _tokens(self, z_RD: Tensor) -> tuple[Tensor, Tensor]:
         """Return keys and values ``(R, T, C)`` of the slots' tokens for rows of latents."""
@@ -199,6 +249,19 @@ def slots_of(spec: ModelSpec) -> tuple[FactorGroup, ...]:
 
 def _unnamed(start: int, end: int) -> FactorGroup:
     return FactorGroup(name=f"dims-{start}-{end}", start=start, end=end)
+
+
+def _weights(modules: list[str]) -> frozenset[str]:
+    return frozenset(f"{name}.{kind}" for name in modules for kind in ("weight", "bias"))
+
+
+def _check_added(added: int, slots: int) -> None:
+    if added >= slots and added:
+        from acc.errors import InvalidInput
+
+        raise InvalidInput(
+            {"params.added_slots": f"{added} of {slots} slots cannot all have been added; leave at least one"}
+        )
 
 
 def _check_params(channels: int, attention_heads: int) -> None:

@@ -1,0 +1,20 @@
+"""What a result depends on besides its specification: the versions of what computed it."""
+
+from __future__ import annotations
+
+import platform
+
+import numpy as np
+import torch
+
+import acc
+
+
+def versions() -> dict[str, str]:
+    """Return library -> version, as a checkpoint's header keeps them."""
+    return {
+        "acc": acc.__version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }

@@ -1,0 +1,61 @@
+"""Grows the model of a checkpoint and records the larger one."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+import structlog
+
+from acc.errors import InvalidInput
+from acc.expansion import ExpansionSpec
+from acc.training.expansion import expand_checkpoint
+from acc.training.plugin_set import PluginSet
+from accsite.apps.training.errors import Fenced
+from accsite.apps.training.services import expansion, lifecycle
+from workers.durable import insist
+from workers.held import Held
+from workers.materials import Datasets, from_header
+from workers.train import load
+
+log = structlog.get_logger(__name__)
+
+
+def expand(held: Held) -> None:
+    """Expand the checkpoint of a job and finish it."""
+    job, lost = held.job, held.lease.fenced
+    if job.checkpoint is None:
+        raise InvalidInput({"checkpoint": "the checkpoint to expand does not exist any more"})
+    spec = ExpansionSpec.model_validate(job.spec["expansion"])
+    began = time.perf_counter()
+    with held.interruption.raising():
+        origin = load(job.checkpoint)
+        datasets = Datasets()
+        for key, dataset in origin.header.spec.datasets.items():
+            datasets.load(key, dataset)
+        grown = expand_checkpoint(origin, spec, datasets, PluginSet(*from_header(origin.header.plugins)))
+        path = held.scratch() / f"job-{job.pk}-{held.attempt}-expanded.safetensors"
+        sha256 = grown.snapshot.write(path)
+    frozen = grown.snapshot.spec.model_dump(mode="json")
+    record = partial(
+        expansion.record_expansion, job.pk, held.attempt, path, sha256=sha256, spec=frozen
+    )
+    made: list[int] = []
+
+    def recorded() -> None:
+        checkpoint = record()
+        made[:] = [checkpoint.pk, checkpoint.branch_id]
+
+    try:
+        insist(recorded, given_up=lost)
+    finally:
+        path.unlink(missing_ok=True)
+    outcome = {
+        "checkpoint": made[0],
+        "branch": made[1],
+        "fresh_heads": list(grown.fresh_heads),
+        "seconds": round(time.perf_counter() - began, 3),
+    }
+    if not insist(lambda: lifecycle.finish(job.pk, held.attempt, outcome), given_up=lost):
+        raise Fenced(job.pk, held.attempt)
+    log.info("expanded", checkpoint=made[0], fresh_heads=grown.fresh_heads)
