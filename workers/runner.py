@@ -21,11 +21,13 @@ from accsite.logging import job_context
 from workers.control import DatabaseControl
 from workers.durable import GivenUp, disconnect, insist
 from workers.evaluate import evaluate
+from workers.expand import expand
 from workers.generate import generate
 from workers.held import Held
 from workers.imports import take_in
 from workers.interruption import Interrupted, Interruption
 from workers.lease import Lease
+from workers.recipe import recipe
 from workers.train import train
 
 HANDLED = 0
@@ -113,6 +115,8 @@ BODIES: dict[str, Callable[[Held], None]] = {
     JobKind.EVALUATE: partial(interruptible, evaluate),
     JobKind.GENERATE: partial(interruptible, generate),
     JobKind.IMPORT: partial(interruptible, take_in),
+    JobKind.EXPAND: partial(interruptible, expand),
+    JobKind.RECIPE: recipe,
 }
 
 
