@@ -8,7 +8,17 @@ from acc.evaluation import EvalResult, Factoring, FactoringEvaluator, evaluate_c
 from acc.evaluation.image_quality import psnr, ssim
 from acc.models import Decoded, Model, ModelOutput, build
 from acc.params import Param
-from acc.recipes import Recipe
+from acc.recipes import (
+    BranchRef,
+    CheckpointRef,
+    DatasetRef,
+    EvalOutcome,
+    Recipe,
+    RecipeContext,
+    RecipeError,
+    TaskRef,
+    TrainOutcome,
+)
 from acc.specs import (
     EvalSpec,
     FactorGroup,
@@ -33,10 +43,14 @@ __all__ = [
     "AccError",
     "Baseline",
     "Batch",
+    "BranchRef",
     "Checkpoint",
     "CheckpointError",
+    "CheckpointRef",
     "DatasetGenerator",
+    "DatasetRef",
     "Decoded",
+    "EvalOutcome",
     "EvalResult",
     "EvalSpec",
     "FactorGroup",
@@ -51,13 +65,17 @@ __all__ = [
     "PluginSet",
     "Progress",
     "Recipe",
+    "RecipeContext",
+    "RecipeError",
     "Sums",
     "TargetSpec",
     "TargetTask",
     "Task",
     "TaskError",
+    "TaskRef",
     "TaskSpec",
     "TrainJobSpec",
+    "TrainOutcome",
     "TrainResult",
     "TrainRun",
     "TrainSpec",

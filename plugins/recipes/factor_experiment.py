@@ -1,0 +1,142 @@
+"""Do synthetic images of one factor each teach a model to keep its factors apart on real digits?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from acc.api import BranchRef, CheckpointRef, DatasetRef, Param, Recipe, RecipeContext
+
+GROUPS = {"digit": (0, 6), "thickness": (6, 8), "slant": (8, 10), "free": (10, 14)}
+SUITE = ("metrics", "ufr")
+# size: steps of the root, steps of each arm, synthetic images of each kind
+SIZES = {"quick": (50, 250, 1_000), "full": (500, 5_000, 4_000)}
+SHOWN = ("ufr", "unified", "factored", "accuracy", "psnr")
+
+
+class FactorExperiment(Recipe):
+    """Two branches from one root, which differ only in two tasks: thickness and slant of synthetic glyphs.
+
+    ``mnist_only`` is trained further on digits alone; ``with_curriculum`` also learns thickness and slant, each in
+    its own factor group, on glyphs drawn with a known one. Both are measured on digits. For each seed there is
+    a root with first weights of its own, and the arms are compared in pairs: the seed is what varies most. With
+    ``control`` a third branch learns from the same glyphs with their targets shuffled.
+    """
+
+    label = "Factor experiment"
+
+    seeds = Param(1, min=1, max=20, help="pairs of branches, each from a root of its own")
+    size = Param("quick", choices=("quick", "full"), help="minutes on two cores, or for a GPU")
+    steps = Param(0, min=0, max=1_000_000, help="updates of each branch; 0: as the size has it")
+    dataset = Param("", help="slug of the digits, such as mnist; empty: the bundled ones")
+    control = Param(False, help="a third branch, whose synthetic targets are shuffled")
+    threads = Param(1, min=1, max=64, help="processor threads of each train job")
+
+    def run(self, ctx: RecipeContext) -> Any:
+        """Return a row for each branch, and for each seed the difference between the first two."""
+        root_steps, arm_steps, glyphs = SIZES[self.size]
+        self.root_steps, self.arm_steps = root_steps, self.steps or arm_steps
+        with ctx.phase("data"):
+            digits = (
+                ctx.load_dataset(self.dataset)
+                if self.dataset
+                else ctx.create_dataset("HandwrittenDigits", name="Handwritten digits")
+            )
+            size = {"size": digits.shape[1]}
+            kinds = {"thickness": "Thickness", "slant": "Slant"}
+            if self.control:
+                kinds["shuffled"] = "ShuffledGlyphs"
+            made = ctx.sweep(
+                lambda kind: ctx.create_dataset(kind, params=size, n=glyphs, seed=ctx.seed),
+                {"kind": list(kinds.values())},
+            )
+            synthetic = dict(zip(kinds, made, strict=True))
+        rows: list[dict[str, Any]] = []
+        for found in ctx.sweep(
+            lambda seed: self.one_seed(ctx, ctx.seed + seed, digits, synthetic), {"seed": range(self.seeds)}
+        ):
+            rows += found
+        for row in rows:
+            if row["branch"] == "difference":
+                figures = ", ".join(
+                    f"{name} {value:+.3f}" for name, value in row.items() if isinstance(value, float)
+                )
+                ctx.log(
+                    f"seed {row['seed']}: with_curriculum - mnist_only: {figures or 'nothing to compare'}"
+                )
+        return rows
+
+    def one_seed(
+        self, ctx: RecipeContext, seed: int, digits: DatasetRef, synthetic: dict[str, DatasetRef]
+    ) -> list[dict[str, Any]]:
+        """Return the rows of the branches from one root."""
+        with ctx.phase("root"):
+            main = ctx.create_model(
+                f"factors seed {seed}",
+                architecture="FactorSlotAutoencoder",
+                latent_dim=14,
+                factor_groups=GROUPS,
+                image=digits,
+                seed=seed,
+            )
+            ctx.attach_task(main, "ReconstructionTask", digits, name="Reconstruction", weight=30)
+            ctx.attach_task(main, "KLDivergenceTask", digits, name="KL", weight=0.002)
+            ctx.attach_task(main, "ClassificationTask", digits, name="Digit", weight=0.2, factor="digit")
+            self.train(ctx, main, self.root_steps, seed)
+            root = ctx.save_checkpoint(main, "root")
+        arms: dict[str, dict[str, DatasetRef]] = {
+            "mnist_only": {},
+            "with_curriculum": {name: synthetic[name] for name in ("thickness", "slant")},
+        }
+        if self.control:
+            arms["shuffled_targets"] = dict.fromkeys(("thickness", "slant"), synthetic["shuffled"])
+        with ctx.phase("branches"):
+            measured = ctx.parallel(
+                *(
+                    lambda name=name, data=data: self.arm(ctx, root, name, data, seed)
+                    for name, data in arms.items()
+                )
+            )
+        rows = [
+            {"seed": seed, "branch": name, **shown(found)} for name, found in zip(arms, measured, strict=True)
+        ]
+        only, curriculum = rows[:2]
+        both = [
+            name
+            for name, value in only.items()
+            if isinstance(value, float) and curriculum.get(name) is not None
+        ]
+        rows.append(
+            {"seed": seed, "branch": "difference", **{name: curriculum[name] - only[name] for name in both}}
+        )
+        return rows
+
+    def arm(
+        self, ctx: RecipeContext, root: CheckpointRef, name: str, synthetic: dict[str, DatasetRef], seed: int
+    ) -> dict[str, float | None]:
+        """Return what was measured of one branch: the root's tasks, and a regression for each synthetic set."""
+        branch = ctx.fork(root, name)
+        for factor, data in synthetic.items():
+            ctx.attach_task(
+                branch,
+                "RegressionTask",
+                data,
+                name=factor.capitalize(),
+                factor=factor,
+                params={"target_name": factor},
+            )
+        trained = self.train(ctx, branch, self.arm_steps, seed)
+        ctx.save_checkpoint(branch, name)
+        return dict(ctx.evaluate(trained, SUITE).metrics)
+
+    def train(self, ctx: RecipeContext, branch: BranchRef, steps: int, seed: int) -> Any:
+        """Train a branch the same way in every arm."""
+        return ctx.train(branch, steps, lr=0.002, lr_schedule="one_cycle", seed=seed, threads=self.threads)
+
+
+def shown(metrics: dict[str, float | None]) -> dict[str, float | None]:
+    """Return the metrics that tell how well the factors came apart, and what that cost."""
+    return {
+        name: value
+        for name, value in sorted(metrics.items())
+        if any(name.rpartition("/")[2].startswith(word) for word in SHOWN)
+    }
