@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from acc.errors import InvalidInput
-from acc.specs import EvalSpec, ModelSpec, TrainJobSpec, TrainSpec, parse
+from acc.specs import EvalSpec, TrainJobSpec, TrainSpec, parse
 from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.training.models import Branch, Checkpoint, Job, JobEvent, JobKind, Task, Worker
 from accsite.apps.training.services import control, queueing, tasks
 from accsite.apps.training.services.generation import submit_generation, submit_import
-from accsite.apps.training.services.lifecycle import cancel_queued
+from accsite.apps.training.services.branches import refuse_while_expanding
+from accsite.apps.training.services.lifecycle import cancel_queued, memory_gib
 from accsite.apps.training.services.once import once, submitted_before
 from accsite.apps.training.services.unit import lock_branch, unit_of_work
-from accsite.apps.training.specs import dataset_spec, task_spec
+from accsite.apps.training.specs import dataset_spec, model_of, task_spec
 from accsite.apps.training.states import JobState
 from accsite.errors import WrongState
 
@@ -53,11 +54,14 @@ def submit_training(
         errors.update(error.fields)
     try:
         spec = parse(TrainSpec, dict(train))
+        check_memory(spec.device_memory_gib, queue=queueing.QUEUES[JobKind.TRAIN])
     except InvalidInput as error:
         errors = {**error.fields, **errors}
     lock_branch(
         branch.pk
     )  # a task that changes meanwhile is frozen as it is, or its change is told to the job
+    branch.refresh_from_db(fields=["head"])  # a load or an expansion may have moved it
+    refuse_while_expanding(branch)
     attached = list(branch.tasks.filter(removed_at=None).select_related("dataset"))
     if not any(task.enabled for task in attached):
         right = "switch one on" if attached else "attach one first"
@@ -145,8 +149,18 @@ def check_device(device: Any, *, queue: str) -> None:
     )
 
 
+def check_memory(least: float | None, *, queue: str) -> None:
+    """Raise InvalidInput if online workers of the queue are known, and none has so much device memory (GiB)."""
+    online = Worker.objects.filter(state=Worker.State.ONLINE)
+    most = max((memory_gib(worker) for worker in online if queue in worker.queues), default=None)
+    if least is not None and most is not None and most < least:
+        raise InvalidInput(
+            {"device_memory_gib": f"{least:g} GiB is more than any online worker has; the largest has {most:.1f} GiB"}
+        )
+
+
 def _freeze(branch: Branch, attached: list[Task], train: TrainSpec) -> TrainJobSpec:
-    model = ModelSpec.model_validate(branch.experiment.model_spec)
+    model = model_of(branch)
     classes = {task.task_class for task in attached}
     rows = Plugin.objects.filter(kind=PluginKind.TASK, name__in=classes) | Plugin.objects.filter(
         kind=PluginKind.MODEL, name=model.architecture
