@@ -20,13 +20,17 @@ CONTENT_TYPE = "application/problem+json"
 
 
 class Problem(BaseModel):
-    """What went wrong. ``errors``: field -> sentences, each naming the value and what would be right."""
+    """What went wrong. ``errors``: field -> sentences, each naming the value and what would be right.
+
+    ``existing``: the address of what is there already, where that is the matter.
+    """
 
     type: str = "about:blank"
     title: str
     status: int
     detail: str = ""
     errors: dict[str, list[str]] | None = None
+    existing: str | None = None
 
 
 class Conflict(exceptions.APIException):
@@ -40,7 +44,8 @@ class Conflict(exceptions.APIException):
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """Return a problem-detail response; field errors stand in ``errors`` as field -> sentences."""
     if isinstance(error, WrongState):
-        return _problem(409, "Not in this state", str(error), errors=error.fields)
+        existing = getattr(error, "existing", None)
+        return _problem(409, "Not in this state", str(error), errors=error.fields, existing=existing)
     if isinstance(error, InvalidInput):
         return _problem(422, "The input was refused", str(error), errors=error.fields)
     if isinstance(error, exceptions.ValidationError):

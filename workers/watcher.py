@@ -24,6 +24,7 @@ from watchdog.observers import Observer
 
 from acc.plugins.checker import Answer, Checker
 from acc.plugins.scan import FOLDERS, Finder
+from workers.previews import PreviewDesk
 
 if TYPE_CHECKING:
     from accsite.apps.registry.services import FileReport, SyncResult
@@ -137,6 +138,7 @@ class Watcher:
         self.root = root
         self.doorbell = Doorbell()
         self.sync = PluginSync(root, checker)
+        self.desk = PreviewDesk(checker)
         self._stopping = False
 
     def stop(self, *_: object) -> None:
@@ -152,9 +154,11 @@ class Watcher:
             while not self._stopping and not self.sync.checker.wait_until_ready(STOP_CHECK_SECONDS):
                 pass
             self.sync.begin()
+            self.desk.start()
             log.info("watching_plugins", root=str(self.root))
             self._loop()
         finally:
+            self.desk.stop()
             if observer is not None:
                 observer.stop()
                 observer.join(JOIN_SECONDS)
@@ -168,6 +172,7 @@ class Watcher:
                     tell(self.sync.scan())
                 rung = self._wait(max(0.0, next_scan - time.monotonic()))
                 tell(self.sync.collect())
+                self.desk.serve()
                 if rung and not self._stopping:
                     next_scan = 0.0
             except Exception:
@@ -181,6 +186,7 @@ class Watcher:
         with selectors.DefaultSelector() as selector:
             selector.register(self.doorbell.reader, selectors.EVENT_READ)
             selector.register(self.sync.checker, selectors.EVENT_READ)
+            selector.register(self.desk.reader, selectors.EVENT_READ)
             ready = {key.fd for key, _ in selector.select(seconds)}
         if self.doorbell.reader not in ready:
             return False

@@ -2,7 +2,8 @@
 
 On its standard input one JSON object a line: ``{"path", "sha256", "text"}``; on its standard output first
 ``{"built_in": [...]}`` and then, in any order, ``{"path", "sha256", "report"}``. It has one thread, and never runs a
-plugin's code itself.
+plugin's code itself. A request with ``"preview"`` (what ``preview_of`` takes), ``"ticket"`` and ``"seconds"`` is answered
+by what the generator makes, with its ticket.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+from acc.plugins.preview import failure, preview_of
 from acc.plugins.report import Report, refusal, report_of
 from acc.plugins.source import filename_of
 
@@ -36,9 +38,10 @@ OUTPUT_BYTES = 8_192
 @dataclass
 class _Child:
     pid: int
-    request: dict[str, str]
+    request: dict[str, Any]
     pipe: int
     output: int
+    limit_seconds: float
     began: float = field(default_factory=time.monotonic)
     data: bytes = b""
 
@@ -51,7 +54,7 @@ class Server:
         self._answers = os.dup(1)
         os.dup2(2, 1)  # whatever prints here must not get between the answers
         self._selector = selectors.DefaultSelector()
-        self._waiting: deque[dict[str, str]] = deque()
+        self._waiting: deque[dict[str, Any]] = deque()
         self._running: dict[int, _Child] = {}
 
     def serve(self) -> None:
@@ -78,7 +81,7 @@ class Server:
             while self._waiting and self._has_room():
                 self._fork(self._waiting.popleft())
 
-    def _take(self, request: dict[str, str]) -> None:
+    def _take(self, request: dict[str, Any]) -> None:
         """Queue a request; an older version of the same file is of no interest any more."""
         path = request["path"]
         self._waiting = deque(other for other in self._waiting if other["path"] != path)
@@ -94,7 +97,7 @@ class Server:
     def _patience(self) -> float | None:
         """Return how long nothing can become due: a kill, or room for one that waits."""
         now = time.monotonic()
-        dues = [child.began + self.limit_seconds + GRACE_SECONDS for child in self._running.values()]
+        dues = [child.began + child.limit_seconds + GRACE_SECONDS for child in self._running.values()]
         if self._waiting:
             dues += [
                 child.began + YOUNG_SECONDS
@@ -103,16 +106,17 @@ class Server:
             ]
         return max(0.0, min(dues) - now) if dues else None
 
-    def _fork(self, request: dict[str, str]) -> None:
+    def _fork(self, request: dict[str, Any]) -> None:
+        limit_seconds = float(request.get("seconds", self.limit_seconds))
         reader, writer = os.pipe()
         output = os.memfd_create("output")
         pid = os.fork()
         if pid == 0:
-            _be_child(request, writer, output, self.limit_seconds)
+            _be_child(request, writer, output, limit_seconds)
         with suppress(OSError):
             os.setpgid(pid, pid)  # in both processes, so that neither has to wait for the other
         os.close(writer)
-        child = self._running[reader] = _Child(pid, request, reader, output)
+        child = self._running[reader] = _Child(pid, request, reader, output, limit_seconds)
         self._selector.register(child.pipe, selectors.EVENT_READ)
 
     def _collect(self, child: _Child) -> None:
@@ -125,7 +129,7 @@ class Server:
         try:
             report: Report = json.loads(child.data)
         except ValueError:
-            report = refusal(f"ended the process that imported it ({_in_words(status)})")
+            report = _refused(child.request, f"ended the process that imported it ({_in_words(status)})")
         report["output"] = output
         self._answer(child, report)
 
@@ -133,9 +137,9 @@ class Server:
         now = time.monotonic()
         for child in list(self._running.values()):
             age = now - child.began
-            if age >= self.limit_seconds + GRACE_SECONDS:
+            if age >= child.limit_seconds + GRACE_SECONDS:
                 self._end(child)
-                self._answer(child, refusal(too_long(self.limit_seconds)))
+                self._answer(child, _refused(child.request, _late(child.request, child.limit_seconds)))
             elif age >= YOUNG_SECONDS:
                 # Whatever it does, training comes first.
                 with suppress(OSError):
@@ -154,7 +158,10 @@ class Server:
 
     def _answer(self, child: _Child, report: Report) -> None:
         request = child.request
-        self._say({"path": request["path"], "sha256": request["sha256"], "report": report})
+        message = {"path": request["path"], "sha256": request["sha256"], "report": report}
+        if "ticket" in request:
+            message["ticket"] = request["ticket"]
+        self._say(message)
 
     def _say(self, message: dict[str, Any]) -> None:
         data = json.dumps(message).encode() + b"\n"
@@ -170,7 +177,17 @@ def too_long(limit_seconds: float) -> str:
     )
 
 
-def _be_child(request: dict[str, str], writer: int, output: int, limit_seconds: float) -> NoReturn:
+def _late(request: dict[str, Any], limit_seconds: float) -> str:
+    if "preview" not in request:
+        return too_long(limit_seconds)
+    return f"the preview took longer than {limit_seconds:g} s and was stopped; the images can be made all the same"
+
+
+def _refused(request: dict[str, Any], message: str, **where: Any) -> Any:
+    return failure(message) if "preview" in request else refusal(message, **where)
+
+
+def _be_child(request: dict[str, Any], writer: int, output: int, limit_seconds: float) -> NoReturn:
     status = 1
     try:
         with suppress(OSError):
@@ -181,19 +198,23 @@ def _be_child(request: dict[str, str], writer: int, output: int, limit_seconds: 
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY_BYTES, used + MEMORY_BYTES))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        path, text, sha256 = request["path"], request["text"], request["sha256"]
+        path, text, sha256 = request.get("source_path", request["path"]), request["text"], request["sha256"]
         filename = filename_of(path, sha256)
 
         def tell_where(_number: int, frame: FrameType | None) -> None:
             while frame is not None and frame.f_code.co_filename != filename:
                 frame = frame.f_back
             line = frame.f_lineno if frame is not None else None
-            _write(writer, refusal(too_long(limit_seconds), text=text, line=line))
+            _write(writer, _refused(request, _late(request, limit_seconds), text=text, line=line))
             os._exit(0)
 
         signal.signal(signal.SIGALRM, tell_where)
         signal.setitimer(signal.ITIMER_REAL, limit_seconds)
-        report = report_of(path, text, sha256)
+        report: Any
+        if "preview" in request:
+            report = preview_of(path, text, sha256, **request["preview"])
+        else:
+            report = report_of(path, text, sha256)
         signal.setitimer(signal.ITIMER_REAL, 0)
         sys.stdout.flush()
         sys.stderr.flush()
@@ -203,7 +224,7 @@ def _be_child(request: dict[str, str], writer: int, output: int, limit_seconds: 
         os._exit(status)
 
 
-def _write(pipe: int, report: Report) -> None:
+def _write(pipe: int, report: Any) -> None:
     data = json.dumps(report).encode() + b"\n"
     while data:
         data = data[os.write(pipe, data) :]

@@ -31,6 +31,33 @@ class CheckerDied(RuntimeError):
 
 
 @dataclass(frozen=True)
+class PreviewRequest:
+    """What ``preview_of`` is to make. ticket: names the answer; of one asker (``who``) the last request wins."""
+
+    ticket: str
+    who: str
+    path: str
+    sha256: str
+    text: str
+    name: str
+    params: dict[str, Any]
+    seed: int
+    seconds: float
+
+    def as_message(self) -> dict[str, Any]:
+        """Return it as the server takes it."""
+        return {
+            "ticket": self.ticket,
+            "path": f"preview of {self.who}",
+            "source_path": self.path,
+            "sha256": self.sha256,
+            "text": self.text,
+            "seconds": self.seconds,
+            "preview": {"name": self.name, "params": self.params, "seed": self.seed},
+        }
+
+
+@dataclass(frozen=True)
 class Answer:
     """What became of one version of a file."""
 
@@ -51,6 +78,8 @@ class Checker:
         self._process: subprocess.Popen[bytes] | None = None
         self._owed: dict[str, FoundFile] = {}
         self._answered: list[Answer] = []
+        self._previews: dict[str, PreviewRequest] = {}  # by who asked
+        self._previewed: list[tuple[PreviewRequest, dict[str, Any]]] = []
         self._buffer = b""
         self._starts = 0
 
@@ -96,6 +125,20 @@ class Checker:
         self.start()
         self._owed[file.path] = file
         self._send(file)
+
+    def preview(self, request: PreviewRequest) -> None:
+        """Ask for a preview; it comes by ``receive_previews``, and an older one of the same asker is given up."""
+        self.start()
+        older = self._previews.pop(request.who, None)
+        if older is not None:
+            self._previewed.append((older, {"superseded": True}))
+        self._previews[request.who] = request
+        self._say(request.as_message())
+
+    def receive_previews(self) -> list[tuple[PreviewRequest, dict[str, Any]]]:
+        """Return the previews that ``receive`` has brought, each with its request."""
+        previews, self._previewed = self._previewed, []
+        return previews
 
     def receive(self, timeout_seconds: float = 0.0) -> list[Answer]:
         """Return the answers that are there, waiting up to ``timeout_seconds`` for the first."""
@@ -147,7 +190,11 @@ class Checker:
     def _send(self, file: FoundFile) -> None:
         assert self._process is not None
         assert self._process.stdin is not None
-        request = {"path": file.path, "sha256": file.sha256, "text": file.text}
+        self._say({"path": file.path, "sha256": file.sha256, "text": file.text})
+
+    def _say(self, request: dict[str, Any]) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
@@ -158,6 +205,9 @@ class Checker:
         chunk = os.read(self.fileno(), 1 << 16)
         if not chunk:
             self.close()
+            for request in self._previews.values():
+                self._previewed.append((request, {"error": "the preview was lost; ask again", "fields": {}}))
+            self._previews.clear()
             self.start()
             return
         *lines, self._buffer = (self._buffer + chunk).split(b"\n")
@@ -167,7 +217,17 @@ class Checker:
                 self.built_in = message["built_in"]
                 continue
             self._starts = 0
+            if "ticket" in message:
+                self._take_preview(message)
+                continue
             file = self._owed.get(message["path"])
             if file is not None and file.sha256 == message["sha256"]:
                 del self._owed[file.path]
                 self._answered.append(Answer(file, message["report"]))
+
+    def _take_preview(self, message: dict[str, Any]) -> None:
+        for who, request in self._previews.items():
+            if request.ticket == message["ticket"]:
+                del self._previews[who]
+                self._previewed.append((request, message["report"]))
+                return

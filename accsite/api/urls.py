@@ -20,6 +20,7 @@ for app in (registry, datasets, training, evaluation):
 app_name = "api"
 urlpatterns = [
     path("schema/", SpectacularJSONAPIView.as_view(), name="schema"),
+    path("", include(training.urlpatterns)),  # before the router, to which their names would be slugs
     path("", include(router.urls)),
     path("<path:path>", no_such_endpoint),
 ]

@@ -253,7 +253,7 @@ class JobViewSet(ReadViewSet):
         elif kind == JobKind.EVALUATE:
             job = self._evaluate(request, data, key)
         elif kind == JobKind.GENERATE:
-            allowed = ("generator", "params", "n", "seed", "name")
+            allowed = ("generator", "params", "n", "seed", "name", "force")
             data = only(data, *allowed)
             job = jobs.submit_generation(actor=request.user, idempotency_key=key, **{"generator": "", **data})
         else:

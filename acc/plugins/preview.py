@@ -1,0 +1,64 @@
+"""What a generator makes of some parameters: a few images and their targets, as JSON. The checked child makes it."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import numpy as np
+
+from acc.data.pixels import as_uint8
+from acc.errors import InvalidInput, PluginError
+from acc.plugins.report import storable
+from acc.render.sprites import sprite
+
+IMAGES = 8
+
+
+def preview_of(
+    path: str, text: str, sha256: str, *, name: str, params: dict[str, Any], seed: int, n: int = IMAGES
+) -> dict[str, Any]:
+    """Return a sprite of ``n`` images in one row (``png`` in base64), their targets, and the shape of an image.
+
+    ``error`` holds a sentence, and ``fields`` those of single fields, when it cannot be made.
+    """
+    from acc.plugins.load import load_source
+
+    try:
+        plugin = next(each for each in load_source(text, path, sha256) if each.name == name)
+        generator = plugin.cls(**params)
+        try:
+            data = generator.generate(n=n, seed=seed)
+        except InvalidInput as error:
+            if set(error.fields) != {"n"}:
+                raise
+            data = generator.generate(n=None, seed=seed)  # one that makes what it makes, such as every combination
+        rows = np.unique(np.linspace(0, len(data) - 1, min(n, len(data))).round().astype(np.int64))
+        images = as_uint8(np.asarray(data.images[rows]))
+        targets = {column.name: data.targets[column.name][rows].tolist() for column in data.target_specs}
+    except InvalidInput as error:
+        return failure(str(error), {field: list(messages) for field, messages in error.fields.items()})
+    except PluginError as error:
+        return failure(error.message)
+    except StopIteration:
+        return failure(f"the source defines no {name} any more")
+    except MemoryError:
+        return failure(f"{name} asks for more memory than a preview is given; lower its parameters")
+    except Exception as error:
+        return failure(f"{name} raises {type(error).__name__}: {error}")
+    return {
+        "error": "",
+        "png": base64.b64encode(sprite(images, columns=len(images))).decode(),
+        "n": len(images),
+        "channels": data.image.channels,
+        "height": data.image.height,
+        "width": data.image.width,
+        "targets": [column.model_dump() for column in data.target_specs],
+        "values": targets,
+    }
+
+
+def failure(message: str, fields: dict[str, list[str]] | None = None) -> dict[str, Any]:
+    """Return the report of a preview that could not be made."""
+    found: dict[str, Any] = storable({"error": message, "fields": fields or {}})
+    return found

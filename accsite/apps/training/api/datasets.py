@@ -1,0 +1,210 @@
+"""Making datasets over HTTP: uploads that become datasets, generators with previews. Each answers with its job."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
+from django.http import HttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework import exceptions, status
+from rest_framework.parsers import MultiPartParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+from rest_framework.views import APIView
+
+from acc.errors import InvalidInput
+from accsite.apps.registry import previews
+from accsite.apps.training import selectors
+from accsite.apps.training.api import schema
+from accsite.apps.training.api.lookup import body, flag, nested
+from accsite.apps.training.models import Job
+from accsite.apps.training.services import generation, uploads
+from accsite.problems import Problem
+
+REFUSED = {422: OpenApiResponse(Problem, "The input was refused; `errors` names each field.")}
+EXISTS = {409: OpenApiResponse(Problem, "`existing` is the dataset that the same request has made before.")}
+KEY = OpenApiParameter(
+    "Idempotency-Key",
+    location=OpenApiParameter.HEADER,
+    description="A request that is sent again with the same key answers with the job it made.",
+)
+FORM_BYTES = 2**20
+"""What a form of uploads may hold beside the files."""
+UPLOAD = {
+    "multipart/form-data": {
+        "type": "object",
+        "required": ["file"],
+        "properties": {
+            "file": {
+                "type": "string",
+                "format": "binary",
+                "description": "IDX (gzipped or not), .npz, .npy, .pt, a zip of images, or a dataset of ACC",
+            },
+            "labels": {
+                "type": "string",
+                "format": "binary",
+                "description": "targets: IDX, .npy or CSV for IDX and .npy, CSV for images",
+            },
+            "name": {"type": "string", "description": "default: after the file"},
+            "pixels": {"type": "string", "enum": list(generation.PIXELS), "default": "uint8"},
+        },
+    }
+}
+
+
+class TooLarge(exceptions.APIException):
+    """More bytes than this site takes."""
+
+    status_code = 413
+    default_detail = "The upload is too large"
+    default_code = "too_large"
+
+
+class Unavailable(exceptions.APIException):
+    """Something that this needs is away for the moment."""
+
+    status_code = 503
+    default_detail = "Not available now"
+    default_code = "unavailable"
+
+
+class ImportView(APIView):
+    """Uploads that become datasets."""
+
+    parser_classes = [MultiPartParser]
+
+    @extend_schema(
+        operation_id="datasets_import",
+        request=UPLOAD,
+        parameters=[KEY],
+        responses={
+            202: schema.JobState,
+            **REFUSED,
+            413: OpenApiResponse(Problem, "More than ACC_MAX_DATASET_BYTES."),
+        },
+    )
+    def post(self, request: Request) -> Response:
+        """Take a file in by a job; watch it as any other."""
+        limit = settings.ACC_MAX_DATASET_BYTES
+        length = str(request.META.get("CONTENT_LENGTH") or "0")
+        if length.isdecimal() and int(length) > 2 * limit + FORM_BYTES:  # before it is looked into
+            raise TooLarge(f"the request has {int(length):,} bytes; a file may have {limit:,}")
+        data = request.data
+        unknown = sorted(set(data) - {"file", "labels", "name", "pixels"})
+        if unknown:
+            raise InvalidInput({name: f"{name!r} is not a field here" for name in unknown})
+        name, pixels = str(data.get("name", "")), str(data.get("pixels", "uint8"))
+        generation.check_import(name=name, pixels=pixels)
+        file, labels = _file(data, "file", needed=True), _file(data, "labels")
+        assert file is not None
+        job = generation.submit_import(
+            actor=request.user,
+            upload=uploads.keep(file),
+            labels=uploads.keep(labels, field="labels") if labels is not None else None,
+            name=name,
+            pixels=pixels,
+            idempotency_key=request.headers.get("Idempotency-Key"),
+        )
+        return answer(request, job)
+
+
+class GenerateView(APIView):
+    """Datasets made by generators."""
+
+    @extend_schema(
+        operation_id="generators_generate",
+        request=schema.GenerateRequest,
+        parameters=[KEY],
+        responses={202: schema.JobState, **REFUSED, **EXISTS},
+    )
+    def post(self, request: Request) -> Response:
+        """Make a dataset by a job; `force` makes anew what exists."""
+        data = body(request, "kind", "generator", "params", "n", "seed", "name", "force")
+        job = generation.submit_generation(
+            actor=request.user,
+            generator=data.get("generator", ""),
+            params=nested(data, "params"),
+            n=data.get("n"),
+            seed=data.get("seed", 0),
+            name=data.get("name", ""),
+            force=flag(data, "force", default=False),
+            idempotency_key=request.headers.get("Idempotency-Key"),
+        )
+        return answer(request, job)
+
+
+class RegenerationView(APIView):
+    """What a dataset was made from."""
+
+    @extend_schema(operation_id="datasets_regeneration", responses={200: OpenApiTypes.OBJECT, **REFUSED})
+    def get(self, _request: Request, slug: str) -> Response:
+        """Return generator, params, n and seed of a dataset, and a free name: what a duplicate begins with."""
+        return Response(generation.regeneration(slug))
+
+
+def answer(request: Request, job: Job) -> Response:
+    """Return the state of a new job, and where it is to be found."""
+    job = Job.objects.select_related("branch__experiment", "worker").get(pk=job.pk)
+    place = reverse("api:job-detail", args=[job.pk], request=request)
+    state = selectors.job_state(job)
+    return Response(state, status=status.HTTP_202_ACCEPTED, headers={"Location": place})
+
+
+def _file(data: Any, field: str, *, needed: bool = False) -> UploadedFile | None:
+    value = data.get(field)
+    if isinstance(value, UploadedFile):
+        return value
+    if value or needed:
+        raise InvalidInput({field: "send a file here, as multipart/form-data"})
+    return None
+
+
+class PreviewView(APIView):
+    """Previews of generators."""
+
+    @extend_schema(
+        operation_id="generators_preview",
+        request=schema.PreviewRequest,
+        responses={
+            200: schema.GeneratorPreview,
+            **REFUSED,
+            409: OpenApiResponse(Problem, "The same page has asked for another meanwhile."),
+            503: OpenApiResponse(Problem, "None could be made in time."),
+        },
+    )
+    def post(self, request: Request) -> Response:
+        """Make eight images of a generator, within two seconds; `form` names the page that asks."""
+        data = body(request, "generator", "params", "seed", "form")
+        who = f"{request.user.pk}:{str(data.get('form', ''))[:64]}"
+        try:
+            made = previews.make(
+                who=who,
+                generator=data.get("generator", ""),
+                params=nested(data, "params"),
+                seed=data.get("seed", 0),
+            )
+        except previews.NoPreview as error:
+            raise Unavailable(str(error)) from error
+        url = reverse("api:generator-preview-picture", args=[made.key])
+        return Response({**asdict(made), "url": url, "columns": made.n})
+
+
+class PreviewPictureView(APIView):
+    """Pictures of previews."""
+
+    @extend_schema(
+        operation_id="generators_preview_picture", responses={(200, "image/png"): OpenApiTypes.BINARY}
+    )
+    def get(self, _request: Request, key: str) -> HttpResponse:
+        """Return the images of a preview in one row; kept for ten minutes."""
+        data = previews.picture(key)
+        if data is None:
+            raise exceptions.NotFound("this preview is no longer kept; ask for it again")
+        response = HttpResponse(data, content_type="image/png")
+        response["Cache-Control"] = "private, max-age=600, immutable"
+        return response
