@@ -2,6 +2,7 @@
 
 from acc.data import AccDataset, DatasetGenerator, Progress, no_progress
 from acc.data import morphology as measure
+from acc.data import sampling, scans
 from acc.data.written import WrittenImages
 from acc.errors import AccError, CheckpointError, InvalidInput, TaskError, TrainingFailed
 from acc.evaluation import EvalResult, Factoring, FactoringEvaluator, evaluate_checkpoint
@@ -89,6 +90,8 @@ __all__ = [
     "measure",
     "no_progress",
     "psnr",
+    "sampling",
+    "scans",
     "ssim",
     "train",
 ]

@@ -42,6 +42,13 @@ def shapes(rng: np.random.Generator, n: int) -> Values:
     return rng.random((n, _CHOICES))
 
 
+def opened(shapes: Values) -> Values:
+    """Return the same glyphs wider and taller, with more room between their strokes."""
+    more = shapes.copy()
+    more[:, 5:7] = (1 + more[:, 5:7]) / 2
+    return more
+
+
 def draw(
     kinds: Labels, shapes: Values, *, thickness: Values, slant: Values, size: int, softness: float = 1.0
 ) -> NDArray[np.uint8]:
@@ -233,11 +240,10 @@ def _cross(u: Values) -> Values:
     zero = np.zeros(len(u))
     bar_y = 0.1 + 0.5 * u[:, 0]
     post_x = 0.1 + 0.5 * u[:, 1]
-    hook = np.stack([post_x - 0.9 * u[:, 2], zero - 1], axis=1)
+    hook = np.stack([post_x - 0.4 - 0.6 * u[:, 2], zero - 1], axis=1)
     left, right = np.stack([zero - 1, bar_y], axis=1), np.stack([zero + 1, bar_y - 0.2 * u[:, 2]], axis=1)
-    top, foot = np.stack([post_x, -0.9 + 0.8 * u[:, 0]], axis=1), np.stack([post_x - 0.2, zero + 1], axis=1)
-    t = _path(third)
-    t = t[..., None]
+    top, foot = np.stack([post_x, -0.7 + 0.6 * u[:, 0]], axis=1), np.stack([post_x - 0.2, zero + 1], axis=1)
+    t = _path(third)[..., None]
     pen = [a[:, None] * (1 - t) + b[:, None] * t for a, b in ((hook, left), (left, right), (top, foot))]
     return np.concatenate([pen[0], pen[1][:, 1:], pen[2]], axis=1)
 

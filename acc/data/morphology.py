@@ -126,7 +126,8 @@ def _mean_on_the_ridge(squared: NDArray[Any]) -> NDArray[np.float64]:
     without = count == 0
     if without.any():  # ink so thin that it is nothing but edge
         all_total, all_count = _sums(inner, inner > 0)
-        total, count = np.where(without, all_total, total), np.where(without, all_count, count)
+        total += np.where(without, all_total, 0.0)
+        count += np.where(without, all_count, 0)
     mean: NDArray[np.float64] = total / np.maximum(count, 1)
     return mean
 
@@ -135,6 +136,6 @@ def _sums(squared: NDArray[Any], where: NDArray[np.bool_]) -> tuple[NDArray[np.f
     n = squared.shape[2]
     image = np.flatnonzero(where) % n
     distance = np.sqrt(squared[where].astype(np.float64))
-    total: NDArray[np.float64] = np.bincount(image, distance, minlength=n)
-    count: NDArray[np.int64] = np.bincount(image, minlength=n)
+    total = np.bincount(image, distance, minlength=n).astype(np.float64)
+    count = np.bincount(image, minlength=n).astype(np.int64)
     return total, count

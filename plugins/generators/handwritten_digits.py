@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
 
 from acc.api import (
     AccDataset,
@@ -14,6 +13,7 @@ from acc.api import (
     TargetSpec,
     measure,
     no_progress,
+    scans,
 )
 
 MEASURED_AT_ONCE = 100
@@ -30,19 +30,19 @@ class HandwrittenDigits(DatasetGenerator):
     version = 1
 
     size = Param(32, min=16, max=128, unit="px", help="height and width of an image")
+    part = Param("all", choices=scans.PARTS, help="all of them, 397 held out, or the other 1,400 to train")
+    split_seed = Param(0, min=0, help="decides which digits are held out")
 
     def generate(self, n: int | None, seed: int, progress: Progress = no_progress) -> AccDataset:
-        """Return up to 1,797 images; raises InvalidInput (n) if more are asked for."""
-        from sklearn.datasets import load_digits  # half a second that a form need not wait for
-
-        bunch = load_digits()
-        scans, digits = np.asarray(bunch.images, dtype=np.float32), np.asarray(bunch.target, dtype=np.int64)
-        if n is not None and not 1 <= n <= len(scans):
+        """Return up to 1,797 images; raises InvalidInput (n) if more are asked for than the part has."""
+        images_8x8, digits = scans.scans()
+        part = scans.rows_of(self.part, self.split_seed)
+        if n is not None and not 1 <= n <= len(part):
             raise InvalidInput(
-                {"n": f"{n} is refused; there are {len(scans)} scans, ask for 1 to {len(scans)}"}
+                {"n": f"{n} is refused; there are {len(part)} scans, ask for 1 to {len(part)}"}
             )
-        rows = np.arange(len(scans)) if n is None or n == len(scans) else chosen(digits, n, seed)
-        images = enlarge(scans[rows] / 16, self.size)
+        rows = part if n is None or n == len(part) else part[scans.chosen(digits[part], n, seed)]
+        images = scans.enlarge(images_8x8[rows], self.size)
         measured = []
         for start in range(0, len(images), MEASURED_AT_ONCE):
             progress(start / len(images))
@@ -53,7 +53,7 @@ class HandwrittenDigits(DatasetGenerator):
             images=images,
             targets={"digit": digits[rows], "thickness": thickness, "slant": slant},
             target_specs=(
-                TargetSpec(name="digit", kind="class", classes=10, labels=tuple(map(str, range(10)))),
+                TargetSpec(name="digit", kind="class", classes=10, labels=scans.DIGITS),
                 TargetSpec(
                     name="thickness",
                     kind="real",
@@ -66,22 +66,3 @@ class HandwrittenDigits(DatasetGenerator):
                 ),
             ),
         )
-
-
-def chosen(digits: np.ndarray, n: int, seed: int) -> np.ndarray:
-    """Return ``n`` row numbers in order, each digit with its share."""
-    order = np.random.default_rng(seed).permutation(len(digits))
-    place = np.empty(len(digits))
-    for digit in np.unique(digits):
-        own = order[digits[order] == digit]
-        place[own] = (np.arange(len(own)) + 0.5) / len(own)
-    rows: np.ndarray = np.sort(np.argsort(place, kind="stable")[:n])
-    return rows
-
-
-def enlarge(scans: np.ndarray, size: int) -> np.ndarray:
-    """Return scans ``(N, 8, 8)`` in 0..1 as images ``(N, 1, size, size) uint8``, by cubic splines."""
-    factor = size / scans.shape[1]
-    large = ndimage.zoom(scans, (1, factor, factor), order=3, grid_mode=True, mode="grid-constant")
-    images: np.ndarray = (large.clip(0, 1) * 255).round().astype(np.uint8)[:, None]
-    return images

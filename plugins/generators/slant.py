@@ -6,17 +6,17 @@ from acc.api import Param, WrittenImages
 
 
 class Slant(WrittenImages):
-    """Glyphs that look like digits, leaning from far left to far right, with strokes of medium thickness.
+    """Glyphs that look like digits (or real digits written again), leaning from far left to far right.
 
-    Thickness, slant and kind of glyph are drawn independently. Targets ``thickness`` and ``slant`` are measured
-    on the image as Morpho-MNIST does (Castro et al. 2019): the slant is the lean from the vertical, and positive
-    to the right at the top.
+    Thickness, slant and kind are drawn independently. Targets ``thickness`` and ``slant`` are measured on the
+    image as Morpho-MNIST does (Castro et al. 2019): the slant is the lean from the vertical, and positive to the
+    right at the top.
     """
 
     label = "Slant"
     version = 1
 
-    thickness_min = Param(3.5, min=1, max=32, unit="px", help="thinnest stroke")
+    thickness_min = Param(4.0, min=1, max=32, unit="px", help="thinnest stroke")
     thickness_max = Param(
-        5.5, min=1, max=32, unit="px", help="thickest stroke; at most a quarter of the size"
+        6.0, min=1, max=32, unit="px", help="thickest stroke; at most a quarter of the size"
     )

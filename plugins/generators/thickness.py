@@ -6,10 +6,10 @@ from acc.api import Param, WrittenImages
 
 
 class Thickness(WrittenImages):
-    """Glyphs that look like digits, from thin to thick, each leaning a little one way or the other.
+    """Glyphs that look like digits (or real digits written again), from thin to thick, leaning a little.
 
-    Thickness, slant and kind of glyph are drawn independently. Targets ``thickness`` and ``slant`` are measured
-    on the image as Morpho-MNIST does (Castro et al. 2019), in the units of the digits' columns of these names.
+    Thickness, slant and kind are drawn independently. Targets ``thickness`` and ``slant`` are measured on the
+    image as Morpho-MNIST does (Castro et al. 2019), in the units of the digits' columns of these names.
     """
 
     label = "Thickness"
