@@ -194,6 +194,10 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
     "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "accsite.apps.training.api.plugin_schemas.describe_params",
+    ],
     "ENUM_NAME_OVERRIDES": {
         "CheckpointKindEnum": "accsite.apps.training.models.CheckpointKind",
         "JobKindEnum": "accsite.apps.training.models.JobKind",

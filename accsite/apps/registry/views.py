@@ -1,9 +1,10 @@
-"""Plugins: every class that is known, and every file that could not be loaded, with the lines at fault."""
+"""Plugins: every class that is known, and every file, with the lines at fault of those that could not be loaded."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -12,6 +13,7 @@ from django.views.decorators.http import require_GET
 
 from accsite.apps.live import selectors as live
 from accsite.apps.registry.models import Plugin, PluginFile, PluginKind
+from accsite.apps.registry.params import allowed
 
 KIND_LABELS = {
     PluginKind.TASK: "Tasks",
@@ -33,10 +35,27 @@ class SourceLine:
 
 @dataclass(frozen=True)
 class BrokenFile:
-    """A file that could not be loaded, and the source around its error."""
+    """A file that could not be loaded, the source around its error, and the classes that go on serving."""
 
     file: PluginFile
     lines: list[SourceLine]
+    serving: list[Plugin]
+
+
+@dataclass(frozen=True)
+class FileRow:
+    """A file as it is on disk, and the classes it gives; those of a broken one are its last good version."""
+
+    file: PluginFile
+    classes: list[Plugin]
+
+
+@dataclass(frozen=True)
+class PluginRow:
+    """A class, and its parameters with what each may be in words."""
+
+    plugin: Plugin
+    params: list[tuple[dict[str, Any], str]]
 
 
 @require_GET
@@ -44,19 +63,31 @@ def plugins(request: HttpRequest) -> HttpResponse:
     """Show the plugins by kind, and first the files whose last load failed."""
     versions = live.versions(["registry"])
     found = list(Plugin.objects.select_related("source"))
-    broken = [BrokenFile(file, source_lines(file)) for file in PluginFile.objects.exclude(error="")]
+    files = list(PluginFile.objects.all())
+    by_path: dict[str, list[Plugin]] = {}
+    for plugin in found:
+        if plugin.available:
+            by_path.setdefault(plugin.path, []).append(plugin)
     context = {
         "versions": versions,
         "place": "plugins",
-        "broken": broken,
+        "broken": [
+            BrokenFile(file, source_lines(file), by_path.get(file.path, [])) for file in files if file.error
+        ],
+        "files": [FileRow(file, by_path.get(file.path, [])) for file in files],
         "kinds": [
-            (label, kind.value, [plugin for plugin in found if plugin.kind == kind])
+            (label, kind.value, [plugin_row(plugin) for plugin in found if plugin.kind == kind])
             for kind, label in KIND_LABELS.items()
         ],
         "plugins_url": reverse("registry:plugins"),
     }
     name = "panel" if request.headers.get("HX-Request") == "true" else "plugins"
     return render(request, f"registry/{name}.html", context)
+
+
+def plugin_row(plugin: Plugin) -> PluginRow:
+    """Return a class as the page shows it."""
+    return PluginRow(plugin, [(param, allowed(param)) for param in plugin.params])
 
 
 def source_lines(file: PluginFile) -> list[SourceLine]:

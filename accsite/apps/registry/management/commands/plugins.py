@@ -18,6 +18,7 @@ from acc.errors import InvalidInput
 from accsite.apps.registry import origins, selectors
 from accsite.apps.registry.api.serializers import PluginSerializer
 from accsite.apps.registry.models import Plugin, PluginFile, PluginKind
+from accsite.apps.registry.params import allowed, flag
 from accsite.cli import FAILED, SUCCEEDED, ServiceCommand, find_user
 
 
@@ -93,9 +94,16 @@ class Command(ServiceCommand):
             facts = [f"{key} {value}" for key, value in plugin.requires.items() if value]
             if facts:
                 self.stdout.write(f"\n{', '.join(facts)}")
-            table = Table("Parameter", "Type", "Default", "Allowed", "Help", box=None, pad_edge=False)
+            table = Table("Parameter", "Flag", "Type", "Default", "Allowed", "Help", box=None, pad_edge=False)
             for param in plugin.params:
-                cells = (param["name"], param["type"], repr(param["default"]), allowed(param), param["help"])
+                cells = (
+                    param["name"],
+                    flag(param),
+                    param["type"],
+                    repr(param["default"]),
+                    allowed(param),
+                    param["help"],
+                )
                 table.add_row(*map(escape, cells))
             if plugin.params:
                 self._print(table)
@@ -137,16 +145,3 @@ class Command(ServiceCommand):
 def as_data(plugin: Plugin) -> dict[str, Any]:
     """Return a plugin as the API shows it."""
     return dict(PluginSerializer(plugin).data)
-
-
-def allowed(param: dict[str, Any]) -> str:
-    """Return what a parameter may be, in words: ``2 to 64 px``, ``fast | exact``."""
-    unit = f" {param['unit']}" if param.get("unit") else ""
-    if param.get("choices"):
-        return " | ".join(map(str, param["choices"])) + unit
-    low, high = param.get("min"), param.get("max")
-    if low is not None and high is not None:
-        return f"{low:g} to {high:g}{unit}"
-    if low is not None:
-        return f"at least {low:g}{unit}"
-    return f"at most {high:g}{unit}" if high is not None else unit.strip()

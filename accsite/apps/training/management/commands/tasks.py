@@ -11,6 +11,8 @@ from rich.table import Table
 from typing_extensions import override
 
 from acc.errors import InvalidInput
+from accsite.apps.registry import params
+from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.training import selectors
 from accsite.apps.training.api.serializers import TaskSerializer
 from accsite.apps.training.models import Branch, Job, JobKind, Task
@@ -23,6 +25,15 @@ class Command(ServiceCommand):
     """List and change the tasks of a branch; a running job applies each change between two steps."""
 
     help = "List, add and change the tasks of a branch, also while they are trained. Exit status 2 for bad input."
+    _plugin: Plugin | None = None
+
+    @override
+    def run_from_argv(self, argv: list[str]) -> None:
+        """Find the class first, since its parameters are flags."""
+        words = argv[argv.index("add") + 1 :] if "add" in argv else []
+        found = (params.find(PluginKind.TASK, word) for word in words if not word.startswith("-"))
+        self._plugin = next((plugin for plugin in found if plugin is not None), None)
+        super().run_from_argv(argv)
 
     @override
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -43,7 +54,10 @@ class Command(ServiceCommand):
         listing = verbs.add_parser("list", parents=[common], help="the tasks in their order")
         listing.add_argument("--all", action="store_true", help="those that were removed as well")
         adding = verbs.add_parser("add", parents=[common], help="attach a task")
-        adding.add_argument("task_class", help="class name, such as ClassificationTask")
+        adding.add_argument(
+            "task_class",
+            help="ClassificationTask, or classification; its parameters are flags: `add <class> --help`",
+        )
         adding.add_argument("--dataset", required=True, help="slug")
         adding.add_argument("--name", default="", help="default: the label of its class")
         adding.add_argument("--weight", default="1", help="0 or more (default: %(default)s)")
@@ -51,8 +65,10 @@ class Command(ServiceCommand):
         adding.add_argument("--factor", default="", help="read this factor only")
         adding.add_argument("--latent-slice", metavar="START:END", help="read this part of the latent only")
         adding.add_argument(
-            "--param", action="append", default=[], metavar="NAME=VALUE", help="a parameter of its class"
+            "--param", action="append", default=[], metavar="NAME=VALUE", help="a parameter, the long way"
         )
+        if self._plugin is not None:
+            params.add_flags(adding, self._plugin)
         for verb, what in (
             ("weight", "set its weight"),
             ("enable", "switch it on"),
@@ -109,17 +125,18 @@ class Command(ServiceCommand):
 
 def add(actor: Any, branch: Branch, options: dict[str, Any]) -> Task:
     """Return the task that the options describe, attached."""
+    plugin = params.find(PluginKind.TASK, options["task_class"])
     return tasks.add_task(
         actor=actor,
         branch=branch,
-        task_class=options["task_class"],
+        task_class=plugin.name if plugin else options["task_class"],
         dataset=options["dataset"],
         name=options["name"],
         weight=options["weight"],
         enabled=not options["disabled"],
         latent_slice=parse_slice(options["latent_slice"]),
         factor=options["factor"],
-        params=parse_params(options["param"]),
+        params={**params.given(options), **parse_params(options["param"])},
     )
 
 
