@@ -96,7 +96,7 @@ class FactorExperiment(Recipe):
                     for name, data in arms.items()
                 )
             )
-        rows = [
+        rows: list[dict[str, Any]] = [
             {"seed": seed, "branch": name, **shown(found)} for name, found in zip(arms, measured, strict=True)
         ]
         only, curriculum = rows[:2]

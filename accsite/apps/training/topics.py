@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from accsite.apps.live import topics
-from accsite.apps.training.models import Branch, Experiment, Job
+from accsite.apps.training.models import Branch, Experiment, Job, RecipeRun
 from accsite.apps.training.selectors import job_state
 from accsite.apps.training.selectors.workers import worker_figures
 
@@ -18,6 +18,8 @@ def register() -> None:
     topics.register("job", may_see=_sees_job, snapshot=_job)
     topics.register("tasks", may_see=sees_branch)
     topics.register("checkpoints", may_see=_sees_experiment)
+    topics.register("recipes")
+    topics.register("recipe", may_see=_sees_run)
 
 
 def sees_branch(user: Any, key: str) -> bool:
@@ -32,6 +34,10 @@ def _sees_job(user: Any, key: str) -> bool:
 
 def _sees_experiment(user: Any, key: str) -> bool:
     return key.isdecimal() and Experiment.objects.visible_to(user).filter(pk=int(key)).exists()
+
+
+def _sees_run(user: Any, key: str) -> bool:
+    return key.isdecimal() and RecipeRun.objects.visible_to(user).filter(pk=int(key)).exists()
 
 
 def _job(key: str) -> dict[str, Any] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from accsite.apps.training.views import devices, experiments, jobs, tasks, workbench
+from accsite.apps.training.views import devices, experiments, jobs, recipes, tasks, workbench
 
 app_name = "training"
 
@@ -26,6 +26,12 @@ urlpatterns = [
     path("experiments/", experiments.index, name="experiments"),
     path("experiments/new/", experiments.create, name="experiment-new"),
     path("experiments/<slug:slug>/", experiments.detail, name="experiment"),
+    path("recipes/", recipes.index, name="recipes"),
+    path("recipes/run/<slug:name>/", recipes.run_form, name="recipe"),
+    path("recipes/runs/<int:pk>/", recipes.run, name="recipe-run"),
+    path("recipes/runs/<int:pk>/control/", recipes.control, name="recipe-control"),
     path("devices/", devices.index, name="devices"),
+    path("devices/workers/<int:pk>/", devices.change_worker, name="worker-change"),
+    path("devices/queue/<int:pk>/", devices.change_queue, name="queue-change"),
     path("devices/panel/<slug:name>/", devices.devices_panel, name="devices-panel"),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +10,7 @@ from django.utils import timezone
 
 from acc.errors import InvalidInput
 from accsite.apps.registry.models import Plugin, PluginKind
-from accsite.apps.training.models import Branch, Job, JobKind, RecipeRun, RecipeStep
+from accsite.apps.training.models import Branch, Experiment, Job, JobKind, RecipeRun, RecipeStep
 from accsite.apps.training.selectors.jobs import job_state
 
 S = RecipeStep.State
@@ -41,6 +42,14 @@ class StepRow:
     seconds: float | None = None
 
 
+@dataclass(frozen=True)
+class Cell:
+    """One value of the table that a recipe returned."""
+
+    text: str
+    number: bool
+
+
 @dataclass
 class RunPage:
     """What the page of a run shows."""
@@ -51,7 +60,9 @@ class RunPage:
     lines: list[RecipeStep] = field(default_factory=list)
     branches: list[Branch] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
-    rows: list[list[Any]] = field(default_factory=list)
+    rows: list[list[Cell]] = field(default_factory=list)
+    experiments: list[Experiment] = field(default_factory=list)
+    result_text: str = ""
 
 
 def find_run(user: Any, pk: int) -> RecipeRun:
@@ -138,9 +149,12 @@ def run_page(run: RecipeRun) -> RunPage:
     page.lines = sorted((step for step in steps if step.verb == "log"), key=lambda step: step.pk)
     branches = {step.branch_id: step.branch for step in steps if step.branch is not None}
     page.branches = sorted((each for each in branches.values() if each), key=lambda branch: branch.pk)
+    page.experiments = list({each.experiment_id: each.experiment for each in page.branches}.values())
     if isinstance(run.result, list) and run.result and all(isinstance(row, dict) for row in run.result):
         page.columns = list(dict.fromkeys(name for row in run.result for name in row))
-        page.rows = [[row.get(name) for name in page.columns] for row in run.result]
+        page.rows = [[_cell(row.get(name)) for name in page.columns] for row in run.result]
+    elif run.result is not None:
+        page.result_text = json.dumps(run.result, indent=2, ensure_ascii=False)
     return page
 
 
@@ -187,6 +201,13 @@ def _phases(run: RecipeRun, steps: list[RecipeStep]) -> list[PhaseRow]:
     for row in rows.values():
         row.verbs = max(row.verbs, seen.get(row.name, 0))
     return list(rows.values())
+
+
+def _cell(value: Any) -> Cell:
+    if isinstance(value, float):
+        return Cell(f"{value:.4g}", number=True)
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return Cell("\N{EN DASH}" if value is None else str(value), number=whole or value is None)
 
 
 def _worse(one: str, other: str) -> str:

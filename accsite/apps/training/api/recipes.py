@@ -1,0 +1,148 @@
+"""Runs of recipes in the REST API. Each is read by a selector and changed by a service."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.db.models import QuerySet
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
+from pydantic import BaseModel, Field
+from rest_framework import mixins, status
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+from rest_framework.viewsets import GenericViewSet
+
+from accsite.apps.training.api.lookup import body, nested
+from accsite.apps.training.api.schema import JobState
+from accsite.apps.training.models import RecipeRun
+from accsite.apps.training.selectors import recipes as selectors
+from accsite.apps.training.services import jobs, recipes
+from accsite.errors import WrongState
+from accsite.problems import Problem
+
+REFUSED = {
+    422: OpenApiResponse(Problem, "The input was refused; `errors` names each field."),
+    409: OpenApiResponse(Problem, "It is not in a state in which this can be done."),
+}
+
+
+class RecipeRequest(BaseModel):
+    """A recipe to run."""
+
+    recipe: str = Field(description="class name; /plugins/?kind=recipe lists them")
+    params: dict[str, Any] = Field(default_factory=dict)
+    seed: int = 0
+
+
+class RunSummary(BaseModel):
+    """A run as lists show it."""
+
+    id: int
+    recipe: str
+    label: str
+    params: dict[str, Any]
+    seed: int
+    source_sha256: str
+    state: str | None
+    job: JobState | None = Field(description="progress counts the train steps of all its jobs")
+    result: Any = Field(description="what the recipe returned; null before its end")
+    can_resume: bool
+    created_at: datetime
+
+
+class RunDetail(RunSummary):
+    """A run with its phases, steps and log."""
+
+    plan: dict[str, Any]
+    phases: list[dict[str, Any]]
+    steps: list[dict[str, Any]]
+    log: list[str]
+    branches: list[str]
+
+
+@extend_schema_view(
+    list=extend_schema(
+        responses=RunSummary,
+        parameters=[OpenApiParameter("recipe", OpenApiTypes.STR, description="class name")],
+    ),
+    retrieve=extend_schema(responses=RunDetail),
+)
+class RecipeRunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[RecipeRun]):
+    """Runs of recipes: programs that build trees of checkpoints."""
+
+    queryset = RecipeRun.objects.none()
+
+    def get_queryset(self) -> QuerySet[RecipeRun]:
+        """Return what the user may see."""
+        rows = RecipeRun.objects.visible_to(self.request.user)
+        if name := self.request.query_params.get("recipe"):
+            rows = rows.filter(recipe=name)
+        return rows.select_related("job__branch", "job__worker")
+
+    def list(self, *_: Any, **__: Any) -> Response:
+        """List runs, newest first."""
+        page = self.paginate_queryset(self.get_queryset())
+        return self.get_paginated_response([selectors.run_summary(run) for run in page or []])
+
+    def retrieve(self, *_: Any, **__: Any) -> Response:
+        """Return a run as it is now."""
+        return Response(selectors.run_state(self.get_object()))
+
+    @extend_schema(request=None, responses={202: RunSummary, **REFUSED})
+    @action(detail=True, methods=["post"])
+    def stop(self, request: Request, **_: Any) -> Response:
+        """Stop a run and the jobs that it has under way; each keeps the step it reached."""
+        run = self.get_object()
+        if run.job is None:
+            raise WrongState({"run": f"recipe run {run.pk} has no job that could be stopped"})
+        jobs.request_control(actor=request.user, job=run.job, kind="stop")
+        return self._answer(run, status.HTTP_202_ACCEPTED)
+
+    @extend_schema(request=None, responses={202: RunSummary, **REFUSED})
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, **_: Any) -> Response:
+        """Go on with a run that was stopped or failed; what was done is not done again."""
+        run = recipes.resume_recipe(actor=request.user, run=self.get_object())
+        return self._answer(run, status.HTTP_202_ACCEPTED)
+
+    def _answer(self, run: RecipeRun, code: int) -> Response:
+        found = self.get_queryset().get(pk=run.pk)
+        place = reverse("api:recipe-run-detail", args=[run.pk], request=self.request)
+        return Response(selectors.run_summary(found), status=code, headers={"Location": place})
+
+
+class RecipeStartViewSet(GenericViewSet[RecipeRun]):
+    """The starting of recipes."""
+
+    queryset = RecipeRun.objects.none()
+
+    @extend_schema(
+        request=RecipeRequest,
+        responses={201: RunSummary, **REFUSED},
+        parameters=[
+            OpenApiParameter(
+                "Idempotency-Key",
+                location=OpenApiParameter.HEADER,
+                description="A request that is sent again with the same key answers with the run it made.",
+            )
+        ],
+    )
+    def create(self, request: Request) -> Response:
+        """Run a recipe."""
+        data = body(request, *RecipeRequest.model_fields)
+        run = recipes.submit_recipe(
+            actor=request.user,
+            recipe=data.get("recipe", ""),
+            params=nested(data, "params"),
+            seed=data.get("seed", 0),
+            idempotency_key=request.headers.get("Idempotency-Key"),
+        )
+        found = RecipeRun.objects.select_related("job__branch", "job__worker").get(pk=run.pk)
+        place = reverse("api:recipe-run-detail", args=[run.pk], request=request)
+        return Response(
+            selectors.run_summary(found), status=status.HTTP_201_CREATED, headers={"Location": place}
+        )

@@ -1,0 +1,140 @@
+"""Recipes: those there are, the form that starts one, and the page of a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from acc.errors import InvalidInput
+from accsite.apps.live import selectors as live
+from accsite.apps.registry import selectors as registry
+from accsite.apps.registry.models import Plugin, PluginKind
+from accsite.apps.training import pages
+from accsite.apps.training.models import RecipeRun
+from accsite.apps.training.recipe_forms import RecipeForm
+from accsite.apps.training.selectors import recipes as selectors
+from accsite.apps.training.services import jobs as job_services
+from accsite.apps.training.services import recipes as services
+from accsite.apps.training.views.common import REFUSED, back, is_partial, panel
+from accsite.apps.training.views.workbench import actor
+
+RUNS_A_PAGE = 30
+
+
+@require_GET
+def index(request: HttpRequest) -> HttpResponse:
+    """List the recipes that can be run, and the runs, newest first."""
+    seen = RecipeRun.objects.visible_to(request.user).select_related("job", "created_by")
+    runs = Paginator(seen, RUNS_A_PAGE).get_page(request.GET.get("page"))
+    context = {
+        "versions": live.versions(["registry", "recipes", "jobs"]),
+        "place": "experiments",
+        "recipes": registry.available(PluginKind.RECIPE),
+        "broken": registry.broken_files().filter(path__startswith="recipes/"),
+        "page": runs,
+        "recipes_url": f"{reverse('training:recipes')}?page={runs.number}",
+    }
+    if is_partial(request):
+        return panel(request, "recipes", context)
+    return render(request, "training/recipes.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+def run_form(request: HttpRequest, name: str) -> HttpResponse:
+    """Show the form that its parameters make of a recipe, and start a run."""
+    recipe = Plugin.objects.filter(kind=PluginKind.RECIPE, name=name).select_related("source").first()
+    if recipe is None:
+        raise Http404(f"there is no recipe {name!r}")
+    if request.method == "POST":
+        form = RecipeForm(recipe.params, request.POST)
+        payload = form.payload()
+        try:
+            run = services.submit_recipe(
+                actor=actor(request),
+                recipe=recipe.name,
+                params=form.params(),
+                seed=payload.get("seed", 0),
+                idempotency_key=payload.get("idempotency_key"),
+            )
+        except InvalidInput as error:
+            form.refuse(error)
+        else:
+            return redirect("training:recipe-run", run.pk)
+    else:
+        form = RecipeForm.for_recipe(recipe)
+    context = {
+        "versions": live.versions(["registry"]),
+        "place": "experiments",
+        "form": form,
+        "recipe": recipe,
+        "form_url": reverse("training:recipe", args=[recipe.name]),
+    }
+    status = REFUSED if form.is_bound and form.errors else 200
+    if is_partial(request):
+        return panel(request, "recipe_form", context, status=status)
+    return render(request, "training/recipe.html", context, status=status)
+
+
+@require_GET
+def run(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show one run: phases, steps, log, result, and the branches that it made."""
+    found = find(request.user, pk)
+    context = run_context(found)
+    if is_partial(request):
+        return panel(request, "recipe_run", context)
+    return render(request, "training/recipe_run.html", context)
+
+
+def run_context(found: RecipeRun) -> dict[str, Any]:
+    """Return what the page of a run shows."""
+    topics = [f"recipe:{found.pk}", *([f"job:{found.job_id}"] if found.job_id else [])]
+    versions = live.versions(topics)
+    return {
+        "versions": versions,
+        "place": "experiments",
+        "run": found,
+        "job": found.job,
+        "job_topic": topics[-1],
+        "run_topic": topics[0],
+        "asked": pages.asked(found.job) if found.job else "",
+        "shown": selectors.run_page(found),
+        "run_url": reverse("training:recipe-run", args=[found.pk]),
+    }
+
+
+@require_POST
+def control(request: HttpRequest, pk: int) -> HttpResponse:
+    """Stop a run, or resume one that was stopped or failed."""
+    found = find(request.user, pk)
+    kind = request.POST.get("kind", "")
+    try:
+        if kind == "resume":
+            services.resume_recipe(actor=actor(request), run=found)
+        elif kind == "stop" and found.job is not None:
+            job_services.request_control(actor=actor(request), job=found.job, kind="stop")
+        else:
+            raise InvalidInput(
+                {"kind": f"{kind!r} is not something a run can be asked; choose stop or resume"}
+            )
+    except InvalidInput as error:
+        if is_partial(request):
+            refused = {**run_context(find(request.user, pk)), "refused": str(error)}
+            return panel(request, "recipe_run", refused, status=REFUSED)
+        messages.error(request, str(error))
+    if is_partial(request):
+        return panel(request, "recipe_run", run_context(find(request.user, pk)))
+    return back(request, reverse("training:recipe-run", args=[pk]))
+
+
+def find(user: Any, pk: int) -> RecipeRun:
+    """Return a run that ``user`` may see; raises Http404."""
+    try:
+        return selectors.find_run(user, pk)
+    except InvalidInput as error:
+        raise Http404(str(error)) from None
