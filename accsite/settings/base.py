@@ -57,6 +57,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "accsite.apps.access.middleware.RoleMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "accsite.csp.PolicyMiddleware",
@@ -134,6 +135,14 @@ STATIC_ROOT = HOME / "static"
 STATICFILES_DIRS = [ROOT / "accsite" / "static"]
 WHITENOISE_ALLOW_ALL_ORIGINS = False
 
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "accsite.apps.access.backends.RoleBackend",
+]
+# The role of those who are in the group of none: viewer, researcher, operator or administrator.
+ACC_DEFAULT_ROLE = env.choice(
+    "ACC_DEFAULT_ROLE", ("viewer", "researcher", "operator", "administrator"), "researcher"
+)
 LOGIN_URL = "access:sign-in"
 LOGIN_REDIRECT_URL = "/"
 AUTH_PASSWORD_VALIDATORS = [
@@ -172,7 +181,7 @@ LOGGING = {
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PERMISSION_CLASSES": ["accsite.api.permissions.RolePermission"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",

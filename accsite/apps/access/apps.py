@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class AccessConfig(AppConfig):
@@ -7,5 +8,8 @@ class AccessConfig(AppConfig):
     verbose_name = "Access"
 
     def ready(self) -> None:
-        """Register the system checks."""
+        """Register the system checks, and have the groups made."""
         from accsite.apps.access import checks  # noqa: F401
+        from accsite.apps.access.groups import make_groups
+
+        post_migrate.connect(make_groups, sender=self)

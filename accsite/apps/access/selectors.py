@@ -11,6 +11,10 @@ from django.conf import settings
 from django.contrib.auth import get_user
 from django.http import HttpRequest
 
+from accsite.apps.access.permissions import may_operate
+
+__all__ = ["client_address", "live_sessions", "may_operate"]
+
 
 def client_address(request: HttpRequest) -> str:
     """Return the address that the request came from, as the outermost of our own proxies saw it.
@@ -22,13 +26,6 @@ def client_address(request: HttpRequest) -> str:
     if 0 < settings.ACC_PROXIES <= len(seen):
         return seen[-settings.ACC_PROXIES]
     return str(request.META.get("REMOTE_ADDR", ""))
-
-
-def may_operate(user: Any) -> bool:
-    """Return whether a user may drain workers and order queues: staff, and the group ``operator``."""
-    if not user.is_authenticated or not user.is_active:
-        return False
-    return bool(user.is_staff or user.groups.filter(name="operator").exists())
 
 
 def live_sessions(keys: Collection[str | None]) -> dict[str, Any]:

@@ -11,7 +11,10 @@ class EvaluationConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the topic ``evaluations:<branch>``."""
+        from accsite.apps.access import permissions
+        from accsite.apps.evaluation.access import page_object
         from accsite.apps.live import topics
         from accsite.apps.training.topics import sees_branch
 
         topics.register("evaluations", may_see=sees_branch)
+        permissions.register_pages("evaluation", page_object)

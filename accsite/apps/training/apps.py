@@ -13,9 +13,10 @@ class TrainingConfig(AppConfig):
         """Register the topics and the checkpoints."""
         from accsite.apps.datasets import uses
         from accsite.apps.registry import origins
-        from accsite.apps.training import selectors, topics
+        from accsite.apps.training import access, selectors, topics
         from accsite.apps.training.selectors.dataset_uses import dataset_uses
 
+        access.register()
         topics.register()
         origins.register("checkpoint", selectors.checkpoint_origin)
         uses.register(dataset_uses)

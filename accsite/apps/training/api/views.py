@@ -10,6 +10,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from rest_framework import mixins, status
 from rest_framework.decorators import action
 from rest_framework.pagination import LimitOffsetPagination
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
@@ -63,8 +64,10 @@ class ReadViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewS
     """Lists and shows rows that the user may see."""
 
     def experiments(self) -> QuerySet[Experiment]:
-        """Return the experiments that the user may see."""
-        return Experiment.objects.visible_to(self.request.user)
+        """Return the experiments that the user may see; for a request that makes something in one, may change."""
+        if self.request.method in SAFE_METHODS or self.detail:
+            return Experiment.objects.visible_to(self.request.user)
+        return Experiment.objects.changeable_by(self.request.user)
 
     def filtered(self, rows: QuerySet[Any], **lookups: str) -> QuerySet[Any]:
         """Return ``rows`` narrowed by those query parameters that are given: parameter -> lookup."""

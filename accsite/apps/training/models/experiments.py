@@ -8,12 +8,18 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+from accsite.apps.access.permissions import is_administrator, may_write
 from accsite.apps.datasets.models import Dataset
 
 
 class Visibility(models.TextChoices):
     SITE = "site", "everyone on this site"
-    PRIVATE = "private", "only its owner"
+    PRIVATE = "private", "its owner, and those it is shared with"
+
+
+class ShareLevel(models.TextChoices):
+    VIEW = "view", "may look at it"
+    CHANGE = "change", "may train, fork and label in it"
 
 
 class ExperimentQuerySet(models.QuerySet["Experiment"]):
@@ -21,7 +27,19 @@ class ExperimentQuerySet(models.QuerySet["Experiment"]):
         """Return the experiments that ``user`` may see."""
         if not user.is_authenticated:
             return self.none()
-        return self if user.is_superuser else self.filter(Q(visibility=Visibility.SITE) | Q(owner=user))
+        if is_administrator(user):
+            return self
+        shared = ExperimentShare.objects.filter(user=user)
+        return self.filter(Q(visibility=Visibility.SITE) | Q(owner=user) | Q(pk__in=shared.values("experiment")))
+
+    def changeable_by(self, user: Any) -> ExperimentQuerySet:
+        """Return the experiments that ``user`` may train, fork and label in."""
+        if is_administrator(user):
+            return self
+        if not may_write(user):
+            return self.none()
+        shared = ExperimentShare.objects.filter(user=user, level=ShareLevel.CHANGE)
+        return self.filter(Q(visibility=Visibility.SITE) | Q(owner=user) | Q(pk__in=shared.values("experiment")))
 
 
 class Experiment(models.Model):
@@ -46,6 +64,24 @@ class Experiment(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class ExperimentShare(models.Model):
+    """A named user who may see a private experiment, or change it."""
+
+    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="shares")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="experiment_shares"
+    )
+    level = models.CharField(max_length=16, choices=ShareLevel, default=ShareLevel.VIEW)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["user__username"]
+        constraints = [models.UniqueConstraint(fields=["experiment", "user"], name="one_share_per_user")]
+
+    def __str__(self) -> str:
+        return f"{self.experiment} shared with {self.user}"
 
 
 class CheckpointKind(models.TextChoices):

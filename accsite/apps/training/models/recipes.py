@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.db import models
 
+from accsite.apps.access.permissions import is_administrator
 from accsite.apps.registry.models import PluginSource
 from accsite.apps.training.models.experiments import Branch, Checkpoint, Experiment
 from accsite.apps.training.models.jobs import Job
@@ -18,7 +19,7 @@ class RecipeRunQuerySet(models.QuerySet["RecipeRun"]):
         """Return the runs that ``user`` may see: those that touch no experiment hidden from them."""
         if not user.is_authenticated:
             return self.none()
-        if user.is_superuser:
+        if is_administrator(user):
             return self
         hidden = Experiment.objects.exclude(pk__in=Experiment.objects.visible_to(user).values("pk"))
         touched = RecipeStep.objects.filter(experiment__in=hidden)

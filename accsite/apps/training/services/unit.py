@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
 
 from django.db import transaction
 
@@ -16,7 +15,6 @@ from accsite.apps.training.models import Branch, Experiment, Job
 class _Signals:
     def __init__(self) -> None:
         self.topics: set[str] = set()
-        self.jobs: dict[int, dict[str, Any]] = {}
 
 
 _current: ContextVar[_Signals | None] = ContextVar("signals_of_this_unit_of_work", default=None)
@@ -39,7 +37,7 @@ def unit_of_work() -> Iterator[None]:
     try:
         with transaction.atomic():
             yield
-            bump(*signals.topics, data={"jobs": list(signals.jobs.values())} if signals.jobs else None)
+            bump(*signals.topics)
     finally:
         _current.reset(token)
 
@@ -68,8 +66,8 @@ def touch(*topics: str) -> None:
 
 
 def announce(job: Job) -> None:
-    """Tell open pages, when this unit of work is committed, that a job has changed."""
+    """Tell open pages, when this unit of work is committed, that a job has changed.
+
+    Everybody hears that some job has changed, and nothing of which: it may belong to a private experiment.
+    """
     touch("jobs", f"job:{job.pk}")
-    signals = _current.get()
-    assert signals is not None
-    signals.jobs[job.pk] = {"id": job.pk, "kind": job.kind, "state": job.state, "branch": job.branch_id}

@@ -86,7 +86,7 @@ def test_the_devices_page_offers_its_buttons_to_operators_only(client: Client, u
     change = reverse("training:worker-change", args=[worker.pk])
     assert "Drain" not in client.get(reverse("training:devices")).text.split("<p")[0]
     assert client.post(change, {"verb": "drain"}).status_code == 403
-    user.groups.add(Group.objects.create(name="operator"))
+    user.groups.add(Group.objects.get(name="operator"))
     assert change in client.get(reverse("training:devices")).text
     assert client.post(change, {"verb": "drain"}, headers={"HX-Request": "true"}).status_code == 200
     worker.refresh_from_db()
@@ -97,7 +97,7 @@ def test_the_devices_page_offers_its_buttons_to_operators_only(client: Client, u
 
 
 def test_the_queue_is_ordered_by_page_and_api(client: Client, user: Any, branch: Branch) -> None:
-    user.groups.add(Group.objects.create(name="operator"))
+    user.groups.add(Group.objects.get(name="operator"))
     client.force_login(user)
     first = Job.objects.create(kind="generate", queue="default", title="a", spec={})
     second = Job.objects.create(kind="generate", queue="default", title="b", spec={})

@@ -1,0 +1,15 @@
+"""Who may send forms to the pages of evaluation: each is about a branch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db.models import Model
+
+from accsite.apps.training import access
+
+
+def page_object(user: Any, _name: str, arguments: Mapping[str, Any]) -> Model | None:
+    """Return the branch whose number or names stand in the address; raises Http404 if the user may not see it."""
+    return access.page_object(user, "branch", arguments)

@@ -1,0 +1,103 @@
+"""Who may change what of training: everything hangs on an experiment, and jobs also on the operators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.db.models import Model, QuerySet
+from django.http import Http404
+
+from accsite.apps.access import permissions
+from accsite.apps.training.models import (
+    Branch,
+    Checkpoint,
+    Experiment,
+    ExperimentShare,
+    Job,
+    RecipeRun,
+    Task,
+    Worker,
+)
+
+
+def register() -> None:
+    """Register the rules; called once when Django is ready."""
+    permissions.register(Experiment, may_change_experiment)
+    permissions.register(ExperimentShare, lambda user, share: may_manage(user, share.experiment))
+    permissions.register(Branch, lambda user, branch: may_change_experiment(user, branch.experiment))
+    permissions.register(Checkpoint, lambda user, node: may_change_experiment(user, node.experiment))
+    permissions.register(Task, lambda user, task: may_change_experiment(user, task.branch.experiment))
+    permissions.register(Job, may_change_job)
+    permissions.register(RecipeRun, may_change_run)
+    permissions.register(Worker, lambda user, _worker: permissions.may_operate(user))
+    permissions.register_pages("training", page_object)
+
+
+def may_change_experiment(user: Any, experiment: Experiment) -> bool:
+    """Return whether a user may train, fork and label in an experiment."""
+    return Experiment.objects.changeable_by(user).filter(pk=experiment.pk).exists()
+
+
+def may_manage(user: Any, experiment: Experiment) -> bool:
+    """Return whether a user may share an experiment: its owner, and administrators."""
+    mine = experiment.owner_id is not None and experiment.owner_id == user.pk
+    return permissions.is_administrator(user) or (mine and permissions.may_write(user))
+
+
+def may_change_job(user: Any, job: Job) -> bool:
+    """Return whether a user may steer a job: operators may, and whoever may change its experiment.
+
+    A job of no experiment is its maker's; nobody's, if it was made from a shell, is everybody's who may write.
+    """
+    if permissions.may_operate(user):
+        return True
+    if job.branch is not None:
+        return may_change_experiment(user, job.branch.experiment)
+    return permissions.may_write(user) and job.created_by_id in (None, user.pk)
+
+
+def may_change_run(user: Any, run: RecipeRun) -> bool:
+    """Return whether a user may stop or resume the run of a recipe: its maker, and operators."""
+    mine = permissions.may_write(user) and run.created_by_id in (None, user.pk)
+    return permissions.may_operate(user) or mine
+
+
+def page_object(user: Any, name: str, arguments: Mapping[str, Any]) -> Model | None:
+    """Return what a page is about, found in its address; None where it is about nothing in particular.
+
+    Raises Http404 for what the user may not see, so that nothing tells them that it exists.
+    """
+    rows = _named(user, name, arguments)
+    if rows is None:
+        return None
+    found = rows.first()
+    if found is None:
+        raise Http404(f"there is nothing at this address, or you may not see it: {dict(arguments)}")
+    return found
+
+
+def _named(user: Any, name: str, arguments: Mapping[str, Any]) -> QuerySet[Any] | None:
+    experiments = Experiment.objects.visible_to(user)
+    slug = arguments.get("experiment", arguments.get("slug") if name.startswith("experiment") else None)
+    if isinstance(slug, str) and isinstance(arguments.get("branch"), str):
+        rows = Branch.objects.filter(experiment__in=experiments, experiment__slug=slug)
+        return rows.filter(slug=arguments["branch"]).select_related("experiment")
+    if isinstance(slug, str):
+        return experiments.filter(slug=slug)
+    number = arguments.get("pk")
+    rows_of = NUMBERED.get(name.partition("-")[0])
+    return rows_of(user).filter(pk=number) if rows_of is not None and number is not None else None
+
+
+# Of pages whose address holds a number: what the name of the address begins with -> what is numbered.
+NUMBERED: dict[str, Callable[[Any], QuerySet[Any]]] = {
+    "branch": lambda user: Branch.objects.filter(experiment__in=Experiment.objects.visible_to(user)),
+    "checkpoint": lambda user: Checkpoint.everything.filter(
+        experiment__in=Experiment.objects.visible_to(user)
+    ),
+    "job": lambda user: Job.objects.visible_to(user),
+    "queue": lambda user: Job.objects.visible_to(user),
+    "recipe": lambda user: RecipeRun.objects.visible_to(user),
+    "worker": lambda _user: Worker.objects.all(),
+}
