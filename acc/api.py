@@ -1,8 +1,17 @@
 """The one import for notebooks and plugin authors: ``from acc.api import Task, Param, train``."""
 
-from acc.data import AccDataset, DatasetGenerator, Progress, no_progress
+from acc.data import (
+    AccDataset,
+    DatasetGenerator,
+    Progress,
+    mnist,
+    no_progress,
+    sampling,
+    scans,
+    shapes,
+    written,
+)
 from acc.data import morphology as measure
-from acc.data import sampling, scans
 from acc.data.written import WrittenImages
 from acc.errors import AccError, CheckpointError, InvalidInput, TaskError, TrainingFailed
 from acc.evaluation import EvalResult, Factoring, FactoringEvaluator, evaluate_checkpoint
@@ -88,10 +97,13 @@ __all__ = [
     "evaluate_checkpoint",
     "load_checkpoint",
     "measure",
+    "mnist",
     "no_progress",
     "psnr",
     "sampling",
     "scans",
+    "shapes",
     "ssim",
     "train",
+    "written",
 ]

@@ -63,6 +63,34 @@ def balanced(rng: np.random.Generator, n: int, classes: int) -> Labels:
     return (rng.permutation(n) % classes).astype(np.int64)
 
 
+def levels(low: float, high: float, count: int) -> Values:
+    """Return ``count`` values from ``low`` to ``high`` at equal distances; the middle if it is one."""
+    return np.linspace(low, high, count) if count > 1 else np.array([(low + high) / 2])
+
+
+def named(values: Values, unit: str) -> tuple[str, ...]:
+    """Return the names of levels: ``('4 px', '5 px', '6 px')``."""
+    return tuple(f"{value:.4g} {unit}" for value in values)
+
+
+def combinations(*counts: int) -> tuple[Labels, ...]:
+    """Return every combination of labels ``0..count-1`` once, a column for each count; the last changes fastest."""
+    return tuple(grid.ravel().astype(np.int64) for grid in np.indices(counts))
+
+
+def in_each(n: int, cells: int) -> int:
+    """Return how many of ``n`` images each cell gets; raises InvalidInput (n) if some would get more than others."""
+    if n < 1 or n % cells:
+        near = sorted({max(1, n // cells) * cells, (max(0, n) // cells + 1) * cells})
+        raise InvalidInput(
+            {
+                "n": f"{n:,} is refused: {cells:,} cells are to hold as many images each; "
+                f"ask for {' or '.join(f'{each:,}' for each in near)}"
+            }
+        )
+    return n // cells
+
+
 def real_column(name: str, values: NDArray[np.floating], unit: str = "") -> TargetSpec:
     """Return the description of a real column: its range is what the values have."""
     column = values.astype(np.float32)

@@ -154,6 +154,13 @@ def measured_columns(measured: dict[str, NDArray[np.float32]]) -> tuple[TargetSp
     )
 
 
+def check_ranges(size: int, *, thickness: tuple[float, float], slant: tuple[float, float]) -> None:
+    """Raise InvalidInput (params.thickness_max, params.slant_max) for a range that is none, and for blots."""
+    sampling.ordered(*thickness, "thickness")
+    sampling.ordered(*slant, "slant")
+    glyphs.check(size, thickness[1])
+
+
 class WrittenImages(DatasetGenerator):
     """Glyphs or digits whose thickness, slant and kind are drawn independently, each evenly over its range.
 
@@ -181,9 +188,11 @@ class WrittenImages(DatasetGenerator):
 
     def __init__(self, **params: Any) -> None:
         super().__init__(**params)
-        sampling.ordered(self.thickness_min, self.thickness_max, "thickness")
-        sampling.ordered(self.slant_min, self.slant_max, "slant")
-        glyphs.check(self.size, self.thickness_max)
+        check_ranges(
+            self.size,
+            thickness=(self.thickness_min, self.thickness_max),
+            slant=(self.slant_min, self.slant_max),
+        )
 
     def generate(self, n: int | None, seed: int, progress: Progress = no_progress) -> AccDataset:
         """Return ``n`` images (4,000 if nobody says); raises InvalidInput (n) if that is too many."""
