@@ -1,6 +1,26 @@
 """ACC's engine: train, branch and measure autoencoders with named factors. Knows nothing of the web site.
 
-Importing ``acc`` is cheap and torch-free; ``acc.api`` is the one import for notebooks and plugin authors.
+Importing ``acc`` is cheap and torch-free; ``acc.api`` is the one import for notebooks and plugin authors, and
+``acc.load(path)`` opens a trained model.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from acc.opening import Opened
+
 __version__ = "0.1.0"
+
+
+def load(path: str | Path, *, trust_code: bool = False) -> Opened:
+    """Return ``model`` and ``header`` of a checkpoint's file, plain or exported; see ``acc.opening``.
+
+    Plugin code in the file runs only with ``trust_code=True``. Raises CheckpointError.
+    """
+    from acc.opening import open_checkpoint
+
+    return open_checkpoint(path, trust_code=trust_code)

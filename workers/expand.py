@@ -37,9 +37,7 @@ def expand(held: Held) -> None:
         path = held.scratch() / f"job-{job.pk}-{held.attempt}-expanded.safetensors"
         sha256 = grown.snapshot.write(path)
     frozen = grown.snapshot.spec.model_dump(mode="json")
-    record = partial(
-        expansion.record_expansion, job.pk, held.attempt, path, sha256=sha256, spec=frozen
-    )
+    record = partial(expansion.record_expansion, job.pk, held.attempt, path, sha256=sha256, spec=frozen)
     made: list[int] = []
 
     def recorded() -> None:

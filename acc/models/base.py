@@ -83,7 +83,9 @@ class Model(nn.Module):
         """Return ``encode(x)``."""
         return self.encode(x_BCHW)
 
-    def expand(self, where: str, *, start: str = "identity", amount: int = 1, name: str = "", seed: int = 0) -> Model:
+    def expand(
+        self, where: str, *, start: str = "identity", amount: int = 1, name: str = "", seed: int = 0
+    ) -> Model:
         """Return a larger copy with the same weights where they were; the fields are those of ExpansionSpec.
 
         With ``start="identity"`` its outputs in eval mode are the same to 1e-5. Raises InvalidInput.

@@ -70,7 +70,9 @@ def expand(model: Model, expansion: ExpansionSpec) -> tuple[Model, Growth]:
     state = larger.state_dict()
     for name, old in model.state_dict().items():
         if name not in state:
-            raise InvalidInput({"where": f"the larger model has no '{name}'; {type(model).__name__}.growth is wrong"})
+            raise InvalidInput(
+                {"where": f"the larger model has no '{name}'; {type(model).__name__}.growth is wrong"}
+            )
     identity = expansion.start == "identity"
     grown = {
         name: grow(

@@ -42,7 +42,9 @@ class FactorSlotAutoencoder(Model):
         False, help="keep reconstruction gradients out of every factor slot except the one named 'free'"
     )
     decoder_stages = Param(0, min=0, max=32, help="residual convolutions before the image is drawn")
-    added_slots = Param(0, min=0, max=64, help="slots at the end that came by expansion: each token has a gate")
+    added_slots = Param(
+        0, min=0, max=64, help="slots at the end that came by expansion: each token has a gate"
+    )
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)

@@ -83,6 +83,3 @@ def _optimizer_state(
         if place is not None and value.dim():
             value = place.put(value, torch.zeros_like(tensors[name], dtype=value.dtype))  # noqa: PLW2901
         yield f"optim.{name}/{slot}", value
-
-
-

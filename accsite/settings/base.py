@@ -35,6 +35,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "channels",
     "rest_framework",
+    "knox",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "csp",
@@ -44,6 +45,7 @@ INSTALLED_APPS = [
     "accsite.apps.datasets",
     "accsite.apps.training",
     "accsite.apps.evaluation",
+    "accsite.apps.operations",
     "accsite.supervisor",
 ]
 
@@ -61,6 +63,8 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "accsite.csp.PolicyMiddleware",
+    # Last, next to the views: what is told apart by an ETag must not yet hold what differs by request.
+    "django.middleware.http.ConditionalGetMiddleware",
 ]
 
 TEMPLATES = [
@@ -180,7 +184,13 @@ LOGGING = {
 }
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "accsite.api.authentication.TokenAuthentication",
+        # Only this one is a browser's, so only this one asks for a CSRF token.
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_THROTTLE_CLASSES": ["accsite.api.throttling.WriteThrottle"],
+    "DEFAULT_THROTTLE_RATES": {"writes": env.text("ACC_WRITE_RATE", "600/min")},
     "DEFAULT_PERMISSION_CLASSES": ["accsite.api.permissions.RolePermission"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
@@ -189,6 +199,10 @@ REST_FRAMEWORK = {
     "PAGE_SIZE": 50,
     "EXCEPTION_HANDLER": "accsite.problems.exception_handler",
 }
+
+# Only hashes of tokens are kept; what they may do and when they end stands beside them.
+KNOX_TOKEN_MODEL = "access.ApiToken"
+REST_KNOX = {"TOKEN_PREFIX": "acc_"}
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "Autoencoder Control Center",
@@ -247,14 +261,17 @@ ACC_MAX_ATTEMPTS = 3
 ACC_THREADS = int(env.number("ACC_THREADS", 1))
 # How long a job may take to hear a stop before its process is ended where it stands.
 ACC_STOP_SECONDS = env.number("ACC_STOP_SECONDS", 30)
+# What Prometheus sends to read /metrics; none: signed-in staff only.
+ACC_METRICS_TOKEN = env.text("ACC_METRICS_TOKEN", "")
 ACC_SWEEP_SECONDS = env.number("ACC_SWEEP_SECONDS", 2)
-# The largest dataset, unpacked, that an import takes; and how long one that was removed can be restored.
+# The largest dataset, unpacked, that an import takes; and how long what was removed can be restored: a dataset, or
+# checkpoints of a tree.
 ACC_MAX_DATASET_BYTES = int(env.number("ACC_MAX_DATASET_BYTES", 8 * 2**30))
 ACC_UNDO_SECONDS = env.number("ACC_UNDO_SECONDS", 7 * 86_400)
-# How long what was deleted from a tree can be restored, in hours.
-ACC_UNDO_HOURS = env.number("ACC_UNDO_HOURS", 72)
 # What pruning keeps where an experiment has no policy of its own, besides what is tagged, starred or needed:
 # the newest of each branch, and the best of the experiment by a metric.
 ACC_KEEP_LAST = int(env.number("ACC_KEEP_LAST", 3))
 ACC_KEEP_BEST = int(env.number("ACC_KEEP_BEST", 1))
 ACC_KEEP_METRIC = env.text("ACC_KEEP_METRIC", "loss/total")
+# The most bytes that an imported checkpoint may have, packed or unpacked.
+ACC_IMPORT_BYTES = int(env.number("ACC_IMPORT_BYTES", 8 * 2**30))

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, RootModel
 
-from acc.specs import EvalSpec, ModelSpec, TrainSpec
+from acc.expansion import ExpansionSpec
+from acc.specs import EvalSpec, ModelSpec, TrainJobSpec, TrainSpec
 
 
 class ExperimentRequest(BaseModel):
@@ -25,6 +26,19 @@ class BranchRequest(BaseModel):
     name: str
     from_checkpoint: int | None = None
     copy_tasks: bool = True
+    tasks: list[str] | None = Field(default=None, description="keys of the tasks to copy; null: all")
+
+
+class BranchChange(BaseModel):
+    """What may be changed of a branch."""
+
+    name: str
+
+
+class LoadRequest(BaseModel):
+    """A checkpoint for the head of a branch."""
+
+    checkpoint: int
 
 
 class TaskRequest(BaseModel):
@@ -220,3 +234,175 @@ class LossHistory(BaseModel):
 
 class JobQueue(RootModel[list[JobState]]):
     """The jobs that wait, in the order of their queues."""
+
+
+class RetentionPolicy(BaseModel):
+    """What pruning keeps besides what is tagged, starred or needed."""
+
+    last: int = Field(default=3, ge=0, description="the newest of each branch")
+    best: int = Field(default=1, ge=0, description="the best of the experiment by the metric")
+    metric: str = "loss/total"
+
+
+class ExperimentChange(BaseModel):
+    """What may be changed of an experiment."""
+
+    retention: RetentionPolicy | None
+
+
+class PruneRequest(BaseModel):
+    """Make room."""
+
+    dry_run: bool = True
+    policy: RetentionPolicy | None = Field(default=None, description="instead of the experiment's own")
+
+
+class PruneAnswer(BaseModel):
+    """What pruning did or would do."""
+
+    policy: RetentionPolicy
+    kept: dict[int, str] = Field(description="checkpoint -> why it keeps its weights")
+    leaves: list[int] = Field(description="taken out of the tree; `restore` brings them back")
+    weights: list[int] = Field(description="stay in the tree without their files, for good")
+    bytes: int
+    deletion: str | None
+
+
+class RestoreRequest(BaseModel):
+    """A deletion to undo."""
+
+    deletion: str
+
+
+class Restored(BaseModel):
+    """What is back."""
+
+    checkpoints: list[int]
+
+
+class DeletionAnswer(BaseModel):
+    """What was deleted, and how long it can be restored."""
+
+    deletion: str
+    checkpoints: list[int]
+    bytes: int
+    undo_until: datetime
+
+
+class TreeBranch(BaseModel):
+    """A branch of a tree; ``job``: the one that is to move its head."""
+
+    id: int
+    name: str
+    slug: str
+    head: int | None
+    forked_from: int | None
+    job: int | None
+
+
+class Tree(BaseModel):
+    """A tree as columns, oldest node first; node i is the i-th entry of every column.
+
+    ``id``, ``job``, ``minute``: difference from the entry before. ``parent``: how many entries before the node
+    its parent stands, 0 for a root. ``branch``: runs of [branch, count]. ``step``: difference from the parent's.
+    ``kind``: a digit a node, index into ``kinds``. ``value``: 0..999 from ``low`` to ``high``, -1 for none.
+    """
+
+    experiment: str
+    count: int
+    metric: str
+    metrics: dict[str, bool] = Field(description="name -> higher is better")
+    branches: list[TreeBranch]
+    kinds: list[str]
+    since: datetime | None
+    low: float
+    high: float
+    id: list[int]
+    parent: list[int]
+    branch: list[tuple[int, int]]
+    step: list[int]
+    kind: str
+    job: list[int]
+    minute: list[int]
+    value: list[int]
+    tags: dict[int, str]
+    starred: list[int]
+    pruned: list[int]
+    forked: list[int]
+    no_job: list[int]
+
+
+class CheckpointChange(BaseModel):
+    """What people say of a checkpoint."""
+
+    tag: str | None = Field(default=None, description="unique in its experiment; empty for none")
+    note: str | None = None
+    starred: bool | None = None
+
+
+class ExpandRequest(ExpansionSpec):
+    """How to grow a checkpoint's model; ``branch_name``: of a new branch, null: on the head's own."""
+
+    branch_name: str | None = None
+
+
+class StoredFile(BaseModel):
+    """A file of a checkpoint; ``present``: whether it was not pruned."""
+
+    name: str
+    sha256: str
+    bytes: int
+    present: bool
+
+
+class CheckpointDetail(BaseModel):
+    """A checkpoint with everything that made it."""
+
+    id: int
+    experiment: str
+    branch: int
+    branch_slug: str
+    parent: int | None
+    children: list[int]
+    job: int | None
+    job_title: str | None
+    kind: str
+    step: int
+    job_step: int
+    tag: str
+    note: str
+    starred: bool
+    created_at: datetime
+    created_by: str | None
+    sha256: str
+    size_bytes: int
+    losses: dict[str, float | None]
+    files: list[StoredFile]
+    metrics: dict[str, float] = Field(description="losses and what was measured, by the names of the tree")
+    difference: dict[str, Any] = Field(description="what differs from the parent's specification")
+    plugins: dict[str, str] = Field(description="class -> sha256 of the source that made it")
+    head_of: list[int]
+    forks: list[int]
+    needed: str = Field(description="why it cannot be deleted; empty if it can")
+    expands: dict[str, Any] | None = Field(description="of an expanded one: how its parent was grown")
+    spec: TrainJobSpec
+
+
+class ImportAnswer(BaseModel):
+    """What an import made, and what of the file could not be brought to life here."""
+
+    experiment: str
+    branch: int
+    checkpoint: int
+    notes: list[str]
+
+
+IMPORT_FORM = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {
+        "file": {"type": "string", "format": "binary"},
+        "name": {"type": "string", "description": "of the experiment"},
+        "visibility": {"type": "string", "enum": ["site", "private"]},
+    },
+}

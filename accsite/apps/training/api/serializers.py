@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from acc.specs import ModelSpec, TrainJobSpec
+from acc.specs import ModelSpec
 from accsite.apps.training import selectors
 from accsite.apps.training.models import Branch, Checkpoint, Experiment, JobEvent, Task, Worker
 
@@ -31,7 +31,7 @@ class ExperimentSerializer(serializers.ModelSerializer[Experiment]):
 
     class Meta:
         model = Experiment
-        fields = ("id", "name", "slug", "owner", "visibility", "model", "branches", "created_at")
+        fields = ("id", "name", "slug", "owner", "visibility", "model", "retention", "branches", "created_at")
 
     @extend_schema_field(ModelSpec)  # type: ignore[arg-type]
     def get_model(self, experiment: Experiment) -> dict[str, Any]:
@@ -103,21 +103,6 @@ class CheckpointSerializer(serializers.ModelSerializer[Checkpoint]):
             "starred",
             "created_at",
         )
-
-
-class CheckpointDetailSerializer(CheckpointSerializer):
-    """A checkpoint with the exact specification that made it."""
-
-    spec = serializers.SerializerMethodField()
-
-    class Meta(CheckpointSerializer.Meta):
-        fields = (*CheckpointSerializer.Meta.fields, "spec")
-
-    @extend_schema_field(TrainJobSpec)  # type: ignore[arg-type]
-    def get_spec(self, checkpoint: Checkpoint) -> dict[str, Any]:
-        """Return the specification."""
-        spec: dict[str, Any] = checkpoint.spec
-        return spec
 
 
 class JobEventSerializer(serializers.ModelSerializer[JobEvent]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from accsite.apps.training.api import datasets, views, workers
+from accsite.apps.training.api import checkpoints, datasets, experiments, recipes, views, workers
 
 urlpatterns = [
     path("datasets/import/", datasets.ImportView.as_view(), name="dataset-import"),
@@ -20,11 +20,13 @@ urlpatterns = [
     ),
 ]
 router_entries = [
-    ("experiments", views.ExperimentViewSet, "experiment"),
-    ("branches", views.BranchViewSet, "branch"),
+    ("recipes/runs", recipes.RecipeRunViewSet, "recipe-run"),
+    ("recipes/run", recipes.RecipeStartViewSet, "recipe-start"),
+    ("experiments", experiments.ExperimentViewSet, "experiment"),
+    ("branches", experiments.BranchViewSet, "branch"),
     ("tasks", views.TaskViewSet, "task"),
     ("jobs", views.JobViewSet, "job"),
-    ("checkpoints", views.CheckpointViewSet, "checkpoint"),
+    ("checkpoints", checkpoints.CheckpointViewSet, "checkpoint"),
     ("workers", workers.WorkerViewSet, "worker"),
     ("queue", workers.QueueViewSet, "queue"),
 ]

@@ -4,52 +4,35 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
-from rest_framework import mixins, status
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.pagination import LimitOffsetPagination
-from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
-from rest_framework.viewsets import GenericViewSet
 
 from acc import wire
 from acc.errors import InvalidInput
 from accsite.apps.training import selectors
 from accsite.apps.training.api import schema
-from accsite.apps.training.api.lookup import body, flag, named, nested, only, prefixed, whole_number
+from accsite.apps.training.api.common import REFUSED, ReadViewSet, query
+from accsite.apps.training.api.lookup import body, named, nested, only, prefixed, whole_number
 from accsite.apps.training.api.renderers import ColumnsRenderer, CsvRenderer, PointsRenderer
 from accsite.apps.training.api.serializers import (
-    BranchSerializer,
-    CheckpointDetailSerializer,
-    CheckpointSerializer,
-    ExperimentSerializer,
     JobEventSerializer,
     TaskSerializer,
-    WorkerSerializer,
 )
-from accsite.apps.training.models import Branch, Checkpoint, Experiment, Job, JobKind, Task, Worker
-from accsite.apps.training.services import experiments, jobs, tasks, workers
+from accsite.apps.training.models import Branch, Checkpoint, Job, JobKind, Task
+from accsite.apps.training.services import jobs, tasks
 from accsite.apps.training.states import ACTIVE, JobState
-from accsite.problems import Problem
-
-REFUSED = {
-    422: OpenApiResponse(Problem, "The input was refused; `errors` names each field."),
-    409: OpenApiResponse(Problem, "It is not in a state in which this can be done."),
-}
-
-
-def _query(name: str, what: str, kind: Any = OpenApiTypes.STR) -> OpenApiParameter:
-    return OpenApiParameter(name, kind, description=what)
-
 
 JOB_FILTERS = [
-    _query("experiment", "slug of an experiment"),
-    _query("branch", "id of a branch", OpenApiTypes.INT),
-    _query("kind", "train, evaluate, generate"),
+    query("experiment", "slug of an experiment"),
+    query("branch", "id of a branch", OpenApiTypes.INT),
+    query("kind", "train, evaluate, generate"),
 ]
 
 
@@ -60,86 +43,11 @@ class HistoryPages(LimitOffsetPagination):
     max_limit = 100
 
 
-class ReadViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[Any]):
-    """Lists and shows rows that the user may see."""
-
-    def experiments(self) -> QuerySet[Experiment]:
-        """Return the experiments that the user may see; for a request that makes something in one, may change."""
-        if self.request.method in SAFE_METHODS or self.detail:
-            return Experiment.objects.visible_to(self.request.user)
-        return Experiment.objects.changeable_by(self.request.user)
-
-    def filtered(self, rows: QuerySet[Any], **lookups: str) -> QuerySet[Any]:
-        """Return ``rows`` narrowed by those query parameters that are given: parameter -> lookup."""
-        for name, lookup in lookups.items():
-            if value := self.request.query_params.get(name):
-                if lookup.endswith("_id") and not value.isdecimal():
-                    raise InvalidInput({name: f"{value!r} is not an id"})
-                rows = rows.filter(**{lookup: value})
-        return rows
-
-
-class ExperimentViewSet(ReadViewSet):
-    """Experiments: one model and everything grown from it."""
-
-    serializer_class = ExperimentSerializer
-    lookup_field = "slug"
-    queryset = Experiment.objects.none()
-
-    def get_queryset(self) -> QuerySet[Experiment]:
-        """Return what the user may see."""
-        branches = Branch.objects.select_related("experiment")
-        return self.experiments().select_related("owner").prefetch_related(Prefetch("branches", branches))
-
-    @extend_schema(request=schema.ExperimentRequest, responses={201: ExperimentSerializer, **REFUSED})
-    def create(self, request: Request) -> Response:
-        """Make an experiment with its branch ``main``."""
-        data = body(request, "name", "model", "visibility")
-        made = experiments.create_experiment(
-            actor=request.user,
-            name=data.get("name", ""),
-            model=data.get("model") or {},
-            visibility=data.get("visibility", "site"),
-        )
-        return Response(self.get_serializer(made).data, status=status.HTTP_201_CREATED)
-
-
-@extend_schema_view(list=extend_schema(parameters=[_query("experiment", "slug of an experiment")]))
-class BranchViewSet(ReadViewSet):
-    """Branches: named lines of work."""
-
-    serializer_class = BranchSerializer
-    queryset = Branch.objects.none()
-
-    def get_queryset(self) -> QuerySet[Branch]:
-        """Return what the user may see."""
-        rows = Branch.objects.filter(experiment__in=self.experiments()).select_related("experiment")
-        return self.filtered(rows, experiment="experiment__slug")
-
-    @extend_schema(request=schema.BranchRequest, responses={201: BranchSerializer, **REFUSED})
-    def create(self, request: Request) -> Response:
-        """Make a branch, from a checkpoint or from the seed."""
-        data = body(request, "experiment", "name", "from_checkpoint", "copy_tasks")
-        experiment = named(self.experiments(), "experiment", data.get("experiment"), by="slug")
-        checkpoint = None
-        if data.get("from_checkpoint") is not None:
-            rows = Checkpoint.objects.filter(experiment__in=self.experiments())
-            checkpoint = named(rows, "from_checkpoint", data["from_checkpoint"])
-        made = experiments.create_branch(
-            actor=request.user,
-            experiment=experiment,
-            name=data.get("name", ""),
-            from_checkpoint=checkpoint,
-            copy_tasks=flag(data, "copy_tasks", default=True),
-        )
-        return Response(self.get_serializer(made).data, status=status.HTTP_201_CREATED)
-
-
 @extend_schema_view(
     list=extend_schema(
         parameters=[
-            _query("branch", "id of a branch", OpenApiTypes.INT),
-            _query("removed", "1: also those that were removed"),
+            query("branch", "id of a branch", OpenApiTypes.INT),
+            query("removed", "1: also those that were removed"),
         ]
     )
 )
@@ -203,7 +111,7 @@ class TaskViewSet(ReadViewSet):
     list=extend_schema(
         parameters=[
             *JOB_FILTERS,
-            _query("state", "a state, or `active` for all that are still to end"),
+            query("state", "a state, or `active` for all that are still to end"),
         ],
         responses=schema.JobState,
     ),
@@ -288,7 +196,7 @@ class JobViewSet(ReadViewSet):
             raise prefixed(error, "eval", but={"idempotency_key"}) from None
 
     @extend_schema(
-        parameters=[*JOB_FILTERS, _query("state", "a state, or `active` for all that are still to end")],
+        parameters=[*JOB_FILTERS, query("state", "a state, or `active` for all that are still to end")],
         responses=schema.JobHistory,
         filters=False,
     )
@@ -318,7 +226,7 @@ class JobViewSet(ReadViewSet):
 
     @extend_schema(
         responses=JobEventSerializer(many=True),
-        parameters=[_query("after", "only events with a greater id", OpenApiTypes.INT)],
+        parameters=[query("after", "only events with a greater id", OpenApiTypes.INT)],
         filters=False,
     )
     @action(detail=True, methods=["get"], pagination_class=None)
@@ -330,11 +238,11 @@ class JobViewSet(ReadViewSet):
 
     @extend_schema(
         parameters=[
-            _query("after", "only steps behind this one", OpenApiTypes.INT),
-            _query("from", "first step", OpenApiTypes.INT),
-            _query("to", "step before which to end", OpenApiTypes.INT),
-            _query("points", "the most columns wanted; more steps come as an envelope", OpenApiTypes.INT),
-            _query("clock", "1: also tell when the steps were made"),
+            query("after", "only steps behind this one", OpenApiTypes.INT),
+            query("from", "first step", OpenApiTypes.INT),
+            query("to", "step before which to end", OpenApiTypes.INT),
+            query("points", "the most columns wanted; more steps come as an envelope", OpenApiTypes.INT),
+            query("clock", "1: also tell when the steps were made"),
         ],
         responses={
             (200, "application/json"): schema.LossHistory,
@@ -362,26 +270,3 @@ class JobViewSet(ReadViewSet):
         return Response(points, headers={"Vary": "Accept", "Cache-Control": "no-store"})
 
 
-@extend_schema_view(
-    list=extend_schema(
-        parameters=[
-            _query("experiment", "slug of an experiment"),
-            _query("branch", "id of a branch", OpenApiTypes.INT),
-        ]
-    )
-)
-class CheckpointViewSet(ReadViewSet):
-    """Checkpoints: the nodes of experiments' trees."""
-
-    queryset = Checkpoint.objects.none()
-
-    def get_serializer_class(self) -> Any:
-        """Return the serializer: with the specification only for one checkpoint."""
-        return CheckpointSerializer if self.action == "list" else CheckpointDetailSerializer
-
-    def get_queryset(self) -> QuerySet[Checkpoint]:
-        """Return what the user may see."""
-        rows = Checkpoint.objects.filter(experiment__in=self.experiments()).select_related("experiment")
-        if self.action == "list":
-            rows = rows.defer("spec")
-        return self.filtered(rows, experiment="experiment__slug", branch="branch_id")

@@ -1,6 +1,10 @@
 """Reads experiments, jobs and loss points. Nothing here changes a row."""
 
-from accsite.apps.training.selectors.checkpoints import checkpoint_origin, find_checkpoint_named
+from accsite.apps.training.selectors.checkpoints import (
+    checkpoint_detail,
+    checkpoint_origin,
+    find_checkpoint_named,
+)
 from accsite.apps.training.selectors.jobs import (
     find_branch,
     find_checkpoint,
@@ -11,9 +15,13 @@ from accsite.apps.training.selectors.jobs import (
 )
 from accsite.apps.training.selectors.loss import last_losses, loss_history
 from accsite.apps.training.selectors.tasks import source_removed, with_source_removed
+from accsite.apps.training.selectors.tree import Tree, compact, tree
 
 __all__ = [
+    "Tree",
+    "checkpoint_detail",
     "checkpoint_origin",
+    "compact",
     "find_branch",
     "find_checkpoint",
     "find_checkpoint_named",
@@ -24,5 +32,6 @@ __all__ = [
     "loss_history",
     "source_removed",
     "task_losses",
+    "tree",
     "with_source_removed",
 ]

@@ -8,7 +8,10 @@ from acc.errors import InvalidInput
 from acc.specs import TrainJobSpec
 from accsite.apps.registry.models import PluginKind
 from accsite.apps.registry.origins import Origin
-from accsite.apps.training.models import Checkpoint, Experiment
+from accsite.apps.training import measures
+from accsite.apps.training.differences import sources, spec_difference
+from accsite.apps.training.models import Checkpoint, CheckpointKind, Experiment
+from accsite.apps.training.services.dependants import needed
 
 
 def find_checkpoint_named(user: Any, name: str) -> Checkpoint:
@@ -45,3 +48,47 @@ def checkpoint_origin(user: Any, name: str) -> Origin:
         if sha256 := task.source_sha256 or spec.plugins.get(task.task_class):
             classes[PluginKind.TASK.value, task.task_class] = sha256
     return Origin(f"checkpoint {checkpoint.pk}", classes)
+
+
+def checkpoint_detail(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return all that is to be read of a node as plain data; ``difference`` is to its parent's specification."""
+    parent, job = checkpoint.parent, checkpoint.job
+    expands = job.spec.get("expansion") if job and checkpoint.kind == CheckpointKind.EXPANDED else None
+    present = checkpoint.weights_pruned_at is None
+    return {
+        "id": checkpoint.pk,
+        "experiment": checkpoint.experiment.slug,
+        "branch": checkpoint.branch_id,
+        "branch_slug": checkpoint.branch.slug,
+        "parent": checkpoint.parent_id,
+        "children": list(checkpoint.children.order_by("pk").values_list("pk", flat=True)),
+        "job": checkpoint.job_id,
+        "job_title": job.title if job else None,
+        "kind": checkpoint.kind,
+        "step": checkpoint.step,
+        "job_step": checkpoint.job_step,
+        "tag": checkpoint.tag,
+        "note": checkpoint.note,
+        "starred": checkpoint.starred,
+        "created_at": checkpoint.created_at,
+        "created_by": checkpoint.created_by.get_username() if checkpoint.created_by else None,
+        "sha256": checkpoint.sha256,
+        "size_bytes": checkpoint.size_bytes,
+        "losses": checkpoint.losses,
+        "files": [
+            {
+                "name": checkpoint.file,
+                "sha256": checkpoint.sha256,
+                "bytes": checkpoint.size_bytes,
+                "present": present,
+            }
+        ],
+        "metrics": measures.of(checkpoint),
+        "difference": spec_difference(parent.spec if parent else None, checkpoint.spec),
+        "plugins": sources(checkpoint.spec),
+        "head_of": list(checkpoint.head_of.order_by("pk").values_list("pk", flat=True)),
+        "forks": list(checkpoint.forks.order_by("pk").values_list("pk", flat=True)),
+        "needed": needed([checkpoint.pk]).get(checkpoint.pk, ""),
+        "expands": expands,
+        "spec": checkpoint.spec,
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import structlog
 from django.utils.text import slugify
 
 from acc.errors import InvalidInput
@@ -14,6 +15,8 @@ from accsite.apps.training.services.intact import require_intact
 from accsite.apps.training.services.unit import lock_branch, lock_experiment, touch, unit_of_work
 from accsite.apps.training.specs import task_spec
 from accsite.errors import WrongState
+
+log = structlog.get_logger(__name__)
 
 
 @unit_of_work()
@@ -38,6 +41,7 @@ def load_checkpoint(*, actor: Any, branch: Branch, checkpoint: Checkpoint) -> Br
     Branch.objects.filter(pk=current.pk).update(head=checkpoint)
     touch("experiments", f"checkpoints:{current.experiment_id}", f"tasks:{current.pk}")
     branch.head = current.head = checkpoint
+    log.info("head_moved", branch=current.pk, checkpoint=checkpoint.pk, by=str(actor))
     return current
 
 
@@ -55,6 +59,7 @@ def rename_branch(*, actor: Any, branch: Branch, name: str) -> Branch:
         raise InvalidInput({"name": taken})
     branch.name, branch.slug = name, slug
     branch.save(update_fields=["name", "slug"])
+    log.info("branch_renamed", branch=branch.pk, name=name, by=str(actor))
     touch("experiments", f"checkpoints:{branch.experiment_id}")
     return branch
 
@@ -66,7 +71,9 @@ def refuse_while_busy(branch: Branch, field: str) -> None:
     if busy is None:
         return
     raise WrongState(
-        {field: f"job {busy.pk} trains {branch} and will move its head; stop it, wait for it, or fork instead"}
+        {
+            field: f"job {busy.pk} trains {branch} and will move its head; stop it, wait for it, or fork instead"
+        }
     )
 
 
@@ -89,5 +96,7 @@ def _check_tasks(branch: Branch, checkpoint: Checkpoint) -> None:
         except InvalidInput as error:
             (why,) = next(iter(error.fields.values()))[:1]
             raise InvalidInput(
-                {"checkpoint": f"task {task.name!r} of {branch} does not fit its model: {why}; remove the task first"}
+                {
+                    "checkpoint": f"task {task.name!r} of {branch} does not fit its model: {why}; remove the task first"
+                }
             ) from None

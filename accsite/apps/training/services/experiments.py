@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import count
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -107,10 +108,20 @@ def create_branch(
     return branch
 
 
+def free_experiment_slug(name: Any, *, number: bool = False) -> tuple[str, str]:
+    """Return name and slug for a new experiment, with ``number`` the next that is free; raises InvalidInput(name)."""
+    taken = set(Experiment.objects.values_list("slug", flat=True))
+    if number and slugify(name)[:80] in taken:
+        name = next(n for n in (f"{name} {i}" for i in count(2)) if slugify(n)[:80] not in taken)
+    return _free_slug(name, taken, "an experiment")
+
+
 def free_branch_slug(experiment: Experiment, name: Any, *, field: str = "branch_name") -> tuple[str, str]:
     """Return name and slug for a new branch; raises InvalidInput(field) when they are none or taken."""
     try:
-        return _free_slug(name, experiment.branches.values_list("slug", flat=True), f"a branch of {experiment.name}")
+        return _free_slug(
+            name, experiment.branches.values_list("slug", flat=True), f"a branch of {experiment.name}"
+        )
     except InvalidInput as error:
         raise InvalidInput({field: next(iter(error.fields.values()))}) from None
 

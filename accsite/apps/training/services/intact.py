@@ -27,7 +27,9 @@ def require_weights(checkpoint: Checkpoint, field: str) -> None:
     """Raise WrongState(field) for a checkpoint that was deleted or whose weights were pruned."""
     current = Checkpoint.everything.only("deleted_at", "weights_pruned_at").filter(pk=checkpoint.pk).first()
     if current is None or current.deleted_at is not None:
-        raise WrongState({field: f"checkpoint {checkpoint.pk} was deleted; restore it first, or choose another"})
+        raise WrongState(
+            {field: f"checkpoint {checkpoint.pk} was deleted; restore it first, or choose another"}
+        )
     if current.weights_pruned_at is not None:
         raise WrongState(
             {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import structlog
 from django.db import IntegrityError, transaction
 
 from acc.errors import InvalidInput
@@ -14,6 +15,7 @@ from accsite.errors import WrongState
 
 MAX_NOTE_LENGTH = 10_000
 CHANGES = ("tag", "note", "starred")
+log = structlog.get_logger(__name__)
 
 
 @unit_of_work()
@@ -26,7 +28,9 @@ def mark_checkpoint(*, actor: Any, checkpoint: Checkpoint, **changes: Any) -> Ch
     if not Checkpoint.objects.filter(pk=checkpoint.pk).exists():
         raise WrongState({"checkpoint": f"checkpoint {checkpoint.pk} was deleted; restore it first"})
     errors: dict[str, list[str]] = {
-        name: [f"{name!r} cannot be changed; known: {', '.join(CHANGES)}"] for name in changes if name not in CHANGES
+        name: [f"{name!r} cannot be changed; known: {', '.join(CHANGES)}"]
+        for name in changes
+        if name not in CHANGES
     }
     if not changes:
         errors["__all__"] = ["nothing to change; give tag, note or starred"]
@@ -46,6 +50,7 @@ def mark_checkpoint(*, actor: Any, checkpoint: Checkpoint, **changes: Any) -> Ch
         raise InvalidInput({"tag": f"{cleaned.get('tag')!r} is the tag of another checkpoint"}) from None
     for name, value in cleaned.items():
         setattr(checkpoint, name, value)
+    log.info("checkpoint_marked", checkpoint=checkpoint.pk, changes=sorted(cleaned), by=str(actor))
     touch(f"checkpoints:{checkpoint.experiment_id}")
     return checkpoint
 
@@ -57,9 +62,13 @@ def _tag(checkpoint: Checkpoint, value: Any) -> str:
         tag: str = clean_name(value)
     except InvalidInput as error:
         raise InvalidInput({"tag": next(iter(error.fields.values()))}) from None
-    holder = Checkpoint.everything.filter(experiment=checkpoint.experiment_id, tag=tag).exclude(pk=checkpoint.pk)
+    holder = Checkpoint.everything.filter(experiment=checkpoint.experiment_id, tag=tag).exclude(
+        pk=checkpoint.pk
+    )
     if (found := holder.first()) is not None:
-        raise InvalidInput({"tag": f"{tag!r} is the tag of checkpoint {found.pk}; choose another, or take it off there"})
+        raise InvalidInput(
+            {"tag": f"{tag!r} is the tag of checkpoint {found.pk}; choose another, or take it off there"}
+        )
     return tag
 
 

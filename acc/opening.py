@@ -1,0 +1,70 @@
+"""Checkpoints and bundles opened in a notebook, without the platform."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from acc.bundle import is_bundle, read_bundle
+from acc.errors import CheckpointError
+from acc.models import BUILT_IN, Model, build
+from acc.training.checkpoint import Checkpoint, Header
+from acc.training.checkpoint import load as load_checkpoint
+from acc.training.restore import load_model
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A trained model in eval mode, the header of its checkpoint, and where a bundle says that it came from."""
+
+    model: Model
+    header: Header
+    checkpoint: Checkpoint
+    provenance: dict[str, Any]
+    licence: str = ""
+
+
+def open_checkpoint(path: str | Path, *, trust_code: bool = False) -> Opened:
+    """Return the model of a checkpoint's file, plain (``.safetensors``) or exported (``.acc.zip``).
+
+    Weights are never unpickled, and plugin code in the file runs only with ``trust_code``: a model whose
+    architecture comes with ACC needs none. Raises CheckpointError for a file that is not intact, or whose
+    architecture is code that was not to be trusted.
+    """
+    path = Path(path)
+    provenance: dict[str, Any] = {}
+    licence = ""
+    if is_bundle(path):
+        with tempfile.TemporaryDirectory(prefix="acc-open-") as folder:
+            bundle = read_bundle(path, Path(folder))
+            checkpoint = load_checkpoint(bundle.weights, bundle.sha256)
+            provenance, licence = bundle.provenance, bundle.licence
+    else:
+        checkpoint = load_checkpoint(path)
+    header = checkpoint.header
+    model = build(header.spec.model, _architectures(path, header, trust_code))
+    load_model(model, checkpoint)
+    return Opened(model.eval(), header, checkpoint, provenance, licence)
+
+
+def _architectures(path: Path, header: Header, trust_code: bool) -> dict[str, type[Model]]:
+    name = header.spec.model.architecture
+    source = header.plugins.get(name)
+    if not trust_code:
+        if name not in BUILT_IN:
+            where = (
+                f"its source {source['path']} is in the file" if source else "its source is not in the file"
+            )
+            raise CheckpointError(
+                f"'{path.name}' holds a model of architecture {name}, which is not part of ACC; {where}. "
+                "If you trust who made it, acc.load(path, trust_code=True) runs that source"
+            )
+        return {}
+    if source is None:
+        return {}
+    from acc.plugins import load_source
+
+    loaded = load_source(source["source"], source["path"], source["sha256"])
+    return {found.name: found.cls for found in loaded if issubclass(found.cls, Model)}

@@ -1,0 +1,147 @@
+"""Reads an experiment's tree: every node and branch, without specifications and histories."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from accsite.apps.training import measures
+from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Experiment, Job, JobKind
+
+KINDS: Sequence[str] = CheckpointKind.values
+LEVELS = 999
+"""The chosen metric travels as 0..999 between its least and its greatest value: enough to colour by."""
+
+
+class Node(NamedTuple):
+    """One checkpoint of a tree. ``value``: of the chosen metric; ``pruned``: it has no weights any more."""
+
+    id: int
+    parent: int | None
+    branch: int
+    step: int
+    kind: str
+    tag: str
+    starred: bool
+    job: int | None
+    created_at: datetime
+    pruned: bool
+    value: float | None
+
+
+@dataclass(frozen=True)
+class Tree:
+    """An experiment's nodes, oldest first (a parent comes before its children), and its branches.
+
+    busy: branch -> the train or expand job that is to move its head. metrics: name -> higher is better.
+    """
+
+    experiment: Experiment
+    nodes: list[Node]
+    branches: list[Branch]
+    busy: dict[int, int]
+    metric: str
+    metrics: dict[str, bool]
+
+
+def tree(experiment: Experiment, metric: str = "") -> Tree:
+    """Return the tree with the values of a metric (default: the total loss); raises InvalidInput(metric)."""
+    chosen = metric or measures.TOTAL
+    values = measures.values(experiment.pk, chosen)
+    rows = (
+        Checkpoint.objects.filter(experiment=experiment)
+        .order_by("pk")
+        .values_list(
+            "pk",
+            "parent_id",
+            "branch_id",
+            "step",
+            "kind",
+            "tag",
+            "starred",
+            "job_id",
+            "created_at",
+            "weights_pruned_at",
+        )
+    )
+    nodes = [Node(*row[:-1], row[-1] is not None, values.get(row[0])) for row in rows.iterator(2000)]
+    branches = list(experiment.branches.order_by("pk"))
+    moving = Job.objects.active().filter(branch__in=branches, kind__in=(JobKind.TRAIN, JobKind.EXPAND))
+    busy = dict(moving.order_by("-pk").values_list("branch_id", "pk"))
+    return Tree(experiment, nodes, branches, busy, chosen, measures.names(experiment.pk))
+
+
+def compact(tree: Tree) -> dict[str, Any]:
+    """Return the tree as columns for the wire, 5,000 nodes in less than 100 KB.
+
+    Node i is the i-th entry of every column. ``id``, ``job``, ``minute``: differences from the entry before
+    (the first from 0); ``job`` 0 where it is the same job or none, see ``no_job``. ``parent``: how many entries
+    before it the parent stands, 0 for a root. ``branch``: runs ``[branch id, count]``. ``step``: difference from
+    the parent's. ``kind``: one digit a node, an index into ``kinds``. ``value``: 0..999 from ``low`` to ``high``,
+    -1 where there is none. ``minute``: minutes since ``since``. ``tags``: index -> tag; ``starred``, ``pruned``,
+    ``forked``, ``no_job``: indices.
+    """
+    nodes = tree.nodes
+    place = {node.id: index for index, node in enumerate(nodes)}
+    steps = {node.id: node.step for node in nodes}
+    known = [node.value for node in nodes if node.value is not None]
+    low, high = (min(known), max(known)) if known else (0.0, 0.0)
+    since = nodes[0].created_at if nodes else None
+    forked = {branch.forked_from_id for branch in tree.branches}
+    jobs, last = [], 0
+    for node in nodes:
+        jobs.append((node.job or last) - last)
+        last = node.job or last
+    return {
+        "experiment": tree.experiment.slug,
+        "count": len(nodes),
+        "metric": tree.metric,
+        "metrics": tree.metrics,
+        "branches": [
+            {
+                "id": branch.pk,
+                "name": branch.name,
+                "slug": branch.slug,
+                "head": branch.head_id,
+                "forked_from": branch.forked_from_id,
+                "job": tree.busy.get(branch.pk),
+            }
+            for branch in tree.branches
+        ],
+        "kinds": list(KINDS),
+        "since": since.isoformat() if since else None,
+        "low": low,
+        "high": high,
+        "id": _steps([node.id for node in nodes]),
+        "parent": [
+            index - place[node.parent] if node.parent in place else 0 for index, node in enumerate(nodes)
+        ],
+        "branch": [[branch, len(list(run))] for branch, run in groupby(node.branch for node in nodes)],
+        "step": [node.step - steps.get(node.parent or 0, 0) for node in nodes],
+        "kind": "".join(str(KINDS.index(node.kind)) for node in nodes),
+        "job": jobs,
+        "minute": _steps([int((node.created_at - since).total_seconds() // 60) for node in nodes if since]),
+        "value": [_level(node.value, low, high) for node in nodes],
+        "tags": {index: node.tag for index, node in enumerate(nodes) if node.tag},
+        "starred": _where(node.starred for node in nodes),
+        "pruned": _where(node.pruned for node in nodes),
+        "forked": _where(node.id in forked for node in nodes),
+        "no_job": _where(node.job is None for node in nodes),
+    }
+
+
+def _steps(values: Sequence[int]) -> list[int]:
+    return [value - before for before, value in zip([0, *values], values, strict=False)]
+
+
+def _level(value: float | None, low: float, high: float) -> int:
+    if value is None:
+        return -1
+    return round((value - low) / (high - low) * LEVELS) if high > low else 0
+
+
+def _where(marks: Iterable[bool]) -> list[int]:
+    return [index for index, marked in enumerate(marks) if marked]
