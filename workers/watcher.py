@@ -24,7 +24,6 @@ from watchdog.observers import Observer
 
 from acc.plugins.checker import Answer, Checker
 from acc.plugins.scan import FOLDERS, Finder
-from workers.previews import PreviewDesk
 
 if TYPE_CHECKING:
     from accsite.apps.registry.services import FileReport, SyncResult
@@ -138,6 +137,8 @@ class Watcher:
         self.root = root
         self.doorbell = Doorbell()
         self.sync = PluginSync(root, checker)
+        from workers.previews import PreviewDesk  # reads models, which are there once Django is set up
+
         self.desk = PreviewDesk(checker)
         self._stopping = False
 

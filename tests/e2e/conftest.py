@@ -137,6 +137,11 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def visit(site: Site, browser: Browser) -> Iterator[Callable[..., Watched]]:
     """Return what opens a watched page, signed in as ``user`` by a one-time link unless it is None."""
+    yield from visiting(site, browser)
+
+
+def visiting(site: Site, browser: Browser) -> Iterator[Callable[..., Watched]]:
+    """Yield what opens a watched page of ``site``, and close its pages in the end."""
     from accsite.apps.access.services import make_sign_in_link
 
     contexts: list[BrowserContext] = []

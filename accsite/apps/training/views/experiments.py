@@ -15,7 +15,7 @@ from acc.specs import ImageShape
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.live import selectors as live
 from accsite.apps.registry.models import Plugin, PluginKind
-from accsite.apps.training import pages
+from accsite.apps.training import pages, task_pages
 from accsite.apps.training.forms import ExperimentForm, GenerateForm, ParamsForm
 from accsite.apps.training.models import Experiment
 from accsite.apps.training.services import experiments as experiment_services
@@ -65,8 +65,10 @@ def checkpoints_context(experiment: Experiment) -> dict[str, Any]:
 @require_http_methods(["GET", "POST"])
 def create(request: HttpRequest) -> HttpResponse:
     """Create an experiment with a branch ``main``; ``?architecture=`` chooses the model."""
+    versions = live.versions(["registry"])
     plugins, chosen = choose(PluginKind.MODEL, request.GET.get("architecture"))
-    form = ExperimentForm(chosen.params if chosen else [], request.POST or None, initial=model_defaults())
+    initial = {**model_defaults(), **request.GET.dict()}
+    form = ExperimentForm(chosen.params if chosen else [], request.POST or None, initial=initial)
     if request.method == "POST" and chosen:
         try:
             made = experiment_services.create_experiment(
@@ -77,6 +79,8 @@ def create(request: HttpRequest) -> HttpResponse:
         else:
             return redirect("training:workbench", made.slug, "main")
     context = {
+        "versions": versions,
+        "kind": PluginKind.MODEL,
         "place": "experiments",
         "heading": "New experiment",
         "submit": "Create the experiment",
@@ -93,8 +97,9 @@ def create(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def generate(request: HttpRequest) -> HttpResponse:
     """Submit a job that makes a dataset; ``?generator=`` chooses the plugin."""
+    versions = live.versions(["registry"])
     plugins, chosen = choose(PluginKind.GENERATOR, request.GET.get("generator"))
-    initial = {"name": chosen.label, "seed": "0"} if chosen else {}
+    initial = {"name": chosen.label if chosen else "", "seed": "0", **request.GET.dict()}
     form = GenerateForm(chosen.params if chosen else [], request.POST or None, initial=initial)
     if request.method == "POST" and chosen:
         payload = form.payload()
@@ -113,6 +118,8 @@ def generate(request: HttpRequest) -> HttpResponse:
             messages.success(request, f"Job {job.pk} makes the dataset; it appears here when it is done.")
             return redirect("training:job", job.pk)
     context = {
+        "versions": versions,
+        "kind": PluginKind.GENERATOR,
         "place": "datasets",
         "heading": "New dataset",
         "submit": "Generate",
@@ -154,11 +161,18 @@ def form_page(
     chosen: Plugin | None,
     context: dict[str, Any],
 ) -> HttpResponse:
-    """Return a page of one form whose fields depend on the plugin chosen."""
+    """Return a page of one form whose fields depend on the plugin chosen, or its part that follows the plugins."""
     status = REFUSED if form.is_bound and form.errors else 200
-    return render(
-        request,
-        "training/form_page.html",
-        {"form": form, "choices": plugins if len(plugins) > 1 else [], "chosen": chosen, **context},
-        status=status,
-    )
+    shown = {
+        "form": form,
+        "choices": plugins,
+        "chosen": chosen,
+        "broken_files": task_pages.broken_files(context["kind"]),
+        "carried": task_pages.carried(request.GET, form.fields),
+        "form_url": request.path,
+        "asked": request.GET.get(context["choice_name"], ""),
+        **context,
+    }
+    if is_partial(request):
+        return panel(request, "plugin_form", shown, status=status)
+    return render(request, "training/form_page.html", shown, status=status)

@@ -1,0 +1,298 @@
+"""Save a plugin file, and it is in the form that is open; break it, and the form says where; delete it, and it is gone."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from accsite.supervisor.redis import RedisServer
+from tests.e2e.conftest import Site, Watched, visiting
+from tests.stack import ROOT, Template
+
+# The first test starts the whole platform.
+pytestmark = pytest.mark.timeout(300)
+REQUIREMENT_MS = 2_000
+TASK = '''
+from acc.api import Param, Task
+
+class DummyTask(Task):
+    """Pulls the latent to nought."""
+    label = "{label}"
+    power = Param({power}, min=1, max=9, help="how hard")
+
+    def compute_loss(self, output, batch, head):
+        return output.mean.abs().pow(self.power).mean()
+'''
+GENERATOR = '''
+import torch
+from acc.api import AccDataset, DatasetGenerator, Param
+
+class DummyDots(DatasetGenerator):
+    """Dots."""
+    label = "Dummy dots"
+    radius = Param(3, min=1, max=9)
+
+    def generate(self, n, seed, progress):
+        raise NotImplementedError
+'''
+MODEL = (ROOT / "plugins" / "models" / "linear_autoencoder.py").read_text()
+HALF_TYPED = "half-typed na"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a plugin folder of its own, with all that comes with ACC."""
+    path = tmp_path_factory.mktemp("plugins") / "plugins"
+    shutil.copytree(ROOT / "plugins", path, ignore=shutil.ignore_patterns("__pycache__"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def site(
+    tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer, django_db_blocker: Any, folder: Path
+) -> Iterator[Site]:
+    """Return a platform whose watcher looks after ``folder``, with a worker that trains."""
+    import os
+
+    from django.contrib.auth import get_user_model
+
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # as for the site that the other tests share
+    home = tmp_path_factory.mktemp("hot")
+    with django_db_blocker.unblock(), ExitStack() as entered:
+        template = Template(home / "template", redis_server)
+        environment = {"ACC_PLUGINS": str(folder), "ACC_LEASE_SECONDS": "20"}
+        stack = entered.enter_context(template.stack(home / "home", **environment))
+        watcher = stack.watcher()
+        stack.worker("train-1", "train", wait=False)
+        stack.sweeper()
+        url = stack.web()
+        stack.until(lambda: "watching_plugins" in watcher.output, what="the watcher")
+        admin = get_user_model().objects.create_superuser("admin", password="a good long one")
+        yield Site(stack, url, stack.branch(), admin, admin)
+
+
+@pytest.fixture
+def visit(site: Site, browser: Any) -> Iterator[Callable[..., Watched]]:
+    """Return what opens a watched page of this site."""
+    yield from visiting(site, browser)
+
+
+def opened(visit: Callable[..., Watched], site: Site) -> Watched:
+    """Return the workbench with the form of a new task open and half filled in."""
+    watched = visit(site.admin)
+    page = watched.page
+    page.wait_for_url(f"**{site.bench}")
+    page.locator("#live[data-state=live]").wait_for()
+    page.get_by_role("link", name="+ Task").click()
+    page.locator("#task-form").wait_for()
+    return watched
+
+
+def shown(watched: Watched, selector: str, *, gone: bool = False) -> float:
+    """Wait until an element is there (or gone) and return the milliseconds that it took."""
+    began = time.monotonic()
+    watched.page.locator(selector).first.wait_for(state="detached" if gone else "attached", timeout=10_000)
+    return 1000 * (time.monotonic() - began)
+
+
+def test_a_saved_class_is_in_the_open_dropdown_and_nothing_typed_is_lost(
+    site: Site, folder: Path, visit: Callable[..., Watched]
+) -> None:
+    watched = opened(visit, site)
+    page = watched.page
+    page.locator("#task-task_class").select_option("RegressionTask")
+    page.locator("#task-params-loss").wait_for()
+    page.locator("#task-weight").fill("0.75")
+    page.locator("#task-params-loss").select_option("smooth_l1")
+    page.locator("#task-name").fill(HALF_TYPED)
+    page.locator("#task-name").evaluate("(input) => input.setSelectionRange(4, 4)")
+    page.locator(f"#more-{site.branch.tasks.first().pk}").click()
+    page.locator(".tasks .more").wait_for()
+    page.locator("#task-name").focus()
+    page.locator("#task-name").evaluate("(input) => input.setSelectionRange(4, 4)")
+
+    file = folder / "tasks" / "dummy_task.py"
+    file.write_text(TASK.format(label="Dummy", power=2))
+    assert shown(watched, "#task-task_class option[value=DummyTask]") < REQUIREMENT_MS
+    name = page.locator("#task-name")
+    assert name.input_value() == HALF_TYPED
+    assert name.evaluate("(i) => [document.activeElement === i, i.selectionStart]") == [True, 4]
+    assert page.locator("#task-task_class").input_value() == "RegressionTask"
+    assert page.locator("#task-params-loss").input_value() == "smooth_l1"
+    assert page.locator("#task-weight").input_value() == "0.75"
+    assert page.locator(".tasks .more").is_visible(), "what was open stays open"
+
+    # Broken, it says where, in the form, and the class stays; mended, the message is gone.
+    file.write_text(TASK.format(label="Dummy", power=2).replace("def compute_loss(", "def compute_loss(("))
+    assert shown(watched, "#task-form .errors pre") < REQUIREMENT_MS
+    told = page.locator("#task-form .errors").inner_text()
+    assert "tasks/dummy_task.py:9" in told
+    assert "def compute_loss((" in told
+    assert page.locator("#task-task_class option[value=DummyTask]").count() == 1
+    file.write_text(TASK.format(label="Dummy of two", power=3))
+    assert shown(watched, "#task-form .errors", gone=True) < REQUIREMENT_MS
+    assert name.input_value() == HALF_TYPED
+
+    # The fields of the class are those of the version saved last.
+    page.locator("#task-task_class").select_option("DummyTask")
+    power = page.locator("#task-params-power")
+    power.wait_for()
+    assert (power.input_value(), power.get_attribute("max")) == ("3", "9")
+    assert name.input_value() == HALF_TYPED
+    page.locator("#task-task_class").select_option("RegressionTask")
+    page.locator("#task-params-loss").wait_for()
+    assert page.locator("#task-params-loss").input_value() == "smooth_l1", "what was chosen comes back"
+
+    file.unlink()
+    assert shown(watched, "#task-task_class option[value=DummyTask]", gone=True) < REQUIREMENT_MS + 200
+    assert name.input_value() == HALF_TYPED
+    watched.assert_clean()
+
+
+def test_a_task_outlives_its_file_and_trains_on_and_anew(
+    site: Site, folder: Path, visit: Callable[..., Watched]
+) -> None:
+    from accsite.apps.training.models import JobEvent
+
+    file = folder / "tasks" / "dummy_task.py"
+    file.write_text(TASK.format(label="Dummy", power=2))
+    watched = opened(visit, site)
+    page = watched.page
+    shown(watched, "#task-task_class option[value=DummyTask]")
+    job = site.stack.submit(site.branch, 100_000)
+    site.stack.step(job, 10)
+
+    # Refused beside its field with the values kept; a double click adds it once, to the running job.
+    page.locator("#task-task_class").select_option("DummyTask")
+    page.locator("#task-params-power").fill("11")
+    page.locator("#task-name").fill("Calm")
+    page.get_by_role("button", name="Add the task").click()
+    page.locator("#task-params-power_error").wait_for()
+    watched.problems.clear()  # the browser notes each answer that refuses something
+    assert page.locator("#task-params-power").input_value() == "11"
+    assert page.locator("#task-name").input_value() == "Calm"
+    page.locator("#task-params-power").fill("2")
+    page.get_by_role("button", name="Add the task").dblclick()
+    page.locator("#add-link").wait_for()
+    assert site.branch.tasks.filter(name__startswith="Calm").count() == 1
+    added = site.branch.tasks.get(name="Calm")
+    page.locator(f"#task-{added.pk} [data-status=APPLIED]").wait_for()
+    event = JobEvent.objects.get(job=job, kind="add_task")
+    assert event.status == "APPLIED"
+
+    file.unlink()
+    page.locator(f"#task-{added.pk} .chip", has_text="source removed").wait_for()
+    seen = job.step
+    site.stack.step(job, seen + 50)
+    site.stack.until(lambda: "raw/calm" in series_of(job), what="the losses of Calm")
+    page.get_by_role("button", name="Stop").first.click()
+    site.stack.state(job, "CANCELLED")
+    after = site.stack.state(site.stack.submit(site.branch, 5), "SUCCEEDED")
+    assert "raw/calm" in series_of(after), "the next job trains it from the source that was kept"
+    watched.assert_clean()
+
+    # Moved by keyboard, removed, and brought back within ten seconds.
+    page.locator(f"#more-{added.pk}").click()
+    page.locator(f"#up-{added.pk}").press("Enter")
+    page.wait_for_timeout(300)
+    page.locator(f"#remove-{added.pk}").click()
+    page.locator(f"#undo-{added.pk}").click()
+    page.locator(f"#task-{added.pk}").wait_for()
+    names = page.locator(".tasks .name").all_inner_texts()
+    assert names.index("Calm") == len(names) - 2
+    watched.assert_clean()
+
+
+def series_of(job: Any) -> set[str]:
+    """Return the names of the curves that a job has points of."""
+    from accsite.apps.training.models import LossBlock
+
+    return {name for block in LossBlock.objects.filter(job=job) for name in block.series}
+
+
+def test_a_weight_slides_by_powers_of_ten_and_a_push_leaves_what_is_typed(
+    site: Site, visit: Callable[..., Watched]
+) -> None:
+    from accsite.apps.live.services import bump
+
+    watched = visit(site.admin)
+    page = watched.page
+    page.wait_for_url(f"**{site.bench}")
+    page.locator("#live[data-state=live]").wait_for()
+    task = site.branch.tasks.get(task_class="ReconstructionTask")
+    row = page.locator(f"#task-{task.pk}")
+    slider = row.locator("[type=range]")
+    slider.focus()
+    slider.press("ArrowRight")
+    site.stack.until(lambda: site.branch.tasks.get(pk=task.pk).weight != 1, what="the weight", seconds=5)
+    assert 1 < site.branch.tasks.get(pk=task.pk).weight < 1.3
+    other = page.locator("#tasks input[name=weight]").nth(1)
+    other.evaluate("(i) => { i.focus(); i.value = '0.12'; }")
+    with page.expect_response(lambda response: "/panel/tasks/" in response.url):
+        bump(f"tasks:{site.branch.pk}")
+    page.wait_for_timeout(100)
+    assert other.input_value() == "0.12"
+    watched.assert_clean()
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "name", "source"),
+    [
+        ("/datasets/new/", "generators", "DummyDots", GENERATOR),
+        ("/experiments/new/", "models", "DummyModel", MODEL.replace("LinearAutoencoder", "DummyModel")),
+    ],
+)
+def test_generators_and_models_come_and_go_in_their_forms(
+    *, site: Site, folder: Path, visit: Callable[..., Watched], path: str, kind: str, name: str, source: str
+) -> None:
+    watched = visit(site.admin)
+    page = watched.page
+    watched.open(path)
+    page.locator("#live[data-state=live]").wait_for()
+    field = page.locator("#plugin-fields input[name=name]")
+    field.fill(HALF_TYPED)
+    file = folder / kind / "dummy.py"
+    option = f"option[value={name}]"
+    file.write_text(source)
+    assert shown(watched, option) < REQUIREMENT_MS
+    file.write_text(source + "\nraise ValueError('not today')\n")
+    assert shown(watched, "#plugin-form .errors pre") < REQUIREMENT_MS
+    assert "not today" in page.locator("#plugin-form .errors").inner_text()
+    file.write_text(source)
+    assert shown(watched, "#plugin-form .errors", gone=True) < REQUIREMENT_MS
+    file.unlink()
+    assert shown(watched, option, gone=True) < REQUIREMENT_MS + 200
+    assert field.input_value() == HALF_TYPED
+    watched.assert_clean()
+
+
+def test_the_plugins_page_tells_file_line_and_code_and_what_goes_on_serving(
+    site: Site, folder: Path, visit: Callable[..., Watched]
+) -> None:
+    watched = visit(site.admin)
+    page = watched.page
+    watched.open("/plugins/")
+    page.locator("#live[data-state=live]").wait_for()
+    file = folder / "tasks" / "dummy_task.py"
+    file.write_text("print('hello from here')\n" + TASK.format(label="Dummy", power=2))
+    page.locator("#task-DummyTask").wait_for()
+    file.write_text("print('hello from here')\nimport nowhere_to_be_found\n")
+    broken = page.locator(".broken")
+    broken.wait_for()
+    for words in (
+        "tasks/dummy_task.py:2",
+        "nowhere_to_be_found",
+        "The last good version goes on serving DummyTask",
+    ):
+        assert words in broken.inner_text()
+    assert broken.locator("li.hit").inner_text().endswith("import nowhere_to_be_found")
+    file.unlink()
+    broken.wait_for(state="detached")
+    page.locator("#task-DummyTask .chip", has_text="source removed").wait_for()
+    watched.assert_clean()
