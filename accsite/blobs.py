@@ -63,6 +63,7 @@ def store(path: Path, prefix: str, sha256: str, *, suffix: str = ".safetensors",
             _sync(temporary)
             temporary.replace(local)
             _sync(local.parent)
+            _note(local, sha256)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
@@ -112,9 +113,28 @@ def open_local(name: str, sha256: str) -> Path:
     return path
 
 
+def open_written(name: str, sha256: str) -> Path:
+    """Return a local path of a stored file that this site has hashed before, without hashing it again.
+
+    For showing parts of large files at once. A file whose size, time or place on the disk is not what was noted when
+    it was written or last verified is verified like any other. Raises BlobDamaged.
+    """
+    local = _local(name)
+    path = local if local is not None else _cached_path(name, sha256)
+    try:
+        if _notes(sha256).read_text() == _marks(path):
+            return path
+    except FileNotFoundError:
+        pass
+    return open_local(name, sha256)
+
+
 def delete(name: str) -> None:
-    """Remove a stored file; one that is not there is no error."""
+    """Remove a stored file, and what this machine keeps of it; one that is not there is no error."""
     default_storage.delete(name)
+    sha256 = Path(name).stem
+    _cached_path(name, sha256).unlink(missing_ok=True)
+    _notes(sha256).unlink(missing_ok=True)
 
 
 def scratch() -> Path:
@@ -144,7 +164,30 @@ def _verify(path: Path, sha256: str) -> str | None:
     if found == sha256:
         with _lock:
             _verified[str(path)] = key
+        _note(path, sha256)
     return found
+
+
+def _notes(sha256: str) -> Path:
+    return Path(settings.HOME) / "verified" / sha256
+
+
+def _marks(path: Path) -> str:
+    """Return what tells that a file was not changed or replaced since it was hashed."""
+    stat = path.stat()
+    return f"{path} {stat.st_size} {stat.st_mtime_ns} {stat.st_ino}"
+
+
+def _note(path: Path, sha256: str) -> None:
+    """Note that the file at ``path`` has this hash; without a note it is only hashed once more."""
+    notes = _notes(sha256)
+    try:
+        notes.parent.mkdir(parents=True, exist_ok=True)
+        draft = notes.with_name(f".noting-{secrets.token_hex(8)}")
+        draft.write_text(_marks(path))
+        draft.replace(notes)
+    except OSError:  # a home that is full or read-only
+        return
 
 
 def _is_there(local: Path, size: int, sha256: str) -> bool:
@@ -157,9 +200,9 @@ def _beside(local: Path) -> Path:
 
 
 def _cached(name: str, sha256: str) -> Path:
-    folder = Path(settings.HOME) / "cache"
+    path = _cached_path(name, sha256)
+    folder = path.parent
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{sha256}{Path(name).suffix}"
     if path.exists():
         return path
     handle, temporary = tempfile.mkstemp(dir=folder, prefix=".fetching-")
@@ -173,6 +216,10 @@ def _cached(name: str, sha256: str) -> Path:
         Path(temporary).unlink(missing_ok=True)
         raise
     return path
+
+
+def _cached_path(name: str, sha256: str) -> Path:
+    return Path(settings.HOME) / "cache" / f"{sha256}{Path(name).suffix}"
 
 
 def _sync(path: Path) -> None:

@@ -77,7 +77,7 @@ def _folder(job: int) -> Iterator[Path]:
 def _named(folder: Path, upload: dict[str, Any]) -> Path:
     """Return the uploaded file under the name that its owner gave it; the ending tells what it claims to be."""
     source = blobs.open_local(upload["file"], upload["sha256"])
-    path = folder / upload["name"]
+    path: Path = folder / upload["name"]
     if path.exists():
         path = folder / f"labels-{upload['name']}"
     try:

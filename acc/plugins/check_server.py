@@ -2,8 +2,8 @@
 
 On its standard input one JSON object a line: ``{"path", "sha256", "text"}``; on its standard output first
 ``{"built_in": [...]}`` and then, in any order, ``{"path", "sha256", "report"}``. It has one thread, and never runs a
-plugin's code itself. A request with ``"preview"`` (what ``preview_of`` takes), ``"ticket"`` and ``"seconds"`` is answered
-by what the generator makes, with its ticket.
+plugin's code itself. A request with ``"preview"`` (what ``preview_of`` takes), ``"ticket"`` and ``"seconds"`` is
+answered by what the generator makes, with its ticket.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_GET
 
 from acc.data import AccDataset
+from acc.data.pixels import as_uint8
 from acc.render import sprite
 from accsite.apps.datasets import selectors
 from accsite.apps.datasets.models import Dataset
@@ -87,13 +88,13 @@ def samples(request: HttpRequest, slug: str) -> HttpResponse:
     asked = request.GET.get("start", "0")
     start = min(int(asked) if asked.isdecimal() else 0, max(0, dataset.n - 1))
     data = load(dataset)
-    images = np.asarray(data.images[start : start + SAMPLES_A_PAGE])
+    images = as_uint8(np.asarray(data.images[start : start + SAMPLES_A_PAGE]))
     return HttpResponse(sprite(images, columns=min(COLUMNS, len(images))), content_type="image/png")
 
 
 def load(dataset: Dataset) -> AccDataset:
     """Return the images and targets of a dataset, mapped from its file."""
-    return AccDataset.load(selectors.local_path(dataset))
+    return selectors.opened(dataset)
 
 
 def sample(dataset: Dataset, data: AccDataset, index: int, offset: int, columns: int) -> Sample:

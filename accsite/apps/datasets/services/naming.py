@@ -54,6 +54,6 @@ def free_slug(name: str) -> str:
 
 def name_of_file(file: str) -> str:
     """Return a name for the dataset of a file: ``train-images-idx3-ubyte.gz`` gives ``train images``."""
-    stem = file.split(".")[0].replace("idx3", "").replace("ubyte", "")
+    stem = file.split(".", 1)[0].replace("idx3", "").replace("ubyte", "")
     words = " ".join(re.sub(r"[^\w()\[\]+ ]|_", " ", stem).split())[:MAX_NAME]
     return words if NAME_PATTERN.fullmatch(words) else "Imported"

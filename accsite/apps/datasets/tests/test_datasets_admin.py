@@ -19,7 +19,7 @@ def test_the_list_and_a_page_with_samples_open_and_offer_no_change(store: Callab
     row = store("Digits")
     assert b"Digits" in client.get(reverse("admin:datasets_dataset_changelist"), {"q": "dig"}).content
     page = client.get(reverse("admin:datasets_dataset_change", args=[row.pk]))
-    assert b"/api/v1/datasets/digits/samples/" in page.content
+    assert b"/api/v1/datasets/digits/sprite/" in page.content
     assert b'name="_save"' not in page.content
     assert (
         client.post(reverse("admin:datasets_dataset_delete", args=[row.pk]), {"post": "yes"}).status_code

@@ -59,7 +59,7 @@ def test_one_dataset_tells_size_targets_and_where_it_came_from(api: APIClient, s
 def test_samples_are_the_stored_pixels_in_rows(api: APIClient, store: Store, channels: int) -> None:
     data = made(20, channels=channels)
     store("Digits", data)
-    grid = picture(api, "digits/samples/?offset=4&n=6&columns=4").reshape(16, 32, channels)
+    grid = picture(api, "digits/sprite/?offset=4&limit=6&columns=4").reshape(16, 32, channels)
     for number in range(6):
         row, column = divmod(number, 4)
         cell = grid[row * 8 : row * 8 + 8, column * 8 : column * 8 + 8]
@@ -68,7 +68,7 @@ def test_samples_are_the_stored_pixels_in_rows(api: APIClient, store: Store, cha
 
 def test_samples_end_where_the_dataset_ends(api: APIClient, store: Store) -> None:
     store("Digits")
-    assert picture(api, "digits/samples/?offset=18&n=64").shape == (8, 16)
+    assert picture(api, "digits/sprite/?offset=18&limit=64").shape == (8, 16)
 
 
 def test_target_values_come_in_columns(api: APIClient, store: Store) -> None:
@@ -85,8 +85,8 @@ def test_target_values_come_in_columns(api: APIClient, store: Store) -> None:
     [
         ("offset=20", "offset", "'20' is above the most allowed, 19"),
         ("offset=-1", "offset", "'-1' is below the least allowed, 0"),
-        ("n=0", "n", "'0' is below the least allowed, 1"),
-        ("n=many", "n", "'many' is not a whole number"),
+        ("limit=0", "limit", "'0' is below the least allowed, 1"),
+        ("limit=many", "limit", "'many' is not a whole number"),
         ("columns=0", "columns", "'0' is below the least allowed, 1"),
     ],
 )
@@ -94,7 +94,7 @@ def test_a_range_that_is_none_is_refused_by_field(
     api: APIClient, store: Store, query: str, field: str, words: str
 ) -> None:
     store("Digits")
-    assert get(api, f"digits/samples/?{query}", 422)["errors"] == {field: [words]}
+    assert get(api, f"digits/sprite/?{query}", 422)["errors"] == {field: [words]}
 
 
 def test_a_damaged_file_is_told_with_both_hashes(api: APIClient, store: Store, own_storage: Any) -> None:
@@ -109,7 +109,10 @@ def test_a_damaged_file_is_told_with_both_hashes(api: APIClient, store: Store, o
     assert "is damaged" in problem["detail"]
 
 
-def test_a_stranger_sees_nothing_and_nobody_writes(api: APIClient, store: Store) -> None:
+def test_a_stranger_sees_nothing_and_changes_nothing(api: APIClient, store: Store) -> None:
     store("Digits")
-    assert APIClient().get("/api/v1/datasets/digits/samples/").status_code in {401, 403}
-    assert api.delete("/api/v1/datasets/digits/").status_code == 405
+    stranger = APIClient()
+    for where in ("samples/", "sprite/", "export/?format=npz"):
+        assert stranger.get(f"/api/v1/datasets/digits/{where}").status_code in {401, 403}
+    assert stranger.delete("/api/v1/datasets/digits/").status_code in {401, 403}
+    assert Dataset.objects.filter(slug="digits").exists()

@@ -94,7 +94,7 @@ class ImportView(APIView):
         length = str(request.META.get("CONTENT_LENGTH") or "0")
         if length.isdecimal() and int(length) > 2 * limit + FORM_BYTES:  # before it is looked into
             raise TooLarge(f"the request has {int(length):,} bytes; a file may have {limit:,}")
-        data = request.data
+        data: Any = request.data
         unknown = sorted(set(data) - {"file", "labels", "name", "pixels"})
         if unknown:
             raise InvalidInput({name: f"{name!r} is not a field here" for name in unknown})
@@ -155,7 +155,7 @@ def answer(request: Request, job: Job) -> Response:
     return Response(state, status=status.HTTP_202_ACCEPTED, headers={"Location": place})
 
 
-def _file(data: Any, field: str, *, needed: bool = False) -> UploadedFile | None:
+def _file(data: Any, field: str, *, needed: bool = False) -> UploadedFile[Any] | None:
     value = data.get(field)
     if isinstance(value, UploadedFile):
         return value

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from datetime import timedelta
 from pathlib import Path, PurePath
+from typing import Any
 
 from django.conf import settings
 from django.core.files.storage import default_storage
@@ -27,7 +28,7 @@ MAX_NAME = 120
 WORK_FOLDER = "importing-"
 
 
-def keep(file: UploadedFile, *, field: str = "file") -> Upload:
+def keep(file: UploadedFile[Any], *, field: str = "file") -> Upload:
     """Put an uploaded file into storage and return what an import job is told of it.
 
     Raises InvalidInput (``field``) for an empty file, one larger than ACC_MAX_DATASET_BYTES, and a full disk;

@@ -1,55 +1,81 @@
-"""``manage.py import_dataset <file>``: a dataset from IDX or .npz files on the server's disk."""
+"""``manage.py import_dataset <path>``: a dataset from files on the server's disk."""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from argparse import ArgumentParser
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from django.conf import settings
+from numpy.typing import NDArray
 from typing_extensions import override
 
-from acc.data.importers import MAX_DATASET_BYTES, import_file
+from acc.data.importers import disk_full, import_file, is_disk_full
+from acc.errors import InvalidInput
 from accsite import blobs
 from accsite.apps.datasets import services
 from accsite.cli import SUCCEEDED, ServiceCommand, find_user
 
 
 class Command(ServiceCommand):
-    """Import one file, or a file of images and one of labels."""
+    """Import one file or folder, or a file of images and one of labels."""
 
     help = (
-        "Import images with their targets: .npz, or IDX (gzipped or not) as MNIST comes. Prints the slug of the "
-        "dataset. Exit status 2 for a file that is refused."
+        "Import images with their targets: IDX (gzipped or not) as MNIST comes, .npz, .npy, .pt (tensors only), a "
+        "folder or zip of images with a subfolder for each class or a CSV file of targets, or a dataset of ACC. "
+        "Prints the slug of the dataset. Exit status 2 for a file that is refused."
     )
 
     @override
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the arguments."""
         super().add_arguments(parser)
-        parser.add_argument("file", type=Path, help=".npz, or the IDX file of images")
+        parser.add_argument("file", type=Path, help="file or folder; for IDX the one of images")
         parser.add_argument(
-            "--labels", type=Path, help="IDX file of labels (default: named alike, if there is one)"
+            "--labels",
+            type=Path,
+            help="file of targets: IDX, .npy or CSV (default: named alike for IDX, the CSV among images)",
         )
         parser.add_argument("--name", help="of the dataset (default: after the file)")
         parser.add_argument(
-            "--max-bytes", type=int, default=MAX_DATASET_BYTES, help="refuse more (default: %(default)s)"
+            "--pixels", default="uint8", choices=("uint8", "float32"), help="how floats are stored"
+        )
+        parser.add_argument(
+            "--max-bytes",
+            type=int,
+            default=settings.ACC_MAX_DATASET_BYTES,
+            help="refuse more (default: %(default)s)",
         )
 
     @override
     def run(self, **options: Any) -> int:
         """Import the file and print the slug of its dataset, alone on its line."""
         file: Path = options["file"]
-        name = options["name"] or name_of(file)
+        name = options["name"] or services.name_of_file(file.name)
         services.check_name(name)
         actor = find_user(options["user"])
-        data, provenance = import_file(file, labels=options["labels"], max_bytes=options["max_bytes"])
         draft = blobs.scratch() / f"import-{os.getpid()}.safetensors"
         try:
+            data, provenance = import_file(
+                file,
+                labels=options["labels"],
+                max_bytes=options["max_bytes"],
+                pixels=options["pixels"],
+                read_tensors=read_tensors,
+            )
             data.save(draft)
             dataset = services.create_dataset(
                 actor=actor, name=name, dataset_path=draft, provenance=provenance
             )
+        except OSError as error:
+            if is_disk_full(error):
+                raise disk_full(draft.parent) from error
+            raise
         finally:
             draft.unlink(missing_ok=True)
         if dataset.name != name:
@@ -61,8 +87,17 @@ class Command(ServiceCommand):
         return SUCCEEDED
 
 
-def name_of(file: Path) -> str:
-    """Return a name for the dataset of a file: ``train-images-idx3-ubyte.gz`` gives ``train images``."""
-    stem = file.name.split(".")[0].replace("idx3", "").replace("ubyte", "")
-    words = " ".join(stem.replace("_", "-").split("-")).strip()
-    return " ".join(words.split())
+def read_tensors(path: Path, max_bytes: int) -> Mapping[str, NDArray[Any]]:
+    """Return the arrays of a ``.pt`` file, read by torch in a process of its own: this one has none."""
+    found = blobs.scratch() / f"tensors-{os.getpid()}.npz"
+    command = [sys.executable, "-m", "acc.data.tensor_files", str(path), str(found), str(max_bytes)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own module
+        if done.returncode == 2:
+            raise InvalidInput({"file": done.stderr})
+        if done.returncode:
+            raise InvalidInput({"file": f"'{path.name}' could not be read: {done.stderr.strip()[-500:]}"})
+        with np.load(found, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    finally:
+        found.unlink(missing_ok=True)

@@ -45,6 +45,9 @@ class Command(ServiceCommand):
         parser.add_argument(
             "--param", action="append", default=[], metavar="NAME=VALUE", help="a parameter, the long way"
         )
+        parser.add_argument(
+            "--force", action="store_true", help="make anew what the same parameters and seed have made"
+        )
         parser.add_argument("--follow", action="store_true", help="show the job until it ends")
         if self._generator is None:
             return
@@ -72,6 +75,7 @@ class Command(ServiceCommand):
             n=options["n"],
             seed=options["seed"],
             name=options["name"],
+            force=options["force"],
         )
         if options["follow"]:
             return follow(job, out=self.out, as_json=options["json"])

@@ -1,0 +1,131 @@
+"""``manage.py datasets list|show|rename|delete|restore|export``: what the site holds, from a shell."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.template.defaultfilters import filesizeformat
+from typing_extensions import override
+
+from acc.data import exporters
+from acc.data.importers import disk_full, is_disk_full
+from acc.errors import InvalidInput
+from accsite.apps.datasets import selectors, services
+from accsite.apps.datasets.api.serializers import DatasetSerializer
+from accsite.apps.datasets.models import Dataset
+from accsite.apps.datasets.uses import users_of
+from accsite.cli import SUCCEEDED, ServiceCommand, find_user
+
+
+class Command(ServiceCommand):
+    """List datasets and change them."""
+
+    help = (
+        "List datasets, show one, rename, delete, restore or export it. Exit status 2 for what is refused, such as the "
+        "deletion of a dataset that a task or checkpoint uses."
+    )
+
+    @override
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the subcommands."""
+        super().add_arguments(parser)
+        commands = parser.add_subparsers(dest="action", required=True, metavar="action")
+        found = commands.add_parser("list", help="all datasets, by name")
+        found.add_argument("--removed", action="store_true", help="those that can be restored instead")
+        for action, words in {
+            "show": "one dataset: shape, targets, provenance, who uses it",
+            "rename": "give it another name; its address stays",
+            "delete": "remove it; `restore` undoes that for a week",
+            "restore": "undo a deletion",
+            "export": "write it to a file",
+        }.items():
+            one = commands.add_parser(action, help=words)
+            one.add_argument("slug", help="address of the dataset, as `list` shows it")
+            if action == "rename":
+                one.add_argument("name")
+            if action == "export":
+                one.add_argument("out", type=Path, help="the file to write; - for the standard output")
+                one.add_argument(
+                    "--format", choices=exporters.KINDS, help="default: after the ending of the file"
+                )
+
+    @override
+    def run(self, **options: Any) -> int:
+        """Do what was asked."""
+        actor = find_user(options["user"])
+        action = options["action"]
+        if action == "list":
+            return self._list(options)
+        if action == "export":
+            return self._export(options)
+        row = selectors.get(options["slug"], removed=action in {"restore", "show"})
+        if action == "rename":
+            row = services.rename(actor=actor, dataset=row, name=options["name"])
+        elif action == "delete":
+            row = services.remove(actor=actor, dataset=row)
+        elif action == "restore":
+            row = services.restore(actor=actor, dataset=row)
+        if options["json"]:
+            self.print_json({**DatasetSerializer(row).data, "used_by": users_of(row)})
+        elif action == "show":
+            self._show(row)
+        else:
+            self.stdout.write(row.slug)
+        return SUCCEEDED
+
+    def _list(self, options: dict[str, Any]) -> int:
+        rows = Dataset.every.exclude(removed_at=None) if options["removed"] else Dataset.objects.all()
+        for row in rows.select_related("created_by"):
+            if options["json"]:
+                self.print_json(DatasetSerializer(row).data)
+            else:
+                self.stdout.write(
+                    f"{row.slug:32} {row.n:>9,} {_shape(row):>14} {filesizeformat(row.size_bytes)}"
+                )
+        return SUCCEEDED
+
+    def _show(self, row: Dataset) -> None:
+        lines = {
+            "name": row.name,
+            "images": f"{row.n:,} of {_shape(row)} {row.dtype}",
+            "targets": ", ".join(f"{each['name']} ({each['kind']})" for each in row.targets) or "none",
+            "content": row.content_hash,
+            "file": f"{row.file}, {filesizeformat(row.size_bytes)}",
+            "made": f"{row.created_at:%Y-%m-%d %H:%M}" + (f" by {row.created_by}" if row.created_by else ""),
+            "used by": ", ".join(users_of(row)) or "nobody",
+            "removed": f"{row.removed_at:%Y-%m-%d %H:%M}" if row.removed_at else "",
+            **{name.replace("_", " "): str(value) for name, value in row.provenance.items()},
+        }
+        for name, text in lines.items():
+            if text:
+                self.stdout.write(f"{name:14} {text}")
+
+    def _export(self, options: dict[str, Any]) -> int:
+        out: Path = options["out"]
+        row = selectors.get(options["slug"])
+        pieces = exporters.export(selectors.opened(row), options["format"] or out.suffix.lstrip("."))
+        if str(out) == "-":
+            for piece in pieces:
+                sys.stdout.buffer.write(piece)
+            return SUCCEEDED
+        draft = out.with_name(f".{out.name}.writing")
+        try:
+            with draft.open("wb") as file:
+                for piece in pieces:
+                    file.write(piece)
+            draft.replace(out)
+        except OSError as error:
+            if is_disk_full(error):
+                raise disk_full(out.parent) from error
+            raise InvalidInput({"out": f"'{out}' cannot be written: {error.strerror or error}"}) from error
+        finally:
+            draft.unlink(missing_ok=True)
+        self.stdout.write(str(out))
+        return SUCCEEDED
+
+
+def _shape(row: Dataset) -> str:
+    return f"{row.channels} x {row.height} x {row.width}"
