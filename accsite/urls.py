@@ -14,6 +14,7 @@ urlpatterns = [
     path("", include("accsite.apps.datasets.urls")),
     path("", include("accsite.apps.training.urls")),
     path("", include("accsite.apps.evaluation.urls")),
+    path("", include("accsite.apps.operations.urls")),
     # One door for all: the admin's own form would have no limit on guesses.
     path("admin/login/", admin_sign_in),
     path("admin/", admin.site.urls),

@@ -17,9 +17,14 @@ ORDER: Any = (F("priority").desc(), _PLACE.asc(), F("id").asc())
 
 
 def waiting(queue: str | None = None) -> QuerySet[Job]:
-    """Return the queued jobs, the next one first, each with ``at``: the number that its order follows."""
-    rows = Job.objects.filter(state=JobState.QUEUED).annotate(at=_PLACE).order_by("queue", *ORDER)
+    """Return the queued jobs, the next one first."""
+    rows = Job.objects.filter(state=JobState.QUEUED).order_by("queue", *ORDER)
     return rows if queue is None else rows.filter(queue=queue)
+
+
+def position(job: Job) -> float:
+    """Return the number that the order of a job among those of its priority follows."""
+    return float(job.pk) if job.position is None else job.position
 
 
 def places() -> dict[int, int]:

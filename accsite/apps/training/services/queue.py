@@ -8,7 +8,7 @@ from django.db.models import Min
 
 from acc.errors import InvalidInput
 from accsite.apps.training.models import Job, JobKind, Worker
-from accsite.apps.training.selectors.queue import waiting
+from accsite.apps.training.selectors.queue import position, waiting
 from accsite.apps.training.services import lifecycle
 from accsite.apps.training.services.unit import announce, unit_of_work
 from accsite.apps.training.states import HELD, JobState
@@ -58,10 +58,10 @@ def move(*, job: Job, direction: str) -> Job:
     before, after = others[to - 1] if to else None, others[to] if to < len(others) else None
     if before is None:
         assert after is not None
-        return _write(job, priority=after.priority, position=after.at - 1)
+        return _write(job, priority=after.priority, position=position(after) - 1)
     if after is None or before.priority != after.priority:
-        return _write(job, priority=before.priority, position=before.at + 1)
-    return _write(job, priority=before.priority, position=(before.at + after.at) / 2)
+        return _write(job, priority=before.priority, position=position(before) + 1)
+    return _write(job, priority=before.priority, position=(position(before) + position(after)) / 2)
 
 
 def next_for(worker: str, rung: int) -> int:
@@ -80,7 +80,7 @@ def next_for(worker: str, rung: int) -> int:
     oldest = dict(queued.values_list("branch_id", "oldest"))
     for job in waiting(asked):
         # On one branch each train job goes on where the one before it ended, whatever their places.
-        blocked = job.branch_id in taken or oldest.get(job.branch_id, job.pk) != job.pk
+        blocked = job.branch_id in taken or oldest.get(job.branch_id or 0, job.pk) != job.pk
         if not (job.kind == JobKind.TRAIN and blocked) and lifecycle.suits(job, holder):
             return int(job.pk)
     return rung

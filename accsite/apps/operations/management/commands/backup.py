@@ -1,0 +1,41 @@
+"""``manage.py backup FILE``: rows and stored files of this installation in one file."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from typing_extensions import override
+
+from accsite.apps.operations.archive import total
+from accsite.apps.operations.backup import back_up
+from accsite.cli import SUCCEEDED, ServiceCommand
+
+
+class Command(ServiceCommand):
+    """Back up, while the site works."""
+
+    help = (
+        "Write every row and stored file to one tar file; the site may go on working. It holds password hashes: "
+        "keep it safe."
+    )
+
+    @override
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the arguments."""
+        super().add_arguments(parser)
+        parser.add_argument("file", type=Path, help="where to write; must not be there yet")
+
+    @override
+    def run(self, **options: Any) -> int:
+        """Write the backup and say what it holds."""
+        manifest = back_up(options["file"])
+        rows = sum(member.rows or 0 for member in manifest.members.values())
+        files = sum(member.rows is None for member in manifest.members.values())
+        size = total(manifest.members.values())
+        if options["json"]:
+            self.print_json({"file": str(options["file"]), "rows": rows, "files": files, "bytes": size})
+        else:
+            self.stdout.write(f"{options['file']}: {rows} rows and {files} files, {size / 2**20:.1f} MiB")
+        return SUCCEEDED

@@ -1,0 +1,34 @@
+"""``manage.py doctor``: what is well with this installation, what is not, and what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from typing_extensions import override
+
+from accsite.apps.operations.doctor import examine
+from accsite.cli import FAILED, SUCCEEDED, ServiceCommand
+
+MARKS = {"ok": "[green]✓[/green]", "warning": "[yellow]![/yellow]", "failure": "[red]✗[/red]"}
+
+
+class Command(ServiceCommand):
+    """Look the installation over."""
+
+    help = "Check database, Redis, storage, workers, jobs, devices, plugins and clock. Exit status 1 if one fails."
+
+    @override
+    def run(self, **options: Any) -> int:
+        """Print each finding; fail if one is a failure."""
+        findings = examine()
+        console = Console(file=self.out, width=None if self.out.isatty() else 240, highlight=False)
+        for finding in findings:
+            if options["json"]:
+                self.print_json(finding.as_dict())
+                continue
+            console.print(f"{MARKS[finding.state]} [bold]{finding.check}[/bold] {escape(finding.text)}")
+            if finding.remedy:
+                console.print(f"    → {escape(finding.remedy)}")
+        return FAILED if any(finding.state == "failure" for finding in findings) else SUCCEEDED

@@ -1,0 +1,36 @@
+"""``manage.py restore FILE``: a backup into an empty installation."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from typing_extensions import override
+
+from accsite.apps.operations.backup import restore
+from accsite.cli import SUCCEEDED, ServiceCommand
+
+
+class Command(ServiceCommand):
+    """Restore, all or nothing."""
+
+    help = "Restore a backup into an installation that is migrated and empty. Exit status 2 if it is refused."
+
+    @override
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the arguments."""
+        super().add_arguments(parser)
+        parser.add_argument("file", type=Path, help="a file that `backup` wrote")
+
+    @override
+    def run(self, **options: Any) -> int:
+        """Check the file, restore it, and say what it held."""
+        manifest = restore(options["file"])
+        rows = sum(member.rows or 0 for member in manifest.members.values())
+        files = sum(member.rows is None for member in manifest.members.values())
+        if options["json"]:
+            self.print_json({"rows": rows, "files": files, "made_at": manifest.made_at})
+        else:
+            self.stdout.write(f"restored {rows} rows and {files} files of {manifest.made_at}")
+        return SUCCEEDED
