@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from acc.version import __version__
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from acc.opening import Opened
 
-__version__ = "0.1.0"
+__all__ = ["__version__", "load"]
 
 
 def load(path: str | Path, *, trust_code: bool = False) -> Opened:

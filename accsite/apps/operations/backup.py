@@ -21,8 +21,8 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 from typing_extensions import override
 
-import acc
 from acc.errors import InvalidInput
+from acc.version import __version__
 from accsite import blobs
 from accsite.apps.operations.archive import BLOBS, ROWS, Manifest, Reader, Writer
 
@@ -68,7 +68,7 @@ def back_up(path: Path) -> Manifest:
             for stored in files_below(""):
                 _write_file(writer, stored)
             manifest = writer.finish(
-                version=acc.__version__,
+                version=__version__,
                 made_at=timezone.now().isoformat(),
                 vendor=connection.vendor,
                 migrations=newest(applied),
