@@ -64,7 +64,7 @@ _next_tidying = 0.0
 
 
 def tidy() -> None:
-    """Every TIDY_SECONDS, delete removed datasets whose time is over, and uploads that nobody is to read."""
+    """Every TIDY_SECONDS, delete removed datasets and checkpoints whose time is over, and uploads that nobody is to read."""
     global _next_tidying  # noqa: PLW0603 - one sweeper, one clock
     if time.monotonic() < _next_tidying:
         return
@@ -72,12 +72,13 @@ def tidy() -> None:
     import structlog
 
     from accsite.apps.datasets import services as datasets
-    from accsite.apps.training.services import uploads
+    from accsite.apps.training.services import deletion, uploads
     from workers.durable import disconnect
 
     log = structlog.get_logger("workers.outbox")
     try:
         gone = [*datasets.purge(), *uploads.purge()]
+        deletion.purge()
         if gone:
             log.info("purged", names=gone)
     except Exception:

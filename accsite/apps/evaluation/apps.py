@@ -13,8 +13,13 @@ class EvaluationConfig(AppConfig):
         """Register the topic ``evaluations:<branch>``."""
         from accsite.apps.access import permissions
         from accsite.apps.evaluation.access import page_object
+        from accsite.apps.evaluation.measures import Metrics, forget_purged
         from accsite.apps.live import topics
+        from accsite.apps.training import measures
+        from accsite.apps.training.services.deletion import purging
         from accsite.apps.training.topics import sees_branch
 
+        measures.register(Metrics())
+        purging.connect(forget_purged, dispatch_uid="evaluation.forget_purged")
         topics.register("evaluations", may_see=sees_branch)
         permissions.register_pages("evaluation", page_object)

@@ -76,7 +76,7 @@ def record(job_id: int, attempt: int, result: EvalResult, *, seconds: float = 0.
         job = held.filter(pk=job_id, kind=JobKind.EVALUATE).first()
         if job is None or job.branch is None:
             raise Fenced(job_id, attempt)
-        _forget(Evaluation.objects.filter(job=job))
+        forget(Evaluation.objects.filter(job=job))
         evaluation = Evaluation.objects.create(
             job=job,
             branch=job.branch,
@@ -132,10 +132,11 @@ def _metric(evaluation: Evaluation, metric: MetricValue) -> Metric:
 
 def _forget_previews(branch: Branch, newest: Evaluation) -> None:
     previews = Evaluation.objects.filter(branch=branch, checkpoint=None, metrics=None)
-    _forget(previews.exclude(pk=newest.pk))
+    forget(previews.exclude(pk=newest.pk))
 
 
-def _forget(evaluations: Iterable[Evaluation]) -> None:
+def forget(evaluations: Iterable[Evaluation]) -> None:
+    """Remove evaluations with their pictures; within a transaction."""
     for evaluation in evaluations:
         for name in evaluation.artifacts.values_list("file", flat=True):
             transaction.on_commit(partial(_delete_unused, name), robust=True)

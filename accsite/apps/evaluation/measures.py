@@ -1,0 +1,47 @@
+"""Lets trees be coloured, and pruned, by what was measured of their checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from accsite.apps.evaluation.models import Evaluation, Metric
+from accsite.apps.evaluation.services import forget
+from accsite.apps.training.models import Checkpoint
+
+
+class Metrics:
+    """The newest value of each metric: ``metric/<task key>/<name>``."""
+
+    prefix = "metric/"
+
+    def names(self, experiment_id: int) -> Mapping[str, bool]:
+        """Return the metrics that were measured of an experiment's checkpoints."""
+        rows = Metric.objects.filter(evaluation__checkpoint__experiment=experiment_id, value__isnull=False)
+        found = (
+            rows.order_by("task_key", "name").values_list("task_key", "name", "higher_is_better").distinct()
+        )
+        return {_name(key, name): higher for key, name, higher in found}
+
+    def values(self, experiment_id: int, name: str) -> Mapping[int, float]:
+        """Return checkpoint -> newest value of a metric."""
+        key, _, metric = name.removeprefix(self.prefix).partition("/")
+        rows = Metric.objects.filter(
+            evaluation__checkpoint__experiment=experiment_id, task_key=key, name=metric, value__isnull=False
+        )
+        return dict(rows.order_by("evaluation_id").values_list("evaluation__checkpoint", "value"))
+
+    def of(self, checkpoint: Checkpoint) -> Mapping[str, float]:
+        """Return the newest value of every metric of one checkpoint."""
+        rows = Metric.objects.filter(evaluation__checkpoint=checkpoint, value__isnull=False)
+        found = rows.order_by("evaluation_id").values_list("task_key", "name", "value")
+        return {_name(key, name): value for key, name, value in found if value is not None}
+
+
+def forget_purged(checkpoints: Sequence[int], **_: Any) -> None:
+    """Remove what was measured of checkpoints that are removed for good."""
+    forget(Evaluation.objects.filter(checkpoint__in=checkpoints))
+
+
+def _name(key: str, name: str) -> str:
+    return f"{Metrics.prefix}{key}/{name}"

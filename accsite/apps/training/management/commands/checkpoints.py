@@ -1,0 +1,126 @@
+"""``manage.py checkpoints [list | show | tag | star | unstar | load | delete | restore]``: trees from a shell."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from typing_extensions import override
+
+from acc.errors import InvalidInput
+from accsite.apps.training import selectors
+from accsite.apps.training.models import Branch, Checkpoint, Experiment
+from accsite.apps.training.services import branches, deletion, marks
+from accsite.cli import SUCCEEDED, ServiceCommand, find_user
+
+VERBS = ("list", "show", "tag", "note", "star", "unstar", "load", "delete", "restore")
+
+
+class Command(ServiceCommand):
+    """List, show, mark, load, delete and restore checkpoints."""
+
+    help = (
+        "list EXPERIMENT, show ID, tag ID TAG, note ID TEXT, star ID, unstar ID, load ID BRANCH, "
+        "delete ID [--subtree], restore EXPERIMENT DELETION. Exit status 2 for bad input."
+    )
+
+    @override
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the arguments."""
+        super().add_arguments(parser)
+        parser.add_argument("verb", choices=VERBS)
+        parser.add_argument("what", help="id or tag of a checkpoint; list and restore: slug of an experiment")
+        parser.add_argument("value", nargs="?", default="", help="tag, text, slug of a branch, or deletion")
+        parser.add_argument(
+            "--subtree", action="store_true", help="delete: also everything that grew from it"
+        )
+
+    @override
+    def run(self, **options: Any) -> int:
+        """Run one verb."""
+        actor, verb, value = find_user(options["user"]), options["verb"], options["value"]
+        if verb in ("list", "restore"):
+            experiment = self._experiment(actor, options["what"])
+            if verb == "list":
+                self._list(experiment, options)
+            else:
+                rows = deletion.restore_deletion(actor=actor, experiment=experiment, deletion=value)
+                self._say(options, {"restored": sorted(row.pk for row in rows)})
+            return SUCCEEDED
+        checkpoint = selectors.find_checkpoint_named(actor, options["what"])
+        if verb == "show":
+            self._show(checkpoint, options)
+        elif verb == "load":
+            rows_of = Branch.objects.filter(experiment=checkpoint.experiment)
+            branch = rows_of.filter(slug=value).first()
+            if branch is None:
+                known = ", ".join(rows_of.values_list("slug", flat=True))
+                raise InvalidInput({"branch": f"{value!r} is not the slug of a branch there; known: {known}"})
+            branches.load_checkpoint(actor=actor, branch=branch, checkpoint=checkpoint)
+            self._say(options, {"branch": branch.slug, "head": checkpoint.pk})
+        elif verb == "delete":
+            made = deletion.delete_checkpoint(actor=actor, checkpoint=checkpoint, subtree=options["subtree"])
+            fields = {"deletion": str(made.id), "deleted": list(made.checkpoints), "bytes": made.bytes}
+            self._say(options, {**fields, "undo_until": made.undo_until.isoformat()})
+        else:
+            changes: dict[str, Any] = {"tag": {"tag": value}, "note": {"note": value}}.get(
+                verb, {"starred": verb == "star"}
+            )
+            marks.mark_checkpoint(actor=actor, checkpoint=checkpoint, **changes)
+            self._say(options, {"checkpoint": checkpoint.pk, **changes})
+        return SUCCEEDED
+
+    def _experiment(self, actor: Any, slug: str) -> Experiment:
+        seen = Experiment.objects.all() if actor is None else Experiment.objects.visible_to(actor)
+        found = seen.filter(slug=slug).first()
+        if found is None:
+            known = ", ".join(seen.values_list("slug", flat=True)[:20]) or "none"
+            raise InvalidInput({"experiment": f"there is no {slug!r}; known: {known}"})
+        return found
+
+    def _list(self, experiment: Experiment, options: dict[str, Any]) -> None:
+        found = selectors.tree(experiment)
+        names = {branch.pk: branch.slug for branch in found.branches}
+        if options["json"]:
+            for node in found.nodes:
+                self.print_json({**node._asdict(), "branch": names[node.branch]})
+            return
+        table = Table("Id", "Parent", "Branch", "Step", "Kind", "Loss", "Tag", box=None, pad_edge=False)
+        for node in found.nodes:
+            tag = node.tag + (" *" if node.starred else "")
+            loss = f"{node.value:.4g}" if node.value is not None else ""
+            cells = (node.id, node.parent or "", names[node.branch], node.step, node.kind, loss, tag)
+            table.add_row(*(escape(str(cell)) for cell in cells))
+        Console(file=self.out, width=None if self.out.isatty() else 200).print(table)
+
+    def _show(self, checkpoint: Checkpoint, options: dict[str, Any]) -> None:
+        detail = selectors.checkpoint_detail(checkpoint)
+        if options["json"]:
+            self.print_json(detail)
+            return
+        for name in (
+            "experiment",
+            "branch_slug",
+            "parent",
+            "kind",
+            "step",
+            "tag",
+            "note",
+            "sha256",
+            "needed",
+        ):
+            if detail[name] not in (None, ""):
+                self.stdout.write(f"{name.replace('_', ' '):12} {detail[name]}")
+        for name, value in detail["metrics"].items():
+            self.stdout.write(f"{'':12} {name} {value:.5g}")
+        for part, changed in detail["difference"].items() if detail["parent"] else ():
+            self.stdout.write(f"{'changed':12} {part}: {changed}")
+
+    def _say(self, options: dict[str, Any], fields: dict[str, Any]) -> None:
+        if options["json"]:
+            self.print_json(fields)
+        else:
+            self.stdout.write("; ".join(f"{name} {value}" for name, value in fields.items()))
