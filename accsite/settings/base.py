@@ -250,6 +250,8 @@ ACC_PUBLIC_URL = env.text("ACC_PUBLIC_URL", "http://127.0.0.1:8000")
 ACC_PROXIES = 0
 # How often an open page is told the state of its jobs and brought level with what it missed.
 ACC_PING_SECONDS = env.number("ACC_PING_SECONDS", 5)
+# Which device serves which queues under `manage.py up`: "cuda:0=train cuda:1=eval". Empty: one train worker.
+ACC_DEVICES = env.text("ACC_DEVICES", "")
 # Whether several workers of one machine may be bound to one GPU.
 ACC_SHARE_DEVICES = env.flag("ACC_SHARE_DEVICES", default=False)
 # How long a worker may be silent before its job is taken from it, and how often it speaks.

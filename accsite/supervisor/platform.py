@@ -59,7 +59,7 @@ def platform(*, host: str, port: int, device: str, console: Console) -> Iterator
         settings.ACC_PUBLIC_URL = url
         redis = own_redis(home)
         supervisor = Supervisor(
-            table(host=host, port=chosen, device=device),
+            table(host=host, port=chosen, device=device, devices=settings.ACC_DEVICES),
             environment=child_environment(),
             console=console,
             first=Process("redis", tuple(redis.command())) if redis else None,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+from acc.errors import InvalidInput
 
 # What every process is told by the environment, whoever starts it.
 SHARED_ENVIRONMENT = ("DJANGO_SETTINGS_MODULE", "ACC_HOME", "DATABASE_URL", "REDIS_URL")
 LOOPBACK = "127.0.0.1"
 WEB_PORT = 8000
+DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
 @dataclass(frozen=True)
@@ -32,24 +36,58 @@ def table(
     host: str = LOOPBACK,
     port: int = WEB_PORT,
     device: str = "auto",
+    devices: str = "",
     prefix: str = "",
 ) -> list[Process]:
     """Return the processes of one machine; Redis and the database come before them.
 
-    ``device`` is where the train worker computes (auto, cpu, cuda:0); ``prefix`` goes before the workers'
-    names, which must differ between machines.
+    ``devices`` maps devices to queues, one worker each: ``cuda:0=train cuda:1=eval``; a queue that it does not
+    name gets a worker on the CPU. Empty: the train worker computes on ``device`` (auto, cpu, cuda:0) and the
+    others on the CPU. ``prefix`` goes before the workers' names, which must differ between machines. Raises
+    InvalidInput (ACC_DEVICES) for a map that cannot be read.
     """
     return [
         Process(
             "web",
             (python, "-m", "daphne", "-v", "0", "-b", host, "-p", str(port), "accsite.asgi:application"),
         ),
-        worker("worker-train", ("train",), python=python, device=device, prefix=prefix),
-        worker("worker-eval", ("eval", "default"), python=python, device="cpu", prefix=prefix),
-        worker("worker-recipe", ("recipe",), python=python, device="cpu", prefix=prefix),
+        *(
+            worker(name, queues, python=python, device=bound, prefix=prefix)
+            for name, bound, queues in placed(devices, device)
+        ),
         Process("sweeper", (python, "-m", "workers.outbox")),
         Process("watcher", (python, "-m", "workers.watcher")),
     ]
+
+
+def placed(devices: str, device: str) -> list[tuple[str, str, tuple[str, ...]]]:
+    """Return name, device and queues of each worker; see ``table``."""
+    usual = [
+        ("worker-train", device, ("train",)),
+        ("worker-eval", "cpu", ("eval", "default")),
+        ("worker-recipe", "cpu", ("recipe",)),
+    ]
+    found: list[tuple[str, str, tuple[str, ...]]] = []
+    known = [queue for _, _, queues in usual for queue in queues]
+    for entry in devices.split():
+        bound, equals, text = entry.partition("=")
+        queues = tuple(filter(None, text.split(",")))
+        unknown = [queue for queue in queues if queue not in known]
+        if not DEVICE.fullmatch(bound) or not equals or not queues or unknown:
+            right = "give DEVICE=QUEUE[,QUEUE] by spaces, such as 'cuda:0=train cuda:1=eval'"
+            raise InvalidInput(
+                {"ACC_DEVICES": f"{entry!r} is refused; {right}; queues are: {', '.join(known)}"}
+            )
+        name = f"worker-{'-'.join(queues)}-{bound.replace(':', '')}"
+        if any(name == other for other, _, _ in found):
+            raise InvalidInput({"ACC_DEVICES": f"{entry!r} stands there twice; name each worker once"})
+        found.append((name, bound, queues))
+    served = {queue for _, _, queues in found for queue in queues}
+    for name, bound, queues in usual:
+        missing = tuple(queue for queue in queues if queue not in served)
+        if missing:
+            found.append((name, "cpu" if devices else bound, missing))
+    return found
 
 
 def worker(name: str, queues: Iterable[str], *, python: str, device: str, prefix: str = "") -> Process:
