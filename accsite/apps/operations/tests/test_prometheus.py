@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,9 +12,12 @@ from django.conf import LazySettings
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
-from accsite.apps.training.models import Branch, Worker
+from accsite.apps.operations.metrics import TELEMETRY, exposition
+from accsite.apps.training.models import Branch, Job, Worker
 from accsite.apps.training.services import workers
 from accsite.apps.training.tests import rows
+
+ROOT = Path(__file__).resolve().parents[4]
 
 pytestmark = pytest.mark.django_db
 
@@ -53,6 +59,30 @@ def test_others_are_refused(client: Client, settings: LazySettings, header: str)
     for token in ("", "a-secret"):
         settings.ACC_METRICS_TOKEN = token
         assert client.get("/metrics", headers={"Authorization": header}).status_code == 401
+
+
+def test_the_dashboard_asks_only_for_figures_that_there_are(branch: Branch) -> None:
+    workers.register(
+        name="gpu",
+        hostname="here",
+        pid=1,
+        device="cuda:0",
+        queues=["train"],
+        telemetry=dict.fromkeys(TELEMETRY, 1),
+    )
+    Job.objects.update(state="RUNNING", steps_per_second=1.0)
+    known = {name for name, _ in samples(exposition().decode())}
+    Job.objects.update(state="QUEUED")
+    known |= {name for name, _ in samples(exposition().decode())}
+    dashboard = json.loads((ROOT / "docs" / "grafana.json").read_text())
+    asked = {
+        name
+        for panel in dashboard["panels"]
+        for target in panel["targets"]
+        for name in re.findall(r"acc_\w+", target["expr"])
+    }
+    assert len(asked) >= 10
+    assert asked <= known
 
 
 def test_staff_may_look(client: Client, django_user_model: Any) -> None:

@@ -41,4 +41,4 @@ class Command(BaseCommand):
         sys.stdout.flush()
         command = [sys.executable, "-m", "workers.launch", "--queues", options["queue"]]
         command += ["--device", options["device"], "--name", options["name"]]
-        os.execve(sys.executable, command, child_environment())
+        os.execve(sys.executable, command, child_environment())  # noqa: S606 - our own interpreter
