@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Images = NDArray[np.uint8]
+Images = NDArray[np.uint8] | NDArray[np.float32]
 _MAX_SCALE = 4
 _SIDE_PIXELS = 112  # 28 times 4, as Morpho-MNIST measures
 _VALUES_AT_ONCE = 1 << 19  # pixels of the enlarged images that are worked on together
@@ -20,9 +20,16 @@ _UINT16_SIDE = 256  # the squares of distances within it fit into 16 bits
 
 
 def slant(images: Images) -> NDArray[np.float32]:
-    """Return the slant of each image ``(N, 1, H, W) uint8`` in radians; 0 for an empty one."""
-    height, width = images.shape[2:]
-    mass = images.astype(np.float64).sum(axis=1)
+    """Return the slant of each image ``(N, 1, H, W)``, uint8 or float32 in 0..1, in radians; 0 for an empty one."""
+    step = max(1, _VALUES_AT_ONCE // (images.shape[2] * images.shape[3]))
+    angles = np.empty(len(images), dtype=np.float32)
+    for start in range(0, len(images), step):
+        angles[start : start + step] = _slant(images[start : start + step].sum(axis=1, dtype=np.float64))
+    return angles
+
+
+def _slant(mass: NDArray[np.float64]) -> NDArray[np.float64]:
+    height, width = mass.shape[1:]
     total = mass.sum(axis=(1, 2))
     safe = np.where(total > 0, total, 1.0)
     y, x = np.arange(height, dtype=np.float64), np.arange(width, dtype=np.float64)
@@ -30,19 +37,24 @@ def slant(images: Images) -> NDArray[np.float32]:
     mean_y, mean_x = by_row @ y / safe, by_column @ x / safe
     u02 = by_row @ y**2 / safe - mean_y**2
     u11 = np.einsum("nhw,h,w->n", mass, y, x) / safe - mean_y * mean_x
-    angle = np.where((total > 0) & (u02 > 1e-9), np.arctan2(-u11, np.where(u02 > 1e-9, u02, 1.0)), 0.0)
-    return angle.astype(np.float32)
+    angle: NDArray[np.float64] = np.where(
+        (total > 0) & (u02 > 1e-9), np.arctan2(-u11, np.where(u02 > 1e-9, u02, 1.0)), 0.0
+    )
+    return angle
 
 
 def thickness(images: Images) -> NDArray[np.float32]:
-    """Return the mean stroke thickness of each image ``(N, 1, H, W) uint8`` in pixels; 0 for an empty one."""
+    """Return the mean stroke thickness of each image ``(N, 1, H, W)`` in pixels; 0 for an empty one.
+
+    uint8, or float32 in 0..1 (rounded to 255ths).
+    """
     height, width = images.shape[2:]
     scale = _scale(max(height, width))
     step = max(1, _VALUES_AT_ONCE // (height * width * scale * scale))
     measured = np.zeros(len(images), dtype=np.float32)
     for start in range(0, len(images), step):
         rows = slice(start, start + step)
-        ink = _enlarged_ink(images[rows, 0].transpose(1, 2, 0), scale)
+        ink = _enlarged_ink(_as_uint8(images[rows, 0]).transpose(1, 2, 0), scale)
         measured[rows] = 2.0 * _mean_on_the_ridge(_squared_distance(ink)) / scale
     return measured
 
@@ -52,7 +64,12 @@ def _scale(side: int) -> int:
     return max(1, min(_MAX_SCALE, round(_SIDE_PIXELS / side)))
 
 
-def _enlarged_ink(images: Images, scale: int) -> NDArray[np.bool_]:
+def _as_uint8(images: Images) -> NDArray[np.uint8]:
+    whole = images if images.dtype == np.uint8 else np.rint(images.clip(0, 1) * 255)
+    return whole.astype(np.uint8, copy=False)
+
+
+def _enlarged_ink(images: NDArray[np.uint8], scale: int) -> NDArray[np.bool_]:
     """Return where enlarged images ``(H, W, N)`` have half their greatest brightness, with a border of none.
 
     The straight line between pixels, in whole numbers: no rounding decides what is ink.

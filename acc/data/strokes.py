@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 _VALUES_AT_ONCE = 1 << 16  # float32 values of one working array, so that all of them stay in the cache
+_LEAST_AT_ONCE = 16  # images; fewer leave numpy nothing to do at a stroke
 _MIN_LENGTH = 1e-3
 # Coordinates are rounded to it, so that a processor's own sine changes no byte of an image.
 _GRID = 4096.0
@@ -25,7 +26,7 @@ def draw(segments: Floats, widths: Floats, size: int, softness: float = 1.0) -> 
     places where an edge has half its brightness. softness: pixels in which an edge goes from 0 to 255.
     """
     images = np.empty((len(segments), 1, size, size), np.uint8)
-    step = max(1, _VALUES_AT_ONCE // size**2)
+    step = max(_LEAST_AT_ONCE, _VALUES_AT_ONCE // size**2)
     for start in range(0, len(segments), step):
         rows = slice(start, start + step)
         distance = np.sqrt(_squared_distance(segments[rows], widths[rows], size, softness))
@@ -39,7 +40,7 @@ def fill(outlines: Floats, size: int, softness: float = 1.0) -> Images:
     outlines: ``(N, K, 2)``, the corners of closed polygons in pixels, which may be hollow but not cross themselves.
     """
     images = np.empty((len(outlines), 1, size, size), np.uint8)
-    step = max(1, _VALUES_AT_ONCE // size**2)
+    step = max(_LEAST_AT_ONCE, _VALUES_AT_ONCE // size**2)
     segments = np.concatenate([outlines, np.roll(outlines, -1, axis=1)], axis=2)
     no_width = np.zeros(len(outlines), np.float32)
     for start in range(0, len(outlines), step):
