@@ -197,6 +197,7 @@ def end(held: Held, record: Record, outcome: Outcome, stops: list[Command]) -> N
         if error.reason == "fenced":
             raise Fenced(pk, attempt)
         told = stop_jobs(record, sure)
+        sure(lambda: tell_progress(record))
         for command in stops:
             sure(partial(events.record_command_result, pk, attempt, CommandResult(command, 0, ok=True)))
         sure(partial(lifecycle.cancelled, pk, attempt, None, told))
@@ -204,6 +205,7 @@ def end(held: Held, record: Record, outcome: Outcome, stops: list[Command]) -> N
         raise error
     elif error is not None:
         stop_jobs(record, sure)
+        sure(lambda: tell_progress(record))
         message, detail = failure(record, error)
         log.warning("recipe_failed", error=message)
         sure(partial(lifecycle.fail, pk, attempt, message, detail))

@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from django.utils.text import slugify
 
@@ -23,6 +23,7 @@ from accsite.apps.datasets.services.naming import free_name
 from accsite.apps.evaluation.models import Evaluation
 from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import PluginKind
+from accsite.apps.training.access import may_change_experiment
 from accsite.apps.training.models import (
     Branch,
     Checkpoint,
@@ -39,6 +40,7 @@ from accsite.apps.training.services.recipe_steps import Done, Submitted
 from accsite.apps.training.states import ACTIVE, JobState
 
 NAME_TRIES = 1000
+T = TypeVar("T", Branch, Checkpoint)
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ class AttachTask(Verb):
     def act(self, step: RecipeStep) -> Done:
         """Return it."""
         args = dict(self.args)
-        branch = find_branch(args.pop("branch"))
+        branch = find_branch(args.pop("branch"), self.actor)
         made = tasks.add_task(actor=self.actor, branch=branch, **args)
         return Done(task_ref(made).as_dict(), branch=branch.pk)
 
@@ -145,7 +147,7 @@ class DetachAllTasks(Verb):
 
     def act(self, step: RecipeStep) -> Done:
         """Return how many there were."""
-        branch = find_branch(self.args["branch"])
+        branch = find_branch(self.args["branch"], self.actor)
         attached = list(branch.tasks.filter(removed_at=None))
         for task in attached:
             tasks.remove_task(actor=self.actor, task=task)
@@ -157,7 +159,7 @@ class SetWeight(Verb):
 
     def act(self, step: RecipeStep) -> Done:
         """Return nothing."""
-        branch = find_branch(self.args["branch"])
+        branch = find_branch(self.args["branch"], self.actor)
         task = find_task(branch, self.args["task"])
         tasks.set_weight(actor=self.actor, task=task, weight=self.args["weight"])
         return Done(branch=branch.pk)
@@ -168,7 +170,7 @@ class SaveCheckpoint(Verb):
 
     def act(self, step: RecipeStep) -> Done:
         """Return it."""
-        branch = find_branch(self.args["branch"])
+        branch = find_branch(self.args["branch"], self.actor)
         if branch.head is None:
             raise InvalidInput({"branch": f"{branch} has no checkpoint yet; train it first"})
         if self.args["tag"]:
@@ -183,10 +185,12 @@ class Fork(Verb):
         """Return it."""
         checkpoint = None
         if self.args["checkpoint"] is not None:
-            checkpoint = find_checkpoint_named(self.actor, str(self.args["checkpoint"]))
+            checkpoint = changeable(
+                find_checkpoint_named(self.actor, str(self.args["checkpoint"])), self.actor
+            )
             experiment = checkpoint.experiment
         else:
-            source = find_branch(self.args["branch"])
+            source = find_branch(self.args["branch"], self.actor)
             checkpoint, experiment = source.head, source.experiment
         wanted = self.args["tasks"]
         keep = None if isinstance(wanted, bool) else keys_of(checkpoint, experiment, wanted)
@@ -211,7 +215,7 @@ class Train(Verb):
 
     def act(self, step: RecipeStep) -> Submitted:
         """Submit it."""
-        branch = find_branch(self.args["branch"])
+        branch = find_branch(self.args["branch"], self.actor)
         job = jobs.submit_training(
             actor=self.actor, branch=branch, train=self.args["train"], idempotency_key=self.key(step)
         )
@@ -271,7 +275,7 @@ class Expand(Verb):
 
     def act(self, step: RecipeStep) -> Submitted:
         """Submit it."""
-        checkpoint = find_checkpoint_named(self.actor, str(self.args["checkpoint"]))
+        checkpoint = changeable(find_checkpoint_named(self.actor, str(self.args["checkpoint"])), self.actor)
         job = expansion.submit_expansion(
             actor=self.actor,
             checkpoint=checkpoint,
@@ -329,13 +333,21 @@ def checkpoint_ref(checkpoint: Checkpoint) -> CheckpointRef:
     )
 
 
-def find_branch(pk: Any) -> Branch:
-    """Return a branch by its id; raises InvalidInput."""
+def find_branch(pk: Any, actor: Any) -> Branch:
+    """Return a branch by its id, to be changed on behalf of ``actor``; raises InvalidInput."""
     found = Branch.objects.select_related("experiment", "head").filter(pk=pk).first()
     if found is None:
         raise InvalidInput(
             {"branch": f"there is no branch {pk!r} any more; give what fork or create_model returned"}
         )
+    return changeable(found, actor)
+
+
+def changeable(found: T, actor: Any) -> T:
+    """Return a branch or checkpoint; raises InvalidInput unless ``actor`` (None: the shell) may change its tree."""
+    if actor is not None and not may_change_experiment(actor, found.experiment):
+        right = "choose one of your own, or ask its owner to share it with you"
+        raise InvalidInput({"experiment": f"{actor} may not change {found.experiment.slug!r}; {right}"})
     return found
 
 

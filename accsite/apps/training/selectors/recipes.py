@@ -196,6 +196,8 @@ def _phases(run: RecipeRun, steps: list[RecipeStep]) -> list[PhaseRow]:
             continue
         seen[step.phase] = seen.get(step.phase, 0) + 1
         rows[step.phase].done += step.state == S.SUCCEEDED
+        if step.state == S.FAILED and rows[step.phase].state == S.CANCELLED:
+            rows[step.phase].state = S.FAILED  # what ended it, and not what was stopped with it
         if step.verb == "train" and step.job is not None:
             rows[step.phase].made += step.job.step
     for row in rows.values():
