@@ -45,7 +45,7 @@ from acc.training.data import TrainingRows
 from acc.training.plugin_set import PluginSet
 from acc.training.protocols import Baseline
 from acc.training.run import TrainRun, train
-from acc.training.task import Batch, Sums, TargetTask, Task
+from acc.training.task import Batch, EvaluationTask, JointTask, Sight, Sums, TargetTask, Task
 from acc.training.trainer import Trainer, TrainResult
 
 __all__ = [
@@ -63,11 +63,13 @@ __all__ = [
     "EvalOutcome",
     "EvalResult",
     "EvalSpec",
+    "EvaluationTask",
     "FactorGroup",
     "Factoring",
     "FactoringEvaluator",
     "ImageShape",
     "InvalidInput",
+    "JointTask",
     "Model",
     "ModelOutput",
     "ModelSpec",
@@ -77,6 +79,7 @@ __all__ = [
     "Recipe",
     "RecipeContext",
     "RecipeError",
+    "Sight",
     "Sums",
     "TargetSpec",
     "TargetTask",

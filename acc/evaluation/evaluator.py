@@ -33,6 +33,7 @@ from acc.training.data import Indices, fixed_examples, split_indices
 from acc.training.devices import DeviceManager
 from acc.training.plugin_set import PluginSet
 from acc.training.restore import load_model
+from acc.training.task import JointTask
 from acc.training.taskset import Entry, TaskSet
 
 if TYPE_CHECKING:
@@ -86,14 +87,18 @@ class FactoringEvaluator:
                 found.append(MetricValue(spec.key, "loss", None, False, str(error)))
             else:
                 by_dataset.setdefault(spec.dataset, []).append(entry)
+        attached = [entry for entries in by_dataset.values() for entry in entries]
+        joint = [entry for entry in attached if isinstance(entry.task, JointTask)]
+        measured = task_metrics.TaskMetrics(self.model, joint)
         with self._measuring():
             for key, entries in by_dataset.items():
                 resident = self._tasks.resident(key)
                 train, held_out = self._split(key)
-                values, latents = task_metrics.measure(self.model, resident, entries, train, held_out)
+                values, latents = measured.measure(resident, entries, train, held_out)
                 found.extend(values)
                 if latents is not None:
                     self._known[key] = held_out, latents
+            found.extend(measured.joint())
         order = {task.key: place for place, task in enumerate(self.job.tasks)}
         return sorted(found, key=lambda metric: order[metric.task_key])
 

@@ -55,14 +55,15 @@ def factoring(
         resamples=resamples,
         trees=trees,
     )
-    scores, unmeasured = score_traversals(encoded, held, seeds=cleanness_seeds, seed=seed)
+    pattern, principal, unmeasured = score_traversals(encoded, held, seeds=cleanness_seeds, seed=seed)
     return Factoring(
         dataset_key=encoded.dataset_key,
         n=len(encoded.rows),
         rows=encoded.words,
         suite=measured,
         cells=_cells(encoded, factors),
-        cleanness=scores,
+        cleanness=pattern,
+        cleanness_principal=principal,
         unmeasured=unmeasured,
     )
 

@@ -142,10 +142,14 @@ class AttentionMaps:
 
 @dataclass(frozen=True, eq=False)
 class TraversalScore:
-    """Cleanness of the traversal of the group that holds ``concept``, along its pattern, over ``seeds`` images."""
+    """Cleanness of the traversal of the group that holds ``concept``, over ``seeds`` images.
+
+    direction: ``pattern`` of the concept's probe, or ``principal``, which knows no label.
+    """
 
     concept: str
     group: str
+    direction: str
     seeds: int
     score: Cleanness
 
@@ -155,8 +159,9 @@ class Factoring:
     """How well the factors came apart on one dataset.
 
     n: rows that were encoded; rows: which they were, in words. cells: "concept|context" -> level of the context
-    -> rows of the dataset, spread evenly over the concept's values, to show what a cell is made of. unmeasured:
-    concept -> why its traversal has no cleanness.
+    -> rows of the dataset, spread evenly over the concept's values, to show what a cell is made of. cleanness:
+    concept -> of the traversal along its pattern; cleanness_principal: along its group's first principal
+    component. unmeasured: concept -> why its traversal has no cleanness.
     """
 
     dataset_key: str
@@ -165,6 +170,7 @@ class Factoring:
     suite: MetricSuite
     cells: Mapping[str, Mapping[str, tuple[int, ...]]]
     cleanness: Mapping[str, TraversalScore]
+    cleanness_principal: Mapping[str, TraversalScore]
     unmeasured: Mapping[str, str]
 
     @property
@@ -179,6 +185,7 @@ class Factoring:
             "rows": self.rows,
             "cells": jsonable(self.cells),
             "cleanness": jsonable(self.cleanness),
+            "cleanness_principal": jsonable(self.cleanness_principal),
             "unmeasured": dict(self.unmeasured),
         }
 

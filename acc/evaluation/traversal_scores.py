@@ -11,9 +11,9 @@ from scipy import ndimage
 from acc.data import morphology
 from acc.evaluation.encoding import Encoded
 from acc.evaluation.metrics.cleanness import cleanness
-from acc.evaluation.metrics.directions import STEPS
+from acc.evaluation.metrics.directions import STEPS, Direction
 from acc.evaluation.places import direction_at, places
-from acc.evaluation.results import Pixels, TraversalScore
+from acc.evaluation.results import Pixels, Place, TraversalScore
 from acc.evaluation.traversals import moved_latents
 
 Measure = Callable[[Pixels], NDArray[np.float32]]
@@ -27,47 +27,66 @@ CLASSIFIER_SIDE_PIXELS = 8
 CLASSIFIER_ROWS = 5_000
 
 
+Scores = dict[str, TraversalScore]
+
+
 def score_traversals(
     encoded: Encoded, own: Mapping[str, str], *, seeds: int = SEEDS, seed: int = 0
-) -> tuple[dict[str, TraversalScore], dict[str, str]]:
-    """Return by concept the cleanness of its group's traversal, and why there is none for the others.
+) -> tuple[Scores, Scores, dict[str, str]]:
+    """Return by concept the cleanness of its group's traversals, and why there is none for the others.
 
-    own: concept -> group. The group moves along the pattern of its concept's probe, over nine steps, from
-    ``seeds`` fixed images (0: nothing is scored). Whether an image is still of its seed's class is asked of a
-    nearest-neighbour classifier on the dataset's own images, for the first class target.
+    own: concept -> group. The group moves over nine steps from ``seeds`` fixed images (0: nothing is scored):
+    first along the pattern of its concept's probe, then along its first principal component, which knows no
+    label. Whether an image is still of its seed's class is asked of a nearest-neighbour classifier on the
+    dataset's own images, for the first class target.
     """
     if seeds < 1:
-        return {}, dict.fromkeys(own, "traversals were not asked for")
+        return {}, {}, dict.fromkeys(own, "traversals were not asked for")
     if encoded.dataset.images.shape[1] != 1:
-        return {}, dict.fromkeys(own, "thickness and slant are measured on grey images only")
+        return {}, {}, dict.fromkeys(own, "thickness and slant are measured on grey images only")
     names = [name for name in own if name in MEASURES]
     unmeasured = {
         name: f"'{name}' cannot be measured on an image; {' and '.join(MEASURES)} can"
         for name in own
         if name not in MEASURES
     }
-    scores: dict[str, TraversalScore] = {}
     if not names:
-        return scores, unmeasured
-    rows = encoded.examples(seeds, seed)
-    sample = encoded.images(encoded.examples(SPREAD_ROWS, seed))
-    spread = np.array([MEASURES[name](sample).std() for name in names])
-    start, same = encoded.posterior(rows), SameClass(encoded, rows)
-    for place in places(encoded, "pattern", own, [own[name] for name in names]):
-        line, reason = direction_at(encoded, place, STEPS)
-        if line is None:
-            unmeasured[place.concept] = reason
-            continue
-        drawn = encoded.decode(moved_latents(start, place, line))
-        measured = np.stack([MEASURES[name](drawn) for name in names], axis=1)
+        return {}, {}, unmeasured
+    ruler = _Ruler(encoded, names, encoded.examples(seeds, seed), seed)
+    found: list[Scores] = []
+    for direction in ("pattern", "principal"):
+        scores: Scores = {}
+        for name in names:
+            [place] = places(encoded, direction, {name: own[name]}, [own[name]])
+            line, reason = direction_at(encoded, place, STEPS)
+            if line is None:
+                unmeasured[name] = reason
+            else:
+                scores[name] = ruler.score(name, place, line)
+        found.append(scores)
+    return found[0], found[1], unmeasured
+
+
+class _Ruler:
+    """Measures the concepts on what the decoder draws, from the same seed images each time."""
+
+    def __init__(self, encoded: Encoded, names: list[str], rows: NDArray[np.int64], seed: int) -> None:
+        self._encoded, self._names, self._rows = encoded, names, rows
+        sample = encoded.images(encoded.examples(SPREAD_ROWS, seed))
+        self._spread = np.array([MEASURES[name](sample).std() for name in names])
+        self._start, self._same = encoded.posterior(rows), SameClass(encoded, rows)
+
+    def score(self, concept: str, place: Place, line: Direction) -> TraversalScore:
+        drawn = self._encoded.decode(moved_latents(self._start, place, line))
+        measured = np.stack([MEASURES[name](drawn) for name in self._names], axis=1)
+        shape = (len(self._rows), STEPS)
         score = cleanness(
-            measured.reshape(len(rows), STEPS, -1),
-            spread,
-            names.index(place.concept),
-            same(drawn).reshape(len(rows), STEPS) if same else None,
+            measured.reshape(*shape, -1),
+            self._spread,
+            self._names.index(concept),
+            self._same(drawn).reshape(shape) if self._same else None,
         )
-        scores[place.concept] = TraversalScore(place.concept, place.group, len(rows), score)
-    return scores, unmeasured
+        return TraversalScore(concept, place.group, place.direction, len(self._rows), score)
 
 
 class SameClass:

@@ -12,7 +12,7 @@ from acc.errors import PluginError
 from acc.models import Model
 from acc.params import Param, params_of
 from acc.recipes import Recipe
-from acc.training.task import TargetTask, Task
+from acc.training.task import EvaluationTask, JointTask, TargetTask, Task
 
 Kind = Literal["task", "generator", "recipe", "model"]
 
@@ -23,9 +23,16 @@ KINDS: dict[Kind, tuple[type, tuple[str, ...]]] = {
     "model": (Model, ("posterior", "decode_logits")),
 }
 # Set on every instance: a parameter of that name would be overwritten.
-_KEPT_NAMES = frozenset({"key", "latent_range", "column", "spec"})
+_KEPT_NAMES = frozenset({"key", "latent_range", "column", "spec", "model"})
 _WORD = re.compile(r"[A-Z]+(?![a-z])[0-9]*|[A-Z]?[a-z0-9]+")
-_BASES: frozenset[type] = frozenset({base for base, _ in KINDS.values()} | {TargetTask})
+# Tasks of these bases define another method in place of compute_loss.
+_SPECIAL_TASKS: tuple[tuple[type[Task], str], ...] = (
+    (JointTask, "compute_joint_loss"),
+    (EvaluationTask, "evaluate"),
+)
+_BASES: frozenset[type] = frozenset(
+    {base for base, _ in KINDS.values()} | {TargetTask} | {base for base, _ in _SPECIAL_TASKS}
+)
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,8 @@ class PluginClass:
                 "posterior": bool(self.cls.needs_posterior),
                 "whole_latent": bool(self.cls.reads_whole_latent),
                 "metrics": dict(self.cls.metrics),
+                "thresholds": {name: self.cls.threshold(name) for name in ("loss", *self.cls.metrics)},
+                "trains": bool(self.cls.trains),
             }
         if issubclass(self.cls, DatasetGenerator):
             return {"version": self.cls.version}
@@ -92,15 +101,23 @@ def kind_of(cls: type) -> Kind | None:
     return next((kind for kind, (base, _) in KINDS.items() if issubclass(cls, base)), None)
 
 
+def required(cls: type, kind: Kind) -> tuple[type, tuple[str, ...]]:
+    """Return the base of a class, and the methods that it must define."""
+    return next(
+        ((base, (method,)) for base, method in _SPECIAL_TASKS if kind == "task" and issubclass(cls, base)),
+        KINDS[kind],
+    )
+
+
 def missing_methods(cls: type, kind: Kind) -> list[str]:
     """Return the methods that a class of this kind must define and does not."""
-    base, methods = KINDS[kind]
+    base, methods = required(cls, kind)
     return [name for name in methods if getattr(cls, name, None) is getattr(base, name)]
 
 
 def check(cls: type, kind: Kind) -> None:
     """Raise PluginError unless the class is complete, consistent, and can be made from its parameters."""
-    base, methods = KINDS[kind]
+    base, methods = required(cls, kind)
     if inspect.isabstract(cls):
         names = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
         raise PluginError(
@@ -160,6 +177,19 @@ def _check_task(cls: type[Task]) -> None:
         raise PluginError(
             f"class {cls.__name__}: metrics is {metrics!r}; use a dict of name -> whether higher is better"
         )
+    thresholds: Any = cls.thresholds
+    if not isinstance(thresholds, dict) or not all(
+        isinstance(name, str) and (pair is None or _is_pair(pair)) for name, pair in thresholds.items()
+    ):
+        raise PluginError(
+            f"class {cls.__name__}: thresholds is {thresholds!r}; use a dict of metric -> (moderate from, good "
+            "from), or None"
+        )
+
+
+def _is_pair(pair: Any) -> bool:
+    numbers = isinstance(pair, tuple | list) and len(pair) == 2
+    return numbers and all(isinstance(end, int | float) and not isinstance(end, bool) for end in pair)
 
 
 def _check_made(cls: type) -> None:

@@ -16,7 +16,7 @@ from acc.models import Model
 from acc.rng import seed_for
 from acc.specs import TrainSpec
 from acc.training.data import IndexStream, Resident, to_unit
-from acc.training.task import Batch, GatheredTargets
+from acc.training.task import Batch, GatheredTargets, JointTask, Sight
 from acc.training.taskset import Entry
 
 DRAWS_AHEAD = 1024  # task draws of the sampled schedule made at once
@@ -26,7 +26,7 @@ DRAWS_AHEAD = 1024  # task draws of the sampled schedule made at once
 class Group:
     """The tasks of one dataset: they share its batch and its part of the forward pass.
 
-    members: (place among the plan's losses, task).
+    members: (place among the plan's losses, task); a place of -1: only seen by the others, not trained.
     """
 
     resident: Resident
@@ -36,23 +36,29 @@ class Group:
     @property
     def needs_decoder(self) -> bool:
         """Whether one of the tasks looks at the reconstruction."""
-        return any(entry.task.needs_reconstruction for _, entry in self.members)
+        return any(entry.task.needs_reconstruction for place, entry in self.members if place >= 0)
 
 
 class Plan:
     """One encoder pass over the batches of all groups, one decoder pass over those that need it."""
 
     def __init__(
-        self, entries: Sequence[Entry], group_of: Callable[[str, list[tuple[int, Entry]]], Group]
+        self,
+        entries: Sequence[Entry],
+        group_of: Callable[[str, list[tuple[int, Entry]]], Group],
+        *,
+        seen: Sequence[Entry] = (),
     ) -> None:
+        """Plan a step that trains ``entries``; ``seen`` are others that one of these looks at."""
         by_dataset: dict[str, list[tuple[int, Entry]]] = {}
-        for place, entry in enumerate(entries):
+        for place, entry in [*enumerate(entries), *((-1, entry) for entry in seen)]:
             by_dataset.setdefault(entry.spec.dataset, []).append((place, entry))
         groups = [group_of(key, members) for key, members in by_dataset.items()]
         # Rows that need the decoder come first, so that it runs once on one slice of the latents.
         self._groups = sorted(groups, key=lambda group: not group.needs_decoder)
         self._sharing = sum(group.needs_decoder for group in groups)
         self._size = len(entries)
+        self._joint = any(isinstance(entry.task, JointTask) for entry in entries)
         self._checked = False
 
     def losses(self, model: Model, train: TrainSpec, *, weighted: bool) -> tuple[list[Tensor], list[float]]:
@@ -69,20 +75,34 @@ class Plan:
         outputs = model(x_BCHW).split(sizes, share=self._sharing)
         losses: list[Tensor] = [x_BCHW] * self._size
         factors = [0.0] * self._size
+        sights: list[Sight] = []
         for group, index, output, own in zip(
             self._groups, indices, outputs, x_BCHW.split(sizes), strict=True
         ):
             batch = Batch(own, GatheredTargets(group.resident.targets, index))
+            if self._joint:
+                sights += [Sight(entry.task, output, batch) for _, entry in group.members]
             for place, entry in group.members:
-                loss = entry.task.compute_loss(output, batch, entry.head)
-                if not self._checked:
-                    _check_loss(entry, loss)
-                losses[place] = loss
+                if place >= 0 and not isinstance(entry.task, JointTask):
+                    self._keep(place, entry, entry.task.compute_loss(output, batch, entry.head), losses)
+        members = [member for group in self._groups for member in group.members]
+        for (place, entry), own_sight in zip(members, sights, strict=False):
+            if place >= 0 and isinstance(entry.task, JointTask):
+                others = [sight for sight in sights if sight is not own_sight]
+                loss = entry.task.compute_joint_loss(own_sight, others, entry.head)
+                self._keep(place, entry, loss, losses)
+        for place, entry in members:
+            if place >= 0:
                 scale = entry.task.weight_scale(entry.age, train)
                 factors[place] = scale * entry.spec.weight if weighted else scale
                 entry.age += 1
         self._checked = True
         return losses, factors
+
+    def _keep(self, place: int, entry: Entry, loss: Tensor, losses: list[Tensor]) -> None:
+        if not self._checked:
+            _check_loss(entry, loss)
+        losses[place] = loss
 
 
 class JointSchedule:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from torch import Tensor, nn
@@ -74,6 +75,7 @@ class Task:
     metrics: names that ``summarise`` gives, with whether higher is better. ``loss`` is always measured too.
     thresholds: metric -> from where on it is moderate, and from where on good: ``{"psnr": (15, 25)}``. Unless
     said otherwise an accuracy above .9 and a loss below .1 are good; None: neither high nor low is.
+    trains: whether it has a loss; see ``EvaluationTask``.
     """
 
     label: ClassVar[str] = ""
@@ -83,6 +85,7 @@ class Task:
     reads_whole_latent: ClassVar[bool] = False
     metrics: ClassVar[dict[str, bool]] = {}
     thresholds: ClassVar[dict[str, Thresholds | None]] = {}
+    trains: ClassVar[bool] = True
 
     def __init__(self, **params: Any) -> None:
         for name, value in clean_params(params_of(type(self)), params).items():
@@ -186,6 +189,58 @@ class TargetTask(Task):
     def target_values(self, batch: Batch) -> Tensor:
         """Return the target column of the batch, ``(N,)``."""
         return batch.targets[self.column.name]
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What one task sees in a step: its dataset's batch, and what the model made of it."""
+
+    task: Task
+    output: ModelOutput
+    batch: Batch
+
+
+class JointTask(Task):
+    """A task whose loss looks at what the other tasks see. Write ``compute_joint_loss`` and ``evaluate_joint``.
+
+    The others are those that are enabled, each with the batch of its own dataset. With the sampled schedule
+    their batches are drawn in the steps in which this task is.
+    """
+
+    def compute_joint_loss(self, own: Sight, others: Sequence[Sight], head: nn.Module | None) -> Tensor:
+        """Return the loss as a scalar tensor on the device, before the weight. No ``.item()`` here."""
+        raise NotImplementedError(f"{type(self).__name__} must define compute_joint_loss(own, others, head)")
+
+    def evaluate_joint(self, own: Sight, others: Sequence[Sight]) -> Sums:
+        """Return sums over one held-out batch, of each dataset in turn.
+
+        ``others`` are the tasks on that dataset. The sums of all batches are added and given to ``summarise``.
+        """
+        return {}
+
+    def compute_loss(self, output: ModelOutput, batch: Batch, head: nn.Module | None) -> Tensor:
+        """Return the loss where there is no other task."""
+        return self.compute_joint_loss(Sight(self, output, batch), (), head)
+
+
+class EvaluationTask(Task):
+    """A task without a loss: it is measured when a checkpoint is, and has no part in training.
+
+    Write ``evaluate`` and, where the sums are not simply to be divided by their ``n``, ``summarise``; both may
+    look at ``self.model``. ``loss`` is not measured.
+    """
+
+    trains = False
+    model: Model
+
+    def attach(self, spec: TaskSpec, dataset: AccDataset, model: Model) -> None:
+        """Also keep the model to look at; raises InvalidInput where the task does not fit."""
+        super().attach(spec, dataset, model)
+        self.model = model
+
+    def compute_loss(self, output: ModelOutput, batch: Batch, head: nn.Module | None) -> Tensor:
+        """Raise TaskError: there is no loss."""
+        raise TaskError(f"{type(self).__name__} has no loss; it only evaluates", field="task_class")
 
 
 def target_of_kind(dataset: AccDataset, kind: str, name: str, who: str) -> TargetSpec:

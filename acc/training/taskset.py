@@ -52,7 +52,7 @@ class TaskSet:
     @property
     def enabled(self) -> list[Entry]:
         """Tasks that train, in order."""
-        return [entry for entry in self.entries.values() if entry.spec.enabled]
+        return [entry for entry in self.entries.values() if entry.spec.enabled and entry.task.trains]
 
     @property
     def specs(self) -> tuple[TaskSpec, ...]:

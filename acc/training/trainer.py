@@ -9,7 +9,7 @@ import contextlib
 import math
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -45,6 +45,7 @@ from acc.training.protocols import (
 from acc.training.restore import load_head, load_model
 from acc.training.settings import torch_settings
 from acc.training.steering import Steering
+from acc.training.task import JointTask
 from acc.training.taskset import Entry, TaskSet
 
 if TYPE_CHECKING:
@@ -246,7 +247,9 @@ class Trainer:
         if self.train.schedule == "joint":
             self._schedule = JointSchedule(Plan(enabled, self._group))
         else:
-            plans = [Plan([entry], self._group) for entry in enabled]
+            plans = [
+                Plan([entry], self._group, seen=_seen_by(entry, enabled)) for entry in enabled
+            ]
             self._schedule = SampledSchedule(plans, [entry.spec.weight for entry in enabled], self.train.seed)
         keys = tuple(entry.spec.key for entry in enabled)
         if self._recorder.keys != keys:
@@ -445,3 +448,8 @@ class Trainer:
 
 def _checkpoint(source: str | Path | Checkpoint | None) -> Checkpoint | None:
     return source if source is None or isinstance(source, Checkpoint) else load(source)
+
+
+def _seen_by(entry: Entry, enabled: Sequence[Entry]) -> list[Entry]:
+    """Return the tasks that a task looks at beside its own batch."""
+    return [other for other in enabled if other is not entry] if isinstance(entry.task, JointTask) else []
