@@ -1,3 +1,4 @@
+# ruff: noqa: N999 - the command is called import
 """``manage.py import FILE``: an exported checkpoint as an experiment of its own."""
 
 from __future__ import annotations
