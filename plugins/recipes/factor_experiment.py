@@ -28,6 +28,7 @@ class FactorExperiment(Recipe):
     size = Param("quick", choices=("quick", "full"), help="minutes on two cores, or for a GPU")
     steps = Param(0, min=0, max=1_000_000, help="updates of each branch; 0: as the size has it")
     dataset = Param("", help="slug of the digits, such as mnist; empty: the bundled ones")
+    leakage = Param(True, help="in every branch, a task that keeps labels out of the other factor groups")
     control = Param(False, help="a third branch, whose synthetic targets are shuffled")
     threads = Param(1, min=1, max=64, help="processor threads of each train job")
 
@@ -81,6 +82,8 @@ class FactorExperiment(Recipe):
             ctx.attach_task(main, "ReconstructionTask", digits, name="Reconstruction", weight=30)
             ctx.attach_task(main, "KLDivergenceTask", digits, name="KL", weight=0.002)
             ctx.attach_task(main, "ClassificationTask", digits, name="Digit", weight=0.2, factor="digit")
+            if self.leakage:
+                ctx.attach_task(main, "LeakageTask", digits, name="Leakage", weight=0.05)
             self.train(ctx, main, self.root_steps, seed)
             root = ctx.save_checkpoint(main, "root")
         arms: dict[str, dict[str, DatasetRef]] = {

@@ -1,0 +1,65 @@
+"""A recipe whose worker dies goes on where it was: nothing done is done again, and the weights are the same."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from accsite.apps.training.models import Job
+from accsite.apps.training.services import jobs, recipes
+from tests.stack import children_of, final, reload, undisturbed
+
+QUICKSTART = {"steps": 80}
+
+
+def start(stack, recipe="Quickstart", **params):
+    """Return a run whose recipe, train and evaluation workers are real processes, and the recipe's worker."""
+    worker = stack.worker("recipe-1", "recipe", wait=False)
+    stack.worker("train-1", "train", wait=False)
+    stack.worker("eval-1", "eval,default", wait=False)
+    for process in stack.processes:
+        stack.until(
+            lambda process=process: "worker_serving" in process.output, what=f"{process.name} serving"
+        )
+    return recipes.submit_recipe(actor=None, recipe=recipe, params={**QUICKSTART, **params}), worker
+
+
+def training(run, at_least=10):
+    """Return the train job of a run once it has made some steps."""
+    return Job.objects.filter(recipe_steps__run=run, kind="train", step__gte=at_least).first()
+
+
+def test_a_killed_recipe_resumes_in_its_phase_and_a_stopped_one_tells_what_it_reached(stack):
+    run, worker = start(stack)
+    train = stack.until(lambda: training(run), what="the recipe to train")
+    done = {step.path: (step.pk, step.finished_at) for step in run.steps.filter(state="SUCCEEDED", job=None)}
+    assert [step.args["name"] for step in run.steps.filter(verb="phase")] == ["prepare", "train"]
+
+    (child,) = children_of(worker.zygote())
+    os.kill(child, signal.SIGKILL)
+    stack.state(run.job, "SUCCEEDED")
+
+    assert (run.job.attempt, run.job.workers_lost) == (2, 1)
+    after = {step.path: (step.pk, step.finished_at) for step in run.steps.all()}
+    assert {path: after[path] for path in done} == done
+    assert list(Job.objects.filter(kind="train")) == [train]
+    assert reload(train).attempt == 1
+    assert final(train).sha256 == undisturbed(train)[0]
+    assert final(train).tag == "quickstart"
+    assert {row["metric"] for row in reload(run).result} >= {"digit/accuracy", "reconstruction/psnr"}
+    assert run.job.step == run.job.total_steps == QUICKSTART["steps"]
+
+    stopped(stack, worker)
+
+
+def stopped(stack, worker):
+    """Stop another run in the middle: its train job stops too, and what is told is the step that it reached."""
+    run = recipes.submit_recipe(actor=None, recipe="Quickstart", params={"steps": 100_000})
+    train = stack.until(lambda: training(run), what="the second recipe to train")
+    jobs.request_control(actor=None, job=run.job, kind="stop")
+    stack.state(run.job, "CANCELLED")
+    stack.state(train, "CANCELLED", "FAILED")
+    assert f"job {train.pk} stopped at step {train.step:,} of 100,000" in run.job.message
+    assert final(train).job_step == train.step < 100_000
+    assert run.steps.get(verb="train").state == "CANCELLED"
+    assert worker.alive
