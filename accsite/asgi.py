@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
 from django.core.asgi import get_asgi_application
@@ -15,6 +14,7 @@ _http = get_asgi_application()
 
 # Models may be imported only now that the apps are set up.
 from accsite.apps.access.loopback import LoopbackOnly  # noqa: E402
+from accsite.apps.access.sockets import SignedInSockets  # noqa: E402
 from accsite.apps.live.consumers import LiveConsumer, NoSuchSocket  # noqa: E402
 
 _sockets = URLRouter([path("ws/live/", LiveConsumer.as_asgi()), re_path("", NoSuchSocket.as_asgi())])
@@ -23,6 +23,6 @@ _sockets = URLRouter([path("ws/live/", LiveConsumer.as_asgi()), re_path("", NoSu
 get_resolver().url_patterns  # noqa: B018
 application = LoopbackOnly(
     ProtocolTypeRouter(
-        {"http": _http, "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(_sockets))}
+        {"http": _http, "websocket": AllowedHostsOriginValidator(SignedInSockets(_sockets))}
     )
 )

@@ -14,6 +14,9 @@ from typing_extensions import override
 
 from acc.errors import AccError, InvalidInput
 from acc.specs import Spec
+from accsite.apps.audit.models import Via
+from accsite.apps.audit.services import record
+from accsite.apps.audit.trail import recording
 
 SUCCEEDED, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -36,7 +39,7 @@ class ServiceCommand(BaseCommand):
         """Run, and exit with the status; bad input is told field by field."""
         self.out = options.get("stdout") or sys.stdout
         try:
-            status = self.run(**options)
+            status = self._recorded(options)
         except InvalidInput as error:
             for name, messages in error.fields.items():
                 for message in messages:
@@ -49,6 +52,15 @@ class ServiceCommand(BaseCommand):
             self.leave(FAILED)
         if status:
             self.leave(status)
+
+    def _recorded(self, options: dict[str, Any]) -> int:
+        with recording() as trail:
+            status = self.run(**options)
+        if trail.about:
+            name = type(self).__module__.rpartition(".")[2].replace("_", " ")
+            actor = find_user(options.get("user"))
+            record(actor=actor, via=Via.COMMAND, action=name, about=trail.about, detail=trail.detail)
+        return status
 
     def run(self, **options: Any) -> int:
         """Do the work and return the exit status."""

@@ -25,6 +25,6 @@ class RolePermission(BasePermission):
         # What an operator may do is done to one object, which is asked next.
         return bool(getattr(view, "detail", False)) and permissions.may_operate(user)
 
-    def has_object_permission(self, request: Request, view: Any, obj: Any) -> bool:
+    def has_object_permission(self, request: Request, view: Any, obj: Any) -> bool:  # noqa: ARG002
         """Return whether the user may change this object."""
         return request.method in SAFE_METHODS or permissions.may_change(request.user, obj)

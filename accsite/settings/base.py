@@ -40,6 +40,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "csp",
     "accsite.apps.access",
+    "accsite.apps.audit",
     "accsite.apps.live",
     "accsite.apps.registry",
     "accsite.apps.datasets",
@@ -58,6 +59,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accsite.apps.access.auditing.AuditMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "accsite.apps.access.middleware.RoleMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -199,6 +201,10 @@ REST_FRAMEWORK = {
     "PAGE_SIZE": 50,
     "EXCEPTION_HANDLER": "accsite.problems.exception_handler",
 }
+
+# Only hashes of tokens are kept; what they may do and when they end stands beside them.
+KNOX_TOKEN_MODEL = "access.ApiToken"
+REST_KNOX = {"TOKEN_PREFIX": "acc_"}
 
 # Only hashes of tokens are kept; what they may do and when they end stands beside them.
 KNOX_TOKEN_MODEL = "access.ApiToken"

@@ -8,12 +8,14 @@ from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from typing_extensions import override
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from accsite.apps.access.models import SignInAttempt, SignInLink
+from accsite.apps.access.models import ApiToken, SignInAttempt, SignInLink
+from accsite.apps.audit.models import AuditEntry
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
@@ -63,3 +65,39 @@ class SignInAttemptAdmin(ReadOnlyAdmin):
 
     list_display = ["address", "at"]
     list_filter = ["address"]
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(ReadOnlyAdmin):
+    """API tokens; the token itself is nowhere to be seen. Deleting one revokes it."""
+
+    list_display = ["name", "user", "token_key", "scope", "created", "expiry", "last_used_at"]
+    list_filter = ["scope", "expiry"]
+    list_select_related = ["user"]
+    search_fields = ["name", "user__username"]
+    fields = ["name", "user", "token_key", "scope", "created", "expiry", "last_used_at"]
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(ReadOnlyAdmin):
+    """Who did what to which object."""
+
+    list_display = ["at", "actor_name", "via", "action", "objects_touched", "address"]
+    list_filter = ["via", "at"]
+    search_fields = ["actor_name", "action", "about__name"]
+    fields = ["at", "actor_name", "via", "action", "objects_touched", "detail", "address"]
+
+    @override
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEntry]:
+        """Return the entries with what they are about."""
+        return super().get_queryset(request).prefetch_related("about")
+
+    @admin.display(description="objects")
+    def objects_touched(self, entry: AuditEntry) -> str:
+        """Return what it is about in a line."""
+        return ", ".join(about.name for about in entry.about.all())
+
+    @override
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return no."""
+        return False

@@ -9,7 +9,7 @@ class AccessConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the system checks, and have the groups made."""
-        from accsite.apps.access import checks  # noqa: F401
+        from accsite.apps.access import checks, signals  # noqa: F401
         from accsite.apps.access.groups import make_groups
 
         post_migrate.connect(make_groups, sender=self)

@@ -1,13 +1,16 @@
-"""The sign-in form: Django's own, with the limit on guesses in front of it."""
+"""The sign-in form, Django's own with the limit on guesses in front of it, and the form of a new token."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import ValidationError
 
+from acc.errors import InvalidInput
 from accsite.apps.access import services
+from accsite.apps.access.models import TokenScope
 from accsite.apps.access.selectors import client_address
 
 
@@ -27,3 +30,25 @@ class SignInForm(AuthenticationForm):
         cleaned = super().clean()
         services.succeeded(attempt)
         return cleaned
+
+
+class TokenForm(forms.Form):
+    """What a new token is for, what it may do and how long."""
+
+    error_css_class = "error"
+    required_css_class = "required"
+
+    name = forms.CharField(label="Name", required=False, help_text="what uses it", max_length=80)
+    scope = forms.ChoiceField(label="It may", required=False, choices=TokenScope.choices)
+    days = forms.IntegerField(label="Days", required=False, initial=90, help_text="until it expires")
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what was typed, as the service takes it."""
+        return {name: self.data.get(name, "") for name in ("name", "scope", "days")}
+
+    def refuse(self, error: InvalidInput) -> None:
+        """Show what the service refused beside the fields."""
+        self.full_clean()
+        self.errors.clear()
+        for field, sentences in error.fields.items():
+            self.add_error(field if field in self.fields else None, ValidationError(sentences))

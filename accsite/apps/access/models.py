@@ -1,9 +1,12 @@
-"""Who may come in: one-time sign-in links, kept as hashes only, and attempts with a password."""
+"""Who may come in: sign-in links and API tokens, kept as hashes only, and attempts with a password."""
 
 from __future__ import annotations
 
+import uuid
+
 from django.conf import settings
 from django.db import models
+from knox.models import AbstractAuthToken
 
 
 class SignInLink(models.Model):
@@ -20,6 +23,29 @@ class SignInLink(models.Model):
 
     def __str__(self) -> str:
         return f"sign-in link for {self.user}"
+
+
+class TokenScope(models.TextChoices):
+    READ = "read", "read"
+    WRITE = "write", "read and write"
+
+
+class ApiToken(AbstractAuthToken):  # type: ignore[misc]
+    """A key by which a program acts as its user, within their role, until it expires or is revoked.
+
+    Only a SHA-512 of it is kept. ``token_key``: its first characters, by which people know it again.
+    """
+
+    id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    name = models.CharField(max_length=80)
+    scope = models.CharField(max_length=8, choices=TokenScope, default=TokenScope.READ)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created"]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.token_key}…)"
 
 
 class SignInAttempt(models.Model):

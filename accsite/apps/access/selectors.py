@@ -10,10 +10,15 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import get_user
 from django.http import HttpRequest
+from django.utils import timezone
 
+from accsite.apps.access.models import ApiToken
 from accsite.apps.access.permissions import may_operate
 
-__all__ = ["client_address", "live_sessions", "may_operate"]
+__all__ = ["client_address", "live_credentials", "may_operate"]
+
+TOKEN = "token:"  # noqa: S105 - what a credential begins with, not one
+"""What the credential of a socket begins with when it is the digest of a token, and not a session."""
 
 
 def client_address(request: HttpRequest) -> str:
@@ -28,13 +33,16 @@ def client_address(request: HttpRequest) -> str:
     return str(request.META.get("REMOTE_ADDR", ""))
 
 
-def live_sessions(keys: Collection[str | None]) -> dict[str, Any]:
-    """Return session key -> user id of those sessions that still sign an active user in."""
+def live_credentials(credentials: Collection[str | None]) -> dict[str, Any]:
+    """Return credential -> user id of those session keys and token digests that still sign an active user in."""
     store = import_module(settings.SESSION_ENGINE).SessionStore
-    alive: dict[str, Any] = {}
-    for key in filter(None, keys):
-        # Django's own check: expiry, backend, the hash of the password, and whether the user is active.
-        user = get_user(SimpleNamespace(session=store(key)))  # type: ignore[arg-type]
-        if user.is_authenticated:
-            alive[key] = user.pk
+    digests = {text[len(TOKEN) :] for text in filter(None, credentials) if text.startswith(TOKEN)}
+    tokens = ApiToken.objects.filter(digest__in=digests, user__is_active=True, expiry__gt=timezone.now())
+    alive: dict[str, Any] = {TOKEN + digest: user for digest, user in tokens.values_list("digest", "user")}
+    for key in filter(None, credentials):
+        if not key.startswith(TOKEN):
+            # Django's own check: expiry, backend, the hash of the password, and whether the user is active.
+            user = get_user(SimpleNamespace(session=store(key)))  # type: ignore[arg-type]
+            if user.is_authenticated:
+                alive[key] = user.pk
     return alive

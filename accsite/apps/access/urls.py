@@ -13,4 +13,6 @@ urlpatterns = [
     path("sign-in/link/<str:token>/", views.link, name="link"),
     path("sign-out/", LogoutView.as_view(next_page="access:sign-in"), name="sign-out"),
     path("profile/", views.profile, name="profile"),
+    path("profile/tokens/", views.make_token, name="token-make"),
+    path("profile/tokens/<uuid:pk>/revoke/", views.revoke_token, name="token-revoke"),
 ]

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
 from django.contrib.auth import login
 from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.models import User
 from django.contrib.auth.views import LoginView
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.cache import add_never_cache_headers
 from django.views.decorators.debug import sensitive_variables
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accsite.apps.access import services
-from accsite.apps.access.forms import SignInForm
+from acc.errors import InvalidInput
+from accsite.apps.access import services, tokens
+from accsite.apps.access.forms import SignInForm, TokenForm
+from accsite.apps.access.models import ApiToken
+from accsite.apps.access.permissions import Role, roles_of
 
 
 class SignInView(LoginView):
@@ -58,8 +66,45 @@ def link(request: HttpRequest, token: str) -> HttpResponse:
 
 @require_safe
 def profile(request: HttpRequest) -> HttpResponse:
-    """Show who is signed in."""
-    return render(request, "access/profile.html")
+    """Show who is signed in, and their tokens."""
+    return _profile(request, TokenForm())
+
+
+@require_POST
+@sensitive_variables("token")
+def make_token(request: HttpRequest) -> HttpResponse:
+    """Make a token and show it, this once."""
+    form = TokenForm(request.POST)
+    assert isinstance(request.user, User)
+    try:
+        row, token = tokens.make_token(user=request.user, **form.arguments())
+    except InvalidInput as error:
+        form.refuse(error)
+        return _profile(request, form, status=422)
+    return _profile(request, TokenForm(), made=row, token=token)
+
+
+@require_POST
+def revoke_token(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Revoke one of one's own tokens."""
+    row = get_object_or_404(ApiToken, id=pk, user=request.user.pk)
+    tokens.revoke_token(row)
+    messages.success(request, f"The token {row.name} is revoked.")
+    return redirect("access:profile")
+
+
+def _profile(request: HttpRequest, form: TokenForm, status: int = 200, **made: Any) -> HttpResponse:
+    assert isinstance(request.user, User)
+    context = {
+        "roles": [role.value for role in Role if role in roles_of(request.user)],
+        "tokens": tokens.tokens_of(request.user),
+        "form": form,
+        "site_url": request.build_absolute_uri("/"),
+        **made,
+    }
+    response = render(request, "access/profile.html", context, status=status)
+    add_never_cache_headers(response)
+    return response
 
 
 def _is_followed(request: HttpRequest) -> bool:

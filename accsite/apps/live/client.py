@@ -18,9 +18,9 @@ class Client:
     A page too slow to read therefore costs a fixed amount of memory and delays nobody else.
     """
 
-    def __init__(self, user_id: Any, session_key: str | None) -> None:
+    def __init__(self, user_id: Any, credential: str | None) -> None:
         self.user_id = user_id
-        self.session_key = session_key
+        self.credential = credential
         self.told: dict[str, int] = {}
         self.jobs: set[str] = set()
         self.dropped_frames = 0

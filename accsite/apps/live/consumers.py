@@ -49,8 +49,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         if user is None or not user.is_authenticated or not _same_site(self.scope):
             await self.close()
             return
-        session = self.scope.get("session")
-        self.client = Client(user.pk, session.session_key if session is not None else None)
+        self.client = Client(user.pk, self.scope.get("credential"))
         self.hub: Hub = hub()
         self.received: deque[float] = deque(maxlen=MAX_MESSAGES)
         await self.accept()

@@ -23,7 +23,7 @@ from django.conf import settings
 from django.db import DatabaseError
 from redis.exceptions import RedisError
 
-from accsite.apps.access.selectors import live_sessions
+from accsite.apps.access.selectors import live_credentials
 from accsite.apps.live import selectors
 from accsite.apps.live import topics as kinds
 from accsite.apps.live.client import Client
@@ -247,12 +247,12 @@ class Hub:
             await asyncio.wait_for(get_channel_layer().group_add(GROUP, self._channel), REDIS_SECONDS)
 
     async def check_sessions(self) -> None:
-        """Close the sockets of those who signed out, were switched off, or changed their password."""
+        """Close the sockets of those who signed out, were switched off, changed their password, or lost a token."""
         self._sessions_checked_at = time.monotonic()
-        with_session = [client for client in self.clients if client.session_key]
-        alive = await in_thread(live_sessions, {client.session_key for client in with_session})
-        for client in with_session:
-            if alive.get(client.session_key or "") != client.user_id:
+        signed_in = [client for client in self.clients if client.credential]
+        alive = await in_thread(live_credentials, {client.credential for client in signed_in})
+        for client in signed_in:
+            if alive.get(client.credential or "") != client.user_id:
                 client.close(CLOSE_SIGNED_OUT)
 
     async def _persist(self, listen: Callable[[], Coroutine[Any, Any, None]], what: str) -> None:

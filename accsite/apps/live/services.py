@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from accsite.apps.audit import trail
 from accsite.apps.live import sender
 
 # The same on SQLite and PostgreSQL; Django's own upsert cannot count up.
@@ -30,6 +31,7 @@ def bump(*topics: str, data: dict[str, Any] | None = None) -> dict[str, int]:
             for name in sorted(set(topics)):
                 cursor.execute(_RAISE, [name])
                 raised[name] = cursor.fetchone()[0]
+        trail.touched(*raised)
         transaction.on_commit(partial(_signal, raised, data), robust=True)
     return raised
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import Http404
 
 from accsite.apps.access import permissions
@@ -63,6 +63,18 @@ def may_change_run(user: Any, run: RecipeRun) -> bool:
     return permissions.may_operate(user) or mine
 
 
+def experiments_of(names: set[str]) -> set[str]:
+    """Return ``experiment:<id>`` for each experiment that topics such as ``tasks:7`` and ``job:41`` belong to."""
+    keys: dict[str, list[int]] = {"checkpoints": [], "tasks": [], "job": []}
+    for name in names:
+        prefix, _, key = name.partition(":")
+        if prefix in keys and key.isdecimal():
+            keys[prefix].append(int(key))
+    branches = Branch.objects.filter(Q(pk__in=keys["tasks"]) | Q(jobs__in=keys["job"]))
+    found = {*keys["checkpoints"], *branches.values_list("experiment", flat=True)}
+    return {f"experiment:{pk}" for pk in found}
+
+
 def page_object(user: Any, name: str, arguments: Mapping[str, Any]) -> Model | None:
     """Return what a page is about, found in its address; None where it is about nothing in particular.
 
@@ -96,8 +108,8 @@ NUMBERED: dict[str, Callable[[Any], QuerySet[Any]]] = {
     "checkpoint": lambda user: Checkpoint.everything.filter(
         experiment__in=Experiment.objects.visible_to(user)
     ),
-    "job": lambda user: Job.objects.visible_to(user),
-    "queue": lambda user: Job.objects.visible_to(user),
-    "recipe": lambda user: RecipeRun.objects.visible_to(user),
+    "job": Job.objects.visible_to,
+    "queue": Job.objects.visible_to,
+    "recipe": RecipeRun.objects.visible_to,
     "worker": lambda _user: Worker.objects.all(),
 }

@@ -11,12 +11,14 @@ class TrainingConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the topics and the checkpoints."""
+        from accsite.apps.audit import trail
         from accsite.apps.datasets import uses
         from accsite.apps.registry import origins
         from accsite.apps.training import access, selectors, topics
         from accsite.apps.training.selectors.dataset_uses import dataset_uses
 
         access.register()
+        trail.register(access.experiments_of)
         topics.register()
         origins.register("checkpoint", selectors.checkpoint_origin)
         uses.register(dataset_uses)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from accsite.apps.training.views import devices, experiments, jobs, recipes, tasks, workbench
+from accsite.apps.training.views import devices, experiments, jobs, recipes, sharing, tasks, workbench
 
 app_name = "training"
 
@@ -26,6 +26,7 @@ urlpatterns = [
     path("experiments/", experiments.index, name="experiments"),
     path("experiments/new/", experiments.create, name="experiment-new"),
     path("experiments/<slug:slug>/", experiments.detail, name="experiment"),
+    path("experiments/<slug:slug>/sharing/", sharing.sharing, name="experiment-sharing"),
     path("recipes/", recipes.index, name="recipes"),
     path("recipes/run/<slug:name>/", recipes.run_form, name="recipe"),
     path("recipes/runs/<int:pk>/", recipes.run, name="recipe-run"),

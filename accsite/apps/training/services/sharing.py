@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -12,51 +13,53 @@ from accsite.apps.training.services.unit import lock_experiment, touch, unit_of_
 
 
 @unit_of_work()
-def set_visibility(*, actor: Any, experiment: Experiment, visibility: str) -> Experiment:
-    """Return the experiment, seen by everyone (``site``) or by its owner and those it is shared with (``private``)."""
-    if visibility not in Visibility.values:
-        right = ", ".join(Visibility.values)
-        raise InvalidInput({"visibility": f"{visibility!r} is not one of {right}"})
+def set_sharing(
+    *,
+    actor: Any,
+    experiment: Experiment,
+    visibility: str | None = None,
+    shares: Mapping[str, str | None] | None = None,
+) -> Experiment:
+    """Return the experiment as it is shared now; open pages of those who lost it hear no more of it.
+
+    ``visibility``: ``site`` (everyone) or ``private`` (its owner, and those it is shared with). ``shares``: name of
+    a user -> ``view``, ``change``, or None to take it back; who is not named keeps what they have. Raises
+    InvalidInput (visibility, shares.<name>); then nothing is changed.
+    """
+    errors: dict[str, list[str]] = {}
     locked = lock_experiment(experiment.pk)
-    if visibility == Visibility.PRIVATE and locked.owner_id is None:
-        locked.owner = actor  # else nobody but administrators could see it
-    locked.visibility = visibility
-    locked.save(update_fields=["visibility", "owner"])
-    _tell(locked)
+    if visibility is not None and visibility not in Visibility.values:
+        errors["visibility"] = [f"{visibility!r} is not one of {', '.join(Visibility.values)}"]
+    users = {user.username: user for user in User.objects.filter(username__in=list(shares or {}))}
+    for name, level in (shares or {}).items():
+        wrong = _wrong(locked, users.get(name), name, level)
+        if wrong:
+            errors[f"shares.{name}"] = [wrong]
+    if errors:
+        raise InvalidInput(errors)
+    if visibility is not None:
+        if visibility == Visibility.PRIVATE and locked.owner_id is None:
+            locked.owner = actor  # else only administrators could see it
+        locked.visibility = visibility
+        locked.save(update_fields=["visibility", "owner"])
+    for name, level in (shares or {}).items():
+        mine = ExperimentShare.objects.filter(experiment=locked, user=users[name])
+        if level is None:
+            mine.delete()
+        else:
+            ExperimentShare.objects.update_or_create(
+                experiment=locked, user=users[name], defaults={"level": level}
+            )
+    topics = [f"tasks:{branch}" for branch in locked.branches.values_list("pk", flat=True)]
+    touch("experiments", f"checkpoints:{locked.pk}", *topics)
     return locked
 
 
-@unit_of_work()
-def share(*, experiment: Experiment, user: str, level: str = ShareLevel.VIEW) -> ExperimentShare:
-    """Return the share by which a user sees an experiment, or changes it; sharing again changes the level.
-
-    ``user``: the name of an active user. Raises InvalidInput (user, level).
-    """
-    errors: dict[str, list[str]] = {}
-    lock_experiment(experiment.pk)
-    found = User.objects.filter(username=user, is_active=True).first() if isinstance(user, str) else None
-    if found is None:
-        errors["user"] = [f"there is no active user {user!r}; give a name as they sign in with"]
-    elif found.pk == experiment.owner_id:
-        errors["user"] = [f"{user!r} owns this experiment and needs no share"]
-    if level not in ShareLevel.values:
-        errors["level"] = [f"{level!r} is not one of {', '.join(ShareLevel.values)}"]
-    if errors or found is None:
-        raise InvalidInput(errors)
-    made, _ = ExperimentShare.objects.update_or_create(
-        experiment=experiment, user=found, defaults={"level": level}
-    )
-    _tell(experiment)
-    return made
-
-
-@unit_of_work()
-def unshare(*, share: ExperimentShare) -> None:
-    """Take a share back; open pages of that user stop hearing of the experiment at once."""
-    share.delete()
-    _tell(share.experiment)
-
-
-def _tell(experiment: Experiment) -> None:
-    topics = [f"tasks:{branch}" for branch in experiment.branches.values_list("pk", flat=True)]
-    touch("experiments", f"checkpoints:{experiment.pk}", *topics)
+def _wrong(experiment: Experiment, user: User | None, name: str, level: Any) -> str:
+    if user is None or (not user.is_active and level is not None):
+        return f"there is no active user {name!r}; give a name as they sign in with"
+    if user.pk == experiment.owner_id:
+        return f"{name!r} owns this experiment and needs no share"
+    if level is not None and level not in ShareLevel.values:
+        return f"{level!r} is not one of {', '.join(ShareLevel.values)}"
+    return ""
