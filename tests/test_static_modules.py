@@ -23,9 +23,18 @@ def test_modules_import_the_hashed_files_that_pages_name(settings: Any, tmp_path
     assert {name.partition(".")[0] for name in imported} == {
         "app",
         "chart",
+        "clock",
+        "controls",
+        "copy",
+        "curves",
         "envelope",
+        "health",
         "keys",
         "live",
+        "overlay",
+        "picture",
         "points",
+        "styles",
+        "table",
     }
     assert imported <= {module.name for module in modules}

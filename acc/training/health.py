@@ -29,6 +29,8 @@ SIGNIFICANT_Z = 2.58
 """Kendall's test must reject 'no trend' at 1 %, two-sided."""
 FLAT_PART = 0.02
 """A change over the whole window below this part of its median is flat, however sure it is."""
+WINDOW_STEPS = (100, 2000)
+"""The fewest and the most newest steps by which a run is judged; between them it is their last quarter."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,12 @@ def assess(losses: ArrayLike, baseline: float | None = None, *, floor: bool = Fa
     value = float(np.median(values[len(values) // 2 :]))
     direction, change = trend(values)
     return Health(level(value, baseline, floor=floor), direction, value, change)
+
+
+def window(steps: int) -> int:
+    """Return how many of a run's newest steps tell how it stands now, after ``steps`` steps."""
+    least, most = WINDOW_STEPS
+    return min(most, max(least, steps // 4))
 
 
 def level(value: float, baseline: float | None, *, floor: bool = False) -> Level:

@@ -7,32 +7,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count, F, Q, QuerySet, Window
+from django.db.models import Count, F, Q, Window
 from django.db.models.functions import RowNumber
 from django.http import Http404
 
 from acc.specs import ModelSpec
 from acc.training import series
 from accsite.apps.live import selectors as live
+from accsite.apps.training.chart_pages import alarm_word
 from accsite.apps.training.models import Branch, Checkpoint, Experiment, Job, JobEvent, JobKind, Task, Worker
-from accsite.apps.training.selectors.loss import last_losses
-from accsite.apps.training.states import ACTIVE, HELD, JobState
+from accsite.apps.training.states import HELD, JobState
 
-RECENT_JOBS = 5
 EVENTS_SHOWN = 50
+SHOWN_WITH_A_JOB = ("branch__experiment", "worker", "created_by")
 UNTOLD = ("baseline",)
 """Kinds of events that are figures for charts rather than something that happened."""
 VERBS = {"pause": "pausing", "resume": "resuming", "stop": "stopping"}
-
-
-@dataclass(frozen=True)
-class LegendLine:
-    """One curve of the chart: its series, colour slot, name and last value."""
-
-    series: str
-    slot: int
-    name: str
-    last: float | None
 
 
 @dataclass(frozen=True)
@@ -62,16 +52,10 @@ class WorkerRow:
     figures: list[tuple[str, str]]
 
 
-def visible_jobs(user: Any) -> QuerySet[Job]:
-    """Return the jobs that ``user`` may see: those of visible experiments, and those without one."""
-    visible = Experiment.objects.visible_to(user)
-    jobs = Job.objects.filter(Q(branch__isnull=True) | Q(branch__experiment__in=visible))
-    return jobs.select_related("branch__experiment", "worker", "created_by")
-
-
 def find_job(user: Any, pk: int) -> Job:
     """Return a job that ``user`` may see; raises Http404."""
-    job = visible_jobs(user).select_related("start_checkpoint").filter(pk=pk).first()
+    rows = Job.objects.visible_to(user).select_related(*SHOWN_WITH_A_JOB, "start_checkpoint")
+    job = rows.filter(pk=pk).first()
     if job is None:
         raise Http404(f"there is no job {pk} that you may see")
     return job
@@ -102,7 +86,7 @@ def current_branch(user: Any) -> Branch | None:
 
 def top_job(user: Any) -> dict[str, Any]:
     """Return the job of the top bar: the newest at work, else the newest that waits; train jobs first."""
-    active = list(visible_jobs(user).filter(state__in=ACTIVE).order_by("-id")[:20])
+    active = list(Job.objects.visible_to(user).active().select_related("branch").order_by("-id")[:20])
     active.sort(key=lambda job: (job.kind == JobKind.TRAIN, job.state in HELD, job.pk), reverse=True)
     job = active[0] if active else None
     topic = f"job:{job.pk}" if job else ""
@@ -129,21 +113,6 @@ def bench_job(branch: Branch, chosen: str | None) -> Job | None:
             raise Http404(f"there is no train job {chosen} on this branch")
         return job
     return jobs.first()
-
-
-def legend(branch: Branch | None, job: Job | None) -> list[LegendLine]:
-    """Return the curves of a chart: the tasks that the job trained and those attached since, in order."""
-    if branch is None:
-        return []
-    losses = last_losses(job) if job else {}
-    trained = {task["key"] for task in job.spec.get("tasks", [])} if job else set()
-    trained |= {series.task_key(name) for name in losses}
-    growing = job is None or job.state in ACTIVE
-    return [
-        LegendLine(series.raw(task.key), task.colour_slot, task.name, losses.get(series.raw(task.key)))
-        for task in branch.tasks.all()
-        if task.key in trained or (growing and task.removed_at is None)
-    ]
 
 
 def reads(task: Task) -> str:
@@ -188,6 +157,7 @@ def event_text(event: JobEvent, names: dict[str, str]) -> str:
         "set_lr": f"learning rate → {payload.get('lr')}",
         "add_task": f"task {name} added",
         "remove_task": f"task {name} removed",
+        "alarm": alarm_word(str(payload.get("alarm", ""))),
         "state": JobState(state).label if state in JobState.values else state or "state changed",
     }
     return texts.get(event.kind, event.kind.replace("_", " "))
@@ -196,12 +166,6 @@ def event_text(event: JobEvent, names: dict[str, str]) -> str:
 def task_names(branch: Branch | None) -> dict[str, str]:
     """Return task key -> name for all tasks that a branch ever had."""
     return dict(branch.tasks.values_list("key", "name")) if branch else {}
-
-
-def recent_jobs(branch: Branch) -> list[Job]:
-    """Return the newest train jobs of a branch, and what else is at work or has failed."""
-    telling = Q(kind=JobKind.TRAIN) | Q(state__in=[*ACTIVE, JobState.FAILED])
-    return list(branch.jobs.filter(telling).order_by("-id")[:RECENT_JOBS])
 
 
 def experiments(user: Any) -> list[Experiment]:
@@ -273,7 +237,7 @@ def queued(user: Any) -> list[Job]:
     """Return the waiting jobs that ``user`` may see with their ``place`` in their queue."""
     place = Window(RowNumber(), partition_by=F("queue"), order_by=[F("priority").desc(), F("id").asc()])
     return list(
-        visible_jobs(user).filter(state=JobState.QUEUED).annotate(place=place).order_by("queue", "place")
+        Job.objects.visible_to(user).filter(state=JobState.QUEUED).annotate(place=place).order_by("queue", "place")
     )
 
 

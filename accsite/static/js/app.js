@@ -59,7 +59,9 @@ for (const button of $$("[data-set-theme]")) {
 document.addEventListener("click", ({ target }) => {
 	$$(".menu[open]").forEach((menu) => menu.contains(target) || (menu.open = false));
 	const copied = target.closest("[data-copy]")?.dataset.copy;
-	if (copied) navigator.clipboard?.writeText(copied).then(() => toast("Copied."), () => toast("The browser did not allow copying.", true));
+	const as = target.closest("[data-copy-as]");
+	const copying = copied ? navigator.clipboard?.writeText(copied) : as && import("./copy.js").then(({ copy }) => copy(as));
+	copying?.then(() => toast("Copied."), () => toast("The browser did not allow copying.", true));
 	if (target.closest("[data-help]")) keyboard().then(({ help }) => help(keys));
 });
 

@@ -10,9 +10,10 @@ export function compact(value) {
 }
 
 export class LossChart {
-	// callbacks: onZoom(from, to) with null to reset, onCursor(step, values by name)
+	// callbacks: onZoom(from, to) with null to reset, onCursor(x, values by name). baselines: [{ slot, value }];
+	// layers: [{ reach: () => values that must be in view, draw: (plot) => {} }], drawn over the curves.
 	constructor(host, callbacks) {
-		Object.assign(this, { host, callbacks, plot: null, shape: "", markers: [], names: [] });
+		Object.assign(this, { host, callbacks, plot: null, shape: "", markers: [], names: [], baselines: [], layers: [] });
 		this.resize = new ResizeObserver(() => this.plot?.setSize(this.size()));
 		this.resize.observe(host);
 	}
@@ -28,8 +29,9 @@ export class LossChart {
 		return getComputedStyle(probe).color;
 	}
 
-	// series: [{ name, slot }]; data: [x, Map(name -> [min, max, line])]; range: [from, to]
-	draw(series, [x, columns], range, log) {
+	// series: [{ name, slot }]; data: [x, Map(name -> [min, max, line])]; range: [from, to] as x; ticks: x as text
+	draw(series, [x, columns], range, log, ticks) {
+		this.ticks = ticks;
 		const shape = JSON.stringify([series, log, document.documentElement.dataset.theme, matchMedia("(prefers-color-scheme: dark)").matches]);
 		this.range = range;
 		this.names = series.map((item) => item.name);
@@ -54,7 +56,7 @@ export class LossChart {
 		const font = "11px system-ui, sans-serif";
 		const curves = series.flatMap(({ slot }) => {
 			const edge = { stroke: this.colour(`slot-${slot % 8}`, 0.3), width: 1, points: { show: false } };
-			return [edge, { ...edge }, { stroke: this.colour(`slot-${slot % 8}`), width: 1.75, dash: slot > 7 ? [6, 3] : undefined, points: { show: false } }];
+			return [edge, { ...edge }, { stroke: this.colour(`slot-${slot % 8}`), width: 1.75, dash: slot > 7 ? [2, 3] : undefined, spanGaps: true, points: { show: false } }];
 		});
 		const bands = series.map(({ slot }, i) => ({
 			series: [3 * i + 2, 3 * i + 1],
@@ -69,16 +71,20 @@ export class LossChart {
 				x: { time: false, range: () => this.range },
 				y: {
 					distr: log ? 3 : 1,
-					range: (_, low, high) =>
-						low == null ? [log ? 0.01 : 0, 1] : log ? uPlot.rangeLog(low, low === high ? high * 2 : high, 10, false) : uPlot.rangeNum(low, high, 0.06, true),
+					range: (_, low, high) => {
+						for (const value of [...this.baselines.map((line) => line.value), ...this.layers.flatMap((layer) => layer.reach())])
+							if (value != null && (value > 0 || !log)) (low = Math.min(low ?? value, value)), (high = Math.max(high ?? value, value));
+						return low == null ? [log ? 0.01 : 0, 1] : log ? uPlot.rangeLog(low, low === high ? high * 2 : high, 10, false) : uPlot.rangeNum(low, high, 0.06, true);
+					},
 				},
 			},
 			axes: [
-				{ stroke: text, font, grid: { show: false }, ticks: grid, size: 30, space: 70, values: (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? tick.toLocaleString("en") : "")) },
+				{ stroke: text, font, grid: { show: false }, ticks: grid, size: 30, space: 70, values: (_, ticks) => ticks.map(this.ticks) },
 				{ stroke: text, font, grid: { ...grid, filter: (_, ticks) => ticks.map((tick) => (!log || /^[125]/.test(tick.toExponential()) ? tick : null)) }, ticks: { show: false }, size: 48, gap: 4, values: (_, ticks) => ticks.map((tick) => (tick == null ? "" : compact(tick))) },
 			],
 			cursor: {
 				y: false,
+				sync: { key: "acc", filters: { pub: (kind) => /^mouse(move|leave)$/.test(kind) } },
 				drag: { x: true, y: false, setScale: false },
 				points: { size: 6 },
 				bind: { dblclick: () => () => (this.callbacks.onZoom(null, null), null) },
@@ -99,9 +105,26 @@ export class LossChart {
 						this.callbacks.onCursor(at == null ? null : plot.data[0][at], values);
 					},
 				],
-				draw: [(plot) => this.drawMarkers(plot)],
+				draw: [(plot) => (this.drawBaselines(plot), this.layers.forEach((layer) => layer.draw(plot)), this.drawMarkers(plot))],
 			},
 		};
+	}
+
+	// What each task's trivial predictor loses: dashed, in the colour of the task.
+	drawBaselines({ ctx, bbox, valToPos }) {
+		ctx.save();
+		ctx.setLineDash([7, 5]);
+		ctx.lineWidth = devicePixelRatio * 1.25;
+		for (const { slot, value } of this.baselines) {
+			const y = valToPos(value, "y", true);
+			if (!(y >= bbox.top && y <= bbox.top + bbox.height)) continue;
+			ctx.strokeStyle = this.colour(`slot-${slot % 8}`, 0.75);
+			ctx.beginPath();
+			ctx.moveTo(bbox.left, y);
+			ctx.lineTo(bbox.left + bbox.width, y);
+			ctx.stroke();
+		}
+		ctx.restore();
 	}
 
 	// Event markers: a dashed line on the canvas and, for pointer and screen reader, an element with the words.
@@ -109,11 +132,11 @@ export class LossChart {
 		const { ctx, bbox } = plot;
 		const seen = new Set();
 		ctx.save();
-		ctx.strokeStyle = this.colour("warn");
 		ctx.setLineDash([3, 4]);
-		for (const { id, step, text } of this.markers) {
-			if (step < this.range[0] || step > this.range[1]) continue;
-			const x = Math.round(plot.valToPos(step, "x", true)) + 0.5;
+		for (const { id, step, at, text, grave } of this.markers) {
+			if (at < this.range[0] || at > this.range[1]) continue;
+			const x = Math.round(plot.valToPos(at, "x", true)) + 0.5;
+			ctx.strokeStyle = this.colour(grave ? "bad" : "warn");
 			ctx.beginPath();
 			ctx.moveTo(x, bbox.top);
 			ctx.lineTo(x, bbox.top + bbox.height);
@@ -121,12 +144,12 @@ export class LossChart {
 			seen.add(id);
 			let flag = plot.over.querySelector(`[data-marker="${id}"]`);
 			if (!flag) {
-				flag = Object.assign(document.createElement("span"), { className: "marker", textContent: "▲" });
+				flag = Object.assign(document.createElement("span"), { className: grave ? "marker bad" : "marker", textContent: grave ? "⚠" : "▲" });
 				flag.dataset.marker = id;
 				plot.over.append(flag);
 			}
 			flag.title = `step ${step.toLocaleString("en")}: ${text}`;
-			flag.style.left = `${plot.valToPos(step, "x")}px`;
+			flag.style.left = `${plot.valToPos(at, "x")}px`;
 		}
 		ctx.restore();
 		for (const flag of plot.over.querySelectorAll(".marker")) if (!seen.has(flag.dataset.marker)) flag.remove();

@@ -3,6 +3,7 @@
 const MAGIC = 0x31504341; // "ACP1", little-endian
 const RAW_LIMIT = 20_000; // steps; a longer history comes as an envelope
 const BUCKETS = 1600;
+const HELD_LIMIT = 200_000; // steps held in full; beyond it they are fetched anew, as an envelope
 
 export function decode(buffer) {
 	const view = new DataView(buffer);
@@ -84,7 +85,7 @@ export class Points {
 		if (!this.busy && start <= this.end && start >= this.start) {
 			this.note(frame.header);
 			this.write(frame);
-			return null;
+			return this.end - this.start > HELD_LIMIT ? this.load() : null;
 		}
 		this.waiting.push(frame);
 		return this.busy ?? (start > this.end ? this.heal() : this.load());
@@ -99,9 +100,7 @@ export class Points {
 			for (const state of this.smoothed.values()) if (state.upto > start) state.upto = -1;
 		}
 		this.end = start + count;
-		series.forEach((name, i) => {
-			if (name.startsWith("raw/")) this.room(name, this.end - this.start).set(columns[i], start - this.start);
-		});
+		series.forEach((name, i) => this.room(name, this.end - this.start).set(columns[i], start - this.start));
 	}
 
 	room(name, length) {
@@ -122,6 +121,11 @@ export class Points {
 		const column = this.columns.get(name);
 		for (let i = this.end - this.start - 1; column && i >= 0; i--) if (column[i] === column[i]) return column[i];
 		return this.base?.mean.get(name)?.at(-1);
+	}
+
+	newest(name, steps) {
+		const stop = this.end - this.start;
+		return this.columns.get(name)?.slice(Math.max(0, stop - steps), stop) ?? new Float32Array();
 	}
 
 	// Debiased exponential moving average at every step held, before any reduction.

@@ -8,61 +8,81 @@ import { Points } from "./points.js";
 const panel = document.getElementById("loss");
 const job = () => document.getElementById("job").dataset; // the job to show, as its header says
 const $ = (selector) => panel.querySelector(selector);
-const legend = () => [...document.querySelectorAll("#legend button[data-series]")];
+const $$ = (selector) => [...document.querySelectorAll(selector)];
+const legend = () => $$("#legend button[data-series]");
 let points = null;
 let wanted = 0;
 
-// The view's state is the address: ?smooth=.6&y=log&from=&to=&hide=a,b
-const DEFAULTS = { smooth: "0.6", y: "log", from: "", to: "", hide: "" };
+// The view's state is the address: ?smooth=.6&y=log&x=time&v=weighted&from=&to=&hide=a,b&overlay=41,40
+const DEFAULTS = { smooth: "0.6", y: "log", x: "step", v: "raw", base: "", from: "", to: "", hide: "", overlay: "", table: "", curves: "" };
 const state = { ...DEFAULTS };
 function readAddress() {
 	const query = new URLSearchParams(location.search);
 	for (const name in DEFAULTS) state[name] = query.get(name) ?? DEFAULTS[name];
 	if (!(Number(state.smooth) >= 0 && Number(state.smooth) < 1)) state.smooth = DEFAULTS.smooth;
 }
-function setState(changes, push = false) {
-	Object.assign(state, changes);
-	const query = new URLSearchParams(location.search);
-	for (const name in DEFAULTS) state[name] === DEFAULTS[name] ? query.delete(name) : query.set(name, state[name]);
-	const address = `${location.pathname}${query.size ? `?${query}` : ""}`;
-	history[push ? "pushState" : "replaceState"](history.state, "", address);
-	showControls();
-	redraw();
-}
+const setState = (...changes) => import("./controls.js").then((controls) => controls.setState(view, ...changes));
 function showControls() {
-	$("[name=smooth]").value = state.smooth;
+	for (const name of ["smooth", "v", "x"]) $(`[name=${name}]`).value = state[name];
 	$("output").textContent = Number(state.smooth).toFixed(2).replace(/^0/, "");
-	$("[data-log]").setAttribute("aria-pressed", state.y === "log");
+	for (const button of $$("[data-flip]")) button.ariaPressed = state[button.dataset.flip] === button.dataset.on;
 	$("[data-reset]").hidden = !state.from;
+	$("#curves").open = Boolean(state.curves);
 	const hidden = new Set(state.hide.split(","));
 	for (const button of legend()) button.setAttribute("aria-pressed", !hidden.has(button.dataset.series));
+	const laid = new Set(state.overlay.split(","));
+	for (const box of $$("[data-overlay]")) box.checked = laid.has(box.dataset.overlay);
+}
+
+// What is not always needed is fetched when it is: each module has attach(view), whose draw() follows the chart's.
+const view = { panel, state, DEFAULTS, job, legend, setState, showControls, redraw, range, zoom, at: (step) => step, step: (x) => x, points: () => points };
+const PARTS = {
+	overlay: [() => state.overlay, () => import("./overlay.js")],
+	curves: [() => state.curves, () => import("./curves.js")],
+	table: [() => state.table, () => import("./table.js")],
+	clock: [() => state.x === "time", () => import("./clock.js")],
+	health: [() => job().active, () => import("./health.js")],
+};
+const parts = {};
+function fetchParts() {
+	for (const [name, [needed, fetched]] of Object.entries(PARTS)) if (needed() && !parts[name]) (parts[name] = {}), fetched().then(({ attach }) => ((parts[name] = attach(view)), redraw()));
 }
 
 // Drawing, at most once a frame of the screen.
-const chart = new LossChart($(".plot"), {
-	onZoom: (from, to) => zoom(from, to),
-	onCursor: (step, values) => {
-		$(".at").textContent = step == null ? "" : `step ${Math.round(step).toLocaleString("en")}`;
+const chart = (view.chart = new LossChart($(".plot"), {
+	onZoom: (from, to) => zoom(from && view.step(from), to && view.step(to)),
+	onCursor: (x, values) => {
+		$(".at").textContent = x == null ? "" : `step ${Math.round(view.step(x)).toLocaleString("en")}`;
 		showValues(values);
 	},
-});
+}));
 function redraw() {
 	wanted ||= requestAnimationFrame(() => ((wanted = 0), draw()));
 }
+view.curve = ({ dataset: { series } }) => (state.v === "raw" ? series : series.replace("raw/", "weighted/"));
+view.ticks = (tick) => (Number.isInteger(tick) ? tick.toLocaleString("en") : "");
+view.look = (names, [from, to], smooth = Number(state.smooth)) => {
+	const [x, columns] = points.view(from, to, names, smooth);
+	return [x.map(view.at), columns];
+};
 function draw() {
+	fetchParts();
 	if (!points) return;
-	const series = legend()
-		.filter((button) => button.getAttribute("aria-pressed") === "true" && points.has(button.dataset.series))
-		.map((button) => ({ name: button.dataset.series, slot: Number(button.dataset.slot) }));
-	const [from, to] = range();
-	chart.markers = [...document.querySelectorAll("#events [data-step]")].map((event) => ({ id: event.id, step: Number(event.dataset.step), text: event.querySelector("span > span").textContent }));
-	chart.draw(series, points.view(from, to, series.map(({ name }) => name), Number(state.smooth)), [from, to], state.y === "log");
+	for (const name in parts) parts[name].ready?.();
+	const shown = legend().filter((button) => button.ariaPressed === "true" && points.has(view.curve(button)));
+	const series = shown.map((button) => ({ name: view.curve(button), slot: Number(button.dataset.slot) }));
+	const span = range();
+	const axis = span.map(view.at);
+	chart.markers = $$("#events [data-step]").map(({ id, dataset, children }) => ({ id, step: Number(dataset.step), at: view.at(Number(dataset.step)), grave: "alarm" in dataset, text: children[1].firstChild.textContent }));
+	chart.baselines = state.base || state.v !== "raw" ? [] : shown.filter(({ dataset }) => dataset.base).map(({ dataset }) => ({ slot: dataset.slot, value: Number(dataset.base) }));
+	chart.draw(series, view.look(series.map(({ name }) => name), span), axis, state.y === "log", view.ticks);
+	for (const name in parts) parts[name].draw?.(span, axis);
 	$(".over").hidden = points.end > 0;
 	if (!$(".at").textContent) showValues();
 }
 function range() {
 	if (state.from !== "") return [Number(state.from), Math.max(Number(state.to), Number(state.from) + 1)];
-	const last = Math.max(1, points.end - 1);
+	const last = Math.max(1, points.end - 1, ...Object.values(parts).map((part) => part.last?.() ?? 0));
 	if (!job().active) return [0, last];
 	let to = Number(job().total) || last; // room for what is to come, so that the curve grows and the axis rests
 	while (to / 2 > last && to > 100) to /= 2;
@@ -70,9 +90,12 @@ function range() {
 }
 function showValues(values) {
 	for (const button of legend()) {
-		const { series } = button.dataset;
-		const value = values?.get(series) ?? points?.last(series);
+		const name = view.curve(button);
+		const last = points?.last(name);
+		const value = values?.get(name) ?? last;
 		if (value === value && value != null) button.querySelector("b").textContent = compact(value);
+		const cell = state.v === "raw" && document.querySelector(`#jobs [data-job="${points?.job}"] [data-loss="${name}"]`);
+		if (cell && last === last && last != null) cell.textContent = compact(last);
 	}
 }
 
@@ -85,9 +108,15 @@ async function zoom(from, to, push = true) {
 async function follow() {
 	const id = Number(job().job);
 	if ((points?.job ?? 0) === id) return redraw();
-	if (points) unwatch(points.job);
+	if (points) {
+		if (!document.querySelector(`[data-active][data-job="${points.job}"]`)) unwatch(points.job);
+		setState({ from: "", to: "" }, false);
+	}
 	panel.points = points = id ? new Points(id, job().points) : null;
+	$("#chart-export").hidden = !points;
 	if (!points) return;
+	$("[data-csv]").href = `${job().points}?format=csv`;
+	Object.assign($("[data-path]").dataset, { path: job().points, cli: JSON.stringify(["jobs", "losses", String(id)]) });
 	watch(id);
 	try {
 		await points.load(Number(job().step));
@@ -107,6 +136,7 @@ follow();
 
 document.addEventListener("acc:frame", ({ detail: frame }) => {
 	if (frame.header.job !== points?.job) return;
+	for (const name in parts) parts[name].frame?.(frame.header);
 	points.frame(frame)?.then(redraw, () => {});
 	redraw();
 });
@@ -122,22 +152,12 @@ addEventListener("popstate", () => {
 	zoom(state.from || null, state.to, false);
 });
 
-// Controls.
-$("[name=smooth]").addEventListener("input", (event) => setState({ smooth: event.target.value }));
-$("[data-log]").onclick = () => setState({ y: state.y === "log" ? "linear" : "log" });
-$("[data-reset]").onclick = () => zoom(null, null);
-document.addEventListener("click", (event) => {
-	const button = event.target.closest("#legend button[data-series]");
-	if (!button) return;
-	const all = legend().map((other) => other.dataset.series);
-	const { series } = button.dataset;
-	let hidden = state.hide ? state.hide.split(",") : [];
-	if (event.altKey) hidden = hidden.length === all.length - 1 && !hidden.includes(series) ? [] : all.filter((name) => name !== series);
-	else hidden = hidden.includes(series) ? hidden.filter((name) => name !== series) : [...hidden, series];
-	setState({ hide: hidden.join(",") });
-});
+// What the controls do is fetched with the first use of one.
+const handle = (event) => import("./controls.js").then((controls) => controls.handle(view, event));
+for (const type of ["input", "change", "click"]) document.addEventListener(type, (event) => event.target.closest("#loss, #jobs") && handle(event));
+$("#curves").addEventListener("toggle", handle);
 keys.push(
-	{ keys: "l", help: "log or linear losses", action: () => $("[data-log]").click() },
+	{ keys: "l", help: "log or linear losses", action: () => $("[data-flip=y]").click() },
 	{ keys: "r", help: "reset the zoom", action: () => zoom(null, null) },
 	{ keys: "t", help: "to the Train form", action: () => document.getElementById("train-steps")?.focus() },
 );

@@ -56,6 +56,7 @@ def append(job_id: int, attempt: int, block: PointBlock) -> dict[str, Any]:
         "attempt": attempt,
         "seq": job.points_seq,
         "start": block.start,
+        "wall": [block.wall_start, block.wall_end],
         "series": list(block.series),
         "step": job.step,
         "total": job.total_steps,

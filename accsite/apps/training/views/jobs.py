@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from acc.errors import InvalidInput
 from accsite.apps.live import selectors as live
-from accsite.apps.training import pages
+from accsite.apps.training import chart_pages, pages
 from accsite.apps.training.models import Job, JobKind
 from accsite.apps.training.services import jobs as job_services
 from accsite.apps.training.states import ACTIVE, JobState
@@ -22,6 +22,7 @@ from accsite.apps.training.views.common import REFUSED, back, is_partial, panel,
 from accsite.apps.training.views.workbench import actor
 
 JOBS_A_PAGE = 40
+JOB_PANELS = ("job", "legend", "alarms", "events")
 FILTERS = [("", "all"), ("active", "active"), *((state.value, state.label) for state in JobState)]
 
 
@@ -38,7 +39,7 @@ def list_context(request: HttpRequest) -> dict[str, Any]:
     """Return what the list of jobs shows."""
     versions = live.versions(["jobs"])
     chosen = request.GET.get("state", "")
-    jobs = pages.visible_jobs(request.user)
+    jobs = Job.objects.visible_to(request.user).select_related("branch__experiment", "worker")
     if chosen == "active":
         jobs = jobs.filter(state__in=ACTIVE)
     elif chosen in JobState.values:
@@ -47,7 +48,7 @@ def list_context(request: HttpRequest) -> dict[str, Any]:
     query = urlencode({"state": chosen}) + "&" if chosen else ""
     return {
         "versions": versions,
-        "jobs": page.object_list,
+        "jobs": chart_pages.job_rows(page.object_list),
         "page": page,
         "query": query,
         "jobs_url": f"{reverse('training:jobs')}?{query}page={page.number}",
@@ -65,7 +66,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
 @require_GET
 def detail_panel(request: HttpRequest, pk: int, name: str) -> HttpResponse:
     """Return one panel of a job's page as it is now."""
-    if name not in ("job", "legend", "events", "facts"):
+    if name not in JOB_PANELS:
         raise Http404(f"a job's page has no panel {name!r}")
     return panel(request, name, job_context(pages.find_job(request.user, pk)))
 
@@ -73,10 +74,7 @@ def detail_panel(request: HttpRequest, pk: int, name: str) -> HttpResponse:
 def job_context(job: Job) -> dict[str, Any]:
     """Return what the page of a job shows."""
     topic = f"job:{job.pk}"
-    urls = {
-        name: reverse("training:job-panel", args=[job.pk, name])
-        for name in ("job", "legend", "events", "facts")
-    }
+    urls = {name: reverse("training:job-panel", args=[job.pk, name]) for name in JOB_PANELS}
     checkpoint = job.checkpoints.order_by("-job_step", "-id").first()
     return {
         "versions": live.versions([topic]),
@@ -84,11 +82,13 @@ def job_context(job: Job) -> dict[str, Any]:
         "notice": job.state == JobState.FAILED,
         "topic": topic,
         "points_url": points_url(job),
+        "losses_cli": f"jobs losses {job.pk}",
         "head_url": urls["job"],
         "legend_url": urls["legend"],
+        "alarms_url": urls["alarms"],
         "events_url": urls["events"],
-        "facts_url": urls["facts"],
-        "legend": pages.legend(job.branch, job) if job.kind == JobKind.TRAIN else [],
+        "alarms": chart_pages.alarms(job),
+        "legend": chart_pages.legend(job.branch, job) if job.kind == JobKind.TRAIN else [],
         "events": pages.events(job, pages.task_names(job.branch)),
         "checkpoint": checkpoint,
         "losses": pages.named_losses(checkpoint.losses, job.spec) if checkpoint else [],

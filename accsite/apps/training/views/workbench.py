@@ -13,13 +13,13 @@ from django.views.decorators.http import require_GET, require_POST
 from acc.errors import InvalidInput
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.live import selectors as live
-from accsite.apps.training import pages, task_pages
+from accsite.apps.training import chart_pages, pages, task_pages
 from accsite.apps.training.forms import TrainForm
 from accsite.apps.training.models import Branch
 from accsite.apps.training.services import jobs as job_services
 from accsite.apps.training.views.common import REFUSED, bench_url, is_partial, panel, points_url
 
-PANELS = ("head", "job", "legend", "tasks", "train", "jobs", "events")
+PANELS = ("head", "job", "legend", "alarms", "tasks", "train", "jobs", "events")
 
 
 @require_GET
@@ -106,10 +106,11 @@ def bench_context(
         **topics,
         "bench_url": bench_url(branch),
         "points_url": points_url(job),
+        "losses_cli": f"jobs losses {job.pk}" if job else "",
         **urls(branch, chosen),
     }
     if "legend" in panels:
-        context["legend"] = pages.legend(branch, job)
+        context["legend"] = chart_pages.legend(branch, job)
     if "tasks" in panels:
         opened = extra.get("opened") or request.GET.getlist("open")
         context["tasks"] = rows = task_pages.tasks(branch, opened)
@@ -124,7 +125,9 @@ def bench_context(
         context["more"] = "more" in request.GET or "more" in request.POST or context["train_form"].more_errors
         context["no_worker"] = not pages.devices()
     if "jobs" in panels:
-        context["jobs"] = pages.recent_jobs(branch)
+        context["jobs"] = chart_pages.recent_jobs(branch)
+    if "alarms" in panels:
+        context["alarms"] = chart_pages.alarms(job)
     if "events" in panels:
         context["events"] = pages.events(job, pages.task_names(branch))
     return context
@@ -139,6 +142,7 @@ def urls(branch: Branch, chosen: str | None) -> dict[str, str]:
         "headchip_url": panels["head"],
         "head_url": panels["job"] + pin,
         "legend_url": panels["legend"] + pin,
+        "alarms_url": panels["alarms"] + pin,
         "events_url": panels["events"] + pin,
         "jobs_url": panels["jobs"] + pin,
         "tasks_url": panels["tasks"],

@@ -1,4 +1,4 @@
-"""``manage.py jobs [list | show | follow | stop | pause | resume]``: the jobs from a shell."""
+"""``manage.py jobs [list | show | losses | follow | stop | pause | resume]``: the jobs from a shell."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from typing_extensions import override
 
 from acc.errors import InvalidInput
 from accsite.apps.training import selectors
+from accsite.apps.training.api.renderers import csv_lines
 from accsite.apps.training.following import finite, follow
 from accsite.apps.training.models import Job
 from accsite.apps.training.services import jobs as services
 from accsite.cli import SUCCEEDED, ServiceCommand, find_user
 
-VERBS = ("show", "follow", "stop", "pause", "resume")
+VERBS = ("show", "losses", "follow", "stop", "pause", "resume")
 
 
 class Command(ServiceCommand):
     """List, show, follow and steer jobs."""
 
-    help = "List the jobs, or show, follow, stop, pause or resume one. Exit status 2 for bad input."
+    help = "List the jobs, or show, follow, stop, pause or resume one, or print its losses as CSV. Exit status 2 for bad input."
 
     @override
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -64,6 +65,9 @@ class Command(ServiceCommand):
                 as_json=options["json"],
                 stop_on_interrupt=options["stop_on_interrupt"],
             )
+        if verb == "losses":
+            self.stdout.write(csv_lines(selectors.loss_history(chosen)), ending="")
+            return SUCCEEDED
         if verb != "show":
             services.request_control(actor=actor, job=chosen, kind=verb)
             chosen = rows.get(pk=chosen.pk)

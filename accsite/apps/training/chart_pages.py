@@ -1,0 +1,170 @@
+"""What the chart, its legend, its alarms and the lists of jobs show: queries only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from django.db.models import Q
+
+from acc.training import health, series
+from accsite.apps.training.models import Branch, Job, JobEvent, JobKind, Task
+from accsite.apps.training.selectors.loss import last_losses, last_losses_of, loss_history
+from accsite.apps.training.states import ACTIVE, JobState
+
+RECENT_JOBS = 5
+ALARMS_SHOWN = 3
+ALARM_WORDS = {
+    "nan": "Not a number",
+    "divergence": "Divergence",
+    "collapse": "Posterior collapse",
+    "plateau": "Plateau",
+    "baseline": "No baseline",
+    "autosave": "Checkpoint not written",
+}
+GRAVE = frozenset({"nan", "divergence", "collapse"})
+"""Alarms that say the training is spoilt rather than that something should be looked at."""
+
+
+@dataclass(frozen=True)
+class LegendLine:
+    """One task's curve: its name, colour slot, last raw loss, trivial baseline, and how it stands.
+
+    ``tolerance``: how far from its baseline a loss may be and still be at it. ``floor``: see
+    ``acc.training.protocols.Baseline``. ``words`` says who the trivial predictor is.
+    """
+
+    key: str
+    slot: int
+    name: str
+    last: float | None
+    health: health.Health
+    baseline: float | None = None
+    tolerance: float = 0.0
+    floor: bool = False
+    words: str = ""
+
+    @property
+    def series(self) -> str:
+        """The series of the raw loss."""
+        return series.raw(self.key)
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """An alarm of a job: its kind in words, whether it is grave, and the sentence."""
+
+    event: JobEvent
+    word: str
+    grave: bool
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """A job and the newest loss of each of its tasks as (name, colour slot or '', series, value)."""
+
+    job: Job
+    losses: list[tuple[str, int | str, str, float]]
+
+
+def legend(branch: Branch | None, job: Job | None) -> list[LegendLine]:
+    """Return the curves of a chart: the tasks that the job trained and those attached since, in order."""
+    if branch is None:
+        return []
+    losses = last_losses(job) if job else {}
+    recent = recent_losses(job) if job else {}
+    baselines = baselines_of(job) if job else {}
+    trained = {task["key"] for task in job.spec.get("tasks", [])} if job else set()
+    trained |= {series.task_key(name) for name in losses}
+    growing = job is None or job.state in ACTIVE
+    return [
+        _line(task, losses, recent, baselines.get(task.key, {}))
+        for task in branch.tasks.all()
+        if task.key in trained or (growing and task.removed_at is None)
+    ]
+
+
+def _line(
+    task: Task, losses: dict[str, float], recent: dict[str, Any], baseline: dict[str, Any]
+) -> LegendLine:
+    name = series.raw(task.key)
+    loss, floor = baseline.get("loss"), bool(baseline.get("floor"))
+    return LegendLine(
+        key=task.key,
+        slot=task.colour_slot,
+        name=task.name,
+        last=losses.get(name),
+        health=health.assess(recent.get(name, ()), loss, floor=floor),
+        baseline=loss,
+        tolerance=0.0 if loss is None else health.tolerance(loss, floor=floor),
+        floor=floor,
+        words=baseline.get("words", ""),
+    )
+
+
+def recent_losses(job: Job) -> dict[str, Any]:
+    """Return series -> values of the newest steps, as many as tell the health of a loss."""
+    if not job.step:
+        return {}
+    header, columns = loss_history(job, start=job.step - health.window(job.step))
+    return dict(zip(header["series"], columns.astype(np.float64), strict=True))
+
+
+def baselines_of(job: Job) -> dict[str, dict[str, Any]]:
+    """Return task key -> the newest baseline measured in the job."""
+    events = job.events.filter(kind="baseline").order_by("id")
+    return {payload["task"]: payload for payload in events.values_list("payload", flat=True)}
+
+
+def alarms(job: Job | None) -> list[Alarm]:
+    """Return the newest alarm of each kind and series, newest first; without what the job's end says anyway."""
+    found: dict[tuple[str, str], Alarm] = {}
+    for event in job.events.filter(kind="alarm").order_by("-id")[:100] if job else ():
+        kind = str(event.payload.get("alarm", ""))
+        if event.message == job.message:  # type: ignore[union-attr]
+            continue
+        found.setdefault(
+            (kind, event.payload.get("series", "")), Alarm(event, alarm_word(kind), kind in GRAVE)
+        )
+    return list(found.values())[:ALARMS_SHOWN]
+
+
+def alarm_word(kind: str) -> str:
+    """Return an alarm's kind in words."""
+    return ALARM_WORDS.get(kind, kind.replace("_", " ").capitalize() or "Alarm")
+
+
+def recent_jobs(branch: Branch) -> list[JobRow]:
+    """Return the newest train jobs of a branch, and what else is at work or has failed."""
+    telling = Q(kind=JobKind.TRAIN) | Q(state__in=[*ACTIVE, JobState.FAILED])
+    return job_rows(list(branch.jobs.filter(telling).order_by("-id")[:RECENT_JOBS]))
+
+
+def job_rows(jobs: Sequence[Job]) -> list[JobRow]:
+    """Return the jobs with their tasks' newest losses: of an ended job those it ended with."""
+    trained = [job for job in jobs if job.kind == JobKind.TRAIN]
+    open_ended = last_losses_of([job for job in trained if "losses" not in job.result])
+    tasks: dict[tuple[int, str], tuple[str, int]] = {
+        (branch_id, key): (name, slot)
+        for branch_id, key, name, slot in Task.objects.filter(
+            branch__in={job.branch_id for job in trained}
+        ).values_list("branch_id", "key", "name", "colour_slot")
+    }
+    return [JobRow(job, _losses(job, open_ended.get(job.pk, {}), tasks)) for job in jobs]
+
+
+def _losses(
+    job: Job, newest: dict[str, float], tasks: dict[tuple[int, str], tuple[str, int]]
+) -> list[tuple[str, int | str, str, float]]:
+    ended = {
+        series.raw(key): value for key, value in job.result.get("losses", {}).items() if key != series.TOTAL
+    }
+    losses = ended or {name: value for name, value in newest.items() if name.startswith(series.raw(""))}
+    rows = []
+    for name, value in losses.items():
+        key = series.task_key(name) or ""
+        label, slot = tasks.get((job.branch_id or 0, key), (key, ""))
+        rows.append((label, slot, name, value))
+    return rows

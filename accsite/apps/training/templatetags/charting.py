@@ -1,0 +1,24 @@
+"""How a loss stands, in an icon and a word."""
+
+from __future__ import annotations
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+register = template.Library()
+
+# The same as in health.js, which goes on from here while points come.
+LEVELS = {"better than trivial": "✓", "at trivial": "≈", "worse than trivial": "✗"}
+TRENDS = {"falling": "↘", "flat": "→", "rising": "↗"}
+
+
+@register.simple_tag
+def health(level: str, trend: str) -> SafeString:
+    """Return a loss's level against its trivial baseline and its trend; what is unknown stays empty."""
+    return format_html(
+        '<span class="health" data-level="{}">{}</span><span class="trend">{}</span>',
+        level if level in LEVELS else "",
+        f"{LEVELS[level]} {level}" if level in LEVELS else "",
+        f"{TRENDS[trend]} {trend}" if trend in TRENDS else "",
+    )

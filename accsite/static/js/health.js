@@ -1,0 +1,82 @@
+// How each loss stands, told anew while points come: the same figures as acc/training/health.py, which wrote the
+// words that the page came with. Fetched for a running job.
+
+const [LEAST_STEPS, MOST_STEPS] = [100, 2000];
+const MIN_VALUES = 8;
+const BINS = 32;
+const SIGNIFICANT_Z = 2.58;
+const FLAT_PART = 0.02;
+const ICONS = { "better than trivial": "✓", "at trivial": "≈", "worse than trivial": "✗", falling: "↘", flat: "→", rising: "↗" };
+const EVERY_MS = 500;
+
+export const windowSteps = (steps) => Math.min(MOST_STEPS, Math.max(LEAST_STEPS, Math.floor(steps / 4)));
+
+function median(values) {
+	const sorted = Float64Array.from(values).sort();
+	const half = sorted.length >> 1;
+	return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
+}
+
+// Medians of equal parts, the first of them one longer where the division leaves a rest.
+function medians(values) {
+	const count = Math.min(BINS, values.length);
+	const [size, rest] = [Math.floor(values.length / count), values.length % count];
+	return Array.from({ length: count }, (_, i) => {
+		const start = i * size + Math.min(i, rest);
+		return median(values.slice(start, start + size + (i < rest)));
+	});
+}
+
+// Kendall's test and the slope of Theil and Sen.
+export function trend(values) {
+	if (values.length < MIN_VALUES) return "";
+	const parts = medians(values);
+	const n = parts.length;
+	const slopes = [];
+	let score = 0;
+	for (let later = 1; later < n; later++)
+		for (let earlier = 0; earlier < later; earlier++) {
+			const rise = parts[later] - parts[earlier];
+			score += Math.sign(rise);
+			slopes.push(rise / (later - earlier));
+		}
+	const ties = new Map();
+	for (const part of parts) ties.set(part, (ties.get(part) ?? 0) + 1);
+	let variance = n * (n - 1) * (2 * n + 5);
+	for (const t of ties.values()) variance -= t * (t - 1) * (2 * t + 5);
+	const z = variance > 0 && score ? (score - Math.sign(score)) / Math.sqrt(variance / 18) : 0;
+	const change = median(slopes) * (n - 1);
+	if (Math.abs(z) < SIGNIFICANT_Z || Math.abs(change) < FLAT_PART * Math.abs(median(parts)) || !change) return "flat";
+	return change > 0 ? "rising" : "falling";
+}
+
+export function level(values, base, near, floor) {
+	if (values.length < MIN_VALUES || base == null) return "";
+	const value = median(values.slice(values.length >> 1));
+	if (Math.abs(value - Number(base)) <= Number(near)) return "at trivial";
+	return value > Number(base) === floor ? "better than trivial" : "worse than trivial";
+}
+
+function write(element, word) {
+	const text = word && `${ICONS[word]} ${word}`;
+	if (element.textContent !== text) element.textContent = text;
+	if (element.className === "health") element.dataset.level = word;
+}
+
+export function attach({ legend, points }) {
+	let told = 0;
+	return {
+		draw() {
+			if (performance.now() - told < EVERY_MS) return;
+			told = performance.now();
+			const held = points();
+			for (const button of legend()) {
+				const { series, base, near } = button.dataset;
+				const values = held.newest(series, windowSteps(held.end)).filter(Number.isFinite);
+				if (values.length < MIN_VALUES) continue;
+				write(button.querySelector(".health"), level(values, base, near, "floor" in button.dataset));
+				write(button.querySelector(".trend"), trend(values));
+			}
+		},
+	};
+}

@@ -1,0 +1,46 @@
+// The current values as a table: what the chart shows, for reading and for copying.
+
+import { compact } from "./chart.js";
+import { style } from "./styles.js";
+
+const EVERY_MS = 500;
+const HEADS = ["Task", "Raw loss", "Weight × loss", "Trivial", "Against trivial", "Trend"];
+const REST = [["total", "weighted total"], ["grad_norm", "gradient norm"], ["lr", "learning rate"]];
+
+const cell = (kind, text, number) => Object.assign(document.createElement(kind), { textContent: text, className: number ? "num mono" : "" });
+
+export function attach(view) {
+	style(view);
+	const box = Object.assign(document.createElement("div"), { className: "scroll", tabIndex: 0, role: "region", ariaLabel: "Values" });
+	const table = box.appendChild(document.createElement("table"));
+	const caption = table.createCaption();
+	const head = table.createTHead().insertRow();
+	head.append(...HEADS.map((text, i) => Object.assign(cell("th", text), { scope: "col", className: i > 0 && i < 4 ? "num" : "" })));
+	const body = table.createTBody();
+	document.getElementById("chart-more").append(box);
+	let told = 0;
+	return {
+		draw() {
+			box.hidden = !view.state.table;
+			if (box.hidden || performance.now() - told < EVERY_MS) return;
+			told = performance.now();
+			const points = view.points();
+			caption.textContent = `Job ${points.job} at step ${Math.max(0, points.end - 1).toLocaleString("en")}`;
+			const rows = view.legend().map((button) => {
+				const { series, base } = button.dataset;
+				const words = [".health", ".trend"].map((part) => cell("td", button.querySelector(part).textContent || "–"));
+				const name = cell("th", button.querySelector(".clip").textContent);
+				return [name, ...[points.last(series), points.last(series.replace("raw/", "weighted/")), base && Number(base)].map((value) => cell("td", compact(value) || "–", true)), ...words];
+			});
+			const rest = REST.filter(([name]) => points.has(name)).map(([name, title]) => [cell("th", title), cell("td", ""), cell("td", compact(points.last(name)) || "–", true), cell("td", ""), cell("td", ""), cell("td", "")]);
+			body.replaceChildren(
+				...[...rows, ...rest].map((cells) => {
+					cells[0].scope = "row";
+					const row = document.createElement("tr");
+					row.append(...cells);
+					return row;
+				}),
+			);
+		},
+	};
+}
