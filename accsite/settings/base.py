@@ -206,10 +206,6 @@ REST_FRAMEWORK = {
 KNOX_TOKEN_MODEL = "access.ApiToken"
 REST_KNOX = {"TOKEN_PREFIX": "acc_"}
 
-# Only hashes of tokens are kept; what they may do and when they end stands beside them.
-KNOX_TOKEN_MODEL = "access.ApiToken"
-REST_KNOX = {"TOKEN_PREFIX": "acc_"}
-
 SPECTACULAR_SETTINGS = {
     "TITLE": "Autoencoder Control Center",
     "DESCRIPTION": "Train, steer, branch and measure autoencoders. Errors are RFC 9457 problem details.",

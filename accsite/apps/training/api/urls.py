@@ -7,9 +7,7 @@ from django.urls import path
 from accsite.apps.training.api import checkpoints, datasets, experiments, recipes, sharing, views, workers
 
 urlpatterns = [
-    path(
-        "experiments/<slug:slug>/sharing/", sharing.SharingView.as_view(), name="experiment-sharing"
-    ),
+    path("experiments/<slug:slug>/sharing/", sharing.SharingView.as_view(), name="experiment-sharing"),
     path("datasets/import/", datasets.ImportView.as_view(), name="dataset-import"),
     path(
         "datasets/<slug:slug>/regeneration/", datasets.RegenerationView.as_view(), name="dataset-regeneration"
