@@ -63,6 +63,16 @@ def test_idx_images_find_the_labels_that_are_named_alike(tmp_path: Path, packed:
     }
 
 
+def test_a_gzip_file_of_several_streams_is_read_to_its_end(tmp_path: Path) -> None:
+    whole = idx(np.tile(IMAGES, (150, 1, 1)))  # more than is unpacked at once
+    packed = gzip.compress(whole[:1000]) + gzip.compress(whole[1000:]) + bytes(7)
+    data, _ = import_file(put(tmp_path / "pictures", packed))
+    np.testing.assert_array_equal(data.images[-20:, 0], IMAGES)
+    altered = bytearray(gzip.compress(whole))
+    altered[-6] ^= 1
+    assert "damaged gzip" in refusal(put(tmp_path / "altered", bytes(altered)))
+
+
 def test_idx_without_labels_is_a_dataset_without_targets(tmp_path: Path) -> None:
     data, _ = import_file(put(tmp_path / "pictures", idx(IMAGES)))
     assert (len(data), data.target_specs) == (20, ())

@@ -106,14 +106,9 @@ def test_an_export_is_a_download(api: APIClient, store: Store, kind: str) -> Non
 
 
 def test_a_stored_file_is_shown_without_being_hashed_until_it_changes(
-    api: APIClient,
-    store: Store,
-    own_storage: Path,
-    settings: Any,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    api: APIClient, store: Store, own_storage: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings.HOME = tmp_path / "home"
+    settings.HOME = own_storage.parent / "home"
     row = store("Digits")
     hashed: list[Path] = []
     real = blobs.sha256_of

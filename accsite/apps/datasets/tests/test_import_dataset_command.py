@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import io
+import resource
 import struct
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
+from PIL import Image
 
+from acc.data import AccDataset, exporters
+from acc.specs import TargetSpec
 from accsite import blobs
 from accsite.apps.datasets.models import Dataset
 
@@ -18,6 +23,7 @@ pytestmark = pytest.mark.django_db
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 28, 28), dtype=np.uint8)
 LABELS = (np.arange(12) % 3).astype(np.uint8)
+DIGIT = TargetSpec(name="digit", kind="class", classes=3)
 
 
 def run(*arguments: str | Path) -> tuple[str, str, int]:
@@ -84,3 +90,34 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     _, err, status = run(tmp_path / "nowhere.npz")
     assert status == 2
     assert "error: file: 'nowhere.npz' cannot be read" in err
+
+
+def test_images_in_a_folder_or_tensors_in_a_file_become_datasets(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    for number in range(4):
+        (folder / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(IMAGES[number]).save(folder / "ab"[number % 2] / f"{number}.png")
+    assert run(folder) == ("set\n", "", 0)
+    assert Dataset.objects.get(slug="set").targets[0]["labels"] == ["a", "b"]
+    data = AccDataset(IMAGES[:, None], {"digit": LABELS.astype(np.int64)}, (DIGIT,))
+    (tmp_path / "x.pt").write_bytes(b"".join(exporters.export(data, "pt")))
+    assert run(tmp_path / "x.pt", "--name", "Tensors") == ("tensors\n", "", 0)
+    assert Dataset.objects.get(slug="tensors").n == 12
+    with zipfile.ZipFile(tmp_path / "bad.pt", "w") as archive:
+        archive.writestr("archive/data.pkl", b"cos\nsystem\n(S'true'\ntR.")
+    _, err, status = run(tmp_path / "bad.pt")
+    assert (status, "is not a whole .pt file of tensors alone" in err) == (2, True)
+    assert list(blobs.scratch().iterdir()) == []
+
+
+def test_a_disk_that_fills_up_half_way_leaves_nothing_behind(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "large.npz", images=np.zeros((3_000, 28, 28), np.uint8))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, before[1]))
+    try:
+        out, err, status = run(tmp_path / "large.npz")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (out, status) == ("", 2)
+    assert "is full" in err
+    assert list(blobs.scratch().iterdir()) == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -27,11 +27,11 @@ Store = Callable[..., Dataset]
 
 
 @pytest.fixture
-def used(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def used(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the list of those who use every dataset."""
     names: list[str] = []
     monkeypatch.setattr(uses, "_finders", [lambda _dataset, limit: names[:limit]])
-    yield names
+    return names
 
 
 def late(row: Dataset) -> None:

@@ -1,0 +1,194 @@
+"""Jobs that make datasets are asked for once: what exists is offered, uploads are limited, users of a dataset named."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.files.storage import default_storage
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from acc.errors import InvalidInput
+from accsite import blobs
+from accsite.apps.datasets import uses
+from accsite.apps.datasets.models import Dataset
+from accsite.apps.datasets.recipes import recipe_hash
+from accsite.apps.registry.models import Plugin
+from accsite.apps.training.models import Branch, Job, JobKind, Task
+from accsite.apps.training.services import generation, jobs, uploads
+from accsite.apps.training.services.generation import DatasetExists
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def own_storage(tmp_path: Path, settings: Any) -> Path:
+    """Return the folder that blobs lie in for one test."""
+    place = tmp_path / "blobs"
+    options = {"location": str(place), "base_url": None}
+    settings.STORAGES = {**settings.STORAGES, "default": {**settings.STORAGES["default"], "OPTIONS": options}}
+    settings.HOME = tmp_path / "home"
+    return place
+
+
+@pytest.fixture
+def made(plugins: dict[str, Plugin], dataset: Dataset) -> Dataset:
+    """Return a dataset that a generator has made of 50 images with seed 1."""
+    plugin = plugins["HandwrittenDigits"]
+    dataset.provenance = {
+        "generator": plugin.name,
+        "version": plugin.requires.get("version", 1),
+        "params": {"size": 16},
+        "n": 50,
+        "seed": 1,
+        "source_sha256": plugin.source_id,
+    }
+    dataset.recipe_hash = recipe_hash(dataset.provenance)
+    dataset.save()
+    return dataset
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+
+def upload(data: bytes = b"some bytes", name: str = "x.npz") -> SimpleUploadedFile:
+    return SimpleUploadedFile(name, data)
+
+
+def ask(user: Any, **changes: Any) -> Job:
+    asked = {"params": {"size": "16"}, "n": 50, "seed": "1", **changes}
+    return jobs.submit_generation(actor=user, generator="HandwrittenDigits", **asked)
+
+
+def test_asking_again_offers_the_dataset_that_exists(user: Any, made: Dataset) -> None:
+    with pytest.raises(
+        DatasetExists, match=f"have made '{made.name}' already; use it, or ask with force"
+    ) as told:
+        ask(user)
+    assert told.value.existing == made.slug
+    assert not Job.objects.exists()
+    for change in ({"n": 51}, {"seed": 2}, {"params": {"size": 17}}, {"force": True}):
+        assert ask(user, **change).kind == JobKind.GENERATE
+
+
+def test_the_api_answers_with_what_exists_and_with_force_with_a_job(user: Any, made: Dataset) -> None:
+    api = APIClient()
+    api.force_login(user)
+    asked = {"generator": "HandwrittenDigits", "params": {"size": 16}, "n": 50, "seed": 1}
+    found = api.post("/api/v1/generators/generate/", asked, format="json")
+    assert (found.status_code, found.json()["existing"]) == (409, made.slug)
+    found = api.post("/api/v1/generators/generate/", {**asked, "force": True}, format="json")
+    assert (found.status_code, found.json()["kind"]) == (202, "generate")
+
+
+def test_a_duplicate_begins_with_what_the_first_was_made_from(made: Dataset) -> None:
+    made.provenance["params"]["gone"] = 3
+    made.save()
+    found = generation.regeneration(made.slug)
+    assert found == {
+        "generator": "HandwrittenDigits",
+        "params": {"size": 16},
+        "n": 50,
+        "seed": 1,
+        "name": f"{made.name} 2",
+    }
+    Dataset.objects.update(recipe_hash="")
+    with pytest.raises(InvalidInput, match="was not made by a generator"):
+        generation.regeneration(made.slug)
+
+
+def test_an_upload_over_http_becomes_a_job(user: Any, own_storage: Path) -> None:
+    api = APIClient()
+    api.force_login(user)
+    sent = {"file": upload(name="../../my digits.npz"), "labels": upload(b"a\n1\n", "t.csv"), "name": "Mine"}
+    found = api.post("/api/v1/datasets/import/", sent)
+    assert found.status_code == 202, found.content
+    job = Job.objects.get(pk=found.json()["id"])
+    assert (job.kind, job.queue, job.spec["upload"]["name"]) == ("import", "default", "my digits.npz")
+    assert (own_storage / job.spec["upload"]["file"]).read_bytes() == b"some bytes"
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"file": ""}, "file"),
+        ({"file": SimpleUploadedFile("x.npz", b"")}, "file"),
+        ({"name": "1st"}, "name"),
+        ({"pixels": "int4"}, "pixels"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_a_bad_upload_names_its_field_and_leaves_nothing_behind(
+    user: Any, own_storage: Path, change: dict[str, Any], field: str
+) -> None:
+    api = APIClient()
+    api.force_login(user)
+    found = api.post("/api/v1/datasets/import/", {"file": upload(), **change})
+    assert found.status_code == 422, found.content
+    assert list(found.json()["errors"]) == [field]
+    assert not Job.objects.exists()
+    assert files(own_storage) == []
+
+
+def test_an_upload_that_is_too_large_is_refused(user: Any, own_storage: Path, settings: Any) -> None:
+    settings.ACC_MAX_DATASET_BYTES = 1_000
+    with pytest.raises(InvalidInput, match=r"'x.npz' has 1,001 bytes; at most 1,000 are allowed"):
+        uploads.keep(upload(bytes(1_001)))
+    api = APIClient()
+    api.force_login(user)
+    assert api.post("/api/v1/datasets/import/", {"file": upload(bytes(2_000_000))}).status_code == 413
+    assert files(own_storage) == []
+
+
+@contextmanager
+def disk_of(size: int) -> Iterator[None]:
+    """Let no file grow beyond ``size`` bytes, as on a disk that is full then."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_disk_that_fills_up_half_way_is_told_and_nothing_is_kept(own_storage: Path) -> None:
+    file = upload(bytes(3_000_000))
+    with disk_of(1_000_000), pytest.raises(InvalidInput, match="is full: 3,000,000 bytes are needed"):
+        uploads.keep(file)
+    assert files(own_storage) == []
+
+
+def test_uploads_go_once_no_job_is_to_read_them(user: Any, own_storage: Path, monkeypatch: Any) -> None:
+    first = jobs.submit_import(actor=user, upload=uploads.keep(upload()))
+    second = jobs.submit_import(actor=user, upload=uploads.keep(upload()))
+    assert first.spec["upload"]["file"] == second.spec["upload"]["file"]
+    generation.drop_uploads(first)
+    assert default_storage.exists(first.spec["upload"]["file"])
+    monkeypatch.setattr(uploads, "GRACE", timedelta(0))
+    (blobs.scratch() / f"{uploads.WORK_FOLDER}{second.pk}").mkdir()
+    assert uploads.purge() == []
+    Job.objects.update(state="CANCELLED", finished_at=timezone.now())
+    time.sleep(0.01)
+    assert uploads.purge() == [first.spec["upload"]["file"]]
+    assert files(own_storage) == []
+    assert list(blobs.scratch().iterdir()) == []
+
+
+def test_tasks_and_checkpoints_are_named_as_users(branch: Branch, task: Task) -> None:
+    from accsite.apps.training.tests import rows
+
+    dataset = task.dataset
+    assert uses.users_of(dataset) == [f"task '{task.name}' of {branch}"]
+    checkpoint = rows.make_checkpoint(branch)
+    checkpoint.spec = {**checkpoint.spec, "datasets": {dataset.slug: {"content_hash": dataset.content_hash}}}
+    checkpoint.save()
+    assert uses.users_of(dataset)[1] == f"checkpoint '{checkpoint}' of {branch}"
