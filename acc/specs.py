@@ -200,8 +200,8 @@ class EvalSpec(Spec):
     dataset: the one that traversals, sort, attention and ufr look at; empty: the one whose targets name most
     factor groups. rows: of a dataset that was trained on, those held out, or all. direction, groups: along what
     traversals and sort go, and in which groups (empty: all). concepts: targets that count as factors (empty:
-    all); own: concept -> the group that holds it (empty: the group of its name); match: score the best
-    assignment instead.
+    those that a group holds, if there are two, else all); own: concept -> the group that holds it (empty: the
+    group of its name); match: score the best assignment instead.
     """
 
     suite: tuple[str, ...] = ("metrics", "reconstructions")

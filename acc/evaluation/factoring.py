@@ -33,13 +33,14 @@ def factoring(
 ) -> Factoring:
     """Return every metric of the encoded rows, the rows behind each cell, and the cleanness of traversals.
 
-    concepts: target columns that are factors (default: all); own: concept -> the group that holds it (default:
-    the group of its name). ``cleanness_seeds`` 0 leaves traversals out. Raises InvalidInput (concepts, own) for
+    concepts: target columns that are factors, and contexts of each other (default: those that a group holds, if
+    there are two, else all); own: concept -> the group that holds it (default: the group of its name). ``cleanness_seeds`` 0 leaves traversals out. Raises InvalidInput (concepts, own) for
     names that do not exist and for a dataset without targets.
     """
-    columns = chosen_columns(encoded, concepts)
+    held = own_groups(encoded, own)
+    columns = chosen_columns(encoded, concepts or (tuple(held) if len(held) > 1 else ()))
     names = [column.name for column in columns]
-    held = {name: group for name, group in own_groups(encoded, own).items() if name in names}
+    held = {name: group for name, group in held.items() if name in names}
     if own and (unused := sorted(own.keys() - held.keys())):
         raise InvalidInput({"own": f"{unused[0]!r} is not among the concepts: {', '.join(names)}"})
     factors = [_factor(encoded, column) for column in columns]

@@ -58,6 +58,22 @@ def test_everything_is_json_and_a_cell_names_its_rows() -> None:
         assert (sizes[0], sizes[-1]) == (there.min(), there.max())
 
 
+def test_a_target_that_no_group_holds_is_a_factor_only_where_it_is_asked_for() -> None:
+    data = evaluated.data()
+    levels = (data.targets["size"] > np.median(data.targets["size"])).astype(np.int64)
+    more = AccDataset(
+        data.images,
+        {**data.targets, "size_level": levels},
+        (*data.target_specs, TargetSpec(name="size_level", kind="class", classes=2)),
+    )
+    evaluator = evaluated.evaluator(dataset=more)
+    few: dict[str, Any] = {"permutations": 0, "resamples": 0}
+    assert evaluator.ufr(**few).suite.ufr.concepts == ("digit", "size")
+    asked = evaluator.ufr(concepts=["size", "size_level"], **few)
+    assert asked.suite.ufr.concepts == ("size", "size_level")
+    assert asked.suite.ufr.own == {"size": "size", "size_level": None}
+
+
 def test_only_held_out_rows_of_a_dataset_that_was_trained_on_count() -> None:
     found = evaluated.evaluator(rows="held_out").encoded()
     _, held_out = split_indices(evaluated.data(), seed=0, val_fraction=0.2)
