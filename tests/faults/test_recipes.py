@@ -55,6 +55,7 @@ def test_a_killed_recipe_resumes_in_its_phase_and_a_stopped_one_tells_what_it_re
 def stopped(stack, worker):
     """Stop another run in the middle: its train job stops too, and what is told is the step that it reached."""
     run = recipes.submit_recipe(actor=None, recipe="Quickstart", params={"steps": 100_000})
+    assert run.job is not None
     train = stack.until(lambda: training(run), what="the second recipe to train")
     jobs.request_control(actor=None, job=run.job, kind="stop")
     stack.state(run.job, "CANCELLED")
