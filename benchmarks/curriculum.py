@@ -48,7 +48,7 @@ DATA: Mapping[str, tuple[str, int | None, dict[str, Any]]] = {
     "thickness": ("Thickness", 4000, {}),
     "slant": ("Slant", 4000, {}),
     "shuffled": ("ShuffledGlyphs", 4000, {}),
-    "grid": ("FactorGrid", None, {"source": "digits", "part": "held out", **GRID}),
+    "grid": ("FactorGrid", None, {"source": "digits", "part": "held_out", **GRID}),
 }
 
 

@@ -15,13 +15,14 @@ from scipy import ndimage
 from acc.data import morphology
 from acc.data.sampling import Labels, Values
 
-Part = Literal["all", "train", "held out"]
-PARTS: tuple[Part, ...] = ("all", "train", "held out")
+Part = Literal["all", "train", "held_out"]
+PARTS: tuple[Part, ...] = ("all", "train", "held_out")
 DIGITS = tuple(map(str, range(10)))
 COUNT = 1797
 HELD_OUT = 397
 
 _SIDE = 8
+_AT_ONCE = 64
 _FINE = 16  # places in a pixel of a scan where its rows are looked up
 _FILL = 0.875  # of the frame, so that a slanted digit stays within
 _LEVELS = (0.1, 0.9)  # of a scan's brightness: the edge of the thickest and of the thinnest stroke
@@ -45,7 +46,7 @@ def scans() -> tuple[NDArray[np.float32], Labels]:
 
 
 def rows_of(part: str, split_seed: int = 0) -> NDArray[np.intp]:
-    """Return the rows of a part in order: ``held out`` are 397 scans, ``train`` the other 1,400.
+    """Return the rows of a part in order: ``held_out`` are 397 scans, ``train`` the other 1,400.
 
     Both keep the share of each digit; the seed alone decides which scans are held out.
     """
@@ -53,7 +54,7 @@ def rows_of(part: str, split_seed: int = 0) -> NDArray[np.intp]:
     if part == "all":
         return np.arange(COUNT)
     held_out = chosen(digits, HELD_OUT, split_seed)
-    return held_out if part == "held out" else np.setdiff1d(np.arange(COUNT), held_out)
+    return held_out if part == "held_out" else np.setdiff1d(np.arange(COUNT), held_out)
 
 
 def chosen(digits: NDArray[Any], n: int, seed: int) -> NDArray[np.intp]:
@@ -84,6 +85,16 @@ def draw(
     the level for which the thickness measured comes closest to ``thickness`` (pixels): no level makes a fat
     digit fine.
     """
+    images = np.empty((len(scans), 1, size, size), np.uint8)
+    for start in range(0, len(scans), _AT_ONCE):
+        rows = slice(start, start + _AT_ONCE)
+        images[rows] = _draw(scans[rows], thickness[rows], slant[rows], size, softness)
+    return images
+
+
+def _draw(
+    scans: NDArray[np.float32], thickness: Values, slant: Values, size: int, softness: float
+) -> NDArray[np.uint8]:
     rows = _fine_rows(scans, size)
     ramp = softness * _SIDE / (size * _FILL)  # a scan goes from black to white in about one of its pixels
     shear = np.tan(slant) - np.tan(morphology.slant((scans[:, None] * 255).astype(np.uint8)))

@@ -19,10 +19,10 @@ def test_every_cell_holds_as_many_images() -> None:
 
 
 def test_without_a_number_each_scan_of_the_part_is_in_each_combination() -> None:
-    data = made("factor_grid", "FactorGrid", None, part="held out", thickness_levels=1, slant_levels=2, size=16,
+    data = made("factor_grid", "FactorGrid", None, part="held_out", thickness_levels=1, slant_levels=2, size=16,
                 thickness_min=2.0, thickness_max=3.0)  # fmt: skip
     assert len(data) == 397 * 2
-    digits = scans.scans()[1][scans.rows_of("held out")]
+    digits = scans.scans()[1][scans.rows_of("held_out")]
     for level in range(2):
         np.testing.assert_array_equal(data.targets["digit"][data.targets["slant_level"] == level], digits)
 
@@ -56,7 +56,7 @@ def test_numbers_that_leave_cells_uneven_are_refused_with_those_that_do_not() ->
 
 def test_more_images_in_a_cell_than_there_are_scans_are_refused() -> None:
     with pytest.raises(InvalidInput, match=r"n: 4,500 is refused: it takes 50 scans of each digit"):
-        generator("factor_grid", "FactorGrid")(part="held out").generate(n=4500, seed=0)
+        generator("factor_grid", "FactorGrid")(part="held_out").generate(n=4500, seed=0)
 
 
 def test_a_grid_beyond_the_limit_is_refused_before_anything_is_drawn() -> None:

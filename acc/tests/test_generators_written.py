@@ -78,20 +78,20 @@ def test_a_digit_written_again_is_still_that_digit() -> None:
     from sklearn.neighbors import KNeighborsClassifier
 
     images, digits = scans.scans()
-    train, held_out = scans.rows_of("train"), scans.rows_of("held out")
+    train, held_out = scans.rows_of("train"), scans.rows_of("held_out")
     reference = scans.enlarge(images[train], 32).reshape(len(train), -1)
     judge = KNeighborsClassifier(3).fit(reference, digits[train])
-    again = made("thickness", "Thickness", 300, 0, source="digits", part="held out", thickness_min=4.0,
+    again = made("thickness", "Thickness", 300, 0, source="digits", part="held_out", thickness_min=4.0,
                  thickness_max=6.5, slant_min=-0.1, slant_max=0.1)  # fmt: skip
     assert judge.score(again.images.reshape(300, -1), again.targets["digit"]) > 0.8
     assert len(held_out) == 397
 
 
 def test_held_out_scans_are_never_trained_on() -> None:
-    train, held_out = scans.rows_of("train", 5), scans.rows_of("held out", 5)
+    train, held_out = scans.rows_of("train", 5), scans.rows_of("held_out", 5)
     assert (len(train), len(held_out)) == (1400, 397)
     assert np.array_equal(np.sort(np.concatenate([train, held_out])), np.arange(1797))
-    assert not np.array_equal(held_out, scans.rows_of("held out", 6))
+    assert not np.array_equal(held_out, scans.rows_of("held_out", 6))
     counts = np.bincount(scans.scans()[1][held_out])
     assert np.ptp(counts) <= 3
 
@@ -99,9 +99,9 @@ def test_held_out_scans_are_never_trained_on() -> None:
 def test_handwritten_digits_are_the_same_bytes_as_ever_and_can_be_parted() -> None:
     whole = made("handwritten_digits", "HandwrittenDigits", None)
     assert whole.content_hash.startswith("0999935468d0ef95")
-    held_out = made("handwritten_digits", "HandwrittenDigits", None, part="held out")
+    held_out = made("handwritten_digits", "HandwrittenDigits", None, part="held_out")
     assert len(held_out) == 397
-    np.testing.assert_array_equal(held_out.images, whole.images[scans.rows_of("held out")])
+    np.testing.assert_array_equal(held_out.images, whole.images[scans.rows_of("held_out")])
 
 
 @pytest.mark.parametrize("width", [2.0, 3.3, 6.0])
@@ -126,7 +126,7 @@ def test_thickness_of_many_is_the_thickness_of_each() -> None:
 
 def test_brightness_in_0_to_1_is_measured_alike() -> None:
     images = glyph_set("Thickness").images[:20]
-    unit = images.astype(np.float32) / 255
+    unit = (images / 255).astype(np.float32)
     np.testing.assert_array_equal(morphology.thickness(unit), morphology.thickness(images))
     np.testing.assert_allclose(morphology.slant(unit), morphology.slant(images), atol=1e-5)
 
