@@ -118,7 +118,7 @@ class FactoringEvaluator:
                     ReconstructionGrid(
                         dataset_key=key,
                         indices=tuple(shown.tolist()),
-                        inputs=resident.images.index_select(0, index).cpu().numpy(),
+                        inputs=encoding.to_pixels(resident.batch(index).images).cpu().numpy(),
                         outputs=encoding.to_pixels(drawn).cpu().numpy(),
                     )
                 )

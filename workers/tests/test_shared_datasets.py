@@ -71,15 +71,14 @@ def test_a_dataset_of_remote_storage_is_fetched_once_and_mapped(
     row = services.create_dataset(actor=None, name="Far", dataset_path=draft, provenance={})
     fetched: list[str] = []
     real = default_storage.open
-    monkeypatch.setattr(
-        default_storage, "open", lambda name, *mode: fetched.append(name) or real(name, *mode)
-    )
-    for _ in range(2):
-        datasets = Datasets()
-        datasets.load("far", dataset_spec(row))
-        images = datasets["far"].images
-        assert images[3, 0, 0, 0] == 192
-        assert not images.flags.writeable
-        assert not images.flags.owndata
+    with monkeypatch.context() as patch:
+        patch.setattr(default_storage, "open", lambda name, *mode: fetched.append(name) or real(name, *mode))
+        for _ in range(2):
+            datasets = Datasets()
+            datasets.load("far", dataset_spec(row))
+            images = datasets["far"].images
+            assert images[3, 0, 0, 0] == 192
+            assert not images.flags.writeable
+            assert not images.flags.owndata
     assert fetched == [row.file]
     assert [path.name for path in (tmp_path / "home" / "cache").iterdir()] == [f"{row.sha256}.safetensors"]
