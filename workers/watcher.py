@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 QUIET_SECONDS = 0.02  # an editor's dance of events is over after that
 RESCAN_SECONDS = 2.0
 RETRY_SECONDS = 1.0
+BURST = (
+    12  # files looked at without a thought; beyond it as many as PER_SECOND, so that training keeps its pace
+)
+PER_SECOND = 2.5
+MOST_OWED = 3  # files: however many are saved at once, the next look is not far
+NICENESS = 3  # training comes first
 STOP_CHECK_SECONDS = 0.2
 JOIN_SECONDS = 5.0
 CHANGES = {"created", "modified", "moved", "deleted", "closed"}  # a mere read makes events of other kinds
@@ -46,6 +52,7 @@ class PluginSync:
 
     def __init__(self, root: Path, checker: Checker) -> None:
         self.checker = checker
+        self.asked = 0  # files that the last scan found new or changed
         self._finder = Finder(root)
         self._asked: dict[str, str] = {}  # path -> sha256 that is being looked at, or was
         self._unwritten: dict[str, FileReport] = {}
@@ -69,8 +76,10 @@ class PluginSync:
     def scan(self) -> SyncResult:
         """Ask about files that are new or have changed, and write those that are gone."""
         files = self._finder.find()
+        self.asked = 0
         for path, file in files.items():
             if self._asked.get(path) != file.sha256:
+                self.asked += 1
                 self._asked[path] = file.sha256
                 self._unwritten.pop(path, None)
                 self.checker.submit(file)
@@ -130,6 +139,31 @@ class Doorbell(FileSystemEventHandler):
                 pass
 
 
+class Pace:
+    """Says when the next look may be: at once for a while, then so that few files a second are looked at.
+
+    What is saved while it waits is seen by that one look.
+    """
+
+    def __init__(self, burst: int = BURST, per_second: float = PER_SECOND) -> None:
+        self._burst, self._per_second = burst, per_second
+        self._left, self._since = float(burst), time.monotonic()
+
+    def spend(self, files: int) -> None:
+        """Count files that were looked at."""
+        self._left = max(self._now() - files, -float(MOST_OWED))
+
+    def next(self) -> float:
+        """Return when the next look may be, on the monotonic clock."""
+        return time.monotonic() + max(0.0, 1 - self._now()) / self._per_second
+
+    def _now(self) -> float:
+        now = time.monotonic()
+        self._left = min(float(self._burst), self._left + (now - self._since) * self._per_second)
+        self._since = now
+        return self._left
+
+
 class Watcher:
     """Syncs at every hint and every RESCAN_SECONDS until ``stop``. The checker is its caller's to close."""
 
@@ -140,6 +174,7 @@ class Watcher:
         from workers.previews import PreviewDesk  # reads models, which are there once Django is set up
 
         self.desk = PreviewDesk(checker)
+        self._pace = Pace()
         self._stopping = False
 
     def stop(self, *_: object) -> None:
@@ -165,27 +200,31 @@ class Watcher:
                 observer.join(JOIN_SECONDS)
 
     def _loop(self) -> None:
-        next_scan = 0.0
+        next_scan, hinted = 0.0, False
         while not self._stopping:
             try:
                 if time.monotonic() >= next_scan:
                     next_scan = time.monotonic() + RESCAN_SECONDS
+                    hinted = False
                     tell(self.sync.scan())
-                rung = self._wait(max(0.0, next_scan - time.monotonic()))
+                    self._pace.spend(self.sync.asked)
+                rung = self._wait(max(0.0, next_scan - time.monotonic()), doorbell=not hinted)
                 tell(self.sync.collect())
                 self.desk.serve()
                 if rung and not self._stopping:
-                    next_scan = 0.0
+                    next_scan = min(next_scan, self._pace.next())
+                    hinted = True  # it will look anyway; what rings meanwhile tells nothing new
             except Exception:
                 # What was found is kept, and written as soon as there is a database to take it.
                 log.exception("plugins_not_synced", hint=f"tried again in {RETRY_SECONDS:g} s")
                 _close_connection()
                 time.sleep(RETRY_SECONDS)
 
-    def _wait(self, seconds: float) -> bool:
+    def _wait(self, seconds: float, *, doorbell: bool) -> bool:
         """Wait for an answer, a hint or the time; return whether there was a hint, and quiet after it."""
         with selectors.DefaultSelector() as selector:
-            selector.register(self.doorbell.reader, selectors.EVENT_READ)
+            if doorbell:
+                selector.register(self.doorbell.reader, selectors.EVENT_READ)
             selector.register(self.sync.checker, selectors.EVENT_READ)
             selector.register(self.desk.reader, selectors.EVENT_READ)
             ready = {key.fd for key, _ in selector.select(seconds)}
@@ -276,6 +315,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     root = Path(settings.PLUGINS_ROOT)
     if options.once:
         return once(root)
+    with suppress(OSError):
+        os.nice(NICENESS)
     checker = Checker()
     watcher = Watcher(root, checker)
     for number in (signal.SIGTERM, signal.SIGINT):
