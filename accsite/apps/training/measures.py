@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from django.db.models.fields.json import KeyTransform
+
 from acc.errors import InvalidInput
 from acc.training import series
 from accsite.apps.training.models import Checkpoint
@@ -44,9 +46,9 @@ class Losses:
 
     def values(self, experiment_id: int, name: str) -> Mapping[int, float]:
         """Return the loss of each checkpoint that has it."""
-        key = _key(name)
-        rows = Checkpoint.objects.filter(experiment=experiment_id).order_by().values_list("pk", "losses")
-        return {pk: losses[key] for pk, losses in rows if losses.get(key) is not None}
+        rows = Checkpoint.objects.filter(experiment=experiment_id).order_by()
+        found = rows.values_list("pk", KeyTransform(_key(name), "losses"))
+        return {pk: value for pk, value in found if value is not None}
 
     def of(self, checkpoint: Checkpoint) -> Mapping[str, float]:
         """Return the losses of one checkpoint."""

@@ -119,7 +119,6 @@ class Checkpoint(models.Model):
     file = models.CharField(max_length=255, help_text="name in the default storage")
     sha256 = models.CharField(max_length=64)
     size_bytes = models.PositiveBigIntegerField()
-    spec = models.JSONField(help_text="acc.specs.TrainJobSpec that made it")
     losses = models.JSONField(default=dict, help_text="last value of each series")
     tag = models.CharField(max_length=80, blank=True)
     note = models.TextField(blank=True)
@@ -135,6 +134,8 @@ class Checkpoint(models.Model):
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
     created_at = models.DateTimeField(auto_now_add=True)
+    # Last in the row: whoever reads the columns of a large tree need not skip it.
+    spec = models.JSONField(help_text="acc.specs.TrainJobSpec that made it")
 
     objects = LiveCheckpoints()
     everything = models.Manager["Checkpoint"]()
