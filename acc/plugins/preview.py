@@ -32,7 +32,8 @@ def preview_of(
         except InvalidInput as error:
             if set(error.fields) != {"n"}:
                 raise
-            data = generator.generate(n=None, seed=seed)  # one that makes what it makes, such as every combination
+            # One that makes what it makes, such as every combination.
+            data = generator.generate(n=None, seed=seed)
         rows = np.unique(np.linspace(0, len(data) - 1, min(n, len(data))).round().astype(np.int64))
         images = as_uint8(np.asarray(data.images[rows]))
         targets = {column.name: data.targets[column.name][rows].tolist() for column in data.target_specs}

@@ -71,8 +71,13 @@ def test_a_dataset_of_remote_storage_is_fetched_once_and_mapped(
     row = services.create_dataset(actor=None, name="Far", dataset_path=draft, provenance={})
     fetched: list[str] = []
     real = default_storage.open
+
+    def opened(name: str, *mode: str) -> Any:
+        fetched.append(name)
+        return real(name, *mode)
+
     with monkeypatch.context() as patch:
-        patch.setattr(default_storage, "open", lambda name, *mode: fetched.append(name) or real(name, *mode))
+        patch.setattr(default_storage, "open", opened)
         for _ in range(2):
             datasets = Datasets()
             datasets.load("far", dataset_spec(row))

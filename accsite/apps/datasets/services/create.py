@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from django.core.files.storage import default_storage
 from django.db import IntegrityError, transaction
+from django.db.models import F
 
 from acc.data import AccDataset
 from acc.errors import InvalidInput
@@ -57,7 +58,11 @@ def create_dataset(*, actor: Any, name: str, dataset_path: Path, provenance: dic
 
 
 def _existing(content_hash: str) -> Dataset | None:
-    row = Dataset.every.filter(content_hash=content_hash).order_by("removed_at", "pk").first()
+    row = (
+        Dataset.every.filter(content_hash=content_hash)
+        .order_by(F("removed_at").asc(nulls_first=True), "pk")
+        .first()
+    )
     if row is not None and row.removed_at is not None:
         with transaction.atomic():
             # A purge that was faster has taken it away.

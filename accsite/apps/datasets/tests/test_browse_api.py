@@ -96,7 +96,7 @@ def test_a_question_that_means_nothing_is_refused_by_field(
 @pytest.mark.parametrize("kind", ["npz", "pt", "zip", "csv"])
 def test_an_export_is_a_download(api: APIClient, store: Store, kind: str) -> None:
     store("Digits")
-    response = api.get(f"/api/v1/datasets/digits/export/?format={kind}")
+    response: Any = api.get(f"/api/v1/datasets/digits/export/?format={kind}")
     assert response["Content-Disposition"] == f'attachment; filename="digits.{kind}"'
     data = b"".join(response.streaming_content)
     if kind == "csv":
@@ -112,8 +112,13 @@ def test_a_stored_file_is_shown_without_being_hashed_until_it_changes(
     row = store("Digits")
     hashed: list[Path] = []
     real = blobs.sha256_of
+
+    def watched(path: Path) -> str:
+        hashed.append(path)
+        return real(path)
+
     monkeypatch.setattr(blobs, "_verified", {})  # as in a process that has just begun
-    monkeypatch.setattr(blobs, "sha256_of", lambda path: hashed.append(path) or real(path))
+    monkeypatch.setattr(blobs, "sha256_of", watched)
     get(api, "digits/samples/")
     assert hashed == []
     blobs.open_local(row.file, row.sha256)  # as a worker does before it trains

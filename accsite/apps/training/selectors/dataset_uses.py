@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.training.models import Checkpoint, Job, Task
@@ -10,9 +10,14 @@ from accsite.apps.training.models import Checkpoint, Job, Task
 
 def dataset_uses(dataset: Dataset, limit: int) -> list[str]:
     """Return the names of up to ``limit`` users of a dataset, tasks first."""
-    tasks = Task.objects.filter(dataset=dataset).select_related("branch__experiment").order_by("removed_at", "pk")
+    tasks = (
+        Task.objects.filter(dataset=dataset)
+        .select_related("branch__experiment")
+        .order_by(F("removed_at").asc(nulls_first=True), "pk")
+    )
     found = [
-        f"{'removed ' if task.removed_at else ''}task '{task.name}' of {task.branch}" for task in tasks[:limit]
+        f"{'removed ' if task.removed_at else ''}task '{task.name}' of {task.branch}"
+        for task in tasks[:limit]
     ]
     if len(found) < limit:
         checkpoints = _naming(Checkpoint.objects.select_related("branch__experiment"), dataset)

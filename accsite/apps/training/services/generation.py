@@ -124,7 +124,9 @@ def regeneration(slug: str) -> dict[str, Any]:
     dataset = datasets.get(slug)
     made = dataset.provenance
     if not dataset.recipe_hash:
-        raise InvalidInput({"dataset": f"'{dataset.name}' was not made by a generator: it cannot be made anew"})
+        raise InvalidInput(
+            {"dataset": f"'{dataset.name}' was not made by a generator: it cannot be made anew"}
+        )
     plugin = registry.get(PluginKind.GENERATOR, made["generator"])
     known = {param["name"] for param in plugin.params}
     return {
@@ -197,6 +199,4 @@ def uploads_in_use(*, but: Job | None = None) -> list[str]:
     """Return the names in storage of what import jobs are still to read."""
     active = Job.objects.active().filter(kind=JobKind.IMPORT)
     specs = (active.exclude(pk=but.pk) if but else active).values_list("spec", flat=True)
-    return [
-        upload["file"] for spec in specs for upload in (spec.get("upload"), spec.get("labels")) if upload
-    ]
+    return [upload["file"] for spec in specs for upload in (spec.get("upload"), spec.get("labels")) if upload]
