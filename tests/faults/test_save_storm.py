@@ -42,7 +42,7 @@ def test_a_storm_of_saves_changes_nothing_of_a_job_and_ends_with_the_last_versio
     stack.until(lambda: "watching_plugins" in watcher.output, what="the watcher")
     job = stack.submit(stack.branch("storm"), STEPS)
     ended = threading.Event()
-    saved = []
+    saved: list[int] = []
 
     def storm() -> None:
         while not ended.is_set():

@@ -119,7 +119,7 @@ class TaskForm(ParamsForm):
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of ``services.tasks.add_task``; raises InvalidInput for a wrong slice."""
         payload = self.payload()
-        found = {
+        found: dict[str, Any] = {
             name: payload[name]
             for name in ("task_class", "dataset", "name", "weight", "factor")
             if name in payload
