@@ -57,6 +57,7 @@ def platform(*, host: str, port: int, device: str, console: Console) -> Iterator
             console.line("supervisor", f"port {port} is taken; using {chosen}")
         url = f"http://{host}:{chosen}"
         settings.ACC_PUBLIC_URL = url
+        note(home / "run" / "site.url", url)
         redis = own_redis(home)
         supervisor = Supervisor(
             table(host=host, port=chosen, device=device, devices=settings.ACC_DEVICES),
@@ -72,6 +73,7 @@ def platform(*, host: str, port: int, device: str, console: Console) -> Iterator
             lock.tell(f"{url}/")
             yield Platform(url, console, supervisor)
     finally:
+        (home / "run" / "site.url").unlink(missing_ok=True)
         lock.release()
 
 
@@ -90,12 +92,16 @@ def own_redis(home: Path) -> RedisServer | None:
             )
         return None
     server = RedisServer(home / "run" / "redis")
-    note = home / "run" / "redis.url"
-    note.unlink(missing_ok=True)
-    note.touch(mode=0o600)
-    note.write_text(server.url)
+    note(home / "run" / "redis.url", server.url)
     use(server.url)
     return server
+
+
+def note(path: Path, text: str) -> None:
+    """Leave a line, for our own user only, where other commands on this ACC_HOME look for it."""
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(text)
 
 
 def child_environment() -> dict[str, str]:
