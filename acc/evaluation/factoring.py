@@ -34,8 +34,9 @@ def factoring(
     """Return every metric of the encoded rows, the rows behind each cell, and the cleanness of traversals.
 
     concepts: target columns that are factors, and contexts of each other (default: those that a group holds, if
-    there are two, else all); own: concept -> the group that holds it (default: the group of its name). ``cleanness_seeds`` 0 leaves traversals out. Raises InvalidInput (concepts, own) for
-    names that do not exist and for a dataset without targets.
+    there are two, else all); own: concept -> the group that holds it (default: the group of its name).
+    ``cleanness_seeds`` 0 leaves traversals out. Raises InvalidInput (concepts, own) for names that do not
+    exist and for a dataset without targets.
     """
     held = own_groups(encoded, own)
     columns = chosen_columns(encoded, concepts or (tuple(held) if len(held) > 1 else ()))

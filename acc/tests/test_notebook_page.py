@@ -62,6 +62,12 @@ def test_the_page_looks_into_the_checkpoint_as_it_says(page: dict[str, Any]) -> 
     assert headline["ufr"].reason
 
 
+def test_the_page_measures_a_task_without_a_loss(page: dict[str, Any]) -> None:
+    assert page["length"].value > 0
+    assert page["length"].grade in {"good", "moderate", "poor"}
+    assert "raw/latentlength" not in page["watched"].history
+
+
 @pytest.mark.parametrize(
     ("options", "field"),
     [

@@ -247,9 +247,7 @@ class Trainer:
         if self.train.schedule == "joint":
             self._schedule = JointSchedule(Plan(enabled, self._group))
         else:
-            plans = [
-                Plan([entry], self._group, seen=_seen_by(entry, enabled)) for entry in enabled
-            ]
+            plans = [Plan([entry], self._group, seen=_seen_by(entry, enabled)) for entry in enabled]
             self._schedule = SampledSchedule(plans, [entry.spec.weight for entry in enabled], self.train.seed)
         keys = tuple(entry.spec.key for entry in enabled)
         if self._recorder.keys != keys:
