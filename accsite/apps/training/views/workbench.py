@@ -112,7 +112,7 @@ def bench_context(
     if "legend" in panels:
         context["legend"] = chart_pages.legend(branch, job)
     if "tasks" in panels:
-        opened = [str(pk) for pk in extra.get("opened") or request.GET.getlist("open")]
+        opened = [str(pk) for pk in extra.get("opened") or request.GET.getlist("open") or []]
         context["tasks"] = rows = task_pages.tasks(branch, opened)
         context["undo"] = task_pages.just_removed(branch)
         context["unfit"] = task_pages.refused_tasks(branch)
