@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import json
+import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -9,11 +12,14 @@ import numpy as np
 import pytest
 from django.utils import timezone
 
+from acc.training import health
 from tests.e2e.conftest import Site, Watched
+from tests.e2e.test_pages import assert_accessible
 
 # The first test starts the whole platform.
 pytestmark = pytest.mark.timeout(300)
 LONG, SPIKE_AT, SPIKE = 60_000, 31_234, 50.0
+BASELINE = 0.75
 MODULE = """
 const { Points } = await import('/static/js/points.js');
 const p = new Points(0, '/');
@@ -27,7 +33,7 @@ const write = (start, values) =>
 def long_job(site: Site) -> Any:
     """Return a finished job of many steps with one spike in its points."""
     from accsite.apps.training import blocks
-    from accsite.apps.training.models import Job, LossBlock
+    from accsite.apps.training.models import Job, JobEvent, LossBlock
 
     spec = {"tasks": [{"key": task.key, "name": task.name} for task in site.branch.tasks.all()]}
     now = timezone.now()
@@ -42,8 +48,19 @@ def long_job(site: Site) -> Any:
     LossBlock.objects.bulk_create(
         LossBlock(job=job, attempt=1, seq=1, **blocks.fields(chunk)) for chunk in blocks.chunks(made)
     )
+    JobEvent.objects.create(
+        job=job,
+        kind="baseline",
+        payload={"task": spec["tasks"][0]["key"], "loss": BASELINE, "words": "a guess", "floor": False},
+    )
     yield job
     job.delete()
+
+
+@pytest.fixture(scope="module")
+def furnished_job(site: Site) -> Any:
+    """Return a short job that has been trained."""
+    return site.stack.state(site.stack.submit(site.branch, 60), "SUCCEEDED")
 
 
 def test_a_long_history_keeps_its_spike_and_zooms_by_asking_for_a_part(
@@ -92,18 +109,128 @@ def test_the_legend_hides_and_singles_out_and_the_address_tells(
     page = watched.page
     watched.open(f"{site.bench}?job={long_job.pk}")
     lines = page.locator("#legend button")
+    count = lines.count()
+
+    def pressed(*wanted: bool) -> str:
+        states = "[...document.querySelectorAll('#legend button')].map((line) => line.ariaPressed === 'true')"
+        return f"JSON.stringify({states}) === '{json.dumps(list(wanted), separators=(',', ':'))}'"
+
+    everything, first = [True] * count, [True, *[False] * (count - 1)]
     lines.nth(1).click()
-    assert lines.nth(1).get_attribute("aria-pressed") == "false"
+    watched.until(pressed(True, False, *everything[2:]), seconds=5)
     assert "hide=" in page.url
     lines.nth(0).click(modifiers=["Alt"])
-    pressed = [line.get_attribute("aria-pressed") for line in lines.all()]
-    assert pressed == ["true", *["false"] * (len(pressed) - 1)]
+    watched.until(pressed(*first), seconds=5)
     page.reload()
-    assert [line.get_attribute("aria-pressed") for line in lines.all()] == pressed
-    lines.nth(0).click(modifiers=["Alt"])
-    assert "hide=" not in page.url
+    watched.until(pressed(*first), seconds=5)
+    page.go_back()
+    watched.until(pressed(True, False, *everything[2:]), seconds=5)
+    lines.nth(1).click()
+    watched.until("!location.search.includes('hide=')", seconds=5)
     page.get_by_role("button", name="log", exact=True).click()
-    assert "y=linear" in page.url
+    watched.until("location.search.includes('y=linear')", seconds=5)
+    watched.assert_clean()
+
+
+def test_each_task_has_its_baseline_and_is_told_against_it_in_words(
+    site: Site, long_job: Any, visit: Callable[..., Watched]
+) -> None:
+    watched = visit(site.admin)
+    page = watched.page
+    watched.open(f"{site.bench}?job={long_job.pk}")
+    lines = "document.getElementById('loss').chart.baselines"
+    watched.until(f"{lines}.length === 1", seconds=10)
+    assert page.evaluate(f"{lines}[0].value") == BASELINE
+    assert "better than trivial" in page.locator("#legend button").first.inner_text()
+    assert "flat" in page.locator("#legend button").first.inner_text()
+    page.get_by_role("button", name="baselines").click()
+    watched.until(f"{lines}.length === 0", seconds=5)
+    page.go_back()
+    watched.until(f"{lines}.length === 1", seconds=5)
+    page.get_by_label("What is drawn").select_option("weighted")
+    watched.until(f"{lines}.length === 0 && location.search.includes('v=weighted')", seconds=5)
+    watched.assert_clean()
+
+
+def test_another_job_is_laid_under_the_one_shown_and_the_address_tells(
+    site: Site, long_job: Any, visit: Callable[..., Watched]
+) -> None:
+    shown = site.stack.state(site.stack.submit(site.branch, 40), "SUCCEEDED")
+    watched = visit(site.admin)
+    page = watched.page
+    watched.open(f"{site.bench}?job={shown.pk}")
+    page.get_by_label(f"Overlay job {long_job.pk}").click()
+    reach = "document.getElementById('loss').chart.layers.flatMap((layer) => layer.reach())"
+    watched.until(f"{reach}.length > 0", seconds=10)
+    assert f"overlay={long_job.pk}" in page.url
+    assert f'data-job="{shown.pk}"' in page.locator("#job").evaluate("(head) => head.outerHTML")
+    page.reload()
+    watched.until(f"{reach}.length > 0", seconds=10)
+    page.get_by_label(f"Take off job {long_job.pk}").click()
+    watched.until(f"{reach}.length === 0", seconds=5)
+    page.go_back()
+    watched.until(f"{reach}.length > 0", seconds=5)
+    watched.assert_clean()
+
+
+def test_table_folded_curves_and_time_axis_open_from_the_address(
+    site: Site, furnished_job: Any, visit: Callable[..., Watched]
+) -> None:
+    watched = visit(site.admin)
+    page = watched.page
+    watched.open(f"{site.bench}?job={furnished_job.pk}&table=1&curves=1&x=time")
+    watched.until("document.querySelectorAll('#curves canvas').length === 3", seconds=10)
+    rows = page.locator("#chart-more table tbody tr")
+    assert rows.count() == site.branch.tasks.count() + 3
+    names = page.locator("#curves figcaption").all_inner_texts()
+    assert [name.rpartition(" ")[0] for name in names] == ["Weighted total", "Gradient norm", "Learning rate"]
+    box = page.locator("#loss > .plot .u-over").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 200, box["y"] + 60)
+    at = "[...document.querySelectorAll('.u-cursor-x')].map((line) => line.style.transform)"
+    watched.until(f"new Set({at}).size === 1 && {at}.length === 4", seconds=5)
+    watched.until("/s$/.test(document.getElementById('loss').view.ticks(12))", seconds=5)
+    assert_accessible(watched, "the chart with all that unfolds")
+    watched.assert_clean()
+
+
+def test_what_is_copied_is_one_argument_to_a_shell_and_a_literal_to_python(
+    site: Site, visit: Callable[..., Watched]
+) -> None:
+    name = """it's "$HOME" `id` \\ é"""
+    found = visit(site.admin).page.evaluate(
+        """async (name) => (await import('/static/js/copy.js')).texts({ path: '/api/v1/tasks/?a=b&c=d', method: 'POST',
+          cli: JSON.stringify(['tasks', name]), body: JSON.stringify({ name, on: true, slice: null, n: [1, 2.5] })
+          })""",
+        name,
+    )
+    assert shlex.split(found["cli"])[-2:] == ["tasks", name]
+    arguments = shlex.split(found["curl"])
+    body = json.loads(arguments[arguments.index("--data-raw") + 1])
+    assert body == {"name": name, "on": True, "slice": None, "n": [1, 2.5]}
+    assert arguments[-1] == f"{site.url}/api/v1/tasks/?a=b&c=d"
+    sent = found["python"].partition("json.dumps(")[2].partition(").encode()")[0]
+    assert ast.literal_eval(sent) == body
+
+
+@pytest.mark.parametrize("kind", ["falling", "flat", "rising", "short", "tied"])
+def test_the_page_tells_the_same_health_as_the_server(
+    site: Site, visit: Callable[..., Watched], kind: str
+) -> None:
+    rng = np.random.default_rng(3)
+    slope = {"falling": -0.004, "rising": 0.003}.get(kind, 0.0)
+    count = 7 if kind == "short" else 333
+    values = (1 + slope * np.arange(count) / 3 + rng.normal(0, 0.02, count)).tolist()
+    if kind == "tied":
+        values = [round(value, 1) for value in values]
+    found = visit(site.admin).page.evaluate(
+        """async ([values, base, near]) => { const health = await import('/static/js/health.js');
+          return [health.level(values, base, near, false), health.trend(values), health.windowSteps(9000)]; }""",
+        [values, 0.9, health.tolerance(0.9)],
+    )
+    told = health.assess(values, 0.9)
+    known = ["" if word == "unknown" else word for word in (told.level, told.trend)]
+    assert found == [*known, health.window(9000)]
 
 
 def test_one_spike_in_a_million_steps_is_drawn(site: Site, visit: Callable[..., Watched]) -> None:

@@ -13,7 +13,7 @@ export class LossChart {
 	// callbacks: onZoom(from, to) with null to reset, onCursor(x, values by name). baselines: [{ slot, value }];
 	// layers: [{ reach: () => values that must be in view, draw: (plot) => {} }], drawn over the curves.
 	constructor(host, callbacks) {
-		Object.assign(this, { host, callbacks, plot: null, shape: "", markers: [], names: [], baselines: [], layers: [] });
+		Object.assign(this, { host, callbacks, plot: null, shape: "", names: [], baselines: [], layers: [] });
 		this.resize = new ResizeObserver(() => this.plot?.setSize(this.size()));
 		this.resize.observe(host);
 	}
@@ -105,7 +105,7 @@ export class LossChart {
 						this.callbacks.onCursor(at == null ? null : plot.data[0][at], values);
 					},
 				],
-				draw: [(plot) => (this.drawBaselines(plot), this.layers.forEach((layer) => layer.draw(plot)), this.drawMarkers(plot))],
+				draw: [(plot) => (this.drawBaselines(plot), this.layers.forEach((layer) => layer.draw(plot)))],
 			},
 		};
 	}
@@ -125,33 +125,5 @@ export class LossChart {
 			ctx.stroke();
 		}
 		ctx.restore();
-	}
-
-	// Event markers: a dashed line on the canvas and, for pointer and screen reader, an element with the words.
-	drawMarkers(plot) {
-		const { ctx, bbox } = plot;
-		const seen = new Set();
-		ctx.save();
-		ctx.setLineDash([3, 4]);
-		for (const { id, step, at, text, grave } of this.markers) {
-			if (at < this.range[0] || at > this.range[1]) continue;
-			const x = Math.round(plot.valToPos(at, "x", true)) + 0.5;
-			ctx.strokeStyle = this.colour(grave ? "bad" : "warn");
-			ctx.beginPath();
-			ctx.moveTo(x, bbox.top);
-			ctx.lineTo(x, bbox.top + bbox.height);
-			ctx.stroke();
-			seen.add(id);
-			let flag = plot.over.querySelector(`[data-marker="${id}"]`);
-			if (!flag) {
-				flag = Object.assign(document.createElement("span"), { className: grave ? "marker bad" : "marker", textContent: grave ? "⚠" : "▲" });
-				flag.dataset.marker = id;
-				plot.over.append(flag);
-			}
-			flag.title = `step ${step.toLocaleString("en")}: ${text}`;
-			flag.style.left = `${plot.valToPos(at, "x")}px`;
-		}
-		ctx.restore();
-		for (const flag of plot.over.querySelectorAll(".marker")) if (!seen.has(flag.dataset.marker)) flag.remove();
 	}
 }

@@ -1,5 +1,7 @@
 // What the chart's controls do. Fetched with the first use of one; the event that called for it is not lost.
 
+import { style } from "./styles.js";
+
 export function setState(view, changes, push = true) {
 	const { state, DEFAULTS } = view;
 	const before = JSON.stringify(state);
@@ -23,12 +25,13 @@ function legend(view, { series }, alone) {
 	setState(view, { hide: hidden.join(",") });
 }
 
-export function handle(view, { type, target, altKey }) {
-	const { dataset, name, value } = target;
+export function handle(view, { type, target, altKey, value, checked }) {
+	const { dataset, name } = target;
 	if (type === "input" && name in view.DEFAULTS) setState(view, { [name]: value }, name !== "smooth");
 	if (type === "toggle") setState(view, { curves: target.open ? "1" : "" });
-	if (type === "change" && dataset.overlay) setState(view, { overlay: [...without(view.state.overlay, dataset.overlay), ...(target.checked ? [dataset.overlay] : [])].join(",") });
+	if (type === "change" && dataset.overlay) setState(view, { overlay: [...without(view.state.overlay, dataset.overlay), ...(checked ? [dataset.overlay] : [])].join(",") });
 	if (type !== "click") return;
+	style(view);
 	if (dataset.flip) setState(view, { [dataset.flip]: view.state[dataset.flip] === dataset.on ? dataset.off : dataset.on });
 	if ("reset" in dataset) view.zoom(null, null);
 	if ("png" in dataset) import("./picture.js").then(({ save }) => save(view));

@@ -1,13 +1,14 @@
 // How each loss stands, told anew while points come: the same figures as acc/training/health.py, which wrote the
 // words that the page came with. Fetched for a running job.
 
+import { pace } from "./pace.js";
+
 const [LEAST_STEPS, MOST_STEPS] = [100, 2000];
 const MIN_VALUES = 8;
 const BINS = 32;
 const SIGNIFICANT_Z = 2.58;
 const FLAT_PART = 0.02;
 const ICONS = { "better than trivial": "✓", "at trivial": "≈", "worse than trivial": "✗", falling: "↘", flat: "→", rising: "↗" };
-const EVERY_MS = 500;
 
 export const windowSteps = (steps) => Math.min(MOST_STEPS, Math.max(LEAST_STEPS, Math.floor(steps / 4)));
 
@@ -63,12 +64,11 @@ function write(element, word) {
 	if (element.className === "health") element.dataset.level = word;
 }
 
-export function attach({ legend, points }) {
-	let told = 0;
+export function attach({ legend, points, redraw }) {
+	const due = pace(redraw);
 	return {
 		draw() {
-			if (performance.now() - told < EVERY_MS) return;
-			told = performance.now();
+			if (!due()) return;
 			const held = points();
 			for (const button of legend()) {
 				const { series, base, near } = button.dataset;

@@ -1,9 +1,9 @@
 // The current values as a table: what the chart shows, for reading and for copying.
 
 import { compact } from "./chart.js";
+import { pace } from "./pace.js";
 import { style } from "./styles.js";
 
-const EVERY_MS = 500;
 const HEADS = ["Task", "Raw loss", "Weight × loss", "Trivial", "Against trivial", "Trend"];
 const REST = [["total", "weighted total"], ["grad_norm", "gradient norm"], ["lr", "learning rate"]];
 
@@ -18,12 +18,11 @@ export function attach(view) {
 	head.append(...HEADS.map((text, i) => Object.assign(cell("th", text), { scope: "col", className: i > 0 && i < 4 ? "num" : "" })));
 	const body = table.createTBody();
 	document.getElementById("chart-more").append(box);
-	let told = 0;
+	const due = pace(view.redraw);
 	return {
 		draw() {
 			box.hidden = !view.state.table;
-			if (box.hidden || performance.now() - told < EVERY_MS) return;
-			told = performance.now();
+			if (box.hidden || !due()) return;
 			const points = view.points();
 			caption.textContent = `Job ${points.job} at step ${Math.max(0, points.end - 1).toLocaleString("en")}`;
 			const rows = view.legend().map((button) => {

@@ -41,6 +41,7 @@ const PARTS = {
 	curves: [() => state.curves, () => import("./curves.js")],
 	table: [() => state.table, () => import("./table.js")],
 	clock: [() => state.x === "time", () => import("./clock.js")],
+	marks: [() => document.querySelector("#events [data-step]"), () => import("./marks.js")],
 	health: [() => job().active, () => import("./health.js")],
 };
 const parts = {};
@@ -56,6 +57,7 @@ const chart = (view.chart = new LossChart($(".plot"), {
 		showValues(values);
 	},
 }));
+Object.assign(panel, { view, chart });
 function redraw() {
 	wanted ||= requestAnimationFrame(() => ((wanted = 0), draw()));
 }
@@ -73,7 +75,6 @@ function draw() {
 	const series = shown.map((button) => ({ name: view.curve(button), slot: Number(button.dataset.slot) }));
 	const span = range();
 	const axis = span.map(view.at);
-	chart.markers = $$("#events [data-step]").map(({ id, dataset, children }) => ({ id, step: Number(dataset.step), at: view.at(Number(dataset.step)), grave: "alarm" in dataset, text: children[1].firstChild.textContent }));
 	chart.baselines = state.base || state.v !== "raw" ? [] : shown.filter(({ dataset }) => dataset.base).map(({ dataset }) => ({ slot: dataset.slot, value: Number(dataset.base) }));
 	chart.draw(series, view.look(series.map(({ name }) => name), span), axis, state.y === "log", view.ticks);
 	for (const name in parts) parts[name].draw?.(span, axis);
@@ -153,7 +154,10 @@ addEventListener("popstate", () => {
 });
 
 // What the controls do is fetched with the first use of one.
-const handle = (event) => import("./controls.js").then((controls) => controls.handle(view, event));
+function handle({ type, target, altKey }) {
+	const { value, checked } = target; // as they are now: a panel may be swapped before the module is here
+	import("./controls.js").then((controls) => controls.handle(view, { type, target, altKey, value, checked }));
+}
 for (const type of ["input", "change", "click"]) document.addEventListener(type, (event) => event.target.closest("#loss, #jobs") && handle(event));
 $("#curves").addEventListener("toggle", handle);
 keys.push(

@@ -48,7 +48,7 @@ def list_context(request: HttpRequest) -> dict[str, Any]:
     query = urlencode({"state": chosen}) + "&" if chosen else ""
     return {
         "versions": versions,
-        "jobs": chart_pages.job_rows(page.object_list),
+        "jobs": chart_pages.job_rows(list(page.object_list)),
         "page": page,
         "query": query,
         "jobs_url": f"{reverse('training:jobs')}?{query}page={page.number}",

@@ -1,0 +1,82 @@
+"""The legend tells each task's raw loss against its baseline, alarms have words, and lists tell last losses."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from django.core.management import call_command
+from django.test import Client
+from django.urls import reverse
+
+from acc.training.protocols import Alarm, Baseline, PointBlock
+from accsite.apps.training import chart_pages
+from accsite.apps.training.models import Branch, Job, Task
+from accsite.apps.training.services import events, points
+from accsite.apps.training.states import JobState
+from accsite.apps.training.tests import rows
+
+
+@pytest.fixture
+def job(branch: Branch, task: Task) -> Job:
+    """A running job whose raw loss rises while its weighted one falls."""
+    job = rows.make_job(branch, state=JobState.RUNNING, attempt=1, total_steps=500)
+    job.spec["tasks"] = [{"key": task.key, "name": task.name}]
+    job.save()
+    raw = np.linspace(1, 2, 200)
+    values = np.stack([raw, raw * np.linspace(1, 0.01, 200)]).astype(np.float32)
+    names = (f"raw/{task.key}", f"weighted/{task.key}")
+    points.append(job.pk, 1, PointBlock(0, names, values, 100.0, 103.0))
+    job.refresh_from_db()
+    return job
+
+
+def test_a_weight_that_falls_makes_no_run_healthy(job: Job, task: Task, branch: Branch) -> None:
+    events.record_baseline(job.pk, 1, task.key, Baseline(1.2, "the mean image"))
+    (line,) = chart_pages.legend(branch, job)
+    assert (line.health.level, line.health.trend) == ("worse than trivial", "rising")
+    assert (line.last, line.baseline, line.words) == (2.0, 1.2, "the mean image")
+    assert line.tolerance == pytest.approx(0.06)
+
+
+def test_without_a_baseline_only_the_trend_is_told(job: Job, branch: Branch) -> None:
+    (line,) = chart_pages.legend(branch, job)
+    assert (line.health.level, line.health.trend, line.baseline) == ("unknown", "rising", None)
+
+
+def test_the_legend_of_a_page_has_word_and_icon(job: Job, task: Task, branch: Branch, user: Any) -> None:
+    events.record_baseline(job.pk, 1, task.key, Baseline(3.0, "always the same"))
+    client = Client()
+    client.force_login(user)
+    page = client.get(reverse("training:job", args=[job.pk])).text
+    assert "✓ better than trivial" in page
+    assert "↗ rising" in page
+    assert 'data-base="3"' in page
+    assert "trivial: 3, always the same" in page
+
+
+def test_alarms_are_told_once_a_kind_and_not_what_the_end_says(job: Job) -> None:
+    for step, kind in ((10, "plateau"), (20, "nan"), (30, "plateau")):
+        events.record_alarm(job.pk, 1, Alarm(kind, step, f"sentence {step}", "raw/a"))
+    found = [(alarm.word, alarm.grave, alarm.event.step) for alarm in chart_pages.alarms(job)]
+    assert found == [("Plateau", False, 30), ("Not a number", True, 20)]
+    job.message = "sentence 20"
+    assert [alarm.word for alarm in chart_pages.alarms(job)] == ["Plateau"]
+    assert chart_pages.alarms(None) == []
+
+
+def test_a_list_of_jobs_has_the_last_losses_by_task(job: Job, task: Task, branch: Branch) -> None:
+    ended = rows.make_job(branch, state=JobState.SUCCEEDED, result={"losses": {task.key: 0.5, "total": 9.0}})
+    found = {row.job.pk: row.losses for row in chart_pages.recent_jobs(branch)}
+    assert found[ended.pk] == [(task.name, task.colour_slot, f"raw/{task.key}", 0.5)]
+    assert found[job.pk] == [(task.name, task.colour_slot, f"raw/{task.key}", 2.0)]
+
+
+def test_the_command_prints_the_losses_as_csv(job: Job, task: Task) -> None:
+    out = io.StringIO()
+    call_command("jobs", "losses", str(job.pk), stdout=out)
+    lines = out.getvalue().splitlines()
+    assert lines[0] == f"step,raw/{task.key},weighted/{task.key}"
+    assert len(lines) == 201
