@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from acc.errors import CheckpointError
-from acc.training.checkpoint import Header, read_header
+from acc.training.header import Header, read_header
 
 FORMAT = 1
 SUFFIX = ".acc.zip"

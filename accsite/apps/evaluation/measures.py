@@ -29,7 +29,8 @@ class Metrics:
         rows = Metric.objects.filter(
             evaluation__checkpoint__experiment=experiment_id, task_key=key, name=metric, value__isnull=False
         )
-        return dict(rows.order_by("evaluation_id").values_list("evaluation__checkpoint", "value"))
+        found = rows.order_by("evaluation_id").values_list("evaluation__checkpoint", "value")
+        return {pk: value for pk, value in found if value is not None}
 
     def of(self, checkpoint: Checkpoint) -> Mapping[str, float]:
         """Return the newest value of every metric of one checkpoint."""

@@ -31,6 +31,7 @@ from accsite.apps.training.api.lookup import body
 from accsite.apps.training.api.serializers import CheckpointSerializer
 from accsite.apps.training.models import Checkpoint, Job
 from accsite.apps.training.services import deletion, expansion, marks, portable
+from accsite.apps.training.services.intact import require_intact
 
 
 @extend_schema_view(
@@ -131,7 +132,7 @@ class CheckpointViewSet(ReadViewSet):
         etag = quote_etag(checkpoint.sha256)
         if (known := not_modified(request, etag)) is not None:
             return known
-        path = portable.require_intact(checkpoint, "checkpoint")
+        path = require_intact(checkpoint, "checkpoint")
         response = FileResponse(
             path.open("rb"),
             as_attachment=True,
@@ -156,8 +157,8 @@ class CheckpointViewSet(ReadViewSet):
             made = portable.import_checkpoint(
                 actor=request.user,
                 path=path,
-                name=request.data.get("name") or None,
-                visibility=request.data.get("visibility") or "site",
+                name=request.POST.get("name") or None,
+                visibility=request.POST.get("visibility") or "site",
             )
         finally:
             shutil.rmtree(path.parent, ignore_errors=True)

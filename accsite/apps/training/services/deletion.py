@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -95,7 +95,7 @@ def restore_deletion(*, actor: Any, experiment: Experiment, deletion: Any) -> li
             {"deletion": f"{identity} is not there; what was deleted can be restored for {_grace()}"}
         )
     ids = {row.pk for row in found}
-    outside = {row.parent_id for row in found} - ids - {None}
+    outside = {row.parent_id for row in found if row.parent_id is not None} - ids
     gone = Checkpoint.everything.filter(pk__in=outside).exclude(deleted_at=None).first()
     if gone is not None:
         raise WrongState(
@@ -144,7 +144,7 @@ def needed_by_jobs(ids: list[int]) -> set[int]:
     return {pk for pk, why in needed(ids).items() if "job" in why}
 
 
-def descendants(root: int, parents: dict[int, int | None]) -> set[int]:
+def descendants(root: int, parents: Mapping[int, int | None]) -> set[int]:
     """Return a node and everything below it; a child's id is greater than its parent's."""
     found = {root}
     for pk in sorted(parents):

@@ -9,16 +9,14 @@ from itertools import accumulate
 from typing import Any
 
 import pytest
-from django.core.files.storage import default_storage
 from django.test import Client
 from django.utils import timezone
 
 from acc.errors import InvalidInput
 from acc.specs import TaskSpec
-from accsite.apps.evaluation.models import Evaluation, Metric
 from accsite.apps.training import selectors
 from accsite.apps.training.models import Branch, Checkpoint, Job, JobKind
-from accsite.apps.training.services import branches, deletion, expansion, experiments, marks, retention
+from accsite.apps.training.services import branches, expansion, experiments, marks, retention
 from accsite.apps.training.states import JobState
 from accsite.apps.training.tests import rows
 from accsite.errors import WrongState
@@ -93,27 +91,6 @@ def test_a_tree_takes_the_same_few_queries_however_large(
     plant(branch, 200)
     with django_assert_max_num_queries(8):
         selectors.compact(selectors.tree(branch.experiment))
-
-
-def test_the_tree_is_coloured_by_what_was_measured(branch: Branch, client: Client, user: Any) -> None:
-    first = rows.make_checkpoint(branch, losses={"total": 2.0})
-    second = rows.make_checkpoint(branch, parent=first, losses={"total": 1.0})
-    measured = Evaluation.objects.create(branch=branch, checkpoint=second, step=10)
-    Metric.objects.create(evaluation=measured, task_key="digit", name="accuracy", value=0.75)
-    client.force_login(user)
-    url = f"/api/v1/experiments/{branch.experiment.slug}/tree/"
-    told = client.get(url).json()
-    assert (told["value"], told["low"], told["high"]) == ([999, 0], 1.0, 2.0)
-    assert told["metrics"] == {"loss/total": False, "metric/digit/accuracy": True}
-    other = client.get(url, {"metric": "metric/digit/accuracy"})
-    assert other.json()["value"] == [-1, 0]
-    assert (
-        client.get(
-            url, {"metric": "metric/digit/accuracy"}, headers={"If-None-Match": other["ETag"]}
-        ).status_code
-        == 304
-    )
-    assert client.get(url, {"metric": "beauty"}).status_code == 422
 
 
 def test_a_node_tells_what_differs_from_its_parent(branch: Branch, client: Client, user: Any) -> None:
@@ -200,19 +177,6 @@ def test_deleting_names_what_depends_and_can_be_undone(branch: Branch, client: C
     url = f"/api/v1/experiments/{branch.experiment.slug}/restore/"
     back = client.post(url, {"deletion": done["deletion"]}, content_type="application/json")
     assert back.json() == {"checkpoints": [leaf.pk, below.pk]}
-
-
-@pytest.mark.django_db(transaction=True)
-def test_what_nobody_restored_goes_with_its_file_and_its_evaluations() -> None:
-    branch = rows.make_branch(None)
-    leaf = rows.make_checkpoint(branch)
-    Evaluation.objects.create(branch=branch, checkpoint=leaf, step=10)
-    deletion.delete_checkpoint(actor=None, checkpoint=leaf)
-    assert deletion.purge() == []
-    assert default_storage.exists(leaf.file)
-    assert deletion.purge(timezone.now() + timedelta(days=30)) == [leaf.pk]
-    assert not default_storage.exists(leaf.file)
-    assert not Evaluation.objects.exists()
 
 
 def test_pruning_keeps_tags_stars_heads_the_newest_and_the_best(branch: Branch) -> None:

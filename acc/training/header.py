@@ -1,0 +1,101 @@
+"""What a checkpoint says of itself, read without its tensors. Torch-free, even for a type checker."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from acc.errors import CheckpointError, InvalidInput
+from acc.specs import TrainJobSpec, parse
+
+FORMAT_VERSION = 1
+METADATA_KEY = "acc"
+MAX_HEADER_BYTES = 100_000_000
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a checkpoint says of itself.
+
+    spec: the job as it stood (tasks with their weights of the moment). job_step: updates made by the job;
+    global_step: by the whole line of checkpoints. ages: task key -> updates it took part in.
+    offsets: dataset key -> samples drawn. skipped: the job's updates that were left out as not finite.
+    plugins: class -> path, sha256 and source.
+    """
+
+    spec: TrainJobSpec
+    job_step: int
+    global_step: int
+    lr: float
+    skipped: int = 0
+    ages: dict[str, int] = field(default_factory=dict)
+    offsets: dict[str, int] = field(default_factory=dict)
+    plugins: dict[str, dict[str, str]] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    device: str = "cpu"
+    threads: int = 1
+    format: int = FORMAT_VERSION
+
+    def to_json(self) -> str:
+        """Return the header as text, keys sorted."""
+        return json.dumps({**_shallow(self), "spec": self.spec.model_dump(mode="json")}, sort_keys=True)
+
+
+def _shallow(header: Header) -> dict[str, Any]:
+    fields = {name: getattr(header, name) for name in Header.__dataclass_fields__}
+    fields.pop("spec")
+    return fields
+
+
+def read_header(path: str | Path) -> Header:
+    """Return the header without reading the tensors; raises CheckpointError naming the file."""
+    path = Path(path)
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if not 0 < length <= min(size - 8, MAX_HEADER_BYTES):
+                raise CheckpointError(damaged(path, "it does not begin with a safetensors header"))
+            listing = json.loads(file.read(length))
+    except OSError as error:
+        raise CheckpointError(f"checkpoint '{path.name}' cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise CheckpointError(damaged(path, "its header is not JSON")) from error
+    ends = [entry["data_offsets"][1] for name, entry in listing.items() if name != "__metadata__"]
+    if 8 + length + max(ends, default=0) != size:
+        raise CheckpointError(
+            damaged(path, f"it has {size} bytes, its header says {8 + length + max(ends, default=0)}")
+        )
+    text = (listing.get("__metadata__") or {}).get(METADATA_KEY)
+    if text is None:
+        raise CheckpointError(
+            f"'{path.name}' is a safetensors file, but no checkpoint of ACC: it has no '{METADATA_KEY}' entry"
+        )
+    return _parse_header(path, text)
+
+
+def _parse_header(path: Path, text: str) -> Header:
+    try:
+        fields: dict[str, Any] = json.loads(text)
+        version = fields.get("format")
+        if version != FORMAT_VERSION:
+            raise CheckpointError(
+                f"checkpoint '{path.name}' has format {version!r}; this ACC reads format {FORMAT_VERSION}"
+            )
+        return Header(**{**fields, "spec": parse(TrainJobSpec, fields["spec"])})
+    except (ValueError, TypeError, KeyError, InvalidInput) as error:
+        raise CheckpointError(damaged(path, f"its header is not what ACC wrote: {error}")) from error
+
+
+def file_sha256(path: str | Path) -> str:
+    """Return the sha256 of a file as hex digits."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def damaged(path: Path, why: str) -> str:
+    """Return the sentence about a file that is not what it should be."""
+    return f"checkpoint '{path.name}' is damaged ({why}); its sha256 is {file_sha256(path)}"
