@@ -1,0 +1,113 @@
+"""Trees from a shell: each verb calls its service, and what is refused is told with exit status 2."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.management import call_command
+from django.test import Client
+
+from accsite.apps.training.models import Branch, Checkpoint, Experiment, Job
+from accsite.apps.training.tests import rows
+
+
+def ask(*words: str) -> tuple[int, str, str]:
+    out, err, status = StringIO(), StringIO(), 0
+    try:
+        call_command(*words, stdout=out, stderr=err)
+    except SystemExit as end:
+        status = int(end.code or 0)
+    return status, out.getvalue(), err.getvalue()
+
+
+def test_a_fork_is_made_and_a_wrong_one_refused(branch: Branch) -> None:
+    node = rows.make_checkpoint(branch, tag="best")
+    status, out, _ = ask("fork", "best", "side", "--no-tasks", "--json")
+    assert status == 0
+    made = Branch.objects.get(pk=json.loads(out)["branch"])
+    assert (made.name, made.head) == ("side", node)
+    assert ask("fork", "best", "side")[0] == 2
+    status, _, err = ask("fork", "nothing", "x")
+    assert status == 2
+    assert "'nothing' is neither the id nor the tag" in err
+
+
+def test_checkpoints_are_listed_marked_loaded_deleted_and_restored(branch: Branch) -> None:
+    root = rows.make_checkpoint(branch, losses={"total": 0.5})
+    leaf = rows.make_checkpoint(branch, parent=root)
+    assert ask("checkpoints", "load", str(root.pk), "main")[0] == 0
+    branch.refresh_from_db()
+    assert branch.head == root
+    assert ask("checkpoints", "tag", str(leaf.pk), "good")[0] == 0
+    status, _, err = ask("checkpoints", "delete", "good")
+    assert (status, "is tagged 'good'" in err) == (2, True)
+    assert ask("checkpoints", "tag", "good", "")[0] == 0
+    deletion = json.loads(ask("checkpoints", "delete", str(leaf.pk), "--json")[1])["deletion"]
+    assert [
+        json.loads(line)["id"] for line in ask("checkpoints", "list", "digits", "--json")[1].splitlines()
+    ] == [root.pk]
+    assert ask("checkpoints", "restore", "digits", deletion)[0] == 0
+    assert Checkpoint.objects.count() == 2
+    assert f"sha256       {root.sha256}" in ask("checkpoints", "show", str(root.pk))[1]
+
+
+def test_pruning_says_what_would_go_before_it_goes(branch: Branch) -> None:
+    root = rows.make_checkpoint(branch)
+    leaf = rows.make_checkpoint(branch, parent=root, file="leaf", size_bytes=123)
+    Branch.objects.filter(pk=branch.pk).update(head=root)
+    words = ("prune", "digits", "--last", "0", "--best", "0")
+    status, out, _ = ask(*words, "--dry-run")
+    assert status == 0
+    assert f"would be deleted: {leaf.pk}" in out
+    assert "123 bytes" in out
+    assert Checkpoint.objects.count() == 2
+    assert "undo: manage.py checkpoints restore digits" in ask(*words)[1]
+    assert list(Checkpoint.objects.all()) == [root]
+    assert ask("prune", "nowhere")[0] == 2
+
+
+def test_an_expansion_is_queued(branch: Branch) -> None:
+    node = rows.make_checkpoint(branch)
+    words = ("expand", str(node.pk), "--where", "latent", "--amount", "4")
+    assert ask(*words)[0] == 2  # it is not the head of its branch
+    assert ask(*words, "--branch", "wider")[0] == 0
+    assert Job.objects.get().spec["expansion"]["amount"] == 4
+
+
+def test_what_is_no_export_is_refused_and_makes_nothing(
+    branch: Branch, tmp_path: Path, client: Client, user: Any
+) -> None:
+    path = tmp_path / "x.acc.zip"
+    path.write_bytes(b"PK\x03\x04 and nothing more")
+    status, _, err = ask("import", str(path))
+    assert status == 2
+    assert "'x.acc.zip' is no intact zip file" in err
+    client.force_login(user)
+    answer = client.post("/api/v1/checkpoints/import/", {"file": SimpleUploadedFile("../x.zip", b"no zip")})
+    assert answer.status_code == 422
+    assert "no intact zip file" in answer.json()["detail"]
+    assert list(Experiment.objects.all()) == [branch.experiment]
+
+
+def test_a_branch_is_renamed_loaded_and_pruned_from_the_api(
+    branch: Branch, client: Client, user: Any
+) -> None:
+    node = rows.make_checkpoint(branch)
+    client.force_login(user)
+    kind = {"content_type": "application/json"}
+    told = client.patch(f"/api/v1/branches/{branch.pk}/", {"name": "Trunk"}, **kind).json()
+    assert (told["name"], told["slug"]) == ("Trunk", "trunk")
+    loaded = client.post(f"/api/v1/branches/{branch.pk}/load/", {"checkpoint": node.pk}, **kind)
+    assert loaded.json()["head"] == node.pk
+    marked = client.patch(f"/api/v1/checkpoints/{node.pk}/", {"starred": True, "note": "n"}, **kind).json()
+    assert (marked["starred"], marked["note"]) == (True, "n")
+    url = "/api/v1/experiments/digits/"
+    wrong = client.patch(url, {"retention": {"last": -1}}, **kind)
+    assert list(wrong.json()["errors"]) == ["retention.last"]
+    assert client.patch(url, {"retention": {"last": 0}}, **kind).json()["retention"]["last"] == 0
+    plan = client.post(f"{url}prune/", {"dry_run": True}, **kind).json()
+    assert (plan["kept"], plan["leaves"]) == ({str(node.pk): "is starred"}, [])
