@@ -180,8 +180,8 @@ def test_table_folded_curves_and_time_axis_open_from_the_address(
     page = watched.page
     watched.open(f"{site.bench}?job={furnished_job.pk}&table=1&curves=1&x=time")
     watched.until("document.querySelectorAll('#curves canvas').length === 3", seconds=10)
-    rows = page.locator("#chart-more table tbody tr")
-    assert rows.count() == site.branch.tasks.count() + 3
+    rows = "document.querySelectorAll('#chart-more table tbody tr').length"
+    watched.until(f"{rows} === {site.branch.tasks.count() + 3}", seconds=5)
     names = page.locator("#curves figcaption").all_inner_texts()
     assert [name.rpartition(" ")[0] for name in names] == ["Weighted total", "Gradient norm", "Learning rate"]
     box = page.locator("#loss > .plot .u-over").bounding_box()
