@@ -23,7 +23,8 @@ class RolePermission(BasePermission):
         if request.method in SAFE_METHODS or permissions.may_write(user):
             return True
         # What an operator may do is done to one object, which is asked next.
-        return bool(getattr(view, "detail", False)) and permissions.may_operate(user)
+        model = getattr(getattr(view, "queryset", None), "model", None)
+        return bool(getattr(view, "detail", False)) and permissions.may_steer(user, model)
 
     def has_object_permission(self, request: Request, view: Any, obj: Any) -> bool:  # noqa: ARG002
         """Return whether the user may change this object."""

@@ -78,6 +78,11 @@ def register(model: type[Model], rule: Rule) -> None:
     _rules[model] = rule
 
 
+def may_steer(user: Any, model: type[Model] | None) -> bool:
+    """Return whether an operator may turn out to be allowed to change an object of this model: it has a rule."""
+    return may_operate(user) and model in _rules
+
+
 def may_change(user: Any, thing: Any) -> bool:
     """Return whether a user may change an object that they can see."""
     rule = _rules.get(type(thing))

@@ -26,27 +26,34 @@ class Figure:
 
 @dataclass(frozen=True)
 class WorkerRow:
-    """A worker, the jobs it holds, the name of its device and its figures."""
+    """A worker, the jobs it holds, the name of its device, its figures, and whether more jobs are hidden."""
 
     worker: Worker
     jobs: list[Job]
     device_name: str
     figures: list[Figure]
+    hidden: bool = False
 
 
-def worker_rows(workers: Iterable[Worker] | None = None) -> list[WorkerRow]:
-    """Return the workers, those online first, with two queries for them all."""
+def worker_rows(workers: Iterable[Worker] | None = None, *, seen_by: Any = None) -> list[WorkerRow]:
+    """Return the workers, those online first, with three queries for them all; ``seen_by``: only a user's jobs."""
     rows = list(Worker.objects.all() if workers is None else workers)
     rows.sort(key=lambda worker: (ORDER[Worker.State(worker.state)], worker.name))
     held: dict[int | None, list[Job]] = {}
+    hidden = set()
+    seen = None if seen_by is None else set(Job.objects.visible_to(seen_by).filter(state__in=HELD).values_list("pk"))
     for job in Job.objects.filter(state__in=HELD, worker__in=rows).select_related("branch__experiment"):
-        held.setdefault(job.worker_id, []).append(job)
+        if seen is None or (job.pk,) in seen:
+            held.setdefault(job.worker_id, []).append(job)
+        else:
+            hidden.add(job.worker_id)
     return [
         WorkerRow(
             worker,
             held.get(worker.pk, []),
             str(worker.telemetry.get("device_name", "")),
             list(figures(worker.telemetry)),
+            worker.pk in hidden,
         )
         for worker in rows
     ]

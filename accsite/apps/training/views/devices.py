@@ -99,7 +99,7 @@ def answer(request: HttpRequest, name: str, change: Callable[[], None]) -> HttpR
 def context(request: HttpRequest) -> dict[str, Any]:
     """Return what the devices page shows."""
     versions = live.versions(["jobs", "workers"])
-    rows = worker_rows()
+    rows = worker_rows(seen_by=request.user)
     place = places()
     queued = list(waiting().filter(pk__in=Job.objects.visible_to(request.user)))
     return {

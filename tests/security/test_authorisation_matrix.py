@@ -1,0 +1,174 @@
+"""Each role against each endpoint of the API, about an experiment that is private.
+
+The endpoints are read from the routes, so that a new one fails here until it is said who may use it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.urls import reverse
+from rest_framework.test import APIClient
+
+from tests.security.world import PEOPLE, SECRET, World, routes
+
+pytestmark = pytest.mark.django_db
+
+SIGNED_IN = set(PEOPLE) - {"nobody"}
+SEES = {"reader", "editor", "owner", "operator", "administrator"}
+WRITES = {"stranger", "reader", "editor", "owner", "administrator"}
+CHANGES = {"editor", "owner", "administrator"}
+STEERS = {*CHANGES, "operator"}
+OPERATES = {"operator", "administrator"}
+MANAGES = {"owner", "administrator"}
+RUNS = {"owner", "operator", "administrator"}
+
+UPLOADS = {"dataset-import", "checkpoint-take-in"}
+
+ENDPOINTS: dict[str, set[str]] = {
+    "GET api-root": SIGNED_IN,
+    "GET schema": SIGNED_IN,
+    "GET experiment-list": SIGNED_IN,
+    "POST experiment-list": WRITES,
+    "GET experiment-detail": SEES,
+    "PATCH experiment-detail": CHANGES,
+    "GET experiment-sharing": SEES,
+    "PATCH experiment-sharing": MANAGES,
+    "GET experiment-tree": SEES,
+    "POST experiment-prune": CHANGES,
+    "POST experiment-restore": CHANGES,
+    "GET branch-list": SIGNED_IN,
+    "POST branch-list": CHANGES,
+    "GET branch-detail": SEES,
+    "PATCH branch-detail": CHANGES,
+    "POST branch-load": CHANGES,
+    "GET task-list": SIGNED_IN,
+    "POST task-list": CHANGES,
+    "GET task-detail": SEES,
+    "PATCH task-detail": CHANGES,
+    "DELETE task-detail": CHANGES,
+    "POST task-move": CHANGES,
+    "POST task-restore": CHANGES,
+    "GET job-list": SIGNED_IN,
+    "POST job-list": CHANGES,
+    "GET job-history": SIGNED_IN,
+    "GET job-detail": SEES,
+    "POST job-control": STEERS,
+    "GET job-events": SEES,
+    "GET job-loss-history": SEES,
+    "GET checkpoint-list": SIGNED_IN,
+    "GET checkpoint-detail": SEES,
+    "PATCH checkpoint-detail": CHANGES,
+    "DELETE checkpoint-detail": CHANGES,
+    "POST checkpoint-expand": CHANGES,
+    "GET checkpoint-export": SEES,
+    "GET checkpoint-weights": SEES,
+    "POST checkpoint-take-in": WRITES,  # it becomes an experiment of one's own
+    "GET evaluation-list": SIGNED_IN,
+    "GET evaluation-detail": SEES,
+    "GET evaluation-artifact": SEES,
+    "GET worker-list": SIGNED_IN,
+    "GET worker-detail": SIGNED_IN,
+    "POST worker-drain": OPERATES,
+    "POST worker-resume": OPERATES,
+    "POST worker-retire": OPERATES,
+    "POST worker-forget": OPERATES,
+    "GET queue-list": SIGNED_IN,
+    "POST queue-move": OPERATES,
+    "GET recipe-run-list": SIGNED_IN,
+    "GET recipe-run-detail": SEES,
+    "POST recipe-run-stop": RUNS,
+    "POST recipe-run-resume": RUNS,
+    "POST recipe-start-list": WRITES,
+    "GET dataset-list": SIGNED_IN,
+    "GET dataset-detail": SIGNED_IN,
+    "PATCH dataset-detail": WRITES,
+    "DELETE dataset-detail": WRITES,
+    "POST dataset-restore": WRITES,
+    "GET dataset-compare": SIGNED_IN,
+    "GET dataset-nearest": SIGNED_IN,
+    "GET dataset-export": SIGNED_IN,
+    "GET dataset-histogram": SIGNED_IN,
+    "GET dataset-mean": SIGNED_IN,
+    "GET dataset-pairs": SIGNED_IN,
+    "GET dataset-samples": SIGNED_IN,
+    "GET dataset-sprite": SIGNED_IN,
+    "GET dataset-statistics": SIGNED_IN,
+    "GET dataset-targets": SIGNED_IN,
+    "GET dataset-regeneration": SIGNED_IN,
+    "POST dataset-import": WRITES,
+    "POST generator-generate": WRITES,
+    "POST generator-preview": WRITES,
+    "GET generator-preview-picture": set(),  # this one has never been made
+    "GET plugin-file-list": SIGNED_IN,
+    "GET plugin-file-detail": SIGNED_IN,
+    "GET plugin-source-detail": SIGNED_IN,
+    **{
+        f"GET registry-{kind}-{what}": SIGNED_IN
+        for kind in ("task", "generator", "model", "recipe")
+        for what in ("list", "detail")
+    },
+}
+
+
+def endpoints() -> Iterator[tuple[str, str, set[str]]]:
+    """Yield (method, name, names of arguments) of everything that the API answers."""
+    for _namespace, where, pattern in routes("accsite.api.urls"):
+        if pattern.name is None or "format" in where:
+            continue
+        actions = getattr(pattern.callback, "actions", None)
+        view = getattr(pattern.callback, "cls", None)
+        methods = actions or [m for m in ("get", "post", "put", "patch", "delete") if hasattr(view, m)]
+        arguments = set(re.findall(r"\?P<(\w+)>", where)) | set(re.findall(r"<\w+:(\w+)>", where))
+        for method in methods:
+            yield method.upper(), pattern.name, arguments
+
+
+CASES = list(endpoints())
+
+
+def body_of(name: str, world: World) -> dict[str, Any]:
+    """Return a body that names the private experiment, for what is made in one."""
+    branch, checkpoint = world.things["branch"].pk, world.things["checkpoint"].pk
+    return {
+        "branch-list": {"experiment": SECRET, "name": "another"},
+        "task-list": {"branch": branch, "task_class": "KLDivergenceTask"},
+        "job-list": {"kind": "train", "branch": branch, "train": {"steps": 0}},
+        "branch-load": {"from_checkpoint": checkpoint},
+    }.get(name, {})
+
+
+def test_every_endpoint_says_who_may_use_it():
+    found = {f"{method} {name}" for method, name, _ in CASES}
+    assert found - set(ENDPOINTS) == set(), "say in ENDPOINTS who may use these"
+    assert set(ENDPOINTS) - found == set(), "these are gone"
+
+
+@pytest.mark.parametrize(("method", "name", "arguments"), CASES, ids=[f"{m} {n}" for m, n, _ in CASES])
+def test_an_endpoint_is_open_to_those_it_is_meant_for_and_nobody_else(method, name, arguments, world):
+    where = reverse(f"api:{name}", kwargs=world.arguments(name, arguments))
+    opened = set()
+    for person, user in world.users.items():
+        client = APIClient(raise_request_exception=False)
+        if user is not None:
+            client.force_authenticate(user)
+        body = body_of(name, world) if method != "GET" else None
+        how = "multipart" if name in UPLOADS else "json"
+        with transaction.atomic():
+            answer = getattr(client, method.lower())(
+                where, body, **({"format": how} if body is not None else {})
+            )
+            transaction.set_rollback(True)
+        text = "" if answer.streaming else answer.content.decode(errors="replace")
+        assert answer.status_code != 500, text
+        if user is None:
+            assert answer.status_code == 401, text
+        if not (answer.status_code in {401, 403, 404, 405} or "that you may use" in text):
+            opened.add(person)
+        if person not in SEES and SECRET not in f"{where} {body}":
+            assert SECRET not in text, f"{person} was told: {text}"
+    assert opened == ENDPOINTS[f"{method} {name}"]

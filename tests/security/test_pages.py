@@ -1,0 +1,77 @@
+"""Pages tell nobody of what is private, and take forms from those alone who may change what they are about."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.db import transaction
+from django.test import Client
+from django.urls import reverse
+
+from tests.security.test_authorisation_matrix import CHANGES, MANAGES, OPERATES, RUNS, SEES, STEERS
+from tests.security.world import SECRET, routes
+
+pytestmark = pytest.mark.django_db
+
+# Who may send a form to a page about one thing; pages that only show are asked as well, and refuse all the same.
+ABOUT: dict[str, set[str]] = {
+    **{
+        f"training:{name}": CHANGES
+        for name in ("workbench", "workbench-panel", "train", "task-add", "task", "experiment")
+    },
+    "training:experiment-sharing": MANAGES,
+    "training:job": STEERS,
+    "training:job-panel": STEERS,
+    "training:job-control": STEERS,
+    "training:queue-change": OPERATES,
+    "training:worker-change": OPERATES,
+    "training:recipe-run": RUNS,
+    "training:recipe-control": RUNS,
+    **{f"evaluation:{name}": CHANGES for name in ("branch", "run", "branch-reconstructions", "artifact")},
+}
+# There is no file behind the row of their dataset.
+WITHOUT_FILE = {"datasets:detail", "datasets:samples"}
+OWN = {"access", "admin", "api"}
+
+
+def pages():
+    """Yield (name, names of arguments) of every page."""
+    for namespace, where, pattern in routes():
+        if namespace in OWN or not pattern.name or where.startswith(("api/", "admin/")):
+            continue
+        name = f"{namespace}:{pattern.name}" if namespace else pattern.name
+        yield name, set(re.findall(r"<\w+:(\w+)>", where))
+
+
+PAGES = list(pages())
+
+
+@pytest.mark.parametrize(("name", "arguments"), PAGES, ids=[name for name, _ in PAGES])
+def test_a_page_tells_nothing_of_what_is_private_and_takes_no_form_from_those_who_may_not(
+    name, arguments, world
+):
+    where = reverse(name, kwargs=world.arguments(name.partition(":")[2], arguments))
+    about = bool(arguments & {"experiment", "branch", "pk"}) or name.startswith("training:experiment")
+    if about and arguments:
+        assert name in ABOUT, "say in ABOUT who may send this page a form"
+    taken = set()
+    for person, user in world.users.items():
+        client = Client(raise_request_exception=False)
+        if user is not None:
+            client.force_login(user)
+        with transaction.atomic():
+            shown, sent = client.get(where), client.post(where, {})
+            transaction.set_rollback(True)
+        if user is None:
+            assert shown.status_code == sent.status_code == 302 or name == "operations:metrics"
+            continue
+        assert shown.status_code != 500 or name in WITHOUT_FILE
+        text = "" if shown.streaming else shown.content.decode(errors="replace")
+        if person not in SEES:
+            assert SECRET not in text.replace(where, "")
+        if sent.status_code not in {403, 404}:
+            taken.add(person)
+    if name in ABOUT:
+        assert taken <= ABOUT[name]
+    assert "viewer" not in taken or sent.status_code == 405

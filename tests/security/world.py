@@ -1,0 +1,128 @@
+"""A private experiment with everything that can hang on one, and people of every role around it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth.models import Group, User
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.urls import URLResolver, get_resolver
+
+from accsite.apps.datasets.models import Dataset
+from accsite.apps.evaluation.models import Artifact, Evaluation
+from accsite.apps.registry.models import PluginFile, PluginKind, PluginSource
+from accsite.apps.training.models import (
+    Branch,
+    ExperimentShare,
+    RecipeRun,
+    RecipeStep,
+    Visibility,
+)
+from accsite.apps.training.tests import rows
+
+SECRET = "secret-zebra"
+"""In the name of whatever is private: a page that holds it has told."""
+
+PEOPLE = ("nobody", "viewer", "stranger", "reader", "editor", "owner", "operator", "administrator")
+"""``stranger`` is a researcher with whom nothing is shared; the operator may look at the experiment."""
+
+
+PLUGINS = {
+    "task": "ReconstructionTask",
+    "generator": "HandwrittenDigits",
+    "model": "Autoencoder",
+    "recipe": "Quickstart",
+}
+
+
+@dataclass
+class World:
+    """Rows by what they are, and users by who they are."""
+
+    users: dict[str, User | None]
+    branch: Branch
+    things: dict[str, Any]
+    dataset: Dataset
+    source: PluginSource
+
+    def arguments(self, name: str, wanted: set[str]) -> dict[str, Any]:
+        """Return arguments for an address: of the private experiment wherever it can be about one."""
+        thing = self.things.get(name.partition("-")[0])
+        about_dataset = name.startswith(("dataset", "detail", "samples"))
+        known = {
+            "slug": self.dataset.slug if about_dataset else SECRET,
+            "experiment": SECRET,
+            "branch": self.branch.slug,
+            "pk": self.source.pk if name.startswith("plugin-source") else getattr(thing, "pk", 1),
+            "artifact": self.things["artifact"].pk,
+            "name": PLUGINS.get(name.removeprefix("registry-").partition("-")[0], "head"),
+            "path": "tasks/mine.py",
+            "key": "k",
+        }
+        return {name: known[name] for name in wanted}
+
+
+def make_world() -> World:
+    """Make the rows."""
+    users: dict[str, User | None] = {"nobody": None}
+    for name in PEOPLE[1:]:
+        user = users[name] = User.objects.create_user(name)
+        role = name if name in ("viewer", "operator", "administrator") else "researcher"
+        user.groups.add(Group.objects.get(name=role))
+    rows.make_plugins()
+    rows.make_plugin(PluginKind.RECIPE, "Quickstart")
+    dataset = rows.make_dataset()
+    branch = rows.make_branch(users["owner"], SECRET, visibility=Visibility.PRIVATE)
+    for name, level in (("reader", "view"), ("operator", "view"), ("editor", "change")):
+        ExperimentShare.objects.create(experiment=branch.experiment, user=users[name], level=level)
+    task = rows.make_task(branch, dataset, name=SECRET)
+    worker = rows.make_worker("w")
+    job = rows.make_job(branch, title=f"Train {SECRET}", created_by=users["owner"], message=SECRET)
+    rows.make_job(branch, title=f"Train {SECRET}", state="RUNNING", worker=worker, created_by=users["owner"])
+    checkpoint = rows.make_checkpoint(branch, job, tag=SECRET)
+    evaluation = Evaluation.objects.create(branch=branch, checkpoint=checkpoint, step=1)
+    file = default_storage.save(f"{SECRET}.png", ContentFile(b"png"))
+    artifact = Artifact.objects.create(
+        evaluation=evaluation, kind="picture", name=SECRET, file=file, sha256="0" * 64
+    )
+    source = PluginSource.objects.first()
+    assert source is not None
+    PluginFile.objects.create(path="tasks/mine.py", sha256=source.pk)
+    recipe = rows.make_job(None, kind="recipe", title="Recipe", created_by=users["owner"])
+    run = RecipeRun.objects.create(
+        recipe="Recipe", label=SECRET, source=source, job=recipe, created_by=users["owner"]
+    )
+    RecipeStep.objects.create(
+        run=run, path="1", verb="experiment", experiment=branch.experiment, branch=branch
+    )
+    things = {
+        "experiment": branch.experiment,
+        "branch": branch,
+        "run": branch,
+        "task": task,
+        "job": job,
+        "queue": job,
+        "checkpoint": checkpoint,
+        "worker": worker,
+        "evaluation": evaluation,
+        "artifact": artifact,
+        "recipe": run,
+    }
+    return World(users, branch, things, dataset, source)
+
+
+def routes(under: str = "accsite.urls", prefix: str = "") -> Iterator[tuple[str, str, Any]]:
+    """Yield (namespace, address, pattern) of every address below a module of addresses."""
+    yield from _walk(get_resolver(under), "", prefix)
+
+
+def _walk(resolver: Any, namespace: str, before: str) -> Iterator[tuple[str, str, Any]]:
+    for pattern in resolver.url_patterns:
+        where = before + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from _walk(pattern, pattern.namespace or namespace, where)
+        else:
+            yield namespace, where, pattern
