@@ -98,7 +98,7 @@ def test_a_branch_is_renamed_loaded_and_pruned_from_the_api(
 ) -> None:
     node = rows.make_checkpoint(branch)
     client.force_login(user)
-    kind = {"content_type": "application/json"}
+    kind: Any = {"content_type": "application/json"}
     told = client.patch(f"/api/v1/branches/{branch.pk}/", {"name": "Trunk"}, **kind).json()
     assert (told["name"], told["slug"]) == ("Trunk", "trunk")
     loaded = client.post(f"/api/v1/branches/{branch.pk}/load/", {"checkpoint": node.pk}, **kind)

@@ -151,7 +151,8 @@ class TreeMachine(RuleBasedStateMachine):
     @invariant()
     def every_head_is_there_with_its_weights(self) -> None:
         for branch in Branch.objects.exclude(head=None):
-            head = Checkpoint.everything.get(pk=branch.head_id)
+            head = branch.head
+            assert head is not None
             assert head.deleted_at is None
             assert head.weights_pruned_at is None
         forked = set(Branch.objects.exclude(forked_from=None).values_list("forked_from", flat=True))

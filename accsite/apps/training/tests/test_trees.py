@@ -35,7 +35,13 @@ def plant(monkeypatch: pytest.MonkeyPatch) -> Callable[[Branch, int], None]:
         lines, each = [branch, *more], count // 10
         began = timezone.now() - timedelta(days=30)
         spec = {"model": rows.MODEL}
-        fields = {"kind": "train", "queue": "train", "title": "t", "spec": {}, "state": "SUCCEEDED"}
+        fields: dict[str, Any] = {
+            "kind": "train",
+            "queue": "train",
+            "title": "t",
+            "spec": {},
+            "state": "SUCCEEDED",
+        }
         Job.objects.bulk_create([Job(branch=lines[i // each], **fields) for i in range(count)])
         jobs = list(Job.objects.order_by("pk").values_list("pk", flat=True))
         raw = {f"raw/task{n}": 0.123456 * n for n in range(4)}
@@ -138,7 +144,7 @@ def test_a_model_that_lacks_what_a_task_reads_is_no_head(branch: Branch, dataset
 def test_a_fork_takes_the_tasks_that_were_chosen(branch: Branch, dataset: Any) -> None:
     rows.make_task(branch, dataset, "one")
     rows.make_task(branch, dataset, "two")
-    make = {"actor": None, "experiment": branch.experiment}
+    make: Any = {"actor": None, "experiment": branch.experiment}
     fork = experiments.create_branch(name="some", tasks=["two"], **make)
     assert [task.key for task in fork.tasks.all()] == ["two"]
     with pytest.raises(InvalidInput, match="'three' is not the key of a task there; known: one, two"):
