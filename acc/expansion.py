@@ -96,7 +96,8 @@ def grown(model: ModelSpec, expansion: ExpansionSpec, stages: Mapping[str, str] 
             if expansion.name in taken:
                 raise InvalidInput(
                     {
-                        "name": f"{expansion.name!r} is already a factor group of this model; it has: {', '.join(taken)}"
+                        "name": f"{expansion.name!r} is already a factor group of this model; "
+                        f"it has: {', '.join(taken)}"
                     }
                 )
             fields["factor_groups"] = [

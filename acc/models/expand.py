@@ -68,7 +68,8 @@ def expand(model: Model, expansion: ExpansionSpec) -> tuple[Model, Growth]:
     with seeded(seed_for(model.spec.seed, "expand", expansion.model_dump_json())):
         larger = type(model)(growth.spec)
     state = larger.state_dict()
-    for name, old in model.state_dict().items():
+    before = model.state_dict()
+    for name in before:
         if name not in state:
             raise InvalidInput(
                 {"where": f"the larger model has no '{name}'; {type(model).__name__}.growth is wrong"}
@@ -76,7 +77,7 @@ def expand(model: Model, expansion: ExpansionSpec) -> tuple[Model, Growth]:
     identity = expansion.start == "identity"
     grown = {
         name: grow(
-            model.state_dict().get(name),
+            before.get(name),
             fresh,
             growth.places.get(name),
             fill=_fill(name, growth) if identity else None,

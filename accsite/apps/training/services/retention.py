@@ -136,9 +136,7 @@ def prune(
     rows.update(weights_pruned_at=timezone.now())
     for file in files:
         transaction.on_commit(partial(delete_unused, file), robust=True)
-    log.info(
-        "pruned", experiment=experiment.pk, leaves=plan.leaves, weights=plan.weights, by=str(actor)
-    )
+    log.info("pruned", experiment=experiment.pk, leaves=plan.leaves, weights=plan.weights, by=str(actor))
     touch(f"checkpoints:{experiment.pk}")
     return plan, deletion
 
