@@ -57,12 +57,28 @@ def routes(site: Site, job: Any) -> list[str]:
         "/experiments/",
         "/experiments/new/",
         f"/experiments/{site.branch.experiment.slug}/",
+        "/recipes/",
+        "/recipes/run/Quickstart/",
+        f"/recipes/runs/{recipe_run()}/",
         "/devices/",
         "/plugins/",
         "/evaluate/",
         f"/evaluate/branch/{site.branch.pk}/",
         "/profile/",
     ]
+
+
+def recipe_run() -> int:
+    """Return a stopped run with a phase, a step that failed and a line of its log."""
+    from accsite.apps.training.services import jobs, recipes
+
+    run = recipes.submit_recipe(actor=None, recipe="Quickstart", params={"steps": 5})
+    run.steps.create(path="1", verb="phase", args={"name": "train"}, phase="train")
+    run.steps.create(path="2", verb="load_dataset", state="FAILED", message="there is no such dataset")
+    run.steps.create(path="3", verb="log", state="SUCCEEDED", message="a line")
+    assert run.job is not None
+    jobs.cancel(actor=None, job=run.job)
+    return int(run.pk)
 
 
 EMPTY = ["/", "/jobs/", "/experiments/", "/evaluate/", "/datasets/?q=nothing", "/no-such-page/"]
