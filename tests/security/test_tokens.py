@@ -63,7 +63,7 @@ def test_a_session_needs_a_csrf_token_in_api_and_pages(world):
 @pytest.mark.parametrize("token", ["", "acc_wrong", "acc_" + "0" * 64, "a b", "\u2603"])
 def test_what_is_no_token_is_refused(world, token):
     answer = APIClient().get(
-        "/api/v1/experiments/", HTTP_AUTHORIZATION=f"Token {token}".encode("utf-8").decode("latin1")
+        "/api/v1/experiments/", HTTP_AUTHORIZATION=f"Token {token}".encode().decode("latin1")
     )
     assert answer.status_code == 401
     assert answer["WWW-Authenticate"] == "Token"

@@ -1,0 +1,154 @@
+"""The client: one object for the site, one attribute for each kind of thing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Generic, TypeVar, cast
+
+from acc.client.following import Following, Update
+from acc.client.rows import Branch, Checkpoint, Dataset, Evaluation, Experiment, Job, Task
+from acc.client.transport import Transport
+
+R = TypeVar("R")
+
+
+class Client:
+    """A site as a program sees it. The token comes from the profile page or from ``manage.py tokens make``.
+
+    ``Client("http://127.0.0.1:8000", token).experiments.list()``. Refusals raise ``ApiError``, a site that does
+    not answer ``Unreachable``.
+    """
+
+    def __init__(self, url: str, token: str, *, timeout: float = 30.0) -> None:
+        self._transport = Transport(url, token, timeout=timeout)
+        self.experiments = Experiments(self._transport, "experiments")
+        self.branches = Branches(self._transport, "branches")
+        self.tasks = Tasks(self._transport, "tasks")
+        self.jobs = Jobs(self._transport, "jobs")
+        self.datasets = Rows[Dataset](self._transport, "datasets")
+        self.evaluations = Evaluations(self._transport, "evaluations")
+        self.checkpoints = Checkpoints(self._transport, "checkpoints")
+
+    def follow(self, job: int, *, start: int = 0) -> Iterator[Update]:
+        """Yield states and loss points (from step ``start`` on) of a job, as they come, until it has ended.
+
+        Every step is given once, whatever the network does, unless a resume makes some of them again.
+        """
+        return Following(self._transport, job, start).updates()
+
+
+class Rows(Generic[R]):
+    """Rows of one kind: listed, and found by id or slug."""
+
+    def __init__(self, transport: Transport, path: str) -> None:
+        self._transport, self._path = transport, path
+
+    def list(self, **filters: Any) -> Iterator[R]:
+        """Yield the rows that the user may see; ``filters`` as the API documents them."""
+        return self._transport.pages(f"{self._path}/", **filters)
+
+    def get(self, key: int | str) -> R:
+        """Return one row; raises ApiError (404)."""
+        return cast(R, self._transport.json("GET", f"{self._path}/{key}/"))
+
+
+class Experiments(Rows[Experiment]):
+    """Experiments, by slug."""
+
+    def create(self, name: str, model: Mapping[str, Any], *, visibility: str = "site") -> Experiment:
+        """Return a new experiment with its branch ``main``; ``model``: ``acc.specs.ModelSpec`` as plain data."""
+        body = {"name": name, "model": dict(model), "visibility": visibility}
+        return cast(Experiment, self._transport.json("POST", "experiments/", body))
+
+
+class Branches(Rows[Branch]):
+    """Branches, by id."""
+
+    def create(
+        self, experiment: str, name: str, *, from_checkpoint: int | None = None, copy_tasks: bool = True
+    ) -> Branch:
+        """Return a new branch from a checkpoint, or from the model as its seed makes it."""
+        body = {
+            "experiment": experiment,
+            "name": name,
+            "from_checkpoint": from_checkpoint,
+            "copy_tasks": copy_tasks,
+        }
+        return cast(Branch, self._transport.json("POST", "branches/", body))
+
+
+class Tasks(Rows[Task]):
+    """Tasks, by id."""
+
+    def create(self, branch: int, task_class: str, dataset: str, **fields: Any) -> Task:
+        """Return a new task; ``fields``: name, weight, enabled, latent_slice, factor, params."""
+        body = {"branch": branch, "task_class": task_class, "dataset": dataset, **fields}
+        return cast(Task, self._transport.json("POST", "tasks/", body))
+
+    def change(self, task: int, *, weight: float | None = None, enabled: bool | None = None) -> Task:
+        """Return the task with another weight, or switched on or off; a running job hears of it."""
+        asked = {"weight": weight, "enabled": enabled}
+        body = {name: value for name, value in asked.items() if value is not None}
+        return cast(Task, self._transport.json("PATCH", f"tasks/{task}/", body))
+
+    def remove(self, task: int) -> None:
+        """Take a task off its branch."""
+        self._transport.json("DELETE", f"tasks/{task}/")
+
+
+class Jobs(Rows[Job]):
+    """Jobs, by id. What is submitted is done once, even if the network makes it be sent twice."""
+
+    def train(self, branch: int, *, key: str | None = None, **train: Any) -> Job:
+        """Return a queued train job; ``train``: what ``acc.specs.TrainSpec`` takes, such as steps and lr."""
+        return self._submit({"kind": "train", "branch": branch, "train": train}, key)
+
+    def evaluate(self, checkpoint: int, *, key: str | None = None, **evaluation: Any) -> Job:
+        """Return a queued evaluation of a checkpoint; ``evaluation``: what ``acc.specs.EvalSpec`` takes."""
+        return self._submit({"kind": "evaluate", "checkpoint": checkpoint, "eval": evaluation}, key)
+
+    def generate(self, generator: str, *, key: str | None = None, **fields: Any) -> Job:
+        """Return a queued job that makes a dataset; ``fields``: name, n, seed, params."""
+        return self._submit({"kind": "generate", "generator": generator, **fields}, key)
+
+    def pause(self, job: int) -> None:
+        """Ask a job to pause."""
+        self.control(job, "pause")
+
+    def resume(self, job: int) -> None:
+        """Ask a paused job to go on."""
+        self.control(job, "resume")
+
+    def stop(self, job: int) -> None:
+        """Ask a job to stop; it keeps the step that it reached."""
+        self.control(job, "stop")
+
+    def control(self, job: int, kind: str, **payload: Any) -> dict[str, Any]:
+        """Return the event by which a job is asked something, such as ``control(7, "set_lr", lr=1e-4)``."""
+        body = {"kind": kind, "payload": payload}
+        return cast(dict[str, Any], self._transport.json("POST", f"jobs/{job}/control/", body))
+
+    def _submit(self, body: dict[str, Any], key: str | None) -> Job:
+        return cast(Job, self._transport.submit("jobs/", body, key))
+
+
+class Evaluations(Rows[Evaluation]):
+    """Evaluations, by id."""
+
+    def picture(self, evaluation: int, artifact: int) -> bytes:
+        """Return the bytes of a picture."""
+        where = f"evaluations/{evaluation}/artifacts/{artifact}/"
+        return self._transport.send("GET", where, headers={"Accept": "*/*"})
+
+
+class Checkpoints(Rows[Checkpoint]):
+    """Checkpoints, by id."""
+
+    def download(self, checkpoint: int, path: str | Path) -> Path:
+        """Write an exported checkpoint, which ``acc.load`` opens, to ``path`` and return it."""
+        target = Path(path)
+        target.write_bytes(
+            self._transport.send("GET", f"checkpoints/{checkpoint}/export/", headers={"Accept": "*/*"})
+        )
+        return target

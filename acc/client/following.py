@@ -1,0 +1,137 @@
+"""A job, live: states and loss points from the WebSocket, and over REST whatever was missed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from websockets.exceptions import WebSocketException
+from websockets.sync.client import ClientConnection, connect
+
+from acc import wire
+from acc.client.rows import Job
+from acc.client.transport import ApiError, Transport
+
+SILENCE_SECONDS = 20.0
+"""The site speaks every few seconds; a socket that is silent for longer is dead."""
+BACKOFF_SECONDS = (0.2, 2.0)
+MAX_FRAME_BYTES = 2**24
+
+
+@dataclass(frozen=True)
+class State:
+    """The job as it is now."""
+
+    job: Job
+
+
+@dataclass(frozen=True)
+class Points:
+    """Consecutive steps from ``start`` on: series -> raw losses ``(steps,) float32``, NaN where there is no value.
+
+    A ``start`` before the end of the last points takes its steps back: the job was resumed from before them.
+    """
+
+    start: int
+    columns: dict[str, NDArray[np.float32]]
+
+    @property
+    def stop(self) -> int:
+        """The step behind the last one."""
+        return self.start + max((len(column) for column in self.columns.values()), default=0)
+
+
+Update = State | Points
+
+
+class Following:
+    """One following of one job; ``end``: the step behind the last one that was given out."""
+
+    def __init__(self, transport: Transport, job: int, start: int) -> None:
+        self.transport, self.job, self.end = transport, job, start
+        self.attempt: int | None = None
+
+    def updates(self) -> Iterator[Update]:
+        """Yield until the job has ended; a site that is away for a while delays it."""
+        pause = BACKOFF_SECONDS[0]
+        while True:
+            try:
+                with self._socket() as socket:
+                    socket.send(json.dumps({"type": "subscribe", "topics": {}, "jobs": [self.job]}))
+                    pause = BACKOFF_SECONDS[0]
+                    ended = yield from self._listen(socket)
+            except (OSError, WebSocketException, TimeoutError):
+                # Without a socket it goes on, only more slowly.
+                state = self._state()
+                yield from self._missed()
+                yield State(state)
+                ended = state["ended"]
+            if ended:
+                return
+            time.sleep(pause)
+            pause = min(2 * pause, BACKOFF_SECONDS[1])
+
+    def _socket(self) -> ClientConnection:
+        url = self.transport.url
+        return connect(
+            f"ws{url.removeprefix('http')}/ws/live/",
+            additional_headers={"Authorization": f"Token {self.transport.token}"},
+            origin=cast(Any, url),
+            open_timeout=self.transport.timeout,
+            max_size=MAX_FRAME_BYTES,
+        )
+
+    def _listen(self, socket: ClientConnection) -> Iterator[Update]:  # type: ignore[return]
+        """Yield what the socket tells; return whether the job has ended."""
+        while True:
+            message = socket.recv(timeout=SILENCE_SECONDS)
+            if isinstance(message, bytes):
+                yield from self._frame(*wire.decode(message))
+                continue
+            told = json.loads(message)
+            if told.get("type") == "refused":
+                raise ApiError(404, {"title": "Not found", "detail": f"job {self.job}: {told.get('reason')}"})
+            if told.get("type") != "job" or told.get("id") != self.job:
+                continue
+            if told["step"] > self.end or told["ended"]:
+                yield from self._missed()
+            del told["type"]
+            yield State(cast(Job, told))
+            if told["ended"]:
+                return True  # type: ignore[return-value]
+
+    def _frame(self, header: dict[str, Any], values: NDArray[np.float32]) -> Iterator[Points]:
+        start, stop = header["start"], header["start"] + header["count"]
+        if self.attempt not in (None, header["attempt"]) and start < self.end:
+            self.end = start  # these steps are made again
+        self.attempt = header["attempt"]
+        if start > self.end:
+            yield from self._missed()
+        if stop > self.end:
+            yield self._given(
+                max(start, self.end), header["series"], values[:, max(start, self.end) - start :]
+            )
+
+    def _missed(self) -> Iterator[Points]:
+        """Yield the steps from ``end`` on that the site has; after a resume from before it, those that replaced it."""
+        path = f"jobs/{self.job}/loss_history/"
+        accept = {"Accept": wire.CONTENT_TYPE}
+        header, values = wire.decode(self.transport.send("GET", path, headers=accept, **{"from": self.end}))
+        if self.attempt not in (None, header["attempt"]) and header["step"] < self.end:
+            self.end = 0
+            header, values = wire.decode(self.transport.send("GET", path, headers=accept))
+        self.attempt = header["attempt"]
+        if values.size:
+            yield self._given(header["start"], header["series"], values)
+
+    def _given(self, start: int, series: list[str], values: NDArray[np.float32]) -> Points:
+        self.end = start + values.shape[1]
+        return Points(start, {name: values[row] for row, name in enumerate(series)})
+
+    def _state(self) -> Job:
+        return cast(Job, self.transport.json("GET", f"jobs/{self.job}/"))

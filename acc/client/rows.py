@@ -1,0 +1,97 @@
+"""What the API answers with, as far as programs commonly read it; the rest is there as well."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+
+class Branch(TypedDict):
+    """A named line of work in an experiment; ``head``: id of a checkpoint."""
+
+    id: int
+    experiment: str
+    name: str
+    slug: str
+    head: int | None
+
+
+class Experiment(TypedDict):
+    """One model and everything grown from it."""
+
+    id: int
+    name: str
+    slug: str
+    owner: str | None
+    visibility: str
+    model: dict[str, Any]
+    branches: list[Branch]
+
+
+class Task(TypedDict):
+    """A loss on one dataset, attached to a branch."""
+
+    id: int
+    branch: int
+    key: str
+    name: str
+    task_class: str
+    dataset: str
+    weight: float
+    enabled: bool
+
+
+class Job(TypedDict):
+    """A unit of queued work as it is now; ``rate`` in steps per second."""
+
+    id: int
+    kind: str
+    title: str
+    state: str
+    ended: bool
+    branch: int | None
+    step: int
+    total_steps: int
+    rate: float | None
+    eta_seconds: float | None
+    message: str
+    result: dict[str, Any]
+
+
+class Checkpoint(TypedDict):
+    """An immutable node of an experiment's tree; ``losses``: series -> last value."""
+
+    id: int
+    experiment: str
+    branch: int
+    parent: int | None
+    job: int | None
+    kind: str
+    step: int
+    sha256: str
+    size_bytes: int
+    losses: dict[str, float]
+    tag: str
+
+
+class Dataset(TypedDict):
+    """An immutable set of ``n`` images with targets."""
+
+    slug: str
+    name: str
+    n: int
+    channels: int
+    height: int
+    width: int
+    targets: list[dict[str, Any]]
+
+
+class Evaluation(TypedDict):
+    """What was measured of a checkpoint, with its numbers and pictures."""
+
+    id: int
+    job: int | None
+    branch: int
+    checkpoint: int | None
+    step: int
+    metrics: list[dict[str, Any]]
+    artifacts: list[dict[str, Any]]
