@@ -67,21 +67,21 @@ class World:
 
 def make_world() -> World:
     """Make the rows."""
-    users: dict[str, User | None] = {"nobody": None}
+    people: dict[str, User] = {}
     for name in PEOPLE[1:]:
-        user = users[name] = User.objects.create_user(name)
+        user = people[name] = User.objects.create_user(name)
         role = name if name in ("viewer", "operator", "administrator") else "researcher"
         user.groups.add(Group.objects.get(name=role))
     rows.make_plugins()
     rows.make_plugin(PluginKind.RECIPE, "Quickstart")
     dataset = rows.make_dataset()
-    branch = rows.make_branch(users["owner"], SECRET, visibility=Visibility.PRIVATE)
+    branch = rows.make_branch(people["owner"], SECRET, visibility=Visibility.PRIVATE)
     for name, level in (("reader", "view"), ("operator", "view"), ("editor", "change")):
-        ExperimentShare.objects.create(experiment=branch.experiment, user=users[name], level=level)
+        ExperimentShare.objects.create(experiment=branch.experiment, user=people[name], level=level)
     task = rows.make_task(branch, dataset, name=SECRET)
     worker = rows.make_worker("w")
-    job = rows.make_job(branch, title=f"Train {SECRET}", created_by=users["owner"], message=SECRET)
-    rows.make_job(branch, title=f"Train {SECRET}", state="RUNNING", worker=worker, created_by=users["owner"])
+    job = rows.make_job(branch, title=f"Train {SECRET}", created_by=people["owner"], message=SECRET)
+    rows.make_job(branch, title=f"Train {SECRET}", state="RUNNING", worker=worker, created_by=people["owner"])
     checkpoint = rows.make_checkpoint(branch, job, tag=SECRET)
     evaluation = Evaluation.objects.create(branch=branch, checkpoint=checkpoint, step=1)
     file = default_storage.save(f"{SECRET}.png", ContentFile(b"png"))
@@ -91,9 +91,9 @@ def make_world() -> World:
     source = PluginSource.objects.first()
     assert source is not None
     PluginFile.objects.create(path="tasks/mine.py", sha256=source.pk)
-    recipe = rows.make_job(None, kind="recipe", title="Recipe", created_by=users["owner"])
+    recipe = rows.make_job(None, kind="recipe", title="Recipe", created_by=people["owner"])
     run = RecipeRun.objects.create(
-        recipe="Recipe", label=SECRET, source=source, job=recipe, created_by=users["owner"]
+        recipe="Recipe", label=SECRET, source=source, job=recipe, created_by=people["owner"]
     )
     RecipeStep.objects.create(
         run=run, path="1", verb="experiment", experiment=branch.experiment, branch=branch
@@ -111,7 +111,7 @@ def make_world() -> World:
         "artifact": artifact,
         "recipe": run,
     }
-    return World(users, branch, things, dataset, source)
+    return World({"nobody": None, **people}, branch, things, dataset, source)
 
 
 def routes(under: str = "accsite.urls", prefix: str = "") -> Iterator[tuple[str, str, Any]]:

@@ -90,7 +90,8 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     @override
     def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEntry]:
         """Return the entries with what they are about."""
-        return super().get_queryset(request).prefetch_related("about")
+        rows: QuerySet[AuditEntry] = super().get_queryset(request)
+        return rows.prefetch_related("about")
 
     @admin.display(description="objects")
     def objects_touched(self, entry: AuditEntry) -> str:

@@ -51,7 +51,7 @@ class AuditEntry(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Write a new row; raises TypeError for one that is there."""
-        if self.pk is not None:
+        if not self._state.adding:
             raise TypeError("the audit log is only added to")
         super().save(*args, **kwargs)
 

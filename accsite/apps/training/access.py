@@ -83,7 +83,7 @@ def page_object(user: Any, name: str, arguments: Mapping[str, Any]) -> Model | N
     rows = _named(user, name, arguments)
     if rows is None:
         return None
-    found = rows.first()
+    found: Model | None = rows.first()
     if found is None:
         raise Http404(f"there is nothing at this address, or you may not see it: {dict(arguments)}")
     return found

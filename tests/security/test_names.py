@@ -1,0 +1,128 @@
+"""Names are shown as they were typed and never run; paths lead nowhere but to what was stored."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from rest_framework.test import APIClient
+
+from accsite.apps.training.tests import rows
+
+pytestmark = pytest.mark.django_db
+
+SCRIPT = """"'><script>alert(1)</script><img src=x onerror=alert(1)>{{7*7}}"""
+PATHS = [
+    "../../etc/passwd",
+    "..%2f..%2fetc%2fpasswd",
+    "%2e%2e/secret_key",
+    "/etc/passwd",
+    "..\\..\\x",
+    "a%00b",
+]
+
+
+def assert_harmless(text: str) -> None:
+    assert "<script>alert" not in text
+    assert "<img src=x" not in text
+    assert "'><" not in text.replace("&#x27;&gt;&lt;", "")
+    assert "49" not in text.split("onerror")[1][:60] if "onerror" in text else True
+
+
+def named() -> dict[str, object]:
+    """Return rows whose every name is a script."""
+    from django.contrib.auth.models import User
+
+    user = User.objects.create_user("ada", first_name=SCRIPT[:30], last_name=SCRIPT[30:])
+    rows.make_plugins()
+    branch = rows.make_branch(user, "x")
+    branch.name = branch.experiment.name = SCRIPT
+    branch.save()
+    branch.experiment.save()
+    dataset = rows.make_dataset(name=SCRIPT, provenance={SCRIPT: SCRIPT})
+    rows.make_task(branch, dataset, name=SCRIPT)
+    job = rows.make_job(branch, title=SCRIPT, message=SCRIPT, traceback=SCRIPT, state="FAILED")
+    rows.make_job(branch, title=SCRIPT)
+    rows.make_checkpoint(branch, job, tag=SCRIPT[:80], note=SCRIPT)
+    rows.make_worker("<script>alert(1)</script>")
+    return {"user": user, "branch": branch, "job": job}
+
+
+def test_no_page_runs_a_name():
+    world = named()
+    client = Client()
+    client.force_login(world["user"])
+    pages = [
+        reverse("training:workbench", args=["x", "main"]),
+        reverse("training:job", args=[world["job"].pk]),
+        reverse("training:experiment-sharing", args=["x"]),
+        reverse("evaluation:branch", args=[world["branch"].pk]),
+        *(
+            reverse(name)
+            for name in (
+                "training:jobs",
+                "training:experiments",
+                "training:devices",
+                "training:recipes",
+                "datasets:list",
+                "evaluation:home",
+                "registry:plugins",
+                "access:profile",
+            )
+        ),
+        reverse("training:experiment", args=["x"]),
+    ]
+    shown = 0
+    for page in pages:
+        answer = client.get(page)
+        assert answer.status_code == 200, page
+        assert_harmless(answer.text)
+        assert (
+            "script-src" in answer["Content-Security-Policy"]
+            or "default-src 'self'" in (answer["Content-Security-Policy"])
+        )
+        shown += "&lt;script&gt;" in answer.text
+    assert shown >= 6  # they are there, as text
+
+
+@pytest.mark.parametrize("field", ["name"])
+def test_a_name_that_is_a_script_is_refused_or_kept_as_text(admin_client, field):
+    rows.make_plugins()
+    answer = admin_client.post(
+        "/api/v1/experiments/",
+        {field: SCRIPT + "\u0000", "model": rows.MODEL},
+        content_type="application/json",
+    )
+    assert answer.status_code == 422
+    assert answer["Content-Type"] == "application/problem+json"
+    assert answer["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    "where",
+    [
+        "/static/{}",
+        "/api/v1/datasets/{}/",
+        "/api/v1/plugin-files/{}/",
+        "/api/v1/experiments/{}/",
+        "/api/v1/generators/previews/{}.png",
+        "/datasets/{}/",
+        "/experiments/{}/",
+    ],
+)
+def test_a_path_leads_nowhere(admin_client, path, where):
+    answer = admin_client.get(where.format(path))
+    assert answer.status_code in {400, 404}
+    assert b"root:" not in (b"" if answer.streaming else answer.content)
+
+
+def test_a_file_name_of_an_upload_is_only_a_name(admin_user):
+    from django.core.files.uploadedfile import SimpleUploadedFile
+
+    client = APIClient()
+    client.force_authenticate(admin_user)
+    upload = SimpleUploadedFile("../../../../tmp/evil.py", b"import os", "text/x-python")
+    answer = client.post("/api/v1/datasets/import/", {"file": upload, "name": "../../x"}, format="multipart")
+    assert answer.status_code in {202, 422}
+    assert "/tmp/evil" not in answer.content.decode()
