@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -86,7 +86,7 @@ class Following:
             max_size=MAX_FRAME_BYTES,
         )
 
-    def _listen(self, socket: ClientConnection) -> Iterator[Update]:  # type: ignore[return]
+    def _listen(self, socket: ClientConnection) -> Generator[Update, None, bool]:
         """Yield what the socket tells; return whether the job has ended."""
         while True:
             message = socket.recv(timeout=SILENCE_SECONDS)
@@ -103,7 +103,7 @@ class Following:
             del told["type"]
             yield State(cast(Job, told))
             if told["ended"]:
-                return True  # type: ignore[return-value]
+                return True
 
     def _frame(self, header: dict[str, Any], values: NDArray[np.float32]) -> Iterator[Points]:
         start, stop = header["start"], header["start"] + header["count"]

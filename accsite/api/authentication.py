@@ -34,7 +34,7 @@ class TokenAuthentication(KnoxAuthentication):  # type: ignore[misc]
         return row.user, row
 
 
-class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[misc]
+class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     """How the schema describes it."""
 
     target_class = TokenAuthentication

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.test import Client
 from django.urls import reverse
@@ -25,11 +27,10 @@ PATHS = [
 def assert_harmless(text: str) -> None:
     assert "<script>alert" not in text
     assert "<img src=x" not in text
-    assert "'><" not in text.replace("&#x27;&gt;&lt;", "")
-    assert "49" not in text.split("onerror")[1][:60] if "onerror" in text else True
+    assert "alert(1)>49" not in text.replace("&gt;", ">")  # a template within a name
 
 
-def named() -> dict[str, object]:
+def named() -> dict[str, Any]:
     """Return rows whose every name is a script."""
     from django.contrib.auth.models import User
 
@@ -77,20 +78,16 @@ def test_no_page_runs_a_name():
         answer = client.get(page)
         assert answer.status_code == 200, page
         assert_harmless(answer.text)
-        assert (
-            "script-src" in answer["Content-Security-Policy"]
-            or "default-src 'self'" in (answer["Content-Security-Policy"])
-        )
+        assert "default-src 'self'" in answer["Content-Security-Policy"]
         shown += "&lt;script&gt;" in answer.text
     assert shown >= 6  # they are there, as text
 
 
-@pytest.mark.parametrize("field", ["name"])
-def test_a_name_that_is_a_script_is_refused_or_kept_as_text(admin_client, field):
+def test_a_problem_that_repeats_a_name_is_json_and_sniffed_as_nothing_else(admin_client):
     rows.make_plugins()
     answer = admin_client.post(
         "/api/v1/experiments/",
-        {field: SCRIPT + "\u0000", "model": rows.MODEL},
+        {"name": SCRIPT + "\u0000", "model": rows.MODEL},
         content_type="application/json",
     )
     assert answer.status_code == 422

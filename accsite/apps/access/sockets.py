@@ -42,7 +42,7 @@ class SignedInSockets:
         await self.application({**scope, "credential": key}, receive, send)
 
 
-@database_sync_to_async  # type: ignore[misc]
+@database_sync_to_async  # type: ignore[untyped-decorator]
 def _find(header: list[str]) -> ApiToken | None:
     if len(header) != 2 or header[0].lower() != "token":
         return None
