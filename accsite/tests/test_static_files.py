@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import warnings
 from pathlib import Path
 
 import pytest
 from django.contrib.staticfiles import finders
+from django.core.management import call_command
 from django.test import AsyncClient
 
 PATH = "/static/admin/css/base.css"
@@ -55,3 +57,34 @@ def test_nothing_else_is_served(path):
     assert response.status_code in {302, 404}
     assert b"SECRET_KEY" not in response.content
     assert b"root:" not in response.content
+
+
+@pytest.mark.parametrize("name", ["js/points.js", "css/app.css"])
+def test_our_own_scripts_and_styles_are_served_without_comments(name: str):
+    found = finders.find(name)
+    assert found
+    source = Path(found).read_bytes()
+    response = _get(f"/static/{name}", Range="bytes=0-9")
+    assert response.status_code == 200
+    assert len(response.content) < 0.9 * len(source)
+    assert int(response["Content-Length"]) == len(response.content)
+    assert b"\n\t" not in response.content
+    again = _get(f"/static/{name}", **{"If-Modified-Since": response["Last-Modified"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def test_collected_scripts_are_minified_and_named_by_what_is_served(tmp_path: Path, settings):
+    settings.STATIC_ROOT = tmp_path
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "staticfiles": {"BACKEND": "accsite.staticstorage.HashedStorage"},
+    }
+    call_command("collectstatic", interactive=False, verbosity=0)
+    manifest = json.loads((tmp_path / "staticfiles.json").read_text())["paths"]
+    served = (tmp_path / manifest["js/workbench.js"]).read_text()
+    assert f"./{Path(manifest['js/points.js']).name}" in served
+    assert "\n\t" not in served
+    vendored = "vendor/uplot/1.6.32/uPlot.iife.min.js"
+    source = finders.find(vendored)
+    assert source
+    assert (tmp_path / manifest[vendored]).read_bytes() == Path(source).read_bytes()
