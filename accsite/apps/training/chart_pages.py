@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from django.db.models import Q
 
+from acc.specs import TrainSpec
 from acc.training import health, series
 from accsite.apps.training.models import Branch, Job, JobEvent, JobKind, Task
 from accsite.apps.training.selectors.loss import last_losses, last_losses_of, loss_history
@@ -168,3 +169,21 @@ def _losses(
         label, slot = tasks.get((job.branch_id or 0, key), (key, ""))
         rows.append((label, slot, name, value))
     return rows
+
+
+def training_again(branch: Branch, train: dict[str, Any] | None = None) -> tuple[dict[str, Any], list[str]]:
+    """Return the API's request and the arguments of manage.py that train a branch so; ``train``: TrainSpec.
+
+    Fields that are as by default are left out.
+    """
+    usual = TrainSpec(steps=1).model_dump(mode="json")
+    asked = {
+        name: value for name, value in (train or {}).items() if name == "steps" or value != usual.get(name)
+    }
+    request: dict[str, Any] = {"kind": "train", "branch": branch.pk}
+    if asked:
+        request["train"] = asked
+    arguments = ["train", "--experiment", branch.experiment.slug, "--branch", branch.slug]
+    for name, value in asked.items():
+        arguments += [f"--{name.replace('_', '-')}", str(value)]
+    return request, arguments

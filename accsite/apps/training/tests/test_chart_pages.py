@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from typing import Any
 
 import numpy as np
@@ -80,3 +81,20 @@ def test_the_command_prints_the_losses_as_csv(job: Job, task: Task) -> None:
     lines = out.getvalue().splitlines()
     assert lines[0] == f"step,raw/{task.key},weighted/{task.key}"
     assert len(lines) == 201
+
+
+def test_a_training_can_be_copied_and_asked_for_again(
+    client: Client, job: Job, branch: Branch, user: Any
+) -> None:
+    job.spec["train"] |= {"steps": 77, "lr": 0.01}
+    request, arguments = chart_pages.training_again(branch, job.spec["train"])
+    assert request["train"] == {"steps": 77, "lr": 0.01}
+    out = io.StringIO()
+    call_command(*arguments, "--json", stdout=out)
+    again = Job.objects.get(pk=json.loads(out.getvalue())["id"])
+    assert (again.spec["train"]["steps"], again.spec["train"]["lr"]) == (77, 0.01)
+    client.force_login(user)
+    answer = client.post(reverse("api:job-list"), request, content_type="application/json")
+    assert answer.status_code == 201
+    page = client.get(reverse("training:job", args=[job.pk])).text
+    assert "Copy this training as" in page

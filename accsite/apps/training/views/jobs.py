@@ -40,6 +40,8 @@ def list_context(request: HttpRequest) -> dict[str, Any]:
     versions = live.versions(["jobs"])
     chosen = request.GET.get("state", "")
     jobs = Job.objects.visible_to(request.user).select_related("branch__experiment", "worker")
+    if request.GET.get("previews") != "1":
+        jobs = jobs.filter(preview=False)
     if chosen == "active":
         jobs = jobs.filter(state__in=ACTIVE)
     elif chosen in JobState.values:
@@ -76,12 +78,17 @@ def job_context(job: Job) -> dict[str, Any]:
     topic = f"job:{job.pk}"
     urls = {name: reverse("training:job-panel", args=[job.pk, name]) for name in JOB_PANELS}
     checkpoint = job.checkpoints.order_by("-job_step", "-id").first()
+    again, again_cli = None, []
+    if job.kind == JobKind.TRAIN and job.branch is not None:
+        again, again_cli = chart_pages.training_again(job.branch, job.spec["train"])
     return {
         "versions": live.versions([topic]),
         "job": job,
         "notice": job.state == JobState.FAILED,
         "topic": topic,
         "points_url": points_url(job),
+        "again": again,
+        "again_cli": again_cli,
         "losses_cli": f"jobs losses {job.pk}",
         "head_url": urls["job"],
         "legend_url": urls["legend"],

@@ -16,6 +16,7 @@ from accsite.apps.live import selectors as live
 from accsite.apps.training import chart_pages, pages, task_pages
 from accsite.apps.training.forms import TrainForm
 from accsite.apps.training.models import Branch
+from accsite.apps.training.selectors.workers import offered_devices
 from accsite.apps.training.services import jobs as job_services
 from accsite.apps.training.views.common import REFUSED, bench_url, is_partial, panel, points_url
 
@@ -123,7 +124,8 @@ def bench_context(
     if "train" in panels:
         context["train_form"] = extra.get("train_form") or TrainForm.for_branch(branch)
         context["more"] = "more" in request.GET or "more" in request.POST or context["train_form"].more_errors
-        context["no_worker"] = not pages.devices()
+        context["no_worker"] = not offered_devices()
+        context["train_request"], context["train_cli"] = chart_pages.training_again(branch)
     if "jobs" in panels:
         context["jobs"] = chart_pages.recent_jobs(branch)
     if "alarms" in panels:
