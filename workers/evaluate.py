@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
+import numpy as np
 import structlog
 
+from acc.data import AccDataset
 from acc.errors import InvalidInput
-from acc.evaluation import evaluate_checkpoint
+from acc.evaluation import EvalResult, evaluate_checkpoint
 from acc.specs import EvalSpec
 from acc.training.plugin_set import PluginSet
 from accsite.apps.evaluation import services
+from accsite.apps.evaluation.services.results import CellImages
 from accsite.apps.training.errors import Fenced
 from accsite.apps.training.services import lifecycle
 from workers.durable import insist
@@ -19,6 +23,16 @@ from workers.materials import Datasets, from_header
 from workers.train import load
 
 log = structlog.get_logger(__name__)
+
+
+def cell_images(result: EvalResult, datasets: Mapping[str, AccDataset]) -> CellImages | None:
+    """Return the images behind the cells of the matrix; None without a matrix."""
+    if result.factoring is None:
+        return None
+    cells = result.factoring.cells.values()
+    rows = sorted({row for levels in cells for shown in levels.values() for row in shown})
+    images = datasets[result.dataset_key].images[np.asarray(rows, dtype=np.int64)]
+    return CellImages(tuple(rows), np.ascontiguousarray(images))
 
 
 def evaluate(held: Held) -> None:
@@ -40,10 +54,11 @@ def evaluate(held: Held) -> None:
             spec,
             device=held.device_for(spec.device),
         )
+        cells = cell_images(result, datasets)
     seconds = time.perf_counter() - began
 
     def record() -> None:
-        services.record(job.pk, held.attempt, result, seconds=seconds)
+        services.record(job.pk, held.attempt, result, seconds=seconds, cells=cells)
 
     insist(record, given_up=held.lease.fenced)
     outcome = {"metrics": len(result.metrics), "seconds": round(seconds, 3)}

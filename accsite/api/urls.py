@@ -21,6 +21,7 @@ app_name = "api"
 urlpatterns = [
     path("schema/", SpectacularJSONAPIView.as_view(), name="schema"),
     path("", include(training.urlpatterns)),  # before the router, to which their names would be slugs
+    path("", include(evaluation.urlpatterns)),
     path("", include(router.urls)),
     path("<path:path>", no_such_endpoint),
 ]

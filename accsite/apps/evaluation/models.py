@@ -1,8 +1,11 @@
-"""What was measured of a checkpoint: numbers and pictures."""
+"""What was measured of a checkpoint: numbers and pictures, and from where on a number is good."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 from django.db import models
+from django.db.models import Q
 
 from accsite.apps.training.models import Branch, Checkpoint, Job
 
@@ -17,6 +20,10 @@ class Evaluation(models.Model):
     )
     step = models.PositiveBigIntegerField()
     suite = models.JSONField(default=list)
+    options = models.JSONField(default=dict, help_text="acc.specs.EvalSpec")
+    dataset = models.CharField(
+        max_length=64, blank=True, help_text="what traversals and all that follow looked at"
+    )
     seconds = models.FloatField(default=0)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -27,27 +34,67 @@ class Evaluation(models.Model):
         return f"evaluation of {self.branch} at step {self.step}"
 
 
+class Part(models.Model):
+    """One part of a suite as it was measured: metrics, traversals, and so on."""
+
+    evaluation = models.ForeignKey(Evaluation, on_delete=models.CASCADE, related_name="parts")
+    name = models.CharField(max_length=32)
+    key = models.CharField(
+        max_length=64, db_index=True, help_text="hash of all that its result depends on; services.keys"
+    )
+    reason = models.TextField(blank=True, help_text="why there is nothing")
+    reasons = models.JSONField(default=dict, help_text="place -> why there is nothing of it")
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["evaluation", "name"], name="one_part_of_a_name")]
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.evaluation_id}"
+
+
 class Metric(models.Model):
-    """One number: a task's metric on the held-out part of its dataset."""
+    """One number: of a task on the held-out part of its dataset, or (no task) of a whole representation.
+
+    ``low`` and ``high`` bound its 95 % interval; ``chance`` is what unrelated labels give.
+    """
 
     evaluation = models.ForeignKey(Evaluation, on_delete=models.CASCADE, related_name="metrics")
     task_key = models.CharField(max_length=64, blank=True)
     name = models.CharField(max_length=64)
+    concept = models.CharField(max_length=64, blank=True)
+    group = models.CharField(max_length=64, blank=True)
+    dataset = models.CharField(max_length=64, blank=True)
     value = models.FloatField(null=True, help_text="null where it is not defined; the reason says why")
+    low = models.FloatField(null=True)
+    high = models.FloatField(null=True)
+    chance = models.FloatField(null=True)
     reason = models.CharField(max_length=255, blank=True)
-    higher_is_better = models.BooleanField(default=True)
+    higher_is_better = models.BooleanField(default=True, null=True, help_text="null: neither is good")
     baseline = models.FloatField(null=True, help_text="the same of the best predictor that looks at no image")
+    moderate = models.FloatField(null=True, help_text="from where on the task's class calls it moderate")
+    good = models.FloatField(null=True, help_text="from where on the task's class calls it good")
 
     class Meta:
-        ordering = ["task_key", "name"]
+        ordering = ["task_key", "name", "concept", "group"]
         constraints = [
             models.UniqueConstraint(
-                fields=["evaluation", "task_key", "name"], name="one_value_per_task_and_metric"
+                fields=["evaluation", "task_key", "name", "concept", "group"],
+                name="one_value_per_task_and_metric",
             )
         ]
 
     def __str__(self) -> str:
         return f"{self.task_key} {self.name} {self.value}"
+
+    def grade(self, moderate: float | None, good: float | None) -> Literal["good", "moderate", "poor", ""]:
+        """Return the word for the value by thresholds; empty where there is nothing to judge, or to judge by."""
+        if self.value is None or moderate is None or good is None or self.higher_is_better is None:
+            return ""
+        sign = 1 if self.higher_is_better else -1
+        if sign * self.value > sign * good:
+            return "good"
+        return "moderate" if sign * self.value > sign * moderate else "poor"
 
 
 class Artifact(models.Model):
@@ -64,3 +111,25 @@ class Artifact(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"
+
+
+class Threshold(models.Model):
+    """From where on a metric is moderate and good: a user's word, for a branch or (no branch) for the site."""
+
+    branch = models.ForeignKey(Branch, null=True, on_delete=models.CASCADE, related_name="thresholds")
+    task_key = models.CharField(max_length=64, blank=True)
+    name = models.CharField(max_length=64)
+    moderate = models.FloatField()
+    good = models.FloatField()
+
+    class Meta:
+        ordering = ["task_key", "name"]
+        constraints = [
+            models.UniqueConstraint(fields=["branch", "task_key", "name"], name="one_threshold_of_a_branch"),
+            models.UniqueConstraint(
+                fields=["task_key", "name"], condition=Q(branch=None), name="one_threshold_of_the_site"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.task_key} {self.name}: {self.moderate:g}, {self.good:g}"

@@ -7,14 +7,15 @@ from typing import Any
 from django.db.models import QuerySet
 
 from accsite.apps.evaluation.models import Artifact, Evaluation
-from accsite.apps.evaluation.services import RECONSTRUCTIONS
 from accsite.apps.training.models import Branch, Experiment
+
+RECONSTRUCTIONS = "reconstructions"
 
 
 def visible_evaluations(user: Any) -> QuerySet[Evaluation]:
     """Return the evaluations of experiments that ``user`` may see, newest first, with numbers and pictures."""
     visible = Evaluation.objects.filter(branch__experiment__in=Experiment.objects.visible_to(user))
-    return visible.select_related("branch__experiment").prefetch_related("metrics", "artifacts")
+    return visible.select_related("branch__experiment").prefetch_related("metrics", "artifacts", "parts")
 
 
 def latest_reconstructions(branch: Branch) -> list[Artifact]:

@@ -5,19 +5,42 @@ from __future__ import annotations
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
-from accsite.apps.evaluation.models import Artifact, Evaluation, Metric
+from accsite.apps.evaluation.models import Artifact, Evaluation, Metric, Part
 
 
 class MetricSerializer(serializers.ModelSerializer[Metric]):
-    """One number, or the reason why there is none."""
+    """One number with its 95 % interval and what chance gives, or the reason why there is none."""
 
     class Meta:
         model = Metric
-        fields = ("task_key", "name", "value", "reason", "higher_is_better", "baseline")
+        fields = (
+            "task_key",
+            "name",
+            "concept",
+            "group",
+            "dataset",
+            "value",
+            "low",
+            "high",
+            "chance",
+            "reason",
+            "higher_is_better",
+            "baseline",
+            "moderate",
+            "good",
+        )
+
+
+class PartSerializer(serializers.ModelSerializer[Part]):
+    """A part of the suite, and why it has nothing: as a whole, or at some places."""
+
+    class Meta:
+        model = Part
+        fields = ("name", "reason", "reasons")
 
 
 class ArtifactSerializer(serializers.ModelSerializer[Artifact]):
-    """One picture; ``url`` gives its bytes."""
+    """One picture or JSON file; ``url`` gives its bytes."""
 
     url = serializers.SerializerMethodField()
 
@@ -34,6 +57,7 @@ class ArtifactSerializer(serializers.ModelSerializer[Artifact]):
 class EvaluationSerializer(serializers.ModelSerializer[Evaluation]):
     """One run of an evaluation suite, with its numbers and pictures."""
 
+    parts = PartSerializer(many=True, read_only=True)
     metrics = MetricSerializer(many=True, read_only=True)
     artifacts = ArtifactSerializer(many=True, read_only=True)
 
@@ -46,8 +70,11 @@ class EvaluationSerializer(serializers.ModelSerializer[Evaluation]):
             "checkpoint",
             "step",
             "suite",
+            "options",
+            "dataset",
             "seconds",
             "created_at",
+            "parts",
             "metrics",
             "artifacts",
         )

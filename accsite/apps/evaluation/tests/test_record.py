@@ -15,6 +15,7 @@ from PIL import Image
 from accsite import blobs
 from accsite.apps.evaluation import selectors, services
 from accsite.apps.evaluation.models import Artifact, Evaluation, Metric
+from accsite.apps.evaluation.services import recording
 from accsite.apps.live.models import Topic
 from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import Branch, Job, JobKind
@@ -30,6 +31,7 @@ class Measured:
     higher_is_better: bool = True
     reason: str = ""
     baseline: float | None = None
+    thresholds: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,12 @@ class Result:
     step: int = 500
     metrics: list[Any] = field(default_factory=list)
     reconstructions: list[Any] = field(default_factory=list)
+    dataset_key: str = ""
+    traversals: list[Any] = field(default_factory=list)
+    sorts: list[Any] = field(default_factory=list)
+    attention: Any = None
+    factoring: Any = None
+    missing: dict[str, str] = field(default_factory=dict)
 
 
 def grid(seed: int = 0) -> Grid:
@@ -109,16 +117,17 @@ def test_a_worker_that_lost_the_job_records_nothing(job: Job, attempt: int) -> N
 
 
 @pytest.mark.django_db(transaction=True)
-def test_previews_whose_checkpoint_is_gone_make_room_for_the_newest() -> None:
+def test_of_many_previews_those_that_tell_least_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording, "PREVIEWS_KEPT", 3)
     branch = rows.make_branch(None)
-    made = []
-    for seed in range(3):
-        job = evaluation_job(branch, checkpoint=None)
-        made.append(services.record(job.pk, 1, Result(reconstructions=[grid(seed)])))
+    for number, step in enumerate((0, 100, 110, 200, 300)):
+        spec = {"suite": ["reconstructions"]}
+        job = evaluation_job(branch, checkpoint=None, spec=spec, preview=True)
+        services.record(job.pk, 1, Result(step=step, reconstructions=[grid(number)]))
         Job.objects.filter(pk=job.pk).update(state=JobState.SUCCEEDED)
-    (picture,) = Artifact.objects.all()
-    assert list(Evaluation.objects.all()) == [made[-1]]
-    assert default_storage.exists(picture.file)
+    assert sorted(Evaluation.objects.values_list("step", flat=True)) == [0, 200, 300]
+    assert all(default_storage.exists(picture.file) for picture in Artifact.objects.all())
+    assert Artifact.objects.count() == 3
 
 
 def test_the_newest_pictures_of_a_branch_are_shown(job: Job) -> None:

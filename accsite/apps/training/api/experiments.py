@@ -19,7 +19,8 @@ from accsite.apps.training.api.conditional import answer
 from accsite.apps.training.api.lookup import body, flag, named, nested
 from accsite.apps.training.api.serializers import BranchSerializer, ExperimentSerializer
 from accsite.apps.training.models import Branch, Checkpoint, Experiment
-from accsite.apps.training.services import branches, deletion, experiments, retention
+from accsite.apps.training.services import branches, deletion, experiments, measuring, retention
+from accsite.apps.training.services.unit import unit_of_work
 
 
 class ExperimentViewSet(ReadViewSet):
@@ -124,10 +125,16 @@ class BranchViewSet(ReadViewSet):
 
     @extend_schema(request=schema.BranchChange, responses={200: BranchSerializer, **REFUSED})
     def partial_update(self, request: Request, **_: Any) -> Response:
-        """Rename the branch; its address follows."""
+        """Rename the branch, whose address follows, or set when its checkpoints are measured by themselves."""
         branch = self.get_object()
-        data = body(request, "name")
-        branches.rename_branch(actor=request.user, branch=branch, name=data.get("name", ""))
+        data = body(request, "name", "auto_evaluate", "evaluate_every")
+        with unit_of_work():
+            if "name" in data or not data:
+                branches.rename_branch(actor=request.user, branch=branch, name=data.get("name", ""))
+            if data.keys() & {"auto_evaluate", "evaluate_every"}:
+                when = data.get("auto_evaluate", branch.auto_evaluate)
+                every = data.get("evaluate_every", branch.evaluate_every)
+                measuring.set_auto_evaluate(actor=request.user, branch=branch, when=when, every=every)
         return Response(self.get_serializer(branch).data)
 
     @extend_schema(request=schema.LoadRequest, responses={200: BranchSerializer, **REFUSED})

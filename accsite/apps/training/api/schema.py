@@ -32,7 +32,9 @@ class BranchRequest(BaseModel):
 class BranchChange(BaseModel):
     """What may be changed of a branch."""
 
-    name: str
+    name: str | None = None
+    auto_evaluate: Literal["off", "end", "steps"] | None = None
+    evaluate_every: int | None = None
 
 
 class LoadRequest(BaseModel):

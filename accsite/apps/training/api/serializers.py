@@ -19,7 +19,17 @@ class BranchSerializer(serializers.ModelSerializer[Branch]):
 
     class Meta:
         model = Branch
-        fields = ("id", "experiment", "name", "slug", "head", "forked_from", "created_at")
+        fields = (
+            "id",
+            "experiment",
+            "name",
+            "slug",
+            "head",
+            "forked_from",
+            "auto_evaluate",
+            "evaluate_every",
+            "created_at",
+        )
 
 
 class ExperimentSerializer(serializers.ModelSerializer[Experiment]):

@@ -1,6 +1,7 @@
 """Experiments, their trees of checkpoints, and the jobs that grow them."""
 
 from accsite.apps.training.models.experiments import (
+    AutoEvaluate,
     Branch,
     Checkpoint,
     CheckpointKind,
@@ -15,6 +16,7 @@ from accsite.apps.training.models.points import LossBlock
 from accsite.apps.training.models.recipes import RecipeRun, RecipeStep
 
 __all__ = [
+    "AutoEvaluate",
     "Branch",
     "Checkpoint",
     "CheckpointKind",

@@ -152,6 +152,12 @@ class Checkpoint(models.Model):
         return self.tag or f"{self.branch} step {self.step}"
 
 
+class AutoEvaluate(models.TextChoices):
+    OFF = "off", "only when asked"
+    END = "end", "at the end of each training job"
+    STEPS = "steps", "at the end, and every so many steps"
+
+
 class Branch(models.Model):
     """A named line of work: a head checkpoint, a list of tasks, and the jobs run on it."""
 
@@ -168,6 +174,10 @@ class Branch(models.Model):
     )
     forked_from = models.ForeignKey(
         Checkpoint, null=True, blank=True, on_delete=models.PROTECT, related_name="forks"
+    )
+    auto_evaluate = models.CharField(max_length=8, choices=AutoEvaluate, default=AutoEvaluate.END)
+    evaluate_every = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="steps between measurements while training (auto_evaluate: steps)"
     )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"

@@ -117,6 +117,9 @@ class Job(models.Model):
     points_wall = models.FloatField(
         null=True, help_text="when the newest step was made, in seconds since the epoch"
     )
+    preview = models.BooleanField(
+        default=False, help_text="evaluate: of passing interest while training; lists leave it out"
+    )
     message = models.TextField(
         blank=True, help_text="a sentence for the user: why it failed, or what happened on the way"
     )

@@ -12,7 +12,7 @@ from django.db import transaction
 from accsite import blobs
 from accsite.apps.training.errors import Fenced, Gap
 from accsite.apps.training.models import Checkpoint, CheckpointKind, Job, JobKind
-from accsite.apps.training.services.queueing import PREVIEW_SUITE, queue_evaluation
+from accsite.apps.training.services.queueing import evaluate_on_the_way
 from accsite.apps.training.services.unit import announce, touch, unit_of_work
 
 FOLDER = "checkpoints"
@@ -89,9 +89,7 @@ def _record(
     Job.objects.filter(pk=job.pk).update(resume_checkpoint=checkpoint)
     if checkpoint.kind == CheckpointKind.AUTOSAVE:
         drop_autosaves(job, keep=AUTOSAVES_KEPT)
-        measuring = Job.objects.active().filter(branch=job.branch, kind=JobKind.EVALUATE)
-        if not measuring.exists():
-            queue_evaluation(checkpoint, suite=PREVIEW_SUITE, actor=job.created_by)
+        evaluate_on_the_way(checkpoint, job.created_by)
     touch(f"checkpoints:{job.branch.experiment_id}")
     announce(job)
     return checkpoint

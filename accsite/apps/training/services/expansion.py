@@ -153,7 +153,7 @@ def _record(
     )
     Branch.objects.filter(pk=branch.pk).update(head=made)
     Job.objects.filter(pk=job.pk).update(result={"checkpoint": made.pk, "branch": branch.pk})
-    queueing.queue_evaluation(made, actor=job.created_by)
+    queueing.evaluate_the_end(made, job.created_by)
     touch("experiments", f"checkpoints:{experiment.pk}", f"tasks:{branch.pk}")
     announce(job)
     return made

@@ -20,7 +20,7 @@ from django.utils import timezone
 from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Job, JobEvent, JobKind, Worker
 from accsite.apps.training.services import outbox, points
 from accsite.apps.training.services.checkpoints import drop_autosaves
-from accsite.apps.training.services.queueing import note, queue_evaluation, ring_next_on_branch
+from accsite.apps.training.services.queueing import evaluate_the_end, note, ring_next_on_branch
 from accsite.apps.training.services.unit import announce, lock_branch, touch, unit_of_work
 from accsite.apps.training.states import ACTIVE, HELD, TERMINAL, JobState, sources
 
@@ -295,7 +295,7 @@ def _after_end(job: Job, message: str) -> None:
         if reached is not None:
             Branch.objects.filter(pk=job.branch.pk).update(head=reached)
             drop_autosaves(job, keep=0)
-            queue_evaluation(reached, actor=job.created_by)
+            evaluate_the_end(reached, job.created_by)
             touch(f"checkpoints:{job.branch.experiment_id}")
         ring_next_on_branch(job)
     if job.kind == JobKind.RECIPE:

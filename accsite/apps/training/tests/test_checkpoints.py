@@ -10,6 +10,7 @@ import pytest
 from django.core.files.storage import default_storage
 
 from acc.training.protocols import PointBlock
+from acc.specs import EVAL_PARTS
 from accsite import blobs
 from accsite.apps.training.errors import Fenced, Gap
 from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Job, JobKind
@@ -103,7 +104,7 @@ def test_the_end_moves_the_head_measures_it_and_drops_the_autosaves(job: Job, br
     assert branch.head == final
     assert list(Checkpoint.objects.all()) == [final]
     measuring = Job.objects.get(kind=JobKind.EVALUATE, state=JobState.QUEUED)
-    assert (measuring.checkpoint, measuring.spec["suite"]) == (final, ["metrics", "reconstructions"])
+    assert (measuring.checkpoint, measuring.spec["suite"]) == (final, list(EVAL_PARTS))
 
 
 def test_a_stopped_job_leaves_its_branch_where_it_stopped(job: Job, branch: Branch) -> None:

@@ -1,4 +1,4 @@
-"""``manage.py evaluate --experiment digits --follow``: measure a checkpoint from a shell."""
+"""``manage.py evaluate 7 --suite ufr,traversals --json``: measure a checkpoint from a shell."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from typing_extensions import override
 
 from acc.errors import InvalidInput
 from acc.specs import EvalSpec
+from accsite.apps.evaluation import services
 from accsite.apps.evaluation.models import Evaluation
 from accsite.apps.training import selectors
 from accsite.apps.training.following import follow
 from accsite.apps.training.models import Checkpoint, Job
-from accsite.apps.training.services import jobs
 from accsite.cli import SUCCEEDED, ServiceCommand, add_spec_arguments, find_user, given
 
 
 class Command(ServiceCommand):
-    """Submit an evaluation; what it takes is what ``acc.specs.EvalSpec`` takes."""
+    """Answer from what is kept, or submit an evaluation; it takes what ``acc.specs.EvalSpec`` takes."""
 
     help = (
-        "Measure a checkpoint, or the head of a branch. Exit status: 0 queued (with --follow: succeeded), "
+        "Measure a checkpoint, or the head of a branch; what was measured before is printed at once. "
+        "Exit status: 0 printed or queued (with --follow: succeeded), "
         "1 failed, 2 bad input, 130 detached by Ctrl-C."
     )
 
@@ -31,7 +32,8 @@ class Command(ServiceCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the arguments."""
         super().add_arguments(parser)
-        parser.add_argument("--checkpoint", type=int, help="id of the checkpoint")
+        parser.add_argument("node", nargs="?", type=int, metavar="checkpoint", help="id of the checkpoint")
+        parser.add_argument("--checkpoint", type=int, help="the same")
         parser.add_argument("--experiment", help="slug or name, instead of a checkpoint")
         parser.add_argument("--branch", default="main", help="slug or name (default: %(default)s)")
         parser.add_argument("--follow", action="store_true", help="wait, and print what was measured")
@@ -44,7 +46,11 @@ class Command(ServiceCommand):
         spec = given(options, EvalSpec)
         if "suite" in spec:
             spec["suite"] = [name.strip() for name in spec["suite"].split(",") if name.strip()]
-        job = jobs.submit_evaluation(actor=actor, checkpoint=_checkpoint(actor, options), eval=spec)
+        found = services.ask(actor=actor, checkpoint=_checkpoint(actor, options), eval=spec)
+        if isinstance(found, Evaluation):
+            self._print(found, options)
+            return SUCCEEDED
+        job = found
         if options["follow"]:
             status = follow(job, out=self.out, as_json=options["json"])
             self._print(Evaluation.objects.filter(job=job).first(), options)
@@ -64,13 +70,23 @@ class Command(ServiceCommand):
                     {
                         "task": metric.task_key,
                         "metric": metric.name,
+                        "concept": metric.concept,
+                        "group": metric.group,
                         "value": metric.value,
+                        "low": metric.low,
+                        "high": metric.high,
                         "reason": metric.reason,
                     }
                 )
                 continue
             value = f"{metric.value:.5g}" if metric.value is not None else f"not measured: {metric.reason}"
-            self.stdout.write(f"{metric.task_key} {metric.name}: {value}")
+            where = f" of {metric.concept} in {metric.group or 'no group'}" if metric.concept else ""
+            self.stdout.write(f"{metric.task_key} {metric.name}{where}: {value}".strip())
+        for part in evaluation.parts.exclude(reason=""):
+            if options["json"]:
+                self.print_json({"part": part.name, "reason": part.reason})
+            else:
+                self.stdout.write(f"{part.name}: not measured: {part.reason}")
         for artifact in evaluation.artifacts.all():
             where = default_storage.path(artifact.file)
             if options["json"]:
@@ -80,8 +96,9 @@ class Command(ServiceCommand):
 
 
 def _checkpoint(actor: User | None, options: dict[str, Any]) -> Checkpoint:
-    if options["checkpoint"] is not None:
-        return selectors.find_checkpoint(actor, options["checkpoint"])
+    given_id = options["checkpoint"] if options["node"] is None else options["node"]
+    if given_id is not None:
+        return selectors.find_checkpoint(actor, given_id)
     if not options["experiment"]:
         raise InvalidInput(
             {"checkpoint": "name a checkpoint by --checkpoint, or a branch by --experiment and --branch"}

@@ -1,0 +1,140 @@
+"""``POST /api/v1/eval/…/``: answers from what is kept (200), or queues a job and says which (202)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from pydantic import BaseModel, Field
+from rest_framework import status
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+from rest_framework.views import APIView
+
+from acc.specs import EvalSpec
+from accsite.apps.evaluation import comparing, services
+from accsite.apps.evaluation.api.serializers import EvaluationSerializer
+from accsite.apps.evaluation.models import Evaluation
+from accsite.apps.training import selectors
+from accsite.apps.training.api.common import REFUSED
+from accsite.apps.training.api.lookup import body, named
+from accsite.apps.training.api.schema import JobState
+from accsite.apps.training.models import Checkpoint, Experiment, Job
+
+SUITE_FIELDS = tuple(EvalSpec.model_fields)
+PART_FIELDS = tuple(name for name in SUITE_FIELDS if name != "suite")
+
+
+class RunRequest(EvalSpec):
+    """What to measure of a checkpoint; the options of ``EvalSpec`` beside it."""
+
+    checkpoint: int = Field(description="id of a checkpoint")
+
+
+class CompareRequest(EvalSpec):
+    """Which checkpoints to compare; the options of ``EvalSpec`` beside them."""
+
+    checkpoints: list[int] = Field(min_length=2, max_length=comparing.MOST)
+
+
+class WaitingFor(BaseModel):
+    """The jobs whose results are waited for."""
+
+    jobs: list[JobState]
+
+
+class _Asking(APIView):
+    def checkpoint(self, request: Request, field: str, value: Any) -> Checkpoint:
+        """Return a checkpoint of an experiment that the user may change: measuring makes jobs in it."""
+        rows = Checkpoint.objects.filter(experiment__in=Experiment.objects.changeable_by(request.user))
+        return named(rows.select_related("branch__experiment"), field, value)
+
+    def answer(self, request: Request, found: Evaluation | Job) -> Response:
+        """Return 200 with the evaluation, or 202 with the job."""
+        if isinstance(found, Job):
+            job = Job.objects.select_related("branch__experiment", "worker").get(pk=found.pk)
+            place = reverse("api:job-detail", args=[job.pk], request=request)
+            return Response(
+                selectors.job_state(job), status=status.HTTP_202_ACCEPTED, headers={"Location": place}
+            )
+        return Response(EvaluationSerializer(found, context={"request": request}).data)
+
+
+class RunView(_Asking):
+    """Measure any parts of a checkpoint."""
+
+    @extend_schema(
+        operation_id="eval_run",
+        request=RunRequest,
+        responses={200: EvaluationSerializer, 202: JobState, **REFUSED},
+    )
+    def post(self, request: Request) -> Response:
+        """Answer with what is kept of the checkpoint, plugin versions and options; else queue a job."""
+        data = body(request, "checkpoint", *SUITE_FIELDS)
+        checkpoint = self.checkpoint(request, "checkpoint", data.pop("checkpoint", None))
+        key = request.headers.get("Idempotency-Key")
+        return self.answer(
+            request,
+            services.ask(actor=request.user, checkpoint=checkpoint, eval=data, idempotency_key=key),
+        )
+
+
+class PartView(_Asking):
+    """Measure one part of a checkpoint."""
+
+    part = ""
+
+    def ask(self, request: Request) -> Response:
+        """Answer with the kept part, or with the job that measures it."""
+        data = body(request, "checkpoint", *PART_FIELDS)
+        checkpoint = self.checkpoint(request, "checkpoint", data.pop("checkpoint", None))
+        asked = {**data, "suite": [self.part]}
+        return self.answer(request, services.ask(actor=request.user, checkpoint=checkpoint, eval=asked))
+
+
+def part_view(name: str, summary: str) -> type[PartView]:
+    """Return the view that measures the part called ``name``."""
+
+    @extend_schema(
+        operation_id=f"eval_{name}",
+        summary=summary,
+        request=RunRequest,
+        responses={200: EvaluationSerializer, 202: JobState, **REFUSED},
+    )
+    def post(self: PartView, request: Request) -> Response:
+        return self.ask(request)
+
+    return type(f"{name.title()}View", (PartView,), {"part": name, "post": post, "__doc__": summary})
+
+
+PARTS = {
+    "reconstructions": "Images, what the model makes of them, and the difference.",
+    "traversals": "What the decoder draws while one group or dimension moves.",
+    "sort": "The images with the lowest and highest activation of each group or dimension.",
+    "attention": "From which factor each place of a picture was drawn.",
+    "ufr": "The UFR matrix and the metrics beside it.",
+}
+
+
+class CompareView(_Asking):
+    """Compare checkpoints."""
+
+    @extend_schema(
+        operation_id="eval_compare",
+        request=CompareRequest,
+        responses={200: comparing.Comparison, 202: WaitingFor, **REFUSED},
+    )
+    def post(self, request: Request) -> Response:
+        """Answer with the comparison if all is kept; else queue what is missing, and say which jobs."""
+        data = body(request, "checkpoints", *SUITE_FIELDS)
+        ids = comparing.check_ids(data.pop("checkpoints", None))
+        chosen = [self.checkpoint(request, "checkpoints", pk) for pk in ids]
+        asked = {"suite": ["metrics"], **data}
+        found = services.ask_all(actor=request.user, checkpoints=chosen, eval=asked)
+        waiting = [each.pk for each in found if isinstance(each, Job)]
+        if waiting:
+            jobs = Job.objects.select_related("branch__experiment", "worker").filter(pk__in=waiting)
+            states = selectors.job_states(list(jobs.order_by("pk")))
+            return Response({"jobs": states}, status=status.HTTP_202_ACCEPTED)
+        return Response(comparing.compare(chosen).model_dump(mode="json"))

@@ -1,0 +1,35 @@
+"""What the result of a part depends on, as one hash: the same key means the same numbers and pictures."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+from acc.specs import EvalSpec
+from acc.version import __version__
+from accsite.apps.training.models import Checkpoint
+
+OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "metrics": (),
+    "reconstructions": ("images", "seed"),
+    "traversals": ("dataset", "rows", "seeds", "steps", "direction", "groups", "own", "seed"),
+    "sort": ("dataset", "rows", "sort_images", "direction", "groups", "own"),
+    "attention": ("dataset", "rows", "images", "seed"),
+    "ufr": ("dataset", "rows", "concepts", "own", "match", "seed"),
+}
+
+
+def part_key(checkpoint: Checkpoint, spec: EvalSpec, part: str) -> str:
+    """Return the key of a part: of the weights, the versions of plugins and engine, and its own options."""
+    frozen = checkpoint.spec
+    tasks = frozen.get("tasks", [])
+    depends = {
+        "part": part,
+        "checkpoint": [checkpoint.pk, checkpoint.sha256],
+        "plugins": frozen.get("plugins", {}),
+        "tasks": [[task.get("key"), task.get("source_sha256", "")] for task in tasks],
+        "engine": __version__,
+        "options": spec.model_dump(mode="json", include=set(OPTIONS[part])),
+    }
+    return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,87 @@
+"""What was measured as rows of metrics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from accsite.apps.evaluation.models import Evaluation, Metric
+from accsite.apps.evaluation.services.results import MetricValue
+
+PER_CONCEPT = ("unified", "factored", "leak", "concept")
+
+
+def task_metric(evaluation: Evaluation, metric: MetricValue, dataset: str) -> Metric:
+    """Return the row of a task's metric; a value that is no finite number becomes a reason."""
+    value, reason = metric.value, metric.reason
+    if value is not None and not math.isfinite(value):
+        value, reason = None, reason or f"it came out as {value}"
+    baseline = metric.baseline if metric.baseline is not None and math.isfinite(metric.baseline) else None
+    moderate, good = metric.thresholds or (None, None)
+    return Metric(
+        evaluation=evaluation,
+        task_key=metric.task_key,
+        name=metric.name,
+        dataset=dataset,
+        value=value,
+        reason=reason[:255],
+        higher_is_better=metric.higher_is_better,
+        baseline=baseline,
+        moderate=moderate,
+        good=good,
+    )
+
+
+def factoring_metrics(evaluation: Evaluation, found: Mapping[str, Any]) -> Iterator[Metric]:
+    """Yield the rows of ``Factoring.as_dict()``: the headline, each concept's scores, and what leaks from where."""
+    dataset = found["dataset"]
+    for name, value in found["headline"].items():
+        yield _row(evaluation, name, value, dataset=dataset)
+    ufr = found["ufr"]
+    for name in PER_CONCEPT:
+        for concept, value in ufr[name].items():
+            own = ufr["own"].get(concept) or ""
+            yield _row(evaluation, f"ufr_{name}", value, dataset=dataset, concept=concept, group=own)
+    leakage = found["leakage"]
+    for group, row in zip(leakage["groups"], leakage["within"], strict=True):
+        for concept, skill in zip(leakage["concepts"], row, strict=True):
+            value = {"value": skill, "reason": "" if skill is not None else leakage["reason"]}
+            better = True if ufr["own"].get(concept) == group else None
+            yield _row(
+                evaluation,
+                "skill_within",
+                {**value, "higher_is_better": better},
+                dataset=dataset,
+                concept=concept,
+                group=group,
+            )
+    for kind in ("cleanness", "cleanness_principal"):
+        for concept, each in found[kind].items():
+            score = each["score"]["cleanness"]
+            yield _row(evaluation, kind, score, dataset=dataset, concept=concept, group=each["group"])
+
+
+def _row(
+    evaluation: Evaluation,
+    name: str,
+    value: Mapping[str, Any],
+    *,
+    dataset: str,
+    concept: str = "",
+    group: str = "",
+) -> Metric:
+    number = value["value"]
+    return Metric(
+        evaluation=evaluation,
+        name=name,
+        concept=concept,
+        group=group,
+        dataset=dataset,
+        value=number,
+        low=value.get("low"),
+        high=value.get("high"),
+        chance=value.get("chance"),
+        reason=(value.get("reason") or ("" if number is not None else "it is not defined here"))[:255],
+        higher_is_better=value.get("higher_is_better", True),
+    )
