@@ -95,8 +95,12 @@ def revoke_token(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 def _profile(request: HttpRequest, form: TokenForm, status: int = 200, **made: Any) -> HttpResponse:
     assert isinstance(request.user, User)
+    roles = roles_of(request.user)
     context = {
-        "roles": [role.value for role in Role if role in roles_of(request.user)],
+        # An administrator has all the others, too.
+        "roles": [
+            role.value for role in ([Role.ADMINISTRATOR] if Role.ADMINISTRATOR in roles else sorted(roles))
+        ],
         "tokens": tokens.tokens_of(request.user),
         "form": form,
         "site_url": request.build_absolute_uri("/"),
