@@ -31,7 +31,7 @@ ABOUT: dict[str, set[str]] = {
     **{f"evaluation:{name}": CHANGES for name in ("branch", "run", "branch-reconstructions", "artifact")},
 }
 # There is no file behind the row of their dataset.
-WITHOUT_FILE = {"datasets:detail", "datasets:samples"}
+WITHOUT_FILE = {"datasets:detail"}
 OWN = {"access", "admin", "api"}
 
 

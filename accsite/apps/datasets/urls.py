@@ -11,15 +11,20 @@ app_name = "datasets"
 
 
 class DatasetSlug(SlugConverter):
-    """A slug that is not ``new``: below that address stands the form which makes datasets."""
+    """A slug that is not the address of a page beside the datasets': the forms that make them, and the comparison."""
 
-    regex = r"(?!new/)[-a-zA-Z0-9_]+"
+    regex = r"(?!(?:new|import|compare)/)[-a-zA-Z0-9_]+"
 
 
 register_converter(DatasetSlug, "dataset")
 
 urlpatterns = [
     path("datasets/", views.index, name="list"),
+    path("datasets/compare/", views.compare, name="compare"),
+    path("datasets/compare/difference.png", views.difference, name="difference"),
+    path("datasets/compare/neighbours.png", views.neighbours, name="neighbours"),
     path("datasets/<dataset:slug>/", views.detail, name="detail"),
-    path("datasets/<dataset:slug>/samples.png", views.samples, name="samples"),
+    path("datasets/<dataset:slug>/rename/", views.rename, name="rename"),
+    path("datasets/<dataset:slug>/remove/", views.remove, name="remove"),
+    path("datasets/<dataset:slug>/restore/", views.restore, name="restore"),
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from accsite.apps.training.views import devices, experiments, jobs, recipes, sharing, tasks, workbench
+from accsite.apps.training.views import datasets, devices, experiments, jobs, recipes, sharing, tasks, workbench
 
 app_name = "training"
 
@@ -22,7 +22,9 @@ urlpatterns = [
     path("jobs/<int:pk>/", jobs.detail, name="job"),
     path("jobs/<int:pk>/panel/<slug:name>/", jobs.detail_panel, name="job-panel"),
     path("jobs/<int:pk>/control/", jobs.control, name="job-control"),
-    path("datasets/new/", experiments.generate, name="dataset-new"),
+    path("datasets/new/", datasets.generate, name="dataset-new"),
+    path("datasets/new/jobs/", datasets.making, name="dataset-jobs"),
+    path("datasets/import/", datasets.upload, name="dataset-import"),
     path("experiments/", experiments.index, name="experiments"),
     path("experiments/new/", experiments.create, name="experiment-new"),
     path("experiments/<slug:slug>/", experiments.detail, name="experiment"),

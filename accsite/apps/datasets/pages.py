@@ -1,0 +1,271 @@
+"""What the pages of datasets show, in the words they show it in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from django.urls import reverse
+from django.utils import timezone
+
+from acc.data import exporters
+from accsite.apps.datasets import plots, selectors
+from accsite.apps.datasets.choice import Choice
+from accsite.apps.datasets.models import Dataset
+
+UNDO_SECONDS = 10
+SAMPLES_A_PAGE = 60
+COLUMNS = 12
+PAGE_PIXELS = 2**22
+"""Pixels of a page's samples at most: larger images come in smaller pages."""
+MAX_TICKS = 24
+"""Classes that are ticked one by one; of more, a range of numbers is chosen."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image of the grid: its number, its place in the sprite in pixels, and its targets in words."""
+
+    index: int
+    x: int
+    y: int
+    caption: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Tick:
+    """One class that can be ticked."""
+
+    value: int
+    label: str
+    on: bool
+
+
+@dataclass(frozen=True)
+class Target:
+    """A target column: what it is, how its values lie, and what is chosen of it."""
+
+    name: str
+    kind: str
+    unit: str
+    facts: list[tuple[str, str]]
+    bars: list[plots.Bar]
+    edges: list[float]
+    span: tuple[float, float] | None
+    low: str
+    high: str
+    ticks: list[Tick]
+    filtered: bool
+    total: int
+    selected: int | None
+    errors: list[str]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A page of samples with the address of its picture."""
+
+    samples: list[Sample]
+    total: int
+    first: int
+    last: int
+    page: int
+    pages: int
+    sprite_url: str
+    width: int
+    height: int
+
+
+def sprite_url(dataset: Dataset, **query: Any) -> str:
+    """Return the address of a picture of samples; it changes with the content, so it can be kept."""
+    asked = {**query, "v": dataset.content_hash[:8]}
+    return f"{reverse('api:dataset-sprite', args=[dataset.slug])}?{urlencode(asked)}"
+
+
+def just_removed() -> list[Dataset]:
+    """Return the datasets whose removal can still be undone from where they were."""
+    since = timezone.now() - timedelta(seconds=UNDO_SECONDS)
+    return list(Dataset.every.filter(removed_at__gt=since).order_by("name"))
+
+
+def grid(dataset: Dataset, choice: Choice) -> Grid:
+    """Return the page of samples that an address asks for; the last one if there are fewer."""
+    size = dataset.height * dataset.width
+    a_page = max(1, min(SAMPLES_A_PAGE, PAGE_PIXELS // size))
+    total = len(selectors.rows(dataset, choice.query))
+    pages = max(1, -(-total // a_page))
+    page = min(max(1, choice.page), pages)
+    offset = (page - 1) * a_page
+    found = selectors.samples(dataset, choice.query, offset=offset, limit=a_page)
+    indices = found["indices"]
+    columns = max(1, min(COLUMNS, len(indices)))
+    shown = [target["name"] for target in dataset.targets]
+    caption = choice.query.get("sort") or next(iter(shown), "")
+    said = [
+        {
+            target["name"]: value_words(target, found["values"][target["name"]][place])
+            for target in dataset.targets
+        }
+        for place in range(len(indices))
+    ]
+    return Grid(
+        samples=[
+            Sample(
+                index=index,
+                x=-(place % columns) * dataset.width,
+                y=-(place // columns) * dataset.height,
+                caption=said[place].get(caption, f"{index:,}"),
+                description=", ".join(
+                    [
+                        f"Sample {index:,}",
+                        *(f"{name.replace('_', ' ')} {value}" for name, value in said[place].items()),
+                    ]
+                ),
+            )
+            for place, index in enumerate(indices)
+        ],
+        total=total,
+        first=offset + 1 if indices else 0,
+        last=offset + len(indices),
+        page=page,
+        pages=pages,
+        sprite_url=sprite_url(dataset, **choice.query, offset=offset, limit=a_page, columns=columns),
+        width=columns * dataset.width,
+        height=-(-len(indices) // columns) * dataset.height,
+    )
+
+
+def value_words(target: Mapping[str, Any], value: float) -> str:
+    """Return one value of a target: the label of a class, or a number."""
+    if target["kind"] == "class":
+        labels = target.get("labels")
+        return str(labels[int(value)]) if labels else str(int(value))
+    return f"{float(f'{value:.3g}'):g}"
+
+
+def targets(dataset: Dataset, choice: Choice) -> list[Target]:
+    """Return the target columns with their histograms, those that pass the filters over all."""
+    return [_target(dataset, target, choice) for target in dataset.targets]
+
+
+def _target(dataset: Dataset, target: dict[str, Any], choice: Choice) -> Target:
+    name = target["name"]
+    found = selectors.histogram(dataset, name, choice.filters, bins=30)
+    series = [found["counts"], *([found["selected"]] if found["selected"] is not None else [])]
+    low, high, among = (choice.value(name, kind) for kind in ("min", "max", "in"))
+    classes = int(target.get("classes") or 0) if target["kind"] == "class" else 0
+    labels = [str(label) for label in target.get("labels") or map(str, range(classes))]
+    chosen = set(among.split(",")) if among else set()
+    return Target(
+        name=name,
+        kind=target["kind"],
+        unit=target.get("unit") or "",
+        facts=column_facts(target),
+        bars=plots.bars(found["edges"], *series, target=target),
+        edges=[found["edges"][0], found["edges"][-1]],
+        span=plots.span_of(found["edges"], low, high),
+        low=low,
+        high=high,
+        ticks=[
+            Tick(number, labels[number], bool({str(number), labels[number]} & chosen))
+            for number in range(classes)
+        ]
+        if classes <= MAX_TICKS
+        else [],
+        filtered=bool(low or high or among),
+        total=found["total"],
+        selected=sum(found["selected"]) if found["selected"] is not None else None,
+        errors=[
+            said
+            for field, all_said in choice.errors.items()
+            if field.rpartition(".")[0] == name
+            for said in all_said
+        ],
+    )
+
+
+def column_facts(target: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what is known of a target column: how many classes, or range, mean and spread."""
+    if target["kind"] == "class":
+        counts = target.get("counts") or []
+        facts = [("classes", str(target.get("classes")))]
+        if counts:
+            facts.append(
+                (
+                    "a class",
+                    f"{min(counts):,} to {max(counts):,}" if min(counts) != max(counts) else f"{counts[0]:,}",
+                )
+            )
+        return facts
+    facts = []
+    if target.get("min") is not None and target.get("max") is not None:
+        facts.append(("range", f"{plots.figure(target['min'])} to {plots.figure(target['max'])}"))
+    for key, word in (("mean", "mean"), ("std", "sd")):
+        if target.get(key) is not None:
+            facts.append((word, f"{float(f'{target[key]:.3g}'):g}"))
+    return facts
+
+
+def plot(dataset: Dataset, choice: Choice) -> dict[str, Any] | None:
+    """Return the plot of two targets; None for a dataset that has fewer."""
+    if not choice.x:
+        return None
+    by_name = {target["name"]: target for target in dataset.targets}
+    x, y = by_name[choice.x], by_name[choice.y]
+    found = selectors.pairs(dataset, choice.x, choice.y, bins=plots.PAIR_BINS)
+    cells = plots.cells(found, x, y)
+    ends = {
+        side: [
+            plots.bin_words(found[f"{side}_edges"], 0, target).partition(" to ")[0],
+            plots.bin_words(found[f"{side}_edges"], len(found[f"{side}_edges"]) - 2, target).rpartition(
+                " to "
+            )[2],
+        ]
+        for side, target in (("x", x), ("y", y))
+    }
+    return {
+        "x": choice.x,
+        "y": choice.y,
+        "x_unit": x.get("unit") or "",
+        "y_unit": y.get("unit") or "",
+        "cells": cells,
+        "side": plots.SIDE,
+        "most": max((max(row) for row in found["counts"]), default=0),
+        "ends": ends,
+        "names": list(by_name),
+    }
+
+
+def provenance(dataset: Dataset) -> list[tuple[str, str]]:
+    """Return where a dataset came from, the parameters after the rest."""
+    known = dict(dataset.provenance)
+    params = known.pop("params", None)
+    rows = flat(known)
+    return [*rows, *flat(params)] if isinstance(params, dict) else rows
+
+
+def flat(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Return nested facts as (dotted name, value)."""
+    rows: list[tuple[str, str]] = []
+    for name, item in value.items():
+        if isinstance(item, Mapping):
+            rows.extend(flat(item, f"{prefix}{name}."))
+        elif item not in (None, ""):
+            rows.append((f"{prefix}{name}".replace("_", " "), str(item)))
+    return rows
+
+
+def exports(dataset: Dataset) -> list[tuple[str, str, str]]:
+    """Return (format, what it is, address) of each way to take a dataset away."""
+    words = {
+        "npz": "NumPy arrays",
+        "pt": "PyTorch tensors",
+        "zip": "PNGs and a table",
+        "csv": "targets only",
+    }
+    place = reverse("api:dataset-export", args=[dataset.slug])
+    return [(kind, words.get(kind, ""), f"{place}?format={kind}") for kind in exporters.KINDS]

@@ -1,0 +1,29 @@
+"""What the pages of datasets share."""
+
+from __future__ import annotations
+
+from django.http import Http404, HttpRequest, HttpResponse
+
+from accsite.apps.datasets.models import Dataset
+
+REFUSED = 422
+
+
+def is_partial(request: HttpRequest) -> bool:
+    """Return whether a script asks for one panel rather than a browser for a page."""
+    return request.headers.get("HX-Request") == "true"
+
+
+def find(slug: str) -> Dataset:
+    """Return a dataset, one that was removed and can be restored as well; raises Http404."""
+    found = Dataset.every.select_related("created_by").filter(slug=slug).first()
+    if found is None:
+        raise Http404(f"there is no dataset {slug!r}")
+    return found
+
+
+def lasting(data: bytes) -> HttpResponse:
+    """Return a picture of content that never changes."""
+    response = HttpResponse(data, content_type="image/png")
+    response["Cache-Control"] = "private, max-age=86400"
+    return response

@@ -1,0 +1,61 @@
+"""The list of datasets, and of those that can be restored."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_GET
+
+from accsite.apps.access.permissions import may_write
+from accsite.apps.datasets import pages
+from accsite.apps.datasets.models import Dataset
+from accsite.apps.datasets.views.common import is_partial
+from accsite.apps.live import selectors as live
+
+DATASETS_A_PAGE = 50
+STRIP = 6
+
+
+@require_GET
+def index(request: HttpRequest) -> HttpResponse:
+    """List the datasets; ``?q=`` filters by name, ``?removed=1`` shows those that can be restored."""
+    versions = live.versions(["datasets"])
+    query, removed = request.GET.get("q", "").strip(), request.GET.get("removed") == "1"
+    gone = Dataset.every.exclude(removed_at=None)
+    rows = gone if removed else Dataset.objects.all()
+    if query:
+        rows = rows.filter(name__icontains=query)
+    page = Paginator(rows.select_related("created_by").order_by("name", "pk"), DATASETS_A_PAGE).get_page(
+        request.GET.get("page")
+    )
+    asked = {name: text for name, text in (("q", query), ("removed", "1" if removed else "")) if text}
+    context = {
+        "versions": versions,
+        "place": "datasets",
+        "datasets": [(row, _strip(row)) for row in page.object_list],
+        "page": page,
+        "asked": urlencode(asked),
+        "query": query,
+        "removed": removed,
+        "removed_count": gone.count(),
+        "undo": [] if removed else pages.just_removed(),
+        "may_write": may_write(request.user),
+        "list_url": f"{reverse('datasets:list')}?{urlencode({**asked, 'page': page.number})}",
+    }
+    return render(request, f"datasets/{'panel' if is_partial(request) else 'list'}.html", context)
+
+
+def _strip(row: Dataset) -> dict[str, object]:
+    """Return the address and the size on the page of a row's first samples."""
+    shown = min(STRIP, row.n)
+    high = 32
+    return {
+        "url": pages.sprite_url(row, limit=shown, columns=shown) if row.removed_at is None else "",
+        "width": max(1, round(shown * high * row.width / row.height)),
+        "height": high,
+        "shown": shown,
+    }

@@ -1,0 +1,159 @@
+"""Making datasets: the form of a generator with its preview, the upload, and the jobs that are at it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_http_methods
+
+from acc.errors import InvalidInput
+from accsite.apps.datasets.models import Dataset
+from accsite.apps.live import selectors as live
+from accsite.apps.registry import selectors as registry
+from accsite.apps.registry.models import PluginKind
+from accsite.apps.training import pages, task_pages
+from accsite.apps.training.dataset_forms import GenerateForm, ImportForm, beginning
+from accsite.apps.training.models import Job, JobKind
+from accsite.apps.training.services import generation, uploads
+from accsite.apps.training.services.generation import DatasetExists
+from accsite.apps.training.states import ACTIVE, JobState
+from accsite.apps.training.views.common import REFUSED, is_partial
+from accsite.apps.training.views.workbench import actor
+
+CONFLICT = 409
+MAKING_SHOWN = 8
+RECENT = timedelta(minutes=10)
+"""How long a job that has ended stays in view beside the datasets."""
+PREVIEWED = 8
+
+
+@require_http_methods(["GET", "POST"])
+def generate(request: HttpRequest) -> HttpResponse:
+    """Submit a job that makes a dataset; ``?generator=`` chooses the plugin, ``?from=`` what a dataset was made from."""
+    versions = live.versions(["registry"])
+    given, refused = request.GET.dict(), ""
+    if given.get("from") and "generator" not in given:
+        try:
+            given["generator"] = generation.regeneration(given["from"])["generator"]
+        except InvalidInput as error:
+            refused = str(error)
+            del given["from"]
+    plugins = list(registry.available(PluginKind.GENERATOR))
+    chosen = next(
+        (each for each in plugins if each.name == given.get("generator")), next(iter(plugins), None)
+    )
+    form = GenerateForm(
+        chosen.params if chosen else [], request.POST or None, initial=beginning(chosen, given)
+    )
+    existing = None
+    if request.method == "POST" and chosen:
+        payload = form.payload()
+        try:
+            generation.submit_generation(
+                actor=actor(request),
+                generator=chosen.name,
+                params=form.params(),
+                n=payload.get("n"),
+                seed=payload.get("seed", 0),
+                name=payload.get("name", ""),
+                force="force" in request.POST,
+                idempotency_key=payload.get("idempotency_key"),
+            )
+        except DatasetExists as error:
+            existing = Dataset.objects.filter(slug=error.existing).first()
+        except InvalidInput as error:
+            form.refuse(error)
+        else:
+            return redirect("datasets:list")
+    address = reverse("training:dataset-new")
+    context = {
+        "versions": versions,
+        "place": "datasets",
+        "form": form,
+        "choices": plugins,
+        "chosen": chosen,
+        "existing": existing,
+        "refused": refused,
+        "broken_files": task_pages.broken_files(PluginKind.GENERATOR),
+        "carried": task_pages.carried(request.GET, form.fields),
+        "form_url": address,
+        "asked": given.get("generator", ""),
+        "previewed": range(PREVIEWED),
+        "api_path": reverse("api:generator-generate"),
+        "api_body": {"generator": chosen.name, "params": {}} if chosen else {},
+        "cli": ["generate", chosen.name] if chosen else [],
+    }
+    status = CONFLICT if existing else REFUSED if form.is_bound and form.errors else 200
+    name = "generate_form" if is_partial(request) else "generate"
+    return render(request, f"training/datasets/{name}.html", context, status=status)
+
+
+@require_http_methods(["GET", "POST"])
+def upload(request: HttpRequest) -> HttpResponse:
+    """Take a file in by a job; scripts send the same form to the API, to show how far the upload is."""
+    form = ImportForm(request.POST or None, request.FILES or None, initial=beginning(None, {}))
+    if request.method == "POST":
+        form = ImportForm(request.POST, request.FILES)
+        payload = form.payload()
+        try:
+            _submit_import(request, payload)
+        except InvalidInput as error:
+            form.refuse(error)
+        else:
+            return redirect("datasets:list")
+    context = {
+        "place": "datasets",
+        "form": form,
+        "most": settings.ACC_MAX_DATASET_BYTES,
+        "api_path": reverse("api:dataset-import"),
+    }
+    status = REFUSED if form.is_bound and form.errors else 200
+    return render(request, "training/datasets/import.html", context, status=status)
+
+
+def _submit_import(request: HttpRequest, payload: dict[str, Any]) -> Job:
+    name, pixels = payload.get("name", ""), payload.get("pixels", "uint8")
+    generation.check_import(name=name, pixels=pixels)
+    file, labels = request.FILES.get("file"), request.FILES.get("labels")
+    if file is None:
+        raise InvalidInput({"file": "choose the file that holds the images"})
+    return generation.submit_import(
+        actor=actor(request),
+        upload=uploads.keep(file),
+        labels=uploads.keep(labels, field="labels") if labels is not None else None,
+        name=name,
+        pixels=pixels,
+        idempotency_key=payload.get("idempotency_key"),
+    )
+
+
+@require_GET
+def making(request: HttpRequest) -> HttpResponse:
+    """Return the panel of the jobs that make datasets."""
+    return render(request, "training/datasets/making.html", making_context(request.user))
+
+
+def making_context(user: Any) -> dict[str, Any]:
+    """Return the jobs that make datasets now, and those that have ended a moment ago."""
+    versions = live.versions(["jobs"])
+    jobs = Job.objects.visible_to(user).filter(kind__in=[JobKind.GENERATE, JobKind.IMPORT])
+    shown = [
+        *jobs.filter(state__in=ACTIVE).order_by("-id")[:MAKING_SHOWN],
+        *jobs.filter(finished_at__gt=timezone.now() - RECENT).order_by("-id")[:MAKING_SHOWN],
+    ][:MAKING_SHOWN]
+    slugs = [job.result.get("slug") for job in shown if job.state == JobState.SUCCEEDED]
+    made = Dataset.objects.in_bulk([slug for slug in slugs if slug], field_name="slug")
+    return {
+        "versions": versions,
+        "making": [
+            {"job": job, "asked": pages.asked(job), "made": made.get(job.result.get("slug", ""))}
+            for job in shown
+        ],
+        "making_url": reverse("training:dataset-jobs"),
+    }
