@@ -153,3 +153,10 @@ def _write(new: models.Model, before: models.Model | None, **values: Any) -> boo
         row.loaded_at = timezone.now()
     row.save()
     return True
+
+
+@transaction.atomic
+def forget(kind: PluginKind | str, name: str) -> None:
+    """Drop the row of a class whose source was removed; sources stay, for the jobs and checkpoints made with them."""
+    if Plugin.objects.filter(kind=kind, name=name, available=False).delete()[0]:
+        bump(TOPIC)

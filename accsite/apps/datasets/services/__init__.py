@@ -1,7 +1,7 @@
 """All that changes datasets."""
 
 from accsite.apps.datasets.services.create import create_dataset
-from accsite.apps.datasets.services.manage import purge, remove, rename, restore
+from accsite.apps.datasets.services.manage import discard, purge, remove, rename, restore
 from accsite.apps.datasets.services.naming import (
     check_free,
     check_name,
@@ -14,6 +14,7 @@ __all__ = [
     "check_free",
     "check_name",
     "create_dataset",
+    "discard",
     "free_name",
     "free_slug",
     "name_of_file",

@@ -61,6 +61,13 @@ def restore(*, actor: Any, dataset: Dataset) -> Dataset:
     return dataset
 
 
+def discard(*, actor: Any, dataset: Dataset) -> None:
+    """Remove a dataset for good, at once, with its file. Raises WrongState naming those who use it."""
+    if dataset.removed_at is None:
+        dataset = remove(actor=actor, dataset=dataset)
+    _purge(dataset, timezone.now() + timedelta(seconds=1))
+
+
 def check_unused(dataset: Dataset) -> None:
     """Raise WrongState naming up to five of those who use the dataset."""
     found = users_of(dataset, NAMED + 1)

@@ -1,0 +1,89 @@
+"""``manage.py verify all``: does on the running installation what each milestone promises, and says if it held."""
+
+from __future__ import annotations
+
+import signal
+from argparse import ArgumentParser
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from typing_extensions import override
+
+from accsite.apps.operations.verify import Step, Verification
+from accsite.apps.operations.verify_milestones import MILESTONES, the_site
+from accsite.apps.operations.verify_workshop import Workshop
+from accsite.cli import FAILED, INTERRUPTED, SUCCEEDED, ServiceCommand, find_user
+
+ALL = "all"
+
+
+class Command(ServiceCommand):
+    """Verify the running installation."""
+
+    help = (
+        "Do on the running installation what each milestone promises: train, reload a plugin, make datasets, fork, "
+        "compare, grow a model. What it makes is private and is removed again. Exit status: 0 all held, 1 something "
+        "did not, 2 bad input, 130 interrupted."
+    )
+
+    @override
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the arguments."""
+        super().add_arguments(parser)
+        what = "; ".join(f"{name}: {milestone.title}" for name, milestone in MILESTONES.items())
+        parser.add_argument(
+            "milestone",
+            nargs="*",
+            default=[ALL],
+            metavar="MILESTONE",
+            choices=[*MILESTONES, ALL],
+            help=f"{what}; {ALL}",
+        )
+
+    @override
+    def run(self, **options: Any) -> int:
+        """Verify one milestone after the other, and clean up."""
+        chosen = (
+            list(MILESTONES) if ALL in options["milestone"] else list(dict.fromkeys(options["milestone"]))
+        )
+        report = self.print_step if options["json"] else self.show_step
+        run = Verification(report)
+        shop = Workshop(find_user(options["user"]))
+        ended = signal.signal(signal.SIGTERM, _interrupt)
+        try:
+            run.run("site", lambda: the_site(run, shop))
+            for name in chosen if run.ok else ():
+                verify = MILESTONES[name].verify
+                run.run(name, lambda verify=verify: verify(run, shop))  # type: ignore[misc]
+        except KeyboardInterrupt:
+            return INTERRUPTED
+        finally:
+            run.run("site", lambda: clean_up(run, shop))
+            signal.signal(signal.SIGTERM, ended)
+        return SUCCEEDED if run.ok else FAILED
+
+    def print_step(self, step: Step) -> None:
+        """Print a step as JSON."""
+        self.print_json(step.as_dict())
+
+    def show_step(self, step: Step) -> None:
+        """Print a step as a line."""
+        console = Console(file=self.out, width=None if self.out.isatty() else 240, highlight=False)
+        mark = "[green]✓[/green]" if step.ok else "[red]✗[/red]"
+        text = f"  [dim]{escape(step.text)}[/dim]" if step.text else ""
+        console.print(f"{mark} {step.milestone:4} {step.seconds:6.2f} s  {escape(step.name)}{text}")
+
+
+def clean_up(run: Verification, shop: Workshop) -> None:
+    """Remove what was made."""
+    with run.step("what was made is removed") as step:
+        left = shop.clean()
+        step.text = "; ".join(left)
+        if left:
+            raise RuntimeError(f"not all could be removed: {'; '.join(left)}")
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

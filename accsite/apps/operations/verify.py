@@ -1,0 +1,95 @@
+"""Runs verifications: named steps, each timed and reported, and what was made is removed whatever happened."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
+
+from acc.errors import AccError
+
+T = TypeVar("T")
+POLL_SECONDS = 0.05
+
+
+class NotVerified(AccError):
+    """Something was not as it must be; the sentence says what was seen and what was expected."""
+
+
+@dataclass
+class Step:
+    """One thing that was tried. ``text``: what was seen; in case of failure, why it is one."""
+
+    milestone: str
+    name: str
+    ok: bool = False
+    seconds: float = 0.0
+    text: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {**asdict(self), "seconds": round(self.seconds, 3)}
+
+
+@dataclass
+class Verification:
+    """A run of verifications; ``report`` is called with each step once it has ended."""
+
+    report: Callable[[Step], None]
+    steps: list[Step] = field(default_factory=list)
+    milestone: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether every step so far went well."""
+        return all(step.ok for step in self.steps)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[Step]:
+        """Time and report what is done within; an error in it is reported as why it failed, and goes on up."""
+        step = Step(self.milestone, name)
+        began = time.monotonic()
+        try:
+            yield step
+            step.ok = True
+        except BaseException as error:
+            step.text = str(error) or type(error).__name__
+            raise
+        finally:
+            step.seconds = time.monotonic() - began
+            self.steps.append(step)
+            self.report(step)
+
+    def run(self, name: str, verify: Callable[[], None]) -> None:
+        """Run the steps of one milestone; the first that fails ends it. An interrupt goes on up."""
+        self.milestone = name
+        before = len(self.steps)
+        try:
+            verify()
+        except Exception as error:
+            if all(step.ok for step in self.steps[before:]):  # between two steps
+                self._failed(f"{type(error).__name__}: {error}")
+
+    def _failed(self, text: str) -> None:
+        self.steps.append(Step(self.milestone, "the rest", text=text))
+        self.report(self.steps[-1])
+
+
+def require(condition: object, text: str) -> None:
+    """Raise NotVerified with ``text`` unless ``condition`` holds."""
+    if not condition:
+        raise NotVerified(text)
+
+
+def until(found: Callable[[], T | None], *, what: str, seconds: float) -> T:
+    """Return what ``found`` returns as soon as it is true; raises NotVerified after ``seconds``."""
+    end = time.monotonic() + seconds
+    while True:
+        value = found()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise NotVerified(f"waited {seconds:g} s for {what}")
+        time.sleep(POLL_SECONDS)

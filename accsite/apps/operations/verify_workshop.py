@@ -1,0 +1,234 @@
+"""What verifications work with: experiments, datasets and plugin files of their own, all removed in the end."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from accsite import blobs
+from accsite.apps.datasets import services as datasets
+from accsite.apps.datasets.models import Dataset
+from accsite.apps.evaluation import services as evaluations
+from accsite.apps.evaluation.models import Evaluation
+from accsite.apps.operations.verify import NotVerified, require, until
+from accsite.apps.registry import services as registry
+from accsite.apps.registry.models import PluginKind
+from accsite.apps.training.models import Branch, Checkpoint, Experiment, Job, Visibility
+from accsite.apps.training.services import experiments, jobs, removal, tasks
+from accsite.apps.training.services.generation import DatasetExists
+from accsite.apps.training.services.unit import unit_of_work
+from accsite.apps.training.states import TERMINAL, JobState
+from accsite.errors import WrongState
+
+SIZE = 16
+IMAGES = 300
+MODEL: Mapping[str, Any] = {
+    "architecture": "Autoencoder",
+    "image": {"channels": 1, "height": SIZE, "width": SIZE},
+    "latent_dim": 12,
+    "factor_groups": [
+        {"name": "digit", "start": 0, "end": 6},
+        {"name": "thickness", "start": 6, "end": 8},
+        {"name": "slant", "start": 8, "end": 10},
+    ],
+    "params": {"depth": 2},
+}
+EXPERIMENTS, PLUGINS, DATASETS = range(3)
+"""In which order things are removed."""
+JOB_SECONDS = 180.0
+STOP_SECONDS = 60.0
+
+
+class Workshop:
+    """Makes things as a user does, by the services, and takes every one of them away again.
+
+    ``actor``: in whose name, None for nobody in particular.
+    """
+
+    def __init__(self, actor: Any) -> None:
+        self.actor = actor
+        self.mark = f"verify-{secrets.token_hex(3)}"
+        self.seed = secrets.randbelow(2**31)
+        self._removals: list[tuple[int, Callable[[], None]]] = []
+        self._datasets: dict[str, Dataset] = {}
+
+    # --- things --------------------------------------------------------------------------------------------
+
+    def dataset(self, generator: str, *, n: int = IMAGES) -> Dataset:
+        """Return a small dataset made by a generator, made at the first call."""
+        if generator not in self._datasets:
+            self._datasets[generator] = self._generate(generator, n)
+        return self._datasets[generator]
+
+    def _generate(self, generator: str, n: int) -> Dataset:
+        name = f"{self.mark} {generator}"
+        params: dict[str, Any] = {"size": SIZE}
+        if (
+            generator != "HandwrittenDigits"
+        ):  # strokes as thin, beside the image, as the defaults are at 32 px
+            params |= {"softness": 1}
+            params |= {"thickness_min": 2, "thickness_max": 4 if generator == "Thickness" else 3}
+        try:
+            job = jobs.submit_generation(
+                actor=self.actor, generator=generator, params=params, n=n, seed=self.seed, name=name
+            )
+        except DatasetExists as error:  # somebody's: used, and left where it is
+            return Dataset.objects.get(slug=error.existing)
+        self._later(DATASETS, lambda: removal.remove_jobs([job.pk]))
+        self._later(DATASETS, lambda: self._discard(name))
+        self._later(DATASETS, lambda: self.stop(job))
+        self.ended(job)
+        made = Dataset.objects.filter(name=name).first()
+        if made is None:  # the same content, under another name
+            made = Dataset.objects.get(slug=job.result["slug"])
+        return made
+
+    def experiment(self, name: str) -> Branch:
+        """Return the branch ``main`` of a new private experiment."""
+        made = experiments.create_experiment(
+            actor=self.actor, name=f"{self.mark} {name}", model=MODEL, visibility=Visibility.PRIVATE
+        )
+        self._later(EXPERIMENTS, lambda: self._remove_experiment(made))
+        return made.branches.get()
+
+    def learner(self, name: str, dataset: Dataset) -> Branch:
+        """Return the branch of a new experiment that reconstructs images and reads their digit."""
+        branch = self.experiment(name)
+        add = {"actor": self.actor, "branch": branch, "dataset": dataset}
+        tasks.add_task(**add, task_class="ReconstructionTask", name="Reconstruction", weight=30)
+        tasks.add_task(**add, task_class="ClassificationTask", name="Digit", factor="digit")
+        return branch
+
+    def plugin_file(self, name: str) -> Path:
+        """Return where a task plugin of this name is to be written; its file and class are removed in the end."""
+        folder = Path(settings.PLUGINS_ROOT) / "tasks"
+        require(folder.is_dir(), f"there is no folder {folder}; set ACC_PLUGINS to the folder of the plugins")
+        path = folder / f"{self.mark.replace('-', '_')}.py"
+        self._later(PLUGINS, lambda: self._remove_plugin(path, name))
+        return path
+
+    # --- work ----------------------------------------------------------------------------------------------
+
+    def train(self, branch: Branch, steps: int) -> Job:
+        """Return a new train job; it is not waited for."""
+        spec = {"steps": steps, "batch_size": 32, "lr": 3e-3, "threads": 1}
+        return jobs.submit_training(actor=self.actor, branch=branch, train=spec)
+
+    def trained(self, branch: Branch, steps: int) -> Checkpoint:
+        """Return the checkpoint that training a branch has led to."""
+        job = self.ended(self.train(branch, steps))
+        found = job.checkpoints.order_by("-step", "-pk").first()
+        require(found is not None, f"job {job.pk} has ended and left no checkpoint")
+        branch.refresh_from_db()
+        assert found is not None
+        return found
+
+    def evaluated(self, checkpoint: Checkpoint, *suite: str, **options: Any) -> Evaluation:
+        """Return the evaluation of a checkpoint by the parts of ``suite``."""
+        return self.evaluation_of(self.evaluate(checkpoint, *suite, **options))
+
+    def evaluate(self, checkpoint: Checkpoint, *suite: str, **options: Any) -> Job:
+        """Return a new job that evaluates a checkpoint; it is not waited for."""
+        return jobs.submit_evaluation(
+            actor=self.actor, checkpoint=checkpoint, eval={"suite": list(suite), **options}
+        )
+
+    def evaluation_of(self, job: Job) -> Evaluation:
+        """Return what an evaluation job measured, once it has ended."""
+        self.ended(job)
+        found = Evaluation.objects.filter(job=job).first()
+        require(found is not None, f"job {job.pk} has ended and recorded nothing")
+        assert found is not None
+        return found
+
+    def ended(self, job: Job, *states: JobState) -> Job:
+        """Return the job once it has ended in one of ``states`` (default: done); raises NotVerified otherwise."""
+        expected = states or (JobState.SUCCEEDED,)
+
+        def reached() -> bool:
+            job.refresh_from_db()
+            return job.state in TERMINAL
+
+        until(reached, what=f"job {job.pk} ({job.title}) to end", seconds=JOB_SECONDS)
+        if job.state not in expected:
+            why = f": {job.message}" if job.message else ""
+            raise NotVerified(f"job {job.pk} ({job.title}) is {JobState(job.state).label}{why}")
+        return job
+
+    def reached(self, job: Job, step: int) -> Job:
+        """Return the job once it has recorded ``step`` steps."""
+
+        def there() -> bool:
+            job.refresh_from_db()
+            require(job.state not in TERMINAL, f"job {job.pk} ended at step {job.step}: {job.message}")
+            return job.step >= step
+
+        until(there, what=f"job {job.pk} to reach step {step}", seconds=JOB_SECONDS)
+        return job
+
+    def stop(self, job: Job) -> None:
+        """Stop a job, if it has not ended, and wait for it."""
+        job.refresh_from_db()
+        if job.state in TERMINAL:
+            return
+        with suppress(WrongState):  # it ended at this very moment, or was asked before
+            jobs.request_control(actor=self.actor, job=job, kind="stop")
+        until(lambda: _has_ended(job), what=f"job {job.pk} to stop", seconds=STOP_SECONDS)
+
+    # --- in the end ----------------------------------------------------------------------------------------
+
+    def clean(self) -> list[str]:
+        """Remove everything that was made; return a sentence for each thing that would not go."""
+        left: list[str] = []
+        # A dataset is protected while an experiment uses it; of one kind, the last goes first.
+        removals = sorted(self._removals, key=lambda pair: pair[0])
+        self._removals.clear()
+        for _, remove in removals:
+            try:
+                remove()
+            except Exception as error:
+                left.append(f"{type(error).__name__}: {error}")
+        self._datasets.clear()
+        return left
+
+    def _later(self, order: int, removal: Callable[[], None]) -> None:
+        self._removals.insert(0, (order, removal))
+
+    def _discard(self, name: str) -> None:
+        made = Dataset.objects.filter(name=name).first()
+        if made is not None:
+            datasets.discard(actor=self.actor, dataset=made)
+
+    def _remove_experiment(self, experiment: Experiment) -> None:
+        for job in Job.objects.active().filter(branch__experiment=experiment).order_by("-pk"):
+            self.stop(job)
+        with unit_of_work():
+            evaluations.forget(Evaluation.objects.filter(branch__experiment=experiment))
+            removal.remove_experiment(experiment)
+
+    def _remove_plugin(self, path: Path, name: str) -> None:
+        path.unlink(missing_ok=True)
+        until(lambda: not known(name), what=f"{name} to leave the registry", seconds=10)
+        registry.forget(PluginKind.TASK, name)
+
+
+def known(name: str) -> Any:
+    """Return the row of a task class that can be chosen now, or None."""
+    from accsite.apps.registry import selectors
+
+    return selectors.available(PluginKind.TASK).filter(name=name).first()
+
+
+def intact(checkpoint: Checkpoint) -> Path:
+    """Return the local file of a checkpoint, its sha256 compared; raises BlobDamaged."""
+    return blobs.open_local(checkpoint.file, checkpoint.sha256)
+
+
+def _has_ended(job: Job) -> bool:
+    job.refresh_from_db()
+    return job.state in TERMINAL

@@ -1,0 +1,127 @@
+"""`manage.py verify all` holds on a running platform, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from accsite.supervisor.redis import RedisServer
+from tests.stack import ROOT, Stack, Template
+
+pytestmark = pytest.mark.timeout(300)
+MILESTONES = ["m2", "m3", "m4", "m5", "m6"]
+
+
+@pytest.fixture(scope="module")
+def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a plugin folder of its own, with all that comes with ACC."""
+    path = tmp_path_factory.mktemp("plugins") / "plugins"
+    shutil.copytree(ROOT / "plugins", path, ignore=shutil.ignore_patterns("__pycache__"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def stack(
+    tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer, django_db_blocker: Any, plugins: Path
+) -> Iterator[Stack]:
+    """Return a platform with all its processes, as ``manage.py up`` runs them."""
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # as for the site that the other tests share
+    home = tmp_path_factory.mktemp("verify")
+    with django_db_blocker.unblock(), ExitStack() as entered:
+        template = Template(home / "template", redis_server)
+        environment = {"ACC_PLUGINS": str(plugins), "ACC_LEASE_SECONDS": "20"}
+        stack = entered.enter_context(template.stack(home / "home", **environment))
+        watcher = stack.watcher()
+        workers = [
+            stack.worker(name, queues, wait=False)
+            for name, queues in (("train-1", "train"), ("eval-1", "eval,default"))
+        ]
+        stack.sweeper()
+        stack.environment["ACC_PUBLIC_URL"] = stack.web()
+        stack.until(lambda: "watching_plugins" in watcher.output, what="the watcher")
+        for worker in workers:
+            stack.until(lambda worker=worker: "worker_serving" in worker.output, what=worker.name)
+        yield stack
+
+
+def verify(stack: Stack, *arguments: str) -> tuple[int, list[dict[str, Any]], str]:
+    done = subprocess.run(
+        [sys.executable, "manage.py", "verify", "--json", *arguments],
+        cwd=ROOT,
+        env=stack.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stdout + done.stderr
+
+
+def left_behind() -> dict[str, Any]:
+    """Return what there is on the site now."""
+    from accsite.apps.datasets.models import Dataset
+    from accsite.apps.evaluation.models import Artifact
+    from accsite.apps.registry.models import Plugin, PluginFile
+    from accsite.apps.training.models import Checkpoint, Experiment, Job, LossBlock
+
+    counted = (Experiment, Job, LossBlock, Artifact, Plugin, PluginFile)
+    counts: dict[str, Any] = {model.__name__: model._default_manager.count() for model in counted}
+    return {
+        **counts,
+        "Checkpoint": Checkpoint.everything.count(),
+        "Dataset": sorted(Dataset.every.values_list("slug", flat=True)),
+    }
+
+
+def files(stack: Stack, plugins: Path) -> set[str]:
+    """Return the stored files and the plugin files."""
+    found = [*(stack.home / "blobs").rglob("*"), *plugins.rglob("*.py")]
+    return {str(path) for path in found if path.is_file()}
+
+
+def test_every_milestone_holds_and_nothing_is_left(stack: Stack, plugins: Path) -> None:
+    before, stored = left_behind(), files(stack, plugins)
+    status, steps, output = verify(stack, "all")
+    assert [step for step in steps if not step["ok"]] == [], output
+    assert status == 0, output
+    assert list(dict.fromkeys(step["milestone"] for step in steps)) == ["site", *MILESTONES]
+    saved = next(step for step in steps if step["name"] == "a saved plugin is in the registry")
+    assert saved["seconds"] < 2
+    assert left_behind() == before
+    assert files(stack, plugins) == stored
+
+
+def test_a_milestone_that_fails_is_told_and_cleaned_up_after(stack: Stack, plugins: Path) -> None:
+    before, stored = left_behind(), files(stack, plugins)
+    file = plugins / "tasks" / "classification.py"
+    text = file.read_text()
+    try:
+        file.write_text(text.replace("class ClassificationTask", "class SomethingElse"))
+        status, steps, output = verify(stack, "m2")
+    finally:
+        file.write_text(text)
+    failed = [step for step in steps if not step["ok"]]
+    assert status == 1, output
+    assert [step["milestone"] for step in failed] == ["m2"], output
+    assert "ClassificationTask" in failed[0]["text"]
+    assert steps[-1]["ok"], output
+    stack.until(
+        lambda: left_behind() == {**before, "Plugin": before["Plugin"] + 1}, what="the plugins", seconds=5
+    )
+    assert files(stack, plugins) == stored
+
+
+def test_an_unknown_milestone_is_refused(stack: Stack) -> None:
+    status, steps, output = verify(stack, "m9")
+    assert status == 2
+    assert steps == []
+    assert "m9" in output
