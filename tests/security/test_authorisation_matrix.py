@@ -71,6 +71,10 @@ ENDPOINTS: dict[str, set[str]] = {
     "GET evaluation-list": SIGNED_IN,
     "GET evaluation-detail": SEES,
     "GET evaluation-artifact": SEES,
+    **{
+        f"POST eval-{part}": CHANGES
+        for part in ("run", "compare", "reconstructions", "traversals", "sort", "attention", "ufr")
+    },
     "GET worker-list": SIGNED_IN,
     "GET worker-detail": SIGNED_IN,
     "POST worker-drain": OPERATES,
@@ -134,6 +138,9 @@ CASES = list(endpoints())
 def body_of(name: str, world: World) -> dict[str, Any]:
     """Return a body that names the private experiment, for what is made in one."""
     branch, checkpoint = world.things["branch"].pk, world.things["checkpoint"].pk
+    if name.startswith("eval-"):
+        both = {"checkpoints": [checkpoint, world.things["other"].pk]}
+        return both if name == "eval-compare" else {"checkpoint": checkpoint}
     return {
         "branch-list": {"experiment": SECRET, "name": "another"},
         "task-list": {"branch": branch, "task_class": "KLDivergenceTask"},

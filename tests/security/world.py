@@ -106,6 +106,7 @@ def make_world() -> World:
         "job": job,
         "queue": job,
         "checkpoint": checkpoint,
+        "other": rows.make_checkpoint(branch, job, step=20),
         "worker": worker,
         "evaluation": evaluation,
         "artifact": artifact,

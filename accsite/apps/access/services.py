@@ -59,8 +59,11 @@ def consume_link(token: str) -> User | None:
     """Return the user whom ``token`` signs in and use it up; None if it is unknown, used or expired."""
     now = timezone.now()
     mine = SignInLink.objects.filter(token_sha256=_sha256(token))
-    # Compare and set: of two requests with the same token exactly one changes the row.
-    if not mine.filter(used_at=None, expires_at__gt=now, user__is_active=True).update(used_at=now):
+    if not mine.filter(user__is_active=True).exists():
+        return None
+    # Compare and set: of two requests with the same token exactly one changes the row. What is compared stands
+    # in that row: PostgreSQL would not look again at a user that it joined before it waited for the lock.
+    if not mine.filter(used_at=None, expires_at__gt=now).update(used_at=now):
         return None
     return mine.select_related("user").get().user
 
