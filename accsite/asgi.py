@@ -22,7 +22,5 @@ _sockets = URLRouter([path("ws/live/", LiveConsumer.as_asgi()), re_path("", NoSu
 # Read every view now: the first visitor must not wait for it, nor a broken one for a visitor.
 get_resolver().url_patterns  # noqa: B018
 application = LoopbackOnly(
-    ProtocolTypeRouter(
-        {"http": _http, "websocket": AllowedHostsOriginValidator(SignedInSockets(_sockets))}
-    )
+    ProtocolTypeRouter({"http": _http, "websocket": AllowedHostsOriginValidator(SignedInSockets(_sockets))})
 )

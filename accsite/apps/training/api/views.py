@@ -268,5 +268,3 @@ class JobViewSet(ReadViewSet):
             clock=request.query_params.get("clock") == "1",
         )
         return Response(points, headers={"Vary": "Accept", "Cache-Control": "no-store"})
-
-

@@ -30,7 +30,9 @@ class ExperimentQuerySet(models.QuerySet["Experiment"]):
         if is_administrator(user):
             return self
         shared = ExperimentShare.objects.filter(user=user)
-        return self.filter(Q(visibility=Visibility.SITE) | Q(owner=user) | Q(pk__in=shared.values("experiment")))
+        return self.filter(
+            Q(visibility=Visibility.SITE) | Q(owner=user) | Q(pk__in=shared.values("experiment"))
+        )
 
     def changeable_by(self, user: Any) -> ExperimentQuerySet:
         """Return the experiments that ``user`` may train, fork and label in."""
@@ -39,7 +41,9 @@ class ExperimentQuerySet(models.QuerySet["Experiment"]):
         if not may_write(user):
             return self.none()
         shared = ExperimentShare.objects.filter(user=user, level=ShareLevel.CHANGE)
-        return self.filter(Q(visibility=Visibility.SITE) | Q(owner=user) | Q(pk__in=shared.values("experiment")))
+        return self.filter(
+            Q(visibility=Visibility.SITE) | Q(owner=user) | Q(pk__in=shared.values("experiment"))
+        )
 
 
 class Experiment(models.Model):

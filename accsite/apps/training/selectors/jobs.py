@@ -13,8 +13,8 @@ from django.utils import timezone
 from acc.errors import InvalidInput
 from acc.training import series
 from accsite.apps.training.models import Branch, Checkpoint, Experiment, Job, JobEvent, JobKind, Task
-from accsite.apps.training.selectors.queue import places
 from accsite.apps.training.selectors.loss import last_losses, last_losses_of
+from accsite.apps.training.selectors.queue import places
 from accsite.apps.training.states import ACTIVE, HELD, TERMINAL, JobState
 
 PENDING = JobEvent.Status.PENDING

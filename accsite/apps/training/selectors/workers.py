@@ -41,7 +41,11 @@ def worker_rows(workers: Iterable[Worker] | None = None, *, seen_by: Any = None)
     rows.sort(key=lambda worker: (ORDER[Worker.State(worker.state)], worker.name))
     held: dict[int | None, list[Job]] = {}
     hidden = set()
-    seen = None if seen_by is None else set(Job.objects.visible_to(seen_by).filter(state__in=HELD).values_list("pk"))
+    seen = (
+        None
+        if seen_by is None
+        else set(Job.objects.visible_to(seen_by).filter(state__in=HELD).values_list("pk"))
+    )
     for job in Job.objects.filter(state__in=HELD, worker__in=rows).select_related("branch__experiment"):
         if seen is None or (job.pk,) in seen:
             held.setdefault(job.worker_id, []).append(job)

@@ -10,8 +10,8 @@ from acc.specs import EvalSpec, TrainJobSpec, TrainSpec, parse
 from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.training.models import Branch, Checkpoint, Job, JobEvent, JobKind, Task, Worker
 from accsite.apps.training.services import control, queueing, tasks
-from accsite.apps.training.services.generation import submit_generation, submit_import
 from accsite.apps.training.services.branches import refuse_while_expanding
+from accsite.apps.training.services.generation import submit_generation, submit_import
 from accsite.apps.training.services.lifecycle import cancel_queued, memory_gib
 from accsite.apps.training.services.once import once, submitted_before
 from accsite.apps.training.services.unit import lock_branch, unit_of_work
@@ -155,7 +155,9 @@ def check_memory(least: float | None, *, queue: str) -> None:
     most = max((memory_gib(worker) for worker in online if queue in worker.queues), default=None)
     if least is not None and most is not None and most < least:
         raise InvalidInput(
-            {"device_memory_gib": f"{least:g} GiB is more than any online worker has; the largest has {most:.1f} GiB"}
+            {
+                "device_memory_gib": f"{least:g} GiB is more than any online worker has; the largest has {most:.1f} GiB"
+            }
         )
 
 

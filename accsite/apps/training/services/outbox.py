@@ -66,7 +66,9 @@ def sweep() -> list[int]:
 
 def ring_waiting(queue_name: str) -> None:
     """Ring for one job that waits in a queue, once this transaction is committed: a worker has come free."""
-    message = OutboxMessage.objects.filter(queue=queue_name, job__state=JobState.QUEUED).order_by("id").first()
+    message = (
+        OutboxMessage.objects.filter(queue=queue_name, job__state=JobState.QUEUED).order_by("id").first()
+    )
     if message is not None:
         transaction.on_commit(partial(_ring_first, message.pk, message.job_id, queue_name), robust=True)
 

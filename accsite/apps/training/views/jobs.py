@@ -78,7 +78,8 @@ def job_context(job: Job) -> dict[str, Any]:
     topic = f"job:{job.pk}"
     urls = {name: reverse("training:job-panel", args=[job.pk, name]) for name in JOB_PANELS}
     checkpoint = job.checkpoints.order_by("-job_step", "-id").first()
-    again, again_cli = None, []
+    again: dict[str, Any] | None = None
+    again_cli: list[str] = []
     if job.kind == JobKind.TRAIN and job.branch is not None:
         again, again_cli = chart_pages.training_again(job.branch, job.spec["train"])
     return {
