@@ -48,8 +48,7 @@ def stack(
         stack.sweeper()
         stack.environment["ACC_PUBLIC_URL"] = stack.web()
         stack.until(lambda: "watching_plugins" in watcher.output, what="the watcher")
-        for worker in workers:
-            stack.until(lambda worker=worker: "worker_serving" in worker.output, what=worker.name)
+        stack.until(lambda: all("worker_serving" in worker.output for worker in workers), what="the workers")
         yield stack
 
 
