@@ -1,4 +1,4 @@
-"""Where the bars of a histogram and the cells of a plot of two targets are drawn: numbers for SVG, and words for them."""
+"""Where the bars of a histogram and the cells of a plot of two targets are drawn, and what they say."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ urlpatterns = [
     path("jobs/<int:pk>/panel/<slug:name>/", jobs.detail_panel, name="job-panel"),
     path("jobs/<int:pk>/control/", jobs.control, name="job-control"),
     path("datasets/new/", datasets.generate, name="dataset-new"),
+    path("datasets/new/preview/", datasets.preview, name="dataset-preview"),
     path("datasets/new/jobs/", datasets.making, name="dataset-jobs"),
     path("datasets/import/", datasets.upload, name="dataset-import"),
     path("experiments/", experiments.index, name="experiments"),

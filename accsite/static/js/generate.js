@@ -13,9 +13,8 @@ let timer = null;
 
 function values() {
 	const params = {};
-	for (const { name, value } of form().elements) if (name.startsWith("params-") && value !== "") params[name.slice(7)] = value;
-	const { generator } = form().dataset;
-	return { generator, params, seed: form().elements.seed.value || "0" };
+	for (const { name, value, type } of form().elements) if (name.startsWith("params-") && value !== "" && type !== "hidden") params[name.slice(7)] = value;
+	return { generator: form().dataset.generator, params, seed: form().elements.seed.value || "0" };
 }
 
 // Copying says what would be sent if the button were pressed now.
@@ -41,15 +40,14 @@ function mark(errors) {
 		old.remove();
 	}
 	const rest = [];
-	for (const [where, messages] of Object.entries(errors)) {
-		const text = [messages].flat().join(" ");
-		const key = where.replace(/^params\./, "");
-		const input = form().elements[`params-${key}`] ?? (key === "seed" ? form().elements.seed : null);
-		if (!input) {
+	for (const [name, messages] of Object.entries(errors)) {
+		const text = messages.join(" ");
+		const input = name && form().elements[name];
+		const place = input && input.closest(".field");
+		if (!place) {
 			rest.push(text);
 			continue;
 		}
-		const place = input.closest(".field");
 		place.querySelector(".error")?.remove();
 		const error = Object.assign(document.createElement("span"), { className: "error", id: `${input.id}_error`, textContent: text });
 		error.dataset.preview = "";
@@ -93,22 +91,21 @@ async function ask() {
 	running = new AbortController();
 	preview.dataset.state = "busy";
 	try {
-		const response = await fetch(preview.dataset.url, {
+		const response = await fetch(`${preview.dataset.url}?generator=${encodeURIComponent(wanted.generator)}&page=${page}`, {
 			method: "POST",
-			headers: { "Content-Type": "application/json", "X-CSRFToken": form().elements.csrfmiddlewaretoken.value },
-			body: JSON.stringify({ ...wanted, form: page }),
+			body: new FormData(form()),
 			signal: running.signal,
 		});
-		if (response.status === 409) return;
+		if (!response.ok) throw new Error(`the server answered ${response.status}`);
 		const found = await response.json();
-		if (text !== last) return;
-		const rest = mark(response.status === 422 ? found.errors : {});
-		if (response.ok) draw(found);
-		else say(response.status === 422 ? rest.join(" ") || "see the marked fields" : found.detail || "no preview", true);
+		if (text !== last || found.superseded) return;
+		const rest = mark(found.errors ?? {});
+		if (found.errors) say(rest.join(" ") || "see the marked fields", true);
+		else draw(found);
 	} catch (error) {
 		if (error.name === "AbortError") return;
 		last = "";
-		say("The server could not be reached.", true);
+		say(`No preview: ${error.message}.`, true);
 	}
 	if (text === last || !last) delete preview.dataset.state;
 }

@@ -32,8 +32,7 @@ def detail(request: HttpRequest, slug: str) -> HttpResponse:
     status = REFUSED if choice.errors else 200
     if is_partial(request):
         return render(request, "datasets/browse.html", context, status=status)
-    context |= {"provenance": pages.provenance(dataset), "place": "datasets"}
-    return render(request, "datasets/detail.html", context, status=status)
+    return render(request, "datasets/detail.html", {**context, "place": "datasets"}, status=status)
 
 
 def head(request: HttpRequest, dataset: Dataset) -> dict[str, Any]:
@@ -51,7 +50,11 @@ def head(request: HttpRequest, dataset: Dataset) -> dict[str, Any]:
 
 def browsed(dataset: Dataset, choice: choices.Choice) -> dict[str, Any]:
     """Return what the samples and the histograms show; a damaged file is told, and what the row knows still shown."""
-    context: dict[str, Any] = {"dataset": dataset, "choice": choice, "here": choice.address()}
+    context: dict[str, Any] = {
+        "dataset": dataset,
+        "choice": choice,
+        "provenance": pages.provenance(dataset),
+    }
     try:
         grid = pages.grid(dataset, choice)
         context |= {

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from acc.errors import InvalidInput
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.live import selectors as live
+from accsite.apps.registry import previews
 from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import PluginKind
 from accsite.apps.training import pages, task_pages
@@ -25,6 +27,7 @@ from accsite.apps.training.services.generation import DatasetExists
 from accsite.apps.training.states import ACTIVE, JobState
 from accsite.apps.training.views.common import REFUSED, is_partial
 from accsite.apps.training.views.workbench import actor
+from accsite.errors import WrongState
 
 CONFLICT = 409
 MAKING_SHOWN = 8
@@ -35,7 +38,7 @@ PREVIEWED = 8
 
 @require_http_methods(["GET", "POST"])
 def generate(request: HttpRequest) -> HttpResponse:
-    """Submit a job that makes a dataset; ``?generator=`` chooses the plugin, ``?from=`` what a dataset was made from."""
+    """Submit a job that makes a dataset; ``?generator=`` chooses the plugin, ``?from=`` a dataset to begin with."""
     versions = live.versions(["registry"])
     given, refused = request.GET.dict(), ""
     if given.get("from") and "generator" not in given:
@@ -94,6 +97,34 @@ def generate(request: HttpRequest) -> HttpResponse:
     return render(request, f"training/datasets/{name}.html", context, status=status)
 
 
+@require_POST
+def preview(request: HttpRequest) -> JsonResponse:
+    """Return eight images for the form as it stands, or ``errors`` by the names of its fields, or why there are none.
+
+    A form that is half typed is no failure: whatever there is to tell is told with status 200.
+    """
+    chosen = registry.available(PluginKind.GENERATOR).filter(name=request.GET.get("generator")).first()
+    form = GenerateForm(chosen.params if chosen else [], request.POST)
+    who = f"{request.user.pk}:{request.GET.get('page', '')[:64]}"
+    try:
+        made = previews.make(
+            who=who,
+            generator=request.GET.get("generator"),
+            params=form.params(),
+            seed=request.POST.get("seed", 0),
+        )
+    except previews.NoPreview as error:
+        return JsonResponse({"errors": {"": [str(error)]}})
+    except WrongState:
+        return JsonResponse({"superseded": True})
+    except InvalidInput as error:
+        form.refuse(error)
+        return JsonResponse(
+            {"errors": {"" if name == "__all__" else name: said for name, said in form.errors.items()}}
+        )
+    return JsonResponse({**asdict(made), "url": reverse("api:generator-preview-picture", args=[made.key])})
+
+
 @require_http_methods(["GET", "POST"])
 def upload(request: HttpRequest) -> HttpResponse:
     """Take a file in by a job; scripts send the same form to the API, to show how far the upload is."""
@@ -112,6 +143,9 @@ def upload(request: HttpRequest) -> HttpResponse:
         "form": form,
         "most": settings.ACC_MAX_DATASET_BYTES,
         "api_path": reverse("api:dataset-import"),
+        "cli": ".venv/bin/python manage.py import_dataset FILE",
+        "curl": 'curl -fsS -H "Authorization: Token $ACC_TOKEN" -F file=@FILE '
+        + request.build_absolute_uri(reverse("api:dataset-import")),
     }
     status = REFUSED if form.is_bound and form.errors else 200
     return render(request, "training/datasets/import.html", context, status=status)
