@@ -229,6 +229,8 @@ SPECTACULAR_SETTINGS = {
         "CheckpointKindEnum": "accsite.apps.training.models.CheckpointKind",
         "JobKindEnum": "accsite.apps.training.models.JobKind",
         "JobStateEnum": "accsite.apps.training.states.JobState",
+        "MeasureDirectionEnum": ["principal", "pattern", "dimensions"],
+        "QueueDirectionEnum": "accsite.apps.training.services.queue.DIRECTIONS",
         "TargetKindEnum": ["class", "real"],
         "VisibilityEnum": "accsite.apps.training.models.Visibility",
     },

@@ -97,7 +97,7 @@ def test_what_is_no_checkpoint_is_refused_with_status_2(checkpoint: Checkpoint, 
         "error: checkpoint: 'nothing' is neither the id nor the tag of a checkpoint; "
         f"the newest are: {checkpoint.pk}\n",
     )
-    rows.make_checkpoint(branch, tag="first")
+    rows.make_checkpoint(rows.make_branch(branch.created_by, "letters"), tag="first")
     status, _, err = diff("diff", "first")
     assert status == 2
     assert "'first' is the tag of several" in err
