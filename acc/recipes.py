@@ -102,7 +102,11 @@ class TrainOutcome(Handle):
 
 @dataclass(frozen=True)
 class EvalOutcome(Handle):
-    """What was measured. ``metrics``: ``task/name`` (``digit/accuracy``), or ``name``, -> value or None."""
+    """What was measured. ``metrics``: how it is called -> value or None.
+
+    ``task/name`` of a task (``digit/accuracy``); of the whole representation ``name`` (``ufr``), and where it is
+    of a concept, or of a concept in a group, ``name/concept/group`` (``ufr_unified/digit/digit``).
+    """
 
     job: int
     checkpoint: int
@@ -225,7 +229,12 @@ class RecipeContext(Protocol):
         suite: Sequence[str] = ("metrics", "reconstructions"),
         **options: Any,
     ) -> EvalOutcome:
-        """Measure a checkpoint; ``options``: the other fields of ``EvalSpec``. What was measured is not repeated."""
+        """Measure a checkpoint; ``suite`` of ``EVAL_PARTS``. What was measured is not repeated.
+
+        ``options``: the other fields of ``EvalSpec``. ``dataset`` is the slug of any dataset of the site with images
+        of the model's size, and ``concepts`` are those of its targets that count as factors:
+        ``ctx.evaluate(trained, ("metrics", "ufr"), dataset=grid.slug, concepts=("digit", "thickness"))``.
+        """
         ...
 
     def expand(

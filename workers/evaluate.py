@@ -16,7 +16,8 @@ from acc.training.plugin_set import PluginSet
 from accsite.apps.evaluation import services
 from accsite.apps.evaluation.services.results import CellImages
 from accsite.apps.training.errors import Fenced
-from accsite.apps.training.services import lifecycle
+from accsite.apps.training.services import lifecycle, looked_at
+from accsite.apps.training.specs import dataset_spec
 from workers.durable import insist
 from workers.held import Held
 from workers.materials import Datasets, from_header
@@ -47,6 +48,9 @@ def evaluate(held: Held) -> None:
         datasets = Datasets()
         for key, dataset in checkpoint.header.spec.datasets.items():
             datasets.load(key, dataset)
+        other = looked_at.other_dataset(job.checkpoint, spec.dataset, removed=True)
+        if other is not None:
+            datasets.load(spec.dataset, dataset_spec(other))
         result = evaluate_checkpoint(
             checkpoint,
             datasets,

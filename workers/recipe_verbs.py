@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -14,13 +14,14 @@ from django.utils.text import slugify
 from acc.errors import InvalidInput
 from acc.params import clean_params
 from acc.recipes import BranchRef, CheckpointRef, DatasetRef, EvalOutcome, TaskRef, TrainOutcome
-from acc.specs import EvalSpec
+from acc.specs import EvalSpec, parse
 from acc.training import series
 from accsite.apps.datasets import selectors as datasets
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.datasets.recipes import recipe_hash
 from accsite.apps.datasets.services.naming import free_name
-from accsite.apps.evaluation.models import Evaluation
+from accsite.apps.evaluation.models import Evaluation, Metric
+from accsite.apps.evaluation.services import asking as evaluations
 from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import PluginKind
 from accsite.apps.training.access import may_change_experiment
@@ -29,7 +30,6 @@ from accsite.apps.training.models import (
     Checkpoint,
     Experiment,
     Job,
-    JobKind,
     RecipeRun,
     RecipeStep,
     Task,
@@ -37,7 +37,6 @@ from accsite.apps.training.models import (
 from accsite.apps.training.selectors import find_checkpoint_named
 from accsite.apps.training.services import expansion, experiments, jobs, marks, tasks
 from accsite.apps.training.services.recipe_steps import Done, Submitted
-from accsite.apps.training.states import ACTIVE, JobState
 
 NAME_TRIES = 1000
 T = TypeVar("T", Branch, Checkpoint)
@@ -238,13 +237,14 @@ class Evaluate(Verb):
     def act(self, step: RecipeStep) -> Submitted:
         """Submit it, unless it is under way or done."""
         checkpoint = find_checkpoint_named(self.actor, str(self.args["checkpoint"]))
-        known = self._known(checkpoint) if not self.args["options"] else None
+        asked = {**self.args["options"], "suite": self.args["suite"]}
+        known = self._known(checkpoint, parse(EvalSpec, asked))
         if known is not None:
             return Submitted(known, owned=False)
         job = jobs.submit_evaluation(
             actor=self.actor,
             checkpoint=checkpoint,
-            eval={**self.args["options"], "suite": self.args["suite"]},
+            eval=asked,
             idempotency_key=self.key(step),
         )
         return Submitted(job)
@@ -252,22 +252,17 @@ class Evaluate(Verb):
     def outcome(self, job: Job) -> Done:
         """Return the numbers."""
         found = Evaluation.objects.filter(job=job).prefetch_related("metrics").first()
-        metrics = {
-            f"{metric.task_key}/{metric.name}" if metric.task_key else metric.name: metric.value
-            for metric in (found.metrics.all() if found else ())
-        }
+        metrics = {metric_key(metric): metric.value for metric in (found.metrics.all() if found else ())}
         checkpoint = job.checkpoint_id or 0
         outcome = EvalOutcome(job=job.pk, checkpoint=checkpoint, metrics=metrics)
         return Done(outcome.as_dict(), checkpoint=job.checkpoint_id)
 
-    def _known(self, checkpoint: Checkpoint) -> Job | None:
-        """Return a job that measures all that is asked for with the default options, if one was submitted."""
-        measuring = Job.objects.filter(kind=JobKind.EVALUATE, checkpoint=checkpoint)
-        for job in measuring.filter(state__in=[*ACTIVE, JobState.SUCCEEDED]).order_by("-id"):
-            plain = {name: value for name, value in job.spec.items() if name != "suite"} == default_options()
-            if plain and set(self.args["suite"]) <= set(job.spec.get("suite", [])):
-                return job
-        return None
+    def _known(self, checkpoint: Checkpoint, spec: EvalSpec) -> Job | None:
+        """Return a job that measures, or has measured, all that is asked for."""
+        kept = evaluations.find_kept(checkpoint, spec)
+        if kept is not None and kept.job is not None:
+            return kept.job
+        return evaluations.same_job(checkpoint, spec)
 
 
 class Expand(Verb):
@@ -378,6 +373,7 @@ def free_experiment_name(name: str) -> str:
     return next((each for each in numbered if slugify(each)[:80] not in taken), name)
 
 
-def default_options() -> Mapping[str, Any]:
-    """Return the options of an evaluation that was given none."""
-    return EvalSpec().model_dump(mode="json", exclude={"suite"})
+def metric_key(metric: Metric) -> str:
+    """Return how a recipe calls a metric: ``task/name``, or ``name`` with the concept and group that it is of."""
+    where = (metric.task_key, metric.name) if metric.task_key else (metric.name, metric.concept, metric.group)
+    return "/".join(part for part in where if part)

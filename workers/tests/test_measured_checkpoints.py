@@ -55,6 +55,7 @@ def test_headline_numbers_concepts_and_groups_are_rows(kept: Evaluation) -> None
     factoring = measured().factoring
     assert factoring is not None
     row = kept.metrics.get(task_key="", name="ufr", concept="")
+    assert row.value is not None
     assert row.value == pytest.approx(factoring.ufr)
     assert row.low is not None
     assert row.high is not None

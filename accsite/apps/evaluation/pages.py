@@ -22,13 +22,13 @@ RECONSTRUCTIONS = "reconstructions"
 class MetricRow:
     """One metric of one task over the newest evaluations, oldest first; None where it was not measured.
 
-    ``baseline`` is what the trivial answer would score.
+    ``baseline`` is what the trivial answer would score; ``higher_is_better`` None: neither is good.
     """
 
     task: str
     slot: int
     name: str
-    higher_is_better: bool
+    higher_is_better: bool | None
     values: list[Metric | None]
     baseline: float | None
     trend: str
@@ -75,6 +75,8 @@ def metric_rows(branch: Branch, evaluations: Sequence[Evaluation]) -> list[Metri
     cells: dict[tuple[str, str], list[Metric | None]] = {}
     for column, evaluation in enumerate(evaluations):
         for metric in evaluation.metrics.all():
+            if metric.concept or metric.group:
+                continue
             cells.setdefault((metric.task_key, metric.name), [None] * len(evaluations))[column] = metric
     rows = []
     for (key, name), values in sorted(cells.items(), key=lambda item: (order.get(item[0][0], 99), item[0])):
@@ -86,13 +88,16 @@ def metric_rows(branch: Branch, evaluations: Sequence[Evaluation]) -> list[Metri
 
 
 def trend(values: Sequence[Metric | None]) -> str:
-    """Return how the last value compares with the one before: better, worse, same, or empty if unknown."""
+    """Return how the last value compares with the one before: better, worse, same, changed (neither
+    is good), or empty if unknown."""
     numbers = [metric.value for metric in values if metric is not None and metric.value is not None]
     last = next((metric for metric in reversed(values) if metric is not None), None)
     if len(numbers) < 2 or last is None:
         return ""
     if abs(numbers[-1] - numbers[-2]) <= 1e-3 * max(abs(numbers[-1]), abs(numbers[-2])):
         return "same"
+    if last.higher_is_better is None:
+        return "changed"
     return "better" if (numbers[-1] > numbers[-2]) == last.higher_is_better else "worse"
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from acc.specs import EvalSpec
 from acc.version import __version__
+from accsite.apps.datasets.models import Dataset
 from accsite.apps.training.models import Checkpoint
 
 OPTIONS: Mapping[str, tuple[str, ...]] = {
@@ -32,4 +33,7 @@ def part_key(checkpoint: Checkpoint, spec: EvalSpec, part: str) -> str:
         "engine": __version__,
         "options": spec.model_dump(mode="json", include=set(OPTIONS[part])),
     }
+    if "dataset" in OPTIONS[part] and spec.dataset and spec.dataset not in frozen.get("datasets", {}):
+        named = Dataset.every.filter(slug=spec.dataset).values_list("content_hash", flat=True)
+        depends["content"] = named.first() or ""
     return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()

@@ -9,7 +9,7 @@ from acc.errors import InvalidInput
 from acc.specs import EvalSpec, TrainJobSpec, TrainSpec, parse
 from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.training.models import Branch, Checkpoint, Job, JobEvent, JobKind, Task, Worker
-from accsite.apps.training.services import control, queueing, tasks
+from accsite.apps.training.services import control, looked_at, queueing, tasks
 from accsite.apps.training.services.branches import refuse_while_expanding
 from accsite.apps.training.services.generation import submit_generation, submit_import
 from accsite.apps.training.services.lifecycle import cancel_queued, memory_gib
@@ -102,6 +102,7 @@ def submit_evaluation(
         raise InvalidInput(
             {"suite": f"{', '.join(unknown) or 'nothing'!r} cannot be measured; choose of: {right}"}
         )
+    looked_at.require_dataset(checkpoint, spec.dataset)
     return queueing.queue_evaluation(checkpoint, spec=spec, actor=actor, idempotency_key=idempotency_key)
 
 

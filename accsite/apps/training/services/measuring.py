@@ -19,8 +19,9 @@ log = structlog.get_logger(__name__)
 def set_auto_evaluate(*, actor: Any, branch: Branch, when: Any, every: Any = None) -> Branch:
     """Return the branch, its checkpoints measured as ``when`` says.
 
-    when: ``off`` (only when asked), at the ``end`` of jobs, or also every so many ``steps``. ``every``: steps, for ``steps`` alone; the first autosave behind each multiple is measured. Raises
-    InvalidInput (auto_evaluate, evaluate_every).
+    when: ``off`` (only when asked), at the ``end`` of jobs, or also every so many ``steps``. every: steps, for
+    ``steps`` alone; the first autosave behind each multiple is measured. Raises InvalidInput (auto_evaluate,
+    evaluate_every).
     """
     if when not in AutoEvaluate.values:
         right = ", ".join(AutoEvaluate.values)
