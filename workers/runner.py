@@ -18,6 +18,7 @@ from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import JobKind
 from accsite.apps.training.services import events, lifecycle
 from accsite.logging import job_context
+from workers import memory
 from workers.control import DatabaseControl
 from workers.durable import GivenUp, disconnect, insist
 from workers.evaluate import evaluate
@@ -63,6 +64,7 @@ def run(held: Held) -> None:
             if not insist(partial(lifecycle.start, pk, attempt), given_up=lost):
                 raise Fenced(pk, attempt)
             use_threads()
+            limit_memory(held.device)
             body_of(held.job.kind)(held)
         except (Fenced, GivenUp):
             log.warning("abandoned", hint="the job was taken from this worker; nothing more is written")
@@ -70,8 +72,11 @@ def run(held: Held) -> None:
             log.warning("job_failed", error=str(error))
             insist(partial(lifecycle.fail, pk, attempt, str(error)), given_up=lost)
         except BaseException as error:
+            memory.lift()
             log.exception("job_failed")
             message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            if memory.is_refusal(error):
+                message = memory.sentence(error, memory.allowed_gib(settings.ACC_JOB_MEMORY_GIB))
             insist(partial(lifecycle.fail, pk, attempt, message, traceback.format_exc()), given_up=lost)
 
 
@@ -125,3 +130,9 @@ def use_threads() -> None:
     import torch
 
     torch.set_num_threads(settings.ACC_THREADS)
+
+
+def limit_memory(device: str) -> None:
+    """Bound what this job may have of the machine's memory; not beside a GPU, whose driver maps more than it uses."""
+    if device == "cpu":
+        memory.limit(memory.allowed_gib(settings.ACC_JOB_MEMORY_GIB))

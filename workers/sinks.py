@@ -220,10 +220,11 @@ class Recorder:
             saving = self._saving.popleft()
             try:
                 sha256 = saving.sha256.result()
+                record = partial(self._insist, partial(self._record, saving, sha256))
+                _patiently(record, patient=saving.reason != "autosave", given_up=self.lease.fenced)
             except OSError as error:
+                saving.path.unlink(missing_ok=True)
                 self._not_saved(saving, error)
-                continue
-            self._insist(partial(self._record, saving, sha256))
 
     def _record(self, saving: _Saving, sha256: str) -> None:
         checkpoints.record(
@@ -274,11 +275,16 @@ def _follows(waiting: list[PointBlock], block: PointBlock) -> bool:
 
 
 def _write(snapshot: Snapshot, path: Path, *, patient: bool, given_up: threading.Event) -> str:
-    """Write a snapshot and return its sha256; a full disk is given a minute if the snapshot must be kept."""
+    """Write a snapshot and return its sha256."""
+    return _patiently(partial(snapshot.write, str(path)), patient=patient, given_up=given_up)
+
+
+def _patiently(write: Callable[[], T], *, patient: bool, given_up: threading.Event) -> T:
+    """Return what ``write`` returns; a full disk is given a minute if what is written must be kept."""
     until = time.monotonic() + DISK_PATIENCE_SECONDS
     while True:
         try:
-            return snapshot.write(str(path))
+            return write()
         except OSError as error:
             if not patient or time.monotonic() > until or given_up.is_set():
                 raise

@@ -20,6 +20,7 @@ from accsite.apps.live import frames
 from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import Checkpoint
 from accsite.apps.training.services import events, lifecycle, points
+from workers import memory
 from workers.control import DatabaseControl, refusal
 from workers.durable import GivenUp, insist
 from workers.held import Held
@@ -83,6 +84,7 @@ def train(held: Held) -> None:
             log.info("training", step=first, total=spec.train.steps, device=str(trainer.device))
             result = trainer.run()
         except BaseException:
+            memory.lift()
             recorder.close()  # points and alarms that led to the failure are kept, too
             raise
         recorder.close()

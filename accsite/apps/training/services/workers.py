@@ -66,10 +66,12 @@ def heartbeat(*, name: str, telemetry: dict[str, Any] | None = None) -> str | No
     changes: dict[str, Any] = {"heartbeat_at": Now()}
     if telemetry is not None:
         changes["telemetry"] = telemetry
-    if Worker.objects.filter(name=name, state=Worker.State.OFFLINE).exists():
-        _change(name, Worker.State.ONLINE)
-    Worker.objects.filter(name=name).update(**changes)
-    return Worker.objects.filter(name=name).values_list("state", flat=True).first()
+    if Worker.objects.filter(name=name).exclude(state=Worker.State.OFFLINE).update(**changes):
+        return Worker.objects.filter(name=name).values_list("state", flat=True).first()
+    if not Worker.objects.filter(name=name).update(**changes):
+        return None
+    _change(name, Worker.State.ONLINE)
+    return Worker.State.ONLINE
 
 
 def drain(*, name: str) -> None:
