@@ -20,6 +20,7 @@ ABOUT: dict[str, set[str]] = {
         f"training:{name}": CHANGES
         for name in ("workbench", "workbench-panel", "train", "task-add", "task", "experiment")
     },
+    **{f"training:{name}": CHANGES for name in ("experiment-keep", "checkpoint", "checkpoint-act")},
     "training:experiment-sharing": MANAGES,
     "training:job": STEERS,
     "training:job-panel": STEERS,

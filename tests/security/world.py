@@ -61,6 +61,7 @@ class World:
             "name": PLUGINS.get(name.removeprefix("registry-").partition("-")[0], "head"),
             "path": "tasks/mine.py",
             "key": "k",
+            "action": "mark",
         }
         return {name: known[name] for name in wanted}
 
