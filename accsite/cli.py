@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from argparse import ArgumentParser
+from argparse import SUPPRESS, ArgumentParser
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn, TextIO
 
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand
+from django.db import OperationalError, ProgrammingError
 from pydantic.fields import FieldInfo
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 from typing_extensions import override
 
 from acc.errors import AccError, InvalidInput
@@ -50,6 +56,17 @@ class ServiceCommand(BaseCommand):
         except AccError as error:
             self.stderr.write(f"error: {error}")
             self.leave(FAILED)
+        except (OperationalError, ProgrammingError) as error:
+            if options.get("traceback"):
+                raise
+            why = " ".join(str(error).split())
+            self.stderr.write(f"error: the database refuses: {why}; `manage.py doctor` says what to do")
+            self.leave(FAILED)
+        except KeyboardInterrupt:
+            self.leave(INTERRUPTED)
+        except BrokenPipeError:  # what it is piped into, such as head, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(FAILED)
         if status:
             self.leave(status)
 
@@ -75,6 +92,32 @@ class ServiceCommand(BaseCommand):
         """Print one object on a line of its own."""
         self.stdout.write(json.dumps(data, allow_nan=False, default=str))
         self.stdout.flush()
+
+    def print_table(self, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        """Print a table on a terminal; anywhere else lines for ``cut`` and ``awk``: whole cells, tabs between."""
+        if not self.out.isatty():
+            for row in (headings, *rows):
+                self.out.write("\t".join(" ".join(str(cell).split()) for cell in row) + "\n")
+            return
+        table = Table(*headings, box=None, pad_edge=False)
+        for row in rows:
+            table.add_row(*(escape(str(cell)) for cell in row))
+        Console(file=self.out).print(table)
+
+    def print_lines(self, lines: Iterable[str]) -> None:
+        """Print lines of rich's markup: in colour on a terminal, plain and never broken anywhere else."""
+        console = Console(file=self.out, highlight=False, soft_wrap=not self.out.isatty())
+        for line in lines:
+            console.print(line)
+
+
+def behind_verbs() -> ArgumentParser:
+    """Return a parent for subcommands, which take ``--json`` and ``--user`` behind the verb as well."""
+    parent = ArgumentParser(add_help=False)
+    # SUPPRESS keeps what stood before the verb.
+    parent.add_argument("--json", action="store_true", default=SUPPRESS, help="print JSON, one object a line")
+    parent.add_argument("--user", default=SUPPRESS, help="act as this user (default: nobody in particular)")
+    return parent
 
 
 def find_user(name: str | None) -> User | None:

@@ -8,6 +8,7 @@ that hangs there keeps no other waiting. This process imports no torch.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import selectors
 import signal
@@ -261,8 +262,8 @@ def tell(result: SyncResult) -> None:
         log.info("plugin_removed", path=path)
 
 
-def once(root: Path) -> int:
-    """Sync once, print a summary, and return the exit status: 1 if a file is broken."""
+def once(root: Path, *, as_json: bool = False) -> int:
+    """Sync once, print what came of it, and return the exit status: 1 if a file is broken."""
     checker = Checker()
     sync = PluginSync(root, checker)
     try:
@@ -278,10 +279,10 @@ def once(root: Path) -> int:
             results.append(sync.collect())
     finally:
         checker.close()
-    return summarise(results)
+    return summarise(results, as_json=as_json)
 
 
-def summarise(results: Iterable[SyncResult]) -> int:
+def summarise(results: Iterable[SyncResult], *, as_json: bool = False) -> int:
     """Print what syncs changed, and return the exit status."""
     loaded: set[str] = set()
     removed: set[str] = set()
@@ -292,6 +293,12 @@ def summarise(results: Iterable[SyncResult]) -> int:
             broken.pop(path, None)
         loaded |= set(result.loaded)
         removed |= set(result.removed)
+    if as_json:
+        found = [{"path": path, "state": "loaded"} for path in sorted(loaded - broken.keys())]
+        found += [{"path": path, "state": "removed"} for path in sorted(removed)]
+        found += [{"path": path, "state": "broken", "error": broken[path]} for path in sorted(broken)]
+        sys.stdout.writelines(f"{json.dumps(each)}\n" for each in found)
+        return 1 if broken else 0
     for path in sorted(loaded - broken.keys()):
         sys.stdout.write(f"loaded   {path}\n")
     for path in sorted(removed):
@@ -306,6 +313,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the watcher; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m workers.watcher", description=__doc__)
     parser.add_argument("--once", action="store_true", help="sync once, print a summary and end")
+    parser.add_argument(
+        "--json", action="store_true", help="with --once: an object for each file, one a line"
+    )
     options = parser.parse_args(arguments)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "accsite.settings.embedded")
     import django
@@ -314,7 +324,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     django.setup()
     root = Path(settings.PLUGINS_ROOT)
     if options.once:
-        return once(root)
+        return once(root, as_json=options.json)
     with suppress(OSError):
         os.nice(NICENESS)
     checker = Checker()

@@ -17,7 +17,7 @@ import pytest
 from accsite.supervisor.redis import RedisServer
 from tests.stack import ROOT, Stack, Template
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 MILESTONES = ["m2", "m3", "m4", "m5", "m6"]
 
 
@@ -60,7 +60,7 @@ def verify(stack: Stack, *arguments: str) -> tuple[int, list[dict[str, Any]], st
         capture_output=True,
         text=True,
         check=False,
-        timeout=240,
+        timeout=540,
     )
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stdout + done.stderr
 

@@ -34,6 +34,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--name", default="", help="stable over restarts; default: host, queues and device"
         )
+        add_log_argument(parser)
 
     @override
     def handle(self, *_: Any, **options: Any) -> NoReturn:
@@ -41,4 +42,15 @@ class Command(BaseCommand):
         sys.stdout.flush()
         command = [sys.executable, "-m", "workers.launch", "--queues", options["queue"]]
         command += ["--device", options["device"], "--name", options["name"]]
-        os.execve(sys.executable, command, child_environment())  # noqa: S606 - our own interpreter
+        become(command, as_json=options["json"])
+
+
+def add_log_argument(parser: ArgumentParser) -> None:
+    """Add ``--json``, which for a process that runs on and on says how it logs."""
+    parser.add_argument("--json", action="store_true", help="log JSON, one object a line (on stderr)")
+
+
+def become(command: list[str], *, as_json: bool) -> NoReturn:
+    """Replace this process by ``command``, with the settings that it runs with."""
+    environment = child_environment() | ({"ACC_LOG_FORMAT": "json"} if as_json else {})
+    os.execve(sys.executable, command, environment)  # noqa: S606 - our own interpreter

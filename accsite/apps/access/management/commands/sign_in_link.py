@@ -7,33 +7,41 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.core.management.base import BaseCommand, CommandError
 from django.urls import reverse
 from typing_extensions import override
 
 from acc.errors import InvalidInput
 from accsite.apps.access import services
+from accsite.cli import SUCCEEDED, ServiceCommand
 
 
-class Command(BaseCommand):
-    help = "Print a link that signs one browser in, once."
+class Command(ServiceCommand):
+    """Make a link, from a shell."""
 
+    help = "Print a link that signs one browser in, once. Exit status 2 for bad input."
+
+    @override
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the arguments."""
-        parser.add_argument("user", nargs="?", help="user name (default: the first active administrator)")
+        super().add_arguments(parser)
+        parser.add_argument(
+            "owner", nargs="?", metavar="user", help="by name (default: the first active administrator)"
+        )
         parser.add_argument("--minutes", type=int, default=15, help="how long the link works (default: 15)")
         parser.add_argument(
             "--site", default=settings.ACC_PUBLIC_URL, help="address of the site (default: %(default)s)"
         )
 
     @override
-    def handle(self, *args: Any, user: str | None, minutes: int, site: str, **options: Any) -> None:
+    def run(self, **options: Any) -> int:
         """Print the link, alone on its line."""
-        try:
-            token = services.make_sign_in_link(_user(user), minutes)
-        except InvalidInput as error:
-            raise CommandError(str(error), returncode=2) from None
-        self.stdout.write(site.rstrip("/") + reverse("access:link", args=[token]))
+        token = services.make_sign_in_link(_user(options["owner"]), options["minutes"])
+        link = options["site"].rstrip("/") + reverse("access:link", args=[token])
+        if options["json"]:
+            self.print_json({"link": link, "minutes": options["minutes"]})
+        else:
+            self.stdout.write(link)
+        return SUCCEEDED
 
 
 def _user(name: str | None) -> User:

@@ -17,7 +17,7 @@ from accsite.apps.datasets import selectors, services
 from accsite.apps.datasets.api.serializers import DatasetSerializer
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.datasets.uses import users_of
-from accsite.cli import SUCCEEDED, ServiceCommand, find_user
+from accsite.cli import SUCCEEDED, ServiceCommand, behind_verbs, find_user
 
 
 class Command(ServiceCommand):
@@ -33,7 +33,8 @@ class Command(ServiceCommand):
         """Declare the subcommands."""
         super().add_arguments(parser)
         commands = parser.add_subparsers(dest="action", required=True, metavar="action")
-        found = commands.add_parser("list", help="all datasets, by name")
+        common = [behind_verbs()]
+        found = commands.add_parser("list", parents=common, help="all datasets, by name")
         found.add_argument("--removed", action="store_true", help="those that can be restored instead")
         for action, words in {
             "show": "one dataset: shape, targets, provenance, who uses it",
@@ -42,7 +43,7 @@ class Command(ServiceCommand):
             "restore": "undo a deletion",
             "export": "write it to a file",
         }.items():
-            one = commands.add_parser(action, help=words)
+            one = commands.add_parser(action, parents=common, help=words)
             one.add_argument("slug", help="address of the dataset, as `list` shows it")
             if action == "rename":
                 one.add_argument("name")
@@ -78,13 +79,16 @@ class Command(ServiceCommand):
 
     def _list(self, options: dict[str, Any]) -> int:
         rows = Dataset.every.exclude(removed_at=None) if options["removed"] else Dataset.objects.all()
-        for row in rows.select_related("created_by"):
-            if options["json"]:
+        rows = rows.select_related("created_by")
+        if options["json"]:
+            for row in rows:
                 self.print_json(DatasetSerializer(row).data)
-            else:
-                self.stdout.write(
-                    f"{row.slug:32} {row.n:>9,} {_shape(row):>14} {filesizeformat(row.size_bytes)}"
-                )
+            return SUCCEEDED
+        cells = [(row.slug, row.n, _shape(row), filesizeformat(row.size_bytes)) for row in rows]
+        if cells:
+            self.print_table(("Dataset", "Images", "Shape", "Size"), cells)
+        else:
+            self.stdout.write("none was removed" if options["removed"] else "no datasets")
         return SUCCEEDED
 
     def _show(self, row: Dataset) -> None:
@@ -123,7 +127,10 @@ class Command(ServiceCommand):
             raise InvalidInput({"out": f"'{out}' cannot be written: {error.strerror or error}"}) from error
         finally:
             draft.unlink(missing_ok=True)
-        self.stdout.write(str(out))
+        if options["json"]:
+            self.print_json({"file": str(out), "bytes": out.stat().st_size})
+        else:
+            self.stdout.write(str(out))
         return SUCCEEDED
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from typing_extensions import override
 
@@ -23,12 +22,12 @@ class Command(ServiceCommand):
     def run(self, **options: Any) -> int:
         """Print each finding; fail if one is a failure."""
         findings = examine()
-        console = Console(file=self.out, width=None if self.out.isatty() else 240, highlight=False)
         for finding in findings:
             if options["json"]:
                 self.print_json(finding.as_dict())
                 continue
-            console.print(f"{MARKS[finding.state]} [bold]{finding.check}[/bold] {escape(finding.text)}")
-            if finding.remedy:
-                console.print(f"    → {escape(finding.remedy)}")
+            remedy = [f"    → {escape(finding.remedy)}"] if finding.remedy else []
+            self.print_lines(
+                [f"{MARKS[finding.state]} [bold]{finding.check}[/bold] {escape(finding.text)}", *remedy]
+            )
         return FAILED if any(finding.state == "failure" for finding in findings) else SUCCEEDED

@@ -7,7 +7,6 @@ from argparse import ArgumentParser
 from types import FrameType
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from typing_extensions import override
 
@@ -70,10 +69,10 @@ class Command(ServiceCommand):
 
     def show_step(self, step: Step) -> None:
         """Print a step as a line."""
-        console = Console(file=self.out, width=None if self.out.isatty() else 240, highlight=False)
         mark = "[green]✓[/green]" if step.ok else "[red]✗[/red]"
         text = f"  [dim]{escape(step.text)}[/dim]" if step.text else ""
-        console.print(f"{mark} {step.milestone:4} {step.seconds:6.2f} s  {escape(step.name)}{text}")
+        self.print_lines([f"{mark} {step.milestone:4} {step.seconds:6.2f} s  {escape(step.name)}{text}"])
+        self.out.flush()
 
 
 def clean_up(run: Verification, shop: Workshop) -> None:

@@ -9,9 +9,6 @@ from dataclasses import asdict
 from typing import Any
 
 from django.conf import settings
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 from typing_extensions import override
 
 from acc.errors import InvalidInput
@@ -19,7 +16,7 @@ from accsite.apps.registry import origins, selectors
 from accsite.apps.registry.api.serializers import PluginSerializer
 from accsite.apps.registry.models import Plugin, PluginFile, PluginKind
 from accsite.apps.registry.params import allowed, flag
-from accsite.cli import FAILED, SUCCEEDED, ServiceCommand, find_user
+from accsite.cli import FAILED, SUCCEEDED, ServiceCommand, behind_verbs, find_user
 
 
 class Command(ServiceCommand):
@@ -35,17 +32,28 @@ class Command(ServiceCommand):
         """Declare the arguments."""
         super().add_arguments(parser)
         verbs = parser.add_subparsers(dest="verb", required=True)
-        listing = verbs.add_parser("list", help="all classes, and the files that could not be loaded")
+        common = [behind_verbs()]
+        listing = verbs.add_parser(
+            "list", parents=common, help="all classes, and the files that could not be loaded"
+        )
         listing.add_argument("--kind", choices=PluginKind.values, help="only these")
         listing.add_argument("--all", action="store_true", help="those whose source was removed as well")
-        show = verbs.add_parser("show", help="one class: what it needs, its parameters, where it is")
+        show = verbs.add_parser(
+            "show", parents=common, help="one class: what it needs, its parameters, where it is"
+        )
         show.add_argument("name", help="class name")
         show.add_argument("--source", action="store_true", help="print its source, and nothing else")
         diff = verbs.add_parser(
-            "diff", help="what has changed since a checkpoint; exit status 0: nothing, 1: something"
+            "diff",
+            parents=common,
+            help="what has changed since a checkpoint; exit status 0: nothing, 1: something",
         )
         diff.add_argument("checkpoint", help="id or tag")
-        verbs.add_parser("sync", help="look at the plugin folder now; exit status 1 if a file is broken")
+        verbs.add_parser(
+            "sync",
+            parents=common,
+            help="look at the plugin folder now; exit status 1 if a file is broken",
+        )
 
     @override
     def run(self, **options: Any) -> int:
@@ -57,7 +65,7 @@ class Command(ServiceCommand):
         elif options["verb"] == "diff":
             return self._diff(options["checkpoint"], user=options["user"], as_json=options["json"])
         else:
-            return self._sync()
+            return self._sync(as_json=options["json"])
         return SUCCEEDED
 
     def _list(self, kind: str | None, *, everything: bool, as_json: bool) -> None:
@@ -67,12 +75,12 @@ class Command(ServiceCommand):
             for plugin in rows:
                 self.print_json(as_data(plugin))
             return
-        table = Table("Kind", "Class", "Label", "Parameters", "Source", box=None, pad_edge=False)
+        cells = []
         for plugin in rows:
             names = ", ".join(param["name"] for param in plugin.params)
             where = plugin.path if plugin.available else f"{plugin.path} (source removed)"
-            table.add_row(*map(escape, (plugin.kind, plugin.name, plugin.label, names, where)))
-        self._print(table)
+            cells.append((plugin.kind, plugin.name, plugin.label, names, where))
+        self.print_table(("Kind", "Class", "Label", "Parameters", "Source"), cells)
         for file in selectors.broken_files():
             line = f":{file.error_line}" if file.error_line else ""
             self.stderr.write(f"broken: {file.path}{line}: {file.error}")
@@ -83,8 +91,11 @@ class Command(ServiceCommand):
             known = ", ".join(Plugin.objects.filter(available=True).values_list("name", flat=True)) or "none"
             raise InvalidInput({"name": f"{name!r} is not a known plugin; known: {known}"})
         for plugin in found:
-            if source or as_json:
-                self.out.write(plugin.source.text) if source else self.print_json(as_data(plugin))
+            if as_json:
+                self.print_json({**as_data(plugin), **({"text": plugin.source.text} if source else {})})
+                continue
+            if source:
+                self.out.write(plugin.source.text)
                 continue
             state = "" if plugin.available else " (source removed)"
             self.stdout.write(f"{plugin.kind} {plugin.name}: {plugin.label}{state}")
@@ -94,9 +105,8 @@ class Command(ServiceCommand):
             facts = [f"{key} {value}" for key, value in plugin.requires.items() if value]
             if facts:
                 self.stdout.write(f"\n{', '.join(facts)}")
-            table = Table("Parameter", "Flag", "Type", "Default", "Allowed", "Help", box=None, pad_edge=False)
-            for param in plugin.params:
-                cells = (
+            cells = [
+                (
                     param["name"],
                     flag(param),
                     param["type"],
@@ -104,9 +114,10 @@ class Command(ServiceCommand):
                     allowed(param),
                     param["help"],
                 )
-                table.add_row(*map(escape, cells))
-            if plugin.params:
-                self._print(table)
+                for param in plugin.params
+            ]
+            if cells:
+                self.print_table(("Parameter", "Flag", "Type", "Default", "Allowed", "Help"), cells)
         if source or as_json:
             return
         for file in PluginFile.objects.filter(path__in={plugin.path for plugin in found}):
@@ -132,14 +143,11 @@ class Command(ServiceCommand):
             self.stdout.write(f"no plugin made {origin.title}")
         return FAILED if any(change.status != "same" for change in found) else SUCCEEDED
 
-    def _sync(self) -> int:
+    def _sync(self, *, as_json: bool) -> int:
         # The site never runs plugin code, nor imports what does.
-        command = [sys.executable, "-m", "workers.watcher", "--once"]
+        command = [sys.executable, "-m", "workers.watcher", "--once", *(["--json"] if as_json else [])]
         done = subprocess.run(command, cwd=settings.ROOT, check=False)  # noqa: S603 - our own module
         return done.returncode
-
-    def _print(self, table: Table) -> None:
-        Console(file=self.out, width=None if self.out.isatty() else 160).print(table)
 
 
 def as_data(plugin: Plugin) -> dict[str, Any]:

@@ -5,9 +5,6 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 from typing_extensions import override
 
 from acc.errors import InvalidInput
@@ -88,13 +85,12 @@ class Command(ServiceCommand):
             for node in found.nodes:
                 self.print_json({**node._asdict(), "branch": names[node.branch]})
             return
-        table = Table("Id", "Parent", "Branch", "Step", "Kind", "Loss", "Tag", box=None, pad_edge=False)
+        rows = []
         for node in found.nodes:
             tag = node.tag + (" *" if node.starred else "")
             loss = f"{node.value:.4g}" if node.value is not None else ""
-            cells = (node.id, node.parent or "", names[node.branch], node.step, node.kind, loss, tag)
-            table.add_row(*(escape(str(cell)) for cell in cells))
-        Console(file=self.out, width=None if self.out.isatty() else 200).print(table)
+            rows.append((node.id, node.parent or "", names[node.branch], node.step, node.kind, loss, tag))
+        self.print_table(("Id", "Parent", "Branch", "Step", "Kind", "Loss", "Tag"), rows)
 
     def _show(self, checkpoint: Checkpoint, options: dict[str, Any]) -> None:
         detail = selectors.checkpoint_detail(checkpoint)

@@ -6,9 +6,6 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.utils import timezone
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 from typing_extensions import override
 
 from acc.errors import InvalidInput
@@ -58,20 +55,19 @@ class Command(ServiceCommand):
                 "no worker has reported; start one: manage.py worker --queue train --device cpu"
             )
             return
-        table = Table(
-            "Worker", "State", "Device", "Queues", "Job", "Load", "Last sign", box=None, pad_edge=False
-        )
         now = timezone.now()
-        for row in rows:
-            worker = row.worker
-            cells = (
-                worker.name,
-                worker.state.lower(),
-                f"{worker.device} {row.device_name}".strip(),
-                ", ".join(worker.queues),
-                ", ".join(str(job.pk) for job in row.jobs) or "idle",
-                " · ".join(f"{figure.name} {figure.text}" for figure in row.figures),
-                f"{(now - worker.heartbeat_at).total_seconds():.0f} s ago",
-            )
-            table.add_row(*map(escape, cells))
-        Console(file=self.out, width=None if self.out.isatty() else 240).print(table)
+        self.print_table(
+            ("Worker", "State", "Device", "Queues", "Job", "Load", "Last sign"),
+            [
+                (
+                    row.worker.name,
+                    row.worker.state.lower(),
+                    f"{row.worker.device} {row.device_name}".strip(),
+                    ", ".join(row.worker.queues),
+                    ", ".join(str(job.pk) for job in row.jobs) or "idle",
+                    " · ".join(f"{figure.name} {figure.text}" for figure in row.figures),
+                    f"{(now - row.worker.heartbeat_at).total_seconds():.0f} s ago",
+                )
+                for row in rows
+            ],
+        )

@@ -5,9 +5,6 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 from typing_extensions import override
 
 from acc.errors import InvalidInput
@@ -24,7 +21,10 @@ VERBS = ("show", "losses", "follow", "stop", "pause", "resume")
 class Command(ServiceCommand):
     """List, show, follow and steer jobs."""
 
-    help = "List the jobs, or show, follow, stop, pause or resume one, or print its losses as CSV. Exit status 2 for bad input."
+    help = (
+        "List the jobs, or show, follow, stop, pause or resume one, or print its losses (CSV, or JSON a step). "
+        "Exit status 2 for bad input."
+    )
 
     @override
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -66,7 +66,7 @@ class Command(ServiceCommand):
                 stop_on_interrupt=options["stop_on_interrupt"],
             )
         if verb == "losses":
-            self.stdout.write(csv_lines(selectors.loss_history(chosen)), ending="")
+            self._losses(chosen, as_json=options["json"])
             return SUCCEEDED
         if verb != "show":
             services.request_control(actor=actor, job=chosen, kind=verb)
@@ -79,27 +79,28 @@ class Command(ServiceCommand):
             for state in states:
                 self.print_json(state)
             return
-        table = Table("Job", "State", "Step", "Rate", "Worker", "Title", box=None, pad_edge=False)
+        rows = []
         for state in states:
             step = f"{state['step']}/{state['total_steps']}" if state["total_steps"] else ""
             rate = f"{state['rate']:.1f}/s" if state["rate"] and state["active"] else ""
             place = f" (place {state['place']} in {state['queue']})" if state["place"] else ""
-            cells = (
-                str(state["id"]),
-                state["state_label"] + place,
-                step,
-                rate,
-                state["worker"] or "",
-                state["title"],
-            )
-            table.add_row(*map(escape, cells))
-        if states:
-            # A fixed width where there is no terminal: a table cut at 80 columns is of no use to grep.
-            Console(file=self.out, width=None if self.out.isatty() else 200).print(table)
+            label = state["state_label"] + place
+            rows.append((state["id"], label, step, rate, state["worker"] or "", state["title"]))
+        if rows:
+            self.print_table(("Job", "State", "Step", "Rate", "Worker", "Title"), rows)
         else:
             self.stdout.write(
                 "no jobs" if options["all"] else "no job is waiting or running; --all lists the others"
             )
+
+    def _losses(self, job: Job, *, as_json: bool) -> None:
+        header, columns = selectors.loss_history(job)
+        if not as_json:
+            self.stdout.write(csv_lines((header, columns)), ending="")
+            return
+        for place in range(columns.shape[1]):
+            values = dict(zip(header["series"], map(float, columns[:, place]), strict=True))
+            self.print_json({"step": header["start"] + place, **finite(values)})
 
     def _show(self, job: Job, options: dict[str, Any]) -> None:
         state, losses = selectors.job_state(job), selectors.task_losses(job)

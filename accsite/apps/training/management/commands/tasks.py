@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from argparse import SUPPRESS, ArgumentParser
+from argparse import ArgumentParser
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 from typing_extensions import override
 
 from acc.errors import InvalidInput
@@ -18,7 +15,7 @@ from accsite.apps.training.api.serializers import TaskSerializer
 from accsite.apps.training.models import Branch, Job, JobKind, Task
 from accsite.apps.training.pages import reads
 from accsite.apps.training.services import tasks
-from accsite.cli import SUCCEEDED, ServiceCommand, find_user, parse_params
+from accsite.cli import SUCCEEDED, ServiceCommand, behind_verbs, find_user, parse_params
 
 
 class Command(ServiceCommand):
@@ -39,16 +36,9 @@ class Command(ServiceCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the arguments."""
         super().add_arguments(parser)
-        common = ArgumentParser(add_help=False)
+        common = behind_verbs()
         common.add_argument("--experiment", required=True, help="slug or name")
         common.add_argument("--branch", default="main", help="slug or name (default: %(default)s)")
-        # Taken behind the verb as well; SUPPRESS keeps what stood before it.
-        common.add_argument(
-            "--json", action="store_true", default=SUPPRESS, help="print JSON, one object a line"
-        )
-        common.add_argument(
-            "--user", default=SUPPRESS, help="act as this user (default: nobody in particular)"
-        )
         verbs = parser.add_subparsers(dest="verb", required=True)
 
         listing = verbs.add_parser("list", parents=[common], help="the tasks in their order")
@@ -110,15 +100,15 @@ class Command(ServiceCommand):
             for task in rows:
                 self.print_json(TaskSerializer(task).data)
             return
-        table = Table("Key", "Name", "Class", "Dataset", "Reads", "State", box=None, pad_edge=False)
+        cells = []
         for task in rows:
             gone = " (source removed)" if selectors.source_removed(task) else ""
             part = reads(task) or "whole latent"
-            cells = (task.key, task.name, task.task_class + gone, task.dataset.slug, part, describe(task))
-            table.add_row(*map(escape, cells))
-        if rows:
-            # A fixed width where there is no terminal: a table cut at 80 columns is of no use to grep.
-            Console(file=self.out, width=None if self.out.isatty() else 200).print(table)
+            cells.append(
+                (task.key, task.name, task.task_class + gone, task.dataset.slug, part, describe(task))
+            )
+        if cells:
+            self.print_table(("Key", "Name", "Class", "Dataset", "Reads", "State"), cells)
         else:
             self.stdout.write(f"{branch} has no tasks")
 
