@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection
 
 from django.db.models import Q
 
-from accsite.apps.training.models import Branch, Checkpoint, Job
-
-Check = Callable[[Collection[int]], Mapping[int, str]]
-_checks: list[Check] = []
-
-
-def register(check: Check) -> None:
-    """Have ``check`` asked, too: ids of checkpoints -> those that it needs, each with the reason in words."""
-    if check not in _checks:
-        _checks.append(check)
+from accsite.apps.training.models import Branch, Checkpoint, Job, RecipeStep
+from accsite.apps.training.states import ACTIVE
 
 
 def needed(ids: Collection[int], *, forks: bool = True) -> dict[int, str]:
@@ -44,7 +36,10 @@ def needed(ids: Collection[int], *, forks: bool = True) -> dict[int, str]:
         for pk in found:
             if pk in ids:
                 reasons.setdefault(pk, f"is used by job {job}, which has not ended")
-    for check in _checks:
-        for pk, why in check(ids).items():
-            reasons.setdefault(pk, why)
+    steps = RecipeStep.objects.filter(checkpoint__in=ids, run__job__state__in=ACTIVE).select_related("run")
+    for step in steps:
+        reasons.setdefault(
+            step.checkpoint_id or 0,
+            f"is used by the run {step.run.pk} of {step.run.label}, which has not ended",
+        )
     return reasons
