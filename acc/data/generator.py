@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from acc.data.dataset import AccDataset
+from acc.errors import InvalidInput
 from acc.params import clean_params, params_of
 
 Progress = Callable[[float], None]
@@ -36,3 +37,15 @@ class DatasetGenerator:
         Raises InvalidInput (n) for a number of images that cannot be made.
         """
         raise NotImplementedError(f"{type(self).__name__} must define generate(n, seed, progress)")
+
+    def preview(self, n: int, seed: int) -> AccDataset:
+        """Return about ``n`` images within a second or two, for a form to show what its parameters give.
+
+        One that refuses so few (every combination, say) makes what is natural; override it where that is much.
+        """
+        try:
+            return self.generate(n=n, seed=seed)
+        except InvalidInput as error:
+            if set(error.fields) != {"n"}:
+                raise
+            return self.generate(n=None, seed=seed)

@@ -55,6 +55,14 @@ def mirrors() -> tuple[str, ...]:
     return tuple(each.rstrip("/") + "/" for each in named if each) or MIRRORS
 
 
+def check_here(part: str) -> None:
+    """Raise InvalidInput (preview) unless the files of a part have been fetched before."""
+    names = [name for name in FILES if name.startswith(PARTS[part])]
+    if not all((data_dir() / "mnist" / name).is_file() for name in names):
+        size = sum(FILES[name].size for name in names) / 2**20
+        raise InvalidInput({"preview": f"the files, {size:.1f} MiB, are fetched when the dataset is made"})
+
+
 def load(part: str, folder: str = "", progress: Progress = no_progress) -> tuple[NDArray[np.uint8], Labels]:
     """Return images ``(N, 28, 28) uint8`` and the digit of each ``(N,)``.
 

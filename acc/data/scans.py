@@ -6,6 +6,8 @@ The scans are the 1,797 that come with scikit-learn (UCI ML, Alpaydin & Kaynak 1
 from __future__ import annotations
 
 import functools
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +16,7 @@ from scipy import ndimage
 
 from acc.data import morphology
 from acc.data.sampling import Labels, Values
+from acc.errors import InvalidInput
 
 Part = Literal["all", "train", "held_out"]
 PARTS: tuple[Part, ...] = ("all", "train", "held_out")
@@ -35,14 +38,20 @@ _ROUNDS = 4  # of finding level and shear
 @functools.cache
 def scans() -> tuple[NDArray[np.float32], Labels]:
     """Return all scans ``(1797, 8, 8)`` in 0..1 and the digit of each; read-only, since they are shared."""
-    from sklearn.datasets import load_digits  # half a second that a form need not wait for
-
-    bunch = load_digits()
-    images: NDArray[np.float32] = np.asarray(bunch.images, dtype=np.float32) / np.float32(16)
-    digits = np.asarray(bunch.target, dtype=np.int64)
+    table = np.loadtxt(_table(), delimiter=",", dtype=np.float32)
+    images: NDArray[np.float32] = table[:, :-1].reshape(-1, _SIDE, _SIDE) / np.float32(16)
+    digits = table[:, -1].astype(np.int64)
     images.setflags(write=False)
     digits.setflags(write=False)
     return images, digits
+
+
+def _table() -> Path:
+    """Return scikit-learn's file of them: to import scikit-learn takes a second or two, and a form is not to wait."""
+    found = find_spec("sklearn")
+    if found is None or not found.submodule_search_locations:
+        raise InvalidInput({"digits": "scikit-learn, which brings the scans, is not installed"})
+    return Path(found.submodule_search_locations[0]) / "datasets" / "data" / "digits.csv.gz"
 
 
 def rows_of(part: str, split_seed: int = 0) -> NDArray[np.intp]:

@@ -26,14 +26,7 @@ def preview_of(
 
     try:
         plugin = next(each for each in load_source(text, path, sha256) if each.name == name)
-        generator = plugin.cls(**params)
-        try:
-            data = generator.generate(n=n, seed=seed)
-        except InvalidInput as error:
-            if set(error.fields) != {"n"}:
-                raise
-            # One that makes what it makes, such as every combination.
-            data = generator.generate(n=None, seed=seed)
+        data = plugin.cls(**params).preview(n, seed)
         rows = np.unique(np.linspace(0, len(data) - 1, min(n, len(data))).round().astype(np.int64))
         images = as_uint8(np.asarray(data.images[rows]))
         targets = {column.name: data.targets[column.name][rows].tolist() for column in data.target_specs}

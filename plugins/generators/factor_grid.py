@@ -99,6 +99,11 @@ class FactorGrid(DatasetGenerator):
             ),
         )
 
+    def preview(self, n: int, seed: int) -> AccDataset:
+        """Return one piece of each kind in each combination."""
+        source = written.source_of(self.source, self.part, self.split_seed)
+        return self.generate(len(source.kinds) * self.thickness_levels * self.slant_levels, seed)
+
     def _pieces(
         self, source: written.Source, n: int | None, combinations: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:

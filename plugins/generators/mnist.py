@@ -67,3 +67,9 @@ class Mnist(DatasetGenerator):
                 sampling.real_column("slant", slant, "rad"),
             ),
         )
+
+    def preview(self, n: int, seed: int) -> AccDataset:
+        """Return a few; raises InvalidInput (preview) if they would have to be fetched first."""
+        if not self.folder:
+            mnist.check_here(self.part)
+        return self.generate(n, seed)

@@ -118,6 +118,8 @@ def preview(request: HttpRequest) -> JsonResponse:
     except WrongState:
         return JsonResponse({"superseded": True})
     except InvalidInput as error:
+        if set(error.fields) == {"preview"}:
+            return JsonResponse({"errors": {"": list(error.fields["preview"])}})
         form.refuse(error)
         return JsonResponse(
             {"errors": {"" if name == "__all__" else name: said for name, said in form.errors.items()}}
