@@ -21,6 +21,7 @@ from accsite.apps.training.specs import dataset_spec
 from workers.durable import insist
 from workers.held import Held
 from workers.materials import Datasets, from_header
+from workers.progress import Progress
 from workers.train import load
 
 log = structlog.get_logger(__name__)
@@ -43,7 +44,8 @@ def evaluate(held: Held) -> None:
         raise InvalidInput({"checkpoint": "the checkpoint to evaluate does not exist any more"})
     spec = EvalSpec.model_validate(job.spec)
     began = time.perf_counter()
-    with held.interruption.raising():
+    parts = len(dict.fromkeys(spec.suite))
+    with held.interruption.raising(), Progress(held, parts) as progress:
         checkpoint = load(job.checkpoint)
         datasets = Datasets()
         for key, dataset in checkpoint.header.spec.datasets.items():
@@ -57,6 +59,7 @@ def evaluate(held: Held) -> None:
             PluginSet(*from_header(checkpoint.header.plugins)),
             spec,
             device=held.device_for(spec.device),
+            progress=progress,
         )
         cells = cell_images(result, datasets)
     seconds = time.perf_counter() - began

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,13 +23,15 @@ def evaluate_checkpoint(
     spec: EvalSpec | None = None,
     *,
     device: str | None = None,
+    progress: Callable[[float], None] = lambda _: None,
 ) -> EvalResult:
     """Return what ``spec`` asks of a checkpoint, from its posterior means in eval mode.
 
     ``datasets`` by the keys that the checkpoint's tasks use, and the one that ``spec`` names. Metrics are of
     the rows that every job of the experiment held out; the images shown are the same for every checkpoint. The
-    head does not move, and the caller's random state is kept. Raises CheckpointError, InvalidInput.
+    head does not move, and the caller's random state is kept. progress: told the fraction that is done, 0..1.
+    Raises CheckpointError, InvalidInput.
     """
     spec = spec or EvalSpec()
     evaluator = FactoringEvaluator(path, datasets, classes, device=device or spec.device, rows=spec.rows)
-    return evaluator.evaluate(spec)
+    return evaluator.evaluate(spec, progress)

@@ -148,17 +148,21 @@ class FactoringEvaluator:
         with self._measuring():
             return factoring.factoring(self.encoded(dataset), **options)
 
-    def evaluate(self, spec: EvalSpec) -> EvalResult:
+    def evaluate(self, spec: EvalSpec, progress: Callable[[float], None] = lambda _: None) -> EvalResult:
         """Return all that ``spec`` asks for. A part that this model or dataset cannot have says why.
 
-        Raises InvalidInput for names that do not exist.
+        progress: told the fraction of the parts that are done, 0..1. Raises InvalidInput for names that do not
+        exist.
         """
-        suite, missing = spec.suite, {}
+        suite, missing = tuple(dict.fromkeys(spec.suite)), {}
         result: dict[str, Any] = {}
+        done = 0
         if "metrics" in suite:
             result["metrics"] = self.metrics()
+            progress((done := done + 1) / len(suite))
         if "reconstructions" in suite:
             result["reconstructions"] = self.reconstructions(spec.images, spec.seed)
+            progress((done := done + 1) / len(suite))
         if set(suite) - {"metrics", "reconstructions"}:
             key = spec.dataset or self.default_dataset()
             own = dict(spec.own)
@@ -186,6 +190,7 @@ class FactoringEvaluator:
                         if part not in error.fields and not without_targets:  # a name in the request is wrong
                             raise
                         missing[part] = next(iter(error.fields.values()))[0]
+                    progress((done := done + 1) / len(suite))
         return EvalResult(step=self.checkpoint.header.global_step, missing=missing, **result)
 
     def encoded(self, dataset: str = "") -> Encoded:

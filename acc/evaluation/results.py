@@ -24,7 +24,8 @@ class MetricValue:
     """One measured number, or the reason why there is none.
 
     baseline: the same metric of the best predictor that looks at no image, where that is known. thresholds:
-    from where on the value is moderate, and from where on good; None where neither high nor low is good.
+    from where on the value is moderate, and from where on good; None where neither high nor low is good. low,
+    high: its 95 % interval over held-out images, by the jackknife; None where it is unknown.
     """
 
     task_key: str
@@ -34,6 +35,8 @@ class MetricValue:
     reason: str = ""
     baseline: float | None = None
     thresholds: tuple[float, float] | None = None
+    low: float | None = None
+    high: float | None = None
 
     @property
     def grade(self) -> Grade:

@@ -1,4 +1,4 @@
-"""The metrics of a checkpoint's tasks on the rows that its experiment held out."""
+"""The metrics of a checkpoint's tasks on the rows that its experiment held out, with their intervals."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from acc.training.taskset import Entry, TaskSet
 
 NO_HELD_OUT = "no rows are held out (val_fraction is 0), and training rows would flatter the model"
 _LOSS, _ROWS = "_loss", "_rows"
+FOLDS = 20
+T_95 = 2.093  # of Student's distribution with FOLDS - 1 degrees of freedom
 
 
 def attach(tasks: TaskSet, spec: TaskSpec, checkpoint: Checkpoint) -> Entry:
@@ -55,18 +57,20 @@ class TaskMetrics:
         entries = [entry for entry in entries if not isinstance(entry.task, JointTask)]
         if not len(held_out):
             return [metric for entry in entries for metric in without(entry, NO_HELD_OUT)], None
-        sums: list[dict[str, Tensor]] = [{} for _ in entries]
+        batches = max(-(-len(held_out) // BATCH_SIZE), min(FOLDS, len(held_out)))
+        sums: list[list[dict[str, Tensor]]] = [[{} for _ in range(min(FOLDS, batches))] for _ in entries]
         latents: list[Tensor] = []
-        for rows in np.array_split(held_out, -(-len(held_out) // BATCH_SIZE)):
-            batch = resident.batch(torch.from_numpy(rows).to(resident.device))
+        places = [np.arange(len(held_out))[first::batches] for first in range(batches)]
+        for number, at in enumerate(places):
+            batch = resident.batch(torch.from_numpy(held_out[at]).to(resident.device))
             output = self._model.encode(batch.images)
             latents.append(output.posterior_mean.float())
-            for entry, total in zip(entries, sums, strict=True):
+            for entry, folds in zip(entries, sums, strict=True):
                 found = entry.task.evaluate(output, batch, entry.head)
                 if entry.task.trains:
                     loss = entry.task.compute_loss(output, batch, entry.head)
-                    found = {**found, _LOSS: loss.double() * len(batch)}
-                _add(total, found, resident.device)
+                    found = {**found, _LOSS: loss.double() * len(batch), _ROWS: len(batch)}
+                _add(folds[number % FOLDS], found, resident.device)
             others = [Sight(entry.task, output, batch) for entry in entries if entry.task.trains]
             for entry, total in zip(self._joint, self._joint_sums, strict=True):
                 assert isinstance(entry.task, JointTask)
@@ -74,7 +78,8 @@ class TaskMetrics:
                 loss = entry.task.compute_joint_loss(own, others, entry.head).double() * len(batch)
                 found = {**entry.task.evaluate_joint(own, others), _LOSS: loss, _ROWS: len(batch)}
                 _add(total, found, resident.device)
-        return list(self._summarised(resident, entries, sums, train, held_out)), torch.cat(latents)
+        order = torch.from_numpy(np.argsort(np.concatenate(places))).to(latents[0].device)
+        return list(self._summarised(resident, entries, sums, train, held_out)), torch.cat(latents)[order]
 
     def joint(self) -> Iterator[MetricValue]:
         """Yield the metrics of the joint tasks over all datasets that were measured."""
@@ -91,20 +96,48 @@ class TaskMetrics:
         self,
         resident: Resident,
         entries: list[Entry],
-        sums: list[dict[str, Tensor]],
+        sums: list[list[dict[str, Tensor]]],
         train: Indices,
         held_out: Indices,
     ) -> Iterator[MetricValue]:
         train_batch = resident.batch(torch.from_numpy(train).to(resident.device))
         held_out_batch = resident.batch(torch.from_numpy(held_out).to(resident.device))
-        for entry, total in zip(entries, sums, strict=True):
-            values: dict[str, float | str] = {}
-            if entry.task.trains:
-                values["loss"] = float(total.pop(_LOSS)) / len(held_out)
-            values |= entry.task.summarise(total) if total else {}
+        for entry, folds in zip(entries, sums, strict=True):
+            values = _values(entry, _total(folds))
+            without_one = [
+                _values(entry, _total([*folds[:at], *folds[at + 1 :]])) for at in range(len(folds))
+            ]
             baseline = entry.task.baseline(train_batch, held_out_batch)
             for name, measured in values.items():
-                yield _metric(entry, name, measured, baseline.get(name))
+                interval = _interval(measured, [each.get(name) for each in without_one])
+                yield _metric(entry, name, measured, baseline.get(name), interval)
+
+
+def _values(entry: Entry, total: dict[str, Tensor]) -> dict[str, float | str]:
+    values: dict[str, float | str] = {}
+    if _LOSS in total:
+        values["loss"] = float(total.pop(_LOSS)) / float(total.pop(_ROWS))
+    return {**values, **(entry.task.summarise(total) if total else {})}
+
+
+def _total(folds: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    total: dict[str, Tensor] = {}
+    for fold in folds:
+        for name, value in fold.items():
+            total[name] = total[name] + value if name in total else value
+    return total
+
+
+def _interval(
+    value: float | str, without_one: list[float | str | None]
+) -> tuple[float, float] | tuple[None, None]:
+    """Return a 95 % interval by the jackknife that leaves out one of FOLDS folds; None where it is unknown."""
+    others = [each for each in without_one if isinstance(each, float | int) and np.isfinite(each)]
+    if not isinstance(value, float | int) or not np.isfinite(value) or len(others) < FOLDS:
+        return None, None
+    spread = np.asarray(others, dtype=np.float64)
+    half = T_95 * float(np.sqrt((FOLDS - 1) / FOLDS * np.square(spread - spread.mean()).sum()))
+    return float(value) - half, float(value) + half
 
 
 def without(entry: Entry, reason: str) -> list[MetricValue]:
@@ -119,7 +152,13 @@ def _add(total: dict[str, Tensor], found: Sums, device: torch.device) -> None:
         total[name] = total[name] + term if name in total else term
 
 
-def _metric(entry: Entry, name: str, measured: float | str, baseline: float | str | None) -> MetricValue:
+def _metric(
+    entry: Entry,
+    name: str,
+    measured: float | str,
+    baseline: float | str | None,
+    interval: tuple[float, float] | tuple[None, None] = (None, None),
+) -> MetricValue:
     value, reason = (None, measured) if isinstance(measured, str) else (measured, "")
     if value is not None and not np.isfinite(value):
         value, reason = None, f"came out as {value}, which is no finite number"
@@ -131,4 +170,6 @@ def _metric(entry: Entry, name: str, measured: float | str, baseline: float | st
         reason=reason,
         baseline=baseline if isinstance(baseline, float) and np.isfinite(baseline) else None,
         thresholds=entry.task.threshold(name),
+        low=interval[0],
+        high=interval[1],
     )

@@ -187,3 +187,23 @@ def test_each_metric_comes_with_the_thresholds_that_its_task_declares(dataset: A
     assert found["classification", "accuracy"] == (0.7, 0.9)
     assert found["regression", "loss"] == (0.5, 0.1)
     assert found["kl", "loss"] is None, "neither much nor little is good of it"
+
+
+def test_intervals_are_as_wide_as_statistics_wants_them(dataset: AccDataset) -> None:
+    datasets = {"data": dataset}
+    checkpoint = trained(datasets, steps=20, val_fraction=0.5)
+    told: list[float] = []
+    result = evaluate_checkpoint(
+        checkpoint, datasets, helpers.shipped_tasks(), EvalSpec(device="cpu"), progress=told.append
+    )
+    assert told == [0.5, 1.0]
+    rows = len(split_indices(dataset, seed=checkpoint.header.spec.model.seed, val_fraction=0.5)[1])
+    for metric in result.metrics:
+        if metric.low is not None and metric.high is not None:
+            assert metric.value is not None
+            assert metric.low <= metric.value <= metric.high, metric
+    accuracy = next(metric for metric in result.metrics if metric.name == "accuracy")
+    assert None not in (accuracy.value, accuracy.low, accuracy.high)
+    p, half = float(accuracy.value or 0), (float(accuracy.high or 0) - float(accuracy.low or 0)) / 2
+    binomial = 2.093 * (p * (1 - p) / rows) ** 0.5
+    assert 0.5 * binomial < half < 2 * binomial

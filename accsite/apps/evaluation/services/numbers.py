@@ -25,6 +25,8 @@ def task_metric(evaluation: Evaluation, metric: MetricValue, dataset: str) -> Me
         name=metric.name,
         dataset=dataset,
         value=value,
+        low=metric.low if value is not None else None,
+        high=metric.high if value is not None else None,
         reason=reason[:255],
         higher_is_better=metric.higher_is_better,
         baseline=baseline,

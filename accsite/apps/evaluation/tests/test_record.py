@@ -32,6 +32,8 @@ class Measured:
     reason: str = ""
     baseline: float | None = None
     thresholds: tuple[float, float] | None = None
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)
