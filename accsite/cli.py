@@ -71,11 +71,11 @@ class ServiceCommand(BaseCommand):
             self.leave(status)
 
     def _recorded(self, options: dict[str, Any]) -> int:
+        actor = find_user(options.get("user"))
         with recording() as trail:
             status = self.run(**options)
         if trail.about:
             name = type(self).__module__.rpartition(".")[2].replace("_", " ")
-            actor = find_user(options.get("user"))
             record(actor=actor, via=Via.COMMAND, action=name, about=trail.about, detail=trail.detail)
         return status
 
