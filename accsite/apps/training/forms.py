@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import uuid4
@@ -11,10 +10,8 @@ from django import forms
 
 from acc.errors import InvalidInput
 from acc.specs import TrainSpec
-from accsite.apps.training import pages
 from accsite.apps.training.models import Branch, JobKind
-
-_GROUP = re.compile(r"^\s*(?P<name>[^\s:]+)\s+(?P<start>\d+)\s*:\s*(?P<end>\d+)\s*$")
+from accsite.apps.training.selectors.workers import offered_devices
 
 
 def number(label: str, help_text: str = "", **attrs: Any) -> forms.CharField:
@@ -90,7 +87,7 @@ class TrainForm(ServiceForm):
 
     def __init__(self, data: Any = None, initial: dict[str, Any] | None = None) -> None:
         super().__init__(data, auto_id="train-%s", initial=initial)
-        offered = sorted({"cpu", *pages.devices()})
+        offered = sorted({"cpu", *offered_devices()})
         self.fields["device"].widget.choices = [("auto", "auto"), *((name, name) for name in offered)]
 
     @property
@@ -146,39 +143,6 @@ class ParamsForm(ServiceForm):
         super().refuse(InvalidInput(fields))
 
 
-class ExperimentForm(ParamsForm):
-    """A name, an architecture's parameters, and the division of the latent."""
-
-    name = text("Name", maxlength=80)
-    channels = number("Image channels", min=1, step=1)
-    height = number("Height, pixels", min=8, step=1)
-    width = number("Width, pixels", min=8, step=1)
-    latent_dim = number("Latent dimensions", min=1, step=1)
-    factor_groups = text("Factor groups", "name start:end, ...", placeholder="digit 0:6, free 6:16")
-    seed = number("Seed", min=0, step=1)
-
-    def model(self, architecture: str) -> dict[str, Any]:
-        """Return the model specification; raises InvalidInput for factor groups that cannot be read."""
-        payload = self.payload()
-        image = {name: payload[name] for name in ("channels", "height", "width") if name in payload}
-        rest: dict[str, Any] = {name: payload[name] for name in ("latent_dim", "seed") if name in payload}
-        return {
-            "architecture": architecture,
-            "image": image,
-            "factor_groups": parse_groups(payload.get("factor_groups", "")),
-            "params": self.params(),
-            **rest,
-        }
-
-
-class GenerateForm(ParamsForm):
-    """A name, a size and a seed beside the generator's own parameters."""
-
-    name = text("Name", maxlength=80)
-    n = number("Images", "empty: as many as the generator has", min=1, step=1)
-    seed = number("Seed", min=0, step=1)
-
-
 def param_field(param: Mapping[str, Any]) -> forms.Field:
     """Return the field of one parameter (``acc.params.Param.as_dict()``): type, default, limits, help."""
     label = param["name"].replace("_", " ") + (f" ({param['unit']})" if param.get("unit") else "")
@@ -195,15 +159,3 @@ def param_field(param: Mapping[str, Any]) -> forms.Field:
         field = text(label, help_text)
     field.initial = default
     return field
-
-
-def parse_groups(value: str) -> list[dict[str, Any]]:
-    """Return ``digit 0:6, free 6:16`` as factor groups; raises InvalidInput."""
-    groups = []
-    for part in filter(str.strip, value.split(",")):
-        match = _GROUP.match(part)
-        if match is None:
-            right = "write name start:end, separated by commas, such as digit 0:6, free 6:16"
-            raise InvalidInput({"factor_groups": f"{part.strip()!r} is not a factor group; {right}"})
-        groups.append({"name": match["name"], "start": int(match["start"]), "end": int(match["end"])})
-    return groups

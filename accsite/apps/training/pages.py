@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count, F, Q, Window
-from django.db.models.functions import RowNumber
+from django.db.models import Count, Q
 from django.http import Http404
 
 from acc.specs import ModelSpec
 from acc.training import series
 from accsite.apps.live import selectors as live
 from accsite.apps.training.chart_pages import alarm_word
-from accsite.apps.training.models import Branch, Checkpoint, Experiment, Job, JobEvent, JobKind, Task, Worker
+from accsite.apps.training.models import Branch, Experiment, Job, JobEvent, JobKind, Task
 from accsite.apps.training.states import HELD, JobState
 
 EVENTS_SHOWN = 50
@@ -32,24 +30,6 @@ class EventRow:
     event: JobEvent
     text: str
     marked: bool
-
-
-@dataclass(frozen=True)
-class CheckpointRow:
-    """A checkpoint, whether a branch's head is it, and its raw losses by task name."""
-
-    checkpoint: Checkpoint
-    is_head: bool
-    losses: list[tuple[str, float]]
-
-
-@dataclass(frozen=True)
-class WorkerRow:
-    """A worker, the jobs it holds, and its telemetry as (name, value with unit)."""
-
-    worker: Worker
-    jobs: list[Job]
-    figures: list[tuple[str, str]]
 
 
 def find_job(user: Any, pk: int) -> Job:
@@ -168,12 +148,6 @@ def task_names(branch: Branch | None) -> dict[str, str]:
     return dict(branch.tasks.values_list("key", "name")) if branch else {}
 
 
-def experiments(user: Any) -> list[Experiment]:
-    """Return the experiments that ``user`` may see, with their branches and ``checkpoint_count``."""
-    visible = Experiment.objects.visible_to(user).select_related("owner").prefetch_related("branches")
-    return list(visible.annotate(checkpoint_count=Count("checkpoints")))
-
-
 def find_experiment(user: Any, slug: str) -> Experiment:
     """Return an experiment that ``user`` may see; raises Http404."""
     experiment = Experiment.objects.visible_to(user).filter(slug=slug).first()
@@ -188,13 +162,6 @@ def branches(experiment: Experiment) -> list[Branch]:
     return list(experiment.branches.select_related("head").annotate(task_count=attached))
 
 
-def checkpoints(experiment: Experiment) -> list[CheckpointRow]:
-    """Return the checkpoints of an experiment, newest first."""
-    heads = set(experiment.branches.values_list("head_id", flat=True))
-    found = experiment.checkpoints.select_related("branch", "parent")
-    return [CheckpointRow(row, row.pk in heads, named_losses(row.losses, row.spec)) for row in found]
-
-
 def named_losses(losses: dict[str, float], spec: dict[str, Any]) -> list[tuple[str, float]]:
     """Return (task name, raw loss) of each task of a specification that has one."""
     pairs = ((task["name"], losses.get(series.raw(task["key"]))) for task in spec.get("tasks", []))
@@ -205,46 +172,6 @@ def model_facts(experiment: Experiment) -> dict[str, Any]:
     """Return the model of an experiment for its page."""
     model = ModelSpec.model_validate(experiment.model_spec)
     return {"model": model, "groups": model.ordered_groups, "params": sorted(model.params.items())}
-
-
-def workers() -> list[WorkerRow]:
-    """Return the workers, those online first."""
-    order = {Worker.State.ONLINE: 0, Worker.State.DRAINING: 1, Worker.State.OFFLINE: 2}
-    found = sorted(Worker.objects.all(), key=lambda worker: (order[Worker.State(worker.state)], worker.name))
-    held: dict[int | None, list[Job]] = {}
-    for job in Job.objects.filter(state__in=HELD, worker__isnull=False):
-        held.setdefault(job.worker_id, []).append(job)
-    return [WorkerRow(worker, held.get(worker.pk, []), list(telemetry(worker.telemetry))) for worker in found]
-
-
-def telemetry(figures: dict[str, Any]) -> Iterable[tuple[str, str]]:
-    """Return telemetry as (name, value with its unit); the unit is read off the name's ending."""
-    for name, value in figures.items():
-        if isinstance(value, dict | list) or value in (None, ""):
-            continue
-        words = name.replace("_", " ")
-        if name.endswith("_bytes") and isinstance(value, int | float):
-            yield words.removesuffix(" bytes"), f"{value / 2**30:.1f} GiB"
-        elif name.endswith("_percent") and isinstance(value, int | float):
-            yield words.removesuffix(" percent"), f"{value:.0f} %"
-        elif name.endswith("_celsius") and isinstance(value, int | float):
-            yield words.removesuffix(" celsius"), f"{value:.0f} °C"
-        else:
-            yield words, f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def queued(user: Any) -> list[Job]:
-    """Return the waiting jobs that ``user`` may see with their ``place`` in their queue."""
-    place = Window(RowNumber(), partition_by=F("queue"), order_by=[F("priority").desc(), F("id").asc()])
-    return list(
-        Job.objects.visible_to(user).filter(state=JobState.QUEUED).annotate(place=place).order_by("queue", "place")
-    )
-
-
-def devices() -> list[str]:
-    """Return the devices that online workers of the train queue offer."""
-    online = Worker.objects.filter(state=Worker.State.ONLINE)
-    return sorted({worker.device for worker in online if "train" in worker.queues})
 
 
 def spec_text(job: Job) -> str:

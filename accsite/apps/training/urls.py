@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from django.urls import path
 
-from accsite.apps.training.views import datasets, devices, experiments, jobs, recipes, sharing, tasks, workbench
+from accsite.apps.training.views import (
+    checkpoints,
+    datasets,
+    devices,
+    experiments,
+    jobs,
+    recipes,
+    sharing,
+    tasks,
+    workbench,
+)
 
 app_name = "training"
 
@@ -28,8 +38,12 @@ urlpatterns = [
     path("datasets/import/", datasets.upload, name="dataset-import"),
     path("experiments/", experiments.index, name="experiments"),
     path("experiments/new/", experiments.create, name="experiment-new"),
+    path("experiments/new/import/", experiments.take_in, name="experiment-import"),
     path("experiments/<slug:slug>/", experiments.detail, name="experiment"),
+    path("experiments/<slug:slug>/keep/", experiments.keep, name="experiment-keep"),
     path("experiments/<slug:slug>/sharing/", sharing.sharing, name="experiment-sharing"),
+    path("checkpoints/<int:pk>/", checkpoints.detail, name="checkpoint"),
+    path("checkpoints/<int:pk>/<slug:action>/", checkpoints.act, name="checkpoint-act"),
     path("recipes/", recipes.index, name="recipes"),
     path("recipes/run/<slug:name>/", recipes.run_form, name="recipe"),
     path("recipes/runs/<int:pk>/", recipes.run, name="recipe-run"),

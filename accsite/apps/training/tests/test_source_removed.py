@@ -10,7 +10,7 @@ from rest_framework.test import APIClient
 from acc.errors import InvalidInput
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.registry.models import Plugin
-from accsite.apps.training import pages
+from accsite.apps.training import task_pages
 from accsite.apps.training.models import Branch, Task
 from accsite.apps.training.services import jobs, tasks
 from accsite.apps.training.tests import rows
@@ -34,10 +34,10 @@ def test_the_task_is_marked(api: APIClient, branch: Branch, task: Task, gone: Pl
     url = f"/api/v1/tasks/{task.pk}/"
     assert api.get(url).json()["source_removed"] is True
     assert api.patch(url, {"weight": 2}, format="json").json()["source_removed"] is True
-    assert [row.source_removed for row in pages.tasks(branch)] == [True]
+    assert [row.source_removed for row in task_pages.tasks(branch)] == [True]
     Plugin.objects.filter(pk=gone.pk).update(available=True)
     assert api.get(url).json()["source_removed"] is False
-    assert [row.source_removed for row in pages.tasks(branch)] == [False]
+    assert [row.source_removed for row in task_pages.tasks(branch)] == [False]
 
 
 def test_marking_costs_no_query_for_each_task(

@@ -221,11 +221,14 @@ def test_an_experiment_is_created_with_its_factors(browser: Client, plugins: Any
         "height": "32",
         "width": "32",
         "latent_dim": "16",
-        "factor_groups": "digit 0:6, free 6:16",
+        "group-name": ["digit", "free", ""],
+        "group-start": ["0", "6", ""],
+        "group-end": ["6", "16", ""],
     }
-    refused = browser.post(address, {**data, "factor_groups": "digit from 0 to 6"})
+    refused = browser.post(address, {**data, "group-end": ["6", "six", ""]})
     assert refused.status_code == 422
-    assert "is not a factor group" in refused.context["form"].errors["factor_groups"][0]
+    assert "&#x27;six&#x27; is not a latent dimension" in refused.text
+    assert 'value="six"' in refused.text
     assert not Experiment.objects.exists()
     made = browser.post(address, data)
     experiment = Experiment.objects.get()

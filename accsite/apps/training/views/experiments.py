@@ -1,136 +1,229 @@
-"""Experiments and the forms that make experiments and datasets."""
+"""Experiments: the list, the page of one with its tree, and what is done to a tree as a whole."""
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from acc.errors import InvalidInput
-from acc.specs import ImageShape
-from accsite.apps.datasets.models import Dataset
+from accsite.apps.access.permissions import may_change
 from accsite.apps.live import selectors as live
 from accsite.apps.registry.models import Plugin, PluginKind
-from accsite.apps.training import pages, task_pages
-from accsite.apps.training.forms import ExperimentForm, GenerateForm, ParamsForm
-from accsite.apps.training.models import Experiment
+from accsite.apps.training import measures, pages, task_pages, tree_pages
+from accsite.apps.training.experiment_forms import GROUP_FIELDS, ExperimentForm
+from accsite.apps.training.models import Experiment, Visibility
+from accsite.apps.training.services import deletion, portable, retention
 from accsite.apps.training.services import experiments as experiment_services
-from accsite.apps.training.services import jobs as job_services
+from accsite.apps.training.tree_forms import ImportForm, RetentionForm
+from accsite.apps.training.views import checkpoints
 from accsite.apps.training.views.common import REFUSED, is_partial, panel
 from accsite.apps.training.views.workbench import actor
+
+PALETTES = ("cividis", "viridis")
 
 
 @require_GET
 def index(request: HttpRequest) -> HttpResponse:
     """List the experiments."""
-    context = {
-        "versions": live.versions(["experiments"]),
-        "place": "experiments",
-        "experiments": pages.experiments(request.user),
-        "experiments_url": reverse("training:experiments"),
-    }
+    context = index_context(request)
     if is_partial(request):
         return panel(request, "experiments", context)
     return render(request, "training/experiments.html", context)
 
 
+def index_context(request: HttpRequest) -> dict[str, Any]:
+    """Return what the list shows."""
+    return {
+        "versions": live.versions(["experiments", "jobs"]),
+        "place": "experiments",
+        "rows": tree_pages.experiment_rows(request.user),
+        "experiments_url": reverse("training:experiments"),
+        "import_form": ImportForm(initial={"visibility": Visibility.SITE}, auto_id="import-%s"),
+    }
+
+
+@require_POST
+def take_in(request: HttpRequest) -> HttpResponse:
+    """Import a file that another installation exported, as an experiment of its own."""
+    form = ImportForm(request.POST, request.FILES, auto_id="import-%s")
+    upload = request.FILES.get("file")
+    try:
+        if upload is None:
+            raise InvalidInput({"file": "choose a file that ACC exported"})
+        path = portable.scratch_copy(upload.chunks(), str(upload.name))
+        try:
+            made = portable.import_checkpoint(
+                actor=actor(request),
+                path=path,
+                name=request.POST.get("name") or None,
+                visibility=request.POST.get("visibility") or Visibility.SITE,
+            )
+        finally:
+            shutil.rmtree(path.parent, ignore_errors=True)
+    except InvalidInput as error:
+        form.refuse(error)
+        context = {**index_context(request), "import_form": form, "import_open": True}
+        return render(request, "training/experiments.html", context, status=REFUSED)
+    for note in made.notes:
+        messages.info(request, note)
+    return redirect("training:experiment", made.checkpoint.experiment.slug)
+
+
 @require_GET
 def detail(request: HttpRequest, slug: str) -> HttpResponse:
-    """Show one experiment: its model, branches and checkpoints."""
+    """Show one experiment: its tree, coloured by ``?metric=``, and beside it the node ``?node=``."""
     experiment = pages.find_experiment(request.user, slug)
-    context = checkpoints_context(experiment)
     if is_partial(request):
-        return panel(request, "checkpoints", context)
-    return render(request, "training/experiment.html", {**context, **pages.model_facts(experiment)})
+        if request.GET.get("panel") == "prune":
+            return panel(request, "prune", prune_context(request, experiment))
+        name = "checkpoints" if request.GET.get("panel") == "checkpoints" else "tree"
+        return panel(request, name, tree_context(request, experiment))
+    return whole_page(request, experiment)
 
 
-def checkpoints_context(experiment: Experiment) -> dict[str, Any]:
-    """Return what the branches and checkpoints of an experiment's page show."""
+def whole_page(request: HttpRequest, experiment: Experiment, status: int = 200, **extra: Any) -> HttpResponse:
+    """Return the page of an experiment; what ``extra`` has stands in place of what the page would show."""
+    asked = request.GET.get("node", "")
+    known = asked.isdecimal() and experiment.checkpoints.filter(pk=int(asked) % 2**63).exists()
+    parts = [tree_context(request, experiment), prune_context(request, experiment)]
+    if known:
+        node = tree_pages.find_checkpoint(request.user, int(asked))
+        parts.insert(0, checkpoints.context(request, node))
+    context = {name: value for part in parts for name, value in part.items()}
+    context["versions"] = {name: version for part in parts for name, version in part["versions"].items()}
+    shown = {**context, **pages.model_facts(experiment), **extra}
+    return render(request, "training/experiment.html", shown, status=status)
+
+
+def tree_context(request: HttpRequest, experiment: Experiment) -> dict[str, Any]:
+    """Return what the tree and the table of its checkpoints show; the versions are read before anything else."""
     topic = f"checkpoints:{experiment.pk}"
+    versions = live.versions([topic])
+    metrics = measures.names(experiment.pk)
+    asked = request.GET.get("metric", "")
+    metric = asked if asked in metrics else measures.TOTAL
+    shown, rows = tree_pages.checkpoint_rows(experiment, metric, request.GET.get("page"))
+    query = request.GET.copy()
+    query.pop("page", None)
+    here = reverse("training:experiment", args=[experiment.slug])
+    palette = request.GET.get("palette") if request.GET.get("palette") in PALETTES else PALETTES[0]
+    chosen = urlencode({"metric": metric, "palette": palette})
     return {
-        "versions": live.versions([topic]),
+        "versions": versions,
         "place": "experiments",
         "experiment": experiment,
         "branches": pages.branches(experiment),
-        "checkpoints": pages.checkpoints(experiment),
+        "page": shown,
+        "rows": rows,
+        "metric": metric,
+        "metrics": list(metrics) or [measures.TOTAL],
+        "palette": palette,
+        "palettes": PALETTES,
         "checkpoints_topic": topic,
-        "checkpoints_url": reverse("training:experiment", args=[experiment.slug]),
+        "tree_url": f"{here}?panel=tree&{chosen}",
+        "table_url": f"{here}?panel=checkpoints&page={shown.number}&{chosen}",
+        "node_template": reverse("training:checkpoint", args=[0]),
+        "table_query": query.urlencode(),
+        "tree_api": reverse("api:experiment-tree", args=[experiment.slug]),
     }
+
+
+def prune_context(
+    request: HttpRequest, experiment: Experiment, form: RetentionForm | None = None
+) -> dict[str, Any]:
+    """Return what pruning keeps and would remove, and what was removed and can be restored."""
+    topic = f"checkpoints:{experiment.pk}"
+    return {
+        "versions": live.versions([topic, "experiments"]),
+        "experiment": experiment,
+        "retention_form": form or RetentionForm(experiment),
+        "checkpoints_topic": topic,
+        "prune_url": reverse("training:experiment", args=[experiment.slug]) + "?panel=prune",
+        "prune_cli": f"prune {experiment.slug} --dry-run",
+        "prune_body": {"dry_run": True},
+        "undo_words": tree_pages.undo_words(),
+        "prune_api": reverse("api:experiment-prune", args=[experiment.slug]),
+        "changeable": may_change(request.user, experiment),
+        **tree_pages.prune_page(experiment),
+    }
+
+
+@require_POST
+def keep(request: HttpRequest, slug: str) -> HttpResponse:
+    """Set what pruning keeps, prune, or restore what was removed."""
+    experiment = pages.find_experiment(request.user, slug)
+    form: RetentionForm | None = None
+    who = actor(request)
+    try:
+        if "restore" in request.POST:
+            deletion.restore_deletion(actor=who, experiment=experiment, deletion=request.POST["restore"])
+        elif "prune" in request.POST:
+            retention.prune(actor=who, experiment=experiment)
+        elif "site" in request.POST:
+            retention.set_retention(actor=who, experiment=experiment, policy=None)
+        else:
+            form = RetentionForm(experiment, request.POST)
+            retention.set_retention(actor=who, experiment=experiment, policy=form.payload())
+            form = None
+    except InvalidInput as error:
+        if form is not None:
+            form.refuse(error)
+        refused = {"prune_refused": "" if form is not None else str(error)}
+        context = {**prune_context(request, experiment, form), **refused}
+        if is_partial(request):
+            return panel(request, "prune", context, status=REFUSED)
+        return whole_page(request, experiment, status=REFUSED, **context)
+    if is_partial(request):
+        if "restored" in request.POST:  # asked in the place of a node that was deleted
+            restored = {"experiment": experiment, "restored": True}
+            return panel(request, "checkpoint_gone", restored)
+        return panel(request, "prune", prune_context(request, experiment))
+    return redirect("training:experiment", slug)
 
 
 @require_http_methods(["GET", "POST"])
 def create(request: HttpRequest) -> HttpResponse:
     """Create an experiment with a branch ``main``; ``?architecture=`` chooses the model."""
-    versions = live.versions(["registry"])
-    plugins, chosen = choose(PluginKind.MODEL, request.GET.get("architecture"))
-    initial = {**model_defaults(), **request.GET.dict()}
-    form = ExperimentForm(chosen.params if chosen else [], request.POST or None, initial=initial)
+    versions = live.versions(["registry", "datasets"])
+    asked = request.GET.get("architecture", "")
+    plugins, chosen = choose(PluginKind.MODEL, asked)
+    data = request.POST if request.method == "POST" else None
+    form = ExperimentForm(chosen.params if chosen else [], data, values=request.GET)
     if request.method == "POST" and chosen:
         try:
             made = experiment_services.create_experiment(
-                actor=actor(request), name=request.POST.get("name", ""), model=form.model(chosen.name)
+                actor=actor(request),
+                name=request.POST.get("name", ""),
+                model=form.model(chosen.name),
+                visibility=request.POST.get("visibility") or Visibility.SITE,
             )
         except InvalidInput as error:
             form.refuse(error)
         else:
             return redirect("training:workbench", made.slug, "main")
+    status = REFUSED if form.is_bound and (form.errors or form.group_errors) else 200
+    shown = [*form.fields, *GROUP_FIELDS]
     context = {
         "versions": versions,
-        "kind": PluginKind.MODEL,
         "place": "experiments",
-        "heading": "New experiment",
-        "submit": "Create the experiment",
-        "back": "Experiments",
-        "back_url": reverse("training:experiments"),
-        "choices_label": "Architecture",
-        "choice_name": "architecture",
-        "none_title": "No model architecture is known",
-        "none_text": "The plugin watcher fills the list when it starts.",
+        "form": form,
+        "choices": plugins,
+        "chosen": chosen,
+        "asked": asked,
+        "broken_files": task_pages.broken_files(PluginKind.MODEL),
+        "carried": task_pages.carried(request.GET, shown),
+        "form_url": request.path,
     }
-    return form_page(request, form, plugins, chosen, context)
-
-
-@require_http_methods(["GET", "POST"])
-def generate(request: HttpRequest) -> HttpResponse:
-    """Submit a job that makes a dataset; ``?generator=`` chooses the plugin."""
-    versions = live.versions(["registry"])
-    plugins, chosen = choose(PluginKind.GENERATOR, request.GET.get("generator"))
-    initial = {"name": chosen.label if chosen else "", "seed": "0", **request.GET.dict()}
-    form = GenerateForm(chosen.params if chosen else [], request.POST or None, initial=initial)
-    if request.method == "POST" and chosen:
-        payload = form.payload()
-        try:
-            job = job_services.submit_generation(
-                actor=actor(request),
-                generator=chosen.name,
-                params=form.params(),
-                n=payload.get("n"),
-                seed=payload.get("seed", 0),
-                name=payload.get("name", ""),
-            )
-        except InvalidInput as error:
-            form.refuse(error)
-        else:
-            messages.success(request, f"Job {job.pk} makes the dataset; it appears here when it is done.")
-            return redirect("training:job", job.pk)
-    context = {
-        "versions": versions,
-        "kind": PluginKind.GENERATOR,
-        "place": "datasets",
-        "heading": "New dataset",
-        "submit": "Generate",
-        "back": "Datasets",
-        "back_url": reverse("datasets:list"),
-        "choices_label": "Generator",
-        "choice_name": "generator",
-        "none_title": "No generator is known",
-        "none_text": "Put one under plugins/generators/; it appears here when the file is saved.",
-    }
-    return form_page(request, form, plugins, chosen, context)
+    if is_partial(request):
+        return panel(request, "experiment_form", context, status=status)
+    return render(request, "training/experiment_new.html", context, status=status)
 
 
 def choose(kind: PluginKind, name: str | None) -> tuple[list[Plugin], Plugin | None]:
@@ -139,40 +232,3 @@ def choose(kind: PluginKind, name: str | None) -> tuple[list[Plugin], Plugin | N
     return plugins, next(
         (plugin for plugin in plugins if plugin.name == name), plugins[0] if plugins else None
     )
-
-
-def model_defaults() -> dict[str, Any]:
-    """Return the values a new experiment's form begins with: the shape of the newest dataset."""
-    dataset = Dataset.objects.order_by("-id").first()
-    shape = dataset or ImageShape()
-    return {
-        "channels": shape.channels,
-        "height": shape.height,
-        "width": shape.width,
-        "latent_dim": 16,
-        "seed": 0,
-    }
-
-
-def form_page(
-    request: HttpRequest,
-    form: ParamsForm,
-    plugins: list[Plugin],
-    chosen: Plugin | None,
-    context: dict[str, Any],
-) -> HttpResponse:
-    """Return a page of one form whose fields depend on the plugin chosen, or its part that follows the plugins."""
-    status = REFUSED if form.is_bound and form.errors else 200
-    shown = {
-        "form": form,
-        "choices": plugins,
-        "chosen": chosen,
-        "broken_files": task_pages.broken_files(context["kind"]),
-        "carried": task_pages.carried(request.GET, form.fields),
-        "form_url": request.path,
-        "asked": request.GET.get(context["choice_name"], ""),
-        **context,
-    }
-    if is_partial(request):
-        return panel(request, "plugin_form", shown, status=status)
-    return render(request, "training/form_page.html", shown, status=status)

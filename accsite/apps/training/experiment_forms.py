@@ -1,0 +1,126 @@
+"""The form of a new experiment: an architecture's parameters, the images' shape, the division of the latent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from acc.errors import InvalidInput
+from accsite.apps.datasets.models import Dataset
+from accsite.apps.training.forms import ParamsForm, choice, number, text
+from accsite.apps.training.models import Visibility
+
+SPARE_ROWS = 2
+GROUP_FIELDS = ("group-name", "group-start", "group-end")
+
+
+@dataclass(frozen=True)
+class GroupRow:
+    """One factor group as it was typed."""
+
+    name: str = ""
+    start: str = ""
+    end: str = ""
+
+    @property
+    def is_empty(self) -> bool:
+        """Return whether nothing was typed."""
+        return not (self.name or self.start or self.end)
+
+
+class ExperimentForm(ParamsForm):
+    """A name, an architecture's parameters, and the division of the latent into factor groups.
+
+    ``values``: what was typed into a form that is being filled in; ``data``: a form that was sent.
+    """
+
+    name = text("Name", maxlength=80)
+    visibility = choice("Visible to", Visibility.choices)
+    dataset = choice("Images like those of", ())
+    channels = number("Image channels", min=1, step=1)
+    height = number("Height, pixels", min=8, step=1)
+    width = number("Width, pixels", min=8, step=1)
+    seed = number("Seed", "of the first weights", min=0, step=1)
+    latent_dim = number("Latent dimensions", min=1, step=1)
+
+    OWN_SHAPE = ("channels", "height", "width")
+    AFTER = ("latent_dim",)
+
+    def __init__(self, params: Iterable[Mapping[str, Any]], data: Any = None, values: Any = None) -> None:
+        given = data if data is not None else values
+        offered = list(Dataset.objects.order_by("-id")[:200])
+        newest = offered[0] if offered else None
+        defaults = {
+            "dataset": newest.slug if newest else "",
+            "channels": newest.channels if newest else 1,
+            "height": newest.height if newest else 32,
+            "width": newest.width if newest else 32,
+            "latent_dim": 16,
+            "seed": 0,
+            "visibility": Visibility.SITE,
+        }
+        typed = {name: given[name] for name in given} if given is not None else {}
+        super().__init__(params, data, initial={**defaults, **typed})
+        self.datasets = {dataset.slug: dataset for dataset in offered}
+        shapes = [
+            (each.slug, f"{each.name}, {each.channels} by {each.height} by {each.width}") for each in offered
+        ]
+        self.fields["dataset"].widget.choices = [*shapes, ("", "a shape of its own")]
+        self.groups = group_rows(given)
+        self.group_errors: list[str] = []
+        self.order_fields([*(name for name in self.fields if name not in self.AFTER), *self.AFTER])
+
+    def refuse(self, error: InvalidInput) -> None:
+        """Show each sentence beside its field; those of factor groups beside their rows."""
+        rest: dict[str, list[str]] = {}
+        groups: list[str] = []
+        for where, sentences in error.fields.items():
+            if where.startswith(("factor_groups", "model.factor_groups")):
+                groups += sentences
+            else:
+                rest[where] = sentences
+        self.group_errors = groups
+        if rest:
+            super().refuse(InvalidInput(rest))
+
+    def model(self, architecture: str) -> dict[str, Any]:
+        """Return the model specification; raises InvalidInput for what cannot be read."""
+        payload = self.payload()
+        shape = self.datasets.get(payload.get("dataset", ""))
+        if "dataset" in payload and shape is None:
+            raise InvalidInput({"dataset": f"{payload['dataset']!r} is not a dataset of this site"})
+        names = self.OWN_SHAPE
+        image = (
+            {name: getattr(shape, name) for name in names}
+            if shape is not None
+            else {name: payload[name] for name in names if name in payload}
+        )
+        rest: dict[str, Any] = {name: payload[name] for name in ("latent_dim", "seed") if name in payload}
+        return {
+            "architecture": architecture,
+            "image": image,
+            "factor_groups": [_group(row) for row in self.groups if not row.is_empty],
+            "params": self.params(),
+            **rest,
+        }
+
+
+def group_rows(given: Any) -> list[GroupRow]:
+    """Return the rows of factor groups that were typed, and a few empty ones."""
+    columns = [given.getlist(name) if given is not None else [] for name in GROUP_FIELDS]
+    typed = [GroupRow(*(text.strip() for text in row)) for row in zip(*columns, strict=False)]
+    rows = [row for row in typed if not row.is_empty]
+    return [*rows, *([GroupRow()] * SPARE_ROWS)]
+
+
+def _group(row: GroupRow) -> dict[str, Any]:
+    if not row.start.isdecimal() or not row.end.isdecimal():
+        wrong = row.end if row.start.isdecimal() else row.start
+        raise InvalidInput(
+            {
+                "factor_groups": f"{wrong!r} is not a latent dimension; factor group {row.name!r} needs a whole "
+                "number as its first dimension, and one as the dimension after its last"
+            }
+        )
+    return {"name": row.name, "start": int(row.start), "end": int(row.end)}

@@ -1,0 +1,183 @@
+"""One checkpoint: what is to be read of it, and what can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_POST
+
+from acc.errors import InvalidInput
+from accsite.apps.access.permissions import may_change
+from accsite.apps.live import selectors as live
+from accsite.apps.training import tree_pages
+from accsite.apps.training.models import Checkpoint, Experiment
+from accsite.apps.training.services import branches, deletion, expansion, experiments, jobs, marks
+from accsite.apps.training.tree_forms import ExpandForm, ForkForm, LoadForm, MarkForm
+from accsite.apps.training.views.common import REFUSED, is_partial, panel
+from accsite.apps.training.views.workbench import actor
+
+Answer = tuple[str, str]
+"""What was done, in words, and the address of what it made (empty for nothing)."""
+
+
+@require_GET
+def detail(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show one checkpoint: a page, or the panel beside the tree."""
+    if is_partial(request) and (gone := tree_pages.find_deleted(request.user, pk)) is not None:
+        return _gone(request, gone.experiment, tree_pages.deletion_of(gone))
+    return _shown(request, tree_pages.find_checkpoint(request.user, pk))
+
+
+@require_POST
+def act(request: HttpRequest, pk: int, action: str) -> HttpResponse:
+    """Do something with a checkpoint; what is refused stands beside its field, with the values kept."""
+    checkpoint = tree_pages.find_checkpoint(request.user, pk)
+    if action == "delete":
+        return _delete(request, checkpoint)
+    if action not in ACTIONS:
+        raise Http404(f"a checkpoint cannot be asked to {action!r}; it can: {', '.join(ACTIONS)}, delete")
+    bound = forms_of(checkpoint, {action: request.POST})
+    form = bound.get(action)
+    try:
+        said, where = ACTIONS[action](request, checkpoint, form)
+    except InvalidInput as error:
+        if form is None:
+            return _shown(request, checkpoint, status=REFUSED, refused=str(error))
+        form.refuse(error)
+        return _shown(request, checkpoint, status=REFUSED, forms=bound, opened=action)
+    checkpoint = tree_pages.find_checkpoint(request.user, pk)
+    if is_partial(request):
+        return _shown(request, checkpoint, said=said, where=where)
+    if said:
+        messages.success(request, said)
+    return redirect(where or "training:checkpoint", *([] if where else [pk]))
+
+
+def forms_of(checkpoint: Checkpoint, data: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return the forms of a checkpoint by what they do, those bound for which there is data."""
+    given = data or {}
+    return {
+        "mark": MarkForm(checkpoint, given.get("mark")),
+        "fork": ForkForm(checkpoint, given.get("fork")),
+        "expand": ExpandForm(checkpoint, given.get("expand")),
+        "load": LoadForm(checkpoint, tree_pages.branches_of(checkpoint.experiment), given.get("load")),
+    }
+
+
+def context(
+    request: HttpRequest, checkpoint: Checkpoint, forms: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return what the panel of a checkpoint shows; the versions of topics are read before anything else."""
+    topics = [f"checkpoints:{checkpoint.experiment_id}", f"evaluations:{checkpoint.branch_id}"]
+    versions = live.versions(topics)
+    return {
+        "versions": versions,
+        "place": "experiments",
+        **tree_pages.checkpoint_page(checkpoint),
+        "forms": forms or forms_of(checkpoint),
+        "changeable": may_change(request.user, checkpoint),
+        "node_url": reverse("training:checkpoint", args=[checkpoint.pk]),
+        "undo_words": tree_pages.undo_words(),
+        **copied(checkpoint),
+    }
+
+
+def copied(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return what the buttons copy: addresses, bodies and words of manage.py."""
+    pk, slug = checkpoint.pk, checkpoint.experiment.slug
+    url = reverse("api:checkpoint-detail", args=[pk])
+    return {
+        "api_url": url,
+        "export_api": f"{url}export/",
+        "expand_api": f"{url}expand/",
+        "expand_form": f"#expand-form-{pk}",
+        "fork_body": {"experiment": slug, "name": f"from-{pk}", "from_checkpoint": pk},
+        "fork_cli": f"fork {pk} from-{pk}",
+        "expand_cli": f"expand {pk}",
+        "export_cli": f"export {pk} {slug}-{pk}.acc.zip",
+        "show_cli": f"checkpoints show {pk}",
+        "replay_cli": f".venv/bin/python manage.py replay {pk}",
+    }
+
+
+def _shown(request: HttpRequest, checkpoint: Checkpoint, status: int = 200, **extra: Any) -> HttpResponse:
+    shown = {**context(request, checkpoint, extra.pop("forms", None)), **extra}
+    if is_partial(request):
+        return panel(request, "checkpoint", shown, status=status)
+    return render(request, "training/checkpoint.html", shown, status=status)
+
+
+def _gone(request: HttpRequest, experiment: Experiment, made: deletion.Deletion) -> HttpResponse:
+    changeable = may_change(request.user, experiment)
+    shown = {"experiment": experiment, "deletion": made, "changeable": changeable}
+    return panel(request, "checkpoint_gone", shown)
+
+
+def _mark(request: HttpRequest, checkpoint: Checkpoint, form: MarkForm) -> Answer:
+    changes = form.changes()
+    if "starred" in request.POST:
+        changes = {"starred": request.POST["starred"] == "1"}
+    marks.mark_checkpoint(actor=actor(request), checkpoint=checkpoint, **changes)
+    return "", ""
+
+
+def _fork(request: HttpRequest, checkpoint: Checkpoint, form: ForkForm) -> Answer:
+    made = experiments.create_branch(
+        actor=actor(request),
+        experiment=checkpoint.experiment,
+        from_checkpoint=checkpoint,
+        **form.arguments(),
+    )
+    where = reverse("training:workbench", args=[checkpoint.experiment.slug, made.slug])
+    return f"Branch {made.name} begins here.", where
+
+
+def _load(request: HttpRequest, checkpoint: Checkpoint, form: LoadForm) -> Answer:
+    asked = form.payload().get("branch", "")
+    rows = tree_pages.branches_of(checkpoint.experiment)
+    branch = rows.filter(pk=int(asked)).first() if asked.isdecimal() else None
+    if branch is None:
+        raise InvalidInput({"branch": f"{asked!r} is not a branch of {checkpoint.experiment.name}"})
+    branches.load_checkpoint(actor=actor(request), branch=branch, checkpoint=checkpoint)
+    where = reverse("training:workbench", args=[checkpoint.experiment.slug, branch.slug])
+    return f"It is the head of {branch.name} now; the next training goes on from here.", where
+
+
+def _evaluate(request: HttpRequest, checkpoint: Checkpoint, _form: None) -> Answer:
+    job = jobs.submit_evaluation(actor=actor(request), checkpoint=checkpoint)
+    said = f"Job {job.pk} measures it; the numbers appear here by themselves."
+    return said, reverse("training:job", args=[job.pk])
+
+
+def _expand(request: HttpRequest, checkpoint: Checkpoint, form: ExpandForm) -> Answer:
+    job = expansion.submit_expansion(actor=actor(request), checkpoint=checkpoint, **form.arguments())
+    said = f"Job {job.pk} grows the model; a larger checkpoint appears under this one."
+    return said, reverse("training:job", args=[job.pk])
+
+
+ACTIONS: dict[str, Callable[[HttpRequest, Checkpoint, Any], Answer]] = {
+    "mark": _mark,
+    "fork": _fork,
+    "load": _load,
+    "evaluate": _evaluate,
+    "expand": _expand,
+}
+
+
+def _delete(request: HttpRequest, checkpoint: Checkpoint) -> HttpResponse:
+    whole = request.POST.get("subtree") == "1"
+    try:
+        made = deletion.delete_checkpoint(actor=actor(request), checkpoint=checkpoint, subtree=whole)
+    except InvalidInput as error:
+        return _shown(request, checkpoint, status=REFUSED, delete_refused=str(error), opened="delete")
+    experiment = checkpoint.experiment
+    if is_partial(request):
+        return _gone(request, experiment, made)
+    count = len(made.checkpoints)
+    messages.success(request, f"{count} checkpoint{'s' * (count > 1)} deleted; below, it can be undone.")
+    return redirect("training:experiment", experiment.slug)

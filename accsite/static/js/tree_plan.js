@@ -1,0 +1,103 @@
+// A tree off the wire and onto a plane: columns become nodes, long runs are folded, each node gets a place.
+
+const LEAST_RUN = 4;
+const PERIODIC = new Set(["autosave", "final", "manual"]);
+
+// The columns are written by selectors/tree.py, where each is described.
+export function decode(wire) {
+	const owners = wire.branch.flatMap(([branch, count]) => Array(count).fill(branch));
+	const branches = new Map(wire.branches.map((branch) => [branch.id, branch]));
+	const heads = new Map();
+	for (const { head, name } of wire.branches) if (head) heads.set(head, [...(heads.get(head) ?? []), name]);
+	const [starred, pruned, forked, jobless] = [wire.starred, wire.pruned, wire.forked, wire.no_job].map((indices) => new Set(indices));
+	const since = wire.since ? Date.parse(wire.since) : 0;
+	const nodes = [];
+	let [id, job, minute] = [0, 0, 0];
+	for (let i = 0; i < wire.count; i++) {
+		id += wire.id[i];
+		job += wire.job[i];
+		minute += wire.minute[i];
+		const parent = wire.parent[i] ? nodes[i - wire.parent[i]] : null;
+		const level = wire.value[i];
+		const node = {
+			id,
+			parent,
+			children: [],
+			branch: branches.get(owners[i]),
+			step: wire.step[i] + (parent?.step ?? 0),
+			kind: wire.kinds[+wire.kind[i]],
+			job: jobless.has(i) ? null : job,
+			at: since + minute * 60_000,
+			level: level < 0 ? null : level / 999,
+			value: level < 0 ? null : wire.low + ((wire.high - wire.low) * level) / 999,
+			tag: wire.tags[i] ?? "",
+			starred: starred.has(i),
+			pruned: pruned.has(i),
+			forked: forked.has(i),
+			heads: heads.get(id) ?? [],
+		};
+		parent?.children.push(node);
+		nodes.push(node);
+	}
+	const measured = nodes.filter(({ level }) => level !== null);
+	const sign = wire.metrics[wire.metric] ? -1 : 1;
+	const best = measured.length ? measured.reduce((a, b) => (sign * b.level < sign * a.level ? b : a)) : null;
+	if (best && wire.high > wire.low) best.best = true;
+	return nodes;
+}
+
+// What says nothing of its own: a step on the way along one branch.
+function plain(node) {
+	const { parent, children, branch } = node;
+	const alone = children.length === 1 && children[0].branch === branch && parent?.branch === branch && parent.children.length === 1;
+	return alone && PERIODIC.has(node.kind) && !(node.tag || node.starred || node.forked || node.heads.length || node.best);
+}
+
+// Items are what is drawn: a node, or a run of nodes as one. ``open``: ids of the first nodes of runs that are unfolded.
+export function fold(nodes, { all, open, chosen }) {
+	const items = new Map(); // node -> its item
+	const made = [];
+	for (const node of nodes) {
+		if (items.has(node)) continue;
+		const run = [];
+		if (!all) for (let next = node; plain(next); next = next.children[0]) run.push(next);
+		const unfolded = run.length < LEAST_RUN || open.has(run[0].id) || run.some(({ id }) => id === chosen);
+		const item = { nodes: unfolded ? [node] : run, node, run: !unfolded, children: [], parent: null };
+		if (unfolded && run.length >= LEAST_RUN) for (const each of run) open.add(each.id);
+		for (const each of item.nodes) items.set(each, item);
+		item.parent = items.get(node.parent) ?? null;
+		item.parent?.children.push(item);
+		made.push(item);
+	}
+	return made;
+}
+
+const width = (item) => Math.max(44, 7 * label(item).length + 12);
+export const label = ({ run, nodes, node }) => (run ? `+${nodes.length}` : node.tag.length > 24 ? `${node.tag.slice(0, 23)}…` : node.tag || short(node.step));
+export const short = (step) => (step < 10_000 ? String(step) : step < 1e6 ? `${+(step / 1000).toFixed(1)}k` : `${+(step / 1e6).toFixed(2)}M`);
+
+// Columns by how many items lie before it, a lane for each unbroken line of one branch; later forks lie nearer.
+export function place(items) {
+	const columns = [];
+	const lanes = [];
+	for (const item of items) {
+		item.depth = item.parent ? item.parent.depth + 1 : 0;
+		columns[item.depth] = Math.max(columns[item.depth] ?? 0, width(item));
+	}
+	const waiting = items.filter(({ parent }) => !parent).reverse();
+	while (waiting.length) {
+		const lane = [];
+		for (let item = waiting.pop(); item; ) {
+			item.lane = lanes.length;
+			lane.push(item);
+			const next = item.children.find(({ node }) => node.branch === item.node.branch);
+			for (const child of item.children.filter((each) => each !== next).reverse()) waiting.push(child);
+			item = next;
+		}
+		lanes.push(lane);
+	}
+	let x = 0;
+	const lefts = columns.map((each) => (x += each) - each / 2);
+	for (const item of items) item.x = lefts[item.depth];
+	return { lanes, width: x };
+}
