@@ -5,8 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
-from django.http import Http404
+import structlog
+from django.core.exceptions import (
+    PermissionDenied,
+    RequestDataTooBig,
+    TooManyFieldsSent,
+    TooManyFilesSent,
+)
+from django.http import Http404, HttpRequest, HttpResponse
+from django.views import defaults
 from pydantic import BaseModel
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -17,6 +24,7 @@ from acc.errors import InvalidInput
 from accsite.errors import WrongState
 
 CONTENT_TYPE = "application/problem+json"
+API = "/api/v1/"
 
 
 class Problem(BaseModel):
@@ -66,6 +74,31 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
         problem[header] = value
     problem["Content-Type"] = CONTENT_TYPE
     return problem
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer 400 for what is no request at all: as a problem below ``/api/``, elsewhere as a page."""
+    if not request.path.startswith(API):
+        return defaults.bad_request(request, exception)
+    large = isinstance(exception, RequestDataTooBig | TooManyFilesSent | TooManyFieldsSent)
+    code = 413 if large else 400
+    return _plain(code, "The request is too large" if large else "The request could not be read", "")
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Answer 500, as a problem below ``/api/``; the log has the rest under the id of the request."""
+    if not request.path.startswith(API):
+        return defaults.server_error(request)
+    known = structlog.contextvars.get_contextvars().get("request_id", "")
+    hint = f"; the log tells more of request {known}" if known else ""
+    return _plain(
+        500, "Something went wrong here", f"this is a fault of the site and not of the request{hint}"
+    )
+
+
+def _plain(code: int, title: str, detail: str) -> HttpResponse:
+    problem = Problem(title=title, status=code, detail=detail).model_dump(exclude_none=True)
+    return HttpResponse(json.dumps(problem), status=code, content_type=CONTENT_TYPE)
 
 
 class ProblemResponse(Response):

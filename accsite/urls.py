@@ -8,6 +8,9 @@ from django.urls import include, path
 from accsite.api.views import RedocView, SwaggerView
 from accsite.apps.access.views import admin_sign_in
 
+handler400 = "accsite.problems.bad_request"
+handler500 = "accsite.problems.server_error"
+
 urlpatterns = [
     path("", include("accsite.apps.access.urls")),
     path("", include("accsite.apps.registry.urls")),

@@ -6,6 +6,8 @@ from django.urls import include, path
 from drf_spectacular.views import SpectacularJSONAPIView
 from rest_framework.routers import DefaultRouter
 
+from accsite.api.log import AuditViewSet
+from accsite.api.me import MeView, TokenViewSet
 from accsite.api.views import no_such_endpoint
 from accsite.apps.datasets.api import urls as datasets
 from accsite.apps.evaluation.api import urls as evaluation
@@ -16,10 +18,13 @@ router = DefaultRouter()
 for app in (registry, datasets, training, evaluation):
     for prefix, viewset, basename in app.router_entries:
         router.register(prefix, viewset, basename=basename)
+router.register("tokens", TokenViewSet, basename="token")
+router.register("audit", AuditViewSet, basename="audit")
 
 app_name = "api"
 urlpatterns = [
     path("schema/", SpectacularJSONAPIView.as_view(), name="schema"),
+    path("me/", MeView.as_view(), name="me"),
     path("", include(training.urlpatterns)),  # before the router, to which their names would be slugs
     path("", include(evaluation.urlpatterns)),
     path("", include(router.urls)),

@@ -195,15 +195,16 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_RATES": {"writes": env.text("ACC_WRITE_RATE", "600/min")},
     "DEFAULT_PERMISSION_CLASSES": ["accsite.api.permissions.RolePermission"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["accsite.api.parsers.BoundedJSONParser"],
+    "DEFAULT_FILTER_BACKENDS": ["accsite.api.pages.Ordering"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.LimitOffsetPagination",
+    "DEFAULT_PAGINATION_CLASS": "accsite.api.pages.Pages",
     "PAGE_SIZE": 50,
     "EXCEPTION_HANDLER": "accsite.problems.exception_handler",
 }
 
 # Only hashes of tokens are kept; what they may do and when they end stands beside them.
-KNOX_TOKEN_MODEL = "access.ApiToken"
+KNOX_TOKEN_MODEL = "access.ApiToken"  # noqa: S105 - a model's name
 # Its own migrations would make a table of tokens beside ours.
 MIGRATION_MODULES = {"knox": None}
 REST_KNOX = {"TOKEN_PREFIX": "acc_"}
@@ -274,6 +275,8 @@ ACC_JOB_MEMORY_GIB = env.number("ACC_JOB_MEMORY_GIB", 0)
 # What Prometheus sends to read /metrics; none: signed-in staff only.
 ACC_METRICS_TOKEN = env.text("ACC_METRICS_TOKEN", "")
 ACC_SWEEP_SECONDS = env.number("ACC_SWEEP_SECONDS", 2)
+# The most bytes of JSON that one request may send.
+ACC_MAX_BODY_BYTES = int(env.number("ACC_MAX_BODY_BYTES", 4 * 2**20))
 # The largest dataset, unpacked, that an import takes; and how long what was removed can be restored: a dataset, or
 # checkpoints of a tree.
 ACC_MAX_DATASET_BYTES = int(env.number("ACC_MAX_DATASET_BYTES", 8 * 2**30))

@@ -32,6 +32,11 @@ UPLOADS = {"dataset-import", "checkpoint-take-in"}
 ENDPOINTS: dict[str, set[str]] = {
     "GET api-root": SIGNED_IN,
     "GET schema": SIGNED_IN,
+    "GET me": SIGNED_IN,
+    "GET token-list": SIGNED_IN,
+    "POST token-list": SIGNED_IN,
+    "DELETE token-detail": set(),  # this one is nobody's
+    "GET audit-list": SIGNED_IN,
     "GET experiment-list": SIGNED_IN,
     "POST experiment-list": WRITES,
     "GET experiment-detail": SEES,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from django.contrib.auth.models import Group, User
 from django.core.files.base import ContentFile
@@ -61,6 +62,7 @@ class World:
             "name": PLUGINS.get(name.removeprefix("registry-").partition("-")[0], "head"),
             "path": "tasks/mine.py",
             "key": "k",
+            "id": UUID(int=0),
             "action": "mark",
         }
         return {name: known[name] for name in wanted}

@@ -83,6 +83,7 @@ class AnyFormat(DefaultContentNegotiation):
 class DatasetViewSet(viewsets.ReadOnlyModelViewSet[Dataset]):
     """Datasets by slug."""
 
+    ordering_fields = ("name", "n", "size_bytes", "created_at")
     serializer_class = DatasetSerializer
     lookup_field = "slug"
     queryset = Dataset.objects.none()

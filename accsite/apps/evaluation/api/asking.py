@@ -90,7 +90,9 @@ class PartView(_Asking):
         data = body(request, "checkpoint", *PART_FIELDS)
         checkpoint = self.checkpoint(request, "checkpoint", data.pop("checkpoint", None))
         asked = {**data, "suite": [self.part]}
-        return self.answer(request, services.ask(actor=request.user, checkpoint=checkpoint, eval=asked))
+        key = request.headers.get("Idempotency-Key")
+        found = services.ask(actor=request.user, checkpoint=checkpoint, eval=asked, idempotency_key=key)
+        return self.answer(request, found)
 
 
 def part_view(name: str, summary: str) -> type[PartView]:

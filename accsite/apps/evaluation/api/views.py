@@ -19,6 +19,7 @@ from acc.errors import InvalidInput
 from accsite.apps.evaluation import selectors
 from accsite.apps.evaluation.api.serializers import EvaluationSerializer
 from accsite.apps.evaluation.models import Artifact, Evaluation
+from accsite.apps.training.api.common import is_id
 
 FILTERS = ("branch", "checkpoint", "job")
 
@@ -30,6 +31,7 @@ class EvaluationViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Generi
     """Evaluations: what was measured of checkpoints, newest first."""
 
     serializer_class = EvaluationSerializer
+    ordering_fields = ("id", "step", "seconds", "created_at")
     queryset = Evaluation.objects.none()
 
     def get_queryset(self) -> QuerySet[Evaluation]:
@@ -37,8 +39,8 @@ class EvaluationViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Generi
         rows = selectors.visible_evaluations(self.request.user)
         for name in FILTERS:
             if value := self.request.query_params.get(name):
-                if not value.isdecimal():
-                    raise InvalidInput({name: f"{value!r} is not an id"})
+                if not is_id(value):
+                    raise InvalidInput({name: f"{value[:40]!r} is not an id"})
                 rows = rows.filter(**{f"{name}_id": value})
         return rows
 

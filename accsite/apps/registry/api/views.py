@@ -28,6 +28,7 @@ class PluginViewSet(viewsets.ReadOnlyModelViewSet[Plugin]):
     """Plugin classes of one kind by name. A class whose source was removed is still found by its name."""
 
     kind: ClassVar[PluginKind]
+    ordering_fields = ("name", "label", "updated_at")
     serializer_class = PluginSerializer
     lookup_field = "name"
     lookup_value_regex = r"[^/.]+"
@@ -62,6 +63,7 @@ class PluginFileViewSet(
     """Files under the plugin folder as they are on disk now, with the error of each that could not be loaded."""
 
     serializer_class = PluginFileSerializer
+    ordering_fields = ("path", "loaded_at")
     lookup_field = "path"
     lookup_value_regex = r"[^?]+\.py"
     queryset = PluginFile.objects.none()

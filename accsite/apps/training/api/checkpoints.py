@@ -29,7 +29,7 @@ from accsite.apps.training.api.common import REFUSED, ReadViewSet, query
 from accsite.apps.training.api.conditional import answer, not_modified
 from accsite.apps.training.api.lookup import body
 from accsite.apps.training.api.serializers import CheckpointSerializer
-from accsite.apps.training.models import Checkpoint, Job
+from accsite.apps.training.models import Checkpoint, CheckpointKind, Job
 from accsite.apps.training.services import deletion, expansion, marks, portable
 from accsite.apps.training.services.intact import require_intact
 
@@ -39,6 +39,11 @@ from accsite.apps.training.services.intact import require_intact
         parameters=[
             query("experiment", "slug of an experiment"),
             query("branch", "id of a branch", OpenApiTypes.INT),
+            query("job", "id of the job that made it", OpenApiTypes.INT),
+            query("parent", "id of the checkpoint it grew from", OpenApiTypes.INT),
+            query("kind", ", ".join(CheckpointKind.values)),
+            query("tag", "the tag, whole"),
+            query("starred", "1: those with a star"),
         ]
     )
 )
@@ -47,13 +52,24 @@ class CheckpointViewSet(ReadViewSet):
 
     serializer_class = CheckpointSerializer
     queryset = Checkpoint.objects.none()
+    ordering_fields = ("id", "step", "size_bytes", "created_at")
 
     def get_queryset(self) -> QuerySet[Checkpoint]:
         """Return what the user may see."""
         rows = Checkpoint.objects.filter(experiment__in=self.experiments()).select_related("experiment")
         if self.action == "list":
             rows = rows.defer("spec")
-        return self.filtered(rows, experiment="experiment__slug", branch="branch_id")
+            if self.request.query_params.get("starred") == "1":
+                rows = rows.filter(starred=True)
+        return self.filtered(
+            rows,
+            experiment="experiment__slug",
+            branch="branch_id",
+            job="job_id",
+            parent="parent_id",
+            kind="kind",
+            tag="tag",
+        )
 
     @extend_schema(responses={200: schema.CheckpointDetail, 304: None})
     def retrieve(self, request: Request, **_: Any) -> Any:

@@ -25,6 +25,11 @@ def query(name: str, what: str, kind: Any = OpenApiTypes.STR) -> OpenApiParamete
     return OpenApiParameter(name, kind, description=what)
 
 
+def is_id(text: str) -> bool:
+    """Return whether a text can be the id of a row."""
+    return text.isascii() and text.isdecimal() and len(text) < 19
+
+
 class ReadViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[Any]):
     """Lists and shows rows that the user may see."""
 
@@ -38,7 +43,7 @@ class ReadViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewS
         """Return ``rows`` narrowed by those query parameters that are given: parameter -> lookup."""
         for name, lookup in lookups.items():
             if value := self.request.query_params.get(name):
-                if lookup.endswith("_id") and not value.isdecimal():
-                    raise InvalidInput({name: f"{value!r} is not an id"})
+                if lookup.endswith("_id") and not is_id(value):
+                    raise InvalidInput({name: f"{value[:40]!r} is not an id"})
                 rows = rows.filter(**{lookup: value})
         return rows

@@ -23,9 +23,19 @@ from accsite.apps.training.services import branches, deletion, experiments, meas
 from accsite.apps.training.services.unit import unit_of_work
 
 
+@extend_schema_view(
+    list=extend_schema(
+        parameters=[
+            query("q", "part of the name"),
+            query("owner", "name of a user"),
+            query("visibility", "site or private"),
+        ]
+    )
+)
 class ExperimentViewSet(ReadViewSet):
     """Experiments: one model and everything grown from it."""
 
+    ordering_fields = ("name", "created_at")
     serializer_class = ExperimentSerializer
     lookup_field = "slug"
     queryset = Experiment.objects.none()
@@ -33,7 +43,10 @@ class ExperimentViewSet(ReadViewSet):
     def get_queryset(self) -> QuerySet[Experiment]:
         """Return what the user may see."""
         found = Branch.objects.select_related("experiment")
-        return self.experiments().select_related("owner").prefetch_related(Prefetch("branches", found))
+        rows = self.experiments().select_related("owner").prefetch_related(Prefetch("branches", found))
+        if self.action != "list":
+            return rows
+        return self.filtered(rows, q="name__icontains", owner="owner__username", visibility="visibility")
 
     @extend_schema(request=schema.ExperimentRequest, responses={201: ExperimentSerializer, **REFUSED})
     def create(self, request: Request) -> Response:
@@ -98,6 +111,7 @@ class BranchViewSet(ReadViewSet):
 
     serializer_class = BranchSerializer
     queryset = Branch.objects.none()
+    ordering_fields = ("name", "created_at")
 
     def get_queryset(self) -> QuerySet[Branch]:
         """Return what the user may see."""

@@ -25,15 +25,15 @@ def describe_params(result: dict[str, Any], request: Any = None, **_: Any) -> di
     if request is None:
         return result
     schemas = result.get("components", {}).get("schemas", {})
-    for kind, request, field in PLACES:
-        base = schemas.get(request)
+    for kind, body, field in PLACES:
+        base = schemas.get(body)
         plugins = list(Plugin.objects.filter(kind=kind, available=True).order_by("name"))
         if base is None or not plugins:
             continue
         names = []
         for plugin in plugins:
             schemas[f"{plugin.name}Params"] = json_schema(plugin.params)
-            names.append(name := f"{request}.{plugin.name}")
+            names.append(name := f"{body}.{plugin.name}")
             schemas[name] = {
                 **base,
                 "title": name,
@@ -44,8 +44,8 @@ def describe_params(result: dict[str, Any], request: Any = None, **_: Any) -> di
                     "params": {"$ref": f"#/components/schemas/{plugin.name}Params"},
                 },
             }
-        schemas[request] = {
-            "title": request,
+        schemas[body] = {
+            "title": body,
             "description": base.get("description", ""),
             "oneOf": [{"$ref": f"#/components/schemas/{name}"} for name in names],
             "discriminator": {

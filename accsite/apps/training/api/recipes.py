@@ -16,6 +16,8 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.viewsets import GenericViewSet
 
+from acc.errors import InvalidInput
+from accsite.apps.training import states
 from accsite.apps.training.api.lookup import body, nested
 from accsite.apps.training.api.schema import JobState
 from accsite.apps.training.models import RecipeRun
@@ -67,13 +69,19 @@ class RunDetail(RunSummary):
 @extend_schema_view(
     list=extend_schema(
         responses=RunSummary,
-        parameters=[OpenApiParameter("recipe", OpenApiTypes.STR, description="class name")],
+        parameters=[
+            OpenApiParameter("recipe", OpenApiTypes.STR, description="class name"),
+            OpenApiParameter(
+                "state", OpenApiTypes.STR, enum=states.JobState.values, description="of its newest job"
+            ),
+        ],
     ),
     retrieve=extend_schema(responses=RunDetail),
 )
 class RecipeRunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[RecipeRun]):
     """Runs of recipes: programs that build trees of checkpoints."""
 
+    ordering_fields = ("id", "recipe", "created_at")
     queryset = RecipeRun.objects.none()
 
     def get_queryset(self) -> QuerySet[RecipeRun]:
@@ -81,11 +89,16 @@ class RecipeRunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Generic
         rows = RecipeRun.objects.visible_to(self.request.user)
         if name := self.request.query_params.get("recipe"):
             rows = rows.filter(recipe=name)
+        if state := self.request.query_params.get("state"):
+            if state not in states.JobState.values:
+                right = ", ".join(states.JobState.values)
+                raise InvalidInput({"state": f"{state!r} is not a state; choose one of: {right}"})
+            rows = rows.filter(job__state=state)
         return rows.select_related("job__branch", "job__worker")
 
     def list(self, *_: Any, **__: Any) -> Response:
         """List runs, newest first."""
-        page = self.paginate_queryset(self.get_queryset())
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         return self.get_paginated_response([selectors.run_summary(run) for run in page or []])
 
     def retrieve(self, *_: Any, **__: Any) -> Response:

@@ -9,13 +9,13 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import status
 from rest_framework.decorators import action
-from rest_framework.pagination import LimitOffsetPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
 from acc import wire
 from acc.errors import InvalidInput
+from accsite.api.pages import Pages
 from accsite.apps.training import selectors
 from accsite.apps.training.api import schema
 from accsite.apps.training.api.common import REFUSED, ReadViewSet, query
@@ -32,11 +32,14 @@ from accsite.apps.training.states import ACTIVE, JobState
 JOB_FILTERS = [
     query("experiment", "slug of an experiment"),
     query("branch", "id of a branch", OpenApiTypes.INT),
-    query("kind", "train, evaluate, generate"),
+    query("kind", ", ".join(JobKind.values)),
+    query("queue", "train, eval or default"),
+    query("worker", "name of a worker"),
+    query("created_by", "name of a user"),
 ]
 
 
-class HistoryPages(LimitOffsetPagination):
+class HistoryPages(Pages):
     """Pages of history; the losses of each job are read for it, so that a page has an end."""
 
     default_limit = 20
@@ -56,6 +59,7 @@ class TaskViewSet(ReadViewSet):
 
     serializer_class = TaskSerializer
     queryset = Task.objects.none()
+    ordering_fields = ("position", "name", "weight", "created_at")
 
     def get_queryset(self) -> QuerySet[Task]:
         """Return what the user may see."""
@@ -121,11 +125,20 @@ class JobViewSet(ReadViewSet):
     """Jobs: units of queued work."""
 
     queryset = Job.objects.none()
+    ordering_fields = ("id", "kind", "state", "step", "created_at", "started_at", "finished_at")
 
     def get_queryset(self) -> QuerySet[Job]:
         """Return what the user may see."""
         seen = Job.objects.visible_to(self.request.user).select_related("branch__experiment", "worker")
-        rows = self.filtered(seen, experiment="branch__experiment__slug", branch="branch_id", kind="kind")
+        rows = self.filtered(
+            seen,
+            experiment="branch__experiment__slug",
+            branch="branch_id",
+            kind="kind",
+            queue="queue",
+            worker="worker__name",
+            created_by="created_by__username",
+        )
         state = self.request.query_params.get("state", "")
         if state == "active":
             return rows.filter(state__in=ACTIVE)
@@ -136,7 +149,7 @@ class JobViewSet(ReadViewSet):
 
     def list(self, *_: Any, **__: Any) -> Response:
         """List jobs, newest first."""
-        page = self.paginate_queryset(self.get_queryset())
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         return self.get_paginated_response(selectors.job_states(page or []))
 
     def retrieve(self, *_: Any, **__: Any) -> Response:
@@ -198,7 +211,6 @@ class JobViewSet(ReadViewSet):
     @extend_schema(
         parameters=[*JOB_FILTERS, query("state", "a state, or `active` for all that are still to end")],
         responses=schema.JobHistory,
-        filters=False,
     )
     @action(detail=False, methods=["get"], pagination_class=HistoryPages)
     def history(self, *_: Any, **__: Any) -> Response:
@@ -208,7 +220,7 @@ class JobViewSet(ReadViewSet):
             raise InvalidInput(
                 {"kind": f"{kind!r} is not a kind of job; choose one of: {', '.join(JobKind.values)}"}
             )
-        page = self.paginate_queryset(self.get_queryset())
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         return self.get_paginated_response(selectors.job_summaries(page or []))
 
     @extend_schema(request=schema.ControlRequest, responses={202: JobEventSerializer, **REFUSED})

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from drf_spectacular.utils import extend_schema, inline_serializer
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema, extend_schema_view, inline_serializer
 from rest_framework import mixins, serializers
 from rest_framework.decorators import action
 from rest_framework.permissions import BasePermission
@@ -17,6 +18,7 @@ from acc.errors import InvalidInput
 from accsite.apps.access.selectors import may_operate
 from accsite.apps.training import selectors
 from accsite.apps.training.api import schema
+from accsite.apps.training.api.common import query
 from accsite.apps.training.api.lookup import body
 from accsite.apps.training.api.serializers import WorkerSerializer
 from accsite.apps.training.models import Job, Worker
@@ -29,16 +31,36 @@ class IsOperator(BasePermission):
 
     message = "only operators may change workers and the order of queues"
 
-    def has_permission(self, request: Request, view: Any) -> bool:
+    def has_permission(self, request: Request, view: Any) -> bool:  # noqa: ARG002
         """Return whether the user may operate the site."""
         return may_operate(request.user)
 
 
+@extend_schema_view(
+    list=extend_schema(
+        parameters=[
+            query("state", ", ".join(Worker.State.values)),
+            query("device", "such as cpu or cuda:0"),
+        ]
+    )
+)
 class WorkerViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[Worker]):
     """Workers: processes that do jobs, each on one device."""
 
     serializer_class = WorkerSerializer
     queryset = Worker.objects.all()
+    ordering_fields = ("name", "device", "state", "heartbeat_at")
+
+    def get_queryset(self) -> QuerySet[Worker]:
+        """Return the workers, filtered when they are listed."""
+        rows = Worker.objects.all()
+        given = self.request.query_params if self.action == "list" else {}
+        if state := given.get("state", ""):
+            if state not in Worker.State.values:
+                right = ", ".join(Worker.State.values)
+                raise InvalidInput({"state": f"{state!r} is not a state; choose one of: {right}"})
+            rows = rows.filter(state=state)
+        return rows.filter(device=given["device"]) if given.get("device") else rows
 
     @extend_schema(request=None, responses={200: WorkerSerializer})
     @action(detail=True, methods=["post"], permission_classes=[IsOperator])
