@@ -173,10 +173,21 @@ class TrainSpec(Spec):
 
     ``on_nan``: what a loss or gradient that is no finite number does: ``stop`` fails the job and keeps the last
     checkpoint, ``skip`` leaves out that step's update, counts it and raises an alarm.
+    ``precision``: of the network's passes; weights, losses and heads stay float32. ``auto`` is bf16 on a GPU that
+    computes it natively, else fp32. fp16 scales the loss, and the checkpoint keeps the scale.
+    ``compile``: torch.compile's mode for the network's passes. ``reduce-overhead`` and ``max-autotune`` replay
+    CUDA graphs and need a GPU; ``max-autotune`` times kernels, so it repeats itself to the bit only where its
+    cache holds the choice.
+    ``channels_last``: memory format of convolutions and images.
+    ``accumulate``: batches per update; their gradients are averaged, as of one batch of so many times the size.
+    ``ranks``: devices that share each batch; ``batch_size`` is that of all together.
+    ``early_stop``: ``total`` or the key of a task; the job ends once the mean of this loss over a window of 100
+    steps was not ``early_stop_min_delta`` below the best one for ``early_stop_patience`` steps. Empty: never.
     """
 
     steps: int = Field(ge=1, le=1_000_000_000)
     batch_size: int = Field(default=64, ge=1, le=65_536)
+    accumulate: int = Field(default=1, ge=1, le=1024)
     schedule: Literal["joint", "sampled"] = "joint"
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     lr: float = Field(default=2e-3, gt=0, le=10, allow_inf_nan=False)
@@ -190,8 +201,24 @@ class TrainSpec(Spec):
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     device_memory_gib: float | None = Field(default=None, gt=0, le=100_000)
     threads: int | None = Field(default=None, ge=1, le=1024)
+    ranks: int = Field(default=1, ge=1, le=64)
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
+    compile: Literal["off", "default", "reduce-overhead", "max-autotune"] = "off"
+    channels_last: bool = False
+    early_stop: str = Field(default="", pattern=rf"^$|{KEY_PATTERN.pattern}")
+    early_stop_patience: int = Field(default=1000, ge=100, le=1_000_000_000)
+    early_stop_min_delta: float = Field(default=0.0, ge=0, le=1e6, allow_inf_nan=False)
     checkpoint_every_steps: int | None = Field(default=None, ge=1)
     checkpoint_every_seconds: float | None = Field(default=30.0, gt=0)
+
+    @model_validator(mode="after")
+    def _each_rank_has_rows(self) -> TrainSpec:
+        if self.ranks > self.batch_size:
+            raise ValueError(
+                f"{self.ranks} ranks cannot share batches of {self.batch_size}; "
+                f"use a batch_size of at least {self.ranks}, or fewer ranks"
+            )
+        return self
 
 
 class EvalSpec(Spec):

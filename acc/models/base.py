@@ -70,10 +70,17 @@ class Model(nn.Module):
         if logvar is not None:
             logvar = logvar.clamp(*LOGVAR_LIMITS)
             if self.training:
-                z = torch.addcmul(mean, torch.randn_like(mean), torch.exp(0.5 * logvar))
+                z = torch.addcmul(mean, self.noise(mean), torch.exp(0.5 * logvar))
         return ModelOutput(
             mean=mean, logvar=logvar, z=z, decode=LazyDecode(self.decode_logits, self.shield(z))
         )
+
+    def noise(self, mean: Tensor) -> Tensor:
+        """Return standard normal numbers of the shape of the posterior mean.
+
+        A trainer that divides a batch puts its own in place, so that each row gets the numbers it would have got.
+        """
+        return torch.randn_like(mean)
 
     def decode(self, z: Tensor) -> Tensor:
         """Return images ``(N, C, H, W)`` in 0..1 from latents shaped like the posterior mean."""

@@ -23,6 +23,7 @@ class Header:
     spec: the job as it stood (tasks with their weights of the moment). job_step: updates made by the job;
     global_step: by the whole line of checkpoints. ages: task key -> updates it took part in.
     offsets: dataset key -> samples drawn. skipped: the job's updates that were left out as not finite.
+    early_stop: what early stopping knows (``acc.training.early``). precision: what the passes were computed in.
     plugins: class -> path, sha256 and source.
     """
 
@@ -35,6 +36,8 @@ class Header:
     offsets: dict[str, int] = field(default_factory=dict)
     plugins: dict[str, dict[str, str]] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    early_stop: dict[str, float] = field(default_factory=dict)
+    precision: str = "fp32"
     device: str = "cpu"
     threads: int = 1
     format: int = FORMAT_VERSION

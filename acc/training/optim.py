@@ -120,5 +120,13 @@ class NamedOptimizer:
             found = slots.get(self._names[parameter], {})
             if found and all(value.dim() == 0 or value.shape == parameter.shape for value in found.values()):
                 self.inner.state[parameter] = {
-                    slot: value.detach().clone().to(parameter.device) for slot, value in found.items()
+                    slot: _like(parameter, value.detach().to(parameter.device))
+                    for slot, value in found.items()
                 }
+
+
+def _like(parameter: Tensor, value: Tensor) -> Tensor:
+    """Return a copy that lies in memory as the parameter does: fused kernels walk through both side by side."""
+    if value.dim() == 0 or value.is_contiguous() == parameter.is_contiguous():
+        return value.clone()
+    return torch.empty_like(parameter, dtype=value.dtype).copy_(value)

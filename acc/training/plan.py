@@ -16,6 +16,8 @@ from acc.models import Model
 from acc.rng import seed_for
 from acc.specs import TrainSpec
 from acc.training.data import IndexStream, Resident, to_unit
+from acc.training.ranks import Ranks
+from acc.training.share import Share
 from acc.training.task import Batch, GatheredTargets, JointTask, Sight
 from acc.training.taskset import Entry
 
@@ -59,11 +61,14 @@ class Plan:
         self._sharing = sum(group.needs_decoder for group in groups)
         self._size = len(entries)
         self._joint = any(isinstance(entry.task, JointTask) for entry in entries)
+        self._whole = any(entry.task.needs_whole_batch for entry in entries)
+        self._entries = list(entries)
         self._checked = False
 
-    def losses(self, model: Model, train: TrainSpec, *, weighted: bool) -> tuple[list[Tensor], list[float]]:
-        """Return the raw loss of each task and the factor of each in the total; tasks grow one update older."""
-        indices = [group.stream.next() for group in self._groups]
+    def losses(self, model: Model, share: Share | None = None, ranks: Ranks | None = None) -> list[Tensor]:
+        """Draw the next batches and return the raw loss of each task: over their rows, or this process's share."""
+        everything = [group.stream.next() for group in self._groups]
+        indices = everything if share is None else [share.take(index) for index in everything]
         images = [
             group.resident.images.index_select(0, index)
             for group, index in zip(self._groups, indices, strict=True)
@@ -74,30 +79,40 @@ class Plan:
         sizes = [len(index) for index in indices]
         outputs = model(x_BCHW).split(sizes, share=self._sharing)
         losses: list[Tensor] = [x_BCHW] * self._size
-        factors = [0.0] * self._size
         sights: list[Sight] = []
-        for group, index, output, own in zip(
-            self._groups, indices, outputs, x_BCHW.split(sizes), strict=True
+        divided = self._whole and ranks is not None and share is not None and share.rows < share.batch
+        for group, index, output, own, complete in zip(
+            self._groups, indices, outputs, x_BCHW.split(sizes), everything, strict=True
         ):
-            batch = Batch(own, GatheredTargets(group.resident.targets, index))
+            batch = whole_batch = Batch(own, GatheredTargets(group.resident.targets, index))
+            whole = output
+            if divided:
+                assert ranks is not None
+                assert share is not None
+                whole, whole_batch = ranks.whole(model, output, share), group.resident.batch(complete)
             if self._joint:
-                sights += [Sight(entry.task, output, batch) for _, entry in group.members]
+                sights += [Sight(entry.task, whole, whole_batch) for _, entry in group.members]
             for place, entry in group.members:
                 if place >= 0 and not isinstance(entry.task, JointTask):
-                    self._keep(place, entry, entry.task.compute_loss(output, batch, entry.head), losses)
+                    sees = (whole, whole_batch) if entry.task.needs_whole_batch else (output, batch)
+                    self._keep(place, entry, entry.task.compute_loss(*sees, entry.head), losses)
         members = [member for group in self._groups for member in group.members]
         for (place, entry), own_sight in zip(members, sights, strict=False):
             if place >= 0 and isinstance(entry.task, JointTask):
                 others = [sight for sight in sights if sight is not own_sight]
                 loss = entry.task.compute_joint_loss(own_sight, others, entry.head)
                 self._keep(place, entry, loss, losses)
-        for place, entry in members:
-            if place >= 0:
-                scale = entry.task.weight_scale(entry.age, train)
-                factors[place] = scale * entry.spec.weight if weighted else scale
-                entry.age += 1
         self._checked = True
-        return losses, factors
+        return losses
+
+    def factors(self, train: TrainSpec, *, weighted: bool) -> list[float]:
+        """Return the factor of each loss in the total; the tasks grow one update older."""
+        factors = []
+        for entry in self._entries:
+            scale = entry.task.weight_scale(entry.age, train)
+            factors.append(scale * entry.spec.weight if weighted else scale)
+            entry.age += 1
+        return factors
 
     def _keep(self, place: int, entry: Entry, loss: Tensor, losses: list[Tensor]) -> None:
         if not self._checked:

@@ -64,7 +64,9 @@ class Steering:
         try:
             if change is not None:
                 change(command.payload)
-                self._trainer.watch.restart()  # what went before is no measure for what follows
+                # What went before is no measure for what follows.
+                self._trainer.watch.restart()
+                self._trainer.early.restart()
         except InvalidInput as error:
             field, messages = next(iter(error.fields.items()))
             return CommandResult(command, step, ok=False, message=messages[0], field=field)

@@ -76,6 +76,8 @@ class Task:
     thresholds: metric -> from where on it is moderate, and from where on good: ``{"psnr": (15, 25)}``. Unless
     said otherwise an accuracy above .9 and a loss below .1 are good; None: neither high nor low is.
     trains: whether it has a loss; see ``EvaluationTask``.
+    needs_whole_batch: the loss is no mean over rows but a statistic of the batch, such as a correlation. Where
+    several ranks share a batch, such a task is given all of its rows.
     """
 
     label: ClassVar[str] = ""
@@ -86,6 +88,7 @@ class Task:
     metrics: ClassVar[dict[str, bool]] = {}
     thresholds: ClassVar[dict[str, Thresholds | None]] = {}
     trains: ClassVar[bool] = True
+    needs_whole_batch: ClassVar[bool] = False
 
     def __init__(self, **params: Any) -> None:
         for name, value in clean_params(params_of(type(self)), params).items():
@@ -206,6 +209,8 @@ class JointTask(Task):
     The others are those that are enabled, each with the batch of its own dataset. With the sampled schedule
     their batches are drawn in the steps in which this task is.
     """
+
+    needs_whole_batch = True
 
     def compute_joint_loss(self, own: Sight, others: Sequence[Sight], head: nn.Module | None) -> Tensor:
         """Return the loss as a scalar tensor on the device, before the weight. No ``.item()`` here."""

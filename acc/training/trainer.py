@@ -23,12 +23,13 @@ from acc import rng
 from acc.errors import CheckpointError, InvalidInput, TrainingFailed
 from acc.models import Model, build
 from acc.specs import DatasetSpec, TrainJobSpec
-from acc.training import series
+from acc.training import passes, series
 from acc.training.alarms import Watch
 from acc.training.blocks import BlockRecorder
 from acc.training.checkpoint import Checkpoint, Header, Snapshot, load
 from acc.training.data import IndexStream, Indices, TrainingRows, split_indices
 from acc.training.devices import DeviceManager
+from acc.training.early import EarlyStop
 from acc.training.optim import NamedOptimizer, lr_at
 from acc.training.plan import Group, JointSchedule, Plan, SampledSchedule, Schedule
 from acc.training.plugin_set import PluginSet
@@ -42,9 +43,11 @@ from acc.training.protocols import (
     PointBlock,
     Sink,
 )
+from acc.training.ranks import CHECK_STEPS, Ranks
 from acc.training.restore import load_head, load_model
 from acc.training.settings import torch_settings
 from acc.training.steering import Steering
+from acc.training.step import Updates
 from acc.training.task import JointTask
 from acc.training.taskset import Entry, TaskSet
 
@@ -52,9 +55,6 @@ if TYPE_CHECKING:
     from acc.data import AccDataset
 
 BLOCK_SECONDS = 0.1
-GRAD_NORM_STEPS = 10
-"""The gradient's norm is recorded at each step that clips or may be skipped, else at every tenth: under 0.1 % of a
-step on a CPU (0.6 % at every step), and no more than 1 % where steps are short."""
 MAX_SKIPPED_IN_A_ROW = 100
 """With ``on_nan='skip'``: so many steps without an update and the job fails after all."""
 
@@ -70,7 +70,8 @@ _REASONS: dict[Status, CheckpointReason] = {
 class TrainResult:
     """How a run ended. losses: task key (and ``total``) -> last raw value; seconds: without pauses.
 
-    skipped: steps of the job whose update was left out (``TrainSpec.on_nan``).
+    skipped: steps of the job whose update was left out (``TrainSpec.on_nan``). message: why it ended before its
+    last step by itself (``TrainSpec.early_stop``).
     """
 
     status: Status
@@ -80,6 +81,7 @@ class TrainResult:
     losses: dict[str, float]
     seconds: float
     skipped: int = 0
+    message: str = ""
 
 
 class Trainer:
@@ -88,7 +90,8 @@ class Trainer:
     ``start_from``: the branch's head; weights, heads of tasks that stayed and optimizer state are taken over
     and the job begins at step 0. With the same seed also random states and data positions, so that 100 steps
     and then 100 more are the same as 200. ``resume_from``: a checkpoint of this very job; everything goes on
-    exactly. The constructor raises InvalidInput or CheckpointError and leaves nothing behind.
+    exactly. ``ranks``: this process is one of several that train the job together (``acc.training.launch``).
+    The constructor raises InvalidInput or CheckpointError and leaves nothing behind.
     """
 
     def __init__(
@@ -102,20 +105,30 @@ class Trainer:
         start_from: str | Path | Checkpoint | None = None,
         resume_from: str | Path | Checkpoint | None = None,
         device: str | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         if start_from is not None and resume_from is not None:
             raise InvalidInput({"resume_from": "give start_from or resume_from, not both"})
         resumed = _checkpoint(resume_from)
         origin = resumed or _checkpoint(start_from)
-        self.job, self.train, self.classes = job, job.train, classes
+        if job.train.ranks != (ranks.size if ranks is not None else 1):
+            raise InvalidInput(
+                {
+                    "ranks": f"this job is for {job.train.ranks} ranks; acc.training.launch.together starts them"
+                }
+            )
+        self.job, self.train, self.classes, self.ranks = job, job.train, classes, ranks
         self.sink: Sink = sink or NullSink()
         self.control: Control = control or NullControl()
         self.device = torch.device(DeviceManager().resolve(device or job.train.device))
+        passes.check(self.train, self.device)
         self.threads = self.train.threads or (resumed.header.threads if resumed else torch.get_num_threads())
         self.model: Model = build(job.model, classes.models)
         if origin is not None:
             load_model(self.model, origin)
         self.model.to(self.device).train()
+        if self.train.channels_last:
+            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.step = 0
         self.lr = self.train.lr
         self._start_global_step = 0
@@ -130,7 +143,9 @@ class Trainer:
         for spec in resumed.header.spec.tasks if resumed else job.tasks:
             self.tasks.attach(spec)
         self.require_trainable()
+        self.early = EarlyStop(self.train, self.tasks.entries)
         self.optimizer = NamedOptimizer(self._named_parameters(), self.train, self.device)
+        self.updates = Updates(self.model, self.train, self.optimizer, self.device, ranks)
         if origin is not None:
             self._take_over(origin, exactly=resumed is not None)
         self._schedule: Schedule
@@ -156,7 +171,7 @@ class Trainer:
         if self._ran:
             raise RuntimeError("a trainer runs once; make another with resume_from or start_from to go on")
         self._ran = True
-        with rng.preserved(), torch_settings(self.device, self.threads):
+        with rng.preserved(), torch_settings(self.device, self.threads), self.updates.installed():
             if self._rng is None:
                 rng.seed_all(self.train.seed)
             else:
@@ -176,6 +191,7 @@ class Trainer:
         deadline = began  # the first step is fetched at once, so that the curve begins at once
         first = self.step
         status: Status = "completed"
+        message = ""
         while self.step < train.steps:
             commands = control.due(self.step)
             if commands:
@@ -184,13 +200,22 @@ class Trainer:
                     status = ending
                     break
             self._train_step()
+            if self.early.is_due(self.step):  # before a checkpoint of this step, so that it knows the outcome
+                self.fetch()
+                message = self.early.ended(self.step)
+                if message:
+                    break
             if time.perf_counter() >= deadline:
                 self.fetch()
                 self._autosave_by_time()
                 deadline = time.perf_counter() + BLOCK_SECONDS
             if train.checkpoint_every_steps and self.step % train.checkpoint_every_steps == 0:
                 self._autosave()
+            if self.ranks is not None and self.step % CHECK_STEPS == 0:
+                self._compare()
         self.fetch()
+        if self.ranks is not None:
+            self._compare()
         seconds = time.perf_counter() - began - steering.paused_seconds
         self._save(_REASONS[status])
         return TrainResult(
@@ -201,29 +226,14 @@ class Trainer:
             losses=dict(self._last),
             seconds=seconds,
             skipped=self.skipped,
+            message=message,
         )
 
     def _train_step(self) -> None:
         plan, drawn = self._schedule.at(self.global_step)
-        losses, factors = plan.losses(self.model, self.train, weighted=self._schedule.weighted)
-        total = losses[0] * factors[0]
-        for loss, factor in zip(losses[1:], factors[1:], strict=True):
-            total = total + loss * factor
-        optimizer, norm = self.optimizer, None
-        optimizer.inner.zero_grad(set_to_none=True)
-        total.backward()
-        skips = self.train.on_nan == "skip"
-        if self.train.grad_clip_norm is not None:
-            norm = torch.nn.utils.clip_grad_norm_(optimizer.parameters, self.train.grad_clip_norm)
-        elif skips or self.step % GRAD_NORM_STEPS == 0:
-            norm = optimizer.grad_norm()
-        if skips:
-            assert norm is not None
-            optimizer.skip_unless_finite(total.detach() + norm)
         lr = lr_at(self.lr, self.step, self.train)
-        optimizer.set_lr(lr)
-        optimizer.inner.step()
-        self._recorder.add([loss.detach() for loss in losses], factors, lr, drawn=drawn, norm=norm)
+        made = self.updates.make(plan, lr, self.step, weighted=self._schedule.weighted)
+        self._recorder.add(made.losses, made.factors, lr, drawn=drawn, norm=made.norm)
         self.step += 1
 
     # --- what a step does ------------------------------
@@ -278,6 +288,8 @@ class Trainer:
 
         A plugin that fails at it raises an alarm and trains all the same.
         """
+        if self.ranks is not None and not self.ranks.leads:
+            return  # rank 0 says it
         key = entry.spec.key
         rows = TrainingRows(self.tasks.resident(entry.spec.dataset), self._training_rows(entry.spec.dataset))
         try:
@@ -313,12 +325,18 @@ class Trainer:
         if not self._recorder:
             return
         block, unsound = self._recorder.fetch()
+        self.early.take(block)
+        if self.ranks is not None and not self.ranks.leads:
+            return  # rank 0 says it
         self.sink.on_block(block)
         self._remember(block)
-        if unsound and self.train.on_nan == "stop":
-            self._fail(*unsound[0])
         for step, name in unsound:
-            self._count_skipped(step, name)
+            if name == series.GRAD_NORM and self.updates.scaler is not None:
+                self._count_skipped(step, name, expected=True)
+            elif self.train.on_nan == "stop":
+                self._fail(step, name)
+            else:
+                self._count_skipped(step, name)
         for alarm in self.watch.look(block, self.tasks.entries):
             self.sink.on_alarm(alarm)
 
@@ -330,14 +348,17 @@ class Trainer:
             elif len(values) and name.startswith(series.raw("")):
                 self._last[series.task_key(name) or name] = float(values[-1])
 
-    def _count_skipped(self, step: int, name: str) -> None:
-        """Count a step that was left out; raise an alarm at the first, the tenth, the hundredth and so on."""
+    def _count_skipped(self, step: int, name: str, *, expected: bool = False) -> None:
+        """Count a step that was left out; raise an alarm at the first, the tenth, the hundredth and so on.
+
+        expected: fp16 tries a smaller loss scale now and then, which is no alarm.
+        """
         self.skipped += 1
         last, row = self._skipped_in_a_row
         self._skipped_in_a_row = (step, row + 1 if step == last + 1 else 1)
         if self._skipped_in_a_row[1] >= MAX_SKIPPED_IN_A_ROW:
             self._fail(step, name, f"; so it was for {MAX_SKIPPED_IN_A_ROW} steps in a row")
-        if math.log10(self.skipped).is_integer():
+        if not expected and math.log10(self.skipped).is_integer():
             message = (
                 f"{self._unsound(step, name)}; its update was skipped, {self.skipped} of this job so far. "
                 "A lower learning rate or weight or a grad_clip_norm usually helps"
@@ -369,7 +390,15 @@ class Trainer:
             self.fetch()
             self._save("autosave")
 
+    def _compare(self) -> None:
+        """Raise RanksDiffer unless all ranks hold the same weights and random states."""
+        assert self.ranks is not None
+        state = {**self.model.state_dict(), **self.tasks.head_tensors(), "rng": torch.get_rng_state()}
+        self.ranks.compare(state, self.step)
+
     def _save(self, reason: CheckpointReason) -> None:
+        if self.ranks is not None and not self.ranks.leads:
+            return
         snapshot = self.snapshot()
         for name, tensor in snapshot.tensors.items():
             if (
@@ -388,6 +417,7 @@ class Trainer:
         }
         held |= self.tasks.head_tensors()
         held |= {f"optim.{name}": tensor for name, tensor in self.optimizer.state().items()}
+        held |= {f"scaler.{name}": tensor for name, tensor in self.updates.state().items()}
         held |= {f"rng.{name}": tensor for name, tensor in rng.capture().items()}
         tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in held.items()}
         return Snapshot(step=self.step, header=self._header(), tensors=tensors)
@@ -410,6 +440,8 @@ class Trainer:
                 "numpy": np.__version__,
                 "python": platform.python_version(),
             },
+            early_stop=self.early.state(),
+            precision=passes.precision_on(self.device, self.train.precision),
             device=self.device.type,
             threads=self.threads,
         )
@@ -424,6 +456,7 @@ class Trainer:
         header = origin.header
         if exactly:
             self.step, self.lr, self.skipped = header.job_step, header.lr, header.skipped
+            self.early.load(header.early_stop)
         self._start_global_step = header.global_step - (header.job_step if exactly else 0)
         before = {task.key: task for task in header.spec.tasks}
         for key, entry in self.tasks.entries.items():
@@ -439,6 +472,7 @@ class Trainer:
                     )
         if header.spec.train.optimizer == self.train.optimizer:
             self.optimizer.load(origin.part("optim"))
+        self.updates.load(origin.part("scaler"))
         if exactly or header.spec.train.seed == self.train.seed:
             self._rng = origin.part("rng")
             self._offsets = dict(header.offsets)

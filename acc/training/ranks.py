@@ -1,0 +1,146 @@
+"""Processes that train one model together: each computes its share of every batch, all make the same update.
+
+Gradients, weighted by the rows behind them, are summed over all ranks in one call together with the losses, so every
+rank holds the same weights, optimizer and random states, and rank 0's checkpoint is that of a single process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from acc.errors import AccError
+from acc.models import Model, ModelOutput
+from acc.models.output import LazyDecode
+from acc.training.share import Share
+
+CHECK_STEPS = 1000
+"""So often, and before the last checkpoint, the ranks compare their weights and random states."""
+
+
+class RankLost(AccError):
+    """Another rank has died or does not answer; the job can go on from its last checkpoint."""
+
+
+class RanksDiffer(AccError):
+    """The ranks do not hold the same state any more."""
+
+
+class Ranks:
+    """This process's place among ``size`` ranks, and what they tell each other. Made by ``acc.training.launch``.
+
+    Every method that communicates is called by all ranks in the same order, and raises RankLost.
+    """
+
+    def __init__(self, rank: int, size: int, *, device: torch.device, timeout: float) -> None:
+        self.rank, self.size, self.device = rank, size, device
+        self._timeout = timeout
+        # What is decided on the host travels by gloo, so that it never waits for a GPU.
+        self._host = dist.new_group(backend="gloo", timeout=timedelta(seconds=timeout))
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is rank 0, which reports, is asked, and writes checkpoints."""
+        return self.rank == 0
+
+    def sum_(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each tensor by its sum over all ranks, the same to the bit on each of them."""
+        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+        with self._heard():
+            dist.all_reduce(flat)
+        parts = flat.split([tensor.numel() for tensor in tensors])
+        torch._foreach_copy_(
+            list(tensors), [part.view(own.shape) for part, own in zip(parts, tensors, strict=True)]
+        )
+
+    def whole(self, model: Model, output: ModelOutput, share: Share) -> ModelOutput:
+        """Return what all ranks' rows of a batch were encoded to; gradients reach this rank's rows."""
+        mean = self._gathered(output.mean, share)
+        z = mean if output.z is output.mean else self._gathered(output.z, share)
+        logvar = None if output.logvar is None else self._gathered(output.logvar, share)
+        decode = LazyDecode(model.decode_logits, model.shield(z))
+        return ModelOutput(mean=mean, logvar=logvar, z=z, decode=decode)
+
+    def _gathered(self, rows: Tensor, share: Share) -> Tensor:
+        gathered: Tensor = _Gather.apply(rows, share, self)  # type: ignore[no-untyped-call]
+        return gathered
+
+    def begin_telling(self, value: int) -> tuple[Tensor, Any]:
+        """Have rank 0's ``value`` sent to all while they go on; see ``told``."""
+        message = torch.tensor([value], dtype=torch.int64)
+        with self._heard():
+            return message, dist.broadcast(message, src=0, group=self._host, async_op=True)
+
+    def told(self, pending: tuple[Tensor, Any]) -> int:
+        """Wait for what ``begin_telling`` sent and return it."""
+        message, work = pending
+        with self._heard():
+            work.wait()
+        return int(message.item())
+
+    def tell(self, value: Any) -> Any:
+        """Return rank 0's ``value`` on all ranks; plain data only."""
+        data = bytearray(json.dumps(value).encode()) if self.leads else bytearray()
+        with self._heard():
+            length = torch.tensor([len(data)])
+            dist.broadcast(length, src=0, group=self._host)
+            text = torch.frombuffer(data or bytearray(int(length.item())), dtype=torch.uint8)
+            dist.broadcast(text, src=0, group=self._host)
+        return json.loads(text.numpy().tobytes())
+
+    def compare(self, state: dict[str, Tensor], step: int) -> None:
+        """Raise RanksDiffer unless all ranks hold the same tensors."""
+        digest = hashlib.sha256()
+        for name in sorted(state):
+            digest.update(name.encode())
+            data = state[name].detach().cpu().contiguous().flatten().view(torch.uint8)
+            digest.update(data.numpy().tobytes())
+        own = torch.frombuffer(bytearray(digest.digest()), dtype=torch.uint8).to(torch.int64)
+        first, last = own.clone(), own.clone()
+        with self._heard():
+            dist.all_reduce(first, op=dist.ReduceOp.MIN, group=self._host)
+            dist.all_reduce(last, op=dist.ReduceOp.MAX, group=self._host)
+        if not torch.equal(first, last):
+            raise RanksDiffer(
+                f"the ranks did not hold the same weights and random states any more at step {step}. A task or "
+                "model that draws random numbers of its own, or computes something else on each rank, cannot "
+                "train on several; train with ranks 1"
+            )
+
+    @contextmanager
+    def _heard(self) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:  # gloo's and NCCL's errors have no class in common but this one
+            reason = str(error).strip().partition("\n")[0][:300]
+            raise RankLost(
+                f"another rank was lost, or did not answer for {self._timeout:g} s ({reason})"
+            ) from error
+
+
+class _Gather(torch.autograd.Function):
+    """Rows of all ranks as one batch. Each rank computes the same from it, so each keeps the gradient of its rows."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, share: Share, ranks: Ranks) -> Tensor:
+        """Return ``(batch, ...)`` of this rank's ``(rows, ...)``."""
+        ctx.share = share
+        batch = rows.new_zeros((share.batch, *rows.shape[1:]))
+        batch[share.start : share.end] = rows
+        with ranks._heard():
+            dist.all_reduce(batch)
+        return batch
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        """Return the gradient of this rank's rows, as large as if its weight in the mean were 1."""
+        share: Share = ctx.share
+        return gradients[0][share.start : share.end] * (share.batch / share.rows), None, None
