@@ -5,7 +5,7 @@ ARGS ?=
 export TORCH TORCH_INDEX_URL
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint format bench test-gpu test-slow constraints clean clean-venv
+.PHONY: help setup demo up test lint format docs bench test-gpu test-slow constraints clean clean-venv
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ lint: setup ## ruff, mypy, import rules
 
 format: setup ## let ruff rewrite what it can
 	@.venv/bin/ruff check --fix . ; .venv/bin/ruff format .
+
+docs: setup ## the documentation as a site, in build/site; a broken link or name fails
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet && echo "build/site/index.html"
 
 bench: setup ## one table: the platform against the bare loop, measured here and now
 	@$(VENV_PYTHON) -m benchmarks $(ARGS)
