@@ -53,7 +53,12 @@ def routes(site: Site, job: Any) -> list[str]:
         f"/jobs/{job.pk}/",
         "/datasets/",
         f"/datasets/{DATASET}/",
+        f"/datasets/{DATASET}/?digit.in=1,2&sort=slant&order=desc",
+        f"/datasets/{DATASET}/remove/",
+        f"/datasets/compare/?a={DATASET}&b={DATASET}",
         "/datasets/new/",
+        "/datasets/import/",
+        "/datasets/?removed=1",
         "/experiments/",
         "/experiments/new/",
         f"/experiments/{site.branch.experiment.slug}/",
@@ -123,7 +128,14 @@ def test_the_sign_in_page_is_clean(site: Site, visit: Callable[..., Watched]) ->
 def test_pages_fit_a_screen_of_320_pixels(site: Site, furnished: Any, visit: Callable[..., Watched]) -> None:
     watched = visit(site.admin)
     watched.page.set_viewport_size({"width": 320, "height": 640})
-    for route in (site.bench, "/jobs/", "/plugins/", f"/datasets/{DATASET}/", f"/jobs/{furnished.pk}/"):
+    for route in (
+        site.bench,
+        "/jobs/",
+        "/plugins/",
+        f"/datasets/{DATASET}/",
+        "/datasets/new/",
+        f"/jobs/{furnished.pk}/",
+    ):
         watched.open(route)
         assert watched.page.evaluate("document.documentElement.scrollWidth") <= 320, route
 
@@ -163,10 +175,12 @@ def test_an_idle_page_asks_for_nothing_and_changes_nothing(
 def test_opening_pages_starts_no_work(site: Site, furnished: Any, visit: Callable[..., Watched]) -> None:
     from accsite.apps.training.models import Job
 
-    before = Job.objects.count()
     watched = visit(site.admin)
-    for route in routes(site, furnished):
+    all_routes = routes(site, furnished)  # which makes a job of its own, to have a page of it
+    before = Job.objects.count()
+    for route in all_routes:
         watched.open(route)
+        watched.page.wait_for_load_state("networkidle")
     assert Job.objects.count() == before
 
 
