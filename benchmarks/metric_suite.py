@@ -185,15 +185,15 @@ def measure(world: World, size: str) -> None:
         row(
             "explicitness, all and own dimensions",
             seconds(lambda: explicitness(prepared)),
-            seconds(loops.explicitness, 1),
+            seconds(loops.explicitness, 3),
             10,
             "LogisticRegression and roc_auc_score",
         ),
         row(
             "effective rank, participation ratio",
             seconds(lambda: spectrum(prepared)),
-            seconds(loops.spectrum, 1),
-            1,
+            seconds(loops.spectrum),
+            10,
             "PCA",
         ),
         row(

@@ -57,6 +57,26 @@ class Moments:
         )
 
     @cached_property
+    def mean(self) -> Tensor:
+        """Mean latent of each level (L, D)."""
+        return self.total.sum(0) / self.count.sum(0).clamp(min=1)[:, None]
+
+    @cached_property
+    def covariance(self) -> Tensor:
+        """Covariance of each level (L, D, D)."""
+        mean = self.mean
+        per_sample = self.second.sum(0) / self.count.sum(0).clamp(min=1)[:, None, None]
+        return per_sample - mean[:, :, None] * mean[:, None, :]
+
+    @cached_property
+    def member(self) -> Tensor:
+        """One where a dimension belongs to a view, else zero (V, D)."""
+        there = torch.zeros(len(self.views), self.total.shape[-1], dtype=self.total.dtype)
+        for view, dims in enumerate(self.views):
+            there[view, dims.cpu()] = 1
+        return there.to(self.total.device)
+
+    @cached_property
     def factors(self) -> tuple[Tensor, ...]:
         """Cholesky factors of covariance + ridge for each view (F, L, width, width), shared by all concepts."""
         return tuple(self._factor(dims) for dims in self.views)

@@ -82,11 +82,11 @@ class SkillTable:
                 self.matrices[concept, context] = skill.matrix[0].cpu().numpy()
                 self.within[:, :, concept, context] = skill.within.cpu().numpy()
                 self.across[:, :, concept, context] = skill.across.cpu().numpy()
-        for concept, pair in pairs.items():
-            cosine, reason = parallelism(pair)
-            self.parallelism[:, concept, context] = cosine.cpu().numpy()
-            if reason:
-                self.parallelism_reasons[concept, context] = reason
+            cosines, reasons = parallelism([pairs[c] for c in batch])
+            for concept, cosine, reason in zip(batch, cosines, reasons, strict=True):
+                self.parallelism[:, concept, context] = cosine.cpu().numpy()
+                if reason:
+                    self.parallelism_reasons[concept, context] = reason
 
     def chance(self, own: Sequence[int | None], permutations: int) -> tuple[Array, Array]:
         """Return skills (P, V, F, F) of shuffled labels; across contexts only from each concept's own group."""

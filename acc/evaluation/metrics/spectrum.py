@@ -29,7 +29,8 @@ class Spectrum:
 def spectrum(prepared: Prepared) -> Spectrum:
     """Return effective ranks and participation ratios; from covariances alone."""
     raw = prepared.covariance
-    standardised = prepared.z.T @ prepared.z / len(prepared.z)
+    spread = torch.where(prepared.active, raw.diagonal().clamp(min=0).sqrt(), torch.inf)
+    standardised = raw / spread[:, None] / spread
     groups = dict(zip(prepared.view_names[1:], prepared.views[1:], strict=True))
     return Spectrum(
         effective_rank=_effective_rank(raw),

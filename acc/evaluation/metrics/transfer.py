@@ -69,7 +69,8 @@ def _transfer(pair: Pair, errors: Tensor, draws: Tensor) -> Transfer:
     bins = len(column.level_names) if pair.real else column.classes
     place = column.level[moments.order] if pair.real else pair.values
     cell = (moments.cell % moments.levels) * bins + place
-    columns = errors.flatten(1).to(moments.total.dtype)
+    # Counts up to 2^24 are exact in float32.
+    columns = errors.flatten(1).to(moments.total.dtype if pair.real else torch.float32)
     if pair.real:
         # The label's own moments ride along, so that each resample is judged by its own variance.
         columns = torch.cat([columns, torch.stack([pair.values, pair.values.square()], dim=1)], dim=1)
@@ -108,22 +109,21 @@ def _masks(pairs: Sequence[Pair]) -> Tensor | None:
 
 def _cell_means(columns: Tensor, cell: Tensor, cells: int, draws: Tensor) -> tuple[Tensor, Tensor]:
     """Return means (1 + B, cells, columns) of the cells, plain and resampled, and their sizes (cells,)."""
-    by_cell = torch.sort(cell, stable=True).indices
-    plain = columns[by_cell]
     count = torch.bincount(cell, minlength=cells)
     shape = (1 + draws.shape[1], cells, columns.shape[1])
-    means = torch.zeros(shape, dtype=columns.dtype, device=columns.device)
-    weights = draws[by_cell]
-    # The column of ones makes the divisor by the same sums, in the same order, so that a mean of ones is 1.
-    light = torch.cat([plain, torch.ones_like(plain[:, :1])], dim=1).to(torch.float32)
-    for index, (start, stop) in enumerate(pairwise((0, *count.cumsum(0).tolist()))):
-        if stop == start:
-            continue
-        means[0, index] = plain[start:stop].mean(0)
-        if draws.shape[1]:
-            sums = (weights[start:stop].to(torch.float32) + NEVER_EMPTY).T @ light[start:stop]
-            means[1:, index] = (sums[:, :-1] / sums[:, -1:]).to(means.dtype)
-    return means, count.to(columns.dtype)
+    means = torch.zeros(shape, dtype=torch.float64, device=columns.device)
+    plain = torch.zeros(shape[1:], dtype=columns.dtype, device=columns.device).index_add_(0, cell, columns)
+    means[0] = plain.to(torch.float64) / count.clamp(min=1)[:, None]
+    if draws.shape[1]:
+        by_cell = torch.sort(cell, stable=True).indices
+        weights = draws[by_cell]
+        # The column of ones makes the divisor by the same sums, in the same order, so that a mean of ones is 1.
+        light = torch.cat([columns, torch.ones_like(columns[:, :1])], dim=1)[by_cell].to(torch.float32)
+        for index, (start, stop) in enumerate(pairwise((0, *count.cumsum(0).tolist()))):
+            if stop > start:
+                sums = (weights[start:stop].to(torch.float32) + NEVER_EMPTY).T @ light[start:stop]
+                means[1:, index] = (sums[:, :-1] / sums[:, -1:]).to(means.dtype)
+    return means, count.to(means.dtype)
 
 
 def _class_skill(accuracy: Tensor, classes: Tensor) -> Tensor:
