@@ -26,10 +26,10 @@ function* panels() {
 const stale = new Set();
 function changed(topic, version) {
 	for (const [panel, name, shown] of panels()) if (name === topic && shown < version) stale.add(panel);
-	// What changes together is fetched together.
+	// What changes together is fetched together, a panel within a panel first: it is what somebody works at.
 	changed.timer ??= setTimeout(() => {
 		changed.timer = null;
-		stale.forEach((panel) => htmx.trigger(panel, "refresh", {}, false));
+		[...stale].reverse().forEach((panel) => htmx.trigger(panel, "refresh", {}, false));
 		stale.clear();
 	}, 15);
 }
