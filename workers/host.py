@@ -17,6 +17,7 @@ from django.db.models import QuerySet
 from accsite.apps.training.models import Job
 from accsite.apps.training.services import lifecycle, queue, workers
 from accsite.apps.training.states import HELD
+from accsite.supervisor.health import say_alive
 from workers import processes
 from workers.children import Nursery
 from workers.devices import resolve
@@ -112,6 +113,8 @@ class Host:
             if thread is not None:
                 thread.join(5)
         self.nursery.stop()
+        if self._heart is None:
+            return  # it was never registered
         try:
             workers.offline(name=self.name)
         except DatabaseError as error:
@@ -184,6 +187,7 @@ class Host:
             while not self._stopped.wait(settings.ACC_HEARTBEAT_SECONDS):
                 try:
                     workers.heartbeat(name=self.name, telemetry=telemetry.read())
+                    say_alive()
                     self._end_what_is_not_ours()
                 except DatabaseError as error:
                     log.warning("heartbeat_not_written", error=str(error).strip())

@@ -11,6 +11,8 @@ import sys
 import threading
 import time
 
+from accsite.supervisor.health import say_alive
+
 TIDY_SECONDS = 30.0
 
 
@@ -29,6 +31,7 @@ def main() -> int:
         signal.signal(number, lambda *_: stop.set())
     log.info("sweeper_started", every_seconds=settings.ACC_SWEEP_SECONDS)
     while not stop.is_set():
+        say_alive()
         once()
         tidy()
         stop.wait(settings.ACC_SWEEP_SECONDS)

@@ -25,6 +25,7 @@ from watchdog.observers import Observer
 
 from acc.plugins.checker import Answer, Checker
 from acc.plugins.scan import FOLDERS, Finder
+from accsite.supervisor.health import say_alive
 
 if TYPE_CHECKING:
     from accsite.apps.registry.services import FileReport, SyncResult
@@ -212,6 +213,7 @@ class Watcher:
                 rung = self._wait(max(0.0, next_scan - time.monotonic()), doorbell=not hinted)
                 tell(self.sync.collect())
                 self.desk.serve()
+                say_alive()
                 if rung and not self._stopping:
                     next_scan = min(next_scan, self._pace.next())
                     hinted = True  # it will look anyway; what rings meanwhile tells nothing new

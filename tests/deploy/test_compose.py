@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from accsite.supervisor import health
 from accsite.supervisor.processes import SHARED_ENVIRONMENT, Process, table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,6 +101,41 @@ def test_only_the_web_is_reachable_and_only_from_its_host(compose):
     assert compose["networks"]["inside"]["internal"] is True
 
 
+@pytest.mark.parametrize("name", [*(p.name for p in PROCESSES), *sorted(SERVICES_BESIDE)])
+def test_a_service_can_take_only_so_much(compose, name):
+    limits = compose["services"][name]["deploy"]["resources"]["limits"]
+    assert re.fullmatch(r"\d+g", limits["memory"])
+    assert 50 <= limits["pids"] <= 2000
+
+
+@pytest.mark.parametrize("name", [*(p.name for p in PROCESSES), "postgres", "redis"])
+def test_a_service_is_asked_whether_it_is_well_and_has_time_to_end(compose, name):
+    service = compose["services"][name]
+    assert service["healthcheck"]["test"][0] == "CMD"
+    assert seconds(service["stop_grace_period"]) >= 10
+    assert name == "web" or "http" not in str(service["healthcheck"])
+
+
+def test_what_is_asked_of_a_process_without_a_port_is_what_it_says(compose, tmp_path):
+    asked = compose["services"]["sweeper"]["healthcheck"]["test"]
+    assert asked[:4] == ["CMD", "python", "-m", "accsite.supervisor.health"]
+    assert compose["services"]["sweeper"]["environment"]["ACC_ALIVE_FILE"] == asked[4]
+    file = tmp_path / "alive"
+    assert health.main([str(file), asked[5]]) == 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ACC_ALIVE_FILE", str(file))
+        health.say_alive()
+    assert health.main([str(file), asked[5]]) == 0
+    os.utime(file, (0, 0))
+    assert health.main([str(file), asked[5]]) == 1
+
+
+def test_every_variable_of_the_stack_is_explained():
+    told = (ROOT / "docs" / "deploy.md").read_text() + (ROOT / ".env.example").read_text()
+    names = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text()))
+    assert sorted(name for name in names if name not in told) == []
+
+
 def test_secrets_have_no_default():
     text = (ROOT / "docker-compose.yml").read_text()
     for name in ("SECRET_KEY", "POSTGRES_PASSWORD"):
@@ -110,6 +147,7 @@ def test_secrets_have_no_default():
 def test_cuda_is_a_build_argument(compose):
     arguments = compose["services"]["worker-train"]["build"]["args"]
     assert arguments["TORCH"] == "cpu"
+    assert {compose["services"][p.name]["image"] for p in PROCESSES} == {"acc:cpu"}
     dockerfile = (ROOT / "Dockerfile").read_text()
     for name in arguments:
         assert f"ARG {name}=" in dockerfile
