@@ -21,6 +21,17 @@ SETTINGS = ROOT / "accsite" / "settings"
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Add to the explanations each page of docs/ that the navigation does not name."""
+    named = str(config.nav)
+    section = next(part["Explanation"] for part in config.nav or () if "Explanation" in part)
+    for page in sorted(Path(config.docs_dir).glob("*.md")):
+        if f"'{page.name}'" not in named:
+            title = page.read_text().partition("\n")[0].lstrip("# ")
+            section.append({title: page.name})
+    return config
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the reference pages to what mkdocs builds."""
     for name, page in PAGES.items():
