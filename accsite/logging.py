@@ -1,6 +1,7 @@
 """Logs of every process of the site and the workers: coloured lines in a terminal, JSON lines anywhere else.
 
-Each line carries what is bound to its context: ``request_id`` in the web process, ``job_id`` in a worker.
+Each line carries what is bound to its context: ``request_id`` in the web process, ``job_id`` in a worker. A line
+``job_queued`` carries both, so that a job can be followed from the request that asked for it.
 """
 
 from __future__ import annotations
@@ -18,8 +19,19 @@ from typing import Any
 import structlog
 from django.http import HttpRequest, HttpResponse
 
+_job: dict[str, Any] = {}
+
+
+def _merge_job(_logger: Any, _name: str, event: Any) -> Any:
+    """Add what the whole process works at, which threads of a job do not inherit with its context."""
+    for name, value in _job.items():
+        event.setdefault(name, value)
+    return event
+
+
 _shared: list[Any] = [
     structlog.contextvars.merge_contextvars,
+    _merge_job,
     structlog.stdlib.add_logger_name,
     structlog.stdlib.add_log_level,
     structlog.stdlib.PositionalArgumentsFormatter(),
@@ -75,9 +87,15 @@ def _formatter(*, console: bool) -> logging.Formatter:
 
 @contextmanager
 def job_context(job_id: int, **more: Any) -> Iterator[None]:
-    """Bind ``job_id`` (and ``more``) to every line that is logged inside."""
-    with structlog.contextvars.bound_contextvars(job_id=job_id, **more):
-        yield
+    """Bind ``job_id`` (and ``more``) to every line that is logged inside, also by threads: a process has one job."""
+    before = dict(_job)
+    _job.update(job_id=job_id, **more)
+    try:
+        with structlog.contextvars.bound_contextvars(job_id=job_id, **more):
+            yield
+    finally:
+        _job.clear()
+        _job.update(before)
 
 
 class RequestIdMiddleware:

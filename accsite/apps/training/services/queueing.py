@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import structlog
+
 from acc.specs import EVAL_PARTS, EvalSpec
 from accsite.apps.training.models import AutoEvaluate, Branch, Checkpoint, Job, JobEvent, JobKind
 from accsite.apps.training.services import outbox
 from accsite.apps.training.services.unit import announce, unit_of_work
 from accsite.apps.training.states import JobState
 
+log = structlog.get_logger(__name__)
 QUEUES: Mapping[JobKind, str] = {
     JobKind.TRAIN: "train",
     JobKind.EVALUATE: "eval",
@@ -29,6 +32,7 @@ def enqueue(kind: JobKind, **fields: Any) -> Job:
     job = Job.objects.create(kind=kind, queue=QUEUES[kind], **fields)
     outbox.queue_up(job)
     announce(job)
+    log.info("job_queued", job_id=job.pk, kind=str(kind), queue=job.queue, by=str(job.created_by or ""))
     return job
 
 
