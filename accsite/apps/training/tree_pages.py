@@ -25,6 +25,7 @@ from accsite.apps.training.services.retention import Plan, plan_pruning
 ROWS_A_PAGE = 50
 COMPARED = 40
 LISTED = 12
+PLANNED_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -212,9 +213,14 @@ def _text(value: Any) -> str:
     return "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def prune_page(experiment: Experiment, policy: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Return what pruning would remove, and what was removed and can be restored."""
-    plan: Plan = plan_pruning(experiment, policy)
+def prune_page(experiment: Experiment, *, asked: bool = False) -> dict[str, Any]:
+    """Return what pruning would remove, and what was removed and can be restored.
+
+    The plan of a tree of more than PLANNED_AT_ONCE checkpoints, which takes a while, is made when ``asked`` for.
+    """
+    if not asked and experiment.checkpoints.count() > PLANNED_AT_ONCE:
+        return {"plan": None, "removals": removals(experiment)}
+    plan: Plan = plan_pruning(experiment)
     rows = Checkpoint.objects.filter(pk__in=[*plan.leaves, *plan.weights][:LISTED]).defer("spec")
     kept: dict[str, int] = {}
     for why in plan.kept.values():

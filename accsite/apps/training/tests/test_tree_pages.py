@@ -221,6 +221,15 @@ def test_retention_tells_what_would_go_before_it_goes(page, branch, root, leaf):
     assert 'id="retention-last_error"' in refused.text
 
 
+def test_the_plan_of_a_large_tree_is_made_when_it_is_asked_for(page, branch, root, monkeypatch):
+    monkeypatch.setattr("accsite.apps.training.tree_pages.PLANNED_AT_ONCE", 0)
+    address = f"/experiments/{branch.experiment.slug}/"
+    opened = page.get(address).text
+    assert "Work out what pruning would remove" in opened
+    assert "Pruning now would remove" not in opened
+    assert "Pruning now would remove" in page.get(f"{address}?panel=prune&plan=1", headers=PARTIAL).text
+
+
 def test_a_list_of_experiments_has_best_and_last_activity(page, root, leaf):
     text = page.get("/experiments/").text
     assert ">0.25<" in text

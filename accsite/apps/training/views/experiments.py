@@ -151,7 +151,7 @@ def prune_context(
         "undo_words": tree_pages.undo_words(),
         "prune_api": reverse("api:experiment-prune", args=[experiment.slug]),
         "changeable": may_change(request.user, experiment),
-        **tree_pages.prune_page(experiment),
+        **tree_pages.prune_page(experiment, asked=request.GET.get("plan") == "1"),
     }
 
 
