@@ -28,6 +28,7 @@ def test_modules_import_the_hashed_files_that_pages_name(settings: Any, tmp_path
         "copy",
         "curves",
         "envelope",
+        "figure",
         "health",
         "keys",
         "live",

@@ -1,4 +1,4 @@
-"""Who may send forms to the pages of evaluation: each is about a branch."""
+"""Who may send forms to the pages of evaluation: each is about a branch or a checkpoint."""
 
 from __future__ import annotations
 
@@ -11,5 +11,7 @@ from accsite.apps.training import access
 
 
 def page_object(user: Any, _name: str, arguments: Mapping[str, Any]) -> Model | None:
-    """Return the branch whose number or names stand in the address; raises Http404 if the user may not see it."""
+    """Return what the address names; raises Http404 if the user may not see it."""
+    if "checkpoint" in arguments:
+        return access.page_object(user, "checkpoint", {"pk": arguments["checkpoint"]})
     return access.page_object(user, "branch", arguments)

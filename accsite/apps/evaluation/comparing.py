@@ -119,12 +119,12 @@ def as_csv(comparison: Comparison) -> str:
             who = [where.checkpoint, f"{where.experiment}/{where.branch}", where.step]
             numbers = value.model_dump().values()
             writer.writerow(
-                [*(_safe(cell) for cell in (row.task, row.name, row.concept, row.group)), *who, *numbers]
+                [*(safe(cell) for cell in (row.task, row.name, row.concept, row.group)), *who, *numbers]
             )
     return out.getvalue()
 
 
-def _safe(text: str) -> str:
+def safe(text: str) -> str:
     """Return a name that a spreadsheet does not take for a formula."""
     return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
 

@@ -11,10 +11,13 @@ from django.http import Http404
 from django.urls import reverse
 
 from accsite.apps.evaluation.models import Artifact, Evaluation, Metric
+from accsite.apps.evaluation.tab_pages import HEADLINE
 from accsite.apps.live import selectors as live
-from accsite.apps.training.models import Branch, Experiment
+from accsite.apps.training.models import Branch, Checkpoint, Experiment
 
 EVALUATIONS_SHOWN = 5
+CHECKPOINTS_SHOWN = 12
+NO_SLOT = -1
 RECONSTRUCTIONS = "reconstructions"
 
 
@@ -62,6 +65,12 @@ def evaluated_branches(user: Any) -> list[Branch]:
     return list(counted.order_by(F("last_evaluated").desc(nulls_last=True), "-id"))
 
 
+def measured_checkpoints(branch: Branch) -> list[Checkpoint]:
+    """Return the newest checkpoints of a branch with ``parts``, how many parts were measured of each."""
+    counted = branch.checkpoints.annotate(parts=Count("evaluations__parts__name", distinct=True))
+    return list(counted.order_by("-step", "-pk")[:CHECKPOINTS_SHOWN])
+
+
 def newest_with_metrics(branch: Branch) -> list[Evaluation]:
     """Return the newest evaluations that measured something, oldest first."""
     measured = branch.evaluations.filter(metrics__isnull=False).distinct().order_by("-step", "-id")
@@ -75,14 +84,14 @@ def metric_rows(branch: Branch, evaluations: Sequence[Evaluation]) -> list[Metri
     cells: dict[tuple[str, str], list[Metric | None]] = {}
     for column, evaluation in enumerate(evaluations):
         for metric in evaluation.metrics.all():
-            if metric.concept or metric.group:
+            if metric.concept or metric.group or not (metric.task_key or metric.name in HEADLINE):
                 continue
             cells.setdefault((metric.task_key, metric.name), [None] * len(evaluations))[column] = metric
     rows = []
     for (key, name), values in sorted(cells.items(), key=lambda item: (order.get(item[0][0], 99), item[0])):
         task = known.get(key)
         last = next(metric for metric in reversed(values) if metric is not None)
-        shown, slot = (task.name, task.colour_slot) if task else (key, 0)
+        shown, slot = (task.name, task.colour_slot) if task else (key or "Factoring", NO_SLOT)
         rows.append(MetricRow(shown, slot, name, last.higher_is_better, values, last.baseline, trend(values)))
     return rows
 

@@ -14,10 +14,14 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_GET, require_POST
 
 from acc.errors import InvalidInput
-from accsite.apps.evaluation import pages
+from accsite.apps.access.permissions import may_change
+from accsite.apps.evaluation import pages, tab_pages
+from accsite.apps.evaluation.forms import AutoForm
 from accsite.apps.live import selectors as live
 from accsite.apps.training.models import Branch
 from accsite.apps.training.services import jobs as job_services
+from accsite.apps.training.services import measuring
+from accsite.apps.training.views.common import REFUSED
 
 
 @require_GET
@@ -33,12 +37,12 @@ def home(request: HttpRequest) -> HttpResponse:
 @require_GET
 def branch(request: HttpRequest, pk: int) -> HttpResponse:
     """Show the metrics and reconstructions of a branch."""
-    context = branch_context(pages.find_branch(request.user, pk))
+    context = branch_context(request, pages.find_branch(request.user, pk))
     name = "metrics" if request.headers.get("HX-Request") == "true" else "branch"
     return render(request, f"evaluation/{name}.html", context)
 
 
-def branch_context(found: Branch) -> dict[str, Any]:
+def branch_context(request: HttpRequest, found: Branch) -> dict[str, Any]:
     """Return what the page of a branch shows."""
     topic = f"evaluations:{found.pk}"
     versions = live.versions([topic])
@@ -50,6 +54,10 @@ def branch_context(found: Branch) -> dict[str, Any]:
         "topic": topic,
         "evaluations": evaluations,
         "rows": pages.metric_rows(found, evaluations),
+        "auto_form": AutoForm(found),
+        "changeable": may_change(request.user, found),
+        "checkpoints": pages.measured_checkpoints(found),
+        "curve": tab_pages.curve(found),
         "metrics_url": reverse("evaluation:branch", args=[found.pk]),
     }
 
@@ -70,6 +78,31 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
             )
         except InvalidInput as error:
             messages.error(request, str(error))
+    return redirect("evaluation:branch", pk)
+
+
+@require_POST
+def auto(request: HttpRequest, pk: int) -> HttpResponse:
+    """Set when the branch is measured by itself; what is refused stands beside its field."""
+    found = pages.find_branch(request.user, pk)
+    form = AutoForm(found, request.POST)
+    data = form.payload()
+    try:
+        measuring.set_auto_evaluate(
+            actor=request.user,
+            branch=found,
+            when=data.get("auto_evaluate", ""),
+            every=data.get("evaluate_every"),
+        )
+    except InvalidInput as error:
+        form.refuse(error)
+        return render(
+            request,
+            "evaluation/branch.html",
+            {**branch_context(request, found), "auto_form": form},
+            status=REFUSED,
+        )
+    messages.success(request, f"This branch is measured {found.get_auto_evaluate_display()}.")
     return redirect("evaluation:branch", pk)
 
 

@@ -1,0 +1,94 @@
+"""What a page of a checkpoint was asked to show, read from its address, and what is kept of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+from django.http import Http404
+
+from acc.errors import InvalidInput
+from acc.specs import EvalSpec, parse
+from accsite.apps.evaluation.models import Artifact, Evaluation, Part
+from accsite.apps.evaluation.services.keys import OPTIONS, part_key
+from accsite.apps.training.models import Checkpoint, Experiment
+
+TABS = {
+    "metrics": "Metrics",
+    "reconstructions": "Reconstructions",
+    "traversals": "Traversals",
+    "sort": "Sort by activation",
+    "attention": "Attention",
+    "ufr": "UFR",
+}
+CHOICES = ("seed", "direction", "dataset")
+DIRECTIONS = {
+    "principal": "the group's principal direction",
+    "pattern": "the pattern of its concept",
+    "dimensions": "each dimension",
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A part with its options; ``chosen`` are those that the address gives."""
+
+    part: str
+    spec: EvalSpec
+    chosen: Mapping[str, Any] = field(default_factory=dict)
+    refused: str = ""
+
+    @property
+    def query(self) -> str:
+        """The options as they stand in an address, with the question mark; empty if there are none."""
+        return f"?{urlencode(self.chosen)}" if self.chosen else ""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is kept of a part: its evaluation and artifacts by kind; nothing where it was not measured."""
+
+    part: Part | None = None
+    evaluation: Evaluation | None = None
+    artifacts: Mapping[str, list[Artifact]] = field(default_factory=dict)
+
+
+def find_checkpoint(user: Any, pk: int) -> Checkpoint:
+    """Return a checkpoint that ``user`` may see; raises Http404."""
+    visible = Experiment.objects.visible_to(user)
+    rows = Checkpoint.objects.filter(experiment__in=visible, pk=pk)
+    found = rows.select_related("branch__experiment", "experiment").first()
+    if found is None:
+        raise Http404(f"there is no checkpoint {pk} that you may see")
+    return found
+
+
+def read(part: str, query: Mapping[str, Any]) -> Asked:
+    """Return what the address asks for; options that are refused are left out, and why is told."""
+    chosen = relevant(part, query)
+    try:
+        return Asked(part, parse(EvalSpec, {"suite": (part,), **chosen}), chosen)
+    except InvalidInput as error:
+        return Asked(part, EvalSpec(suite=(part,)), {}, str(error))
+
+
+def relevant(part: str, query: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a part that ``query`` gives."""
+    return {name: query[name] for name in CHOICES if name in OPTIONS[part] and query.get(name)}
+
+
+def kept(checkpoint: Checkpoint, asked: Asked) -> Kept:
+    """Return what is kept: of just these options, or (none given) the newest of that part."""
+    parts = Part.objects.filter(evaluation__checkpoint=checkpoint, name=asked.part)
+    newest = parts.select_related("evaluation").order_by("-evaluation_id")
+    found = newest.filter(key=part_key(checkpoint, asked.spec, asked.part)).first()
+    if found is None and not asked.chosen:
+        found = newest.first()
+    if found is None:
+        return Kept()
+    by_kind: dict[str, list[Artifact]] = {}
+    for artifact in found.evaluation.artifacts.order_by("id"):
+        by_kind.setdefault(artifact.kind, []).append(artifact)
+    return Kept(found, found.evaluation, by_kind)

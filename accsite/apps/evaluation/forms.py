@@ -1,0 +1,81 @@
+"""Forms of evaluation; the services decide what is right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+
+from acc.specs import EVAL_PARTS
+from accsite.apps.datasets.models import Dataset
+from accsite.apps.evaluation.asked import DIRECTIONS, TABS
+from accsite.apps.training.forms import ServiceForm, choice, number
+from accsite.apps.training.models import AutoEvaluate, Branch, Checkpoint
+
+NUMBERS = ("seed", "images", "seeds", "steps", "sort_images")
+
+
+class RunForm(ServiceForm):
+    """Which parts to measure of a checkpoint, and on which dataset."""
+
+    suite = forms.MultipleChoiceField(
+        label="Measure",
+        choices=[(part, TABS[part]) for part in EVAL_PARTS],
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+    )
+    dataset = choice("Dataset", (), "metrics and reconstructions are always of the tasks' own datasets")
+    direction = choice(
+        "Traverse and sort along", [("", "the default: principal direction"), *DIRECTIONS.items()]
+    )
+    seed = number("Seed of the images shown", "empty: the fixed ones", min=0, step=1)
+
+    def __init__(self, checkpoint: Checkpoint, data: Any = None, **options: Any) -> None:
+        super().__init__(data, auto_id="run-%s", **options)
+        self.initial.setdefault("suite", list(EVAL_PARTS))
+        own = sorted(checkpoint.spec.get("datasets", {}))
+        others = [slug for slug in fitting(checkpoint) if slug not in own]
+        self.fields["dataset"].widget.choices = [
+            ("", "the one whose targets name most factor groups"),
+            *((slug, f"{slug} (trained on)") for slug in own),
+            *((slug, slug) for slug in others),
+        ]
+
+    def payload(self) -> dict[str, Any]:
+        """Return what was asked for: numbers as numbers, names as names."""
+        found = super().payload()
+        return {
+            name: int(value) if name in NUMBERS and str(value).isdecimal() else value
+            for name, value in found.items()
+        }
+
+
+class AutoForm(ServiceForm):
+    """When a branch is measured by itself."""
+
+    auto_evaluate = choice("Measure by itself", AutoEvaluate.choices)
+    evaluate_every = number("Steps", "for every so many steps", min=1, step=1)
+
+    def __init__(self, branch: Branch, data: Any = None) -> None:
+        initial = {"auto_evaluate": branch.auto_evaluate, "evaluate_every": branch.evaluate_every}
+        super().__init__(data, initial=initial, auto_id="auto-%s")
+
+
+class CompareForm(ServiceForm):
+    """Which checkpoints stand beside each other."""
+
+    def __init__(self, choices: list[tuple[str, list[tuple[int, str]]]], chosen: list[int]) -> None:
+        super().__init__(auto_id="compare-%s")
+        for number_, name in enumerate(("a", "b", "c", "d", "e", "f")):
+            options: list[Any] = [("", "none"), *choices] if number_ > 1 else list(choices)
+            label = "A, the first" if name == "a" else name.upper()
+            self.fields[name] = choice(label, options)
+            self.fields[name].initial = chosen[number_] if number_ < len(chosen) else ""
+
+
+def fitting(checkpoint: Checkpoint) -> list[str]:
+    """Return the slugs of the datasets whose images the checkpoint's model can look at."""
+    image = checkpoint.spec.get("model", {}).get("image", {})
+    names = ("channels", "height", "width")
+    rows = Dataset.objects.filter(**{name: image[name] for name in names if name in image})
+    return list(rows.order_by("slug").values_list("slug", flat=True)[:200])

@@ -1,0 +1,185 @@
+"""Pages of evaluation: six tabs of a checkpoint, its forms, and comparisons; opening one starts no work."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.test import Client
+
+from accsite.apps.evaluation import services
+from accsite.apps.evaluation.asked import TABS
+from accsite.apps.evaluation.models import Evaluation, Threshold
+from accsite.apps.evaluation.tests.test_record import Measured, Result, evaluation_job, grid
+from accsite.apps.training.models import Branch, Experiment, Job
+from accsite.apps.training.states import JobState
+from accsite.apps.training.tests import rows
+
+
+@pytest.fixture
+def branch(db: None) -> Branch:
+    return rows.make_branch(None)
+
+
+@pytest.fixture
+def page(db: None) -> Client:
+    client = Client()
+    client.force_login(get_user_model().objects.create_user("ada"))
+    return client
+
+
+def measured(branch: Branch, value: float | None = 0.95, **fields: Any) -> Evaluation:
+    """Return what a job measured of a new checkpoint of the branch."""
+    job = evaluation_job(branch, spec={"suite": ["metrics", "reconstructions", "traversals"]})
+    numbers = [
+        Measured("digit", "accuracy", value, thresholds=(0.7, 0.9), low=0.9, high=0.97, baseline=0.1),
+        Measured("digit", "loss", 0.5, higher_is_better=False, thresholds=(0.3, 0.1)),
+        Measured("free", "rank", None, reason="no rows are held out"),
+    ]
+    missing = {"traversals": "the model has no factor groups"}
+    result = Result(metrics=numbers, reconstructions=[grid()], missing=missing, **fields)
+    made = services.record(job.pk, 1, result)
+    Job.objects.filter(pk=job.pk).update(state=JobState.SUCCEEDED)
+    return made
+
+
+def test_every_tab_opens_with_and_without_results_and_starts_no_work(page: Client, branch: Branch) -> None:
+    kept, bare = measured(branch), rows.make_checkpoint(branch)
+    before = Job.objects.count()
+    for pk in (kept.checkpoint_id, bare.pk):
+        for tab in (*TABS, "jobs", "print"):
+            assert page.get(f"/evaluate/{pk}/{tab}/").status_code == 200, tab
+            assert page.get(f"/evaluate/{pk}/{tab}/", headers={"HX-Request": "true"}).status_code == 200
+    for address in ("/evaluate/", f"/evaluate/branch/{branch.pk}/", "/compare/"):
+        assert page.get(address).status_code == 200, address
+    assert Job.objects.count() == before
+    assert "Not measured yet" in page.get(f"/evaluate/{bare.pk}/ufr/").content.decode()
+    assert page.get(f"/evaluate/{bare.pk}/nothing/").status_code == 404
+
+
+def test_metrics_have_interval_judgement_in_words_and_reasons(page: Client, branch: Branch) -> None:
+    shown = page.get(f"/evaluate/{measured(branch).checkpoint_id}/metrics/").content.decode()
+    for words in ("✓ good", "✗ poor", "0.9 to 0.97", "no rows are held out"):
+        assert words in shown, words
+
+
+def test_a_part_that_the_model_cannot_have_says_why(page: Client, branch: Branch) -> None:
+    shown = page.get(f"/evaluate/{measured(branch).checkpoint_id}/traversals/").content.decode()
+    assert "the model has no factor groups" in shown
+
+
+def test_run_eval_queues_what_is_chosen_and_shows_it(page: Client, branch: Branch) -> None:
+    checkpoint = rows.make_checkpoint(branch)
+    answer = page.post(
+        f"/evaluate/{checkpoint.pk}/run/", {"suite": ["traversals", "sort"], "direction": "dimensions"}
+    )
+    job = Job.objects.get()
+    assert (job.spec["suite"], job.spec["direction"]) == (["traversals", "sort"], "dimensions")
+    assert answer["Location"] == f"/evaluate/{checkpoint.pk}/traversals/?direction=dimensions"
+    panel = page.get(f"/evaluate/{checkpoint.pk}/jobs/").content.decode()
+    assert f"job {job.pk}" in panel
+    assert "traversals, sort by activation" in panel
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({}, "cannot be measured"),
+        ({"suite": "beauty"}, "beauty"),
+        ({"suite": "ufr", "dataset": "gone"}, "is not a dataset of this site"),
+        ({"suite": "reconstructions", "seed": "-1"}, "greater than or equal to 0"),
+    ],
+)
+def test_a_refused_run_says_why_and_makes_no_job(
+    page: Client, branch: Branch, data: dict[str, str], words: str
+) -> None:
+    checkpoint = rows.make_checkpoint(branch)
+    answer = page.post(f"/evaluate/{checkpoint.pk}/run/", data)
+    assert answer.status_code == 422
+    assert words in answer.content.decode()
+    assert not Job.objects.exists()
+
+
+def test_a_failed_job_tells_its_sentence_with_the_traceback_one_click_away(
+    page: Client, branch: Branch
+) -> None:
+    job = evaluation_job(branch)
+    failed = {"state": JobState.FAILED, "message": "the latents are NaN", "traceback": "line <1>"}
+    Job.objects.filter(pk=job.pk).update(**failed)
+    shown = page.get(f"/evaluate/{job.checkpoint_id}/metrics/").content.decode()
+    assert "the latents are NaN" in shown
+    assert '<summary class="small">Traceback</summary><pre tabindex="0">line &lt;1&gt;</pre>' in shown
+
+
+def test_thresholds_are_set_refused_and_taken_back(page: Client, branch: Branch) -> None:
+    pk = measured(branch).checkpoint_id
+    where, metric = f"/evaluate/{pk}/threshold/", {"metric": "digit/accuracy"}
+    refused = page.post(where, {**metric, "moderate": "0.99", "good": "0.5"})
+    assert refused.status_code == 422
+    assert "must be at least the moderate 0.99" in refused.content.decode()
+    page.post(where, {**metric, "moderate": "0.5", "good": "0.99"})
+    assert Threshold.objects.get().good == 0.99
+    assert "≈ moderate" in page.get(f"/evaluate/{pk}/metrics/").content.decode()
+    page.post(where, {**metric, "moderate": "", "good": ""})
+    assert not Threshold.objects.exists()
+
+
+def test_auto_evaluate_is_set_by_a_form(page: Client, branch: Branch) -> None:
+    where = f"/evaluate/branch/{branch.pk}/auto/"
+    refused = page.post(where, {"auto_evaluate": "steps", "evaluate_every": "none"})
+    assert refused.status_code == 422
+    assert "is not a number of steps" in refused.content.decode()
+    page.post(where, {"auto_evaluate": "steps", "evaluate_every": "500"})
+    branch.refresh_from_db()
+    assert (branch.auto_evaluate, branch.evaluate_every) == ("steps", 500)
+
+
+def test_one_address_holds_a_comparison_and_its_exports(page: Client, branch: Branch) -> None:
+    a, b = (measured(branch, value).checkpoint_id for value in (0.5, 0.95))
+    query = f"a={a}&b={b}"
+    for tab in ("metrics", "traversals", "reconstructions", "ufr"):
+        assert page.get(f"/compare/?{query}&tab={tab}").status_code == 200, tab
+    shown = page.get(f"/compare/?{query}").content.decode()
+    assert "+0.45 ▲ better" in shown
+    assert "significant" in shown
+    assert page.get(f"/compare/?{query}&print=1").status_code == 200
+    lines = page.get(f"/compare/export.csv?{query}").content.decode().splitlines()
+    assert len(lines) == 1 + 2 * 3
+    found = json.loads(page.get(f"/compare/export.json?{query}").content)
+    assert [each["checkpoint"] for each in found["checkpoints"]] == [a, b]
+
+
+def test_what_a_comparison_misses_is_measured_at_a_press(page: Client, branch: Branch) -> None:
+    a, b = measured(branch).checkpoint_id, rows.make_checkpoint(branch).pk
+    assert "Measure what is missing" in page.get(f"/compare/?a={a}&b={b}").content.decode()
+    answer = page.post("/compare/run/", {"a": a, "b": b, "tab": "metrics"})
+    assert parse_qs(urlsplit(answer["Location"]).query)["b"] == [str(b)]
+    assert Job.objects.latest("pk").checkpoint_id == b
+
+
+@pytest.mark.parametrize("query", ["a=1", "a=x&b=1", "a=999&b=998", "a=-1&b=2"])
+def test_a_comparison_of_nothing_says_so(page: Client, branch: Branch, query: str) -> None:
+    answer = page.get(f"/compare/?{query}")
+    assert answer.status_code == 422
+    assert 'role="alert"' in answer.content.decode()
+
+
+def test_what_others_keep_private_is_neither_shown_nor_measured(page: Client, branch: Branch) -> None:
+    a, b = (measured(branch).checkpoint_id for _ in range(2))
+    Experiment.objects.update(visibility="private")
+    before = Job.objects.count()
+    assert page.get(f"/evaluate/{a}/metrics/").status_code == 404
+    assert page.post(f"/evaluate/{a}/run/", {"suite": "ufr"}).status_code == 404
+    assert page.get(f"/compare/?a={a}&b={b}").status_code == 422
+    page.post("/compare/run/", {"a": a, "b": b, "tab": "ufr"})
+    assert Job.objects.count() == before
+
+
+def test_numbers_of_a_checkpoint_are_exported_as_csv(page: Client, branch: Branch) -> None:
+    kept = measured(branch)
+    lines = page.get(f"/evaluate/{kept.checkpoint_id}/export.csv").content.decode().splitlines()
+    assert lines[0].startswith("checkpoint,branch,step,task_key,name")
+    assert len(lines) == 4
