@@ -79,9 +79,13 @@ def chosen(digits: NDArray[Any], n: int, seed: int) -> NDArray[np.intp]:
 
 def enlarge(scans: NDArray[np.float32], size: int) -> NDArray[np.uint8]:
     """Return scans ``(N, 8, 8)`` in 0..1 as images ``(N, 1, size, size) uint8``, by cubic splines."""
-    factor = size / scans.shape[1]
-    large = ndimage.zoom(scans, (1, factor, factor), order=3, grid_mode=True, mode="grid-constant")
-    images: NDArray[np.uint8] = (large.clip(0, 1) * 255).round().astype(np.uint8)[:, None]
+    side = scans.shape[1]
+    matrix = _zoom(np.eye(side), size / side)
+    images = np.empty((len(scans), 1, size, size), np.uint8)
+    for start in range(0, len(scans), _AT_ONCE):
+        rows = slice(start, start + _AT_ONCE)
+        large = (matrix @ scans[rows].astype(np.float64) @ matrix.T).astype(np.float32)
+        images[rows, 0] = (large.clip(0, 1) * 255).round()
     return images
 
 
@@ -160,10 +164,15 @@ def _spline(factor: float) -> NDArray[np.float64]:
     A little blur goes with it, so that levels tell how deep in the ink a place is where the pen pressed hard.
     """
     blurred = ndimage.convolve1d(np.eye(_SIDE), _BLUR, axis=0, mode="constant")
-    matrix: NDArray[np.float64] = ndimage.zoom(
-        blurred, (factor, 1), order=3, grid_mode=True, mode="grid-constant"
+    return _zoom(blurred, factor)
+
+
+def _zoom(rows: NDArray[np.float64], factor: float) -> NDArray[np.float64]:
+    """Return as many times more rows, by cubic splines."""
+    large: NDArray[np.float64] = ndimage.zoom(
+        rows, (factor, 1), order=3, grid_mode=True, mode="grid-constant"
     )
-    return matrix
+    return large
 
 
 def _sheared(rows: NDArray[np.float32], shear: Values, size: int) -> NDArray[np.float32]:
