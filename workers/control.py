@@ -32,6 +32,7 @@ class DatabaseControl:
     ``replay``: what an earlier attempt applied after the checkpoint that this one resumes from, by
     ``at_step``. ``prepare``: called on the polling thread with each new command, to load what it needs (a
     dataset, a plugin); if it raises, the command is answered by ``refuse`` and never reaches the trainer.
+    ``watch``: called there each time, with whether the job is asked to be paused.
     ``unheard``: called there with a stop or drain that the trainer has not taken within ACC_STOP_SECONDS, as one
     that hangs never will.
     """
@@ -44,11 +45,13 @@ class DatabaseControl:
         prepare: Callable[[Command], None] | None = None,
         refuse: Callable[[Command, Exception], None] | None = None,
         unheard: Callable[[Command], None] | None = None,
+        watch: Callable[[bool], None] | None = None,
     ) -> None:
         self.job_id = job_id
         self._replay = deque(sorted(replay, key=lambda command: (command.at_step or 0, command.id)))
         self._next_replay: float = self._replay[0].at_step or 0 if self._replay else NEVER
-        self._prepare, self._refuse, self._unheard = prepare, refuse, unheard
+        self._prepare, self._refuse, self._unheard, self._watch = prepare, refuse, unheard, watch
+        self._paused = False
         self._to_end: tuple[float, Command] | None = None  # since when a stop or drain waits to be heard
         self._at_once: deque[Command] = deque()
         self._steering: deque[Command] = deque()
@@ -113,6 +116,8 @@ class DatabaseControl:
     def _deliver(self, command: Command) -> None:
         if command.kind == "stop":
             self._to_end = self._to_end or (time.monotonic(), command)
+        if command.kind in {"pause", "resume"}:
+            self._paused = command.kind == "pause"
         (self._at_once if command.kind in IMMEDIATE else self._steering).append(command)
         self._waiting = True
         self._arrived.set()
@@ -124,6 +129,8 @@ class DatabaseControl:
                 to_end = self._to_end
                 if self._unheard and to_end and time.monotonic() - to_end[0] > settings.ACC_STOP_SECONDS:
                     self._unheard(to_end[1])
+                if self._watch is not None:
+                    self._watch(self._paused)
                 try:
                     self._poll()
                     pause = POLL_SECONDS

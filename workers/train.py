@@ -26,6 +26,7 @@ from workers.durable import GivenUp, insist
 from workers.held import Held
 from workers.materials import Datasets, classes_of, from_header, from_rows
 from workers.sinks import Recorder
+from workers.stall import Stall
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +66,10 @@ def train(held: Held) -> None:
     def unheard(command: Command) -> None:
         abandon(held, recorder, command)
 
-    control = DatabaseControl(job.pk, replay=replay, prepare=prepare, refuse=refuse, unheard=unheard)
+    stall = Stall(lambda: recorder.step, lambda alarm: recorder.on_alarm(alarm))  # noqa: PLW0108 - made below
+    control = DatabaseControl(
+        job.pk, replay=replay, prepare=prepare, refuse=refuse, unheard=unheard, watch=stall.look
+    )
     recorder = Recorder(held.lease, scratch=held.scratch(), on_broken=control.drain)
     held.lease.when_fenced(control.drain)
     held.interruption.listen(control.drain)

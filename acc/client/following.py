@@ -15,11 +15,13 @@ from websockets.sync.client import ClientConnection, connect
 
 from acc import wire
 from acc.client.rows import Job
-from acc.client.transport import ApiError, Transport
+from acc.client.transport import ApiError, Transport, Unreachable
 
 SILENCE_SECONDS = 20.0
 """The site speaks every few seconds; a socket that is silent for longer is dead."""
 BACKOFF_SECONDS = (0.2, 2.0)
+AWAY_SECONDS = 120.0
+"""How long a site may be away before following it is given up."""
 MAX_FRAME_BYTES = 2**24
 
 
@@ -57,18 +59,26 @@ class Following:
         self.attempt: int | None = None
 
     def updates(self) -> Iterator[Update]:
-        """Yield until the job has ended; a site that is away for a while delays it."""
-        pause = BACKOFF_SECONDS[0]
+        """Yield until the job has ended; a site that has answered and then is away for two minutes only delays it."""
+        pause, give_up_at = BACKOFF_SECONDS[0], 0.0
         while True:
             try:
                 with self._socket() as socket:
                     socket.send(json.dumps({"type": "subscribe", "topics": {}, "jobs": [self.job]}))
-                    pause = BACKOFF_SECONDS[0]
+                    pause, give_up_at = BACKOFF_SECONDS[0], float("inf")
                     ended = yield from self._listen(socket)
             except (OSError, WebSocketException, TimeoutError):
                 # Without a socket it goes on, only more slowly.
-                state = self._state()
-                yield from self._missed()
+                try:
+                    state = self._state()
+                    yield from self._missed()
+                except Unreachable:
+                    give_up_at = min(give_up_at, time.monotonic() + AWAY_SECONDS if give_up_at else 0.0)
+                    if time.monotonic() > give_up_at:
+                        raise
+                    time.sleep(pause)
+                    continue
+                give_up_at = float("inf")
                 yield State(state)
                 ended = state["ended"]
             if ended:

@@ -10,7 +10,7 @@ import pytest
 
 from accsite.supervisor.redis import RedisServer
 from scripts.test import postgresql
-from tests.stack import Stack, Template
+from tests.stack import PATIENCE, Stack, Template
 
 
 @pytest.fixture(scope="session")
@@ -46,4 +46,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give real processes on a busy machine more time than unit tests get."""
     for item in items:
         if item.path.parent == Path(__file__).parent and item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(300))
+            item.add_marker(pytest.mark.timeout(int(300 * PATIENCE)))

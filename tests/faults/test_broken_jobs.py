@@ -7,40 +7,17 @@ import signal
 import time
 from pathlib import Path
 
-from accsite.apps.registry.models import Plugin, PluginKind, PluginSource
 from accsite.apps.training.models import Job, JobEvent
-from accsite.apps.training.services import jobs, tasks
-from tests.stack import DATASET, assert_undisturbed, final, points, reload
+from accsite.apps.training.services import jobs
+from tests.faults.plugins import odd_task
+from tests.stack import assert_undisturbed, final, points, reload
 from workers.processes import is_alive
-
-PLUGIN = '''
-import os, time
-from acc.api import Task
-
-class Odd(Task):
-    """Does what a plugin should not."""
-
-    def compute_loss(self, output, batch, head):
-        {body}
-        return output.mean.square().mean()
-'''
-
-
-def odd_task(stack, branch, body: str) -> None:
-    """Attach a task whose loss runs ``body``, as if its file had been there from the start."""
-    import hashlib
-
-    text = PLUGIN.format(body=body)
-    sha256 = hashlib.sha256(text.encode()).hexdigest()
-    source = PluginSource.objects.create(sha256=sha256, path="tasks/odd.py", text=text)
-    Plugin.objects.create(kind=PluginKind.TASK, name="Odd", label="Odd", source=source)
-    tasks.add_task(actor=None, branch=branch, task_class="Odd", dataset=DATASET)
 
 
 def test_a_plugin_that_raises_fails_its_job_with_the_error_and_where_it_was(stack):
     stack.worker()
     branch = stack.branch()
-    odd_task(stack, branch, "raise LookupError('no such thing')")
+    odd_task(branch, "raise LookupError('no such thing')")
     job = stack.state(stack.submit(branch, 10), "FAILED")
     assert job.message == "LookupError: no such thing"
     assert "tasks/odd.py" in job.traceback
@@ -50,7 +27,7 @@ def test_a_plugin_that_raises_fails_its_job_with_the_error_and_where_it_was(stac
 def test_a_plugin_that_ends_its_process_does_not_end_the_worker(stack):
     worker = stack.worker()
     branch = stack.branch()
-    odd_task(stack, branch, "os._exit(7)")
+    odd_task(branch, "os._exit(7)")
     job = stack.state(stack.submit(branch, 10), "FAILED")
     assert "3 lost workers" in job.message
     assert "exited with status 7" in job.message
@@ -61,7 +38,7 @@ def test_a_plugin_that_ends_its_process_does_not_end_the_worker(stack):
 def test_a_loss_that_is_no_number_fails_the_job_with_step_and_task(stack):
     stack.worker()
     branch = stack.branch()
-    odd_task(stack, branch, "output = type('O', (), {'mean': output.mean * float('nan')})()")
+    odd_task(branch, "output = type('O', (), {'mean': output.mean * float('nan')})()")
     job = stack.state(stack.submit(branch, 10), "FAILED")
     assert "odd" in job.message
     assert "step 0" in job.message
@@ -71,7 +48,7 @@ def test_a_loss_that_is_no_number_fails_the_job_with_step_and_task(stack):
 def test_a_job_that_hangs_can_be_ended_and_its_worker_goes_on(stack):
     worker = stack.worker(ACC_STOP_SECONDS="1")
     branch = stack.branch()
-    odd_task(stack, branch, "time.sleep(600)")
+    odd_task(branch, "time.sleep(600)")
     job = stack.state(stack.submit(branch, 10), "RUNNING")
     # A stop that comes before the first step is simply obeyed; it is the step that hangs.
     stack.until(lambda: '"training"' in worker.output, what="the training to begin")
@@ -85,7 +62,7 @@ def test_a_job_that_hangs_can_be_ended_and_its_worker_goes_on(stack):
 def test_a_worker_whose_job_hangs_drains_all_the_same(stack):
     worker = stack.worker(ACC_STOP_SECONDS="1")
     branch = stack.branch()
-    odd_task(stack, branch, "time.sleep(600)")
+    odd_task(branch, "time.sleep(600)")
     job = stack.submit(branch, 10)
     stack.until(lambda: '"training"' in worker.output, what="the training to begin")
     time.sleep(1)

@@ -24,6 +24,7 @@ ALARM_WORDS = {
     "plateau": "Plateau",
     "baseline": "No baseline",
     "autosave": "Checkpoint not written",
+    "stall": "No steps",
 }
 GRAVE = frozenset({"nan", "divergence", "collapse"})
 """Alarms that say the training is spoilt rather than that something should be looked at."""

@@ -1,0 +1,1 @@
+"""What one installation holds: many browsers, many jobs, many workers; `make load`."""
