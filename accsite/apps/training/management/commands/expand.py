@@ -28,7 +28,9 @@ class Command(ServiceCommand):
         """Declare the arguments."""
         super().add_arguments(parser)
         parser.add_argument("checkpoint", help="id or tag")
-        parser.add_argument("--branch", help="begin a new branch of this name (default: the head's own)")
+        parser.add_argument(
+            "--branch", "--branch-name", help="begin a new branch of this name (default: the head's own)"
+        )
         parser.add_argument("--follow", action="store_true", help="wait until it is done")
         add_spec_arguments(parser, ExpansionSpec)
 
