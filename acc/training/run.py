@@ -141,13 +141,16 @@ def train(
 
     data: one dataset, or several by name (a task then says which: ``"dataset": name``).
     tasks: class names, classes, or dicts with the fields of TaskSpec (``task_class``, ``weight``, ``factor``,
-    ``params``, ...). factors: name -> number of latent dimensions, laid side by side from 0.
+    ``params``, ...). factors: name -> number of latent dimensions, laid side by side from 0. classes: task and
+    model classes of your own that are named, beside those that come with ACC.
     options: the fields of TrainSpec (``steps``, ``batch_size``, ``lr``, ``seed``, ...).
     Raises InvalidInput naming the field that is wrong.
     """
     datasets: Mapping[str, AccDataset] = data if isinstance(data, Mapping) else {ONLY_DATASET: data}
     known = PluginSet(*(task for task in tasks if isinstance(task, type)))
-    known.include(classes or shipped_plugins())
+    if classes is not None:
+        known.include(classes)
+    known.include(shipped_plugins())
     first = next(iter(datasets.values()), None)
     if first is None:
         raise InvalidInput({"data": "no dataset is given; a task needs one"})
