@@ -5,7 +5,7 @@ ARGS ?=
 export TORCH TORCH_INDEX_URL
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint format docs bench load test-gpu test-slow constraints clean clean-venv
+.PHONY: help setup demo up test lint format docs bench bench-gpu load test-gpu test-slow constraints clean clean-venv
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ bench: setup ## one table: the platform against the bare loop, measured here and
 
 load: setup ## what one installation holds: 100 browsers, 200 jobs, 1,000 workers (ARGS=watchers, jobs, workers)
 	@$(VENV_PYTHON) -m benchmarks.load $(ARGS)
+
+bench-gpu: setup ## precision, compilation and CUDA graphs, measured on an NVIDIA GPU
+	@$(VENV_PYTHON) -m benchmarks gpu
 
 test-gpu: setup ## the tests that need an NVIDIA GPU
 	@$(VENV_PYTHON) -m scripts.test gpu

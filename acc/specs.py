@@ -8,7 +8,15 @@ from __future__ import annotations
 import re
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from acc.errors import InvalidInput
 
@@ -211,14 +219,15 @@ class TrainSpec(Spec):
     checkpoint_every_steps: int | None = Field(default=None, ge=1)
     checkpoint_every_seconds: float | None = Field(default=30.0, gt=0)
 
-    @model_validator(mode="after")
-    def _each_rank_has_rows(self) -> TrainSpec:
-        if self.ranks > self.batch_size:
+    @field_validator("ranks")
+    @classmethod
+    def _each_rank_has_rows(cls, value: int, info: ValidationInfo) -> int:
+        batch = info.data.get("batch_size", value)
+        if value > batch:
             raise ValueError(
-                f"{self.ranks} ranks cannot share batches of {self.batch_size}; "
-                f"use a batch_size of at least {self.ranks}, or fewer ranks"
+                f"{value} ranks cannot share batches of {batch}; use fewer, or a larger batch_size"
             )
-        return self
+        return value
 
 
 class EvalSpec(Spec):

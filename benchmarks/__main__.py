@@ -12,11 +12,17 @@ from benchmarks.rows import Row, machine, read
 
 HERE = Path(__file__).resolve().parent
 NOT_BENCHMARKS = {"__init__", "__main__", "rows", "platform_under_test"}
+NEED_GPU = {"gpu"}
 
 
 def names() -> list[str]:
     """Return the benchmarks there are, by file name."""
     return sorted(path.stem for path in HERE.glob("*.py") if path.stem not in NOT_BENCHMARKS)
+
+
+def usual() -> list[str]:
+    """Return the benchmarks that any machine can run."""
+    return [name for name in names() if name not in NEED_GPU]
 
 
 def run(name: str) -> list[Row]:
@@ -63,8 +69,8 @@ def table(rows: list[Row]) -> str:
 def main(arguments: list[str] | None = None) -> None:
     """Run the benchmarks named (all by default) and print machine, versions and table."""
     parser = argparse.ArgumentParser(prog="make bench ARGS=", description=__doc__)
-    parser.add_argument("names", nargs="*", help=f"default: {' '.join(names())}")
-    chosen = parser.parse_args(arguments).names or names()
+    parser.add_argument("names", nargs="*", help=f"default: {' '.join(usual())}")
+    chosen = parser.parse_args(arguments).names or usual()
     unknown = sorted(set(chosen) - set(names()))
     if unknown:
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(names())}")

@@ -105,10 +105,11 @@ def settle(held: Held, result: TrainResult) -> None:
         "seconds": round(result.seconds, 3),
         "losses": result.losses,
         **({"skipped_steps": result.skipped} if result.skipped else {}),
+        "precision": result.precision,
         "device": held.device,
     }
     move = {
-        "completed": partial(lifecycle.finish, pk, attempt, outcome),
+        "completed": partial(lifecycle.finish, pk, attempt, outcome, result.message),
         "stopped": partial(lifecycle.cancelled, pk, attempt, outcome),
         "drained": partial(
             lifecycle.hand_back,

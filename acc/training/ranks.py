@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -35,7 +35,7 @@ class RanksDiffer(AccError):
 
 
 class Ranks:
-    """This process's place among ``size`` ranks, and what they tell each other. Made by ``acc.training.launch``.
+    """This process's place among ``size`` ranks, and what they tell each other.
 
     Every method that communicates is called by all ranks in the same order, and raises RankLost.
     """
@@ -96,8 +96,20 @@ class Ranks:
             dist.broadcast(text, src=0, group=self._host)
         return json.loads(text.numpy().tobytes())
 
-    def compare(self, state: dict[str, Tensor], step: int) -> None:
-        """Raise RanksDiffer unless all ranks hold the same tensors."""
+    def share_random_state(self) -> None:
+        """Give the generator of every rank's GPU the state of rank 0's; those of the CPU agree by the seed."""
+        if self.device.type == "cuda":
+            state = torch.cuda.get_rng_state(self.device)
+            with self._heard():
+                dist.broadcast(state, src=0, group=self._host)
+            torch.cuda.set_rng_state(state, self.device)
+
+    def compare(self, tensors: Mapping[str, Tensor], step: int) -> None:
+        """Raise RanksDiffer unless all ranks hold the same tensors and random states."""
+        random = {"rng.torch": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            random["rng.cuda"] = torch.cuda.get_rng_state(self.device)
+        state = {**tensors, **random}
         digest = hashlib.sha256()
         for name in sorted(state):
             digest.update(name.encode())

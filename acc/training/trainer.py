@@ -71,7 +71,7 @@ class TrainResult:
     """How a run ended. losses: task key (and ``total``) -> last raw value; seconds: without pauses.
 
     skipped: steps of the job whose update was left out (``TrainSpec.on_nan``). message: why it ended before its
-    last step by itself (``TrainSpec.early_stop``).
+    last step by itself (``TrainSpec.early_stop``). precision: what the passes were computed in.
     """
 
     status: Status
@@ -82,6 +82,7 @@ class TrainResult:
     seconds: float
     skipped: int = 0
     message: str = ""
+    precision: str = "fp32"
 
 
 class Trainer:
@@ -90,7 +91,7 @@ class Trainer:
     ``start_from``: the branch's head; weights, heads of tasks that stayed and optimizer state are taken over
     and the job begins at step 0. With the same seed also random states and data positions, so that 100 steps
     and then 100 more are the same as 200. ``resume_from``: a checkpoint of this very job; everything goes on
-    exactly. ``ranks``: this process is one of several that train the job together (``acc.training.launch``).
+    exactly. ``ranks``: this process is one of several that train the job together (``acc.training.ranks``).
     The constructor raises InvalidInput or CheckpointError and leaves nothing behind.
     """
 
@@ -112,16 +113,14 @@ class Trainer:
         resumed = _checkpoint(resume_from)
         origin = resumed or _checkpoint(start_from)
         if job.train.ranks != (ranks.size if ranks is not None else 1):
-            raise InvalidInput(
-                {
-                    "ranks": f"this job is for {job.train.ranks} ranks; acc.training.launch.together starts them"
-                }
-            )
+            right = "and this process is none of several; use ranks 1"
+            raise InvalidInput({"ranks": f"this job is for {job.train.ranks} ranks, {right}"})
         self.job, self.train, self.classes, self.ranks = job, job.train, classes, ranks
         self.sink: Sink = sink or NullSink()
         self.control: Control = control or NullControl()
         self.device = torch.device(DeviceManager().resolve(device or job.train.device))
         passes.check(self.train, self.device)
+        self.precision = passes.precision_on(self.device, self.train.precision)
         self.threads = self.train.threads or (resumed.header.threads if resumed else torch.get_num_threads())
         self.model: Model = build(job.model, classes.models)
         if origin is not None:
@@ -176,6 +175,8 @@ class Trainer:
                 rng.seed_all(self.train.seed)
             else:
                 rng.restore(self._rng)
+            if self.ranks is not None:
+                self.ranks.share_random_state()
             self.model.train()
             self.replan()
             try:
@@ -227,6 +228,7 @@ class Trainer:
             seconds=seconds,
             skipped=self.skipped,
             message=message,
+            precision=self.precision,
         )
 
     def _train_step(self) -> None:
@@ -393,7 +395,7 @@ class Trainer:
     def _compare(self) -> None:
         """Raise RanksDiffer unless all ranks hold the same weights and random states."""
         assert self.ranks is not None
-        state = {**self.model.state_dict(), **self.tasks.head_tensors(), "rng": torch.get_rng_state()}
+        state = {**self.model.state_dict(), **self.tasks.head_tensors()}
         self.ranks.compare(state, self.step)
 
     def _save(self, reason: CheckpointReason) -> None:
@@ -441,7 +443,7 @@ class Trainer:
                 "python": platform.python_version(),
             },
             early_stop=self.early.state(),
-            precision=passes.precision_on(self.device, self.train.precision),
+            precision=self.precision,
             device=self.device.type,
             threads=self.threads,
         )

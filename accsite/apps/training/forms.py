@@ -80,6 +80,29 @@ class TrainForm(ServiceForm):
     weight_decay = number("Weight decay", min=0)
     kl_warmup_steps = number("KL warm-up steps", min=0, step=1)
     grad_clip_norm = number("Clip gradients at", "empty: do not clip", min=0)
+    accumulate = number("Batches for each update", "gradients are averaged", min=1, step=1)
+    precision = choice(
+        "Precision",
+        [
+            ("fp32", "32 bit"),
+            ("auto", "auto: bfloat16 where a GPU computes it"),
+            ("bf16", "bfloat16"),
+            ("fp16", "16 bit, loss scaled"),
+        ],
+    )
+    compile = choice(
+        "Compile the network",
+        [
+            ("off", "no"),
+            ("default", "yes"),
+            ("reduce-overhead", "with CUDA graphs (GPU)"),
+            ("max-autotune", "CUDA graphs, kernels tuned (GPU)"),
+        ],
+    )
+    channels_last = choice("Memory format", [("False", "channels first"), ("True", "channels last")])
+    early_stop = text("Stop early on", "total or a task's key; empty: never")
+    early_stop_patience = number("Patience, steps", "without a better mean of 100 steps", min=100, step=1)
+    early_stop_min_delta = number("Least improvement", "of that loss", min=0)
     on_nan = choice("A loss is not a number", [("stop", "stop the job"), ("skip", "skip that step")])
     val_fraction = number("Held-out part", min=0, max=1)
     seed = number("Seed", min=0, step=1)

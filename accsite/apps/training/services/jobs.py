@@ -14,6 +14,7 @@ from accsite.apps.training.services.branches import refuse_while_expanding
 from accsite.apps.training.services.generation import submit_generation, submit_import
 from accsite.apps.training.services.lifecycle import cancel_queued, memory_gib
 from accsite.apps.training.services.once import once, submitted_before
+from accsite.apps.training.services.train_options import check_options
 from accsite.apps.training.services.unit import lock_branch, unit_of_work
 from accsite.apps.training.specs import dataset_spec, model_of, task_spec
 from accsite.apps.training.states import JobState
@@ -66,6 +67,13 @@ def submit_training(
     if not any(task.enabled for task in attached):
         right = "switch one on" if attached else "attach one first"
         errors["tasks"] = [f"branch {branch} has no task that is switched on; {right}"]
+    if spec is not None:
+        try:
+            check_options(
+                spec, [task.key for task in attached if task.enabled], queue=queueing.QUEUES[JobKind.TRAIN]
+            )
+        except InvalidInput as error:
+            errors = {**error.fields, **errors}
     if errors or spec is None:
         raise InvalidInput(errors)
     frozen = _freeze(branch, attached, spec)

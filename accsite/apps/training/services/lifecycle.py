@@ -101,15 +101,17 @@ def set_paused(job_id: int, attempt: int, paused: bool) -> bool:
 
 
 @unit_of_work()
-def finish(job_id: int, attempt: int, result: dict[str, Any] | None = None) -> bool:
+def finish(job_id: int, attempt: int, result: dict[str, Any] | None = None, message: str = "") -> bool:
     """Move a running job to SUCCEEDED; return False if it is no longer this attempt's.
 
-    A train job moves its branch's head to its final checkpoint and queues the measuring of it.
+    A train job moves its branch's head to its final checkpoint and queues the measuring of it. message: why it
+    ended sooner than it might have.
     """
     job = _with_branch(job_id)
-    if not _move(job, JobState.SUCCEEDED, attempt=attempt, result=result or {}, **_ended()):
+    changes: dict[str, Any] = {"message": message} if message else {}
+    if not _move(job, JobState.SUCCEEDED, attempt=attempt, result=result or {}, **changes, **_ended()):
         return False
-    _after_end(job, "done")
+    _after_end(job, message or "done")
     return True
 
 
@@ -309,10 +311,7 @@ def suits(job: Job, worker: Worker) -> bool:
     """Return whether the device of ``worker`` is one that ``job`` asked for, with the memory it asked for."""
     spec = job.spec.get("train", job.spec) if isinstance(job.spec, dict) else {}
     device = spec.get("device", "auto")
-    if device == "cuda":
-        fits = worker.device.startswith("cuda")
-    else:
-        fits = device in {"auto", "cpu", worker.device}
+    fits = worker.device.startswith("cuda") if device == "cuda" else device in {"auto", "cpu", worker.device}
     least = spec.get("device_memory_gib")
     return fits and (least is None or memory_gib(worker) >= least)
 

@@ -18,6 +18,7 @@ from accsite.apps.training import chart_pages, pages
 from accsite.apps.training.models import Job, JobKind
 from accsite.apps.training.services import jobs as job_services
 from accsite.apps.training.states import ACTIVE, JobState
+from accsite.apps.training.train_facts import train_facts
 from accsite.apps.training.views.common import REFUSED, back, is_partial, panel, points_url
 from accsite.apps.training.views.workbench import actor
 
@@ -99,6 +100,7 @@ def job_context(job: Job) -> dict[str, Any]:
         "legend": chart_pages.legend(job.branch, job) if job.kind == JobKind.TRAIN else [],
         "events": pages.events(job, pages.task_names(job.branch)),
         "checkpoint": checkpoint,
+        "trained": train_facts(job) if job.kind == JobKind.TRAIN else [],
         "losses": pages.named_losses(checkpoint.losses, job.spec) if checkpoint else [],
         "spec_text": pages.spec_text(job),
     }

@@ -1,0 +1,39 @@
+"""What of a train specification can be judged before a worker has it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from acc.errors import InvalidInput
+from acc.specs import TrainSpec
+from accsite.apps.training.models import Worker
+
+GRAPHS = ("reduce-overhead", "max-autotune")
+TOTAL = "total"
+
+
+def check_options(train: TrainSpec, tasks: Iterable[str], *, queue: str) -> None:
+    """Raise InvalidInput for an option that no worker could obey; ``tasks``: keys of those that train."""
+    errors = {}
+    known = [TOTAL, *tasks]
+    if train.early_stop and train.early_stop not in known:
+        errors["early_stop"] = (
+            f"{train.early_stop!r} is no task of this branch that is switched on; use one of: {', '.join(known)}"
+        )
+    if train.compile in GRAPHS and not _may_have_gpu(train, queue):
+        errors["compile"] = (
+            f"{train.compile!r} replays CUDA graphs, which need an NVIDIA GPU, and this job would run on a CPU; "
+            "use 'default' or 'off'"
+        )
+    if train.ranks > 1:
+        errors["ranks"] = f"{train.ranks} ranks are refused: workers train a job in one process; use 1"
+    if errors:
+        raise InvalidInput(errors)
+
+
+def _may_have_gpu(train: TrainSpec, queue: str) -> bool:
+    """Return whether a GPU could take the job: one that is online, or any while nobody is."""
+    if train.device != "auto":
+        return train.device.startswith("cuda")
+    online = [worker for worker in Worker.objects.filter(state=Worker.State.ONLINE) if queue in worker.queues]
+    return not online or any(worker.device.startswith("cuda") for worker in online)
