@@ -5,7 +5,7 @@ import { colour } from "./tree_colours.js";
 import { decode, fold, label, place } from "./tree_plan.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-const LANE = 46;
+const LANE = 58;
 const TOP = 30;
 const AHEAD_PX = 400;
 const READ_AFTER_MS = 180;
@@ -128,7 +128,7 @@ function shape(item) {
 		"aria-expanded": run ? "false" : null,
 		"data-id": node.id,
 		"data-kind": run ? "run" : node.kind,
-		"data-pruned": node.pruned || null,
+		"data-pruned": (!run && node.pruned) || null,
 	});
 	if (chosen && !run) group.append(make("circle", { r: 14, class: "chosen" }));
 	if (node.heads.length && !run) group.append(make("circle", { r: 11, class: "head" }));
