@@ -13,7 +13,7 @@ from acc.errors import InvalidInput
 from accsite.apps.evaluation import asked, comparing, matrix
 from accsite.apps.evaluation.asked import DIRECTIONS, Kept
 from accsite.apps.evaluation.models import Artifact
-from accsite.apps.training.models import Checkpoint, Experiment
+from accsite.apps.training.models import Checkpoint, Experiment, Task
 
 NAMES = ("a", "b", "c", "d", "e", "f")
 TABS = {
@@ -84,7 +84,7 @@ def sides(checkpoints: Sequence[Checkpoint], tab: str, query: Mapping[str, Any])
 def metrics(found: Sequence[Side], _query: Mapping[str, Any]) -> dict[str, Any]:
     """Return the rows of the table, those of single concepts and groups apart."""
     comparison = comparing.compare([side.checkpoint for side in found])
-    tasks = {}
+    tasks: dict[str, Task] = {}
     for side in reversed(found):
         tasks |= {task.key: task for task in side.checkpoint.branch.tasks.all()}
     rows = [(row, tasks.get(row.task)) for row in comparison.metrics]
