@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,7 @@ def block(start: int, values: list[float]) -> PointBlock:
     return PointBlock(start, ("total",), np.array([values], dtype=np.float32), 0.0, 0.0)
 
 
-def early(**options: object) -> EarlyStop:
+def early(**options: Any) -> EarlyStop:
     return EarlyStop(TrainSpec(steps=2000, early_stop="total", early_stop_patience=200, **options), ["kl"])
 
 

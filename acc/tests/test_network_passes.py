@@ -61,7 +61,7 @@ def test_accumulated_batches_are_one_of_so_many_times_the_size(dataset: AccDatas
 @pytest.mark.parametrize("mode", sorted(passes.GRAPHS))
 def test_cuda_graphs_on_a_cpu_are_refused_with_what_would_be_right(mode: str) -> None:
     with pytest.raises(InvalidInput) as caught:
-        passes.check(TrainSpec(steps=1, compile=mode), CPU)
+        passes.check(parse(TrainSpec, {"steps": 1, "compile": mode}), CPU)
     assert "need an NVIDIA GPU; on cpu use 'default' or 'off'" in str(caught.value.fields["compile"])
 
 
