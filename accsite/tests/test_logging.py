@@ -10,8 +10,11 @@ import sys
 
 import pytest
 import structlog
+from django.contrib.auth.models import User
 from django.test import Client
+from rest_framework.test import APIClient
 
+from accsite.apps.training.tests import rows
 from accsite.logging import job_context
 
 SCRIPT = """
@@ -19,7 +22,11 @@ import logging, django
 django.setup()
 import structlog
 from accsite.logging import job_context
+import threading
 with job_context(41, attempt=2):
+    thread = threading.Thread(target=lambda: logging.getLogger("lease").warning("renewed"))
+    thread.start()
+    thread.join()
     logging.getLogger("engine").warning("loss is %s", "high", extra={"step": 7})
     structlog.get_logger("worker").info("checkpoint", sha256="abc")
 try:
@@ -42,12 +49,12 @@ def _run(**environment: str) -> str:
 
 def test_lines_are_json_with_the_job_they_belong_to():
     lines = [json.loads(line) for line in _run().splitlines()]
-    assert [line["event"] for line in lines] == ["loss is high", "checkpoint", "broken"]
-    assert [line.get("job_id") for line in lines] == [41, 41, None]
-    assert lines[0]["attempt"] == 2
-    assert lines[0]["step"] == 7
-    assert lines[1]["sha256"] == "abc"
-    assert "ZeroDivisionError" in lines[2]["exception"]
+    assert [line["event"] for line in lines] == ["renewed", "loss is high", "checkpoint", "broken"]
+    assert [line.get("job_id") for line in lines] == [41, 41, 41, None]
+    assert [line.get("attempt") for line in lines] == [2, 2, 2, None]
+    assert lines[1]["step"] == 7
+    assert lines[2]["sha256"] == "abc"
+    assert "ZeroDivisionError" in lines[3]["exception"]
 
 
 def test_lines_can_be_made_readable():
@@ -75,3 +82,24 @@ def test_the_token_of_a_link_is_not_logged(caplog):
         Client().get("/sign-in/link/very-secret-token/")
     assert "sign-in/link/..." in caplog.text
     assert "very-secret-token" not in caplog.text
+
+
+@pytest.mark.django_db
+def test_the_line_of_a_queued_job_names_the_request_that_asked_for_it():
+    user = User.objects.create_superuser("ada")
+    rows.make_plugins()
+    rows.make_worker("w")
+    branch = rows.make_branch(user)
+    rows.make_task(branch, rows.make_dataset())
+    client = APIClient()
+    client.force_authenticate(user)
+    with structlog.testing.capture_logs([structlog.contextvars.merge_contextvars]) as lines:
+        answer = client.post(
+            "/api/v1/jobs/",
+            {"kind": "train", "branch": branch.pk, "train": {"steps": 5}},
+            format="json",
+            headers={"X-Request-ID": "from-the-proxy-1"},
+        )
+    assert answer["X-Request-ID"] == "from-the-proxy-1"
+    queued = next(line for line in lines if line["event"] == "job_queued")
+    assert (queued["request_id"], queued["job_id"]) == ("from-the-proxy-1", answer.json()["id"])
