@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.safestring import SafeString
 from typing_extensions import override
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from accsite.apps.access.admin_parts import ReadOnlyAdmin, badge, pretty
 from accsite.apps.access.models import ApiToken, SignInAttempt, SignInLink
+from accsite.apps.access.permissions import is_administrator
 from accsite.apps.audit.models import AuditEntry
 
 admin.site.unregister(User)
@@ -28,25 +32,26 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
+    list_display = ["username", "email", "roles", "is_active", "is_staff", "is_superuser", "last_login"]
+    list_filter = ["groups", "is_active", "is_staff", "is_superuser"]
+
+    @override
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        """Return the users with their groups."""
+        return super().get_queryset(request).prefetch_related("groups")
+
+    @admin.display(description="roles")
+    def roles(self, user: User) -> str:
+        """Return the groups that somebody is in."""
+        return (
+            ", ".join(group.name for group in user.groups.all())
+            or f"{settings.ACC_DEFAULT_ROLE} (by default)"
+        )
 
 
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]
     """Groups, in the site's theme."""
-
-
-class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
-    """Rows that only services write."""
-
-    @override
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Return no."""
-        return False
-
-    @override
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Return no."""
-        return False
 
 
 @admin.register(SignInLink)
@@ -82,16 +87,34 @@ class ApiTokenAdmin(ReadOnlyAdmin):
 class AuditEntryAdmin(ReadOnlyAdmin):
     """Who did what to which object."""
 
-    list_display = ["at", "actor_name", "via", "action", "objects_touched", "address"]
+    list_display = ["at", "actor_name", "route", "action", "objects_touched", "address"]
     list_filter = ["via", "at"]
     search_fields = ["actor_name", "action", "about__name"]
-    fields = ["at", "actor_name", "via", "action", "objects_touched", "detail", "address"]
+    date_hierarchy = "at"
+    fields = ["at", "actor_name", "route", "action", "objects_touched", "detail_text", "address"]
+    readonly_fields = ["route", "objects_touched", "detail_text"]
 
     @override
     def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEntry]:
         """Return the entries with what they are about."""
         rows: QuerySet[AuditEntry] = super().get_queryset(request)
         return rows.prefetch_related("about")
+
+    @override
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return whether the user is an administrator: it names what is private."""
+        return is_administrator(request.user)
+
+    @badge({"page": "info", "api": "info", "admin": "warning", "command": "primary"})
+    @admin.display(description="via", ordering="via")
+    def route(self, entry: AuditEntry) -> str:
+        """Return by which route it was done."""
+        return entry.via
+
+    @admin.display(description="detail")
+    def detail_text(self, entry: AuditEntry) -> SafeString:
+        """Return what was asked."""
+        return pretty(entry.detail)
 
     @admin.display(description="objects")
     def objects_touched(self, entry: AuditEntry) -> str:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
@@ -14,23 +11,49 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
-from acc.errors import InvalidInput
-from accsite.apps.access.admin import ReadOnlyAdmin
+from accsite.apps.access.admin_parts import KeptAdmin, badge, pretty
 from accsite.apps.datasets import services
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.datasets.uses import users_of
 
 
 @admin.register(Dataset)
-class DatasetAdmin(ReadOnlyAdmin):
+class DatasetAdmin(KeptAdmin):
     """Datasets with what is in them, and a few of their images."""
 
-    list_display = ["name", "n", "shape", "columns", "size", "created_by", "created_at"]
+    list_display = ["name", "here", "n", "shape", "columns", "origin", "size", "created_by", "created_at"]
     list_select_related = ["created_by"]
     search_fields = ["name", "slug", "content_hash", "sha256"]
     date_hierarchy = "created_at"
-    list_filter = ["removed_at"]
-    readonly_fields = ["samples", "used_by"]
+    list_filter = [("removed_at", admin.EmptyFieldListFilter), "created_by"]
+    fields = [
+        "name",
+        "slug",
+        "here",
+        "n",
+        "shape",
+        "samples",
+        "used_by",
+        "origin",
+        "size",
+        "sha256",
+        "content_hash",
+        "created_by",
+        "created_at",
+        "removed_at",
+        "provenance_text",
+        "targets_text",
+    ]
+    readonly_fields = [
+        "here",
+        "shape",
+        "samples",
+        "used_by",
+        "origin",
+        "size",
+        "provenance_text",
+        "targets_text",
+    ]
     actions = ["remove", "restore"]
 
     @override
@@ -38,35 +61,42 @@ class DatasetAdmin(ReadOnlyAdmin):
         """Return all, those that can be restored as well."""
         return Dataset.every.select_related("created_by")
 
-    @admin.action(description="Remove (can be undone)", permissions=["remove"])
+    @override
+    def view_on_site(self, obj: Dataset) -> str:
+        """Return its page."""
+        return reverse("datasets:detail", args=[obj.slug])
+
+    @badge({"here": "success", "removed": "warning"})
+    @admin.display(description="state", ordering="removed_at")
+    def here(self, dataset: Dataset) -> str:
+        """Return whether it can be used."""
+        return "removed" if dataset.removed_at else "here"
+
+    @admin.display(description="made by")
+    def origin(self, dataset: Dataset) -> str:
+        """Return its generator or importer."""
+        made = dataset.provenance
+        return str(made.get("generator") or made.get("importer") or made.get("source") or "")
+
+    @admin.display(description="provenance")
+    def provenance_text(self, dataset: Dataset) -> SafeString:
+        """Return what it was made from."""
+        return pretty(dataset.provenance)
+
+    @admin.display(description="targets")
+    def targets_text(self, dataset: Dataset) -> SafeString:
+        """Return the columns with their statistics."""
+        return pretty(dataset.targets)
+
+    @admin.action(description="Remove (can be undone)")
     def remove(self, request: HttpRequest, rows: QuerySet[Dataset]) -> None:
         """Remove datasets that nobody uses."""
-        self._each(request, rows, services.remove, "removed")
+        self.each(request, rows, "removed", lambda row: services.remove(actor=request.user, dataset=row))
 
-    @admin.action(description="Restore", permissions=["remove"])
+    @admin.action(description="Restore")
     def restore(self, request: HttpRequest, rows: QuerySet[Dataset]) -> None:
         """Undo removals."""
-        self._each(request, rows, services.restore, "restored")
-
-    def has_remove_permission(self, request: HttpRequest) -> bool:
-        """Return whether the user may delete datasets."""
-        return request.user.has_perm("datasets.delete_dataset")
-
-    def _each(
-        self, request: HttpRequest, rows: QuerySet[Dataset], do: Callable[..., Dataset], done: str
-    ) -> None:
-        for row in rows:
-            try:
-                do(actor=request.user, dataset=row)
-            except InvalidInput as error:
-                self.message_user(request, str(error), messages.ERROR)
-            else:
-                self.message_user(request, f"'{row.name}' was {done}.", messages.SUCCESS)
-
-    @override
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Return no: tasks and checkpoints go on naming a dataset for as long as they live."""
-        return False
+        self.each(request, rows, "restored", lambda row: services.restore(actor=request.user, dataset=row))
 
     @admin.display(description="shape")
     def shape(self, dataset: Dataset) -> str:

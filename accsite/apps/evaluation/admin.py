@@ -1,67 +1,161 @@
-"""Evaluations, to look at."""
+"""Evaluations, to look at, with their pictures; the same pictures on the pages of their jobs and checkpoints."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from typing_extensions import override
-from unfold.admin import TabularInline
 
-from accsite.apps.access.admin import ReadOnlyAdmin
-from accsite.apps.evaluation.models import Artifact, Evaluation, Metric
+from accsite.apps.access.admin_parts import (
+    NOTHING,
+    KeptAdmin,
+    RowsInline,
+    add_panel,
+    badge,
+    lines,
+    link,
+    pretty,
+)
+from accsite.apps.evaluation.models import Artifact, Evaluation, Metric, Part
+from accsite.apps.evaluation.selectors import visible_evaluations
+from accsite.apps.training.models import Checkpoint, Job
+
+MOST_PICTURES = 4
 
 
-class MetricInline(TabularInline):  # type: ignore[misc]
+class MetricInline(RowsInline):
     """The numbers of an evaluation."""
 
     model = Metric
-    fields = ["task_key", "name", "value", "baseline", "higher_is_better", "reason"]
+    fields = ["task_key", "name", "concept", "group", "value", "low", "high", "chance", "baseline", "reason"]
     readonly_fields = fields
-    extra = 0
-    can_delete = False
-
-    @override
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Return no."""
-        return False
 
 
-class ArtifactInline(TabularInline):  # type: ignore[misc]
+class PartInline(RowsInline):
+    """The parts of an evaluation."""
+
+    model = Part
+    fields = ["name", "state", "reason"]
+    readonly_fields = fields
+
+    @badge({"measured": "success", "nothing": "warning"})
+    @admin.display(description="state")
+    def state(self, part: Part) -> str:
+        """Return whether there is anything."""
+        return "nothing" if part.reason else "measured"
+
+
+class ArtifactInline(RowsInline):
     """The pictures of an evaluation."""
 
     model = Artifact
     fields = ["kind", "name", "picture", "sha256"]
     readonly_fields = fields
-    extra = 0
-    can_delete = False
-
-    @override
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Return no."""
-        return False
 
     @admin.display(description="picture")
     def picture(self, artifact: Artifact) -> SafeString:
         """Return the picture."""
-        where = reverse("api:evaluation-artifact", args=[artifact.evaluation_id, artifact.pk])
-        return format_html('<img src="{}" alt="{}">', where, artifact.kind)
+        return picture(artifact)
 
 
 @admin.register(Evaluation)
-class EvaluationAdmin(ReadOnlyAdmin):
+class EvaluationAdmin(KeptAdmin):
     """What was measured of checkpoints."""
 
-    list_display = ["id", "branch", "step", "suite", "seconds", "created_at"]
-    list_filter = ["branch__experiment"]
-    list_select_related = ["branch__experiment"]
-    inlines = [MetricInline, ArtifactInline]
+    list_display = [
+        "id",
+        "on_branch",
+        "of",
+        "by",
+        "step",
+        "parts_measured",
+        "dataset",
+        "seconds",
+        "created_at",
+    ]
+    list_filter = ["dataset", "branch__experiment"]
+    list_select_related = ["branch__experiment", "checkpoint__branch__experiment", "job"]
+    search_fields = ["=id", "branch__experiment__name", "checkpoint__tag", "dataset"]
+    date_hierarchy = "created_at"
+    fields = [
+        "on_branch",
+        "of",
+        "by",
+        "step",
+        "parts_measured",
+        "dataset",
+        "seconds",
+        "created_at",
+        "options_text",
+    ]
+    readonly_fields = ["on_branch", "of", "by", "parts_measured", "options_text"]
+    inlines = [PartInline, MetricInline, ArtifactInline]
 
     @override
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Return no: the stored pictures would stay behind."""
-        return False
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Evaluation]:
+        """Return what the user may see; a list needs no specifications."""
+        seen = visible_evaluations(request.user).values("pk")
+        rows = Evaluation.objects.filter(pk__in=seen)
+        large = ("options", "checkpoint__spec", "checkpoint__losses", "job__spec", "job__traceback")
+        return rows.defer(*large) if self.is_list(request) else rows
+
+    @admin.display(description="branch")
+    def on_branch(self, evaluation: Evaluation) -> SafeString:
+        """Return its branch."""
+        return link(evaluation.branch)
+
+    @admin.display(description="checkpoint")
+    def of(self, evaluation: Evaluation) -> SafeString:
+        """Return what was measured."""
+        return link(evaluation.checkpoint)
+
+    @admin.display(description="job")
+    def by(self, evaluation: Evaluation) -> SafeString:
+        """Return the job that measured it."""
+        return link(evaluation.job, f"job {evaluation.job_id}")
+
+    @admin.display(description="suite")
+    def parts_measured(self, evaluation: Evaluation) -> str:
+        """Return the names of its parts."""
+        return ", ".join(evaluation.suite)
+
+    @admin.display(description="options")
+    def options_text(self, evaluation: Evaluation) -> SafeString:
+        """Return what was asked."""
+        return pretty(evaluation.options)
+
+
+def picture(artifact: Artifact) -> SafeString:
+    """Return a picture as an image, and anything else as a link to it."""
+    where = reverse("api:evaluation-artifact", args=[artifact.evaluation_id, artifact.pk])
+    if not artifact.media_type.startswith("image/"):
+        return format_html('<a href="{}">{}</a>', where, artifact.name)
+    words = f"{artifact.kind} {artifact.name}"
+    return format_html('<img src="{}" alt="{}" loading="lazy" width="512">', where, words)
+
+
+def pictures_of_job(job: Job) -> SafeString:
+    """Return the evaluation of a job, or of what it trained, with pictures."""
+    rows = Evaluation.objects.filter(job=job) | Evaluation.objects.filter(checkpoint__job=job)
+    return _newest(rows)
+
+
+def pictures_of_checkpoint(checkpoint: Checkpoint) -> SafeString:
+    """Return the newest evaluation of a checkpoint with pictures."""
+    return _newest(Evaluation.objects.filter(checkpoint=checkpoint))
+
+
+def _newest(rows: QuerySet[Evaluation]) -> SafeString:
+    newest = rows.select_related("branch__experiment").order_by("-id").first()
+    if newest is None:
+        return NOTHING
+    shown = newest.artifacts.filter(media_type__startswith="image/")[:MOST_PICTURES]
+    return lines([link(newest), *(picture(artifact) for artifact in shown)])
+
+
+add_panel(Job, pictures_of_job)
+add_panel(Checkpoint, pictures_of_checkpoint)

@@ -2,45 +2,136 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from typing_extensions import override
 
-from accsite.apps.access.admin import ReadOnlyAdmin
-from accsite.apps.registry.models import Plugin, PluginFile, PluginSource
+from accsite.apps.access.admin_parts import NOTHING, KeptAdmin, badge, lines, link, link_to_list, pretty
+from accsite.apps.registry.models import Plugin, PluginFile, PluginKind, PluginSource
 
-
-class KeptAdmin(ReadOnlyAdmin):
-    """Rows that nobody may delete by hand: the next look at the disk would bring them back, or jobs need them."""
-
-    @override
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Return no."""
-        return False
+KINDS = {
+    PluginKind.TASK.value: "primary",
+    PluginKind.GENERATOR.value: "info",
+    PluginKind.RECIPE.value: "warning",
+    PluginKind.MODEL.value: "success",
+}
 
 
 @admin.register(Plugin)
 class PluginAdmin(KeptAdmin):
     """Classes by kind, those whose source was removed as well."""
 
-    list_display = ["name", "kind", "label", "path", "built_in", "available", "updated_at"]
+    list_display = ["name", "sort", "label", "here", "file", "source_link", "built_in", "updated_at"]
     list_filter = ["kind", "available", "built_in"]
+    list_select_related = ["source"]
     search_fields = ["name", "label", "path", "description"]
+    fields = [
+        "name",
+        "sort",
+        "label",
+        "description",
+        "here",
+        "file",
+        "source_link",
+        "requires_text",
+        "params_text",
+    ]
+    readonly_fields = ["sort", "here", "file", "source_link", "requires_text", "params_text"]
+
+    @override
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Plugin]:
+        """Return the rows; a list needs no texts."""
+        rows: QuerySet[Plugin] = super().get_queryset(request)
+        return rows.defer("source__text", "params") if self.is_list(request) else rows
+
+    @override
+    def view_on_site(self, obj: Plugin) -> str:
+        """Return the plugins page."""
+        return f"{reverse('registry:plugins')}?kind={obj.kind}"
+
+    @badge(KINDS)
+    @admin.display(description="kind", ordering="kind")
+    def sort(self, plugin: Plugin) -> str:
+        """Return its kind."""
+        return plugin.kind
+
+    @badge({"here": "success", "gone": "danger"})
+    @admin.display(description="state", ordering="available")
+    def here(self, plugin: Plugin) -> str:
+        """Return whether it can be chosen."""
+        return "here" if plugin.available else "gone"
+
+    @admin.display(description="file", ordering="path")
+    def file(self, plugin: Plugin) -> SafeString:
+        """Return its file as it is on disk now."""
+        return link_to_list(PluginFile, plugin.path, q=plugin.path)
+
+    @admin.display(description="source")
+    def source_link(self, plugin: Plugin) -> SafeString:
+        """Return the version that serves."""
+        return link(plugin.source)
+
+    @admin.display(description="needs")
+    def requires_text(self, plugin: Plugin) -> SafeString:
+        """Return what it needs."""
+        return pretty(plugin.requires)
+
+    @admin.display(description="parameters")
+    def params_text(self, plugin: Plugin) -> SafeString:
+        """Return its parameters."""
+        return pretty(plugin.params)
 
 
 @admin.register(PluginFile)
 class PluginFileAdmin(KeptAdmin):
     """Files as they are on disk now; a broken one shows its error and the lines around it."""
 
-    list_display = ["path", "state", "error_line", "error", "loaded_at"]
+    list_display = ["path", "state", "error_line", "error", "classes", "loaded_at"]
+    list_filter = [("error", admin.EmptyFieldListFilter)]
     search_fields = ["path", "error"]
+    fields = [
+        "path",
+        "state",
+        "error",
+        "error_line",
+        "context",
+        "detail",
+        "printed",
+        "classes",
+        "sha256",
+        "loaded_at",
+    ]
+    readonly_fields = ["state", "context", "detail", "printed", "classes"]
 
+    @badge({"broken": "danger", "loaded": "success"})
     @admin.display(description="state", ordering="error")
     def state(self, file: PluginFile) -> str:
         """Return whether the file loaded."""
         return "broken" if file.error else "loaded"
+
+    @admin.display(description="classes")
+    def classes(self, file: PluginFile) -> SafeString:
+        """Return a link to the classes that it has provided."""
+        return link_to_list(Plugin, "classes", q=file.path)
+
+    @admin.display(description="lines around the error")
+    def context(self, file: PluginFile) -> SafeString:
+        """Return the source around the error."""
+        return _text(file.error_context)
+
+    @admin.display(description="traceback")
+    def detail(self, file: PluginFile) -> SafeString:
+        """Return the traceback."""
+        return _text(file.error_detail)
+
+    @admin.display(description="printed")
+    def printed(self, file: PluginFile) -> SafeString:
+        """Return what it printed while it was loaded."""
+        return _text(file.output)
 
 
 @admin.register(PluginSource)
@@ -49,3 +140,26 @@ class PluginSourceAdmin(KeptAdmin):
 
     list_display = ["path", "sha256", "first_seen_at"]
     search_fields = ["path", "sha256"]
+    date_hierarchy = "first_seen_at"
+    fields = ["path", "sha256", "first_seen_at", "serves", "source"]
+    readonly_fields = ["serves", "source"]
+
+    @override
+    def get_queryset(self, request: HttpRequest) -> QuerySet[PluginSource]:
+        """Return the rows; a list needs no texts."""
+        rows: QuerySet[PluginSource] = super().get_queryset(request)
+        return rows.defer("text") if self.is_list(request) else rows
+
+    @admin.display(description="serves")
+    def serves(self, source: PluginSource) -> SafeString:
+        """Return the classes that it serves now."""
+        return lines(link(plugin) for plugin in source.plugins.all())
+
+    @admin.display(description="source")
+    def source(self, source: PluginSource) -> SafeString:
+        """Return the text."""
+        return _text(source.text)
+
+
+def _text(text: str) -> SafeString:
+    return format_html("<pre>{}</pre>", text) if text else NOTHING

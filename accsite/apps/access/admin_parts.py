@@ -1,0 +1,147 @@
+"""What every list of the admin is made of: rows that only services write, badges, links, and actions that report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from django.contrib import messages
+from django.db.models import Model
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.http import urlencode
+from django.utils.safestring import SafeString, mark_safe
+from typing_extensions import override
+from unfold.admin import ModelAdmin, TabularInline
+
+from acc.errors import InvalidInput
+from accsite.apps.access.permissions import may_change
+
+F = TypeVar("F", bound=Callable[..., Any])
+NOTHING = mark_safe("–")  # noqa: RUF001 - a dash of our own
+MOST_JSON = 20_000
+
+
+def badge(tones: Mapping[str, str]) -> Callable[[F], F]:
+    """Show what a column returns, value or (value, text), as a badge; ``tones``: value -> tone of the theme."""
+
+    def decorate(function: F) -> F:
+        function.label = dict(tones)  # type: ignore[attr-defined]
+        return function
+
+    return decorate
+
+
+def link(row: Model | None, text: str = "") -> SafeString:
+    """Return a link to a row's page in the admin; a dash for none."""
+    if row is None:
+        return NOTHING
+    meta = row._meta
+    where = reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[row.pk])
+    return format_html('<a href="{}">{}</a>', where, text or str(row))
+
+
+def link_to_list(model: type[Model], text: str, **filters: Any) -> SafeString:
+    """Return a link to the list of a model's rows that pass the filters."""
+    meta = model._meta
+    where = reverse(f"admin:{meta.app_label}_{meta.model_name}_changelist")
+    return format_html('<a href="{}?{}">{}</a>', where, urlencode(filters), text)
+
+
+def lines(parts: Iterable[SafeString]) -> SafeString:
+    """Return parts one below the other; a dash for none."""
+    return format_html_join(mark_safe("<br>"), "{}", ((part,) for part in parts)) or NOTHING
+
+
+def pretty(value: Any) -> SafeString:
+    """Return JSON as text that can be read."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    more = f"\n… {len(text) - MOST_JSON:,} characters more" if len(text) > MOST_JSON else ""
+    return format_html("<pre>{}{}</pre>", text[:MOST_JSON], more)
+
+
+class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
+    """Rows that only services write."""
+
+    compressed_fields = True
+    list_filter_sheet = False
+
+    @override
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Return no."""
+        return False
+
+    @override
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return no."""
+        return False
+
+
+class KeptAdmin(ReadOnlyAdmin):
+    """Rows that others depend on, and that nobody deletes by hand."""
+
+    @override
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return no."""
+        return False
+
+    def each(
+        self, request: HttpRequest, rows: Iterable[Any], done: str, change: Callable[[Any], Any]
+    ) -> None:
+        """Call ``change`` with each row that the user may change; tell what was done, and what was refused and why."""
+        count = 0
+        for row in rows:
+            if not may_change(request.user, row):
+                self.message_user(request, f"{row}: it is not yours to change", messages.ERROR)
+                continue
+            try:
+                change(row)
+                count += 1
+            except InvalidInput as error:
+                self.message_user(request, f"{row}: {error}", messages.ERROR)
+        if count:
+            self.message_user(request, f"{count} {done}", messages.SUCCESS)
+
+    def is_list(self, request: HttpRequest) -> bool:
+        """Return whether rows are wanted for a list, which needs no large columns."""
+        match = request.resolver_match
+        return match is not None and (match.url_name or "").endswith("_changelist")
+
+
+class RowsInline(TabularInline):  # type: ignore[misc]
+    """Rows of another model on the page of what they belong to, to look at."""
+
+    extra = 0
+    can_delete = False
+    tab = False
+
+    @override
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return no."""
+        return False
+
+    @override
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return no."""
+        return False
+
+    @override
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return yes: whoever sees the page sees what is on it."""
+        return True
+
+
+Panel = Callable[[Any], SafeString]
+_panels: dict[type[Model], list[Panel]] = {}
+
+
+def add_panel(model: type[Model], panel: Panel) -> None:
+    """Let apps above show something on the admin page of a model's rows."""
+    _panels.setdefault(model, []).append(panel)
+
+
+def panels(row: Model) -> SafeString:
+    """Return what other apps show of a row."""
+    return lines(panel(row) for panel in _panels.get(type(row), []))

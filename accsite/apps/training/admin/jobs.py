@@ -1,0 +1,231 @@
+"""Jobs with their curve, pictures and events, and what operators ask of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from typing_extensions import override
+
+from accsite.apps.access.admin_parts import NOTHING, KeptAdmin, RowsInline, badge, lines, link, panels, pretty
+from accsite.apps.training.admin import badges
+from accsite.apps.training.admin.curve import curve
+from accsite.apps.training.models import Job, JobEvent, JobKind, RecipeRun
+from accsite.apps.training.services import again, jobs, queue
+from accsite.apps.training.states import JobState
+
+
+class EventInline(RowsInline):
+    """What was asked of a job and what happened to it."""
+
+    model = JobEvent
+    fields = ["created_at", "kind", "payload", "answer", "step", "message", "actor"]
+    readonly_fields = fields
+
+    @override
+    def get_queryset(self, request: HttpRequest) -> QuerySet[JobEvent]:
+        """Return the events with who asked."""
+        rows: QuerySet[JobEvent] = super().get_queryset(request)
+        return rows.select_related("actor")
+
+    @badge(badges.EVENT_STATES)
+    @admin.display(description="status")
+    def answer(self, event: JobEvent) -> tuple[str, str]:
+        """Return what became of it."""
+        return event.status, event.get_status_display()
+
+
+@admin.register(Job)
+class JobAdmin(KeptAdmin):
+    """Jobs with their events."""
+
+    list_display = [
+        "id",
+        "title",
+        "sort",
+        "now",
+        "progress",
+        "on_branch",
+        "measures",
+        "held_by",
+        "attempt",
+        "created_by",
+        "created_at",
+    ]
+    list_display_links = ["id", "title"]
+    list_filter = ["state", "kind", "queue", "preview", "worker", "branch__experiment"]
+    list_select_related = ["worker", "created_by", "branch__experiment", "checkpoint__branch__experiment"]
+    search_fields = ["=id", "title", "message", "branch__experiment__name", "created_by__username"]
+    date_hierarchy = "created_at"
+    inlines = [EventInline]
+    actions = ["stop", "pause", "resume", "first", "retry", "requeue"]
+    fields = [
+        "title",
+        "sort",
+        "now",
+        "message",
+        "progress",
+        "losses",
+        "shown",
+        "on_branch",
+        "measures",
+        "began_at",
+        "made",
+        "run",
+        "held_by",
+        "device",
+        "queue",
+        "priority",
+        "attempt",
+        "workers_lost",
+        "created_by",
+        "created_at",
+        "started_at",
+        "finished_at",
+        "result_text",
+        "trace",
+        "spec_text",
+    ]
+    readonly_fields = [
+        "sort",
+        "now",
+        "progress",
+        "losses",
+        "shown",
+        "on_branch",
+        "measures",
+        "began_at",
+        "made",
+        "run",
+        "held_by",
+        "result_text",
+        "trace",
+        "spec_text",
+    ]
+
+    @override
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
+        """Return what the user may see; a list needs no specifications."""
+        rows = Job.objects.visible_to(request.user)
+        large = ("spec", "traceback", "result", "checkpoint__spec", "checkpoint__losses")
+        return rows.defer(*large) if self.is_list(request) and request.method == "GET" else rows
+
+    @override
+    def view_on_site(self, obj: Job) -> str:
+        """Return its page."""
+        return reverse("training:job", args=[obj.pk])
+
+    @badge(badges.JOB_KINDS)
+    @admin.display(description="kind", ordering="kind")
+    def sort(self, job: Job) -> str:
+        """Return its kind."""
+        return job.kind
+
+    @badge(badges.JOB_STATES)
+    @admin.display(description="state", ordering="state")
+    def now(self, job: Job) -> tuple[str, str]:
+        """Return its state."""
+        return job.state, JobState(job.state).label
+
+    @admin.display(description="progress", ordering="step")
+    def progress(self, job: Job) -> str:
+        """Return step and total."""
+        return f"{job.step}/{job.total_steps}" if job.total_steps else ""
+
+    @admin.display(description="branch")
+    def on_branch(self, job: Job) -> SafeString:
+        """Return its branch."""
+        return link(job.branch)
+
+    @admin.display(description="measures")
+    def measures(self, job: Job) -> SafeString:
+        """Return the checkpoint that it measures or grows."""
+        return link(job.checkpoint)
+
+    @admin.display(description="began at")
+    def began_at(self, job: Job) -> SafeString:
+        """Return the checkpoints that it began with and goes on from."""
+        return lines(link(row) for row in (job.start_checkpoint, job.resume_checkpoint) if row is not None)
+
+    @admin.display(description="checkpoints")
+    def made(self, job: Job) -> SafeString:
+        """Return the newest checkpoints that it made."""
+        rows = job.checkpoints.select_related("branch__experiment").order_by("-job_step", "-id")
+        return lines(link(row) for row in rows[:10])
+
+    @admin.display(description="recipe")
+    def run(self, job: Job) -> SafeString:
+        """Return the run of a recipe that it is, or that it was made for."""
+        mine = RecipeRun.objects.filter(job=job) | RecipeRun.objects.filter(steps__job=job)
+        return lines(link(row) for row in mine.distinct()[:5])
+
+    @admin.display(description="worker", ordering="worker__name")
+    def held_by(self, job: Job) -> SafeString:
+        """Return the worker that holds it, or held it last."""
+        return link(job.worker)
+
+    @admin.display(description="losses")
+    def losses(self, job: Job) -> SafeString:
+        """Return the curve of a train job."""
+        return curve(job) if job.kind == JobKind.TRAIN else NOTHING
+
+    @admin.display(description="measured")
+    def shown(self, job: Job) -> SafeString:
+        """Return what other apps show of it."""
+        return panels(job)
+
+    @admin.display(description="result")
+    def result_text(self, job: Job) -> SafeString:
+        """Return what it came to."""
+        return pretty(job.result) if job.result else NOTHING
+
+    @admin.display(description="traceback")
+    def trace(self, job: Job) -> SafeString:
+        """Return where it failed."""
+        return format_html("<pre>{}</pre>", job.traceback) if job.traceback else NOTHING
+
+    @admin.display(description="specification")
+    def spec_text(self, job: Job) -> SafeString:
+        """Return what it was asked."""
+        return pretty(job.spec)
+
+    @admin.action(description="Stop; cancel those that wait")
+    def stop(self, request: HttpRequest, rows: QuerySet[Job]) -> None:
+        """Ask jobs to stop; those that wait are cancelled."""
+        self._control(request, rows, "stop", "asked to stop")
+
+    @admin.action(description="Pause")
+    def pause(self, request: HttpRequest, rows: QuerySet[Job]) -> None:
+        """Ask jobs to pause."""
+        self._control(request, rows, "pause", "asked to pause")
+
+    @admin.action(description="Resume")
+    def resume(self, request: HttpRequest, rows: QuerySet[Job]) -> None:
+        """Ask paused jobs to go on."""
+        self._control(request, rows, "resume", "asked to go on")
+
+    @admin.action(description="Move to the front of the queue")
+    def first(self, request: HttpRequest, rows: QuerySet[Job]) -> None:
+        """Let jobs be next."""
+        self.each(request, rows, "moved to the front", lambda row: queue.move(job=row, direction="first"))
+
+    @admin.action(description="Retry: ask again what failed or was stopped")
+    def retry(self, request: HttpRequest, rows: QuerySet[Job]) -> None:
+        """Queue the same again."""
+        self.each(request, rows, "queued again", lambda row: again.retry(actor=request.user, job=row))
+
+    @admin.action(description="Requeue: take from the worker, go on at the newest checkpoint")
+    def requeue(self, request: HttpRequest, rows: QuerySet[Job]) -> None:
+        """Take jobs from their workers."""
+        self.each(request, rows, "put back", lambda row: again.requeue(actor=request.user, job=row))
+
+    def _control(self, request: HttpRequest, rows: QuerySet[Job], kind: str, done: str) -> None:
+        def change(row: Any) -> None:
+            jobs.request_control(actor=request.user, job=row, kind=kind)
+
+        self.each(request, rows, done, change)

@@ -1,0 +1,179 @@
+"""Runs of recipes and their steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.safestring import SafeString
+from typing_extensions import override
+
+from accsite.apps.access.admin_parts import (
+    NOTHING,
+    KeptAdmin,
+    RowsInline,
+    badge,
+    lines,
+    link,
+    link_to_list,
+    pretty,
+)
+from accsite.apps.registry.models import Plugin
+from accsite.apps.training.admin import badges
+from accsite.apps.training.models import RecipeRun, RecipeStep
+from accsite.apps.training.services import jobs, recipes
+from accsite.apps.training.states import JobState
+from accsite.errors import WrongState
+
+TOUCHED = ("job", "experiment", "branch__experiment", "checkpoint__branch__experiment")
+
+
+class StepRows:
+    """What lists of steps show of each."""
+
+    @badge(badges.STEP_STATES)
+    @admin.display(description="state", ordering="state")
+    def now(self, step: RecipeStep) -> tuple[str, str]:
+        """Return its state."""
+        return step.state, step.get_state_display()
+
+    @admin.display(description="made or used")
+    def touched(self, step: RecipeStep) -> SafeString:
+        """Return what it was about."""
+        found = (step.job, step.experiment, step.branch, step.checkpoint)
+        return lines(link(row) for row in found if row is not None)
+
+
+class StepInline(StepRows, RowsInline):
+    """The steps of a run."""
+
+    model = RecipeStep
+    fields = ["path", "verb", "phase", "now", "touched", "tries", "message", "started_at", "finished_at"]
+    readonly_fields = fields
+
+    @override
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RecipeStep]:
+        """Return the steps with what they were about."""
+        rows: QuerySet[RecipeStep] = super().get_queryset(request)
+        return rows.select_related(*TOUCHED).defer("job__spec", "checkpoint__spec")
+
+
+@admin.register(RecipeRun)
+class RecipeRunAdmin(KeptAdmin):
+    """Runs of recipes; one that was stopped or failed is resumed, and does nothing twice."""
+
+    list_display = ["id", "label", "plugin", "now", "at_work", "source_link", "created_by", "created_at"]
+    list_display_links = ["id", "label"]
+    list_filter = ["recipe", "job__state"]
+    list_select_related = ["job", "source", "created_by"]
+    search_fields = ["label", "recipe", "created_by__username"]
+    actions = ["stop", "resume"]
+    fields = [
+        "label",
+        "plugin",
+        "now",
+        "at_work",
+        "source_link",
+        "seed",
+        "created_by",
+        "created_at",
+        "params_text",
+        "result_text",
+    ]
+    readonly_fields = ["plugin", "now", "at_work", "source_link", "params_text", "result_text"]
+    inlines = [StepInline]
+
+    @override
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RecipeRun]:
+        """Return what the user may see; a list needs no specifications."""
+        rows = RecipeRun.objects.visible_to(request.user)
+        return rows.defer("job__spec", "source__text") if self.is_list(request) else rows
+
+    @override
+    def view_on_site(self, obj: RecipeRun) -> str:
+        """Return its page."""
+        return reverse("training:recipe-run", args=[obj.pk])
+
+    @badge(badges.JOB_STATES)
+    @admin.display(description="state", ordering="job__state")
+    def now(self, run: RecipeRun) -> tuple[str, str] | str:
+        """Return the state of its newest job."""
+        return (run.job.state, JobState(run.job.state).label) if run.job else "no job"
+
+    @admin.display(description="job", ordering="job")
+    def at_work(self, run: RecipeRun) -> SafeString:
+        """Return its newest job."""
+        return link(run.job)
+
+    @admin.display(description="recipe", ordering="recipe")
+    def plugin(self, run: RecipeRun) -> SafeString:
+        """Return its plugin."""
+        return link_to_list(Plugin, run.recipe, kind__exact="recipe", q=run.recipe)
+
+    @admin.display(description="source")
+    def source_link(self, run: RecipeRun) -> SafeString:
+        """Return the source that it began with."""
+        return link(run.source)
+
+    @admin.display(description="parameters")
+    def params_text(self, run: RecipeRun) -> SafeString:
+        """Return its parameters."""
+        return pretty(run.params)
+
+    @admin.display(description="result")
+    def result_text(self, run: RecipeRun) -> SafeString:
+        """Return what it came to."""
+        return pretty(run.result) if run.result is not None else NOTHING
+
+    @admin.action(description="Stop, with all it has under way")
+    def stop(self, request: HttpRequest, rows: QuerySet[RecipeRun]) -> None:
+        """Ask runs to stop."""
+
+        def change(run: Any) -> None:
+            if run.job is None:
+                raise WrongState({"run": f"recipe run {run.pk} has no job that could be stopped"})
+            jobs.request_control(actor=request.user, job=run.job, kind="stop")
+
+        self.each(request, rows, "asked to stop", change)
+
+    @admin.action(description="Resume")
+    def resume(self, request: HttpRequest, rows: QuerySet[RecipeRun]) -> None:
+        """Go on with runs that were stopped or failed."""
+        self.each(request, rows, "going on", lambda run: recipes.resume_recipe(actor=request.user, run=run))
+
+
+@admin.register(RecipeStep)
+class RecipeStepAdmin(StepRows, KeptAdmin):
+    """Steps of all runs, to find those that failed."""
+
+    list_display = ["id", "of", "path", "verb", "phase", "now", "touched", "tries", "message"]
+    list_filter = ["state", "verb"]
+    list_select_related = ["run", *TOUCHED]
+    search_fields = ["=run__id", "verb", "phase", "message"]
+    fields = ["of", "path", "verb", "phase", "line", "now", "touched", "tries", "message", "asked", "came_to"]
+    readonly_fields = ["of", "now", "touched", "asked", "came_to"]
+
+    @override
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RecipeStep]:
+        """Return those of runs that the user may see."""
+        rows = RecipeStep.objects.filter(run__in=RecipeRun.objects.visible_to(request.user))
+        large = ("result", "job__spec", "checkpoint__spec", "run__plan", "run__result")
+        return rows.defer(*large) if self.is_list(request) else rows
+
+    @admin.display(description="run", ordering="run")
+    def of(self, step: RecipeStep) -> SafeString:
+        """Return its run."""
+        return link(step.run)
+
+    @admin.display(description="asked")
+    def asked(self, step: RecipeStep) -> SafeString:
+        """Return its arguments."""
+        return pretty(step.args)
+
+    @admin.display(description="result")
+    def came_to(self, step: RecipeStep) -> SafeString:
+        """Return what it came to."""
+        return pretty(step.result)

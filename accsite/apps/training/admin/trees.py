@@ -1,0 +1,420 @@
+"""Experiments with their branches, tasks and checkpoints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest
+from django.template.defaultfilters import filesizeformat
+from django.urls import reverse
+from django.utils.safestring import SafeString
+from typing_extensions import override
+
+from acc.errors import InvalidInput
+from accsite.apps.access.admin_parts import (
+    KeptAdmin,
+    RowsInline,
+    badge,
+    lines,
+    link,
+    link_to_list,
+    panels,
+    pretty,
+)
+from accsite.apps.registry.models import Plugin
+from accsite.apps.training.admin import badges
+from accsite.apps.training.models import Branch, Checkpoint, Experiment, ExperimentShare, Job, Task
+from accsite.apps.training.services import deletion, jobs, marks, tasks
+
+
+class BranchInline(RowsInline):
+    """The branches of an experiment."""
+
+    model = Branch
+    fields = ["name", "slug", "head", "forked_from", "created_at"]
+    readonly_fields = fields
+    show_change_link = True
+
+    @override
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Branch]:
+        """Return the rows with what their columns name."""
+        rows: QuerySet[Branch] = super().get_queryset(request)
+        return rows.select_related("head__branch__experiment", "forked_from__branch__experiment")
+
+
+class ShareInline(RowsInline):
+    """With whom an experiment is shared."""
+
+    model = ExperimentShare
+    fields = ["user", "level"]
+    readonly_fields = fields
+
+
+class TaskInline(RowsInline):
+    """The tasks of a branch."""
+
+    model = Task
+    fields = ["name", "key", "task_class", "dataset", "weight", "enabled", "removed_at"]
+    readonly_fields = fields
+    show_change_link = True
+
+
+@admin.register(Experiment)
+class ExperimentAdmin(KeptAdmin):
+    """Experiments with their branches."""
+
+    list_display = ["name", "architecture", "owner", "seen_by", "trees", "created_at"]
+    list_filter = ["visibility", "owner"]
+    list_select_related = ["owner"]
+    search_fields = ["name", "slug", "owner__username"]
+    date_hierarchy = "created_at"
+    fields = ["name", "slug", "owner", "seen_by", "trees", "model_text", "retention", "created_at"]
+    readonly_fields = ["seen_by", "trees", "model_text"]
+    inlines = [BranchInline, ShareInline]
+
+    @override
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Experiment]:
+        """Return what the user may see, and how much has grown from each."""
+        rows = Experiment.objects.visible_to(request.user).select_related("owner")
+        return rows.annotate(
+            branch_count=Count("branches", distinct=True), node_count=Count("checkpoints", distinct=True)
+        )
+
+    @override
+    def view_on_site(self, obj: Experiment) -> str:
+        """Return its page."""
+        return reverse("training:experiment", args=[obj.slug])
+
+    @admin.display(description="architecture")
+    def architecture(self, experiment: Experiment) -> str:
+        """Return the class of its model."""
+        return str(experiment.model_spec.get("architecture", ""))
+
+    @badge(badges.VISIBILITIES)
+    @admin.display(description="visibility", ordering="visibility")
+    def seen_by(self, experiment: Experiment) -> str:
+        """Return who sees it."""
+        return experiment.visibility
+
+    @admin.display(description="grown from it")
+    def trees(self, experiment: Any) -> SafeString:
+        """Return links to its branches, checkpoints and jobs."""
+        return lines(
+            [
+                link_to_list(
+                    Branch, f"{experiment.branch_count} branches", experiment__id__exact=experiment.pk
+                ),
+                link_to_list(
+                    Checkpoint, f"{experiment.node_count} checkpoints", experiment__id__exact=experiment.pk
+                ),
+                link_to_list(Job, "its jobs", branch__experiment__id__exact=experiment.pk),
+            ]
+        )
+
+    @admin.display(description="model")
+    def model_text(self, experiment: Experiment) -> SafeString:
+        """Return the specification of its model."""
+        return pretty(experiment.model_spec)
+
+
+@admin.register(Branch)
+class BranchAdmin(KeptAdmin):
+    """Branches and where they stand."""
+
+    list_display = ["name", "of", "head_link", "forked", "auto_evaluate", "work", "created_at"]
+    list_filter = ["auto_evaluate", "experiment"]
+    list_select_related = ["experiment", "head__branch__experiment", "forked_from__branch__experiment"]
+    search_fields = ["name", "slug", "experiment__name"]
+    actions = ["evaluate_head"]
+    fields = [
+        "name",
+        "slug",
+        "of",
+        "head_link",
+        "forked",
+        "auto_evaluate",
+        "evaluate_every",
+        "work",
+        "created_at",
+    ]
+    readonly_fields = ["of", "head_link", "forked", "work"]
+    inlines = [TaskInline]
+
+    @override
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Branch]:
+        """Return what the user may see."""
+        return Branch.objects.filter(experiment__in=Experiment.objects.visible_to(request.user))
+
+    @override
+    def view_on_site(self, obj: Branch) -> str:
+        """Return its Workbench."""
+        return reverse("training:workbench", args=[obj.experiment.slug, obj.slug])
+
+    @admin.display(description="experiment", ordering="experiment__name")
+    def of(self, branch: Branch) -> SafeString:
+        """Return its experiment."""
+        return link(branch.experiment)
+
+    @admin.display(description="head")
+    def head_link(self, branch: Branch) -> SafeString:
+        """Return the checkpoint that it stands at."""
+        return link(branch.head)
+
+    @admin.display(description="forked from")
+    def forked(self, branch: Branch) -> SafeString:
+        """Return the checkpoint that it began with."""
+        return link(branch.forked_from)
+
+    @admin.display(description="work")
+    def work(self, branch: Branch) -> SafeString:
+        """Return links to its jobs and checkpoints."""
+        return lines(
+            [
+                link_to_list(Job, "jobs", branch__id__exact=branch.pk),
+                link_to_list(Checkpoint, "checkpoints", branch__id__exact=branch.pk),
+            ]
+        )
+
+    @admin.action(description="Evaluate the head")
+    def evaluate_head(self, request: HttpRequest, rows: QuerySet[Branch]) -> None:
+        """Queue a measuring of where branches stand."""
+
+        def change(branch: Branch) -> None:
+            if branch.head is None:
+                raise InvalidInput({"head": "it has no checkpoint yet; train it first"})
+            jobs.submit_evaluation(actor=request.user, checkpoint=branch.head)
+
+        self.each(request, rows.select_related("head__branch__experiment"), "to be evaluated", change)
+
+
+@admin.register(Task)
+class TaskAdmin(KeptAdmin):
+    """Tasks; switching one is applied to a running job between two of its steps."""
+
+    list_display = ["name", "on_branch", "plugin", "data", "weight", "enabled", "reads", "removed_at"]
+    list_filter = ["task_class", "enabled", ("removed_at", admin.EmptyFieldListFilter), "branch__experiment"]
+    list_select_related = ["branch__experiment", "dataset"]
+    search_fields = ["name", "key", "branch__experiment__name"]
+    actions = ["switch_on", "switch_off", "remove", "restore"]
+
+    @override
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Task]:
+        """Return what the user may see."""
+        seen = Experiment.objects.visible_to(request.user)
+        return Task.objects.filter(branch__experiment__in=seen)
+
+    @admin.display(description="branch", ordering="branch")
+    def on_branch(self, task: Task) -> SafeString:
+        """Return its branch."""
+        return link(task.branch)
+
+    @admin.display(description="class", ordering="task_class")
+    def plugin(self, task: Task) -> SafeString:
+        """Return its plugin."""
+        return link_to_list(Plugin, task.task_class, kind__exact="task", q=task.task_class)
+
+    @admin.display(description="dataset", ordering="dataset__name")
+    def data(self, task: Task) -> SafeString:
+        """Return its dataset."""
+        return link(task.dataset)
+
+    @admin.display(description="reads")
+    def reads(self, task: Task) -> str:
+        """Return the part of the latent that it reads."""
+        if task.factor:
+            return task.factor
+        return f"{task.latent_start}:{task.latent_end}" if task.latent_start is not None else "all"
+
+    @admin.action(description="Switch on")
+    def switch_on(self, request: HttpRequest, rows: QuerySet[Task]) -> None:
+        """Switch tasks on."""
+        self.each(
+            request,
+            rows,
+            "switched on",
+            lambda row: tasks.set_enabled(actor=request.user, task=row, enabled=True),
+        )
+
+    @admin.action(description="Switch off")
+    def switch_off(self, request: HttpRequest, rows: QuerySet[Task]) -> None:
+        """Switch tasks off."""
+        self.each(
+            request,
+            rows,
+            "switched off",
+            lambda row: tasks.set_enabled(actor=request.user, task=row, enabled=False),
+        )
+
+    @admin.action(description="Remove (can be undone)")
+    def remove(self, request: HttpRequest, rows: QuerySet[Task]) -> None:
+        """Take tasks off their branches."""
+        self.each(request, rows, "removed", lambda row: tasks.remove_task(actor=request.user, task=row))
+
+    @admin.action(description="Restore")
+    def restore(self, request: HttpRequest, rows: QuerySet[Task]) -> None:
+        """Undo removals."""
+        self.each(request, rows, "restored", lambda row: tasks.restore_task(actor=request.user, task=row))
+
+
+@admin.register(Checkpoint)
+class CheckpointAdmin(KeptAdmin):
+    """Checkpoints: the nodes of the trees, those as well that wait to be restored."""
+
+    list_display = ["__str__", "of", "on_branch", "sort", "step", "size", "starred", "made_by", "created_at"]
+    list_filter = [
+        "kind",
+        "starred",
+        ("deleted_at", admin.EmptyFieldListFilter),
+        ("weights_pruned_at", admin.EmptyFieldListFilter),
+        "experiment",
+    ]
+    list_select_related = ["experiment", "branch__experiment", "job"]
+    search_fields = ["tag", "sha256", "note", "experiment__name"]
+    date_hierarchy = "created_at"
+    actions = ["evaluate", "star", "unstar", "remove", "restore"]
+    fields = [
+        "of",
+        "on_branch",
+        "grew_from",
+        "grown",
+        "made_by",
+        "sort",
+        "step",
+        "job_step",
+        "tag",
+        "note",
+        "starred",
+        "size",
+        "sha256",
+        "weights_pruned_at",
+        "deleted_at",
+        "created_by",
+        "created_at",
+        "losses_text",
+        "shown",
+        "spec_text",
+    ]
+    readonly_fields = [
+        "of",
+        "on_branch",
+        "grew_from",
+        "grown",
+        "made_by",
+        "sort",
+        "size",
+        "losses_text",
+        "shown",
+        "spec_text",
+    ]
+
+    @override
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Checkpoint]:
+        """Return what the user may see; a list needs no specifications."""
+        rows = Checkpoint.everything.filter(experiment__in=Experiment.objects.visible_to(request.user))
+        return rows.defer("spec", "losses", "job__spec") if self.is_list(request) else rows
+
+    @override
+    def view_on_site(self, obj: Checkpoint) -> str:
+        """Return its place in the tree."""
+        return f"{reverse('training:experiment', args=[obj.experiment.slug])}?node={obj.pk}"
+
+    @admin.display(description="experiment", ordering="experiment__name")
+    def of(self, checkpoint: Checkpoint) -> SafeString:
+        """Return its experiment."""
+        return link(checkpoint.experiment)
+
+    @admin.display(description="branch")
+    def on_branch(self, checkpoint: Checkpoint) -> SafeString:
+        """Return its branch."""
+        return link(checkpoint.branch)
+
+    @admin.display(description="grew from")
+    def grew_from(self, checkpoint: Checkpoint) -> SafeString:
+        """Return its parent."""
+        return link(checkpoint.parent)
+
+    @admin.display(description="grown from it")
+    def grown(self, checkpoint: Checkpoint) -> SafeString:
+        """Return a link to its children."""
+        return link_to_list(Checkpoint, "children", parent__id__exact=checkpoint.pk)
+
+    @admin.display(description="job", ordering="job")
+    def made_by(self, checkpoint: Checkpoint) -> SafeString:
+        """Return the job that made it."""
+        return link(checkpoint.job, f"job {checkpoint.job_id}")
+
+    @badge(badges.CHECKPOINT_KINDS)
+    @admin.display(description="kind", ordering="kind")
+    def sort(self, checkpoint: Checkpoint) -> str:
+        """Return its kind."""
+        return checkpoint.kind
+
+    @admin.display(description="size", ordering="size_bytes")
+    def size(self, checkpoint: Checkpoint) -> str:
+        """Return the size of the file."""
+        return filesizeformat(checkpoint.size_bytes)
+
+    @admin.display(description="losses")
+    def losses_text(self, checkpoint: Checkpoint) -> SafeString:
+        """Return the last value of each series."""
+        return pretty(checkpoint.losses)
+
+    @admin.display(description="measured")
+    def shown(self, checkpoint: Checkpoint) -> SafeString:
+        """Return what other apps show of it."""
+        return panels(checkpoint)
+
+    @admin.display(description="specification")
+    def spec_text(self, checkpoint: Checkpoint) -> SafeString:
+        """Return what made it."""
+        return pretty(checkpoint.spec)
+
+    @admin.action(description="Evaluate")
+    def evaluate(self, request: HttpRequest, rows: QuerySet[Checkpoint]) -> None:
+        """Queue a measuring of checkpoints."""
+
+        def change(row: Checkpoint) -> None:
+            jobs.submit_evaluation(actor=request.user, checkpoint=row)
+
+        self.each(request, rows.select_related("branch__experiment"), "to be evaluated", change)
+
+    @admin.action(description="Star: keep from pruning")
+    def star(self, request: HttpRequest, rows: QuerySet[Checkpoint]) -> None:
+        """Star checkpoints."""
+        self._mark(request, rows, True)
+
+    @admin.action(description="Take the star off")
+    def unstar(self, request: HttpRequest, rows: QuerySet[Checkpoint]) -> None:
+        """Take stars off."""
+        self._mark(request, rows, False)
+
+    def _mark(self, request: HttpRequest, rows: QuerySet[Checkpoint], starred: bool) -> None:
+        def change(row: Checkpoint) -> None:
+            marks.mark_checkpoint(actor=request.user, checkpoint=row, starred=starred)
+
+        self.each(request, rows, "starred" if starred else "without a star", change)
+
+    @admin.action(description="Delete those that nothing needs (can be undone)")
+    def remove(self, request: HttpRequest, rows: QuerySet[Checkpoint]) -> None:
+        """Delete leaves."""
+        self.each(
+            request,
+            rows,
+            "deleted",
+            lambda row: deletion.delete_checkpoint(actor=request.user, checkpoint=row),
+        )
+
+    @admin.action(description="Restore, with all that was deleted with it")
+    def restore(self, request: HttpRequest, rows: QuerySet[Checkpoint]) -> None:
+        """Undo deletions."""
+
+        def change(row: Checkpoint) -> None:
+            row.refresh_from_db()  # another of them may have brought it back
+            if row.deleted_at is not None:
+                deletion.restore_deletion(
+                    actor=request.user, experiment=row.experiment, deletion=row.deletion
+                )
+
+        self.each(request, rows.select_related("experiment"), "restored", change)

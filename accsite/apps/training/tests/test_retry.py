@@ -1,0 +1,86 @@
+"""Operators ask again what went wrong, and take jobs from their workers; each refusal says why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+from django.test import Client
+
+from accsite.apps.training.models import Branch, Job, JobKind, Task, Worker
+from accsite.apps.training.services import again, jobs, lifecycle
+from accsite.apps.training.states import JobState
+from accsite.apps.training.tests import rows
+from accsite.errors import WrongState
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_job_that_failed_is_asked_again_with_all_it_was_asked(
+    user: Any, branch: Branch, task: Task
+) -> None:
+    job = jobs.submit_training(actor=user, branch=branch, train={"steps": 7, "lr": 0.5})
+    with pytest.raises(WrongState, match="only one that failed or was stopped is tried again"):
+        again.retry(actor=user, job=job)
+    Job.objects.filter(pk=job.pk).update(state=JobState.FAILED)
+    job.refresh_from_db()
+    made = again.retry(actor=user, job=job)
+    assert (made.state, made.total_steps, made.spec["train"]) == (JobState.QUEUED, 7, job.spec["train"])
+    assert made.pk != job.pk
+
+
+def test_an_evaluation_is_asked_again(user: Any, branch: Branch) -> None:
+    checkpoint = rows.make_checkpoint(branch)
+    job = jobs.submit_evaluation(actor=user, checkpoint=checkpoint, eval={"suite": ["metrics"], "seed": 3})
+    jobs.cancel(actor=user, job=job)
+    made = again.retry(actor=user, job=job)
+    assert (made.kind, made.checkpoint, made.spec) == (JobKind.EVALUATE, checkpoint, job.spec)
+
+
+def test_an_import_is_not_asked_again(user: Any) -> None:
+    job = rows.make_job(kind=JobKind.IMPORT, state=JobState.FAILED)
+    with pytest.raises(WrongState, match="its file is sent again instead"):
+        again.retry(actor=user, job=job)
+
+
+def test_a_job_is_taken_from_its_worker_and_waits_again(user: Any, branch: Branch, worker: Worker) -> None:
+    job = rows.make_job(branch, state=JobState.RUNNING, attempt=2, worker=worker)
+    taken = again.requeue(actor=user, job=job)
+    assert (taken.state, taken.worker) == (JobState.QUEUED, None)
+    assert taken.message == f"put back into its queue by {user.get_username()}"
+    assert taken.outbox.exists()
+    with pytest.raises(WrongState, match="held by no worker"):
+        again.requeue(actor=user, job=taken)
+    claim = lifecycle.claim(taken.pk, worker)
+    assert claim is not None
+    assert claim.attempt == 3  # what the worker of attempt 2 still writes is refused
+
+
+def test_the_admin_retries_and_requeues_and_tells_what_was_refused(branch: Branch, task: Task) -> None:
+    root = get_user_model().objects.create_superuser("root")
+    admin = Client()
+    admin.force_login(root)
+    failed = jobs.submit_training(actor=root, branch=branch, train={"steps": 7})
+    Job.objects.filter(pk=failed.pk).update(state=JobState.FAILED)
+    running = rows.make_job(rows.make_branch(root, "other"), state=JobState.RUNNING, attempt=1)
+    chosen = {"_selected_action": [failed.pk, running.pk]}
+    told = admin.post("/admin/training/job/", {"action": "retry", **chosen}, follow=True).content.decode()
+    assert "1 queued again" in told
+    assert "is running; only one that failed or was stopped is tried again" in told
+    told = admin.post("/admin/training/job/", {"action": "requeue", **chosen}, follow=True).content.decode()
+    assert "1 put back" in told
+    assert "is held by no worker" in told
+
+
+def test_staff_may_not_change_what_is_not_theirs(branch: Branch, task: Task) -> None:
+    admin = Client()
+    admin.force_login(get_user_model().objects.create_user("olga", is_staff=True))
+    chosen = {"action": "switch_off", "_selected_action": [task.pk]}
+    type(branch.experiment).objects.update(visibility="site")
+    get_user_model().objects.get(username="olga").groups.add(Group.objects.get(name="viewer"))
+    told = admin.post("/admin/training/task/", chosen, follow=True).content.decode()
+    assert "it is not yours to change" in told
+    task.refresh_from_db()
+    assert task.enabled
