@@ -35,7 +35,7 @@ class RanksDiffer(AccError):
 
 
 class Ranks:
-    """This process's place among ``size`` ranks, and what they tell each other.
+    """This process's place among ``size`` ranks, and what they tell each other. Made by ``acc.training.launch``.
 
     Every method that communicates is called by all ranks in the same order, and raises RankLost.
     """

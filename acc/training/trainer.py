@@ -91,7 +91,7 @@ class Trainer:
     ``start_from``: the branch's head; weights, heads of tasks that stayed and optimizer state are taken over
     and the job begins at step 0. With the same seed also random states and data positions, so that 100 steps
     and then 100 more are the same as 200. ``resume_from``: a checkpoint of this very job; everything goes on
-    exactly. ``ranks``: this process is one of several that train the job together (``acc.training.ranks``).
+    exactly. ``ranks``: this process is one of several that train the job together (``acc.training.launch.joined``).
     The constructor raises InvalidInput or CheckpointError and leaves nothing behind.
     """
 

@@ -1,0 +1,163 @@
+"""Ranks that share each batch learn what one process learns, and their checkpoints are interchangeable."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from acc.data import AccDataset
+from acc.errors import InvalidInput
+from acc.tests import helpers
+from acc.training.checkpoint import Snapshot, load
+from acc.training.launch import joined
+from acc.training.orders import SharedControl
+from acc.training.protocols import Command, NullControl
+from acc.training.ranks import RankLost, Ranks
+from acc.training.share import Share
+
+CPU = torch.device("cpu")
+OPTIONS: dict[str, Any] = {"optimizer": "sgd", "lr": 1e-2, "steps": 6, "batch_size": 9}
+
+
+class Steered(NullControl):
+    """Asks for another rate before step 2 and for a stop before step 4."""
+
+    def due(self, step: int) -> list[Command]:
+        asked = {2: Command(1, "set_lr", {"lr": 0.02}), 4: Command(2, "stop")}
+        return [asked[step]] if step in asked else []
+
+
+def together(folder: Path, body: Callable[[Ranks], None], size: int = 2) -> None:
+    """Run ``body`` on every rank, in forks of this process, and raise what went wrong in one of them."""
+    torch.set_num_threads(1)
+
+    def rank(number: int) -> None:
+        try:
+            with joined(number, size, device=CPU, meeting=folder / "meeting", timeout=60) as ranks:
+                body(ranks)
+        except BaseException:
+            (folder / f"broken-{number}").write_text(traceback.format_exc())
+        os._exit(0)
+
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=rank, args=(number,)) for number in range(size)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert not [process for process in processes if process.is_alive()], "a rank hangs"
+    broken = [path.read_text() for path in sorted(folder.glob("broken-*"))]
+    assert not broken, "\n".join(broken)
+
+
+def trained(folder: Path, dataset: AccDataset, size: int = 2, **options: Any) -> Snapshot:
+    """Return the last checkpoint of two ranks."""
+    control, resume = options.pop("control", None), options.pop("resume_from", None)
+    tasks = options.pop("tasks", None)
+    spec = helpers.job({"data": dataset}, tasks, **{**OPTIONS, **options}, ranks=size)
+
+    def body(ranks: Ranks) -> None:
+        shared = SharedControl(ranks, control or NullControl())
+        trainer, sink = helpers.run(spec, {"data": dataset}, ranks=ranks, control=shared, resume_from=resume)
+        shared.finish()
+        if ranks.leads:
+            for snapshot, _ in sink.checkpoints:
+                snapshot.write(folder / f"{snapshot.step}.safetensors")
+        else:
+            assert not sink.checkpoints
+            assert not sink.blocks
+        assert trainer.step <= spec.train.steps
+
+    folder.mkdir(exist_ok=True)
+    together(folder, body, size)
+    newest = max(folder.glob("*.safetensors"), key=lambda path: int(path.stem))
+    return load(newest)  # type: ignore[return-value]
+
+
+def alone(dataset: AccDataset, **options: Any) -> Snapshot:
+    resume, control = options.pop("resume_from", None), options.pop("control", None)
+    tasks = options.pop("tasks", None)
+    spec = helpers.job({"data": dataset}, tasks, **{**OPTIONS, **options})
+    _, sink = helpers.run(spec, {"data": dataset}, resume_from=resume, control=control)
+    return sink.last
+
+
+def furthest(one: Snapshot, other: Snapshot) -> float:
+    names = [name for name in one.tensors if name.startswith(("model.", "head.", "optim."))]
+    assert one.tensors.keys() == other.tensors.keys()
+    return max(float((one.tensors[name] - other.tensors[name]).abs().max()) for name in names)
+
+
+def test_two_ranks_learn_what_one_process_learns(dataset: AccDataset, tmp_path: Path) -> None:
+    whole, shared = alone(dataset), trained(tmp_path / "shared", dataset)
+    assert furthest(whole, shared) < 1e-6
+    for name in ("rng.torch", "rng.numpy"):
+        assert torch.equal(whole.tensors[name], shared.tensors[name])
+    assert shared.header.offsets == whole.header.offsets
+    assert shared.header.ages == whole.header.ages
+
+
+def test_a_loss_of_the_whole_batch_sees_all_of_its_rows(dataset: AccDataset, tmp_path: Path) -> None:
+    tasks = [*helpers.all_tasks(), helpers.task("LeakageTask", key="leakage", weight=0.3)]
+    whole = alone(dataset, tasks=tasks)
+    assert furthest(whole, trained(tmp_path / "shared", dataset, tasks=tasks, accumulate=1)) < 1e-6
+
+
+def test_checkpoints_of_either_mode_go_on_in_the_other(dataset: AccDataset, tmp_path: Path) -> None:
+    whole = alone(dataset)
+    trained(tmp_path / "first", dataset, checkpoint_every_steps=3)
+    on_one = alone(dataset, resume_from=load(tmp_path / "first" / "3.safetensors"))
+    assert furthest(whole, on_one) < 1e-6
+    spec = helpers.job({"data": dataset}, **OPTIONS, checkpoint_every_steps=3)
+    _, sink = helpers.run(spec, {"data": dataset})
+    sink.at(3).write(tmp_path / "3")
+    on_two = trained(tmp_path / "second", dataset, resume_from=load(tmp_path / "3"))
+    assert furthest(whole, on_two) < 1e-6
+
+
+def test_ranks_resume_their_own_checkpoint_to_the_bit(dataset: AccDataset, tmp_path: Path) -> None:
+    whole = trained(tmp_path / "whole", dataset, checkpoint_every_steps=3)
+    again = trained(
+        tmp_path / "again",
+        dataset,
+        checkpoint_every_steps=3,
+        resume_from=load(tmp_path / "whole" / "3.safetensors"),
+    )
+    assert all(torch.equal(whole.tensors[name], again.tensors[name]) for name in whole.tensors)
+
+
+def test_all_ranks_obey_before_the_same_step(dataset: AccDataset, tmp_path: Path) -> None:
+    whole, shared = alone(dataset, control=Steered()), trained(tmp_path / "s", dataset, control=Steered())
+    assert shared.header.job_step == whole.header.job_step == 4
+    assert shared.header.lr == 0.02
+    assert furthest(whole, shared) < 1e-5
+
+
+def test_a_rank_that_is_gone_is_told_at_once(dataset: AccDataset, tmp_path: Path) -> None:
+    def body(ranks: Ranks) -> None:
+        if not ranks.leads:
+            os._exit(9)
+        with pytest.raises(RankLost, match="another rank was lost"):
+            ranks.sum_([torch.ones(1)])
+        os._exit(0)  # it cannot leave politely any more
+
+    together(tmp_path, body)
+
+
+def test_one_process_refuses_a_job_of_several(dataset: AccDataset) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        alone(dataset, ranks=2)
+    assert "this job is for 2 ranks" in str(caught.value.fields["ranks"])
+
+
+def test_shares_divide_a_batch_without_rest() -> None:
+    shares = [Share.of(10, rank=rank, ranks=4) for rank in range(4)]
+    assert [(share.start, share.end) for share in shares] == [(0, 3), (3, 6), (6, 8), (8, 10)]
+    assert sum(share.weight for share in shares) == pytest.approx(1)
