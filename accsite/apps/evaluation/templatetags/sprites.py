@@ -78,4 +78,4 @@ def signed(value: float | None) -> str:
 @register.filter
 def skill(value: float | None) -> str:
     """Return a number of about 0 to 1 with two digits behind the point; a dash for none."""
-    return "\N{EN DASH}" if value is None else f"{value:.2f}"
+    return "\N{EN DASH}" if value is None else f"{value:z.2f}"
