@@ -71,10 +71,11 @@ class Moments:
     @cached_property
     def member(self) -> Tensor:
         """One where a dimension belongs to a view, else zero (V, D)."""
-        there = torch.zeros(len(self.views), self.total.shape[-1], dtype=self.total.dtype)
+        shape = (len(self.views), self.total.shape[-1])
+        there = torch.zeros(shape, dtype=self.total.dtype, device=self.total.device)
         for view, dims in enumerate(self.views):
-            there[view, dims.cpu()] = 1
-        return there.to(self.total.device)
+            there[view, dims] = 1
+        return there
 
     @cached_property
     def factors(self) -> tuple[Tensor, ...]:
