@@ -9,6 +9,8 @@ from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
 
+from accsite.apps.registry.models import PluginSource
+from accsite.apps.training.models import RecipeRun, RecipeStep
 from accsite.apps.training.tests import rows
 
 pytestmark = pytest.mark.django_db
@@ -44,9 +46,17 @@ def named() -> dict[str, Any]:
     rows.make_task(branch, dataset, name=SCRIPT)
     job = rows.make_job(branch, title=SCRIPT, message=SCRIPT, traceback=SCRIPT, state="FAILED")
     rows.make_job(branch, title=SCRIPT)
-    rows.make_checkpoint(branch, job, tag=SCRIPT[:80], note=SCRIPT)
+    checkpoint = rows.make_checkpoint(branch, job, tag=SCRIPT[:80], note=SCRIPT)
+    source = PluginSource.objects.first()
+    assert source is not None
+    run = RecipeRun.objects.create(
+        recipe="Autoencoder", label=SCRIPT, source=source, job=job, params={SCRIPT: SCRIPT}, result=SCRIPT
+    )
+    RecipeStep.objects.create(
+        run=run, path="1", verb="train", phase=SCRIPT[:120], message=SCRIPT, branch=branch
+    )
     rows.make_worker("<script>alert(1)</script>")
-    return {"user": user, "branch": branch, "job": job}
+    return {"user": user, "branch": branch, "job": job, "checkpoint": checkpoint, "run": run, "data": dataset}
 
 
 def test_no_page_runs_a_name():
@@ -58,6 +68,9 @@ def test_no_page_runs_a_name():
         reverse("training:job", args=[world["job"].pk]),
         reverse("training:experiment-sharing", args=["x"]),
         reverse("evaluation:branch", args=[world["branch"].pk]),
+        reverse("training:checkpoint", args=[world["checkpoint"].pk]),
+        reverse("training:recipe-run", args=[world["run"].pk]),
+        reverse("training:experiment", args=["x"]) + f"?node={world['checkpoint'].pk}",
         *(
             reverse(name)
             for name in (
@@ -66,6 +79,10 @@ def test_no_page_runs_a_name():
                 "training:devices",
                 "training:recipes",
                 "datasets:list",
+                "datasets:compare",
+                "training:dataset-new",
+                "training:dataset-import",
+                "training:experiment-new",
                 "evaluation:home",
                 "registry:plugins",
                 "access:profile",
@@ -81,6 +98,42 @@ def test_no_page_runs_a_name():
         assert "default-src 'self'" in answer["Content-Security-Policy"]
         shown += "&lt;script&gt;" in answer.text
     assert shown >= 6  # they are there, as text
+
+
+def test_the_admin_runs_no_name_either(admin_client):
+    world = named()
+    for kind, row in (
+        ("training/job", world["job"]),
+        ("training/branch", world["branch"]),
+        ("training/checkpoint", world["checkpoint"]),
+        ("training/reciperun", world["run"]),
+        ("datasets/dataset", world["data"]),
+    ):
+        for page in (f"/admin/{kind}/", f"/admin/{kind}/{row.pk}/change/"):
+            answer = admin_client.get(page)
+            assert answer.status_code == 200, page
+            assert_harmless(answer.text)
+            assert "&lt;script&gt;" in answer.text, page
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "/experiments/new/",
+        "/experiments/new/import/",
+        "/datasets/new/",
+        "/datasets/import/",
+        "/datasets/new/preview/",
+        "/profile/tokens/",
+        "/admin/training/job/",
+        "/api/v1/experiments/",
+        "/api/v1/tokens/",
+    ],
+)
+def test_a_form_of_another_site_is_refused(admin_user, where):
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(admin_user)
+    assert client.post(where, {"name": "x"}, headers={"Origin": "https://evil.example"}).status_code == 403
 
 
 def test_a_problem_that_repeats_a_name_is_json_and_sniffed_as_nothing_else(admin_client):
@@ -106,6 +159,12 @@ def test_a_problem_that_repeats_a_name_is_json_and_sniffed_as_nothing_else(admin
         "/api/v1/generators/previews/{}.png",
         "/datasets/{}/",
         "/experiments/{}/",
+        "/checkpoints/{}/",
+        "/evaluate/artifacts/{}/",
+        "/recipes/run/{}/",
+        "/w/{}/main/",
+        "/w/digits/main/panel/{}/",
+        "/datasets/compare/{}/",
     ],
 )
 def test_a_path_leads_nowhere(admin_client, path, where):
