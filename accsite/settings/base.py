@@ -225,6 +225,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "accsite.apps.training.api.plugin_schemas.describe_params",
+        "accsite.api.schema.describe_problems",
     ],
     "ENUM_NAME_OVERRIDES": {
         "CheckpointKindEnum": "accsite.apps.training.models.CheckpointKind",
