@@ -69,7 +69,7 @@ def trained(folder: Path, dataset: AccDataset, size: int = 2, **options: Any) ->
         shared.finish()
         if ranks.leads:
             for snapshot, _ in sink.checkpoints:
-                snapshot.write(folder / f"{snapshot.step}.safetensors")
+                snapshot.write(str(folder / f"{snapshot.step}.safetensors"))
         else:
             assert not sink.checkpoints
             assert not sink.blocks

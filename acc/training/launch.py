@@ -32,7 +32,7 @@ def joined(
     try:
         dist.init_process_group(
             "nccl" if device.type == "cuda" else "gloo",
-            store=dist.FileStore(str(meeting), size),
+            store=dist.FileStore(str(meeting), size),  # type: ignore[attr-defined]
             rank=rank,
             world_size=size,
             timeout=wait,

@@ -62,6 +62,8 @@ def routes(site: Site, job: Any) -> list[str]:
         "/experiments/",
         "/experiments/new/",
         f"/experiments/{site.branch.experiment.slug}/",
+        f"/experiments/{site.branch.experiment.slug}/?node={job.checkpoints.latest('pk').pk}&palette=viridis",
+        f"/checkpoints/{job.checkpoints.latest('pk').pk}/",
         "/recipes/",
         "/recipes/run/Quickstart/",
         f"/recipes/runs/{recipe_run()}/",

@@ -27,7 +27,7 @@ LOCKED_SECONDS = 10.0
 def stack(template: Template, tmp_path_factory, django_db_blocker) -> Iterator[Stack]:
     """Return a platform with a site, a sweeper and a worker whose paced jobs make ten steps a second."""
     with django_db_blocker.unblock(), template.stack(tmp_path_factory.mktemp("outages") / "home") as shared:
-        shared.worker(**PACE)
+        shared.worker(TEST_PACE_SECONDS=PACE["TEST_PACE_SECONDS"])
         shared.sweeper()
         yield shared
 

@@ -45,6 +45,8 @@ def test_neither_training_nor_measuring_waits_for_the_other(stack):
     }
     assert os.sched_getaffinity(trainer.job()) == {cores[0]}
     # ...which made its steps meanwhile, at least half of those that its pace allows.
+    assert measured.started_at
+    assert measured.finished_at
     began, ended = measured.started_at.timestamp(), measured.finished_at.timestamp()
     stack.until(lambda: clock_of(job)[-1] > ended, what="the points of that time")
     made = ((clock_of(job) > began) & (clock_of(job) < ended)).sum()

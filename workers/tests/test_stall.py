@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from acc.training.protocols import Alarm
@@ -12,7 +14,7 @@ from workers import stall
 def clock(monkeypatch):
     """Return what time it is, in a list, to be changed."""
     now = [1000.0]
-    monkeypatch.setattr(stall.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     return now
 
 

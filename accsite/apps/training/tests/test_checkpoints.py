@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from django.core.files.storage import default_storage
 
-from acc.training.protocols import PointBlock
 from acc.specs import EVAL_PARTS
+from acc.training.protocols import PointBlock
 from accsite import blobs
 from accsite.apps.training.errors import Fenced, Gap
 from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Job, JobKind
