@@ -39,5 +39,7 @@ def test_modules_import_the_hashed_files_that_pages_name(settings: Any, tmp_path
         "points",
         "styles",
         "table",
+        "tree_colours",
+        "tree_plan",
     }
     assert imported <= {module.name for module in modules}

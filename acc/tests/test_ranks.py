@@ -106,8 +106,16 @@ def test_two_ranks_learn_what_one_process_learns(dataset: AccDataset, tmp_path: 
 
 def test_a_loss_of_the_whole_batch_sees_all_of_its_rows(dataset: AccDataset, tmp_path: Path) -> None:
     tasks = [*helpers.all_tasks(), helpers.task("LeakageTask", key="leakage", weight=0.3)]
-    whole = alone(dataset, tasks=tasks)
-    assert furthest(whole, trained(tmp_path / "shared", dataset, tasks=tasks, accumulate=1)) < 1e-6
+    two = {"steps": 2, "tasks": tasks}
+    whole, shared = alone(dataset, **two), trained(tmp_path / "shared", dataset, **two)
+    without = alone(dataset, steps=2, tasks=helpers.all_tasks())
+
+    def apart(one: Snapshot, other: Snapshot) -> float:
+        names = [name for name in one.tensors if name.startswith("model.")]
+        return max(float((one.tensors[name] - other.tensors[name]).abs().max()) for name in names)
+
+    # Correlations of few rows are ill-conditioned: what sums in another order differs more than elsewhere.
+    assert apart(whole, shared) < 1e-2 * apart(whole, without)
 
 
 def test_checkpoints_of_either_mode_go_on_in_the_other(dataset: AccDataset, tmp_path: Path) -> None:

@@ -29,7 +29,11 @@ ABOUT: dict[str, set[str]] = {
     "training:worker-change": OPERATES,
     "training:recipe-run": RUNS,
     "training:recipe-control": RUNS,
-    **{f"evaluation:{name}": CHANGES for name in ("branch", "run", "branch-reconstructions", "artifact")},
+    **{
+        f"evaluation:{name}": CHANGES
+        for name in ("auto", "branch", "run", "branch-reconstructions", "artifact")
+        + ("checkpoint", "ask", "jobs", "threshold", "print", "export", "tab")
+    },
 }
 # There is no file behind the row of their dataset.
 WITHOUT_FILE = {"datasets:detail"}

@@ -59,6 +59,8 @@ class World:
             "branch": self.branch.slug,
             "pk": self.source.pk if name.startswith("plugin-source") else getattr(thing, "pk", 1),
             "artifact": self.things["artifact"].pk,
+            "checkpoint": self.things["checkpoint"].pk,
+            "form": "csv",
             "name": PLUGINS.get(name.removeprefix("registry-").partition("-")[0], "head"),
             "path": "tasks/mine.py",
             "key": "k",

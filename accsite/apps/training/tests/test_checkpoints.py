@@ -122,12 +122,12 @@ def test_a_failed_job_moves_no_head_and_keeps_its_last_good_state(job: Job, bran
     assert Checkpoint.objects.get() == good
 
 
-def test_the_same_checkpoint_handed_in_again_is_one_row(job: Job) -> None:
+def test_the_same_checkpoint_handed_in_again_is_one_row(job: Job, tmp_path: Path) -> None:
     assert save(job, 10) == save(job, 10)
     again = checkpoints.record(
         job.pk,
         1,
-        Path("/nowhere"),
+        tmp_path / "moved",
         kind=K.AUTOSAVE,
         job_step=10,
         global_step=1010,
