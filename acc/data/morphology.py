@@ -18,7 +18,7 @@ _MAX_SCALE = 4
 _SIDE_PIXELS = 112  # 28 times 4, as Morpho-MNIST measures
 _VALUES_AT_ONCE = 1 << 19  # pixels of the enlarged images that are worked on together
 _ROW_VALUES = 1 << 16  # of which those of a few rows, that stay in the cache
-_BOXED_AT_ONCE = 1024  # images that are put into order by the width of their ink
+_BOXED_AT_ONCE = 1 << 20  # pixels of images that are put into order by the width of their ink
 _BORDER = 2  # pixels about the ink: half of one may be ink when enlarged, and another is its neighbour
 _UINT16_SIDE = 256  # the squares of distances within it fit into 16 bits
 
@@ -54,8 +54,9 @@ def thickness(images: Images) -> NDArray[np.float32]:
     """
     scale = _scale(max(images.shape[2:]))
     measured = np.zeros(len(images), dtype=np.float32)
-    for start in range(0, len(images), _BOXED_AT_ONCE):
-        block = _as_uint8(images[start : start + _BOXED_AT_ONCE, 0])
+    step = max(1, _BOXED_AT_ONCE // (images.shape[2] * images.shape[3]))
+    for start in range(0, len(images), step):
+        block = _as_uint8(images[start : start + step, 0])
         for rows, cropped in _cropped(block, scale):
             squared = _squared_distance(_enlarged_ink(cropped, scale))
             measured[start + rows] = 2.0 * _mean_on_the_ridge(squared) / scale
