@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from acc.specs import EVAL_PARTS
 from tests.e2e.conftest import SCRIPT_NAME, Site, Watched
 from tests.stack import DATASET
 
@@ -36,10 +37,17 @@ def furnished(site: Site) -> Any:
     """Return a finished train job whose checkpoint has been measured."""
     from accsite.apps.evaluation.models import Evaluation
     from accsite.apps.training.models import Job
+    from accsite.apps.training.services import jobs
 
     job = Job.objects.filter(branch=site.branch, kind="train", state="SUCCEEDED").order_by("id").first()
     job = job or site.stack.state(site.stack.submit(site.branch, 40), "SUCCEEDED")
     site.stack.until(lambda: Evaluation.objects.filter(branch=site.branch).exists(), what="an evaluation")
+    site.stack.state(
+        jobs.submit_evaluation(
+            actor=None, checkpoint=job.checkpoints.latest("pk"), eval={"suite": list(EVAL_PARTS)}
+        ),
+        "SUCCEEDED",
+    )
     return job
 
 
@@ -71,6 +79,9 @@ def routes(site: Site, job: Any) -> list[str]:
         "/plugins/",
         "/evaluate/",
         f"/evaluate/branch/{site.branch.pk}/",
+        *(f"/evaluate/{job.checkpoints.latest('pk').pk}/{part}/" for part in EVAL_PARTS),
+        f"/evaluate/{job.checkpoints.latest('pk').pk}/print/",
+        "/compare/?a={0}&b={0}".format(job.checkpoints.latest("pk").pk),
         "/profile/",
     ]
 
