@@ -228,7 +228,7 @@ def test_a_half_typed_form_survives_what_is_pushed(
     page.get_by_role("link", name="Optimizer").click()
     page.get_by_label("Optimizer").select_option("sgd")
     page.get_by_label("Rate over time").select_option("cosine")
-    page.get_by_label("Batch").fill("48")
+    page.get_by_label("Batch", exact=True).fill("48")
     steps = page.get_by_label("Steps", exact=True)
     steps.fill("12345")
     steps.evaluate("(input) => input.type = 'text'")
@@ -240,5 +240,5 @@ def test_a_half_typed_form_survives_what_is_pushed(
     assert steps.input_value() == "12345"
     assert steps.evaluate("(input) => [document.activeElement === input, input.selectionStart]")[0] is True
     assert page.get_by_label("Rate over time").input_value() == "cosine"
-    assert page.get_by_label("Batch").input_value() == "48"
+    assert page.get_by_label("Batch", exact=True).input_value() == "48"
     assert page.get_by_label("Optimizer").input_value() == "sgd"

@@ -31,8 +31,10 @@ ABOUT: dict[str, set[str]] = {
     "training:recipe-control": RUNS,
     **{
         f"evaluation:{name}": CHANGES
-        for name in ("auto", "branch", "run", "branch-reconstructions", "artifact")
-        + ("checkpoint", "ask", "jobs", "threshold", "print", "export", "tab")
+        for name in (
+            *("auto", "branch", "run", "branch-reconstructions", "artifact"),
+            *("checkpoint", "ask", "jobs", "threshold", "print", "export", "tab"),
+        )
     },
 }
 # There is no file behind the row of their dataset.

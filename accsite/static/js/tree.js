@@ -137,17 +137,17 @@ function shape(item) {
 	if (!run && node.level !== null && !node.pruned) body.setAttribute("fill", colour(node.level, palette()));
 	if (!run && node.level !== null && node.pruned) body.setAttribute("stroke", colour(node.level, palette()));
 	group.append(body);
-	const text = make("text", { y: run ? 4 : 22, class: node.tag && !run ? "tag" : "" });
+	const text = make("text", { "aria-hidden": "true", y: run ? 4 : 22, class: node.tag && !run ? "tag" : "" });
 	text.textContent = label(item);
 	group.append(text);
 	if (!run && (node.starred || node.best)) {
-		const star = make("text", { x: 11, y: -7, class: "star" });
+		const star = make("text", { "aria-hidden": "true", x: 11, y: -7, class: "star" });
 		star.textContent = node.starred ? "★" : "";
 		if (node.best) star.textContent += "best";
 		group.append(star);
 	}
 	if (item === state.plan.lanes[item.lane][0]) {
-		const name = make("text", { x: -8, y: -15, class: "branch" });
+		const name = make("text", { "aria-hidden": "true", x: -8, y: -15, class: "branch" });
 		name.textContent = node.branch.name + (node.branch.job ? " ▸" : "");
 		group.append(name);
 	}

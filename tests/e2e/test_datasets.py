@@ -1,0 +1,198 @@
+"""Datasets in the browser: made with a preview, browsed with a brush, uploaded, removed and taken back, compared."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page
+
+from tests.e2e.conftest import Site, Watched
+from tests.stack import DATASET
+
+# The first test starts the whole platform.
+pytestmark = pytest.mark.timeout(300)
+NAME, N = "Plain shapes", 60
+PREVIEW = "document.getElementById('preview')"
+PREVIEWED = """[...document.querySelectorAll('#preview svg')].filter((svg) =>
+  svg.querySelector('image').getAttribute('href') && svg.getAttribute('aria-label').includes('shape')).length === 8"""
+LOADED = "[...document.images].every((image) => image.complete && image.naturalWidth > 0)"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def watcher(site: Site) -> Iterator[None]:
+    """Run what makes previews."""
+    process = site.stack.watcher()
+    site.stack.until(lambda: "watching_plugins" in process.output, what="the watcher")
+    yield
+    process.terminate()
+
+
+@pytest.fixture(scope="module")
+def shapes(site: Site) -> Any:
+    """Return the dataset that ``test_generate`` makes, or make it."""
+    from accsite.apps.datasets.models import Dataset
+    from accsite.apps.training.services import generation
+
+    if not Dataset.objects.filter(name=NAME).exists():
+        job = generation.submit_generation(
+            actor=site.admin, generator="Shapes", params={"size": 24, "classes": 3}, n=N, seed=5, name=NAME
+        )
+        site.stack.state(job, "SUCCEEDED")
+    return Dataset.objects.get(name=NAME)
+
+
+def fill(page: Page, field: str, value: str) -> None:
+    """Fill in a field of the generator's form."""
+    page.locator(f"#plugin-fields [name='{field}']").fill(value)
+
+
+def test_generate_with_a_preview(site: Site, visit: Callable[..., Watched]) -> None:
+    watched, elsewhere = visit(site.admin), visit(site.admin)
+    elsewhere.open(f"{site.bench}tasks/")
+    elsewhere.page.locator("#live[data-state=live]").wait_for()
+    page = watched.page
+    watched.open("/datasets/new/?generator=Shapes")
+    watched.until(PREVIEWED, seconds=20)
+    picture = page.locator("#preview image").first.get_attribute("href")
+
+    # What is refused is told beside its field, and taken back once it is right.
+    fill(page, "params-classes", "99")
+    page.locator(".field:has([name='params-classes']) .error", has_text="'99' is above").wait_for()
+    fill(page, "params-classes", "3")
+    fill(page, "params-size", "24")
+    watched.until(f"{PREVIEWED} && !{PREVIEW}.dataset.state", seconds=20)
+    page.locator("#plugin-fields .error").wait_for(state="detached")
+    assert page.locator("#preview image").first.get_attribute("href") != picture
+
+    fill(page, "n", str(N))
+    fill(page, "seed", "5")
+    fill(page, "name", NAME)
+    page.get_by_role("button", name="Generate", exact=True).click()
+    page.wait_for_url("**/datasets/")
+    page.get_by_role("link", name=NAME, exact=True).wait_for(timeout=30_000)
+    option = elsewhere.page.locator("select[name=dataset] option", has_text=NAME)
+    option.wait_for(state="attached", timeout=5_000)
+    watched.until(LOADED, seconds=5)
+    watched.assert_clean()
+    elsewhere.assert_clean()
+
+
+def test_what_exists_is_offered(site: Site, shapes: Any, visit: Callable[..., Watched]) -> None:
+    watched = visit(site.admin)
+    watched.open(f"/datasets/new/?from={shapes.slug}")
+    watched.page.get_by_role("button", name="Generate", exact=True).click()
+    watched.page.get_by_text("have made").wait_for()
+    watched.page.get_by_role("link", name="Open it").click()
+    watched.page.wait_for_url(f"**/datasets/{shapes.slug}/")
+
+
+def test_a_brush_over_a_histogram_filters_the_samples(
+    site: Site, shapes: Any, visit: Callable[..., Watched]
+) -> None:
+    watched = visit(site.admin)
+    page = watched.page
+    watched.open(f"/datasets/{shapes.slug}/")
+    page.locator("#live[data-state=live]").wait_for()
+    scale = page.locator(".hist[data-target=scale]")
+    box = scale.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 2, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 20, steps=4)
+    page.mouse.up()
+    page.locator("#samples-range", has_text=f"chosen of {N}").wait_for()
+    assert "scale.max=" in page.url
+    # Drawn evenly, half of the range is half of the samples; the table of counts adds up.
+    shown = page.locator("[data-arrows] figure").count()
+    assert shown == pytest.approx(N / 2, abs=2)
+    sums = "[...document.querySelectorAll('.target:has([data-target=scale]) tfoot td')].map((td) => +td.textContent)"
+    assert page.evaluate(sums) == [N, shown]
+    most = float(page.get_by_label("Greatest scale").input_value())
+    first = page.locator("[data-arrows] svg").first
+    first.hover()
+    said = page.locator("#said").inner_text()
+    assert "scale " in said
+    assert float(said.split("scale ")[1].split(",")[0]) <= most + 0.01
+
+    page.get_by_label("Sort by").select_option("x")
+    page.wait_for_url("**sort=x**")
+    page.locator(".target:has([data-target=scale])").get_by_role("button", name="Clear").click()
+    page.locator("#samples-range", has_text=f"1 to {N} of {N}").wait_for()
+    page.go_back()
+    page.locator("#samples-range", has_text=f"chosen of {N}").wait_for()
+    watched.assert_clean()
+
+
+def test_upload_remove_and_take_back(site: Site, visit: Callable[..., Watched]) -> None:
+    watched = visit(site.admin)
+    page = watched.page
+    watched.open("/datasets/import/")
+    file = io.BytesIO()
+    images = np.random.default_rng(0).integers(0, 256, (30, 20, 20), dtype=np.uint8)
+    np.savez(file, images=images, digit=np.arange(30) % 10)
+    page.get_by_label("File", exact=True).set_input_files(
+        {"name": "noise.npz", "mimeType": "application/octet-stream", "buffer": file.getvalue()}
+    )
+    page.get_by_text("NumPy arrays (.npz)").wait_for()
+    page.get_by_role("button", name="Upload").click()
+    page.wait_for_url("**/datasets/")
+    page.get_by_role("link", name="noise", exact=True).click(timeout=30_000)
+    page.get_by_text("30 of 1").wait_for()
+
+    page.get_by_role("button", name="Delete").click()
+    page.wait_for_url("**/datasets/")
+    page.get_by_text("noise was removed.").wait_for()
+    assert page.get_by_role("link", name="noise", exact=True).count() == 0
+    page.get_by_role("button", name="Undo").click()
+    page.get_by_role("link", name="noise", exact=True).wait_for()
+    watched.assert_clean()
+
+
+def test_one_that_is_in_use_says_by_whom(site: Site, visit: Callable[..., Watched]) -> None:
+    watched = visit(site.admin)
+    watched.open(f"/datasets/{DATASET}/")
+    assert "cannot be deleted" in watched.page.locator("#users").inner_text()
+    assert watched.page.get_by_role("button", name="Delete").count() == 0
+
+
+def test_compare_two(site: Site, shapes: Any, visit: Callable[..., Watched]) -> None:
+    watched = visit(site.admin)
+    page = watched.page
+    watched.open("/datasets/compare/")
+    page.get_by_label("A", exact=True).select_option(shapes.slug)
+    page.get_by_label("B", exact=True).select_option(shapes.slug)
+    page.get_by_role("button", name="Compare").click()
+    page.wait_for_url("**/compare/?a=**")
+    # Beside itself nothing differs: each sample is its own neighbour.
+    table = page.get_by_role("region", name="Nearest neighbours").locator("table")
+    rows = [row.inner_text().split()[-3:] for row in table.locator("tr").all()]
+    assert rows[0] == rows[1] == ["7", "8", "9"]
+    assert rows[2] == ["0.000"] * 3
+    counts = page.evaluate("""[...document.querySelectorAll('.shared > div:first-child tbody tr')]
+        .map((row) => [...row.querySelectorAll('td')].map((td) => +td.textContent))""")
+    assert sum(ours for ours, _ in counts) == N
+    assert all(ours == theirs for ours, theirs in counts)
+    watched.until(LOADED, seconds=5)
+    watched.assert_clean()
+
+
+def test_without_scripts_pages_read_and_forms_submit(
+    site: Site, shapes: Any, visit: Callable[..., Watched]
+) -> None:
+    state = visit(site.admin).page.context.storage_state()
+    watched = visit(storage_state=state, java_script_enabled=False)
+    page = watched.page
+    watched.open(f"/datasets/{shapes.slug}/")
+    page.get_by_label("Least scale").fill("5")
+    page.get_by_role("button", name="Show").first.click()
+    page.wait_for_url("**scale.min=5**")
+    assert f"chosen of {N}" in page.locator("#samples-range").inner_text()
+    watched.open("/datasets/new/?generator=ShapesGrid")
+    page.get_by_label("classes").fill("99")
+    page.get_by_role("button", name="Generate", exact=True).click()
+    assert "'99' is above" in page.locator(".field .error").inner_text()
+    assert page.get_by_label("classes").input_value() == "99"

@@ -1,0 +1,121 @@
+"""An experiment's tree in a real browser: walked by keys, forked, marked, pruned of a leaf and given back, grown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import Site, Watched
+
+# The first test starts the whole platform.
+pytestmark = pytest.mark.timeout(300)
+PATIENCE_MS = 60_000
+
+
+@pytest.fixture(scope="module")
+def line(site: Site) -> list[Any]:
+    """Two checkpoints on a branch of their own experiment, the second grown from the first, at rest."""
+    from accsite.apps.training.models import Checkpoint, Job
+
+    branch = site.stack.branch("grown")
+    for _ in range(2):
+        site.stack.state(site.stack.submit(branch, 10), "SUCCEEDED")
+    idle = Job.objects.active().filter(checkpoint__experiment=branch.experiment)
+    site.stack.until(lambda: not idle.exists(), what="the evaluations of the line")
+    return list(Checkpoint.objects.filter(experiment=branch.experiment).order_by("pk"))
+
+
+def opened(visit: Callable[..., Watched], site: Site, node: Any) -> Watched:
+    """Return a page of the experiment with ``node`` beside its tree, live."""
+    watched = visit(site.admin)
+    watched.open(f"/experiments/{node.experiment.slug}/?node={node.pk}")
+    watched.page.set_default_timeout(PATIENCE_MS)
+    watched.page.locator("#live[data-state=live]").wait_for()
+    watched.page.locator(f"[role=treeitem][data-id='{node.pk}'][aria-selected=true]").wait_for()
+    return watched
+
+
+def test_the_tree_is_walked_by_keys_and_each_node_is_read_beside_it(
+    site: Site, line: list[Any], visit: Callable[..., Watched]
+) -> None:
+    first, last = line[0], line[-1]
+    watched = opened(visit, site, first)
+    page = watched.page
+    page.locator(f"[role=treeitem][data-id='{first.pk}']").focus()
+    page.keyboard.press("End")
+    page.locator(f"#node[data-node-id='{last.pk}']").wait_for()
+    assert f"node={last.pk}" in page.url
+    assert page.evaluate("document.activeElement.dataset.id") == str(last.pk)
+    page.keyboard.press("Home")
+    page.locator(f"#node[data-node-id='{first.pk}']").wait_for()
+    assert page.evaluate("window.shift") < 0.05
+    watched.assert_clean()
+
+
+def test_a_node_is_tagged_starred_and_forked_and_the_tree_follows(
+    site: Site, line: list[Any], visit: Callable[..., Watched]
+) -> None:
+    first = line[0]
+    watched = opened(visit, site, first)
+    page = watched.page
+    page.get_by_label("Tag", exact=True).fill("the root")
+    page.get_by_role("button", name="Save tag and note").click()
+    item = page.locator(f"[role=treeitem][data-id='{first.pk}']")
+    item.filter(has_text="the root").wait_for()
+    page.get_by_role("button", name="star").click()
+    page.get_by_role("button", name="starred").wait_for()
+    page.locator("#node summary", has_text="Fork").click()
+    page.get_by_label("Name of the new branch").fill("side")
+    page.get_by_role("button", name="Fork", exact=True).click()
+    page.get_by_text("Branch side begins here.").wait_for()
+    site.stack.until(lambda: "head of side" in (item.get_attribute("aria-label") or ""), what="the ring")
+    first.refresh_from_db()
+    assert (first.tag, first.starred) == ("the root", True)
+    watched.assert_clean()
+
+
+def test_a_leaf_is_deleted_and_given_back_and_what_is_needed_is_not_deleted(
+    site: Site, line: list[Any], visit: Callable[..., Watched]
+) -> None:
+    from accsite.apps.training.models import Checkpoint
+    from accsite.apps.training.services import branches
+
+    first, last = line[0], line[-1]
+    watched = opened(visit, site, last)
+    page = watched.page
+    page.locator("#node summary", has_text="Delete").click()
+    page.get_by_role("button", name=f"Delete checkpoint {last.pk}").click()
+    page.locator("#node [role=alert]", has_text="is the head of branch").wait_for()
+    branches.load_checkpoint(actor=None, branch=last.branch, checkpoint=first)
+    page.get_by_role("button", name=f"Delete checkpoint {last.pk}").click()
+    page.get_by_role("button", name="Undo").wait_for()
+    item = page.locator(f"[role=treeitem][data-id='{last.pk}']")
+    item.wait_for(state="detached")
+    assert not Checkpoint.objects.filter(pk=last.pk).exists()
+    page.get_by_role("button", name="Undo").click()
+    item.wait_for()
+    assert Checkpoint.objects.filter(pk=last.pk).exists()
+
+
+def test_a_model_is_expanded_from_the_page_and_the_new_node_appears(
+    site: Site, line: list[Any], visit: Callable[..., Watched]
+) -> None:
+    from accsite.apps.training.models import Checkpoint
+
+    last = line[-1]
+    watched = opened(visit, site, last)
+    page = watched.page
+    page.locator("#node summary", has_text="Expand").click()
+    page.get_by_label("Where").select_option("latent")
+    page.get_by_label("New branch", exact=True).fill("wider")
+    page.get_by_role("button", name="Expand", exact=True).click()
+    page.get_by_text("grows the model").wait_for()
+    grown = page.locator("[role=treeitem][data-kind=expanded]")
+    grown.wait_for()
+    made = Checkpoint.objects.get(experiment=last.experiment, kind="expanded")
+    assert made.parent == last
+    assert made.spec["model"]["latent_dim"] == last.spec["model"]["latent_dim"] + 1
+    assert Checkpoint.objects.get(pk=last.pk).sha256 == last.sha256
+    watched.assert_clean()
