@@ -120,7 +120,6 @@ function shape(item) {
 		class: "tree-node",
 		transform: `translate(${item.x} ${y(item)})`,
 		tabindex: item === state.focus ? 0 : -1,
-		"aria-label": words(item),
 		"aria-level": item.depth + 1,
 		"aria-setsize": siblings.length,
 		"aria-posinset": siblings.indexOf(item) + 1,
