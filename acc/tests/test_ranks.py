@@ -106,7 +106,7 @@ def test_two_ranks_learn_what_one_process_learns(dataset: AccDataset, tmp_path: 
 
 def test_a_loss_of_the_whole_batch_sees_all_of_its_rows(dataset: AccDataset, tmp_path: Path) -> None:
     tasks = [*helpers.all_tasks(), helpers.task("LeakageTask", key="leakage", weight=0.3)]
-    two = {"steps": 2, "tasks": tasks}
+    two: dict[str, Any] = {"steps": 2, "tasks": tasks}
     whole, shared = alone(dataset, **two), trained(tmp_path / "shared", dataset, **two)
     without = alone(dataset, steps=2, tasks=helpers.all_tasks())
 
