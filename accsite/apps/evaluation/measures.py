@@ -13,7 +13,7 @@ WHOLE = {"concept": "", "group": ""}  # numbers of single concepts and groups st
 
 
 class Metrics:
-    """The newest value of each metric: ``metric/<task key>/<name>``."""
+    """The newest value of each metric: ``metric/<task key>/<name>``, or ``metric/<name>`` of the whole model."""
 
     prefix = "metric/"
 
@@ -29,7 +29,7 @@ class Metrics:
 
     def values(self, experiment_id: int, name: str) -> Mapping[int, float]:
         """Return checkpoint -> newest value of a metric."""
-        key, _, metric = name.removeprefix(self.prefix).partition("/")
+        key, _, metric = name.removeprefix(self.prefix).rpartition("/")
         rows = Metric.objects.filter(
             evaluation__checkpoint__experiment=experiment_id,
             task_key=key,
@@ -53,4 +53,4 @@ def forget_purged(checkpoints: Sequence[int], **_: Any) -> None:
 
 
 def _name(key: str, name: str) -> str:
-    return f"{Metrics.prefix}{key}/{name}"
+    return f"{Metrics.prefix}{key}/{name}" if key else f"{Metrics.prefix}{name}"
