@@ -25,6 +25,7 @@ from accsite.apps.access.admin_parts import (
 )
 from accsite.apps.registry.models import Plugin
 from accsite.apps.training.admin import badges
+from accsite.apps.training.admin.task_forms import TaskForms
 from accsite.apps.training.models import Branch, Checkpoint, Experiment, ExperimentShare, Job, Task
 from accsite.apps.training.services import deletion, jobs, marks, tasks
 
@@ -190,8 +191,8 @@ class BranchAdmin(KeptAdmin):
 
 
 @admin.register(Task)
-class TaskAdmin(KeptAdmin):
-    """Tasks; switching one is applied to a running job between two of its steps."""
+class TaskAdmin(TaskForms, KeptAdmin):
+    """Tasks; what is changed of one is applied to a running job between two of its steps."""
 
     list_display = ["name", "on_branch", "plugin", "data", "weight", "enabled", "reads", "removed_at"]
     list_filter = ["task_class", "enabled", ("removed_at", admin.EmptyFieldListFilter), "branch__experiment"]
