@@ -195,3 +195,10 @@ def test_staff_without_any_right_operates_and_sees_nothing_private() -> None:
         assert listed(model, olga).result_count > 0, model
     assert browser.get(address(AuditEntry, "changelist")).status_code == 403
     assert "tree-0" not in browser.get(address(Worker, "changelist")).content.decode()
+
+
+def test_a_new_dataset_is_made_in_the_form_of_its_generator(browser: Client) -> None:
+    assert b"/admin/datasets/dataset/add/" in browser.get(address(Dataset, "changelist")).content
+    form = browser.get(address(Dataset, "add"), follow=True)
+    assert form.redirect_chain == [("/datasets/new/", 302)]
+    assert form.status_code == 200
