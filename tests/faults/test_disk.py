@@ -16,13 +16,12 @@ from tests.stack import assert_undisturbed, final
 # A worker whose folders are disks of their own, as small as told: mounted where only it and its children see them.
 MOUNTED = """
 import os, sys
-
-pytestmark = pytest.mark.slow
 size, folders, command = sys.argv[1], sys.argv[2].split(":"), sys.argv[3:]
 mounts = " && ".join(f"mount -t tmpfs -o size={size} tmpfs '{folder}'" for folder in folders)
 os.execvp("unshare", ["unshare", "-rm", "sh", "-c", f'{mounts} && exec "$@"', "sh", sys.executable, *command])
 """
 BYTES = 8 * 2**20
+pytestmark = pytest.mark.slow
 
 
 class Disk:

@@ -25,6 +25,8 @@ def test_a_submitted_job_is_trained_recorded_and_measured(make_stack, database, 
     curve = points(job)
     assert job.step == 120
     assert {"total", "lr", "raw/reconstruction", "weighted/reconstruction"} <= set(curve)
+    norms = curve.pop("grad_norm")
+    assert np.isfinite(norms[::10]).all()
     assert all(len(row) == 120 and np.isfinite(row).all() for row in curve.values())
     assert curve["total"][-20:].mean() < curve["total"][:20].mean()
 
