@@ -1,0 +1,117 @@
+"""In a real browser a checkpoint is measured, its pictures are moved through, and two are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from acc.specs import EVAL_PARTS
+from tests.e2e.conftest import Site, Watched
+
+# The first test starts the whole platform.
+pytestmark = pytest.mark.timeout(300)
+PATIENCE_MS = 60_000
+
+
+@pytest.fixture(scope="module")
+def ends(site: Site) -> list[Any]:
+    """Two checkpoints of a branch of their own, at rest."""
+    from accsite.apps.training.models import Checkpoint, Job
+
+    branch = site.stack.branch("measured")
+    for _ in range(2):
+        site.stack.state(site.stack.submit(branch, 10), "SUCCEEDED")
+    idle = Job.objects.active().filter(checkpoint__experiment=branch.experiment)
+    site.stack.until(lambda: not idle.exists(), what="the evaluations that came by themselves")
+    return list(Checkpoint.objects.filter(experiment=branch.experiment, kind="final").order_by("pk"))
+
+
+@pytest.fixture(scope="module")
+def measured(site: Site, ends: list[Any]) -> list[Any]:
+    """The same, measured in every part."""
+    from accsite.apps.training.services import jobs
+
+    for each in ends:
+        job = jobs.submit_evaluation(actor=None, checkpoint=each, eval={"suite": list(EVAL_PARTS)})
+        site.stack.state(job, "SUCCEEDED")
+    return ends
+
+
+def opened(visit: Callable[..., Watched], site: Site, where: str) -> Watched:
+    """Return a live page."""
+    watched = visit(site.admin)
+    watched.open(where)
+    watched.page.set_default_timeout(PATIENCE_MS)
+    watched.page.locator("#live[data-state=live]").wait_for()
+    return watched
+
+
+def test_other_images_are_asked_for_and_come_by_themselves(
+    site: Site, ends: list[Any], visit: Callable[..., Watched]
+) -> None:
+    watched = opened(visit, site, f"/evaluate/{ends[0].pk}/reconstructions/")
+    page = watched.page
+    fixed = page.locator("[data-scrub] img").first.get_attribute("src")
+    page.get_by_role("button", name="Other images").click()
+    page.get_by_text("images of seed").wait_for()
+    page.locator(f"[data-scrub] img:not([src='{fixed}'])").first.wait_for()
+    page.get_by_role("link", name="The fixed images").click()
+    page.locator(f"[data-scrub] img[src='{fixed}']").wait_for()
+    watched.assert_clean()
+
+
+def test_the_step_under_the_pointer_is_marked_in_every_figure(
+    site: Site, measured: list[Any], visit: Callable[..., Watched]
+) -> None:
+    watched = opened(visit, site, f"/evaluate/{measured[1].pk}/traversals/")
+    page = watched.page
+    figures = page.locator("figure.traversal").count()
+    page.locator("figure.traversal [data-step='3'] .hit").first.hover()
+    assert page.locator("[data-step='3'].on").count() == figures
+    assert page.locator("figure.traversal .readout").first.inner_text().startswith("step 3: ")
+    watched.assert_clean()
+
+
+def test_a_branch_is_scrubbed_and_maps_are_faded(
+    site: Site, measured: list[Any], visit: Callable[..., Watched]
+) -> None:
+    watched = opened(visit, site, f"/evaluate/{measured[1].pk}/reconstructions/")
+    page = watched.page
+    image = page.locator("[data-scrub] img").first
+    before = image.get_attribute("src")
+    page.locator("[data-frames]").first.fill("0")
+    watched.until(
+        f"document.querySelector('[data-scrub] img').getAttribute('src') !== {before!r}", seconds=10
+    )
+    assert f"at step {measured[0].step}" in (image.get_attribute("alt") or "")
+    watched.assert_clean()
+
+
+def test_a_choice_shows_what_it_chose_and_a_cell_what_is_behind_it(
+    site: Site, measured: list[Any], visit: Callable[..., Watched]
+) -> None:
+    watched = opened(visit, site, f"/evaluate/{measured[1].pk}/ufr/")
+    page = watched.page
+    page.get_by_label("Checkpoint", exact=True).select_option(str(measured[0].pk))
+    page.wait_for_url(f"**/evaluate/{measured[0].pk}/ufr/**")
+    page.locator("table.matrix a").first.click()
+    page.wait_for_url("**cell=**")
+    watched.assert_clean()
+
+
+def test_two_checkpoints_are_compared_and_taken_home(
+    site: Site, measured: list[Any], visit: Callable[..., Watched]
+) -> None:
+    first, second = measured
+    watched = opened(visit, site, f"/compare/?a={first.pk}&b={second.pk}")
+    page = watched.page
+    page.get_by_role("columnheader", name="B − A").wait_for()  # noqa: RUF001 - a minus sign
+    page.get_by_role("link", name="Traversals", exact=True).click()
+    page.wait_for_url("**tab=traversals**")
+    page.locator("summary", has_text="Export").click()
+    with page.expect_download() as pending:
+        page.locator("[data-save]").first.click()
+    assert pending.value.suggested_filename.endswith(".png")
+    watched.assert_clean()
