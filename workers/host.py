@@ -149,10 +149,14 @@ class Host:
         return Job.objects.filter(pk=job_id, worker__name=self.name, state__in=HELD)
 
     def _end_what_is_not_ours(self) -> None:
-        """Kill processes that have not ended by themselves a lease after their job ended or was taken from them."""
+        """Kill processes that have not ended by themselves a lease after their job ended or was taken from them.
+
+        A job without a process yet (its zygote still starts) has had no chance to claim its row: it is let be.
+        """
         now = time.monotonic()
+        processes_of = self.nursery.pids()
         for running in list(self._running):
-            if self._held(running).exists():
+            if running not in processes_of or self._held(running).exists():
                 self._unheld(running, None)
                 continue
             since = self._running.get(running) or now
