@@ -57,11 +57,11 @@ class Verb:
 
     def act(self, step: RecipeStep) -> Done | Submitted:
         """Do it; a verb that needs a job submits it."""
-        raise NotImplementedError(self.verb)
+        raise NotImplementedError(f"{type(self).__name__} ({self.verb}) must define act(step)")
 
     def outcome(self, job: Job) -> Done:
         """Return what the job came to."""
-        raise NotImplementedError(self.verb)
+        raise NotImplementedError(f"{type(self).__name__} ({self.verb}) must define outcome(job)")
 
     def key(self, step: RecipeStep) -> str:
         """Return what makes the job of a step one, however often it is asked for."""

@@ -38,7 +38,7 @@ class _ServiceForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def serve(self) -> Task:
         """Return the task as the service left it; raises InvalidInput."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} names no service that fulfils it")
 
     def _post_clean(self) -> None:
         if self.errors:
