@@ -23,6 +23,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 import psycopg
+from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
 from django.test import override_settings
@@ -268,13 +269,17 @@ class Template:
             **environment,
         }
         self.redis.start()
+        before = settings.REDIS_URL
         use(self.redis.url)
         stack = Stack(home, self.redis, url, told)
-        with site_of(home, url):
-            try:
-                yield stack
-            finally:
-                stack.stop()
+        try:
+            with site_of(home, url):
+                try:
+                    yield stack
+                finally:
+                    stack.stop()
+        finally:
+            use(before)
 
 
 @contextmanager

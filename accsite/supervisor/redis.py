@@ -158,6 +158,8 @@ def use(url: str) -> None:
         layer["CONFIG"]["hosts"] = [url]
     channel_layers.backends = {}
     app.conf.update(broker_url=url, broker_read_url=url, broker_write_url=url)
+    app.pool.force_close_all()
+    app._after_fork()  # lets go of the connections and producers of the Redis before
 
 
 def answers(url: str, *, timeout: float = 1.0) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -15,7 +16,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from accsite.supervisor.redis import RedisServer
-from tests.stack import DATASET, Process, Stack, Template
+from tests.stack import DATASET, ROOT, Process, Stack, Template
 
 ARGS = (
     "--no-sandbox",
@@ -96,6 +97,42 @@ def site(
         yield _furnish(stack, stack.web())
 
 
+@pytest.fixture(scope="module")
+def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a plugin folder of the module's own, with all that comes with ACC."""
+    path = tmp_path_factory.mktemp("plugins") / "plugins"
+    shutil.copytree(ROOT / "plugins", path, ignore=shutil.ignore_patterns("__pycache__"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def extensible(
+    tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any, plugins: Path
+) -> Iterator[tuple[Stack, str]]:
+    """Return a platform of the module's own, whose watcher looks after ``plugins``, and its address.
+
+    It has a Redis of its own: on a shared one, the workers of two platforms would take each other's messages.
+    """
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # as for ``site``
+    home = tmp_path_factory.mktemp("extensible")
+    redis = RedisServer(home / "redis")
+    with django_db_blocker.unblock(), ExitStack() as entered:
+        entered.callback(redis.stop)
+        template = Template(home / "template", redis)
+        environment = {"ACC_PLUGINS": str(plugins), "ACC_LEASE_SECONDS": "20"}
+        stack = entered.enter_context(template.stack(home / "home", **environment))
+        watcher = stack.watcher()
+        workers = [
+            stack.worker(name, queues, wait=False)
+            for name, queues in (("train-1", "train"), ("eval-1", "eval,default"))
+        ]
+        stack.sweeper()
+        url = stack.web()
+        stack.until(lambda: "watching_plugins" in watcher.output, what="the watcher")
+        stack.until(lambda: all(map(_is_serving, workers)), what="the workers")
+        yield stack, url
+
+
 def _is_serving(process: Process) -> bool:
     return "worker_serving" in process.output
 
@@ -161,6 +198,18 @@ def visiting(site: Site, browser: Browser) -> Iterator[Callable[..., Watched]]:
     yield opened
     for context in contexts:
         context.close()
+
+
+def at_rest(site: Site, name: str) -> Any:
+    """Return the branch of a new experiment that was trained twice and has nothing left to do."""
+    from accsite.apps.training.models import Job
+
+    branch = site.stack.branch(name)
+    for _ in range(2):
+        site.stack.state(site.stack.submit(branch, 10), "SUCCEEDED")
+    active = Job.objects.active().filter(checkpoint__experiment=branch.experiment)
+    site.stack.until(lambda: not active.exists(), what=f"the evaluations of {name}")
+    return branch
 
 
 def watch(page: Page, url: str) -> Watched:

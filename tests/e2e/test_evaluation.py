@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from acc.specs import EVAL_PARTS
-from tests.e2e.conftest import Site, Watched
+from tests.e2e.conftest import Site, Watched, at_rest
 
 # The first test starts the whole platform.
 pytestmark = pytest.mark.timeout(300)
@@ -18,14 +18,8 @@ PATIENCE_MS = 60_000
 @pytest.fixture(scope="module")
 def ends(site: Site) -> list[Any]:
     """Two checkpoints of a branch of their own, at rest."""
-    from accsite.apps.training.models import Checkpoint, Job
-
-    branch = site.stack.branch("measured")
-    for _ in range(2):
-        site.stack.state(site.stack.submit(branch, 10), "SUCCEEDED")
-    idle = Job.objects.active().filter(checkpoint__experiment=branch.experiment)
-    site.stack.until(lambda: not idle.exists(), what="the evaluations that came by themselves")
-    return list(Checkpoint.objects.filter(experiment=branch.experiment, kind="final").order_by("pk"))
+    branch = at_rest(site, "measured")
+    return list(branch.experiment.checkpoints.filter(kind="final").order_by("pk"))
 
 
 @pytest.fixture(scope="module")

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from accsite.supervisor.redis import RedisServer
 from tests.e2e.conftest import Site, Watched, visiting
-from tests.stack import ROOT, Template
+from tests.stack import ROOT, Stack
 
 # The first test starts the whole platform.
 pytestmark = pytest.mark.timeout(300)
@@ -46,35 +43,13 @@ HALF_TYPED = "half-typed na"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a plugin folder of its own, with all that comes with ACC."""
-    path = tmp_path_factory.mktemp("plugins") / "plugins"
-    shutil.copytree(ROOT / "plugins", path, ignore=shutil.ignore_patterns("__pycache__"))
-    return path
-
-
-@pytest.fixture(scope="module")
-def site(
-    tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer, django_db_blocker: Any, folder: Path
-) -> Iterator[Site]:
-    """Return a platform whose watcher looks after ``folder``, with a worker that trains."""
-    import os
-
+def site(extensible: tuple[Stack, str]) -> Site:
+    """Return a platform whose plugin folder may be changed."""
     from django.contrib.auth import get_user_model
 
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # as for the site that the other tests share
-    home = tmp_path_factory.mktemp("hot")
-    with django_db_blocker.unblock(), ExitStack() as entered:
-        template = Template(home / "template", redis_server)
-        environment = {"ACC_PLUGINS": str(folder), "ACC_LEASE_SECONDS": "20"}
-        stack = entered.enter_context(template.stack(home / "home", **environment))
-        watcher = stack.watcher()
-        stack.worker("train-1", "train", wait=False)
-        stack.sweeper()
-        url = stack.web()
-        stack.until(lambda: "watching_plugins" in watcher.output, what="the watcher")
-        admin = get_user_model().objects.create_superuser("admin", password="a good long one")
-        yield Site(stack, url, stack.branch(), admin, admin)
+    stack, url = extensible
+    admin = get_user_model().objects.create_superuser("admin", password="a good long one")
+    return Site(stack, url, stack.branch(), admin, admin)
 
 
 @pytest.fixture
@@ -102,7 +77,7 @@ def shown(watched: Watched, selector: str, *, gone: bool = False) -> float:
 
 
 def test_a_saved_class_is_in_the_open_dropdown_and_nothing_typed_is_lost(
-    site: Site, folder: Path, visit: Callable[..., Watched]
+    site: Site, plugins: Path, visit: Callable[..., Watched]
 ) -> None:
     watched = opened(visit, site)
     page = watched.page
@@ -117,7 +92,7 @@ def test_a_saved_class_is_in_the_open_dropdown_and_nothing_typed_is_lost(
     page.locator("#task-name").focus()
     page.locator("#task-name").evaluate("(input) => input.setSelectionRange(4, 4)")
 
-    file = folder / "tasks" / "dummy_task.py"
+    file = plugins / "tasks" / "dummy_task.py"
     file.write_text(TASK.format(label="Dummy", power=2))
     assert shown(watched, "#task-task_class option[value=DummyTask]") < REQUIREMENT_MS
     name = page.locator("#task-name")
@@ -156,11 +131,11 @@ def test_a_saved_class_is_in_the_open_dropdown_and_nothing_typed_is_lost(
 
 
 def test_a_task_outlives_its_file_and_trains_on_and_anew(
-    site: Site, folder: Path, visit: Callable[..., Watched]
+    site: Site, plugins: Path, visit: Callable[..., Watched]
 ) -> None:
     from accsite.apps.training.models import JobEvent
 
-    file = folder / "tasks" / "dummy_task.py"
+    file = plugins / "tasks" / "dummy_task.py"
     file.write_text(TASK.format(label="Dummy", power=2))
     watched = opened(visit, site)
     page = watched.page
@@ -249,7 +224,7 @@ def test_a_weight_slides_by_powers_of_ten_and_a_push_leaves_what_is_typed(
     ],
 )
 def test_generators_and_models_come_and_go_in_their_forms(
-    *, site: Site, folder: Path, visit: Callable[..., Watched], path: str, kind: str, name: str, source: str
+    *, site: Site, plugins: Path, visit: Callable[..., Watched], path: str, kind: str, name: str, source: str
 ) -> None:
     watched = visit(site.admin)
     page = watched.page
@@ -257,7 +232,7 @@ def test_generators_and_models_come_and_go_in_their_forms(
     page.locator("#live[data-state=live]").wait_for()
     field = page.locator("#plugin-fields input[name=name]")
     field.fill(HALF_TYPED)
-    file = folder / kind / "dummy.py"
+    file = plugins / kind / "dummy.py"
     option = f"option[value={name}]"
     file.write_text(source)
     assert shown(watched, option) < REQUIREMENT_MS
@@ -273,13 +248,13 @@ def test_generators_and_models_come_and_go_in_their_forms(
 
 
 def test_the_plugins_page_tells_file_line_and_code_and_what_goes_on_serving(
-    site: Site, folder: Path, visit: Callable[..., Watched]
+    site: Site, plugins: Path, visit: Callable[..., Watched]
 ) -> None:
     watched = visit(site.admin)
     page = watched.page
     watched.open("/plugins/")
     page.locator("#live[data-state=live]").wait_for()
-    file = folder / "tasks" / "dummy_task.py"
+    file = plugins / "tasks" / "dummy_task.py"
     file.write_text("print('hello from here')\n" + TASK.format(label="Dummy", power=2))
     page.locator("#task-DummyTask:not(:has(.chip))").wait_for()
     file.write_text("print('hello from here')\nimport nowhere_to_be_found\n")

@@ -22,6 +22,14 @@ HELD = """() => {
 }"""
 
 
+def at_bench(visit: Callable[..., Watched], site: Site, **options: Any) -> Watched:
+    """Return a page signed in as the administrator, who lands on a workbench, and there on this branch's."""
+    watched = visit(site.admin, **options)
+    watched.page.wait_for_url("**/w/**")
+    watched.open(site.bench)
+    return watched
+
+
 def train(watched: Watched, steps: int) -> Any:
     """Press Train for ``steps`` steps and return the job that this made."""
     from accsite.apps.training.models import Job
@@ -45,9 +53,8 @@ def assert_all_points(watched: Watched, job: Any) -> None:
 
 
 def test_a_link_a_button_and_the_curve_grows_to_its_end(site: Site, visit: Callable[..., Watched]) -> None:
-    watched = visit(site.admin)
+    watched = at_bench(visit, site)
     page = watched.page
-    page.wait_for_url(f"**{site.bench}")
     job = train(watched, STEPS)
     watched.until(f"({END}) > 60", seconds=60)
     assert page.locator("#topjob [data-f=step]").inner_text() != "0"
@@ -87,9 +94,8 @@ def test_a_link_a_button_and_the_curve_grows_to_its_end(site: Site, visit: Calla
 def test_a_line_cut_for_five_seconds_costs_no_step(site: Site, visit: Callable[..., Watched]) -> None:
     wire = Wire(site.url)
     try:
-        watched = visit(site.admin, url=wire.url)
+        watched = at_bench(visit, site, url=wire.url)
         page = watched.page
-        page.wait_for_url(f"**{site.bench}")
         job = train(watched, STEPS)
         shown = f"document.getElementById('loss').points?.job === {job.pk}"
         watched.until(f"{shown} && ({END}) > 60", seconds=60)
@@ -112,9 +118,8 @@ def test_a_line_cut_for_five_seconds_costs_no_step(site: Site, visit: Callable[.
 def test_a_refused_form_says_why_beside_the_field_and_keeps_the_values(
     site: Site, visit: Callable[..., Watched]
 ) -> None:
-    watched = visit(site.admin)
+    watched = at_bench(visit, site)
     page = watched.page
-    page.wait_for_url(f"**{site.bench}")
     page.get_by_label("Steps", exact=True).fill("0")
     page.get_by_label("Learning rate").fill("0.004")
     page.get_by_role("button", name="Train", exact=True).click()
@@ -129,7 +134,7 @@ def test_a_refused_form_says_why_beside_the_field_and_keeps_the_values(
 def test_a_weight_is_changed_and_switched_in_place(
     site: Site, visit: Callable[..., Watched], scripts: bool
 ) -> None:
-    watched = visit(site.admin, java_script_enabled=scripts)
+    watched = at_bench(visit, site, java_script_enabled=scripts)
     page = watched.page
     task = site.branch.tasks.get(task_class="KLDivergenceTask")
     field = page.get_by_label(f"Weight of {task.name}", exact=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Site, Watched
+from tests.e2e.conftest import Site, Watched, at_rest
 
 # The first test starts the whole platform.
 pytestmark = pytest.mark.timeout(300)
@@ -17,14 +17,7 @@ PATIENCE_MS = 60_000
 @pytest.fixture(scope="module")
 def line(site: Site) -> list[Any]:
     """Two checkpoints on a branch of their own experiment, the second grown from the first, at rest."""
-    from accsite.apps.training.models import Checkpoint, Job
-
-    branch = site.stack.branch("grown")
-    for _ in range(2):
-        site.stack.state(site.stack.submit(branch, 10), "SUCCEEDED")
-    idle = Job.objects.active().filter(checkpoint__experiment=branch.experiment)
-    site.stack.until(lambda: not idle.exists(), what="the evaluations of the line")
-    return list(Checkpoint.objects.filter(experiment=branch.experiment).order_by("pk"))
+    return list(at_rest(site, "grown").experiment.checkpoints.order_by("pk"))
 
 
 def opened(visit: Callable[..., Watched], site: Site, node: Any) -> Watched:

@@ -3,53 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from accsite.supervisor.redis import RedisServer
-from tests.stack import ROOT, Stack, Template
+from tests.stack import ROOT, Stack
 
 pytestmark = pytest.mark.timeout(600)
 MILESTONES = ["m2", "m3", "m4", "m5", "m6"]
 
 
 @pytest.fixture(scope="module")
-def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a plugin folder of its own, with all that comes with ACC."""
-    path = tmp_path_factory.mktemp("plugins") / "plugins"
-    shutil.copytree(ROOT / "plugins", path, ignore=shutil.ignore_patterns("__pycache__"))
-    return path
-
-
-@pytest.fixture(scope="module")
-def stack(
-    tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer, django_db_blocker: Any, plugins: Path
-) -> Iterator[Stack]:
+def stack(extensible: tuple[Stack, str]) -> Stack:
     """Return a platform with all its processes, as ``manage.py up`` runs them."""
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # as for the site that the other tests share
-    home = tmp_path_factory.mktemp("verify")
-    with django_db_blocker.unblock(), ExitStack() as entered:
-        template = Template(home / "template", redis_server)
-        environment = {"ACC_PLUGINS": str(plugins), "ACC_LEASE_SECONDS": "20"}
-        stack = entered.enter_context(template.stack(home / "home", **environment))
-        watcher = stack.watcher()
-        workers = [
-            stack.worker(name, queues, wait=False)
-            for name, queues in (("train-1", "train"), ("eval-1", "eval,default"))
-        ]
-        stack.sweeper()
-        stack.environment["ACC_PUBLIC_URL"] = stack.web()
-        stack.until(lambda: "watching_plugins" in watcher.output, what="the watcher")
-        stack.until(lambda: all("worker_serving" in worker.output for worker in workers), what="the workers")
-        yield stack
+    made, made.environment["ACC_PUBLIC_URL"] = extensible
+    return made
 
 
 def verify(stack: Stack, *arguments: str) -> tuple[int, list[dict[str, Any]], str]:
