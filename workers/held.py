@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from accsite import blobs
 from accsite.apps.training.models import Job
 from workers.interruption import Interruption
 from workers.lease import Lease
+from workers.ranks import Team
 
 
 @dataclass(frozen=True)
 class Held:
-    """The claimed job, the fencing token of this attempt, and the device that its worker is bound to."""
+    """The claimed job, the fencing token of this attempt, the device that its worker is bound to, the other ranks."""
 
     job: Job
     attempt: int
@@ -21,6 +22,7 @@ class Held:
     device: str
     lease: Lease
     interruption: Interruption
+    team: Team = field(default_factory=lambda: Team([]))
 
     def device_for(self, wanted: str) -> str:
         """Return the device to compute on: the CPU if the job asks for it, else the worker's own."""

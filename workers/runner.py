@@ -28,7 +28,9 @@ from workers.held import Held
 from workers.imports import take_in
 from workers.interruption import Interrupted, Interruption
 from workers.lease import Lease
+from workers.ranks import Team
 from workers.recipe import recipe
+from workers.replay_job import replay_checkpoint
 from workers.train import train
 
 HANDLED = 0
@@ -42,6 +44,7 @@ def main(job_id: int, worker: str, device: str) -> int:
     interruption.install()
     setproctitle(f"acc {worker}: job {job_id}")
     with job_context(job_id):
+        team = Team.of(job_id, worker)  # while this process has one thread and nothing open
         try:
             claim = lifecycle.claim(job_id, worker)
             if claim is None:
@@ -49,9 +52,10 @@ def main(job_id: int, worker: str, device: str) -> int:
                 return HANDLED
             log.info("claimed", attempt=claim.attempt, kind=claim.job.kind)
             with Lease(job_id, claim.attempt) as lease:
-                run(Held(claim.job, claim.attempt, worker, device, lease, interruption))
+                run(Held(claim.job, claim.attempt, worker, device, lease, interruption, team))
             return HANDLED
         finally:
+            team.dismiss()
             disconnect()
             frames.flush()
 
@@ -121,6 +125,7 @@ BODIES: dict[str, Callable[[Held], None]] = {
     JobKind.GENERATE: partial(interruptible, generate),
     JobKind.IMPORT: partial(interruptible, take_in),
     JobKind.EXPAND: partial(interruptible, expand),
+    JobKind.REPLAY: partial(interruptible, replay_checkpoint),
     JobKind.RECIPE: recipe,
 }
 

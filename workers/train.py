@@ -13,6 +13,7 @@ from django.conf import settings
 from acc.errors import CheckpointError
 from acc.specs import DatasetSpec, TaskSpec, TrainJobSpec
 from acc.training import checkpoint as files
+from acc.training.orders import SharedControl
 from acc.training.protocols import Alarm, Command, CommandResult
 from acc.training.trainer import Trainer, TrainResult
 from accsite import blobs
@@ -25,6 +26,7 @@ from workers.control import DatabaseControl, refusal
 from workers.durable import GivenUp, insist
 from workers.held import Held
 from workers.materials import Datasets, classes_of, from_header, from_rows
+from workers.ranks import together
 from workers.sinks import Recorder
 from workers.stall import Stall
 
@@ -75,18 +77,25 @@ def train(held: Held) -> None:
     held.interruption.listen(control.drain)
     with control:
         try:
-            trainer = Trainer(
-                spec,
-                datasets,
-                classes=classes,
-                sink=recorder,
-                control=control,
-                start_from=started,
-                resume_from=resumed,
-                device=held.device_for(spec.train.device),
-            )
-            log.info("training", step=first, total=spec.train.steps, device=str(trainer.device))
-            result = trainer.run()
+            device = held.device_for(spec.train.device)
+            told = {"resume_from": resumed.sha256 if resumed else ""}
+            with together(held, device, told, save=recorder.close) as ranks:
+                shared = None if ranks is None else SharedControl(ranks, control)
+                trainer = Trainer(
+                    spec,
+                    datasets,
+                    classes=classes,
+                    sink=recorder,
+                    control=shared or control,
+                    start_from=started,
+                    resume_from=resumed,
+                    device=device,
+                    ranks=ranks,
+                )
+                log.info("training", step=first, total=spec.train.steps, device=str(trainer.device))
+                result = trainer.run()
+                if shared is not None:
+                    shared.finish()
         except BaseException:
             memory.lift()
             recorder.close()  # points and alarms that led to the failure are kept, too

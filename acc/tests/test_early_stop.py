@@ -1,4 +1,4 @@
-"""Early stopping ends a job once a loss has not fallen for a while, and a checkpoint keeps what it knows."""
+"""Early stopping ends a job once a loss has not fallen for a while, and at the same step after a resume."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from acc.data import AccDataset
 from acc.errors import InvalidInput
 from acc.specs import TrainSpec
+from acc.tests import helpers
 from acc.training.early import EarlyStop
 from acc.training.protocols import PointBlock
 
@@ -61,3 +63,23 @@ def test_a_loss_that_no_task_has_is_refused_by_name() -> None:
     with pytest.raises(InvalidInput) as caught:
         EarlyStop(TrainSpec(steps=1, early_stop="recon"), ["kl", "digit"])
     assert "use one of: total, kl, digit" in str(caught.value.fields["early_stop"])
+
+
+def test_a_resumed_job_ends_at_the_step_of_an_undisturbed_one(dataset: AccDataset) -> None:
+    datasets = {"data": dataset}
+    spec = helpers.job(
+        datasets,
+        [helpers.task("classification", factor="digit")],
+        steps=900,
+        batch_size=4,
+        lr=1e-9,
+        early_stop="total",
+        early_stop_patience=100,
+        early_stop_min_delta=1.0,
+        checkpoint_every_steps=130,
+    )
+    whole, sink = helpers.run(spec, datasets)
+    assert whole.step == 200
+    resumed, _ = helpers.run(spec, datasets, resume_from=sink.at(130).checkpoint())
+    assert resumed.step == 200
+    assert resumed.early.state() == whole.early.state()

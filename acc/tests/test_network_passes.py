@@ -43,12 +43,31 @@ def test_auto_is_float32_on_the_cpu(dataset: AccDataset) -> None:
     assert furthest(weights(dataset), weights(dataset, precision="auto")) == 0
 
 
+def test_the_loss_scale_goes_on_where_the_checkpoint_stood(dataset: AccDataset) -> None:
+    spec = helpers.job({"data": dataset}, steps=6, precision="fp16", checkpoint_every_steps=3)
+    _, sink = helpers.run(spec, {"data": dataset})
+    assert {"scaler.scale", "scaler.growth"} <= sink.at(3).tensors.keys()
+    _, resumed = helpers.run(spec, {"data": dataset}, resume_from=sink.at(3).checkpoint())
+    for name, tensor in sink.last.tensors.items():
+        assert torch.equal(tensor, resumed.last.tensors[name]), name
+    assert sink.last.header.precision == "fp16"
+
+
 def test_channels_last_learns_the_same(dataset: AccDataset) -> None:
     plain, other = (
         weights(dataset, optimizer="sgd", lr=1e-2),
         weights(dataset, optimizer="sgd", lr=1e-2, channels_last=True),
     )
     assert furthest(plain, other) < 1e-5
+
+
+@pytest.mark.parametrize("option", [{"channels_last": True}, {"accumulate": 3}, {"precision": "bf16"}])
+def test_an_option_resumes_to_the_bit(dataset: AccDataset, option: dict[str, Any]) -> None:
+    spec = helpers.job({"data": dataset}, steps=6, checkpoint_every_steps=3, **option)
+    _, sink = helpers.run(spec, {"data": dataset})
+    _, resumed = helpers.run(spec, {"data": dataset}, resume_from=sink.at(3).checkpoint())
+    for name, tensor in sink.last.tensors.items():
+        assert torch.equal(tensor, resumed.last.tensors[name]), name
 
 
 def test_accumulated_batches_are_one_of_so_many_times_the_size(dataset: AccDataset) -> None:

@@ -100,6 +100,7 @@ class TrainForm(ServiceForm):
         ],
     )
     channels_last = choice("Memory format", [("False", "channels first"), ("True", "channels last")])
+    ranks = number("Processes that share a batch", "each on a device of its own", min=1, step=1)
     early_stop = text("Stop early on", "total or a task's key; empty: never")
     early_stop_patience = number("Patience, steps", "without a better mean of 100 steps", min=100, step=1)
     early_stop_min_delta = number("Least improvement", "of that loss", min=0)

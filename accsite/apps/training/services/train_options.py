@@ -25,8 +25,6 @@ def check_options(train: TrainSpec, tasks: Iterable[str], *, queue: str) -> None
             f"{train.compile!r} replays CUDA graphs, which need an NVIDIA GPU, and this job would run on a CPU; "
             "use 'default' or 'off'"
         )
-    if train.ranks > 1:
-        errors["ranks"] = f"{train.ranks} ranks are refused: workers train a job in one process; use 1"
     if errors:
         raise InvalidInput(errors)
 

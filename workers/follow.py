@@ -1,0 +1,65 @@
+"""What the ranks beside rank 0 do: the same training, of which they keep, report and save nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from acc.specs import DatasetSpec, TaskSpec, TrainJobSpec
+from acc.training.launch import joined
+from acc.training.orders import SharedControl
+from acc.training.protocols import Command, NullControl
+from acc.training.trainer import Trainer
+from accsite.apps.training.models import Checkpoint, Job
+from workers.durable import disconnect
+from workers.materials import Datasets, classes_of, from_header, from_rows
+
+
+def follow(job_id: int, rank: int, told: dict[str, Any]) -> None:
+    """Train as rank ``rank`` what ``workers.ranks.together`` told; raises what ends it."""
+    from workers.runner import limit_memory, use_threads
+    from workers.train import load
+
+    device = torch.device(told["devices"][rank])
+    use_threads()
+    limit_memory(str(device))
+    job = Job.objects.select_related("start_checkpoint").get(pk=job_id)
+    spec = TrainJobSpec.model_validate(job.spec)
+    resumed = None
+    if told["resume_from"]:
+        resumed = load(Checkpoint.objects.filter(job=job, sha256=told["resume_from"]).latest("id"))
+    started = None if resumed or job.start_checkpoint is None else load(job.start_checkpoint)
+    classes = classes_of(spec.plugins)
+    datasets = Datasets()
+    needed: dict[str, DatasetSpec] = dict(spec.datasets)
+    if resumed is not None:
+        classes.add(*from_header(resumed.header.plugins))
+        needed |= resumed.header.spec.datasets
+    for key, dataset in needed.items():
+        datasets.load(key, dataset)
+    disconnect()
+
+    def prepare(command: Command) -> None:
+        if command.kind == "add_task":
+            task = TaskSpec.model_validate(command.payload["task"])
+            datasets.load(task.dataset, DatasetSpec.model_validate(command.payload["dataset"]))
+            classes.add(*from_rows([task.source_sha256]))
+            disconnect()
+
+    size = len(told["devices"])
+    with joined(rank, size, device=device, meeting=Path(told["meeting"])) as ranks:
+        control = SharedControl(ranks, NullControl(), prepare=prepare)
+        trainer = Trainer(
+            spec,
+            datasets,
+            classes=classes,
+            control=control,
+            start_from=started,
+            resume_from=resumed,
+            device=str(device),
+            ranks=ranks,
+        )
+        trainer.run()
+        control.finish()
