@@ -9,11 +9,12 @@ import argparse
 import json
 import os
 import sys
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from workers import replay_compare
+from workers.replay_compare import Impossible
 
 if TYPE_CHECKING:
     from acc.training.checkpoint import Checkpoint as State
@@ -41,27 +42,37 @@ class Verdict:
     replayed: list[int] = field(default_factory=list)
 
 
-class Impossible(Exception):
-    """A line that cannot be run again; the text says why."""
+def replay(
+    checkpoint: Checkpoint,
+    *,
+    current_plugins: bool = False,
+    gpu: str | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Verdict:
+    """Return the verdict on a checkpoint. Nothing is written to the database or to storage.
 
-
-def replay(checkpoint: Checkpoint, *, current_plugins: bool = False) -> Verdict:
-    """Return the verdict on a checkpoint. Nothing is written to the database or to storage."""
+    gpu: where that is run again which was trained on a GPU; None: any there is, else the CPU. progress: told
+    the fraction of the line's steps that is done.
+    """
     from acc.errors import AccError
 
+    device = _gpu() if gpu is None else gpu
     verdict = Verdict(SAME, "", checkpoint.pk)
     state: State | None = None
     node = checkpoint
     try:
-        for node in line_of(checkpoint):
+        line = line_of(checkpoint)
+        steps = _Steps(line, progress)
+        for node in line:
             recorded = _recorded(node)
-            verdict.changes = _changes(node, recorded)
-            state, history = _again(node, state, recorded, current_plugins)
+            verdict.changes = replay_compare.changes(node, recorded, device)
+            state, history = _again(node, state, recorded, _How(current_plugins, device, steps))
             verdict.replayed.append(node.pk)
-            tensor = _difference(node, recorded, state)
+            steps.done(node)
+            tensor = replay_compare.difference(node, recorded, state)
             if tensor is not None:
                 verdict.checkpoint, verdict.verdict, verdict.tensor = node.pk, DIFFERS, tensor
-                verdict.step = _first_step(node, history)
+                verdict.step = replay_compare.first_step(node, history)
                 verdict.message = _told(verdict)
                 return verdict
     except (Impossible, AccError) as error:
@@ -83,8 +94,47 @@ def line_of(checkpoint: Checkpoint) -> list[Checkpoint]:
     return line[::-1]
 
 
+class _Steps:
+    """How much of a line is done, told as a fraction of all its steps."""
+
+    def __init__(self, line: Sequence[Checkpoint], progress: Callable[[float], None] | None) -> None:
+        self._total = max(1, steps_in(line))
+        self._before = 0
+        self._progress = progress
+
+    def done(self, node: Checkpoint) -> None:
+        """Note that a node has been reached."""
+        self._before += steps_in([node])
+        self.at(0)
+
+    def at(self, step: int) -> None:
+        """Tell that the job of the next node is before this step."""
+        if self._progress is not None:
+            self._progress((self._before + step) / self._total)
+
+
+@dataclass(frozen=True)
+class _How:
+    """How a line is run again; ``gpu``: the device for what was trained on one."""
+
+    current_plugins: bool
+    gpu: str
+    steps: _Steps
+
+
+def _gpu() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def steps_in(line: Sequence[Checkpoint]) -> int:
+    """Return how many steps of training lead to these checkpoints."""
+    return sum(node.job_step for node in line if node.job_id is not None)
+
+
 def _again(
-    node: Checkpoint, before: State | None, recorded: State | None, current_plugins: bool
+    node: Checkpoint, before: State | None, recorded: State | None, how: _How
 ) -> tuple[State, dict[str, Any]]:
     """Return the state that running a node's job again leads to, and the losses on the way."""
     from accsite.apps.training.models import CheckpointKind
@@ -98,7 +148,7 @@ def _again(
     if node.kind == CheckpointKind.EXPANDED:
         assert before is not None
         return _expand(node, before), {}
-    return _train(node, before, recorded, current_plugins)
+    return _train(node, before, recorded, how)
 
 
 def _expand(node: Checkpoint, before: State) -> State:
@@ -117,7 +167,7 @@ def _expand(node: Checkpoint, before: State) -> State:
 
 
 def _train(
-    node: Checkpoint, before: State | None, recorded: State | None, current_plugins: bool
+    node: Checkpoint, before: State | None, recorded: State | None, how: _How
 ) -> tuple[State, dict[str, Any]]:
     import torch
 
@@ -131,8 +181,8 @@ def _train(
     commands = _steering(node)
     plugins = spec.plugins
     sources = [c.payload["task"]["source_sha256"] for c in commands if c.kind == "add_task"]
-    if current_plugins:
-        now = _sources_now([*plugins, *(task.task_class for task in spec.tasks)])
+    if how.current_plugins:
+        now = replay_compare.sources_now([*plugins, *(task.task_class for task in spec.tasks)])
         plugins = {name: now.get(name, sha256) for name, sha256 in plugins.items()}
         sources = []
     classes = classes_of(plugins)
@@ -147,7 +197,7 @@ def _train(
     if recorded is not None:
         torch.set_num_threads(recorded.header.threads)
     wanted = recorded.header.device if recorded is not None else spec.train.device
-    device = "cuda" if wanted.startswith("cuda") and torch.cuda.is_available() else "cpu"
+    device = how.gpu if wanted.startswith("cuda") else "cpu"
     sink = MemorySink()
     stop = node.job_step if node.job_step < spec.train.steps else None
     trainer = Trainer(
@@ -155,7 +205,7 @@ def _train(
         datasets,
         classes=classes,
         sink=sink,
-        control=_Script(commands, stop),
+        control=_Script(commands, stop, how.steps),
         start_from=before,
         device=device,
     )
@@ -168,13 +218,14 @@ def _train(
 class _Script:
     """A control that gives each command before its step, and ends the run at ``stop``."""
 
-    def __init__(self, commands: Sequence[Any], stop: int | None) -> None:
-        self._commands, self._stop = list(commands), stop
+    def __init__(self, commands: Sequence[Any], stop: int | None, steps: _Steps) -> None:
+        self._commands, self._stop, self._steps = list(commands), stop, steps
 
     def due(self, step: int) -> list[Any]:
         """Return what was applied before this step, and a stop at the last."""
         from acc.training.protocols import Command
 
+        self._steps.at(step)
         due = [command for command in self._commands if command.at_step <= step]
         self._commands = [command for command in self._commands if command.at_step > step]
         return [*due, Command(0, "stop")] if step == self._stop else due
@@ -200,102 +251,6 @@ def _recorded(node: Checkpoint) -> State | None:
     from workers.train import load
 
     return None if node.weights_pruned_at is not None else load(node)
-
-
-def _difference(node: Checkpoint, recorded: State | None, found: State) -> str | None:
-    """Return the name of the first tensor that differs, weights before heads and the optimizer's state."""
-    if recorded is None:
-        with tempfile.TemporaryDirectory(prefix="acc-replay-") as folder:
-            from acc.training.checkpoint import Snapshot
-
-            written = Snapshot(found.header.job_step, found.header, found.tensors).write(
-                Path(folder) / "again"
-            )
-        if written == node.sha256:
-            return None
-        raise Impossible(
-            f"the file of checkpoint {node.pk} was pruned, and that of the replay has another sha256; "
-            "there is nothing left to compare with"
-        )
-    order = ("model.", "head.", "optim.")
-    names = sorted(
-        (name for name in recorded.tensors.keys() | found.tensors.keys() if name.startswith(order)),
-        key=lambda name: ([name.startswith(prefix) for prefix in order][::-1], name),
-    )
-    for name in names:
-        a, b = recorded.tensors.get(name), found.tensors.get(name)
-        if a is None or b is None or a.dtype != b.dtype or a.shape != b.shape:
-            return name
-        if a.numpy().tobytes() != b.numpy().tobytes():
-            return name
-    return None
-
-
-def _first_step(node: Checkpoint, history: dict[str, Any]) -> int | None:
-    """Return the first step of the job whose recorded losses are not those of the replay."""
-    import numpy as np
-
-    from accsite.apps.training.selectors import loss_history
-
-    if node.job is None or not history:
-        return None
-    header, columns = loss_history(node.job, start=0, stop=node.job_step)
-    first: int | None = None
-    for name, row in zip(header["series"], columns, strict=True):
-        again = history.get(name)
-        if again is None or not name.startswith(("raw/", "total")):
-            continue
-        size = min(len(row), len(again))
-        differs = np.flatnonzero(
-            ~((row[:size] == again[:size]) | (np.isnan(row[:size]) & np.isnan(again[:size])))
-        )
-        if len(differs):
-            step = int(header["start"] + differs[0])
-            first = step if first is None else min(first, step)
-    return first
-
-
-def _changes(node: Checkpoint, recorded: State | None) -> dict[str, Any]:
-    """Return what is not as it was when the checkpoint was made."""
-    import torch
-
-    from acc.training.environment import versions
-    from accsite.apps.datasets.models import Dataset
-    from accsite.apps.training.differences import sources
-
-    found: dict[str, Any] = {}
-    if recorded is not None:
-        then, now = recorded.header.versions, versions()
-        libraries = {
-            name: [then.get(name), now.get(name)]
-            for name in sorted(then.keys() | now.keys())
-            if then.get(name) != now.get(name)
-        }
-        if libraries:
-            found["libraries"] = libraries
-        if recorded.header.device.startswith("cuda") and not torch.cuda.is_available():
-            found["device"] = [recorded.header.device, "cpu"]
-    made_by = sources(node.spec)
-    current = _sources_now(list(made_by))
-    plugins = {name: [sha, current.get(name)] for name, sha in made_by.items() if current.get(name) != sha}
-    if plugins:
-        found["plugins"] = plugins
-    data = {}
-    for spec in node.spec.get("datasets", {}).values():
-        row = Dataset.objects.filter(content_hash=spec["content_hash"]).first()
-        if row is None:
-            data[spec["name"]] = "is not on this site any more"
-        elif spec.get("sha256") and row.sha256 != spec["sha256"]:
-            data[spec["name"]] = "is another file of the same content"
-    if data:
-        found["data"] = data
-    return found
-
-
-def _sources_now(names: list[str]) -> dict[str, str]:
-    from accsite.apps.registry.models import Plugin
-
-    return dict(Plugin.objects.filter(name__in=names).values_list("name", "source_id"))
 
 
 def _told(verdict: Verdict) -> str:

@@ -14,7 +14,7 @@ import acc
 from acc.errors import InvalidInput
 from accsite.apps.registry.models import PluginSource
 from accsite.apps.training.models import Branch, Checkpoint, Experiment, Job, JobEvent, JobKind
-from accsite.apps.training.services import expansion, experiments, jobs, lifecycle, portable
+from accsite.apps.training.services import expansion, experiments, jobs, lifecycle, portable, replays
 from accsite.apps.training.states import JobState
 from accsite.errors import WrongState
 from tests.contract import real
@@ -118,6 +118,20 @@ def test_a_replay_names_the_first_step_and_tensor_that_differ(branch: Branch, wo
     assert (verdict.verdict, verdict.checkpoint, verdict.step) == ("differs", made.pk, 1), verdict
     assert verdict.tensor is not None
     assert verdict.tensor.startswith("model.")
+
+
+def test_a_replay_as_a_job_keeps_its_verdict_and_counts_its_steps(branch: Branch, worker: Any) -> None:
+    made = real.train(branch, worker)
+    done = real.run(replays.submit_replay(actor=None, checkpoint=made), worker)
+    assert (done.state, done.result["verdict"], done.result["changes"]) == (JobState.SUCCEEDED, "same", {})
+    assert (done.step, done.total_steps) == (made.job_step, made.job_step)
+    assert done.message == f"Checkpoint {made.pk} is the same to the bit after 1 replayed part of its line"
+    damage(made)
+    failed = real.run(replays.submit_replay(actor=None, checkpoint=made), worker)
+    assert (failed.state, failed.result) == (JobState.FAILED, {})
+    assert f"checkpoint {made.pk} cannot be replayed" in failed.message
+    branch.refresh_from_db()
+    assert branch.head == made
 
 
 def test_what_cannot_be_replayed_says_why(branch: Branch, worker: Any) -> None:

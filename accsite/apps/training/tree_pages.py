@@ -164,6 +164,8 @@ def checkpoint_page(checkpoint: Checkpoint) -> dict[str, Any]:
         "present": checkpoint.weights_pruned_at is None,
         "compared": compared(checkpoint),
         "busy": moving.order_by("pk").first(),
+        "replayed": detail["replay"],
+        "replay_changes": replay_changes(detail["replay"]),
         "topics": f"checkpoints:{experiment.pk}",
         "measures_topic": f"evaluations:{checkpoint.branch_id}",
     }
@@ -206,6 +208,20 @@ def changes(difference: dict[str, Any]) -> list[Change]:
     lines += [Change("dataset removed", name, "") for name in datasets.get("removed", ())]
     for name, pair in difference.get("plugins", {}).items():
         lines.append(Change(f"source of {name}", *(str(sha256 or "")[:12] for sha256 in pair)))
+    return lines
+
+
+def replay_changes(replayed: dict[str, Any] | None) -> list[Change]:
+    """Return the lines of what a replay found to be otherwise than when the checkpoint was made."""
+    found = replayed["changes"] if replayed else {}
+    lines = [
+        Change(f"library {name}", *map(_text, pair)) for name, pair in found.get("libraries", {}).items()
+    ]
+    if "device" in found:
+        lines.append(Change("device", *map(_text, found["device"])))
+    for name, pair in found.get("plugins", {}).items():
+        lines.append(Change(f"source of {name}", *(str(sha256 or "")[:12] for sha256 in pair)))
+    lines += [Change(f"dataset {name}", "", what) for name, what in found.get("data", {}).items()]
     return lines
 
 

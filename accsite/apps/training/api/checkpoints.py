@@ -30,7 +30,7 @@ from accsite.apps.training.api.conditional import answer, not_modified
 from accsite.apps.training.api.lookup import body
 from accsite.apps.training.api.serializers import CheckpointSerializer
 from accsite.apps.training.models import Checkpoint, CheckpointKind, Job
-from accsite.apps.training.services import deletion, expansion, marks, portable
+from accsite.apps.training.services import deletion, expansion, marks, portable, replays
 from accsite.apps.training.services.intact import require_intact
 
 
@@ -115,9 +115,17 @@ class CheckpointViewSet(ReadViewSet):
             branch_name=name,
             idempotency_key=request.headers.get("Idempotency-Key"),
         )
-        job = Job.objects.select_related("branch__experiment", "worker").get(pk=job.pk)
-        place = reverse("api:job-detail", args=[job.pk], request=request)
-        return Response(selectors.job_state(job), status=status.HTTP_201_CREATED, headers={"Location": place})
+        return _queued(request, job)
+
+    @extend_schema(request=schema.ReplayRequest, responses={201: schema.JobState, **REFUSED})
+    @action(detail=True, methods=["post"])
+    def replay(self, request: Request, **_: Any) -> Response:
+        """Queue the running again of all that led to it; whether it comes to the same stands at the checkpoint."""
+        checkpoint = self.get_object()
+        data = body(request, "current_plugins")
+        key = request.headers.get("Idempotency-Key")
+        job = replays.submit_replay(actor=request.user, checkpoint=checkpoint, idempotency_key=key, **data)
+        return _queued(request, job)
 
     @extend_schema(
         parameters=[query("licence", "text to put into the file, such as CC-BY-4.0")],
@@ -188,3 +196,9 @@ class CheckpointViewSet(ReadViewSet):
             },
             status=status.HTTP_201_CREATED,
         )
+
+
+def _queued(request: Request, job: Job) -> Response:
+    job = Job.objects.select_related("branch__experiment", "worker").get(pk=job.pk)
+    place = reverse("api:job-detail", args=[job.pk], request=request)
+    return Response(selectors.job_state(job), status=status.HTTP_201_CREATED, headers={"Location": place})

@@ -357,6 +357,30 @@ class StoredFile(BaseModel):
     present: bool
 
 
+class ReplayRequest(BaseModel):
+    """How to run again what led to a checkpoint."""
+
+    current_plugins: bool = Field(default=False, description="with the plugins as they are now")
+
+
+class Replayed(BaseModel):
+    """What the newest replay of a checkpoint has found."""
+
+    job: int
+    state: str
+    active: bool = Field(description="whether it is still to end")
+    current_plugins: bool
+    verdict: Literal["same", "differs", "cannot"] | None = Field(description="null: nothing yet, or stopped")
+    message: str
+    checkpoint: int | None = Field(description="the first of the line that differs")
+    step: int | None = Field(description="of its job, the first whose losses differ")
+    tensor: str | None = Field(description="the first that differs")
+    changes: dict[str, Any] = Field(
+        description="what is not as it was when the checkpoint was made: plugins, data, libraries, device"
+    )
+    finished_at: datetime | None
+
+
 class CheckpointDetail(BaseModel):
     """A checkpoint with everything that made it."""
 
@@ -387,6 +411,7 @@ class CheckpointDetail(BaseModel):
     forks: list[int]
     needed: str = Field(description="why it cannot be deleted; empty if it can")
     expands: dict[str, Any] | None = Field(description="of an expanded one: how its parent was grown")
+    replay: Replayed | None = Field(description="its newest replay, null if there was none")
     spec: TrainJobSpec
 
 

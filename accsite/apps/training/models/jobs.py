@@ -19,6 +19,7 @@ class JobKind(models.TextChoices):
     IMPORT = "import"
     RECIPE = "recipe"
     EXPAND = "expand"
+    REPLAY = "replay"
 
 
 class Worker(models.Model):
@@ -92,7 +93,7 @@ class Job(models.Model):
         null=True,
         on_delete=models.SET_NULL,
         related_name="evaluation_jobs",
-        help_text="evaluate: what is measured",
+        help_text="evaluate, expand, replay: what it is about",
     )
     start_checkpoint = models.ForeignKey(
         Checkpoint, null=True, on_delete=models.SET_NULL, related_name="+", help_text="train: where it began"
@@ -106,7 +107,7 @@ class Job(models.Model):
     )
     spec = models.JSONField(help_text="acc.specs.TrainJobSpec, EvalSpec, or the parameters of its kind")
     worker = models.ForeignKey(Worker, null=True, on_delete=models.SET_NULL, related_name="jobs")
-    device = models.CharField(max_length=32, blank=True)
+    device = models.CharField(max_length=640, blank=True, help_text="all that it holds, its worker's first")
     lease_expires_at = models.DateTimeField(null=True)
     step = models.PositiveBigIntegerField(default=0)
     total_steps = models.PositiveBigIntegerField(default=0)

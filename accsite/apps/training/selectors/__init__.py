@@ -14,6 +14,7 @@ from accsite.apps.training.selectors.jobs import (
     task_losses,
 )
 from accsite.apps.training.selectors.loss import last_losses, loss_history
+from accsite.apps.training.selectors.replays import last_replay, replayed
 from accsite.apps.training.selectors.tasks import source_removed, with_source_removed
 from accsite.apps.training.selectors.tree import Tree, compact, tree
 
@@ -29,7 +30,9 @@ __all__ = [
     "job_states",
     "job_summaries",
     "last_losses",
+    "last_replay",
     "loss_history",
+    "replayed",
     "source_removed",
     "task_losses",
     "tree",

@@ -11,6 +11,7 @@ from accsite.apps.registry.origins import Origin
 from accsite.apps.training import measures
 from accsite.apps.training.differences import sources, spec_difference
 from accsite.apps.training.models import Checkpoint, CheckpointKind, Experiment
+from accsite.apps.training.selectors.replays import last_replay
 from accsite.apps.training.services.dependants import needed
 
 
@@ -90,5 +91,6 @@ def checkpoint_detail(checkpoint: Checkpoint) -> dict[str, Any]:
         "forks": list(checkpoint.forks.order_by("pk").values_list("pk", flat=True)),
         "needed": needed([checkpoint.pk]).get(checkpoint.pk, ""),
         "expands": expands,
+        "replay": last_replay(checkpoint),
         "spec": checkpoint.spec,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from accsite.apps.training.models import Job, JobKind, RecipeRun
-from accsite.apps.training.services import expansion, generation, jobs, lifecycle, recipes
+from accsite.apps.training.services import expansion, generation, jobs, lifecycle, recipes, replays
 from accsite.apps.training.services.unit import unit_of_work
 from accsite.apps.training.states import HELD, JobState
 from accsite.errors import WrongState
@@ -38,6 +38,9 @@ def retry(*, actor: Any, job: Job) -> Job:
         return expansion.submit_expansion(
             actor=actor, checkpoint=job.checkpoint, expansion=grown, branch_name=name
         )
+    if job.kind == JobKind.REPLAY and job.checkpoint is not None:
+        current = bool(job.spec.get("current_plugins"))
+        return replays.submit_replay(actor=actor, checkpoint=job.checkpoint, current_plugins=current)
     run = RecipeRun.objects.filter(job=job).first() if job.kind == JobKind.RECIPE else None
     if run is not None:
         made = recipes.resume_recipe(actor=actor, run=run).job

@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Job, JobEvent, JobKind, Worker
-from accsite.apps.training.services import outbox, points
+from accsite.apps.training.services import outbox, placement, points
 from accsite.apps.training.services.checkpoints import drop_autosaves
 from accsite.apps.training.services.queueing import evaluate_the_end, note, ring_next_on_branch
 from accsite.apps.training.services.unit import announce, lock_branch, touch, unit_of_work
@@ -44,7 +44,11 @@ def claim(job_id: int, worker: Worker | str) -> Claim | None:
     job = Job.objects.filter(pk=job_id, state=JobState.QUEUED).first()
     name = worker.name if isinstance(worker, Worker) else worker
     holder = Worker.objects.filter(name=name, state=Worker.State.ONLINE).first()
-    if job is None or holder is None or not suits(job, holder):
+    if job is None or holder is None:
+        return None
+    placement.lock_machine(holder)
+    devices = placement.devices_for(job, holder)
+    if devices is None:
         return None
     changes: dict[str, Any] = {}
     if job.kind == JobKind.TRAIN and job.branch_id is not None:
@@ -59,7 +63,7 @@ def claim(job_id: int, worker: Worker | str) -> Claim | None:
         JobState.CLAIMED,
         raise_attempt=True,
         worker=holder,
-        device=holder.device,
+        device=placement.BETWEEN.join(devices),
         lease_expires_at=_lease(settings.ACC_LEASE_SECONDS),
         **changes,
     )
@@ -300,24 +304,10 @@ def _after_end(job: Job, message: str) -> None:
             evaluate_the_end(reached, job.created_by)
             touch(f"checkpoints:{job.branch.experiment_id}")
         ring_next_on_branch(job)
+    if job.kind == JobKind.REPLAY and job.branch is not None:
+        touch(f"checkpoints:{job.branch.experiment_id}")
     if job.kind == JobKind.RECIPE:
         from accsite.apps.training.services.recipes import settle  # which stops jobs by the functions above
 
         settle(job)
     announce(job)
-
-
-def suits(job: Job, worker: Worker) -> bool:
-    """Return whether the device of ``worker`` is one that ``job`` asked for, with the memory it asked for."""
-    spec = job.spec.get("train", job.spec) if isinstance(job.spec, dict) else {}
-    device = spec.get("device", "auto")
-    fits = worker.device.startswith("cuda") if device == "cuda" else device in {"auto", "cpu", worker.device}
-    least = spec.get("device_memory_gib")
-    return fits and (least is None or memory_gib(worker) >= least)
-
-
-def memory_gib(worker: Worker) -> float:
-    """Return the memory of a worker's device, in GiB: a GPU's own, or its machine's for the CPU; 0 if unknown."""
-    figures = worker.telemetry if isinstance(worker.telemetry, dict) else {}
-    name = "memory_total_bytes" if worker.device.startswith("cuda") else "host_memory_total_bytes"
-    return float(figures.get(name) or 0) / 2**30

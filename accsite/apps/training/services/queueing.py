@@ -21,15 +21,19 @@ QUEUES: Mapping[JobKind, str] = {
     JobKind.IMPORT: "default",
     JobKind.RECIPE: "recipe",
     JobKind.EXPAND: "default",
+    JobKind.REPLAY: "default",
 }
 FULL_SUITE = EVAL_PARTS
 PREVIEW_SUITE = ("reconstructions",)
 
 
 @unit_of_work()
-def enqueue(kind: JobKind, **fields: Any) -> Job:
-    """Return a new QUEUED job with its doorbell, rung once the transaction is committed."""
-    job = Job.objects.create(kind=kind, queue=QUEUES[kind], **fields)
+def enqueue(kind: JobKind, *, queue: str = "", **fields: Any) -> Job:
+    """Return a new QUEUED job with its doorbell, rung once the transaction is committed.
+
+    queue: another one than is usual for its kind.
+    """
+    job = Job.objects.create(kind=kind, queue=queue or QUEUES[kind], **fields)
     outbox.queue_up(job)
     announce(job)
     log.info("job_queued", job_id=job.pk, kind=str(kind), queue=job.queue, by=str(job.created_by or ""))

@@ -16,7 +16,7 @@ from accsite.apps.access.permissions import may_change
 from accsite.apps.live import selectors as live
 from accsite.apps.training import tree_pages
 from accsite.apps.training.models import Checkpoint, Experiment
-from accsite.apps.training.services import branches, deletion, expansion, experiments, jobs, marks
+from accsite.apps.training.services import branches, deletion, expansion, experiments, jobs, marks, replays
 from accsite.apps.training.tree_forms import ExpandForm, ForkForm, LoadForm, MarkForm
 from accsite.apps.training.views.common import REFUSED, is_partial, panel
 from accsite.apps.training.views.workbench import actor
@@ -101,7 +101,9 @@ def copied(checkpoint: Checkpoint) -> dict[str, Any]:
         "expand_cli": f"expand {pk}",
         "export_cli": f"export {pk} {slug}-{pk}.acc.zip",
         "show_cli": f"checkpoints show {pk}",
-        "replay_cli": f".venv/bin/python manage.py replay {pk}",
+        "replay_api": f"{url}replay/",
+        "replay_body": {},
+        "replay_cli": f"replay {pk}",
     }
 
 
@@ -160,12 +162,20 @@ def _expand(request: HttpRequest, checkpoint: Checkpoint, form: ExpandForm) -> A
     return said, reverse("training:job", args=[job.pk])
 
 
+def _replay(request: HttpRequest, checkpoint: Checkpoint, _form: None) -> Answer:
+    current = request.POST.get("current_plugins") == "1"
+    job = replays.submit_replay(actor=actor(request), checkpoint=checkpoint, current_plugins=current)
+    said = f"Job {job.pk} runs again all that led to it; what it finds appears here by itself."
+    return said, reverse("training:job", args=[job.pk])
+
+
 ACTIONS: dict[str, Callable[[HttpRequest, Checkpoint, Any], Answer]] = {
     "mark": _mark,
     "fork": _fork,
     "load": _load,
     "evaluate": _evaluate,
     "expand": _expand,
+    "replay": _replay,
 }
 
 

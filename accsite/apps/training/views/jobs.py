@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from acc.errors import InvalidInput
 from accsite.apps.live import selectors as live
-from accsite.apps.training import chart_pages, pages
+from accsite.apps.training import chart_pages, pages, selectors, tree_pages
 from accsite.apps.training.models import Job, JobKind
 from accsite.apps.training.services import jobs as job_services
 from accsite.apps.training.states import ACTIVE, JobState
@@ -23,7 +23,7 @@ from accsite.apps.training.views.common import REFUSED, back, is_partial, panel,
 from accsite.apps.training.views.workbench import actor
 
 JOBS_A_PAGE = 40
-JOB_PANELS = ("job", "legend", "alarms", "events")
+JOB_PANELS = ("job", "legend", "alarms", "events", "replayed")
 FILTERS = [("", "all"), ("active", "active"), *((state.value, state.label) for state in JobState)]
 
 
@@ -81,6 +81,7 @@ def job_context(job: Job) -> dict[str, Any]:
     checkpoint = job.checkpoints.order_by("-job_step", "-id").first()
     again: dict[str, Any] | None = None
     again_cli: list[str] = []
+    replayed = selectors.replayed(job) if job.kind == JobKind.REPLAY else None
     if job.kind == JobKind.TRAIN and job.branch is not None:
         again, again_cli = chart_pages.training_again(job.branch, job.spec["train"])
     return {
@@ -96,6 +97,9 @@ def job_context(job: Job) -> dict[str, Any]:
         "legend_url": urls["legend"],
         "alarms_url": urls["alarms"],
         "events_url": urls["events"],
+        "replayed_url": urls["replayed"],
+        "replayed": replayed,
+        "replay_changes": tree_pages.replay_changes(replayed),
         "alarms": chart_pages.alarms(job),
         "legend": chart_pages.legend(job.branch, job) if job.kind == JobKind.TRAIN else [],
         "events": pages.events(job, pages.task_names(job.branch)),

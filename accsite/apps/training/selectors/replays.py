@@ -1,0 +1,38 @@
+"""Reads what replays have found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from accsite.apps.training.models import Checkpoint, Job, JobKind
+from accsite.apps.training.states import ACTIVE, JobState
+
+
+def last_replay(checkpoint: Checkpoint) -> dict[str, Any] | None:
+    """Return what the newest replay of a checkpoint has found, None if there was none; see ``replayed``."""
+    jobs = Job.objects.filter(kind=JobKind.REPLAY, checkpoint=checkpoint)
+    job = jobs.order_by("-pk").first()
+    return None if job is None else replayed(job)
+
+
+def replayed(job: Job) -> dict[str, Any]:
+    """Return what a replay job has found, as plain data.
+
+    verdict: ``same``, ``differs`` (first in ``tensor`` of ``checkpoint``, from ``step`` of its job), ``cannot``;
+    None for one that is under way or was stopped. changes: see ``workers.replay.Verdict``.
+    """
+    found = job.result if isinstance(job.result, dict) else {}
+    failed = "cannot" if job.state == JobState.FAILED else None
+    return {
+        "job": job.pk,
+        "state": job.state,
+        "active": job.state in ACTIVE,
+        "current_plugins": bool(job.spec.get("current_plugins")),
+        "verdict": found.get("verdict", failed),
+        "message": job.message,
+        "checkpoint": found.get("checkpoint"),
+        "step": found.get("step"),
+        "tensor": found.get("tensor"),
+        "changes": found.get("changes", {}),
+        "finished_at": job.finished_at,
+    }

@@ -1,0 +1,39 @@
+"""The body of a ``replay`` job: runs a line again and puts the verdict into the job's row."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+
+import structlog
+
+from acc.errors import AccError, InvalidInput
+from accsite.apps.training.errors import Fenced
+from accsite.apps.training.services import lifecycle
+from workers.durable import insist
+from workers.held import Held
+from workers.progress import Progress
+from workers.replay import CANNOT, line_of, replay, steps_in
+
+log = structlog.get_logger(__name__)
+
+
+def replay_checkpoint(held: Held) -> None:
+    """Replay the checkpoint of a job and finish it; one that cannot be replayed fails, and says why."""
+    job = held.job
+    if job.checkpoint is None:
+        raise InvalidInput({"checkpoint": "the checkpoint to replay does not exist any more"})
+    began = time.perf_counter()
+    current = bool(job.spec.get("current_plugins"))
+    steps = steps_in(line_of(job.checkpoint))
+    with held.interruption.raising(), Progress(held, steps) as progress:
+        verdict = replay(job.checkpoint, current_plugins=current, gpu=held.device, progress=progress)
+    if verdict.verdict == CANNOT:
+        raise AccError(verdict.message)
+    outcome = {**asdict(verdict), "seconds": round(time.perf_counter() - began, 3)}
+    message = verdict.message[0].upper() + verdict.message[1:]
+    if not insist(
+        lambda: lifecycle.finish(job.pk, held.attempt, outcome, message), given_up=held.lease.fenced
+    ):
+        raise Fenced(job.pk, held.attempt)
+    log.info("replayed", checkpoint=job.checkpoint.pk, verdict=verdict.verdict)
