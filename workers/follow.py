@@ -24,7 +24,7 @@ def follow(job_id: int, rank: int, told: dict[str, Any]) -> None:
 
     device = torch.device(told["devices"][rank])
     use_threads()
-    limit_memory(str(device))
+    limit_memory(str(device), ranks=len(told["devices"]))
     job = Job.objects.select_related("start_checkpoint").get(pk=job_id)
     spec = TrainJobSpec.model_validate(job.spec)
     resumed = None

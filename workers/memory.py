@@ -10,6 +10,8 @@ import resource
 from contextlib import suppress
 from pathlib import Path
 
+from django.conf import settings
+
 from workers.telemetry import memory_bytes
 
 SHARE_OF_MACHINE = 0.8
@@ -47,10 +49,18 @@ def is_refusal(error: BaseException) -> bool:
     return isinstance(error, RuntimeError | OSError) and any(words in str(error) for words in _REFUSALS)
 
 
-def sentence(error: BaseException, gib: float) -> str:
-    """Return what to tell the user of a refusal."""
+def in_words(error: BaseException, *, ranks: int = 1) -> str:
+    """Return what to tell the user of an error that ended a job of ``ranks`` processes."""
+    if is_refusal(error):
+        return sentence(error, allowed_gib(settings.ACC_JOB_MEMORY_GIB), ranks)
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def sentence(error: BaseException, gib: float, ranks: int = 1) -> str:
+    """Return what to tell the user of a refusal; ``gib``: what all ranks together may have."""
+    who = "one job" if ranks == 1 else f"each of its {ranks} ranks"
     return (
-        f"the job asked for more than the {gib:.3g} GiB of memory that one job may have on this worker; make its "
+        f"the job asked for more than the {gib / ranks:.3g} GiB of memory that {who} may have on this worker; make its "
         f"batch, model or data smaller, or raise ACC_JOB_MEMORY_GIB ({type(error).__name__}: {error})"
     )
 

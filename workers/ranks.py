@@ -24,12 +24,11 @@ from setproctitle import setproctitle
 from acc.errors import AccError, InvalidInput
 from acc.training.ranks import RankLost, Ranks
 from accsite.apps.training.errors import Fenced
-from accsite.apps.training.models import Job, JobKind, Worker
-from accsite.apps.training.services import lifecycle
+from accsite.apps.training.models import Job, JobKind
+from accsite.apps.training.services import lifecycle, placement
 from accsite.logging import job_context
-from workers import processes
+from workers import memory, processes
 from workers.channel import Channel
-from workers.devices import gpus
 from workers.durable import disconnect, insist
 
 if TYPE_CHECKING:
@@ -39,18 +38,22 @@ WATCH_SECONDS = 0.2
 ANSWER_SECONDS = 10.0
 """So long rank 0 may take to notice a loss by itself; one that waits in a GPU's kernel never does."""
 
+LEFT_BEHIND = 75
+"""Exit status of a rank that ends because another was lost."""
+
 log = structlog.get_logger(__name__)
 
 
 @dataclass
 class Member:
-    """Another rank, as rank 0 knows it. ended: how, in words, if it did not end well."""
+    """Another rank, as rank 0 knows it. ended: how, in words, if it did not end well; first: by itself."""
 
     rank: int
     pid: int
     channel: Channel
     alive: bool = True
     ended: str = ""
+    first: bool = False
 
 
 class Team:
@@ -58,6 +61,7 @@ class Team:
 
     def __init__(self, members: list[Member]) -> None:
         self.members = members
+        self.size = 1 + len(members)
         self._over = threading.Event()
 
     @classmethod
@@ -76,7 +80,7 @@ class Team:
             if pid == 0:
                 for channel in (ours, *(member.channel for member in members)):
                     channel.close()
-                _be_member(parent, theirs, job_id, worker, rank)
+                _be_member(parent, theirs, job_id, worker, (rank, ranks))
             theirs.close()
             members.append(Member(rank, pid, ours))
         return cls(members)
@@ -123,14 +127,16 @@ class Team:
         if done:
             member.alive = False
             code = os.waitstatus_to_exitcode(status)
-            if code:
-                member.ended = f"rank {member.rank} {processes.describe_exit(code)}"
+            how = "lost the others" if code == LEFT_BEHIND else processes.describe_exit(code)
+            member.ended = f"rank {member.rank} {how}" if code else ""
+            member.first = code != LEFT_BEHIND
 
     def loss(self) -> str:
         """Return which members were lost and how; '' if none was."""
         for member in self.members:
             self.reap(member)
-        return "; ".join(member.ended for member in self.members if member.ended)
+        ended = [member for member in self.members if member.ended]
+        return "; ".join(member.ended for member in [each for each in ended if each.first] or ended)
 
     def complaint(self) -> str:
         """Return what a member said was wrong with the job itself; '' if none did."""
@@ -162,8 +168,7 @@ def together(
     """Give rank 0 of a held job its place, or None if the job has one rank; see the others end on the way out.
 
     told: what the members need to know. save: keeps what was recorded, before the job is given back because a rank
-    is lost. Raises InvalidInput (ranks) if this worker has not the devices, AccError for what a member says is wrong
-    with the job, Fenced after the job was given back.
+    is lost. Raises AccError for what a member says is wrong with the job, Fenced after the job was given back.
     """
     from acc.training.launch import joined  # torch
 
@@ -173,8 +178,12 @@ def together(
         return
     import torch
 
-    size = len(team.members) + 1
-    devices = devices_for(held.worker, device, size)
+    size = team.size
+    devices = [device] * size if device == "cpu" else held.job.device.split(placement.BETWEEN)
+    if len(devices) != size:
+        raise InvalidInput(
+            {"ranks": f"{size} ranks need as many GPUs, and the job was given {held.job.device}"}
+        )
     meeting = held.scratch() / f"job-{held.job.pk}-{held.attempt}-ranks"
     meeting.unlink(missing_ok=True)
 
@@ -207,32 +216,9 @@ def together(
         meeting.unlink(missing_ok=True)
 
 
-def devices_for(worker: str, device: str, count: int) -> list[str]:
-    """Return the device of each rank: the worker's own first; raises InvalidInput (ranks) if there are too few."""
-    if device == "cpu":
-        cores = len(os.sched_getaffinity(0))
-        if count > cores:
-            raise InvalidInput(
-                {"ranks": f"{count} ranks need as many processor cores, and {worker} has {cores}; use fewer"}
-            )
-        return ["cpu"] * count
-    own = Worker.objects.filter(name=worker).values_list("hostname", flat=True).first()
-    others = Worker.objects.filter(hostname=own).exclude(name=worker).exclude(state=Worker.State.OFFLINE)
-    taken = set(others.values_list("device", flat=True))
-    free = [device, *(name for each in gpus() if (name := f"cuda:{each.index}") not in {*taken, device})]
-    if len(free) < count:
-        raise InvalidInput(
-            {
-                "ranks": f"{count} ranks need as many GPUs of one machine, and {worker} may use {', '.join(free)}; "
-                "use fewer ranks, or stop the workers that are bound to its other GPUs"
-            }
-        )
-    return free[:count]
-
-
-def _be_member(parent: int, channel: Channel, job_id: int, worker: str, rank: int) -> NoReturn:
+def _be_member(parent: int, channel: Channel, job_id: int, worker: str, place: tuple[int, int]) -> NoReturn:
     """Wait for what to train, train it, and leave without the exit handlers of the parent."""
-    status = 1
+    status, (rank, size) = 1, place
     try:
         processes.end_with(parent)
         for number in (signal.SIGTERM, signal.SIGUSR1):  # rank 0 hears them, and tells
@@ -247,11 +233,13 @@ def _be_member(parent: int, channel: Channel, job_id: int, worker: str, rank: in
         status = 0
     except RankLost as error:
         log.warning("rank_lost", rank=rank, error=str(error))
+        status = LEFT_BEHIND
     except BaseException as error:
+        memory.lift()
         log.exception("rank_failed", rank=rank)
         with suppress(OSError):
             channel.send(
-                {"error": str(error) if isinstance(error, AccError) else f"{type(error).__name__}: {error}"}
+                {"error": str(error) if isinstance(error, AccError) else memory.in_words(error, ranks=size)}
             )
     finally:
         sys.stdout.flush()

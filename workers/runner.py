@@ -68,7 +68,7 @@ def run(held: Held) -> None:
             if not insist(partial(lifecycle.start, pk, attempt), given_up=lost):
                 raise Fenced(pk, attempt)
             use_threads()
-            limit_memory(held.device)
+            limit_memory(held.device, ranks=held.team.size)
             body_of(held.job.kind)(held)
         except (Fenced, GivenUp):
             log.warning("abandoned", hint="the job was taken from this worker; nothing more is written")
@@ -78,9 +78,7 @@ def run(held: Held) -> None:
         except BaseException as error:
             memory.lift()
             log.exception("job_failed")
-            message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-            if memory.is_refusal(error):
-                message = memory.sentence(error, memory.allowed_gib(settings.ACC_JOB_MEMORY_GIB))
+            message = memory.in_words(error, ranks=held.team.size)
             insist(partial(lifecycle.fail, pk, attempt, message, traceback.format_exc()), given_up=lost)
 
 
@@ -137,7 +135,10 @@ def use_threads() -> None:
     torch.set_num_threads(settings.ACC_THREADS)
 
 
-def limit_memory(device: str) -> None:
-    """Bound what this job may have of the machine's memory; not beside a GPU, whose driver maps more than it uses."""
+def limit_memory(device: str, *, ranks: int = 1) -> None:
+    """Bound what this process of a job may have of the machine's memory: an equal part if ``ranks`` share it.
+
+    Not beside a GPU, whose driver maps more than it uses.
+    """
     if device == "cpu":
-        memory.limit(memory.allowed_gib(settings.ACC_JOB_MEMORY_GIB))
+        memory.limit(memory.allowed_gib(settings.ACC_JOB_MEMORY_GIB) / ranks)

@@ -30,6 +30,7 @@ class Telemetry:
             "cpu_percent": round(100 * (ticks[0] - before[0]) / total, 1) if total > 0 else 0.0,
             "load": round(os.getloadavg()[0], 2),
             "cores": len(os.sched_getaffinity(0)),
+            "gpus": len(devices.gpus()),
             "host_memory_used_bytes": memory["MemTotal"] - memory["MemAvailable"],
             "host_memory_total_bytes": memory["MemTotal"],
         }

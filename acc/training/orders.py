@@ -24,9 +24,11 @@ class SharedControl:
         self._ranks, self._inner, self._prepare = ranks, inner, prepare
         self._ahead: Sequence[Command] = ()
         self._pending: tuple[Tensor, Any] | None = None
+        self._stands = False
 
     def due(self, step: int) -> Sequence[Command]:
         """Return the commands to apply before ``step``, the same on all ranks."""
+        stands, self._stands = self._stands, False
         if self._pending is None:
             self._ahead = self._inner.due(step) if self._ranks.leads else ()
             count = int(self._ranks.tell(len(self._ahead)))
@@ -36,12 +38,13 @@ class SharedControl:
         if count:
             return self._told()
         if self._ranks.leads:
-            self._ahead = self._inner.due(step + 1)
+            self._ahead = self._inner.due(step if stands else step + 1)
         self._pending = self._ranks.begin_telling(len(self._ahead))
         return ()
 
     def wait(self, seconds: float) -> None:
         """Block until a command arrives or ``seconds`` pass; the other ranks wait for what rank 0 tells next."""
+        self._stands = True  # paused: the next question is about this step again
         if self._ranks.leads:
             self._inner.wait(seconds)
 

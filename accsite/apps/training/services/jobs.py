@@ -12,8 +12,9 @@ from accsite.apps.training.models import Branch, Checkpoint, Job, JobEvent, JobK
 from accsite.apps.training.services import control, looked_at, queueing, tasks
 from accsite.apps.training.services.branches import refuse_while_expanding
 from accsite.apps.training.services.generation import submit_generation, submit_import
-from accsite.apps.training.services.lifecycle import cancel_queued, memory_gib
+from accsite.apps.training.services.lifecycle import cancel_queued
 from accsite.apps.training.services.once import once, submitted_before
+from accsite.apps.training.services.placement import memory_gib
 from accsite.apps.training.services.train_options import check_options
 from accsite.apps.training.services.unit import lock_branch, unit_of_work
 from accsite.apps.training.specs import dataset_spec, model_of, task_spec

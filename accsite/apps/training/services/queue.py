@@ -9,7 +9,7 @@ from django.db.models import Min
 from acc.errors import InvalidInput
 from accsite.apps.training.models import Job, JobKind, Worker
 from accsite.apps.training.selectors.queue import position, waiting
-from accsite.apps.training.services import lifecycle
+from accsite.apps.training.services import placement
 from accsite.apps.training.services.unit import announce, unit_of_work
 from accsite.apps.training.states import HELD, JobState
 from accsite.errors import WrongState
@@ -81,7 +81,7 @@ def next_for(worker: str, rung: int) -> int:
     for job in waiting(asked):
         # On one branch each train job goes on where the one before it ended, whatever their places.
         blocked = job.branch_id in taken or oldest.get(job.branch_id or 0, job.pk) != job.pk
-        if not (job.kind == JobKind.TRAIN and blocked) and lifecycle.suits(job, holder):
+        if not (job.kind == JobKind.TRAIN and blocked) and placement.suits(job, holder):
             return int(job.pk)
     return rung
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from acc.errors import InvalidInput
 from acc.specs import TrainSpec
 from accsite.apps.training.models import Worker
+from accsite.apps.training.services.placement import capacity, fits
 
 GRAPHS = ("reduce-overhead", "max-autotune")
 TOTAL = "total"
@@ -25,8 +26,22 @@ def check_options(train: TrainSpec, tasks: Iterable[str], *, queue: str) -> None
             f"{train.compile!r} replays CUDA graphs, which need an NVIDIA GPU, and this job would run on a CPU; "
             "use 'default' or 'off'"
         )
+    if train.ranks > 1:
+        errors |= _too_many_ranks(train, queue)
     if errors:
         raise InvalidInput(errors)
+
+
+def _too_many_ranks(train: TrainSpec, queue: str) -> dict[str, str]:
+    """Return what is wrong if no worker that is online could ever hold all ranks; they are on one machine."""
+    online = [worker for worker in Worker.objects.filter(state=Worker.State.ONLINE) if queue in worker.queues]
+    able = [capacity(train.device, worker) for worker in online if fits(train.device, worker)]
+    if not able or train.ranks <= max(able):
+        return {}
+    what = "GPUs or processor cores of one machine"
+    return {
+        "ranks": f"{train.ranks} ranks need as many {what}, and no online worker has more than {max(able)}; use fewer"
+    }
 
 
 def _may_have_gpu(train: TrainSpec, queue: str) -> bool:
