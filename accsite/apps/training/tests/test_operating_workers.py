@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from acc.errors import InvalidInput
 from accsite.apps.training.models import Branch, Job, Worker
-from accsite.apps.training.services import lifecycle, workers
+from accsite.apps.training.services import lifecycle, placement, workers
 from accsite.apps.training.tests import rows
 from accsite.errors import WrongState
 
@@ -77,7 +77,7 @@ def test_a_job_may_ask_for_device_memory(branch: Branch) -> None:
     job = rows.make_job(branch)
     job.spec["train"]["device_memory_gib"] = 40
     job.save()
-    assert (lifecycle.suits(job, small), lifecycle.suits(job, large)) == (False, True)
+    assert (placement.suits(job, small), placement.suits(job, large)) == (False, True)
 
 
 def test_the_devices_page_offers_its_buttons_to_operators_only(client: Client, user: Any) -> None:
