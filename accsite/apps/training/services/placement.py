@@ -21,8 +21,8 @@ def suits(job: Job, worker: Worker) -> bool:
 def devices_for(job: Job, worker: Worker) -> list[str] | None:
     """Return the devices that ``job`` would get of ``worker``, its own first; None if it does not suit now.
 
-    A rank on a GPU gets one that no job of the machine holds, also one whose own worker is idle; that worker then
-    takes nothing until it is free again. Ranks on a processor share it, at most one to a core.
+    A rank on a GPU gets one that no job of the machine holds, of nobody first, then of an idle worker, which takes
+    nothing until it has it back. Ranks on a processor share it, at most one to a core.
     """
     spec = job.spec.get("train", job.spec) if isinstance(job.spec, dict) else {}
     device, least, ranks = spec.get("device", "auto"), spec.get("device_memory_gib"), spec.get("ranks", 1)
@@ -35,8 +35,10 @@ def devices_for(job: Job, worker: Worker) -> list[str] | None:
     held = _held_by_others(job, worker)
     if worker.device in held and not settings.ACC_SHARE_DEVICES:
         return None
-    others = (name for each in range(capacity(device, worker)) if (name := f"cuda:{each}") != worker.device)
-    free = [worker.device, *(name for name in others if name not in held)]
+    names = [f"cuda:{index}" for index in range(capacity(device, worker))]
+    others = [name for name in names if name != worker.device and name not in held]
+    bound = _bound_to_others(worker) if ranks > 1 else set()
+    free = [worker.device, *sorted(others, key=bound.__contains__)]
     return free[:ranks] if len(free) >= ranks else None
 
 
@@ -77,3 +79,9 @@ def _held_by_others(job: Job, worker: Worker) -> set[str]:
     held = Job.objects.filter(state__in=HELD, worker__hostname=worker.hostname)
     names = held.exclude(pk=job.pk).exclude(worker=worker).values_list("device", flat=True)
     return {name for several in names for name in several.split(BETWEEN)}
+
+
+def _bound_to_others(worker: Worker) -> set[str]:
+    """Return the devices of the worker's machine that other workers are bound to."""
+    others = Worker.objects.filter(hostname=worker.hostname).exclude(pk=worker.pk)
+    return set(others.exclude(state=Worker.State.OFFLINE).values_list("device", flat=True))

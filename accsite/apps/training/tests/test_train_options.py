@@ -11,7 +11,7 @@ from django.urls import reverse
 from acc.errors import InvalidInput
 from acc.specs import TrainSpec
 from accsite.apps.training.forms import TrainForm
-from accsite.apps.training.models import Branch, Job, Task
+from accsite.apps.training.models import Branch, Job, Task, Worker
 from accsite.apps.training.services import jobs, lifecycle
 from accsite.apps.training.tests import rows
 from accsite.apps.training.train_facts import train_facts
@@ -28,6 +28,7 @@ OPTIONS = {
     "early_stop_min_delta": "0.01",
     "grad_clip_norm": "1",
     "lr_schedule": "cosine",
+    "ranks": "2",
 }
 
 
@@ -68,7 +69,7 @@ def test_the_form_offers_every_option_and_keeps_what_the_last_job_had(
     form = TrainForm(OPTIONS)
     job = jobs.submit_training(actor=user, branch=branch, train=form.payload())
     train = TrainSpec.model_validate(job.spec["train"])
-    assert (train.accumulate, train.precision, train.channels_last) == (4, "bf16", True)
+    assert (train.accumulate, train.precision, train.channels_last, train.ranks) == (4, "bf16", True, 2)
     again = TrainForm.for_branch(branch)
     assert str(again["channels_last"]).count('value="True" selected') == 1
     assert 'value="bf16" selected' in str(again["precision"])
@@ -79,6 +80,7 @@ def test_the_page_of_a_job_says_how_it_trains_and_why_it_ended(
 ) -> None:
     job = jobs.submit_training(actor=user, branch=branch, train=OPTIONS)
     rows.make_worker("w")
+    Worker.objects.update(telemetry={"cores": 2})
     claim = lifecycle.claim(job.pk, "w")
     assert claim is not None
     lifecycle.start(job.pk, claim.attempt)
@@ -87,7 +89,7 @@ def test_the_page_of_a_job_says_how_it_trains_and_why_it_ended(
     client.force_login(user)
     page = client.get(reverse("training:job", args=[job.pk])).content.decode()
     for text in (
-        "4 times 32 images for each update",
+        "4 times 32 images for each update, shared by 2 processes",
         "AdamW, learning rate 0.002, along a cosine, gradients clipped at 1",
         "bfloat16, compiled, channels last",
         message,
