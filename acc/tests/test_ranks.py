@@ -34,6 +34,26 @@ class Steered(NullControl):
         return [asked[step]] if step in asked else []
 
 
+class Paused(NullControl):
+    """Asks for a pause before step 2, for a resume once that was waited for, and for another rate before step 3."""
+
+    def __init__(self) -> None:
+        self.left = {"pause": 2, "set_lr": 3}
+        self.waited = 0
+
+    def due(self, step: int) -> list[Command]:
+        if self.waited == 3:
+            self.waited += 1
+            return [Command(2, "resume")]
+        now = [kind for kind, at in self.left.items() if at <= step]
+        for kind in now:
+            del self.left[kind]
+        return [Command(1, kind, {"lr": 0.05}) for kind in now]
+
+    def wait(self, seconds: float) -> None:
+        self.waited += 1
+
+
 def together(folder: Path, body: Callable[[Ranks], None], size: int = 2) -> None:
     """Run ``body`` on every rank, in forks of this process, and raise what went wrong in one of them."""
     torch.set_num_threads(1)
@@ -146,6 +166,12 @@ def test_all_ranks_obey_before_the_same_step(dataset: AccDataset, tmp_path: Path
     assert shared.header.job_step == whole.header.job_step == 4
     assert shared.header.lr == 0.02
     assert furthest(whole, shared) < 1e-5
+
+
+def test_what_is_due_at_the_next_step_is_not_taken_while_paused(dataset: AccDataset, tmp_path: Path) -> None:
+    whole, shared = alone(dataset, control=Paused()), trained(tmp_path / "s", dataset, control=Paused())
+    assert shared.header.lr == whole.header.lr == 0.05
+    assert furthest(whole, shared) < 1e-6
 
 
 def test_a_rank_that_is_gone_is_told_at_once(dataset: AccDataset, tmp_path: Path) -> None:
