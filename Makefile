@@ -5,7 +5,7 @@ ARGS ?=
 export TORCH TORCH_INDEX_URL
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint format docs bench bench-gpu load test-gpu test-slow constraints clean clean-venv
+.PHONY: help setup demo up test lint format docs bench bench-gpu load test-api test-gpu test-slow audit constraints clean clean-venv
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -44,8 +44,14 @@ bench-gpu: setup ## precision, compilation and CUDA graphs, measured on an NVIDI
 test-gpu: setup ## the tests that need an NVIDIA GPU
 	@$(VENV_PYTHON) -m scripts.test gpu
 
+test-api: setup ## ask the whole API what its schema allows and what it does not (ACC_API_EXAMPLES=25: how often)
+	@$(VENV_PYTHON) -m scripts.test api
+
 test-slow: setup ## the tests that take minutes
 	@$(VENV_PYTHON) -m scripts.test slow
+
+audit: setup ## known vulnerabilities of what is pinned (asks osv.dev, as pip-audit can)
+	@$(VENV_PYTHON) -m scripts.audit
 
 constraints: setup ## renew constraints.txt from what .venv holds
 	@$(VENV_PYTHON) -m scripts.constraints

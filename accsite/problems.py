@@ -96,6 +96,13 @@ def server_error(request: HttpRequest) -> HttpResponse:
     )
 
 
+def refusal(path: str, code: int, title: str, detail: str) -> HttpResponse:
+    """Answer what no view is asked: as a problem below ``/api/``, elsewhere as a line of text."""
+    if path.startswith(API):
+        return _plain(code, title, detail)
+    return HttpResponse(f"{title}: {detail}\n", status=code, content_type="text/plain")
+
+
 def _plain(code: int, title: str, detail: str) -> HttpResponse:
     problem = Problem(title=title, status=code, detail=detail).model_dump(exclude_none=True)
     return HttpResponse(json.dumps(problem), status=code, content_type=CONTENT_TYPE)

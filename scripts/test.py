@@ -36,7 +36,7 @@ LINTERS = {
     "import rules": [str(BIN / "lint-imports")],
 }
 ATTRIBUTES = ("tests", "failures", "errors", "skipped")
-NOT_UNIT = "not fault and not e2e and not gpu and not slow"
+NOT_UNIT = "not fault and not e2e and not gpu and not slow and not api"
 # The engine and these scripts know no database, so another one cannot change what they do.
 WITH_DATABASE = ("accsite", "workers", "tests/contract")
 DEFAULT = ("lint", "unit-sqlite", "unit-postgresql", "fault", "e2e")
@@ -159,6 +159,11 @@ def e2e() -> Count:
     return run_pytest("e2e", "-m", "e2e and not gpu and not slow", env={"ACC_CHROMIUM": str(browser)})
 
 
+def api() -> Count:
+    """Ask the whole API what its schema allows, and what it does not."""
+    return run_pytest("api", "-m", "api", "tests/security")
+
+
 def gpu() -> Count:
     """Run what needs an NVIDIA GPU."""
     return run_pytest("gpu", "-m", "gpu")
@@ -175,6 +180,7 @@ PASSES = {
     "unit-postgresql": unit_postgresql,
     "fault": fault,
     "e2e": e2e,
+    "api": api,
     "gpu": gpu,
     "slow": slow,
 }

@@ -36,7 +36,7 @@ def commands() -> Iterator[tuple[str, str, str]]:
             yield name(page), command, rest.strip()
 
 
-@pytest.mark.parametrize(("page", "command", "rest"), commands())
+@pytest.mark.parametrize(("page", "command", "rest"), list(commands()))
 def test_a_command_that_is_shown_is_taken(page: str, command: str, rest: str):
     known = get_commands()
     assert command in known, f"{page}: there is no manage.py {command}"

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
+from django.http import HttpRequest, HttpResponse
 
+from accsite import problems
 from accsite.apps.access import permissions
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -24,7 +25,8 @@ class RoleMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Pass the request on; 400 for an address with a zero byte, which no database can look for."""
         if "\x00" in request.path or "%00" in request.META.get("QUERY_STRING", ""):
-            return HttpResponseBadRequest("the address holds a zero byte", content_type="text/plain")
+            title = "The request could not be read"
+            return problems.refusal(request.path, 400, title, "the address holds a zero byte")
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, _view: Any, _args: Any, kwargs: dict[str, Any]) -> None:

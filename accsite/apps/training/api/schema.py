@@ -234,10 +234,6 @@ class LossHistory(BaseModel):
     columns: dict[str, list[float | None] | dict[str, list[float | None]]]
 
 
-class JobQueue(RootModel[list[JobState]]):
-    """The jobs that wait, in the order of their queues."""
-
-
 class RetentionPolicy(BaseModel):
     """What pruning keeps besides what is tagged, starred or needed."""
 
@@ -302,11 +298,14 @@ class TreeBranch(BaseModel):
     job: int | None
 
 
+Column = list[int | tuple[int, int]]
+
+
 class Tree(BaseModel):
-    """A tree as columns, oldest node first; node i is the i-th entry of every column.
+    """A tree as columns, oldest node first; node i is the i-th entry of every column, [7, 12] being twelve 7s.
 
     ``id``, ``job``, ``minute``: difference from the entry before. ``parent``: how many entries before the node
-    its parent stands, 0 for a root. ``branch``: runs of [branch, count]. ``step``: difference from the parent's.
+    its parent stands, 0 for a root. ``branch``: index into ``branches``. ``step``: difference from the parent's.
     ``kind``: a digit a node, index into ``kinds``. ``value``: 0..999 from ``low`` to ``high``, -1 for none.
     """
 
@@ -319,14 +318,14 @@ class Tree(BaseModel):
     since: datetime | None
     low: float
     high: float
-    id: list[int]
-    parent: list[int]
-    branch: list[tuple[int, int]]
-    step: list[int]
+    id: Column
+    parent: Column
+    branch: Column
+    step: Column
     kind: str
-    job: list[int]
-    minute: list[int]
-    value: list[int]
+    job: Column
+    minute: Column
+    value: Column
     tags: dict[int, str]
     starred: list[int]
     pruned: list[int]

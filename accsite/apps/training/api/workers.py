@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db.models import QuerySet
+from django.http import Http404
 from drf_spectacular.utils import extend_schema, extend_schema_view, inline_serializer
 from rest_framework import mixins, serializers
 from rest_framework.decorators import action
@@ -18,7 +19,7 @@ from acc.errors import InvalidInput
 from accsite.apps.access.selectors import may_operate
 from accsite.apps.training import selectors
 from accsite.apps.training.api import schema
-from accsite.apps.training.api.common import query
+from accsite.apps.training.api.common import REFUSED, is_id, query
 from accsite.apps.training.api.lookup import body
 from accsite.apps.training.api.serializers import WorkerSerializer
 from accsite.apps.training.models import Job, Worker
@@ -98,14 +99,14 @@ class QueueViewSet(GenericViewSet[Job]):
     """The queues: the jobs that wait, the next one first."""
 
     queryset = Job.objects.none()
-    pagination_class = None
 
-    @extend_schema(responses=schema.JobQueue, filters=False)
+    @extend_schema(responses=schema.JobState)
     def list(self, request: Request) -> Response:
         """List the waiting jobs that the user may see, in the order of their queues."""
         seen = Job.objects.visible_to(request.user)
         jobs = waiting().filter(pk__in=seen).select_related("branch__experiment", "worker")
-        return Response(selectors.job_states(list(jobs)))
+        page = self.paginate_queryset(jobs)
+        return self.get_paginated_response(selectors.job_states(page or []))
 
     @extend_schema(
         request=inline_serializer(
@@ -117,15 +118,15 @@ class QueueViewSet(GenericViewSet[Job]):
                 ),
             },
         ),
-        responses=schema.JobState,
+        responses={200: schema.JobState, **REFUSED},
     )
     @action(detail=True, methods=["post"], permission_classes=[IsOperator])
     def move(self, request: Request, pk: str) -> Response:
         """Move a waiting job (``direction``), or give it a ``priority`` (operators)."""
         data = body(request, "direction", "priority")
-        job = Job.objects.visible_to(request.user).filter(pk=int(pk) if pk.isdecimal() else 0).first()
+        job = Job.objects.visible_to(request.user).filter(pk=int(pk) if is_id(pk) else 0).first()
         if job is None:
-            raise InvalidInput({"job": f"there is no job {pk}"})
+            raise Http404(f"there is no job {pk[:40]} that you may see")
         if len(data) != 1:
             raise InvalidInput({"direction": "give either a direction or a priority"})
         if "priority" in data:

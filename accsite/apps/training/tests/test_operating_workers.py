@@ -104,13 +104,18 @@ def test_the_queue_is_ordered_by_page_and_api(client: Client, user: Any, branch:
     page = client.post(reverse("training:queue-change", args=[second.pk]), {"verb": "first"})
     assert page.status_code == 302
     queue = client.get(reverse("api:queue-list")).json()
-    assert [(job["id"], job["place"]) for job in queue] == [(second.pk, 1), (first.pk, 2)]
+    assert queue["count"] == 2
+    assert [(job["id"], job["place"]) for job in queue["results"]] == [(second.pk, 1), (first.pk, 2)]
     moved = client.post(
         reverse("api:queue-move", args=[first.pk]), {"priority": 9}, content_type="application/json"
     )
     assert moved.json()["place"] == 1
     both = client.post(reverse("api:queue-move", args=[first.pk]), {}, content_type="application/json")
     assert both.status_code == 422
+    gone = client.post(
+        reverse("api:queue-move", args=[10**30]), {"priority": 1}, content_type="application/json"
+    )
+    assert gone.status_code == 404
 
 
 def test_the_devices_command_lists_and_changes_workers() -> None:
