@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import tempfile
 import time
-from datetime import timedelta
+from collections.abc import Callable
 
 from benchmarks.rows import Row, median, report
 
-NODES, BRANCHES, RUNS = 5000, 10, 15
+NODES, BRANCHES, RUNS = 5000, 100, 15
 
 
 def main() -> None:
@@ -22,50 +23,35 @@ def main() -> None:
 
     django.setup()
     from django.core.management import call_command
-    from django.utils import timezone
 
     from accsite.apps.training import selectors
     from accsite.apps.training.models import Branch, Checkpoint, Experiment, Job
+    from accsite.apps.training.tests import rows
 
     call_command("migrate", verbosity=0)
     experiment = Experiment.objects.create(name="t", slug="t", model_spec={})
     names = [f"b{number}" for number in range(BRANCHES)]
     lines = [Branch.objects.create(experiment=experiment, name=name, slug=name) for name in names]
-    each, began = NODES // BRANCHES, timezone.now() - timedelta(days=30)
-    job = {"kind": "train", "queue": "train", "title": "t", "spec": {}, "state": "SUCCEEDED"}
-    Job.objects.bulk_create([Job(branch=lines[i // each], **job) for i in range(NODES)])
-    Checkpoint._meta.get_field("created_at").auto_now_add = False
-    raw = {f"raw/task{n}": 0.123456 * n for n in range(8)}
-    Checkpoint.objects.bulk_create(
-        [
-            Checkpoint(
-                pk=i + 1,
-                parent_id=(i if i % each else max(i - 6, 0)) or None,
-                experiment=experiment,
-                branch=lines[i // each],
-                job_id=i + 1,
-                kind="final",
-                step=500 * (i % each) + 500,
-                job_step=500,
-                file="x",
-                sha256="0" * 64,
-                size_bytes=10,
-                spec={"filler": "x" * 4000},
-                losses={"total": 1 / (i + 1), **raw},
-                created_at=began + timedelta(seconds=437 * i),
-            )
-            for i in range(NODES)
-        ]
-    )
+    each, chance = NODES // BRANCHES, random.Random(0)
+    forked = [1 if i % each else min(i, 6) for i in range(NODES)]
+    anywhere = [chance.randint(1, i) if i else 0 for i in range(NODES)]
+    for name, parents in (("runs", forked), ("random parents", anywhere)):
+        rows.plant(lines, parents, tasks=8)
+        _measure(name, lambda: selectors.compact(selectors.tree(experiment)))
+        Checkpoint.objects.all()._raw_delete("default")
+        Job.objects.all()._raw_delete("default")
+
+
+def _measure(name: str, read: Callable[[], object]) -> None:
     seconds = []
     for _ in range(RUNS):
         start = time.perf_counter()
-        text = json.dumps(selectors.compact(selectors.tree(experiment)), separators=(",", ":"))
+        text = json.dumps(read(), separators=(",", ":"))
         seconds.append(time.perf_counter() - start)
     told = f"{NODES} checkpoints with losses of 8 tasks, {BRANCHES} branches, SQLite; median of {RUNS}"
     report(
-        Row("tree: read and encode", median(seconds) * 1000, "ms", 100, "lower", told),
-        Row("tree: size", len(text) / 1000, "KB", 100, "lower", told),
+        Row(f"tree of {name}: read and encode", median(seconds) * 1000, "ms", 100, "lower", told),
+        Row(f"tree of {name}: size", len(text) / 1000, "KB", 100, "lower", told),
     )
 
 

@@ -10,6 +10,18 @@ from accsite.apps.evaluation.models import Artifact, Evaluation
 from accsite.apps.training.models import Branch, Experiment
 
 RECONSTRUCTIONS = "reconstructions"
+METRIC_COLUMNS = (
+    "task_key",
+    "name",
+    "concept",
+    "group",
+    "dataset",
+    "value",
+    "low",
+    "high",
+    "chance",
+)
+"""Which number it is, and the number: what the API and the CSV both begin with."""
 
 
 def visible_evaluations(user: Any) -> QuerySet[Evaluation]:

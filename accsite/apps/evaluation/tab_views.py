@@ -19,24 +19,13 @@ from accsite.apps.access.permissions import may_change
 from accsite.apps.evaluation import asked, comparing, running, services, tab_pages
 from accsite.apps.evaluation.forms import RunForm
 from accsite.apps.evaluation.models import Metric
+from accsite.apps.evaluation.selectors import METRIC_COLUMNS
 from accsite.apps.live import selectors as live
 from accsite.apps.training.models import Checkpoint, Job
 from accsite.apps.training.views.common import REFUSED, is_partial
 from accsite.apps.training.views.workbench import actor
 
-COLUMNS = (
-    "task_key",
-    "name",
-    "concept",
-    "group",
-    "dataset",
-    "value",
-    "low",
-    "high",
-    "chance",
-    "baseline",
-    "reason",
-)
+COLUMNS = (*METRIC_COLUMNS, "baseline", "reason")
 
 
 @require_GET

@@ -3,10 +3,11 @@
 const LEAST_RUN = 4;
 const PERIODIC = new Set(["autosave", "final", "manual"]);
 
-// The columns are written by selectors/tree.py, where each is described.
+// The columns are written by selectors/tree.py, where each is described; [7, 12] in one stands for twelve 7s.
+const column = (entries) => entries.flatMap((entry) => (Array.isArray(entry) ? Array(entry[1]).fill(entry[0]) : entry));
+
 export function decode(wire) {
-	const owners = wire.branch.flatMap(([branch, count]) => Array(count).fill(branch));
-	const branches = new Map(wire.branches.map((branch) => [branch.id, branch]));
+	const [ids, parents, owners, steps, jobs, minutes, levels] = ["id", "parent", "branch", "step", "job", "minute", "value"].map((name) => column(wire[name]));
 	const heads = new Map();
 	for (const { head, name } of wire.branches) if (head) heads.set(head, [...(heads.get(head) ?? []), name]);
 	const [starred, pruned, forked, jobless] = [wire.starred, wire.pruned, wire.forked, wire.no_job].map((indices) => new Set(indices));
@@ -14,17 +15,17 @@ export function decode(wire) {
 	const nodes = [];
 	let [id, job, minute] = [0, 0, 0];
 	for (let i = 0; i < wire.count; i++) {
-		id += wire.id[i];
-		job += wire.job[i];
-		minute += wire.minute[i];
-		const parent = wire.parent[i] ? nodes[i - wire.parent[i]] : null;
-		const level = wire.value[i];
+		id += ids[i];
+		job += jobs[i];
+		minute += minutes[i];
+		const parent = parents[i] ? nodes[i - parents[i]] : null;
+		const level = levels[i];
 		const node = {
 			id,
 			parent,
 			children: [],
-			branch: branches.get(owners[i]),
-			step: wire.step[i] + (parent?.step ?? 0),
+			branch: wire.branches[owners[i]],
+			step: steps[i] + (parent?.step ?? 0),
 			kind: wire.kinds[+wire.kind[i]],
 			job: jobless.has(i) ? null : job,
 			at: since + minute * 60_000,

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from django.contrib.auth import get_user_model
+from rest_framework.test import APIClient
 
 from acc.data import AccDataset
 from acc.specs import TargetSpec
@@ -36,6 +38,21 @@ def made(n: int = 20, *, seed: int = 0, side: int = 8, channels: int = 1) -> Acc
             TargetSpec(name="slant", kind="real", unit="rad"),
         ),
     )
+
+
+@pytest.fixture
+def api(db: None) -> APIClient:
+    """Return a client of the API for the signed-in person ann."""
+    client = APIClient()
+    client.force_login(get_user_model().objects.create_user("ann"))
+    return client
+
+
+def get(api: APIClient, where: str, status: int = 200) -> Any:
+    """Return the JSON below ``/api/v1/datasets/``, whose status must be as said."""
+    response = api.get(f"/api/v1/datasets/{where}")
+    assert response.status_code == status, response.content
+    return response.json()
 
 
 @pytest.fixture

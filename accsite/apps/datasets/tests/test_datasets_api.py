@@ -13,22 +13,9 @@ from PIL import Image
 from rest_framework.test import APIClient
 
 from accsite.apps.datasets.models import Dataset
-from accsite.apps.datasets.tests.conftest import made
+from accsite.apps.datasets.tests.conftest import get, made
 
 Store = Callable[..., Dataset]
-
-
-@pytest.fixture
-def api(db: None) -> APIClient:
-    client = APIClient()
-    client.force_login(get_user_model().objects.create_user("ann"))
-    return client
-
-
-def get(api: APIClient, where: str, status: int = 200) -> Any:
-    response = api.get(f"/api/v1/datasets/{where}")
-    assert response.status_code == status, response.content
-    return response.json()
 
 
 def picture(api: APIClient, where: str) -> np.ndarray[Any, Any]:

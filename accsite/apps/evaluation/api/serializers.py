@@ -6,6 +6,7 @@ from rest_framework import serializers
 from rest_framework.reverse import reverse
 
 from accsite.apps.evaluation.models import Artifact, Evaluation, Metric, Part
+from accsite.apps.evaluation.selectors import METRIC_COLUMNS
 
 
 class MetricSerializer(serializers.ModelSerializer[Metric]):
@@ -14,15 +15,7 @@ class MetricSerializer(serializers.ModelSerializer[Metric]):
     class Meta:
         model = Metric
         fields = (
-            "task_key",
-            "name",
-            "concept",
-            "group",
-            "dataset",
-            "value",
-            "low",
-            "high",
-            "chance",
+            *METRIC_COLUMNS,
             "reason",
             "higher_is_better",
             "baseline",

@@ -12,6 +12,7 @@ from accsite.apps.training import measures
 from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Experiment, Job, JobKind
 
 KINDS: Sequence[str] = CheckpointKind.values
+LEAST_RUN = 3
 LEVELS = 999
 """The chosen metric travels as 0..999 between its least and its greatest value: enough to colour by."""
 
@@ -77,12 +78,12 @@ def tree(experiment: Experiment, metric: str = "") -> Tree:
 def compact(tree: Tree) -> dict[str, Any]:
     """Return the tree as columns for the wire, 5,000 nodes in less than 100 KB.
 
-    Node i is the i-th entry of every column. ``id``, ``job``, ``minute``: differences from the entry before
-    (the first from 0); ``job`` 0 where it is the same job or none, see ``no_job``. ``parent``: how many entries
-    before it the parent stands, 0 for a root. ``branch``: runs ``[branch id, count]``. ``step``: difference from
-    the parent's. ``kind``: one digit a node, an index into ``kinds``. ``value``: 0..999 from ``low`` to ``high``,
-    -1 where there is none. ``minute``: minutes since ``since``. ``tags``: index -> tag; ``starred``, ``pruned``,
-    ``forked``, ``no_job``: indices.
+    Node i is the i-th entry of every column, in which ``[7, 12]`` stands for twelve times 7. ``id``, ``job``,
+    ``minute``: differences from the entry before (the first from 0); ``job`` 0 where it is the same job or none,
+    see ``no_job``. ``parent``: how many entries before it the parent stands, 0 for a root. ``branch``: index into
+    ``branches``. ``step``: difference from the parent's. ``kind``: one digit a node, an index into ``kinds``.
+    ``value``: 0..999 from ``low`` to ``high``, -1 where there is none. ``minute``: minutes since ``since``.
+    ``tags``: index -> tag; ``starred``, ``pruned``, ``forked``, ``no_job``: indices.
     """
     nodes = tree.nodes
     place = {node.id: index for index, node in enumerate(nodes)}
@@ -91,6 +92,7 @@ def compact(tree: Tree) -> dict[str, Any]:
     low, high = (min(known), max(known)) if known else (0.0, 0.0)
     since = nodes[0].created_at if nodes else None
     forked = {branch.forked_from_id for branch in tree.branches}
+    owner = {branch.pk: index for index, branch in enumerate(tree.branches)}
     jobs, last = [], 0
     for node in nodes:
         jobs.append((node.job or last) - last)
@@ -115,16 +117,18 @@ def compact(tree: Tree) -> dict[str, Any]:
         "since": since.isoformat() if since else None,
         "low": low,
         "high": high,
-        "id": _steps([node.id for node in nodes]),
-        "parent": [
+        "id": _runs(_steps([node.id for node in nodes])),
+        "parent": _runs(
             index - place[node.parent] if node.parent in place else 0 for index, node in enumerate(nodes)
-        ],
-        "branch": [[branch, len(list(run))] for branch, run in groupby(node.branch for node in nodes)],
-        "step": [node.step - steps.get(node.parent or 0, 0) for node in nodes],
+        ),
+        "branch": _runs(owner[node.branch] for node in nodes),
+        "step": _runs(node.step - steps.get(node.parent or 0, 0) for node in nodes),
         "kind": "".join(str(KINDS.index(node.kind)) for node in nodes),
-        "job": jobs,
-        "minute": _steps([int((node.created_at - since).total_seconds() // 60) for node in nodes if since]),
-        "value": [_level(node.value, low, high) for node in nodes],
+        "job": _runs(jobs),
+        "minute": _runs(
+            _steps([int((node.created_at - since).total_seconds() // 60) for node in nodes if since])
+        ),
+        "value": _runs(_level(node.value, low, high) for node in nodes),
         "tags": {index: node.tag for index, node in enumerate(nodes) if node.tag},
         "starred": _where(node.starred for node in nodes),
         "pruned": _where(node.pruned for node in nodes),
@@ -135,6 +139,18 @@ def compact(tree: Tree) -> dict[str, Any]:
 
 def _steps(values: Sequence[int]) -> list[int]:
     return [value - before for before, value in zip([0, *values], values, strict=False)]
+
+
+def _runs(values: Iterable[int]) -> list[int | list[int]]:
+    """Return the values, those that come again and again as ``[value, count]`` where that is shorter."""
+    column: list[int | list[int]] = []
+    for value, run in groupby(values):
+        count = len(list(run))
+        if count > LEAST_RUN:
+            column.append([value, count])
+        else:
+            column += [value] * count
+    return column
 
 
 def _level(value: float | None, low: float, high: float) -> int:

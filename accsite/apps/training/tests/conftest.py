@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.test import Client
 
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.registry.models import Plugin
@@ -18,6 +19,14 @@ from accsite.apps.training.tests import rows
 def user(db: None) -> Any:
     """A signed-in person."""
     return get_user_model().objects.create_user("ada", password="a long enough one")
+
+
+@pytest.fixture
+def page(user: Any) -> Client:
+    """A browser of the signed-in person."""
+    client = Client()
+    client.force_login(user)
+    return client
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from django.core.files.base import ContentFile
@@ -175,3 +177,49 @@ def make_checkpoint(branch: Branch, job: Job | None = None, **fields: Any) -> Ch
         **fields,
     }
     return Checkpoint.objects.create(experiment=branch.experiment, branch=branch, job=job, **values)
+
+
+def plant(branches: Sequence[Branch], parents: Sequence[int], *, tasks: int = 4) -> None:
+    """Grow a tree in an empty database: node i (from 0) on branch ``i * len(branches) // len(parents)``.
+
+    parents: for each node how many before it its parent stands, 0 for a root. Each is made by a job of its own.
+    """
+    count, began = len(parents), timezone.now() - timedelta(days=30)
+    of = [branches[i * len(branches) // count] for i in range(count)]
+    fields: dict[str, Any] = {
+        "kind": "train",
+        "queue": "train",
+        "title": "t",
+        "spec": {},
+        "state": "SUCCEEDED",
+    }
+    jobs = Job.objects.bulk_create([Job(branch=branch, **fields) for branch in of])
+    raw = {f"raw/task{n}": 0.123456 * n for n in range(tasks)}
+    steps: list[int] = []
+    for i, back in enumerate(parents):
+        steps.append(500 + (steps[i - back] if back else 0))
+    nodes = [
+        Checkpoint(
+            pk=i + 1,
+            parent_id=i + 1 - back if back else None,
+            experiment=branches[0].experiment,
+            branch=of[i],
+            job=jobs[i],
+            kind="final",
+            step=steps[i],
+            job_step=500,
+            file="x",
+            sha256="0" * 64,
+            size_bytes=10,
+            spec={"model": MODEL, "filler": "x" * 4000},
+            losses={"total": 1 / (i + 1), **raw},
+            created_at=began + timedelta(seconds=437 * i),
+        )
+        for i, back in enumerate(parents)
+    ]
+    moment: Any = Checkpoint._meta.get_field("created_at")
+    moment.auto_now_add = False
+    try:
+        Checkpoint.objects.bulk_create(nodes)
+    finally:
+        moment.auto_now_add = True

@@ -38,14 +38,6 @@ def recipe(db: None) -> Any:
 
 
 @pytest.fixture
-def page(user: Any) -> Client:
-    """A browser of the signed-in person."""
-    client = Client()
-    client.force_login(user)
-    return client
-
-
-@pytest.fixture
 def run(recipe: Any, user: Any) -> RecipeRun:
     """A run that waits in its queue."""
     return recipes.submit_recipe(actor=user, recipe="FactorExperiment", params={"steps": 20})

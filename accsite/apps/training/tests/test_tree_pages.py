@@ -18,14 +18,6 @@ PARTIAL = {"HX-Request": "true"}
 
 
 @pytest.fixture
-def page(user: Any) -> Client:
-    """A browser of the signed-in person."""
-    client = Client()
-    client.force_login(user)
-    return client
-
-
-@pytest.fixture
 def root(branch: Branch) -> Checkpoint:
     """The root of the tree, trained with two tasks."""
     made = rows.make_checkpoint(

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from datetime import timedelta
+import random
 from itertools import accumulate
 from typing import Any
 
 import pytest
 from django.test import Client
-from django.utils import timezone
 
 from acc.errors import InvalidInput
 from acc.specs import TaskSpec
@@ -25,77 +23,61 @@ from accsite.errors import WrongState
 NODES = 5000
 
 
-@pytest.fixture
-def plant(monkeypatch: pytest.MonkeyPatch) -> Callable[[Branch, int], None]:
-    """Grow checkpoints on ten branches, each made by a job of its own."""
-    monkeypatch.setattr(Checkpoint._meta.get_field("created_at"), "auto_now_add", False)
+def plant(branch: Branch, parents: list[int], lines: int = 10) -> None:
+    """Grow checkpoints on this branch and some more."""
+    names = [f"b{number}" for number in range(lines - 1)]
+    more = [Branch.objects.create(experiment=branch.experiment, name=name, slug=name) for name in names]
+    rows.plant([branch, *more], parents)
 
-    def grow(branch: Branch, count: int) -> None:
-        names = [f"b{number}" for number in range(9)]
-        more = [Branch.objects.create(experiment=branch.experiment, name=name, slug=name) for name in names]
-        lines, each = [branch, *more], count // 10
-        began = timezone.now() - timedelta(days=30)
-        spec = {"model": rows.MODEL}
-        fields: dict[str, Any] = {
-            "kind": "train",
-            "queue": "train",
-            "title": "t",
-            "spec": {},
-            "state": "SUCCEEDED",
-        }
-        Job.objects.bulk_create([Job(branch=lines[i // each], **fields) for i in range(count)])
-        jobs = list(Job.objects.order_by("pk").values_list("pk", flat=True))
-        raw = {f"raw/task{n}": 0.123456 * n for n in range(4)}
-        Checkpoint.objects.bulk_create(
-            [
-                Checkpoint(
-                    pk=i + 1,
-                    parent_id=(i if i % each else max(i - 6, 0)) or None,
-                    experiment=branch.experiment,
-                    branch=lines[i // each],
-                    job_id=jobs[i],
-                    kind="final",
-                    step=500 * (i % each) + 500,
-                    job_step=500,
-                    file="x",
-                    sha256="0" * 64,
-                    size_bytes=10,
-                    spec=spec,
-                    losses={"total": 1 / (i + 1), **raw},
-                    created_at=began + timedelta(seconds=437 * i),
-                )
-                for i in range(count)
-            ]
-        )
 
-    return grow
+def in_lines(count: int, lines: int = 10) -> list[int]:
+    """Return parents of nodes in so many lines, each of which forks off the one before a little below its end."""
+    each = count // lines
+    return [1 if i % each else min(i, 6) for i in range(count)]
+
+
+def anywhere(count: int) -> list[int]:
+    """Return parents chosen at random of all that came before."""
+    chance = random.Random(0)
+    return [chance.randint(1, i) if i else 0 for i in range(count)]
+
+
+def column(entries: list[Any]) -> list[int]:
+    """Return a column off the wire, its runs written out."""
+    return [
+        value for each in entries for value in ([each[0]] * each[1] if isinstance(each, list) else [each])
+    ]
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(("parents", "lines"), [(in_lines(NODES), 10), (anywhere(NODES), 100)])
 def test_a_tree_of_5000_nodes_is_less_than_100_kilobytes_and_can_be_read_back(
-    branch: Branch, plant: Callable[[Branch, int], None]
+    branch: Branch, parents: list[int], lines: int
 ) -> None:
-    plant(branch, NODES)
+    plant(branch, parents, lines)
     told = selectors.compact(selectors.tree(branch.experiment))
     assert len(json.dumps(told, separators=(",", ":"))) < 100_000
     nodes = list(Checkpoint.objects.order_by("pk"))
-    ids = list(accumulate(told["id"]))
+    ids = list(accumulate(column(told["id"])))
     assert ids == [node.pk for node in nodes]
-    parents = [ids[i - back] if back else None for i, back in enumerate(told["parent"])]
-    assert parents == [node.parent_id for node in nodes]
+    backs = column(told["parent"])
+    assert [ids[i - back] if back else None for i, back in enumerate(backs)] == [
+        node.parent_id for node in nodes
+    ]
     steps: list[int] = []
-    for i, more in enumerate(told["step"]):
-        steps.append(more + (steps[i - told["parent"][i]] if told["parent"][i] else 0))
+    for i, more in enumerate(column(told["step"])):
+        steps.append(more + (steps[i - backs[i]] if backs[i] else 0))
     assert steps == [node.step for node in nodes]
-    assert list(accumulate(told["job"])) == [node.job_id for node in nodes]
-    assert [b for b, n in told["branch"] for _ in range(n)] == [node.branch_id for node in nodes]
+    assert list(accumulate(column(told["job"]))) == [node.job_id for node in nodes]
+    owners = [told["branches"][index]["id"] for index in column(told["branch"])]
+    assert owners == [node.branch_id for node in nodes]
 
 
 @pytest.mark.django_db
 def test_a_tree_takes_the_same_few_queries_however_large(
-    branch: Branch, plant: Callable[[Branch, int], None], django_assert_max_num_queries: Any
+    branch: Branch, django_assert_max_num_queries: Any
 ) -> None:
-    plant(branch, 200)
+    plant(branch, in_lines(200))
     with django_assert_max_num_queries(8):
         selectors.compact(selectors.tree(branch.experiment))
 
