@@ -30,13 +30,19 @@ ARGS = (
 SCRIPT_NAME = "<img src=x onerror=alert(1)>"
 # Runs in every page before anything else: counts layout shift and collects reports of the policy.
 WITNESS = """
-window.shift = 0; window.reports = [];
-const count = (entry) => { if (!entry.hadRecentInput) window.shift += entry.value; };
+window.shift = 0; window.shifted = []; window.reports = [];
+const place = ({ node }) => node?.id || node?.className || node?.nodeName;
+const count = (entry) => {
+  if (entry.hadRecentInput) return;
+  window.shift += entry.value;
+  window.shifted.push([entry.value, ...entry.sources.map(place)]);
+};
 new PerformanceObserver((list) => list.getEntries().forEach(count))
   .observe({ type: "layout-shift", buffered: true });
 document.addEventListener("securitypolicyviolation", (report) =>
   window.reports.push(`${report.violatedDirective} ${report.blockedURI}`));
 """
+MOST = "window.shifted.sort((a, b) => b[0] - a[0]).slice(0, 6)"
 
 
 @dataclass
@@ -74,6 +80,10 @@ class Watched:
         while not self.page.evaluate(expression):
             assert time.monotonic() < end, f"waited {seconds:g} s for {expression}: {self.problems}"
             self.page.wait_for_timeout(30)
+
+    def assert_still(self) -> None:
+        """Raise when what was shown has moved without being asked to, naming what moved."""
+        assert self.page.evaluate("window.shift") < 0.05, self.page.evaluate(MOST)
 
     def assert_clean(self) -> None:
         """Raise when there was a console error, a report of the policy, or a request to another origin."""

@@ -125,3 +125,14 @@ document.addEventListener("submit", (event) => {
 	event.target.dataset.sent = "1";
 });
 addEventListener("pageshow", () => $$("form[data-sent]").forEach((form) => delete form.dataset.sent));
+
+// So is one that htmx sends: the same words again before they are answered are a double click.
+const waiting = new WeakMap();
+document.addEventListener("htmx:config:request", (event) => {
+	const { request, sourceElement } = event.detail.ctx;
+	if (request.method !== "POST") return;
+	const words = `${new URLSearchParams(request.body)}`;
+	if (waiting.get(sourceElement) === words) event.preventDefault();
+	else waiting.set(sourceElement, words);
+});
+document.addEventListener("htmx:finally:request", ({ detail }) => waiting.delete(detail.ctx.sourceElement));

@@ -172,7 +172,7 @@ def listen(context: Context, url: str, *topics: str) -> SafeString:
     """Return the attributes of a panel that fetches itself from ``url`` when one of ``topics`` changes."""
     versions: Mapping[str, int] = context.get("versions") or {}
     return format_html(
-        'hx-get="{}" hx-trigger="refresh" data-topics="{}"',
+        'hx-get="{}" hx-trigger="refresh" hx-sync:inherited="this:queue all" data-topics="{}"',
         url,
         " ".join(f"{topic}={versions.get(topic, 0)}" for topic in topics if topic),
     )
