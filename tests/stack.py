@@ -376,19 +376,25 @@ def points(job: Any) -> dict[str, np.ndarray]:
     return {name: np.concatenate(rows) for name, rows in series.items()}
 
 
-def undisturbed(job: Any) -> tuple[str, dict[str, np.ndarray]]:
-    """Return the sha256 of the final checkpoint, and the curve, of a job as the engine alone makes them here."""
+def in_engine(job: Any, **train: Any) -> Any:
+    """Return the MemorySink of what a job trains when the engine alone runs it here; ``train``: other options."""
     from acc.specs import TrainJobSpec
     from acc.training.run import MemorySink
     from acc.training.trainer import Trainer
     from workers.materials import Datasets, classes_of
 
-    spec = TrainJobSpec.model_validate(job.spec)
+    spec = TrainJobSpec.model_validate({**job.spec, "train": {**job.spec["train"], **train}})
     datasets = Datasets()
     for key, dataset in spec.datasets.items():
         datasets.load(key, dataset)
     sink = MemorySink()
     Trainer(spec, datasets, classes=classes_of(spec.plugins), sink=sink, device="cpu").run()
+    return sink
+
+
+def undisturbed(job: Any) -> tuple[str, dict[str, np.ndarray]]:
+    """Return the sha256 of the final checkpoint, and the curve, of a job as the engine alone makes them here."""
+    sink = in_engine(job)
     with tempfile.TemporaryDirectory() as folder:
         sha256 = sink.checkpoints[-1][0].write(str(Path(folder) / "final.safetensors"))
     return sha256, sink.history()
