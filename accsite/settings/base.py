@@ -21,6 +21,7 @@ ROOT_URLCONF = "accsite.urls"
 ASGI_APPLICATION = "accsite.asgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
+FORMAT_MODULE_PATH = "accsite.formats"
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 
@@ -247,6 +248,7 @@ UNFOLD = {
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda _request: static("favicon.svg")}
     ],
+    "STYLES": [lambda _request: static("css/admin.css")],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": True,
     "SIDEBAR": {"show_search": True, "show_all_applications": True},

@@ -169,6 +169,15 @@ def test_a_job_shows_its_curve_its_pictures_and_what_it_hangs_on(browser: Client
         assert address(model, "change", row.pk) in text, model
 
 
+def test_a_page_reads_as_its_list_does(browser: Client) -> None:
+    made = one_of_each(0)
+    assert "(&#x27;RUNNING" not in browser.get(address(Job, "change", made[Job].pk)).content.decode()
+    text = browser.get(address(Evaluation, "changelist")).content.decode()
+    assert timezone.localtime().strftime("%Y-%m-%d ") in text
+    assert ">1 branch<" not in browser.get(address(Experiment, "changelist")).content.decode()  # it has two
+    assert "branchs" not in browser.get("/admin/").content.decode().lower()
+
+
 def test_staff_without_any_right_operates_and_sees_nothing_private() -> None:
     made = one_of_each(0)
     Experiment.objects.update(visibility="private")

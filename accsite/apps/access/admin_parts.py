@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, TypeVar, cast
 
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.db.models import Model
 from django.http import HttpRequest
 from django.urls import reverse
@@ -20,6 +21,8 @@ from acc.errors import InvalidInput
 from accsite.apps.access.permissions import may_change
 
 F = TypeVar("F", bound=Callable[..., Any])
+LINK = "text-primary-600 dark:text-primary-500"
+"""Classes of the theme's own links."""
 NOTHING = mark_safe("–")  # noqa: RUF001 - a dash of our own
 MOST_JSON = 20_000
 
@@ -28,10 +31,39 @@ def badge(tones: Mapping[str, str]) -> Callable[[F], F]:
     """Show what a column returns, value or (value, text), as a badge; ``tones``: value -> tone of the theme."""
 
     def decorate(function: F) -> F:
-        function.label = dict(tones)  # type: ignore[attr-defined]
-        return function
+        @wraps(function)
+        def labelled(*arguments: Any) -> Any:
+            found = function(*arguments)
+            return Labelled(found) if isinstance(found, tuple) else found
+
+        labelled.label = dict(tones)  # type: ignore[attr-defined]
+        return cast(F, labelled)
 
     return decorate
+
+
+class Labelled(tuple[str, str]):
+    """Value and text of a badge; where the theme has none for a single row, it reads as its text."""
+
+    def __str__(self) -> str:
+        """Return the text."""
+        return self[1]
+
+
+def rounded(field: str) -> Callable[[Any, Any], str]:
+    """Return a column that shows a number with four digits."""
+
+    @admin.display(description=field, ordering=field)
+    def column(_admin: Any, row: Any) -> str:
+        value = getattr(row, field)
+        return NOTHING if value is None else f"{value:.4g}"
+
+    return column
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """Return such as ``1 branch`` or ``2 branches``."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
 
 
 def link(row: Model | None, text: str = "") -> SafeString:
@@ -40,14 +72,14 @@ def link(row: Model | None, text: str = "") -> SafeString:
         return NOTHING
     meta = row._meta
     where = reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[row.pk])
-    return format_html('<a href="{}">{}</a>', where, text or str(row))
+    return format_html('<a href="{}" class="{}">{}</a>', where, LINK, text or str(row))
 
 
 def link_to_list(model: type[Model], text: str, **filters: Any) -> SafeString:
     """Return a link to the list of a model's rows that pass the filters."""
     meta = model._meta
     where = reverse(f"admin:{meta.app_label}_{meta.model_name}_changelist")
-    return format_html('<a href="{}?{}">{}</a>', where, urlencode(filters), text)
+    return format_html('<a href="{}?{}" class="{}">{}</a>', where, urlencode(filters), LINK, text)
 
 
 def lines(parts: Iterable[SafeString]) -> SafeString:
@@ -116,6 +148,7 @@ class RowsInline(TabularInline):  # type: ignore[misc]
     extra = 0
     can_delete = False
     tab = False
+    hide_title = True
 
     @override
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:

@@ -19,6 +19,7 @@ class SignInLink(models.Model):
     used_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        verbose_name = "sign-in link"
         ordering = ["-id"]
 
     def __str__(self) -> str:
@@ -42,6 +43,7 @@ class ApiToken(AbstractAuthToken):  # type: ignore[misc]
     last_used_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        verbose_name = "API token"
         ordering = ["-created"]
 
     def __str__(self) -> str:
@@ -59,6 +61,7 @@ class SignInAttempt(models.Model):
     at = models.DateTimeField()
 
     class Meta:
+        verbose_name = "sign-in attempt"
         ordering = ["-id"]
         indexes = [models.Index(fields=["address", "at"]), models.Index(fields=["at"])]
 

@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 from typing_extensions import override
 
 from accsite.apps.access.admin_parts import (
+    LINK,
     NOTHING,
     KeptAdmin,
     RowsInline,
@@ -19,6 +20,7 @@ from accsite.apps.access.admin_parts import (
     lines,
     link,
     pretty,
+    rounded,
 )
 from accsite.apps.evaluation.models import Artifact, Evaluation, Metric, Part
 from accsite.apps.evaluation.selectors import visible_evaluations
@@ -31,8 +33,21 @@ class MetricInline(RowsInline):
     """The numbers of an evaluation."""
 
     model = Metric
-    fields = ["task_key", "name", "concept", "group", "value", "low", "high", "chance", "baseline", "reason"]
+    fields = [
+        "task_key",
+        "name",
+        "concept",
+        "group",
+        "found",
+        "from_",
+        "to",
+        "by_chance",
+        "trivial",
+        "reason",
+    ]
     readonly_fields = fields
+    found, from_, to = rounded("value"), rounded("low"), rounded("high")
+    by_chance, trivial = rounded("chance"), rounded("baseline")
 
 
 class PartInline(RowsInline):
@@ -74,7 +89,7 @@ class EvaluationAdmin(KeptAdmin):
         "step",
         "parts_measured",
         "dataset",
-        "seconds",
+        "took",
         "created_at",
     ]
     list_filter = ["dataset", "branch__experiment"]
@@ -88,11 +103,12 @@ class EvaluationAdmin(KeptAdmin):
         "step",
         "parts_measured",
         "dataset",
-        "seconds",
+        "took",
         "created_at",
         "options_text",
     ]
-    readonly_fields = ["on_branch", "of", "by", "parts_measured", "options_text"]
+    readonly_fields = ["on_branch", "of", "by", "parts_measured", "took", "options_text"]
+    took = rounded("seconds")
     inlines = [PartInline, MetricInline, ArtifactInline]
 
     @override
@@ -133,7 +149,7 @@ def picture(artifact: Artifact) -> SafeString:
     """Return a picture as an image, and anything else as a link to it."""
     where = reverse("api:evaluation-artifact", args=[artifact.evaluation_id, artifact.pk])
     if not artifact.media_type.startswith("image/"):
-        return format_html('<a href="{}">{}</a>', where, artifact.name)
+        return format_html('<a href="{}" class="{}">{}</a>', where, LINK, artifact.name)
     words = f"{artifact.kind} {artifact.name}"
     return format_html('<img src="{}" alt="{}" loading="lazy" width="512">', where, words)
 

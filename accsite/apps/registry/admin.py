@@ -25,7 +25,7 @@ KINDS = {
 class PluginAdmin(KeptAdmin):
     """Classes by kind, those whose source was removed as well."""
 
-    list_display = ["name", "sort", "label", "here", "file", "source_link", "built_in", "updated_at"]
+    list_display = ["name", "sort", "label", "here", "file", "source_link", "comes_with", "updated_at"]
     list_filter = ["kind", "available", "built_in"]
     list_select_related = ["source"]
     search_fields = ["name", "label", "path", "description"]
@@ -73,7 +73,12 @@ class PluginAdmin(KeptAdmin):
     @admin.display(description="source")
     def source_link(self, plugin: Plugin) -> SafeString:
         """Return the version that serves."""
-        return link(plugin.source)
+        return link(plugin.source, plugin.source.pk[:8])
+
+    @admin.display(description="provided by", ordering="built_in")
+    def comes_with(self, plugin: Plugin) -> str:
+        """Return whether the engine itself brings it, or the plugins folder."""
+        return "ACC" if plugin.built_in else "plugins/"
 
     @admin.display(description="needs")
     def requires_text(self, plugin: Plugin) -> SafeString:

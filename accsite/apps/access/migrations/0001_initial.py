@@ -39,6 +39,7 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
+                "verbose_name": "API token",
                 "ordering": ["-created"],
             },
         ),
@@ -56,6 +57,7 @@ class Migration(migrations.Migration):
                 ("at", models.DateTimeField()),
             ],
             options={
+                "verbose_name": "sign-in attempt",
                 "ordering": ["-id"],
                 "indexes": [
                     models.Index(fields=["address", "at"], name="access_sign_address_6e9913_idx"),
@@ -86,6 +88,7 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
+                "verbose_name": "sign-in link",
                 "ordering": ["-id"],
             },
         ),

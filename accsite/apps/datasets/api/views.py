@@ -220,7 +220,10 @@ class DatasetViewSet(viewsets.ReadOnlyModelViewSet[Dataset]):
 
     @extend_schema(
         parameters=[OpenApiParameter("format", OpenApiTypes.STR, enum=list(exporters.KINDS), required=True)],
-        responses={(200, "application/octet-stream"): OpenApiTypes.BINARY, **REFUSED},
+        responses={
+            **{(200, kind): OpenApiTypes.BINARY for kind in sorted(set(exporters.CONTENT_TYPES.values()))},
+            **REFUSED,
+        },
     )
     @action(detail=True, content_negotiation_class=AnyFormat)
     def export(self, request: Request, **_slug: Any) -> StreamingHttpResponse:

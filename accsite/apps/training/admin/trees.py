@@ -17,6 +17,7 @@ from accsite.apps.access.admin_parts import (
     KeptAdmin,
     RowsInline,
     badge,
+    counted,
     lines,
     link,
     link_to_list,
@@ -105,12 +106,16 @@ class ExperimentAdmin(KeptAdmin):
         return lines(
             [
                 link_to_list(
-                    Branch, f"{experiment.branch_count} branches", experiment__id__exact=experiment.pk
+                    Branch,
+                    counted(experiment.branch_count, "branch", "branches"),
+                    experiment__id__exact=experiment.pk,
                 ),
                 link_to_list(
-                    Checkpoint, f"{experiment.node_count} checkpoints", experiment__id__exact=experiment.pk
+                    Checkpoint,
+                    counted(experiment.node_count, "checkpoint"),
+                    experiment__id__exact=experiment.pk,
                 ),
-                link_to_list(Job, "its jobs", branch__experiment__id__exact=experiment.pk),
+                link_to_list(Job, "jobs", branch__experiment__id__exact=experiment.pk),
             ]
         )
 
@@ -263,7 +268,7 @@ class TaskAdmin(TaskForms, KeptAdmin):
 class CheckpointAdmin(KeptAdmin):
     """Checkpoints: the nodes of the trees, those as well that wait to be restored."""
 
-    list_display = ["__str__", "of", "on_branch", "sort", "step", "size", "starred", "made_by", "created_at"]
+    list_display = ["__str__", "of", "on_branch", "sort", "step", "size", "star_of", "made_by", "created_at"]
     list_filter = [
         "kind",
         "starred",
@@ -356,6 +361,11 @@ class CheckpointAdmin(KeptAdmin):
     def size(self, checkpoint: Checkpoint) -> str:
         """Return the size of the file."""
         return filesizeformat(checkpoint.size_bytes)
+
+    @admin.display(description="starred", ordering="starred")
+    def star_of(self, checkpoint: Checkpoint) -> str:
+        """Return a star, or nothing."""
+        return "★" if checkpoint.starred else ""
 
     @admin.display(description="losses")
     def losses_text(self, checkpoint: Checkpoint) -> SafeString:

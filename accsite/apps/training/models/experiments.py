@@ -190,6 +190,7 @@ class Branch(models.Model):
 
     class Meta:
         ordering = ["id"]
+        verbose_name_plural = "branches"
         constraints = [models.UniqueConstraint(fields=["experiment", "slug"], name="one_branch_per_slug")]
 
     def __str__(self) -> str:
