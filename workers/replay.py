@@ -178,6 +178,11 @@ def _train(
 
     assert node.job is not None
     spec = TrainJobSpec.model_validate(node.job.spec)
+    if spec.train.ranks > 1:
+        raise Impossible(
+            f"its job {node.job.pk} was trained by {spec.train.ranks} ranks, and a replay is one process, which adds "
+            "up gradients in another order; train again with as many ranks and compare"
+        )
     commands = _steering(node)
     plugins = spec.plugins
     sources = [c.payload["task"]["source_sha256"] for c in commands if c.kind == "add_task"]

@@ -21,6 +21,7 @@ from accsite.apps.training.services import jobs, tasks
 from tests.faults.plugins import odd_task
 from tests.stack import Stack, Template, children_of, final, in_engine, points, reload
 from workers.processes import is_alive
+from workers.replay import CANNOT, replay
 
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores, one for each rank")
 
@@ -102,6 +103,9 @@ def test_checkpoints_go_on_with_any_number_of_ranks(stack):
     assert final(job).step == 30
     whole = in_engine(job, ranks=1, steps=30).checkpoints[-1][0]
     assert apart(tensors_of(job), whole.tensors) < REASSOCIATION
+    verdict = replay(final(job))
+    assert verdict.verdict == CANNOT
+    assert "was trained by 2 ranks, and a replay is one process" in verdict.message
 
 
 def test_both_ranks_are_steered_paused_and_stopped_before_the_same_step(stack):
