@@ -31,7 +31,8 @@ SCRIPT_NAME = "<img src=x onerror=alert(1)>"
 # Runs in every page before anything else: counts layout shift and collects reports of the policy.
 WITNESS = """
 window.shift = 0; window.shifted = []; window.reports = [];
-const place = ({ node }) => node?.id || node?.className || node?.nodeName;
+const place = ({ node, previousRect: was, currentRect: is }) =>
+  `${node?.id || node?.className || node?.nodeName} ${was.top} to ${is.top}`;
 const count = (entry) => {
   if (entry.hadRecentInput) return;
   window.shift += entry.value;
@@ -83,7 +84,8 @@ class Watched:
 
     def assert_still(self) -> None:
         """Raise when what was shown has moved without being asked to, naming what moved."""
-        assert self.page.evaluate("window.shift") < 0.05, self.page.evaluate(MOST)
+        moved = self.page.evaluate("window.shift")
+        assert moved < 0.05, f"{moved:.3f}: {self.page.evaluate(MOST)}"
 
     def assert_clean(self) -> None:
         """Raise when there was a console error, a report of the policy, or a request to another origin."""
