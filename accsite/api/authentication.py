@@ -27,10 +27,11 @@ class TokenAuthentication(KnoxAuthentication):  # type: ignore[misc]
     def authenticate_credentials(self, token: bytes) -> tuple[Any, Any]:
         """Return user and token; raises AuthenticationFailed."""
         try:
-            text = token.decode("ascii")
-        except UnicodeDecodeError:
-            raise AuthenticationFailed("this token is not valid") from None
-        row = find_token(text)
+            row = find_token(token.decode("ascii"))
+        except (UnicodeDecodeError, AuthenticationFailed):
+            raise AuthenticationFailed(
+                "this token is unknown, has expired or was revoked; your profile page lists those that work"
+            ) from None
         return row.user, row
 
 

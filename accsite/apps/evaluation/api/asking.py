@@ -17,7 +17,7 @@ from accsite.apps.evaluation import comparing, services
 from accsite.apps.evaluation.api.serializers import EvaluationSerializer
 from accsite.apps.evaluation.models import Evaluation
 from accsite.apps.training import selectors
-from accsite.apps.training.api.common import REFUSED
+from accsite.apps.training.api.common import KEY, REFUSED
 from accsite.apps.training.api.lookup import body, named
 from accsite.apps.training.api.schema import JobState
 from accsite.apps.training.models import Checkpoint, Experiment, Job
@@ -67,6 +67,7 @@ class RunView(_Asking):
     @extend_schema(
         operation_id="eval_run",
         request=RunRequest,
+        parameters=[KEY],
         responses={200: EvaluationSerializer, 202: JobState, **REFUSED},
     )
     def post(self, request: Request) -> Response:
@@ -102,6 +103,7 @@ def part_view(name: str, summary: str) -> type[PartView]:
         operation_id=f"eval_{name}",
         summary=summary,
         request=RunRequest,
+        parameters=[KEY],
         responses={200: EvaluationSerializer, 202: JobState, **REFUSED},
     )
     def post(self: PartView, request: Request) -> Response:

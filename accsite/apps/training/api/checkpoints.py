@@ -25,7 +25,7 @@ from acc.expansion import ExpansionSpec
 from accsite import blobs
 from accsite.apps.training import selectors
 from accsite.apps.training.api import schema
-from accsite.apps.training.api.common import REFUSED, ReadViewSet, query
+from accsite.apps.training.api.common import KEY, REFUSED, ReadViewSet, query
 from accsite.apps.training.api.conditional import answer, not_modified
 from accsite.apps.training.api.lookup import body
 from accsite.apps.training.api.serializers import CheckpointSerializer
@@ -101,7 +101,9 @@ class CheckpointViewSet(ReadViewSet):
             }
         )
 
-    @extend_schema(request=schema.ExpandRequest, responses={201: schema.JobState, **REFUSED})
+    @extend_schema(
+        request=schema.ExpandRequest, parameters=[KEY], responses={201: schema.JobState, **REFUSED}
+    )
     @action(detail=True, methods=["post"])
     def expand(self, request: Request, **_: Any) -> Response:
         """Queue the growing of its model; a larger checkpoint appears under it."""
@@ -117,7 +119,9 @@ class CheckpointViewSet(ReadViewSet):
         )
         return _queued(request, job)
 
-    @extend_schema(request=schema.ReplayRequest, responses={201: schema.JobState, **REFUSED})
+    @extend_schema(
+        request=schema.ReplayRequest, parameters=[KEY], responses={201: schema.JobState, **REFUSED}
+    )
     @action(detail=True, methods=["post"])
     def replay(self, request: Request, **_: Any) -> Response:
         """Queue the running again of all that led to it; whether it comes to the same stands at the checkpoint."""

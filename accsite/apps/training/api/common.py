@@ -20,6 +20,13 @@ REFUSED = {
     409: OpenApiResponse(Problem, "It is not in a state in which this can be done."),
 }
 
+KEY = OpenApiParameter(
+    "Idempotency-Key",
+    location=OpenApiParameter.HEADER,
+    description="A request that is sent again with the same key answers with what the first one made.",
+)
+"""What every operation takes that starts work."""
+
 
 def query(name: str, what: str, kind: Any = OpenApiTypes.STR) -> OpenApiParameter:
     return OpenApiParameter(name, kind, description=what)

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import exceptions, status
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
@@ -21,6 +21,7 @@ from acc.errors import InvalidInput
 from accsite.apps.registry import previews
 from accsite.apps.training import selectors
 from accsite.apps.training.api import schema
+from accsite.apps.training.api.common import KEY
 from accsite.apps.training.api.lookup import body, flag, nested
 from accsite.apps.training.models import Job
 from accsite.apps.training.services import generation, uploads
@@ -28,11 +29,6 @@ from accsite.problems import Problem
 
 REFUSED = {422: OpenApiResponse(Problem, "The input was refused; `errors` names each field.")}
 EXISTS = {409: OpenApiResponse(Problem, "`existing` is the dataset that the same request has made before.")}
-KEY = OpenApiParameter(
-    "Idempotency-Key",
-    location=OpenApiParameter.HEADER,
-    description="A request that is sent again with the same key answers with the job it made.",
-)
 FORM_BYTES = 2**20
 """What a form of uploads may hold beside the files."""
 UPLOAD = {

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from pydantic import BaseModel, Field
 from rest_framework import mixins, status
 from rest_framework.decorators import action
@@ -18,18 +18,13 @@ from rest_framework.viewsets import GenericViewSet
 
 from acc.errors import InvalidInput
 from accsite.apps.training import states
+from accsite.apps.training.api.common import KEY, REFUSED
 from accsite.apps.training.api.lookup import body, nested
 from accsite.apps.training.api.schema import JobState
 from accsite.apps.training.models import RecipeRun
 from accsite.apps.training.selectors import recipes as selectors
 from accsite.apps.training.services import jobs, recipes
 from accsite.errors import WrongState
-from accsite.problems import Problem
-
-REFUSED = {
-    422: OpenApiResponse(Problem, "The input was refused; `errors` names each field."),
-    409: OpenApiResponse(Problem, "It is not in a state in which this can be done."),
-}
 
 
 class RecipeRequest(BaseModel):
@@ -136,13 +131,7 @@ class RecipeStartViewSet(GenericViewSet[RecipeRun]):
     @extend_schema(
         request=RecipeRequest,
         responses={201: RunSummary, **REFUSED},
-        parameters=[
-            OpenApiParameter(
-                "Idempotency-Key",
-                location=OpenApiParameter.HEADER,
-                description="A request that is sent again with the same key answers with the run it made.",
-            )
-        ],
+        parameters=[KEY],
     )
     def create(self, request: Request) -> Response:
         """Run a recipe."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -18,7 +18,7 @@ from acc.errors import InvalidInput
 from accsite.api.pages import Pages
 from accsite.apps.training import selectors
 from accsite.apps.training.api import schema
-from accsite.apps.training.api.common import REFUSED, ReadViewSet, query
+from accsite.apps.training.api.common import KEY, REFUSED, ReadViewSet, query
 from accsite.apps.training.api.lookup import body, named, nested, only, prefixed, whole_number
 from accsite.apps.training.api.renderers import ColumnsRenderer, CsvRenderer, PointsRenderer
 from accsite.apps.training.api.serializers import (
@@ -159,13 +159,7 @@ class JobViewSet(ReadViewSet):
     @extend_schema(
         request=schema.JobRequest,
         responses={201: schema.JobState, **REFUSED},
-        parameters=[
-            OpenApiParameter(
-                "Idempotency-Key",
-                location=OpenApiParameter.HEADER,
-                description="A request that is sent again with the same key answers with the job it made.",
-            )
-        ],
+        parameters=[KEY],
     )
     def create(self, request: Request) -> Response:
         """Queue a job."""
