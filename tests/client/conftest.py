@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,8 +10,8 @@ from django.contrib.auth.models import User
 
 from acc.client import Client
 from accsite.apps.access.tokens import make_token
-from accsite.apps.live.tests.conftest import ROOT, database_url, wait_for_site
-from accsite.supervisor.redis import RedisServer, free_port, use
+from accsite.supervisor.redis import RedisServer, use
+from tests.web import serving
 
 
 @pytest.fixture(scope="module")
@@ -23,28 +20,8 @@ def site_url(
 ) -> Iterator[str]:
     """Start daphne with the tests' database and Redis; yields its address."""
     folder = tmp_path_factory.mktemp("site")
-    with django_db_blocker.unblock():
-        url = database_url()
-    environment = {
-        **os.environ,
-        "DJANGO_SETTINGS_MODULE": "accsite.settings.test",
-        "DATABASE_URL": url,
-        "REDIS_URL": redis_server.url,
-        "ACC_HOME": str(folder),
-        "ACC_PING_SECONDS": "1",
-    }
-    port, log = free_port(), folder / "daphne.log"
-    command = [sys.executable, "-m", "daphne", "-v", "0", "-b", "127.0.0.1", "-p", str(port)]
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [*command, "accsite.asgi:application"], cwd=ROOT, env=environment, stdout=out, stderr=out
-        )
-    try:
-        wait_for_site(port, process, log)
+    with serving(folder, "accsite.asgi:application", django_db_blocker) as (port, _process, _log):
         yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 @pytest.fixture

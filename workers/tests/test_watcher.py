@@ -18,6 +18,7 @@ from django.db import connection
 
 from acc.plugins.checker import Checker
 from accsite.apps.registry.models import Plugin, PluginFile
+from benchmarks.editors import WAYS
 from workers.watcher import Watcher, once
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -85,34 +86,10 @@ def watched(tmp_path: Path, transactional_db: None, checker: Checker) -> Iterato
     assert not thread.is_alive()
 
 
-def in_place(path: Path, text: str) -> None:
-    path.write_text(text)
-
-
-def renamed_onto(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.tmp")
-    draft.write_text(text)
-    draft.replace(path)
-
-
-def like_vim(path: Path, text: str) -> None:
-    backup = path.with_name(f"{path.name}~")
-    if path.exists():
-        path.rename(backup)
-    path.write_text(text)
-    backup.unlink(missing_ok=True)
-
-
-def from_outside(path: Path, text: str) -> None:
-    draft = path.parents[2] / "draft"
-    draft.write_text(text)
-    draft.replace(path)
-
-
 def test_a_file_is_served_within_a_moment_of_its_save_however_it_is_saved(watched: Path) -> None:
     path = watched / "dummy_task.py"
     took: list[float] = []
-    for number, save in enumerate((in_place, renamed_onto, like_vim, from_outside) * 5):
+    for number, save in enumerate([*WAYS.values()] * 5):
         save(path, source(f"Dummy{number}"))
         took.append(until(partial(served, f"Dummy{number}"), 5))
     sys.stdout.write(f"save to row: median {statistics.median(took):.3f} s, most {max(took):.3f} s\n")
