@@ -147,6 +147,7 @@ def use(url: str) -> None:
     """Make this process and all it starts use the Redis at ``url``: Django, the channel layer and Celery."""
     from channels.layers import channel_layers
     from django.conf import settings
+    from kombu import pools
 
     from accsite.celery import app
 
@@ -158,8 +159,9 @@ def use(url: str) -> None:
         layer["CONFIG"]["hosts"] = [url]
     channel_layers.backends = {}
     app.conf.update(broker_url=url, broker_read_url=url, broker_write_url=url)
-    app.pool.force_close_all()
-    app._after_fork()  # lets go of the connections and producers of the Redis before
+    # Lets go of the connections and producers of the Redis before: kombu keeps them by address for the whole process.
+    pools.reset()
+    app._after_fork()  # type: ignore[attr-defined]
 
 
 def answers(url: str, *, timeout: float = 1.0) -> bool:
