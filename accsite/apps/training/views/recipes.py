@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django.contrib import messages
@@ -105,7 +106,18 @@ def run_context(found: RecipeRun) -> dict[str, Any]:
         "asked": pages.asked(found.job) if found.job else "",
         "shown": selectors.run_page(found),
         "run_url": reverse("training:recipe-run", args=[found.pk]),
+        "again_api": reverse("api:recipe-start-list"),
+        "again_body": {"recipe": found.recipe, "params": found.params, "seed": found.seed},
+        "again_cli": _again(found),
     }
+
+
+def _again(found: RecipeRun) -> list[str]:
+    """Return manage.py's arguments that run the same recipe again."""
+    plain = {name: v if isinstance(v, str) else json.dumps(v) for name, v in found.params.items()}
+    params = (f"{name}={value}" for name, value in plain.items())
+    flat = [word for param in params for word in ("--param", param)]
+    return ["run_recipe", found.recipe, *flat, "--seed", str(found.seed)]
 
 
 @require_POST
