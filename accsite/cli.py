@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from argparse import SUPPRESS, ArgumentParser
@@ -44,6 +45,9 @@ class ServiceCommand(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Run, and exit with the status; bad input is told field by field."""
         self.out = options.get("stdout") or sys.stdout
+        if sys.stderr.isatty() and options.get("verbosity", 1) < 2:
+            # People are told by the command itself what it did; -v 2 shows the log as well.
+            logging.getLogger("accsite").setLevel(logging.WARNING)
         try:
             status = self._recorded(options)
         except InvalidInput as error:

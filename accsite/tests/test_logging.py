@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -11,6 +12,7 @@ import sys
 import pytest
 import structlog
 from django.contrib.auth.models import User
+from django.core.management import call_command
 from django.test import Client
 from rest_framework.test import APIClient
 
@@ -103,3 +105,22 @@ def test_the_line_of_a_queued_job_names_the_request_that_asked_for_it():
     assert answer["X-Request-ID"] == "from-the-proxy-1"
     queued = next(line for line in lines if line["event"] == "job_queued")
     assert (queued["request_id"], queued["job_id"]) == ("from-the-proxy-1", answer.json()["id"])
+
+
+@pytest.mark.django_db
+def test_a_command_on_a_terminal_leaves_the_log_to_those_who_ask_for_it(monkeypatch):
+    ours = logging.getLogger("accsite")
+    monkeypatch.setattr(ours, "level", ours.level)
+    rows.make_worker("w")
+    levels = []
+    for arguments in ([], ["-v", "2"]):
+        ours.setLevel(logging.NOTSET)
+        monkeypatch.setattr(sys, "stderr", Terminal())
+        call_command("devices", *arguments, stdout=io.StringIO())
+        levels.append(ours.level)
+    assert levels == [logging.WARNING, logging.NOTSET]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True

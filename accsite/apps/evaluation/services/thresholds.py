@@ -39,7 +39,7 @@ def set_threshold(
         order = "at least" if metric.higher_is_better else "at most"
         raise InvalidInput({"good": f"{high:g} is refused; it must be {order} the moderate {low:g}"})
     where.delete()
-    log.info("threshold_set", branch=branch.pk, task=task_key, metric=name, site=site, by=str(actor))
+    log.info("threshold_set", branch=branch.pk, task=task_key, metric=name, site=site, by=str(actor or ""))
     return Threshold.objects.create(
         branch=None if site else branch, task_key=task_key, name=name, moderate=low, good=high
     )

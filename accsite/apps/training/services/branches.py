@@ -41,7 +41,7 @@ def load_checkpoint(*, actor: Any, branch: Branch, checkpoint: Checkpoint) -> Br
     Branch.objects.filter(pk=current.pk).update(head=checkpoint)
     touch("experiments", f"checkpoints:{current.experiment_id}", f"tasks:{current.pk}")
     branch.head = current.head = checkpoint
-    log.info("head_moved", branch=current.pk, checkpoint=checkpoint.pk, by=str(actor))
+    log.info("head_moved", branch=current.pk, checkpoint=checkpoint.pk, by=str(actor or ""))
     return current
 
 
@@ -59,7 +59,7 @@ def rename_branch(*, actor: Any, branch: Branch, name: str) -> Branch:
         raise InvalidInput({"name": taken})
     branch.name, branch.slug = name, slug
     branch.save(update_fields=["name", "slug"])
-    log.info("branch_renamed", branch=branch.pk, name=name, by=str(actor))
+    log.info("branch_renamed", branch=branch.pk, name=name, by=str(actor or ""))
     touch("experiments", f"checkpoints:{branch.experiment_id}")
     return branch
 

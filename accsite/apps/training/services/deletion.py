@@ -62,7 +62,7 @@ def delete_checkpoint(*, actor: Any, checkpoint: Checkpoint, subtree: bool = Fal
         more = f", and {len(told) - 5} more" if len(told) > 5 else ""
         raise WrongState({"checkpoint": f"nothing was deleted: {'; '.join(told[:5])}{more}"})
     made = take_out(experiment, chosen)
-    log.info("checkpoints_deleted", deletion=str(made.id), checkpoints=made.checkpoints, by=str(actor))
+    log.info("checkpoints_deleted", deletion=str(made.id), checkpoints=made.checkpoints, by=str(actor or ""))
     return made
 
 
@@ -102,7 +102,7 @@ def restore_deletion(*, actor: Any, experiment: Experiment, deletion: Any) -> li
             {"deletion": f"it hangs on checkpoint {gone.pk}, deleted later; restore {gone.deletion} first"}
         )
     rows.update(deleted_at=None, deletion=None)
-    log.info("checkpoints_restored", deletion=str(identity), by=str(actor))
+    log.info("checkpoints_restored", deletion=str(identity), by=str(actor or ""))
     touch("experiments", f"checkpoints:{experiment.pk}")
     return list(Checkpoint.objects.filter(pk__in=ids))
 

@@ -50,7 +50,7 @@ def mark_checkpoint(*, actor: Any, checkpoint: Checkpoint, **changes: Any) -> Ch
         raise InvalidInput({"tag": f"{cleaned.get('tag')!r} is the tag of another checkpoint"}) from None
     for name, value in cleaned.items():
         setattr(checkpoint, name, value)
-    log.info("checkpoint_marked", checkpoint=checkpoint.pk, changes=sorted(cleaned), by=str(actor))
+    log.info("checkpoint_marked", checkpoint=checkpoint.pk, changes=sorted(cleaned), by=str(actor or ""))
     touch(f"checkpoints:{checkpoint.experiment_id}")
     return checkpoint
 

@@ -36,6 +36,8 @@ def set_auto_evaluate(*, actor: Any, branch: Branch, when: Any, every: Any = Non
     branch.auto_evaluate = when
     branch.evaluate_every = every if when == AutoEvaluate.STEPS else None
     branch.save(update_fields=["auto_evaluate", "evaluate_every"])
-    log.info("auto_evaluate_set", branch=branch.pk, when=when, every=branch.evaluate_every, by=str(actor))
+    log.info(
+        "auto_evaluate_set", branch=branch.pk, when=when, every=branch.evaluate_every, by=str(actor or "")
+    )
     touch(f"evaluations:{branch.pk}")
     return branch

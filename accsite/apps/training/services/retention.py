@@ -70,7 +70,7 @@ def set_retention(*, actor: Any, experiment: Experiment, policy: Mapping[str, An
     own = {} if not policy else _clean(policy).model_dump()
     experiment.retention = own
     experiment.save(update_fields=["retention"])
-    log.info("retention_set", experiment=experiment.pk, policy=own, by=str(actor))
+    log.info("retention_set", experiment=experiment.pk, policy=own, by=str(actor or ""))
     touch("experiments")
     return experiment
 
@@ -136,7 +136,9 @@ def prune(
     rows.update(weights_pruned_at=timezone.now())
     for file in files:
         transaction.on_commit(partial(delete_unused, file), robust=True)
-    log.info("pruned", experiment=experiment.pk, leaves=plan.leaves, weights=plan.weights, by=str(actor))
+    log.info(
+        "pruned", experiment=experiment.pk, leaves=plan.leaves, weights=plan.weights, by=str(actor or "")
+    )
     touch(f"checkpoints:{experiment.pk}")
     return plan, deletion
 
