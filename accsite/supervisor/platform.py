@@ -14,6 +14,7 @@ from django.core.management import call_command
 
 from acc.errors import AccError
 from accsite.apps.access.services import assert_loopback
+from accsite.apps.registry.selectors import unread
 from accsite.supervisor.console import Console
 from accsite.supervisor.health import is_ready
 from accsite.supervisor.lock import HomeLock
@@ -24,6 +25,7 @@ from accsite.supervisor.supervisor import Supervisor
 ROOT = Path(__file__).resolve().parents[2]
 PORTS_TRIED = 50
 WEB_SECONDS = 60.0
+PLUGIN_SECONDS = 60.0
 
 
 @dataclass
@@ -38,6 +40,12 @@ class Platform:
         """Return when the site answers that it can work; raises AccError after a minute."""
         if not self.supervisor.wait_for(lambda: is_ready(self.url), seconds=WEB_SECONDS):
             raise AccError(f"the site at {self.url} was not ready within {WEB_SECONDS:g} s; its log is above")
+
+    def wait_for_plugins(self) -> None:
+        """Return when every plugin file has been read, well or not; after a minute that says what is missing."""
+        if not self.supervisor.wait_for(lambda: not unread(), seconds=PLUGIN_SECONDS):
+            missing = ", ".join(unread())
+            self.console.line("supervisor", f"not read within {PLUGIN_SECONDS:g} s: {missing}")
 
 
 @contextmanager

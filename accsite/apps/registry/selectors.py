@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from django.conf import settings
 from django.db.models import QuerySet
 
 from acc.errors import InvalidInput
@@ -13,6 +16,9 @@ _FIELDS = {
     PluginKind.RECIPE: "recipe",
     PluginKind.MODEL: "model.architecture",
 }
+
+FOLDERS = tuple(f"{kind}s" for kind in PluginKind.values)
+"""Where plugins lie below PLUGINS_ROOT."""
 
 
 def available(kind: PluginKind | str) -> QuerySet[Plugin]:
@@ -28,8 +34,21 @@ def get(kind: PluginKind | str, name: object) -> Plugin:
         known = ", ".join(available(kind).values_list("name", flat=True)) or "none"
         gone = Plugin.objects.filter(kind=kind, name=str(name)).exists()
         why = "its source was removed" if gone else f"it is not a known {kind.label.lower()}"
-        raise InvalidInput({_FIELDS[kind]: f"{name!r} cannot be used: {why}; known: {known}"})
+        waiting = 0 if gone else len(unread())
+        later = f"; {waiting} plugin files are still to be read, so try again in a moment" if waiting else ""
+        raise InvalidInput({_FIELDS[kind]: f"{name!r} cannot be used: {why}; known: {known}{later}"})
     return found
+
+
+def unread() -> list[str]:
+    """Return the plugin files on disk that the watcher has not told of yet, as it has in the seconds after a start."""
+    there = {
+        f"{folder}/{file.name}"
+        for folder in FOLDERS
+        for file in (Path(settings.PLUGINS_ROOT) / folder).glob("*.py")
+        if not file.name.startswith((".", "_"))
+    }
+    return sorted(there - set(PluginFile.objects.values_list("path", flat=True)))
 
 
 def source(sha256: str) -> PluginSource:

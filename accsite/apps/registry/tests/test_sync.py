@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from acc.errors import InvalidInput
 from accsite.apps.live.selectors import versions
+from accsite.apps.registry import selectors
 from accsite.apps.registry.models import Plugin, PluginFile, PluginSource
 from accsite.apps.registry.tests.reports import bad, good, look
 
@@ -128,3 +131,17 @@ def test_what_is_written_already_changes_and_signals_nothing() -> None:
     assert again.broken == {"tasks/b.py": "cannot import 'nowhere'"}
     assert version() == before
     assert list(Plugin.objects.values()) + list(PluginFile.objects.values()) == rows
+
+
+def test_what_is_still_to_be_read_is_told_to_who_asks_for_it(settings: Any, tmp_path: Path) -> None:
+    settings.PLUGINS_ROOT = tmp_path
+    (tmp_path / "recipes").mkdir()
+    for name in ("new.py", "_helper.py", "README.md"):
+        (tmp_path / "recipes" / name).touch()
+    assert selectors.unread() == ["recipes/new.py"]
+    with pytest.raises(InvalidInput, match="plugin files are still to be read, so try again in a moment"):
+        selectors.get("recipe", "New")
+    look(bad("recipes/new.py"))
+    assert selectors.unread() == []
+    with pytest.raises(InvalidInput, match="known: none$"):
+        selectors.get("recipe", "New")

@@ -48,6 +48,7 @@ class Command(BaseCommand):
                 host=options["host"], port=options["port"], device=options["device"], console=console
             ) as running:
                 running.wait_until_ready()
+                running.wait_for_plugins()
                 console.write(f"\n  ACC runs at {running.url}/  (Ctrl-C stops it)\n")
                 running.supervisor.run()
         except Stopping:
