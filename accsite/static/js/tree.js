@@ -146,7 +146,7 @@ function shape(item) {
 		group.append(star);
 	}
 	if (item === state.plan.lanes[item.lane][0]) {
-		const name = make("text", { "aria-hidden": "true", x: -8, y: -15, class: "branch" });
+		const name = make("text", { "aria-hidden": "true", x: -8, y: -20, class: "branch" });
 		name.textContent = node.branch.name + (node.branch.job ? " ▸" : "");
 		group.append(name);
 	}

@@ -18,7 +18,10 @@ LEVELS = 999
 
 
 class Node(NamedTuple):
-    """One checkpoint of a tree. ``value``: of the chosen metric; ``pruned``: it has no weights any more."""
+    """One checkpoint of a tree. ``value``: of the chosen metric; ``pruned``: it has no weights any more.
+
+    ``parent`` is where its training came from: what the same job saved before, else what the job started from.
+    """
 
     id: int
     parent: int | None
@@ -68,11 +71,24 @@ def tree(experiment: Experiment, metric: str = "") -> Tree:
             "weights_pruned_at",
         )
     )
-    nodes = [Node(*row[:-1], row[-1] is not None, values.get(row[0])) for row in rows.iterator(2000)]
+    nodes = _in_line(Node(*row[:-1], row[-1] is not None, values.get(row[0])) for row in rows.iterator(2000))
     branches = list(experiment.branches.order_by("pk"))
     moving = Job.objects.active().filter(branch__in=branches, kind__in=(JobKind.TRAIN, JobKind.EXPAND))
     busy = dict(moving.order_by("-pk").values_list("branch_id", "pk"))
     return Tree(experiment, nodes, branches, busy, chosen, measures.names(experiment.pk))
+
+
+def _in_line(nodes: Iterable[Node]) -> list[Node]:
+    """Hang each checkpoint of a job on the one before it; the rows tell only where the job started."""
+    line: list[Node] = []
+    saved: dict[int, Node] = {}
+    for node in nodes:
+        before = saved.get(node.job) if node.job is not None else None
+        follows = before is not None and before.parent == node.parent and before.step <= node.step
+        line.append(node._replace(parent=before.id) if before is not None and follows else node)
+        if node.job is not None:
+            saved[node.job] = node
+    return line
 
 
 def compact(tree: Tree) -> dict[str, Any]:

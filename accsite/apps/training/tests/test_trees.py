@@ -82,6 +82,19 @@ def test_a_tree_takes_the_same_few_queries_however_large(
         selectors.compact(selectors.tree(branch.experiment))
 
 
+def test_the_checkpoints_of_a_job_stand_in_a_line(branch: Branch) -> None:
+    start = rows.make_checkpoint(branch)
+    jobs = [rows.make_job(branch, state=JobState.SUCCEEDED, start_checkpoint=start) for _ in range(2)]
+    made = [
+        rows.make_checkpoint(branch, job, parent=start, step=10 + step, kind=kind)
+        for step, kind in ((5, "autosave"), (9, "autosave"), (12, "final"))
+        for job in jobs
+    ]
+    parents = {node.id: node.parent for node in selectors.tree(branch.experiment).nodes}
+    for line in (made[::2], made[1::2]):
+        assert [parents[node.pk] for node in line] == [start.pk, line[0].pk, line[1].pk]
+
+
 def test_a_node_tells_what_differs_from_its_parent(branch: Branch, client: Client, user: Any) -> None:
     task = TaskSpec(key="a", name="A", task_class="ReconstructionTask", dataset="d").model_dump(mode="json")
     dataset = {"name": "D", "content_hash": "h", "n": 1, "image": {"channels": 1, "height": 32, "width": 32}}
