@@ -18,7 +18,7 @@ from torch.nn import functional
 from acc.evaluation.metrics.labels import Pair
 from acc.evaluation.metrics.moments import Moments
 from acc.evaluation.metrics.prepared import FOLDS
-from acc.evaluation.metrics.probes import LabelMoments, Probes, hits
+from acc.evaluation.metrics.probes import LabelMoments, Probes, affine, hits
 from acc.evaluation.metrics.transfer import Transfer, fit
 
 
@@ -73,24 +73,22 @@ def _errors(pair: Pair, part: Tensor, probes: Probes, labels: tuple[Tensor, Tens
     ``labels`` are the shuffled values (N, P) and each sample's share in its class (N, P).
     """
     moments, levels = pair.moments, pair.moments.levels
-    drawn, share = labels
+    drawn, share = (label.T.contiguous() if label.ndim else label for label in labels)
     weight, offset = probes.weight.to(torch.float32), probes.offset.to(torch.float32)
     mask = None if pair.real else pair.class_mask
-    total = torch.zeros(levels, levels, drawn.shape[1], device=part.device)  # tested, fitted, P
+    total = torch.zeros(levels, levels, drawn.shape[0], device=part.device)  # tested, fitted, P
     for cell, (start, stop) in enumerate(pairwise(moments.bounds)):
         fold, tested = divmod(cell, levels)
         fitted = slice(0, levels) if wide else slice(tested, tested + 1)
         w, b = weight[fold, fitted], offset[fold, fitted]  # L P width C, L P C
-        flat = w.permute(2, 3, 0, 1).reshape(w.shape[2], -1)
-        score = torch.addmm(b.permute(2, 0, 1).reshape(-1), part[start:stop], flat)
-        score = score.reshape(stop - start, w.shape[3], w.shape[0], w.shape[1])  # n C L P
+        score = affine(w, b, part[start:stop])  # C L P n
         if pair.real:
-            error = (score[:, 0] - drawn[start:stop, None].to(torch.float32)).square()
+            error = (score[0] - drawn[:, start:stop].to(torch.float32)).square()
         else:
             if mask is not None:
-                score = score.masked_fill(~mask[tested][:, fitted][None, :, :, None], -torch.inf)
-            error = hits(score, drawn[start:stop]) * share[start:stop, None]
-        total[tested, fitted] += error.sum(0)
+                score = score.masked_fill(~mask[tested][:, fitted][:, :, None, None], -torch.inf)
+            error = hits(score, drawn[:, start:stop]) * share[:, start:stop]
+        total[tested, fitted] += error.sum(2)
     return total.permute(2, 1, 0).to(torch.float64)
 
 

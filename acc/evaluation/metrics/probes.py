@@ -101,19 +101,22 @@ def _solve(factor: Tensor, right: Tensor) -> Tensor:
 
 
 def scores(probes: Probes, fold: int, rows: Tensor) -> Tensor:
-    """Return scores (n, C, L, P) of ``rows`` (n, width) of ``fold`` under the probes of every level."""
-    weight, offset = probes.weight[fold], probes.offset[fold]  # L P w C, L P C
+    """Return scores (C, L, P, n) of ``rows`` (n, width) of ``fold`` under the probes of every level."""
+    return affine(probes.weight[fold], probes.offset[fold], rows)
+
+
+def affine(weight: Tensor, offset: Tensor, rows: Tensor) -> Tensor:
+    """Return scores (C, L, P, n) of ``rows`` (n, width) by weight (L, P, width, C) and offset (L, P, C)."""
     levels, permutations, width, classes = weight.shape
-    flat = weight.permute(2, 3, 0, 1).reshape(width, -1)
-    shift = offset.permute(2, 0, 1).reshape(-1)
-    return torch.addmm(shift, rows, flat).reshape(len(rows), classes, levels, permutations)
+    flat = weight.permute(3, 0, 1, 2).reshape(-1, width)
+    shift = offset.permute(2, 0, 1).reshape(-1, 1)
+    return torch.addmm(shift, flat, rows.T).reshape(classes, levels, permutations, len(rows))
 
 
 def hits(score: Tensor, truth: Tensor) -> Tensor:
-    """Return where the true class has the best score; score (n, C, ...), truth (n, 1 or as wide) -> (n, ...) bool.
+    """Return where the true class has the best score; score (C, L, P, n), truth (P, n) -> (L, P, n) bool.
 
     Equal scores were told apart by ``FIRST_WINS``: a latent that says nothing always picks the first class.
     """
-    index = truth[:, None] if score.ndim == 3 else truth[:, None, None]
-    index = index.expand(-1, 1, *score.shape[2:])
-    return score.gather(1, index)[:, 0] >= score.amax(1)
+    index = truth[None, None].expand(1, *score.shape[1:])
+    return score.gather(0, index)[0] >= score.amax(0)

@@ -59,18 +59,18 @@ def transfers(pairs: Sequence[Pair], parts: Sequence[Tensor], draws: Tensor) -> 
     parts (N, width) each view's latents, sorted; draws (N, B) uint8 resampling weights in canonical order.
     """
     probes = fit(pairs[0].moments, joined([pair.sums for pair in pairs]))
-    errors = torch.stack([_errors(pairs, part, p) for part, p in zip(parts, probes, strict=True)], dim=1)
-    return [_transfer(pair, errors[..., index], draws) for index, pair in enumerate(pairs)]
+    errors = torch.stack([_errors(pairs, part, p) for part, p in zip(parts, probes, strict=True)])
+    return [_transfer(pair, errors[:, :, index], draws) for index, pair in enumerate(pairs)]
 
 
 def _transfer(pair: Pair, errors: Tensor, draws: Tensor) -> Transfer:
-    """Return the skills that follow from ``errors`` (N, V, L)."""
+    """Return the skills that follow from ``errors`` (V, L, N)."""
     moments, column = pair.moments, pair.column
     bins = len(column.level_names) if pair.real else column.classes
     place = column.level[moments.order] if pair.real else pair.values
     cell = (moments.cell % moments.levels) * bins + place
     # Counts up to 2^24 are exact in float32.
-    columns = errors.flatten(1).to(moments.total.dtype if pair.real else torch.float32)
+    columns = errors.flatten(0, 1).to(moments.total.dtype if pair.real else torch.float32).T.contiguous()
     if pair.real:
         # The label's own moments ride along, so that each resample is judged by its own variance.
         columns = torch.cat([columns, torch.stack([pair.values, pair.values.square()], dim=1)], dim=1)
@@ -78,16 +78,16 @@ def _transfer(pair: Pair, errors: Tensor, draws: Tensor) -> Transfer:
     shape = (len(means), moments.levels, bins)
     if pair.real:
         totals = (means * count[:, None]).reshape(*shape, -1).sum(2)
-        matrix = _real_skill(totals, moments.count.sum(0), errors.shape[1:])
+        matrix = _real_skill(totals, moments.count.sum(0), errors.shape[:2])
     else:
-        matrix = _class_skill(means.reshape(*shape, *errors.shape[1:]), pair.can.classes)
+        matrix = _class_skill(means.reshape(*shape, *errors.shape[:2]), pair.can.classes)
     return Transfer(torch.where(pair.can.pairs, matrix, torch.nan))
 
 
 def _errors(pairs: Sequence[Pair], part: Tensor, probes: Probes) -> Tensor:
-    """Return (N, L, P): squared error of each sample, or whether its class was found, by each level's probes."""
+    """Return (L, P, N): squared error of each sample, or whether its class was found, by each level's probes."""
     moments, real = pairs[0].moments, pairs[0].real
-    truth = torch.stack([pair.values for pair in pairs], dim=1)
+    truth = torch.stack([pair.values for pair in pairs])
     mask = None if real else _masks(pairs)
     level = moments.cell % moments.levels
     found = []
@@ -95,16 +95,16 @@ def _errors(pairs: Sequence[Pair], part: Tensor, probes: Probes) -> Tensor:
         rows = slice(moments.bounds[fold * moments.levels], moments.bounds[(fold + 1) * moments.levels])
         score = scores(probes, fold, part[rows])
         if mask is not None:
-            score = score.masked_fill(~mask[level[rows]], -torch.inf)
-        found.append((score[:, 0] - truth[rows, None]).square() if real else hits(score, truth[rows]))
-    return torch.cat(found)
+            score = score.masked_fill(~mask[..., level[rows]], -torch.inf)
+        found.append((score[0] - truth[:, rows]).square() if real else hits(score, truth[:, rows]))
+    return torch.cat(found, dim=2)
 
 
 def _masks(pairs: Sequence[Pair]) -> Tensor | None:
-    """Return classes that may be chosen (tested level, C, fitted level, P); None if all may everywhere."""
+    """Return classes that may be chosen (C, fitted level, P, tested level); None if all may everywhere."""
     if all(pair.class_mask is None for pair in pairs):
         return None
-    return torch.stack([pair.can.classes.permute(1, 2, 0) for pair in pairs], dim=-1)
+    return torch.stack([pair.can.classes.permute(2, 0, 1) for pair in pairs], dim=2)
 
 
 def _cell_means(columns: Tensor, cell: Tensor, cells: int, draws: Tensor) -> tuple[Tensor, Tensor]:
