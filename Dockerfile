@@ -16,7 +16,7 @@ ENV PATH=/app/.venv/bin:$PATH \
     DJANGO_SETTINGS_MODULE=accsite.settings.production \
     ACC_HOME=/var/lib/acc
 RUN useradd --uid 10001 --no-create-home --home-dir /var/lib/acc acc \
-    && install -d -o acc -g acc -m 0700 /var/lib/acc
+    && install -d -o acc -g acc -m 0700 /var/lib/acc /var/lib/acc/tmp
 WORKDIR /app
 COPY --from=build /app/.venv ./.venv
 COPY . .
