@@ -95,8 +95,11 @@ class Moments:
         return sums.reshape(FOLDS, self.levels, width)
 
 
-def moments_of(prepared: Prepared, context: Column) -> Moments:
-    """Return the moments of ``prepared``'s latents in the cells of ``context``; O(N D^2), once per context."""
+def moments_of(prepared: Prepared, context: Column) -> tuple[Moments, Tensor]:
+    """Return the moments of ``prepared``'s latents in the cells of ``context``, and the latents (N, D) in its order.
+
+    O(N D^2), once per context.
+    """
     levels = len(context.level_names)
     cell = prepared.fold * levels + context.level
     order = torch.sort(cell, stable=True).indices
@@ -107,9 +110,7 @@ def moments_of(prepared: Prepared, context: Column) -> Moments:
     width = z.shape[1]
     second = torch.stack([z[a:b].T @ z[a:b] for a, b in pairwise(bounds)])
     total = torch.zeros(FOLDS * levels, width, dtype=z.dtype, device=z.device).index_add_(0, cell, z)
-    active = prepared.active
-    variance = z.square().sum() / len(z) / active.sum() if bool(active.any()) else torch.tensor(1.0)
-    return Moments(
+    moments = Moments(
         context=context,
         order=order,
         cell=cell,
@@ -117,9 +118,16 @@ def moments_of(prepared: Prepared, context: Column) -> Moments:
         count=count.reshape(FOLDS, levels).to(z.dtype),
         total=total.reshape(FOLDS, levels, width),
         second=second.reshape(FOLDS, levels, width, width),
-        ridge=RIDGE * float(variance),
+        ridge=RIDGE * _variance(second, prepared),
         views=prepared.views,
     )
+    return moments, z
+
+
+def _variance(second: Tensor, prepared: Prepared) -> float:
+    """Return the mean variance of the active dimensions, whose mean is 0, from second moments; 1 without any."""
+    active = int(prepared.active.sum())
+    return float(second.diagonal(dim1=1, dim2=2).sum()) / len(prepared.z) / active if active else 1.0
 
 
 def outside(per_fold: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from acc.evaluation.metrics.prepared import Column, Prepared
 from acc.evaluation.metrics.values import Array, Value, mean_of_defined, undefined
 
 MIN_CLASS_SAMPLES = 3
+UINT8_CLASSES = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,12 +35,13 @@ def sap(prepared: Prepared) -> Sap:
     shape = (len(prepared.active), len(prepared.columns))
     table = np.full(shape, np.nan)
     if not prepared.too_few:
+        halves = [prepared.z[rows] for rows in prepared.halves]
         for index in prepared.alive:
             column = prepared.columns[index]
             scores = (
                 _squared_correlation(prepared.z, column.values)
                 if column.kind == "cont"
-                else _means(prepared, column)
+                else _means(prepared, column, *halves)
             )
             table[:, index] = scores.cpu().numpy()
     groups = prepared.groups
@@ -58,8 +60,11 @@ def _squared_correlation(z: Tensor, values: Tensor) -> Tensor:
     return (z.T @ values / len(z)).square().clamp(max=1)
 
 
-def _means(prepared: Prepared, column: Column) -> Tensor:
-    """Return chance-corrected balanced accuracy (D,) of choosing, in one dimension, the class whose mean is nearest."""
+def _means(prepared: Prepared, column: Column, fit: Tensor, held: Tensor) -> Tensor:
+    """Return chance-corrected balanced accuracy (D,) of choosing, in one dimension, the class whose mean is nearest.
+
+    fit, held (n, D): latents of the samples to fit on and to test on.
+    """
     train, test = prepared.halves
     fitted, tested = column.values[train], column.values[test]
     counts = (
@@ -68,20 +73,18 @@ def _means(prepared: Prepared, column: Column) -> Tensor:
     )
     classes = ((counts[0] >= MIN_CLASS_SAMPLES) & (counts[1] >= MIN_CLASS_SAMPLES)).nonzero()[:, 0].tolist()
     if len(classes) < 2:
-        return torch.full((prepared.z.shape[1],), torch.nan, device=prepared.z.device)
-    is_fitted = (fitted == torch.tensor(classes, device=fitted.device)[:, None]).to(prepared.z.dtype)
-    means = is_fitted @ prepared.z[train] / is_fitted.sum(1, keepdim=True)
+        return torch.full((fit.shape[1],), torch.nan, device=fit.device)
+    is_fitted = (fitted == torch.tensor(classes, device=fitted.device)[:, None]).to(fit.dtype)
+    means = is_fitted @ fit / is_fitted.sum(1, keepdim=True)
     ordered, owner = means.sort(dim=0)  # C D
     # In one dimension the nearest mean changes halfway between neighbours.
-    z, place = (
-        prepared.z[test],
-        torch.zeros(len(test), means.shape[1], dtype=torch.int64, device=means.device),
-    )
+    kind = torch.uint8 if len(classes) <= UINT8_CLASSES else torch.int64
+    place = torch.zeros(held.shape, dtype=kind, device=held.device)
     for border in (ordered[1:] + ordered[:-1]) / 2:
-        place += z > border
+        place += held > border
     is_tested = (tested == torch.tensor(classes, device=tested.device)[:, None]).to(torch.float32)
     truth = is_tested.argmax(0)
-    found = (owner.gather(0, place) == truth[:, None]).to(torch.float32)
+    found = (owner.gather(0, place.to(torch.int64)) == truth[:, None]).to(torch.float32)
     recall = (is_tested @ found).to(torch.float64) / is_tested.sum(1, keepdim=True)
     chance = 1 / len(classes)
     return ((recall.mean(0) - chance) / (1 - chance)).clamp(min=0)

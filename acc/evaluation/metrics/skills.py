@@ -71,8 +71,7 @@ class SkillTable:
 
     def _measure(self, context: int, draws: Tensor) -> None:
         prepared = self.prepared
-        moments = moments_of(prepared, prepared.columns[context])
-        z = prepared.z[moments.order]
+        moments, z = moments_of(prepared, prepared.columns[context])
         parts = prepared.parts(z)
         pairs = {c: pair_of(moments, prepared.columns[c], z) for c in prepared.alive if c != context}
         self.pairs[context] = pairs
