@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 from acc.client.following import Following, Update
-from acc.client.rows import Branch, Checkpoint, Dataset, Evaluation, Experiment, Job, Task
+from acc.client.multipart import Multipart
+from acc.client.rows import Branch, Checkpoint, Dataset, Evaluation, Experiment, Job, Run, Task
 from acc.client.transport import Transport
 
 R = TypeVar("R")
@@ -26,7 +27,8 @@ class Client:
         self.branches = Branches(self._transport, "branches")
         self.tasks = Tasks(self._transport, "tasks")
         self.jobs = Jobs(self._transport, "jobs")
-        self.datasets = Rows[Dataset](self._transport, "datasets")
+        self.datasets = Datasets(self._transport, "datasets")
+        self.recipes = Recipes(self._transport, "recipes/runs")
         self.evaluations = Evaluations(self._transport, "evaluations")
         self.checkpoints = Checkpoints(self._transport, "checkpoints")
 
@@ -148,7 +150,40 @@ class Checkpoints(Rows[Checkpoint]):
     def download(self, checkpoint: int, path: str | Path) -> Path:
         """Write an exported checkpoint, which ``acc.load`` opens, to ``path`` and return it."""
         target = Path(path)
-        target.write_bytes(
-            self._transport.send("GET", f"checkpoints/{checkpoint}/export/", headers={"Accept": "*/*"})
-        )
+        self._transport.download(f"checkpoints/{checkpoint}/export/", target)
         return target
+
+
+class Datasets(Rows[Dataset]):
+    """Datasets, by slug."""
+
+    def upload(
+        self, path: str | Path, *, name: str = "", labels: str | Path | None = None, key: str | None = None
+    ) -> Job:
+        """Return the queued job that takes a file in: IDX, .npz, .npy, .pt or a zip of images, and its labels."""
+        files = {"file": Path(path), **({} if labels is None else {"labels": Path(labels)})}
+        form = Multipart({"name": name} if name else {}, files)
+        return cast(Job, self._transport.upload("datasets/import/", form, key))
+
+    def download(self, slug: str, path: str | Path, *, kind: str = "npz") -> Path:
+        """Write a dataset to ``path`` as npz, pt, zip (of PNGs) or csv (of targets), and return it."""
+        target = Path(path)
+        self._transport.download(f"datasets/{slug}/export/?format={kind}", target)
+        return target
+
+
+class Recipes(Rows[Run]):
+    """Runs of recipes, by id."""
+
+    def run(self, recipe: str, *, seed: int = 0, key: str | None = None, **params: Any) -> Run:
+        """Return a queued run of a recipe; ``params``: the recipe's own, such as steps."""
+        body = {"recipe": recipe, "seed": seed, "params": params}
+        return cast(Run, self._transport.submit("recipes/run/", body, key))
+
+    def stop(self, run: int) -> Run:
+        """Stop a run and the jobs that it has under way."""
+        return cast(Run, self._transport.json("POST", f"recipes/runs/{run}/stop/"))
+
+    def resume(self, run: int) -> Run:
+        """Go on with a run that was stopped or failed; what was done is not done again."""
+        return cast(Run, self._transport.json("POST", f"recipes/runs/{run}/resume/"))

@@ -57,6 +57,19 @@ class Job(TypedDict):
     result: dict[str, Any]
 
 
+class Run(TypedDict):
+    """A run of a recipe; ``job``: the one that is at it, ``result``: what the recipe returned."""
+
+    id: int
+    recipe: str
+    params: dict[str, Any]
+    seed: int
+    state: str | None
+    job: Job | None
+    result: Any
+    can_resume: bool
+
+
 class Checkpoint(TypedDict):
     """An immutable node of an experiment's tree; ``losses``: series -> last value."""
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 from uuid import uuid4
 
+from acc.client.multipart import Multipart
 from acc.errors import AccError
 
+R = TypeVar("R")
 RETRIES = 3
 PAUSE_SECONDS = 0.3
 PAGE = 100
@@ -80,19 +85,50 @@ class Transport:
         **query: Any,
     ) -> bytes:
         """Return the bytes of an answer. Raises ApiError for a refusal, Unreachable when there is no answer."""
-        given = {name: value for name, value in query.items() if value is not None}
-        address = f"{self.url}/api/v1/{path}" + (f"?{urlencode(given)}" if given else "")
-        sent = {"Authorization": f"Token {self.token}", "Accept": "application/json", **(headers or {})}
         data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-        if data is not None:
-            sent.setdefault("Content-Type", "application/json")
+        kind = {} if data is None else {"Content-Type": "application/json"}
+        return self._ask(method, path, data, headers={**kind, **(headers or {})}, query=query, read=_whole)
+
+    def download(self, path: str, target: Path) -> None:
+        """Write an answer to a file, which appears only when it is whole."""
+
+        def write(answer: IO[bytes]) -> None:
+            with tempfile.NamedTemporaryFile(dir=target.parent, prefix=target.name, delete=False) as file:
+                try:
+                    shutil.copyfileobj(answer, file)
+                    file.close()
+                    Path(file.name).replace(target)
+                except BaseException:
+                    Path(file.name).unlink(missing_ok=True)
+                    raise
+
+        self._ask("GET", path, headers={"Accept": "*/*"}, read=write)
+
+    def upload(self, path: str, form: Multipart, key: str | None) -> Any:
+        """Return the JSON answer to a form with files, which is taken once however often it is sent."""
+        headers = {"Idempotency-Key": key or uuid4().hex, **form.headers}
+        return json.loads(self._ask("POST", path, form, headers=headers, read=_whole))
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        data: bytes | Multipart | None = None,
+        *,
+        headers: Mapping[str, str],
+        query: Mapping[str, Any] | None = None,
+        read: Callable[[IO[bytes]], R],
+    ) -> R:
+        given = {name: value for name, value in (query or {}).items() if value is not None}
+        address = f"{self.url}/api/v1/{path}" + (f"?{urlencode(given)}" if given else "")
+        sent = {"Authorization": f"Token {self.token}", "Accept": "application/json", **headers}
         tries = RETRIES if method in {"GET", "DELETE", "PATCH"} or "Idempotency-Key" in sent else 1
         for attempt in range(1, tries + 1):
-            request = urllib.request.Request(address, data, sent, method=method)  # noqa: S310 - checked above
+            body: Any = data
+            request = urllib.request.Request(address, body, sent, method=method)  # noqa: S310 - checked above
             try:
                 with self._opener.open(request, timeout=self.timeout) as answer:
-                    read: bytes = answer.read()
-                    return read
+                    return read(answer)
             except urllib.error.HTTPError as error:
                 raise ApiError(error.code, _problem(error.read())) from None
             except OSError as error:
@@ -100,6 +136,10 @@ class Transport:
                     raise Unreachable(f"{self.url} does not answer: {error}") from error
             time.sleep(PAUSE_SECONDS * attempt)
         raise AssertionError("the last try returns or raises")
+
+
+def _whole(answer: IO[bytes]) -> bytes:
+    return answer.read()
 
 
 def _problem(data: bytes) -> Mapping[str, Any]:

@@ -1,0 +1,195 @@
+"""``python -m acc.client``: a site from any shell that reaches it. ACC_URL and ACC_TOKEN say which, and who asks."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from acc.client.client import Client
+from acc.client.following import Points, State
+from acc.client.rows import Job
+from acc.client.transport import ApiError
+from acc.errors import AccError, InvalidInput
+
+DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+COLUMNS = {
+    "experiments": ("slug", "owner", "visibility"),
+    "branches": ("id", "experiment", "slug", "head"),
+    "jobs": ("id", "kind", "state", "step", "total_steps", "title"),
+    "checkpoints": ("id", "experiment", "branch", "step", "kind", "tag"),
+    "datasets": ("slug", "n", "channels", "height", "width"),
+    "runs": ("id", "recipe", "state", "seed"),
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    top = argparse.ArgumentParser(prog="python -m acc.client", description=__doc__)
+    top.add_argument("--url", default=os.environ.get("ACC_URL", "http://127.0.0.1:8000"), help="%(default)s")
+    top.add_argument("--json", action="store_true", help="print JSON, one object a line")
+    verbs = top.add_subparsers(dest="verb", required=True)
+    for name in COLUMNS:
+        verb = verbs.add_parser(name, help=f"list {name}")
+        verb.add_argument(
+            "filters", nargs="*", metavar="NAME=VALUE", help="as the API takes them: state=active"
+        )
+    about = {
+        "train": "id of a branch, or experiment/branch",
+        "evaluate": "id of a checkpoint",
+        "generate": "class of a generator",
+        "recipe": "class of a recipe",
+    }
+    for name, what in about.items():
+        verb = verbs.add_parser(name, help=f"submit: {what}")
+        verb.add_argument("what", help=what)
+        verb.add_argument("fields", nargs="*", metavar="NAME=VALUE", help="such as steps=200")
+        verb.add_argument("--follow", action="store_true", help="watch the job until it has ended")
+        verb.add_argument("--key", help="sent again with the same key, it is done once")
+    for name in ("follow", "pause", "resume", "stop"):
+        verbs.add_parser(name, help=f"{name} a job").add_argument("job", type=int)
+    verb = verbs.add_parser("download", help="write an exported checkpoint to a file")
+    verb.add_argument("checkpoint", type=int)
+    verb.add_argument("path")
+    verb = verbs.add_parser("upload", help="make a dataset of a file")
+    verb.add_argument("path")
+    verb.add_argument("--labels", help="a file of targets")
+    verb.add_argument("--name", default="")
+    verb.add_argument("--follow", action="store_true", help="watch the job until it has ended")
+    return top
+
+
+def pairs(words: Iterable[str]) -> dict[str, Any]:
+    """Return NAME=VALUE as a dict, values read as JSON where they are JSON; raises InvalidInput."""
+    found: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise InvalidInput({"NAME=VALUE": f"{word!r} is not of that form, such as steps=200"})
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
+
+
+class Shell:
+    """One command, asked of one site."""
+
+    def __init__(self, client: Client, *, as_json: bool) -> None:
+        self.client, self.as_json = client, as_json
+
+    def run(self, asked: argparse.Namespace) -> int:
+        """Do what was asked and return the exit status."""
+        verb: str = asked.verb
+        if verb in COLUMNS:
+            self.show(self.rows(verb).list(**pairs(asked.filters)), COLUMNS[verb])
+            return DONE
+        if verb == "follow":
+            return self.follow(asked.job)
+        if verb in {"pause", "resume", "stop"}:
+            self.client.jobs.control(asked.job, verb)
+            self.show([self.client.jobs.get(asked.job)], COLUMNS["jobs"])
+            return DONE
+        if verb == "download":
+            path = self.client.checkpoints.download(asked.checkpoint, asked.path)
+            self.show([{"path": str(path), "bytes": path.stat().st_size}], ("path", "bytes"))
+            return DONE
+        job = self.submit(asked)
+        if asked.follow:
+            return self.follow(job["id"])
+        self.show([job], COLUMNS["jobs"])
+        return DONE
+
+    def rows(self, name: str) -> Any:
+        """Return what lists the rows of a kind."""
+        return self.client.recipes if name == "runs" else getattr(self.client, name)
+
+    def submit(self, asked: argparse.Namespace) -> Job:
+        """Return the job that was made."""
+        if asked.verb == "upload":
+            return self.client.datasets.upload(asked.path, name=asked.name, labels=asked.labels)
+        fields = pairs(asked.fields)
+        if asked.verb == "recipe":
+            job = self.client.recipes.run(asked.what, key=asked.key, **fields)["job"]
+            assert job is not None
+            return job
+        ask: Callable[..., Job] = getattr(self.client.jobs, asked.verb)
+        what: int | str = asked.what
+        if asked.verb == "train":
+            what = self.branch(asked.what)
+        elif asked.verb == "evaluate":
+            what = _number(asked.what, "checkpoint")
+        return ask(what, key=asked.key, **fields)
+
+    def branch(self, name: str) -> int:
+        """Return the id of a branch that is named by it, or as experiment/branch."""
+        experiment, slash, slug = name.partition("/")
+        if not slash:
+            return _number(name, "branch")
+        rows = list(self.client.branches.list(experiment=experiment))
+        for row in rows:
+            if row["slug"] == slug:
+                return row["id"]
+        known = ", ".join(f"{row['experiment']}/{row['slug']}" for row in rows) or "none"
+        raise InvalidInput({"branch": f"there is no branch {name!r}; known: {known}"})
+
+    def follow(self, job: int) -> int:
+        """Print a job's states and losses until it has ended; return whether it went well."""
+        state = ""
+        for update in self.client.follow(job):
+            if isinstance(update, Points):
+                last = {name: float(column[-1]) for name, column in update.columns.items() if len(column)}
+                losses = "  ".join(f"{name} {value:.4g}" for name, value in last.items())
+                self.say({"step": update.stop, "losses": last}, f"step {update.stop}  {losses}")
+            elif isinstance(update, State) and (update.job["state"] != state or update.job["ended"]):
+                state = update.job["state"]
+                words = f"job {job} {state.lower()}  step {update.job['step']}/{update.job['total_steps']}"
+                self.say(update.job, f"{words}  {update.job['message']}".rstrip())
+        return DONE if state == "SUCCEEDED" else FAILED
+
+    def show(self, rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
+        """Print rows: whole as JSON, or their columns with tabs between."""
+        if not self.as_json:
+            self.say(None, "\t".join(columns))
+        for row in rows:
+            cells = ("" if row.get(name) is None else str(row[name]) for name in columns)
+            self.say(row, "\t".join(cells))
+
+    def say(self, data: Any, words: str) -> None:
+        """Print one line."""
+        sys.stdout.write((json.dumps(data) if self.as_json else words) + "\n")
+        sys.stdout.flush()
+
+
+def _number(text: str, what: str) -> int:
+    if not (text.isascii() and text.isdecimal()):
+        raise InvalidInput({what: f"{text!r} is not the id of a {what}"})
+    return int(text)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line; return its exit status: 0 done, 1 failed, 2 bad input, 130 left by Ctrl-C."""
+    asked = parser().parse_args(arguments)
+    token = os.environ.get("ACC_TOKEN", "")
+    try:
+        if not token:
+            raise InvalidInput({"ACC_TOKEN": "is not set; make a token on your profile page"})
+        return Shell(Client(asked.url, token), as_json=asked.json).run(asked)
+    except (InvalidInput, ValueError, FileNotFoundError) as error:
+        status, fault = BAD_INPUT, str(error)
+    except ApiError as error:
+        status, fault = BAD_INPUT if error.status == 422 else FAILED, str(error)
+    except AccError as error:
+        status, fault = FAILED, str(error)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    sys.stderr.write(f"error: {fault}\n")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
