@@ -9,6 +9,16 @@ export function compact(value) {
 	return size >= 1000 ? Math.round(value).toLocaleString("en") : number.format(value);
 }
 
+// Ticks of a log scale: 1, 2 and 5 of each power of ten, or every so many powers where there are many.
+function powers(low, high) {
+	const [first, last] = [Math.log10(low), Math.log10(high)];
+	const every = Math.ceil((last - first) / 9);
+	const ticks = [];
+	for (let power = Math.floor(first / every) * every; power <= last; power += every)
+		for (const part of every > 1 ? [1] : [1, 2, 5]) ticks.push(Number(`${part}e${power}`));
+	return ticks.filter((tick) => tick >= low && tick <= high);
+}
+
 export class LossChart {
 	// callbacks: onZoom(from, to) with null to reset, onCursor(x, values by name). baselines: [{ slot, value }];
 	// layers: [{ reach: () => values that must be in view, draw: (plot) => {} }], drawn over the curves.
@@ -80,7 +90,7 @@ export class LossChart {
 			},
 			axes: [
 				{ stroke: text, font, grid: { show: false }, ticks: grid, size: 30, space: 70, values: (_, ticks) => ticks.map(this.ticks) },
-				{ stroke: text, font, grid: { ...grid, filter: (_, ticks) => ticks.map((tick) => (!log || /^[125]/.test(tick.toExponential()) ? tick : null)) }, ticks: { show: false }, size: 48, gap: 4, values: (_, ticks) => ticks.map((tick) => (tick == null ? "" : compact(tick))) },
+				{ stroke: text, font, grid, ticks: { show: false }, size: 48, gap: 4, filter: (_, ticks) => ticks, incrs: log ? [Number.MAX_VALUE] : undefined, splits: log ? (_, __, low, high) => powers(low, high) : undefined, values: (_, ticks) => ticks.map((tick) => (!log || ticks.length < 8 || /^1e/.test(tick.toExponential()) ? compact(tick).replace(".0e+", "e") : "")) },
 			],
 			cursor: {
 				y: false,
