@@ -5,7 +5,7 @@ ARGS ?=
 export TORCH TORCH_INDEX_URL
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint format docs bench bench-gpu load test-api test-gpu test-slow audit constraints clean clean-venv
+.PHONY: help setup demo up test lint format docs pictures bench bench-gpu load test-api test-gpu test-slow audit constraints clean clean-venv
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ format: setup ## let ruff rewrite what it can
 
 docs: setup ## the documentation as a site, in build/site; a broken link or name fails
 	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet && echo "build/site/index.html"
+
+pictures: setup ## do the tutorial from its first command to its last, and take the documentation's pictures
+	@$(VENV_PYTHON) -m scripts.pictures
 
 bench: setup ## one table: the platform against the bare loop, measured here and now
 	@$(VENV_PYTHON) -m benchmarks $(ARGS)
