@@ -156,6 +156,8 @@ def body_of(name: str, world: World) -> dict[str, Any]:
 
 
 def test_every_endpoint_says_who_may_use_it():
+    unnamed = [where for _, where, pattern in routes("accsite.api.urls") if pattern.name is None]
+    assert unnamed == ["<path:path>"], "only what answers that there is nothing may go without a name"
     found = {f"{method} {name}" for method, name, _ in CASES}
     assert found - set(ENDPOINTS) == set(), "say in ENDPOINTS who may use these"
     assert set(ENDPOINTS) - found == set(), "these are gone"
