@@ -15,8 +15,9 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -35,6 +36,8 @@ from accsite.supervisor.redis import RedisServer, free_port, use
 
 ROOT = Path(__file__).resolve().parents[1]
 LEASE_SECONDS = 2.0
+KEPT = "train-1"
+"""The worker that tests on one platform hand on to each other."""
 PATIENCE = float(os.environ.get("ACC_TEST_PATIENCE", "1"))
 """How many times longer than usual to wait for something before it counts as not coming: for busy machines."""
 FAST = {
@@ -51,6 +54,10 @@ MODEL: dict[str, Any] = {
 }
 
 
+ALONE = 0
+"""The database of Redis that a platform uses which nobody shares."""
+
+
 class Gone(AssertionError):
     """What a test waited for did not come; the logs of the processes are in the message."""
 
@@ -62,11 +69,14 @@ class Process:
     name: str
     popen: subprocess.Popen[bytes]
     log: Path
+    told: tuple[Any, ...] = ()
+    begin: int = 0
+    """Where in its log the test began that uses it now."""
 
     @property
     def output(self) -> str:
-        """What it has printed so far."""
-        return self.log.read_text(errors="replace")
+        """What it has printed since it was started, or handed on to this test."""
+        return self.log.read_bytes()[self.begin :].decode(errors="replace")
 
     @property
     def alive(self) -> bool:
@@ -125,15 +135,18 @@ class Stack:
                 stderr=out,
                 start_new_session=True,
             )
-        process = Process(name, popen, log)
+        process = Process(name, popen, log, (name, command, environment))
         self.processes.append(process)
         return process
 
     def worker(
         self, name: str = "train-1", queues: str = "train", *, wait: bool = True, **environment: str
     ) -> Process:
-        """Start a worker; with ``wait``, return when it takes jobs."""
+        """Start a worker, or return the one of this name that a test before left; with ``wait``, when it takes jobs."""
         command = ("-m", "workers.launch", "--queues", queues, "--device", "cpu", "--name", name)
+        for kept in self.processes:
+            if kept.alive and kept.told == (name, command, environment):
+                return kept
         process = self.start(name, *command, **environment)
         if wait:
             self.until(lambda: "worker_serving" in process.output, what=f"{name} serving")
@@ -157,25 +170,54 @@ class Stack:
         assert started.alive, started.output
         return url
 
-    def stop(self) -> None:
-        """End every process that is left, politely first."""
-        for process in self.processes:
+    def stop(self, *names: str) -> None:
+        """End every process that is left, or those so named, politely first."""
+        ending = [process for process in self.processes if not names or process.name in names]
+        for process in ending:
             if process.alive:
                 process.send(signal.SIGCONT)
                 process.send(signal.SIGTERM)
         until = time.monotonic() + 10
-        for process in self.processes:
+        for process in ending:
             with suppress(subprocess.TimeoutExpired):
                 process.popen.wait(max(0.1, until - time.monotonic()))
             if process.alive:
                 process.kill()
 
+    def hand_on(self) -> None:
+        """End what a test left but for an idle worker ``train-1``, which costs seconds to start, and all jobs."""
+        from accsite.apps.training.models import Job
+        from accsite.apps.training.services import jobs, lifecycle
+        from accsite.apps.training.states import HELD
+
+        kept = [each for each in self.processes if each.name == KEPT and each.alive and not each.told[2]]
+        self.stop(*({each.name for each in self.processes} - {each.name for each in kept} or {""}))
+        asked: set[tuple[int, int]] = set()
+
+        def quiet() -> bool:
+            for job in Job.objects.active():
+                if job.state in HELD and not kept:
+                    lifecycle.lose(job.pk, job.attempt, "the test is over")
+                elif job.state not in HELD or (job.pk, job.attempt) not in asked:
+                    asked.add((job.pk, job.attempt))
+                    jobs.cancel(actor=None, job=job)
+            return not Job.objects.active().exists()  # the end of one may have queued its evaluation
+
+        self.until(quiet, what="the test's jobs to end")
+        for process in kept:
+            self.until(partial(_is_idle, process), what="its last process to end")
+            process.begin = process.log.stat().st_size
+        self.processes[:] = kept
+
     # --- jobs ----------------------------------------------------------------------------------------------
 
     def branch(self, name: str = "digits", *, model: dict[str, Any] | None = None) -> Any:
         """Return the branch ``main`` of a new experiment on the digits, with the demo's three tasks."""
+        from accsite.apps.training.models import Experiment
         from accsite.apps.training.services import experiments, tasks
 
+        if Experiment.objects.filter(name=name).exists():
+            name = f"{name} {Experiment.objects.count()}"
         experiment = experiments.create_experiment(actor=None, name=name, model={**MODEL, **(model or {})})
         branch = experiment.branches.get()
         tasks.add_task(actor=None, branch=branch, task_class="ReconstructionTask", dataset=DATASET)
@@ -235,51 +277,70 @@ class Stack:
 
 
 class Template:
-    """A prepared ACC_HOME that stacks are copied from."""
+    """A prepared ACC_HOME that stacks are copied from, and the Redis that they use: a database of it for each."""
 
     def __init__(self, home: Path, redis: RedisServer) -> None:
         self.home, self.redis = home, redis
         home.mkdir(parents=True, exist_ok=True)
-        with self._use(home, f"sqlite:///{home / 'acc.sqlite3'}") as stack:
+        stack = self._made(home, f"sqlite:///{home / 'acc.sqlite3'}", {}, ALONE)
+        with self.seen(stack):
             seed(stack)
 
     @contextmanager
-    def stack(self, home: Path, *, postgresql: str = "", **environment: str) -> Iterator[Stack]:
+    def stack(
+        self, home: Path, *, postgresql: str = "", redis_database: int = ALONE, **environment: str
+    ) -> Iterator[Stack]:
         """Yield a platform on ``home`` that this process sees as its own; ``postgresql``: a server's URL."""
-        if postgresql:
-            home.mkdir(parents=True, exist_ok=True)
-            with own_database(postgresql) as url, self._use(home, url, **environment) as stack:
-                seed(stack)
+        made = self.made(home, postgresql=postgresql, redis_database=redis_database, **environment)
+        with made as stack, self.seen(stack):
+            try:
                 yield stack
-            return
-        shutil.copytree(self.home, home, dirs_exist_ok=True)
-        with self._use(home, f"sqlite:///{home / 'acc.sqlite3'}", **environment) as stack:
+            finally:
+                stack.stop()
+
+    @contextmanager
+    def made(
+        self, home: Path, *, postgresql: str = "", redis_database: int = ALONE, **environment: str
+    ) -> Iterator[Stack]:
+        """Yield a platform on ``home`` that this process does not see yet."""
+        with ExitStack() as entered:
+            if postgresql:
+                home.mkdir(parents=True, exist_ok=True)
+                url = entered.enter_context(own_database(postgresql))
+            else:
+                shutil.copytree(self.home, home, dirs_exist_ok=True)
+                url = f"sqlite:///{home / 'acc.sqlite3'}"
+            stack = self._made(home, url, environment, redis_database)
+            entered.callback(stack.stop)
+            if postgresql:
+                with self.seen(stack):
+                    seed(stack)
             yield stack
 
     @contextmanager
-    def _use(self, home: Path, url: str, **environment: str) -> Iterator[Stack]:
+    def seen(self, stack: Stack) -> Iterator[None]:
+        """Have this process see a platform as its own: its database, its files, its Redis."""
+        self.redis.start()
+        before = settings.REDIS_URL
+        use(stack.environment["REDIS_URL"])
+        try:
+            with site_of(stack.home, stack.database_url):
+                yield
+        finally:
+            use(before)
+
+    def _made(self, home: Path, url: str, environment: dict[str, str], redis_database: int) -> Stack:
         told = {
             **os.environ,
             **FAST,
             "DJANGO_SETTINGS_MODULE": "accsite.settings.embedded",
             "ACC_HOME": str(home),
             "DATABASE_URL": url,
-            "REDIS_URL": self.redis.url,
+            "REDIS_URL": f"{self.redis.url.rpartition('/')[0]}/{redis_database}",
             "PYTHONUNBUFFERED": "1",
             **environment,
         }
-        self.redis.start()
-        before = settings.REDIS_URL
-        use(self.redis.url)
-        stack = Stack(home, self.redis, url, told)
-        try:
-            with site_of(home, url):
-                try:
-                    yield stack
-                finally:
-                    stack.stop()
-        finally:
-            use(before)
+        return Stack(home, self.redis, url, told)
 
 
 @contextmanager
@@ -345,6 +406,10 @@ def seed(stack: Stack) -> None:
         provenance={"generator": "HandwrittenDigits"},
     )
     connections["default"].close()
+
+
+def _is_idle(worker: Process) -> bool:
+    return worker.job() is None
 
 
 def children_of(pid: int) -> list[int]:

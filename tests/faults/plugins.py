@@ -35,7 +35,9 @@ def odd_task(branch: Any, body: str, name: str = "Odd", *, measured: str = "pass
     source, _ = PluginSource.objects.get_or_create(
         sha256=sha256, defaults={"path": f"tasks/{name.lower()}.py", "text": text}
     )
-    Plugin.objects.get_or_create(kind=PluginKind.TASK, name=name, defaults={"label": name, "source": source})
+    Plugin.objects.update_or_create(
+        kind=PluginKind.TASK, name=name, defaults={"label": name, "source": source}
+    )
     tasks.add_task(actor=None, branch=branch, task_class=name, dataset=DATASET)
 
 

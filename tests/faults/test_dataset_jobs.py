@@ -34,19 +34,21 @@ class Endless(DatasetGenerator):
 '''
 
 
-@pytest.fixture
-def plugins(stack, tmp_path, settings):
-    """Give the stack a plugin folder of its own."""
-    root = tmp_path / "plugins"
-    (root / "generators").mkdir(parents=True)
+@pytest.fixture(scope="module")
+def stack(template, tmp_path_factory, django_db_blocker):
+    """Return a platform with a plugin folder of its own, its watcher, and a worker that makes datasets."""
+    root = tmp_path_factory.mktemp("plugins")
+    (root / "generators").mkdir()
     (root / "generators" / "slow.py").write_text(SLOW)
-    stack.environment["ACC_PLUGINS"] = str(root)
-    settings.REDIS_URL = stack.redis.url
-    stack.watcher()
-    from accsite.apps.registry.models import Plugin
+    home = tmp_path_factory.mktemp("datasets") / "home"
+    with django_db_blocker.unblock(), template.stack(home, ACC_PLUGINS=str(root)) as shared:
+        shared.watcher()
+        shared.worker("eval-1", "eval,default")
+        from accsite.apps.registry.models import Plugin
 
-    stack.until(lambda: Plugin.objects.filter(name="Endless", available=True).exists(), what="the plugins")
-    return root
+        found = Plugin.objects.filter(name="Endless", available=True)
+        shared.until(found.exists, what="the plugins")
+        yield shared
 
 
 def left_behind(stack) -> list[str]:
@@ -54,13 +56,12 @@ def left_behind(stack) -> list[str]:
     return sorted(str(path) for path in scratch.rglob("*")) if scratch.exists() else []
 
 
-def test_a_generator_tells_how_far_it_is_and_is_stopped_in_the_middle(stack, plugins):
+def test_a_generator_tells_how_far_it_is_and_is_stopped_in_the_middle(stack):
     from accsite.apps.datasets.models import Dataset
     from accsite.apps.training.selectors import job_state
     from accsite.apps.training.services import jobs
     from tests.stack import reload
 
-    stack.worker("eval-1", "eval,default")
     job = jobs.submit_generation(actor=None, generator="Slow", n=2_000, name="Slow ones")
     stack.until(lambda: reload(job).step > 10, what="progress")
     state = job_state(reload(job))
@@ -75,7 +76,7 @@ def test_a_generator_tells_how_far_it_is_and_is_stopped_in_the_middle(stack, plu
     assert left_behind(stack) == []
 
 
-def test_a_preview_comes_at_once_is_kept_and_never_waits_for_a_hostile_plugin(stack, plugins):
+def test_a_preview_comes_at_once_is_kept_and_never_waits_for_a_hostile_plugin(stack):
     from acc.errors import InvalidInput
     from accsite.apps.registry import previews
 
@@ -109,7 +110,6 @@ def test_an_upload_becomes_a_dataset_or_is_refused_and_leaves_nothing_behind(sta
     images = np.random.default_rng(0).integers(0, 256, (50, 8, 8), dtype=np.uint8)
     np.savez(tmp_path / "x.npz", images=images, digit=np.arange(50) % 5)
     good, bad = (tmp_path / "x.npz").read_bytes(), (tmp_path / "x.npz").read_bytes()[:-9]
-    stack.worker("eval-1", "eval,default")
 
     def submit(data):
         return jobs.submit_import(actor=None, upload=uploads.keep(SimpleUploadedFile("my digits.npz", data)))

@@ -12,11 +12,10 @@ from tests.stack import final, points
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-def test_a_submitted_job_is_trained_recorded_and_measured(make_stack, database, request):
-    url = request.getfixturevalue("postgresql_url") if database == "postgresql" else ""
-    stack = make_stack(postgresql=url)
+def test_a_submitted_job_is_trained_recorded_and_measured(stack_on, database):
+    stack = stack_on(database)
     worker = stack.worker("train-1", "train")
-    stack.worker("eval-1", "eval,default")
+    stack.worker("eval-1", "eval,default", wait=False)
     branch = stack.branch()
 
     job = stack.submit(branch, 120)

@@ -11,8 +11,8 @@ from accsite.apps.training.models import JobEvent
 from tests.stack import assert_undisturbed, final, points, reload
 from workers.processes import is_alive
 
-STEPS = 300
-EVERY = 60
+STEPS = 200
+EVERY = 40
 
 
 def running_past_a_checkpoint(stack, job) -> None:
@@ -22,11 +22,8 @@ def running_past_a_checkpoint(stack, job) -> None:
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-def test_a_killed_job_ends_with_the_weights_and_the_curve_of_an_undisturbed_one(
-    make_stack, database, request
-):
-    url = request.getfixturevalue("postgresql_url") if database == "postgresql" else ""
-    stack = make_stack(postgresql=url)
+def test_a_killed_job_ends_with_the_weights_and_the_curve_of_an_undisturbed_one(stack_on, database):
+    stack = stack_on(database)
     worker = stack.worker()
 
     job = stack.submit(stack.branch("killed"), STEPS, checkpoint_every_steps=EVERY)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,7 +18,7 @@ from accsite import blobs
 from accsite.apps.training.models import Job, JobEvent
 from accsite.apps.training.services import jobs, tasks
 from tests.faults.plugins import odd_task
-from tests.stack import Stack, Template, children_of, final, in_engine, points, reload
+from tests.stack import Stack, children_of, final, in_engine, points, reload
 from workers.processes import is_alive
 from workers.replay import CANNOT, replay
 
@@ -32,18 +31,10 @@ STEPS = 90
 EVERY = 30
 
 
-@pytest.fixture(scope="module")
-def stack(template: Template, tmp_path_factory, django_db_blocker) -> Iterator[Stack]:
-    """Return a platform with one worker for all tests of this file."""
-    with django_db_blocker.unblock(), template.stack(tmp_path_factory.mktemp("ranks") / "home") as shared:
-        shared.worker()
-        yield shared
-
-
-@pytest.fixture(scope="module")
 def undisturbed(stack: Stack) -> Job:
     """Return a job of two ranks that nothing happened to."""
-    return stack.state(stack.submit(stack.branch("undisturbed"), STEPS, ranks=2), "SUCCEEDED")
+    known = Job.objects.filter(branch__experiment__name="undisturbed on two", state="SUCCEEDED").first()
+    return known or stack.state(stack.submit(stack.branch("undisturbed on two"), STEPS, ranks=2), "SUCCEEDED")
 
 
 def tensors_of(job: Job) -> dict[str, torch.Tensor]:
@@ -62,16 +53,18 @@ def apart(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float
 
 def running_on_two(stack: Stack, name: str) -> tuple[Job, int, int]:
     """Return a job some steps after a checkpoint, its process, and that of its other rank."""
+    worker = stack.worker()
     job = stack.submit(stack.branch(name), STEPS, ranks=2, checkpoint_every_steps=EVERY)
     stack.until(lambda: final(job) is not None, what="a checkpoint")
     stack.step(job, final(job).job_step + 2)
-    first = stack.processes[0].job()
+    first = worker.job()
     assert first is not None
     (other,) = children_of(first)
     return job, first, other
 
 
 def test_two_ranks_learn_what_one_process_learns_however_the_job_is_submitted(stack):
+    stack.worker()
     user = get_user_model().objects.create_superuser("ada", password="a long word for a test")
     client = Client()
     client.force_login(user)
@@ -97,6 +90,7 @@ def test_two_ranks_learn_what_one_process_learns_however_the_job_is_submitted(st
 
 
 def test_checkpoints_go_on_with_any_number_of_ranks(stack):
+    stack.worker()
     branch = stack.branch("in turns")
     for ranks in (2, 1, 2):
         job = stack.state(stack.submit(branch, **{**OPTIONS, "steps": 10, "ranks": ranks}), "SUCCEEDED")
@@ -109,6 +103,7 @@ def test_checkpoints_go_on_with_any_number_of_ranks(stack):
 
 
 def test_both_ranks_are_steered_paused_and_stopped_before_the_same_step(stack):
+    stack.worker()
     branch = stack.branch("steered")
     job = stack.submit(branch, 100_000, ranks=2)
     stack.step(job, 10)
@@ -133,7 +128,7 @@ def test_both_ranks_are_steered_paused_and_stopped_before_the_same_step(stack):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-def test_a_rank_that_dies_or_stands_still_sends_the_job_back_to_its_checkpoint(stack, undisturbed, number):
+def test_a_rank_that_dies_or_stands_still_sends_the_job_back_to_its_checkpoint(stack, number):
     job, _, other = running_on_two(stack, f"rank and {number.name}")
     os.kill(other, number)
     stack.state(job, "SUCCEEDED")
@@ -144,7 +139,7 @@ def test_a_rank_that_dies_or_stands_still_sends_the_job_back_to_its_checkpoint(s
     assert not is_alive(other)
     points(job)
     # On as many ranks the sums are in the same order, so that not a bit is lost either.
-    assert apart(tensors_of(job), tensors_of(undisturbed)) == 0
+    assert apart(tensors_of(job), tensors_of(undisturbed(stack))) == 0
 
 
 def test_the_other_rank_of_a_killed_job_dies_with_it_and_both_go_on(stack):
@@ -157,6 +152,7 @@ def test_the_other_rank_of_a_killed_job_dies_with_it_and_both_go_on(stack):
 
 
 def test_a_plugin_that_raises_on_one_rank_alone_fails_the_job_with_its_words(stack):
+    stack.worker()
     branch = stack.branch("raises")
     odd_task(branch, "import torch; assert torch.distributed.get_rank() == 0, 'not here'", name="OneSided")
     job = stack.state(stack.submit(branch, 10, ranks=2), "FAILED")
@@ -165,7 +161,7 @@ def test_a_plugin_that_raises_on_one_rank_alone_fails_the_job_with_its_words(sta
 
 
 def test_a_drained_worker_hands_back_a_job_of_two_ranks_and_leaves_none(stack):
-    (worker,) = stack.processes  # the last test: it ends
+    worker = stack.worker()
     job = stack.submit(stack.branch("drained"), 100_000, ranks=2)
     stack.step(job, 10)
     family = [worker.job(), *children_of(worker.job())]

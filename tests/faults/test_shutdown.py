@@ -23,7 +23,11 @@ def family(pid: int) -> list[int]:
     return [pid, *(each for child in children_of(pid) for each in family(child))]
 
 
-def test_a_platform_that_is_terminated_saves_its_job_leaves_no_process_and_goes_on_at_the_next_start(stack):
+def test_a_platform_that_is_terminated_saves_its_job_leaves_no_process_and_goes_on_at_the_next_start(
+    make_stack,
+):
+    stack = make_stack()
+
     def up():
         # The supervisor has a Redis of its own.
         command = ("manage.py", "up", "--port", str(free_port()), "--device", "cpu")

@@ -127,8 +127,12 @@ class _Bell:
 
     def _run(self, rings: queue.Queue[_Ring]) -> None:
         connection: Any = None
+        address = app.conf.broker_write_url
         while True:
             ring = rings.get()
+            if app.conf.broker_write_url != address:
+                _close(connection)
+                connection, address = None, app.conf.broker_write_url
             for _ in range(2):  # a connection that died while idle is found out by its first use
                 reused = connection is not None
                 try:
