@@ -123,9 +123,9 @@ def api() -> str:
     parts = [
         "# API\n",
         "Everything that the pages do, under `/api/v1/`. Send `Authorization: Token …` ([more](../client.md)). Lists "
-        "are paged by `limit` and `offset`. Errors are problem details (RFC 9457) with `errors` by field. A POST that starts "
-        "work takes an `Idempotency-Key`. A running site shows all of it, with every schema, at `/api/docs/` and "
-        "`/api/docs/redoc/`; the schema itself is `/api/v1/schema/`.\n",
+        "are paged by `limit` and `offset`. Errors are problem details (RFC 9457) with `errors` by field. A POST that "
+        "starts work takes an `Idempotency-Key`. A running site shows all of it, with every schema, at `/api/docs/` "
+        "and `/api/docs/redoc/`; the schema itself is `/api/v1/schema/`.\n",
     ]
     group = ""
     for path, methods in schema["paths"].items():

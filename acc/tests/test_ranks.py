@@ -7,7 +7,7 @@ import os
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -38,7 +38,7 @@ class Paused(NullControl):
     """Asks for a pause before step 2, for a resume once that was waited for, and for another rate before step 3."""
 
     def __init__(self) -> None:
-        self.left = {"pause": 2, "set_lr": 3}
+        self.left: dict[Literal["pause", "set_lr"], int] = {"pause": 2, "set_lr": 3}
         self.waited = 0
 
     def due(self, step: int) -> list[Command]:

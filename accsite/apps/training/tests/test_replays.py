@@ -63,7 +63,7 @@ def test_a_replay_waits_once_however_often_it_is_asked_for(node: Checkpoint, use
 
 def test_what_a_gpu_has_made_is_replayed_on_one(node: Checkpoint, worker: Worker) -> None:
     assert node.parent is not None
-    Job.objects.filter(pk=node.parent.job_id).update(device="cuda:1")
+    Job.objects.filter(checkpoints=node.parent).update(device="cuda:1")
     job = replays.submit_replay(actor=None, checkpoint=node)
     assert (job.queue, job.spec["device"]) == ("train", "auto")
     rows.make_worker("gpu", "cuda:0", ("train",))
@@ -76,10 +76,10 @@ def test_what_cannot_be_replayed_is_refused_before_a_job_is_made(node: Checkpoin
     with pytest.raises(InvalidInput, match="'1' is neither true nor false"):
         replays.submit_replay(actor=None, checkpoint=node, current_plugins="1")
     assert node.parent is not None
-    Checkpoint.objects.filter(pk=node.parent_id).update(job=None)
+    Checkpoint.objects.filter(pk=node.parent.pk).update(job=None)
     with pytest.raises(WrongState, match=f"that made checkpoint {node.parent_id} is not on record any more"):
         replays.submit_replay(actor=None, checkpoint=node)
-    Checkpoint.objects.filter(pk=node.parent_id).update(kind=CheckpointKind.IMPORTED)
+    Checkpoint.objects.filter(pk=node.parent.pk).update(kind=CheckpointKind.IMPORTED)
     Checkpoint.everything.filter(pk=node.pk).update(deleted_at="2026-01-01T00:00Z")
     with pytest.raises(WrongState, match="was deleted; restore it first"):
         replays.submit_replay(actor=None, checkpoint=node)
