@@ -66,6 +66,10 @@ def draw(
     cos, sin = np.cos(rotation) * scale, np.sin(rotation) * scale
     for kind in np.unique(kinds):
         rows = np.flatnonzero(kinds == kind)
+        if kind == CIRCLE:
+            centres = np.stack([x[rows], y[rows]], axis=1).astype(np.float32)
+            images[rows] = strokes.discs(centres, scale[rows].astype(np.float32), size)
+            continue
         px, py = outline(int(kind)).T
         c, s = cos[rows, None], sin[rows, None]
         corners = np.stack([x[rows, None] + c * px - s * py, y[rows, None] + s * px + c * py], axis=2)

@@ -5,9 +5,11 @@ Coordinates are in pixels: the centre of the first pixel is (0, 0), x goes right
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 Images = NDArray[np.uint8]
@@ -39,15 +41,58 @@ def fill(outlines: Floats, size: int, softness: float = 1.0) -> Images:
 
     outlines: ``(N, K, 2)``, the corners of closed polygons in pixels, which may be hollow but not cross themselves.
     """
-    images = np.empty((len(outlines), 1, size, size), np.uint8)
-    step = max(_LEAST_AT_ONCE, _VALUES_AT_ONCE // size**2)
-    segments = np.concatenate([outlines, np.roll(outlines, -1, axis=1)], axis=2)
+    corner, side = _boxes(outlines.min(axis=1), outlines.max(axis=1), size, softness)
+    moved = outlines - corner[:, None].astype(np.float32)
+    segments = np.concatenate([moved, np.roll(moved, -1, axis=1)], axis=2)
     no_width = np.zeros(len(outlines), np.float32)
-    for start in range(0, len(outlines), step):
+
+    def draw(rows: slice) -> Images:
+        distance = np.sqrt(_squared_distance(segments[rows], no_width[rows], side, softness))
+        np.negative(distance, out=distance, where=_inside(segments[rows], side))
+        return shade(distance, softness)
+
+    return _placed(draw, corner, side, size)
+
+
+def discs(centres: Floats, radii: Floats, size: int, softness: float = 1.0) -> Images:
+    """Return discs as images ``(N, 1, size, size) uint8``, 255 inside.
+
+    centres: ``(N, 2)``, x and y in pixels. radii: ``(N,)`` pixels.
+    """
+    reach = radii[:, None]
+    corner, side = _boxes(centres - reach, centres + reach, size, softness)
+    x, y = (np.rint((centres - corner).astype(np.float64) * _GRID) / _GRID).T.astype(np.float32)
+    pixels = np.arange(side, dtype=np.float32)[:, None]
+
+    def draw(rows: slice) -> Images:
+        across, down = np.square(pixels - x[rows]), np.square(pixels - y[rows])
+        return shade(np.sqrt(across[None] + down[:, None]) - radii[rows], softness)
+
+    return _placed(draw, corner, side, size)
+
+
+def _boxes(low: Floats, high: Floats, size: int, softness: float) -> tuple[NDArray[np.intp], int]:
+    """Return where in the frame each image's box begins ``(N, 2)``, x and y, and the side that all boxes have.
+
+    low, high: ``(N, 2)`` the least and the greatest x and y of what is drawn. Beyond its box an image is black.
+    """
+    first = np.floor(low - softness).astype(np.intp)
+    last = np.ceil(high + softness).astype(np.intp)
+    side = min(size, int((last - first).max()) + 1) if len(low) else size
+    return first.clip(0, size - side), side
+
+
+def _placed(draw: Callable[[slice], Images], corner: NDArray[np.intp], side: int, size: int) -> Images:
+    """Return images ``(N, 1, size, size)``, black but for their boxes; ``draw`` returns ``(side, side, n)`` of rows."""
+    n = len(corner)
+    step = max(_LEAST_AT_ONCE, _VALUES_AT_ONCE // side**2)
+    make = np.empty if side == size else np.zeros
+    images: Images = make((n, 1, size, size), np.uint8)
+    windows = sliding_window_view(images[:, 0], (side, side), axis=(1, 2), writeable=True)
+    for start in range(0, n, step):
         rows = slice(start, start + step)
-        distance = np.sqrt(_squared_distance(segments[rows], no_width[rows], size, softness))
-        np.negative(distance, out=distance, where=_inside(segments[rows], size))
-        images[rows, 0] = shade(distance, softness).transpose(2, 0, 1)
+        at = np.arange(n)[rows]
+        windows[at, corner[rows, 1], corner[rows, 0]] = draw(rows).transpose(2, 0, 1)
     return images
 
 

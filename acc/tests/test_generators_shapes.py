@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from acc.data import shapes
+from acc.data import shapes, strokes
 from acc.errors import InvalidInput
 from acc.tests.generators import generator, made
 
@@ -103,3 +103,21 @@ def test_the_grid_has_each_combination_once() -> None:
     upright = made("factor_grid", "ShapesGrid", None, position_levels=2, rotation_levels=1)
     assert upright.target_specs[0].labels == ("circle", "square", "triangle", "star")
     assert (upright.targets["rotation"] == 0).all()
+
+
+@pytest.mark.parametrize("place", [(-2.0, 3.25), (15.5, 15.5), (29.75, 31.0)])
+def test_a_disc_is_as_bright_as_its_distance_says_also_where_the_frame_cuts_it(
+    place: tuple[float, float],
+) -> None:
+    centres, radii = np.array([place, (9.0, 20.5)], np.float32), np.array([5.5, 2.25], np.float32)
+    y, x = np.mgrid[:32, :32]
+    away = [np.hypot(x - cx, y - cy) - radius for (cx, cy), radius in zip(centres, radii, strict=True)]
+    np.testing.assert_allclose(strokes.discs(centres, radii, 32)[:, 0], strokes.shade(np.array(away)), atol=1)
+
+
+def test_a_shape_moved_by_whole_pixels_is_the_same_picture_moved() -> None:
+    star = (shapes.outline(shapes.KINDS.index("star")) * 5 + 8.3).astype(np.float32)
+    here, there = strokes.fill(np.stack([star, star + np.float32(13)]), 32)[:, 0]
+    np.testing.assert_array_equal(here[:19, :19], there[13:, 13:])
+    assert here.any()
+    assert not here[19:].any()

@@ -134,7 +134,7 @@ class ShapesGrid(DatasetGenerator):
     """
 
     label = "Shapes grid"
-    version = 1
+    version = 2
 
     size = Param(32, min=16, max=128, unit="px", help="height and width of an image")
     classes = Param(

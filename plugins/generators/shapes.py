@@ -8,7 +8,8 @@ import numpy as np
 
 from acc.api import AccDataset, DatasetGenerator, Param, Progress, no_progress, sampling, shapes
 
-AT_ONCE = 256
+PIXELS_AT_ONCE = 1 << 20
+PARTS = 8  # words of progress, at the least
 
 
 class Shapes(DatasetGenerator):
@@ -20,7 +21,7 @@ class Shapes(DatasetGenerator):
     """
 
     label = "Shapes"
-    version = 1
+    version = 2
 
     size = Param(32, min=16, max=128, unit="px", help="height and width of an image")
     classes = Param(5, min=1, max=len(shapes.KINDS), help=f"the first so many of: {', '.join(shapes.KINDS)}")
@@ -44,9 +45,10 @@ class Shapes(DatasetGenerator):
         rotation = sampling.evenly(rng, n, -self.rotation_max, self.rotation_max, apart_from=scale)
         rotation[kinds == shapes.CIRCLE] = 0
         images = np.empty((n, 1, self.size, self.size), np.uint8)
-        for start in range(0, n, AT_ONCE):
+        step = max(1, min(PIXELS_AT_ONCE // self.size**2, n // PARTS))
+        for start in range(0, n, step):
             progress(start / n)
-            rows = slice(start, start + AT_ONCE)
+            rows = slice(start, start + step)
             images[rows] = shapes.draw(
                 kinds[rows], x[rows], y[rows], scale=scale[rows], rotation=rotation[rows], size=self.size
             )
