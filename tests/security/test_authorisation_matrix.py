@@ -51,6 +51,8 @@ ENDPOINTS: dict[str, set[str]] = {
     "GET branch-detail": SEES,
     "PATCH branch-detail": CHANGES,
     "POST branch-load": CHANGES,
+    "GET branch-thresholds": SEES,
+    "POST branch-thresholds": CHANGES,
     "GET task-list": SIGNED_IN,
     "POST task-list": CHANGES,
     "GET task-detail": SEES,

@@ -64,7 +64,7 @@ class World:
             "name": PLUGINS.get(name.removeprefix("registry-").partition("-")[0], "head"),
             "path": "tasks/mine.py",
             "key": "k",
-            "id": UUID(int=0),
+            "id": getattr(thing, "pk", UUID(int=0)),
             "action": "mark",
         }
         return {name: known[name] for name in wanted}

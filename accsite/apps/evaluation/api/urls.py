@@ -5,9 +5,11 @@ from __future__ import annotations
 from django.urls import path
 
 from accsite.apps.evaluation.api.asking import PARTS, CompareView, RunView, part_view
+from accsite.apps.evaluation.api.thresholds import ThresholdsView
 from accsite.apps.evaluation.api.views import EvaluationViewSet
 
 urlpatterns = [
+    path("branches/<int:id>/thresholds/", ThresholdsView.as_view(), name="branch-thresholds"),
     path("eval/run/", RunView.as_view(), name="eval-run"),
     path("eval/compare/", CompareView.as_view(), name="eval-compare"),
     *(

@@ -10,7 +10,7 @@ from rest_framework.test import APIClient
 
 from accsite import blobs
 from accsite.apps.evaluation import services
-from accsite.apps.evaluation.models import Evaluation
+from accsite.apps.evaluation.models import Evaluation, Threshold
 from accsite.apps.evaluation.tests.test_record import Measured, Result, evaluation_job, grid
 from accsite.apps.training.models import Experiment
 from accsite.apps.training.tests import rows
@@ -45,6 +45,21 @@ def test_numbers_reasons_and_bytes(api: APIClient, evaluation: Evaluation) -> No
     data = b"".join(answer.streaming_content)  # type: ignore[attr-defined]
     stored = evaluation.artifacts.get()
     assert data == blobs.open_local(stored.file, stored.sha256).read_bytes()
+
+
+def test_thresholds_are_set_read_and_taken_back(api: APIClient, evaluation: Evaluation) -> None:
+    where = f"/api/v1/branches/{evaluation.branch_id}/thresholds/"
+    asked = {"task": "digit", "metric": "accuracy", "moderate": 0.4, "good": 0.9}
+    assert api.get(where).json() == {"thresholds": []}
+    Threshold.objects.create(branch=None, task_key="digit", name="accuracy", moderate=0.1, good=0.9)
+    assert api.get(where).json() == {"thresholds": [{**asked, "moderate": 0.1, "set_for": "site"}]}
+    assert api.post(where, asked, format="json").json()["thresholds"] == [{**asked, "set_for": "branch"}]
+    refused = api.post(where, {**asked, "good": 0.1}, format="json")
+    assert (refused.status_code, list(refused.json()["errors"])) == (422, ["good"])
+    unknown = api.post(where, {"metric": "beauty"}, format="json")
+    assert (unknown.status_code, list(unknown.json()["errors"])) == (422, ["metric"])
+    back = api.post(where, {"task": "digit", "metric": "accuracy"}, format="json")
+    assert back.json()["thresholds"][0]["set_for"] == "site"
 
 
 def test_private_and_unknown_ones_are_not_there(api: APIClient, evaluation: Evaluation) -> None:
