@@ -20,6 +20,7 @@ _VALUES_AT_ONCE = 1 << 19  # pixels of the enlarged images that are worked on to
 _ROW_VALUES = 1 << 16  # of which those of a few rows, that stay in the cache
 _BOXED_AT_ONCE = 1 << 20  # pixels of images that are put into order by the width of their ink
 _BORDER = 2  # pixels about the ink: half of one may be ink when enlarged, and another is its neighbour
+_LOOK_EVERY = 4  # shifts; to look for the greatest distance costs as much as a third of one
 _UINT16_SIDE = 256  # the squares of distances within it fit into 16 bits
 
 
@@ -156,11 +157,13 @@ def _lower_envelope(column: NDArray[Any], nearest: NDArray[Any]) -> None:
     """Put min over x' of ``column[:, x'] + (x - x')**2`` into ``nearest``, both ``(rows, W, N)``."""
     nearest[...] = column
     moved = np.empty_like(column)
-    shift = 1
-    while shift * shift < int(nearest.max()):
+    greatest, shift = int(nearest.max()), 1
+    while shift * shift < greatest:
         np.add(column, column.dtype.type(shift * shift), out=moved)
         np.minimum(nearest[:, :-shift], moved[:, shift:], out=nearest[:, :-shift])
         np.minimum(nearest[:, shift:], moved[:, :-shift], out=nearest[:, shift:])
+        if shift % _LOOK_EVERY == 0:
+            greatest = int(nearest.max())
         shift += 1
 
 
