@@ -122,9 +122,10 @@ def write(
     images = np.empty((n, 1, size, size), np.uint8)
     measured = {name: np.empty(n, np.float32) for name in ("thickness", "slant")}
     pieces = pieces.copy()
+    alike = np.argsort(kinds, kind="stable")  # pieces of a kind are drawn together
     for start in range(0, n, AT_ONCE):
         progress(start / n)
-        rows = np.arange(start, min(start + AT_ONCE, n))
+        rows = alike[start : start + AT_ONCE]
         for _ in range(1 + _TRIES):
             images[rows] = source.draw(
                 kinds[rows],
