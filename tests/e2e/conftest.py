@@ -131,8 +131,8 @@ def extensible(
     with django_db_blocker.unblock(), ExitStack() as entered:
         entered.callback(redis.stop)
         template = Template(home / "template", redis)
-        environment = {"ACC_PLUGINS": str(plugins), "ACC_LEASE_SECONDS": "20"}
-        stack = entered.enter_context(template.stack(home / "home", **environment))
+        made = template.stack(home / "home", ACC_PLUGINS=str(plugins), ACC_LEASE_SECONDS="20")
+        stack = entered.enter_context(made)
         watcher = stack.watcher()
         workers = [
             stack.worker(name, queues, wait=False)
