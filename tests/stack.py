@@ -460,16 +460,28 @@ def in_engine(job: Any, **train: Any) -> Any:
 def undisturbed(job: Any) -> tuple[str, dict[str, np.ndarray]]:
     """Return the sha256 of the final checkpoint, and the curve, of a job as the engine alone makes them here."""
     sink = in_engine(job)
+    return sha256_of(sink), sink.history()
+
+
+def sha256_of(sink: Any) -> str:
+    """Return the sha256 of the file of a sink's last checkpoint."""
     with tempfile.TemporaryDirectory() as folder:
-        sha256 = sink.checkpoints[-1][0].write(str(Path(folder) / "final.safetensors"))
-    return sha256, sink.history()
+        found: str = sink.checkpoints[-1][0].write(str(Path(folder) / "final.safetensors"))
+    return found
 
 
 def assert_undisturbed(job: Any) -> None:
     """Assert that a job ended with the weights, to the bit, and the curve of one that nothing happened to."""
-    sha256, expected = undisturbed(job)
-    assert final(job).sha256 == sha256
-    curve = points(job)
+    from acc.training import checkpoint as files
+    from accsite import blobs
+
+    sink, row = in_engine(job), final(job)
+    if row.sha256 != sha256_of(sink):
+        one, other = files.load(blobs.open_local(row.file, row.sha256)), sink.checkpoints[-1][0]
+        assert one.header == other.header
+        differ = [name for name in one.tensors if not one.tensors[name].equal(other.tensors[name])]
+        raise AssertionError(f"these tensors differ from those of an undisturbed job: {differ}")
+    curve, expected = points(job), sink.history()
     assert curve.keys() == expected.keys()
     for name in expected:
         np.testing.assert_array_equal(curve[name], expected[name], err_msg=name)

@@ -10,6 +10,7 @@ import argparse
 import gc
 import importlib
 import os
+import random
 import selectors
 import signal
 import sys
@@ -40,6 +41,10 @@ PRELOAD = (
     "workers.runner",
 )
 
+# Libraries that draw from Python's generator on the threads of a job: for each message to a page that watches it, and
+# for each pause before Redis is tried again.
+DRAWING = ("channels_redis.serializers", "redis.backoff")
+
 log = structlog.get_logger(__name__)
 
 
@@ -58,9 +63,18 @@ def preload() -> None:
         importlib.import_module(name)
     for alias in connections:
         connections[alias]  # imports the driver; the connection itself is made by its first query
+    keep_random_apart()
     # What lives now lives for ever: out of the collector's reach, its pages stay shared with the forks.
     gc.collect()
     gc.freeze()
+
+
+def keep_random_apart() -> None:
+    """Leave Python's generator to the training: being watched must not change what a plugin draws."""
+    for name in DRAWING:
+        module = importlib.import_module(name)
+        assert module.random is random, f"{name} draws from elsewhere by now"
+        module.random = random.SystemRandom()  # type: ignore[attr-defined]
 
 
 def require_forkable() -> None:

@@ -10,7 +10,7 @@ from django.contrib.auth import get_user_model
 
 from acc.client import Client, Points
 from accsite.apps.access.tokens import make_token
-from tests.stack import points
+from tests.stack import PATIENCE, points
 
 
 class Watcher(threading.Thread):
@@ -43,7 +43,7 @@ class Watcher(threading.Thread):
 
     def assert_saw_all(self) -> None:
         """Assert that it saw the end, and before it every loss of the database, once each."""
-        self.join(60)
+        self.join(60 * PATIENCE)
         assert not self.is_alive(), f"the watcher still waits at step {self.end}"
         if self.error is not None:
             raise self.error

@@ -98,3 +98,20 @@ def test_a_job_imports_nothing_that_the_zygote_could_have_imported_for_it(tmp_pa
         tmp_path,
     )
     assert out.strip() == "[]"
+
+
+def test_what_a_job_sends_draws_nothing_of_what_its_plugins_draw(tmp_path):
+    out = in_a_zygote(
+        """
+        import random
+        from channels_redis.serializers import registry
+        from redis.backoff import ExponentialWithJitterBackoff
+        random.seed(7)
+        before = random.getstate()
+        sent = registry.get_serializer("msgpack", random_prefix_length=12).serialize({"a": 1})
+        paused = ExponentialWithJitterBackoff().compute(1)
+        print(len(sent) > 12, paused > 0, random.getstate() == before)
+        """,
+        tmp_path,
+    )
+    assert out.split() == ["True", "True", "True"]

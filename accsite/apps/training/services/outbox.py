@@ -164,7 +164,7 @@ def _connect() -> Any:
 def _close(connection: Any) -> None:
     if connection is not None:
         try:
-            connection.collapse()
+            connection.release()
         except Exception as error:
             log.info("broker_close_failed", error=str(error))
 
