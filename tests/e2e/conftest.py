@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from accsite.supervisor.redis import RedisServer
-from tests.stack import DATASET, ROOT, Process, Stack, Template
+from tests.stack import DATASET, PATIENCE, ROOT, Process, Stack, Template
 
 ARGS = (
     "--no-sandbox",
@@ -75,9 +75,9 @@ class Watched:
         """Go to a path of the site."""
         return self.page.goto(self.url + path)
 
-    def until(self, expression: str, seconds: float) -> None:
+    def until(self, expression: str, seconds: float = 60) -> None:
         """Wait until a JavaScript expression is true (the page's policy forbids Playwright's own way)."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + PATIENCE * seconds
         while not self.page.evaluate(expression):
             assert time.monotonic() < end, f"waited {seconds:g} s for {expression}: {self.problems}"
             self.page.wait_for_timeout(30)
@@ -197,6 +197,7 @@ def visiting(site: Site, browser: Browser) -> Iterator[Callable[..., Watched]]:
 
     def opened(user: Any = None, *, url: str = "", **options: Any) -> Watched:
         context = browser.new_context(viewport={"width": 1440, "height": 900}, **options)
+        context.set_default_timeout(60_000 * PATIENCE)
         contexts.append(context)
         context.add_init_script(WITNESS)
         watched = watch(context.new_page(), url or site.url)

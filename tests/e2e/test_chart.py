@@ -17,7 +17,7 @@ from tests.e2e.conftest import Site, Watched
 from tests.e2e.test_pages import assert_accessible
 
 # The first test starts the whole platform.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 LONG, SPIKE_AT, SPIKE = 60_000, 31_234, 50.0
 BASELINE = 0.75
 MODULE = """
@@ -69,9 +69,9 @@ def test_a_long_history_keeps_its_spike_and_zooms_by_asking_for_a_part(
     watched = visit(site.admin)
     page = watched.page
     watched.open(f"{site.bench}?job={long_job.pk}")
-    watched.until("Boolean(document.getElementById('loss').points?.base)", seconds=10)
+    watched.until("Boolean(document.getElementById('loss').points?.base)")
     assert page.evaluate("document.getElementById('loss').points.columns.size") == 0, "it came unreduced"
-    watched.until("document.querySelector('#loss canvas') !== null", seconds=5)
+    watched.until("document.querySelector('#loss canvas') !== null")
     highest = "Math.max(...p.view(0, p.end, ['%s'], 0.6)[1].get('%s')[1])" % (
         (f"raw/{site.branch.tasks.first().key}",) * 2
     )
@@ -87,18 +87,18 @@ def test_a_long_history_keeps_its_spike_and_zooms_by_asking_for_a_part(
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + 60, steps=4)
     page.mouse.up()
-    watched.until("location.search.includes('from=')", seconds=5)
+    watched.until("location.search.includes('from=')")
     asked = [url for url in watched.requests if "loss_history" in url]
     assert len(asked) == 1
     assert "from=" in asked[0]
     assert page.locator("[data-reset]").is_visible()
     page.reload()
-    watched.until("document.querySelector('#loss canvas') !== null", seconds=10)
+    watched.until("document.querySelector('#loss canvas') !== null")
     assert "from=" in page.url
     page.mouse.dblclick(box["x"] + box["width"] * 0.5, box["y"] + 50)
-    watched.until("!location.search.includes('from=')", seconds=5)
+    watched.until("!location.search.includes('from=')")
     page.go_back()
-    watched.until("location.search.includes('from=')", seconds=5)
+    watched.until("location.search.includes('from=')")
     watched.assert_clean()
 
 
@@ -117,18 +117,18 @@ def test_the_legend_hides_and_singles_out_and_the_address_tells(
 
     everything, first = [True] * count, [True, *[False] * (count - 1)]
     lines.nth(1).click()
-    watched.until(pressed(True, False, *everything[2:]), seconds=5)
+    watched.until(pressed(True, False, *everything[2:]))
     assert "hide=" in page.url
     lines.nth(0).click(modifiers=["Alt"])
-    watched.until(pressed(*first), seconds=5)
+    watched.until(pressed(*first))
     page.reload()
-    watched.until(pressed(*first), seconds=5)
+    watched.until(pressed(*first))
     page.go_back()
-    watched.until(pressed(True, False, *everything[2:]), seconds=5)
+    watched.until(pressed(True, False, *everything[2:]))
     lines.nth(1).click()
-    watched.until("!location.search.includes('hide=')", seconds=5)
+    watched.until("!location.search.includes('hide=')")
     page.get_by_role("button", name="log", exact=True).click()
-    watched.until("location.search.includes('y=linear')", seconds=5)
+    watched.until("location.search.includes('y=linear')")
     watched.assert_clean()
 
 
@@ -139,16 +139,16 @@ def test_each_task_has_its_baseline_and_is_told_against_it_in_words(
     page = watched.page
     watched.open(f"{site.bench}?job={long_job.pk}")
     lines = "document.getElementById('loss').chart.baselines"
-    watched.until(f"{lines}.length === 1", seconds=10)
+    watched.until(f"{lines}.length === 1")
     assert page.evaluate(f"{lines}[0].value") == BASELINE
     assert "better than trivial" in page.locator("#legend button").first.inner_text()
     assert "flat" in page.locator("#legend button").first.inner_text()
     page.get_by_role("button", name="baselines").click()
-    watched.until(f"{lines}.length === 0", seconds=5)
+    watched.until(f"{lines}.length === 0")
     page.go_back()
-    watched.until(f"{lines}.length === 1", seconds=5)
+    watched.until(f"{lines}.length === 1")
     page.get_by_label("What is drawn").select_option("weighted")
-    watched.until(f"{lines}.length === 0 && location.search.includes('v=weighted')", seconds=5)
+    watched.until(f"{lines}.length === 0 && location.search.includes('v=weighted')")
     watched.assert_clean()
 
 
@@ -161,15 +161,15 @@ def test_another_job_is_laid_under_the_one_shown_and_the_address_tells(
     watched.open(f"{site.bench}?job={shown.pk}")
     page.get_by_label(f"Overlay job {long_job.pk}").click()
     reach = "document.getElementById('loss').chart.layers.flatMap((layer) => layer.reach())"
-    watched.until(f"{reach}.length > 0", seconds=10)
+    watched.until(f"{reach}.length > 0")
     assert f"overlay={long_job.pk}" in page.url
     assert f'data-job="{shown.pk}"' in page.locator("#job").evaluate("(head) => head.outerHTML")
     page.reload()
-    watched.until(f"{reach}.length > 0", seconds=10)
+    watched.until(f"{reach}.length > 0")
     page.get_by_label(f"Take off job {long_job.pk}").click()
-    watched.until(f"{reach}.length === 0", seconds=5)
+    watched.until(f"{reach}.length === 0")
     page.go_back()
-    watched.until(f"{reach}.length > 0", seconds=5)
+    watched.until(f"{reach}.length > 0")
     watched.assert_clean()
 
 
@@ -179,17 +179,17 @@ def test_table_folded_curves_and_time_axis_open_from_the_address(
     watched = visit(site.admin)
     page = watched.page
     watched.open(f"{site.bench}?job={furnished_job.pk}&table=1&curves=1&x=time")
-    watched.until("document.querySelectorAll('#curves canvas').length === 3", seconds=10)
+    watched.until("document.querySelectorAll('#curves canvas').length === 3")
     rows = "document.querySelectorAll('#chart-more table tbody tr').length"
-    watched.until(f"{rows} === {site.branch.tasks.count() + 3}", seconds=5)
+    watched.until(f"{rows} === {site.branch.tasks.count() + 3}")
     names = page.locator("#curves figcaption").all_inner_texts()
     assert [name.rpartition(" ")[0] for name in names] == ["Weighted total", "Gradient norm", "Learning rate"]
     box = page.locator("#loss > .plot .u-over").bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + 200, box["y"] + 60)
     at = "[...document.querySelectorAll('.u-cursor-x')].map((line) => line.style.transform)"
-    watched.until(f"new Set({at}).size === 1 && {at}.length === 4", seconds=5)
-    watched.until("/s$/.test(document.getElementById('loss').view.ticks(12))", seconds=5)
+    watched.until(f"new Set({at}).size === 1 && {at}.length === 4")
+    watched.until("/s$/.test(document.getElementById('loss').view.ticks(12))")
     assert_accessible(watched, "the chart with all that unfolds")
     watched.assert_clean()
 

@@ -14,7 +14,7 @@ from tests.e2e.conftest import Site, Watched
 from tests.stack import DATASET
 
 # The first test starts the whole platform.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 NAME, N = "Plain shapes", 60
 PREVIEW = "document.getElementById('preview')"
 PREVIEWED = """[...document.querySelectorAll('#preview svg')].filter((svg) =>
@@ -56,7 +56,7 @@ def test_generate_with_a_preview(site: Site, visit: Callable[..., Watched]) -> N
     elsewhere.page.locator("#live[data-state=live]").wait_for()
     page = watched.page
     watched.open("/datasets/new/?generator=Shapes")
-    watched.until(PREVIEWED, seconds=20)
+    watched.until(PREVIEWED)
     picture = page.locator("#preview image").first.get_attribute("href")
 
     # What is refused is told beside its field, and taken back once it is right.
@@ -64,7 +64,7 @@ def test_generate_with_a_preview(site: Site, visit: Callable[..., Watched]) -> N
     page.locator(".field:has([name='params-classes']) .error", has_text="'99' is above").wait_for()
     fill(page, "params-classes", "3")
     fill(page, "params-size", "24")
-    watched.until(f"{PREVIEWED} && !{PREVIEW}.dataset.state", seconds=20)
+    watched.until(f"{PREVIEWED} && !{PREVIEW}.dataset.state")
     page.locator("#plugin-fields .error").wait_for(state="detached")
     assert page.locator("#preview image").first.get_attribute("href") != picture
 
@@ -73,10 +73,10 @@ def test_generate_with_a_preview(site: Site, visit: Callable[..., Watched]) -> N
     fill(page, "name", NAME)
     page.get_by_role("button", name="Generate", exact=True).click()
     page.wait_for_url("**/datasets/")
-    page.get_by_role("link", name=NAME, exact=True).wait_for(timeout=30_000)
+    page.get_by_role("link", name=NAME, exact=True).wait_for()
     option = elsewhere.page.locator("select[name=dataset] option", has_text=NAME)
-    option.wait_for(state="attached", timeout=5_000)
-    watched.until(LOADED, seconds=5)
+    option.wait_for(state="attached")
+    watched.until(LOADED)
     watched.assert_clean()
     elsewhere.assert_clean()
 
@@ -140,7 +140,7 @@ def test_upload_remove_and_take_back(site: Site, visit: Callable[..., Watched]) 
     page.get_by_text("NumPy arrays (.npz)").wait_for()
     page.get_by_role("button", name="Upload").click()
     page.wait_for_url("**/datasets/")
-    page.get_by_role("link", name="noise", exact=True).click(timeout=30_000)
+    page.get_by_role("link", name="noise", exact=True).click()
     page.get_by_text("30 of 1").wait_for()
 
     page.get_by_role("button", name="Delete").click()
@@ -176,7 +176,7 @@ def test_compare_two(site: Site, shapes: Any, visit: Callable[..., Watched]) -> 
         .map((row) => [...row.querySelectorAll('td')].map((td) => +td.textContent))""")
     assert sum(ours for ours, _ in counts) == N
     assert all(ours == theirs for ours, theirs in counts)
-    watched.until(LOADED, seconds=5)
+    watched.until(LOADED)
     watched.assert_clean()
 
 

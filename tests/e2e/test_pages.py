@@ -14,7 +14,7 @@ from tests.e2e.conftest import SCRIPT_NAME, Site, Watched
 from tests.stack import DATASET
 
 # The first test starts the whole platform.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 AXE = Path(__file__).parent / "vendor" / "axe-core" / "4.14.1" / "axe.min.js"
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 RUN_AXE = """async (tags) => {

@@ -10,8 +10,7 @@ import pytest
 from tests.e2e.conftest import Site, Watched, at_rest
 
 # The first test starts the whole platform.
-pytestmark = pytest.mark.timeout(300)
-PATIENCE_MS = 60_000
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +23,6 @@ def opened(visit: Callable[..., Watched], site: Site, node: Any) -> Watched:
     """Return a page of the experiment with ``node`` beside its tree, live."""
     watched = visit(site.admin)
     watched.open(f"/experiments/{node.experiment.slug}/?node={node.pk}")
-    watched.page.set_default_timeout(PATIENCE_MS)
     watched.page.locator("#live[data-state=live]").wait_for()
     watched.page.locator(f"[role=treeitem][data-id='{node.pk}'][aria-selected=true]").wait_for()
     return watched
