@@ -49,6 +49,6 @@ class Watcher(threading.Thread):
             raise self.error
         curve = points(self.job)
         assert self.end == self.job.step
-        assert {"raw/reconstruction", "raw/kl", "raw/digit"} <= self.seen.keys()
+        assert {"raw/reconstruction", "raw/kl-divergence", "raw/classification"} <= self.seen.keys()
         for name, columns in self.seen.items():
             np.testing.assert_array_equal(np.concatenate(columns), curve[name], err_msg=name)
