@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from django.conf import settings
 
@@ -15,6 +16,10 @@ from accsite.supervisor.redis import RedisServer, use
 # OpenMP and the BLAS libraries read these when they are first loaded, which no import above does.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+
+# A busy machine is no failing example.
+hypothesis.settings.register_profile("acc", hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("acc")
 
 MARK_BY_FOLDER = {"faults": "fault", "e2e": "e2e", "gpu": "gpu"}
 
