@@ -442,18 +442,25 @@ def points(job: Any) -> dict[str, np.ndarray]:
 
 
 def in_engine(job: Any, **train: Any) -> Any:
-    """Return the MemorySink of what a job trains when the engine alone runs it here; ``train``: other options."""
+    """Return the MemorySink of what a job trains, from where it began, when the engine alone runs it here.
+
+    train: other options than the job's.
+    """
     from acc.specs import TrainJobSpec
+    from acc.training import checkpoint as files
     from acc.training.run import MemorySink
     from acc.training.trainer import Trainer
+    from accsite import blobs
     from workers.materials import Datasets, classes_of
 
     spec = TrainJobSpec.model_validate({**job.spec, "train": {**job.spec["train"], **train}})
     datasets = Datasets()
     for key, dataset in spec.datasets.items():
         datasets.load(key, dataset)
+    row = job.start_checkpoint
+    start = None if row is None else files.load(blobs.open_local(row.file, row.sha256))
     sink = MemorySink()
-    Trainer(spec, datasets, classes=classes_of(spec.plugins), sink=sink, device="cpu").run()
+    Trainer(spec, datasets, classes=classes_of(spec.plugins), sink=sink, start_from=start, device="cpu").run()
     return sink
 
 
