@@ -178,6 +178,13 @@ def test_an_export_holds_a_piece_at_a_time_and_is_the_same_each_time() -> None:
         exporters.export(large, "xls")
 
 
+def test_a_header_that_is_no_python_is_told(tmp_path: Path) -> None:
+    whole = npy(IMAGES[:2])
+    broken = whole[:10] + b"\x84" + whole[11:]
+    with pytest.raises(InvalidInput, match="its header cannot be read"):
+        import_file(put(tmp_path / "upload", broken), read_tensors=read_tensors)
+
+
 @settings(max_examples=80, deadline=None)
 @given(st.data())
 def test_no_damage_to_a_file_ends_in_anything_but_a_sentence(data: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
@@ -15,6 +16,9 @@ from acc.data.importers.limits import MAX_DATASET_BYTES, check_bytes, refuse
 MAGIC = b"\x93NUMPY"
 _MAX_HEADER_BYTES = 10_000
 _READERS = {(1, 0): npy_format.read_array_header_1_0, (2, 0): npy_format.read_array_header_2_0}
+
+# NumPy parses the header as Python text, and, where that fails, once more word by word.
+_NO_HEADER = (ValueError, SyntaxError, TypeError, TokenError, RecursionError, MemoryError)
 
 
 def array(path: Path, *, max_bytes: int = MAX_DATASET_BYTES) -> NDArray[Any]:
@@ -39,7 +43,10 @@ def check_header(file: IO[bytes], size: int, name: str, max_bytes: int) -> None:
     reader = _READERS.get(version)
     if reader is None:
         raise ValueError(f"version {version} is not known")
-    shape, _, dtype = reader(file, max_header_size=_MAX_HEADER_BYTES)
+    try:
+        shape, _, dtype = reader(file, max_header_size=_MAX_HEADER_BYTES)
+    except _NO_HEADER as error:
+        raise ValueError(f"its header cannot be read: {error}") from error
     if dtype.hasobject:
         raise refuse(name, "holds Python objects; need arrays of numbers only")
     if any(side < 0 for side in shape):
