@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.rows import Row, machine, read
 
 HERE = Path(__file__).resolve().parent
-NOT_BENCHMARKS = {"__init__", "__main__", "rows", "platform_under_test"}
+NOT_BENCHMARKS = {"__init__", "__main__", "editors", "platform_under_test", "rows"}
 NEED_GPU = {"gpu"}
 
 
