@@ -7,14 +7,14 @@ from typing import Any
 
 import torch
 
-from acc.specs import DatasetSpec, TaskSpec, TrainJobSpec
+from acc.specs import TrainJobSpec
 from acc.training.launch import joined
 from acc.training.orders import SharedControl
 from acc.training.protocols import Command, NullControl
 from acc.training.trainer import Trainer
 from accsite.apps.training.models import Checkpoint, Job
 from workers.durable import disconnect
-from workers.materials import Datasets, classes_of, from_header, from_rows
+from workers.materials import Materials
 
 
 def follow(job_id: int, rank: int, told: dict[str, Any]) -> None:
@@ -31,30 +31,20 @@ def follow(job_id: int, rank: int, told: dict[str, Any]) -> None:
     if told["resume_from"]:
         resumed = load(Checkpoint.objects.filter(job=job, sha256=told["resume_from"]).latest("id"))
     started = None if resumed or job.start_checkpoint is None else load(job.start_checkpoint)
-    classes = classes_of(spec.plugins)
-    datasets = Datasets()
-    needed: dict[str, DatasetSpec] = dict(spec.datasets)
-    if resumed is not None:
-        classes.add(*from_header(resumed.header.plugins))
-        needed |= resumed.header.spec.datasets
-    for key, dataset in needed.items():
-        datasets.load(key, dataset)
+    materials = Materials(spec, resumed)
     disconnect()
 
     def prepare(command: Command) -> None:
-        if command.kind == "add_task":
-            task = TaskSpec.model_validate(command.payload["task"])
-            datasets.load(task.dataset, DatasetSpec.model_validate(command.payload["dataset"]))
-            classes.add(*from_rows([task.source_sha256]))
-            disconnect()
+        materials.prepare(command)
+        disconnect()
 
     size = len(told["devices"])
     with joined(rank, size, device=device, meeting=Path(told["meeting"])) as ranks:
         control = SharedControl(ranks, NullControl(), prepare=prepare)
         trainer = Trainer(
             spec,
-            datasets,
-            classes=classes,
+            materials.datasets,
+            classes=materials.classes,
             control=control,
             start_from=started,
             resume_from=resumed,

@@ -8,8 +8,10 @@ from typing import Any
 from acc.data import AccDataset
 from acc.errors import InvalidInput
 from acc.plugins import PluginClass, load_source
-from acc.specs import DatasetSpec
+from acc.specs import DatasetSpec, TaskSpec, TrainJobSpec
+from acc.training.checkpoint import Checkpoint
 from acc.training.plugin_set import PluginSet
+from acc.training.protocols import Command
 from accsite.apps.datasets import selectors as datasets
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.registry.models import PluginSource
@@ -43,6 +45,27 @@ class Datasets(Mapping[str, AccDataset]):
     def __len__(self) -> int:
         """Return how many there are."""
         return len(self._loaded)
+
+
+class Materials:
+    """The datasets and classes of a train job, for each of its ranks; commands that add tasks bring their own."""
+
+    def __init__(self, spec: TrainJobSpec, resumed: Checkpoint | None) -> None:
+        """Collect what ``spec`` names, and what the checkpoint that it goes on from was trained with."""
+        self.classes, self.datasets = classes_of(spec.plugins), Datasets()
+        needed = dict(spec.datasets)
+        if resumed is not None:
+            self.classes.add(*from_header(resumed.header.plugins))
+            needed |= resumed.header.spec.datasets
+        for key, dataset in needed.items():
+            self.datasets.load(key, dataset)
+
+    def prepare(self, command: Command) -> None:
+        """Bring what ``command`` needs, before it is carried out."""
+        if command.kind == "add_task":
+            task = TaskSpec.model_validate(command.payload["task"])
+            self.datasets.load(task.dataset, DatasetSpec.model_validate(command.payload["dataset"]))
+            self.classes.add(*from_rows([task.source_sha256]))
 
 
 def classes_of(plugins: Mapping[str, str]) -> PluginSet:

@@ -11,7 +11,7 @@ import structlog
 from django.conf import settings
 
 from acc.errors import CheckpointError
-from acc.specs import DatasetSpec, TaskSpec, TrainJobSpec
+from acc.specs import TrainJobSpec
 from acc.training import checkpoint as files
 from acc.training.orders import SharedControl
 from acc.training.protocols import Alarm, Command, CommandResult
@@ -25,7 +25,7 @@ from workers import memory
 from workers.control import DatabaseControl, refusal
 from workers.durable import GivenUp, insist
 from workers.held import Held
-from workers.materials import Datasets, classes_of, from_header, from_rows
+from workers.materials import Materials
 from workers.ranks import together
 from workers.sinks import Recorder
 from workers.stall import Stall
@@ -39,26 +39,13 @@ def train(held: Held) -> None:
     spec = TrainJobSpec.model_validate(job.spec)
     resumed = newest_intact(held)
     started = None if resumed or job.start_checkpoint is None else load(job.start_checkpoint)
-    classes = classes_of(spec.plugins)
-    datasets = Datasets()
-    for key, dataset in spec.datasets.items():
-        datasets.load(key, dataset)
-    if resumed is not None:
-        classes.add(*from_header(resumed.header.plugins))
-        for key, dataset in resumed.header.spec.datasets.items():
-            datasets.load(key, dataset)
+    materials = Materials(spec, resumed)
     first = resumed.header.job_step if resumed else 0
     points.truncate(job.pk, first, held.attempt)
     replay = events.replay_commands(job.pk, first)
 
-    def prepare(command: Command) -> None:
-        if command.kind == "add_task":
-            task = TaskSpec.model_validate(command.payload["task"])
-            datasets.load(task.dataset, DatasetSpec.model_validate(command.payload["dataset"]))
-            classes.add(*from_rows([task.source_sha256]))
-
     for command in replay:
-        prepare(command)
+        materials.prepare(command)
 
     recorder: Recorder
 
@@ -70,7 +57,7 @@ def train(held: Held) -> None:
 
     stall = Stall(lambda: recorder.step, lambda alarm: recorder.on_alarm(alarm))  # noqa: PLW0108 - made below
     control = DatabaseControl(
-        job.pk, replay=replay, prepare=prepare, refuse=refuse, unheard=unheard, watch=stall.look
+        job.pk, replay=replay, prepare=materials.prepare, refuse=refuse, unheard=unheard, watch=stall.look
     )
     recorder = Recorder(held.lease, scratch=held.scratch(), on_broken=control.drain)
     held.lease.when_fenced(control.drain)
@@ -83,8 +70,8 @@ def train(held: Held) -> None:
                 shared = None if ranks is None else SharedControl(ranks, control)
                 trainer = Trainer(
                     spec,
-                    datasets,
-                    classes=classes,
+                    materials.datasets,
+                    classes=materials.classes,
                     sink=recorder,
                     control=shared or control,
                     start_from=started,
