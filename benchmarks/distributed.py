@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from acc.training.launch import joined
+from acc.training.launch import at_file, joined
 from acc.training.orders import SharedControl
 from acc.training.protocols import NullControl
 from acc.training.trainer import Trainer
@@ -58,7 +58,7 @@ def _rank(number: int, size: int, device: str, meeting: str, answers: Any) -> No
     if size == 1:
         answers.put(Trainer(job, data, classes=classes).run().steps_per_second)
         return
-    with joined(number, size, device=own, meeting=Path(meeting)) as ranks:
+    with joined(number, size, device=own, store=at_file(Path(meeting), size)) as ranks:
         control = SharedControl(ranks, NullControl())
         result = Trainer(job, data, classes=classes, control=control, ranks=ranks).run()
         control.finish()

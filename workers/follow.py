@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from acc.specs import TrainJobSpec
-from acc.training.launch import joined
+from acc.training.launch import at_file, joined
 from acc.training.orders import SharedControl
 from acc.training.protocols import Command, NullControl
 from acc.training.trainer import Trainer
@@ -39,7 +39,7 @@ def follow(job_id: int, rank: int, told: dict[str, Any]) -> None:
         disconnect()
 
     size = len(told["devices"])
-    with joined(rank, size, device=device, meeting=Path(told["meeting"])) as ranks:
+    with joined(rank, size, device=device, store=at_file(Path(told["meeting"]), size)) as ranks:
         control = SharedControl(ranks, NullControl(), prepare=prepare)
         trainer = Trainer(
             spec,

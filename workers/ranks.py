@@ -170,7 +170,7 @@ def together(
     told: what the members need to know. save: keeps what was recorded, before the job is given back because a rank
     is lost. Raises AccError for what a member says is wrong with the job, Fenced after the job was given back.
     """
-    from acc.training.launch import joined  # torch
+    from acc.training.launch import at_file, joined  # torch
 
     team = held.team
     if not team.members:
@@ -199,7 +199,7 @@ def together(
     team.tell({**told, "attempt": held.attempt, "devices": devices, "meeting": str(meeting)})
     team.watch(hang)
     try:
-        with joined(0, size, device=torch.device(devices[0]), meeting=meeting) as ranks:
+        with joined(0, size, device=torch.device(devices[0]), store=at_file(meeting, size)) as ranks:
             yield ranks
     except RankLost as error:
         time.sleep(2 * WATCH_SECONDS)  # its connection breaks a moment before the process is gone

@@ -16,7 +16,7 @@ from acc.data import AccDataset
 from acc.errors import InvalidInput
 from acc.tests import helpers
 from acc.training.checkpoint import Snapshot, load
-from acc.training.launch import joined
+from acc.training.launch import at_file, joined
 from acc.training.orders import SharedControl
 from acc.training.protocols import Command, NullControl
 from acc.training.ranks import RankLost, Ranks
@@ -60,7 +60,9 @@ def together(folder: Path, body: Callable[[Ranks], None], size: int = 2) -> None
 
     def rank(number: int) -> None:
         try:
-            with joined(number, size, device=CPU, meeting=folder / "meeting", timeout=60) as ranks:
+            with joined(
+                number, size, device=CPU, store=at_file(folder / "meeting", size), timeout=60
+            ) as ranks:
                 body(ranks)
         except BaseException:
             (folder / f"broken-{number}").write_text(traceback.format_exc())
