@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from torch.distributed import Store
+from torch.distributed import Store  # type: ignore[attr-defined]
 
 from acc.training.ranks import RankLost, Ranks
 
@@ -34,7 +34,7 @@ def at_socket(listening: socket.socket, *, timeout: float = TIMEOUT_SECONDS) -> 
     on a network of these machines' own.
     """
     host, port = listening.getsockname()[:2]
-    return dist.TCPStore(
+    store: Store = dist.TCPStore(  # type: ignore[attr-defined]
         host,
         port,
         is_master=True,
@@ -42,14 +42,18 @@ def at_socket(listening: socket.socket, *, timeout: float = TIMEOUT_SECONDS) -> 
         wait_for_workers=False,
         master_listen_fd=listening.detach(),
     )
+    return store
 
 
 def at_address(host: str, port: int, *, timeout: float = TIMEOUT_SECONDS) -> Store:
     """Return the meeting point that rank 0 serves at ``host:port``; raises RankLost if nobody does."""
     try:
-        return dist.TCPStore(host, port, is_master=False, timeout=timedelta(seconds=timeout))
-    except (RuntimeError, ValueError) as error:
+        store: Store = dist.TCPStore(  # type: ignore[attr-defined]
+            host, port, is_master=False, timeout=timedelta(seconds=timeout)
+        )
+    except RuntimeError as error:  # what torch raises for a network derives from it
         raise RankLost(f"rank 0 was not to be reached at {host}:{port} ({_first_line(error)})") from error
+    return store
 
 
 @contextmanager
