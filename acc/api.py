@@ -42,8 +42,10 @@ from acc.specs import (
 from acc.training.checkpoint import Checkpoint
 from acc.training.checkpoint import load as load_checkpoint
 from acc.training.data import TrainingRows
+from acc.training.launch import under_torchrun
 from acc.training.plugin_set import PluginSet
 from acc.training.protocols import Baseline
+from acc.training.ranks import Ranks
 from acc.training.run import TrainRun, train
 from acc.training.task import Batch, EvaluationTask, JointTask, Sight, Sums, TargetTask, Task
 from acc.training.trainer import Trainer, TrainResult
@@ -76,6 +78,7 @@ __all__ = [
     "Param",
     "PluginSet",
     "Progress",
+    "Ranks",
     "Recipe",
     "RecipeContext",
     "RecipeError",
@@ -108,5 +111,6 @@ __all__ = [
     "shapes",
     "ssim",
     "train",
+    "under_torchrun",
     "written",
 ]

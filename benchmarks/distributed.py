@@ -16,8 +16,6 @@ from typing import Any
 import torch
 
 from acc.training.launch import at_file, joined
-from acc.training.orders import SharedControl
-from acc.training.protocols import NullControl
 from acc.training.trainer import Trainer
 from benchmarks.rows import Row, median, report
 from benchmarks.trainer_vs_bare_loop import prepared
@@ -59,9 +57,7 @@ def _rank(number: int, size: int, device: str, meeting: str, answers: Any) -> No
         answers.put(Trainer(job, data, classes=classes).run().steps_per_second)
         return
     with joined(number, size, device=own, store=at_file(Path(meeting), size)) as ranks:
-        control = SharedControl(ranks, NullControl())
-        result = Trainer(job, data, classes=classes, control=control, ranks=ranks).run()
-        control.finish()
+        result = Trainer(job, data, classes=classes, ranks=ranks).run()
     if number == 0:
         answers.put(result.steps_per_second)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from acc.training.run import MemorySink
 from acc.training.trainer import Trainer
 
 PLUGINS_DIR = Path(__file__).parents[2] / "plugins"
+NOTEBOOK_PAGE = Path(__file__).parents[2] / "docs" / "notebook.md"
 GROUPS = (("digit", 0, 3), ("size", 3, 5), ("free", 5, 8))
 CHANNELS = {"channels": 8}
 
@@ -179,3 +181,8 @@ def run(
 def weights(model: Model) -> dict[str, np.ndarray[Any, Any]]:
     """Return copies of all weights as arrays."""
     return {name: tensor.detach().cpu().numpy().copy() for name, tensor in model.state_dict().items()}
+
+
+def blocks(page: Path) -> list[str]:
+    """Return the Python blocks of a Markdown page, in order."""
+    return re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)

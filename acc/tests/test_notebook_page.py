@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +12,23 @@ import pytest
 from acc.api import InvalidInput, TrainRun, load_checkpoint, train
 from acc.tests import helpers
 
-PAGE = Path(__file__).parents[2] / "docs" / "notebook.md"
+PAGE = helpers.NOTEBOOK_PAGE
 
 
 @pytest.fixture(scope="module")
-def page() -> dict[str, Any]:
+def page(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     names: dict[str, Any] = {}
-    for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL):
-        exec(compile(block, str(PAGE), "exec"), names)
-    return names
+    with contextlib.chdir(tmp_path_factory.mktemp("page")):
+        for block in helpers.blocks(PAGE):
+            exec(compile(block, str(PAGE), "exec"), names)
+            names.setdefault("first", names["run"])
+    return {**names, "run": names["first"]}
 
 
 def test_the_first_block_has_ten_statements_or_fewer() -> None:
-    first = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)[0]
-    lines = [line for line in first.splitlines() if line.strip() and not line.startswith(" ")]
+    lines = [
+        line for line in helpers.blocks(PAGE)[0].splitlines() if line.strip() and not line.startswith(" ")
+    ]
     assert len(lines) <= 10
 
 

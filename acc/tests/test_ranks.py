@@ -17,7 +17,6 @@ from acc.errors import InvalidInput
 from acc.tests import helpers
 from acc.training.checkpoint import Snapshot, load
 from acc.training.launch import at_file, joined
-from acc.training.orders import SharedControl
 from acc.training.protocols import Command, NullControl
 from acc.training.ranks import RankLost, Ranks
 from acc.training.share import Share
@@ -86,9 +85,7 @@ def trained(folder: Path, dataset: AccDataset, size: int = 2, **options: Any) ->
     spec = helpers.job({"data": dataset}, tasks, **{**OPTIONS, **options}, ranks=size)
 
     def body(ranks: Ranks) -> None:
-        shared = SharedControl(ranks, control or NullControl())
-        trainer, sink = helpers.run(spec, {"data": dataset}, ranks=ranks, control=shared, resume_from=resume)
-        shared.finish()
+        trainer, sink = helpers.run(spec, {"data": dataset}, ranks=ranks, control=control, resume_from=resume)
         if ranks.leads:
             for snapshot, _ in sink.checkpoints:
                 snapshot.write(str(folder / f"{snapshot.step}.safetensors"))

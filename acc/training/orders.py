@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from acc.training.protocols import Command, Control
+from acc.training.protocols import Command, Control, NullControl
 from acc.training.ranks import Ranks
 
 
@@ -63,3 +63,10 @@ class SharedControl:
             if self._prepare is not None:
                 self._prepare(command)
         return commands
+
+
+def heard_by_all(control: Control | None, ranks: Ranks | None) -> Control:
+    """Return a control by which all ranks hear the same before the same step."""
+    if control is None or type(control) is NullControl:
+        return NullControl()  # nobody hears anything
+    return control if ranks is None or isinstance(control, SharedControl) else SharedControl(ranks, control)

@@ -17,9 +17,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from acc.errors import AccError
+from acc.errors import AccError, InvalidInput
 from acc.models import Model, ModelOutput
 from acc.models.output import LazyDecode
+from acc.specs import TrainJobSpec, parse
 from acc.training.share import Share
 
 CHECK_STEPS = 1000
@@ -136,6 +137,19 @@ class Ranks:
             raise RankLost(
                 f"another rank was lost, or did not answer for {self._timeout:g} s ({reason})"
             ) from error
+
+
+def sized(job: TrainJobSpec, ranks: Ranks | None) -> TrainJobSpec:
+    """Return the job as so many ranks train it; raises InvalidInput (ranks) if it is for another number."""
+    size, asked = ranks.size if ranks is not None else 1, job.train.ranks
+    if asked == size:
+        return job
+    if asked != 1:
+        there = f"and there are {size}" if size > 1 else "and this process is none of several; use ranks 1"
+        raise InvalidInput({"ranks": f"this job is for {asked} ranks, {there}"})
+    # Whoever starts the processes says how many there are.
+    train = parse(type(job.train), {**job.train.model_dump(), "ranks": size})
+    return job.model_copy(update={"train": train})
 
 
 class _Gather(torch.autograd.Function):

@@ -17,6 +17,7 @@ from acc.training.checkpoint import Checkpoint, Snapshot
 from acc.training.plugin_set import PluginSet
 from acc.training.protocols import Alarm, Baseline, CheckpointReason, CommandResult, Control, PointBlock
 from acc.training.protocols import Snapshot as AnySnapshot
+from acc.training.ranks import Ranks
 from acc.training.task import Task
 from acc.training.trainer import Trainer, TrainResult
 
@@ -81,9 +82,15 @@ class TrainRun:
         self.result = result
         self.model: Model = trainer.model.eval()
         self.history = sink.history()
-        snapshot = sink.checkpoints[-1][0]
+        snapshot = sink.checkpoints[-1][0] if self.leads else trainer.snapshot()
         assert isinstance(snapshot, Snapshot)
         self.snapshot: Snapshot = snapshot
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process reports: the only one, or rank 0. The others have the model, and no history."""
+        ranks = self._trainer.ranks
+        return ranks is None or ranks.leads
 
     @property
     def losses(self) -> dict[str, float]:
@@ -135,6 +142,7 @@ def train(
     start_from: str | Path | Checkpoint | None = None,
     control: Control | None = None,
     classes: PluginSet | None = None,
+    ranks: Ranks | None = None,
     **options: Any,
 ) -> TrainRun:
     """Train and return the run.
@@ -142,11 +150,19 @@ def train(
     data: one dataset, or several by name (a task then says which: ``"dataset": name``).
     tasks: class names, classes, or dicts with the fields of TaskSpec (``task_class``, ``weight``, ``factor``,
     ``params``, ...). factors: name -> number of latent dimensions, laid side by side from 0. classes: task and
-    model classes of your own that are named, beside those that come with ACC.
+    model classes of your own that are named, beside those that come with ACC. ranks: this process is one of several
+    that share each batch, as ``under_torchrun()`` gives it; all of them call this with the same.
     options: the fields of TrainSpec (``steps``, ``batch_size``, ``lr``, ``seed``, ...).
     Raises InvalidInput naming the field that is wrong.
     """
     datasets: Mapping[str, AccDataset] = data if isinstance(data, Mapping) else {ONLY_DATASET: data}
+    if isinstance(ranks, int):
+        raise InvalidInput(
+            {
+                "ranks": f"{ranks} is a number; start so many processes (torchrun --nproc-per-node {ranks}) and give "
+                "what under_torchrun() gives each of them"
+            }
+        )
     known = PluginSet(*(task for task in tasks if isinstance(task, type)))
     if classes is not None:
         known.include(classes)
@@ -161,7 +177,9 @@ def train(
         train=parse(TrainSpec, {"steps": 500, **options}),
     )
     sink = MemorySink()
-    trainer = Trainer(job, datasets, classes=known, sink=sink, control=control, start_from=start_from)
+    trainer = Trainer(
+        job, datasets, classes=known, sink=sink, control=control, start_from=start_from, ranks=ranks
+    )
     return TrainRun(trainer, trainer.run(), sink, datasets)
 
 

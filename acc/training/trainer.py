@@ -31,6 +31,7 @@ from acc.training.data import IndexStream, Indices, TrainingRows, split_indices
 from acc.training.devices import DeviceManager
 from acc.training.early import EarlyStop
 from acc.training.optim import NamedOptimizer, lr_at
+from acc.training.orders import SharedControl, heard_by_all
 from acc.training.plan import Group, JointSchedule, Plan, SampledSchedule, Schedule
 from acc.training.plugin_set import PluginSet
 from acc.training.protocols import (
@@ -38,12 +39,11 @@ from acc.training.protocols import (
     Baseline,
     CheckpointReason,
     Control,
-    NullControl,
     NullSink,
     PointBlock,
     Sink,
 )
-from acc.training.ranks import CHECK_STEPS, Ranks
+from acc.training.ranks import CHECK_STEPS, Ranks, sized
 from acc.training.restore import load_head, load_model
 from acc.training.settings import torch_settings
 from acc.training.steering import Steering
@@ -91,7 +91,8 @@ class Trainer:
     ``start_from``: the branch's head; weights, heads of tasks that stayed and optimizer state are taken over
     and the job begins at step 0. With the same seed also random states and data positions, so that 100 steps
     and then 100 more are the same as 200. ``resume_from``: a checkpoint of this very job; everything goes on
-    exactly. ``ranks``: this process is one of several that train the job together (``acc.training.launch.joined``).
+    exactly. ``ranks``: this process is one of several that train the job together, on the device that it has there
+    (``acc.training.launch``); rank 0 alone asks ``control`` and tells ``sink``.
     The constructor raises InvalidInput or CheckpointError and leaves nothing behind.
     """
 
@@ -112,13 +113,12 @@ class Trainer:
             raise InvalidInput({"resume_from": "give start_from or resume_from, not both"})
         resumed = _checkpoint(resume_from)
         origin = resumed or _checkpoint(start_from)
-        if job.train.ranks != (ranks.size if ranks is not None else 1):
-            right = "and this process is none of several; use ranks 1"
-            raise InvalidInput({"ranks": f"this job is for {job.train.ranks} ranks, {right}"})
+        job = sized(job, ranks)
         self.job, self.train, self.classes, self.ranks = job, job.train, classes, ranks
-        self.sink: Sink = sink or NullSink()
-        self.control: Control = control or NullControl()
-        self.device = torch.device(DeviceManager().resolve(device or job.train.device))
+        self.sink: Sink = NullSink() if sink is None or (ranks is not None and not ranks.leads) else sink
+        self.control: Control = heard_by_all(control, ranks)
+        wanted = device or (str(ranks.device) if ranks is not None else job.train.device)
+        self.device = torch.device(DeviceManager().resolve(wanted))
         passes.check(self.train, self.device)
         self.precision = passes.precision_on(self.device, self.train.precision)
         self.threads = self.train.threads or (resumed.header.threads if resumed else torch.get_num_threads())
@@ -180,7 +180,10 @@ class Trainer:
             self.model.train()
             self.replan()
             try:
-                return self._loop()
+                result = self._loop()
+                if isinstance(self.control, SharedControl):
+                    self.control.finish()
+                return result
             except BaseException:
                 with contextlib.suppress(Exception):
                     self.fetch()  # the steps made before the failure are points like any other
