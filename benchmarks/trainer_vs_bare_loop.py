@@ -36,9 +36,20 @@ TOLERANCE = 1e-3  # of the last total; sums are added in another order
 
 def prepared() -> tuple[AccDataset, PluginSet, TrainJobSpec]:
     """Return the bundled digits, the shipped tasks, and the job of the demo in small."""
+    plugins = shipped()
+    dataset: AccDataset = plugins.classes("generator")["HandwrittenDigits"].cls().generate(None, 0)
+    return dataset, *job_on(dataset, plugins)
+
+
+def shipped() -> PluginRegistry:
+    """Return the plugins that come with ACC, loaded."""
     registry = PluginRegistry(Path(__file__).resolve().parents[1] / "plugins")
     registry.scan()
-    dataset: AccDataset = registry.classes("generator")["HandwrittenDigits"].cls().generate(None, 0)
+    return registry
+
+
+def job_on(dataset: AccDataset, plugins: PluginRegistry) -> tuple[PluginSet, TrainJobSpec]:
+    """Return the shipped tasks, and a job of three of them on the digits."""
     model = ModelSpec(
         architecture="FactorSlotAutoencoder",
         latent_dim=16,
@@ -67,7 +78,7 @@ def prepared() -> tuple[AccDataset, PluginSet, TrainJobSpec]:
     )
     train = TrainSpec(steps=STEPS, batch_size=BATCH, device="cpu", threads=1, checkpoint_every_seconds=None)
     job = TrainJobSpec(model=model, tasks=tasks, datasets={"digits": dataset.spec("digits")}, train=train)
-    return dataset, PluginSet(*registry.classes("task").values()), job
+    return PluginSet(*plugins.classes("task").values()), job
 
 
 def bare(dataset: AccDataset, job: TrainJobSpec, head: torch.nn.Module) -> tuple[float, float]:
