@@ -118,6 +118,8 @@ class Stack:
     database_url: str
     environment: dict[str, str]
     processes: list[Process] = field(default_factory=list)
+    kept: frozenset[str] = frozenset({KEPT})
+    """Workers that one test hands on to the next."""
 
     # --- processes -----------------------------------------------------------------------------------------
 
@@ -185,12 +187,13 @@ class Stack:
                 process.kill()
 
     def hand_on(self) -> None:
-        """End what a test left but for an idle worker ``train-1``, which costs seconds to start, and all jobs."""
+        """End what a test left, and all jobs, but for idle workers that are ``kept``: they cost seconds to start."""
         from accsite.apps.training.models import Job
         from accsite.apps.training.services import jobs, lifecycle
         from accsite.apps.training.states import HELD
 
-        kept = [each for each in self.processes if each.name == KEPT and each.alive and not each.told[2]]
+        kept = [each for each in self.processes if each.name in self.kept and each.alive]
+        kept = [each for each in kept if each.name != KEPT or not each.told[2]]
         self.stop(*({each.name for each in self.processes} - {each.name for each in kept} or {""}))
         asked: set[tuple[int, int]] = set()
 

@@ -11,7 +11,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -35,13 +35,20 @@ ZYGOTE_DIED = -signal.SIGKILL
 log = structlog.get_logger(__name__)
 
 
+class Work(NamedTuple):
+    """What a process is made for: a job, or the part of it with this id, whose rank 0 is on another machine."""
+
+    job: int
+    part: int = 0
+
+
 class NoZygote(RuntimeError):
     """No zygote became ready in time, so no job could be started."""
 
 
 @dataclass
 class _Running:
-    """A job that was asked of the zygote; its process id once that has said so."""
+    """A process that was asked of the zygote; its id once that has said so."""
 
     pid: int | None = None
     ended: queue.SimpleQueue[int] = field(default_factory=queue.SimpleQueue)
@@ -60,7 +67,7 @@ class Nursery:
         self._failures = 0
         self._channel: Channel | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._running: dict[int, _Running] = {}
+        self._running: dict[Work, _Running] = {}
         self._asked_to_end = False
         # The kernel ties the zygote's life to the thread that starts it; this one lives as long as we do.
         self._keeper = threading.Thread(target=self._keep, name="zygote-keeper", daemon=True)
@@ -78,25 +85,25 @@ class Nursery:
             raise NoZygote(f"no fork server was ready within {seconds:g} s; its errors are in this log")
         return self.facts
 
-    def run(self, job_id: int, device: str) -> int:
-        """Run the job in a fresh process; return its exit status, negative if a signal ended it.
+    def run(self, work: Work, device: str) -> int:
+        """Run ``work`` in a fresh process; return its exit status, negative if a signal ended it.
 
-        A job that runs here already is left to that process (0). Raises NoZygote if none becomes ready.
+        What runs here already is left to that process (0). Raises NoZygote if none becomes ready.
         """
         self.start()
         for _ in range(2):
             self.wait_until_ready()
             with self._lock:
-                if job_id in self._running:
+                if work in self._running:
                     return 0
                 if self._channel is None:
                     continue
                 try:
-                    self._channel.send({"job": job_id, "worker": self.worker, "device": device})
+                    self._channel.send({"work": work, "worker": self.worker, "device": device})
                 except OSError:
                     self._ready.clear()
                     continue
-                running = self._running[job_id] = _Running()
+                running = self._running[work] = _Running()
             return running.ended.get()
         raise NoZygote("the fork server died each time it was asked for a process")
 
@@ -107,15 +114,15 @@ class Nursery:
             for running in self._running.values():
                 self._terminate(running)
 
-    def pids(self) -> dict[int, int]:
-        """Return job -> process id of the jobs that run now."""
+    def pids(self) -> dict[Work, int]:
+        """Return process ids by what they run now."""
         with self._lock:
-            return {job: each.pid for job, each in self._running.items() if each.pid is not None}
+            return {work: each.pid for work, each in self._running.items() if each.pid is not None}
 
-    def kill_job(self, job_id: int) -> None:
-        """Kill a job if it runs now."""
+    def kill(self, work: Work) -> None:
+        """Kill the process of ``work`` if it runs now."""
         with self._lock:
-            running = self._running.get(job_id)
+            running = self._running.get(work)
             if running is not None and running.pid is not None:
                 with suppress(ProcessLookupError):
                     os.kill(running.pid, signal.SIGKILL)
@@ -169,8 +176,8 @@ class Nursery:
             status = process.wait()
             with self._lock:
                 self._channel = None
-                for job in list(self._running):
-                    self._finished(job, ZYGOTE_DIED)  # the kernel ended its children with it
+                for work in list(self._running):
+                    self._finished(work, ZYGOTE_DIED)  # the kernel ended its children with it
             ours.close()
             if not self._closing.is_set():
                 log.error("zygote_died", how=processes.describe_exit(status))
@@ -181,17 +188,17 @@ class Nursery:
             log.info("zygote_ready", seconds=message["seconds"], torch=message["torch"])
             self._ready.set()
             return
-        job = message["job"]
+        work = Work(*message["work"])
         with self._lock:
             if message["event"] == "ended":
-                self._finished(job, message["status"])
-            elif job in self._running:
-                self._running[job].pid = message["pid"]
+                self._finished(work, message["status"])
+            elif work in self._running:
+                self._running[work].pid = message["pid"]
                 if self._asked_to_end:
-                    self._terminate(self._running[job])
+                    self._terminate(self._running[work])
 
-    def _finished(self, job_id: int, status: int) -> None:
-        running = self._running.pop(job_id, None)
+    def _finished(self, work: Work, status: int) -> None:
+        running = self._running.pop(work, None)
         if running is not None:
             running.ended.put(status)
 

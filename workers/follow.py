@@ -1,4 +1,4 @@
-"""What the ranks beside rank 0 do: the same training, of which they keep, report and save nothing."""
+"""What the ranks beside rank 0 do, on whichever machine: the same training, of which they keep and report nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from acc.specs import TrainJobSpec
-from acc.training.launch import at_file, joined
+from acc.training.launch import at_address, at_file, joined
 from acc.training.orders import SharedControl
 from acc.training.protocols import Command, NullControl
 from acc.training.trainer import Trainer
@@ -18,11 +18,15 @@ from workers.materials import Materials
 
 
 def follow(job_id: int, rank: int, told: dict[str, Any]) -> None:
-    """Train as rank ``rank`` what ``workers.ranks.together`` told; raises what ends it."""
+    """Train as rank ``rank`` what rank 0 told; raises what ends it.
+
+    told: ``devices``, one for each rank of this machine from rank ``first`` on; ``size``, the number of all ranks;
+    ``resume_from``, the sha256 of a checkpoint or ''; ``meeting``, a file, or host:port; ``interface`` of the network.
+    """
     from workers.runner import limit_memory, use_threads
     from workers.train import load
 
-    device = torch.device(told["devices"][rank])
+    device = torch.device(told["devices"][rank - told["first"]])
     use_threads()
     limit_memory(str(device), ranks=len(told["devices"]))
     job = Job.objects.select_related("start_checkpoint").get(pk=job_id)
@@ -38,8 +42,8 @@ def follow(job_id: int, rank: int, told: dict[str, Any]) -> None:
         materials.prepare(command)
         disconnect()
 
-    size = len(told["devices"])
-    with joined(rank, size, device=device, store=at_file(Path(told["meeting"]), size)) as ranks:
+    store = _store(told["meeting"], told["size"])
+    with joined(rank, told["size"], device=device, store=store, interface=told["interface"]) as ranks:
         control = SharedControl(ranks, NullControl(), prepare=prepare)
         trainer = Trainer(
             spec,
@@ -53,3 +57,11 @@ def follow(job_id: int, rank: int, told: dict[str, Any]) -> None:
         )
         trainer.run()
         control.finish()
+
+
+def _store(meeting: str, size: int) -> Any:
+    """Return this rank's end of where all meet."""
+    if meeting.startswith("/"):
+        return at_file(Path(meeting), size)
+    host, _, port = meeting.rpartition(":")
+    return at_address(host, int(port))

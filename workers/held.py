@@ -9,7 +9,7 @@ from accsite import blobs
 from accsite.apps.training.models import Job
 from workers.interruption import Interruption
 from workers.lease import Lease
-from workers.ranks import Team
+from workers.team import Team
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Held:
     device: str
     lease: Lease
     interruption: Interruption
-    team: Team = field(default_factory=lambda: Team([]))
+    team: Team = field(default_factory=Team)
 
     def device_for(self, wanted: str) -> str:
         """Return the device to compute on: the CPU if the job asks for it, else the worker's own."""

@@ -15,13 +15,15 @@ from django.db import Error as DatabaseError
 from django.db.models import QuerySet
 
 from accsite.apps.training.models import Job
-from accsite.apps.training.services import lifecycle, queue, workers
+from accsite.apps.training.services import lifecycle, parts, queue, workers
 from accsite.apps.training.states import HELD
 from accsite.supervisor.health import say_alive
 from workers import processes
-from workers.children import Nursery
+from workers.children import Nursery, Work
 from workers.devices import resolve
 from workers.durable import disconnect, insist
+from workers.joining import Joining
+from workers.network import address_of
 from workers.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
@@ -35,6 +37,7 @@ class Host:
         self.device = ""
         self.nursery = nursery
         self._running: dict[int, float | None] = {}  # job -> since when it is not ours any more
+        self._joining: Joining | None = None
         self._asked_to_drain = False
         self._draining = threading.Event()
         self._stopped = threading.Event()
@@ -43,18 +46,22 @@ class Host:
         self._guard: threading.Thread | None = None
 
     def start(self) -> None:
-        """Bind the device and register; raises InvalidInput for a device that is not there."""
+        """Bind the device and register; raises InvalidInput for a device or network interface that is not there."""
         resolve(self.wanted, cuda=True)  # a device that is not there is told before torch is waited for
         # A worker that computes nothing has no zygote before its first job.
         facts: dict[str, Any] = {"cuda": False, "pid": None}
         if self.nursery.started:
             facts = self.nursery.wait_until_ready()
         self.device = resolve(self.wanted, cuda=facts["cuda"])
+        address = address_of(settings.ACC_RANKS_INTERFACE) if settings.ACC_RANKS_INTERFACE else ""
+        if address:
+            self._joining = Joining(self.nursery, self.name, self.device)
         telemetry = Telemetry(self.device)
         insist(
             lambda: workers.register(
                 name=self.name,
-                hostname=socket.gethostname(),
+                hostname=settings.ACC_MACHINE or socket.gethostname(),
+                address=address,
                 pid=os.getpid(),
                 device=self.device,
                 queues=self.queues,
@@ -83,7 +90,7 @@ class Host:
             return  # the same message twice
         self._running[job_id] = None
         try:
-            status = self.nursery.run(job_id, self.device)
+            status = self.nursery.run(Work(job_id), self.device)
         finally:
             self._running.pop(job_id, None)
         if status != 0:
@@ -108,6 +115,8 @@ class Host:
     def stop(self) -> None:
         """End zygote and heartbeat and say that this worker is gone."""
         self._draining.set()
+        if self._joining is not None:
+            self._joining.wait()
         self._stopped.set()
         for thread in (self._heart, self._drainer, self._guard):
             if thread is not None:
@@ -128,6 +137,7 @@ class Host:
             return
         log.info("draining", worker=self.name)
         try:
+            parts.drain(self.name)
             workers.drain(name=self.name)
         except DatabaseError as error:
             log.warning("not_marked_draining", error=str(error).strip())
@@ -156,7 +166,7 @@ class Host:
         now = time.monotonic()
         processes_of = self.nursery.pids()
         for running in list(self._running):
-            if running not in processes_of or self._held(running).exists():
+            if Work(running) not in processes_of or self._held(running).exists():
                 self._unheld(running, None)
                 continue
             since = self._running.get(running) or now
@@ -165,7 +175,7 @@ class Host:
                 log.warning(
                     "job_process_killed", job_id=running, hint="its job is not ours any more, and it hangs"
                 )
-                self.nursery.kill_job(running)
+                self.nursery.kill(Work(running))
 
     def _unheld(self, job_id: int, since: float | None) -> None:
         if job_id in self._running:
@@ -178,13 +188,13 @@ class Host:
         """
         since: dict[int, float] = {}
         while not self._stopped.wait(settings.ACC_HEARTBEAT_SECONDS):
-            still = {pid: job for job, pid in self.nursery.pids().items() if processes.is_stopped(pid)}
+            still = {pid: work for work, pid in self.nursery.pids().items() if processes.is_stopped(pid)}
             now = time.monotonic()
             since = {pid: since.get(pid, now) for pid in still}
-            for pid, job in still.items():
+            for pid, work in still.items():
                 if now - since[pid] > settings.ACC_LEASE_SECONDS:
                     log.warning("job_process_killed", pid=pid, hint="it was stopped for longer than a lease")
-                    self.nursery.kill_job(job)
+                    self.nursery.kill(work)
 
     def _beat(self, telemetry: Telemetry) -> None:
         try:
@@ -193,6 +203,8 @@ class Host:
                     workers.heartbeat(name=self.name, telemetry=telemetry.read())
                     say_alive()
                     self._end_what_is_not_ours()
+                    if self._joining is not None and not self._draining.is_set():
+                        self._joining.look()
                 except DatabaseError as error:
                     log.warning("heartbeat_not_written", error=str(error).strip())
                     disconnect()

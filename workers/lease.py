@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import threading
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 
 import structlog
@@ -23,12 +24,15 @@ log = structlog.get_logger(__name__)
 class Lease:
     """Renews a lease on a thread of its own; ``fenced`` is set for good once it is lost.
 
+    It is the lease of an attempt at a job, or by ``renew`` that of a part of one.
+
     A database that is away proves nothing: the lease may still be ours, so the work goes on, and the fencing
     token refuses whatever should come too late.
     """
 
-    def __init__(self, job_id: int, attempt: int) -> None:
+    def __init__(self, job_id: int, attempt: int, renew: Callable[[], bool] | None = None) -> None:
         self.job_id, self.attempt = job_id, attempt
+        self._renew = renew or partial(lifecycle.renew, job_id, attempt)
         self.fenced = threading.Event()
         self._listeners: list[Callable[[], None]] = []
         self._stop = threading.Event()
@@ -70,7 +74,7 @@ class Lease:
         try:
             while not self._stop.wait(self._seconds):
                 try:
-                    ours = lifecycle.renew(self.job_id, self.attempt)
+                    ours = self._renew()
                 except DatabaseError as error:
                     log.warning("lease_not_renewed", error=str(error).strip())
                     disconnect()

@@ -18,7 +18,7 @@ from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import JobKind
 from accsite.apps.training.services import events, lifecycle
 from accsite.logging import job_context
-from workers import memory
+from workers import memory, ranks
 from workers.control import DatabaseControl
 from workers.durable import GivenUp, disconnect, insist
 from workers.evaluate import evaluate
@@ -28,7 +28,6 @@ from workers.held import Held
 from workers.imports import take_in
 from workers.interruption import Interrupted, Interruption
 from workers.lease import Lease
-from workers.ranks import Team
 from workers.recipe import recipe
 from workers.replay_job import replay_checkpoint
 from workers.train import train
@@ -44,13 +43,14 @@ def main(job_id: int, worker: str, device: str) -> int:
     interruption.install()
     setproctitle(f"acc {worker}: job {job_id}")
     with job_context(job_id):
-        team = Team.of(job_id, worker)  # while this process has one thread and nothing open
+        team = ranks.forked(job_id, worker)  # while this process has one thread and nothing open
         try:
             claim = lifecycle.claim(job_id, worker)
             if claim is None:
                 log.info("not_claimed", hint="taken already, ended, or not for this worker")
                 return HANDLED
             log.info("claimed", attempt=claim.attempt, kind=claim.job.kind)
+            ranks.settle(team, claim.job)
             with Lease(job_id, claim.attempt) as lease:
                 run(Held(claim.job, claim.attempt, worker, device, lease, interruption, team))
             return HANDLED
@@ -68,7 +68,7 @@ def run(held: Held) -> None:
             if not insist(partial(lifecycle.start, pk, attempt), given_up=lost):
                 raise Fenced(pk, attempt)
             use_threads()
-            limit_memory(held.device, ranks=held.team.size)
+            limit_memory(held.device, ranks=held.team.here)
             body_of(held.job.kind)(held)
         except (Fenced, GivenUp):
             log.warning("abandoned", hint="the job was taken from this worker; nothing more is written")
@@ -78,7 +78,7 @@ def run(held: Held) -> None:
         except BaseException as error:
             memory.lift()
             log.exception("job_failed")
-            message = memory.in_words(error, ranks=held.team.size)
+            message = memory.in_words(error, ranks=held.team.here)
             insist(partial(lifecycle.fail, pk, attempt, message, traceback.format_exc()), given_up=lost)
 
 

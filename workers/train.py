@@ -65,8 +65,8 @@ def train(held: Held) -> None:
     with control:
         try:
             device = held.device_for(spec.train.device)
-            told = {"resume_from": resumed.sha256 if resumed else ""}
-            with together(held, device, told, save=recorder.close) as ranks:
+            resume_from = resumed.sha256 if resumed else ""
+            with together(held, device, resume_from, save=recorder.close, drain=control.drain) as ranks:
                 shared = None if ranks is None else SharedControl(ranks, control)
                 trainer = Trainer(
                     spec,
@@ -111,7 +111,7 @@ def settle(held: Held, result: TrainResult) -> None:
             lifecycle.hand_back,
             pk,
             attempt,
-            f"{held.worker} was shut down at step {result.step}; nothing is lost",
+            f"{held.team.elsewhere.draining or held.worker} was shut down at step {result.step}; nothing is lost",
         ),
     }[result.status]
     if not insist(move, given_up=held.lease.fenced):

@@ -38,6 +38,7 @@ PRELOAD = (
     "acc.evaluation",
     "acc.render",
     "acc.training.trainer",
+    "workers.part",
     "workers.runner",
 )
 
@@ -97,7 +98,7 @@ class Zygote:
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
-        self.children: dict[int, int] = {}  # process id -> job
+        self.children: dict[int, list[int]] = {}  # process id -> what it runs, see workers.children.Work
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def serve(self) -> None:
@@ -128,8 +129,8 @@ class Zygote:
         pid = os.fork()
         if pid == 0:
             self._be_child(parent, request)
-        self.children[pid] = request["job"]
-        self.channel.send({"event": "started", "job": request["job"], "pid": pid})
+        self.children[pid] = request["work"]
+        self.channel.send({"event": "started", "work": request["work"], "pid": pid})
 
     def _be_child(self, parent: int, request: dict[str, Any]) -> NoReturn:
         status = 1
@@ -142,11 +143,15 @@ class Zygote:
             self.channel.close()
             os.close(self._wake_read)
             os.close(self._wake_write)
-            from workers import runner
+            from workers import part, runner
 
-            status = runner.main(request["job"], request["worker"], request["device"])
+            job_id, part_id = request["work"]
+            if part_id:
+                status = part.main(part_id, request["worker"])
+            else:
+                status = runner.main(job_id, request["worker"], request["device"])
         except BaseException:
-            log.exception("the job's process broke", job_id=request.get("job"))
+            log.exception("the job's process broke", work=request.get("work"))
         finally:
             # Never back into the zygote's loop, and no exit handlers of what the zygote had imported.
             sys.stdout.flush()
@@ -157,9 +162,9 @@ class Zygote:
         for pid in list(self.children):
             done, status = os.waitpid(pid, os.WNOHANG)
             if done:
-                job = self.children.pop(pid)
+                work = self.children.pop(pid)
                 code = os.waitstatus_to_exitcode(status)
-                self.channel.send({"event": "ended", "job": job, "pid": pid, "status": code})
+                self.channel.send({"event": "ended", "work": work, "pid": pid, "status": code})
 
 
 def _nothing(_number: int, _frame: object) -> None:

@@ -264,6 +264,11 @@ ACC_PING_SECONDS = env.number("ACC_PING_SECONDS", 5)
 ACC_DEVICES = env.text("ACC_DEVICES", "")
 # Whether several workers of one machine may be bound to one GPU.
 ACC_SHARE_DEVICES = env.flag("ACC_SHARE_DEVICES", default=False)
+# The network interface over which ranks of one job talk to those of other machines; empty: none do. What passes there
+# is neither signed nor encrypted, so it is to be a network of these machines' own.
+ACC_RANKS_INTERFACE = env.text("ACC_RANKS_INTERFACE", "")
+# What this machine is called: workers of one share its devices. Empty: its host name, which in a container is another.
+ACC_MACHINE = env.text("ACC_MACHINE", "")
 # How long a worker may be silent before its job is taken from it, and how often it speaks.
 ACC_LEASE_SECONDS = env.number("ACC_LEASE_SECONDS", 20)
 ACC_HEARTBEAT_SECONDS = env.number("ACC_HEARTBEAT_SECONDS", 4)

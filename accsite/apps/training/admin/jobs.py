@@ -15,7 +15,7 @@ from typing_extensions import override
 from accsite.apps.access.admin_parts import NOTHING, KeptAdmin, RowsInline, badge, lines, link, panels, pretty
 from accsite.apps.training.admin import badges
 from accsite.apps.training.admin.curve import curve
-from accsite.apps.training.models import Job, JobEvent, JobKind, RecipeRun
+from accsite.apps.training.models import Job, JobEvent, JobKind, JobPart, RecipeRun
 from accsite.apps.training.services import again, jobs, queue
 from accsite.apps.training.states import JobState
 
@@ -40,6 +40,14 @@ class EventInline(RowsInline):
         return event.status, event.get_status_display()
 
 
+class PartInline(RowsInline):
+    """The ranks of a job that workers of other machines ran, attempt by attempt."""
+
+    model = JobPart
+    fields = ["attempt", "worker", "first_rank", "devices", "state", "address", "lost", "error"]
+    readonly_fields = fields
+
+
 @admin.register(Job)
 class JobAdmin(KeptAdmin):
     """Jobs with their events."""
@@ -62,7 +70,7 @@ class JobAdmin(KeptAdmin):
     list_select_related = ["worker", "created_by", "branch__experiment", "checkpoint__branch__experiment"]
     search_fields = ["=id", "title", "message", "branch__experiment__name", "created_by__username"]
     date_hierarchy = "created_at"
-    inlines = [EventInline]
+    inlines = [EventInline, PartInline]
     actions = ["stop", "pause", "resume", "first", "retry", "requeue"]
     fields = [
         "title",

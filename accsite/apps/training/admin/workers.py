@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from accsite.apps.access.admin_parts import KeptAdmin, badge, lines, link, pretty
 from accsite.apps.training.admin import badges
-from accsite.apps.training.models import Job, Worker
+from accsite.apps.training.models import Job, JobPart, Worker
 from accsite.apps.training.services import workers
 from accsite.apps.training.states import HELD
 
@@ -30,6 +30,7 @@ class WorkerAdmin(KeptAdmin):
         "serves",
         "holds",
         "hostname",
+        "address",
         "pid",
         "started_at",
         "heartbeat_at",
@@ -39,9 +40,12 @@ class WorkerAdmin(KeptAdmin):
 
     @override
     def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
-        """Return the workers with the jobs that they hold and the user may see."""
+        """Return the workers with the jobs that they hold, or run ranks of, and the user may see."""
         held = Job.objects.visible_to(request.user).filter(state__in=HELD).defer("spec")
-        return Worker.objects.prefetch_related(Prefetch("jobs", held, to_attr="held"))
+        parts = JobPart.objects.live().filter(job__in=held).select_related("job").defer("job__spec")
+        return Worker.objects.prefetch_related(
+            Prefetch("jobs", held, to_attr="held"), Prefetch("parts", parts, to_attr="joined")
+        )
 
     @badge(badges.WORKER_STATES)
     @admin.display(description="state", ordering="state")
@@ -57,7 +61,8 @@ class WorkerAdmin(KeptAdmin):
     @admin.display(description="holds")
     def holds(self, worker: Worker) -> SafeString:
         """Return the jobs that it is at."""
-        return lines(link(job) for job in getattr(worker, "held", []))
+        joined = [part.job for part in getattr(worker, "joined", [])]
+        return lines(link(job) for job in [*getattr(worker, "held", []), *joined])
 
     @admin.display(description="telemetry")
     def figures(self, worker: Worker) -> SafeString:

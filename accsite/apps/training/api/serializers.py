@@ -134,6 +134,7 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
             "id",
             "name",
             "hostname",
+            "address",
             "device",
             "queues",
             "state",

@@ -21,7 +21,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(help_text='stable: host, queues and device', max_length=120, unique=True)),
-                ('hostname', models.CharField(max_length=120)),
+                ('hostname', models.CharField(help_text='of its machine: workers of one share its devices', max_length=120)),
+                ('address', models.CharField(blank=True, help_text='where ranks on other machines reach it; empty: none can', max_length=45)),
                 ('pid', models.PositiveIntegerField()),
                 ('device', models.CharField(max_length=32)),
                 ('queues', models.JSONField(default=list)),
@@ -332,5 +333,27 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='job',
             constraint=models.UniqueConstraint(fields=('created_by', 'idempotency_key'), name='one_job_per_idempotency_key'),
+        ),
+        migrations.CreateModel(
+            name='JobPart',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('attempt', models.PositiveIntegerField()),
+                ('first_rank', models.PositiveSmallIntegerField()),
+                ('devices', models.JSONField(help_text='what its ranks compute on, one for each')),
+                ('state', models.CharField(choices=[('WAITING', 'waiting for its worker'), ('JOINED', 'joined'), ('ENDED', 'ended')], default='WAITING', max_length=16)),
+                ('lease_expires_at', models.DateTimeField()),
+                ('address', models.CharField(blank=True, help_text='host:port where rank 0 waits for it', max_length=64)),
+                ('resume_from', models.CharField(blank=True, help_text='sha256 of the checkpoint that this attempt goes on from', max_length=64)),
+                ('draining', models.BooleanField(default=False, help_text='its worker is to shut down')),
+                ('lost', models.TextField(blank=True, help_text='how it ended, if not with the job')),
+                ('error', models.TextField(blank=True, help_text='what one of its ranks found wrong with the job')),
+                ('job', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='parts', to='training.job')),
+                ('worker', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='parts', to='training.worker')),
+            ],
+            options={
+                'ordering': ['first_rank'],
+                'constraints': [models.UniqueConstraint(fields=('job', 'attempt', 'first_rank'), name='one_part_per_rank')],
+            },
         ),
     ]

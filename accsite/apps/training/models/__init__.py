@@ -11,7 +11,7 @@ from accsite.apps.training.models.experiments import (
     Task,
     Visibility,
 )
-from accsite.apps.training.models.jobs import Job, JobEvent, JobKind, OutboxMessage, Worker
+from accsite.apps.training.models.jobs import Job, JobEvent, JobKind, JobPart, OutboxMessage, Worker
 from accsite.apps.training.models.points import LossBlock
 from accsite.apps.training.models.recipes import RecipeRun, RecipeStep
 
@@ -25,6 +25,7 @@ __all__ = [
     "Job",
     "JobEvent",
     "JobKind",
+    "JobPart",
     "LossBlock",
     "OutboxMessage",
     "RecipeRun",

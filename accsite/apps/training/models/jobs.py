@@ -32,7 +32,10 @@ class Worker(models.Model):
         OFFLINE = "OFFLINE", "offline"
 
     name = models.CharField(max_length=120, unique=True, help_text="stable: host, queues and device")
-    hostname = models.CharField(max_length=120)
+    hostname = models.CharField(max_length=120, help_text="of its machine: workers of one share its devices")
+    address = models.CharField(
+        max_length=45, blank=True, help_text="where ranks on other machines reach it; empty: none can"
+    )
     pid = models.PositiveIntegerField()
     device = models.CharField(max_length=32)
     queues = models.JSONField(default=list)
@@ -161,6 +164,57 @@ class Job(models.Model):
     def is_active(self) -> bool:
         """Whether it is still to end."""
         return self.state in ACTIVE
+
+
+class JobPartQuerySet(models.QuerySet["JobPart"]):
+    def live(self) -> JobPartQuerySet:
+        """Return the parts that count: of an attempt that holds its job, and not ended."""
+        held = self.filter(job__state__in=HELD, job__attempt=models.F("attempt"))
+        return held.exclude(state=JobPart.State.ENDED)
+
+
+class JobPart(models.Model):
+    """The ranks of a job that a worker of another machine runs, for one attempt; the job's own worker runs the rest.
+
+    A part counts only while that attempt holds the job, so whatever ends the attempt has ended its parts.
+    """
+
+    class State(models.TextChoices):
+        WAITING = "WAITING", "waiting for its worker"
+        JOINED = "JOINED", "joined"
+        ENDED = "ENDED", "ended"
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="parts")
+    attempt = models.PositiveIntegerField()
+    worker = models.ForeignKey(Worker, null=True, on_delete=models.SET_NULL, related_name="parts")
+    first_rank = models.PositiveSmallIntegerField()
+    devices = models.JSONField(help_text="what its ranks compute on, one for each")
+    state = models.CharField(max_length=16, choices=State, default=State.WAITING)
+    lease_expires_at = models.DateTimeField()
+    address = models.CharField(max_length=64, blank=True, help_text="host:port where rank 0 waits for it")
+    resume_from = models.CharField(
+        max_length=64, blank=True, help_text="sha256 of the checkpoint that this attempt goes on from"
+    )
+    draining = models.BooleanField(default=False, help_text="its worker is to shut down")
+    lost = models.TextField(blank=True, help_text="how it ended, if not with the job")
+    error = models.TextField(blank=True, help_text="what one of its ranks found wrong with the job")
+
+    objects = JobPartQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["first_rank"]
+        constraints = [
+            models.UniqueConstraint(fields=["job", "attempt", "first_rank"], name="one_part_per_rank")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.ranks} of job {self.job_id}"
+
+    @property
+    def ranks(self) -> str:
+        """Its ranks in words: ``rank 2``, ``ranks 2 to 5``."""
+        last = self.first_rank + len(self.devices) - 1
+        return f"rank {last}" if last == self.first_rank else f"ranks {self.first_rank} to {last}"
 
 
 class JobEvent(models.Model):

@@ -8,6 +8,7 @@ from accsite.apps.training.selectors.checkpoints import (
 from accsite.apps.training.selectors.jobs import (
     find_branch,
     find_checkpoint,
+    held_places,
     job_state,
     job_states,
     job_summaries,
@@ -26,6 +27,7 @@ __all__ = [
     "find_branch",
     "find_checkpoint",
     "find_checkpoint_named",
+    "held_places",
     "job_state",
     "job_states",
     "job_summaries",

@@ -77,6 +77,24 @@ def _state(job: Job, asked: list[str], place: int | None) -> dict[str, Any]:
     }
 
 
+def held_places(job: Job) -> list[str]:
+    """Return by which workers, on which devices, a job was held last, in words; its ranks if there are several workers.
+
+    [] for a job that nobody has claimed.
+    """
+    own = f"{job.worker.name} ({job.device})" if job.worker else ""
+    parts = list(job.parts.filter(attempt=job.attempt).select_related("worker"))
+    if not parts:
+        return [own] if own else []
+    first = "rank 0" if parts[0].first_rank == 1 else f"ranks 0 to {parts[0].first_rank - 1}"
+    others = [
+        f"{part.ranks}: {part.worker.name if part.worker else 'removed'} "
+        f"({', '.join(dict.fromkeys(part.devices))})"
+        for part in parts
+    ]
+    return [f"{first}: {own or 'no worker'}", *others]
+
+
 def eta_seconds(job: Job) -> float | None:
     """Return how long a running job will still take at its present rate."""
     if job.state != JobState.RUNNING or not job.steps_per_second:

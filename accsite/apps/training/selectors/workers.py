@@ -8,7 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from accsite.apps.training.models import Job, Worker
+from accsite.apps.training.models import Job, JobPart, Worker
 from accsite.apps.training.states import HELD
 
 ORDER = {state: place for place, state in enumerate(Worker.State)}
@@ -36,7 +36,10 @@ class WorkerRow:
 
 
 def worker_rows(workers: Iterable[Worker] | None = None, *, seen_by: Any = None) -> list[WorkerRow]:
-    """Return the workers, those online first, with three queries for them all; ``seen_by``: only a user's jobs."""
+    """Return the workers, those online first, with four queries for them all; ``seen_by``: only a user's jobs.
+
+    A job of several machines is with each worker that runs ranks of it.
+    """
     rows = list(Worker.objects.all() if workers is None else workers)
     rows.sort(key=lambda worker: (ORDER[Worker.State(worker.state)], worker.name))
     held: dict[int | None, list[Job]] = {}
@@ -46,11 +49,16 @@ def worker_rows(workers: Iterable[Worker] | None = None, *, seen_by: Any = None)
         if seen_by is None
         else set(Job.objects.visible_to(seen_by).filter(state__in=HELD).values_list("pk"))
     )
-    for job in Job.objects.filter(state__in=HELD, worker__in=rows).select_related("branch__experiment"):
+    jobs = Job.objects.filter(state__in=HELD, worker__in=rows).select_related("branch__experiment")
+    parts = JobPart.objects.live().filter(worker__in=rows).select_related("job__branch__experiment")
+    for worker_id, job in [
+        *((job.worker_id, job) for job in jobs),
+        *((part.worker_id, part.job) for part in parts),
+    ]:
         if seen is None or (job.pk,) in seen:
-            held.setdefault(job.worker_id, []).append(job)
+            held.setdefault(worker_id, []).append(job)
         else:
-            hidden.add(job.worker_id)
+            hidden.add(worker_id)
     return [
         WorkerRow(
             worker,

@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Job, JobEvent, JobKind, Worker
-from accsite.apps.training.services import outbox, placement, points
+from accsite.apps.training.services import outbox, parts, placement, points
 from accsite.apps.training.services.checkpoints import drop_autosaves
 from accsite.apps.training.services.queueing import evaluate_the_end, note, ring_next_on_branch
 from accsite.apps.training.services.unit import announce, lock_branch, touch, unit_of_work
@@ -37,18 +37,18 @@ class Claim:
 def claim(job_id: int, worker: Worker | str) -> Claim | None:
     """Return the claim of ``worker`` on a QUEUED job, or None if it is not to be had.
 
-    None means: another was faster, the worker is draining, its device does not suit, or an older train job of
-    the same branch is not done (each goes on where the one before it ended). A train job that was never
-    claimed begins at the branch's head as it is now.
+    None means: another was faster, the worker is draining or runs ranks of another job, its device does not suit,
+    or an older train job of the same branch is not done (each goes on where the one before it ended). A train job
+    that was never claimed begins at the branch's head as it is now.
     """
     job = Job.objects.filter(pk=job_id, state=JobState.QUEUED).first()
     name = worker.name if isinstance(worker, Worker) else worker
     holder = Worker.objects.filter(name=name, state=Worker.State.ONLINE).first()
     if job is None or holder is None:
         return None
-    placement.lock_machine(holder)
-    devices = placement.devices_for(job, holder)
-    if devices is None:
+    placement.lock_machines(job, holder)
+    places = None if placement.takes_part(holder) else placement.places_for(job, holder)
+    if places is None:
         return None
     changes: dict[str, Any] = {}
     if job.kind == JobKind.TRAIN and job.branch_id is not None:
@@ -63,7 +63,7 @@ def claim(job_id: int, worker: Worker | str) -> Claim | None:
         JobState.CLAIMED,
         raise_attempt=True,
         worker=holder,
-        device=placement.BETWEEN.join(devices),
+        device=places[0].held,
         lease_expires_at=_lease(settings.ACC_LEASE_SECONDS),
         **changes,
     )
@@ -71,7 +71,9 @@ def claim(job_id: int, worker: Worker | str) -> Claim | None:
         return None
     job.outbox.all().delete()
     job.refresh_from_db()
-    note(job.pk, "state", {"state": job.state, "attempt": job.attempt}, f"claimed by {name}", job.step)
+    others = parts.share_out(job, places)
+    told = f"claimed by {name}" + (f", with {' and '.join(others)}" if others else "")
+    note(job.pk, "state", {"state": job.state, "attempt": job.attempt}, told, job.step)
     announce(job)
     return Claim(job, job.attempt)
 

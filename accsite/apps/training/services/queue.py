@@ -72,7 +72,7 @@ def next_for(worker: str, rung: int) -> int:
     """
     holder = Worker.objects.filter(name=worker).first()
     asked = Job.objects.filter(pk=rung).values_list("queue", flat=True).first()
-    if holder is None or asked is None:
+    if holder is None or asked is None or placement.takes_part(holder):
         return rung
     training = Job.objects.filter(kind=JobKind.TRAIN).exclude(branch=None)
     taken = set(training.filter(state__in=HELD).values_list("branch_id", flat=True))

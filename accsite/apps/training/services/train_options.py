@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from acc.errors import InvalidInput
 from acc.specs import TrainSpec
 from accsite.apps.training.models import Worker
-from accsite.apps.training.services.placement import capacity, fits
+from accsite.apps.training.services.placement import most_ranks
 
 GRAPHS = ("reduce-overhead", "max-autotune")
 TOTAL = "total"
@@ -33,15 +33,17 @@ def check_options(train: TrainSpec, tasks: Iterable[str], *, queue: str) -> None
 
 
 def _too_many_ranks(train: TrainSpec, queue: str) -> dict[str, str]:
-    """Return what is wrong if no worker that is online could ever hold all ranks; they are on one machine."""
+    """Return what is wrong if the workers that are online could never hold all ranks."""
     online = [worker for worker in Worker.objects.filter(state=Worker.State.ONLINE) if queue in worker.queues]
-    able = [capacity(train.device, worker) for worker in online if fits(train.device, worker)]
-    if not able or train.ranks <= max(able):
+    most = most_ranks(train.device, online)
+    if not most or train.ranks <= most:
         return {}
-    what = "GPUs or processor cores of one machine"
-    return {
-        "ranks": f"{train.ranks} ranks need as many {what}, and no online worker has more than {max(able)}; use fewer"
-    }
+    what = "GPUs or processor cores"
+    if any(worker.address for worker in online):
+        have = f"{what}, and the online workers that reach each other have {most} together"
+    else:
+        have = f"{what} of one machine, and no online worker has more than {most}"
+    return {"ranks": f"{train.ranks} ranks need as many {have}; use fewer"}
 
 
 def _may_have_gpu(train: TrainSpec, queue: str) -> bool:

@@ -11,8 +11,8 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from acc.errors import InvalidInput
-from accsite.apps.training.models import Job, Worker
-from accsite.apps.training.services import lifecycle, outbox
+from accsite.apps.training.models import Job, JobPart, Worker
+from accsite.apps.training.services import lifecycle, outbox, parts
 from accsite.apps.training.services.unit import touch, unit_of_work
 from accsite.apps.training.states import HELD
 from accsite.errors import WrongState
@@ -26,11 +26,15 @@ def register(
     pid: int,
     device: str,
     queues: Sequence[str],
+    address: str = "",
     telemetry: dict[str, Any] | None = None,
 ) -> Worker:
     """Return the row of a worker that has just started, ONLINE.
 
-    A worker that starts under the name of one that held jobs is its successor: those jobs are free at once.
+    address: where ranks of other machines reach it; empty: its jobs stay on their machine.
+
+    A worker that starts under the name of one that held jobs is its successor: those jobs are free at once, and
+    what it ran of others is lost.
     One that was retired stays so. Raises InvalidInput (device) when another worker of this machine has the GPU.
     """
     if device.startswith("cuda") and not settings.ACC_SHARE_DEVICES:
@@ -41,6 +45,7 @@ def register(
         name=name,
         defaults={
             "hostname": hostname,
+            "address": address,
             "pid": pid,
             "device": device,
             "queues": list(queues),
@@ -53,6 +58,8 @@ def register(
     if before is not None and (before.pid, before.hostname) != (pid, hostname):
         for job in Job.objects.filter(worker=worker, state__in=HELD):
             lifecycle.lose(job.pk, job.attempt, f"{name} was started again while it held the job")
+        for part in JobPart.objects.live().filter(worker=worker):
+            parts.end(part, lost=f"{name} was started again while it ran {part.ranks}")
     touch("workers")
     worker.refresh_from_db()
     return worker

@@ -87,6 +87,7 @@ def job_context(job: Job) -> dict[str, Any]:
     return {
         "versions": live.versions([topic]),
         "job": job,
+        "places": selectors.held_places(job),
         "notice": job.state == JobState.FAILED,
         "topic": topic,
         "points_url": points_url(job),
