@@ -18,6 +18,7 @@ from accsite.apps.training.selectors.loss import last_losses, loss_history
 from accsite.apps.training.selectors.replays import last_replay, replayed
 from accsite.apps.training.selectors.tasks import source_removed, with_source_removed
 from accsite.apps.training.selectors.tree import Tree, compact, tree
+from accsite.apps.training.selectors.waiting import waits_for
 
 __all__ = [
     "Tree",
@@ -38,5 +39,6 @@ __all__ = [
     "source_removed",
     "task_losses",
     "tree",
+    "waits_for",
     "with_source_removed",
 ]

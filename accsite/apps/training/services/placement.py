@@ -43,6 +43,11 @@ class Asked:
         spec = job.spec.get("train", job.spec) if isinstance(job.spec, dict) else {}
         return cls(spec.get("device", "auto"), spec.get("device_memory_gib"), spec.get("ranks", 1))
 
+    def __str__(self) -> str:
+        """Return it in words."""
+        memory = "" if self.least is None else f" with {self.least:g} GiB of memory"
+        return f"{'a GPU' if self.device == 'cuda' else 'a device' if self.device == 'auto' else self.device}{memory}"
+
     def suits(self, worker: Worker) -> bool:
         """Return whether the device of ``worker`` is what is asked for, free or not."""
         return fits(self.device, worker) and (self.least is None or memory_gib(worker) >= self.least)

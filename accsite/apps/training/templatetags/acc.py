@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from accsite.apps.training import pages
+from accsite.apps.training import pages, selectors
 from accsite.apps.training.models import Job
 from accsite.apps.training.states import ACTIVE, JobState
 
@@ -197,6 +197,12 @@ def remaining(job: Job) -> float | None:
     if not job.steps_per_second or job.step >= job.total_steps:
         return None
     return (job.total_steps - job.step) / job.steps_per_second
+
+
+@register.filter
+def waits_for(job: Job) -> str:
+    """Return in words what a queued job waits for."""
+    return selectors.waits_for(job)
 
 
 @register.filter

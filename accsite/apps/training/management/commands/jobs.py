@@ -119,6 +119,8 @@ class Command(ServiceCommand):
         ):
             if state[name] not in (None, ""):
                 self.stdout.write(f"{name.replace('_', ' '):16} {state[name]}")
+        if waits := selectors.waits_for(job):
+            self.stdout.write(f"{'':16} {waits}")
         if state["asked"]:
             self.stdout.write(f"{'asked to':16} {', '.join(state['asked'])}")
         for name, value in losses.items():
