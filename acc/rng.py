@@ -44,8 +44,11 @@ def seed_all(seed: int) -> None:
     random.seed(seed)
 
 
-def capture() -> dict[str, Tensor]:
-    """Return all global random states as tensors; see ``restore``."""
+def capture(device: torch.device | None = None) -> dict[str, Tensor]:
+    """Return all global random states as tensors; see ``restore``.
+
+    device: of all CUDA devices this one's alone, under a name that says not which it was.
+    """
     kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
     assert kind == "MT19937"
     version, words, spare = random.getstate()
@@ -57,14 +60,20 @@ def capture() -> dict[str, Tensor]:
         "python": torch.tensor(words, dtype=torch.int64),
         "python_rest": torch.tensor([] if spare is None else [spare], dtype=torch.float64),
     }
-    if torch.cuda.is_initialized():
+    if device is not None:
+        if device.type == "cuda":
+            state["cuda"] = torch.cuda.get_rng_state(device)
+    elif torch.cuda.is_initialized():
         for index in range(torch.cuda.device_count()):
             state[f"cuda.{index}"] = torch.cuda.get_rng_state(index)
     return state
 
 
-def restore(state: Mapping[str, Tensor]) -> None:
-    """Put back what ``capture`` returned; states of CUDA devices that are not there are left out."""
+def restore(state: Mapping[str, Tensor], device: torch.device | None = None) -> None:
+    """Put back what ``capture`` returned; states of CUDA devices that are not there are left out.
+
+    device: what a state of one CUDA device is put on, whichever it was of.
+    """
     torch.set_rng_state(state["torch"])
     position, has_gauss, gauss = state["numpy_rest"].tolist()
     keys = state["numpy"].numpy().astype(np.uint32)
@@ -73,5 +82,8 @@ def restore(state: Mapping[str, Tensor]) -> None:
     random.setstate((3, tuple(state["python"].tolist()), spare[0] if spare else None))
     for name, value in state.items():
         kind, _, index = name.partition(".")
-        if kind == "cuda" and torch.cuda.is_available() and int(index) < torch.cuda.device_count():
+        if name == "cuda":
+            if device is not None and device.type == "cuda":
+                torch.cuda.set_rng_state(value, device)
+        elif kind == "cuda" and torch.cuda.is_available() and int(index) < torch.cuda.device_count():
             torch.cuda.set_rng_state(value, int(index))

@@ -33,6 +33,7 @@ from acc.training.data import Indices, fixed_examples, split_indices
 from acc.training.devices import DeviceManager
 from acc.training.plugin_set import PluginSet
 from acc.training.restore import load_model
+from acc.training.settings import on_gpu
 from acc.training.task import JointTask
 from acc.training.taskset import Entry, TaskSet
 
@@ -239,7 +240,7 @@ class FactoringEvaluator:
 
     @contextmanager
     def _measuring(self) -> Iterator[None]:
-        with rng.preserved(), torch.inference_mode():
+        with rng.preserved(), on_gpu(self._device), torch.inference_mode():
             yield
 
 

@@ -160,6 +160,21 @@ def test_ranks_resume_their_own_checkpoint_to_the_bit(dataset: AccDataset, tmp_p
     assert all(torch.equal(whole.tensors[name], again.tensors[name]) for name in whole.tensors)
 
 
+def test_every_rank_can_go_on_from_what_it_holds_at_the_end(dataset: AccDataset, tmp_path: Path) -> None:
+    spec = helpers.job({"data": dataset}, **{**OPTIONS, "steps": 3}, ranks=2)
+
+    def body(ranks: Ranks) -> None:
+        first, _ = helpers.run(spec, {"data": dataset}, ranks=ranks)
+        start = first.snapshot().checkpoint()
+        second, _ = helpers.run(spec, {"data": dataset}, ranks=ranks, start_from=start)
+        second.snapshot().write(tmp_path / f"{ranks.rank}")
+
+    together(tmp_path, body)
+    whole, ends = alone(dataset), [load(tmp_path / str(rank)) for rank in (0, 1)]
+    assert all(torch.equal(ends[0].tensors[name], ends[1].tensors[name]) for name in ends[0].tensors)
+    assert furthest(whole, ends[0]) < 1e-6  # type: ignore[arg-type]
+
+
 def test_all_ranks_obey_before_the_same_step(dataset: AccDataset, tmp_path: Path) -> None:
     whole, shared = alone(dataset, control=Steered()), trained(tmp_path / "s", dataset, control=Steered())
     assert shared.header.job_step == whole.header.job_step == 4

@@ -42,9 +42,11 @@ class DeviceManager:
         """
         names = self.names()
         if wanted in {"auto", "cuda"}:
-            gpus = [self._cuda(index) for index in range(self._cuda_count())]
+            gpus = names[1:]
+            if len(gpus) > 1:  # to ask a GPU what is free costs some of its memory, so one alone is not asked
+                return max(map(self._cuda, range(len(gpus))), key=lambda device: device.free_bytes).name
             if gpus:
-                return max(gpus, key=lambda device: device.free_bytes).name
+                return gpus[0]
             if wanted == "auto":
                 return "cpu"
         elif wanted in names:

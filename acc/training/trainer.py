@@ -133,6 +133,7 @@ class Trainer:
         self._start_global_step = 0
         self._offsets: dict[str, int] = {}
         self._rng: dict[str, Tensor] | None = None
+        self._rng_at_end: dict[str, Tensor] | None = None
         self._streams: dict[str, IndexStream] = {}
         self._rows: dict[str, Indices] = {}
         self.skipped = 0
@@ -171,10 +172,9 @@ class Trainer:
             raise RuntimeError("a trainer runs once; make another with resume_from or start_from to go on")
         self._ran = True
         with rng.preserved(), torch_settings(self.device, self.threads), self.updates.installed():
-            if self._rng is None:
-                rng.seed_all(self.train.seed)
-            else:
-                rng.restore(self._rng)
+            rng.seed_all(self.train.seed)
+            if self._rng is not None:  # of a checkpoint; one made on the CPU has no state for a GPU
+                rng.restore(self._rng, self.device)
             if self.ranks is not None:
                 self.ranks.share_random_state()
             self.model.train()
@@ -183,6 +183,7 @@ class Trainer:
                 result = self._loop()
                 if isinstance(self.control, SharedControl):
                     self.control.finish()
+                self._rng_at_end = rng.capture(self.device)
                 return result
             except BaseException:
                 with contextlib.suppress(Exception):
@@ -423,7 +424,8 @@ class Trainer:
         held |= self.tasks.head_tensors()
         held |= {f"optim.{name}": tensor for name, tensor in self.optimizer.state().items()}
         held |= {f"scaler.{name}": tensor for name, tensor in self.updates.state().items()}
-        held |= {f"rng.{name}": tensor for name, tensor in rng.capture().items()}
+        random = self._rng_at_end or rng.capture(self.device)  # the caller has its own again after the end
+        held |= {f"rng.{name}": tensor for name, tensor in random.items()}
         tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in held.items()}
         return Snapshot(step=self.step, header=self._header(), tensors=tensors)
 

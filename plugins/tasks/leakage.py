@@ -98,7 +98,7 @@ def _moments(sights: Sequence[Sight]) -> list[dict[str, Tensor]]:
         y = y.to(z.dtype)
         found.append(
             {
-                "n": torch.tensor(float(len(z)), device=z.device),
+                "n": torch.full((), float(len(z)), device=z.device),
                 "z": foreign.sum(0),
                 "zz": foreign.square().sum(0),
                 "y": y.sum(0),
