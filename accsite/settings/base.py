@@ -232,6 +232,7 @@ SPECTACULAR_SETTINGS = {
         "CheckpointKindEnum": "accsite.apps.training.models.CheckpointKind",
         "JobKindEnum": "accsite.apps.training.models.JobKind",
         "JobStateEnum": "accsite.apps.training.states.JobState",
+        "JobStateNameEnum": "accsite.apps.training.api.schema.JOB_STATES",
         "MeasureDirectionEnum": ["principal", "pattern", "dimensions"],
         "QueueDirectionEnum": "accsite.apps.training.services.queue.DIRECTIONS",
         "TargetKindEnum": ["class", "real"],

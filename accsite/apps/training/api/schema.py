@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, Field, RootModel
 
@@ -138,13 +138,17 @@ class ControlRequest(BaseModel):
     payload: dict[str, Any] = Field(default_factory=dict)
 
 
+JobStateName = Literal["QUEUED", "CLAIMED", "RUNNING", "PAUSED", "LOST", "SUCCEEDED", "FAILED", "CANCELLED"]
+JOB_STATES = list(get_args(JobStateName))
+
+
 class JobState(BaseModel):
     """A job as it is now."""
 
     id: int
     kind: str
     title: str
-    state: Literal["QUEUED", "CLAIMED", "RUNNING", "PAUSED", "LOST", "SUCCEEDED", "FAILED", "CANCELLED"]
+    state: JobStateName
     state_label: str
     active: bool
     held: bool
@@ -171,6 +175,15 @@ class JobState(BaseModel):
     created_at: datetime | None
     started_at: datetime | None
     finished_at: datetime | None
+
+
+class JobDetail(JobState):
+    """A job as it is now, and what keeps it where it is."""
+
+    waits_for: str = Field(description="what a queued job waits for; empty if nothing hinders it")
+    places: list[str] = Field(
+        description="its ranks, workers and devices, in words; empty before its first claim"
+    )
 
 
 class TaskLoss(BaseModel):

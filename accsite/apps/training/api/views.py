@@ -119,7 +119,7 @@ class TaskViewSet(ReadViewSet):
         ],
         responses=schema.JobState,
     ),
-    retrieve=extend_schema(responses=schema.JobState),
+    retrieve=extend_schema(responses=schema.JobDetail),
 )
 class JobViewSet(ReadViewSet):
     """Jobs: units of queued work."""
@@ -153,8 +153,10 @@ class JobViewSet(ReadViewSet):
         return self.get_paginated_response(selectors.job_states(page or []))
 
     def retrieve(self, *_: Any, **__: Any) -> Response:
-        """Return a job as it is now."""
-        return Response(selectors.job_state(self.get_object()))
+        """Return a job as it is now, what it waits for, and where it is."""
+        job = self.get_object()
+        told = {"waits_for": selectors.waits_for(job), "places": selectors.held_places(job)}
+        return Response({**selectors.job_state(job), **told})
 
     @extend_schema(
         request=schema.JobRequest,

@@ -54,9 +54,10 @@ def test_from_nothing_to_a_queued_job(api: APIClient, plugins: Any, dataset: Dat
     assert (job.json()["state"], job.json()["total_steps"], job.json()["place"]) == ("QUEUED", 50, 1)
     assert job["Location"] == f"http://testserver/api/v1/jobs/{job.json()['id']}/"
     shown = api.get(job["Location"]).json()
-    assert shown == job.json()
     listed = api.get("/api/v1/jobs/?state=active").json()
-    assert listed["results"] == [shown]
+    assert listed["results"] == [job.json()]
+    assert shown == {**job.json(), "places": [], "waits_for": shown["waits_for"]}
+    assert "no worker of the queue train is online" in shown["waits_for"]
 
 
 @pytest.mark.parametrize(

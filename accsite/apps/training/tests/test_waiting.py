@@ -1,4 +1,4 @@
-"""A queued job says what it waits for, on its page and in the shell, and nothing once it is about to be taken."""
+"""A queued job says what it waits for, on its page, by API and in the shell, and nothing once that is there."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ def test_nobody_is_there_to_take_it(page: Client, user: Any, capsys: pytest.Capt
     told = "waits: no worker of the queue train is online; manage.py worker --queue train starts one"
     assert waits_for(waiting) == told
     assert told in page.get(reverse("training:job", args=[waiting.pk])).text
+    assert page.get(reverse("api:job-detail", args=[waiting.pk])).json()["waits_for"] == told
     call_command("jobs", "show", str(waiting.pk))
     assert told in capsys.readouterr().out
 
