@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from acc.errors import InvalidInput
+from acc.refusals import field_errors
 
 NAME_PATTERN = re.compile(r"^[^\W\d_][\w .()\[\]+-]{0,79}$")
 KEY_PATTERN = re.compile(r"^[a-z0-9][a-z0-9_-]{0,63}$")
@@ -260,8 +261,8 @@ class EvalSpec(Spec):
     def _parts_are_known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         unknown = [part for part in value if part not in EVAL_PARTS]
         if unknown or not value:
-            what = repr(unknown[0]) if unknown else "nothing"
-            raise ValueError(f"{what} cannot be measured; choose of: {', '.join(EVAL_PARTS)}")
+            what = f"{unknown[0]!r} cannot be measured" if unknown else "no part is chosen"
+            raise ValueError(f"{what}; choose of: {', '.join(EVAL_PARTS)}")
         return value
 
     @field_validator("groups", "concepts", mode="before")
@@ -313,19 +314,3 @@ def parse(spec: type[Spec], data: Any, *, prefix: str = "") -> Any:
         return spec.model_validate(data)
     except ValidationError as error:
         raise InvalidInput(field_errors(error, prefix=prefix)) from error
-
-
-def field_errors(error: ValidationError, *, prefix: str = "") -> dict[str, list[str]]:
-    """Return pydantic's errors as field -> sentences that name the refused value."""
-    fields: dict[str, list[str]] = {}
-    for item in error.errors():
-        where = prefix + ".".join(str(part) for part in item["loc"]) if item["loc"] else "__all__"
-        message = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "missing":
-            message = "a value is needed here; none was given"
-        elif item["type"] == "extra_forbidden":
-            message = f"{item['loc'][-1]!r} is not a field here; look for a slip in its name"
-        elif item["type"] != "value_error" and not isinstance(item["input"], dict | list):
-            message = f"{item['input']!r} is refused: {message[0].lower()}{message[1:]}"
-        fields.setdefault(where, []).append(message)
-    return fields

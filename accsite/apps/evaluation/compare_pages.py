@@ -62,7 +62,8 @@ def offered(user: Any, chosen: Sequence[Checkpoint]) -> list[tuple[str, list[tup
     for each in [*newest, *(one for one in chosen if one.pk not in known)]:
         tag = f", {each.tag}" if each.tag else ""
         where = f"{each.branch.experiment.name} / {each.branch.name}"
-        by_branch.setdefault(where, []).append((each.pk, f"step {each.step:,}{tag} (checkpoint {each.pk})"))
+        words = f"{where}, step {each.step:,}{tag} (checkpoint {each.pk})"  # a closed select shows no group
+        by_branch.setdefault(where, []).append((each.pk, words))
     return sorted(by_branch.items())
 
 

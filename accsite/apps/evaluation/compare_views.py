@@ -115,11 +115,13 @@ def part_context(request: HttpRequest, chosen: list[Checkpoint], name: str) -> d
 def _page(
     request: HttpRequest, chosen: list[Checkpoint], *, refused: str = "", status: int = 200, **context: Any
 ) -> HttpResponse:
+    choices = pages.offered(request.user, chosen)
+    newest = sorted((pk for _, rows in choices for pk, _ in rows), reverse=True)[:2]
     shown = {
         "place": "evaluate",
         "refused": refused,
         "chosen": chosen,
-        "form": CompareForm(pages.offered(request.user, chosen), [each.pk for each in chosen]),
+        "form": CompareForm(choices, [each.pk for each in chosen] or newest[::-1]),
         **context,
     }
     if chosen:

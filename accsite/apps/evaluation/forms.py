@@ -53,8 +53,8 @@ class RunForm(ServiceForm):
 class AutoForm(ServiceForm):
     """When a branch is measured by itself."""
 
-    auto_evaluate = choice("Measure by itself", AutoEvaluate.choices)
-    evaluate_every = number("Steps", "for every so many steps", min=1, step=1)
+    auto_evaluate = choice("Measure", AutoEvaluate.choices)
+    evaluate_every = number("Every so many steps", "if that is chosen", min=1, step=1)
 
     def __init__(self, branch: Branch, data: Any = None) -> None:
         initial = {"auto_evaluate": branch.auto_evaluate, "evaluate_every": branch.evaluate_every}

@@ -92,7 +92,7 @@ def auto(request: HttpRequest, pk: int) -> HttpResponse:
             actor=request.user,
             branch=found,
             when=data.get("auto_evaluate", ""),
-            every=data.get("evaluate_every"),
+            every=data.get("evaluate_every", ""),
         )
     except InvalidInput as error:
         form.refuse(error)

@@ -58,11 +58,13 @@ class ImportForm(ServiceForm):
     file = forms.FileField(
         label="File",
         required=False,
+        allow_empty_file=True,  # the service says what is wrong with it
         help_text="IDX (gzipped or not), .npz, .npy, .pt, a zip of images, or a dataset of ACC",
     )
     labels = forms.FileField(
         label="Targets, if they are in a file of their own",
         required=False,
+        allow_empty_file=True,
         help_text="IDX, .npy or CSV for IDX and .npy; CSV for images",
     )
     name = text("Name", "empty: after the file", maxlength=80)

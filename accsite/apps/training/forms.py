@@ -169,7 +169,8 @@ class ParamsForm(ServiceForm):
 
 def param_field(param: Mapping[str, Any]) -> forms.Field:
     """Return the field of one parameter (``acc.params.Param.as_dict()``): type, default, limits, help."""
-    label = param["name"].replace("_", " ") + (f" ({param['unit']})" if param.get("unit") else "")
+    words = param["name"].replace("_", " ")
+    label = words[:1].upper() + words[1:] + (f" ({param['unit']})" if param.get("unit") else "")
     help_text, default = param.get("help") or "", param.get("default")
     if param.get("choices"):
         field: forms.Field = choice(label, [(str(item), str(item)) for item in param["choices"]], help_text)

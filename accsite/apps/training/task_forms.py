@@ -152,6 +152,10 @@ def parse_slice(value: str) -> tuple[int, int]:
         raise InvalidInput(
             {"latent_slice": f"{value!r} is not a range of dimensions; write start:end, such as 0:6"}
         )
+    if int(start) >= int(end):
+        raise InvalidInput(
+            {"latent_slice": f"{value!r} holds no dimension; its end comes after its last one, such as 0:6"}
+        )
     return int(start), int(end)
 
 

@@ -150,6 +150,8 @@ class RetentionForm(ServiceForm):
 class ImportForm(ServiceForm):
     """A file that another installation exported."""
 
-    file = forms.FileField(label="File", help_text="an .acc.zip that ACC exported", required=False)
+    file = forms.FileField(
+        label="File", help_text="an .acc.zip that ACC exported", required=False, allow_empty_file=True
+    )
     name = text("Name", "empty: as it was called", maxlength=80)
     visibility = choice("Visible to", Visibility.choices)

@@ -15,6 +15,7 @@ from django.db.models.functions import Cast
 from django.http import Http404
 from django.utils import timezone
 
+from acc.errors import InvalidInput
 from acc.training import series
 from accsite.apps.training import measures, selectors
 from accsite.apps.training.models import Branch, Checkpoint, Experiment, Job, JobKind
@@ -236,7 +237,10 @@ def prune_page(experiment: Experiment, *, asked: bool = False) -> dict[str, Any]
     """
     if not asked and experiment.checkpoints.count() > PLANNED_AT_ONCE:
         return {"plan": None, "removals": removals(experiment)}
-    plan: Plan = plan_pruning(experiment)
+    try:
+        plan: Plan = plan_pruning(experiment)
+    except InvalidInput as error:  # a policy by a number that nothing measures: the form beside it can change that
+        return {"plan": None, "plan_refused": str(error), "removals": removals(experiment)}
     rows = Checkpoint.objects.filter(pk__in=[*plan.leaves, *plan.weights][:LISTED]).defer("spec")
     kept: dict[str, int] = {}
     for why in plan.kept.values():

@@ -87,10 +87,10 @@ def test_run_eval_queues_what_is_chosen_and_shows_it(page: Client, branch: Branc
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        ({}, "cannot be measured"),
+        ({}, "no part is chosen"),
         ({"suite": "beauty"}, "beauty"),
         ({"suite": "ufr", "dataset": "gone"}, "is not a dataset of this site"),
-        ({"suite": "reconstructions", "seed": "-1"}, "greater than or equal to 0"),
+        ({"suite": "reconstructions", "seed": "-1"}, "the least allowed is 0"),
     ],
 )
 def test_a_refused_run_says_why_and_makes_no_job(
@@ -132,6 +132,8 @@ def test_auto_evaluate_is_set_by_a_form(page: Client, branch: Branch) -> None:
     refused = page.post(where, {"auto_evaluate": "steps", "evaluate_every": "none"})
     assert refused.status_code == 422
     assert "is not a number of steps" in refused.content.decode()
+    empty = page.post(where, {"auto_evaluate": "steps", "evaluate_every": ""})
+    assert "&#x27;&#x27; is not a number of steps" in empty.content.decode()
     page.post(where, {"auto_evaluate": "steps", "evaluate_every": "500"})
     branch.refresh_from_db()
     assert (branch.auto_evaluate, branch.evaluate_every) == ("steps", 500)
@@ -158,6 +160,14 @@ def test_what_a_comparison_misses_is_measured_at_a_press(page: Client, branch: B
     answer = page.post("/compare/run/", {"a": a, "b": b, "tab": "metrics"})
     assert parse_qs(urlsplit(answer["Location"]).query)["b"] == [str(b)]
     assert Job.objects.latest("pk").checkpoint_id == b
+
+
+def test_a_comparison_begins_with_the_two_newest_each_by_its_branch(page: Client, branch: Branch) -> None:
+    a, b = (rows.make_checkpoint(branch).pk for _ in range(2))
+    answer = page.get("/compare/")
+    form = answer.context["form"]
+    assert (form["a"].value(), form["b"].value()) == (a, b)
+    assert f">{branch.experiment.name} / {branch.name}, step " in answer.content.decode()
 
 
 @pytest.mark.parametrize("query", ["a=1", "a=x&b=1", "a=999&b=998", "a=-1&b=2"])

@@ -58,7 +58,7 @@ def test_training_is_queued_in_the_name_of_a_user(user: Any, branch: Branch, tas
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--steps", "0"], "error: steps: '0' is refused: input should be greater than or equal to 1\n"),
+        (["--steps", "0"], "error: steps: '0' is refused: the least allowed is 1\n"),
         ([], "error: steps: a value is needed here; none was given\n"),
         (
             ["--steps", "5", "--branch", "dev"],

@@ -49,7 +49,7 @@ def test_a_later_change_of_plugin_or_branch_leaves_the_job_as_it_was(
 @pytest.mark.parametrize(
     ("train", "field", "sentence"),
     [
-        ({"steps": 0}, "steps", "0 is refused: input should be greater than or equal to 1"),
+        ({"steps": 0}, "steps", "0 is refused: the least allowed is 1"),
         ({}, "steps", "a value is needed here; none was given"),
         ({"steps": "many"}, "steps", "'many' is refused"),
         ({"steps": 5, "lr": -1}, "lr", "-1 is refused"),

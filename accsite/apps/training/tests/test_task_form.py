@@ -112,7 +112,7 @@ def test_the_fields_are_those_of_the_parameters(
         r'<option value="true" selected>yes',
         r'<input type="text" name="params-note"',
         "how strict",
-        r"order \(px\)",
+        r"Order \(px\)",
     ):
         assert re.search(expected, html), expected
 

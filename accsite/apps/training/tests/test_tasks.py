@@ -61,7 +61,7 @@ def test_a_name_may_be_any_line_of_text(user: Any, branch: Branch, dataset: Data
         ),
         ({"dataset": "rgb"}, "dataset", "has images of 3 x 32 x 32; this model reads 1 x 32 x 32"),
         ({"task_class": "MagicTask"}, "task_class", "MagicTask"),
-        ({"weight": -1}, "weight", "-1 is refused: input should be greater than or equal to 0"),
+        ({"weight": -1}, "weight", "-1 is refused: the least allowed is 0"),
         ({"weight": "heavy"}, "weight", "'heavy' is refused"),
         ({"weight": float("inf")}, "weight", "inf is refused"),
         ({"latent_slice": (10, 20)}, "latent_slice", "10:20 goes beyond the 16 latent dimensions"),

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
@@ -211,6 +212,32 @@ def test_retention_tells_what_would_go_before_it_goes(page, branch, root, leaf):
     refused = page.post(address, {"last": "-1"}, headers=PARTIAL)
     assert refused.status_code == 422
     assert 'id="retention-last_error"' in refused.text
+
+
+@pytest.mark.parametrize("typed", [{"last": "-1"}, {"best": "many"}, {"last": "99999999999"}])
+def test_a_retention_that_is_refused_stands_in_its_field_without_a_script_too(page, branch, root, typed):
+    refused = page.post(f"/experiments/{branch.experiment.slug}/keep/", typed)
+    assert refused.status_code == 422
+    (name, value), *_ = typed.items()
+    assert f'id="retention-{name}_error"' in refused.text
+    assert f'value="{value}"' in refused.text
+    assert 'id="tree-title"' in refused.text
+
+
+def test_a_policy_by_a_number_that_nothing_measures_is_told_on_the_page_that_can_change_it(page, branch, root):
+    Experiment.objects.update(retention={"metric": "beauty"})
+    shown = page.get(f"/experiments/{branch.experiment.slug}/")
+    assert shown.status_code == 200
+    assert "&#x27;beauty&#x27; is not measured of these checkpoints; known: loss/total" in shown.text
+    assert 'id="retention-metric"' in shown.text
+
+
+def test_an_empty_file_is_refused_once(page):
+    file = SimpleUploadedFile("model.acc.zip", b"")
+    answer = page.post("/experiments/new/import/", {"file": file})
+    assert answer.status_code == 422
+    assert answer.text.count("model.acc.zip") == 1
+    assert "The submitted file is empty" not in answer.text
 
 
 def test_the_plan_of_a_large_tree_is_made_when_it_is_asked_for(page, branch, root, monkeypatch):

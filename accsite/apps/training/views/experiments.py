@@ -27,6 +27,7 @@ from accsite.apps.training.views.common import REFUSED, is_partial, panel
 from accsite.apps.training.views.workbench import actor
 
 PALETTES = ("cividis", "viridis")
+USUAL_ARCHITECTURE = "FactorSlotAutoencoder"
 
 
 @require_GET
@@ -179,6 +180,7 @@ def keep(request: HttpRequest, slug: str) -> HttpResponse:
         context = {**prune_context(request, experiment, form), **refused}
         if is_partial(request):
             return panel(request, "prune", context, status=REFUSED)
+        del context["experiment"]  # the page's own
         return whole_page(request, experiment, status=REFUSED, **context)
     if is_partial(request):
         if "restored" in request.POST:  # asked in the place of a node that was deleted
@@ -193,7 +195,7 @@ def create(request: HttpRequest) -> HttpResponse:
     """Create an experiment with a branch ``main``; ``?architecture=`` chooses the model."""
     versions = live.versions(["registry", "datasets"])
     asked = request.GET.get("architecture", "")
-    plugins, chosen = choose(PluginKind.MODEL, asked)
+    plugins, chosen = choose(PluginKind.MODEL, asked or USUAL_ARCHITECTURE)
     data = request.POST if request.method == "POST" else None
     form = ExperimentForm(chosen.params if chosen else [], data, values=request.GET)
     if request.method == "POST" and chosen:
