@@ -8,7 +8,8 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from acc.errors import InvalidInput
-from acc.specs import KEY_PATTERN, ModelSpec, Spec, field_errors, parse
+from acc.refusals import field_errors
+from acc.specs import KEY_PATTERN, ModelSpec, Spec, parse
 
 Where = Literal["encoder_stage", "decoder_stage", "latent", "factor_group"]
 Start = Literal["identity", "random"]

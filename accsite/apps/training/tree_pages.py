@@ -239,7 +239,8 @@ def prune_page(experiment: Experiment, *, asked: bool = False) -> dict[str, Any]
         return {"plan": None, "removals": removals(experiment)}
     try:
         plan: Plan = plan_pruning(experiment)
-    except InvalidInput as error:  # a policy by a number that nothing measures: the form beside it can change that
+    except InvalidInput as error:
+        # A policy by a number that nothing measures; the form beside it can change that.
         return {"plan": None, "plan_refused": str(error), "removals": removals(experiment)}
     rows = Checkpoint.objects.filter(pk__in=[*plan.leaves, *plan.weights][:LISTED]).defer("spec")
     kept: dict[str, int] = {}

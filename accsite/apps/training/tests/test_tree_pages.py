@@ -224,7 +224,9 @@ def test_a_retention_that_is_refused_stands_in_its_field_without_a_script_too(pa
     assert 'id="tree-title"' in refused.text
 
 
-def test_a_policy_by_a_number_that_nothing_measures_is_told_on_the_page_that_can_change_it(page, branch, root):
+def test_a_policy_by_a_number_that_nothing_measures_is_told_on_the_page_that_can_change_it(
+    page, branch, root
+):
     Experiment.objects.update(retention={"metric": "beauty"})
     shown = page.get(f"/experiments/{branch.experiment.slug}/")
     assert shown.status_code == 200
