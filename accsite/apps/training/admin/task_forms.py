@@ -8,6 +8,7 @@ from typing import Any
 from django import forms
 from django.http import HttpRequest
 from typing_extensions import override
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from acc.errors import InvalidInput
 from accsite.apps.access.permissions import may_change
@@ -56,11 +57,17 @@ class _ServiceForm(forms.ModelForm):  # type: ignore[type-arg]
 class NewTaskForm(_ServiceForm):
     """Attaches a task to a branch."""
 
-    task_class = forms.ChoiceField(label="class")
+    task_class = forms.ChoiceField(label="Class", widget=UnfoldAdminSelectWidget)
     # Not "dataset": the theme takes a form with that name for an action on a list of its own.
-    learned_from = forms.ModelChoiceField(Dataset.objects.all(), label="dataset")
-    name = forms.CharField(required=False, help_text="Empty: the label of its class.")
-    params = forms.JSONField(required=False, initial=dict, help_text="Its parameters, as JSON.")
+    learned_from = forms.ModelChoiceField(
+        Dataset.objects.all(), label="Dataset", widget=UnfoldAdminSelectWidget
+    )
+    name = forms.CharField(
+        required=False, help_text="Empty: the label of its class.", widget=UnfoldAdminTextInputWidget
+    )
+    params = forms.JSONField(
+        required=False, initial=dict, help_text="Its parameters, as JSON.", widget=UnfoldAdminTextareaWidget
+    )
 
     class Meta:
         model = Task
@@ -71,7 +78,7 @@ class NewTaskForm(_ServiceForm):
         super().__init__(*args, **kwargs)
         offered = Plugin.objects.filter(kind=PluginKind.TASK, available=True).values_list("name", "label")
         choices = [(name, f"{label} ({name})") for name, label in offered]
-        self.fields["task_class"] = forms.ChoiceField(label="class", choices=choices)
+        self.fields["task_class"].choices = choices  # type: ignore[attr-defined]
         seen = Experiment.objects.visible_to(self.actor)
         self.fields["branch"].queryset = Branch.objects.filter(experiment__in=seen)  # type: ignore[attr-defined]
 
