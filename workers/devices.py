@@ -1,7 +1,12 @@
-"""The device a worker is bound to, and what the NVIDIA driver says of it. Imports no torch, to stay small."""
+"""The device a worker is bound to, and what the NVIDIA driver says of it. Imports no torch, to stay small.
+
+``cuda:<n>`` is torch's: the n-th of the GPUs that ``CUDA_VISIBLE_DEVICES`` leaves, if it is set. The driver knows
+nothing of that, so its own numbers are translated; both count by PCI bus, which ``serve`` of a worker sees to.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,16 +31,20 @@ class Gpu:
 
 
 def gpus() -> list[Gpu]:
-    """Return the NVIDIA GPUs of this machine; none without a driver."""
+    """Return the NVIDIA GPUs that a job here can use; none without a driver."""
     nvml = _nvml()
-    return [] if nvml is None else [_gpu(nvml, index) for index in range(nvml.nvmlDeviceGetCount())]
+    if nvml is None:
+        return []
+    return [_gpu(nvml, handle, index) for index, handle in enumerate(_visible(nvml))]
 
 
 def gpu(device: str) -> Gpu | None:
     """Return the GPU named ``cuda:<n>``; None for the CPU or one that is not there."""
     nvml = _nvml() if device.startswith("cuda:") else None
-    index = int(device.partition(":")[2] or 0)
-    return _gpu(nvml, index) if nvml is not None and index < nvml.nvmlDeviceGetCount() else None
+    if nvml is None:
+        return None
+    index, handles = int(device.partition(":")[2] or 0), _visible(nvml)
+    return _gpu(nvml, handles[index], index) if index < len(handles) else None
 
 
 def resolve(wanted: str, *, cuda: bool) -> str:
@@ -71,8 +80,38 @@ def _nvml() -> Any:
     return pynvml
 
 
-def _gpu(nvml: Any, index: int) -> Gpu:
-    handle = nvml.nvmlDeviceGetHandleByIndex(index)
+def _visible(nvml: Any) -> list[Any]:
+    """Return the driver's handles of the GPUs that CUDA shows, in its order.
+
+    ``CUDA_VISIBLE_DEVICES`` names them by number or by the beginning of their UUID; CUDA takes those before the first
+    that does not exist.
+    """
+    every = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
+    said = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if said is None:
+        return every
+    found: list[Any] = []
+    for word in (word.strip() for word in said.split(",")):
+        if word.isdecimal():
+            named = every[int(word) : int(word) + 1]
+        elif word.startswith("MIG-"):  # a part of a GPU has a handle of its own
+            named = []
+            with suppress(nvml.NVMLError):
+                named = [nvml.nvmlDeviceGetHandleByUUID(word)]
+        else:
+            named = [handle for handle in every if word and _uuid(nvml, handle).startswith(word)]
+        if len(named) != 1:
+            break
+        found += named
+    return found
+
+
+def _uuid(nvml: Any, handle: Any) -> str:
+    uuid = nvml.nvmlDeviceGetUUID(handle)
+    return uuid.decode() if isinstance(uuid, bytes) else str(uuid)
+
+
+def _gpu(nvml: Any, handle: Any, index: int) -> Gpu:
     name = nvml.nvmlDeviceGetName(handle)
     memory = nvml.nvmlDeviceGetMemoryInfo(handle)
     used = temperature = None

@@ -54,6 +54,8 @@ def serve(*, name: str, queues: list[str], device: str) -> int:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "accsite.settings.embedded")
     # Celery would check the whole site, and so import every page of it; that is the web process's business.
     os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
+    # The driver counts GPUs so; CUDA would put the fastest first.
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     for number in (signal.SIGTERM, signal.SIGINT):  # until Celery takes them over
         signal.signal(number, _leave)
     from workers.children import NoZygote, Nursery
