@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from benchmarks.rows import Row, machine, read
@@ -13,6 +15,8 @@ from benchmarks.rows import Row, machine, read
 HERE = Path(__file__).resolve().parent
 NOT_BENCHMARKS = {"__init__", "__main__", "editors", "platform_under_test", "rows"}
 NEED_GPU = {"gpu"}
+MOST_SECONDS = 20 * 60
+GOODBYE_SECONDS = 60
 
 
 def names() -> list[str]:
@@ -30,12 +34,20 @@ def run(name: str) -> list[Row]:
     started = time.monotonic()
     print(f"{name} ...", end=" ", file=sys.stderr, flush=True)
     command = [sys.executable, "-m", f"benchmarks.{name}"]
-    done = subprocess.run(command, cwd=HERE.parent, stdout=subprocess.PIPE, text=True, check=False)
+    with subprocess.Popen(command, cwd=HERE.parent, stdout=subprocess.PIPE, text=True) as running:
+        try:
+            output, _ = running.communicate(timeout=MOST_SECONDS)
+        except subprocess.TimeoutExpired:
+            running.send_signal(signal.SIGINT)  # upon which it ends what it has started
+            with suppress(subprocess.TimeoutExpired):
+                running.communicate(timeout=GOODBYE_SECONDS)
+            running.kill()
+            raise SystemExit(f"benchmark {name} did not end in {MOST_SECONDS // 60} minutes") from None
     print(f"{time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
-    rows = read(done.stdout)
-    if done.returncode or not rows:
-        print(done.stdout, file=sys.stderr)
-        raise SystemExit(f"benchmark {name} ended with status {done.returncode} and {len(rows)} rows")
+    rows = read(output)
+    if running.returncode or not rows:
+        print(output, file=sys.stderr)
+        raise SystemExit(f"benchmark {name} ended with status {running.returncode} and {len(rows)} rows")
     return rows
 
 

@@ -32,7 +32,7 @@ def web(home: Path) -> Iterator[int]:
     with (home / "web.log").open("ab") as log:
         running = subprocess.Popen(process.command, cwd=ROOT, stdout=log, stderr=log, env=dict(os.environ))
     try:
-        wait_for(lambda: _answers(port), every=0.05)
+        wait_for(lambda: _answers(port), what="the site", process=running)
         yield port
     finally:
         running.terminate()

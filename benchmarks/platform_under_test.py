@@ -56,7 +56,12 @@ def worker(name: str, home: Path, *, wait: bool = True) -> Iterator[None]:
         running = subprocess.Popen(process.command, cwd=ROOT, stdout=log, stderr=log, env=dict(os.environ))
     try:
         if wait:
-            wait_for(lambda: Worker.objects.filter(name=name, state=Worker.State.ONLINE).exists(), every=0.05)
+            online = Worker.objects.filter(name=name, state=Worker.State.ONLINE)
+            try:
+                wait_for(online.exists, what=f"{name} to be online", process=running)
+            except (RuntimeError, TimeoutError) as error:
+                error.add_note((home / f"{name}.log").read_text(errors="replace")[-2000:])
+                raise
         yield
     finally:
         running.terminate()
@@ -94,11 +99,24 @@ def run_to_its_end(job: Any, *, every: float = 0.05) -> Any:
     return job
 
 
-def wait_for(condition: Callable[[], bool], *, seconds: float | None = None, every: float = 0.05) -> bool:
-    """Return True when ``condition`` holds; raises TimeoutError after ``seconds`` (three minutes by default)."""
-    until = time.monotonic() + (seconds or 180.0)
+def wait_for(
+    condition: Callable[[], bool],
+    *,
+    seconds: float | None = None,
+    every: float = 0.05,
+    what: str = "what it needs",
+    process: subprocess.Popen[bytes] | None = None,
+) -> bool:
+    """Return True when ``condition`` holds; raises TimeoutError, naming ``what``, after ``seconds`` (three minutes by default).
+
+    process: what is to bring it about; raises RuntimeError if it ends before.
+    """
+    seconds = seconds or 180.0
+    until = time.monotonic() + seconds
     while not condition():
+        if process is not None and process.poll() is not None:
+            raise RuntimeError(f"waited for {what}, but its process ended with status {process.returncode}")
         if time.monotonic() > until:
-            raise TimeoutError("what the benchmark waited for did not come")
+            raise TimeoutError(f"waited {seconds:g} s for {what}, which did not come")
         time.sleep(every)
     return True
