@@ -107,8 +107,9 @@ def wait_for(
     what: str = "what it needs",
     process: subprocess.Popen[bytes] | None = None,
 ) -> bool:
-    """Return True when ``condition`` holds; raises TimeoutError, naming ``what``, after ``seconds`` (three minutes by default).
+    """Return True when ``condition`` holds; raises TimeoutError, naming ``what``, if it does not.
 
+    seconds: to wait for it, three minutes by default.
     process: what is to bring it about; raises RuntimeError if it ends before.
     """
     seconds = seconds or 180.0
