@@ -29,6 +29,11 @@ class Elsewhere:
         """The worker of a part that is to shut down; '' if none is."""
         return next((_name(part) for part in self.parts if part.draining), "")
 
+    @property
+    def named(self) -> str:
+        """All parts with their workers, in words; '' if there are none."""
+        return " and ".join(f"{part.ranks} on {_name(part)}" for part in self.parts)
+
     def look(self) -> None:
         """Read the rows again if that was a while ago; raises the database's errors."""
         if self._job is None or not self.parts or time.monotonic() - self._looked < LOOK_SECONDS:

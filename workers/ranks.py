@@ -109,7 +109,8 @@ def together(
             log.warning("rank_lost", error=str(error))
             with suppress(Exception):
                 save()
-            give_back(loss or str(error))
+            elsewhere = team.elsewhere.named
+            give_back(loss or (f"the connection to {elsewhere} broke" if elsewhere else str(error)))
             raise Fenced(held.job.pk, held.attempt) from error
         finally:
             team.dismiss()

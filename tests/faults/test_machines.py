@@ -13,8 +13,8 @@ import pytest
 
 from accsite.apps.training.models import Job, JobEvent, JobPart, Worker
 from accsite.apps.training.services import jobs, tasks
-from tests.faults.plugins import odd_task
-from tests.faults.test_ranks import EVERY, OPTIONS, REASSOCIATION, STEPS, apart, tensors_of, undisturbed
+from tests.faults.plugins import odd_task, paced
+from tests.faults.test_ranks import OPTIONS, REASSOCIATION, apart, tensors_of
 from tests.faults.test_two_at_once import pin
 from tests.stack import Process, Stack, Template, final, in_engine, points, reload
 from workers.processes import is_alive
@@ -23,13 +23,16 @@ pytestmark = pytest.mark.skipif(
     len(os.sched_getaffinity(0)) < 2, reason="needs two cores, one for each machine"
 )
 
+LASTING: dict[str, Any] = {**OPTIONS, "steps": 60, "checkpoint_every_steps": 15}
+PACE = "0.05"
+"""A job of so many steps takes three seconds at least: long enough to disturb it."""
 OWN_REDIS = 9
 """The database of Redis that no other platform of this pass uses."""
 
 
 def machine(stack: Stack, name: str, core: int) -> Process:
     """Return the worker of a machine of one core: jobs of two ranks are too large for it."""
-    process = stack.worker(f"on-{name}", ACC_MACHINE=name, ACC_RANKS_INTERFACE="lo")
+    process = stack.worker(f"on-{name}", ACC_MACHINE=name, ACC_RANKS_INTERFACE="lo", TEST_PACE_SECONDS=PACE)
     pin(process, core)
     row = Worker.objects.get(name=process.name)
     stack.until(lambda: reload(row).telemetry["cores"] == 1, what="a heartbeat that tells of one core")
@@ -81,7 +84,7 @@ def process_of(worker: Process) -> int:
 
 def running(stack: Stack, name: str, two: tuple[Process, Process]) -> tuple[Job, Process, Process]:
     """Return a job some steps after a checkpoint, the worker that holds it and the one that joined."""
-    job = stack.submit(stack.branch(name), STEPS, ranks=2, checkpoint_every_steps=EVERY)
+    job = stack.submit(paced(stack.branch(name)), **LASTING)
     stack.until(lambda: final(job) is not None, what="a checkpoint")
     stack.step(job, final(job).job_step + 2)
     return job, *places(stack, job, two)[:2]
@@ -123,7 +126,7 @@ def test_a_rank_of_another_machine_that_dies_or_stands_still_sends_the_job_to_it
     assert lost.startswith("rank 1 "), lost
     assert lost.endswith(f"on {joined.name}; the job goes on from its last checkpoint")
     points(job)
-    assert apart(tensors_of(job), tensors_of(undisturbed(stack))) == 0
+    assert apart(tensors_of(job), in_engine(job, ranks=1).checkpoints[-1][0].tensors) < REASSOCIATION
 
 
 @pytest.mark.slow
@@ -132,9 +135,14 @@ def test_a_worker_that_joined_and_is_killed_sends_the_job_to_its_checkpoint(stac
     family = [process_of(joined)]
     joined.kill()
     stack.state(job, "QUEUED", "CLAIMED")
-    assert job.message == (
-        f"rank 1 said nothing for longer than a lease on {joined.name}; the job goes on from its last checkpoint"
-    )
+    # Whether its lease ended before the connection did is a matter of who is faster.
+    assert job.message in {
+        f"{what}; the job goes on from its last checkpoint"
+        for what in (
+            f"rank 1 said nothing for longer than a lease on {joined.name}",
+            f"the connection to rank 1 on {joined.name} broke",
+        )
+    }
     assert not [pid for pid in family if is_alive(pid)]
     stack.processes.remove(joined)
     machine(stack, joined.name.removeprefix("on-"), sorted(os.sched_getaffinity(0))[1])
@@ -210,13 +218,21 @@ def cable() -> Iterator[None]:
 
 @pytest.mark.slow
 def test_a_machine_that_vanishes_with_its_network_holds_up_nobody(stack, cable):
+    stack.stop("on-north", "on-south")
     near, far = sorted(os.sched_getaffinity(0))[:2]
     launch = ("-m", "workers.launch", "--queues", "train", "--device", "cpu", "--name")
-    north = stack.start("on-near", *launch, "on-near", ACC_MACHINE="near", ACC_RANKS_INTERFACE=CABLE[0])
+    north = stack.start(
+        "on-near",
+        *launch,
+        "on-near",
+        ACC_MACHINE="near",
+        ACC_RANKS_INTERFACE=CABLE[0],
+        TEST_PACE_SECONDS=PACE,
+    )
 
     def far_worker() -> Process:
         # It has no way to Redis, and needs none: what it is to join stands in the database.
-        environment = {"ACC_MACHINE": "far", "ACC_RANKS_INTERFACE": CABLE[1]}
+        environment = {"ACC_MACHINE": "far", "ACC_RANKS_INTERFACE": CABLE[1], "TEST_PACE_SECONDS": PACE}
         return stack.start("on-far", "-c", IN_FAR.format(FAR), *launch, "on-far", **environment)
 
     south = far_worker()
@@ -228,8 +244,7 @@ def test_a_machine_that_vanishes_with_its_network_holds_up_nobody(stack, cable):
     for row in rows.values():
         stack.until(lambda row=row: reload(row).telemetry["cores"] == 1, what="a heartbeat")
     stack.sweeper()
-    options = {**OPTIONS, "steps": STEPS, "checkpoint_every_steps": EVERY}
-    job = stack.submit(stack.branch("over a cable"), **options)
+    job = stack.submit(paced(stack.branch("over a cable")), **LASTING)
     stack.until(lambda: final(job) is not None, what="a checkpoint")
     ip("link", "set", CABLE[0], "down")  # no packet tells the near machine what becomes of the far one
     job_of_south = process_of(south)
