@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -27,7 +28,6 @@ WHOLE = {
     "MASTER_ADDR": "127.0.0.1",
     "MASTER_PORT": "29500",
 }
-TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
 def script() -> str:
@@ -37,35 +37,69 @@ def script() -> str:
     return found.replace("steps=60", "steps=6, optimizer='sgd', lr=0.01")
 
 
-def by_torchrun(folder: Path) -> Checkpoint:
-    """Have torchrun run the script in two processes; return the checkpoint that it saves."""
+def by_torchrun(folder: Path, *agents: list[str]) -> Checkpoint:
+    """Have torchrun run the script, by one process of its own for each machine; return the checkpoint it saves."""
     (folder / "digits.py").write_text(script())
     kept = {name: value for name, value in os.environ.items() if name not in WHOLE}
-    root = str(helpers.PLUGINS_DIR.parent)
-    done = subprocess.run(
-        [sys.executable, *TORCHRUN, "digits.py"],
-        cwd=folder,
-        env={**kept, "PYTHONPATH": root, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    environment = {
+        **kept,
+        "PYTHONPATH": str(helpers.PLUGINS_DIR.parent),
+        "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "torch.distributed.run", *words, "digits.py"],
+            cwd=folder,
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for words in agents
+    ]
+    try:
+        said = [process.communicate(timeout=100)[1] for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    assert [process.returncode for process in started] == [0] * len(agents), "\n".join(said)
     return load(folder / "digits.safetensors")
 
 
-def test_torchrun_learns_what_one_process_learns(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def by_one_process(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Checkpoint:
+    """Run the script here."""
     set_environment(monkeypatch, {})
     names: dict[str, Any] = {}
-    with contextlib.chdir(tmp_path):
+    with contextlib.chdir(folder):
         exec(compile(script(), "digits.py", "exec"), names)
-    one, two = names["run"].checkpoint, by_torchrun(tmp_path)
+    found: Checkpoint = names["run"].checkpoint
+    return found
+
+
+def assert_same(one: Checkpoint, two: Checkpoint) -> None:
+    """Fail unless two ranks learnt what one process learnt."""
     assert (one.header.spec.train.ranks, two.header.spec.train.ranks) == (1, 2)
     assert one.tensors.keys() == two.tensors.keys()
     trained = [name for name in one.tensors if name.startswith(("model.", "head.", "optim."))]
     assert max(float((one.tensors[name] - two.tensors[name]).abs().max()) for name in trained) < 1e-6
     assert torch.equal(one.tensors["rng.torch"], two.tensors["rng.torch"])
+
+
+def test_torchrun_learns_what_one_process_learns(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    one = by_one_process(monkeypatch, tmp_path)
+    assert_same(one, by_torchrun(tmp_path, ["--standalone", "--nproc-per-node", "2"]))
+
+
+@pytest.mark.slow
+def test_so_it_does_by_an_agent_on_each_of_two_machines(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    agent = ["--nnodes", "2", "--nproc-per-node", "1", "--rdzv-backend", "c10d"]
+    agent += ["--rdzv-endpoint", f"127.0.0.1:{port}"]
+    assert_same(by_one_process(monkeypatch, tmp_path), by_torchrun(tmp_path, agent, agent))
 
 
 def set_environment(monkeypatch: pytest.MonkeyPatch, said: Mapping[str, str]) -> None:
