@@ -15,7 +15,7 @@ import torch
 from acc.data import AccDataset
 from acc.errors import InvalidInput
 from acc.tests import helpers
-from acc.training.checkpoint import Snapshot, load
+from acc.training.checkpoint import Checkpoint, Snapshot, load
 from acc.training.launch import at_file, joined
 from acc.training.protocols import Command, NullControl
 from acc.training.ranks import RankLost, Ranks
@@ -173,6 +173,25 @@ def test_every_rank_can_go_on_from_what_it_holds_at_the_end(dataset: AccDataset,
     whole, ends = alone(dataset), [load(tmp_path / str(rank)) for rank in (0, 1)]
     assert all(torch.equal(ends[0].tensors[name], ends[1].tensors[name]) for name in ends[0].tensors)
     assert furthest(whole, ends[0]) < 1e-6  # type: ignore[arg-type]
+
+
+def test_all_ranks_leave_out_the_same_steps_of_fp16(dataset: AccDataset, tmp_path: Path) -> None:
+    options: dict[str, Any] = {**OPTIONS, "precision": "fp16", "optimizer": "adamw", "lr": 1e-3}
+    first = alone(dataset, **{**options, "steps": 1})
+    tensors = {**first.tensors, "scaler.scale": torch.tensor(2.0**24)}
+    start = Checkpoint(first.header, tensors, "")
+
+    def body(ranks: Ranks) -> None:
+        spec = helpers.job({"data": dataset}, **{**options, "steps": 16}, ranks=2)
+        trainer, _ = helpers.run(spec, {"data": dataset}, ranks=ranks, start_from=start)
+        trainer.snapshot().write(tmp_path / f"{ranks.rank}")
+
+    together(tmp_path, body)
+    one, other = (load(tmp_path / str(rank)) for rank in (0, 1))
+    assert 1 < float(one.tensors["scaler.scale"]) < 2.0**24, "none was left out"
+    assert all(torch.equal(one.tensors[name], other.tensors[name]) for name in one.tensors)
+    made = {tensor.item() for name, tensor in one.tensors.items() if name.endswith("/step")}
+    assert made == {17 - one.header.skipped}
 
 
 def test_all_ranks_obey_before_the_same_step(dataset: AccDataset, tmp_path: Path) -> None:
