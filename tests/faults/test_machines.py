@@ -61,6 +61,7 @@ def stack(platform: Stack) -> Iterator[Stack]:
 def two(stack: Stack) -> tuple[Process, Process]:
     """Return the workers of two machines; either may take a job, and the other joins it."""
     first, second = sorted(os.sched_getaffinity(0))[:2]
+    stack.sweeper()
     return machine(stack, "north", first), machine(stack, "south", second)
 
 
@@ -146,7 +147,6 @@ def test_a_worker_that_joined_and_is_killed_sends_the_job_to_its_checkpoint(stac
     assert not [pid for pid in family if is_alive(pid)]
     stack.processes.remove(joined)
     machine(stack, joined.name.removeprefix("on-"), sorted(os.sched_getaffinity(0))[1])
-    stack.sweeper()
     stack.state(job, "SUCCEEDED")
     points(job)
     assert holding.alive

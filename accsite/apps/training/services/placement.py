@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Max
+from django.db.models.functions import Now
 
 from accsite.apps.training.models import Job, JobPart, Worker
-from accsite.apps.training.states import HELD
+from accsite.apps.training.states import HELD, JobState
 
 BETWEEN = ", "
 """Between the names in ``Job.device`` of a job that holds several."""
@@ -74,7 +77,7 @@ def places_for(job: Job, worker: Worker) -> list[Place] | None:
     if not own:
         return None
     places, missing = [Place(worker, own)], asked.ranks - len(own)
-    others = _idle_elsewhere(asked, worker, job.queue) if missing else iter(())
+    others = _idle_elsewhere(asked, job, worker) if missing else iter(())
     while missing and (other := next(others, None)) is not None:
         devices = _free(asked, job, other, at_most=missing)
         if devices and other.hostname not in {place.worker.hostname for place in places}:
@@ -148,15 +151,22 @@ def _is_to_be_spread(asked: Asked, worker: Worker, queue: str) -> bool:
     return asked.ranks > max((capacity(asked.device, each) for each in able), default=0)
 
 
-def _idle_elsewhere(asked: Asked, worker: Worker, queue: str) -> Iterator[Worker]:
-    """Yield the idle workers of other machines that ``worker`` could share a job with."""
+def _idle_elsewhere(asked: Asked, job: Job, worker: Worker) -> Iterator[Worker]:
+    """Yield the idle workers of other machines that ``worker`` could share a job with.
+
+    They have spoken within a lease and, if the job was lost before, since then: it may have been lost with one of them.
+    """
     idle = (
         Worker.objects.filter(state=Worker.State.ONLINE).exclude(hostname=worker.hostname).exclude(address="")
     )
     idle = idle.exclude(jobs__state__in=HELD).exclude(parts__in=JobPart.objects.live())
+    idle = idle.filter(heartbeat_at__gte=Now() - timedelta(seconds=settings.ACC_LEASE_SECONDS))
+    lost = job.events.filter(kind="state", payload__state=JobState.LOST).aggregate(at=Max("created_at"))["at"]
+    if lost is not None:
+        idle = idle.filter(heartbeat_at__gt=lost)
     for other in idle.order_by("pk"):
         alike = _on_gpu(asked.device, other) == _on_gpu(asked.device, worker)
-        if queue in other.queues and alike and asked.suits(other):
+        if job.queue in other.queues and alike and asked.suits(other):
             yield other
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import pytest
 from django.conf import LazySettings
+from django.utils import timezone
 
 from acc.errors import InvalidInput
 from accsite.apps.training import selectors
@@ -123,7 +125,7 @@ def test_ranks_are_on_gpus_of_all_machines_or_on_processors_of_all() -> None:
     assert spread(lifecycle.claim(job.pk, own)) == ["ranks 0 to 1: one-cpu (cpu)", "rank 2: three-cpu (cpu)"]
 
 
-@pytest.mark.parametrize("reason", ["busy", "draining", "another queue", "no address"])
+@pytest.mark.parametrize("reason", ["busy", "draining", "silent", "another queue", "no address"])
 def test_no_rank_goes_to_a_worker_that_could_not_run_it(reason: str) -> None:
     (own,) = machine("cpu", hostname="one", address="10.0.0.1", cores=1)
     (other,) = machine("cpu", hostname="two", address="" if reason == "no address" else "10.0.0.2", cores=1)
@@ -131,6 +133,8 @@ def test_no_rank_goes_to_a_worker_that_could_not_run_it(reason: str) -> None:
         assert lifecycle.claim(job_of(1).pk, other)
     elif reason == "draining":
         workers.drain(name=other.name)
+    elif reason == "silent":
+        Worker.objects.filter(pk=other.pk).update(heartbeat_at=timezone.now() - timedelta(minutes=1))
     elif reason == "another queue":
         Worker.objects.filter(pk=other.pk).update(queues=["eval"])
     assert lifecycle.claim(job_of(2).pk, own) is None
@@ -148,6 +152,9 @@ def test_a_part_counts_only_while_its_attempt_holds_the_job() -> None:
     assert parts.renew(part)
     assert lifecycle.lose(claim.job.pk, claim.attempt, "for the test")
     assert not parts.renew(part)
+    # The other machine may be what was lost: it is not asked again before it has spoken.
+    assert lifecycle.claim(claim.job.pk, own) is None
+    workers.heartbeat(name="two-cpu")
     assert not parts.end(part, lost="too late")
     again = lifecycle.claim(claim.job.pk, own)
     assert again is not None
