@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import subprocess
+import sys
 import traceback
 from pathlib import Path
 from typing import Any
@@ -107,3 +110,28 @@ def test_two_gpus_go_on_to_the_bit_from_their_own_checkpoint(tmp_path: Path) -> 
         resume_from=str(tmp_path / "whole" / "step-3.safetensors"),
     )
     assert not [name for name in whole.tensors if not torch.equal(whole.tensors[name], resumed.tensors[name])]
+
+
+@NEEDS_TWO
+def test_torchrun_gives_each_rank_a_gpu_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(
+        "import torch\n"
+        "from acc.api import train, under_torchrun\n"
+        "from acc.tests import helpers\n"
+        "with under_torchrun() as ranks:\n"
+        "    run = train(helpers.blobs(120), tasks=['ReconstructionTask'], steps=5, batch_size=8, ranks=ranks)\n"
+        "    assert next(run.model.parameters()).device == torch.device('cuda', ranks.rank) == ranks.device\n"
+        "if run.leads:\n"
+        "    run.save('made.safetensors')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "script.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(helpers.PLUGINS_DIR.parent)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert load(tmp_path / "made.safetensors").header.spec.train.ranks == 2
