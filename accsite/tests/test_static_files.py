@@ -12,6 +12,8 @@ from django.contrib.staticfiles import finders
 from django.core.management import call_command
 from django.test import AsyncClient
 
+from accsite.minify import minified
+
 PATH = "/static/admin/css/base.css"
 
 
@@ -88,3 +90,10 @@ def test_collected_scripts_are_minified_and_named_by_what_is_served(tmp_path: Pa
     source = finders.find(vendored)
     assert source
     assert (tmp_path / manifest[vendored]).read_bytes() == Path(source).read_bytes()
+
+
+def test_a_style_of_what_lies_within_stays_one():
+    source = b"@layer a {\n\t.tasks :is(.more, li) { color: red; }\n\t.tasks:is(ul) { color: blue; }\n}\n"
+    assert minified("css/one.css", source) == (
+        b"@layer a{.tasks *:is(.more,li){color:red}.tasks:is(ul){color:blue}}"
+    )

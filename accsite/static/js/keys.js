@@ -66,6 +66,11 @@ function openPalette() {
 				return item;
 			}),
 		);
+		if (!found.length) {
+			const none = make("li", { className: "soft", textContent: "Nothing on this page has that name." });
+			for (const [name, value] of Object.entries({ role: "option", "aria-disabled": "true" })) none.setAttribute(name, value);
+			list.append(none);
+		}
 		input.setAttribute("aria-activedescendant", found.length ? `pick-${chosen}` : "");
 		return found;
 	};
