@@ -165,7 +165,10 @@ class IndexStream:
     def _load(self, number: int) -> None:
         first = number * self._chunk_epochs
         epochs = [self._epoch(epoch) for epoch in range(first, first + self._chunk_epochs)]
-        self._chunk = torch.from_numpy(np.concatenate(epochs)).to(self._device)
+        chunk = torch.from_numpy(np.concatenate(epochs))
+        if self._device.type == "cuda":
+            chunk = chunk.pin_memory()  # else the copy would wait for all that the GPU has yet to do
+        self._chunk = chunk.to(self._device, non_blocking=True)
         self._chunk_number = number
 
     def _epoch(self, epoch: int) -> Indices:

@@ -10,7 +10,6 @@ import torch
 
 from acc.tests import helpers
 from acc.tests.test_skipped_steps import OPTIMIZERS, breaking, spec_on
-from acc.training.data import IndexStream
 from acc.training.step import Updates
 from tests.gpu.machine import GPU, NEEDS_GPU
 
@@ -36,8 +35,8 @@ FIRST_STEPS = 8
     ids=lambda options: "-".join(options) or "plain",
 )
 def test_a_step_does_not_wait_for_the_gpu(monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]) -> None:
-    """What waits raises, and so shows where. Only batches' row numbers come from the host, 64 batches at once."""
-    make, load, watched = Updates.make, IndexStream._load, 0
+    """What waits raises, and so shows where. Row numbers come from the host, those of 64 batches at once."""
+    make, watched = Updates.make, 0
 
     def watched_make(self: Updates, plan: Any, lr: float, step: int, *, weighted: bool) -> Any:
         nonlocal watched
@@ -50,14 +49,7 @@ def test_a_step_does_not_wait_for_the_gpu(monkeypatch: pytest.MonkeyPatch, optio
         finally:
             torch.cuda.set_sync_debug_mode("default")
 
-    def unwatched_load(self: IndexStream, number: int) -> None:
-        mode = torch.cuda.get_sync_debug_mode()
-        torch.cuda.set_sync_debug_mode("default")
-        load(self, number)
-        torch.cuda.set_sync_debug_mode(mode)
-
     monkeypatch.setattr(Updates, "make", watched_make)
-    monkeypatch.setattr(IndexStream, "_load", unwatched_load)
     data = {"data": helpers.blobs(120)}
     tasks = [*helpers.all_tasks(), helpers.task("LeakageTask", key="leakage", weight=0.3)]
     helpers.run(helpers.job(data, tasks, steps=FIRST_STEPS + 80, device=GPU, **options), data)
