@@ -120,6 +120,7 @@ def _page(
     shown = {
         "place": "evaluate",
         "refused": refused,
+        "too_few": len(newest) < 2,
         "chosen": chosen,
         "form": CompareForm(choices, [each.pk for each in chosen] or newest[::-1]),
         **context,

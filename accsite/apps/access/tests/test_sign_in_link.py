@@ -151,7 +151,7 @@ def test_the_command_prints_a_link_that_works(ann):
 def test_the_command_names_the_users_there_are(ann, capsys):
     for words, sentence in (
         (["bob"], "there is no user 'bob'; users are: ann"),
-        ([], "there is no active administrator; users are: ann"),
+        ([], "there is no active administrator; users are: ann; `manage.py createsuperuser` makes one"),
     ):
         with pytest.raises(SystemExit) as end:
             call_command("sign_in_link", *words)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from acc.errors import AccError
@@ -31,6 +32,14 @@ def add_platform_arguments(parser: CommandParser) -> None:
     )
 
 
+NOBODY = "  Nobody can sign in yet: `.venv/bin/python manage.py createsuperuser` makes an administrator.\n"
+
+
+def nobody_yet() -> bool:
+    """Return whether the site has no user who could sign in."""
+    return not get_user_model().objects.filter(is_active=True).exists()
+
+
 class Command(BaseCommand):
     """Run Redis, web, workers, sweeper and watcher under one supervisor with prefixed logs."""
 
@@ -49,7 +58,7 @@ class Command(BaseCommand):
             ) as running:
                 running.wait_until_ready()
                 running.wait_for_plugins()
-                console.write(f"\n  ACC runs at {running.url}/  (Ctrl-C stops it)\n")
+                console.write(f"\n  ACC runs at {running.url}/  (Ctrl-C stops it)\n{NOBODY * nobody_yet()}")
                 running.supervisor.run()
         except Stopping:
             pass

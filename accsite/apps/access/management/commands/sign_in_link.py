@@ -52,5 +52,6 @@ def _user(name: str | None) -> User:
     if user is None:
         known = ", ".join(User.objects.order_by("username").values_list("username", flat=True)[:20]) or "none"
         missing = f"there is no user {name!r}" if name else "there is no active administrator"
-        raise InvalidInput({"user": f"{missing}; users are: {known}"})
+        hint = "" if name else "; `manage.py createsuperuser` makes one"
+        raise InvalidInput({"user": f"{missing}; users are: {known}{hint}"})
     return user
