@@ -1,7 +1,8 @@
 """Runs the suite in passes that must not share a process, and ends with a plain count of passed and failed.
 
 lint; unit tests on SQLite; the same on PostgreSQL; faults; the browser. The browser test has its own session
-because Playwright's event loop and asyncio tests break each other in one.
+because Playwright's event loop and asyncio tests break each other in one. Faults and the browser mostly wait for
+one process or another, so these two passes run side by side, each on a platform of its own.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,8 +18,8 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -29,6 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "test-results"
 SUMMARY = RESULTS / "summary.txt"
 BIN = Path(sys.executable).parent
+RUNNER = [sys.executable, "-m", "scripts.test"]
 LINTERS = {
     "ruff check": [str(BIN / "ruff"), "check", "."],
     "ruff format": [str(BIN / "ruff"), "format", "--check", "."],
@@ -40,6 +43,13 @@ NOT_UNIT = "not fault and not e2e and not gpu and not slow and not api"
 # The engine and these scripts know no database, so another one cannot change what they do.
 WITH_DATABASE = ("accsite", "workers", "tests/contract")
 DEFAULT = ("lint", "unit-sqlite", "unit-postgresql", "fault", "e2e")
+SIDE_BY_SIDE = {"fault", "e2e"}
+# Only the pass itself decides about the database and Redis, never the shell that it was called from. A shell that
+# wants no bytecode written would have every process of the suite compile the whole platform anew.
+NOT_INHERITED = {"DATABASE_URL", "REDIS_URL", "PYTHONDONTWRITEBYTECODE"}
+GOODBYE_SECONDS = 60
+POLL_SECONDS = 0.2
+NEWS_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,13 @@ class Count:
         tail = f", {self.skipped} skipped" if self.skipped else ""
         return f"{self.passed} passed, {self.failed} failed{tail}"
 
+    @classmethod
+    def read(cls, output: str) -> Count:
+        """Return the count that a runner's output ends with; output that ends otherwise counts as one failure."""
+        last = output.rstrip().rpartition("\n")[2]
+        found = re.fullmatch(r"(\d+) passed, (\d+) failed(?:, (\d+) skipped)?", last)
+        return cls(*(int(each or 0) for each in found.groups())) if found else cls(failed=1)
+
 
 def count_junit(path: Path) -> Count:
     """Return the count in a JUnit file; a missing or broken one counts as one failure."""
@@ -76,14 +93,18 @@ def count_junit(path: Path) -> Count:
 
 
 def lint() -> Count:
-    """Run each linter; each that complains counts as one failure."""
+    """Run the linters at once; each that complains counts as one failure."""
     failed = 0
-    for name, command in LINTERS.items():
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        print(f"{name}: {'ok' if done.returncode == 0 else 'FAILED'}", flush=True)
-        if done.returncode:
+    running = {
+        name: subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for name, command in LINTERS.items()
+    }
+    for name, process in running.items():
+        output, _ = process.communicate()
+        print(f"{name}: {'ok' if process.returncode == 0 else 'FAILED'}", flush=True)
+        if process.returncode:
             failed += 1
-            print(done.stdout, done.stderr, sep="", flush=True)
+            print(output, flush=True)
     return Count(failed=failed)
 
 
@@ -92,19 +113,35 @@ def run_pytest(name: str, *arguments: str, env: dict[str, str] | None = None) ->
     report = RESULTS / f"{name}.xml"
     report.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *arguments]
-    # Only the pass itself decides about the database and Redis, never the shell that it was called from.
-    clean = {key: value for key, value in os.environ.items() if key not in {"DATABASE_URL", "REDIS_URL"}}
-    done = subprocess.run(
-        command, cwd=ROOT, env={**clean, **(env or {})}, stdin=subprocess.DEVNULL, check=False
-    )
+    clean = {key: value for key, value in os.environ.items() if key not in NOT_INHERITED}
+    status = call(command, {**clean, **(env or {})})
     count = count_junit(report)
-    if done.returncode == 5:
+    if status == 5:
         print(f"{name}: no test was selected, so this pass has checked nothing")
         return Count(failed=1)
-    if done.returncode != 0 and count.failed == 0:
-        print(f"{name}: pytest ended with status {done.returncode}")
+    if status != 0 and count.failed == 0:
+        print(f"{name}: pytest ended with status {status}")
         return count + Count(failed=1)
     return count
+
+
+def call(command: list[str], environment: dict[str, str]) -> int:
+    """Run a command to its end and return its status; it ends in order when this process is told to end."""
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL) as running:
+        try:
+            return running.wait()
+        except BaseException as error:
+            if not isinstance(error, KeyboardInterrupt):  # which a terminal has sent it, too
+                running.send_signal(signal.SIGINT)  # upon which pytest ends what its fixtures have started
+            end(running, GOODBYE_SECONDS)
+            raise
+
+
+def end(process: subprocess.Popen[bytes], seconds: float) -> None:
+    """Wait until a process that was told to end has done so, and kill it after ``seconds``."""
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+    process.kill()
 
 
 @contextmanager
@@ -186,25 +223,83 @@ PASSES = {
 }
 
 
+def groups(names: Sequence[str]) -> list[list[str]]:
+    """Return the passes in their order, those together that may run side by side."""
+    found: list[list[str]] = []
+    for name in names:
+        if found and name not in found[-1] and {name, *found[-1]} <= SIDE_BY_SIDE:
+            found[-1].append(name)
+        else:
+            found.append([name])
+    return found
+
+
+def one(name: str) -> tuple[Count, float]:
+    """Run one pass here; return its count and its seconds."""
+    print(f"\n== {name} ==", flush=True)
+    started = time.monotonic()
+    return PASSES[name](), time.monotonic() - started
+
+
+def side_by_side(names: Sequence[str]) -> dict[str, tuple[Count, float]]:
+    """Run passes at once, each by a runner of its own, and show what each printed when it has ended."""
+    logs = {name: RESULTS / f"{name}.log" for name in names}
+    shown = " and ".join(os.path.relpath(log, ROOT) for log in logs.values())
+    print(f"\n== {' and '.join(names)} side by side, into {shown} ==", flush=True)
+    done: dict[str, tuple[Count, float]] = {}
+    started = time.monotonic()
+    running: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        for name, log in logs.items():
+            with log.open("wb") as output:
+                command = [*RUNNER, "--part", name]
+                running[name] = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
+        news = started + NEWS_SECONDS
+        while len(done) < len(running):
+            time.sleep(POLL_SECONDS)
+            seconds = time.monotonic() - started
+            for name in names:
+                if name not in done and running[name].poll() is not None:
+                    text = logs[name].read_text(errors="replace")
+                    print(text, flush=True)
+                    done[name] = Count.read(text), seconds
+            left = [name for name in names if name not in done]
+            if left and time.monotonic() > news:  # long silence looks like a hang
+                news += NEWS_SECONDS
+                print(f"after {seconds:.0f} s still running: {', '.join(left)}", flush=True)
+    except BaseException as error:
+        for process in running.values():
+            if not isinstance(error, KeyboardInterrupt):
+                process.terminate()
+        for process in running.values():
+            end(process, 2 * GOODBYE_SECONDS)
+        raise
+    return done
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the passes named (all by default); return 0 if nothing failed."""
     parser = argparse.ArgumentParser(prog="make test ARGS=", description=__doc__)
     parser.add_argument("passes", nargs="*", choices=[*PASSES, []], help=f"default: {' '.join(DEFAULT)}")
-    names = parser.parse_args(arguments).passes or DEFAULT
+    parser.add_argument("--part", action="store_true", help=argparse.SUPPRESS)
+    told = parser.parse_args(arguments)
+    names = told.passes or DEFAULT
     # A polite kill must still stop the PostgreSQL that was started here.
     signal.signal(signal.SIGTERM, _exit_on_signal)
     RESULTS.mkdir(exist_ok=True)
-    SUMMARY.unlink(missing_ok=True)
+    if not told.part:  # else it is for the runner that began this one to sum up
+        SUMMARY.unlink(missing_ok=True)
     total = Count()
     lines = []
-    for name in names:
-        print(f"\n== {name} ==", flush=True)
-        started = time.monotonic()
-        count = PASSES[name]()
-        total += count
-        lines.append(f"{name:16} {count} in {time.monotonic() - started:.0f} s")
+    for group in groups(names):
+        done = side_by_side(group) if len(group) > 1 else {name: one(name) for name in group}
+        for name in group:
+            count, seconds = done[name]
+            total += count
+            lines.append(f"{name:16} {count} in {seconds:.0f} s")
     print("\n" + "\n".join(lines))
-    SUMMARY.write_text(f"{total}\n")
+    if not told.part:
+        SUMMARY.write_text(f"{total}\n")
     print(total, flush=True)
     return 1 if total.failed else 0
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
 from scripts import chromium
-from scripts.test import Count, count_junit, postgresql, run_pytest
+from scripts.test import DEFAULT, Count, count_junit, groups, postgresql, run_pytest, side_by_side
+from tests.stack import PATIENCE, ROOT
 
 # A session inside the session needs none of the suite's own set-up.
 BARE = ("-c", os.devnull, "--noconftest", "-p", "no:django")
@@ -47,6 +52,70 @@ def test_a_pass_is_counted_from_what_pytest_wrote(tmp_path, monkeypatch):
     path = tmp_path / "test_two.py"
     path.write_text("def test_a(): pass\ndef test_b(): assert 0\n")
     assert run_pytest("two", str(path), *BARE) == Count(1, 1)
+
+
+@pytest.mark.parametrize("count", [Count(), Count(3, 0), Count(12, 1, 2)])
+def test_a_count_is_read_from_the_last_line_that_a_runner_printed(count):
+    assert Count.read(f"... 7 passed\n{Count(7)}\n\n{count}\n") == count
+
+
+@pytest.mark.parametrize(
+    "output", ["", "Traceback (most recent call last):\n", "3 passed, 0 failed\nKilled\n"]
+)
+def test_a_runner_that_ended_without_a_count_is_a_failure(output):
+    assert Count.read(output) == Count(failed=1)
+
+
+def test_only_passes_that_may_share_the_machine_run_side_by_side_and_none_is_lost():
+    assert groups(DEFAULT) == [["lint"], ["unit-sqlite"], ["unit-postgresql"], ["fault", "e2e"]]
+    assert groups(["fault"]) == [["fault"]]
+    assert groups(["e2e", "lint", "fault"]) == [["e2e"], ["lint"], ["fault"]]
+    assert groups(["fault", "fault"]) == [["fault"], ["fault"]]
+
+
+def test_what_runs_side_by_side_is_counted_and_shown(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "runner.py"
+    path.write_text(
+        "import sys\nname = sys.argv[-1]\nprint('ran', name, '5 passed, 0 failed' * (name == 'e2e'), sep='\\n')\n"
+    )
+    monkeypatch.setattr("scripts.test.RESULTS", tmp_path)
+    monkeypatch.setattr("scripts.test.RUNNER", [sys.executable, str(path)])
+    counts = {name: count for name, (count, _seconds) in side_by_side(["fault", "e2e"]).items()}
+    assert counts == {"fault": Count(failed=1), "e2e": Count(5)}
+    printed = capsys.readouterr().out
+    assert "ran\nfault" in printed
+    assert "ran\ne2e" in printed
+
+
+def test_a_pass_that_is_told_to_end_lets_its_tests_put_away_what_they_began(tmp_path):
+    (tmp_path / "test_long.py").write_text(
+        "import pathlib, time\n"
+        f"here = pathlib.Path({str(tmp_path)!r})\n"
+        "def test_long():\n"
+        "    try:\n"
+        "        (here / 'begun').touch()\n"
+        "        time.sleep(600)\n"
+        "    finally:\n"
+        "        (here / 'put away').touch()\n"
+    )
+    arguments = (str(tmp_path / "test_long.py"), *BARE)
+    code = (
+        "import signal, pathlib, scripts.test as it\n"
+        f"it.RESULTS = pathlib.Path({str(tmp_path)!r})\n"
+        "signal.signal(signal.SIGTERM, it._exit_on_signal)\n"
+        f"it.run_pytest('long', *{arguments!r})\n"
+    )
+    running = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.DEVNULL)
+    try:
+        end = time.monotonic() + 60 * PATIENCE
+        while not (tmp_path / "begun").exists():
+            assert time.monotonic() < end, "the test did not begin"
+            time.sleep(0.02)
+        running.terminate()
+        assert running.wait(60 * PATIENCE) == 128 + signal.SIGTERM
+    finally:
+        running.kill()
+    assert (tmp_path / "put away").exists()
 
 
 def test_a_throw_away_postgresql_starts_and_leaves_nothing():
