@@ -92,6 +92,13 @@ class Watched:
         assert [*self.problems, *self.page.evaluate("window.reports")] == []
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give a browser and real processes on a busy machine more time than unit tests get."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(int(600 * PATIENCE)))
+
+
 @pytest.fixture(scope="session")
 def site(
     tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer, django_db_blocker: Any
