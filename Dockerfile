@@ -14,7 +14,11 @@ ENV PATH=/app/.venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     DJANGO_SETTINGS_MODULE=accsite.settings.production \
-    ACC_HOME=/var/lib/acc
+    ACC_HOME=/var/lib/acc \
+    TORCHINDUCTOR_CACHE_DIR=/var/lib/acc/compiled \
+    TRITON_CACHE_DIR=/var/lib/acc/compiled/triton
+# The option `compile` of a training builds kernels with it; a folder in memory (/tmp) may hold nothing that runs.
+RUN apt-get update && apt-get install -y --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
 RUN useradd --uid 10001 --no-create-home --home-dir /var/lib/acc acc \
     && install -d -o acc -g acc -m 0700 /var/lib/acc /var/lib/acc/tmp
 WORKDIR /app
