@@ -163,7 +163,7 @@ def test_what_a_comparison_misses_is_measured_at_a_press(page: Client, branch: B
 
 
 def test_a_comparison_begins_with_the_two_newest_each_by_its_branch(page: Client, branch: Branch) -> None:
-    assert "There are no two checkpoints yet" in page.get("/compare/").content.decode()
+    assert "Fewer than two checkpoints so far" in page.get("/compare/").content.decode()
     a, b = (rows.make_checkpoint(branch).pk for _ in range(2))
     answer = page.get("/compare/")
     form = answer.context["form"]
