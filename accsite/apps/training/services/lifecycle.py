@@ -114,8 +114,8 @@ def finish(job_id: int, attempt: int, result: dict[str, Any] | None = None, mess
     ended sooner than it might have.
     """
     job = _with_branch(job_id)
-    changes: dict[str, Any] = {"message": message} if message else {}
-    if not _move(job, JobState.SUCCEEDED, attempt=attempt, result=result or {}, **changes, **_ended()):
+    # What happened on the way to earlier attempts stands among the events; it is no part of how the job ended.
+    if not _move(job, JobState.SUCCEEDED, attempt=attempt, result=result or {}, message=message, **_ended()):
         return False
     _after_end(job, message or "done")
     return True

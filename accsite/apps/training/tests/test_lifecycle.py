@@ -139,6 +139,10 @@ def test_a_drained_job_waits_again_and_its_old_holder_is_fenced(branch: Branch, 
     claim = lifecycle.claim(job.pk, worker)
     assert claim is not None
     assert claim.attempt == 2
+    assert lifecycle.start(job.pk, 2)
+    assert lifecycle.finish(job.pk, 2)
+    job.refresh_from_db()
+    assert job.message == "", "a job that is done does not say that a worker was shut down"
 
 
 def test_a_job_whose_workers_keep_dying_fails_with_the_reason(branch: Branch, worker: Worker) -> None:

@@ -88,6 +88,7 @@ def test_tag_note_and_star_are_set_and_a_taken_tag_is_refused_beside_its_field(p
     assert act(page, root, "mark", {"starred": "1"}).status_code == 200
     root.refresh_from_db()
     assert (root.tag, root.note, root.starred) == ("best", "a\nb", True)
+    assert "would be taken for a checkpoint&#x27;s id" in act(page, leaf, "mark", {"tag": "12"}).text
     refused = act(page, leaf, "mark", {"tag": "best", "note": "kept"})
     assert refused.status_code == 422
     assert f'id="mark-{leaf.pk}-tag_error"' in refused.text
