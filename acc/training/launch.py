@@ -5,6 +5,7 @@ Processes that torchrun started meet where it says: ``under_torchrun``.
 
 from __future__ import annotations
 
+import importlib
 import os
 import socket
 from collections.abc import Iterator
@@ -186,6 +187,9 @@ class _Place:
 @contextmanager
 def _grouped(rank: int, size: int, *, device: torch.device, store: Store, timeout: float) -> Iterator[Ranks]:
     """Join the ranks that meet at ``store``, and leave them if all went well."""
+    # Every optimizer imports it. Functions of torch.distributed that come with it take the group there is by then for
+    # the default of an argument, and so would keep it, and its threads, beyond ``leave``.
+    importlib.import_module("torch._dynamo")
     wait = timedelta(seconds=timeout)
     try:
         dist.init_process_group(
@@ -198,7 +202,7 @@ def _grouped(rank: int, size: int, *, device: torch.device, store: Store, timeou
         ) from error
     yield ranks
     # Not after an error: to leave politely is to wait for the others, and one of them may be gone.
-    dist.destroy_process_group()
+    ranks.leave()
 
 
 def _first_line(error: Exception) -> str:

@@ -52,6 +52,14 @@ class Ranks:
         """Whether this is rank 0, which reports, is asked, and writes checkpoints."""
         return self.rank == 0
 
+    def leave(self) -> None:
+        """End the connections to the other ranks, and the threads that serve them.
+
+        A thread of gloo's that outlives this may ask for the interpreter while that ends, which aborts the process.
+        """
+        dist.destroy_process_group()
+        del self._host
+
     def sum_(self, tensors: Sequence[Tensor]) -> None:
         """Replace each tensor by its sum over all ranks, the same to the bit on each of them."""
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
