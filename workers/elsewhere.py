@@ -47,7 +47,7 @@ class Elsewhere:
         found = []
         for part in self.parts:
             if part.lost:
-                found.append((f"{part.lost} on {_name(part)}", parts.LEFT_BEHIND not in part.lost))
+                found.append((part.lost, parts.LOST_OTHERS not in part.lost))
             elif part.error:
                 found.append((f"{part.ranks} failed on {_name(part)}", True))
             elif part.pk in self._silent:

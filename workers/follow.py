@@ -56,7 +56,6 @@ def follow(job_id: int, rank: int, told: dict[str, Any]) -> None:
             ranks=ranks,
         )
         trainer.run()
-        control.finish()
 
 
 def _store(meeting: str, size: int) -> Any:

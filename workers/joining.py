@@ -48,5 +48,5 @@ class Joining:
             how = f"did not start ({error})"
         if how:
             log.warning("part_lost", job_id=part.job_id, part=part.pk, how=how)
-            insist(partial(parts.end, part, lost=f"{part.ranks} {how}"))
+            insist(partial(parts.end, part, lost=f"{part.ranks} {how} on {self._worker}"))
         disconnect()

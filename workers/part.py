@@ -73,7 +73,7 @@ def _run(part: JobPart, team: Team) -> None:
     except RankLost as reason:
         log.warning("rank_lost", error=str(reason))
         error, lost = team.reason(seconds=0.5)
-        lost = lost or f"{part.ranks} {parts.LEFT_BEHIND}"
+        lost = lost or f"{part.ranks} {parts.LOST_OTHERS} on {team.worker}"
     except BaseException as broken:
         log.exception("rank_failed", rank=part.first_rank)
         error = f"rank {part.first_rank}: {wrong(broken, ranks=len(part.devices))}"

@@ -22,6 +22,7 @@ from setproctitle import setproctitle
 
 from acc.errors import AccError
 from acc.training.ranks import RankLost
+from accsite.apps.training.services import parts
 from accsite.logging import job_context
 from workers import memory, processes
 from workers.channel import Channel
@@ -154,7 +155,7 @@ class Team:
         if done:
             member.alive = False
             code = os.waitstatus_to_exitcode(status)
-            how = "lost the others" if code == LEFT_BEHIND else processes.describe_exit(code)
+            how = parts.LOST_OTHERS if code == LEFT_BEHIND else processes.describe_exit(code)
             member.ended = f"rank {member.rank} {how} on {self.worker}" if code else ""
             member.first = code != LEFT_BEHIND
 

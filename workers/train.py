@@ -13,7 +13,6 @@ from django.conf import settings
 from acc.errors import CheckpointError
 from acc.specs import TrainJobSpec
 from acc.training import checkpoint as files
-from acc.training.orders import SharedControl
 from acc.training.protocols import Alarm, Command, CommandResult
 from acc.training.trainer import Trainer, TrainResult
 from accsite import blobs
@@ -67,13 +66,12 @@ def train(held: Held) -> None:
             device = held.device_for(spec.train.device)
             resume_from = resumed.sha256 if resumed else ""
             with together(held, device, resume_from, save=recorder.close, drain=control.drain) as ranks:
-                shared = None if ranks is None else SharedControl(ranks, control)
                 trainer = Trainer(
                     spec,
                     materials.datasets,
                     classes=materials.classes,
                     sink=recorder,
-                    control=shared or control,
+                    control=control,
                     start_from=started,
                     resume_from=resumed,
                     device=device,
@@ -81,8 +79,6 @@ def train(held: Held) -> None:
                 )
                 log.info("training", step=first, total=spec.train.steps, device=str(trainer.device))
                 result = trainer.run()
-                if shared is not None:
-                    shared.finish()
         except BaseException:
             memory.lift()
             recorder.close()  # points and alarms that led to the failure are kept, too

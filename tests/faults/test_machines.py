@@ -126,6 +126,7 @@ def test_a_rank_of_another_machine_that_dies_or_stands_still_sends_the_job_to_it
     lost = JobEvent.objects.get(job=job, kind="state", payload__state="LOST").message
     assert lost.startswith("rank 1 "), lost
     assert lost.endswith(f"on {joined.name}; the job goes on from its last checkpoint")
+    assert lost.count(joined.name) == 1, "it is named once"
     points(job)
     assert apart(tensors_of(job), in_engine(job, ranks=1).checkpoints[-1][0].tensors) < REASSOCIATION
 

@@ -11,7 +11,15 @@ from accsite.apps.training.models.experiments import (
     Task,
     Visibility,
 )
-from accsite.apps.training.models.jobs import Job, JobEvent, JobKind, JobPart, OutboxMessage, Worker
+from accsite.apps.training.models.jobs import (
+    Job,
+    JobEvent,
+    JobKind,
+    JobPart,
+    OutboxMessage,
+    Worker,
+    ranks_in_words,
+)
 from accsite.apps.training.models.points import LossBlock
 from accsite.apps.training.models.recipes import RecipeRun, RecipeStep
 
@@ -34,4 +42,5 @@ __all__ = [
     "Task",
     "Visibility",
     "Worker",
+    "ranks_in_words",
 ]

@@ -22,6 +22,17 @@ class JobKind(models.TextChoices):
     REPLAY = "replay"
 
 
+class WorkerQuerySet(models.QuerySet["Worker"]):
+    def serving(self, queue: str) -> list[Worker]:
+        """Return the workers that are online and serve a queue."""
+        return [worker for worker in self.filter(state=Worker.State.ONLINE) if queue in worker.queues]
+
+    def idle(self) -> WorkerQuerySet:
+        """Return the workers that are online, hold no job and run no part of one."""
+        online = self.filter(state=Worker.State.ONLINE).exclude(jobs__state__in=HELD)
+        return online.exclude(parts__in=JobPart.objects.live())
+
+
 class Worker(models.Model):
     """One worker process bound to one device, as it last described itself."""
 
@@ -44,6 +55,8 @@ class Worker(models.Model):
     started_at = models.DateTimeField(auto_now_add=True)
     heartbeat_at = models.DateTimeField()
 
+    objects = WorkerQuerySet.as_manager()
+
     class Meta:
         ordering = ["name"]
 
@@ -61,6 +74,13 @@ class JobQuerySet(models.QuerySet["Job"]):
     def active(self) -> JobQuerySet:
         """Return the jobs that are waiting or held by a worker."""
         return self.filter(state__in=ACTIVE)
+
+    def before_on_branch(self, job: Job) -> JobQuerySet:
+        """Return the train jobs that are to end before ``job``: each goes on where the one before it ended."""
+        if job.kind != JobKind.TRAIN or job.branch_id is None:
+            return self.none()
+        siblings = self.filter(branch=job.branch_id, kind=JobKind.TRAIN).exclude(pk=job.pk)
+        return siblings.filter(Q(state__in=HELD) | Q(state__in=ACTIVE, pk__lt=job.pk))
 
     def held_by(self, attempt: int) -> JobQuerySet:
         """Return the jobs that a worker holds by this attempt: what its fenced writes may touch."""
@@ -166,6 +186,11 @@ class Job(models.Model):
         return self.state in ACTIVE
 
 
+def ranks_in_words(first: int, count: int) -> str:
+    """Return ``rank 2``, or ``ranks 2 to 5``."""
+    return f"rank {first}" if count == 1 else f"ranks {first} to {first + count - 1}"
+
+
 class JobPartQuerySet(models.QuerySet["JobPart"]):
     def live(self) -> JobPartQuerySet:
         """Return the parts that count: of an attempt that holds its job, and not ended."""
@@ -212,9 +237,8 @@ class JobPart(models.Model):
 
     @property
     def ranks(self) -> str:
-        """Its ranks in words: ``rank 2``, ``ranks 2 to 5``."""
-        last = self.first_rank + len(self.devices) - 1
-        return f"rank {last}" if last == self.first_rank else f"ranks {self.first_rank} to {last}"
+        """Its ranks in words."""
+        return ranks_in_words(self.first_rank, len(self.devices))
 
 
 class JobEvent(models.Model):

@@ -12,7 +12,16 @@ from django.utils import timezone
 
 from acc.errors import InvalidInput
 from acc.training import series
-from accsite.apps.training.models import Branch, Checkpoint, Experiment, Job, JobEvent, JobKind, Task
+from accsite.apps.training.models import (
+    Branch,
+    Checkpoint,
+    Experiment,
+    Job,
+    JobEvent,
+    JobKind,
+    Task,
+    ranks_in_words,
+)
 from accsite.apps.training.selectors.loss import last_losses, last_losses_of
 from accsite.apps.training.selectors.queue import places
 from accsite.apps.training.states import ACTIVE, HELD, TERMINAL, JobState
@@ -86,7 +95,7 @@ def held_places(job: Job) -> list[str]:
     parts = list(job.parts.filter(attempt=job.attempt).select_related("worker"))
     if not parts:
         return [own] if own else []
-    first = "rank 0" if parts[0].first_rank == 1 else f"ranks 0 to {parts[0].first_rank - 1}"
+    first = ranks_in_words(0, parts[0].first_rank)
     others = [
         f"{part.ranks}: {part.worker.name if part.worker else 'removed'} "
         f"({', '.join(dict.fromkeys(part.devices))})"

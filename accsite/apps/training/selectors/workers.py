@@ -101,5 +101,4 @@ def worker_figures() -> dict[str, Any]:
 
 def offered_devices(queue: str = "train") -> list[str]:
     """Return the devices that online workers of a queue offer."""
-    online = Worker.objects.filter(state=Worker.State.ONLINE)
-    return sorted({worker.device for worker in online if queue in worker.queues})
+    return sorted({worker.device for worker in Worker.objects.serving(queue)})

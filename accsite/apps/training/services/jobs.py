@@ -148,8 +148,7 @@ def cancel(*, actor: Any, job: Job) -> Job:
 
 def check_device(device: Any, *, queue: str) -> None:
     """Raise InvalidInput unless ``device`` is auto, cpu, or offered by an online worker of the queue."""
-    online = Worker.objects.filter(state=Worker.State.ONLINE).order_by("device")
-    offered = [worker.device for worker in online if queue in worker.queues]
+    offered = sorted(worker.device for worker in Worker.objects.serving(queue))
     generic = ["cuda"] if any(device.startswith("cuda") for device in offered) else []
     if device in ["auto", "cpu", *generic, *offered]:
         return
@@ -161,8 +160,7 @@ def check_device(device: Any, *, queue: str) -> None:
 
 def check_memory(least: float | None, *, queue: str) -> None:
     """Raise InvalidInput if online workers of the queue are known, and none has so much device memory (GiB)."""
-    online = Worker.objects.filter(state=Worker.State.ONLINE)
-    most = max((memory_gib(worker) for worker in online if queue in worker.queues), default=None)
+    most = max((memory_gib(worker) for worker in Worker.objects.serving(queue)), default=None)
     if least is not None and most is not None and most < least:
         raise InvalidInput(
             {

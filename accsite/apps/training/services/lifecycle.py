@@ -13,7 +13,6 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -22,7 +21,7 @@ from accsite.apps.training.services import outbox, parts, placement, points
 from accsite.apps.training.services.checkpoints import drop_autosaves
 from accsite.apps.training.services.queueing import evaluate_the_end, note, ring_next_on_branch
 from accsite.apps.training.services.unit import announce, lock_branch, touch, unit_of_work
-from accsite.apps.training.states import ACTIVE, HELD, TERMINAL, JobState, sources
+from accsite.apps.training.states import HELD, TERMINAL, JobState, sources
 
 
 @dataclass(frozen=True)
@@ -53,8 +52,7 @@ def claim(job_id: int, worker: Worker | str) -> Claim | None:
     changes: dict[str, Any] = {}
     if job.kind == JobKind.TRAIN and job.branch_id is not None:
         branch = lock_branch(job.branch_id)
-        siblings = Job.objects.filter(branch=branch, kind=JobKind.TRAIN).exclude(pk=job.pk)
-        if siblings.filter(Q(state__in=HELD) | Q(state__in=ACTIVE, pk__lt=job.pk)).exists():
+        if Job.objects.before_on_branch(job).exists():
             return None
         if job.attempt == 0:
             changes["start_checkpoint"] = branch.head

@@ -15,8 +15,8 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from accsite.apps.training.models import Job, JobPart, OutboxMessage, Worker
-from accsite.apps.training.states import HELD, JobState
+from accsite.apps.training.models import Job, OutboxMessage, Worker
+from accsite.apps.training.states import JobState
 from accsite.celery import app
 
 log = structlog.get_logger(__name__)
@@ -89,9 +89,7 @@ def _ring(message_id: int, job_id: int, queue_name: str) -> bool:
 
 
 def _idle_queues() -> set[str]:
-    idle = Worker.objects.filter(state=Worker.State.ONLINE).exclude(jobs__state__in=HELD)
-    idle = idle.exclude(parts__in=JobPart.objects.live())
-    return {name for queues in idle.values_list("queues", flat=True) for name in queues}
+    return {name for queues in Worker.objects.idle().values_list("queues", flat=True) for name in queues}
 
 
 @dataclass

@@ -21,7 +21,7 @@ from accsite.apps.training.services.unit import touch, unit_of_work
 if TYPE_CHECKING:
     from accsite.apps.training.services.placement import Place
 
-LEFT_BEHIND = "lost the others"
+LOST_OTHERS = "lost the others"
 """How a part ends whose ranks are well, but not those of another."""
 
 

@@ -146,8 +146,7 @@ def _is_to_be_spread(asked: Asked, worker: Worker, queue: str) -> bool:
     """Return whether a job may hold several machines, ``worker``'s among them: it is too large for any one."""
     if not worker.address:
         return False
-    online = Worker.objects.filter(state=Worker.State.ONLINE)
-    able = [each for each in online if queue in each.queues and asked.suits(each)]
+    able = [each for each in Worker.objects.serving(queue) if asked.suits(each)]
     return asked.ranks > max((capacity(asked.device, each) for each in able), default=0)
 
 
@@ -156,10 +155,7 @@ def _idle_elsewhere(asked: Asked, job: Job, worker: Worker) -> Iterator[Worker]:
 
     They have spoken within a lease and, if the job was lost before, since then: it may have been lost with one of them.
     """
-    idle = (
-        Worker.objects.filter(state=Worker.State.ONLINE).exclude(hostname=worker.hostname).exclude(address="")
-    )
-    idle = idle.exclude(jobs__state__in=HELD).exclude(parts__in=JobPart.objects.live())
+    idle = Worker.objects.idle().exclude(hostname=worker.hostname).exclude(address="")
     idle = idle.filter(heartbeat_at__gte=Now() - timedelta(seconds=settings.ACC_LEASE_SECONDS))
     lost = job.events.filter(kind="state", payload__state=JobState.LOST).aggregate(at=Max("created_at"))["at"]
     if lost is not None:

@@ -34,7 +34,7 @@ def check_options(train: TrainSpec, tasks: Iterable[str], *, queue: str) -> None
 
 def _too_many_ranks(train: TrainSpec, queue: str) -> dict[str, str]:
     """Return what is wrong if the workers that are online could never hold all ranks."""
-    online = [worker for worker in Worker.objects.filter(state=Worker.State.ONLINE) if queue in worker.queues]
+    online = Worker.objects.serving(queue)
     most = most_ranks(train.device, online)
     if not most or train.ranks <= most:
         return {}
@@ -50,5 +50,5 @@ def _may_have_gpu(train: TrainSpec, queue: str) -> bool:
     """Return whether a GPU could take the job: one that is online, or any while nobody is."""
     if train.device != "auto":
         return train.device.startswith("cuda")
-    online = [worker for worker in Worker.objects.filter(state=Worker.State.ONLINE) if queue in worker.queues]
+    online = Worker.objects.serving(queue)
     return not online or any(worker.device.startswith("cuda") for worker in online)
