@@ -6,6 +6,7 @@ uses and looks at rows. ``Template`` is made once: a migrated database, the plug
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -277,6 +278,16 @@ class Stack:
     def logs(self) -> str:
         """Return the end of every process's output."""
         return "\n".join(f"--- {each.name} ---\n{each.output[-4000:]}" for each in self.processes)
+
+    def errors(self) -> str:
+        """Return what the processes have logged as errors, tracebacks with it."""
+        found = []
+        for process in self.processes:
+            for line in process.output.splitlines():
+                if '"level": "error"' in line:
+                    said = json.loads(line)
+                    found.append(f"{process.name}: {said.pop('event')} {said.pop('exception', '')}\n{said}")
+        return "\n".join(found)
 
 
 class Template:

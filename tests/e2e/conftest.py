@@ -32,7 +32,7 @@ SCRIPT_NAME = "<img src=x onerror=alert(1)>"
 WITNESS = """
 window.shift = 0; window.shifted = []; window.reports = [];
 const place = ({ node, previousRect: was, currentRect: is }) =>
-  `${node?.id || node?.className || node?.nodeName} ${was.top} to ${is.top}`;
+  `${node?.id || node?.className || node?.nodeName} ${was.left},${was.top} to ${is.left},${is.top}`;
 const count = (entry) => {
   if (entry.hadRecentInput) return;
   window.shift += entry.value;
@@ -97,6 +97,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent == Path(__file__).parent and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(int(600 * PATIENCE)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: Any) -> Iterator[None]:
+    """Put the errors that the platform has logged beside what the page of a failed test says."""
+    report = yield
+    if report.failed:
+        for made in getattr(item, "funcargs", {}).values():
+            stack = made[0] if isinstance(made, tuple) else getattr(made, "stack", None)
+            if isinstance(stack, Stack):
+                report.sections.append(("errors of the platform", stack.errors()))
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -244,7 +256,9 @@ def watch(page: Page, url: str) -> Watched:
     page.on(
         "console",
         lambda m: (
-            watched.problems.append(f"console {m.type}: {m.text}") if m.type in {"error", "warning"} else None
+            watched.problems.append(f"console {m.type}: {m.text} ({m.location['url']})")
+            if m.type in {"error", "warning"}
+            else None
         ),
     )
     page.on("pageerror", lambda error: watched.problems.append(f"script error: {error}"))

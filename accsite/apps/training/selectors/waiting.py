@@ -29,7 +29,10 @@ def _waits_for_one_of(able: list[Worker], job: Job, asked: Asked) -> str:
     """Return what hinders the workers that could take a job; '' if nothing does."""
     idle = set(Worker.objects.idle()) & set(able)
     if not idle:
-        return f"waits: place {places()[job.pk]} in the queue {job.queue}, and all workers that could take it are busy"
+        place = places().get(job.pk)
+        if place is None:  # what made the last of them busy is this job, since it was read
+            return ""
+        return f"waits: place {place} in the queue {job.queue}, and all workers that could take it are busy"
     if not any(suits(job, worker) for worker in idle):
         what = "GPUs" if any(on_gpu(worker) for worker in able) else "processor cores"
         return (

@@ -107,7 +107,8 @@ def compact(value: float | None) -> str:
     if value is None or math.isnan(value):
         return NONE
     if value != 0 and (abs(value) < 1e-3 or abs(value) >= 1e6):
-        return f"{value:.1e}"
+        digits, power = f"{value:.1e}".split("e")
+        return f"{digits}e{int(power):+d}"
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{float(f'{value:.3g}'):g}"

@@ -74,5 +74,6 @@ def test_it_says_nothing_once_it_is_about_to_be_taken_or_is(page: Client) -> Non
     ready = job()
     assert waits_for(ready) == ""
     assert lifecycle.claim(ready.pk, worker)
+    assert waits_for(ready) == "", "taken between the page's read of it and this"
     ready.refresh_from_db()
     assert waits_for(ready) == ""
