@@ -227,6 +227,7 @@ SPECTACULAR_SETTINGS = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "accsite.apps.training.api.plugin_schemas.describe_params",
         "accsite.api.schema.describe_problems",
+        "accsite.api.schema.summarise",
     ],
     "ENUM_NAME_OVERRIDES": {
         "CheckpointKindEnum": "accsite.apps.training.models.CheckpointKind",

@@ -35,6 +35,15 @@ def api(user: User) -> APIClient:
     return client
 
 
+def test_every_operation_says_in_a_line_what_it_does() -> None:
+    schema: Any = SchemaGenerator().get_schema(request=None, public=True)
+    for path, operations in schema["paths"].items():
+        for method, operation in operations.items():
+            summary = operation.get("summary", "")
+            assert 0 < len(summary) <= 120, f"{method} {path}: {summary}"
+            assert operation["description"].replace("\n", " ").startswith(summary)
+
+
 def test_whatever_starts_work_says_that_it_takes_a_key() -> None:
     schema: Any = SchemaGenerator().get_schema(request=None, public=True)
     starts, keyed = set(), set()

@@ -140,7 +140,11 @@ def checkpoint_page(checkpoint: Checkpoint) -> dict[str, Any]:
     detail = selectors.checkpoint_detail(checkpoint)
     experiment = checkpoint.experiment
     parents = dict(experiment.checkpoints.order_by().values_list("pk", "parent_id"))
-    measured = {name: value for name, value in detail["metrics"].items() if not name.startswith("loss/")}
+    measured = {
+        name.partition("/")[2]: value
+        for name, value in detail["metrics"].items()
+        if not name.startswith("loss/")
+    }
     names = {task["key"]: task["name"] for task in checkpoint.spec.get("tasks", [])}
     moving = Job.objects.active().filter(branch=checkpoint.branch, kind__in=(JobKind.TRAIN, JobKind.EXPAND))
     return {

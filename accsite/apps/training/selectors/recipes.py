@@ -59,7 +59,8 @@ class RunPage:
     steps: list[StepRow] = field(default_factory=list)
     lines: list[RecipeStep] = field(default_factory=list)
     branches: list[Branch] = field(default_factory=list)
-    columns: list[str] = field(default_factory=list)
+    columns: list[tuple[str, bool]] = field(default_factory=list)
+    """Of the table that the recipe returned: name, and whether its values are numbers."""
     rows: list[list[Cell]] = field(default_factory=list)
     experiments: list[Experiment] = field(default_factory=list)
     result_text: str = ""
@@ -151,8 +152,9 @@ def run_page(run: RecipeRun) -> RunPage:
     page.branches = sorted((each for each in branches.values() if each), key=lambda branch: branch.pk)
     page.experiments = list({each.experiment_id: each.experiment for each in page.branches}.values())
     if isinstance(run.result, list) and run.result and all(isinstance(row, dict) for row in run.result):
-        page.columns = list(dict.fromkeys(name for row in run.result for name in row))
-        page.rows = [[_cell(row.get(name)) for name in page.columns] for row in run.result]
+        names = list(dict.fromkeys(name for row in run.result for name in row))
+        page.rows = [[_cell(row.get(name)) for name in names] for row in run.result]
+        page.columns = [(name, all(row[at].number for row in page.rows)) for at, name in enumerate(names)]
     elif run.result is not None:
         page.result_text = json.dumps(run.result, indent=2, ensure_ascii=False)
     return page
