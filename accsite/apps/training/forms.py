@@ -113,6 +113,11 @@ class TrainForm(ServiceForm):
         super().__init__(data, auto_id="train-%s", initial=initial)
         offered = sorted({"cpu", *offered_devices()})
         self.fields["device"].widget.choices = [("auto", "auto"), *((name, name) for name in offered)]
+        for name, known in TrainSpec.model_fields.items():
+            if name in self.fields and not known.is_required() and known.default:
+                widget = self.fields[name].widget
+                if isinstance(widget, forms.NumberInput):
+                    widget.attrs["placeholder"] = known.default  # what an emptied field means
 
     @property
     def common(self) -> list[forms.BoundField]:

@@ -54,6 +54,17 @@ def test_an_option_that_cannot_be_obeyed_is_refused_by_name(
     assert not Job.objects.exists()
 
 
+@pytest.mark.usefixtures("task")
+def test_an_emptied_number_shows_the_default_that_it_means(user: Any, branch: Branch) -> None:
+    emptied = TrainForm({"steps": "5", "lr": "", "batch_size": ""})
+    for name in ("lr", "batch_size"):
+        assert f'placeholder="{TrainSpec(steps=5).model_dump()[name]}"' in str(emptied[name])
+    job = jobs.submit_training(actor=user, branch=branch, train=emptied.payload())
+    assert job.spec["train"]["lr"] == TrainSpec(steps=5).lr
+    assert "placeholder" not in str(emptied["steps"]), "it has no default"
+    assert "placeholder" not in str(emptied["grad_clip_norm"]), "it says itself what empty means"
+
+
 def test_cuda_graphs_are_refused_while_only_cpus_are_online(user: Any, branch: Branch, task: Task) -> None:
     train = {"steps": 5, "compile": "reduce-overhead"}
     assert jobs.submit_training(actor=user, branch=branch, train=train).spec["train"]["compile"]
