@@ -2,22 +2,20 @@
 
 ``states.TRANSITIONS`` is the only source of what may follow what. ``attempt`` is the fencing token: ``claim``
 raises it, every later write carries it, and a write whose attempt no longer holds the job changes nothing.
-Leases are written and judged by the database's clock, so the clocks of many machines need not agree.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models.functions import Now
+from django.db.models import Q
 from django.utils import timezone
 
 from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Job, JobEvent, JobKind, Worker
-from accsite.apps.training.services import outbox, parts, placement, points
+from accsite.apps.training.services import leases, outbox, parts, placement, points
 from accsite.apps.training.services.checkpoints import drop_autosaves
 from accsite.apps.training.services.queueing import evaluate_the_end, note, ring_next_on_branch
 from accsite.apps.training.services.unit import announce, lock_branch, touch, unit_of_work
@@ -62,7 +60,7 @@ def claim(job_id: int, worker: Worker | str) -> Claim | None:
         raise_attempt=True,
         worker=holder,
         device=places[0].held,
-        lease_expires_at=_lease(settings.ACC_LEASE_SECONDS),
+        lease_expires_at=leases.end(),
         **changes,
     )
     if not won:
@@ -89,8 +87,8 @@ def start(job_id: int, attempt: int) -> bool:
 
 def renew(job_id: int, attempt: int, lease_seconds: float | None = None) -> bool:
     """Put off the end of the lease; return False if the job is no longer this attempt's: then stop."""
-    seconds = settings.ACC_LEASE_SECONDS if lease_seconds is None else lease_seconds
-    return bool(Job.objects.filter(pk=job_id).held_by(attempt).update(lease_expires_at=_lease(seconds)))
+    held = Job.objects.filter(pk=job_id).held_by(attempt)
+    return bool(held.update(lease_expires_at=leases.end(lease_seconds)))
 
 
 @unit_of_work()
@@ -185,13 +183,13 @@ def lose(job_id: int, attempt: int, reason: str) -> bool:
 
 def reap() -> list[int]:
     """Take jobs whose lease has ended from their workers, and mark silent workers; return the jobs' ids."""
-    late = Job.objects.filter(state__in=HELD, lease_expires_at__lt=Now()).select_related("worker")
+    late = Job.objects.filter(leases.ended(), state__in=HELD).select_related("worker")
     taken = []
     for job in late:
         who = job.worker.name if job.worker else "its worker"
         reason = f"{who} did not report for more than {settings.ACC_LEASE_SECONDS:g} s"
         # The lease is judged again by the update: a heartbeat in between saves the job.
-        if _lose(job.pk, job.attempt, reason, lease_expires_at__lt=Now()):
+        if _lose(job.pk, job.attempt, reason, leases.ended()):
             taken.append(job.pk)
     _mark_silent_workers()
     return taken
@@ -217,10 +215,6 @@ def _ended() -> dict[str, Any]:
     return {"finished_at": timezone.now(), "lease_expires_at": None}
 
 
-def _lease(seconds: float) -> Any:
-    return Now() + timedelta(seconds=seconds)
-
-
 def _move(
     job: Job,
     target: JobState,
@@ -228,13 +222,13 @@ def _move(
     attempt: int | None = None,
     only_from: Iterable[JobState] | None = None,
     raise_attempt: bool = False,
-    guard: dict[str, Any] | None = None,
+    guard: Q | None = None,
     **changes: Any,
 ) -> bool:
     """Compare and set: return whether this call, and no other, moved the job; ``job`` then shows its row."""
     origins = sources(target) if only_from is None else sources(target) & frozenset(only_from)
     expected = job.attempt if attempt is None else attempt
-    rows = Job.objects.filter(pk=job.pk, attempt=expected, state__in=origins, **(guard or {}))
+    rows = Job.objects.filter(pk=job.pk, attempt=expected, state__in=origins).filter(guard or Q())
     if raise_attempt:
         changes["attempt"] = expected + 1
     if not rows.update(state=target, **changes):
@@ -244,7 +238,7 @@ def _move(
 
 
 @unit_of_work()
-def _lose(job_id: int, attempt: int, reason: str, **guard: Any) -> bool:
+def _lose(job_id: int, attempt: int, reason: str, guard: Q | None = None) -> bool:
     job = Job.objects.get(pk=job_id)
     was_paused = job.state == JobState.PAUSED
     losses = job.workers_lost + 1
@@ -265,8 +259,7 @@ def _lose(job_id: int, attempt: int, reason: str, **guard: Any) -> bool:
 
 @unit_of_work()
 def _mark_silent_workers() -> None:
-    silent = Now() - timedelta(seconds=2 * settings.ACC_LEASE_SECONDS)
-    workers = Worker.objects.exclude(state=Worker.State.OFFLINE).filter(heartbeat_at__lt=silent)
+    workers = Worker.objects.exclude(state=Worker.State.OFFLINE).exclude(leases.heard())
     if workers.exists() and workers.update(state=Worker.State.OFFLINE):
         touch("workers")
 

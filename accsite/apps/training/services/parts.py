@@ -7,15 +7,12 @@ written. No lock is held between machines.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from django.conf import settings
 from django.db.models import QuerySet
-from django.db.models.functions import Now
 
 from accsite.apps.training.models import Job, JobPart
-from accsite.apps.training.services import outbox
+from accsite.apps.training.services import leases, outbox
 from accsite.apps.training.services.unit import touch, unit_of_work
 
 if TYPE_CHECKING:
@@ -35,7 +32,7 @@ def share_out(job: Job, places: Sequence[Place]) -> list[str]:
             worker=place.worker,
             first_rank=first,
             devices=list(place.devices),
-            lease_expires_at=_lease(),
+            lease_expires_at=leases.end(),
         )
         first += len(place.devices)
     if len(places) > 1:
@@ -65,7 +62,7 @@ def join(part: JobPart) -> bool:
 
 def renew(part: JobPart) -> bool:
     """Put off the end of the part's lease; return False if it does not count any more: then stop."""
-    return bool(JobPart.objects.live().filter(pk=part.pk).update(lease_expires_at=_lease()))
+    return bool(JobPart.objects.live().filter(pk=part.pk).update(lease_expires_at=leases.end()))
 
 
 @unit_of_work()
@@ -84,7 +81,7 @@ def drain(worker: str) -> None:
 
 def silent(job: Job) -> QuerySet[JobPart]:
     """Return the parts of a job whose workers have not reported for a lease."""
-    return JobPart.objects.live().filter(job=job, lease_expires_at__lt=Now())
+    return JobPart.objects.live().filter(leases.ended(), job=job)
 
 
 def _write(part: JobPart, *, only_from: Iterable[str] = (), **changes: object) -> bool:
@@ -92,7 +89,3 @@ def _write(part: JobPart, *, only_from: Iterable[str] = (), **changes: object) -
     if only_from:
         rows = rows.filter(state__in=only_from)
     return bool(rows.update(**changes))
-
-
-def _lease() -> Any:
-    return Now() + timedelta(seconds=settings.ACC_LEASE_SECONDS)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db.models import Max
-from django.db.models.functions import Now
 
 from accsite.apps.training.models import Job, JobPart, Worker
+from accsite.apps.training.services import leases
 from accsite.apps.training.states import HELD, JobState
 
 BETWEEN = ", "
@@ -156,7 +155,7 @@ def _idle_elsewhere(asked: Asked, job: Job, worker: Worker) -> Iterator[Worker]:
     They have spoken within a lease and, if the job was lost before, since then: it may have been lost with one of them.
     """
     idle = Worker.objects.idle().exclude(hostname=worker.hostname).exclude(address="")
-    idle = idle.filter(heartbeat_at__gte=Now() - timedelta(seconds=settings.ACC_LEASE_SECONDS))
+    idle = idle.filter(leases.heard(1))
     lost = job.events.filter(kind="state", payload__state=JobState.LOST).aggregate(at=Max("created_at"))["at"]
     if lost is not None:
         idle = idle.filter(heartbeat_at__gt=lost)

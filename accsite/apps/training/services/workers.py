@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -12,7 +11,7 @@ from django.utils import timezone
 
 from acc.errors import InvalidInput
 from accsite.apps.training.models import Job, JobPart, Worker
-from accsite.apps.training.services import lifecycle, outbox, parts
+from accsite.apps.training.services import leases, lifecycle, outbox, parts
 from accsite.apps.training.services.unit import touch, unit_of_work
 from accsite.apps.training.states import HELD
 from accsite.errors import WrongState
@@ -112,10 +111,8 @@ def retire(*, name: str) -> None:
 def forget(*, name: str) -> None:
     """Delete the row of a worker that has gone; raises InvalidInput, or WrongState for one that still reports."""
     worker = _find(name)
-    silent = Worker.objects.filter(
-        pk=worker.pk, heartbeat_at__lt=Now() - timedelta(seconds=2 * settings.ACC_LEASE_SECONDS)
-    )
-    if worker.state != Worker.State.OFFLINE and not silent.exists():
+    heard = Worker.objects.filter(leases.heard(), pk=worker.pk)
+    if worker.state != Worker.State.OFFLINE and heard.exists():
         raise WrongState({"worker": f"{name!r} still reports; stop its process first, or retire it"})
     worker.delete()
     touch("workers")
@@ -147,8 +144,7 @@ def _find(name: str) -> Worker:
 def _only_one(name: str, hostname: str, device: str) -> None:
     """Raise InvalidInput if another living worker of the machine is bound to the device."""
     living = Worker.objects.exclude(name=name).exclude(state=Worker.State.OFFLINE)
-    recent = Now() - timedelta(seconds=2 * settings.ACC_LEASE_SECONDS)
-    other = living.filter(hostname=hostname, device=device, heartbeat_at__gte=recent).first()
+    other = living.filter(leases.heard(), hostname=hostname, device=device).first()
     if other is not None:
         raise InvalidInput(
             {
