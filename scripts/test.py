@@ -284,8 +284,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--part", action="store_true", help=argparse.SUPPRESS)
     told = parser.parse_args(arguments)
     names = told.passes or DEFAULT
-    # A polite kill must still stop the PostgreSQL that was started here.
-    signal.signal(signal.SIGTERM, _exit_on_signal)
+    end_in_order()
     RESULTS.mkdir(exist_ok=True)
     if not told.part:  # else it is for the runner that began this one to sum up
         SUMMARY.unlink(missing_ok=True)
@@ -302,6 +301,12 @@ def main(arguments: list[str] | None = None) -> int:
         SUMMARY.write_text(f"{total}\n")
     print(total, flush=True)
     return 1 if total.failed else 0
+
+
+def end_in_order() -> None:
+    """Let a polite kill stop what was started here, too, also where a shell that began this has it ignore Ctrl-C."""
+    signal.signal(signal.SIGTERM, _exit_on_signal)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # else each pytest ignores it, and what ``call`` sends
 
 
 def _exit_on_signal(number: int, _frame: FrameType | None) -> None:

@@ -102,7 +102,8 @@ def test_a_pass_that_is_told_to_end_lets_its_tests_put_away_what_they_began(tmp_
     code = (
         "import signal, pathlib, scripts.test as it\n"
         f"it.RESULTS = pathlib.Path({str(tmp_path)!r})\n"
-        "signal.signal(signal.SIGTERM, it._exit_on_signal)\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"  # as a shell does to what it runs in the background
+        "it.end_in_order()\n"
         f"it.run_pytest('long', *{arguments!r})\n"
     )
     running = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.DEVNULL)
