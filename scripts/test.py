@@ -304,9 +304,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def end_in_order() -> None:
-    """Let a polite kill stop what was started here, too, also where a shell that began this has it ignore Ctrl-C."""
+    """Let a polite kill stop what was started here, too, and Ctrl-C wherever this was begun.
+
+    What a shell runs in the background ignores Ctrl-C, and so would each pytest, which ``call`` ends by it.
+    """
     signal.signal(signal.SIGTERM, _exit_on_signal)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # else each pytest ignores it, and what ``call`` sends
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _exit_on_signal(number: int, _frame: FrameType | None) -> None:
