@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -64,6 +65,29 @@ def test_a_node_is_tagged_starred_and_forked_and_the_tree_follows(
     site.stack.until(lambda: "head of side" in (item.locator("title").text_content() or ""), what="the ring")
     first.refresh_from_db()
     assert (first.tag, first.starred) == ("the root", True)
+    watched.assert_clean()
+
+
+def test_what_was_done_is_said_though_the_page_heard_of_it_before_it_was_answered(
+    site: Site, line: list[Any], visit: Callable[..., Watched]
+) -> None:
+    watched = opened(visit, site, line[0])
+    page = watched.page
+
+    def late(route: Any) -> None:
+        answer = route.fetch()
+        time.sleep(0.5)  # meanwhile the socket tells the page, which wants to fetch the panel anew
+        route.fulfill(response=answer)
+
+    page.route("**/fork/", late)
+    page.locator("#node summary", has_text="Fork").click()
+    page.get_by_label("Name of the new branch").fill("late")
+    page.get_by_role("button", name="Fork", exact=True).click()
+    said = page.get_by_text("Branch late begins here.")
+    said.wait_for()
+    page.wait_for_timeout(500)
+    assert said.is_visible()
+    page.locator("#node .chip", has_text="head of late").wait_for()
     watched.assert_clean()
 
 

@@ -14,18 +14,14 @@ const tell = (name, detail) => document.dispatchEvent(new CustomEvent(`acc:${nam
 const send = (message) => socket?.readyState === WebSocket.OPEN && socket.send(JSON.stringify(message));
 
 // Each panel names what it listens to, and the versions it shows: data-topics="jobs=12 job:41=3".
-function* panels() {
-	for (const panel of document.querySelectorAll("[data-topics]")) {
-		for (const pair of panel.dataset.topics.split(" ")) {
-			const [topic, version] = pair.split("=");
-			yield [panel, topic, Number(version)];
-		}
-	}
-}
+const panels = () => document.querySelectorAll("[data-topics]");
+const shown = (panel) => panel.dataset.topics.split(" ").map((pair) => pair.split("="));
 
+const newest = {};
 const stale = new Set();
 function changed(topic, version) {
-	for (const [panel, name, shown] of panels()) if (name === topic && shown < version) stale.add(panel);
+	newest[topic] = Math.max(version, newest[topic] ?? 0);
+	for (const panel of panels()) if (shown(panel).some(([name, at]) => name === topic && at < version)) stale.add(panel);
 	// What changes together is fetched together, a panel within a panel first: it is what somebody works at.
 	changed.timer ??= setTimeout(() => {
 		changed.timer = null;
@@ -33,6 +29,11 @@ function changed(topic, version) {
 		stale.clear();
 	}, 15);
 }
+// A panel that waited for the answer to a form has by that what it was to fetch; fetched anew, it would not say what was done.
+document.addEventListener("htmx:before:request", (event) => {
+	const panel = event.detail.ctx.sourceElement;
+	if (panel.dataset.topics && !shown(panel).some(([topic, at]) => at < newest[topic])) event.preventDefault();
+});
 
 export function watch(job) {
 	if (!jobs.has(job)) jobs.add(job), send({ type: "subscribe", topics: {}, jobs: [job] });
@@ -45,7 +46,7 @@ export function unwatch(job) {
 // Ask for all that the panels listen to, or only for what a panel that was swapped in listens to.
 function subscribe(all) {
 	const wanted = {};
-	for (const [, topic, version] of panels()) if (all || !asked.has(topic)) wanted[topic] = Math.min(version, wanted[topic] ?? version);
+	for (const panel of panels()) for (const [topic, at] of shown(panel)) if (all || !asked.has(topic)) wanted[topic] = Math.min(at, wanted[topic] ?? at);
 	for (const topic in wanted) asked.add(topic);
 	if (all || Object.keys(wanted).length) send({ type: "subscribe", topics: wanted, jobs: all ? [...jobs] : [] });
 }
