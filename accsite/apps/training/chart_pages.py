@@ -65,10 +65,10 @@ class Alarm:
 
 @dataclass(frozen=True)
 class JobRow:
-    """A job and the newest loss of each of its tasks as (name, colour slot or '', series, value)."""
+    """A job and the newest loss of each of its tasks as (name, colour slot or '', series, value or None)."""
 
     job: Job
-    losses: list[tuple[str, int | str, str, float]]
+    losses: list[tuple[str, int | str, str, float | None]]
 
 
 def legend(branch: Branch | None, job: Job | None) -> list[LegendLine]:
@@ -159,11 +159,15 @@ def job_rows(jobs: Sequence[Job]) -> list[JobRow]:
 
 def _losses(
     job: Job, newest: dict[str, float], tasks: dict[tuple[int, str], tuple[str, int]]
-) -> list[tuple[str, int | str, str, float]]:
+) -> list[tuple[str, int | str, str, float | None]]:
     ended = {
         series.raw(key): value for key, value in job.result.get("losses", {}).items() if key != series.TOTAL
     }
-    losses = ended or {name: value for name, value in newest.items() if name.startswith(series.raw(""))}
+    losses: dict[str, float | None] = {}
+    if job.state in ACTIVE:  # each has its place before it has a value, which the page writes there
+        tasks_on = [task for task in job.spec.get("tasks", []) if task.get("enabled", True)]
+        losses |= {series.raw(task["key"]): None for task in tasks_on}
+    losses |= ended or {name: value for name, value in newest.items() if name.startswith(series.raw(""))}
     rows = []
     for name, value in losses.items():
         key = series.task_key(name) or ""

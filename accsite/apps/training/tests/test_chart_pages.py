@@ -17,6 +17,7 @@ from accsite.apps.training import chart_pages
 from accsite.apps.training.models import Branch, Job, Task
 from accsite.apps.training.services import events, points
 from accsite.apps.training.states import JobState
+from accsite.apps.training.templatetags.acc import NONE
 from accsite.apps.training.tests import rows
 
 
@@ -73,6 +74,19 @@ def test_a_list_of_jobs_has_the_last_losses_by_task(job: Job, task: Task, branch
     found = {row.job.pk: row.losses for row in chart_pages.recent_jobs(branch)}
     assert found[ended.pk] == [(task.name, task.colour_slot, f"raw/{task.key}", 0.5)]
     assert found[job.pk] == [(task.name, task.colour_slot, f"raw/{task.key}", 2.0)]
+
+
+def test_what_the_page_writes_of_a_job_has_its_place_before_there_is_a_value(
+    page: Client, branch: Branch, task: Task
+) -> None:
+    new = rows.make_job(branch, state=JobState.RUNNING)
+    new.spec["tasks"] = [{"key": task.key, "name": task.name}, {"key": "off", "enabled": False}]
+    new.save()
+    found = {row.job.pk: row.losses for row in chart_pages.recent_jobs(branch)}
+    assert found[new.pk] == [(task.name, task.colour_slot, f"raw/{task.key}", None)]
+    shown = page.get(reverse("training:workbench", args=[branch.experiment.slug, branch.slug])).text
+    assert f'<span data-loss="raw/{task.key}">{NONE}</span>' in shown
+    assert f'<b data-f="rate">{NONE}</b>' in shown
 
 
 def test_the_command_prints_the_losses_as_csv(job: Job, task: Task) -> None:
