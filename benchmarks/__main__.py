@@ -86,6 +86,8 @@ def main(arguments: list[str] | None = None) -> None:
     unknown = sorted(set(chosen) - set(names()))
     if unknown:
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(names())}")
+    # What a shell runs in the background ignores it, and so would each benchmark, which ``run`` ends by it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     rows = [row for name in chosen for row in run(name)]
     print(f"{machine()}\n\n{table(rows)}")
 

@@ -37,9 +37,9 @@ def describe_problems(result: dict[str, Any], **_: Any) -> dict[str, Any]:
 def summarise(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     """Give each operation the first sentence of its description as summary. A hook of drf-spectacular."""
     for operation in _operations(result):
-        sentence, _stop, _rest = operation.get("description", "").partition(". ")
+        sentence = " ".join(operation.get("description", "").split()).partition(". ")[0]
         if sentence:
-            operation.setdefault("summary", " ".join(sentence.removesuffix(".").split()))
+            operation.setdefault("summary", sentence.removesuffix("."))
     return result
 
 

@@ -96,12 +96,11 @@ class PartView(_Asking):
         return self.answer(request, found)
 
 
-def part_view(name: str, summary: str) -> type[PartView]:
+def part_view(name: str, sentence: str) -> type[PartView]:
     """Return the view that measures the part called ``name``."""
 
     @extend_schema(
         operation_id=f"eval_{name}",
-        summary=summary,
         request=RunRequest,
         parameters=[KEY],
         responses={200: EvaluationSerializer, 202: JobState, **REFUSED},
@@ -109,7 +108,7 @@ def part_view(name: str, summary: str) -> type[PartView]:
     def post(self: PartView, request: Request) -> Response:
         return self.ask(request)
 
-    return type(f"{name.title()}View", (PartView,), {"part": name, "post": post, "__doc__": summary})
+    return type(f"{name.title()}View", (PartView,), {"part": name, "post": post, "__doc__": sentence})
 
 
 PARTS = {
