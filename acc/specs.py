@@ -119,7 +119,10 @@ class TargetSpec(Spec):
 
 
 class DatasetSpec(Spec):
-    """Which images a task reads: identity by content, not by place."""
+    """Which images a task reads: identity by content, not by place.
+
+    units: how many units the rows form (``AccDataset.units``); None: each row stands for itself.
+    """
 
     name: str
     content_hash: str
@@ -127,6 +130,7 @@ class DatasetSpec(Spec):
     n: int = Field(ge=1)
     image: ImageShape
     targets: tuple[TargetSpec, ...] = ()
+    units: int | None = None
 
     def target(self, name: str) -> TargetSpec | None:
         """Return the target column called ``name``, or None."""

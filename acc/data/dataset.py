@@ -18,6 +18,8 @@ from acc.specs import DatasetSpec, ImageShape, TargetSpec
 FORMAT = "acc-dataset-1"
 IMAGES = "images"
 TARGET_PREFIX = "target."
+UNITS = "units"
+_RESERVED = (IMAGES, UNITS)
 _DTYPES: dict[str, type[np.generic]] = {"class": np.int64, "real": np.float32}
 _CHUNK_BYTES = 1 << 24
 
@@ -25,6 +27,8 @@ _CHUNK_BYTES = 1 << 24
 class AccDataset:
     """Images ``(N, C, H, W)``, uint8 or float32 in 0..1, with columns ``(N,)``: int64 labels or float32 values.
 
+    units: ``(N,) int64``, the same number for rows that belong together, such as versions of one scan; splits,
+    folds and resampling keep units whole. None: each row stands for itself.
     Arrays may be memory-mapped and are never written to. Raises InvalidInput for arrays that do not fit
     together, labels outside ``0..classes-1``, and values that are not finite.
     """
@@ -35,14 +39,17 @@ class AccDataset:
         targets: Mapping[str, NDArray[Any]] | None = None,
         target_specs: Sequence[TargetSpec] = (),
         *,
+        units: NDArray[np.integer[Any]] | None = None,
         content_hash: str = "",
     ) -> None:
         self.images = images
+        self.units: NDArray[np.int64] | None = units  # type: ignore[assignment]  # made so below
         self.target_specs = tuple(target_specs)
         self.targets: dict[str, NDArray[Any]] = dict(targets or {})
         self._content_hash = content_hash
         if not content_hash:  # what was loaded from a verified file has been checked before
             _check(images, self.targets, self.target_specs)
+            self.units = None if units is None else _checked_units(units, len(images))
             self.targets = {
                 column.name: np.ascontiguousarray(self.targets[column.name], dtype=_DTYPES[column.kind])
                 for column in self.target_specs
@@ -52,6 +59,11 @@ class AccDataset:
         return int(self.images.shape[0])
 
     @property
+    def unit_count(self) -> int:
+        """How many units there are; as many as rows where each stands for itself."""
+        return len(self) if self.units is None else len(np.unique(self.units))
+
+    @property
     def image(self) -> ImageShape:
         """Shape of one image."""
         channels, height, width = self.images.shape[1:]
@@ -59,9 +71,9 @@ class AccDataset:
 
     @property
     def content_hash(self) -> str:
-        """SHA-256 of images, targets and their description; the same however the file is laid out."""
+        """SHA-256 of images, targets, their description and units; the same however the file is laid out."""
         if not self._content_hash:
-            self._content_hash = _content_hash(self.images, self.targets, self.target_specs)
+            self._content_hash = _content_hash(self.images, self.targets, self.target_specs, self.units)
         return self._content_hash
 
     def spec(self, name: str) -> DatasetSpec:
@@ -72,6 +84,7 @@ class AccDataset:
             n=len(self),
             image=self.image,
             targets=self.target_specs,
+            units=None if self.units is None else self.unit_count,
         )
 
     def save(self, path: str | Path) -> str:
@@ -79,6 +92,8 @@ class AccDataset:
         tensors: dict[str, NDArray[Any]] = {IMAGES: np.ascontiguousarray(self.images)}
         for name, values in self.targets.items():
             tensors[TARGET_PREFIX + name] = np.ascontiguousarray(values)
+        if self.units is not None:
+            tensors[UNITS] = np.ascontiguousarray(self.units)
         description = {
             "format": FORMAT,
             "content_hash": self.content_hash,
@@ -104,6 +119,7 @@ class AccDataset:
                 tensors[IMAGES],
                 {column.name: tensors[TARGET_PREFIX + column.name] for column in specs},
                 specs,
+                units=tensors.get(UNITS),
                 content_hash=description["content_hash"],
             )
         except (KeyError, TypeError, ValueError) as error:
@@ -128,6 +144,13 @@ def _check(images: NDArray[Any], targets: Mapping[str, NDArray[Any]], specs: Seq
         raise InvalidInput(
             {"targets": f"columns {sorted(targets)} and their descriptions {sorted(names)} do not agree"}
         )
+    for name in _RESERVED:
+        if name in names:
+            raise InvalidInput(
+                {
+                    f"targets.{name}": f"'{name}' is the name of an array of its own; call the target something else"
+                }
+            )
     errors: dict[str, str] = {}
     for column in specs:
         problem = _column_problem(np.asarray(targets[column.name]), column, len(images))
@@ -135,6 +158,18 @@ def _check(images: NDArray[Any], targets: Mapping[str, NDArray[Any]], specs: Seq
             errors[f"targets.{column.name}"] = problem
     if errors:
         raise InvalidInput(errors)
+
+
+def _checked_units(units: NDArray[Any], n: int) -> NDArray[np.int64]:
+    units = np.asarray(units)
+    if units.shape != (n,) or not np.issubdtype(units.dtype, np.integer):
+        raise InvalidInput(
+            {
+                UNITS: f"shape {units.shape} of {units.dtype} is refused; need one whole number for each of the {n} "
+                "images, the same for those that belong together"
+            }
+        )
+    return np.ascontiguousarray(units, dtype=np.int64)
 
 
 def _check_unit(images: NDArray[Any]) -> None:
@@ -175,17 +210,24 @@ def _label_problem(values: NDArray[Any], column: TargetSpec) -> str:
 
 
 def _content_hash(
-    images: NDArray[Any], targets: Mapping[str, NDArray[Any]], specs: Sequence[TargetSpec]
+    images: NDArray[Any],
+    targets: Mapping[str, NDArray[Any]],
+    specs: Sequence[TargetSpec],
+    units: NDArray[np.int64] | None,
 ) -> str:
     digest = hashlib.sha256()
     described = [column.model_dump() for column in sorted(specs, key=lambda column: column.name)]
     head: list[Any] = [FORMAT, list(images.shape), described]
     if images.dtype != np.uint8:
         head.append(str(images.dtype))
+    if units is not None:
+        head.append(UNITS)
     digest.update(json.dumps(head, sort_keys=True).encode())
     for _, part in _parts(images):
         digest.update(np.ascontiguousarray(part).data)
     for column in sorted(specs, key=lambda column: column.name):
         values = np.ascontiguousarray(targets[column.name])
         digest.update(values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes())
+    if units is not None:
+        digest.update(np.ascontiguousarray(units).astype("<i8", copy=False).tobytes())
     return digest.hexdigest()

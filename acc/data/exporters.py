@@ -16,7 +16,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-from acc.data.dataset import AccDataset
+from acc.data.dataset import IMAGES, UNITS, AccDataset
 from acc.data.pixels import as_uint8
 from acc.errors import InvalidInput
 from acc.render.sprites import png
@@ -36,21 +36,21 @@ def export(data: AccDataset, kind: str) -> Iterator[bytes]:
 
 
 def as_csv(data: AccDataset) -> Iterator[bytes]:
-    """Yield the targets as CSV: a row for each image, its number and file first; classes by their labels."""
+    """Yield the targets as CSV: a row for each image, its file first, then its unit; classes by their labels."""
     return (text.encode() for text in _table(data))
 
 
 def as_npz(data: AccDataset) -> Iterator[bytes]:
-    """Yield ``.npz`` with ``images (N, C, H, W)`` and one array for each target."""
+    """Yield ``.npz`` with ``images (N, C, H, W)``, one array for each target, and ``units`` if there are."""
     archive = _Archive()
-    for name, array in {"images": data.images, **data.targets}.items():
+    for name, array in _arrays(data).items():
         yield from archive.add(f"{name}.npy", _npy(array))
     yield from archive.end()
 
 
 def as_pt(data: AccDataset) -> Iterator[bytes]:
-    """Yield what ``torch.load(file, weights_only=True)`` reads as a dict of tensors, ``images`` and the targets."""
-    arrays = {"images": data.images, **data.targets}
+    """Yield what ``torch.load(file, weights_only=True)`` reads as a dict of tensors, named as in ``.npz``."""
+    arrays = _arrays(data)
     archive = _Archive()
     yield from archive.add("dataset/data.pkl", iter([_tensor_dict(arrays)]))
     yield from archive.add("dataset/byteorder", iter([b"little"]))
@@ -87,14 +87,20 @@ CONTENT_TYPES = {
 }
 
 
+def _arrays(data: AccDataset) -> dict[str, NDArray[Any]]:
+    units = {} if data.units is None else {UNITS: data.units}
+    return {IMAGES: data.images, **units, **data.targets}
+
+
 def _table(data: AccDataset) -> Iterator[str]:
-    names = [column.name for column in data.target_specs]
-    labels = {column.name: column.labels for column in data.target_specs}
-    yield _line(["file", *names])
+    labels: dict[str, tuple[str, ...] | None] = {} if data.units is None else {UNITS: None}
+    labels |= {column.name: column.labels for column in data.target_specs}
+    columns_of = _arrays(data)
+    yield _line(["file", *labels])
     for start in range(0, len(data), ROWS_AT_ONCE):
         columns = []
-        for name in names:
-            values = data.targets[name][start : start + ROWS_AT_ONCE].tolist()
+        for name in labels:
+            values = columns_of[name][start : start + ROWS_AT_ONCE].tolist()
             named = labels[name]
             columns.append([named[value] for value in values] if named else values)
         count = min(ROWS_AT_ONCE, len(data) - start)

@@ -45,6 +45,9 @@ class Source(Protocol):
     ) -> NDArray[np.uint8]:
         """Return them as images ``(N, 1, size, size) uint8``; thickness in pixels, slant in radians."""
 
+    def units(self, pieces: NDArray[Any]) -> Labels | None:
+        """Return for each piece the number of the original that it is, or None where no two have one in common."""
+
     def opened(self, pieces: NDArray[Any]) -> NDArray[Any] | None:
         """Return pieces that leave more room between their strokes, or None if they are what they are."""
 
@@ -62,6 +65,9 @@ class Glyphs:
     def draw(self, kinds: Labels, pieces: NDArray[Any], **how: Any) -> NDArray[np.uint8]:
         """Return glyphs; see ``acc.data.glyphs``."""
         return glyphs.draw(kinds, pieces, **how)
+
+    def units(self, pieces: NDArray[Any]) -> None:
+        """Return None: no two glyphs are alike."""
 
     def opened(self, pieces: NDArray[Any]) -> NDArray[Any]:
         """Return wider and taller shapes."""
@@ -93,6 +99,10 @@ class Digits:
     def draw(self, kinds: Labels, pieces: NDArray[Any], **how: Any) -> NDArray[np.uint8]:
         """Return the scans written again; see ``acc.data.scans``."""
         return scans.draw(scans.scans()[0][pieces], **how)
+
+    def units(self, pieces: NDArray[Any]) -> Labels | None:
+        """Return the rows of the scans, where one is written more than once."""
+        return pieces.astype(np.int64) if len(np.unique(pieces)) < len(pieces) else None
 
     def opened(self, pieces: NDArray[Any]) -> None:
         """Return None: a scan is what it is."""
@@ -166,7 +176,7 @@ class WrittenImages(DatasetGenerator):
     """Glyphs or digits whose thickness, slant and kind are drawn independently, each evenly over its range.
 
     Targets: ``thickness`` and ``slant`` as measured on the image (``acc.api.measure``), ``asked_thickness`` and
-    ``asked_slant``, and the kind, ``glyph`` or ``digit``.
+    ``asked_slant``, and the kind, ``glyph`` or ``digit``. Images of one scan are one unit.
     """
 
     size = Param(32, min=16, max=128, unit="px", help="height and width of an image")
@@ -203,10 +213,11 @@ class WrittenImages(DatasetGenerator):
         thickness = sampling.evenly(rng, n, self.thickness_min, self.thickness_max)
         slant = sampling.evenly(rng, n, self.slant_min, self.slant_max, apart_from=thickness)
         kinds = sampling.balanced(rng, n, len(source.kinds))
+        pieces = source.pieces(rng, kinds)
         images, measured = write(
             source,
             kinds,
-            source.pieces(rng, kinds),
+            pieces,
             thickness=thickness,
             slant=slant,
             size=self.size,
@@ -222,4 +233,5 @@ class WrittenImages(DatasetGenerator):
                 sampling.real_column("asked_slant", slant, "rad"),
                 sampling.class_column(source.column, source.kinds),
             ),
+            units=source.units(pieces),
         )

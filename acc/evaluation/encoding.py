@@ -54,6 +54,11 @@ class Encoded:
         shown = ", ".join(map(str, bad[:8].tolist())) + (", ..." if len(bad) > 8 else "")
         return f"the latents of {len(bad)} dimensions ({shown}) are not finite numbers" if len(bad) else ""
 
+    @property
+    def units(self) -> Indices | None:
+        """The unit of each of the rows (N,), or None where each row stands for itself."""
+        return None if self.dataset.units is None else np.asarray(self.dataset.units)[self.rows]
+
     def examples(self, count: int, seed: int) -> Indices:
         """Return ``count`` of the rows, the same for every checkpoint of an experiment."""
         return fixed_examples(self.dataset, self.rows, count=count, seed=seed)
@@ -84,7 +89,7 @@ def choose_rows(
     """Return the rows to look at, and in words which they are.
 
     Of a dataset that was trained on, those that every job of the experiment held out (``which="all"``: all);
-    of any other, all. Of more than ``most``, a choice that is the same every time.
+    of any other, all. Of more than ``most``, a choice that is the same every time, of whole units.
     """
     trained = any(spec.content_hash == dataset.content_hash for spec in job.datasets.values())
     rows, words = np.arange(len(dataset), dtype=np.int64), TRAINED_ON if trained else NEVER_SEEN
@@ -94,9 +99,27 @@ def choose_rows(
             rows, words = held_out, HELD_OUT
     if len(rows) > most:
         seed = seed_for(job.model.seed, dataset.content_hash, "evaluated")
-        rows = np.random.default_rng(seed).permutation(rows)[:most]
+        rows = whole_units(np.random.default_rng(seed).permutation(rows), dataset.units, most)
+        most = len(rows)
         words = f"{most} chosen of those {words}" if words == HELD_OUT else f"{most} chosen of {words}"
+    if dataset.units is not None:
+        words = f"{words}; {len(np.unique(dataset.units[rows])):,} whole units"
     return np.sort(rows), words
+
+
+def whole_units(rows: Indices, units: Indices | None, most: int) -> Indices:
+    """Return the first ``most`` of ``rows``, or of their units, in the order in which these are met, as many as fit.
+
+    Of a first unit that alone is larger, ``most`` rows.
+    """
+    if units is None:
+        return rows[:most]
+    _, first, unit_of, sizes = np.unique(
+        units[rows], return_index=True, return_inverse=True, return_counts=True
+    )
+    met = np.argsort(first)
+    fit = int(np.searchsorted(np.cumsum(sizes[met]), most, side="right"))
+    return rows[np.isin(unit_of, met[:fit])] if fit else rows[unit_of == met[0]][:most]
 
 
 def encode(model: Model, resident: Resident, rows: Indices) -> Tensor:

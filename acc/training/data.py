@@ -23,28 +23,55 @@ BATCHES_AHEAD = 64  # index batches prepared at once, so that a step only narrow
 
 
 def split_indices(dataset: AccDataset, *, seed: int, val_fraction: float) -> tuple[Indices, Indices]:
-    """Return shuffled (training, held-out) row numbers, stratified by the first class target.
+    """Return shuffled (training, held-out) row numbers; units stay whole, classes keep their shares.
 
-    A function of the dataset's content, the seed and the fraction only. Classes keep their shares within one
-    row; at least one row is left for training. The trainer uses the *model's* seed, so that all jobs of an
-    experiment hold out the same rows, and no branch is measured on what its ancestors trained on.
+    A function of the dataset's content, the seed and the fraction only. Stratified by the first class target that
+    is the same throughout each unit; classes keep their shares within one unit. Held out is the number of units
+    whose rows come nearest to the fraction, and at least one unit is left for training. The trainer uses the
+    *model's* seed, so that all jobs of an experiment hold out the same rows, and no branch is measured on what its
+    ancestors trained on.
     """
     n = len(dataset.images)
     order = np.random.default_rng(seed_for(seed, dataset.content_hash, "split")).permutation(n)
-    held_out = min(round(n * val_fraction), n - 1)
-    if held_out == 0:
+    unit_of = _unit_numbers(dataset)
+    # Units in the order in which the shuffle first meets them, as their first rows in that order.
+    first = order[np.sort(np.unique(unit_of[order], return_index=True)[1])]
+    sizes = np.bincount(unit_of)
+    wanted = min(round(n * val_fraction), n - 1)
+    if wanted == 0 or len(first) == 1:
         return order, order[:0]
-    labels = _first_class_column(dataset)
+    labels = _strata(dataset, unit_of)
     strata = np.zeros(n, dtype=np.int64) if labels is None else labels
-    # Within each class the k-th of m shuffled rows gets place (k + 1/2) / m; the first places are held out.
-    # So each class gives its share, and a larger fraction holds out a superset of a smaller one.
-    by_class = order[np.argsort(strata[order], kind="stable")]
-    counts = np.unique(strata, return_counts=True)[1]
-    place = np.concatenate([(np.arange(m) + 0.5) / m for m in counts])
-    chosen = by_class[np.argsort(place, kind="stable")[:held_out]]
-    is_held_out = np.zeros(n, dtype=bool)
-    is_held_out[chosen] = True
+    # A unit's place is where its middle row lies among the rows of its class, 0 to 1; the first places are held
+    # out. So each class gives its share, and a larger fraction holds out a superset of a smaller one.
+    by_class = first[np.argsort(strata[first], kind="stable")]
+    rows = sizes[unit_of[by_class]]
+    _, begins, of_class = np.unique(strata[by_class], return_index=True, return_inverse=True)
+    before = np.cumsum(rows) - rows
+    place = (before - before[begins][of_class] + rows / 2) / np.bincount(of_class, rows)[of_class]
+    chosen = by_class[np.argsort(place, kind="stable")]
+    held_out = np.cumsum(sizes[unit_of[chosen]])[:-1]
+    chosen = chosen[: 1 + int(np.argmin(np.abs(held_out - wanted)))]
+    is_held_out = np.isin(unit_of, unit_of[chosen])
     return order[~is_held_out[order]], order[is_held_out[order]]
+
+
+def _unit_numbers(dataset: AccDataset) -> Indices:
+    """Return for each row the number of its unit, ``0..units-1``; without units each row is one."""
+    if dataset.units is None:
+        return np.arange(len(dataset))
+    return np.unique(dataset.units, return_inverse=True)[1].astype(np.int64)
+
+
+def _strata(dataset: AccDataset, unit_of: Indices) -> Indices | None:
+    """Return the labels of the first class target that is the same throughout each unit, and is no mere number."""
+    first = np.unique(unit_of, return_index=True)[1]
+    for column in dataset.target_specs:
+        if column.kind == "class":
+            labels = np.asarray(dataset.targets[column.name], dtype=np.int64)
+            if np.array_equal(labels[first][unit_of], labels) and len(np.unique(labels)) < len(first):
+                return labels
+    return None
 
 
 def fixed_examples(dataset: AccDataset, rows: Indices, *, count: int, seed: int) -> Indices:

@@ -25,13 +25,14 @@ GLYPHS_IN_A_CELL = 20
 class FactorGrid(DatasetGenerator):
     """Real digits (or glyphs) written at every combination of thickness and slant.
 
-    The same pieces are in every cell. Targets: the kind (``digit`` or ``glyph``), ``thickness_level`` and
-    ``slant_level`` as classes, and ``thickness`` and ``slant`` as measured on the image. Without a number of images,
-    each scan of the part is written once for each combination; of glyphs, 20 of each kind.
+    The same pieces are in every cell, and what is written of one piece is one unit. Targets: the kind (``digit`` or
+    ``glyph``), ``thickness_level`` and ``slant_level`` as classes, and ``thickness`` and ``slant`` as measured on the
+    image. Without a number of images, each scan of the part is written once for each combination; of glyphs, 20 of
+    each kind.
     """
 
     label = "Factor grid"
-    version = 1
+    version = 2
 
     size = Param(32, min=16, max=128, unit="px", help="height and width of an image")
     source = Param(
@@ -97,6 +98,7 @@ class FactorGrid(DatasetGenerator):
                 sampling.class_column("slant_level", sampling.named(slant, "rad")),
                 *written.measured_columns(measured),
             ),
+            units=piece if combinations > 1 else None,
         )
 
     def preview(self, n: int, seed: int) -> AccDataset:

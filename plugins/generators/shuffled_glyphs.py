@@ -15,7 +15,7 @@ class ShuffledGlyphs(WrittenImages):
     """
 
     label = "Shuffled glyphs"
-    version = 1
+    version = 2
 
     def generate(self, n: int | None, seed: int, progress: Progress = no_progress) -> AccDataset:
         """Return ``n`` images (4,000 if nobody says) with shuffled targets."""
@@ -27,4 +27,5 @@ class ShuffledGlyphs(WrittenImages):
                 name: np.asarray(values)[rng.permutation(len(true))] for name, values in true.targets.items()
             },
             target_specs=true.target_specs,
+            units=true.units,
         )

@@ -14,7 +14,7 @@ class Slant(WrittenImages):
     """
 
     label = "Slant"
-    version = 1
+    version = 2
 
     thickness_min = Param(4.0, min=1, max=32, unit="px", help="thinnest stroke")
     thickness_max = Param(

@@ -13,7 +13,7 @@ class Thickness(WrittenImages):
     """
 
     label = "Thickness"
-    version = 1
+    version = 2
 
     slant_min = Param(
         -0.3, min=-0.8, max=0.8, unit="rad", help="lean to the left of the vertical, if below 0"

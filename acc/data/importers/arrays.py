@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from acc.data.dataset import AccDataset
+from acc.data.dataset import UNITS, AccDataset
 from acc.data.importers.limits import check_side, refuse
 from acc.errors import InvalidInput
 from acc.specs import KEY_PATTERN, TargetSpec
@@ -32,6 +32,7 @@ def dataset_of(
 
     images: ``(N, H, W)``, ``(N, H, W, C)`` or ``(N, C, H, W)`` with 1, 3 or 4 channels; uint8, bool, whole numbers
     in 0..255, or floats in 0..1. targets: ``(N,)`` or ``(N, 1)``; whole numbers from 0 are classes, others real.
+    The column ``units``, whole numbers, tells which rows belong together and is no target.
     labels: the names of the classes of some targets. Raises InvalidInput (file) naming array and value.
     """
     if pixels not in ("uint8", "float32"):
@@ -40,7 +41,10 @@ def dataset_of(
     stored = to_float32(images, file) if pixels == "float32" else to_uint8(images, file)
     columns: dict[str, NDArray[Any]] = {}
     specs: list[TargetSpec] = []
+    units = units_of(targets[UNITS], len(stored), file) if UNITS in targets else None
     for name, values in targets.items():
+        if name == UNITS:
+            continue
         spec, column = target_of(name, values, len(stored), file)
         named = (labels or {}).get(name)
         if named is not None:
@@ -49,7 +53,7 @@ def dataset_of(
             raise refuse(file, f"has two targets called '{spec.name}'; give one another name")
         specs.append(spec)
         columns[spec.name] = column
-    return AccDataset(images=stored, targets=columns, target_specs=tuple(specs))
+    return AccDataset(images=stored, targets=columns, target_specs=tuple(specs), units=units)
 
 
 def dataset_of_named(
@@ -146,6 +150,19 @@ def _check_values(images: NDArray[Any], file: str) -> bool:
         kind = "whole numbers from 0 to 255" if whole else "floats from 0 to 1"
         raise refuse(file, f"has pixel values from {low:g} to {high:g}; need uint8, or {kind}")
     return whole
+
+
+def units_of(values: NDArray[Any], n: int, file: str) -> NDArray[np.int64]:
+    """Return which unit each row belongs to; raises InvalidInput (file) for what does not say so."""
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.shape != (n,) or not np.issubdtype(values.dtype, np.integer):
+        raise refuse(
+            file,
+            f"has '{UNITS}' of shape {values.shape} and type {values.dtype}; it is to be one whole number for each "
+            f"of the {n} images, the same for those that belong together. Give a target another name",
+        )
+    return values.astype(np.int64)
 
 
 def target_of(name: str, values: NDArray[Any], n: int, file: str) -> tuple[TargetSpec, NDArray[Any]]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from acc.data.dataset import UNITS
 from acc.data.importers.limits import refuse
 
 MAX_LABELS = 1_000
@@ -56,10 +57,27 @@ def read(data: bytes, name: str, *, by_file: bool) -> Columns:
         key = next((each for each in head if each.lower() in FILE_NAMES), head[0])
         found.files = [cell.strip() for cell in cells.pop(key)]
     for column, texts in cells.items():
+        if column == UNITS:
+            found.values[column] = unit_numbers(texts, name)
+            continue
         found.values[column], labels = column_of(texts, column, name)
         if labels is not None:
             found.labels[column] = labels
     return found
+
+
+def unit_numbers(texts: Sequence[str], name: str) -> NDArray[np.int64]:
+    """Return which unit each row belongs to: whole numbers as they are, other names numbered in natural order."""
+    stripped = [text.strip() for text in texts]
+    if "" in stripped:
+        raise refuse(
+            name, f"has nothing in column '{UNITS}' of row {stripped.index('') + 2}; give every image a unit"
+        )
+    try:
+        return np.array([int(text) for text in stripped], dtype=np.int64)
+    except (ValueError, OverflowError):
+        number = {text: place for place, text in enumerate(sorted(set(stripped), key=natural))}
+        return np.array([number[text] for text in stripped], dtype=np.int64)
 
 
 def column_of(texts: Sequence[str], column: str, name: str) -> tuple[NDArray[Any], tuple[str, ...] | None]:

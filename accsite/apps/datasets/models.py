@@ -44,6 +44,9 @@ class Dataset(models.Model):
     targets = models.JSONField(
         default=list, help_text="acc.specs.TargetSpec of each column, with its statistics"
     )
+    units = models.PositiveBigIntegerField(
+        null=True, help_text="how many units the rows form; empty: each row stands for itself"
+    )
     provenance = models.JSONField(
         default=dict, help_text="generator, version, params, seed; or importer and source"
     )

@@ -47,4 +47,5 @@ def dataset_spec(dataset: Dataset) -> DatasetSpec:
             TargetSpec.model_validate({key: value for key, value in target.items() if key in known})
             for target in dataset.targets
         ),
+        units=dataset.units,
     )

@@ -48,6 +48,7 @@ class DatasetSerializer(serializers.ModelSerializer[Dataset]):
             "width",
             "dtype",
             "targets",
+            "units",
             "provenance",
             "content_hash",
             "sha256",

@@ -46,6 +46,7 @@ def create_dataset(*, actor: Any, name: str, dataset_path: Path, provenance: dic
         **data.image.model_dump(),
         "dtype": str(data.images.dtype),
         "targets": [_described(data, column.model_dump()) for column in data.target_specs],
+        "units": None if data.units is None else data.unit_count,
         "provenance": provenance,
         "created_by": actor,
     }
