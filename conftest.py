@@ -1,4 +1,7 @@
-"""Fixtures of the whole suite: one thread for tensors, and a private Redis that tests may break."""
+"""Fixtures of the whole suite: one thread for tensors, and a private Redis that tests may break.
+
+No test changes anything outside of temporary folders: ``tests/untouched.py`` sees to that.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,8 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 # A busy machine is no failing example.
 hypothesis.settings.register_profile("acc", hypothesis.settings(), deadline=None)
 hypothesis.settings.load_profile("acc")
+
+pytest_plugins = ["tests.untouched"]
 
 MARK_BY_FOLDER = {"faults": "fault", "e2e": "e2e", "gpu": "gpu"}
 

@@ -94,8 +94,9 @@ REFUSED = {
     "export {checkpoint} {folder}/no/x.zip": "no/x.zip",
     "import {images}": "images.npz",
     "replay 999": "999",
-    "backup /nowhere/at/all.tar": "all.tar",
-    "restore /nowhere/at/all.tar": "is not empty",
+    "backup {folder}/no/all.tar": "there is no folder '{folder}/no' for 'all.tar'",
+    "backup {images}": "is there already",
+    "restore {folder}/all.tar": "'all.tar' is no backup of ACC",
     "doctor --user bob": "bob",
     "verify m9": "m9",
     "verify m2 --user bob": "bob",
@@ -182,8 +183,9 @@ def test_bad_input_ends_with_status_2_and_a_sentence(line: str, world: dict[str,
     for more in ((), ("--json",)):
         status, out, err = ask(line, world, *more)
         assert (status, out) == (2, ""), err
-        assert REFUSED[line] in err
+        assert REFUSED[line].format(**world) in err
         assert "Traceback" not in err
+    assert sorted(path.name for path in world["folder"].iterdir()) == ["images.npz"]
 
 
 @pytest.mark.parametrize(

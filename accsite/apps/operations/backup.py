@@ -51,12 +51,21 @@ def back_up(path: Path) -> Manifest:
     """Write a backup of rows and stored files to ``path`` and return its manifest; the site may go on working.
 
     Rows are of one moment. Files never change and are copied after them; one that was deleted in between, with
-    its row, is left out. Raises InvalidInput (file) if there is a file already, OSError if the disk is full.
+    its row, is left out. Raises InvalidInput (file) if there is a file already, or no folder for it to lie in or none
+    that can be written, OSError if the disk is full.
     """
     if path.exists():
         raise InvalidInput({"file": f"{str(path)!r} is there already; choose another name"})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".backing-up-")
+    if not path.parent.is_dir():
+        raise InvalidInput(
+            {"file": f"there is no folder {str(path.parent)!r} for {path.name!r}; make it first"}
+        )
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".backing-up-")
+    except OSError as error:
+        raise InvalidInput(
+            {"file": f"{str(path)!r} cannot be written: {error.strerror}; choose another folder"}
+        ) from None
     unfinished = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -138,6 +147,7 @@ def snapshot() -> Iterator[None]:
     """See the rows of one moment within, while others go on writing."""
     if connection.vendor == "sqlite":
         wrapper: Any = connections[DEFAULT_DB_ALIAS]
+        wrapper.ensure_connection()  # which is what reads the mode from the settings
         usual = wrapper.transaction_mode
         wrapper.transaction_mode = "DEFERRED"  # a reader beside the writers, rather than one of them
         try:
