@@ -33,6 +33,7 @@ def test_modules_import_the_hashed_files_that_pages_name(settings: Any, tmp_path
         "keys",
         "live",
         "marks",
+        "numbers",
         "overlay",
         "pace",
         "picture",

@@ -29,29 +29,38 @@ const write = (start, values) =>
 """
 
 
-@pytest.fixture(scope="module")
-def long_job(site: Site) -> Any:
-    """Return a finished job of many steps with one spike in its points."""
+def kept(site: Site, values: np.ndarray[Any, Any]) -> Any:
+    """Return a finished job of the branch with these losses ``(task, step)``, NaN for none."""
     from accsite.apps.training import blocks
-    from accsite.apps.training.models import Job, JobEvent, LossBlock
+    from accsite.apps.training.models import Job, LossBlock
 
     spec = {"tasks": [{"key": task.key, "name": task.name} for task in site.branch.tasks.all()]}
     now = timezone.now()
     job = Job.objects.create(
         kind="train", queue="train", state="SUCCEEDED", title="long ago", branch=site.branch, spec=spec,
-        step=LONG, total_steps=LONG, attempt=1, points_seq=1, started_at=now, finished_at=now,
+        step=values.shape[1], total_steps=values.shape[1], attempt=1, points_seq=1, started_at=now, finished_at=now,
     )  # fmt: skip
-    names = tuple(f"raw/{task['key']}" for task in spec["tasks"])
-    values = np.random.default_rng(0).uniform(0.1, 0.2, (len(names), LONG)).astype(np.float32)
-    values[0, SPIKE_AT] = SPIKE
-    made = blocks.make(0, names, values, 1e9, 1e9 + LONG / 100)
+    names = tuple(f"raw/{task['key']}" for task in spec["tasks"])[: len(values)]
+    made = blocks.make(0, names, values.astype(np.float32), 1e9, 1e9 + values.shape[1] / 100)
     LossBlock.objects.bulk_create(
         LossBlock(job=job, attempt=1, seq=1, **blocks.fields(chunk)) for chunk in blocks.chunks(made)
     )
+    return job
+
+
+@pytest.fixture(scope="module")
+def long_job(site: Site) -> Any:
+    """Return a finished job of many steps with one spike in its points."""
+    from accsite.apps.training.models import JobEvent
+
+    tasks = list(site.branch.tasks.all())
+    values = np.random.default_rng(0).uniform(0.1, 0.2, (len(tasks), LONG))
+    values[0, SPIKE_AT] = SPIKE
+    job = kept(site, values)
     JobEvent.objects.create(
         job=job,
         kind="baseline",
-        payload={"task": spec["tasks"][0]["key"], "loss": BASELINE, "words": "a guess", "floor": False},
+        payload={"task": tasks[0].key, "loss": BASELINE, "words": "a guess", "floor": False},
     )
     yield job
     job.delete()
@@ -231,6 +240,57 @@ def test_the_page_tells_the_same_health_as_the_server(
     told = health.assess(values, 0.9)
     known = ["" if word == "unknown" else word for word in (told.level, told.trend)]
     assert found == [*known, health.window(9000)]
+
+
+DRAWN = """([from, to]) => {
+  const { plot } = document.getElementById('loss').chart;
+  const { ctx: { canvas }, bbox } = plot;
+  const copy = Object.assign(document.createElement('canvas'), { width: canvas.width, height: canvas.height });
+  const ctx = copy.getContext('2d', { willReadFrequently: true });
+  ctx.drawImage(canvas, 0, 0);
+  const [left, right] = [from, to].map((x) => Math.round(plot.valToPos(x, 'x', true)));
+  const { data, width, height } = ctx.getImageData(left, bbox.top, right - left, bbox.height);
+  // A grid goes all the way across: what is drawn is what is not the same from left to right.
+  let drawn = 0;
+  for (let y = 0; y < height; y++)
+    for (let x = 1; x < width; x++)
+      for (let part = 0; part < 4; part++) if (data[4 * (y * width + x) + part] !== data[4 * y * width + part]) drawn++;
+  return drawn; }"""
+
+
+@pytest.mark.parametrize("length", [2_000, LONG])
+@pytest.mark.parametrize("laid_under", [False, True])
+def test_nothing_is_drawn_where_a_task_was_off(
+    site: Site, visit: Callable[..., Watched], length: int, laid_under: bool
+) -> None:
+    off, on = length // 5, length // 5 * 4
+    values = np.random.default_rng(0).uniform(0.1, 0.2, (1, length))
+    values[0, off:on] = np.nan
+    values[0, length // 2] = 0.15
+    job = kept(site, values)
+    shown = kept(site, np.full((1, 1), 0.15)) if laid_under else job
+    watched = visit(site.admin)
+    middle, near = length // 2, length // 10
+    address = f"{site.bench}?job={shown.pk}" + (f"&overlay={job.pk}" if laid_under else "")
+    ready = "document.getElementById('loss').chart?.plot?.scales.x.max"
+    for zoom, spans in (
+        ((0, length), ((off + near, middle - near), (middle + near, on - near))),
+        ((off - near, middle - near), ((off + near / 2, middle - 2 * near),)),
+        ((middle - 3, middle + 3), ((middle - 2.9, middle - 1), (middle + 1, middle + 2.9))),
+    ):
+        watched.open(f"{address}&from={zoom[0]}&to={zoom[1]}")
+        watched.until(f"{ready} === {zoom[1]}")
+        drawn = "[...document.querySelectorAll('.laid .chip')].length > 0 && "
+        reach = "document.getElementById('loss').chart.layers.flatMap((layer) => layer.reach()).length > 0"
+        if laid_under:
+            watched.until(drawn + reach)
+        watched.page.wait_for_timeout(300)
+        for span in spans:
+            assert watched.page.evaluate(DRAWN, list(span)) == 0, (zoom, span)
+        assert watched.page.evaluate(DRAWN, list(zoom)) > 0, f"{zoom}: nothing at all is drawn"
+    watched.assert_clean()
+    for each in {job, shown}:
+        each.delete()
 
 
 def test_one_spike_in_a_million_steps_is_drawn(site: Site, visit: Callable[..., Watched]) -> None:

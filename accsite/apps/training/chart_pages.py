@@ -12,7 +12,7 @@ from django.db.models import Q
 from acc.specs import TrainSpec
 from acc.training import health, series
 from accsite.apps.training.models import Branch, Job, JobEvent, JobKind, Task
-from accsite.apps.training.selectors.loss import last_losses, last_losses_of, loss_history
+from accsite.apps.training.selectors.loss import last_losses_of, last_points, loss_history
 from accsite.apps.training.states import ACTIVE, JobState
 
 RECENT_JOBS = 5
@@ -35,7 +35,8 @@ class LegendLine:
     """One task's curve: its name, colour slot, last raw loss, trivial baseline, and how it stands.
 
     ``tolerance``: how far from its baseline a loss may be and still be at it. ``floor``: see
-    ``acc.training.protocols.Baseline``. ``words`` says who the trivial predictor is.
+    ``acc.training.protocols.Baseline``. ``words`` says who the trivial predictor is. ``stopped_at``: the step of
+    ``last`` if the task has not been trained since, so that its value tells nothing of now.
     """
 
     key: str
@@ -47,6 +48,7 @@ class LegendLine:
     tolerance: float = 0.0
     floor: bool = False
     words: str = ""
+    stopped_at: int | None = None
 
     @property
     def series(self) -> str:
@@ -75,34 +77,40 @@ def legend(branch: Branch | None, job: Job | None) -> list[LegendLine]:
     """Return the curves of a chart: the tasks that the job trained and those attached since, in order."""
     if branch is None:
         return []
-    losses = last_losses(job) if job else {}
+    losses = last_points(job) if job else {}
     recent = recent_losses(job) if job else {}
     baselines = baselines_of(job) if job else {}
     trained = {task["key"] for task in job.spec.get("tasks", [])} if job else set()
     trained |= {series.task_key(name) for name in losses}
     growing = job is None or job.state in ACTIVE
     return [
-        _line(task, losses, recent, baselines.get(task.key, {}))
+        _line(task, job, losses.get(series.raw(task.key)), recent, baselines.get(task.key, {}))
         for task in branch.tasks.all()
         if task.key in trained or (growing and task.removed_at is None)
     ]
 
 
 def _line(
-    task: Task, losses: dict[str, float], recent: dict[str, Any], baseline: dict[str, Any]
+    task: Task,
+    job: Job | None,
+    last: tuple[int, float] | None,
+    recent: dict[str, Any],
+    baseline: dict[str, Any],
 ) -> LegendLine:
     name = series.raw(task.key)
     loss, floor = baseline.get("loss"), bool(baseline.get("floor"))
+    stopped = job is not None and last is not None and last[0] < job.step - health.window(job.step)
     return LegendLine(
         key=task.key,
         slot=task.colour_slot,
         name=task.name,
-        last=losses.get(name),
+        last=last[1] if last else None,
         health=health.assess(recent.get(name, ()), loss, floor=floor),
         baseline=loss,
         tolerance=0.0 if loss is None else health.tolerance(loss, floor=floor),
         floor=floor,
         words=baseline.get("words", ""),
+        stopped_at=last[0] if last and stopped else None,
     )
 
 

@@ -18,6 +18,7 @@ from accsite.apps.training.models import Branch, Task
 from accsite.apps.training.services.tasks import default_name
 from accsite.apps.training.specs import model_of
 from accsite.apps.training.task_pages import Choice
+from accsite.numbers import exact
 
 TARGET = "params-target_name"
 OTHERS = "Not for this task"
@@ -138,7 +139,7 @@ def of_task(task: Task) -> dict[str, str]:
         "task_class": task.task_class,
         "dataset": task.dataset.slug,
         "name": task.name,
-        "weight": f"{task.weight:g}",
+        "weight": exact(task.weight),
         "factor": task.factor,
         "latent_slice": reads,
         **{f"params-{name}": _as_text(value) for name, value in task.params.items()},

@@ -18,6 +18,7 @@ from accsite.apps.training.pages import reads
 from accsite.apps.training.selectors.tasks import source_removed, with_source_removed
 from accsite.apps.training.services.control import STEERING
 from accsite.apps.training.services.tasks import check_dataset, check_model
+from accsite.numbers import exact
 
 UNDO_SECONDS = 10
 RECENT_COMMANDS = 200
@@ -70,7 +71,7 @@ def tasks(branch: Branch, opened: Iterable[str] = ()) -> list[TaskRow]:
             task,
             label=labels.get(task.task_class, task.task_class),
             reads=reads(task),
-            weight=f"{task.weight:g}",
+            weight=exact(task.weight),
             scale=scale_of(task.weight),
             source_removed=source_removed(task),
             position=position,

@@ -7,6 +7,7 @@ from typing import Any
 
 from acc.specs import TrainSpec
 from accsite.apps.training.models import Job
+from accsite.numbers import exact
 
 PRECISIONS = {"fp32": "32 bit", "bf16": "bfloat16", "fp16": "16 bit, loss scaled"}
 COMPILED = {
@@ -41,8 +42,8 @@ def _optimizer(train: TrainSpec) -> str:
     rate = {"constant": "constant", "one_cycle": "in one cycle", "cosine": "along a cosine"}[
         train.lr_schedule
     ]
-    clipped = "" if train.grad_clip_norm is None else f", gradients clipped at {train.grad_clip_norm:g}"
-    return f"{OPTIMIZERS[train.optimizer]}, learning rate {train.lr:g}, {rate}{clipped}"
+    clipped = "" if train.grad_clip_norm is None else f", gradients clipped at {exact(train.grad_clip_norm)}"
+    return f"{OPTIMIZERS[train.optimizer]}, learning rate {exact(train.lr)}, {rate}{clipped}"
 
 
 def _computed(train: TrainSpec, result: dict[str, Any]) -> Iterator[str]:

@@ -1,13 +1,6 @@
 // Draws one curve per task: a faint band from the lowest to the highest loss, and the smoothed line over it.
 
-const number = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
-
-export function compact(value) {
-	if (value == null) return "";
-	const size = Math.abs(value);
-	if (size !== 0 && (size < 1e-3 || size >= 1e6)) return value.toExponential(1);
-	return size >= 1000 ? Math.round(value).toLocaleString("en") : number.format(value);
-}
+import { compact } from "./numbers.js";
 
 // Ticks of a log scale: 1, 2 and 5 of each power of ten, or every so many powers where there are many.
 function powers(low, high) {
@@ -17,6 +10,15 @@ function powers(low, high) {
 	for (let power = Math.floor(first / every) * every; power <= last; power += every)
 		for (const part of every > 1 ? [1] : [1, 2, 5]) ticks.push(Number(`${part}e${power}`));
 	return ticks.filter((tick) => tick >= low && tick <= high);
+}
+
+// The places of a series whose neighbours have no value: a line has nothing to join there.
+function alone(plot, index) {
+	const values = plot.data[index];
+	const [first, last] = plot.series[0].idxs;
+	const found = [];
+	for (let i = first; i <= last; i++) if (values[i] != null && values[i - 1] == null && values[i + 1] == null) found.push(i);
+	return found;
 }
 
 export class LossChart {
@@ -66,7 +68,10 @@ export class LossChart {
 		const font = "11px system-ui, sans-serif";
 		const curves = series.flatMap(({ slot }) => {
 			const edge = { stroke: this.colour(`slot-${slot % 8}`, 0.3), width: 1, points: { show: false } };
-			return [edge, { ...edge }, { stroke: this.colour(`slot-${slot % 8}`), width: 1.75, dash: slot > 7 ? [2, 3] : undefined, spanGaps: true, points: { show: false } }];
+			const colour = this.colour(`slot-${slot % 8}`);
+			// No line where there is no value; a value with none on either side is a dot.
+			const points = { show: () => false, filter: alone, size: 3.5, width: 0, fill: colour };
+			return [edge, { ...edge }, { stroke: colour, width: 1.75, dash: slot > 7 ? [2, 3] : undefined, points }];
 		});
 		const bands = series.map(({ slot }, i) => ({
 			series: [3 * i + 2, 3 * i + 1],

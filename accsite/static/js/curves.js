@@ -1,6 +1,7 @@
 // The folded charts: weighted total, gradient norm and learning rate, with the crosshair of the main one.
 
-import { compact, LossChart } from "./chart.js";
+import { LossChart } from "./chart.js";
+import { compact } from "./numbers.js";
 import { style } from "./styles.js";
 
 const CURVES = [
@@ -20,10 +21,10 @@ export function attach(view) {
 		caption.append(`${title} `, value);
 		figure.append(caption, host);
 		box.append(figure);
-		const show = (values) => (value.textContent = compact(values?.get(name) ?? view.points()?.last(name)));
+		const show = (values) => (value.textContent = compact(values ? values.get(name) : view.points()?.last(name)));
 		const chart = new LossChart(host, {
 			onZoom: (from, to) => view.chart.callbacks.onZoom(from, to),
-			onCursor: (_, values) => show(values),
+			onCursor: (x, values) => show(x == null ? null : values),
 		});
 		return { name, slot: [5, 3, 6][slot], chart, show };
 	});

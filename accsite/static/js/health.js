@@ -58,9 +58,12 @@ export function level(values, base, near, floor) {
 	return value > Number(base) === floor ? "better than trivial" : "worse than trivial";
 }
 
-function write(element, word) {
-	const text = word && `${ICONS[word]} ${word}`;
+function show(element, text) {
 	if (element.textContent !== text) element.textContent = text;
+}
+
+function write(element, word) {
+	show(element, word && `${ICONS[word]} ${word}`);
 	if (element.className === "health") element.dataset.level = word;
 }
 
@@ -72,10 +75,13 @@ export function attach({ legend, points, redraw }) {
 			const held = points();
 			for (const button of legend()) {
 				const { series, base, near } = button.dataset;
-				const values = held.newest(series, windowSteps(held.end)).filter(Number.isFinite);
-				if (values.length < MIN_VALUES) continue;
-				write(button.querySelector(".health"), level(values, base, near, "floor" in button.dataset));
-				write(button.querySelector(".trend"), trend(values));
+				const recent = windowSteps(held.end);
+				const values = held.newest(series, recent).filter(Number.isFinite);
+				const [step] = held.newestOf(series) ?? [held.end];
+				const [health, direction] = [".health", ".trend"].map((part) => button.querySelector(part));
+				write(health, level(values, base, near, "floor" in button.dataset));
+				if (step < held.end - recent) show(direction, `last at step ${step.toLocaleString("en")}`);
+				else write(direction, trend(values));
 			}
 		},
 	};

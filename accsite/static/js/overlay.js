@@ -52,11 +52,14 @@ export function attach(view) {
 				ctx.strokeStyle = ctx.fillStyle = view.chart.colour(`slot-${slot % 8}`, 0.6);
 				ctx.beginPath();
 				let last = null;
+				const known = (i) => y[i] != null && (y[i] > 0 || view.state.y !== "log");
 				for (let i = 0; i < x.length; i++) {
-					if (y[i] == null || (view.state.y === "log" && y[i] <= 0)) continue;
-					const at = [valToPos(x[i], "x", true), valToPos(y[i], "y", true)];
-					last ? ctx.lineTo(...at) : ctx.moveTo(...at);
-					last = at;
+					if (!known(i)) continue;
+					last = [valToPos(x[i], "x", true), valToPos(y[i], "y", true)];
+					// No line where there is no value; a value with none on either side is a dot.
+					if (known(i - 1)) ctx.lineTo(...last);
+					else if (known(i + 1)) ctx.moveTo(...last);
+					else ctx.fillRect(last[0] - devicePixelRatio, last[1] - devicePixelRatio, 2 * devicePixelRatio, 2 * devicePixelRatio);
 				}
 				ctx.stroke();
 				if (last) ctx.fillText(job, Math.min(last[0], bbox.left + bbox.width) - 2, last[1] - 4 * devicePixelRatio);

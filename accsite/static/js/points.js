@@ -3,6 +3,7 @@
 const MAGIC = 0x31504341; // "ACP1", little-endian
 const RAW_LIMIT = 20_000; // steps; a longer history comes as an envelope
 const BUCKETS = 1600;
+const BREAK = 200; // steps without a value after which smoothing begins anew: the task was off
 const HELD_LIMIT = 200_000; // steps held in full; beyond it they are fetched anew, as an envelope
 
 export function decode(buffer) {
@@ -100,6 +101,7 @@ export class Points {
 			for (const state of this.smoothed.values()) if (state.upto > start) state.upto = -1;
 		}
 		this.end = start + count;
+		for (const name of this.columns.keys()) this.room(name, this.end - this.start); // those without a value here
 		series.forEach((name, i) => this.room(name, this.end - this.start).set(columns[i], start - this.start));
 	}
 
@@ -117,10 +119,15 @@ export class Points {
 		return this.columns.has(name) || Boolean(this.base?.mean.has(name));
 	}
 
-	last(name) {
+	// The newest value of a series and its step, as [step, value]; undefined where there is none.
+	newestOf(name) {
 		const column = this.columns.get(name);
-		for (let i = this.end - this.start - 1; column && i >= 0; i--) if (column[i] === column[i]) return column[i];
-		return this.base?.mean.get(name)?.at(-1);
+		for (let i = this.end - this.start - 1; column && i >= 0; i--) if (column[i] === column[i]) return [this.start + i, column[i]];
+		return this.base?.last[name];
+	}
+
+	last(name) {
+		return this.newestOf(name)?.[1];
 	}
 
 	newest(name, steps) {
@@ -128,18 +135,21 @@ export class Points {
 		return this.columns.get(name)?.slice(Math.max(0, stop - steps), stop) ?? new Float32Array();
 	}
 
-	// Debiased exponential moving average at every step held, before any reduction.
+	// Debiased exponential moving average at every step held, before any reduction; what was before a long gap is forgotten.
 	smooth(name, weight, carried) {
 		const column = this.columns.get(name);
 		let state = this.smoothed.get(name);
 		if (state?.weight !== weight || state.upto < this.start || state.values.length !== column.length) {
-			state = { weight, values: new Float32Array(column.length), upto: this.start, last: 0, bias: 1, ...carried };
+			state = { weight, values: new Float32Array(column.length), upto: this.start, last: 0, bias: 1, missing: 0, ...carried };
 			this.smoothed.set(name, state);
 		}
 		for (let i = state.upto - this.start; i < this.end - this.start; i++) {
 			const value = column[i];
 			state.values[i] = NaN;
+			state.missing += 1;
 			if (value !== value) continue;
+			if (state.missing > BREAK) [state.last, state.bias] = [0, 1];
+			state.missing = 0;
 			state.last = state.last * weight + (1 - weight) * value;
 			state.bias *= weight;
 			state.values[i] = state.last / (1 - state.bias);
@@ -154,7 +164,7 @@ export class Points {
 		const out = new Map(names.map((name) => [name, [[], [], []]]));
 		const fits = this.detail && this.detail.from <= from && this.detail.stop >= Math.min(to, this.start);
 		const base = fits ? this.detail : this.base;
-		const carried = base && from < this.start ? this.tools.addEnvelope(base, from, to, weight, x, out) : new Map();
+		const carried = base && from < this.start ? this.tools.addEnvelope(base, from, to, { weight, forget: BREAK }, x, out) : new Map();
 		const first = Math.max(this.start, Math.floor(from));
 		const stop = Math.min(this.end, Math.ceil(to) + 1);
 		if (stop <= first) return [x, out];

@@ -1,6 +1,6 @@
 // The current values as a table: what the chart shows, for reading and for copying.
 
-import { compact } from "./chart.js";
+import { compact, NONE } from "./numbers.js";
 import { pace } from "./pace.js";
 import { style } from "./styles.js";
 
@@ -27,11 +27,12 @@ export function attach(view) {
 			caption.textContent = `Job ${points.job} at step ${Math.max(0, points.end - 1).toLocaleString("en")}`;
 			const rows = view.legend().map((button) => {
 				const { series, base } = button.dataset;
-				const words = [".health", ".trend"].map((part) => cell("td", button.querySelector(part).textContent || "–"));
+				const words = [".health", ".trend"].map((part) => cell("td", button.querySelector(part).textContent || NONE));
 				const name = cell("th", button.querySelector(".clip").textContent);
-				return [name, ...[points.last(series), points.last(series.replace("raw/", "weighted/")), base && Number(base)].map((value) => cell("td", compact(value) || "–", true)), ...words];
+				const values = [points.last(series), points.last(series.replace("raw/", "weighted/")), base && Number(base)];
+				return [name, ...values.map((value) => cell("td", compact(value), true)), ...words];
 			});
-			const rest = REST.filter(([name]) => points.has(name)).map(([name, title]) => [cell("th", title), cell("td", ""), cell("td", compact(points.last(name)) || "–", true), cell("td", ""), cell("td", ""), cell("td", "")]);
+			const rest = REST.filter(([name]) => points.has(name)).map(([name, title]) => [cell("th", title), cell("td", ""), cell("td", compact(points.last(name)), true), cell("td", ""), cell("td", ""), cell("td", "")]);
 			body.replaceChildren(
 				...[...rows, ...rest].map((cells) => {
 					cells[0].scope = "row";

@@ -1,8 +1,9 @@
 // An experiment as a tree that is drawn, walked by keys and read node by node. Only what is in view is drawn.
 
 import "./node.js";
+import { compact } from "./numbers.js";
 import { colour } from "./tree_colours.js";
-import { decode, fold, label, place } from "./tree_plan.js";
+import { decode, fold, label, place, quantiles } from "./tree_plan.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const LANE = 58;
@@ -22,7 +23,6 @@ function make(tag, attributes = {}, ...children) {
 	return element;
 }
 
-const number = (value) => (value === 0 || (Math.abs(value) >= 1e-3 && Math.abs(value) < 1e6) ? String(+value.toPrecision(3)) : value.toExponential(1));
 const metric = () => document.getElementById("tree-metric").value;
 const palette = () => panel().querySelector("[name=palette]").value;
 const y = (item) => TOP + item.lane * LANE;
@@ -107,7 +107,7 @@ function words(item) {
 	const { node, nodes, run } = item;
 	if (run) return `${nodes.length} checkpoints folded, steps ${node.step.toLocaleString("en")} to ${nodes.at(-1).step.toLocaleString("en")}, branch ${node.branch.name}`;
 	const marks = [node.starred && "starred", node.best && `best ${state.wire.metric}`, node.pruned && "weights pruned", ...node.heads.map((name) => `head of ${name}`)].filter(Boolean);
-	const value = node.value === null ? `no ${state.wire.metric}` : `${state.wire.metric} ${number(node.value)}`;
+	const value = node.value === null ? `no ${state.wire.metric}` : `${state.wire.metric} ${compact(node.value)}`;
 	return [`${node.tag || `checkpoint ${node.id}`}, step ${node.step.toLocaleString("en")}`, node.kind, `branch ${node.branch.name}`, value, ...marks].join(", ");
 }
 
@@ -156,15 +156,20 @@ function shape(item) {
 	return group;
 }
 
+// The colours go by rank, so the bar says what stands at its ends and in its middle.
 function legend() {
 	const place = document.getElementById("tree-legend");
-	const { low, high, metric: name, metrics } = state.wire;
-	const known = state.nodes.some(({ level }) => level !== null);
-	if (!known) return void (place.textContent = state.nodes.length ? `${name} is not measured of any of these` : "");
-	const bar = make("svg", { width: 120, height: 12, "aria-hidden": "true" }, ...Array.from({ length: 24 }, (_, i) => make("rect", { x: i * 5, width: 5.5, height: 12, fill: colour(i / 23, palette()) })));
-	const text = (words) => Object.assign(document.createElement("span"), { textContent: words });
-	place.replaceChildren(text(number(low)), bar, text(number(high)), text(`${name}, ${metrics[name] ? "higher" : "lower"} is better; grey: none`));
-	place.lastChild.className = "soft";
+	const { metric: name, metrics } = state.wire;
+	const found = quantiles(state.nodes);
+	if (!found) return void (place.textContent = state.nodes.length ? `${name} is not measured of any of these` : "");
+	const [low, middle, high] = found;
+	const text = (words, className = "") => Object.assign(document.createElement("span"), { textContent: words, className });
+	const better = `${name}, ${metrics[name] ? "higher" : "lower"} is better`;
+	if (low === high) return place.replaceChildren(text(`all ${compact(low)}`), text(`${better}; grey: none`, "soft"));
+	const part = (_, i) => make("rect", { x: i * 5, width: 5.5, height: 12, fill: colour(i / 23, palette()) });
+	const bar = make("svg", { width: 120, height: 12, "aria-hidden": "true" }, ...Array.from({ length: 24 }, part));
+	const words = `coloured by rank: half are below ${compact(middle)}; ${better}; grey: none`;
+	place.replaceChildren(text(compact(low)), bar, text(compact(high)), text(words, "soft"));
 }
 
 const elementOf = (item) => item && state.shapes?.querySelector(`[data-id="${item.node.id}"]`);

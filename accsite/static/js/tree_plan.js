@@ -7,7 +7,7 @@ const PERIODIC = new Set(["autosave", "final", "manual"]);
 const column = (entries) => entries.flatMap((entry) => (Array.isArray(entry) ? Array(entry[1]).fill(entry[0]) : entry));
 
 export function decode(wire) {
-	const [ids, parents, owners, steps, jobs, minutes, levels] = ["id", "parent", "branch", "step", "job", "minute", "value"].map((name) => column(wire[name]));
+	const [ids, parents, owners, steps, jobs, minutes, values] = ["id", "parent", "branch", "step", "job", "minute", "value"].map((name) => column(wire[name]));
 	const heads = new Map();
 	for (const { head, name } of wire.branches) if (head) heads.set(head, [...(heads.get(head) ?? []), name]);
 	const [starred, pruned, forked, jobless] = [wire.starred, wire.pruned, wire.forked, wire.no_job].map((indices) => new Set(indices));
@@ -19,7 +19,6 @@ export function decode(wire) {
 		job += jobs[i];
 		minute += minutes[i];
 		const parent = parents[i] ? nodes[i - parents[i]] : null;
-		const level = levels[i];
 		const node = {
 			id,
 			parent,
@@ -29,8 +28,8 @@ export function decode(wire) {
 			kind: wire.kinds[+wire.kind[i]],
 			job: jobless.has(i) ? null : job,
 			at: since + minute * 60_000,
-			level: level < 0 ? null : level / 999,
-			value: level < 0 ? null : wire.low + ((wire.high - wire.low) * level) / 999,
+			value: values[i],
+			level: null,
 			tag: wire.tags[i] ?? "",
 			starred: starred.has(i),
 			pruned: pruned.has(i),
@@ -40,11 +39,31 @@ export function decode(wire) {
 		parent?.children.push(node);
 		nodes.push(node);
 	}
-	const measured = nodes.filter(({ level }) => level !== null);
+	rank(nodes);
+	const measured = nodes.filter(({ value }) => value !== null);
 	const sign = wire.metrics[wire.metric] ? -1 : 1;
-	const best = measured.length ? measured.reduce((a, b) => (sign * b.level < sign * a.level ? b : a)) : null;
-	if (best && wire.high > wire.low) best.best = true;
+	const best = measured.length ? measured.reduce((a, b) => (sign * b.value < sign * a.value ? b : a)) : null;
+	if (measured.some(({ value }) => value !== best.value)) best.best = true;
 	return nodes;
+}
+
+// The level of a node, 0 to 1, is the place of its value in their order: one that is far away takes no colour from
+// the others. Equal values have the same level, in the middle of their places.
+function rank(nodes) {
+	const sorted = nodes.filter(({ value }) => value !== null).sort((a, b) => a.value - b.value);
+	for (let first = 0, next; first < sorted.length; first = next) {
+		for (next = first + 1; next < sorted.length && sorted[next].value === sorted[first].value; ) next += 1;
+		const level = sorted.length > 1 ? (first + next - 1) / 2 / (sorted.length - 1) : 0.5;
+		for (const node of sorted.slice(first, next)) node.level = level;
+	}
+}
+
+// The least, the middle and the greatest value: what the ends and the middle of the colours stand for.
+export function quantiles(nodes) {
+	const sorted = nodes.flatMap(({ value }) => value ?? []).sort((a, b) => a - b);
+	if (!sorted.length) return null;
+	const half = (sorted.length - 1) / 2;
+	return [sorted[0], (sorted[Math.floor(half)] + sorted[Math.ceil(half)]) / 2, sorted.at(-1)];
 }
 
 // What says nothing of its own: a step on the way along one branch.

@@ -1,8 +1,9 @@
 // The loss chart of a page: joins the points of a job, the address bar, the legend and the socket.
 
-import { compact, LossChart } from "./chart.js";
+import { LossChart } from "./chart.js";
 import { keys } from "./app.js";
 import { unwatch, watch } from "./live.js";
+import { compact } from "./numbers.js";
 import { Points } from "./points.js";
 
 const panel = document.getElementById("loss");
@@ -54,7 +55,7 @@ const chart = (view.chart = new LossChart($(".plot"), {
 	onZoom: (from, to) => zoom(from && view.step(from), to && view.step(to)),
 	onCursor: (x, values) => {
 		$(".at").textContent = x == null ? "" : `step ${Math.round(view.step(x)).toLocaleString("en")}`;
-		showValues(values);
+		showValues(values, x != null);
 	},
 }));
 Object.assign(panel, { view, chart });
@@ -89,14 +90,15 @@ function range() {
 	while (to / 2 > last && to > 100) to /= 2;
 	return [0, Math.max(to, last)];
 }
-function showValues(values) {
+function showValues(values, pointed = false) {
 	for (const button of legend()) {
 		const name = view.curve(button);
 		const last = points?.last(name);
-		const value = values?.get(name) ?? last;
-		if (value === value && value != null) button.querySelector("b").textContent = compact(value);
+		// Under the pointer stands what was drawn there, and nothing where nothing was.
+		const value = pointed ? values.get(name) : last;
+		if (pointed || value != null) button.querySelector("b").textContent = compact(value);
 		const cell = state.v === "raw" && document.querySelector(`#jobs [data-job="${points?.job}"] [data-loss="${name}"]`);
-		if (cell && last === last && last != null) cell.textContent = compact(last);
+		if (cell && last != null) cell.textContent = compact(last);
 	}
 }
 

@@ -36,7 +36,8 @@ def curve(job: Job) -> SafeString:
     low, high = float(finite.min()), float(finite.max())
     drawn = format_html_join(
         "",
-        '<path d="{}" fill="none" stroke="{}" stroke-width="1.5" vector-effect="non-scaling-stroke"/>',
+        '<path d="{}" fill="none" stroke="{}" stroke-width="1.5" stroke-linecap="round" '
+        'vector-effect="non-scaling-stroke"/>',
         (
             (_path(values, low, high, logarithmic), COLOURS[index % len(COLOURS)])
             for index, (_, values) in enumerate(found)
@@ -70,18 +71,18 @@ def _middle(columns: NDArray[np.float32], index: int, kind: str) -> NDArray[np.f
 
 
 def _path(values: NDArray[np.float64], low: float, high: float, logarithmic: bool) -> str:
-    """Return an SVG path with a gap wherever there is no value."""
+    """Return an SVG path with a gap wherever there is no value; a value alone between gaps is a dot."""
     scaled = np.log(values / low) if logarithmic else values - low
     span = (np.log(high / low) if logarithmic else high - low) or 1.0
     step = (WIDTH - 2 * MARGIN) / max(len(values) - 1, 1)
-    parts, pen = [], "M"
-    for index, value in enumerate(scaled):
-        if not np.isfinite(value):
-            pen = "M"
-            continue
-        y = HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * value / span
-        parts.append(f"{pen}{MARGIN + index * step:.1f} {y:.1f}")
-        pen = "L"
+    known = np.isfinite(scaled)
+    parts = []
+    for index in np.flatnonzero(known):
+        y = HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * scaled[index] / span
+        joined = index > 0 and known[index - 1]
+        parts.append(f"{'L' if joined else 'M'}{MARGIN + index * step:.1f} {y:.1f}")
+        if not joined and not (index + 1 < len(known) and known[index + 1]):
+            parts.append("h0")
     return "".join(parts)
 
 

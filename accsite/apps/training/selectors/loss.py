@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -35,8 +36,10 @@ def loss_history(
     after: only steps behind this one. points: the most columns wanted. If there are more steps, the answer is
     an envelope: three rows (min, max, mean) a series and one column a bucket of ``header['bucket']`` steps, a
     power of two; column i covers steps ``start + i*bucket`` to ``start + (i+1)*bucket - 1`` as far as they
-    lie in the range. Otherwise one row a series and one column a step, NaN where there is no value. ``clock``
-    adds ``header['clock']``: [[step, ...], [seconds since the epoch, ...]], linear in between.
+    lie in the range; NaN in all three where no step of it has a value. ``header['last']`` of an envelope: series ->
+    [step, value], the newest of the job as it was measured. Otherwise one row a series and one column a step, NaN
+    where there is no value. ``clock`` adds ``header['clock']``: [[step, ...], [seconds since the epoch, ...]],
+    linear in between.
     """
     head = Job.objects.values("attempt", "step", "points_seq", "total_steps").get(pk=job.pk)
     begin = max(start or 0, 0 if after is None else after + 1, 0)
@@ -60,6 +63,9 @@ def loss_history(
         header.update(
             kind="envelope", start=begin // bucket * bucket, stop=end, series=list(names), bucket=bucket
         )
+        header["last"] = {
+            name: [step, value] for name, (step, value) in last_points(job).items() if math.isfinite(value)
+        }
     if clock:
         header["clock"] = _clock(rows, begin, end)
     return header, columns
@@ -67,6 +73,11 @@ def loss_history(
 
 def last_losses(job: Job) -> dict[str, float]:
     """Return the newest value of each series of the job, from its last hundreds of steps."""
+    return {name: value for name, (_, value) in last_points(job).items()}
+
+
+def last_points(job: Job) -> dict[str, tuple[int, float]]:
+    """Return step and value of the newest point of each series of the job, from its last hundreds of steps."""
     return _last(LossBlock.objects.filter(job_id=job.pk).order_by("-start")[:LAST_BLOCKS])
 
 
@@ -79,17 +90,18 @@ def last_losses_of(jobs: Sequence[Job]) -> dict[int, dict[str, float]]:
     found: dict[int, list[LossBlock]] = defaultdict(list)
     for row in LossBlock.objects.filter(pk__in=newest).order_by("-start"):
         found[row.job_id].append(row)
-    return {job.pk: _last(found[job.pk]) for job in jobs}
+    return {job.pk: {name: value for name, (_, value) in _last(found[job.pk]).items()} for job in jobs}
 
 
-def _last(newest_first: Iterable[LossBlock]) -> dict[str, float]:
-    last: dict[str, float] = {}
+def _last(newest_first: Iterable[LossBlock]) -> dict[str, tuple[int, float]]:
+    """Return step and value of the newest point of each series."""
+    last: dict[str, tuple[int, float]] = {}
     for row in newest_first:
         values = blocks.load(row.start, row.series, row.values, row.clock).values
         for name, series in zip(row.series, values, strict=True):
-            known = series[~np.isnan(series)]
+            known = np.flatnonzero(~np.isnan(series))
             if name not in last and known.size:
-                last[name] = float(known[-1])
+                last[name] = row.start + int(known[-1]), float(series[known[-1]])
     return last
 
 

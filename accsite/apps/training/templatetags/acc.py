@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -16,14 +15,17 @@ from django.urls import reverse
 from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
+from accsite import numbers
 from accsite.apps.training import pages, selectors
 from accsite.apps.training.models import Job
 from accsite.apps.training.states import ACTIVE, JobState
+from accsite.numbers import NONE
 
 register = template.Library()
 
 _CODE = re.compile("``(.+?)``")
-NONE = "\N{EN DASH}"
+register.filter(numbers.compact)
+register.filter(numbers.exact)
 
 ICONS = {
     "brand": '<path d="M3 4l7 6v4l-7 6zM21 4l-7 6v4l7 6z" fill="currentColor"/>',
@@ -99,19 +101,6 @@ def state(value: str, label: str = "") -> SafeString:
     """Return a state as colour, icon and word; ``label`` replaces the word."""
     word = label or (JobState(value).label if value in JobState.values else value.lower())
     return format_html('<span class="state" data-state="{}">{}{}</span>', value, icon(value), word)
-
-
-@register.filter
-def compact(value: float | None) -> str:
-    """Return a number with three significant digits, as the charts write it; a dash for none."""
-    if value is None or math.isnan(value):
-        return NONE
-    if value != 0 and (abs(value) < 1e-3 or abs(value) >= 1e6):
-        digits, power = f"{value:.1e}".split("e")
-        return f"{digits}e{int(power):+d}"
-    if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{float(f'{value:.3g}'):g}"
 
 
 @register.filter

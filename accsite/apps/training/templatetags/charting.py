@@ -14,11 +14,12 @@ TRENDS = {"falling": "↘", "flat": "→", "rising": "↗"}
 
 
 @register.simple_tag
-def health(level: str, trend: str) -> SafeString:
-    """Return a loss's level against its trivial baseline and its trend; what is unknown stays empty."""
+def health(level: str, trend: str, stopped_at: int | None = None) -> SafeString:
+    """Return a loss's level against its baseline and its trend, or where it ended; what is unknown stays empty."""
+    stopped = "" if stopped_at is None else f"last at step {stopped_at:,}"
     return format_html(
         '<span class="health" data-level="{}">{}</span><span class="trend">{}</span>',
         level if level in LEVELS else "",
         f"{LEVELS[level]} {level}" if level in LEVELS else "",
-        f"{TRENDS[trend]} {trend}" if trend in TRENDS else "",
+        stopped or (f"{TRENDS[trend]} {trend}" if trend in TRENDS else ""),
     )

@@ -17,8 +17,8 @@ from accsite.apps.training import chart_pages
 from accsite.apps.training.models import Branch, Job, Task
 from accsite.apps.training.services import events, points
 from accsite.apps.training.states import JobState
-from accsite.apps.training.templatetags.acc import NONE
 from accsite.apps.training.tests import rows
+from accsite.numbers import NONE
 
 
 @pytest.fixture
@@ -112,3 +112,13 @@ def test_a_training_can_be_copied_and_asked_for_again(
     assert answer.status_code == 201
     page = client.get(reverse("training:job", args=[job.pk])).text
     assert "Copy this training as" in page
+
+
+def test_a_task_that_is_off_says_where_its_value_is_from_and_nothing_of_its_health(
+    job: Job, task: Task, branch: Branch
+) -> None:
+    points.append(job.pk, 1, PointBlock(200, ("total",), np.ones((1, 300), np.float32), 103.0, 106.0))
+    job.refresh_from_db()
+    (line,) = chart_pages.legend(branch, job)
+    assert (line.last, line.stopped_at) == (2.0, 199)
+    assert (line.health.level, line.health.trend) == ("unknown", "unknown")

@@ -51,12 +51,12 @@ def column(entries: list[Any]) -> list[int]:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(("parents", "lines"), [(in_lines(NODES), 10), (anywhere(NODES), 100)])
-def test_a_tree_of_5000_nodes_is_less_than_100_kilobytes_and_can_be_read_back(
+def test_a_tree_of_5000_nodes_is_less_than_200_kilobytes_and_can_be_read_back(
     branch: Branch, parents: list[int], lines: int
 ) -> None:
     plant(branch, parents, lines)
     told = selectors.compact(selectors.tree(branch.experiment))
-    assert len(json.dumps(told, separators=(",", ":"))) < 100_000
+    assert len(json.dumps(told, separators=(",", ":"))) < 200_000
     nodes = list(Checkpoint.objects.order_by("pk"))
     ids = list(accumulate(column(told["id"])))
     assert ids == [node.pk for node in nodes]

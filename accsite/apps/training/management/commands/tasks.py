@@ -16,6 +16,7 @@ from accsite.apps.training.models import Branch, Job, JobKind, Task
 from accsite.apps.training.pages import reads
 from accsite.apps.training.services import tasks
 from accsite.cli import SUCCEEDED, ServiceCommand, behind_verbs, find_user, parse_params
+from accsite.numbers import exact
 
 
 class Command(ServiceCommand):
@@ -160,7 +161,7 @@ def describe(task: Task) -> str:
     """Return the place, switch and weight of a task in words."""
     if task.removed_at is not None:
         return "removed"
-    return f"{'on' if task.enabled else 'off'}, weight {task.weight:g}, position {task.position}"
+    return f"{'on' if task.enabled else 'off'}, weight {exact(task.weight)}, position {task.position}"
 
 
 def parse_slice(text: str | None) -> tuple[int, int] | None:
