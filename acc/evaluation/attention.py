@@ -18,8 +18,7 @@ def attention_maps(encoded: Encoded, *, count: int = COUNT, seed: int = 0) -> At
     finite.
     """
     rows = encoded.examples(count, seed)
-    index = torch.from_numpy(rows).to(encoded.resident.device)
-    output = encoded.model.encode(encoded.resident.batch(index).images)
+    output = encoded.model.encode(encoded.stored.batch(rows).images)
     attention = output.attention
     if attention is None:
         architecture = encoded.model.spec.architecture

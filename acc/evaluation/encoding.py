@@ -13,7 +13,7 @@ from torch import Tensor
 
 from acc.models import Model
 from acc.rng import seed_for
-from acc.training.data import Indices, Resident, fixed_examples, split_indices
+from acc.training.data import Indices, Stored, fixed_examples, split_indices
 
 if TYPE_CHECKING:
     from acc.data import AccDataset
@@ -31,7 +31,7 @@ class Encoded:
     """Rows of a dataset with their posterior means. ``latents`` (N, D) float32, pooled, on the device."""
 
     dataset_key: str
-    resident: Resident
+    stored: Stored
     model: Model
     rows: Indices
     words: str
@@ -40,7 +40,7 @@ class Encoded:
     @property
     def dataset(self) -> AccDataset:
         """The dataset that the rows belong to."""
-        return self.resident.dataset
+        return self.stored.dataset
 
     @cached_property
     def z(self) -> NDArray[np.float64]:
@@ -69,8 +69,7 @@ class Encoded:
 
     def posterior(self, rows: Indices) -> Tensor:
         """Return posterior means ``(K, D)`` or ``(K, D, h, w)`` of rows, as the decoder reads them."""
-        index = torch.from_numpy(rows).to(self.resident.device)
-        return self.model.encode(self.resident.batch(index).images).mean
+        return self.model.encode(self.stored.batch(rows).images).mean
 
     def decode(self, z: Tensor) -> NDArray[np.uint8]:
         """Return what the decoder draws of latents, uint8 ``(K, C, H, W)``."""
@@ -122,9 +121,7 @@ def whole_units(rows: Indices, units: Indices | None, most: int) -> Indices:
     return rows[np.isin(unit_of, met[:fit])] if fit else rows[unit_of == met[0]][:most]
 
 
-def encode(model: Model, resident: Resident, rows: Indices) -> Tensor:
+def encode(model: Model, stored: Stored, rows: Indices) -> Tensor:
     """Return posterior means (N, D) of rows, pooled over places; the decoder does not run."""
-    index = torch.from_numpy(rows).to(resident.device)
-    return torch.cat(
-        [model.encode(resident.batch(part).images).posterior_mean for part in index.split(BATCH_SIZE)]
-    ).float()
+    parts = (rows[start : start + BATCH_SIZE] for start in range(0, len(rows), BATCH_SIZE))
+    return torch.cat([model.encode(stored.batch(part).images).posterior_mean for part in parts]).float()

@@ -29,7 +29,7 @@ from acc.models import build
 from acc.models.base import check_image
 from acc.specs import EvalSpec
 from acc.training.checkpoint import Checkpoint, Header, load
-from acc.training.data import Indices, fixed_examples, split_indices
+from acc.training.data import Indices, Stored, fixed_examples, split_indices
 from acc.training.devices import DeviceManager
 from acc.training.plugin_set import PluginSet
 from acc.training.restore import load_model
@@ -93,12 +93,12 @@ class FactoringEvaluator:
         measured = task_metrics.TaskMetrics(self.model, joint)
         with self._measuring():
             for key, entries in by_dataset.items():
-                resident = self._tasks.resident(key)
                 train, held_out = self._split(key)
-                values, latents = measured.measure(resident, entries, train, held_out)
+                asked = self._chosen(key)[0]
+                values, known = measured.measure(self._stored(key), entries, train, held_out, keep=asked)
                 found.extend(values)
-                if latents is not None:
-                    self._known[key] = held_out, latents
+                if known is not None:
+                    self._known[key] = known
             found.extend(measured.joint())
         order = {task.key: place for place, task in enumerate(self.job.tasks)}
         return sorted(found, key=lambda metric: order[metric.task_key])
@@ -112,14 +112,13 @@ class FactoringEvaluator:
                 shown = fixed_examples(
                     self._tasks.dataset(key), held_out if len(held_out) else train, count=count, seed=seed
                 )
-                resident = self._tasks.resident(key)
-                index = torch.from_numpy(shown).to(self._device)
-                drawn = self.model.encode(resident.batch(index).images).reconstruction
+                images = self._stored(key).batch(shown).images
+                drawn = self.model.encode(images).reconstruction
                 grids.append(
                     ReconstructionGrid(
                         dataset_key=key,
                         indices=tuple(shown.tolist()),
-                        inputs=encoding.to_pixels(resident.batch(index).images).cpu().numpy(),
+                        inputs=encoding.to_pixels(images).cpu().numpy(),
                         outputs=encoding.to_pixels(drawn).cpu().numpy(),
                     )
                 )
@@ -203,11 +202,10 @@ class FactoringEvaluator:
         if key not in self._encoded:
             data = self._tasks.dataset(key)
             check_image(self.model, data.images.shape[1:])
-            chosen, words = encoding.choose_rows(data, self.job, which=self._rows)
+            chosen, words = self._chosen(key)
             with self._measuring():
-                resident = self._tasks.resident(key)
                 latents = self._latents(key, chosen)
-                self._encoded[key] = Encoded(key, resident, self.model, chosen, words, latents)
+                self._encoded[key] = Encoded(key, self._stored(key), self.model, chosen, words, latents)
         return self._encoded[key]
 
     def default_dataset(self) -> str:
@@ -230,7 +228,13 @@ class FactoringEvaluator:
             at = np.searchsorted(known[order], rows)
             if at.max(initial=-1) < len(known) and np.array_equal(known[order][at], rows):
                 return latents[torch.from_numpy(order[at]).to(latents.device)]
-        return encoding.encode(self.model, self._tasks.resident(key), rows)
+        return encoding.encode(self.model, self._stored(key), rows)
+
+    def _stored(self, key: str) -> Stored:
+        return Stored(self._tasks.dataset(key), self._device)
+
+    def _chosen(self, key: str) -> tuple[Indices, str]:
+        return encoding.choose_rows(self._tasks.dataset(key), self.job, which=self._rows)
 
     def _split(self, key: str) -> tuple[Indices, Indices]:
         train = self.job.train

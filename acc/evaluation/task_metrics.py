@@ -14,7 +14,7 @@ from acc.evaluation.results import MetricValue
 from acc.models import Model
 from acc.specs import TaskSpec
 from acc.training.checkpoint import Checkpoint
-from acc.training.data import Indices, Resident
+from acc.training.data import Indices, Stored
 from acc.training.restore import load_head
 from acc.training.task import JointTask, Sight, Sums
 from acc.training.taskset import Entry, TaskSet
@@ -48,11 +48,12 @@ class TaskMetrics:
         self._joint_sums: list[dict[str, Tensor]] = [{} for _ in joint]
 
     def measure(
-        self, resident: Resident, entries: list[Entry], train: Indices, held_out: Indices
-    ) -> tuple[list[MetricValue], Tensor | None]:
-        """Return the metrics of the tasks on one dataset, and the latents (N, D) of the one pass over its rows.
+        self, stored: Stored, entries: list[Entry], train: Indices, held_out: Indices, *, keep: Indices
+    ) -> tuple[list[MetricValue], tuple[Indices, Tensor] | None]:
+        """Return the metrics of the tasks on one dataset, and from the same pass rows with their latents (N, D).
 
-        Those of joint tasks come from ``joint`` in the end.
+        keep: the rows whose latents are wanted; those held out among them are returned. Of images no more than a
+        few hundred are held at a time. Metrics of joint tasks come from ``joint`` in the end.
         """
         entries = [entry for entry in entries if not isinstance(entry.task, JointTask)]
         if not len(held_out):
@@ -60,26 +61,29 @@ class TaskMetrics:
         batches = max(-(-len(held_out) // BATCH_SIZE), min(FOLDS, len(held_out)))
         sums: list[list[dict[str, Tensor]]] = [[{} for _ in range(min(FOLDS, batches))] for _ in entries]
         latents: list[Tensor] = []
+        kept = np.isin(held_out, keep)
         places = [np.arange(len(held_out))[first::batches] for first in range(batches)]
         for number, at in enumerate(places):
-            batch = resident.batch(torch.from_numpy(held_out[at]).to(resident.device))
+            batch = stored.batch(held_out[at])
             output = self._model.encode(batch.images)
-            latents.append(output.posterior_mean.float())
+            wanted = torch.from_numpy(np.flatnonzero(kept[at])).to(stored.device)
+            latents.append(output.posterior_mean.float().index_select(0, wanted))
             for entry, folds in zip(entries, sums, strict=True):
                 found = entry.task.evaluate(output, batch, entry.head)
                 if entry.task.trains:
                     loss = entry.task.compute_loss(output, batch, entry.head)
                     found = {**found, _LOSS: loss.double() * len(batch), _ROWS: len(batch)}
-                _add(folds[number % FOLDS], found, resident.device)
+                _add(folds[number % FOLDS], found, stored.device)
             others = [Sight(entry.task, output, batch) for entry in entries if entry.task.trains]
             for entry, total in zip(self._joint, self._joint_sums, strict=True):
                 assert isinstance(entry.task, JointTask)
                 own = Sight(entry.task, output, batch)
                 loss = entry.task.compute_joint_loss(own, others, entry.head).double() * len(batch)
                 found = {**entry.task.evaluate_joint(own, others), _LOSS: loss, _ROWS: len(batch)}
-                _add(total, found, resident.device)
-        order = torch.from_numpy(np.argsort(np.concatenate(places))).to(latents[0].device)
-        return list(self._summarised(resident, entries, sums, train, held_out)), torch.cat(latents)[order]
+                _add(total, found, stored.device)
+        rows = np.concatenate([held_out[at][kept[at]] for at in places])
+        found_values = list(self._summarised(stored, entries, sums, train, held_out))
+        return found_values, (rows, torch.cat(latents))
 
     def joint(self) -> Iterator[MetricValue]:
         """Yield the metrics of the joint tasks over all datasets that were measured."""
@@ -94,20 +98,19 @@ class TaskMetrics:
 
     def _summarised(
         self,
-        resident: Resident,
+        stored: Stored,
         entries: list[Entry],
         sums: list[list[dict[str, Tensor]]],
         train: Indices,
         held_out: Indices,
     ) -> Iterator[MetricValue]:
-        train_batch = resident.batch(torch.from_numpy(train).to(resident.device))
-        held_out_batch = resident.batch(torch.from_numpy(held_out).to(resident.device))
+        train_rows, held_out_rows = stored.all_of(train), stored.all_of(held_out)
         for entry, folds in zip(entries, sums, strict=True):
             values = _values(entry, _total(folds))
             without_one = [
                 _values(entry, _total([*folds[:at], *folds[at + 1 :]])) for at in range(len(folds))
             ]
-            baseline = entry.task.baseline(train_batch, held_out_batch)
+            baseline = entry.task.baseline(train_rows, held_out_rows)
             for name, measured in values.items():
                 interval = _interval(measured, [each.get(name) for each in without_one])
                 yield _metric(entry, name, measured, baseline.get(name), interval)

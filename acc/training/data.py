@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,14 +11,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from acc.errors import TaskError
 from acc.rng import seed_for
-from acc.training.task import Batch, GatheredTargets
+from acc.training.task import ROWS_AT_ONCE, Batch, GatheredTargets
 
 if TYPE_CHECKING:
     from acc.data import AccDataset
 
 Indices = NDArray[np.int64]
-ROWS_AT_ONCE = 512
+MAX_BYTES_AT_ONCE = 2**30
 SAMPLE_ROWS = 16_384
 BATCHES_AHEAD = 64  # index batches prepared at once, so that a step only narrows a tensor
 
@@ -111,6 +113,72 @@ class Resident:
     def batch(self, index: Tensor) -> Batch:
         """Return the rows ``index`` (int64, on the device) with images in 0..1."""
         return Batch(to_unit(self.images.index_select(0, index)), GatheredTargets(self.targets, index))
+
+
+class Stored:
+    """A dataset where it lies: rows are brought to the device when they are asked for, and none is kept.
+
+    What evaluations read from: they need each row once or twice, so they hold a bounded number whatever N is.
+    """
+
+    def __init__(self, dataset: AccDataset, device: torch.device) -> None:
+        self.dataset, self.device = dataset, device
+
+    def batch(self, rows: Indices) -> Batch:
+        """Return the rows with images in 0..1, on the device; the same values as of ``Resident``."""
+        images = _tensor(self.dataset.images[rows], self.dataset.images.dtype.type, self.device)
+        return Batch(to_unit(images), _StoredTargets(self, rows))
+
+    def all_of(self, rows: Indices) -> Batch:
+        """Return rows of any number: targets are read whole, images only part by part."""
+        return _ManyRows(self, rows)
+
+
+class _StoredTargets(Mapping[str, Tensor]):
+    """Rows of target columns, each brought to the device only if it is read, and once."""
+
+    def __init__(self, stored: Stored, rows: Indices) -> None:
+        self._stored, self._rows = stored, rows
+        self._read: dict[str, Tensor] = {}
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._read:
+            values = self._stored.dataset.targets[name][self._rows]
+            self._read[name] = _tensor(values, values.dtype.type, self._stored.device)
+        return self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stored.dataset.targets)
+
+    def __len__(self) -> int:
+        return len(self._stored.dataset.targets)
+
+
+class _ManyRows(Batch):
+    """Rows of which there may be millions; ``images`` are read each time they are asked for."""
+
+    def __init__(self, stored: Stored, rows: Indices) -> None:
+        self._stored, self._rows = stored, rows
+        self.targets = _StoredTargets(stored, rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def images(self) -> Tensor:  # type: ignore[override]  # a slot in the base
+        """All images; raises TaskError for more than 1 GiB of them."""
+        size = 4 * len(self) * math.prod(self._stored.dataset.images.shape[1:])
+        if size > MAX_BYTES_AT_ONCE:
+            raise TaskError(
+                f"all {len(self):,} images at once would take {size:,} bytes; read them by parts()",
+                field="images",
+            )
+        return self._stored.batch(self._rows).images
+
+    def parts(self) -> Iterator[Batch]:
+        """Yield the rows in order, up to 512 at a time."""
+        for start in range(0, len(self), ROWS_AT_ONCE):
+            yield self._stored.batch(self._rows[start : start + ROWS_AT_ONCE])
 
 
 class TrainingRows:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Sums = dict[str, Tensor | float]
 Thresholds = tuple[float, float]
+ROWS_AT_ONCE = 512
 
 DEFAULT_THRESHOLDS: Mapping[str, Thresholds] = {"accuracy": (0.7, 0.9), "loss": (0.5, 0.1)}
 
@@ -39,6 +40,12 @@ class Batch:
 
     def __len__(self) -> int:
         return self.images.shape[0]
+
+    def parts(self) -> Iterator[Batch]:
+        """Yield the same rows in order, up to 512 at a time, so that no more images need be held at once."""
+        for start in range(0, len(self), ROWS_AT_ONCE):
+            rows = slice(start, start + ROWS_AT_ONCE)
+            yield Batch(self.images[rows], {name: values[rows] for name, values in self.targets.items()})
 
 
 class GatheredTargets(Mapping[str, Tensor]):
@@ -148,7 +155,10 @@ class Task:
         return {name: float(value) / n for name, value in sums.items() if name != "n"}
 
     def baseline(self, train: Batch, held_out: Batch) -> dict[str, float | str]:
-        """Return metric -> value of the best predictor that sees no image; empty where none is sensible."""
+        """Return metric -> value of the best predictor that sees no image; empty where none is sensible.
+
+        Both hold all their rows, of which there may be millions: read ``targets``, and images by ``parts()``.
+        """
         return {}
 
     def baseline_loss(self, rows: TrainingRows) -> Baseline | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -44,10 +42,12 @@ class ReconstructionTask(Task):
 
     def baseline(self, train: Batch, held_out: Batch) -> dict[str, float | str]:
         """Return the metrics of drawing the mean training image every time."""
-        mean = train.images.mean(dim=0, keepdim=True).expand_as(held_out.images)
-        sums: Mapping[str, Tensor] = {
-            name: torch.as_tensor(value) for name, value in _sums(mean, held_out.images).items()
-        }
+        total = sum((part.images.sum(dim=0, dtype=torch.float64) for part in train.parts()), torch.zeros(()))
+        mean = (total / len(train)).float()
+        sums: dict[str, Tensor] = {}
+        for part in held_out.parts():
+            for name, value in _sums(mean.expand_as(part.images), part.images).items():
+                sums[name] = sums.get(name, torch.zeros(())) + torch.as_tensor(value).double()
         return self.summarise(sums)
 
     def baseline_loss(self, rows: TrainingRows) -> Baseline:
