@@ -149,7 +149,7 @@ def evaluated(job: Job, wait: Wait) -> Evaluation | None:
 
 
 def summary(job: Job, evaluation: Evaluation | None) -> Iterator[str]:
-    """Yield what came out: state, steps, rate, final loss per task, checkpoint, reconstructions."""
+    """Yield what came out, each number with what it is of: steps, rate, losses, checkpoint, metrics, pictures."""
     yield f"job {job.pk} {job.get_state_display()}: {job.title}"
     if job.message:
         yield f"  {job.message}"
@@ -162,12 +162,12 @@ def summary(job: Job, evaluation: Evaluation | None) -> Iterator[str]:
         for task in checkpoint.spec["tasks"]:
             value = checkpoint.losses.get(series.raw(task["key"]))
             if value is not None:
-                yield f"  loss             {task['name']}: {value:.5g}"
+                yield f"  loss             {task['name']} at step {checkpoint.step}, unweighted: {value:.5g}"
         yield f"  checkpoint       {default_storage.path(checkpoint.file)}"
         yield f"  sha256           {checkpoint.sha256}"
     if evaluation is not None:
         for metric in evaluation.metrics.all():
-            if metric.value is not None:
-                yield f"  metric           {metric.task_key} {metric.name}: {metric.value:.4g}"
+            value = f"{metric.value:.4g}" if metric.value is not None else f"none: {metric.reason}"
+            yield f"  metric           {metric.words}: {value}"
         for artifact in evaluation.artifacts.filter(kind="reconstructions"):
             yield f"  reconstructions  {default_storage.path(artifact.file)}"

@@ -39,13 +39,23 @@ class Platform:
     def wait_until_ready(self) -> None:
         """Return when the site answers that it can work; raises AccError after a minute."""
         if not self.supervisor.wait_for(lambda: is_ready(self.url), seconds=WEB_SECONDS):
+            self.console.show_last("web")
             raise AccError(f"the site at {self.url} was not ready within {WEB_SECONDS:g} s; its log is above")
+        self.console.stage(f"the site answers at {self.url}/")
 
     def wait_for_plugins(self) -> None:
         """Return when every plugin file has been read, well or not; after a minute that says what is missing."""
         if not self.supervisor.wait_for(lambda: not unread(), seconds=PLUGIN_SECONDS):
             missing = ", ".join(unread())
             self.console.line("supervisor", f"not read within {PLUGIN_SECONDS:g} s: {missing}")
+            return
+        self.console.stage("the plugins are read")
+
+    def tell(self, *lines: str) -> None:
+        """Write where the log is and the last words of the start; the line that matters most comes last."""
+        log = self.console.log
+        where = [f"The log is in {log}; -v 2 shows it here."] if log is not None else []
+        self.console.write("\n" + "\n".join(f"  {line}" for line in [*where, *lines]) + "\n")
 
 
 @contextmanager
@@ -60,6 +70,7 @@ def platform(*, host: str, port: int, device: str, console: Console) -> Iterator
     lock = HomeLock(home / "run" / "supervisor.lock")
     lock.acquire()
     try:
+        console.log_to(home / "logs" / "platform.log")
         chosen = free_port_from(host, port)
         if chosen != port:
             console.line("supervisor", f"port {port} is taken; using {chosen}")
@@ -76,7 +87,9 @@ def platform(*, host: str, port: int, device: str, console: Console) -> Iterator
         )
         with supervisor:
             supervisor.start_first()
+            console.stage("Redis answers")
             call_command("migrate", interactive=False, verbosity=0)
+            console.stage("the database is up to date")
             supervisor.start()
             lock.tell(f"{url}/")
             yield Platform(url, console, supervisor)

@@ -80,6 +80,7 @@ class Child:
         self.crashes = 1 if now - self.started_at > STEADY_SECONDS else self.crashes + 1
         how = describe_exit(self.popen.returncode)
         if self.crashes >= CRASHES_ALLOWED:
+            self.console.show_last(self.process.name)
             raise KeepsCrashing(
                 f"{self.process.name} crashed {self.crashes} times in a row (the last time it {how}); "
                 "its last lines above say why"
@@ -147,6 +148,7 @@ class Supervisor:
             return
         self.first.start()
         if not self.wait_for(self.first_is_ready, seconds=seconds):
+            self.console.show_last(self.first.process.name)
             raise AccError(f"{self.first.process.name} was not ready within {seconds:g} s; its log is above")
 
     def start(self) -> None:

@@ -95,6 +95,10 @@ def assert_summary(output: str, steps: int) -> None:
     assert re.search(rf"steps +{steps} of {steps}", output), output
     assert re.search(r"steps/s +\d", output), output
     assert len(re.findall(r"^  loss  ", output, re.MULTILINE)) == 3, output
+    for metric in re.findall(r"^  metric +(.+?): ", output, re.MULTILINE):
+        assert re.fullmatch(
+            r"\w+ of (task \S+|the whole latent|group \S+|\S+ in (group \S+|no group)) on \S+", metric
+        )
     for word, suffix in (("checkpoint", ".safetensors"), ("reconstructions", ".png")):
         found = re.search(rf"^  {word} +(/\S+)$", output, re.MULTILINE)
         assert found, output
@@ -102,10 +106,22 @@ def assert_summary(output: str, steps: int) -> None:
         assert Path(found.group(1)).stat().st_size > 0
 
 
+def assert_quiet(demo: Demo) -> None:
+    """A line for each stage, then the few that matter, the link last; what the processes log lies in a file."""
+    lines = demo.output.splitlines()
+    stages = [line for line in lines if line.startswith("  ✓ ")]
+    assert len(stages) >= 5, demo.output
+    assert len(lines) < len(stages) + 10, demo.output
+    assert "/sign-in/link/" in [line for line in lines if line.strip()][-1]
+    assert "worker-train | " not in demo.output
+    assert "worker-train | " in (demo.home / "logs" / "platform.log").read_text()
+
+
 def test_ctrl_c_saves_the_job_the_next_run_ends_it_and_a_third_finds_everything(start):
     demo = start("--steps", "900")
     demo.wait_for(lambda: "/sign-in/link/" in demo.output)
     assert re.search(r"Administrator: admin, password: \S{12,}", demo.output)
+    assert_quiet(demo)
     demo.wait_for(lambda: train_job(demo)[1] == "RUNNING" and train_job(demo)[2] > 20)
     assert_refused_while(demo, start())
     assert demo.stop() == 0, demo.output

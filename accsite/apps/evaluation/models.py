@@ -85,7 +85,18 @@ class Metric(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.task_key} {self.name} {self.value}"
+        return f"{self.words} {self.value}"
+
+    @property
+    def words(self) -> str:
+        """What the number is of, such as ``accuracy of task digit on digits``."""
+        if self.task_key:
+            of = f"task {self.task_key}"
+        elif self.concept:
+            of = f"{self.concept} in {f'group {self.group}' if self.group else 'no group'}"
+        else:
+            of = f"group {self.group}" if self.group else "the whole latent"
+        return f"{self.name} of {of}" + (f" on {self.dataset}" if self.dataset else "")
 
     def grade(self, moderate: float | None, good: float | None) -> Literal["good", "moderate", "poor", ""]:
         """Return the word for the value by thresholds; empty where there is nothing to judge, or to judge by."""

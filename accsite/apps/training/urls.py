@@ -25,6 +25,7 @@ urlpatterns = [
     path(BENCH, workbench.workbench, name="workbench"),
     path(BENCH + "panel/<slug:name>/", workbench.workbench_panel, name="workbench-panel"),
     path(BENCH + "train/", workbench.train, name="train"),
+    path(BENCH + "rate/", workbench.rate, name="rate"),
     path(BENCH + "tasks/", tasks.add, name="task-add"),
     path(BENCH + "tasks/<int:pk>/", tasks.one, name="task"),
     path("jobs/", jobs.index, name="jobs"),

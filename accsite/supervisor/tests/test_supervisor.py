@@ -186,3 +186,54 @@ def test_lines_are_coloured_only_where_somebody_looks():
     assert out.getvalue() == "web          | hello\n"
     Console(out, colour=True).line("web", "hello")
     assert "\x1b[" in out.getvalue()
+
+
+def test_a_quiet_console_keeps_the_log_in_a_file_and_shows_stages_and_what_the_supervisor_says(tmp_path):
+    out, log = io.StringIO(), tmp_path / "logs" / "platform.log"
+    console = Console(out, quiet=True)
+    console.log_to(log)
+    console.line("web", "a request")
+    console.line("supervisor", "web exited with status 1")
+    console.stage("the database is up to date")
+    assert "a request" not in out.getvalue()
+    assert "web exited with status 1" in out.getvalue()
+    assert "✓ the database is up to date" in out.getvalue()
+    assert "web          | a request" in log.read_text()
+    assert log.stat().st_mode & 0o777 == 0o600
+    console.show_last("web")
+    assert "web          | a request" in out.getvalue()
+
+
+def test_the_log_of_the_run_before_is_kept_and_none_grows_without_end(tmp_path, monkeypatch):
+    monkeypatch.setattr("accsite.supervisor.console.LOG_BYTES", 200)
+    log = tmp_path / "platform.log"
+    log.write_text("the run before\n")
+    console = Console(io.StringIO(), quiet=True)
+    console.log_to(log)
+    assert (tmp_path / "platform.log.1").read_text() == "the run before\n"
+    for number in range(50):
+        console.line("web", f"line {number}")
+    assert "line 49" in log.read_text()
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 600
+
+
+def test_what_crashes_at_every_start_shows_its_last_lines_on_a_quiet_console():
+    out = io.StringIO()
+    process = Process(
+        "watcher", (sys.executable, "-c", "print('no such module', flush=True); raise SystemExit(3)")
+    )
+    quiet = Console(out, colour=False, quiet=True)
+    with (
+        pytest.raises(KeepsCrashing),
+        Supervisor([process], environment=os.environ, console=quiet) as supervisor,
+    ):
+        supervisor.start()
+        supervisor.pump(20)
+    assert "watcher      | no such module" in out.getvalue()
+
+
+def test_a_terminal_that_cannot_write_a_tick_still_gets_its_line():
+    raw = io.BytesIO()
+    terminal = io.TextIOWrapper(raw, "latin-1")
+    Console(terminal, quiet=True).stage("ready")
+    assert b"? ready" in raw.getvalue()

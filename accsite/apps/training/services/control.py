@@ -66,7 +66,7 @@ def stop(*, actor: Any, job: Job) -> JobEvent:
 
 
 def set_lr(*, actor: Any, job: Job, payload: dict[str, Any]) -> JobEvent:
-    """Write a command that changes the learning rate from the next step on."""
+    """Write a command that changes the learning rate from the next step on, unless the same one waits already."""
     if job.kind != JobKind.TRAIN:
         raise WrongState({"kind": f"'set_lr' is for train jobs; job {job.pk} is of kind {job.kind!r}"})
     try:
@@ -75,6 +75,9 @@ def set_lr(*, actor: Any, job: Job, payload: dict[str, Any]) -> JobEvent:
         raise InvalidInput({"lr": f"{error}; give a learning rate above 0 and at most 10"}) from None
     if lr == 0:
         raise InvalidInput({"lr": "0 is refused: give a learning rate above 0, or pause the job"})
+    waiting = job.events.filter(kind="set_lr", status=JobEvent.Status.PENDING).order_by("-id").first()
+    if waiting is not None and waiting.payload == {"lr": lr}:
+        return waiting
     return command(actor=actor, job=job, kind="set_lr", payload={"lr": lr})
 
 

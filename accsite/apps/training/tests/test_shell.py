@@ -81,6 +81,28 @@ def test_bad_input_is_told_with_status_2(branch: Branch, task: Any, words: list[
     assert not OutboxMessage.objects.exists()
 
 
+def test_previews_are_listed_only_when_asked_for_and_the_list_says_so(page: Any, branch: Branch) -> None:
+    rows.make_job(branch, title="Train digits/main", state=JobState.SUCCEEDED)
+    for _ in range(3):
+        rows.make_job(
+            branch, kind="evaluate", title="Preview digits/main", preview=True, state=JobState.SUCCEEDED
+        )
+    status, out, err = shell("jobs", "--all")
+    assert (status, out.count("Preview"), out.count("Train")) == (0, 0, 1)
+    assert err == "previews of running trainings not shown: 3; --previews lists them too\n"
+    status, out, err = shell("jobs", "--all", "--previews")
+    assert (out.count("Preview"), err) == (3, "")
+    status, out, _ = shell("jobs", "--all", "--json")
+    assert [json.loads(line)["title"] for line in out.splitlines()] == ["Train digits/main"]
+
+    listed = page.get("/jobs/").content.decode()
+    assert "Previews of running trainings are not listed: 3." in listed
+    assert "Preview digits/main" not in listed
+    asked = page.get("/jobs/?previews=1").content.decode()
+    assert asked.count("Preview digits/main") == 3
+    assert "are not listed" not in asked
+
+
 def test_jobs_are_listed_shown_and_steered(branch: Branch) -> None:
     assert shell("jobs") == (0, "no job is waiting or running; --all lists the others\n", "")
     job = rows.make_job(branch, state=JobState.RUNNING, attempt=1, total_steps=10)

@@ -29,7 +29,7 @@ FILTERS = [("", "all"), ("active", "active"), *((state.value, state.label) for s
 
 @require_GET
 def index(request: HttpRequest) -> HttpResponse:
-    """List the jobs, newest first; ``?state=`` filters, ``?page=`` turns."""
+    """List the jobs, newest first; ``?state=`` filters, ``?page=`` turns, ``?previews=1`` lists previews too."""
     context = list_context(request)
     if is_partial(request):
         return panel(request, "all_jobs", context)
@@ -41,19 +41,23 @@ def list_context(request: HttpRequest) -> dict[str, Any]:
     versions = live.versions(["jobs"])
     chosen = request.GET.get("state", "")
     jobs = Job.objects.visible_to(request.user).select_related("branch__experiment", "worker")
-    if request.GET.get("previews") != "1":
-        jobs = jobs.filter(preview=False)
+    previews = request.GET.get("previews") == "1"
     if chosen == "active":
         jobs = jobs.filter(state__in=ACTIVE)
     elif chosen in JobState.values:
         jobs = jobs.filter(state=chosen)
-    page = Paginator(jobs.order_by("-id"), JOBS_A_PAGE).get_page(request.GET.get("page"))
-    query = urlencode({"state": chosen}) + "&" if chosen else ""
+    hidden = 0 if previews else jobs.filter(preview=True).count()
+    listed = jobs if previews else jobs.filter(preview=False)
+    page = Paginator(listed.order_by("-id"), JOBS_A_PAGE).get_page(request.GET.get("page"))
+    filters = {**({"state": chosen} if chosen else {}), **({"previews": "1"} if previews else {})}
+    query = urlencode(filters) + "&" if filters else ""
     return {
         "versions": versions,
         "jobs": chart_pages.job_rows(list(page.object_list)),
         "page": page,
         "query": query,
+        "hidden_previews": hidden,
+        "with_previews": urlencode({**filters, "previews": "1"}),
         "jobs_url": f"{reverse('training:jobs')}?{query}page={page.number}",
         "states": FILTERS,
         "chosen_state": chosen,

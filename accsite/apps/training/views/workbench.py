@@ -13,14 +13,14 @@ from django.views.decorators.http import require_GET, require_POST
 from acc.errors import InvalidInput
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.live import selectors as live
-from accsite.apps.training import chart_pages, pages, task_pages
+from accsite.apps.training import chart_pages, pages, rate_pages, task_pages
 from accsite.apps.training.forms import TrainForm
-from accsite.apps.training.models import Branch
+from accsite.apps.training.models import Branch, JobKind
 from accsite.apps.training.selectors.workers import offered_devices
 from accsite.apps.training.services import jobs as job_services
 from accsite.apps.training.views.common import REFUSED, bench_url, is_partial, panel, points_url
 
-PANELS = ("head", "job", "legend", "alarms", "tasks", "train", "jobs", "events")
+PANELS = ("head", "job", "legend", "alarms", "tasks", "rate", "train", "jobs", "events")
 
 
 @require_GET
@@ -67,6 +67,24 @@ def train(request: HttpRequest, experiment: str, branch: str) -> HttpResponse:
     if not is_partial(request):
         return redirect(bench_url(found))
     return panel(request, "train", {**bench_context(request, found, ("train",)), "sent": job})
+
+
+@require_POST
+def rate(request: HttpRequest, experiment: str, branch: str) -> HttpResponse:
+    """Change the learning rate of the job that the form was made for; what is wrong is shown beside the field."""
+    found = pages.find_branch(request.user, experiment, branch)
+    named, typed = request.POST.get("job", ""), request.POST.get("lr", "").strip()
+    job = found.jobs.filter(kind=JobKind.TRAIN, pk=int(named) if named.isdecimal() else 0).first()
+    if job is None:
+        raise Http404(f"there is no train job {named!r} on this branch")
+    try:
+        if rate_pages.changes(job, typed):
+            job_services.request_control(actor=actor(request), job=job, kind="set_lr", payload={"lr": typed})
+    except InvalidInput as error:
+        return refused(request, found, "rate", rate_typed=typed, rate_error=str(error))
+    if not is_partial(request):
+        return redirect(bench_url(found))
+    return panel(request, "rate", bench_context(request, found, ("rate",)))
 
 
 def refused(request: HttpRequest, branch: Branch, name: str, **extra: Any) -> HttpResponse:
@@ -121,6 +139,9 @@ def bench_context(
         for row in rows:
             if row.task.pk == extra.get("refused_task"):
                 row.error, row.weight = extra["task_error"], extra["typed_weight"] or row.weight
+    if "rate" in panels:
+        context["rate"] = rate_pages.rate(branch, typed=extra.get("rate_typed", ""))
+        context["rate_error"] = extra.get("rate_error", "")
     if "train" in panels:
         context["train_form"] = extra.get("train_form") or TrainForm.for_branch(branch)
         context["more"] = "more" in request.GET or "more" in request.POST or context["train_form"].more_errors
@@ -148,6 +169,8 @@ def urls(branch: Branch, chosen: str | None) -> dict[str, str]:
         "events_url": panels["events"] + pin,
         "jobs_url": panels["jobs"] + pin,
         "tasks_url": panels["tasks"],
+        "rate_url": panels["rate"],
+        "rate_post": reverse("training:rate", args=where),
         "train_url": panels["train"],
         "train_post": reverse("training:train", args=where),
         "add_url": reverse("training:task-add", args=where),

@@ -13,8 +13,7 @@ from accsite.apps.access.services import make_sign_in_link
 from accsite.apps.training.models import Job
 from accsite.apps.training.states import JobState
 from accsite.supervisor import demo
-from accsite.supervisor.console import Console
-from accsite.supervisor.management.commands.up import add_platform_arguments
+from accsite.supervisor.management.commands.up import add_platform_arguments, console_for
 from accsite.supervisor.platform import Platform, platform
 from accsite.supervisor.supervisor import Stopping
 
@@ -26,7 +25,8 @@ class Command(BaseCommand):
 
     help = (
         "Runs the whole platform with scikit-learn's handwritten digits and one training job. A second run "
-        "finds everything as it was. Ctrl-C saves and requeues the job."
+        "finds everything as it was. Ctrl-C saves and requeues the job. What its processes log goes to "
+        "logs/platform.log in ACC_HOME; -v 2 shows it here instead."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -46,7 +46,7 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Run the demo until a signal, or until its job has ended with --once."""
-        console = Console()
+        console = console_for(options)
         try:
             with platform(
                 host=options["host"], port=options["port"], device=options["device"], console=console
@@ -72,16 +72,22 @@ class Command(BaseCommand):
     def prepare(self, running: Platform, steps: int) -> Job:
         """Return the demo's job, with everything that it needs there, and tell the user where to look."""
         administrator = demo.ensure_administrator()
-        wait = running.supervisor.wait_for
+        wait, stage = running.supervisor.wait_for, running.console.stage
         demo.wait_for_plugins(wait)
-        branch = demo.ensure_branch(administrator.user, demo.ensure_dataset(administrator.user, wait))
+        stage("the plugins are read")
+        dataset = demo.ensure_dataset(administrator.user, wait)
+        stage(f"the dataset {dataset.name} is there: {dataset.n:,} images")
+        branch = demo.ensure_branch(administrator.user, dataset)
         job = demo.ensure_training(administrator.user, branch, steps=steps)
+        stage(
+            f"the branch {branch} is there: {branch.tasks.count()} tasks, job {job.pk} {job.get_state_display()}"
+        )
         running.wait_until_ready()
         token = make_sign_in_link(administrator.user, minutes=LINK_MINUTES)
         path = reverse("access:link", args=[token])
-        lines = [f"Open {running.url}{path}", f"(signs you in once, within {LINK_MINUTES} minutes)"]
+        lines = ["Ctrl-C saves the job and stops everything."]
         if administrator.password:
             lines.append(f"Administrator: admin, password: {administrator.password} (shown only now)")
-        lines.append(f"Job {job.pk} is {job.get_state_display()}. Ctrl-C saves it and stops everything.")
-        running.console.write("\n" + "\n".join(f"  {line}" for line in lines) + "\n")
+        lines.append(f"This link signs you in, once, within {LINK_MINUTES} minutes:")
+        running.tell(*lines, f"Open {running.url}{path}")
         return job

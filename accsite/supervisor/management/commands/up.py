@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -32,7 +33,15 @@ def add_platform_arguments(parser: CommandParser) -> None:
     )
 
 
-NOBODY = "  Nobody can sign in yet: `.venv/bin/python manage.py createsuperuser` makes an administrator.\n"
+NOBODY = "Nobody can sign in yet: `.venv/bin/python manage.py createsuperuser` makes an administrator."
+
+
+def console_for(options: dict[str, Any]) -> Console:
+    """Return the console of a command that starts the platform: quiet, logs included, unless -v 2 asks for them."""
+    quiet = options.get("verbosity", 1) < 2
+    if quiet:
+        logging.getLogger("accsite").setLevel(logging.WARNING)
+    return Console(quiet=quiet)
 
 
 def nobody_yet() -> bool:
@@ -41,9 +50,12 @@ def nobody_yet() -> bool:
 
 
 class Command(BaseCommand):
-    """Run Redis, web, workers, sweeper and watcher under one supervisor with prefixed logs."""
+    """Run Redis, web, workers, sweeper and watcher under one supervisor."""
 
-    help = "Runs the whole platform on this machine; Ctrl-C saves and requeues the jobs in progress."
+    help = (
+        "Runs the whole platform on this machine; Ctrl-C saves and requeues the jobs in progress. What its "
+        "processes log goes to logs/platform.log in ACC_HOME; -v 2 shows it here instead."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add --host, --port and --device."""
@@ -51,14 +63,14 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Run until a signal; a sentence and status 1 if the platform cannot run."""
-        console = Console()
+        console = console_for(options)
         try:
             with platform(
                 host=options["host"], port=options["port"], device=options["device"], console=console
             ) as running:
                 running.wait_until_ready()
                 running.wait_for_plugins()
-                console.write(f"\n  ACC runs at {running.url}/  (Ctrl-C stops it)\n{NOBODY * nobody_yet()}")
+                running.tell(*[NOBODY] * nobody_yet(), f"ACC runs at {running.url}/  (Ctrl-C stops it)")
                 running.supervisor.run()
         except Stopping:
             pass

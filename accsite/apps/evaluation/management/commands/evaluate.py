@@ -72,6 +72,7 @@ class Command(ServiceCommand):
                         "metric": metric.name,
                         "concept": metric.concept,
                         "group": metric.group,
+                        "dataset": metric.dataset,
                         "value": metric.value,
                         "low": metric.low,
                         "high": metric.high,
@@ -80,8 +81,7 @@ class Command(ServiceCommand):
                 )
                 continue
             value = f"{metric.value:.5g}" if metric.value is not None else f"not measured: {metric.reason}"
-            where = f" of {metric.concept} in {metric.group or 'no group'}" if metric.concept else ""
-            self.stdout.write(f"{metric.task_key} {metric.name}{where}: {value}".strip())
+            self.stdout.write(f"{metric.words}: {value}")
         for part in evaluation.parts.exclude(reason=""):
             if options["json"]:
                 self.print_json({"part": part.name, "reason": part.reason})

@@ -34,6 +34,11 @@ class Command(ServiceCommand):
         parser.add_argument("job", nargs="?", type=int, help="id of the job")
         parser.add_argument("--all", action="store_true", help="list: those that have ended as well")
         parser.add_argument(
+            "--previews",
+            action="store_true",
+            help="list: also the evaluations that draw what a running training has come to",
+        )
+        parser.add_argument(
             "--limit", type=int, default=20, help="list: how many, newest first (default: 20)"
         )
         parser.add_argument("--stop-on-interrupt", action="store_true", help="follow: Ctrl-C stops the job")
@@ -49,7 +54,13 @@ class Command(ServiceCommand):
             if options["limit"] < 1:
                 raise InvalidInput({"limit": f"{options['limit']} is refused; list at least 1"})
             found = rows if options["all"] else rows.active()
-            self._list(selectors.job_states(list(found.order_by("-pk")[: options["limit"]])), options)
+            shown = found if options["previews"] else found.filter(preview=False)
+            self._list(selectors.job_states(list(shown.order_by("-pk")[: options["limit"]])), options)
+            hidden = 0 if options["previews"] else found.filter(preview=True).count()
+            if hidden:
+                self.stderr.write(
+                    f"previews of running trainings not shown: {hidden}; --previews lists them too", str
+                )
             return SUCCEEDED
         chosen = rows.filter(pk=job).first() if job is not None else None
         if chosen is None:

@@ -1,0 +1,67 @@
+"""What the control of the learning rate shows: the value in force, and what the job said to the newest change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from accsite.apps.training.models import Branch, Job, JobEvent, JobKind
+from accsite.apps.training.task_pages import said
+
+SCHEDULES = {
+    "constant": "",
+    "one_cycle": "The schedule of the job rises to it and falls again.",
+    "cosine": "The schedule of the job falls from it.",
+}
+
+
+@dataclass(frozen=True)
+class Rate:
+    """The learning rate of a train job that is still to end.
+
+    ``value``: in force now, before its schedule. ``said``: what the job made of the newest change, and ``answer``
+    the status of that command. ``text``: what stands in the field: what was typed if it was refused.
+    """
+
+    job: Job
+    value: float
+    said: str
+    answer: str
+    schedule: str
+    text: str
+
+
+def rate(branch: Branch, *, typed: str = "") -> Rate | None:
+    """Return the learning rate of the job that the branch trains by now, else the next; None without one."""
+    job = steered_job(branch)
+    if job is None:
+        return None
+    newest = job.events.filter(kind="set_lr").order_by("-id").first()
+    value = in_force(job)
+    asked = value
+    if newest is not None and newest.status == JobEvent.Status.PENDING:
+        asked = newest.payload["lr"]
+    schedule = SCHEDULES.get(job.spec["train"]["lr_schedule"], "")
+    answer = newest.status if newest is not None else ""
+    return Rate(job, value, said(newest), answer, schedule, typed or str(asked))
+
+
+def steered_job(branch: Branch) -> Job | None:
+    """Return the train job of a branch that a change of the rate goes to: the oldest that is still to end."""
+    return branch.jobs.active().filter(kind=JobKind.TRAIN).order_by("id").first()
+
+
+def in_force(job: Job) -> float:
+    """Return the learning rate, before its schedule, that a job trains with now."""
+    applied = (
+        job.events.filter(kind="set_lr", status=JobEvent.Status.APPLIED).order_by("-step", "-id").first()
+    )
+    return float(applied.payload["lr"] if applied is not None else job.spec["train"]["lr"])
+
+
+def changes(job: Job, typed: str) -> bool:
+    """Return whether what was typed is another rate than the one in force, or than the one that waits."""
+    waiting = job.events.filter(kind="set_lr", status=JobEvent.Status.PENDING).exists()
+    try:
+        return waiting or float(typed) != in_force(job)
+    except ValueError:
+        return True

@@ -1,0 +1,114 @@
+"""The learning rate of a job is steered from its workbench: what is in force, what waits, what was refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.test import Client
+
+from acc.training.protocols import CommandResult
+from accsite.apps.training.models import Branch, Job, JobEvent
+from accsite.apps.training.services import events
+from accsite.apps.training.states import JobState
+from accsite.apps.training.tests import rows
+
+BENCH = "/w/digits/main/"
+URL = f"{BENCH}rate/"
+HTMX = {"HX-Request": "true"}
+
+
+@pytest.fixture
+def job(branch: Branch) -> Job:
+    return rows.make_job(branch, state=JobState.RUNNING, attempt=1)
+
+
+def shown(page: Client) -> str:
+    return page.get(f"{BENCH}panel/rate/").content.decode()
+
+
+def ask(page: Client, job: Job, lr: str) -> Any:
+    return page.post(URL, {"job": job.pk, "lr": lr}, headers=HTMX)
+
+
+def answer(job: Job, **result: Any) -> None:
+    (command,) = events.pending_commands(job.pk)
+    events.record_command_result(job.pk, 1, CommandResult(command, **result))
+
+
+def test_the_rate_in_force_stands_on_the_workbench_and_in_its_field(page: Client, job: Job) -> None:
+    text = page.get(BENCH).content.decode()
+    assert "in force: <b>0.002</b>" in text
+    assert 'name="lr" value="0.002"' in text
+
+
+def test_a_change_is_one_command_that_waits_until_the_job_has_applied_it(page: Client, job: Job) -> None:
+    waiting = ask(page, job, "0.00042").content.decode()
+    ask(page, job, "0.00042")
+    event = JobEvent.objects.get(kind="set_lr")
+    assert (event.payload, event.status, event.actor) == (
+        {"lr": 0.00042},
+        "PENDING",
+        job.branch.experiment.owner,
+    )
+    assert 'name="lr" value="0.00042"' in waiting
+    assert "in force: <b>0.002</b>" in waiting, "it is in force once it is applied, and not before"
+    assert f"waiting for job {job.pk}" in waiting
+    answer(job, step=1204, ok=True)
+    assert "in force: <b>0.00042</b>" in shown(page)
+    assert "applied at step 1,204" in shown(page)
+
+
+def test_what_the_job_refuses_is_told_and_the_rate_in_force_is_shown(page: Client, job: Job) -> None:
+    ask(page, job, "0.5")
+    answer(job, step=7, ok=False, message="too much", field="lr")
+    text = shown(page)
+    assert f"job {job.pk} refused: lr: too much" in text
+    assert "in force: <b>0.002</b>" in text
+    assert 'name="lr" value="0.002"' in text
+
+
+@pytest.mark.parametrize("typed", ["0", "-1", "11", "fast", "nan", ""])
+def test_a_value_that_is_no_rate_is_refused_beside_its_field_with_what_was_typed(
+    page: Client, job: Job, typed: str
+) -> None:
+    refused = ask(page, job, typed)
+    text = refused.content.decode()
+    assert refused.status_code == 422
+    assert 'aria-invalid="true"' in text
+    assert "give a learning rate above 0" in text
+    assert not typed or f'value="{typed}"' in text
+    assert not JobEvent.objects.filter(kind="set_lr").exists()
+    whole = page.post(URL, {"job": job.pk, "lr": typed})
+    assert (whole.status_code, "Workbench of digits" in whole.content.decode()) == (422, True)
+
+
+def test_the_same_rate_again_asks_for_nothing(page: Client, job: Job) -> None:
+    assert ask(page, job, "2e-3").status_code == 200
+    assert not JobEvent.objects.exists()
+
+
+def test_going_back_while_a_change_waits_is_a_command(page: Client, job: Job) -> None:
+    ask(page, job, "0.01")
+    ask(page, job, "0.002")
+    asked = [event.payload["lr"] for event in JobEvent.objects.filter(kind="set_lr").order_by("id")]
+    assert asked == [0.01, 0.002]
+
+
+def test_a_job_that_ended_meanwhile_says_so_and_without_a_job_there_is_no_control(
+    page: Client, job: Job
+) -> None:
+    Job.objects.filter(pk=job.pk).update(state=JobState.SUCCEEDED)
+    late = ask(page, job, "0.01")
+    assert late.status_code == 422
+    assert "came too late" in late.content.decode()
+    assert "<form" not in shown(page)
+
+
+def test_another_s_private_job_cannot_be_steered(client: Client, job: Job) -> None:
+    job.branch.experiment.visibility = "private"
+    job.branch.experiment.save()
+    client.force_login(get_user_model().objects.create_user("mallory"))
+    assert client.post(URL, {"job": job.pk, "lr": "0.01"}).status_code == 404
+    assert not JobEvent.objects.exists()
