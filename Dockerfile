@@ -4,9 +4,9 @@ ARG TORCH=cpu
 ARG TORCH_INDEX_URL=
 WORKDIR /app
 # What decides the dependencies comes first, so that a change of code does not install them again.
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY pyproject.toml constraints.txt LICENSE ./
 COPY scripts ./scripts
-RUN mkdir acc accsite workers \
+RUN mkdir acc accsite workers && touch README.md \
     && TORCH="$TORCH" TORCH_INDEX_URL="$TORCH_INDEX_URL" ACC_EXTRAS= PIP_NO_CACHE_DIR=1 python scripts/setup.py
 
 FROM python:3.11-slim

@@ -5,7 +5,7 @@ ARGS ?=
 export TORCH TORCH_INDEX_URL
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint format docs pictures bench bench-gpu load test-api test-gpu test-slow audit constraints clean clean-venv
+.PHONY: help setup demo up test lint format docs pictures bench bench-gpu load test-api test-containers test-gpu test-slow audit constraints clean clean-venv
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ test-gpu: setup ## the tests that need an NVIDIA GPU
 
 test-api: setup ## ask the whole API what its schema allows and what it does not (ACC_API_EXAMPLES=25: how often)
 	@$(VENV_PYTHON) -m scripts.test api
+
+test-containers: setup ## boot the compose stack with Docker and try it (ACC_TEST_BUILT=1: with the image that is there)
+	@$(VENV_PYTHON) -m scripts.test containers
 
 test-slow: setup ## the tests that take minutes
 	@$(VENV_PYTHON) -m scripts.test slow

@@ -26,11 +26,11 @@ hypothesis.settings.load_profile("acc")
 
 pytest_plugins = ["tests.untouched"]
 
-MARK_BY_FOLDER = {"faults": "fault", "e2e": "e2e", "gpu": "gpu"}
+MARK_BY_FOLDER = {"faults": "fault", "e2e": "e2e", "gpu": "gpu", "containers": "containers"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what lies under tests/faults, tests/e2e and tests/gpu, so that each pass selects its own."""
+    """Mark what lies under tests/faults, e2e, gpu and containers, so that each pass selects its own."""
     root = Path(__file__).parent / "tests"
     for item in items:
         if item.path.is_relative_to(root):

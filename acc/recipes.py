@@ -88,12 +88,16 @@ class CheckpointRef(Handle):
 
 @dataclass(frozen=True)
 class TrainOutcome(Handle):
-    """What training came to. ``losses``: task name -> last raw loss; ``checkpoint``: the branch's new head."""
+    """What training came to. ``losses``: task name -> last raw loss; ``checkpoint``: the branch's new head.
+
+    ``seconds``: how long the job trained, in its last attempt.
+    """
 
     job: int
     step: int
     checkpoint: CheckpointRef
     losses: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
 
     def __post_init__(self) -> None:
         if isinstance(self.checkpoint, dict):
@@ -105,12 +109,14 @@ class EvalOutcome(Handle):
     """What was measured. ``metrics``: how it is called -> value or None.
 
     ``task/name`` of a task (``digit/accuracy``); of the whole representation ``name`` (``ufr``), and where it is
-    of a concept, or of a concept in a group, ``name/concept/group`` (``ufr_unified/digit/digit``).
+    of a concept, or of a concept in a group, ``name/concept/group`` (``ufr_unified/digit/digit``). ``reasons``: of
+    each that has no value, why.
     """
 
     job: int
     checkpoint: int
     metrics: Mapping[str, float | None] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> float | None:
         """Return a metric; raises RecipeError naming those that were measured."""

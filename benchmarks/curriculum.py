@@ -30,9 +30,12 @@ from acc.api import (
     TrainJobSpec,
     TrainSpec,
 )
+from acc.evaluation.task_metrics import TaskMetrics, attach
 from acc.plugins import PluginRegistry
 from acc.training.checkpoint import Snapshot
+from acc.training.data import Stored
 from acc.training.run import MemorySink
+from acc.training.taskset import TaskSet
 from benchmarks.rows import Row, report
 
 PLUGINS = Path(__file__).resolve().parents[1] / "plugins"
@@ -40,6 +43,8 @@ STEPS = {"quick": 250, "full": 700}
 GROUPS = (("digit", 0, 6), ("thickness", 6, 8), ("slant", 8, 10), ("free", 10, 14))
 CONCEPTS = ("digit", "thickness", "slant")
 SYNTHETIC = ("thickness", "slant")
+QUALITY = {"accuracy": ("", -0.02), "psnr": ("dB", -1.0)}
+"""What a curriculum may cost elsewhere: unit, and the paired difference that is hoped for at least."""
 ARMS = ("digits only", "curriculum", "shuffled targets")
 WRITTEN = {"thickness_min": 2.5, "thickness_max": 6.0, "slant_min": -0.45, "slant_max": 0.45}
 GRID = {"thickness_min": 3.0, "thickness_max": 5.5, "slant_min": -0.35, "slant_max": 0.35}
@@ -54,7 +59,11 @@ DATA: Mapping[str, tuple[str, int | None, dict[str, Any]]] = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one arm came to. cleanness: concept -> along its pattern; principal: along the group's own direction."""
+    """What one arm came to, and what it took.
+
+    cleanness: concept -> along its pattern; principal: along the group's own direction; quality: digit accuracy and
+    PSNR (dB) on the grid, whose scans no arm has seen; images: how many it was shown.
+    """
 
     arm: str
     seed: int
@@ -64,6 +73,9 @@ class Outcome:
     cleanness: dict[str, float]
     principal: dict[str, float]
     losses: dict[str, float]
+    quality: dict[str, float]
+    steps: int
+    images: int
     cpu_seconds: float
 
 
@@ -136,8 +148,26 @@ def run(arm: str, seed: int, steps: int, data: Mapping[str, AccDataset], classes
         cleanness={name: each.score.cleanness.value for name, each in found.cleanness.items()},
         principal={name: each.score.cleanness.value for name, each in found.cleanness_principal.items()},
         losses=result.losses,
+        quality=quality(evaluator, data["grid"], classes),
+        steps=steps,
+        images=steps * job.train.batch_size * len(used),
         cpu_seconds=seconds,
     )
+
+
+@torch.inference_mode()
+def quality(evaluator: FactoringEvaluator, grid: AccDataset, classes: PluginSet) -> dict[str, float]:
+    """Return how well an arm's own tasks read and draw the digits of the grid."""
+    device = torch.device("cpu")
+    tasks = TaskSet(classes, evaluator.model, {"grid": grid}, device)
+    entries = [
+        attach(tasks, task.model_copy(update={"dataset": "grid"}), evaluator.checkpoint)
+        for task in evaluator.job.tasks
+        if task.key in {"reconstruction", "digit"}
+    ]
+    every = np.arange(len(grid.images))
+    found, _ = TaskMetrics(evaluator.model).measure(Stored(grid, device), entries, every, every, keep=every)
+    return {each.name: each.value for each in found if each.name in QUALITY and each.value is not None}
 
 
 def main() -> None:
@@ -199,6 +229,25 @@ def summarise(found: list[Outcome], size: str) -> None:
             Row(f"curriculum: thickness traversal, {name}", float(differences(curriculum, clean).mean()), "",
                 0.4, "higher", told(curriculum, clean), f"digits only {told(only, clean)}")
         )  # fmt: skip
+    for name, (unit, goal) in QUALITY.items():
+
+        def quality_of(each: Outcome, name: str = name) -> float:
+            return each.quality[name]
+
+        report(
+            Row(f"curriculum: cost in {name}, unseen digits", float(differences(curriculum, quality_of).mean()),
+                unit, goal, "higher", told(curriculum, quality_of), f"digits only {told(only, quality_of)}")
+        )  # fmt: skip
+    seconds = {
+        arm: float(np.mean([each.cpu_seconds for each in outcomes])) for arm, outcomes in by_arm.items()
+    }
+    shown = {
+        arm: f"{outcomes[0].images:,} images, {seconds[arm]:.1f} CPU s" for arm, outcomes in by_arm.items()
+    }
+    report(
+        Row("curriculum: cost in CPU time, as many steps", seconds["curriculum"] / seconds["digits only"], "x", 3.0,
+            "lower", shown["curriculum"], f"digits only {shown['digits only']}")
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -107,6 +107,26 @@ def arguments(parser: argparse.ArgumentParser, left_out: set[str]) -> Iterator[s
                 yield from arguments(each, {"-h", "--json", "--user"})
 
 
+# --- what is verified ----------------------------------------------------------------------------------------------
+
+
+def verified() -> str:
+    """Return the page of what ``manage.py verify`` does, from the lists that it works through."""
+    django_ready()
+    from accsite.apps.operations.verify_milestones import MILESTONES
+
+    parts = [
+        "# What is verified\n",
+        "`manage.py verify all` does each of these lines on the running installation and says whether it held; "
+        "`manage.py verify m3` those of one list. A line that the installation cannot do is skipped, and says why.\n",
+    ]
+    for name, milestone in MILESTONES.items():
+        parts.append(f"## {name}: {milestone.title}\n")
+        parts += [f"1. {text}" for text in milestone.promises()]
+        parts.append("")
+    return "\n".join(parts)
+
+
 # --- API -------------------------------------------------------------------------------------------------------
 
 
@@ -297,6 +317,7 @@ def client() -> str:
 
 PAGES: dict[str, Callable[[], str]] = {
     "commands": commands,
+    "verified": verified,
     "api": api,
     "settings": settings,
     "plugins": plugins,

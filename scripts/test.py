@@ -39,7 +39,7 @@ LINTERS = {
     "import rules": [str(BIN / "lint-imports")],
 }
 ATTRIBUTES = ("tests", "failures", "errors", "skipped")
-NOT_UNIT = "not fault and not e2e and not gpu and not slow and not api"
+NOT_UNIT = "not fault and not e2e and not gpu and not slow and not api and not containers"
 # The engine and these scripts know no database, so another one cannot change what they do.
 WITH_DATABASE = ("accsite", "workers", "tests/contract")
 DEFAULT = ("lint", "unit-sqlite", "unit-postgresql", "fault", "e2e")
@@ -207,6 +207,11 @@ def gpu() -> Count:
     return run_pytest("gpu", "-m", "gpu")
 
 
+def containers() -> Count:
+    """Boot the compose stack; everything is skipped, with the reason, where there is no Docker engine."""
+    return run_pytest("containers", "-m", "containers", "tests/containers")
+
+
 def slow() -> Count:
     """Run what takes minutes."""
     return run_pytest("slow", "-m", "slow and not gpu", "-o", "timeout=1800")
@@ -220,6 +225,7 @@ PASSES = {
     "e2e": e2e,
     "api": api,
     "gpu": gpu,
+    "containers": containers,
     "slow": slow,
 }
 

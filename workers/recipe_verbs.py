@@ -227,7 +227,13 @@ class Train(Verb):
             raise InvalidInput({"checkpoint": f"job {job.pk} left no checkpoint; somebody has deleted it"})
         last = {task["name"]: final.losses.get(series.raw(task["key"])) for task in final.spec["tasks"]}
         losses = {name: value for name, value in last.items() if value is not None and math.isfinite(value)}
-        outcome = TrainOutcome(job=job.pk, step=final.step, checkpoint=checkpoint_ref(final), losses=losses)
+        outcome = TrainOutcome(
+            job=job.pk,
+            step=final.step,
+            checkpoint=checkpoint_ref(final),
+            losses=losses,
+            seconds=job.result.get("seconds", 0.0),
+        )
         return Done(outcome.as_dict(), branch=final.branch_id, checkpoint=final.pk)
 
 
@@ -252,9 +258,13 @@ class Evaluate(Verb):
     def outcome(self, job: Job) -> Done:
         """Return the numbers."""
         found = Evaluation.objects.filter(job=job).prefetch_related("metrics").first()
-        metrics = {metric_key(metric): metric.value for metric in (found.metrics.all() if found else ())}
-        checkpoint = job.checkpoint_id or 0
-        outcome = EvalOutcome(job=job.pk, checkpoint=checkpoint, metrics=metrics)
+        rows = found.metrics.all() if found else ()
+        outcome = EvalOutcome(
+            job=job.pk,
+            checkpoint=job.checkpoint_id or 0,
+            metrics={metric_key(metric): metric.value for metric in rows},
+            reasons={metric_key(metric): metric.reason for metric in rows if metric.value is None},
+        )
         return Done(outcome.as_dict(), checkpoint=job.checkpoint_id)
 
     def _known(self, checkpoint: Checkpoint, spec: EvalSpec) -> Job | None:

@@ -258,6 +258,8 @@ UNFOLD = {
 
 # Where people find this site; links that are printed or sent begin with it.
 ACC_PUBLIC_URL = env.text("ACC_PUBLIC_URL", env.note(HOME / "run" / "site.url") or "http://127.0.0.1:8000")
+# Where commands such as `manage.py verify` ask the site itself: the same, unless a proxy stands before it.
+ACC_INTERNAL_URL = env.text("ACC_INTERNAL_URL", ACC_PUBLIC_URL)
 # How many proxies of our own stand in front and add to X-Forwarded-For.
 ACC_PROXIES = 0
 # How often an open page is told the state of its jobs and brought level with what it missed.

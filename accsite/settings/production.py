@@ -12,7 +12,9 @@ ACC_EMBEDDED = False
 SECRET_KEY = env.text("SECRET_KEY")
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS")
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
-ACC_PUBLIC_URL = env.text("ACC_PUBLIC_URL", f"https://{ALLOWED_HOSTS[0].lstrip('.')}")
+# An empty one is none: a compose file passes on what nobody has set.
+ACC_PUBLIC_URL = env.text("ACC_PUBLIC_URL", "") or f"https://{ALLOWED_HOSTS[0].lstrip('.')}"
+ACC_INTERNAL_URL = env.text("ACC_INTERNAL_URL", "") or ACC_PUBLIC_URL
 
 ACC_PROXIES = int(env.number("ACC_PROXIES", 1))
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

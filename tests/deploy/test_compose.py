@@ -154,6 +154,38 @@ def test_cuda_is_a_build_argument(compose):
     assert "USER 10001:10001" in dockerfile
 
 
-def test_the_gpu_overlay_changes_a_service_that_exists(compose):
-    overlay = yaml.safe_load((ROOT / "docker-compose.gpu.yml").read_text())
-    assert set(overlay["services"]) <= set(compose["services"])
+def test_the_gpu_overlay_gives_gpus_to_the_workers_that_compute_and_to_no_other(compose):
+    overlay = yaml.safe_load(interpolated((ROOT / "docker-compose.gpu.yml").read_text()))["services"]
+    assert set(overlay) == {"worker-train", "worker-eval"} <= set(compose["services"])
+    for name, service in overlay.items():
+        (devices,) = service["deploy"]["resources"]["reservations"]["devices"]
+        assert devices == {"driver": "nvidia", "count": "all", "capabilities": ["gpu"]}
+        command = service.get("command", compose["services"][name]["command"])
+        assert command[command.index("--device") + 1] == "auto"
+        assert [word for word in command if word not in {"auto", "cpu"}] == [
+            word for word in compose["services"][name]["command"] if word not in {"auto", "cpu"}
+        ]
+
+
+def test_a_command_within_the_stack_asks_the_site_at_the_address_that_it_has_there(compose):
+    port = compose["services"]["web"]["command"][-2]
+    for process in PROCESSES:
+        assert compose["services"][process.name]["environment"]["ACC_INTERNAL_URL"] == f"http://web:{port}"
+
+
+def test_an_address_that_nobody_set_is_that_of_the_first_host(compose):
+    environment = {key: str(value or "") for key, value in compose["services"]["web"]["environment"].items()}
+    code = "import accsite.settings.production as s; print(s.ACC_PUBLIC_URL, s.ACC_INTERNAL_URL)"
+    for given, expected in (
+        ("", "https://localhost"),
+        ("https://acc.example.org", "https://acc.example.org"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            env={**environment, "ACC_PUBLIC_URL": given},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.stdout.split() == [expected, "http://web:8000"], done.stderr

@@ -112,6 +112,7 @@ def test_the_site_builds_without_a_warning(tmp_path: Path):
     for page, words in {
         "commands": ("manage.py", "watch_plugins", "--stop-on-interrupt"),
         "api": ("POST /api/v1/jobs/", "Idempotency-Key"),
+        "verified": ("m5: forks", "UFR is higher where thickness was learned"),
         "settings": ("ACC_DEVICES", "SECRET_KEY", "ACC_PROXIES"),
         "plugins": ("LeakageTask", "FactorGrid", "FactorSlotAutoencoder", "Quickstart"),
         "python": ("FactoringEvaluator", "compute_loss"),

@@ -64,6 +64,12 @@ def test_every_milestone_holds_and_nothing_is_left(stack: Stack, plugins: Path) 
     assert [step for step in steps if not step["ok"]] == [], output
     assert status == 0, output
     assert list(dict.fromkeys(step["milestone"] for step in steps)) == ["site", *MILESTONES]
+    done = [(step["milestone"], step["name"]) for step in steps if step["milestone"] != "site"]
+    assert done == [(line["milestone"], line["promise"]) for line in verify(stack, "--list")[1]]
+    skipped = {step["name"]: step["text"] for step in steps if step["skipped"]}
+    assert not skipped or list(skipped) == ["two ranks train it as one process does"], (
+        "a runner may have one core"
+    )
     assert left_behind() == before
     assert files(stack, plugins) == stored
 

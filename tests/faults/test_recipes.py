@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
+
 from accsite.apps.training.models import Job
 from accsite.apps.training.services import jobs, recipes
-from tests.stack import children_of, final, reload, undisturbed
+from tests.stack import DATASET, children_of, final, reload, undisturbed
 
 QUICKSTART = {"steps": 80}
 
@@ -21,7 +23,8 @@ def start(stack, recipe="Quickstart", **params):
         stack.until(
             lambda process=process: "worker_serving" in process.output, what=f"{process.name} serving"
         )
-    return recipes.submit_recipe(actor=None, recipe=recipe, params={**QUICKSTART, **params}), worker
+    given = params if recipe != "Quickstart" else {**QUICKSTART, **params}
+    return recipes.submit_recipe(actor=None, recipe=recipe, params=given), worker
 
 
 def training(run, at_least=10):
@@ -65,3 +68,33 @@ def stopped(stack, worker):
     assert final(train).job_step == train.step < 100_000
     assert run.steps.get(verb="train").state == "CANCELLED"
     assert worker.alive
+
+
+def test_the_factor_experiment_reports_every_figure_their_mean_and_what_the_curriculum_costs(make_stack):
+    stack = make_stack()
+    run, _ = start(stack, "FactorExperiment", steps=10, seeds=2, dataset=DATASET)
+    stack.state(run.job, "SUCCEEDED", seconds=150)
+    result = reload(run).result
+    assert [(row["seed"], row["branch"]) for row in result[:6]] == [
+        (seed, branch) for seed in (0, 1) for branch in ("mnist_only", "with_curriculum", "difference")
+    ]
+    empty = [
+        (row["seed"], name) for row in result for name, value in row.items() if value is None or value == ""
+    ]
+    assert empty == []
+    by_row = {(row["seed"], row["branch"]): row for row in result}
+    for name in ("digit/accuracy", "reconstruction/psnr"):  # of rows that nobody trained on
+        arms = [by_row[seed, "with_curriculum"][name] for seed in (0, 1)]
+        mean, spread = (
+            by_row["mean of 2", "with_curriculum"][name],
+            by_row["spread of 2", "with_curriculum"][name],
+        )
+        assert mean == pytest.approx(sum(arms) / 2)
+        assert spread == pytest.approx(abs(arms[0] - arms[1]) / 2**0.5)
+        lost = by_row[0, "difference"][name]
+        assert lost == pytest.approx(arms[0] - by_row[0, "mnist_only"][name])
+    cost = by_row[0, "difference"]
+    assert (cost["steps"], cost["images"]) == (0, 10 * 64 * 2)
+    assert all(by_row[0, branch]["seconds"] > 0 for branch in ("mnist_only", "with_curriculum"))
+    told = list(run.steps.filter(verb="log").values_list("message", flat=True))
+    assert any("cost of the curriculum: both arms took 10 steps" in line and "psnr" in line for line in told)

@@ -78,9 +78,11 @@ def test_each_number_has_a_name_of_its_own(checkpoint: Checkpoint) -> None:
         ("skill_within", "digit", "digit", 0.8),
     ):
         Metric.objects.create(evaluation=kept, name=name, concept=concept, group=group, value=value)
-    Metric.objects.create(evaluation=kept, task_key="digit", name="accuracy", value=None)
-    found = Evaluate(RecipeRun(pk=1), "evaluate", {}).outcome(job).result["metrics"]
-    assert found == {
+    why = "no rows are held out"
+    Metric.objects.create(evaluation=kept, task_key="digit", name="accuracy", value=None, reason=why)
+    found = Evaluate(RecipeRun(pk=1), "evaluate", {}).outcome(job).result
+    assert found["reasons"] == {"digit/accuracy": why}
+    assert found["metrics"] == {
         "ufr": 0.5,
         "ufr_unified/digit/digit": 0.9,
         "ufr_unified/size": 0.1,

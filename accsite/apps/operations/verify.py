@@ -1,4 +1,8 @@
-"""Runs verifications: named steps, each timed and reported, and what was made is removed whatever happened."""
+"""Runs verifications: each milestone is a list of promises, and each promise a step that is timed and reported.
+
+The list is the methods of a ``Milestone`` that are marked with ``promise``: what documents say of it and what is
+done come from the same lines.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from acc.errors import AccError
 
+if TYPE_CHECKING:
+    from accsite.apps.operations.verify_workshop import Workshop
+
 T = TypeVar("T")
+Check = TypeVar("Check", bound=Callable[..., str])
 POLL_SECONDS = 0.05
 
 
@@ -18,13 +26,51 @@ class NotVerified(AccError):
     """Something was not as it must be; the sentence says what was seen and what was expected."""
 
 
+class NotHere(AccError):
+    """This installation cannot do what is to be verified; the sentence says what it lacks."""
+
+
+def promise(text: str) -> Callable[[Check], Check]:
+    """Mark a method of a Milestone as what keeps one line of its list; it returns what was seen, in words."""
+
+    def mark(check: Check) -> Check:
+        check.promise = text  # type: ignore[attr-defined]
+        return check
+
+    return mark
+
+
+class Milestone:
+    """What an installation promises, line by line, and what does each to see whether it holds.
+
+    The lines are kept in their order and share ``self``; the first that fails ends the milestone.
+    """
+
+    title: ClassVar[str] = ""
+
+    def __init__(self, shop: Workshop) -> None:
+        self.shop = shop
+
+    @classmethod
+    def promises(cls) -> dict[str, Callable[[Any], str]]:
+        """Return the lines of the list in their order, each with what does it."""
+        return {each.promise: each for each in vars(cls).values() if hasattr(each, "promise")}
+
+    def verify(self, run: Verification) -> None:
+        """Keep each line, and report it."""
+        for text, check in self.promises().items():
+            with run.step(text) as step:
+                step.text = check(self)
+
+
 @dataclass
 class Step:
-    """One thing that was tried. ``text``: what was seen; in case of failure, why it is one."""
+    """One thing that was tried. ``text``: what was seen; if it failed or was skipped, why."""
 
     milestone: str
     name: str
     ok: bool = False
+    skipped: bool = False
     seconds: float = 0.0
     text: str = ""
 
@@ -48,12 +94,18 @@ class Verification:
 
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
-        """Time and report what is done within; an error in it is reported as why it failed, and goes on up."""
+        """Time and report what is done within; an error in it is reported as why it failed, and goes on up.
+
+        What raises NotHere is reported as skipped, with the reason.
+        """
         step = Step(self.milestone, name)
         began = time.monotonic()
         try:
             yield step
             step.ok = True
+        except NotHere as reason:
+            step.ok = step.skipped = True
+            step.text = str(reason)
         except BaseException as error:
             step.text = str(error) or type(error).__name__
             raise

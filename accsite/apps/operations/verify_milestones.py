@@ -1,30 +1,30 @@
-"""The milestones, each verified by doing what its user does and looking at what came of it."""
+"""The milestones: what an installation promises, each line kept by doing what a user does and looking at what came."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 from django.conf import settings
 
 from accsite.apps.datasets import selectors as datasets
 from accsite.apps.datasets.models import Dataset
-from accsite.apps.operations.verify import Verification, require, until
-from accsite.apps.operations.verify_trees import expansion, forks
-from accsite.apps.operations.verify_workshop import SIZE, Workshop, intact, known
-from accsite.apps.registry.models import PluginFile
-from accsite.apps.training.models import Job, JobEvent, Task, Worker
-from accsite.apps.training.selectors import loss_history
+from accsite.apps.evaluation.models import Evaluation
+from accsite.apps.operations.verify import Milestone, NotHere, promise, require, until
+from accsite.apps.operations.verify_training import Training
+from accsite.apps.operations.verify_trees import Expansion, Forks
+from accsite.apps.operations.verify_workshop import LONG, SIZE, applied, curves, known
+from accsite.apps.registry.models import Plugin, PluginFile, PluginKind
+from accsite.apps.training.models import Branch, Checkpoint, Job, Task, Worker
 from accsite.apps.training.services import tasks
 from accsite.apps.training.services.queueing import QUEUES
 from accsite.apps.training.states import JobState
 from accsite.supervisor.health import is_ready
 
-LONG = 1_000_000
-"""Steps of a job that is there to be watched and stopped."""
 SEEN_SECONDS = 2.0
-APPLIED_SECONDS = 10.0
+CURVE_SECONDS = 10.0
 PLUGIN = '''"""Written by `manage.py verify`, which removes it again."""
 
 from acc.api import Param, Task
@@ -41,24 +41,21 @@ class {name}(Task):
 '''
 
 
-@dataclass(frozen=True)
-class Milestone:
-    """A verification: what it is of, in words, and what does it."""
+class Site(Milestone):
+    """What all the others need."""
 
-    title: str
-    verify: Callable[[Verification, Workshop], None]
+    title = "the site and its workers"
 
+    @promise("the site answers")
+    def answers(self) -> str:
+        """Ask whether it is ready, from where this command runs."""
+        url = settings.ACC_INTERNAL_URL
+        require(is_ready(url), f"{url}/readyz does not say that it is ready; see `manage.py doctor`")
+        return url
 
-def the_site(run: Verification, shop: Workshop) -> None:
-    """The site answers, and its workers are there."""
-    del shop
-    with run.step("the site answers") as step:
-        require(
-            is_ready(settings.ACC_PUBLIC_URL),
-            f"{settings.ACC_PUBLIC_URL}/readyz does not say that it is ready",
-        )
-        step.text = settings.ACC_PUBLIC_URL
-    with run.step("workers take jobs") as step:
+    @promise("workers take jobs")
+    def workers(self) -> str:
+        """Look for a worker of each queue."""
         online = Worker.objects.filter(state=Worker.State.ONLINE)
         served = {queue for worker in online for queue in worker.queues}
         missing = {"train", "eval", "default"} & set(QUEUES.values()) - served
@@ -66,133 +63,192 @@ def the_site(run: Verification, shop: Workshop) -> None:
             not missing,
             f"no worker that is online serves {', '.join(sorted(missing))}; see `manage.py doctor`",
         )
-        step.text = ", ".join(f"{worker.name} on {worker.device}" for worker in online)
+        return ", ".join(f"{worker.name} on {worker.device}" for worker in online)
 
 
-def training(run: Verification, shop: Workshop) -> None:
-    """A small model is trained on real digits; its history is whole and its loss falls."""
-    with run.step("a dataset of handwritten digits is made") as step:
-        digits = shop.dataset("HandwrittenDigits")
-        step.text = f"{digits.n} images of {digits.height} x {digits.width}"
-    branch = shop.learner("train", digits)
-    with run.step("a model is trained") as step:
-        job = shop.ended(shop.train(branch, 120))
-        step.text = f"{job.step} steps"
-        require(job.step == 120, f"120 steps were asked for, and {job.step} were made")
-    with run.step("its history is whole") as step:
-        header, columns = loss_history(job)
-        values = dict(zip(header["series"], columns, strict=True))
-        require(columns.shape[1] == 120, f"the history has {columns.shape[1]} of 120 steps")
-        wanted = {"total", *(f"raw/{key}" for key in branch.tasks.values_list("key", flat=True))}
-        require(wanted <= set(values), f"curves are missing: {', '.join(sorted(wanted - set(values)))}")
-        require(np.isfinite(values["total"]).all(), "a loss of some step is not a finite number")
-        first, last = float(values["total"][:10].mean()), float(values["total"][-10:].mean())
-        require(last < first, f"the loss did not fall: {first:.4g} at first, {last:.4g} in the end")
-        step.text = f"{len(values)} curves; loss {first:.3g} to {last:.3g}"
-    with run.step("its checkpoint is intact") as step:
-        checkpoint = job.checkpoints.order_by("-step").first()
-        require(checkpoint is not None and checkpoint.step == 120, "there is no checkpoint of step 120")
-        assert checkpoint is not None
-        step.text = f"{intact(checkpoint).stat().st_size} bytes, sha256 {checkpoint.sha256[:12]}"
-
-
-def hot_reload(run: Verification, shop: Workshop) -> None:
+class HotReload(Milestone):
     """A plugin file is saved, served, broken, mended, trained with, and removed."""
-    name = f"Verify{shop.mark.rpartition('-')[2].capitalize()}Task"
-    source = PLUGIN.format(name=name)
-    path = shop.plugin_file(name)
-    relative = f"tasks/{path.name}"
-    with run.step("a saved plugin is in the registry") as step:
-        path.write_text(source)
-        row = until(lambda: known(name), what=f"{name} in the registry", seconds=SEEN_SECONDS)
-        step.text = f"{row.kind} {row.name} from {row.path}"
-    with run.step("an error in it is told, and the last good version goes on serving") as step:
-        path.write_text(source.replace("def compute_loss(", "def compute_loss(("))
-        broken = until(lambda: _error_of(relative), what=f"the error of {relative}", seconds=SEEN_SECONDS)
-        require(known(name), f"{name} is not served while its file is broken")
-        step.text = f"{broken.path}:{broken.error_line} {broken.error}"
-        path.write_text(source)
-        until(lambda: not _error_of(relative), what=f"{relative} to be mended", seconds=SEEN_SECONDS)
-    branch = shop.learner("reload", shop.dataset("HandwrittenDigits"))
-    job = shop.reached(shop.train(branch, LONG), 5)
-    with run.step("a task of the new class joins the running job") as step:
-        task = tasks.add_task(
-            actor=shop.actor,
-            branch=branch,
-            task_class=name,
-            dataset=branch.tasks.all()[0].dataset,
+
+    title = "plugins, and their hot reload"
+    name: str
+    source: str
+    path: Path
+    relative: str
+    branch: Branch
+    job: Job
+    task: Task
+
+    @promise("the built-in plugins are on the list, every file of the folder of plugins among them")
+    def built_in(self) -> str:
+        """Compare the folder with the registry."""
+        root = Path(settings.PLUGINS_ROOT)
+        files = {
+            f"{kind.value}s/{path.name}"
+            for kind in PluginKind
+            for path in (root / f"{kind.value}s").glob("[!_]*.py")
+        }
+        read = set(PluginFile.objects.filter(error="").values_list("path", flat=True))
+        broken = PluginFile.objects.exclude(error="").values_list("path", flat=True)
+        missing = sorted(files - read - set(broken))
+        require(not missing, f"files of {root} that no watcher has read: {', '.join(missing)}")
+        counts = {
+            kind: Plugin.objects.filter(kind=kind, available=True, path__in=read).count()
+            for kind in PluginKind
+        }
+        kinds = [
+            kind.value for kind in PluginKind if any(path.startswith(f"{kind.value}s/") for path in files)
+        ]
+        empty = [kind for kind in kinds if not counts[PluginKind(kind)]]
+        require(files and not empty, f"{root} gave no {' and no '.join(empty) or 'plugin'} to choose")
+        listed = ", ".join(f"{counts[PluginKind(kind)]} {kind}s" for kind in kinds)
+        return f"{listed} of {len(files)} files"
+
+    def _needs_a_folder_to_write(self) -> None:
+        folder = Path(settings.PLUGINS_ROOT) / "tasks"
+        if not os.access(folder, os.W_OK):
+            raise NotHere(
+                f"{folder} cannot be written from here; docs/deploy.md says how to verify it in containers"
+            )
+
+    @promise("a saved plugin is in the registry within two seconds")
+    def saved(self) -> str:
+        """Write the file."""
+        self._needs_a_folder_to_write()
+        self.name = f"Verify{self.shop.mark.rpartition('-')[2].capitalize()}Task"
+        self.source = PLUGIN.format(name=self.name)
+        self.path = self.shop.plugin_file(self.name)
+        self.relative = f"tasks/{self.path.name}"
+        self.path.write_text(self.source)
+        row = until(lambda: known(self.name), what=f"{self.name} in the registry", seconds=SEEN_SECONDS)
+        return f"{row.kind} {row.name} from {row.path}"
+
+    @promise("an error in it is told with its line, and the last good version goes on serving")
+    def broken(self) -> str:
+        """Break it and mend it."""
+        self._needs_a_folder_to_write()
+        self.path.write_text(self.source.replace("def compute_loss(", "def compute_loss(("))
+        what = f"the error of {self.relative}"
+        broken = until(lambda: _error_of(self.relative), what=what, seconds=SEEN_SECONDS)
+        require(known(self.name), f"{self.name} is not served while its file is broken")
+        text = f"{broken.path}:{broken.error_line} {broken.error}"
+        self.path.write_text(self.source)
+        until(
+            lambda: not _error_of(self.relative), what=f"{self.relative} to be mended", seconds=SEEN_SECONDS
+        )
+        return text
+
+    @promise("a task of the new class joins a running job")
+    def joins(self) -> str:
+        """Add it."""
+        self._needs_a_folder_to_write()
+        self.branch = self.shop.learner("reload", self.shop.dataset("HandwrittenDigits"))
+        self.job = self.shop.reached(self.shop.train(self.branch, LONG), 5)
+        self.task = tasks.add_task(
+            actor=self.shop.actor,
+            branch=self.branch,
+            task_class=self.name,
+            dataset=self.branch.tasks.all()[0].dataset,
             weight=0.01,
         )
-        step.text = f"before step {_applied(job, 'add_task', task).step}"
-    with run.step("it is trained") as step:
-        curve = f"raw/{task.key}"
-        until(
-            lambda: curve in loss_history(job)[0]["series"],
-            what=f"the curve {curve}",
-            seconds=APPLIED_SECONDS,
-        )
-        step.text = curve
-    with run.step("it is removed from the running job") as step:
-        tasks.remove_task(actor=shop.actor, task=task)
-        step.text = f"before step {_applied(job, 'remove_task', task).step}"
-        shop.stop(job)
-    with run.step("the file is deleted, and the class is gone from the choices"):
-        path.unlink()
-        until(lambda: not known(name), what=f"{name} to leave the registry", seconds=SEEN_SECONDS)
+        return f"before step {applied(self.job, 'add_task', self.task).step}"
+
+    @promise("it is trained, with a curve of its own")
+    def trained(self) -> str:
+        """Wait for the curve."""
+        self._needs_a_folder_to_write()
+        curve = f"raw/{self.task.key}"
+        until(lambda: curve in curves(self.job), what=f"the curve {curve}", seconds=CURVE_SECONDS)
+        return curve
+
+    @promise("it is removed from the running job")
+    def removed(self) -> str:
+        """Remove it."""
+        self._needs_a_folder_to_write()
+        tasks.remove_task(actor=self.shop.actor, task=self.task)
+        step = applied(self.job, "remove_task", self.task).step
+        self.shop.stop(self.job)
+        return f"before step {step}"
+
+    @promise("its file is deleted, and the class is gone from the choices")
+    def deleted(self) -> str:
+        """Delete the file."""
+        self._needs_a_folder_to_write()
+        self.path.unlink()
+        until(lambda: not known(self.name), what=f"{self.name} to leave the registry", seconds=SEEN_SECONDS)
+        return self.relative
 
 
-def data_and_evaluation(run: Verification, shop: Workshop) -> None:
+class DataAndEvaluation(Milestone):
     """Datasets are generated and browsed; training and evaluation run at the same time."""
-    for generator, target in (("Thickness", "thickness"), ("Slant", "slant")):
-        with run.step(f"a {target} dataset is made") as step:
-            made = shop.dataset(generator)
-            step.text = f"{made.n} images of {made.height} x {made.width}"
-        with run.step(f"its samples are browsed by {target}") as step:
-            _browse(made, target)
-            step.text = f"sorted, filtered, drawn; histogram of {made.n}"
-    digits = shop.dataset("HandwrittenDigits")
-    branch = shop.learner("at once", digits)
-    tasks.add_task(
-        actor=shop.actor,
-        branch=branch,
-        task_class="RegressionTask",
-        dataset=shop.dataset("Thickness"),
-        name="Thickness",
-        factor="thickness",
-        params={"target_name": "thickness"},
-    )
-    with run.step("a first checkpoint is trained on digits and glyphs") as step:
-        checkpoint = shop.trained(branch, 60)
-        step.text = str(checkpoint)
-    with run.step("it is evaluated while training goes on") as step:
-        job = shop.reached(shop.train(branch, LONG), 5)
+
+    title = "datasets, and evaluation beside training"
+    branch: Branch
+    checkpoint: Checkpoint
+    evaluation: Evaluation
+
+    @promise("a dataset of thickness is made, and its samples are browsed")
+    def thickness(self) -> str:
+        """Generate and browse it."""
+        return self._browsed("Thickness", "thickness")
+
+    @promise("a dataset of slant is made, and its samples are browsed")
+    def slant(self) -> str:
+        """Generate and browse it."""
+        return self._browsed("Slant", "slant")
+
+    def _browsed(self, generator: str, target: str) -> str:
+        made = self.shop.dataset(generator)
+        _browse(made, target)
+        return (
+            f"{made.n} images of {made.height} x {made.width}; sorted, filtered, drawn, counted by {target}"
+        )
+
+    @promise("a checkpoint is trained on digits and glyphs at once")
+    def train(self) -> str:
+        """Train."""
+        self.branch = self.shop.learner("at once", self.shop.dataset("HandwrittenDigits"))
+        self.shop.add_thickness(self.branch)
+        self.checkpoint = self.shop.trained(self.branch, 60)
+        return str(self.checkpoint)
+
+    @promise("it is evaluated while training goes on")
+    def beside(self) -> str:
+        """Evaluate it while a job runs."""
+        job = self.shop.reached(self.shop.train(self.branch, LONG), 5)
         before = job.step
-        evaluation = shop.evaluated(checkpoint, "metrics", "reconstructions")
+        self.evaluation = self.shop.evaluated(self.checkpoint, "metrics", "reconstructions", "sort")
         job.refresh_from_db()
         require(
             job.state == JobState.RUNNING, f"the training is {JobState(job.state).label}, and not running"
         )
         require(job.step > before, f"the training stood still at step {before} while the evaluation ran")
-        measured = evaluation.metrics.exclude(value=None).count()
+        self.shop.stop(job)
+        measured = self.evaluation.metrics.exclude(value=None).count()
         require(measured, "the evaluation measured nothing")
-        step.text = f"{measured} metrics; the training went from step {before} to {job.step}"
-        shop.stop(job)
+        return f"{measured} metrics; the training went from step {before} to {job.step}"
+
+    @promise("reconstructions are drawn of each of its datasets")
+    def reconstructions(self) -> str:
+        """Look at the pictures."""
+        names = set(self.evaluation.artifacts.filter(kind="reconstructions").values_list("name", flat=True))
+        require(len(names) == 2, f"pictures of two datasets were expected, and there are: {names or 'none'}")
+        return self.shop.drawn(self.evaluation, "reconstructions")
+
+    @promise("images are ranked by what activates each factor group")
+    def ranked(self) -> str:
+        """Look at the order of the activations."""
+        drawn = self.shop.drawn(self.evaluation, "sort")
+        for artifact in self.evaluation.artifacts.filter(kind="sort"):
+            low, high = (artifact.meta[end]["activations"] for end in ("lowest", "highest"))
+            ordered = [*low] == sorted(low) and [*high] in (sorted(high), sorted(high, reverse=True))
+            require(
+                ordered and max(low) <= min(high), f"the images of {artifact.name} are not in their order"
+            )
+        return drawn
 
 
 def _error_of(path: str) -> PluginFile | None:
     return PluginFile.objects.filter(path=path).exclude(error="").first()
-
-
-def _applied(job: Job, kind: str, task: Task) -> JobEvent:
-    def found() -> JobEvent | None:
-        for event in JobEvent.objects.filter(job=job, kind=kind).order_by("-pk"):
-            key = event.payload.get("key") or event.payload.get("task")
-            if key in (task.key, None) or isinstance(key, dict):
-                require(event.status != JobEvent.Status.REFUSED, f"the job refused it: {event.message}")
-                return event if event.status == JobEvent.Status.APPLIED else None
-        return None
-
-    return until(found, what=f"job {job.pk} to apply {kind}", seconds=APPLIED_SECONDS)
 
 
 def _browse(dataset: Dataset, target: str) -> None:
@@ -213,10 +269,10 @@ def _browse(dataset: Dataset, target: str) -> None:
     require(sum(counts) == dataset.n, f"the histogram counts {sum(counts)} of {dataset.n} images")
 
 
-MILESTONES: Mapping[str, Milestone] = {
-    "m2": Milestone("train, and read the history", training),
-    "m3": Milestone("hot reload of a plugin", hot_reload),
-    "m4": Milestone("datasets, and evaluation beside training", data_and_evaluation),
-    "m5": Milestone("forks, traversals and comparison", forks),
-    "m6": Milestone("growing a trained model", expansion),
+MILESTONES: Mapping[str, type[Milestone]] = {
+    "m2": Training,
+    "m3": HotReload,
+    "m4": DataAndEvaluation,
+    "m5": Forks,
+    "m6": Expansion,
 }

@@ -6,115 +6,195 @@ import math
 from collections.abc import Mapping
 
 from accsite.apps.evaluation.models import Evaluation
-from accsite.apps.operations.verify import Verification, require
-from accsite.apps.operations.verify_workshop import Workshop
+from accsite.apps.operations.verify import Milestone, promise, require
 from accsite.apps.training import measures
 from accsite.apps.training.differences import spec_difference
-from accsite.apps.training.models import Checkpoint
+from accsite.apps.training.models import Branch, Checkpoint
 from accsite.apps.training.selectors import tree
 from accsite.apps.training.services import expansion as growing
-from accsite.apps.training.services import experiments, tasks
+from accsite.apps.training.services import experiments
 
 STEPS = 150
+GRID_IMAGES = 900
+WITHOUT, WITH = "digits only", "with thickness"
 GRAINS = 1e-3
 """How far a metric of equal outputs may differ: metrics of what is quantised in two runs."""
 
 
-def forks(run: Verification, shop: Workshop) -> None:
-    """Two branches from one root differ in one task; both are traversed and compared."""
-    digits, thickness = shop.dataset("HandwrittenDigits"), shop.dataset("Thickness")
-    main = shop.learner("forks", digits)
-    with run.step("a root is trained") as step:
-        root = shop.trained(main, STEPS)
-        step.text = str(root)
-    with run.step("two branches are forked from it") as step:
-        arms = {
+class Forks(Milestone):
+    """Two branches from one root differ in one task; both are traversed, measured and compared."""
+
+    title = "forks, traversals and comparison"
+    main: Branch
+    root: Checkpoint
+    arms: dict[str, Branch]
+    heads: dict[str, Checkpoint]
+    found: dict[str, Evaluation]
+
+    @promise("a root is trained")
+    def train_root(self) -> str:
+        """Train it on digits."""
+        self.main = self.shop.learner("forks", self.shop.dataset("HandwrittenDigits"))
+        self.root = self.shop.trained(self.main, STEPS)
+        return str(self.root)
+
+    @promise("two branches are forked from it, and one is given a task of thickness")
+    def fork(self) -> str:
+        """Fork twice."""
+        self.arms = {
             name: experiments.create_branch(
-                actor=shop.actor, experiment=main.experiment, name=name, from_checkpoint=root
+                actor=self.shop.actor, experiment=self.main.experiment, name=name, from_checkpoint=self.root
             )
-            for name in ("digits only", "with thickness")
+            for name in (WITHOUT, WITH)
         }
-        tasks.add_task(
-            actor=shop.actor,
-            branch=arms["with thickness"],
-            task_class="RegressionTask",
-            dataset=thickness,
-            name="Thickness",
-            factor="thickness",
-            params={"target_name": "thickness"},
-        )
-        require(all(arm.head_id == root.pk for arm in arms.values()), "a fork does not begin at the root")
-        step.text = ", ".join(arms)
-    with run.step("both are trained on") as step:
-        heads = {name: shop.trained(arm, STEPS) for name, arm in arms.items()}
-        main.refresh_from_db()
-        require(main.head_id == root.pk, "training a fork has moved the head of the branch it came from")
-        parents = {node.id: node.parent for node in tree(main.experiment).nodes}
+        self.shop.add_thickness(self.arms[WITH])
         require(
-            all(_leads_to(parents, head.pk, root.pk) for head in heads.values()),
+            all(arm.head_id == self.root.pk for arm in self.arms.values()),
+            "a fork does not begin at the root",
+        )
+        return ", ".join(self.arms)
+
+    @promise("both are trained on, and hang below the root in the tree")
+    def train(self) -> str:
+        """Train both."""
+        self.heads = {name: self.shop.trained(arm, STEPS) for name, arm in self.arms.items()}
+        self.main.refresh_from_db()
+        require(
+            self.main.head_id == self.root.pk, "training a fork has moved the head of the branch it came from"
+        )
+        parents = {node.id: node.parent for node in tree(self.main.experiment).nodes}
+        require(
+            all(_leads_to(parents, head.pk, self.root.pk) for head in self.heads.values()),
             "a fork's checkpoint does not hang below the root in the tree",
         )
-        step.text = ", ".join(str(head) for head in heads.values())
-    one, two = heads.values()
-    found: list[Evaluation] = []
-    for name, head in heads.items():
-        with run.step(f"{name}: traversals are drawn") as step:
-            evaluation = shop.evaluated(head, "metrics", "traversals", dataset=digits.slug, seeds=3, steps=5)
-            drawn = evaluation.artifacts.filter(kind="traversals")
-            groups = [picture.name for picture in drawn]
-            why = evaluation.parts.filter(name="traversals").first()
-            require(groups, f"none was drawn: {why.reason or why.reasons if why else 'no reason is given'}")
+        return ", ".join(str(head) for head in self.heads.values())
+
+    @promise("traversals of both are drawn")
+    def traversals(self) -> str:
+        """Measure both on digits of every thickness and slant, and look at the pictures."""
+        grid = self.shop.dataset("FactorGrid", n=GRID_IMAGES)
+        self.found = {
+            name: self.shop.evaluated(
+                head,
+                "metrics",
+                "traversals",
+                "ufr",
+                dataset=grid.slug,
+                seeds=3,
+                steps=5,
+                concepts=["digit", "thickness"],
+            )
+            for name, head in self.heads.items()
+        }
+        for evaluation in self.found.values():
+            drawn = self.shop.drawn(evaluation, "traversals")
             require(
-                all(picture.meta["steps"] == 5 and picture.meta["seeds"] == 3 for picture in drawn),
+                all(
+                    picture.meta["steps"] == 5 and picture.meta["seeds"] == 3
+                    for picture in evaluation.artifacts.filter(kind="traversals")
+                ),
                 "a traversal has not the steps and seeds asked for",
             )
-            found.append(evaluation)
-            step.text = ", ".join(groups)
-    with run.step("the two are compared") as step:
-        step.text = _compare(one, two)
+        return drawn
+
+    @promise("the traversal of thickness is cleaner where thickness was learned")
+    def cleaner(self) -> str:
+        """Compare the cleanness along the direction of the group itself."""
+        return self._higher("cleanness_principal", concept="thickness")
+
+    @promise("UFR is higher where thickness was learned")
+    def higher(self) -> str:
+        """Compare it."""
+        return self._higher("ufr")
+
+    def _higher(self, name: str, **where: str) -> str:
+        values: dict[str, float] = {}
+        for arm, evaluation in self.found.items():
+            metric = evaluation.metrics.filter(name=name, task_key="", **where).first()
+            require(metric is not None, f"{name} was not measured of the branch {arm}")
+            assert metric is not None
+            require(metric.value is not None, f"{name} has no value on the branch {arm}: {metric.reason}")
+            assert metric.value is not None
+            values[arm] = metric.value
+        text = ", ".join(f"{arm} {value:.3f}" for arm, value in values.items())
+        require(values[WITH] > values[WITHOUT], f"{name} is not higher: {text}")
+        return f"{name}: {text}"
+
+    @promise("the two are compared, and differ by that task alone")
+    def compare(self) -> str:
+        """Compare specifications and numbers."""
+        return _compare(*self.heads.values())
 
 
-def expansion(run: Verification, shop: Workshop) -> None:
+class Expansion(Milestone):
     """A trained model grows: by identity nothing changes, at random it loses and learns again."""
-    branch = shop.learner("grow", shop.dataset("HandwrittenDigits"))
-    with run.step("a model is trained") as step:
-        root = shop.trained(branch, STEPS)
-        before = _metrics(shop.evaluated(root, "metrics", "reconstructions"))
-        step.text = _words(before)
-    grown: dict[str, Checkpoint] = {}
-    after: dict[str, Mapping[str, float]] = {}
-    for start in ("identity", "random"):
-        with run.step(f"one encoder stage more, {start}") as step:
-            job = growing.submit_expansion(
-                actor=shop.actor,
-                checkpoint=root,
-                expansion={"where": "encoder_stage", "start": start},
-                branch_name=f"grown {start}",
-            )
-            shop.ended(job)
-            grown[start] = Checkpoint.objects.get(pk=job.result["checkpoint"])
-            require(grown[start].parent_id == root.pk, "the grown checkpoint does not hang below its parent")
-            stages = grown[start].spec["model"]["params"].get("encoder_stages")
-            require(stages == 1, f"the grown model has {stages} encoder stages, and 1 was expected")
-            after[start] = _metrics(shop.evaluated(grown[start], "metrics", "reconstructions"))
-            step.text = _words(after[start])
-    with run.step("identity keeps the outputs") as step:
-        worst = max(
-            abs(after["identity"][name] - before[name]) / max(1, abs(before[name])) for name in before
+
+    title = "growing a trained model"
+    root: Checkpoint
+    before: Mapping[str, float]
+    grown: dict[str, Checkpoint]
+    after: dict[str, Mapping[str, float]]
+
+    @promise("a model is trained and measured")
+    def train(self) -> str:
+        """Train it."""
+        branch = self.shop.learner("grow", self.shop.dataset("HandwrittenDigits"))
+        self.root = self.shop.trained(branch, STEPS)
+        self.before = _metrics(self.shop.evaluated(self.root, "metrics", "reconstructions"))
+        self.grown, self.after = {}, {}
+        return _words(self.before)
+
+    @promise("it grows by one encoder stage that begins as identity")
+    def identity(self) -> str:
+        """Grow it."""
+        return self._grow("identity")
+
+    @promise("it grows by one encoder stage that begins at random")
+    def random(self) -> str:
+        """Grow it."""
+        return self._grow("random")
+
+    def _grow(self, start: str) -> str:
+        job = growing.submit_expansion(
+            actor=self.shop.actor,
+            checkpoint=self.root,
+            expansion={"where": "encoder_stage", "start": start},
+            branch_name=f"grown {start}",
         )
+        self.shop.ended(job)
+        grown = self.grown[start] = Checkpoint.objects.get(pk=job.result["checkpoint"])
+        require(grown.parent_id == self.root.pk, "the grown checkpoint does not hang below its parent")
+        stages = grown.spec["model"]["params"].get("encoder_stages")
+        require(stages == 1, f"the grown model has {stages} encoder stages, and 1 was expected")
+        self.after[start] = _metrics(self.shop.evaluated(grown, "metrics", "reconstructions"))
+        return _words(self.after[start])
+
+    @promise("identity keeps the outputs")
+    def keeps(self) -> str:
+        """Compare the metrics."""
+        before, after = self.before, self.after["identity"]
+        worst = max(abs(after[name] - before[name]) / max(1, abs(before[name])) for name in before)
+        require(worst <= GRAINS, f"a metric has changed by {worst:.2g} of its value: {_words(after)}")
+        return f"largest change of a metric {worst:.1g}"
+
+    @promise("a random stage loses what was learned")
+    def drops(self) -> str:
+        """Compare how well images are drawn."""
+        key = _quality(self.before)
+        before, after = self.before[key], self.after["random"][key]
+        require(after < before, f"{key} was {before:.3f} and is {after:.3f}: it did not drop")
+        return f"{key} {before:.3f} to {after:.3f}"
+
+    @promise("trained on, it recovers, and exceeds what it grew from")
+    def recovers(self) -> str:
+        """Train it on."""
+        key = _quality(self.before)
+        trained = self.shop.trained(self.grown["random"].branch, STEPS)
+        recovered = _metrics(self.shop.evaluated(trained, "metrics"))
         require(
-            worst <= GRAINS, f"a metric has changed by {worst:.2g} of its value: {_words(after['identity'])}"
+            recovered[key] > self.before[key], f"{key} is {recovered[key]:.3f} after {self.before[key]:.3f}"
         )
-        step.text = f"largest change of a metric {worst:.1g}"
-    with run.step("random drops") as step:
-        key = _quality(before)
-        fell = before[key] - after["random"][key]
-        require(fell > 0, f"{key} was {before[key]:.3f} and is {after['random'][key]:.3f}: it did not drop")
-        step.text = f"{key} {before[key]:.3f} to {after['random'][key]:.3f}"
-    with run.step("trained on, it recovers, and exceeds what it grew from") as step:
-        recovered = _metrics(shop.evaluated(shop.trained(grown["random"].branch, STEPS), "metrics"))
-        require(recovered[key] > before[key], f"{key} is {recovered[key]:.3f} after {before[key]:.3f}")
-        step.text = f"{key} {after['random'][key]:.3f} to {recovered[key]:.3f}"
+        return f"{key} {self.after['random'][key]:.3f} to {recovered[key]:.3f}"
 
 
 def _compare(one: Checkpoint, two: Checkpoint) -> str:

@@ -8,7 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from django.conf import settings
+from numpy.typing import NDArray
 
 from accsite import blobs
 from accsite.apps.datasets import services as datasets
@@ -18,7 +20,8 @@ from accsite.apps.evaluation.models import Evaluation
 from accsite.apps.operations.verify import NotVerified, require, until
 from accsite.apps.registry import services as registry
 from accsite.apps.registry.models import PluginKind
-from accsite.apps.training.models import Branch, Checkpoint, Experiment, Job, Visibility
+from accsite.apps.training.models import Branch, Checkpoint, Experiment, Job, JobEvent, Task, Visibility
+from accsite.apps.training.selectors import loss_history
 from accsite.apps.training.services import experiments, jobs, removal, tasks
 from accsite.apps.training.services.generation import DatasetExists
 from accsite.apps.training.services.unit import unit_of_work
@@ -42,6 +45,9 @@ EXPERIMENTS, PLUGINS, DATASETS = range(3)
 """In which order things are removed."""
 JOB_SECONDS = 180.0
 STOP_SECONDS = 60.0
+APPLIED_SECONDS = 10.0
+LONG = 1_000_000
+"""Steps of a job that is there to be watched and stopped."""
 
 
 class Workshop:
@@ -72,7 +78,7 @@ class Workshop:
             generator != "HandwrittenDigits"
         ):  # strokes as thin, beside the image, as the defaults are at 32 px
             params |= {"softness": 1}
-            params |= {"thickness_min": 2, "thickness_max": 4 if generator == "Thickness" else 3}
+            params |= {"thickness_min": 2, "thickness_max": 3 if generator == "Slant" else 4}
         try:
             job = jobs.submit_generation(
                 actor=self.actor, generator=generator, params=params, n=n, seed=self.seed, name=name
@@ -104,6 +110,18 @@ class Workshop:
         tasks.add_task(**add, task_class="ClassificationTask", name="Digit", factor="digit")
         return branch
 
+    def add_thickness(self, branch: Branch) -> None:
+        """Give a branch a task that reads the thickness of glyphs from the group of that name."""
+        tasks.add_task(
+            actor=self.actor,
+            branch=branch,
+            task_class="RegressionTask",
+            dataset=self.dataset("Thickness"),
+            name="Thickness",
+            factor="thickness",
+            params={"target_name": "thickness"},
+        )
+
     def plugin_file(self, name: str) -> Path:
         """Return where a task plugin of this name is to be written; its file and class are removed in the end."""
         folder = Path(settings.PLUGINS_ROOT) / "tasks"
@@ -114,9 +132,9 @@ class Workshop:
 
     # --- work ----------------------------------------------------------------------------------------------
 
-    def train(self, branch: Branch, steps: int) -> Job:
-        """Return a new train job; it is not waited for."""
-        spec = {"steps": steps, "batch_size": 32, "lr": 3e-3, "threads": 1}
+    def train(self, branch: Branch, steps: int, **train: Any) -> Job:
+        """Return a new train job; it is not waited for. ``train``: more fields of ``TrainSpec``."""
+        spec = {"steps": steps, "batch_size": 32, "lr": 3e-3, "threads": 1, **train}
         return jobs.submit_training(actor=self.actor, branch=branch, train=spec)
 
     def trained(self, branch: Branch, steps: int) -> Checkpoint:
@@ -145,6 +163,30 @@ class Workshop:
         require(found is not None, f"job {job.pk} has ended and recorded nothing")
         assert found is not None
         return found
+
+    def drawn(self, evaluation: Evaluation, kind: str) -> str:
+        """Return how many pictures of a kind an evaluation drew, each there to be read; raises NotVerified for none."""
+        pictures = list(evaluation.artifacts.filter(kind=kind))
+        why = evaluation.parts.filter(name=kind).first()
+        reason = (why.reason or why.reasons) if why else ""
+        require(pictures, f"no {kind} were drawn: {reason or 'no reason is given'}")
+        for picture in pictures:
+            blobs.open_local(picture.file, picture.sha256)
+        return f"{kind} of {', '.join(picture.name for picture in pictures)}"
+
+    def until_state(self, job: Job, state: JobState) -> Job:
+        """Return the job once it is in a state."""
+        until(
+            lambda: self.newest(job).state == state,
+            what=f"job {job.pk} to be {state.label}",
+            seconds=JOB_SECONDS,
+        )
+        return job
+
+    def newest(self, job: Job) -> Job:
+        """Return the job as it is now."""
+        job.refresh_from_db()
+        return job
 
     def ended(self, job: Job, *states: JobState) -> Job:
         """Return the job once it has ended in one of ``states`` (default: done); raises NotVerified otherwise."""
@@ -222,6 +264,27 @@ def known(name: str) -> Any:
     from accsite.apps.registry import selectors
 
     return selectors.available(PluginKind.TASK).filter(name=name).first()
+
+
+def curves(job: Job) -> dict[str, NDArray[np.floating[Any]]]:
+    """Return series -> the value of each step of a job that is recorded by now."""
+    header, columns = loss_history(job)
+    return dict(zip(header["series"], columns, strict=True))
+
+
+def applied(job: Job, kind: str, task: Task | None = None) -> JobEvent:
+    """Return the newest command of a kind, once the job has applied it; raises NotVerified if it refuses."""
+
+    def found() -> JobEvent | None:
+        for event in JobEvent.objects.filter(job=job, kind=kind).order_by("-pk"):
+            about = event.payload.get("task")
+            key = about.get("key") if isinstance(about, dict) else about
+            if task is None or key == task.key:
+                require(event.status != JobEvent.Status.REFUSED, f"the job refused it: {event.message}")
+                return event if event.status == JobEvent.Status.APPLIED else None
+        return None
+
+    return until(found, what=f"job {job.pk} to apply {kind}", seconds=APPLIED_SECONDS)
 
 
 def intact(checkpoint: Checkpoint) -> Path:

@@ -43,14 +43,16 @@ def test_the_rate_in_force_stands_on_the_workbench_and_in_its_field(page: Client
     assert 'name="lr" value="0.002"' in text
 
 
-def test_a_change_is_one_command_that_waits_until_the_job_has_applied_it(page: Client, job: Job) -> None:
+def test_a_change_is_one_command_that_waits_until_the_job_has_applied_it(
+    page: Client, user: Any, job: Job
+) -> None:
     waiting = ask(page, job, "0.00042").content.decode()
     ask(page, job, "0.00042")
     event = JobEvent.objects.get(kind="set_lr")
     assert (event.payload, event.status, event.actor) == (
         {"lr": 0.00042},
         "PENDING",
-        job.branch.experiment.owner,
+        user,
     )
     assert 'name="lr" value="0.00042"' in waiting
     assert "in force: <b>0.002</b>" in waiting, "it is in force once it is applied, and not before"
@@ -106,9 +108,9 @@ def test_a_job_that_ended_meanwhile_says_so_and_without_a_job_there_is_no_contro
     assert "<form" not in shown(page)
 
 
-def test_another_s_private_job_cannot_be_steered(client: Client, job: Job) -> None:
-    job.branch.experiment.visibility = "private"
-    job.branch.experiment.save()
+def test_another_s_private_job_cannot_be_steered(client: Client, branch: Branch, job: Job) -> None:
+    branch.experiment.visibility = "private"
+    branch.experiment.save()
     client.force_login(get_user_model().objects.create_user("mallory"))
     assert client.post(URL, {"job": job.pk, "lr": "0.01"}).status_code == 404
     assert not JobEvent.objects.exists()

@@ -11,7 +11,7 @@ from rich.markup import escape
 from typing_extensions import override
 
 from accsite.apps.operations.verify import Step, Verification
-from accsite.apps.operations.verify_milestones import MILESTONES, the_site
+from accsite.apps.operations.verify_milestones import MILESTONES, Site
 from accsite.apps.operations.verify_workshop import Workshop
 from accsite.cli import FAILED, INTERRUPTED, SUCCEEDED, ServiceCommand, find_user
 
@@ -22,9 +22,8 @@ class Command(ServiceCommand):
     """Verify the running installation."""
 
     help = (
-        "Do on the running installation what each milestone promises: train, reload a plugin, make datasets, fork, "
-        "compare, grow a model. What it makes is private and is removed again. Exit status: 0 all held, 1 something "
-        "did not, 2 bad input, 130 interrupted."
+        "Do on the running installation each line of the milestones' lists, and say whether it held. What it makes "
+        "is private and is removed again. Exit status: 0 all held, 1 something did not, 2 bad input, 130 interrupted."
     )
 
     @override
@@ -35,11 +34,12 @@ class Command(ServiceCommand):
         parser.add_argument(
             "milestone",
             nargs="*",
-            default=[ALL],
+            default=ALL,
             metavar="MILESTONE",
             choices=[*MILESTONES, ALL],
             help=f"{what}; {ALL}",
         )
+        parser.add_argument("--list", action="store_true", help="print the lists, and do nothing")
 
     @override
     def run(self, **options: Any) -> int:
@@ -47,15 +47,16 @@ class Command(ServiceCommand):
         chosen = (
             list(MILESTONES) if ALL in options["milestone"] else list(dict.fromkeys(options["milestone"]))
         )
-        report = self.print_step if options["json"] else self.show_step
-        run = Verification(report)
+        if options["list"]:
+            self.show_lists(chosen, as_json=options["json"])
+            return SUCCEEDED
+        run = Verification(self.print_step if options["json"] else self.show_step)
         shop = Workshop(find_user(options["user"]))
         ended = signal.signal(signal.SIGTERM, _interrupt)
         try:
-            run.run("site", lambda: the_site(run, shop))
+            run.run("site", lambda: Site(shop).verify(run))
             for name in chosen if run.ok else ():
-                verify = MILESTONES[name].verify
-                run.run(name, lambda verify=verify: verify(run, shop))  # type: ignore[misc]
+                run.run(name, lambda name=name: MILESTONES[name](shop).verify(run))  # type: ignore[misc]
         except KeyboardInterrupt:
             return INTERRUPTED
         finally:
@@ -63,13 +64,25 @@ class Command(ServiceCommand):
             signal.signal(signal.SIGTERM, ended)
         return SUCCEEDED if run.ok else FAILED
 
+    def show_lists(self, chosen: list[str], *, as_json: bool) -> None:
+        """Print the list of each milestone."""
+        for name in chosen:
+            milestone = MILESTONES[name]
+            if not as_json:
+                self.stdout.write(f"{name}  {milestone.title}")
+            for text in milestone.promises():
+                if as_json:
+                    self.print_json({"milestone": name, "title": milestone.title, "promise": text})
+                else:
+                    self.stdout.write(f"    {text}")
+
     def print_step(self, step: Step) -> None:
         """Print a step as JSON."""
         self.print_json(step.as_dict())
 
     def show_step(self, step: Step) -> None:
         """Print a step as a line."""
-        mark = "[green]✓[/green]" if step.ok else "[red]✗[/red]"
+        mark = "[dim]\N{EN DASH}[/dim]" if step.skipped else "[green]✓[/green]" if step.ok else "[red]✗[/red]"
         text = f"  [dim]{escape(step.text)}[/dim]" if step.text else ""
         self.print_lines([f"{mark} {step.milestone:4} {step.seconds:6.2f} s  {escape(step.name)}{text}"])
         self.out.flush()
