@@ -19,6 +19,7 @@ from django.core.files import File
 from django.core.files.storage import FileSystemStorage, default_storage, storages
 
 from acc.errors import AccError
+from accsite.home import FILE_MODE
 
 _verified: dict[str, tuple[int, int, str]] = {}  # path -> (mtime in ns, size in bytes, sha256)
 _lock = threading.Lock()
@@ -59,7 +60,7 @@ def store(path: Path, prefix: str, sha256: str, *, suffix: str = ".safetensors",
                 os.link(path, temporary)
             except OSError:  # another file system, or one without links
                 shutil.copyfile(path, temporary)
-            temporary.chmod(0o640)
+            temporary.chmod(FILE_MODE)
             _sync(temporary)
             temporary.replace(local)
             _sync(local.parent)

@@ -9,7 +9,10 @@ import dj_database_url
 from csp.constants import NONE, SELF
 from django.templatetags.static import static
 
+from accsite import home
 from accsite.settings import env
+
+home.keep_private()
 
 ROOT = Path(__file__).resolve().parents[2]
 HOME = Path(env.text("ACC_HOME", str(ROOT / "var"))).resolve()
@@ -102,6 +105,8 @@ def database(url: str) -> dict[str, Any]:
 
 
 DATABASES = {"default": database(env.text("DATABASE_URL", f"sqlite:///{HOME / 'acc.sqlite3'}"))}
+# The file of an SQLite database; empty for a server.
+ACC_DATABASE_FILE = str(DATABASES["default"]["NAME"]) if "sqlite" in DATABASES["default"]["ENGINE"] else ""
 
 # The supervisor leaves the address of its private Redis beside the data, for commands from another shell.
 REDIS_URL = env.text("REDIS_URL", env.note(HOME / "run" / "redis.url") or "redis://127.0.0.1:6379/0")
@@ -137,6 +142,7 @@ STORAGES: dict[str, dict[str, Any]] = {
     "default": {"BACKEND": BLOBS_BACKEND, "OPTIONS": BLOBS_OPTIONS},
     "staticfiles": {"BACKEND": "accsite.staticstorage.HashedStorage"},
 }
+FILE_UPLOAD_PERMISSIONS, FILE_UPLOAD_DIRECTORY_PERMISSIONS = home.FILE_MODE, home.FOLDER_MODE
 STATIC_URL = "static/"
 STATIC_ROOT = HOME / "static"
 STATICFILES_DIRS = [ROOT / "accsite" / "static"]

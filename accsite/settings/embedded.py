@@ -7,6 +7,8 @@ import secrets
 import tempfile
 from pathlib import Path
 
+from django.core.exceptions import ImproperlyConfigured
+
 from accsite.settings.base import *  # noqa: F403 - settings inherit
 from accsite.settings.base import HOME, STORAGES
 
@@ -23,8 +25,8 @@ WHITENOISE_MAX_AGE = 0
 
 def own_secret(path: Path) -> str:
     """Return the secret key in ``path``, made once, for its owner only; safe when two start at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
         handle, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name)
         with os.fdopen(handle, "w") as out:
             out.write(secrets.token_urlsafe(48))
@@ -38,4 +40,9 @@ def own_secret(path: Path) -> str:
     return path.read_text()
 
 
-SECRET_KEY = own_secret(HOME / "secret_key")
+try:
+    SECRET_KEY = own_secret(HOME / "secret_key")
+except OSError as error:
+    raise ImproperlyConfigured(
+        f"ACC_HOME {str(HOME)!r} cannot be used: {error.strerror}; give this user a folder that can be written"
+    ) from None

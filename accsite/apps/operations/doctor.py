@@ -25,6 +25,7 @@ from accsite.apps.registry.models import PluginFile
 from accsite.apps.training.models import Job, Worker
 from accsite.apps.training.services.queueing import QUEUES
 from accsite.apps.training.states import HELD, JobState
+from accsite.home import open_to_others
 
 State = Literal["ok", "warning", "failure"]
 FREE_BYTES = 2 * 2**30
@@ -132,7 +133,7 @@ def storage() -> Iterator[Finding]:
 
 
 def home() -> Iterator[Finding]:
-    """The folder of this installation belongs to it."""
+    """The folder of this installation belongs to its user, and to nobody else."""
     folder = Path(settings.HOME)
     probe = folder / f".doctor-{secrets.token_hex(4)}"
     try:
@@ -141,8 +142,14 @@ def home() -> Iterator[Finding]:
     except OSError as error:
         text = f"cannot be written: {_line(error)}"
         yield Finding("home", "failure", text, "give the process's user the folder that ACC_HOME names")
+        return
+    opened = open_to_others(folder, settings.ACC_DATABASE_FILE)
+    if opened:
+        names = ", ".join(str(path) for path in opened[:5])
+        text = f"other users of this machine may reach {len(opened)} files or folders: {names}"
+        yield Finding("home", "failure", text, "run `manage.py migrate` as their owner, which closes them")
     else:
-        yield Finding("home", "ok", "ACC_HOME can be written")
+        yield Finding("home", "ok", "ACC_HOME can be written, by its user alone")
 
 
 def workers() -> Iterator[Finding]:
