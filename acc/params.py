@@ -229,6 +229,9 @@ def clean_params(
     prefix: str = "params.",
 ) -> dict[str, Any]:
     """Return all parameters with defaults filled in; raises InvalidInput naming each wrong field."""
+    if not isinstance(values, Mapping):
+        right = "an object, such as {}"
+        raise InvalidInput({prefix.rstrip(".") or "__all__": f"{_short(values)} is refused; give {right}"})
     params = [item if isinstance(item, Param) else param_from_dict(item) for item in schema]
     known = {param.name for param in params}
     errors: dict[str, str] = {}

@@ -12,6 +12,8 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
+from accsite import schema
+
 PROBE_SECONDS = 1.0
 
 
@@ -32,13 +34,16 @@ class HealthMiddleware:
 
 
 def database() -> str:
-    """Return ``ok``, or in a word what is wrong; details are for the log, not for whoever asks."""
+    """Return ``ok``, or in a word what is wrong; details are for the doctor, not for whoever asks."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
     except DatabaseError:
         return "unreachable"
-    return "ok"
+    try:
+        return "ok" if schema.is_right() else "other schema"
+    except DatabaseError:  # there is not even a table of migrations
+        return "not migrated"
 
 
 def redis_server() -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from http import HTTPStatus
 from typing import Any
 
 import structlog
@@ -22,6 +24,7 @@ from rest_framework.views import exception_handler as drf_handler
 
 from acc.errors import InvalidInput
 from accsite.errors import WrongState
+from accsite.outages import outage
 
 CONTENT_TYPE = "application/problem+json"
 API = "/api/v1/"
@@ -67,7 +70,9 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     elif isinstance(error, PermissionDenied | exceptions.PermissionDenied):
         title = "Not allowed"
     else:
-        title = getattr(error, "default_detail", "Error")
+        title = str(getattr(error, "default_detail", "Error"))
+        if "{" in title:  # it is a template, which the detail has filled in
+            title = HTTPStatus(response.status_code).phrase.capitalize()
     detail = response.data.get("detail", "") if isinstance(response.data, dict) else str(response.data)
     problem = _problem(response.status_code, str(title), str(detail))
     for header, value in response.items():
@@ -86,7 +91,13 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer 500, as a problem below ``/api/``; the log has the rest under the id of the request."""
+    """Answer 500, as a problem below ``/api/``; the log has the rest under the id of the request.
+
+    Where the disk or the database is what failed, the status and the sentence say so.
+    """
+    found = outage(sys.exc_info()[1])
+    if found is not None:
+        return refusal(request.path, found.code, found.title, found.detail)
     if not request.path.startswith(API):
         return defaults.server_error(request)
     known = structlog.contextvars.get_contextvars().get("request_id", "")

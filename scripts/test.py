@@ -115,7 +115,7 @@ def run_pytest(name: str, *arguments: str, env: dict[str, str] | None = None) ->
     command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *arguments]
     clean = {key: value for key, value in os.environ.items() if key not in NOT_INHERITED}
     # Whoever runs a pass leaves the tree alone meanwhile, so every change in it is a test's.
-    status = call(command, {**clean, "ACC_TEST_CONTENTS": "1", **(env or {})})
+    status = call(command, {**clean, "ACC_TEST_STRICTLY": "1", **(env or {})})
     count = count_junit(report)
     if status == 5:
         print(f"{name}: no test was selected, so this pass has checked nothing")

@@ -35,8 +35,11 @@ IGNORED = frozenset(
         ".ruff_cache",
     }
 )
-CONTENTS = "ACC_TEST_CONTENTS"
-"""Set by `make test`: what files hold is compared as well. By hand it is not: one may edit while tests run."""
+STRICT = "ACC_TEST_STRICTLY"
+"""Set by `make test`: files are compared too, and what is not as it was fails the session, not only the root's.
+
+By hand it is told, since somebody who tries a test may go on working on the tree meanwhile.
+"""
 # Event -> which of its arguments are paths that change. https://docs.python.org/3/library/audit_events.html
 PATHS_OF = {
     "os.chmod": (0,),
@@ -100,7 +103,7 @@ class Watch:
             folders[:] = [name for name in folders if name not in IGNORED and not name.endswith(".egg-info")]
             found |= dict.fromkeys((f"{folder}/{name}" for name in folders), "")
             for path in (f"{folder}/{name}" for name in files if name not in IGNORED):
-                stat = os.lstat(path) if CONTENTS in os.environ else None
+                stat = os.lstat(path) if STRICT in os.environ else None
                 found[path] = stat and (stat.st_size, stat.st_mtime_ns, stat.st_mode)
         return found
 
@@ -141,7 +144,12 @@ class Guard:
         """Fail the session if anything is not as it was."""
         if self.alone:
             self.left = self.watch.changes()
-            if self.left and session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
+            ours = [
+                line
+                for line in self.left
+                if STRICT in os.environ or not line.startswith(str(self.watch.root))
+            ]
+            if ours and session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:

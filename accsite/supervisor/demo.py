@@ -17,6 +17,7 @@ from accsite.apps.evaluation.models import Evaluation
 from accsite.apps.registry.models import Plugin
 from accsite.apps.training.models import Branch, Experiment, Job, JobKind
 from accsite.apps.training.services import experiments, jobs, tasks
+from accsite.apps.training.services.generation import DatasetExists
 from accsite.apps.training.states import ACTIVE, TERMINAL, JobState
 
 DATASET_NAME, DATASET_SLUG = "Handwritten digits", "handwritten-digits"
@@ -91,15 +92,17 @@ def ensure_dataset(actor: Any, wait: Wait) -> Dataset:
     if found is not None:
         return found
     # One that a former run left behind goes on by itself.
-    job = Job.objects.filter(
-        kind=JobKind.GENERATE, state__in=ACTIVE, spec__name=DATASET_NAME
-    ).first() or jobs.submit_generation(
-        actor=actor, generator=GENERATOR, params={}, n=None, seed=0, name=DATASET_NAME
-    )
+    job = Job.objects.filter(kind=JobKind.GENERATE, state__in=ACTIVE, spec__name=DATASET_NAME).first()
+    try:
+        job = job or jobs.submit_generation(
+            actor=actor, generator=GENERATOR, params={}, n=None, seed=0, name=DATASET_NAME
+        )
+    except DatasetExists as made:  # by somebody, and under another name
+        return Dataset.objects.get(slug=made.existing)
     job = finished(job, wait)
     if job.state != JobState.SUCCEEDED:
         raise AccError(f"the dataset could not be made: job {job.pk} {job.state}: {job.message}")
-    return Dataset.objects.get(slug=DATASET_SLUG)
+    return Dataset.objects.get(pk=job.result["dataset"])
 
 
 def ensure_branch(actor: Any, dataset: Dataset) -> Branch:
@@ -109,7 +112,13 @@ def ensure_branch(actor: Any, dataset: Dataset) -> Branch:
         experiment = Experiment.objects.filter(slug=EXPERIMENT).first() or experiments.create_experiment(
             actor=actor, name=EXPERIMENT, model=MODEL
         )
-        branch = experiment.branches.get(slug=BRANCH)
+        # The one that is called main now may be called otherwise; it is still the first.
+        branch = experiment.branches.order_by("pk").first()
+        if branch is None:
+            raise AccError(
+                f"the experiment {EXPERIMENT!r} has no branch any more; make one in the browser, or rename the "
+                "experiment so that the demo makes its own"
+            )
     # Tasks that the user removed stay removed: only a branch that never had any is given the demo's.
     if not branch.tasks.exists():
         for task in TASKS:

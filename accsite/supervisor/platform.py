@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import secrets
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
 from django.core.management import call_command
 
-from acc.errors import AccError
+from acc.errors import AccError, InvalidInput
 from accsite.apps.access.services import assert_loopback
 from accsite.apps.registry.selectors import unread
+from accsite.schema import assert_schema
 from accsite.supervisor.console import Console
 from accsite.supervisor.health import is_ready
 from accsite.supervisor.lock import HomeLock
@@ -24,6 +27,8 @@ from accsite.supervisor.supervisor import Supervisor
 
 ROOT = Path(__file__).resolve().parents[2]
 PORTS_TRIED = 50
+LAST_PORT = 65_535
+BACKLOG = 128
 WEB_SECONDS = 60.0
 PLUGIN_SECONDS = 60.0
 
@@ -67,19 +72,23 @@ def platform(*, host: str, port: int, device: str, console: Console) -> Iterator
     """
     assert_loopback(host)
     home = Path(settings.HOME)
+    assert_writable(home)
     lock = HomeLock(home / "run" / "supervisor.lock")
     lock.acquire()
+    opened = ExitStack()
     try:
         console.log_to(home / "logs" / "platform.log")
-        chosen = free_port_from(host, port)
-        if chosen != port:
+        # The site is given this socket: what is printed as its address is never another program's.
+        listener = opened.enter_context(closing(listen_from(host, port)))
+        chosen: int = listener.getsockname()[1]
+        if port not in {0, chosen}:
             console.line("supervisor", f"port {port} is taken; using {chosen}")
         url = f"http://{host}:{chosen}"
         settings.ACC_PUBLIC_URL = url
         note(home / "run" / "site.url", url)
         redis = own_redis(home)
         supervisor = Supervisor(
-            table(host=host, port=chosen, device=device, devices=settings.ACC_DEVICES),
+            table(device=device, devices=settings.ACC_DEVICES, listener=listener.fileno()),
             environment=child_environment(),
             console=console,
             first=Process("redis", tuple(redis.command())) if redis else None,
@@ -89,13 +98,33 @@ def platform(*, host: str, port: int, device: str, console: Console) -> Iterator
             supervisor.start_first()
             console.stage("Redis answers")
             call_command("migrate", interactive=False, verbosity=0)
+            assert_schema()
             console.stage("the database is up to date")
             supervisor.start()
             lock.tell(f"{url}/")
             yield Platform(url, console, supervisor)
     finally:
+        opened.close()
         (home / "run" / "site.url").unlink(missing_ok=True)
         lock.release()
+
+
+def assert_writable(home: Path) -> None:
+    """Raise AccError unless files can be made in the home and in its folders."""
+    for folder in (home, home / "run", home / "blobs"):
+        probe = folder / f".probe-{secrets.token_hex(4)}"
+        try:
+            if folder == home or folder.is_dir():
+                folder.mkdir(parents=True, exist_ok=True)
+                probe.write_bytes(b"\0")
+                probe.unlink()
+        except OSError as error:
+            with suppress(OSError):
+                probe.unlink(missing_ok=True)
+            raise AccError(
+                f"{str(folder)!r} cannot be written: {error.strerror}; ACC_HOME must name a folder of this user's "
+                "with room in it"
+            ) from None
 
 
 def own_redis(home: Path) -> RedisServer | None:
@@ -139,17 +168,28 @@ def child_environment() -> dict[str, str]:
     }
 
 
-def free_port_from(host: str, port: int) -> int:
-    """Return ``port``, or the next one that is free; raises AccError if none of the next fifty is."""
-    for candidate in range(port, port + PORTS_TRIED):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, candidate))
-            except OSError:
-                continue
-            return candidate
-    raise AccError(f"no free port from {port} to {port + PORTS_TRIED - 1} on {host}; choose one with --port")
+def listen_from(host: str, port: int) -> socket.socket:
+    """Return a socket that listens at ``port``, or at the next one that is free: nobody else can take it any more.
+
+    Port 0 is any that is free. Raises AccError if none of the next fifty is free.
+    """
+    if not 0 <= port <= LAST_PORT:
+        raise InvalidInput({"port": f"{port} is no port; choose one from 1 to {LAST_PORT}"})
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    last = min(port + PORTS_TRIED - 1, LAST_PORT)
+    for candidate in range(port, last + 1):
+        listener = socket.socket(family)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host.strip("[]"), candidate))
+            listener.listen(BACKLOG)
+        except OSError as error:
+            listener.close()
+            if error.errno not in {errno.EADDRINUSE, errno.EACCES}:
+                raise AccError(f"the site cannot listen at {host!r}: {error.strerror}") from None
+            continue
+        return listener
+    raise AccError(f"no free port from {port} to {last} on {host}; choose one with --port")
 
 
 __all__ = ["LOOPBACK", "Platform", "platform"]

@@ -21,13 +21,15 @@ class Process:
     """One long-running process.
 
     ``command`` starts with the interpreter; ``queues`` are the Celery queues it serves, none for the rest;
-    ``grace_seconds`` is how long it may take to put its work down after SIGTERM.
+    ``grace_seconds`` is how long it may take to put its work down after SIGTERM; ``files`` are descriptors of the
+    parent's that it is given, such as a socket that listens.
     """
 
     name: str
     command: tuple[str, ...]
     queues: tuple[str, ...] = ()
     grace_seconds: float = 10.0
+    files: tuple[int, ...] = ()
 
 
 def table(
@@ -38,18 +40,22 @@ def table(
     device: str = "auto",
     devices: str = "",
     prefix: str = "",
+    listener: int | None = None,
 ) -> list[Process]:
     """Return the processes of one machine; Redis and the database come before them.
 
     ``devices`` maps devices to queues, one worker each: ``cuda:0=train cuda:1=eval``; a queue that it does not
     name gets a worker on the CPU. Empty: the train worker computes on ``device`` (auto, cpu, cuda:0) and the
-    others on the CPU. ``prefix`` goes before the workers' names, which must differ between machines. Raises
-    InvalidInput (ACC_DEVICES) for a map that cannot be read.
+    others on the CPU. ``prefix`` goes before the workers' names, which must differ between machines.
+    ``listener``: the descriptor of a socket that listens already, for the site to serve instead of ``host`` and
+    ``port``. Raises InvalidInput (ACC_DEVICES) for a map that cannot be read.
     """
+    where = ("-b", host, "-p", str(port)) if listener is None else ("--fd", str(listener))
     return [
         Process(
             "web",
-            (python, "-m", "daphne", "-v", "0", "-b", host, "-p", str(port), "accsite.asgi:application"),
+            (python, "-m", "daphne", "-v", "0", *where, "accsite.asgi:application"),
+            files=() if listener is None else (listener,),
         ),
         *(
             worker(name, queues, python=python, device=bound, prefix=prefix)

@@ -59,6 +59,7 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=self.process.files,
             preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call, bound before the fork
         )
         assert self.popen.stdout is not None

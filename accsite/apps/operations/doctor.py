@@ -21,6 +21,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from accsite import schema
 from accsite.apps.registry.models import PluginFile
 from accsite.apps.training.models import Job, Worker
 from accsite.apps.training.services.queueing import QUEUES
@@ -69,7 +70,7 @@ DATABASE = "check DATABASE_URL, start the database, then `manage.py migrate`"
 
 
 def database() -> Iterator[Finding]:
-    """Reachable, and with every migration applied."""
+    """Reachable, with every migration applied, and with the tables of the models."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
     executor = MigrationExecutor(connection)
@@ -78,8 +79,11 @@ def database() -> Iterator[Finding]:
         names = ", ".join(f"{migration.app_label}.{migration.name}" for migration, _ in missing[:5])
         text = f"{len(missing)} migrations are not applied: {names}"
         yield Finding("database", "failure", text, "run `manage.py migrate`")
+    elif others := schema.differences():
+        yield Finding("database", "failure", schema.sentence(others), schema.REMEDY)
     else:
-        yield Finding("database", "ok", f"{connection.vendor} answers; every migration is applied")
+        text = f"{connection.vendor} answers; every migration is applied, and the tables are those of this version"
+        yield Finding("database", "ok", text)
 
 
 def redis_server() -> Iterator[Finding]:

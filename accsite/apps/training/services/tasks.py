@@ -50,7 +50,7 @@ def add_task(
     cleaned: dict[str, Any] = {}
     try:
         plugin = registry.get(PluginKind.TASK, task_class)
-        cleaned = clean_params(plugin.params, params or {})
+        cleaned = clean_params(plugin.params, {} if params is None else params)
     except InvalidInput as error:
         errors.update(error.fields)
     try:
@@ -71,7 +71,7 @@ def add_task(
                 "dataset": data.slug if data else "unknown",
                 "weight": weight,
                 "enabled": enabled,
-                "latent_slice": tuple(latent_slice) if latent_slice is not None else None,
+                "latent_slice": tuple(latent_slice) if isinstance(latent_slice, list) else latent_slice,
                 "factor": factor or None,
                 "params": cleaned,
                 "source_sha256": plugin.source_id if plugin else "",

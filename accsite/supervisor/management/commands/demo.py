@@ -8,12 +8,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.urls import reverse
 
-from acc.errors import AccError
 from accsite.apps.access.services import make_sign_in_link
 from accsite.apps.training.models import Job
 from accsite.apps.training.states import JobState
 from accsite.supervisor import demo
-from accsite.supervisor.management.commands.up import add_platform_arguments, console_for
+from accsite.supervisor.management.commands.up import add_platform_arguments, console_for, in_words
 from accsite.supervisor.platform import Platform, platform
 from accsite.supervisor.supervisor import Stopping
 
@@ -48,9 +47,12 @@ class Command(BaseCommand):
         """Run the demo until a signal, or until its job has ended with --once."""
         console = console_for(options)
         try:
-            with platform(
-                host=options["host"], port=options["port"], device=options["device"], console=console
-            ) as running:
+            with (
+                in_words(),
+                platform(
+                    host=options["host"], port=options["port"], device=options["device"], console=console
+                ) as running,
+            ):
                 job = self.prepare(running, options["steps"])
                 if not options["once"]:
                     running.supervisor.run()
@@ -63,8 +65,6 @@ class Command(BaseCommand):
                     "stopped before the job ended; it is saved and goes on next time"
                 ) from None
             return
-        except AccError as error:
-            raise CommandError(str(error)) from error
         console.write("\n" + "\n".join(lines))
         if job.state != JobState.SUCCEEDED:
             sys.exit(1)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
 
 from acc.errors import AccError
 from accsite.supervisor.console import Console
@@ -44,6 +47,21 @@ def console_for(options: dict[str, Any]) -> Console:
     return Console(quiet=quiet)
 
 
+@contextmanager
+def in_words() -> Iterator[None]:
+    """Tell in a sentence, with status 1, why the platform cannot run."""
+    try:
+        yield
+    except AccError as error:
+        raise CommandError(str(error)) from error
+    except DatabaseError as error:
+        why = " ".join(str(error).split())
+        raise CommandError(f"the database refuses: {why}; `manage.py doctor` says what to do") from error
+    except OSError as error:
+        where = f"{error.filename!r}: " if error.filename else ""
+        raise CommandError(f"{where}{error.strerror or error}") from error
+
+
 def nobody_yet() -> bool:
     """Return whether the site has no user who could sign in."""
     return not get_user_model().objects.filter(is_active=True).exists()
@@ -64,15 +82,14 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **options: Any) -> None:
         """Run until a signal; a sentence and status 1 if the platform cannot run."""
         console = console_for(options)
-        try:
-            with platform(
+        with (
+            suppress(Stopping),
+            in_words(),
+            platform(
                 host=options["host"], port=options["port"], device=options["device"], console=console
-            ) as running:
-                running.wait_until_ready()
-                running.wait_for_plugins()
-                running.tell(*[NOBODY] * nobody_yet(), f"ACC runs at {running.url}/  (Ctrl-C stops it)")
-                running.supervisor.run()
-        except Stopping:
-            pass
-        except AccError as error:
-            raise CommandError(str(error)) from error
+            ) as running,
+        ):
+            running.wait_until_ready()
+            running.wait_for_plugins()
+            running.tell(*[NOBODY] * nobody_yet(), f"ACC runs at {running.url}/  (Ctrl-C stops it)")
+            running.supervisor.run()
