@@ -229,7 +229,8 @@ def clean_params(
     prefix: str = "params.",
 ) -> dict[str, Any]:
     """Return all parameters with defaults filled in; raises InvalidInput naming each wrong field."""
-    if not isinstance(values, Mapping):
+    given: object = values  # from outside it may be anything
+    if not isinstance(given, Mapping):
         right = "an object, such as {}"
         raise InvalidInput({prefix.rstrip(".") or "__all__": f"{_short(values)} is refused; give {right}"})
     params = [item if isinstance(item, Param) else param_from_dict(item) for item in schema]

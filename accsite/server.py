@@ -19,10 +19,11 @@ LINGER_SECONDS = 1.0
 """How long a refused client is listened to, so that it reads the answer before the connection is reset."""
 END_SECONDS = 8.0
 """How long requests in progress may take after SIGTERM; the supervisor and the containers wait for 10 s."""
+_HTTPChannel: Any = http.HTTPChannel  # Twisted types few of its methods
 log = structlog.get_logger(__name__)
 
 
-class Channel(http.HTTPChannel):  # type: ignore[misc]
+class Channel(_HTTPChannel):  # type: ignore[misc]
     """A connection that answers where Twisted would only close it."""
 
     MAX_LENGTH = LONGEST_LINE_BYTES
