@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ import structlog
 from django.conf import settings
 
 from acc.data import tensor_files
-from acc.data.importers import import_file
+from acc.data.importers import Answers, Look, read
 from acc.errors import InvalidInput
 from accsite import blobs
-from accsite.apps.training.services import generation
+from accsite.apps.training.errors import Fenced
+from accsite.apps.training.services import generation, lifecycle
 from accsite.apps.training.services.uploads import WORK_FOLDER
 from workers import keeping
+from workers.durable import insist
 from workers.held import Held
 from workers.interruption import Interrupted
 from workers.progress import Progress
@@ -32,29 +35,39 @@ def take_in(held: Held) -> None:
     try:
         _take_in(held)
     except InvalidInput:
-        generation.drop_uploads(held.job)
+        if not held.job.spec.get("looked"):  # what was looked at may be asked for again, with another answer
+            generation.drop_uploads(held.job)
         raise
     except Interrupted as interrupted:
         if interrupted.reason == "stop":
             generation.drop_uploads(held.job)
         raise
-    generation.drop_uploads(held.job)
+    if not held.job.spec.get("look"):
+        generation.drop_uploads(held.job)
 
 
 def _take_in(held: Held) -> None:
     spec = held.job.spec
     began = time.perf_counter()
     path = keeping.draft_of(held)
+    look = Look(Answers(**spec.get("answers", {})), looking=spec.get("look", False))
     with _folder(held.job.pk) as folder:
         with held.interruption.raising(), Progress(held, None) as progress:
-            data, provenance = import_file(
+            data, provenance = read(
                 _named(folder, spec["upload"]),
+                look,
                 labels=_named(folder, spec["labels"]) if spec["labels"] else None,
                 max_bytes=settings.ACC_MAX_DATASET_BYTES,
                 pixels=spec["pixels"],
                 progress=lambda fraction: progress(0.9 * fraction),
                 read_tensors=tensor_files.read,
             )
+            if look.looking:
+                found = {"images": len(data), "look": look.as_dict()}
+                finish = partial(lifecycle.finish, held.job.pk, held.attempt, found)
+                if not insist(finish, given_up=held.lease.fenced):
+                    raise Fenced(held.job.pk, held.attempt)
+                return
             keeping.write(data, path)
             progress(1.0)
         seconds = time.perf_counter() - began

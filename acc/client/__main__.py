@@ -57,6 +57,12 @@ def parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser("upload", help="make a dataset of a file")
     verb.add_argument("path")
     verb.add_argument("--labels", help="a file of targets")
+    verb.add_argument("--scale", default="", help="the values that are black and white, LOW..HIGH")
+    verb.add_argument("--part", default="", help="the part of a split to take")
+    verb.add_argument("--classes", default="", help="whether folders are classes: folders or none")
+    verb.add_argument(
+        "--look", action="store_true", help="only tell what is found and asked, in the job's result"
+    )
     verb.add_argument("--name", default="")
     verb.add_argument("--follow", action="store_true", help="watch the job until it has ended")
     return top
@@ -111,7 +117,10 @@ class Shell:
     def submit(self, asked: argparse.Namespace) -> Job:
         """Return the job that was made."""
         if asked.verb == "upload":
-            return self.client.datasets.upload(asked.path, name=asked.name, labels=asked.labels)
+            told = {
+                name: getattr(asked, name) for name in ("name", "labels", "scale", "part", "classes", "look")
+            }
+            return self.client.datasets.upload(asked.path, **told)
         fields = pairs(asked.fields)
         if asked.verb == "recipe":
             job = self.client.recipes.run(asked.what, key=asked.key, **fields)["job"]

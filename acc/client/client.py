@@ -158,11 +158,31 @@ class Datasets(Rows[Dataset]):
     """Datasets, by slug."""
 
     def upload(
-        self, path: str | Path, *, name: str = "", labels: str | Path | None = None, key: str | None = None
+        self,
+        path: str | Path,
+        *,
+        name: str = "",
+        labels: str | Path | None = None,
+        scale: str = "",
+        part: str = "",
+        classes: str = "",
+        look: bool = False,
+        key: str | None = None,
     ) -> Job:
-        """Return the queued job that takes a file in: IDX, .npz, .npy, .pt or a zip of images, and its labels."""
+        """Return the queued job that takes a file in: IDX, .npz, .npy, .pt or a zip of images, and its labels.
+
+        scale: the values that are black and white, ``0..1``; part: of a split; classes: ``folders`` or ``none``. look:
+        only look; what is found and asked is in the job's result.
+        """
         files = {"file": Path(path), **({} if labels is None else {"labels": Path(labels)})}
-        form = Multipart({"name": name} if name else {}, files)
+        fields = {
+            "name": name,
+            "scale": scale,
+            "part": part,
+            "classes": classes,
+            "look": "true" if look else "",
+        }
+        form = Multipart({field: text for field, text in fields.items() if text}, files)
         return cast(Job, self._transport.upload("datasets/import/", form, key))
 
     def download(self, slug: str, path: str | Path, *, kind: str = "npz") -> Path:

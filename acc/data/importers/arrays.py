@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from acc.data.dataset import UNITS, AccDataset
 from acc.data.importers.limits import check_side, refuse
-from acc.errors import InvalidInput
+from acc.data.importers.looks import Look
+from acc.data.importers.scale import Pixels, stored
 from acc.specs import KEY_PATTERN, TargetSpec
 
 CHANNELS = (1, 3, 4)
 MAX_CLASSES = 100_000
 IMAGE_NAMES = ("images", "x", "data", "x_train", "arr_0")
-Pixels = Literal["uint8", "float32"]
-"""How images of numbers from 0 to 1 are stored: rounded to bytes, or as they are."""
+LEAST_IDS = 3
+"""Fewer rows that all differ may well be one of each class."""
 
 
 def dataset_of(
@@ -25,39 +26,58 @@ def dataset_of(
     targets: Mapping[str, NDArray[Any]],
     *,
     file: str,
+    table: str = "",
     labels: Mapping[str, tuple[str, ...]] | None = None,
     pixels: Pixels = "uint8",
+    look: Look | None = None,
 ) -> AccDataset:
-    """Return a dataset of arrays as they come.
+    """Return a dataset of arrays as they come; what is found in them is told to ``look``, which holds the answers.
 
-    images: ``(N, H, W)``, ``(N, H, W, C)`` or ``(N, C, H, W)`` with 1, 3 or 4 channels; uint8, bool, whole numbers
-    in 0..255, or floats in 0..1. targets: ``(N,)`` or ``(N, 1)``; whole numbers from 0 are classes, others real.
+    images: ``(N, H, W)``, ``(N, H, W, C)`` or ``(N, C, H, W)`` with 1, 3 or 4 channels, of any numbers whose scale is
+    clear or answered (``acc.data.importers.scale``). targets: ``(N,)`` or ``(N, 1)``, from the file ``table`` (default:
+    ``file``); whole numbers from 0 are classes, others real; whole numbers that all differ are an id and left out.
     The column ``units``, whole numbers, tells which rows belong together and is no target.
     labels: the names of the classes of some targets. Raises InvalidInput (file) naming array and value.
     """
-    if pixels not in ("uint8", "float32"):
-        raise InvalidInput({"pixels": f"{pixels!r} is refused; choose uint8 or float32"})
+    look, table = look or Look(), table or file
     images = channels_first(images, file)
-    stored = to_float32(images, file) if pixels == "float32" else to_uint8(images, file)
+    look.found(
+        "images", f"{len(images):,} of {' x '.join(map(str, images.shape[1:]))} (channels, height, width)"
+    )
+    pixels_of = stored(images, file, pixels, look)
     columns: dict[str, NDArray[Any]] = {}
     specs: list[TargetSpec] = []
-    units = units_of(targets[UNITS], len(stored), file) if UNITS in targets else None
+    units = units_of(targets[UNITS], len(images), table) if UNITS in targets else None
+    if units is not None:
+        look.found(UNITS, f"{len(np.unique(units)):,} units of rows that belong together")
     for name, values in targets.items():
         if name == UNITS:
             continue
-        spec, column = target_of(name, values, len(stored), file)
+        spec, column = target_of(name, values, len(images), table)
         named = (labels or {}).get(name)
+        if is_id(values):
+            look.found(
+                f"id '{name}'",
+                f"left out: each of the {len(images):,} rows has another {'text' if named else 'whole number'}, so it "
+                "names the row and is no target",
+            )
+            look.keep("ids", [*look.record.get("ids", []), name])
+            continue
         if named is not None:
             spec = spec.model_copy(update={"classes": len(named), "labels": named})
         if spec.name in columns:
-            raise refuse(file, f"has two targets called '{spec.name}'; give one another name")
+            raise refuse(table, f"has two targets called '{spec.name}'; give one another name")
         specs.append(spec)
         columns[spec.name] = column
-    return AccDataset(images=stored, targets=columns, target_specs=tuple(specs), units=units)
+        kind = f"{spec.classes} classes" if spec.kind == "class" else f"real, {spec.min:g} to {spec.max:g}"
+        look.found(f"target '{spec.name}'", kind, kind=spec.kind)
+    if not columns:
+        look.found("targets", "none")
+    return AccDataset(images=pixels_of, targets=columns, target_specs=tuple(specs), units=units)
 
 
 def dataset_of_named(
-    arrays: Mapping[str, NDArray[Any]], *, file: str, pixels: Pixels = "uint8"
+    arrays: Mapping[str, NDArray[Any]], *, file: str, pixels: Pixels = "uint8", look: Look | None = None
 ) -> AccDataset:
     """Return a dataset of arrays by name: one of images, and all of one value for each image as targets.
 
@@ -79,7 +99,7 @@ def dataset_of_named(
             f"holds '{left_over[0]}' of shape {left[left_over[0]].shape} beside the images '{name}'; "
             "need one value for each image, or no such array",
         )
-    return dataset_of(images, targets, file=file, pixels=pixels)
+    return dataset_of(images, targets, file=file, pixels=pixels, look=look)
 
 
 def _images_name(arrays: Mapping[str, NDArray[Any]], file: str) -> str:
@@ -114,42 +134,10 @@ def channels_first(images: NDArray[Any], file: str) -> NDArray[Any]:
     return images
 
 
-def to_uint8(images: NDArray[Any], file: str) -> NDArray[np.uint8]:
-    """Return pixel values as uint8; floats in 0..1 are scaled to 0..255 and rounded."""
-    if images.dtype == np.uint8:
-        return np.ascontiguousarray(images)
-    if images.dtype == np.bool_:
-        return np.ascontiguousarray(images, dtype=np.uint8) * np.uint8(255)
-    if _check_values(images, file):
-        return np.ascontiguousarray(images, dtype=np.uint8)
-    pixels = np.empty(images.shape, dtype=np.uint8)
-    # One at a time: a scaled copy of all would be eight times the dataset.
-    for number, image in enumerate(images):
-        np.rint(image * 255.0, out=pixels[number], casting="unsafe")
-    return pixels
-
-
-def to_float32(images: NDArray[Any], file: str) -> NDArray[np.float32]:
-    """Return pixel values as float32 in 0..1; whole numbers and truth values are refused: they are bytes."""
-    if not np.issubdtype(images.dtype, np.floating):
-        raise refuse(
-            file, f"has images of type {images.dtype}; only floats are stored as float32, these as uint8"
-        )
-    _check_values(images, file)
-    return np.ascontiguousarray(images, dtype=np.float32)
-
-
-def _check_values(images: NDArray[Any], file: str) -> bool:
-    """Return whether pixels are whole numbers; raises InvalidInput (file) for those out of range."""
-    if not np.issubdtype(images.dtype, np.number) or np.issubdtype(images.dtype, np.complexfloating):
-        raise refuse(file, f"has images of type {images.dtype}; need uint8, or floats from 0 to 1")
-    whole = bool(np.issubdtype(images.dtype, np.integer))
-    top = 255 if whole else 1
-    low, high = images.min(), images.max()
-    if not (low >= 0 and high <= top):  # so that NaN is refused as well
-        kind = "whole numbers from 0 to 255" if whole else "floats from 0 to 1"
-        raise refuse(file, f"has pixel values from {low:g} to {high:g}; need uint8, or {kind}")
-    return whole
+def is_id(values: NDArray[Any]) -> bool:
+    """Return whether a column names its rows: whole numbers (or numbered texts), no two of them the same."""
+    whole = bool(np.issubdtype(values.dtype, np.integer))
+    return whole and values.size >= LEAST_IDS and len(np.unique(values)) == values.size
 
 
 def units_of(values: NDArray[Any], n: int, file: str) -> NDArray[np.int64]:
@@ -174,7 +162,9 @@ def target_of(name: str, values: NDArray[Any], n: int, file: str) -> tuple[Targe
         values = values[:, 0]
     if values.shape != (n,):
         raise refuse(
-            file, f"has {n} images, but target '{name}' has shape {values.shape}; need one value for each"
+            file,
+            f"does not fit: there are {n} images, but target '{name}' has shape {values.shape}; "
+            "need one value for each",
         )
     if np.issubdtype(values.dtype, np.bool_):
         values = values.astype(np.int64)

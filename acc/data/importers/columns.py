@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -17,16 +18,24 @@ from acc.data.importers.limits import refuse
 
 MAX_LABELS = 1_000
 MAX_TABLE_BYTES = 2**30
-FILE_NAMES = ("file", "filename", "file_name", "image", "path", "name")
+ENDINGS = {".csv", ".tsv", ".txt"}
+DELIMITERS = (",", ";", "\t")
+NO_NAME = "index"
+_COMMA = re.compile(r"[-+]?\d+(,\d+)*")
+FILE_NAMES = ("image_id", "file", "filename", "file_name", "image", "path", "name")
 
 
 @dataclass
 class Columns:
-    """Target columns ``(N,)``, and the labels of those that were text; ``files``: the image of each row, if told."""
+    """Target columns ``(N,)``, and the labels of those that were text; ``files``: the image of each row, if told.
+
+    lines: the number of each row in its file.
+    """
 
     values: dict[str, NDArray[Any]] = field(default_factory=dict)
     labels: dict[str, tuple[str, ...]] = field(default_factory=dict)
     files: list[str] | None = None
+    lines: list[int] = field(default_factory=list)
 
 
 def read(data: bytes, name: str, *, by_file: bool) -> Columns:
@@ -36,34 +45,119 @@ def read(data: bytes, name: str, *, by_file: bool) -> Columns:
     """
     if len(data) > MAX_TABLE_BYTES:
         raise refuse(name, f"is a table of {len(data):,} bytes; at most {MAX_TABLE_BYTES:,} are allowed")
+    text = _decoded(data, name)
     try:
-        rows = list(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True))
-    except UnicodeDecodeError as error:
-        raise refuse(name, f"is not a CSV file in UTF-8: {error.reason} at byte {error.start}") from error
+        numbered = _rows(text)
     except csv.Error as error:
         raise refuse(name, f"is not a CSV file: {error}") from error
-    rows = [row for row in rows if row]
-    if len(rows) < 2:
+    if len(numbered) < 2:
         raise refuse(name, "holds no row below its header; one for each image is needed")
+    rows = [row for _, row in numbered]
     head = [cell.strip() for cell in rows[0]]
-    for number, row in enumerate(rows[1:], start=2):
+    if "" in head and NO_NAME not in head:  # as tables of pandas begin
+        head[head.index("")] = NO_NAME
+    for number, row in numbered[1:]:
         if len(row) != len(head):
             raise refuse(name, f"has {len(row)} cells in row {number} and {len(head)} in its header")
     if len(set(head)) != len(head):
         raise refuse(name, f"has two columns of one name; its header is {', '.join(head)}")
-    found = Columns()
+    found = Columns(lines=[number for number, _ in numbered[1:]])
     cells = dict(zip(head, zip(*rows[1:], strict=True), strict=True))
     if by_file:
         key = next((each for each in head if each.lower() in FILE_NAMES), head[0])
         found.files = [cell.strip() for cell in cells.pop(key)]
+    if "" in cells:
+        raise refuse(name, f"has a column without a name; its header is {', '.join(head)}")
     for column, texts in cells.items():
         if column == UNITS:
             found.values[column] = unit_numbers(texts, name)
             continue
-        found.values[column], labels = column_of(texts, column, name)
+        found.values[column], labels = column_of(texts, column, name, lines=found.lines)
         if labels is not None:
             found.labels[column] = labels
     return found
+
+
+def is_table(name: str) -> bool:
+    """Return whether a file is a table by its name."""
+    return PurePosixPath(name).suffix.lower() in ENDINGS - {".txt"}
+
+
+def listed(data: bytes, name: str) -> Columns:
+    """Return the columns of a list as CelebA has it: a table, or words between blanks, the image first.
+
+    The lines before the first image may be the count of images and the names of the columns. Raises InvalidInput.
+    """
+    if is_table(name):
+        return read(data, name, by_file=True)
+    lines = [line.split() for line in _decoded(data, name).splitlines()]
+    numbered = [(number, words) for number, words in enumerate(lines, start=1) if words]
+    if numbered and len(numbered[0][1]) == 1 and numbered[0][1][0].isdecimal():
+        del numbered[0]
+    if len(numbered) > 1 and len(numbered[1][1]) == len(numbered[0][1]) + 1:
+        head = numbered.pop(0)[1]
+    else:
+        head = [f"column_{place}" for place in range(1, len(numbered[0][1]))] if numbered else []
+    if not numbered or not head:
+        raise refuse(name, "tells nothing of any image")
+    found = Columns(files=[], lines=[number for number, _ in numbered])
+    assert found.files is not None
+    table = np.empty((len(numbered), len(head)), dtype=np.int64)
+    for place, (number, words) in enumerate(numbered):
+        if len(words) != len(head) + 1:
+            raise refuse(
+                name, f"has {len(words)} words in row {number}; need an image and {len(head)} values"
+            )
+        found.files.append(words[0])
+        try:
+            table[place] = [int(word) for word in words[1:]]
+        except (ValueError, OverflowError):
+            raise refuse(name, f"has other than whole numbers in row {number}") from None
+    found.values = {column: table[:, place] for place, column in enumerate(head)}
+    return found
+
+
+def _decoded(data: bytes, name: str) -> str:
+    try:
+        if data[:2] in {b"\xff\xfe", b"\xfe\xff"}:
+            return data.decode("utf-16")
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise refuse(name, f"is not a CSV file in UTF-8: {error.reason} at byte {error.start}") from error
+
+
+def _rows(text: str) -> list[tuple[int, list[str]]]:
+    """Return the rows that hold anything, with their numbers; cells end at a comma, a semicolon or a tab.
+
+    Which of them is told by a first line ``sep=;``, else by the header: the one that divides it into most cells, and
+    the rows below into as many.
+    """
+    first, _, rest = text.partition("\n")
+    said = re.fullmatch(r"sep=([,;\t|])\r?", first)
+    if said:
+        return [(number + 1, row) for number, row in _divided(rest, said[1])]
+    divided: list[list[tuple[int, list[str]]]] = []
+    damage: csv.Error | None = None
+    for delimiter in DELIMITERS:
+        try:
+            divided.append(_divided(text, delimiter))
+        except csv.Error as error:
+            damage = damage or error
+    if not divided and damage is not None:
+        raise damage
+    return max(divided, key=_regularity)
+
+
+def _divided(text: str, delimiter: str) -> list[tuple[int, list[str]]]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    return [(number, row) for number, row in enumerate(reader, start=1) if any(cell.strip() for cell in row)]
+
+
+def _regularity(rows: Sequence[tuple[int, list[str]]]) -> tuple[bool, int, bool]:
+    """Return a key by which rows that were rightly divided come last: all as wide as the header, and wide."""
+    width = len(rows[0][1]) if rows else 0
+    even = all(len(row) == width for _, row in rows)
+    return even and width > 1, width, even
 
 
 def unit_numbers(texts: Sequence[str], name: str) -> NDArray[np.int64]:
@@ -80,29 +174,70 @@ def unit_numbers(texts: Sequence[str], name: str) -> NDArray[np.int64]:
         return np.array([number[text] for text in stripped], dtype=np.int64)
 
 
-def column_of(texts: Sequence[str], column: str, name: str) -> tuple[NDArray[Any], tuple[str, ...] | None]:
-    """Return a column as whole numbers, as real ones, or as classes with the labels that number them."""
+def column_of(
+    texts: Sequence[str], column: str, name: str, *, lines: Sequence[int] = ()
+) -> tuple[NDArray[Any], tuple[str, ...] | None]:
+    """Return a column as whole numbers, as real ones, or as classes with the labels that number them.
+
+    A decimal comma is read where it is clear that it is one. Raises InvalidInput (file) for a column that is numbers
+    but for a few cells, naming the first of these, and for commas that may part thousands.
+    """
     try:
         return np.array([int(text) for text in texts], dtype=np.int64), None
     except (ValueError, OverflowError):
         pass
+    numbers = [_float(text) for text in texts]
+    if None in numbers:
+        commas = _decimal_commas(texts, column, name)
+        numbers = numbers if commas is None else list(commas)
+    wrong = [place for place, number in enumerate(numbers) if number is None]
+    if not wrong:
+        return np.array(numbers, dtype=np.float64), None
+    if len(wrong) < len(texts) / 2:
+        row = lines[wrong[0]] if lines else wrong[0] + 2
+        cell = texts[wrong[0]].strip()
+        what = f"{cell!r}" if cell else "nothing"
+        raise refuse(
+            name, f"has {what} in column '{column}' of row {row}, among numbers; give every image a number"
+        )
+    return classes_of(texts, column, name, lines=lines)
+
+
+def _float(text: str) -> float | None:
     try:
-        return np.array([float(text) for text in texts], dtype=np.float64), None
+        return float(text)
     except ValueError:
-        pass
-    return classes_of(texts, column, name)
+        return None
 
 
-def classes_of(texts: Sequence[str], column: str, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
+def _decimal_commas(texts: Sequence[str], column: str, name: str) -> list[float] | None:
+    """Return the numbers that are written with a decimal comma, or None where the texts are none of these."""
+    stripped = [text.strip() for text in texts]
+    if not all(_COMMA.fullmatch(text) for text in stripped) or not any("," in text for text in stripped):
+        return None
+    thousands = all(re.fullmatch(r"[-+]?[1-9]\d{0,2}(,\d{3})*", text) for text in stripped)
+    if thousands:
+        shown = next(text for text in stripped if "," in text)
+        raise refuse(
+            name,
+            f"has '{shown}' in column '{column}', whose comma may part thousands or decimals; write a point",
+        )
+    return [float(text.replace(",", ".")) for text in stripped]
+
+
+def classes_of(
+    texts: Sequence[str], column: str, name: str, *, lines: Sequence[int] = ()
+) -> tuple[NDArray[Any], tuple[str, ...]]:
     """Return texts as classes, numbered in the natural order of the labels, and the labels."""
     stripped = [text.strip() for text in texts]
     if "" in stripped:
         raise refuse(
             name,
-            f"has nothing in column '{column}' of row {stripped.index('') + 2}; give every image a value",
+            f"has nothing in column '{column}' of row {lines[stripped.index('')] if lines else stripped.index('') + 2}"
+            "; give every image a value",
         )
     labels = tuple(sorted(set(stripped), key=natural))
-    if len(labels) > MAX_LABELS:
+    if len(labels) > MAX_LABELS and len(labels) < len(texts):  # texts that all differ name their rows
         raise refuse(
             name,
             f"has {len(labels):,} different texts in column '{column}'; classes may be {MAX_LABELS:,} at most",
@@ -117,10 +252,13 @@ def natural(text: str) -> list[tuple[int, int, str]]:
     return [(0, int(part), "") if part.isdecimal() and part.isascii() else (1, 0, part) for part in parts]
 
 
-def of_images(columns: Columns, files: Sequence[str], name: str) -> Mapping[str, NDArray[Any]]:
+def of_images(
+    columns: Columns, files: Sequence[str], name: str, *, others: bool = False
+) -> Mapping[str, NDArray[Any]]:
     """Return the columns in the order of ``files``; raises InvalidInput (file) unless each has exactly one row.
 
-    A row may name the whole path of its image, or its file name where no two images share it.
+    A row may name the whole path of its image, or its file name where no two images share it. others: rows of images
+    that are not there are passed over.
     """
     assert columns.files is not None
     known = {file: place for place, file in enumerate(files)}
@@ -129,14 +267,17 @@ def of_images(columns: Columns, files: Sequence[str], name: str) -> Mapping[str,
         tail = file.rsplit("/", 1)[-1]
         tails[tail] = None if tail in tails else place
     order = np.full(len(files), -1, dtype=np.int64)
+    line = columns.lines or range(2, len(columns.files) + 2)
     for row, file in enumerate(columns.files):
         found = known.get(file, tails.get(file))
+        if found is None and others and file not in tails:
+            continue
         if found is None:
             raise refuse(
-                name, f"tells of '{file}' in row {row + 2}, and there is no such image, or more than one"
+                name, f"tells of '{file}' in row {line[row]}, and there is no such image, or more than one"
             )
         if order[found] >= 0:
-            raise refuse(name, f"has two rows for '{files[found]}': {order[found] + 2} and {row + 2}")
+            raise refuse(name, f"has two rows for '{files[found]}': {line[order[found]]} and {line[row]}")
         order[found] = row
     missing = np.flatnonzero(order < 0)
     if len(missing):

@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acc.data.dataset import AccDataset
-from acc.data.importers.arrays import Pixels, dataset_of_named
+from acc.data.importers.arrays import dataset_of_named
 from acc.data.importers.limits import MAX_DATASET_BYTES, check_bytes, refuse
+from acc.data.importers.looks import Look
 from acc.data.importers.npy import check_header
+from acc.data.importers.scale import Pixels
 from acc.errors import InvalidInput
 
 _DAMAGED = (
@@ -30,9 +32,11 @@ _DAMAGED = (
 )
 
 
-def read(path: Path, *, max_bytes: int = MAX_DATASET_BYTES, pixels: Pixels = "uint8") -> AccDataset:
+def read(
+    path: Path, *, max_bytes: int = MAX_DATASET_BYTES, pixels: Pixels = "uint8", look: Look | None = None
+) -> AccDataset:
     """Return the dataset of a ``.npz`` file: see ``dataset_of_named``. Raises InvalidInput (file)."""
-    return dataset_of_named(_arrays(path, max_bytes), file=path.name, pixels=pixels)
+    return dataset_of_named(_arrays(path, max_bytes), file=path.name, pixels=pixels, look=look)
 
 
 def _arrays(path: Path, max_bytes: int) -> dict[str, NDArray[Any]]:

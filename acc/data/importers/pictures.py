@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import struct
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
@@ -10,13 +12,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from acc.data.dataset import AccDataset
-from acc.data.importers import columns
+from acc.data.importers import layouts
 from acc.data.importers.arrays import dataset_of
 from acc.data.importers.limits import MAX_DATASET_BYTES, check_bytes, check_side, refuse
+from acc.data.importers.looks import Look
 from acc.data.importers.places import Place, opened
+from acc.data.importers.scale import Pixels
 
 FORMATS = {
     ".png": "PNG",
@@ -40,54 +44,39 @@ def read(
     *,
     targets: Path | None = None,
     max_bytes: int = MAX_DATASET_BYTES,
+    pixels: Pixels = "uint8",
     progress: Callable[[float], None] = lambda _: None,
+    look: Look | None = None,
 ) -> AccDataset:
-    """Return the dataset of a folder or a zip archive of images, all of one size.
+    """Return the dataset of a folder or a zip archive of images, all of one size, upright as people see them.
 
-    targets: a CSV file beside it; else the only CSV file in it; else the first level of subfolders are the classes of
-    the target ``label``. Images are in the natural order of their names. Raises InvalidInput (file) naming the image.
+    targets: a table beside it; else what ``layouts.find`` finds. Images are in the natural order of their names.
+    Raises InvalidInput (file, scale, part, classes) naming the image.
     """
+    look = look or Look()
     with opened(path, max_bytes=max_bytes) as place:
-        tables = [name for name in place.names if name.lower().endswith(".csv")]
-        names = sorted((name for name in place.names if name not in tables), key=columns.natural)
-        strange = next((name for name in names if PurePosixPath(name).suffix.lower() not in FORMATS), None)
+        strange = next(
+            (
+                name
+                for name in place.names
+                if name not in place.tables and PurePosixPath(name).suffix.lower() not in FORMATS
+            ),
+            None,
+        )
         if strange is not None:
             known = ", ".join(sorted(FORMATS))
             raise refuse(path.name, f"holds '{strange}' among the images; they end in {known}")
-        if not names:
-            raise refuse(path.name, "holds no image; at least one is needed")
-        if targets is None and len(tables) > 1:
-            raise refuse(
-                path.name, f"holds the tables {', '.join(tables[:5])}; one of them is to tell the targets"
-            )
-        found = _targets(place, names, tables, targets, path.name)
-        images = _images(place, names, path.name, max_bytes, progress)
-    return dataset_of(images, found.values, file=path.name, labels=found.labels)
-
-
-def _targets(
-    place: Place, names: Sequence[str], tables: Sequence[str], given: Path | None, file: str
-) -> columns.Columns:
-    base = _common_folder([*names, *tables])
-    inner = [name[len(base) :] for name in names]
-    if given is not None or tables:
-        try:
-            data = given.read_bytes() if given is not None else place.read(tables[0])
-        except OSError as error:
-            raise refuse(
-                given.name if given else file, f"cannot be read: {error.strerror or error}"
-            ) from error
-        name = given.name if given is not None else tables[0]
-        found = columns.read(data, name, by_file=True)
-        return columns.Columns(dict(columns.of_images(found, inner, name)), found.labels)
-    folders = [name.split("/", 1)[0] if "/" in name else "" for name in inner]
-    if not any(folders):
-        return columns.Columns()
-    if "" in folders:
-        stray = inner[folders.index("")]
-        raise refuse(file, f"has '{stray}' beside the folders of classes; put it into one of them")
-    values, labels = columns.classes_of(folders, "folder", file)
-    return columns.Columns({"label": values}, {"label": labels})
+        found = layouts.find(place, targets, path.name, look)
+        images = _images(place, found.names, path.name, max_bytes, progress)
+    return dataset_of(
+        images,
+        found.columns.values,
+        file=path.name,
+        table=found.table,
+        labels=found.columns.labels,
+        pixels=pixels,
+        look=look,
+    )
 
 
 def _images(
@@ -112,7 +101,7 @@ def _images(
 def _pixels(
     data: bytes, name: str, file: str, *, grey: bool | None, size: tuple[int, int] | None
 ) -> NDArray[np.uint8]:
-    """Return one image as ``(C, H, W) uint8``; sizes are compared before it is unpacked."""
+    """Return one image as ``(C, H, W) uint8``, turned as its EXIF says; sizes are compared before it is unpacked."""
     wanted = FORMATS[PurePosixPath(name).suffix.lower()]
     try:
         with warnings.catch_warnings():
@@ -127,14 +116,26 @@ def _pixels(
     with picture:
         if picture.format != wanted:
             raise refuse(file, f"holds '{name}', which is {picture.format} and not {wanted} as its name says")
-        if size is not None and picture.size != size:
-            there, first = (f"{width} x {height}" for width, height in (picture.size, size))
+        upright = _upright_size(picture)
+        if size is not None and upright != size:
+            there, first = (f"{width} x {height}" for width, height in (upright, size))
             raise refuse(
                 file, f"has images of different sizes: '{name}' is {there}, those before it {first} pixels"
             )
         for side in picture.size:
             check_side(file, side)
         return _unpacked(picture, name, file, grey=grey)
+
+
+def _upright_size(picture: Image.Image) -> tuple[int, int]:
+    """Return width and height as people see the picture."""
+    try:
+        turned = picture.getexif().get(ExifTags.Base.Orientation)
+    except (OSError, ValueError, SyntaxError, TypeError, KeyError, struct.error):
+        turned = None  # what cannot be read turns nothing
+    width, height = picture.size
+    # Pillow tells the size of a TIFF as it is turned already.
+    return (height, width) if turned in {5, 6, 7, 8} and picture.format != "TIFF" else (width, height)
 
 
 def _unpacked(picture: Image.Image, name: str, file: str, *, grey: bool | None) -> NDArray[np.uint8]:
@@ -144,6 +145,8 @@ def _unpacked(picture: Image.Image, name: str, file: str, *, grey: bool | None) 
     if grey and mode not in GREY:
         raise refuse(file, f"holds '{name}' in colour, and those before it are grey; save all alike")
     try:
+        with contextlib.suppress(KeyError, struct.error):  # of EXIF data that are damaged
+            picture = ImageOps.exif_transpose(picture)
         if "A" in mode or "transparency" in picture.info:
             picture = picture.convert("RGBA")
             if picture.getchannel("A").getextrema() != (255, 255):
@@ -154,11 +157,3 @@ def _unpacked(picture: Image.Image, name: str, file: str, *, grey: bool | None) 
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError) as error:
         raise refuse(file, f"holds '{name}', which is damaged: {error}") from error
     return pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
-
-
-def _common_folder(names: Sequence[str]) -> str:
-    """Return the folder that all lie in, with its ``/``, if there is only one and it holds folders or a table."""
-    first = names[0].split("/", 1)[0]
-    alone = all(name.startswith(f"{first}/") for name in names)
-    deep = any("/" in name[len(first) + 1 :] or name.lower().endswith(".csv") for name in names)
-    return f"{first}/" if alone and deep else ""

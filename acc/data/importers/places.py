@@ -15,6 +15,8 @@ from acc.data.importers.limits import check_bytes, refuse
 
 MAX_FILES = 5_000_000
 _IGNORED = {"thumbs.db", "desktop.ini"}
+_TABLES = {".csv", ".tsv"}
+_LISTS = ("list_", "identity_celeba")
 _IGNORED_ENDINGS = {".txt", ".md", ".json", ".html"}
 
 
@@ -22,6 +24,8 @@ class Place(Protocol):
     """Files by their relative names, ``/`` between their parts."""
 
     names: list[str]
+    tables: list[str]
+    """Those that may tell the targets of the others, lists in ``.txt`` among them, which ``names`` leave out."""
 
     def read(self, name: str) -> bytes:
         """Return the content of a file."""
@@ -51,7 +55,7 @@ class Folder:
                     raise refuse(root.name, f"holds '{name}', which is no plain file")
             _check_count(root.name, found)
         check_bytes(root.name, total, max_bytes)
-        self.names = _wanted(found)
+        self.names, self.tables = _wanted(found), _tables(found)
 
     def read(self, name: str) -> bytes:
         """Return the content of a file."""
@@ -84,7 +88,7 @@ class Archive:
         check_bytes(name, sum(entry.file_size for entry in entries), max_bytes)
         if len(set(found)) != len(found):
             raise refuse(name, "holds two files of one name")
-        self.names = _wanted(found)
+        self.names, self.tables = _wanted(found), _tables(found)
 
     def read(self, name: str) -> bytes:
         """Return the content of a file; raises InvalidInput (file) when it is damaged."""
@@ -128,9 +132,26 @@ def _wanted(names: list[str]) -> list[str]:
     return [name for name in names if not _is_ignored(PurePosixPath(name))]
 
 
+def _tables(names: list[str]) -> list[str]:
+    """Return the names of tables, and of lists as CelebA has them."""
+    paths = [PurePosixPath(name) for name in names]
+    return [
+        name
+        for name, path in zip(names, paths, strict=True)
+        if not _is_hidden(path)
+        and (
+            path.suffix.lower() in _TABLES
+            or (path.suffix.lower() == ".txt" and path.name.lower().startswith(_LISTS))
+        )
+    ]
+
+
+def _is_hidden(path: PurePosixPath) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+
+
 def _is_ignored(path: PurePosixPath) -> bool:
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-    return hidden or path.name.lower() in _IGNORED or path.suffix.lower() in _IGNORED_ENDINGS
+    return _is_hidden(path) or path.name.lower() in _IGNORED or path.suffix.lower() in _IGNORED_ENDINGS
 
 
 def _raise(error: OSError) -> None:

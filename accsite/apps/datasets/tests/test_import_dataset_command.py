@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import resource
 import struct
 import zipfile
@@ -45,10 +46,16 @@ def npz(tmp_path: Path) -> Path:
 
 def test_an_npz_file_becomes_a_dataset_named_after_it(npz: Path) -> None:
     get_user_model().objects.create_user("ann")
-    assert run(npz, "--user", "ann") == ("my-digits\n", "", 0)
+    out, err, status = run(npz, "--user", "ann")
+    assert (out, status) == ("my-digits\n", 0)
+    assert "pixels: uint8, 0 to 255, 256 different values; scale 0..255 (black..white)" in err
     row = Dataset.objects.get()
     assert (row.name, row.n, row.targets[0]["name"]) == ("my digits", 12, "digit")
-    assert row.provenance == {"importer": "npz", "file": "my_digits.npz"}
+    assert [row.provenance[name] for name in ("importer", "file", "scale")] == [
+        "npz",
+        "my_digits.npz",
+        "0..255",
+    ]
     assert row.created_by is not None
 
 
@@ -97,11 +104,13 @@ def test_images_in_a_folder_or_tensors_in_a_file_become_datasets(tmp_path: Path)
     for number in range(4):
         (folder / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
         Image.fromarray(IMAGES[number]).save(folder / "ab"[number % 2] / f"{number}.png")
-    assert run(folder) == ("set\n", "", 0)
+    out, err, status = run(folder)
+    assert (out, status) == ("set\n", 0)
+    assert "a folder for each of 2 classes: 'a', 'b'" in err
     assert Dataset.objects.get(slug="set").targets[0]["labels"] == ["a", "b"]
     data = AccDataset(IMAGES[:, None], {"digit": LABELS.astype(np.int64)}, (DIGIT,))
     (tmp_path / "x.pt").write_bytes(b"".join(exporters.export(data, "pt")))
-    assert run(tmp_path / "x.pt", "--name", "Tensors") == ("tensors\n", "", 0)
+    assert run(tmp_path / "x.pt", "--name", "Tensors")[::2] == ("tensors\n", 0)
     assert Dataset.objects.get(slug="tensors").n == 12
     with zipfile.ZipFile(tmp_path / "bad.pt", "w") as archive:
         archive.writestr("archive/data.pkl", b"cos\nsystem\n(S'true'\ntR.")
@@ -121,3 +130,21 @@ def test_a_disk_that_fills_up_half_way_leaves_nothing_behind(tmp_path: Path) -> 
     assert (out, status) == ("", 2)
     assert "is full" in err
     assert list(blobs.scratch().iterdir()) == []
+
+
+def test_what_must_be_asked_is_asked_and_what_was_answered_is_kept(tmp_path: Path) -> None:
+    np.savez(tmp_path / "dots.npz", images=IMAGES % 2)
+    out, err, status = run(tmp_path / "dots.npz")
+    assert (out, status) == ("", 2)
+    assert "scale=0..1 (proposed), scale=0..255" in err
+    out, err, status = run(tmp_path / "dots.npz", "--look")
+    assert status == 0
+    assert "pixels: uint8, 0 to 1, 2 different values" in out
+    assert "asks for scale" in out
+    found = json.loads(run(tmp_path / "dots.npz", "--look", "--json")[0])
+    assert [question["proposed"] for question in found["questions"] if question["needed"]] == ["0..1"]
+    assert not Dataset.objects.exists()
+    assert run(tmp_path / "dots.npz", "--scale", "0..1")[2] == 0
+    row = Dataset.objects.get()
+    assert row.provenance["scale"] == "0..1"
+    assert AccDataset.load(blobs.open_local(row.file, row.sha256)).images.max() == 255

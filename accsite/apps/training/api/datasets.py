@@ -17,6 +17,7 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
+from acc.data.importers import CLASSES
 from acc.errors import InvalidInput
 from accsite.apps.registry import previews
 from accsite.apps.training import selectors
@@ -34,7 +35,6 @@ FORM_BYTES = 2**20
 UPLOAD = {
     "multipart/form-data": {
         "type": "object",
-        "required": ["file"],
         "properties": {
             "file": {
                 "type": "string",
@@ -48,6 +48,21 @@ UPLOAD = {
             },
             "name": {"type": "string", "description": "default: after the file"},
             "pixels": {"type": "string", "enum": list(generation.PIXELS), "default": "uint8"},
+            "scale": {
+                "type": "string",
+                "description": "the pixel values that are black and white, LOW..HIGH; default: as found, if clear",
+            },
+            "part": {"type": "string", "description": "the part of a split to take; default: all"},
+            "classes": {
+                "type": "string",
+                "enum": list(CLASSES),
+                "description": "whether folders are classes",
+            },
+            "look": {
+                "type": "boolean",
+                "description": "only look: what is found and asked is in the job's result, and nothing is kept",
+            },
+            "job": {"type": "integer", "description": "in place of a file: the job that has looked at it"},
         },
     }
 }
@@ -85,25 +100,35 @@ class ImportView(APIView):
         },
     )
     def post(self, request: Request) -> Response:
-        """Take a file in by a job; watch it as any other."""
+        """Take a file in by a job; watch it as any other. With `look` it only says what it found, and what it asks.
+
+        Within a day `job` keeps what was looked at. Without a look, a job fails that must ask something.
+        """
         limit = settings.ACC_MAX_DATASET_BYTES
         length = str(request.META.get("CONTENT_LENGTH") or "0")
         if length.isdecimal() and int(length) > 2 * limit + FORM_BYTES:  # before it is looked into
             raise TooLarge(f"the request has {int(length):,} bytes; a file may have {limit:,}")
         data: Any = request.data
-        unknown = sorted(set(data) - {"file", "labels", "name", "pixels"})
+        unknown = sorted(set(data) - {"file", "labels", "name", "pixels", "look", "job", *generation.ANSWERS})
         if unknown:
             raise InvalidInput({name: f"{name!r} is not a field here" for name in unknown})
         name, pixels = str(data.get("name", "")), str(data.get("pixels", "uint8"))
-        generation.check_import(name=name, pixels=pixels)
-        file, labels = _file(data, "file", needed=True), _file(data, "labels")
-        assert file is not None
+        answers = {field: str(data[field]) for field in generation.ANSWERS if data.get(field)}
+        generation.check_import(name=name, pixels=pixels, answers=answers)
+        look = _yes(data.get("look", "false"))
+        looked = generation.looked_at(request.user, data["job"]) if data.get("job") else None
+        file, labels = _file(data, "file", needed=looked is None), _file(data, "labels")
+        if looked is not None and (file is not None or labels is not None):
+            raise InvalidInput({"job": "give a file, or the job that has looked at one, not both"})
         job = generation.submit_import(
             actor=request.user,
-            upload=uploads.keep(file),
+            upload=uploads.keep(file) if file is not None else None,
             labels=uploads.keep(labels, field="labels") if labels is not None else None,
             name=name,
             pixels=pixels,
+            answers=answers,
+            look=look,
+            looked=looked,
             idempotency_key=request.headers.get("Idempotency-Key"),
         )
         return answer(request, job)
@@ -149,6 +174,15 @@ def answer(request: Request, job: Job) -> Response:
     place = reverse("api:job-detail", args=[job.pk], request=request)
     state = selectors.job_state(job)
     return Response(state, status=status.HTTP_202_ACCEPTED, headers={"Location": place})
+
+
+def _yes(value: object) -> bool:
+    """Return a field of a form as true or false."""
+    words = {"true": True, "false": False, "": False}
+    text = str(value).lower()
+    if text not in words:
+        raise InvalidInput({"look": f"{value!r} is neither true nor false"})
+    return words[text]
 
 
 def _file(data: Any, field: str, *, needed: bool = False) -> UploadedFile[Any] | None:

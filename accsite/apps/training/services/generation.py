@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
+from django.core.files.storage import default_storage
+from django.db.models import Q
+from django.utils import timezone
+
+from acc.data.importers import Answers, scale
 from acc.errors import InvalidInput
 from acc.params import Param, clean_params
 from accsite import blobs
@@ -19,9 +25,13 @@ from accsite.apps.training.models import Job, JobKind
 from accsite.apps.training.names import clean_name
 from accsite.apps.training.services.once import once, submitted_before
 from accsite.apps.training.services.unit import unit_of_work
+from accsite.apps.training.states import ACTIVE, JobState
 from accsite.errors import WrongState
 
 UPLOADS = "uploads"
+ANSWERS = ("scale", "part", "classes")
+LOOKED_KEPT = timedelta(days=1)
+"""How long an upload that was looked at waits to be kept."""
 PIXELS = ("uint8", "float32")
 
 
@@ -142,38 +152,63 @@ def regeneration(slug: str) -> dict[str, Any]:
 def submit_import(
     *,
     actor: Any,
-    upload: Upload,
+    upload: Upload | None = None,
     labels: Upload | None = None,
     name: str = "",
     pixels: str = "uint8",
+    answers: Mapping[str, str] | None = None,
+    look: bool = False,
+    looked: Job | None = None,
     idempotency_key: str | None = None,
 ) -> Job:
     """Return a new job that takes an uploaded file in as a dataset, called after it unless ``name`` is given.
 
-    Raises InvalidInput (name, pixels).
+    answers: to what an import may ask, ``scale``, ``part`` and ``classes``. look: only look, and keep nothing; what was
+    found is in the job's result. looked: in place of an upload, the job that has looked at one. Raises InvalidInput
+    naming the field.
     """
     known = submitted_before(actor, idempotency_key)
     if known is not None:
         return known
-    check_import(name=name, pixels=pixels)
-    called = name or dataset_services.free_name(dataset_services.name_of_file(upload.name))
+    check_import(name=name, pixels=pixels, answers=answers)
+    sent = upload.as_dict() if upload else looked.spec["upload"] if looked else {}
+    beside = labels.as_dict() if labels else looked.spec["labels"] if looked else None
+    called = name or dataset_services.free_name(dataset_services.name_of_file(sent["name"]))
     return once(
         actor,
         idempotency_key,
         JobKind.IMPORT,
-        title=f"Import {called}",
+        title=f"{'Look at' if look else 'Import'} {called}",
         spec={
             "name": called,
             "pixels": pixels,
-            "upload": upload.as_dict(),
-            "labels": labels.as_dict() if labels else None,
+            "answers": dict(answers or {}),
+            "look": look,
+            "looked": looked.pk if looked is not None else None,
+            "upload": sent,
+            "labels": beside,
         },
         total_steps=1_000,
     )
 
 
-def check_import(*, name: str, pixels: str) -> None:
-    """Raise InvalidInput (name, pixels) for what an import cannot be given; asked before a file is taken in."""
+def looked_at(actor: Any, job: object) -> Job:
+    """Return the job that has looked at an upload, which may be kept; raises InvalidInput (job) saying why not."""
+    looks = Job.objects.visible_to(actor).filter(kind=JobKind.IMPORT, spec__look=True)
+    found = looks.filter(pk=int(str(job))).first() if str(job).isdecimal() else None
+    if found is None:
+        raise InvalidInput(
+            {"job": f"{job!r} is no job that has looked at an upload; upload the file with look first"}
+        )
+    if found.state != JobState.SUCCEEDED:
+        raise InvalidInput({"job": f"job {found.pk} is {found.state.lower()}; it must have looked first"})
+    if not default_storage.exists(found.spec["upload"]["file"]):
+        raise InvalidInput({"job": f"what job {found.pk} looked at is kept no longer; upload it again"})
+    return found
+
+
+def check_import(*, name: str, pixels: str, answers: Mapping[str, str] | None = None) -> None:
+    """Raise InvalidInput naming each field that an import cannot be given; asked before a file is taken in."""
     errors: dict[str, list[str]] = {}
     if name:
         try:
@@ -183,20 +218,30 @@ def check_import(*, name: str, pixels: str) -> None:
             errors.update(error.fields)
     if pixels not in PIXELS:
         errors["pixels"] = [f"{pixels!r} is refused; choose one of: {', '.join(PIXELS)}"]
+    try:
+        given = Answers(**(answers or {}))
+        if given.scale:
+            scale.parsed(given.scale)
+    except InvalidInput as error:
+        errors.update(error.fields)
     if errors:
         raise InvalidInput(errors)
 
 
 def drop_uploads(job: Job) -> None:
-    """Delete the uploaded files of an import job that has ended, unless another is still to read them."""
-    wanted = set(uploads_in_use(but=job))
+    """Delete the uploaded files of an import job that has ended, unless another is still to read them.
+
+    What a job has looked at goes once it is kept.
+    """
+    wanted = set(uploads_in_use(but=[job.pk, job.spec.get("looked")]))
     for upload in (job.spec.get("upload"), job.spec.get("labels")):
         if upload and upload["file"] not in wanted:
             blobs.delete(upload["file"])
 
 
-def uploads_in_use(*, but: Job | None = None) -> list[str]:
-    """Return the names in storage of what import jobs are still to read."""
-    active = Job.objects.active().filter(kind=JobKind.IMPORT)
-    specs = (active.exclude(pk=but.pk) if but else active).values_list("spec", flat=True)
+def uploads_in_use(*, but: Sequence[int | None] = ()) -> list[str]:
+    """Return the names in storage of what import jobs are still to read, or have looked at within a day."""
+    imports = Job.objects.filter(kind=JobKind.IMPORT).exclude(pk__in=[pk for pk in but if pk is not None])
+    looked = Q(spec__look=True, state=JobState.SUCCEEDED, finished_at__gt=timezone.now() - LOOKED_KEPT)
+    specs = imports.filter(Q(state__in=ACTIVE) | looked).values_list("spec", flat=True)
     return [upload["file"] for spec in specs for upload in (spec.get("upload"), spec.get("labels")) if upload]

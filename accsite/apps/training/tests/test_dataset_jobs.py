@@ -124,6 +124,10 @@ def test_an_upload_over_http_becomes_a_job(user: Any, own_storage: Path) -> None
         ({"file": SimpleUploadedFile("x.npz", b"")}, "file"),
         ({"name": "1st"}, "name"),
         ({"pixels": "int4"}, "pixels"),
+        ({"scale": "bright"}, "scale"),
+        ({"classes": "some"}, "classes"),
+        ({"look": "perhaps"}, "look"),
+        ({"job": "7"}, "job"),
         ({"colour": "red"}, "colour"),
     ],
 )
@@ -137,6 +141,33 @@ def test_a_bad_upload_names_its_field_and_leaves_nothing_behind(
     assert list(found.json()["errors"]) == [field]
     assert not Job.objects.exists()
     assert files(own_storage) == []
+
+
+def test_what_was_looked_at_is_kept_by_its_job_within_a_day(user: Any, own_storage: Path) -> None:
+    api = APIClient()
+    api.force_login(user)
+    found = api.post(
+        "/api/v1/datasets/import/", {"file": upload(), "labels": upload(b"a", "t.csv"), "look": "true"}
+    )
+    job = Job.objects.get(pk=found.json()["id"])
+    assert (job.spec["look"], job.title) == (True, "Look at x")
+    kept = api.post("/api/v1/datasets/import/", {"job": job.pk})
+    assert "it must have looked first" in str(kept.json()["errors"]["job"])
+    Job.objects.filter(pk=job.pk).update(state="SUCCEEDED", finished_at=timezone.now())
+    assert generation.uploads_in_use() == [job.spec["upload"]["file"], job.spec["labels"]["file"]]
+    kept = api.post("/api/v1/datasets/import/", {"job": job.pk, "scale": "0..1", "name": "Mine"})
+    assert kept.status_code == 202, kept.content
+    keeping = Job.objects.get(pk=kept.json()["id"])
+    assert keeping.spec["upload"] == job.spec["upload"]
+    assert keeping.spec["labels"] == job.spec["labels"]
+    assert (keeping.spec["answers"], keeping.spec["look"]) == ({"scale": "0..1"}, False)
+    generation.drop_uploads(keeping)
+    assert files(own_storage) == []
+    assert "kept no longer; upload it again" in str(
+        api.post("/api/v1/datasets/import/", {"job": job.pk}).json()
+    )
+    Job.objects.filter(pk=job.pk).update(finished_at=timezone.now() - timedelta(days=2))
+    assert job.spec["upload"]["file"] not in generation.uploads_in_use(but=[keeping.pk])
 
 
 def test_an_upload_that_is_too_large_is_refused(user: Any, own_storage: Path, settings: Any) -> None:

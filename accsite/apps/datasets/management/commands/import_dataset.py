@@ -15,7 +15,7 @@ from django.conf import settings
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from acc.data.importers import disk_full, import_file, is_disk_full
+from acc.data.importers import CLASSES, Answers, Look, disk_full, is_disk_full, read
 from acc.errors import InvalidInput
 from accsite import blobs
 from accsite.apps.datasets import services
@@ -28,7 +28,8 @@ class Command(ServiceCommand):
     help = (
         "Import images with their targets: IDX (gzipped or not) as MNIST comes, .npz, .npy, .pt (tensors only), a "
         "folder or zip of images with a subfolder for each class or a CSV file of targets, or a dataset of ACC. "
-        "Prints the slug of the dataset. Exit status 2 for a file that is refused."
+        "What is found is told first; then the address of the dataset is printed. Exit status 2 for a file that is "
+        "refused, and for one that asks something (--scale): --look tells what, and keeps nothing."
     )
 
     @override
@@ -45,6 +46,22 @@ class Command(ServiceCommand):
         parser.add_argument(
             "--pixels", default="uint8", choices=("uint8", "float32"), help="how floats are stored"
         )
+        parser.add_argument("--look", action="store_true", help="tell what is found and asked; keep nothing")
+        parser.add_argument(
+            "--scale",
+            default="",
+            metavar="LOW..HIGH",
+            help="the values that are black and white: 0..1, -1..1, 0..255 (default: as found, if that is clear)",
+        )
+        parser.add_argument(
+            "--part", default="", help="the part of a split to take, such as train (default: all)"
+        )
+        parser.add_argument(
+            "--classes",
+            default="",
+            choices=("", *CLASSES),
+            help="whether folders are classes (default: as found)",
+        )
         parser.add_argument(
             "--max-bytes",
             type=int,
@@ -59,15 +76,22 @@ class Command(ServiceCommand):
         name = options["name"] or services.name_of_file(file.name)
         services.check_name(name)
         actor = find_user(options["user"])
+        answers = Answers(*(options[field] for field in ("scale", "part", "classes")))
+        look = Look(answers, looking=options["look"])
         draft = blobs.scratch() / f"import-{os.getpid()}.safetensors"
         try:
-            data, provenance = import_file(
+            data, provenance = read(
                 file,
+                look,
                 labels=options["labels"],
                 max_bytes=options["max_bytes"],
                 pixels=options["pixels"],
                 read_tensors=read_tensors,
             )
+            if options["look"]:
+                return self._tell(look, as_json=options["json"])
+            for line in look.lines:
+                self.stderr.write(line)
             data.save(draft)
             dataset = services.create_dataset(
                 actor=actor, name=name, dataset_path=draft, provenance=provenance
@@ -84,6 +108,14 @@ class Command(ServiceCommand):
             self.print_json({"slug": dataset.slug, "n": dataset.n, "content_hash": dataset.content_hash})
         else:
             self.stdout.write(dataset.slug)
+        return SUCCEEDED
+
+    def _tell(self, look: Look, *, as_json: bool) -> int:
+        if as_json:
+            self.print_json(look.as_dict())
+        else:
+            for line in look.lines:
+                self.stdout.write(line)
         return SUCCEEDED
 
 
