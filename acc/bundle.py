@@ -134,10 +134,11 @@ def _read(file: str, archive: zipfile.ZipFile, weights: Path, max_bytes: int) ->
     if _parse(file, SPEC, texts[SPEC]) != header.spec.model_dump(mode="json"):
         raise BundleError(f"'{file}': {SPEC} is not the specification that the weights name")
     sources = {match[1]: texts[name] for name in texts if (match := _PLUGIN.fullmatch(name))}
-    carried = {each["sha256"]: each["source"] for each in header.plugins.values()}
-    for sha256, text in {**sources, **carried}.items():
-        found = hashlib.sha256(text.encode()).hexdigest()
-        if found != sha256 or sources.get(sha256) != carried.get(sha256):
+    carried = [(each["sha256"], each["source"]) for each in header.plugins.values()]
+    for sha256, text in [*sources.items(), *carried]:
+        # A text that is no UTF-8 is that of no file.
+        found = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        if found != sha256 or sources.get(sha256) != text or (sha256, text) not in carried:
             raise BundleError(
                 f"'{file}': the plugin source {sha256[:12]} is not what its name and the weights say"
             )

@@ -13,6 +13,7 @@ from acc.training.expansion import expand_checkpoint
 from acc.training.plugin_set import PluginSet
 from accsite.apps.training.errors import Fenced
 from accsite.apps.training.services import expansion, lifecycle
+from accsite.apps.training.services.code import naming_code
 from workers.durable import insist
 from workers.held import Held
 from workers.materials import Datasets, from_header
@@ -36,7 +37,8 @@ def expand(held: Held) -> None:
         grown = expand_checkpoint(origin, spec, datasets, PluginSet(*from_header(origin.header.plugins)))
         path = held.scratch() / f"job-{job.pk}-{held.attempt}-expanded.safetensors"
         sha256 = grown.snapshot.write(path)
-    frozen = grown.snapshot.spec.model_dump(mode="json")
+    header = grown.snapshot.header
+    frozen = naming_code(header.spec.model_dump(mode="json"), header.plugins)
     record = partial(expansion.record_expansion, job.pk, held.attempt, path, sha256=sha256, spec=frozen)
     made: list[int] = []
 

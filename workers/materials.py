@@ -14,6 +14,7 @@ from acc.training.plugin_set import PluginSet
 from acc.training.protocols import Command
 from accsite.apps.datasets import selectors as datasets
 from accsite.apps.datasets.models import Dataset
+from accsite.apps.registry import approval
 from accsite.apps.registry.models import PluginSource
 
 
@@ -76,18 +77,20 @@ def classes_of(plugins: Mapping[str, str]) -> PluginSet:
 
 
 def from_rows(hashes: Iterable[str]) -> list[PluginClass]:
-    """Return the classes of kept plugin sources; raises InvalidInput for one that was never kept."""
+    """Return the classes of kept plugin sources; raises NotApproved if one may not run here, and then runs none."""
     wanted = sorted({sha256 for sha256 in hashes if sha256})
     rows = PluginSource.objects.in_bulk(wanted)
-    missing = [sha256 for sha256 in wanted if sha256 not in rows]
-    if missing:
-        raise InvalidInput({"plugins": f"the plugin source {missing[0][:12]} is not kept on this site"})
+    approval.require(wanted)
     return [cls for row in rows.values() for cls in load_source(row.text, row.path, row.sha256)]
 
 
 def from_header(plugins: Mapping[str, Mapping[str, Any]]) -> list[PluginClass]:
-    """Return the classes whose sources a checkpoint carries."""
+    """Return the classes whose sources a checkpoint carries; raises NotApproved as ``from_rows`` does.
+
+    A checkpoint's own words count for nothing: what is asked about is the text that would run.
+    """
     sources = {each["sha256"]: each for each in plugins.values()}
+    approval.require_files((each["sha256"], each["source"]) for each in plugins.values())
     return [
         cls for each in sources.values() for cls in load_source(each["source"], each["path"], each["sha256"])
     ]

@@ -16,6 +16,7 @@ import structlog
 from django.conf import settings
 from redis.exceptions import RedisError
 
+from acc.errors import InvalidInput
 from acc.plugins.checker import Checker, PreviewRequest
 from accsite.apps.registry import previews
 
@@ -55,13 +56,21 @@ class PreviewDesk:
                 pass
         while not self._taken.empty():
             asked = self._taken.get_nowait()
+            try:
+                whole = {**asked, **previews.source_of(asked)}
+            except InvalidInput as error:
+                self._answer(asked, {"error": str(error), "fields": error.fields})
+                continue
             self._asked[asked["ticket"]] = asked
-            self.checker.preview(PreviewRequest(**{name: asked[name] for name in asked if name != "key"}))
+            self.checker.preview(PreviewRequest(**{name: whole[name] for name in whole if name != "key"}))
         for request, report in self.checker.receive_previews():
             known = self._asked.pop(request.ticket, None)
             if known is not None:
-                with suppress(queue.Full):  # Redis is away, and nobody waits so long
-                    self._made.put_nowait((known, report))
+                self._answer(known, report)
+
+    def _answer(self, asked: dict[str, Any], report: dict[str, Any]) -> None:
+        with suppress(queue.Full):  # Redis is away, and nobody waits so long
+            self._made.put_nowait((asked, report))
 
     def _take(self) -> None:
         client = _client()

@@ -55,6 +55,7 @@ def replay(
     the fraction of the line's steps that is done.
     """
     from acc.errors import AccError
+    from accsite.apps.training.services.code import require_code
 
     device = _gpu() if gpu is None else gpu
     verdict = Verdict(SAME, "", checkpoint.pk)
@@ -62,6 +63,7 @@ def replay(
     node = checkpoint
     try:
         line = line_of(checkpoint)
+        require_code(line, "checkpoint")
         steps = _Steps(line, progress)
         for node in line:
             recorded = _recorded(node)

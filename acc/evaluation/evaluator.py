@@ -47,8 +47,8 @@ class FactoringEvaluator:
     """Measures a checkpoint from its posterior means in eval mode; the caller's random state is kept.
 
     checkpoint: one, or the path of its file. datasets: by the keys that the checkpoint's tasks use, and others
-    to look at; one alone is ``data``. classes: tasks and models that the checkpoint was made with; those left
-    out are made from the sources that it carries. Each dataset is encoded once, whatever is asked.
+    to look at; one alone is ``data``. classes: tasks and models that the checkpoint was made with; None: they are
+    made from the sources that it carries, so these run. Each dataset is encoded once, whatever is asked.
     Raises CheckpointError, InvalidInput.
     """
 
@@ -66,7 +66,7 @@ class FactoringEvaluator:
         self._datasets = {ONLY_DATASET: datasets} if isinstance(datasets, AccDataset) else datasets
         self._rows = rows
         self._device = torch.device(DeviceManager().resolve(device))
-        self.classes = with_kept_sources(classes, self.checkpoint.header)
+        self.classes = kept_sources(self.checkpoint.header) if classes is None else classes
         self.model = build(self.job.model, self.classes.models)
         load_model(self.model, self.checkpoint)
         self.model.to(self._device).eval()
@@ -248,17 +248,16 @@ class FactoringEvaluator:
             yield
 
 
-def with_kept_sources(classes: PluginSet | None, header: Header) -> PluginSet:
-    """Return ``classes`` with those that the checkpoint needs and they lack made from the sources it carries."""
+def kept_sources(header: Header) -> PluginSet:
+    """Return the classes of a checkpoint, made by running the sources that it carries; none for what ACC has itself."""
     from acc.plugins import load_source
 
     found = PluginSet()
-    if classes is not None:
-        found.include(classes)
     for name, kept in header.plugins.items():
-        if name not in found.models and name not in found.task_names:
-            made = load_source(kept["source"], kept["path"], kept["sha256"])
-            found.add(*(each for each in made if each.name == name))
+        if name in found.models:
+            continue
+        made = load_source(kept["source"], kept["path"], kept["sha256"])
+        found.add(*(each for each in made if each.name == name))
     return found
 
 

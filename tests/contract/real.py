@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils import timezone
+
 from acc.plugins.load import built_in_models
 from acc.tests import helpers
 from accsite import blobs
@@ -24,7 +26,8 @@ def keep_plugins() -> None:
     """Write the rows of the shipped tasks and of the built-in models, as the watcher does."""
     for found in [*helpers.shipped_classes(), *built_in_models()]:
         source, _ = PluginSource.objects.get_or_create(
-            sha256=found.sha256, defaults={"path": found.path, "text": found.source}
+            sha256=found.sha256,
+            defaults={"path": found.path, "text": found.source, "on_disk_at": timezone.now()},
         )
         Plugin.objects.update_or_create(
             kind=found.kind,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from django.utils import timezone
+
 from accsite.apps.registry.models import Plugin, PluginKind, PluginSource
 from accsite.apps.training.services import tasks
 from tests.stack import DATASET
@@ -33,7 +35,8 @@ def odd_task(branch: Any, body: str, name: str = "Odd", *, measured: str = "pass
     text = PLUGIN.format(name=name, body=body, measured=measured)
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     source, _ = PluginSource.objects.get_or_create(
-        sha256=sha256, defaults={"path": f"tasks/{name.lower()}.py", "text": text}
+        sha256=sha256,
+        defaults={"path": f"tasks/{name.lower()}.py", "text": text, "on_disk_at": timezone.now()},
     )
     Plugin.objects.update_or_create(
         kind=PluginKind.TASK, name=name, defaults={"label": name, "source": source}

@@ -118,7 +118,10 @@ ENDPOINTS: dict[str, set[str]] = {
     "GET generator-preview-picture": set(),  # this one has never been made
     "GET plugin-file-list": SIGNED_IN,
     "GET plugin-file-detail": SIGNED_IN,
+    "GET plugin-source-list": SIGNED_IN,
     "GET plugin-source-detail": SIGNED_IN,
+    "POST plugin-source-approve": {"administrator"},
+    "POST plugin-source-withdraw": {"administrator"},
     **{
         f"GET registry-{kind}-{what}": SIGNED_IN
         for kind in ("task", "generator", "model", "recipe")

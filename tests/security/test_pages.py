@@ -23,6 +23,7 @@ ABOUT: dict[str, set[str]] = {
     **{f"training:{name}": CHANGES for name in ("experiment-keep", "checkpoint", "checkpoint-act")},
     "training:experiment-sharing": MANAGES,
     "training:job": STEERS,
+    "registry:source": {"administrator"},
     "training:job-panel": STEERS,
     "training:job-control": STEERS,
     "training:queue-change": OPERATES,

@@ -63,6 +63,7 @@ class World:
             "form": "csv",
             "name": PLUGINS.get(name.removeprefix("registry-").partition("-")[0], "head"),
             "path": "tasks/mine.py",
+            "sha256": self.source.pk,
             "key": "k",
             "id": getattr(thing, "pk", UUID(int=0)),
             "action": "mark",

@@ -8,6 +8,7 @@ import uuid
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from acc.recipes import RecipeError
 from accsite.apps.registry.models import PluginKind, PluginSource
@@ -65,7 +66,8 @@ def make(source: str, **params: Any) -> RecipeRun:
     text = HEAD + textwrap.dedent(source)
     cls = load_source(text, "recipes/probe.py")[0]
     kept = PluginSource.objects.get_or_create(
-        sha256=cls.sha256, defaults={"path": "recipes/probe.py", "text": text}
+        sha256=cls.sha256,
+        defaults={"path": "recipes/probe.py", "text": text, "on_disk_at": timezone.now()},
     )[0]
     rows.make_plugin(PluginKind.RECIPE, cls.name, label="Probe", source=kept, params=cls.params)
     return recipes.submit_recipe(actor=None, recipe=cls.name, params=params)

@@ -141,19 +141,43 @@ class PluginFileAdmin(KeptAdmin):
 
 @admin.register(PluginSource)
 class PluginSourceAdmin(KeptAdmin):
-    """Every source that was ever good, by content."""
+    """Every source that was ever good, by content, and what came with imported checkpoints."""
 
-    list_display = ["path", "sha256", "first_seen_at"]
+    list_display = ["path", "sha256", "runs", "first_seen_at"]
+    list_filter = [("on_disk_at", admin.EmptyFieldListFilter), ("approved_at", admin.EmptyFieldListFilter)]
     search_fields = ["path", "sha256"]
     date_hierarchy = "first_seen_at"
-    fields = ["path", "sha256", "first_seen_at", "serves", "source"]
-    readonly_fields = ["serves", "source"]
+    fields = [
+        "path",
+        "sha256",
+        "first_seen_at",
+        "runs",
+        "origin",
+        "approved_at",
+        "approved_by",
+        "serves",
+        "source",
+    ]
+    readonly_fields = ["runs", "serves", "source"]
 
     @override
     def get_queryset(self, request: HttpRequest) -> QuerySet[PluginSource]:
         """Return the rows; a list needs no texts."""
         rows: QuerySet[PluginSource] = super().get_queryset(request)
         return rows.defer("text") if self.is_list(request) else rows
+
+    @override
+    def view_on_site(self, obj: PluginSource) -> str:
+        """Return the page on which an administrator reads it and decides."""
+        return reverse("registry:source", args=[obj.pk])
+
+    @badge({"from disk": "success", "approved": "info", "waiting for approval": "warning"})
+    @admin.display(description="may run")
+    def runs(self, source: PluginSource) -> str:
+        """Return whether it may run here, and why."""
+        if source.on_disk_at is not None:
+            return "from disk"
+        return "approved" if source.approved_at is not None else "waiting for approval"
 
     @admin.display(description="serves")
     def serves(self, source: PluginSource) -> SafeString:

@@ -4,13 +4,18 @@ from django.apps import AppConfig
 
 
 class RegistryConfig(AppConfig):
-    """Registers what pages may watch."""
+    """Registers what pages may watch, and who may change what."""
 
     name = "accsite.apps.registry"
     label = "registry"
 
     def ready(self) -> None:
-        """Register the topics."""
+        """Register the topics, and that administrators alone decide about sources from elsewhere."""
+        from accsite.apps.access import permissions
         from accsite.apps.live import topics
+        from accsite.apps.registry.access import page_object
+        from accsite.apps.registry.models import PluginSource
 
         topics.register("registry")
+        permissions.register(PluginSource, lambda user, _source: permissions.is_administrator(user))
+        permissions.register_pages("registry", page_object)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 
 
@@ -12,16 +13,46 @@ class PluginKind(models.TextChoices):
     MODEL = "model"
 
 
+class SourceQuerySet(models.QuerySet["PluginSource"]):
+    """Sources, by whether they may run."""
+
+    def approved(self) -> SourceQuerySet:
+        """Return those that may run here."""
+        return self.exclude(on_disk_at=None, approved_at=None)
+
+    def waiting(self) -> SourceQuerySet:
+        """Return those that came from elsewhere and that nobody has approved."""
+        return self.filter(on_disk_at=None, approved_at=None)
+
+
 class PluginSource(models.Model):
-    """The text of one plugin file, by content. Jobs and checkpoints refer to it, so it is never changed or deleted."""
+    """The text of one plugin file, by content. Jobs and checkpoints refer to it, so it is never changed or deleted.
+
+    Whether it may run is decided by ``accsite.apps.registry.approval`` alone.
+    """
 
     sha256 = models.CharField(max_length=64, primary_key=True)
     path = models.CharField(max_length=255, help_text="where the file was, relative to the plugin root")
     text = models.TextField()
     first_seen_at = models.DateTimeField(auto_now_add=True)
+    on_disk_at = models.DateTimeField(
+        null=True, blank=True, help_text="when it was first found in this server's own plugin folders"
+    )
+    approved_at = models.DateTimeField(null=True, blank=True, help_text="when an administrator approved it")
+    approved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    origin = models.CharField(max_length=255, blank=True, help_text="how it came, if not from the disk")
+
+    objects = SourceQuerySet.as_manager()
 
     def __str__(self) -> str:
         return f"{self.path} {self.sha256[:8]}"
+
+    @property
+    def may_run(self) -> bool:
+        """Whether this server's own disk has provided it, or an administrator has approved it."""
+        return self.on_disk_at is not None or self.approved_at is not None
 
 
 class PluginFile(models.Model):

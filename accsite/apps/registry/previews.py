@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 
 from acc.errors import AccError, InvalidInput
 from acc.params import Param, clean_params
-from accsite.apps.registry import selectors
+from accsite.apps.registry import approval, selectors
 from accsite.apps.registry.models import PluginKind
 from accsite.errors import WrongState
 
@@ -69,9 +69,7 @@ def make(*, who: str, generator: object, params: Mapping[str, Any], seed: Any = 
         "key": key,
         "ticket": ticket,
         "who": who,
-        "path": plugin.path,
         "sha256": plugin.source_id,
-        "text": plugin.source.text,
         "name": plugin.name,
         "params": cleaned,
         "seed": number,
@@ -98,6 +96,16 @@ def take(client: redis.Redis, seconds: float) -> dict[str, Any] | None:
     """Return the next request, waiting up to ``seconds``; called by who makes previews."""
     found: Any = client.blpop([REQUESTS], timeout=seconds)
     return json.loads(found[1]) if found else None
+
+
+def source_of(request: Mapping[str, Any]) -> dict[str, str]:
+    """Return path and text of the source that a request names; what may not run, or is not kept, raises InvalidInput.
+
+    They are read here and do not travel with the request, so that Redis brings no code.
+    """
+    approval.require([request["sha256"]], field="generator")
+    source = selectors.source(request["sha256"])
+    return {"path": source.path, "text": source.text}
 
 
 def answer(client: redis.Redis, request: Mapping[str, Any], report: Mapping[str, Any]) -> None:

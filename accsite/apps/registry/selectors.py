@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db.models import QuerySet
 
 from acc.errors import InvalidInput
-from accsite.apps.registry.models import Plugin, PluginFile, PluginKind, PluginSource
+from accsite.apps.access.permissions import is_administrator
+from accsite.apps.registry import approval
+from accsite.apps.registry.models import Plugin, PluginFile, PluginKind, PluginSource, SourceQuerySet
 
 _FIELDS = {
     PluginKind.TASK: "task_class",
@@ -27,7 +30,10 @@ def available(kind: PluginKind | str) -> QuerySet[Plugin]:
 
 
 def get(kind: PluginKind | str, name: object) -> Plugin:
-    """Return the available plugin; raises InvalidInput naming the field and the names that are known."""
+    """Return the available plugin, which may run here.
+
+    Raises InvalidInput naming the field and the names that are known, NotApproved for a source that may not run.
+    """
     kind = PluginKind(kind)
     found = available(kind).filter(name=name).first() if isinstance(name, str) else None
     if found is None:
@@ -37,6 +43,7 @@ def get(kind: PluginKind | str, name: object) -> Plugin:
         waiting = 0 if gone else len(unread())
         later = f"; {waiting} plugin files are still to be read, so try again in a moment" if waiting else ""
         raise InvalidInput({_FIELDS[kind]: f"{name!r} cannot be used: {why}; known: {known}{later}"})
+    approval.require([found.source_id], field=_FIELDS[kind])
     return found
 
 
@@ -57,6 +64,15 @@ def source(sha256: str) -> PluginSource:
     if found is None:
         raise InvalidInput({"plugins": f"no plugin source with sha256 {sha256!r} is kept on this site"})
     return found
+
+
+def sources_from_elsewhere(user: Any) -> SourceQuerySet:
+    """Return the sources that this server's disk has never provided, the newest first; administrators alone see them.
+
+    What came with a private experiment is told to nobody else.
+    """
+    found = PluginSource.objects.filter(on_disk_at=None).select_related("approved_by")
+    return (found if is_administrator(user) else found.none()).order_by("-first_seen_at", "sha256")
 
 
 def broken_files() -> QuerySet[PluginFile]:

@@ -57,6 +57,7 @@ def sync(reports: Sequence[FileReport], *, present: Collection[str]) -> SyncResu
     """
     result = SyncResult()
     changed = _remove_vanished(set(present), result)
+    changed |= _on_disk(reports)
     # What each changed file defines from now on: a class may move from one file to another in a single look.
     defined = {report.path: _names(report) for report in reports if not report.error}
     for report in sorted(reports, key=lambda report: (not report.built_in, report.path)):
@@ -82,6 +83,12 @@ def _remove_vanished(present: set[str], result: SyncResult) -> bool:
         files.delete()
     result.removed = sorted(gone)
     return bool(gone)
+
+
+def _on_disk(reports: Sequence[FileReport]) -> bool:
+    """Note of sources that came from elsewhere that this server's own disk provides them too: they may run."""
+    found = PluginSource.objects.filter(sha256__in=[report.sha256 for report in reports], on_disk_at=None)
+    return bool(found.update(on_disk_at=timezone.now()))
 
 
 def _names(report: FileReport) -> set[tuple[str, str]]:
@@ -118,7 +125,8 @@ def _write_file(report: FileReport, error: str) -> bool:
 def _write_classes(report: FileReport) -> bool:
     """Write the rows of a good file's classes; return whether anything changed."""
     source, changed = PluginSource.objects.get_or_create(
-        sha256=report.sha256, defaults={"path": report.path, "text": report.text}
+        sha256=report.sha256,
+        defaults={"path": report.path, "text": report.text, "on_disk_at": timezone.now()},
     )
     kept = []
     for described in report.classes:

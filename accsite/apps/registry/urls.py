@@ -8,4 +8,7 @@ from accsite.apps.registry import views
 
 app_name = "registry"
 
-urlpatterns = [path("plugins/", views.plugins, name="plugins")]
+urlpatterns = [
+    path("plugins/", views.plugins, name="plugins"),
+    path("plugins/sources/<str:sha256>/", views.source, name="source"),
+]

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_GET, require_http_methods
 
+from acc.errors import InvalidInput
+from accsite.apps.access.permissions import may_change
 from accsite.apps.live import selectors as live
-from accsite.apps.registry.models import Plugin, PluginFile, PluginKind
+from accsite.apps.registry import approval, selectors
+from accsite.apps.registry.models import Plugin, PluginFile, PluginKind, PluginSource
 from accsite.apps.registry.params import allowed
 
 KIND_LABELS = {
@@ -21,6 +24,7 @@ KIND_LABELS = {
     PluginKind.GENERATOR: "Dataset generators",
     PluginKind.RECIPE: "Recipes",
 }
+VERBS = {"approve": approval.approve, "withdraw": approval.withdraw}
 _NUMBERED = re.compile(r"^(?P<mark>[>\s]*)(?P<number>\d+)[ :|]{0,3}(?P<code>.*)$")
 
 
@@ -79,10 +83,36 @@ def plugins(request: HttpRequest) -> HttpResponse:
             (label, kind.value, [plugin_row(plugin) for plugin in found if plugin.kind == kind])
             for kind, label in KIND_LABELS.items()
         ],
+        "elsewhere": list(selectors.sources_from_elsewhere(request.user)),
         "plugins_url": reverse("registry:plugins"),
     }
     name = "panel" if request.headers.get("HX-Request") == "true" else "plugins"
     return render(request, f"registry/{name}.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+def source(request: HttpRequest, sha256: str) -> HttpResponse:
+    """Show a source whole; an administrator approves it there (``verb=approve``), or takes that back (``withdraw``)."""
+    found = get_object_or_404(PluginSource.objects.select_related("approved_by"), pk=sha256)
+    refused = ""
+    if request.method == "POST":
+        try:
+            change = VERBS.get(request.POST.get("verb", ""))
+            if change is None:
+                right = ", ".join(VERBS)
+                raise InvalidInput({"verb": f"{request.POST.get('verb', '')!r} is not one of: {right}"})
+            change(actor=request.user, source=found)
+            return redirect("registry:source", sha256)
+        except InvalidInput as error:
+            refused = str(error)
+    context = {
+        "versions": live.versions(["registry"]),
+        "place": "plugins",
+        "source": found,
+        "decides": may_change(request.user, found),
+        "refused": refused,
+    }
+    return render(request, "registry/source.html", context, status=422 if refused else 200)
 
 
 def plugin_row(plugin: Plugin) -> PluginRow:

@@ -86,8 +86,25 @@ class PluginFileSerializer(serializers.ModelSerializer[PluginFile]):
 
 
 class PluginSourceSerializer(serializers.ModelSerializer[PluginSource]):
-    """The text of one plugin file, kept for ever by its content."""
+    """The text of one plugin file, kept for ever by its content, and whether it may run here."""
+
+    may_run = serializers.BooleanField(
+        read_only=True, help_text="this server's disk has provided it, or an administrator has approved it"
+    )
+    approved_by = serializers.CharField(
+        source="approved_by.username", default=None, allow_null=True, read_only=True
+    )
 
     class Meta:
         model = PluginSource
-        fields = ("sha256", "path", "text", "first_seen_at")
+        fields = (
+            "sha256",
+            "path",
+            "text",
+            "first_seen_at",
+            "may_run",
+            "on_disk_at",
+            "approved_at",
+            "approved_by",
+            "origin",
+        )

@@ -8,15 +8,19 @@ from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import mixins, viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
 
 from acc.errors import InvalidInput
-from accsite.apps.registry import selectors
+from accsite.apps.registry import approval, selectors
 from accsite.apps.registry.api.serializers import (
     PluginFileSerializer,
     PluginSerializer,
     PluginSourceSerializer,
 )
 from accsite.apps.registry.models import Plugin, PluginFile, PluginKind, PluginSource
+from accsite.problems import Problem
 
 ALL = OpenApiParameter(
     "all", OpenApiTypes.BOOL, description="true: those whose file or class is gone as well", default=False
@@ -74,12 +78,46 @@ class PluginFileViewSet(
         return selectors.broken_files() if broken else PluginFile.objects.all()
 
 
-class PluginSourceViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet[PluginSource]):
-    """Sources by sha256, as jobs and checkpoints name them."""
+@extend_schema_view(
+    list=extend_schema(
+        parameters=[
+            OpenApiParameter(
+                "waiting", OpenApiTypes.BOOL, description="true: those that wait for approval", default=False
+            )
+        ]
+    )
+)
+class PluginSourceViewSet(
+    mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[PluginSource]
+):
+    """Sources by sha256, as jobs and checkpoints name them. The list holds what came from elsewhere."""
 
     serializer_class = PluginSourceSerializer
+    ordering_fields = ("path", "first_seen_at")
     lookup_value_regex = "[0-9a-f]{64}"
-    queryset = PluginSource.objects.all()
+    queryset = PluginSource.objects.none()
+
+    def get_queryset(self) -> QuerySet[PluginSource]:
+        """Return every source by its hash; in a list, what came from elsewhere, for administrators alone."""
+        if self.action != "list":
+            return PluginSource.objects.select_related("approved_by")
+        found = selectors.sources_from_elsewhere(self.request.user)
+        return found.waiting() if _flag(self.request.query_params, "waiting") else found
+
+    @extend_schema(request=None, responses={200: PluginSourceSerializer, 409: Problem})
+    @action(detail=True, methods=["post"])
+    def approve(self, request: Request, **_: Any) -> Response:
+        """Let a source that came from elsewhere run here from now on; read its text first (administrators)."""
+        return self._shown(approval.approve(actor=request.user, source=self.get_object()))
+
+    @extend_schema(request=None, responses={200: PluginSourceSerializer, 409: Problem})
+    @action(detail=True, methods=["post"])
+    def withdraw(self, request: Request, **_: Any) -> Response:
+        """Take an approval back: nothing begins with this source any more (administrators)."""
+        return self._shown(approval.withdraw(actor=request.user, source=self.get_object()))
+
+    def _shown(self, source: PluginSource) -> Response:
+        return Response(self.get_serializer(source).data)
 
 
 def _flag(query: Any, name: str) -> bool:

@@ -9,6 +9,7 @@ from django.db.models import Model, QuerySet
 from rest_framework.request import Request
 
 from acc.errors import InvalidInput
+from accsite.errors import WrongState
 
 M = TypeVar("M", bound=Model)
 
@@ -50,7 +51,8 @@ def flag(data: Mapping[str, Any], field: str, *, default: bool) -> bool:
 
 def prefixed(error: InvalidInput, prefix: str, *, but: Collection[str] = ()) -> InvalidInput:
     """Return the error with its fields as they stand in the request's body: ``steps`` -> ``train.steps``."""
-    return InvalidInput(
+    kind = WrongState if isinstance(error, WrongState) else InvalidInput
+    return kind(
         {
             (name if name in but or name == "__all__" else f"{prefix}.{name}"): messages
             for name, messages in error.fields.items()

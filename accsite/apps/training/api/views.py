@@ -191,7 +191,7 @@ class JobViewSet(ReadViewSet):
         try:
             return jobs.submit_training(actor=request.user, branch=branch, train=train, idempotency_key=key)
         except InvalidInput as error:
-            raise prefixed(error, "train", but={"tasks", "idempotency_key"}) from None
+            raise prefixed(error, "train", but={"branch", "tasks", "idempotency_key"}) from None
 
     def _evaluate(self, request: Request, data: dict[str, Any], key: str | None) -> Job:
         data = only(data, "checkpoint", "eval")
@@ -202,7 +202,7 @@ class JobViewSet(ReadViewSet):
                 actor=request.user, checkpoint=checkpoint, eval=nested(data, "eval"), idempotency_key=key
             )
         except InvalidInput as error:
-            raise prefixed(error, "eval", but={"idempotency_key"}) from None
+            raise prefixed(error, "eval", but={"checkpoint", "idempotency_key"}) from None
 
     @extend_schema(
         parameters=[*JOB_FILTERS, query("state", "a state, or `active` for all that are still to end")],

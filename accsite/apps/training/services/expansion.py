@@ -17,6 +17,7 @@ from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Job, JobKind, Task
 from accsite.apps.training.services import checkpoints, queueing
 from accsite.apps.training.services.branches import refuse_while_busy
+from accsite.apps.training.services.code import require_code
 from accsite.apps.training.services.experiments import copies_of_tasks, free_branch_slug
 from accsite.apps.training.services.intact import require_intact
 from accsite.apps.training.services.unit import announce, lock_branch, lock_experiment, touch, unit_of_work
@@ -47,6 +48,7 @@ def submit_expansion(
     spec = clean_expansion(expansion)
     check_grows(ModelSpec.model_validate(checkpoint.spec["model"]), spec)
     require_intact(checkpoint, "checkpoint")
+    require_code([checkpoint], "checkpoint")
     if branch_name is not None:
         branch_name, _ = free_branch_slug(checkpoint.experiment, branch_name)
     else:

@@ -7,10 +7,12 @@ from typing import Any
 
 from acc.errors import InvalidInput
 from acc.specs import EvalSpec, TrainJobSpec, TrainSpec, parse
+from accsite.apps.registry import approval
 from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.training.models import Branch, Checkpoint, Job, JobEvent, JobKind, Task, Worker
 from accsite.apps.training.services import control, looked_at, queueing, tasks
 from accsite.apps.training.services.branches import refuse_while_expanding
+from accsite.apps.training.services.code import require_code
 from accsite.apps.training.services.generation import submit_generation, submit_import
 from accsite.apps.training.services.lifecycle import cancel_queued
 from accsite.apps.training.services.once import once, submitted_before
@@ -77,7 +79,10 @@ def submit_training(
             errors = {**error.fields, **errors}
     if errors or spec is None:
         raise InvalidInput(errors)
+    if branch.head is not None:
+        require_code([branch.head], "branch")
     frozen = _freeze(branch, attached, spec)
+    approval.require(frozen.plugins.values(), field="tasks")
     return once(
         actor,
         idempotency_key,
@@ -112,6 +117,7 @@ def submit_evaluation(
             {"suite": f"{', '.join(unknown) or 'nothing'!r} cannot be measured; choose of: {right}"}
         )
     looked_at.require_dataset(checkpoint, spec.dataset)
+    require_code([checkpoint], "checkpoint")
     return queueing.queue_evaluation(checkpoint, spec=spec, actor=actor, idempotency_key=idempotency_key)
 
 

@@ -17,7 +17,8 @@ from acc.expansion import STAGES
 from acc.specs import TrainJobSpec
 from accsite import blobs
 from accsite.apps.datasets.models import Dataset
-from accsite.apps.registry.models import Plugin, PluginKind, PluginSource
+from accsite.apps.registry import approval
+from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.training.models import (
     Branch,
     Checkpoint,
@@ -28,6 +29,7 @@ from accsite.apps.training.models import (
     Visibility,
 )
 from accsite.apps.training.services import checkpoints
+from accsite.apps.training.services.code import naming_code
 from accsite.apps.training.services.control import STEERING
 from accsite.apps.training.services.experiments import MAIN, free_experiment_slug
 from accsite.apps.training.services.intact import require_intact
@@ -64,7 +66,8 @@ def import_checkpoint(
 ) -> Imported:
     """Return the checkpoint in an exported file, the only node of a new experiment.
 
-    Its plugin sources are kept as they are, and none is run before somebody trains or measures it. Raises
+    Its plugin sources are kept as they are. One that this server's own disk has never provided may not run before an
+    administrator has approved it: until then the checkpoint can only be looked at. Raises
     InvalidInput (``file``, ``name``, ``plugins``) with a sentence; then nothing is made.
     """
     with tempfile.TemporaryDirectory(dir=blobs.scratch(), prefix="import-") as folder:
@@ -117,10 +120,11 @@ def _create(
         name=name, slug=slug, model_spec=model, owner=actor, visibility=visibility
     )
     branch = Branch.objects.create(experiment=experiment, name=MAIN, slug=MAIN, created_by=actor)
-    for each in header.plugins.values():
-        PluginSource.objects.get_or_create(
-            sha256=each["sha256"], defaults={"path": str(each["path"])[:255], "text": each["source"]}
-        )
+    origin = f"came with a checkpoint that {actor or 'somebody at the server'} imported"
+    brought = [
+        approval.keep(sha256=each["sha256"], path=str(each["path"]), text=each["source"], origin=origin)
+        for each in header.plugins.values()
+    ]
     said = bundle.provenance
     losses = said.get("losses")
     checkpoint = Checkpoint.objects.create(
@@ -132,7 +136,7 @@ def _create(
         file=file,
         sha256=bundle.sha256,
         size_bytes=size,
-        spec=spec.model_dump(mode="json"),
+        spec=naming_code(spec.model_dump(mode="json"), header.plugins),
         losses={k: v for k, v in losses.items() if isinstance(v, int | float)}
         if isinstance(losses, dict)
         else {},
@@ -141,11 +145,7 @@ def _create(
     )
     Branch.objects.filter(pk=branch.pk).update(head=checkpoint)
     notes = _attach(branch, spec)
-    if header.plugins:
-        kept = ", ".join(sorted(header.plugins))
-        notes.append(
-            f"the file brought the source of {kept}; it is kept, and not run before you train or evaluate"
-        )
+    notes += [approval.refusal(each.pk, each) for each in dict.fromkeys(brought) if not each.may_run]
     touch("experiments", f"checkpoints:{experiment.pk}", f"tasks:{branch.pk}")
     return Imported(checkpoint, tuple(notes))
 

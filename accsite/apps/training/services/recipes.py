@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from acc.errors import InvalidInput
 from acc.params import Param, clean_params
+from accsite.apps.registry import approval
 from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import PluginKind
 from accsite.apps.training.models import Job, JobKind, RecipeRun, RecipeStep
@@ -110,6 +111,7 @@ def ask_to_stop(job: Job, *, actor: Any) -> None:
 
 
 def _queue(run: RecipeRun, actor: Any, key: str | None) -> None:
+    approval.require([run.source_id], field="recipe")
     job = queueing.enqueue(
         JobKind.RECIPE,
         title=f"Recipe {run.label}",

@@ -7,6 +7,7 @@ from typing import Any
 from acc.errors import InvalidInput
 from accsite.apps.training.models import Checkpoint, CheckpointKind, Job, JobKind, Worker
 from accsite.apps.training.services import queueing
+from accsite.apps.training.services.code import require_code
 from accsite.apps.training.services.once import once, submitted_before
 from accsite.apps.training.services.unit import lock_experiment, touch, unit_of_work
 from accsite.errors import WrongState
@@ -35,7 +36,9 @@ def submit_replay(
     lock_experiment(checkpoint.experiment_id)
     if not Checkpoint.objects.filter(pk=checkpoint.pk).exists():
         raise WrongState({"checkpoint": f"checkpoint {checkpoint.pk} was deleted; restore it first"})
-    queue, device = _place([_job_of(node, checkpoint) for node in _line(checkpoint)])
+    line = _line(checkpoint)
+    queue, device = _place([_job_of(node, checkpoint) for node in line])
+    require_code(line, "checkpoint")
     spec = {"current_plugins": current_plugins, "device": device}
     same = Job.objects.active().filter(kind=JobKind.REPLAY, checkpoint=checkpoint)
     for job in same.order_by("pk"):
@@ -55,7 +58,7 @@ def submit_replay(
 
 
 def _line(checkpoint: Checkpoint) -> list[Checkpoint]:
-    """Return the checkpoints from the root to this one, with their jobs but without what they were made by."""
+    """Return the checkpoints from the root to this one, with their jobs but without what these were asked."""
     tree = Checkpoint.objects.filter(experiment=checkpoint.experiment_id).order_by()
     parents = dict(tree.values_list("pk", "parent_id"))
     ids: list[int] = []
@@ -63,7 +66,7 @@ def _line(checkpoint: Checkpoint) -> list[Checkpoint]:
     while above is not None:
         ids.append(above)
         above = parents.get(above)
-    rows = tree.select_related("job").defer("spec", "job__spec").in_bulk(ids)
+    rows = tree.select_related("job").defer("job__spec").in_bulk(ids)
     return [rows[pk] for pk in reversed(ids)]
 
 

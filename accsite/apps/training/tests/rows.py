@@ -48,7 +48,7 @@ def make_plugin(kind: PluginKind, name: str, *, params: list[Param] | None = Non
     """Return a plugin row with a source of its own."""
     text = f"class {name}: ...\n"
     source, _ = PluginSource.objects.get_or_create(
-        sha256=sha(text), defaults={"path": f"{name}.py", "text": text}
+        sha256=sha(text), defaults={"path": f"{name}.py", "text": text, "on_disk_at": timezone.now()}
     )
     declared = [param.as_dict() for param in params or []]
     values = {"label": name, "source": source, "params": declared, **fields}

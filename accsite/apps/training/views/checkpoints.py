@@ -17,6 +17,7 @@ from accsite.apps.live import selectors as live
 from accsite.apps.training import tree_pages
 from accsite.apps.training.models import Checkpoint, Experiment
 from accsite.apps.training.services import branches, deletion, expansion, experiments, jobs, marks, replays
+from accsite.apps.training.services.code import refused_code
 from accsite.apps.training.tree_forms import ExpandForm, ForkForm, LoadForm, MarkForm
 from accsite.apps.training.views.common import REFUSED, is_partial, panel
 from accsite.apps.training.views.workbench import actor
@@ -83,6 +84,7 @@ def context(
         "changeable": may_change(request.user, checkpoint),
         "node_url": reverse("training:checkpoint", args=[checkpoint.pk]),
         "undo_words": tree_pages.undo_words(),
+        "refused_code": refused_code(checkpoint),
         **copied(checkpoint),
     }
 

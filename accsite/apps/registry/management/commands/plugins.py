@@ -1,4 +1,4 @@
-"""``manage.py plugins list | show | diff | sync``: the plugins from a shell."""
+"""``manage.py plugins list | show | diff | sync | sources | approve | withdraw``: the plugins from a shell."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from django.conf import settings
 from typing_extensions import override
 
 from acc.errors import InvalidInput
-from accsite.apps.registry import origins, selectors
-from accsite.apps.registry.api.serializers import PluginSerializer
-from accsite.apps.registry.models import Plugin, PluginFile, PluginKind
+from accsite.apps.registry import approval, origins, selectors
+from accsite.apps.registry.api.serializers import PluginSerializer, PluginSourceSerializer
+from accsite.apps.registry.models import Plugin, PluginFile, PluginKind, PluginSource
 from accsite.apps.registry.params import allowed, flag
 from accsite.cli import FAILED, SUCCEEDED, ServiceCommand, behind_verbs, find_user
 
 
 class Command(ServiceCommand):
-    """List, show, compare and sync plugins."""
+    """List, show, compare and sync plugins; approve those from elsewhere."""
 
     help = (
         "List the plugins, show one with its parameters and source, tell what has changed since a checkpoint, "
-        "or look at the disk now. Exit status 2 for bad input."
+        "look at the disk now, or decide about sources that came with imported checkpoints. "
+        "Exit status 2 for bad input."
     )
 
     @override
@@ -49,6 +50,19 @@ class Command(ServiceCommand):
             help="what has changed since a checkpoint; exit status 0: nothing, 1: something",
         )
         diff.add_argument("checkpoint", help="id or tag")
+        sources = verbs.add_parser(
+            "sources",
+            parents=common,
+            help="sources from elsewhere: those that wait for approval, and approved ones",
+        )
+        sources.add_argument("--waiting", action="store_true", help="only those that wait")
+        approve = verbs.add_parser(
+            "approve", parents=common, help="print a source from elsewhere, and let exactly this one run here"
+        )
+        approve.add_argument("--yes", action="store_true", help="do not ask; it has been read before")
+        withdraw = verbs.add_parser("withdraw", parents=common, help="take an approval back")
+        for verb in (approve, withdraw):
+            verb.add_argument("sha256", help="of the source, all 64 digits")
         verbs.add_parser(
             "sync",
             parents=common,
@@ -64,6 +78,10 @@ class Command(ServiceCommand):
             self._show(options["name"], source=options["source"], as_json=options["json"])
         elif options["verb"] == "diff":
             return self._diff(options["checkpoint"], user=options["user"], as_json=options["json"])
+        elif options["verb"] == "sources":
+            self._sources(waiting=options["waiting"], as_json=options["json"])
+        elif options["verb"] in {"approve", "withdraw"}:
+            return self._decide(**options)
         else:
             return self._sync(as_json=options["json"])
         return SUCCEEDED
@@ -142,6 +160,44 @@ class Command(ServiceCommand):
         if not found and not as_json:
             self.stdout.write(f"no plugin made {origin.title}")
         return FAILED if any(change.status != "same" for change in found) else SUCCEEDED
+
+    def _sources(self, *, waiting: bool, as_json: bool) -> None:
+        found = PluginSource.objects.filter(on_disk_at=None).select_related("approved_by")
+        rows = (found.waiting() if waiting else found).order_by("-first_seen_at", "sha256")
+        if as_json:
+            for row in rows:
+                self.print_json(dict(PluginSourceSerializer(row).data))
+            return
+        cells = [
+            (row.pk, row.path, "approved" if row.may_run else "waiting for approval", row.origin)
+            for row in rows
+        ]
+        self.print_table(("sha256", "File", "State", "How it came"), cells)
+
+    def _decide(self, *, verb: str, sha256: str, user: str | None, json: bool, **options: Any) -> int:
+        source, actor = selectors.source(sha256), find_user(user)
+        if verb == "withdraw":
+            approval.withdraw(actor=actor, source=source)
+        else:
+            if not json:
+                self.out.write(f"{source.text}\n")
+            if not options["yes"] and not self._agreed(source):
+                return FAILED
+            approval.approve(actor=actor, source=source)
+        source.refresh_from_db()
+        if json:
+            self.print_json(dict(PluginSourceSerializer(source).data))
+        else:
+            done = "may run here from now on" if source.may_run else "runs here no more"
+            self.stdout.write(f"{source.path} {source.pk} {done}")
+        return SUCCEEDED
+
+    def _agreed(self, source: PluginSource) -> bool:
+        if not sys.stdin.isatty():
+            self.stderr.write("error: nobody is there to be asked; read the source, then say --yes")
+            return False
+        answer = input(f"Let {source.path} {source.pk[:12]}, as printed above, run on this server? [y/N] ")
+        return answer.strip().lower() in {"y", "yes"}
 
     def _sync(self, *, as_json: bool) -> int:
         # The site never runs plugin code, nor imports what does.
