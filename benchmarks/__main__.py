@@ -15,6 +15,7 @@ from benchmarks.rows import Row, machine, read
 HERE = Path(__file__).resolve().parent
 NOT_BENCHMARKS = {"__init__", "__main__", "editors", "platform_under_test", "rows"}
 NEED_GPU = {"gpu"}
+SLOW = {"coverage"}
 MOST_SECONDS = 20 * 60
 GOODBYE_SECONDS = 60
 
@@ -25,8 +26,8 @@ def names() -> list[str]:
 
 
 def usual() -> list[str]:
-    """Return the benchmarks that any machine can run."""
-    return [name for name in names() if name not in NEED_GPU]
+    """Return the benchmarks that any machine can run in minutes; those that take longer are named to be run."""
+    return [name for name in names() if name not in NEED_GPU | SLOW]
 
 
 def run(name: str) -> list[Row]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -75,6 +77,13 @@ class Encoded:
         """Return what the decoder draws of latents, uint8 ``(K, C, H, W)``."""
         drawn = [to_pixels(self.model.decode(part)) for part in z.split(BATCH_SIZE)]
         return torch.cat(drawn).cpu().numpy()
+
+
+def sample_of(dataset: AccDataset, rows: Indices, *asked: object) -> str:
+    """Return a name for the rows of a dataset and what was asked of them: the same only if all of it is."""
+    digest = hashlib.sha256(json.dumps([dataset.content_hash, *asked], sort_keys=True).encode())
+    digest.update(np.ascontiguousarray(rows, dtype="<i8").tobytes())
+    return digest.hexdigest()
 
 
 def to_pixels(images_BCHW: Tensor) -> Tensor:

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from acc.errors import InvalidInput
-from acc.evaluation.encoding import Encoded
+from acc.evaluation.encoding import Encoded, sample_of
 from acc.evaluation.metrics.inputs import Factor, Groups
+from acc.evaluation.metrics.jackknife import GROUPS
 from acc.evaluation.metrics.levels import context_levels
-from acc.evaluation.metrics.suite import suite
+from acc.evaluation.metrics.suite import VERSION, suite
 from acc.evaluation.places import own_groups
 from acc.evaluation.results import Factoring
 from acc.evaluation.traversal_scores import SEEDS, score_traversals
@@ -26,7 +27,7 @@ def factoring(
     own: Mapping[str, str] | None = None,
     match: bool = False,
     permutations: int = 20,
-    resamples: int = 200,
+    resamples: int = GROUPS,
     trees: bool = False,
     cleanness_seeds: int = SEEDS,
     seed: int = 0,
@@ -56,12 +57,15 @@ def factoring(
         permutations=permutations,
         resamples=resamples,
         trees=trees,
+        units=encoded.rows if encoded.units is None else encoded.units,
     )
+    asked = [VERSION, names, held, match, seed, measured.groups_left_out]
     pattern, principal, unmeasured = score_traversals(encoded, held, seeds=cleanness_seeds, seed=seed)
     return Factoring(
         dataset_key=encoded.dataset_key,
         n=len(encoded.rows),
         rows=encoded.words,
+        sample=sample_of(encoded.dataset, encoded.rows, *asked),
         suite=measured,
         cells=_cells(encoded, factors),
         cleanness=pattern,

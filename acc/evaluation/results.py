@@ -25,7 +25,8 @@ class MetricValue:
 
     baseline: the same metric of the best predictor that looks at no image, where that is known. thresholds:
     from where on the value is moderate, and from where on good; None where neither high nor low is good. low,
-    high: its 95 % interval over held-out images, by the jackknife; None where it is unknown.
+    high: its 95 % interval over held-out images, by the jackknife; None where it is unknown. without: the values
+    without each group of images; those of two checkpoints with the same ``sample`` tell how sure their difference is.
     """
 
     task_key: str
@@ -37,6 +38,8 @@ class MetricValue:
     thresholds: tuple[float, float] | None = None
     low: float | None = None
     high: float | None = None
+    without: tuple[float, ...] = ()
+    sample: str = ""
 
     @property
     def grade(self) -> Grade:
@@ -161,8 +164,9 @@ class TraversalScore:
 class Factoring:
     """How well the factors came apart on one dataset.
 
-    n: rows that were encoded; rows: which they were, in words. cells: "concept|context" -> level of the context
-    -> rows of the dataset, spread evenly over the concept's values, to show what a cell is made of. cleanness:
+    n: rows that were encoded; rows: which they were, in words; sample: a name for these rows and what was asked of
+    them, by which results can be told that may be compared pair by pair. cells: "concept|context" -> level of the
+    context -> rows of the dataset, spread evenly over the concept's values, to show what a cell is made of. cleanness:
     concept -> of the traversal along its pattern; cleanness_principal: along its group's first principal
     component. unmeasured: concept -> why its traversal has no cleanness.
     """
@@ -170,6 +174,7 @@ class Factoring:
     dataset_key: str
     n: int
     rows: str
+    sample: str
     suite: MetricSuite
     cells: Mapping[str, Mapping[str, tuple[int, ...]]]
     cleanness: Mapping[str, TraversalScore]
@@ -186,6 +191,7 @@ class Factoring:
         return self.suite.as_dict() | {
             "dataset": self.dataset_key,
             "rows": self.rows,
+            "sample": self.sample,
             "cells": jsonable(self.cells),
             "cleanness": jsonable(self.cleanness),
             "cleanness_principal": jsonable(self.cleanness_principal),

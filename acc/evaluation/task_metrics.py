@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from acc.errors import InvalidInput
-from acc.evaluation.encoding import BATCH_SIZE
+from acc.evaluation.encoding import BATCH_SIZE, sample_of
+from acc.evaluation.metrics.jackknife import FEWEST_UNITS, GROUPS, half_width
 from acc.evaluation.results import MetricValue
 from acc.models import Model
 from acc.specs import TaskSpec
@@ -19,10 +22,11 @@ from acc.training.restore import load_head
 from acc.training.task import JointTask, Sight, Sums
 from acc.training.taskset import Entry, TaskSet
 
+if TYPE_CHECKING:
+    from acc.data import AccDataset
+
 NO_HELD_OUT = "no rows are held out (val_fraction is 0), and training rows would flatter the model"
 _LOSS, _ROWS = "_loss", "_rows"
-FOLDS = 20
-T_95 = 2.093  # of Student's distribution with FOLDS - 1 degrees of freedom
 
 
 def attach(tasks: TaskSet, spec: TaskSpec, checkpoint: Checkpoint) -> Entry:
@@ -58,12 +62,12 @@ class TaskMetrics:
         entries = [entry for entry in entries if not isinstance(entry.task, JointTask)]
         if not len(held_out):
             return [metric for entry in entries for metric in without(entry, NO_HELD_OUT)], None
-        batches = max(-(-len(held_out) // BATCH_SIZE), min(FOLDS, len(held_out)))
-        sums: list[list[dict[str, Tensor]]] = [[{} for _ in range(min(FOLDS, batches))] for _ in entries]
+        group, groups = _dealt(stored.dataset, held_out)
+        sums: list[list[dict[str, Tensor]]] = [[{} for _ in range(groups)] for _ in entries]
         latents: list[Tensor] = []
         kept = np.isin(held_out, keep)
-        places = [np.arange(len(held_out))[first::batches] for first in range(batches)]
-        for number, at in enumerate(places):
+        batches = [(number, part) for number in range(groups) for part in _batches(group == number)]
+        for number, at in batches:
             batch = stored.batch(held_out[at])
             output = self._model.encode(batch.images)
             wanted = torch.from_numpy(np.flatnonzero(kept[at])).to(stored.device)
@@ -73,7 +77,7 @@ class TaskMetrics:
                 if entry.task.trains:
                     loss = entry.task.compute_loss(output, batch, entry.head)
                     found = {**found, _LOSS: loss.double() * len(batch), _ROWS: len(batch)}
-                _add(folds[number % FOLDS], found, stored.device)
+                _add(folds[number], found, stored.device)
             others = [Sight(entry.task, output, batch) for entry in entries if entry.task.trains]
             for entry, total in zip(self._joint, self._joint_sums, strict=True):
                 assert isinstance(entry.task, JointTask)
@@ -81,7 +85,7 @@ class TaskMetrics:
                 loss = entry.task.compute_joint_loss(own, others, entry.head).double() * len(batch)
                 found = {**entry.task.evaluate_joint(own, others), _LOSS: loss, _ROWS: len(batch)}
                 _add(total, found, stored.device)
-        rows = np.concatenate([held_out[at][kept[at]] for at in places])
+        rows = np.concatenate([held_out[at][kept[at]] for _, at in batches])
         found_values = list(self._summarised(stored, entries, sums, train, held_out))
         return found_values, (rows, torch.cat(latents))
 
@@ -104,16 +108,21 @@ class TaskMetrics:
         train: Indices,
         held_out: Indices,
     ) -> Iterator[MetricValue]:
+        sample = sample_of(stored.dataset, held_out, "task metrics", len(sums[0]) if sums else 0)
         train_rows, held_out_rows = stored.all_of(train), stored.all_of(held_out)
         for entry, folds in zip(entries, sums, strict=True):
             values = _values(entry, _total(folds))
-            without_one = [
-                _values(entry, _total([*folds[:at], *folds[at + 1 :]])) for at in range(len(folds))
-            ]
+            without_one = (
+                [_values(entry, _total([*folds[:at], *folds[at + 1 :]])) for at in range(len(folds))]
+                if len(folds) >= FEWEST_UNITS
+                else []
+            )
             baseline = entry.task.baseline(train_rows, held_out_rows)
             for name, measured in values.items():
-                interval = _interval(measured, [each.get(name) for each in without_one])
-                yield _metric(entry, name, measured, baseline.get(name), interval)
+                without_each = _numbers(measured, [each.get(name) for each in without_one])
+                yield _metric(
+                    entry, name, measured, baseline.get(name), without_each=without_each, sample=sample
+                )
 
 
 def _values(entry: Entry, total: dict[str, Tensor]) -> dict[str, float | str]:
@@ -131,16 +140,26 @@ def _total(folds: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     return total
 
 
-def _interval(
-    value: float | str, without_one: list[float | str | None]
-) -> tuple[float, float] | tuple[None, None]:
-    """Return a 95 % interval by the jackknife that leaves out one of FOLDS folds; None where it is unknown."""
-    others = [each for each in without_one if isinstance(each, float | int) and np.isfinite(each)]
-    if not isinstance(value, float | int) or not np.isfinite(value) or len(others) < FOLDS:
-        return None, None
-    spread = np.asarray(others, dtype=np.float64)
-    half = T_95 * float(np.sqrt((FOLDS - 1) / FOLDS * np.square(spread - spread.mean()).sum()))
-    return float(value) - half, float(value) + half
+def _dealt(dataset: AccDataset, rows: Indices) -> tuple[Indices, int]:
+    """Return the jackknife's group of each of the rows, and how many there are; units stay whole."""
+    units = np.arange(len(rows)) if dataset.units is None else np.asarray(dataset.units)[rows]
+    _, first, code = np.unique(units, return_index=True, return_inverse=True)
+    groups = min(GROUPS, len(first))
+    return np.argsort(np.argsort(first))[code] % groups, groups
+
+
+def _batches(chosen: NDArray[np.bool_]) -> list[Indices]:
+    places = np.flatnonzero(chosen)
+    return [places[start : start + BATCH_SIZE] for start in range(0, len(places), BATCH_SIZE)]
+
+
+def _numbers(value: float | str, without_one: list[float | str | None]) -> tuple[float, ...]:
+    """Return the values without each group; none where one is no finite number."""
+    numbers = tuple(
+        float(each) for each in without_one if isinstance(each, float | int) and np.isfinite(each)
+    )
+    known = isinstance(value, float | int) and np.isfinite(value) and len(numbers) == len(without_one)
+    return numbers if known else ()
 
 
 def without(entry: Entry, reason: str) -> list[MetricValue]:
@@ -160,11 +179,14 @@ def _metric(
     name: str,
     measured: float | str,
     baseline: float | str | None,
-    interval: tuple[float, float] | tuple[None, None] = (None, None),
+    *,
+    without_each: tuple[float, ...] = (),
+    sample: str = "",
 ) -> MetricValue:
     value, reason = (None, measured) if isinstance(measured, str) else (measured, "")
     if value is not None and not np.isfinite(value):
         value, reason = None, f"came out as {value}, which is no finite number"
+    half = float(half_width(np.asarray(value), np.asarray(without_each))) if without_each else None
     return MetricValue(
         task_key=entry.spec.key,
         name=name,
@@ -173,6 +195,8 @@ def _metric(
         reason=reason,
         baseline=baseline if isinstance(baseline, float) and np.isfinite(baseline) else None,
         thresholds=entry.task.threshold(name),
-        low=interval[0],
-        high=interval[1],
+        low=value - half if value is not None and half is not None else None,
+        high=value + half if value is not None and half is not None else None,
+        without=without_each,
+        sample=sample,
     )

@@ -3,17 +3,20 @@
 from acc.evaluation.metrics.cleanness import Cleanness, cleanness
 from acc.evaluation.metrics.directions import Direction, pattern_direction, principal_direction
 from acc.evaluation.metrics.inputs import Factor, Groups
+from acc.evaluation.metrics.jackknife import Difference, compared
 from acc.evaluation.metrics.suite import MetricSuite, suite
 from acc.evaluation.metrics.values import Value
 
 __all__ = [
     "Cleanness",
+    "Difference",
     "Direction",
     "Factor",
     "Groups",
     "MetricSuite",
     "Value",
     "cleanness",
+    "compared",
     "pattern_direction",
     "principal_direction",
     "suite",

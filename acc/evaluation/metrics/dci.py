@@ -15,7 +15,7 @@ import numpy as np
 from acc.evaluation.metrics.gam import MAX_DIMENSIONS, fit_additive
 from acc.evaluation.metrics.prepared import Prepared
 from acc.evaluation.metrics.trees import fit_trees
-from acc.evaluation.metrics.values import Array, Value, mean_of_defined, undefined
+from acc.evaluation.metrics.values import Array, Value, mean_of_defined, nothing_there, undefined
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,9 +66,8 @@ def concentration(importance: Array) -> Array:
 
 
 def _summarise(prepared: Prepared, estimator: str, fit: Callable[[Prepared], tuple[Array, Array]]) -> Dci:
-    reason = prepared.too_few or ("" if prepared.alive else "no factor varies")
-    if reason:
-        return _nothing(prepared, estimator, reason)
+    if prepared.no_factor:
+        return _nothing(prepared, estimator, prepared.no_factor)
     importance, informative = fit(prepared)
     alive = list(prepared.alive)
     table = importance[:, alive]
@@ -77,11 +76,15 @@ def _summarise(prepared: Prepared, estimator: str, fit: Callable[[Prepared], tup
     grouped = _group_sums(prepared, table)
     return Dci(
         estimator,
-        _weighted(single, estimator, "dimension"),
-        _weighted(single.T, estimator, "factor"),
-        Value(float(mean_of_defined(informative, axis=0)), detail={"estimator": estimator}),
-        _weighted(grouped, estimator, "group") if grouped is not None else undefined(prepared.no_groups),
-        _weighted(grouped.T, estimator, "factor") if grouped is not None else undefined(prepared.no_groups),
+        _weighted(prepared, single, estimator, "dimension"),
+        _weighted(prepared, single.T, estimator, "factor"),
+        Value(float(mean_of_defined(informative, axis=0)), prepared.nothing, detail={"estimator": estimator}),
+        _weighted(prepared, grouped, estimator, "group")
+        if grouped is not None
+        else undefined(prepared.no_groups),
+        _weighted(prepared, grouped.T, estimator, "factor")
+        if grouped is not None
+        else undefined(prepared.no_groups),
         importance,
         informative,
     )
@@ -93,13 +96,13 @@ def _group_sums(prepared: Prepared, table: Array) -> Array | None:
     return np.stack([table[list(dims)].sum(axis=0) for dims in prepared.groups.dims])
 
 
-def _weighted(importance: Array, estimator: str, rows: str) -> Value:
+def _weighted(prepared: Prepared, importance: Array, estimator: str, rows: str) -> Value:
     """Return the mean concentration of rows weighted by their importance."""
     detail = {"estimator": estimator}
-    if importance.size == 0 or importance.sum() <= 0:
-        return undefined("no dimension carries any factor", **detail)
-    if importance.shape[1] < 2 and rows != "factor":
+    if rows != "factor" and len(prepared.alive) < 2:
         return undefined("one factor has nothing to be disentangled from", **detail)
+    if importance.size == 0 or importance.sum() <= 0:
+        return nothing_there(prepared.nothing or "no dimension carries any factor", **detail)
     weight = importance.sum(axis=1)
     scores = concentration(importance)
     return Value(float(np.nansum(scores * weight) / weight.sum()), detail=detail)

@@ -43,12 +43,14 @@ def explicitness(prepared: Prepared) -> Explicitness:
         found = _aucs(prepared, [(prepared.columns[index], views[view]) for index, view in asked])
         for (index, view), value in zip(asked, found, strict=True):
             (own_table if view else table)[index] = value
-    missing = (
-        prepared.too_few or ("" if prepared.alive else "no factor varies") or "no class is on both halves"
-    )
+    missing = prepared.no_factor or "no class is on both halves"
     return Explicitness(
-        _mean(table, missing),
-        _mean(own_table, prepared.no_groups or "no group is declared to hold a factor"),
+        _mean(prepared, table, missing),
+        _mean(
+            prepared,
+            own_table,
+            prepared.no_groups or prepared.no_factor or "no group is declared to hold a factor",
+        ),
         table,
         own_table,
     )
@@ -156,9 +158,13 @@ def _order(rows: Tensor) -> Tensor:
     return rows.argsort(dim=1)
 
 
-def _mean(table: Array, missing: str) -> Value:
+def _mean(prepared: Prepared, table: Array, missing: str) -> Value:
     if np.isnan(table).all():
         return undefined(missing)
+    if prepared.nothing:
+        return Value(
+            0.0, prepared.nothing, chance=CHANCE
+        )  # its ranks are all ties: by the area itself, chance
     return Value(
         float(mean_of_defined(table, axis=0)),
         chance=CHANCE,

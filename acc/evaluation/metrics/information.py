@@ -13,7 +13,7 @@ from torch import Tensor
 
 from acc.evaluation.metrics.levels import quantile_bins
 from acc.evaluation.metrics.prepared import Column, Prepared
-from acc.evaluation.metrics.values import Array, Value, mean_of_defined, undefined
+from acc.evaluation.metrics.values import Array, Value, mean_of_defined, nothing_there, undefined
 
 BINS = 20
 UNCORRECTED = "not corrected for chance: pure noise scores about 0.75"
@@ -51,7 +51,7 @@ def information(prepared: Prepared) -> Information:
     at = active.cpu().numpy()
     codes = _equal_width(prepared.z[:, active])
     for index, column in enumerate(prepared.columns):
-        if not column.alive:
+        if not column.alive or prepared.too_few:
             table[:, index] = corrected[:, index] = np.nan
             continue
         labels, classes = _labels(column)
@@ -62,16 +62,18 @@ def information(prepared: Prepared) -> Information:
     group_gaps = _gaps(grouped[0], entropy) if grouped[0] is not None else np.full(shape[1], np.nan)
     group_corrected = _gaps(grouped[1], entropy_corrected) if grouped[1] is not None else group_gaps
     detail = {"bins": BINS, "n": len(prepared.z)}
-    missing = "" if prepared.alive else "no factor varies"
+    missing = prepared.no_factor
     return Information(
-        mig=_mean(gaps, missing, {**detail, "estimator": "plug-in"}),
-        mig_corrected=_mean(gaps_corrected, missing, {**detail, "estimator": "Miller-Madow"}),
-        group_mig=_mean(group_gaps, prepared.no_groups or missing, {**detail, "estimator": "plug-in"}),
-        group_mig_corrected=_mean(
-            group_corrected, prepared.no_groups or missing, {**detail, "estimator": "Miller-Madow"}
+        mig=_mean(prepared, gaps, missing, {**detail, "estimator": "plug-in"}),
+        mig_corrected=_mean(prepared, gaps_corrected, missing, {**detail, "estimator": "Miller-Madow"}),
+        group_mig=_mean(
+            prepared, group_gaps, prepared.no_groups or missing, {**detail, "estimator": "plug-in"}
         ),
-        modularity=_modularity(table[at][:, list(prepared.alive)], missing),
-        group_modularity=_modularity(grouped[0][:, list(prepared.alive)], missing)
+        group_mig_corrected=_mean(
+            prepared, group_corrected, prepared.no_groups or missing, {**detail, "estimator": "Miller-Madow"}
+        ),
+        modularity=_modularity(prepared, table[at], missing),
+        group_modularity=_modularity(prepared, grouped[0], missing)
         if grouped[0] is not None
         else undefined(prepared.no_groups),
         table=table,
@@ -94,7 +96,8 @@ def _equal_width(z: Tensor) -> Tensor:
     """Return bin numbers (N, D) of 20 equal bins between each dimension's least and greatest value."""
     low, high = z.amin(0), z.amax(0)
     # The nudge keeps a value that lies on an edge on the same side of it when the dimension is rescaled.
-    return ((z - low) / (high - low) * BINS + 1e-9).to(torch.int64).clamp(max=BINS - 1)
+    width = torch.where(high > low, high - low, 1.0)
+    return ((z - low) / width * BINS + 1e-9).to(torch.int64).clamp(max=BINS - 1)
 
 
 def _labels(column: Column) -> tuple[Tensor, int]:
@@ -140,15 +143,16 @@ def _gaps(table: Array, entropy: Array) -> Array:
     return np.where(known, (ordered[-1] - ordered[-2]) / np.where(known, entropy, 1.0), np.nan)
 
 
-def _mean(gaps: Array, missing: str, detail: dict[str, object]) -> Value:
+def _mean(prepared: Prepared, gaps: Array, missing: str, detail: dict[str, object]) -> Value:
     if np.isnan(gaps).all():
         return undefined(missing or "no factor has entropy", **detail)
-    return Value(float(mean_of_defined(gaps, axis=0)), detail=detail)
+    return Value(float(mean_of_defined(gaps, axis=0)), prepared.nothing, detail=detail)
 
 
-def _modularity(table: Array, missing: str) -> Value:
-    if table.shape[1] < 2:
+def _modularity(prepared: Prepared, table: Array, missing: str) -> Value:
+    table = table[:, list(prepared.alive)]
+    if missing or table.shape[1] < 2:
         return undefined(missing or "modularity needs two factors that vary", note=UNCORRECTED)
     if not (table > 0).any():
-        return undefined("no dimension carries any factor", note=UNCORRECTED)
+        return nothing_there(prepared.nothing or "no dimension carries any factor", note=UNCORRECTED)
     return Value(float(modularity(table).mean()), detail={"note": UNCORRECTED, "bins": BINS})

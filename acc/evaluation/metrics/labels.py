@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from acc.evaluation.metrics.moments import Moments, outside
-from acc.evaluation.metrics.prepared import FOLDS, Column
+from acc.evaluation.metrics.prepared import FOLDS, MIN_SAMPLES, Column
 from acc.evaluation.metrics.probes import LabelMoments
 
-MIN_SAMPLES = 20  # of a context level
 MIN_CLASS_SAMPLES = 3  # of a class, on the fitted and on the tested side
 NO_VARIANCE = 1e-12  # of the concept's variance over all samples
 
@@ -45,15 +45,35 @@ class Pair:
         return self.column.kind == "cont"
 
     @cached_property
+    def cells(self) -> Tensor:
+        """One where a sorted row is scored in a cell (cells, N): its level, or for classes its (level, class)."""
+        level = self.moments.cell % self.moments.levels
+        kinds = 1 if self.real else self.column.classes
+        index = level if self.real else level * kinds + self.values
+        of = torch.zeros(
+            self.moments.levels * kinds,
+            len(index),
+            dtype=self.moments.total.dtype if self.real else torch.float32,
+            device=index.device,
+        )
+        return of.scatter_(0, index[None], 1.0)
+
+    def levels_at(self, chosen: slice) -> Pair:
+        """Return the pair with some of the levels that ``without_each`` made of it."""
+        return replace(self, moments=self.moments.levels_at(chosen), sums=self.sums.levels_at(chosen))
+
+    @property
     def squares(self) -> Tensor:
         """Sum of squared values in each cell (F, L); for real concepts."""
-        return self.moments.cell_sums(self.values[:, None].square(), 1)[..., 0]
+        assert self.sums.square is not None
+        return self.sums.square[..., 0]
 
     @cached_property
     def variance(self) -> Tensor:
         """Variance of the values at each level (L,), not zero; for real concepts."""
+        assert self.sums.label is not None
         n = self.moments.count.sum(0).clamp(min=1)
-        mean = self.moments.cell_sums(self.values[:, None], 1)[..., 0].sum(0) / n
+        mean = self.sums.label[..., 0].sum(0) / n
         return (self.squares.sum(0) / n - mean.square()).clamp(min=NO_VARIANCE**2)
 
     @cached_property
@@ -69,6 +89,23 @@ def pair_of(moments: Moments, column: Column, z: Tensor) -> Pair:
     return Pair(moments, column, values, sums, _usable(moments, column, values, sums.count[:, :, 0]))
 
 
+def without_each(pairs: Sequence[Pair], group: Tensor, groups: range, z: Tensor) -> list[Pair]:
+    """Return pairs of one context without each of some groups of rows: levels become groups x levels.
+
+    group (N,), z (N, D) sorted. What can be scored stays what it was, and all rows keep their values.
+    """
+    fewer, left_out, rows = pairs[0].moments.without_each(group, groups, z)
+    chosen = z[rows]
+    return [
+        replace(
+            pair,
+            moments=fewer,
+            sums=pair.sums.without(_label_moments(left_out, pair.column, chosen, pair.values[rows])),
+        )
+        for pair in pairs
+    ]
+
+
 def _label_moments(moments: Moments, column: Column, z: Tensor, values: Tensor) -> LabelMoments:
     levels, width = moments.levels, z.shape[1]
     if column.kind == "cont":
@@ -77,6 +114,7 @@ def _label_moments(moments: Moments, column: Column, z: Tensor, values: Tensor) 
             count=moments.count[..., None, None],
             latent=product[:, :, None, None],
             label=moments.cell_sums(values[:, None], 1),
+            square=moments.cell_sums(values[:, None].square(), 1),
         )
     cells = FOLDS * levels * column.classes
     index = moments.cell * column.classes + values

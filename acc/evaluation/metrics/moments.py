@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -88,6 +88,44 @@ class Moments:
         factor: Tensor = torch.linalg.cholesky(block + ridge)
         return factor
 
+    def without_each(self, group: Tensor, groups: range, z: Tensor) -> tuple[Moments, Moments, Tensor]:
+        """Return the moments without each of some groups of rows, those of these rows alone, and which rows they are.
+
+        group (N,) of each sorted row; z (N, D) sorted. Each level stands once for each group, all levels of one
+        group beside each other: the levels L become groups x L. Rows and ``cell`` are those of the left-out rows.
+        """
+        rows = ((group >= groups.start) & (group < groups.stop)).nonzero()[:, 0]
+        fold = torch.div(self.cell[rows], self.levels, rounding_mode="floor")
+        level = self.cell[rows] % self.levels
+        cell = (fold * len(groups) + group[rows] - groups.start) * self.levels + level
+        by_cell = torch.sort(cell, stable=True).indices
+        rows, cell = rows[by_cell], cell[by_cell]
+        count, total, second, bounds = _sums(z[rows], cell, FOLDS * len(groups) * self.levels)
+        shape = (FOLDS, len(groups) * self.levels)
+        left_out = replace(
+            self,
+            order=self.order[rows],
+            cell=cell,
+            bounds=bounds,
+            count=count.reshape(shape),
+            total=total.reshape(*shape, -1),
+            second=second.reshape(*shape, *second.shape[1:]),
+        )
+        many = len(groups)
+        fewer = replace(
+            left_out,
+            count=self.count.repeat(1, many) - left_out.count,
+            total=self.total.repeat(1, many, 1) - left_out.total,
+            second=self.second.repeat(1, many, 1, 1) - left_out.second,
+        )
+        return fewer, left_out, rows
+
+    def levels_at(self, chosen: slice) -> Moments:
+        """Return the moments of some of the levels."""
+        return replace(
+            self, count=self.count[:, chosen], total=self.total[:, chosen], second=self.second[:, chosen]
+        )
+
     def cell_sums(self, columns: Tensor, width: int) -> Tensor:
         """Return sums over the rows of each cell, (F, L, width), of ``columns`` (N, width)."""
         sums = torch.zeros(len(self.bounds) - 1, width, dtype=columns.dtype, device=columns.device)
@@ -105,23 +143,29 @@ def moments_of(prepared: Prepared, context: Column) -> tuple[Moments, Tensor]:
     order = torch.sort(cell, stable=True).indices
     cell = cell[order]
     z = prepared.z[order]
-    count = torch.bincount(cell, minlength=FOLDS * levels)
-    bounds = (0, *count.cumsum(0).tolist())
+    count, total, second, bounds = _sums(z, cell, FOLDS * levels)
     width = z.shape[1]
-    second = torch.stack([z[a:b].T @ z[a:b] for a, b in pairwise(bounds)])
-    total = torch.zeros(FOLDS * levels, width, dtype=z.dtype, device=z.device).index_add_(0, cell, z)
     moments = Moments(
         context=context,
         order=order,
         cell=cell,
         bounds=bounds,
-        count=count.reshape(FOLDS, levels).to(z.dtype),
+        count=count.reshape(FOLDS, levels),
         total=total.reshape(FOLDS, levels, width),
         second=second.reshape(FOLDS, levels, width, width),
         ridge=RIDGE * _variance(second, prepared),
         views=prepared.views,
     )
     return moments, z
+
+
+def _sums(z: Tensor, cell: Tensor, cells: int) -> tuple[Tensor, Tensor, Tensor, tuple[int, ...]]:
+    """Return counts (cells,), sums (cells, D) and second moments (cells, D, D) of rows sorted by cell, and bounds."""
+    count = torch.bincount(cell, minlength=cells)
+    bounds = (0, *count.cumsum(0).tolist())
+    total = torch.zeros(cells, z.shape[1], dtype=z.dtype, device=z.device).index_add_(0, cell, z)
+    second = torch.stack([z[a:b].T @ z[a:b] for a, b in pairwise(bounds)])
+    return count.to(z.dtype), total, second, bounds
 
 
 def _variance(second: Tensor, prepared: Prepared) -> float:

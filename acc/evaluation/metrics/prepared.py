@@ -1,9 +1,10 @@
-"""Latents and factors made ready once: checked, standardised, put in canonical order, dealt into folds."""
+"""Latents and factors made ready once: checked, standardised, put in canonical order, dealt into folds and groups."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -12,10 +13,15 @@ from torch import Tensor
 
 from acc.errors import InvalidInput
 from acc.evaluation.metrics.inputs import ALL_DIMENSIONS, Factor, Groups, Kind, owners
+from acc.evaluation.metrics.jackknife import GROUPS, Deal, deal
 from acc.evaluation.metrics.levels import context_levels
 
 FOLDS = 4
+MIN_SAMPLES = 20  # of a whole representation, and of a context level
 INACTIVE_BELOW = 0.01  # of the largest spread
+TRIMMED = 0.005  # of the samples at either end, left out of the range that says what lies far out
+FAR_OUT = 3.0  # times that range beyond it: 18 standard deviations of a normal distribution
+REST = "rest"
 NUMERICAL_NOISE = 1e-7  # of a dimension's largest magnitude: float32 cannot say less
 LARGEST_MAGNITUDE = 1e100  # its square is still a number
 
@@ -46,19 +52,33 @@ class Column:
 class Prepared:
     """Everything that the metrics share. ``z`` (N, D) float64 is standardised; inactive dimensions are zero.
 
-    Rows are sorted by factor levels, then values, then the latent's squared length, so that no result depends
-    on the order in which samples came. ``own`` holds a group index or None for each column.
+    Rows are sorted by factor levels, then values, then units where there are any, then the latent's squared
+    length, so that no result depends on the order in which samples came. ``raw`` (N, D) are the centred latents
+    in their own units. ``own`` holds a group index or None for each column, ``declared`` how many groups were
+    declared: one more, the rest, holds the dimensions that no group names. ``dealt`` are the groups of samples
+    that the jackknife leaves out. ``nothing`` says why the representation carries nothing, or is empty.
     """
 
     z: Tensor
-    covariance: Tensor
+    raw: Tensor
     active: Tensor
     columns: tuple[Column, ...]
     groups: Groups | None
+    declared: int
     own: tuple[int | None, ...]
     fold: Tensor
+    unit: Tensor
+    units: int
+    dealt: Deal
     seed: int
+    nothing: str
     notes: tuple[str, ...]
+
+    @cached_property
+    def covariance(self) -> Tensor:
+        """Covariance (D, D) of the latents in their own units."""
+        centred = self.raw - self.raw.mean(0)
+        return centred.T @ centred / len(centred)
 
     @property
     def views(self) -> tuple[Tensor, ...]:
@@ -100,7 +120,28 @@ class Prepared:
     def too_few(self) -> str:
         """Why nothing can be held out, or empty."""
         n = len(self.z)
-        return "" if n >= 5 * FOLDS else f"{n} samples are too few; at least {5 * FOLDS} are needed"
+        if n < MIN_SAMPLES:
+            return f"{n} samples are too few; at least {MIN_SAMPLES} are needed"
+        if self.units < FOLDS:
+            return f"{self.units} units are too few; folds keep units whole, and {FOLDS} are needed"
+        return ""
+
+    @property
+    def no_factor(self) -> str:
+        """Why no metric with labels is defined, or empty: too few samples, or no factor that varies."""
+        return self.too_few or ("" if self.alive else "no factor varies")
+
+    def dealt_into(self, groups: int) -> Prepared:
+        """Return this input with another number of groups for the jackknife; 0: no intervals."""
+        return replace(self, dealt=deal(self.unit, self.units, self.seed, groups))
+
+    def without(self, group: int) -> Prepared:
+        """Return this input without the samples of one group of the jackknife; nothing is standardised again."""
+        kept = (self.dealt.group != group).nonzero()[:, 0]
+        columns = tuple(
+            replace(each, values=each.values[kept], level=each.level[kept]) for each in self.columns
+        )
+        return replace(self, z=self.z[kept], raw=self.raw[kept], columns=columns, fold=self.fold[kept])
 
     def rng(self, stream: int) -> np.random.Generator:
         """Return the generator of one purpose; purposes do not disturb each other."""
@@ -114,48 +155,65 @@ def prepare(
     own: Mapping[str, str] | None = None,
     *,
     seed: int,
+    units: ArrayLike | None = None,
+    resamples: int = GROUPS,
 ) -> Prepared:
     """Return the shared input of all metrics, on the device the latents are on.
 
     latents (N, D) posterior means; a latent with any value that is not finite counts as carrying nothing.
-    Raises InvalidInput for wrong shapes, names or lengths.
+    units (N,) integers: rows of the same number belong together, and are never divided between folds or groups
+    of samples; None: each row is its own. resamples: how many groups of samples the jackknife leaves out, one after
+    the other; 0: no intervals. Raises InvalidInput for wrong shapes, names or lengths.
     """
     raw = _matrix(latents)
     if groups is not None and not isinstance(groups, Groups):
         groups = Groups.ranges(groups)
     _check(raw, factors, groups)
-    notes: list[str] = []
-    finite = raw.abs() < LARGEST_MAGNITUDE
-    if not bool(finite.all()):
-        dims = (~finite).any(0).nonzero()[:, 0].tolist()
-        shown = ", ".join(map(str, dims[:8])) + (", ..." if len(dims) > 8 else "")
-        notes.append(
-            f"{int((~finite).sum())} latent values are not finite (dimensions {shown}); "
-            "such a representation counts as carrying nothing"
-        )
+    numbers = _units(units, len(raw))
+    nothing = _not_finite(raw)
+    if nothing:
         raw = torch.zeros_like(raw)
-    z, covariance, active = _standardise(raw)
-    if not notes and not bool(active.any()):
-        notes.append("all latent dimensions are constant; the representation carries nothing")
+    low, high = _ends(raw)
+    raw, notes = _without_far_values(raw, low, high)
+    largest = raw.abs().amax(0)
+    raw, z, active, inactive = _standardise(raw - raw.mean(0), largest, high > low)
+    if not nothing and not bool(active.any()):
+        nothing = "all latent dimensions are constant; the representation carries nothing"
+    if inactive and not nothing:
+        notes.append(inactive)
+    held_by = owners(factors, groups, own)
+    declared = len(groups.names) if groups else 0
+    groups, rest = _with_rest(groups, active)
+    notes += [note for note in (rest, _shared(factors, groups, held_by, declared)) if note]
     levels = [context_levels(factor) for factor in factors]
-    order = _canonical_order(z, factors, [codes for codes, _ in levels])
+    order = _canonical_order(z, factors, [codes for codes, _ in levels], numbers)
     on_device = torch.from_numpy(order).to(z.device)
+    unit, count = _codes(numbers[order] if numbers is not None else np.arange(len(order)))
+    of_unit = torch.from_numpy(unit).to(z.device)
+    dealt = deal(of_unit, count, seed, resamples)
+    if dealt.note and resamples:
+        notes.append(dealt.note)
     rng = np.random.default_rng([seed, 0])
-    blocks = np.tile(np.arange(FOLDS), (-(-len(order) // FOLDS), 1))
-    fold = rng.permuted(blocks, axis=1).ravel()[: len(order)]
+    blocks = np.tile(np.arange(FOLDS), (-(-count // FOLDS), 1))
+    fold = rng.permuted(blocks, axis=1).ravel()[:count][unit]
     return Prepared(
         z=z[on_device],
-        covariance=covariance,
+        raw=raw[on_device],
         active=active,
         columns=tuple(
             _column(factor, codes, names, order, z.device)
             for factor, (codes, names) in zip(factors, levels, strict=True)
         ),
         groups=groups,
-        own=owners(factors, groups, own),
+        declared=declared,
+        own=held_by,
         fold=torch.from_numpy(fold).to(z.device),
+        unit=of_unit,
+        units=count,
+        dealt=dealt,
         seed=seed,
-        notes=tuple(notes),
+        nothing=nothing,
+        notes=tuple([nothing] if nothing else []) + tuple(notes),
     )
 
 
@@ -185,23 +243,133 @@ def _check(raw: Tensor, factors: Sequence[Factor], groups: Groups | None) -> Non
         groups.check_fits(raw.shape[1])
 
 
-def _standardise(raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return standardised latents, the raw covariance (D, D), and which dimensions are active (D,)."""
-    centred = raw - raw.mean(0)
-    covariance = centred.T @ centred / len(raw)
-    spread = covariance.diagonal().clamp(min=0).sqrt()
-    alive = spread > NUMERICAL_NOISE * raw.abs().amax(0)
-    active = alive & (spread >= INACTIVE_BELOW * torch.where(alive, spread, 0.0).max())
-    covariance = torch.where(alive[:, None] & alive[None, :], covariance, 0.0)
-    return torch.where(active, centred / torch.where(active, spread, 1.0), 0.0), covariance, active
+def _units(units: ArrayLike | None, n: int) -> NDArray[np.int64] | None:
+    if units is None:
+        return None
+    numbers = np.asarray(units)
+    if numbers.shape != (n,) or not np.issubdtype(numbers.dtype, np.integer):
+        raise InvalidInput(
+            {
+                "units": f"units have shape {numbers.shape} and type {numbers.dtype}; "
+                f"a whole number for each of the {n} latents is needed"
+            }
+        )
+    return numbers.astype(np.int64)
+
+
+def _codes(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
+    """Return for each row the place of its unit by first appearance, and how many units there are."""
+    _, first, codes = np.unique(numbers, return_index=True, return_inverse=True)
+    place = np.empty(len(first), dtype=np.int64)
+    place[np.argsort(first)] = np.arange(len(first))
+    return place[codes], len(first)
+
+
+def _not_finite(raw: Tensor) -> str:
+    finite = raw.abs() < LARGEST_MAGNITUDE
+    if bool(finite.all()):
+        return ""
+    return (
+        f"{int((~finite).sum())} latent values are not finite (dimensions {_listed(~finite)}); "
+        "such a representation counts as carrying nothing"
+    )
+
+
+def _ends(raw: Tensor) -> tuple[Tensor, Tensor]:
+    """Return for each dimension what all but the outermost samples lie between; of few samples all of them."""
+    k = max(1, int(TRIMMED * len(raw))) if len(raw) >= MIN_SAMPLES else 0
+    ordered = raw.sort(dim=0).values
+    return ordered[k], ordered[len(raw) - 1 - k]
+
+
+def _without_far_values(raw: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, list[str]]:
+    """Return latents with values that lie far out brought to where far out begins, and a note if there are any.
+
+    Far out is more than three times the range of the inner 99 % beyond it, which a single value cannot stretch. A
+    dimension that is constant within that range is left as it is.
+    """
+    reach = torch.where(high > low, FAR_OUT * (high - low), torch.inf)
+    least, most = low - reach, high + reach
+    far = (raw < least) | (raw > most)
+    if not bool(far.any()):
+        return raw, []
+    many = int(far.sum())
+    lie, count = ("lies", "it counts") if many == 1 else ("lie", "they count")
+    note = (
+        f"{many:,} latent value{'s' if many > 1 else ''} {lie} far out, more than {FAR_OUT:g} times the range of the "
+        f"inner {1 - 2 * TRIMMED:.0%} beyond it (dimensions {_listed(far)}); {count} as if {count.split()[0]} lay there"
+    )
+    return torch.maximum(torch.minimum(raw, most), least), [note]
+
+
+def _listed(where: Tensor) -> str:
+    """Return the dimensions in which anything is marked; where (N, D)."""
+    dims = where.any(0).nonzero()[:, 0].tolist()
+    return ", ".join(map(str, dims[:8])) + (", ..." if len(dims) > 8 else "")
+
+
+def _standardise(centred: Tensor, largest: Tensor, usual: Tensor) -> tuple[Tensor, Tensor, Tensor, str]:
+    """Return latents centred and standardised, which dimensions are active (D,), and a note if some are not.
+
+    ``largest`` (D,) magnitude before centring; ``usual`` (D,): dimensions that vary in more than a few samples: the
+    others do not set the measure.
+    """
+    spread = centred.square().mean(0).sqrt()
+    alive = spread > NUMERICAL_NOISE * largest
+    measured = alive & usual if bool((alive & usual).any()) else alive
+    active = alive & (spread >= INACTIVE_BELOW * torch.where(measured, spread, 0.0).max())
+    inactive = int((~active).sum())
+    note = (
+        f"{inactive} of {len(active)} dimensions are inactive: their spread is under "
+        f"{INACTIVE_BELOW:.0%} of the largest, and they count as constant"
+    )
+    z = torch.where(active, centred / torch.where(active, spread, 1.0), 0.0)
+    return torch.where(alive, centred, 0.0), z, active, note if inactive else ""
+
+
+def _with_rest(groups: Groups | None, active: Tensor) -> tuple[Groups | None, str]:
+    """Return the groups, one more of them with the active dimensions that none names, and a note if there is one."""
+    if groups is None:
+        return None, ""
+    named = {dim for dims in groups.dims for dim in dims}
+    left = tuple(dim for dim in active.nonzero()[:, 0].tolist() if dim not in named)
+    if not left:
+        return groups, ""
+    name = next(name for name in (REST, *(f"{REST} {n}" for n in range(2, 99))) if name not in groups.names)
+    many = f"{len(left)} active dimension{'s' if len(left) > 1 else ''}"
+    return Groups((*groups.names, name), (*groups.dims, left)), (
+        f"{many} in no group: they are one more group, '{name}', and what is read from it is a leak"
+    )
+
+
+def _shared(
+    factors: Sequence[Factor], groups: Groups | None, own: Sequence[int | None], declared: int
+) -> str:
+    """Return a note if concepts share a group while another holds none, or empty."""
+    if groups is None:
+        return ""
+    idle = [groups.names[g] for g in range(declared) if g not in own]
+    for g in range(declared):
+        here = [factor.name for factor, home in zip(factors, own, strict=True) if home == g]
+        if len(here) > 1 and idle:
+            shown = " and ".join(f"'{name}'" for name in here)
+            return (
+                f"{shown} share the group '{groups.names[g]}', which is not counted as a leak, while "
+                f"'{idle[0]}' holds no concept: they are not told apart from each other"
+            )
+    return ""
 
 
 def _canonical_order(
-    z: Tensor, factors: Sequence[Factor], levels: Sequence[NDArray[np.int64]]
+    z: Tensor,
+    factors: Sequence[Factor],
+    levels: Sequence[NDArray[np.int64]],
+    units: NDArray[np.int64] | None,
 ) -> NDArray[np.int64]:
     energy = z.square().sum(1).cpu().numpy()
     values = [np.unique(factor.values, return_inverse=True)[1] for factor in factors]
-    keys = [*levels, *values, energy]
+    # Units before the latents: two representations of the same rows are then dealt alike, and can be paired.
+    keys = [*levels, *values, *([units] if units is not None else []), energy]
     return np.lexsort(keys[::-1]).astype(np.int64)
 
 

@@ -36,12 +36,39 @@ class LabelMoments:
     """Moments of latents with labels: of P concepts with C classes each, or of P shuffles of one.
 
     ``count`` (F, L, P or 1, C) samples per class; ``latent`` (F, L, P, C, D) sum of latents per class, or, for
-    regressions (C = 1), of latents times the value; ``label`` (F, L, P) sum of the values (regressions only).
+    regressions (C = 1), of latents times the value; ``label`` and ``square`` (F, L, P) sums of the values and of
+    their squares (regressions only).
     """
 
     count: Tensor
     latent: Tensor
     label: Tensor | None = None
+    square: Tensor | None = None
+
+    def without(self, left_out: LabelMoments) -> LabelMoments:
+        """Return the moments without each of some groups of rows; see ``Moments.without_each``."""
+        many = left_out.latent.shape[1] // self.latent.shape[1]
+
+        def less(whole: Tensor | None, part: Tensor | None) -> Tensor | None:
+            if whole is None or part is None:
+                return None
+            return whole.repeat(1, many, *[1] * (whole.ndim - 2)) - part
+
+        count, latent = less(self.count, left_out.count), less(self.latent, left_out.latent)
+        assert count is not None
+        assert latent is not None
+        return LabelMoments(
+            count, latent, less(self.label, left_out.label), less(self.square, left_out.square)
+        )
+
+    def levels_at(self, chosen: slice) -> LabelMoments:
+        """Return the moments at some of the levels."""
+        return LabelMoments(
+            self.count[:, chosen],
+            self.latent[:, chosen],
+            self.label[:, chosen] if self.label is not None else None,
+            self.square[:, chosen] if self.square is not None else None,
+        )
 
 
 def joined(sums: Sequence[LabelMoments]) -> LabelMoments:
@@ -116,7 +143,10 @@ def affine(weight: Tensor, offset: Tensor, rows: Tensor) -> Tensor:
 def hits(score: Tensor, truth: Tensor) -> Tensor:
     """Return where the true class has the best score; score (C, L, P, n), truth (P, n) -> (L, P, n) bool.
 
-    Equal scores were told apart by ``FIRST_WINS``: a latent that says nothing always picks the first class.
+    Of equal scores the first class has the best; ``FIRST_WINS`` makes equal what differs by rounding alone.
     """
-    index = truth[None, None].expand(1, *score.shape[1:])
-    return score.gather(0, index)[0] >= score.amax(0)
+    best, winner = score[0].clone(), torch.zeros(score.shape[1:], dtype=torch.int16, device=score.device)
+    for number in range(1, len(score)):  # an argmax over the first axis takes a hundred times as long
+        winner.masked_fill_(score[number] > best, number)
+        torch.maximum(best, score[number], out=best)
+    return winner == truth.to(torch.int16)

@@ -48,11 +48,13 @@ def sap(prepared: Prepared) -> Sap:
     grouped = np.stack([table[list(dims)].max(axis=0) for dims in groups.dims]) if groups else None
     gaps = _gaps(table)
     group_gaps = _gaps(grouped) if grouped is not None else np.full(shape[1], np.nan)
-    missing = (
-        prepared.too_few or ("" if prepared.alive else "no factor varies") or "no class has enough samples"
-    )
+    missing = prepared.no_factor or "no class has enough samples"
     return Sap(
-        _mean(gaps, missing), _mean(group_gaps, prepared.no_groups or missing), table, gaps, group_gaps
+        _mean(prepared, gaps, missing),
+        _mean(prepared, group_gaps, prepared.no_groups or missing),
+        table,
+        gaps,
+        group_gaps,
     )
 
 
@@ -95,9 +97,11 @@ def _gaps(table: Array) -> Array:
     return np.where(np.isnan(table).any(axis=0), np.nan, ordered[-1] - ordered[-2])
 
 
-def _mean(gaps: Array, missing: str) -> Value:
+def _mean(prepared: Prepared, gaps: Array, missing: str) -> Value:
     if np.isnan(gaps).all():
         return undefined(missing)
     return Value(
-        float(mean_of_defined(gaps, axis=0)), detail={"note": "blind to codes that are not monotone"}
+        float(mean_of_defined(gaps, axis=0)),
+        prepared.nothing,
+        detail={"note": "blind to codes that are not monotone"},
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -10,38 +10,40 @@ from torch import Tensor
 
 from acc.evaluation.metrics.chance import chance_skills, shuffles
 from acc.evaluation.metrics.judgement import HOMELESS
-from acc.evaluation.metrics.labels import Pair, pair_of
-from acc.evaluation.metrics.moments import moments_of
+from acc.evaluation.metrics.labels import Pair, pair_of, without_each
+from acc.evaluation.metrics.moments import Moments, moments_of
 from acc.evaluation.metrics.parallelism import parallelism
-from acc.evaluation.metrics.prepared import Prepared
-from acc.evaluation.metrics.transfer import transfers
+from acc.evaluation.metrics.prepared import FOLDS, Prepared
+from acc.evaluation.metrics.transfer import Transfer, transfers, transfers_without
 from acc.evaluation.metrics.values import Array
 
-CHANCE_STREAM, RESAMPLE_STREAM = 1, 2
+CHANCE_STREAM = 1
+AT_ONCE = 1 << 20  # numbers of a temporary array
 At = tuple[int, int]  # concept, context
 
 
 class SkillTable:
-    """Skills within and across contexts (1 + resamples, V, F, F), [0] the estimate, NaN where undefined.
+    """Skills within and across contexts and parallelism (1 + J, V, F, F), NaN where undefined.
 
+    [0] is the estimate, [1 + j] what it is when every probe is fitted, and tested, without group j of the jackknife.
     Axes F are concept and context; view 0 is all dimensions. ``matrices`` (V, L, L) and ``pairs`` belong to
     each (concept, context); the pairs are kept so that chance need not solve anything again.
     """
 
-    def __init__(self, prepared: Prepared, resamples: int) -> None:
+    def __init__(self, prepared: Prepared) -> None:
         self.prepared = prepared
         self.views = prepared.views
+        self.replicates = prepared.dealt.groups
         columns = len(prepared.columns)
-        self.within = np.full((1 + resamples, len(self.views), columns, columns), np.nan)
+        self.within = np.full((1 + self.replicates, len(self.views), columns, columns), np.nan)
         self.across = self.within.copy()
-        self.parallelism = self.within[0].copy()
+        self.parallelism = self.within.copy()
         self.parallelism_reasons: dict[At, str] = {}
         self.matrices: dict[At, Array] = {}
         self.pairs: dict[int, dict[int, Pair]] = {}
         if not prepared.too_few:
-            draws = _draws(prepared, resamples)
             for context in prepared.alive:
-                self._measure(context, draws)
+                self._measure(context)
 
     @property
     def nothing(self) -> str:
@@ -69,23 +71,50 @@ class SkillTable:
             }
         )
 
-    def _measure(self, context: int, draws: Tensor) -> None:
+    def _measure(self, context: int) -> None:
         prepared = self.prepared
         moments, z = moments_of(prepared, prepared.columns[context])
         parts = prepared.parts(z)
         pairs = {c: pair_of(moments, prepared.columns[c], z) for c in prepared.alive if c != context}
         self.pairs[context] = pairs
-        for batch in _alike(pairs):
-            found = transfers([pairs[c] for c in batch], parts, draws)
-            for concept, skill in zip(batch, found, strict=True):
-                self.matrices[concept, context] = skill.matrix[0].cpu().numpy()
-                self.within[:, :, concept, context] = skill.within.cpu().numpy()
-                self.across[:, :, concept, context] = skill.across.cpu().numpy()
-            cosines, reasons = parallelism([pairs[c] for c in batch])
+        if not pairs:
+            return
+        batches = _alike(pairs)
+        for batch in batches:
+            alike = [pairs[c] for c in batch]
+            for concept, skill in zip(batch, transfers(alike, parts), strict=True):
+                self.matrices[concept, context] = skill.matrix.cpu().numpy()
+                self._keep(0, concept, context, skill)
+            cosines, reasons = parallelism(alike)
             for concept, cosine, reason in zip(batch, cosines, reasons, strict=True):
-                self.parallelism[:, concept, context] = cosine.cpu().numpy()
+                self.parallelism[0, :, concept, context] = cosine.cpu().numpy()
                 if reason:
                     self.parallelism_reasons[concept, context] = reason
+        self._leave_out(context, batches, parts)
+
+    def _leave_out(self, context: int, batches: Sequence[Sequence[int]], parts: Sequence[Tensor]) -> None:
+        """Measure a context again without each group of the jackknife."""
+        pairs, z = self.pairs[context], parts[0]
+        moments = next(iter(pairs.values())).moments
+        group = self.prepared.dealt.group[moments.order]
+        light = self.prepared.parts(z.to(torch.float32))
+        for groups in _few_at_once(self.replicates, moments, max(p.column.classes for p in pairs.values())):
+            at = slice(1 + groups.start, 1 + groups.stop)
+            tested = group != torch.arange(groups.start, groups.stop, device=group.device)[:, None]
+            fewer = dict(zip(pairs, without_each(list(pairs.values()), group, groups, z), strict=True))
+            for batch in batches:
+                whole, less = [pairs[c] for c in batch], [fewer[c] for c in batch]
+                for concept, skill in zip(batch, transfers_without(whole, less, light, tested), strict=True):
+                    self._keep(at, concept, context, skill)
+                for number in range(len(groups)):
+                    levels = slice(number * moments.levels, (number + 1) * moments.levels)
+                    cosines, _ = parallelism([pair.levels_at(levels) for pair in less])
+                    for concept, cosine in zip(batch, cosines, strict=True):
+                        self.parallelism[at.start + number, :, concept, context] = cosine.cpu().numpy()
+
+    def _keep(self, replicate: int | slice, concept: int, context: int, skill: Transfer) -> None:
+        self.within[replicate, :, concept, context] = skill.within.cpu().numpy()
+        self.across[replicate, :, concept, context] = skill.across.cpu().numpy()
 
     def chance(self, own: Sequence[int | None], permutations: int) -> tuple[Array, Array]:
         """Return skills (P, V, F, F) of shuffled labels; across contexts only from each concept's own group."""
@@ -109,18 +138,17 @@ class SkillTable:
         return within, across
 
 
+def _few_at_once(groups: int, moments: Moments, classes: int) -> Iterator[range]:
+    """Yield the groups of the jackknife in runs whose second moments and scores fit into a cache, or nearly."""
+    per_group = max(moments.second.numel(), len(moments.cell) // FOLDS * moments.levels * classes)
+    many = max(1, AT_ONCE // max(1, per_group))
+    for start in range(0, groups, many):
+        yield range(start, min(start + many, groups))
+
+
 def _alike(pairs: Mapping[int, Pair]) -> list[list[int]]:
     """Return the concepts in batches of one kind and number of classes, which are solved and scored together."""
     batches: dict[tuple[str, int], list[int]] = {}
     for concept, pair in pairs.items():
         batches.setdefault((pair.column.kind, pair.column.classes), []).append(concept)
     return list(batches.values())
-
-
-def _draws(prepared: Prepared, resamples: int) -> Tensor:
-    """Return bootstrap weights (N, B): Poisson(1), which each (concept, context) cell normalises for itself.
-
-    One draw of a sample serves every cell that it is in, so errors common to several cells stay common.
-    """
-    drawn = prepared.rng(RESAMPLE_STREAM).poisson(1.0, (len(prepared.z), resamples))
-    return torch.from_numpy(drawn.astype(np.uint8)).to(prepared.z.device)

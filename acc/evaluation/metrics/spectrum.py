@@ -5,6 +5,7 @@ Sources: Roy and Vetterli 2007 (effective rank); the participation ratio is the 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -28,6 +29,9 @@ class Spectrum:
 
 def spectrum(prepared: Prepared) -> Spectrum:
     """Return effective ranks and participation ratios; from covariances alone."""
+    if prepared.too_few:
+        none = Value(math.nan, prepared.too_few, higher_is_better=None)
+        return Spectrum(none, none, none, none, {}, {})
     raw = prepared.covariance
     spread = torch.where(prepared.active, raw.diagonal().clamp(min=0).sqrt(), torch.inf)
     standardised = raw / spread[:, None] / spread

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -14,6 +14,7 @@ from acc.evaluation.metrics.dci import Dci, dci_gam, dci_trees
 from acc.evaluation.metrics.explicitness import Explicitness, explicitness
 from acc.evaluation.metrics.information import Information, information
 from acc.evaluation.metrics.inputs import Factor, Groups
+from acc.evaluation.metrics.jackknife import GROUPS, with_intervals
 from acc.evaluation.metrics.judgement import HOMELESS, foreign_skills
 from acc.evaluation.metrics.prepared import Prepared, prepare
 from acc.evaluation.metrics.sap import Sap, sap
@@ -21,7 +22,8 @@ from acc.evaluation.metrics.spectrum import Spectrum, spectrum
 from acc.evaluation.metrics.ufr import Ufr, measure_ufr
 from acc.evaluation.metrics.values import Array, Value, jsonable, mean_of_defined
 
-VERSION = 1  # raise it when any number may change for the same input
+WIDEST_WITH_INTERVALS = 128  # active dimensions; the additive model of more is too slow to be fitted 20 times
+VERSION = 2  # raise it when any number may change for the same input
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,11 +47,14 @@ class Leakage:
 class MetricSuite:
     """Every metric of one representation.
 
-    ``dead`` maps factors with one value to the reason; ``notes`` are sentences about the latents as a whole.
+    ``units`` counts rows that belong together as one; ``groups_left_out`` are those of the jackknife. ``dead`` maps
+    factors with one value to the reason; ``notes`` are sentences about the latents as a whole.
     """
 
     version: int
     n: int
+    units: int
+    groups_left_out: int
     dimensions: int
     active: tuple[bool, ...]
     seed: int
@@ -70,8 +75,8 @@ class MetricSuite:
         ufr, info = self.ufr, self.information
         table = {
             "ufr": ufr.value,
-            "unified": _mean_of(ufr.unified, ufr.value.reason),
-            "factored": _mean_of(ufr.factored, ufr.value.reason),
+            "unified": ufr.mean_unified,
+            "factored": ufr.mean_factored,
             "ufr_matched": ufr.matched_value,
             "transfer_all_dimensions": ufr.all_dimensions_across,
             "parallelism": ufr.parallelism,
@@ -118,21 +123,33 @@ def suite(
     seed: int,
     match: bool = False,
     permutations: int = 20,
-    resamples: int = 200,
+    resamples: int = GROUPS,
     trees: bool = False,
+    units: ArrayLike | None = None,
 ) -> MetricSuite:
     """Return every metric of latents (N, D), computed in float64 on the device they are on.
 
     ``groups`` maps names to (start, end); ``own`` concepts to the group that holds them (default: the group
-    of the same name). ``match`` scores the best assignment instead. ``trees`` adds the slow DCI. The same
+    of the same name). Dimensions in no group are one more group. ``match`` scores the best assignment instead.
+    ``units`` (N,): rows of the same number belong together (the versions of one scan) and are never divided between
+    folds or groups of the jackknife, which gives the intervals by leaving out each of ``resamples`` groups (0: no
+    intervals). ``trees`` adds the slow DCI. The same
     input and seed give the same numbers, in whatever order the samples come. Raises InvalidInput for shapes
     and names that do not fit; latents that are constant or not finite are scored, not refused.
     """
-    prepared = prepare(latents, factors, groups, own, seed=seed)
-    ufr = measure_ufr(prepared, use_match=match, permutations=permutations, resamples=resamples)
+    prepared = prepare(latents, factors, groups, own, seed=seed, units=units, resamples=resamples)
+    ufr = measure_ufr(prepared, use_match=match, permutations=permutations)
+    fewer = [prepared.without(group) for group in range(prepared.dealt.groups)]
+
+    def found(measure: Callable[[Prepared], Any], among: Sequence[Prepared] = fewer) -> Any:
+        return with_intervals(measure(prepared), [measure(each) for each in among])
+
+    wide = int(prepared.active.sum()) > WIDEST_WITH_INTERVALS
     return MetricSuite(
         version=VERSION,
         n=len(prepared.z),
+        units=prepared.units,
+        groups_left_out=prepared.dealt.groups,
         dimensions=prepared.z.shape[1],
         active=tuple(prepared.active.tolist()),
         seed=seed,
@@ -141,12 +158,12 @@ def suite(
         notes=prepared.notes,
         ufr=ufr,
         leakage=_leakage(prepared, ufr),
-        dci=dci_gam(prepared),
+        dci=found(dci_gam, () if wide else fewer),
         dci_trees=dci_trees(prepared) if trees else None,
-        information=information(prepared),
-        sap=sap(prepared),
-        explicitness=explicitness(prepared),
-        spectrum=spectrum(prepared),
+        information=found(information),
+        sap=found(sap),
+        explicitness=found(explicitness),
+        spectrum=found(spectrum),
     )
 
 
@@ -161,9 +178,3 @@ def _leakage(prepared: Prepared, ufr: Ufr) -> Leakage:
     return Leakage(
         names, ufr.concepts, mean_of_defined(within[0, 1:], axis=-1), held, ufr.own, prepared.no_groups
     )
-
-
-def _mean_of(values: Mapping[str, Value], reason: str) -> Value:
-    numbers = np.array([value.value for value in values.values()])
-    mean = float(mean_of_defined(numbers, axis=0))
-    return Value(mean, reason if np.isnan(mean) else "")

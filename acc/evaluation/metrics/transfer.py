@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -22,26 +21,24 @@ from acc.evaluation.metrics.probes import (
     scores,
 )
 
-NEVER_EMPTY = 1e-6  # weight added to every resampled sample, so that a cell drawn empty keeps its plain mean
-
 
 @dataclass(frozen=True, eq=False)
 class Transfer:
-    """Skills of one (concept, context): matrix (R, V, L, L) with NaN for empty cells; R = 1 + resamples.
+    """Skills of one (concept, context): matrix (..., L, L) with NaN for empty cells.
 
-    Element [0] is the estimate; [r, v, a, b] is fitted on level a and tested on level b.
+    [..., a, b] is fitted on level a and tested on level b; before these stand views or label shuffles.
     """
 
     matrix: Tensor
 
     @property
     def within(self) -> Tensor:
-        """Mean of the diagonal (R, V)."""
+        """Mean of the diagonal."""
         return self.matrix.diagonal(dim1=-2, dim2=-1).nanmean(-1)
 
     @property
     def across(self) -> Tensor:
-        """Mean off the diagonal (R, V)."""
+        """Mean off the diagonal."""
         levels = self.matrix.shape[-1]
         off = ~torch.eye(levels, dtype=torch.bool, device=self.matrix.device)
         return self.matrix[..., off].nanmean(-1)
@@ -53,41 +50,70 @@ def fit(moments: Moments, sums: LabelMoments) -> list[Probes]:
     return [solve(moments, view, sums) for view in range(len(moments.views))]
 
 
-def transfers(pairs: Sequence[Pair], parts: Sequence[Tensor], draws: Tensor) -> list[Transfer]:
-    """Return the skills of concepts in one context, all of them real or all of as many classes.
+def transfers(pairs: Sequence[Pair], parts: Sequence[Tensor]) -> list[Transfer]:
+    """Return the skills (V, L, L) of concepts in one context, all of them real or all of as many classes.
 
-    parts (N, width) each view's latents, sorted; draws (N, B) uint8 resampling weights in canonical order.
+    parts (N, width) each view's latents, sorted.
     """
     probes = fit(pairs[0].moments, joined([pair.sums for pair in pairs]))
     errors = torch.stack([_errors(pairs, part, p) for part, p in zip(parts, probes, strict=True)])
-    return [_transfer(pair, errors[:, :, index], draws) for index, pair in enumerate(pairs)]
+    return [
+        Transfer(_matrices(pair, errors[None, :, :, at], pair.cells[None])[0])
+        for at, pair in enumerate(pairs)
+    ]
 
 
-def _transfer(pair: Pair, errors: Tensor, draws: Tensor) -> Transfer:
-    """Return the skills that follow from ``errors`` (V, L, N)."""
-    moments, column = pair.moments, pair.column
-    bins = len(column.level_names) if pair.real else column.classes
-    place = column.level[moments.order] if pair.real else pair.values
-    cell = (moments.cell % moments.levels) * bins + place
-    # Counts up to 2^24 are exact in float32.
-    columns = errors.flatten(0, 1).to(moments.total.dtype if pair.real else torch.float32).T.contiguous()
+def transfers_without(
+    pairs: Sequence[Pair], fewer: Sequence[Pair], parts: Sequence[Tensor], tested: Tensor
+) -> list[Transfer]:
+    """Return the same (R, V, L, L) with probes fitted, and tested, without each of R groups of rows.
+
+    fewer: ``without_each`` of the pairs; parts float32; tested (R, N) bool: the rows that are left. Scores are
+    float32, which is far below what a group of rows changes.
+    """
+    probes = fit(fewer[0].moments, joined([pair.sums for pair in fewer]))
+    light = [Probes(p.weight.to(torch.float32), p.offset.to(torch.float32)) for p in probes]
+    errors = torch.stack(
+        [_errors(pairs, part, p, len(tested)) for part, p in zip(parts, light, strict=True)]
+    )  # V, R x L, P, N
+    views, _, _, n = errors.shape
+    by_group = errors.reshape(views, len(tested), pairs[0].moments.levels, len(pairs), n).transpose(0, 1)
+    found = []
+    for at, pair in enumerate(pairs):
+        cells = pair.cells.to(torch.float32) * tested[:, None].to(torch.float32)
+        found.append(Transfer(_matrices(pair, by_group[..., at, :], cells)))
+    return found
+
+
+def _matrices(pair: Pair, errors: Tensor, cells: Tensor) -> Tensor:
+    """Return the skills (R, V, L, L) that follow from ``errors`` (R, V, L, N); cells (R, cells, N) 0 or 1."""
+    repeats, views, levels, _ = errors.shape
+    columns = errors.flatten(1, 2).to(cells.dtype)
     if pair.real:
-        # The label's own moments ride along, so that each resample is judged by its own variance.
-        columns = torch.cat([columns, torch.stack([pair.values, pair.values.square()], dim=1)], dim=1)
-    means, count = _cell_means(columns, cell, moments.levels * bins, draws[moments.order])
-    shape = (len(means), moments.levels, bins)
+        # The label's own moments ride along: a skill is judged by the variance of the rows that were scored.
+        own = torch.stack([pair.values, pair.values.square()]).to(cells.dtype)
+        columns = torch.cat([columns, own.expand(repeats, -1, -1)], dim=1)
+    sums = (columns @ cells.mT).to(torch.float64)
+    count = cells.sum(2).to(torch.float64)
+    mean = sums / count.clamp(min=1)[:, None]
     if pair.real:
-        totals = (means * count[:, None]).reshape(*shape, -1).sum(2)
-        matrix = _real_skill(totals, moments.count.sum(0), errors.shape[:2])
+        matrix = _real_skill(mean, (views, levels))
     else:
-        matrix = _class_skill(means.reshape(*shape, *errors.shape[:2]), pair.can.classes)
-    return Transfer(torch.where(pair.can.pairs, matrix, torch.nan))
+        shape = (levels, pair.column.classes)
+        there = pair.can.classes & (count.reshape(repeats, 1, *shape) > 0)
+        matrix = _class_skill(mean.reshape(repeats, views, levels, *shape), there[:, None])
+    return torch.where(pair.can.pairs, matrix, torch.nan)
 
 
-def _errors(pairs: Sequence[Pair], part: Tensor, probes: Probes) -> Tensor:
-    """Return (L, P, N): squared error of each sample, or whether its class was found, by each level's probes."""
+def _errors(pairs: Sequence[Pair], part: Tensor, probes: Probes, repeats: int = 1) -> Tensor:
+    """Return (L, P, N): squared error of each sample, or whether its class was found, by each level's probes.
+
+    ``repeats`` says how many times the probes hold the levels: that often L.
+    """
     moments, real = pairs[0].moments, pairs[0].real
     truth = torch.stack([pair.values for pair in pairs])
+    if real:
+        truth = truth.to(part.dtype)
     mask = None if real else _masks(pairs)
     level = moments.cell % moments.levels
     found = []
@@ -95,7 +121,7 @@ def _errors(pairs: Sequence[Pair], part: Tensor, probes: Probes) -> Tensor:
         rows = slice(moments.bounds[fold * moments.levels], moments.bounds[(fold + 1) * moments.levels])
         score = scores(probes, fold, part[rows])
         if mask is not None:
-            score = score.masked_fill(~mask[..., level[rows]], -torch.inf)
+            score = score.masked_fill(~mask[..., level[rows]].repeat(1, repeats, 1, 1), -torch.inf)
         found.append((score[0] - truth[:, rows]).square() if real else hits(score, truth[:, rows]))
     return torch.cat(found, dim=2)
 
@@ -107,38 +133,17 @@ def _masks(pairs: Sequence[Pair]) -> Tensor | None:
     return torch.stack([pair.can.classes.permute(2, 0, 1) for pair in pairs], dim=2)
 
 
-def _cell_means(columns: Tensor, cell: Tensor, cells: int, draws: Tensor) -> tuple[Tensor, Tensor]:
-    """Return means (1 + B, cells, columns) of the cells, plain and resampled, and their sizes (cells,)."""
-    count = torch.bincount(cell, minlength=cells)
-    shape = (1 + draws.shape[1], cells, columns.shape[1])
-    means = torch.zeros(shape, dtype=torch.float64, device=columns.device)
-    plain = torch.zeros(shape[1:], dtype=columns.dtype, device=columns.device).index_add_(0, cell, columns)
-    means[0] = plain.to(torch.float64) / count.clamp(min=1)[:, None]
-    if draws.shape[1]:
-        by_cell = torch.sort(cell, stable=True).indices
-        weights = draws[by_cell]
-        # The column of ones makes the divisor by the same sums, in the same order, so that a mean of ones is 1.
-        light = torch.cat([columns, torch.ones_like(columns[:, :1])], dim=1)[by_cell].to(torch.float32)
-        for index, (start, stop) in enumerate(pairwise((0, *count.cumsum(0).tolist()))):
-            if stop > start:
-                sums = (weights[start:stop].to(torch.float32) + NEVER_EMPTY).T @ light[start:stop]
-                means[1:, index] = (sums[:, :-1] / sums[:, -1:]).to(means.dtype)
-    return means, count.to(means.dtype)
-
-
 def _class_skill(accuracy: Tensor, classes: Tensor) -> Tensor:
-    """Return chance-corrected balanced accuracy (R, V, L, L) from accuracy (R, tested, C, V, fitted)."""
-    mask = classes.to(accuracy.dtype)  # fitted, tested, C
+    """Return chance-corrected balanced accuracy (R, V, L, L) from accuracy (R, V, fitted, tested, C)."""
+    mask = classes.to(accuracy.dtype)  # R, 1, fitted, tested, C
     number = mask.sum(-1).clamp(min=2)
-    balanced = torch.einsum("rbcva,abc->rvab", accuracy, mask) / number
+    balanced = (accuracy * mask).sum(-1) / number
     chance = 1 / number
     return ((balanced - chance) / (1 - chance)).clamp(-1, 1)
 
 
-def _real_skill(totals: Tensor, count: Tensor, shape: torch.Size) -> Tensor:
-    """Return 1 - MSE / variance (R, V, L, L) from totals (R, tested, V * L + 2) and samples per level."""
-    mean = totals / count.clamp(min=1)[:, None]
-    error = mean[..., :-2].reshape(*mean.shape[:2], *shape)  # R b V a
-    variance = mean[..., -1] - mean[..., -2].square()
-    skill = 1 - error / variance.clamp(min=1e-300)[..., None, None]
-    return skill.permute(0, 2, 3, 1).clamp(-1, 1)
+def _real_skill(mean: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Return 1 - MSE / variance (R, V, L, L) from means (R, V * L + 2, tested)."""
+    error = mean[:, :-2].reshape(len(mean), *shape, -1)
+    variance = mean[:, -1] - mean[:, -2].square()
+    return (1 - error / variance.clamp(min=1e-300)[:, None, None]).clamp(-1, 1)

@@ -18,7 +18,9 @@ class Value:
     """A metric's value; NaN always comes with the ``reason`` why it is undefined.
 
     ``low`` and ``high`` bound the 95 % interval, ``chance`` is what unrelated labels give, ``detail`` names
-    the estimator and its settings where the value depends on them.
+    the estimator and its settings where the value depends on them. ``without`` are the values without each group
+    of the jackknife, from which ``low`` and ``high`` follow; those of two representations of the same rows, dealt
+    alike, tell how sure their difference is.
     """
 
     value: float
@@ -28,6 +30,7 @@ class Value:
     chance: float | None = None
     higher_is_better: bool | None = True
     detail: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    without: tuple[float, ...] = ()
 
     @property
     def defined(self) -> bool:
@@ -38,6 +41,11 @@ class Value:
 def undefined(reason: str, **detail: Any) -> Value:
     """Return a NaN that says why."""
     return Value(math.nan, reason, detail=detail)
+
+
+def nothing_there(reason: str, **detail: Any) -> Value:
+    """Return the 0 of a representation that carries nothing, which says why."""
+    return Value(0.0, reason, detail=detail)
 
 
 def jsonable(value: Any) -> Any:
@@ -59,14 +67,3 @@ def mean_of_defined(values: Array, axis: int | tuple[int, ...]) -> Array:
     count = known.sum(axis=axis)
     total = np.where(known, values, 0.0).sum(axis=axis)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
-
-
-def interval(resampled: Array) -> tuple[Array, Array]:
-    """Return the 2.5 and 97.5 percentiles over the first axis; NaN where nothing was resampled or defined."""
-    if resampled.size == 0:
-        nothing = np.full(resampled.shape[1:], np.nan)
-        return nothing, nothing.copy()
-    undefined_cell = np.isnan(resampled).all(axis=0)
-    safe = np.where(undefined_cell, 0.0, resampled)
-    low, high = np.nanpercentile(safe, [2.5, 97.5], axis=0)
-    return np.where(undefined_cell, np.nan, low), np.where(undefined_cell, np.nan, high)

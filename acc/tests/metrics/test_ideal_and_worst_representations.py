@@ -68,7 +68,7 @@ def test_a_collapsed_latent_scores_zero_and_says_why(filling):
     assert result.information.mig.value == 0
     assert result.sap.sap.value == 0
     assert result.spectrum.effective_rank.value == 0
-    assert result.explicitness.explicitness.value == pytest.approx(0.5)
+    assert result.explicitness.explicitness.value == 0
 
 
 def test_one_value_that_is_not_finite_fails_the_representation():

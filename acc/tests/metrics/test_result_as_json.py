@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from acc.evaluation.metrics import Factor
-from acc.evaluation.metrics.values import interval, jsonable, mean_of_defined
+from acc.evaluation.metrics.values import jsonable, mean_of_defined
 from acc.tests.metrics import worlds
 from acc.tests.metrics.worlds import World
 
@@ -63,10 +63,7 @@ def test_infinities_and_nan_become_none():
     }
 
 
-def test_means_and_intervals_skip_what_is_undefined():
+def test_means_skip_what_is_undefined():
     table = np.array([[1.0, np.nan], [3.0, np.nan]])
     assert mean_of_defined(table, axis=0)[0] == 2
     assert np.isnan(mean_of_defined(table, axis=0)[1])
-    low, high = interval(table)
-    assert (low[0], high[0]) == pytest.approx((1.05, 2.95))
-    assert np.isnan(low[1])

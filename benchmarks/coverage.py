@@ -1,0 +1,166 @@
+"""How often the 95 % intervals of the metric suite hold the truth, on codes that are drawn anew each time.
+
+python -m benchmarks.coverage             200 draws of each of five kinds of code, 300 pairs; some minutes, one thread
+python -m benchmarks.coverage --draws 20  fewer; the rows say so
+
+The truth of a number is its mean over all draws: what it is on average with so many samples. Goal: .93 to .98 for each
+number of each kind, and two equal codes called different in at most 6 % of the pairs.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from acc.evaluation.metrics import Factor, MetricSuite, Value, compared, suite
+from benchmarks.rows import Row, report
+
+DRAWS, PAIRS = 200, 300
+NUMBERS = ("ufr", "unified", "factored", "ufr_matched", "transfer_all_dimensions", "parallelism_own")
+UNITS, VERSIONS = 180, 5
+FAR = 100_000  # added to the seed of the second code of a pair
+LOWEST, HIGHEST, MOST_FALSE = 0.93, 0.98, 0.06
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Latents (N, 8) of three factors with slots of two dimensions and two free ones, and the rows' units."""
+
+    z: Array
+    factors: list[Factor]
+    units: NDArray[np.int64]
+
+    def measure(self) -> MetricSuite:
+        """Return the suite without chance."""
+        groups = {"shape": (0, 2), "size": (2, 4), "lean": (4, 6), "free": (6, 8)}
+        return suite(self.z, self.factors, groups, seed=0, permutations=0, units=self.units)
+
+
+def factors(rng: np.random.Generator) -> tuple[list[Factor], NDArray[np.int64], Array]:
+    """Return three factors, units, and the clean code (N, 6): a shape per unit, sizes and leans per version."""
+    units = np.repeat(np.arange(UNITS), VERSIONS)
+    shape = (rng.permutation(UNITS) % 3)[units]
+    size, lean = rng.uniform(-1, 1, len(units)), rng.uniform(-1, 1, len(units))
+    corners = np.array([[1.0, 0.0], [-0.5, 0.75**0.5], [-0.5, -(0.75**0.5)]])[shape] * 1.4
+    clean = np.concatenate([corners, np.outer(size, [1.6, -1.2]), np.outer(lean, [1.5, 1.3])], axis=1)
+    return [Factor.cat("shape", shape), Factor.cont("size", size), Factor.cont("lean", lean)], units, clean
+
+
+def code(seed: int, kind: str, noise_seed: int | None = None) -> Draw:
+    """Return one draw of a kind of code. ``noise_seed``: of another code of the same images."""
+    images = np.random.default_rng([seed, 0])
+    columns, units, clean = factors(images)
+    rng = np.random.default_rng([seed if noise_seed is None else noise_seed, 1])
+    scale = 1.0 if kind == "noisy" else 0.35
+    # Half of the noise belongs to the unit: versions of one scan err alike.
+    noise = rng.normal(size=(UNITS, 8))[units] + rng.normal(size=(len(units), 8))
+    z = np.concatenate([clean, np.zeros((len(clean), 2))], axis=1) + scale * noise / 2**0.5
+    z[:, 6:] += noise[:, 6:]
+    return Draw(SHAPES[kind](z, columns), columns, units)
+
+
+def turned(z: Array, angle: float) -> Array:
+    """Return latents turned by ``angle`` in a fixed random set of planes."""
+    from scipy.linalg import expm
+
+    random = np.random.default_rng(9).normal(size=(8, 8))
+    turn = (random - random.T) / np.sqrt(np.square(random - random.T).sum(axis=1).mean())
+    return np.asarray(z @ expm(angle * turn))
+
+
+def fractured(z: Array, columns: list[Factor]) -> Array:
+    """Return latents whose slot of size is coded otherwise for one of the shapes."""
+    other = columns[0].values == 2
+    z = z.copy()
+    z[np.ix_(other, [2, 3])] = z[np.ix_(other, [3, 2])] * 0.9
+    return z
+
+
+def leaking(z: Array, _columns: list[Factor]) -> Array:
+    """Return latents with a faint copy of size in the free slot."""
+    z = z.copy()
+    z[:, 6] += 0.5 * z[:, 2]
+    return z
+
+
+SHAPES: Mapping[str, Callable[[Array, list[Factor]], Array]] = {
+    "factored": lambda z, _: z,
+    "mixed": lambda z, _: turned(z, 0.3),
+    "fractured": fractured,
+    "leaking": leaking,
+    "noisy": lambda z, _: z,
+}
+
+
+def coverage(kind: str, draws: int) -> dict[str, float]:
+    """Return for each number the share of draws whose interval holds the mean over all draws."""
+    found: dict[str, list[Value]] = {name: [] for name in NUMBERS}
+    for seed in range(draws):
+        table = code(seed, kind).measure().headline()
+        for name in NUMBERS:
+            found[name].append(table[name])
+    return {name: _held(values) for name, values in found.items()}
+
+
+def _held(values: list[Value]) -> float:
+    truth = float(np.mean([value.value for value in values]))
+    held = [
+        value.low is not None and value.high is not None and value.low <= truth <= value.high
+        for value in values
+    ]
+    return float(np.mean(held))
+
+
+def false_alarms(kind: str, pairs: int) -> float:
+    """Return how often UFR calls two codes of the same images different that differ by their noise alone."""
+    called = 0
+    for seed in range(pairs):
+        first, second = code(seed, kind), code(seed, kind, FAR + seed)
+        difference = compared(first.measure().headline()["ufr"], second.measure().headline()["ufr"])
+        called += difference is not None and not difference.low <= 0 <= difference.high
+    return called / pairs
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--draws", type=int, default=DRAWS, help=f"of each kind of code; default {DRAWS}")
+    draws = parser.parse_args().draws
+    pairs = draws * PAIRS // DRAWS
+    torch.set_num_threads(1)
+    size = f"{draws} draws of {UNITS} units x {VERSIONS} rows x 8"
+    with threadpool_limits(1):
+        for kind in SHAPES:
+            shares = coverage(kind, draws)
+            told = ", ".join(f"{name} {share:.3f}" for name, share in shares.items())
+            for word, share, goal, better in (
+                ("least", min(shares.values()), LOWEST, "higher"),
+                ("greatest", max(shares.values()), HIGHEST, "lower"),
+            ):
+                report(
+                    Row(f"coverage: {kind}, {word}", share, "", goal, better, size, f"nominal .95; {told}")
+                )
+        share = false_alarms("mixed", pairs)
+        report(
+            Row(
+                "coverage: equal codes called different",
+                share,
+                "",
+                MOST_FALSE,
+                "lower",
+                f"{pairs} pairs of codes of the same images, mixed",
+                "nominal .05",
+            )
+        )
+
+
+if __name__ == "__main__":
+    main()
