@@ -25,6 +25,8 @@ BATCH_SIZE = 256
 MAX_ROWS = 20_000
 HELD_OUT = "held out from training"
 NEVER_SEEN = "all, of a dataset that was not trained on"
+HELD_OUT_IMAGES = "held-out images"
+TRAINING_IMAGES = "training images, for none are held out"
 TRAINED_ON = "all, those trained on among them, which flatters the model"
 
 

@@ -120,6 +120,7 @@ class FactoringEvaluator:
                         indices=tuple(shown.tolist()),
                         inputs=encoding.to_pixels(images).cpu().numpy(),
                         outputs=encoding.to_pixels(drawn).cpu().numpy(),
+                        rows=encoding.HELD_OUT_IMAGES if len(held_out) else encoding.TRAINING_IMAGES,
                     )
                 )
         return grids

@@ -57,13 +57,15 @@ class MetricValue:
 class ReconstructionGrid:
     """Fixed images of a dataset beside what the model makes of them.
 
-    indices: row numbers in the dataset; inputs, outputs: uint8 ``(N, C, H, W)``.
+    indices: row numbers in the dataset; inputs, outputs: uint8 ``(N, C, H, W)``; rows: which images they are, in
+    words.
     """
 
     dataset_key: str
     indices: tuple[int, ...]
     inputs: Pixels
     outputs: Pixels
+    rows: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from acc.differences import half_width
 from acc.errors import InvalidInput
 from acc.evaluation.encoding import BATCH_SIZE, sample_of
-from acc.evaluation.metrics.jackknife import FEWEST_UNITS, GROUPS, half_width
+from acc.evaluation.metrics.jackknife import FEWEST_UNITS, GROUPS
 from acc.evaluation.results import MetricValue
 from acc.models import Model
 from acc.specs import TaskSpec
@@ -186,7 +187,7 @@ def _metric(
     value, reason = (None, measured) if isinstance(measured, str) else (measured, "")
     if value is not None and not np.isfinite(value):
         value, reason = None, f"came out as {value}, which is no finite number"
-    half = float(half_width(np.asarray(value), np.asarray(without_each))) if without_each else None
+    half = float(half_width(np.asarray(without_each))) if without_each else None
     return MetricValue(
         task_key=entry.spec.key,
         name=name,

@@ -49,7 +49,7 @@ def information(prepared: Prepared) -> Information:
     entropy, entropy_corrected = np.full(shape[1], np.nan), np.full(shape[1], np.nan)
     active = prepared.active.nonzero()[:, 0]
     at = active.cpu().numpy()
-    codes = _equal_width(prepared.z[:, active])
+    codes = _equal_width(prepared.z[:, active], *(end[active] for end in prepared.limits))
     for index, column in enumerate(prepared.columns):
         if not column.alive or prepared.too_few:
             table[:, index] = corrected[:, index] = np.nan
@@ -92,9 +92,8 @@ def modularity(table: Array) -> Array:
     return np.where(best > 0, 1 - rest / np.where(best > 0, best, 1.0) / (table.shape[1] - 1), 0.0)
 
 
-def _equal_width(z: Tensor) -> Tensor:
+def _equal_width(z: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """Return bin numbers (N, D) of 20 equal bins between each dimension's least and greatest value."""
-    low, high = z.amin(0), z.amax(0)
     # The nudge keeps a value that lies on an edge on the same side of it when the dimension is rescaled.
     width = torch.where(high > low, high - low, 1.0)
     return ((z - low) / width * BINS + 1e-9).to(torch.int64).clamp(max=BINS - 1)

@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from acc.differences import Difference, difference, half_width
 from acc.evaluation.metrics.values import Array, Value
 
 GROUPS = 20
 FEWEST_UNITS = 8
 DEAL_STREAM = 2
-LEVEL = 0.95
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,10 @@ def interval(values: Array) -> tuple[Array, Array]:
     The estimate and its jackknife standard error times Student's quantile of J - 1 degrees of freedom. NaN where it
     is not known: no groups, or a value that is undefined without one of them.
     """
-    half = half_width(values[0], values[1:])
+    if len(values) < 3:
+        nothing = np.full(np.shape(values[0]), np.nan)
+        return nothing, nothing.copy()
+    half = half_width(values[1:])
     return values[0] - half, values[0] + half
 
 
@@ -70,38 +73,13 @@ def measured(values: Array, reason: str = "", **fields: Any) -> Value:
     return Value(estimate, low=low, high=high, without=tuple(values[1:].tolist()), **fields)
 
 
-@dataclass(frozen=True)
-class Difference:
-    """By how much a second value exceeds a first, and the 95 % interval of that."""
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def beyond_noise(self) -> bool:
-        """Whether the interval leaves out 0."""
-        return not self.low <= 0 <= self.high
-
-
 def compared(first: Value, second: Value) -> Difference | None:
     """Return the difference of one metric of two representations of the same samples, dealt into the same groups.
 
     The groups are left out of both at once, so what the samples do to both alike does not count. None where either has
     no values without each group, or as many of them as the other.
     """
-    if not first.without or len(first.without) != len(second.without):
-        return None
     return difference(first.value, first.without, second.value, second.without)
-
-
-def difference(
-    first: float, first_without: Sequence[float], second: float, second_without: Sequence[float]
-) -> Difference:
-    """Return ``compared`` of plain numbers."""
-    without = np.asarray(second_without) - np.asarray(first_without)
-    half = float(half_width(np.asarray(second - first), without))
-    return Difference(second - first, second - first - half, second - first + half)
 
 
 def with_intervals(whole: Any, without: Sequence[Any]) -> Any:
@@ -127,26 +105,3 @@ def _with_interval(value: Value, others: Sequence[Value]) -> Value:
         return value
     found = measured(numbers)
     return replace(value, low=found.low, high=found.high, without=found.without)
-
-
-def half_width(estimate: Array, without: Array) -> Array:
-    """Return half the width of the interval; without (J, ...)."""
-    groups = len(without)
-    if groups < 2:
-        return np.full(np.shape(estimate), np.nan)
-    return student(groups - 1) * np.asarray(standard_error(without))
-
-
-def standard_error(without: Array) -> Array:
-    """Return the standard error from the values without each of J groups, (J, ...)."""
-    groups = len(without)
-    squares = np.square(without - without.mean(axis=0)).sum(axis=0)
-    error: Array = np.sqrt((groups - 1) / groups * squares)
-    return error
-
-
-def student(freedom: int) -> float:
-    """Return the quantile of Student's distribution that bounds 95 % of it."""
-    from scipy.stats import t
-
-    return float(t.ppf(0.5 + LEVEL / 2, freedom))

@@ -24,11 +24,16 @@ class Judgement:
     ufr: Array
 
 
-def judge(within: Array, across: Array, own: Sequence[int | None], groups: int) -> Judgement:
+def judge(
+    within: Array, across: Array, own: Sequence[int | None], groups: int, *, smooth: bool = False
+) -> Judgement:
     """Return the scores of skills (R, V, F, K), view 0 being all dimensions and view g + 1 group g.
 
-    ``own`` names each concept's group (None: not declared, its scores are NaN). Source: Kumar, Clune, Lehman
-    and Stanley 2025 for the question; within and across contexts after Bernardi et al. 2020.
+    ``own`` names each concept's group (None: not declared, its scores are NaN). ``smooth``: of all rows but the
+    first, nothing is cut off at 0 or 1 and the leak is the one from where the first row has it, so that the spread of
+    the rows says how far the first may be off; cut off at 1, a perfect score would have none.
+    Source: Kumar, Clune, Lehman and Stanley 2025 for the question; within and across contexts after Bernardi et
+    al. 2020.
     """
     rows, _, concepts, _ = within.shape
     unified = np.full((rows, concepts), np.nan)
@@ -38,9 +43,15 @@ def judge(within: Array, across: Array, own: Sequence[int | None], groups: int) 
         if group == HOMELESS:
             unified[:, c] = factored[:, c] = 0.0
         elif group is not None:
-            unified[:, c] = mean_of_defined(np.clip(across[:, group + 1, c], 0, 1), axis=-1)
+            skill = across[:, group + 1, c]
+            unified[:, c] = mean_of_defined(np.clip(skill, 0, 1), axis=-1)
             leak[:, c], leak_from[c] = _leak(within, own, c, groups)
-            factored[:, c] = _factored(within, leak[:, c], group, c)
+            factored[:, c] = np.clip(_kept(within, leak[:, c], group, c), 0, 1)
+            if smooth:
+                unified[1:, c] = mean_of_defined(skill[1:], axis=-1)
+                if leak_from[c] >= 0:
+                    leak[1:, c] = foreign_skills(within, own, c, leak_from[c])[1:]
+                factored[1:, c] = _kept(within, leak[:, c], group, c)[1:]
     return Judgement(unified, factored, leak, tuple(leak_from), mean_of_defined(unified * factored, axis=-1))
 
 
@@ -94,8 +105,9 @@ def _leak(within: Array, own: Sequence[int | None], concept: int, groups: int) -
     ] if worst >= 0 else -1
 
 
-def _factored(within: Array, leak: Array, group: int, concept: int) -> Array:
+def _kept(within: Array, leak: Array, group: int, concept: int) -> Array:
+    """Return what a leak leaves of a concept (R,); 0 where the first row cannot read it from its own group."""
     anywhere = mean_of_defined(within[:, 0, concept], axis=-1)
     at_home = mean_of_defined(within[:, group + 1, concept], axis=-1)
-    share = np.clip(1 - leak / np.maximum(anywhere, READABLE), 0, 1)
+    share = 1 - leak / np.maximum(anywhere, READABLE)
     return np.where(np.isnan(at_home), np.nan, np.where(at_home <= READABLE, 0.0, share))

@@ -21,12 +21,13 @@ SUBSETS = (EVERYTHING, *HALVES)
 SIGNIFICANT = 2.0  # standard errors of its noise by which a squared norm must exceed zero
 
 
-def parallelism(pairs: Sequence[Pair]) -> tuple[Tensor, list[str]]:
+def parallelism(pairs: Sequence[Pair], *, limit: float = 1.0) -> tuple[Tensor, list[str]]:
     """Return mean cosines (P, V) of coding directions at pairs of levels, per concept and view, and why any is NaN.
 
     ``pairs`` are concepts in one context, all real or all of as many classes. The direction of a class concept
     is the matrix of its centred class means; of a real one the slope of the latents on it. A level whose
-    direction does not rise above its noise has no direction.
+    direction does not rise above its noise has no direction. An estimated cosine may exceed 1; it is cut off at
+    ``limit``.
     """
     moments = pairs[0].moments
     usable = torch.stack([pair.can.pairs.diagonal() for pair in pairs])  # P L
@@ -43,7 +44,10 @@ def parallelism(pairs: Sequence[Pair]) -> tuple[Tensor, list[str]]:
     mean = torch.stack(
         [
             _mean_cosine(
-                whole[..., dims], torch.where(there, squared[..., dims].sum(2), torch.nan), noise[..., view]
+                whole[..., dims],
+                torch.where(there, squared[..., dims].sum(2), torch.nan),
+                noise[..., view],
+                limit,
             )
             for view, dims in enumerate(moments.views)
         ],
@@ -62,11 +66,11 @@ def _reason(pair: Pair, enough: bool, defined: bool, missing: bool) -> str:
     return f"no coding direction of '{name}' rises above its noise" if missing else ""
 
 
-def _mean_cosine(whole: Tensor, squared: Tensor, noise: Tensor) -> Tensor:
+def _mean_cosine(whole: Tensor, squared: Tensor, noise: Tensor, limit: float) -> Tensor:
     """Return means (P,) over pairs of levels of directions (P, L, C, width) with squared norms (P, L)."""
     flat = whole.flatten(2)
     norm = torch.where((squared > SIGNIFICANT * noise) & (squared > 0), squared, torch.nan).sqrt()
-    cosine = (flat @ flat.mT / (norm[:, :, None] * norm[:, None, :])).clamp(-1, 1)
+    cosine = (flat @ flat.mT / (norm[:, :, None] * norm[:, None, :])).clamp(-limit, limit)
     first, second = torch.triu_indices(flat.shape[1], flat.shape[1], offset=1, device=flat.device)
     return cosine[:, first, second].nanmean(1)
 

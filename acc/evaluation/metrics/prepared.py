@@ -56,7 +56,9 @@ class Prepared:
     length, so that no result depends on the order in which samples came. ``raw`` (N, D) are the centred latents
     in their own units. ``own`` holds a group index or None for each column, ``declared`` how many groups were
     declared: one more, the rest, holds the dimensions that no group names. ``dealt`` are the groups of samples
-    that the jackknife leaves out. ``nothing`` says why the representation carries nothing, or is empty.
+    that the jackknife leaves out. ``limits`` are each dimension's least and greatest value over all samples: bins
+    that moved with the outermost sample would make its intervals too wide. ``nothing`` says why the representation
+    carries nothing, or is empty.
     """
 
     z: Tensor
@@ -70,6 +72,7 @@ class Prepared:
     unit: Tensor
     units: int
     dealt: Deal
+    limits: tuple[Tensor, Tensor]
     seed: int
     nothing: str
     notes: tuple[str, ...]
@@ -211,6 +214,7 @@ def prepare(
         unit=of_unit,
         units=count,
         dealt=dealt,
+        limits=(z.amin(0), z.amax(0)),
         seed=seed,
         nothing=nothing,
         notes=tuple([nothing] if nothing else []) + tuple(notes),

@@ -18,6 +18,7 @@ from acc.evaluation.metrics.transfer import Transfer, transfers, transfers_witho
 from acc.evaluation.metrics.values import Array
 
 CHANCE_STREAM = 1
+UNLIMITED = 2.0  # what is cut off at 1 would have no spread there
 AT_ONCE = 1 << 20  # numbers of a temporary array
 At = tuple[int, int]  # concept, context
 
@@ -108,7 +109,7 @@ class SkillTable:
                     self._keep(at, concept, context, skill)
                 for number in range(len(groups)):
                     levels = slice(number * moments.levels, (number + 1) * moments.levels)
-                    cosines, _ = parallelism([pair.levels_at(levels) for pair in less])
+                    cosines, _ = parallelism([pair.levels_at(levels) for pair in less], limit=UNLIMITED)
                     for concept, cosine in zip(batch, cosines, strict=True):
                         self.parallelism[at.start + number, :, concept, context] = cosine.cpu().numpy()
 

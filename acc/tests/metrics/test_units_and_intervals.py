@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from acc.differences import standard_error
 from acc.errors import InvalidInput
 from acc.evaluation.metrics import Factor, compared, suite
-from acc.evaluation.metrics.jackknife import deal, interval, standard_error
+from acc.evaluation.metrics.jackknife import deal, interval
 from acc.evaluation.metrics.prepared import prepare
 from acc.evaluation.metrics.ufr import measure_ufr
 from acc.tests.metrics import worlds
@@ -47,7 +48,9 @@ def test_a_replicate_is_the_score_of_probes_fitted_and_tested_without_the_group(
     found = measure_ufr(whole, permutations=0)
     alone = measure_ufr(whole.without(group), permutations=0, resamples=0)
     # A sample between two classes may fall either way when the ridge differs in the fourth digit.
-    assert found.value.without[group] == pytest.approx(alone.value.value, abs=3e-3)
+    # The leak is looked at where the whole has it, and it may be the greatest elsewhere without the group.
+    assert found.value.without[group] == pytest.approx(alone.value.value, abs=0.02)
+    assert found.mean_unified.without[group] == pytest.approx(alone.mean_unified.value, abs=3e-3)
     assert found.parallelism.without[group] == pytest.approx(alone.parallelism.value, abs=1e-6)
     assert found.all_dimensions_across.without[group] == pytest.approx(
         alone.all_dimensions_across.value, abs=3e-3

@@ -79,9 +79,14 @@ def relevant(part: str, query: Mapping[str, Any]) -> dict[str, Any]:
     return {name: query[name] for name in CHOICES if name in OPTIONS[part] and query.get(name)}
 
 
-def kept(checkpoint: Checkpoint, asked: Asked) -> Kept:
-    """Return what is kept: of just these options, or (none given) the newest of that part."""
+def kept(checkpoint: Checkpoint, asked: Asked, dataset: str = "") -> Kept:
+    """Return what is kept: of just these options, or (none given) the newest of that part.
+
+    dataset: only what was measured on it, whether it was asked for by name or chosen by itself.
+    """
     parts = Part.objects.filter(evaluation__checkpoint=checkpoint, name=asked.part)
+    if dataset:
+        parts = parts.filter(evaluation__dataset=dataset)
     newest = parts.select_related("evaluation").order_by("-evaluation_id")
     found = newest.filter(key=part_key(checkpoint, asked.spec, asked.part)).first()
     if found is None and not asked.chosen:

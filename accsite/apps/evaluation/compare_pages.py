@@ -13,6 +13,7 @@ from acc.errors import InvalidInput
 from accsite.apps.evaluation import asked, comparing, matrix
 from accsite.apps.evaluation.asked import DIRECTIONS, Kept
 from accsite.apps.evaluation.models import Artifact
+from accsite.apps.evaluation.services.keys import OPTIONS
 from accsite.apps.training.models import Checkpoint, Experiment, Task
 
 NAMES = ("a", "b", "c", "d", "e", "f")
@@ -73,18 +74,25 @@ def address(checkpoints: Sequence[Checkpoint], where: str = "evaluation:compare"
     return f"{reverse(where)}?{urlencode({**ids, **{name: text for name, text in query.items() if text}})}"
 
 
+def dataset_of(checkpoints: Sequence[Checkpoint], query: Mapping[str, Any]) -> str:
+    """Return the one dataset that all tabs of a comparison look at."""
+    return comparing.common_dataset(checkpoints, str(query.get("dataset", "")))
+
+
 def sides(checkpoints: Sequence[Checkpoint], tab: str, query: Mapping[str, Any]) -> list[Side]:
-    """Return the checkpoints with what is kept of each for a tab, with the same options."""
-    wanted = asked.read(tab, query)
+    """Return the checkpoints with what is kept of each for a tab: of one dataset, with the same options."""
+    given = {name: text for name, text in query.items() if name != "dataset"}
+    wanted = asked.read(tab, given)
+    dataset = dataset_of(checkpoints, query) if "dataset" in OPTIONS[tab] else ""
     return [
-        Side(letter.upper(), each, asked.kept(each, wanted))
+        Side(letter.upper(), each, asked.kept(each, wanted, dataset))
         for letter, each in zip(NAMES, checkpoints, strict=False)
     ]
 
 
-def metrics(found: Sequence[Side], _query: Mapping[str, Any]) -> dict[str, Any]:
+def metrics(found: Sequence[Side], query: Mapping[str, Any]) -> dict[str, Any]:
     """Return the rows of the table, those of single concepts and groups apart."""
-    comparison = comparing.compare([side.checkpoint for side in found])
+    comparison = comparing.compare([side.checkpoint for side in found], str(query.get("dataset", "")))
     tasks: dict[str, Task] = {}
     for side in reversed(found):
         tasks |= {task.key: task for task in side.checkpoint.branch.tasks.all()}

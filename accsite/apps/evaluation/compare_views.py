@@ -17,6 +17,7 @@ from accsite.apps.access.permissions import may_change
 from accsite.apps.evaluation import asked, comparing, services
 from accsite.apps.evaluation import compare_pages as pages
 from accsite.apps.evaluation.forms import CompareForm
+from accsite.apps.evaluation.services.keys import OPTIONS
 from accsite.apps.live import selectors as live
 from accsite.apps.training.models import Checkpoint, Job
 from accsite.apps.training.views.common import REFUSED, is_partial
@@ -84,7 +85,7 @@ def export(request: HttpRequest, form: str) -> HttpResponse:
         chosen = pages.read(request.user, request.GET)
     except InvalidInput as error:
         raise Http404(str(error)) from error
-    found = comparing.compare(chosen)
+    found = comparing.compare(chosen, request.GET.get("dataset", ""))
     if form == "json":
         response: HttpResponse = JsonResponse(found.model_dump(mode="json"), json_dumps_params={"indent": 1})
     else:
@@ -98,7 +99,17 @@ def part_context(request: HttpRequest, chosen: list[Checkpoint], name: str) -> d
     """Return what a tab of the comparison shows."""
     found = pages.sides(chosen, name, request.GET)
     options = asked.relevant(name, request.GET)
+    dataset = pages.dataset_of(chosen, request.GET)
+    if dataset and "dataset" in OPTIONS[name]:
+        options = {**options, "dataset": dataset}
+    datasets = comparing.datasets_of(chosen)
+    if dataset and dataset not in datasets:
+        datasets = [*datasets, dataset]
     return {
+        "dataset": dataset,
+        "datasets": [
+            (each, pages.address(chosen, tab=name, **{**options, "dataset": each})) for each in datasets
+        ],
         "sides": found,
         "tab": name,
         "title": pages.TABS[name],
@@ -128,12 +139,15 @@ def _page(
     if chosen:
         ids = [each.pk for each in chosen]
         shown |= {
-            "tabs": [(key, title, pages.address(chosen, tab=key)) for key, title in pages.TABS.items()],
+            "tabs": [
+                (key, title, pages.address(chosen, tab=key, dataset=request.GET.get("dataset", "")))
+                for key, title in pages.TABS.items()
+            ],
             "swapped": pages.address(
                 [chosen[1], chosen[0], *chosen[2:]], tab=context["tab"], **context["options"]
             ),
-            "csv_url": _export(chosen, "csv"),
-            "json_url": _export(chosen, "json"),
+            "csv_url": _export(chosen, "csv", request.GET.get("dataset", "")),
+            "json_url": _export(chosen, "json", request.GET.get("dataset", "")),
             "print_url": pages.address(chosen, print="1", **context["options"]),
             "api": reverse("api:eval-compare"),
             "body": {"checkpoints": ids},
@@ -147,10 +161,15 @@ def _printed(request: HttpRequest, chosen: list[Checkpoint]) -> HttpResponse:
         context = {**part_context(request, chosen, name), "printing": True}
         html = render_to_string(f"evaluation/compared/{name}.html", context, request)
         parts.append((title, html))
-    shown = {"chosen": pages.sides(chosen, "metrics", {}), "parts": parts, "place": "evaluate"}
+    shown = {
+        "chosen": pages.sides(chosen, "metrics", {}),
+        "parts": parts,
+        "place": "evaluate",
+        "dataset": pages.dataset_of(chosen, request.GET),
+    }
     return render(request, "evaluation/compare_print.html", shown)
 
 
-def _export(chosen: list[Checkpoint], form: str) -> str:
+def _export(chosen: list[Checkpoint], form: str, dataset: str) -> str:
     where = reverse("evaluation:compare-export", args=[form])
-    return f"{where}?{pages.address(chosen).partition('?')[2]}"
+    return f"{where}?{pages.address(chosen, dataset=dataset).partition('?')[2]}"

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from acc.differences import difference
 from acc.errors import InvalidInput
-from accsite.apps.evaluation.models import Metric
+from accsite.apps.evaluation.models import Evaluation, Metric
 from accsite.apps.training.models import Checkpoint
 
 MOST = 6
-Verdict = Literal["significant", "not significant", ""]
+Verdict = Literal["beyond the noise", "within the noise", ""]
+CAVEAT = "beyond the noise of these images; another seed may differ"
+NOT_THE_SAME = "not measured on the same images with the same options, so nothing is claimed"
+NO_PAIRS = "no interval is known, so nothing is claimed"
 
 
 class Measured(BaseModel):
@@ -28,7 +31,11 @@ class Measured(BaseModel):
     difference: float | None = None
     difference_low: float | None = None
     difference_high: float | None = None
-    verdict: Verdict = Field("", description="empty where no interval is known to judge by")
+    verdict: Verdict = Field(
+        "",
+        description="of the difference, against the noise of the same images; empty where nothing can be said",
+    )
+    claim: str = Field("", description="the verdict in words, or why there is none")
     better: bool | None = Field(None, description="than the first; null where neither is good, or equal")
 
 
@@ -39,6 +46,7 @@ class Row(BaseModel):
     name: str
     concept: str
     group: str
+    dataset: str
     higher_is_better: bool | None
     values: list[Measured]
 
@@ -53,8 +61,10 @@ class Compared(BaseModel):
 
 
 class Comparison(BaseModel):
-    """Metrics of several checkpoints; differences are from the first."""
+    """Metrics of several checkpoints; differences are from the first. ``dataset``: where representations were
+    measured; tasks are measured on their own."""
 
+    dataset: str
     checkpoints: list[Compared]
     metrics: list[Row]
 
@@ -75,13 +85,34 @@ def newest_metrics(checkpoint: Checkpoint) -> dict[tuple[str, str, str, str], Me
     return {(row.task_key, row.name, row.concept, row.group): row for row in rows}
 
 
-def compare(checkpoints: Sequence[Checkpoint]) -> Comparison:
-    """Return the newest numbers of checkpoints beside each other."""
-    found = [newest_metrics(checkpoint) for checkpoint in checkpoints]
+def common_dataset(checkpoints: Sequence[Checkpoint], wanted: str = "") -> str:
+    """Return the dataset that a comparison looks at: the one asked for, else the one that most of the checkpoints were
+    measured on, of equals the one of the newest evaluation; empty if there is none."""
+    if wanted:
+        return wanted
+    found: dict[str, tuple[set[int], int]] = {}
+    rows = Evaluation.objects.filter(checkpoint__in=checkpoints).exclude(dataset="")
+    for pk, dataset, checkpoint in rows.order_by("pk").values_list("pk", "dataset", "checkpoint"):
+        measured, _ = found.get(dataset, (set(), 0))
+        found[dataset] = (measured | {checkpoint}, pk)
+    return max(found, key=lambda name: (len(found[name][0]), found[name][1]), default="")
+
+
+def datasets_of(checkpoints: Sequence[Checkpoint]) -> list[str]:
+    """Return every dataset that representations of the checkpoints were measured on, by name."""
+    rows = Evaluation.objects.filter(checkpoint__in=checkpoints).exclude(dataset="")
+    return sorted(set(rows.values_list("dataset", flat=True)))
+
+
+def compare(checkpoints: Sequence[Checkpoint], dataset: str = "") -> Comparison:
+    """Return the numbers of checkpoints beside each other: for each metric the newest of the same images and options,
+    where all have such, else the newest of each. Representations are compared on one dataset alone."""
+    where = common_dataset(checkpoints, dataset)
+    found = [_candidates(checkpoint, where) for checkpoint in checkpoints]
     keys = dict.fromkeys(key for metrics in found for key in metrics)
     rows = []
     for key in sorted(keys, key=lambda key: (key[0] == "", key[2] != "", key)):
-        metrics = [each.get(key) for each in found]
+        metrics = _alike([each.get(key, []) for each in found])
         known = next(metric for metric in metrics if metric is not None)
         values = [_measured(metric, metrics[0] if number else None) for number, metric in enumerate(metrics)]
         task, name, concept, group = key
@@ -91,6 +122,7 @@ def compare(checkpoints: Sequence[Checkpoint]) -> Comparison:
                 name=name,
                 concept=concept,
                 group=group,
+                dataset=known.dataset,
                 higher_is_better=known.higher_is_better,
                 values=values,
             )
@@ -104,7 +136,7 @@ def compare(checkpoints: Sequence[Checkpoint]) -> Comparison:
         )
         for each in checkpoints
     ]
-    return Comparison(checkpoints=named, metrics=rows)
+    return Comparison(dataset=where, checkpoints=named, metrics=rows)
 
 
 def as_csv(comparison: Comparison) -> str:
@@ -112,14 +144,21 @@ def as_csv(comparison: Comparison) -> str:
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(
-        ["task", "metric", "concept", "group", "checkpoint", "branch", "step", *Measured.model_fields]
+        [
+            *("task", "metric", "concept", "group", "dataset", "checkpoint", "branch", "step"),
+            *Measured.model_fields,
+        ]
     )
     for row in comparison.metrics:
         for where, value in zip(comparison.checkpoints, row.values, strict=True):
             who = [where.checkpoint, f"{where.experiment}/{where.branch}", where.step]
             numbers = value.model_dump().values()
             writer.writerow(
-                [*(safe(cell) for cell in (row.task, row.name, row.concept, row.group)), *who, *numbers]
+                [
+                    *(safe(cell) for cell in (row.task, row.name, row.concept, row.group, row.dataset)),
+                    *who,
+                    *numbers,
+                ]
             )
     return out.getvalue()
 
@@ -138,15 +177,36 @@ def _measured(metric: Metric | None, first: Metric | None) -> Measured:
     found.difference = metric.value - first.value
     if found.difference and metric.higher_is_better is not None:
         found.better = (found.difference > 0) == metric.higher_is_better
-    widths = [_half_width(first), _half_width(metric)]
-    if None not in widths:
-        half = math.hypot(*(width for width in widths if width is not None))
-        found.difference_low, found.difference_high = found.difference - half, found.difference + half
-        found.verdict = "significant" if abs(found.difference) > half else "not significant"
+    if not (first.sample and first.sample == metric.sample):
+        found.claim = NOT_THE_SAME
+        return found
+    sure = difference(first.value, first.without, metric.value, metric.without)
+    if sure is None:
+        found.claim = NO_PAIRS
+        return found
+    found.difference_low, found.difference_high = sure.low, sure.high
+    found.verdict = "beyond the noise" if sure.beyond_noise else "within the noise"
+    found.claim = CAVEAT if sure.beyond_noise else "within the noise of these images"
     return found
 
 
-def _half_width(metric: Metric) -> float | None:
-    if metric.low is None or metric.high is None:
-        return None
-    return (metric.high - metric.low) / 2
+Key = tuple[str, str, str, str]
+
+
+def _candidates(checkpoint: Checkpoint, dataset: str) -> dict[Key, list[Metric]]:
+    """Return the rows of each metric of a checkpoint, the newest first; of representations those on ``dataset``."""
+    rows = Metric.objects.filter(evaluation__checkpoint=checkpoint).order_by("-evaluation_id", "id")
+    found: dict[Key, list[Metric]] = {}
+    for row in rows:
+        if row.task_key or row.dataset == dataset:
+            found.setdefault((row.task_key, row.name, row.concept, row.group), []).append(row)
+    return found
+
+
+def _alike(candidates: Sequence[Sequence[Metric]]) -> list[Metric | None]:
+    """Return a row of each checkpoint: the newest of one sample that all have, else the newest of each."""
+    samples = [{row.sample: row for row in reversed(rows) if row.sample} for rows in candidates]
+    for row in candidates[0]:
+        if row.sample and all(row.sample in each for each in samples):
+            return [each[row.sample] for each in samples]
+    return [rows[0] if rows else None for rows in candidates]

@@ -69,6 +69,12 @@ class Metric(models.Model):
     low = models.FloatField(null=True)
     high = models.FloatField(null=True)
     chance = models.FloatField(null=True)
+    without = models.JSONField(default=list, help_text="the value without each group of the jackknife")
+    sample = models.CharField(
+        max_length=64,
+        blank=True,
+        help_text="hash of the images, in what order, and what was asked of them; the same may be compared pairwise",
+    )
     reason = models.CharField(max_length=255, blank=True)
     higher_is_better = models.BooleanField(default=True, null=True, help_text="null: neither is good")
     baseline = models.FloatField(null=True, help_text="the same of the best predictor that looks at no image")

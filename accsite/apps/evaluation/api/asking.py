@@ -140,4 +140,5 @@ class CompareView(_Asking):
             jobs = Job.objects.select_related("branch__experiment", "worker").filter(pk__in=waiting)
             states = selectors.job_states(list(jobs.order_by("pk")))
             return Response({"jobs": states}, status=status.HTTP_202_ACCEPTED)
-        return Response(comparing.compare(chosen).model_dump(mode="json"))
+        dataset = str(data.get("dataset") or "")
+        return Response(comparing.compare(chosen, dataset).model_dump(mode="json"))

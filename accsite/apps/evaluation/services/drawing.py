@@ -57,6 +57,7 @@ def _reconstructions(result: EvalResult) -> Iterator[Drawn]:
             "images": len(grid.inputs),
             "indices": list(grid.indices),
             "rows": ["input", "output", "difference"],
+            "of": grid.rows,
         }
         yield Drawn("reconstructions", grid.dataset_key, reconstruction_rows(grid.inputs, grid.outputs), meta)
 

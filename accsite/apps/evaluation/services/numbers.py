@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from accsite.apps.evaluation.models import Evaluation, Metric
@@ -27,6 +27,8 @@ def task_metric(evaluation: Evaluation, metric: MetricValue, dataset: str) -> Me
         value=value,
         low=metric.low if value is not None else None,
         high=metric.high if value is not None else None,
+        without=_rounded(metric.without if value is not None else ()),
+        sample=metric.sample,
         reason=reason[:255],
         higher_is_better=metric.higher_is_better,
         baseline=baseline,
@@ -37,14 +39,14 @@ def task_metric(evaluation: Evaluation, metric: MetricValue, dataset: str) -> Me
 
 def factoring_metrics(evaluation: Evaluation, found: Mapping[str, Any]) -> Iterator[Metric]:
     """Yield the rows of ``Factoring.as_dict()``: the headline, each concept's scores, and what leaks from where."""
-    dataset = found["dataset"]
+    dataset: dict[str, str] = {"dataset": found["dataset"], "sample": found["sample"]}
     for name, value in found["headline"].items():
-        yield _row(evaluation, name, value, dataset=dataset)
+        yield _row(evaluation, name, value, **dataset)
     ufr = found["ufr"]
     for name in PER_CONCEPT:
         for concept, value in ufr[name].items():
             own = ufr["own"].get(concept) or ""
-            yield _row(evaluation, f"ufr_{name}", value, dataset=dataset, concept=concept, group=own)
+            yield _row(evaluation, f"ufr_{name}", value, **dataset, concept=concept, group=own)
     leakage = found["leakage"]
     for group, row in zip(leakage["groups"], leakage["within"], strict=True):
         for concept, skill in zip(leakage["concepts"], row, strict=True):
@@ -54,14 +56,14 @@ def factoring_metrics(evaluation: Evaluation, found: Mapping[str, Any]) -> Itera
                 evaluation,
                 "skill_within",
                 {**value, "higher_is_better": better},
-                dataset=dataset,
+                **dataset,
                 concept=concept,
                 group=group,
             )
     for kind in ("cleanness", "cleanness_principal"):
         for concept, each in found[kind].items():
             score = each["score"]["cleanness"]
-            yield _row(evaluation, kind, score, dataset=dataset, concept=concept, group=each["group"])
+            yield _row(evaluation, kind, score, **dataset, concept=concept, group=each["group"])
 
 
 def _row(
@@ -70,6 +72,7 @@ def _row(
     value: Mapping[str, Any],
     *,
     dataset: str,
+    sample: str,
     concept: str = "",
     group: str = "",
 ) -> Metric:
@@ -84,6 +87,13 @@ def _row(
         low=value.get("low"),
         high=value.get("high"),
         chance=value.get("chance"),
+        without=_rounded(value.get("without") or ()),
+        sample=sample,
         reason=(value.get("reason") or ("" if number is not None else "it is not defined here"))[:255],
         higher_is_better=value.get("higher_is_better", True),
     )
+
+
+def _rounded(values: Iterable[float]) -> list[float]:
+    """Return values with six digits: far below what a group of images changes, and a third of the space."""
+    return [float(f"{value:.6g}") for value in values]

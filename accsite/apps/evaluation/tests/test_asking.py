@@ -121,4 +121,4 @@ def test_a_comparison_waits_for_what_is_missing_and_then_answers(api: APIClient,
     assert [each["checkpoint"] for each in found["checkpoints"]] == ids
     (row,) = found["metrics"]
     assert (row["values"][1]["difference"], row["values"][1]["better"]) == (0.25, True)
-    assert row["values"][1]["verdict"] == "", "no interval is known, so nothing is called significant"
+    assert row["values"][1]["verdict"] == "", "no interval is known, so nothing is claimed"

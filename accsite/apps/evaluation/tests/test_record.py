@@ -34,6 +34,8 @@ class Measured:
     thresholds: tuple[float, float] | None = None
     low: float | None = None
     high: float | None = None
+    without: tuple[float, ...] = ()
+    sample: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Grid:
     indices: tuple[int, ...]
     inputs: np.ndarray
     outputs: np.ndarray
+    rows: str = "held-out images"
 
 
 @dataclass(frozen=True)
