@@ -1,0 +1,47 @@
+"""The learning rate is set on the Workbench while a job trains: one command, seen waiting, then in force."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from accsite.apps.training.models import JobEvent
+from tests.e2e.conftest import Site, Watched
+from tests.e2e.test_pages import assert_accessible
+
+
+def test_the_rate_is_set_with_the_keyboard_and_is_in_force_from_a_step(
+    site: Site, visit: Callable[..., Watched]
+) -> None:
+    branch = site.stack.branch("steered")
+    watched = visit(site.admin)
+    watched.open(f"/w/{branch.experiment.slug}/{branch.slug}/")
+    page = watched.page
+    field = page.get_by_label("New rate for the running job")
+    assert field.is_disabled(), "no job is there to be steered"
+
+    job = site.stack.submit(branch, 1_000_000)
+    site.stack.step(job, 5)
+    page.locator("#rate b", has_text="0.002").wait_for()
+    field.fill("nought")
+    field.press("Enter")
+    page.locator("#rate [role=alert]").wait_for()
+    assert field.input_value() == "nought"
+
+    field.fill("0.00042")
+    field.press("Enter")
+    page.locator("#rate [data-status=APPLIED]").wait_for()
+    page.locator("#rate b", has_text="0.00042").wait_for()
+    assert page.locator("#rate [role=alert]").count() == 0
+    event = JobEvent.objects.get(job=job, kind="set_lr")
+    assert (event.payload, event.status) == ({"lr": 0.00042}, "APPLIED")
+    assert f"applied at step {event.step:,}" in page.locator("#rate").inner_text()
+
+    field.fill("0.1")  # half typed: what the job does meanwhile leaves it alone
+    site.stack.step(job, event.step + 200)
+    assert field.input_value() == "0.1"
+    assert_accessible(watched, "the workbench of a job that is steered")
+    page.get_by_role("button", name="Stop", exact=True).click()
+    site.stack.state(job, "CANCELLED")
+    page.locator("#rate input[disabled]").wait_for()
+    watched.assert_still()
+    assert [problem for problem in watched.problems if "422" not in problem] == []
