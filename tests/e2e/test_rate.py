@@ -33,6 +33,7 @@ def test_the_rate_is_set_with_the_keyboard_and_is_in_force_from_a_step(
     page.locator("#rate b", has_text="0.00042").wait_for()
     assert page.locator("#rate [role=alert]").count() == 0
     event = JobEvent.objects.get(job=job, kind="set_lr")
+    assert event.step is not None
     assert (event.payload, event.status) == ({"lr": 0.00042}, "APPLIED")
     assert f"applied at step {event.step:,}" in page.locator("#rate").inner_text()
 
