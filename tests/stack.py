@@ -332,6 +332,21 @@ class Template:
             yield stack
 
     @contextmanager
+    def on(self, home: Path) -> Iterator[Stack]:
+        """Yield a platform on a home that is there already, which this process sees as its own."""
+        stack = self._made(home, f"sqlite:///{home / 'acc.sqlite3'}", {}, ALONE)
+        with self.seen(stack):
+            try:
+                yield stack
+            finally:
+                stack.stop()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What processes on the template itself are told."""
+        return self._made(self.home, f"sqlite:///{self.home / 'acc.sqlite3'}", {}, ALONE).environment
+
+    @contextmanager
     def seen(self, stack: Stack) -> Iterator[None]:
         """Have this process see a platform as its own: its database, its files, its Redis."""
         self.redis.start()

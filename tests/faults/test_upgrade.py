@@ -1,0 +1,92 @@
+"""An installation that an earlier version left behind is brought to the newest schema, and its jobs are finished."""
+
+from __future__ import annotations
+
+import lzma
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.stack import ROOT, Stack, Template, final, own_database, points, site_of
+
+KEPT = sorted(path for path in (ROOT / "tests" / "kept").iterdir() if path.is_dir())
+STATES = {1: "SUCCEEDED", 2: "SUCCEEDED", 3: "SUCCEEDED", 4: "QUEUED", 6: "QUEUED"}
+DRAINED, WAITING = 4, 6
+
+
+def migrate(environment: dict[str, str]) -> None:
+    """Bring the database up to date as people do."""
+    done = subprocess.run(
+        [sys.executable, "manage.py", "migrate"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def assert_brought_over() -> None:
+    """Assert that the database has this version's tables, and the jobs that were in it."""
+    from accsite import schema
+    from accsite.apps.training.models import Checkpoint, Job
+
+    assert schema.differences() == []
+    assert {number: Job.objects.get(pk=number).state for number in STATES} == STATES
+    assert 0 < Job.objects.get(pk=DRAINED).step < 1500
+    assert Checkpoint.objects.filter(job=DRAINED).exists()
+
+
+@pytest.fixture
+def kept_stack(template: Template, tmp_path: Path, django_db_blocker: Any) -> Any:
+    """Return what makes a platform on a kept installation, migrated."""
+
+    def make(kept: Path) -> Any:
+        home = tmp_path / "home"
+        with tarfile.open(kept / "home.tar.xz") as archive:
+            archive.extractall(home, filter="data")
+        return template.on(home)
+
+    with django_db_blocker.unblock():
+        yield make
+
+
+@pytest.mark.parametrize("kept", KEPT, ids=lambda path: path.name)
+def test_a_kept_installation_is_upgraded_and_finishes_its_jobs(kept: Path, kept_stack: Callable[[Path], Any]):
+    from accsite.apps.training.models import Job
+
+    with kept_stack(kept) as stack:
+        assert isinstance(stack, Stack)
+        migrate(stack.environment)
+        assert_brought_over()
+        before = points(Job.objects.get(pk=DRAINED))
+        stack.worker("train-1", "train")
+        stack.sweeper()  # rings for what waits: the queue kept nothing
+        drained = stack.state(Job.objects.get(pk=DRAINED), "SUCCEEDED", seconds=240)
+        waiting = stack.state(Job.objects.get(pk=WAITING), "SUCCEEDED", seconds=120)
+        after = points(drained)
+        assert (drained.step, waiting.step) == (1500, 30)
+        assert final(drained).job_step == 1500
+        assert {name: values[: len(before[name])].tolist() for name, values in after.items()} == {
+            name: values.tolist() for name, values in before.items()
+        }
+
+
+@pytest.mark.parametrize("kept", KEPT, ids=lambda path: path.name)
+def test_a_kept_database_is_upgraded_on_postgresql(
+    kept: Path, postgresql_url: str, template: Template, tmp_path: Path, django_db_blocker: Any
+):
+    with own_database(postgresql_url) as url, django_db_blocker.unblock():
+        with psycopg.connect(url, autocommit=True) as connection:
+            # Many statements in one text, as psql reads them.
+            connection.execute(lzma.decompress((kept / "database.sql.xz").read_bytes()))
+        migrate({**template.environment, "ACC_HOME": str(tmp_path), "DATABASE_URL": url})
+        with site_of(tmp_path, url):
+            assert_brought_over()
