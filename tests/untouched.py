@@ -85,8 +85,7 @@ class Watch:
             if not isinstance(given, str | bytes | os.PathLike):
                 continue  # a file that is open already
             path = os.path.abspath(os.fsdecode(given))  # noqa: PTH100 - asked for every file that is opened
-            made_already = event == "os.mkdir" and os.path.isdir(path)  # noqa: PTH112
-            if not made_already and not self.is_allowed(path):
+            if not self.is_allowed(path) and not self.is_so(event, path):
                 self.written.append(f"{event} {path}")
 
     def is_allowed(self, path: str) -> bool:
@@ -94,7 +93,16 @@ class Watch:
         inside = Path(os.path.relpath(path, self.root)).parts
         if not IGNORED.isdisjoint(inside):
             return True
-        return inside[0] == os.pardir and f"{path}/".startswith(self.allowed)
+        return inside[:1] == (os.pardir,) and f"{path}/".startswith(self.allowed)
+
+    def is_so(self, event: str, path: str) -> bool:
+        """Return whether nothing is changed by it: a folder is there, or is one that leads to this Python.
+
+        PostgreSQL's wheel, started by root, runs as a user of its own, and sees to it that its files can be reached.
+        """
+        if event == "os.mkdir":
+            return Path(path).is_dir()
+        return event == "os.chmod" and Path(sys.prefix).is_relative_to(path) and Path(path).is_dir()
 
     def look(self) -> dict[str, object]:
         """Return path -> what tells whether it is as before, for the tree and the names in the machine's root."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,9 @@ from django.apps import apps
 from django.core.management import call_command
 from django.db import connection, connections
 
+ROOT = Path(__file__).resolve().parents[2]
+LANDED = Path(__file__).with_name("migrations.txt")
+"""The SHA-256 of every migration, as `sha256sum --check` reads them. A line is added and never changed."""
 OURS = ("evaluation", "training", "datasets", "registry", "live", "access", "audit")
 
 
@@ -44,3 +48,15 @@ def test_an_empty_database_is_migrated_to_the_models_and_back(empty: str) -> Non
         call_command("migrate", label, "zero", database=empty, **quiet)
     left = connections[empty].introspection.table_names()
     assert [name for name in left if name.startswith(OURS)] == []
+
+
+def test_a_migration_that_has_landed_is_never_edited() -> None:
+    landed = dict(line.split()[::-1] for line in LANDED.read_text().splitlines())
+    there = {
+        path.relative_to(ROOT).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted((ROOT / "accsite").glob("apps/*/migrations/[0-9]*.py"))
+    }
+    edited = [name for name, sha256 in landed.items() if there.get(name) != sha256]
+    assert edited == [], "there are databases that were made by these: bring them back, and add a migration"
+    new = [f"{sha256}  {name}" for name, sha256 in there.items() if name not in landed]
+    assert new == [], f"add to {LANDED.relative_to(ROOT)}:\n" + "\n".join(new)
