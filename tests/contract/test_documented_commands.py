@@ -84,7 +84,7 @@ LINES: list[tuple[str, int, str]] = [
     (
         "tasks add KLDivergenceTask --experiment digits --branch side --dataset digits --name Again",
         0,
-        "Again",
+        "again: on",
     ),
     ("tasks weight again 0.5 --experiment digits --branch side", 0, "0.5"),
     ("tasks disable again --experiment digits --branch side", 0, "again"),
