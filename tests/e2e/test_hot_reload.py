@@ -162,7 +162,8 @@ def test_a_task_outlives_its_file_and_trains_on_and_anew(
     seen = job.step
     site.stack.step(job, seen + 50)
     site.stack.until(lambda: "raw/calm" in series_of(job), what="the losses of Calm")
-    page.get_by_role("button", name="Stop").first.click()
+    page.locator("#topjob summary").click()
+    page.get_by_role("button", name="Stop job").click()
     site.stack.state(job, "CANCELLED")
     after = site.stack.state(site.stack.submit(site.branch, 5), "SUCCEEDED")
     assert "raw/calm" in series_of(after), "the next job trains it from the source that was kept"

@@ -14,9 +14,11 @@ from acc.training import series
 from accsite.apps.live import selectors as live
 from accsite.apps.training.chart_pages import alarm_word
 from accsite.apps.training.models import Branch, Experiment, Job, JobEvent, JobKind, Task
+from accsite.apps.training.models.jobs import JobQuerySet
 from accsite.apps.training.states import HELD, JobState
 
 EVENTS_SHOWN = 50
+SHOWN_ABOVE = ("branch__experiment", "checkpoint__experiment", "checkpoint__branch")
 SHOWN_WITH_A_JOB = ("branch__experiment", "worker", "created_by")
 UNTOLD = ("baseline",)
 """Kinds of events that are figures for charts rather than something that happened."""
@@ -64,18 +66,41 @@ def current_branch(user: Any) -> Branch | None:
     return Branch.objects.filter(experiment__in=visible).select_related("experiment").order_by("-id").first()
 
 
-def top_job(user: Any) -> dict[str, Any]:
-    """Return the job of the top bar: the newest at work, else the newest that waits; train jobs first."""
-    active = list(Job.objects.visible_to(user).active().select_related("branch").order_by("-id")[:20])
-    active.sort(key=lambda job: (job.kind == JobKind.TRAIN, job.state in HELD, job.pk), reverse=True)
-    job = active[0] if active else None
-    topic = f"job:{job.pk}" if job else ""
+def top_job(user: Any, *, branch: int | None = None, job: int | None = None) -> dict[str, Any]:
+    """Return the job of the top bar of a page about a branch, about a job, or about neither.
+
+    It is the page's own job while that is active, which may be controlled there (``own``); else, to look at, the
+    newest at work, else the newest that waits; train jobs first. ``whose`` it is stands beside its number.
+    """
+    versions = live.versions(["jobs"])
+    active = Job.objects.visible_to(user).active()
+    own = _first(active.filter(Q(pk=job) if job else Q(branch=branch))) if job or branch else None
+    shown = own or _first(active)
+    topic = f"job:{shown.pk}" if shown else ""
     return {
-        "job": job,
+        "job": shown,
+        "own": own is not None,
+        "page": f"?branch={branch}" if branch else f"?job={job}" if job else "",
+        "whose": whose(shown) if shown else "",
+        "others": active.count() - 1 if shown else 0,
         "topic": topic,
-        "asked": asked(job) if job else "",
-        "versions": live.versions(["jobs", topic] if topic else ["jobs"]),
+        "asked": asked(shown) if shown else "",
+        "versions": versions | (live.versions([topic]) if topic else {}),
     }
+
+
+def _first(active: JobQuerySet) -> Job | None:
+    newest = list(active.select_related(*SHOWN_ABOVE).order_by("-id")[:20])
+    return max(newest, key=lambda row: (row.kind == JobKind.TRAIN, row.state in HELD, row.pk), default=None)
+
+
+def whose(job: Job) -> str:
+    """Return in words what a job works on: ``experiment / branch``, or its title if it is of no experiment."""
+    if job.branch is not None:
+        return f"{job.branch.experiment.name} / {job.branch.name}"
+    if job.checkpoint is not None:
+        return f"{job.checkpoint.experiment.name} / {job.checkpoint.branch.name}"
+    return job.title
 
 
 def asked(job: Job) -> str:
@@ -85,14 +110,24 @@ def asked(job: Job) -> str:
 
 
 def bench_job(branch: Branch, chosen: str | None) -> Job | None:
-    """Return the train job that a workbench shows: the chosen one, else the newest."""
+    """Return the train job that a workbench shows: the chosen one, else the one at work, else the newest that was.
+
+    A job that waits is shown only where there has been no other.
+    """
     jobs = branch.jobs.filter(kind=JobKind.TRAIN).select_related("worker").order_by("-id")
     if chosen and chosen.isdecimal():
         job = jobs.filter(pk=int(chosen)).first()
         if job is None:
             raise Http404(f"there is no train job {chosen} on this branch")
         return job
-    return jobs.first()
+    at_work = jobs.filter(state__in=HELD | {JobState.LOST}).first()
+    return at_work or jobs.exclude(state=JobState.QUEUED).first() or jobs.last()
+
+
+def waiting_behind(branch: Branch, job: Job | None) -> list[Job]:
+    """Return the train jobs of a branch that wait, in the order they were submitted in; without the one shown."""
+    queued = branch.jobs.filter(kind=JobKind.TRAIN, state=JobState.QUEUED).order_by("id")
+    return list(queued.exclude(pk=job.pk) if job else queued)
 
 
 def reads(task: Task) -> str:

@@ -56,8 +56,19 @@ for (const button of $$("[data-set-theme]")) {
 	};
 }
 
+function closeMenu(menu) {
+	menu.open = false;
+	$("summary", menu).focus();
+}
+document.addEventListener("keydown", ({ key, target }) => {
+	const menu = key === "Escape" && target.closest?.(":is(.menu, .acts > details)[open]");
+	if (menu) closeMenu(menu);
+});
+// A double click opens, as one does; the second must not close what the first has opened.
+document.addEventListener("click", (event) => event.detail > 1 && event.target.closest("summary, [role=button][aria-expanded]") && event.preventDefault(), true);
 document.addEventListener("click", ({ target }) => {
 	$$(".menu[open]").forEach((menu) => menu.contains(target) || (menu.open = false));
+	if (target.closest("[data-close-menu]")) closeMenu(target.closest(".menu"));
 	const copied = target.closest("[data-copy]")?.dataset.copy;
 	const as = target.closest("[data-copy-as]");
 	const copying = copied ? navigator.clipboard?.writeText(copied) : as && import("./copy.js").then(({ copy }) => copy(as));
@@ -66,7 +77,14 @@ document.addEventListener("click", ({ target }) => {
 });
 
 // Keys: each is registered here with its meaning; none fires while typing.
-export const keys = [{ keys: "s", help: "stop the running job", action: () => $("#topjob [value=stop]")?.click() }];
+export const keys = [{ keys: "s", help: "ask whether to stop the job of this page", action: askToStop }];
+// Opens the question with the focus on the answer that changes nothing: more keys must not end what runs.
+function askToStop() {
+	const question = $("#topjob .ask");
+	if (!question) return;
+	question.open = true;
+	$("[data-close-menu]", question).focus();
+}
 for (const link of $$(".rail a")) keys.push({ keys: `g ${link.dataset.key}`, help: link.textContent.trim(), action: () => link.click() });
 if ($("[data-filter]")) keys.push({ keys: "/", help: "filter", action: () => $("[data-filter]").focus() });
 const keyboard = () => (keyboard.module ??= import("./keys.js"));
@@ -99,8 +117,14 @@ function showJob(id) {
 		write("step", step.toLocaleString("en"));
 		if (rate) write("rate", rate.toLocaleString("en", { maximumSignificantDigits: 3 }));
 		if (rate) write("eta", duration((total - step) / rate));
-		if (place.dataset.state === "RUNNING" && total) document.title = `${Math.floor((100 * step) / total)} % · ${title}`;
 	}
+	retitle();
+}
+// The tab tells how far the job of this page is, and of no other.
+function retitle() {
+	const { job, state } = $("#job")?.dataset ?? {};
+	const { step, total } = figures.get(Number(job))?.now ?? {};
+	document.title = state === "RUNNING" && total ? `${Math.floor((100 * step) / total)} % · ${title}` : title;
 }
 function update(id, now) {
 	const job = figures.get(id) ?? {};
@@ -111,9 +135,8 @@ function update(id, now) {
 document.addEventListener("acc:job", ({ detail: j }) => update(j.id, { step: j.step, total: j.total_steps, rate: j.rate }));
 document.addEventListener("acc:frame", ({ detail: { header: h } }) => update(h.job, { step: h.step, total: h.total, rate: h.rate }));
 function watchJobs() {
-	const active = $$("[data-job][data-active]");
-	active.forEach((place) => watch(Number(place.dataset.job)));
-	if (!active.length) document.title = title;
+	$$("[data-job][data-active]").forEach((place) => watch(Number(place.dataset.job)));
+	retitle();
 }
 watchJobs();
 document.addEventListener("htmx:after:swap", watchJobs);

@@ -73,6 +73,7 @@ export function attach({ legend, points, redraw }) {
 		draw() {
 			if (!due()) return;
 			const held = points();
+			if (Number(document.getElementById("legend").dataset.of) !== held.job) return;
 			for (const button of legend()) {
 				const { series, base, near } = button.dataset;
 				const recent = windowSteps(held.end);

@@ -91,6 +91,8 @@ function range() {
 	return [0, Math.max(to, last)];
 }
 function showValues(values, pointed = false) {
+	// While a panel of another job is on its way, its numbers are not those of the points held.
+	if (Number(document.getElementById("legend").dataset.of) !== points?.job) return;
 	for (const button of legend()) {
 		const name = view.curve(button);
 		const last = points?.last(name);

@@ -170,9 +170,10 @@ def listen(context: Context, url: str, *topics: str) -> SafeString:
 
 @register.inclusion_tag("training/panels/topjob.html", takes_context=True)
 def top_job(context: Context) -> dict[str, Any]:
-    """Show the newest job that is at work, with its progress and controls."""
+    """Show the page's own job, with its controls, or another that is at work; ``about`` says what the page is about."""
     request = context["request"]
-    return {**pages.top_job(request.user), "request": request, "csrf_token": context.get("csrf_token")}
+    shown = pages.top_job(request.user, **(context.get("about") or {}))
+    return {**shown, "request": request, "csrf_token": context.get("csrf_token")}
 
 
 @register.filter

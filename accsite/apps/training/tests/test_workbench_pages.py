@@ -154,6 +154,8 @@ def test_an_old_job_stays_in_view_and_a_wrong_one_is_not_there(
     browser: Client, branch: Branch, make_job: Callable[..., Job]
 ) -> None:
     old, new = make_job(branch, total_steps=10), make_job(branch, total_steps=20)
+    Job.objects.filter(pk=old.pk).update(state=JobState.SUCCEEDED)
+    Job.objects.filter(pk=new.pk).update(state=JobState.CLAIMED)
     assert browser.get(bench(branch)).context["job"] == new
     assert browser.get(bench(branch), {"job": old.pk}).context["job"] == old
     panel = browser.get(bench(branch, "workbench-panel", "job"), {"job": old.pk}, headers=PARTIAL)

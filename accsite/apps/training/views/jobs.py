@@ -91,6 +91,7 @@ def job_context(job: Job) -> dict[str, Any]:
     return {
         "versions": live.versions([topic]),
         "job": job,
+        "about": {"job": job.pk},
         "places": selectors.held_places(job),
         "notice": job.state == JobState.FAILED,
         "topic": topic,
@@ -117,8 +118,14 @@ def job_context(job: Job) -> dict[str, Any]:
 
 @require_GET
 def top_job(request: HttpRequest) -> HttpResponse:
-    """Return the running job of the top bar."""
-    return panel(request, "topjob", pages.top_job(request.user))
+    """Return the job of the top bar of a page; ``?branch=`` or ``?job=`` says what that page is about."""
+    return panel(request, "topjob", above(request))
+
+
+def above(request: HttpRequest) -> dict[str, Any]:
+    """Return what the top bar shows of jobs, on the page that asks."""
+    about = {name: int(text) for name in ("branch", "job") if (text := request.GET.get(name, "")).isdecimal()}
+    return pages.top_job(request.user, **about)
 
 
 @require_POST
@@ -133,10 +140,8 @@ def control(request: HttpRequest, pk: int) -> HttpResponse:
             job_services.request_control(actor=actor(request), job=job, kind=kind, payload={})
     except InvalidInput as error:
         if is_partial(request):
-            return panel(
-                request, "topjob", {**pages.top_job(request.user), "refused": str(error)}, status=REFUSED
-            )
+            return panel(request, "topjob", {**above(request), "refused": str(error)}, status=REFUSED)
         messages.error(request, str(error))
     if is_partial(request):
-        return panel(request, "topjob", pages.top_job(request.user))
+        return panel(request, "topjob", above(request))
     return back(request, reverse("training:job", args=[pk]))

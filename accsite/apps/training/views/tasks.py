@@ -152,6 +152,7 @@ def context(branch: Branch) -> dict[str, Any]:
         "place": "workbench",
         "experiment": branch.experiment,
         "branch": branch,
+        "about": {"branch": branch.pk},
         "bench_url": bench_url(branch),
         "add_url": reverse("training:task-add", args=where),
         "tasks_topic": f"tasks:{branch.pk}",

@@ -1,0 +1,108 @@
+"""Each page shows its own job: the header says whose job it is, and a job that waits takes nothing from the running."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from accsite.apps.training import pages
+from accsite.apps.training.models import Branch, Job
+from accsite.apps.training.states import JobState
+from accsite.apps.training.tests import rows
+
+
+@pytest.fixture
+def browser(client: Client, user: Any) -> Client:
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def running(branch: Branch) -> Job:
+    return rows.make_job(branch, state=JobState.RUNNING, attempt=1, total_steps=100, step=40)
+
+
+@pytest.fixture
+def other(branch: Branch, user: Any) -> Branch:
+    """Return another branch of the same experiment, on which nothing runs."""
+    return Branch.objects.create(experiment=branch.experiment, name="other", slug="other")
+
+
+def bench(branch: Branch) -> str:
+    return reverse("training:workbench", args=[branch.experiment.slug, branch.slug])
+
+
+def header(browser: Client, address: str) -> str:
+    """Return the header's job on a page, as HTML."""
+    page = browser.get(address).text
+    return page.partition('id="topjob"')[2].partition('<div class="tools">')[0]
+
+
+def test_the_header_says_whose_job_it_shows_and_only_its_own_page_can_end_it(
+    browser: Client, branch: Branch, other: Branch, running: Job
+) -> None:
+    own = [bench(branch), reverse("training:job", args=[running.pk])]
+    for address in [*own, bench(other), reverse("training:jobs"), reverse("training:experiments")]:
+        shown = header(browser, address)
+        assert f"{branch.experiment.name} / {branch.name}" in shown
+        assert f"job {running.pk}" in shown
+        assert (f"Stop job {running.pk}" in shown, 'value="pause"' in shown) == ((address in own,) * 2)
+
+
+def test_stopping_asks_and_names_the_job(browser: Client, branch: Branch, running: Job) -> None:
+    shown = header(browser, bench(branch))
+    before, question, after = shown.partition(f'<details class="menu ask" id="stop-{running.pk}"')
+    assert question
+    assert 'value="stop"' not in before
+    assert " open" not in after.partition(">")[0]
+    assert f"Stop job {running.pk} of {branch.experiment.name} / {branch.name}?" in after
+
+
+def test_what_is_asked_from_a_page_is_answered_for_that_page(
+    browser: Client, branch: Branch, other: Branch, running: Job
+) -> None:
+    mine = rows.make_job(other, state=JobState.RUNNING, attempt=1, total_steps=100)
+    shown = header(browser, bench(branch))
+    control = shown.partition('hx-post="')[2].partition('"')[0]
+    answer = browser.post(control, {"kind": "pause"}, headers={"HX-Request": "true"}).text
+    assert f'data-job="{running.pk}"' in answer
+    assert "pausing" in answer
+    assert f'data-job="{mine.pk}"' in header(browser, bench(other))
+    assert "+1 " in answer
+
+
+def test_the_header_of_a_page_whose_job_has_ended_controls_nothing(
+    browser: Client, branch: Branch, other: Branch, running: Job
+) -> None:
+    ended = rows.make_job(other, state=JobState.SUCCEEDED)
+    shown = header(browser, reverse("training:job", args=[ended.pk]))
+    assert f'data-job="{running.pk}"' in shown
+    assert "Stop" not in shown
+
+
+def test_a_page_follows_what_runs_and_names_what_waits(browser: Client, branch: Branch, running: Job) -> None:
+    waiting = rows.make_job(branch, state=JobState.QUEUED)
+    assert pages.bench_job(branch, None) == running
+    page = browser.get(bench(branch))
+    assert page.context["job"] == running
+    head = page.text.partition('id="job"')[2].partition("</div>")[0]
+    assert f"job {waiting.pk}" in head
+    assert "waits" in head
+    Job.objects.filter(pk=running.pk).update(state=JobState.SUCCEEDED)
+    assert pages.bench_job(branch, None) == running
+    Job.objects.filter(pk=waiting.pk).update(state=JobState.CLAIMED)
+    assert pages.bench_job(branch, None) == waiting
+    assert (
+        f"job {running.pk}"
+        not in browser.get(bench(branch)).text.partition('id="job"')[2].partition("</div>")[0]
+    )
+
+
+def test_a_first_job_is_shown_while_it_waits(branch: Branch) -> None:
+    first = rows.make_job(branch, state=JobState.QUEUED)
+    rows.make_job(branch, state=JobState.QUEUED)
+    assert pages.bench_job(branch, None) == first
+    assert [job.pk for job in pages.waiting_behind(branch, first)] == [first.pk + 1]
