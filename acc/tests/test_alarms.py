@@ -38,7 +38,7 @@ def watched(
             wall_end=0.0,
         )
         alarms += watch.look(block, tasks)
-    return alarms
+    return [*alarms, *watch.end(tasks)]
 
 
 def falling(steps: int, start: float = 2.0, end: float = 0.2) -> Any:
@@ -61,8 +61,83 @@ def test_divergence_is_told_once_and_again_after_a_recovery() -> None:
 
 def test_a_short_spike_is_no_divergence() -> None:
     losses = falling(1900)
-    losses[1000:1150] = 50
+    losses[1000:1020] = 50
     assert watched(losses) == []
+
+
+def divergences(losses: Any, **fields: Any) -> list[int]:
+    """Return the steps at which a divergence was told."""
+    return [alarm.step for alarm in watched(losses, **fields) if alarm.kind == "divergence"]
+
+
+@pytest.mark.parametrize("baseline", [None, Baseline(1.2, "guessing")])
+@pytest.mark.parametrize("to", [40.0, 380.0, 101_733.0])
+def test_a_loss_that_explodes_is_told_long_before_there_are_400_steps(
+    to: float, baseline: Baseline | None
+) -> None:
+    losses = np.geomspace(0.7, to, 300) * np.exp(10 * NOISE[:300])
+    (step,) = divergences(losses, baseline=baseline)
+    assert step < 280
+
+
+@pytest.mark.parametrize("steps", [5, 40, 95, 203, 401, 1003])
+def test_a_job_that_ends_in_an_explosion_says_so_however_short_that_was(steps: int) -> None:
+    losses = np.concatenate([0.7 + NOISE[:steps], np.geomspace(3, 101_733, 6)])
+    alarms = [
+        alarm for alarm in watched(losses, baseline=Baseline(1.0, "guessing")) if alarm.kind == "divergence"
+    ]
+    assert [alarm.step for alarm in alarms] == [steps + 5]
+    assert "1.017e+05" in alarms[0].message
+    assert "at the end" in alarms[0].message
+
+
+def test_a_job_that_ends_well_above_its_best_says_so() -> None:
+    losses = np.concatenate([falling(250), np.linspace(1, 6, 80)])
+    assert divergences(losses) == [329]
+
+
+def test_an_explosion_from_the_first_step_is_told_by_the_baseline_or_by_where_it_began() -> None:
+    losses = np.concatenate([np.geomspace(0.7, 1e6, 10), np.full(40, 1e6)])
+    assert len(divergences(losses)) == 1
+    assert len(divergences(losses, baseline=Baseline(2.3, "guessing"))) == 1
+
+
+def test_a_loss_with_a_floor_may_rise_but_not_explode() -> None:
+    floor = Baseline(0.0, "a collapsed posterior", floor=True)
+    assert divergences(np.geomspace(0.01, 400, 600), baseline=floor) == []
+    assert (
+        len(divergences(np.concatenate([np.full(300, 45.0), np.geomspace(45, 5.5e7, 200)]), baseline=floor))
+        == 1
+    )
+
+
+SHAPES: dict[str, Any] = {
+    "falling": lambda x: 2.3 * np.exp(-5 * x) + 0.1,
+    "deep": lambda x: 10.0 ** (-6 * x),
+    "flat": np.ones_like,
+    "steps": lambda x: np.where(x < 0.4, 2.3, 0.4),
+    "bumpy": lambda x: 0.5 + 0.1 * np.cos(9 * x) ** 2,
+    "warming up": lambda x: np.where(x < 0.1, 0.6 + 4 * x, 1.0 - 0.6 * x),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    steps=st.integers(20, 1500),
+    drawn=st.tuples(*map(st.sampled_from, ([0.02, 0.3, 1.0], [0.0, 0.01, 0.05], [1.0, 0.25]))),
+)
+@settings(deadline=None, max_examples=25)
+def test_a_healthy_loss_is_no_divergence_however_noisy(
+    shape: str, seed: int, steps: int, drawn: tuple[float, float, float]
+) -> None:
+    noise, spikes, kept = drawn
+    rng = np.random.default_rng(seed)
+    losses = SHAPES[shape](np.linspace(0, 1, steps)) * rng.lognormal(0, noise, steps)
+    spiking = rng.random(steps - 2) < spikes  # single batches may be anything
+    losses[:-2] *= np.where(spiking, rng.lognormal(4, 1, steps - 2), 1)
+    losses[rng.random(steps) > kept] = np.nan  # the sampled schedule drew other tasks
+    assert divergences(losses) == []
 
 
 def test_a_plateau_is_told_once_with_its_baseline() -> None:

@@ -1,7 +1,8 @@
 """Watches the losses of a run block by block, and says once what a user should hear of. Numpy only.
 
-Losses are reduced to the medians of windows of 100 steps that do not depend on where blocks end, so the same run
-raises the same alarms at the same steps.
+Losses are reduced to the medians of windows that do not depend on where blocks end, so the same run raises the same
+alarms at the same steps: of 100 steps for what comes slowly, of 16 for a loss that explodes. ``Watch.end`` judges what
+has not filled a window when the run is over.
 """
 
 from __future__ import annotations
@@ -26,6 +27,16 @@ DIVERGENCE_WINDOWS = 3
 """So many windows in a row must lie far above the best one."""
 DIVERGENCE_PART = 0.5
 """Far above: by this part of what the loss had fallen, and by this part of the best itself."""
+SHORT_STEPS = 16
+"""A loss that explodes is told by the medians of so many steps."""
+EXPLOSION_WINDOWS = 3
+"""So many short windows in a row must lie beyond all that is usual."""
+END_STEPS = 2
+"""Where a run ends, so many steps are enough."""
+EXPLOSION_TIMES = 8
+"""Beyond all that is usual: above the best, so many times by what the loss fell, the best itself and its spread."""
+FLOOR_TIMES = 1000
+"""The same for a loss with a floor, which may rise a lot: so many times its usual value, or nats."""
 PLATEAU_WINDOWS = 20
 """So many windows must be flat."""
 COLLAPSE_WINDOWS = 5
@@ -33,36 +44,115 @@ COLLAPSE_WINDOWS = 5
 
 
 @dataclass
+class _Window:
+    """The points of a window: first and last step, median, and the spread of the middle half."""
+
+    first: int
+    last: int
+    median: float
+    spread: float
+    values: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, steps: NDArray[np.int64], values: NDArray[np.float32]) -> _Window:
+        """Return the window of these points."""
+        exact = values.astype(np.float64)
+        low, median, high = np.quantile(exact, (0.25, 0.5, 0.75))
+        return cls(int(steps[0]), int(steps[-1]), float(median), float(high - low), exact)
+
+
+class _Cut:
+    """Cuts points into windows of ``size``, wherever the blocks end in which they come."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._steps: list[NDArray[np.int64]] = []
+        self._values: list[NDArray[np.float32]] = []
+        self._waiting = 0
+
+    def take(self, steps: NDArray[np.int64], values: NDArray[np.float32]) -> list[_Window]:
+        """Take points; return the windows that they complete."""
+        self._steps.append(steps)
+        self._values.append(values)
+        self._waiting += len(values)
+        if self._waiting < self.size:
+            return []
+        steps, values = np.concatenate(self._steps), np.concatenate(self._values)
+        whole = self._waiting - self._waiting % self.size
+        self._steps, self._values = [steps[whole:]], [values[whole:]]
+        self._waiting -= whole
+        return [
+            _Window.of(steps[at : at + self.size], values[at : at + self.size])
+            for at in range(0, whole, self.size)
+        ]
+
+    def rest(self) -> _Window | None:
+        """Return what has not filled a window; None if there is nothing."""
+        if not self._waiting:
+            return None
+        return _Window.of(np.concatenate(self._steps), np.concatenate(self._values))
+
+
+@dataclass
+class _Usual:
+    """What is usual of a loss, by its short windows, and how many in a row lie beyond it."""
+
+    start: float = 0.0
+    first: float = 0.0
+    best: float = float("inf")
+    best_step: int = 0
+    spread: float = 0.0
+    beyond: int = 0
+    medians: deque[float] = field(default_factory=lambda: deque(maxlen=64))
+
+    @property
+    def empty(self) -> bool:
+        """Whether no window has come yet."""
+        return self.best == float("inf")
+
+    def limit(self, entry: Entry) -> float:
+        """Return above which value a loss has exploded."""
+        baseline = entry.baseline
+        if baseline is not None and baseline.floor:
+            usual = float(np.median(self.medians)) if self.medians else baseline.loss
+            return FLOOR_TIMES * max(usual, baseline.loss, 1.0)
+        trivial = 0.0 if baseline is None else abs(baseline.loss)
+        if self.empty:  # nothing but where it began, which is one noisy value
+            return trivial * (1 + EXPLOSION_TIMES) if trivial else 1000 * max(abs(self.start), 1e-3)
+        size = max(self.first - self.best, abs(self.best), self.spread, trivial, health.AT_TRIVIAL_LEAST)
+        return self.best + EXPLOSION_TIMES * size
+
+    def take(self, window: _Window, *, exploded: bool) -> None:
+        """Learn from a window what is usual, unless it shows an explosion."""
+        self.beyond = self.beyond + 1 if exploded else 0
+        if exploded:
+            return
+        self.medians.append(window.median)
+        if self.empty:
+            self.first, self.spread = window.median, window.spread
+        if window.median < self.best:
+            self.best, self.best_step = window.median, window.last
+            self.spread = max(self.spread, window.spread)
+
+
+@dataclass
 class _Series:
     """What is known of one task's loss since the last change of the job."""
 
-    steps: list[NDArray[np.int64]] = field(default_factory=list)
-    values: list[NDArray[np.float32]] = field(default_factory=list)
-    waiting: int = 0
+    long: _Cut = field(default_factory=lambda: _Cut(WINDOW_STEPS))
+    short: _Cut = field(default_factory=lambda: _Cut(SHORT_STEPS))
     medians: deque[float] = field(default_factory=lambda: deque(maxlen=PLATEAU_WINDOWS))
     first: float = 0.0
     best: float = float("inf")
     best_step: int = 0
     high: int = 0
     low: int = 0
-    diverged: bool = False
+    diverged_at: int | None = None
     collapsed: bool = False
     plateau: float | None = None
-
-    def windows(self, steps: NDArray[np.int64], values: NDArray[np.float32]) -> list[tuple[int, float]]:
-        """Take points; return (last step, median) of each window that they complete."""
-        self.steps.append(steps)
-        self.values.append(values)
-        self.waiting += len(values)
-        if self.waiting < WINDOW_STEPS:
-            return []
-        steps, values = np.concatenate(self.steps), np.concatenate(self.values)
-        whole = self.waiting - self.waiting % WINDOW_STEPS
-        self.steps, self.values, self.waiting = [steps[whole:]], [values[whole:]], self.waiting - whole
-        medians = np.median(values[:whole].reshape(-1, WINDOW_STEPS).astype(np.float64), axis=1)
-        return list(
-            zip(steps[WINDOW_STEPS - 1 : whole : WINDOW_STEPS].tolist(), medians.tolist(), strict=True)
-        )
+    newest: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+    newest_step: int = 0
+    usual: _Usual = field(default_factory=_Usual)
 
 
 class Watch:
@@ -70,6 +160,7 @@ class Watch:
 
     def __init__(self) -> None:
         self._series: dict[str, _Series] = {}
+        self._lr = 0.0
 
     def restart(self) -> None:
         """Forget what went before, as after a command that changed what is trained."""
@@ -78,47 +169,113 @@ class Watch:
     def look(self, block: PointBlock, tasks: Mapping[str, Entry]) -> list[Alarm]:
         """Return the alarms that a block raises; tasks of weight 0 are not trained and raise none."""
         alarms: list[Alarm] = []
-        lr = 0.0
         if series.LEARNING_RATE in block.series:
-            lr = float(block.values[block.series.index(series.LEARNING_RATE), -1])
+            self._lr = float(block.values[block.series.index(series.LEARNING_RATE), -1])
         for name, row in zip(block.series, block.values, strict=True):
             key = series.task_key(name)
             if key is None or name != series.raw(key) or key not in tasks or not tasks[key].spec.weight:
                 continue
             there = np.flatnonzero(~np.isnan(row))
-            known = self._series.setdefault(key, _Series())
-            for step, median in known.windows(block.start + there, row[there]):
-                alarms += self._judge(known, tasks[key], step, median, lr)
+            if not len(there):
+                continue
+            if key not in self._series:
+                self._series[key] = _Series()
+                self._series[key].usual.start = float(row[there[0]])
+            known, entry = self._series[key], tasks[key]
+            known.newest = np.concatenate([known.newest, row[there]])[-END_STEPS:]
+            known.newest_step = block.start + int(there[-1])
+            found = [
+                (window.last, _explosion(known, entry, window, self._lr))
+                for window in known.short.take(block.start + there, row[there])
+            ]
+            for window in known.long.take(block.start + there, row[there]):
+                found += [(window.last, told) for told in self._judge(known, entry, window)]
+            alarms += _told(entry, found)
         return alarms
 
-    def _judge(self, known: _Series, entry: Entry, step: int, median: float, lr: float) -> list[Alarm]:
-        known.medians.append(median)
+    def end(self, tasks: Mapping[str, Entry]) -> list[Alarm]:
+        """Return the alarms of a run that is over: of how it ended, though that has not filled a window."""
+        alarms: list[Alarm] = []
+        for key, known in self._series.items():
+            if key in tasks and tasks[key].spec.weight:
+                alarms += _told(tasks[key], [_end(known, tasks[key], self._lr)])
+        return alarms
+
+    def _judge(self, known: _Series, entry: Entry, window: _Window) -> list[tuple[str, str]]:
+        known.medians.append(window.median)
         if entry.baseline is not None and entry.baseline.floor:
             # Such a loss rises as the model begins to tell something, and rests where it should: no alarms.
-            found = [_collapse(known, entry, median)] if entry.baseline.loss == 0 else []
-        else:
-            found = [_divergence(known, entry, step, median, lr), _plateau(known, entry, median, lr)]
-        name = series.raw(entry.spec.key)
-        return [Alarm(kind, step, message, name) for kind, message in found if message]
+            return [_collapse(known, entry, window.median)] if entry.baseline.loss == 0 else []
+        return [
+            _divergence(known, entry, window, self._lr),
+            _plateau(known, entry, window.median, self._lr),
+        ]
 
 
-def _divergence(known: _Series, entry: Entry, step: int, median: float, lr: float) -> tuple[str, str]:
+def _told(entry: Entry, found: list[tuple[int, tuple[str, str]]]) -> list[Alarm]:
+    name = series.raw(entry.spec.key)
+    return [Alarm(kind, step, message, name) for step, (kind, message) in found if message]
+
+
+def _explosion(known: _Series, entry: Entry, window: _Window, lr: float) -> tuple[str, str]:
+    usual = known.usual
+    usual.take(window, exploded=window.median > usual.limit(entry))
+    if known.diverged_at is not None or usual.beyond < EXPLOSION_WINDOWS:
+        return "divergence", ""
+    known.diverged_at = window.last
+    return "divergence", _diverges(
+        entry, window.median, lr, usual, f"in the last {usual.beyond * SHORT_STEPS} steps"
+    )
+
+
+def _divergence(known: _Series, entry: Entry, window: _Window, lr: float) -> tuple[str, str]:
+    median = window.median
     if known.best == float("inf"):
         known.first = median
     if median < known.best:
-        known.best, known.best_step = median, step
+        known.best, known.best_step = median, window.last
     far = DIVERGENCE_PART * max(known.first - known.best, abs(known.best), health.AT_TRIVIAL_LEAST)
     above = median - known.best
     known.high = known.high + 1 if above > far else 0
-    if above < far / 2:
-        known.diverged = False
-    if known.diverged or known.high < DIVERGENCE_WINDOWS:
+    if above < far / 2 and known.diverged_at is not None and window.first > known.diverged_at:
+        known.diverged_at = None
+    if known.diverged_at is not None or known.high < DIVERGENCE_WINDOWS:
         return "divergence", ""
-    known.diverged = True
-    return "divergence", (
-        f"the loss of task '{entry.spec.key}' (weight {entry.spec.weight:g}) diverges: {median:.4g}, far above its "
-        f"best of {known.best:.4g} at step {known.best_step}, for {known.high * WINDOW_STEPS} steps. A lower "
-        f"learning rate (now {lr:g}), a lower weight or a grad_clip_norm usually helps"
+    known.diverged_at = window.last
+    return "divergence", _diverges(entry, median, lr, known, f"for {known.high * WINDOW_STEPS} steps")
+
+
+def _end(known: _Series, entry: Entry, lr: float) -> tuple[int, tuple[str, str]]:
+    """Return the divergence in which a run ended before there was a window to tell it by."""
+    nothing = 0, ("divergence", "")
+    if known.diverged_at is not None:
+        return nothing
+    usual, newest = known.usual, known.newest
+    if len(newest) == END_STEPS and newest.min() > usual.limit(entry):
+        return known.newest_step, (
+            "divergence",
+            _diverges(entry, float(newest[-1]), lr, usual, "at the end"),
+        )
+    floor = entry.baseline is not None and entry.baseline.floor
+    rest = known.long.rest()
+    if rest is None or floor or len(rest.values) < SHORT_STEPS or known.best == float("inf"):
+        return nothing
+    far = DIVERGENCE_PART * max(known.first - known.best, abs(known.best), health.AT_TRIVIAL_LEAST)
+    rises = known.high or rest.median - known.best > 2 * far
+    if not rises or float(np.quantile(rest.values, 0.25)) - known.best <= far:
+        return nothing
+    return rest.last, ("divergence", _diverges(entry, rest.median, lr, known, "at the end"))
+
+
+def _diverges(entry: Entry, value: float, lr: float, best: _Series | _Usual, when: str) -> str:
+    above = (
+        ""
+        if best.best == float("inf")
+        else f", far above its best of {best.best:.4g} at step {best.best_step}"
+    )
+    return (
+        f"the loss of task '{entry.spec.key}' (weight {entry.spec.weight:g}) diverges: {value:.4g}{above}, {when}. "
+        f"A lower learning rate (now {lr:g}), a lower weight or a grad_clip_norm usually helps"
     )
 
 
@@ -128,7 +285,7 @@ def _plateau(known: _Series, entry: Entry, median: float, lr: float) -> tuple[st
         known.medians.clear()  # it fell again; the next plateau begins here
     if known.plateau is not None or len(known.medians) < PLATEAU_WINDOWS:
         return "plateau", ""
-    if known.diverged or health.trend(known.medians)[0] != "flat":
+    if known.diverged_at is not None or health.trend(known.medians)[0] != "flat":
         return "plateau", ""
     known.plateau = level = float(np.median(known.medians))
     told = (

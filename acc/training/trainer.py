@@ -9,7 +9,7 @@ import contextlib
 import math
 import platform
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -219,6 +219,7 @@ class Trainer:
             if self.ranks is not None and self.step % CHECK_STEPS == 0:
                 self._compare()
         self.fetch()
+        self._tell(self.watch.end(self.tasks.entries))
         if self.ranks is not None:
             self._compare()
         seconds = time.perf_counter() - began - steering.paused_seconds
@@ -343,7 +344,10 @@ class Trainer:
                 self._fail(step, name)
             else:
                 self._count_skipped(step, name)
-        for alarm in self.watch.look(block, self.tasks.entries):
+        self._tell(self.watch.look(block, self.tasks.entries))
+
+    def _tell(self, alarms: Iterable[Alarm]) -> None:
+        for alarm in alarms:
             self.sink.on_alarm(alarm)
 
     def _remember(self, block: PointBlock) -> None:
