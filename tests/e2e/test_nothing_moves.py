@@ -26,6 +26,7 @@ def pages(site: Site) -> list[str]:
 
     branch = at_rest(site, "double")
     node = Checkpoint.objects.filter(branch=branch).order_by("pk").last()
+    assert node is not None
     slug = branch.experiment.slug
     return [
         f"/w/{slug}/{branch.slug}/",
