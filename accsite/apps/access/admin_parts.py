@@ -8,6 +8,8 @@ from functools import wraps
 from typing import Any, TypeVar, cast
 
 from django.contrib import admin, messages
+from django.contrib.admin.filters import RelatedFieldListFilter
+from django.contrib.admin.utils import get_fields_from_path
 from django.db.models import Model
 from django.http import HttpRequest
 from django.urls import reverse
@@ -94,11 +96,36 @@ def pretty(value: Any) -> SafeString:
     return format_html("<pre>{}{}</pre>", text[:MOST_JSON], more)
 
 
+class SeenRowsFilter(RelatedFieldListFilter):
+    """A filter by a related row that offers those alone which the user sees in the list of that model."""
+
+    @override
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> Any:
+        """Return (primary key, text) of the rows to choose from."""
+        related = model_admin.admin_site._registry.get(field.remote_field.model)
+        rows = (
+            related.get_queryset(request)
+            if related is not None
+            else field.remote_field.model._default_manager.all()
+        )
+        ordering = self.field_admin_ordering(field, request, model_admin)
+        return [(row.pk, str(row)) for row in (rows.order_by(*ordering) if ordering else rows)]
+
+
 class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
     """Rows that only services write."""
 
     compressed_fields = True
     list_filter_sheet = False
+
+    @override
+    def get_list_filter(self, request: HttpRequest) -> list[Any]:
+        """Return the filters; one by a related row offers nothing that is hidden from the user."""
+        found = []
+        for each in super().get_list_filter(request):
+            related = isinstance(each, str) and get_fields_from_path(self.model, each)[-1].is_relation
+            found.append((each, SeenRowsFilter) if related else each)
+        return found
 
     @override
     def has_add_permission(self, request: HttpRequest) -> bool:

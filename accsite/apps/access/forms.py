@@ -15,7 +15,7 @@ from accsite.apps.access.selectors import client_address
 
 
 class SignInForm(AuthenticationForm):
-    """Name and password; too many wrong ones from one address are refused for a while."""
+    """Name and password; too many wrong ones for one name, or from one address, are refused for a while."""
 
     error_css_class = "error"
 

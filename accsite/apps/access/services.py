@@ -23,7 +23,8 @@ __all__ = [
 ]
 
 WINDOW = timedelta(minutes=15)
-# For one name from one address, and for all names from one address (a list of stolen passwords).
+# For one name from wherever (many machines guess one password), and for all names from one address (one machine tries
+# a list of stolen passwords).
 MAX_PER_NAME, MAX_PER_ADDRESS = 5, 30
 KEEP = timedelta(days=1)
 MAX_LINK_MINUTES = 7 * 24 * 60
@@ -77,16 +78,17 @@ def record_attempt(name: str, address: str) -> SignInAttempt:
     now = timezone.now()
     SignInAttempt.objects.filter(at__lt=now - KEEP).delete()
     attempt = SignInAttempt.objects.create(name_sha256=_sha256(name.casefold()), address=address[:64], at=now)
-    recent = SignInAttempt.objects.filter(address=attempt.address, at__gt=now - WINDOW)
+    recent = SignInAttempt.objects.filter(at__gt=now - WINDOW)
     per_name = recent.filter(name_sha256=attempt.name_sha256).count()
-    if per_name > MAX_PER_NAME or recent.count() > MAX_PER_ADDRESS:
+    per_address = recent.filter(address=attempt.address).count()
+    if per_name > MAX_PER_NAME or per_address > MAX_PER_ADDRESS:
         attempt.delete()
         raise TooManyAttempts
     return attempt
 
 
 def succeeded(attempt: SignInAttempt) -> None:
-    """Forget the attempts of a name that has now signed in from the same address."""
+    """Forget the attempts of a name that has now signed in from the same address; those of others still count."""
     SignInAttempt.objects.filter(name_sha256=attempt.name_sha256, address=attempt.address).delete()
 
 

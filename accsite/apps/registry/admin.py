@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 from typing_extensions import override
 
 from accsite.apps.access.admin_parts import NOTHING, KeptAdmin, badge, lines, link, link_to_list, pretty
+from accsite.apps.access.permissions import is_administrator
 from accsite.apps.registry.models import Plugin, PluginFile, PluginKind, PluginSource
 
 KINDS = {
@@ -164,6 +165,8 @@ class PluginSourceAdmin(KeptAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[PluginSource]:
         """Return the rows; a list needs no texts."""
         rows: QuerySet[PluginSource] = super().get_queryset(request)
+        if not is_administrator(request.user):  # what came with a private experiment is told to nobody else
+            rows = rows.exclude(on_disk_at=None)
         return rows.defer("text") if self.is_list(request) else rows
 
     @override

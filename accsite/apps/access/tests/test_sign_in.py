@@ -49,12 +49,28 @@ def test_after_five_wrong_guesses_even_the_right_password_waits(ann):
     assert b"wait 15 minutes" in response.content
 
 
-def test_another_name_or_address_is_not_made_to_wait(ann, django_user_model):
+def test_guesses_for_one_name_count_from_whatever_addresses(ann, django_user_model):
     django_user_model.objects.create_user("bob", password=PASSWORD)
-    for _ in range(services.MAX_PER_NAME + 1):
-        _try("ann", "wrong")
-    assert _try("bob", PASSWORD).status_code == 302
-    assert _try("ann", PASSWORD, REMOTE_ADDR="192.0.2.7").status_code == 302
+    for number in range(services.MAX_PER_NAME):
+        name = "Ann" if number % 2 else "ann"
+        assert _try(name, "wrong", REMOTE_ADDR=f"192.0.2.{number}").status_code == 422
+    assert _try("ann", PASSWORD, REMOTE_ADDR="198.51.100.7").status_code == 429
+    assert _try("bob", PASSWORD, REMOTE_ADDR="192.0.2.1").status_code == 302
+
+
+def test_the_admin_has_no_door_of_its_own(ann):
+    browser = Client()
+    answer = browser.post("/admin/login/", {"username": "ann", "password": PASSWORD})
+    assert (answer.status_code, answer["Location"]) == (302, "/sign-in/?next=/admin/login/")
+    assert "_auth_user_id" not in browser.session
+
+
+def test_whoever_signs_in_forgets_no_guesses_of_others(ann):
+    for number in range(services.MAX_PER_NAME - 1):
+        _try("ann", "wrong", REMOTE_ADDR=f"192.0.2.{number}")
+    assert _try("ann", PASSWORD).status_code == 302
+    _try("ann", "wrong", REMOTE_ADDR="192.0.2.99")
+    assert _try("ann", "wrong", REMOTE_ADDR="192.0.2.99").status_code == 429
 
 
 def test_trying_many_names_from_one_address_is_stopped_too(ann):

@@ -6,8 +6,10 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
+from django.db.models.functions import Cast
 
+from accsite.apps.access.permissions import is_administrator
 from accsite.apps.training.models.experiments import Branch, Checkpoint, Experiment
 from accsite.apps.training.states import ACTIVE, HELD, JobState
 
@@ -66,10 +68,24 @@ class Worker(models.Model):
 
 class JobQuerySet(models.QuerySet["Job"]):
     def visible_to(self, user: Any) -> JobQuerySet:
-        """Return the jobs of experiments that ``user`` may see, and those that belong to no experiment."""
+        """Return the jobs that work on what ``user`` may see; a recipe's job is as private as its run.
+
+        Jobs that make datasets belong to no experiment: datasets are everyone's to see, and so are they.
+        """
+        from accsite.apps.training.models.recipes import RecipeRun  # which builds upon jobs
+
         if not user.is_authenticated:
             return self.none()
-        return self.filter(Q(branch=None) | Q(branch__experiment__in=Experiment.objects.visible_to(user)))
+        if is_administrator(user):
+            return self
+        # A run that was resumed has had several jobs, and points to the newest alone.
+        number = Cast(OuterRef("spec__run"), models.BigIntegerField())
+        of_runs = Exists(RecipeRun.objects.visible_to(user).filter(pk=number))
+        return self.filter(
+            Q(branch__experiment__in=Experiment.objects.visible_to(user))
+            | (Q(branch=None) & ~Q(kind=JobKind.RECIPE))
+            | (Q(branch=None, kind=JobKind.RECIPE) & Q(of_runs))
+        )
 
     def active(self) -> JobQuerySet:
         """Return the jobs that are waiting or held by a worker."""
