@@ -54,6 +54,10 @@ class TrainingFailed(AccError):
         self.step, self.series = step, series
 
 
+class PluginFailed(AccError):
+    """Code of a plugin, a task's or a model's, that raised or returned what it must not while it was at work."""
+
+
 class PluginError(AccError):
     """A plugin file that could not be loaded; carries where it failed.
 

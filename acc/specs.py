@@ -186,6 +186,8 @@ class TrainSpec(Spec):
 
     ``on_nan``: what a loss or gradient that is no finite number does: ``stop`` fails the job and keeps the last
     checkpoint, ``skip`` leaves out that step's update, counts it and raises an alarm.
+    ``on_task_error``: what a task that raises, or whose loss is no finite number, does: ``auto`` switches it off with
+    an alarm if it was added while the job ran, and ends the job otherwise; ``off`` and ``end`` do so with any task.
     ``precision``: of the network's passes; weights, losses and heads stay float32. ``auto`` is bf16 on a GPU that
     computes it natively, else fp32. fp16 scales the loss, and the checkpoint keeps the scale.
     ``compile``: torch.compile's mode for the network's passes. ``reduce-overhead`` and ``max-autotune`` replay
@@ -209,6 +211,7 @@ class TrainSpec(Spec):
     kl_warmup_steps: int = Field(default=0, ge=0)
     grad_clip_norm: float | None = Field(default=None, gt=0)
     on_nan: Literal["stop", "skip"] = "stop"
+    on_task_error: Literal["auto", "off", "end"] = "auto"
     seed: int = Field(default=0, ge=0, lt=2**63)
     val_fraction: float = Field(default=0.2, ge=0, lt=1)
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")

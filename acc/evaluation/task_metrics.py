@@ -15,12 +15,12 @@ from acc.errors import InvalidInput
 from acc.evaluation.encoding import BATCH_SIZE, sample_of
 from acc.evaluation.metrics.jackknife import FEWEST_UNITS, GROUPS
 from acc.evaluation.results import MetricValue
-from acc.models import Model
+from acc.models import Model, ModelOutput
 from acc.specs import TaskSpec
 from acc.training.checkpoint import Checkpoint
 from acc.training.data import Indices, Stored
-from acc.training.restore import load_head
-from acc.training.task import JointTask, Sight, Sums
+from acc.training.failures import TaskFailed, failing
+from acc.training.task import Batch, JointTask, Sight, Sums
 from acc.training.taskset import Entry, TaskSet
 
 if TYPE_CHECKING:
@@ -33,15 +33,14 @@ _LOSS, _ROWS = "_loss", "_rows"
 def attach(tasks: TaskSet, spec: TaskSpec, checkpoint: Checkpoint) -> Entry:
     """Return the attached task with the head that the checkpoint has; raises InvalidInput."""
     entry = tasks.attach(spec)
-    if entry.head is not None:
-        if not load_head(entry.head, checkpoint.part(f"head.{spec.key}")):
-            raise InvalidInput(
-                {
-                    "task_class": f"the head of task '{spec.key}' in the checkpoint does not fit "
-                    f"{spec.task_class} as it is now"
-                }
-            )
-        entry.head.eval()
+    try:
+        tasks.awaken(spec.key, checkpoint)
+        wrong = entry.load(checkpoint, tasks.device)
+    except TaskFailed as error:
+        wrong = str(error)
+    if wrong:
+        raise InvalidInput({"task_class": wrong})
+    entry.eval()
     return entry
 
 
@@ -67,28 +66,33 @@ class TaskMetrics:
         sums: list[list[dict[str, Tensor]]] = [[{} for _ in range(groups)] for _ in entries]
         latents: list[Tensor] = []
         kept = np.isin(held_out, keep)
+        failures: list[MetricValue] = []
         batches = [(number, part) for number in range(groups) for part in _batches(group == number)]
         for number, at in batches:
             batch = stored.batch(held_out[at])
             output = self._model.encode(batch.images)
             wanted = torch.from_numpy(np.flatnonzero(kept[at])).to(stored.device)
             latents.append(output.posterior_mean.float().index_select(0, wanted))
-            for entry, folds in zip(entries, sums, strict=True):
-                found = entry.task.evaluate(output, batch, entry.head)
-                if entry.task.trains:
-                    loss = entry.task.compute_loss(output, batch, entry.head)
-                    found = {**found, _LOSS: loss.double() * len(batch), _ROWS: len(batch)}
+            for entry, folds in list(zip(entries, sums, strict=True)):
+                try:
+                    found = _of_batch(entry, output, batch)
+                except TaskFailed as error:  # the others are measured all the same
+                    failures += without(entry, f"it could not be measured: {error}")
+                    place = entries.index(entry)
+                    del entries[place], sums[place]
+                    continue
                 _add(folds[number], found, stored.device)
             others = [Sight(entry.task, output, batch) for entry in entries if entry.task.trains]
             for entry, total in zip(self._joint, self._joint_sums, strict=True):
                 assert isinstance(entry.task, JointTask)
                 own = Sight(entry.task, output, batch)
-                loss = entry.task.compute_joint_loss(own, others, entry.head).double() * len(batch)
-                found = {**entry.task.evaluate_joint(own, others), _LOSS: loss, _ROWS: len(batch)}
+                with failing(entry.spec, entry.task):
+                    loss = entry.task.compute_joint_loss(own, others, entry.head).double() * len(batch)
+                    found = {**entry.task.evaluate_joint(own, others), _LOSS: loss, _ROWS: len(batch)}
                 _add(total, found, stored.device)
         rows = np.concatenate([held_out[at][kept[at]] for _, at in batches])
         found_values = list(self._summarised(stored, entries, sums, train, held_out))
-        return found_values, (rows, torch.cat(latents))
+        return [*failures, *found_values], (rows, torch.cat(latents))
 
     def joint(self) -> Iterator[MetricValue]:
         """Yield the metrics of the joint tasks over all datasets that were measured."""
@@ -124,6 +128,16 @@ class TaskMetrics:
                 yield _metric(
                     entry, name, measured, baseline.get(name), without_each=without_each, sample=sample
                 )
+
+
+def _of_batch(entry: Entry, output: ModelOutput, batch: Batch) -> Sums:
+    """Return a task's sums over one batch, its loss among them; raises TaskFailed."""
+    with failing(entry.spec, entry.task):
+        found = entry.task.evaluate(output, batch, entry.head)
+        if not entry.task.trains:
+            return found
+        loss = entry.task.compute_loss(output, batch, entry.head)
+        return {**found, _LOSS: loss.double() * len(batch), _ROWS: len(batch)}
 
 
 def _values(entry: Entry, total: dict[str, Tensor]) -> dict[str, float | str]:

@@ -26,6 +26,8 @@ class Model(nn.Module):
 
     label: ClassVar[str] = ""
     has_posterior: ClassVar[bool] = False
+    derived: ClassVar[frozenset[str]] = frozenset({"_shield"})
+    """Attributes that follow from the tasks, and are no state."""
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()

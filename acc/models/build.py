@@ -1,4 +1,4 @@
-"""From a specification to a model, the same weights every time."""
+"""From a specification to a model, the same weights every time, that does what its specification says."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from acc.errors import InvalidInput
 from acc.models.autoencoder import Autoencoder, ConvVAE
 from acc.models.base import Model
+from acc.models.check import check_passes, is_lazy
 from acc.models.factor_slot import FactorSlotAutoencoder
 from acc.rng import seeded
 from acc.specs import ModelSpec
+
+__all__ = ["BUILT_IN", "build", "is_lazy"]
 
 BUILT_IN: Mapping[str, type[Model]] = {
     cls.__name__: cls for cls in (Autoencoder, ConvVAE, FactorSlotAutoencoder)
@@ -19,8 +22,9 @@ BUILT_IN: Mapping[str, type[Model]] = {
 def build(spec: ModelSpec, architectures: Mapping[str, type[Model]] | None = None) -> Model:
     """Return the model that ``spec`` describes, on the CPU, initialised from ``spec.seed`` alone.
 
-    The caller's random state is left as it was. ``architectures`` adds to the built-in ones (or hides them).
-    Raises InvalidInput (architecture, params.*) with what would be right.
+    Two images were run through it, which gives lazy layers their shapes. The caller's random state is left as it
+    was. ``architectures`` adds to the built-in ones (or hides them). Raises InvalidInput (architecture, params.*)
+    with what would be right, also for a model that does not give what its specification says.
     """
     known = {**BUILT_IN, **(architectures or {})}
     cls = known.get(spec.architecture)
@@ -32,4 +36,4 @@ def build(spec: ModelSpec, architectures: Mapping[str, type[Model]] | None = Non
             }
         )
     with seeded(spec.seed):
-        return cls(spec)
+        return check_passes(cls, spec)

@@ -17,6 +17,13 @@ def filename_of(path: str, sha256: str) -> str:
     return f"<plugin {path} {sha256[:12]}>"
 
 
+def plugin_path(filename: str) -> str:
+    """Return the plugin file that a name of ``filename_of`` is of, or '' for any other name."""
+    if not (filename.startswith("<plugin ") and filename.endswith(">")):
+        return ""
+    return filename.removeprefix("<plugin ").rpartition(" ")[0]
+
+
 def context_of(text: str, line: int | None) -> str:
     """Return the numbered source lines around ``line`` (1-based), marked by ``>``; empty without one."""
     if line is None:

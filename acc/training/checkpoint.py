@@ -1,13 +1,15 @@
 """Checkpoints: one safetensors file with everything that is needed to go on exactly. Torch-free to import.
 
-Tensors: ``model.*``, ``head.<task key>.*``, ``optim.<parameter>/<slot>``, ``rng.*``. The metadata entry
-``acc`` holds the header as JSON. Equal states give equal bytes: nothing of the clock or the place goes in.
+Tensors: ``model.*``, ``head.<task key>.*``, ``optim.<parameter>/<slot>``, ``rng.*``, and ``state.*`` of what the
+header's ``state`` names. The metadata entry ``acc`` holds the header as JSON. Equal states give equal bytes: nothing of
+the clock or the place goes in.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Mapping
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from acc.errors import CheckpointError
 from acc.specs import TrainJobSpec
-from acc.training.header import METADATA_KEY, Header, damaged, file_sha256, read_header
+from acc.training.header import METADATA_KEY, Header, damaged, file_sha256, parse_header, read_header
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,11 +48,13 @@ class Snapshot:
 
         Safe to call from any thread. A failure (a full disk) leaves no file behind and raises OSError.
         """
+        return write_atomically(Path(path), self.as_bytes())
+
+    def as_bytes(self) -> bytes:
+        """Return the content of its file."""
         from safetensors.torch import save
 
-        return write_atomically(
-            Path(path), save(dict(self.tensors), metadata={METADATA_KEY: self.header.to_json()})
-        )
+        return save(dict(self.tensors), metadata={METADATA_KEY: self.header.to_json()})
 
     def checkpoint(self) -> Checkpoint:
         """Return the same state as one that was read from a file, to go on from without writing it."""
@@ -90,6 +94,15 @@ def write_atomically(path: Path, data: bytes) -> str:
     finally:
         os.close(directory)
     return hashlib.sha256(data).hexdigest()
+
+
+def from_bytes(data: bytes) -> Checkpoint:
+    """Return the checkpoint that ``Snapshot.as_bytes`` gave, as if it was read from its file."""
+    from safetensors.torch import load as load_tensors
+
+    length = int.from_bytes(data[:8], "little")
+    text = json.loads(data[8 : 8 + length])["__metadata__"][METADATA_KEY]
+    return Checkpoint(parse_header(Path("the first checkpoint"), text), load_tensors(data), sha256="")
 
 
 def verify(path: str | Path, sha256: str) -> None:

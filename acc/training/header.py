@@ -24,7 +24,8 @@ class Header:
     global_step: by the whole line of checkpoints. ages: task key -> updates it took part in.
     offsets: dataset key -> samples drawn. skipped: the job's updates that were left out as not finite.
     early_stop: what early stopping knows (``acc.training.early``). precision: what the passes were computed in.
-    plugins: class -> path, sha256 and source.
+    plugins: class -> path, sha256 and source. state: ``model``, ``head.<task key>`` or ``task.<task key>`` -> what it
+    holds beside weights (``acc.training.state``). added: keys of tasks that came while the job ran.
     """
 
     spec: TrainJobSpec
@@ -40,6 +41,8 @@ class Header:
     precision: str = "fp32"
     device: str = "cpu"
     threads: int = 1
+    state: dict[str, dict[str, Any]] = field(default_factory=dict)
+    added: tuple[str, ...] = ()
     format: int = FORMAT_VERSION
 
     def to_json(self) -> str:
@@ -77,10 +80,11 @@ def read_header(path: str | Path) -> Header:
         raise CheckpointError(
             f"'{path.name}' is a safetensors file, but no checkpoint of ACC: it has no '{METADATA_KEY}' entry"
         )
-    return _parse_header(path, text)
+    return parse_header(path, text)
 
 
-def _parse_header(path: Path, text: str) -> Header:
+def parse_header(path: Path, text: str) -> Header:
+    """Return the header of its text; raises CheckpointError naming the file it is from."""
     try:
         fields: dict[str, Any] = json.loads(text)
         version = fields.get("format")
@@ -88,6 +92,7 @@ def _parse_header(path: Path, text: str) -> Header:
             raise CheckpointError(
                 f"checkpoint '{path.name}' has format {version!r}; this ACC reads format {FORMAT_VERSION}"
             )
+        fields["added"] = tuple(fields.get("added", ()))
         return Header(**{**fields, "spec": parse(TrainJobSpec, fields["spec"])})
     except (ValueError, TypeError, KeyError, InvalidInput) as error:
         raise CheckpointError(damaged(path, f"its header is not what ACC wrote: {error}")) from error

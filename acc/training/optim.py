@@ -80,6 +80,11 @@ class NamedOptimizer:
         elif not torch.isfinite(value):
             self.inner.zero_grad(set_to_none=True)
 
+    def skip_nothing(self) -> None:
+        """Let every step count from now on, as if none had ever been left out."""
+        if hasattr(self.inner, "found_inf"):
+            del self.inner.found_inf
+
     def add(self, parameters: Iterable[tuple[str, nn.Parameter]]) -> None:
         """Train these parameters too, from a state of their own."""
         for name, parameter in parameters:

@@ -11,11 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from acc.errors import TaskError
-from acc.models import Model
+from acc.errors import PluginFailed
+from acc.models import Model, ModelOutput
+from acc.places import told, written_at
 from acc.rng import seed_for
 from acc.specs import TrainSpec
 from acc.training.data import IndexStream, Resident, to_unit
+from acc.training.failures import NO_FAULT, TaskFailed, failing
 from acc.training.ranks import Ranks
 from acc.training.share import Share
 from acc.training.task import Batch, GatheredTargets, JointTask, Sight
@@ -50,8 +52,12 @@ class Plan:
         group_of: Callable[[str, list[tuple[int, Entry]]], Group],
         *,
         seen: Sequence[Entry] = (),
+        finite: bool = False,
     ) -> None:
-        """Plan a step that trains ``entries``; ``seen`` are others that one of these looks at."""
+        """Plan a step that trains ``entries``; ``seen`` are others that one of these looks at.
+
+        finite: the first losses must be finite numbers, which asks the device once.
+        """
         by_dataset: dict[str, list[tuple[int, Entry]]] = {}
         for place, entry in [*enumerate(entries), *((-1, entry) for entry in seen)]:
             by_dataset.setdefault(entry.spec.dataset, []).append((place, entry))
@@ -63,10 +69,18 @@ class Plan:
         self._joint = any(isinstance(entry.task, JointTask) for entry in entries)
         self._whole = any(entry.task.needs_whole_batch for entry in entries)
         self._entries = list(entries)
-        self._checked = False
+        self._checked, self._finite = False, finite
+        self._failed: TaskFailed | None = None
 
-    def losses(self, model: Model, share: Share | None = None, ranks: Ranks | None = None) -> list[Tensor]:
-        """Draw the next batches and return the raw loss of each task: over their rows, or this process's share."""
+    def losses(
+        self, model: Model, share: Share | None = None, ranks: Ranks | None = None, *, together: bool = False
+    ) -> list[Tensor]:
+        """Draw the next batches and return the raw loss of each task: over their rows, or this process's share.
+
+        Raises TaskFailed for a task that raises or gives no loss; with ``together``, which several ranks agree on,
+        only after all that the ranks tell each other, so that none waits for one that left.
+        """
+        self._failed = None
         everything = [group.stream.next() for group in self._groups]
         indices = everything if share is None else [share.take(index) for index in everything]
         images = [
@@ -77,7 +91,7 @@ class Plan:
             images = [to_unit(own) for own in images]
         x_BCHW = to_unit(images[0] if len(images) == 1 else torch.cat(images))
         sizes = [len(index) for index in indices]
-        outputs = model(x_BCHW).split(sizes, share=self._sharing)
+        outputs = _encoded(model, x_BCHW).split(sizes, share=self._sharing)
         losses: list[Tensor] = [x_BCHW] * self._size
         sights: list[Sight] = []
         divided = self._whole and ranks is not None and share is not None and share.rows < share.batch
@@ -95,28 +109,59 @@ class Plan:
             for place, entry in group.members:
                 if place >= 0 and not isinstance(entry.task, JointTask):
                     sees = (whole, whole_batch) if entry.task.needs_whole_batch else (output, batch)
-                    self._keep(place, entry, entry.task.compute_loss(*sees, entry.head), losses)
+                    try:
+                        with failing(entry.spec, entry.task):
+                            loss = entry.task.compute_loss(*sees, entry.head)
+                        self._keep(place, entry, loss, x_BCHW.device, losses)
+                    except TaskFailed as failed:
+                        self._note(failed, together)
         members = [member for group in self._groups for member in group.members]
         for (place, entry), own_sight in zip(members, sights, strict=False):
             if place >= 0 and isinstance(entry.task, JointTask):
                 others = [sight for sight in sights if sight is not own_sight]
-                loss = entry.task.compute_joint_loss(own_sight, others, entry.head)
-                self._keep(place, entry, loss, losses)
+                try:
+                    with failing(entry.spec, entry.task):
+                        loss = entry.task.compute_joint_loss(own_sight, others, entry.head)
+                    self._keep(place, entry, loss, x_BCHW.device, losses)
+                except TaskFailed as failed:
+                    self._note(failed, together)
+        if together:
+            assert ranks is not None
+            self._agree(ranks)
         self._checked = True
         return losses
+
+    def _note(self, failed: TaskFailed, together: bool) -> None:
+        if not together:
+            raise failed
+        self._failed = self._failed or failed
+
+    def _agree(self, ranks: Ranks) -> None:
+        """Raise TaskFailed on every rank if a task has failed on one."""
+        keys = [entry.spec.key for entry in self._entries]
+        own = self._failed
+        place = ranks.highest(-1 if own is None else keys.index(own.key))
+        if place >= 0:
+            key = keys[place]
+            if own is not None and own.key == key:
+                raise own
+            raise TaskFailed(f"task '{key}' failed on another rank", key=key)
 
     def factors(self, train: TrainSpec, *, weighted: bool) -> list[float]:
         """Return the factor of each loss in the total; the tasks grow one update older."""
         factors = []
         for entry in self._entries:
-            scale = entry.task.weight_scale(entry.age, train)
+            with failing(entry.spec, entry.task):
+                scale = entry.task.weight_scale(entry.age, train)
             factors.append(scale * entry.spec.weight if weighted else scale)
             entry.age += 1
         return factors
 
-    def _keep(self, place: int, entry: Entry, loss: Tensor, losses: list[Tensor]) -> None:
+    def _keep(
+        self, place: int, entry: Entry, loss: Tensor, device: torch.device, losses: list[Tensor]
+    ) -> None:
         if not self._checked:
-            _check_loss(entry, loss)
+            _check_loss(entry, loss, device, finite=self._finite)
         losses[place] = loss
 
 
@@ -160,13 +205,38 @@ class SampledSchedule:
 Schedule = JointSchedule | SampledSchedule
 
 
-def _check_loss(entry: Entry, loss: object) -> None:
-    """Raise TaskError unless ``loss`` is a scalar tensor; looked at once for each plan."""
-    if isinstance(loss, Tensor) and loss.dim() == 0 and loss.is_floating_point():
-        return
-    what = f"a tensor of shape {tuple(loss.shape)}, {loss.dtype}" if isinstance(loss, Tensor) else repr(loss)
-    raise TaskError(
-        f"task '{entry.spec.key}': {entry.spec.task_class}.compute_loss returned {what}; it must return a scalar "
-        "floating-point tensor, such as a mean",
-        field="task_class",
-    )
+def _encoded(model: Model, x_BCHW: Tensor) -> ModelOutput:
+    try:
+        output: ModelOutput = model(x_BCHW)
+    except NO_FAULT:
+        raise
+    except Exception as error:
+        raise PluginFailed(f"the model {type(model).__name__} failed, {told(error)}") from error
+    return output
+
+
+def _check_loss(entry: Entry, loss: object, device: torch.device, *, finite: bool) -> None:
+    """Raise TaskFailed unless ``loss`` is a scalar tensor that can be trained; looked at once for each plan."""
+    wrong = _wrong_with(loss, device, finite=finite)
+    if wrong:
+        method = "compute_joint_loss" if isinstance(entry.task, JointTask) else "compute_loss"
+        where = f"{entry.spec.task_class}.{method}{written_at(getattr(type(entry.task), method))}"
+        raise TaskFailed(f"task '{entry.spec.key}': {where} returned {wrong}", key=entry.spec.key)
+
+
+def _wrong_with(loss: object, device: torch.device, *, finite: bool) -> str:
+    right = "it must return a scalar floating-point tensor, such as a mean"
+    if not isinstance(loss, Tensor):
+        return f"{loss!r:.200}; {right}"
+    if loss.dim() or not loss.is_floating_point():
+        return f"a tensor of shape {tuple(loss.shape)}, {loss.dtype}; {right}"
+    if loss.device != device:
+        return f"a loss on {loss.device}, and the job trains on {device}; make new tensors on output.z.device"
+    if not loss.requires_grad:
+        return (
+            "a loss without a gradient, so nothing would learn from it; let it depend on output or on the head, not "
+            "on what was detached or computed under no_grad. A task that is only measured is an EvaluationTask"
+        )
+    if finite and not torch.isfinite(loss):
+        return f"{loss.item()}, which is no finite number, for the first batch"
+    return ""

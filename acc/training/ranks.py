@@ -95,6 +95,13 @@ class Ranks:
             work.wait()
         return int(message.item())
 
+    def highest(self, value: int) -> int:
+        """Return the highest ``value`` of all ranks."""
+        found = torch.tensor([value], dtype=torch.int64)
+        with self._heard():
+            dist.all_reduce(found, op=dist.ReduceOp.MAX, group=self._host)
+        return int(found.item())
+
     def tell(self, value: Any) -> Any:
         """Return rank 0's ``value`` on all ranks; plain data only."""
         data = bytearray(json.dumps(value).encode()) if self.leads else bytearray()

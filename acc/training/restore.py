@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 
 from acc.errors import CheckpointError
 from acc.models import Model
 from acc.training.checkpoint import Checkpoint
+from acc.training.state import Holdings
 
 
-def load_model(model: Model, origin: Checkpoint) -> None:
-    """Load the weights; raises CheckpointError, and changes nothing, if they are of another model."""
+def load_model(model: Model, origin: Checkpoint, holdings: Holdings | None = None) -> None:
+    """Load weights, buffers and plain values; raises CheckpointError if they are of another model.
+
+    holdings: of the model as it was made, if anything may have changed since.
+    """
     state, own = origin.part("model"), model.state_dict()
     wrong = sorted(state.keys() ^ own.keys()) or sorted(
         name for name in own if own[name].shape != state[name].shape
@@ -25,6 +30,7 @@ def load_model(model: Model, origin: Checkpoint) -> None:
             f"they differ first in '{wrong[0]}'"
         )
     model.load_state_dict(state)
+    load_state(holdings or Holdings(model), "model", origin)
 
 
 def load_head(head: nn.Module, state: Mapping[str, Tensor]) -> bool:
@@ -34,3 +40,8 @@ def load_head(head: nn.Module, state: Mapping[str, Tensor]) -> bool:
         return False
     head.load_state_dict(dict(state))
     return True
+
+
+def load_state(holdings: Holdings, name: str, origin: Checkpoint, device: torch.device | None = None) -> None:
+    """Put back what a checkpoint keeps of ``name`` beside weights; raises CheckpointError if it does not fit."""
+    holdings.load(origin.header.state.get(name, {}), origin.tensors, device or torch.device("cpu"))

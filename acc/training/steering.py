@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from acc.errors import InvalidInput
+from acc.errors import InvalidInput, PluginFailed, TaskError
 from acc.specs import TaskSpec, parse
+from acc.training.proof import try_task
 from acc.training.protocols import Command, CommandResult
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ class Steering:
         change = self._changes.get(command.kind)
         try:
             if change is not None:
+                if command.at_step is None and command.kind in {"add_task", "set_enabled"}:
+                    self._try(command.payload)  # one that is replayed has been tried
                 change(command.payload)
                 # What went before is no measure for what follows.
                 self._trainer.watch.restart()
@@ -98,16 +101,33 @@ class Steering:
     def _add_task(self, payload: Mapping[str, Any]) -> None:
         trainer = self._trainer
         spec: TaskSpec = parse(TaskSpec, payload.get("task"))
-        entry = trainer.tasks.attach(spec)
-        try:
-            trainer.require_trainable()
-            trainer.optimizer.add(entry.named_parameters())
-            trainer.replan()
-        except BaseException:
-            self._drop(spec.key)
-            raise
+        entry = trainer.join(spec)
+        entry.tried = spec.enabled
         if spec.enabled:
             trainer.measure_baseline(entry)
+
+    def _try(self, payload: Mapping[str, Any]) -> None:
+        """Try a task that is to train from now on, on a copy of all; raises InvalidInput if it fails there."""
+        trainer = self._trainer
+        task = payload.get("task")
+        if isinstance(task, str):
+            entry = trainer.tasks.entries.get(task)
+            if entry is None or entry.tried or payload.get("enabled") is not True:
+                return  # nothing new trains, or the change is refused for another reason
+            spec, key = entry.spec, task
+        else:
+            spec, key = parse(TaskSpec, task), ""
+        if not trainer.classes.task(spec.task_class).trains or (not key and not spec.enabled):
+            return
+        try:
+            self.paused_seconds += trainer.judged(lambda: try_task(trainer, spec))
+        except PluginFailed as error:
+            field = "task" if key else "task_class"
+            raise TaskError(
+                f"{error}; it was tried on a copy, and the job goes on without it", field=field
+            ) from error
+        if key:
+            trainer.tasks.get(key).tried = True
 
     def _remove_task(self, payload: Mapping[str, Any]) -> None:
         trainer = self._trainer
@@ -116,9 +136,5 @@ class Steering:
             trainer.require_trainable(without=key)
         except InvalidInput as error:
             raise InvalidInput({"task": f"'{key}' cannot be removed: {error}"}) from error
-        self._drop(key)
+        trainer.drop(key)
         trainer.replan()
-
-    def _drop(self, key: str) -> None:
-        entry = self._trainer.tasks.detach(key)
-        self._trainer.optimizer.remove(parameter for _, parameter in entry.named_parameters())

@@ -52,6 +52,7 @@ class Updates:
         self._share = None if share.is_whole else share
         self._noise = None if self._share is None else SharedNoise(self._share)
         self._graphs = records_graphs(train, device)
+        self.survives = False  # whether a task that fails is to be switched off
         self.scaler: torch.amp.GradScaler | None = None
         if precision_on(device, train.precision) == "fp16":
             self.scaler = torch.amp.GradScaler(device.type)
@@ -87,7 +88,7 @@ class Updates:
             self.scaler.step(optimizer.inner)
             self.scaler.update()
         else:
-            if train.on_nan == "skip":
+            if train.on_nan == "skip" or self.survives:
                 assert norm is not None
                 optimizer.skip_unless_finite(total + norm)
             optimizer.inner.step()
@@ -96,7 +97,8 @@ class Updates:
     def _losses(self, plan: Plan) -> list[Tensor]:
         if self._graphs:
             torch.compiler.cudagraph_mark_step_begin()
-        return plan.losses(self._model, self._share, self._ranks)
+        together = self.survives and self._ranks is not None
+        return plan.losses(self._model, self._share, self._ranks, together=together)
 
     def _divided(
         self, plan: Plan, share: Share, *, weighted: bool
@@ -132,7 +134,7 @@ class Updates:
             self.scaler.unscale_(optimizer.inner)
         if train.grad_clip_norm is not None:
             return torch.nn.utils.clip_grad_norm_(optimizer.parameters, train.grad_clip_norm)
-        if train.on_nan == "skip" or self.scaler is not None or step % GRAD_NORM_STEPS == 0:
+        if train.on_nan == "skip" or self.survives or self.scaler is not None or step % GRAD_NORM_STEPS == 0:
             return optimizer.grad_norm()
         return None
 

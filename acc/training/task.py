@@ -85,6 +85,12 @@ class Task:
     trains: whether it has a loss; see ``EvaluationTask``.
     needs_whole_batch: the loss is no mean over rows but a statistic of the batch, such as a correlation. Where
     several ranks share a batch, such a task is given all of its rows.
+    training: False while a checkpoint is measured; an optimizer of the task's own makes no step then.
+
+    What a task keeps (``self.x = ...``) is in the checkpoints and comes back exactly: modules, parameters, optimizers,
+    random generators, numbers, texts, tensors, arrays, and lists, tuples, sets and dicts of these. Parameters of
+    modules that are made in ``attach`` are trained with the head, unless an optimizer of the task's own has them. A
+    job proves at its first step that nothing is lost, and refuses what would be.
     """
 
     label: ClassVar[str] = ""
@@ -96,6 +102,7 @@ class Task:
     thresholds: ClassVar[dict[str, Thresholds | None]] = {}
     trains: ClassVar[bool] = True
     needs_whole_batch: ClassVar[bool] = False
+    training: bool = True
 
     def __init__(self, **params: Any) -> None:
         for name, value in clean_params(params_of(type(self)), params).items():

@@ -9,10 +9,10 @@ import contextlib
 import math
 import platform
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -20,9 +20,10 @@ from torch import Tensor
 
 import acc
 from acc import rng
-from acc.errors import CheckpointError, InvalidInput, TrainingFailed
+from acc.errors import AccError, CheckpointError, InvalidInput, PluginFailed, TrainingFailed
 from acc.models import Model, build
-from acc.specs import DatasetSpec, TrainJobSpec
+from acc.places import written_at
+from acc.specs import DatasetSpec, TaskSpec, TrainJobSpec
 from acc.training import passes, series
 from acc.training.alarms import Watch
 from acc.training.blocks import BlockRecorder
@@ -30,10 +31,12 @@ from acc.training.checkpoint import Checkpoint, Header, Snapshot, load
 from acc.training.data import IndexStream, Indices, TrainingRows, split_indices
 from acc.training.devices import DeviceManager
 from acc.training.early import EarlyStop
+from acc.training.failures import TaskFailed
 from acc.training.optim import NamedOptimizer, lr_at
 from acc.training.orders import SharedControl, heard_by_all
 from acc.training.plan import Group, JointSchedule, Plan, SampledSchedule, Schedule
 from acc.training.plugin_set import PluginSet
+from acc.training.proof import prove
 from acc.training.protocols import (
     Alarm,
     Baseline,
@@ -44,10 +47,11 @@ from acc.training.protocols import (
     Sink,
 )
 from acc.training.ranks import CHECK_STEPS, Ranks, sized
-from acc.training.restore import load_head, load_model
+from acc.training.restore import load_model
 from acc.training.settings import torch_settings
+from acc.training.state import Holdings
 from acc.training.steering import Steering
-from acc.training.step import Updates
+from acc.training.step import GRAD_NORM_STEPS, Updates
 from acc.training.task import JointTask
 from acc.training.taskset import Entry, TaskSet
 
@@ -55,6 +59,7 @@ if TYPE_CHECKING:
     from acc.data import AccDataset
 
 BLOCK_SECONDS = 0.1
+TWIN_ROWS = 64
 MAX_SKIPPED_IN_A_ROW = 100
 """With ``on_nan='skip'``: so many steps without an update and the job fails after all."""
 
@@ -92,7 +97,9 @@ class Trainer:
     and the job begins at step 0. With the same seed also random states and data positions, so that 100 steps
     and then 100 more are the same as 200. ``resume_from``: a checkpoint of this very job; everything goes on
     exactly. ``ranks``: this process is one of several that train the job together, on the device that it has there
-    (``acc.training.launch``); rank 0 alone asks ``control`` and tells ``sink``.
+    (``acc.training.launch``); rank 0 alone asks ``control`` and tells ``sink``. ``proof``: whether the run is to prove,
+    right after its first step, that it can be taken up again (``acc.training.proof``). ``like``: a trainer on the same
+    datasets, whose copies on the device are used.
     The constructor raises InvalidInput or CheckpointError and leaves nothing behind.
     """
 
@@ -108,6 +115,8 @@ class Trainer:
         resume_from: str | Path | Checkpoint | None = None,
         device: str | None = None,
         ranks: Ranks | None = None,
+        proof: bool = True,
+        like: Trainer | None = None,
     ) -> None:
         if start_from is not None and resume_from is not None:
             raise InvalidInput({"resume_from": "give start_from or resume_from, not both"})
@@ -122,26 +131,31 @@ class Trainer:
         passes.check(self.train, self.device)
         self.precision = passes.precision_on(self.device, self.train.precision)
         self.threads = self.train.threads or (resumed.header.threads if resumed else torch.get_num_threads())
+        self.unproven = proof
+        self.datasets = datasets
+        self.origin = {"start_from": None if resumed else origin, "resume_from": resumed}
         self.model: Model = build(job.model, classes.models)
-        if origin is not None:
-            load_model(self.model, origin)
         self.model.to(self.device).train()
         if self.train.channels_last:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.step = 0
+        self.holdings = Holdings(self.model)
+        if origin is not None:
+            load_model(self.model, origin, self.holdings)
+        self.step, self._start_global_step = 0, 0
         self.lr = self.train.lr
-        self._start_global_step = 0
         self._offsets: dict[str, int] = {}
         self._rng: dict[str, Tensor] | None = None
         self._rng_at_end: dict[str, Tensor] | None = None
         self._streams: dict[str, IndexStream] = {}
-        self._rows: dict[str, Indices] = {}
+        self._rows: dict[str, Indices] = like._rows if like else {}
         self.skipped = 0
         self._skipped_in_a_row = (-1, 0)  # the last skipped step, and how many led to it
         self.watch = Watch()
-        self.tasks = TaskSet(classes, self.model, datasets, self.device)
+        self._bad: list[Tensor] = []  # of the last steps: which losses are no finite numbers
+        residents = like.tasks.residents if like else None
+        self.tasks = TaskSet(classes, self.model, datasets, self.device, residents)
         for spec in resumed.header.spec.tasks if resumed else job.tasks:
-            self.tasks.attach(spec)
+            self.tasks.attach(spec).added = resumed is not None and spec.key in resumed.header.added
         self.require_trainable()
         self.early = EarlyStop(self.train, self.tasks.entries)
         self.optimizer = NamedOptimizer(self._named_parameters(), self.train, self.device)
@@ -153,8 +167,9 @@ class Trainer:
         self._last: dict[str, float] = {}
         self._last_saved = 0.0
         self._ran = False
-        for entry in self.tasks.enabled:
-            self.measure_baseline(entry)
+        if like is None:
+            for entry in self.tasks.enabled:
+                self.measure_baseline(entry)
 
     # --- running ------------------------------
 
@@ -166,19 +181,13 @@ class Trainer:
     def run(self) -> TrainResult:
         """Train until the steps are done, or until told to stop or drain; the caller's random state is kept.
 
-        Raises TrainingFailed when a weight is no longer finite or, unless such steps are to be skipped, a loss.
+        Raises TrainingFailed when a weight is no longer finite or, unless such steps are to be skipped, a loss, and
+        PluginFailed when a task or the model fails, or cannot be taken up again.
         """
         if self._ran:
             raise RuntimeError("a trainer runs once; make another with resume_from or start_from to go on")
         self._ran = True
-        with rng.preserved(), torch_settings(self.device, self.threads), self.updates.installed():
-            rng.seed_all(self.train.seed)
-            if self._rng is not None:  # of a checkpoint; one made on the CPU has no state for a GPU
-                rng.restore(self._rng, self.device)
-            if self.ranks is not None:
-                self.ranks.share_random_state()
-            self.model.train()
-            self.replan()
+        with self.ready():
             try:
                 result = self._loop()
                 if isinstance(self.control, SharedControl):
@@ -189,6 +198,19 @@ class Trainer:
                 with contextlib.suppress(Exception):
                     self.fetch()  # the steps made before the failure are points like any other
                 raise
+
+    @contextlib.contextmanager
+    def ready(self) -> Iterator[None]:
+        """Within, steps can be made: random states and torch's settings are the run's; afterwards the caller's."""
+        with rng.preserved(), torch_settings(self.device, self.threads), self.updates.installed():
+            rng.seed_all(self.train.seed)
+            if self._rng is not None:  # of a checkpoint; one made on the CPU has no state for a GPU
+                rng.restore(self._rng, self.device)
+            if self.ranks is not None:
+                self.ranks.share_random_state()
+            self.model.train()
+            self.replan(finite=self.train.on_nan == "stop")
+            yield
 
     def _loop(self) -> TrainResult:
         train, control, steering = self.train, self.control, Steering(self)
@@ -204,7 +226,7 @@ class Trainer:
                 if ending is not None:
                     status = ending
                     break
-            self._train_step()
+            self.make_step()
             if self.early.is_due(self.step):  # before a checkpoint of this step, so that it knows the outcome
                 self.fetch()
                 message = self.early.ended(self.step)
@@ -214,10 +236,13 @@ class Trainer:
                 self.fetch()
                 self._autosave_by_time()
                 deadline = time.perf_counter() + BLOCK_SECONDS
+            if self.unproven:
+                steering.paused_seconds += self._prove()
             if train.checkpoint_every_steps and self.step % train.checkpoint_every_steps == 0:
                 self._autosave()
             if self.ranks is not None and self.step % CHECK_STEPS == 0:
                 self._compare()
+        self._end_what_failed()
         self.fetch()
         self._tell(self.watch.end(self.tasks.entries))
         if self.ranks is not None:
@@ -236,12 +261,143 @@ class Trainer:
             precision=self.precision,
         )
 
-    def _train_step(self) -> None:
-        plan, drawn = self._schedule.at(self.global_step)
+    def make_step(self) -> list[Tensor]:
+        """Make one step and return its raw losses; a task that fails is switched off, or ends the run."""
         lr = lr_at(self.lr, self.step, self.train)
-        made = self.updates.make(plan, lr, self.step, weighted=self._schedule.weighted)
+        while True:
+            plan, drawn = self._schedule.at(self.global_step)
+            try:
+                made = self.updates.make(plan, lr, self.step, weighted=self._schedule.weighted)
+                break
+            except TaskFailed as failed:
+                self._switch_off(failed.key, f"{failed} at step {self.step}", failed)
+            except PluginFailed as failed:
+                raise PluginFailed(f"{failed} at step {self.step}") from failed
         self._recorder.add(made.losses, made.factors, lr, drawn=drawn, norm=made.norm)
         self.step += 1
+        if self.updates.survives:
+            bad = torch.stack(made.losses).isfinite().logical_not()
+            keys = len(self._recorder.keys)
+            if drawn is not None:
+                bad = torch.nn.functional.pad(bad, (drawn, keys - drawn - 1))
+            self._bad.append(bad)
+            if self.device.type == "cpu" or self.step % GRAD_NORM_STEPS == 0:
+                self._end_what_failed()
+        return made.losses
+
+    # --- what a task that fails does ------------------------------
+
+    def _may_fail(self, entry: Entry) -> bool:
+        """Return whether the job goes on without this task if it fails."""
+        policy = self.train.on_task_error
+        return policy == "off" or (policy == "auto" and entry.added)
+
+    def _switch_off(self, key: str, what: str, cause: Exception | None = None) -> None:
+        """Switch a task off that failed, with an alarm; raises PluginFailed if that is to end the run."""
+        entry = self.tasks.get(key)
+        if not self._may_fail(entry):
+            raise PluginFailed(what) from cause
+        try:
+            self.require_trainable(without=key)
+        except InvalidInput as error:
+            raise PluginFailed(f"{what}. It cannot be switched off: {error}") from cause
+        self.fetch()
+        self.tasks.change(key, enabled=False)
+        entry.tried = False
+        self.replan()
+        self.watch.restart()
+        self.early.restart()
+        message = f"{what}. It was switched off, and the job goes on without it"
+        self.sink.on_alarm(Alarm("task_off", self.step, message, series.raw(key)))
+
+    def _end_what_failed(self) -> None:
+        """Switch off tasks whose loss was no finite number in the steps since the last look; asks the device."""
+        if not self._bad:
+            return
+        bad = torch.stack(self._bad).cpu()
+        first = self.step - len(bad)
+        self._bad.clear()
+        for place, key in enumerate(self._recorder.keys if bad.any() else ()):
+            entry = self.tasks.get(key)
+            if bad[:, place].any() and self._may_fail(entry):
+                step = first + int(bad[:, place].to(torch.int8).argmax())
+                where = f"{entry.spec.task_class}.compute_loss{written_at(type(entry.task).compute_loss)}"
+                what = f"task '{key}': {where} returned what is no finite number at step {step}"
+                self._switch_off(key, f"{what}; the updates from there on were left out")
+
+    def _prove(self) -> float:
+        """Prove that the run can be taken up again, on rank 0 for all; return the seconds that it took."""
+        self.unproven = False
+        for entry in self.tasks.enabled:
+            entry.tried = True
+        seconds = self.judged(lambda: prove(self))
+        self.origin = {}  # what it began from need not be kept any longer
+        return seconds
+
+    def twin(self, **origin: Checkpoint | None) -> Trainer:
+        """Return a trainer of the same job, made anew, whose steps leave no trace in this one.
+
+        It trains every task in every step, on small batches, in one process, and compiles nothing. origin: as in the
+        constructor.
+        """
+        changes = {
+            "compile": "off",
+            "accumulate": 1,
+            "ranks": 1,
+            "schedule": "joint",
+            "early_stop": "",
+            "on_task_error": "end",
+            "batch_size": min(self.train.batch_size, TWIN_ROWS),
+            "threads": self.threads,
+        }
+        job = self.job.model_copy(update={"train": self.train.model_copy(update=changes)})
+        return Trainer(
+            job,
+            self.datasets,
+            classes=self.classes,
+            device=str(self.device),
+            proof=False,
+            like=self,
+            **origin,
+        )
+
+    def join(self, spec: TaskSpec) -> Entry:
+        """Attach a task to the running job; raises InvalidInput and changes nothing if it does not fit."""
+        entry = self.tasks.attach(spec)
+        entry.added = True
+        try:
+            self.require_trainable()
+            self.optimizer.add(entry.named_parameters())
+            self.replan()
+        except BaseException:
+            self.drop(spec.key)
+            raise
+        return entry
+
+    def drop(self, key: str) -> None:
+        """Take a task away, with what the optimizer knows of it."""
+        entry = self.tasks.detach(key)
+        self.optimizer.remove(parameter for _, parameter in entry.named_parameters())
+
+    def judged(self, judge: Callable[[], None]) -> float:
+        """Have rank 0 judge, and raise what it refuses on all ranks; return the seconds that it took."""
+        began = time.perf_counter()
+        refused = ""
+        if self.ranks is None or self.ranks.leads:
+            try:
+                judge()
+            except (MemoryError, torch.OutOfMemoryError):
+                message = (
+                    "there was no memory to prove that this job can be taken up again; it goes on unproven"
+                )
+                self.sink.on_alarm(Alarm("proof", self.step, message))
+            except AccError as error:
+                if self.ranks is None:
+                    raise
+                refused = str(error)
+        if self.ranks is not None and (told := self.ranks.tell(refused)):
+            raise PluginFailed(told)
+        return time.perf_counter() - began
 
     # --- what a step does ------------------------------
 
@@ -258,13 +414,22 @@ class Trainer:
                 }
             )
 
-    def replan(self) -> None:
-        """Work out what a step does from the tasks as they stand; begins a new block if its series change."""
+    def replan(self, *, finite: bool = False) -> None:
+        """Work out what a step does from the tasks as they stand; begins a new block if its series change.
+
+        finite: the first losses must be finite.
+        """
         enabled = self.tasks.enabled
+        self._bad.clear()
+        self.updates.survives = self.train.on_nan == "stop" and any(map(self._may_fail, enabled))
+        if self.train.on_nan == "stop":
+            self.optimizer.skip_nothing()
         if self.train.schedule == "joint":
-            self._schedule = JointSchedule(Plan(enabled, self._group))
+            self._schedule = JointSchedule(Plan(enabled, self._group, finite=finite))
         else:
-            plans = [Plan([entry], self._group, seen=_seen_by(entry, enabled)) for entry in enabled]
+            plans = [
+                Plan([entry], self._group, seen=_seen_by(entry, enabled), finite=finite) for entry in enabled
+            ]
             self._schedule = SampledSchedule(plans, [entry.spec.weight for entry in enabled], self.train.seed)
         keys = tuple(entry.spec.key for entry in enabled)
         if self._recorder.keys != keys:
@@ -338,7 +503,9 @@ class Trainer:
         self.sink.on_block(block)
         self._remember(block)
         for step, name in unsound:
-            if name == series.GRAD_NORM and self.updates.scaler is not None:
+            entry = self.tasks.entries.get(series.task_key(name) or "")
+            failed = self.updates.survives and entry is not None and self._may_fail(entry)
+            if failed or (name == series.GRAD_NORM and self.updates.scaler is not None):
                 self._count_skipped(step, name, expected=True)
             elif self.train.on_nan == "stop":
                 self._fail(step, name)
@@ -426,14 +593,29 @@ class Trainer:
             f"model.{name}": tensor for name, tensor in self.model.state_dict().items()
         }
         held |= self.tasks.head_tensors()
+        state = {"model": self.holdings.state("state.model", held)}
+        for entry in self.tasks.entries.values():
+            state |= entry.state(held)
         held |= {f"optim.{name}": tensor for name, tensor in self.optimizer.state().items()}
         held |= {f"scaler.{name}": tensor for name, tensor in self.updates.state().items()}
         random = self._rng_at_end or rng.capture(self.device)  # the caller has its own again after the end
         held |= {f"rng.{name}": tensor for name, tensor in random.items()}
         tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in held.items()}
-        return Snapshot(step=self.step, header=self._header(), tensors=tensors)
+        header = self._header({name: kept for name, kept in state.items() if kept})
+        return Snapshot(step=self.step, header=header, tensors=tensors)
 
-    def _header(self) -> Header:
+    def described(self) -> dict[str, Any]:
+        """Return all that can be seen of model and tasks beside weights, by words that say where it is."""
+        found = {f"the model's '{path}'": value for path, value in self.holdings.described().items()}
+        for key, entry in self.tasks.entries.items():
+            for path, value in entry.holdings.described().items():
+                found[f"the attribute '{path}' of task '{key}'"] = value
+            if entry.head_holdings is not None:
+                for path, value in entry.head_holdings.described().items():
+                    found[f"the attribute '{path}' of the head of task '{key}'"] = value
+        return found
+
+    def _header(self, state: dict[str, dict[str, Any]]) -> Header:
         spec = self.job.model_copy(update={"tasks": self.tasks.specs, "datasets": self._dataset_specs()})
         names = [self.job.model.architecture, *(task.task_class for task in self.tasks.specs)]
         return Header(
@@ -455,6 +637,8 @@ class Trainer:
             precision=self.precision,
             device=self.device.type,
             threads=self.threads,
+            state=state,
+            added=tuple(key for key, entry in self.tasks.entries.items() if entry.added),
         )
 
     def _dataset_specs(self) -> dict[str, DatasetSpec]:
@@ -475,12 +659,12 @@ class Trainer:
             if known is None or known.task_class != entry.spec.task_class:
                 continue
             entry.age = header.ages.get(key, 0)
-            if entry.head is not None:
-                fits = load_head(entry.head, origin.part(f"head.{key}"))
-                if exactly and not fits:
-                    raise CheckpointError(
-                        f"the checkpoint's head of task '{key}' does not fit the task's class as it is now"
-                    )
+            with rng.preserved():
+                self.tasks.awaken(key, origin)
+            wrong = entry.load(origin, self.device)
+            if exactly and wrong:
+                raise CheckpointError(wrong)
+        load_model(self.model, origin, self.holdings)
         if header.spec.train.optimizer == self.train.optimizer:
             self.optimizer.load(origin.part("optim"))
         self.updates.load(origin.part("scaler"))

@@ -1,0 +1,99 @@
+"""The proof that a job can be taken up again: a step after a checkpoint was read back equals the step without it.
+
+What fails here would be found at a resume, days later, or never. It is made with trainers of the same job that are
+made anew, so that it leaves no trace in the one that trains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from acc import rng
+from acc.errors import AccError, CheckpointError, PluginFailed
+from acc.training.checkpoint import Snapshot, from_bytes
+from acc.training.state import differing
+
+if TYPE_CHECKING:
+    from acc.specs import TaskSpec
+    from acc.training.trainer import Trainer
+
+KEPT = (
+    "A checkpoint keeps of a task or a model its modules, buffers and parameters, optimizers and random generators, "
+    "and numbers, texts, tensors, arrays, lists, tuples, sets and dicts of these, each as an attribute of its own"
+)
+WRITE = (
+    f"{KEPT}: make them in attach or build_head (self.x = ...), keep modules in lists as nn.ModuleList, and hold what "
+    "need not be kept in local variables"
+)
+
+
+def prove(trainer: Trainer) -> None:
+    """Raise PluginFailed, naming what is lost, unless the job of ``trainer`` can be taken up again exactly.
+
+    That is to the bit on a CPU; a GPU's kernels may differ in the last digits.
+    """
+    _compare(lambda: trainer.twin(**trainer.origin), trainer.twin)
+
+
+def try_task(trainer: Trainer, spec: TaskSpec) -> None:
+    """Prove the same of the running job with the task of ``spec`` in it; raises PluginFailed or InvalidInput."""
+    now = trainer.snapshot().checkpoint()
+
+    def with_task() -> Trainer:
+        twin = trainer.twin(resume_from=now)
+        if spec.key in twin.tasks.entries:
+            twin.tasks.change(spec.key, enabled=True)
+        else:
+            twin.join(spec)
+        return twin
+
+    _compare(with_task, trainer.twin)
+
+
+def _compare(first: Callable[[], Trainer], again: Callable[..., Trainer]) -> None:
+    with rng.preserved():
+        one = first()
+        with one.ready():
+            one.make_step()
+            written = one.snapshot()
+            seen = one.described()
+            losses = one.make_step()
+            after = one.snapshot()
+        try:
+            other = again(resume_from=from_bytes(written.as_bytes()))
+        except CheckpointError as error:
+            raise PluginFailed(
+                f"a checkpoint of this job could not be opened again: {error}. What it holds after one step must have "
+                f"the names and shapes that it is made with. {WRITE}"
+            ) from error
+        except AccError as error:
+            raise PluginFailed(f"this job could not be taken up again from a checkpoint: {error}") from error
+        lost = differing(seen, other.described())
+        if lost:
+            raise PluginFailed(
+                f"{lost} changes while the job trains and is in no checkpoint, so that a job that is taken up again "
+                f"would go on without it. {WRITE}"
+            )
+        with other.ready():
+            losses_again = other.make_step()
+            after_again = other.snapshot()
+        _same_step(one, losses, losses_again, after, after_again)
+
+
+def _same_step(
+    one: Trainer, losses: list[Tensor], again: list[Tensor], after: Snapshot, other: Snapshot
+) -> None:
+    keys = [entry.spec.key for entry in one.tasks.enabled]
+    task = differing(dict(zip(keys, losses, strict=True)), dict(zip(keys, again, strict=True)))
+    tensor = differing(after.tensors, other.tensors, exactly=one.device.type == "cpu")
+    if not (task or tensor):
+        return
+    where = f"in the loss of task '{task}'" if task else f"in '{tensor}'"
+    raise PluginFailed(
+        "a job that is taken up again from a checkpoint would not go on as if nothing had happened: the next step "
+        f"differs, first {where}. Something that it depends on is kept where no checkpoint looks: in a variable of the "
+        f"module or of the class, in an iterator, in a generator that is no attribute, or in the clock. {WRITE}"
+    )
