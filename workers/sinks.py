@@ -196,6 +196,8 @@ class Recorder:
     def _write_points(self, blocks: list[PointBlock]) -> None:
         block = merge(blocks)
         header = self._insist(partial(points.append, self.job_id, self.attempt, block))
+        # A task that is off by now has no loss that a later checkpoint could wear.
+        self._losses = {name: value for name, value in self._losses.items() if name in block.series}
         for name, row in zip(block.series, block.values, strict=True):
             finite = row[np.isfinite(row)]
             if len(finite):

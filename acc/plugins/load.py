@@ -11,45 +11,129 @@ import linecache
 import sys
 import traceback
 import types
+from collections.abc import Mapping
 from pathlib import Path
 
 from acc.errors import InvalidInput, PluginError
 from acc.models import BUILT_IN
+from acc.plugins.helpers import ROOT, Linker, composed, split
 from acc.plugins.source import filename_of, sha256_of
 from acc.plugins.types import KINDS, Kind, PluginClass, check, kind_of, missing_methods
 
 NOT_FOR_PLUGINS = frozenset({"accsite", "workers", "django"})
+_PLUGIN_MODULE, _HELPER_MODULE = "acc_plugin", "acc_plugin_helper"
 
 
 def load_source(text: str, path: str, sha256: str = "") -> list[PluginClass]:
-    """Run the source of a plugin file and return its classes, in order of definition.
+    """Run the source of a plugin, with its helpers if it has any, and return its classes, in order of definition.
 
-    path: relative to the plugin root, for messages. Raises PluginError (sentence, line, traceback) for whatever
-    the file does wrong, ``sys.exit`` and a syntax error included. What it prints goes where prints go.
+    text: as ``acc.plugins.helpers`` puts it together; ``sha256`` is of all of it. Helpers become modules with private
+    names of their content. path: relative to the plugin root, for messages. Raises PluginError (sentence, line,
+    traceback) for whatever the file does wrong, ``sys.exit`` and a syntax error included. What it prints goes where
+    prints go.
     """
     sha256 = sha256 or sha256_of(text)
     filename = filename_of(path, sha256)
-    module = types.ModuleType(f"acc_plugin_{sha256[:16]}")
-    module.__file__ = filename
-    # Tracebacks and inspect.getsource find the text of this very version, not what is on disk by then.
-    linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
-    before = sys.modules.get(module.__name__)
-    sys.modules[module.__name__] = module  # dataclasses and typing look their module up there
+    own, parts = split(text)
+    module = types.ModuleType(f"{_PLUGIN_MODULE}_{sha256[:16]}")
+    before = dict(sys.modules)
     try:
-        # Some editors begin a file with a byte order mark, which is no Python.
-        tree = ast.parse(text.removeprefix("\ufeff"), filename)
-        _refuse_imports(tree, path)
-        # dont_inherit: the plugin's own __future__ imports count, not those of this file.
-        exec(compile(tree, filename, "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - trusted code
+        tree = _run(module, own, path, filename, _Helpers(parts))
+        _refuse_unkept(before, path)
         return _classes(module, tree, text, path, sha256)
     except BaseException as error:
-        if before is None:
-            del sys.modules[module.__name__]
-        else:
-            sys.modules[module.__name__] = before
+        for name in [name for name in sys.modules if name.startswith(_PLUGIN_MODULE) or _is_ours(name)]:
+            if name not in before:
+                del sys.modules[name]
+        if module.__name__ in before:
+            sys.modules[module.__name__] = before[module.__name__]
         if isinstance(error, KeyboardInterrupt):
             raise
         raise _plugin_error(error, filename, path) from error
+
+
+class _Helpers:
+    """Loads helpers of one plugin from the texts that are kept with it, each once."""
+
+    def __init__(self, parts: Mapping[str, str]) -> None:
+        self._parts = parts
+        self._loading: list[str] = []
+        self.linker = Linker(parts, self.load)
+
+    def load(self, path: str) -> str:
+        """Run a helper, unless a module of its content is there already, and return the name of its module."""
+        name = f"{_HELPER_MODULE}_{self._hash_of(path)[:16]}"
+        if path in self._loading:
+            raise PluginError(
+                f"{' and '.join(dict.fromkeys(self._loading))} import each other; let one import the other"
+            )
+        if name in sys.modules:
+            return name
+        self._loading.append(path)
+        try:
+            _run(
+                types.ModuleType(name), self._parts[path], path, filename_of(path, self._hash_of(path)), self
+            )
+        except PluginError as error:
+            where = f", line {error.line}" if error.line else ""
+            raise PluginError(
+                f"its helper {path}{where}: {error.message}" if error.path == path else error.message
+            ) from error
+        except Exception as error:
+            raise PluginError(f"its helper {path} {_at_import(error, path, self._hash_of(path))}") from error
+        finally:
+            self._loading.pop()
+        return name
+
+    def _hash_of(self, path: str) -> str:
+        """Return a hash of a helper's text and of those of the helpers that it may import."""
+        return sha256_of(composed(path, self._parts[path], self._parts.get))
+
+
+def _run(module: types.ModuleType, text: str, path: str, filename: str, helpers: _Helpers) -> ast.Module:
+    """Run the text of one file in its module; return what was parsed."""
+    module.__file__ = filename
+    # Tracebacks and inspect.getsource find the text of this very version, not what is on disk by then.
+    linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
+    # Some editors begin a file with a byte order mark, which is no Python.
+    tree = ast.parse(text.removeprefix("\ufeff"), filename)
+    _refuse_imports(tree, path)
+    helpers.linker.link(tree, path)
+    before = sys.modules.get(module.__name__)
+    sys.modules[module.__name__] = module  # dataclasses and typing look their module up there
+    try:
+        # dont_inherit: the plugin's own __future__ imports count, not those of this file.
+        exec(compile(tree, filename, "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - trusted code
+    except BaseException:
+        if before is None:
+            del sys.modules[module.__name__]
+        raise
+    return tree
+
+
+def _at_import(error: Exception, path: str, sha256: str) -> str:
+    """Return what a helper does wrong, and on which line."""
+    line = error.lineno if isinstance(error, SyntaxError) else _line_in(error, filename_of(path, sha256))
+    what = (
+        f"syntax error: {error.msg}"
+        if isinstance(error, SyntaxError)
+        else f"raises {type(error).__name__}: {error}"
+    )
+    return f"cannot be imported: {what}{f', line {line}' if line else ''}"
+
+
+def _refuse_unkept(before: Mapping[str, types.ModuleType], path: str) -> None:
+    """Raise PluginError if something of the plugins folder was imported in another way than by its name."""
+    for name in sorted(sys.modules.keys() - before.keys()):
+        if _is_ours(name) and name != ROOT:
+            raise PluginError(
+                f"imports {name} in a way that cannot be kept with it; write 'from {name} import ...'",
+                path=path,
+            )
+
+
+def _is_ours(name: str) -> bool:
+    return name == ROOT or name.startswith(f"{ROOT}.")
 
 
 def built_in_models() -> list[PluginClass]:
@@ -69,13 +153,7 @@ def _refuse_imports(tree: ast.Module, path: str) -> None:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            if node.level:
-                raise PluginError(
-                    "imports from beside itself; a plugin is one file, and it is all that jobs keep of it",
-                    path=path,
-                    line=node.lineno,
-                )
-            names = [node.module or ""]
+            names = [] if node.level else [node.module or ""]
         else:
             continue
         for name in names:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from acc.plugins.helpers import MARK, composed, is_marked
 from acc.plugins.source import sha256_of
 
 FOLDERS = ("tasks", "generators", "recipes", "models")
@@ -38,12 +40,13 @@ class Finder:
         self._known: dict[str, tuple[_Stamp, FoundFile]] = {}
 
     def find(self) -> dict[str, FoundFile]:
-        """Return relative path -> file for each plugin file there is now.
+        """Return relative path -> file for each plugin file there is now, its helpers in its text and hash.
 
         Left out: names that begin with ``.`` or ``_`` (an editor's lock links, helpers), and files that vanish
         while they are looked at.
         """
         known: dict[str, tuple[_Stamp, FoundFile]] = {}
+        plugins: list[FoundFile] = []
         for folder in FOLDERS:
             for file in sorted((self.root / folder).glob("*.py")):
                 if file.name.startswith((".", "_")):
@@ -52,8 +55,32 @@ class Finder:
                 entry = self._look(file, path)
                 if entry is not None:
                     known[path] = entry
+                    plugins.append(entry[1])
+
+        def text_of(path: str) -> str | None:
+            if path not in known:
+                entry = self._look(self.root / path, path) if ".." not in path else None
+                if entry is None:
+                    return None
+                known[path] = entry
+            found = known[path][1]
+            return None if found.error else found.text
+
+        whole = [self._with_helpers(found, text_of) for found in plugins]
         self._known = known
-        return {path: found for path, (_, found) in known.items()}
+        return {found.path: found for found in whole}
+
+    @staticmethod
+    def _with_helpers(file: FoundFile, text_of: Callable[[str], str | None]) -> FoundFile:
+        if file.error:
+            return file
+        if is_marked(file.text):
+            message = (
+                f"a line of it begins with {MARK!r}, which marks the helpers that are kept with a plugin"
+            )
+            return FoundFile(file.path, "", file.sha256, message)
+        text = composed(file.path, file.text, text_of)
+        return file if text is file.text else FoundFile(file.path, text, sha256_of(text))
 
     def _look(self, file: Path, path: str) -> tuple[_Stamp, FoundFile] | None:
         try:

@@ -119,6 +119,8 @@ class Counts(Plain):
         self.register_buffer("seen", torch.zeros(1))
         self.passes = 0
 
+    seen: torch.Tensor
+
     def posterior(self, x: Any) -> Any:
         self.passes += 1
         self.seen += 1

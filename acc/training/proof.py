@@ -13,7 +13,7 @@ from torch import Tensor
 
 from acc import rng
 from acc.errors import AccError, CheckpointError, PluginFailed
-from acc.training.checkpoint import Snapshot, from_bytes
+from acc.training.checkpoint import Checkpoint, Snapshot, from_bytes
 from acc.training.state import differing
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def prove(trainer: Trainer) -> None:
 
     That is to the bit on a CPU; a GPU's kernels may differ in the last digits.
     """
-    _compare(lambda: trainer.twin(**trainer.origin), trainer.twin)
+    _compare(lambda: trainer.twin(**trainer.origin), lambda read: trainer.twin(resume_from=read))
 
 
 def try_task(trainer: Trainer, spec: TaskSpec) -> None:
@@ -50,10 +50,10 @@ def try_task(trainer: Trainer, spec: TaskSpec) -> None:
             twin.join(spec)
         return twin
 
-    _compare(with_task, trainer.twin)
+    _compare(with_task, lambda read: trainer.twin(resume_from=read))
 
 
-def _compare(first: Callable[[], Trainer], again: Callable[..., Trainer]) -> None:
+def _compare(first: Callable[[], Trainer], again: Callable[[Checkpoint], Trainer]) -> None:
     with rng.preserved():
         one = first()
         with one.ready():
@@ -63,7 +63,7 @@ def _compare(first: Callable[[], Trainer], again: Callable[..., Trainer]) -> Non
             losses = one.make_step()
             after = one.snapshot()
         try:
-            other = again(resume_from=from_bytes(written.as_bytes()))
+            other = again(from_bytes(written.as_bytes()))
         except CheckpointError as error:
             raise PluginFailed(
                 f"a checkpoint of this job could not be opened again: {error}. What it holds after one step must have "

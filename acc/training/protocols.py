@@ -65,9 +65,15 @@ class CommandResult:
     field: str = ""
 
 
+TASK_OFF = "task_off"
+
+
 @dataclass(frozen=True)
 class Alarm:
-    """Something the user should hear of: ``nan``, ``divergence``, ``plateau``, ``collapse``."""
+    """Something the user should hear of: ``nan``, ``divergence``, ``plateau``, ``collapse``, ``baseline``, ``proof``.
+
+    Or TASK_OFF: the task of ``series`` failed and was switched off.
+    """
 
     kind: str
     step: int

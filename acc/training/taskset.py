@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,7 +17,7 @@ from acc.models.build import is_lazy
 from acc.rng import seed_for, seeded
 from acc.specs import TaskSpec, parse
 from acc.training.checkpoint import Checkpoint
-from acc.training.data import Resident
+from acc.training.data import Resident, Stored
 from acc.training.failures import TaskFailed, failing
 from acc.training.plugin_set import PluginSet
 from acc.training.protocols import Baseline
@@ -154,7 +155,7 @@ class TaskSet:
         self._model.eval()
         try:
             with failing(spec, task), torch.no_grad():
-                batch = self.resident(spec.dataset).batch(torch.arange(2, device=self.device))
+                batch = Stored(self.dataset(spec.dataset), self.device).batch(np.arange(2))
                 trial.compute_loss(self._model.encode(batch.images), batch, head)
         except TaskFailed as error:
             raise InvalidInput(
@@ -180,11 +181,9 @@ class TaskSet:
         entry = self.entries[key]
         if not entry.holdings.lacks(origin.header.state.get(entry.name, {})):
             return
-        resident = self.resident(entry.spec.dataset)
-        rows = torch.arange(
-            min(len(resident.dataset), origin.header.spec.train.batch_size), device=self.device
-        )
-        batch = resident.batch(rows)
+        dataset = self.dataset(entry.spec.dataset)
+        rows = np.arange(min(len(dataset), origin.header.spec.train.batch_size))
+        batch = Stored(dataset, self.device).batch(rows)
         with failing(entry.spec, entry.task), torch.enable_grad():
             entry.task.compute_loss(self._model.encode(batch.images), batch, entry.head)
 

@@ -38,6 +38,7 @@ from acc.training.plan import Group, JointSchedule, Plan, SampledSchedule, Sched
 from acc.training.plugin_set import PluginSet
 from acc.training.proof import prove
 from acc.training.protocols import (
+    TASK_OFF,
     Alarm,
     Baseline,
     CheckpointReason,
@@ -153,7 +154,7 @@ class Trainer:
         self.watch = Watch()
         self._bad: list[Tensor] = []  # of the last steps: which losses are no finite numbers
         residents = like.tasks.residents if like else None
-        self.tasks = TaskSet(classes, self.model, datasets, self.device, residents)
+        self.tasks: TaskSet = TaskSet(classes, self.model, datasets, self.device, residents)
         for spec in resumed.header.spec.tasks if resumed else job.tasks:
             self.tasks.attach(spec).added = resumed is not None and spec.key in resumed.header.added
         self.require_trainable()
@@ -308,7 +309,7 @@ class Trainer:
         self.watch.restart()
         self.early.restart()
         message = f"{what}. It was switched off, and the job goes on without it"
-        self.sink.on_alarm(Alarm("task_off", self.step, message, series.raw(key)))
+        self.sink.on_alarm(Alarm(TASK_OFF, self.step, message, series.raw(key)))
 
     def _end_what_failed(self) -> None:
         """Switch off tasks whose loss was no finite number in the steps since the last look; asks the device."""
@@ -334,11 +335,10 @@ class Trainer:
         self.origin = {}  # what it began from need not be kept any longer
         return seconds
 
-    def twin(self, **origin: Checkpoint | None) -> Trainer:
+    def twin(self, *, start_from: Checkpoint | None = None, resume_from: Checkpoint | None = None) -> Trainer:
         """Return a trainer of the same job, made anew, whose steps leave no trace in this one.
 
-        It trains every task in every step, on small batches, in one process, and compiles nothing. origin: as in the
-        constructor.
+        It trains every task in every step, on small batches, in one process, and compiles nothing.
         """
         changes = {
             "compile": "off",
@@ -358,7 +358,8 @@ class Trainer:
             device=str(self.device),
             proof=False,
             like=self,
-            **origin,
+            start_from=start_from,
+            resume_from=resume_from,
         )
 
     def join(self, spec: TaskSpec) -> Entry:
@@ -518,6 +519,8 @@ class Trainer:
             self.sink.on_alarm(alarm)
 
     def _remember(self, block: PointBlock) -> None:
+        here = {series.task_key(name) or name for name in block.series}
+        self._last = {key: value for key, value in self._last.items() if key in here}
         for name, row in zip(block.series, block.values, strict=True):
             values = row[~np.isnan(row)]
             if len(values) and name == series.TOTAL:

@@ -20,6 +20,8 @@ ALARMS_SHOWN = 3
 ALARM_WORDS = {
     "nan": "Not a number",
     "divergence": "Divergence",
+    "task_off": "Task switched off",
+    "proof": "Not proven",
     "collapse": "Posterior collapse",
     "plateau": "Plateau",
     "baseline": "No baseline",

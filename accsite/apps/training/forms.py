@@ -105,6 +105,14 @@ class TrainForm(ServiceForm):
     early_stop_patience = number("Patience, steps", "without a better mean of 100 steps", min=100, step=1)
     early_stop_min_delta = number("Least improvement", "of that loss", min=0)
     on_nan = choice("A loss is not a number", [("stop", "stop the job"), ("skip", "skip that step")])
+    on_task_error = choice(
+        "A task fails",
+        [
+            ("auto", "switch it off if it was added while the job ran, else stop"),
+            ("off", "switch it off and go on"),
+            ("end", "stop the job"),
+        ],
+    )
     val_fraction = number("Held-out part", min=0, max=1)
     seed = number("Seed", min=0, step=1)
     idempotency_key = forms.CharField(required=False, widget=forms.HiddenInput)

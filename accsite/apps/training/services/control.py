@@ -8,9 +8,10 @@ from django.utils import timezone
 
 from acc.errors import InvalidInput
 from acc.params import Param
-from acc.training.protocols import Alarm, Baseline, Command, CommandResult
+from acc.training import series
+from acc.training.protocols import TASK_OFF, Alarm, Baseline, Command, CommandResult
 from accsite.apps.training.errors import Fenced
-from accsite.apps.training.models import Branch, Job, JobEvent, JobKind
+from accsite.apps.training.models import Branch, Job, JobEvent, JobKind, Task
 from accsite.apps.training.services.unit import announce, lock_branch, touch, unit_of_work
 from accsite.apps.training.states import HELD, TERMINAL, JobState
 from accsite.errors import WrongState
@@ -102,11 +103,14 @@ def replay_commands(job_id: int, from_job_step: int) -> list[Command]:
 def record_command_result(job_id: int, attempt: int, result: CommandResult) -> bool:
     """Write what became of a command; return False if it was answered before (a replay).
 
-    A task that the job could not take in is taken off its branch again. Raises Fenced when this attempt no
+    A task that the job could not take in is taken off its branch again, and one that it could not switch on is off
+    there too. Raises Fenced when this attempt no
     longer holds the job.
     """
-    unfit = result.command.kind == "add_task" and not result.ok and result.field != "key"
-    if unfit:
+    asked = result.command
+    unfit = asked.kind == "add_task" and not result.ok and result.field != "key"
+    stays_off = asked.kind == "set_enabled" and not result.ok and asked.payload.get("enabled") is True
+    if unfit or stays_off:
         branch_id = Job.objects.filter(pk=job_id).values_list("branch_id", flat=True).first()
         if branch_id is not None:
             lock_branch(branch_id)  # before the job, as everywhere
@@ -127,6 +131,8 @@ def record_command_result(job_id: int, attempt: int, result: CommandResult) -> b
         )
 
         withdraw_task(job=job, key=str(result.command.payload["task"]["key"]))
+    if stays_off and job.branch_id:
+        Task.objects.filter(branch_id=job.branch_id, key=asked.payload["task"]).update(enabled=False)
     if result.command.kind in STEERING and job.branch_id:
         touch(f"tasks:{job.branch_id}")
     return True
@@ -134,7 +140,15 @@ def record_command_result(job_id: int, attempt: int, result: CommandResult) -> b
 
 @unit_of_work()
 def record_alarm(job_id: int, attempt: int, alarm: Alarm) -> JobEvent:
-    """Write an alarm of the trainer as an event; raises Fenced when this attempt no longer holds the job."""
+    """Write an alarm of the trainer as an event; raises Fenced when this attempt no longer holds the job.
+
+    A task that the trainer switched off since it failed is off on its branch from then on.
+    """
+    branch_id = None
+    if alarm.kind == TASK_OFF:
+        branch_id = Job.objects.filter(pk=job_id).values_list("branch_id", flat=True).first()
+        if branch_id is not None:
+            lock_branch(branch_id)  # before the job, as everywhere
     job = Job.objects.select_for_update().held_by(attempt).filter(pk=job_id).first()
     if job is None:
         raise Fenced(job_id, attempt)
@@ -145,6 +159,10 @@ def record_alarm(job_id: int, attempt: int, alarm: Alarm) -> JobEvent:
         message=alarm.message,
         step=alarm.step,
     )
+    if branch_id is not None:
+        key = series.task_key(alarm.series)
+        Task.objects.filter(branch_id=branch_id, key=key).update(enabled=False)
+        touch(f"tasks:{branch_id}")
     announce(job)
     return event
 

@@ -149,7 +149,7 @@ def _record(
         sha256=sha256,
         size_bytes=size_bytes,
         spec=spec,
-        losses=parent.losses,
+        losses={},  # those of its parent were measured of another model; its own come with its evaluation
         note=ExpansionSpec.model_validate(job.spec["expansion"]).words,
         created_by=job.created_by,
     )

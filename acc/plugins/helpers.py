@@ -1,0 +1,189 @@
+"""A plugin file and the helpers beside it as one text with one hash, so that all of it is kept wherever it is kept.
+
+A helper is another ``.py`` file of the plugins folder that the plugin imports (``from plugins.models._nets import
+mlp``, ``from ._nets import mlp``), or that such a helper imports. The text of a plugin is that of its file, and behind
+it, each after a line ``# acc: helper models/_nets.py``, those of its helpers. A plugin without helpers is its file.
+Torch-free.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from acc.errors import PluginError
+
+ROOT = "plugins"
+MARK = "# acc: helper "
+_MARKED = re.compile(rf"^{re.escape(MARK)}(\S+\.py)\n", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Import:
+    """An import from the plugins folder: ``module`` by its dotted name below it, '' for the folder itself."""
+
+    node: ast.Import | ast.ImportFrom
+    module: str
+    level: int
+
+
+def composed(path: str, text: str, read: Callable[[str], str | None]) -> str:
+    """Return a plugin's text with those of its helpers; ``read`` gives the text of a file, or None.
+
+    What cannot be found is left out: whoever loads the text says so, with the line.
+    """
+    found: dict[str, str] = {}
+    waiting = [(path, text)]
+    while waiting:
+        for helper in _helpers_of(*waiting.pop(), read):
+            content = read(helper)
+            if helper != path and helper not in found and content is not None:
+                found[helper] = content
+                waiting.append((helper, content))
+    return "".join([_ended(text) if found else text, *(_part(name, found[name]) for name in sorted(found))])
+
+
+def split(text: str) -> tuple[str, dict[str, str]]:
+    """Return the text of the plugin's own file, and path -> text of its helpers."""
+    first, *rest = _MARKED.split(text)
+    return first, dict(zip(rest[::2], rest[1::2], strict=True))
+
+
+def is_marked(text: str) -> bool:
+    """Return whether a text has a line that marks a helper, as the file of a plugin must not."""
+    return _MARKED.search(text) is not None
+
+
+def imports_of(tree: ast.Module, path: str) -> Iterator[Import]:
+    """Yield the imports of a file from the plugins folder; raises PluginError for one that leads out of it."""
+    package = path.split("/")[:-1]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            up = node.level - 1
+            if up > len(package):
+                raise PluginError(
+                    f"imports from above the {ROOT} folder; a plugin keeps what lies in that folder",
+                    path=path,
+                    line=node.lineno,
+                )
+            start = package[: len(package) - up]
+            yield Import(node, ".".join([*start, *([node.module] if node.module else [])]), node.level)
+        elif isinstance(node, ast.ImportFrom) and _is_ours(node.module or ""):
+            yield Import(node, (node.module or "").partition(".")[2], 0)
+        elif isinstance(node, ast.Import) and any(_is_ours(alias.name) for alias in node.names):
+            yield Import(node, "", 0)
+
+
+def file_of(module: str, exists: Callable[[str], bool]) -> str | None:
+    """Return the file of a module by its dotted name below the plugins folder, or None."""
+    place = module.replace(".", "/")
+    return next((name for name in (f"{place}.py", f"{place}/__init__.py") if module and exists(name)), None)
+
+
+class Linker:
+    """Puts the names of private modules in place of a plugin's imports from the plugins folder.
+
+    ``module_of``: loads a helper by its path and returns the name of its module.
+    """
+
+    def __init__(self, parts: Mapping[str, str], module_of: Callable[[str], str]) -> None:
+        self._parts, self._module_of = parts, module_of
+
+    def link(self, tree: ast.Module, path: str) -> None:
+        """Change the imports of ``tree``; raises PluginError, with the line, for what is no kept helper."""
+        changed = {id(each.node): list(self._linked(each, path)) for each in imports_of(tree, path)}
+        if changed:
+            _Replacer(changed).visit(tree)
+
+    def _linked(self, each: Import, path: str) -> Iterator[ast.stmt]:
+        node = each.node
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if not _is_ours(alias.name):
+                    yield ast.Import([alias])
+                    continue
+                if alias.asname is None:
+                    raise PluginError(
+                        f"'import {alias.name}' cannot be kept; write 'from {alias.name} import ...', or give it a "
+                        f"name: 'import {alias.name} as helper'",
+                        path=path,
+                        line=node.lineno,
+                    )
+                name = self._module_of(self._file(alias.name.partition(".")[2], node, path))
+                yield ast.Import([ast.alias(name, alias.asname)])
+            return
+        found = file_of(each.module, self._parts.__contains__)
+        own = list(node.names)
+        if found is not None:
+            inside = {
+                alias.name: file_of(f"{each.module}.{alias.name}", self._parts.__contains__) for alias in own
+            }
+            plain = [alias for alias in own if inside[alias.name] is None]
+            own = [alias for alias in own if inside[alias.name] is not None]
+            if plain:
+                yield ast.ImportFrom(self._module_of(found), plain, 0)
+        for alias in own:
+            name = f"{each.module}.{alias.name}" if each.module else alias.name
+            module = self._module_of(self._file(name, node, path))
+            yield ast.Import([ast.alias(module, alias.asname or alias.name)])
+
+    def _file(self, module: str, node: ast.stmt, path: str) -> str:
+        found = file_of(module, self._parts.__contains__)
+        if found is None:
+            place = module.replace(".", "/") or "."
+            raise PluginError(
+                f"imports {ROOT}.{module}, and there is no {ROOT}/{place}.py; a plugin keeps .py files of the {ROOT} "
+                "folder that it imports by name",
+                path=path,
+                line=node.lineno,
+            )
+        return found
+
+
+class _Replacer(ast.NodeTransformer):
+    def __init__(self, changed: Mapping[int, list[ast.stmt]]) -> None:
+        self._changed = changed
+
+    def _replaced(self, node: ast.stmt) -> ast.stmt | list[ast.stmt]:
+        new = self._changed.get(id(node))
+        if new is None:
+            return node
+        return [ast.fix_missing_locations(ast.copy_location(each, node)) for each in new]
+
+    visit_Import = visit_ImportFrom = _replaced  # noqa: N815 - names that ast calls
+
+
+def _is_ours(name: str) -> bool:
+    return name == ROOT or name.startswith(f"{ROOT}.")
+
+
+def _helpers_of(path: str, text: str, read: Callable[[str], str | None]) -> Iterator[str]:
+    """Yield the files that a file imports from the plugins folder, as far as there are such."""
+
+    def exists(name: str) -> bool:
+        return read(name) is not None
+
+    try:
+        found = list(imports_of(ast.parse(text.removeprefix("\ufeff")), path))
+    except (SyntaxError, ValueError, PluginError, RecursionError):
+        return  # told by whoever loads it
+    for each in found:
+        if isinstance(each.node, ast.Import):
+            names = [alias.name.partition(".")[2] for alias in each.node.names if _is_ours(alias.name)]
+        else:
+            start = f"{each.module}." if each.module else ""
+            names = [each.module, *(start + alias.name for alias in each.node.names)]
+        for name in names:
+            file = file_of(name, exists)
+            if file is not None:
+                yield file
+
+
+def _ended(text: str) -> str:
+    return text if text.endswith("\n") else text + "\n"
+
+
+def _part(name: str, text: str) -> str:
+    return f"{MARK}{name}\n{_ended(text)}"
