@@ -48,7 +48,7 @@ def sent_in_a_step(dataset: AccDataset, tasks: Sequence[TaskSpec], **options: An
         for _ in range(2):  # tasks are looked at, and the optimizer's state is made, at the first
             with listening:
                 listening.sent.clear()
-                trainer._train_step()
+                trainer.make_step()
     return listening.sent
 
 
