@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from acc.training.protocols import Alarm, CommandResult
+from acc.training.protocols import TASK_OFF, Alarm, CommandResult
 from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import Branch, Job, JobEvent, Task
 from accsite.apps.training.services import events, jobs, tasks
@@ -69,6 +69,25 @@ def test_an_alarm_is_an_event_on_the_chart(job: Job) -> None:
     events.record_alarm(job.pk, 1, Alarm("nan", 77, "raw/digit is not a number at step 77", "raw/digit"))
     event = JobEvent.objects.get()
     assert (event.kind, event.step, event.payload["alarm"], event.status) == ("alarm", 77, "nan", "RECORDED")
+
+
+def test_a_task_that_failed_and_was_switched_off_is_off_on_its_branch(job: Job, task: Task) -> None:
+    events.record_alarm(job.pk, 1, Alarm("divergence", 7, "it diverges", f"raw/{task.key}"))
+    assert Task.objects.get(pk=task.pk).enabled
+    events.record_alarm(job.pk, 1, Alarm(TASK_OFF, 8, "it raised and was switched off", f"raw/{task.key}"))
+    assert not Task.objects.get(pk=task.pk).enabled
+
+
+def test_a_task_that_the_job_could_not_switch_on_is_off_on_its_branch(user, job: Job, task: Task) -> None:
+    rows.make_task(task.branch, task.dataset, "other")
+    tasks.set_enabled(actor=user, task=task, enabled=False)
+    tasks.set_enabled(actor=user, task=task, enabled=True)
+    off, on = events.pending_commands(job.pk)
+    events.record_command_result(job.pk, 1, CommandResult(off, 4, ok=True))
+    refused = CommandResult(on, 5, ok=False, message="task 'reconstruction': boom", field="task")
+    events.record_command_result(job.pk, 1, refused)
+    assert not Task.objects.get(pk=task.pk).enabled
+    assert JobEvent.objects.get(pk=on.id).message == "task: task 'reconstruction': boom"
 
 
 def test_a_worker_that_lost_the_job_answers_nothing(user, job: Job) -> None:
