@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 
 from acc.errors import PluginFailed
 from acc.plugins import load_source
+from acc.specs import TaskSpec
 from acc.tests import helpers
 from acc.training.plugin_set import PluginSet
 
@@ -63,13 +65,13 @@ def trained(script: helpers.Script | None = None, tasks: Any = None, **train: An
 
 @pytest.mark.parametrize("how", WORDS)
 def test_the_first_batch_is_looked_at_before_anything_trains(how: str) -> None:
-    spec = helpers.TaskSpec.model_validate(failing_task(how=how))
+    spec = TaskSpec.model_validate(failing_task(how=how))
     with pytest.raises(PluginFailed, match=f"{WORDS[how]}.* at step 0"):
         trained(tasks=[helpers.task("reconstruction"), spec])
 
 
 def test_a_task_that_raises_later_names_its_file_its_line_and_the_step() -> None:
-    spec = helpers.TaskSpec.model_validate(failing_task(at=7))
+    spec = TaskSpec.model_validate(failing_task(at=7))
     with pytest.raises(PluginFailed, match=f"{WORDS['raise']} at step 7$"):
         trained(tasks=[helpers.task("reconstruction"), spec])
 
@@ -80,7 +82,7 @@ def test_an_added_task_is_tried_on_a_copy_and_refused_without_a_trace(how: str) 
     trainer, sink = trained(script)
     (refused,) = sink.commands
     assert (refused.ok, refused.step, refused.field) == (False, 4, "task_class")
-    assert helpers.re.search(WORDS[how], refused.message)
+    assert re.search(WORDS[how], refused.message)
     assert "it was tried on a copy" in refused.message
     assert list(trainer.tasks.entries) == ["reconstruction"]
     _, undisturbed = trained()
@@ -98,7 +100,7 @@ def test_an_added_task_that_fails_later_is_switched_off_and_the_job_goes_on(how:
     assert not trainer.tasks.entries["fails"].spec.enabled
     (alarm,) = [alarm for alarm in sink.alarms if alarm.kind == "task_off"]
     assert "tasks/fails.py, line" in alarm.message
-    assert helpers.re.search(r" at step \d+", alarm.message)
+    assert re.search(r" at step \d+", alarm.message)
     assert "switched off, and the job goes on" in alarm.message
     steps = np.concatenate([np.arange(block.start, block.start + block.count) for block in sink.blocks])
     assert steps.tolist() == list(range(20))  # every step has its point
@@ -118,7 +120,7 @@ def test_switched_off_or_not_the_end_is_the_same_after_a_resume(tmp_path: Any) -
 
 @pytest.mark.parametrize(("policy", "ends"), [("auto", True), ("off", False), ("end", True)])
 def test_the_policy_of_the_job_says_what_a_task_of_its_beginning_does(policy: str, ends: bool) -> None:
-    tasks = [helpers.task("reconstruction"), helpers.TaskSpec.model_validate(failing_task(at=5))]
+    tasks = [helpers.task("reconstruction"), TaskSpec.model_validate(failing_task(at=5))]
     if ends:
         with pytest.raises(PluginFailed, match="at step 5"):
             trained(tasks=tasks, on_task_error=policy)
@@ -134,7 +136,7 @@ def test_with_end_an_added_task_ends_the_job_too() -> None:
 
 
 def test_a_task_that_nothing_else_trains_beside_cannot_be_switched_off() -> None:
-    spec = helpers.TaskSpec.model_validate(failing_task(at=5))
+    spec = TaskSpec.model_validate(failing_task(at=5))
     with pytest.raises(
         PluginFailed, match="at step 5. It cannot be switched off: .*no task would be enabled"
     ):
@@ -142,7 +144,7 @@ def test_a_task_that_nothing_else_trains_beside_cannot_be_switched_off() -> None
 
 
 def test_a_task_switched_on_for_the_first_time_is_tried_too() -> None:
-    spec = helpers.TaskSpec.model_validate({**failing_task(), "enabled": False})
+    spec = TaskSpec.model_validate({**failing_task(), "enabled": False})
     script = helpers.Script({4: [("set_enabled", {"task": "fails", "enabled": True})]})
     trainer, sink = trained(script, tasks=[helpers.task("reconstruction"), spec])
     assert (sink.commands[0].ok, sink.commands[0].field) == (False, "task")

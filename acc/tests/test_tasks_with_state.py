@@ -143,6 +143,8 @@ class Iterates(Reads):
 class Grows(ConvVAE):
     """Appends to a buffer, so that its weights never fit a fresh one."""
 
+    seen: torch.Tensor
+
     def __init__(self, spec: Any) -> None:
         super().__init__(spec)
         self.register_buffer("seen", torch.zeros(0))
