@@ -23,6 +23,7 @@ from rest_framework.utils.encoders import JSONEncoder
 from rest_framework.views import exception_handler as drf_handler
 
 from acc.errors import InvalidInput
+from acc.text import DETAIL_CHARS, clean_data
 from accsite.errors import WrongState
 from accsite.outages import outage
 
@@ -131,7 +132,12 @@ class ProblemResponse(Response):
 
 def _problem(code: int, title: str, detail: str, **extra: Any) -> Response:
     problem = Problem(title=title, status=code, detail=detail, **extra)
-    return ProblemResponse(problem.model_dump(exclude_none=True), status=code, content_type=CONTENT_TYPE)
+    # A refusal may quote what a plugin said, or what was asked: neither need be text that UTF-8 can hold.
+    return ProblemResponse(
+        clean_data(problem.model_dump(exclude_none=True), DETAIL_CHARS),
+        status=code,
+        content_type=CONTENT_TYPE,
+    )
 
 
 def _flat(fields: Any, prefix: str = "") -> dict[str, list[str]]:

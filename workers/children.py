@@ -31,6 +31,8 @@ ONE_THREAD = {
     "OMP_WAIT_POLICY": "passive",
 }
 ZYGOTE_DIED = -signal.SIGKILL
+MARK = "ACC_WORKER_MARK"
+"""A variable of the environment by which the processes of a worker are known, wherever they end up."""
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +46,26 @@ class Work(NamedTuple):
 
 class NoZygote(RuntimeError):
     """No zygote became ready in time, so no job could be started."""
+
+
+def mark(worker: str) -> None:
+    """Mark everything that this process starts as the worker's: ``worker`` is unique on this machine."""
+    os.environ[MARK] = worker
+
+
+def end_leftovers() -> None:
+    """End what carries this worker's mark and is not below this process: left by one that was killed."""
+    if MARK not in os.environ:
+        return
+
+    def find() -> list[int]:
+        marked = processes.marked(f"{MARK}={os.environ[MARK]}")
+        ours = set(processes.descendants(os.getpid()))
+        return [pid for pid in marked if pid not in ours]
+
+    killed, alive = processes.end_all(find)
+    if killed:
+        log.warning("leftovers_ended", pids=killed, alive=alive)
 
 
 @dataclass
@@ -85,17 +107,17 @@ class Nursery:
             raise NoZygote(f"no fork server was ready within {seconds:g} s; its errors are in this log")
         return self.facts
 
-    def run(self, work: Work, device: str) -> int:
+    def run(self, work: Work, device: str) -> int | None:
         """Run ``work`` in a fresh process; return its exit status, negative if a signal ended it.
 
-        What runs here already is left to that process (0). Raises NoZygote if none becomes ready.
+        What runs here already is left to that process (None). Raises NoZygote if none becomes ready.
         """
         self.start()
         for _ in range(2):
             self.wait_until_ready()
             with self._lock:
                 if work in self._running:
-                    return 0
+                    return None
                 if self._channel is None:
                     continue
                 try:
@@ -174,10 +196,11 @@ class Nursery:
             self._ready.clear()
             process.kill()
             status = process.wait()
+            end_leftovers()  # the kernel ended its children with it, but not what those had started
             with self._lock:
                 self._channel = None
                 for work in list(self._running):
-                    self._finished(work, ZYGOTE_DIED)  # the kernel ended its children with it
+                    self._finished(work, ZYGOTE_DIED)
             ours.close()
             if not self._closing.is_set():
                 log.error("zygote_died", how=processes.describe_exit(status))

@@ -13,8 +13,10 @@ import structlog
 from django.conf import settings
 from django.db import Error as DatabaseError
 
+from acc.text import in_words
 from acc.training.protocols import Command, CommandResult
 from accsite.apps.training.services import events
+from workers import copies
 from workers.durable import disconnect
 
 POLL_SECONDS = 0.12
@@ -79,6 +81,7 @@ class DatabaseControl:
 
         New steering waits until everything that is replayed has been: it was asked for later.
         """
+        copies.end_if_copy()
         if not self._waiting and step < self._next_replay:
             return ()
         commands: list[Command] = []
@@ -168,4 +171,4 @@ def refusal(command: Command, error: Exception, step: int) -> CommandResult:
         return CommandResult(
             command, step, ok=False, message=messages[0], field="" if field == "__all__" else field
         )
-    return CommandResult(command, step, ok=False, message=str(error) or type(error).__name__)
+    return CommandResult(command, step, ok=False, message=in_words(error))

@@ -11,6 +11,8 @@ from typing import TypeVar
 import structlog
 from django.db import InterfaceError, OperationalError, connection
 
+from workers import copies
+
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 2.0
 COMPLAIN_EVERY_SECONDS = 10.0
@@ -28,6 +30,7 @@ def insist(write: Callable[[], T], *, given_up: threading.Event | None = None) -
 
     Every other exception, Fenced above all, passes. Raises GivenUp once ``given_up`` is set.
     """
+    copies.end_if_copy()
     pause, complained = FIRST_PAUSE_SECONDS, float("-inf")
     while True:
         try:

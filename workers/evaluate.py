@@ -15,9 +15,9 @@ from acc.specs import EvalSpec
 from acc.training.plugin_set import PluginSet
 from accsite.apps.evaluation import services
 from accsite.apps.evaluation.services.results import CellImages
-from accsite.apps.training.errors import Fenced
-from accsite.apps.training.services import lifecycle, looked_at
+from accsite.apps.training.services import looked_at
 from accsite.apps.training.specs import dataset_spec
+from workers import promises
 from workers.durable import insist
 from workers.held import Held
 from workers.materials import Datasets, from_header
@@ -69,6 +69,5 @@ def evaluate(held: Held) -> None:
 
     insist(record, given_up=held.lease.fenced)
     outcome = {"metrics": len(result.metrics), "seconds": round(seconds, 3)}
-    if not insist(lambda: lifecycle.finish(job.pk, held.attempt, outcome), given_up=held.lease.fenced):
-        raise Fenced(job.pk, held.attempt)
+    promises.succeed(held, outcome)
     log.info("evaluated", step=result.step, seconds=outcome["seconds"])

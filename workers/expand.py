@@ -11,9 +11,9 @@ from acc.errors import InvalidInput
 from acc.expansion import ExpansionSpec
 from acc.training.expansion import expand_checkpoint
 from acc.training.plugin_set import PluginSet
-from accsite.apps.training.errors import Fenced
-from accsite.apps.training.services import expansion, lifecycle
+from accsite.apps.training.services import expansion
 from accsite.apps.training.services.code import naming_code
+from workers import promises
 from workers.durable import insist
 from workers.held import Held
 from workers.materials import Datasets, from_header
@@ -56,6 +56,5 @@ def expand(held: Held) -> None:
         "fresh_heads": list(grown.fresh_heads),
         "seconds": round(time.perf_counter() - began, 3),
     }
-    if not insist(lambda: lifecycle.finish(job.pk, held.attempt, outcome), given_up=lost):
-        raise Fenced(job.pk, held.attempt)
+    promises.succeed(held, outcome)
     log.info("expanded", checkpoint=made[0], fresh_heads=grown.fresh_heads)

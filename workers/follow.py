@@ -13,6 +13,7 @@ from acc.training.orders import SharedControl
 from acc.training.protocols import Command, NullControl
 from acc.training.trainer import Trainer
 from accsite.apps.training.models import Checkpoint, Job
+from workers import copies
 from workers.durable import disconnect
 from workers.materials import Materials
 
@@ -55,7 +56,10 @@ def follow(job_id: int, rank: int, told: dict[str, Any]) -> None:
             device=str(device),
             ranks=ranks,
         )
-        trainer.run()
+        try:
+            trainer.run()
+        finally:
+            copies.end_if_copy()
 
 
 def _store(meeting: str, size: int) -> Any:

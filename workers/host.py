@@ -91,10 +91,10 @@ class Host:
         self._running[job_id] = None
         try:
             status = self.nursery.run(Work(job_id), self.device)
+            if status is not None:  # whatever it is: a job that its process has left unfinished is nobody's
+                self._release(job_id, f"its process on {self.name} {processes.describe_exit(status)}")
         finally:
             self._running.pop(job_id, None)
-        if status != 0:
-            self._release(job_id, f"its process on {self.name} {processes.describe_exit(status)}")
 
     def _next(self, rung: int) -> int:
         """Return the job to take for the doorbell of ``rung``: whichever is first in that queue."""

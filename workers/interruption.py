@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Literal
 
+from workers import copies
+
 Reason = Literal["drain", "stop", "fenced"]
 
 
@@ -60,6 +62,7 @@ class Interruption:
                 raise Interrupted(self.reason)
             yield
         finally:
+            copies.end_if_copy()
             self._raising = False
 
     def _on_term(self, _number: int, _frame: FrameType | None) -> None:

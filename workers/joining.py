@@ -43,7 +43,8 @@ class Joining:
     def _run(self, part: JobPart) -> None:
         try:
             status = self._nursery.run(Work(part.job_id, part.pk), self._device)
-            how = processes.describe_exit(status) if status else ""
+            left = status is not None and JobPart.objects.live().filter(pk=part.pk).exists()
+            how = processes.describe_exit(status) if left and status is not None else ""
         except NoZygote as error:
             how = f"did not start ({error})"
         if how:

@@ -12,6 +12,7 @@ from acc.data.importers import disk_full, is_disk_full
 from accsite.apps.datasets import services as datasets
 from accsite.apps.training.errors import Fenced
 from accsite.apps.training.services import lifecycle
+from workers import copies, promises
 from workers.durable import insist
 from workers.held import Held
 
@@ -23,6 +24,7 @@ def draft_of(held: Held) -> Path:
 
 def write(data: AccDataset, path: Path) -> None:
     """Write a dataset; raises InvalidInput (file) for a disk that is full, and leaves nothing behind then."""
+    copies.end_if_copy()
     try:
         data.save(path)
     except OSError as error:
@@ -46,6 +48,7 @@ def keep(
                     actor=held.job.created_by, name=name, dataset_path=path, provenance=provenance
                 )
                 result = {**outcome, "dataset": row.pk, "slug": row.slug, "existed": row.name != name}
+                promises.require(held, result)
                 # Together with the dataset: a job that was taken away leaves none behind.
                 if not lifecycle.finish(held.job.pk, held.attempt, result):
                     raise Fenced(held.job.pk, held.attempt)
@@ -55,6 +58,7 @@ def keep(
             raise
         return row.slug
 
+    promises.end_helpers(held)
     try:
         return insist(record, given_up=held.lease.fenced)
     finally:

@@ -58,8 +58,9 @@ def serve(*, name: str, queues: list[str], device: str) -> int:
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     for number in (signal.SIGTERM, signal.SIGINT):  # until Celery takes them over
         signal.signal(number, _leave)
-    from workers.children import NoZygote, Nursery
+    from workers.children import NoZygote, Nursery, end_leftovers, mark
 
+    mark(f"{os.environ.get('ACC_HOME', '')}:{name}")
     nursery = Nursery(name)
     if list(queues) != [RECIPES]:
         nursery.start()  # it imports torch while this process imports Django
@@ -76,6 +77,7 @@ def serve(*, name: str, queues: list[str], device: str) -> int:
         say(f"worker {name!r} runs already on this ACC_HOME; give this one another --name")
         nursery.stop()
         return 2
+    end_leftovers()  # of a worker of this name that was killed: nobody else runs here by it now
     host = hosts.Host(nursery, name=name, queues=queues, device=device)
     try:
         host.start()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from django.conf import settings
 
+from acc import text
 from workers.telemetry import memory_bytes
 
 SHARE_OF_MACHINE = 0.8
@@ -46,14 +47,16 @@ def is_refusal(error: BaseException) -> bool:
     """Return whether an error says that this process was given no more memory (a GPU's own is another matter)."""
     if isinstance(error, MemoryError):
         return True
-    return isinstance(error, RuntimeError | OSError) and any(words in str(error) for words in _REFUSALS)
+    return isinstance(error, RuntimeError | OSError) and any(
+        words in text.text_of(error) for words in _REFUSALS
+    )
 
 
 def in_words(error: BaseException, *, ranks: int = 1) -> str:
     """Return what to tell the user of an error that ended a job of ``ranks`` processes."""
     if is_refusal(error):
         return sentence(error, allowed_gib(settings.ACC_JOB_MEMORY_GIB), ranks)
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return text.in_words(error)
 
 
 def sentence(error: BaseException, gib: float, ranks: int = 1) -> str:
@@ -61,7 +64,7 @@ def sentence(error: BaseException, gib: float, ranks: int = 1) -> str:
     who = "one job" if ranks == 1 else f"each of its {ranks} ranks"
     return (
         f"the job asked for more than the {gib / ranks:.3g} GiB of memory that {who} may have on this worker; make its "
-        f"batch, model or data smaller, or raise ACC_JOB_MEMORY_GIB ({type(error).__name__}: {error})"
+        f"batch, model or data smaller, or raise ACC_JOB_MEMORY_GIB ({text.in_words(error)})"
     )
 
 

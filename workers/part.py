@@ -21,6 +21,7 @@ from acc.training.ranks import RankLost
 from accsite.apps.training.models import JobPart
 from accsite.apps.training.services import parts
 from accsite.logging import job_context
+from workers import copies
 from workers.durable import disconnect, insist
 from workers.lease import Lease
 from workers.team import Team, wrong
@@ -33,6 +34,7 @@ log = structlog.get_logger(__name__)
 
 def main(part_id: int, worker: str) -> int:
     """Run a part that waits for ``worker``; return the exit status: 0 if its row says all."""
+    copies.protect()
     for number in (signal.SIGTERM, signal.SIGUSR1):  # rank 0 hears of them, and tells
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})

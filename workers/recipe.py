@@ -17,15 +17,17 @@ from typing import Any
 import structlog
 from django.conf import settings
 
-from acc.errors import AccError, InvalidInput
+from acc.errors import InvalidInput
 from acc.plugins.source import filename_of
 from acc.recipes import Recipe, RecipeError
+from acc.text import in_words
 from acc.training.protocols import Command, CommandResult
 from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import Job, JobKind, RecipeRun
 from accsite.apps.training.selectors.recipes import trained
 from accsite.apps.training.services import events, lifecycle, recipe_steps, recipes
 from accsite.apps.training.states import ACTIVE
+from workers import promises
 from workers.control import DatabaseControl
 from workers.durable import GivenUp, disconnect, insist
 from workers.held import Held
@@ -212,8 +214,7 @@ def end(held: Held, record: Record, outcome: Outcome, stops: list[Command]) -> N
     else:
         sure(partial(recipe_steps.keep_result, record.run, pk, attempt, outcome.result))
         sure(lambda: tell_progress(record))
-        if not sure(partial(lifecycle.finish, pk, attempt, {"verbs": record.verbs})):
-            raise Fenced(pk, attempt)
+        promises.succeed(held, {"verbs": record.verbs})
 
 
 def stop_jobs(record: Record, sure: Callable[[Callable[[], Any]], Any]) -> str:
@@ -242,9 +243,8 @@ def failure(record: Record, error: BaseException) -> tuple[str, str]:
         frames = frames.tb_next
     detail = "".join(traceback.format_exception(type(error), error, frames, chain=False))
     lines = [each.lineno for each in traceback.extract_tb(frames) if each.filename == record.filename]
-    text = str(error) if isinstance(error, AccError) else f"{type(error).__name__}: {error}"
     where = place(record, lines[-1]) if lines and lines[-1] else ""
-    return where + text, detail if not isinstance(error, RecipeError) or lines else ""
+    return where + in_words(error), detail if not isinstance(error, RecipeError) or lines else ""
 
 
 def place(record: Record, line: int) -> str:

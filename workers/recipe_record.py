@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from acc.errors import AccError
 from acc.recipes import RecipeError
+from acc.text import DETAIL_CHARS, clean_data
 from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import Job, RecipeRun, RecipeStep
 from accsite.apps.training.services import recipe_steps
@@ -138,7 +139,7 @@ class Record:
                 "A recipe that needs more says so by max_verbs"
             )
         try:
-            plain = json.loads(json.dumps(args, allow_nan=False))
+            plain = clean_data(json.loads(json.dumps(args, allow_nan=False)), DETAIL_CHARS)
         except (TypeError, ValueError) as error:
             raise RecipeError(f"{verb}() takes numbers, text, and what verbs returned: {error}") from None
         return Call(scope.next(), verb, plain, scope.phase, self.line())

@@ -8,9 +8,7 @@ from dataclasses import asdict
 import structlog
 
 from acc.errors import AccError, InvalidInput
-from accsite.apps.training.errors import Fenced
-from accsite.apps.training.services import lifecycle
-from workers.durable import insist
+from workers import promises
 from workers.held import Held
 from workers.progress import Progress
 from workers.replay import CANNOT, line_of, replay, steps_in
@@ -32,8 +30,5 @@ def replay_checkpoint(held: Held) -> None:
         raise AccError(verdict.message)
     outcome = {**asdict(verdict), "seconds": round(time.perf_counter() - began, 3)}
     message = verdict.message[0].upper() + verdict.message[1:]
-    if not insist(
-        lambda: lifecycle.finish(job.pk, held.attempt, outcome, message), given_up=held.lease.fenced
-    ):
-        raise Fenced(job.pk, held.attempt)
+    promises.succeed(held, outcome, message)
     log.info("replayed", checkpoint=job.checkpoint.pk, verdict=verdict.verdict)

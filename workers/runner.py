@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -12,13 +11,14 @@ from django.conf import settings
 from setproctitle import setproctitle
 
 from acc.errors import AccError
+from acc.text import text_of, traceback_of
 from acc.training.protocols import Command, CommandResult
 from accsite.apps.live import frames
 from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import JobKind
 from accsite.apps.training.services import events, lifecycle
 from accsite.logging import job_context
-from workers import memory, ranks
+from workers import copies, memory, ranks
 from workers.control import DatabaseControl
 from workers.durable import GivenUp, disconnect, insist
 from workers.evaluate import evaluate
@@ -39,6 +39,7 @@ log = structlog.get_logger(__name__)
 
 def main(job_id: int, worker: str, device: str) -> int:
     """Claim the job for ``worker``, run it on ``device``, return the exit status: 0 if its row says all."""
+    copies.protect()
     interruption = Interruption()
     interruption.install()
     setproctitle(f"acc {worker}: job {job_id}")
@@ -55,6 +56,7 @@ def main(job_id: int, worker: str, device: str) -> int:
                 run(Held(claim.job, claim.attempt, worker, device, lease, interruption, team))
             return HANDLED
         finally:
+            copies.end_if_copy()
             team.dismiss()
             disconnect()
             frames.flush()
@@ -73,13 +75,13 @@ def run(held: Held) -> None:
         except (Fenced, GivenUp):
             log.warning("abandoned", hint="the job was taken from this worker; nothing more is written")
         except AccError as error:
-            log.warning("job_failed", error=str(error))
-            insist(partial(lifecycle.fail, pk, attempt, str(error)), given_up=lost)
+            log.warning("job_failed", error=text_of(error))
+            insist(partial(lifecycle.fail, pk, attempt, text_of(error)), given_up=lost)
         except BaseException as error:
             memory.lift()
             log.exception("job_failed")
             message = memory.in_words(error, ranks=held.team.here)
-            insist(partial(lifecycle.fail, pk, attempt, message, traceback.format_exc()), given_up=lost)
+            insist(partial(lifecycle.fail, pk, attempt, message, traceback_of(error)), given_up=lost)
 
 
 def body_of(kind: str) -> Callable[[Held], None]:

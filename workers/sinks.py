@@ -24,6 +24,7 @@ from accsite.apps.live import frames
 from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import CheckpointKind
 from accsite.apps.training.services import checkpoints, events, lifecycle, points
+from workers import copies
 from workers.control import OWN_COMMAND_ID
 from workers.durable import GivenUp, disconnect, insist
 from workers.lease import Lease
@@ -118,6 +119,7 @@ class Recorder:
         self._put(saving, hurry=True)
 
     def _put(self, item: _Item, *, hurry: bool = False) -> None:
+        copies.end_if_copy()
         self._items.append(item)
         self._arrived.set()
         if hurry:

@@ -20,11 +20,10 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from setproctitle import setproctitle
 
-from acc.errors import AccError
 from acc.training.ranks import RankLost
 from accsite.apps.training.services import parts
 from accsite.logging import job_context
-from workers import memory, processes
+from workers import copies, memory, processes
 from workers.channel import Channel
 from workers.durable import disconnect
 from workers.elsewhere import Elsewhere
@@ -32,6 +31,9 @@ from workers.elsewhere import Elsewhere
 WATCH_SECONDS = 0.2
 ANSWER_SECONDS = 10.0
 """So long the leading rank may take to notice a loss by itself; one that waits in a GPU's kernel never does."""
+
+FINISHED = 76
+"""Exit status of a rank that did all it was asked; 0 would be that of a plugin which ends its process, too."""
 
 LEFT_BEHIND = 75
 """Exit status of a rank that ends because another was lost."""
@@ -156,7 +158,7 @@ class Team:
             member.alive = False
             code = os.waitstatus_to_exitcode(status)
             how = parts.LOST_OTHERS if code == LEFT_BEHIND else processes.describe_exit(code)
-            member.ended = f"rank {member.rank} {how} on {self.worker}" if code else ""
+            member.ended = "" if code == FINISHED else f"rank {member.rank} {how} on {self.worker}"
             member.first = code != LEFT_BEHIND
 
     def loss(self) -> str:
@@ -191,6 +193,7 @@ class Team:
 
     def dismiss(self) -> None:
         """End every member that still runs."""
+        copies.end_if_copy()
         self._over.set()
         for member in self.members:
             _end(member)
@@ -212,6 +215,7 @@ def _be_member(parent: int, channel: Channel, job_id: int, worker: str, rank: in
     here = 1
     try:
         processes.end_with(parent)
+        copies.protect()
         for number in (signal.SIGTERM, signal.SIGUSR1):  # rank 0 hears them, and tells
             signal.signal(number, signal.SIG_IGN)
         setproctitle(f"acc {worker}: job {job_id}, rank {rank}")
@@ -222,7 +226,7 @@ def _be_member(parent: int, channel: Channel, job_id: int, worker: str, rank: in
             here = len(told["devices"])
             with job_context(job_id):
                 follow(job_id, rank, told)
-        status = 0
+        status = FINISHED
     except RankLost as error:
         log.warning("rank_lost", rank=rank, error=str(error))
         status = LEFT_BEHIND
@@ -239,4 +243,4 @@ def _be_member(parent: int, channel: Channel, job_id: int, worker: str, rank: in
 def wrong(error: BaseException, *, ranks: int) -> str:
     """Return in words what is wrong with a job, as one of its ``ranks`` on a machine found out."""
     memory.lift()
-    return str(error) if isinstance(error, AccError) else memory.in_words(error, ranks=ranks)
+    return memory.in_words(error, ranks=ranks)

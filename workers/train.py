@@ -20,7 +20,7 @@ from accsite.apps.live import frames
 from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import Checkpoint
 from accsite.apps.training.services import events, lifecycle, points
-from workers import memory
+from workers import copies, memory, promises
 from workers.control import DatabaseControl, refusal
 from workers.durable import GivenUp, insist
 from workers.held import Held
@@ -66,19 +66,22 @@ def train(held: Held) -> None:
             device = held.device_for(spec.train.device)
             resume_from = resumed.sha256 if resumed else ""
             with together(held, device, resume_from, save=recorder.close, drain=control.drain) as ranks:
-                trainer = Trainer(
-                    spec,
-                    materials.datasets,
-                    classes=materials.classes,
-                    sink=recorder,
-                    control=control,
-                    start_from=started,
-                    resume_from=resumed,
-                    device=device,
-                    ranks=ranks,
-                )
-                log.info("training", step=first, total=spec.train.steps, device=str(trainer.device))
-                result = trainer.run()
+                try:
+                    trainer = Trainer(
+                        spec,
+                        materials.datasets,
+                        classes=materials.classes,
+                        sink=recorder,
+                        control=control,
+                        start_from=started,
+                        resume_from=resumed,
+                        device=device,
+                        ranks=ranks,
+                    )
+                    log.info("training", step=first, total=spec.train.steps, device=str(trainer.device))
+                    result = trainer.run()
+                finally:
+                    copies.end_if_copy()
         except BaseException:
             memory.lift()
             recorder.close()  # points and alarms that led to the failure are kept, too
@@ -100,8 +103,11 @@ def settle(held: Held, result: TrainResult) -> None:
         "precision": result.precision,
         "device": held.device,
     }
+    if result.status == "completed":
+        promises.succeed(held, outcome, result.message)
+        log.info("trained", step=result.step, steps_per_second=outcome["steps_per_second"])
+        return
     move = {
-        "completed": partial(lifecycle.finish, pk, attempt, outcome, result.message),
         "stopped": partial(lifecycle.cancelled, pk, attempt, outcome),
         "drained": partial(
             lifecycle.hand_back,
@@ -112,7 +118,9 @@ def settle(held: Held, result: TrainResult) -> None:
     }[result.status]
     if not insist(move, given_up=held.lease.fenced):
         raise Fenced(pk, attempt)
-    log.info("trained", status=result.status, step=result.step, steps_per_second=outcome["steps_per_second"])
+    log.info(
+        "training_ended", status=result.status, step=result.step, steps_per_second=outcome["steps_per_second"]
+    )
 
 
 def abandon(held: Held, recorder: Recorder, command: Command) -> NoReturn:

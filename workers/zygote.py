@@ -98,6 +98,7 @@ class Zygote:
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
+        processes.adopt_orphans()  # of jobs that are over: what is left of a living one belongs to that
         self.children: dict[int, list[int]] = {}  # process id -> what it runs, see workers.children.Work
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
@@ -140,6 +141,7 @@ class Zygote:
             # Of its own session: Ctrl-C in a terminal reaches the whole group, and must not end a job.
             os.setsid()
             processes.end_with(parent)
+            processes.adopt_orphans()
             self.channel.close()
             os.close(self._wake_read)
             os.close(self._wake_write)
@@ -159,12 +161,22 @@ class Zygote:
             os._exit(status)
 
     def _reap(self) -> None:
-        for pid in list(self.children):
-            done, status = os.waitpid(pid, os.WNOHANG)
-            if done:
-                work = self.children.pop(pid)
-                code = os.waitstatus_to_exitcode(status)
-                self.channel.send({"event": "ended", "work": work, "pid": pid, "status": code})
+        """Tell of the jobs that have ended, each once nothing that it started is left."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            work = self.children.pop(pid, None)
+            if work is None:
+                continue  # something that a job had started
+            _, alive = processes.end_all(lambda: processes.descendants(os.getpid(), but=self.children))
+            if alive:
+                log.warning("processes_left", work=work, pids=alive, hint="they were killed and do not end")
+            code = os.waitstatus_to_exitcode(status)
+            self.channel.send({"event": "ended", "work": work, "pid": pid, "status": code})
 
 
 def _nothing(_number: int, _frame: object) -> None:

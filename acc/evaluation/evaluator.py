@@ -28,6 +28,7 @@ from acc.evaluation.results import (
 from acc.models import build
 from acc.models.base import check_image
 from acc.specs import EvalSpec
+from acc.text import text_of
 from acc.training.checkpoint import Checkpoint, Header, load
 from acc.training.data import Indices, Stored, fixed_examples, split_indices
 from acc.training.devices import DeviceManager
@@ -85,7 +86,7 @@ class FactoringEvaluator:
                     self._tasks, spec, self.checkpoint
                 )
             except InvalidInput as error:
-                found.append(MetricValue(spec.key, "loss", None, False, str(error)))
+                found.append(MetricValue(spec.key, "loss", None, False, text_of(error)))
             else:
                 by_dataset.setdefault(spec.dataset, []).append(entry)
         attached = [entry for entries in by_dataset.values() for entry in entries]

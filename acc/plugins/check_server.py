@@ -26,6 +26,7 @@ from typing import Any, NoReturn
 from acc.plugins.preview import failure, preview_of
 from acc.plugins.report import Report, refusal, report_of
 from acc.plugins.source import filename_of
+from acc.text import clean
 
 YOUNG_AT_ONCE = 4  # processes that load at the same time
 YOUNG_SECONDS = 0.5  # one that takes longer waits or hangs: it gives its place to the next
@@ -124,7 +125,7 @@ class Server:
         child.data += chunk
         if chunk and not child.data.endswith(b"\n"):  # what it started may hold the pipe open
             return
-        output = os.pread(child.output, OUTPUT_BYTES, 0).decode("utf-8", "replace").replace("\0", "")
+        output = clean(os.pread(child.output, OUTPUT_BYTES, 0).decode("utf-8", "replace"), OUTPUT_BYTES)
         status = self._end(child)
         try:
             report: Report = json.loads(child.data)

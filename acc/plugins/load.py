@@ -19,6 +19,7 @@ from acc.models import BUILT_IN
 from acc.plugins.helpers import ROOT, Linker, composed, split
 from acc.plugins.source import filename_of, sha256_of
 from acc.plugins.types import KINDS, Kind, PluginClass, check, kind_of, missing_methods
+from acc.text import text_of
 
 NOT_FOR_PLUGINS = frozenset({"accsite", "workers", "django"})
 _PLUGIN_MODULE, _HELPER_MODULE = "acc_plugin", "acc_plugin_helper"
@@ -226,11 +227,11 @@ def _plugin_error(error: BaseException, filename: str, path: str) -> PluginError
     elif isinstance(error, ModuleNotFoundError):
         message = f"cannot import '{error.name}': it is not installed; install it, or import what is"
     elif isinstance(error, ImportError):
-        message = f"import error: {error}"
+        message = f"import error: {text_of(error)}"
     elif isinstance(error, InvalidInput):
-        message = str(error)
+        message = text_of(error)
     else:
-        message = f"raises {type(error).__name__} at import: {error}"
+        message = f"raises {type(error).__name__} at import: {text_of(error)}"
     return PluginError(message, path=path, line=_line_in(error, filename), detail=_detail(error, filename))
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from acc.data.pixels import as_uint8
 from acc.errors import InvalidInput, PluginError
-from acc.plugins.report import storable
 from acc.render.sprites import sprite
+from acc.text import clean_data, in_words, text_of
 
 IMAGES = 8
 
@@ -31,7 +31,7 @@ def preview_of(
         images = as_uint8(np.asarray(data.images[rows]))
         targets = {column.name: data.targets[column.name][rows].tolist() for column in data.target_specs}
     except InvalidInput as error:
-        return failure(str(error), {field: list(messages) for field, messages in error.fields.items()})
+        return failure(text_of(error), {field: list(messages) for field, messages in error.fields.items()})
     except PluginError as error:
         return failure(error.message)
     except StopIteration:
@@ -39,7 +39,7 @@ def preview_of(
     except MemoryError:
         return failure(f"{name} asks for more memory than a preview is given; lower its parameters")
     except Exception as error:
-        return failure(f"{name} raises {type(error).__name__}: {error}")
+        return failure(f"{name} raises {in_words(error)}")
     return {
         "error": "",
         "png": base64.b64encode(sprite(images, columns=len(images))).decode(),
@@ -54,5 +54,5 @@ def preview_of(
 
 def failure(message: str, fields: dict[str, list[str]] | None = None) -> dict[str, Any]:
     """Return the report of a preview that could not be made."""
-    found: dict[str, Any] = storable({"error": message, "fields": fields or {}})
+    found: dict[str, Any] = clean_data({"error": message, "fields": fields or {}})
     return found

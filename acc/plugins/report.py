@@ -6,6 +6,7 @@ from typing import Any, TypedDict
 
 from acc.errors import PluginError
 from acc.plugins.source import context_of
+from acc.text import DETAIL_CHARS, clean, clean_data
 
 
 class Report(TypedDict):
@@ -32,7 +33,9 @@ def report_of(path: str, text: str, sha256: str) -> Report:
         return refusal(error.message, text=text, line=error.line, detail=error.detail)
     except KeyboardInterrupt:
         return refusal("raises KeyboardInterrupt at import; a plugin may only define things there")
-    return Report(classes=storable(classes), error="", line=None, context="", detail="", output="")
+    return Report(
+        classes=clean_data(classes, DETAIL_CHARS), error="", line=None, context="", detail="", output=""
+    )
 
 
 def refusal(message: str, *, text: str = "", line: int | None = None, detail: str = "") -> Report:
@@ -40,20 +43,9 @@ def refusal(message: str, *, text: str = "", line: int | None = None, detail: st
     context = context_of(text, line)
     return Report(
         classes=[],
-        error=storable(message),
+        error=clean(message),
         line=line,
-        context=storable(context),
-        detail=storable(detail),
+        context=clean(context, DETAIL_CHARS),
+        detail=clean(detail, DETAIL_CHARS),
         output="",
     )
-
-
-def storable(value: Any) -> Any:
-    """Return JSON data whose texts every database takes: no NUL, no half a character."""
-    if isinstance(value, str):
-        return value.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
-    if isinstance(value, dict):
-        return {storable(key): storable(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [storable(item) for item in value]
-    return value

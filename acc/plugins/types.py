@@ -12,6 +12,7 @@ from acc.errors import PluginError
 from acc.models import Model
 from acc.params import Param, params_of
 from acc.recipes import Recipe
+from acc.text import in_words, text_of
 from acc.training.task import EvaluationTask, JointTask, TargetTask, Task
 
 Kind = Literal["task", "generator", "recipe", "model"]
@@ -154,7 +155,9 @@ def _check_signature(cls: type, base: type, name: str) -> None:
         own.bind(None, **values) if base is DatasetGenerator else own.bind(None, *values)
     except TypeError as error:
         right = f"{name}({', '.join(asked)})"
-        raise PluginError(f"class {cls.__name__}: {name}{own} cannot be called as {right}: {error}") from None
+        raise PluginError(
+            f"class {cls.__name__}: {name}{own} cannot be called as {right}: {text_of(error)}"
+        ) from None
 
 
 def _check_params(cls: type, base: type) -> None:
@@ -197,7 +200,7 @@ def _check_made(cls: type) -> None:
         cls()
     except Exception as error:
         raise PluginError(
-            f"class {cls.__name__} cannot be made with its default parameters: {type(error).__name__}: {error}"
+            f"class {cls.__name__} cannot be made with its default parameters: {in_words(error)}"
         ) from error
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from acc.errors import InvalidInput, PluginFailed, TaskError
 from acc.specs import TaskSpec, parse
+from acc.text import in_words, text_of
 from acc.training.proof import try_task
 from acc.training.protocols import Command, CommandResult
 
@@ -74,7 +75,7 @@ class Steering:
             field, messages = next(iter(error.fields.items()))
             return CommandResult(command, step, ok=False, message=messages[0], field=field)
         except Exception as error:  # a plugin's own code may raise anything; the run goes on without it
-            message = f"{command.kind} was refused: {type(error).__name__}: {error}"
+            message = f"{command.kind} was refused: {in_words(error)}"
             return CommandResult(command, step, ok=False, message=message)
         return CommandResult(command, step, ok=True)
 
@@ -135,6 +136,6 @@ class Steering:
         try:
             trainer.require_trainable(without=key)
         except InvalidInput as error:
-            raise InvalidInput({"task": f"'{key}' cannot be removed: {error}"}) from error
+            raise InvalidInput({"task": f"'{key}' cannot be removed: {text_of(error)}"}) from error
         trainer.drop(key)
         trainer.replan()

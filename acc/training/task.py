@@ -13,6 +13,7 @@ from acc.models.base import Model, check_image
 from acc.models.output import ModelOutput
 from acc.params import Param, clean_params, params_of
 from acc.specs import TargetSpec, TaskSpec, TrainSpec
+from acc.text import text_of
 from acc.training.protocols import Baseline
 
 if TYPE_CHECKING:
@@ -291,6 +292,8 @@ def make_task(spec: TaskSpec, find: Callable[[str], type[Task]], dataset: AccDat
     try:
         task = cls(**spec.params)
     except TypeError as error:
-        raise InvalidInput({"params": f"{spec.task_class} refuses its parameters: {error}"}) from error
+        raise InvalidInput(
+            {"params": f"{spec.task_class} refuses its parameters: {text_of(error)}"}
+        ) from error
     task.attach(spec, dataset, model)
     return task

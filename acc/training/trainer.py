@@ -24,6 +24,7 @@ from acc.errors import AccError, CheckpointError, InvalidInput, PluginFailed, Tr
 from acc.models import Model, build
 from acc.places import written_at
 from acc.specs import DatasetSpec, TaskSpec, TrainJobSpec
+from acc.text import in_words
 from acc.training import passes, series
 from acc.training.alarms import Watch
 from acc.training.blocks import BlockRecorder
@@ -475,7 +476,7 @@ class Trainer:
         except Exception as error:  # a plugin's own code may raise anything
             message = (
                 f"task '{key}' has no baseline: {entry.spec.task_class}.baseline_loss failed, "
-                f"{type(error).__name__}: {error}. It trains without one; correct the plugin for the next job"
+                f"{in_words(error)}. It trains without one; correct the plugin for the next job"
             )
             self.sink.on_alarm(
                 Alarm(kind="baseline", step=self.step, message=message, series=series.raw(key))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 
+from accsite.fields import CleanJSONField
+
 
 class LiveManager(models.Manager["Dataset"]):
     """The datasets that were not removed."""
@@ -41,13 +43,13 @@ class Dataset(models.Model):
     height = models.PositiveIntegerField()
     width = models.PositiveIntegerField()
     dtype = models.CharField(max_length=16)
-    targets = models.JSONField(
+    targets = CleanJSONField(
         default=list, help_text="acc.specs.TargetSpec of each column, with its statistics"
     )
     units = models.PositiveBigIntegerField(
         null=True, help_text="how many units the rows form; empty: each row stands for itself"
     )
-    provenance = models.JSONField(
+    provenance = CleanJSONField(
         default=dict, help_text="generator, version, params, seed; or importer and source"
     )
     created_by = models.ForeignKey(

@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import Q
 
 from accsite.apps.training.models import Branch, Checkpoint, Job
+from accsite.fields import CleanCharField, CleanJSONField, CleanTextField
 
 
 class Evaluation(models.Model):
@@ -42,8 +43,8 @@ class Part(models.Model):
     key = models.CharField(
         max_length=64, db_index=True, help_text="hash of all that its result depends on; services.keys"
     )
-    reason = models.TextField(blank=True, help_text="why there is nothing")
-    reasons = models.JSONField(default=dict, help_text="place -> why there is nothing of it")
+    reason = CleanTextField(blank=True, help_text="why there is nothing")
+    reasons = CleanJSONField(default=dict, help_text="place -> why there is nothing of it")
 
     class Meta:
         ordering = ["id"]
@@ -61,9 +62,9 @@ class Metric(models.Model):
 
     evaluation = models.ForeignKey(Evaluation, on_delete=models.CASCADE, related_name="metrics")
     task_key = models.CharField(max_length=64, blank=True)
-    name = models.CharField(max_length=64)
-    concept = models.CharField(max_length=64, blank=True)
-    group = models.CharField(max_length=64, blank=True)
+    name = CleanCharField(max_length=64)
+    concept = CleanCharField(max_length=64, blank=True)
+    group = CleanCharField(max_length=64, blank=True)
     dataset = models.CharField(max_length=64, blank=True)
     value = models.FloatField(null=True, help_text="null where it is not defined; the reason says why")
     low = models.FloatField(null=True)
@@ -75,7 +76,7 @@ class Metric(models.Model):
         blank=True,
         help_text="hash of the images, in what order, and what was asked of them; the same may be compared pairwise",
     )
-    reason = models.CharField(max_length=255, blank=True)
+    reason = CleanCharField(max_length=255, blank=True)
     higher_is_better = models.BooleanField(default=True, null=True, help_text="null: neither is good")
     baseline = models.FloatField(null=True, help_text="the same of the best predictor that looks at no image")
     moderate = models.FloatField(null=True, help_text="from where on the task's class calls it moderate")
@@ -119,11 +120,11 @@ class Artifact(models.Model):
 
     evaluation = models.ForeignKey(Evaluation, on_delete=models.CASCADE, related_name="artifacts")
     kind = models.CharField(max_length=32)
-    name = models.CharField(max_length=120)
+    name = CleanCharField(max_length=120)
     file = models.CharField(max_length=255, help_text="name in the default storage")
     sha256 = models.CharField(max_length=64)
     media_type = models.CharField(max_length=64, default="image/png")
-    meta = models.JSONField(default=dict)
+    meta = CleanJSONField(default=dict)
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:

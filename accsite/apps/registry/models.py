@@ -5,6 +5,9 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 
+from acc.text import DETAIL_CHARS
+from accsite.fields import CleanCharField, CleanJSONField, CleanTextField
+
 
 class PluginKind(models.TextChoices):
     TASK = "task"
@@ -60,11 +63,13 @@ class PluginFile(models.Model):
 
     path = models.CharField(max_length=255, unique=True)
     sha256 = models.CharField(max_length=64, help_text="of what is on disk now, good or broken")
-    error = models.TextField(blank=True, help_text="one sentence; empty when the file loaded")
+    error = CleanTextField(blank=True, help_text="one sentence; empty when the file loaded")
     error_line = models.PositiveIntegerField(null=True, blank=True)
-    error_context = models.TextField(blank=True, help_text="the source lines around the error")
-    error_detail = models.TextField(blank=True, help_text="the traceback")
-    output = models.TextField(blank=True, help_text="what it printed while it was loaded")
+    error_context = CleanTextField(
+        blank=True, limit=DETAIL_CHARS, help_text="the source lines around the error"
+    )
+    error_detail = CleanTextField(blank=True, limit=DETAIL_CHARS, help_text="the traceback")
+    output = CleanTextField(blank=True, limit=DETAIL_CHARS, help_text="what it printed while it was loaded")
     loaded_at = models.DateTimeField(null=True, blank=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -80,12 +85,12 @@ class Plugin(models.Model):
 
     kind = models.CharField(max_length=16, choices=PluginKind)
     name = models.CharField(max_length=120, help_text="the class name")
-    label = models.CharField(max_length=120)
-    description = models.TextField(blank=True)
+    label = CleanCharField(max_length=120)
+    description = CleanTextField(blank=True, limit=DETAIL_CHARS)
     path = models.CharField(max_length=255, help_text="the file that defines it, relative to the plugin root")
     source = models.ForeignKey(PluginSource, on_delete=models.PROTECT, related_name="plugins")
-    params = models.JSONField(default=list, help_text="acc.params.Param.as_dict() of each parameter")
-    requires = models.JSONField(default=dict, help_text="tasks: acc.plugins.PluginClass.requires")
+    params = CleanJSONField(default=list, help_text="acc.params.Param.as_dict() of each parameter")
+    requires = CleanJSONField(default=dict, help_text="tasks: acc.plugins.PluginClass.requires")
     built_in = models.BooleanField(default=False)
     available = models.BooleanField(default=True, help_text="false once its file or class is gone")
     updated_at = models.DateTimeField(auto_now=True)

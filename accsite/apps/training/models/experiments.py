@@ -10,6 +10,7 @@ from django.db.models import Q
 
 from accsite.apps.access.permissions import is_administrator, may_write
 from accsite.apps.datasets.models import Dataset
+from accsite.fields import CleanJSONField
 
 
 class Visibility(models.TextChoices):
@@ -123,7 +124,7 @@ class Checkpoint(models.Model):
     file = models.CharField(max_length=255, help_text="name in the default storage")
     sha256 = models.CharField(max_length=64)
     size_bytes = models.PositiveBigIntegerField()
-    losses = models.JSONField(default=dict, help_text="last value of each series")
+    losses = CleanJSONField(default=dict, help_text="last value of each series")
     tag = models.CharField(max_length=80, blank=True)
     note = models.TextField(blank=True)
     starred = models.BooleanField(default=False)

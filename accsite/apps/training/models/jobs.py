@@ -9,9 +9,11 @@ from django.db import models
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Cast
 
+from acc.text import DETAIL_CHARS
 from accsite.apps.access.permissions import is_administrator
 from accsite.apps.training.models.experiments import Branch, Checkpoint, Experiment
 from accsite.apps.training.states import ACTIVE, HELD, JobState
+from accsite.fields import CleanJSONField, CleanTextField
 
 
 class JobKind(models.TextChoices):
@@ -160,11 +162,11 @@ class Job(models.Model):
     preview = models.BooleanField(
         default=False, help_text="evaluate: of passing interest while training; lists leave it out"
     )
-    message = models.TextField(
+    message = CleanTextField(
         blank=True, help_text="a sentence for the user: why it failed, or what happened on the way"
     )
-    traceback = models.TextField(blank=True)
-    result = models.JSONField(default=dict)
+    traceback = CleanTextField(blank=True, limit=DETAIL_CHARS)
+    result = CleanJSONField(default=dict)
     # Null where there is none: a constraint of unique pairs lets any number of nulls in.
     idempotency_key = models.CharField(  # noqa: DJ001
         max_length=80,
@@ -237,8 +239,8 @@ class JobPart(models.Model):
         max_length=64, blank=True, help_text="sha256 of the checkpoint that this attempt goes on from"
     )
     draining = models.BooleanField(default=False, help_text="its worker is to shut down")
-    lost = models.TextField(blank=True, help_text="how it ended, if not with the job")
-    error = models.TextField(blank=True, help_text="what one of its ranks found wrong with the job")
+    lost = CleanTextField(blank=True, help_text="how it ended, if not with the job")
+    error = CleanTextField(blank=True, help_text="what one of its ranks found wrong with the job")
 
     objects = JobPartQuerySet.as_manager()
 
@@ -270,9 +272,9 @@ class JobEvent(models.Model):
     kind = models.CharField(
         max_length=32, help_text="acc.training.protocols.CommandKind, or state, alarm, note"
     )
-    payload = models.JSONField(default=dict)
+    payload = CleanJSONField(default=dict)
     status = models.CharField(max_length=16, choices=Status, default=Status.RECORDED)
-    message = models.TextField(blank=True)
+    message = CleanTextField(blank=True)
     step = models.PositiveBigIntegerField(null=True, help_text="the step before which it was applied")
     actor = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"

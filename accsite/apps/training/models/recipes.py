@@ -12,6 +12,7 @@ from accsite.apps.registry.models import PluginSource
 from accsite.apps.training.models.experiments import Branch, Checkpoint, Experiment
 from accsite.apps.training.models.jobs import Job
 from accsite.apps.training.states import ACTIVE, JobState
+from accsite.fields import CleanCharField, CleanJSONField, CleanTextField
 
 
 class RecipeRunQuerySet(models.QuerySet["RecipeRun"]):
@@ -39,8 +40,8 @@ class RecipeRun(models.Model):
     params = models.JSONField(default=dict)
     seed = models.PositiveBigIntegerField(default=0)
     job = models.OneToOneField(Job, null=True, on_delete=models.SET_NULL, related_name="recipe_run")
-    plan = models.JSONField(default=dict, help_text="what a rehearsal foresaw: phases, verbs, train steps")
-    result = models.JSONField(null=True, help_text="what the recipe returned")
+    plan = CleanJSONField(default=dict, help_text="what a rehearsal foresaw: phases, verbs, train steps")
+    result = CleanJSONField(null=True, help_text="what the recipe returned")
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
@@ -81,8 +82,8 @@ class RecipeStep(models.Model):
     run = models.ForeignKey(RecipeRun, on_delete=models.CASCADE, related_name="steps")
     path = models.CharField(max_length=120)
     verb = models.CharField(max_length=32)
-    args = models.JSONField(default=dict, help_text="as called; a replay must call it the same")
-    phase = models.CharField(max_length=120, blank=True)
+    args = CleanJSONField(default=dict, help_text="as called; a replay must call it the same")
+    phase = CleanCharField(max_length=120, blank=True)
     line = models.PositiveIntegerField(null=True, help_text="of the recipe's source")
     state = models.CharField(max_length=16, choices=State, default=State.RUNNING)
     tries = models.PositiveSmallIntegerField(default=1, help_text="jobs that were made for it")
@@ -91,8 +92,8 @@ class RecipeStep(models.Model):
     experiment = models.ForeignKey(Experiment, null=True, on_delete=models.SET_NULL, related_name="+")
     branch = models.ForeignKey(Branch, null=True, on_delete=models.SET_NULL, related_name="+")
     checkpoint = models.ForeignKey(Checkpoint, null=True, on_delete=models.SET_NULL, related_name="+")
-    result = models.JSONField(null=True)
-    message = models.TextField(blank=True)
+    result = CleanJSONField(null=True)
+    message = CleanTextField(blank=True)
     started_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True)
 

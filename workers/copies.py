@@ -1,0 +1,34 @@
+"""Keeps what belongs to a job's process from copies of it, which a plugin makes that forks.
+
+A copy may do what it was made for and leave, as the processes of a pool do. One that comes back from the plugin would
+go on with the job: train it a second time, write its points and end it, without the threads that do all that. The
+first thing of ours that such a copy comes to ends it, and the job is left to the process that was given it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+COPY_ENDED = 70
+"""Exit status of a copy that came back."""
+
+_original: int | None = None
+
+
+def protect() -> None:
+    """Make this process the one to which the job belongs."""
+    global _original  # noqa: PLW0603 - a process has one job
+    _original = os.getpid()
+
+
+def end_if_copy() -> None:
+    """End this process at once if it is a copy, made by ``os.fork``, of the one that the job belongs to."""
+    if _original is None or os.getpid() == _original:
+        return
+    sys.stderr.write(
+        f"a copy of the job's process (os.fork, process {os.getpid()}) came back from the plugin and was ended; the "
+        "job goes on in the process it began in. A child that a plugin forks has to end by itself (os._exit)\n"
+    )
+    sys.stderr.flush()
+    os._exit(COPY_ENDED)
