@@ -9,11 +9,10 @@ import torch
 
 import acc
 from acc.plugins.source import plugin_path
+from acc.text import text_of
 
 _ACC, _LIBRARIES = Path(acc.__file__).parent, Path(torch.__file__).parents[1]
 _NOT_OWN = (*(str(_ACC / part) for part in ("training", "models", "data")), str(_LIBRARIES), "<")
-MOST_CHARACTERS = 2000
-"""Of an exception's own text."""
 
 
 def place_of(error: BaseException) -> str:
@@ -27,7 +26,7 @@ def place_of(error: BaseException) -> str:
 
 def told(error: BaseException) -> str:
     """Return the class and text of an error, and where in a plugin's own code it arose if it did."""
-    text, place = str(error)[:MOST_CHARACTERS], place_of(error)
+    text, place = text_of(error), place_of(error)
     return f"{type(error).__name__}{f': {text}' if text else ''}{f' ({place})' if place else ''}"
 
 

@@ -5,6 +5,7 @@ In the database, and so in migrations, they are Django's own: only what is writt
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
@@ -13,8 +14,10 @@ from acc.text import DETAIL_CHARS, SENTENCE_CHARS, clean, clean_data
 
 if TYPE_CHECKING:
     _Field = models.Field[Any, Any]
+    _Text = models.TextField[Any, str]
+    _Char = models.CharField[Any, str]
 else:
-    _Field = object
+    _Field, _Text, _Char = object, models.TextField, models.CharField
 
 
 class _Cleaned(_Field):
@@ -36,13 +39,13 @@ class _Cleaned(_Field):
         """Return the cleaned value."""
         return super().get_prep_value(self.cleaned(value))
 
-    def deconstruct(self) -> tuple[str, str, list[Any], dict[str, Any]]:
+    def deconstruct(self) -> tuple[str, str, Sequence[Any], dict[str, Any]]:
         """Return it as the field of Django that it is in the database."""
         name, _, args, kwargs = super().deconstruct()
         return name, self.plain, args, kwargs
 
 
-class CleanTextField(_Cleaned, models.TextField):
+class CleanTextField(_Cleaned, _Text):
     """Text of at most ``limit`` characters."""
 
     def __init__(self, *args: Any, limit: int = SENTENCE_CHARS, **kwargs: Any) -> None:
@@ -53,7 +56,7 @@ class CleanTextField(_Cleaned, models.TextField):
         return clean(value, self.limit) if isinstance(value, str) else value
 
 
-class CleanCharField(_Cleaned, models.CharField):
+class CleanCharField(_Cleaned, _Char):
     """Text of at most ``max_length`` characters: what is longer is cut, and not refused."""
 
     plain = "django.db.models.CharField"

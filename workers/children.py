@@ -141,6 +141,11 @@ class Nursery:
         with self._lock:
             return {work: each.pid for work, each in self._running.items() if each.pid is not None}
 
+    def jobs(self) -> set[int]:
+        """Return the jobs of which something runs now, or was asked to."""
+        with self._lock:
+            return {work.job for work in self._running}
+
     def kill(self, work: Work) -> None:
         """Kill the process of ``work`` if it runs now."""
         with self._lock:

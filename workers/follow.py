@@ -13,6 +13,7 @@ from acc.training.orders import SharedControl
 from acc.training.protocols import Command, NullControl
 from acc.training.trainer import Trainer
 from accsite.apps.training.models import Checkpoint, Job
+from accsite.apps.training.services.resuming import mended_plugins
 from workers import copies
 from workers.durable import disconnect
 from workers.materials import Materials
@@ -36,7 +37,7 @@ def follow(job_id: int, rank: int, told: dict[str, Any]) -> None:
     if told["resume_from"]:
         resumed = load(Checkpoint.objects.filter(job=job, sha256=told["resume_from"]).latest("id"))
     started = None if resumed or job.start_checkpoint is None else load(job.start_checkpoint)
-    materials = Materials(spec, resumed)
+    materials = Materials(spec, resumed, mended_plugins(job, resumed.header.job_step if resumed else 0))
     disconnect()
 
     def prepare(command: Command) -> None:

@@ -18,7 +18,7 @@ from accsite.apps.training.models import Job
 from accsite.apps.training.services import lifecycle, parts, queue, workers
 from accsite.apps.training.states import HELD
 from accsite.supervisor.health import say_alive
-from workers import processes
+from workers import joblog, processes
 from workers.children import Nursery, Work
 from workers.devices import resolve
 from workers.durable import disconnect, insist
@@ -36,6 +36,7 @@ class Host:
         self.name, self.queues, self.wanted = name, tuple(queues), device
         self.device = ""
         self.nursery = nursery
+        self._logs = joblog.Keeper(name, nursery.jobs)
         self._running: dict[int, float | None] = {}  # job -> since when it is not ours any more
         self._joining: Joining | None = None
         self._asked_to_drain = False
@@ -72,6 +73,7 @@ class Host:
         log.info(
             "worker_online", worker=self.name, device=self.device, queues=self.queues, zygote=facts["pid"]
         )
+        self._logs.start()
         self._heart = threading.Thread(target=self._beat, args=(telemetry,), name="heartbeat", daemon=True)
         self._heart.start()
         self._guard = threading.Thread(target=self._end_what_stands_still, name="guard", daemon=True)
@@ -124,6 +126,7 @@ class Host:
         self.nursery.stop()
         if self._heart is None:
             return  # it was never registered
+        self._logs.stop()
         try:
             workers.offline(name=self.name)
         except DatabaseError as error:
@@ -149,6 +152,8 @@ class Host:
 
         def lose() -> None:
             job = self._held(job_id).first()
+            if job is not None:
+                joblog.keep_now(self.name, job_id)
             if job is not None and lifecycle.lose(job.pk, job.attempt, reason):
                 log.warning("job_lost", job_id=job_id, reason=reason)
 

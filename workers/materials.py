@@ -51,13 +51,20 @@ class Datasets(Mapping[str, AccDataset]):
 class Materials:
     """The datasets and classes of a train job, for each of its ranks; commands that add tasks bring their own."""
 
-    def __init__(self, spec: TrainJobSpec, resumed: Checkpoint | None) -> None:
-        """Collect what ``spec`` names, and what the checkpoint that it goes on from was trained with."""
+    def __init__(
+        self, spec: TrainJobSpec, resumed: Checkpoint | None, mended: Mapping[str, str] | None = None
+    ) -> None:
+        """Collect what ``spec`` names, and what the checkpoint that it goes on from was trained with.
+
+        mended: class name -> sha256 of the source that is used instead of an older one, wherever that is named.
+        """
         self.classes, self.datasets = classes_of(spec.plugins), Datasets()
         needed = dict(spec.datasets)
         if resumed is not None:
             self.classes.add(*from_header(resumed.header.plugins))
             needed |= resumed.header.spec.datasets
+        newer = mended or {}
+        self.classes.add(*(each for each in from_rows(newer.values()) if each.name in newer))
         for key, dataset in needed.items():
             self.datasets.load(key, dataset)
 

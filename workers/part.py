@@ -21,7 +21,7 @@ from acc.training.ranks import RankLost
 from accsite.apps.training.models import JobPart
 from accsite.apps.training.services import parts
 from accsite.logging import job_context
-from workers import copies
+from workers import copies, joblog
 from workers.durable import disconnect, insist
 from workers.lease import Lease
 from workers.team import Team, wrong
@@ -47,6 +47,7 @@ def main(part_id: int, worker: str) -> int:
             if not insist(partial(parts.join, part)):
                 log.info("not_joined", hint="joined already, or its job is not held any more")
                 return HANDLED
+            joblog.capture(worker, part.job_id, part.attempt, first)
             lease = Lease(part.job_id, part.attempt, partial(parts.renew, part))
             lease.when_fenced(_leave)
             with lease:
@@ -92,6 +93,7 @@ def _told(part: JobPart) -> dict[str, Any]:
         time.sleep(ASK_SECONDS)  # for ever, if need be: the lease ends what does not count any more
     disconnect()
     return {
+        "attempt": part.attempt,
         "first": part.first_rank,
         "devices": part.devices,
         "size": part.job.spec["train"]["ranks"],

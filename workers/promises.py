@@ -25,7 +25,7 @@ from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import Checkpoint, CheckpointKind, Job, JobKind, LossBlock, RecipeStep
 from accsite.apps.training.services import lifecycle
 from accsite.apps.training.states import ACTIVE
-from workers import processes
+from workers import joblog, processes
 from workers.durable import insist
 from workers.held import Held
 
@@ -43,6 +43,14 @@ def succeed(held: Held, result: dict[str, Any], message: str = "") -> None:
     finish = partial(lifecycle.finish, held.job.pk, held.attempt, result, message)
     if not insist(finish, given_up=held.lease.fenced):
         raise Fenced(held.job.pk, held.attempt)
+
+
+def fail(held: Held, message: str, traceback: str = "") -> None:
+    """Move the job to FAILED, with what it printed last: the log stands in the database before anybody hears of it."""
+    if traceback:
+        joblog.say(traceback)
+    joblog.keep_now(held.worker, held.job.pk)
+    insist(partial(lifecycle.fail, held.job.pk, held.attempt, message, traceback), given_up=held.lease.fenced)
 
 
 def require(held: Held, result: dict[str, Any], message: str = "") -> None:
@@ -102,7 +110,7 @@ def _opens(row: Checkpoint) -> None:
 
 
 def _made_a_dataset(_job: Job, result: dict[str, Any], _message: str) -> None:
-    row = Dataset.every.filter(pk=result.get("dataset")).first()
+    row = Dataset.every.filter(pk=result.get("dataset", 0)).first()
     if row is None:
         raise PromiseBroken("the dataset that it made is not there")
     try:
@@ -115,7 +123,7 @@ def _made_a_dataset(_job: Job, result: dict[str, Any], _message: str) -> None:
 
 def _measured(job: Job, _result: dict[str, Any], _message: str) -> None:
     row = Evaluation.objects.filter(job=job).first()
-    if row is None and (job.preview or not Checkpoint.objects.filter(pk=job.checkpoint_id).exists()):
+    if row is None and (job.preview or not Checkpoint.objects.filter(pk=job.checkpoint_id or 0).exists()):
         return  # a preview that told less than those around it, or of what was deleted meanwhile
     if row is None:
         raise PromiseBroken("what it measured was not written")
@@ -133,7 +141,7 @@ def _measured(job: Job, _result: dict[str, Any], _message: str) -> None:
 
 
 def _expanded(_job: Job, result: dict[str, Any], _message: str) -> None:
-    row = Checkpoint.objects.filter(pk=result.get("checkpoint")).first()
+    row = Checkpoint.objects.filter(pk=result.get("checkpoint", 0)).first()
     if row is None:
         raise PromiseBroken("the expanded checkpoint is not there")
     _opens(row)

@@ -21,6 +21,7 @@ from acc.training.ranks import RankLost, Ranks
 from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import Job, JobKind, Worker
 from accsite.apps.training.services import lifecycle, parts, placement
+from workers import promises
 from workers.durable import insist
 from workers.elsewhere import Elsewhere
 from workers.network import address_of
@@ -88,13 +89,18 @@ def together(
         log.error("ranks_hang", reason=reason)
         complaint = team.complaint()
         if complaint:
-            fail = partial(lifecycle.fail, held.job.pk, held.attempt, complaint)
-            insist(fail, given_up=held.lease.fenced)
+            promises.fail(held, complaint)
         else:
             give_back(reason)
         os._exit(0)
 
-    told: dict[str, Any] = {"first": 0, "devices": devices, "size": team.size, "resume_from": resume_from}
+    told: dict[str, Any] = {
+        "attempt": held.attempt,
+        "first": 0,
+        "devices": devices,
+        "size": team.size,
+        "resume_from": resume_from,
+    }
     with _meeting(held, told) as store:
         team.watch(hang, drain)
         try:

@@ -210,7 +210,7 @@ def end(held: Held, record: Record, outcome: Outcome, stops: list[Command]) -> N
         sure(lambda: tell_progress(record))
         message, detail = failure(record, error)
         log.warning("recipe_failed", error=message)
-        sure(partial(lifecycle.fail, pk, attempt, message, detail))
+        promises.fail(held, message, detail)
     else:
         sure(partial(recipe_steps.keep_result, record.run, pk, attempt, outcome.result))
         sure(lambda: tell_progress(record))

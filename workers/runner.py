@@ -18,7 +18,7 @@ from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import JobKind
 from accsite.apps.training.services import events, lifecycle
 from accsite.logging import job_context
-from workers import copies, memory, ranks
+from workers import copies, joblog, memory, promises, ranks
 from workers.control import DatabaseControl
 from workers.durable import GivenUp, disconnect, insist
 from workers.evaluate import evaluate
@@ -50,6 +50,7 @@ def main(job_id: int, worker: str, device: str) -> int:
             if claim is None:
                 log.info("not_claimed", hint="taken already, ended, or not for this worker")
                 return HANDLED
+            joblog.capture(worker, job_id, claim.attempt)
             log.info("claimed", attempt=claim.attempt, kind=claim.job.kind)
             ranks.settle(team, claim.job)
             with Lease(job_id, claim.attempt) as lease:
@@ -76,12 +77,12 @@ def run(held: Held) -> None:
             log.warning("abandoned", hint="the job was taken from this worker; nothing more is written")
         except AccError as error:
             log.warning("job_failed", error=text_of(error))
-            insist(partial(lifecycle.fail, pk, attempt, text_of(error)), given_up=lost)
+            promises.fail(held, text_of(error))
         except BaseException as error:
             memory.lift()
             log.exception("job_failed")
             message = memory.in_words(error, ranks=held.team.here)
-            insist(partial(lifecycle.fail, pk, attempt, message, traceback_of(error)), given_up=lost)
+            promises.fail(held, message, traceback_of(error))
 
 
 def body_of(kind: str) -> Callable[[Held], None]:

@@ -20,10 +20,11 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from setproctitle import setproctitle
 
+from acc.text import traceback_of
 from acc.training.ranks import RankLost
 from accsite.apps.training.services import parts
 from accsite.logging import job_context
-from workers import copies, memory, processes
+from workers import copies, joblog, memory, processes
 from workers.channel import Channel
 from workers.durable import disconnect
 from workers.elsewhere import Elsewhere
@@ -224,6 +225,7 @@ def _be_member(parent: int, channel: Channel, job_id: int, worker: str, rank: in
             from workers.follow import follow
 
             here = len(told["devices"])
+            joblog.capture(worker, job_id, told["attempt"], rank)
             with job_context(job_id):
                 follow(job_id, rank, told)
         status = FINISHED
@@ -232,6 +234,7 @@ def _be_member(parent: int, channel: Channel, job_id: int, worker: str, rank: in
         status = LEFT_BEHIND
     except BaseException as error:
         log.exception("rank_failed", rank=rank)
+        joblog.say(traceback_of(error))
         with suppress(OSError):
             channel.send({"error": wrong(error, ranks=here)})
     finally:

@@ -19,7 +19,9 @@ from accsite import blobs
 from accsite.apps.live import frames
 from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import Checkpoint
+from accsite.apps.training.selectors.resuming import resume_points
 from accsite.apps.training.services import events, lifecycle, points
+from accsite.apps.training.services.resuming import mended_plugins
 from workers import copies, memory, promises
 from workers.control import DatabaseControl, refusal
 from workers.durable import GivenUp, insist
@@ -38,7 +40,7 @@ def train(held: Held) -> None:
     spec = TrainJobSpec.model_validate(job.spec)
     resumed = newest_intact(held)
     started = None if resumed or job.start_checkpoint is None else load(job.start_checkpoint)
-    materials = Materials(spec, resumed)
+    materials = Materials(spec, resumed, mended_plugins(job, resumed.header.job_step if resumed else 0))
     first = resumed.header.job_step if resumed else 0
     points.truncate(job.pk, first, held.attempt)
     replay = events.replay_commands(job.pk, first)
@@ -147,7 +149,7 @@ def newest_intact(held: Held) -> files.Checkpoint | None:
 
     A damaged one is told as an alarm and the one before it is taken: training on from there gives the same.
     """
-    for row in Checkpoint.objects.filter(job=held.job).order_by("-job_step", "-id"):
+    for row in resume_points(held.job):
         try:
             return load(row)
         except CheckpointError as error:

@@ -51,6 +51,11 @@ def parser() -> argparse.ArgumentParser:
         verb.add_argument("--key", help="sent again with the same key, it is done once")
     for name in ("follow", "pause", "resume", "stop"):
         verbs.add_parser(name, help=f"{name} a job").add_argument("job", type=int)
+    verb = verbs.add_parser("log", help="print what a job printed")
+    verb.add_argument("job", type=int)
+    verb.add_argument("--search", default="", help="only the lines that hold this")
+    verb.add_argument("--attempt", type=int, help="default: the newest that printed")
+    verb.add_argument("--rank", type=int, help="default: the first that printed")
     verb = verbs.add_parser("download", help="write an exported checkpoint to a file")
     verb.add_argument("checkpoint", type=int)
     verb.add_argument("path")
@@ -96,19 +101,36 @@ class Shell:
             return DONE
         if verb == "follow":
             return self.follow(asked.job)
-        if verb in {"pause", "resume", "stop"}:
-            self.client.jobs.control(asked.job, verb)
+        if verb == "log":
+            self.log(asked)
+        elif verb in {"pause", "resume", "stop"}:
+            if verb == "resume":
+                self.client.jobs.resume(asked.job)
+            else:
+                self.client.jobs.control(asked.job, verb)
             self.show([self.client.jobs.get(asked.job)], COLUMNS["jobs"])
-            return DONE
-        if verb == "download":
+        elif verb == "download":
             path = self.client.checkpoints.download(asked.checkpoint, asked.path)
             self.show([{"path": str(path), "bytes": path.stat().st_size}], ("path", "bytes"))
-            return DONE
-        job = self.submit(asked)
-        if asked.follow:
-            return self.follow(job["id"])
-        self.show([job], COLUMNS["jobs"])
+        else:
+            job = self.submit(asked)
+            if asked.follow:
+                return self.follow(job["id"])
+            self.show([job], COLUMNS["jobs"])
         return DONE
+
+    def log(self, asked: argparse.Namespace) -> None:
+        """Print the log of a job, part by part."""
+        offset, more = 0, True
+        while more:
+            part = self.client.jobs.log(
+                asked.job, attempt=asked.attempt, rank=asked.rank, offset=offset, search=asked.search
+            )
+            text = "\n".join(line["text"] for line in part["lines"]) if asked.search else part["text"]
+            if self.as_json or text:
+                self.say(part, text.removesuffix("\n"))
+            more = not asked.search and part["next_offset"] > offset and part["next_offset"] < part["bytes"]
+            offset = part["next_offset"]
 
     def rows(self, name: str) -> Any:
         """Return what lists the rows of a kind."""

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from acc.client.following import Following, Update
 from acc.client.multipart import Multipart
-from acc.client.rows import Branch, Checkpoint, Dataset, Evaluation, Experiment, Job, Run, Task
+from acc.client.rows import Branch, Checkpoint, Dataset, Evaluation, Experiment, Job, JobLog, Run, Task
 from acc.client.transport import Transport
 
 R = TypeVar("R")
@@ -106,6 +106,27 @@ class Jobs(Rows[Job]):
         """Return a queued train job; ``train``: what ``acc.specs.TrainSpec`` takes, such as steps and lr."""
         return self._submit({"kind": "train", "branch": branch, "train": train}, key)
 
+    def log(
+        self,
+        job: int,
+        *,
+        attempt: int | None = None,
+        rank: int | None = None,
+        offset: int = 0,
+        search: str = "",
+    ) -> JobLog:
+        """Return a part of what a job printed, from byte ``offset`` on, or with ``search`` the lines that hold it.
+
+        Without an attempt and a rank, of the newest attempt and its first rank. ``next_offset`` goes on.
+        """
+        asked = {"attempt": attempt, "rank": rank, "offset": offset or None, "search": search or None}
+        query = {name: value for name, value in asked.items() if value is not None}
+        return cast(JobLog, self._transport.json("GET", f"jobs/{job}/log/", **query))
+
+    def resume(self, job: int) -> Job:
+        """Return a paused job that goes on, or a failed or stopped one, queued to go on at its newest checkpoint."""
+        return cast(Job, self._transport.json("POST", f"jobs/{job}/resume/", {}))
+
     def evaluate(self, checkpoint: int, *, key: str | None = None, **evaluation: Any) -> Job:
         """Return a queued evaluation of a checkpoint; ``evaluation``: what ``acc.specs.EvalSpec`` takes."""
         return self._submit({"kind": "evaluate", "checkpoint": checkpoint, "eval": evaluation}, key)
@@ -117,10 +138,6 @@ class Jobs(Rows[Job]):
     def pause(self, job: int) -> None:
         """Ask a job to pause."""
         self.control(job, "pause")
-
-    def resume(self, job: int) -> None:
-        """Ask a paused job to go on."""
-        self.control(job, "resume")
 
     def stop(self, job: int) -> None:
         """Ask a job to stop; it keeps the step that it reached."""

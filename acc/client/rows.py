@@ -57,6 +57,23 @@ class Job(TypedDict):
     result: dict[str, Any]
 
 
+class JobLog(TypedDict):
+    """A part of what a job printed; ``lines``: those that hold what was searched, each with its ``offset``."""
+
+    job: int
+    ended: bool
+    streams: list[dict[str, int]]
+    attempt: int | None
+    rank: int | None
+    bytes: int
+    left_out: int
+    offset: int
+    next_offset: int
+    text: str
+    found: int
+    lines: list[dict[str, Any]]
+
+
 class Run(TypedDict):
     """A run of a recipe; ``job``: the one that is at it, ``result``: what the recipe returned."""
 

@@ -65,12 +65,12 @@ def may_change_run(user: Any, run: RecipeRun) -> bool:
 
 def experiments_of(names: set[str]) -> set[str]:
     """Return ``experiment:<id>`` for each experiment that topics such as ``tasks:7`` and ``job:41`` belong to."""
-    keys: dict[str, list[int]] = {"checkpoints": [], "tasks": [], "job": []}
+    keys: dict[str, list[int]] = {"checkpoints": [], "tasks": [], "job": [], "log": []}
     for name in names:
         prefix, _, key = name.partition(":")
         if prefix in keys and key.isdecimal():
             keys[prefix].append(int(key))
-    branches = Branch.objects.filter(Q(pk__in=keys["tasks"]) | Q(jobs__in=keys["job"]))
+    branches = Branch.objects.filter(Q(pk__in=keys["tasks"]) | Q(jobs__in=keys["job"] + keys["log"]))
     found = {*keys["checkpoints"], *branches.values_list("experiment", flat=True)}
     return {f"experiment:{pk}" for pk in found}
 

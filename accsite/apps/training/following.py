@@ -24,7 +24,7 @@ from rich.progress import (
 )
 
 from accsite.apps.training.models import Job, JobKind
-from accsite.apps.training.selectors import job_state, task_losses
+from accsite.apps.training.selectors import job_state, logs, task_losses
 from accsite.apps.training.services import jobs
 from accsite.apps.training.states import JobState
 from accsite.cli import FAILED, INTERRUPTED, SUCCEEDED
@@ -67,6 +67,9 @@ def follow(job: Job, *, out: TextIO, as_json: bool = False, stop_on_interrupt: b
                 view.show(state, task_losses(job) if job.kind == JobKind.TRAIN else {})
                 if state["ended"]:
                     view.say(_end(state))
+                    if job.state == JobState.FAILED and (lines := logs.last_lines(job)):
+                        view.say(f"the last lines that it printed (`manage.py jobs log {job.pk}` has all):")
+                        view.say("\n".join(lines))
                     return SUCCEEDED if job.state == JobState.SUCCEEDED else FAILED
                 if len(pressed) > interrupts:
                     interrupts = len(pressed)

@@ -121,7 +121,7 @@ def bench_job(branch: Branch, chosen: str | None) -> Job | None:
             raise Http404(f"there is no train job {chosen} on this branch")
         return job
     at_work = jobs.filter(state__in=HELD | {JobState.LOST}).first()
-    return at_work or jobs.exclude(state=JobState.QUEUED).first() or jobs.last()
+    return at_work or jobs.exclude(state=JobState.QUEUED, attempt=0).first() or jobs.last()
 
 
 def waiting_behind(branch: Branch, job: Job | None) -> list[Job]:

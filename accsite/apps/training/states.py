@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 from django.db import models
+from django.utils import timezone
+
+if TYPE_CHECKING:
+    from accsite.apps.training.models import Job
 
 
 class JobState(models.TextChoices):
@@ -17,6 +24,7 @@ class JobState(models.TextChoices):
 
 
 S = JobState
+# A user resumes a train job at its newest checkpoint (FAILED/CANCELLED -> QUEUED).
 # A drained worker hands its job back (CLAIMED/RUNNING/PAUSED -> QUEUED); a silent one loses it (-> LOST).
 TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     S.QUEUED: frozenset({S.CLAIMED, S.CANCELLED}),
@@ -25,14 +33,55 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     S.PAUSED: frozenset({S.RUNNING, S.CANCELLED, S.FAILED, S.LOST, S.QUEUED}),
     S.LOST: frozenset({S.QUEUED, S.FAILED}),
     S.SUCCEEDED: frozenset(),
-    S.FAILED: frozenset(),
-    S.CANCELLED: frozenset(),
+    S.FAILED: frozenset({S.QUEUED}),
+    S.CANCELLED: frozenset({S.QUEUED}),
 }
 
 HELD = frozenset({S.CLAIMED, S.RUNNING, S.PAUSED})
 """A worker holds the job by its lease."""
 ACTIVE = frozenset({S.QUEUED, S.LOST}) | HELD
-TERMINAL = frozenset(state for state, targets in TRANSITIONS.items() if not targets)
+TERMINAL = frozenset({S.SUCCEEDED, S.FAILED, S.CANCELLED})
+"""The job has ended, and nothing but its user begins it again."""
+RESUMABLE = frozenset({S.FAILED, S.CANCELLED})
+
+
+DIVERGED = "DIVERGED"
+"""What a job shows that ended of its own accord, but with a loss far above the best that it had reached."""
+
+
+@dataclass(frozen=True)
+class StateWords:
+    """What may be said of a job now. ``mark``: what colour and icon follow; ``rate`` and ``eta_seconds`` while it runs.
+
+    attempt: which one this is of, 0 where there was only one.
+    """
+
+    mark: str
+    label: str
+    attempt: int
+    rate: float | None
+    eta_seconds: float | None
+
+
+def words_of(job: Job) -> StateWords:
+    """Return in words the state of a job; the one place that knows, for pages, lists, API, socket and shell."""
+    state = JobState(job.state)
+    mark, label = str(state), str(state.label)
+    silent = state in HELD and job.lease_expires_at is not None and job.lease_expires_at < timezone.now()
+    if silent:
+        mark, label = str(S.LOST), "not heard of"
+    elif state in TERMINAL and (job.result or {}).get("diverged"):
+        mark = DIVERGED if state == S.SUCCEEDED else mark
+        label = "ended, diverged" if state == S.SUCCEEDED else f"{label}, diverged"
+    rate = job.steps_per_second if state == S.RUNNING and not silent else None
+    left = max(0, job.total_steps - job.step)
+    return StateWords(
+        mark=mark,
+        label=label,
+        attempt=job.attempt if job.attempt > 1 else 0,
+        rate=rate,
+        eta_seconds=left / rate if rate and job.total_steps else None,
+    )
 
 
 def sources(target: JobState) -> frozenset[JobState]:

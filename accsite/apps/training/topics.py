@@ -16,6 +16,7 @@ def register() -> None:
     topics.register("workers", pulse=worker_figures)
     topics.register("experiments")
     topics.register("job", may_see=_sees_job, snapshot=_job)
+    topics.register("log", may_see=_sees_job)
     topics.register("tasks", may_see=sees_branch)
     topics.register("checkpoints", may_see=_sees_experiment)
     topics.register("recipes")

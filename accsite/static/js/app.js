@@ -22,6 +22,7 @@ htmx.registerExtension("keep", {
 	},
 });
 
+const UNREACHABLE = "unreachable";
 // Toasts: success fades, errors stay until they are closed.
 function toast(text, bad = false) {
 	const item = Object.assign(document.createElement("div"), { className: `toast${bad ? " bad" : ""}`, textContent: text });
@@ -30,14 +31,17 @@ function toast(text, bad = false) {
 	close.onclick = () => item.remove();
 	item.append(close);
 	$("#toasts").append(item);
+	if (bad === UNREACHABLE) item.dataset.unreachable = "1";
 	if (!bad) setTimeout(() => item.remove(), 4000);
 }
+// Said no longer once the server has been heard again.
+document.addEventListener("acc:reconnected", () => $$("[data-unreachable]").forEach((item) => item.remove()));
 const STALE = "What you see is the last good state.";
 document.addEventListener("htmx:response:error", ({ detail }) => {
 	const { status } = detail.ctx.response;
 	if (status !== 422) toast(status === 403 ? "This is not allowed, or your session has ended. Reload the page." : `The server answered ${status}. ${STALE}`, true);
 });
-document.addEventListener("htmx:error", () => toast(`The server could not be reached. ${STALE}`, true));
+document.addEventListener("htmx:error", () => toast(`The server could not be reached. ${STALE}`, UNREACHABLE));
 
 // What a link fetches in its own place gets the focus that the link had.
 document.addEventListener("htmx:finally:request", ({ detail }) => {
@@ -115,8 +119,12 @@ function showJob(id) {
 		const bar = $("progress", place);
 		if (bar) bar.value = step;
 		write("step", step.toLocaleString("en"));
-		if (rate) write("rate", rate.toLocaleString("en", { maximumSignificantDigits: 3 }));
-		if (rate) write("eta", duration((total - step) / rate));
+		// Where the server says a state, only a job that runs has a rate and an end in sight.
+		const runs = (place.dataset.state ?? "RUNNING") === "RUNNING";
+		if (runs && rate) {
+			write("rate", rate.toLocaleString("en", { maximumSignificantDigits: 3 }));
+			write("eta", duration((total - step) / rate));
+		}
 	}
 	retitle();
 }

@@ -69,7 +69,7 @@ function show(state, words) {
 function connect() {
 	clearTimeout(connect.timer);
 	if (socket && socket.readyState <= WebSocket.OPEN) return;
-	socket = new WebSocket(location.origin.replace(/^http/, "ws") + document.body.dataset.live);
+	const mine = (socket = new WebSocket(location.origin.replace(/^http/, "ws") + document.body.dataset.live));
 	socket.binaryType = "arraybuffer";
 	socket.onopen = () => {
 		failures = 0;
@@ -86,6 +86,7 @@ function connect() {
 		receive[message.type]?.(message);
 	};
 	socket.onclose = () => {
+		if (socket !== mine) return; // another took its place, which may be live already
 		show("lost", "reconnecting");
 		connect.timer = setTimeout(connect, Math.min(300 * 2 ** failures++, 5000) * (0.8 + Math.random() * 0.4));
 	};

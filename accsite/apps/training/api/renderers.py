@@ -51,6 +51,24 @@ class PointsRenderer(BaseRenderer):
         return wire.encode(*data) if isinstance(data, tuple) else json.dumps(data).encode()
 
 
+class PlainRenderer(BaseRenderer):
+    """Text as it was printed, whatever bytes that are."""
+
+    media_type = "text/plain"
+    format = "text"
+    charset = None
+    render_style = "binary"
+
+    def render(
+        self,
+        data: Any,
+        _media_type: str | None = None,
+        _context: Mapping[str, Any] | None = None,
+    ) -> bytes:
+        """Return the bytes, or the problem detail of an error as JSON."""
+        return data if isinstance(data, bytes) else json.dumps(data).encode()
+
+
 class CsvRenderer(BaseRenderer):
     """CSV with one line a step, or a bucket of an envelope; empty where there is no value."""
 

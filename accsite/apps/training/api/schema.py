@@ -184,6 +184,42 @@ class JobDetail(JobState):
     places: list[str] = Field(
         description="its ranks, workers and devices, in words; empty before its first claim"
     )
+    last_lines: list[str] = Field(default=[], description="of a failed job: the last lines that it printed")
+
+
+class LogStream(BaseModel):
+    """What one rank printed in one attempt."""
+
+    attempt: int
+    rank: int
+    bytes: int
+    left_out: int = Field(description="bytes between its beginning and its end that were not kept")
+
+
+class LogLine(BaseModel):
+    """A line, and the byte at which it begins."""
+
+    offset: int
+    text: str
+
+
+class JobLogPart(BaseModel):
+    """A part of what a job printed; null and empty where it printed nothing yet."""
+
+    job: int
+    ended: bool
+    streams: list[LogStream]
+    attempt: int | None
+    rank: int | None
+    bytes: int
+    left_out: int = Field(
+        description="bytes that were not kept: of this part, or of the stream when searched"
+    )
+    offset: int
+    next_offset: int = Field(description="ask from here on for what comes next")
+    text: str
+    found: int = Field(description="how many lines hold what was searched; `lines` has the last 500 of them")
+    lines: list[LogLine]
 
 
 class TaskLoss(BaseModel):

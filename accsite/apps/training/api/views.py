@@ -9,6 +9,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import status
 from rest_framework.decorators import action
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
@@ -20,12 +21,13 @@ from accsite.apps.training import selectors
 from accsite.apps.training.api import schema
 from accsite.apps.training.api.common import KEY, REFUSED, ReadViewSet, query
 from accsite.apps.training.api.lookup import body, named, nested, only, prefixed, whole_number
-from accsite.apps.training.api.renderers import ColumnsRenderer, CsvRenderer, PointsRenderer
+from accsite.apps.training.api.renderers import ColumnsRenderer, CsvRenderer, PlainRenderer, PointsRenderer
 from accsite.apps.training.api.serializers import (
     JobEventSerializer,
     TaskSerializer,
 )
 from accsite.apps.training.models import Branch, Checkpoint, Job, JobKind, Task
+from accsite.apps.training.selectors import logs
 from accsite.apps.training.services import jobs, tasks
 from accsite.apps.training.states import ACTIVE, JobState
 
@@ -156,6 +158,8 @@ class JobViewSet(ReadViewSet):
         """Return a job as it is now, what it waits for, and where it is."""
         job = self.get_object()
         told = {"waits_for": selectors.waits_for(job), "places": selectors.held_places(job)}
+        if job.state == JobState.FAILED:
+            told["last_lines"] = logs.last_lines(job)
         return Response({**selectors.job_state(job), **told})
 
     @extend_schema(
@@ -232,6 +236,15 @@ class JobViewSet(ReadViewSet):
         )
         return Response(JobEventSerializer(event).data, status=status.HTTP_202_ACCEPTED)
 
+    @extend_schema(request=None, responses={200: schema.JobState, **REFUSED})
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, **_: Any) -> Response:
+        """Let a paused job go on, or queue one that failed or was stopped again, from its newest checkpoint."""
+        body(request)
+        job = jobs.resume(actor=request.user, job=self.get_object())
+        job = Job.objects.select_related("branch__experiment", "worker").get(pk=job.pk)
+        return Response(selectors.job_state(job))
+
     @extend_schema(
         responses=JobEventSerializer(many=True),
         parameters=[query("after", "only events with a greater id", OpenApiTypes.INT)],
@@ -243,6 +256,42 @@ class JobViewSet(ReadViewSet):
         rows = self.get_object().events.select_related("actor").order_by("id")
         after = whole_number(request, "after")
         return Response(JobEventSerializer(rows.filter(pk__gt=after or 0), many=True).data)
+
+    @extend_schema(
+        parameters=[
+            query("attempt", "an attempt at the job; default: the newest that printed", OpenApiTypes.INT),
+            query("rank", "a rank; default: the first that printed", OpenApiTypes.INT),
+            query("offset", "bytes to pass over; below 0: from the end", OpenApiTypes.INT),
+            query("limit", f"at most so many bytes, up to {logs.MOST_BYTES}", OpenApiTypes.INT),
+            query("search", "only the lines that hold this, in upper or lower case"),
+        ],
+        responses={
+            (200, "application/json"): schema.JobLogPart,
+            (200, "text/plain"): OpenApiTypes.STR,
+            422: REFUSED[422],
+        },
+        filters=False,
+    )
+    @action(
+        detail=True, methods=["get"], renderer_classes=[JSONRenderer, PlainRenderer], pagination_class=None
+    )
+    def log(self, request: Request, **_: Any) -> Response:
+        """Return what the job printed, stdout and stderr together: a part as JSON, or all that is kept as text."""
+        job = self.get_object()
+        attempt, rank = whole_number(request, "attempt", least=1), whole_number(request, "rank")
+        streams, stream = logs.choose(job, attempt, rank)
+        if request.accepted_renderer.format == PlainRenderer.format:
+            text = b"".join(logs.raw(job, stream)) if stream else b""
+            return Response(text, headers={"Vary": "Accept", "Cache-Control": "no-store"})
+        part = logs.asked_part(
+            job,
+            stream,
+            offset=whole_number(request, "offset", least=-logs.MOST_BYTES) or 0,
+            limit=whole_number(request, "limit", least=1),
+            word=request.query_params.get("search", ""),
+        )
+        told = {"job": job.pk, "ended": not job.is_active, "streams": [each.as_dict() for each in streams]}
+        return Response({**told, **part}, headers={"Vary": "Accept", "Cache-Control": "no-store"})
 
     @extend_schema(
         parameters=[

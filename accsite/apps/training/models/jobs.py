@@ -12,7 +12,7 @@ from django.db.models.functions import Cast
 from acc.text import DETAIL_CHARS
 from accsite.apps.access.permissions import is_administrator
 from accsite.apps.training.models.experiments import Branch, Checkpoint, Experiment
-from accsite.apps.training.states import ACTIVE, HELD, JobState
+from accsite.apps.training.states import ACTIVE, HELD, JobState, words_of
 from accsite.fields import CleanJSONField, CleanTextField
 
 
@@ -114,6 +114,7 @@ class Job(models.Model):
                              RUNNING <-> PAUSED
                              RUNNING -> LOST -> QUEUED | FAILED      (silent worker)
                              RUNNING -> QUEUED                       (drained worker)
+                             FAILED | CANCELLED -> QUEUED            (resumed at its newest checkpoint)
     """
 
     kind = models.CharField(max_length=16, choices=JobKind)
@@ -203,6 +204,10 @@ class Job(models.Model):
         """Whether it is still to end."""
         return self.state in ACTIVE
 
+    def get_state_display(self) -> str:  # type: ignore[no-redef]
+        """Return its state in words, as everything shows it."""
+        return words_of(self).label
+
 
 def ranks_in_words(first: int, count: int) -> str:
     """Return ``rank 2``, or ``ranks 2 to 5``."""
@@ -288,6 +293,30 @@ class JobEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} on job {self.job_id}"
+
+
+class JobLog(models.Model):
+    """What a process of a job printed, from byte ``start`` of all that it printed in one attempt, as it came.
+
+    A stream is what one rank printed in one attempt. Its rows follow each other; where one begins behind the end of
+    the one before it, what lies between was left out, see ``services.logs``.
+    """
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="log")
+    attempt = models.PositiveIntegerField()
+    rank = models.PositiveSmallIntegerField(default=0)
+    start = models.PositiveBigIntegerField(help_text="bytes of the stream before it")
+    size = models.PositiveIntegerField(help_text="its bytes")
+    data = models.BinaryField()
+
+    class Meta:
+        ordering = ["job", "attempt", "rank", "start"]
+        constraints = [
+            models.UniqueConstraint(fields=["job", "attempt", "rank", "start"], name="one_log_row_per_start")
+        ]
+
+    def __str__(self) -> str:
+        return f"job {self.job_id} attempt {self.attempt} rank {self.rank} from byte {self.start}"
 
 
 class OutboxMessage(models.Model):

@@ -24,7 +24,7 @@ from accsite.apps.training.models import (
 )
 from accsite.apps.training.selectors.loss import last_losses, last_losses_of
 from accsite.apps.training.selectors.queue import places
-from accsite.apps.training.states import ACTIVE, HELD, TERMINAL, JobState
+from accsite.apps.training.states import ACTIVE, HELD, TERMINAL, JobState, words_of
 
 PENDING = JobEvent.Status.PENDING
 
@@ -52,12 +52,13 @@ def _state(job: Job, asked: list[str], place: int | None) -> dict[str, Any]:
     branch = job.branch
     total = job.total_steps
     end = job.finished_at or timezone.now()
+    words = words_of(job)
     return {
         "id": job.pk,
         "kind": job.kind,
         "title": job.title,
         "state": job.state,
-        "state_label": JobState(job.state).label,
+        "state_label": words.label,
         "active": job.state in ACTIVE,
         "held": job.state in HELD,
         "ended": job.state in TERMINAL,
@@ -72,8 +73,8 @@ def _state(job: Job, asked: list[str], place: int | None) -> dict[str, Any]:
         "step": job.step,
         "total_steps": total,
         "progress": min(1.0, job.step / total) if total else None,
-        "rate": job.steps_per_second,
-        "eta_seconds": eta_seconds(job),
+        "rate": words.rate,
+        "eta_seconds": words.eta_seconds,
         "elapsed_seconds": (end - job.started_at).total_seconds() if job.started_at else None,
         "device": job.device,
         "worker": job.worker.name if job.worker else None,
@@ -102,13 +103,6 @@ def held_places(job: Job) -> list[str]:
         for part in parts
     ]
     return [f"{first}: {own or 'no worker'}", *others]
-
-
-def eta_seconds(job: Job) -> float | None:
-    """Return how long a running job will still take at its present rate."""
-    if job.state != JobState.RUNNING or not job.steps_per_second:
-        return None
-    return max(0, job.total_steps - job.step) / job.steps_per_second
 
 
 def task_losses(job: Job) -> dict[str, float]:

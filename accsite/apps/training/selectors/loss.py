@@ -18,6 +18,9 @@ from accsite.apps.training import blocks
 from accsite.apps.training.models import Job, LossBlock
 
 MAX_CLOCK_KNOTS = 512
+DIVERGENCE_LOOKS = 64
+DIVERGENCE_PART = 0.5
+"""As in ``acc.training.alarms``, which the site cannot import."""
 LAST_BLOCKS = 8
 """How many of a job's newest blocks are searched for the last value of a series."""
 
@@ -69,6 +72,28 @@ def loss_history(
     if clock:
         header["clock"] = _clock(rows, begin, end)
     return header, columns
+
+
+def diverged(job: Job) -> bool:
+    """Return whether a loss that raised an alarm of divergence is still far above the best that it had reached.
+
+    Far: as the alarm means it (``acc.training.alarms``), by the means of windows of the job's steps.
+    """
+    alarms = job.events.filter(kind="alarm", payload__alarm="divergence")
+    named = {payload.get("series", "") for payload in alarms.values_list("payload", flat=True)}
+    if not named:
+        return False
+    header, columns = loss_history(job, points=DIVERGENCE_LOOKS)
+    statistics = 1 if header["kind"] == "raw" else 3
+    for place, name in enumerate(header["series"]):
+        means = columns[place * statistics + statistics - 1]
+        means = means[np.isfinite(means)].astype(np.float64)
+        if name in named and len(means):
+            best = float(means.min())
+            far = best + DIVERGENCE_PART * max(float(means[0]) - best, abs(best))
+            if float(means[-1]) > far:
+                return True
+    return False
 
 
 def last_losses(job: Job) -> dict[str, float]:

@@ -20,6 +20,10 @@ STEERING = frozenset({"set_weight", "set_enabled", "set_lr", "add_task", "remove
 """Commands that change what is computed: a resume applies them again, each at its step."""
 
 
+BRANCH_STEERING = STEERING - {"set_lr"}
+"""Those that change the tasks of the branch as well."""
+
+
 @unit_of_work()
 def command(*, actor: Any, job: Job, kind: str, payload: dict[str, Any] | None = None) -> JobEvent:
     """Write a command for the worker that holds the job; raises WrongState if the job has ended.

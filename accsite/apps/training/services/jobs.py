@@ -10,7 +10,7 @@ from acc.specs import EvalSpec, TrainJobSpec, TrainSpec, parse
 from accsite.apps.registry import approval
 from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.training.models import Branch, Checkpoint, Job, JobEvent, JobKind, Task, Worker
-from accsite.apps.training.services import control, looked_at, queueing, tasks
+from accsite.apps.training.services import control, looked_at, queueing, resuming, tasks
 from accsite.apps.training.services.branches import refuse_while_expanding
 from accsite.apps.training.services.code import require_code
 from accsite.apps.training.services.generation import submit_generation, submit_import
@@ -20,7 +20,7 @@ from accsite.apps.training.services.placement import memory_gib
 from accsite.apps.training.services.train_options import check_options
 from accsite.apps.training.services.unit import lock_branch, unit_of_work
 from accsite.apps.training.specs import dataset_spec, model_of, task_spec
-from accsite.apps.training.states import JobState
+from accsite.apps.training.states import TERMINAL, JobState
 from accsite.errors import WrongState
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "cancel",
     "check_device",
     "request_control",
+    "resume",
     "submit_evaluation",
     "submit_generation",
     "submit_import",
@@ -140,6 +141,18 @@ def request_control(*, actor: Any, job: Job, kind: str, payload: Mapping[str, An
     if kind == "set_lr":
         return control.set_lr(actor=actor, job=job, payload=data)
     return _steer_task(actor, job, kind, data)
+
+
+def resume(*, actor: Any, job: Job) -> Job:
+    """Return the job, asked to go on: one that is paused as it is, one that has ended from its newest checkpoint.
+
+    Raises WrongState for any other.
+    """
+    if job.state in TERMINAL:
+        return resuming.resume(actor=actor, job=job)
+    control.pause_or_resume(actor=actor, job=job, kind="resume")
+    job.refresh_from_db()
+    return job
 
 
 def cancel(*, actor: Any, job: Job) -> Job:

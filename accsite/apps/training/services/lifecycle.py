@@ -15,11 +15,12 @@ from django.db.models import Q
 from django.utils import timezone
 
 from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Job, JobEvent, JobKind, Worker
+from accsite.apps.training.selectors.loss import diverged
 from accsite.apps.training.services import leases, outbox, parts, placement, points
 from accsite.apps.training.services.checkpoints import drop_autosaves
 from accsite.apps.training.services.queueing import evaluate_the_end, note, ring_next_on_branch
 from accsite.apps.training.services.unit import announce, lock_branch, touch, unit_of_work
-from accsite.apps.training.states import HELD, TERMINAL, JobState, sources
+from accsite.apps.training.states import HELD, RESUMABLE, TERMINAL, JobState, sources
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ def claim(job_id: int, worker: Worker | str) -> Claim | None:
     places = None if placement.takes_part(holder) else placement.places_for(job, holder)
     if places is None:
         return None
-    changes: dict[str, Any] = {}
+    # How an earlier attempt ended stands among the events; it is nothing that this one says.
+    changes: dict[str, Any] = {"message": "", "traceback": ""}
     if job.kind == JobKind.TRAIN and job.branch_id is not None:
         branch = lock_branch(job.branch_id)
         if Job.objects.before_on_branch(job).exists():
@@ -111,7 +113,8 @@ def finish(job_id: int, attempt: int, result: dict[str, Any] | None = None, mess
     """
     job = _with_branch(job_id)
     # What happened on the way to earlier attempts stands among the events; it is no part of how the job ended.
-    if not _move(job, JobState.SUCCEEDED, attempt=attempt, result=result or {}, message=message, **_ended()):
+    outcome = {**(result or {}), **_how_it_ended(job)}
+    if not _move(job, JobState.SUCCEEDED, attempt=attempt, result=outcome, message=message, **_ended()):
         return False
     _after_end(job, message or "done")
     return True
@@ -124,7 +127,8 @@ def cancelled(job_id: int, attempt: int, result: dict[str, Any] | None = None, m
     What a stopped train job reached is kept: its branch goes on from the checkpoint it wrote when it stopped.
     """
     job = _with_branch(job_id)
-    changes: dict[str, Any] = {"result": result or {}, "message": message or "stopped on request"}
+    outcome = {**(result or {}), **_how_it_ended(job)}
+    changes: dict[str, Any] = {"result": outcome, "message": message or "stopped on request"}
     if not _move(job, JobState.CANCELLED, attempt=attempt, only_from=HELD, **changes, **_ended()):
         return False
     _after_end(job, job.message)
@@ -172,6 +176,23 @@ def cancel_queued(job: Job, actor: Any = None) -> JobEvent | None:
     return event
 
 
+@unit_of_work()
+def queue_again(job: Job, reason: str, **changes: Any) -> bool:
+    """Put a job that failed or was stopped back into its queue; return False if somebody else was faster."""
+    begun: dict[str, Any] = {
+        "finished_at": None,
+        "workers_lost": 0,
+        "traceback": "",
+        "result": {},
+        "message": reason,
+    }
+    if not _move(job, JobState.QUEUED, only_from=RESUMABLE, **begun, **_LET_GO, **changes):
+        return False
+    outbox.queue_up(job)
+    announce(job)
+    return True
+
+
 def lose(job_id: int, attempt: int, reason: str) -> bool:
     """Take the job from a worker that fell silent; return False if it is no longer this attempt's.
 
@@ -209,6 +230,11 @@ def _with_branch(job_id: int) -> Job:
     if job.kind == JobKind.TRAIN and job.branch_id is not None:
         lock_branch(job.branch_id)
     return job
+
+
+def _how_it_ended(job: Job) -> dict[str, Any]:
+    """Return ``diverged`` for a training one of whose losses rose far above its best, and stayed there."""
+    return {"diverged": True} if job.kind == JobKind.TRAIN and diverged(job) else {}
 
 
 def _ended() -> dict[str, Any]:
@@ -252,7 +278,7 @@ def _lose(job_id: int, attempt: int, reason: str, guard: Q | None = None) -> boo
         _move(job, JobState.FAILED, attempt=attempt, message=message, **_ended())
         _after_end(job, message)
     else:
-        _move(job, JobState.QUEUED, attempt=attempt)
+        _move(job, JobState.QUEUED, attempt=attempt, only_from={JobState.LOST})
         _requeue(job, reason, was_paused)
     return True
 

@@ -18,7 +18,7 @@ from django.utils.safestring import SafeString, mark_safe
 from accsite import numbers
 from accsite.apps.training import pages, selectors
 from accsite.apps.training.models import Job
-from accsite.apps.training.states import ACTIVE, JobState
+from accsite.apps.training.states import ACTIVE, JobState, words_of
 from accsite.numbers import NONE
 
 register = template.Library()
@@ -42,6 +42,7 @@ ICONS = {
     "RUNNING": '<path d="M7 4l13 8-13 8z" fill="currentColor"/>',
     "PAUSED": '<path d="M8 4v16M16 4v16"/>',
     "LOST": '<path d="M12 3l10 18H2zM12 10v5M12 18v.5"/>',
+    "DIVERGED": '<path d="M12 3l10 18H2zM12 10v5M12 18v.5"/>',
     "SUCCEEDED": '<path d="M4 13l5 5L20 6"/>',
     "FAILED": '<path d="M5 5l14 14M19 5L5 19"/>',
     "CANCELLED": '<path d="M5 5h14v14H5z"/>',
@@ -101,6 +102,22 @@ def state(value: str, label: str = "") -> SafeString:
     """Return a state as colour, icon and word; ``label`` replaces the word."""
     word = label or (JobState(value).label if value in JobState.values else value.lower())
     return format_html('<span class="state" data-state="{}">{}{}</span>', value, icon(value), word)
+
+
+@register.simple_tag
+def job_state(job: Job) -> SafeString:
+    """Return the state of a job as colour, icon and word, with its attempt if it is not the first."""
+    words = words_of(job)
+    shown = state(words.mark, words.label)
+    if not words.attempt:
+        return shown
+    return format_html('{} <span class="small soft">attempt {}</span>', shown, words.attempt)
+
+
+@register.filter
+def rate(job: Job) -> float | None:
+    """Return the steps a second of a job that runs; None for any other."""
+    return words_of(job).rate
 
 
 @register.filter
@@ -185,9 +202,7 @@ def is_active(job: Job | None) -> bool:
 @register.filter
 def remaining(job: Job) -> float | None:
     """Return the seconds a running job still needs at its present rate."""
-    if not job.steps_per_second or job.step >= job.total_steps:
-        return None
-    return (job.total_steps - job.step) / job.steps_per_second
+    return words_of(job).eta_seconds
 
 
 @register.filter

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
@@ -15,7 +15,10 @@ from django.views.decorators.http import require_GET, require_POST
 from acc.errors import InvalidInput
 from accsite.apps.live import selectors as live
 from accsite.apps.training import chart_pages, pages, selectors, tree_pages
+from accsite.apps.training.log_pages import log_panel, log_urls
 from accsite.apps.training.models import Job, JobKind
+from accsite.apps.training.selectors import logs
+from accsite.apps.training.selectors.resuming import resume_point
 from accsite.apps.training.services import jobs as job_services
 from accsite.apps.training.states import ACTIVE, JobState
 from accsite.apps.training.train_facts import train_facts
@@ -23,7 +26,7 @@ from accsite.apps.training.views.common import REFUSED, back, is_partial, panel,
 from accsite.apps.training.views.workbench import actor
 
 JOBS_A_PAGE = 40
-JOB_PANELS = ("job", "legend", "alarms", "events", "replayed")
+JOB_PANELS = ("job", "legend", "alarms", "events", "replayed", "log", "job_notice")
 FILTERS = [("", "all"), ("active", "active"), *((state.value, state.label) for state in JobState)]
 
 
@@ -67,7 +70,7 @@ def list_context(request: HttpRequest) -> dict[str, Any]:
 @require_GET
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one job: its state, figures, curves, events, and why it failed."""
-    return render(request, "training/job.html", job_context(pages.find_job(request.user, pk)))
+    return render(request, "training/job.html", job_context(request, pages.find_job(request.user, pk)))
 
 
 @require_GET
@@ -75,12 +78,13 @@ def detail_panel(request: HttpRequest, pk: int, name: str) -> HttpResponse:
     """Return one panel of a job's page as it is now."""
     if name not in JOB_PANELS:
         raise Http404(f"a job's page has no panel {name!r}")
-    return panel(request, name, job_context(pages.find_job(request.user, pk)))
+    return panel(request, name, job_context(request, pages.find_job(request.user, pk)))
 
 
-def job_context(job: Job) -> dict[str, Any]:
+def job_context(request: HttpRequest, job: Job) -> dict[str, Any]:
     """Return what the page of a job shows."""
     topic = f"job:{job.pk}"
+    versions = live.versions([topic, f"log:{job.pk}"])  # before anything else is read
     urls = {name: reverse("training:job-panel", args=[job.pk, name]) for name in JOB_PANELS}
     checkpoint = job.checkpoints.order_by("-job_step", "-id").first()
     again: dict[str, Any] | None = None
@@ -89,9 +93,14 @@ def job_context(job: Job) -> dict[str, Any]:
     if job.kind == JobKind.TRAIN and job.branch is not None:
         again, again_cli = chart_pages.training_again(job.branch, job.spec["train"])
     return {
-        "versions": live.versions([topic]),
+        "versions": versions,
         "job": job,
         "about": {"job": job.pk},
+        "log": log_panel(job, request.GET),
+        **log_urls(job, request.GET),
+        "last_lines": logs.last_lines(job) if job.state == JobState.FAILED else [],
+        "notice_url": urls["job_notice"],
+        "resume_point": resume_point(job),
         "places": selectors.held_places(job),
         "notice": job.state == JobState.FAILED,
         "topic": topic,
@@ -117,6 +126,22 @@ def job_context(job: Job) -> dict[str, Any]:
 
 
 @require_GET
+def download_log(request: HttpRequest, pk: int, attempt: int, rank: int) -> StreamingHttpResponse:
+    """Send what a rank of a job printed in one attempt, as it came."""
+    job = pages.find_job(request.user, pk)
+    try:
+        _, stream = logs.choose(job, attempt, rank)
+    except InvalidInput as error:
+        raise Http404(str(error)) from None
+    if stream is None:
+        raise Http404(f"job {pk} printed nothing in attempt {attempt}")
+    # Never a page: what a plugin prints may be HTML.
+    response = StreamingHttpResponse(logs.raw(job, stream), content_type="text/plain; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="job-{pk}-attempt-{attempt}-rank-{rank}.log"'
+    return response
+
+
+@require_GET
 def top_job(request: HttpRequest) -> HttpResponse:
     """Return the job of the top bar of a page; ``?branch=`` or ``?job=`` says what that page is about."""
     return panel(request, "topjob", above(request))
@@ -126,6 +151,18 @@ def above(request: HttpRequest) -> dict[str, Any]:
     """Return what the top bar shows of jobs, on the page that asks."""
     about = {name: int(text) for name in ("branch", "job") if (text := request.GET.get(name, "")).isdecimal()}
     return pages.top_job(request.user, **about)
+
+
+@require_POST
+def resume(request: HttpRequest, pk: int) -> HttpResponse:
+    """Let a job that failed or was stopped go on at its newest checkpoint."""
+    job = pages.find_job(request.user, pk)
+    try:
+        job = job_services.resume(actor=actor(request), job=job)
+        messages.success(request, f"Job {job.pk}: {job.message or 'resumed'}.")
+    except InvalidInput as error:
+        messages.error(request, str(error))
+    return back(request, reverse("training:job", args=[pk]))
 
 
 @require_POST

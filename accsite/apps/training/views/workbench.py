@@ -15,12 +15,13 @@ from accsite.apps.datasets.models import Dataset
 from accsite.apps.live import selectors as live
 from accsite.apps.training import chart_pages, pages, rate_pages, task_pages
 from accsite.apps.training.forms import TrainForm
-from accsite.apps.training.models import Branch, JobKind
+from accsite.apps.training.models import Branch, Job, JobKind
+from accsite.apps.training.selectors.resuming import interrupted
 from accsite.apps.training.selectors.workers import offered_devices
 from accsite.apps.training.services import jobs as job_services
 from accsite.apps.training.views.common import REFUSED, bench_url, is_partial, panel, points_url
 
-PANELS = ("head", "job", "legend", "alarms", "tasks", "rate", "train", "jobs", "events")
+PANELS = ("head", "job", "legend", "alarms", "tasks", "rate", "start", "train", "sent", "jobs", "events")
 
 
 @require_GET
@@ -47,6 +48,10 @@ def workbench_panel(request: HttpRequest, experiment: str, branch: str, name: st
     if name not in PANELS:
         raise Http404(f"a workbench has no panel {name!r}; it has {', '.join(PANELS)}")
     found = pages.find_branch(request.user, experiment, branch)
+    if name == "sent":
+        chosen = request.GET.get("sent", "")
+        job = found.jobs.filter(pk=int(chosen)).first() if chosen.isdecimal() else None
+        return panel(request, name, sent(found, job))
     return panel(request, name, bench_context(request, found, (name,)))
 
 
@@ -66,7 +71,21 @@ def train(request: HttpRequest, experiment: str, branch: str) -> HttpResponse:
         return refused(request, found, "train", train_form=form)
     if not is_partial(request):
         return redirect(bench_url(found))
-    return panel(request, "train", {**bench_context(request, found, ("train",)), "sent": job})
+    context, told = bench_context(request, found, ("train",)), sent(found, job)
+    versions = {**context["versions"], **told["versions"]}
+    return panel(request, "train", {**context, **told, "versions": versions})
+
+
+def sent(branch: Branch, job: Job | None) -> dict[str, Any]:
+    """Return what the sentence needs that tells how the job stands which was just submitted."""
+    url = reverse("training:workbench-panel", args=[branch.experiment.slug, branch.slug, "sent"])
+    topic = f"job:{job.pk}" if job else ""
+    return {
+        "sent": job,
+        "sent_url": f"{url}?sent={job.pk}" if job else url,
+        "sent_topic": topic,
+        "versions": live.versions([topic]) if topic else {},
+    }
 
 
 @require_POST
@@ -144,6 +163,8 @@ def bench_context(
     if "rate" in panels:
         context["rate"] = rate_pages.rate(branch, typed=extra.get("rate_typed", ""))
         context["rate_error"] = extra.get("rate_error", "")
+    if "start" in panels or "train" in panels:
+        context["resume_point"] = interrupted(branch)
     if "train" in panels:
         context["train_form"] = extra.get("train_form") or TrainForm.for_branch(branch)
         context["more"] = "more" in request.GET or "more" in request.POST or context["train_form"].more_errors
@@ -174,6 +195,7 @@ def urls(branch: Branch, chosen: str | None) -> dict[str, str]:
         "rate_url": panels["rate"],
         "rate_post": reverse("training:rate", args=where),
         "train_url": panels["train"],
+        "start_url": panels["start"] + pin,
         "train_post": reverse("training:train", args=where),
         "add_url": reverse("training:task-add", args=where),
     }

@@ -1,4 +1,4 @@
-"""``manage.py jobs [list | show | losses | follow | stop | pause | resume]``: the jobs from a shell."""
+"""``manage.py jobs [list | show | log | losses | follow | stop | pause | resume]``: the jobs from a shell."""
 
 from __future__ import annotations
 
@@ -11,18 +11,22 @@ from acc.errors import InvalidInput
 from accsite.apps.training import selectors
 from accsite.apps.training.api.renderers import csv_lines
 from accsite.apps.training.following import finite, follow
+from accsite.apps.training.log_view import follow_log
 from accsite.apps.training.models import Job
+from accsite.apps.training.selectors import logs
 from accsite.apps.training.services import jobs as services
+from accsite.apps.training.states import JobState
 from accsite.cli import SUCCEEDED, ServiceCommand, find_user
 
-VERBS = ("show", "losses", "follow", "stop", "pause", "resume")
+VERBS = ("show", "log", "losses", "follow", "stop", "pause", "resume")
 
 
 class Command(ServiceCommand):
     """List, show, follow and steer jobs."""
 
     help = (
-        "List the jobs, or show, follow, stop, pause or resume one, or print its losses (CSV, or JSON a step). "
+        "List the jobs, or show, follow, stop, pause or resume one (one that failed or was stopped goes on at its "
+        "newest checkpoint), or print its losses (CSV, or JSON a step) or its log: what its processes printed. "
         "Exit status 2 for bad input."
     )
 
@@ -41,6 +45,12 @@ class Command(ServiceCommand):
         parser.add_argument(
             "--limit", type=int, default=20, help="list: how many, newest first (default: 20)"
         )
+        parser.add_argument("--follow", action="store_true", help="log: go on until the job has ended")
+        parser.add_argument("--search", default="", help="log: only the lines that hold this")
+        parser.add_argument(
+            "--attempt", type=int, help="log: of this attempt (default: the newest that printed)"
+        )
+        parser.add_argument("--rank", type=int, help="log: of this rank (default: the first that printed)")
         parser.add_argument("--stop-on-interrupt", action="store_true", help="follow: Ctrl-C stops the job")
 
     @override
@@ -76,10 +86,22 @@ class Command(ServiceCommand):
                 as_json=options["json"],
                 stop_on_interrupt=options["stop_on_interrupt"],
             )
+        if verb == "log":
+            return follow_log(
+                chosen,
+                out=self.out,
+                as_json=options["json"],
+                word=options["search"],
+                attempt=options["attempt"],
+                rank=options["rank"],
+                go_on=options["follow"],
+            )
         if verb == "losses":
             self._losses(chosen, as_json=options["json"])
             return SUCCEEDED
-        if verb != "show":
+        if verb == "resume":
+            chosen = rows.get(pk=services.resume(actor=actor, job=chosen).pk)
+        elif verb != "show":
             services.request_control(actor=actor, job=chosen, kind=verb)
             chosen = rows.get(pk=chosen.pk)
         self._show(chosen, options)
@@ -138,3 +160,6 @@ class Command(ServiceCommand):
             self.stdout.write(f"{'loss':16} {name} {value:.5g}")
         if job.traceback:
             self.stdout.write(f"\n{job.traceback}")
+        if job.state == JobState.FAILED and (lines := logs.last_lines(job)):
+            self.stdout.write(f"\nthe last lines that it printed (`manage.py jobs log {job.pk}` has all):")
+            self.stdout.write("\n".join(lines))

@@ -1,0 +1,69 @@
+"""Shows what a job prints in a shell, as it comes or as it is kept."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TextIO
+
+from accsite.apps.training.models import Job
+from accsite.apps.training.selectors import logs
+from accsite.cli import SUCCEEDED
+
+POLL_SECONDS = 0.5
+
+
+def follow_log(
+    job: Job,
+    *,
+    out: TextIO,
+    as_json: bool = False,
+    word: str = "",
+    attempt: int | None = None,
+    rank: int | None = None,
+    go_on: bool = False,
+) -> int:
+    """Print the log of a job and return the exit status.
+
+    word: only lines that hold it. go_on: print what comes until the job has ended, also of its next attempts unless
+    ``attempt`` names one. As JSON, a line is an object with attempt, rank, offset and text.
+    """
+    told: tuple[int, int] | None = None
+    offset = 0
+    while True:
+        job.refresh_from_db()
+        ended = not job.is_active
+        _, stream = logs.choose(job, attempt, rank)
+        if stream is not None:
+            here = (stream.attempt, stream.rank)
+            if told is not None and here != told:
+                offset = 0
+            if told != here and stream.attempt > 1 and not as_json:
+                out.write(f"--- attempt {stream.attempt} ---\n")
+            told = here
+            offset = _print(job, stream, offset, out, word, as_json=as_json, whole=not go_on or ended)
+        if ended or not go_on:
+            return SUCCEEDED
+        time.sleep(POLL_SECONDS)
+
+
+def _print(
+    job: Job, stream: logs.Stream, offset: int, out: TextIO, word: str, *, as_json: bool, whole: bool
+) -> int:
+    """Print the lines from ``offset`` on and return where they end; whole: also one that is not ended yet."""
+    for gap, at, line, is_ended in logs.lines_from(job, stream, offset):
+        if not is_ended and not whole:
+            return at
+        offset = at + len(line) + is_ended
+        if gap and not word and not as_json:
+            out.write(f"[… {gap:,} bytes left out …]\n")
+        text = logs.shown(line)
+        if word and word.casefold() not in text.casefold():
+            continue
+        if as_json:
+            said = {"attempt": stream.attempt, "rank": stream.rank, "offset": at, "text": text}
+            out.write(json.dumps(said) + "\n")
+        else:
+            out.write(f"{text}\n")
+    out.flush()
+    return offset

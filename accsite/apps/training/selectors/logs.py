@@ -1,0 +1,185 @@
+"""Reads what the processes of a job printed: a part of it, the lines that hold a word, or its last lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Max, Sum
+from django.db.models.functions import Coalesce
+
+from acc.errors import InvalidInput
+from acc.text import clean
+from accsite.apps.training.models import Job, JobLog
+
+PART_BYTES = 2**16
+MOST_BYTES = 2**20
+LINES_FOUND = 500
+LAST_LINES = 20
+TAIL_READ_BYTES = 2**15
+LINE_CHARS = 2_000
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What one rank printed in one attempt: how many bytes, and how many of them were left out."""
+
+    attempt: int
+    rank: int
+    bytes: int
+    left_out: int
+
+    def as_dict(self) -> dict[str, int]:
+        """Return it as plain data."""
+        return {"attempt": self.attempt, "rank": self.rank, "bytes": self.bytes, "left_out": self.left_out}
+
+
+def streams(job: Job) -> list[Stream]:
+    """Return the streams of a job, by attempt and rank."""
+    rows = JobLog.objects.filter(job=job).order_by("attempt", "rank").values("attempt", "rank")
+    found = []
+    for row in rows.annotate(last=Max("start"), kept=Coalesce(Sum("size"), 0)):
+        end = JobLog.objects.get(job=job, attempt=row["attempt"], rank=row["rank"], start=row["last"])
+        size = end.start + end.size
+        found.append(Stream(row["attempt"], row["rank"], size, size - row["kept"]))
+    return found
+
+
+def choose(
+    job: Job, attempt: int | None = None, rank: int | None = None
+) -> tuple[list[Stream], Stream | None]:
+    """Return all streams and the one asked for: by default of the newest attempt that printed, its lowest rank.
+
+    None if nothing was printed at all. Raises InvalidInput for an attempt or rank that printed nothing.
+    """
+    known = streams(job)
+    if attempt is None and known:
+        attempt = known[-1].attempt
+    of_attempt = [stream for stream in known if stream.attempt == attempt]
+    if not of_attempt:
+        if attempt is not None and (attempt < 1 or attempt > max(job.attempt, 1)):
+            right = f"1 to {job.attempt}" if job.attempt else "none yet"
+            raise InvalidInput({"attempt": f"job {job.pk} had no attempt {attempt}; its attempts: {right}"})
+        return known, None
+    if rank is None:
+        return known, of_attempt[0]
+    chosen = next((stream for stream in of_attempt if stream.rank == rank), None)
+    if chosen is None:
+        right = ", ".join(str(stream.rank) for stream in of_attempt)
+        raise InvalidInput(
+            {"rank": f"rank {rank} printed nothing in attempt {attempt}; those that did: {right}"}
+        )
+    return known, chosen
+
+
+def raw(job: Job, stream: Stream) -> Iterator[bytes]:
+    """Give what is kept of a stream as it was printed; a line says where and how much was left out."""
+    yield from (data if gap == 0 else _left_out(gap) + data for gap, _, data in _rows(job, stream, 0))
+
+
+def part(job: Job, stream: Stream, *, offset: int = 0, limit: int = PART_BYTES) -> dict[str, Any]:
+    """Return the text from byte ``offset`` on, of at most ``limit`` bytes, and ``next_offset`` to go on from."""
+    text, at, end = [], max(0, offset), max(0, offset)
+    left_out = 0
+    pending = b""
+    for _, start, data in _rows(job, stream, offset):
+        chunk = data[max(0, at - start) :]
+        begin = max(start, at)
+        if begin > at:
+            left_out += begin - at
+        room = limit - len(pending)
+        pending += chunk[:room]
+        at = end = begin + min(len(chunk), room)
+        if len(pending) >= limit:
+            break
+    if len(pending) >= limit and b"\n" in pending:  # whole lines, so that no character is cut in two
+        cut = pending.rindex(b"\n") + 1
+        end -= len(pending) - cut
+        pending = pending[:cut]
+    text.append(clean(pending.decode("utf-8", "replace"), MOST_BYTES))
+    return {"offset": offset, "next_offset": end, "left_out": left_out, "text": "".join(text)}
+
+
+def asked_part(
+    job: Job, stream: Stream | None, *, offset: int = 0, limit: int | None = None, word: str = ""
+) -> dict[str, Any]:
+    """Return a part of a stream, or with ``word`` its lines that hold it, as plain data of one shape.
+
+    ``offset`` below 0: so many bytes before the end.
+    """
+    part_of: dict[str, Any] = {"attempt": None, "rank": None, "bytes": 0, "left_out": 0}
+    found: dict[str, Any] = {"offset": max(0, offset), "next_offset": 0, "text": "", "found": 0, "lines": []}
+    if stream is None:
+        return {**part_of, **found}
+    part_of = stream.as_dict()
+    begin = max(0, stream.bytes + offset) if offset < 0 else offset
+    if word:
+        lines, count = search(job, stream, word)
+        found |= {"offset": 0, "next_offset": stream.bytes, "found": count, "lines": lines}
+    else:
+        found |= part(job, stream, offset=begin, limit=min(limit or PART_BYTES, MOST_BYTES))
+    return {**part_of, **found}
+
+
+def search(job: Job, stream: Stream, word: str, limit: int = LINES_FOUND) -> tuple[list[dict[str, Any]], int]:
+    """Return the lines that hold ``word`` in any case, each with its ``offset``, and how many there are of them.
+
+    Of more than ``limit`` the last are returned.
+    """
+    wanted = word.casefold()
+    found = [
+        {"offset": at, "text": text}
+        for _, at, line, _ in lines_from(job, stream)
+        if wanted in (text := shown(line)).casefold()
+    ]
+    return found[-limit:], len(found)
+
+
+def last_lines(job: Job, count: int = LAST_LINES, stream: Stream | None = None) -> list[str]:
+    """Return the last lines that a job printed: of ``stream``, or of its newest attempt."""
+    chosen = stream or choose(job)[1]
+    if chosen is None:
+        return []
+    data = b"".join(data for _, _, data in _rows(job, chosen, max(0, chosen.bytes - TAIL_READ_BYTES)))
+    text = clean(data[-TAIL_READ_BYTES:].decode("utf-8", "replace"), TAIL_READ_BYTES)
+    return (
+        [clean(line, LINE_CHARS) for line in text.rstrip("\n").split("\n")[-count:]] if text.strip() else []
+    )
+
+
+def _rows(job: Job, stream: Stream, offset: int) -> Iterator[tuple[int, int, bytes]]:
+    """Give (bytes left out before it, start, data) of each row that reaches beyond ``offset``."""
+    rows = JobLog.objects.filter(job=job, attempt=stream.attempt, rank=stream.rank).order_by("start")
+    end: int | None = None
+    for start, size, data in rows.values_list("start", "size", "data").iterator(32):
+        if start + size > offset:
+            yield (0 if end is None else start - end), start, bytes(data)
+        end = start + size
+
+
+def lines_from(job: Job, stream: Stream, offset: int = 0) -> Iterator[tuple[int, int, bytes, bool]]:
+    """Give (bytes left out before it, offset, line, whether it is ended) of each line from ``offset`` on."""
+    rest, at, before = b"", offset, 0
+    for _, start, data in _rows(job, stream, offset):
+        new = data[max(0, offset - start) :]
+        begin = max(start, offset)
+        if begin > at + len(rest):
+            if rest:
+                yield before, at, rest, True
+            before, at, rest = begin - at - len(rest), begin, b""
+        *whole, rest = (rest + new).split(b"\n")
+        for line in whole:
+            yield before, at, line, True
+            before, at = 0, at + len(line) + 1
+    if rest:
+        yield before, at, rest, False
+
+
+def shown(line: bytes) -> str:
+    """Return a line as it is shown."""
+    return clean(line.decode("utf-8", "replace").rstrip("\r"), LINE_CHARS)
+
+
+def _left_out(gap: int) -> bytes:
+    return f"\n[… {gap:,} bytes left out …]\n".encode()

@@ -1,0 +1,66 @@
+"""What the processes of a job print, kept in rows: its beginning, its end, and how much lay between.
+
+The worker's process reads it from a file (``workers.joblog``) and hands it in; asked for the same again, nothing is
+written twice. The first HEAD_BYTES of a stream stay, and of the rest the last TAIL_BYTES.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.db.models import F, QuerySet
+
+from accsite.apps.training.models import Job, JobLog
+from accsite.apps.training.services.unit import touch, unit_of_work
+
+HEAD_BYTES = 2**20
+TAIL_BYTES = 2**20
+LIVE_TAIL_BYTES = 2**17
+"""While a job prints faster than it is read, so much of its newest is kept at a time; at its end, the whole tail."""
+ROW_BYTES = 2**15
+
+Read = Callable[[int, int], bytes]
+"""Returns the bytes of a stream from one place up to another."""
+
+
+@unit_of_work()
+def keep(job_id: int, attempt: int, rank: int, *, size: int, read: Read, ended: bool = False) -> bool:
+    """Keep what is new of a stream of ``size`` bytes; return False if there is no such job any more.
+
+    ended: nothing more will come, and the tail is to be whole.
+    """
+    if not Job.objects.filter(pk=job_id).exists():
+        return False
+    stream = {"job_id": job_id, "attempt": attempt, "rank": rank}
+    rows = JobLog.objects.filter(**stream)
+    last = rows.order_by("start").last()
+    kept = last.start + last.size if last is not None else 0
+    tail = max(HEAD_BYTES, size - TAIL_BYTES)
+    if size <= kept and not (ended and size > HEAD_BYTES):
+        return True
+    if kept < HEAD_BYTES:
+        _append(rows, stream, last, read(kept, min(size, HEAD_BYTES)), kept)
+        last, kept = None, min(size, HEAD_BYTES)
+    if size > HEAD_BYTES:
+        if ended:
+            rows.filter(start__gte=HEAD_BYTES).delete()
+            last, begin = None, tail
+        else:
+            begin = max(kept, size - LIVE_TAIL_BYTES)
+            last = last if begin == kept else None
+        _append(rows, stream, last, read(begin, size), begin)
+        rows.filter(start__gte=HEAD_BYTES, start__lt=tail - F("size")).delete()
+    touch(f"log:{job_id}")
+    return True
+
+
+def _append(
+    rows: QuerySet[JobLog], stream: dict[str, int], last: JobLog | None, data: bytes, start: int
+) -> None:
+    """Write ``data``, which begins at ``start``, into the last row while that is small, and then into new ones."""
+    if last is not None and last.start + last.size == start and last.size < ROW_BYTES and start != HEAD_BYTES:
+        more = data[: ROW_BYTES - last.size]
+        rows.filter(pk=last.pk).update(data=bytes(last.data) + more, size=last.size + len(more))
+        data, start = data[len(more) :], start + len(more)
+    parts = [(start + at, data[at : at + ROW_BYTES]) for at in range(0, len(data), ROW_BYTES)]
+    rows.bulk_create(JobLog(**stream, start=at, size=len(part), data=part) for at, part in parts)

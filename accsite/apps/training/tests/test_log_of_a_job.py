@@ -1,0 +1,195 @@
+"""The log of a job: its beginning and end are kept, and who may see the job sees it on pages, by API and in a shell."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+from django.urls import reverse
+
+from accsite.apps.training.models import JobLog
+from accsite.apps.training.selectors import logs as selectors
+from accsite.apps.training.services import logs
+from accsite.apps.training.states import JobState
+from accsite.apps.training.tests.rows import make_branch, make_job
+
+pytestmark = pytest.mark.django_db
+MIB = 2**20
+
+
+def printed(job, data: bytes, *, attempt: int = 1, rank: int = 0, ended: bool = False) -> None:
+    logs.keep(job.pk, attempt, rank, size=len(data), read=lambda start, stop: data[start:stop], ended=ended)
+
+
+@pytest.fixture
+def job(django_user_model):
+    owner = django_user_model.objects.create_user("owner")
+    return make_job(make_branch(owner), state=JobState.RUNNING, attempt=1)
+
+
+def stream_of(job, **asked) -> selectors.Stream:
+    _, stream = selectors.choose(job, **asked)
+    assert stream is not None
+    return stream
+
+
+def text_of(job) -> str:
+    return b"".join(selectors.raw(job, stream_of(job))).decode()
+
+
+def test_what_is_handed_in_piece_by_piece_is_kept_once_and_whole(job):
+    data = b"".join(b"line %d\n" % number for number in range(20_000))
+    for size in (0, 10, 10, 7_000, 100_000, len(data), len(data)):
+        printed(job, data[:size])
+    assert text_of(job).encode() == data
+    assert JobLog.objects.filter(job=job).count() <= 7
+
+
+def test_of_a_storm_the_first_and_the_last_mebibyte_are_kept_and_the_rest_is_counted(job):
+    data = b"".join(b"%09d\n" % number for number in range(600_000))  # 6 MB
+    for size in (400_000, 1_500_000, 3_000_000, 5_900_000, len(data)):
+        printed(job, data[:size])
+    printed(job, data, ended=True)
+    (stream,) = selectors.streams(job)
+    assert (stream.bytes, stream.left_out) == (len(data), len(data) - 2 * MIB)
+    kept = text_of(job)
+    assert kept.startswith("000000000\n000000001\n")
+    assert kept.endswith("000599999\n")
+    assert f"[… {len(data) - 2 * MIB:,} bytes left out …]" in kept
+    assert sum(JobLog.objects.filter(job=job).values_list("size", flat=True)) == 2 * MIB
+
+
+def test_a_storm_keeps_little_while_it_goes_on(job):
+    data = b"x" * (40 * MIB)
+    for size in range(2 * MIB, 40 * MIB, 2 * MIB):
+        printed(job, data[:size])
+    assert (
+        sum(JobLog.objects.filter(job=job).values_list("size", flat=True)) <= 2 * MIB + logs.LIVE_TAIL_BYTES
+    )
+
+
+def test_parts_follow_each_other_and_no_character_is_cut(job):
+    data = ("äöü " * 20 + "\n").encode() * 500
+    printed(job, data)
+    stream = stream_of(job)
+    offset, text = 0, ""
+    while offset < stream.bytes:
+        part = selectors.part(job, stream, offset=offset, limit=1_000)
+        assert part["next_offset"] > offset
+        text, offset = text + part["text"], part["next_offset"]
+    assert text.encode() == data
+
+
+def test_control_characters_and_broken_text_are_shown_and_the_download_is_as_it_was(job):
+    data = b"\x1b[31mred\x1b[0m \xff\xfe a\0b\r\n10 %\r20 %\n"
+    printed(job, data)
+    assert text_of_bytes(job) == data
+    assert selectors.last_lines(job) == ["red �� a�b", "10 %", "20 %"]
+
+
+def text_of_bytes(job) -> bytes:
+    return b"".join(selectors.raw(job, stream_of(job)))
+
+
+def test_lines_are_found_whatever_their_case_with_their_place(job):
+    printed(job, b"one\nTwo\nthree\nTWO again\n")
+    found, count = selectors.search(job, stream_of(job), "two")
+    assert found == [{"offset": 4, "text": "Two"}, {"offset": 14, "text": "TWO again"}]
+    assert count == 2
+
+
+def test_the_api_gives_streams_parts_lines_and_text(job, client):
+    client.force_login(job.branch.experiment.owner)
+    url = reverse("api:job-log", args=[job.pk])
+    empty = client.get(url).json()
+    assert (empty["streams"], empty["attempt"], empty["text"]) == ([], None, "")
+    printed(job, b"first attempt\n")
+    printed(job, b"second attempt\nwarning: odd\n", attempt=2)
+    job.attempt = 2
+    job.save()
+    newest = client.get(url).json()
+    assert (newest["attempt"], newest["rank"], newest["text"]) == (2, 0, "second attempt\nwarning: odd\n")
+    assert [each["attempt"] for each in newest["streams"]] == [1, 2]
+    assert client.get(url, {"attempt": 1}).json()["text"] == "first attempt\n"
+    assert client.get(url, {"offset": 15}).json()["text"] == "warning: odd\n"
+    assert client.get(url, {"offset": -4}).json()["text"] == "odd\n"
+    assert client.get(url, {"search": "WARN"}).json()["lines"] == [{"offset": 15, "text": "warning: odd"}]
+    plain = client.get(url, headers={"Accept": "text/plain"})
+    assert plain.content == b"second attempt\nwarning: odd\n"
+    refused = client.get(url, {"attempt": 7})
+    assert refused.status_code == 422
+    assert "had no attempt 7; its attempts: 1 to 2" in refused.json()["errors"]["attempt"][0]
+
+
+def test_a_log_is_as_private_as_its_job(job, client, django_user_model):
+    job.branch.experiment.visibility = "private"
+    job.branch.experiment.save()
+    printed(job, b"a secret\n")
+    other = django_user_model.objects.create_user("other")
+    client.force_login(other)
+    for url in (
+        reverse("api:job-log", args=[job.pk]),
+        reverse("training:job-log", args=[job.pk, 1, 0]),
+        reverse("training:job-panel", args=[job.pk, "log"]),
+        reverse("training:job", args=[job.pk]),
+    ):
+        answer = client.get(url)
+        assert answer.status_code == 404, url
+        assert b"secret" not in answer.content
+
+
+def test_the_page_shows_the_last_lines_and_those_that_are_searched(job, client):
+    client.force_login(job.branch.experiment.owner)
+    page = reverse("training:job", args=[job.pk])
+    assert b"Nothing was printed yet" in client.get(page).content
+    printed(job, b"<b>hello</b>\nother\n")
+    assert b"&lt;b&gt;hello&lt;/b&gt;\nother" in client.get(page).content
+    panel = reverse("training:job-panel", args=[job.pk, "log"])
+    found = client.get(panel, {"search": "hello"}).content
+    assert b"1 line with" in found
+    assert b"other" not in found
+    assert client.get(panel, {"stream": "9-9"}).status_code == 404
+    download = client.get(reverse("training:job-log", args=[job.pk, 1, 0]))
+    assert b"".join(download.streaming_content) == b"<b>hello</b>\nother\n"
+    assert download["Content-Type"].startswith("text/plain")
+    assert "attachment" in download["Content-Disposition"]
+
+
+def test_the_last_lines_stand_with_a_failure_everywhere(job, client):
+    printed(job, b"before\nthe last words\n")
+    job.state, job.message = JobState.FAILED, "ValueError: boom"
+    job.save()
+    client.force_login(job.branch.experiment.owner)
+    notice = client.get(reverse("training:job-panel", args=[job.pk, "job_notice"])).content
+    assert b"the last words" in notice
+    assert client.get(reverse("api:job-detail", args=[job.pk])).json()["last_lines"] == [
+        "before",
+        "the last words",
+    ]
+    out = StringIO()
+    call_command("jobs", "show", str(job.pk), stdout=out)
+    assert "the last words" in out.getvalue()
+
+
+def test_a_shell_prints_searches_and_chooses(job):
+    printed(job, b"one\ntwo\n")
+    printed(job, b"of rank 1\n", rank=1)
+
+    def said(*words: str) -> str:
+        out = StringIO()
+        call_command("jobs", "log", str(job.pk), *words, stdout=out)
+        return out.getvalue()
+
+    assert said() == "one\ntwo\n"
+    assert said("--search", "TW") == "two\n"
+    assert said("--rank", "1") == "of rank 1\n"
+    assert '"offset": 4, "text": "two"' in said("--json")
+
+
+def test_the_log_goes_with_its_job(job):
+    printed(job, b"hello\n")
+    job.delete()
+    assert not JobLog.objects.exists()
+    printed_of = job.pk or 1
+    assert not logs.keep(printed_of, 1, 0, size=5, read=lambda a, b: b"hello"[a:b])
