@@ -8,8 +8,9 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from acc.errors import InvalidInput
+from acc.names import clean_name
 from acc.refusals import field_errors
-from acc.specs import KEY_PATTERN, ModelSpec, Spec, parse
+from acc.specs import ModelSpec, Spec, parse
 
 Where = Literal["encoder_stage", "decoder_stage", "latent", "factor_group"]
 Start = Literal["identity", "random"]
@@ -54,10 +55,8 @@ def clean_expansion(data: Any) -> ExpansionSpec:
     if not isinstance(data, Mapping):
         raise InvalidInput({"__all__": f"{data!r} is not an object"})
     spec: ExpansionSpec = parse(ExpansionSpec, dict(data))
-    if spec.where == "factor_group" and not KEY_PATTERN.fullmatch(spec.name):
-        raise InvalidInput(
-            {"name": f"{spec.name!r} cannot name a factor group; use a-z, 0-9, - and _, such as 'thickness'"}
-        )
+    if spec.where == "factor_group":
+        spec = spec.model_copy(update={"name": clean_name(spec.name)})
     if spec.where != "factor_group" and spec.name:
         raise InvalidInput({"name": f"{spec.name!r} names nothing: only a new factor group has a name"})
     return spec

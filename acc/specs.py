@@ -19,9 +19,9 @@ from pydantic import (
 )
 
 from acc.errors import InvalidInput
+from acc.names import Name, listed, paired
 from acc.refusals import field_errors
 
-NAME_PATTERN = re.compile(r"^[^\W\d_][\w .()\[\]+-]{0,79}$")
 KEY_PATTERN = re.compile(r"^[a-z0-9][a-z0-9_-]{0,63}$")
 EVAL_PARTS = ("metrics", "reconstructions", "traversals", "sort", "attention", "ufr")
 
@@ -35,7 +35,7 @@ class Spec(BaseModel):
 class FactorGroup(Spec):
     """A named range ``[start, end)`` of latent dimensions (channels, for a spatial latent)."""
 
-    name: str = Field(pattern=KEY_PATTERN.pattern)
+    name: Name
     start: int = Field(ge=0)
     end: int = Field(gt=0)
 
@@ -109,7 +109,7 @@ class TargetSpec(Spec):
     ``class`` columns hold int64 labels ``0..classes-1``; ``real`` columns hold float32 values.
     """
 
-    name: str = Field(pattern=KEY_PATTERN.pattern)
+    name: Name
     kind: Literal["class", "real"]
     classes: int | None = None
     labels: tuple[str, ...] | None = None
@@ -275,21 +275,14 @@ class EvalSpec(Spec):
     @field_validator("groups", "concepts", mode="before")
     @classmethod
     def _names_from_a_shell(cls, value: Any) -> Any:
-        return _words(value) if isinstance(value, str) else value
+        return listed(value) if isinstance(value, str) else value
 
     @field_validator("own", mode="before")
     @classmethod
     def _pairs_from_a_shell(cls, value: Any) -> Any:
         if not isinstance(value, str):
             return value
-        pairs = [word.split("=") for word in _words(value)]
-        if any(len(pair) != 2 or not all(pair) for pair in pairs):
-            raise ValueError(f"{value!r} does not say who holds what; write concept=group,concept=group")
-        return {concept.strip(): group.strip() for concept, group in pairs}
-
-
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
+        return paired(value)
 
 
 class TrainJobSpec(Spec):

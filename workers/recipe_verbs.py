@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from django.utils.text import slugify
-
 from acc.errors import InvalidInput
 from acc.params import clean_params
 from acc.recipes import BranchRef, CheckpointRef, DatasetRef, EvalOutcome, TaskRef, TrainOutcome
@@ -34,6 +32,7 @@ from accsite.apps.training.models import (
     RecipeStep,
     Task,
 )
+from accsite.apps.training.names import same_name
 from accsite.apps.training.selectors import find_checkpoint_named
 from accsite.apps.training.services import expansion, experiments, jobs, marks, tasks
 from accsite.apps.training.services.recipe_steps import Done, Submitted
@@ -378,9 +377,9 @@ def keys_of(checkpoint: Checkpoint | None, experiment: Experiment, names: Sequen
 
 def free_experiment_name(name: str) -> str:
     """Return ``name``, numbered if an experiment has it."""
-    taken = set(Experiment.objects.values_list("slug", flat=True))
+    taken = {same_name(other) for other in Experiment.objects.values_list("name", flat=True)}
     numbered = (name if number == 1 else f"{name} {number}" for number in range(1, NAME_TRIES))
-    return next((each for each in numbered if slugify(each)[:80] not in taken), name)
+    return next((each for each in numbered if same_name(each) not in taken), name)
 
 
 def metric_key(metric: Metric) -> str:

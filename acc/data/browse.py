@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from acc.data.dataset import AccDataset
 from acc.errors import InvalidInput
+from acc.names import listed
 
 MAX_BINS = 200
 MAX_IMAGES_READ = 10_000
@@ -222,7 +223,7 @@ def filters_of(query: Mapping[str, str], data_targets: Sequence[Mapping[str, Any
         try:
             wanted = found.setdefault(target, {})
             if kind == "in":
-                wanted["among"] = tuple(_class_number(part, known[target]) for part in text.split(","))
+                wanted["among"] = tuple(_class_number(part, known[target]) for part in listed(text))
             else:
                 wanted["low" if kind == "min" else "high"] = _number(text)
         except ValueError as error:

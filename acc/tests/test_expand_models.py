@@ -122,7 +122,7 @@ def test_the_same_expansion_gives_the_same_weights_and_another_seed_others() -> 
         ({"where": "middle"}, "where", "'middle' is refused"),
         ({"where": "latent", "amount": 0}, "amount", "0 is refused"),
         ({"where": "latent", "name": "x"}, "name", "'x' names nothing"),
-        ({"where": "factor_group"}, "name", "'' cannot name a factor group"),
+        ({"where": "factor_group"}, "name", "a name is needed; it was empty"),
         ({"where": "factor_group", "name": "digit"}, "name", "'digit' is already a factor group"),
         ({"where": "encoder_stage", "amount": 30}, "params.blocks", "31 is above the most allowed, 8"),
     ],

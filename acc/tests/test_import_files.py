@@ -87,7 +87,7 @@ def test_npz_columns_become_classes_or_real_values_by_their_type(tmp_path: Path)
     )
     data, provenance = import_file(path)
     kinds = {column.name: column.kind for column in data.target_specs}
-    assert kinds == {"digit": "class", "slant": "real", "offset": "real"}
+    assert kinds == {"digit": "class", "Slant": "real", "offset": "real"}
     assert (provenance["importer"], provenance["file"]) == ("npz", "made.npz")
 
 

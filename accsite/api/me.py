@@ -18,6 +18,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
+from acc.names import MAX_NAME
 from accsite.apps.access import tokens
 from accsite.apps.access.models import ApiToken, TokenScope
 from accsite.apps.access.permissions import Role, roles_of
@@ -46,7 +47,7 @@ class NewToken(Token):
 class TokenRequest(BaseModel):
     """What a token is for, what it may do and how long."""
 
-    name: str = Field(min_length=1, max_length=tokens.MAX_NAME_LENGTH)
+    name: str = Field(min_length=1, max_length=MAX_NAME)
     scope: TokenScope = TokenScope.READ
     days: int = Field(default=tokens.DEFAULT_DAYS, ge=1, le=tokens.MAX_DAYS)
 

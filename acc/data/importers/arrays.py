@@ -12,7 +12,9 @@ from acc.data.dataset import UNITS, AccDataset
 from acc.data.importers.limits import check_side, refuse
 from acc.data.importers.looks import Look
 from acc.data.importers.scale import Pixels, stored
-from acc.specs import KEY_PATTERN, TargetSpec
+from acc.errors import InvalidInput
+from acc.names import clean_name
+from acc.specs import TargetSpec
 
 CHANNELS = (1, 3, 4)
 MAX_CLASSES = 100_000
@@ -155,9 +157,10 @@ def units_of(values: NDArray[Any], n: int, file: str) -> NDArray[np.int64]:
 
 def target_of(name: str, values: NDArray[Any], n: int, file: str) -> tuple[TargetSpec, NDArray[Any]]:
     """Return a target column and its description; raises InvalidInput (file) naming the column."""
-    key = name.strip().lower().replace(" ", "_").replace(".", "_")
-    if not KEY_PATTERN.match(key):
-        raise refuse(file, f"has a target called {name!r}; use letters a to z, digits, - and _")
+    try:
+        key = clean_name(name)
+    except InvalidInput as error:
+        raise refuse(file, f"has a target called {name!r}: {error.fields['name'][0]}") from error
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.shape != (n,):

@@ -11,11 +11,11 @@ from knox.auth import TokenAuthentication as KnoxAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 
 from acc.errors import InvalidInput
+from acc.names import clean_name
 from accsite.apps.access.models import ApiToken, TokenScope
 
 MAX_DAYS = 3_650
 DEFAULT_DAYS = 90
-MAX_NAME_LENGTH = 80
 USE_NOTED_EVERY = timedelta(minutes=1)
 
 
@@ -27,9 +27,10 @@ def make_token(
     ``days`` (1 to 3650): how long it works. Raises InvalidInput (name, scope, days, user).
     """
     errors: dict[str, list[str]] = {}
-    name = " ".join(str(name).split())
-    if not name or len(name) > MAX_NAME_LENGTH or not name.isprintable():
-        errors["name"] = [f"{name[:100]!r} is no name; say in 1 to {MAX_NAME_LENGTH} characters what uses it"]
+    try:
+        name = clean_name(name)
+    except InvalidInput as error:
+        errors.update(error.fields)
     if scope not in TokenScope.values:
         errors["scope"] = [f"{scope!r} is not one of {', '.join(TokenScope.values)}"]
     whole = int(days) if str(days).isdecimal() and len(str(days)) < 9 else 0

@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from acc.data import exporters
+from acc.names import listed
 from accsite.apps.datasets import plots, selectors
 from accsite.apps.datasets.choice import Choice
 from accsite.apps.datasets.models import Dataset
@@ -159,7 +160,7 @@ def _target(dataset: Dataset, target: dict[str, Any], choice: Choice) -> Target:
     low, high, among = (choice.value(name, kind) for kind in ("min", "max", "in"))
     classes = int(target.get("classes") or 0) if target["kind"] == "class" else 0
     labels = [str(label) for label in target.get("labels") or map(str, range(classes))]
-    chosen = set(among.split(",")) if among else set()
+    chosen = set(listed(among)) if among else set()
     return Target(
         name=name,
         kind=target["kind"],

@@ -10,6 +10,8 @@ from django import forms
 
 from accsite.apps.registry.models import Plugin
 from accsite.apps.training.forms import ParamsForm, ServiceForm, choice, number, text
+from accsite.apps.training.models import Job
+from accsite.apps.training.names import MAX_NAME_LENGTH
 from accsite.apps.training.services import generation
 
 
@@ -67,9 +69,36 @@ class ImportForm(ServiceForm):
         allow_empty_file=True,
         help_text="IDX, .npy or CSV for IDX and .npy; CSV for images",
     )
-    name = text("Name", "empty: after the file", maxlength=80)
+    name = text("Name", "empty: after the file", maxlength=MAX_NAME_LENGTH)
     pixels = choice(
         "Store pixels as",
         [("uint8", "uint8: 256 levels, a quarter of the size"), ("float32", "float32: as they are, 0 to 1")],
     )
     idempotency_key = forms.CharField(required=False, widget=forms.HiddenInput)
+
+
+class KeepForm(ServiceForm):
+    """What a look at a file has asked, with what is proposed, and the name that it is to have."""
+
+    scale = text("Scale", "the pixel values that are black and white, LOW..HIGH")
+    part = choice("Part", [("", "as proposed")])
+    classes = choice(
+        "Folders",
+        [("", "as proposed"), ("folders", "are classes"), ("none", "are no classes")],
+    )
+    name = text("Name", "empty: after the file", maxlength=MAX_NAME_LENGTH)
+    idempotency_key = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    def __init__(self, job: Job, data: Any = None) -> None:
+        questions = {each["field"]: each for each in job.result.get("look", {}).get("questions", [])}
+        begun = {name: each["answer"] or each["proposed"] for name, each in questions.items()}
+        given = {"name": job.spec.get("name", ""), "idempotency_key": uuid4().hex}
+        super().__init__(data, initial=begun | given)
+        for name in generation.ANSWERS:
+            asked = questions.get(name)
+            if asked is None or (not asked["choices"][1:] and not asked["needed"]):
+                del self.fields[name]
+            elif name != "scale":
+                self.fields[name].widget.choices = [(each, each) for each in asked["choices"]]
+            elif asked["needed"]:
+                self.fields[name].help_text = asked["words"]

@@ -39,6 +39,7 @@ urlpatterns = [
     path("datasets/new/preview/", datasets.preview, name="dataset-preview"),
     path("datasets/new/jobs/", datasets.making, name="dataset-jobs"),
     path("datasets/import/", datasets.upload, name="dataset-import"),
+    path("datasets/import/<int:pk>/", datasets.looked, name="dataset-looked"),
     path("experiments/", experiments.index, name="experiments"),
     path("experiments/new/", experiments.create, name="experiment-new"),
     path("experiments/new/import/", experiments.take_in, name="experiment-import"),

@@ -69,6 +69,7 @@ form.addEventListener("submit", (event) => {
 	if (labels.files.length) data.append("labels", labels.files[0]);
 	data.append("name", name.value);
 	data.append("pixels", pixels.value);
+	data.append("look", "true");
 	const request = new XMLHttpRequest();
 	const began = performance.now();
 	const done = () => {
@@ -83,7 +84,7 @@ form.addEventListener("submit", (event) => {
 		sent.textContent = loaded < total ? `${size(loaded)} of ${size(total)}, ${Math.ceil(left)}s left` : "being taken in…";
 	};
 	request.onload = () => {
-		if (request.status === 202) return location.assign(form.dataset.done);
+		if (request.status === 202) return location.assign(form.dataset.done.replace("/0/", `/${JSON.parse(request.responseText).id}/`));
 		done();
 		let found = {};
 		try {

@@ -4,7 +4,6 @@ from accsite.apps.datasets.services.create import create_dataset
 from accsite.apps.datasets.services.manage import discard, purge, remove, rename, restore
 from accsite.apps.datasets.services.naming import (
     check_free,
-    check_name,
     free_name,
     free_slug,
     name_of_file,
@@ -12,7 +11,6 @@ from accsite.apps.datasets.services.naming import (
 
 __all__ = [
     "check_free",
-    "check_name",
     "create_dataset",
     "discard",
     "free_name",

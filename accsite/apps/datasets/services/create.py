@@ -12,10 +12,11 @@ from django.db.models import F
 
 from acc.data import AccDataset
 from acc.errors import InvalidInput
+from acc.names import clean_name
 from accsite import blobs
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.datasets.recipes import recipe_hash
-from accsite.apps.datasets.services.naming import check_name, free_slug
+from accsite.apps.datasets.services.naming import free_slug
 from accsite.apps.live.services import bump
 
 TOPIC = "datasets"
@@ -29,7 +30,7 @@ def create_dataset(*, actor: Any, name: str, dataset_path: Path, provenance: dic
     One of the same content that was removed is restored. ``dataset_path`` is moved away, once the row is written:
     when the database fails, ask again with the same file. Raises InvalidInput (name, file); nothing is stored then.
     """
-    check_name(name)
+    name = clean_name(name)
     data = AccDataset.load(dataset_path)
     existing = _existing(data.content_hash)
     if existing is not None:

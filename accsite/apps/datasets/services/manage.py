@@ -10,10 +10,11 @@ from django.db import transaction
 from django.db.models import ProtectedError
 from django.utils import timezone
 
+from acc.names import clean_name
 from accsite import blobs
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.datasets.services.create import TOPIC
-from accsite.apps.datasets.services.naming import check_free, check_name
+from accsite.apps.datasets.services.naming import check_free
 from accsite.apps.datasets.uses import NAMED, users_of
 from accsite.apps.live.services import bump
 from accsite.errors import WrongState
@@ -23,7 +24,7 @@ from accsite.errors import WrongState
 def rename(*, actor: Any, dataset: Dataset, name: str) -> Dataset:
     """Return the dataset under its new name; its address stays. Raises InvalidInput (name)."""
     del actor  # datasets belong to the site
-    check_name(name)
+    name = clean_name(name)
     check_free(name, but=dataset)
     if not Dataset.objects.filter(pk=dataset.pk).update(name=name):
         raise _gone(dataset)

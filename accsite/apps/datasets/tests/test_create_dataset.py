@@ -68,9 +68,9 @@ def test_open_pages_hear_of_it(store: Store) -> None:
     assert versions(["datasets"])["datasets"] == before + 1
 
 
-@pytest.mark.parametrize("name", ["", "1st", "a\x00b", "digits\n", "x" * 81, None])
+@pytest.mark.parametrize("name", ["", " ", "a\x00b", "digits\n1", "x" * 81, None])
 def test_a_name_that_will_not_do_leaves_nothing_behind(store: Store, own_storage: Path, name: Any) -> None:
-    with pytest.raises(InvalidInput, match="name: .* is refused; use 1 to 80 letters"):
+    with pytest.raises(InvalidInput, match="name: "):
         store(name)
     assert not Dataset.objects.exists()
     assert [path for path in stored(own_storage) if path.startswith("datasets/")] == []

@@ -77,7 +77,7 @@ def test_the_same_images_again_name_the_dataset_that_is_there(npz: Path) -> None
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--name", "1st"), "name: '1st' is refused"),
+        (("--name", "a\nb"), "name: 'a\\nb' has characters that cannot be shown"),
         (("--user", "bob"), "user: there is no active user 'bob'; users are: none"),
         (("--max-bytes", "1000"), "bytes unpacked; at most 1,000"),
         (("--labels", "nowhere"), "labels: 'nowhere' is not needed"),

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import structlog
-from django.utils.text import slugify
 
 from acc.errors import InvalidInput
 from acc.specs import ModelSpec
 from accsite.apps.training.models import Branch, Checkpoint, Job, JobKind
-from accsite.apps.training.names import clean_name
+from accsite.apps.training.names import clean_name, free_address
 from accsite.apps.training.services.intact import require_intact
 from accsite.apps.training.services.unit import lock_branch, lock_experiment, touch, unit_of_work
 from accsite.apps.training.specs import task_spec
@@ -50,13 +49,9 @@ def rename_branch(*, actor: Any, branch: Branch, name: str) -> Branch:
     """Return the branch under another name; its address follows. Raises InvalidInput(name)."""
     lock_experiment(branch.experiment_id)
     name = clean_name(name)
-    slug = slugify(name)[:80]
-    if not slug:
-        raise InvalidInput({"name": f"{name!r} has no letter or digit from a to z; its address needs one"})
     others = Branch.objects.filter(experiment=branch.experiment_id).exclude(pk=branch.pk)
-    if others.filter(slug=slug).exists():
-        taken = f"{name!r} is already the name of a branch of {branch.experiment.name}; choose another"
-        raise InvalidInput({"name": taken})
+    what = f"a branch of {branch.experiment.name}"
+    slug = free_address(name, others.values_list("name", "slug"), what, otherwise="branch")
     branch.name, branch.slug = name, slug
     branch.save(update_fields=["name", "slug"])
     log.info("branch_renamed", branch=branch.pk, name=name, by=str(actor or ""))

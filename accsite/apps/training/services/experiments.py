@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import count
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.utils.text import slugify
 
 from acc.errors import InvalidInput
 from acc.params import clean_params
@@ -15,10 +13,11 @@ from acc.specs import ModelSpec, TaskSpec, parse
 from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import PluginKind
 from accsite.apps.training.models import Branch, Checkpoint, Experiment, Task, Visibility
-from accsite.apps.training.names import clean_name
+from accsite.apps.training.names import clean_name, free_address, same_name, taken
 from accsite.apps.training.services.intact import require_intact
 from accsite.apps.training.services.unit import lock_experiment, touch, unit_of_work
 
+NEW_PAGE = "new"  # an address below /experiments/ that is no experiment
 MAIN = "main"
 
 
@@ -33,7 +32,7 @@ def create_experiment(
     errors: dict[str, list[str]] = {}
     spec = slug = None
     try:
-        name, slug = _free_slug(name, Experiment.objects.values_list("slug", flat=True), "an experiment")
+        name, slug = free_experiment_slug(name)
     except InvalidInput as error:
         errors.update(error.fields)
     try:
@@ -54,7 +53,7 @@ def create_experiment(
                 visibility=visibility,
             )
     except IntegrityError:  # made by somebody else at this very moment
-        raise InvalidInput({"name": _taken(name, "an experiment")}) from None
+        raise InvalidInput({"name": taken(name, "an experiment")}) from None
     Branch.objects.create(experiment=experiment, name=MAIN, slug=MAIN, created_by=actor)
     touch("experiments", f"checkpoints:{experiment.pk}")
     return experiment
@@ -78,8 +77,7 @@ def create_branch(
     WrongState for a checkpoint that was deleted or pruned; then nothing is made.
     """
     lock_experiment(experiment.pk)
-    taken = experiment.branches.values_list("slug", flat=True)
-    name, slug = _free_slug(name, taken, f"a branch of {experiment.name}")
+    name, slug = free_branch_slug(experiment, name, field="name")
     if from_checkpoint is not None and from_checkpoint.experiment_id != experiment.pk:
         raise InvalidInput(
             {
@@ -100,7 +98,7 @@ def create_branch(
                 created_by=actor,
             )
     except IntegrityError:
-        raise InvalidInput({"name": _taken(name, f"a branch of {experiment.name}")}) from None
+        raise InvalidInput({"name": taken(name, f"a branch of {experiment.name}")}) from None
     if copy_tasks:
         copies = copies_of_tasks(branch, experiment, from_checkpoint)
         Task.objects.bulk_create(copies if tasks is None else _chosen(copies, tasks))
@@ -110,18 +108,22 @@ def create_branch(
 
 def free_experiment_slug(name: Any, *, number: bool = False) -> tuple[str, str]:
     """Return name and slug for a new experiment, with ``number`` the next that is free; raises InvalidInput(name)."""
-    taken = set(Experiment.objects.values_list("slug", flat=True))
-    if number and slugify(name)[:80] in taken:
-        name = next(n for n in (f"{name} {i}" for i in count(2)) if slugify(n)[:80] not in taken)
-    return _free_slug(name, taken, "an experiment")
+    name = clean_name(name)
+    rows = Experiment.objects.values_list("name", "slug")
+    if number:
+        known = {same_name(other) for other, _ in rows}
+        name = next(
+            n for n in (name, *(f"{name} {i}" for i in range(2, 10_000))) if same_name(n) not in known
+        )
+    return name, free_address(name, [*rows, ("", NEW_PAGE)], "an experiment", otherwise="experiment")
 
 
 def free_branch_slug(experiment: Experiment, name: Any, *, field: str = "branch_name") -> tuple[str, str]:
     """Return name and slug for a new branch; raises InvalidInput(field) when they are none or taken."""
     try:
-        return _free_slug(
-            name, experiment.branches.values_list("slug", flat=True), f"a branch of {experiment.name}"
-        )
+        name = clean_name(name)
+        rows = experiment.branches.values_list("name", "slug")
+        return name, free_address(name, rows, f"a branch of {experiment.name}", otherwise="branch")
     except InvalidInput as error:
         raise InvalidInput({field: next(iter(error.fields.values()))}) from None
 
@@ -155,20 +157,6 @@ def _mapping(value: Any, field: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise InvalidInput({field: f"{value!r} is not an object of parameter name -> value"})
     return value
-
-
-def _free_slug(name: str, taken: Any, what: str) -> tuple[str, str]:
-    name = clean_name(name)
-    slug = slugify(name)[:80]
-    if not slug:
-        raise InvalidInput({"name": f"{name!r} has no letter or digit from a to z; its address needs one"})
-    if slug in set(taken):
-        raise InvalidInput({"name": _taken(name, what)})
-    return name, slug
-
-
-def _taken(name: str, what: str) -> str:
-    return f"{name!r} is already the name of {what}; choose another"
 
 
 def _chosen(copies: list[Task], keys: Any) -> list[Task]:

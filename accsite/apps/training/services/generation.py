@@ -173,7 +173,9 @@ def submit_import(
     check_import(name=name, pixels=pixels, answers=answers)
     sent = upload.as_dict() if upload else looked.spec["upload"] if looked else {}
     beside = labels.as_dict() if labels else looked.spec["labels"] if looked else None
-    called = name or dataset_services.free_name(dataset_services.name_of_file(sent["name"]))
+    called = (
+        clean_name(name) if name else dataset_services.free_name(dataset_services.name_of_file(sent["name"]))
+    )
     return once(
         actor,
         idempotency_key,
@@ -212,8 +214,7 @@ def check_import(*, name: str, pixels: str, answers: Mapping[str, str] | None = 
     errors: dict[str, list[str]] = {}
     if name:
         try:
-            dataset_services.check_name(name)
-            dataset_services.check_free(name)
+            dataset_services.check_free(clean_name(name))
         except InvalidInput as error:
             errors.update(error.fields)
     if pixels not in PIXELS:

@@ -122,7 +122,7 @@ def test_an_upload_over_http_becomes_a_job(user: Any, own_storage: Path) -> None
     [
         ({"file": ""}, "file"),
         ({"file": SimpleUploadedFile("x.npz", b"")}, "file"),
-        ({"name": "1st"}, "name"),
+        ({"name": "a\nb"}, "name"),
         ({"pixels": "int4"}, "pixels"),
         ({"scale": "bright"}, "scale"),
         ({"classes": "some"}, "classes"),

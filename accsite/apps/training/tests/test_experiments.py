@@ -34,7 +34,7 @@ OVERLAP = [{"name": "a", "start": 0, "end": 6}, {"name": "b", "start": 4, "end":
     ("name", "model", "field", "sentence"),
     [
         ("", {}, "name", "a name is needed"),
-        ("???", {}, "name", "has no letter or digit"),
+        ("a\nb", {}, "name", "cannot be shown"),
         ("digits", {}, "name", "'digits' is already the name of an experiment"),
         ("x", {"architecture": "Magic"}, "model.architecture", "Magic"),
         ("x", {"latent_dim": 0}, "model.latent_dim", "0 is refused"),

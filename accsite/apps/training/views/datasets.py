@@ -8,7 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -20,7 +20,7 @@ from accsite.apps.registry import previews
 from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import PluginKind
 from accsite.apps.training import pages, task_pages
-from accsite.apps.training.dataset_forms import GenerateForm, ImportForm, beginning
+from accsite.apps.training.dataset_forms import GenerateForm, ImportForm, KeepForm, beginning
 from accsite.apps.training.models import Job, JobKind
 from accsite.apps.training.services import generation, uploads
 from accsite.apps.training.services.generation import DatasetExists
@@ -135,16 +135,17 @@ def upload(request: HttpRequest) -> HttpResponse:
         form = ImportForm(request.POST, request.FILES)
         payload = form.payload()
         try:
-            _submit_import(request, payload)
+            job = _submit_look(request, payload)
         except InvalidInput as error:
             form.refuse(error)
         else:
-            return redirect("datasets:list")
+            return redirect("training:dataset-looked", job.pk)
     context = {
         "place": "datasets",
         "form": form,
         "most": settings.ACC_MAX_DATASET_BYTES,
         "api_path": reverse("api:dataset-import"),
+        "looked": reverse("training:dataset-looked", args=[0]),
         "cli": ".venv/bin/python manage.py import_dataset FILE",
         "curl": 'curl -fsS -H "Authorization: Token $ACC_TOKEN" -F file=@FILE '
         + request.build_absolute_uri(reverse("api:dataset-import")),
@@ -153,7 +154,42 @@ def upload(request: HttpRequest) -> HttpResponse:
     return render(request, "training/datasets/import.html", context, status=status)
 
 
-def _submit_import(request: HttpRequest, payload: dict[str, Any]) -> Job:
+@require_http_methods(["GET", "POST"])
+def looked(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show what a job has found in an upload, and keep it as a dataset."""
+    versions = live.versions(["jobs"])
+    looks = Job.objects.visible_to(request.user).filter(kind=JobKind.IMPORT, spec__look=True)
+    job = get_object_or_404(looks, pk=pk)
+    form = KeepForm(job, request.POST or None)
+    if request.method == "POST":
+        payload = form.payload()
+        try:
+            generation.submit_import(
+                actor=actor(request),
+                looked=generation.looked_at(request.user, job.pk),
+                name=payload.get("name", ""),
+                pixels=job.spec["pixels"],
+                answers={name: payload[name] for name in generation.ANSWERS if payload.get(name)},
+                idempotency_key=payload.get("idempotency_key"),
+            )
+        except InvalidInput as error:
+            form.refuse(error)
+        else:
+            return redirect("datasets:list")
+    context = {
+        "versions": versions,
+        "place": "datasets",
+        "job": job,
+        "look": job.result.get("look"),
+        "form": form,
+        "looked_url": reverse("training:dataset-looked", args=[job.pk]),
+    }
+    name = "looked_panel" if is_partial(request) else "looked"
+    status = REFUSED if form.is_bound and form.errors else 200
+    return render(request, f"training/datasets/{name}.html", context, status=status)
+
+
+def _submit_look(request: HttpRequest, payload: dict[str, Any]) -> Job:
     name, pixels = payload.get("name", ""), payload.get("pixels", "uint8")
     generation.check_import(name=name, pixels=pixels)
     file, labels = request.FILES.get("file"), request.FILES.get("labels")
@@ -165,6 +201,7 @@ def _submit_import(request: HttpRequest, payload: dict[str, Any]) -> Job:
         labels=uploads.keep(labels, field="labels") if labels is not None else None,
         name=name,
         pixels=pixels,
+        look=True,
         idempotency_key=payload.get("idempotency_key"),
     )
 

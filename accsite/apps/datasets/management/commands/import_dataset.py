@@ -17,6 +17,7 @@ from typing_extensions import override
 
 from acc.data.importers import CLASSES, Answers, Look, disk_full, is_disk_full, read
 from acc.errors import InvalidInput
+from acc.names import clean_name
 from accsite import blobs
 from accsite.apps.datasets import services
 from accsite.cli import SUCCEEDED, ServiceCommand, find_user
@@ -73,8 +74,7 @@ class Command(ServiceCommand):
     def run(self, **options: Any) -> int:
         """Import the file and print the slug of its dataset, alone on its line."""
         file: Path = options["file"]
-        name = options["name"] or services.name_of_file(file.name)
-        services.check_name(name)
+        name = clean_name(options["name"] or services.name_of_file(file.name))
         actor = find_user(options["user"])
         answers = Answers(*(options[field] for field in ("scale", "part", "classes")))
         look = Look(answers, looking=options["look"])
