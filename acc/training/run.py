@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from acc.errors import InvalidInput
 from acc.models import Model
 from acc.specs import ImageShape, ModelSpec, TaskSpec, TrainJobSpec, TrainSpec, parse
-from acc.training.checkpoint import Checkpoint, Snapshot
+from acc.training.checkpoint import Checkpoint, Snapshot, load
 from acc.training.plugin_set import PluginSet
 from acc.training.protocols import Alarm, Baseline, CheckpointReason, CommandResult, Control, PointBlock
 from acc.training.protocols import Snapshot as AnySnapshot
@@ -143,6 +143,7 @@ def train(
     control: Control | None = None,
     classes: PluginSet | None = None,
     ranks: Ranks | None = None,
+    model_seed: int | None = None,
     **options: Any,
 ) -> TrainRun:
     """Train and return the run.
@@ -153,6 +154,10 @@ def train(
     model classes of your own that are named, beside those that come with ACC. ranks: this process is one of several
     that share each batch, as ``under_torchrun()`` gives it; all of them call this with the same.
     options: the fields of TrainSpec (``steps``, ``batch_size``, ``lr``, ``seed``, ...).
+    ``seed`` (default 0) seeds all: initial weights and heads, which rows are held out, the order of the rows, and
+    noise; so runs of different seeds are independent of each other but for the data. ``model_seed`` sets the first
+    two apart from it. A run that starts from a checkpoint keeps those two as the checkpoint has them, so that no row is
+    trained on that was held out before, and ``seed`` is of order and noise alone; a ``ModelSpec`` brings its own.
     Raises InvalidInput naming the field that is wrong.
     """
     datasets: Mapping[str, AccDataset] = data if isinstance(data, Mapping) else {ONLY_DATASET: data}
@@ -170,11 +175,21 @@ def train(
     first = next(iter(datasets.values()), None)
     if first is None:
         raise InvalidInput({"data": "no dataset is given; a task needs one"})
+    if isinstance(start_from, str | Path):
+        start_from = load(start_from)
+    if start_from is not None and model_seed is not None:
+        raise InvalidInput(
+            {"model_seed": f"{model_seed} is refused: weights and held-out rows are those of start_from"}
+        )
+    spec = parse(TrainSpec, {"steps": 500, **options})
+    first_seed = spec.seed if model_seed is None else model_seed
+    if start_from is not None:
+        first_seed = start_from.header.spec.model.seed
     job = TrainJobSpec(
-        model=_model_spec(model, first, latent_dim, factors or {}),
+        model=_model_spec(model, first, latent_dim, factors or {}, first_seed),
         tasks=_task_specs(tasks, list(datasets)),
         datasets={key: dataset.spec(key) for key, dataset in datasets.items()},
-        train=parse(TrainSpec, {"steps": 500, **options}),
+        train=spec,
     )
     sink = MemorySink()
     trainer = Trainer(
@@ -188,6 +203,7 @@ def _model_spec(
     dataset: AccDataset,
     latent_dim: int,
     factors: Mapping[str, int],
+    seed: int,
 ) -> ModelSpec:
     if isinstance(model, ModelSpec):
         return model
@@ -200,6 +216,7 @@ def _model_spec(
         "image": ImageShape(channels=channels, height=height, width=width),
         "latent_dim": max(latent_dim, start),
         "factor_groups": groups,
+        "seed": seed,
     }
     given = {"architecture": model} if isinstance(model, str) else dict(model)
     spec: ModelSpec = parse(ModelSpec, {**fields, **given}, prefix="model.")

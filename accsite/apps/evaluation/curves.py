@@ -35,6 +35,7 @@ class Curve:
     line: str
     band: str
     levels: Sequence[tuple[float, str]]
+    where: str = ""
     width: int = WIDTH
     height: int = HEIGHT
 
@@ -55,8 +56,11 @@ class Trend:
     height: int = SPARK_HEIGHT
 
 
-def plot(rows: Sequence[Metric]) -> Curve | None:
-    """Return the curve of metrics, ordered by step; None without one."""
+def plot(rows: Sequence[Metric], where: str = "") -> Curve | None:
+    """Return the curve of metrics of one dataset with one set of options, ordered by step; None without one.
+
+    where: the dataset, as the curve's title names it.
+    """
     if not rows:
         return None
     first, last = rows[0].evaluation.step, rows[-1].evaluation.step
@@ -87,7 +91,7 @@ def plot(rows: Sequence[Metric]) -> Curve | None:
     upper = [f"{point.x} {point.y_high}" for point in points]
     lower = [f"{point.x} {point.y_low}" for point in reversed(points)]
     levels = [(y(level), f"{level:g}") for level in (0, 0.25, 0.5, 0.75, 1)]
-    return Curve(points, line, "M" + " L".join([*upper, *lower]) + " Z", levels)
+    return Curve(points, line, "M" + " L".join([*upper, *lower]) + " Z", levels, where)
 
 
 def trend(values: Sequence[float]) -> Trend | None:

@@ -105,6 +105,15 @@ class Metric(models.Model):
             of = f"group {self.group}" if self.group else "the whole latent"
         return f"{self.name} of {of}" + (f" on {self.dataset}" if self.dataset else "")
 
+    @property
+    def kind_of_sample(self) -> str:
+        """What its images and options were: numbers may be drawn as one trend only where this is the same."""
+        if self.sample:
+            return self.sample
+        options = self.evaluation.options  # measured before samples had names
+        asked = [options.get(name) for name in ("rows", "concepts", "own", "match", "seed")]
+        return f"{self.dataset} {'' if self.task_key else asked}"
+
     def grade(self, moderate: float | None, good: float | None) -> Literal["good", "moderate", "poor", ""]:
         """Return the word for the value by thresholds; empty where there is nothing to judge, or to judge by."""
         if self.value is None or moderate is None or good is None or self.higher_is_better is None:

@@ -23,14 +23,16 @@ RECONSTRUCTIONS = "reconstructions"
 
 @dataclass(frozen=True)
 class MetricRow:
-    """One metric of one task over the newest evaluations, oldest first; None where it was not measured.
+    """One metric of one task on one dataset with one set of options, over the newest steps, oldest first.
 
+    None where it was not measured so. ``where`` names the dataset, and what tells it from another row of the same.
     ``baseline`` is what the trivial answer would score; ``higher_is_better`` None: neither is good.
     """
 
     task: str
     slot: int
     name: str
+    where: str
     higher_is_better: bool | None
     values: list[Metric | None]
     baseline: float | None
@@ -72,28 +74,42 @@ def measured_checkpoints(branch: Branch) -> list[Checkpoint]:
 
 
 def newest_with_metrics(branch: Branch) -> list[Evaluation]:
-    """Return the newest evaluations that measured something, oldest first."""
-    measured = branch.evaluations.filter(metrics__isnull=False).distinct().order_by("-step", "-id")
-    return list(measured.prefetch_related("metrics")[:EVALUATIONS_SHOWN])[::-1]
+    """Return the newest evaluations that measured something, oldest first, all of each of the newest steps."""
+    measured = branch.evaluations.filter(metrics__isnull=False).distinct()
+    steps = sorted(set(measured.values_list("step", flat=True)))[-EVALUATIONS_SHOWN:]
+    shown = measured.filter(step__in=steps).order_by("step", "id")
+    return list(shown.prefetch_related("metrics"))
 
 
-def metric_rows(branch: Branch, evaluations: Sequence[Evaluation]) -> list[MetricRow]:
-    """Return the metrics of ``evaluations`` as rows, by the order of the branch's tasks."""
+def metric_rows(branch: Branch, evaluations: Sequence[Evaluation]) -> tuple[list[int], list[MetricRow]]:
+    """Return the steps, and the metrics of ``evaluations`` as rows with a value for each, by the order of the tasks.
+
+    What was measured on another dataset or with other options is another row: two of them make no trend.
+    """
     known = {task.key: task for task in branch.tasks.all()}
     order = {key: position for position, key in enumerate(known)}
-    cells: dict[tuple[str, str], list[Metric | None]] = {}
-    for column, evaluation in enumerate(evaluations):
+    steps = sorted({evaluation.step for evaluation in evaluations})
+    cells: dict[tuple[str, str, str], list[Metric | None]] = {}
+    for evaluation in evaluations:
         for metric in evaluation.metrics.all():
             if metric.concept or metric.group or not (metric.task_key or metric.name in HEADLINE):
                 continue
-            cells.setdefault((metric.task_key, metric.name), [None] * len(evaluations))[column] = metric
-    rows = []
-    for (key, name), values in sorted(cells.items(), key=lambda item: (order.get(item[0][0], 99), item[0])):
+            metric.evaluation = evaluation
+            row = cells.setdefault((metric.task_key, metric.name, metric.kind_of_sample), [None] * len(steps))
+            row[steps.index(evaluation.step)] = metric
+    rows: list[MetricRow] = []
+    seen: dict[tuple[str, str, str], int] = {}
+    ordered = sorted(cells.items(), key=lambda item: (order.get(item[0][0], 99), item[0][:2]))
+    for (key, name, _), values in ordered:
         task = known.get(key)
         last = next(metric for metric in reversed(values) if metric is not None)
         shown, slot = (task.name, task.colour_slot) if task else (key or "Factoring", NO_SLOT)
-        rows.append(MetricRow(shown, slot, name, last.higher_is_better, values, last.baseline, trend(values)))
-    return rows
+        number = seen[key, name, last.dataset] = seen.get((key, name, last.dataset), 0) + 1
+        where = last.dataset + (f", other images or options ({number})" if number > 1 else "")
+        rows.append(
+            MetricRow(shown, slot, name, where, last.higher_is_better, values, last.baseline, trend(values))
+        )
+    return steps, rows
 
 
 def trend(values: Sequence[Metric | None]) -> str:

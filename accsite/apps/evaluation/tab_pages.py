@@ -9,7 +9,7 @@ from typing import Any
 from accsite.apps.evaluation import matrix
 from accsite.apps.evaluation.asked import DIRECTIONS, Asked, Kept
 from accsite.apps.evaluation.curves import Curve, Trend, plot, trend
-from accsite.apps.evaluation.models import Artifact, Metric, Threshold
+from accsite.apps.evaluation.models import Artifact, Evaluation, Metric, Threshold
 from accsite.apps.evaluation.services.keys import part_key
 from accsite.apps.training.models import Branch, Checkpoint
 
@@ -45,6 +45,7 @@ def metrics(checkpoint: Checkpoint, _asked: Asked, _kept: Kept, _query: Mapping[
     branch = checkpoint.branch
     newest: dict[tuple[str, str], Metric] = {}
     rows = Metric.objects.filter(evaluation__checkpoint=checkpoint, concept="", group="")
+    rows = rows.select_related("evaluation")
     for metric in rows.order_by("evaluation_id", "id"):
         if metric.task_key or metric.name in HEADLINE:
             newest[metric.task_key, metric.name] = metric
@@ -68,7 +69,7 @@ def metrics(checkpoint: Checkpoint, _asked: Asked, _kept: Kept, _query: Mapping[
                 moderate,
                 good,
                 source if good is not None else "",
-                trend(trends.get((key, name), [])),
+                trend(trends.get((key, name, metric.kind_of_sample), [])),
             )
         )
     return {"rows": shown, "grades": GRADES}
@@ -172,7 +173,7 @@ def attention(
 
 def ufr(checkpoint: Checkpoint, _asked: Asked, kept: Kept, query: Mapping[str, Any]) -> dict[str, Any]:
     """Return the matrix, what is behind the chosen cell, the metrics beside it, and UFR over training."""
-    over_steps = curve(checkpoint.branch)
+    over_steps = _trend_of(checkpoint.branch, kept.evaluation)
     blob = next(iter(kept.artifacts.get("ufr", [])), None)
     if blob is None:
         return {"curve": over_steps}
@@ -229,27 +230,45 @@ def picker(checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
-def curve(branch: Branch) -> Curve | None:
-    """Return UFR of the branch over its steps, the newest of each step; None before there is any."""
+def curves(branch: Branch, sample: str = "") -> list[Curve]:
+    """Return UFR of the branch over its steps, the newest of each step: a curve for each dataset and set of options.
+
+    sample: only the curve of this one (``Metric.kind_of_sample``). The one measured last comes first.
+    """
     rows = Metric.objects.filter(
         evaluation__branch=branch, task_key="", name="ufr", concept="", value__isnull=False
     )
-    by_step: dict[int, Metric] = {}
+    found: dict[str, dict[int, Metric]] = {}
     for row in rows.select_related("evaluation").order_by("evaluation_id"):
-        by_step[row.evaluation.step] = row
-    return plot([by_step[step] for step in sorted(by_step)][-POINTS:])
+        by_step = found.pop(row.kind_of_sample, {})
+        found[row.kind_of_sample] = {**by_step, row.evaluation.step: row}
+    plotted: list[Curve] = []
+    seen: dict[str, int] = {}
+    for kind, by_step in reversed(found.items()):
+        dataset = next(iter(by_step.values())).dataset
+        seen[dataset] = seen.get(dataset, 0) + 1
+        other = f", other images or options ({seen[dataset]})" if seen[dataset] > 1 else ""
+        drawn = plot([by_step[step] for step in sorted(by_step)][-POINTS:], dataset + other)
+        if drawn is not None and (not sample or kind == sample):
+            plotted.append(drawn)
+    return plotted
 
 
-def _trends(branch: Branch, step: int) -> dict[tuple[str, str], list[float]]:
+def _trend_of(branch: Branch, evaluation: Evaluation | None) -> Curve | None:
+    """Return the curve that the UFR of an evaluation is a point of, or the newest one."""
+    row = evaluation.metrics.filter(task_key="", name="ufr", concept="").first() if evaluation else None
+    return next(iter(curves(branch, row.kind_of_sample if row else "")), None)
+
+
+def _trends(branch: Branch, step: int) -> dict[tuple[str, str, str], list[float]]:
+    """Return the last values up to a step by task, metric, and what they were measured on."""
     rows = Metric.objects.filter(
         evaluation__branch=branch, evaluation__step__lte=step, concept="", group="", value__isnull=False
     )
-    found: dict[tuple[str, str], dict[int, float]] = {}
-    for key, name, at, value in rows.order_by("evaluation__step", "evaluation_id").values_list(
-        "task_key", "name", "evaluation__step", "value"
-    ):
-        assert value is not None
-        found.setdefault((key, name), {})[at] = value
+    found: dict[tuple[str, str, str], dict[int, float]] = {}
+    for row in rows.select_related("evaluation").order_by("evaluation__step", "evaluation_id"):
+        assert row.value is not None
+        found.setdefault((row.task_key, row.name, row.kind_of_sample), {})[row.evaluation.step] = row.value
     return {key: list(values.values())[-TREND:] for key, values in found.items()}
 
 

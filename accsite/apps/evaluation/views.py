@@ -46,18 +46,18 @@ def branch_context(request: HttpRequest, found: Branch) -> dict[str, Any]:
     """Return what the page of a branch shows."""
     topic = f"evaluations:{found.pk}"
     versions = live.versions([topic])
-    evaluations = pages.newest_with_metrics(found)
+    steps, rows = pages.metric_rows(found, pages.newest_with_metrics(found))
     return {
         "versions": versions,
         "place": "evaluate",
         "branch": found,
         "topic": topic,
-        "evaluations": evaluations,
-        "rows": pages.metric_rows(found, evaluations),
+        "steps": steps,
+        "rows": rows,
         "auto_form": AutoForm(found),
         "changeable": may_change(request.user, found),
         "checkpoints": pages.measured_checkpoints(found),
-        "curve": tab_pages.curve(found),
+        "curves": tab_pages.curves(found),
         "metrics_url": reverse("evaluation:branch", args=[found.pk]),
     }
 

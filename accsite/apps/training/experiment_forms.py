@@ -41,7 +41,7 @@ class ExperimentForm(ParamsForm):
     channels = number("Image channels", min=1, step=1)
     height = number("Height, pixels", min=8, step=1)
     width = number("Width, pixels", min=8, step=1)
-    seed = number("Seed", "of the first weights", min=0, step=1)
+    seed = number("Seed", "of the first weights and the held-out rows, for all its branches", min=0, step=1)
     latent_dim = number("Latent dimensions", min=1, step=1)
 
     OWN_SHAPE = ("channels", "height", "width")

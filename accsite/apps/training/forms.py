@@ -114,7 +114,9 @@ class TrainForm(ServiceForm):
         ],
     )
     val_fraction = number("Held-out part", min=0, max=1)
-    seed = number("Seed", min=0, step=1)
+    seed = number(
+        "Seed", "of order and noise; weights and held-out rows follow the experiment's", min=0, step=1
+    )
     idempotency_key = forms.CharField(required=False, widget=forms.HiddenInput)
 
     def __init__(self, data: Any = None, initial: dict[str, Any] | None = None) -> None:

@@ -1,0 +1,167 @@
+"""Trends and comparisons are of one dataset with one set of options, and claim what the same images can tell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.test import Client
+
+from accsite.apps.evaluation import comparing, pages, services, tab_pages
+from accsite.apps.evaluation.measures import Metrics
+from accsite.apps.evaluation.models import Evaluation, Metric
+from accsite.apps.evaluation.tests.test_record import Grid, Measured, Result, evaluation_job, grid
+from accsite.apps.training.models import Branch, Checkpoint
+from accsite.apps.training.tests import rows
+
+
+@pytest.fixture
+def branch(db: None) -> Branch:
+    return rows.make_branch(None)
+
+
+@pytest.fixture
+def page(branch: Branch) -> Client:
+    client = Client()
+    client.force_login(get_user_model().objects.create_user("ada", is_superuser=True, is_staff=True))
+    return client
+
+
+def ufr(
+    branch: Branch, checkpoint: Checkpoint, value: float, dataset: str, sample: str = "", **fields: Any
+) -> Evaluation:
+    made = Evaluation.objects.create(
+        branch=branch, checkpoint=checkpoint, step=checkpoint.step, dataset=dataset
+    )
+    Metric.objects.create(
+        evaluation=made, name="ufr", value=value, dataset=dataset, sample=sample or dataset, **fields
+    )
+    return made
+
+
+def spread(value: float, shared: float = 0.0) -> list[float]:
+    """Values without each of 20 groups: a part that both checkpoints share, and a small one of their own."""
+    return [value + shared * (-1) ** n + 0.001 * ((n * 7) % 5 - 2) * value for n in range(20)]
+
+
+def test_the_same_checkpoint_on_two_datasets_is_two_rows_and_no_trend(branch: Branch, page: Client) -> None:
+    checkpoint = rows.make_checkpoint(branch, step=260)
+    ufr(branch, checkpoint, 0.9, "grid")
+    ufr(branch, checkpoint, 0.2, "digits")
+    steps, found = pages.metric_rows(branch, pages.newest_with_metrics(branch))
+    assert steps == [260]
+    assert [(row.where, row.values[0].value, row.trend) for row in found if row.values[0]] == [
+        ("grid", 0.9, ""),
+        ("digits", 0.2, ""),
+    ]
+    shown = page.get(f"/evaluate/branch/{branch.pk}/").content.decode()
+    assert shown.count("step 260</th>") == 1
+    assert "worse" not in shown.replace("what is worse", "")
+    assert "UFR over training, on grid" in shown
+    assert "UFR over training, on digits" in shown
+
+
+def test_a_trend_goes_on_over_steps_of_the_same_sample_only(branch: Branch) -> None:
+    first, second = (rows.make_checkpoint(branch, step=step) for step in (100, 200))
+    ufr(branch, first, 0.9, "grid", "all rows")
+    ufr(branch, first, 0.3, "grid", "held out")
+    ufr(branch, second, 0.4, "grid", "held out")
+    _, found = pages.metric_rows(branch, pages.newest_with_metrics(branch))
+    told = {row.where: row.trend for row in found}
+    assert told == {"grid": "", "grid, other images or options (2)": "better"}
+    lines = tab_pages.curves(branch)
+    assert [[point.value for point in line.points] for line in lines] == [[0.3, 0.4], [0.9]]
+    assert len(tab_pages.curves(branch, "held out")) == 1
+
+
+def two(branch: Branch) -> tuple[Checkpoint, Checkpoint]:
+    first, second = (rows.make_checkpoint(branch, step=step) for step in (100, 200))
+    return first, second
+
+
+def test_a_difference_of_the_same_images_is_judged_pair_by_pair(branch: Branch) -> None:
+    """Each interval is wide, for the images are few; what both suffer alike does not count."""
+    first, second = two(branch)
+    ufr(branch, first, 0.5, "grid", without=spread(0.5, 0.2))
+    ufr(branch, second, 0.6, "grid", without=spread(0.6, 0.2))
+    value = comparing.compare([first, second]).metrics[0].values[1]
+    assert (value.verdict, value.claim) == ("beyond the noise", comparing.CAVEAT)
+    assert value.difference_low is not None
+    assert 0 < value.difference_low < 0.1 < (value.difference_high or 0)
+    again = comparing.compare([second, first]).metrics[0].values[1]
+    assert again.better is False
+    assert "another seed may differ" in again.claim
+
+
+def test_a_difference_within_the_noise_says_so(branch: Branch) -> None:
+    first, second = two(branch)
+    ufr(branch, first, 0.5, "grid", without=spread(0.5, 0.2))
+    ufr(branch, second, 0.5001, "grid", without=spread(0.5001, -0.2))
+    value = comparing.compare([first, second]).metrics[0].values[1]
+    assert (value.verdict, value.claim) == ("within the noise", "within the noise of these images")
+
+
+@pytest.mark.parametrize(
+    ("sample", "without", "claim"),
+    [("other", spread(0.9), comparing.NOT_THE_SAME), ("grid", spread(0.9)[:8], comparing.NO_PAIRS)],
+)
+def test_nothing_is_claimed_of_other_images_or_without_pairs(
+    branch: Branch, sample: str, without: list[float], claim: str
+) -> None:
+    first, second = two(branch)
+    ufr(branch, first, 0.1, "grid", without=spread(0.1))
+    ufr(branch, second, 0.9, "grid", sample, without=without)
+    value = comparing.compare([first, second]).metrics[0].values[1]
+    assert (value.verdict, value.claim, value.difference_low) == ("", claim, None)
+    assert value.difference == pytest.approx(0.8)
+
+
+def test_a_comparison_prefers_what_all_were_measured_on_and_names_it(branch: Branch, page: Client) -> None:
+    first, second = two(branch)
+    for checkpoint, value in ((first, 0.28), (second, 0.3)):
+        ufr(branch, checkpoint, value, "grid")
+    ufr(branch, second, 0.9, "digits")
+    found = comparing.compare([first, second])
+    assert found.dataset == "grid"
+    assert [value.value for value in found.metrics[0].values] == [0.28, 0.3]
+    query = f"a={first.pk}&b={second.pk}"
+    for tab in ("metrics", "traversals", "ufr"):
+        assert "on grid" in page.get(f"/compare/?{query}&tab={tab}").content.decode(), tab
+    other = comparing.compare([first, second], "digits")
+    assert [value.value for value in other.metrics[0].values] == [None, 0.9]
+    shown = page.get(f"/compare/?{query}&tab=metrics&dataset=digits").content.decode()
+    assert "on digits" in shown
+    assert "0.28" not in shown
+
+
+def test_values_without_each_group_are_kept_with_the_number(branch: Branch) -> None:
+    job = evaluation_job(branch)
+    measured = Measured("digit", "accuracy", 0.5, without=(0.49, 0.51234567891), sample="abc")
+    kept = services.record(job.pk, 1, Result(metrics=[measured])).metrics.get()
+    assert (kept.without, kept.sample) == ([0.49, 0.512346], "abc")
+
+
+def test_pictures_say_which_images_they_are(branch: Branch, page: Client) -> None:
+    job = evaluation_job(branch, spec={"suite": ["reconstructions"]})
+    made = grid()
+    of = Grid(
+        made.dataset_key, made.indices, made.inputs, made.outputs, "training images, for none are held out"
+    )
+    kept = services.record(job.pk, 1, Result(reconstructions=[of]))
+    shown = page.get(f"/evaluate/{kept.checkpoint_id}/reconstructions/").content.decode()
+    assert "training images, for none are held out" in shown
+    assert "held-out images" not in shown
+    assert "held-out images" not in page.get(f"/evaluate/branch/{branch.pk}/").content.decode()
+
+
+def test_a_tree_is_coloured_by_one_dataset_at_a_time(branch: Branch) -> None:
+    first, second = two(branch)
+    ufr(branch, first, 0.9, "grid")
+    assert list(Metrics().names(branch.experiment_id)) == ["metric/ufr"]
+    ufr(branch, first, 0.2, "digits")
+    ufr(branch, second, 0.3, "digits")
+    assert list(Metrics().names(branch.experiment_id)) == ["metric/ufr on digits", "metric/ufr on grid"]
+    assert Metrics().values(branch.experiment_id, "metric/ufr on digits") == {first.pk: 0.2, second.pk: 0.3}
+    assert Metrics().values(branch.experiment_id, "metric/ufr on grid") == {first.pk: 0.9}
+    assert Metrics().of(first) == {"metric/ufr on digits": 0.2, "metric/ufr on grid": 0.9}
