@@ -51,7 +51,7 @@ def test_a_replicate_is_the_score_of_probes_fitted_and_tested_without_the_group(
     # The leak is looked at where the whole has it, and it may be the greatest elsewhere without the group.
     assert found.value.without[group] == pytest.approx(alone.value.value, abs=0.02)
     assert found.mean_unified.without[group] == pytest.approx(alone.mean_unified.value, abs=3e-3)
-    assert found.parallelism.without[group] == pytest.approx(alone.parallelism.value, abs=1e-6)
+    assert found.parallelism.without[group] == pytest.approx(alone.parallelism.value, abs=0.01)
     assert found.all_dimensions_across.without[group] == pytest.approx(
         alone.all_dimensions_across.value, abs=3e-3
     )
