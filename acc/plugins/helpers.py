@@ -93,11 +93,16 @@ class Linker:
 
     def link(self, tree: ast.Module, path: str) -> None:
         """Change the imports of ``tree``; raises PluginError, with the line, for what is no kept helper."""
-        changed = {id(each.node): list(self._linked(each, path)) for each in imports_of(tree, path)}
+        changed: dict[int, list[ast.stmt]] = {}
+        for each in imports_of(tree, path):
+            try:
+                changed[id(each.node)] = list(self._linked(each))
+            except PluginError as error:
+                raise PluginError(error.message, path=path, line=each.node.lineno) from error
         if changed:
             _Replacer(changed).visit(tree)
 
-    def _linked(self, each: Import, path: str) -> Iterator[ast.stmt]:
+    def _linked(self, each: Import) -> Iterator[ast.stmt]:
         node = each.node
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -107,11 +112,9 @@ class Linker:
                 if alias.asname is None:
                     raise PluginError(
                         f"'import {alias.name}' cannot be kept; write 'from {alias.name} import ...', or give it a "
-                        f"name: 'import {alias.name} as helper'",
-                        path=path,
-                        line=node.lineno,
+                        f"name: 'import {alias.name} as helper'"
                     )
-                name = self._module_of(self._file(alias.name.partition(".")[2], node, path))
+                name = self._module_of(self._file(alias.name.partition(".")[2]))
                 yield ast.Import([ast.alias(name, alias.asname)])
             return
         found = file_of(each.module, self._parts.__contains__)
@@ -126,18 +129,18 @@ class Linker:
                 yield ast.ImportFrom(self._module_of(found), plain, 0)
         for alias in own:
             name = f"{each.module}.{alias.name}" if each.module else alias.name
-            module = self._module_of(self._file(name, node, path))
+            module = self._module_of(self._file(name, each.module))
             yield ast.Import([ast.alias(module, alias.asname or alias.name)])
 
-    def _file(self, module: str, node: ast.stmt, path: str) -> str:
+    def _file(self, module: str, package: str = "") -> str:
+        """Return the file of a module; ``package``: what it was imported from, which may be the file that is meant."""
         found = file_of(module, self._parts.__contains__)
         if found is None:
-            place = module.replace(".", "/") or "."
+            places = [f"{ROOT}/{name.replace('.', '/')}.py" for name in (package, module) if name]
+            there = f"is neither {' nor '.join(places)}" if len(places) > 1 else f"is no {places[0]}"
             raise PluginError(
-                f"imports {ROOT}.{module}, and there is no {ROOT}/{place}.py; a plugin keeps .py files of the {ROOT} "
-                "folder that it imports by name",
-                path=path,
-                line=node.lineno,
+                f"imports {ROOT}.{module}, and there {there}; a plugin keeps .py files of the {ROOT} folder that it "
+                "imports by name"
             )
         return found
 

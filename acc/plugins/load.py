@@ -65,9 +65,11 @@ class _Helpers:
         """Run a helper, unless a module of its content is there already, and return the name of its module."""
         name = f"{_HELPER_MODULE}_{self._hash_of(path)[:16]}"
         if path in self._loading:
-            raise PluginError(
-                f"{' and '.join(dict.fromkeys(self._loading))} import each other; let one import the other"
+            others = [other for other in self._loading if other != path]
+            what = (
+                f"{path} and {' and '.join(others)} import each other" if others else f"{path} imports itself"
             )
+            raise PluginError(f"{what}; let one import the other")
         if name in sys.modules:
             return name
         self._loading.append(path)

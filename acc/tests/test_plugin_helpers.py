@@ -119,16 +119,16 @@ def test_a_checkpoint_carries_the_helpers_of_what_made_it(root: Path, tmp_path: 
     [
         (
             "from plugins.models._gone import x",
-            r"imports plugins\.models\._gone, and there is no plugins/models/_gone\.py",
+            r"imports plugins\.models\._gone\.x, and there is neither plugins/models/_gone\.py nor",
         ),
-        ("from ._gone import x", r"imports plugins\.tasks\._gone, and there is no"),
+        ("from ._gone import x", r"imports plugins\.tasks\._gone\.x, and there is neither"),
         ("from ... import x", r"imports from above the plugins folder"),
         ("import plugins.models._nets", r"'import plugins\.models\._nets' cannot be kept; write 'from"),
         (
             "import importlib; importlib.import_module('plugins.models._nets')",
             r"imports plugins\.models.* in a way that",
         ),
-        ("from plugins.models._loop import x", r"models/_loop\.py import each other"),
+        ("from plugins.models._loop import x", r"models/_loop\.py imports itself"),
         ("from plugins.models._django import x", r"its helper models/_django\.py, line 1: imports 'django'"),
     ],
 )
@@ -146,6 +146,15 @@ def test_what_cannot_be_kept_is_refused_with_a_sentence_and_a_line(
     found = Finder(root).find()["tasks/uses.py"]
     with pytest.raises(PluginError, match=what):
         load_source(found.text, found.path, found.sha256)
+
+
+def test_helpers_that_import_each_other_are_refused(root: Path) -> None:
+    (root / "models" / "_deeper.py").write_text("from plugins.models._nets import TWICE\n")
+    write(root, "from plugins.models._nets import TWICE")
+    found = Finder(root).find()["tasks/uses.py"]
+    with pytest.raises(PluginError, match=r"_nets\.py and models/_deeper\.py import each other") as caught:
+        load_source(found.text, found.path, found.sha256)
+    assert caught.value.line == 3
 
 
 def test_a_plugin_without_helpers_is_its_file() -> None:
