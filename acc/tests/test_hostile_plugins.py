@@ -80,7 +80,7 @@ def test_a_good_file_is_described(checker: Checker) -> None:
             "took longer than 1 s",
         ),
         ("import accsite.urls\n", 1, "imports 'accsite.urls'; a plugin imports acc.api and libraries"),
-        ("from . import other\n", 1, "imports from beside itself"),
+        ("from . import other\n", 1, "imports plugins.tasks.other, and there is neither"),
         ("x = 1\n", 1, "defines no class that is a Task, DatasetGenerator, Recipe, Model"),
         ("", 1, "defines no class"),
         ("x = '\0'\n", None, "null bytes"),
