@@ -90,13 +90,13 @@ TEMPLATES = [
 
 
 def database(url: str) -> dict[str, Any]:
-    """Return Django's database settings for ``url``; SQLite gets WAL and IMMEDIATE transactions."""
+    """Return Django's database settings for ``url``; SQLite gets WAL, a sync a commit, and IMMEDIATE transactions."""
     config: dict[str, Any] = dict(dj_database_url.parse(url))
     if config["ENGINE"] == "django.db.backends.sqlite3":
         config["OPTIONS"] = {
             "transaction_mode": "IMMEDIATE",
             "timeout": 30,
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
         }
     else:
         config.setdefault("CONN_MAX_AGE", 60)

@@ -28,6 +28,9 @@ WHITENOISE_AUTOREFRESH = True
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # A file, since threads and processes of a test must see one database, with the locks of a real one.
     DATABASES["default"]["TEST"] = {"NAME": str(HOME / "test.sqlite3")}
+    # No test cuts the power, and a sync for each commit takes time.
+    options = DATABASES["default"]["OPTIONS"]
+    options["init_command"] = options["init_command"].replace("synchronous=FULL", "synchronous=OFF")
 else:
     # PostgreSQL does not drop a database that a thread of a test still holds.
     DATABASES["default"]["CONN_MAX_AGE"] = 0

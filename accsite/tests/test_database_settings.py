@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from django.db import connection, transaction
@@ -19,8 +22,15 @@ def test_sqlite_has_a_write_ahead_log_and_waits_for_locks():
         for name in ("journal_mode", "busy_timeout", "foreign_keys", "synchronous"):
             cursor.execute(f"PRAGMA {name}")
             seen[name] = cursor.fetchone()[0]
-    assert seen == {"journal_mode": "wal", "busy_timeout": 30000, "foreign_keys": 1, "synchronous": 1}
+    assert seen == {"journal_mode": "wal", "busy_timeout": 30000, "foreign_keys": 1, "synchronous": 0}
     assert connection.settings_dict["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
+
+
+def test_sqlite_syncs_each_commit_but_for_the_suites_own(tmp_path: Path):
+    with closing(sqlite3.connect(tmp_path / "a.sqlite3")) as own:
+        for statement in database("sqlite:///a")["OPTIONS"]["init_command"].split(";"):
+            own.execute(statement)
+        assert own.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
 
 
 @pytest.mark.django_db(transaction=True)
