@@ -6,6 +6,7 @@ Every spec is frozen, JSON-serialisable, and complete: the same spec and the sam
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import (
@@ -135,6 +136,37 @@ class DatasetSpec(Spec):
     def target(self, name: str) -> TargetSpec | None:
         """Return the target column called ``name``, or None."""
         return next((target for target in self.targets if target.name == name), None)
+
+
+def parse_slice(value: Any) -> tuple[int, int] | None:
+    """Return a range of latent dimensions as (start, end); None for none, which is None or an empty text.
+
+    It is written ``start:end``, such as ``0:6``, or given as two whole numbers. Raises InvalidInput(latent_slice)
+    for anything else, and for a range that holds no dimension.
+    """
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    ends: list[Any] = []
+    if isinstance(value, str):
+        ends = [int(part) for part in value.split(":") if _is_whole(part.strip())]
+        ends = ends if value.count(":") == 1 else []
+    elif isinstance(value, Sequence):
+        ends = [end for end in value if isinstance(end, int) and not isinstance(end, bool)]
+        ends = ends if len(value) == len(ends) else []
+    if len(ends) != 2:
+        raise InvalidInput(
+            {"latent_slice": f"{value!r} is not a range of dimensions; write start:end, such as 0:6"}
+        )
+    start, end = ends
+    if not 0 <= start < end:
+        raise InvalidInput(
+            {"latent_slice": f"{start}:{end} holds no dimension; need 0 <= start < end, such as 0:6"}
+        )
+    return start, end
+
+
+def _is_whole(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= 9
 
 
 class TaskSpec(Spec):

@@ -108,6 +108,11 @@ def server_error(request: HttpRequest) -> HttpResponse:
     )
 
 
+def refused_input(errors: dict[str, list[str]]) -> HttpResponse:
+    """Answer 422 for wrong input that no view was asked about; ``errors``: field -> sentences."""
+    return _plain(422, "The input was refused", _sentence(errors), errors=errors)
+
+
 def refusal(path: str, code: int, title: str, detail: str) -> HttpResponse:
     """Answer what no view is asked: as a problem below ``/api/``, elsewhere as a line of text."""
     if path.startswith(API):
@@ -115,8 +120,8 @@ def refusal(path: str, code: int, title: str, detail: str) -> HttpResponse:
     return HttpResponse(f"{title}: {detail}\n", status=code, content_type="text/plain")
 
 
-def _plain(code: int, title: str, detail: str) -> HttpResponse:
-    problem = Problem(title=title, status=code, detail=detail).model_dump(exclude_none=True)
+def _plain(code: int, title: str, detail: str, **extra: Any) -> HttpResponse:
+    problem = Problem(title=title, status=code, detail=detail, **extra).model_dump(exclude_none=True)
     return HttpResponse(json.dumps(problem), status=code, content_type=CONTENT_TYPE)
 
 

@@ -1,4 +1,4 @@
-"""``Authorization: Token acc_…``: who a program acts for, and whether its token lets it change anything."""
+"""``Authorization: Token acc_…`` or ``Bearer``: who a program acts for, and whether it may change anything."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from knox.auth import TokenAuthentication as KnoxAuthentication
+from rest_framework.authentication import get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
 from accsite.apps.access.models import TokenScope
-from accsite.apps.access.tokens import find_token
+from accsite.apps.access.tokens import SCHEMES, find_token
 
 
 class TokenAuthentication(KnoxAuthentication):  # type: ignore[misc]
@@ -19,8 +20,13 @@ class TokenAuthentication(KnoxAuthentication):  # type: ignore[misc]
 
     def authenticate(self, request: Request) -> tuple[Any, Any] | None:
         """Return user and token, or None when the request has none."""
-        found: tuple[Any, Any] | None = super().authenticate(request)
-        if found and found[1].scope != TokenScope.WRITE and request.method not in SAFE_METHODS:
+        scheme, *words = get_authorization_header(request).split() or [b""]
+        if scheme.decode("latin1").lower() not in SCHEMES:
+            return None  # such as what a proxy in front of the site was sent
+        if len(words) != 1:
+            raise AuthenticationFailed("send one token: 'Authorization: Token acc_…' or 'Bearer acc_…'")
+        found = self.authenticate_credentials(words[0])
+        if found[1].scope != TokenScope.WRITE and request.method not in SAFE_METHODS:
             raise PermissionDenied(f"the token {found[1].name!r} may only read; make one that may write")
         return found
 
@@ -47,5 +53,5 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
             "type": "apiKey",
             "in": "header",
             "name": "Authorization",
-            "description": "`Token acc_…`, made on your profile page or by `manage.py tokens`.",
+            "description": "`Token acc_…` or `Bearer acc_…`, made on your profile page or by `manage.py tokens`.",
         }

@@ -66,6 +66,7 @@ MIDDLEWARE = [
     "accsite.apps.access.auditing.AuditMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "accsite.apps.access.middleware.RoleMiddleware",
+    "accsite.api.queries.QueryMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "accsite.csp.PolicyMiddleware",

@@ -1,4 +1,4 @@
-"""Tells who opens a WebSocket: a browser by its session, a program by ``Authorization: Token …``."""
+"""Tells who opens a WebSocket: a browser by its session, a program by ``Authorization: Token …`` (or Bearer)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rest_framework.exceptions import AuthenticationFailed
 
 from accsite.apps.access.models import ApiToken
 from accsite.apps.access.selectors import TOKEN
-from accsite.apps.access.tokens import find_token
+from accsite.apps.access.tokens import SCHEMES, find_token
 
 Application = Callable[..., Awaitable[Any]]
 
@@ -44,7 +44,7 @@ class SignedInSockets:
 
 @database_sync_to_async  # type: ignore[untyped-decorator]
 def _find(header: list[str]) -> ApiToken | None:
-    if len(header) != 2 or header[0].lower() != "token":
+    if len(header) != 2 or header[0].lower() not in SCHEMES:
         return None
     try:
         return find_token(header[1])

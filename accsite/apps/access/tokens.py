@@ -14,6 +14,8 @@ from acc.errors import InvalidInput
 from acc.names import clean_name
 from accsite.apps.access.models import ApiToken, TokenScope
 
+SCHEMES = frozenset({"token", "bearer"})
+"""How a token may be introduced in ``Authorization``; programs that know OAuth say Bearer."""
 MAX_DAYS = 3_650
 DEFAULT_DAYS = 90
 USE_NOTED_EVERY = timedelta(minutes=1)

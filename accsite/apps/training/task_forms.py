@@ -9,7 +9,6 @@ from django import forms
 from django.urls import reverse
 from typing_extensions import override
 
-from acc.errors import InvalidInput
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.registry.models import Plugin, PluginFile, PluginKind
 from accsite.apps.training import task_pages
@@ -118,7 +117,7 @@ class TaskForm(ParamsForm):
         return task_pages.broken_files(PluginKind.TASK)
 
     def arguments(self) -> dict[str, Any]:
-        """Return the arguments of ``services.tasks.add_task``; raises InvalidInput for a wrong slice."""
+        """Return the arguments of ``services.tasks.add_task``."""
         payload = self.payload()
         found: dict[str, Any] = {
             name: payload[name]
@@ -126,7 +125,7 @@ class TaskForm(ParamsForm):
             if name in payload
         }
         if "latent_slice" in payload:
-            found["latent_slice"] = parse_slice(payload["latent_slice"])
+            found["latent_slice"] = payload["latent_slice"]
         if self.gone:
             found["task_class"] = self.gone
         return {"task_class": "", "dataset": "", **found, "params": self.params()}
@@ -144,20 +143,6 @@ def of_task(task: Task) -> dict[str, str]:
         "latent_slice": reads,
         **{f"params-{name}": _as_text(value) for name, value in task.params.items()},
     }
-
-
-def parse_slice(value: str) -> tuple[int, int]:
-    """Return ``start:end`` as two whole numbers; raises InvalidInput."""
-    start, colon, end = value.replace("-", ":").partition(":")
-    if not colon or not start.strip().isdecimal() or not end.strip().isdecimal():
-        raise InvalidInput(
-            {"latent_slice": f"{value!r} is not a range of dimensions; write start:end, such as 0:6"}
-        )
-    if int(start) >= int(end):
-        raise InvalidInput(
-            {"latent_slice": f"{value!r} holds no dimension; its end comes after its last one, such as 0:6"}
-        )
-    return int(start), int(end)
 
 
 def _as_text(value: Any) -> str:

@@ -52,7 +52,9 @@ class TaskRequest(BaseModel):
     name: str = ""
     weight: float = Field(default=1.0, ge=0)
     enabled: bool = True
-    latent_slice: tuple[int, int] | None = Field(default=None, description="[start, end) of the latent")
+    latent_slice: str | tuple[int, int] | None = Field(
+        default=None, description="start:end of the latent, such as 0:6; or [start, end]"
+    )
     factor: str = Field(default="", description="a named range of the latent, instead of latent_slice")
     params: dict[str, Any] = Field(default_factory=dict)
 

@@ -209,7 +209,13 @@ class JobViewSet(ReadViewSet):
             raise prefixed(error, "eval", but={"checkpoint", "idempotency_key"}) from None
 
     @extend_schema(
-        parameters=[*JOB_FILTERS, query("state", "a state, or `active` for all that are still to end")],
+        parameters=[
+            *JOB_FILTERS,
+            query("state", "a state, or `active` for all that are still to end"),
+            query("limit", "jobs on a page", OpenApiTypes.INT),
+            query("offset", "first job of the page, from 0", OpenApiTypes.INT),
+            query("ordering", "as of the list of jobs"),
+        ],
         responses=schema.JobHistory,
     )
     @action(detail=False, methods=["get"], pagination_class=HistoryPages)

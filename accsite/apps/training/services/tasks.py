@@ -10,7 +10,7 @@ from django.utils.text import slugify
 
 from acc.errors import InvalidInput, TaskError
 from acc.params import Param, clean_params
-from acc.specs import ModelSpec, TaskSpec, parse
+from acc.specs import ModelSpec, TaskSpec, parse, parse_slice
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import Plugin, PluginKind
@@ -34,15 +34,15 @@ def add_task(
     name: str = "",
     weight: float = 1.0,
     enabled: bool = True,
-    latent_slice: Sequence[int] | None = None,
+    latent_slice: Sequence[int] | str | None = None,
     factor: str = "",
     params: Mapping[str, Any] | None = None,
 ) -> Task:
     """Return a new task of a branch; a running job builds its head between two steps.
 
-    It reads the named ``factor``, or ``latent_slice`` (start, end), or the whole latent. Without a ``name``
-    it is called after its class. Raises InvalidInput or TaskError naming each field that is wrong, and
-    attaches nothing.
+    It reads the named ``factor``, or ``latent_slice`` (``start:end``, or two numbers), or the whole latent.
+    Without a ``name`` it is called after its class. Raises InvalidInput or TaskError naming each field that is
+    wrong, and attaches nothing.
     """
     lock_branch(branch.pk)  # two tasks added at once get different keys and colours
     errors: dict[str, list[str]] = {}
@@ -55,6 +55,11 @@ def add_task(
         errors.update(error.fields)
     try:
         data = dataset if isinstance(dataset, Dataset) else find_dataset(dataset)
+    except InvalidInput as error:
+        errors.update(error.fields)
+    reads = None
+    try:
+        reads = parse_slice(latent_slice)
     except InvalidInput as error:
         errors.update(error.fields)
     siblings = list(branch.tasks.all())
@@ -71,7 +76,7 @@ def add_task(
                 "dataset": data.slug if data else "unknown",
                 "weight": weight,
                 "enabled": enabled,
-                "latent_slice": tuple(latent_slice) if isinstance(latent_slice, list) else latent_slice,
+                "latent_slice": reads,
                 "factor": factor or None,
                 "params": cleaned,
                 "source_sha256": plugin.source_id if plugin else "",

@@ -125,7 +125,7 @@ def add(actor: Any, branch: Branch, options: dict[str, Any]) -> Task:
         name=options["name"],
         weight=options["weight"],
         enabled=not options["disabled"],
-        latent_slice=parse_slice(options["latent_slice"]),
+        latent_slice=options["latent_slice"],
         factor=options["factor"],
         params={**params.given(options), **parse_params(options["param"])},
     )
@@ -162,13 +162,3 @@ def describe(task: Task) -> str:
     if task.removed_at is not None:
         return "removed"
     return f"{'on' if task.enabled else 'off'}, weight {exact(task.weight)}, position {task.position}"
-
-
-def parse_slice(text: str | None) -> tuple[int, int] | None:
-    """Return ``start:end`` as numbers, None for None; raises InvalidInput for what is none."""
-    if text is None:
-        return None
-    start, _, end = text.partition(":")
-    if not (start.isdecimal() and end.isdecimal()):
-        raise InvalidInput({"latent_slice": f"{text!r} is not START:END, such as 6:8"})
-    return int(start), int(end)
