@@ -12,7 +12,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from acc.specs import TaskSpec, TrainSpec
 
-Level = Literal["better than trivial", "at trivial", "worse than trivial", "unknown"]
+Level = Literal[
+    "better than trivial",
+    "at trivial",
+    "worse than trivial",
+    "above collapse",
+    "collapsed",
+    "below its floor",
+    "unknown",
+]
 Trend = Literal["falling", "flat", "rising", "unknown"]
 
 AT_TRIVIAL_PART = 0.05
@@ -47,7 +55,7 @@ def assess(losses: ArrayLike, baseline: float | None = None, *, floor: bool = Fa
     """Return the health of recent raw losses ``(steps,)``, oldest first; values that are not finite are left out.
 
     The level compares the median of the newer half with the baseline. ``floor``: the baseline is what telling
-    nothing costs, as with a KL divergence, so a loss above it is the better one.
+    nothing costs, as with a KL divergence.
     """
     values = _finite(losses)
     if len(values) < MIN_VALUES:
@@ -64,12 +72,17 @@ def window(steps: int) -> int:
 
 
 def level(value: float, baseline: float | None, *, floor: bool = False) -> Level:
-    """Return where a smoothed loss stands against its baseline; see AT_TRIVIAL_PART and COLLAPSED_NATS."""
+    """Return where a smoothed loss stands against its baseline; see AT_TRIVIAL_PART and COLLAPSED_NATS.
+
+    A floor is no predictor that could be bettered: above it the latent tells something, for better or worse.
+    """
     if baseline is None or not math.isfinite(value) or not math.isfinite(baseline):
         return "unknown"
     if abs(value - baseline) <= tolerance(baseline, floor=floor):
-        return "at trivial"
-    return "better than trivial" if (value > baseline) == floor else "worse than trivial"
+        return "collapsed" if floor else "at trivial"
+    if floor:
+        return "above collapse" if value > baseline else "below its floor"
+    return "better than trivial" if value < baseline else "worse than trivial"
 
 
 def tolerance(baseline: float, *, floor: bool = False) -> float:

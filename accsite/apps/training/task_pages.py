@@ -10,7 +10,8 @@ from typing import Any
 
 from django.utils import timezone
 
-from acc.specs import ModelSpec
+from acc.specs import ModelSpec, TrainSpec
+from acc.training import health
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.registry.models import Plugin, PluginFile, PluginKind
 from accsite.apps.training.models import Branch, JobEvent, JobKind, Task
@@ -18,6 +19,7 @@ from accsite.apps.training.pages import reads
 from accsite.apps.training.selectors.tasks import source_removed, with_source_removed
 from accsite.apps.training.services.control import STEERING
 from accsite.apps.training.services.tasks import check_dataset, check_model
+from accsite.apps.training.specs import task_spec
 from accsite.numbers import exact
 
 UNDO_SECONDS = 10
@@ -140,16 +142,16 @@ def refused_tasks(branch: Branch) -> list[tuple[Task, str]]:
 
 
 def lone_weight(branch: Branch, rows: list[TaskRow]) -> str:
-    """Return the name of the only task that trains if its weight changes nothing; empty otherwise.
+    """Return what the weight of the only task that trains changes, if that is nothing or next to it; '' otherwise.
 
-    Adam divides each gradient by its own size, so that a factor on the only loss cancels out.
+    The answer is for the way in which the branch was trained last.
     """
-    on = [row.task for row in rows if row.task.enabled]
-    if len(on) != 1:
-        return ""
     job = branch.jobs.filter(kind=JobKind.TRAIN).order_by("-id").only("spec").first()
-    optimizer = (job.spec.get("train") or {}).get("optimizer", "adamw") if job else "adamw"
-    return on[0].name if optimizer.startswith("adam") else ""
+    asked = (job.spec.get("train") or {}) if job else {}
+    train = TrainSpec.model_validate(
+        {"steps": 1, **{name: value for name, value in asked.items() if name in TrainSpec.model_fields}}
+    )
+    return health.weight_has_no_effect([task_spec(row.task) for row in rows], train)
 
 
 def class_choices(model: ModelSpec) -> list[Choice]:

@@ -125,7 +125,7 @@ export class LossChart {
 		};
 	}
 
-	// What each task's trivial predictor loses: dashed, in the colour of the task.
+	// What each task's trivial predictor loses, or a collapsed latent costs: dashed, in the colour of the task.
 	drawBaselines({ ctx, bbox, valToPos }) {
 		ctx.save();
 		ctx.setLineDash([7, 5]);

@@ -8,7 +8,7 @@ const MIN_VALUES = 8;
 const BINS = 32;
 const SIGNIFICANT_Z = 2.58;
 const FLAT_PART = 0.02;
-const ICONS = { "better than trivial": "✓", "at trivial": "≈", "worse than trivial": "✗", falling: "↘", flat: "→", rising: "↗" };
+const ICONS = { "better than trivial": "✓", "at trivial": "≈", "worse than trivial": "✗", "above collapse": "↥", collapsed: "✗", "below its floor": "✗", falling: "↘", flat: "→", rising: "↗" };
 
 export const windowSteps = (steps) => Math.min(MOST_STEPS, Math.max(LEAST_STEPS, Math.floor(steps / 4)));
 
@@ -54,8 +54,9 @@ export function trend(values) {
 export function level(values, base, near, floor) {
 	if (values.length < MIN_VALUES || base == null) return "";
 	const value = median(values.slice(values.length >> 1));
-	if (Math.abs(value - Number(base)) <= Number(near)) return "at trivial";
-	return value > Number(base) === floor ? "better than trivial" : "worse than trivial";
+	if (Math.abs(value - Number(base)) <= Number(near)) return floor ? "collapsed" : "at trivial";
+	if (floor) return value > Number(base) ? "above collapse" : "below its floor";
+	return value < Number(base) ? "better than trivial" : "worse than trivial";
 }
 
 function show(element, text) {

@@ -4,7 +4,7 @@ import { compact, NONE } from "./numbers.js";
 import { pace } from "./pace.js";
 import { style } from "./styles.js";
 
-const HEADS = ["Task", "Raw loss", "Weight × loss", "Trivial", "Against trivial", "Trend"];
+const HEADS = ["Task", "Raw loss", "Weight × loss", "Baseline", "Against it", "Trend"];
 const REST = [["total", "weighted total"], ["grad_norm", "gradient norm"], ["lr", "learning rate"]];
 
 const cell = (kind, text, number) => Object.assign(document.createElement(kind), { textContent: text, className: number ? "num mono" : "" });

@@ -1,7 +1,56 @@
-// The slider of a weight: 0, then powers of ten from 0.0001 to 100. The number beside it is what is sent.
+// The slider and the switch of a task. The slider of a weight: 0, then powers of ten from 0.0001 to 100; the number
+// beside it is what is sent.
+
+const GESTURE_MS = 400; // keys that follow each other this fast are one gesture
+const slider = (target) => target instanceof Element && target.matches(".tasks [type=range]");
 
 document.addEventListener("input", ({ target }) => {
-	if (!target.matches(".tasks [type=range]")) return;
+	if (!slider(target)) return;
 	const at = Number(target.value);
 	target.nextElementSibling.value = at && Number((10 ** (at * 0.06 - 4)).toPrecision(2));
+});
+
+// One gesture is one change: a key that is held, or pressed again and again, tells only where it ended.
+let held = false; // a key is down on a slider
+let waiting = null; // { target, timer }: a change that is not told yet
+function tell() {
+	if (!waiting) return;
+	const { target, timer } = waiting;
+	clearTimeout(timer);
+	waiting = null;
+	if (target.isConnected) target.nextElementSibling.dispatchEvent(new Event("change", { bubbles: true }));
+}
+document.addEventListener("keydown", ({ target }) => slider(target) && (held = true), true);
+document.addEventListener("keyup", ({ target }) => {
+	held = false;
+	if (slider(target) && waiting) later(target);
+}, true);
+function later(target) {
+	clearTimeout(waiting?.timer);
+	waiting = { target, timer: setTimeout(() => (held ? later(target) : tell()), GESTURE_MS) };
+}
+document.addEventListener("change", (event) => {
+	if (!slider(event.target)) return;
+	event.stopImmediatePropagation();
+	later(event.target);
+	if (!held && !event.target.matches(":focus-visible")) tell(); // a pointer has let go of it
+}, true);
+for (const end of ["focusout", "pagehide"]) addEventListener(end, () => ((held = false), tell()), true);
+
+// What a switch asks for is shown at once, so that a second click asks for the opposite.
+document.addEventListener("click", ({ target }) => {
+	if (!target.closest?.(".tasks .switch")) return;
+	setTimeout(() => {
+		const on = target.value === "1";
+		target.setAttribute("aria-checked", on);
+		target.value = on ? "0" : "1";
+	});
+});
+
+// A change that was refused leaves the value that is in force; the sentence beside it says what was asked for.
+document.addEventListener("htmx:after:swap", () => {
+	for (const field of document.querySelectorAll(".tasks [name=weight][aria-invalid]")) {
+		field.value = field.defaultValue;
+		field.previousElementSibling.value = field.previousElementSibling.defaultValue;
+	}
 });

@@ -9,7 +9,14 @@ from django.utils.safestring import SafeString
 register = template.Library()
 
 # The same as in health.js, which goes on from here while points come.
-LEVELS = {"better than trivial": "✓", "at trivial": "≈", "worse than trivial": "✗"}
+LEVELS = {
+    "better than trivial": "✓",
+    "at trivial": "≈",
+    "worse than trivial": "✗",
+    "above collapse": "↥",
+    "collapsed": "✗",
+    "below its floor": "✗",
+}
 TRENDS = {"falling": "↘", "flat": "→", "rising": "↗"}
 
 

@@ -12,6 +12,7 @@ from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
 
+from acc.training import health
 from acc.training.protocols import Alarm, Baseline, PointBlock
 from accsite.apps.training import chart_pages
 from accsite.apps.training.models import Branch, Job, Task
@@ -19,6 +20,7 @@ from accsite.apps.training.services import events, points
 from accsite.apps.training.states import JobState
 from accsite.apps.training.tests import rows
 from accsite.numbers import NONE
+from accsite.tests.modules import evaluate
 
 
 @pytest.fixture
@@ -122,3 +124,29 @@ def test_a_task_that_is_off_says_where_its_value_is_from_and_nothing_of_its_heal
     (line,) = chart_pages.legend(branch, job)
     assert (line.last, line.stopped_at) == (2.0, 199)
     assert (line.health.level, line.health.trend) == ("unknown", "unknown")
+
+
+def test_a_loss_with_a_floor_is_never_said_to_be_better_than_trivial(
+    job: Job, task: Task, branch: Branch, user: Any
+) -> None:
+    events.record_baseline(job.pk, 1, task.key, Baseline(0.0, "a collapsed posterior", floor=True))
+    client = Client()
+    client.force_login(user)
+    page = client.get(reverse("training:job", args=[job.pk])).text
+    assert "above collapse" in page
+    assert "collapse: 0, a collapsed posterior" in page
+    assert "better than trivial" not in page
+
+
+@pytest.mark.parametrize("floor", [False, True])
+def test_scripts_say_the_same_of_a_loss_and_its_baseline_as_the_server(floor: bool) -> None:
+    pairs = [(value, base) for base in (0.0, 0.5, 4.0) for value in (0.0, 0.01, 0.3, 0.51, 3.0, 4.1, 45.0)]
+    near = [health.tolerance(base, floor=floor) for _, base in pairs]
+    found = evaluate(
+        "const { level } = await load('health');"
+        "return args[0].map(([value, base], i) => level(Array(9).fill(value), base, args[1][i], args[2]));",
+        pairs,
+        near,
+        floor,
+    )
+    assert found == [health.level(value, base, floor=floor) for value, base in pairs]

@@ -132,11 +132,7 @@ def _shown(
     """Return the panel of tasks, or without a script the whole page, with what was refused and why."""
     extra: dict[str, Any] = {"opened": opened}
     if refused is not None:
-        extra |= {
-            "refused_task": refused[0],
-            "task_error": str(refused[1]),
-            "typed_weight": request.POST.get("weight"),
-        }
+        extra |= {"refused_task": refused[0], "task_error": str(refused[1])}
     if is_partial(request):
         return panel(request, "tasks", bench_context(request, branch, ("tasks",), **extra), status=status)
     return render(

@@ -159,7 +159,7 @@ def bench_context(
         context["lone"] = task_pages.lone_weight(branch, rows)
         for row in rows:
             if row.task.pk == extra.get("refused_task"):
-                row.error, row.weight = extra["task_error"], extra["typed_weight"] or row.weight
+                row.error = extra["task_error"]
     if "rate" in panels:
         context["rate"] = rate_pages.rate(branch, typed=extra.get("rate_typed", ""))
         context["rate_error"] = extra.get("rate_error", "")
