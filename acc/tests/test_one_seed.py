@@ -18,7 +18,10 @@ DATA = helpers.blobs(60, seed=0)
 def run(**options: Any) -> TrainRun:
     return train(
         DATA,
-        tasks=["ReconstructionTask", {"task_class": "ClassificationTask", "params": {"target_name": "digit"}}],
+        tasks=[
+            "ReconstructionTask",
+            {"task_class": "ClassificationTask", "params": {"target_name": "digit"}},
+        ],
         latent_dim=4,
         **{"steps": 1, "lr": 1e-9, "device": "cpu", "batch_size": 8, **options},
     )
