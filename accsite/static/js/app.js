@@ -128,11 +128,13 @@ function showJob(id) {
 	}
 	retitle();
 }
-// The tab tells how far the job of this page is, and of no other.
+// The tab tells how far the job of this page is, and whether it has a grave alarm; and of no other job.
 function retitle() {
 	const { job, state } = $("#job")?.dataset ?? {};
 	const { step, total } = figures.get(Number(job))?.now ?? {};
-	document.title = state === "RUNNING" && total ? `${Math.floor((100 * step) / total)} % · ${title}` : title;
+	const alarm = $("#alarms .bad") ? "⚠ " : ""; // what says that the training is spoilt
+	const done = state === "RUNNING" && total ? `${Math.floor((100 * step) / total)} % · ` : "";
+	document.title = `${alarm}${done}${title}`;
 }
 function update(id, now) {
 	const job = figures.get(id) ?? {};
