@@ -254,6 +254,22 @@ def test_the_proof_changes_nothing_that_comes_after_it() -> None:
     np.testing.assert_array_equal(ends[0].history()["total"], ends[1].history()["total"])
 
 
+@pytest.mark.parametrize(("where", "kept"), [("decoder_stage", True), ("latent", False)])
+def test_a_grown_model_trains_on_with_what_its_tasks_keep_if_that_still_fits(where: str, kept: bool) -> None:
+    from acc.expansion import ExpansionSpec
+    from acc.training.expansion import expand_checkpoint
+
+    origin = trained(job_of("OwnOptimizer")).last.checkpoint()
+    grown = expand_checkpoint(origin, ExpansionSpec(where=where), DATA, CLASSES)  # type: ignore[arg-type]
+    larger = grown.snapshot.checkpoint()
+    spec = job_of("OwnOptimizer").model_copy(update={"model": larger.header.spec.model})
+    trainer = Trainer(spec, DATA, classes=CLASSES, start_from=larger)
+    task: Any = trainer.tasks.entries["own"].task
+    steps = [int(state["step"]) for state in task.opt.state.values()] if hasattr(task, "opt") else []
+    assert (6 in steps) is kept
+    trained(spec, start_from=larger)
+
+
 def test_a_task_that_cannot_be_measured_says_why_and_the_others_are() -> None:
     class StepsAlways(OwnOptimizer):
         def compute_loss(self, output: Any, batch: Any, head: Any) -> Any:

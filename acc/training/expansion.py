@@ -63,10 +63,15 @@ def expand_checkpoint(
             tensors[f"head.{task.key}.{name}"] = grow(old.get(name), tensor, found.get(name), fill=fill)
         places |= {f"head.{task.key}.{name}": place for name, place in found.items()}
     tensors |= dict(_optimizer_state(origin, tensors, places, set(fresh_heads)))
-    tensors |= {name: tensor for name, tensor in origin.tensors.items() if name.startswith("rng.")}
+    anew = {f"{kind}.{task}" for task in fresh_heads for kind in ("task", "head")}
+    state = {name: kept for name, kept in header.state.items() if name not in anew}
+    kept = ("rng.", *(f"state.{name}." for name in state))
+    tensors |= {name: tensor for name, tensor in origin.tensors.items() if name.startswith(kept)}
     snapshot = Snapshot(
         step=0,
-        header=dataclasses.replace(header, spec=spec, job_step=0, versions=versions(), device="cpu"),
+        header=dataclasses.replace(
+            header, spec=spec, job_step=0, versions=versions(), device="cpu", state=state
+        ),
         tensors={name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()},
     )
     return Expanded(snapshot, tuple(fresh_heads))
