@@ -71,6 +71,9 @@ LINES: list[tuple[str, int, str]] = [
     ("plugins show KLDivergenceTask --source", 0, "class KLDivergenceTask"),
     ("plugins diff 1", 1, "@@"),  # they have changed since, as `diff` itself would say
     ("plugins sync", 0, ""),
+    ("plugins sources", 0, ""),
+    ("plugins approve 0000 --user ada", 2, ""),
+    ("plugins withdraw 0000 --user ada", 2, ""),
     ("datasets list", 0, "digits"),
     ("datasets show digits", 0, "64"),
     ("datasets rename digits Figures", 0, "digits"),
@@ -106,6 +109,7 @@ LINES: list[tuple[str, int, str]] = [
     ("jobs list --all", 0, "digits/main"),
     ("jobs show 2", 0, "done"),
     ("jobs losses 2", 0, "step"),
+    ("jobs log 2", 0, ""),
     ("jobs follow 2", 0, ""),
     ("jobs pause 2", 2, "2"),
     ("jobs resume 2", 2, "2"),
@@ -293,7 +297,7 @@ def verbs(parser: argparse.ArgumentParser) -> list[str]:
 
 def test_every_command_is_tried():
     wanted: set[tuple[str, str]] = set()
-    known: dict[str, list[str]] = {}
+    known: dict[str, list[str]] = {"help": [""]}
     for name, app in get_commands().items():
         known[name] = [""]
         if app.startswith("accsite"):
