@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from acc.errors import InvalidInput
-from acc.specs import FactorGroup, Spec, TrainSpec, parse
+from acc.specs import FactorGroup, Spec, TaskSpec, TrainSpec, parse
 
 
 @pytest.mark.parametrize(
@@ -44,5 +44,5 @@ def test_a_refusal_names_the_value_and_what_would_be_right(
 
 def test_a_long_value_is_shown_by_its_beginning() -> None:
     with pytest.raises(InvalidInput) as refused:
-        parse(FactorGroup, {"name": "G" * 300, "start": 0, "end": 1})
-    assert refused.value.fields["name"][0].startswith(f"'{'G' * 40}…' is refused: use 1 to 64")
+        parse(TaskSpec, {"key": "G" * 300, "name": "x", "task_class": "X", "dataset": "x"})
+    assert refused.value.fields["key"][0].startswith(f"'{'G' * 40}…' is refused: use 1 to 64")
