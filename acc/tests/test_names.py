@@ -21,7 +21,7 @@ def test_any_line_is_a_name_of_a_dataset_a_target_and_a_factor(name: str) -> Non
     assert clean_name(f"  {name} ") == name
     assert TargetSpec(name=name, kind="real").name == name
     assert FactorGroup(name=name, start=0, end=1).name == name
-    spec = EvalSpec(groups=joined([name, "other"]), own={name: name})  # type: ignore[arg-type]
+    spec = EvalSpec(groups=joined([name, "other"]), own={name: name})
     assert spec.groups == (name, "other")
     assert spec.own == {name: name}
 

@@ -260,7 +260,7 @@ def test_a_grown_model_trains_on_with_what_its_tasks_keep_if_that_still_fits(whe
     from acc.training.expansion import expand_checkpoint
 
     origin = trained(job_of("OwnOptimizer")).last.checkpoint()
-    grown = expand_checkpoint(origin, ExpansionSpec(where=where), DATA, CLASSES)  # type: ignore[arg-type]
+    grown = expand_checkpoint(origin, ExpansionSpec(where=where), DATA, CLASSES)
     larger = grown.snapshot.checkpoint()
     spec = job_of("OwnOptimizer").model_copy(update={"model": larger.header.spec.model})
     trainer = Trainer(spec, DATA, classes=CLASSES, start_from=larger)

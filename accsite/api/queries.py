@@ -66,7 +66,8 @@ def _operations() -> list[Operation]:
     """Return what the schema says, made once; addresses without variable parts come first."""
     from drf_spectacular.generators import SchemaGenerator
 
-    paths = SchemaGenerator().get_schema(request=None, public=True)["paths"]
+    generator: Any = SchemaGenerator
+    paths = generator().get_schema(request=None, public=True)["paths"]
     return [
         (_pattern(path), {method: _names(operation) for method, operation in methods.items()})
         for path, methods in sorted(paths.items(), key=lambda item: (item[0].count("{"), item[0]))

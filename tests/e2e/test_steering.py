@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -27,6 +28,11 @@ def running(site: Site) -> Iterator[Any]:
 def changes(job: Any, kind: str) -> list[Any]:
     """Return the payloads of a job's commands of a kind, oldest first."""
     return list(job.events.filter(kind=kind).order_by("id").values_list("payload", flat=True))
+
+
+def is_last_weight(job: Any, weight: float) -> bool:
+    """Return whether the newest command sets this weight."""
+    return bool(changes(job, "set_weight")[-1]["weight"] == weight)
 
 
 def test_what_is_set_arrives_as_it_was_meant(site: Site, running: Any, visit: Callable[..., Watched]) -> None:
@@ -62,9 +68,7 @@ def test_what_is_set_arrives_as_it_was_meant(site: Site, running: Any, visit: Ca
     for weight in ("0.0042", "0.123456789"):
         field.fill(weight)
         field.press("Tab")
-        site.stack.until(
-            lambda w=weight: changes(running, "set_weight")[-1]["weight"] == float(w), what=weight
-        )
+        site.stack.until(partial(is_last_weight, running, float(weight)), what=weight)
         assert field.input_value() == weight
         assert field.evaluate("(e) => e.scrollWidth <= e.clientWidth"), f"{weight} is cut off"
 

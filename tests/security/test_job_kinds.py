@@ -42,7 +42,7 @@ def job_of(kind: JobKind, world) -> Job:
             recipe="R", label="R", source=world.source, job=rows.make_job(None, kind=kind)
         )
         RecipeStep.objects.create(run=run, path="1", verb="experiment", experiment=world.branch.experiment)
-        for pk in (job.pk, run.job_id):
+        for pk in filter(None, (job.pk, run.job_id)):
             Job.objects.filter(pk=pk).update(spec={"run": run.pk})
     return job
 

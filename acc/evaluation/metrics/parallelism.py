@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from acc.evaluation.metrics.labels import MIN_SAMPLES, Pair
-from acc.evaluation.metrics.prepared import FOLDS
+from acc.evaluation.metrics.labels import Pair
+from acc.evaluation.metrics.prepared import FOLDS, MIN_SAMPLES
 
 EVERYTHING = tuple(range(FOLDS))
 HALVES = ((0, 1), (2, 3), (0, 2), (1, 3), (0, 3), (1, 2))  # three splits, each two lines of two folds

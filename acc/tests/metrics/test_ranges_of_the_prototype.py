@@ -71,5 +71,5 @@ def test_1200_samples_are_enough_for_a_mixed_code():
 
 def test_the_constants_of_the_specification():
     assert (prepared.FOLDS, moments.RIDGE, prepared.INACTIVE_BELOW) == (4, 0.01, 0.01)
-    assert (labels.MIN_SAMPLES, labels.MIN_CLASS_SAMPLES) == (20, 3)
+    assert (prepared.MIN_SAMPLES, labels.MIN_CLASS_SAMPLES) == (20, 3)
     assert Factor.cat("a", [1]).kind == "cat"

@@ -139,6 +139,7 @@ def test_a_difference_on_the_same_images_is_surer_than_two_intervals_would_say()
     assert found.value == pytest.approx(second.value - first.value)
     assert found.high - found.low < 0.7 * ((first.high - first.low) + (second.high - second.low)) / 2
     same = compared(first, first)
+    assert same is not None
     assert (same.value, same.low, same.high, same.beyond_noise) == (0, 0, 0, False)
     assert compared(first, measured(z, factors, unit, resamples=0).ufr.unified["size"]) is None
     assert compared(first, measured(z, factors, unit, resamples=10).ufr.unified["size"]) is None
@@ -147,5 +148,6 @@ def test_a_difference_on_the_same_images_is_surer_than_two_intervals_would_say()
 def test_every_headline_number_of_a_live_code_has_an_interval_around_it():
     for name, value in worlds.mixed(0.3, 600, **FEW).measure(resamples=20).headline().items():
         assert value.low is not None, name
+        assert value.high is not None, name
         assert value.low <= value.value <= value.high, name
         assert len(value.without) == 20, name
