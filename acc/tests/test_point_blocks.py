@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from acc.data import AccDataset
-from acc.errors import TaskError, TrainingFailed
+from acc.errors import PluginFailed, TrainingFailed
 from acc.tests import helpers
 from acc.training import series, trainer
 from acc.training.blocks import BlockRecorder
@@ -120,8 +120,10 @@ def test_a_task_that_raises_ends_the_run_with_its_own_error_and_every_point_befo
     classes.add(RaisingTask)
     datasets = {"data": dataset}
     sink = helpers.KeepingSink()
-    with pytest.raises(ZeroDivisionError, match="on purpose"):
+    with pytest.raises(PluginFailed, match="ZeroDivisionError: on purpose") as failed:
         helpers.run(helpers.job(datasets, [helpers.task("RaisingTask")]), datasets, classes, sink=sink)
+    causes = [failed.value.__cause__, getattr(failed.value.__cause__, "__cause__", None)]
+    assert any(isinstance(each, ZeroDivisionError) for each in causes)
     assert len(sink.history()[series.TOTAL]) == 5
 
 
@@ -145,11 +147,12 @@ def test_a_loss_that_is_no_scalar_is_refused_at_the_first_step(
 
     classes.add(OddTask)
     datasets = {"data": dataset}
-    with pytest.raises(TaskError) as refused:
+    with pytest.raises(PluginFailed) as refused:
         helpers.run(helpers.job(datasets, [helpers.task("OddTask", key="odd")]), datasets, classes)
-    assert str(refused.value).startswith(
-        f"task_class: task 'odd': OddTask.compute_loss {words}; it must return a"
-    )
+    told = str(refused.value)
+    assert told.startswith("task 'odd': OddTask.compute_loss (test_point_blocks.py, line ")
+    assert f") {words}; it must return a" in told
+    assert told.endswith("at step 0")
 
 
 def test_a_recorder_separates_tasks_that_were_not_drawn_from_losses_that_failed() -> None:

@@ -14,6 +14,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from acc.data import AccDataset
+from acc.errors import PluginFailed
 from acc.specs import TaskSpec
 from acc.tests import helpers
 from acc.training.devices import DeviceManager
@@ -99,5 +100,5 @@ def test_a_task_that_asks_is_noticed(dataset: AccDataset, monkeypatch: pytest.Mo
         return loss if float(loss.detach()) > 0 else -loss
 
     monkeypatch.setattr(reconstruction, "compute_loss", curious)
-    with pytest.raises(RuntimeError, match="meta"):
+    with pytest.raises(PluginFailed, match="meta"):
         sent_in_a_step(dataset, [helpers.task("reconstruction")])

@@ -19,7 +19,11 @@ from accsite.apps.training.tests import rows
 pytestmark = pytest.mark.django_db
 STATES = {"JobState", "RunSummary"}
 # They act on work that is there, and sent again find it as it then is.
-STEERS = {"/api/v1/queue/{id}/move/", "/api/v1/recipes/runs/{id}/stop/", "/api/v1/recipes/runs/{id}/resume/"}
+STEERS = {
+    "/api/v1/queue/{id}/move/",
+    "/api/v1/recipes/runs/{id}/stop/",
+    "/api/v1/recipes/runs/{id}/resume/",
+} | {"/api/v1/jobs/{id}/resume/"}
 JSON = "application/json"
 
 

@@ -66,6 +66,8 @@ ENDPOINTS: dict[str, set[str]] = {
     "GET job-detail": SEES,
     "POST job-control": STEERS,
     "GET job-events": SEES,
+    "GET job-log": SEES,
+    "POST job-resume": CHANGES,
     "GET job-loss-history": SEES,
     "GET checkpoint-list": SIGNED_IN,
     "GET checkpoint-detail": SEES,

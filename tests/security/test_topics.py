@@ -19,6 +19,7 @@ TOPICS = {
     "datasets": SIGNED_IN,
     "recipes": SIGNED_IN,
     "job": SEES,
+    "log": SEES,
     "tasks": SEES,
     "checkpoints": SEES,
     "evaluations": SEES,
@@ -26,6 +27,7 @@ TOPICS = {
 }
 KEYS = {
     "job": "job",
+    "log": "job",
     "tasks": "branch",
     "evaluations": "branch",
     "checkpoints": "experiment",

@@ -47,7 +47,7 @@ def test_what_goes_beyond_the_limit_is_refused_until_it_is_lifted():
     within, beyond, after = in_child(body)
     assert within == f"{2**20} bytes"
     assert beyond.startswith("the job asked for more than the 0.25 GiB of memory that one job may have")
-    assert "ACC_JOB_MEMORY_GIB (MemoryError: )" in beyond
+    assert "ACC_JOB_MEMORY_GIB (MemoryError)" in beyond
     assert after == f"{HALF} bytes"
 
 

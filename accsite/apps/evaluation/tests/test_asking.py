@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.utils import timezone
 from rest_framework.test import APIClient
 
 from accsite.apps.evaluation import services
 from accsite.apps.evaluation.models import Evaluation
 from accsite.apps.evaluation.tests.test_record import Measured, Result, evaluation_job, grid
+from accsite.apps.registry.models import PluginSource
 from accsite.apps.training.models import Branch, Checkpoint, Experiment, Job
 from accsite.apps.training.states import JobState
 from accsite.apps.training.tests import rows
@@ -68,7 +70,11 @@ def test_other_versions_of_a_plugin_are_another_question(branch: Branch) -> None
     kept = measured(branch)
     assert kept.checkpoint is not None
     changed = Checkpoint.objects.get(pk=kept.checkpoint.pk)
-    changed.spec["plugins"] = {"ReconstructionTask": "0" * 64}
+    text = "class ReconstructionTask: 'another version'\n"
+    source = PluginSource.objects.create(
+        sha256=rows.sha(text), path="tasks/mine.py", text=text, on_disk_at=timezone.now()
+    )
+    changed.spec["plugins"] = {"ReconstructionTask": source.pk}
     assert services.ask(actor=None, checkpoint=changed, eval={"suite": ["metrics"]}) != kept
 
 

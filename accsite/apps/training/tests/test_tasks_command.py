@@ -85,7 +85,7 @@ def test_every_change_reaches_a_running_job(branch: Branch, task: Task) -> None:
         (("add", "ClassificationTask", "--dataset", "gone"), "dataset: 'gone' is not a dataset"),
         (
             ("add", "ClassificationTask", "--dataset", "handwritten-digits", "--latent-slice", "6"),
-            "latent_slice: '6' is not START:END, such as 6:8",
+            "latent_slice: '6' is not a range of dimensions; write start:end, such as 0:6",
         ),
         (
             ("add", "ClassificationTask", "--dataset", "handwritten-digits", "--param", "colour"),
