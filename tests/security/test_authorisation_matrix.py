@@ -67,7 +67,7 @@ ENDPOINTS: dict[str, set[str]] = {
     "POST job-control": STEERS,
     "GET job-events": SEES,
     "GET job-log": SEES,
-    "POST job-resume": CHANGES,
+    "POST job-resume": STEERS,
     "GET job-loss-history": SEES,
     "GET checkpoint-list": SIGNED_IN,
     "GET checkpoint-detail": SEES,
