@@ -16,7 +16,7 @@ from acc.training.protocols import PointBlock
 from accsite.apps.access.models import ApiToken
 from accsite.apps.live import frames
 from accsite.apps.training.models import Job, Worker
-from accsite.apps.training.services import lifecycle, points
+from accsite.apps.training.services import lifecycle, logs, points
 from accsite.apps.training.tests import rows
 from accsite.supervisor.redis import free_port
 
@@ -125,3 +125,24 @@ def test_the_example_of_the_documentation_runs(client, ada, site_url, token, cap
     assert "SUCCEEDED" in printed
     assert "10 {'total': 0.5}" in printed
     assert Worker.objects.count() == 1
+
+
+def test_the_example_of_a_job_that_failed_runs(client, ada, capsys):
+    rows.make_plugins()
+    branch = rows.make_branch(ada)
+    rows.make_task(branch, rows.make_dataset())
+    job = rows.make_job(
+        branch, state="FAILED", attempt=1, step=10, total_steps=40, message="ValueError: boom"
+    )
+    rows.make_checkpoint(branch, job)
+    said = b"Warning: odd\nthe last words\n"
+    logs.keep(job.pk, 1, 0, size=len(said), read=lambda start, stop: said[start:stop], ended=True)
+    snippet = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.S)[1]
+    exec(compile(snippet, str(DOCS), "exec"), {"client": client, "job": {"id": job.pk}})
+    assert capsys.readouterr().out.splitlines() == [
+        "ValueError: boom",
+        "Warning: odd",
+        "the last words",
+        "0 Warning: odd",
+    ]
+    assert client.jobs.get(job.pk)["state"] == "QUEUED"

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Max, Sum
-from django.db.models.functions import Coalesce
+from django.db.models import F, Max, Sum
 
 from acc.errors import InvalidInput
 from acc.text import clean
@@ -38,12 +37,8 @@ class Stream:
 def streams(job: Job) -> list[Stream]:
     """Return the streams of a job, by attempt and rank."""
     rows = JobLog.objects.filter(job=job).order_by("attempt", "rank").values("attempt", "rank")
-    found = []
-    for row in rows.annotate(last=Max("start"), kept=Coalesce(Sum("size"), 0)):
-        end = JobLog.objects.get(job=job, attempt=row["attempt"], rank=row["rank"], start=row["last"])
-        size = end.start + end.size
-        found.append(Stream(row["attempt"], row["rank"], size, size - row["kept"]))
-    return found
+    found = rows.annotate(end=Max(F("start") + F("size")), kept=Sum("size"))
+    return [Stream(row["attempt"], row["rank"], row["end"], row["end"] - row["kept"]) for row in found]
 
 
 def choose(
@@ -151,10 +146,10 @@ def last_lines(job: Job, count: int = LAST_LINES, stream: Stream | None = None) 
 def _rows(job: Job, stream: Stream, offset: int) -> Iterator[tuple[int, int, bytes]]:
     """Give (bytes left out before it, start, data) of each row that reaches beyond ``offset``."""
     rows = JobLog.objects.filter(job=job, attempt=stream.attempt, rank=stream.rank).order_by("start")
-    end: int | None = None
+    end = 0
     for start, size, data in rows.values_list("start", "size", "data").iterator(32):
         if start + size > offset:
-            yield (0 if end is None else start - end), start, bytes(data)
+            yield start - end, start, bytes(data)
         end = start + size
 
 
@@ -172,7 +167,7 @@ def lines_from(job: Job, stream: Stream, offset: int = 0) -> Iterator[tuple[int,
         for line in whole:
             yield before, at, line, True
             before, at = 0, at + len(line) + 1
-    if rest:
+    if rest or before:  # nothing at all may be left of an old attempt but how much it was
         yield before, at, rest, False
 
 

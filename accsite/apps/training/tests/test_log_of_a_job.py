@@ -6,6 +6,7 @@ from io import StringIO
 
 import pytest
 from django.core.management import call_command
+from django.db.models import Sum
 from django.urls import reverse
 
 from accsite.apps.training.models import JobLog
@@ -67,6 +68,57 @@ def test_a_storm_keeps_little_while_it_goes_on(job):
     assert (
         sum(JobLog.objects.filter(job=job).values_list("size", flat=True)) <= 2 * MIB + logs.LIVE_TAIL_BYTES
     )
+
+
+def test_of_many_attempts_that_print_a_lot_the_oldest_lose_their_middles_and_the_newest_is_whole(job):
+    data = b"".join(b"%07d\n" % number for number in range(3 * MIB // 8))
+    for attempt in range(1, 11):
+        printed(job, data, attempt=attempt, ended=True)
+    kept = dict(JobLog.objects.filter(job=job).values_list("attempt").annotate(Sum("size")))
+    assert sum(kept.values()) <= logs.JOB_BYTES < sum(kept.values()) + logs.ROW_BYTES
+    assert kept[10] == kept[9] == 2 * MIB
+    oldest, *_, newest = selectors.streams(job)
+    assert (oldest.bytes, oldest.left_out) == (len(data), len(data) - kept[1])
+    assert (newest.bytes, newest.left_out) == (len(data), MIB)
+    text = b"".join(selectors.raw(job, oldest)).decode()
+    assert text.startswith("0000000\n0000001\n")
+    assert text.endswith(data[-8:].decode())
+    assert text.count("bytes left out") == 1
+    assert f"[… {oldest.left_out:,} bytes left out …]" in text
+
+
+def test_of_attempts_without_number_only_how_much_they_printed_is_kept(job, monkeypatch):
+    monkeypatch.setattr(logs, "JOB_BYTES", 4 * logs.ROW_BYTES)
+    data = b"x" * 99 + b"\n"
+    data *= 3 * logs.ROW_BYTES // 100
+    for attempt in range(1, 41):
+        printed(job, data, attempt=attempt)
+    rows = JobLog.objects.filter(job=job)
+    assert rows.aggregate(kept=Sum("size"))["kept"] <= logs.JOB_BYTES
+    assert rows.count() <= 40 + 4
+    streams = selectors.streams(job)
+    assert [stream.bytes for stream in streams] == [len(data)] * 40
+    assert streams[0].left_out == len(data)
+    assert (
+        streams[-1].left_out <= logs.ROW_BYTES
+    )  # the ends of those before it are missed more than its middle
+    said = f"[… {len(data):,} bytes left out …]"
+    assert b"".join(selectors.raw(job, streams[0])).decode().strip() == said
+    assert selectors.part(job, streams[0])["next_offset"] == len(data)
+    out = StringIO()
+    call_command("jobs", "log", str(job.pk), "--attempt", "1", stdout=out)
+    assert out.getvalue().strip() == said
+    printed(job, data + b"more\n", attempt=1)  # what a worker that came back hands in late
+    assert b"".join(selectors.raw(job, selectors.streams(job)[0])).endswith(b"more\n")
+
+
+def test_ranks_share_what_a_job_may_keep(job, monkeypatch):
+    monkeypatch.setattr(logs, "JOB_BYTES", 40 * logs.ROW_BYTES)
+    for rank in range(4):
+        printed(job, b"x" * (20 * logs.ROW_BYTES), rank=rank)
+    streams = selectors.streams(job)
+    assert sum(stream.bytes - stream.left_out for stream in streams) == 40 * logs.ROW_BYTES
+    assert all(stream.left_out < stream.bytes for stream in streams)
 
 
 def test_parts_follow_each_other_and_no_character_is_cut(job):
