@@ -21,7 +21,8 @@ __all__ = ["__version__", "load"]
 def load(path: str | Path, *, trust_code: bool = False) -> Opened:
     """Return ``model`` and ``header`` of a checkpoint's file, plain or exported; see ``acc.opening``.
 
-    Plugin code in the file runs only with ``trust_code=True``. Raises CheckpointError.
+    Plugin code in the file runs only with ``trust_code=True``, or if it is that of an installed plugin. Raises
+    CheckpointError.
     """
     from acc.opening import open_checkpoint
 

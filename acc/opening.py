@@ -10,6 +10,7 @@ from typing import Any
 from acc.bundle import is_bundle, read_bundle
 from acc.errors import CheckpointError
 from acc.models import BUILT_IN, Model, build
+from acc.training.carried import carried_classes
 from acc.training.checkpoint import Checkpoint, Header
 from acc.training.checkpoint import load as load_checkpoint
 from acc.training.restore import load_model
@@ -29,9 +30,9 @@ class Opened:
 def open_checkpoint(path: str | Path, *, trust_code: bool = False) -> Opened:
     """Return the model of a checkpoint's file, plain (``.safetensors``) or exported (``.acc.zip``).
 
-    Weights are never unpickled, and plugin code in the file runs only with ``trust_code``: a model whose
-    architecture comes with ACC needs none. Raises CheckpointError for a file that is not intact, or whose
-    architecture is code that was not to be trusted.
+    Weights are never unpickled. Plugin code in the file runs only with ``trust_code``, or if it is that of a plugin
+    that is installed here; a model whose architecture comes with ACC needs none. Raises CheckpointError for a file
+    that is not intact, or whose architecture is code that was not to be trusted.
     """
     path = Path(path)
     provenance: dict[str, Any] = {}
@@ -51,20 +52,22 @@ def open_checkpoint(path: str | Path, *, trust_code: bool = False) -> Opened:
 
 def _architectures(path: Path, header: Header, trust_code: bool) -> dict[str, type[Model]]:
     name = header.spec.model.architecture
-    source = header.plugins.get(name)
-    if not trust_code:
-        if name not in BUILT_IN:
-            where = (
-                f"its source {source['path']} is in the file" if source else "its source is not in the file"
-            )
-            raise CheckpointError(
-                f"'{path.name}' holds a model of architecture {name}, which is not part of ACC; {where}. "
-                "If you trust who made it, acc.load(path, trust_code=True) runs that source"
-            )
+    if name not in header.plugins and name not in BUILT_IN:
+        raise CheckpointError(
+            f"'{path.name}' holds a model of architecture {name}, which is not part of ACC; "
+            "its source is not in the file"
+        )
+    if name in BUILT_IN:
         return {}
-    if source is None:
-        return {}
-    from acc.plugins import load_source
-
-    loaded = load_source(source["source"], source["path"], source["sha256"])
-    return {found.name: found.cls for found in loaded if issubclass(found.cls, Model)}
+    try:
+        found = carried_classes(
+            header,
+            [name],
+            trust_code=trust_code,
+            ask="acc.load(path, trust_code=True) runs that source",
+        )
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"'{path.name}' holds a model of architecture {name}, which is not part of ACC: {error}"
+        ) from None
+    return dict(found.models)

@@ -29,7 +29,8 @@ from acc.models import build
 from acc.models.base import check_image
 from acc.specs import EvalSpec
 from acc.text import text_of
-from acc.training.checkpoint import Checkpoint, Header, load
+from acc.training.carried import carried_classes
+from acc.training.checkpoint import Checkpoint, load
 from acc.training.data import Indices, Stored, fixed_examples, split_indices
 from acc.training.devices import DeviceManager
 from acc.training.plugin_set import PluginSet
@@ -49,7 +50,8 @@ class FactoringEvaluator:
 
     checkpoint: one, or the path of its file. datasets: by the keys that the checkpoint's tasks use, and others
     to look at; one alone is ``data``. classes: tasks and models that the checkpoint was made with; None: they are
-    made from the sources that it carries, so these run. Each dataset is encoded once, whatever is asked.
+    made from the sources that it carries. Of a file these run only if they are those of installed plugins, or with
+    ``trust_code``; what was trained in this process is trusted. Each dataset is encoded once, whatever is asked.
     Raises CheckpointError, InvalidInput.
     """
 
@@ -61,13 +63,21 @@ class FactoringEvaluator:
         *,
         device: str = "auto",
         rows: str = "held_out",
+        trust_code: bool = False,
     ) -> None:
         self.checkpoint = checkpoint if isinstance(checkpoint, Checkpoint) else load(checkpoint)
         self.job = self.checkpoint.header.spec
         self._datasets = {ONLY_DATASET: datasets} if isinstance(datasets, AccDataset) else datasets
         self._rows = rows
         self._device = torch.device(DeviceManager().resolve(device))
-        self.classes = kept_sources(self.checkpoint.header) if classes is None else classes
+        if classes is None:
+            made_here = not self.checkpoint.sha256
+            classes = carried_classes(
+                self.checkpoint.header,
+                trust_code=trust_code or made_here,
+                ask="FactoringEvaluator(..., trust_code=True) runs it; or give the classes yourself, as classes=",
+            )
+        self.classes = classes
         self.model = build(self.job.model, self.classes.models)
         load_model(self.model, self.checkpoint)
         self.model.to(self._device).eval()
@@ -248,19 +258,6 @@ class FactoringEvaluator:
     def _measuring(self) -> Iterator[None]:
         with rng.preserved(), on_gpu(self._device), torch.inference_mode():
             yield
-
-
-def kept_sources(header: Header) -> PluginSet:
-    """Return the classes of a checkpoint, made by running the sources that it carries; none for what ACC has itself."""
-    from acc.plugins import load_source
-
-    found = PluginSet()
-    for name, kept in header.plugins.items():
-        if name in found.models:
-            continue
-        made = load_source(kept["source"], kept["path"], kept["sha256"])
-        found.add(*(each for each in made if each.name == name))
-    return found
 
 
 def _require_places(found: list[Any], part: str) -> None:

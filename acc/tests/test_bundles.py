@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import subprocess
@@ -15,9 +16,12 @@ import pytest
 import acc
 from acc.bundle import BundleError, read_bundle, write_bundle
 from acc.errors import CheckpointError
+from acc.evaluation import FactoringEvaluator
 from acc.plugins import load_source
 from acc.tests import helpers
+from acc.training.checkpoint import Snapshot, load
 from acc.training.plugin_set import PluginSet
+from acc.training.run import shipped_plugins
 
 DATA = {"data": helpers.blobs(32)}
 SOURCE = """
@@ -157,6 +161,52 @@ def test_code_in_a_bundle_runs_only_for_who_trusts_it(
     assert "I was run" in capsys.readouterr().out
     assert type(opened.model).__name__ == "Narrow"
     assert not opened.model.training
+
+
+def test_measuring_a_file_runs_its_code_only_for_who_trusts_it(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(
+        CheckpointError,
+        match=r"the source of Narrow \(models/narrow.py .*not that of a plugin.*trust_code=True",
+    ):
+        FactoringEvaluator(checkpoint, DATA, device="cpu")
+    assert "I was run" not in capsys.readouterr().out
+    assert FactoringEvaluator(checkpoint, DATA, device="cpu", trust_code=True).metrics()
+    assert "I was run" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("lies", [False, True], ids=["as it is", "under the hash of an installed one"])
+def test_a_task_in_a_file_is_run_only_if_it_is_the_installed_one(
+    lies: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, sink = helpers.run(helpers.job(DATA, [helpers.task("reconstruction")], steps=2), DATA)
+    path = tmp_path / "plain.safetensors"
+    sink.last.write(path)
+    assert FactoringEvaluator(path, DATA, device="cpu").metrics()  # that of a plugin that is installed
+    made = load(path)
+    kept = made.header.plugins["ReconstructionTask"]
+    text = kept["source"] + "\nprint('I was run')\n"
+    sha256 = kept["sha256"] if lies else hashlib.sha256(text.encode()).hexdigest()
+    plugins = {"ReconstructionTask": {**kept, "source": text, "sha256": sha256}}
+    forged = dataclasses.replace(made.header, plugins=plugins)
+    Snapshot(forged.job_step, forged, made.tensors).write(path)
+    for checkpoint in (path, load(path)):
+        with pytest.raises(CheckpointError, match="the source of ReconstructionTask"):
+            FactoringEvaluator(checkpoint, DATA, device="cpu")
+    acc.load(path)  # its architecture is ACC's own, and nothing else of it is needed
+    assert "I was run" not in capsys.readouterr().out
+
+
+def test_an_installed_architecture_is_opened_without_asking(tmp_path: Path) -> None:
+    spec = helpers.model_spec("Autoencoder").model_copy(
+        update={"architecture": "LinearAutoencoder", "params": {}, "factor_groups": ()}
+    )
+    job = helpers.job(DATA, [helpers.task("reconstruction")], model=spec, steps=1)
+    _, sink = helpers.run(job, DATA, shipped_plugins())
+    path = tmp_path / "plain.safetensors"
+    sink.last.write(path)
+    assert type(acc.load(path).model).__name__ == "LinearAutoencoder"
 
 
 def test_a_notebook_needs_no_django(bundle: Path) -> None:
