@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
+from django.db import transaction
 from django.test import Client
 from django.urls import reverse
+from rest_framework.test import APIClient
 
 from accsite.apps.access.services import make_sign_in_link
 from accsite.apps.audit.models import AuditEntry
+from tests.security.test_authorisation_matrix import CASES
 from tests.security.world import SECRET
 
 pytestmark = pytest.mark.django_db
@@ -59,6 +62,39 @@ def test_the_api_and_commands_are_recorded(world):
     call_command("train", "--experiment", SECRET, "--user", "owner", "--steps", "5")
     _, about = entry(action="train", via="command", actor_name="owner")
     assert f"experiment:{world.branch.experiment_id}" in about
+
+
+ODD = [
+    ("application/x-www-form-urlencoded", b""),
+    ("application/x-www-form-urlencoded", b"a=1&kind=stop"),
+    ("multipart/form-data; boundary=b", b"--b--\r\n"),
+    ("multipart/form-data", b"no boundary"),
+    ("text/plain", b"{}"),
+    ("application/json", b""),
+    ("application/json", b"{"),
+    ("application/json", b"[]"),
+    ("application/json", b'"text"'),
+    ("application/json", b'{"kind": "\\u0000"}'),
+    ("application/json; charset=odd", b"\xff"),
+    ("odd", b"x"),
+    ("", b"x"),
+]
+WRITING = [case for case in CASES if case[0] != "GET"]
+
+
+@pytest.mark.parametrize(("method", "name", "arguments"), WRITING, ids=[f"{m} {n}" for m, n, _ in WRITING])
+def test_whatever_body_is_sent_an_action_is_refused_or_done_and_recorded(method, name, arguments, world):
+    client = APIClient(raise_request_exception=False)
+    client.force_login(world.users["administrator"])
+    where = reverse(f"api:{name}", kwargs=world.arguments(name, arguments))
+    for kind, body in ODD:
+        with transaction.atomic():
+            before = AuditEntry.objects.count()
+            answer = client.generic(method, where, body, content_type=kind)
+            recorded = AuditEntry.objects.count() - before
+            transaction.set_rollback(True)
+        assert answer.status_code < 500, (kind, body, answer.content)
+        assert recorded == (answer.status_code < 400), (kind, body, answer.status_code)
 
 
 def test_signing_in_and_out_is_recorded_by_whatever_door():

@@ -6,9 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
+from django.core.exceptions import RequestDataTooBig
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
+from django.http.request import RawPostDataException, UnreadablePostError
+from rest_framework.exceptions import APIException
 
+from acc.errors import InvalidInput
 from accsite.apps.access.selectors import client_address
 from accsite.apps.audit import services
 from accsite.apps.audit.models import Via
@@ -118,9 +122,16 @@ def _described(request: HttpRequest) -> tuple[str, set[str]]:
 
 
 def _told(request: HttpRequest, response: HttpResponse) -> dict[str, Any]:
-    """Return those fields of the request that say what was asked."""
+    """Return those fields of the request that say what was asked; none of a body that no parser takes.
+
+    An action that takes nothing does not read its body, whatever is in it: read here for the first time, that must
+    not make an error of what was done.
+    """
     context = getattr(response, "renderer_context", None)
-    data = context["request"].data if context else request.POST
+    try:
+        data = context["request"].data if context else request.POST
+    except (APIException, InvalidInput, RequestDataTooBig, UnreadablePostError, RawPostDataException):
+        return {}
     if not isinstance(data, Mapping):
         return {}
     nested = data.get("payload")
