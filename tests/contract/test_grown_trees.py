@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from django.contrib.auth.models import User
 from django.core.files.storage import default_storage
+from django.test import Client
 
 import acc
 from acc.errors import InvalidInput
@@ -19,6 +22,8 @@ from accsite.apps.training.states import JobState
 from accsite.errors import WrongState
 from tests.contract import real
 from workers.replay import replay
+
+ROW = r'<tr id="checkpoint-{}">(.*?)</tr>'
 
 
 @pytest.fixture
@@ -74,6 +79,57 @@ def test_a_grown_model_is_trained_on_on_its_branch_and_beside_its_parents(
     assert digest == root.sha256
     measured = Job.objects.filter(kind=JobKind.EVALUATE, checkpoint=wide).get()
     assert real.run(measured, worker).state == JobState.SUCCEEDED
+
+
+def losses_shown(checkpoint: Checkpoint) -> dict[str, list[str]]:
+    """Return what is shown as losses of a checkpoint, by place; empty where there are none."""
+    browser, slug = Client(), checkpoint.experiment.slug
+    browser.force_login(User.objects.get_or_create(username="root", is_superuser=True)[0])
+    detail = browser.get(f"/api/v1/checkpoints/{checkpoint.pk}/").json()
+    listed = browser.get(f"/api/v1/checkpoints/?experiment={slug}").json()["results"]
+    tree = browser.get(f"/api/v1/experiments/{slug}/tree/?metric=loss/total").json()
+    ids, values = column(tree["id"]), column(tree["value"])
+    places = {sum(ids[: place + 1]): value for place, value in enumerate(values)}
+    row = re.search(ROW.format(checkpoint.pk), browser.get(f"/experiments/{slug}/").text, re.DOTALL)
+    assert row is not None
+    [losses] = re.findall(r'<td class="small losses">(.*?)</td>', row[1])
+    panel = browser.get(f"/checkpoints/{checkpoint.pk}/").text
+    return {
+        "detail": sorted(detail["losses"]) + sorted(detail["metrics"]),
+        "list": sorted(next(each for each in listed if each["id"] == checkpoint.pk)["losses"]),
+        "tree": [] if places[checkpoint.pk] == -1 else ["loss/total"],
+        "table": re.findall(r'<span class="mono">(.*?)</span>', losses),
+        "by its metric": [
+            v for v in re.findall(r'<td class="num mono">(.*?)</td>', row[1]) if v != "\N{EN DASH}"
+        ],
+        "panel": re.findall(r'<th scope="row">([^<]*)<span class="soft small">loss</span>', panel),
+    }
+
+
+def column(wire: list[Any]) -> list[int]:
+    """Return a column of the tree, unpacked."""
+    return [n for each in wire for n in ([each] if isinstance(each, int) else [each[0]] * each[1])]
+
+
+def test_a_grown_model_shows_no_loss_that_was_not_measured_of_it(branch: Branch, worker: Any) -> None:
+    root = real.train(branch, worker)
+    assert all(losses_shown(root).values())
+    for start in ("random", "identity"):
+        grown = grow(root, worker, start, where="latent", amount=2, start=start)
+        assert not any(losses_shown(grown).values()), losses_shown(grown)
+    assert all(losses_shown(real.train(grown.branch, worker)).values())
+
+
+def test_an_imported_checkpoint_shows_no_loss_that_was_not_measured_here(
+    branch: Branch, worker: Any, tmp_path: Path
+) -> None:
+    root = real.train(branch, worker)
+    path = tmp_path / "digits.acc.zip"
+    portable.export_checkpoint(checkpoint=root, path=path)
+    found = portable.import_checkpoint(actor=None, path=path, name="Elsewhere").checkpoint
+    assert not any(losses_shown(found).values()), losses_shown(found)
+    said = next(line for line in found.note.splitlines() if line.startswith("losses as its file says"))
+    assert f"weighted total {root.losses['total']:.6g}" in said
 
 
 def test_an_expansion_waits_for_training_and_training_for_it(branch: Branch, worker: Any) -> None:

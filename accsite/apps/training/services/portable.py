@@ -15,6 +15,7 @@ from acc.bundle import Bundle, BundleError, read_bundle, write_bundle
 from acc.errors import CheckpointError, InvalidInput
 from acc.expansion import STAGES
 from acc.specs import TrainJobSpec
+from acc.training import series
 from accsite import blobs
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.registry import approval
@@ -125,8 +126,6 @@ def _create(
         approval.keep(sha256=each["sha256"], path=str(each["path"]), text=each["source"], origin=origin)
         for each in header.plugins.values()
     ]
-    said = bundle.provenance
-    losses = said.get("losses")
     checkpoint = Checkpoint.objects.create(
         experiment=experiment,
         branch=branch,
@@ -137,9 +136,7 @@ def _create(
         sha256=bundle.sha256,
         size_bytes=size,
         spec=naming_code(spec.model_dump(mode="json"), header.plugins),
-        losses={k: v for k, v in losses.items() if isinstance(v, int | float)}
-        if isinstance(losses, dict)
-        else {},
+        losses={},  # those that the file names were not measured here, and no hash of the weights vouches for them
         note=_note(bundle),
         created_by=actor,
     )
@@ -226,7 +223,20 @@ def _note(bundle: Bundle) -> str:
     told = "; ".join(text for text in texts if isinstance(text, str) and text)
     origin = f"imported from {said.get('experiment', 'elsewhere')}, branch {said.get('branch', '?')}"
     licence = bundle.licence.strip()
-    return "\n".join(part for part in (origin, told, licence) if part).replace("\0", "")[:10_000]
+    return "\n".join(part for part in (origin, told, _losses(bundle), licence) if part).replace("\0", "")[
+        :10_000
+    ]
+
+
+def _losses(bundle: Bundle) -> str:
+    """Return in words the losses that the file names; they are what its maker says, and are shown as nothing else."""
+    said = bundle.provenance.get("losses")
+    if not isinstance(said, dict):
+        return ""
+    names = {series.TOTAL: "weighted total"}
+    names |= {series.raw(task.key): task.name for task in bundle.header.spec.tasks}
+    values = [f"{name} {said[key]:.6g}" for key, name in names.items() if isinstance(said.get(key), float)]
+    return f"losses as its file says, not measured here: {', '.join(values)}" if values else ""
 
 
 def scratch_copy(source: Any, name: str) -> Path:
