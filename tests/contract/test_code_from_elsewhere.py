@@ -15,8 +15,9 @@ from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
 
-from acc.bundle import write_bundle
+from acc.bundle import read_bundle, write_bundle
 from acc.errors import InvalidInput
+from acc.plugins.helpers import composed, split
 from acc.specs import TrainJobSpec
 from acc.training.checkpoint import Snapshot
 from acc.training.checkpoint import load as load_file
@@ -43,6 +44,7 @@ from workers import materials
 from workers.replay import replay
 
 CANARY = "\nfrom pathlib import Path as _Path\n_Path({file!r}).write_text('it ran')\n"
+HELPER = "_from_elsewhere"
 SENTENCE = "came from elsewhere and may not run here; an administrator can read and approve it"
 
 
@@ -78,10 +80,16 @@ def bundle(worker: Any, tmp_path: Path) -> Callable[..., Path]:
     made = real.train(real.make_branch(real.make_dataset()), worker)
     whole = load_file(blobs.open_local(made.file, made.sha256))
 
-    def write(*, honest: bool = True, sha256: str | None = None) -> Path:
+    def write(
+        *, honest: bool = True, sha256: str | None = None, helper: bool = False, more: str = ""
+    ) -> Path:
         header = whole.header
         before = header.plugins["ReconstructionTask"]
-        text = before["source"] + CANARY.format(file=str(tmp_path / "canary"))
+        canary = CANARY.format(file=str(tmp_path / "canary")) + more
+        text = before["source"] + canary
+        if helper:  # the plugin's own file is harmless
+            own = before["source"] + f"\nfrom plugins.tasks.{HELPER} import _Path\n"
+            text = composed(before["path"], own, {f"tasks/{HELPER}.py": canary}.get)
         found = sha256 or hashlib.sha256(text.encode()).hexdigest()
         spec = header.spec
         if honest:
@@ -107,7 +115,7 @@ def bundle(worker: Any, tmp_path: Path) -> Callable[..., Path]:
 
 def taken_in(path: Path) -> Foreign:
     """Import a bundle and return what it brought."""
-    taken = portable.import_checkpoint(actor=None, path=path, name="Elsewhere")
+    taken = portable.import_checkpoint(actor=None, path=path)
     source = PluginSource.objects.waiting().get()
     assert [SENTENCE in note for note in taken.notes] == [True]
     return Foreign(taken.checkpoint, source, path.parent / "canary")
@@ -346,6 +354,40 @@ def test_an_administrator_approves_exactly_this_source_and_takes_it_back(
     call_command("plugins", "withdraw", foreign.source.pk)
     with pytest.raises(approval.NotApproved):
         jobs.submit_evaluation(actor=root, checkpoint=Checkpoint.objects.get(pk=grown.result["checkpoint"]))
+
+
+def test_a_helper_travels_with_its_plugin_is_refused_with_it_and_runs_once_both_are_approved(
+    bundle: Callable[..., Path], worker: Any, tmp_path: Path
+) -> None:
+    foreign = taken_in(bundle(helper=True))
+    own, helpers = split(foreign.source.text)
+    assert ("it ran" in own, list(helpers)) == (False, [f"tasks/{HELPER}.py"])
+    with pytest.raises(approval.NotApproved, match="may not run here"):
+        jobs.submit_evaluation(actor=None, checkpoint=foreign.checkpoint)
+    assert real.run(forced(JobKind.EVALUATE, foreign), worker).state == JobState.FAILED
+    assert not foreign.ran()
+    root = User.objects.create_superuser("root")
+    browser = Client()
+    browser.force_login(root)
+    where = reverse("registry:source", args=[foreign.source.pk])
+    assert "it ran" in browser.get(where).text  # who approves it reads the helper as well
+    assert browser.post(where, {"verb": "approve"}).status_code == 302
+    measured = real.run(jobs.submit_evaluation(actor=root, checkpoint=foreign.checkpoint), worker)
+    assert measured.state == JobState.SUCCEEDED, measured.message
+    assert foreign.ran()
+    # It travels on whole, and here it is known already.
+    path = tmp_path / "on.acc.zip"
+    portable.export_checkpoint(checkpoint=foreign.checkpoint, path=path)
+    folder = tmp_path / "opened"
+    folder.mkdir()
+    assert read_bundle(path, folder).sources[foreign.source.pk] == foreign.source.text
+    assert portable.import_checkpoint(actor=root, path=path, name="On").notes == ()
+    # The same plugin with another helper is another source, which nobody has read.
+    other = taken_in(bundle(helper=True, more="# another\n"))
+    assert split(other.source.text)[0] == own
+    with pytest.raises(approval.NotApproved, match="may not run here"):
+        jobs.submit_evaluation(actor=root, checkpoint=other.checkpoint)
+    assert not other.ran()
 
 
 def test_what_this_servers_disk_once_provided_stays_approved(
