@@ -217,11 +217,11 @@ class RecipeContext(Protocol):
         source: CheckpointRef | TrainOutcome | BranchRef,
         name: str,
         *,
-        tasks: bool | Sequence[str] = True,
+        tasks: str | Sequence[str] = "all",
     ) -> BranchRef:
         """Return a new branch that begins at a checkpoint, or where a branch stands.
 
-        ``tasks``: True for those it was trained with, False for none, or the names of those to keep.
+        ``tasks``: which of those it was trained with it takes along: ``all``, ``none``, or their names or keys.
         """
         ...
 

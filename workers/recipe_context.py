@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -142,7 +142,7 @@ class Context:
         source: CheckpointRef | TrainOutcome | BranchRef,
         name: str,
         *,
-        tasks: bool | Sequence[str] = True,
+        tasks: str | Sequence[str] = "all",
     ) -> BranchRef:
         """Return a new branch."""
         from_branch = isinstance(source, BranchRef)
@@ -150,7 +150,7 @@ class Context:
             "checkpoint": None if from_branch else _checkpoint(source),
             "branch": _id(source, BranchRef) if from_branch else None,
             "name": name,
-            "tasks": tasks if isinstance(tasks, bool) else list(tasks),
+            "tasks": list(tasks) if isinstance(tasks, Iterable) and not isinstance(tasks, str) else tasks,
         }
         return BranchRef(**self._do(verbs.Fork, **args))
 

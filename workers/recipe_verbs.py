@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -190,15 +189,12 @@ class Fork(Verb):
         else:
             source = find_branch(self.args["branch"], self.actor)
             checkpoint, experiment = source.head, source.experiment
-        wanted = self.args["tasks"]
-        keep = None if isinstance(wanted, bool) else keys_of(checkpoint, experiment, wanted)
         made = experiments.create_branch(
             actor=self.actor,
             experiment=experiment,
             name=self.args["name"],
             from_checkpoint=checkpoint,
-            copy_tasks=wanted is not False,
-            tasks=keep,
+            tasks=self.args["tasks"],
         )
         return Done(
             branch_ref(made).as_dict(),
@@ -363,16 +359,6 @@ def find_task(branch: Branch, name: str) -> Task:
         known = ", ".join(task.name for task in attached) or "none"
         raise InvalidInput({"task": f"{name!r} is not a task of {branch}; known: {known}"})
     return found
-
-
-def keys_of(checkpoint: Checkpoint | None, experiment: Experiment, names: Sequence[str]) -> list[str]:
-    """Return the keys of tasks that are given by key or name; what is unknown is left for the service to refuse."""
-    if checkpoint is not None:
-        known = {task["name"]: task["key"] for task in checkpoint.spec.get("tasks", [])}
-    else:
-        first = experiment.branches.order_by("pk").first()
-        known = {task.name: task.key for task in first.tasks.filter(removed_at=None)} if first else {}
-    return [known.get(name, name) for name in names]
 
 
 def free_experiment_name(name: str) -> str:

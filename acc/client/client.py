@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
@@ -68,14 +68,22 @@ class Branches(Rows[Branch]):
     """Branches, by id."""
 
     def create(
-        self, experiment: str, name: str, *, from_checkpoint: int | None = None, copy_tasks: bool = True
+        self,
+        experiment: str,
+        name: str,
+        *,
+        from_checkpoint: int | None = None,
+        tasks: str | Sequence[str] = "all",
     ) -> Branch:
-        """Return a new branch from a checkpoint, or from the model as its seed makes it."""
+        """Return a new branch from a checkpoint, or from the model as its seed makes it.
+
+        ``tasks``: which of those it was trained with it takes along: ``all``, ``none``, or keys.
+        """
         body = {
             "experiment": experiment,
             "name": name,
             "from_checkpoint": from_checkpoint,
-            "copy_tasks": copy_tasks,
+            "tasks": tasks if isinstance(tasks, str) else list(tasks),
         }
         return cast(Branch, self._transport.json("POST", "branches/", body))
 

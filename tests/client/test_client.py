@@ -58,7 +58,7 @@ def test_rows_are_made_listed_and_refused(client, ada):
     assert client.tasks.change(task["id"], weight=3)["weight"] == 3
     client.tasks.remove(task["id"])
     assert list(client.tasks.list(branch=branch["id"])) == []
-    assert client.branches.create("ring", "other", copy_tasks=False)["slug"] == "other"
+    assert client.branches.create("ring", "other", tasks="none")["slug"] == "other"
     with pytest.raises(ApiError, match="422 The input was refused: name") as refused:
         client.experiments.create("Ring", rows.MODEL)
     assert list(refused.value.fields) == ["name"]

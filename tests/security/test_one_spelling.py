@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
 
-from acc.errors import InvalidInput
-from acc.specs import parse_slice
+from acc.client.client import Branches
+from acc.errors import AccError, InvalidInput
+from acc.specs import TaskSpec, parse_slice
 from accsite.api.queries import _operations, parameters_of
 from accsite.apps.access.tokens import make_token
-from accsite.apps.training.models import Task
-from accsite.apps.training.services import tasks
-from tests.security.world import SECRET
+from accsite.apps.training.models import Branch, Checkpoint, Task
+from accsite.apps.training.services import experiments, tasks
+from accsite.apps.training.tests import rows
+from tests.security.world import SECRET, World
+from workers import recipe_verbs
 
 pytestmark = pytest.mark.django_db
 
@@ -80,6 +86,121 @@ def test_a_wrong_slice_is_refused_alike_by_every_door(wrong, world):
             )
         assert caught.value.code == 2
     assert Task.objects.count() == before
+
+
+@pytest.fixture
+def trained(world: World) -> Iterator[Checkpoint]:
+    """A checkpoint that was trained with the tasks ``edges`` and ``pixels``; nothing of it stays."""
+    with transaction.atomic():
+        found = []
+        for key in ("edges", "pixels"):
+            task = rows.make_task(world.branch, world.dataset, key)
+            names = {"key": key, "name": task.name, "task_class": task.task_class}
+            found.append(TaskSpec(**names, dataset=world.dataset.slug).model_dump(mode="json"))
+        checkpoint = rows.make_checkpoint(world.branch)
+        checkpoint.spec["tasks"] = found
+        checkpoint.save()
+        yield checkpoint
+        transaction.set_rollback(True)
+
+
+class ThroughTheApi:
+    """Carries what the client sends to the API, without a network."""
+
+    def __init__(self, rest: APIClient) -> None:
+        self._rest = rest
+
+    def json(self, method: str, path: str, body: Any) -> Any:
+        """Return the answer; raises InvalidInput for one that refuses."""
+        answer = self._rest.generic(method, f"/api/v1/{path}", json.dumps(body), "application/json")
+        if answer.status_code >= 400:
+            raise InvalidInput(answer.data["errors"])
+        return answer.data
+
+
+def forks(world: World, checkpoint: Checkpoint, wanted: Any) -> dict[str, Callable[[str], Any]]:
+    """Return what forks a checkpoint under a name, by door; each raises or exits where it refuses."""
+    owner, experiment = world.users["owner"], checkpoint.experiment
+    rest, browser = APIClient(), Client()
+    rest.force_authenticate(owner)
+    browser.force_login(owner)
+    through = ThroughTheApi(rest)
+    body = {"experiment": experiment.slug, "from_checkpoint": checkpoint.pk, "tasks": wanted}
+    args = {"checkpoint": checkpoint.pk, "branch": None, "tasks": wanted}
+
+    def page(name: str) -> None:
+        sent = wanted if isinstance(wanted, str) else ["", *wanted]  # as the ticked boxes are sent
+        where = reverse("training:checkpoint-act", args=[checkpoint.pk, "fork"])
+        answer = browser.post(where, {"name": name, "tasks": sent})
+        if answer.status_code == 422:
+            assert f"fork-{checkpoint.pk}-tasks_error" in answer.text
+            raise InvalidInput({"tasks": "as the page says"})
+        assert answer.status_code == 302
+
+    def command(name: str) -> None:
+        written = wanted if isinstance(wanted, str) else ",".join(wanted) or "none"
+        call_command("fork", str(checkpoint.pk), name, f"--tasks={written}", "--user", "owner")
+
+    def recipe(name: str) -> None:
+        verb = recipe_verbs.Fork(world.things["recipe"], "fork", {**args, "name": name})
+        verb.act(None)  # type: ignore[arg-type] - it does not ask for its step
+
+    found: dict[str, Callable[[str], Any]] = {
+        "service": lambda name: experiments.create_branch(
+            actor=owner, experiment=experiment, name=name, from_checkpoint=checkpoint, tasks=wanted
+        ),
+        "api": lambda name: through.json("POST", "branches/", {**body, "name": name}),
+        "recipe": recipe,
+    }
+    if isinstance(wanted, str) or (isinstance(wanted, list) and all(isinstance(key, str) for key in wanted)):
+        found["client"] = lambda name: Branches(through, "branches").create(  # type: ignore[arg-type]
+            experiment.slug, name, from_checkpoint=checkpoint.pk, tasks=wanted
+        )
+        found["page"] = page
+        found["command"] = command
+    return found
+
+
+@pytest.mark.parametrize(
+    ("wanted", "taken"),
+    [
+        ("all", ["edges", "pixels"]),
+        ("none", []),
+        ([], []),
+        ("edges", ["edges"]),
+        (["edges"], ["edges"]),
+        ("pixels, edges", ["edges", "pixels"]),
+        (["pixels", "edges"], ["edges", "pixels"]),
+        (["Edges"], ["edges"]),
+    ],
+)
+def test_the_tasks_of_a_fork_are_said_alike_at_every_door(wanted, taken, world, trained):
+    doors = forks(world, trained, wanted)
+    assert {"service", "api", "client", "page", "command", "recipe"} == set(doors)
+    for door, fork in doors.items():
+        fork(f"by {door}")
+        made = Branch.objects.get(experiment=trained.experiment, name=f"by {door}")
+        assert sorted(made.tasks.values_list("key", flat=True)) == taken, door
+
+
+@pytest.mark.parametrize(
+    "wrong", ["nothing", "edges,nothing", ["nothing"], ",", "ALL", True, False, None, 5, [5], {"edges": 1}]
+)
+def test_wrong_tasks_of_a_fork_are_refused_alike_by_every_door(wrong, world, trained, capsys):
+    before = Branch.objects.count()
+    doors = forks(world, trained, wrong)
+    with pytest.raises(InvalidInput) as said:
+        doors["service"]("x")
+    assert list(said.value.fields) == ["tasks"]
+    for door, fork in doors.items():
+        with pytest.raises((AccError, SystemExit)) as refused:
+            fork(f"by {door}")
+        if isinstance(refused.value, SystemExit):
+            assert refused.value.code == 2
+            assert said.value.fields["tasks"][0] in capsys.readouterr().err
+        elif door != "page":
+            assert refused.value.fields == said.value.fields, door
+    assert Branch.objects.count() == before
 
 
 OPERATIONS = [(method, path.pattern) for path, methods in _operations() for method in methods]

@@ -16,6 +16,7 @@ from accsite.apps.training import measures
 from accsite.apps.training.forms import ServiceForm, choice, number, text
 from accsite.apps.training.models import Branch, Checkpoint, Experiment, Visibility
 from accsite.apps.training.services.expansion import check_grows
+from accsite.apps.training.services.experiments import ALL_TASKS, NO_TASKS
 from accsite.apps.training.services.marks import MAX_NOTE_LENGTH
 from accsite.apps.training.services.retention import policy_of
 
@@ -52,30 +53,28 @@ class ForkForm(ServiceForm):
     """The name of a new branch, and which of the checkpoint's tasks it takes along."""
 
     name = text("Name of the new branch", maxlength=80)
-    tasks = choice(
-        "Tasks",
-        [("all", "all of them"), ("none", "none"), ("chosen", "those chosen below")],
-        "as it was trained",
-    )
-    keys = forms.MultipleChoiceField(
-        label="Chosen tasks", required=False, widget=forms.CheckboxSelectMultiple
+    tasks = forms.Field(
+        label="Tasks, as it was trained with them", required=False, widget=forms.CheckboxSelectMultiple
     )
 
     def __init__(self, checkpoint: Checkpoint, data: Any = None) -> None:
         super().__init__(data, auto_id=f"fork-{checkpoint.pk}-%s")
         found = [(task["key"], task["name"]) for task in checkpoint.spec.get("tasks", [])]
-        self.fields["keys"].choices = found  # type: ignore[attr-defined]
+        self.fields["tasks"].widget.choices = found  # type: ignore[attr-defined]
+        self.fields["tasks"].initial = [key for key, _ in found]
         if not found:
-            del self.fields["tasks"], self.fields["keys"]
+            del self.fields["tasks"]
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of ``create_branch``."""
-        payload = self.payload()
-        asked = payload.get("tasks", "all")
-        if asked not in ("all", "none", "chosen"):
-            raise InvalidInput({"tasks": f"{asked!r} is not one of all, none, chosen"})
-        chosen = cast("QueryDict", self.data).getlist("keys") if asked == "chosen" else None
-        return {"name": payload.get("name", ""), "copy_tasks": asked != "none", "tasks": chosen}
+        return {"name": self.payload().get("name", ""), "tasks": self._tasks()}
+
+    def _tasks(self) -> str | list[str]:
+        """Return what the boxes say; an empty value goes with them, so that none ticked is told from none shown."""
+        sent = cast("QueryDict", self.data).getlist("tasks")
+        if len(sent) == 1:
+            return sent[0] or NO_TASKS
+        return [key for key in sent if key] if sent else ALL_TASKS
 
 
 class ExpandForm(ServiceForm):

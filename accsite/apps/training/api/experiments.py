@@ -132,8 +132,7 @@ class BranchViewSet(ReadViewSet):
             experiment=experiment,
             name=data.get("name", ""),
             from_checkpoint=checkpoint,
-            copy_tasks=flag(data, "copy_tasks", default=True),
-            tasks=data.get("tasks"),
+            tasks=data.get("tasks", experiments.ALL_TASKS),
         )
         return Response(self.get_serializer(made).data, status=status.HTTP_201_CREATED)
 

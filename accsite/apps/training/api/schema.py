@@ -25,8 +25,10 @@ class BranchRequest(BaseModel):
     experiment: str = Field(description="slug of the experiment")
     name: str
     from_checkpoint: int | None = None
-    copy_tasks: bool = True
-    tasks: list[str] | None = Field(default=None, description="keys of the tasks to copy; null: all")
+    tasks: str | list[str] = Field(
+        default="all",
+        description="which tasks it takes along: all, none, or keys, as a list or with commas between them",
+    )
 
 
 class BranchChange(BaseModel):

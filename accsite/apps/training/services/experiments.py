@@ -19,6 +19,7 @@ from accsite.apps.training.services.unit import lock_experiment, touch, unit_of_
 
 NEW_PAGE = "new"  # an address below /experiments/ that is no experiment
 MAIN = "main"
+ALL_TASKS, NO_TASKS = "all", "none"
 
 
 @unit_of_work()
@@ -66,16 +67,16 @@ def create_branch(
     experiment: Experiment,
     name: str,
     from_checkpoint: Checkpoint | None = None,
-    copy_tasks: bool = True,
-    tasks: Sequence[str] | None = None,
+    tasks: Any = ALL_TASKS,
 ) -> Branch:
     """Return a new branch that begins at a checkpoint, or at the model as its seed makes it.
 
-    With ``copy_tasks`` it takes the tasks as the checkpoint was trained with them (without a checkpoint:
-    those that the experiment's first branch has now), keys and colours included; ``tasks``: only those with
-    these keys. Raises InvalidInput naming each wrong field, ``from_checkpoint`` also for a damaged file, and
-    WrongState for a checkpoint that was deleted or pruned; then nothing is made.
+    ``tasks``: which it takes along, as ``parse_tasks`` reads it. They are those that the checkpoint was trained
+    with, as they were then (without a checkpoint: those that the experiment's first branch has now), keys and
+    colours included. Raises InvalidInput naming each wrong field, ``from_checkpoint`` also for a damaged file,
+    and WrongState for a checkpoint that was deleted or pruned; then nothing is made.
     """
+    tasks = parse_tasks(tasks)
     lock_experiment(experiment.pk)
     name, slug = free_branch_slug(experiment, name, field="name")
     if from_checkpoint is not None and from_checkpoint.experiment_id != experiment.pk:
@@ -99,9 +100,7 @@ def create_branch(
             )
     except IntegrityError:
         raise InvalidInput({"name": taken(name, f"a branch of {experiment.name}")}) from None
-    if copy_tasks:
-        copies = copies_of_tasks(branch, experiment, from_checkpoint)
-        Task.objects.bulk_create(copies if tasks is None else _chosen(copies, tasks))
+    Task.objects.bulk_create(_chosen(copies_of_tasks(branch, experiment, from_checkpoint), tasks))
     touch("experiments", f"checkpoints:{experiment.pk}", f"tasks:{branch.pk}")
     return branch
 
@@ -159,15 +158,33 @@ def _mapping(value: Any, field: str) -> Mapping[str, Any]:
     return value
 
 
-def _chosen(copies: list[Task], keys: Any) -> list[Task]:
-    if isinstance(keys, str) or not isinstance(keys, Sequence):
-        raise InvalidInput({"tasks": f"{keys!r} is not a list of keys of tasks"})
-    known = {task.key: task for task in copies}
-    unknown = [key for key in keys if key not in known]
+def parse_tasks(value: Any) -> str | list[str]:
+    """Return which tasks a new branch takes along: ``all``, ``none``, or the keys (or names) of those.
+
+    Several are a list, or a text with commas between them, such as ``digit,kl``. Raises InvalidInput(tasks).
+    """
+    if isinstance(value, str):
+        word = value.strip()
+        if word in (ALL_TASKS, NO_TASKS):
+            return word
+        keys = [key.strip() for key in word.split(",") if key.strip()]
+        if keys:
+            return keys
+    elif isinstance(value, Sequence) and all(isinstance(key, str) for key in value):
+        return list(value) or NO_TASKS
+    raise InvalidInput({"tasks": f"{value!r} is neither 'all' nor 'none' nor the keys of tasks"})
+
+
+def _chosen(copies: list[Task], tasks: str | list[str]) -> list[Task]:
+    if isinstance(tasks, str):
+        return copies if tasks == ALL_TASKS else []
+    known = {task.name: task for task in copies} | {task.key: task for task in copies}
+    unknown = [key for key in tasks if key not in known]
     if unknown:
-        right = ", ".join(known) or "none"
+        right = ", ".join(task.key for task in copies) or "none"
         raise InvalidInput({"tasks": f"{unknown[0]!r} is not the key of a task there; known: {right}"})
-    return [task for task in copies if task.key in set(keys)]
+    wanted = {known[key].key for key in tasks}
+    return [task for task in copies if task.key in wanted]
 
 
 def copies_of_tasks(branch: Branch, experiment: Experiment, checkpoint: Checkpoint | None) -> list[Task]:

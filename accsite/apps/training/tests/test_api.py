@@ -197,7 +197,7 @@ def test_a_removed_task_can_be_put_back(api: APIClient, branch: Branch, task: Ta
 
 def test_a_fork_is_made_from_a_checkpoint(api: APIClient, branch: Branch) -> None:
     checkpoint = rows.make_checkpoint(branch)
-    body = {"experiment": "digits", "name": "Side", "from_checkpoint": checkpoint.pk, "copy_tasks": False}
+    body = {"experiment": "digits", "name": "Side", "from_checkpoint": checkpoint.pk, "tasks": "none"}
     answer = api.post("/api/v1/branches/", body, format="json")
     assert (answer.status_code, answer.json()["head"], answer.json()["slug"]) == (201, checkpoint.pk, "side")
     assert "spec" not in api.get("/api/v1/checkpoints/?experiment=digits").json()["results"][0]

@@ -80,7 +80,7 @@ def test_a_new_line_from_the_seed_takes_the_tasks_of_the_first(
 ) -> None:
     rows.make_task(branch, dataset)
     fork = experiments.create_branch(actor=user, experiment=branch.experiment, name="again")
-    bare = experiments.create_branch(actor=user, experiment=branch.experiment, name="bare", copy_tasks=False)
+    bare = experiments.create_branch(actor=user, experiment=branch.experiment, name="bare", tasks="none")
     assert (fork.head, fork.tasks.count(), bare.tasks.count()) == (None, 1, 0)
 
 

@@ -26,7 +26,7 @@ def ask(*words: str) -> tuple[int, str, str]:
 
 def test_a_fork_is_made_and_a_wrong_one_refused(branch: Branch) -> None:
     node = rows.make_checkpoint(branch, tag="best")
-    status, out, _ = ask("fork", "best", "side", "--no-tasks", "--json")
+    status, out, _ = ask("fork", "best", "side", "--tasks", "none", "--json")
     assert status == 0
     made = Branch.objects.get(pk=json.loads(out)["branch"])
     assert (made.name, made.head) == ("side", node)

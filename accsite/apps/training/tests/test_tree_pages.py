@@ -103,7 +103,9 @@ def test_tag_note_and_star_are_set_and_a_taken_tag_is_refused_beside_its_field(p
     [
         ({"tasks": "all"}, ["Edges", "Pixels"]),
         ({"tasks": "none"}, []),
-        ({"tasks": "chosen", "keys": ["edges"]}, ["Edges"]),
+        ({"tasks": ["", "edges"]}, ["Edges"]),
+        ({"tasks": ""}, []),
+        ({}, ["Edges", "Pixels"]),
     ],
 )
 def test_a_fork_takes_the_tasks_that_were_asked_for(page, root, data, names):

@@ -23,9 +23,9 @@ class Command(ServiceCommand):
         super().add_arguments(parser)
         parser.add_argument("checkpoint", help="id or tag")
         parser.add_argument("name", help="of the new branch")
-        tasks = parser.add_mutually_exclusive_group()
-        tasks.add_argument("--no-tasks", action="store_true", help="begin without tasks")
-        tasks.add_argument("--task", action="append", metavar="KEY", help="copy this task; may be repeated")
+        parser.add_argument(
+            "--tasks", default=experiments.ALL_TASKS, metavar="all|none|KEY,KEY", help="which it takes along"
+        )
 
     @override
     def run(self, **options: Any) -> int:
@@ -37,8 +37,7 @@ class Command(ServiceCommand):
             experiment=checkpoint.experiment,
             name=options["name"],
             from_checkpoint=checkpoint,
-            copy_tasks=not options["no_tasks"],
-            tasks=options["task"],
+            tasks=options["tasks"],
         )
         if options["json"]:
             self.print_json({"branch": made.pk, "slug": made.slug, "head": made.head_id})
