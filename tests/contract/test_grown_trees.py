@@ -97,7 +97,7 @@ def losses_shown(checkpoint: Checkpoint) -> dict[str, list[str]]:
     return {
         "detail": sorted(detail["losses"]) + sorted(detail["metrics"]),
         "list": sorted(next(each for each in listed if each["id"] == checkpoint.pk)["losses"]),
-        "tree": [] if places[checkpoint.pk] == -1 else ["loss/total"],
+        "tree": [] if places[checkpoint.pk] is None else ["loss/total"],
         "table": re.findall(r'<span class="mono">(.*?)</span>', losses),
         "by its metric": [
             v for v in re.findall(r'<td class="num mono">(.*?)</td>', row[1]) if v != "\N{EN DASH}"
@@ -106,9 +106,9 @@ def losses_shown(checkpoint: Checkpoint) -> dict[str, list[str]]:
     }
 
 
-def column(wire: list[Any]) -> list[int]:
-    """Return a column of the tree, unpacked."""
-    return [n for each in wire for n in ([each] if isinstance(each, int) else [each[0]] * each[1])]
+def column(wire: list[Any]) -> list[Any]:
+    """Return a column of the tree, unpacked: ``[7, 12]`` is twelve times 7."""
+    return [n for each in wire for n in ([each[0]] * each[1] if isinstance(each, list) else [each])]
 
 
 def test_a_grown_model_shows_no_loss_that_was_not_measured_of_it(branch: Branch, worker: Any) -> None:
