@@ -31,12 +31,16 @@ SHORT_STEPS = 16
 """A loss that explodes is told by the medians of so many steps."""
 EXPLOSION_WINDOWS = 3
 """So many short windows in a row must lie beyond all that is usual."""
-END_STEPS = 2
-"""Where a run ends, so many steps are enough."""
+END_STEPS = 4
+"""Where a run ends, so many steps are enough; fewer may be single batches that stand out."""
+NOISE_ERRORS = 3.0
+"""What is far above must be so by this many standard errors of a window's median, too."""
 EXPLOSION_TIMES = 8
 """Beyond all that is usual: above the best, so many times by what the loss fell, the best itself and its spread."""
 FLOOR_TIMES = 1000
 """The same for a loss with a floor, which may rise a lot: so many times its usual value, or nats."""
+MEDIAN_ERROR = 0.93
+"""Of normal noise, the standard error of the median of n values: so many times their interquartile range / sqrt(n)."""
 PLATEAU_WINDOWS = 20
 """So many windows must be flat."""
 COLLAPSE_WINDOWS = 5
@@ -145,6 +149,7 @@ class _Series:
     first: float = 0.0
     best: float = float("inf")
     best_step: int = 0
+    spread: float = 0.0
     high: int = 0
     low: int = 0
     diverged_at: int | None = None
@@ -153,6 +158,15 @@ class _Series:
     newest: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
     newest_step: int = 0
     usual: _Usual = field(default_factory=_Usual)
+
+    @property
+    def far(self) -> float:
+        """Return how far above the best a loss has diverged, were it without noise."""
+        return DIVERGENCE_PART * max(self.first - self.best, abs(self.best), health.AT_TRIVIAL_LEAST)
+
+    def noise(self, count: int) -> float:
+        """Return how far the median of ``count`` values may be off by chance, by the spread of the best window."""
+        return NOISE_ERRORS * MEDIAN_ERROR * self.spread / count**0.5
 
 
 class Watch:
@@ -233,11 +247,10 @@ def _divergence(known: _Series, entry: Entry, window: _Window, lr: float) -> tup
     if known.best == float("inf"):
         known.first = median
     if median < known.best:
-        known.best, known.best_step = median, window.last
-    far = DIVERGENCE_PART * max(known.first - known.best, abs(known.best), health.AT_TRIVIAL_LEAST)
+        known.best, known.best_step, known.spread = median, window.last, window.spread
     above = median - known.best
-    known.high = known.high + 1 if above > far else 0
-    if above < far / 2 and known.diverged_at is not None and window.first > known.diverged_at:
+    known.high = known.high + 1 if above > known.far + known.noise(WINDOW_STEPS) else 0
+    if above < known.far / 2 and known.diverged_at is not None and window.first > known.diverged_at:
         known.diverged_at = None
     if known.diverged_at is not None or known.high < DIVERGENCE_WINDOWS:
         return "divergence", ""
@@ -260,7 +273,7 @@ def _end(known: _Series, entry: Entry, lr: float) -> tuple[int, tuple[str, str]]
     rest = known.long.rest()
     if rest is None or floor or len(rest.values) < SHORT_STEPS or known.best == float("inf"):
         return nothing
-    far = DIVERGENCE_PART * max(known.first - known.best, abs(known.best), health.AT_TRIVIAL_LEAST)
+    far = known.far + known.noise(len(rest.values))
     rises = known.high or rest.median - known.best > 2 * far
     if not rises or float(np.quantile(rest.values, 0.25)) - known.best <= far:
         return nothing
