@@ -1,16 +1,18 @@
 """How often the 95 % intervals of the metric suite hold the truth, on codes that are drawn anew each time.
 
-python -m benchmarks.coverage             200 draws of each of five kinds of code, 300 pairs; some minutes, one thread
+python -m benchmarks.coverage             200 draws of each of five kinds of code, 300 pairs; 15 minutes, one thread
 python -m benchmarks.coverage --draws 20  fewer; the rows say so
 
 The truth of a number is its mean over all draws: what it is on average with so many samples. Goal: .93 to .98 for each
-number of each kind, and two equal codes called different in at most 6 % of the pairs.
+headline number of each kind, and two equal codes called different in at most 6 % of the pairs. After the rows stands
+a table of all numbers: the share of intervals that held the truth, and their mean standard error over the true one.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +20,8 @@ import torch
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from acc.evaluation.metrics import Factor, Value, compared
+from acc.differences import standard_error
+from acc.evaluation.metrics import Factor, Value, compared, suite
 from acc.evaluation.metrics.prepared import prepare
 from acc.evaluation.metrics.ufr import measure_ufr
 from benchmarks.rows import Row, report
@@ -26,6 +29,7 @@ from benchmarks.rows import Row, report
 DRAWS, PAIRS = 200, 300
 UNITS, VERSIONS = 180, 5
 FAR = 100_000  # added to the seed of the second code of a pair
+GROUPS = {"shape": (0, 2), "size": (2, 4), "lean": (4, 6), "free": (6, 8)}
 LOWEST, HIGHEST, MOST_FALSE = 0.93, 0.98, 0.06
 Array = NDArray[np.float64]
 
@@ -39,16 +43,13 @@ class Draw:
     units: NDArray[np.int64]
 
     def measure(self) -> dict[str, Value]:
-        """Return the numbers by name, without chance."""
-        groups = {"shape": (0, 2), "size": (2, 4), "lean": (4, 6), "free": (6, 8)}
-        found = measure_ufr(prepare(self.z, self.factors, groups, seed=0, units=self.units), permutations=0)
-        return {
-            "ufr": found.value,
-            "unified": found.mean_unified,
-            "factored": found.mean_factored,
-            "ufr_matched": found.matched_value,
-            "transfer_all_dimensions": found.all_dimensions_across,
-        }
+        """Return the headline numbers by name, without chance."""
+        return suite(self.z, self.factors, GROUPS, seed=0, units=self.units, permutations=0).headline()
+
+    def ufr(self) -> Value:
+        """Return UFR alone."""
+        prepared = prepare(self.z, self.factors, GROUPS, seed=0, units=self.units)
+        return measure_ufr(prepared, permutations=0).value
 
 
 def factors(rng: np.random.Generator) -> tuple[list[Factor], NDArray[np.int64], Array]:
@@ -107,32 +108,56 @@ SHAPES: Mapping[str, Callable[[Array, list[Factor]], Array]] = {
 }
 
 
-def coverage(kind: str, draws: int) -> dict[str, float]:
-    """Return for each number the share of draws whose interval holds the mean over all draws."""
+@dataclass(frozen=True)
+class Held:
+    """What intervals were worth: the share that held the truth, and their standard error over the true one."""
+
+    share: float
+    error: float
+
+
+def held(values: Sequence[Value]) -> Held:
+    """Return what the intervals of one number in many draws were worth; one that is missing holds nothing."""
+    numbers = np.array([value.value for value in values])
+    truth = numbers.mean()
+    inside = [value.low is not None and value.low <= truth <= (value.high or 0.0) for value in values]
+    errors = [standard_error(np.array(value.without)) for value in values if value.without]
+    spread = numbers.std(ddof=1)
+    return Held(
+        float(np.mean(inside)), float(np.sqrt(np.mean(np.square(errors))) / spread) if spread else 1.0
+    )
+
+
+def measured(kind: str, draws: int) -> dict[str, list[Value]]:
+    """Return the headline numbers of draws of a kind of code, by name."""
     found: dict[str, list[Value]] = {}
     for seed in range(draws):
         for name, value in code(seed, kind).measure().items():
             found.setdefault(name, []).append(value)
-    return {name: _held(values) for name, values in found.items()}
+    return found
 
 
-def _held(values: list[Value]) -> float:
-    truth = float(np.mean([value.value for value in values]))
-    held = [
-        value.low is not None and value.high is not None and value.low <= truth <= value.high
-        for value in values
-    ]
-    return float(np.mean(held))
+def false_alarms(kind: str, pairs: int, known: Sequence[Value]) -> float:
+    """Return how often UFR calls two codes of the same images different that differ by their noise alone.
 
-
-def false_alarms(kind: str, pairs: int) -> float:
-    """Return how often UFR calls two codes of the same images different that differ by their noise alone."""
+    known: the UFR of the first codes of the first pairs.
+    """
     called = 0
     for seed in range(pairs):
-        first, second = code(seed, kind), code(seed, kind, FAR + seed)
-        difference = compared(first.measure()["ufr"], second.measure()["ufr"])
+        first = known[seed] if seed < len(known) else code(seed, kind).ufr()
+        difference = compared(first, code(seed, kind, FAR + seed).ufr())
         called += difference is not None and difference.beyond_noise
     return called / pairs
+
+
+def table(found: Mapping[str, Mapping[str, Held]]) -> str:
+    """Return a Markdown table of kinds and numbers."""
+    kinds = list(found)
+    lines = ["| | " + " | ".join(kinds) + " |", "|---" * (1 + len(kinds)) + "|"]
+    for name in found[kinds[0]]:
+        cells = [f"{found[kind][name].share:.3f} ({found[kind][name].error:.2f})" for kind in kinds]
+        lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -145,25 +170,21 @@ def main() -> None:
     torch.set_num_threads(1)
     size = f"{draws} draws of {UNITS} units x {VERSIONS} rows x 8"
     with threadpool_limits(1):
+        values = {}
         for kind in SHAPES:
-            shares = coverage(kind, draws)
-            told = ", ".join(f"{name} {share:.3f}" for name, share in shares.items())
-            note = f"nominal .95; {told}"
-            least, greatest = min(shares.values()), max(shares.values())
-            report(Row(f"coverage: {kind}, least", least, "", LOWEST, "higher", size, note))
-            report(Row(f"coverage: {kind}, greatest", greatest, "", HIGHEST, "lower", size, note))
-        share = false_alarms("mixed", pairs)
-        report(
-            Row(
-                "coverage: equal codes called different",
-                share,
-                "",
-                MOST_FALSE,
-                "lower",
-                f"{pairs} pairs of codes of the same images, mixed",
-                "nominal .05",
-            )
-        )
+            values[kind] = measured(kind, draws)
+            print(f"{kind} drawn", file=sys.stderr, flush=True)
+        share = false_alarms("mixed", pairs, values["mixed"]["ufr"])
+    found = {kind: {name: held(each) for name, each in values[kind].items()} for kind in SHAPES}
+    for name in values["mixed"]:
+        shares = {kind: found[kind][name].share for kind in SHAPES}
+        told = f"{size}; " + ", ".join(f"{kind} {share:.3f}" for kind, share in shares.items())
+        least, greatest = min(shares.values()), max(shares.values())
+        report(Row(f"coverage: {name}, least", least, "", LOWEST, "higher", told, "nominal .95"))
+        report(Row(f"coverage: {name}, greatest", greatest, "", HIGHEST, "lower", told, "nominal .95"))
+    told = f"{pairs} pairs of codes of the same images, mixed"
+    report(Row("coverage: equal codes called different", share, "", MOST_FALSE, "lower", told, "nominal .05"))
+    print(table(found))
 
 
 if __name__ == "__main__":

@@ -7,12 +7,13 @@ cross-check, from gradient-boosted trees (``dci_trees``): two estimators, never 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from acc.evaluation.metrics.gam import MAX_DIMENSIONS, fit_additive
+from acc.evaluation.metrics.jackknife import smoothed
 from acc.evaluation.metrics.prepared import Prepared
 from acc.evaluation.metrics.trees import fit_trees
 from acc.evaluation.metrics.values import Array, Value, mean_of_defined, nothing_there, undefined
@@ -53,16 +54,16 @@ def dci_trees(prepared: Prepared) -> Dci:
 
 
 def concentration(importance: Array) -> Array:
-    """Return 1 - normalised entropy of each row (rows,): 1 if one entry has all, 0 if all are equal.
+    """Return 1 - normalised entropy of each row of (..., width): 1 if one entry has all, 0 if all are equal.
 
     Rows of zeros are NaN; rows of one entry are concentrated by definition.
     """
-    width = importance.shape[1]
-    total = importance.sum(axis=1, keepdims=True)
+    width = importance.shape[-1]
+    total = importance.sum(axis=-1, keepdims=True)
     share = importance / np.where(total > 0, total, 1.0)
-    entropy = -(share * np.log(np.where(share > 0, share, 1.0))).sum(axis=1)
-    scaled = 1 - entropy / math.log(width) if width > 1 else np.ones(len(importance))
-    return np.where(total[:, 0] > 0, scaled, np.nan)
+    entropy = -(share * np.log(np.where(share > 0, share, 1.0))).sum(axis=-1)
+    scaled = 1 - entropy / math.log(width) if width > 1 else np.ones_like(entropy)
+    return np.where(total[..., 0] > 0, scaled, np.nan)
 
 
 def _summarise(prepared: Prepared, estimator: str, fit: Callable[[Prepared], tuple[Array, Array]]) -> Dci:
@@ -90,6 +91,31 @@ def _summarise(prepared: Prepared, estimator: str, fit: Callable[[Prepared], tup
     )
 
 
+def dci_without_each(prepared: Prepared, found: Sequence[Dci]) -> dict[str, Array]:
+    """Return the scores (1 + J,) of what was found of all samples and without each group, as ``smoothed`` has them."""
+    alive, active = list(prepared.alive), prepared.active.nonzero()[:, 0].tolist()
+    table = np.stack([each.importance for each in found])[:, :, alive]
+    several = len(alive) > 1
+    scores = {"completeness": smoothed(lambda t: _mean_concentration(t[:, active].swapaxes(1, 2)), table)}
+    if several:
+        scores["disentanglement"] = smoothed(lambda t: _mean_concentration(t[:, active]), table)
+    if prepared.groups is not None:
+        sums = np.stack([table[:, list(dims)].sum(axis=1) for dims in prepared.groups.dims], axis=1)
+        scores["group_completeness"] = smoothed(lambda t: _mean_concentration(t.swapaxes(1, 2)), sums)
+        if several:
+            scores["group_disentanglement"] = smoothed(_mean_concentration, sums)
+    return scores
+
+
+def _mean_concentration(importance: Array) -> Array:
+    """Return the mean concentration of rows (..., rows, width) weighted by their importance."""
+    importance = np.maximum(importance, 0)
+    weight = importance.sum(axis=-1)
+    total = weight.sum(axis=-1)
+    found: Array = np.nansum(concentration(importance) * weight, axis=-1) / np.where(total > 0, total, 1.0)
+    return found
+
+
 def _group_sums(prepared: Prepared, table: Array) -> Array | None:
     if prepared.groups is None:
         return None
@@ -103,9 +129,7 @@ def _weighted(prepared: Prepared, importance: Array, estimator: str, rows: str) 
         return undefined("one factor has nothing to be disentangled from", **detail)
     if importance.size == 0 or importance.sum() <= 0:
         return nothing_there(prepared.nothing or "no dimension carries any factor", **detail)
-    weight = importance.sum(axis=1)
-    scores = concentration(importance)
-    return Value(float(np.nansum(scores * weight) / weight.sum()), detail=detail)
+    return Value(float(_mean_concentration(importance)), detail=detail)
 
 
 def _nothing(prepared: Prepared, estimator: str, reason: str) -> Dci:

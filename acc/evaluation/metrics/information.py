@@ -5,12 +5,14 @@ Sources: Chen et al. 2018 (MIG); Ridgeway and Mozer 2018 (modularity); Miller 19
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from acc.evaluation.metrics.jackknife import smoothed
 from acc.evaluation.metrics.levels import quantile_bins
 from acc.evaluation.metrics.prepared import Column, Prepared
 from acc.evaluation.metrics.values import Array, Value, mean_of_defined, nothing_there, undefined
@@ -23,7 +25,7 @@ UNCORRECTED = "not corrected for chance: pure noise scores about 0.75"
 class Information:
     """Scores from mutual information; tables (D, F) in nats, plug-in and Miller-Madow, NaN for dead factors.
 
-    gaps (F,) are the MIG of each factor; ``entropy`` (F,) in nats.
+    gaps (F,) are the MIG of each factor; ``entropy`` (F,) in nats, plug-in and corrected.
     """
 
     mig: Value
@@ -35,6 +37,7 @@ class Information:
     table: Array
     corrected: Array
     entropy: Array
+    entropy_corrected: Array
     gaps: Array
     group_gaps: Array
 
@@ -79,17 +82,48 @@ def information(prepared: Prepared) -> Information:
         table=table,
         corrected=corrected,
         entropy=entropy,
+        entropy_corrected=entropy_corrected,
         gaps=gaps,
         group_gaps=group_gaps,
     )
 
 
+def information_without_each(prepared: Prepared, found: Sequence[Information]) -> dict[str, Array]:
+    """Return the scores (1 + J,) of what was found of all samples and without each group, as ``smoothed`` has them."""
+    plain = np.stack([each.table for each in found]), np.stack([each.entropy for each in found])
+    fixed = np.stack([each.corrected for each in found]), np.stack([each.entropy_corrected for each in found])
+    active, alive = prepared.active.nonzero()[:, 0].tolist(), list(prepared.alive)
+
+    def mig(table: Array, entropy: Array) -> Array:
+        return mean_of_defined(_gaps(table, entropy), axis=-1)
+
+    def of_groups(table: Array, entropy: Array) -> Array:
+        grouped = _group_maxima(prepared, table)
+        return mig(grouped, entropy) if grouped is not None else mig(table, entropy)
+
+    def single(table: Array) -> Array:
+        return np.asarray(modularity(table[..., alive]).mean(axis=-1))
+
+    scores = {
+        "mig": smoothed(mig, *plain),
+        "mig_corrected": smoothed(mig, *fixed),
+        "modularity": smoothed(lambda table: single(table[:, active]), plain[0]),
+    }
+    if prepared.groups is not None:
+        scores |= {
+            "group_mig": smoothed(of_groups, *plain),
+            "group_mig_corrected": smoothed(of_groups, *fixed),
+            "group_modularity": smoothed(lambda table: single(_group_maxima(prepared, table)), plain[0]),
+        }
+    return scores
+
+
 def modularity(table: Array) -> Array:
-    """Return for each row of mutual information (rows, F) how far it serves one factor; 0 for rows of zeros."""
-    squared = np.square(table)
-    best = squared.max(axis=1)
-    rest = squared.sum(axis=1) - best
-    return np.where(best > 0, 1 - rest / np.where(best > 0, best, 1.0) / (table.shape[1] - 1), 0.0)
+    """Return for each row of mutual information (..., F) how far it serves one factor; 0 for rows of zeros."""
+    squared = np.square(np.maximum(table, 0))
+    best = squared.max(axis=-1)
+    rest = squared.sum(axis=-1) - best
+    return np.where(best > 0, 1 - rest / np.where(best > 0, best, 1.0) / (table.shape[-1] - 1), 0.0)
 
 
 def _equal_width(z: Tensor, low: Tensor, high: Tensor) -> Tensor:
@@ -132,14 +166,15 @@ def _entropy(probability: Tensor) -> Tensor:
 def _group_maxima(prepared: Prepared, table: Array) -> Array | None:
     if prepared.groups is None:
         return None
-    return np.stack([table[list(dims)].max(axis=0) for dims in prepared.groups.dims])
+    return np.stack([table[..., list(dims), :].max(axis=-2) for dims in prepared.groups.dims], axis=-2)
 
 
 def _gaps(table: Array, entropy: Array) -> Array:
-    """Return the gap between the two best rows over the entropy, per factor; a lone row gaps with 0."""
-    ordered = np.sort(np.vstack([table, np.zeros((1, table.shape[1]))]), axis=0)
+    """Return the gap between the two best rows of (..., rows, F) over the entropy (..., F); a lone row gaps with 0."""
+    ordered = np.sort(np.concatenate([table, np.zeros_like(table[..., :1, :])], axis=-2), axis=-2)
     known = np.nan_to_num(entropy) > 0
-    return np.where(known, (ordered[-1] - ordered[-2]) / np.where(known, entropy, 1.0), np.nan)
+    gap = ordered[..., -1, :] - ordered[..., -2, :]
+    return np.where(known, gap / np.where(known, entropy, 1.0), np.nan)
 
 
 def _mean(prepared: Prepared, gaps: Array, missing: str, detail: dict[str, object]) -> Value:

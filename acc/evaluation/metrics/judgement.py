@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from acc.evaluation.metrics.jackknife import smoothed
 from acc.evaluation.metrics.values import Array, mean_of_defined
 
 READABLE = 0.1  # skill at or below which a concept counts as not readable
@@ -24,14 +25,10 @@ class Judgement:
     ufr: Array
 
 
-def judge(
-    within: Array, across: Array, own: Sequence[int | None], groups: int, *, smooth: bool = False
-) -> Judgement:
+def judge(within: Array, across: Array, own: Sequence[int | None], groups: int) -> Judgement:
     """Return the scores of skills (R, V, F, K), view 0 being all dimensions and view g + 1 group g.
 
-    ``own`` names each concept's group (None: not declared, its scores are NaN). ``smooth``: of all rows but the
-    first, nothing is cut off at 0 or 1 and the leak is the one from where the first row has it, so that the spread of
-    the rows says how far the first may be off; cut off at 1, a perfect score would have none.
+    ``own`` names each concept's group (None: not declared, its scores are NaN).
     Source: Kumar, Clune, Lehman and Stanley 2025 for the question; within and across contexts after Bernardi et
     al. 2020.
     """
@@ -43,16 +40,26 @@ def judge(
         if group == HOMELESS:
             unified[:, c] = factored[:, c] = 0.0
         elif group is not None:
-            skill = across[:, group + 1, c]
-            unified[:, c] = mean_of_defined(np.clip(skill, 0, 1), axis=-1)
+            unified[:, c] = mean_of_defined(np.maximum(across[:, group + 1, c], 0), axis=-1)
             leak[:, c], leak_from[c] = _leak(within, own, c, groups)
-            factored[:, c] = np.clip(_kept(within, leak[:, c], group, c), 0, 1)
-            if smooth:
-                unified[1:, c] = mean_of_defined(skill[1:], axis=-1)
-                if leak_from[c] >= 0:
-                    leak[1:, c] = foreign_skills(within, own, c, leak_from[c])[1:]
-                factored[1:, c] = _kept(within, leak[:, c], group, c)[1:]
+            factored[:, c] = np.maximum(_kept(within, leak[:, c], group, c), 0)
     return Judgement(unified, factored, leak, tuple(leak_from), mean_of_defined(unified * factored, axis=-1))
+
+
+def judge_without_each(within: Array, across: Array, own: Sequence[int | None], groups: int) -> Judgement:
+    """Return the scores of skills (1 + J, V, F, K), [0] the estimate and [1 + j] without group j of the jackknife.
+
+    Where a leak is the greatest, what is cut off, and whether a concept can be read is as likely as the skills are
+    sure: see ``smoothed``.
+    """
+    whole = judge(within[:1], across[:1], own, groups)
+
+    def score(*skills: Array) -> Array:
+        judged = judge(*skills, own, groups)
+        return np.stack([judged.unified, judged.factored, judged.leak], axis=1)
+
+    unified, factored, leak = smoothed(score, within, across).swapaxes(0, 1)
+    return Judgement(unified, factored, leak, whole.leak_from, mean_of_defined(unified * factored, axis=-1))
 
 
 def foreign_skills(within: Array, own: Sequence[int | None], concept: int, group: int) -> Array:
@@ -100,13 +107,12 @@ def _leak(within: Array, own: Sequence[int | None], concept: int, groups: int) -
     if skills is None or np.isnan(skills).all():
         return np.full(len(within), np.nan), -1
     worst = int(np.nanargmax(skills[0])) if not np.isnan(skills[0]).all() else -1
-    return np.clip(np.where(np.isnan(skills), -np.inf, skills).max(axis=1), 0, 1), foreign[
-        worst
-    ] if worst >= 0 else -1
+    greatest = np.where(np.isnan(skills), -np.inf, skills).max(axis=1)
+    return np.maximum(greatest, 0), foreign[worst] if worst >= 0 else -1
 
 
 def _kept(within: Array, leak: Array, group: int, concept: int) -> Array:
-    """Return what a leak leaves of a concept (R,); 0 where the first row cannot read it from its own group."""
+    """Return what a leak leaves of a concept (R,); 0 where it cannot be read from its own group."""
     anywhere = mean_of_defined(within[:, 0, concept], axis=-1)
     at_home = mean_of_defined(within[:, group + 1, concept], axis=-1)
     share = 1 - leak / np.maximum(anywhere, READABLE)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from acc.evaluation.metrics.prepared import FOLDS, Column, Prepared
 
-RIDGE = 0.01  # of the mean variance of the active dimensions
+RIDGE = 0.01  # of the variance of an active dimension, which is 1 as they are standardised
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,6 @@ class Moments:
     count: Tensor
     total: Tensor
     second: Tensor
-    ridge: float
     views: tuple[Tensor, ...]
 
     @property
@@ -84,7 +83,7 @@ class Moments:
 
     def _factor(self, dims: Tensor) -> Tensor:
         block = self.train_covariance[..., dims[:, None], dims[None, :]]
-        ridge = self.ridge * torch.eye(len(dims), dtype=block.dtype, device=block.device)
+        ridge = RIDGE * torch.eye(len(dims), dtype=block.dtype, device=block.device)
         factor: Tensor = torch.linalg.cholesky(block + ridge)
         return factor
 
@@ -153,7 +152,6 @@ def moments_of(prepared: Prepared, context: Column) -> tuple[Moments, Tensor]:
         count=count.reshape(FOLDS, levels),
         total=total.reshape(FOLDS, levels, width),
         second=second.reshape(FOLDS, levels, width, width),
-        ridge=RIDGE * _variance(second, prepared),
         views=prepared.views,
     )
     return moments, z
@@ -166,12 +164,6 @@ def _sums(z: Tensor, cell: Tensor, cells: int) -> tuple[Tensor, Tensor, Tensor, 
     total = torch.zeros(cells, z.shape[1], dtype=z.dtype, device=z.device).index_add_(0, cell, z)
     second = torch.stack([z[a:b].T @ z[a:b] for a, b in pairwise(bounds)])
     return count.to(z.dtype), total, second, bounds
-
-
-def _variance(second: Tensor, prepared: Prepared) -> float:
-    """Return the mean variance of the active dimensions, whose mean is 0, from second moments; 1 without any."""
-    active = int(prepared.active.sum())
-    return float(second.diagonal(dim1=1, dim2=2).sum()) / len(prepared.z) / active if active else 1.0
 
 
 def outside(per_fold: Tensor) -> Tensor:

@@ -6,12 +6,14 @@ reached.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from acc.evaluation.metrics.jackknife import smoothed
 from acc.evaluation.metrics.prepared import Column, Prepared
 from acc.evaluation.metrics.values import Array, Value, mean_of_defined, undefined
 
@@ -58,8 +60,28 @@ def sap(prepared: Prepared) -> Sap:
     )
 
 
+def sap_without_each(prepared: Prepared, found: Sequence[Sap]) -> dict[str, Array]:
+    """Return the scores (1 + J,) of what was found of all samples and without each group, as ``smoothed`` has them."""
+    table = np.stack([each.table for each in found])
+
+    def mean_gap(table: Array) -> Array:
+        return mean_of_defined(_gaps(table), axis=-1)
+
+    scores = {"sap": smoothed(mean_gap, table)}
+    if prepared.groups is not None:
+        dims = [list(group) for group in prepared.groups.dims]
+
+        def of_groups(table: Array) -> Array:
+            return mean_gap(np.stack([table[:, group].max(axis=1) for group in dims], axis=1))
+
+        scores["group_sap"] = smoothed(of_groups, table)
+    return scores
+
+
 def _squared_correlation(z: Tensor, values: Tensor) -> Tensor:
-    return (z.T @ values / len(z)).square().clamp(max=1)
+    z, values = z - z.mean(0), values - values.mean()
+    size = (z.square().sum(0) * values.square().sum()).sqrt()
+    return torch.where(size > 0, z.T @ values / size.clamp(min=1e-300), 0.0).square().clamp(max=1)
 
 
 def _means(prepared: Prepared, column: Column, fit: Tensor, held: Tensor) -> Tensor:
@@ -93,8 +115,9 @@ def _means(prepared: Prepared, column: Column, fit: Tensor, held: Tensor) -> Ten
 
 
 def _gaps(table: Array) -> Array:
-    ordered = np.sort(np.vstack([np.zeros((1, table.shape[1])), table]), axis=0)
-    return np.where(np.isnan(table).any(axis=0), np.nan, ordered[-1] - ordered[-2])
+    """Return the gap between the two best rows of (..., rows, F); a lone row gaps with 0."""
+    ordered = np.sort(np.concatenate([np.zeros_like(table[..., :1, :]), table], axis=-2), axis=-2)
+    return np.where(np.isnan(table).any(axis=-2), np.nan, ordered[..., -1, :] - ordered[..., -2, :])
 
 
 def _mean(prepared: Prepared, gaps: Array, missing: str) -> Value:

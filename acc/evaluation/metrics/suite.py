@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from acc.evaluation.metrics.dci import Dci, dci_gam, dci_trees
+from acc.evaluation.metrics.dci import Dci, dci_gam, dci_trees, dci_without_each
 from acc.evaluation.metrics.explicitness import Explicitness, explicitness
-from acc.evaluation.metrics.information import Information, information
+from acc.evaluation.metrics.information import Information, information, information_without_each
 from acc.evaluation.metrics.inputs import Factor, Groups
 from acc.evaluation.metrics.jackknife import GROUPS, with_intervals
 from acc.evaluation.metrics.judgement import HOMELESS, foreign_skills
 from acc.evaluation.metrics.prepared import Prepared, prepare
-from acc.evaluation.metrics.sap import Sap, sap
+from acc.evaluation.metrics.sap import Sap, sap, sap_without_each
 from acc.evaluation.metrics.spectrum import Spectrum, spectrum
 from acc.evaluation.metrics.ufr import Ufr, measure_ufr
 from acc.evaluation.metrics.values import Array, Value, jsonable, mean_of_defined
@@ -141,8 +141,14 @@ def suite(
     ufr = measure_ufr(prepared, use_match=match, permutations=permutations)
     fewer = [prepared.without(group) for group in range(prepared.dealt.groups)]
 
-    def found(measure: Callable[[Prepared], Any], among: Sequence[Prepared] = fewer) -> Any:
-        return with_intervals(measure(prepared), [measure(each) for each in among])
+    def found(
+        measure: Callable[[Prepared], Any],
+        smooth: Callable[[Prepared, Sequence[Any]], dict[str, Array]] | None = None,
+        among: Sequence[Prepared] = fewer,
+    ) -> Any:
+        each = [measure(one) for one in (prepared, *among)]
+        some = smooth is not None and len(each) > 1 and not prepared.no_factor and not prepared.nothing
+        return with_intervals(each[0], each[1:], smooth(prepared, each) if smooth and some else None)
 
     wide = int(prepared.active.sum()) > WIDEST_WITH_INTERVALS
     return MetricSuite(
@@ -158,10 +164,10 @@ def suite(
         notes=prepared.notes,
         ufr=ufr,
         leakage=_leakage(prepared, ufr),
-        dci=found(dci_gam, () if wide else fewer),
+        dci=found(dci_gam, dci_without_each, () if wide else fewer),
         dci_trees=dci_trees(prepared) if trees else None,
-        information=found(information),
-        sap=found(sap),
+        information=found(information, information_without_each),
+        sap=found(sap, sap_without_each),
         explicitness=found(explicitness),
         spectrum=found(spectrum),
     )

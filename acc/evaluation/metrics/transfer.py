@@ -50,15 +50,30 @@ def fit(moments: Moments, sums: LabelMoments) -> list[Probes]:
     return [solve(moments, view, sums) for view in range(len(moments.views))]
 
 
-def transfers(pairs: Sequence[Pair], parts: Sequence[Tensor]) -> list[Transfer]:
-    """Return the skills (V, L, L) of concepts in one context, all of them real or all of as many classes.
+def errors_of(pairs: Sequence[Pair], parts: Sequence[Tensor]) -> Tensor:
+    """Return (V, L, P, N): squared error of each sample, or whether its class was found, by each level's probes.
 
-    parts (N, width) each view's latents, sorted.
+    pairs: P concepts in one context, all real or all of as many classes; parts (N, width) each view's latents, sorted.
     """
     probes = fit(pairs[0].moments, joined([pair.sums for pair in pairs]))
-    errors = torch.stack([_errors(pairs, part, p) for part, p in zip(parts, probes, strict=True)])
+    return torch.stack([_errors(pairs, part, p) for part, p in zip(parts, probes, strict=True)])
+
+
+def transfers(pairs: Sequence[Pair], errors: Tensor) -> list[Transfer]:
+    """Return the skills (V, L, L) of each pair that follow from ``errors_of`` them."""
     return [
         Transfer(_matrices(pair, errors[None, :, :, at], pair.cells[None])[0])
+        for at, pair in enumerate(pairs)
+    ]
+
+
+def transfers_kept(pairs: Sequence[Pair], errors: Tensor, tested: Tensor) -> list[Transfer]:
+    """Return the same (R, V, L, L) of R choices of the samples, under the probes that were fitted on all of them.
+
+    tested (R, N) bool: the rows that are scored.
+    """
+    return [
+        Transfer(_matrices(pair, errors[None, :, :, at], pair.cells * tested[:, None].to(pair.cells.dtype)))
         for at, pair in enumerate(pairs)
     ]
 
@@ -86,13 +101,13 @@ def transfers_without(
 
 
 def _matrices(pair: Pair, errors: Tensor, cells: Tensor) -> Tensor:
-    """Return the skills (R, V, L, L) that follow from ``errors`` (R, V, L, N); cells (R, cells, N) 0 or 1."""
-    repeats, views, levels, _ = errors.shape
+    """Return the skills (R, V, L, L) that follow from errors (R or 1, V, L, N); cells (R, cells, N) 0 or 1."""
+    views, levels = errors.shape[1:3]
     columns = errors.flatten(1, 2).to(cells.dtype)
     if pair.real:
         # The label's own moments ride along: a skill is judged by the variance of the rows that were scored.
         own = torch.stack([pair.values, pair.values.square()]).to(cells.dtype)
-        columns = torch.cat([columns, own.expand(repeats, -1, -1)], dim=1)
+        columns = torch.cat([columns, own.expand(len(columns), -1, -1)], dim=1)
     sums = (columns @ cells.mT).to(torch.float64)
     count = cells.sum(2).to(torch.float64)
     mean = sums / count.clamp(min=1)[:, None]
@@ -100,8 +115,8 @@ def _matrices(pair: Pair, errors: Tensor, cells: Tensor) -> Tensor:
         matrix = _real_skill(mean, (views, levels))
     else:
         shape = (levels, pair.column.classes)
-        there = pair.can.classes & (count.reshape(repeats, 1, *shape) > 0)
-        matrix = _class_skill(mean.reshape(repeats, views, levels, *shape), there[:, None])
+        there = pair.can.classes & (count.reshape(len(mean), 1, *shape) > 0)
+        matrix = _class_skill(mean.reshape(len(mean), views, levels, *shape), there[:, None])
     return torch.where(pair.can.pairs, matrix, torch.nan)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from acc.evaluation.metrics.jackknife import interval, measured
-from acc.evaluation.metrics.judgement import HOMELESS, READABLE, Judgement, judge, match
+from acc.evaluation.metrics.judgement import HOMELESS, READABLE, Judgement, judge, judge_without_each, match
 from acc.evaluation.metrics.prepared import Prepared
 from acc.evaluation.metrics.skills import SkillTable
 from acc.evaluation.metrics.values import Array, Value, mean_of_defined, nothing_there, undefined
@@ -113,13 +113,13 @@ class _Report:
         self.names = [column.name for column in self.prepared.columns]
         self.groups = self.prepared.view_names[1:]
         self.reasons = [self._reason(c) for c in range(len(self.names))]
-        self.judged = judge(table.within, table.across, own, len(self.groups), smooth=True)
+        self.judged = judge_without_each(table.within, table.across, own, len(self.groups))
         self.by_chance = judge(*chance, own, len(self.groups)) if len(chance[0]) else None
 
     def build(self, best: Sequence[int | None]) -> Ufr:
         """Return the report; ``best`` is the matched assignment."""
         table, judged, chance = self.table, self.judged, self.by_chance
-        matched = judge(table.within, table.across, best, len(self.groups), smooth=True)
+        matched = judge_without_each(table.within, table.across, best, len(self.groups))
         labels = {at: f"{self.names[at[0]]}|{self.names[at[1]]}" for at in table.matrices}
         cosine_reason = table.nothing or next(iter(table.parallelism_reasons.values()), "")
         return Ufr(

@@ -1,5 +1,7 @@
 """The jackknife: every probe fitted anew without each group of samples, and units that are never divided."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,8 +9,9 @@ import torch
 from acc.differences import standard_error
 from acc.errors import InvalidInput
 from acc.evaluation.metrics import Factor, compared, suite
-from acc.evaluation.metrics.jackknife import deal, interval
+from acc.evaluation.metrics.jackknife import Deal, deal, interval, smoothed
 from acc.evaluation.metrics.prepared import prepare
+from acc.evaluation.metrics.skills import SkillTable
 from acc.evaluation.metrics.ufr import measure_ufr
 from acc.tests.metrics import worlds
 
@@ -41,20 +44,88 @@ def test_the_standard_error_of_a_mean_is_the_one_of_the_textbook():
 
 
 @pytest.mark.parametrize("group", [0, 7])
-def test_a_replicate_is_the_score_of_probes_fitted_and_tested_without_the_group(group):
-    """An independent way to the same number: give only the other samples, in the same folds."""
+def test_a_replicate_across_contexts_is_the_skill_of_the_other_samples_alone(group):
+    """An independent way to the same numbers: give only the other samples, in the same folds."""
     world = worlds.mixed(0.3, 500, **FEW)
-    whole = prepare(world.z, world.factors, world.groups, seed=0)
-    found = measure_ufr(whole, permutations=0)
-    alone = measure_ufr(whole.without(group), permutations=0, resamples=0)
-    # A sample between two classes may fall either way when the ridge differs in the fourth digit.
-    # The leak is looked at where the whole has it, and it may be the greatest elsewhere without the group.
-    assert found.value.without[group] == pytest.approx(alone.value.value, abs=0.02)
-    assert found.mean_unified.without[group] == pytest.approx(alone.mean_unified.value, abs=3e-3)
-    assert found.parallelism.without[group] == pytest.approx(alone.parallelism.value, abs=0.01)
-    assert found.all_dimensions_across.without[group] == pytest.approx(
-        alone.all_dimensions_across.value, abs=3e-3
+    ready = prepare(world.z, world.factors, world.groups, seed=0)
+    found = SkillTable(ready)
+    others = ready.without(group)
+    alone = SkillTable(replace(others, dealt=Deal(torch.zeros_like(others.fold), 0)))
+    assert found.across[1 + group] == pytest.approx(alone.across[0], abs=1e-5, nan_ok=True)
+    cosine, one = found.parallelism[1 + group], alone.parallelism[0]
+    below = one < 1 - 1e-6  # an estimated cosine is cut off at 1, its replicates are not
+    assert below.any()
+    assert cosine[below] == pytest.approx(one[below], abs=1e-9)
+    assert (cosine[one >= 1 - 1e-6] >= 1 - 1e-6).all()
+
+
+@pytest.mark.parametrize("group", [0, 7])
+def test_a_replicate_within_contexts_leaves_the_probes_as_they_are(group):
+    """By hand: ridge probes of each level, fitted on all samples of the other folds, tested without the group."""
+    world = worlds.mixed(0.3, 500, **FEW)
+    ready = prepare(world.z, world.factors, world.groups, seed=0)
+    z, fold = ready.z.numpy(), ready.fold.numpy()
+    left = ready.dealt.group.numpy() != group
+    names = [column.name for column in ready.columns]
+    concept, context = names.index("real0"), names.index("class0")
+    y, level = ready.columns[concept].values.numpy(), ready.columns[context].level.numpy()
+    skills = []
+    for at in range(level.max() + 1):
+        errors = np.zeros(len(z))
+        for held in range(4):
+            fit, test = (level == at) & (fold != held), (level == at) & (fold == held)
+            centred = z[fit] - z[fit].mean(0)
+            covariance = centred.T @ centred / fit.sum() + 0.01 * np.eye(z.shape[1])
+            slope = np.linalg.solve(covariance, centred.T @ y[fit] / fit.sum())
+            errors[test] = (y[test] - y[fit].mean() - (z[test] - z[fit].mean(0)) @ slope) ** 2
+        here = (level == at) & left
+        skills.append(1 - errors[here].mean() / y[here].var())
+    assert SkillTable(ready).within[1 + group, 0, concept, context] == pytest.approx(
+        np.mean(skills), abs=1e-9
     )
+
+
+def test_a_score_without_a_group_is_exact_where_the_score_is_linear():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(21, 3))
+    moved = smoothed(lambda each: each @ [1.0, -2.0, 3.0], values)
+    expected = values @ [1.0, -2.0, 3.0]
+    assert moved[0] == pytest.approx(expected[0])
+    assert moved[1:] - moved[1:].mean() == pytest.approx(expected[1:] - expected[1:].mean())
+
+
+def test_the_error_of_the_greatest_of_equals_is_less_than_that_of_each_and_true():
+    rng = np.random.default_rng(1)
+    greatest, errors, single = [], [], []
+    for _ in range(300):
+        samples = rng.normal(size=(20, 3))  # groups of one: without each, the mean of the other 19
+        without = (samples.sum(0) - samples) / 19
+        values = np.vstack([samples.mean(0), without])
+        found = smoothed(lambda each: each.max(axis=1), values)
+        greatest.append(found[0])
+        errors.append(standard_error(found[1:]))
+        single.append(standard_error(without[:, 0]))
+    errors, off = np.array(errors), np.array(greatest) - np.mean(greatest)
+    assert np.mean(errors) == pytest.approx(np.std(greatest), rel=0.15)
+    assert np.mean(errors) < 0.85 * np.mean(single)
+    assert 0.92 <= np.mean(np.abs(off) <= 2.093 * errors) <= 0.98
+
+
+@pytest.mark.parametrize(("at", "share"), [(5.0, 1.0), (0.0, 0.5), (-5.0, 0.0)])
+def test_what_is_cut_off_moves_a_score_as_often_as_it_is_not(at, share):
+    rng = np.random.default_rng(2)
+    values = np.concatenate([[at], at + rng.normal(size=20) / 20])
+    whole = smoothed(lambda each: each, values)
+    cut = smoothed(lambda each: np.maximum(each, 0), values)
+    assert standard_error(cut[1:]) == pytest.approx(share * standard_error(whole[1:]), abs=0.02)
+
+
+def test_without_an_estimate_that_a_group_alone_defines_there_is_no_score():
+    values = np.ones((21, 2))
+    values[4, 1] = np.nan
+    found = smoothed(lambda each: each.sum(axis=1), values)
+    assert found[0] == 2
+    assert np.isnan(found[1:]).all()
 
 
 def test_units_are_divided_neither_between_folds_nor_between_groups():
