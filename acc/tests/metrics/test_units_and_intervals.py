@@ -10,8 +10,9 @@ from acc.differences import standard_error
 from acc.errors import InvalidInput
 from acc.evaluation.metrics import Factor, compared, suite
 from acc.evaluation.metrics.jackknife import Deal, deal, interval, smoothed
+from acc.evaluation.metrics.parallelism import parallelism
 from acc.evaluation.metrics.prepared import prepare
-from acc.evaluation.metrics.skills import SkillTable
+from acc.evaluation.metrics.skills import UNLIMITED, SkillTable
 from acc.evaluation.metrics.ufr import measure_ufr
 from acc.tests.metrics import worlds
 
@@ -52,11 +53,13 @@ def test_a_replicate_across_contexts_is_the_skill_of_the_other_samples_alone(gro
     others = ready.without(group)
     alone = SkillTable(replace(others, dealt=Deal(torch.zeros_like(others.fold), 0)))
     assert found.across[1 + group] == pytest.approx(alone.across[0], abs=1e-5, nan_ok=True)
-    cosine, one = found.parallelism[1 + group], alone.parallelism[0]
-    below = one < 1 - 1e-6  # an estimated cosine is cut off at 1, its replicates are not
-    assert below.any()
-    assert cosine[below] == pytest.approx(one[below], abs=1e-9)
-    assert (cosine[one >= 1 - 1e-6] >= 1 - 1e-6).all()
+    for context, pairs in alone.pairs.items():
+        for concept, pair in pairs.items():
+            # An estimated cosine is cut off at 1, one without a group is not: at 1 it would have no spread.
+            cosines, _ = parallelism([pair], limit=UNLIMITED)
+            assert found.parallelism[1 + group, :, concept, context] == pytest.approx(
+                cosines[0].numpy(), abs=1e-9, nan_ok=True
+            )
 
 
 @pytest.mark.parametrize("group", [0, 7])
