@@ -140,6 +140,8 @@ def with_intervals(whole: Any, without: Sequence[Any], scores: Mapping[str, Arra
         elif isinstance(value, Mapping):
             found[field.name] = {
                 name: _with_interval(each, _numbers(each, [other[name] for other in others]))
+                if all(name in other for other in others)  # too few samples are left without some group
+                else each
                 for name, each in value.items()
             }
     return replace(whole, **found)
