@@ -101,19 +101,20 @@ def information_without_each(prepared: Prepared, found: Sequence[Information]) -
         grouped = _group_maxima(prepared, table)
         return mig(grouped, entropy) if grouped is not None else mig(table, entropy)
 
-    def single(table: Array) -> Array:
+    def modular(table: Array | None) -> Array:
+        assert table is not None
         return np.asarray(modularity(table[..., alive]).mean(axis=-1))
 
     scores = {
         "mig": smoothed(mig, *plain),
         "mig_corrected": smoothed(mig, *fixed),
-        "modularity": smoothed(lambda table: single(table[:, active]), plain[0]),
+        "modularity": smoothed(lambda table: modular(table[:, active]), plain[0]),
     }
     if prepared.groups is not None:
         scores |= {
             "group_mig": smoothed(of_groups, *plain),
             "group_mig_corrected": smoothed(of_groups, *fixed),
-            "group_modularity": smoothed(lambda table: single(_group_maxima(prepared, table)), plain[0]),
+            "group_modularity": smoothed(lambda table: modular(_group_maxima(prepared, table)), plain[0]),
         }
     return scores
 

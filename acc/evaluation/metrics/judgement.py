@@ -54,8 +54,8 @@ def judge_without_each(within: Array, across: Array, own: Sequence[int | None], 
     """
     whole = judge(within[:1], across[:1], own, groups)
 
-    def score(*skills: Array) -> Array:
-        judged = judge(*skills, own, groups)
+    def score(within: Array, across: Array) -> Array:
+        judged = judge(within, across, own, groups)
         return np.stack([judged.unified, judged.factored, judged.leak], axis=1)
 
     unified, factored, leak = smoothed(score, within, across).swapaxes(0, 1)
