@@ -124,7 +124,7 @@ def modularity(table: Array) -> Array:
     squared = np.square(np.maximum(table, 0))
     best = squared.max(axis=-1)
     rest = squared.sum(axis=-1) - best
-    return np.where(best > 0, 1 - rest / np.where(best > 0, best, 1.0) / (table.shape[-1] - 1), 0.0)
+    return np.where(best > 0, 1 - rest / np.where(best > 0, best, 1.0) / max(1, table.shape[-1] - 1), 0.0)
 
 
 def _equal_width(z: Tensor, low: Tensor, high: Tensor) -> Tensor:
