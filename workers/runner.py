@@ -10,7 +10,7 @@ import structlog
 from django.conf import settings
 from setproctitle import setproctitle
 
-from acc.errors import AccError
+from acc.errors import AccError, PluginFailed
 from acc.text import text_of, traceback_of
 from acc.training.protocols import Command, CommandResult
 from accsite.apps.live import frames
@@ -77,7 +77,9 @@ def run(held: Held) -> None:
             log.warning("abandoned", hint="the job was taken from this worker; nothing more is written")
         except AccError as error:
             log.warning("job_failed", error=text_of(error))
-            promises.fail(held, text_of(error))
+            # Where in a plugin it went wrong is for its author; other refusals say all in their sentence.
+            where = traceback_of(error) if isinstance(error, PluginFailed) else ""
+            promises.fail(held, text_of(error), where)
         except BaseException as error:
             memory.lift()
             log.exception("job_failed")

@@ -166,7 +166,7 @@ class _Series:
 
     def noise(self, count: int) -> float:
         """Return how far the median of ``count`` values may be off by chance, by the spread of the best window."""
-        return NOISE_ERRORS * MEDIAN_ERROR * self.spread / count**0.5
+        return float(NOISE_ERRORS * MEDIAN_ERROR * self.spread / count**0.5)
 
 
 class Watch:

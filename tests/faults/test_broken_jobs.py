@@ -18,7 +18,9 @@ def test_a_plugin_that_raises_fails_its_job_with_the_error_and_where_it_was(stac
     branch = stack.branch()
     odd_task(branch, "raise LookupError('no such thing')")
     job = stack.state(stack.submit(branch, 10), "FAILED")
-    assert job.message == "LookupError: no such thing"
+    assert job.message == (
+        "task 'odd': Odd failed, LookupError: no such thing (tasks/odd.py, line 9) at step 0"
+    )
     assert "tasks/odd.py" in job.traceback
     assert "compute_loss" in job.traceback
 
@@ -37,10 +39,17 @@ def test_a_plugin_that_ends_its_process_does_not_end_the_worker(stack):
 def test_a_loss_that_is_no_number_fails_the_job_with_step_and_task(stack):
     stack.worker()
     branch = stack.branch()
-    odd_task(branch, "output = type('O', (), {'mean': output.mean * float('nan')})()")
+    nan = "output = type('O', (), {'mean': output.mean * float('nan')})()"
+    odd_task(branch, nan)
     job = stack.state(stack.submit(branch, 10), "FAILED")
     assert "odd" in job.message
     assert "step 0" in job.message
+
+    branch = stack.branch("later")
+    odd_task(branch, f"self.n = getattr(self, 'n', 0) + 1\n        if self.n > 5: {nan}", name="Later")
+    job = stack.state(stack.submit(branch, 10), "FAILED")
+    assert "later" in job.message
+    assert "step 5" in job.message
     assert JobEvent.objects.filter(job=job, kind="alarm", payload__alarm="nan").exists()
 
 

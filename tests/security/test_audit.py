@@ -90,7 +90,7 @@ def test_whatever_body_is_sent_an_action_is_refused_or_done_and_recorded(method,
     for kind, body in ODD:
         with transaction.atomic():
             before = AuditEntry.objects.count()
-            answer = client.generic(method, where, body, content_type=kind)
+            answer = client.generic(method, where, body, content_type=kind)  # type: ignore[arg-type]
             recorded = AuditEntry.objects.count() - before
             transaction.set_rollback(True)
         assert answer.status_code < 500, (kind, body, answer.content)

@@ -123,6 +123,7 @@ def forks(world: World, checkpoint: Checkpoint, wanted: Any) -> dict[str, Callab
     owner, experiment = world.users["owner"], checkpoint.experiment
     rest, browser = APIClient(), Client()
     rest.force_authenticate(owner)
+    assert owner is not None
     browser.force_login(owner)
     through = ThroughTheApi(rest)
     body = {"experiment": experiment.slug, "from_checkpoint": checkpoint.pk, "tasks": wanted}
@@ -143,7 +144,7 @@ def forks(world: World, checkpoint: Checkpoint, wanted: Any) -> dict[str, Callab
 
     def recipe(name: str) -> None:
         verb = recipe_verbs.Fork(world.things["recipe"], "fork", {**args, "name": name})
-        verb.act(None)  # type: ignore[arg-type] - it does not ask for its step
+        verb.act(None)  # type: ignore[arg-type]  # it does not ask for its step
 
     found: dict[str, Callable[[str], Any]] = {
         "service": lambda name: experiments.create_branch(
@@ -199,6 +200,7 @@ def test_wrong_tasks_of_a_fork_are_refused_alike_by_every_door(wrong, world, tra
             assert refused.value.code == 2
             assert said.value.fields["tasks"][0] in capsys.readouterr().err
         elif door != "page":
+            assert isinstance(refused.value, InvalidInput)
             assert refused.value.fields == said.value.fields, door
     assert Branch.objects.count() == before
 

@@ -60,7 +60,7 @@ class ForkForm(ServiceForm):
     def __init__(self, checkpoint: Checkpoint, data: Any = None) -> None:
         super().__init__(data, auto_id=f"fork-{checkpoint.pk}-%s")
         found = [(task["key"], task["name"]) for task in checkpoint.spec.get("tasks", [])]
-        self.fields["tasks"].widget.choices = found  # type: ignore[attr-defined]
+        self.fields["tasks"].widget.choices = found
         self.fields["tasks"].initial = [key for key, _ in found]
         if not found:
             del self.fields["tasks"]
