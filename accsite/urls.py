@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.templatetags.static import static
 from django.urls import include, path
 
 from accsite.api.views import RedocView, SwaggerView
@@ -11,7 +14,14 @@ from accsite.apps.access.views import admin_sign_in
 handler400 = "accsite.problems.bad_request"
 handler500 = "accsite.problems.server_error"
 
+
+def icon(_request: HttpRequest) -> HttpResponse:
+    """Lead to the icon: browsers ask here for it where an answer, such as a file or a plain error, names none."""
+    return redirect(static("favicon.svg"))
+
+
 urlpatterns = [
+    path("favicon.ico", icon),
     path("", include("accsite.apps.access.urls")),
     path("", include("accsite.apps.registry.urls")),
     path("", include("accsite.apps.datasets.urls")),

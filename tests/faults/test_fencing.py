@@ -5,19 +5,25 @@ from __future__ import annotations
 import os
 import signal
 
+from django.db import transaction
+
 from tests.faults.test_kill import EVERY, STEPS, running_past_a_checkpoint
 from tests.stack import assert_undisturbed, reload
 from workers.processes import is_alive
 
 
 def test_a_job_stopped_past_its_lease_is_ended_by_another_and_its_late_writes_are_refused(stack):
+    from accsite.apps.training.models import Job
+
     first = stack.worker("train-1")
     job = stack.submit(stack.branch("frozen"), STEPS, checkpoint_every_steps=EVERY)
     running_past_a_checkpoint(stack, job)
     frozen = first.job()
     machine = [first.popen.pid, first.zygote(), frozen]
-    for pid in machine:
-        os.kill(pid, signal.SIGSTOP)
+    with transaction.atomic():  # who is stopped while it writes would keep SQLite's one lock
+        Job.objects.select_for_update().get(pk=job.pk)
+        for pid in machine:
+            os.kill(pid, signal.SIGSTOP)
     stack.sweeper()
     stack.worker("train-2")
     stack.until(lambda: reload(job).attempt == 2 and job.step > 0, what="the second attempt")
