@@ -7,6 +7,8 @@ made anew, so that it leaves no trace in the one that trains.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import redirect_stdout
+from io import StringIO
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -54,7 +56,8 @@ def try_task(trainer: Trainer, spec: TaskSpec) -> None:
 
 
 def _compare(first: Callable[[], Trainer], again: Callable[[Checkpoint], Trainer]) -> None:
-    with rng.preserved():
+    # What the steps of the proof print is not of the job: its own steps print it again.
+    with rng.preserved(), redirect_stdout(StringIO()):
         one = first()
         with one.ready():
             one.make_step()

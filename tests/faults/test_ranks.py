@@ -156,7 +156,9 @@ def test_a_plugin_that_raises_on_one_rank_alone_fails_the_job_with_its_words(sta
     branch = stack.branch("raises")
     odd_task(branch, "import torch; assert torch.distributed.get_rank() == 0, 'not here'", name="OneSided")
     job = stack.state(stack.submit(branch, 10, ranks=2), "FAILED")
-    assert job.message == "rank 1: AssertionError: not here"
+    assert job.message == (
+        "rank 1: task 'onesided': OneSided failed, AssertionError: not here (tasks/onesided.py, line 9) at step 0"
+    )
     assert job.attempt == 1
 
 

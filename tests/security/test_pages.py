@@ -9,7 +9,15 @@ from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
-from tests.security.test_authorisation_matrix import CHANGES, MANAGES, OPERATES, RUNS, SEES, STEERS
+from tests.security.test_authorisation_matrix import (
+    CHANGES,
+    MANAGES,
+    OPERATES,
+    RUNS,
+    SEES,
+    SIGNED_IN,
+    STEERS,
+)
 from tests.security.world import SECRET, routes
 
 pytestmark = pytest.mark.django_db
@@ -25,6 +33,10 @@ ABOUT: dict[str, set[str]] = {
     "training:job": STEERS,
     "registry:source": {"administrator"},
     "training:job-panel": STEERS,
+    "training:job-resume": STEERS,
+    "training:job-log": SEES,  # it shows only
+    "training:rate": STEERS,
+    "training:dataset-looked": SIGNED_IN,  # as datasets are; it is refused unless the job waits for an answer
     "training:job-control": STEERS,
     "training:queue-change": OPERATES,
     "training:worker-change": OPERATES,

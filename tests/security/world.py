@@ -65,6 +65,8 @@ class World:
             "path": "tasks/mine.py",
             "sha256": self.source.pk,
             "key": "k",
+            "attempt": 1,
+            "rank": 0,
             "id": getattr(thing, "pk", UUID(int=0)),
             "action": "mark",
         }

@@ -168,7 +168,7 @@ function legend() {
 	if (low === high) return place.replaceChildren(text(`all ${compact(low)}`), text(`${better}; grey: none`, "soft"));
 	const part = (_, i) => make("rect", { x: i * 5, width: 5.5, height: 12, fill: colour(i / 23, palette()) });
 	const bar = make("svg", { width: 120, height: 12, "aria-hidden": "true" }, ...Array.from({ length: 24 }, part));
-	const words = `coloured by rank: half are below ${compact(middle)}; ${better}; grey: none`;
+	const words = `by rank, half below ${compact(middle)}; ${better}; grey: none`;
 	place.replaceChildren(text(compact(low)), bar, text(compact(high)), text(words, "soft"));
 }
 
