@@ -85,3 +85,13 @@ def _shortened(text: str, limit: int) -> str:
     kept = max(0, limit - len(note))
     head = (kept + 1) // 2
     return text[:head] + note + (text[len(text) - (kept - head) :] if kept > head else "")
+
+
+_NO_MEMORY = ("not enough memory", "can't allocate memory", "Cannot allocate memory", "bad_alloc")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that this process was given no more memory (a GPU's own is another matter)."""
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError | OSError) and any(words in text_of(error) for words in _NO_MEMORY)

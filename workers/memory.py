@@ -19,7 +19,6 @@ SHARE_OF_MACHINE = 0.8
 GIB = 2**30
 # The first process for the kernel to kill when memory runs out all the same: a job can be run again.
 OOM_SCORE = 500
-_REFUSALS = ("not enough memory", "can't allocate memory", "Cannot allocate memory", "bad_alloc")
 
 
 def allowed_gib(setting: float) -> float:
@@ -43,18 +42,9 @@ def lift() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
 
 
-def is_refusal(error: BaseException) -> bool:
-    """Return whether an error says that this process was given no more memory (a GPU's own is another matter)."""
-    if isinstance(error, MemoryError):
-        return True
-    return isinstance(error, RuntimeError | OSError) and any(
-        words in text.text_of(error) for words in _REFUSALS
-    )
-
-
 def in_words(error: BaseException, *, ranks: int = 1) -> str:
     """Return what to tell the user of an error that ended a job of ``ranks`` processes."""
-    if is_refusal(error):
+    if text.is_out_of_memory(error):
         return sentence(error, allowed_gib(settings.ACC_JOB_MEMORY_GIB), ranks)
     return text.in_words(error)
 

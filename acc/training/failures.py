@@ -8,7 +8,7 @@ import torch
 
 from acc.errors import PluginFailed, TrainingFailed
 from acc.places import told
-from acc.text import text_of
+from acc.text import is_out_of_memory
 from acc.training.ranks import RankLost
 
 if TYPE_CHECKING:
@@ -27,14 +27,9 @@ class TaskFailed(PluginFailed):
         self.key = key
 
 
-OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "Cannot allocate memory", "bad_alloc")
-"""What says that a process was given no more memory, in errors that have no class of their own for it."""
-
-
-def _of_memory(error: BaseException) -> bool:
-    return isinstance(error, RuntimeError | OSError) and any(
-        words in text_of(error) for words in OUT_OF_MEMORY
-    )
+def is_no_fault(error: BaseException) -> bool:
+    """Return whether an error is no fault of the task in whose code it arose."""
+    return isinstance(error, NO_FAULT) or is_out_of_memory(error)
 
 
 class failing:  # noqa: N801 - reads as a statement
@@ -50,7 +45,7 @@ class failing:  # noqa: N801 - reads as a statement
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         """Raise TaskFailed in place of an exception of the task's."""
-        if isinstance(error, Exception) and not isinstance(error, NO_FAULT) and not _of_memory(error):
+        if isinstance(error, Exception) and not is_no_fault(error):
             key = self._spec.key
             raise TaskFailed(
                 f"task '{key}': {type(self._task).__name__} failed, {told(error)}", key=key

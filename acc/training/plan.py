@@ -17,7 +17,7 @@ from acc.places import told, written_at
 from acc.rng import seed_for
 from acc.specs import TrainSpec
 from acc.training.data import IndexStream, Resident, to_unit
-from acc.training.failures import NO_FAULT, TaskFailed, failing
+from acc.training.failures import TaskFailed, failing, is_no_fault
 from acc.training.ranks import Ranks
 from acc.training.share import Share
 from acc.training.task import Batch, GatheredTargets, JointTask, Sight
@@ -208,9 +208,9 @@ Schedule = JointSchedule | SampledSchedule
 def _encoded(model: Model, x_BCHW: Tensor) -> ModelOutput:
     try:
         output: ModelOutput = model(x_BCHW)
-    except NO_FAULT:
-        raise
     except Exception as error:
+        if is_no_fault(error):
+            raise
         raise PluginFailed(f"the model {type(model).__name__} failed, {told(error)}") from error
     return output
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from acc.text import is_out_of_memory
 from workers import memory
 
 HALF = 2**29
@@ -34,7 +35,7 @@ def take(size: int) -> str:
     try:
         return f"{len(bytearray(size))} bytes"
     except Exception as error:
-        return memory.sentence(error, 0.25) if memory.is_refusal(error) else repr(error)
+        return memory.sentence(error, 0.25) if is_out_of_memory(error) else repr(error)
 
 
 def test_what_goes_beyond_the_limit_is_refused_until_it_is_lifted():
@@ -88,4 +89,4 @@ def test_a_job_may_have_four_fifths_of_the_machine_unless_told_otherwise(monkeyp
     ],
 )
 def test_a_refusal_is_told_from_other_errors(error, refusal):
-    assert memory.is_refusal(error) is refusal
+    assert is_out_of_memory(error) is refusal
