@@ -41,7 +41,8 @@ def test_the_rate_is_set_with_the_keyboard_and_is_in_force_from_a_step(
     site.stack.step(job, event.step + 200)
     assert field.input_value() == "0.1"
     assert_accessible(watched, "the workbench of a job that is steered")
-    page.get_by_role("button", name="Stop", exact=True).click()
+    page.locator("#topjob summary").click()
+    page.get_by_role("button", name="Stop job").click()
     site.stack.state(job, "CANCELLED")
     page.locator("#rate input[disabled]").wait_for()
     watched.assert_still()
