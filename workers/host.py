@@ -38,6 +38,8 @@ class Host:
         self.nursery = nursery
         self._logs = joblog.Keeper(name, nursery.jobs)
         self._running: dict[int, float | None] = {}  # job -> since when it is not ours any more
+        self._rung_again: set[int] = set()  # of those that run
+        self._slots = threading.Lock()  # over who takes what
         self._joining: Joining | None = None
         self._asked_to_drain = False
         self._draining = threading.Event()
@@ -87,16 +89,23 @@ class Host:
         if self._draining.is_set():
             return  # the job still waits in its row, and the sweeper rings for it again
         first = self._next(job_id)
-        job_id = job_id if first in self._running else first  # another slot is about to claim that one
-        if job_id in self._running:
-            return  # the same message twice
-        self._running[job_id] = None
+        with self._slots:
+            job_id = job_id if first in self._running else first  # another slot is about to claim that one
+            if job_id in self._running:
+                self._rung_again.add(job_id)  # the same message twice, or it was lost and waits again already
+                return
+            self._running[job_id] = None
         try:
             status = self.nursery.run(Work(job_id), self.device)
             if status is not None:  # whatever it is: a job that its process has left unfinished is nobody's
                 self._release(job_id, f"its process on {self.name} {processes.describe_exit(status)}")
         finally:
-            self._running.pop(job_id, None)
+            with self._slots:
+                self._running.pop(job_id, None)
+                rung = job_id in self._rung_again
+                self._rung_again.discard(job_id)
+        if rung:
+            self.run(job_id)
 
     def _next(self, rung: int) -> int:
         """Return the job to take for the doorbell of ``rung``: whichever is first in that queue."""

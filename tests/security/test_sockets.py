@@ -26,8 +26,8 @@ def cookie_of(user: User) -> tuple[bytes, bytes]:
 
 async def opened(headers: list[tuple[bytes, bytes]]) -> bool:
     socket = WebsocketCommunicator(application, "/ws/live/", headers=headers)
-    connected, _ = await socket.connect(timeout=5)
-    await socket.disconnect()
+    connected, _ = await socket.connect(timeout=10)
+    await socket.disconnect(timeout=10)
     return bool(connected)
 
 
@@ -68,7 +68,7 @@ def test_a_socket_of_a_token_is_closed_when_it_is_revoked(redis_url):
 
         headers = [*HERE, (b"authorization", f"Token {token}".encode())]
         socket = WebsocketCommunicator(application, "/ws/live/", headers=headers)
-        await socket.connect(timeout=5)
+        await socket.connect(timeout=10)
         await socket.send_to(text_data=json.dumps({"type": "subscribe", "topics": {"jobs": 0}}))
         await socket.receive_from(timeout=5)
         await hub().check_sessions()
