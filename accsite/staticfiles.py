@@ -23,6 +23,9 @@ class StaticMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]
         name = request.path_info.removeprefix(f"/{settings.STATIC_URL.strip('/')}/")
         ours = getattr(settings, "WHITENOISE_AUTOREFRESH", False) and is_ours(name)
         meta = {key: value for key, value in request.META.items() if not (ours and key == "HTTP_RANGE")}
+        if "HTTP_IF_NONE_MATCH" in meta:
+            # The tag of a compressed answer is a weak one, which WhiteNoise does not know.
+            meta["HTTP_IF_NONE_MATCH"] = meta["HTTP_IF_NONE_MATCH"].removeprefix("W/")
         found = static_file.get_response(request.method, meta)
         body = b""
         if found.file is not None:

@@ -58,6 +58,7 @@ MIDDLEWARE = [
     "accsite.health.HealthMiddleware",
     "accsite.logging.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "accsite.compression.CompressionMiddleware",
     "accsite.staticfiles.StaticMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import warnings
 from pathlib import Path
@@ -97,3 +98,29 @@ def test_a_style_of_what_lies_within_stays_one():
     assert minified("css/one.css", source) == (
         b"@layer a{.tasks *:is(.more,li){color:red}.tasks:is(ul){color:blue}}"
     )
+
+
+@pytest.mark.parametrize("path", [PATH, "/static/css/app.css", "/static/js/app.js"])
+def test_a_style_or_script_is_compressed_for_who_can_read_it_and_may_be_asked_for_again(path: str):
+    plain = _get(path)
+    packed = _get(path, **{"Accept-Encoding": "gzip, br"})
+    assert (packed["Content-Encoding"], packed["Vary"]) == ("gzip", "Accept-Encoding")
+    assert gzip.decompress(packed.content) == plain.content
+    assert int(packed["Content-Length"]) == len(packed.content) < len(plain.content) / 2
+    again = _get(path, **{"Accept-Encoding": "gzip", "If-None-Match": packed["ETag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def test_a_part_of_a_file_is_not_compressed():
+    response = _get(PATH, **{"Range": "bytes=0-999", "Accept-Encoding": "gzip"})
+    assert (response.status_code, len(response.content)) == (206, 1000)
+    assert "Content-Encoding" not in response
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_page_is_compressed_by_another_length_each_time():
+    """Else the length of a page would tell, guess by guess, what it holds."""
+    pages = [_get("/sign-in/", **{"Accept-Encoding": "gzip"}) for _ in range(12)]
+    assert {page["Content-Encoding"] for page in pages} == {"gzip"}
+    assert b"csrfmiddlewaretoken" in gzip.decompress(pages[0].content)
+    assert len({len(page.content) for page in pages}) > 2

@@ -16,6 +16,9 @@ def test_the_rate_is_set_with_the_keyboard_and_is_in_force_from_a_step(
     watched = visit(site.admin)
     watched.open(f"/w/{branch.experiment.slug}/{branch.slug}/")
     page = watched.page
+    phone = visit(site.admin)
+    phone.page.set_viewport_size({"width": 390, "height": 844})
+    phone.open(f"/w/{branch.experiment.slug}/{branch.slug}/")
     field = page.get_by_label("New rate for the running job")
     assert field.is_disabled(), "no job is there to be steered"
 
@@ -46,4 +49,7 @@ def test_the_rate_is_set_with_the_keyboard_and_is_in_force_from_a_step(
     site.stack.state(job, "CANCELLED")
     page.locator("#rate input[disabled]").wait_for()
     watched.assert_still()
+    phone.page.locator("#rate input[disabled]").wait_for()
+    phone.page.get_by_role("button", name="Resume from step").wait_for()
+    phone.assert_still()
     assert [problem for problem in watched.problems if "422" not in problem] == []

@@ -154,11 +154,11 @@ def test_the_train_form_says_where_training_starts(
     where = [branch.experiment.slug, branch.slug]
     page = " ".join(client.get(reverse("training:workbench", args=where)).content.decode().split())
     assert "Train starts from <strong>random weights</strong>" in page
-    assert f"It does not go on with job {failed.pk}, which failed at step 70; Resume does." in page
+    assert f"Train does not go on with job {failed.pk}, which failed at step 70; Resume does." in page
     assert "Resume from step 60" in page
     branch.head = rows.make_checkpoint(branch, step=500)
     branch.save()
-    panel = reverse("training:workbench-panel", args=[*where, "start"])
+    panel = reverse("training:workbench-panel", args=[*where, "train"])
     page = " ".join(client.get(panel).content.decode().split())
     assert (
         f'Train starts from checkpoint <span class="mono">{branch.head.sha256[:8]}</span> at step 500' in page

@@ -21,7 +21,20 @@ from accsite.apps.training.selectors.workers import offered_devices
 from accsite.apps.training.services import jobs as job_services
 from accsite.apps.training.views.common import REFUSED, bench_url, is_partial, panel, points_url
 
-PANELS = ("head", "job", "legend", "alarms", "tasks", "rate", "start", "train", "sent", "jobs", "events")
+PANELS = (
+    "head",
+    "job",
+    "legend",
+    "alarms",
+    "tasks",
+    "rate",
+    "start",
+    "train",
+    "sent",
+    "interrupted",
+    "jobs",
+    "events",
+)
 
 
 @require_GET
@@ -163,7 +176,7 @@ def bench_context(
     if "rate" in panels:
         context["rate"] = rate_pages.rate(branch, typed=extra.get("rate_typed", ""))
         context["rate_error"] = extra.get("rate_error", "")
-    if "start" in panels or "train" in panels:
+    if "interrupted" in panels or "train" in panels:
         context["resume_point"] = interrupted(branch)
     if "train" in panels:
         context["train_form"] = extra.get("train_form") or TrainForm.for_branch(branch)
@@ -196,6 +209,7 @@ def urls(branch: Branch, chosen: str | None) -> dict[str, str]:
         "rate_post": reverse("training:rate", args=where),
         "train_url": panels["train"],
         "start_url": panels["start"] + pin,
+        "interrupted_url": panels["interrupted"] + pin,
         "train_post": reverse("training:train", args=where),
         "add_url": reverse("training:task-add", args=where),
     }
