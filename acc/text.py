@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 import traceback
+import unicodedata
 from typing import Any
 
 from acc.errors import AccError
@@ -23,6 +24,8 @@ UNSHOWABLE = "\N{REPLACEMENT CHARACTER}"
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
 _BREAKS = re.compile(r"\r+\n|\r+")
 _BREAKING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_UNSEEN = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}
+"""The Unicode categories of what is not drawn, or changes how its neighbours are."""
 
 
 def clean(text: str, limit: int = SENTENCE_CHARS) -> str:
@@ -38,6 +41,17 @@ def clean(text: str, limit: int = SENTENCE_CHARS) -> str:
     if _BREAKING.search(text) is None:
         return text
     return _BREAKING.sub(UNSHOWABLE, _BREAKS.sub("\n", _ESCAPES.sub("", text)))
+
+
+def visible(source: str) -> str:
+    """Return source code as it has to be read: what is not seen, or turns what follows, stands as its escape.
+
+    Boucher and Anderson 2023, "Trojan Source": marks of writing direction make code look like other code.
+    """
+    return "".join(
+        each if each in "\n\t" or unicodedata.category(each) not in _UNSEEN else ascii(each)[1:-1]
+        for each in source.replace("\r\n", "\n")
+    )
 
 
 def clean_data(value: Any, limit: int = SENTENCE_CHARS) -> Any:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from acc.errors import InvalidInput
-from acc.text import clean, clean_data, in_words, text_of, traceback_of
+from acc.text import clean, clean_data, in_words, text_of, traceback_of, visible
 
 
 def test_clean_text_comes_back_as_it_is():
@@ -75,3 +75,21 @@ def test_errors_are_told_with_their_type_unless_they_are_sentences():
     assert in_words(ValueError("boom")) == "ValueError: boom"
     assert in_words(ValueError()) == "ValueError"
     assert in_words(InvalidInput({"steps": "is 0"})) == "steps: is 0"
+
+
+@pytest.mark.parametrize(
+    ("source", "read"),
+    [
+        ("def f():\n\treturn 'ä\N{ROCKET}'\n", "def f():\n\treturn 'ä\N{ROCKET}'\n"),
+        ("a\r\nb", "a\nb"),
+        (
+            "# a comment\rimport os",
+            "# a comment\\rimport os",
+        ),  # Python takes the second half for a line of its own
+        ("if admin:\u202e # \u2066 say yes", "if admin:\\u202e # \\u2066 say yes"),
+        ("\x1b[8mhidden\x1b[0m", "\\x1b[8mhidden\\x1b[0m"),
+        ("x\u200b = 1\ud800", "x\\u200b = 1\\ud800"),
+    ],
+)
+def test_of_a_source_nothing_is_hidden_from_whoever_reads_it(source: str, read: str) -> None:
+    assert visible(source) == read

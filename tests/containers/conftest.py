@@ -151,8 +151,6 @@ def compose(docker: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     lines = [line for line in told if line.partition("=")[0] not in values]
     (folder / ".env").write_text("\n".join([*lines, *(f"{name}={value}" for name, value in values.items())]))
     stack = Compose(folder, f"acc-test-{secrets.token_hex(3)}", port)
-    if os.environ.get("ACC_TEST_BUILT") != "1":
-        stack.run("build", seconds=3600)
     try:
         yield stack
     finally:
@@ -162,6 +160,8 @@ def compose(docker: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 @pytest.fixture(scope="session")
 def stack(compose: Compose) -> Compose:
     """Return the stack once all its services are healthy, with an administrator."""
+    if os.environ.get("ACC_TEST_BUILT") != "1":
+        compose.run("build", seconds=3600)
     compose.run("up", "--detach", "--no-build")
     compose.until_healthy()
     compose.run(

@@ -327,6 +327,7 @@ def test_an_administrator_approves_exactly_this_source_and_takes_it_back(
     browser.force_login(root)
     page = browser.get(where).text
     assert "Approve exactly this source" in page
+    assert "write_text(" in page
     assert browser.post(where, {"verb": "approve"}).status_code == 302
     found = AuditEntry.objects.get(action="source", actor_name="root")
     assert found.detail["sha256"] == foreign.source.pk

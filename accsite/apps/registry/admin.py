@@ -10,6 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
+from acc.text import visible
 from accsite.apps.access.admin_parts import NOTHING, KeptAdmin, badge, lines, link, link_to_list, pretty
 from accsite.apps.access.permissions import is_administrator
 from accsite.apps.registry.models import Plugin, PluginFile, PluginKind, PluginSource
@@ -190,7 +191,7 @@ class PluginSourceAdmin(KeptAdmin):
     @admin.display(description="source")
     def source(self, source: PluginSource) -> SafeString:
         """Return the text."""
-        return _text(source.text)
+        return _text(visible(source.text))
 
 
 def _text(text: str) -> SafeString:

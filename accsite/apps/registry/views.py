@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods
 
 from acc.errors import InvalidInput
+from acc.text import visible
 from accsite.apps.access.permissions import may_change
 from accsite.apps.live import selectors as live
 from accsite.apps.registry import approval, selectors
@@ -109,6 +110,7 @@ def source(request: HttpRequest, sha256: str) -> HttpResponse:
         "versions": live.versions(["registry"]),
         "place": "plugins",
         "source": found,
+        "lines": enumerate(visible(found.text).split("\n"), 1),
         "decides": may_change(request.user, found),
         "refused": refused,
     }

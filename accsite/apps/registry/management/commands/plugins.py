@@ -12,6 +12,7 @@ from django.conf import settings
 from typing_extensions import override
 
 from acc.errors import InvalidInput
+from acc.text import visible
 from accsite.apps.registry import approval, origins, selectors
 from accsite.apps.registry.api.serializers import PluginSerializer, PluginSourceSerializer
 from accsite.apps.registry.models import Plugin, PluginFile, PluginKind, PluginSource
@@ -180,7 +181,7 @@ class Command(ServiceCommand):
             approval.withdraw(actor=actor, source=source)
         else:
             if not json:
-                self.out.write(f"{source.text}\n")
+                self.out.write(f"{visible(source.text)}\n")
             if not options["yes"] and not self._agreed(source):
                 return FAILED
             approval.approve(actor=actor, source=source)
