@@ -81,11 +81,8 @@ class KeepForm(ServiceForm):
     """What a look at a file has asked, with what is proposed, and the name that it is to have."""
 
     scale = text("Scale", "the pixel values that are black and white, LOW..HIGH")
-    part = choice("Part", [("", "as proposed")])
-    classes = choice(
-        "Folders",
-        [("", "as proposed"), ("folders", "are classes"), ("none", "are no classes")],
-    )
+    part = choice("Part", [])  # those that are in the file
+    classes = choice("Folders", [("folders", "are the classes"), ("none", "are no classes")])
     name = text("Name", "empty: after the file", maxlength=MAX_NAME_LENGTH)
     idempotency_key = forms.CharField(required=False, widget=forms.HiddenInput)
 
@@ -98,7 +95,7 @@ class KeepForm(ServiceForm):
             asked = questions.get(name)
             if asked is None or (not asked["choices"][1:] and not asked["needed"]):
                 del self.fields[name]
-            elif name != "scale":
+            elif name == "part":
                 self.fields[name].widget.choices = [(each, each) for each in asked["choices"]]
             elif asked["needed"]:
                 self.fields[name].help_text = asked["words"]
