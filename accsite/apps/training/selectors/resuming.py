@@ -57,6 +57,11 @@ def _refused(job: Job, branch: Branch, checkpoint: Checkpoint | None) -> str:
     return ""
 
 
+def ahead(branch: Branch) -> Job | None:
+    """Return the train job that a new one on this branch would wait for, and go on from; None if there is none."""
+    return branch.jobs.active().filter(kind=JobKind.TRAIN).order_by("pk").last()
+
+
 def interrupted(branch: Branch) -> ResumePoint | None:
     """Return the newest train job of a branch if it failed or was stopped and left something to go on from."""
     job = branch.jobs.filter(kind=JobKind.TRAIN).order_by("-id").first()

@@ -165,6 +165,10 @@ def test_the_train_form_says_where_training_starts(
     )
     assert interrupted(branch) is None
     assert "Resume" not in page
+    first = jobs.submit_training(actor=user, branch=branch, train={"steps": 5})
+    page = " ".join(client.get(panel).content.decode().split())
+    assert f"job {first.pk}</a>, and starts where that one leaves the branch." in page
+    assert "at step 500" not in page
 
 
 def test_a_page_follows_the_job_at_work_and_not_one_that_waits(

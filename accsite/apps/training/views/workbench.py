@@ -16,7 +16,7 @@ from accsite.apps.live import selectors as live
 from accsite.apps.training import chart_pages, pages, rate_pages, task_pages
 from accsite.apps.training.forms import TrainForm
 from accsite.apps.training.models import Branch, Job, JobKind
-from accsite.apps.training.selectors.resuming import interrupted
+from accsite.apps.training.selectors.resuming import ahead, interrupted
 from accsite.apps.training.selectors.workers import offered_devices
 from accsite.apps.training.services import jobs as job_services
 from accsite.apps.training.views.common import REFUSED, bench_url, is_partial, panel, points_url
@@ -177,7 +177,7 @@ def bench_context(
         context["rate"] = rate_pages.rate(branch, typed=extra.get("rate_typed", ""))
         context["rate_error"] = extra.get("rate_error", "")
     if "interrupted" in panels or "train" in panels:
-        context["resume_point"] = interrupted(branch)
+        context["resume_point"], context["ahead"] = interrupted(branch), ahead(branch)
     if "train" in panels:
         context["train_form"] = extra.get("train_form") or TrainForm.for_branch(branch)
         context["more"] = "more" in request.GET or "more" in request.POST or context["train_form"].more_errors
