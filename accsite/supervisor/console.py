@@ -93,20 +93,24 @@ class Console:
                     self.line(name, text)
 
     def _keep(self, text: str) -> None:
-        with suppress(OSError):  # a full disk is no reason to stop the platform
+        with suppress(OSError, ValueError):  # a full disk is no reason to stop the platform
             if self._file is not None:
                 if self._file.tell() > LOG_BYTES:
-                    self._open()
+                    with suppress(OSError):  # it goes on in the old file until a new one can be begun
+                        self._open()
                 self._file.write(text + "\n")
                 self._file.flush()
 
     def _open(self) -> None:
+        """Begin a new file; raises OSError, and then what is open stays so."""
         assert self.log is not None
-        if self._file is not None:
-            self._file.close()
         with suppress(FileNotFoundError):
             self.log.replace(self.log.with_suffix(self.log.suffix + ".1"))
-        self._file = os.fdopen(os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w")
+        begun = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        before, self._file = self._file, os.fdopen(begun, "w", encoding="utf-8", errors="replace")
+        if before is not None:
+            with suppress(OSError):
+                before.close()
 
 
 def wants_colour(out: TextIO) -> bool:

@@ -217,6 +217,25 @@ def test_the_log_of_the_run_before_is_kept_and_none_grows_without_end(tmp_path, 
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 600
 
 
+def test_a_log_that_cannot_be_begun_anew_goes_on_in_the_old_file_and_every_line_is_still_read(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("accsite.supervisor.console.LOG_BYTES", 200)
+    log = tmp_path / "platform.log"
+    console = Console(io.StringIO(), quiet=True)
+    console.log_to(log)
+    log.rename(tmp_path / "old")
+    log.mkdir()  # neither moved nor opened: what a full disk does to a new file
+    (log / "full").touch()
+    (tmp_path / "platform.log.1").touch()
+    console.follow("web", io.BytesIO(b"".join(b"line %d\n" % number for number in range(50)))).join()
+    assert "line 49" in (tmp_path / "old").read_text()
+    (log / "full").unlink()
+    log.rmdir()
+    console.line("web", "on a new one, ü")
+    assert log.read_text(encoding="utf-8") == "web          | on a new one, ü\n"
+
+
 def test_what_crashes_at_every_start_shows_its_last_lines_on_a_quiet_console():
     out = io.StringIO()
     process = Process(
