@@ -6,7 +6,7 @@ import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError
 
 AGAIN = "nothing of this request was kept; send it again later"
 
@@ -33,13 +33,35 @@ BUSY = Outage(503, "The database is busy", AGAIN)
 AWAY = Outage(503, "The database does not answer", AGAIN)
 BY_NUMBER = {errno.ENOSPC: FULL, errno.EDQUOT: FULL, errno.EROFS: READ_ONLY}
 BY_WORDS = {
-    "is full": FULL,  # SQLite
-    "No space left": FULL,  # PostgreSQL
-    "readonly database": READ_ONLY,
-    "read-only transaction": READ_ONLY,
-    "is locked": BUSY,
-    "lock timeout": BUSY,
+    FULL: (
+        "is full",  # SQLite
+        "no space left",  # PostgreSQL
+    ),
+    READ_ONLY: ("readonly database", "read-only transaction"),
+    BUSY: ("is locked", "lock timeout", "deadlock detected", "could not serialize access"),
+    AWAY: (
+        "unable to open database file",  # SQLite
+        "disk i/o error",
+        "connection refused",  # PostgreSQL and its client, from here on
+        "connection failed",
+        "connection to server",
+        "connection timeout",
+        "connection timed out",
+        "connection reset",
+        "connection is",  # lost, closed, bad
+        "closed the connection",
+        "terminating connection",
+        "couldn't get a connection",
+        "failed to resolve host",
+        "consuming input failed",
+        "sending query failed",
+        "ssl syscall error",
+        "the database system is",  # starting up, shutting down, in recovery
+        "too many clients",
+        "remaining connection slots",
+    ),
 }
+"""What the databases say, in small letters. An OperationalError that says something else is a fault of this site."""
 
 
 def outage(error: BaseException | None) -> Outage | None:
@@ -48,10 +70,11 @@ def outage(error: BaseException | None) -> Outage | None:
         if isinstance(each, OSError) and each.errno in BY_NUMBER:
             return BY_NUMBER[each.errno]
         if isinstance(each, DatabaseError):
-            for words, found in BY_WORDS.items():
-                if words in str(each):
+            said = str(each).lower()
+            for found, known in BY_WORDS.items():
+                if any(words in said for words in known):
                     return found
-        if isinstance(each, OperationalError | InterfaceError) and "no such" not in str(each):
+        if isinstance(each, InterfaceError):
             return AWAY
     return None
 

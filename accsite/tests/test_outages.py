@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import OperationalError, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from django.test import Client
 
 from accsite.apps.training.models import Job
@@ -73,8 +73,19 @@ def test_a_job_that_cannot_be_written_is_refused_with_the_reason_and_accepted_la
         (OSError(errno.EROFS, "Read-only file system"), READ_ONLY),
         (OSError(errno.ENOENT, "No such file"), None),
         (OperationalError('could not extend file "base/1": No space left on device'), FULL),
-        (OperationalError("connection refused"), AWAY),
+        (OperationalError('connection to server at "::1", port 5432 failed: Connection refused'), AWAY),
+        (OperationalError("server closed the connection unexpectedly"), AWAY),
+        (OperationalError("the connection is lost"), AWAY),
+        (OperationalError("FATAL: the database system is starting up"), AWAY),
+        (OperationalError("FATAL: sorry, too many clients already"), AWAY),
+        (OperationalError("unable to open database file"), AWAY),
+        (InterfaceError("connection already closed"), AWAY),
+        (OperationalError("canceling statement due to lock timeout"), BUSY),
+        (OperationalError("deadlock detected"), BUSY),
         (OperationalError("no such table: training_job"), None),
+        (OperationalError("too many SQL variables"), None),
+        (OperationalError('near "x": syntax error'), None),
+        (OperationalError("stack depth limit exceeded"), None),
         (OperationalError("database is locked"), BUSY),
         (ValueError("is full"), None),
         (None, None),
@@ -82,6 +93,13 @@ def test_a_job_that_cannot_be_written_is_refused_with_the_reason_and_accepted_la
 )
 def test_errors_are_told_apart(error: BaseException | None, found: Any):
     assert outage(error) == found
+
+
+@pytest.mark.parametrize("query", ["SELECT x x x", "SELECT nothing FROM nowhere", "SELECT randomblob()"])
+def test_a_query_that_is_wrong_is_a_fault_of_the_site(db: None, query: str):
+    with pytest.raises(DatabaseError) as raised, connection.cursor() as cursor:
+        cursor.execute(query)
+    assert outage(raised.value) is None
 
 
 def test_what_another_error_came_from_counts():
