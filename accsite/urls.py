@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.templatetags.static import static
@@ -15,6 +16,7 @@ handler400 = "accsite.problems.bad_request"
 handler500 = "accsite.problems.server_error"
 
 
+@login_not_required
 def icon(_request: HttpRequest) -> HttpResponse:
     """Lead to the icon: browsers ask here for it where an answer, such as a file or a plain error, names none."""
     return redirect(static("favicon.svg"))

@@ -124,3 +124,8 @@ def test_a_page_is_compressed_by_another_length_each_time():
     assert {page["Content-Encoding"] for page in pages} == {"gzip"}
     assert b"csrfmiddlewaretoken" in gzip.decompress(pages[0].content)
     assert len({len(page.content) for page in pages}) > 2
+
+
+def test_the_icon_is_found_without_signing_in(client):
+    response = client.get("/favicon.ico")
+    assert (response.status_code, response["Location"]) == (302, "/static/favicon.svg")
