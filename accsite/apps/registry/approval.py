@@ -109,8 +109,9 @@ def withdraw(*, actor: Any, source: PluginSource) -> PluginSource:
     this server's disk has provided.
     """
     source = _locked(actor, source)
-    if source.approved_at is None:
-        why = "it is, or was, a file of this server" if source.may_run else "nobody has approved it"
+    if source.on_disk_at is not None or source.approved_at is None:
+        on_disk = source.on_disk_at is not None
+        why = "it is, or was, a file of this server" if on_disk else "nobody has approved it"
         raise WrongState({"source": f"no approval of {source} can be withdrawn: {why}"})
     source.approved_at = source.approved_by = None
     return _decided(source, approved=False)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
+from accsite.apps.registry import approval
 from accsite.apps.registry.tests.reports import bad, good, look
 
 pytestmark = pytest.mark.django_db
@@ -73,3 +74,15 @@ def test_an_unknown_name_ends_with_status_2_and_names_the_known() -> None:
         call_command("plugins", "show", "Nobody", stderr=err)
     assert end.value.code == 2
     assert "error: name: 'Nobody' is not a known plugin; known: OneTask" in err.getvalue()
+
+
+def test_the_approval_of_what_is_on_the_disk_cannot_be_withdrawn() -> None:
+    report = good("tasks/a.py", "OneTask")
+    source = approval.keep(sha256=report.sha256, path=report.path, text=report.text, origin="came")
+    run("approve", source.pk, "--yes")
+    look(report)
+    with pytest.raises(SystemExit):
+        run("withdraw", source.pk)
+    source.refresh_from_db()
+    assert source.on_disk_at is not None
+    assert source.approved_at is not None
