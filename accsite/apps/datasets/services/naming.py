@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from acc.errors import InvalidInput
-from acc.names import MAX_NAME, clean_name
+from acc.names import MAX_NAME, clean_name, same_name
 from accsite import slugs
 from accsite.apps.datasets.models import Dataset
 
@@ -13,19 +13,23 @@ PAGES = frozenset({"new", "compare", "import", "generate"})  # addresses below /
 
 
 def check_free(name: str, *, but: Dataset | None = None) -> None:
-    """Raise InvalidInput (name) if another dataset has this name."""
-    others = Dataset.objects.filter(name=name)
-    if (others.exclude(pk=but.pk) if but else others).exists():
+    """Raise InvalidInput (name) if another dataset has this name; capitals do not tell two names apart."""
+    if same_name(name) in _keys(but):
         raise InvalidInput({"name": f"{name!r} is already the name of a dataset; choose another"})
 
 
 def free_name(name: str) -> str:
     """Return ``name``, numbered if a dataset has it."""
-    found, number = name, 1
-    while Dataset.objects.filter(name=found).exists():
+    found, number, known = name, 1, _keys()
+    while same_name(found) in known:
         number += 1
         found = f"{name[: MAX_NAME - 8]} {number}"
     return found
+
+
+def _keys(but: Dataset | None = None) -> set[str]:
+    others = Dataset.objects.exclude(pk=but.pk) if but else Dataset.objects.all()
+    return {same_name(name) for name in others.values_list("name", flat=True)}
 
 
 def free_slug(name: str) -> str:

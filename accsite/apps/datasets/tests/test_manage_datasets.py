@@ -52,6 +52,10 @@ def test_a_renamed_dataset_keeps_its_address(store: Store) -> None:
     row = services.rename(actor=None, dataset=store("Digits"), name="Better digits")
     assert (selectors.get("digits").name, row.slug) == ("Better digits", "digits")
     store("Others", made(seed=1))
+    with pytest.raises(InvalidInput, match="name: 'OTHERS' is already the name of a dataset"):
+        services.rename(actor=None, dataset=row, name="OTHERS")
+    assert services.free_name("others") == "others 2"
+    assert services.rename(actor=None, dataset=row, name="BETTER digits").name == "BETTER digits"
     with pytest.raises(InvalidInput, match="name: 'Others' is already the name of a dataset"):
         services.rename(actor=None, dataset=row, name="Others")
 

@@ -97,8 +97,7 @@ def submit_generation(
         _refuse_made_before(plugin, spec)
     try:
         spec["name"] = clean_name(name or (dataset_services.free_name(plugin.label) if plugin else "Dataset"))
-        if Dataset.objects.filter(name=spec["name"]).exists():
-            errors["name"] = [f"{name!r} is already the name of a dataset; choose another"]
+        dataset_services.check_free(spec["name"])
     except InvalidInput as error:
         errors.update(error.fields)
     if errors:
