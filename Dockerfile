@@ -24,6 +24,8 @@ RUN useradd --uid 10001 --no-create-home --home-dir /var/lib/acc acc \
 WORKDIR /app
 COPY --from=build /app/.venv ./.venv
 COPY . .
+# Nobody writes here later, and every process, health checks included, would compile ACC anew.
+RUN python -m compileall -q acc accsite workers
 USER 10001:10001
 VOLUME /var/lib/acc
 EXPOSE 8000

@@ -105,7 +105,18 @@ def environment() -> dict[str, str]:
 
 
 def copied(to: Path) -> Path:
-    """Return a copy of the files of the checkout that git knows, or would take."""
+    """Return a copy of the files of the checkout that git knows, or would take, with folders that all may enter.
+
+    The user of the containers is another one than that of the checkout; ACC itself makes folders for its user alone.
+    """
+    before = os.umask(0o022)
+    try:
+        return _copied(to)
+    finally:
+        os.umask(before)
+
+
+def _copied(to: Path) -> Path:
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,

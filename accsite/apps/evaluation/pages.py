@@ -11,6 +11,7 @@ from django.http import Http404
 from django.urls import reverse
 
 from accsite.apps.evaluation.models import Artifact, Evaluation, Metric
+from accsite.apps.evaluation.samples import Samples
 from accsite.apps.evaluation.tab_pages import HEADLINE
 from accsite.apps.live import selectors as live
 from accsite.apps.training.models import Branch, Checkpoint, Experiment
@@ -90,33 +91,52 @@ def metric_rows(branch: Branch, evaluations: Sequence[Evaluation]) -> tuple[list
     order = {key: position for position, key in enumerate(known)}
     steps = sorted({evaluation.step for evaluation in evaluations})
     cells: dict[tuple[str, str, str], list[Metric | None]] = {}
+    undefined: list[Metric] = []
     for evaluation in evaluations:
         for metric in evaluation.metrics.all():
             if metric.concept or metric.group or not (metric.task_key or metric.name in HEADLINE):
                 continue
             metric.evaluation = evaluation
+            if metric.value is None and not metric.sample:  # nobody looked at any images
+                undefined.append(metric)
+                continue
             row = cells.setdefault((metric.task_key, metric.name, metric.kind_of_sample), [None] * len(steps))
             row[steps.index(evaluation.step)] = metric
+    for metric in undefined:
+        same = (row for row in cells.values() if (last := _last(row)) and _of(last) == _of(metric))
+        row = next(same, None) or cells.setdefault(_of(metric), [None] * len(steps))
+        at = steps.index(metric.evaluation.step)
+        row[at] = row[at] or metric
+    samples = Samples(branch)
     rows: list[MetricRow] = []
-    seen: dict[tuple[str, str, str], int] = {}
     ordered = sorted(cells.items(), key=lambda item: (order.get(item[0][0], 99), item[0][:2]))
     for (key, name, _), values in ordered:
-        task = known.get(key)
-        last = next(metric for metric in reversed(values) if metric is not None)
+        task, last = known.get(key), _last(values)
+        assert last is not None
         shown, slot = (task.name, task.colour_slot) if task else (key or "Factoring", NO_SLOT)
-        number = seen[key, name, last.dataset] = seen.get((key, name, last.dataset), 0) + 1
-        where = last.dataset + (f", other images or options ({number})" if number > 1 else "")
+        measured = next(
+            (metric for metric in values if metric is not None and metric.value is not None), None
+        )
+        where = samples.name(measured) if measured else last.dataset
         rows.append(
             MetricRow(shown, slot, name, where, last.higher_is_better, values, last.baseline, trend(values))
         )
     return steps, rows
 
 
+def _of(metric: Metric) -> tuple[str, str, str]:
+    return metric.task_key, metric.name, metric.dataset
+
+
+def _last(values: Sequence[Metric | None]) -> Metric | None:
+    return next((metric for metric in reversed(values) if metric is not None), None)
+
+
 def trend(values: Sequence[Metric | None]) -> str:
     """Return how the last value compares with the one before: better, worse, same, changed (neither
     is good), or empty if unknown."""
     numbers = [metric.value for metric in values if metric is not None and metric.value is not None]
-    last = next((metric for metric in reversed(values) if metric is not None), None)
+    last = _last(values)
     if len(numbers) < 2 or last is None:
         return ""
     if abs(numbers[-1] - numbers[-2]) <= 1e-3 * max(abs(numbers[-1]), abs(numbers[-2])):

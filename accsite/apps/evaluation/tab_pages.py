@@ -10,6 +10,7 @@ from accsite.apps.evaluation import matrix
 from accsite.apps.evaluation.asked import DIRECTIONS, Asked, Kept
 from accsite.apps.evaluation.curves import Curve, Trend, plot, trend
 from accsite.apps.evaluation.models import Artifact, Evaluation, Metric, Threshold
+from accsite.apps.evaluation.samples import Samples
 from accsite.apps.evaluation.services.keys import part_key
 from accsite.apps.training.models import Branch, Checkpoint
 
@@ -243,12 +244,10 @@ def curves(branch: Branch, sample: str = "") -> list[Curve]:
         by_step = found.pop(row.kind_of_sample, {})
         found[row.kind_of_sample] = {**by_step, row.evaluation.step: row}
     plotted: list[Curve] = []
-    seen: dict[str, int] = {}
+    samples = Samples(branch)
     for kind, by_step in reversed(found.items()):
-        dataset = next(iter(by_step.values())).dataset
-        seen[dataset] = seen.get(dataset, 0) + 1
-        other = f", other images or options ({seen[dataset]})" if seen[dataset] > 1 else ""
-        drawn = plot([by_step[step] for step in sorted(by_step)][-POINTS:], dataset + other)
+        values = [by_step[step] for step in sorted(by_step)][-POINTS:]
+        drawn = plot(values, samples.name(values[0]))
         if drawn is not None and (not sample or kind == sample):
             plotted.append(drawn)
     return plotted

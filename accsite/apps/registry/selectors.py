@@ -48,13 +48,19 @@ def get(kind: PluginKind | str, name: object) -> Plugin:
 
 
 def unread() -> list[str]:
-    """Return the plugin files on disk that the watcher has not told of yet, as it has in the seconds after a start."""
-    there = {
-        f"{folder}/{file.name}"
-        for folder in FOLDERS
-        for file in (Path(settings.PLUGINS_ROOT) / folder).glob("*.py")
-        if not file.name.startswith((".", "_"))
-    }
+    """Return the plugin files on disk that the watcher has not told of yet, as it has in the seconds after a start.
+
+    Raises InvalidInput (plugins) if their folders cannot be read.
+    """
+    try:
+        there = {
+            f"{folder}/{file.name}"
+            for folder in FOLDERS
+            for file in (Path(settings.PLUGINS_ROOT) / folder).glob("*.py")
+            if not file.name.startswith((".", "_"))
+        }
+    except OSError as error:
+        raise InvalidInput({"plugins": f"the folder of plugins cannot be read: {error}"}) from error
     return sorted(there - set(PluginFile.objects.values_list("path", flat=True)))
 
 

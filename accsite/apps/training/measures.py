@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from django.db.models.fields.json import KeyTransform
@@ -14,6 +15,15 @@ from accsite.apps.training.models import Checkpoint
 TOTAL = "loss/total"
 
 
+@dataclass(frozen=True)
+class Measured:
+    """One number of the checkpoints of an experiment: its whole name, and checkpoint -> value where it has one."""
+
+    name: str
+    values: Mapping[int, float]
+    higher_is_better: bool
+
+
 class Source(Protocol):
     """Numbers of the checkpoints of an experiment, by names that begin with ``prefix``."""
 
@@ -23,8 +33,8 @@ class Source(Protocol):
         """Return name -> whether a higher value is better."""
         ...
 
-    def values(self, experiment_id: int, name: str) -> Mapping[int, float]:
-        """Return checkpoint -> value, of those that have one."""
+    def read(self, experiment_id: int, name: str) -> Measured:
+        """Return the number of that name; raises InvalidInput(metric) if it may be one of several."""
         ...
 
     def of(self, checkpoint: Checkpoint) -> Mapping[str, float]:
@@ -44,11 +54,11 @@ class Losses:
         found = {_name(key) for losses in newest for key in losses}
         return {name: False for name in sorted(found - {None}, key=lambda n: (n != TOTAL, str(n))) if name}
 
-    def values(self, experiment_id: int, name: str) -> Mapping[int, float]:
+    def read(self, experiment_id: int, name: str) -> Measured:
         """Return the loss of each checkpoint that has it."""
         rows = Checkpoint.objects.filter(experiment=experiment_id).order_by()
         found = rows.values_list("pk", KeyTransform(_key(name), "losses"))
-        return {pk: value for pk, value in found if value is not None}
+        return Measured(name, {pk: value for pk, value in found if value is not None}, higher_is_better=False)
 
     def of(self, checkpoint: Checkpoint) -> Mapping[str, float]:
         """Return the losses of one checkpoint."""
@@ -70,11 +80,14 @@ def names(experiment_id: int) -> dict[str, bool]:
     return {name: higher for source in _sources for name, higher in source.names(experiment_id).items()}
 
 
-def values(experiment_id: int, name: str) -> dict[int, float]:
-    """Return checkpoint -> value; raises InvalidInput(metric) for a name that no source has."""
+def read(experiment_id: int, name: str) -> Measured:
+    """Return the number of that name; raises InvalidInput(metric) for a name that no source has, or that several have.
+
+    A number that nothing was measured of yet has no values.
+    """
     for source in _sources:
         if name.startswith(source.prefix):
-            return dict(source.values(experiment_id, name))
+            return source.read(experiment_id, name)
     known = ", ".join(names(experiment_id)) or "none yet"
     raise InvalidInput({"metric": f"{name!r} is not measured of these checkpoints; known: {known}"})
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.db.models import Q
+
 from accsite.apps.training.models import Branch, Job, JobEvent, JobKind
 from accsite.apps.training.task_pages import said
 
@@ -52,10 +54,15 @@ def steered_job(branch: Branch) -> Job | None:
 
 def in_force(job: Job) -> float:
     """Return the learning rate, before its schedule, that a job trains with now."""
-    applied = (
-        job.events.filter(kind="set_lr", status=JobEvent.Status.APPLIED).order_by("-step", "-id").first()
-    )
-    return float(applied.payload["lr"] if applied is not None else job.spec["train"]["lr"])
+    applied = job.events.filter(kind="set_lr", status=JobEvent.Status.APPLIED)
+    claims = job.events.filter(kind="state", payload__attempt=job.attempt)
+    claimed = claims.order_by("id").values_list("created_at", flat=True).first()
+    if claimed is not None:
+        # What an attempt that was lost had applied is applied again at its step, not before.
+        begun = job.resume_checkpoint.job_step if job.resume_checkpoint else 0
+        applied = applied.filter(Q(step__lt=begun) | Q(applied_at__gte=claimed))
+    newest = applied.order_by("-step", "-id").first()
+    return float(newest.payload["lr"] if newest is not None else job.spec["train"]["lr"])
 
 
 def changes(job: Job, typed: str) -> bool:

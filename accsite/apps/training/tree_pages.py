@@ -127,7 +127,7 @@ def checkpoint_rows(
     heads: dict[int, list[str]] = {}
     for head, name in experiment.branches.exclude(head=None).values_list("head", "name"):
         heads.setdefault(head, []).append(name)
-    values = measures.values(experiment.pk, metric)
+    values = measures.read(experiment.pk, metric).values
     rows = [
         CheckpointRow(row, heads.get(row.pk, []), named_losses(row.losses, row.spec), values.get(row.pk))
         for row in shown

@@ -8,11 +8,13 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
 
+from acc.errors import InvalidInput
 from accsite.apps.evaluation import comparing, pages, services, tab_pages
 from accsite.apps.evaluation.measures import Metrics
 from accsite.apps.evaluation.models import Evaluation, Metric
 from accsite.apps.evaluation.tests.test_record import Grid, Measured, Result, evaluation_job, grid
 from accsite.apps.training.models import Branch, Checkpoint
+from accsite.apps.training.services.retention import plan_pruning
 from accsite.apps.training.tests import rows
 
 
@@ -72,7 +74,19 @@ def test_a_trend_goes_on_over_steps_of_the_same_sample_only(branch: Branch) -> N
     assert told == {"grid": "", "grid, other images or options (2)": "better"}
     lines = tab_pages.curves(branch)
     assert [[point.value for point in line.points] for line in lines] == [[0.3, 0.4], [0.9]]
+    assert [line.where for line in lines] == ["grid, other images or options (2)", "grid"]  # as in the table
     assert len(tab_pages.curves(branch, "held out")) == 1
+
+
+def test_what_could_not_be_measured_stands_in_the_row_of_what_was(branch: Branch) -> None:
+    first, second = (rows.make_checkpoint(branch, step=step) for step in (100, 200))
+    ufr(branch, first, 0.9, "grid")
+    failed = Evaluation.objects.create(branch=branch, checkpoint=second, step=200, dataset="grid")
+    Metric.objects.create(evaluation=failed, name="ufr", value=None, dataset="grid", reason="too few rows")
+    _, found = pages.metric_rows(branch, pages.newest_with_metrics(branch))
+    assert [(row.where, [metric.value for metric in row.values if metric]) for row in found] == [
+        ("grid", [0.9, None])
+    ]
 
 
 def two(branch: Branch) -> tuple[Checkpoint, Checkpoint]:
@@ -158,10 +172,27 @@ def test_pictures_say_which_images_they_are(branch: Branch, page: Client) -> Non
 def test_a_tree_is_coloured_by_one_dataset_at_a_time(branch: Branch) -> None:
     first, second = two(branch)
     ufr(branch, first, 0.9, "grid")
-    assert list(Metrics().names(branch.experiment_id)) == ["metric/ufr"]
+    assert list(Metrics().names(branch.experiment_id)) == ["metric/ufr on grid"]
+    assert Metrics().read(branch.experiment_id, "metric/ufr").name == "metric/ufr on grid"
     ufr(branch, first, 0.2, "digits")
     ufr(branch, second, 0.3, "digits")
     assert list(Metrics().names(branch.experiment_id)) == ["metric/ufr on digits", "metric/ufr on grid"]
-    assert Metrics().values(branch.experiment_id, "metric/ufr on digits") == {first.pk: 0.2, second.pk: 0.3}
-    assert Metrics().values(branch.experiment_id, "metric/ufr on grid") == {first.pk: 0.9}
+    on_digits = Metrics().read(branch.experiment_id, "metric/ufr on digits")
+    assert on_digits.values == {first.pk: 0.2, second.pk: 0.3}
+    assert Metrics().read(branch.experiment_id, "metric/ufr on grid").values == {first.pk: 0.9}
     assert Metrics().of(first) == {"metric/ufr on digits": 0.2, "metric/ufr on grid": 0.9}
+
+
+def test_pruning_by_a_metric_never_mixes_datasets(branch: Branch) -> None:
+    good, poor = two(branch)
+    ufr(branch, good, 0.9, "digits")
+    ufr(branch, poor, 0.3, "digits")
+    rows.make_checkpoint(branch, parent=poor)
+    by = {"last": 0, "best": 1, "metric": "metric/ufr"}
+    why = {good.pk: "is among the best by metric/ufr on digits"}
+    assert plan_pruning(branch.experiment, by).kept.items() >= why.items()
+    ufr(branch, poor, 0.4, "grid")
+    with pytest.raises(InvalidInput, match="choose one of: metric/ufr on digits, metric/ufr on grid"):
+        plan_pruning(branch.experiment, by)
+    named = plan_pruning(branch.experiment, {**by, "metric": "metric/ufr on digits"})
+    assert named.kept.items() >= why.items()

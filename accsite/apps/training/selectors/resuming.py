@@ -45,7 +45,11 @@ def _refused(job: Job, branch: Branch, checkpoint: Checkpoint | None) -> str:
         return (
             f"job {job.pk} has made all its {job.total_steps:,} steps; train on from its checkpoint instead"
         )
-    other = branch.jobs.active().filter(kind=JobKind.TRAIN).exclude(pk=job.pk).order_by("pk").first()
+    others = branch.jobs.active().exclude(pk=job.pk).order_by("pk")
+    growing = others.filter(kind=JobKind.EXPAND, spec__branch_name=None).first()
+    if growing is not None:
+        return f"job {growing.pk} expands branch {branch} now; resume job {job.pk} once that has ended"
+    other = others.filter(kind=JobKind.TRAIN).first()
     if other is not None:
         return f"job {other.pk} trains branch {branch} now; resume job {job.pk} once that has ended"
     own = {job.start_checkpoint_id, *job.checkpoints.values_list("pk", flat=True)}

@@ -52,8 +52,7 @@ class Tree:
 
 def tree(experiment: Experiment, metric: str = "") -> Tree:
     """Return the tree with the values of a metric (default: the total loss); raises InvalidInput(metric)."""
-    chosen = metric or measures.TOTAL
-    values = measures.values(experiment.pk, chosen)
+    measured = measures.read(experiment.pk, metric or measures.TOTAL)
     rows = (
         Checkpoint.objects.filter(experiment=experiment)
         .order_by("pk")
@@ -70,11 +69,14 @@ def tree(experiment: Experiment, metric: str = "") -> Tree:
             "weights_pruned_at",
         )
     )
-    nodes = _in_line(Node(*row[:-1], row[-1] is not None, values.get(row[0])) for row in rows.iterator(2000))
+    nodes = _in_line(
+        Node(*row[:-1], row[-1] is not None, measured.values.get(row[0])) for row in rows.iterator(2000)
+    )
     branches = list(experiment.branches.order_by("pk"))
     moving = Job.objects.active().filter(branch__in=branches, kind__in=(JobKind.TRAIN, JobKind.EXPAND))
     busy = dict(moving.order_by("-pk").values_list("branch_id", "pk"))
-    return Tree(experiment, nodes, branches, busy, chosen, measures.names(experiment.pk))
+    metrics = {measured.name: measured.higher_is_better, **measures.names(experiment.pk)}
+    return Tree(experiment, nodes, branches, busy, measured.name, metrics)
 
 
 def _in_line(nodes: Iterable[Node]) -> list[Node]:

@@ -20,10 +20,6 @@ STEERING = frozenset({"set_weight", "set_enabled", "set_lr", "add_task", "remove
 """Commands that change what is computed: a resume applies them again, each at its step."""
 
 
-BRANCH_STEERING = STEERING - {"set_lr"}
-"""Those that change the tasks of the branch as well."""
-
-
 @unit_of_work()
 def command(*, actor: Any, job: Job, kind: str, payload: dict[str, Any] | None = None) -> JobEvent:
     """Write a command for the worker that holds the job; raises WrongState if the job has ended.
@@ -105,11 +101,10 @@ def replay_commands(job_id: int, from_job_step: int) -> list[Command]:
 
 @unit_of_work()
 def record_command_result(job_id: int, attempt: int, result: CommandResult) -> bool:
-    """Write what became of a command; return False if it was answered before (a replay).
+    """Write what became of a command; return False if it was answered before: an attempt that goes on applies it again.
 
     A task that the job could not take in is taken off its branch again, and one that it could not switch on is off
-    there too. Raises Fenced when this attempt no
-    longer holds the job.
+    there too. Raises Fenced when this attempt no longer holds the job.
     """
     asked = result.command
     unfit = asked.kind == "add_task" and not result.ok and result.field != "key"
@@ -127,6 +122,9 @@ def record_command_result(job_id: int, attempt: int, result: CommandResult) -> b
         status=status, message=message, step=result.step, applied_at=timezone.now()
     )
     if not answered:
+        again = JobEvent.objects.filter(pk=result.command.id, job=job, status=JobEvent.Status.APPLIED)
+        if result.ok and again.update(applied_at=timezone.now()):
+            announce(job)
         return False
     announce(job)
     if unfit and job.branch_id:

@@ -9,7 +9,7 @@ from accsite.apps.training.models import Branch, Checkpoint, Job, JobEvent, JobK
 from accsite.apps.training.selectors.resuming import resume_point
 from accsite.apps.training.services import lifecycle
 from accsite.apps.training.services.code import require_code
-from accsite.apps.training.services.control import BRANCH_STEERING, command
+from accsite.apps.training.services.control import STEERING, command
 from accsite.apps.training.services.queueing import note
 from accsite.apps.training.services.unit import lock_branch, touch, unit_of_work
 from accsite.apps.training.specs import dataset_spec, task_spec
@@ -25,8 +25,9 @@ def resume(*, actor: Any, job: Job) -> Job:
     """Return a failed or stopped train job, queued again to go on at its newest checkpoint.
 
     Its points up to there stay and the others are made anew. It trains what its branch trains now, by the newest
-    source of each plugin: what was mended counts. Raises WrongState for a job of another kind or state, one that left
-    no checkpoint, or one whose branch has moved on.
+    source of each plugin: what was mended counts. Its learning rate is that of the checkpoint: one that was set later
+    may be why it failed. Raises WrongState for a job of another kind or state, one that left no checkpoint, or one
+    whose branch has moved on or is to be moved by another job.
     """
     if job.kind != JobKind.TRAIN or job.branch_id is None:
         raise WrongState(
@@ -50,7 +51,8 @@ def resume(*, actor: Any, job: Job) -> Job:
     words = f"resumed at step {checkpoint.job_step:,}, from checkpoint {checkpoint.pk}"
     if mended:
         words += f", with the source of {', '.join(sorted(mended))} as it is now"
-    _take_back(job, checkpoint)
+    if _take_back(job, checkpoint):
+        words += ", with the learning rate of that step"
     if not lifecycle.queue_again(job, words, resume_checkpoint=checkpoint, spec=spec):
         raise WrongState({"job": f"job {job.pk} was resumed by somebody else at this moment"})
     payload = {"checkpoint": checkpoint.pk, "step": checkpoint.job_step, "plugins": mended}
@@ -86,15 +88,20 @@ def _mended(branch: Branch, job: Job) -> dict[str, str]:
     return {name: sha256 for name, sha256 in now.items() if sha256 and sha256 != before.get(name)}
 
 
-def _take_back(job: Job, checkpoint: Checkpoint) -> None:
-    """Have what was changed after the checkpoint not applied again: the tasks are those of the branch now."""
+def _take_back(job: Job, checkpoint: Checkpoint) -> bool:
+    """Have what was changed after the checkpoint not applied again; return whether the learning rate was.
+
+    The tasks are those of the branch now, and commands tell the job what has changed in them.
+    """
     events = job.events.filter(
-        kind__in=BRANCH_STEERING, status=JobEvent.Status.APPLIED, step__gte=checkpoint.job_step
+        kind__in=STEERING, status=JobEvent.Status.APPLIED, step__gte=checkpoint.job_step
     )
+    rate = events.filter(kind="set_lr").exists()
     events.update(
         status=JobEvent.Status.RECORDED,
         message=f"taken back: the job went on from step {checkpoint.job_step:,}",
     )
+    return rate
 
 
 def _ask_for_what_has_changed(actor: Any, branch: Branch, job: Job, checkpoint: Checkpoint) -> None:

@@ -76,7 +76,10 @@ def set_retention(*, actor: Any, experiment: Experiment, policy: Mapping[str, An
 
 
 def plan_pruning(experiment: Experiment, policy: Mapping[str, Any] | None = None) -> Plan:
-    """Return what pruning would do; nothing changes. ``policy``: instead of the experiment's or the site's."""
+    """Return what pruning would do; nothing changes. ``policy``: instead of the experiment's or the site's.
+
+    Raises InvalidInput for a wrong policy (``retention.*``), and where the metric may be of several datasets (metric).
+    """
     chosen = _clean({**policy_of(experiment).model_dump(), **policy}) if policy else policy_of(experiment)
     rows = list(
         Checkpoint.objects.filter(experiment=experiment)
@@ -92,13 +95,11 @@ def plan_pruning(experiment: Experiment, policy: Mapping[str, Any] | None = None
         for pk in found[len(found) - min(chosen.last, len(found)) :]:
             plan.kept.setdefault(pk, "is among the newest of its branch")
     if chosen.best:
-        values = measures.values(experiment.pk, chosen.metric)
-        higher = measures.names(experiment.pk).get(chosen.metric, False)
-        order = sorted(
-            (pk for pk in values if pk in ids), key=lambda pk: (values[pk] * (-1 if higher else 1), pk)
-        )
+        measured = measures.read(experiment.pk, chosen.metric)
+        sign = -1 if measured.higher_is_better else 1
+        order = sorted(ids & measured.values.keys(), key=lambda pk: (sign * measured.values[pk], pk))
         for pk in order[: chosen.best]:
-            plan.kept.setdefault(pk, f"is among the best by {chosen.metric}")
+            plan.kept.setdefault(pk, f"is among the best by {measured.name}")
     forks = needed(ids, forks=True)
     grown_from: set[int] = set()
     files: dict[str, int] = {}

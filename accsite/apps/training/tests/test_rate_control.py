@@ -10,7 +10,8 @@ from django.test import Client
 
 from acc.training.protocols import CommandResult
 from accsite.apps.training.models import Branch, Job, JobEvent
-from accsite.apps.training.services import events
+from accsite.apps.training.rate_pages import in_force
+from accsite.apps.training.services import events, lifecycle
 from accsite.apps.training.states import JobState
 from accsite.apps.training.tests import rows
 
@@ -114,3 +115,23 @@ def test_another_s_private_job_cannot_be_steered(client: Client, branch: Branch,
     client.force_login(get_user_model().objects.create_user("mallory"))
     assert client.post(URL, {"job": job.pk, "lr": "0.01"}).status_code == 404
     assert not JobEvent.objects.exists()
+
+
+def test_a_rate_that_a_lost_attempt_had_applied_is_in_force_once_it_is_applied_again(
+    branch: Branch, worker: Any
+) -> None:
+    job = rows.make_job(branch)
+    assert lifecycle.claim(job.pk, worker) is not None
+    lifecycle.start(job.pk, 1)
+    event = JobEvent.objects.create(job=job, kind="set_lr", payload={"lr": 0.5}, status="PENDING")
+    (command,) = events.pending_commands(job.pk)
+    assert events.record_command_result(job.pk, 1, CommandResult(command, 500, ok=True))
+    assert in_force(Job.objects.get(pk=job.pk)) == 0.5
+    assert lifecycle.lose(job.pk, 1, "its worker fell silent")
+    assert lifecycle.claim(job.pk, worker) is not None
+    assert in_force(Job.objects.get(pk=job.pk)) == 0.002
+    (again,) = events.replay_commands(job.pk, 0)
+    assert not events.record_command_result(job.pk, 2, CommandResult(again, 500, ok=True))
+    assert in_force(Job.objects.get(pk=job.pk)) == 0.5
+    event.refresh_from_db()
+    assert (event.status, event.step) == ("APPLIED", 500)

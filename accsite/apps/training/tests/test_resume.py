@@ -11,10 +11,12 @@ from django.test import Client
 from django.urls import reverse
 
 from accsite.apps.registry.models import PluginSource
-from accsite.apps.training.models import Branch, CheckpointKind, Job, Task, Worker
+from accsite.apps.training.models import Branch, CheckpointKind, Job, JobEvent, Task, Worker
 from accsite.apps.training.pages import bench_job
+from accsite.apps.training.rate_pages import in_force
 from accsite.apps.training.selectors.resuming import interrupted, resume_point, resume_points
 from accsite.apps.training.services import jobs, lifecycle, tasks
+from accsite.apps.training.services.control import replay_commands
 from accsite.apps.training.services.resuming import mended_plugins, resume
 from accsite.apps.training.states import JobState
 from accsite.apps.training.tests import rows
@@ -96,7 +98,7 @@ def test_what_was_changed_on_the_branch_meanwhile_is_asked_of_the_job(
 
 
 @pytest.mark.parametrize(
-    "case", ["running", "no checkpoint", "moved on", "another trains", "evaluation", "all steps"]
+    "case", ["running", "no checkpoint", "moved on", "another trains", "is grown", "evaluation", "all steps"]
 )
 def test_what_cannot_be_resumed_is_refused_with_why(
     user: Any, failed: Job, branch: Branch, case: str
@@ -115,6 +117,10 @@ def test_what_cannot_be_resumed_is_refused_with_why(
     elif case == "another trains":
         other = jobs.submit_training(actor=user, branch=branch, train={"steps": 5})
         right = f"job {other.pk} trains branch"
+    elif case == "is grown":
+        growth = {"expansion": {"where": "encoder_stage"}, "branch_name": None}
+        other = rows.make_job(branch, kind="expand", state=JobState.RUNNING, spec=growth)
+        right = f"job {other.pk} expands branch"
     elif case == "all steps":
         Job.objects.filter(pk=job.pk).update(total_steps=60)
         right = "has made all its 60 steps"
@@ -145,6 +151,16 @@ def test_api_shell_and_page_resume_it(client: Client, user: Any, failed: Job) ->
     assert "resumed at step 60" in posted.content.decode()
     failed.refresh_from_db()
     assert failed.state == JobState.QUEUED
+
+
+def test_a_rate_that_was_set_after_the_checkpoint_is_not_set_again(user: Any, failed: Job) -> None:
+    for step, lr in ((30, 0.5), (65, 9.0)):
+        JobEvent.objects.create(job=failed, kind="set_lr", payload={"lr": lr}, status="APPLIED", step=step)
+    job = resume(actor=user, job=failed)
+    assert job.message.endswith(", with the learning rate of that step")
+    assert [each.payload for each in replay_commands(job.pk, 60)] == []
+    Job.objects.filter(pk=job.pk).update(step=62)
+    assert in_force(Job.objects.get(pk=job.pk)) == 0.5
 
 
 def test_the_train_form_says_where_training_starts(
