@@ -20,6 +20,7 @@ from accsite.apps.audit.models import AuditEntry, Via
 from accsite.apps.audit.selectors import entries_about
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.training.models import Experiment, Job
+from accsite.ids import row_id
 from accsite.problems import Problem
 
 # What an entry may be about -> whether a user may see the thing with this key.
@@ -103,4 +104,4 @@ def state(entry: AuditEntry) -> dict[str, Any]:
 
 
 def _number(key: str) -> bool:
-    return key.isascii() and key.isdecimal() and len(key) < 19
+    return row_id(key) is not None

@@ -15,6 +15,7 @@ from accsite.apps.evaluation.asked import DIRECTIONS, Kept
 from accsite.apps.evaluation.models import Artifact
 from accsite.apps.evaluation.services.keys import OPTIONS
 from accsite.apps.training.models import Checkpoint, Experiment, Task
+from accsite.ids import row_id
 
 NAMES = ("a", "b", "c", "d", "e", "f")
 TABS = {
@@ -42,9 +43,9 @@ class Side:
 def read(user: Any, query: Mapping[str, Any]) -> list[Checkpoint]:
     """Return the checkpoints that an address names, two to six; raises InvalidInput (checkpoints)."""
     given = [query[name].strip() for name in NAMES if query.get(name, "").strip()]
-    wrong = next((text for text in given if not text.isdecimal() or len(text) > 18), None)
+    wrong = next((text for text in given if row_id(text) is None), None)
     if wrong is not None:
-        raise InvalidInput({"checkpoints": f"{wrong!r} is not the id of a checkpoint"})
+        raise InvalidInput({"checkpoints": f"{wrong[:80]!r} is not the id of a checkpoint"})
     ids = comparing.check_ids([int(text) for text in given])
     rows = Checkpoint.objects.filter(experiment__in=Experiment.objects.visible_to(user), pk__in=ids)
     found = {row.pk: row for row in rows.select_related("branch__experiment", "experiment")}

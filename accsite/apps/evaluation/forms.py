@@ -45,7 +45,7 @@ class RunForm(ServiceForm):
         """Return what was asked for: numbers as numbers, names as names."""
         found = super().payload()
         return {
-            name: int(value) if name in NUMBERS and str(value).isdecimal() else value
+            name: int(value) if name in NUMBERS and str(value).isdecimal() and len(str(value)) < 19 else value
             for name, value in found.items()
         }
 

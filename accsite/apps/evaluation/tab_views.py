@@ -24,6 +24,7 @@ from accsite.apps.live import selectors as live
 from accsite.apps.training.models import Checkpoint, Job
 from accsite.apps.training.views.common import REFUSED, is_partial
 from accsite.apps.training.views.workbench import actor
+from accsite.ids import row_id
 
 COLUMNS = (*METRIC_COLUMNS, "baseline", "reason")
 
@@ -31,11 +32,12 @@ COLUMNS = (*METRIC_COLUMNS, "baseline", "reason")
 @require_GET
 def go(request: HttpRequest) -> HttpResponse:
     """Lead to the checkpoint that was picked, on the same tab and with the same options."""
-    pk, tab = request.GET.get("checkpoint", ""), request.GET.get("tab", "metrics")
-    if not pk.isdecimal() or len(pk) > 18 or tab not in asked.TABS:
-        raise Http404(f"there is no checkpoint {pk!r} with a tab {tab!r}")
+    named, tab = request.GET.get("checkpoint", ""), request.GET.get("tab", "metrics")
+    pk = row_id(named)
+    if pk is None or tab not in asked.TABS:
+        raise Http404(f"there is no checkpoint {named[:80]!r} with a tab {tab[:80]!r}")
     kept = {name: request.GET[name] for name in (*asked.CHOICES, "view", "cell") if request.GET.get(name)}
-    return redirect(_address(int(pk), tab, kept))
+    return redirect(_address(pk, tab, kept))
 
 
 @require_GET

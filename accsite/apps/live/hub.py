@@ -28,6 +28,7 @@ from accsite.apps.live import selectors
 from accsite.apps.live import topics as kinds
 from accsite.apps.live.client import Client
 from accsite.apps.live.sender import FRAME_CHANNEL, GROUP
+from accsite.ids import row_id
 
 T = TypeVar("T")
 
@@ -212,7 +213,7 @@ class Hub:
     def _refuse(self, client: Client, *, topic: str | None = None, job: str | None = None) -> None:
         """Stop what ``client`` may no longer see, and say so."""
         self.forget(client, [topic] if topic else [], [job] if job else [])
-        what = {"topic": topic} if topic else {"job": int(job) if job and job.isdigit() else job}
+        what = {"topic": topic} if topic else {"job": row_id(job) or job}
         client.notice({"type": "refused", **what, "reason": "you may no longer see it, or it is gone"})
 
     # -- time ------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from accsite.apps.training.chart_pages import alarm_word
 from accsite.apps.training.models import Branch, Experiment, Job, JobEvent, JobKind, Task
 from accsite.apps.training.models.jobs import JobQuerySet
 from accsite.apps.training.states import HELD, JobState
+from accsite.ids import row_id
 
 EVENTS_SHOWN = 50
 SHOWN_ABOVE = ("branch__experiment", "checkpoint__experiment", "checkpoint__branch")
@@ -115,10 +116,10 @@ def bench_job(branch: Branch, chosen: str | None) -> Job | None:
     A job that waits is shown only where there has been no other.
     """
     jobs = branch.jobs.filter(kind=JobKind.TRAIN).select_related("worker").order_by("-id")
-    if chosen and chosen.isdecimal():
-        job = jobs.filter(pk=int(chosen)).first()
+    if chosen:
+        job = jobs.filter(pk=row_id(chosen)).first()
         if job is None:
-            raise Http404(f"there is no train job {chosen} on this branch")
+            raise Http404(f"there is no train job {chosen[:80]!r} on this branch")
         return job
     at_work = jobs.filter(state__in=HELD | {JobState.LOST}).first()
     return at_work or jobs.exclude(state=JobState.QUEUED, attempt=0).first() or jobs.last()

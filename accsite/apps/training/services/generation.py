@@ -27,6 +27,7 @@ from accsite.apps.training.services.once import once, submitted_before
 from accsite.apps.training.services.unit import unit_of_work
 from accsite.apps.training.states import ACTIVE, JobState
 from accsite.errors import WrongState
+from accsite.ids import row_id
 
 UPLOADS = "uploads"
 ANSWERS = ("scale", "part", "classes")
@@ -196,7 +197,7 @@ def submit_import(
 def looked_at(actor: Any, job: object) -> Job:
     """Return the job that has looked at an upload, which may be kept; raises InvalidInput (job) saying why not."""
     looks = Job.objects.visible_to(actor).filter(kind=JobKind.IMPORT, spec__look=True)
-    found = looks.filter(pk=int(str(job))).first() if str(job).isdecimal() else None
+    found = looks.filter(pk=row_id(job)).first()
     if found is None:
         raise InvalidInput(
             {"job": f"{job!r} is no job that has looked at an upload; upload the file with look first"}

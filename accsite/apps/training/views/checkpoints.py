@@ -21,6 +21,7 @@ from accsite.apps.training.services.code import refused_code
 from accsite.apps.training.tree_forms import ExpandForm, ForkForm, LoadForm, MarkForm
 from accsite.apps.training.views.common import REFUSED, is_partial, panel
 from accsite.apps.training.views.workbench import actor
+from accsite.ids import row_id
 
 Answer = tuple[str, str]
 """What was done, in words, and the address of what it made (empty for nothing)."""
@@ -144,7 +145,7 @@ def _fork(request: HttpRequest, checkpoint: Checkpoint, form: ForkForm) -> Answe
 def _load(request: HttpRequest, checkpoint: Checkpoint, form: LoadForm) -> Answer:
     asked = form.payload().get("branch", "")
     rows = tree_pages.branches_of(checkpoint.experiment)
-    branch = rows.filter(pk=int(asked)).first() if asked.isdecimal() else None
+    branch = rows.filter(pk=row_id(asked)).first()
     if branch is None:
         raise InvalidInput({"branch": f"{asked!r} is not a branch of {checkpoint.experiment.name}"})
     branches.load_checkpoint(actor=actor(request), branch=branch, checkpoint=checkpoint)

@@ -25,6 +25,7 @@ from accsite.apps.training.tree_forms import ImportForm, RetentionForm
 from accsite.apps.training.views import checkpoints
 from accsite.apps.training.views.common import REFUSED, is_partial, panel
 from accsite.apps.training.views.workbench import actor
+from accsite.ids import row_id
 
 PALETTES = ("cividis", "viridis")
 USUAL_ARCHITECTURE = "FactorSlotAutoencoder"
@@ -92,10 +93,10 @@ def detail(request: HttpRequest, slug: str) -> HttpResponse:
 def whole_page(request: HttpRequest, experiment: Experiment, status: int = 200, **extra: Any) -> HttpResponse:
     """Return the page of an experiment; what ``extra`` has stands in place of what the page would show."""
     asked = request.GET.get("node", "")
-    known = asked.isdecimal() and experiment.checkpoints.filter(pk=int(asked) % 2**63).exists()
+    known = experiment.checkpoints.filter(pk=row_id(asked)).first()
     parts = [tree_context(request, experiment), prune_context(request, experiment)]
     if known:
-        node = tree_pages.find_checkpoint(request.user, int(asked))
+        node = tree_pages.find_checkpoint(request.user, known.pk)
         parts.insert(0, checkpoints.context(request, node))
     context = {name: value for part in parts for name, value in part.items()}
     context["versions"] = {name: version for part in parts for name, version in part["versions"].items()}

@@ -24,6 +24,7 @@ from accsite.apps.training.states import ACTIVE, JobState
 from accsite.apps.training.train_facts import train_facts
 from accsite.apps.training.views.common import REFUSED, back, is_partial, panel, points_url
 from accsite.apps.training.views.workbench import actor
+from accsite.ids import row_id
 
 JOBS_A_PAGE = 40
 JOB_PANELS = ("job", "legend", "alarms", "events", "replayed", "log", "job_notice")
@@ -149,7 +150,8 @@ def top_job(request: HttpRequest) -> HttpResponse:
 
 def above(request: HttpRequest) -> dict[str, Any]:
     """Return what the top bar shows of jobs, on the page that asks."""
-    about = {name: int(text) for name in ("branch", "job") if (text := request.GET.get(name, "")).isdecimal()}
+    asked = {name: row_id(request.GET.get(name, "")) for name in ("branch", "job")}
+    about = {name: pk for name, pk in asked.items() if pk is not None}
     return pages.top_job(request.user, **about)
 
 

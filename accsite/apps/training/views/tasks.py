@@ -17,6 +17,7 @@ from accsite.apps.training.services import tasks as services
 from accsite.apps.training.task_forms import TaskForm, of_task
 from accsite.apps.training.views.common import REFUSED, back, bench_url, is_partial, panel
 from accsite.apps.training.views.workbench import PANELS, actor, bench_context
+from accsite.ids import row_id
 
 
 @require_http_methods(["GET", "POST"])
@@ -50,7 +51,7 @@ def _attach(request: HttpRequest, branch: Branch) -> HttpResponse:
 
 def _again(request: HttpRequest, branch: Branch, pk: str) -> HttpResponse:
     """Return what became of a task that was added: it waits for a job, it is there, or it was refused."""
-    task = branch.tasks.select_related("dataset").filter(pk=int(pk) if pk.isdecimal() else 0).first()
+    task = branch.tasks.select_related("dataset").filter(pk=row_id(pk)).first()
     if task is None:
         raise Http404(f"branch {branch} never had a task {pk}")
     event = task_pages.newest_commands(branch).get(task.key)

@@ -20,6 +20,7 @@ from accsite.apps.training.selectors.resuming import ahead, interrupted
 from accsite.apps.training.selectors.workers import offered_devices
 from accsite.apps.training.services import jobs as job_services
 from accsite.apps.training.views.common import REFUSED, bench_url, is_partial, panel, points_url
+from accsite.ids import row_id
 
 PANELS = (
     "head",
@@ -63,7 +64,7 @@ def workbench_panel(request: HttpRequest, experiment: str, branch: str, name: st
     found = pages.find_branch(request.user, experiment, branch)
     if name == "sent":
         chosen = request.GET.get("sent", "")
-        job = found.jobs.filter(pk=int(chosen)).first() if chosen.isdecimal() else None
+        job = found.jobs.filter(pk=row_id(chosen)).first()
         return panel(request, name, sent(found, job))
     return panel(request, name, bench_context(request, found, (name,)))
 
@@ -106,7 +107,7 @@ def rate(request: HttpRequest, experiment: str, branch: str) -> HttpResponse:
     """Change the learning rate of the job that the form was made for; what is wrong is shown beside the field."""
     found = pages.find_branch(request.user, experiment, branch)
     named, typed = request.POST.get("job", ""), request.POST.get("lr", "").strip()
-    job = found.jobs.filter(kind=JobKind.TRAIN, pk=int(named) if named.isdecimal() else 0).first()
+    job = found.jobs.filter(kind=JobKind.TRAIN, pk=row_id(named)).first()
     if job is None:
         raise Http404(f"there is no train job {named!r} on this branch")
     try:
@@ -195,7 +196,7 @@ def bench_context(
 def urls(branch: Branch, chosen: str | None) -> dict[str, str]:
     """Return the addresses that the panels of a workbench fetch and post."""
     where = [branch.experiment.slug, branch.slug]
-    pin = f"?job={int(chosen)}" if chosen else ""
+    pin = f"?job={row_id(chosen)}" if chosen else ""
     panels = {name: reverse("training:workbench-panel", args=[*where, name]) for name in PANELS}
     return {
         "headchip_url": panels["head"],
