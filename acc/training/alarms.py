@@ -162,7 +162,7 @@ class _Series:
     @property
     def far(self) -> float:
         """Return how far above the best a loss has diverged, were it without noise."""
-        return DIVERGENCE_PART * max(self.first - self.best, abs(self.best), health.AT_TRIVIAL_LEAST)
+        return far_above(self.first, self.best)
 
     def noise(self, count: int) -> float:
         """Return how far the median of ``count`` values may be off by chance, by the spread of the best window."""
@@ -224,6 +224,11 @@ class Watch:
             _divergence(known, entry, window, self._lr),
             _plateau(known, entry, window.median, self._lr),
         ]
+
+
+def far_above(first: float, best: float) -> float:
+    """Return how far above its best, ``best``, a loss that began at ``first`` has to be to have diverged."""
+    return DIVERGENCE_PART * max(first - best, abs(best), health.AT_TRIVIAL_LEAST)
 
 
 def _told(entry: Entry, found: list[tuple[int, tuple[str, str]]]) -> list[Alarm]:

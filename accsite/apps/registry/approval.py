@@ -14,6 +14,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from acc.errors import InvalidInput
+from acc.text import visible
 from accsite.apps.access.permissions import is_administrator
 from accsite.apps.audit.trail import note
 from accsite.apps.live.services import bump
@@ -21,6 +22,7 @@ from accsite.apps.registry.models import PluginFile, PluginSource
 from accsite.errors import WrongState
 
 TOPIC = "registry"
+PATH_CHARS = 255
 
 
 class NotApproved(WrongState):
@@ -71,15 +73,21 @@ def refusal(sha256: str, row: PluginSource | None) -> str:
 def keep(*, sha256: str, path: str, text: str, origin: str) -> PluginSource:
     """Return the row of a source that came from elsewhere; it may run only if the disk has provided the same.
 
-    Raises InvalidInput (plugins) for a text with another hash.
+    Raises InvalidInput (plugins) for a text with another hash, and for a text or a path that no file could have.
     """
+    if not path.isprintable() or len(path) > PATH_CHARS:
+        raise InvalidInput({"plugins": f"{visible(path[:80])!r} is not the path of a plugin"})
+    if "\0" in text or any("\ud800" <= each <= "\udfff" for each in text):
+        raise InvalidInput(
+            {"plugins": f"the source of '{path}' is not text: it holds what no UTF-8 file can"}
+        )
     if _hash(text) != sha256:
         raise InvalidInput({"plugins": _other_text(sha256)})
     here = PluginFile.objects.filter(sha256=sha256).exists()
     source, _ = PluginSource.objects.get_or_create(
         sha256=sha256,
         defaults={
-            "path": path[:255],
+            "path": path,
             "text": text,
             "origin": origin[:255],
             "on_disk_at": timezone.now() if here else None,

@@ -14,13 +14,12 @@ from django.db.models import Case, F, Q, TextField, When, Window
 from django.db.models.functions import Cast, RowNumber
 from numpy.typing import NDArray
 
+from acc.training.alarms import far_above
 from accsite.apps.training import blocks
 from accsite.apps.training.models import Job, LossBlock
 
 MAX_CLOCK_KNOTS = 512
 DIVERGENCE_LOOKS = 64
-DIVERGENCE_PART = 0.5
-"""As in ``acc.training.alarms``, which the site cannot import."""
 LAST_BLOCKS = 8
 """How many of a job's newest blocks are searched for the last value of a series."""
 
@@ -90,8 +89,7 @@ def diverged(job: Job) -> bool:
         means = means[np.isfinite(means)].astype(np.float64)
         if name in named and len(means):
             best = float(means.min())
-            far = best + DIVERGENCE_PART * max(float(means[0]) - best, abs(best))
-            if float(means[-1]) > far:
+            if float(means[-1]) > best + far_above(float(means[0]), best):
                 return True
     return False
 
