@@ -25,8 +25,6 @@ WINDOW_STEPS = 100
 """A window's median is the smoothed loss; steps in which the task did not train do not count."""
 DIVERGENCE_WINDOWS = 3
 """So many windows in a row must lie far above the best one."""
-DIVERGENCE_PART = 0.5
-"""Far above: by this part of what the loss had fallen, and by this part of the best itself."""
 SHORT_STEPS = 16
 """A loss that explodes is told by the medians of so many steps."""
 EXPLOSION_WINDOWS = 3
@@ -162,7 +160,7 @@ class _Series:
     @property
     def far(self) -> float:
         """Return how far above the best a loss has diverged, were it without noise."""
-        return far_above(self.first, self.best)
+        return health.far_above(self.first, self.best)
 
     def noise(self, count: int) -> float:
         """Return how far the median of ``count`` values may be off by chance, by the spread of the best window."""
@@ -224,11 +222,6 @@ class Watch:
             _divergence(known, entry, window, self._lr),
             _plateau(known, entry, window.median, self._lr),
         ]
-
-
-def far_above(first: float, best: float) -> float:
-    """Return how far above its best, ``best``, a loss that began at ``first`` has to be to have diverged."""
-    return DIVERGENCE_PART * max(first - best, abs(best), health.AT_TRIVIAL_LEAST)
 
 
 def _told(entry: Entry, found: list[tuple[int, tuple[str, str]]]) -> list[Alarm]:

@@ -27,6 +27,8 @@ AT_TRIVIAL_PART = 0.05
 """A loss within this part of its baseline is no better and no worse than it."""
 AT_TRIVIAL_LEAST = 1e-6
 """The same in units of the loss, for a baseline of 0."""
+DIVERGENCE_PART = 0.5
+"""Far above: by this part of what the loss had fallen, and by this part of the best itself."""
 COLLAPSED_NATS = 0.05
 """A loss with a floor this near to it tells nothing of an image."""
 MIN_VALUES = 8
@@ -151,3 +153,8 @@ def weight_has_no_effect(tasks: Sequence[TaskSpec], train: TrainSpec) -> str:
 def _finite(losses: ArrayLike) -> NDArray[np.float64]:
     values = np.asarray(losses, dtype=np.float64).ravel()
     return values[np.isfinite(values)]
+
+
+def far_above(first: float, best: float) -> float:
+    """Return how far above its best value a loss that began at ``first`` has to be to have diverged."""
+    return DIVERGENCE_PART * max(first - best, abs(best), AT_TRIVIAL_LEAST)

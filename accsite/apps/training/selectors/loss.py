@@ -14,7 +14,7 @@ from django.db.models import Case, F, Q, TextField, When, Window
 from django.db.models.functions import Cast, RowNumber
 from numpy.typing import NDArray
 
-from acc.training.alarms import far_above
+from acc.training.health import far_above
 from accsite.apps.training import blocks
 from accsite.apps.training.models import Job, LossBlock
 
