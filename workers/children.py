@@ -49,7 +49,10 @@ class NoZygote(RuntimeError):
 
 
 def mark(worker: str) -> None:
-    """Mark everything that this process starts as the worker's: ``worker`` is unique on this machine."""
+    """Mark everything that this process starts as the worker's: ``worker`` is unique on this machine.
+
+    Only for who holds the worker's lock: ``end_leftovers`` ends whatever else bears the mark.
+    """
     os.environ[MARK] = worker
 
 

@@ -58,25 +58,25 @@ def serve(*, name: str, queues: list[str], device: str) -> int:
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     for number in (signal.SIGTERM, signal.SIGINT):  # until Celery takes them over
         signal.signal(number, _leave)
+    from django.conf import settings
+
+    # Before anything is marked as this worker's: what is so marked and not below this process is ended.
+    lock = only_one(settings.HOME / "run", name)
+    if lock is None:
+        say(f"worker {name!r} runs already on this ACC_HOME; give this one another --name")
+        return 2
     from workers.children import NoZygote, Nursery, end_leftovers, mark
 
-    mark(f"{os.environ.get('ACC_HOME', '')}:{name}")
+    mark(f"{settings.HOME}:{name}")
     nursery = Nursery(name)
     if list(queues) != [RECIPES]:
         nursery.start()  # it imports torch while this process imports Django
     import django
 
     django.setup()
-    from django.conf import settings
-
     from acc.errors import AccError
     from workers import host as hosts
 
-    lock = only_one(Path(settings.HOME) / "run", name)
-    if lock is None:
-        say(f"worker {name!r} runs already on this ACC_HOME; give this one another --name")
-        nursery.stop()
-        return 2
     end_leftovers()  # of a worker of this name that was killed: nobody else runs here by it now
     host = hosts.Host(nursery, name=name, queues=queues, device=device)
     try:
