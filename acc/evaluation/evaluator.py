@@ -49,9 +49,9 @@ class FactoringEvaluator:
     """Measures a checkpoint from its posterior means in eval mode; the caller's random state is kept.
 
     checkpoint: one, or the path of its file. datasets: by the keys that the checkpoint's tasks use, and others
-    to look at; one alone is ``data``. classes: tasks and models that the checkpoint was made with; None: they are
-    made from the sources that it carries. Of a file these run only if they are those of installed plugins, or with
-    ``trust_code``; what was trained in this process is trusted. Each dataset is encoded once, whatever is asked.
+    to look at; one alone is ``data``. classes: tasks and models that the checkpoint was made with; None: those of the
+    run that it is of (``TrainRun.checkpoint``), else they are made from the sources that it carries. These run only if
+    they are those of installed plugins, or with ``trust_code``. Each dataset is encoded once, whatever is asked.
     Raises CheckpointError, InvalidInput.
     """
 
@@ -70,14 +70,15 @@ class FactoringEvaluator:
         self._datasets = {ONLY_DATASET: datasets} if isinstance(datasets, AccDataset) else datasets
         self._rows = rows
         self._device = torch.device(DeviceManager().resolve(device))
-        if classes is None:
-            made_here = not self.checkpoint.sha256
-            classes = carried_classes(
+        self.classes = (
+            classes
+            or self.checkpoint.classes
+            or carried_classes(
                 self.checkpoint.header,
-                trust_code=trust_code or made_here,
+                trust_code=trust_code,
                 ask="FactoringEvaluator(..., trust_code=True) runs it; or give the classes yourself, as classes=",
             )
-        self.classes = classes
+        )
         self.model = build(self.job.model, self.classes.models)
         load_model(self.model, self.checkpoint)
         self.model.to(self._device).eval()

@@ -17,11 +17,13 @@ import acc
 from acc.bundle import BundleError, read_bundle, write_bundle
 from acc.errors import CheckpointError
 from acc.evaluation import FactoringEvaluator
+from acc.expansion import ExpansionSpec
 from acc.plugins import load_source
 from acc.tests import helpers
 from acc.training.checkpoint import Snapshot, load
+from acc.training.expansion import expand_checkpoint
 from acc.training.plugin_set import PluginSet
-from acc.training.run import shipped_plugins
+from acc.training.run import shipped_plugins, train
 
 DATA = {"data": helpers.blobs(32)}
 SOURCE = """
@@ -174,6 +176,34 @@ def test_measuring_a_file_runs_its_code_only_for_who_trusts_it(
     assert "I was run" not in capsys.readouterr().out
     assert FactoringEvaluator(checkpoint, DATA, device="cpu", trust_code=True).metrics()
     assert "I was run" in capsys.readouterr().out
+
+
+def test_growing_a_file_s_checkpoint_makes_its_code_no_more_trusted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = train(DATA["data"], tasks=["ReconstructionTask"], latent_dim=4, steps=2, device="cpu")
+    own = made.checkpoint
+    never_used = {"path": "models/narrow.py", "sha256": hashlib.sha256(SOURCE.encode()).hexdigest()}
+    plugins = {**own.header.plugins, "Narrow": {**never_used, "source": SOURCE}}
+    path = tmp_path / "plain.safetensors"
+    Snapshot(2, dataclasses.replace(own.header, plugins=plugins), own.tensors).write(path)
+    grown = expand_checkpoint(
+        load(path), ExpansionSpec(where="latent", amount=2), DATA, helpers.shipped_tasks()
+    ).snapshot
+    with pytest.raises(CheckpointError, match="the source of Narrow"):
+        FactoringEvaluator(grown.checkpoint(), DATA, device="cpu")
+    assert "I was run" not in capsys.readouterr().out
+
+
+def test_a_run_is_measured_with_its_own_classes_and_no_source_of_it_is_run(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    classes = PluginSet(*helpers.shipped_classes(), *load_source(SOURCE, "models/narrow.py"))
+    options = {"tasks": ["ReconstructionTask"], "latent_dim": 4, "steps": 2, "device": "cpu"}
+    run = train(DATA["data"], model="Narrow", classes=classes, **options)
+    capsys.readouterr()
+    assert FactoringEvaluator(run.checkpoint, DATA, device="cpu").metrics()
+    assert "I was run" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("lies", [False, True], ids=["as it is", "under the hash of an installed one"])

@@ -13,7 +13,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,8 @@ from acc.training.header import METADATA_KEY, Header, damaged, file_sha256, pars
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from acc.training.plugin_set import PluginSet
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,15 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint in memory: header, tensors on the CPU, and the sha256 of its file."""
+    """A checkpoint in memory: header, tensors on the CPU, and the sha256 of its file, '' for one without.
+
+    classes: those of the training in this process that made it; with them nothing that the header carries is run.
+    """
 
     header: Header
     tensors: Mapping[str, Tensor]
     sha256: str
+    classes: PluginSet | None = field(default=None, compare=False, repr=False)
 
     def part(self, prefix: str) -> dict[str, Tensor]:
         """Return the tensors whose name begins with ``prefix.``, by the rest of their names."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -105,7 +106,7 @@ class TrainRun:
     @property
     def checkpoint(self) -> Checkpoint:
         """The final state, for ``train(..., start_from=run.checkpoint)``."""
-        return self.snapshot.checkpoint()
+        return dataclasses.replace(self.snapshot.checkpoint(), classes=self._trainer.classes)
 
     def save(self, path: str | Path) -> str:
         """Write the checkpoint as safetensors and return its sha256."""
