@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -161,11 +162,13 @@ def _printed(request: HttpRequest, chosen: list[Checkpoint]) -> HttpResponse:
         context = {**part_context(request, chosen, name), "printing": True}
         html = render_to_string(f"evaluation/compared/{name}.html", context, request)
         parts.append((title, html))
+    sides = pages.sides(chosen, "metrics", {})
     shown = {
-        "chosen": pages.sides(chosen, "metrics", {}),
+        "chosen": sides,
         "parts": parts,
         "place": "evaluate",
         "dataset": pages.dataset_of(chosen, request.GET),
+        "back": urlencode({side.letter.lower(): side.checkpoint.pk for side in sides}),
     }
     return render(request, "evaluation/compare_print.html", shown)
 

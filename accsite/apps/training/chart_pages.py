@@ -1,4 +1,4 @@
-"""What the chart, its legend, its alarms and the lists of jobs show: queries only."""
+"""What the chart, its legend and the lists of jobs show: queries only."""
 
 from __future__ import annotations
 
@@ -11,25 +11,12 @@ from django.db.models import Q
 
 from acc.specs import TrainSpec
 from acc.training import health, series
-from accsite.apps.training.models import Branch, Job, JobEvent, JobKind, Task
+from accsite.apps.training.models import Branch, Job, JobKind, Task
+from accsite.apps.training.selectors.alarms import grave_alarms
 from accsite.apps.training.selectors.loss import last_losses_of, last_points, loss_history
 from accsite.apps.training.states import ACTIVE, JobState
 
 RECENT_JOBS = 5
-ALARMS_SHOWN = 3
-ALARM_WORDS = {
-    "nan": "Not a number",
-    "divergence": "Divergence",
-    "task_off": "Task switched off",
-    "proof": "Not proven",
-    "collapse": "Posterior collapse",
-    "plateau": "Plateau",
-    "baseline": "No baseline",
-    "autosave": "Checkpoint not written",
-    "stall": "No steps",
-}
-GRAVE = frozenset({"nan", "divergence", "collapse"})
-"""Alarms that say the training is spoilt rather than that something should be looked at."""
 
 
 @dataclass(frozen=True)
@@ -59,20 +46,15 @@ class LegendLine:
 
 
 @dataclass(frozen=True)
-class Alarm:
-    """An alarm of a job: its kind in words, whether it is grave, and the sentence."""
-
-    event: JobEvent
-    word: str
-    grave: bool
-
-
-@dataclass(frozen=True)
 class JobRow:
-    """A job and the newest loss of each of its tasks as (name, colour slot or '', series, value or None)."""
+    """A job, the newest loss of each of its tasks as (name, colour slot or '', series, value or None), its alarms.
+
+    alarms: the grave ones, in words.
+    """
 
     job: Job
     losses: list[tuple[str, int | str, str, float | None]]
+    alarms: str = ""
 
 
 def legend(branch: Branch | None, job: Job | None) -> list[LegendLine]:
@@ -130,24 +112,6 @@ def baselines_of(job: Job) -> dict[str, dict[str, Any]]:
     return {payload["task"]: payload for payload in events.values_list("payload", flat=True)}
 
 
-def alarms(job: Job | None) -> list[Alarm]:
-    """Return the newest alarm of each kind and series, newest first; without what the job's end says anyway."""
-    found: dict[tuple[str, str], Alarm] = {}
-    for event in job.events.filter(kind="alarm").order_by("-id")[:100] if job else ():
-        kind = str(event.payload.get("alarm", ""))
-        if event.message == job.message:  # type: ignore[union-attr]
-            continue
-        found.setdefault(
-            (kind, event.payload.get("series", "")), Alarm(event, alarm_word(kind), kind in GRAVE)
-        )
-    return list(found.values())[:ALARMS_SHOWN]
-
-
-def alarm_word(kind: str) -> str:
-    """Return an alarm's kind in words."""
-    return ALARM_WORDS.get(kind, kind.replace("_", " ").capitalize() or "Alarm")
-
-
 def recent_jobs(branch: Branch) -> list[JobRow]:
     """Return the newest train jobs of a branch, and what else is at work or has failed."""
     telling = Q(kind=JobKind.TRAIN) | Q(state__in=[*ACTIVE, JobState.FAILED])
@@ -164,7 +128,10 @@ def job_rows(jobs: Sequence[Job]) -> list[JobRow]:
             branch__in={job.branch_id for job in trained}
         ).values_list("branch_id", "key", "name", "colour_slot")
     }
-    return [JobRow(job, _losses(job, open_ended.get(job.pk, {}), tasks)) for job in jobs]
+    grave = grave_alarms(trained)
+    return [
+        JobRow(job, _losses(job, open_ended.get(job.pk, {}), tasks), grave.get(job.pk, "")) for job in jobs
+    ]
 
 
 def _losses(

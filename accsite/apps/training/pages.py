@@ -12,9 +12,9 @@ from django.http import Http404
 from acc.specs import ModelSpec
 from acc.training import series
 from accsite.apps.live import selectors as live
-from accsite.apps.training.chart_pages import alarm_word
 from accsite.apps.training.models import Branch, Experiment, Job, JobEvent, JobKind, Task
 from accsite.apps.training.models.jobs import JobQuerySet
+from accsite.apps.training.selectors.alarms import alarm_word, grave_alarms
 from accsite.apps.training.states import HELD, JobState
 from accsite.ids import row_id
 
@@ -86,6 +86,7 @@ def top_job(user: Any, *, branch: int | None = None, job: int | None = None) -> 
         "others": active.count() - 1 if shown else 0,
         "topic": topic,
         "asked": asked(shown) if shown else "",
+        "grave": grave_alarms([shown]).get(shown.pk, "") if shown else "",
         "versions": versions | (live.versions([topic]) if topic else {}),
     }
 

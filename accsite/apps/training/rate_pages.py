@@ -21,7 +21,7 @@ class Rate:
     """The learning rate of a train job that is still to end.
 
     ``value``: in force now, before its schedule. ``said``: what the job made of the newest change, and ``answer``
-    the status of that command. ``text``: what stands in the field: what was typed if it was refused.
+    the status of that command. ``text``: what stands in the field: what waits for the job, else what is in force.
     """
 
     job: Job
@@ -32,7 +32,7 @@ class Rate:
     text: str
 
 
-def rate(branch: Branch, *, typed: str = "") -> Rate | None:
+def rate(branch: Branch) -> Rate | None:
     """Return the learning rate of the job that the branch trains by now, else the next; None without one."""
     job = steered_job(branch)
     if job is None:
@@ -44,7 +44,7 @@ def rate(branch: Branch, *, typed: str = "") -> Rate | None:
         asked = newest.payload["lr"]
     schedule = SCHEDULES.get(job.spec["train"]["lr_schedule"], "")
     answer = newest.status if newest is not None else ""
-    return Rate(job, value, said(newest), answer, schedule, typed or str(asked))
+    return Rate(job, value, said(newest), answer, schedule, str(asked))
 
 
 def steered_job(branch: Branch) -> Job | None:

@@ -53,12 +53,13 @@ DIVERGED = "DIVERGED"
 class StateWords:
     """What may be said of a job now. ``mark``: what colour and icon follow; ``rate`` and ``eta_seconds`` while it runs.
 
-    attempt: which one this is of, 0 where there was only one.
+    attempt: which one this is of, 0 where there was only one. diverged: the label says that it ended so.
     """
 
     mark: str
     label: str
     attempt: int
+    diverged: bool
     rate: float | None
     eta_seconds: float | None
 
@@ -70,7 +71,8 @@ def words_of(job: Job) -> StateWords:
     silent = state in HELD and job.lease_expires_at is not None and job.lease_expires_at < timezone.now()
     if silent:
         mark, label = str(S.LOST), "not heard of"
-    elif state in TERMINAL and (job.result or {}).get("diverged"):
+    diverged = state in TERMINAL and bool((job.result or {}).get("diverged"))
+    if diverged:
         mark = DIVERGED if state == S.SUCCEEDED else mark
         label = "ended, diverged" if state == S.SUCCEEDED else f"{label}, diverged"
     rate = job.steps_per_second if state == S.RUNNING and not silent else None
@@ -79,6 +81,7 @@ def words_of(job: Job) -> StateWords:
         mark=mark,
         label=label,
         attempt=job.attempt if job.attempt > 1 else 0,
+        diverged=diverged,
         rate=rate,
         eta_seconds=left / rate if rate and job.total_steps else None,
     )

@@ -20,6 +20,7 @@ from acc.training import series
 from accsite.apps.training import measures, selectors
 from accsite.apps.training.models import Branch, Checkpoint, Experiment, Job, JobKind
 from accsite.apps.training.pages import named_losses
+from accsite.apps.training.selectors.alarms import grave_alarms_in, words_at
 from accsite.apps.training.services.deletion import Deletion, descendants
 from accsite.apps.training.services.retention import Plan, plan_pruning
 
@@ -31,12 +32,13 @@ PLANNED_AT_ONCE = 500
 
 @dataclass(frozen=True)
 class CheckpointRow:
-    """A checkpoint in the table, the branches whose head it is, and its value of the chosen metric."""
+    """A checkpoint in the table, the branches whose head it is, its value of the chosen metric, its grave alarms."""
 
     checkpoint: Checkpoint
     heads: list[str]
     losses: list[tuple[str, float]]
     value: float | None
+    alarms: str
 
 
 @dataclass(frozen=True)
@@ -128,8 +130,15 @@ def checkpoint_rows(
     for head, name in experiment.branches.exclude(head=None).values_list("head", "name"):
         heads.setdefault(head, []).append(name)
     values = measures.read(experiment.pk, metric).values
+    raised = grave_alarms_in(experiment)
     rows = [
-        CheckpointRow(row, heads.get(row.pk, []), named_losses(row.losses, row.spec), values.get(row.pk))
+        CheckpointRow(
+            row,
+            heads.get(row.pk, []),
+            named_losses(row.losses, row.spec),
+            values.get(row.pk),
+            words_at(raised, row.job_id, row.job_step),
+        )
         for row in shown
     ]
     return shown, rows
@@ -167,6 +176,7 @@ def checkpoint_page(checkpoint: Checkpoint) -> dict[str, Any]:
         "needed": detail["needed"],
         "plugins": sorted(detail["plugins"].items()),
         "present": checkpoint.weights_pruned_at is None,
+        "alarms_before": words_at(grave_alarms_in(experiment), checkpoint.job_id, checkpoint.job_step),
         "compared": compared(checkpoint),
         "busy": moving.order_by("pk").first(),
         "replayed": detail["replay"],

@@ -69,7 +69,9 @@ document.addEventListener("keydown", ({ key, target }) => {
 	if (menu) closeMenu(menu);
 });
 // A double click opens, as one does; the second must not close what the first has opened.
-document.addEventListener("click", (event) => event.detail > 1 && event.target.closest("summary, [role=button][aria-expanded]") && event.preventDefault(), true);
+document.addEventListener("click", (event) => {
+	if (event.detail > 1 && event.target.closest("summary, [role=button][aria-expanded]")) event.preventDefault();
+}, true);
 document.addEventListener("click", ({ target }) => {
 	$$(".menu[open]").forEach((menu) => menu.contains(target) || (menu.open = false));
 	if (target.closest("[data-close-menu]")) closeMenu(target.closest(".menu"));
@@ -130,9 +132,9 @@ function showJob(id) {
 }
 // The tab tells how far the job of this page is, and whether it has a grave alarm; and of no other job.
 function retitle() {
-	const { job, state } = $("#job")?.dataset ?? {};
+	const { job, state, alarm: raised } = ($("#job") ?? $("#topjob[data-own]"))?.dataset ?? {};
 	const { step, total } = figures.get(Number(job))?.now ?? {};
-	const alarm = $("#alarms .bad") ? "⚠ " : ""; // what says that the training is spoilt
+	const alarm = raised ? "⚠ " : "";
 	const done = state === "RUNNING" && total ? `${Math.floor((100 * step) / total)} % · ` : "";
 	document.title = `${alarm}${done}${title}`;
 }

@@ -17,7 +17,8 @@ function alone(plot, index) {
 	const values = plot.data[index];
 	const [first, last] = plot.series[0].idxs;
 	const found = [];
-	for (let i = first; i <= last; i++) if (values[i] != null && values[i - 1] == null && values[i + 1] == null) found.push(i);
+	for (let i = first; i <= last; i++)
+		if (values[i] != null && values[i - 1] == null && values[i + 1] == null) found.push(i);
 	return found;
 }
 

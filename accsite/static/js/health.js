@@ -8,7 +8,17 @@ const MIN_VALUES = 8;
 const BINS = 32;
 const SIGNIFICANT_Z = 2.58;
 const FLAT_PART = 0.02;
-const ICONS = { "better than trivial": "✓", "at trivial": "≈", "worse than trivial": "✗", "above collapse": "↥", collapsed: "✗", "below its floor": "✗", falling: "↘", flat: "→", rising: "↗" };
+const ICONS = {
+	"better than trivial": "✓",
+	"at trivial": "≈",
+	"worse than trivial": "✗",
+	"above collapse": "↥",
+	collapsed: "✗",
+	"below its floor": "✗",
+	falling: "↘",
+	flat: "→",
+	rising: "↗",
+};
 
 export const windowSteps = (steps) => Math.min(MOST_STEPS, Math.max(LEAST_STEPS, Math.floor(steps / 4)));
 

@@ -48,7 +48,8 @@ function openPalette() {
 	for (const [name, value] of Object.entries({ role: "combobox", "aria-expanded": "true", "aria-controls": "picks", "aria-label": "Go to or do" })) input.setAttribute(name, value);
 	list.setAttribute("role", "listbox");
 	list.setAttribute("aria-label", "Found");
-	const all = [...document.querySelectorAll(".rail a, .where a, main a[href], #topjob :is(button, summary), main button:not([type=submit])")]
+	const offered = ".rail a, .where a, main a[href], #topjob :is(button, summary), main button:not([type=submit])";
+	const all = [...document.querySelectorAll(offered)]
 		.filter((element) => element.getClientRects().length)
 		.map((element) => ({ element, name: (element.getAttribute("aria-label") || element.textContent).trim().replace(/\s+/g, " ") }))
 		.filter(({ name }, i, items) => name && items.findIndex((other) => other.name === name) === i);

@@ -59,7 +59,10 @@ export function attach(view) {
 					// No line where there is no value; a value with none on either side is a dot.
 					if (known(i - 1)) ctx.lineTo(...last);
 					else if (known(i + 1)) ctx.moveTo(...last);
-					else ctx.fillRect(last[0] - devicePixelRatio, last[1] - devicePixelRatio, 2 * devicePixelRatio, 2 * devicePixelRatio);
+					else {
+						const [left, top] = last.map((at) => at - devicePixelRatio);
+						ctx.fillRect(left, top, 2 * devicePixelRatio, 2 * devicePixelRatio);
+					}
 				}
 				ctx.stroke();
 				if (last) ctx.fillText(job, Math.min(last[0], bbox.left + bbox.width) - 2, last[1] - 4 * devicePixelRatio);

@@ -122,7 +122,8 @@ export class Points {
 	// The newest value of a series and its step, as [step, value]; undefined where there is none.
 	newestOf(name) {
 		const column = this.columns.get(name);
-		for (let i = this.end - this.start - 1; column && i >= 0; i--) if (column[i] === column[i]) return [this.start + i, column[i]];
+		for (let i = this.end - this.start - 1; column && i >= 0; i--)
+			if (column[i] === column[i]) return [this.start + i, column[i]];
 		return this.base?.last[name];
 	}
 
@@ -135,12 +136,14 @@ export class Points {
 		return this.columns.get(name)?.slice(Math.max(0, stop - steps), stop) ?? new Float32Array();
 	}
 
-	// Debiased exponential moving average at every step held, before any reduction; what was before a long gap is forgotten.
+	// Debiased exponential moving average at every step held, before any reduction; what was before a long gap is
+	// forgotten.
 	smooth(name, weight, carried) {
 		const column = this.columns.get(name);
 		let state = this.smoothed.get(name);
 		if (state?.weight !== weight || state.upto < this.start || state.values.length !== column.length) {
-			state = { weight, values: new Float32Array(column.length), upto: this.start, last: 0, bias: 1, missing: 0, ...carried };
+			const values = new Float32Array(column.length);
+			state = { weight, values, upto: this.start, last: 0, bias: 1, missing: 0, ...carried };
 			this.smoothed.set(name, state);
 		}
 		for (let i = state.upto - this.start; i < this.end - this.start; i++) {
@@ -164,7 +167,9 @@ export class Points {
 		const out = new Map(names.map((name) => [name, [[], [], []]]));
 		const fits = this.detail && this.detail.from <= from && this.detail.stop >= Math.min(to, this.start);
 		const base = fits ? this.detail : this.base;
-		const carried = base && from < this.start ? this.tools.addEnvelope(base, from, to, { weight, forget: BREAK }, x, out) : new Map();
+		const carried = base && from < this.start
+			? this.tools.addEnvelope(base, from, to, { weight, forget: BREAK }, x, out)
+			: new Map();
 		const first = Math.max(this.start, Math.floor(from));
 		const stop = Math.min(this.end, Math.ceil(to) + 1);
 		if (stop <= first) return [x, out];

@@ -32,7 +32,9 @@ export function attach(view) {
 				const values = [points.last(series), points.last(series.replace("raw/", "weighted/")), base && Number(base)];
 				return [name, ...values.map((value) => cell("td", compact(value), true)), ...words];
 			});
-			const rest = REST.filter(([name]) => points.has(name)).map(([name, title]) => [cell("th", title), cell("td", ""), cell("td", compact(points.last(name)), true), cell("td", ""), cell("td", ""), cell("td", "")]);
+			const none = () => cell("td", "");
+			const rest = REST.filter(([name]) => points.has(name)).map(([name, title]) =>
+				[cell("th", title), none(), cell("td", compact(points.last(name)), true), none(), none(), none()]);
 			body.replaceChildren(
 				...[...rows, ...rest].map((cells) => {
 					cells[0].scope = "row";

@@ -37,20 +37,32 @@ document.addEventListener("change", (event) => {
 }, true);
 for (const end of ["focusout", "pagehide"]) addEventListener(end, () => ((held = false), tell()), true);
 
-// What a switch asks for is shown at once, so that a second click asks for the opposite.
-document.addEventListener("click", ({ target }) => {
-	if (!target.closest?.(".tasks .switch")) return;
-	setTimeout(() => {
-		const on = target.value === "1";
-		target.setAttribute("aria-checked", on);
-		target.value = on ? "0" : "1";
-	});
+// What a switch asks for is shown at once and until it is answered, so that a second click asks for the opposite:
+// answers to what was asked before, and the panel as it was meanwhile, do not know of it yet.
+const asked = new Set(); // the requests of switches that are not answered yet
+function flip({ request }) {
+	const shown = document.getElementById(request.submitter.id);
+	const on = request.body.get("enabled") === "1";
+	shown?.setAttribute("aria-checked", on);
+	if (shown) shown.value = on ? "0" : "1";
+}
+document.addEventListener("htmx:config:request", ({ detail: { ctx } }) => {
+	if (!ctx.request.submitter?.matches(".tasks .switch")) return;
+	asked.add(ctx);
+	flip(ctx);
 });
+for (const end of ["htmx:after:request", "htmx:finally:request"])
+	document.addEventListener(end, ({ detail: { ctx } }) => asked.delete(ctx));
+document.addEventListener("htmx:after:swap", () => asked.forEach(flip));
 
-// A change that was refused leaves the value that is in force; the sentence beside it says what was asked for.
+// A change that was refused leaves the value that is in force; the sentence beside it says what was asked for. Once:
+// what is typed after that stays, whatever else comes in meanwhile.
 document.addEventListener("htmx:after:swap", () => {
-	for (const field of document.querySelectorAll(".tasks [name=weight][aria-invalid]")) {
+	const refused = ":is(.tasks [name=weight], #rate [name=lr])[aria-invalid]:not([data-restored])";
+	for (const field of document.querySelectorAll(refused)) {
+		field.dataset.restored = "1";
 		field.value = field.defaultValue;
-		field.previousElementSibling.value = field.previousElementSibling.defaultValue;
+		const range = field.previousElementSibling;
+		if (range?.type === "range") range.value = range.defaultValue;
 	}
 });

@@ -105,8 +105,19 @@ const SHAPES = {
 
 function words(item) {
 	const { node, nodes, run } = item;
-	if (run) return `${nodes.length} checkpoints folded, steps ${node.step.toLocaleString("en")} to ${nodes.at(-1).step.toLocaleString("en")}, branch ${node.branch.name}`;
-	const marks = [node.starred && "starred", node.best && `best ${state.wire.metric}`, node.pruned && "weights pruned", ...node.heads.map((name) => `head of ${name}`)].filter(Boolean);
+	const alarms = [...new Set(nodes.map((each) => each.alarms).filter(Boolean))].map((raised) => `alarm: ${raised}`);
+	if (run) {
+		const [first, last] = [node, nodes.at(-1)].map(({ step }) => step.toLocaleString("en"));
+		const folded = `${nodes.length} checkpoints folded, steps ${first} to ${last}, branch ${node.branch.name}`;
+		return [folded, ...alarms].join(", ");
+	}
+	const marks = [
+		...alarms,
+		node.starred && "starred",
+		node.best && `best ${state.wire.metric}`,
+		node.pruned && "weights pruned",
+		...node.heads.map((name) => `head of ${name}`),
+	].filter(Boolean);
 	const value = node.value === null ? `no ${state.wire.metric}` : `${state.wire.metric} ${compact(node.value)}`;
 	return [`${node.tag || `checkpoint ${node.id}`}, step ${node.step.toLocaleString("en")}`, node.kind, `branch ${node.branch.name}`, value, ...marks].join(", ");
 }
@@ -145,6 +156,11 @@ function shape(item) {
 		if (node.best) star.textContent += "best";
 		group.append(star);
 	}
+	if (nodes.some(({ alarms }) => alarms)) {
+		const warning = make("text", { "aria-hidden": "true", x: run ? -22 : -13, y: -7, class: "alarm" });
+		warning.textContent = "⚠";
+		group.append(warning);
+	}
 	if (item === state.plan.lanes[item.lane][0]) {
 		const name = make("text", { "aria-hidden": "true", x: -8, y: -20, class: "branch" });
 		name.textContent = node.branch.name + (node.branch.job ? " ▸" : "");
@@ -163,7 +179,8 @@ function legend() {
 	const found = quantiles(state.nodes);
 	if (!found) return void (place.textContent = state.nodes.length ? `${name} is not measured of any of these` : "");
 	const [low, middle, high] = found;
-	const text = (words, className = "") => Object.assign(document.createElement("span"), { textContent: words, className });
+	const text = (textContent, className = "") =>
+		Object.assign(document.createElement("span"), { textContent, className });
 	const better = `${name}, ${metrics[name] ? "higher" : "lower"} is better`;
 	if (low === high) return place.replaceChildren(text(`all ${compact(low)}`), text(`${better}; grey: none`, "soft"));
 	const part = (_, i) => make("rect", { x: i * 5, width: 5.5, height: 12, fill: colour(i / 23, palette()) });

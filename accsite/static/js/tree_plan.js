@@ -7,7 +7,9 @@ const PERIODIC = new Set(["autosave", "final", "manual"]);
 const column = (entries) => entries.flatMap((entry) => (Array.isArray(entry) ? Array(entry[1]).fill(entry[0]) : entry));
 
 export function decode(wire) {
-	const [ids, parents, owners, steps, jobs, minutes, values] = ["id", "parent", "branch", "step", "job", "minute", "value"].map((name) => column(wire[name]));
+	const [ids, parents, owners, steps, jobs, minutes, values, alarms] = [
+		"id", "parent", "branch", "step", "job", "minute", "value", "alarms",
+	].map((name) => column(wire[name]));
 	const heads = new Map();
 	for (const { head, name } of wire.branches) if (head) heads.set(head, [...(heads.get(head) ?? []), name]);
 	const [starred, pruned, forked, jobless] = [wire.starred, wire.pruned, wire.forked, wire.no_job].map((indices) => new Set(indices));
@@ -31,6 +33,7 @@ export function decode(wire) {
 			value: values[i],
 			level: null,
 			tag: wire.tags[i] ?? "",
+			alarms: alarms[i],
 			starred: starred.has(i),
 			pruned: pruned.has(i),
 			forked: forked.has(i),

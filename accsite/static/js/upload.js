@@ -84,7 +84,10 @@ form.addEventListener("submit", (event) => {
 		sent.textContent = loaded < total ? `${size(loaded)} of ${size(total)}, ${Math.ceil(left)}s left` : "being taken in…";
 	};
 	request.onload = () => {
-		if (request.status === 202) return location.assign(form.dataset.done.replace("/0/", `/${JSON.parse(request.responseText).id}/`));
+		if (request.status === 202) {
+			const { id } = JSON.parse(request.responseText);
+			return location.assign(form.dataset.done.replace("/0/", `/${id}/`));
+		}
 		done();
 		let found = {};
 		try {

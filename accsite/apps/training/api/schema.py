@@ -359,7 +359,7 @@ class Tree(BaseModel):
 
     ``id``, ``job``, ``minute``: difference from the entry before. ``parent``: how many entries before the node
     its parent stands, 0 for a root. ``branch``: index into ``branches``. ``step``: difference from the parent's.
-    ``kind``: a digit a node, index into ``kinds``. ``value``: 0..999 from ``low`` to ``high``, -1 for none.
+    ``kind``: a digit a node, index into ``kinds``. ``value``: as it is stored, None for none.
     """
 
     experiment: str
@@ -369,8 +369,6 @@ class Tree(BaseModel):
     branches: list[TreeBranch]
     kinds: list[str]
     since: datetime | None
-    low: float
-    high: float
     id: Column
     parent: Column
     branch: Column
@@ -378,8 +376,11 @@ class Tree(BaseModel):
     kind: str
     job: Column
     minute: Column
-    value: Column
+    value: list[float | tuple[float | None, int] | None]
     tags: dict[int, str]
+    alarms: list[str | tuple[str, int]] = Field(
+        description="the grave ones that its job had raised when it was saved"
+    )
     starred: list[int]
     pruned: list[int]
     forked: list[int]

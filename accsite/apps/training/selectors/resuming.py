@@ -9,6 +9,9 @@ from django.db.models import QuerySet
 from accsite.apps.training.models import Branch, Checkpoint, Job, JobKind
 from accsite.apps.training.states import RESUMABLE
 
+RESUMED = "resumed"
+"""The kind of the event that tells of it; its payload has ``checkpoint``, ``step``, and ``plugins``."""
+
 
 @dataclass(frozen=True)
 class ResumePoint:

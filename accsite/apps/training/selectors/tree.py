@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from accsite.apps.training import measures
 from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Experiment, Job, JobKind
+from accsite.apps.training.selectors.alarms import grave_alarms_in, words_at
 
 KINDS: Sequence[str] = CheckpointKind.values
 LEAST_RUN = 3
@@ -19,7 +20,8 @@ LEAST_RUN = 3
 class Node(NamedTuple):
     """One checkpoint of a tree. ``value``: of the chosen metric; ``pruned``: it has no weights any more.
 
-    ``parent`` is where its training came from: what the same job saved before, else what the job started from.
+    ``alarms``: in words the grave ones that its job had raised when it was saved. ``parent`` is where its training
+    came from: what the same job saved before, else what the job started from.
     """
 
     id: int
@@ -33,6 +35,7 @@ class Node(NamedTuple):
     created_at: datetime
     pruned: bool
     value: float | None
+    alarms: str
 
 
 @dataclass(frozen=True)
@@ -67,10 +70,13 @@ def tree(experiment: Experiment, metric: str = "") -> Tree:
             "job_id",
             "created_at",
             "weights_pruned_at",
+            "job_step",
         )
     )
+    raised = grave_alarms_in(experiment)
     nodes = _in_line(
-        Node(*row[:-1], row[-1] is not None, measured.values.get(row[0])) for row in rows.iterator(2000)
+        Node(*row[:-2], row[-2] is not None, measured.values.get(row[0]), words_at(raised, row[7], row[-1]))
+        for row in rows.iterator(2000)
     )
     branches = list(experiment.branches.order_by("pk"))
     moving = Job.objects.active().filter(branch__in=branches, kind__in=(JobKind.TRAIN, JobKind.EXPAND))
@@ -100,7 +106,7 @@ def compact(tree: Tree) -> dict[str, Any]:
     see ``no_job``. ``parent``: how many entries before it the parent stands, 0 for a root. ``branch``: index into
     ``branches``. ``step``: difference from the parent's. ``kind``: one digit a node, an index into ``kinds``.
     ``value``: as it is stored, None where there is none. ``minute``: minutes since ``since``.
-    ``tags``: index -> tag; ``starred``, ``pruned``, ``forked``, ``no_job``: indices.
+    ``alarms``: words, '' for none. ``tags``: index -> tag; ``starred``, ``pruned``, ``forked``, ``no_job``: indices.
     """
     nodes = tree.nodes
     place = {node.id: index for index, node in enumerate(nodes)}
@@ -143,6 +149,7 @@ def compact(tree: Tree) -> dict[str, Any]:
         ),
         "value": _runs(_finite(node.value) for node in nodes),
         "tags": {index: node.tag for index, node in enumerate(nodes) if node.tag},
+        "alarms": _runs(node.alarms for node in nodes),
         "starred": _where(node.starred for node in nodes),
         "pruned": _where(node.pruned for node in nodes),
         "forked": _where(node.id in forked for node in nodes),

@@ -12,6 +12,7 @@ from acc.training import series
 from acc.training.protocols import TASK_OFF, Alarm, Baseline, Command, CommandResult
 from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import Branch, Job, JobEvent, JobKind, Task
+from accsite.apps.training.selectors.alarms import GRAVE
 from accsite.apps.training.services.unit import announce, lock_branch, touch, unit_of_work
 from accsite.apps.training.states import HELD, TERMINAL, JobState
 from accsite.errors import WrongState
@@ -75,7 +76,9 @@ def set_lr(*, actor: Any, job: Job, payload: dict[str, Any]) -> JobEvent:
     except ValueError as error:
         raise InvalidInput({"lr": f"{error}; give a learning rate above 0 and at most 10"}) from None
     if lr == 0:
-        raise InvalidInput({"lr": "0 is refused: give a learning rate above 0, or pause the job"})
+        raise InvalidInput(
+            {"lr": f"{payload['lr']!r} is refused: give a learning rate above 0, or pause the job"}
+        )
     waiting = job.events.filter(kind="set_lr", status=JobEvent.Status.PENDING).order_by("-id").first()
     if waiting is not None and waiting.payload == {"lr": lr}:
         return waiting
@@ -165,6 +168,8 @@ def record_alarm(job_id: int, attempt: int, alarm: Alarm) -> JobEvent:
         key = series.task_key(alarm.series)
         Task.objects.filter(branch_id=branch_id, key=key).update(enabled=False)
         touch(f"tasks:{branch_id}")
+    if alarm.kind in GRAVE and job.branch is not None:
+        touch(f"checkpoints:{job.branch.experiment_id}")  # whose tree marks what is saved from then on
     announce(job)
     return event
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.training.models import Branch, Checkpoint, Job, JobEvent, JobKind
-from accsite.apps.training.selectors.resuming import resume_point
+from accsite.apps.training.selectors.resuming import RESUMED, resume_point
 from accsite.apps.training.services import lifecycle
 from accsite.apps.training.services.code import require_code
 from accsite.apps.training.services.control import STEERING, command
@@ -15,9 +15,6 @@ from accsite.apps.training.services.unit import lock_branch, touch, unit_of_work
 from accsite.apps.training.specs import dataset_spec, task_spec
 from accsite.apps.training.states import RESUMABLE, JobState
 from accsite.errors import WrongState
-
-RESUMED = "resumed"
-"""The kind of the event that tells of it; its payload has ``checkpoint``, ``step``, and ``plugins``."""
 
 
 @unit_of_work()

@@ -105,13 +105,22 @@ def state(value: str, label: str = "") -> SafeString:
 
 
 @register.simple_tag
-def job_state(job: Job) -> SafeString:
-    """Return the state of a job as colour, icon and word, with its attempt if it is not the first."""
+def job_state(job: Job, grave: str = "") -> SafeString:
+    """Return the state of a job as colour, icon and word, with its attempt if it is not the first.
+
+    ``grave``: its grave alarms in words (``selectors.alarms``), which stand beside it unless it says so itself.
+    """
     words = words_of(job)
     shown = state(words.mark, words.label)
-    if not words.attempt:
-        return shown
-    return format_html('{} <span class="small soft">attempt {}</span>', shown, words.attempt)
+    if words.attempt:
+        shown = format_html('{} <span class="small soft">attempt {}</span>', shown, words.attempt)
+    return format_html("{} {}", shown, alarm_chip(grave)) if grave and not words.diverged else shown
+
+
+@register.simple_tag
+def alarm_chip(grave: str) -> SafeString | str:
+    """Return grave alarms as icon and words; nothing if there are none."""
+    return format_html('<span class="chip alarm">{}{}</span>', icon("LOST"), grave) if grave else ""
 
 
 @register.filter

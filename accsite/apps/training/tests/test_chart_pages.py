@@ -16,6 +16,7 @@ from acc.training import health
 from acc.training.protocols import Alarm, Baseline, PointBlock
 from accsite.apps.training import chart_pages
 from accsite.apps.training.models import Branch, Job, Task
+from accsite.apps.training.selectors.alarms import alarms
 from accsite.apps.training.services import events, points
 from accsite.apps.training.states import JobState
 from accsite.apps.training.tests import rows
@@ -64,11 +65,11 @@ def test_the_legend_of_a_page_has_word_and_icon(job: Job, task: Task, branch: Br
 def test_alarms_are_told_once_a_kind_and_not_what_the_end_says(job: Job) -> None:
     for step, kind in ((10, "plateau"), (20, "nan"), (30, "plateau")):
         events.record_alarm(job.pk, 1, Alarm(kind, step, f"sentence {step}", "raw/a"))
-    found = [(alarm.word, alarm.grave, alarm.event.step) for alarm in chart_pages.alarms(job)]
+    found = [(alarm.word, alarm.grave, alarm.event.step) for alarm in alarms(job)]
     assert found == [("Plateau", False, 30), ("Not a number", True, 20)]
     job.message = "sentence 20"
-    assert [alarm.word for alarm in chart_pages.alarms(job)] == ["Plateau"]
-    assert chart_pages.alarms(None) == []
+    assert [alarm.word for alarm in alarms(job)] == ["Plateau"]
+    assert alarms(None) == []
 
 
 def test_a_list_of_jobs_has_the_last_losses_by_task(job: Job, task: Task, branch: Branch) -> None:

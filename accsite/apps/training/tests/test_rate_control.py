@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from typing import Any
 
 import pytest
@@ -73,7 +74,7 @@ def test_what_the_job_refuses_is_told_and_the_rate_in_force_is_shown(page: Clien
 
 
 @pytest.mark.parametrize("typed", ["0", "-1", "11", "fast", "nan", ""])
-def test_a_value_that_is_no_rate_is_refused_beside_its_field_with_what_was_typed(
+def test_a_value_that_is_no_rate_is_refused_by_name_beside_its_field_which_keeps_the_rate_in_force(
     page: Client, job: Job, typed: str
 ) -> None:
     refused = ask(page, job, typed)
@@ -81,7 +82,8 @@ def test_a_value_that_is_no_rate_is_refused_beside_its_field_with_what_was_typed
     assert refused.status_code == 422
     assert 'aria-invalid="true"' in text
     assert "give a learning rate above 0" in text
-    assert not typed or f'value="{typed}"' in text
+    assert f"lr: {typed!r}" in html.unescape(text)
+    assert 'name="lr" size="9" value="0.002"' in text
     assert not JobEvent.objects.filter(kind="set_lr").exists()
     whole = page.post(URL, {"job": job.pk, "lr": typed})
     assert (whole.status_code, "Workbench of digits" in whole.content.decode()) == (422, True)

@@ -78,7 +78,7 @@ def test_a_tree_takes_the_same_few_queries_however_large(
     branch: Branch, django_assert_max_num_queries: Any
 ) -> None:
     plant(branch, in_lines(200))
-    with django_assert_max_num_queries(8):
+    with django_assert_max_num_queries(9):
         selectors.compact(selectors.tree(branch.experiment))
 
 

@@ -18,6 +18,7 @@ from accsite.apps.training import chart_pages, pages, selectors, tree_pages
 from accsite.apps.training.log_pages import log_panel, log_urls
 from accsite.apps.training.models import Job, JobKind
 from accsite.apps.training.selectors import logs
+from accsite.apps.training.selectors.alarms import alarms, grave_alarms
 from accsite.apps.training.selectors.resuming import resume_point
 from accsite.apps.training.services import jobs as job_services
 from accsite.apps.training.states import ACTIVE, JobState
@@ -116,7 +117,8 @@ def job_context(request: HttpRequest, job: Job) -> dict[str, Any]:
         "replayed_url": urls["replayed"],
         "replayed": replayed,
         "replay_changes": tree_pages.replay_changes(replayed),
-        "alarms": chart_pages.alarms(job),
+        "alarms": alarms(job),
+        "grave": grave_alarms([job]).get(job.pk, ""),
         "legend": chart_pages.legend(job.branch, job) if job.kind == JobKind.TRAIN else [],
         "events": pages.events(job, pages.task_names(job.branch)),
         "checkpoint": checkpoint,

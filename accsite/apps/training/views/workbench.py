@@ -16,6 +16,7 @@ from accsite.apps.live import selectors as live
 from accsite.apps.training import chart_pages, pages, rate_pages, task_pages
 from accsite.apps.training.forms import TrainForm
 from accsite.apps.training.models import Branch, Job, JobKind
+from accsite.apps.training.selectors.alarms import alarms, grave_alarms
 from accsite.apps.training.selectors.resuming import ahead, interrupted
 from accsite.apps.training.selectors.workers import offered_devices
 from accsite.apps.training.services import jobs as job_services
@@ -114,7 +115,7 @@ def rate(request: HttpRequest, experiment: str, branch: str) -> HttpResponse:
         if rate_pages.changes(job, typed):
             job_services.request_control(actor=actor(request), job=job, kind="set_lr", payload={"lr": typed})
     except InvalidInput as error:
-        return refused(request, found, "rate", rate_typed=typed, rate_error=str(error))
+        return refused(request, found, "rate", rate_error=str(error))
     if not is_partial(request):
         return redirect(bench_url(found))
     return panel(request, "rate", bench_context(request, found, ("rate",)))
@@ -175,10 +176,12 @@ def bench_context(
             if row.task.pk == extra.get("refused_task"):
                 row.error = extra["task_error"]
     if "rate" in panels:
-        context["rate"] = rate_pages.rate(branch, typed=extra.get("rate_typed", ""))
+        context["rate"] = rate_pages.rate(branch)
         context["rate_error"] = extra.get("rate_error", "")
+    if "start" in panels or "train" in panels:
+        context["ahead"] = ahead(branch)
     if "interrupted" in panels or "train" in panels:
-        context["resume_point"], context["ahead"] = interrupted(branch), ahead(branch)
+        context["resume_point"] = interrupted(branch)
     if "train" in panels:
         context["train_form"] = extra.get("train_form") or TrainForm.for_branch(branch)
         context["more"] = "more" in request.GET or "more" in request.POST or context["train_form"].more_errors
@@ -187,7 +190,9 @@ def bench_context(
     if "jobs" in panels:
         context["jobs"] = chart_pages.recent_jobs(branch)
     if "alarms" in panels:
-        context["alarms"] = chart_pages.alarms(job)
+        context["alarms"] = alarms(job)
+    if {"alarms", "job"} & set(panels):
+        context["grave"] = grave_alarms([job]).get(job.pk, "") if job else ""
     if "events" in panels:
         context["events"] = pages.events(job, pages.task_names(branch))
     return context

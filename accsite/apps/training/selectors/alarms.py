@@ -1,0 +1,118 @@
+"""Reads the alarms of jobs: what each is called, which are grave, and which checkpoints were saved since one.
+
+What pages, lists, the header, the title of a tab and the tree show of alarms is decided here.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import QuerySet
+
+from accsite.apps.training.models import Experiment, Job, JobEvent, JobKind
+from accsite.apps.training.selectors.resuming import RESUMED
+from accsite.apps.training.states import JobState
+
+ALARMS_SHOWN = 3
+TELLING = ("alarm", RESUMED)
+DIVERGENCE = "divergence"
+ALARM_WORDS = {
+    "nan": "Not a number",
+    DIVERGENCE: "Divergence",
+    "task_off": "Task switched off",
+    "proof": "Not proven",
+    "collapse": "Posterior collapse",
+    "plateau": "Plateau",
+    "baseline": "No baseline",
+    "autosave": "Checkpoint not written",
+    "stall": "No steps",
+}
+GRAVE = frozenset({"nan", DIVERGENCE, "collapse"})
+"""Alarms that say the training is spoilt rather than that something should be looked at."""
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """An alarm of a job: its kind in words, whether it is grave, and the sentence."""
+
+    event: JobEvent
+    word: str
+    grave: bool
+
+
+def alarm_word(kind: str) -> str:
+    """Return an alarm's kind in words."""
+    return ALARM_WORDS.get(kind, kind.replace("_", " ").capitalize() or "Alarm")
+
+
+def alarms(job: Job | None) -> list[Alarm]:
+    """Return the newest alarm of each kind and series, newest first; without what the job's end says anyway."""
+    if job is None:
+        return []
+    newest: dict[tuple[str, str], Alarm] = {}
+    for event in reversed(_standing(list(job.events.filter(kind__in=TELLING).order_by("id")))):
+        kind = _kind(event)
+        grave = _is_grave(kind, job.state, job.result)
+        if event.message != job.message:
+            newest.setdefault((kind, event.payload.get("series", "")), Alarm(event, alarm_word(kind), grave))
+    return list(newest.values())[:ALARMS_SHOWN]
+
+
+def grave_alarms(jobs: Iterable[Job]) -> dict[int, str]:
+    """Return id -> the grave alarms in words, of those of the jobs that have any; with one query for them all."""
+    trained = [job.pk for job in jobs if job.kind == JobKind.TRAIN]
+    raised = _grave(JobEvent.objects.filter(job__in=trained)) if trained else {}
+    return {job: words_at(raised, job) for job in raised}
+
+
+Raised = dict[int, list[tuple[int, str]]]
+"""Job -> (step of the job, words) of each of its grave alarms."""
+
+
+def grave_alarms_in(experiment: Experiment) -> Raised:
+    """Return the grave alarms of an experiment's trainings; see ``words_at``."""
+    return _grave(JobEvent.objects.filter(job__branch__experiment=experiment))
+
+
+def words_at(raised: Raised, job: int | None, step: int | None = None) -> str:
+    """Return in words the grave alarms of a job; ``step``: of those, what it had raised when it was there."""
+    told = raised.get(job or 0, ())
+    return ", ".join(dict.fromkeys(word for at, word in told if step is None or at <= step))
+
+
+def _grave(events: QuerySet[JobEvent]) -> Raised:
+    """Return the grave alarms among the events."""
+    by_job: dict[int, list[JobEvent]] = defaultdict(list)
+    needed = ("kind", "payload", "step", "job__state", "job__result")
+    for event in events.filter(kind__in=TELLING).select_related("job").only(*needed).order_by("id"):
+        by_job[event.job_id].append(event)
+    found: Raised = {}
+    for told in by_job.values():
+        for event in _standing(told):
+            if _is_grave(_kind(event), event.job.state, event.job.result):
+                found.setdefault(event.job_id, []).append((event.step or 0, alarm_word(_kind(event))))
+    return found
+
+
+def _standing(events: Iterable[JobEvent]) -> list[JobEvent]:
+    """Return the alarms among events in their order, without those of steps that a resume has taken back."""
+    raised: list[JobEvent] = []
+    for event in events:
+        if event.kind == RESUMED:
+            raised = [alarm for alarm in raised if (alarm.step or 0) < (event.step or 0)]
+        else:
+            raised.append(event)
+    return raised
+
+
+def _kind(event: JobEvent) -> str:
+    return str(event.payload.get("alarm", ""))
+
+
+def _is_grave(kind: str, state: str, result: dict[str, Any] | None) -> bool:
+    """Return whether an alarm still tells that the training is spoilt: not of a divergence that was got over."""
+    ended_well = state in (JobState.SUCCEEDED, JobState.CANCELLED) and not (result or {}).get("diverged")
+    return kind in GRAVE and not (kind == DIVERGENCE and ended_well)
