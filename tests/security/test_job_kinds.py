@@ -11,6 +11,7 @@ from rest_framework.test import APIClient
 from accsite.apps.evaluation.models import Evaluation
 from accsite.apps.live.selectors import allowed_users
 from accsite.apps.training.models import Experiment, Job, JobEvent, JobKind, RecipeRun, RecipeStep, Visibility
+from accsite.apps.training.services.removal import remove_experiment
 from accsite.apps.training.tests import rows
 from tests.security.test_authorisation_matrix import SEES, SIGNED_IN
 from tests.security.world import SECRET
@@ -71,6 +72,65 @@ def test_who_may_see_a_job(kind, world):
                 assert SECRET not in text, (person, where)
     ids = {world.users[name].pk: name for name in SIGNED_IN}
     assert {ids[pk] for pk in allowed_users(f"job:{job.pk}", list(ids))} == expected
+
+
+def seen_by(world, run: RecipeRun) -> set[str]:
+    """Return who sees a run; its job is seen by the same, in the API and in topics."""
+    ids = {world.users[name].pk: name for name in SIGNED_IN}
+    found = set()
+    for pk, person in ids.items():
+        rest = APIClient()
+        rest.force_authenticate(world.users[person])
+        of_run = rest.get(reverse("api:recipe-run-detail", args=[run.pk])).status_code == 200
+        assert (rest.get(reverse("api:job-detail", args=[run.job_id])).status_code == 200) == of_run
+        assert (rest.get(reverse("api:job-log", args=[run.job_id])).status_code == 200) == of_run
+        assert (pk in allowed_users(f"job:{run.job_id}", [pk])) == of_run
+        if of_run:
+            found.add(person)
+    return found
+
+
+def run_of(world, maker: str) -> RecipeRun:
+    job = rows.make_job(None, kind=JobKind.RECIPE, created_by=world.users[maker], message=SECRET)
+    run = RecipeRun.objects.create(
+        recipe="R", label="R", source=world.source, job=job, created_by=world.users[maker]
+    )
+    Job.objects.filter(pk=job.pk).update(spec={"run": run.pk})
+    return run
+
+
+def test_a_run_is_its_makers_until_it_has_touched_something_that_the_viewer_can_see(world):
+    run = run_of(world, "stranger")
+    RecipeStep.objects.create(run=run, path="1", verb="load_dataset", state="SUCCEEDED")
+    assert seen_by(world, run) == {"stranger", "administrator"}
+    open_to_all = rows.make_branch(world.users["owner"], "open-to-all", visibility=Visibility.SITE)
+    RecipeStep.objects.create(run=run, path="2", verb="set_weight", state="SUCCEEDED", branch=open_to_all)
+    assert seen_by(world, run) == SIGNED_IN
+    node = world.things["checkpoint"]
+    RecipeStep.objects.create(run=run, path="3", verb="load_checkpoint", state="SUCCEEDED", checkpoint=node)
+    assert seen_by(world, run) == SEES
+
+
+@pytest.mark.parametrize("also_open", [False, True])
+def test_a_run_whose_experiment_was_removed_stays_its_makers(world, also_open):
+    run = run_of(world, "owner")
+    private = rows.make_branch(world.users["owner"], "to-be-removed", visibility=Visibility.PRIVATE)
+    RecipeStep.objects.create(
+        run=run,
+        path="1",
+        verb="create_model",
+        state="SUCCEEDED",
+        experiment=private.experiment,
+        branch=private,
+    )
+    if also_open:
+        other = rows.make_branch(world.users["owner"], "open-to-all", visibility=Visibility.SITE)
+        RecipeStep.objects.create(
+            run=run, path="2", verb="fork", state="SUCCEEDED", experiment=other.experiment, branch=other
+        )
+    assert seen_by(world, run) == {"owner", "administrator"}
+    remove_experiment(private.experiment)
+    assert seen_by(world, run) == {"owner", "administrator"}
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 
 from accsite.apps.access.permissions import is_administrator
 from accsite.apps.registry.models import PluginSource
@@ -14,17 +15,38 @@ from accsite.apps.training.models.jobs import Job
 from accsite.apps.training.states import ACTIVE, JobState
 from accsite.fields import CleanCharField, CleanJSONField, CleanTextField
 
+TOUCH_NOTHING = ("phase", "parallel", "log", "load_dataset", "create_dataset")
+"""Verbs that have no experiment; any other that succeeded and has none worked on one that was removed since."""
+
 
 class RecipeRunQuerySet(models.QuerySet["RecipeRun"]):
     def visible_to(self, user: Any) -> RecipeRunQuerySet:
-        """Return the runs that ``user`` may see: those that touch no experiment hidden from them."""
+        """Return the runs that ``user`` may see: nobody sees one that has touched an experiment hidden from them.
+
+        One that has touched nothing yet, or an experiment that was removed since, is its maker's and administrators'.
+        """
         if not user.is_authenticated:
             return self.none()
         if is_administrator(user):
             return self
-        hidden = Experiment.objects.exclude(pk__in=Experiment.objects.visible_to(user).values("pk"))
-        touched = RecipeStep.objects.filter(experiment__in=hidden)
-        return self.exclude(pk__in=touched.values("run"))
+        seen = Experiment.objects.visible_to(user).values("pk")
+        hidden = Experiment.objects.exclude(pk__in=seen).values("pk")
+        steps = RecipeStep.objects
+        removed = steps.filter(
+            state=RecipeStep.State.SUCCEEDED, experiment=None, branch=None, checkpoint=None
+        ).exclude(verb__in=TOUCH_NOTHING)
+        shown = Q(pk__in=steps.filter(_touching(seen)).values("run")) & ~Q(pk__in=removed.values("run"))
+        return self.filter(Q(created_by=user) | shown).exclude(
+            pk__in=steps.filter(_touching(hidden)).values("run")
+        )
+
+
+def _touching(experiments: Any) -> Q:
+    return (
+        Q(experiment__in=experiments)
+        | Q(branch__experiment__in=experiments)
+        | Q(checkpoint__experiment__in=experiments)
+    )
 
 
 class RecipeRun(models.Model):

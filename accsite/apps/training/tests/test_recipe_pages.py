@@ -167,6 +167,8 @@ def test_the_api_runs_lists_stops_and_resumes(page, recipe):
 
 def test_a_run_in_a_private_experiment_is_hidden_from_others_and_can_be_stopped_by_its_maker_alone(run, user):
     other = get_user_model().objects.create_user("eve")
+    assert not RecipeRun.objects.visible_to(other).exists()
+    step(run, "0", "create_model", experiment=rows.make_branch(user, "open").experiment)
     assert RecipeRun.objects.visible_to(other).exists()
     client = Client()
     client.force_login(other)
