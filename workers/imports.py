@@ -34,12 +34,11 @@ def take_in(held: Held) -> None:
     """Import the file of a job and finish it."""
     try:
         _take_in(held)
-    except InvalidInput:
-        if not held.job.spec.get("looked"):  # what was looked at may be asked for again, with another answer
-            generation.drop_uploads(held.job)
-        raise
-    except Interrupted as interrupted:
-        if interrupted.reason == "stop":
+    except (InvalidInput, Interrupted) as error:
+        goes_on = isinstance(error, Interrupted) and error.reason != "stop"
+        if not goes_on and not held.job.spec.get(
+            "looked"
+        ):  # what was looked at may be asked for again within a day
             generation.drop_uploads(held.job)
         raise
     if not held.job.spec.get("look"):

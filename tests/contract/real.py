@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from django.utils import timezone
 
@@ -66,12 +66,15 @@ def make_branch(dataset: Dataset, slug: str = "real") -> Branch:
     return branch
 
 
-def run(job: Job, worker: Worker) -> Job:
-    """Claim a job and run it to its end; return its row."""
+def run(job: Job, worker: Worker, *, asked: Literal["stop", "drain"] | None = None) -> Job:
+    """Claim a job and run it to its end; return its row. asked: what is asked of it as soon as it is claimed."""
     claim = lifecycle.claim(job.pk, worker)
     assert claim is not None
+    interruption = Interruption()
+    if asked:
+        interruption.reason = asked
     with Lease(job.pk, claim.attempt) as lease:
-        runner.run(Held(claim.job, claim.attempt, worker.name, "cpu", lease, Interruption()))
+        runner.run(Held(claim.job, claim.attempt, worker.name, "cpu", lease, interruption))
     return Job.objects.get(pk=job.pk)
 
 

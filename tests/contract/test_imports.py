@@ -54,12 +54,32 @@ def test_what_was_looked_at_is_shown_answered_and_kept(user: Any) -> None:
     assert "under a tenth of what uint8 holds" in page
     assert "id &#x27;index&#x27;" in page
     assert not Dataset.objects.exists()
+    other = Client()
+    other.force_login(get_user_model().objects.create_user("ben"))
+    assert "It is for its maker to keep." in other.get(place).content.decode()
+    assert other.post(place, {"scale": "0..1", "name": "mine now"}).status_code == 403
+    sent = other.post(reverse("api:dataset-import"), {"job": job.pk, "scale": "0..1"})
+    assert (sent.status_code, "its maker's to keep" in sent.content.decode()) == (403, True)
+    assert Job.objects.count() == 1
     refused = client.post(place, {"scale": "bright"})
     assert refused.status_code == 422
     assert "as LOW..HIGH" in refused.content.decode()
     assert client.post(place, {"scale": "0..1", "name": "dots, of 0 and 1"}).status_code == 302
-    real.run(Job.objects.exclude(pk=job.pk).get(), worker)
+    keeping = Job.objects.exclude(pk=job.pk).get()
+    page = client.get(place).content.decode()
+    assert "is being kept by" in page
+    assert "Keep it" not in page
+    stopped = real.run(keeping, worker, asked="stop")
+    assert stopped.state == "CANCELLED"
+    page = client.get(place).content.decode()
+    assert "Nothing is kept yet" in page
+    assert client.post(place, {"scale": "0..1", "name": "dots, of 0 and 1"}).status_code == 302
+    real.run(Job.objects.latest("pk"), worker)
     row = Dataset.objects.get()
+    page = client.get(place).content.decode()
+    assert "Nothing is kept yet" not in page
+    assert "Keep it" not in page
+    assert reverse("datasets:detail", args=[row.slug]) in page
     assert (row.name, row.provenance["scale"]) == ("dots, of 0 and 1", "0..1")
     assert [target["name"] for target in row.targets] == ["posX"]
     assert AccDataset.load(blobs.open_local(row.file, row.sha256)).images.max() == 255

@@ -15,7 +15,6 @@ from tests.security.test_authorisation_matrix import (
     OPERATES,
     RUNS,
     SEES,
-    SIGNED_IN,
     STEERS,
 )
 from tests.security.world import SECRET, routes
@@ -36,7 +35,7 @@ ABOUT: dict[str, set[str]] = {
     "training:job-resume": STEERS,
     "training:job-log": SEES,  # it shows only
     "training:rate": STEERS,
-    "training:dataset-looked": SIGNED_IN,  # as datasets are; it is refused unless the job waits for an answer
+    "training:dataset-looked": STEERS,
     "training:job-control": STEERS,
     "training:queue-change": OPERATES,
     "training:worker-change": OPERATES,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from django.core.exceptions import PermissionDenied
 from django.core.files.storage import default_storage
 from django.db.models import Q
 from django.utils import timezone
@@ -21,6 +22,7 @@ from accsite.apps.datasets.models import Dataset
 from accsite.apps.datasets.recipes import recipe_hash
 from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import Plugin, PluginKind
+from accsite.apps.training.access import may_change_job
 from accsite.apps.training.models import Job, JobKind
 from accsite.apps.training.names import clean_name
 from accsite.apps.training.services.once import once, submitted_before
@@ -195,18 +197,31 @@ def submit_import(
 
 
 def looked_at(actor: Any, job: object) -> Job:
-    """Return the job that has looked at an upload, which may be kept; raises InvalidInput (job) saying why not."""
+    """Return the job that has looked at an upload, which may be kept; raises InvalidInput (job) saying why not.
+
+    Raises PermissionDenied for who may not steer that job: an upload is its maker's to keep.
+    """
     looks = Job.objects.visible_to(actor).filter(kind=JobKind.IMPORT, spec__look=True)
     found = looks.filter(pk=row_id(job)).first()
     if found is None:
         raise InvalidInput(
             {"job": f"{job!r} is no job that has looked at an upload; upload the file with look first"}
         )
+    if not may_change_job(actor, found):
+        raise PermissionDenied(
+            f"what job {found.pk} looked at is its maker's to keep; upload the file yourself"
+        )
     if found.state != JobState.SUCCEEDED:
         raise InvalidInput({"job": f"job {found.pk} is {found.state.lower()}; it must have looked first"})
     if not default_storage.exists(found.spec["upload"]["file"]):
         raise InvalidInput({"job": f"what job {found.pk} looked at is kept no longer; upload it again"})
     return found
+
+
+def kept_by(looked: Job) -> Job | None:
+    """Return the job that keeps, or has kept, what another looked at; the newest that did not fail."""
+    keeping = Job.objects.filter(kind=JobKind.IMPORT, spec__looked=looked.pk)
+    return keeping.exclude(state__in=[JobState.FAILED, JobState.CANCELLED]).order_by("-id").first()
 
 
 def check_import(*, name: str, pixels: str, answers: Mapping[str, str] | None = None) -> None:

@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from acc.errors import InvalidInput
+from accsite.apps.access.permissions import may_change
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.live import selectors as live
 from accsite.apps.registry import previews
@@ -176,10 +177,14 @@ def looked(request: HttpRequest, pk: int) -> HttpResponse:
             form.refuse(error)
         else:
             return redirect("datasets:list")
+    kept = generation.kept_by(job)
     context = {
         "versions": versions,
         "place": "datasets",
         "job": job,
+        "kept": kept,
+        "made": Dataset.objects.filter(slug=kept.result.get("slug")).first() if kept else None,
+        "may_keep": may_change(request.user, job),
         "look": job.result.get("look"),
         "form": form,
         "looked_url": reverse("training:dataset-looked", args=[job.pk]),
