@@ -238,7 +238,9 @@ def curves(branch: Branch, sample: str = "") -> list[Curve]:
     """
     rows = Metric.objects.filter(
         evaluation__branch=branch, task_key="", name="ufr", concept="", value__isnull=False
-    )
+    ).defer("without")
+    if sample:
+        rows = rows.filter(sample__in=[sample, ""])  # of those without a name it is made of their options
     found: dict[str, dict[int, Metric]] = {}
     for row in rows.select_related("evaluation").order_by("evaluation_id"):
         by_step = found.pop(row.kind_of_sample, {})
@@ -246,9 +248,11 @@ def curves(branch: Branch, sample: str = "") -> list[Curve]:
     plotted: list[Curve] = []
     samples = Samples(branch)
     for kind, by_step in reversed(found.items()):
+        if sample and kind != sample:
+            continue
         values = [by_step[step] for step in sorted(by_step)][-POINTS:]
         drawn = plot(values, samples.name(values[0]))
-        if drawn is not None and (not sample or kind == sample):
+        if drawn is not None:
             plotted.append(drawn)
     return plotted
 
@@ -263,7 +267,7 @@ def _trends(branch: Branch, step: int) -> dict[tuple[str, str, str], list[float]
     """Return the last values up to a step by task, metric, and what they were measured on."""
     rows = Metric.objects.filter(
         evaluation__branch=branch, evaluation__step__lte=step, concept="", group="", value__isnull=False
-    )
+    ).defer("without")
     found: dict[tuple[str, str, str], dict[int, float]] = {}
     for row in rows.select_related("evaluation").order_by("evaluation__step", "evaluation_id"):
         assert row.value is not None

@@ -67,7 +67,7 @@ class PluginRow:
 def plugins(request: HttpRequest) -> HttpResponse:
     """Show the plugins by kind, and first the files whose last load failed."""
     versions = live.versions(["registry"])
-    found = list(Plugin.objects.select_related("source"))
+    found = list(Plugin.objects.all())
     files = list(PluginFile.objects.all())
     by_path: dict[str, list[Plugin]] = {}
     for plugin in found:
@@ -84,7 +84,7 @@ def plugins(request: HttpRequest) -> HttpResponse:
             (label, kind.value, [plugin_row(plugin) for plugin in found if plugin.kind == kind])
             for kind, label in KIND_LABELS.items()
         ],
-        "elsewhere": list(selectors.sources_from_elsewhere(request.user)),
+        "elsewhere": list(selectors.sources_from_elsewhere(request.user).defer("text")),
         "plugins_url": reverse("registry:plugins"),
     }
     name = "panel" if request.headers.get("HX-Request") == "true" else "plugins"

@@ -12,10 +12,11 @@ from django.http import Http404
 from acc.specs import ModelSpec
 from acc.training import series
 from accsite.apps.live import selectors as live
-from accsite.apps.training.models import Branch, Experiment, Job, JobEvent, JobKind, Task
+from accsite.apps.training.models import Branch, Experiment, Job, JobEvent, JobKind, Task, Worker
 from accsite.apps.training.models.jobs import JobQuerySet
+from accsite.apps.training.selectors import waits_for
 from accsite.apps.training.selectors.alarms import alarm_word, grave_alarms
-from accsite.apps.training.states import HELD, JobState
+from accsite.apps.training.states import ACTIVE, HELD, JobState
 from accsite.ids import row_id
 
 EVENTS_SHOWN = 50
@@ -126,10 +127,17 @@ def bench_job(branch: Branch, chosen: str | None) -> Job | None:
     return at_work or jobs.exclude(state=JobState.QUEUED, attempt=0).first() or jobs.last()
 
 
-def waiting_behind(branch: Branch, job: Job | None) -> list[Job]:
-    """Return the train jobs of a branch that wait, in the order they were submitted in; without the one shown."""
-    queued = branch.jobs.filter(kind=JobKind.TRAIN, state=JobState.QUEUED).order_by("id")
-    return list(queued.exclude(pk=job.pk) if job else queued)
+def waiting_behind(branch: Branch, job: Job | None) -> list[tuple[Job, str]]:
+    """Return the train jobs of a branch that wait, in the order they were submitted in, without the one shown.
+
+    Each stands with what it waits for, in words.
+    """
+    active = list(branch.jobs.filter(kind=JobKind.TRAIN, state__in=ACTIVE).order_by("id"))
+    queued = [each for each in active if each.state == JobState.QUEUED and each != job]
+    if not queued:
+        return []
+    serving = Worker.objects.serving(queued[0].queue)  # train jobs have one queue
+    return [(each, waits_for(each, serving=serving, siblings=active)) for each in queued]
 
 
 def reads(task: Task) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from accsite.apps.registry import approval
 from accsite.apps.registry.tests.reports import bad, good, look
@@ -86,3 +88,13 @@ def test_the_approval_of_what_is_on_the_disk_cannot_be_withdrawn() -> None:
     source.refresh_from_db()
     assert source.on_disk_at is not None
     assert source.approved_at is not None
+
+
+def test_the_lists_of_sources_read_no_text(admin_client: Any) -> None:
+    look(good("tasks/a.py", "OneTask"))
+    report = good("tasks/b.py", "Foreign")
+    approval.keep(sha256=report.sha256, path=report.path, text=report.text, origin="came")
+    with CaptureQueriesContext(connection) as asked:
+        assert "tasks/b.py" in admin_client.get("/plugins/").content.decode()
+        assert report.sha256 in run("sources")[0]
+    assert [each["sql"] for each in asked if '"registry_pluginsource"."text"' in each["sql"]] == []

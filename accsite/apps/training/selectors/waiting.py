@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from accsite.apps.training.models import Job, Worker
 from accsite.apps.training.selectors.queue import places
 from accsite.apps.training.services.placement import Asked, on_gpu, suits
-from accsite.apps.training.states import JobState
+from accsite.apps.training.states import HELD, JobState
 
 
-def waits_for(job: Job) -> str:
-    """Return what a queued job waits for; '' for one that is about to be taken, or is not queued."""
+def waits_for(job: Job, *, serving: list[Worker] | None = None, siblings: Sequence[Job] | None = None) -> str:
+    """Return what a queued job waits for; '' for one that is about to be taken, or is not queued.
+
+    serving, siblings: the workers that are online for its queue, and the active train jobs of its branch, where they
+    have been read already.
+    """
     if job.state != JobState.QUEUED:
         return ""
-    serving = Worker.objects.serving(job.queue)
+    if serving is None:
+        serving = Worker.objects.serving(job.queue)
     if not serving:
         return f"waits: no worker of the queue {job.queue} is online; manage.py worker --queue {job.queue} starts one"
-    before = Job.objects.before_on_branch(job).order_by("-pk").first()
+    if siblings is None:
+        before = Job.objects.before_on_branch(job).order_by("-pk").first()
+    else:
+        ahead = [each for each in siblings if each != job and (each.state in HELD or each.pk < job.pk)]
+        before = max(ahead, key=lambda each: each.pk, default=None)
     if before is not None:
         return f"waits for job {before.pk}, to go on where that ends"
     asked = Asked.by(job)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accsite.apps.training import pages
@@ -105,4 +107,30 @@ def test_a_first_job_is_shown_while_it_waits(branch: Branch) -> None:
     first = rows.make_job(branch, state=JobState.QUEUED)
     rows.make_job(branch, state=JobState.QUEUED)
     assert pages.bench_job(branch, None) == first
-    assert [job.pk for job in pages.waiting_behind(branch, first)] == [first.pk + 1]
+    assert [job.pk for job, _ in pages.waiting_behind(branch, first)] == [first.pk + 1]
+
+
+def test_the_head_of_a_branch_asks_as_much_for_seven_that_wait_as_for_one(
+    branch: Branch, browser: Client, django_assert_num_queries: Any
+) -> None:
+    first = rows.make_job(branch, state=JobState.RUNNING)
+    second = rows.make_job(branch, state=JobState.QUEUED)
+    rows.make_worker("w")
+    where = reverse("training:workbench-panel", args=[branch.experiment.slug, branch.slug, "job"])
+    with CaptureQueriesContext(connection) as one:
+        assert f"waits for job {first.pk}," in browser.get(where).text
+    for _ in range(6):
+        rows.make_job(branch, state=JobState.QUEUED)
+    with django_assert_num_queries(len(one)):
+        shown = browser.get(where).text
+    assert f"waits for job {second.pk}," in shown
+    assert f"waits for job {second.pk + 5}," in shown
+
+
+def test_a_panel_of_a_job_reads_what_it_shows(
+    branch: Branch, browser: Client, django_assert_max_num_queries: Any
+) -> None:
+    job = rows.make_job(branch, state=JobState.FAILED, message="It broke.")
+    for name, shown in (("log", "Nothing was printed"), ("events", "events"), ("job_notice", "It broke.")):
+        with django_assert_max_num_queries(12 if name == "job_notice" else 8):
+            assert shown in browser.get(f"/jobs/{job.pk}/panel/{name}/").text

@@ -72,7 +72,9 @@ def list_context(request: HttpRequest) -> dict[str, Any]:
 @require_GET
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one job: its state, figures, curves, events, and why it failed."""
-    return render(request, "training/job.html", job_context(request, pages.find_job(request.user, pk)))
+    job = pages.find_job(request.user, pk)
+    context = {**job_context(request, job, JOB_PANELS), **page_context(job)}
+    return render(request, "training/job.html", context)
 
 
 @require_GET
@@ -80,47 +82,59 @@ def detail_panel(request: HttpRequest, pk: int, name: str) -> HttpResponse:
     """Return one panel of a job's page as it is now."""
     if name not in JOB_PANELS:
         raise Http404(f"a job's page has no panel {name!r}")
-    return panel(request, name, job_context(request, pages.find_job(request.user, pk)))
+    return panel(request, name, job_context(request, pages.find_job(request.user, pk), (name,)))
 
 
-def job_context(request: HttpRequest, job: Job) -> dict[str, Any]:
-    """Return what the page of a job shows."""
+def job_context(request: HttpRequest, job: Job, panels: tuple[str, ...]) -> dict[str, Any]:
+    """Return what the named panels of a job's page need; the versions of topics are read before anything else."""
     topic = f"job:{job.pk}"
-    versions = live.versions([topic, f"log:{job.pk}"])  # before anything else is read
     urls = {name: reverse("training:job-panel", args=[job.pk, name]) for name in JOB_PANELS}
-    checkpoint = job.checkpoints.order_by("-job_step", "-id").first()
-    again: dict[str, Any] | None = None
-    again_cli: list[str] = []
-    replayed = selectors.replayed(job) if job.kind == JobKind.REPLAY else None
-    if job.kind == JobKind.TRAIN and job.branch is not None:
-        again, again_cli = chart_pages.training_again(job.branch, job.spec["train"])
-    return {
-        "versions": versions,
+    context: dict[str, Any] = {
+        "versions": live.versions([topic, f"log:{job.pk}"]),
         "job": job,
         "about": {"job": job.pk},
-        "log": log_panel(job, request.GET),
-        **log_urls(job, request.GET),
-        "last_lines": logs.last_lines(job) if job.state == JobState.FAILED else [],
-        "notice_url": urls["job_notice"],
-        "resume_point": resume_point(job),
-        "places": selectors.held_places(job),
         "notice": job.state == JobState.FAILED,
         "topic": topic,
         "points_url": points_url(job),
-        "again": again,
-        "again_cli": again_cli,
         "losses_cli": f"jobs losses {job.pk}",
+        "notice_url": urls["job_notice"],
         "head_url": urls["job"],
         "legend_url": urls["legend"],
         "alarms_url": urls["alarms"],
         "events_url": urls["events"],
         "replayed_url": urls["replayed"],
-        "replayed": replayed,
-        "replay_changes": tree_pages.replay_changes(replayed),
-        "alarms": alarms(job),
-        "grave": grave_alarms([job]).get(job.pk, ""),
-        "legend": chart_pages.legend(job.branch, job) if job.kind == JobKind.TRAIN else [],
-        "events": pages.events(job, pages.task_names(job.branch)),
+        **log_urls(job, request.GET),
+    }
+    if "job" in panels:
+        context["grave"] = grave_alarms([job]).get(job.pk, "")
+    if "log" in panels:
+        context["log"] = log_panel(job, request.GET)
+    if "job_notice" in panels:
+        context["last_lines"] = logs.last_lines(job) if job.state == JobState.FAILED else []
+        context["resume_point"] = resume_point(job)
+    if "legend" in panels:
+        context["legend"] = chart_pages.legend(job.branch, job) if job.kind == JobKind.TRAIN else []
+    if "alarms" in panels:
+        context["alarms"] = alarms(job)
+    if "events" in panels:
+        context["events"] = pages.events(job, pages.task_names(job.branch))
+    if "replayed" in panels:
+        replayed = selectors.replayed(job) if job.kind == JobKind.REPLAY else None
+        context |= {"replayed": replayed, "replay_changes": tree_pages.replay_changes(replayed)}
+    return context
+
+
+def page_context(job: Job) -> dict[str, Any]:
+    """Return what the page of a job shows beside its panels."""
+    checkpoint = job.checkpoints.order_by("-job_step", "-id").first()
+    again: dict[str, Any] | None = None
+    again_cli: list[str] = []
+    if job.kind == JobKind.TRAIN and job.branch is not None:
+        again, again_cli = chart_pages.training_again(job.branch, job.spec["train"])
+    return {
+        "again": again,
+        "again_cli": again_cli,
+        "places": selectors.held_places(job),
         "checkpoint": checkpoint,
         "trained": train_facts(job) if job.kind == JobKind.TRAIN else [],
         "losses": pages.named_losses(checkpoint.losses, job.spec) if checkpoint else [],

@@ -156,7 +156,7 @@ def bench_context(
         "branch": branch,
         "about": {"branch": branch.pk},
         "job": job,
-        "waiting": pages.waiting_behind(branch, job),
+        "waiting": pages.waiting_behind(branch, job) if "job" in panels else [],
         "pinned": bool(chosen),
         **topics,
         "bench_url": bench_url(branch),

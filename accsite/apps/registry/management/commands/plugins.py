@@ -171,7 +171,7 @@ class Command(ServiceCommand):
             return
         cells = [
             (row.pk, row.path, "approved" if row.may_run else "waiting for approval", row.origin)
-            for row in rows
+            for row in rows.defer("text")
         ]
         self.print_table(("sha256", "File", "State", "How it came"), cells)
 
