@@ -76,8 +76,11 @@ def address(checkpoints: Sequence[Checkpoint], where: str = "evaluation:compare"
 
 
 def dataset_of(checkpoints: Sequence[Checkpoint], query: Mapping[str, Any]) -> str:
-    """Return the one dataset that all tabs of a comparison look at."""
-    return comparing.common_dataset(checkpoints, str(query.get("dataset", "")))
+    """Return the one dataset that all tabs look at; raises InvalidInput (dataset) for one that none was measured on."""
+    wanted = str(query.get("dataset", ""))
+    if wanted:
+        comparing.require_measured(checkpoints, wanted)
+    return comparing.common_dataset(checkpoints, wanted)
 
 
 def sides(checkpoints: Sequence[Checkpoint], tab: str, query: Mapping[str, Any]) -> list[Side]:

@@ -33,6 +33,8 @@ def compare(request: HttpRequest) -> HttpResponse:
     given = any(request.GET.get(name) for name in pages.NAMES)
     try:
         chosen = pages.read(request.user, request.GET) if given else []
+        if chosen:
+            pages.dataset_of(chosen, request.GET)
     except InvalidInput as error:
         return _page(request, [], refused=str(error), status=REFUSED)
     if not chosen:
@@ -84,9 +86,9 @@ def export(request: HttpRequest, form: str) -> HttpResponse:
         raise Http404(f"there is no {form!r} of a comparison; there are: {', '.join(FORMS)}")
     try:
         chosen = pages.read(request.user, request.GET)
+        found = comparing.compare(chosen, pages.dataset_of(chosen, request.GET))
     except InvalidInput as error:
         raise Http404(str(error)) from error
-    found = comparing.compare(chosen, request.GET.get("dataset", ""))
     if form == "json":
         response: HttpResponse = JsonResponse(found.model_dump(mode="json"), json_dumps_params={"indent": 1})
     else:

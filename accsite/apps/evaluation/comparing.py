@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from acc.differences import difference
 from acc.errors import InvalidInput
 from accsite.apps.evaluation.models import Evaluation, Metric
-from accsite.apps.training.models import Checkpoint
+from accsite.apps.training.models import Checkpoint, Job
 
 MOST = 6
 Verdict = Literal["beyond the noise", "within the noise", ""]
@@ -96,6 +96,17 @@ def common_dataset(checkpoints: Sequence[Checkpoint], wanted: str = "") -> str:
         measured, _ = found.get(dataset, (set(), 0))
         found[dataset] = (measured | {checkpoint}, pk)
     return max(found, key=lambda name: (len(found[name][0]), found[name][1]), default="")
+
+
+def require_measured(checkpoints: Sequence[Checkpoint], wanted: str) -> None:
+    """Raise InvalidInput (dataset) unless one of the checkpoints was measured on ``wanted``, or a job is to do so."""
+    known = datasets_of(checkpoints)
+    asked = Job.objects.active().filter(checkpoint__in=checkpoints, spec__dataset=wanted)
+    if wanted not in known and not asked.exists():
+        right = f"choose one of: {', '.join(known)}" if known else "they were measured on none yet"
+        raise InvalidInput(
+            {"dataset": f"{wanted!r} is not a dataset that these checkpoints were measured on; {right}"}
+        )
 
 
 def datasets_of(checkpoints: Sequence[Checkpoint]) -> list[str]:

@@ -89,6 +89,24 @@ def test_what_could_not_be_measured_stands_in_the_row_of_what_was(branch: Branch
     ]
 
 
+def test_curves_and_trends_leave_the_values_of_the_jackknife_in_the_database(
+    branch: Branch, django_assert_num_queries: Any
+) -> None:
+    checkpoint = rows.make_checkpoint(branch, step=100)
+    evaluation = ufr(branch, checkpoint, 0.9, "grid", without=spread(0.9))
+    ufr(branch, rows.make_checkpoint(branch, step=200), 0.5, "digits")
+    for sample, found in (("", ["digits", "grid"]), ("grid", ["grid"])):
+        with django_assert_num_queries(2) as asked:
+            assert [line.where for line in tab_pages.curves(branch, sample)] == found
+        assert not any('"without"' in each["sql"] for each in asked)
+        assert ("IN ('grid', '')" in asked[0]["sql"]) == bool(sample), (
+            "the other samples stay in the database"
+        )
+    with django_assert_num_queries(1) as asked:
+        assert tab_pages._trends(branch, evaluation.step) == {("", "ufr", "grid"): [0.9]}
+    assert '"without"' not in asked[0]["sql"]
+
+
 def two(branch: Branch) -> tuple[Checkpoint, Checkpoint]:
     first, second = (rows.make_checkpoint(branch, step=step) for step in (100, 200))
     return first, second
@@ -147,6 +165,14 @@ def test_a_comparison_prefers_what_all_were_measured_on_and_names_it(branch: Bra
     shown = page.get(f"/compare/?{query}&tab=metrics&dataset=digits").content.decode()
     assert "on digits" in shown
     assert "0.28" not in shown
+    for tab in ("metrics", "traversals", "ufr"):
+        refused = page.get(f"/compare/?{query}&tab={tab}&dataset=nonsense")
+        assert refused.status_code == 422
+        assert "choose one of: digits, grid" in refused.content.decode()
+        assert "on nonsense" not in refused.content.decode()
+    assert page.get(f"/compare/export.csv?{query}&dataset=nonsense").status_code == 404
+    rows.make_job(branch, kind="evaluate", checkpoint=first, spec={"dataset": "new"}, state="QUEUED")
+    assert page.get(f"/compare/?{query}&tab=ufr&dataset=new").status_code == 200, "it is being measured"
 
 
 def test_values_without_each_group_are_kept_with_the_number(branch: Branch) -> None:
