@@ -30,11 +30,14 @@ class NotHere(AccError):
     """This installation cannot do what is to be verified; the sentence says what it lacks."""
 
 
-def promise(text: str) -> Callable[[Check], Check]:
-    """Mark a method of a Milestone as what keeps one line of its list; it returns what was seen, in words."""
+def promise(text: str, *, needs: Callable[[], None] | None = None) -> Callable[[Check], Check]:
+    """Mark a method of a Milestone as what keeps one line of its list; it returns what was seen, in words.
+
+    needs: asked first; raises NotHere where the line cannot be tried.
+    """
 
     def mark(check: Check) -> Check:
-        check.promise = text  # type: ignore[attr-defined]
+        check.promise, check.needs = text, needs  # type: ignore[attr-defined]
         return check
 
     return mark
@@ -60,6 +63,8 @@ class Milestone:
         """Keep each line, and report it."""
         for text, check in self.promises().items():
             with run.step(text) as step:
+                if check.needs is not None:  # type: ignore[attr-defined]
+                    check.needs()  # type: ignore[attr-defined]
                 step.text = check(self)
 
 

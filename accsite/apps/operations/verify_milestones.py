@@ -66,6 +66,14 @@ class Site(Milestone):
         return ", ".join(f"{worker.name} on {worker.device}" for worker in online)
 
 
+def _a_folder_to_write() -> None:
+    folder = Path(settings.PLUGINS_ROOT) / "tasks"
+    if not os.access(folder, os.W_OK):
+        raise NotHere(
+            f"{folder} cannot be written from here; docs/deploy.md says how to verify it in containers"
+        )
+
+
 class HotReload(Milestone):
     """A plugin file is saved, served, broken, mended, trained with, and removed."""
 
@@ -103,17 +111,9 @@ class HotReload(Milestone):
         listed = ", ".join(f"{counts[PluginKind(kind)]} {kind}s" for kind in kinds)
         return f"{listed} of {len(files)} files"
 
-    def _needs_a_folder_to_write(self) -> None:
-        folder = Path(settings.PLUGINS_ROOT) / "tasks"
-        if not os.access(folder, os.W_OK):
-            raise NotHere(
-                f"{folder} cannot be written from here; docs/deploy.md says how to verify it in containers"
-            )
-
-    @promise("a saved plugin is in the registry within two seconds")
+    @promise("a saved plugin is in the registry within two seconds", needs=_a_folder_to_write)
     def saved(self) -> str:
         """Write the file."""
-        self._needs_a_folder_to_write()
         self.name = f"Verify{self.shop.mark.rpartition('-')[2].capitalize()}Task"
         self.source = PLUGIN.format(name=self.name)
         self.path = self.shop.plugin_file(self.name)
@@ -122,10 +122,12 @@ class HotReload(Milestone):
         row = until(lambda: known(self.name), what=f"{self.name} in the registry", seconds=SEEN_SECONDS)
         return f"{row.kind} {row.name} from {row.path}"
 
-    @promise("an error in it is told with its line, and the last good version goes on serving")
+    @promise(
+        "an error in it is told with its line, and the last good version goes on serving",
+        needs=_a_folder_to_write,
+    )
     def broken(self) -> str:
         """Break it and mend it."""
-        self._needs_a_folder_to_write()
         self.path.write_text(self.source.replace("def compute_loss(", "def compute_loss(("))
         what = f"the error of {self.relative}"
         broken = until(lambda: _error_of(self.relative), what=what, seconds=SEEN_SECONDS)
@@ -137,10 +139,9 @@ class HotReload(Milestone):
         )
         return text
 
-    @promise("a task of the new class joins a running job")
+    @promise("a task of the new class joins a running job", needs=_a_folder_to_write)
     def joins(self) -> str:
         """Add it."""
-        self._needs_a_folder_to_write()
         self.branch = self.shop.learner("reload", self.shop.dataset("HandwrittenDigits"))
         self.job = self.shop.reached(self.shop.train(self.branch, LONG), 5)
         self.task = tasks.add_task(
@@ -152,27 +153,24 @@ class HotReload(Milestone):
         )
         return f"before step {applied(self.job, 'add_task', self.task).step}"
 
-    @promise("it is trained, with a curve of its own")
+    @promise("it is trained, with a curve of its own", needs=_a_folder_to_write)
     def trained(self) -> str:
         """Wait for the curve."""
-        self._needs_a_folder_to_write()
         curve = f"raw/{self.task.key}"
         until(lambda: curve in curves(self.job), what=f"the curve {curve}", seconds=CURVE_SECONDS)
         return curve
 
-    @promise("it is removed from the running job")
+    @promise("it is removed from the running job", needs=_a_folder_to_write)
     def removed(self) -> str:
         """Remove it."""
-        self._needs_a_folder_to_write()
         tasks.remove_task(actor=self.shop.actor, task=self.task)
         step = applied(self.job, "remove_task", self.task).step
         self.shop.stop(self.job)
         return f"before step {step}"
 
-    @promise("its file is deleted, and the class is gone from the choices")
+    @promise("its file is deleted, and the class is gone from the choices", needs=_a_folder_to_write)
     def deleted(self) -> str:
         """Delete the file."""
-        self._needs_a_folder_to_write()
         self.path.unlink()
         until(lambda: not known(self.name), what=f"{self.name} to leave the registry", seconds=SEEN_SECONDS)
         return self.relative
