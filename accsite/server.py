@@ -58,7 +58,7 @@ class Channel(_HTTPChannel):  # type: ignore[misc]
             most = f"they may have {HEADER_BYTES:,} bytes"
             self._refuse(431, "The headers of the request are too long", most)
         else:
-            self._refuse(400, "The request could not be read", "it is no HTTP")
+            self._refuse(400, "The request could not be read", "it is not HTTP")
 
     def _refuse(self, code: int, title: str, detail: str) -> None:
         if self._refused:

@@ -79,7 +79,7 @@ def test_long_headers_are_refused_in_words(web: Web):
     assert web.ask("/healthz", "X-Long: " + "a" * 20_000)[0] == 431
     assert web.ask("/healthz", *(f"X-{n}: " + "a" * 15_000 for n in range(5)))[0] == 431
     code, _, body = web.ask("/healthz", "no header at all")
-    assert (code, body) == (400, "The request could not be read: it is no HTTP\n")
+    assert (code, body) == (400, "The request could not be read: it is not HTTP\n")
 
 
 def test_it_ends_when_told_to_though_a_thread_of_it_hears_nothing(web: Web):

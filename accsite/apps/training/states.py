@@ -70,7 +70,7 @@ def words_of(job: Job) -> StateWords:
     mark, label = str(state), str(state.label)
     silent = state in HELD and job.lease_expires_at is not None and job.lease_expires_at < timezone.now()
     if silent:
-        mark, label = str(S.LOST), "not heard of"
+        mark, label = str(S.LOST), "not responding"
     diverged = state in TERMINAL and bool((job.result or {}).get("diverged"))
     if diverged:
         mark = DIVERGED if state == S.SUCCEEDED else mark

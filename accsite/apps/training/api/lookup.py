@@ -12,6 +12,8 @@ from acc.errors import InvalidInput
 from accsite.errors import WrongState
 
 M = TypeVar("M", bound=Model)
+MOST = 2**63 - 1
+"""The greatest whole number that the databases hold."""
 
 
 def body(request: Request, *allowed: str) -> dict[str, Any]:
@@ -85,6 +87,8 @@ def whole_number(request: Request, name: str, *, least: int = 0) -> int | None:
         number = int(text)
     except ValueError:
         raise InvalidInput({name: f"{text!r} is not a whole number"}) from None
-    if not least <= number < 2**63:
-        raise InvalidInput({name: f"{text} is out of range; at least {least}"})
+    if number < least:
+        raise InvalidInput({name: f"{text} is out of range; at least {least:,}"})
+    if number > MOST:
+        raise InvalidInput({name: f"{text} is out of range; at most {MOST:,}"})
     return number

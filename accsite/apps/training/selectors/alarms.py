@@ -23,7 +23,7 @@ ALARM_WORDS = {
     "nan": "Not a number",
     DIVERGENCE: "Divergence",
     "task_off": "Task switched off",
-    "proof": "Not proven",
+    "proof": "Resume not proven",
     "collapse": "Posterior collapse",
     "plateau": "Plateau",
     "baseline": "No baseline",

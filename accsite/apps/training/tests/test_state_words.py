@@ -86,7 +86,7 @@ def test_a_job_whose_worker_is_silent_is_not_said_to_run(
     job = running(branch, worker, lease_expires_at=timezone.now() - timedelta(seconds=1))
     client.force_login(user)
     for place, said in everywhere(client, job).items():
-        assert "not heard of" in said, place
+        assert "not responding" in said, place
     assert job_state(job)["rate"] is None
 
 
@@ -107,6 +107,8 @@ def test_a_run_that_diverged_is_not_done_in_green(
     job.refresh_from_db()
     assert (words_of(job).mark, job.get_state_display()) == (DIVERGED, "ended, diverged")
     client.force_login(user)
+    sent = reverse("training:workbench-panel", args=[branch.experiment.slug, branch.slug, "sent"])
+    assert f"Job {job.pk}: ended, diverged." in client.get(sent, {"sent": job.pk}).content.decode()
     for place, said in everywhere(client, job).items():
         assert "ended, diverged" in said, place
         assert 'data-state="SUCCEEDED">' not in said, place
