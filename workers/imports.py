@@ -7,7 +7,6 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,9 @@ from acc.data import tensor_files
 from acc.data.importers import Answers, Look, read
 from acc.errors import InvalidInput
 from accsite import blobs
-from accsite.apps.training.errors import Fenced
-from accsite.apps.training.services import generation, lifecycle
+from accsite.apps.training.services import generation
 from accsite.apps.training.services.uploads import WORK_FOLDER
-from workers import keeping
-from workers.durable import insist
+from workers import keeping, promises
 from workers.held import Held
 from workers.interruption import Interrupted
 from workers.progress import Progress
@@ -63,9 +60,7 @@ def _take_in(held: Held) -> None:
             )
             if look.looking:
                 found = {"images": len(data), "look": look.as_dict()}
-                finish = partial(lifecycle.finish, held.job.pk, held.attempt, found)
-                if not insist(finish, given_up=held.lease.fenced):
-                    raise Fenced(held.job.pk, held.attempt)
+                promises.finish(held, found)
                 return
             keeping.write(data, path)
             progress(1.0)

@@ -12,7 +12,7 @@ from acc.data.importers import disk_full, is_disk_full
 from accsite.apps.datasets import services as datasets
 from accsite.apps.training.errors import Fenced
 from accsite.apps.training.services import lifecycle
-from workers import copies, promises
+from workers import copies, joblog, promises
 from workers.durable import insist
 from workers.held import Held
 
@@ -59,6 +59,7 @@ def keep(
         return row.slug
 
     promises.end_helpers(held)
+    joblog.keep_now(held.worker, held.job.pk)
     try:
         return insist(record, given_up=held.lease.fenced)
     finally:

@@ -40,13 +40,30 @@ def succeed(held: Held, result: dict[str, Any], message: str = "") -> None:
     """Move the job to SUCCEEDED; raises PromiseBroken if something is missing, Fenced if it is another's by now."""
     end_helpers(held)
     insist(partial(require, held, result, message), given_up=held.lease.fenced)
-    finish = partial(lifecycle.finish, held.job.pk, held.attempt, result, message)
-    if not insist(finish, given_up=held.lease.fenced):
+    finish(held, result, message)
+
+
+def finish(held: Held, result: dict[str, Any], message: str = "") -> None:
+    """Move a job that promises nothing, or whose promises are kept, to SUCCEEDED; raises Fenced.
+
+    Here as at any end, what it printed stands in the database first: who follows the log stops at the end.
+    """
+    joblog.keep_now(held.worker, held.job.pk)
+    done = partial(lifecycle.finish, held.job.pk, held.attempt, result, message)
+    if not insist(done, given_up=held.lease.fenced):
+        raise Fenced(held.job.pk, held.attempt)
+
+
+def cancel(held: Held, result: dict[str, Any] | None = None, message: str = "") -> None:
+    """Move the job to CANCELLED, as its user asked; raises Fenced."""
+    joblog.keep_now(held.worker, held.job.pk)
+    done = partial(lifecycle.cancelled, held.job.pk, held.attempt, result, message)
+    if not insist(done, given_up=held.lease.fenced):
         raise Fenced(held.job.pk, held.attempt)
 
 
 def fail(held: Held, message: str, traceback: str = "") -> None:
-    """Move the job to FAILED, with what it printed last: the log stands in the database before anybody hears of it."""
+    """Move the job to FAILED, with what it printed last."""
     if traceback:
         joblog.say(traceback)
     joblog.keep_now(held.worker, held.job.pk)

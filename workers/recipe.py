@@ -202,7 +202,7 @@ def end(held: Held, record: Record, outcome: Outcome, stops: list[Command]) -> N
         sure(lambda: tell_progress(record))
         for command in stops:
             sure(partial(events.record_command_result, pk, attempt, CommandResult(command, 0, ok=True)))
-        sure(partial(lifecycle.cancelled, pk, attempt, None, told))
+        promises.cancel(held, message=told)
     elif isinstance(error, Fenced | GivenUp):
         raise error
     elif error is not None:

@@ -119,7 +119,7 @@ def interruptible(body: Callable[[Held], None], held: Held) -> None:
         for command in stops:
             result = CommandResult(command, 0, ok=True)
             insist(partial(events.record_command_result, pk, attempt, result), given_up=lost)
-        insist(partial(lifecycle.cancelled, pk, attempt), given_up=lost)
+        promises.cancel(held)
 
 
 BODIES: dict[str, Callable[[Held], None]] = {

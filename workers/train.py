@@ -109,17 +109,14 @@ def settle(held: Held, result: TrainResult) -> None:
         promises.succeed(held, outcome, result.message)
         log.info("trained", step=result.step, steps_per_second=outcome["steps_per_second"])
         return
-    move = {
-        "stopped": partial(lifecycle.cancelled, pk, attempt, outcome),
-        "drained": partial(
-            lifecycle.hand_back,
-            pk,
-            attempt,
-            f"{held.team.elsewhere.draining or held.worker} was shut down at step {result.step}; nothing is lost",
-        ),
-    }[result.status]
-    if not insist(move, given_up=held.lease.fenced):
-        raise Fenced(pk, attempt)
+    if result.status == "stopped":
+        promises.cancel(held, outcome)
+    else:  # drained
+        shut_down = held.team.elsewhere.draining or held.worker
+        reason = f"{shut_down} was shut down at step {result.step}; nothing is lost"
+        back = partial(lifecycle.hand_back, pk, attempt, reason)
+        if not insist(back, given_up=held.lease.fenced):
+            raise Fenced(pk, attempt)
     log.info(
         "training_ended", status=result.status, step=result.step, steps_per_second=outcome["steps_per_second"]
     )
@@ -136,7 +133,7 @@ def abandon(held: Held, recorder: Recorder, command: Command) -> NoReturn:
             message = f"stopped on request; {waited} and was ended where it stood, after step {recorder.step}"
             recorded = CommandResult(command, recorder.step, ok=True, message=waited)
             insist(partial(events.record_command_result, pk, attempt, recorded), given_up=lost)
-            insist(partial(lifecycle.cancelled, pk, attempt, {}, message), given_up=lost)
+            promises.cancel(held, {}, message)
         else:
             message = f"{held.worker} was shut down; {waited} and goes on from its last checkpoint"
             insist(partial(lifecycle.hand_back, pk, attempt, message), given_up=lost)

@@ -17,7 +17,9 @@ from acc.data import AccDataset
 from accsite import blobs
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.training.models import Job
+from accsite.apps.training.selectors import logs
 from tests.contract import real
+from workers import joblog
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -39,6 +41,11 @@ def dots() -> SimpleUploadedFile:
     return SimpleUploadedFile("dots.npz", file.getvalue())
 
 
+def printed(job: Job, text: str) -> None:
+    """Leave what the first attempt of a job prints where its process writes it."""
+    (joblog.folder_of("w") / f"{job.pk}-1-0.log").write_text(f"{text}\n")
+
+
 def test_what_was_looked_at_is_shown_answered_and_kept(user: Any) -> None:
     worker = real.make_worker()
     client = Client()
@@ -48,7 +55,9 @@ def test_what_was_looked_at_is_shown_answered_and_kept(user: Any) -> None:
     place = reverse("training:dataset-looked", args=[job.pk])
     assert sent["Location"] == place
     assert "nothing is kept yet" in client.get(place).content.decode()
+    printed(job, "found in it")
     real.run(job, worker)
+    assert logs.last_lines(job) == ["found in it"], "kept before the end is told"
     page = client.get(place).content.decode()
     assert "uint8, 0 to 1, 2 different values; scale 0..1 (black..white)" in page
     assert "under a tenth of what uint8 holds" in page
@@ -69,12 +78,17 @@ def test_what_was_looked_at_is_shown_answered_and_kept(user: Any) -> None:
     page = client.get(place).content.decode()
     assert "is being kept by" in page
     assert "Keep it" not in page
+    printed(keeping, "before the stop")
     stopped = real.run(keeping, worker, asked="stop")
     assert stopped.state == "CANCELLED"
+    assert logs.last_lines(keeping) == ["before the stop"]
     page = client.get(place).content.decode()
     assert "Nothing is kept yet" in page
     assert client.post(place, {"scale": "0..1", "name": "dots, of 0 and 1"}).status_code == 302
-    real.run(Job.objects.latest("pk"), worker)
+    keeping = Job.objects.latest("pk")
+    printed(keeping, "kept")
+    real.run(keeping, worker)
+    assert logs.last_lines(keeping) == ["kept"]
     row = Dataset.objects.get()
     page = client.get(place).content.decode()
     assert "Nothing is kept yet" not in page

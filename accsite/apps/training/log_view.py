@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Collection
 from typing import TextIO
 
 from accsite.apps.training.models import Job
@@ -28,23 +29,42 @@ def follow_log(
     word: only lines that hold it. go_on: print what comes until the job has ended, also of its next attempts unless
     ``attempt`` names one. As JSON, a line is an object with attempt, rank, offset and text.
     """
-    told: tuple[int, int] | None = None
-    offset = 0
+    told: dict[tuple[int, int], int] = {}  # attempt and rank -> up to where it was printed
+    here: int | None = None  # the attempt that is being printed
     while True:
         job.refresh_from_db()
         ended = not job.is_active
-        _, stream = logs.choose(job, attempt, rank)
-        if stream is not None:
-            here = (stream.attempt, stream.rank)
-            if told is not None and here != told:
-                offset = 0
-            if told != here and stream.attempt > 1 and not as_json:
+        streams = _streams(job, attempt, rank, told)
+        for stream in streams:
+            key = (stream.attempt, stream.rank)
+            if stream.bytes <= told.get(key, -1):
+                continue
+            if stream.attempt != here and (stream.attempt > 1 or here is not None) and not as_json:
                 out.write(f"--- attempt {stream.attempt} ---\n")
-            told = here
-            offset = _print(job, stream, offset, out, word, as_json=as_json, whole=not go_on or ended)
+            here = stream.attempt
+            whole = not go_on or ended or stream != streams[-1]
+            told[key] = _print(job, stream, told.get(key, 0), out, word, as_json=as_json, whole=whole)
         if ended or not go_on:
             return SUCCEEDED
         time.sleep(POLL_SECONDS)
+
+
+def _streams(
+    job: Job, attempt: int | None, rank: int | None, told: Collection[tuple[int, int]]
+) -> list[logs.Stream]:
+    """Return the streams to print: the chosen one, and later on its like of each attempt since.
+
+    What an attempt printed last may be kept when the next one has begun, so that none of them is done with.
+    """
+    if not told:
+        _, stream = logs.choose(job, attempt, rank)
+        return [stream] if stream is not None else []
+    first, _ = min(told)
+    found: dict[int, logs.Stream] = {}
+    for each in logs.streams(job):
+        if each.attempt >= first and attempt in (None, each.attempt) and rank in (None, each.rank):
+            found.setdefault(each.attempt, each)
+    return list(found.values())
 
 
 def _print(

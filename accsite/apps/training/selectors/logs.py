@@ -54,8 +54,8 @@ def choose(
     of_attempt = [stream for stream in known if stream.attempt == attempt]
     if not of_attempt:
         if attempt is not None and (attempt < 1 or attempt > max(job.attempt, 1)):
-            right = f"1 to {job.attempt}" if job.attempt else "none yet"
-            raise InvalidInput({"attempt": f"job {job.pk} had no attempt {attempt}; its attempts: {right}"})
+            had = {0: "none yet", 1: "1 attempt"}.get(job.attempt, f"attempts 1 to {job.attempt}")
+            raise InvalidInput({"attempt": f"job {job.pk} had no attempt {attempt}; it had {had}"})
         return known, None
     if rank is None:
         return known, of_attempt[0]
@@ -75,25 +75,31 @@ def raw(job: Job, stream: Stream) -> Iterator[bytes]:
 
 def part(job: Job, stream: Stream, *, offset: int = 0, limit: int = PART_BYTES) -> dict[str, Any]:
     """Return the text from byte ``offset`` on, of at most ``limit`` bytes, and ``next_offset`` to go on from."""
-    text, at, end = [], max(0, offset), max(0, offset)
-    left_out = 0
-    pending = b""
-    for _, start, data in _rows(job, stream, offset):
-        chunk = data[max(0, at - start) :]
-        begin = max(start, at)
-        if begin > at:
-            left_out += begin - at
-        room = limit - len(pending)
-        pending += chunk[:room]
-        at = end = begin + min(len(chunk), room)
-        if len(pending) >= limit:
+    end = max(0, offset)
+    left_out, data = 0, b""
+    for _, start, kept in _rows(job, stream, offset):
+        begin = max(start, end)
+        left_out += begin - end
+        new = kept[begin - start :][: limit - len(data)]
+        data += new
+        end = begin + len(new)
+        if len(data) >= limit:
+            whole = _whole(data)
+            end -= len(data) - len(whole)
+            data = whole
             break
-    if len(pending) >= limit and b"\n" in pending:  # whole lines, so that no character is cut in two
-        cut = pending.rindex(b"\n") + 1
-        end -= len(pending) - cut
-        pending = pending[:cut]
-    text.append(clean(pending.decode("utf-8", "replace"), MOST_BYTES))
-    return {"offset": offset, "next_offset": end, "left_out": left_out, "text": "".join(text)}
+    text = clean(data.decode("utf-8", "replace"), MOST_BYTES)
+    return {"offset": offset, "next_offset": end, "left_out": left_out, "text": text}
+
+
+def _whole(data: bytes) -> bytes:
+    """Return the whole lines of ``data``; of a line that is longer, its whole characters."""
+    lines, ending, _ = data.rpartition(b"\n")
+    if ending:
+        return lines + ending
+    last = next((at for at in range(1, min(4, len(data)) + 1) if data[-at] & 0xC0 != 0x80), 1)
+    wanted = {0xC0: 2, 0xD0: 2, 0xE0: 3, 0xF0: 4}.get(data[-last] & 0xF0, 1)  # bytes of its last character
+    return data[:-last] if last < wanted and last < len(data) else data
 
 
 def asked_part(

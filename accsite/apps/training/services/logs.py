@@ -63,8 +63,14 @@ def _append(
     rows: QuerySet[JobLog], stream: dict[str, int], last: JobLog | None, data: bytes, start: int
 ) -> None:
     """Write ``data``, which begins at ``start``, into the last row while that is small, and then into new ones."""
-    goes_on = last is not None and last.start + last.size == start
-    if last is not None and goes_on and last.size < ROW_BYTES and (start != HEAD_BYTES or not last.size):
+    if (
+        last is not None
+        and last.start + last.size == start
+        and last.size < ROW_BYTES
+        and not last.start
+        < HEAD_BYTES
+        <= start  # the beginning and the tail share no row: tails are replaced
+    ):
         more = data[: ROW_BYTES - last.size]
         rows.filter(pk=last.pk).update(data=bytes(last.data) + more, size=last.size + len(more))
         data, start = data[len(more) :], start + len(more)

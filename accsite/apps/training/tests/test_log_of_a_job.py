@@ -9,7 +9,8 @@ from django.core.management import call_command
 from django.db.models import Sum
 from django.urls import reverse
 
-from accsite.apps.training.models import JobLog
+from accsite.apps.training.log_view import follow_log
+from accsite.apps.training.models import Job, JobLog
 from accsite.apps.training.selectors import logs as selectors
 from accsite.apps.training.services import logs
 from accsite.apps.training.states import JobState
@@ -133,6 +134,31 @@ def test_parts_follow_each_other_and_no_character_is_cut(job):
     assert text.encode() == data
 
 
+@pytest.mark.parametrize("limit", [1_000, 1_001, 1_002, 1_003])
+@pytest.mark.parametrize("letter", ["a", "ä", "€", "𝄞"])
+def test_a_line_longer_than_a_part_is_cut_between_its_characters(job, letter, limit):
+    data = (letter * 2_000).encode()
+    printed(job, data)
+    stream = stream_of(job)
+    offset, text = 0, ""
+    while offset < stream.bytes:
+        part = selectors.part(job, stream, offset=offset, limit=limit)
+        assert limit - 3 <= part["next_offset"] - offset <= limit or part["next_offset"] == stream.bytes
+        text, offset = text + part["text"], part["next_offset"]
+    assert text == letter * 2_000
+
+
+def test_broken_text_without_an_end_of_a_line_is_cut_somewhere(job):
+    data = b"\xff" * 30 + b"\x80" * 30 + b"\xf0" * 30
+    printed(job, data)
+    stream = stream_of(job)
+    offset = 0
+    while offset < stream.bytes:
+        part = selectors.part(job, stream, offset=offset, limit=7)
+        assert part["next_offset"] > offset
+        offset = part["next_offset"]
+
+
 def test_control_characters_and_broken_text_are_shown_and_the_download_is_as_it_was(job):
     data = b"\x1b[31mred\x1b[0m \xff\xfe a\0b\r\n10 %\r20 %\n"
     printed(job, data)
@@ -171,7 +197,12 @@ def test_the_api_gives_streams_parts_lines_and_text(job, client):
     assert plain.content == b"second attempt\nwarning: odd\n"
     refused = client.get(url, {"attempt": 7})
     assert refused.status_code == 422
-    assert "had no attempt 7; its attempts: 1 to 2" in refused.json()["errors"]["attempt"][0]
+    assert "had no attempt 7; it had attempts 1 to 2" in refused.json()["errors"]["attempt"][0]
+    job.attempt = 1
+    job.save()
+    assert "; it had 1 attempt" in client.get(url, {"attempt": 7}).json()["errors"]["attempt"][0]
+    for offset, limit in ((-2_000_000, "at least -1,048,576"), (2**63, "at most 9,223,372,036,854,775,807")):
+        assert limit in client.get(url, {"offset": offset}).json()["errors"]["offset"][0]
 
 
 def test_a_log_is_as_private_as_its_job(job, client, django_user_model):
@@ -237,6 +268,32 @@ def test_a_shell_prints_searches_and_chooses(job):
     assert said("--search", "TW") == "two\n"
     assert said("--rank", "1") == "of rank 1\n"
     assert '"offset": 4, "text": "two"' in said("--json")
+
+
+def test_who_follows_is_told_the_end_of_an_attempt_also_when_the_next_has_begun(job, monkeypatch):
+    printed(job, b"one\n")
+
+    def between_two_looks(_seconds):
+        # Attempt 1 goes on printing, its end is kept late, and attempts 2 and 3 come, all between two looks.
+        job.refresh_from_db()
+        if job.attempt == 1:
+            printed(job, b"one\nlast words")
+            printed(job, b"two\n", attempt=2)
+            printed(job, b"three\nhalf a", attempt=3)
+            Job.objects.filter(pk=job.pk).update(attempt=3)
+        else:
+            printed(job, b"two\nkept late\n", attempt=2)
+            printed(job, b"three\nhalf a line\n", attempt=3)
+            Job.objects.filter(pk=job.pk).update(state=JobState.SUCCEEDED)
+
+    monkeypatch.setattr("accsite.apps.training.log_view.time.sleep", between_two_looks)
+    out = StringIO()
+    follow_log(job, out=out, go_on=True)
+    assert out.getvalue().split("\n") == [
+        *("one", "last words"),
+        *("--- attempt 2 ---", "two", "--- attempt 3 ---", "three"),
+        *("--- attempt 2 ---", "kept late", "--- attempt 3 ---", "half a line", ""),
+    ]
 
 
 def test_the_log_goes_with_its_job(job):
