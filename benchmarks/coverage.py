@@ -1,6 +1,6 @@
 """How often the 95 % intervals of the metric suite hold the truth, on codes that are drawn anew each time.
 
-python -m benchmarks.coverage             200 draws of each of five kinds of code, 300 pairs; 15 minutes, one thread
+python -m benchmarks.coverage             200 draws of each of five kinds of code, 300 pairs; 20 minutes, one thread
 python -m benchmarks.coverage --draws 20  fewer; the rows say so
 
 The truth of a number is its mean over all draws: what it is on average with so many samples. Goal: .93 to .98 for each

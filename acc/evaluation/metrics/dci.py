@@ -18,6 +18,8 @@ from acc.evaluation.metrics.prepared import Prepared
 from acc.evaluation.metrics.trees import fit_trees
 from acc.evaluation.metrics.values import Array, Value, mean_of_defined, nothing_there, undefined
 
+CONCENTRATIONS = ("disentanglement", "completeness", "group_disentanglement", "group_completeness")
+
 
 @dataclass(frozen=True, eq=False)
 class Dci:

@@ -33,7 +33,10 @@ class Explicitness:
 
 
 def explicitness(prepared: Prepared) -> Explicitness:
-    """Return explicitness of all dimensions and of own groups; real factors by their context levels."""
+    """Return explicitness of all dimensions and of own groups; real factors by their context levels.
+
+    Without a group of samples the discriminants stay, and the group is left out of the test.
+    """
     table = np.full(len(prepared.columns), np.nan)
     own_table = table.copy()
     if not prepared.too_few and prepared.alive:
@@ -58,15 +61,43 @@ def explicitness(prepared: Prepared) -> Explicitness:
 
 def _aucs(prepared: Prepared, asked: Sequence[tuple[Column, Tensor]]) -> list[float]:
     """Return for each (column, dimensions) the mean AUC over the column's levels; NaN below two levels."""
+    _, test = prepared.halves
+    found = [math.nan] * len(asked)
+    for places, present, odds in prepared.once("odds", lambda whole: _odds(whole, asked)):
+        positive = torch.cat(
+            [
+                asked[place][0].level[test][:, None] == there
+                for place, there in zip(places, present, strict=True)
+            ],
+            dim=1,
+        )
+        areas = auc(prepared.rows_of(odds)[test], positive)
+        for place, area in zip(places, areas.reshape(len(places), -1).nanmean(1).tolist(), strict=True):
+            found[place] = area
+    return found
+
+
+def _odds(
+    prepared: Prepared, asked: Sequence[tuple[Column, Tensor]]
+) -> list[tuple[list[int], list[Tensor], Tensor]]:
+    """Return what ranks samples by the odds of each class against the rest.
+
+    For those of ``asked`` with equally many levels their places, the levels present on both halves, and the odds
+    (N, places x levels), which stay 0 on the half that is fitted on.
+    """
     train, test = prepared.halves
     mean = prepared.z[train].mean(0)
     fitted, tested = prepared.z[train] - mean, prepared.z[test] - mean
     covariance = fitted.T @ fitted / len(fitted)
-    levels = {column.name: _Levels.of(column, fitted, (train, test)) for column, _ in asked}
+    levels = {
+        column.name: _Levels.of(prepared.columns[index], fitted, (train, test))
+        for index, column in enumerate(prepared.columns)
+        if column.alive
+    }
     alike: dict[int, list[int]] = {}
     for place, (column, _) in enumerate(asked):
         alike.setdefault(len(levels[column.name].present), []).append(place)
-    found = [math.nan] * len(asked)
+    found = []
     for width, places in alike.items():
         if width < 2:
             continue
@@ -74,10 +105,9 @@ def _aucs(prepared: Prepared, asked: Sequence[tuple[Column, Tensor]]) -> list[fl
         probes = [_discriminant(one, covariance, dims, len(fitted)) for one, dims in chosen]
         # One product and one sort for all: each is faster than many small ones.
         score = torch.addmm(torch.cat([b for _, b in probes]), tested, torch.cat([w for w, _ in probes], 1))
-        odds = _against_rest(score.reshape(-1, len(places), width)).flatten(1)
-        areas = auc(odds, torch.cat([one.positive for one, _ in chosen], dim=1))
-        for place, area in zip(places, areas.reshape(-1, width).mean(1).tolist(), strict=True):
-            found[place] = area
+        odds = torch.zeros(len(prepared.z), score.shape[1], dtype=score.dtype, device=score.device)
+        odds[test] = _against_rest(score.reshape(-1, len(places), width)).flatten(1)
+        found.append((places, [one.present for one, _ in chosen], odds))
     return found
 
 
@@ -85,12 +115,10 @@ def _aucs(prepared: Prepared, asked: Sequence[tuple[Column, Tensor]]) -> list[fl
 class _Levels:
     """What all discriminants of one column share.
 
-    ``present`` (C,) the levels on both halves, ``positive`` (n, C) who is of each on the tested half; ``means``
-    (levels, D) and ``count`` (levels,) on the fitted half.
+    ``present`` (C,) the levels on both halves; ``means`` (levels, D) and ``count`` (levels,) on the fitted half.
     """
 
     present: Tensor
-    positive: Tensor
     means: Tensor
     count: Tensor
 
@@ -103,7 +131,7 @@ class _Levels:
         present = ((count > 0) & (torch.bincount(test, minlength=classes) > 0)).nonzero()[:, 0]
         is_fitted = train == torch.arange(classes, device=train.device)[:, None]
         means = is_fitted.to(fitted.dtype) @ fitted / count.clamp(min=1)[:, None]
-        return cls(present, test[:, None] == present, means, count)
+        return cls(present, means, count)
 
 
 def _discriminant(levels: _Levels, covariance: Tensor, dims: Tensor, n: int) -> tuple[Tensor, Tensor]:

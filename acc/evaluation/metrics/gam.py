@@ -14,6 +14,9 @@ from acc.evaluation.metrics.values import Array
 BINS = 10
 MAX_DIMENSIONS = 1024
 RIDGE = 0.01  # of the mean variance of the indicator columns
+# Whom the model is fitted on changes its skill by chance alone, in both of two samples at once: left out of one after
+# the other, each counts it, twice the variance that it has.
+REFITTED = 0.5**0.5
 
 
 def fit_additive(prepared: Prepared) -> tuple[Array, Array]:
@@ -21,7 +24,8 @@ def fit_additive(prepared: Prepared) -> tuple[Array, Array]:
 
     Importance is the variance of a dimension's component function over the factor's variance, fitted on one
     half of the samples; skill is 1 - MSE / variance or chance-corrected balanced accuracy on the other, not
-    below 0.
+    below 0. Without a group of samples the edges of bins stay, importance is fitted anew, and what that changes of
+    the skill counts by ``REFITTED``.
     """
     train, test = prepared.halves
     active = prepared.active.nonzero()[:, 0]
@@ -29,25 +33,42 @@ def fit_additive(prepared: Prepared) -> tuple[Array, Array]:
     skill = np.full(len(prepared.columns), np.nan)
     importance[:, [not column.alive for column in prepared.columns]] = np.nan
     columns = [prepared.columns[i] for i in prepared.alive]
-    targets = [_target(column, prepared.z.dtype) for column in columns]
-    stacked = torch.cat(targets, dim=1)
     if len(active) == 0:
         skill[list(prepared.alive)] = 0.0
         return importance, skill
-    z = prepared.z[:, active]
-    edges = _edges(z[train])
-    code = _codes(z, edges)
-    model = _Additive(_indicators(code[train]), stacked[train])
-    predicted = model.predict(_indicators(code[test]))
+    code = prepared.rows_of(prepared.once("decile codes", _deciles))
+    model = _fitted(prepared, code)
     components = model.component_variances(len(active))
+    kept = (
+        prepared.once("additive model", lambda whole: _fitted(whole, _deciles(whole)))
+        if prepared.whole
+        else model
+    )
+    held = _indicators(code[test])
+    predicted = [each.predict(held) for each in ([kept, model] if prepared.whole else [model])]
+    at_fit = prepared.once("classes", _shares)
     at = 0
-    for index, column, target in zip(prepared.alive, columns, targets, strict=True):
+    for index, column in zip(prepared.alive, columns, strict=True):
+        target = _target(column, prepared.z.dtype)[train]
         part = slice(at, at + target.shape[1])
         at = part.stop
-        variance = target[train].var(0, correction=0).sum().clamp(min=1e-12)
+        variance = target.var(0, correction=0).sum().clamp(min=1e-12)
         importance[active.cpu().numpy(), index] = (components[:, part].sum(1) / variance).cpu().numpy()
-        skill[index] = _skill(column, column.values, predicted[:, part], train, test)
+        skills = [_skill(column, each[:, part], at_fit[index], test) for each in predicted]
+        skill[index] = skills[0] + REFITTED * (skills[-1] - skills[0])
     return importance, skill
+
+
+def _deciles(prepared: Prepared) -> Tensor:
+    """Return the codes of all samples; the edges are deciles of the half that is fitted on."""
+    z = prepared.z[:, prepared.active]
+    return _codes(z, _edges(z[prepared.halves[0]]))
+
+
+def _fitted(prepared: Prepared, code: Tensor) -> _Additive:
+    train, _ = prepared.halves
+    targets = [_target(prepared.columns[i], prepared.z.dtype)[train] for i in prepared.alive]
+    return _Additive(_indicators(code[train]), torch.cat(targets, dim=1))
 
 
 class _Additive:
@@ -109,12 +130,22 @@ def _indicators(code: Tensor) -> Tensor:
     return flat.scatter_(1, code, 1.0)
 
 
-def _skill(column: Column, values: Tensor, predicted: Tensor, train: Tensor, test: Tensor) -> float:
+def _shares(prepared: Prepared) -> list[Tensor]:
+    """Return for each factor the share (C,) of each class in the half that is fitted on; empty for real factors."""
+    train, _ = prepared.halves
+    return [
+        torch.bincount(column.values[train], minlength=column.classes).to(prepared.z.dtype) / len(train)
+        if column.kind == "cat"
+        else column.values[:0]
+        for column in prepared.columns
+    ]
+
+
+def _skill(column: Column, predicted: Tensor, share: Tensor, test: Tensor) -> float:
+    truth = column.values[test]
     if column.kind == "cont":
-        truth = values[test]
         error = (truth - predicted[:, 0]).square().mean() / truth.var(correction=0).clamp(min=1e-12)
         return max(0.0, 1 - float(error))
     # Dividing by the class's share gives every class the same prior, as balanced accuracy asks for.
-    share = torch.bincount(values[train], minlength=column.classes).to(predicted.dtype) / len(train)
     score = torch.where(share > 0, predicted / share.clamp(min=1e-12), -torch.inf)
-    return max(0.0, balanced_skill(score.max(1).indices, values[test], column.classes))
+    return max(0.0, balanced_skill(score.max(1).indices, truth, column.classes))

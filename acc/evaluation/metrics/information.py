@@ -52,12 +52,12 @@ def information(prepared: Prepared) -> Information:
     entropy, entropy_corrected = np.full(shape[1], np.nan), np.full(shape[1], np.nan)
     active = prepared.active.nonzero()[:, 0]
     at = active.cpu().numpy()
-    codes = _equal_width(prepared.z[:, active], *(end[active] for end in prepared.limits))
+    codes = prepared.rows_of(prepared.once("bins", lambda whole: _equal_width(whole.z[:, active])))
     for index, column in enumerate(prepared.columns):
         if not column.alive or prepared.too_few:
             table[:, index] = corrected[:, index] = np.nan
             continue
-        labels, classes = _labels(column)
+        labels, classes = _labels(prepared, index)
         plain, fixed, entropy[index], entropy_corrected[index] = _mutual_information(codes, labels, classes)
         table[at, index], corrected[at, index] = plain, fixed
     grouped = _group_maxima(prepared, table), _group_maxima(prepared, corrected)
@@ -127,14 +127,21 @@ def modularity(table: Array) -> Array:
     return np.where(best > 0, 1 - rest / np.where(best > 0, best, 1.0) / max(1, table.shape[-1] - 1), 0.0)
 
 
-def _equal_width(z: Tensor, low: Tensor, high: Tensor) -> Tensor:
+def _equal_width(z: Tensor) -> Tensor:
     """Return bin numbers (N, D) of 20 equal bins between each dimension's least and greatest value."""
+    low, high = z.amin(0), z.amax(0)
     # The nudge keeps a value that lies on an edge on the same side of it when the dimension is rescaled.
     width = torch.where(high > low, high - low, 1.0)
     return ((z - low) / width * BINS + 1e-9).to(torch.int64).clamp(max=BINS - 1)
 
 
-def _labels(column: Column) -> tuple[Tensor, int]:
+def _labels(prepared: Prepared, index: int) -> tuple[Tensor, int]:
+    """Return the class of each sample, or the bin of its value, and how many there are."""
+    labels, classes = prepared.once(f"labels {index}", lambda whole: _binned(whole.columns[index]))
+    return prepared.rows_of(labels), classes
+
+
+def _binned(column: Column) -> tuple[Tensor, int]:
     if column.kind == "cat":
         return column.values, column.classes
     values = column.values.cpu().numpy()

@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from acc.evaluation.metrics.labels import Pair
 from acc.evaluation.metrics.prepared import FOLDS, MIN_SAMPLES
+from acc.evaluation.metrics.values import Array, mean_of_defined
 
 EVERYTHING = tuple(range(FOLDS))
 HALVES = ((0, 1), (2, 3), (0, 2), (1, 3), (0, 3), (1, 2))  # three splits, each two lines of two folds
@@ -21,13 +23,17 @@ SUBSETS = (EVERYTHING, *HALVES)
 SIGNIFICANT = 2.0  # standard errors of its noise by which a squared norm must exceed zero
 
 
-def parallelism(pairs: Sequence[Pair], *, limit: float = 1.0) -> tuple[Tensor, list[str]]:
-    """Return mean cosines (P, V) of coding directions at pairs of levels, per concept and view, and why any is NaN.
+def parallelism(cosines: Array) -> Array:
+    """Return the mean (...) of what is defined of ``cosines`` (..., pairs of levels), each cut off at 1 and -1."""
+    return mean_of_defined(np.clip(cosines, -1, 1), axis=-1)
+
+
+def cosines_of(pairs: Sequence[Pair]) -> tuple[Tensor, list[str]]:
+    """Return cosines (P, V, pairs of levels) of coding directions, and for each concept why any view has none.
 
     ``pairs`` are concepts in one context, all real or all of as many classes. The direction of a class concept
     is the matrix of its centred class means; of a real one the slope of the latents on it. A level whose
-    direction does not rise above its noise has no direction. An estimated cosine may exceed 1; it is cut off at
-    ``limit``.
+    direction does not rise above its noise has no direction. An estimated cosine may exceed 1.
     """
     moments = pairs[0].moments
     usable = torch.stack([pair.can.pairs.diagonal() for pair in pairs])  # P L
@@ -41,20 +47,18 @@ def parallelism(pairs: Sequence[Pair], *, limit: float = 1.0) -> tuple[Tensor, l
     squared = (parts[0::2] * parts[1::2]).mean(0).sum(2)  # P L D
     noise = torch.stack([_noise(pair, of) for pair, of in zip(pairs, whole, strict=True)])  # P L V
     there = usable & defined[:, None]
-    mean = torch.stack(
+    cosines = torch.stack(
         [
-            _mean_cosine(
-                whole[..., dims],
-                torch.where(there, squared[..., dims].sum(2), torch.nan),
-                noise[..., view],
-                limit,
+            _cosines(
+                whole[..., dims], torch.where(there, squared[..., dims].sum(2), torch.nan), noise[..., view]
             )
             for view, dims in enumerate(moments.views)
         ],
         dim=1,
     )
-    told = zip(pairs, enough.tolist(), defined.tolist(), mean.isnan().any(1).tolist(), strict=True)
-    return mean, [_reason(pair, *known) for pair, *known in told]
+    missing = cosines.isnan().all(2).any(1)
+    told = zip(pairs, enough.tolist(), defined.tolist(), missing.tolist(), strict=True)
+    return cosines, [_reason(pair, *known) for pair, *known in told]
 
 
 def _reason(pair: Pair, enough: bool, defined: bool, missing: bool) -> str:
@@ -66,13 +70,13 @@ def _reason(pair: Pair, enough: bool, defined: bool, missing: bool) -> str:
     return f"no coding direction of '{name}' rises above its noise" if missing else ""
 
 
-def _mean_cosine(whole: Tensor, squared: Tensor, noise: Tensor, limit: float) -> Tensor:
-    """Return means (P,) over pairs of levels of directions (P, L, C, width) with squared norms (P, L)."""
+def _cosines(whole: Tensor, squared: Tensor, noise: Tensor) -> Tensor:
+    """Return cosines (P, pairs of levels) of directions (P, L, C, width) with squared norms (P, L)."""
     flat = whole.flatten(2)
     norm = torch.where((squared > SIGNIFICANT * noise) & (squared > 0), squared, torch.nan).sqrt()
-    cosine = (flat @ flat.mT / (norm[:, :, None] * norm[:, None, :])).clamp(-limit, limit)
+    cosine = flat @ flat.mT / (norm[:, :, None] * norm[:, None, :])
     first, second = torch.triu_indices(flat.shape[1], flat.shape[1], offset=1, device=flat.device)
-    return cosine[:, first, second].nanmean(1)
+    return cosine[:, first, second]
 
 
 def _subset_sums(per_fold: Tensor) -> Tensor:

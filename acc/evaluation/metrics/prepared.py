@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from acc.evaluation.metrics.inputs import ALL_DIMENSIONS, Factor, Groups, Kind, 
 from acc.evaluation.metrics.jackknife import GROUPS, Deal, deal
 from acc.evaluation.metrics.levels import context_levels
 
+Made = TypeVar("Made")
 FOLDS = 4
 MIN_SAMPLES = 20  # of a whole representation, and of a context level
 INACTIVE_BELOW = 0.01  # of the largest spread
@@ -56,9 +58,8 @@ class Prepared:
     length, so that no result depends on the order in which samples came. ``raw`` (N, D) are the centred latents
     in their own units. ``own`` holds a group index or None for each column, ``declared`` how many groups were
     declared: one more, the rest, holds the dimensions that no group names. ``dealt`` are the groups of samples
-    that the jackknife leaves out. ``limits`` are each dimension's least and greatest value over all samples: bins
-    that moved with the outermost sample would make its intervals too wide. ``nothing`` says why the representation
-    carries nothing, or is empty.
+    that the jackknife leaves out. ``nothing`` says why the representation carries nothing, or is empty. ``whole`` is
+    the input that this one is a part of, if it is one, and ``kept`` (N,) its rows of that: see ``once``.
     """
 
     z: Tensor
@@ -72,10 +73,12 @@ class Prepared:
     unit: Tensor
     units: int
     dealt: Deal
-    limits: tuple[Tensor, Tensor]
     seed: int
     nothing: str
     notes: tuple[str, ...]
+    whole: Prepared | None = None
+    kept: Tensor | None = None
+    _made: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def covariance(self) -> Tensor:
@@ -144,7 +147,32 @@ class Prepared:
         columns = tuple(
             replace(each, values=each.values[kept], level=each.level[kept]) for each in self.columns
         )
-        return replace(self, z=self.z[kept], raw=self.raw[kept], columns=columns, fold=self.fold[kept])
+        return replace(
+            self,
+            z=self.z[kept],
+            raw=self.raw[kept],
+            columns=columns,
+            fold=self.fold[kept],
+            whole=self.whole or self,
+            kept=kept,
+        )
+
+    def once(self, name: str, make: Callable[[Prepared], Made]) -> Made:
+        """Return what ``make`` makes of all samples, whichever group of them is left out here.
+
+        For what must not follow a group: bins, whose edges would carry rows to and fro by chance, and probes that are
+        tested on other samples of the kind that they were fitted on. Parts of one whole share what was made.
+        """
+        if self.whole is None:
+            return make(self)
+        if name not in self.whole._made:
+            self.whole._made[name] = make(self.whole)
+        found: Made = self.whole._made[name]
+        return found
+
+    def rows_of(self, whole: Tensor) -> Tensor:
+        """Return the rows that are here of what was made ``once`` of all samples, (all, ...) -> (N, ...)."""
+        return whole if self.kept is None else whole[self.kept]
 
     def rng(self, stream: int) -> np.random.Generator:
         """Return the generator of one purpose; purposes do not disturb each other."""
@@ -214,7 +242,6 @@ def prepare(
         unit=of_unit,
         units=count,
         dealt=dealt,
-        limits=(z.amin(0), z.amax(0)),
         seed=seed,
         nothing=nothing,
         notes=tuple([nothing] if nothing else []) + tuple(notes),

@@ -9,16 +9,20 @@ import torch
 from torch import Tensor
 
 from acc.evaluation.metrics.chance import chance_skills, shuffles
+from acc.evaluation.metrics.jackknife import smoothed
 from acc.evaluation.metrics.judgement import HOMELESS
 from acc.evaluation.metrics.labels import Pair, pair_of, without_each
 from acc.evaluation.metrics.moments import Moments, moments_of
-from acc.evaluation.metrics.parallelism import parallelism
+from acc.evaluation.metrics.parallelism import cosines_of, parallelism
 from acc.evaluation.metrics.prepared import FOLDS, Prepared
 from acc.evaluation.metrics.transfer import errors_of, transfers, transfers_kept, transfers_without
 from acc.evaluation.metrics.values import Array
 
 CHANCE_STREAM = 1
-UNLIMITED = 2.0  # what is cut off at 1 would have no spread there
+# Within contexts a probe is at its best, so that it matters by chance alone whom it was fitted on. A sample then counts
+# by how it is tested and, in the other folds, by how it is fitted on, both alike: left out of the test alone (1) the
+# variance is half of what it is, left out of both (1 + 1) twice. Left out of one and of this share of the other: once.
+REFITTED = 2**0.5 - 1
 AT_ONCE = 1 << 20  # numbers of a temporary array
 At = tuple[int, int]  # concept, context
 
@@ -26,11 +30,10 @@ At = tuple[int, int]  # concept, context
 class SkillTable:
     """Skills within and across contexts and parallelism (1 + J, V, F, F), NaN where undefined.
 
-    [0] is the estimate, [1 + j] what it is without group j of the jackknife: across contexts, and for parallelism,
-    when everything is fitted and tested without it; within contexts under the probes as they are, tested without it.
-    There a probe is at its best, so that a few samples more or less to fit on change nothing but by chance, and
-    refitting would count that chance twice: the error of a leak that is not there came out 2.8 times too great.
-    Axes F are concept and context; view 0 is all dimensions. ``matrices`` (V, L, L) and ``pairs`` belong to
+    [0] is the estimate, [1 + j] what it is without group j of the jackknife, when everything is fitted and tested
+    without it; within contexts what refitting changes counts by ``REFITTED``. ``cosines`` are those that parallelism
+    is the mean of, not cut off, (1 + J, V, pairs of levels) of each (concept, context). Axes F are concept and
+    context; view 0 is all dimensions. ``matrices`` (V, L, L) and ``pairs`` belong to
     each (concept, context); the pairs are kept so that chance need not solve anything again.
     """
 
@@ -42,6 +45,7 @@ class SkillTable:
         self.within = np.full((1 + self.replicates, len(self.views), columns, columns), np.nan)
         self.across = self.within.copy()
         self.parallelism = self.within.copy()
+        self.cosines: dict[At, Array] = {}
         self.parallelism_reasons: dict[At, str] = {}
         self.matrices: dict[At, Array] = {}
         self.pairs: dict[int, dict[int, Pair]] = {}
@@ -92,12 +96,18 @@ class SkillTable:
                 self.matrices[concept, context] = skill.matrix.cpu().numpy()
                 self.within[0, :, concept, context] = skill.within.cpu().numpy()
                 self.across[0, :, concept, context] = skill.across.cpu().numpy()
-            cosines, reasons = parallelism(alike)
+            cosines, reasons = cosines_of(alike)
             for concept, cosine, reason in zip(batch, cosines, reasons, strict=True):
-                self.parallelism[0, :, concept, context] = cosine.cpu().numpy()
+                self.cosines[concept, context] = np.full((1 + self.replicates, *cosine.shape), np.nan)
+                self.cosines[concept, context][0] = cosine.cpu().numpy()
                 if reason:
                     self.parallelism_reasons[concept, context] = reason
         self._leave_out(context, batches, errors, parts)
+        for concept in pairs:
+            for view, each in enumerate(self.cosines[concept, context].swapaxes(0, 1)):
+                # No true cosine exceeds 1, so what the estimates may have been lies around them as they are cut off.
+                around = np.concatenate([np.clip(each[:1], -1, 1), each[1:]])
+                self.parallelism[:, view, concept, context] = smoothed(parallelism, around)
 
     def _leave_out(
         self,
@@ -123,13 +133,14 @@ class SkillTable:
                     transfers_without(whole, less, light, tested),
                     strict=True,
                 ):
-                    self.within[at, :, concept, context] = kept.within.cpu().numpy()
+                    within = torch.lerp(kept.within, refitted.within, REFITTED)
+                    self.within[at, :, concept, context] = within.cpu().numpy()
                     self.across[at, :, concept, context] = refitted.across.cpu().numpy()
                 for number in range(len(groups)):
                     levels = slice(number * moments.levels, (number + 1) * moments.levels)
-                    cosines, _ = parallelism([pair.levels_at(levels) for pair in less], limit=UNLIMITED)
+                    cosines, _ = cosines_of([pair.levels_at(levels) for pair in less])
                     for concept, cosine in zip(batch, cosines, strict=True):
-                        self.parallelism[at.start + number, :, concept, context] = cosine.cpu().numpy()
+                        self.cosines[concept, context][at.start + number] = cosine.cpu().numpy()
 
     def chance(self, own: Sequence[int | None], permutations: int) -> tuple[Array, Array]:
         """Return skills (P, V, F, F) of shuffled labels; across contexts only from each concept's own group."""

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from acc.evaluation.metrics.dci import Dci, dci_gam, dci_trees, dci_without_each
+from acc.evaluation.metrics.dci import CONCENTRATIONS, Dci, dci_gam, dci_trees, dci_without_each
 from acc.evaluation.metrics.explicitness import Explicitness, explicitness
 from acc.evaluation.metrics.information import Information, information, information_without_each
 from acc.evaluation.metrics.inputs import Factor, Groups
-from acc.evaluation.metrics.jackknife import GROUPS, with_intervals
+from acc.evaluation.metrics.jackknife import GROUPS, told_wide, with_intervals
 from acc.evaluation.metrics.judgement import HOMELESS, foreign_skills
 from acc.evaluation.metrics.prepared import Prepared, prepare
 from acc.evaluation.metrics.sap import Sap, sap, sap_without_each
@@ -23,7 +23,7 @@ from acc.evaluation.metrics.ufr import Ufr, measure_ufr
 from acc.evaluation.metrics.values import Array, Value, jsonable, mean_of_defined
 
 WIDEST_WITH_INTERVALS = 128  # active dimensions; the additive model of more is too slow to be fitted 20 times
-VERSION = 2  # raise it when any number may change for the same input
+VERSION = 3  # raise it when any number may change for the same input
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,6 +150,11 @@ def suite(
         some = smooth is not None and len(each) > 1 and not prepared.no_factor and not prepared.nothing
         return with_intervals(each[0], each[1:], smooth(prepared, each) if smooth and some else None)
 
+    def additive() -> Dci:
+        dci: Dci = found(dci_gam, dci_without_each, () if wide else fewer)
+        told: dict[str, Any] = {name: told_wide(getattr(dci, name)) for name in CONCENTRATIONS}
+        return replace(dci, **told)
+
     wide = int(prepared.active.sum()) > WIDEST_WITH_INTERVALS
     return MetricSuite(
         version=VERSION,
@@ -164,7 +169,7 @@ def suite(
         notes=prepared.notes,
         ufr=ufr,
         leakage=_leakage(prepared, ufr),
-        dci=found(dci_gam, dci_without_each, () if wide else fewer),
+        dci=additive(),
         dci_trees=dci_trees(prepared) if trees else None,
         information=found(information, information_without_each),
         sap=found(sap, sap_without_each),

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from acc.evaluation.metrics.jackknife import interval, measured
+from acc.evaluation.metrics.jackknife import interval, measured, told_wide
 from acc.evaluation.metrics.judgement import HOMELESS, READABLE, Judgement, judge, judge_without_each, match
 from acc.evaluation.metrics.prepared import Prepared
 from acc.evaluation.metrics.skills import SkillTable
@@ -136,7 +136,7 @@ class _Report:
                 judged.unified * judged.factored, chance.unified * chance.factored if chance else None
             ),
             all_dimensions_across=self._over_all(table.across[:, 0], table.nothing),
-            parallelism=self._over_all(table.parallelism[:, 0], cosine_reason),
+            parallelism=told_wide(self._over_all(table.parallelism[:, 0], cosine_reason)),
             parallelism_own=self._own_cosines(cosine_reason),
             own={name: self._group(home) for name, home in zip(self.names, self.own, strict=True)},
             matched=self.use_match,
@@ -215,7 +215,7 @@ class _Report:
         if not homes:
             return undefined(self.prepared.no_groups or "no group is declared to hold a concept")
         cells = np.stack([self.table.parallelism[:, home + 1, c] for c, home in homes], axis=1)
-        return self._over_all(cells, reason)
+        return told_wide(self._over_all(cells, reason))
 
     def _group(self, index: int | None) -> str | None:
         return None if index is None or index == HOMELESS else self.groups[index]

@@ -9,10 +9,13 @@ import torch
 from acc.differences import standard_error
 from acc.errors import InvalidInput
 from acc.evaluation.metrics import Factor, compared, suite
+from acc.evaluation.metrics.explicitness import explicitness
+from acc.evaluation.metrics.gam import _deciles
+from acc.evaluation.metrics.information import _labels
 from acc.evaluation.metrics.jackknife import Deal, deal, interval, smoothed
-from acc.evaluation.metrics.parallelism import parallelism
+from acc.evaluation.metrics.parallelism import cosines_of
 from acc.evaluation.metrics.prepared import prepare
-from acc.evaluation.metrics.skills import UNLIMITED, SkillTable
+from acc.evaluation.metrics.skills import SkillTable
 from acc.evaluation.metrics.ufr import measure_ufr
 from acc.tests.metrics import worlds
 
@@ -55,16 +58,15 @@ def test_a_replicate_across_contexts_is_the_skill_of_the_other_samples_alone(gro
     assert found.across[1 + group] == pytest.approx(alone.across[0], abs=1e-5, nan_ok=True)
     for context, pairs in alone.pairs.items():
         for concept, pair in pairs.items():
-            # An estimated cosine is cut off at 1, one without a group is not: at 1 it would have no spread.
-            cosines, _ = parallelism([pair], limit=UNLIMITED)
-            assert found.parallelism[1 + group, :, concept, context] == pytest.approx(
+            cosines, _ = cosines_of([pair])
+            assert found.cosines[concept, context][1 + group] == pytest.approx(
                 cosines[0].numpy(), abs=1e-9, nan_ok=True
             )
 
 
 @pytest.mark.parametrize("group", [0, 7])
-def test_a_replicate_within_contexts_leaves_the_probes_as_they_are(group):
-    """By hand: ridge probes of each level, fitted on all samples of the other folds, tested without the group."""
+def test_a_replicate_within_contexts_counts_what_refitting_changes_by_its_share(group):
+    """By hand: ridge probes of each level, fitted on the other folds with and without the group, tested without it."""
     world = worlds.mixed(0.3, 500, **FEW)
     ready = prepare(world.z, world.factors, world.groups, seed=0)
     z, fold = ready.z.numpy(), ready.fold.numpy()
@@ -72,20 +74,85 @@ def test_a_replicate_within_contexts_leaves_the_probes_as_they_are(group):
     names = [column.name for column in ready.columns]
     concept, context = names.index("real0"), names.index("class0")
     y, level = ready.columns[concept].values.numpy(), ready.columns[context].level.numpy()
-    skills = []
-    for at in range(level.max() + 1):
-        errors = np.zeros(len(z))
-        for held in range(4):
-            fit, test = (level == at) & (fold != held), (level == at) & (fold == held)
-            centred = z[fit] - z[fit].mean(0)
-            covariance = centred.T @ centred / fit.sum() + 0.01 * np.eye(z.shape[1])
-            slope = np.linalg.solve(covariance, centred.T @ y[fit] / fit.sum())
-            errors[test] = (y[test] - y[fit].mean() - (z[test] - z[fit].mean(0)) @ slope) ** 2
-        here = (level == at) & left
-        skills.append(1 - errors[here].mean() / y[here].var())
+
+    def skill(fitted):
+        skills = []
+        for at in range(level.max() + 1):
+            errors = np.zeros(len(z))
+            for held in range(4):
+                fit, test = fitted & (level == at) & (fold != held), (level == at) & (fold == held)
+                centred = z[fit] - z[fit].mean(0)
+                covariance = centred.T @ centred / fit.sum() + 0.01 * np.eye(z.shape[1])
+                slope = np.linalg.solve(covariance, centred.T @ y[fit] / fit.sum())
+                errors[test] = (y[test] - y[fit].mean() - (z[test] - z[fit].mean(0)) @ slope) ** 2
+            here = (level == at) & left
+            skills.append(1 - errors[here].mean() / y[here].var())
+        return np.mean(skills)
+
+    kept, refitted = skill(np.ones_like(left)), skill(left)
     assert SkillTable(ready).within[1 + group, 0, concept, context] == pytest.approx(
-        np.mean(skills), abs=1e-9
+        kept + (np.sqrt(2) - 1) * (refitted - kept), abs=1e-6
     )
+
+
+def root_mean_square(values):
+    return np.sqrt(np.square(values).mean())
+
+
+def error_of(found):
+    """Return the root mean square of the standard errors of numbers (draws, 1 + J, ...)."""
+    return root_mean_square([standard_error(each[1:]) for each in found])
+
+
+def test_the_error_of_a_skill_that_is_not_there_is_the_true_one():
+    """Of a probe that stays it would be .8 of that, of one that is fitted anew twice that."""
+
+    def skills(seed: int, resamples: int):
+        rng = np.random.default_rng(seed)
+        z, side, size = rng.normal(size=(200, 12)), rng.permutation(200) % 2, rng.normal(size=200)
+        slots = {f"slot{k}": (2 * k, 2 * k + 2) for k in range(6)}
+        factors = [Factor.cont("size", size), Factor.cat("side", side)]
+        return SkillTable(prepare(z, factors, slots, seed=0, resamples=resamples)).within[:, 1:, 1, 0]
+
+    spread = root_mean_square(np.std([skills(seed, 0)[0] for seed in range(60)], axis=0, ddof=1))
+    assert error_of([skills(seed, 20) for seed in range(8)]) == pytest.approx(spread, rel=0.2)
+
+
+def test_the_error_of_cosines_that_are_cut_off_at_one_is_less_than_of_those_that_are_not():
+    found, whole = [], []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        size, side = rng.normal(size=300), rng.permutation(300) % 3
+        z = np.column_stack([size, size, side]) + rng.normal(size=(300, 3))
+        ready = prepare(z, [Factor.cont("size", size), Factor.cat("side", side)], None, seed=0)
+        table = SkillTable(ready)
+        found.append(table.parallelism[:, 0, 0, 1])
+        whole.append(table.cosines[0, 1][:, 0].mean(axis=1))
+    spread = np.std([each[0] for each in found], ddof=1)
+    assert spread < error_of(found) < 0.8 * error_of(whole)
+
+
+def test_what_is_left_without_a_group_keeps_its_folds_and_its_bins():
+    """Bins whose edges followed the samples would carry others across, like noise that is drawn anew each time."""
+    world = worlds.mixed(0.3, 500, **FEW)
+    ready = prepare(world.z, world.factors, world.groups, seed=0)
+    for group in (0, 7):
+        part, left = ready.without(group), ready.dealt.group != group
+        assert torch.equal(part.fold, ready.fold[left])
+        assert torch.equal(part.rows_of(part.once("deciles", _deciles)), _deciles(ready)[left])
+        assert not torch.equal(_deciles(part), _deciles(ready)[left])
+        labels, _ = _labels(part, 2)
+        assert torch.equal(labels, _labels(ready, 2)[0][left])
+
+
+def test_a_probe_of_one_half_stays_when_a_group_of_that_half_alone_is_left_out():
+    world = worlds.mixed(0.3, 500, **FEW)
+    ready = prepare(world.z, world.factors, world.groups, seed=0)
+    train, _ = ready.halves
+    only = torch.full_like(ready.dealt.group, -1)
+    only[train[:40]] = 0
+    whole, part = explicitness(ready), explicitness(replace(ready, dealt=Deal(only, 1)).without(0))
+    assert part.table == pytest.approx(whole.table)
 
 
 def test_a_score_without_a_group_is_exact_where_the_score_is_linear():
@@ -114,8 +181,10 @@ def test_the_error_of_the_greatest_of_equals_is_less_than_that_of_each_and_true(
     assert 0.92 <= np.mean(np.abs(off) <= 2.093 * told) <= 0.98
 
 
-@pytest.mark.parametrize(("at", "share"), [(5.0, 1.0), (0.0, 0.5), (-5.0, 0.0)])
-def test_what_is_cut_off_moves_a_score_as_often_as_it_is_not(at, share):
+@pytest.mark.parametrize(
+    ("at", "share"), [(5.0, 1.0), (0.0, np.sqrt((0.25 + 0.5 - 0.5 / np.pi) / 2)), (-5.0, 0.0)]
+)
+def test_what_is_cut_off_moves_a_score_between_as_often_as_it_is_not_and_by_its_spread(at, share):
     rng = np.random.default_rng(2)
     values = np.concatenate([[at], at + rng.normal(size=20) / 20])
     whole = smoothed(lambda each: each, values)
@@ -225,3 +294,5 @@ def test_every_headline_number_of_a_live_code_has_an_interval_around_it():
         assert value.high is not None, name
         assert value.low <= value.value <= value.high, name
         assert len(value.without) == 20, name
+        wide = "parallelism" in name or (name.startswith("dci") and not name.endswith("informativeness"))
+        assert ("wider than 95 %" in value.detail.get("interval", "")) == wide, name
