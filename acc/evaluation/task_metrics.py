@@ -50,6 +50,7 @@ class TaskMetrics:
     def __init__(self, model: Model, joint: Sequence[Entry] = ()) -> None:
         self._model, self._joint = model, joint
         self._joint_sums: list[dict[str, Tensor]] = [{} for _ in joint]
+        self._joint_failed: dict[str, str] = {}
 
     def measure(
         self, stored: Stored, entries: list[Entry], train: Indices, held_out: Indices, *, keep: Indices
@@ -75,21 +76,25 @@ class TaskMetrics:
             latents.append(output.posterior_mean.float().index_select(0, wanted))
             for entry, folds in list(zip(entries, sums, strict=True)):
                 try:
-                    found = _of_batch(entry, output, batch)
+                    with failing(entry.spec, entry.task):
+                        _add(folds[number], _of_batch(entry, output, batch), stored.device)
                 except TaskFailed as error:  # the others are measured all the same
-                    failures += without(entry, f"it could not be measured: {error}")
+                    failures += without(entry, _unmeasured(error))
                     place = entries.index(entry)
                     del entries[place], sums[place]
-                    continue
-                _add(folds[number], found, stored.device)
             others = [Sight(entry.task, output, batch) for entry in entries if entry.task.trains]
             for entry, total in zip(self._joint, self._joint_sums, strict=True):
                 assert isinstance(entry.task, JointTask)
+                if entry.spec.key in self._joint_failed:
+                    continue
                 own = Sight(entry.task, output, batch)
-                with failing(entry.spec, entry.task):
-                    loss = entry.task.compute_joint_loss(own, others, entry.head).double() * len(batch)
-                    found = {**entry.task.evaluate_joint(own, others), _LOSS: loss, _ROWS: len(batch)}
-                _add(total, found, stored.device)
+                try:
+                    with failing(entry.spec, entry.task):
+                        loss = entry.task.compute_joint_loss(own, others, entry.head).double() * len(batch)
+                        found = {**entry.task.evaluate_joint(own, others), _LOSS: loss, _ROWS: len(batch)}
+                        _add(total, found, stored.device)
+                except TaskFailed as error:
+                    self._joint_failed[entry.spec.key] = _unmeasured(error)
         rows = np.concatenate([held_out[at][kept[at]] for _, at in batches])
         found_values = list(self._summarised(stored, entries, sums, train, held_out))
         return [*failures, *found_values], (rows, torch.cat(latents))
@@ -97,13 +102,17 @@ class TaskMetrics:
     def joint(self) -> Iterator[MetricValue]:
         """Yield the metrics of the joint tasks over all datasets that were measured."""
         for entry, total in zip(self._joint, self._joint_sums, strict=True):
-            if not total:
-                yield from without(entry, NO_HELD_OUT)
+            reason = self._joint_failed.get(entry.spec.key, "" if total else NO_HELD_OUT)
+            if reason:
+                yield from without(entry, reason)
                 continue
-            loss, rows = float(total.pop(_LOSS)), float(total.pop(_ROWS))
-            values = {"loss": loss / rows, **(entry.task.summarise(total) if total else {})}
-            for name, measured in values.items():
-                yield _metric(entry, name, measured, None)
+            try:
+                with failing(entry.spec, entry.task):
+                    values = _values(entry, total)
+                    found = [_metric(entry, name, measured, None) for name, measured in values.items()]
+            except TaskFailed as error:
+                found = without(entry, _unmeasured(error))
+            yield from found
 
     def _summarised(
         self,
@@ -116,28 +125,39 @@ class TaskMetrics:
         sample = sample_of(stored.dataset, held_out, "task metrics", len(sums[0]) if sums else 0)
         train_rows, held_out_rows = stored.all_of(train), stored.all_of(held_out)
         for entry, folds in zip(entries, sums, strict=True):
-            values = _values(entry, _total(folds))
-            without_one = (
-                [_values(entry, _total([*folds[:at], *folds[at + 1 :]])) for at in range(len(folds))]
-                if len(folds) >= FEWEST_UNITS
-                else []
-            )
-            baseline = entry.task.baseline(train_rows, held_out_rows)
-            for name, measured in values.items():
-                without_each = _numbers(measured, [each.get(name) for each in without_one])
-                yield _metric(
-                    entry, name, measured, baseline.get(name), without_each=without_each, sample=sample
-                )
+            try:
+                with failing(entry.spec, entry.task):
+                    baseline = entry.task.baseline(train_rows, held_out_rows)
+                    found = list(_metrics(entry, folds, baseline, sample))
+            except TaskFailed as error:
+                found = without(entry, _unmeasured(error))
+            yield from found
+
+
+def _unmeasured(error: TaskFailed) -> str:
+    return f"it could not be measured: {error}"
+
+
+def _metrics(
+    entry: Entry, folds: list[dict[str, Tensor]], baseline: dict[str, float | str], sample: str
+) -> Iterator[MetricValue]:
+    without_one = (
+        [_values(entry, _total([*folds[:at], *folds[at + 1 :]])) for at in range(len(folds))]
+        if len(folds) >= FEWEST_UNITS
+        else []
+    )
+    for name, measured in _values(entry, _total(folds)).items():
+        without_each = _numbers(measured, [each.get(name) for each in without_one])
+        yield _metric(entry, name, measured, baseline.get(name), without_each=without_each, sample=sample)
 
 
 def _of_batch(entry: Entry, output: ModelOutput, batch: Batch) -> Sums:
-    """Return a task's sums over one batch, its loss among them; raises TaskFailed."""
-    with failing(entry.spec, entry.task):
-        found = entry.task.evaluate(output, batch, entry.head)
-        if not entry.task.trains:
-            return found
-        loss = entry.task.compute_loss(output, batch, entry.head)
-        return {**found, _LOSS: loss.double() * len(batch), _ROWS: len(batch)}
+    """Return a task's sums over one batch, its loss among them."""
+    found = entry.task.evaluate(output, batch, entry.head)
+    if not entry.task.trains:
+        return found
+    loss = entry.task.compute_loss(output, batch, entry.head)
+    return {**found, _LOSS: loss.double() * len(batch), _ROWS: len(batch)}
 
 
 def _values(entry: Entry, total: dict[str, Tensor]) -> dict[str, float | str]:

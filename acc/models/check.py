@@ -16,6 +16,7 @@ from acc.models.base import Model
 from acc.models.output import Decoded, ModelOutput
 from acc.places import told
 from acc.specs import ModelSpec
+from acc.text import is_out_of_memory
 
 IMAGES = 2
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
@@ -29,7 +30,8 @@ def is_lazy(module: nn.Module) -> bool:
 def check_passes(cls: type[Model], spec: ModelSpec) -> Model:
     """Return a fresh model that gave what ``spec`` says for two images; raises InvalidInput naming what differs.
 
-    The images leave no trace: buffers and attributes are as they were made, but for the shapes of lazy layers.
+    Buffers and attributes are put back as they were made, but for the shapes of lazy layers; a list or dict that a
+    pass changes in place stays changed.
     """
     with _named(f"{cls.__name__} cannot be made"):
         model = cls(spec)
@@ -155,9 +157,11 @@ def _named(what: str) -> Iterator[None]:
     """Within, an exception of the plugin's becomes InvalidInput that says where it arose."""
     try:
         yield
-    except (AccError, MemoryError, torch.OutOfMemoryError):
+    except (AccError, torch.OutOfMemoryError):
         raise
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         raise InvalidInput({"architecture": f"{what}: {told(error)}"}) from error
 
 

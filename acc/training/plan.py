@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 import torch
@@ -109,32 +110,41 @@ class Plan:
             for place, entry in group.members:
                 if place >= 0 and not isinstance(entry.task, JointTask):
                     sees = (whole, whole_batch) if entry.task.needs_whole_batch else (output, batch)
-                    try:
-                        with failing(entry.spec, entry.task):
-                            loss = entry.task.compute_loss(*sees, entry.head)
-                        self._keep(place, entry, loss, x_BCHW.device, losses)
-                    except TaskFailed as failed:
-                        self._note(failed, together)
+                    self._loss(place, entry, entry.task.compute_loss, sees, losses, together=together)
         members = [member for group in self._groups for member in group.members]
         for (place, entry), own_sight in zip(members, sights, strict=False):
             if place >= 0 and isinstance(entry.task, JointTask):
                 others = [sight for sight in sights if sight is not own_sight]
-                try:
-                    with failing(entry.spec, entry.task):
-                        loss = entry.task.compute_joint_loss(own_sight, others, entry.head)
-                    self._keep(place, entry, loss, x_BCHW.device, losses)
-                except TaskFailed as failed:
-                    self._note(failed, together)
+                compute = entry.task.compute_joint_loss
+                self._loss(place, entry, compute, (own_sight, others), losses, together=together)
         if together:
             assert ranks is not None
             self._agree(ranks)
         self._checked = True
         return losses
 
-    def _note(self, failed: TaskFailed, together: bool) -> None:
-        if not together:
-            raise failed
-        self._failed = self._failed or failed
+    def _loss(
+        self,
+        place: int,
+        entry: Entry,
+        compute: Callable[..., Tensor],
+        sees: tuple[Any, Any],
+        losses: list[Tensor],
+        *,
+        together: bool,
+    ) -> None:
+        """Put the loss of one task in its place of ``losses``; what fails is noted if ``together``, else raised."""
+        device = losses[place].device  # of the images that stand there
+        try:
+            with failing(entry.spec, entry.task):
+                loss = compute(*sees, entry.head)
+            if not self._checked:
+                _check_loss(entry, loss, device, finite=self._finite)
+            losses[place] = loss
+        except TaskFailed as failed:
+            if not together:
+                raise
+            self._failed = self._failed or failed
 
     def _agree(self, ranks: Ranks) -> None:
         """Raise TaskFailed on every rank if a task has failed on one."""
@@ -156,13 +166,6 @@ class Plan:
             factors.append(scale * entry.spec.weight if weighted else scale)
             entry.age += 1
         return factors
-
-    def _keep(
-        self, place: int, entry: Entry, loss: Tensor, device: torch.device, losses: list[Tensor]
-    ) -> None:
-        if not self._checked:
-            _check_loss(entry, loss, device, finite=self._finite)
-        losses[place] = loss
 
 
 class JointSchedule:
@@ -219,9 +222,13 @@ def _check_loss(entry: Entry, loss: object, device: torch.device, *, finite: boo
     """Raise TaskFailed unless ``loss`` is a scalar tensor that can be trained; looked at once for each plan."""
     wrong = _wrong_with(loss, device, finite=finite)
     if wrong:
-        method = "compute_joint_loss" if isinstance(entry.task, JointTask) else "compute_loss"
-        where = f"{entry.spec.task_class}.{method}{written_at(getattr(type(entry.task), method))}"
-        raise TaskFailed(f"task '{entry.spec.key}': {where} returned {wrong}", key=entry.spec.key)
+        raise TaskFailed(f"task '{entry.spec.key}': {where_of(entry)} returned {wrong}", key=entry.spec.key)
+
+
+def where_of(entry: Entry) -> str:
+    """Return the method that gives a task's loss, with file and line."""
+    method = "compute_joint_loss" if isinstance(entry.task, JointTask) else "compute_loss"
+    return f"{entry.spec.task_class}.{method}{written_at(getattr(type(entry.task), method))}"
 
 
 def _wrong_with(loss: object, device: torch.device, *, finite: bool) -> str:

@@ -156,9 +156,10 @@ def train(
     that share each batch, as ``under_torchrun()`` gives it; all of them call this with the same.
     options: the fields of TrainSpec (``steps``, ``batch_size``, ``lr``, ``seed``, ...).
     ``seed`` (default 0) seeds all: initial weights and heads, which rows are held out, the order of the rows, and
-    noise; so runs of different seeds are independent of each other but for the data. ``model_seed`` sets the first
-    two apart from it. A run that starts from a checkpoint keeps those two as the checkpoint has them, so that no row is
-    trained on that was held out before, and ``seed`` is of order and noise alone; a ``ModelSpec`` brings its own.
+    noise; so runs of different seeds are independent of each other but for the data. ``model_seed`` gives
+    initial weights and held-out rows a seed of their own. A run that starts from a checkpoint keeps those two as the
+    checkpoint has them, so that no row is trained on that was held out before, and ``seed`` is of order and noise
+    alone; a ``ModelSpec`` brings its own.
     Raises InvalidInput naming the field that is wrong.
     """
     datasets: Mapping[str, AccDataset] = data if isinstance(data, Mapping) else {ONLY_DATASET: data}
