@@ -217,7 +217,7 @@ class TrainSpec(Spec):
     """How to train: every choice that changes the result, and nothing that does not.
 
     ``on_nan``: what a loss or gradient that is no finite number does: ``stop`` fails the job and keeps the last
-    checkpoint, ``skip`` leaves out that step's update, counts it and raises an alarm.
+    checkpoint, ``skip`` leaves out that step's update, counts it and raises an alarm. ``on_task_error`` comes first.
     ``on_task_error``: what a task that raises, or whose loss is no finite number, does: ``auto`` switches it off with
     an alarm if it was added while the job ran, and ends the job otherwise; ``off`` and ``end`` do so with any task.
     ``precision``: of the network's passes; weights, losses and heads stay float32. ``auto`` is bf16 on a GPU that

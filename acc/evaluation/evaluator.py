@@ -80,8 +80,8 @@ class FactoringEvaluator:
             )
         )
         self.model = build(self.job.model, self.classes.models)
-        load_model(self.model, self.checkpoint)
         self.model.to(self._device).eval()
+        load_model(self.model, self.checkpoint)
         self._tasks = TaskSet(self.classes, self.model, self._datasets, self._device)
         self._known: dict[str, tuple[Indices, Tensor]] = {}
         self._encoded: dict[str, Encoded] = {}

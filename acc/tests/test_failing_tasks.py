@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from acc.errors import PluginFailed
+from acc.models import build
 from acc.plugins import load_source
 from acc.specs import TaskSpec
 from acc.tests import helpers
 from acc.training.plugin_set import PluginSet
+from acc.training.trainer import Trainer
 
 DATA = {"data": helpers.blobs(40, seed=1)}
 SOURCE = '''
@@ -129,6 +131,55 @@ def test_the_policy_of_the_job_says_what_a_task_of_its_beginning_does(policy: st
     assert (trainer.step, [entry.spec.key for entry in trainer.tasks.enabled]) == (12, ["reconstruction"])
 
 
+@pytest.mark.parametrize("how", ["raise", "nan"])
+def test_what_fails_in_the_first_step_is_not_proven_after_it_was_switched_off(how: str) -> None:
+    tasks = [helpers.task("reconstruction"), TaskSpec.model_validate(failing_task(how=how))]
+    trainer, sink = trained(tasks=tasks, on_task_error="off")
+    assert (trainer.step, [entry.spec.key for entry in trainer.tasks.enabled]) == (12, ["reconstruction"])
+    assert [alarm.kind for alarm in sink.alarms] == ["task_off"]
+
+
+def test_a_task_that_is_taken_away_before_the_first_step_is_not_proven() -> None:
+    tasks = [helpers.task("reconstruction"), TaskSpec.model_validate(failing_task())]
+    script = helpers.Script({0: [("remove_task", {"task": "fails"})]})
+    trainer, sink = trained(script, tasks=tasks)
+    assert [result.ok for result in sink.commands] == [True]
+    assert (trainer.step, list(trainer.tasks.entries)) == (12, ["reconstruction"])
+
+
+def test_a_resumed_job_is_proven_with_the_tasks_that_it_has_then(tmp_path: Any) -> None:
+    tasks = [helpers.task("reconstruction"), TaskSpec.model_validate(failing_task(at=6))]
+    sink = helpers.KeepingSink()
+    spec = helpers.job(DATA, tasks, steps=12, checkpoint_every_steps=6)
+    with pytest.raises(PluginFailed, match="at step 6"):
+        helpers.run(spec, DATA, CLASSES, sink=sink)
+    sink.at(6).write(tmp_path / "six")
+    added = helpers.task("classification", factor="digit").model_dump(mode="json")
+    script = helpers.Script({6: [("remove_task", {"task": "fails"}), ("add_task", {"task": added})]})
+    sink = helpers.KeepingSink()
+    trainer, _ = helpers.run(spec, DATA, CLASSES, sink=sink, control=script, resume_from=tmp_path / "six")
+    assert [result.ok for result in sink.commands] == [True, True]
+    assert (trainer.step, list(trainer.tasks.entries)) == (12, ["reconstruction", "classification"])
+
+
+def test_with_skip_a_task_that_is_to_be_switched_off_still_is() -> None:
+    tasks = [helpers.task("reconstruction"), TaskSpec.model_validate(failing_task(at=5, how="nan"))]
+    trainer, sink = trained(tasks=tasks, on_task_error="off", on_nan="skip", steps=120)
+    assert (trainer.step, trainer.skipped) == (120, 1)
+    assert [alarm.kind for alarm in sink.alarms] == ["task_off"]
+
+
+def test_where_no_task_would_be_left_none_is_said_to_be_switched_off() -> None:
+    tasks = [
+        TaskSpec.model_validate({**failing_task(at=5, how="nan"), "key": key}) for key in ("one", "other")
+    ]
+    sink = helpers.KeepingSink()
+    spec = helpers.job(DATA, tasks, steps=12, on_task_error="off")
+    with pytest.raises(PluginFailed, match=r"task 'one': .*; task 'other': .*They cannot be switched off"):
+        helpers.run(spec, DATA, CLASSES, sink=sink)
+    assert not [alarm for alarm in sink.alarms if alarm.kind == "task_off"]
+
+
 def test_with_end_an_added_task_ends_the_job_too() -> None:
     script = helpers.Script({4: [("add_task", {"task": failing_task(at=3)})]})
     with pytest.raises(PluginFailed, match="boom"):
@@ -172,3 +223,65 @@ def test_a_model_that_raises_says_where_and_when() -> None:
         match=r"the model Breaks failed, RuntimeError: bang \(test_failing_tasks\.py, line \d+\) at step 3",
     ):
         helpers.run(spec, DATA, classes)
+
+
+LIBRARY = """
+import json
+import random
+
+from acc.api import JointTask, Task
+
+
+class Draws(Task):
+    def compute_loss(self, output, batch, head):
+        return random.sample([1], 2)
+
+
+class Joins(JointTask):
+    def compute_joint_loss(self, own, others, head):
+        self.steps = getattr(self, "steps", 0) + 1
+        return own.output.z.square().mean() * (float("nan") if self.steps > 4 else 1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("Draws", r"Draws failed, ValueError: .* \(tasks/library\.py, line 10\) at step 0"),
+        ("Joins", r"Joins\.compute_joint_loss \(tasks/library\.py, line 14\) returned .* at step 4"),
+    ],
+)
+def test_a_failure_is_told_with_the_plugins_line_and_not_with_that_of_a_library(
+    name: str, words: str
+) -> None:
+    classes = PluginSet(*load_source(LIBRARY, "tasks/library.py"))
+    classes.include(CLASSES)
+    own = TaskSpec.model_validate({**failing_task(), "task_class": name, "key": "own"})
+    spec = helpers.job(DATA, [helpers.task("reconstruction"), own], on_task_error="off")
+    _, sink = helpers.run(spec, DATA, classes)
+    (alarm,) = sink.alarms
+    assert re.search(words, alarm.message)
+
+
+def too_much() -> torch.Tensor:
+    return torch.empty(2**58, dtype=torch.uint8)  # more than any machine has
+
+
+def test_without_memory_for_the_proof_the_job_goes_on_unproven_with_an_alarm() -> None:
+    sink = helpers.KeepingSink()
+    spec = helpers.job(DATA, [helpers.task("reconstruction")])
+    Trainer(spec, DATA, classes=CLASSES, sink=sink).judged(lambda: too_much() and None)
+    (alarm,) = sink.alarms
+    assert (alarm.kind, "it goes on unproven" in alarm.message) == ("proof", True)
+
+
+def test_a_machine_without_memory_is_not_blamed_on_the_architecture() -> None:
+    from acc.models import ConvVAE
+
+    class Wants(ConvVAE):
+        def posterior(self, x_BCHW: Any) -> Any:
+            too_much()
+            return super().posterior(x_BCHW)
+
+    with pytest.raises(RuntimeError, match="allocate memory"):
+        build(helpers.model_spec("Wants", params={}), {"Wants": Wants})

@@ -13,13 +13,14 @@ import pytest
 import torch
 
 from acc.data import AccDataset
-from acc.errors import InvalidInput
+from acc.errors import InvalidInput, PluginFailed
 from acc.tests import helpers
 from acc.training.checkpoint import Checkpoint, Snapshot, load
 from acc.training.launch import at_file, joined
 from acc.training.protocols import Command, NullControl
 from acc.training.ranks import RankLost, Ranks
 from acc.training.share import Share
+from acc.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 OPTIONS: dict[str, Any] = {"optimizer": "sgd", "lr": 1e-2, "steps": 6, "batch_size": 9}
@@ -214,6 +215,20 @@ def test_a_rank_that_is_gone_is_told_at_once(dataset: AccDataset, tmp_path: Path
         with pytest.raises(RankLost, match="another rank was lost"):
             ranks.sum_([torch.ones(1)])
         os._exit(0)  # it cannot leave politely any more
+
+    together(tmp_path, body)
+
+
+def test_whatever_rank_0_finds_in_the_proof_all_ranks_hear_of(dataset: AccDataset, tmp_path: Path) -> None:
+    spec = helpers.job({"data": dataset}, **OPTIONS, ranks=2)
+
+    def judge() -> None:
+        raise ValueError("boom")
+
+    def body(ranks: Ranks) -> None:
+        trainer = Trainer(spec, {"data": dataset}, classes=helpers.shipped_tasks(), ranks=ranks)
+        with pytest.raises(PluginFailed, match="ValueError: boom"):
+            trainer.judged(judge)
 
     together(tmp_path, body)
 

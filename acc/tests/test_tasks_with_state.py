@@ -11,12 +11,14 @@ import pytest
 import torch
 from torch import nn
 
-from acc.errors import PluginFailed
+from acc.errors import CheckpointError, PluginFailed
 from acc.models import ConvVAE
+from acc.params import Param
 from acc.specs import TrainJobSpec
 from acc.tests import helpers
 from acc.training.plugin_set import PluginSet
-from acc.training.task import Task
+from acc.training.restore import load_model
+from acc.training.task import JointTask, Task
 from acc.training.trainer import Trainer
 
 DATA = {"data": helpers.blobs(40, seed=1)}
@@ -133,6 +135,55 @@ class ListOfModules(Reads):
         return 1.0
 
 
+class MovesByData(Reads):
+    """Moves a centre from the second step on, in a way that raises no version of the tensor."""
+
+    def attach(self, spec: Any, dataset: Any, model: Any) -> None:
+        super().attach(spec, dataset, model)
+        self.center, self.steps = torch.zeros(()), 0
+
+    def factor(self, output: Any) -> Any:
+        self.steps += 1
+        if self.steps > 2:
+            self.center.data.add_(output.z.detach().mean() + 1)
+        return 1 + self.center
+
+
+class KeysAlike(Reads):
+    """A dict whose keys look the same as text, and a key that is a number of numpy's."""
+
+    def attach(self, spec: Any, dataset: Any, model: Any) -> None:
+        super().attach(spec, dataset, model)
+        self.sums: dict[Any, Any] = {1: torch.zeros(()), "1": torch.zeros(()), np.int64(2): 0}
+
+    def factor(self, output: Any) -> Any:
+        self.sums[1] = self.sums[1] + 1
+        self.sums["1"] = self.sums["1"] - 1
+        self.sums[np.int64(2)] += 1
+        return 3 * self.sums[1] + self.sums["1"] + self.sums[2]
+
+
+class GeneratorsInADict(Reads):
+    def attach(self, spec: Any, dataset: Any, model: Any) -> None:
+        super().attach(spec, dataset, model)
+        self.rngs = {"a": np.random.default_rng(0)}
+
+    def factor(self, output: Any) -> Any:
+        return self.rngs["a"].random()
+
+
+class TakesABagLater(Reads):
+    """Takes what no checkpoint keeps when the proof is over, and keeps what it got."""
+
+    steps = 0
+
+    def factor(self, output: Any) -> Any:
+        self.steps += 1
+        if self.steps == 4:
+            self.bag = Bag()
+        return 1.0
+
+
 class Iterates(Reads):
     numbers = itertools.count(1)
 
@@ -176,6 +227,10 @@ CLASSES = PluginSet(
     LazyHead,
     KeepsABag,
     ListOfModules,
+    MovesByData,
+    KeysAlike,
+    GeneratorsInADict,
+    TakesABagLater,
     Iterates,
     Grows,
     Warms,
@@ -194,7 +249,10 @@ def trained(spec: TrainJobSpec, **options: Any) -> Any:
     return helpers.run(spec, DATA, CLASSES, **options)[1]
 
 
-@pytest.mark.parametrize("name", ["CountsSteps", "KeepsMany", "OwnOptimizer", "MovingTarget", "LazyHead"])
+@pytest.mark.parametrize(
+    "name",
+    ["CountsSteps", "KeepsMany", "OwnOptimizer", "MovingTarget", "LazyHead", "MovesByData", "KeysAlike"],
+)
 def test_what_a_task_keeps_comes_back_to_the_bit(name: str, tmp_path: Any) -> None:
     spec = job_of(name)
     whole = trained(spec)
@@ -229,6 +287,7 @@ def test_modules_beside_the_head_are_trained_and_an_own_optimizers_are_not() -> 
     [
         ("KeepsABag", r"the attribute 'bag\.count' of task 'own' changes .* in no checkpoint"),
         ("ListOfModules", r"the attribute 'nets\[0\]\['weight'\]' of task 'own' changes .* nn\.ModuleList"),
+        ("GeneratorsInADict", r"the attribute 'rngs\['a'\].*' of task 'own' changes .* in no checkpoint"),
         ("Iterates", r"would not go on as if nothing had happened: .* in the loss of task 'own'"),
     ],
 )
@@ -238,6 +297,75 @@ def test_what_no_checkpoint_holds_is_refused_by_name_at_the_start(name: str, wha
         helpers.run(job_of(name, steps=100), DATA, CLASSES, sink=sink)
     assert sink.checkpoints == []
     assert [block.count for block in sink.blocks] == [1]  # nothing but the first step was made
+
+
+def test_what_appears_after_the_proof_and_cannot_be_kept_raises_one_alarm_that_names_it() -> None:
+    sink = helpers.KeepingSink()
+    helpers.run(job_of("TakesABagLater", steps=8, checkpoint_every_steps=2), DATA, CLASSES, sink=sink)
+    (alarm,) = [alarm for alarm in sink.alarms if alarm.kind == "proof"]
+    assert alarm.step == 4
+    assert alarm.message.startswith("the attribute 'bag' of task 'own' is of a kind that no checkpoint keeps")
+
+
+def test_arrays_of_the_dataset_that_a_task_refers_to_are_neither_copied_nor_kept() -> None:
+    class Refers(Reads):
+        def attach(self, spec: Any, dataset: Any, model: Any) -> None:
+            super().attach(spec, dataset, model)
+            self.images, self.columns = dataset.images, [dataset.targets["size"]]
+
+    classes = PluginSet(Refers)
+    classes.include(CLASSES)
+    trainer = Trainer(job_of("Refers"), DATA, classes=classes)
+    made = trainer.tasks.entries["own"].holdings._made
+    assert made["images"][1] is DATA["data"].images
+    assert made["columns"][1][0] is DATA["data"].targets["size"]
+    assert not trainer.snapshot().header.state
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"__class__.__base__.__base__.forward": "gone"},
+        {"encode": 5},
+        {"_modules": {"is": "dict", "of": []}},
+        {"fourier.forward.__globals__": 5},
+        {"passes": {"is": "tensor"}},
+        {"passes": {"is": "tensor", "at": "nowhere", "on": "cpu"}},
+        {"passes": {"is": "nothing"}},
+        {"passes": {"is": "list", "of": 5}},
+    ],
+)
+def test_a_file_changes_no_attribute_but_what_a_model_keeps(state: dict[str, Any], tmp_path: Any) -> None:
+    import dataclasses
+
+    import acc
+
+    forward, encode = nn.Module.forward, ConvVAE.encode
+    spec = helpers.job(DATA, model=helpers.model_spec("ConvVAE", params={}))
+    snapshot = Trainer(spec, DATA, classes=CLASSES).snapshot()
+    header = dataclasses.replace(snapshot.header, state={"model": state})
+    dataclasses.replace(snapshot, header=header).write(tmp_path / "file.safetensors")
+    with pytest.raises(CheckpointError):
+        acc.load(tmp_path / "file.safetensors")
+    assert (nn.Module.forward, ConvVAE.encode) == (forward, encode)
+
+
+@pytest.mark.filterwarnings("ignore:.*which is a no-op")
+def test_plain_tensors_of_a_model_come_to_the_device_that_the_model_is_on() -> None:
+    import dataclasses
+
+    spec = helpers.job(DATA, model=helpers.model_spec("ConvVAE", params={}))
+    trainer = Trainer(spec, DATA, classes=CLASSES)
+    kept = trainer.snapshot().checkpoint()
+    state = {"model": {"mean": {"is": "tensor", "at": "state.model.mean", "on": "device"}}}
+    kept = dataclasses.replace(
+        kept,
+        header=dataclasses.replace(kept.header, state=state),
+        tensors={**kept.tensors, "state.model.mean": torch.ones(2)},
+    )
+    model: Any = trainer.model.to("meta")
+    load_model(model, kept)
+    assert model.mean.device.type == "meta"
 
 
 def test_a_buffer_that_grows_is_refused_before_it_costs_a_run() -> None:
@@ -268,6 +396,67 @@ def test_a_grown_model_trains_on_with_what_its_tasks_keep_if_that_still_fits(whe
     steps = [int(state["step"]) for state in task.opt.state.values()] if hasattr(task, "opt") else []
     assert (6 in steps) is kept
     trained(spec, start_from=larger)
+
+
+class Breaks(Reads):
+    """Raises while a checkpoint is measured, in each of the methods that are asked then."""
+
+    where = Param("evaluate", choices=("evaluate", "summarise", "baseline"))
+
+    def evaluate(self, output: Any, batch: Any, head: Any) -> Any:
+        return self.asked("evaluate") or {"n": 1.0, "sum": 2.0}
+
+    def summarise(self, sums: Any) -> Any:
+        return self.asked("summarise") or {"sum": 2.0}
+
+    def baseline(self, train: Any, held_out: Any) -> Any:
+        return self.asked("baseline") or {}
+
+    def asked(self, name: str) -> None:
+        if self.where == name:
+            raise ValueError("boom")
+
+
+class BreaksJoint(JointTask):
+    where = Param("compute", choices=("compute", "evaluate", "summarise"))
+
+    def compute_joint_loss(self, own: Any, others: Any, head: Any) -> Any:
+        self.asked("" if self.training else "compute")
+        return own.output.z.square().mean()
+
+    def evaluate_joint(self, own: Any, others: Any) -> Any:
+        return self.asked("evaluate") or {"n": 1.0, "sum": 2.0}
+
+    def summarise(self, sums: Any) -> Any:
+        return self.asked("summarise") or {"sum": 2.0}
+
+    def asked(self, name: str) -> None:
+        if self.where == name:
+            raise ValueError("boom")
+
+
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [
+        *(("Breaks", where) for where in ("evaluate", "summarise", "baseline")),
+        *(("BreaksJoint", where) for where in ("compute", "evaluate", "summarise")),
+    ],
+)
+def test_whatever_of_a_task_raises_in_an_evaluation_the_others_are_measured(name: str, where: str) -> None:
+    from acc.evaluation import evaluate_checkpoint
+
+    classes = PluginSet(Breaks, BreaksJoint)
+    classes.include(CLASSES)
+    spec = job_of(name)
+    tasks = (spec.tasks[0], spec.tasks[1].model_copy(update={"params": {"where": where}}))
+    trainer = Trainer(spec.model_copy(update={"tasks": tasks}), DATA, classes=classes)
+    found = evaluate_checkpoint(trainer.snapshot().checkpoint(), DATA, classes).metrics
+    own = next(metric for metric in found if metric.task_key == "own")
+    assert own.value is None
+    assert own.reason.startswith(
+        f"it could not be measured: task 'own': {name} failed, ValueError: boom (test_tasks_with_state.py, line"
+    )
+    assert all(metric.value is not None for metric in found if metric.task_key != "own")
 
 
 def test_a_task_that_cannot_be_measured_says_why_and_the_others_are() -> None:

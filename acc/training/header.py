@@ -93,6 +93,8 @@ def parse_header(path: Path, text: str) -> Header:
                 f"checkpoint '{path.name}' has format {version!r}; this ACC reads format {FORMAT_VERSION}"
             )
         fields["added"] = tuple(fields.get("added", ()))
+        if not all(isinstance(state, dict) for state in dict(fields.get("state", {})).values()):
+            raise TypeError("its state holds what is no object")
         return Header(**{**fields, "spec": parse(TrainJobSpec, fields["spec"])})
     except (ValueError, TypeError, KeyError, InvalidInput) as error:
         raise CheckpointError(damaged(path, f"its header is not what ACC wrote: {error}")) from error

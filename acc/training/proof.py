@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 KEPT = (
     "A checkpoint keeps of a task or a model its modules, buffers and parameters, optimizers and random generators, "
-    "and numbers, texts, tensors, arrays, lists, tuples, sets and dicts of these, each as an attribute of its own"
+    "each as an attribute of its own, and numbers, texts, tensors, arrays, and lists, tuples, sets and dicts of these; "
+    "not modules, optimizers or generators inside of lists or dicts"
 )
 WRITE = (
     f"{KEPT}: make them in attach or build_head (self.x = ...), keep modules in lists as nn.ModuleList, and hold what "
@@ -37,7 +38,13 @@ def prove(trainer: Trainer) -> None:
 
     That is to the bit on a CPU; a GPU's kernels may differ in the last digits.
     """
-    _compare(lambda: trainer.twin(**trainer.origin), lambda read: trainer.twin(resume_from=read))
+
+    def as_it_stands() -> Trainer:
+        twin = trainer.twin(**trainer.origin)
+        twin.take_tasks(trainer.tasks.specs)  # some may have been switched off, taken away or added since
+        return twin
+
+    trainer.harmless |= _compare(as_it_stands, lambda read: trainer.twin(resume_from=read))
 
 
 def try_task(trainer: Trainer, spec: TaskSpec) -> None:
@@ -52,10 +59,11 @@ def try_task(trainer: Trainer, spec: TaskSpec) -> None:
             twin.join(spec)
         return twin
 
-    _compare(with_task, lambda read: trainer.twin(resume_from=read))
+    trainer.harmless |= _compare(with_task, lambda read: trainer.twin(resume_from=read))
 
 
-def _compare(first: Callable[[], Trainer], again: Callable[[Checkpoint], Trainer]) -> None:
+def _compare(first: Callable[[], Trainer], again: Callable[[Checkpoint], Trainer]) -> frozenset[str]:
+    """Return what no checkpoint kept, though nothing depends on it; raises PluginFailed if something does."""
     # What the steps of the proof print is not of the job: its own steps print it again.
     with rng.preserved(), redirect_stdout(StringIO()):
         one = first()
@@ -84,6 +92,7 @@ def _compare(first: Callable[[], Trainer], again: Callable[[Checkpoint], Trainer
             losses_again = other.make_step()
             after_again = other.snapshot()
         _same_step(one, losses, losses_again, after, after_again)
+        return one.left_out()
 
 
 def _same_step(

@@ -16,7 +16,8 @@ from acc.training.state import Holdings
 def load_model(model: Model, origin: Checkpoint, holdings: Holdings | None = None) -> None:
     """Load weights, buffers and plain values; raises CheckpointError if they are of another model.
 
-    holdings: of the model as it was made, if anything may have changed since.
+    Plain tensors come to the device that the model is on: move it there before. holdings: of the model as it was
+    made, if anything may have changed since.
     """
     state, own = origin.part("model"), model.state_dict()
     wrong = sorted(state.keys() ^ own.keys()) or sorted(
@@ -30,7 +31,8 @@ def load_model(model: Model, origin: Checkpoint, holdings: Holdings | None = Non
             f"they differ first in '{wrong[0]}'"
         )
     model.load_state_dict(state)
-    load_state(holdings or Holdings(model), "model", origin)
+    device = next((tensor.device for tensor in own.values()), None)
+    load_state(holdings or Holdings(model), "model", origin, device)
 
 
 def load_head(head: nn.Module, state: Mapping[str, Tensor]) -> bool:

@@ -1,12 +1,14 @@
 """What a task or a model holds beside parameters and buffers: found, kept in the checkpoint, put back exactly.
 
-Kept are plain values (numbers, texts, lists, tuples, sets and dicts of them), tensors, arrays, random generators, and
-whatever has ``state_dict`` and ``load_state_dict``: modules, optimizers, their schedulers. Nothing is pickled.
+Kept are plain values (numbers, texts), tensors, arrays, lists, tuples, sets and dicts of these, and, as attributes of
+their own, random generators and whatever has ``state_dict`` and ``load_state_dict``: modules, optimizers, their
+schedulers. Nothing is pickled.
 """
 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import random
 import sys
 from collections import deque
@@ -19,6 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from acc.errors import CheckpointError
+from acc.params import Param
+from acc.text import in_words
 
 Encoded = Any
 """JSON: scalars as they are; all else is an object whose ``is`` says what it was."""
@@ -53,13 +57,17 @@ class _Attribute:
 class Holdings:
     """The attributes of one task or module, and of the modules in it, compared with how they were made.
 
-    shared: what belongs to others (to a task: the model, its parts and parameters, the dataset), not looked into.
+    shared: what belongs to others (to a task: the model, its parts and parameters, the dataset and its arrays), not
+    looked into. left_out: paths of what the last ``state`` found changed and could not keep.
     """
 
     def __init__(self, owner: object, shared: Iterable[object] = ()) -> None:
         self.owner = owner
         self._shared = {id(one): one for one in shared}  # kept, so that no other object gets its number
-        self._made = {each.path: (self._sign(each.value), _copied(each.value)) for each in self._attributes()}
+        self._made = {
+            each.path: (self._sign(each.value), self._copied(each.value)) for each in self._attributes()
+        }
+        self.left_out: list[str] = []
 
     def _attributes(self) -> Iterator[_Attribute]:
         if isinstance(self.owner, nn.Module):
@@ -121,9 +129,10 @@ class Holdings:
     def state(self, prefix: str, tensors: dict[str, Tensor]) -> dict[str, Encoded]:
         """Return path -> what is not as it was made; its tensors go into ``tensors``, named from ``prefix`` on.
 
-        A value of a kind that cannot be kept is left out: the proof at the start of a job refuses it.
+        A value of a kind that cannot be kept is left out, and named in ``left_out``.
         """
         found: dict[str, Encoded] = {}
+        self.left_out = []
         for each in self._own():
             if self._is_as_made(each):
                 continue
@@ -131,6 +140,7 @@ class Holdings:
             try:
                 found[each.path] = _encoded(each.value, f"{prefix}.{each.path}", own)
             except _Escapes:
+                self.left_out.append(each.path)
                 continue
             tensors |= own
         return found
@@ -143,40 +153,78 @@ class Holdings:
     def load(self, state: Mapping[str, Encoded], tensors: Mapping[str, Tensor], device: torch.device) -> None:
         """Put everything back as ``state`` has it, and what it does not name as it was made.
 
-        Raises CheckpointError, naming the attribute, where something does not fit; then nothing is changed.
+        Raises CheckpointError, naming the attribute, where something does not fit; then nothing is changed. A state
+        that ACC cannot have written raises it too.
         """
+        try:
+            self._load(state, tensors, device)
+        except (CheckpointError, MemoryError):
+            raise
+        except Exception as error:  # a file may say anything, and a plugin's load_state_dict raise anything
+            raise CheckpointError(
+                f"what it keeps beside weights cannot be read: {in_words(error)}"
+            ) from error
+
+    def _load(
+        self, state: Mapping[str, Encoded], tensors: Mapping[str, Tensor], device: torch.device
+    ) -> None:
         here = {each.path: each for each in self._own()}
+        holders = {path: here[path].holder if path in here else self._holder(path) for path in state}
         for path, encoded in state.items():
             reason = _misfit(here[path].value if path in here else None, encoded, tensors)
             if reason:
                 raise CheckpointError(f"its '{path}' {reason}")
         for path, encoded in state.items():
-            attribute = here.get(path)
-            old = attribute.value if attribute else None
+            old = here[path].value if path in here else None
             value = _decoded(encoded, old, tensors, device)
             if value is not old:
-                start, _, name = path.rpartition(".")
-                setattr(attribute.holder if attribute else self._part(start), name, value)
+                setattr(holders[path], path.rpartition(".")[2], value)
         for path, each in here.items():
             if path in state or _is_stateful(each.value) or self._is_as_made(each):
                 continue
             if path in self._made:
-                setattr(each.holder, each.name, _copied(self._made[path][1]))
+                setattr(each.holder, each.name, self._copied(self._made[path][1]))
             else:
                 delattr(each.holder, each.name)
 
-    def _part(self, path: str) -> Any:
-        part = self.owner
-        for name in path.split(".") if path else ():
-            part = getattr(part, name)
-        return part
+    def _holder(self, path: str) -> Any:
+        """Return whose attribute ``path`` will be. A file says it, so it must be one that is kept of its own accord.
+
+        Raises CheckpointError for any other: the class and its methods are those of the whole process.
+        """
+        *parts, name = path.split(".")
+        holder = self.owner
+        for part in parts:
+            inside = holder._modules if isinstance(holder, nn.Module) else vars(holder)
+            holder = inside.get(part)
+            if not isinstance(holder, nn.Module) or id(holder) in self._shared:
+                raise CheckpointError(f"its '{path}' is an attribute of what is no module of its own")
+        declared = inspect.getattr_static(type(holder), name, None)
+        is_of_class = not isinstance(declared, Param) and (
+            callable(declared) or hasattr(type(declared), "__get__")
+        )
+        is_of_module = isinstance(holder, nn.Module) and name in _OF_EVERY_MODULE
+        if not name or name.startswith("__") or is_of_class or is_of_module:
+            raise CheckpointError(f"its '{path}' is part of the class, which no checkpoint changes")
+        return holder
+
+    def _copied(self, value: Any) -> Any:
+        """Return a copy of plain values, arrays and what holds them; anything else is the same object."""
+        if id(value) in self._shared:
+            return value
+        if type(value) in _SEQUENCES.values():
+            items = [self._copied(each) for each in value]
+            return deque(items, value.maxlen) if isinstance(value, deque) else type(value)(items)
+        if type(value) is dict:
+            return {name: self._copied(each) for name, each in value.items()}
+        return value.copy() if type(value) is np.ndarray else value
 
     def _is_as_made(self, each: _Attribute) -> bool:
         made = self._made.get(each.path)
         return made is not None and not _is_stateful(each.value) and made[0] == self._sign(each.value)
 
     def _sign(self, value: Any, depth: int = 0) -> Any:  # noqa: PLR0911 - one kind after another
-        """Return what is equal as long as the value is; tensors count by identity and version."""
+        """Return what is equal as long as the value is. Tensors count by content: ``.data`` moves no version."""
         if id(value) in self._shared or isinstance(value, np.memmap):
             return "same", id(value)
         if isinstance(value, float):
@@ -184,9 +232,9 @@ class Holdings:
         if isinstance(value, _PLAIN):
             return type(value), value
         if isinstance(value, Tensor):
-            return "tensor", _Held(value), value._version
-        if isinstance(value, np.ndarray) and value.dtype != object:
-            return str(value.dtype), value.shape, hashlib.blake2b(value.tobytes()).digest()
+            return _sign_of_tensor(value)
+        if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+            return str(value.dtype), value.shape, _digest(value)
         if isinstance(value, tuple(_SEQUENCES.values())) and depth < _DEPTH:
             return type(value), tuple(self._sign(each, depth + 1) for each in _in_order(value))
         if isinstance(value, dict) and depth < _DEPTH:
@@ -219,6 +267,19 @@ class _Held:
         return id(self.it)
 
 
+def _sign_of_tensor(value: Tensor) -> Any:
+    try:
+        flat = value.detach().resolve_conj().cpu().contiguous().reshape(-1)
+        content = _digest(flat.view(torch.uint8).numpy())
+    except (RuntimeError, TypeError, ValueError):  # sparse, quantized, on meta, without a shape as yet
+        return "tensor", _Held(value), value._version
+    return "tensor", str(value.dtype), tuple(value.shape), str(value.device), content
+
+
+def _digest(array: np.ndarray[Any, Any]) -> bytes:
+    return hashlib.blake2b(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data).digest()
+
+
 def shared_with(model: nn.Module, *others: object) -> list[object]:
     """Return what tasks may refer to and does not belong to them."""
     return [*model.modules(), *model.parameters(), *model.buffers(), *others]
@@ -237,7 +298,7 @@ def differing(one: Mapping[str, Any], other: Mapping[str, Any], *, exactly: bool
 
 def _equal(one: Any, other: Any, exactly: bool) -> bool:
     if isinstance(one, Tensor) and isinstance(other, Tensor):
-        if one.dtype != other.dtype or one.shape != other.shape:
+        if (one.dtype, one.shape, one.device) != (other.dtype, other.shape, other.device):
             return False
         if (not exactly or one.device.type != "cpu") and one.is_floating_point():
             return torch.allclose(one, other, rtol=1e-3, atol=1e-5, equal_nan=True)
@@ -256,21 +317,18 @@ def _in_order(value: Any) -> Iterable[Any]:
     return sorted(value, key=repr) if isinstance(value, set | frozenset) else value
 
 
-def _copied(value: Any) -> Any:
-    """Return a copy of plain values and what holds them; anything else is the same object."""
-    if type(value) in _SEQUENCES.values():
-        items = [_copied(each) for each in value]
-        return deque(items, value.maxlen) if isinstance(value, deque) else type(value)(items)
-    if type(value) is dict:
-        return {name: _copied(each) for name, each in value.items()}
-    return value.copy() if type(value) is np.ndarray else value
-
-
 def _kind(encoded: Encoded) -> str:
-    return encoded["is"] if isinstance(encoded, dict) else "plain"
+    return str(encoded.get("is")) if isinstance(encoded, dict) else "plain"
 
 
-def _encoded(value: Any, at: str, tensors: dict[str, Tensor]) -> Encoded:  # noqa: PLR0911
+def _encoded(value: Any, at: str, tensors: dict[str, Tensor], depth: int = 0) -> Encoded:
+    """Return the value as JSON, its tensors in ``tensors`` under names that begin with ``at``; raises _Escapes.
+
+    What is loaded into the object that is there, a generator or a module, cannot be in a container: nothing tells
+    which of the objects there it would be.
+    """
+    if depth > _DEPTH:
+        raise _Escapes
     if isinstance(value, _PLAIN):
         return value
     if isinstance(value, Tensor):
@@ -284,20 +342,32 @@ def _encoded(value: Any, at: str, tensors: dict[str, Tensor]) -> Encoded:  # noq
         except TypeError:
             raise _Escapes from None
         return {"is": "array" if isinstance(value, np.ndarray) else "number", "at": at}
-    for name, kind in _SEQUENCES.items():
-        if type(value) is kind:
-            of = [_encoded(each, f"{at}.{place}", tensors) for place, each in enumerate(_in_order(value))]
-            return {"is": name, "of": of, "most": getattr(value, "maxlen", None)}
-    if isinstance(value, dict):
-        pairs = [
-            [_encoded(name, "", {}), _encoded(one, f"{at}.{name}", tensors)] for name, one in value.items()
-        ]
-        return {"is": "dict", "of": pairs}
+    if type(value) in _SEQUENCES.values() or isinstance(value, dict):
+        return _encoded_container(value, at, tensors, depth + 1)
+    if depth:
+        raise _Escapes
     if isinstance(value, _GENERATORS):
         return {"is": "generator", "state": _encoded(_state_of_generator(value), at, tensors)}
     if _is_stateful(value):
         return {"is": "stateful", "state": _encoded(dict(value.state_dict()), at, tensors)}
     raise _Escapes
+
+
+def _encoded_container(value: Any, at: str, tensors: dict[str, Tensor], depth: int) -> Encoded:
+    if isinstance(value, dict):
+        if any(isinstance(name, Tensor) for name in value):
+            raise _Escapes  # as a key it counts by identity
+        pairs = [
+            [
+                _encoded(name, f"{at}.{place}.key", tensors, depth),
+                _encoded(one, f"{at}.{place}", tensors, depth),
+            ]
+            for place, (name, one) in enumerate(value.items())
+        ]
+        return {"is": "dict", "of": pairs}
+    of = [_encoded(each, f"{at}.{place}", tensors, depth) for place, each in enumerate(_in_order(value))]
+    kind = next(name for name, kind in _SEQUENCES.items() if type(value) is kind)
+    return {"is": kind, "of": of, "most": getattr(value, "maxlen", None)}
 
 
 def _decoded(  # noqa: PLR0911
@@ -309,7 +379,8 @@ def _decoded(  # noqa: PLR0911
         return encoded
     if kind == "tensor":
         found = tensors[encoded["at"]]
-        if isinstance(old, Tensor) and old.is_leaf and old.shape == found.shape and old.dtype == found.dtype:
+        fits = isinstance(old, Tensor) and old.shape == found.shape and old.dtype == found.dtype
+        if fits and old.is_leaf and (old.device.type == "cpu") == (encoded["on"] == "cpu"):
             with torch.no_grad():
                 return old.copy_(found)  # an optimizer may know it
         return found.detach().clone().to("cpu" if encoded["on"] == "cpu" else device)

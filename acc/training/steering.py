@@ -134,7 +134,7 @@ class Steering:
         trainer = self._trainer
         key = trainer.tasks.get(payload.get("task")).spec.key
         try:
-            trainer.require_trainable(without=key)
+            trainer.require_trainable(without=[key])
         except InvalidInput as error:
             raise InvalidInput({"task": f"'{key}' cannot be removed: {text_of(error)}"}) from error
         trainer.drop(key)

@@ -138,7 +138,9 @@ class TaskSet:
         return entry
 
     def _entry(self, spec: TaskSpec, task: Task, head: nn.Module | None) -> Entry:
-        shared = shared_with(self._model, self.dataset(spec.dataset), spec)
+        data = self.dataset(spec.dataset)
+        arrays = [each for each in (data.images, *data.targets.values(), data.units) if each is not None]
+        shared = shared_with(self._model, data, spec, *arrays)
         if head is not None:
             shared += shared_with(head)
         for module in Holdings(task, shared).modules():

@@ -9,7 +9,7 @@ import contextlib
 import math
 import platform
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,11 +20,10 @@ from torch import Tensor
 
 import acc
 from acc import rng
-from acc.errors import AccError, CheckpointError, InvalidInput, PluginFailed, TrainingFailed
+from acc.errors import CheckpointError, InvalidInput, PluginFailed, TrainingFailed
 from acc.models import Model, build
-from acc.places import written_at
 from acc.specs import DatasetSpec, TaskSpec, TrainJobSpec
-from acc.text import in_words
+from acc.text import in_words, is_out_of_memory
 from acc.training import passes, series
 from acc.training.alarms import Watch
 from acc.training.blocks import BlockRecorder
@@ -35,9 +34,9 @@ from acc.training.early import EarlyStop
 from acc.training.failures import TaskFailed
 from acc.training.optim import NamedOptimizer, lr_at
 from acc.training.orders import SharedControl, heard_by_all
-from acc.training.plan import Group, JointSchedule, Plan, SampledSchedule, Schedule
+from acc.training.plan import Group, JointSchedule, Plan, SampledSchedule, Schedule, where_of
 from acc.training.plugin_set import PluginSet
-from acc.training.proof import prove
+from acc.training.proof import WRITE, prove
 from acc.training.protocols import (
     TASK_OFF,
     Alarm,
@@ -104,6 +103,9 @@ class Trainer:
     datasets, whose copies on the device are used.
     The constructor raises InvalidInput or CheckpointError and leaves nothing behind.
     """
+
+    harmless: frozenset[str] = frozenset()
+    """What no checkpoint keeps, though the proof went on equally without it, or an alarm has told it."""
 
     def __init__(
         self,
@@ -272,7 +274,7 @@ class Trainer:
                 made = self.updates.make(plan, lr, self.step, weighted=self._schedule.weighted)
                 break
             except TaskFailed as failed:
-                self._switch_off(failed.key, f"{failed} at step {self.step}", failed)
+                self._switch_off({failed.key: f"{failed} at step {self.step}"}, failed)
             except PluginFailed as failed:
                 raise PluginFailed(f"{failed} at step {self.step}") from failed
         self._recorder.add(made.losses, made.factors, lr, drawn=drawn, norm=made.norm)
@@ -294,23 +296,27 @@ class Trainer:
         policy = self.train.on_task_error
         return policy == "off" or (policy == "auto" and entry.added)
 
-    def _switch_off(self, key: str, what: str, cause: Exception | None = None) -> None:
-        """Switch a task off that failed, with an alarm; raises PluginFailed if that is to end the run."""
-        entry = self.tasks.get(key)
-        if not self._may_fail(entry):
-            raise PluginFailed(what) from cause
+    def _switch_off(self, failed: Mapping[str, str], cause: Exception | None = None) -> None:
+        """Switch tasks off that failed (key -> how), with alarms; raises PluginFailed if that is to end the run."""
+        for key, what in failed.items():
+            if not self._may_fail(self.tasks.get(key)):
+                raise PluginFailed(what) from cause
         try:
-            self.require_trainable(without=key)
+            self.require_trainable(without=failed)
         except InvalidInput as error:
-            raise PluginFailed(f"{what}. It cannot be switched off: {error}") from cause
+            they = "It" if len(failed) == 1 else "They"
+            what = "; ".join(failed.values())
+            raise PluginFailed(f"{what}. {they} cannot be switched off: {error}") from cause
         self.fetch()
-        self.tasks.change(key, enabled=False)
-        entry.tried = False
+        for key in failed:
+            self.tasks.change(key, enabled=False)
+            self.tasks.get(key).tried = False
         self.replan()
         self.watch.restart()
         self.early.restart()
-        message = f"{what}. It was switched off, and the job goes on without it"
-        self.sink.on_alarm(Alarm(TASK_OFF, self.step, message, series.raw(key)))
+        for key, what in failed.items():
+            message = f"{what}. It was switched off, and the job goes on without it"
+            self.sink.on_alarm(Alarm(TASK_OFF, self.step, message, series.raw(key)))
 
     def _end_what_failed(self) -> None:
         """Switch off tasks whose loss was no finite number in the steps since the last look; asks the device."""
@@ -319,17 +325,22 @@ class Trainer:
         bad = torch.stack(self._bad).cpu()
         first = self.step - len(bad)
         self._bad.clear()
+        failed = {}
         for place, key in enumerate(self._recorder.keys if bad.any() else ()):
             entry = self.tasks.get(key)
             if bad[:, place].any() and self._may_fail(entry):
                 step = first + int(bad[:, place].to(torch.int8).argmax())
-                where = f"{entry.spec.task_class}.compute_loss{written_at(type(entry.task).compute_loss)}"
-                what = f"task '{key}': {where} returned what is no finite number at step {step}"
-                self._switch_off(key, f"{what}; the updates from there on were left out")
+                failed[key] = (
+                    f"task '{key}': {where_of(entry)} returned what is no finite number at step {step}; no update "
+                    "was made with such a loss"
+                )
+        if failed:
+            self._switch_off(failed)
 
     def _prove(self) -> float:
         """Prove that the run can be taken up again, on rank 0 for all; return the seconds that it took."""
         self.unproven = False
+        self._end_what_failed()  # what is off is not proven
         for entry in self.tasks.enabled:
             entry.tried = True
         seconds = self.judged(lambda: prove(self))
@@ -337,9 +348,10 @@ class Trainer:
         return seconds
 
     def twin(self, *, start_from: Checkpoint | None = None, resume_from: Checkpoint | None = None) -> Trainer:
-        """Return a trainer of the same job, made anew, whose steps leave no trace in this one.
+        """Return a trainer of the same job, made anew, that shares nothing with this one but datasets and classes.
 
-        It trains every task in every step, on small batches, in one process, and compiles nothing.
+        It trains every task in every step, on small batches, in one process, and compiles nothing. What a plugin
+        keeps in its class or its module is of both.
         """
         changes = {
             "compile": "off",
@@ -376,6 +388,19 @@ class Trainer:
             raise
         return entry
 
+    def take_tasks(self, specs: Sequence[TaskSpec]) -> None:
+        """Bring the tasks to ``specs``: those that are not among them go, new ones join, all are on or off as there."""
+        wanted = {spec.key: spec for spec in specs}
+        for key, entry in list(self.tasks.entries.items()):
+            spec = wanted.get(key)
+            if spec is None or entry.spec != _steered(spec, entry.spec):
+                self.drop(key)
+            else:
+                self.tasks.change(key, weight=spec.weight, enabled=spec.enabled)
+        new = [spec for spec in specs if spec.key not in self.tasks.entries]
+        for spec in sorted(new, key=lambda spec: not spec.enabled):  # whoever joins finds a task that is on
+            self.join(spec)
+
     def drop(self, key: str) -> None:
         """Take a task away, with what the optimizer knows of it."""
         entry = self.tasks.detach(key)
@@ -388,24 +413,23 @@ class Trainer:
         if self.ranks is None or self.ranks.leads:
             try:
                 judge()
-            except (MemoryError, torch.OutOfMemoryError):
-                message = (
-                    "there was no memory to prove that this job can be taken up again; it goes on unproven"
-                )
-                self.sink.on_alarm(Alarm("proof", self.step, message))
-            except AccError as error:
-                if self.ranks is None:
+            except Exception as error:
+                if isinstance(error, torch.OutOfMemoryError) or is_out_of_memory(error):
+                    message = "there was no memory to prove that this job can be taken up again; it goes on unproven"
+                    self.sink.on_alarm(Alarm("proof", self.step, message))
+                elif self.ranks is None:
                     raise
-                refused = str(error)
+                else:
+                    refused = in_words(error)  # whatever it is, the other ranks wait for it
         if self.ranks is not None and (told := self.ranks.tell(refused)):
             raise PluginFailed(told)
         return time.perf_counter() - began
 
     # --- what a step does ------------------------------
 
-    def require_trainable(self, *, without: str = "") -> None:
-        """Raise InvalidInput unless the tasks (but for one) give a step something to do."""
-        enabled = [entry for entry in self.tasks.enabled if entry.spec.key != without]
+    def require_trainable(self, *, without: Collection[str] = ()) -> None:
+        """Raise InvalidInput unless the tasks (but for those of some keys) give a step something to do."""
+        enabled = [entry for entry in self.tasks.enabled if entry.spec.key not in without]
         if not enabled:
             raise InvalidInput({"tasks": "no task would be enabled; a step needs at least one"})
         if self.train.schedule == "sampled" and not sum(entry.spec.weight for entry in enabled):
@@ -423,7 +447,7 @@ class Trainer:
         """
         enabled = self.tasks.enabled
         self._bad.clear()
-        self.updates.survives = self.train.on_nan == "stop" and any(map(self._may_fail, enabled))
+        self.updates.survives = any(map(self._may_fail, enabled))
         if self.train.on_nan == "stop":
             self.optimizer.skip_nothing()
         if self.train.schedule == "joint":
@@ -581,6 +605,7 @@ class Trainer:
         if self.ranks is not None and not self.ranks.leads:
             return
         snapshot = self.snapshot()
+        self._tell_left_out()
         for name, tensor in snapshot.tensors.items():
             if (
                 tensor.is_floating_point()
@@ -610,14 +635,38 @@ class Trainer:
 
     def described(self) -> dict[str, Any]:
         """Return all that can be seen of model and tasks beside weights, by words that say where it is."""
-        found = {f"the model's '{path}'": value for path, value in self.holdings.described().items()}
+        return {
+            f"{before}'{path}'{after}": value
+            for before, holdings, after in self._all_holdings()
+            for path, value in holdings.described().items()
+        }
+
+    def left_out(self) -> frozenset[str]:
+        """Return what the last snapshot found changed and could not keep, in the words of ``described``."""
+        return frozenset(
+            f"{before}'{path}'{after}"
+            for before, holdings, after in self._all_holdings()
+            for path in holdings.left_out
+        )
+
+    def _tell_left_out(self) -> None:
+        """Raise an alarm, once, for what a checkpoint could not keep and the proof has not seen."""
+        lost = sorted(self.left_out() - self.harmless)
+        if lost:
+            self.harmless |= self.left_out()
+            more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
+            message = (
+                f"{lost[0]}{more} is of a kind that no checkpoint keeps, so that a job that is taken up again would "
+                f"go on without it. {WRITE}"
+            )
+            self.sink.on_alarm(Alarm("proof", self.step, message))
+
+    def _all_holdings(self) -> Iterator[tuple[str, Holdings, str]]:
+        yield "the model's ", self.holdings, ""
         for key, entry in self.tasks.entries.items():
-            for path, value in entry.holdings.described().items():
-                found[f"the attribute '{path}' of task '{key}'"] = value
+            yield "the attribute ", entry.holdings, f" of task '{key}'"
             if entry.head_holdings is not None:
-                for path, value in entry.head_holdings.described().items():
-                    found[f"the attribute '{path}' of the head of task '{key}'"] = value
-        return found
+                yield "the attribute ", entry.head_holdings, f" of the head of task '{key}'"
 
     def _header(self, state: dict[str, dict[str, Any]]) -> Header:
         spec = self.job.model_copy(update={"tasks": self.tasks.specs, "datasets": self._dataset_specs()})
@@ -679,6 +728,11 @@ class Trainer:
 
 def _checkpoint(source: str | Path | Checkpoint | None) -> Checkpoint | None:
     return source if source is None or isinstance(source, Checkpoint) else load(source)
+
+
+def _steered(spec: TaskSpec, now: TaskSpec) -> TaskSpec:
+    """Return ``spec`` with what commands change as it is in ``now``."""
+    return spec.model_copy(update={"weight": now.weight, "enabled": now.enabled})
 
 
 def _seen_by(entry: Entry, enabled: Sequence[Entry]) -> list[Entry]:
