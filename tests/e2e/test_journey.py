@@ -155,3 +155,9 @@ def test_a_weight_is_changed_and_switched_in_place(
     page.locator(f"#task-{task.pk} [role=switch][aria-checked=false]").wait_for()
     page.get_by_role("switch", name=f"Train {task.name}").click()
     page.locator(f"#task-{task.pk} [role=switch][aria-checked=true]").wait_for()
+
+    def settled() -> bool:
+        task.refresh_from_db()
+        return task.enabled and page.locator(".htmx-request").count() == 0
+
+    site.stack.until(settled, what="the task trained again, by the server too")

@@ -83,3 +83,28 @@ def test_what_is_set_arrives_as_it_was_meant(site: Site, running: Any, visit: Ca
     task.refresh_from_db()
     assert task.weight == 0.123456789
     assert [each for each in watched.problems if "422" not in each] == []
+
+
+def test_clicks_behind_a_weight_are_all_heard_and_stay_shown(
+    site: Site, running: Any, visit: Callable[..., Watched]
+) -> None:
+    task = site.branch.tasks.order_by("pk").first()
+    assert task is not None
+    watched = visit(site.admin)
+    page = watched.page
+    watched.open(site.bench)
+    watched.until("document.getElementById('live').dataset.state === 'live'")
+    row = page.locator(f"#task-{task.pk}")
+    field, switch = row.locator("[name=weight]"), row.locator(".switch")
+    field.fill("0.5")
+    field.press("Enter")
+    shown = []
+    for _ in range(4):
+        switch.click()
+        shown.append(switch.get_attribute("aria-checked"))
+        page.wait_for_timeout(60)  # in which older answers come in
+    assert shown == ["false", "true", "false", "true"]
+    site.stack.until(lambda: len(changes(running, "set_enabled")) == 4, what="all clicks")
+    assert [each["enabled"] for each in changes(running, "set_enabled")] == [False, True, False, True]
+    assert is_last_weight(running, 0.5)
+    watched.assert_clean()

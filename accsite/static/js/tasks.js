@@ -61,7 +61,8 @@ document.addEventListener("htmx:after:swap", () => {
 	const refused = ":is(.tasks [name=weight], #rate [name=lr])[aria-invalid]:not([data-restored])";
 	for (const field of document.querySelectorAll(refused)) {
 		field.dataset.restored = "1";
-		field.value = field.defaultValue;
+		// Not the value in the markup: a morph leaves that of a field that was typed in.
+		field.value = field.defaultValue = field.dataset.inForce;
 		const range = field.previousElementSibling;
 		if (range?.type === "range") range.value = range.defaultValue;
 	}

@@ -150,16 +150,17 @@ function shape(item) {
 	const text = make("text", { "aria-hidden": "true", y: run ? 4 : 22, class: node.tag && !run ? "tag" : "" });
 	text.textContent = label(item);
 	group.append(text);
+	const alarmed = nodes.some(({ alarms }) => alarms);
+	if (alarmed) {
+		const warning = make("text", { "aria-hidden": "true", x: run ? 20 : 11, y: -7, class: "alarm" });
+		warning.textContent = "⚠";
+		group.append(warning);
+	}
 	if (!run && (node.starred || node.best)) {
-		const star = make("text", { "aria-hidden": "true", x: 11, y: -7, class: "star" });
+		const star = make("text", { "aria-hidden": "true", x: alarmed ? 24 : 11, y: -7, class: "star" });
 		star.textContent = node.starred ? "★" : "";
 		if (node.best) star.textContent += "best";
 		group.append(star);
-	}
-	if (nodes.some(({ alarms }) => alarms)) {
-		const warning = make("text", { "aria-hidden": "true", x: run ? -22 : -13, y: -7, class: "alarm" });
-		warning.textContent = "⚠";
-		group.append(warning);
 	}
 	if (item === state.plan.lanes[item.lane][0]) {
 		const name = make("text", { "aria-hidden": "true", x: -8, y: -20, class: "branch" });
