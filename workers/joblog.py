@@ -17,8 +17,8 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -58,9 +58,18 @@ def folder_of(worker: str) -> Path:
 
 
 def capture(worker: str, job: int, attempt: int, rank: int = 0) -> None:
-    """Have this process write what it prints from now on into the job's log; the platform's own log stays its own."""
-    path = folder_of(worker) / f"{job}-{attempt}-{rank}.log"
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    """Have this process write what it prints from now on into the job's log; the platform's own log stays its own.
+
+    Where no file can be made (a full disk), the job goes on without a log of its own.
+    """
+    try:
+        path = folder_of(worker) / f"{job}-{attempt}-{rank}.log"
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        log.warning(
+            "job_log_not_made", error=str(error), hint="what the job prints goes into the worker's log"
+        )
+        return
     terminal = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.StreamHandler):
@@ -115,13 +124,10 @@ def keep(stream: Stream, *, ended: bool = False) -> int:
 
 
 def keep_now(worker: str, job: int) -> None:
-    """Keep what a job has printed, before its end is told; a database that is away has it kept later."""
-    for stream in streams(worker, job):
-        try:
+    """Keep what a job has printed, before its end is told; what cannot be kept now is kept later."""
+    with _told():
+        for stream in streams(worker, job):
             keep(stream)
-        except DatabaseError as error:
-            log.warning("job_log_not_kept", error=str(error).strip(), hint="kept in its file and tried again")
-            disconnect()
 
 
 class Keeper:
@@ -151,15 +157,13 @@ class Keeper:
             disconnect()
 
     def _look(self) -> None:
-        running = self._running()  # before the files: what appears later is of a job that runs
-        try:
-            for stream in streams(self._worker):
+        with _told():
+            found = streams(self._worker)
+            running = (
+                self._running()
+            )  # after the files: one of a job that has just started is not of an ended one
+            for stream in found:
                 self._keep(stream, ended=stream.job not in running)
-        except DatabaseError as error:
-            log.warning("job_log_not_kept", error=str(error).strip(), hint="kept in its file and tried again")
-            disconnect()
-        except OSError as error:
-            log.warning("job_log_not_read", error=str(error))
 
     def _keep(self, stream: Stream, *, ended: bool) -> None:
         size, kept_at = self._seen.get(stream.path, (0, float("-inf")))
@@ -173,6 +177,18 @@ class Keeper:
             pause = SLOW_LOOK_SECONDS if size > logs.HEAD_BYTES else 0
             if grown and now - kept_at >= pause:
                 self._seen[stream.path] = (keep(stream), now)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Tell the platform's log of what keeps a job's log from being kept, and go on."""
+    try:
+        yield
+    except DatabaseError as error:
+        log.warning("job_log_not_kept", error=str(error).strip(), hint="kept in its file and tried again")
+        disconnect()
+    except OSError as error:
+        log.warning("job_log_not_read", error=str(error))
 
 
 class _Printer(io.TextIOWrapper):

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 
 from accsite.apps.training.services import lifecycle
+from workers import processes
 from workers.durable import disconnect
 
 RENEWALS_PER_LEASE = 4
@@ -72,7 +73,9 @@ class Lease:
 
     def _run(self) -> None:
         try:
+            adopted = processes.Adopted()
             while not self._stop.wait(self._seconds):
+                adopted.look()
                 try:
                     ours = self._renew()
                 except DatabaseError as error:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import signal
+import subprocess
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
+from multiprocessing import popen_fork
 from pathlib import Path
+from typing import NamedTuple
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -38,15 +42,70 @@ def adopt_orphans() -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) was refused")
 
 
+class Adopted:
+    """Takes the dead among the processes that this one has adopted out of the kernel's table.
+
+    Those that this process itself has started are left to whoever waits for their exit status: what ``subprocess`` and
+    ``multiprocessing`` know, and forks that run no other program, which bear the name of a thread of this process.
+    """
+
+    def __init__(self) -> None:
+        self._dead: set[int] = set()
+
+    def look(self) -> None:
+        """Take away those that were dead the last time, too: by now ``subprocess`` knows what it has started."""
+        dead = {each.pid: each.name for each in _all() if each.parent == os.getpid() and each.state == "Z"}
+        if self._dead & dead.keys():
+            started, names = _started(), {_read(task / "comm").strip() for task in _tasks()}
+            for pid in self._dead & dead.keys() - started:
+                if dead[pid] not in names:
+                    with suppress(ChildProcessError):
+                        os.waitpid(pid, os.WNOHANG)
+        self._dead = set(dead)
+
+
+def _started() -> set[int]:
+    """Return the processes that ``subprocess`` or ``multiprocessing`` has started here and may yet be asked about."""
+    kinds = (subprocess.Popen, popen_fork.Popen)
+    return {each.pid for each in gc.get_objects() if issubclass(type(each), kinds) and hasattr(each, "pid")}
+
+
+class _Process(NamedTuple):
+    """A process of this machine as the kernel tells of it; name: of its program, 15 characters at most."""
+
+    pid: int
+    name: str
+    state: str
+    parent: int
+
+
+def _all() -> Iterator[_Process]:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            before, _, after = _read(entry / "stat").rpartition(")")
+            if after:
+                state, parent = after.split()[:2]
+                yield _Process(int(entry.name), before.partition("(")[2], state, int(parent))
+
+
+def _tasks() -> Iterator[Path]:
+    return Path("/proc/self/task").iterdir()
+
+
+def _read(file: Path) -> str:
+    """Return the text of a file of the kernel's, '' if what it tells of is gone."""
+    try:
+        return file.read_text(errors="replace")
+    except OSError:
+        return ""
+
+
 def descendants(pid: int, *, but: Collection[int] = ()) -> list[int]:
     """Return the living processes below ``pid``, without those ``but`` and what is below them."""
     children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            with suppress(OSError):
-                state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
-                if state not in {"Z", "X"}:
-                    children.setdefault(int(parent), []).append(int(entry.name))
+    for each in _all():
+        if each.state not in {"Z", "X"}:
+            children.setdefault(each.parent, []).append(each.pid)
     found: list[int] = []
     looked_at = [pid]
     while looked_at:
@@ -101,7 +160,7 @@ def name_of(pid: int) -> str:
 
 def threads() -> int:
     """Return the number of threads of this process, those of C libraries included."""
-    return sum(1 for _ in Path("/proc/self/task").iterdir())
+    return sum(1 for _ in _tasks())
 
 
 def is_alive(pid: int) -> bool:
