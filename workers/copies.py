@@ -8,10 +8,8 @@ first thing of ours that such a copy comes to ends it, and the job is left to th
 from __future__ import annotations
 
 import os
-import sys
 
-COPY_ENDED = 70
-"""Exit status of a copy that came back."""
+from acc.copies import end_unless
 
 _original: int | None = None
 
@@ -24,11 +22,5 @@ def protect() -> None:
 
 def end_if_copy() -> None:
     """End this process at once if it is a copy, made by ``os.fork``, of the one that the job belongs to."""
-    if _original is None or os.getpid() == _original:
-        return
-    sys.stderr.write(
-        f"a copy of the job's process (os.fork, process {os.getpid()}) came back from the plugin and was ended; the "
-        "job goes on in the process it began in. A child that a plugin forks has to end by itself (os._exit)\n"
-    )
-    sys.stderr.flush()
-    os._exit(COPY_ENDED)
+    if _original is not None:
+        end_unless(_original)

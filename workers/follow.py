@@ -47,17 +47,17 @@ def follow(job_id: int, rank: int, told: dict[str, Any]) -> None:
     store = _store(told["meeting"], told["size"])
     with joined(rank, told["size"], device=device, store=store, interface=told["interface"]) as ranks:
         control = SharedControl(ranks, NullControl(), prepare=prepare)
-        trainer = Trainer(
-            spec,
-            materials.datasets,
-            classes=materials.classes,
-            control=control,
-            start_from=started,
-            resume_from=resumed,
-            device=str(device),
-            ranks=ranks,
-        )
         try:
+            trainer = Trainer(
+                spec,
+                materials.datasets,
+                classes=materials.classes,
+                control=control,
+                start_from=started,
+                resume_from=resumed,
+                device=str(device),
+                ranks=ranks,
+            )
             trainer.run()
         finally:
             copies.end_if_copy()

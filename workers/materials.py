@@ -16,6 +16,7 @@ from accsite.apps.datasets import selectors as datasets
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.registry import approval
 from accsite.apps.registry.models import PluginSource
+from workers import copies
 
 
 class Datasets(Mapping[str, AccDataset]):
@@ -88,7 +89,7 @@ def from_rows(hashes: Iterable[str]) -> list[PluginClass]:
     wanted = sorted({sha256 for sha256 in hashes if sha256})
     rows = PluginSource.objects.in_bulk(wanted)
     approval.require(wanted)
-    return [cls for row in rows.values() for cls in load_source(row.text, row.path, row.sha256)]
+    return _loaded((row.text, row.path, row.sha256) for row in rows.values())
 
 
 def from_header(plugins: Mapping[str, Mapping[str, Any]]) -> list[PluginClass]:
@@ -98,6 +99,12 @@ def from_header(plugins: Mapping[str, Mapping[str, Any]]) -> list[PluginClass]:
     """
     sources = {each["sha256"]: each for each in plugins.values()}
     approval.require_files((each["sha256"], each["source"]) for each in plugins.values())
-    return [
-        cls for each in sources.values() for cls in load_source(each["source"], each["path"], each["sha256"])
-    ]
+    return _loaded((each["source"], each["path"], each["sha256"]) for each in sources.values())
+
+
+def _loaded(sources: Iterable[tuple[str, str, str]]) -> list[PluginClass]:
+    """Return the classes of sources (text, path, sha256); a copy of this process that one of them forked is ended."""
+    try:
+        return [cls for text, path, sha256 in sources for cls in load_source(text, path, sha256)]
+    finally:
+        copies.end_if_copy()

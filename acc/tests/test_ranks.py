@@ -12,6 +12,7 @@ from typing import Any, Literal
 import pytest
 import torch
 
+from acc.copies import COPY_ENDED
 from acc.data import AccDataset
 from acc.errors import InvalidInput, PluginFailed
 from acc.tests import helpers
@@ -77,6 +78,22 @@ def together(folder: Path, body: Callable[[Ranks], None], size: int = 2) -> None
     assert not [process for process in processes if process.is_alive()], "a rank hangs"
     broken = [path.read_text() for path in sorted(folder.glob("broken-*"))]
     assert not broken, "\n".join(broken)
+
+
+def test_a_copy_that_a_plugin_forks_never_speaks_in_the_place_of_its_original(tmp_path: Path) -> None:
+    def body(ranks: Ranks) -> None:
+        copy = os.fork() if ranks.leads else None
+        values = torch.tensor([1.0 + ranks.rank])
+        if copy == 0:  # as one that comes back from a task's compute_loss
+            values.fill_(100.0)
+            ranks.sum_([values])
+            os._exit(0)
+        if copy:
+            assert os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1]) == COPY_ENDED
+        ranks.sum_([values])
+        assert values.item() == 3.0
+
+    together(tmp_path, body)
 
 
 def trained(folder: Path, dataset: AccDataset, size: int = 2, **options: Any) -> Snapshot:

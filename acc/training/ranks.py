@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -17,6 +18,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from acc.copies import end_unless
 from acc.errors import AccError, InvalidInput
 from acc.models import Model, ModelOutput
 from acc.models.output import LazyDecode
@@ -38,12 +40,14 @@ class RanksDiffer(AccError):
 class Ranks:
     """This process's place among ``size`` ranks, and what they tell each other. Made by ``acc.training.launch``.
 
-    Every method that communicates is called by all ranks in the same order, and raises RankLost.
+    Every method that communicates is called by all ranks in the same order, and raises RankLost. It ends a copy of
+    this process that a plugin has forked: that would speak, on the same connections, in the place of its original.
     """
 
     def __init__(self, rank: int, size: int, *, device: torch.device, timeout: float) -> None:
         self.rank, self.size, self.device = rank, size, device
         self._timeout = timeout
+        self._process = os.getpid()
         # What is decided on the host travels by gloo, so that it never waits for a GPU.
         self._host = dist.new_group(backend="gloo", timeout=timedelta(seconds=timeout))
 
@@ -57,6 +61,7 @@ class Ranks:
 
         A thread of gloo's that outlives this may ask for the interpreter while that ends, which aborts the process.
         """
+        end_unless(self._process)
         dist.destroy_process_group()
         del self._host
 
@@ -145,6 +150,7 @@ class Ranks:
 
     @contextmanager
     def _heard(self) -> Iterator[None]:
+        end_unless(self._process)
         try:
             yield
         except RuntimeError as error:  # gloo's and NCCL's errors have no class in common but this one
