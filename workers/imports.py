@@ -59,8 +59,7 @@ def _take_in(held: Held) -> None:
                 read_tensors=tensor_files.read,
             )
             if look.looking:
-                found = {"images": len(data), "look": look.as_dict()}
-                promises.finish(held, found)
+                promises.succeed(held, {"images": len(data), "look": look.as_dict()})
                 return
             keeping.write(data, path)
             progress(1.0)

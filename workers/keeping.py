@@ -5,15 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from django.db import transaction
-
 from acc.data import AccDataset
 from acc.data.importers import disk_full, is_disk_full
 from accsite.apps.datasets import services as datasets
-from accsite.apps.training.errors import Fenced
-from accsite.apps.training.services import lifecycle
-from workers import copies, joblog, promises
-from workers.durable import insist
+from workers import copies, promises
 from workers.held import Held
 
 
@@ -37,30 +32,22 @@ def keep(
     held: Held, data: AccDataset, path: Path, *, name: str, provenance: dict[str, Any], seconds: float
 ) -> str:
     """Store the written dataset, finish the job, and return the dataset's address."""
-    outcome = {"images": len(data), "seconds": round(seconds, 3)}
 
-    def record() -> str:
-        if not path.exists():  # stored by a try whose transaction then failed
-            write(data, path)
+    def record() -> dict[str, Any]:
         try:
-            with transaction.atomic():
-                row = datasets.create_dataset(
-                    actor=held.job.created_by, name=name, dataset_path=path, provenance=provenance
-                )
-                result = {**outcome, "dataset": row.pk, "slug": row.slug, "existed": row.name != name}
-                promises.require(held, result)
-                # Together with the dataset: a job that was taken away leaves none behind.
-                if not lifecycle.finish(held.job.pk, held.attempt, result):
-                    raise Fenced(held.job.pk, held.attempt)
+            if not path.exists():  # stored by a try whose transaction then failed
+                write(data, path)
+            row = datasets.create_dataset(
+                actor=held.job.created_by, name=name, dataset_path=path, provenance=provenance
+            )
         except OSError as error:
             if is_disk_full(error):
                 raise disk_full(path.parent, data.images.nbytes) from error
             raise
-        return row.slug
+        return {"dataset": row.pk, "slug": row.slug, "existed": row.name != name}
 
-    promises.end_helpers(held)
-    joblog.keep_now(held.worker, held.job.pk)
     try:
-        return insist(record, given_up=held.lease.fenced)
+        outcome = {"images": len(data), "seconds": round(seconds, 3)}
+        return str(promises.succeed(held, outcome, record=record)["slug"])
     finally:
         path.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 import structlog
+from django.db import transaction
 
 from acc.data import AccDataset
 from acc.errors import AccError, CheckpointError
@@ -36,22 +37,35 @@ class PromiseBroken(AccError):
     """A job came to its end, and something that jobs of its kind promise is not there."""
 
 
-def succeed(held: Held, result: dict[str, Any], message: str = "") -> None:
-    """Move the job to SUCCEEDED; raises PromiseBroken if something is missing, Fenced if it is another's by now."""
-    end_helpers(held)
-    insist(partial(require, held, result, message), given_up=held.lease.fenced)
-    finish(held, result, message)
+def succeed(
+    held: Held,
+    result: dict[str, Any],
+    message: str = "",
+    *,
+    record: Callable[[], dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """Move the job to SUCCEEDED and return its result.
 
-
-def finish(held: Held, result: dict[str, Any], message: str = "") -> None:
-    """Move a job that promises nothing, or whose promises are kept, to SUCCEEDED; raises Fenced.
-
-    Here as at any end, what it printed stands in the database first: who follows the log stops at the end.
+    record: writes what the job has made and returns what that adds to the result; in one transaction with the end, so
+    that a job that was taken away leaves nothing behind. Raises PromiseBroken if something is missing, Fenced if the
+    job is another's by now.
     """
-    joblog.keep_now(held.worker, held.job.pk)
-    done = partial(lifecycle.finish, held.job.pk, held.attempt, result, message)
-    if not insist(done, given_up=held.lease.fenced):
-        raise Fenced(held.job.pk, held.attempt)
+
+    def end() -> dict[str, Any]:
+        whole = result
+        with transaction.atomic():
+            if record is not None:
+                whole = {**result, **record()}
+                require(held, whole, message)
+            if not lifecycle.finish(held.job.pk, held.attempt, whole, message):
+                raise Fenced(held.job.pk, held.attempt)
+        return whole
+
+    end_helpers(held)
+    joblog.keep_now(held.worker, held.job.pk)  # as at any end: who follows the log stops there
+    if record is None:  # looked at outside of the transaction: reading a checkpoint takes its time
+        insist(partial(require, held, result, message), given_up=held.lease.fenced)
+    return insist(end, given_up=held.lease.fenced)
 
 
 def cancel(held: Held, result: dict[str, Any] | None = None, message: str = "") -> None:
@@ -138,6 +152,13 @@ def _made_a_dataset(_job: Job, result: dict[str, Any], _message: str) -> None:
         raise PromiseBroken(f"dataset '{row.slug}' holds {found:,} images; {result['images']:,} were made")
 
 
+def _imported(job: Job, result: dict[str, Any], message: str) -> None:
+    if not job.spec.get("look"):
+        _made_a_dataset(job, result, message)
+    elif not result.get("look"):
+        raise PromiseBroken("what was found in the file was not told")
+
+
 def _measured(job: Job, _result: dict[str, Any], _message: str) -> None:
     row = Evaluation.objects.filter(job=job).first()
     if row is None and (job.preview or not Checkpoint.objects.filter(pk=job.checkpoint_id or 0).exists()):
@@ -181,7 +202,7 @@ KEPT: dict[JobKind, Callable[[Job, dict[str, Any], str], None]] = {
     JobKind.TRAIN: _trained,
     JobKind.EVALUATE: _measured,
     JobKind.GENERATE: _made_a_dataset,
-    JobKind.IMPORT: _made_a_dataset,
+    JobKind.IMPORT: _imported,
     JobKind.EXPAND: _expanded,
     JobKind.REPLAY: _replayed,
     JobKind.RECIPE: _played,

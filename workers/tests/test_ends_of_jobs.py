@@ -1,0 +1,73 @@
+"""Jobs of every kind succeed at one place, which looks whether all is there that they promise."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from acc.tests import helpers
+from accsite.apps.datasets.models import Dataset
+from accsite.apps.training.errors import Fenced
+from accsite.apps.training.models import Job, JobKind
+from accsite.apps.training.states import JobState
+from accsite.apps.training.tests.rows import make_branch, make_job
+from workers import keeping, promises
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def import_of(django_user_model, settings, tmp_path, monkeypatch) -> Any:
+    """Return what gives an import job in the hands of this process; what it has started is not ended."""
+    settings.HOME = tmp_path
+    owner = django_user_model.objects.create_user("owner")
+    branch = make_branch(owner)
+    ended: list[int] = []
+    monkeypatch.setattr(promises, "end_helpers", lambda held: ended.append(held.job.pk))
+
+    def make(**spec: Any) -> Any:
+        job = make_job(
+            branch, kind=JobKind.IMPORT, state=JobState.RUNNING, attempt=1, spec=spec, created_by=owner
+        )
+        lease = SimpleNamespace(fenced=threading.Event())
+        return SimpleNamespace(job=job, attempt=1, worker="w", lease=lease, helpers_ended=ended)
+
+    return make
+
+
+def test_an_import_that_only_looks_promises_what_it_found(import_of):
+    held = import_of(look=True)
+    with pytest.raises(promises.PromiseBroken, match="what was found in the file was not told"):
+        promises.succeed(held, {"images": 3})
+    assert Job.objects.get(pk=held.job.pk).state == JobState.RUNNING
+    promises.succeed(held, {"images": 3, "look": {"found": {}}})
+    assert Job.objects.get(pk=held.job.pk).state == JobState.SUCCEEDED
+    assert held.helpers_ended == [held.job.pk] * 2
+
+
+def keep(held: Any, path: Path) -> str:
+    data = helpers.blobs(8)
+    keeping.write(data, path)
+    return keeping.keep(held, data, path, name="Blobs", provenance={}, seconds=0.5)
+
+
+def test_a_dataset_is_kept_together_with_the_end_of_its_job(import_of, tmp_path):
+    held = import_of(look=False)
+    slug = keep(held, tmp_path / "draft.safetensors")
+    job = Job.objects.get(pk=held.job.pk)
+    assert (job.state, job.result["slug"], job.result["images"]) == (JobState.SUCCEEDED, slug, 8)
+    assert Dataset.objects.get().slug == slug
+    assert held.helpers_ended == [job.pk]
+
+
+def test_a_job_that_was_taken_away_leaves_no_dataset(import_of, tmp_path):
+    held = import_of(look=False)
+    held.attempt = 2
+    with pytest.raises(Fenced):
+        keep(held, tmp_path / "draft.safetensors")
+    assert not Dataset.objects.exists()
+    assert not (tmp_path / "draft.safetensors").exists()
