@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image
 
 from acc.data import AccDataset
-from acc.data.importers import import_file, look_at
+from acc.data.importers import columns, import_file, look_at
 from acc.errors import InvalidInput
 from acc.specs import TargetSpec
 from acc.training.data import split_indices
@@ -110,6 +111,14 @@ def test_folders_of_a_split_are_no_classes_and_those_below_them_are(tmp_path: Pa
     assert (len(data), data.targets["label"].tolist()) == (4, [0, 0, 1, 1])
     with pytest.raises(InvalidInput, match="'test' is refused; choose one of: all, train, val"):
         import_file(base, part="test")
+
+
+def test_one_folder_alone_is_not_taken_for_a_class(tmp_path: Path) -> None:
+    laid_out(tmp_path, "a/1.png", "a/2.png")
+    assert "layout: one folder alone ('a') is not taken for a class: no target" in look_at(tmp_path).lines
+    laid_out(tmp_path, "b/3.png")
+    told = look_at(tmp_path, classes="none").lines
+    assert "layout: the folders 'a', 'b' are not taken for classes (as answered): no target" in told
 
 
 def test_a_split_of_pictures_alone_has_no_target(tmp_path: Path) -> None:
@@ -221,6 +230,24 @@ def test_tables_are_read_whatever_parts_their_cells(tmp_path: Path, table: bytes
     assert data.targets["digit"].tolist() == [row[1] for row in ROWS]
     assert data.targets["thickness"].tolist() == [row[2] for row in ROWS]
     assert provenance["ids"] == ["index"]
+
+
+@pytest.mark.parametrize("delimiter", columns.DELIMITERS)
+def test_a_long_table_is_divided_once(monkeypatch: pytest.MonkeyPatch, delimiter: str) -> None:
+    divided = []
+
+    def reader(*given: Any, **options: Any) -> Iterator[list[str]]:
+        for row in read(*given, **options):
+            divided.append(row)
+            yield row
+
+    read = columns.csv.reader
+    monkeypatch.setattr(columns.csv, "reader", reader)
+    rows = 5_000
+    text = f"index{delimiter}digit\n" + "".join(f"{n}{delimiter}{n % 10}\n" for n in range(rows))
+    found = columns.read(text.encode(), "t.csv", by_file=False)
+    assert found.values["digit"].tolist() == [n % 10 for n in range(rows)]
+    assert len(divided) == rows + 1 + len(columns.DELIMITERS) * columns.SAMPLE_ROWS
 
 
 @pytest.mark.parametrize(

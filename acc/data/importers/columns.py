@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -20,6 +21,8 @@ MAX_LABELS = 1_000
 MAX_TABLE_BYTES = 2**30
 ENDINGS = {".csv", ".tsv", ".txt"}
 DELIMITERS = (",", ";", "\t")
+SAMPLE_ROWS = 300
+"""So many of a table's first rows tell by what its cells are divided; all of it is divided once, by that."""
 NO_NAME = "index"
 _COMMA = re.compile(r"[-+]?\d+(,\d+)*")
 FILE_NAMES = ("image_id", "file", "filename", "file_name", "image", "path", "name")
@@ -136,21 +139,24 @@ def _rows(text: str) -> list[tuple[int, list[str]]]:
     said = re.fullmatch(r"sep=([,;\t|])\r?", first)
     if said:
         return [(number + 1, row) for number, row in _divided(rest, said[1])]
-    divided: list[list[tuple[int, list[str]]]] = []
+    samples: dict[str, list[tuple[int, list[str]]]] = {}
     damage: csv.Error | None = None
     for delimiter in DELIMITERS:
         try:
-            divided.append(_divided(text, delimiter))
+            samples[delimiter] = list(islice(_divided(text, delimiter), SAMPLE_ROWS))
         except csv.Error as error:
             damage = damage or error
-    if not divided and damage is not None:
+    if not samples and damage is not None:
         raise damage
-    return max(divided, key=_regularity)
+    best = max(samples, key=lambda delimiter: _regularity(samples[delimiter]))
+    return list(_divided(text, best))
 
 
-def _divided(text: str, delimiter: str) -> list[tuple[int, list[str]]]:
+def _divided(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    return [(number, row) for number, row in enumerate(reader, start=1) if any(cell.strip() for cell in row)]
+    for number, row in enumerate(reader, start=1):
+        if any(cell.strip() for cell in row):
+            yield number, row
 
 
 def _regularity(rows: Sequence[tuple[int, list[str]]]) -> tuple[bool, int, bool]:

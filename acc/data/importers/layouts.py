@@ -183,10 +183,12 @@ def _by_folder(paths: Sequence[str], file: str, look: Look) -> columns.Columns:
             f"has '{stray}' beside the folders of classes; put it into one of them, or say classes=none",
         )
     if answer == "none":
-        why = "as answered" if look.answers.classes else "one alone tells nothing"
-        if not look.answers.classes and len(there) > 1:
-            why = "each holds one picture"
-        look.found("layout", f"the folders {shown} are no classes ({why}): no target", name="flat")
+        if not look.answers.classes and len(there) == 1:
+            words = f"one folder alone ({shown}) is not taken for a class: no target"
+        else:
+            why = "as answered" if look.answers.classes else "each holds one picture"
+            words = f"the folders {shown} are not taken for classes ({why}): no target"
+        look.found("layout", words, name="flat")
         look.keep("classes", "none")
         return columns.Columns()
     deep = " at the first level" if any(path.count("/") > 1 for path in paths) else ""

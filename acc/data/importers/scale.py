@@ -21,6 +21,8 @@ Pixels = Literal["uint8", "float32"]
 MAX_COUNTED = 1_000
 LEAST_SHARE = 0.1
 """Of the range of its type: below it a dataset is asked what its values mean, since it would come out near-black."""
+NEAR_WHITE = 0.97
+"""Of 255: floats above 1 that end lower and are no whole numbers may well be percentages, or of another scale."""
 _BITS = (8, 10, 12, 14, 16)
 _CHUNK_BYTES = 1 << 24
 _SCALE = re.compile(r"^\s*([-+0-9.eE]+?)\s*\.\.\s*([-+0-9.eE]+?)\s*$")
@@ -28,12 +30,16 @@ _SCALE = re.compile(r"^\s*([-+0-9.eE]+?)\s*\.\.\s*([-+0-9.eE]+?)\s*$")
 
 @dataclass(frozen=True)
 class Values:
-    """The pixel values that there are. distinct: how many different ones, None for more than 1,000."""
+    """The pixel values that there are.
+
+    distinct: how many different ones, None for more than 1,000; whole: whether all are whole numbers.
+    """
 
     dtype: np.dtype[Any]
     least: float
     greatest: float
     distinct: int | None
+    whole: bool
 
     @property
     def words(self) -> str:
@@ -120,7 +126,7 @@ def values_of(images: NDArray[Any], file: str) -> Values:
     if not number or np.issubdtype(images.dtype, np.complexfloating):
         raise refuse(file, f"has images of type {images.dtype}; need uint8, or floats from 0 to 1")
     known: NDArray[Any] | None = np.empty(0, images.dtype)
-    low, high = math.inf, -math.inf
+    low, high, whole = math.inf, -math.inf, True
     for part in _parts(images):
         least, greatest = float(part.min()), float(part.max())
         if not (math.isfinite(least) and math.isfinite(greatest)):
@@ -128,14 +134,18 @@ def values_of(images: NDArray[Any], file: str) -> Values:
                 file, f"has pixel values from {least:g} to {greatest:g}; need uint8, or floats from 0 to 1"
             )
         low, high = min(low, least), max(high, greatest)
+        whole = whole and (part.dtype.kind != "f" or bool((part == np.rint(part)).all()))
         if known is not None:
             known = np.union1d(known, np.unique(part))
             known = known if len(known) <= MAX_COUNTED else None
-    return Values(images.dtype, low, high, None if known is None else len(known))
+    return Values(images.dtype, low, high, None if known is None else len(known), whole)
 
 
 def proposed(values: Values) -> Proposal:
-    """Return the scale that values most likely have; asks where their range is under a tenth of their type's."""
+    """Return the scale that values most likely have.
+
+    Asks where their range is under a tenth of their type's, and where fractions above 1 do not come near 255.
+    """
     low, high = values.least, values.greatest
     floats, kind = values.dtype.kind == "f", str(values.dtype)
     if low < 0:
@@ -146,7 +156,11 @@ def proposed(values: Values) -> Proposal:
     if values.dtype == np.bool_ or high == 0:  # black is black on every scale
         return Proposal(natural)
     if high <= natural.high:
-        return _judged(values, natural, kind)
+        found = _judged(values, natural, kind)
+        if found.why or values.whole or high <= 1 or high >= NEAR_WHITE * natural.high:
+            return found
+        why = "; they are fractions above 1, of which it is not clear what is white"
+        return Proposal(Scale(0, high), (natural,), why)
     others = (Scale(0, high), *(Scale(0, 2**bits - 1) for bits in _BITS))
     fitting = [scale for scale in dict.fromkeys(others) if scale.high >= high]
     fitting.sort(key=lambda scale: (scale not in others[1:], scale.high))
