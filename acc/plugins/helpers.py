@@ -52,8 +52,8 @@ def split(text: str) -> tuple[str, dict[str, str]]:
 
 
 def is_marked(text: str) -> bool:
-    """Return whether a text has a line that marks a helper, as the file of a plugin must not."""
-    return _MARKED.search(text) is not None
+    """Return whether a text has a line that marks a helper, as no file of a plugin must have."""
+    return _MARKED.search(_ended(text)) is not None
 
 
 def imports_of(tree: ast.Module, path: str) -> Iterator[Import]:
@@ -70,9 +70,9 @@ def imports_of(tree: ast.Module, path: str) -> Iterator[Import]:
                 )
             start = package[: len(package) - up]
             yield Import(node, ".".join([*start, *([node.module] if node.module else [])]), node.level)
-        elif isinstance(node, ast.ImportFrom) and _is_ours(node.module or ""):
+        elif isinstance(node, ast.ImportFrom) and is_ours(node.module or ""):
             yield Import(node, (node.module or "").partition(".")[2], 0)
-        elif isinstance(node, ast.Import) and any(_is_ours(alias.name) for alias in node.names):
+        elif isinstance(node, ast.Import) and any(is_ours(alias.name) for alias in node.names):
             yield Import(node, "", 0)
 
 
@@ -106,9 +106,11 @@ class Linker:
         node = each.node
         if isinstance(node, ast.Import):
             for alias in node.names:
-                if not _is_ours(alias.name):
+                if not is_ours(alias.name):
                     yield ast.Import([alias])
                     continue
+                if alias.name == ROOT:
+                    raise _no_file(node)
                 if alias.asname is None:
                     raise PluginError(
                         f"'import {alias.name}' cannot be kept; write 'from {alias.name} import ...', or give it a "
@@ -128,6 +130,8 @@ class Linker:
             if plain:
                 yield ast.ImportFrom(self._module_of(found), plain, 0)
         for alias in own:
+            if alias.name == "*":
+                raise _no_file(node)
             name = f"{each.module}.{alias.name}" if each.module else alias.name
             module = self._module_of(self._file(name, each.module))
             yield ast.Import([ast.alias(module, alias.asname or alias.name)])
@@ -145,6 +149,12 @@ class Linker:
         return found
 
 
+def _no_file(node: ast.stmt) -> PluginError:
+    return PluginError(
+        f"'{ast.unparse(node)}' names no file; name the file: from {ROOT}.models._nets import mlp"
+    )
+
+
 class _Replacer(ast.NodeTransformer):
     def __init__(self, changed: Mapping[int, list[ast.stmt]]) -> None:
         self._changed = changed
@@ -158,7 +168,8 @@ class _Replacer(ast.NodeTransformer):
     visit_Import = visit_ImportFrom = _replaced  # noqa: N815 - names that ast calls
 
 
-def _is_ours(name: str) -> bool:
+def is_ours(name: str) -> bool:
+    """Return whether a module's name is that of the plugins folder or of something in it."""
     return name == ROOT or name.startswith(f"{ROOT}.")
 
 
@@ -174,7 +185,7 @@ def _helpers_of(path: str, text: str, read: Callable[[str], str | None]) -> Iter
         return  # told by whoever loads it
     for each in found:
         if isinstance(each.node, ast.Import):
-            names = [alias.name.partition(".")[2] for alias in each.node.names if _is_ours(alias.name)]
+            names = [alias.name.partition(".")[2] for alias in each.node.names if is_ours(alias.name)]
         else:
             start = f"{each.module}." if each.module else ""
             names = [each.module, *(start + alias.name for alias in each.node.names)]

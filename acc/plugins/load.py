@@ -16,7 +16,7 @@ from pathlib import Path
 
 from acc.errors import InvalidInput, PluginError
 from acc.models import BUILT_IN
-from acc.plugins.helpers import ROOT, Linker, composed, split
+from acc.plugins.helpers import ROOT, Linker, composed, is_ours, split
 from acc.plugins.source import filename_of, sha256_of
 from acc.plugins.types import KINDS, Kind, PluginClass, check, kind_of, missing_methods
 from acc.text import text_of
@@ -43,7 +43,7 @@ def load_source(text: str, path: str, sha256: str = "") -> list[PluginClass]:
         _refuse_unkept(before, path)
         return _classes(module, tree, text, path, sha256)
     except BaseException as error:
-        for name in [name for name in sys.modules if name.startswith(_PLUGIN_MODULE) or _is_ours(name)]:
+        for name in [name for name in sys.modules if name.startswith(_PLUGIN_MODULE) or is_ours(name)]:
             if name not in before:
                 del sys.modules[name]
         if module.__name__ in before:
@@ -128,15 +128,11 @@ def _at_import(error: Exception, path: str, sha256: str) -> str:
 def _refuse_unkept(before: Mapping[str, types.ModuleType], path: str) -> None:
     """Raise PluginError if something of the plugins folder was imported in another way than by its name."""
     for name in sorted(sys.modules.keys() - before.keys()):
-        if _is_ours(name) and name != ROOT:
+        if is_ours(name) and name != ROOT:
             raise PluginError(
                 f"imports {name} in a way that cannot be kept with it; write 'from {name} import ...'",
                 path=path,
             )
-
-
-def _is_ours(name: str) -> bool:
-    return name == ROOT or name.startswith(f"{ROOT}.")
 
 
 def built_in_models() -> list[PluginClass]:

@@ -28,6 +28,9 @@ class FoundFile:
     error: str = ""
 
 
+_Entry = tuple[_Stamp, FoundFile]
+
+
 class Finder:
     """Finds the plugin files below ``root``, and reads again only those that were touched.
 
@@ -37,7 +40,8 @@ class Finder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._known: dict[str, tuple[_Stamp, FoundFile]] = {}
+        self._known: dict[str, _Entry] = {}
+        self._whole: dict[str, tuple[dict[str, _Stamp | None], FoundFile]] = {}
 
     def find(self) -> dict[str, FoundFile]:
         """Return relative path -> file for each plugin file there is now, its helpers in its text and hash.
@@ -45,44 +49,52 @@ class Finder:
         Left out: names that begin with ``.`` or ``_`` (an editor's lock links, helpers), and files that vanish
         while they are looked at.
         """
-        known: dict[str, tuple[_Stamp, FoundFile]] = {}
-        plugins: list[FoundFile] = []
-        for folder in FOLDERS:
-            for file in sorted((self.root / folder).glob("*.py")):
-                if file.name.startswith((".", "_")):
-                    continue
-                path = f"{folder}/{file.name}"
-                entry = self._look(file, path)
-                if entry is not None:
-                    known[path] = entry
-                    plugins.append(entry[1])
+        known: dict[str, _Entry] = {}
 
-        def text_of(path: str) -> str | None:
+        def look(path: str) -> _Entry | None:
             if path not in known:
-                entry = self._look(self.root / path, path) if ".." not in path else None
+                entry = self._look(path) if ".." not in path else None
                 if entry is None:
                     return None
                 known[path] = entry
-            found = known[path][1]
-            return None if found.error else found.text
+            return known[path]
 
-        whole = [self._with_helpers(found, text_of) for found in plugins]
-        self._known = known
-        return {found.path: found for found in whole}
+        whole: dict[str, tuple[dict[str, _Stamp | None], FoundFile]] = {}
+        for folder in FOLDERS:
+            for file in sorted((self.root / folder).glob("*.py")):
+                if not file.name.startswith((".", "_")) and (entry := look(f"{folder}/{file.name}")):
+                    whole[entry[1].path] = self._with_helpers(entry[1], look)
+        self._known, self._whole = known, whole
+        return {path: found for path, (_, found) in whole.items()}
 
-    @staticmethod
-    def _with_helpers(file: FoundFile, text_of: Callable[[str], str | None]) -> FoundFile:
-        if file.error:
-            return file
-        if is_marked(file.text):
-            message = (
-                f"a line of it begins with {MARK!r}, which marks the helpers that are kept with a plugin"
-            )
-            return FoundFile(file.path, "", file.sha256, message)
-        text = composed(file.path, file.text, text_of)
-        return file if text is file.text else FoundFile(file.path, text, sha256_of(text))
+    def _with_helpers(
+        self, file: FoundFile, look: Callable[[str], _Entry | None]
+    ) -> tuple[dict[str, _Stamp | None], FoundFile]:
+        """Return a file with its helpers, and the stamps of all that it depends on, None for what is not there.
 
-    def _look(self, file: Path, path: str) -> tuple[_Stamp, FoundFile] | None:
+        It is put together again only if one of these has changed.
+        """
+
+        def stamp_of(path: str) -> _Stamp | None:
+            entry = look(path)
+            return entry and entry[0]
+
+        before = self._whole.get(file.path)
+        if before is not None and all(
+            stamp_of(path) == stamp and stamp != _UNSURE for path, stamp in before[0].items()
+        ):
+            return before
+        stamps = {file.path: stamp_of(file.path)}
+
+        def text_of(path: str) -> str | None:
+            entry = look(path)
+            stamps[path] = entry and entry[0]
+            return None if entry is None or entry[1].error else entry[1].text
+
+        return stamps, _composed(file, text_of)
+
+    def _look(self, path: str) -> _Entry | None:
+        file = self.root / path
         try:
             stat = file.stat()
         except OSError:  # also a dangling link
@@ -96,6 +108,28 @@ class Finder:
             return None
         is_fresh = abs(time.time_ns() - stat.st_ctime_ns) < CLOCK_GRAIN_NS
         return _UNSURE if is_fresh else stamp, found
+
+
+def _composed(file: FoundFile, text_of: Callable[[str], str | None]) -> FoundFile:
+    """Return a plugin file with its helpers, or with the error that one of them has a line which marks helpers."""
+    if file.error:
+        return file
+    marked = [""] if is_marked(file.text) else []
+
+    def unmarked(path: str) -> str | None:
+        text = text_of(path)
+        if text is not None and is_marked(text):
+            marked.append(path)
+        return text
+
+    text = composed(file.path, file.text, unmarked)
+    if marked:
+        whose = f"its helper {marked[0]}" if marked[0] else "it"
+        message = (
+            f"a line of {whose} begins with {MARK!r}, which marks the helpers that are kept with a plugin"
+        )
+        return FoundFile(file.path, "", sha256_of(text + message), message)
+    return file if text is file.text else FoundFile(file.path, text, sha256_of(text))
 
 
 def find(root: Path) -> dict[str, FoundFile]:

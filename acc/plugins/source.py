@@ -8,8 +8,11 @@ CONTEXT_LINES = 3  # shown before and after the line at fault
 
 
 def sha256_of(text: str) -> str:
-    """Return the SHA-256 of a source text; that of its file, which must be UTF-8."""
-    return hashlib.sha256(text.encode()).hexdigest()
+    """Return the SHA-256 of a source text: that of its file, which is UTF-8.
+
+    A text that is no UTF-8 (half of a surrogate pair, in what somebody sent) has one that is of no file.
+    """
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def filename_of(path: str, sha256: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from acc.errors import PluginError
-from acc.plugins import PluginRegistry, load_source
+from acc.plugins import PluginRegistry, load_source, scan
 from acc.plugins.helpers import composed, split
 from acc.plugins.scan import Finder
 from acc.tests import helpers
@@ -86,6 +87,42 @@ def test_a_changed_helper_is_a_new_version_and_the_old_one_still_works(root: Pat
     assert finder.find()["tasks/uses.py"] == new
 
 
+def test_what_has_not_changed_is_not_put_together_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan, "CLOCK_GRAIN_NS", 0)
+    write(root, "from plugins.models._nets import TWICE", "TWICE")
+    (root / "tasks" / "alone.py").write_text(PLUGIN.format(imports="", value="1"))
+    finder, made = Finder(root), []
+    monkeypatch.setattr(scan, "composed", lambda path, *rest: made.append(path) or composed(path, *rest))
+    first = finder.find()
+    assert made == ["tasks/alone.py", "tasks/uses.py"]
+    assert finder.find() == first
+    assert made[2:] == []
+    (root / "models" / "_deeper.py").write_text(DEEPER.format(50))
+    second = finder.find()
+    assert made[2:] == ["tasks/uses.py"]
+    assert second["tasks/uses.py"] != first["tasks/uses.py"]
+    (root / "models" / "_deeper.py").unlink()
+    gone = finder.find()["tasks/uses.py"]
+    assert split(gone.text)[1] == {"models/_nets.py": NETS}
+    (root / "models" / "_deeper.py").write_text(DEEPER.format(3))  # one that was not there is looked for, too
+    assert finder.find() == first
+
+
+@pytest.mark.parametrize("ending", ["\n", ""])
+def test_a_helper_with_a_line_that_marks_helpers_is_refused_and_not_cut_in_two(
+    root: Path, ending: str
+) -> None:
+    write(root, "from plugins.models._nets import TWICE", "TWICE")
+    registry = PluginRegistry(root)
+    registry.scan()
+    (root / "models" / "_deeper.py").write_text(f"SCALE = 3\n# acc: helper models/_other.py{ending}")
+    assert [(change.path, change.what) for change in registry.scan()] == [("tasks/uses.py", "broken")]
+    message = registry.errors["tasks/uses.py"].message
+    assert message.startswith("a line of its helper models/_deeper.py begins with '# acc: helper '")
+    (root / "models" / "_deeper.py").write_text(DEEPER.format(3))
+    assert [(change.path, change.what) for change in registry.scan()] == [("tasks/uses.py", "loaded")]
+
+
 def test_the_registry_loads_a_plugin_again_when_its_helper_is_saved(root: Path) -> None:
     write(root, "from plugins.models._nets import TWICE", "TWICE")
     registry = PluginRegistry(root)
@@ -122,6 +159,16 @@ def test_a_checkpoint_carries_the_helpers_of_what_made_it(root: Path, tmp_path: 
             r"imports plugins\.models\._gone\.x, and there is neither plugins/models/_gone\.py nor",
         ),
         ("from ._gone import x", r"imports plugins\.tasks\._gone\.x, and there is neither"),
+        *(
+            (way, rf"'{re.escape(way)}' names no file; name the file: from plugins\.models\._nets import mlp")
+            for way in (
+                "import plugins",
+                "import plugins as p",
+                "from plugins import *",
+                "from plugins.models import *",
+                "from .. import *",
+            )
+        ),
         ("from ... import x", r"imports from above the plugins folder"),
         ("import plugins.models._nets", r"'import plugins\.models\._nets' cannot be kept; write 'from"),
         (

@@ -7,11 +7,11 @@ the package), by the hash of its text, whatever the file says that its hash is. 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 
 from acc.errors import CheckpointError
 from acc.models import BUILT_IN
+from acc.plugins.source import sha256_of
 from acc.training.header import Header
 from acc.training.plugin_set import PluginSet
 
@@ -45,17 +45,12 @@ def _require_installed(carried: dict[str, dict[str, str]], ask: str) -> None:
 
     installed = {each["sha256"] for each in shipped_plugins().sources(carried).values()}
     foreign = [
-        f"{name} ({kept['path']} {_hash(kept['source'])[:12]})"
+        f"{name} ({kept['path']} {sha256_of(kept['source'])[:12]})"
         for name, kept in carried.items()
-        if _hash(kept["source"]) not in installed
+        if sha256_of(kept["source"]) not in installed
     ]
     if foreign:
         raise CheckpointError(
             f"the checkpoint carries the source of {', '.join(foreign)}, which is not that of a plugin installed "
             f"here, so it is not run. If you trust who made it, {ask}"
         )
-
-
-def _hash(text: str) -> str:
-    # A text that is no UTF-8 is that of no installed file.
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

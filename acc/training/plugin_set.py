@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Protocol
 
 from acc.errors import InvalidInput
 from acc.models import BUILT_IN, Model
+from acc.plugins.source import sha256_of
 from acc.training.task import Task
 
 
@@ -105,4 +105,4 @@ def _inspected(cls: type) -> Source | None:
         text = path.read_text(encoding="utf-8")
     except (OSError, TypeError):  # defined in a notebook cell or at a prompt
         return None
-    return Source(path.name, hashlib.sha256(text.encode()).hexdigest(), text)
+    return Source(path.name, sha256_of(text), text)

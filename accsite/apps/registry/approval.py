@@ -6,7 +6,6 @@ administrator has read exactly this text and approved it. What came with an impo
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from acc.errors import InvalidInput
+from acc.plugins.source import sha256_of
 from acc.text import visible
 from accsite.apps.access.permissions import is_administrator
 from accsite.apps.audit.trail import note
@@ -30,7 +30,7 @@ class NotApproved(WrongState):
 
 
 def require(hashes: Iterable[str], *, field: str = "plugins") -> None:
-    """Raise NotApproved(field), with a sentence for each of these sources that may not run; empty hashes count not."""
+    """Raise NotApproved(field), with a sentence for each of these sources that may not run; ignores empty hashes."""
     require_files(((sha256, None) for sha256 in hashes if sha256), field=field)
 
 
@@ -50,7 +50,7 @@ def refusals(files: Iterable[tuple[str, str | None]], *, field: str = "plugins")
     rows = PluginSource.objects.in_bulk({sha256 for sha256, _ in wanted})
     for sha256, text in wanted:
         given = [text, rows[sha256].text if sha256 in rows else None]
-        if any(each is not None and _hash(each) != sha256 for each in given):
+        if any(each is not None and sha256_of(each) != sha256 for each in given):
             raise InvalidInput({field: _other_text(sha256)})
     named = dict.fromkeys(sha256 for sha256, _ in wanted)
     return [refusal(sha256, rows.get(sha256)) for sha256 in named if not _may_run(rows, sha256)]
@@ -81,7 +81,7 @@ def keep(*, sha256: str, path: str, text: str, origin: str) -> PluginSource:
         raise InvalidInput(
             {"plugins": f"the source of '{path}' is not text: it holds what no UTF-8 file can"}
         )
-    if _hash(text) != sha256:
+    if sha256_of(text) != sha256:
         raise InvalidInput({"plugins": _other_text(sha256)})
     here = PluginFile.objects.filter(sha256=sha256).exists()
     source, _ = PluginSource.objects.get_or_create(
@@ -123,10 +123,6 @@ def withdraw(*, actor: Any, source: PluginSource) -> PluginSource:
         raise WrongState({"source": f"no approval of {source} can be withdrawn: {why}"})
     source.approved_at = source.approved_by = None
     return _decided(source, approved=False)
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _other_text(sha256: str) -> str:
