@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from acc.errors import CheckpointError
-from acc.plugins.source import sha256_of
+from acc.text import sha256_of
 from acc.training.header import Header, read_header
 
 FORMAT = 1

@@ -17,9 +17,9 @@ from pathlib import Path
 from acc.errors import InvalidInput, PluginError
 from acc.models import BUILT_IN
 from acc.plugins.helpers import ROOT, Linker, composed, is_ours, split
-from acc.plugins.source import filename_of, sha256_of
+from acc.plugins.source import filename_of
 from acc.plugins.types import KINDS, Kind, PluginClass, check, kind_of, missing_methods
-from acc.text import text_of
+from acc.text import sha256_of, text_of
 
 NOT_FOR_PLUGINS = frozenset({"accsite", "workers", "django"})
 _PLUGIN_MODULE, _HELPER_MODULE = "acc_plugin", "acc_plugin_helper"

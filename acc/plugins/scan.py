@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from acc.plugins.helpers import MARK, composed, is_marked
-from acc.plugins.source import sha256_of
+from acc.text import sha256_of
 
 FOLDERS = ("tasks", "generators", "recipes", "models")
 MAX_BYTES = 1_000_000

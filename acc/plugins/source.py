@@ -1,18 +1,8 @@
-"""The text of a plugin file: its hash, its name in tracebacks, the lines around an error. Torch-free."""
+"""The text of a plugin file: its name in tracebacks, the lines around an error. Torch-free."""
 
 from __future__ import annotations
 
-import hashlib
-
 CONTEXT_LINES = 3  # shown before and after the line at fault
-
-
-def sha256_of(text: str) -> str:
-    """Return the SHA-256 of a source text: that of its file, which is UTF-8.
-
-    A text that is no UTF-8 (half of a surrogate pair, in what somebody sent) has one that is of no file.
-    """
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def filename_of(path: str, sha256: str) -> str:

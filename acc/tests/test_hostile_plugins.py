@@ -12,7 +12,7 @@ import pytest
 from acc.plugins.checker import Checker
 from acc.plugins.report import Report
 from acc.plugins.scan import FoundFile
-from acc.plugins.source import sha256_of
+from acc.text import sha256_of
 
 GOOD = """
 from acc.api import Task

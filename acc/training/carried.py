@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from acc.errors import CheckpointError
 from acc.models import BUILT_IN
-from acc.plugins.source import sha256_of
+from acc.text import sha256_of
 from acc.training.header import Header
 from acc.training.plugin_set import PluginSet
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from acc.errors import InvalidInput
 from acc.models import BUILT_IN, Model
-from acc.plugins.source import sha256_of
+from acc.text import sha256_of
 from acc.training.task import Task
 
 

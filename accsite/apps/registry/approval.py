@@ -13,8 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from acc.errors import InvalidInput
-from acc.plugins.source import sha256_of
-from acc.text import visible
+from acc.text import sha256_of, visible
 from accsite.apps.access.permissions import is_administrator
 from accsite.apps.audit.trail import note
 from accsite.apps.live.services import bump
