@@ -1,0 +1,156 @@
+"""A plugin that prints and fails, on its job's page: its log as it comes, why it failed, Resume; a refused trial."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import Site, Watched, visiting
+from tests.e2e.test_pages import assert_accessible
+from tests.stack import DATASET, Stack
+
+# The first test starts the whole platform.
+pytestmark = pytest.mark.timeout(600)
+CHATTY = '''
+import time
+from acc.api import Task
+
+class ChattyTask(Task):
+    """Says what it does."""
+    label = "Chatty"
+    count = 0
+
+    def compute_loss(self, output, batch, head):
+        self.count += 1
+        time.sleep(0.005)
+        print(f"\\x1b[31mcount {{self.count}}\\x1b[0m <b>" + "0123456789" * 40)
+        {then}
+        return output.mean.square().mean()
+'''
+FAILS = 'if self.count > 150: raise ValueError("the sky is <b>falling</b>")'
+REFUSED = 'raise ValueError("no latent suits me")'
+BOX = "document.querySelector('#log .log')"
+
+
+@pytest.fixture(scope="module")
+def site(extensible: tuple[Stack, str]) -> Site:
+    """Return a platform whose plugin folder may be changed."""
+    from django.contrib.auth import get_user_model
+
+    stack, url = extensible
+    admin = get_user_model().objects.create_superuser("admin", password="a good long one")
+    return Site(stack, url, stack.branch(), admin, admin)
+
+
+@pytest.fixture
+def visit(site: Site, browser: Any) -> Iterator[Callable[..., Watched]]:
+    """Return what opens a watched page of this site."""
+    yield from visiting(site, browser)
+
+
+def saved(site: Site, plugins: Path, then: str) -> None:
+    """Save the plugin, and wait until the site has it."""
+    from accsite.apps.registry.models import Plugin
+
+    text = CHATTY.format(then=then)
+    (plugins / "tasks" / "chatty.py").write_text(text)
+
+    def is_known() -> bool:
+        rows = Plugin.objects.filter(name="ChattyTask", available=True, source__text=text)
+        return rows.exists()
+
+    site.stack.until(is_known, what="the plugin")
+
+
+def test_a_job_that_prints_and_fails_is_read_and_resumed_on_its_page(
+    site: Site, plugins: Path, visit: Callable[..., Watched]
+) -> None:
+    from accsite.apps.training.services import tasks
+
+    saved(site, plugins, FAILS)
+    branch = site.stack.branch("chatty")
+    tasks.add_task(actor=site.admin, branch=branch, task_class="ChattyTask", dataset=DATASET)
+    job = site.stack.submit(branch, 100_000, checkpoint_every_seconds=3)
+    watched = visit(site.admin)
+    watched.open(f"/jobs/{job.pk}/")
+    page = watched.page
+    box = page.locator("#log .log")
+    box.wait_for()
+
+    # It follows the end; while somebody reads further up, nothing moves below the eyes.
+    watched.until(f"{BOX}.scrollHeight > 3 * {BOX}.clientHeight")
+    watched.until(f"{BOX}.scrollTop + {BOX}.clientHeight > {BOX}.scrollHeight - 8")
+    box.evaluate("(box) => { box.scrollTop = 100 }")
+    page.wait_for_timeout(200)
+    still = box.inner_text()
+    site.stack.step(job, job.step + 20)
+    page.wait_for_timeout(2000)
+    assert (box.inner_text(), box.evaluate("(box) => box.scrollTop")) == (still, 100)
+    box.evaluate("(box) => { box.scrollTop = box.scrollHeight }")
+    watched.until(f"{BOX}.textContent !== {still!r}")
+    assert "\x1b" not in still
+    assert "<b>0123" in still
+
+    site.stack.state(job, "FAILED", seconds=150)
+    notice = page.locator("#job-notice")
+    notice.get_by_text("the sky is <b>falling</b>").first.wait_for()
+    notice.get_by_text("The last lines of its log").click()
+    assert "ValueError: the sky is <b>falling</b>" in notice.locator("pre").last.inner_text()
+    page.get_by_label("Find in the log").fill("COUNT 149")
+    page.get_by_role("button", name="Show").click()
+    page.get_by_text("1 line with “COUNT 149”").wait_for()
+    assert box.inner_text().startswith("count 149 ")
+    assert_accessible(watched, "a job that failed")
+    with page.expect_download() as coming:
+        page.get_by_role("link", name="Download").click()
+    assert "\x1b[31mcount 1\x1b[0m <b>0123" in Path(coming.value.path()).read_text()
+    watched.assert_still()
+
+    # It goes on by the plugin as it was mended.
+    saved(site, plugins, "")
+    page.get_by_role("button", name="Resume from step").click()
+    page.get_by_text("resumed at step").first.wait_for()
+    page.locator("#job [data-state=RUNNING]").wait_for()
+    page.get_by_label("Attempt and rank").wait_for()
+    assert page.locator("#job-notice .errors").count() == 0
+    page.locator("#topjob summary").click()
+    page.get_by_role("button", name="Stop job").click()
+    site.stack.state(job, "CANCELLED")
+    watched.assert_clean()
+
+
+def test_a_task_that_its_trial_refuses_says_why_beside_the_field_of_its_class(
+    site: Site, plugins: Path, visit: Callable[..., Watched]
+) -> None:
+    from accsite.apps.training.services import jobs
+
+    saved(site, plugins, REFUSED)
+    job = site.stack.submit(site.branch, 1_000_000)
+    site.stack.step(job, 3)
+    watched = visit(site.admin)
+    watched.open(site.bench)
+    page = watched.page
+    page.locator("#live[data-state=live]").wait_for()
+    page.get_by_role("link", name="+ Task").click()
+    page.locator("#task-task_class").select_option("ChattyTask")
+    page.locator("#task-about", has_text="Says what it does").wait_for()
+    page.locator("#task-name").fill("Loud")
+    page.get_by_role("button", name="Add the task").click()
+    error = page.locator("#task-task_class_error")
+    error.wait_for()
+    assert "no latent suits me" in error.inner_text()
+    assert "the job goes on without it" in error.inner_text()
+    field = page.locator("#task-task_class")
+    assert (field.input_value(), field.get_attribute("aria-invalid")) == ("ChattyTask", "true")
+    assert page.locator("#task-name").input_value() == "Loud", "what was filled in is kept"
+    assert not site.branch.tasks.filter(name="Loud", removed_at=None).exists()
+    assert_accessible(watched, "a task that was refused")
+    at = site.stack.step(job, 3).step
+    site.stack.step(job, at + 20)
+    jobs.request_control(actor=site.admin, job=job, kind="stop", payload={})
+    site.stack.state(job, "CANCELLED")
+    watched.assert_still()
+    watched.assert_clean()
