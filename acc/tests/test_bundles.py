@@ -199,8 +199,10 @@ def test_a_run_is_measured_with_its_own_classes_and_no_source_of_it_is_run(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     classes = PluginSet(*helpers.shipped_classes(), *load_source(SOURCE, "models/narrow.py"))
-    options = {"tasks": ["ReconstructionTask"], "latent_dim": 4, "steps": 2, "device": "cpu"}
-    run = train(DATA["data"], model="Narrow", classes=classes, **options)
+    tasks = ["ReconstructionTask"]
+    run = train(
+        DATA["data"], tasks=tasks, model="Narrow", latent_dim=4, classes=classes, steps=2, device="cpu"
+    )
     capsys.readouterr()
     assert FactoringEvaluator(run.checkpoint, DATA, device="cpu").metrics()
     assert "I was run" not in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import zipfile
 from collections.abc import Iterator
@@ -234,15 +235,15 @@ def test_tables_are_read_whatever_parts_their_cells(tmp_path: Path, table: bytes
 
 @pytest.mark.parametrize("delimiter", columns.DELIMITERS)
 def test_a_long_table_is_divided_once(monkeypatch: pytest.MonkeyPatch, delimiter: str) -> None:
-    divided = []
+    divided: list[list[str]] = []
 
     def reader(*given: Any, **options: Any) -> Iterator[list[str]]:
         for row in read(*given, **options):
             divided.append(row)
             yield row
 
-    read = columns.csv.reader
-    monkeypatch.setattr(columns.csv, "reader", reader)
+    read = csv.reader
+    monkeypatch.setattr(csv, "reader", reader)
     rows = 5_000
     text = f"index{delimiter}digit\n" + "".join(f"{n}{delimiter}{n % 10}\n" for n in range(rows))
     found = columns.read(text.encode(), "t.csv", by_file=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +92,14 @@ def test_what_has_not_changed_is_not_put_together_again(root: Path, monkeypatch:
     monkeypatch.setattr(scan, "CLOCK_GRAIN_NS", 0)
     write(root, "from plugins.models._nets import TWICE", "TWICE")
     (root / "tasks" / "alone.py").write_text(PLUGIN.format(imports="", value="1"))
-    finder, made = Finder(root), []
-    monkeypatch.setattr(scan, "composed", lambda path, *rest: made.append(path) or composed(path, *rest))
+    finder = Finder(root)
+    made: list[str] = []
+
+    def noted(path: str, text: str, read: Callable[[str], str | None]) -> str:
+        made.append(path)
+        return composed(path, text, read)
+
+    monkeypatch.setattr(scan, "composed", noted)
     first = finder.find()
     assert made == ["tasks/alone.py", "tasks/uses.py"]
     assert finder.find() == first
