@@ -404,13 +404,16 @@ class Breaks(Reads):
     where = Param("evaluate", choices=("evaluate", "summarise", "baseline"))
 
     def evaluate(self, output: Any, batch: Any, head: Any) -> Any:
-        return self.asked("evaluate") or {"n": 1.0, "sum": 2.0}
+        self.asked("evaluate")
+        return {"n": 1.0, "sum": 2.0}
 
     def summarise(self, sums: Any) -> Any:
-        return self.asked("summarise") or {"sum": 2.0}
+        self.asked("summarise")
+        return {"sum": 2.0}
 
     def baseline(self, train: Any, held_out: Any) -> Any:
-        return self.asked("baseline") or {}
+        self.asked("baseline")
+        return {}
 
     def asked(self, name: str) -> None:
         if self.where == name:
@@ -425,10 +428,12 @@ class BreaksJoint(JointTask):
         return own.output.z.square().mean()
 
     def evaluate_joint(self, own: Any, others: Any) -> Any:
-        return self.asked("evaluate") or {"n": 1.0, "sum": 2.0}
+        self.asked("evaluate")
+        return {"n": 1.0, "sum": 2.0}
 
     def summarise(self, sums: Any) -> Any:
-        return self.asked("summarise") or {"sum": 2.0}
+        self.asked("summarise")
+        return {"sum": 2.0}
 
     def asked(self, name: str) -> None:
         if self.where == name:

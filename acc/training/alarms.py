@@ -45,6 +45,10 @@ COLLAPSE_WINDOWS = 5
 """So many windows in a row must be at a floor of 0."""
 
 
+_Found = tuple[str, str]
+"""The kind of an alarm and what it says."""
+
+
 @dataclass
 class _Window:
     """The points of a window: first and last step, median, and the spread of the middle half."""
@@ -201,8 +205,8 @@ class Watch:
                 for window in known.short.take(block.start + there, row[there])
             ]
             for window in known.long.take(block.start + there, row[there]):
-                found += [(window.last, told) for told in self._judge(known, entry, window)]
-            alarms += _told(entry, found)
+                found += [(window.last, one) for one in self._judge(known, entry, window)]
+            alarms += [_told(entry, step, one) for step, one in found if one is not None]
         return alarms
 
     def end(self, tasks: Mapping[str, Entry]) -> list[Alarm]:
@@ -210,10 +214,12 @@ class Watch:
         alarms: list[Alarm] = []
         for key, known in self._series.items():
             if key in tasks and tasks[key].spec.weight:
-                alarms += _told(tasks[key], [_end(known, tasks[key], self._lr)])
+                found = _end(known, tasks[key], self._lr)
+                if found is not None:
+                    alarms.append(_told(tasks[key], *found))
         return alarms
 
-    def _judge(self, known: _Series, entry: Entry, window: _Window) -> list[tuple[str, str]]:
+    def _judge(self, known: _Series, entry: Entry, window: _Window) -> list[_Found | None]:
         known.medians.append(window.median)
         if entry.baseline is not None and entry.baseline.floor:
             # Such a loss rises as the model begins to tell something, and rests where it should: no alarms.
@@ -224,23 +230,23 @@ class Watch:
         ]
 
 
-def _told(entry: Entry, found: list[tuple[int, tuple[str, str]]]) -> list[Alarm]:
-    name = series.raw(entry.spec.key)
-    return [Alarm(kind, step, message, name) for step, (kind, message) in found if message]
+def _told(entry: Entry, step: int, found: _Found) -> Alarm:
+    kind, message = found
+    return Alarm(kind, step, message, series.raw(entry.spec.key))
 
 
-def _explosion(known: _Series, entry: Entry, window: _Window, lr: float) -> tuple[str, str]:
+def _explosion(known: _Series, entry: Entry, window: _Window, lr: float) -> _Found | None:
     usual = known.usual
     usual.take(window, exploded=window.median > usual.limit(entry))
     if known.diverged_at is not None or usual.beyond < EXPLOSION_WINDOWS:
-        return "divergence", ""
+        return None
     known.diverged_at = window.last
     return "divergence", _diverges(
         entry, window.median, lr, usual, f"in the last {usual.beyond * SHORT_STEPS} steps"
     )
 
 
-def _divergence(known: _Series, entry: Entry, window: _Window, lr: float) -> tuple[str, str]:
+def _divergence(known: _Series, entry: Entry, window: _Window, lr: float) -> _Found | None:
     median = window.median
     if known.best == float("inf"):
         known.first = median
@@ -251,16 +257,15 @@ def _divergence(known: _Series, entry: Entry, window: _Window, lr: float) -> tup
     if above < known.far / 2 and known.diverged_at is not None and window.first > known.diverged_at:
         known.diverged_at = None
     if known.diverged_at is not None or known.high < DIVERGENCE_WINDOWS:
-        return "divergence", ""
+        return None
     known.diverged_at = window.last
     return "divergence", _diverges(entry, median, lr, known, f"for {known.high * WINDOW_STEPS} steps")
 
 
-def _end(known: _Series, entry: Entry, lr: float) -> tuple[int, tuple[str, str]]:
+def _end(known: _Series, entry: Entry, lr: float) -> tuple[int, _Found] | None:
     """Return the divergence in which a run ended before there was a window to tell it by."""
-    nothing = 0, ("divergence", "")
     if known.diverged_at is not None:
-        return nothing
+        return None
     usual, newest = known.usual, known.newest
     if len(newest) == END_STEPS and newest.min() > usual.limit(entry):
         return known.newest_step, (
@@ -270,11 +275,11 @@ def _end(known: _Series, entry: Entry, lr: float) -> tuple[int, tuple[str, str]]
     floor = entry.baseline is not None and entry.baseline.floor
     rest = known.long.rest()
     if rest is None or floor or len(rest.values) < SHORT_STEPS or known.best == float("inf"):
-        return nothing
+        return None
     far = known.far + known.noise(len(rest.values))
     rises = known.high or rest.median - known.best > 2 * far
     if not rises or float(np.quantile(rest.values, 0.25)) - known.best <= far:
-        return nothing
+        return None
     return rest.last, ("divergence", _diverges(entry, rest.median, lr, known, "at the end"))
 
 
@@ -290,14 +295,14 @@ def _diverges(entry: Entry, value: float, lr: float, best: _Series | _Usual, whe
     )
 
 
-def _plateau(known: _Series, entry: Entry, median: float, lr: float) -> tuple[str, str]:
+def _plateau(known: _Series, entry: Entry, median: float, lr: float) -> _Found | None:
     if known.plateau is not None and median < known.plateau - health.AT_TRIVIAL_PART * abs(known.plateau):
         known.plateau = None
         known.medians.clear()  # it fell again; the next plateau begins here
     if known.plateau is not None or len(known.medians) < PLATEAU_WINDOWS:
-        return "plateau", ""
+        return None
     if known.diverged_at is not None or health.trend(known.medians)[0] != "flat":
-        return "plateau", ""
+        return None
     known.plateau = level = float(np.median(known.medians))
     told = (
         f"the loss of task '{entry.spec.key}' (weight {entry.spec.weight:g}) has been flat for "
@@ -320,12 +325,12 @@ def _plateau(known: _Series, entry: Entry, median: float, lr: float) -> tuple[st
     return "plateau", f"{told}. {advice}"
 
 
-def _collapse(known: _Series, entry: Entry, median: float) -> tuple[str, str]:
+def _collapse(known: _Series, entry: Entry, median: float) -> _Found | None:
     if median > 2 * health.COLLAPSED_NATS:
         known.collapsed = False
     known.low = known.low + 1 if median <= health.COLLAPSED_NATS else 0
     if known.collapsed or known.low < COLLAPSE_WINDOWS:
-        return "collapse", ""
+        return None
     known.collapsed = True
     return "collapse", (
         f"the posterior has collapsed: the loss of task '{entry.spec.key}' has been at {median:.2g} for "
