@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def row_id(text: object) -> int | None:
-    """Return the id in ``text``, such as 17 for ``"17"``; None for what can be no row's, which no query finds."""
+def row_id(text: object) -> int:
+    """Return the id in ``text``, such as 17 for ``"17"``; 0, which is no row's, for what can be none."""
     named = str(text)
-    return int(named) if named.isascii() and named.isdecimal() and len(named) < 19 else None
+    return int(named) if named.isascii() and named.isdecimal() and len(named) < 19 else 0

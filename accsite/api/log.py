@@ -104,4 +104,4 @@ def state(entry: AuditEntry) -> dict[str, Any]:
 
 
 def _number(key: str) -> bool:
-    return row_id(key) is not None
+    return row_id(key) > 0

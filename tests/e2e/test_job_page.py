@@ -16,6 +16,7 @@ from tests.stack import DATASET, Stack
 pytestmark = pytest.mark.timeout(600)
 CHATTY = '''
 import time
+from pathlib import Path
 from acc.api import Task
 
 class ChattyTask(Task):
@@ -25,12 +26,12 @@ class ChattyTask(Task):
 
     def compute_loss(self, output, batch, head):
         self.count += 1
-        time.sleep(0.005)
+        time.sleep(0.02)
         print(f"\\x1b[31mcount {{self.count}}\\x1b[0m <b>" + "0123456789" * 40)
         {then}
         return output.mean.square().mean()
 '''
-FAILS = 'if self.count > 150: raise ValueError("the sky is <b>falling</b>")'
+FAILS = 'if Path({flag!r}).exists(): raise ValueError("the sky is <b>falling</b>")'
 REFUSED = 'raise ValueError("no latent suits me")'
 BOX = "document.querySelector('#log .log')"
 
@@ -66,11 +67,12 @@ def saved(site: Site, plugins: Path, then: str) -> None:
 
 
 def test_a_job_that_prints_and_fails_is_read_and_resumed_on_its_page(
-    site: Site, plugins: Path, visit: Callable[..., Watched]
+    site: Site, plugins: Path, visit: Callable[..., Watched], tmp_path: Path
 ) -> None:
     from accsite.apps.training.services import tasks
 
-    saved(site, plugins, FAILS)
+    flag = tmp_path / "now"
+    saved(site, plugins, FAILS.format(flag=str(flag)))
     branch = site.stack.branch("chatty")
     tasks.add_task(actor=site.admin, branch=branch, task_class="ChattyTask", dataset=DATASET)
     job = site.stack.submit(branch, 100_000, checkpoint_every_seconds=3)
@@ -94,6 +96,9 @@ def test_a_job_that_prints_and_fails_is_read_and_resumed_on_its_page(
     assert "\x1b" not in still
     assert "<b>0123" in still
 
+    site.stack.step(job, 150)
+    watched.assert_still()  # until it fails: why it did comes above all else
+    flag.touch()
     site.stack.state(job, "FAILED", seconds=150)
     notice = page.locator("#job-notice")
     notice.get_by_text("the sky is <b>falling</b>").first.wait_for()
@@ -107,7 +112,6 @@ def test_a_job_that_prints_and_fails_is_read_and_resumed_on_its_page(
     with page.expect_download() as coming:
         page.get_by_role("link", name="Download").click()
     assert "\x1b[31mcount 1\x1b[0m <b>0123" in Path(coming.value.path()).read_text()
-    watched.assert_still()
 
     # It goes on by the plugin as it was mended.
     saved(site, plugins, "")
@@ -152,5 +156,4 @@ def test_a_task_that_its_trial_refuses_says_why_beside_the_field_of_its_class(
     site.stack.step(job, at + 20)
     jobs.request_control(actor=site.admin, job=job, kind="stop", payload={})
     site.stack.state(job, "CANCELLED")
-    watched.assert_still()
     watched.assert_clean()

@@ -43,7 +43,7 @@ class Side:
 def read(user: Any, query: Mapping[str, Any]) -> list[Checkpoint]:
     """Return the checkpoints that an address names, two to six; raises InvalidInput (checkpoints)."""
     given = [query[name].strip() for name in NAMES if query.get(name, "").strip()]
-    wrong = next((text for text in given if row_id(text) is None), None)
+    wrong = next((text for text in given if not row_id(text)), None)
     if wrong is not None:
         raise InvalidInput({"checkpoints": f"{wrong[:80]!r} is not the id of a checkpoint"})
     ids = comparing.check_ids([int(text) for text in given])

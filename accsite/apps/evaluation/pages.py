@@ -103,8 +103,8 @@ def metric_rows(branch: Branch, evaluations: Sequence[Evaluation]) -> tuple[list
             row = cells.setdefault((metric.task_key, metric.name, metric.kind_of_sample), [None] * len(steps))
             row[steps.index(evaluation.step)] = metric
     for metric in undefined:
-        same = (row for row in cells.values() if (last := _last(row)) and _of(last) == _of(metric))
-        row = next(same, None) or cells.setdefault(_of(metric), [None] * len(steps))
+        same = [row for row in cells.values() if (last := _last(row)) and _of(last) == _of(metric)]
+        row = same[0] if same else cells.setdefault(_of(metric), [None] * len(steps))
         at = steps.index(metric.evaluation.step)
         row[at] = row[at] or metric
     samples = Samples(branch)

@@ -34,7 +34,7 @@ def go(request: HttpRequest) -> HttpResponse:
     """Lead to the checkpoint that was picked, on the same tab and with the same options."""
     named, tab = request.GET.get("checkpoint", ""), request.GET.get("tab", "metrics")
     pk = row_id(named)
-    if pk is None or tab not in asked.TABS:
+    if not pk or tab not in asked.TABS:
         raise Http404(f"there is no checkpoint {named[:80]!r} with a tab {tab[:80]!r}")
     kept = {name: request.GET[name] for name in (*asked.CHOICES, "view", "cell") if request.GET.get(name)}
     return redirect(_address(pk, tab, kept))

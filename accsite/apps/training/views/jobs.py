@@ -167,7 +167,7 @@ def top_job(request: HttpRequest) -> HttpResponse:
 def above(request: HttpRequest) -> dict[str, Any]:
     """Return what the top bar shows of jobs, on the page that asks."""
     asked = {name: row_id(request.GET.get(name, "")) for name in ("branch", "job")}
-    about = {name: pk for name, pk in asked.items() if pk is not None}
+    about = {name: pk for name, pk in asked.items() if pk}
     return pages.top_job(request.user, **about)
 
 
