@@ -8,6 +8,7 @@ from django.db.models import Q
 
 from accsite.apps.training.models import Branch, Job, JobEvent, JobKind
 from accsite.apps.training.task_pages import said
+from accsite.numbers import exact
 
 SCHEDULES = {
     "constant": "",
@@ -44,7 +45,7 @@ def rate(branch: Branch) -> Rate | None:
         asked = newest.payload["lr"]
     schedule = SCHEDULES.get(job.spec["train"]["lr_schedule"], "")
     answer = newest.status if newest is not None else ""
-    return Rate(job, value, said(newest), answer, schedule, str(asked))
+    return Rate(job, value, said(newest), answer, schedule, exact(asked))
 
 
 def steered_job(branch: Branch) -> Job | None:

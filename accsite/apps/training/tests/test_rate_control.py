@@ -119,6 +119,15 @@ def test_another_s_private_job_cannot_be_steered(client: Client, branch: Branch,
     assert not JobEvent.objects.exists()
 
 
+def test_a_small_rate_stands_as_it_was_set_and_a_round_one_without_a_point(page: Client, job: Job) -> None:
+    for lr, written in ((1e-5, "0.00001"), (10.0, "10")):
+        job.spec["train"]["lr"] = lr
+        job.save(update_fields=["spec"])
+        text = shown(page)
+        assert f"in force: <b>{written}</b>" in text
+        assert f'value="{written}"' in text
+
+
 def test_a_rate_that_a_lost_attempt_had_applied_is_in_force_once_it_is_applied_again(
     branch: Branch, worker: Any
 ) -> None:
