@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from accsite import blobs
 from accsite.apps.training.models import Job
+from workers import processes
 from workers.interruption import Interruption
 from workers.lease import Lease
 from workers.team import Team
@@ -14,7 +16,10 @@ from workers.team import Team
 
 @dataclass(frozen=True)
 class Held:
-    """The claimed job, the fencing token of this attempt, the device that its worker is bound to, the other ranks."""
+    """The claimed job, the fencing token of this attempt, the device that its worker is bound to, the other ranks.
+
+    others: the processes below this one that were there before the job, and are not its own.
+    """
 
     job: Job
     attempt: int
@@ -23,6 +28,7 @@ class Held:
     lease: Lease
     interruption: Interruption
     team: Team = field(default_factory=Team)
+    others: frozenset[int] = field(default_factory=lambda: frozenset(processes.descendants(os.getpid())))
 
     def device_for(self, wanted: str) -> str:
         """Return the device to compute on: the CPU if the job asks for it, else the worker's own."""

@@ -99,8 +99,8 @@ def end_helpers(held: Held) -> None:
 
     What a plugin leaves running would hold memory and devices that are the next job's.
     """
-    ranks = [member.pid for member in held.team.members]
-    killed, alive = processes.end_all(lambda: processes.descendants(os.getpid(), but=ranks))
+    kept = held.others.union(member.pid for member in held.team.members)
+    killed, alive = processes.end_all(lambda: processes.descendants(os.getpid(), but=kept))
     if alive:
         names = ", ".join(f"{pid} ({processes.name_of(pid)})" for pid in alive)
         raise PromiseBroken(f"processes that the job started cannot be ended: {names}")

@@ -280,6 +280,7 @@ def test_a_worker_serves_until_it_is_told_to_end(tmp_path: Path, redis_server: R
         while "worker_serving" not in Path(log.name).read_text() and time.monotonic() < until:
             assert worker.poll() is None, Path(log.name).read_text()
             time.sleep(0.1)
+        assert "worker_serving" in Path(log.name).read_text()
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(60) == 0
         assert "Traceback" not in Path(log.name).read_text()

@@ -92,7 +92,7 @@ def losses_shown(checkpoint: Checkpoint) -> dict[str, list[str]]:
     places = {sum(ids[: place + 1]): value for place, value in enumerate(values)}
     row = re.search(ROW.format(checkpoint.pk), browser.get(f"/experiments/{slug}/").text, re.DOTALL)
     assert row is not None
-    [losses] = re.findall(r'<td class="small losses">(.*?)</td>', row[1])
+    [losses] = re.findall(r'<td class="small losses">(.*?)</td>', row[1], re.DOTALL)
     panel = browser.get(f"/checkpoints/{checkpoint.pk}/").text
     return {
         "detail": sorted(detail["losses"]) + sorted(detail["metrics"]),
@@ -100,7 +100,9 @@ def losses_shown(checkpoint: Checkpoint) -> dict[str, list[str]]:
         "tree": [] if places[checkpoint.pk] is None else ["loss/total"],
         "table": re.findall(r'<span class="mono">(.*?)</span>', losses),
         "by its metric": [
-            v for v in re.findall(r'<td class="num mono">(.*?)</td>', row[1]) if v != "\N{EN DASH}"
+            value
+            for value in map(str.strip, re.findall(r'<td class="num mono">(.*?)</td>', row[1], re.DOTALL))
+            if value != "\N{EN DASH}"
         ],
         "panel": re.findall(r'<th scope="row">([^<]*)<span class="soft small">loss</span>', panel),
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +18,9 @@ from accsite.apps.training.models import Job, JobKind
 from accsite.apps.training.states import JobState
 from accsite.apps.training.tests.rows import make_branch, make_job
 from workers import keeping, promises
+from workers.held import Held
+from workers.interruption import Interruption
+from workers.lease import Lease
 
 pytestmark = pytest.mark.django_db
 
@@ -71,3 +76,18 @@ def test_a_job_that_was_taken_away_leaves_no_dataset(import_of, tmp_path):
         keep(held, tmp_path / "draft.safetensors")
     assert not Dataset.objects.exists()
     assert not (tmp_path / "draft.safetensors").exists()
+
+
+def test_what_a_job_has_started_ends_with_it_and_what_was_there_before_goes_on():
+    wait = ["sleep", "120"]
+    before = subprocess.Popen(wait)
+    held = Held(Job(pk=1), 1, "w", "cpu", Lease(1, 1), Interruption())
+    own = subprocess.Popen(wait)
+    try:
+        promises.end_helpers(held)
+        assert own.wait(10) == -signal.SIGKILL
+        assert before.poll() is None
+    finally:
+        before.kill()
+        own.kill()
+        before.wait()
