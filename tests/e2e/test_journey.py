@@ -39,7 +39,7 @@ def train(watched: Watched, steps: int) -> Any:
     watched.page.get_by_label("Steps", exact=True).fill(str(steps))
     watched.page.get_by_label("Batch", exact=True).fill("16")
     watched.page.get_by_role("button", name="Train", exact=True).click()
-    watched.page.get_by_text("is queued").wait_for()
+    watched.page.locator("#sent", has_text="Job ").wait_for()
     return Job.objects.exclude(pk__in=before).get(kind="train")
 
 
