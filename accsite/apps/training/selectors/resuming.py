@@ -48,11 +48,10 @@ def _refused(job: Job, branch: Branch, checkpoint: Checkpoint | None) -> str:
         return (
             f"job {job.pk} has made all its {job.total_steps:,} steps; train on from its checkpoint instead"
         )
-    others = branch.jobs.active().exclude(pk=job.pk).order_by("pk")
-    growing = others.filter(kind=JobKind.EXPAND, spec__branch_name=None).first()
-    if growing is not None:
-        return f"job {growing.pk} expands branch {branch} now; resume job {job.pk} once that has ended"
-    other = others.filter(kind=JobKind.TRAIN).first()
+    growth = growing(branch)
+    if growth is not None:
+        return f"job {growth.pk} expands branch {branch} now; resume job {job.pk} once that has ended"
+    other = branch.jobs.active().filter(kind=JobKind.TRAIN).exclude(pk=job.pk).order_by("pk").first()
     if other is not None:
         return f"job {other.pk} trains branch {branch} now; resume job {job.pk} once that has ended"
     own = {job.start_checkpoint_id, *job.checkpoints.values_list("pk", flat=True)}
@@ -62,6 +61,11 @@ def _refused(job: Job, branch: Branch, checkpoint: Checkpoint | None) -> str:
             f"(step {checkpoint.step:,}) to go on from there"
         )
     return ""
+
+
+def growing(branch: Branch) -> Job | None:
+    """Return the job that grows the model of the branch's head, and will move it; None if there is none."""
+    return branch.jobs.active().filter(kind=JobKind.EXPAND, spec__branch_name=None).order_by("pk").first()
 
 
 def ahead(branch: Branch) -> Job | None:

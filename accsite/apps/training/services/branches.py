@@ -10,6 +10,7 @@ from acc.errors import InvalidInput
 from acc.specs import ModelSpec
 from accsite.apps.training.models import Branch, Checkpoint, Job, JobKind
 from accsite.apps.training.names import clean_name, free_address
+from accsite.apps.training.selectors.resuming import growing
 from accsite.apps.training.services.intact import require_intact
 from accsite.apps.training.services.unit import lock_branch, lock_experiment, touch, unit_of_work
 from accsite.apps.training.specs import task_spec
@@ -74,8 +75,7 @@ def refuse_while_busy(branch: Branch, field: str) -> None:
 
 def refuse_while_expanding(branch: Branch, field: str = "branch") -> None:
     """Raise WrongState(field) while a job grows the model of the branch's head; the branch's row is locked."""
-    growing = Job.objects.active().filter(branch=branch, kind=JobKind.EXPAND)
-    busy = growing.filter(spec__branch_name=None).order_by("pk").first()
+    busy = growing(branch)
     if busy is not None:
         raise WrongState(
             {field: f"job {busy.pk} expands {branch} and will move its head; wait for it, or stop it first"}
