@@ -164,6 +164,15 @@ def extensible(
         yield stack, url
 
 
+def site_of(extensible: tuple[Stack, str]) -> Site:
+    """Return such a platform as tests know the shared one: with a branch and an administrator."""
+    from django.contrib.auth import get_user_model
+
+    stack, url = extensible
+    admin = get_user_model().objects.create_superuser("admin", password="a good long one")
+    return Site(stack, url, stack.branch(), admin, admin)
+
+
 def _is_serving(process: Process) -> bool:
     return "worker_serving" in process.output
 

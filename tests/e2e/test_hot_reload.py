@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Site, Watched, visiting
+from tests.e2e.conftest import Site, Watched, site_of, visiting
 from tests.stack import ROOT, Stack
 
 # The first test starts the whole platform.
@@ -43,11 +43,7 @@ HALF_TYPED = "half-typed na"
 @pytest.fixture(scope="module")
 def site(extensible: tuple[Stack, str]) -> Site:
     """Return a platform whose plugin folder may be changed."""
-    from django.contrib.auth import get_user_model
-
-    stack, url = extensible
-    admin = get_user_model().objects.create_superuser("admin", password="a good long one")
-    return Site(stack, url, stack.branch(), admin, admin)
+    return site_of(extensible)
 
 
 @pytest.fixture
