@@ -10,7 +10,6 @@ import argparse
 import gc
 import importlib
 import os
-import random
 import selectors
 import signal
 import sys
@@ -42,10 +41,6 @@ PRELOAD = (
     "workers.runner",
 )
 
-# Libraries that draw from Python's generator on the threads of a job: for each message to a page that watches it, and
-# for each pause before Redis is tried again.
-DRAWING = ("channels_redis.serializers", "redis.backoff")
-
 log = structlog.get_logger(__name__)
 
 
@@ -60,6 +55,8 @@ def preload() -> None:
     from django.db import connections
 
     django.setup()
+    from accsite.apps.live.sender import keep_random_apart
+
     for name in PRELOAD:
         importlib.import_module(name)
     for alias in connections:
@@ -68,14 +65,6 @@ def preload() -> None:
     # What lives now lives for ever: out of the collector's reach, its pages stay shared with the forks.
     gc.collect()
     gc.freeze()
-
-
-def keep_random_apart() -> None:
-    """Leave Python's generator to the training: being watched must not change what a plugin draws."""
-    for name in DRAWING:
-        module = importlib.import_module(name)
-        assert module.random is random, f"{name} draws from elsewhere by now"
-        module.random = random.SystemRandom()  # type: ignore[attr-defined]
 
 
 def require_forkable() -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import importlib
 import os
+import random
 import threading
 from collections import deque
 from typing import Any
@@ -27,8 +29,21 @@ MAX_FRAMES = 256
 SEND_SECONDS = 2.0
 BACKOFF_SECONDS = (0.1, 2.0)
 EXIT_SECONDS = 1.0
+# Libraries that draw from Python's generator on this thread: for each message to a page that watches, and for each
+# pause before Redis is tried again.
+DRAWING = ("channels_redis.serializers", "redis.backoff")
 
 log = structlog.get_logger(__name__)
+
+
+def keep_random_apart() -> None:
+    """Leave Python's generator to the training: being watched must not change what a plugin draws."""
+    for name in DRAWING:
+        module = importlib.import_module(name)
+        if isinstance(module.random, random.SystemRandom):
+            continue
+        assert module.random is random, f"{name} draws from elsewhere by now"
+        module.random = random.SystemRandom()  # type: ignore[attr-defined]
 
 
 class Sender:
@@ -88,6 +103,7 @@ class Sender:
                 self._loop.call_soon_threadsafe(self._wake.set)
 
     def _run(self) -> None:
+        keep_random_apart()
         asyncio.run(self._main())
 
     async def _main(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 
 import pytest
@@ -115,6 +116,20 @@ def test_the_queue_of_the_sender_is_bounded_and_drops_the_oldest(settings, redis
     assert len(mine._frames) <= sender.MAX_FRAMES
     assert len(mine._signals) <= sender.MAX_SIGNALS
     assert mine.dropped > 0
+
+
+def test_being_watched_draws_nothing_of_what_a_training_in_this_process_draws(site, ann, play):
+    cookies = site.cookies(ann)
+    mine = sender.Sender()
+
+    async def story() -> None:
+        page = await _watch(site, cookies)
+        before = random.getstate()
+        mine.signal("registry", 1, None)
+        assert (await page.until("signal", seconds=5))["version"] == 1
+        assert random.getstate() == before
+
+    play(story())
 
 
 def test_a_newer_signal_takes_the_place_of_one_that_waits(monkeypatch):
