@@ -14,6 +14,7 @@ class Channel:
     """One end: ``send`` and ``receive`` dictionaries of JSON. The other end's death reads as None."""
 
     def __init__(self, end: socket.socket) -> None:
+        end.settimeout(None)  # Celery gives sockets that are made while it ends a limit
         self.socket = end
 
     @classmethod

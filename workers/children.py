@@ -87,7 +87,8 @@ class Nursery:
         self.facts: dict[str, Any] = {}
         self.started = False
         self._lock = threading.Lock()
-        self._ready = threading.Event()
+        self._changed = threading.Condition(self._lock)  # of the next, and of being asked to end
+        self._is_ready = False
         self._closing = threading.Event()
         self._failures = 0
         self._channel: Channel | None = None
@@ -106,36 +107,40 @@ class Nursery:
 
     def wait_until_ready(self, seconds: float = READY_SECONDS) -> dict[str, Any]:
         """Return what the zygote said of itself (torch, cuda, pid); raises NoZygote after ``seconds``."""
-        if not self._ready.wait(seconds):
-            raise NoZygote(f"no fork server was ready within {seconds:g} s; its errors are in this log")
-        return self.facts
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_ready or self._asked_to_end, seconds)
+            if not (self._is_ready or self._asked_to_end):
+                raise NoZygote(f"no fork server was ready within {seconds:g} s; its errors are in this log")
+            return self.facts
 
     def run(self, work: Work, device: str) -> int | None:
         """Run ``work`` in a fresh process; return its exit status, negative if a signal ended it.
 
-        What runs here already is left to that process (None). Raises NoZygote if none becomes ready.
+        What runs here already is left to that process, and what comes after ``end_jobs`` to another worker (None).
+        Raises NoZygote if none becomes ready.
         """
         self.start()
         for _ in range(2):
             self.wait_until_ready()
             with self._lock:
-                if work in self._running:
+                if work in self._running or self._asked_to_end:
                     return None
                 if self._channel is None:
                     continue
                 try:
                     self._channel.send({"work": work, "worker": self.worker, "device": device})
                 except OSError:
-                    self._ready.clear()
+                    self._is_ready = False
                     continue
                 running = self._running[work] = _Running()
             return running.ended.get()
         raise NoZygote("the fork server died each time it was asked for a process")
 
     def end_jobs(self) -> None:
-        """Ask the jobs that run now, or are about to, to put their work down (SIGTERM)."""
-        with self._lock:
+        """Ask the jobs that run now, or are about to, to put their work down (SIGTERM); no others begin."""
+        with self._changed:
             self._asked_to_end = True
+            self._changed.notify_all()
             for running in self._running.values():
                 self._terminate(running)
 
@@ -201,7 +206,8 @@ class Nursery:
             while (message := ours.receive()) is not None:
                 self._hear(message)
         finally:
-            self._ready.clear()
+            with self._lock:
+                self._is_ready = False
             process.kill()
             status = process.wait()
             end_leftovers()  # the kernel ended its children with it, but not what those had started
@@ -217,7 +223,9 @@ class Nursery:
         if message["event"] == "ready":
             self.facts = message
             log.info("zygote_ready", seconds=message["seconds"], torch=message["torch"])
-            self._ready.set()
+            with self._changed:
+                self._is_ready = True
+                self._changed.notify_all()
             return
         work = Work(*message["work"])
         with self._lock:
