@@ -5,25 +5,34 @@ const lines = () => document.querySelector("#log .log");
 const isAtEnd = ({ scrollHeight, scrollTop, clientHeight }) => scrollHeight - scrollTop - clientHeight < NEAR_PX;
 
 let following = true;
+let placed = 0; // where the end was when it was last shown
 let behind = false; // there are newer lines than those shown
 
 function toEnd() {
 	const box = lines();
-	if (box && following) box.scrollTop = box.scrollHeight;
+	if (!box || !following) return;
+	box.scrollTop = box.scrollHeight;
+	placed = box.scrollTop;
+}
+
+// A busy browser tells of scrolling late: where the reader is now is asked of the box itself.
+function isFollowing(box) {
+	following = isAtEnd(box) || (following && Math.abs(box.scrollTop - placed) < NEAR_PX);
+	return following;
 }
 
 toEnd();
 document.addEventListener("scroll", ({ target }) => {
 	if (target !== lines()) return;
-	following = isAtEnd(target);
-	if (!following || !behind) return;
+	if (!isFollowing(target) || !behind) return;
 	behind = false;
 	htmx.trigger(document.getElementById("log"), "refresh", {}, false);
 }, true);
 // What is asked for, and what was asked for before the reader scrolled away.
 for (const moment of ["htmx:before:request", "htmx:after:request"])
 	document.addEventListener(moment, (event) => {
-		if (event.detail.ctx.sourceElement.id !== "log" || following || !lines()) return;
+		const box = lines();
+		if (event.detail.ctx.sourceElement.id !== "log" || !box || isFollowing(box)) return;
 		behind = true;
 		event.preventDefault();
 	});
