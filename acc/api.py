@@ -39,13 +39,13 @@ from acc.specs import (
     TrainJobSpec,
     TrainSpec,
 )
-from acc.training.checkpoint import Checkpoint
-from acc.training.checkpoint import load as load_checkpoint
+from acc.training.checkpoints.files import Checkpoint
+from acc.training.checkpoints.files import load as load_checkpoint
 from acc.training.data import TrainingRows
-from acc.training.launch import under_torchrun
 from acc.training.plugin_set import PluginSet
 from acc.training.protocols import Baseline
-from acc.training.ranks import Ranks
+from acc.training.ranks.group import Ranks
+from acc.training.ranks.join import under_torchrun
 from acc.training.run import TrainRun, train
 from acc.training.task import Batch, EvaluationTask, JointTask, Sight, Sums, TargetTask, Task
 from acc.training.trainer import Trainer, TrainResult

@@ -17,7 +17,7 @@ from typing import Any
 
 from acc.errors import CheckpointError
 from acc.text import sha256_of
-from acc.training.header import Header, read_header
+from acc.training.checkpoints.header import Header, read_header
 
 FORMAT = 1
 SUFFIX = ".acc.zip"

@@ -10,10 +10,10 @@ from typing import Any
 from acc.bundle import is_bundle, read_bundle
 from acc.errors import CheckpointError
 from acc.models import BUILT_IN, Model, build
-from acc.training.carried import carried_classes
-from acc.training.checkpoint import Checkpoint, Header
-from acc.training.checkpoint import load as load_checkpoint
-from acc.training.restore import load_model
+from acc.training.checkpoints.carried import carried_classes
+from acc.training.checkpoints.files import Checkpoint, Header
+from acc.training.checkpoints.files import load as load_checkpoint
+from acc.training.checkpoints.restore import load_model
 
 
 @dataclass(frozen=True)

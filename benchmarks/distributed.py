@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from acc.training.launch import at_file, joined
+from acc.training.ranks.join import at_file, joined
 from acc.training.trainer import Trainer
 from benchmarks.rows import Row, median, report
 from benchmarks.trainer_vs_bare_loop import prepared

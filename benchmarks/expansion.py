@@ -12,7 +12,7 @@ from typing import Any
 from acc.data import AccDataset
 from acc.expansion import ExpansionSpec
 from acc.specs import TargetSpec
-from acc.training.expansion import expand_checkpoint
+from acc.training.checkpoints.expand import expand_checkpoint
 from acc.training.run import shipped_plugins, train
 from benchmarks.rows import Row, report
 

@@ -34,7 +34,7 @@ def train(digits: Path, told: Path, *, meeting: Path | None, rank: int = 0) -> N
     import torch
 
     from acc.data import AccDataset
-    from acc.training.launch import at_file, joined, under_torchrun
+    from acc.training.ranks.join import at_file, joined, under_torchrun
     from acc.training.run import MemorySink
     from acc.training.trainer import Trainer
     from benchmarks.trainer_vs_bare_loop import job_on, shipped

@@ -476,7 +476,7 @@ def in_engine(job: Any, **train: Any) -> Any:
     train: other options than the job's.
     """
     from acc.specs import TrainJobSpec
-    from acc.training import checkpoint as files
+    from acc.training.checkpoints import files
     from acc.training.run import MemorySink
     from acc.training.trainer import Trainer
     from accsite import blobs
@@ -508,7 +508,7 @@ def sha256_of(sink: Any) -> str:
 
 def assert_undisturbed(job: Any) -> None:
     """Assert that a job ended with the weights, to the bit, and the curve of one that nothing happened to."""
-    from acc.training import checkpoint as files
+    from acc.training.checkpoints import files
     from accsite import blobs
 
     sink, row = in_engine(job), final(job)

@@ -9,7 +9,7 @@ import structlog
 
 from acc.errors import InvalidInput
 from acc.expansion import ExpansionSpec
-from acc.training.expansion import expand_checkpoint
+from acc.training.checkpoints.expand import expand_checkpoint
 from acc.training.plugin_set import PluginSet
 from accsite.apps.training.services import expansion
 from accsite.apps.training.services.code import naming_code

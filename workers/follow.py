@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from acc.specs import TrainJobSpec
-from acc.training.launch import at_address, at_file, joined
-from acc.training.orders import SharedControl
 from acc.training.protocols import Command, NullControl
+from acc.training.ranks.control import SharedControl
+from acc.training.ranks.join import at_address, at_file, joined
 from acc.training.trainer import Trainer
 from accsite.apps.training.models import Checkpoint, Job
 from accsite.apps.training.services.resuming import mended_plugins

@@ -9,7 +9,7 @@ from acc.data import AccDataset
 from acc.errors import InvalidInput
 from acc.plugins import PluginClass, load_source
 from acc.specs import DatasetSpec, TaskSpec, TrainJobSpec
-from acc.training.checkpoint import Checkpoint
+from acc.training.checkpoints.files import Checkpoint
 from acc.training.plugin_set import PluginSet
 from acc.training.protocols import Command
 from accsite.apps.datasets import selectors as datasets

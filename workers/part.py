@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from setproctitle import setproctitle
 
-from acc.training.ranks import RankLost
+from acc.training.ranks.group import RankLost
 from accsite.apps.training.models import JobPart
 from accsite.apps.training.services import parts
 from accsite.logging import job_context

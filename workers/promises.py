@@ -17,7 +17,7 @@ from django.db import transaction
 from acc.data import AccDataset
 from acc.errors import AccError, CheckpointError
 from acc.specs import EvalSpec
-from acc.training import checkpoint as files
+from acc.training.checkpoints import files
 from accsite import blobs
 from accsite.apps.datasets import selectors as datasets
 from accsite.apps.datasets.models import Dataset

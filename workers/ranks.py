@@ -17,7 +17,7 @@ import structlog
 from django.conf import settings
 
 from acc.errors import AccError, InvalidInput
-from acc.training.ranks import RankLost, Ranks
+from acc.training.ranks.group import RankLost, Ranks
 from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import Job, JobKind, Worker
 from accsite.apps.training.services import lifecycle, parts, placement
@@ -67,7 +67,7 @@ def together(
     another rank is to shut down. Raises AccError for what a rank says is wrong with the job, Fenced after the job was
     given back.
     """
-    from acc.training.launch import joined  # torch
+    from acc.training.ranks.join import joined  # torch
 
     team = held.team
     if team.size == 1:
@@ -125,7 +125,7 @@ def together(
 @contextmanager
 def _meeting(held: Held, told: dict[str, Any]) -> Iterator[Callable[[], Any]]:
     """Tell all other ranks where to meet, and give what makes rank 0's end of it."""
-    from acc.training.launch import LOOPBACK, at_file, at_socket
+    from acc.training.ranks.join import LOOPBACK, at_file, at_socket
 
     team = held.team
     if not team.elsewhere.parts:

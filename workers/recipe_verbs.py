@@ -12,7 +12,7 @@ from acc.errors import InvalidInput
 from acc.params import clean_params
 from acc.recipes import BranchRef, CheckpointRef, DatasetRef, EvalOutcome, TaskRef, TrainOutcome
 from acc.specs import EvalSpec, parse
-from acc.training import series
+from acc.training.losses import series
 from accsite.apps.datasets import selectors as datasets
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.datasets.recipes import recipe_hash

@@ -17,7 +17,7 @@ from workers import replay_compare
 from workers.replay_compare import Impossible
 
 if TYPE_CHECKING:
-    from acc.training.checkpoint import Checkpoint as State
+    from acc.training.checkpoints.files import Checkpoint as State
     from accsite.apps.training.models import Checkpoint
 
 SAME, DIFFERS, CANNOT = "same", "differs", "cannot"
@@ -155,7 +155,7 @@ def _again(
 
 def _expand(node: Checkpoint, before: State) -> State:
     from acc.expansion import ExpansionSpec
-    from acc.training.expansion import expand_checkpoint
+    from acc.training.checkpoints.expand import expand_checkpoint
     from acc.training.plugin_set import PluginSet
     from workers.materials import Datasets, from_header
 

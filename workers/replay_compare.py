@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from acc.training.checkpoint import Checkpoint as State
+    from acc.training.checkpoints.files import Checkpoint as State
     from accsite.apps.training.models import Checkpoint
 
 
@@ -22,7 +22,7 @@ def difference(node: Checkpoint, recorded: State | None, found: State) -> str | 
     """
     if recorded is None:
         with tempfile.TemporaryDirectory(prefix="acc-replay-") as folder:
-            from acc.training.checkpoint import Snapshot
+            from acc.training.checkpoints.files import Snapshot
 
             written = Snapshot(found.header.job_step, found.header, found.tensors).write(
                 Path(folder) / "again"
@@ -73,7 +73,7 @@ def first_step(node: Checkpoint, history: dict[str, Any]) -> int | None:
 
 def changes(node: Checkpoint, recorded: State | None, device: str) -> dict[str, Any]:
     """Return what is not as it was when the checkpoint was made; ``device``: what a GPU's work is replayed on."""
-    from acc.training.environment import versions
+    from acc.training.checkpoints.versions import versions
     from accsite.apps.datasets.models import Dataset
     from accsite.apps.training.differences import sources
 

@@ -21,7 +21,7 @@ from django.db import Error as DatabaseError
 from setproctitle import setproctitle
 
 from acc.text import traceback_of
-from acc.training.ranks import RankLost
+from acc.training.ranks.group import RankLost
 from accsite.apps.training.services import parts
 from accsite.logging import job_context
 from workers import copies, joblog, memory, processes

@@ -12,7 +12,7 @@ from django.conf import settings
 
 from acc.errors import CheckpointError
 from acc.specs import TrainJobSpec
-from acc.training import checkpoint as files
+from acc.training.checkpoints import files
 from acc.training.protocols import Alarm, Command, CommandResult
 from acc.training.trainer import Trainer, TrainResult
 from accsite import blobs

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from acc.evaluation.evaluator import FactoringEvaluator
 from acc.evaluation.results import EvalResult
 from acc.specs import EvalSpec
-from acc.training.checkpoint import Checkpoint
+from acc.training.checkpoints.files import Checkpoint
 from acc.training.plugin_set import PluginSet
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from acc.evaluation.metrics.jackknife import FEWEST_UNITS, GROUPS
 from acc.evaluation.results import MetricValue
 from acc.models import Model, ModelOutput
 from acc.specs import TaskSpec
-from acc.training.checkpoint import Checkpoint
+from acc.training.checkpoints.files import Checkpoint
 from acc.training.data import Indices, Stored
 from acc.training.failures import TaskFailed, failing
 from acc.training.task import Batch, JointTask, Sight, Sums

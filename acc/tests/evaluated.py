@@ -12,7 +12,7 @@ from acc.data import AccDataset
 from acc.evaluation import FactoringEvaluator
 from acc.specs import ModelSpec
 from acc.tests import helpers
-from acc.training.checkpoint import Checkpoint
+from acc.training.checkpoints.files import Checkpoint
 
 
 @functools.cache

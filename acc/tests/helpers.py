@@ -14,7 +14,7 @@ from acc.data import AccDataset
 from acc.models import Model
 from acc.plugins import PluginClass, PluginRegistry
 from acc.specs import ImageShape, ModelSpec, TargetSpec, TaskSpec, TrainJobSpec, TrainSpec
-from acc.training.checkpoint import Snapshot
+from acc.training.checkpoints.files import Snapshot
 from acc.training.plugin_set import PluginSet
 from acc.training.protocols import Command
 from acc.training.run import MemorySink

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acc.tests import helpers
-from acc.training import series
-from acc.training.alarms import Watch
+from acc.training.losses import series
+from acc.training.losses.alarms import Watch
 from acc.training.protocols import Alarm, Baseline, PointBlock
 
 NOISE = np.random.default_rng(1).normal(0, 0.01, 20_000)
@@ -184,7 +184,7 @@ def test_blocks_do_not_matter(cuts: list[int], every: int) -> None:
 
 
 def test_a_run_tells_its_sink_and_a_command_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("acc.training.alarms.WINDOW_STEPS", 2)
+    monkeypatch.setattr("acc.training.losses.alarms.WINDOW_STEPS", 2)
     datasets = {"data": helpers.blobs(40)}
     stuck = helpers.job(datasets, (helpers.task("reconstruction"),), steps=90, lr=1e-12)
     _, sink = helpers.run(stuck, datasets)

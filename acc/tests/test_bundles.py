@@ -20,8 +20,8 @@ from acc.evaluation import FactoringEvaluator
 from acc.expansion import ExpansionSpec
 from acc.plugins import load_source
 from acc.tests import helpers
-from acc.training.checkpoint import Snapshot, load
-from acc.training.expansion import expand_checkpoint
+from acc.training.checkpoints.expand import expand_checkpoint
+from acc.training.checkpoints.files import Snapshot, load
 from acc.training.plugin_set import PluginSet
 from acc.training.run import shipped_plugins, train
 

@@ -10,7 +10,7 @@ import torch
 
 from acc.data import AccDataset
 from acc.tests import helpers
-from acc.training import series
+from acc.training.losses import series
 from acc.training.trainer import Trainer, TrainResult
 
 

@@ -11,7 +11,7 @@ from acc.data import AccDataset
 from acc.errors import InvalidInput
 from acc.specs import TrainSpec
 from acc.tests import helpers
-from acc.training.early import EarlyStop
+from acc.training.losses.early_stop import EarlyStop
 from acc.training.protocols import PointBlock
 
 

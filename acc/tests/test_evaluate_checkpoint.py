@@ -15,7 +15,7 @@ from acc.evaluation import EvalResult, MetricValue, evaluate_checkpoint
 from acc.models import build
 from acc.specs import EvalSpec
 from acc.tests import helpers
-from acc.training.checkpoint import Checkpoint
+from acc.training.checkpoints.files import Checkpoint
 from acc.training.data import split_indices
 
 

@@ -28,7 +28,7 @@ from acc.data import AccDataset
 from acc.evaluation import evaluate_checkpoint
 from acc.specs import EvalSpec
 from acc.tests import helpers
-from acc.training.checkpoint import load
+from acc.training.checkpoints.files import load
 
 torch.set_num_threads(1)
 checkpoint, many, few = load(sys.argv[1]), AccDataset.load(sys.argv[2], mmap=False), AccDataset.load(sys.argv[3])

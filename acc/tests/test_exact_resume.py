@@ -21,7 +21,7 @@ from acc.errors import CheckpointError, InvalidInput
 from acc.models import build
 from acc.specs import TrainJobSpec
 from acc.tests import helpers
-from acc.training.checkpoint import file_sha256, load, read_header
+from acc.training.checkpoints.files import file_sha256, load, read_header
 from acc.training.trainer import Trainer
 
 SETTINGS: list[dict[str, Any]] = [

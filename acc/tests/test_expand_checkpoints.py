@@ -10,8 +10,8 @@ import torch
 from acc.evaluation import evaluate_checkpoint
 from acc.expansion import ExpansionSpec
 from acc.tests import helpers
-from acc.training.checkpoint import Checkpoint, load
-from acc.training.expansion import expand_checkpoint
+from acc.training.checkpoints.expand import expand_checkpoint
+from acc.training.checkpoints.files import Checkpoint, load
 
 DATA = {"data": helpers.blobs(64)}
 

@@ -11,8 +11,8 @@ import torch
 from acc.data import AccDataset
 from acc.models import Decoded, build
 from acc.tests import helpers
-from acc.training import series
 from acc.training.data import IndexStream, Resident, split_indices
+from acc.training.losses import series
 from acc.training.trainer import Trainer
 
 

@@ -15,7 +15,7 @@ from acc.models import ModelOutput, build
 from acc.models.output import LazyDecode
 from acc.specs import TrainSpec
 from acc.tests import helpers
-from acc.training import series
+from acc.training.losses import series
 from acc.training.task import Batch, Sight
 from acc.training.trainer import Trainer
 

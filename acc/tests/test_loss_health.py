@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from acc.models import build
 from acc.specs import TrainSpec
 from acc.tests import helpers
-from acc.training import health
-from acc.training.health import assess, trend, weight_has_no_effect
+from acc.training.losses import health
+from acc.training.losses.health import assess, trend, weight_has_no_effect
 
 SERIES = st.lists(st.integers(-1000, 1000), min_size=8, max_size=32).map(
     lambda values: np.array(values, dtype=np.float64)

@@ -9,8 +9,9 @@ import torch
 from acc.data import AccDataset
 from acc.errors import PluginFailed, TrainingFailed
 from acc.tests import helpers
-from acc.training import series, trainer
-from acc.training.blocks import BlockRecorder
+from acc.training import trainer
+from acc.training.losses import series
+from acc.training.losses.recorder import BlockRecorder
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.005, 100.0])

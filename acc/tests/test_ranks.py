@@ -16,11 +16,11 @@ from acc.copies import COPY_ENDED
 from acc.data import AccDataset
 from acc.errors import InvalidInput, PluginFailed
 from acc.tests import helpers
-from acc.training.checkpoint import Checkpoint, Snapshot, load
-from acc.training.launch import at_file, joined
+from acc.training.checkpoints.files import Checkpoint, Snapshot, load
 from acc.training.protocols import Command, NullControl
-from acc.training.ranks import RankLost, Ranks
-from acc.training.share import Share
+from acc.training.ranks.group import RankLost, Ranks
+from acc.training.ranks.join import at_file, joined
+from acc.training.ranks.share import Share
 from acc.training.trainer import Trainer
 
 CPU = torch.device("cpu")

@@ -7,7 +7,7 @@ import pytest
 
 from acc.data import AccDataset
 from acc.tests import helpers
-from acc.training import series
+from acc.training.losses import series
 
 
 def drawn_tasks(dataset: AccDataset, steps: int, **weights: float) -> tuple[list[str], dict[str, np.ndarray]]:

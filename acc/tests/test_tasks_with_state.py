@@ -16,8 +16,8 @@ from acc.models import ConvVAE
 from acc.params import Param
 from acc.specs import TrainJobSpec
 from acc.tests import helpers
+from acc.training.checkpoints.restore import load_model
 from acc.training.plugin_set import PluginSet
-from acc.training.restore import load_model
 from acc.training.task import JointTask, Task
 from acc.training.trainer import Trainer
 
@@ -385,7 +385,7 @@ def test_the_proof_changes_nothing_that_comes_after_it() -> None:
 @pytest.mark.parametrize(("where", "kept"), [("decoder_stage", True), ("latent", False)])
 def test_a_grown_model_trains_on_with_what_its_tasks_keep_if_that_still_fits(where: str, kept: bool) -> None:
     from acc.expansion import ExpansionSpec
-    from acc.training.expansion import expand_checkpoint
+    from acc.training.checkpoints.expand import expand_checkpoint
 
     origin = trained(job_of("OwnOptimizer")).last.checkpoint()
     grown = expand_checkpoint(origin, ExpansionSpec(where=where), DATA, CLASSES)

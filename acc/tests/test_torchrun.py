@@ -17,8 +17,8 @@ import torch
 from acc.data import AccDataset
 from acc.errors import InvalidInput
 from acc.tests import helpers
-from acc.training.checkpoint import Checkpoint, load
-from acc.training.launch import SAYS_WHERE, SAYS_WHICH, under_torchrun
+from acc.training.checkpoints.files import Checkpoint, load
+from acc.training.ranks.join import SAYS_WHERE, SAYS_WHICH, under_torchrun
 from acc.training.run import train
 
 WHOLE = {

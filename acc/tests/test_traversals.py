@@ -16,7 +16,7 @@ from acc.evaluation.traversals import moved_latents
 from acc.models import build
 from acc.specs import FactorGroup
 from acc.tests import evaluated, helpers
-from acc.training.checkpoint import Checkpoint
+from acc.training.checkpoints.files import Checkpoint
 
 
 def test_every_group_has_five_seeds_and_nine_steps_over_the_range_of_the_data() -> None:

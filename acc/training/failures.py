@@ -9,7 +9,7 @@ import torch
 from acc.errors import PluginFailed, TrainingFailed
 from acc.places import told
 from acc.text import is_out_of_memory
-from acc.training.ranks import RankLost
+from acc.training.ranks.group import RankLost
 
 if TYPE_CHECKING:
     from acc.specs import TaskSpec

@@ -19,8 +19,8 @@ from acc.rng import seed_for
 from acc.specs import TrainSpec
 from acc.training.data import IndexStream, Resident, to_unit
 from acc.training.failures import TaskFailed, failing, is_no_fault
-from acc.training.ranks import Ranks
-from acc.training.share import Share
+from acc.training.ranks.group import Ranks
+from acc.training.ranks.share import Share
 from acc.training.task import Batch, GatheredTargets, JointTask, Sight
 from acc.training.taskset import Entry
 

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from acc.errors import InvalidInput
 from acc.models import Model
 from acc.specs import ImageShape, ModelSpec, TaskSpec, TrainJobSpec, TrainSpec, parse
-from acc.training.checkpoint import Checkpoint, Snapshot, load
+from acc.training.checkpoints.files import Checkpoint, Snapshot, load
 from acc.training.plugin_set import PluginSet
 from acc.training.protocols import Alarm, Baseline, CheckpointReason, CommandResult, Control, PointBlock
 from acc.training.protocols import Snapshot as AnySnapshot
-from acc.training.ranks import Ranks
+from acc.training.ranks.group import Ranks
 from acc.training.task import Task
 from acc.training.trainer import Trainer, TrainResult
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from acc.errors import InvalidInput, PluginFailed, TaskError
 from acc.specs import TaskSpec, parse
 from acc.text import in_words, text_of
-from acc.training.proof import try_task
+from acc.training.checkpoints.proof import try_task
 from acc.training.protocols import Command, CommandResult
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ from acc.models import Model
 from acc.specs import TrainSpec
 from acc.training.optim import NamedOptimizer
 from acc.training.passes import network_passes, precision_on, records_graphs
-from acc.training.share import Share, SharedNoise, mean_of
+from acc.training.ranks.share import Share, SharedNoise, mean_of
 
 if TYPE_CHECKING:
     from acc.training.plan import Plan
-    from acc.training.ranks import Ranks
+    from acc.training.ranks.group import Ranks
 
 GRAD_NORM_STEPS = 10
 """The gradient's norm is recorded at each step that clips or may be skipped, else at every tenth: under 0.1 % of a

@@ -16,13 +16,13 @@ from acc.models import Model
 from acc.models.build import is_lazy
 from acc.rng import seed_for, seeded
 from acc.specs import TaskSpec, parse
-from acc.training.checkpoint import Checkpoint
+from acc.training.checkpoints.extra_state import Encoded, Holdings, shared_with
+from acc.training.checkpoints.files import Checkpoint
+from acc.training.checkpoints.restore import load_head, load_state
 from acc.training.data import Resident, Stored
 from acc.training.failures import TaskFailed, failing
 from acc.training.plugin_set import PluginSet
 from acc.training.protocols import Baseline
-from acc.training.restore import load_head, load_state
-from acc.training.state import Encoded, Holdings, shared_with
 from acc.training.task import Task, make_task
 
 if TYPE_CHECKING:

@@ -24,19 +24,21 @@ from acc.errors import CheckpointError, InvalidInput, PluginFailed, TrainingFail
 from acc.models import Model, build
 from acc.specs import DatasetSpec, TaskSpec, TrainJobSpec
 from acc.text import in_words, is_out_of_memory
-from acc.training import passes, series
-from acc.training.alarms import Watch
-from acc.training.blocks import BlockRecorder
-from acc.training.checkpoint import Checkpoint, Header, Snapshot, load
+from acc.training import passes
+from acc.training.checkpoints.extra_state import Holdings
+from acc.training.checkpoints.files import Checkpoint, Header, Snapshot, load
+from acc.training.checkpoints.proof import WRITE, prove
+from acc.training.checkpoints.restore import load_model
 from acc.training.data import IndexStream, Indices, TrainingRows, split_indices
 from acc.training.devices import DeviceManager
-from acc.training.early import EarlyStop
 from acc.training.failures import TaskFailed
+from acc.training.losses import series
+from acc.training.losses.alarms import Watch
+from acc.training.losses.early_stop import EarlyStop
+from acc.training.losses.recorder import BlockRecorder
 from acc.training.optim import NamedOptimizer, lr_at
-from acc.training.orders import SharedControl, heard_by_all
 from acc.training.plan import Group, JointSchedule, Plan, SampledSchedule, Schedule, where_of
 from acc.training.plugin_set import PluginSet
-from acc.training.proof import WRITE, prove
 from acc.training.protocols import (
     TASK_OFF,
     Alarm,
@@ -47,10 +49,9 @@ from acc.training.protocols import (
     PointBlock,
     Sink,
 )
-from acc.training.ranks import CHECK_STEPS, Ranks, sized
-from acc.training.restore import load_model
+from acc.training.ranks.control import SharedControl, heard_by_all
+from acc.training.ranks.group import CHECK_STEPS, Ranks, sized
 from acc.training.settings import torch_settings
-from acc.training.state import Holdings
 from acc.training.steering import Steering
 from acc.training.step import GRAD_NORM_STEPS, Updates
 from acc.training.task import JointTask
@@ -98,9 +99,9 @@ class Trainer:
     and the job begins at step 0. With the same seed also random states and data positions, so that 100 steps
     and then 100 more are the same as 200. ``resume_from``: a checkpoint of this very job; everything goes on
     exactly. ``ranks``: this process is one of several that train the job together, on the device that it has there
-    (``acc.training.launch``); rank 0 alone asks ``control`` and tells ``sink``. ``proof``: whether the run is to prove,
-    right after its first step, that it can be taken up again (``acc.training.proof``). ``like``: a trainer on the same
-    datasets, whose copies on the device are used.
+    (``acc.training.ranks.join``); rank 0 alone asks ``control`` and tells ``sink``. ``proof``: whether the run is to
+    prove, right after its first step, that it can be taken up again (``acc.training.checkpoints.proof``). ``like``: a
+    trainer on the same datasets, whose copies on the device are used.
     The constructor raises InvalidInput or CheckpointError and leaves nothing behind.
     """
 

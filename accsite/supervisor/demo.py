@@ -11,7 +11,7 @@ from django.contrib.auth import get_user_model
 from django.core.files.storage import default_storage
 
 from acc.errors import AccError
-from acc.training import series
+from acc.training.losses import series
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.evaluation.models import Evaluation
 from accsite.apps.registry.models import Plugin

@@ -19,8 +19,8 @@ from acc.bundle import read_bundle, write_bundle
 from acc.errors import InvalidInput
 from acc.plugins.helpers import composed, split
 from acc.specs import TrainJobSpec
-from acc.training.checkpoint import Snapshot
-from acc.training.checkpoint import load as load_file
+from acc.training.checkpoints.files import Snapshot
+from acc.training.checkpoints.files import load as load_file
 from accsite import blobs
 from accsite.apps.audit.models import AuditEntry
 from accsite.apps.registry import approval, previews

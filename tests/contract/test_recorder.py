@@ -14,7 +14,7 @@ from django.db import OperationalError
 
 from acc import wire
 from acc.specs import TrainJobSpec
-from acc.training.checkpoint import write_atomically
+from acc.training.checkpoints.files import write_atomically
 from acc.training.protocols import Alarm, Command, CommandResult
 from accsite.apps.live import frames
 from accsite.apps.training.errors import Fenced

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from django.utils import timezone
 
-from acc.training import health
+from acc.training.losses import health
 from tests.e2e.conftest import Site, Watched
 from tests.e2e.test_pages import assert_accessible
 

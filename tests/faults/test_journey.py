@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from acc.training import checkpoint as files
+from acc.training.checkpoints import files
 from accsite.apps.evaluation.models import Evaluation
 from accsite.apps.training.models import Branch, Job, JobKind
 from tests.stack import final, points

@@ -13,7 +13,7 @@ from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
 
-from acc.training import checkpoint as files
+from acc.training.checkpoints import files
 from accsite import blobs
 from accsite.apps.training.models import Job, JobEvent
 from accsite.apps.training.services import jobs, tasks

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from acc.tests import helpers
-from acc.training.checkpoint import Checkpoint, load
-from acc.training.launch import at_file, joined
+from acc.training.checkpoints.files import Checkpoint, load
+from acc.training.ranks.join import at_file, joined
 from tests.gpu.machine import GPU, NEEDS_GPU, NEEDS_TWO
 
 pytestmark = [NEEDS_GPU, pytest.mark.timeout(600)]

@@ -11,7 +11,7 @@ import torch
 
 from acc.tests import helpers
 from acc.tests.helpers import blobs
-from acc.training.checkpoint import Checkpoint, load
+from acc.training.checkpoints.files import Checkpoint, load
 from acc.training.run import TrainRun, train
 from acc.training.settings import torch_settings
 from tests.gpu.machine import GPU, NEEDS_GPU, NEEDS_TWO

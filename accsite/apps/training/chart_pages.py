@@ -10,7 +10,7 @@ import numpy as np
 from django.db.models import Q
 
 from acc.specs import TrainSpec
-from acc.training import health, series
+from acc.training.losses import health, series
 from accsite.apps.training.models import Branch, Job, JobKind, Task
 from accsite.apps.training.selectors.alarms import grave_alarms
 from accsite.apps.training.selectors.loss import last_losses_of, last_points, loss_history

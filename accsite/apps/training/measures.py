@@ -9,7 +9,7 @@ from typing import Protocol
 from django.db.models.fields.json import KeyTransform
 
 from acc.errors import InvalidInput
-from acc.training import series
+from acc.training.losses import series
 from accsite.apps.training.models import Checkpoint
 
 TOTAL = "loss/total"

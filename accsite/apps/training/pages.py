@@ -10,7 +10,7 @@ from django.db.models import Count, Q
 from django.http import Http404
 
 from acc.specs import ModelSpec
-from acc.training import series
+from acc.training.losses import series
 from accsite.apps.live import selectors as live
 from accsite.apps.training.models import Branch, Experiment, Job, JobEvent, JobKind, Task, Worker
 from accsite.apps.training.models.jobs import JobQuerySet

@@ -11,7 +11,7 @@ from typing import Any
 from django.utils import timezone
 
 from acc.specs import ModelSpec, TrainSpec
-from acc.training import health
+from acc.training.losses import health
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.registry.models import Plugin, PluginFile, PluginKind
 from accsite.apps.training.models import Branch, JobEvent, JobKind, Task

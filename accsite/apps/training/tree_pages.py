@@ -16,7 +16,7 @@ from django.http import Http404
 from django.utils import timezone
 
 from acc.errors import InvalidInput
-from acc.training import series
+from acc.training.losses import series
 from accsite.apps.training import measures, selectors
 from accsite.apps.training.models import Branch, Checkpoint, Experiment, Job, JobKind
 from accsite.apps.training.pages import named_losses

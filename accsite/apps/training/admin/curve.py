@@ -9,7 +9,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from numpy.typing import NDArray
 
-from acc.training import series
+from acc.training.losses import series
 from accsite.apps.access.admin_parts import NOTHING
 from accsite.apps.training import selectors
 from accsite.apps.training.models import Job

@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from acc.errors import InvalidInput
-from acc.training import series
+from acc.training.losses import series
 from accsite.apps.training.models import (
     Branch,
     Checkpoint,

@@ -14,7 +14,7 @@ from django.db.models import Case, F, Q, TextField, When, Window
 from django.db.models.functions import Cast, RowNumber
 from numpy.typing import NDArray
 
-from acc.training.health import far_above
+from acc.training.losses.health import far_above
 from accsite.apps.training import blocks
 from accsite.apps.training.models import Job, LossBlock
 
@@ -76,7 +76,7 @@ def loss_history(
 def diverged(job: Job) -> bool:
     """Return whether a loss that raised an alarm of divergence is still far above the best that it had reached.
 
-    Far: as the alarm means it (``acc.training.alarms``), by the means of windows of the job's steps.
+    Far: as the alarm means it (``acc.training.losses.alarms``), by the means of windows of the job's steps.
     """
     alarms = job.events.filter(kind="alarm", payload__alarm="divergence")
     named = {payload.get("series", "") for payload in alarms.values_list("payload", flat=True)}

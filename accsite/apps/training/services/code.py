@@ -29,8 +29,8 @@ def refused_code(checkpoint: Checkpoint) -> list[str]:
 def naming_code(spec: Mapping[str, Any], carried: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
     """Return a specification whose ``plugins`` name what a checkpoint's file carries: class -> sha256.
 
-    carried: ``acc.training.header.Header.plugins``. These sources run when the checkpoint is measured or grown,
-    whatever else the file says of itself.
+    carried: ``acc.training.checkpoints.header.Header.plugins``. These sources run when the checkpoint is measured or
+    grown, whatever else the file says of itself.
     """
     return {
         **spec,

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from acc.errors import InvalidInput
 from acc.params import Param
-from acc.training import series
+from acc.training.losses import series
 from acc.training.protocols import TASK_OFF, Alarm, Baseline, Command, CommandResult
 from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import Branch, Job, JobEvent, JobKind, Task

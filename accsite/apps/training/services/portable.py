@@ -15,7 +15,7 @@ from acc.bundle import Bundle, BundleError, read_bundle, write_bundle
 from acc.errors import CheckpointError, InvalidInput
 from acc.expansion import STAGES
 from acc.specs import TrainJobSpec
-from acc.training import series
+from acc.training.losses import series
 from accsite import blobs
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.registry import approval

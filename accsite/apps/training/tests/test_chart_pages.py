@@ -12,7 +12,7 @@ from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
 
-from acc.training import health
+from acc.training.losses import health
 from acc.training.protocols import Alarm, Baseline, PointBlock
 from accsite.apps.training import chart_pages
 from accsite.apps.training.models import Branch, Job, Task

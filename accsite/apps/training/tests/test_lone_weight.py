@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from acc.specs import TrainSpec
-from acc.training import health
+from acc.training.losses import health
 from accsite.apps.training.models import Branch, Task
 from accsite.apps.training.specs import task_spec
 from accsite.apps.training.tests import rows

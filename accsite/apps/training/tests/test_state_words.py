@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from acc.training import series
+from acc.training.losses import series
 from acc.training.protocols import Alarm, PointBlock
 from accsite.apps.training.models import Branch, Job, Worker
 from accsite.apps.training.selectors import job_state

@@ -9,7 +9,7 @@ import numpy as np
 
 from acc.errors import InvalidInput
 from acc.specs import TrainSpec
-from acc.training import series
+from acc.training.losses import series
 from acc.training.protocols import PointBlock
 
 WINDOW_STEPS = 100

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from acc.training import health, series
+from acc.training.losses import health, series
 from acc.training.protocols import Alarm, PointBlock
 
 if TYPE_CHECKING:

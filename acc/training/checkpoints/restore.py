@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from acc.errors import CheckpointError
 from acc.models import Model
-from acc.training.checkpoint import Checkpoint
-from acc.training.state import Holdings
+from acc.training.checkpoints.extra_state import Holdings
+from acc.training.checkpoints.files import Checkpoint
 
 
 def load_model(model: Model, origin: Checkpoint, holdings: Holdings | None = None) -> None:

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from acc import rng
 from acc.errors import AccError, CheckpointError, PluginFailed
-from acc.training.checkpoint import Checkpoint, Snapshot, from_bytes
-from acc.training.state import differing
+from acc.training.checkpoints.extra_state import differing
+from acc.training.checkpoints.files import Checkpoint, Snapshot, from_bytes
 
 if TYPE_CHECKING:
     from acc.specs import TaskSpec

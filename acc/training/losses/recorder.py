@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from acc.training import series
+from acc.training.losses import series
 from acc.training.protocols import PointBlock
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from acc.errors import CheckpointError
 from acc.models import BUILT_IN
 from acc.text import sha256_of
-from acc.training.header import Header
+from acc.training.checkpoints.header import Header
 from acc.training.plugin_set import PluginSet
 
 

@@ -23,9 +23,10 @@ class Header:
     spec: the job as it stood (tasks with their weights of the moment). job_step: updates made by the job;
     global_step: by the whole line of checkpoints. ages: task key -> updates it took part in.
     offsets: dataset key -> samples drawn. skipped: the job's updates that were left out as not finite.
-    early_stop: what early stopping knows (``acc.training.early``). precision: what the passes were computed in.
-    plugins: class -> path, sha256 and source. state: ``model``, ``head.<task key>`` or ``task.<task key>`` -> what it
-    holds beside weights (``acc.training.state``). added: keys of tasks that came while the job ran.
+    early_stop: what early stopping knows (``acc.training.losses.early_stop``). precision: what the passes were
+    computed in. plugins: class -> path, sha256 and source. state: ``model``, ``head.<task key>`` or
+    ``task.<task key>`` -> what it holds beside weights (``acc.training.checkpoints.extra_state``). added: keys of
+    tasks that came while the job ran.
     """
 
     spec: TrainJobSpec

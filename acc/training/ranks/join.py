@@ -20,7 +20,7 @@ from torch.distributed import Store  # type: ignore[attr-defined]
 from torch.distributed.rendezvous import rendezvous
 
 from acc.errors import InvalidInput
-from acc.training.ranks import RankLost, Ranks
+from acc.training.ranks.group import RankLost, Ranks
 
 TIMEOUT_SECONDS = 300.0
 """How long a rank waits for another, which may be compiling; one that has died is noticed at once."""

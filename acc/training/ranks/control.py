@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from acc.training.protocols import Command, Control, NullControl
-from acc.training.ranks import Ranks
+from acc.training.ranks.group import Ranks
 
 
 class SharedControl:

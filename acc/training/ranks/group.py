@@ -23,7 +23,7 @@ from acc.errors import AccError, InvalidInput
 from acc.models import Model, ModelOutput
 from acc.models.output import LazyDecode
 from acc.specs import TrainJobSpec, parse
-from acc.training.share import Share
+from acc.training.ranks.share import Share
 
 CHECK_STEPS = 1000
 """So often, and before the last checkpoint, the ranks compare their weights and random states."""
@@ -38,7 +38,7 @@ class RanksDiffer(AccError):
 
 
 class Ranks:
-    """This process's place among ``size`` ranks, and what they tell each other. Made by ``acc.training.launch``.
+    """This process's place among ``size`` ranks, and what they tell each other. Made by ``acc.training.ranks.join``.
 
     Every method that communicates is called by all ranks in the same order, and raises RankLost. It ends a copy of
     this process that a plugin has forked: that would speak, on the same connections, in the place of its original.

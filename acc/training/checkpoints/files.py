@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING
 
 from acc.errors import CheckpointError
 from acc.specs import TrainJobSpec
-from acc.training.header import METADATA_KEY, Header, damaged, file_sha256, parse_header, read_header
+from acc.training.checkpoints.header import (
+    METADATA_KEY,
+    Header,
+    damaged,
+    file_sha256,
+    parse_header,
+    read_header,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor

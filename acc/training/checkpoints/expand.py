@@ -13,10 +13,10 @@ from torch import Tensor
 from acc.expansion import ExpansionSpec
 from acc.models import build
 from acc.models.expand import Place, expand, grow, pad
-from acc.training.checkpoint import Checkpoint, Snapshot
-from acc.training.environment import versions
+from acc.training.checkpoints.files import Checkpoint, Snapshot
+from acc.training.checkpoints.restore import load_model
+from acc.training.checkpoints.versions import versions
 from acc.training.plugin_set import PluginSet
-from acc.training.restore import load_model
 from acc.training.taskset import TaskSet
 
 if TYPE_CHECKING:

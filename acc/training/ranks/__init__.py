@@ -1,0 +1,1 @@
+"""Several processes that train one model together: how they meet, what each computes, what they tell each other."""
