@@ -39,16 +39,18 @@ from acc.specs import (
     TrainJobSpec,
     TrainSpec,
 )
+from acc.training.batch import Batch, TrainingRows
 from acc.training.checkpoints.files import Checkpoint
 from acc.training.checkpoints.files import load as load_checkpoint
-from acc.training.data import TrainingRows
 from acc.training.plugin_set import PluginSet
 from acc.training.protocols import Baseline
 from acc.training.ranks.group import Ranks
 from acc.training.ranks.join import under_torchrun
 from acc.training.run import TrainRun, train
-from acc.training.task import Batch, EvaluationTask, JointTask, Sight, Sums, TargetTask, Task
+from acc.training.task import EvaluationTask, JointTask, Sums, TargetTask, Task, TaskView
 from acc.training.trainer import Trainer, TrainResult
+
+Sight = TaskView  # what plugins of before 0.2 call it
 
 __all__ = [
     "AccDataset",
@@ -82,7 +84,6 @@ __all__ = [
     "Recipe",
     "RecipeContext",
     "RecipeError",
-    "Sight",
     "Sums",
     "TargetSpec",
     "TargetTask",
@@ -90,6 +91,7 @@ __all__ = [
     "TaskError",
     "TaskRef",
     "TaskSpec",
+    "TaskView",
     "TrainJobSpec",
     "TrainOutcome",
     "TrainResult",

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import torch
 
-import acc
 from acc.plugins.source import plugin_path
 from acc.text import text_of
 
-_ACC, _LIBRARIES = Path(acc.__file__).parent, Path(torch.__file__).parents[1]
+_ACC, _LIBRARIES = Path(__file__).parent, Path(torch.__file__).parents[1]
 _OURS = (*("training", "models", "data", "evaluation", "plugins"), *("params.py", "rng.py", "places.py"))
 _NOT_OWN = (
     *(str(_ACC / part) for part in _OURS),

@@ -32,8 +32,8 @@ from acc.api import (
 )
 from acc.evaluation.task_metrics import TaskMetrics, attach
 from acc.plugins import PluginRegistry
+from acc.training.batch import Stored
 from acc.training.checkpoints.files import Snapshot
-from acc.training.data import Stored
 from acc.training.run import MemorySink
 from acc.training.taskset import TaskSet
 from benchmarks.rows import Row, report

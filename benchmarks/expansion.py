@@ -11,9 +11,10 @@ from typing import Any
 
 from acc.data import AccDataset
 from acc.expansion import ExpansionSpec
+from acc.plugins.shipped import shipped_plugins
 from acc.specs import TargetSpec
 from acc.training.checkpoints.expand import expand_checkpoint
-from acc.training.run import shipped_plugins, train
+from acc.training.run import train
 from benchmarks.rows import Row, report
 
 SEEDS = (0, 1, 2)

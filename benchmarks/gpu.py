@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 
 from acc.models import build
-from acc.training.data import IndexStream, split_indices
 from acc.training.protocols import PointBlock
+from acc.training.rows import IndexStream, split_indices
 from acc.training.run import MemorySink
 from acc.training.settings import torch_settings
 from acc.training.trainer import Trainer

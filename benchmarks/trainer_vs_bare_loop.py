@@ -20,9 +20,9 @@ from acc.data import AccDataset
 from acc.models import build
 from acc.plugins import PluginRegistry
 from acc.specs import FactorGroup, ModelSpec, TaskSpec, TrainJobSpec, TrainSpec
-from acc.training.data import IndexStream, split_indices
 from acc.training.plugin_set import PluginSet
 from acc.training.protocols import PointBlock
+from acc.training.rows import IndexStream, split_indices
 from acc.training.run import MemorySink
 from acc.training.trainer import Trainer
 from benchmarks.rows import Row, median, report

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from acc.models import Model
 from acc.rng import seed_for
-from acc.training.data import Indices, Stored, fixed_examples, split_indices
+from acc.training.batch import Indices, Stored
+from acc.training.rows import fixed_examples, split_indices
 
 if TYPE_CHECKING:
     from acc.data import AccDataset

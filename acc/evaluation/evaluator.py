@@ -29,12 +29,13 @@ from acc.models import build
 from acc.models.base import check_image
 from acc.specs import EvalSpec
 from acc.text import text_of
+from acc.training.batch import Indices, Stored
 from acc.training.checkpoints.carried import carried_classes
 from acc.training.checkpoints.files import Checkpoint, load
 from acc.training.checkpoints.restore import load_model
-from acc.training.data import Indices, Stored, fixed_examples, split_indices
 from acc.training.devices import DeviceManager
 from acc.training.plugin_set import PluginSet
+from acc.training.rows import fixed_examples, split_indices
 from acc.training.settings import on_gpu
 from acc.training.task import JointTask
 from acc.training.taskset import Entry, TaskSet

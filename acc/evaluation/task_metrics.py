@@ -17,10 +17,10 @@ from acc.evaluation.metrics.jackknife import FEWEST_UNITS, GROUPS
 from acc.evaluation.results import MetricValue
 from acc.models import Model, ModelOutput
 from acc.specs import TaskSpec
+from acc.training.batch import Batch, Indices, Stored
 from acc.training.checkpoints.files import Checkpoint
-from acc.training.data import Indices, Stored
 from acc.training.failures import TaskFailed, failing
-from acc.training.task import Batch, JointTask, Sight, Sums
+from acc.training.task import JointTask, Sums, TaskView
 from acc.training.taskset import Entry, TaskSet
 
 if TYPE_CHECKING:
@@ -82,12 +82,12 @@ class TaskMetrics:
                     failures += without(entry, _unmeasured(error))
                     place = entries.index(entry)
                     del entries[place], sums[place]
-            others = [Sight(entry.task, output, batch) for entry in entries if entry.task.trains]
+            others = [TaskView(entry.task, output, batch) for entry in entries if entry.task.trains]
             for entry, total in zip(self._joint, self._joint_sums, strict=True):
                 assert isinstance(entry.task, JointTask)
                 if entry.spec.key in self._joint_failed:
                     continue
-                own = Sight(entry.task, output, batch)
+                own = TaskView(entry.task, output, batch)
                 try:
                     with failing(entry.spec, entry.task):
                         loss = entry.task.compute_joint_loss(own, others, entry.head).double() * len(batch)

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from acc.errors import InvalidInput
 from acc.expansion import ExpansionSpec, clean_expansion
-from acc.models.expand import Growth, expand
+from acc.models.expand import Growth, grow
 from acc.models.output import Decoded, LazyDecode, ModelOutput
 from acc.params import clean_params, params_of
+from acc.rng import seed_for, seeded
 from acc.specs import FactorGroup, ModelSpec
 
 LOGVAR_LIMITS = (-12.0, 8.0)  # keeps exp(logvar) finite in float32 whatever a task asks for
@@ -100,8 +101,38 @@ class Model(nn.Module):
         With ``start="identity"`` its outputs in eval mode are the same to 1e-5. Raises InvalidInput.
         """
         fields = {"where": where, "start": start, "amount": amount, "name": name, "seed": seed}
-        larger, _ = expand(self, clean_expansion(fields))
+        larger, _ = self.grown(clean_expansion(fields))
         return larger
+
+    def grown(self, expansion: ExpansionSpec) -> tuple[Model, Growth]:
+        """Return a larger copy and how it grew; this model stays as it is.
+
+        The weights that were there are the same; those that are new depend on the model's and the expansion's seed.
+        Raises InvalidInput where the architecture has no such place, or a parameter's limit is passed.
+        """
+        growth = self.growth(expansion)
+        with seeded(seed_for(self.spec.seed, "expand", expansion.model_dump_json())):
+            larger = type(self)(growth.spec)
+        state, before = larger.state_dict(), self.state_dict()
+        for name in before:
+            if name not in state:
+                raise InvalidInput(
+                    {"where": f"the larger model has no '{name}'; {type(self).__name__}.growth is wrong"}
+                )
+        identity = expansion.start == "identity"
+        larger.load_state_dict(
+            {
+                name: grow(
+                    before.get(name),
+                    fresh,
+                    growth.places.get(name),
+                    fill=growth.fill(name) if identity else None,
+                )
+                for name, fresh in state.items()
+            }
+        )
+        device = next((p.device for p in self.parameters()), torch.device("cpu"))
+        return larger.to(device).train(self.training), growth
 
     def growth(self, expansion: ExpansionSpec) -> Growth:
         """Return how this architecture grows; raises InvalidInput where it cannot.

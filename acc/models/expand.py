@@ -10,18 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from acc.errors import InvalidInput
-from acc.expansion import ExpansionSpec
-from acc.rng import seed_for, seeded
 from acc.specs import ModelSpec
-
-if TYPE_CHECKING:
-    from acc.models.base import Model
 
 SHUT = 1e-7
 """Where the gate of a new slot begins: no output changes by as much as 1e-5, and its gradient is not zero."""
@@ -57,36 +51,11 @@ class Growth:
     silent: frozenset[str] = frozenset()
     shut: frozenset[str] = frozenset()
 
-
-def expand(model: Model, expansion: ExpansionSpec) -> tuple[Model, Growth]:
-    """Return a larger copy of ``model`` and how it grew; the model itself stays as it is.
-
-    The weights that were there are the same; those that are new depend on the model's and the expansion's seed.
-    Raises InvalidInput where the architecture has no such place, or a parameter's limit is passed.
-    """
-    growth = model.growth(expansion)
-    with seeded(seed_for(model.spec.seed, "expand", expansion.model_dump_json())):
-        larger = type(model)(growth.spec)
-    state = larger.state_dict()
-    before = model.state_dict()
-    for name in before:
-        if name not in state:
-            raise InvalidInput(
-                {"where": f"the larger model has no '{name}'; {type(model).__name__}.growth is wrong"}
-            )
-    identity = expansion.start == "identity"
-    grown = {
-        name: grow(
-            before.get(name),
-            fresh,
-            growth.places.get(name),
-            fill=_fill(name, growth) if identity else None,
-        )
-        for name, fresh in state.items()
-    }
-    larger.load_state_dict(grown)
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    return larger.to(device).train(model.training), growth
+    def fill(self, name: str) -> float | None:
+        """Return what new entries of a parameter are when outputs must not change; None: what they are drawn as."""
+        if name in self.silent:
+            return 0.0
+        return SHUT if name in self.shut else None
 
 
 def grow(old: Tensor | None, fresh: Tensor, place: Place | None, *, fill: float | None) -> Tensor:
@@ -120,9 +89,3 @@ def pad(old: Mapping[str, Tensor], fresh: Mapping[str, Tensor]) -> dict[str, Pla
     if others or not one_axis or before[1] > after[1]:
         return None
     return {name: Place.first(1, before[1])}
-
-
-def _fill(name: str, growth: Growth) -> float | None:
-    if name in growth.silent:
-        return 0.0
-    return SHUT if name in growth.shut else None

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from acc.training.task import Task
+
+class LatentReader(Protocol):
+    """Whatever reads the dimensions ``start, end`` of the latent, such as a Task."""
+
+    latent_range: tuple[int, int]
 
 
 class Decoded(NamedTuple):
@@ -94,7 +97,7 @@ class ModelOutput:
         attention = self._decode.decoded().attention
         return None if attention is None else self._own(attention)
 
-    def latent_for(self, task: Task) -> Tensor:
+    def latent_for(self, task: LatentReader) -> Tensor:
         """Return ``latent`` restricted to what the task reads, ``(N, width)``."""
         start, end = task.latent_range
         return self.latent if (start, end) == (0, self.latent.shape[1]) else self.latent[:, start:end]

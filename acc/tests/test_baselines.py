@@ -16,8 +16,9 @@ from acc.data import AccDataset
 from acc.models import build
 from acc.specs import TargetSpec
 from acc.tests import helpers
-from acc.training.data import Resident, split_indices
+from acc.training.batch import Resident
 from acc.training.plugin_set import PluginSet
+from acc.training.rows import split_indices
 from acc.training.task import make_task
 from acc.training.trainer import Trainer
 
@@ -128,7 +129,8 @@ def test_measuring_changes_no_weight_and_no_loss(
         return helpers.weights(trainer.model), sink.history()
 
     weights, losses = trained()
-    monkeypatch.setattr(Trainer, "measure_baseline", lambda self, entry: None)
+    for module in ("trainer", "steering"):
+        monkeypatch.setattr(f"acc.training.{module}.measure_baseline", lambda *_: None)
     bare_weights, bare_losses = trained()
     for name, value in weights.items():
         np.testing.assert_array_equal(value, bare_weights[name])

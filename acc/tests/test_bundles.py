@@ -19,11 +19,12 @@ from acc.errors import CheckpointError
 from acc.evaluation import FactoringEvaluator
 from acc.expansion import ExpansionSpec
 from acc.plugins import load_source
+from acc.plugins.shipped import shipped_plugins
 from acc.tests import helpers
 from acc.training.checkpoints.expand import expand_checkpoint
 from acc.training.checkpoints.files import Snapshot, load
 from acc.training.plugin_set import PluginSet
-from acc.training.run import shipped_plugins, train
+from acc.training.run import train
 
 DATA = {"data": helpers.blobs(32)}
 SOURCE = """

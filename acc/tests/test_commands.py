@@ -42,7 +42,7 @@ def test_a_new_weight_counts_from_the_step_it_is_applied_before(dataset: AccData
     np.testing.assert_allclose(ratio, [1.0] * 4 + [7.0] * 6, rtol=1e-5)
     assert answer(sink) == (4, True, "", "")
     assert sink.last.header.spec.tasks[2].weight == 7.0
-    assert trainer.job.tasks[2].weight == 1.0
+    assert trainer.state.job.tasks[2].weight == 1.0
 
 
 def test_a_task_switched_off_has_no_points_and_its_head_stays_as_it_was(dataset: AccDataset) -> None:

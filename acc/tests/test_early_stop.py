@@ -82,4 +82,4 @@ def test_a_resumed_job_ends_at_the_step_of_an_undisturbed_one(dataset: AccDatase
     assert whole.step == 200
     resumed, _ = helpers.run(spec, datasets, resume_from=sink.at(130).checkpoint())
     assert resumed.step == 200
-    assert resumed.early.state() == whole.early.state()
+    assert resumed.state.early.state() == whole.state.early.state()

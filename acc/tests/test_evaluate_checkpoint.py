@@ -16,7 +16,7 @@ from acc.models import build
 from acc.specs import EvalSpec
 from acc.tests import helpers
 from acc.training.checkpoints.files import Checkpoint
-from acc.training.data import split_indices
+from acc.training.rows import split_indices
 
 
 def trained(datasets: dict[str, AccDataset], tasks: Any = None, **train: Any) -> Checkpoint:

@@ -15,7 +15,8 @@ from acc.models import ModelOutput, build
 from acc.models.output import LazyDecode
 from acc.plugins import load_source
 from acc.tests import helpers
-from acc.training.task import Batch, Task
+from acc.training.batch import Batch
+from acc.training.task import Task
 
 KINDS = ("EffectiveRankTask", "ActivationSparsityTask", "WeightDiversityTask", "ExclusivityTask")
 

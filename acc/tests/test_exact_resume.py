@@ -106,7 +106,7 @@ def test_a_hundred_steps_and_a_hundred_more_are_two_hundred(datasets: dict[str, 
     second_trainer, second = helpers.run(
         job_on(datasets, steps=8, kl_warmup_steps=10), datasets, start_from=first.at(6).checkpoint()
     )
-    assert (second_trainer.step, second_trainer.global_step) == (8, 14)
+    assert (second_trainer.step, second_trainer.state.global_step) == (8, 14)
     ours, theirs = second.at(8).tensors, whole.at(14).tensors
     assert ours.keys() == theirs.keys()
     for name in ours:
@@ -147,7 +147,7 @@ def test_a_fork_keeps_the_heads_of_tasks_that_stayed_and_starts_the_others_afres
         "regression": 6,
         "probe": 0,
     }
-    state = trainer.optimizer.state()
+    state = trainer.state.optimizer.state()
     assert "head.classification.weight/exp_avg" in state
     assert "head.probe.weight/exp_avg" not in state
 
@@ -168,10 +168,8 @@ def test_the_number_of_threads_is_recorded_and_used_again(datasets: dict[str, Ac
     _, sink = helpers.run(spec, datasets)
     assert sink.at(6).header.threads == 2
     free = spec.model_copy(update={"train": spec.train.model_copy(update={"threads": None})})
-    assert (
-        Trainer(free, datasets, classes=helpers.shipped_tasks(), resume_from=sink.at(6).checkpoint()).threads
-        == 2
-    )
+    resumed = Trainer(free, datasets, classes=helpers.shipped_tasks(), resume_from=sink.at(6).checkpoint())
+    assert resumed.state.threads == 2
 
 
 def test_a_checkpoint_of_another_model_is_refused(datasets: dict[str, AccDataset], tmp_path: Path) -> None:
@@ -258,7 +256,7 @@ def test_a_checkpoint_holds_the_weights_of_the_model_it_came_from(
 ) -> None:
     trainer, sink = helpers.run(job_on(datasets, steps=3), datasets)
     sink.at(3).write(tmp_path / "final")
-    model = build(trainer.job.model)
+    model = build(trainer.state.job.model)
     model.load_state_dict(load(tmp_path / "final").part("model"))
     for name, tensor in trainer.model.state_dict().items():
         assert torch.equal(tensor, model.state_dict()[name])

@@ -52,7 +52,7 @@ def test_training_goes_on_from_a_grown_checkpoint_after_a_trip_through_a_file(
     sha256 = made.write(path)
     job = helpers.job(DATA, made.spec.tasks, model=made.spec.model)
     trainer, _ = helpers.run(job, DATA, start_from=load(path, sha256))
-    assert trainer.global_step == trained.header.global_step + 8
+    assert trainer.state.global_step == trained.header.global_step + 8
     assert trainer.model.spec.group("new").width == 3
 
 

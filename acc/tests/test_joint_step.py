@@ -11,8 +11,9 @@ import torch
 from acc.data import AccDataset
 from acc.models import Decoded, build
 from acc.tests import helpers
-from acc.training.data import IndexStream, Resident, split_indices
+from acc.training.batch import Resident
 from acc.training.losses import series
+from acc.training.rows import IndexStream, split_indices
 from acc.training.trainer import Trainer
 
 

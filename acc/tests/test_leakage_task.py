@@ -15,8 +15,9 @@ from acc.models import ModelOutput, build
 from acc.models.output import LazyDecode
 from acc.specs import TrainSpec
 from acc.tests import helpers
+from acc.training.batch import Batch
 from acc.training.losses import series
-from acc.training.task import Batch, Sight
+from acc.training.task import TaskView
 from acc.training.trainer import Trainer
 
 
@@ -31,13 +32,13 @@ def two_datasets() -> tuple[dict[str, AccDataset], list[Any]]:
     return datasets, tasks
 
 
-def sight(kind: str, factor: str, z_ND: torch.Tensor, **targets: torch.Tensor) -> Sight:
+def sight(kind: str, factor: str, z_ND: torch.Tensor, **targets: torch.Tensor) -> TaskView:
     """Return what a task on ``factor`` sees where the model's posterior means are ``z_ND``."""
     model = build(helpers.model_spec())
     task = helpers.shipped_tasks().task(helpers.task(kind).task_class)()
     task.attach(helpers.task(kind, factor=factor), helpers.blobs(8), model)
     output = ModelOutput(mean=z_ND, logvar=None, z=z_ND, decode=LazyDecode(model.decode_logits, z_ND))
-    return Sight(task, output, Batch(torch.zeros(len(z_ND), 1, 16, 16), targets))
+    return TaskView(task, output, Batch(torch.zeros(len(z_ND), 1, 16, 16), targets))
 
 
 def leakage(**params: Any) -> Any:
@@ -78,7 +79,7 @@ def test_a_task_that_reads_the_whole_latent_has_no_foreign_place_and_alone_the_l
     task = helpers.shipped_tasks().task("RegressionTask")()
     task.attach(helpers.task("regression"), helpers.blobs(8), model)
     seen = sight("regression", "size", torch.randn(20, 8, requires_grad=True), size=torch.randn(20))
-    whole = Sight(task, seen.output, seen.batch)
+    whole = TaskView(task, seen.output, seen.batch)
     loss = leakage().compute_joint_loss(seen, [whole], None)
     loss.backward()
     assert float(loss) == 0
@@ -100,7 +101,7 @@ def test_each_label_is_correlated_on_the_batch_of_its_own_dataset() -> None:
     task = trainer.tasks.entries["leakage"].task
     inner = task.compute_joint_loss  # type: ignore[attr-defined]
 
-    def noted(own: Sight, others: list[Sight], head: None) -> torch.Tensor:
+    def noted(own: TaskView, others: list[TaskView], head: None) -> torch.Tensor:
         seen.extend((other.task.key, id(other.batch)) for other in others)
         seen.append(("own", id(own.batch)))
         loss: torch.Tensor = inner(own, others, head)

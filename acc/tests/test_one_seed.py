@@ -9,7 +9,7 @@ import torch
 
 from acc.errors import InvalidInput
 from acc.tests import helpers
-from acc.training.data import split_indices
+from acc.training.rows import split_indices
 from acc.training.run import TrainRun, train
 
 DATA = helpers.blobs(60, seed=0)

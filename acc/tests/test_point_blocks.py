@@ -12,6 +12,7 @@ from acc.tests import helpers
 from acc.training import trainer
 from acc.training.losses import series
 from acc.training.losses.recorder import BlockRecorder
+from acc.training.step import StepResult
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.005, 100.0])
@@ -158,15 +159,15 @@ def test_a_loss_that_is_no_scalar_is_refused_at_the_first_step(
 
 def test_a_recorder_separates_tasks_that_were_not_drawn_from_losses_that_failed() -> None:
     recorder = BlockRecorder(("a", "b"), start=5)
-    recorder.add([torch.tensor(1.0)], [1.0], 0.1, drawn=1)
-    recorder.add([torch.tensor(2.0)], [0.5], 0.1, drawn=0)
+    recorder.add(StepResult([torch.tensor(1.0)], [1.0], 0.1, norm=None, drawn=1))
+    recorder.add(StepResult([torch.tensor(2.0)], [0.5], 0.1, norm=None, drawn=0))
     block, unsound = recorder.fetch()
     assert unsound == []
     assert block.start == 5
     np.testing.assert_array_equal(block.values[block.series.index("raw/a")], [np.nan, 2.0])
     np.testing.assert_array_equal(block.values[block.series.index("weighted/a")], [np.nan, 1.0])
     np.testing.assert_array_equal(block.values[0], [1.0, 1.0])
-    recorder.add([torch.tensor(1.0)], [1.0], 0.1, drawn=1)
-    recorder.add([torch.tensor(float("inf"))], [1.0], 0.1, drawn=1)
+    recorder.add(StepResult([torch.tensor(1.0)], [1.0], 0.1, norm=None, drawn=1))
+    recorder.add(StepResult([torch.tensor(float("inf"))], [1.0], 0.1, norm=None, drawn=1))
     _, unsound = recorder.fetch()
     assert unsound[0] == (8, "raw/b")

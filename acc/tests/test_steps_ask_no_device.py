@@ -44,8 +44,9 @@ def sent_in_a_step(dataset: AccDataset, tasks: Sequence[TaskSpec], **options: An
     spec = helpers.job({"data": dataset}, tasks, **options)
     trainer = Trainer(spec, {"data": dataset}, classes=helpers.shipped_tasks(), device="meta")
     listening = Listening()
-    with torch_settings(trainer.device, 1), trainer.updates.installed():
-        trainer.replan()
+    with torch_settings(trainer.device, 1), trainer.state.updates.installed():
+        trainer.state.replan()
+        trainer.begin_block()
         for _ in range(2):  # tasks are looked at, and the optimizer's state is made, at the first
             with listening:
                 listening.sent.clear()
@@ -56,7 +57,7 @@ def sent_in_a_step(dataset: AccDataset, tasks: Sequence[TaskSpec], **options: An
 @pytest.fixture
 def meta(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DeviceManager, "resolve", lambda self, wanted: wanted)
-    monkeypatch.setattr(Trainer, "measure_baseline", lambda self, entry: None)  # it reads values, once
+    monkeypatch.setattr("acc.training.trainer.measure_baseline", lambda *_: None)  # it reads values, once
 
 
 @pytest.mark.usefixtures("meta")

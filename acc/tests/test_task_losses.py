@@ -15,8 +15,9 @@ from acc.models import build
 from acc.models.output import Decoded, LazyDecode, ModelOutput
 from acc.specs import TrainSpec
 from acc.tests import helpers
+from acc.training.batch import Batch
 from acc.training.plugin_set import PluginSet
-from acc.training.task import Batch, Task
+from acc.training.task import Task
 
 
 def attached(classes: PluginSet, name: str, dataset: AccDataset, **fields: Any) -> Task:

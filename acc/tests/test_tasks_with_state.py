@@ -275,7 +275,7 @@ def test_plain_values_of_a_model_come_back_too(tmp_path: Any) -> None:
 
 
 def test_modules_beside_the_head_are_trained_and_an_own_optimizers_are_not() -> None:
-    optimizer = Trainer(job_of("MovingTarget"), DATA, classes=CLASSES).optimizer
+    optimizer = Trainer(job_of("MovingTarget"), DATA, classes=CLASSES).state.optimizer
     assert "task.own.fast.weight/momentum" not in optimizer.state()
     names = set(optimizer._names.values())
     assert {"task.own.fast.weight", "task.own.slow.bias"} <= names
@@ -316,7 +316,7 @@ def test_arrays_of_the_dataset_that_a_task_refers_to_are_neither_copied_nor_kept
     classes = PluginSet(Refers)
     classes.include(CLASSES)
     trainer = Trainer(job_of("Refers"), DATA, classes=classes)
-    made = trainer.tasks.entries["own"].holdings._made
+    made = trainer.tasks.entries["own"].extra._made
     assert made["images"][1] is DATA["data"].images
     assert made["columns"][1][0] is DATA["data"].targets["size"]
     assert not trainer.snapshot().header.state

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from acc.errors import PluginFailed, TrainingFailed
-from acc.places import told
+from acc.places import told, written_at
 from acc.text import is_out_of_memory
 from acc.training.ranks.group import RankLost
+from acc.training.task import JointTask, Task
 
 if TYPE_CHECKING:
     from acc.specs import TaskSpec
-    from acc.training.task import Task
 
 NO_FAULT = (MemoryError, torch.OutOfMemoryError, RankLost, TrainingFailed, PluginFailed)
 """Of whatever code they arise in, no fault of a task: memory, other ranks, the compiler, and what is named already."""
@@ -50,3 +51,34 @@ class failing:  # noqa: N801 - reads as a statement
             raise TaskFailed(
                 f"task '{key}': {type(self._task).__name__} failed, {told(error)}", key=key
             ) from error
+
+
+def check_loss(spec: TaskSpec, task: Task, loss: object, device: torch.device, *, finite: bool) -> None:
+    """Raise TaskFailed unless ``loss`` is a scalar tensor that can be trained; looked at once for each plan."""
+    wrong = _wrong_with(loss, device, finite=finite)
+    if wrong:
+        raise TaskFailed(f"task '{spec.key}': {loss_method(spec, task)} returned {wrong}", key=spec.key)
+
+
+def loss_method(spec: TaskSpec, task: Task) -> str:
+    """Return the method that gives a task's loss, with file and line."""
+    method = "compute_joint_loss" if isinstance(task, JointTask) else "compute_loss"
+    return f"{spec.task_class}.{method}{written_at(getattr(type(task), method))}"
+
+
+def _wrong_with(loss: object, device: torch.device, *, finite: bool) -> str:
+    right = "it must return a scalar floating-point tensor, such as a mean"
+    if not isinstance(loss, Tensor):
+        return f"{loss!r:.200}; {right}"
+    if loss.dim() or not loss.is_floating_point():
+        return f"a tensor of shape {tuple(loss.shape)}, {loss.dtype}; {right}"
+    if loss.device != device:
+        return f"a loss on {loss.device}, and the job trains on {device}; make new tensors on output.z.device"
+    if not loss.requires_grad:
+        return (
+            "a loss without a gradient, so nothing would learn from it; let it depend on output or on the head, not "
+            "on what was detached or computed under no_grad. A task that is only measured is an EvaluationTask"
+        )
+    if finite and not torch.isfinite(loss):
+        return f"{loss.item()}, which is no finite number, for the first batch"
+    return ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from acc.errors import InvalidInput
 from acc.models import Model
+from acc.plugins.shipped import shipped_plugins
 from acc.specs import ImageShape, ModelSpec, TaskSpec, TrainJobSpec, TrainSpec, parse
 from acc.training.checkpoints.files import Checkpoint, Snapshot, load
 from acc.training.plugin_set import PluginSet
@@ -90,8 +90,7 @@ class TrainRun:
     @property
     def leads(self) -> bool:
         """Whether this process reports: the only one, or rank 0. The others have the model, and no history."""
-        ranks = self._trainer.ranks
-        return ranks is None or ranks.leads
+        return self._trainer.state.leads
 
     @property
     def losses(self) -> dict[str, float]:
@@ -106,7 +105,7 @@ class TrainRun:
     @property
     def checkpoint(self) -> Checkpoint:
         """The final state, for ``train(..., start_from=run.checkpoint)``."""
-        return dataclasses.replace(self.snapshot.checkpoint(), classes=self._trainer.classes)
+        return dataclasses.replace(self.snapshot.checkpoint(), classes=self._trainer.state.classes)
 
     def save(self, path: str | Path) -> str:
         """Write the checkpoint as safetensors and return its sha256."""
@@ -116,21 +115,7 @@ class TrainRun:
         """Return metrics on held-out images, and reconstructions of a few of them."""
         from acc.evaluation import evaluate_checkpoint
 
-        return evaluate_checkpoint(self.checkpoint, self._datasets, self._trainer.classes)
-
-
-@functools.cache
-def shipped_plugins() -> PluginSet:
-    """Return the tasks and models of ``$ACC_PLUGINS``, or of the ``plugins`` folder beside the package."""
-    import os
-
-    from acc.plugins import PluginRegistry
-
-    root = Path(os.environ.get("ACC_PLUGINS") or Path(__file__).parents[2] / "plugins")
-    registry = PluginRegistry(root)
-    registry.scan()
-    loaded = [found for kind in ("task", "model") for found in registry.classes(kind).values()]
-    return PluginSet(*loaded)
+        return evaluate_checkpoint(self.checkpoint, self._datasets, self._trainer.state.classes)
 
 
 def train(

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from acc.errors import InvalidInput, PluginFailed, TaskError
 from acc.specs import TaskSpec, parse
 from acc.text import in_words, text_of
-from acc.training.checkpoints.proof import try_task
-from acc.training.protocols import Command, CommandResult
+from acc.training.baselines import measure_baseline
+from acc.training.proof import judged, try_task
+from acc.training.protocols import Command, CommandResult, Control, Sink
 
 if TYPE_CHECKING:
-    from acc.training.trainer import Trainer
+    from acc.training.train_state import TrainState
 
 PAUSE_POLL_SECONDS = 0.25
 
@@ -21,11 +22,15 @@ Ending = Literal["stopped", "drained"]
 
 
 class Steering:
-    """Applies commands to one trainer. paused_seconds: how long it has stood still so far."""
+    """Applies commands to one training. paused_seconds: how long it has stood still so far.
 
-    def __init__(self, trainer: Trainer) -> None:
-        self._trainer = trainer
+    changed: whether what is trained has changed; whoever acts on it sets it back.
+    """
+
+    def __init__(self, state: TrainState, sink: Sink, control: Control) -> None:
+        self._state, self._sink, self._control = state, sink, control
         self.paused_seconds = 0.0
+        self.changed = False
         self._changes: dict[str, Callable[[Mapping[str, Any]], None]] = {
             "set_weight": lambda payload: self._change_task(payload, "weight"),
             "set_enabled": lambda payload: self._change_task(payload, "enabled"),
@@ -36,8 +41,6 @@ class Steering:
 
     def obey(self, commands: Sequence[Command]) -> Ending | None:
         """Apply commands, and while paused those that follow; return how the run ends if one ends it."""
-        trainer = self._trainer
-        trainer.fetch()  # the points before a change are out before it is answered
         paused_at: float | None = None
         pending: Sequence[Command] = commands
         ending: Ending | None = None
@@ -50,27 +53,25 @@ class Steering:
                     paused_at = None
                 elif command.kind in {"stop", "drain"}:
                     ending = ending or ("stopped" if command.kind == "stop" else "drained")
-                trainer.sink.on_command(self._apply(command))
+                self._sink.on_command(self._apply(command))
             if ending is not None or paused_at is None:
                 break
-            trainer.control.wait(PAUSE_POLL_SECONDS)
-            pending = trainer.control.due(trainer.step)
+            self._control.wait(PAUSE_POLL_SECONDS)
+            pending = self._control.due(self._state.step)
         if paused_at is not None:
             self.paused_seconds += time.perf_counter() - paused_at
         return ending
 
     def _apply(self, command: Command) -> CommandResult:
         """Apply what changes the training; a command that does not fit is refused and changes nothing."""
-        step = self._trainer.step
+        step = self._state.step
         change = self._changes.get(command.kind)
         try:
             if change is not None:
                 if command.at_step is None and command.kind in {"add_task", "set_enabled"}:
                     self._try(command.payload)  # one that is replayed has been tried
                 change(command.payload)
-                # What went before is no measure for what follows.
-                self._trainer.watch.restart()
-                self._trainer.early.restart()
+                self.changed = True
         except InvalidInput as error:
             field, messages = next(iter(error.fields.items()))
             return CommandResult(command, step, ok=False, message=messages[0], field=field)
@@ -80,62 +81,62 @@ class Steering:
         return CommandResult(command, step, ok=True)
 
     def _change_task(self, payload: Mapping[str, Any], name: str) -> None:
-        trainer = self._trainer
-        spec = trainer.tasks.get(payload.get("task")).spec
+        state = self._state
+        spec = state.tasks.get(payload.get("task")).spec
         if name not in payload:
             raise InvalidInput({name: f"missing; say what the task's {name} is to be"})
-        trainer.tasks.change(spec.key, **{name: payload[name]})
+        state.tasks.change(spec.key, **{name: payload[name]})
         try:
-            trainer.require_trainable()
+            state.require_trainable()
         except InvalidInput:
-            trainer.tasks.change(spec.key, **{name: getattr(spec, name)})
+            state.tasks.change(spec.key, **{name: getattr(spec, name)})
             raise
-        trainer.replan()
-        entry = trainer.tasks.get(spec.key)
+        state.replan()
+        entry = state.tasks.get(spec.key)
         if entry.spec.enabled and entry.baseline is None:
-            trainer.measure_baseline(entry)
+            measure_baseline(state, entry, self._sink)
 
     def _set_lr(self, payload: Mapping[str, Any]) -> None:
-        train = self._trainer.train
-        self._trainer.lr = parse(type(train), {**train.model_dump(), "lr": payload.get("lr")}).lr
+        train = self._state.train
+        self._state.lr = parse(type(train), {**train.model_dump(), "lr": payload.get("lr")}).lr
 
     def _add_task(self, payload: Mapping[str, Any]) -> None:
-        trainer = self._trainer
+        state = self._state
         spec: TaskSpec = parse(TaskSpec, payload.get("task"))
-        entry = trainer.join(spec)
+        entry = state.join(spec)
         entry.tried = spec.enabled
         if spec.enabled:
-            trainer.measure_baseline(entry)
+            measure_baseline(state, entry, self._sink)
 
     def _try(self, payload: Mapping[str, Any]) -> None:
         """Try a task that is to train from now on, on a copy of all; raises InvalidInput if it fails there."""
-        trainer = self._trainer
+        state = self._state
         task = payload.get("task")
         if isinstance(task, str):
-            entry = trainer.tasks.entries.get(task)
+            entry = state.tasks.entries.get(task)
             if entry is None or entry.tried or payload.get("enabled") is not True:
                 return  # nothing new trains, or the change is refused for another reason
             spec, key = entry.spec, task
         else:
             spec, key = parse(TaskSpec, task), ""
-        if not trainer.classes.task(spec.task_class).trains or (not key and not spec.enabled):
+        if not state.classes.task(spec.task_class).trains or (not key and not spec.enabled):
             return
         try:
-            self.paused_seconds += trainer.judged(lambda: try_task(trainer, spec))
+            self.paused_seconds += judged(state, self._sink, lambda: try_task(state, spec))
         except PluginFailed as error:
             field = "task" if key else "task_class"
             raise TaskError(
                 f"{error}; it was tried on a copy, and the job goes on without it", field=field
             ) from error
         if key:
-            trainer.tasks.get(key).tried = True
+            state.tasks.get(key).tried = True
 
     def _remove_task(self, payload: Mapping[str, Any]) -> None:
-        trainer = self._trainer
-        key = trainer.tasks.get(payload.get("task")).spec.key
+        state = self._state
+        key = state.tasks.get(payload.get("task")).spec.key
         try:
-            trainer.require_trainable(without=[key])
+            state.require_trainable(without=[key])
         except InvalidInput as error:
             raise InvalidInput({"task": f"'{key}' cannot be removed: {text_of(error)}"}) from error
-        trainer.drop(key)
-        trainer.replan()
+        state.drop(key)
+        state.replan()

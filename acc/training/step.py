@@ -1,37 +1,194 @@
-"""One update: gradients of all passes, of all ranks, and what the optimizer makes of them."""
+"""One training step: draw the batches, run the model once, take each task's loss, update the weights.
+
+A ``Plan`` says what a step trains and computes the losses; ``Updates`` makes the gradients and the optimizer's step
+of them. Batches that are divided, among ranks or over several passes, take the longer way (``acc.training.ranks``).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from acc.models import Model
+from acc.errors import PluginFailed
+from acc.models import Model, ModelOutput
+from acc.places import told
 from acc.specs import TrainSpec
+from acc.training.batch import Batch, GatheredTargets, Resident, to_unit
+from acc.training.failures import TaskFailed, check_loss, failing, is_no_fault
 from acc.training.optim import NamedOptimizer
 from acc.training.passes import network_passes, precision_on, records_graphs
+from acc.training.ranks.group import Ranks
 from acc.training.ranks.share import Share, SharedNoise, mean_of
-
-if TYPE_CHECKING:
-    from acc.training.plan import Plan
-    from acc.training.ranks.group import Ranks
+from acc.training.rows import IndexStream
+from acc.training.task import JointTask, TaskView
+from acc.training.taskset import Entry
 
 GRAD_NORM_STEPS = 10
 """The gradient's norm is recorded at each step that clips or may be skipped, else at every tenth: under 0.1 % of a
 step on a CPU (0.6 % at every step), and no more than 1 % where steps are short."""
 
 
-@dataclass(frozen=True)
-class Made:
-    """What an update came to: raw losses and their factors in the total; the gradient's norm if it was measured."""
+class StepResult(NamedTuple):
+    """What a step came to, all of it before the update.
+
+    losses: raw, detached; factors: what each was multiplied with in the total; norm: the gradient's length, if it
+    was measured; drawn: which of the enabled tasks was trained, None for all of them.
+    """
 
     losses: list[Tensor]
     factors: list[float]
+    lr: float
     norm: Tensor | None
+    drawn: int | None
+
+
+@dataclass
+class Group:
+    """The tasks of one dataset: they share its batch and its part of the forward pass.
+
+    members: (place among the plan's losses, task); a place of -1: only seen by the others, not trained.
+    """
+
+    resident: Resident
+    stream: IndexStream
+    members: list[tuple[int, Entry]]
+
+    @property
+    def needs_decoder(self) -> bool:
+        """Whether one of the tasks looks at the reconstruction."""
+        return any(entry.task.needs_reconstruction for place, entry in self.members if place >= 0)
+
+
+class Plan:
+    """One encoder pass over the batches of all groups, one decoder pass over those that need it."""
+
+    def __init__(
+        self,
+        entries: Sequence[Entry],
+        group_of: Callable[[str, list[tuple[int, Entry]]], Group],
+        *,
+        seen: Sequence[Entry] = (),
+        drawn: int | None = None,
+        finite: bool = False,
+    ) -> None:
+        """Plan a step that trains ``entries``; ``seen`` are others that one of these looks at.
+
+        drawn: the place among the enabled tasks of the one that is trained, whose weight is then the odds of that.
+        finite: the first losses must be finite numbers, which asks the device once.
+        """
+        self.drawn = drawn
+        by_dataset: dict[str, list[tuple[int, Entry]]] = {}
+        for place, entry in [*enumerate(entries), *((-1, entry) for entry in seen)]:
+            by_dataset.setdefault(entry.spec.dataset, []).append((place, entry))
+        groups = [group_of(key, members) for key, members in by_dataset.items()]
+        # Rows that need the decoder come first, so that it runs once on one slice of the latents.
+        self._groups = sorted(groups, key=lambda group: not group.needs_decoder)
+        self._sharing = sum(group.needs_decoder for group in groups)
+        self._size = len(entries)
+        self._joint = any(isinstance(entry.task, JointTask) for entry in entries)
+        self._whole = any(entry.task.needs_whole_batch for entry in entries)
+        self._entries = list(entries)
+        self._checked, self._finite = False, finite
+        self._failed: TaskFailed | None = None
+
+    def losses(
+        self, model: Model, share: Share | None = None, ranks: Ranks | None = None, *, together: bool = False
+    ) -> list[Tensor]:
+        """Draw the next batches and return the raw loss of each task: over their rows, or this process's share.
+
+        Raises TaskFailed for a task that raises or gives no loss; with ``together``, which several ranks agree on,
+        only after all that the ranks tell each other, so that none waits for one that left.
+        """
+        self._failed = None
+        everything = [group.stream.next() for group in self._groups]
+        indices = everything if share is None else [share.take(index) for index in everything]
+        images = [
+            group.resident.images.index_select(0, index)
+            for group, index in zip(self._groups, indices, strict=True)
+        ]
+        if len({own.dtype for own in images}) > 1:  # float32 images beside uint8 ones
+            images = [to_unit(own) for own in images]
+        x_BCHW = to_unit(images[0] if len(images) == 1 else torch.cat(images))
+        sizes = [len(index) for index in indices]
+        outputs = _encoded(model, x_BCHW).split(sizes, share=self._sharing)
+        losses: list[Tensor] = [x_BCHW] * self._size
+        views: list[TaskView] = []
+        divided = self._whole and ranks is not None and share is not None and share.rows < share.batch
+        for group, index, output, own, complete in zip(
+            self._groups, indices, outputs, x_BCHW.split(sizes), everything, strict=True
+        ):
+            batch = whole_batch = Batch(own, GatheredTargets(group.resident.targets, index))
+            whole = output
+            if divided:
+                assert ranks is not None
+                assert share is not None
+                whole, whole_batch = ranks.whole(model, output, share), group.resident.batch(complete)
+            if self._joint:
+                views += [TaskView(entry.task, whole, whole_batch) for _, entry in group.members]
+            for place, entry in group.members:
+                if place >= 0 and not isinstance(entry.task, JointTask):
+                    sees = (whole, whole_batch) if entry.task.needs_whole_batch else (output, batch)
+                    self._loss(place, entry, entry.task.compute_loss, sees, losses, together=together)
+        members = [member for group in self._groups for member in group.members]
+        for (place, entry), own_view in zip(members, views, strict=False):
+            if place >= 0 and isinstance(entry.task, JointTask):
+                others = [view for view in views if view is not own_view]
+                compute = entry.task.compute_joint_loss
+                self._loss(place, entry, compute, (own_view, others), losses, together=together)
+        if together:
+            assert ranks is not None
+            self._agree(ranks)
+        self._checked = True
+        return losses
+
+    def _loss(
+        self,
+        place: int,
+        entry: Entry,
+        compute: Callable[..., Tensor],
+        sees: tuple[Any, Any],
+        losses: list[Tensor],
+        *,
+        together: bool,
+    ) -> None:
+        """Put the loss of one task in its place of ``losses``; what fails is noted if ``together``, else raised."""
+        device = losses[place].device  # of the images that stand there
+        try:
+            with failing(entry.spec, entry.task):
+                loss = compute(*sees, entry.head)
+            if not self._checked:
+                check_loss(entry.spec, entry.task, loss, device, finite=self._finite)
+            losses[place] = loss
+        except TaskFailed as failed:
+            if not together:
+                raise
+            self._failed = self._failed or failed
+
+    def _agree(self, ranks: Ranks) -> None:
+        """Raise TaskFailed on every rank if a task has failed on one."""
+        keys = [entry.spec.key for entry in self._entries]
+        own = self._failed
+        place = ranks.highest(-1 if own is None else keys.index(own.key))
+        if place >= 0:
+            key = keys[place]
+            if own is not None and own.key == key:
+                raise own
+            raise TaskFailed(f"task '{key}' failed on another rank", key=key)
+
+    def factors(self, train: TrainSpec) -> list[float]:
+        """Return the factor of each loss in the total; the tasks grow one update older."""
+        factors = []
+        for entry in self._entries:
+            with failing(entry.spec, entry.task):
+                scale = entry.task.weight_scale(entry.age, train)
+            factors.append(scale * entry.spec.weight if self.drawn is None else scale)
+            entry.age += 1
+        return factors
 
 
 class Updates:
@@ -70,18 +227,18 @@ class Updates:
             finally:
                 del self._model.noise  # the method of its class again
 
-    def make(self, plan: Plan, lr: float, step: int, *, weighted: bool) -> Made:
+    def make(self, plan: Plan, lr: float, step: int) -> StepResult:
         """Make one update of the tasks of ``plan`` and return what it came to."""
         optimizer, train = self._optimizer, self._train
         optimizer.inner.zero_grad(set_to_none=True)
         if self._share is None:
             losses = self._losses(plan)
-            factors = plan.factors(train, weighted=weighted)
+            factors = plan.factors(train)
             total = _total(losses, factors)
             self._scaled(total).backward()
             losses, total = [loss.detach() for loss in losses], total.detach()
         else:
-            losses, factors, total = self._divided(plan, self._share, weighted=weighted)
+            losses, factors, total = self._divided(plan, self._share)
         norm = self._norm(step)
         optimizer.set_lr(lr)
         if self.scaler is not None:
@@ -92,7 +249,7 @@ class Updates:
                 assert norm is not None
                 optimizer.skip_unless_finite(total + norm)
             optimizer.inner.step()
-        return Made(losses, factors, norm)
+        return StepResult(losses, factors, lr, norm, plan.drawn)
 
     def _losses(self, plan: Plan) -> list[Tensor]:
         if self._graphs:
@@ -100,9 +257,7 @@ class Updates:
         together = self.survives and self._ranks is not None
         return plan.losses(self._model, self._share, self._ranks, together=together)
 
-    def _divided(
-        self, plan: Plan, share: Share, *, weighted: bool
-    ) -> tuple[list[Tensor], list[float], Tensor]:
+    def _divided(self, plan: Plan, share: Share) -> tuple[list[Tensor], list[float], Tensor]:
         """Compute this process's share of an update in its passes, and add up those of all ranks."""
         assert self._noise is not None
         self._noise.begin()
@@ -111,7 +266,7 @@ class Updates:
         for number in range(share.passes):
             self._noise.turn(number)
             losses = self._losses(plan)
-            factors = factors or plan.factors(self._train, weighted=weighted)
+            factors = factors or plan.factors(self._train)
             self._scaled(_total(losses, factors) * share.weight).backward()
             passes.append([loss.detach() for loss in losses])
             if self._graphs and not number:
@@ -150,6 +305,16 @@ class Updates:
         if self.scaler is not None and state:
             held = {"scale": float(state["scale"]), "_growth_tracker": int(state["growth"])}
             self.scaler.load_state_dict({**self.scaler.state_dict(), **held})
+
+
+def _encoded(model: Model, x_BCHW: Tensor) -> ModelOutput:
+    try:
+        output: ModelOutput = model(x_BCHW)
+    except Exception as error:
+        if is_no_fault(error):
+            raise
+        raise PluginFailed(f"the model {type(model).__name__} failed, {told(error)}") from error
+    return output
 
 
 def _total(losses: Sequence[Tensor], factors: Sequence[float]) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -14,61 +14,16 @@ from acc.models.output import ModelOutput
 from acc.params import Param, clean_params, params_of
 from acc.specs import TargetSpec, TaskSpec, TrainSpec
 from acc.text import text_of
+from acc.training.batch import Batch, TrainingRows
 from acc.training.protocols import Baseline
 
 if TYPE_CHECKING:
     from acc.data import AccDataset
-    from acc.training.data import TrainingRows
 
 Sums = dict[str, Tensor | float]
 Thresholds = tuple[float, float]
-ROWS_AT_ONCE = 512
 
 DEFAULT_THRESHOLDS: Mapping[str, Thresholds] = {"accuracy": (0.7, 0.9), "loss": (0.5, 0.1)}
-
-
-class Batch:
-    """Images of one dataset with their targets.
-
-    images: float ``(N, C, H, W)`` in 0..1, on the device.
-    targets: name -> ``(N,)`` int64 labels or float32 values; a column is gathered when it is first read.
-    """
-
-    __slots__ = ("images", "targets")
-
-    def __init__(self, images: Tensor, targets: Mapping[str, Tensor]) -> None:
-        self.images, self.targets = images, targets
-
-    def __len__(self) -> int:
-        return self.images.shape[0]
-
-    def parts(self) -> Iterator[Batch]:
-        """Yield the same rows in order, up to 512 at a time, so that no more images need be held at once."""
-        for start in range(0, len(self), ROWS_AT_ONCE):
-            rows = slice(start, start + ROWS_AT_ONCE)
-            yield Batch(self.images[rows], {name: values[rows] for name, values in self.targets.items()})
-
-
-class GatheredTargets(Mapping[str, Tensor]):
-    """Rows ``index`` of resident target columns, each gathered at most once and only if it is read."""
-
-    __slots__ = ("_columns", "_gathered", "_index")
-
-    def __init__(self, columns: Mapping[str, Tensor], index: Tensor) -> None:
-        self._columns, self._index = columns, index
-        self._gathered: dict[str, Tensor] = {}
-
-    def __getitem__(self, name: str) -> Tensor:
-        rows = self._gathered.get(name)
-        if rows is None:
-            rows = self._gathered[name] = self._columns[name].index_select(0, self._index)
-        return rows
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._columns)
-
-    def __len__(self) -> int:
-        return len(self._columns)
 
 
 class Task:
@@ -213,7 +168,7 @@ class TargetTask(Task):
 
 
 @dataclass(frozen=True)
-class Sight:
+class TaskView:
     """What one task sees in a step: its dataset's batch, and what the model made of it."""
 
     task: Task
@@ -230,11 +185,11 @@ class JointTask(Task):
 
     needs_whole_batch = True
 
-    def compute_joint_loss(self, own: Sight, others: Sequence[Sight], head: nn.Module | None) -> Tensor:
+    def compute_joint_loss(self, own: TaskView, others: Sequence[TaskView], head: nn.Module | None) -> Tensor:
         """Return the loss as a scalar tensor on the device, before the weight. No ``.item()`` here."""
         raise NotImplementedError(f"{type(self).__name__} must define compute_joint_loss(own, others, head)")
 
-    def evaluate_joint(self, own: Sight, others: Sequence[Sight]) -> Sums:
+    def evaluate_joint(self, own: TaskView, others: Sequence[TaskView]) -> Sums:
         """Return sums over one held-out batch, of each dataset in turn.
 
         ``others`` are the tasks on that dataset. The sums of all batches are added and given to ``summarise``.
@@ -243,7 +198,7 @@ class JointTask(Task):
 
     def compute_loss(self, output: ModelOutput, batch: Batch, head: nn.Module | None) -> Tensor:
         """Return the loss where there is no other task."""
-        return self.compute_joint_loss(Sight(self, output, batch), (), head)
+        return self.compute_joint_loss(TaskView(self, output, batch), (), head)
 
 
 class EvaluationTask(Task):

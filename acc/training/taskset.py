@@ -16,10 +16,11 @@ from acc.models import Model
 from acc.models.build import is_lazy
 from acc.rng import seed_for, seeded
 from acc.specs import TaskSpec, parse
-from acc.training.checkpoints.extra_state import Encoded, Holdings, shared_with
+from acc.training.batch import Resident, Stored
+from acc.training.checkpoints.encoding import Encoded
+from acc.training.checkpoints.extra_state import ExtraState, shared_with
 from acc.training.checkpoints.files import Checkpoint
 from acc.training.checkpoints.restore import load_head, load_state
-from acc.training.data import Resident, Stored
 from acc.training.failures import TaskFailed, failing
 from acc.training.plugin_set import PluginSet
 from acc.training.protocols import Baseline
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 class Entry:
     """One attached task. ``age`` counts the updates it took part in, over all jobs of the line.
 
-    holdings: what the task keeps beside its head; head_holdings: what its head keeps beside weights.
+    extra: what the task keeps beside its head; head_extra: what its head keeps beside weights.
     added: whether it came while the job ran. parameters: of the modules beside its head, as they were attached.
     tried: whether a step of it was proven, by the proof at the start or when it was added or switched on.
     """
@@ -41,8 +42,8 @@ class Entry:
     spec: TaskSpec
     task: Task
     head: nn.Module | None
-    holdings: Holdings
-    head_holdings: Holdings | None
+    extra: ExtraState
+    head_extra: ExtraState | None
     parameters: dict[str, nn.Parameter]
     age: int = 0
     baseline: Baseline | None = None
@@ -64,10 +65,10 @@ class Entry:
 
     def state(self, tensors: dict[str, Tensor]) -> dict[str, dict[str, Encoded]]:
         """Return what is kept of it beside the head's weights; tensors go into ``tensors``."""
-        found = {self.name: self.holdings.state(f"state.{self.name}", tensors)}
-        if self.head_holdings is not None:
+        found = {self.name: self.extra.state(f"state.{self.name}", tensors)}
+        if self.head_extra is not None:
             name = f"head.{self.spec.key}"
-            found[name] = self.head_holdings.state(f"state.{name}", tensors)
+            found[name] = self.head_extra.state(f"state.{name}", tensors)
         return {name: state for name, state in found.items() if state}
 
     def load(self, origin: Checkpoint, device: torch.device) -> str:
@@ -76,9 +77,9 @@ class Entry:
         if self.head is not None and not load_head(self.head, origin.part(f"head.{key}")):
             return f"the checkpoint's head of task '{key}' does not fit the task's class as it is now"
         try:
-            if self.head_holdings is not None:
-                load_state(self.head_holdings, f"head.{key}", origin, device)
-            load_state(self.holdings, self.name, origin, device)
+            if self.head_extra is not None:
+                load_state(self.head_extra, f"head.{key}", origin, device)
+            load_state(self.extra, self.name, origin, device)
         except CheckpointError as error:
             return (
                 f"the checkpoint's state of task '{key}' does not fit the task's class as it is now: {error}"
@@ -88,7 +89,7 @@ class Entry:
     def eval(self) -> None:
         """Put the task, its head and its other modules into eval mode."""
         self.task.training = False
-        for module in (self.head, *self.holdings.modules()):
+        for module in (self.head, *self.extra.modules()):
             if module is not None:
                 module.eval()
 
@@ -143,11 +144,11 @@ class TaskSet:
         shared = shared_with(self._model, data, spec, *arrays)
         if head is not None:
             shared += shared_with(head)
-        for module in Holdings(task, shared).modules():
+        for module in ExtraState(task, shared).modules():
             module.to(self.device).train()
-        holdings = Holdings(task, shared)
-        head_holdings = None if head is None else Holdings(head)
-        return Entry(spec, task, head, holdings, head_holdings, dict(holdings.parameters()))
+        extra = ExtraState(task, shared)
+        head_extra = None if head is None else ExtraState(head)
+        return Entry(spec, task, head, extra, head_extra, dict(extra.parameters()))
 
     def _give_shapes(self, spec: TaskSpec, task: Task, head: nn.Module) -> None:
         """Run two images through a copy of the task, so that the head's lazy layers learn their shapes."""
@@ -181,7 +182,7 @@ class TaskSet:
         What the pass changes beside that is to be loaded afterwards: model, head and state.
         """
         entry = self.entries[key]
-        if not entry.holdings.lacks(origin.header.state.get(entry.name, {})):
+        if not entry.extra.lacks(origin.header.state.get(entry.name, {})):
             return
         dataset = self.dataset(entry.spec.dataset)
         rows = np.arange(min(len(dataset), origin.header.spec.train.batch_size))

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from acc.api import Batch, JointTask, ModelOutput, Param, Sight, Sums, TargetTask, TrainSpec
+from acc.api import Batch, JointTask, ModelOutput, Param, Sums, TargetTask, TaskView, TrainSpec
 
 LEAST_SPREAD = 1e-6  # of a latent's or label's variance: less is nothing that could be correlated
 
@@ -31,7 +31,7 @@ class LeakageTask(JointTask):
 
     ramp = Param(0.3, min=0, max=1, help="part of the job's steps in which the weight rises from 0")
 
-    def compute_joint_loss(self, own: Sight, others: Sequence[Sight], head: nn.Module | None) -> Tensor:
+    def compute_joint_loss(self, own: TaskView, others: Sequence[TaskView], head: nn.Module | None) -> Tensor:
         """Return the summed squared correlations; 0 if there is none."""
         leaks = [_squared_correlation(sums).sum() for sums in _moments(others)]
         if not leaks:
@@ -43,11 +43,11 @@ class LeakageTask(JointTask):
         rise = self.ramp * train.steps
         return min(1.0, (step + 1) / rise) if rise else 1.0
 
-    def evaluate_joint(self, own: Sight, others: Sequence[Sight]) -> Sums:
+    def evaluate_joint(self, own: TaskView, others: Sequence[TaskView]) -> Sums:
         """Return the moments of labels and foreign dimensions, for each task."""
         return {
-            f"{sight.task.key} {name}": value.detach()
-            for sight, moments in zip(_labelled(others), _moments(others), strict=True)
+            f"{view.task.key} {name}": value.detach()
+            for view, moments in zip(_labelled(others), _moments(others), strict=True)
             for name, value in moments.items()
         }
 
@@ -70,29 +70,29 @@ class LeakageTask(JointTask):
         return {}
 
 
-def _labelled(sights: Sequence[Sight]) -> list[Sight]:
+def _labelled(views: Sequence[TaskView]) -> list[TaskView]:
     """Return what is seen by tasks that read a label from a part of the latent."""
     return [
-        sight
-        for sight in sights
-        if isinstance(sight.task, TargetTask)
-        and sight.task.latent_range != (0, sight.output.posterior_mean.shape[1])
+        view
+        for view in views
+        if isinstance(view.task, TargetTask)
+        and view.task.latent_range != (0, view.output.posterior_mean.shape[1])
     ]
 
 
-def _moments(sights: Sequence[Sight]) -> list[dict[str, Tensor]]:
+def _moments(views: Sequence[TaskView]) -> list[dict[str, Tensor]]:
     """Return sums over the rows of each labelled task, from which correlations follow.
 
     n ``()``; z, zz ``(W,)`` of the W foreign dimensions; y, yy ``(K,)`` and yz ``(K, W)`` of the label as K
     columns: one real value, or one indicator for each class.
     """
     found = []
-    for sight in _labelled(sights):
-        task, z = sight.task, sight.output.posterior_mean
+    for view in _labelled(views):
+        task, z = view.task, view.output.posterior_mean
         assert isinstance(task, TargetTask)
         start, end = task.latent_range
         foreign = torch.cat([z[:, :start], z[:, end:]], dim=1)
-        label = task.target_values(sight.batch)
+        label = task.target_values(view.batch)
         real = task.column.kind == "real"
         y = label[:, None] if real else F.one_hot(label, task.column.classes or 0)
         y = y.to(z.dtype)

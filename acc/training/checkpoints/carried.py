@@ -11,6 +11,8 @@ from collections.abc import Iterable
 
 from acc.errors import CheckpointError
 from acc.models import BUILT_IN
+from acc.plugins.load import load_source
+from acc.plugins.shipped import shipped_plugins
 from acc.text import sha256_of
 from acc.training.checkpoints.header import Header
 from acc.training.plugin_set import PluginSet
@@ -24,8 +26,6 @@ def carried_classes(
     What ACC itself has is taken from there and never run. Raises CheckpointError, before anything runs, naming the
     sources that are neither installed nor trusted; ``ask`` says there how to trust them.
     """
-    from acc.plugins import load_source
-
     carried = {
         name: kept
         for name, kept in header.plugins.items()
@@ -41,8 +41,6 @@ def carried_classes(
 
 
 def _require_installed(carried: dict[str, dict[str, str]], ask: str) -> None:
-    from acc.training.run import shipped_plugins
-
     installed = {each["sha256"] for each in shipped_plugins().sources(carried).values()}
     foreign = [
         f"{name} ({kept['path']} {sha256_of(kept['source'])[:12]})"

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from acc.expansion import ExpansionSpec
 from acc.models import build
-from acc.models.expand import Place, expand, grow, pad
+from acc.models.expand import Place, grow, pad
 from acc.training.checkpoints.files import Checkpoint, Snapshot
 from acc.training.checkpoints.restore import load_model
 from acc.training.checkpoints.versions import versions
@@ -43,7 +43,7 @@ def expand_checkpoint(
     header = origin.header
     model = build(header.spec.model, classes.models)
     load_model(model, origin)
-    larger, growth = expand(model, expansion)
+    larger, growth = model.grown(expansion)
     fill = 0.0 if expansion.start == "identity" else None
     places = {f"model.{name}": place for name, place in growth.places.items()}
     tensors = {f"model.{name}": tensor for name, tensor in larger.state_dict().items()}

@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 from acc.errors import CheckpointError
 from acc.models import Model
-from acc.training.checkpoints.extra_state import Holdings
+from acc.training.checkpoints.extra_state import ExtraState
 from acc.training.checkpoints.files import Checkpoint
 
 
-def load_model(model: Model, origin: Checkpoint, holdings: Holdings | None = None) -> None:
+def load_model(model: Model, origin: Checkpoint, extra: ExtraState | None = None) -> None:
     """Load weights, buffers and plain values; raises CheckpointError if they are of another model.
 
-    Plain tensors come to the device that the model is on: move it there before. holdings: of the model as it was
+    Plain tensors come to the device that the model is on: move it there before. extra: of the model as it was
     made, if anything may have changed since.
     """
     state, own = origin.part("model"), model.state_dict()
@@ -32,7 +32,7 @@ def load_model(model: Model, origin: Checkpoint, holdings: Holdings | None = Non
         )
     model.load_state_dict(state)
     device = next((tensor.device for tensor in own.values()), None)
-    load_state(holdings or Holdings(model), "model", origin, device)
+    load_state(extra or ExtraState(model), "model", origin, device)
 
 
 def load_head(head: nn.Module, state: Mapping[str, Tensor]) -> bool:
@@ -44,6 +44,6 @@ def load_head(head: nn.Module, state: Mapping[str, Tensor]) -> bool:
     return True
 
 
-def load_state(holdings: Holdings, name: str, origin: Checkpoint, device: torch.device | None = None) -> None:
+def load_state(extra: ExtraState, name: str, origin: Checkpoint, device: torch.device | None = None) -> None:
     """Put back what a checkpoint keeps of ``name`` beside weights; raises CheckpointError if it does not fit."""
-    holdings.load(origin.header.state.get(name, {}), origin.tensors, device or torch.device("cpu"))
+    extra.load(origin.header.state.get(name, {}), origin.tensors, device or torch.device("cpu"))

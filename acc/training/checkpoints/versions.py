@@ -7,13 +7,13 @@ import platform
 import numpy as np
 import torch
 
-import acc
+from acc.version import __version__
 
 
 def versions() -> dict[str, str]:
     """Return library -> version, as a checkpoint's header keeps them."""
     return {
-        "acc": acc.__version__,
+        "acc": __version__,
         "torch": torch.__version__,
         "numpy": np.__version__,
         "python": platform.python_version(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,6 +13,9 @@ from torch import Tensor
 
 from acc.training.losses import series
 from acc.training.protocols import PointBlock
+
+if TYPE_CHECKING:
+    from acc.training.step import StepResult
 
 
 class BlockRecorder:
@@ -36,28 +40,17 @@ class BlockRecorder:
     def __len__(self) -> int:
         return len(self._rates)
 
-    def add(
-        self,
-        losses: Sequence[Tensor],
-        factors: Sequence[float],
-        lr: float,
-        *,
-        drawn: int | None = None,
-        norm: Tensor | None = None,
-    ) -> None:
-        """Take the detached losses of one step: of all tasks, or of the one numbered ``drawn``.
-
-        factors: what each loss was multiplied with in the total. norm: the length of the gradient, if measured.
-        """
+    def add(self, result: StepResult) -> None:
+        """Take what one step came to: the losses of all tasks, or of the one that was drawn."""
         if not self._rates:
             self._wall_start = time.time()
-        self._losses.extend(losses)
-        self._drawn.append(drawn)
-        self._factors.append(factors)
-        self._rates.append(lr)
-        if norm is not None:
-            self._normed.append(len(self) - 1)
-            self._norms.append(norm)
+        self._losses.extend(result.losses)
+        self._drawn.append(result.drawn)
+        self._factors.append(result.factors)
+        self._rates.append(result.lr)
+        if result.norm is not None:
+            self._normed.append(len(self._rates) - 1)
+            self._norms.append(result.norm)
 
     def fetch(self) -> tuple[PointBlock, list[tuple[int, str]]]:
         """Return the block (the one host synchronisation) and begin the next one after it.

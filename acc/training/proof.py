@@ -1,26 +1,30 @@
 """The proof that a job can be taken up again: a step after a checkpoint was read back equals the step without it.
 
-What fails here would be found at a resume, days later, or never. It is made with trainers of the same job that are
+What fails here would be found at a resume, days later, or never. It is made with states of the same job that are
 made anew, so that it leaves no trace in the one that trains.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from io import StringIO
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from acc import rng
 from acc.errors import AccError, CheckpointError, PluginFailed
-from acc.training.checkpoints.extra_state import differing
+from acc.text import in_words, is_out_of_memory
+from acc.training.checkpoints.comparing import differing
 from acc.training.checkpoints.files import Checkpoint, Snapshot, from_bytes
+from acc.training.protocols import Alarm, Sink
 
 if TYPE_CHECKING:
     from acc.specs import TaskSpec
-    from acc.training.trainer import Trainer
+    from acc.training.train_state import TrainState
 
 KEPT = (
     "A checkpoint keeps of a task or a model its modules, buffers and parameters, optimizers and random generators, "
@@ -33,36 +37,58 @@ WRITE = (
 )
 
 
-def prove(trainer: Trainer) -> None:
-    """Raise PluginFailed, naming what is lost, unless the job of ``trainer`` can be taken up again exactly.
+def prove(state: TrainState) -> None:
+    """Raise PluginFailed, naming what is lost, unless the job of ``state`` can be taken up again exactly.
 
     That is to the bit on a CPU; a GPU's kernels may differ in the last digits.
     """
 
-    def as_it_stands() -> Trainer:
-        twin = trainer.twin(**trainer.origin)
-        twin.take_tasks(trainer.tasks.specs)  # some may have been switched off, taken away or added since
+    def as_it_stands() -> TrainState:
+        twin = state.twin(**state.origin)
+        twin.take_tasks(state.tasks.specs)  # some may have been switched off, taken away or added since
         return twin
 
-    trainer.harmless |= _compare(as_it_stands, lambda read: trainer.twin(resume_from=read))
+    state.harmless |= _compare(as_it_stands, lambda read: state.twin(resume_from=read))
 
 
-def try_task(trainer: Trainer, spec: TaskSpec) -> None:
+def try_task(state: TrainState, spec: TaskSpec) -> None:
     """Prove the same of the running job with the task of ``spec`` in it; raises PluginFailed or InvalidInput."""
-    now = trainer.snapshot().checkpoint()
+    now = state.snapshot().checkpoint()
 
-    def with_task() -> Trainer:
-        twin = trainer.twin(resume_from=now)
+    def with_task() -> TrainState:
+        twin = state.twin(resume_from=now)
         if spec.key in twin.tasks.entries:
             twin.tasks.change(spec.key, enabled=True)
         else:
             twin.join(spec)
         return twin
 
-    trainer.harmless |= _compare(with_task, lambda read: trainer.twin(resume_from=read))
+    state.harmless |= _compare(with_task, lambda read: state.twin(resume_from=read))
 
 
-def _compare(first: Callable[[], Trainer], again: Callable[[Checkpoint], Trainer]) -> frozenset[str]:
+def judged(state: TrainState, sink: Sink, judge: Callable[[], None]) -> float:
+    """Have rank 0 judge, and raise what it refuses on all ranks; return the seconds that it took."""
+    began = time.perf_counter()
+    refused = ""
+    if state.leads:
+        try:
+            judge()
+        except Exception as error:
+            if isinstance(error, torch.OutOfMemoryError) or is_out_of_memory(error):
+                message = (
+                    "there was no memory to prove that this job can be taken up again; it goes on unproven"
+                )
+                sink.on_alarm(Alarm("proof", state.step, message))
+            elif state.ranks is None:
+                raise
+            else:
+                refused = in_words(error)  # whatever it is, the other ranks wait for it
+    if state.ranks is not None and (told := state.ranks.tell(refused)):
+        raise PluginFailed(told)
+    return time.perf_counter() - began
+
+
+def _compare(first: Callable[[], TrainState], again: Callable[[Checkpoint], TrainState]) -> frozenset[str]:
     """Return what no checkpoint kept, though nothing depends on it; raises PluginFailed if something does."""
     # What the steps of the proof print is not of the job: its own steps print it again.
     with rng.preserved(), redirect_stdout(StringIO()):
@@ -71,7 +97,7 @@ def _compare(first: Callable[[], Trainer], again: Callable[[Checkpoint], Trainer
             one.make_step()
             written = one.snapshot()
             seen = one.described()
-            losses = one.make_step()
+            losses = one.make_step().losses
             after = one.snapshot()
         try:
             other = again(from_bytes(written.as_bytes()))
@@ -89,14 +115,14 @@ def _compare(first: Callable[[], Trainer], again: Callable[[Checkpoint], Trainer
                 f"would go on without it. {WRITE}"
             )
         with other.ready():
-            losses_again = other.make_step()
+            losses_again = other.make_step().losses
             after_again = other.snapshot()
         _same_step(one, losses, losses_again, after, after_again)
         return one.left_out()
 
 
 def _same_step(
-    one: Trainer, losses: list[Tensor], again: list[Tensor], after: Snapshot, other: Snapshot
+    one: TrainState, losses: list[Tensor], again: list[Tensor], after: Snapshot, other: Snapshot
 ) -> None:
     keys = [entry.spec.key for entry in one.tasks.enabled]
     task = differing(dict(zip(keys, losses, strict=True)), dict(zip(keys, again, strict=True)))
