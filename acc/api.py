@@ -14,7 +14,7 @@ from acc.data import (
 from acc.data import morphology as measure
 from acc.data.written import WrittenImages
 from acc.errors import AccError, CheckpointError, InvalidInput, TaskError, TrainingFailed
-from acc.evaluation import EvalResult, Factoring, FactoringEvaluator, evaluate_checkpoint
+from acc.evaluation import FactoringEvaluator, evaluate_checkpoint
 from acc.evaluation.image_quality import psnr, ssim
 from acc.models import Decoded, Model, ModelOutput, build
 from acc.params import Param
@@ -29,6 +29,7 @@ from acc.recipes import (
     TaskRef,
     TrainOutcome,
 )
+from acc.results import EvalResult, Factoring
 from acc.specs import (
     EvalSpec,
     FactorGroup,

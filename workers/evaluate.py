@@ -10,11 +10,11 @@ import structlog
 
 from acc.data import AccDataset
 from acc.errors import InvalidInput
-from acc.evaluation import EvalResult, evaluate_checkpoint
+from acc.evaluation import evaluate_checkpoint
+from acc.results import CellImages, EvalResult
 from acc.specs import EvalSpec
 from acc.training.plugin_set import PluginSet
 from accsite.apps.evaluation import services
-from accsite.apps.evaluation.services.results import CellImages
 from accsite.apps.training.services import looked_at
 from accsite.apps.training.specs import dataset_spec
 from workers import promises

@@ -6,7 +6,7 @@ import torch
 
 from acc.errors import InvalidInput
 from acc.evaluation.encoding import Encoded, to_pixels
-from acc.evaluation.results import AttentionMaps
+from acc.results import AttentionMaps
 
 COUNT = 8
 

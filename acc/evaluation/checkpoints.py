@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from acc.evaluation.evaluator import FactoringEvaluator
-from acc.evaluation.results import EvalResult
+from acc.results import EvalResult
 from acc.specs import EvalSpec
 from acc.training.checkpoints.files import Checkpoint
 from acc.training.plugin_set import PluginSet

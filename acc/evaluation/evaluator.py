@@ -16,7 +16,9 @@ from acc.data import AccDataset
 from acc.errors import InvalidInput
 from acc.evaluation import attention, encoding, factoring, places, sorting, task_metrics, traversals
 from acc.evaluation.encoding import Encoded
-from acc.evaluation.results import (
+from acc.models import build
+from acc.models.base import check_image
+from acc.results import (
     AttentionMaps,
     EvalResult,
     Factoring,
@@ -25,8 +27,6 @@ from acc.evaluation.results import (
     SortedImages,
     Traversal,
 )
-from acc.models import build
-from acc.models.base import check_image
 from acc.specs import EvalSpec
 from acc.text import text_of
 from acc.training.batch import Indices, Stored

@@ -13,8 +13,8 @@ from acc.evaluation.metrics.jackknife import GROUPS
 from acc.evaluation.metrics.levels import context_levels
 from acc.evaluation.metrics.suite import VERSION, suite
 from acc.evaluation.places import own_groups
-from acc.evaluation.results import Factoring
 from acc.evaluation.traversal_scores import SEEDS, score_traversals
+from acc.results import Factoring
 from acc.specs import TargetSpec
 
 CELL_IMAGES = 8

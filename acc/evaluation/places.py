@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from acc.errors import InvalidInput
 from acc.evaluation.encoding import Encoded
 from acc.evaluation.metrics.directions import QUANTILES, Direction, pattern_direction, principal_direction
-from acc.evaluation.results import Place
+from acc.results import LatentAxis
 
 DIRECTIONS = ("principal", "pattern", "dimensions")
 MAX_DIMENSIONS = 128
@@ -41,7 +41,7 @@ def places(
     direction: str,
     own: Mapping[str, str] | None = None,
     groups: Sequence[str] = (),
-) -> list[Place]:
+) -> list[LatentAxis]:
     """Return the places to look at: the factor groups, or single dimensions of all of them.
 
     groups: only these (default: all). Of more than 128 dimensions those that vary most. Raises InvalidInput
@@ -60,7 +60,7 @@ def places(
         holds = {group: concept for concept, group in own_groups(encoded, own).items()}
         concept_of = holds if direction == "pattern" else {}
         return [
-            Place(group.name, group.start, group.end, direction, concept_of.get(group.name, ""))
+            LatentAxis(group.name, group.start, group.end, direction, concept_of.get(group.name, ""))
             for group in chosen
         ]
     of_group = {d: group.name for group in chosen for d in range(group.start, group.end)}
@@ -69,10 +69,10 @@ def places(
         spread = np.nan_to_num(encoded.z[:, dimensions].std(axis=0))
         largest = np.sort(np.argsort(-spread, kind="stable")[:MAX_DIMENSIONS])
         dimensions = [dimensions[at] for at in largest.tolist()]
-    return [Place(of_group.get(d, ""), d, d + 1, "dimension") for d in dimensions]
+    return [LatentAxis(of_group.get(d, ""), d, d + 1, "dimension") for d in dimensions]
 
 
-def direction_at(encoded: Encoded, place: Place, steps: int) -> tuple[Direction | None, str]:
+def direction_at(encoded: Encoded, place: LatentAxis, steps: int) -> tuple[Direction | None, str]:
     """Return the direction of a place with its steps over the 2-98 % quantiles, or None and why there is none."""
     if encoded.not_finite:
         return None, encoded.not_finite
@@ -88,7 +88,7 @@ def direction_at(encoded: Encoded, place: Place, steps: int) -> tuple[Direction 
 
 
 def _pattern_at(
-    encoded: Encoded, place: Place, z: NDArray[np.float64], steps: int
+    encoded: Encoded, place: LatentAxis, z: NDArray[np.float64], steps: int
 ) -> tuple[Direction | None, str]:
     if not place.concept:
         return None, f"no concept is declared to be held by '{place.group}', so no probe has a pattern in it"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from acc.evaluation.encoding import Encoded
 from acc.evaluation.places import direction_at, places
-from acc.evaluation.results import SortedImages, SortedRows
+from acc.results import SortedImages, SortedRows
 
 COUNT = 20
 

@@ -14,8 +14,8 @@ from acc.differences import half_width
 from acc.errors import InvalidInput
 from acc.evaluation.encoding import BATCH_SIZE, sample_of
 from acc.evaluation.metrics.jackknife import FEWEST_UNITS, GROUPS
-from acc.evaluation.results import MetricValue
 from acc.models import Model, ModelOutput
+from acc.results import MetricValue
 from acc.specs import TaskSpec
 from acc.training.batch import Batch, Indices, Stored
 from acc.training.checkpoints.files import Checkpoint

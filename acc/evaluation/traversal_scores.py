@@ -13,8 +13,8 @@ from acc.evaluation.encoding import Encoded
 from acc.evaluation.metrics.cleanness import cleanness
 from acc.evaluation.metrics.directions import STEPS, Direction
 from acc.evaluation.places import direction_at, places
-from acc.evaluation.results import Pixels, Place, TraversalScore
 from acc.evaluation.traversals import moved_latents
+from acc.results import LatentAxis, Pixels, TraversalScore
 
 Measure = Callable[[Pixels], NDArray[np.float32]]
 
@@ -76,7 +76,7 @@ class _Ruler:
         self._spread = np.array([MEASURES[name](sample).std() for name in names])
         self._start, self._same = encoded.posterior(rows), SameClass(encoded, rows)
 
-    def score(self, concept: str, place: Place, line: Direction) -> TraversalScore:
+    def score(self, concept: str, place: LatentAxis, line: Direction) -> TraversalScore:
         drawn = self._encoded.decode(moved_latents(self._start, place, line))
         measured = np.stack([MEASURES[name](drawn) for name in self._names], axis=1)
         shape = (len(self._rows), STEPS)

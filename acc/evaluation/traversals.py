@@ -12,7 +12,7 @@ from torch import Tensor
 from acc.evaluation.encoding import Encoded
 from acc.evaluation.metrics.directions import STEPS, Direction
 from acc.evaluation.places import direction_at, places
-from acc.evaluation.results import Place, Traversal
+from acc.results import LatentAxis, Traversal
 
 SEEDS = 5
 NOTHING = np.zeros(0, dtype=np.float64)
@@ -38,7 +38,7 @@ def traverse(
     start = encoded.posterior(rows)
     shown = encoded.images(rows)
     indices = tuple(rows.tolist())
-    found: list[tuple[Place, Direction | None, str]] = [
+    found: list[tuple[LatentAxis, Direction | None, str]] = [
         (place, *direction_at(encoded, place, steps)) for place in places(encoded, direction, own, groups)
     ]
     moved = [moved_latents(start, place, line) for place, line, _ in found if line is not None]
@@ -58,7 +58,7 @@ def traverse(
     return result
 
 
-def moved_latents(start: Tensor, place: Place, line: Direction) -> Tensor:
+def moved_latents(start: Tensor, place: LatentAxis, line: Direction) -> Tensor:
     """Return latents ``(S * T, D[, h, w])``: ``start`` moved to each position of the line, seed by seed.
 
     A spatial latent moves by the same amount at all of its places, so its mean moves as asked.

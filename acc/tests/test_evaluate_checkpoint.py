@@ -11,8 +11,9 @@ import torch
 
 from acc.data import AccDataset
 from acc.errors import InvalidInput
-from acc.evaluation import EvalResult, MetricValue, evaluate_checkpoint
+from acc.evaluation import evaluate_checkpoint
 from acc.models import build
+from acc.results import EvalResult, MetricValue
 from acc.specs import EvalSpec
 from acc.tests import helpers
 from acc.training.checkpoints.files import Checkpoint

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from acc.errors import InvalidInput
-from acc.evaluation import Place
 from acc.evaluation.metrics.directions import Direction
 from acc.evaluation.traversals import moved_latents
 from acc.models import build
+from acc.results import LatentAxis
 from acc.specs import FactorGroup
 from acc.tests import evaluated, helpers
 from acc.training.checkpoints.files import Checkpoint
@@ -76,7 +76,7 @@ def test_a_concept_may_be_held_by_a_group_of_another_name() -> None:
 def test_a_spatial_latent_moves_by_the_same_amount_at_all_its_places() -> None:
     start = torch.randn(2, 4, 3, 3, generator=torch.Generator().manual_seed(0))
     line = Direction(np.array([0.6, 0.8]), np.zeros(2), np.array([-1.0, 2.0]))
-    moved = moved_latents(start, Place("size", 1, 3, "principal"), line).unflatten(0, (2, 2))
+    moved = moved_latents(start, LatentAxis("size", 1, 3, "principal"), line).unflatten(0, (2, 2))
     along = moved.mean(dim=(3, 4))[..., 1:3] @ torch.tensor([0.6, 0.8])
     torch.testing.assert_close(along, torch.tensor([[-1.0, 2.0], [-1.0, 2.0]]))
     change = moved - start[:, None]

@@ -24,7 +24,7 @@ from acc.training.trainer import Trainer, TrainResult
 
 if TYPE_CHECKING:
     from acc.data import AccDataset
-    from acc.evaluation import EvalResult
+    from acc.results import EvalResult
 
 ONLY_DATASET = "data"
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from acc.evaluation import EvalResult, evaluate_checkpoint
+from acc.evaluation import evaluate_checkpoint
+from acc.results import EvalResult
 from acc.specs import EVAL_PARTS, EvalSpec
 from acc.tests import evaluated, helpers
 from accsite import blobs

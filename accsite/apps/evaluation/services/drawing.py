@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from acc.render import heat, reconstruction_rows, sprite
-from accsite.apps.evaluation.services.results import CellImages, EvalResult
+from acc.results import CellImages, EvalResult
 
 CELL_COLUMNS = 16
 

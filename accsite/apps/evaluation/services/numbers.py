@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from acc.results import MetricValue
 from accsite.apps.evaluation.models import Evaluation, Metric
-from accsite.apps.evaluation.services.results import MetricValue
 
 PER_CONCEPT = ("unified", "factored", "leak", "concept")
 

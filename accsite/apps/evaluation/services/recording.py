@@ -7,12 +7,12 @@ from functools import partial
 
 from django.db import transaction
 
+from acc.results import CellImages, EvalResult
 from acc.specs import EvalSpec
 from accsite import blobs
 from accsite.apps.evaluation.models import Artifact, Evaluation, Metric, Part
 from accsite.apps.evaluation.services import drawing, numbers
 from accsite.apps.evaluation.services.keys import part_key
-from accsite.apps.evaluation.services.results import CellImages, EvalResult
 from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import Branch, Job, JobKind
 from accsite.apps.training.services.unit import touch, unit_of_work

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import pytest
 from django.core.files.storage import default_storage
 from PIL import Image
 
+from acc.results import EvalResult, MetricValue, ReconstructionGrid
 from accsite import blobs
 from accsite.apps.evaluation import selectors, services
 from accsite.apps.evaluation.models import Artifact, Evaluation, Metric
@@ -22,45 +23,12 @@ from accsite.apps.training.models import Branch, Job, JobKind
 from accsite.apps.training.states import JobState
 from accsite.apps.training.tests import rows
 
-
-@dataclass(frozen=True)
-class Measured:
-    task_key: str
-    name: str
-    value: float | None
-    higher_is_better: bool = True
-    reason: str = ""
-    baseline: float | None = None
-    thresholds: tuple[float, float] | None = None
-    low: float | None = None
-    high: float | None = None
-    without: tuple[float, ...] = ()
-    sample: str = ""
+Measured = partial(MetricValue, higher_is_better=True)
+Grid = partial(ReconstructionGrid, rows="held-out images")
+Result = partial(EvalResult, step=500)
 
 
-@dataclass(frozen=True)
-class Grid:
-    dataset_key: str
-    indices: tuple[int, ...]
-    inputs: np.ndarray
-    outputs: np.ndarray
-    rows: str = "held-out images"
-
-
-@dataclass(frozen=True)
-class Result:
-    step: int = 500
-    metrics: list[Any] = field(default_factory=list)
-    reconstructions: list[Any] = field(default_factory=list)
-    dataset_key: str = ""
-    traversals: list[Any] = field(default_factory=list)
-    sorts: list[Any] = field(default_factory=list)
-    attention: Any = None
-    factoring: Any = None
-    missing: dict[str, str] = field(default_factory=dict)
-
-
-def grid(seed: int = 0) -> Grid:
+def grid(seed: int = 0) -> ReconstructionGrid:
     random = np.random.default_rng(seed)
     images = random.integers(0, 256, (2, 8, 1, 32, 32), dtype=np.uint8)
     return Grid("digits", tuple(range(8)), images[0], images[1])

@@ -1,4 +1,4 @@
-"""What an evaluation finds, as plain numbers and images. Torch-free, so that whoever keeps them needs no torch."""
+"""What an evaluation finds, as plain numbers and images. Torch-free, so that the site can read them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-
-from acc.evaluation.metrics.values import jsonable
 
 if TYPE_CHECKING:
     from acc.evaluation.metrics.cleanness import Cleanness
@@ -69,7 +67,7 @@ class ReconstructionGrid:
 
 
 @dataclass(frozen=True)
-class Place:
+class LatentAxis:
     """Where in the latent something is looked at: a factor group, or one dimension of it.
 
     group: its name, empty for a dimension that belongs to none; start, end: the range of dimensions;
@@ -98,7 +96,7 @@ class Traversal:
     """
 
     dataset_key: str
-    place: Place
+    place: LatentAxis
     indices: tuple[int, ...]
     seeds: Pixels
     images: Pixels
@@ -126,7 +124,7 @@ class SortedImages:
     """The images with the lowest and the highest activation at one place; None, with a reason, where none."""
 
     dataset_key: str
-    place: Place
+    place: LatentAxis
     lowest: SortedRows | None
     highest: SortedRows | None
     reason: str = ""
@@ -190,6 +188,8 @@ class Factoring:
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as JSON types: NaN is None, and its reason stands beside it."""
+        from acc.evaluation.metrics.values import jsonable  # brings torch, as whoever measured has it
+
         return self.suite.as_dict() | {
             "dataset": self.dataset_key,
             "rows": self.rows,
@@ -199,6 +199,14 @@ class Factoring:
             "cleanness_principal": jsonable(self.cleanness_principal),
             "unmeasured": dict(self.unmeasured),
         }
+
+
+@dataclass(frozen=True, eq=False)
+class CellImages:
+    """Images ``(K, C, H, W) uint8`` of the rows that cells of the matrix are made of."""
+
+    indices: tuple[int, ...]
+    images: Pixels
 
 
 @dataclass(frozen=True)
