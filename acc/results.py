@@ -88,7 +88,7 @@ class LatentAxis:
 
 @dataclass(frozen=True, eq=False)
 class Traversal:
-    """What the decoder draws while one place of the latent moves and the rest stays.
+    """What the decoder draws while one axis of the latent moves and the rest stays.
 
     indices: rows of the S seed images, the same for every checkpoint; seeds uint8 ``(S, C, H, W)``; images
     uint8 ``(S, T, C, H, W)``; values ``(T,)`` the position of each step and starts ``(S,)`` of each seed, in
@@ -96,7 +96,7 @@ class Traversal:
     """
 
     dataset_key: str
-    place: LatentAxis
+    axis: LatentAxis
     indices: tuple[int, ...]
     seeds: Pixels
     images: Pixels
@@ -121,10 +121,10 @@ class SortedRows:
 
 @dataclass(frozen=True, eq=False)
 class SortedImages:
-    """The images with the lowest and the highest activation at one place; None, with a reason, where none."""
+    """The images with the lowest and the highest activation along one axis; None, with a reason, where none."""
 
     dataset_key: str
-    place: LatentAxis
+    axis: LatentAxis
     lowest: SortedRows | None
     highest: SortedRows | None
     reason: str = ""

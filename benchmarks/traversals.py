@@ -15,9 +15,9 @@ from threadpoolctl import threadpool_limits
 
 from acc.data import AccDataset
 from acc.evaluation import FactoringEvaluator
+from acc.evaluation.axes import axes, direction_at
 from acc.evaluation.encoding import Encoded
 from acc.evaluation.metrics.directions import STEPS
-from acc.evaluation.places import direction_at, places
 from acc.evaluation.traversals import SEEDS, moved_latents
 from acc.training.run import train
 from benchmarks.expansion import digits
@@ -45,11 +45,11 @@ def one_by_one(encoded: Encoded) -> None:
     """Draw the same cells, each by a run of the decoder of its own."""
     rows = encoded.examples(SEEDS, 0)
     start = encoded.posterior(rows)
-    for place in places(encoded, "principal", None, ()):
-        line, reason = direction_at(encoded, place, STEPS)
+    for axis in axes(encoded, "principal", None, ()):
+        line, reason = direction_at(encoded, axis, STEPS)
         if line is None:
-            raise SystemExit(f"no traversal of {place.name}: {reason}")
-        for latent in moved_latents(start, place, line):
+            raise SystemExit(f"no traversal of {axis.name}: {reason}")
+        for latent in moved_latents(start, axis, line):
             encoded.decode(latent[None])
 
 

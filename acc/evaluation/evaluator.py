@@ -14,7 +14,7 @@ from torch import Tensor
 from acc import rng
 from acc.data import AccDataset
 from acc.errors import InvalidInput
-from acc.evaluation import attention, encoding, factoring, places, sorting, task_metrics, traversals
+from acc.evaluation import attention, axes, encoding, factoring, sorting, task_metrics, traversals
 from acc.evaluation.encoding import Encoded
 from acc.models import build
 from acc.models.base import check_image
@@ -264,4 +264,4 @@ class FactoringEvaluator:
 
 def _require_places(found: list[Any], part: str) -> None:
     if not found:
-        raise InvalidInput({part: places.NO_GROUPS})
+        raise InvalidInput({part: axes.NO_GROUPS})

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from acc.errors import InvalidInput
+from acc.evaluation.axes import own_groups
 from acc.evaluation.encoding import Encoded, sample_of
 from acc.evaluation.metrics.inputs import Factor, Groups
 from acc.evaluation.metrics.jackknife import GROUPS
 from acc.evaluation.metrics.levels import context_levels
 from acc.evaluation.metrics.suite import VERSION, suite
-from acc.evaluation.places import own_groups
 from acc.evaluation.traversal_scores import SEEDS, score_traversals
 from acc.results import Factoring
 from acc.specs import TargetSpec

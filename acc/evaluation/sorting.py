@@ -1,4 +1,4 @@
-"""Images in the order in which they activate a place of the latent."""
+"""Images in the order in which they activate an axis of the latent."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from acc.evaluation.axes import axes, direction_at
 from acc.evaluation.encoding import Encoded
-from acc.evaluation.places import direction_at, places
 from acc.results import SortedImages, SortedRows
 
 COUNT = 20
@@ -28,18 +28,18 @@ def sort_by_activation(
     than twice ``count`` images each end has half.
     """
     result = []
-    for place in places(encoded, direction, own, groups):
-        line, reason = direction_at(encoded, place, 2)
+    for axis in axes(encoded, direction, own, groups):
+        line, reason = direction_at(encoded, axis, 2)
         if line is None:
-            result.append(SortedImages(encoded.dataset_key, place, None, None, reason))
+            result.append(SortedImages(encoded.dataset_key, axis, None, None, reason))
             continue
-        activation = line.project(encoded.z[:, place.start : place.end])
+        activation = line.project(encoded.z[:, axis.start : axis.end])
         order = np.argsort(activation, kind="stable")
         each = min(count, max(1, len(order) // 2))
         low, high = order[:each], order[::-1][:each]
         result.append(
             SortedImages(
-                encoded.dataset_key, place, _rows(encoded, activation, low), _rows(encoded, activation, high)
+                encoded.dataset_key, axis, _rows(encoded, activation, low), _rows(encoded, activation, high)
             )
         )
     return result

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from acc.data import morphology
+from acc.evaluation.axes import axes, direction_at
 from acc.evaluation.encoding import Encoded
 from acc.evaluation.metrics.cleanness import cleanness
 from acc.evaluation.metrics.directions import STEPS, Direction
-from acc.evaluation.places import direction_at, places
 from acc.evaluation.traversals import moved_latents
 from acc.results import LatentAxis, Pixels, TraversalScore
 
@@ -57,12 +57,12 @@ def score_traversals(
     for direction in ("pattern", "principal"):
         scores: Scores = {}
         for name in names:
-            [place] = places(encoded, direction, {name: own[name]}, [own[name]])
-            line, reason = direction_at(encoded, place, STEPS)
+            [axis] = axes(encoded, direction, {name: own[name]}, [own[name]])
+            line, reason = direction_at(encoded, axis, STEPS)
             if line is None:
                 unmeasured[name] = reason
             else:
-                scores[name] = ruler.score(name, place, line)
+                scores[name] = ruler.score(name, axis, line)
         found.append(scores)
     return found[0], found[1], unmeasured
 
@@ -76,8 +76,8 @@ class _Ruler:
         self._spread = np.array([MEASURES[name](sample).std() for name in names])
         self._start, self._same = encoded.posterior(rows), SameClass(encoded, rows)
 
-    def score(self, concept: str, place: LatentAxis, line: Direction) -> TraversalScore:
-        drawn = self._encoded.decode(moved_latents(self._start, place, line))
+    def score(self, concept: str, axis: LatentAxis, line: Direction) -> TraversalScore:
+        drawn = self._encoded.decode(moved_latents(self._start, axis, line))
         measured = np.stack([MEASURES[name](drawn) for name in self._names], axis=1)
         shape = (len(self._rows), STEPS)
         score = cleanness(
@@ -86,7 +86,7 @@ class _Ruler:
             self._names.index(concept),
             self._same(drawn).reshape(shape) if self._same else None,
         )
-        return TraversalScore(concept, place.group, place.direction, len(self._rows), score)
+        return TraversalScore(concept, axis.group, axis.direction, len(self._rows), score)
 
 
 class SameClass:

@@ -145,7 +145,7 @@ def test_a_concept_with_one_value_is_left_out_with_a_reason() -> None:
     assert found.suite.dead == {"size": "'size' has one value, 2.0, in all 1000 samples"}
     assert found.as_dict()["headline"]["ufr"]["reason"]
     pattern = {
-        each.place.name: each for each in evaluated.evaluator(dataset=flat).traversals(direction="pattern")
+        each.axis.name: each for each in evaluated.evaluator(dataset=flat).traversals(direction="pattern")
     }
     assert pattern["size"].reason == "'size' does not vary over these 1000 images, so no probe can read it"
 

@@ -22,7 +22,7 @@ def test_the_twenty_lowest_and_highest_of_a_dimension_with_their_targets() -> No
 
 
 def test_along_the_pattern_of_size_the_highest_are_larger() -> None:
-    found = {each.place.name: each for each in evaluated.evaluator().sort(direction="pattern")}
+    found = {each.axis.name: each for each in evaluated.evaluator().sort(direction="pattern")}
     low, high = found["size"].lowest, found["size"].highest
     assert low is not None
     assert high is not None

@@ -1,4 +1,4 @@
-"""A traversal moves one place of the latent over the range of the data and leaves all else where it is."""
+"""A traversal moves one axis of the latent over the range of the data and leaves all else where it is."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from acc.training.checkpoints.files import Checkpoint
 def test_every_group_has_five_seeds_and_nine_steps_over_the_range_of_the_data() -> None:
     evaluator = evaluated.evaluator()
     found = evaluator.traversals()
-    assert [each.place.name for each in found] == ["digit", "size", "free"]
+    assert [each.axis.name for each in found] == ["digit", "size", "free"]
     size = found[1]
     assert size.images.shape == (5, 9, 1, 16, 16)
     assert size.images.dtype == np.uint8
@@ -38,7 +38,7 @@ def test_every_group_has_five_seeds_and_nine_steps_over_the_range_of_the_data() 
 def test_a_dimension_is_set_to_each_value_and_the_image_is_what_the_decoder_makes_of_it() -> None:
     evaluator = evaluated.evaluator()
     found = evaluator.traversals(direction="dimensions", seeds=2, steps=3)
-    assert [each.place.name for each in found] == [
+    assert [each.axis.name for each in found] == [
         *(f"digit[{d}]" for d in range(3)), *(f"size[{d}]" for d in range(3, 5)), *(f"free[{d}]" for d in range(5, 8)),
     ]  # fmt: skip
     each, encoded = found[4], evaluator.encoded()
@@ -58,10 +58,10 @@ def test_the_seeds_are_the_same_for_every_checkpoint_of_an_experiment() -> None:
 
 
 def test_along_the_pattern_of_its_concept_the_size_of_what_is_drawn_grows() -> None:
-    found = {each.place.name: each for each in evaluated.evaluator().traversals(direction="pattern")}
+    found = {each.axis.name: each for each in evaluated.evaluator().traversals(direction="pattern")}
     ink = found["size"].images.astype(float).mean(axis=(0, 2, 3, 4))
     assert np.all(np.diff(ink) > 0)
-    assert found["size"].place.concept == "size"
+    assert found["size"].axis.concept == "size"
     assert found["digit"].images.shape == (5, 9, 1, 16, 16)
     assert found["free"].images.size == 0
     assert "no concept is declared to be held by 'free'" in found["free"].reason
@@ -69,7 +69,7 @@ def test_along_the_pattern_of_its_concept_the_size_of_what_is_drawn_grows() -> N
 
 def test_a_concept_may_be_held_by_a_group_of_another_name() -> None:
     [found] = evaluated.evaluator().traversals(direction="pattern", own={"size": "free"}, groups=["free"])
-    assert (found.place.group, found.place.concept) == ("free", "size")
+    assert (found.axis.group, found.axis.concept) == ("free", "size")
     assert len(found.values) == 9
 
 
@@ -94,7 +94,7 @@ def test_a_dimension_that_does_not_vary_says_so_and_the_others_are_drawn() -> No
     made = evaluated.checkpoint()
     head = build(made.header.spec.model).state_dict()["heads.1.weight"]
     dead = evaluated.with_weights(made, **{"heads.1.weight": torch.zeros_like(head)})
-    found = {each.place.name: each for each in evaluated.evaluator(dead).traversals()}
+    found = {each.axis.name: each for each in evaluated.evaluator(dead).traversals()}
     assert found["size"].reason == "size is the same for all 1000 images"
     assert found["size"].images.size == 0
     assert found["digit"].images.shape == (5, 9, 1, 16, 16)
@@ -103,7 +103,7 @@ def test_a_dimension_that_does_not_vary_says_so_and_the_others_are_drawn() -> No
 def test_a_model_without_groups_is_traversed_by_dimensions_and_says_why_not_by_groups() -> None:
     evaluator = evaluated.evaluator(evaluated.trained(helpers.model_spec(factor_groups=()), steps=2))
     found = evaluator.traversals(direction="dimensions")
-    assert [each.place.name for each in found] == [f"[{d}]" for d in range(8)]
+    assert [each.axis.name for each in found] == [f"[{d}]" for d in range(8)]
     with pytest.raises(InvalidInput, match="no factor groups"):
         evaluator.traversals()
 

@@ -74,7 +74,7 @@ def test_headline_numbers_concepts_and_groups_are_rows(kept: Evaluation) -> None
 
 def test_a_traversal_is_one_sprite_of_seeds_and_steps(kept: Evaluation) -> None:
     first = measured().traversals[0]
-    artifact = kept.artifacts.get(kind="traversals", name=first.place.name)
+    artifact = kept.artifacts.get(kind="traversals", name=first.axis.name)
     seeds, steps = artifact.meta["seeds"], artifact.meta["steps"]
     width, height = artifact.meta["tile"]
     grid = pixels(artifact).reshape(seeds, height, steps + 1, width).transpose(0, 2, 1, 3)
@@ -86,7 +86,7 @@ def test_a_traversal_is_one_sprite_of_seeds_and_steps(kept: Evaluation) -> None:
 def test_sorted_images_stand_with_their_targets(kept: Evaluation) -> None:
     first = measured().sorts[0]
     assert first.lowest is not None
-    artifact = kept.artifacts.get(kind="sort", name=first.place.name)
+    artifact = kept.artifacts.get(kind="sort", name=first.axis.name)
     assert artifact.meta["lowest"]["indices"] == list(first.lowest.indices)
     assert artifact.meta["lowest"]["targets"]["digit"] == first.lowest.targets["digit"].tolist()
     assert pixels(artifact).shape[:2] == (artifact.meta["height"], artifact.meta["width"])

@@ -9,9 +9,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from acc.data.importers import columns
+from acc.data.importers.file_sets import FileSet
 from acc.data.importers.limits import refuse
 from acc.data.importers.looks import Look, Question
-from acc.data.importers.places import Place
 
 PARTS = {
     "train": "train",
@@ -40,29 +40,29 @@ class Found:
     table: str
 
 
-def find(place: Place, given: Path | None, file: str, look: Look) -> Found:
-    """Return the pictures of a place and their targets; what its folders mean is told to ``look``.
+def find(files: FileSet, given: Path | None, file: str, look: Look) -> Found:
+    """Return the pictures among files and their targets; what its folders mean is told to ``look``.
 
-    A table, given or the only one in the place, tells the targets. Else known layouts are known: CelebA (its list of
+    A table, given or the only one among them, tells the targets. Else known layouts are known: CelebA (its list of
     attributes, its partition), folders of a split (``train``, ``val``, ``test``), a folder for each class; pictures in
     one folder have no targets. Raises InvalidInput (file, part, classes).
     """
-    lists = {PurePosixPath(name).stem.lower(): name for name in place.tables if _of_celeba(name)}
-    tables = [name for name in place.tables if name not in lists.values() and columns.is_table(name)]
-    names = sorted((name for name in place.names if name not in place.tables), key=columns.natural)
+    lists = {PurePosixPath(name).stem.lower(): name for name in files.tables if _of_celeba(name)}
+    tables = [name for name in files.tables if name not in lists.values() and columns.is_table(name)]
+    names = sorted((name for name in files.names if name not in files.tables), key=columns.natural)
     if not names:
         raise refuse(file, "holds no image; at least one is needed")
     base = _common_folder([*names, *tables])
     inner = {name: name[len(base) :] for name in names}
     if given is None and CELEBA_ATTRIBUTES in lists:
-        return _celeba(place, names, lists, file, look)
+        return _celeba(files, names, lists, file, look)
     chosen, folders = _one_part(names, inner, file, look)
     if given is not None or tables:
         if given is None and len(tables) > 1:
             raise refuse(
                 file, f"holds the tables {', '.join(tables[:5])}; one of them is to tell the targets"
             )
-        return _by_table(place, inner, chosen, given or tables[0], look)
+        return _by_table(files, inner, chosen, given or tables[0], look)
     return Found(chosen, _by_folder(folders, file, look), file)
 
 
@@ -70,7 +70,7 @@ def _of_celeba(name: str) -> bool:
     return PurePosixPath(name).name.lower().startswith(_CELEBA_LISTS)
 
 
-def _celeba(place: Place, names: Sequence[str], lists: dict[str, str], file: str, look: Look) -> Found:
+def _celeba(files: FileSet, names: Sequence[str], lists: dict[str, str], file: str, look: Look) -> Found:
     """Return CelebA (Liu et al. 2015): its attributes are targets, its partition the split."""
     table = lists[CELEBA_ATTRIBUTES]
     look.found("layout", f"CelebA: targets from '{table}', and no folder is a class", name="celeba")
@@ -81,7 +81,7 @@ def _celeba(place: Place, names: Sequence[str], lists: dict[str, str], file: str
         look.found("left out", ", ".join(left))
     partition = lists.get(CELEBA_PARTITION)
     if partition is not None:
-        told = columns.listed(place.read(partition), partition)
+        told = columns.listed(files.read(partition), partition)
         ordered = columns.of_images(told, names, partition, others=True)
         numbers = next(iter(ordered.values()))
         strange = np.setdiff1d(numbers, np.arange(3))
@@ -91,7 +91,7 @@ def _celeba(place: Place, names: Sequence[str], lists: dict[str, str], file: str
         names = _of_part(names, parts, file, look)
     elif look.answers.part:
         _of_part(names, [ALL] * len(names), file, look)
-    told = columns.listed(place.read(table), table)
+    told = columns.listed(files.read(table), table)
     values = dict(columns.of_images(told, names, table, others=True))
     labels: dict[str, tuple[str, ...]] = {}
     for name, column in values.items():
@@ -148,11 +148,11 @@ def _of_part(names: Sequence[str], parts: Sequence[str], file: str, look: Look) 
 
 
 def _by_table(
-    place: Place, inner: dict[str, str], names: Sequence[str], table: Path | str, look: Look
+    files: FileSet, inner: dict[str, str], names: Sequence[str], table: Path | str, look: Look
 ) -> Found:
     name = table if isinstance(table, str) else table.name
     try:
-        data = place.read(table) if isinstance(table, str) else table.read_bytes()
+        data = files.read(table) if isinstance(table, str) else table.read_bytes()
     except OSError as error:
         raise refuse(name, f"cannot be read: {error.strerror or error}") from error
     found = columns.listed(data, name) if _of_celeba(name) else columns.read(data, name, by_file=True)

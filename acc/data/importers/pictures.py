@@ -17,9 +17,9 @@ from PIL import ExifTags, Image, ImageOps
 from acc.data.dataset import AccDataset
 from acc.data.importers import layouts
 from acc.data.importers.arrays import dataset_of
+from acc.data.importers.file_sets import FileSet, opened
 from acc.data.importers.limits import MAX_DATASET_BYTES, check_bytes, check_side, refuse
 from acc.data.importers.looks import Look
-from acc.data.importers.places import Place, opened
 from acc.data.importers.scale import Pixels
 
 FORMATS = {
@@ -54,20 +54,20 @@ def read(
     Raises InvalidInput (file, scale, part, classes) naming the image.
     """
     look = look or Look()
-    with opened(path, max_bytes=max_bytes) as place:
+    with opened(path, max_bytes=max_bytes) as files:
         strange = next(
             (
                 name
-                for name in place.names
-                if name not in place.tables and PurePosixPath(name).suffix.lower() not in FORMATS
+                for name in files.names
+                if name not in files.tables and PurePosixPath(name).suffix.lower() not in FORMATS
             ),
             None,
         )
         if strange is not None:
             known = ", ".join(sorted(FORMATS))
             raise refuse(path.name, f"holds '{strange}' among the images; they end in {known}")
-        found = layouts.find(place, targets, path.name, look)
-        images = _images(place, found.names, path.name, max_bytes, progress)
+        found = layouts.find(files, targets, path.name, look)
+        images = _images(files, found.names, path.name, max_bytes, progress)
     return dataset_of(
         images,
         found.columns.values,
@@ -80,7 +80,7 @@ def read(
 
 
 def _images(
-    place: Place, names: Sequence[str], file: str, max_bytes: int, progress: Callable[[float], None]
+    files: FileSet, names: Sequence[str], file: str, max_bytes: int, progress: Callable[[float], None]
 ) -> NDArray[np.uint8]:
     images: NDArray[np.uint8] | None = None
     for number, name in enumerate(names):
@@ -88,7 +88,7 @@ def _images(
             progress(number / len(names))
         grey = images.shape[1] == 1 if images is not None else None
         size = (images.shape[3], images.shape[2]) if images is not None else None
-        pixels = _pixels(place.read(name), name, file, grey=grey, size=size)
+        pixels = _pixels(files.read(name), name, file, grey=grey, size=size)
         if images is None:
             shape = (len(names), *pixels.shape)
             check_bytes(file, int(np.prod(shape, dtype=np.int64)), max_bytes)

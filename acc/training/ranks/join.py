@@ -103,12 +103,12 @@ def under_torchrun(device: str = "auto", *, timeout: float = TIMEOUT_SECONDS) ->
     Raises InvalidInput if the environment is not torchrun's, or there are fewer GPUs than ranks of this machine;
     RankLost if a rank does not come.
     """
-    place = _Place.told()
-    if place is None or place.size == 1:
+    env = _TorchrunEnv.told()
+    if env is None or env.size == 1:
         yield None
         return
-    own = place.device(device)
-    if place.alone:
+    own = env.device(device)
+    if env.alone:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", LOOPBACK)
     if own.type == "cuda":
         torch.cuda.set_device(own)
@@ -116,14 +116,14 @@ def under_torchrun(device: str = "auto", *, timeout: float = TIMEOUT_SECONDS) ->
         store, _, _ = next(rendezvous("env://", timeout=timedelta(seconds=timeout)))
     except RuntimeError as error:
         raise RankLost(
-            f"the other ranks were not to be reached at {place.where} ({_first_line(error)})"
+            f"the other ranks were not to be reached at {env.where} ({_first_line(error)})"
         ) from error
-    with _grouped(place.rank, place.size, device=own, store=store, timeout=timeout) as ranks:
+    with _grouped(env.rank, env.size, device=own, store=store, timeout=timeout) as ranks:
         yield ranks
 
 
 @dataclass(frozen=True)
-class _Place:
+class _TorchrunEnv:
     """What torchrun told this process. alone: all ranks are on this machine."""
 
     rank: int
@@ -133,7 +133,7 @@ class _Place:
     alone: bool
 
     @classmethod
-    def told(cls) -> _Place | None:
+    def told(cls) -> _TorchrunEnv | None:
         """Return it, or None if torchrun did not start this process; raises InvalidInput for half of it."""
         said = {name: os.environ.get(name, "") for name in (*SAYS_WHICH, *SAYS_WHERE)}
         if not any(said[name] for name in SAYS_WHICH):

@@ -1,4 +1,4 @@
-"""What was measured as files: one sprite for each place, and JSON where numbers say more than rows can."""
+"""What was measured as files: one sprite for each axis, and JSON where numbers say more than rows can."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from acc.render import heat, reconstruction_rows, sprite
-from acc.results import CellImages, EvalResult
+from acc.results import CellImages, EvalResult, LatentAxis
 
 CELL_COLUMNS = 16
 
@@ -43,10 +43,10 @@ def draw(result: EvalResult, cells: CellImages | None = None) -> Iterator[Drawn]
 
 
 def reasons(result: EvalResult) -> dict[str, dict[str, str]]:
-    """Return part -> place -> why nothing is drawn there."""
+    """Return part -> axis -> why nothing is drawn there."""
     return {
-        "traversals": {each.place.name: each.reason for each in result.traversals if each.reason},
-        "sort": {each.place.name: each.reason for each in result.sorts if each.reason},
+        "traversals": {each.axis.name: each.reason for each in result.traversals if each.reason},
+        "sort": {each.axis.name: each.reason for each in result.sorts if each.reason},
     }
 
 
@@ -70,7 +70,7 @@ def _traversals(result: EvalResult) -> Iterator[Drawn]:
         tiles = np.concatenate([each.seeds[:, None], each.images], axis=1).reshape(-1, *each.seeds.shape[1:])
         meta = {
             **_grid(tiles, steps + 1),
-            **_place(each.place),
+            **_axis(each.axis),
             "dataset": each.dataset_key,
             "indices": list(each.indices),
             "seeds": seeds,
@@ -78,7 +78,7 @@ def _traversals(result: EvalResult) -> Iterator[Drawn]:
             "values": np.asarray(each.values).tolist(),
             "starts": np.asarray(each.starts).tolist(),
         }
-        yield Drawn("traversals", each.place.name, sprite(tiles, columns=steps + 1), meta)
+        yield Drawn("traversals", each.axis.name, sprite(tiles, columns=steps + 1), meta)
 
 
 def _sorts(result: EvalResult) -> Iterator[Drawn]:
@@ -89,12 +89,12 @@ def _sorts(result: EvalResult) -> Iterator[Drawn]:
         columns = len(each.lowest.images)
         meta = {
             **_grid(tiles, columns),
-            **_place(each.place),
+            **_axis(each.axis),
             "dataset": each.dataset_key,
             "lowest": _rows(each.lowest),
             "highest": _rows(each.highest),
         }
-        yield Drawn("sort", each.place.name, sprite(tiles, columns=columns), meta)
+        yield Drawn("sort", each.axis.name, sprite(tiles, columns=columns), meta)
 
 
 def _attention(result: EvalResult) -> Iterator[Drawn]:
@@ -128,13 +128,13 @@ def _grid(tiles: Any, columns: int) -> dict[str, Any]:
     }
 
 
-def _place(place: Any) -> dict[str, Any]:
+def _axis(axis: LatentAxis) -> dict[str, Any]:
     return {
-        "group": place.group,
-        "start": place.start,
-        "end": place.end,
-        "direction": place.direction,
-        "concept": place.concept,
+        "group": axis.group,
+        "start": axis.start,
+        "end": axis.end,
+        "direction": axis.direction,
+        "concept": axis.concept,
     }
 
 

@@ -1,4 +1,4 @@
-"""The places of a latent that are traversed and sorted by, and the direction at each."""
+"""The axes of a latent that are traversed and sorted by, and the direction at each."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def own_groups(encoded: Encoded, own: Mapping[str, str] | None) -> dict[str, str
     return dict(own)
 
 
-def places(
+def axes(
     encoded: Encoded,
     direction: str,
     own: Mapping[str, str] | None = None,
     groups: Sequence[str] = (),
 ) -> list[LatentAxis]:
-    """Return the places to look at: the factor groups, or single dimensions of all of them.
+    """Return the axes to look at: the factor groups, or single dimensions of all of them.
 
     groups: only these (default: all). Of more than 128 dimensions those that vary most. Raises InvalidInput
     (direction, groups, own).
@@ -72,31 +72,31 @@ def places(
     return [LatentAxis(of_group.get(d, ""), d, d + 1, "dimension") for d in dimensions]
 
 
-def direction_at(encoded: Encoded, place: LatentAxis, steps: int) -> tuple[Direction | None, str]:
-    """Return the direction of a place with its steps over the 2-98 % quantiles, or None and why there is none."""
+def direction_at(encoded: Encoded, axis: LatentAxis, steps: int) -> tuple[Direction | None, str]:
+    """Return the direction of an axis with its steps over the 2-98 % quantiles, or None and why there is none."""
     if encoded.not_finite:
         return None, encoded.not_finite
-    z = encoded.z[:, place.start : place.end]
+    z = encoded.z[:, axis.start : axis.end]
     if not np.ptp(z, axis=0).any():
-        return None, f"{place.name} is the same for all {len(z)} images"
-    if place.direction == "dimension":
+        return None, f"{axis.name} is the same for all {len(z)} images"
+    if axis.direction == "dimension":
         low, high = np.quantile(z[:, 0], QUANTILES)
         return Direction(np.ones(1), np.zeros(1), np.linspace(low, high, steps)), ""
-    if place.direction == "principal":
+    if axis.direction == "principal":
         return principal_direction(z, steps), ""
-    return _pattern_at(encoded, place, z, steps)
+    return _pattern_at(encoded, axis, z, steps)
 
 
 def _pattern_at(
-    encoded: Encoded, place: LatentAxis, z: NDArray[np.float64], steps: int
+    encoded: Encoded, axis: LatentAxis, z: NDArray[np.float64], steps: int
 ) -> tuple[Direction | None, str]:
-    if not place.concept:
-        return None, f"no concept is declared to be held by '{place.group}', so no probe has a pattern in it"
-    values = _ordered_values(encoded, place.concept, z)
+    if not axis.concept:
+        return None, f"no concept is declared to be held by '{axis.group}', so no probe has a pattern in it"
+    values = _ordered_values(encoded, axis.concept, z)
     if values is None:
-        return None, f"'{place.concept}' does not vary over these {len(z)} images, so no probe can read it"
+        return None, f"'{axis.concept}' does not vary over these {len(z)} images, so no probe can read it"
     found = pattern_direction(z, values, steps)
-    return found, "" if found else f"'{place.concept}' has no direction in '{place.group}'"
+    return found, "" if found else f"'{axis.concept}' has no direction in '{axis.group}'"
 
 
 def _ordered_values(encoded: Encoded, concept: str, z: NDArray[np.float64]) -> NDArray[np.float64] | None:

@@ -20,7 +20,7 @@ _LISTS = ("list_", "identity_celeba")
 _IGNORED_ENDINGS = {".txt", ".md", ".json", ".html"}
 
 
-class Place(Protocol):
+class FileSet(Protocol):
     """Files by their relative names, ``/`` between their parts."""
 
     names: list[str]
@@ -106,7 +106,7 @@ class Archive:
 
 
 @contextmanager
-def opened(path: Path, *, max_bytes: int) -> Iterator[Place]:
+def opened(path: Path, *, max_bytes: int) -> Iterator[FileSet]:
     """Open a folder or a zip archive; raises InvalidInput (file)."""
     try:
         if path.is_dir():
