@@ -203,7 +203,6 @@ class _Pieces(io.RawIOBase):
         self.size = 0
 
     def writable(self) -> bool:
-        """Return yes."""
         return True
 
     def write(self, data: Any, /) -> int:

@@ -90,7 +90,6 @@ class Model(nn.Module):
         return torch.sigmoid(self.decode_logits(z).logits)
 
     def forward(self, x_BCHW: Tensor) -> ModelOutput:
-        """Return ``encode(x)``."""
         return self.encode(x_BCHW)
 
     def expand(

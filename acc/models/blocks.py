@@ -10,7 +10,6 @@ from acc.specs import ImageShape
 
 
 def ceil_div(a: int, b: int) -> int:
-    """Return a / b rounded up."""
     return -(-a // b)
 
 
@@ -23,7 +22,6 @@ class PadTo(nn.Module):
         self.below = -image.height % unit_h
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        """Return the padded images."""
         if not (self.right or self.below):
             return x_BCHW
         return F.pad(x_BCHW, (0, self.right, 0, self.below), mode="replicate")
@@ -37,7 +35,6 @@ class ResidualConv(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        """Return the sum of input and convolution."""
         mixed: Tensor = self.conv(F.gelu(x_BCHW))
         return x_BCHW + mixed
 

@@ -159,7 +159,6 @@ class NullControl:
     """A control that never says anything."""
 
     def due(self, step: int) -> Sequence[Command]:
-        """Return nothing."""
         return ()
 
     def wait(self, seconds: float) -> None: ...

@@ -40,23 +40,18 @@ class MemorySink:
         self.baselines: dict[str, Baseline] = {}
 
     def on_block(self, block: PointBlock) -> None:
-        """Keep the block."""
         self.blocks.append(block)
 
     def on_checkpoint(self, snapshot: AnySnapshot, reason: CheckpointReason) -> None:
-        """Keep the snapshot instead of the one before."""
         self.checkpoints[:] = [(snapshot, reason)]
 
     def on_command(self, result: CommandResult) -> None:
-        """Keep the result."""
         self.commands.append(result)
 
     def on_alarm(self, alarm: Alarm) -> None:
-        """Keep the alarm."""
         self.alarms.append(alarm)
 
     def on_baseline(self, task_key: str, value: float, words: str, floor: bool = False) -> None:
-        """Keep the baseline."""
         self.baselines[task_key] = Baseline(value, words, floor)
 
     def history(self) -> dict[str, NDArray[np.float32]]:
