@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from acc.errors import CheckpointError
-from acc.text import sha256_of
+from acc.hashes import text_sha256
 from acc.training.checkpoints.header import Header, read_header
 
 FORMAT = 1
@@ -137,7 +137,7 @@ def _read(file: str, archive: zipfile.ZipFile, weights: Path, max_bytes: int) ->
     sources = {match[1]: texts[name] for name in texts if (match := _PLUGIN.fullmatch(name))}
     carried = [(each["sha256"], each["source"]) for each in header.plugins.values()]
     for sha256, text in [*sources.items(), *carried]:
-        if sha256_of(text) != sha256 or sources.get(sha256) != text or (sha256, text) not in carried:
+        if text_sha256(text) != sha256 or sources.get(sha256) != text or (sha256, text) not in carried:
             raise BundleError(
                 f"'{file}': the plugin source {sha256[:12]} is not what its name and the weights say"
             )

@@ -6,7 +6,6 @@ PostgreSQL text may, or half of a surrogate pair, which no UTF-8 can; its ``__st
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 import traceback
@@ -27,14 +26,6 @@ _BREAKS = re.compile(r"\r+\n|\r+")
 _BREAKING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _UNSEEN = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}
 """The Unicode categories of what is not drawn, or changes how its neighbours are."""
-
-
-def sha256_of(text: str) -> str:
-    """Return the SHA-256 of a source text: that of its file, which is UTF-8.
-
-    A text that is no UTF-8 (half of a surrogate pair, in what somebody sent) has one that is of no file.
-    """
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def clean(text: str, limit: int = SENTENCE_CHARS) -> str:
@@ -77,6 +68,11 @@ def clean_data(value: Any, limit: int = SENTENCE_CHARS) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, of torch's often the only one that is meant for people."""
+    return str(error).strip().partition("\n")[0][:300]
 
 
 def text_of(error: BaseException) -> str:

@@ -19,6 +19,7 @@ from django.core.files import File
 from django.core.files.storage import FileSystemStorage, default_storage, storages
 
 from acc.errors import AccError
+from acc.hashes import file_sha256
 from accsite.home import FILE_MODE
 
 _verified: dict[str, tuple[int, int, str]] = {}  # path -> (mtime in ns, size in bytes, sha256)
@@ -27,12 +28,6 @@ _lock = threading.Lock()
 
 class BlobDamaged(AccError):
     """A stored file that is missing, or is not what its row says. The text names both hashes."""
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def name_of(prefix: str, sha256: str, suffix: str = ".safetensors") -> str:
@@ -161,7 +156,7 @@ def _verify(path: Path, sha256: str) -> str | None:
     with _lock:
         if _verified.get(str(path)) == key:
             return sha256
-    found = sha256_of(path)
+    found = file_sha256(path)
     if found == sha256:
         with _lock:
             _verified[str(path)] = key
@@ -192,7 +187,7 @@ def _note(path: Path, sha256: str) -> None:
 
 
 def _is_there(local: Path, size: int, sha256: str) -> bool:
-    return local.is_file() and local.stat().st_size == size and sha256_of(local) == sha256
+    return local.is_file() and local.stat().st_size == size and file_sha256(local) == sha256
 
 
 def _beside(local: Path) -> Path:

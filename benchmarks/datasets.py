@@ -86,6 +86,7 @@ def first_pages(home: Path) -> tuple[float, float]:
     from django.core.management import call_command
 
     from acc.data import AccDataset
+    from acc.hashes import file_sha256
     from acc.specs import TargetSpec
     from accsite import blobs
     from accsite.apps.datasets import selectors, services
@@ -105,7 +106,7 @@ def first_pages(home: Path) -> tuple[float, float]:
     selectors.picture(row, np.array(page["indices"]), columns=12)
     shown = time.perf_counter() - began
     began = time.perf_counter()
-    blobs.sha256_of(selectors.local_path(row))
+    file_sha256(selectors.local_path(row))
     return shown, time.perf_counter() - began
 
 

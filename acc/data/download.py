@@ -20,6 +20,7 @@ from typing import IO, Any
 
 from acc.data.generator import Progress, no_progress
 from acc.errors import InvalidInput
+from acc.hashes import file_sha256
 
 _BLOCK_BYTES = 1 << 16
 
@@ -57,7 +58,7 @@ def fetch(
     takes the fraction, and may raise to stop. Raises InvalidInput (download) saying what each mirror did; nothing
     is left behind then.
     """
-    if path.is_file() and path.stat().st_size == known.size and sha256_of(path) == known.sha256:
+    if path.is_file() and path.stat().st_size == known.size and file_sha256(path) == known.sha256:
         return path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,12 +73,6 @@ def fetch(
         else:
             return path
     raise InvalidInput({"download": f"'{path.name}' was not to be had. {'; '.join(failures) or 'No mirror'}"})
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):

@@ -32,12 +32,6 @@ _NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
 _HEADER_LIMIT_BYTES = 100_000_000
 
 
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def write(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> str:
     """Write a safetensors file under a temporary name, fsync, rename; return its SHA-256.
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from acc.evaluation.axes import axes, direction_at
 from acc.evaluation.encoding import Encoded
 from acc.evaluation.metrics.directions import STEPS, Direction
+from acc.models.output import pool
 from acc.results import LatentAxis, Traversal
 
 SEEDS = 5
@@ -43,7 +43,7 @@ def traverse(
     ]
     moved = [moved_latents(start, axis, line) for axis, line, _ in found if line is not None]
     drawn = iter(np.split(encoded.decode(torch.cat(moved)), len(moved)) if moved else [])
-    pooled = _pooled(start)
+    pooled = pool(start).double().cpu().numpy()
     result = []
     for axis, line, reason in found:
         if line is None:
@@ -63,14 +63,9 @@ def moved_latents(start: Tensor, axis: LatentAxis, line: Direction) -> Tensor:
 
     A spatial latent moves by the same amount at all of its places, so its mean moves as asked.
     """
-    pooled = _pooled(start)[:, axis.start : axis.end]
+    pooled = pool(start).double().cpu().numpy()[:, axis.start : axis.end]
     shift = line.traverse(pooled) - pooled[:, None]  # (S, T, width)
     moved = start[:, None].repeat(1, shift.shape[1], *([1] * (start.dim() - 1)))
     by = torch.from_numpy(shift).to(start)
     moved[:, :, axis.start : axis.end] += by.view(*by.shape, *([1] * (start.dim() - 2)))
     return moved.flatten(0, 1)
-
-
-def _pooled(z: Tensor) -> NDArray[np.float64]:
-    mean = z.mean(dim=(2, 3)) if z.dim() == 4 else z
-    return mean.double().cpu().numpy()

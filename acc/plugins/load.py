@@ -15,11 +15,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from acc.errors import InvalidInput, PluginError
+from acc.hashes import text_sha256
 from acc.models import BUILT_IN
 from acc.plugins.helpers import ROOT, Linker, composed, is_ours, split
 from acc.plugins.source import filename_of
 from acc.plugins.types import KINDS, Kind, PluginClass, check, kind_of, missing_methods
-from acc.text import sha256_of, text_of
+from acc.text import text_of
 
 NOT_FOR_PLUGINS = frozenset({"accsite", "workers", "django"})
 _PLUGIN_MODULE, _HELPER_MODULE = "acc_plugin", "acc_plugin_helper"
@@ -33,7 +34,7 @@ def load_source(text: str, path: str, sha256: str = "") -> list[PluginClass]:
     traceback) for whatever the file does wrong, ``sys.exit`` and a syntax error included. What it prints goes where
     prints go.
     """
-    sha256 = sha256 or sha256_of(text)
+    sha256 = sha256 or text_sha256(text)
     filename = filename_of(path, sha256)
     own, parts = split(text)
     module = types.ModuleType(f"{_PLUGIN_MODULE}_{sha256[:16]}")
@@ -90,7 +91,7 @@ class _Helpers:
 
     def _hash_of(self, path: str) -> str:
         """Return a hash of a helper's text and of those of the helpers that it may import."""
-        return sha256_of(composed(path, self._parts[path], self._parts.get))
+        return text_sha256(composed(path, self._parts[path], self._parts.get))
 
 
 def _run(module: types.ModuleType, text: str, path: str, filename: str, helpers: _Helpers) -> ast.Module:
@@ -142,7 +143,7 @@ def built_in_models() -> list[PluginClass]:
         file = Path(inspect.getsourcefile(cls) or "")
         text = file.read_text(encoding="utf-8")
         found.append(
-            PluginClass("model", name, cls, f"acc/models/{file.name}", sha256_of(text), text, built_in=True)
+            PluginClass("model", name, cls, f"acc/models/{file.name}", text_sha256(text), text, built_in=True)
         )
     return found
 

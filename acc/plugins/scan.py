@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from acc.hashes import text_sha256
 from acc.plugins.helpers import MARK, composed, is_marked
-from acc.text import sha256_of
 
 FOLDERS = ("tasks", "generators", "recipes", "models")
 MAX_BYTES = 1_000_000
@@ -128,8 +128,8 @@ def _composed(file: FoundFile, text_of: Callable[[str], str | None]) -> FoundFil
         message = (
             f"a line of {whose} begins with {MARK!r}, which marks the helpers that are kept with a plugin"
         )
-        return FoundFile(file.path, "", sha256_of(text + message), message)
-    return file if text is file.text else FoundFile(file.path, text, sha256_of(text))
+        return FoundFile(file.path, "", text_sha256(text + message), message)
+    return file if text is file.text else FoundFile(file.path, text, text_sha256(text))
 
 
 def find(root: Path) -> dict[str, FoundFile]:
@@ -145,16 +145,16 @@ def read(file: Path, path: str) -> FoundFile | None:
         size = file.stat().st_size
         if size > MAX_BYTES:
             message = f"the file has {size:,} bytes; a plugin may have at most {MAX_BYTES:,}"
-            return FoundFile(path, "", sha256_of(message), message)
+            return FoundFile(path, "", text_sha256(message), message)
         data = file.read_bytes()
     except FileNotFoundError:
         return None
     except OSError as error:
         message = f"the file cannot be read: {error.strerror}"
-        return FoundFile(path, "", sha256_of(message), message)
+        return FoundFile(path, "", text_sha256(message), message)
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         message = f"the file is not UTF-8 text: byte {error.start} is {data[error.start]:#04x}"
-        return FoundFile(path, "", sha256_of(repr(data)), message)
-    return FoundFile(path, text, sha256_of(text))
+        return FoundFile(path, "", text_sha256(repr(data)), message)
+    return FoundFile(path, text, text_sha256(text))

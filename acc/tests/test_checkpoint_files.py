@@ -16,8 +16,9 @@ from safetensors.numpy import save_file
 
 from acc.data import AccDataset
 from acc.errors import CheckpointError
+from acc.hashes import file_sha256
 from acc.tests import helpers
-from acc.training.checkpoints.files import Snapshot, file_sha256, load, read_header, verify, write_atomically
+from acc.training.checkpoints.files import Snapshot, load, read_header, verify, write_atomically
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_load_gives_back_every_tensor(file: Path, snapshot: Snapshot) -> None:
 
 def test_the_header_is_read_without_torch(file: Path) -> None:
     code = (
-        "import sys; from acc.training.checkpoints.files import read_header, verify, file_sha256;"
+        "import sys; from acc.training.checkpoints.files import read_header, verify;"
         f"print(read_header({str(file)!r}).job_step, 'torch' in sys.modules)"
     )
     done = subprocess.run(

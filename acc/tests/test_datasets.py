@@ -20,6 +20,7 @@ from safetensors.numpy import load_file
 
 from acc.data import AccDataset, files
 from acc.errors import InvalidInput
+from acc.hashes import file_sha256
 from acc.specs import TargetSpec
 
 DIGIT = TargetSpec(name="digit", kind="class", classes=3)
@@ -40,7 +41,7 @@ def test_what_is_saved_is_read_back_without_being_read_into_memory(tmp_path: Pat
     data = made()
     sha256 = data.save(tmp_path / "d.safetensors")
     again = AccDataset.load(tmp_path / "d.safetensors")
-    assert sha256 == files.sha256_of(tmp_path / "d.safetensors")
+    assert sha256 == file_sha256(tmp_path / "d.safetensors")
     assert again.content_hash == data.content_hash
     assert again.target_specs == data.target_specs
     np.testing.assert_array_equal(again.images, data.images)
@@ -169,7 +170,7 @@ def test_a_write_that_fails_half_way_leaves_the_old_file_and_no_scrap(
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         made(5).save(path)
-    assert files.sha256_of(path) == before
+    assert file_sha256(path) == before
     assert [each.name for each in tmp_path.iterdir()] == ["d.safetensors"]
 
 

@@ -18,10 +18,11 @@ import torch
 
 from acc.data import AccDataset
 from acc.errors import CheckpointError, InvalidInput
+from acc.hashes import file_sha256
 from acc.models import build
 from acc.specs import TrainJobSpec
 from acc.tests import helpers
-from acc.training.checkpoints.files import file_sha256, load, read_header
+from acc.training.checkpoints.files import load, read_header
 from acc.training.trainer import Trainer
 
 SETTINGS: list[dict[str, Any]] = [

@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from acc.data import download, mnist
+from acc.data import mnist
 from acc.data.download import KnownFile, fetch
 from acc.errors import InvalidInput
+from acc.hashes import file_sha256
 from acc.tests.generators import generator
 
 NAMES = tuple(mnist.FILES)
@@ -195,7 +196,7 @@ def test_a_damaged_file_in_the_cache_is_fetched_anew(tmp_path: Path, server: str
     name = NAMES[1]
     (tmp_path / name).write_bytes(bytes(len(FILES[name])))
     fetch([f"{server}/good/{name}"], tmp_path / name, known(name))
-    assert download.sha256_of(tmp_path / name) == known(name).sha256
+    assert file_sha256(tmp_path / name) == known(name).sha256
 
 
 def test_an_address_that_is_not_http_is_refused(tmp_path: Path) -> None:

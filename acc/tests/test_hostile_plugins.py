@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from acc.hashes import text_sha256
 from acc.plugins.checker import Checker
 from acc.plugins.report import Report
 from acc.plugins.scan import FoundFile
-from acc.text import sha256_of
 
 GOOD = """
 from acc.api import Task
@@ -25,7 +25,7 @@ class Fine(Task):
 
 
 def file(text: str, path: str = "tasks/a.py") -> FoundFile:
-    return FoundFile(path, text, sha256_of(text))
+    return FoundFile(path, text, text_sha256(text))
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from torch import Tensor
 from acc.errors import InvalidInput, TrainingFailed
 from acc.models import Decoded, Model
 from acc.specs import TrainSpec
+from acc.text import first_line
 
 GRAPHS = frozenset({"reduce-overhead", "max-autotune"})
 """Modes of torch.compile that record CUDA graphs."""
@@ -103,9 +104,9 @@ def _compiled(function: Callable[..., Any], train: TrainSpec) -> Callable[..., A
         try:
             return compiled(*arguments)
         except torch._dynamo.exc.TorchDynamoException as error:
-            reason = str(error).strip().partition("\n")[0]
             raise TrainingFailed(
-                f"torch.compile failed in mode '{train.compile}': {reason}. Train with compile off", step=0
+                f"torch.compile failed in mode '{train.compile}': {first_line(error)}. Train with compile off",
+                step=0,
             ) from error
 
     return run

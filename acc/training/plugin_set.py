@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Protocol
 
 from acc.errors import InvalidInput
+from acc.hashes import text_sha256
 from acc.models import BUILT_IN, Model
-from acc.text import sha256_of
 from acc.training.task import Task
 
 
@@ -105,4 +105,4 @@ def _inspected(cls: type) -> Source | None:
         text = path.read_text(encoding="utf-8")
     except (OSError, TypeError):  # defined in a notebook cell or at a prompt
         return None
-    return Source(path.name, sha256_of(text), text)
+    return Source(path.name, text_sha256(text), text)

@@ -105,7 +105,7 @@ def test_a_missing_file_is_told_by_name(place: str) -> None:
 def test_an_unchanged_file_is_hashed_once(draft: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blobs.store(draft, "checkpoints", SHA256)
     blobs.open_local(NAME, SHA256)
-    monkeypatch.setattr(blobs, "sha256_of", lambda path: pytest.fail("hashed again"))
+    monkeypatch.setattr(blobs, "file_sha256", lambda path: pytest.fail("hashed again"))
     blobs.open_local(NAME, SHA256)
 
 

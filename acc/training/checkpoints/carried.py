@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from acc.errors import CheckpointError
+from acc.hashes import text_sha256
 from acc.models import BUILT_IN
 from acc.plugins.load import load_source
 from acc.plugins.shipped import shipped_plugins
-from acc.text import sha256_of
 from acc.training.checkpoints.header import Header
 from acc.training.plugin_set import PluginSet
 
@@ -43,9 +43,9 @@ def carried_classes(
 def _require_installed(carried: dict[str, dict[str, str]], ask: str) -> None:
     installed = {each["sha256"] for each in shipped_plugins().sources(carried).values()}
     foreign = [
-        f"{name} ({kept['path']} {sha256_of(kept['source'])[:12]})"
+        f"{name} ({kept['path']} {text_sha256(kept['source'])[:12]})"
         for name, kept in carried.items()
-        if sha256_of(kept["source"]) not in installed
+        if text_sha256(kept["source"]) not in installed
     ]
     if foreign:
         raise CheckpointError(

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from acc.errors import CheckpointError
+from acc.hashes import file_sha256
 from acc.specs import TrainJobSpec
 from acc.training.checkpoints.header import (
     METADATA_KEY,
     Header,
     damaged,
-    file_sha256,
     parse_header,
     read_header,
 )
@@ -156,7 +156,6 @@ __all__ = [
     "Checkpoint",
     "Header",
     "Snapshot",
-    "file_sha256",
     "load",
     "read_header",
     "verify",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from acc.errors import CheckpointError, InvalidInput
+from acc.hashes import file_sha256
 from acc.specs import TrainJobSpec, parse
 
 FORMAT_VERSION = 1
@@ -99,12 +99,6 @@ def parse_header(path: Path, text: str) -> Header:
         return Header(**{**fields, "spec": parse(TrainJobSpec, fields["spec"])})
     except (ValueError, TypeError, KeyError, InvalidInput) as error:
         raise CheckpointError(damaged(path, f"its header is not what ACC wrote: {error}")) from error
-
-
-def file_sha256(path: str | Path) -> str:
-    """Return the sha256 of a file as hex digits."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def damaged(path: Path, why: str) -> str:

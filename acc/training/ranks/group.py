@@ -23,6 +23,7 @@ from acc.errors import AccError, InvalidInput
 from acc.models import Model, ModelOutput
 from acc.models.output import LazyDecode
 from acc.specs import TrainJobSpec, parse
+from acc.text import first_line
 from acc.training.ranks.share import Share
 
 CHECK_STEPS = 1000
@@ -154,9 +155,8 @@ class Ranks:
         try:
             yield
         except RuntimeError as error:  # gloo's and NCCL's errors have no class in common but this one
-            reason = str(error).strip().partition("\n")[0][:300]
             raise RankLost(
-                f"another rank was lost, or did not answer for {self._timeout:g} s ({reason})"
+                f"another rank was lost, or did not answer for {self._timeout:g} s ({first_line(error)})"
             ) from error
 
 

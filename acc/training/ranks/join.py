@@ -20,6 +20,7 @@ from torch.distributed import Store  # type: ignore[attr-defined]
 from torch.distributed.rendezvous import rendezvous
 
 from acc.errors import InvalidInput
+from acc.text import first_line
 from acc.training.ranks.group import RankLost, Ranks
 
 TIMEOUT_SECONDS = 300.0
@@ -63,7 +64,7 @@ def at_address(host: str, port: int, *, timeout: float = TIMEOUT_SECONDS) -> Sto
             host, port, is_master=False, timeout=timedelta(seconds=timeout)
         )
     except RuntimeError as error:  # what torch raises for a network derives from it
-        raise RankLost(f"rank 0 was not to be reached at {host}:{port} ({_first_line(error)})") from error
+        raise RankLost(f"rank 0 was not to be reached at {host}:{port} ({first_line(error)})") from error
     return store
 
 
@@ -116,7 +117,7 @@ def under_torchrun(device: str = "auto", *, timeout: float = TIMEOUT_SECONDS) ->
         store, _, _ = next(rendezvous("env://", timeout=timedelta(seconds=timeout)))
     except RuntimeError as error:
         raise RankLost(
-            f"the other ranks were not to be reached at {env.where} ({_first_line(error)})"
+            f"the other ranks were not to be reached at {env.where} ({first_line(error)})"
         ) from error
     with _grouped(env.rank, env.size, device=own, store=store, timeout=timeout) as ranks:
         yield ranks
@@ -198,12 +199,8 @@ def _grouped(rank: int, size: int, *, device: torch.device, store: Store, timeou
         ranks = Ranks(rank, size, device=device, timeout=timeout)
     except RuntimeError as error:
         raise RankLost(
-            f"the {size} ranks did not come together within {timeout:g} s ({_first_line(error)})"
+            f"the {size} ranks did not come together within {timeout:g} s ({first_line(error)})"
         ) from error
     yield ranks
     # Not after an error: to leave politely is to wait for the others, and one of them may be gone.
     ranks.leave()
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:300]

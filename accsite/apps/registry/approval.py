@@ -13,7 +13,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from acc.errors import InvalidInput
-from acc.text import sha256_of, visible
+from acc.hashes import text_sha256
+from acc.text import visible
 from accsite.apps.access.permissions import is_administrator
 from accsite.apps.audit.trail import note
 from accsite.apps.live.services import bump
@@ -49,7 +50,7 @@ def refusals(files: Iterable[tuple[str, str | None]], *, field: str = "plugins")
     rows = PluginSource.objects.in_bulk({sha256 for sha256, _ in wanted})
     for sha256, text in wanted:
         given = [text, rows[sha256].text if sha256 in rows else None]
-        if any(each is not None and sha256_of(each) != sha256 for each in given):
+        if any(each is not None and text_sha256(each) != sha256 for each in given):
             raise InvalidInput({field: _other_text(sha256)})
     named = dict.fromkeys(sha256 for sha256, _ in wanted)
     return [refusal(sha256, rows.get(sha256)) for sha256 in named if not _may_run(rows, sha256)]
@@ -80,7 +81,7 @@ def keep(*, sha256: str, path: str, text: str, origin: str) -> PluginSource:
         raise InvalidInput(
             {"plugins": f"the source of '{path}' is not text: it holds what no UTF-8 file can"}
         )
-    if sha256_of(text) != sha256:
+    if text_sha256(text) != sha256:
         raise InvalidInput({"plugins": _other_text(sha256)})
     here = PluginFile.objects.filter(sha256=sha256).exists()
     source, _ = PluginSource.objects.get_or_create(

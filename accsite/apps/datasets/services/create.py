@@ -12,6 +12,7 @@ from django.db.models import F
 
 from acc.data import AccDataset
 from acc.errors import InvalidInput
+from acc.hashes import file_sha256
 from acc.names import clean_name
 from accsite import blobs
 from accsite.apps.datasets.models import Dataset
@@ -36,7 +37,7 @@ def create_dataset(*, actor: Any, name: str, dataset_path: Path, provenance: dic
     if existing is not None:
         dataset_path.unlink()
         return existing
-    sha256, size = blobs.sha256_of(dataset_path), dataset_path.stat().st_size
+    sha256, size = file_sha256(dataset_path), dataset_path.stat().st_size
     fields: dict[str, Any] = {
         "file": blobs.name_of(PREFIX, sha256),
         "sha256": sha256,

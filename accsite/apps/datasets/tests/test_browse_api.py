@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from rest_framework.test import APIClient
 
+from acc.hashes import file_sha256
 from accsite import blobs
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.datasets.tests.conftest import get, made
@@ -97,14 +98,14 @@ def test_a_stored_file_is_shown_without_being_hashed_until_it_changes(
     settings.HOME = own_storage.parent / "home"
     row = store("Digits")
     hashed: list[Path] = []
-    real = blobs.sha256_of
+    real = file_sha256
 
     def watched(path: Path) -> str:
         hashed.append(path)
         return real(path)
 
     monkeypatch.setattr(blobs, "_verified", {})  # as in a process that has just begun
-    monkeypatch.setattr(blobs, "sha256_of", watched)
+    monkeypatch.setattr(blobs, "file_sha256", watched)
     get(api, "digits/samples/")
     assert hashed == []
     blobs.open_local(row.file, row.sha256)  # as a worker does before it trains

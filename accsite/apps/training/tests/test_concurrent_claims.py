@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from acc.hashes import file_sha256
 from accsite import blobs
 from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import Branch, Job
@@ -108,7 +109,7 @@ def test_steering_saving_and_ending_at_once_wait_for_each_other_and_never_for_ev
             kind="autosave",
             job_step=0,
             global_step=0,
-            sha256=blobs.sha256_of(path),
+            sha256=file_sha256(path),
             losses={},
         )
 
