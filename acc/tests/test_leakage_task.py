@@ -171,3 +171,9 @@ def test_its_metrics_are_of_all_held_out_rows_of_all_datasets() -> None:
     means = [np.mean([leak for key, leak in each if key == name]) for name in ("a", "b")]
     assert found["mean_leak"] == pytest.approx(np.mean(means), rel=1e-3)
     assert found["largest_leak"] == pytest.approx(max(leak for _, leak in each), rel=1e-3)
+
+
+def test_plugins_may_use_the_name_that_a_view_had_before() -> None:
+    from acc.api import Sight
+
+    assert Sight is TaskView

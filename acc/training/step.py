@@ -34,7 +34,7 @@ step on a CPU (0.6 % at every step), and no more than 1 % where steps are short.
 
 
 class StepResult(NamedTuple):
-    """What a step came to, all of it before the update.
+    """What a step came to.
 
     losses: raw, detached; factors: what each was multiplied with in the total; norm: the gradient's length, if it
     was measured; drawn: which of the enabled tasks was trained, None for all of them.
@@ -48,7 +48,7 @@ class StepResult(NamedTuple):
 
 
 @dataclass
-class Group:
+class TaskGroup:
     """The tasks of one dataset: they share its batch and its part of the forward pass.
 
     members: (place among the plan's losses, task); a place of -1: only seen by the others, not trained.
@@ -70,7 +70,7 @@ class Plan:
     def __init__(
         self,
         entries: Sequence[Entry],
-        group_of: Callable[[str, list[tuple[int, Entry]]], Group],
+        group_of: Callable[[str, list[tuple[int, Entry]]], TaskGroup],
         *,
         seen: Sequence[Entry] = (),
         drawn: int | None = None,
@@ -105,35 +105,39 @@ class Plan:
         only after all that the ranks tell each other, so that none waits for one that left.
         """
         self._failed = None
-        everything = [group.stream.next() for group in self._groups]
-        indices = everything if share is None else [share.take(index) for index in everything]
+        # The rows of each dataset's next batch, and which of them are this process's.
+        batches = [group.stream.next() for group in self._groups]
+        indices = batches if share is None else [share.take(index) for index in batches]
         images = [
             group.resident.images.index_select(0, index)
             for group, index in zip(self._groups, indices, strict=True)
         ]
         if len({own.dtype for own in images}) > 1:  # float32 images beside uint8 ones
             images = [to_unit(own) for own in images]
+        # One pass of the model over all of them.
         x_BCHW = to_unit(images[0] if len(images) == 1 else torch.cat(images))
         sizes = [len(index) for index in indices]
         outputs = _encoded(model, x_BCHW).split(sizes, share=self._sharing)
+        # The loss of each task on what its dataset's rows came to.
         losses: list[Tensor] = [x_BCHW] * self._size
         views: list[TaskView] = []
         divided = self._whole and ranks is not None and share is not None and share.rows < share.batch
-        for group, index, output, own, complete in zip(
-            self._groups, indices, outputs, x_BCHW.split(sizes), everything, strict=True
+        for group, index, output, own, batch_index in zip(
+            self._groups, indices, outputs, x_BCHW.split(sizes), batches, strict=True
         ):
             batch = whole_batch = Batch(own, GatheredTargets(group.resident.targets, index))
             whole = output
             if divided:
                 assert ranks is not None
                 assert share is not None
-                whole, whole_batch = ranks.whole(model, output, share), group.resident.batch(complete)
+                whole, whole_batch = ranks.whole(model, output, share), group.resident.batch(batch_index)
             if self._joint:
                 views += [TaskView(entry.task, whole, whole_batch) for _, entry in group.members]
             for place, entry in group.members:
                 if place >= 0 and not isinstance(entry.task, JointTask):
                     sees = (whole, whole_batch) if entry.task.needs_whole_batch else (output, batch)
                     self._loss(place, entry, entry.task.compute_loss, sees, losses, together=together)
+        # Last those that look at what the other tasks see.
         members = [member for group in self._groups for member in group.members]
         for (place, entry), own_view in zip(members, views, strict=False):
             if place >= 0 and isinstance(entry.task, JointTask):

@@ -33,7 +33,7 @@ from acc.training.ranks.group import Ranks, sized
 from acc.training.rows import IndexStream, split_indices
 from acc.training.schedule import JointSchedule, SampledSchedule, Schedule
 from acc.training.settings import torch_settings
-from acc.training.step import Group, Plan, StepResult, Updates
+from acc.training.step import Plan, StepResult, TaskGroup, Updates
 from acc.training.task import JointTask
 from acc.training.taskset import Entry, TaskSet
 
@@ -162,7 +162,7 @@ class TrainState:
             ]
             self._schedule = SampledSchedule(plans, [entry.spec.weight for entry in enabled], self.train.seed)
 
-    def _group(self, key: str, members: list[tuple[int, Entry]]) -> Group:
+    def _group(self, key: str, members: list[tuple[int, Entry]]) -> TaskGroup:
         if key not in self._streams:
             self._streams[key] = IndexStream(
                 self._training_rows(key),
@@ -172,7 +172,7 @@ class TrainState:
                 device=self.device,
                 offset=self._offsets.get(key, 0),
             )
-        return Group(self.tasks.resident(key), self._streams[key], members)
+        return TaskGroup(self.tasks.resident(key), self._streams[key], members)
 
     def _training_rows(self, key: str) -> Indices:
         if key not in self._rows:
