@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,7 +33,8 @@ GRAD_NORM_STEPS = 10
 step on a CPU (0.6 % at every step), and no more than 1 % where steps are short."""
 
 
-class StepResult(NamedTuple):
+@dataclass(slots=True)
+class StepResult:
     """What a step came to.
 
     losses: raw, detached; factors: what each was multiplied with in the total; norm: the gradient's length, if it

@@ -94,7 +94,7 @@ class TrainState:
         self._streams: dict[str, IndexStream] = {}
         self._rows: dict[str, Indices] = like._rows if like else {}
         residents = like.tasks.residents if like else None
-        self.tasks = TaskSet(classes, self.model, datasets, self.device, residents)
+        self.tasks: TaskSet = TaskSet(classes, self.model, datasets, self.device, residents)
         for spec in resumed.header.spec.tasks if resumed else job.tasks:
             self.tasks.attach(spec).added = resumed is not None and spec.key in resumed.header.added
         self.require_trainable()

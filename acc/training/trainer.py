@@ -274,7 +274,7 @@ class Trainer:
             after = len(self._recorder.keys) - result.drawn - 1
             bad = torch.nn.functional.pad(bad, (result.drawn, after))
         self._bad.append(bad)
-        if self.device.type == "cpu" or self.step % GRAD_NORM_STEPS == 0:
+        if self.state.device.type == "cpu" or self.state.step % GRAD_NORM_STEPS == 0:
             self._end_what_failed()
 
     def _switch_off(self, failed: Mapping[str, str], cause: Exception | None = None) -> None:

@@ -17,7 +17,7 @@ WINDOW_STEPS = 100
 
 
 class EarlyStop:
-    """Compares the mean of one loss over each window with the best so far.
+    """Compares the mean of one loss over each window with the best so far. is_on: whether the job asks for it.
 
     Its state goes into the checkpoint, so that a resumed job stops where an undisturbed one does.
     """
@@ -28,14 +28,9 @@ class EarlyStop:
             raise InvalidInput(
                 {"early_stop": f"{train.early_stop!r} is no task of this job; use one of: {', '.join(known)}"}
             )
-        self._train = train
+        self._train, self.is_on = train, bool(train.early_stop)
         self._series = train.early_stop if train.early_stop == series.TOTAL else series.raw(train.early_stop)
         self.restart()
-
-    @property
-    def is_on(self) -> bool:
-        """Whether the job asks for it."""
-        return bool(self._train.early_stop)
 
     def restart(self) -> None:
         """Forget what went before, as after a command that changed what is trained."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from acc.errors import InvalidInput
 from accsite.apps.evaluation import comparing, pages, services, tab_pages
 from accsite.apps.evaluation.measures import Metrics
 from accsite.apps.evaluation.models import Evaluation, Metric
-from accsite.apps.evaluation.tests.test_record import Grid, Measured, Result, evaluation_job, grid
+from accsite.apps.evaluation.tests.test_record import Measured, Result, evaluation_job, grid
 from accsite.apps.training.models import Branch, Checkpoint
 from accsite.apps.training.services.retention import plan_pruning
 from accsite.apps.training.tests import rows
@@ -184,10 +185,7 @@ def test_values_without_each_group_are_kept_with_the_number(branch: Branch) -> N
 
 def test_pictures_say_which_images_they_are(branch: Branch, page: Client) -> None:
     job = evaluation_job(branch, spec={"suite": ["reconstructions"]})
-    made = grid()
-    of = Grid(
-        made.dataset_key, made.indices, made.inputs, made.outputs, "training images, for none are held out"
-    )
+    of = replace(grid(), rows="training images, for none are held out")
     kept = services.record(job.pk, 1, Result(reconstructions=[of]))
     shown = page.get(f"/evaluate/{kept.checkpoint_id}/reconstructions/").content.decode()
     assert "training images, for none are held out" in shown

@@ -24,14 +24,13 @@ from accsite.apps.training.states import JobState
 from accsite.apps.training.tests import rows
 
 Measured = partial(MetricValue, higher_is_better=True)
-Grid = partial(ReconstructionGrid, rows="held-out images")
 Result = partial(EvalResult, step=500)
 
 
 def grid(seed: int = 0) -> ReconstructionGrid:
     random = np.random.default_rng(seed)
     images = random.integers(0, 256, (2, 8, 1, 32, 32), dtype=np.uint8)
-    return Grid("digits", tuple(range(8)), images[0], images[1])
+    return ReconstructionGrid("digits", tuple(range(8)), images[0], images[1], "held-out images")
 
 
 @pytest.fixture
