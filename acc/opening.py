@@ -11,8 +11,9 @@ from acc.bundle import is_bundle, read_bundle
 from acc.errors import CheckpointError
 from acc.models import BUILT_IN, Model, build
 from acc.training.checkpoints.carried import carried_classes
-from acc.training.checkpoints.files import Checkpoint, Header
+from acc.training.checkpoints.files import Checkpoint
 from acc.training.checkpoints.files import load as load_checkpoint
+from acc.training.checkpoints.header import Header
 from acc.training.checkpoints.restore import load_model
 
 

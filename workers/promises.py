@@ -17,7 +17,7 @@ from django.db import transaction
 from acc.data import AccDataset
 from acc.errors import AccError, CheckpointError
 from acc.specs import EvalSpec
-from acc.training.checkpoints import files
+from acc.training.checkpoints.header import read_header
 from accsite import blobs
 from accsite.apps.datasets import selectors as datasets
 from accsite.apps.datasets.models import Dataset
@@ -131,7 +131,7 @@ def _trained(job: Job, result: dict[str, Any], message: str) -> None:
 
 def _opens(row: Checkpoint) -> None:
     try:
-        header = files.read_header(blobs.open_local(row.file, row.sha256))
+        header = read_header(blobs.open_local(row.file, row.sha256))
     except (blobs.BlobDamaged, CheckpointError) as error:
         raise PromiseBroken(f"checkpoint {row.pk} was written and cannot be opened: {error}") from error
     if header.job_step != row.job_step:

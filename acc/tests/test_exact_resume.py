@@ -22,7 +22,8 @@ from acc.hashes import file_sha256
 from acc.models import build
 from acc.specs import TrainJobSpec
 from acc.tests import helpers
-from acc.training.checkpoints.files import load, read_header
+from acc.training.checkpoints.files import load
+from acc.training.checkpoints.header import read_header
 from acc.training.trainer import Trainer
 
 SETTINGS: list[dict[str, Any]] = [

@@ -21,7 +21,8 @@ from acc.specs import DatasetSpec, TaskSpec, TrainJobSpec
 from acc.training import passes
 from acc.training.batch import Indices, TrainingRows
 from acc.training.checkpoints.extra_state import ExtraState
-from acc.training.checkpoints.files import Checkpoint, Header, Snapshot, load
+from acc.training.checkpoints.files import Checkpoint, Snapshot, load
+from acc.training.checkpoints.header import Header
 from acc.training.checkpoints.restore import load_model
 from acc.training.checkpoints.versions import versions
 from acc.training.devices import DeviceManager

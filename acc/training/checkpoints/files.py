@@ -150,14 +150,3 @@ def load(path: str | Path, sha256: str | None = None) -> Checkpoint:
     except (SafetensorError, ValueError) as error:
         raise CheckpointError(damaged(path, str(error))) from error
     return Checkpoint(header, tensors, hashlib.sha256(data).hexdigest())
-
-
-__all__ = [
-    "Checkpoint",
-    "Header",
-    "Snapshot",
-    "load",
-    "read_header",
-    "verify",
-    "write_atomically",
-]
