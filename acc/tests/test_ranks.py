@@ -87,11 +87,11 @@ def test_a_copy_that_a_plugin_forks_never_speaks_in_the_place_of_its_original(tm
         values = torch.tensor([1.0 + ranks.rank])
         if copy == 0:  # as one that comes back from a task's compute_loss
             values.fill_(100.0)
-            ranks.sum_([values])
+            ranks.all_reduce([values])
             os._exit(0)
         if copy:
             assert os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1]) == COPY_ENDED
-        ranks.sum_([values])
+        ranks.all_reduce([values])
         assert values.item() == 3.0
 
     together(tmp_path, body)
@@ -231,7 +231,7 @@ def test_a_rank_that_is_gone_is_told_at_once(dataset: AccDataset, tmp_path: Path
         if not ranks.leads:
             os._exit(9)
         with pytest.raises(RankLost, match="another rank was lost"):
-            ranks.sum_([torch.ones(1)])
+            ranks.all_reduce([torch.ones(1)])
         os._exit(0)  # it cannot leave politely any more
 
     together(tmp_path, body)

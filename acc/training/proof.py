@@ -83,7 +83,7 @@ def judged(state: TrainState, sink: Sink, judge: Callable[[], None]) -> float:
                 raise
             else:
                 refused = in_words(error)  # whatever it is, the other ranks wait for it
-    if state.ranks is not None and (told := state.ranks.tell(refused)):
+    if state.ranks is not None and (told := state.ranks.broadcast(refused)):
         raise PluginFailed(told)
     return time.perf_counter() - began
 

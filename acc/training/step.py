@@ -131,7 +131,7 @@ class Plan:
             if divided:
                 assert ranks is not None
                 assert share is not None
-                whole, whole_batch = ranks.whole(model, output, share), group.resident.batch(batch_index)
+                whole, whole_batch = ranks.gather(model, output, share), group.resident.batch(batch_index)
             if self._joint:
                 views += [TaskView(entry.task, whole, whole_batch) for _, entry in group.members]
             for place, entry in group.members:
@@ -178,7 +178,7 @@ class Plan:
         """Raise TaskFailed on every rank if a task has failed on one."""
         keys = [entry.spec.key for entry in self._entries]
         own = self._failed
-        place = ranks.highest(-1 if own is None else keys.index(own.key))
+        place = ranks.all_reduce_max(-1 if own is None else keys.index(own.key))
         if place >= 0:
             key = keys[place]
             if own is not None and own.key == key:
@@ -281,7 +281,7 @@ class Updates:
         losses = mean_of(passes, share)
         if self._ranks is not None:
             gradients = [one.grad for one in self._optimizer.parameters if one.grad is not None]
-            self._ranks.sum_([*gradients, *losses])
+            self._ranks.all_reduce([*gradients, *losses])
         return losses, factors, _total(losses, factors)
 
     def _scaled(self, total: Tensor) -> Tensor:

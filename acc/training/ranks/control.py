@@ -31,15 +31,15 @@ class SharedControl:
         stands, self._stands = self._stands, False
         if self._pending is None:
             self._ahead = self._inner.due(step) if self._ranks.leads else ()
-            count = int(self._ranks.tell(len(self._ahead)))
+            count = int(self._ranks.broadcast(len(self._ahead)))
         else:
-            count = self._ranks.told(self._pending)
+            count = self._ranks.end_broadcast(self._pending)
             self._pending = None
         if count:
             return self._told()
         if self._ranks.leads:
             self._ahead = self._inner.due(step if stands else step + 1)
-        self._pending = self._ranks.begin_telling(len(self._ahead))
+        self._pending = self._ranks.begin_broadcast(len(self._ahead))
         return ()
 
     def wait(self, seconds: float) -> None:
@@ -51,11 +51,11 @@ class SharedControl:
     def finish(self) -> None:
         """Take in what was told of a step that is not made any more."""
         if self._pending is not None:
-            self._ranks.told(self._pending)
+            self._ranks.end_broadcast(self._pending)
             self._pending = None
 
     def _told(self) -> Sequence[Command]:
-        told = self._ranks.tell([asdict(command) for command in self._ahead])
+        told = self._ranks.broadcast([asdict(command) for command in self._ahead])
         if self._ranks.leads:
             return self._ahead
         commands = [Command(**fields) for fields in told]

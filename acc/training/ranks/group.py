@@ -66,7 +66,7 @@ class Ranks:
         dist.destroy_process_group()
         del self._host
 
-    def sum_(self, tensors: Sequence[Tensor]) -> None:
+    def all_reduce(self, tensors: Sequence[Tensor]) -> None:
         """Replace each tensor by its sum over all ranks, the same to the bit on each of them."""
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
         with self._heard():
@@ -76,7 +76,7 @@ class Ranks:
             list(tensors), [part.view(own.shape) for part, own in zip(parts, tensors, strict=True)]
         )
 
-    def whole(self, model: Model, output: ModelOutput, share: Share) -> ModelOutput:
+    def gather(self, model: Model, output: ModelOutput, share: Share) -> ModelOutput:
         """Return what all ranks' rows of a batch were encoded to; gradients reach this rank's rows."""
         mean = self._gathered(output.mean, share)
         z = mean if output.z is output.mean else self._gathered(output.z, share)
@@ -88,27 +88,27 @@ class Ranks:
         gathered: Tensor = _Gather.apply(rows, share, self)  # type: ignore[no-untyped-call]
         return gathered
 
-    def begin_telling(self, value: int) -> tuple[Tensor, Any]:
-        """Have rank 0's ``value`` sent to all while they go on; see ``told``."""
+    def begin_broadcast(self, value: int) -> tuple[Tensor, Any]:
+        """Have rank 0's ``value`` sent to all while they go on; see ``end_broadcast``."""
         message = torch.tensor([value], dtype=torch.int64)
         with self._heard():
             return message, dist.broadcast(message, src=0, group=self._host, async_op=True)
 
-    def told(self, pending: tuple[Tensor, Any]) -> int:
-        """Wait for what ``begin_telling`` sent and return it."""
+    def end_broadcast(self, pending: tuple[Tensor, Any]) -> int:
+        """Wait for what ``begin_broadcast`` sent and return it."""
         message, work = pending
         with self._heard():
             work.wait()
         return int(message.item())
 
-    def highest(self, value: int) -> int:
+    def all_reduce_max(self, value: int) -> int:
         """Return the highest ``value`` of all ranks."""
         found = torch.tensor([value], dtype=torch.int64)
         with self._heard():
             dist.all_reduce(found, op=dist.ReduceOp.MAX, group=self._host)
         return int(found.item())
 
-    def tell(self, value: Any) -> Any:
+    def broadcast(self, value: Any) -> Any:
         """Return rank 0's ``value`` on all ranks; plain data only."""
         data = bytearray(json.dumps(value).encode()) if self.leads else bytearray()
         with self._heard():
