@@ -15,10 +15,11 @@ import torch
 import torch.nn.functional as F
 
 from acc.models import build
+from acc.training.batch import IndexStream
 from acc.training.protocols import PointBlock
-from acc.training.rows import IndexStream, split_indices
 from acc.training.run import MemorySink
 from acc.training.settings import torch_settings
+from acc.training.split import split_indices
 from acc.training.trainer import Trainer
 from benchmarks.rows import Row, median, report
 from benchmarks.trainer_vs_bare_loop import WEIGHTS, prepared

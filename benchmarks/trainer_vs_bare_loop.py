@@ -20,10 +20,11 @@ from acc.data import AccDataset
 from acc.models import build
 from acc.plugins import PluginRegistry
 from acc.specs import FactorGroup, ModelSpec, TaskSpec, TrainJobSpec, TrainSpec
+from acc.training.batch import IndexStream
 from acc.training.plugin_set import PluginSet
 from acc.training.protocols import PointBlock
-from acc.training.rows import IndexStream, split_indices
 from acc.training.run import MemorySink
+from acc.training.split import split_indices
 from acc.training.trainer import Trainer
 from benchmarks.rows import Row, median, report
 

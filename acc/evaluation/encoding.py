@@ -16,7 +16,7 @@ from torch import Tensor
 from acc.models import Model
 from acc.rng import seed_for
 from acc.training.batch import Indices, Stored
-from acc.training.rows import fixed_examples, split_indices
+from acc.training.split import fixed_examples, split_indices
 
 if TYPE_CHECKING:
     from acc.data import AccDataset

@@ -35,8 +35,8 @@ from acc.training.checkpoints.files import Checkpoint, load
 from acc.training.checkpoints.restore import load_model
 from acc.training.devices import DeviceManager
 from acc.training.plugin_set import PluginSet
-from acc.training.rows import fixed_examples, split_indices
 from acc.training.settings import on_gpu
+from acc.training.split import fixed_examples, split_indices
 from acc.training.task import JointTask
 from acc.training.taskset import Entry, TaskSet
 

@@ -18,7 +18,7 @@ from acc.specs import TargetSpec
 from acc.tests import helpers
 from acc.training.batch import Resident
 from acc.training.plugin_set import PluginSet
-from acc.training.rows import split_indices
+from acc.training.split import split_indices
 from acc.training.task import make_task
 from acc.training.trainer import Trainer
 

@@ -17,7 +17,7 @@ from acc.results import EvalResult, MetricValue
 from acc.specs import EvalSpec
 from acc.tests import helpers
 from acc.training.checkpoints.files import Checkpoint
-from acc.training.rows import split_indices
+from acc.training.split import split_indices
 
 
 def trained(datasets: dict[str, AccDataset], tasks: Any = None, **train: Any) -> Checkpoint:

@@ -17,7 +17,7 @@ from acc.evaluation import evaluate_checkpoint
 from acc.specs import EvalSpec, TargetSpec
 from acc.tests import helpers
 from acc.training.batch import Resident, Stored
-from acc.training.rows import split_indices
+from acc.training.split import split_indices
 
 ROWS, SIDE = 120_000, 16
 BOUND_BYTES = 60 * 2**20  # all rows as float32 are 123 MB, and the resident bytes another 31 MB

@@ -16,7 +16,7 @@ from acc.evaluation import FactoringEvaluator, evaluate_checkpoint
 from acc.evaluation.metrics import Factor, suite
 from acc.specs import EVAL_PARTS, EvalSpec, TargetSpec
 from acc.tests import evaluated, helpers
-from acc.training.rows import split_indices
+from acc.training.split import split_indices
 
 
 def test_the_numbers_are_those_of_the_suite_on_the_posterior_means() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from acc.data import AccDataset
 from acc.specs import TargetSpec
 from acc.tests import helpers
-from acc.training.rows import fixed_examples, split_indices
+from acc.training.split import fixed_examples, split_indices
 
 
 def labelled(labels: list[int]) -> AccDataset:

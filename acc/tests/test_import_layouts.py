@@ -17,7 +17,7 @@ from acc.data import AccDataset
 from acc.data.importers import columns, import_file, look_at
 from acc.errors import InvalidInput
 from acc.specs import TargetSpec
-from acc.training.rows import split_indices
+from acc.training.split import split_indices
 
 RNG = np.random.default_rng(0)
 

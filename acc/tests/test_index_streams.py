@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acc.training.rows import IndexStream
+from acc.training.batch import IndexStream
 
 
 def stream(rows: int, batch: int, *, seed: int = 0, content: str = "a", offset: int = 0) -> IndexStream:
@@ -48,7 +48,7 @@ def test_a_stream_goes_on_from_any_position(rows: int, batch: int, skipped: int)
 def test_the_order_does_not_depend_on_the_batch_size_or_on_how_far_ahead_is_prepared(monkeypatch) -> None:
     reference = drawn(stream(7, 1), 500)
     assert drawn(stream(7, 5), 100) == reference
-    monkeypatch.setattr("acc.training.rows.BATCHES_AHEAD", 3)
+    monkeypatch.setattr("acc.training.batch.BATCHES_AHEAD", 3)
     assert drawn(stream(7, 5), 100) == reference
 
 

@@ -11,9 +11,9 @@ import torch
 from acc.data import AccDataset
 from acc.models import Decoded, build
 from acc.tests import helpers
-from acc.training.batch import Resident
+from acc.training.batch import IndexStream, Resident
 from acc.training.losses import series
-from acc.training.rows import IndexStream, split_indices
+from acc.training.split import split_indices
 from acc.training.trainer import Trainer
 
 

@@ -9,8 +9,8 @@ import torch
 
 from acc.errors import InvalidInput
 from acc.tests import helpers
-from acc.training.rows import split_indices
 from acc.training.run import TrainRun, train
+from acc.training.split import split_indices
 
 DATA = helpers.blobs(60, seed=0)
 

@@ -18,7 +18,7 @@ from acc.errors import InvalidInput
 from acc.evaluation.encoding import whole_units
 from acc.specs import TargetSpec
 from acc.tests.generators import made
-from acc.training.rows import split_indices
+from acc.training.split import split_indices
 
 
 def dataset(units: Any, labels: Any = None) -> AccDataset:

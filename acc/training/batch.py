@@ -1,6 +1,7 @@
 """The rows of a dataset as a step, a task or a measurement gets them: images in 0..1 with their targets.
 
-``Resident`` keeps a whole dataset on the device, for training; ``Stored`` brings rows there as they are asked for.
+``Resident`` keeps a whole dataset on the device, for training, and an ``IndexStream`` says which of its rows come
+next; ``Stored`` brings rows there as they are asked for.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acc.errors import TaskError
+from acc.rng import seed_for
 
 if TYPE_CHECKING:
     from acc.data import AccDataset
@@ -23,6 +25,7 @@ Indices = NDArray[np.int64]
 ROWS_AT_ONCE = 512
 MAX_BYTES_AT_ONCE = 2**30
 SAMPLE_ROWS = 16_384
+BATCHES_AHEAD = 64  # index batches prepared at once, so that a step only narrows a tensor
 
 
 class Batch:
@@ -188,3 +191,56 @@ def to_unit(images_BCHW: Tensor) -> Tensor:
 def _tensor(array: NDArray[np.generic], dtype: type[np.generic], device: torch.device) -> Tensor:
     # A memory-mapped or read-only array is copied: torch must own what it hands to kernels.
     return torch.from_numpy(np.array(array, dtype=dtype, order="C", copy=True)).to(device)
+
+
+class IndexStream:
+    """Endless batches of training rows: one seeded shuffle per epoch, one epoch after another.
+
+    Sample number i of the stream depends on the seed, the dataset's content and i alone. A batch may span
+    two epochs, so a dataset smaller than a batch trains as well. ``offset`` counts samples drawn; it is the
+    position that a checkpoint keeps.
+    """
+
+    def __init__(
+        self,
+        rows: Indices,
+        *,
+        seed: int,
+        content_hash: str,
+        batch_size: int,
+        device: torch.device,
+        offset: int = 0,
+    ) -> None:
+        self._rows, self._seed, self._content_hash = np.sort(rows), seed, content_hash
+        self._batch_size, self._device = batch_size, device
+        self._chunk_epochs = max(1, -(-BATCHES_AHEAD * batch_size // len(rows)))
+        self._chunk_samples = self._chunk_epochs * len(rows)
+        self._chunk_number = -1
+        self._chunk = torch.empty(0, dtype=torch.int64, device=device)
+        self.offset = offset
+
+    def next(self) -> Tensor:
+        """Return the next batch of row numbers ``(batch_size,) int64`` on the device."""
+        start = self.offset
+        self.offset = start + self._batch_size
+        number, within = divmod(start, self._chunk_samples)
+        if number != self._chunk_number:
+            self._load(number)
+        if within + self._batch_size <= self._chunk_samples:
+            return self._chunk.narrow(0, within, self._batch_size)
+        head = self._chunk[within:]
+        self._load(number + 1)
+        return torch.cat([head, self._chunk[: self._batch_size - len(head)]])
+
+    def _load(self, number: int) -> None:
+        first = number * self._chunk_epochs
+        epochs = [self._epoch(epoch) for epoch in range(first, first + self._chunk_epochs)]
+        chunk = torch.from_numpy(np.concatenate(epochs))
+        if self._device.type == "cuda":
+            chunk = chunk.pin_memory()  # else the copy would wait for all that the GPU has yet to do
+        self._chunk = chunk.to(self._device, non_blocking=True)
+        self._chunk_number = number
+
+    def _epoch(self, epoch: int) -> Indices:
+        seed = seed_for(self._seed, self._content_hash, "train", epoch)
+        return np.random.default_rng(seed).permutation(self._rows)

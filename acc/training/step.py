@@ -1,33 +1,38 @@
 """One training step: draw the batches, run the model once, take each task's loss, update the weights.
 
-A ``Plan`` says what a step trains and computes the losses; ``Updates`` makes the gradients and the optimizer's step
-of them. Batches that are divided, among ranks or over several passes, take the longer way (``acc.training.ranks``).
+A ``Plan`` says what a step trains and computes the losses, a schedule which plan is next; ``Updates`` makes the
+gradients and the optimizer's step of them. Batches that are divided, among ranks or over several passes, take the
+longer way (``acc.training.ranks``).
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from acc.errors import PluginFailed
 from acc.models import Model, ModelOutput
 from acc.places import told
+from acc.rng import seed_for
 from acc.specs import TrainSpec
-from acc.training.batch import Batch, GatheredTargets, Resident, to_unit
+from acc.training.batch import Batch, GatheredTargets, IndexStream, Resident, to_unit
 from acc.training.failures import TaskFailed, check_loss, failing, is_no_fault
 from acc.training.optim import NamedOptimizer
 from acc.training.passes import network_passes, precision_on, records_graphs
 from acc.training.ranks.group import Ranks
 from acc.training.ranks.share import Share, SharedNoise, mean_of
-from acc.training.rows import IndexStream
 from acc.training.task import JointTask, TaskView
 from acc.training.taskset import Entry
 
+DRAWS_AHEAD = 1024  # task draws of the sampled schedule made at once
 GRAD_NORM_STEPS = 10
 """The gradient's norm is recorded at each step that clips or may be skipped, else at every tenth: under 0.1 % of a
 step on a CPU (0.6 % at every step), and no more than 1 % where steps are short."""
@@ -194,6 +199,41 @@ class Plan:
             factors.append(scale * entry.spec.weight if self.drawn is None else scale)
             entry.age += 1
         return factors
+
+
+class JointSchedule:
+    """Every step trains every enabled task."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+
+    def at(self, global_step: int) -> Plan:
+        """Return what the step does."""
+        return self._plan
+
+
+class SampledSchedule:
+    """Every step trains one enabled task, drawn by weight.
+
+    The weight is the odds, so it does not scale the loss as well. Draws depend on seed and global step alone.
+    """
+
+    def __init__(self, plans: Sequence[Plan], weights: Sequence[float], seed: int) -> None:
+        self._plans, self._seed = plans, seed
+        self._bounds = list(accumulate(weights))
+        self._chunk = -1
+        self._draws: list[float] = []
+
+    def at(self, global_step: int) -> Plan:
+        """Return what the step does: the plan of the task drawn."""
+        number, within = divmod(global_step, DRAWS_AHEAD)
+        if self._chunk != number:
+            generator = np.random.default_rng(seed_for(self._seed, "schedule", number))
+            self._chunk, self._draws = number, generator.random(DRAWS_AHEAD).tolist()
+        return self._plans[bisect_right(self._bounds, self._draws[within] * self._bounds[-1])]
+
+
+Schedule = JointSchedule | SampledSchedule
 
 
 class Updates:

@@ -19,7 +19,7 @@ from acc.errors import CheckpointError, InvalidInput, PluginFailed
 from acc.models import Model, build
 from acc.specs import DatasetSpec, TaskSpec, TrainJobSpec
 from acc.training import passes
-from acc.training.batch import Indices, TrainingRows
+from acc.training.batch import IndexStream, Indices, TrainingRows
 from acc.training.checkpoints.extra_state import ExtraState
 from acc.training.checkpoints.files import Checkpoint, Snapshot, load
 from acc.training.checkpoints.header import Header
@@ -31,10 +31,9 @@ from acc.training.losses.early_stop import EarlyStop
 from acc.training.optim import NamedOptimizer, lr_at
 from acc.training.plugin_set import PluginSet
 from acc.training.ranks.group import Ranks, sized
-from acc.training.rows import IndexStream, split_indices
-from acc.training.schedule import JointSchedule, SampledSchedule, Schedule
 from acc.training.settings import torch_settings
-from acc.training.step import Plan, StepResult, TaskGroup, Updates
+from acc.training.split import split_indices
+from acc.training.step import JointSchedule, Plan, SampledSchedule, Schedule, StepResult, TaskGroup, Updates
 from acc.training.task import JointTask
 from acc.training.taskset import Entry, TaskSet
 
