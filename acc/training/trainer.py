@@ -193,9 +193,8 @@ class Trainer:
                     status = ending
                     break
             self.make_step()
-            if state.early.is_due(
-                state.step
-            ):  # before a checkpoint of this step, so that it knows the outcome
+            # Before a checkpoint of this step, so that it knows the outcome.
+            if state.early.is_due(state.step):
                 self.fetch()
                 message = state.early.ended(state.step)
                 if message:
