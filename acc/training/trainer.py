@@ -189,6 +189,7 @@ class Trainer:
                 if steering.changed:
                     steering.changed = False
                     self._begin_anew()
+                self.begin_block()  # also after a change that was refused on its way
                 if ending is not None:
                     status = ending
                     break
@@ -252,14 +253,15 @@ class Trainer:
 
     def begin_block(self) -> None:
         """Begin a new block of points if the series have changed; the last one must be fetched."""
-        self._bad.clear()
         keys = tuple(entry.spec.key for entry in self.tasks.enabled)
         if self._recorder.keys != keys:
             assert not self._recorder, "a block is fetched before its series change"
             self._recorder = BlockRecorder(keys, start=self.step)
+            self._bad.clear()
 
     def _begin_anew(self) -> None:
         """Go on after a change of what is trained: what went before is no measure for what follows."""
+        self._bad.clear()
         self.begin_block()
         self.watch.restart()
         self.state.early.restart()
