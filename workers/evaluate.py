@@ -20,9 +20,8 @@ from accsite.apps.training.specs import dataset_spec
 from workers import promises
 from workers.durable import insist
 from workers.held import Held
-from workers.materials import Datasets, from_header
+from workers.materials import Datasets, from_header, load_checkpoint
 from workers.progress import Progress
-from workers.train import load
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +45,7 @@ def evaluate(held: Held) -> None:
     began = time.perf_counter()
     parts = len(dict.fromkeys(spec.suite))
     with held.interruption.raising(), Progress(held, parts) as progress:
-        checkpoint = load(job.checkpoint)
+        checkpoint = load_checkpoint(job.checkpoint)
         datasets = Datasets()
         for key, dataset in checkpoint.header.spec.datasets.items():
             datasets.load(key, dataset)

@@ -16,8 +16,7 @@ from accsite.apps.training.services.code import naming_code
 from workers import promises
 from workers.durable import insist
 from workers.held import Held
-from workers.materials import Datasets, from_header
-from workers.train import load
+from workers.materials import Datasets, from_header, load_checkpoint
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +29,7 @@ def expand(held: Held) -> None:
     spec = ExpansionSpec.model_validate(job.spec["expansion"])
     began = time.perf_counter()
     with held.interruption.raising():
-        origin = load(job.checkpoint)
+        origin = load_checkpoint(job.checkpoint)
         datasets = Datasets()
         for key, dataset in origin.header.spec.datasets.items():
             datasets.load(key, dataset)

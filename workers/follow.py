@@ -16,7 +16,8 @@ from accsite.apps.training.models import Checkpoint, Job
 from accsite.apps.training.services.resuming import mended_plugins
 from workers import copies
 from workers.durable import disconnect
-from workers.materials import Materials
+from workers.materials import Materials, load_checkpoint
+from workers.share import take_share
 
 
 def follow(job_id: int, rank: int, told: dict[str, Any]) -> None:
@@ -25,18 +26,14 @@ def follow(job_id: int, rank: int, told: dict[str, Any]) -> None:
     told: ``devices``, one for each rank of this machine from rank ``first`` on; ``size``, the number of all ranks;
     ``resume_from``, the sha256 of a checkpoint or ''; ``meeting``, a file, or host:port; ``interface`` of the network.
     """
-    from workers.runner import limit_memory, use_threads
-    from workers.train import load
-
     device = torch.device(told["devices"][rank - told["first"]])
-    use_threads()
-    limit_memory(str(device), ranks=len(told["devices"]))
+    take_share(str(device), ranks=len(told["devices"]))
     job = Job.objects.select_related("start_checkpoint").get(pk=job_id)
     spec = TrainJobSpec.model_validate(job.spec)
     resumed = None
     if told["resume_from"]:
-        resumed = load(Checkpoint.objects.filter(job=job, sha256=told["resume_from"]).latest("id"))
-    started = None if resumed or job.start_checkpoint is None else load(job.start_checkpoint)
+        resumed = load_checkpoint(Checkpoint.objects.filter(job=job, sha256=told["resume_from"]).latest("id"))
+    started = None if resumed or job.start_checkpoint is None else load_checkpoint(job.start_checkpoint)
     materials = Materials(spec, resumed, mended_plugins(job, resumed.header.job_step if resumed else 0))
     disconnect()
 

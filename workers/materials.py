@@ -1,4 +1,4 @@
-"""What a job's specification names, made real: classes from their frozen sources, datasets from files."""
+"""What a specification names, made real: classes from frozen sources, datasets and checkpoints from files."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from acc.data import AccDataset
-from acc.errors import InvalidInput
+from acc.errors import CheckpointError, InvalidInput
 from acc.plugins import PluginClass, load_source
 from acc.specs import DatasetSpec, TaskSpec, TrainJobSpec
-from acc.training.checkpoints.files import Checkpoint
+from acc.training.checkpoints import files
 from acc.training.plugin_set import PluginSet
 from acc.training.protocols import Command
+from accsite import blobs
 from accsite.apps.datasets import selectors as datasets
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.registry import approval
 from accsite.apps.registry.models import PluginSource
+from accsite.apps.training.models import Checkpoint
 from workers import copies
 
 
@@ -53,7 +55,7 @@ class Materials:
     """The datasets and classes of a train job, for each of its ranks; commands that add tasks bring their own."""
 
     def __init__(
-        self, spec: TrainJobSpec, resumed: Checkpoint | None, mended: Mapping[str, str] | None = None
+        self, spec: TrainJobSpec, resumed: files.Checkpoint | None, mended: Mapping[str, str] | None = None
     ) -> None:
         """Collect what ``spec`` names, and what the checkpoint that it goes on from was trained with.
 
@@ -75,6 +77,14 @@ class Materials:
             task = TaskSpec.model_validate(command.payload["task"])
             self.datasets.load(task.dataset, DatasetSpec.model_validate(command.payload["dataset"]))
             self.classes.add(*from_rows([task.source_sha256]))
+
+
+def load_checkpoint(row: Checkpoint) -> files.Checkpoint:
+    """Return a checkpoint from its file; raises CheckpointError unless it is what was recorded."""
+    try:
+        return files.load(blobs.open_local(row.file, row.sha256))
+    except blobs.BlobDamaged as error:
+        raise CheckpointError(f"checkpoint {row}: {error}") from error
 
 
 def classes_of(plugins: Mapping[str, str]) -> PluginSet:

@@ -255,9 +255,9 @@ def _steering(node: Checkpoint) -> list[Any]:
 
 def _recorded(node: Checkpoint) -> State | None:
     """Return the recorded state, None if its file was pruned; raises CheckpointError for a damaged one."""
-    from workers.train import load
+    from workers.materials import load_checkpoint
 
-    return None if node.weights_pruned_at is not None else load(node)
+    return None if node.weights_pruned_at is not None else load_checkpoint(node)
 
 
 def _told(verdict: Verdict) -> str:

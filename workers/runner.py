@@ -7,7 +7,6 @@ from contextlib import suppress
 from functools import partial
 
 import structlog
-from django.conf import settings
 from setproctitle import setproctitle
 
 from acc.errors import AccError, PluginFailed
@@ -30,6 +29,7 @@ from workers.interruption import Interrupted, Interruption
 from workers.lease import Lease
 from workers.recipe import recipe
 from workers.replay_job import replay_checkpoint
+from workers.share import take_share
 from workers.train import train
 
 HANDLED = 0
@@ -70,8 +70,7 @@ def run(held: Held) -> None:
         try:
             if not insist(partial(lifecycle.start, pk, attempt), given_up=lost):
                 raise Fenced(pk, attempt)
-            use_threads()
-            limit_memory(held.device, ranks=held.team.here)
+            take_share(held.device, ranks=held.team.here)
             body_of(held.job.kind)(held)
         except (Fenced, GivenUp):
             log.warning("abandoned", hint="the job was taken from this worker; nothing more is written")
@@ -131,19 +130,3 @@ BODIES: dict[str, Callable[[Held], None]] = {
     JobKind.REPLAY: partial(interruptible, replay_checkpoint),
     JobKind.RECIPE: recipe,
 }
-
-
-def use_threads() -> None:
-    """Let torch use ACC_THREADS processor threads, unless the job says otherwise."""
-    import torch
-
-    torch.set_num_threads(settings.ACC_THREADS)
-
-
-def limit_memory(device: str, *, ranks: int = 1) -> None:
-    """Bound what this process of a job may have of the machine's memory: an equal part if ``ranks`` share it.
-
-    Not beside a GPU, whose driver maps more than it uses.
-    """
-    if device == "cpu":
-        memory.limit(memory.allowed_gib(settings.ACC_JOB_MEMORY_GIB) / ranks)

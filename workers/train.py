@@ -15,10 +15,8 @@ from acc.specs import TrainJobSpec
 from acc.training.checkpoints import files
 from acc.training.protocols import Alarm, Command, CommandResult
 from acc.training.trainer import Trainer, TrainResult
-from accsite import blobs
 from accsite.apps.live import frames
 from accsite.apps.training.errors import Fenced
-from accsite.apps.training.models import Checkpoint
 from accsite.apps.training.selectors.resuming import resume_points
 from accsite.apps.training.services import events, lifecycle, points
 from accsite.apps.training.services.resuming import mended_plugins
@@ -26,7 +24,7 @@ from workers import copies, memory, promises
 from workers.control import DatabaseControl, refusal
 from workers.durable import GivenUp, insist
 from workers.held import Held
-from workers.materials import Materials
+from workers.materials import Materials, load_checkpoint
 from workers.ranks import together
 from workers.sinks import Recorder
 from workers.stall import Stall
@@ -39,7 +37,7 @@ def train(held: Held) -> None:
     job = held.job
     spec = TrainJobSpec.model_validate(job.spec)
     resumed = newest_intact(held)
-    started = None if resumed or job.start_checkpoint is None else load(job.start_checkpoint)
+    started = None if resumed or job.start_checkpoint is None else load_checkpoint(job.start_checkpoint)
     materials = Materials(spec, resumed, mended_plugins(job, resumed.header.job_step if resumed else 0))
     first = resumed.header.job_step if resumed else 0
     points.truncate(job.pk, first, held.attempt)
@@ -148,17 +146,9 @@ def newest_intact(held: Held) -> files.Checkpoint | None:
     """
     for row in resume_points(held.job):
         try:
-            return load(row)
+            return load_checkpoint(row)
         except CheckpointError as error:
             message = f"{error}; going on from the checkpoint before it"
             log.warning("checkpoint_damaged", checkpoint=row.pk, error=str(error))
             events.record_alarm(held.job.pk, held.attempt, Alarm("checkpoint", row.job_step, message))
     return None
-
-
-def load(row: Checkpoint) -> files.Checkpoint:
-    """Return a checkpoint from its file; raises CheckpointError unless it is what was recorded."""
-    try:
-        return files.load(blobs.open_local(row.file, row.sha256))
-    except blobs.BlobDamaged as error:
-        raise CheckpointError(f"checkpoint {row}: {error}") from error
