@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import structlog
 
-from workers import processes
 from workers.channel import Channel
+from workers.machine import processes
 
 READY_SECONDS = 120.0
 FIRST_PAUSE_SECONDS = 0.2

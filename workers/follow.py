@@ -16,8 +16,8 @@ from accsite.apps.training.models import Checkpoint, Job
 from accsite.apps.training.services.resuming import mended_plugins
 from workers import copies
 from workers.durable import disconnect
+from workers.machine.share import take_share
 from workers.materials import Materials, load_checkpoint
-from workers.share import take_share
 
 
 def follow(job_id: int, rank: int, told: dict[str, Any]) -> None:

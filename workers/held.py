@@ -8,9 +8,9 @@ from pathlib import Path
 
 from accsite import blobs
 from accsite.apps.training.models import Job
-from workers import processes
 from workers.interruption import Interruption
 from workers.lease import Lease
+from workers.machine import processes
 from workers.team import Team
 
 

@@ -18,13 +18,14 @@ from accsite.apps.training.models import Job
 from accsite.apps.training.services import lifecycle, parts, queue, workers
 from accsite.apps.training.states import HELD
 from accsite.supervisor.health import say_alive
-from workers import joblog, processes
+from workers import joblog
 from workers.children import Nursery, Work
-from workers.devices import resolve
 from workers.durable import disconnect, insist
 from workers.joining import Joining
-from workers.network import address_of
-from workers.telemetry import Telemetry
+from workers.machine import processes
+from workers.machine.devices import resolve
+from workers.machine.network import address_of
+from workers.machine.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
 

@@ -11,9 +11,9 @@ from django.conf import settings
 
 from accsite.apps.training.models import JobPart
 from accsite.apps.training.services import parts
-from workers import processes
 from workers.children import NoZygote, Nursery, Work
 from workers.durable import disconnect, insist
+from workers.machine import processes
 
 log = structlog.get_logger(__name__)
 

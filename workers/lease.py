@@ -13,8 +13,8 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 
 from accsite.apps.training.services import lifecycle
-from workers import processes
 from workers.durable import disconnect
+from workers.machine import processes
 
 RENEWALS_PER_LEASE = 4
 SETTLE_SECONDS = 0.5

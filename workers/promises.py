@@ -26,9 +26,10 @@ from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import Checkpoint, CheckpointKind, Job, JobKind, LossBlock, RecipeStep
 from accsite.apps.training.services import lifecycle
 from accsite.apps.training.states import ACTIVE
-from workers import joblog, processes
+from workers import joblog
 from workers.durable import insist
 from workers.held import Held
+from workers.machine import processes
 
 log = structlog.get_logger(__name__)
 

@@ -24,7 +24,7 @@ from accsite.apps.training.services import lifecycle, parts, placement
 from workers import promises
 from workers.durable import insist
 from workers.elsewhere import Elsewhere
-from workers.network import address_of
+from workers.machine.network import address_of
 from workers.team import Team
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import JobKind
 from accsite.apps.training.services import events, lifecycle
 from accsite.logging import job_context
-from workers import copies, joblog, memory, promises, ranks
+from workers import copies, joblog, promises, ranks
 from workers.control import DatabaseControl
 from workers.durable import GivenUp, disconnect, insist
 from workers.evaluate import evaluate
@@ -27,9 +27,10 @@ from workers.held import Held
 from workers.imports import take_in
 from workers.interruption import Interrupted, Interruption
 from workers.lease import Lease
+from workers.machine import memory
+from workers.machine.share import take_share
 from workers.recipe import recipe
 from workers.replay_job import replay_checkpoint
-from workers.share import take_share
 from workers.train import train
 
 HANDLED = 0

@@ -20,10 +20,11 @@ from accsite.apps.training.errors import Fenced
 from accsite.apps.training.selectors.resuming import resume_points
 from accsite.apps.training.services import events, lifecycle, points
 from accsite.apps.training.services.resuming import mended_plugins
-from workers import copies, memory, promises
+from workers import copies, promises
 from workers.control import DatabaseControl, refusal
 from workers.durable import GivenUp, insist
 from workers.held import Held
+from workers.machine import memory
 from workers.materials import Materials, load_checkpoint
 from workers.ranks import together
 from workers.sinks import Recorder

@@ -18,8 +18,8 @@ from typing import Any, NoReturn
 
 import structlog
 
-from workers import processes
 from workers.channel import Channel
+from workers.machine import processes
 
 # What jobs need, and what torch and the drivers would only import at first use, in every job again.
 PRELOAD = (

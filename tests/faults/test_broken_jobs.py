@@ -10,7 +10,7 @@ from accsite.apps.training.models import Job, JobEvent
 from accsite.apps.training.services import jobs
 from tests.faults.plugins import odd_task
 from tests.stack import assert_undisturbed, final, points, reload
-from workers.processes import is_alive
+from workers.machine.processes import is_alive
 
 
 def test_a_plugin_that_raises_fails_its_job_with_the_error_and_where_it_was(stack):

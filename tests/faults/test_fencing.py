@@ -9,7 +9,7 @@ from django.db import transaction
 
 from tests.faults.test_kill import EVERY, STEPS, running_past_a_checkpoint
 from tests.stack import assert_undisturbed, reload
-from workers.processes import is_alive
+from workers.machine.processes import is_alive
 
 
 def test_a_job_stopped_past_its_lease_is_ended_by_another_and_its_late_writes_are_refused(stack):

@@ -11,7 +11,7 @@ import pytest
 from accsite.apps.training.models import JobEvent
 from tests.faults.plugins import odd_task
 from tests.stack import assert_undisturbed, children_of, final, points, reload
-from workers.processes import is_alive
+from workers.machine.processes import is_alive
 
 LASTS = "import subprocess; subprocess.Popen(['sleep', '600'], start_new_session={session})"
 

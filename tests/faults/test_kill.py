@@ -9,7 +9,7 @@ import pytest
 
 from accsite.apps.training.models import JobEvent
 from tests.stack import assert_undisturbed, final, points, reload
-from workers.processes import is_alive
+from workers.machine.processes import is_alive
 
 STEPS = 200
 EVERY = 40

@@ -17,7 +17,7 @@ from tests.faults.plugins import odd_task, paced
 from tests.faults.test_ranks import OPTIONS, REASSOCIATION, apart, tensors_of
 from tests.faults.test_two_at_once import pin
 from tests.stack import Process, Stack, Template, final, in_engine, points, reload
-from workers.processes import is_alive
+from workers.machine.processes import is_alive
 
 pytestmark = pytest.mark.skipif(
     len(os.sched_getaffinity(0)) < 2, reason="needs two cores, one for each machine"

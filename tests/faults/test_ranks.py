@@ -19,7 +19,7 @@ from accsite.apps.training.models import Job, JobEvent
 from accsite.apps.training.services import jobs, tasks
 from tests.faults.plugins import odd_task
 from tests.stack import Stack, children_of, final, in_engine, points, reload
-from workers.processes import is_alive
+from workers.machine.processes import is_alive
 from workers.replay import CANNOT, replay
 
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores, one for each rank")

@@ -11,7 +11,7 @@ from accsite.supervisor.processes import table
 from accsite.supervisor.redis import free_port
 from tests.faults.plugins import PACE, paced
 from tests.stack import assert_undisturbed, children_of, final
-from workers.processes import is_alive
+from workers.machine.processes import is_alive
 
 pytestmark = pytest.mark.slow
 

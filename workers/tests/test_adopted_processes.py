@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 CODE = """
 import multiprocessing, os, subprocess, sys, time
-from workers import processes
+from workers.machine import processes
 
 def dead():
     return [each.pid for each in processes._all() if each.parent == os.getpid() and each.state == "Z"]

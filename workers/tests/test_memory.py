@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from acc.text import is_out_of_memory
-from workers import memory
+from workers.machine import memory
 
 HALF = 2**29
 

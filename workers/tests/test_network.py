@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from acc.errors import InvalidInput
-from workers.network import address_of
+from workers.machine.network import address_of
 
 
 def test_the_loopback_has_its_address() -> None:

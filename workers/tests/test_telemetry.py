@@ -8,9 +8,9 @@ import time
 import pytest
 
 from acc.errors import InvalidInput
-from workers import devices
-from workers.processes import describe_exit, is_alive, threads
-from workers.telemetry import Telemetry, cpu_ticks, memory_bytes
+from workers.machine import devices
+from workers.machine.processes import describe_exit, is_alive, threads
+from workers.machine.telemetry import Telemetry, cpu_ticks, memory_bytes
 
 
 def test_figures_of_a_processor_have_units_and_sane_values():

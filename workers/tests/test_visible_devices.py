@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from workers import devices
+from workers.machine import devices
 
 UUIDS = [b"GPU-aa0", b"GPU-ab1", b"GPU-b2", b"GPU-b3"]
 

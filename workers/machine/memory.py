@@ -13,7 +13,7 @@ from pathlib import Path
 from django.conf import settings
 
 from acc import text
-from workers.telemetry import memory_bytes
+from workers.machine.telemetry import memory_bytes
 
 SHARE_OF_MACHINE = 0.8
 GIB = 2**30

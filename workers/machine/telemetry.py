@@ -6,7 +6,7 @@ import os
 import platform
 from pathlib import Path
 
-from workers import devices
+from workers.machine import devices
 
 Figures = dict[str, str | int | float]
 """Names end in their unit: ``_bytes``, ``_percent`` (0 to 100), ``_celsius``."""

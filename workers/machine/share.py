@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from django.conf import settings
 
-from workers import memory
+from workers.machine import memory
 
 
 def take_share(device: str, *, ranks: int = 1) -> None:
