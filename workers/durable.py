@@ -11,7 +11,7 @@ from typing import TypeVar
 import structlog
 from django.db import InterfaceError, OperationalError, connection
 
-from workers import copies
+from workers.fork import copies
 
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 2.0

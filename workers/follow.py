@@ -14,8 +14,8 @@ from acc.training.ranks.join import at_address, at_file, joined
 from acc.training.trainer import Trainer
 from accsite.apps.training.models import Checkpoint, Job
 from accsite.apps.training.services.resuming import mended_plugins
-from workers import copies
 from workers.durable import disconnect
+from workers.fork import copies
 from workers.machine.share import take_share
 from workers.materials import Materials, load_checkpoint
 

@@ -19,8 +19,8 @@ from accsite.apps.training.services import lifecycle, parts, queue, workers
 from accsite.apps.training.states import HELD
 from accsite.supervisor.health import say_alive
 from workers import joblog
-from workers.children import Nursery, Work
 from workers.durable import disconnect, insist
+from workers.fork.client import ForkServerClient, Work
 from workers.joining import Joining
 from workers.machine import processes
 from workers.machine.devices import resolve
@@ -33,11 +33,11 @@ log = structlog.get_logger(__name__)
 class Host:
     """What the process of one worker holds. ``start`` once, ``run`` for each message, ``stop`` at the end."""
 
-    def __init__(self, nursery: Nursery, *, name: str, queues: Sequence[str], device: str) -> None:
+    def __init__(self, forks: ForkServerClient, *, name: str, queues: Sequence[str], device: str) -> None:
         self.name, self.queues, self.wanted = name, tuple(queues), device
         self.device = ""
-        self.nursery = nursery
-        self._logs = joblog.Keeper(name, nursery.jobs)
+        self.forks = forks
+        self._logs = joblog.Keeper(name, forks.jobs)
         self._running: dict[int, float | None] = {}  # job -> since when it is not ours any more
         self._rung_again: set[int] = set()  # of those that run
         self._slots = threading.Lock()  # over who takes what
@@ -54,12 +54,12 @@ class Host:
         resolve(self.wanted, cuda=True)  # a device that is not there is told before torch is waited for
         # A worker that computes nothing has no zygote before its first job.
         facts: dict[str, Any] = {"cuda": False, "pid": None}
-        if self.nursery.started:
-            facts = self.nursery.wait_until_ready()
+        if self.forks.started:
+            facts = self.forks.wait_until_ready()
         self.device = resolve(self.wanted, cuda=facts["cuda"])
         address = address_of(settings.ACC_RANKS_INTERFACE) if settings.ACC_RANKS_INTERFACE else ""
         if address:
-            self._joining = Joining(self.nursery, self.name, self.device)
+            self._joining = Joining(self.forks, self.name, self.device)
         telemetry = Telemetry(self.device)
         insist(
             lambda: workers.register(
@@ -97,7 +97,7 @@ class Host:
                 return
             self._running[job_id] = None
         try:
-            status = self.nursery.run(Work(job_id), self.device)
+            status = self.forks.run(Work(job_id), self.device)
             if status is not None:  # whatever it is: a job that its process has left unfinished is nobody's
                 self._release(job_id, f"its process on {self.name} {processes.describe_exit(status)}")
         finally:
@@ -133,7 +133,7 @@ class Host:
         for thread in (self._heart, self._drainer, self._guard):
             if thread is not None:
                 thread.join(5)
-        self.nursery.stop()
+        self.forks.stop()
         if self._heart is None:
             return  # it was never registered
         self._logs.stop()
@@ -145,7 +145,7 @@ class Host:
 
     def _drain_when_asked(self) -> None:
         self._draining.wait()
-        self.nursery.end_jobs()
+        self.forks.end_jobs()
         if self._stopped.is_set():
             return
         log.info("draining", worker=self.name)
@@ -179,7 +179,7 @@ class Host:
         A job without a process yet (its zygote still starts) has had no chance to claim its row: it is let be.
         """
         now = time.monotonic()
-        processes_of = self.nursery.pids()
+        processes_of = self.forks.pids()
         for running in list(self._running):
             if Work(running) not in processes_of or self._held(running).exists():
                 self._unheld(running, None)
@@ -190,7 +190,7 @@ class Host:
                 log.warning(
                     "job_process_killed", job_id=running, hint="its job is not ours any more, and it hangs"
                 )
-                self.nursery.kill(Work(running))
+                self.forks.kill(Work(running))
 
     def _unheld(self, job_id: int, since: float | None) -> None:
         if job_id in self._running:
@@ -203,13 +203,13 @@ class Host:
         """
         since: dict[int, float] = {}
         while not self._stopped.wait(settings.ACC_HEARTBEAT_SECONDS):
-            still = {pid: work for work, pid in self.nursery.pids().items() if processes.is_stopped(pid)}
+            still = {pid: work for work, pid in self.forks.pids().items() if processes.is_stopped(pid)}
             now = time.monotonic()
             since = {pid: since.get(pid, now) for pid in still}
             for pid, work in still.items():
                 if now - since[pid] > settings.ACC_LEASE_SECONDS:
                     log.warning("job_process_killed", pid=pid, hint="it was stopped for longer than a lease")
-                    self.nursery.kill(work)
+                    self.forks.kill(work)
 
     def _beat(self, telemetry: Telemetry) -> None:
         try:

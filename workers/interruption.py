@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Literal
 
-from workers import copies
+from workers.fork import copies
 
 Reason = Literal["drain", "stop", "fenced"]
 

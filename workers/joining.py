@@ -11,8 +11,8 @@ from django.conf import settings
 
 from accsite.apps.training.models import JobPart
 from accsite.apps.training.services import parts
-from workers.children import NoZygote, Nursery, Work
 from workers.durable import disconnect, insist
+from workers.fork.client import ForkServerClient, NoZygote, Work
 from workers.machine import processes
 
 log = structlog.get_logger(__name__)
@@ -21,8 +21,8 @@ log = structlog.get_logger(__name__)
 class Joining:
     """Joins the parts that wait for a worker, each in a process of its own, and sees how they end."""
 
-    def __init__(self, nursery: Nursery, worker: str, device: str) -> None:
-        self._nursery, self._worker, self._device = nursery, worker, device
+    def __init__(self, forks: ForkServerClient, worker: str, device: str) -> None:
+        self._forks, self._worker, self._device = forks, worker, device
         self._running: dict[int, threading.Thread] = {}
 
     def look(self) -> None:
@@ -42,7 +42,7 @@ class Joining:
 
     def _run(self, part: JobPart) -> None:
         try:
-            status = self._nursery.run(Work(part.job_id, part.pk), self._device)
+            status = self._forks.run(Work(part.job_id, part.pk), self._device)
             left = status is not None and JobPart.objects.live().filter(pk=part.pk).exists()
             how = processes.describe_exit(status) if left and status is not None else ""
         except NoZygote as error:

@@ -65,12 +65,12 @@ def serve(*, name: str, queues: list[str], device: str) -> int:
     if lock is None:
         say(f"worker {name!r} runs already on this ACC_HOME; give this one another --name")
         return 2
-    from workers.children import NoZygote, Nursery, end_leftovers, mark
+    from workers.fork.client import ForkServerClient, NoZygote, end_leftovers, mark
 
     mark(f"{settings.HOME}:{name}")
-    nursery = Nursery(name)
+    forks = ForkServerClient(name)
     if list(queues) != [RECIPES]:
-        nursery.start()  # it imports torch while this process imports Django
+        forks.start()  # it imports torch while this process imports Django
     import django
 
     django.setup()
@@ -78,7 +78,7 @@ def serve(*, name: str, queues: list[str], device: str) -> int:
     from workers import host as hosts
 
     end_leftovers()  # of a worker of this name that was killed: nobody else runs here by it now
-    host = hosts.Host(nursery, name=name, queues=queues, device=device)
+    host = hosts.Host(forks, name=name, queues=queues, device=device)
     try:
         host.start()
         hosts.install(host)

@@ -18,7 +18,7 @@ from accsite.apps.datasets.models import Dataset
 from accsite.apps.registry import approval
 from accsite.apps.registry.models import PluginSource
 from accsite.apps.training.models import Checkpoint
-from workers import copies
+from workers.fork import copies
 
 
 class Datasets(Mapping[str, AccDataset]):

@@ -21,8 +21,9 @@ from acc.training.ranks.group import RankLost
 from accsite.apps.training.models import JobPart
 from accsite.apps.training.services import parts
 from accsite.logging import job_context
-from workers import copies, joblog
+from workers import joblog
 from workers.durable import disconnect, insist
+from workers.fork import copies
 from workers.lease import Lease
 from workers.team import Team, wrong
 

@@ -17,11 +17,12 @@ from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import JobKind
 from accsite.apps.training.services import events, lifecycle
 from accsite.logging import job_context
-from workers import copies, joblog, promises, ranks
+from workers import joblog, promises, ranks
 from workers.control import DatabaseControl
 from workers.durable import GivenUp, disconnect, insist
 from workers.evaluate import evaluate
 from workers.expand import expand
+from workers.fork import copies
 from workers.generate import generate
 from workers.held import Held
 from workers.imports import take_in

@@ -24,9 +24,9 @@ from accsite.apps.live import frames
 from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import CheckpointKind
 from accsite.apps.training.services import checkpoints, events, lifecycle, points
-from workers import copies
 from workers.control import OWN_COMMAND_ID
 from workers.durable import GivenUp, disconnect, insist
+from workers.fork import copies
 from workers.lease import Lease
 
 FRAME_SECONDS = 0.1

@@ -20,9 +20,10 @@ from accsite.apps.training.errors import Fenced
 from accsite.apps.training.selectors.resuming import resume_points
 from accsite.apps.training.services import events, lifecycle, points
 from accsite.apps.training.services.resuming import mended_plugins
-from workers import copies, promises
+from workers import promises
 from workers.control import DatabaseControl, refusal
 from workers.durable import GivenUp, insist
+from workers.fork import copies
 from workers.held import Held
 from workers.machine import memory
 from workers.materials import Materials, load_checkpoint

@@ -1,7 +1,7 @@
 """A fork server: torch, Django and the engine are imported once, and every job gets a fresh process at once.
 
 It has one thread, no connection to database or Redis, and never touches CUDA: none of these survive a fork.
-Run by ``workers.children`` as ``python -m workers.zygote --parent PID --channel FD``.
+Run by ``workers.fork.client`` as ``python -m workers.zygote --parent PID --channel FD``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 import structlog
 
-from workers.channel import Channel
+from workers.fork.channel import Channel
 from workers.machine import processes
 
 # What jobs need, and what torch and the drivers would only import at first use, in every job again.
@@ -88,7 +88,7 @@ class Zygote:
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
         processes.adopt_orphans()  # of jobs that are over: what is left of a living one belongs to that
-        self.children: dict[int, list[int]] = {}  # process id -> what it runs, see workers.children.Work
+        self.children: dict[int, list[int]] = {}  # process id -> what it runs, see workers.fork.client.Work
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def serve(self) -> None:

@@ -5,22 +5,22 @@ from __future__ import annotations
 import socket
 import threading
 
-from workers.channel import Channel
-from workers.children import Nursery, Work
+from workers.fork.channel import Channel
+from workers.fork.client import ForkServerClient, Work
 
 
 def test_what_waits_for_the_fork_server_is_let_go():
-    nursery = Nursery("w")
+    forks = ForkServerClient("w")
     ends: list[int | None] = []
-    waiting = threading.Thread(target=lambda: ends.append(nursery.run(Work(1), "cpu")), daemon=True)
+    waiting = threading.Thread(target=lambda: ends.append(forks.run(Work(1), "cpu")), daemon=True)
     waiting.start()
     try:
-        nursery.end_jobs()
+        forks.end_jobs()
         waiting.join(30)
         assert ends == [None]
-        assert nursery.jobs() == set()
+        assert forks.jobs() == set()
     finally:
-        nursery.stop()
+        forks.stop()
 
 
 def test_a_fork_server_has_the_time_it_needs_whatever_limit_new_sockets_get():

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from workers.children import MARK
+from workers.fork.client import MARK
 from workers.launch import only_one
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,8 +50,9 @@ def test_the_mark_names_the_folder_of_the_installation_however_it_was_written(tm
     (tmp_path / "else").mkdir()
     code = (
         "import os\n"
-        "from workers import children, launch\n"
-        "children.Nursery.start = lambda _: (print(os.environ[children.MARK], flush=True), os._exit(0))\n"
+        "from workers import launch\n"
+        "from workers.fork import client\n"
+        "client.ForkServerClient.start = lambda _: (print(os.environ[client.MARK], flush=True), os._exit(0))\n"
         "launch.serve(name='train-1', queues=['train'], device='cpu')\n"
     )
     told = run("-c", code, home=f"{tmp_path}/else/..")

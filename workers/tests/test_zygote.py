@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from workers.children import ONE_THREAD
+from workers.fork.client import ONE_THREAD
 
 ROOT = Path(__file__).resolve().parents[2]
 

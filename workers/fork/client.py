@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import structlog
 
-from workers.channel import Channel
+from workers.fork.channel import Channel
 from workers.machine import processes
 
 READY_SECONDS = 120.0
@@ -79,7 +79,7 @@ class _Running:
     ended: queue.SimpleQueue[int] = field(default_factory=queue.SimpleQueue)
 
 
-class Nursery:
+class ForkServerClient:
     """Owns the zygote, replaces it when it dies, and runs jobs in forks of it."""
 
     def __init__(self, worker: str) -> None:
