@@ -480,7 +480,7 @@ def in_engine(job: Any, **train: Any) -> Any:
     from acc.training.run import MemorySink
     from acc.training.trainer import Trainer
     from accsite import blobs
-    from workers.materials import Datasets, classes_of
+    from workers.job.materials import Datasets, classes_of
 
     spec = TrainJobSpec.model_validate({**job.spec, "train": {**job.spec["train"], **train}})
     datasets = Datasets()

@@ -17,11 +17,11 @@ from acc.training.plugin_set import PluginSet
 from accsite.apps.evaluation import services
 from accsite.apps.training.services import looked_at
 from accsite.apps.training.specs import dataset_spec
-from workers import promises
-from workers.durable import insist
-from workers.held import Held
-from workers.materials import Datasets, from_header, load_checkpoint
-from workers.progress import Progress
+from workers.job import promises
+from workers.job.context import Held
+from workers.job.durable import insist
+from workers.job.materials import Datasets, from_header, load_checkpoint
+from workers.job.progress import Progress
 
 log = structlog.get_logger(__name__)
 

@@ -13,10 +13,10 @@ from acc.training.checkpoints.expand import expand_checkpoint
 from acc.training.plugin_set import PluginSet
 from accsite.apps.training.services import expansion
 from accsite.apps.training.services.code import naming_code
-from workers import promises
-from workers.durable import insist
-from workers.held import Held
-from workers.materials import Datasets, from_header, load_checkpoint
+from workers.job import promises
+from workers.job.context import Held
+from workers.job.durable import insist
+from workers.job.materials import Datasets, from_header, load_checkpoint
 
 log = structlog.get_logger(__name__)
 

@@ -14,10 +14,10 @@ from acc.training.ranks.join import at_address, at_file, joined
 from acc.training.trainer import Trainer
 from accsite.apps.training.models import Checkpoint, Job
 from accsite.apps.training.services.resuming import mended_plugins
-from workers.durable import disconnect
 from workers.fork import copies
+from workers.job.durable import disconnect
+from workers.job.materials import Materials, load_checkpoint
 from workers.machine.share import take_share
-from workers.materials import Materials, load_checkpoint
 
 
 def follow(job_id: int, rank: int, told: dict[str, Any]) -> None:

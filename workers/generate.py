@@ -8,10 +8,10 @@ from typing import Any
 import structlog
 
 from acc.errors import InvalidInput
-from workers import keeping
-from workers.held import Held
-from workers.materials import from_rows
-from workers.progress import Progress
+from workers.job import store as keeping
+from workers.job.context import Held
+from workers.job.materials import from_rows
+from workers.job.progress import Progress
 
 log = structlog.get_logger(__name__)
 

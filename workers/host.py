@@ -18,9 +18,9 @@ from accsite.apps.training.models import Job
 from accsite.apps.training.services import lifecycle, parts, queue, workers
 from accsite.apps.training.states import HELD
 from accsite.supervisor.health import say_alive
-from workers import joblog
-from workers.durable import disconnect, insist
 from workers.fork.client import ForkServerClient, Work
+from workers.job import joblog
+from workers.job.durable import disconnect, insist
 from workers.joining import Joining
 from workers.machine import processes
 from workers.machine.devices import resolve

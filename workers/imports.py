@@ -19,10 +19,11 @@ from acc.errors import InvalidInput
 from accsite import blobs
 from accsite.apps.training.services import generation
 from accsite.apps.training.services.uploads import WORK_FOLDER
-from workers import keeping, promises
-from workers.held import Held
-from workers.interruption import Interrupted
-from workers.progress import Progress
+from workers.job import promises
+from workers.job import store as keeping
+from workers.job.context import Held
+from workers.job.interruption import Interrupted
+from workers.job.progress import Progress
 
 log = structlog.get_logger(__name__)
 

@@ -11,8 +11,8 @@ from django.conf import settings
 
 from accsite.apps.training.models import JobPart
 from accsite.apps.training.services import parts
-from workers.durable import disconnect, insist
 from workers.fork.client import ForkServerClient, NoZygote, Work
+from workers.job.durable import disconnect, insist
 from workers.machine import processes
 
 log = structlog.get_logger(__name__)

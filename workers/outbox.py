@@ -44,7 +44,7 @@ def once() -> None:
     from django.db import Error as DatabaseError
 
     from accsite.apps.training.services import lifecycle
-    from workers.durable import disconnect
+    from workers.job.durable import disconnect
 
     log = structlog.get_logger("workers.outbox")
     try:
@@ -76,7 +76,7 @@ def tidy() -> None:
 
     from accsite.apps.datasets import services as datasets
     from accsite.apps.training.services import deletion, uploads
-    from workers.durable import disconnect
+    from workers.job.durable import disconnect
 
     log = structlog.get_logger("workers.outbox")
     try:

@@ -21,11 +21,11 @@ from acc.training.ranks.group import RankLost
 from accsite.apps.training.models import JobPart
 from accsite.apps.training.services import parts
 from accsite.logging import job_context
-from workers import joblog
-from workers.durable import disconnect, insist
 from workers.fork import copies
-from workers.lease import Lease
-from workers.team import Team, wrong
+from workers.job import joblog
+from workers.job.durable import disconnect, insist
+from workers.job.lease import Lease
+from workers.job.team import Team, wrong
 
 ASK_SECONDS = 0.1
 HANDLED = 0

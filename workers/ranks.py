@@ -21,14 +21,14 @@ from acc.training.ranks.group import RankLost, Ranks
 from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import Job, JobKind, Worker
 from accsite.apps.training.services import lifecycle, parts, placement
-from workers import promises
-from workers.durable import insist
-from workers.elsewhere import Elsewhere
+from workers.job import promises
+from workers.job.durable import insist
+from workers.job.elsewhere import Elsewhere
+from workers.job.team import Team
 from workers.machine.network import address_of
-from workers.team import Team
 
 if TYPE_CHECKING:
-    from workers.held import Held
+    from workers.job.context import Held
 
 REASON_SECONDS = 3.0
 """How long a lost rank may take to be known by name, before the job is given back with what its connection said."""

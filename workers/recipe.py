@@ -27,12 +27,12 @@ from accsite.apps.training.models import Job, JobKind, RecipeRun
 from accsite.apps.training.selectors.recipes import trained
 from accsite.apps.training.services import events, lifecycle, recipe_steps, recipes
 from accsite.apps.training.states import ACTIVE
-from workers import promises
-from workers.control import DatabaseControl
-from workers.durable import GivenUp, disconnect, insist
-from workers.held import Held
-from workers.interruption import Interrupted
-from workers.materials import from_rows
+from workers.job import promises
+from workers.job.context import Held
+from workers.job.control import DatabaseControl
+from workers.job.durable import GivenUp, disconnect, insist
+from workers.job.interruption import Interrupted
+from workers.job.materials import from_rows
 from workers.recipe_context import Context
 from workers.recipe_paths import Scope, current
 from workers.recipe_record import Record, Recorder

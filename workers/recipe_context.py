@@ -20,7 +20,7 @@ from acc.recipes import (
     TrainOutcome,
 )
 from workers import recipe_verbs as verbs
-from workers.durable import disconnect
+from workers.job.durable import disconnect
 from workers.recipe_paths import Scope, current
 from workers.recipe_record import Recorder
 

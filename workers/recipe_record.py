@@ -20,8 +20,8 @@ from accsite.apps.training.models import Job, RecipeRun, RecipeStep
 from accsite.apps.training.services import recipe_steps
 from accsite.apps.training.services.recipe_steps import Call, Done
 from accsite.apps.training.states import TERMINAL, JobState
-from workers.durable import GivenUp, insist
-from workers.interruption import Interrupted, Reason
+from workers.job.durable import GivenUp, insist
+from workers.job.interruption import Interrupted, Reason
 from workers.recipe_paths import Scope
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ from typing import Any
 from acc.errors import AccError
 from acc.recipes import BranchRef, CheckpointRef, DatasetRef, RecipeError, TaskRef
 from accsite.apps.training.models import RecipeRun, RecipeStep
-from workers.durable import disconnect
+from workers.job.durable import disconnect
 from workers.recipe_paths import Scope, current, order
 from workers.recipe_record import Ask
 

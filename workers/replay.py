@@ -157,7 +157,7 @@ def _expand(node: Checkpoint, before: State) -> State:
     from acc.expansion import ExpansionSpec
     from acc.training.checkpoints.expand import expand_checkpoint
     from acc.training.plugin_set import PluginSet
-    from workers.materials import Datasets, from_header
+    from workers.job.materials import Datasets, from_header
 
     assert node.job is not None
     datasets = Datasets()
@@ -176,7 +176,7 @@ def _train(
     from acc.specs import DatasetSpec, TaskSpec, TrainJobSpec
     from acc.training.run import MemorySink
     from acc.training.trainer import Trainer
-    from workers.materials import Datasets, classes_of, from_rows
+    from workers.job.materials import Datasets, classes_of, from_rows
 
     assert node.job is not None
     spec = TrainJobSpec.model_validate(node.job.spec)
@@ -255,7 +255,7 @@ def _steering(node: Checkpoint) -> list[Any]:
 
 def _recorded(node: Checkpoint) -> State | None:
     """Return the recorded state, None if its file was pruned; raises CheckpointError for a damaged one."""
-    from workers.materials import load_checkpoint
+    from workers.job.materials import load_checkpoint
 
     return None if node.weights_pruned_at is not None else load_checkpoint(node)
 

@@ -8,9 +8,9 @@ from dataclasses import asdict
 import structlog
 
 from acc.errors import AccError, InvalidInput
-from workers import promises
-from workers.held import Held
-from workers.progress import Progress
+from workers.job import promises
+from workers.job.context import Held
+from workers.job.progress import Progress
 from workers.replay import CANNOT, line_of, replay, steps_in
 
 log = structlog.get_logger(__name__)

@@ -17,17 +17,18 @@ from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import JobKind
 from accsite.apps.training.services import events, lifecycle
 from accsite.logging import job_context
-from workers import joblog, promises, ranks
-from workers.control import DatabaseControl
-from workers.durable import GivenUp, disconnect, insist
+from workers import ranks
 from workers.evaluate import evaluate
 from workers.expand import expand
 from workers.fork import copies
 from workers.generate import generate
-from workers.held import Held
 from workers.imports import take_in
-from workers.interruption import Interrupted, Interruption
-from workers.lease import Lease
+from workers.job import joblog, promises
+from workers.job.context import Held
+from workers.job.control import DatabaseControl
+from workers.job.durable import GivenUp, disconnect, insist
+from workers.job.interruption import Interrupted, Interruption
+from workers.job.lease import Lease
 from workers.machine import memory
 from workers.machine.share import take_share
 from workers.recipe import recipe

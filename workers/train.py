@@ -20,16 +20,16 @@ from accsite.apps.training.errors import Fenced
 from accsite.apps.training.selectors.resuming import resume_points
 from accsite.apps.training.services import events, lifecycle, points
 from accsite.apps.training.services.resuming import mended_plugins
-from workers import promises
-from workers.control import DatabaseControl, refusal
-from workers.durable import GivenUp, insist
 from workers.fork import copies
-from workers.held import Held
+from workers.job import promises
+from workers.job.context import Held
+from workers.job.control import DatabaseControl, refusal
+from workers.job.durable import GivenUp, insist
+from workers.job.materials import Materials, load_checkpoint
+from workers.job.sinks import Recorder
+from workers.job.stall import Stall
 from workers.machine import memory
-from workers.materials import Materials, load_checkpoint
 from workers.ranks import together
-from workers.sinks import Recorder
-from workers.stall import Stall
 
 log = structlog.get_logger(__name__)
 

@@ -16,7 +16,7 @@ from acc.training.protocols import PointBlock
 from accsite.apps.training.models import Job, Worker
 from accsite.apps.training.services import lifecycle, workers
 from accsite.apps.training.tests import rows
-from workers.lease import Lease
+from workers.job.lease import Lease
 
 
 @dataclass

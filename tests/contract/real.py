@@ -17,9 +17,9 @@ from accsite.apps.training.services import jobs, lifecycle, workers
 from accsite.apps.training.services.tasks import add_task
 from accsite.apps.training.states import JobState
 from workers import runner
-from workers.held import Held
-from workers.interruption import Interruption
-from workers.lease import Lease
+from workers.job.context import Held
+from workers.job.interruption import Interruption
+from workers.job.lease import Lease
 
 
 def keep_plugins() -> None:

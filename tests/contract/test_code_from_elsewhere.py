@@ -40,7 +40,7 @@ from accsite.apps.training.services import (
 )
 from accsite.apps.training.states import JobState
 from tests.contract import real
-from workers import materials
+from workers.job import materials
 from workers.replay import replay
 
 CANARY = "\nfrom pathlib import Path as _Path\n_Path({file!r}).write_text('it ran')\n"

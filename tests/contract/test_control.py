@@ -10,7 +10,7 @@ from acc.errors import InvalidInput
 from acc.training.protocols import Command
 from accsite.apps.training.models import JobEvent
 from accsite.apps.training.services import jobs
-from workers.control import DatabaseControl, refusal
+from workers.job.control import DatabaseControl, refusal
 
 
 def until_due(control: DatabaseControl, step: int = 0, seconds: float = 3.0) -> list[Command]:

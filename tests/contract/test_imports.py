@@ -19,7 +19,7 @@ from accsite.apps.datasets.models import Dataset
 from accsite.apps.training.models import Job
 from accsite.apps.training.selectors import logs
 from tests.contract import real
-from workers import joblog
+from workers.job import joblog
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

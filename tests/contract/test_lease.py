@@ -10,7 +10,7 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from accsite.apps.training.services import lifecycle
-from workers.lease import Lease
+from workers.job.lease import Lease
 
 
 def test_a_lease_is_put_off_again_and_again(claimed, lease):

@@ -21,7 +21,7 @@ from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import Checkpoint, JobEvent, LossBlock
 from accsite.apps.training.services import jobs, points
 from tests.contract.conftest import block
-from workers.sinks import CheckpointNotSaved, Recorder, merge
+from workers.job.sinks import CheckpointNotSaved, Recorder, merge
 
 
 @dataclass
@@ -149,7 +149,7 @@ def test_a_full_disk_costs_an_autosave_and_is_told(claimed, recorder):
 
 
 def test_a_final_checkpoint_is_tried_again_on_a_full_disk(claimed, recorder, monkeypatch):
-    monkeypatch.setattr("workers.sinks.DISK_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr("workers.job.sinks.DISK_PAUSE_SECONDS", 0.05)
     recorder.on_block(block(0, 10))
     recorder.on_checkpoint(snapshot(claimed, 10, fails=3), "final")
     recorder.close()
@@ -157,8 +157,8 @@ def test_a_final_checkpoint_is_tried_again_on_a_full_disk(claimed, recorder, mon
 
 
 def test_a_final_checkpoint_that_cannot_be_written_is_an_error_with_a_reason(claimed, recorder, monkeypatch):
-    monkeypatch.setattr("workers.sinks.DISK_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr("workers.sinks.DISK_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr("workers.job.sinks.DISK_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("workers.job.sinks.DISK_PATIENCE_SECONDS", 0.05)
     recorder.on_block(block(0, 10))
     recorder.on_checkpoint(snapshot(claimed, 10, fails=10**6), "final")
     with pytest.raises(CheckpointNotSaved, match="step 10 could not be written: the disk is full"):

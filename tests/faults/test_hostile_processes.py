@@ -184,7 +184,7 @@ def test_a_job_whose_last_checkpoint_vanished_has_failed(stack):
     branch = stack.branch()
     odd_task(
         branch,
-        "import sys; sys.modules['workers.sinks'].Recorder._write_checkpoints = lambda self, *, wait: None",
+        "import sys; sys.modules['workers.job.sinks'].Recorder._write_checkpoints = lambda self, *, wait: None",
         name="Thief",
     )
     job = stack.state(stack.submit(branch, 10), "FAILED")

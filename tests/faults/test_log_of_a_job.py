@@ -9,7 +9,7 @@ from accsite.apps.training.models import JobLog
 from accsite.apps.training.selectors import logs
 from tests.faults.plugins import odd_task
 from tests.stack import reload
-from workers.joblog import folder_of
+from workers.job.joblog import folder_of
 
 SAYS = (
     "import warnings, logging, subprocess; self.n = getattr(self, 'n', 0) + 1\n"

@@ -17,10 +17,11 @@ from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import Job, JobKind
 from accsite.apps.training.states import JobState
 from accsite.apps.training.tests.rows import make_branch, make_job
-from workers import keeping, promises
-from workers.held import Held
-from workers.interruption import Interruption
-from workers.lease import Lease
+from workers.job import promises
+from workers.job import store as keeping
+from workers.job.context import Held
+from workers.job.interruption import Interruption
+from workers.job.lease import Lease
 
 pytestmark = pytest.mark.django_db
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from workers.interruption import Interrupted, Interruption
+from workers.job.interruption import Interrupted, Interruption
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from workers import joblog
+from workers.job import joblog
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,7 +39,7 @@ def test_a_job_goes_on_where_the_file_of_its_log_cannot_be_made(tmp_path):
     )
     code = (
         "import django; django.setup()\n"
-        "from workers import joblog\n"
+        "from workers.job import joblog\n"
         "joblog.capture('train-1', 7, 1)\n"
         "print('the job goes on', flush=True)\n"
         "joblog.keep_now('train-1', 7)\n"

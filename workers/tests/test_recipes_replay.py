@@ -18,7 +18,7 @@ from accsite.apps.training.selectors.recipes import run_page
 from accsite.apps.training.services import lifecycle, recipes
 from accsite.apps.training.states import JobState
 from accsite.apps.training.tests import rows
-from workers.interruption import Interrupted
+from workers.job.interruption import Interrupted
 from workers.recipe import failure, load, program
 from workers.recipe_record import Record
 

@@ -15,7 +15,7 @@ from acc.data import AccDataset
 from accsite import blobs
 from accsite.apps.datasets import services
 from accsite.apps.training.specs import dataset_spec
-from workers.materials import Datasets
+from workers.job.materials import Datasets
 
 SIZE = 32 * 2**20
 READ = """

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from acc.training.protocols import Alarm
-from workers import stall
+from workers.job import stall
 
 
 @pytest.fixture

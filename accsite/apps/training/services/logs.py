@@ -1,6 +1,6 @@
 """What the processes of a job print, kept in rows: its beginning, its end, and how much lay between.
 
-The worker's process reads it from a file (``workers.joblog``) and hands it in; asked for the same again, nothing is
+The worker's process reads it from a file (``workers.job.joblog``) and hands it in; asked for the same again, nothing is
 written twice. The first HEAD_BYTES of a stream stay, and of the rest the last TAIL_BYTES. All streams of a job together
 keep JOB_BYTES: where they would be more, the oldest attempts give first.
 """

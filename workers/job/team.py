@@ -24,11 +24,11 @@ from acc.text import traceback_of
 from acc.training.ranks.group import RankLost
 from accsite.apps.training.services import parts
 from accsite.logging import job_context
-from workers import joblog
-from workers.durable import disconnect
-from workers.elsewhere import Elsewhere
 from workers.fork import copies
 from workers.fork.channel import Channel
+from workers.job import joblog
+from workers.job.durable import disconnect
+from workers.job.elsewhere import Elsewhere
 from workers.machine import memory, processes
 
 WATCH_SECONDS = 0.2

@@ -11,8 +11,8 @@ import structlog
 from django.db import Error as DatabaseError
 
 from accsite.apps.training.services import progress as service
-from workers.durable import disconnect
-from workers.held import Held
+from workers.job.context import Held
+from workers.job.durable import disconnect
 
 EVERY_SECONDS = 0.25
 PARTS = 1_000

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 
 from accsite.apps.training.services import lifecycle
-from workers.durable import disconnect
+from workers.job.durable import disconnect
 from workers.machine import processes
 
 RENEWALS_PER_LEASE = 4

@@ -8,9 +8,9 @@ from typing import Any
 from acc.data import AccDataset
 from acc.data.importers import disk_full, is_disk_full
 from accsite.apps.datasets import services as datasets
-from workers import promises
 from workers.fork import copies
-from workers.held import Held
+from workers.job import promises
+from workers.job.context import Held
 
 
 def draft_of(held: Held) -> Path:

@@ -24,10 +24,10 @@ from accsite.apps.live import frames
 from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import CheckpointKind
 from accsite.apps.training.services import checkpoints, events, lifecycle, points
-from workers.control import OWN_COMMAND_ID
-from workers.durable import GivenUp, disconnect, insist
 from workers.fork import copies
-from workers.lease import Lease
+from workers.job.control import OWN_COMMAND_ID
+from workers.job.durable import GivenUp, disconnect, insist
+from workers.job.lease import Lease
 
 FRAME_SECONDS = 0.1
 """At most ten transactions and ten frames a second, whatever the trainer's pace."""

@@ -26,9 +26,9 @@ from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import Checkpoint, CheckpointKind, Job, JobKind, LossBlock, RecipeStep
 from accsite.apps.training.services import lifecycle
 from accsite.apps.training.states import ACTIVE
-from workers import joblog
-from workers.durable import insist
-from workers.held import Held
+from workers.job import joblog
+from workers.job.context import Held
+from workers.job.durable import insist
 from workers.machine import processes
 
 log = structlog.get_logger(__name__)

@@ -28,7 +28,7 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 
 from accsite.apps.training.services import logs
-from workers.durable import disconnect
+from workers.job.durable import disconnect
 
 LOOK_SECONDS = 0.5
 SLOW_LOOK_SECONDS = 2.0

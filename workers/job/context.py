@@ -8,10 +8,10 @@ from pathlib import Path
 
 from accsite import blobs
 from accsite.apps.training.models import Job
-from workers.interruption import Interruption
-from workers.lease import Lease
+from workers.job.interruption import Interruption
+from workers.job.lease import Lease
+from workers.job.team import Team
 from workers.machine import processes
-from workers.team import Team
 
 
 @dataclass(frozen=True)

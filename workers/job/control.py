@@ -16,8 +16,8 @@ from django.db import Error as DatabaseError
 from acc.text import in_words
 from acc.training.protocols import Command, CommandResult
 from accsite.apps.training.services import events
-from workers.durable import disconnect
 from workers.fork import copies
+from workers.job.durable import disconnect
 
 POLL_SECONDS = 0.12
 POLL_SECONDS_WHEN_AWAY = 1.0
