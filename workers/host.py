@@ -21,11 +21,11 @@ from accsite.supervisor.health import say_alive
 from workers.fork.client import ForkServerClient, Work
 from workers.job import joblog
 from workers.job.durable import disconnect, insist
-from workers.joining import Joining
 from workers.machine import processes
 from workers.machine.devices import resolve
 from workers.machine.network import address_of
 from workers.machine.telemetry import Telemetry
+from workers.ranks.joining import Joining
 
 log = structlog.get_logger(__name__)
 

@@ -17,7 +17,6 @@ from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import JobKind
 from accsite.apps.training.services import events, lifecycle
 from accsite.logging import job_context
-from workers import ranks
 from workers.evaluate import evaluate
 from workers.expand import expand
 from workers.fork import copies
@@ -31,6 +30,7 @@ from workers.job.interruption import Interrupted, Interruption
 from workers.job.lease import Lease
 from workers.machine import memory
 from workers.machine.share import take_share
+from workers.ranks import lead
 from workers.recipe import recipe
 from workers.replay_job import replay_checkpoint
 from workers.train import train
@@ -47,7 +47,7 @@ def main(job_id: int, worker: str, device: str) -> int:
     interruption.install()
     setproctitle(f"acc {worker}: job {job_id}")
     with job_context(job_id):
-        team = ranks.forked(job_id, worker)  # while this process has one thread and nothing open
+        team = lead.fork_others(job_id, worker)  # while this process has one thread and nothing open
         try:
             claim = lifecycle.claim(job_id, worker)
             if claim is None:
@@ -55,7 +55,7 @@ def main(job_id: int, worker: str, device: str) -> int:
                 return HANDLED
             joblog.capture(worker, job_id, claim.attempt)
             log.info("claimed", attempt=claim.attempt, kind=claim.job.kind)
-            ranks.settle(team, claim.job)
+            lead.settle(team, claim.job)
             with Lease(job_id, claim.attempt) as lease:
                 run(Held(claim.job, claim.attempt, worker, device, lease, interruption, team))
             return HANDLED

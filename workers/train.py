@@ -29,7 +29,7 @@ from workers.job.materials import Materials, load_checkpoint
 from workers.job.sinks import Recorder
 from workers.job.stall import Stall
 from workers.machine import memory
-from workers.ranks import together
+from workers.ranks.lead import together
 
 log = structlog.get_logger(__name__)
 

@@ -37,7 +37,7 @@ PRELOAD = (
     "acc.evaluation",
     "acc.render",
     "acc.training.trainer",
-    "workers.part",
+    "workers.ranks.part",
     "workers.runner",
 )
 
@@ -134,7 +134,8 @@ class Zygote:
             self.channel.close()
             os.close(self._wake_read)
             os.close(self._wake_write)
-            from workers import part, runner
+            from workers import runner
+            from workers.ranks import part
 
             job_id, part_id = request["work"]
             if part_id:

@@ -1,1 +1,1 @@
-"""What the process of one job uses, whatever its kind: claim, lease, control, record, log, and the end with its proof."""
+"""What the process of one job uses, whatever its kind: its claim and lease, control, record, log, and proof at the end."""

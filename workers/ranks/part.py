@@ -25,7 +25,9 @@ from workers.fork import copies
 from workers.job import joblog
 from workers.job.durable import disconnect, insist
 from workers.job.lease import Lease
-from workers.job.team import Team, wrong
+from workers.job.team import Team
+from workers.ranks.follow import follow
+from workers.ranks.members import fork_team, wrong
 
 ASK_SECONDS = 0.1
 HANDLED = 0
@@ -43,7 +45,7 @@ def main(part_id: int, worker: str) -> int:
     first = part.first_rank
     setproctitle(f"acc {worker}: job {part.job_id}, {part.ranks}")
     with job_context(part.job_id):
-        team = Team.forked(part.job_id, worker, range(first + 1, first + len(part.devices)))
+        team = fork_team(part.job_id, worker, range(first + 1, first + len(part.devices)))
         try:
             if not insist(partial(parts.join, part)):
                 log.info("not_joined", hint="joined already, or its job is not held any more")
@@ -61,7 +63,6 @@ def main(part_id: int, worker: str) -> int:
 
 def _run(part: JobPart, team: Team) -> None:
     """Follow rank 0 to the end of the job, and write how the part ended."""
-    from workers.follow import follow  # torch
 
     def hang(reason: str) -> NoReturn:
         log.error("ranks_hang", reason=reason)

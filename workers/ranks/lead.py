@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 from django.conf import settings
@@ -22,13 +22,12 @@ from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import Job, JobKind, Worker
 from accsite.apps.training.services import lifecycle, parts, placement
 from workers.job import promises
+from workers.job.context import Held
 from workers.job.durable import insist
 from workers.job.elsewhere import Elsewhere
 from workers.job.team import Team
 from workers.machine.network import address_of
-
-if TYPE_CHECKING:
-    from workers.job.context import Held
+from workers.ranks.members import fork_team
 
 REASON_SECONDS = 3.0
 """How long a lost rank may take to be known by name, before the job is given back with what its connection said."""
@@ -36,7 +35,7 @@ REASON_SECONDS = 3.0
 log = structlog.get_logger(__name__)
 
 
-def forked(job_id: int, worker: str) -> Team:
+def fork_others(job_id: int, worker: str) -> Team:
     """Return forks for the other ranks that a job might have on this machine, if it has any; see ``settle``."""
     spec = Job.objects.filter(pk=job_id, kind=JobKind.TRAIN).values_list("spec", flat=True).first() or {}
     train = spec.get("train") or {}
@@ -45,7 +44,7 @@ def forked(job_id: int, worker: str) -> Team:
     if ranks == 1 or row is None:
         return Team(worker)
     most = placement.capacity(train.get("device", "auto"), row)
-    return Team.forked(job_id, worker, range(1, min(ranks, most)))
+    return fork_team(job_id, worker, range(1, min(ranks, most)))
 
 
 def settle(team: Team, job: Job) -> None:
