@@ -17,23 +17,23 @@ from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import JobKind
 from accsite.apps.training.services import events, lifecycle
 from accsite.logging import job_context
-from workers.evaluate import evaluate
-from workers.expand import expand
 from workers.fork import copies
-from workers.generate import generate
-from workers.imports import take_in
 from workers.job import joblog, promises
 from workers.job.context import Held
 from workers.job.control import DatabaseControl
 from workers.job.durable import GivenUp, disconnect, insist
 from workers.job.interruption import Interrupted, Interruption
 from workers.job.lease import Lease
+from workers.kinds.evaluate import evaluate
+from workers.kinds.expand import expand
+from workers.kinds.generate import generate
+from workers.kinds.imports import take_in
+from workers.kinds.recipe import recipe
+from workers.kinds.replay import replay_checkpoint
+from workers.kinds.train import train
 from workers.machine import memory
 from workers.machine.share import take_share
 from workers.ranks import lead
-from workers.recipe import recipe
-from workers.replay_job import replay_checkpoint
-from workers.train import train
 
 HANDLED = 0
 

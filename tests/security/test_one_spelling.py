@@ -22,7 +22,7 @@ from accsite.apps.training.models import Branch, Checkpoint, Task
 from accsite.apps.training.services import experiments, tasks
 from accsite.apps.training.tests import rows
 from tests.security.world import SECRET, World
-from workers import recipe_verbs
+from workers.recipes import verbs as recipe_verbs
 
 pytestmark = pytest.mark.django_db
 

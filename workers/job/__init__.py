@@ -1,1 +1,1 @@
-"""What the process of one job uses, whatever its kind: its claim and lease, control, record, log, and proof at the end."""
+"""What the process of a job uses, whatever its kind: claim and lease, control, record, log, and proof at the end."""

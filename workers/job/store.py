@@ -1,4 +1,4 @@
-"""Keeps the dataset that a job has made: the file first, then its row, in one transaction with the job's end."""
+"""Stores the dataset that a job has made: the file first, then its row, in one transaction with the job's end."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from workers.job import promises
 from workers.job.context import Held
 
 
-def draft_of(held: Held) -> Path:
-    """Return where a job writes its dataset before it is kept; what a dead attempt left there is removed."""
+def draft_path(held: Held) -> Path:
+    """Return where a job writes its dataset before it is stored; what a dead attempt left there is removed."""
     return held.scratch() / f"job-{held.job.pk}-{held.attempt}-dataset.safetensors"
 
 
-def write(data: AccDataset, path: Path) -> None:
+def write_draft(data: AccDataset, path: Path) -> None:
     """Write a dataset; raises InvalidInput (file) for a disk that is full, and leaves nothing behind then."""
     copies.end_if_copy()
     try:
@@ -29,7 +29,7 @@ def write(data: AccDataset, path: Path) -> None:
         raise
 
 
-def keep(
+def store_dataset(
     held: Held, data: AccDataset, path: Path, *, name: str, provenance: dict[str, Any], seconds: float
 ) -> str:
     """Store the written dataset, finish the job, and return the dataset's address."""
@@ -37,7 +37,7 @@ def keep(
     def record() -> dict[str, Any]:
         try:
             if not path.exists():  # stored by a try whose transaction then failed
-                write(data, path)
+                write_draft(data, path)
             row = datasets.create_dataset(
                 actor=held.job.created_by, name=name, dataset_path=path, provenance=provenance
             )

@@ -18,10 +18,10 @@ from accsite.apps.training.models import Job, JobKind
 from accsite.apps.training.states import JobState
 from accsite.apps.training.tests.rows import make_branch, make_job
 from workers.job import promises
-from workers.job import store as keeping
 from workers.job.context import Held
 from workers.job.interruption import Interruption
 from workers.job.lease import Lease
+from workers.job.store import store_dataset, write_draft
 
 pytestmark = pytest.mark.django_db
 
@@ -57,8 +57,8 @@ def test_an_import_that_only_looks_promises_what_it_found(import_of):
 
 def keep(held: Any, path: Path) -> str:
     data = helpers.blobs(8)
-    keeping.write(data, path)
-    return keeping.keep(held, data, path, name="Blobs", provenance={}, seconds=0.5)
+    write_draft(data, path)
+    return store_dataset(held, data, path, name="Blobs", provenance={}, seconds=0.5)
 
 
 def test_a_dataset_is_kept_together_with_the_end_of_its_job(import_of, tmp_path):

@@ -20,7 +20,7 @@ from accsite.apps.evaluation import services
 from accsite.apps.evaluation.models import Evaluation
 from accsite.apps.evaluation.tests.test_record import evaluation_job
 from accsite.apps.training.tests import rows
-from workers.evaluate import cell_images
+from workers.kinds.evaluate import cell_images
 
 SUITE = list(EVAL_PARTS)
 

@@ -16,7 +16,7 @@ from accsite.apps.training.services import looked_at
 from accsite.apps.training.services.recipe_steps import Submitted
 from accsite.apps.training.states import JobState
 from accsite.apps.training.tests import rows
-from workers.recipe_verbs import Evaluate, metric_key
+from workers.recipes.verbs import Evaluate, metric_key
 
 GRID: dict[str, Any] = {"dataset": "factor-grid", "concepts": ["digit", "size"]}
 

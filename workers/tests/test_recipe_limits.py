@@ -11,8 +11,8 @@ import pytest
 from acc.plugins import load_source
 from acc.plugins.source import filename_of
 from accsite.apps.training.models import RecipeRun
-from workers.recipe import IDLE_SECONDS, Limits
-from workers.recipe_record import Record
+from workers.kinds.recipe import IDLE_SECONDS, Limits
+from workers.recipes.record import Record
 
 SOURCE = """from acc.api import Recipe
 

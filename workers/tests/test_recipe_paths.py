@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workers.recipe_paths import Scope, order
+from workers.recipes.paths import Scope, order
 
 # A program: a list of calls, each a plain verb (None) or a parallel of programs.
 programs: Any = st.recursive(

@@ -19,8 +19,8 @@ from accsite.apps.training.services import lifecycle, recipes
 from accsite.apps.training.states import JobState
 from accsite.apps.training.tests import rows
 from workers.job.interruption import Interrupted
-from workers.recipe import failure, load, program
-from workers.recipe_record import Record
+from workers.kinds.recipe import failure, load, program
+from workers.recipes.record import Record
 
 HEAD = "from acc.api import Recipe, Param\n"
 TWO_PHASES = """

@@ -22,7 +22,7 @@ from accsite.apps.training.services.recipe_steps import Call, Done
 from accsite.apps.training.states import TERMINAL, JobState
 from workers.job.durable import GivenUp, insist
 from workers.job.interruption import Interrupted, Reason
-from workers.recipe_paths import Scope
+from workers.recipes.paths import Scope
 
 T = TypeVar("T")
 S = RecipeStep.State
@@ -47,7 +47,7 @@ class Ask(Protocol):
         ...
 
 
-class Recorder(Protocol):
+class CallLog(Protocol):
     """What keeps the calls of a recipe: the record of a run, or a rehearsal."""
 
     @property

@@ -19,10 +19,10 @@ from acc.recipes import (
     TaskRef,
     TrainOutcome,
 )
-from workers import recipe_verbs as verbs
 from workers.job.durable import disconnect
-from workers.recipe_paths import Scope, current
-from workers.recipe_record import Recorder
+from workers.recipes import verbs
+from workers.recipes.paths import Scope, current
+from workers.recipes.record import CallLog
 
 AT_ONCE = 16
 """The most callables of one ``parallel`` that are under way together; their jobs wait in queues anyway."""
@@ -31,7 +31,7 @@ AT_ONCE = 16
 class Context:
     """What ``Recipe.run`` is given: ``acc.recipes.RecipeContext`` on a record of what was done."""
 
-    def __init__(self, record: Recorder) -> None:
+    def __init__(self, record: CallLog) -> None:
         self._record = record
 
     # --- chance --------------------------------------------------------------------------------------------
@@ -225,7 +225,7 @@ class Context:
 class Phase:
     """A named part of a run. Made, it has begun; it lasts to the end of its ``with``, or to the next phase."""
 
-    def __init__(self, record: Recorder, scope: Scope, name: str) -> None:
+    def __init__(self, record: CallLog, scope: Scope, name: str) -> None:
         self._record, self._scope, self._before = record, scope, scope.phase
         if scope.open_phase is not None:
             record.close(scope.open_phase)

@@ -20,10 +20,10 @@ from accsite import blobs
 from accsite.apps.training.services import generation
 from accsite.apps.training.services.uploads import WORK_FOLDER
 from workers.job import promises
-from workers.job import store as keeping
 from workers.job.context import Held
 from workers.job.interruption import Interrupted
 from workers.job.progress import Progress
+from workers.job.store import draft_path, store_dataset, write_draft
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +46,7 @@ def take_in(held: Held) -> None:
 def _take_in(held: Held) -> None:
     spec = held.job.spec
     began = time.perf_counter()
-    path = keeping.draft_of(held)
+    path = draft_path(held)
     look = Look(Answers(**spec.get("answers", {})), looking=spec.get("look", False))
     with _folder(held.job.pk) as folder:
         with held.interruption.raising(), Progress(held, None) as progress:
@@ -62,10 +62,10 @@ def _take_in(held: Held) -> None:
             if look.looking:
                 promises.succeed(held, {"images": len(data), "look": look.as_dict()})
                 return
-            keeping.write(data, path)
+            write_draft(data, path)
             progress(1.0)
         seconds = time.perf_counter() - began
-        slug = keeping.keep(held, data, path, name=spec["name"], provenance=provenance, seconds=seconds)
+        slug = store_dataset(held, data, path, name=spec["name"], provenance=provenance, seconds=seconds)
     log.info("imported", dataset=slug, seconds=round(seconds, 3))
 
 

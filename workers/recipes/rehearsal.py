@@ -11,8 +11,8 @@ from acc.errors import AccError
 from acc.recipes import BranchRef, CheckpointRef, DatasetRef, RecipeError, TaskRef
 from accsite.apps.training.models import RecipeRun, RecipeStep
 from workers.job.durable import disconnect
-from workers.recipe_paths import Scope, current, order
-from workers.recipe_record import Ask
+from workers.recipes.paths import Scope, current, order
+from workers.recipes.record import Ask
 
 SECONDS = 3.0
 MAX_VERBS = 5_000

@@ -8,10 +8,10 @@ from typing import Any
 import structlog
 
 from acc.errors import InvalidInput
-from workers.job import store as keeping
 from workers.job.context import Held
 from workers.job.materials import from_rows
 from workers.job.progress import Progress
+from workers.job.store import draft_path, store_dataset, write_draft
 
 log = structlog.get_logger(__name__)
 
@@ -21,14 +21,14 @@ def generate(held: Held) -> None:
     spec = held.job.spec
     name = spec["generator"]
     began = time.perf_counter()
-    path = keeping.draft_of(held)
+    path = draft_path(held)
     with held.interruption.raising(), Progress(held, spec["n"]) as progress:
         found = next((each for each in from_rows([spec["source_sha256"]]) if each.name == name), None)
         if found is None:
             raise InvalidInput({"generator": f"{name!r} is not in the plugin source that the job was given"})
         generator = found.cls(**spec["params"])
         data = generator.generate(n=spec["n"], seed=spec["seed"], progress=progress)
-        keeping.write(data, path)
+        write_draft(data, path)
         progress(1.0)
     provenance: dict[str, Any] = {
         "generator": name,
@@ -39,5 +39,5 @@ def generate(held: Held) -> None:
         "source_sha256": spec["source_sha256"],
     }
     seconds = time.perf_counter() - began
-    slug = keeping.keep(held, data, path, name=spec["name"], provenance=provenance, seconds=seconds)
+    slug = store_dataset(held, data, path, name=spec["name"], provenance=provenance, seconds=seconds)
     log.info("generated", dataset=slug, seconds=round(seconds, 3))

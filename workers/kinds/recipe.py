@@ -33,10 +33,10 @@ from workers.job.control import DatabaseControl
 from workers.job.durable import GivenUp, disconnect, insist
 from workers.job.interruption import Interrupted
 from workers.job.materials import from_rows
-from workers.recipe_context import Context
-from workers.recipe_paths import Scope, current
-from workers.recipe_record import Record, Recorder
-from workers.recipe_rehearsal import rehearse
+from workers.recipes.context import Context
+from workers.recipes.paths import Scope, current
+from workers.recipes.record import CallLog, Record
+from workers.recipes.rehearsal import rehearse
 
 LOOK_SECONDS = 0.1
 PROGRESS_SECONDS = 1.0
@@ -93,7 +93,7 @@ def load(run: RecipeRun) -> Recipe:
     return found.cls(**run.params)
 
 
-def program(made: Recipe, record: Recorder) -> Any:
+def program(made: Recipe, record: CallLog) -> Any:
     """Run the recipe on this thread and return what it returns as JSON; every verb is kept by ``record``."""
     scope = Scope(seed=record.run.seed)
     before = current.set(scope)

@@ -1,0 +1,1 @@
+"""How recipes run: their verbs, the record of what was done, and the rehearsal that foresees it."""
