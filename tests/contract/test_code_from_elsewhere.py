@@ -41,7 +41,7 @@ from accsite.apps.training.services import (
 from accsite.apps.training.states import JobState
 from tests.contract import real
 from workers.job import materials
-from workers.replay import replay
+from workers.replay.rerun import replay
 
 CANARY = "\nfrom pathlib import Path as _Path\n_Path({file!r}).write_text('it ran')\n"
 HELPER = "_from_elsewhere"

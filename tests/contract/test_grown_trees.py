@@ -21,7 +21,7 @@ from accsite.apps.training.services import expansion, experiments, jobs, lifecyc
 from accsite.apps.training.states import JobState
 from accsite.errors import WrongState
 from tests.contract import real
-from workers.replay import replay
+from workers.replay.rerun import replay
 
 ROW = r'<tr id="checkpoint-{}">(.*?)</tr>'
 

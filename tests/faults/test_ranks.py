@@ -20,7 +20,7 @@ from accsite.apps.training.services import jobs, tasks
 from tests.faults.plugins import odd_task
 from tests.stack import Stack, children_of, final, in_engine, points, reload
 from workers.machine.processes import is_alive
-from workers.replay import CANNOT, replay
+from workers.replay.rerun import CANNOT, replay
 
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores, one for each rank")
 

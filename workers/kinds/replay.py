@@ -11,7 +11,7 @@ from acc.errors import AccError, InvalidInput
 from workers.job import promises
 from workers.job.context import Held
 from workers.job.progress import Progress
-from workers.replay import CANNOT, line_of, replay, steps_in
+from workers.replay.rerun import CANNOT, line_of, replay, steps_in
 
 log = structlog.get_logger(__name__)
 

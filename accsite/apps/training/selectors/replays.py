@@ -19,7 +19,7 @@ def replayed(job: Job) -> dict[str, Any]:
     """Return what a replay job has found, as plain data.
 
     verdict: ``same``, ``differs`` (first in ``tensor`` of ``checkpoint``, from ``step`` of its job), ``cannot``;
-    None for one that is under way or was stopped. changes: see ``workers.replay.Verdict``.
+    None for one that is under way or was stopped. changes: see ``workers.replay.rerun.Verdict``.
     """
     found = job.result if isinstance(job.result, dict) else {}
     failed = "cannot" if job.state == JobState.FAILED else None

@@ -1,27 +1,32 @@
-"""Runs again everything that led to a checkpoint, in memory, and compares bit by bit.
-
-``python -m workers.replay ID [--json] [--current-plugins]``; exit status 0 the same, 1 they differ, 2 cannot.
-"""
+"""Runs again everything that led to a checkpoint, in memory, and compares bit by bit."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import Any
 
-from workers import replay_compare
-from workers.replay_compare import Impossible
+import torch
 
-if TYPE_CHECKING:
-    from acc.training.checkpoints.files import Checkpoint as State
-    from accsite.apps.training.models import Checkpoint
+from acc.errors import AccError
+from acc.expansion import ExpansionSpec
+from acc.specs import DatasetSpec, TaskSpec, TrainJobSpec
+from acc.training.checkpoints.files import Checkpoint as State
+from acc.training.checkpoints.expand import expand_checkpoint
+from acc.training.plugin_set import PluginSet
+from acc.training.protocols import Command
+from acc.training.run import MemorySink
+from acc.training.trainer import Trainer
+from accsite.apps.training.models import Checkpoint, CheckpointKind
+from accsite.apps.training.services.code import require_code
+from accsite.apps.training.services.events import replay_commands
+from workers.job.materials import Datasets, classes_of, from_header, from_rows, load_checkpoint
+from workers.replay import compare
+from workers.replay.compare import Impossible
 
 SAME, DIFFERS, CANNOT = "same", "differs", "cannot"
 STATUS = {SAME: 0, DIFFERS: 1, CANNOT: 2}
+"""The exit status of ``python -m workers.replay`` by verdict."""
 
 
 @dataclass
@@ -54,9 +59,6 @@ def replay(
     gpu: where that is run again which was trained on a GPU; None: any there is, else the CPU. progress: told
     the fraction of the line's steps that is done.
     """
-    from acc.errors import AccError
-    from accsite.apps.training.services.code import require_code
-
     device = _gpu() if gpu is None else gpu
     verdict = Verdict(SAME, "", checkpoint.pk)
     state: State | None = None
@@ -67,14 +69,14 @@ def replay(
         steps = _Steps(line, progress)
         for node in line:
             recorded = _recorded(node)
-            verdict.changes = replay_compare.changes(node, recorded, device)
+            verdict.changes = compare.changes(node, recorded, device)
             state, history = _again(node, state, recorded, _How(current_plugins, device, steps))
             verdict.replayed.append(node.pk)
             steps.done(node)
-            tensor = replay_compare.difference(node, recorded, state)
+            tensor = compare.difference(node, recorded, state)
             if tensor is not None:
                 verdict.checkpoint, verdict.verdict, verdict.tensor = node.pk, DIFFERS, tensor
-                verdict.step = replay_compare.first_step(node, history)
+                verdict.step = compare.first_step(node, history)
                 verdict.message = _told(verdict)
                 return verdict
     except (Impossible, AccError) as error:
@@ -125,8 +127,6 @@ class _How:
 
 
 def _gpu() -> str:
-    import torch
-
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
@@ -139,8 +139,6 @@ def _again(
     node: Checkpoint, before: State | None, recorded: State | None, how: _How
 ) -> tuple[State, dict[str, Any]]:
     """Return the state that running a node's job again leads to, and the losses on the way."""
-    from accsite.apps.training.models import CheckpointKind
-
     if node.kind == CheckpointKind.IMPORTED:
         if recorded is None:
             raise Impossible(f"it begins at checkpoint {node.pk}, which was imported, and whose file is gone")
@@ -154,11 +152,6 @@ def _again(
 
 
 def _expand(node: Checkpoint, before: State) -> State:
-    from acc.expansion import ExpansionSpec
-    from acc.training.checkpoints.expand import expand_checkpoint
-    from acc.training.plugin_set import PluginSet
-    from workers.job.materials import Datasets, from_header
-
     assert node.job is not None
     datasets = Datasets()
     for key, dataset in before.header.spec.datasets.items():
@@ -171,13 +164,6 @@ def _expand(node: Checkpoint, before: State) -> State:
 def _train(
     node: Checkpoint, before: State | None, recorded: State | None, how: _How
 ) -> tuple[State, dict[str, Any]]:
-    import torch
-
-    from acc.specs import DatasetSpec, TaskSpec, TrainJobSpec
-    from acc.training.run import MemorySink
-    from acc.training.trainer import Trainer
-    from workers.job.materials import Datasets, classes_of, from_rows
-
     assert node.job is not None
     spec = TrainJobSpec.model_validate(node.job.spec)
     if spec.train.ranks > 1:
@@ -189,7 +175,7 @@ def _train(
     plugins = spec.plugins
     sources = [c.payload["task"]["source_sha256"] for c in commands if c.kind == "add_task"]
     if how.current_plugins:
-        now = replay_compare.sources_now([*plugins, *(task.task_class for task in spec.tasks)])
+        now = compare.sources_now([*plugins, *(task.task_class for task in spec.tasks)])
         plugins = {name: now.get(name, sha256) for name, sha256 in plugins.items()}
         sources = []
     classes = classes_of(plugins)
@@ -230,8 +216,6 @@ class _Script:
 
     def due(self, step: int) -> list[Any]:
         """Return what was applied before this step, and a stop at the last."""
-        from acc.training.protocols import Command
-
         self._steps.at(step)
         due = [command for command in self._commands if command.at_step <= step]
         self._commands = [command for command in self._commands if command.at_step > step]
@@ -243,9 +227,6 @@ class _Script:
 
 def _steering(node: Checkpoint) -> list[Any]:
     """Return the commands that were applied before the checkpoint was made, each with its step."""
-    from accsite.apps.training.models import CheckpointKind
-    from accsite.apps.training.services.events import replay_commands
-
     assert node.job is not None
     until = node.job_step if node.kind == CheckpointKind.STOPPED else node.job_step - 1
     return [
@@ -255,8 +236,6 @@ def _steering(node: Checkpoint) -> list[Any]:
 
 def _recorded(node: Checkpoint) -> State | None:
     """Return the recorded state, None if its file was pruned; raises CheckpointError for a damaged one."""
-    from workers.job.materials import load_checkpoint
-
     return None if node.weights_pruned_at is not None else load_checkpoint(node)
 
 
@@ -265,34 +244,3 @@ def _told(verdict: Verdict) -> str:
     what = ", ".join(sorted(verdict.changes)) or "nothing that is known of"
     first = f"first in tensor '{verdict.tensor}', {where}"
     return f"checkpoint {verdict.checkpoint} differs, {first}; changed since: {what}"
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Replay one checkpoint, print the verdict, return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m workers.replay", description=__doc__)
-    parser.add_argument("checkpoint", type=int)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--current-plugins", action="store_true")
-    options = parser.parse_args(arguments)
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "accsite.settings.embedded")
-    import django
-
-    django.setup()
-    from accsite.apps.training.models import Checkpoint
-
-    found = Checkpoint.objects.filter(pk=options.checkpoint).first()
-    if found is None:
-        verdict = Verdict(CANNOT, f"there is no checkpoint {options.checkpoint}", options.checkpoint)
-    else:
-        verdict = replay(found, current_plugins=options.current_plugins)
-    if options.json:
-        print(json.dumps(asdict(verdict)))  # noqa: T201 - the command's answer
-    else:
-        print(verdict.message)  # noqa: T201
-        for name, value in verdict.changes.items():
-            print(f"  changed {name}: {value}")  # noqa: T201
-    return STATUS[verdict.verdict]
-
-
-if __name__ == "__main__":
-    sys.exit(main())

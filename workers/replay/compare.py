@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from acc.training.checkpoints.files import Checkpoint as State
-    from accsite.apps.training.models import Checkpoint
+import numpy as np
+
+from acc.training.checkpoints.files import Checkpoint as State
+from acc.training.checkpoints.files import Snapshot
+from acc.training.checkpoints.versions import versions
+from accsite.apps.datasets.models import Dataset
+from accsite.apps.registry.models import Plugin
+from accsite.apps.training.differences import sources
+from accsite.apps.training.models import Checkpoint
+from accsite.apps.training.selectors import loss_history
 
 
 class Impossible(Exception):
@@ -22,8 +29,6 @@ def difference(node: Checkpoint, recorded: State | None, found: State) -> str | 
     """
     if recorded is None:
         with tempfile.TemporaryDirectory(prefix="acc-replay-") as folder:
-            from acc.training.checkpoints.files import Snapshot
-
             written = Snapshot(found.header.job_step, found.header, found.tensors).write(
                 Path(folder) / "again"
             )
@@ -49,10 +54,6 @@ def difference(node: Checkpoint, recorded: State | None, found: State) -> str | 
 
 def first_step(node: Checkpoint, history: dict[str, Any]) -> int | None:
     """Return the first step of the job whose recorded losses are not those of the replay."""
-    import numpy as np
-
-    from accsite.apps.training.selectors import loss_history
-
     if node.job is None or not history:
         return None
     header, columns = loss_history(node.job, start=0, stop=node.job_step)
@@ -73,10 +74,6 @@ def first_step(node: Checkpoint, history: dict[str, Any]) -> int | None:
 
 def changes(node: Checkpoint, recorded: State | None, device: str) -> dict[str, Any]:
     """Return what is not as it was when the checkpoint was made; ``device``: what a GPU's work is replayed on."""
-    from acc.training.checkpoints.versions import versions
-    from accsite.apps.datasets.models import Dataset
-    from accsite.apps.training.differences import sources
-
     found: dict[str, Any] = {}
     if recorded is not None:
         then, now = recorded.header.versions, versions()
@@ -108,6 +105,4 @@ def changes(node: Checkpoint, recorded: State | None, device: str) -> dict[str, 
 
 def sources_now(names: list[str]) -> dict[str, str]:
     """Return class -> sha256 of its source as it is now."""
-    from accsite.apps.registry.models import Plugin
-
     return dict(Plugin.objects.filter(name__in=names).values_list("name", "source_id"))
