@@ -157,7 +157,7 @@ class Stack:
 
     def sweeper(self) -> Process:
         """Start the sweeper and reaper."""
-        return self.start("sweeper", "-m", "workers.outbox")
+        return self.start("sweeper", "-m", "workers.sweeper")
 
     def watcher(self) -> Process:
         """Start the plugin watcher."""

@@ -61,7 +61,7 @@ def table(
             worker(name, queues, python=python, device=bound, prefix=prefix)
             for name, bound, queues in placed(devices, device)
         ),
-        Process("sweeper", (python, "-m", "workers.outbox")),
+        Process("sweeper", (python, "-m", "workers.sweeper")),
         Process("watcher", (python, "-m", "workers.watcher")),
     ]
 

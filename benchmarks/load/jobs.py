@@ -28,7 +28,7 @@ def workers(home: Path) -> Iterator[None]:
 
     launch = [sys.executable, "-m", "workers.launch", "--queues", "train", "--device", "cpu", "--name"]
     commands = [[*launch, f"load-{number}"] for number in range(WORKERS)]
-    commands.append([sys.executable, "-m", "workers.outbox"])
+    commands.append([sys.executable, "-m", "workers.sweeper"])
     running = []
     with (home / "load.log").open("ab") as log:
         for command in commands:

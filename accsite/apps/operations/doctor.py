@@ -185,7 +185,7 @@ def jobs() -> Iterator[Finding]:
     unheard = Job.objects.filter(state=JobState.QUEUED, outbox=None).values_list("pk", flat=True)
     if stuck:
         text = f"held though their lease has ended: {', '.join(map(str, stuck[:10]))}"
-        yield Finding("jobs", "failure", text, "start the sweeper: `python -m workers.outbox`")
+        yield Finding("jobs", "failure", text, "start the sweeper: `python -m workers.sweeper`")
     elif unheard:
         text = f"queued without a doorbell: {', '.join(map(str, unheard[:10]))}"
         yield Finding("jobs", "failure", text, "cancel them and submit them again")

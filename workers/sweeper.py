@@ -1,6 +1,6 @@
 """Rings again for jobs that nobody came for, and takes jobs from workers that fell silent.
 
-``python -m workers.outbox``
+``python -m workers.sweeper``
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def main() -> int:
     import structlog
     from django.conf import settings
 
-    log = structlog.get_logger("workers.outbox")
+    log = structlog.get_logger("workers.sweeper")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -46,7 +46,7 @@ def once() -> None:
     from accsite.apps.training.services import lifecycle
     from workers.job.durable import disconnect
 
-    log = structlog.get_logger("workers.outbox")
+    log = structlog.get_logger("workers.sweeper")
     try:
         taken = lifecycle.reap()
         if taken:
@@ -78,7 +78,7 @@ def tidy() -> None:
     from accsite.apps.training.services import deletion, uploads
     from workers.job.durable import disconnect
 
-    log = structlog.get_logger("workers.outbox")
+    log = structlog.get_logger("workers.sweeper")
     try:
         gone = [*datasets.purge(), *uploads.purge()]
         deletion.purge()
