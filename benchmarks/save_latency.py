@@ -72,7 +72,7 @@ def watcher(home: Path, folder: Path) -> Iterator[None]:
 
 def rest() -> None:
     """Wait until a watcher that had many files to look at owes no pause for them."""
-    from workers.watcher import BURST, MOST_OWED, PER_SECOND
+    from workers.plugins.hints import BURST, MOST_OWED, PER_SECOND
 
     time.sleep((BURST + MOST_OWED) / PER_SECOND)
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from workers.watcher import Pace
+from workers.plugins.hints import Pace
 
 
 def test_a_few_looks_are_free_and_then_they_keep_a_distance() -> None:

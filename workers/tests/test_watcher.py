@@ -19,7 +19,8 @@ from django.db import connection
 from acc.plugins.checker import Checker
 from accsite.apps.registry.models import Plugin, PluginFile
 from benchmarks.editors import WAYS
-from workers.watcher import Watcher, once
+from workers.plugins.watch import Watcher
+from workers.watcher import sync_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -194,13 +195,13 @@ def test_once_tells_what_it_found_and_ends_with_1_if_a_file_is_broken(
     folder = tmp_path / "tasks"
     folder.mkdir()
     (folder / "fine.py").write_text(source("Fine"))
-    assert once(tmp_path) == 0
+    assert sync_once(tmp_path) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "loaded   tasks/fine.py" in lines
     assert lines[-1] == f"{len(lines) - 1} loaded, 0 broken, 0 removed"
     (folder / "fine.py").unlink()
     (folder / "bad.py").write_text("import nowhere_at_all\n")
-    assert once(tmp_path) == 1
+    assert sync_once(tmp_path) == 1
     told = capsys.readouterr()
     assert told.out.splitlines() == ["removed  tasks/fine.py", "0 loaded, 1 broken, 1 removed"]
     assert (
