@@ -19,7 +19,7 @@ from accsite.apps.training.services import events, lifecycle
 from accsite.logging import job_context
 from workers.fork import copies
 from workers.job import joblog, promises
-from workers.job.context import Held
+from workers.job.context import JobContext
 from workers.job.control import DatabaseControl
 from workers.job.durable import GivenUp, disconnect, insist
 from workers.job.interruption import Interrupted, Interruption
@@ -57,7 +57,7 @@ def main(job_id: int, worker: str, device: str) -> int:
             log.info("claimed", attempt=claim.attempt, kind=claim.job.kind)
             lead.settle(team, claim.job)
             with Lease(job_id, claim.attempt) as lease:
-                run(Held(claim.job, claim.attempt, worker, device, lease, interruption, team))
+                run(JobContext(claim.job, claim.attempt, worker, device, lease, interruption, team))
             return HANDLED
         finally:
             copies.end_if_copy()
@@ -66,30 +66,30 @@ def main(job_id: int, worker: str, device: str) -> int:
             frames.flush()
 
 
-def run(held: Held) -> None:
+def run(context: JobContext) -> None:
     """Run a claimed job and write how it ended; nothing is written once the job is another's."""
-    pk, attempt, lost = held.job.pk, held.attempt, held.lease.fenced
+    pk, attempt, lost = context.job.pk, context.attempt, context.lease.fenced
     with suppress(GivenUp):
         try:
             if not insist(partial(lifecycle.start, pk, attempt), given_up=lost):
                 raise Fenced(pk, attempt)
-            take_share(held.device, ranks=held.team.here)
-            body_of(held.job.kind)(held)
+            take_share(context.device, ranks=context.team.here)
+            body_of(context.job.kind)(context)
         except (Fenced, GivenUp):
             log.warning("abandoned", hint="the job was taken from this worker; nothing more is written")
         except AccError as error:
             log.warning("job_failed", error=text_of(error))
             # Where in a plugin it went wrong is for its author; other refusals say all in their sentence.
             where = traceback_of(error) if isinstance(error, PluginFailed) else ""
-            promises.fail(held, text_of(error), where)
+            promises.fail(context, text_of(error), where)
         except BaseException as error:
             memory.lift()
             log.exception("job_failed")
-            message = memory.in_words(error, ranks=held.team.here)
-            promises.fail(held, message, traceback_of(error))
+            message = memory.in_words(error, ranks=context.team.here)
+            promises.fail(context, message, traceback_of(error))
 
 
-def body_of(kind: str) -> Callable[[Held], None]:
+def body_of(kind: str) -> Callable[[JobContext], None]:
     """Return what runs jobs of a kind; raises AccError for one that nothing runs."""
     body = BODIES.get(kind)
     if body is None:
@@ -97,34 +97,34 @@ def body_of(kind: str) -> Callable[[Held], None]:
     return body
 
 
-def interruptible(body: Callable[[Held], None], held: Held) -> None:
+def interruptible(body: Callable[[JobContext], None], context: JobContext) -> None:
     """Run a body that has no steps: a stop or a drain ends it where it stands."""
-    pk, attempt, lost = held.job.pk, held.attempt, held.lease.fenced
+    pk, attempt, lost = context.job.pk, context.attempt, context.lease.fenced
     stops: list[Command] = []
 
     def heard(command: Command) -> None:
         if command.kind == "stop":
             stops.append(command)
-            held.interruption.ask("stop")
+            context.interruption.ask("stop")
 
-    held.lease.when_fenced(partial(held.interruption.ask, "fenced"))
+    context.lease.when_fenced(partial(context.interruption.ask, "fenced"))
     try:
         with DatabaseControl(pk, prepare=heard):
-            body(held)
+            body(context)
     except Interrupted as interrupted:
         if interrupted.reason == "fenced":
             raise Fenced(pk, attempt) from None
         if interrupted.reason == "drain":
-            reason = f"{held.worker} was shut down; the job begins again on another"
+            reason = f"{context.worker} was shut down; the job begins again on another"
             insist(partial(lifecycle.hand_back, pk, attempt, reason), given_up=lost)
             return
         for command in stops:
             result = CommandResult(command, 0, ok=True)
             insist(partial(events.record_command_result, pk, attempt, result), given_up=lost)
-        promises.cancel(held)
+        promises.cancel(context)
 
 
-BODIES: dict[str, Callable[[Held], None]] = {
+BODIES: dict[str, Callable[[JobContext], None]] = {
     JobKind.TRAIN: train,
     JobKind.EVALUATE: partial(interruptible, evaluate),
     JobKind.GENERATE: partial(interruptible, generate),

@@ -17,7 +17,7 @@ from accsite.apps.training.services import jobs, lifecycle, workers
 from accsite.apps.training.services.tasks import add_task
 from accsite.apps.training.states import JobState
 from workers import runner
-from workers.job.context import Held
+from workers.job.context import JobContext
 from workers.job.interruption import Interruption
 from workers.job.lease import Lease
 
@@ -74,7 +74,7 @@ def run(job: Job, worker: Worker, *, asked: Literal["stop", "drain"] | None = No
     if asked:
         interruption.reason = asked
     with Lease(job.pk, claim.attempt) as lease:
-        runner.run(Held(claim.job, claim.attempt, worker.name, "cpu", lease, interruption))
+        runner.run(JobContext(claim.job, claim.attempt, worker.name, "cpu", lease, interruption))
     return Job.objects.get(pk=job.pk)
 
 

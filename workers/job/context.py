@@ -1,4 +1,4 @@
-"""A job in the hands of this process: what every body of work is given."""
+"""A claimed job in the hands of this process: what the body of each kind is given."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from workers.machine import processes
 
 
 @dataclass(frozen=True)
-class Held:
+class JobContext:
     """The claimed job, the fencing token of this attempt, the device that its worker is bound to, the other ranks.
 
     others: the processes below this one that were there before the job, and are not its own.

@@ -11,7 +11,7 @@ import structlog
 from django.db import Error as DatabaseError
 
 from accsite.apps.training.services import progress as service
-from workers.job.context import Held
+from workers.job.context import JobContext
 from workers.job.durable import disconnect
 
 EVERY_SECONDS = 0.25
@@ -26,15 +26,15 @@ class Progress:
     total: the steps that 1 stands for; None: a thousandth is a step. The lease tells a job that was lost.
     """
 
-    def __init__(self, held: Held, total: int | None) -> None:
+    def __init__(self, context: JobContext, total: int | None) -> None:
         self.total = total or PARTS
-        self._held = held
+        self._context = context
         self._fraction = 0.0
         self._written = -1
         self._began = time.monotonic()
         self._stop = threading.Event()
-        context = contextvars.copy_context()
-        self._thread = threading.Thread(target=context.run, args=(self._run,), name="progress", daemon=True)
+        variables = contextvars.copy_context()
+        self._thread = threading.Thread(target=variables.run, args=(self._run,), name="progress", daemon=True)
 
     def __call__(self, fraction: float) -> None:
         """Note how much is done; it never goes back."""
@@ -65,9 +65,9 @@ class Progress:
             return
         seconds = time.monotonic() - self._began
         rate = step / seconds if step and seconds > 0 else None
-        job = self._held.job.pk
+        job = self._context.job.pk
         try:
-            if service.report(job, self._held.attempt, step=step, total=self.total, rate=rate):
+            if service.report(job, self._context.attempt, step=step, total=self.total, rate=rate):
                 self._written = step
             else:
                 self._stop.set()

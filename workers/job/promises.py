@@ -27,7 +27,7 @@ from accsite.apps.training.models import Checkpoint, CheckpointKind, Job, JobKin
 from accsite.apps.training.services import lifecycle
 from accsite.apps.training.states import ACTIVE
 from workers.job import joblog
-from workers.job.context import Held
+from workers.job.context import JobContext
 from workers.job.durable import insist
 from workers.machine import processes
 
@@ -39,7 +39,7 @@ class PromiseBroken(AccError):
 
 
 def succeed(
-    held: Held,
+    context: JobContext,
     result: dict[str, Any],
     message: str = "",
     *,
@@ -57,50 +57,53 @@ def succeed(
         with transaction.atomic():
             if record is not None:
                 whole = {**result, **record()}
-                require(held, whole, message)
-            if not lifecycle.finish(held.job.pk, held.attempt, whole, message):
-                raise Fenced(held.job.pk, held.attempt)
+                require(context, whole, message)
+            if not lifecycle.finish(context.job.pk, context.attempt, whole, message):
+                raise Fenced(context.job.pk, context.attempt)
         return whole
 
-    end_helpers(held)
-    joblog.keep_now(held.worker, held.job.pk)  # as at any end: who follows the log stops there
+    end_helpers(context)
+    joblog.keep_now(context.worker, context.job.pk)  # as at any end: who follows the log stops there
     if record is None:  # looked at outside of the transaction: reading a checkpoint takes its time
-        insist(partial(require, held, result, message), given_up=held.lease.fenced)
-    return insist(end, given_up=held.lease.fenced)
+        insist(partial(require, context, result, message), given_up=context.lease.fenced)
+    return insist(end, given_up=context.lease.fenced)
 
 
-def cancel(held: Held, result: dict[str, Any] | None = None, message: str = "") -> None:
+def cancel(context: JobContext, result: dict[str, Any] | None = None, message: str = "") -> None:
     """Move the job to CANCELLED, as its user asked; raises Fenced."""
-    joblog.keep_now(held.worker, held.job.pk)
-    done = partial(lifecycle.cancelled, held.job.pk, held.attempt, result, message)
-    if not insist(done, given_up=held.lease.fenced):
-        raise Fenced(held.job.pk, held.attempt)
+    joblog.keep_now(context.worker, context.job.pk)
+    done = partial(lifecycle.cancelled, context.job.pk, context.attempt, result, message)
+    if not insist(done, given_up=context.lease.fenced):
+        raise Fenced(context.job.pk, context.attempt)
 
 
-def fail(held: Held, message: str, traceback: str = "") -> None:
+def fail(context: JobContext, message: str, traceback: str = "") -> None:
     """Move the job to FAILED, with what it printed last."""
     if traceback:
         joblog.say(traceback)
-    joblog.keep_now(held.worker, held.job.pk)
-    insist(partial(lifecycle.fail, held.job.pk, held.attempt, message, traceback), given_up=held.lease.fenced)
+    joblog.keep_now(context.worker, context.job.pk)
+    insist(
+        partial(lifecycle.fail, context.job.pk, context.attempt, message, traceback),
+        given_up=context.lease.fenced,
+    )
 
 
-def require(held: Held, result: dict[str, Any], message: str = "") -> None:
+def require(context: JobContext, result: dict[str, Any], message: str = "") -> None:
     """Raise PromiseBroken unless all is there that a job of this kind promises, as ``result`` tells it.
 
     message: why it ended sooner than it might have.
     """
-    look = KEPT.get(JobKind(held.job.kind))
+    look = KEPT.get(JobKind(context.job.kind))
     if look is not None:
-        look(held.job, result, message)
+        look(context.job, result, message)
 
 
-def end_helpers(held: Held) -> None:
+def end_helpers(context: JobContext) -> None:
     """End the processes that the job's process has started and that still run; raises PromiseBroken if one will not.
 
     What a plugin leaves running would hold memory and devices that are the next job's.
     """
-    kept = held.others.union(member.pid for member in held.team.members)
+    kept = context.others.union(member.pid for member in context.team.members)
     killed, alive = processes.end_all(lambda: processes.descendants(os.getpid(), but=kept))
     if alive:
         names = ", ".join(f"{pid} ({processes.name_of(pid)})" for pid in alive)

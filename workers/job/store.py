@@ -10,12 +10,12 @@ from acc.data.importers import disk_full, is_disk_full
 from accsite.apps.datasets import services as datasets
 from workers.fork import copies
 from workers.job import promises
-from workers.job.context import Held
+from workers.job.context import JobContext
 
 
-def draft_path(held: Held) -> Path:
+def draft_path(context: JobContext) -> Path:
     """Return where a job writes its dataset before it is stored; what a dead attempt left there is removed."""
-    return held.scratch() / f"job-{held.job.pk}-{held.attempt}-dataset.safetensors"
+    return context.scratch() / f"job-{context.job.pk}-{context.attempt}-dataset.safetensors"
 
 
 def write_draft(data: AccDataset, path: Path) -> None:
@@ -30,7 +30,13 @@ def write_draft(data: AccDataset, path: Path) -> None:
 
 
 def store_dataset(
-    held: Held, data: AccDataset, path: Path, *, name: str, provenance: dict[str, Any], seconds: float
+    context: JobContext,
+    data: AccDataset,
+    path: Path,
+    *,
+    name: str,
+    provenance: dict[str, Any],
+    seconds: float,
 ) -> str:
     """Store the written dataset, finish the job, and return the dataset's address."""
 
@@ -39,7 +45,7 @@ def store_dataset(
             if not path.exists():  # stored by a try whose transaction then failed
                 write_draft(data, path)
             row = datasets.create_dataset(
-                actor=held.job.created_by, name=name, dataset_path=path, provenance=provenance
+                actor=context.job.created_by, name=name, dataset_path=path, provenance=provenance
             )
         except OSError as error:
             if is_disk_full(error):
@@ -49,6 +55,6 @@ def store_dataset(
 
     try:
         outcome = {"images": len(data), "seconds": round(seconds, 3)}
-        return str(promises.succeed(held, outcome, record=record)["slug"])
+        return str(promises.succeed(context, outcome, record=record)["slug"])
     finally:
         path.unlink(missing_ok=True)

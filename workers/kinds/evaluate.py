@@ -18,7 +18,7 @@ from accsite.apps.evaluation import services
 from accsite.apps.training.services import looked_at
 from accsite.apps.training.specs import dataset_spec
 from workers.job import promises
-from workers.job.context import Held
+from workers.job.context import JobContext
 from workers.job.durable import insist
 from workers.job.materials import Datasets, from_header, load_checkpoint
 from workers.job.progress import Progress
@@ -36,15 +36,15 @@ def cell_images(result: EvalResult, datasets: Mapping[str, AccDataset]) -> CellI
     return CellImages(tuple(rows), np.ascontiguousarray(images))
 
 
-def evaluate(held: Held) -> None:
+def evaluate(context: JobContext) -> None:
     """Evaluate the checkpoint of a job and finish it."""
-    job = held.job
+    job = context.job
     if job.checkpoint is None:
         raise InvalidInput({"checkpoint": "the checkpoint to evaluate does not exist any more"})
     spec = EvalSpec.model_validate(job.spec)
     began = time.perf_counter()
     parts = len(dict.fromkeys(spec.suite))
-    with held.interruption.raising(), Progress(held, parts) as progress:
+    with context.interruption.raising(), Progress(context, parts) as progress:
         checkpoint = load_checkpoint(job.checkpoint)
         datasets = Datasets()
         for key, dataset in checkpoint.header.spec.datasets.items():
@@ -57,16 +57,16 @@ def evaluate(held: Held) -> None:
             datasets,
             PluginSet(*from_header(checkpoint.header.plugins)),
             spec,
-            device=held.device_for(spec.device),
+            device=context.device_for(spec.device),
             progress=progress,
         )
         cells = cell_images(result, datasets)
     seconds = time.perf_counter() - began
 
     def record() -> None:
-        services.record(job.pk, held.attempt, result, seconds=seconds, cells=cells)
+        services.record(job.pk, context.attempt, result, seconds=seconds, cells=cells)
 
-    insist(record, given_up=held.lease.fenced)
+    insist(record, given_up=context.lease.fenced)
     outcome = {"metrics": len(result.metrics), "seconds": round(seconds, 3)}
-    promises.succeed(held, outcome)
+    promises.succeed(context, outcome)
     log.info("evaluated", step=result.step, seconds=outcome["seconds"])

@@ -14,31 +14,31 @@ from acc.training.plugin_set import PluginSet
 from accsite.apps.training.services import expansion
 from accsite.apps.training.services.code import naming_code
 from workers.job import promises
-from workers.job.context import Held
+from workers.job.context import JobContext
 from workers.job.durable import insist
 from workers.job.materials import Datasets, from_header, load_checkpoint
 
 log = structlog.get_logger(__name__)
 
 
-def expand(held: Held) -> None:
+def expand(context: JobContext) -> None:
     """Expand the checkpoint of a job and finish it."""
-    job, lost = held.job, held.lease.fenced
+    job, lost = context.job, context.lease.fenced
     if job.checkpoint is None:
         raise InvalidInput({"checkpoint": "the checkpoint to expand does not exist any more"})
     spec = ExpansionSpec.model_validate(job.spec["expansion"])
     began = time.perf_counter()
-    with held.interruption.raising():
+    with context.interruption.raising():
         origin = load_checkpoint(job.checkpoint)
         datasets = Datasets()
         for key, dataset in origin.header.spec.datasets.items():
             datasets.load(key, dataset)
         grown = expand_checkpoint(origin, spec, datasets, PluginSet(*from_header(origin.header.plugins)))
-        path = held.scratch() / f"job-{job.pk}-{held.attempt}-expanded.safetensors"
+        path = context.scratch() / f"job-{job.pk}-{context.attempt}-expanded.safetensors"
         sha256 = grown.snapshot.write(path)
     header = grown.snapshot.header
     frozen = naming_code(header.spec.model_dump(mode="json"), header.plugins)
-    record = partial(expansion.record_expansion, job.pk, held.attempt, path, sha256=sha256, spec=frozen)
+    record = partial(expansion.record_expansion, job.pk, context.attempt, path, sha256=sha256, spec=frozen)
     made: list[int] = []
 
     def recorded() -> None:
@@ -55,5 +55,5 @@ def expand(held: Held) -> None:
         "fresh_heads": list(grown.fresh_heads),
         "seconds": round(time.perf_counter() - began, 3),
     }
-    promises.succeed(held, outcome)
+    promises.succeed(context, outcome)
     log.info("expanded", checkpoint=made[0], fresh_heads=grown.fresh_heads)

@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from acc.errors import InvalidInput
-from workers.job.context import Held
+from workers.job.context import JobContext
 from workers.job.materials import from_rows
 from workers.job.progress import Progress
 from workers.job.store import draft_path, store_dataset, write_draft
@@ -16,13 +16,13 @@ from workers.job.store import draft_path, store_dataset, write_draft
 log = structlog.get_logger(__name__)
 
 
-def generate(held: Held) -> None:
+def generate(context: JobContext) -> None:
     """Generate the dataset of a job and finish it."""
-    spec = held.job.spec
+    spec = context.job.spec
     name = spec["generator"]
     began = time.perf_counter()
-    path = draft_path(held)
-    with held.interruption.raising(), Progress(held, spec["n"]) as progress:
+    path = draft_path(context)
+    with context.interruption.raising(), Progress(context, spec["n"]) as progress:
         found = next((each for each in from_rows([spec["source_sha256"]]) if each.name == name), None)
         if found is None:
             raise InvalidInput({"generator": f"{name!r} is not in the plugin source that the job was given"})
@@ -39,5 +39,5 @@ def generate(held: Held) -> None:
         "source_sha256": spec["source_sha256"],
     }
     seconds = time.perf_counter() - began
-    slug = store_dataset(held, data, path, name=spec["name"], provenance=provenance, seconds=seconds)
+    slug = store_dataset(context, data, path, name=spec["name"], provenance=provenance, seconds=seconds)
     log.info("generated", dataset=slug, seconds=round(seconds, 3))

@@ -20,7 +20,7 @@ from accsite import blobs
 from accsite.apps.training.services import generation
 from accsite.apps.training.services.uploads import WORK_FOLDER
 from workers.job import promises
-from workers.job.context import Held
+from workers.job.context import JobContext
 from workers.job.interruption import Interrupted
 from workers.job.progress import Progress
 from workers.job.store import draft_path, store_dataset, write_draft
@@ -28,28 +28,28 @@ from workers.job.store import draft_path, store_dataset, write_draft
 log = structlog.get_logger(__name__)
 
 
-def take_in(held: Held) -> None:
+def take_in(context: JobContext) -> None:
     """Import the file of a job and finish it."""
     try:
-        _take_in(held)
+        _take_in(context)
     except (InvalidInput, Interrupted) as error:
         goes_on = isinstance(error, Interrupted) and error.reason != "stop"
-        if not goes_on and not held.job.spec.get(
+        if not goes_on and not context.job.spec.get(
             "looked"
         ):  # what was looked at may be asked for again within a day
-            generation.drop_uploads(held.job)
+            generation.drop_uploads(context.job)
         raise
-    if not held.job.spec.get("look"):
-        generation.drop_uploads(held.job)
+    if not context.job.spec.get("look"):
+        generation.drop_uploads(context.job)
 
 
-def _take_in(held: Held) -> None:
-    spec = held.job.spec
+def _take_in(context: JobContext) -> None:
+    spec = context.job.spec
     began = time.perf_counter()
-    path = draft_path(held)
+    path = draft_path(context)
     look = Look(Answers(**spec.get("answers", {})), looking=spec.get("look", False))
-    with _folder(held.job.pk) as folder:
-        with held.interruption.raising(), Progress(held, None) as progress:
+    with _folder(context.job.pk) as folder:
+        with context.interruption.raising(), Progress(context, None) as progress:
             data, provenance = read(
                 _named(folder, spec["upload"]),
                 look,
@@ -60,12 +60,12 @@ def _take_in(held: Held) -> None:
                 read_tensors=tensor_files.read,
             )
             if look.looking:
-                promises.succeed(held, {"images": len(data), "look": look.as_dict()})
+                promises.succeed(context, {"images": len(data), "look": look.as_dict()})
                 return
             write_draft(data, path)
             progress(1.0)
         seconds = time.perf_counter() - began
-        slug = store_dataset(held, data, path, name=spec["name"], provenance=provenance, seconds=seconds)
+        slug = store_dataset(context, data, path, name=spec["name"], provenance=provenance, seconds=seconds)
     log.info("imported", dataset=slug, seconds=round(seconds, 3))
 
 

@@ -28,7 +28,7 @@ from accsite.apps.training.selectors.recipes import trained
 from accsite.apps.training.services import events, lifecycle, recipe_steps, recipes
 from accsite.apps.training.states import ACTIVE
 from workers.job import promises
-from workers.job.context import Held
+from workers.job.context import JobContext
 from workers.job.control import DatabaseControl
 from workers.job.durable import GivenUp, disconnect, insist
 from workers.job.interruption import Interrupted
@@ -55,21 +55,21 @@ class Outcome:
     error: BaseException | None = None
 
 
-def recipe(held: Held) -> None:
+def recipe(context: JobContext) -> None:
     """Run the recipe of a job to its end, or to where it is stopped or drained."""
-    job, lost = held.job, held.lease.fenced
+    job, lost = context.job, context.lease.fenced
     run = RecipeRun.objects.select_related("source", "created_by").get(pk=job.spec["run"])
     made = load(run)
     record = Record(
         run,
         job.pk,
-        held.attempt,
+        context.attempt,
         filename=filename_of(run.source.path, run.source_id),
         path=run.source.path,
         max_verbs=type(made).max_verbs,
         given_up=lost,
     )
-    held.lease.when_fenced(partial(record.ending.ask, "fenced"))
+    context.lease.when_fenced(partial(record.ending.ask, "fenced"))
     stops: list[Command] = []
 
     def heard(command: Command) -> None:
@@ -79,10 +79,10 @@ def recipe(held: Held) -> None:
 
     if not run.plan:
         plan = rehearse(run, lambda rehearsal: program(made, rehearsal))
-        insist(partial(recipe_steps.foresee, run, job.pk, held.attempt, plan), given_up=lost)
+        insist(partial(recipe_steps.foresee, run, job.pk, context.attempt, plan), given_up=lost)
     with DatabaseControl(job.pk, prepare=heard):
-        outcome = watch(held, record, made)
-        end(held, record, outcome, stops)
+        outcome = watch(context, record, made)
+        end(context, record, outcome, stops)
 
 
 def load(run: RecipeRun) -> Recipe:
@@ -109,7 +109,7 @@ def program(made: Recipe, record: CallLog) -> Any:
         raise RecipeError(f"the recipe returned what is not JSON: {error}") from None
 
 
-def watch(held: Held, record: Record, made: Recipe) -> Outcome:
+def watch(context: JobContext, record: Record, made: Recipe) -> Outcome:
     """Run the program on a thread of its own and return what it came to; ends it when it is to end."""
     outcome = Outcome()
 
@@ -127,8 +127,8 @@ def watch(held: Held, record: Record, made: Recipe) -> Outcome:
     told_at = 0.0
     while thread.is_alive():
         thread.join(LOOK_SECONDS)
-        if held.interruption.reason is not None:
-            record.ending.ask(held.interruption.reason)
+        if context.interruption.reason is not None:
+            record.ending.ask(context.interruption.reason)
         if record.ending.reason is not None:
             # What the program computes by itself is not waited for: this process ends, and the thread with it.
             thread.join(SETTLE_SECONDS)
@@ -187,13 +187,13 @@ def tell_progress(record: Record) -> None:
         record.ending.ask("fenced")
 
 
-def end(held: Held, record: Record, outcome: Outcome, stops: list[Command]) -> None:
+def end(context: JobContext, record: Record, outcome: Outcome, stops: list[Command]) -> None:
     """Write how the run ended."""
-    pk, attempt, lost, error = held.job.pk, held.attempt, held.lease.fenced, outcome.error
+    pk, attempt, lost, error = context.job.pk, context.attempt, context.lease.fenced, outcome.error
     sure = partial(insist, given_up=lost)
     if isinstance(error, Interrupted):
         if error.reason == "drain":
-            reason = f"{held.worker} was shut down; the recipe goes on where it was on another"
+            reason = f"{context.worker} was shut down; the recipe goes on where it was on another"
             sure(partial(lifecycle.hand_back, pk, attempt, reason))
             return
         if error.reason == "fenced":
@@ -202,7 +202,7 @@ def end(held: Held, record: Record, outcome: Outcome, stops: list[Command]) -> N
         sure(lambda: tell_progress(record))
         for command in stops:
             sure(partial(events.record_command_result, pk, attempt, CommandResult(command, 0, ok=True)))
-        promises.cancel(held, message=told)
+        promises.cancel(context, message=told)
     elif isinstance(error, Fenced | GivenUp):
         raise error
     elif error is not None:
@@ -210,11 +210,11 @@ def end(held: Held, record: Record, outcome: Outcome, stops: list[Command]) -> N
         sure(lambda: tell_progress(record))
         message, detail = failure(record, error)
         log.warning("recipe_failed", error=message)
-        promises.fail(held, message, detail)
+        promises.fail(context, message, detail)
     else:
         sure(partial(recipe_steps.keep_result, record.run, pk, attempt, outcome.result))
         sure(lambda: tell_progress(record))
-        promises.succeed(held, {"verbs": record.verbs})
+        promises.succeed(context, {"verbs": record.verbs})
 
 
 def stop_jobs(record: Record, sure: Callable[[Callable[[], Any]], Any]) -> str:

@@ -9,26 +9,26 @@ import structlog
 
 from acc.errors import AccError, InvalidInput
 from workers.job import promises
-from workers.job.context import Held
+from workers.job.context import JobContext
 from workers.job.progress import Progress
 from workers.replay.rerun import CANNOT, line_of, replay, steps_in
 
 log = structlog.get_logger(__name__)
 
 
-def replay_checkpoint(held: Held) -> None:
+def replay_checkpoint(context: JobContext) -> None:
     """Replay the checkpoint of a job and finish it; one that cannot be replayed fails, and says why."""
-    job = held.job
+    job = context.job
     if job.checkpoint is None:
         raise InvalidInput({"checkpoint": "the checkpoint to replay does not exist any more"})
     began = time.perf_counter()
     current = bool(job.spec.get("current_plugins"))
     steps = steps_in(line_of(job.checkpoint))
-    with held.interruption.raising(), Progress(held, steps) as progress:
-        verdict = replay(job.checkpoint, current_plugins=current, gpu=held.device, progress=progress)
+    with context.interruption.raising(), Progress(context, steps) as progress:
+        verdict = replay(job.checkpoint, current_plugins=current, gpu=context.device, progress=progress)
     if verdict.verdict == CANNOT:
         raise AccError(verdict.message)
     outcome = {**asdict(verdict), "seconds": round(time.perf_counter() - began, 3)}
     message = verdict.message[0].upper() + verdict.message[1:]
-    promises.succeed(held, outcome, message)
+    promises.succeed(context, outcome, message)
     log.info("replayed", checkpoint=job.checkpoint.pk, verdict=verdict.verdict)

@@ -22,7 +22,7 @@ from accsite.apps.training.services import events, lifecycle, points
 from accsite.apps.training.services.resuming import mended_plugins
 from workers.fork import copies
 from workers.job import promises
-from workers.job.context import Held
+from workers.job.context import JobContext
 from workers.job.control import DatabaseControl, refusal
 from workers.job.durable import GivenUp, insist
 from workers.job.materials import Materials, load_checkpoint
@@ -34,15 +34,15 @@ from workers.ranks.lead import together
 log = structlog.get_logger(__name__)
 
 
-def train(held: Held) -> None:
+def train(context: JobContext) -> None:
     """Train a job to its end, its stop, or the worker's; raises what ended it otherwise."""
-    job = held.job
+    job = context.job
     spec = TrainJobSpec.model_validate(job.spec)
-    resumed = newest_intact(held)
+    resumed = newest_intact(context)
     started = None if resumed or job.start_checkpoint is None else load_checkpoint(job.start_checkpoint)
     materials = Materials(spec, resumed, mended_plugins(job, resumed.header.job_step if resumed else 0))
     first = resumed.header.job_step if resumed else 0
-    points.truncate(job.pk, first, held.attempt)
+    points.truncate(job.pk, first, context.attempt)
     replay = events.replay_commands(job.pk, first)
 
     for command in replay:
@@ -54,20 +54,20 @@ def train(held: Held) -> None:
         recorder.on_command(refusal(command, error, recorder.step))
 
     def unheard(command: Command) -> None:
-        abandon(held, recorder, command)
+        abandon(context, recorder, command)
 
     stall = Stall(lambda: recorder.step, lambda alarm: recorder.on_alarm(alarm))  # noqa: PLW0108 - made below
     control = DatabaseControl(
         job.pk, replay=replay, prepare=materials.prepare, refuse=refuse, unheard=unheard, watch=stall.look
     )
-    recorder = Recorder(held.lease, scratch=held.scratch(), on_broken=control.drain)
-    held.lease.when_fenced(control.drain)
-    held.interruption.listen(control.drain)
+    recorder = Recorder(context.lease, scratch=context.scratch(), on_broken=control.drain)
+    context.lease.when_fenced(control.drain)
+    context.interruption.listen(control.drain)
     with control:
         try:
-            device = held.device_for(spec.train.device)
+            device = context.device_for(spec.train.device)
             resume_from = resumed.sha256 if resumed else ""
-            with together(held, device, resume_from, save=recorder.close, drain=control.drain) as ranks:
+            with together(context, device, resume_from, save=recorder.close, drain=control.drain) as ranks:
                 try:
                     trainer = Trainer(
                         spec,
@@ -89,12 +89,12 @@ def train(held: Held) -> None:
             recorder.close()  # points and alarms that led to the failure are kept, too
             raise
         recorder.close()
-    settle(held, result)
+    settle(context, result)
 
 
-def settle(held: Held, result: TrainResult) -> None:
+def settle(context: JobContext, result: TrainResult) -> None:
     """Write how the training ended; raises Fenced if the job is another's by now."""
-    pk, attempt = held.job.pk, held.attempt
+    pk, attempt = context.job.pk, context.attempt
     outcome: dict[str, Any] = {
         "step": result.step,
         "global_step": result.global_step,
@@ -103,28 +103,28 @@ def settle(held: Held, result: TrainResult) -> None:
         "losses": result.losses,
         **({"skipped_steps": result.skipped} if result.skipped else {}),
         "precision": result.precision,
-        "device": held.device,
+        "device": context.device,
     }
     if result.status == "completed":
-        promises.succeed(held, outcome, result.message)
+        promises.succeed(context, outcome, result.message)
         log.info("trained", step=result.step, steps_per_second=outcome["steps_per_second"])
         return
     if result.status == "stopped":
-        promises.cancel(held, outcome)
+        promises.cancel(context, outcome)
     else:  # drained
-        shut_down = held.team.elsewhere.draining or held.worker
+        shut_down = context.team.elsewhere.draining or context.worker
         reason = f"{shut_down} was shut down at step {result.step}; nothing is lost"
         back = partial(lifecycle.hand_back, pk, attempt, reason)
-        if not insist(back, given_up=held.lease.fenced):
+        if not insist(back, given_up=context.lease.fenced):
             raise Fenced(pk, attempt)
     log.info(
         "training_ended", status=result.status, step=result.step, steps_per_second=outcome["steps_per_second"]
     )
 
 
-def abandon(held: Held, recorder: Recorder, command: Command) -> NoReturn:
+def abandon(context: JobContext, recorder: Recorder, command: Command) -> NoReturn:
     """End this process though its training thread hangs; what was recorded before is kept."""
-    pk, attempt, lost = held.job.pk, held.attempt, held.lease.fenced
+    pk, attempt, lost = context.job.pk, context.attempt, context.lease.fenced
     waited = f"the training did not answer for {settings.ACC_STOP_SECONDS:g} s"
     log.error("training_hangs", step=recorder.step, asked=command.kind)
     with suppress(GivenUp, Fenced):
@@ -133,24 +133,24 @@ def abandon(held: Held, recorder: Recorder, command: Command) -> NoReturn:
             message = f"stopped on request; {waited} and was ended where it stood, after step {recorder.step}"
             recorded = CommandResult(command, recorder.step, ok=True, message=waited)
             insist(partial(events.record_command_result, pk, attempt, recorded), given_up=lost)
-            promises.cancel(held, {}, message)
+            promises.cancel(context, {}, message)
         else:
-            message = f"{held.worker} was shut down; {waited} and goes on from its last checkpoint"
+            message = f"{context.worker} was shut down; {waited} and goes on from its last checkpoint"
             insist(partial(lifecycle.hand_back, pk, attempt, message), given_up=lost)
     frames.flush()
     os._exit(0)
 
 
-def newest_intact(held: Held) -> files.Checkpoint | None:
+def newest_intact(context: JobContext) -> files.Checkpoint | None:
     """Return the newest checkpoint of this very job whose file is intact; None to begin at its start.
 
     A damaged one is told as an alarm and the one before it is taken: training on from there gives the same.
     """
-    for row in resume_points(held.job):
+    for row in resume_points(context.job):
         try:
             return load_checkpoint(row)
         except CheckpointError as error:
             message = f"{error}; going on from the checkpoint before it"
             log.warning("checkpoint_damaged", checkpoint=row.pk, error=str(error))
-            events.record_alarm(held.job.pk, held.attempt, Alarm("checkpoint", row.job_step, message))
+            events.record_alarm(context.job.pk, context.attempt, Alarm("checkpoint", row.job_step, message))
     return None

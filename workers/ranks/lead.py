@@ -22,7 +22,7 @@ from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import Job, JobKind, Worker
 from accsite.apps.training.services import lifecycle, parts, placement
 from workers.job import promises
-from workers.job.context import Held
+from workers.job.context import JobContext
 from workers.job.durable import insist
 from workers.job.elsewhere import Elsewhere
 from workers.job.team import Team
@@ -57,9 +57,9 @@ def settle(team: Team, job: Job) -> None:
 
 @contextmanager
 def together(
-    held: Held, device: str, resume_from: str, *, save: Callable[[], None], drain: Callable[[], None]
+    context: JobContext, device: str, resume_from: str, *, save: Callable[[], None], drain: Callable[[], None]
 ) -> Iterator[Ranks | None]:
-    """Give rank 0 of a held job its place, or None if the job has one rank; see the others end on the way out.
+    """Give rank 0 of a claimed job its place, or None if the job has one rank; see the others end on the way out.
 
     resume_from: sha256 of the checkpoint that all go on from, '' for none. save: keeps what was recorded, before the
     job is given back because a rank is lost. drain: asks the trainer to put its work down, since the worker of
@@ -68,39 +68,39 @@ def together(
     """
     from acc.training.ranks.join import joined  # torch
 
-    team = held.team
+    team = context.team
     if team.size == 1:
         yield None
         return
     import torch
 
-    devices = [device] * team.here if device == "cpu" else held.job.device.split(placement.BETWEEN)
+    devices = [device] * team.here if device == "cpu" else context.job.device.split(placement.BETWEEN)
     if len(devices) != team.here:
         raise InvalidInput(
-            {"ranks": f"{team.here} ranks need as many GPUs, and the job was given {held.job.device}"}
+            {"ranks": f"{team.here} ranks need as many GPUs, and the job was given {context.job.device}"}
         )
 
     def give_back(reason: str) -> None:
         lost = f"{reason}; the job goes on from its last checkpoint"
-        insist(partial(lifecycle.lose, held.job.pk, held.attempt, lost), given_up=held.lease.fenced)
+        insist(partial(lifecycle.lose, context.job.pk, context.attempt, lost), given_up=context.lease.fenced)
 
     def hang(reason: str) -> None:
         log.error("ranks_hang", reason=reason)
         complaint = team.complaint()
         if complaint:
-            promises.fail(held, complaint)
+            promises.fail(context, complaint)
         else:
             give_back(reason)
         os._exit(0)
 
     told: dict[str, Any] = {
-        "attempt": held.attempt,
+        "attempt": context.attempt,
         "first": 0,
         "devices": devices,
         "size": team.size,
         "resume_from": resume_from,
     }
-    with _meeting(held, told) as store:
+    with _meeting(context, told) as store:
         team.watch(hang, drain)
         try:
             with joined(
@@ -116,19 +116,19 @@ def together(
                 save()
             elsewhere = team.elsewhere.named
             give_back(loss or (f"the connection to {elsewhere} broke" if elsewhere else str(error)))
-            raise Fenced(held.job.pk, held.attempt) from error
+            raise Fenced(context.job.pk, context.attempt) from error
         finally:
             team.dismiss()
 
 
 @contextmanager
-def _meeting(held: Held, told: dict[str, Any]) -> Iterator[Callable[[], Any]]:
+def _meeting(context: JobContext, told: dict[str, Any]) -> Iterator[Callable[[], Any]]:
     """Tell all other ranks where to meet, and give what makes rank 0's end of it."""
     from acc.training.ranks.join import LOOPBACK, at_file, at_socket
 
-    team = held.team
+    team = context.team
     if not team.elsewhere.parts:
-        file = held.scratch() / f"job-{held.job.pk}-{held.attempt}-ranks"
+        file = context.scratch() / f"job-{context.job.pk}-{context.attempt}-ranks"
         file.unlink(missing_ok=True)
         told |= {"meeting": str(file), "interface": LOOPBACK}
         team.tell(told)
@@ -142,6 +142,6 @@ def _meeting(held: Held, told: dict[str, Any]) -> Iterator[Callable[[], Any]]:
     address = "{}:{}".format(*listening.getsockname()[:2])
     told |= {"meeting": address, "interface": interface}
     team.tell(told)
-    tell = partial(parts.tell, held.job, address=address, resume_from=told["resume_from"])
-    insist(tell, given_up=held.lease.fenced)
+    tell = partial(parts.tell, context.job, address=address, resume_from=told["resume_from"])
+    insist(tell, given_up=context.lease.fenced)
     yield partial(at_socket, listening)

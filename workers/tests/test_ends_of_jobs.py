@@ -18,7 +18,7 @@ from accsite.apps.training.models import Job, JobKind
 from accsite.apps.training.states import JobState
 from accsite.apps.training.tests.rows import make_branch, make_job
 from workers.job import promises
-from workers.job.context import Held
+from workers.job.context import JobContext
 from workers.job.interruption import Interruption
 from workers.job.lease import Lease
 from workers.job.store import store_dataset, write_draft
@@ -33,7 +33,7 @@ def import_of(django_user_model, settings, tmp_path, monkeypatch) -> Any:
     owner = django_user_model.objects.create_user("owner")
     branch = make_branch(owner)
     ended: list[int] = []
-    monkeypatch.setattr(promises, "end_helpers", lambda held: ended.append(held.job.pk))
+    monkeypatch.setattr(promises, "end_helpers", lambda context: ended.append(context.job.pk))
 
     def make(**spec: Any) -> Any:
         job = make_job(
@@ -46,35 +46,35 @@ def import_of(django_user_model, settings, tmp_path, monkeypatch) -> Any:
 
 
 def test_an_import_that_only_looks_promises_what_it_found(import_of):
-    held = import_of(look=True)
+    context = import_of(look=True)
     with pytest.raises(promises.PromiseBroken, match="what was found in the file was not told"):
-        promises.succeed(held, {"images": 3})
-    assert Job.objects.get(pk=held.job.pk).state == JobState.RUNNING
-    promises.succeed(held, {"images": 3, "look": {"found": {}}})
-    assert Job.objects.get(pk=held.job.pk).state == JobState.SUCCEEDED
-    assert held.helpers_ended == [held.job.pk] * 2
+        promises.succeed(context, {"images": 3})
+    assert Job.objects.get(pk=context.job.pk).state == JobState.RUNNING
+    promises.succeed(context, {"images": 3, "look": {"found": {}}})
+    assert Job.objects.get(pk=context.job.pk).state == JobState.SUCCEEDED
+    assert context.helpers_ended == [context.job.pk] * 2
 
 
-def keep(held: Any, path: Path) -> str:
+def keep(context: Any, path: Path) -> str:
     data = helpers.blobs(8)
     write_draft(data, path)
-    return store_dataset(held, data, path, name="Blobs", provenance={}, seconds=0.5)
+    return store_dataset(context, data, path, name="Blobs", provenance={}, seconds=0.5)
 
 
 def test_a_dataset_is_kept_together_with_the_end_of_its_job(import_of, tmp_path):
-    held = import_of(look=False)
-    slug = keep(held, tmp_path / "draft.safetensors")
-    job = Job.objects.get(pk=held.job.pk)
+    context = import_of(look=False)
+    slug = keep(context, tmp_path / "draft.safetensors")
+    job = Job.objects.get(pk=context.job.pk)
     assert (job.state, job.result["slug"], job.result["images"]) == (JobState.SUCCEEDED, slug, 8)
     assert Dataset.objects.get().slug == slug
-    assert held.helpers_ended == [job.pk]
+    assert context.helpers_ended == [job.pk]
 
 
 def test_a_job_that_was_taken_away_leaves_no_dataset(import_of, tmp_path):
-    held = import_of(look=False)
-    held.attempt = 2
+    context = import_of(look=False)
+    context.attempt = 2
     with pytest.raises(Fenced):
-        keep(held, tmp_path / "draft.safetensors")
+        keep(context, tmp_path / "draft.safetensors")
     assert not Dataset.objects.exists()
     assert not (tmp_path / "draft.safetensors").exists()
 
@@ -82,10 +82,10 @@ def test_a_job_that_was_taken_away_leaves_no_dataset(import_of, tmp_path):
 def test_what_a_job_has_started_ends_with_it_and_what_was_there_before_goes_on():
     wait = ["sleep", "120"]
     before = subprocess.Popen(wait)
-    held = Held(Job(pk=1), 1, "w", "cpu", Lease(1, 1), Interruption())
+    context = JobContext(Job(pk=1), 1, "w", "cpu", Lease(1, 1), Interruption())
     own = subprocess.Popen(wait)
     try:
-        promises.end_helpers(held)
+        promises.end_helpers(context)
         assert own.wait(10) == -signal.SIGKILL
         assert before.poll() is None
     finally:
