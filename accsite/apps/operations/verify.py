@@ -17,13 +17,7 @@ from acc.errors import AccError
 if TYPE_CHECKING:
     from accsite.apps.operations.verify_workshop import Workshop
 
-T = TypeVar("T")
 Check = TypeVar("Check", bound=Callable[..., str])
-POLL_SECONDS = 0.05
-
-
-class NotVerified(AccError):
-    """Something was not as it must be; the sentence says what was seen and what was expected."""
 
 
 class NotHere(AccError):
@@ -132,21 +126,3 @@ class Verification:
     def _failed(self, text: str) -> None:
         self.steps.append(Step(self.milestone, "the rest", text=text))
         self.report(self.steps[-1])
-
-
-def require(condition: object, text: str) -> None:
-    """Raise NotVerified with ``text`` unless ``condition`` holds."""
-    if not condition:
-        raise NotVerified(text)
-
-
-def until(found: Callable[[], T | None], *, what: str, seconds: float) -> T:
-    """Return what ``found`` returns as soon as it is true; raises NotVerified after ``seconds``."""
-    end = time.monotonic() + seconds
-    while True:
-        value = found()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise NotVerified(f"waited {seconds:g} s for {what}")
-        time.sleep(POLL_SECONDS)

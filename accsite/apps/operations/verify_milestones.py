@@ -12,7 +12,8 @@ from django.conf import settings
 from accsite.apps.datasets import selectors as datasets
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.evaluation.models import Evaluation
-from accsite.apps.operations.verify import Milestone, NotHere, promise, require, until
+from accsite.apps.operations.verify import Milestone, NotHere, promise
+from accsite.apps.operations.verify_conditions import require, until
 from accsite.apps.operations.verify_training import Training
 from accsite.apps.operations.verify_trees import Expansion, Forks
 from accsite.apps.operations.verify_workshop import LONG, SIZE, applied, curves, known

@@ -6,7 +6,8 @@ import time
 
 import numpy as np
 
-from accsite.apps.operations.verify import Milestone, NotHere, promise, require, until
+from accsite.apps.operations.verify import Milestone, NotHere, promise
+from accsite.apps.operations.verify_conditions import require, until
 from accsite.apps.operations.verify_workshop import LONG, applied, curves, intact
 from accsite.apps.training.models import Branch, Checkpoint, Job, Task, Worker
 from accsite.apps.training.services import jobs, tasks

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 
 from accsite.apps.evaluation.models import Evaluation
-from accsite.apps.operations.verify import Milestone, promise, require
+from accsite.apps.operations.verify import Milestone, promise
+from accsite.apps.operations.verify_conditions import require
 from accsite.apps.training import measures
 from accsite.apps.training.differences import spec_difference
 from accsite.apps.training.models import Branch, Checkpoint

@@ -17,7 +17,7 @@ from accsite.apps.datasets import services as datasets
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.evaluation import services as evaluations
 from accsite.apps.evaluation.models import Evaluation
-from accsite.apps.operations.verify import NotVerified, require, until
+from accsite.apps.operations.verify_conditions import NotVerified, require, until
 from accsite.apps.registry import services as registry
 from accsite.apps.registry.models import PluginKind
 from accsite.apps.training.models import Branch, Checkpoint, Experiment, Job, JobEvent, Task, Visibility

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from django.db import models
-from django.utils import timezone
-
-if TYPE_CHECKING:
-    from accsite.apps.training.models import Job
 
 
 class JobState(models.TextChoices):
@@ -62,29 +57,6 @@ class StateWords:
     diverged: bool
     rate: float | None
     eta_seconds: float | None
-
-
-def words_of(job: Job) -> StateWords:
-    """Return in words the state of a job; the one place that knows, for pages, lists, API, socket and shell."""
-    state = JobState(job.state)
-    mark, label = str(state), str(state.label)
-    silent = state in HELD and job.lease_expires_at is not None and job.lease_expires_at < timezone.now()
-    if silent:
-        mark, label = str(S.LOST), "not responding"
-    diverged = state in TERMINAL and bool((job.result or {}).get("diverged"))
-    if diverged:
-        mark = DIVERGED if state == S.SUCCEEDED else mark
-        label = "ended, diverged" if state == S.SUCCEEDED else f"{label}, diverged"
-    rate = job.steps_per_second if state == S.RUNNING and not silent else None
-    left = max(0, job.total_steps - job.step)
-    return StateWords(
-        mark=mark,
-        label=label,
-        attempt=job.attempt if job.attempt > 1 else 0,
-        diverged=diverged,
-        rate=rate,
-        eta_seconds=left / rate if rate and job.total_steps else None,
-    )
 
 
 def sources(target: JobState) -> frozenset[JobState]:

@@ -8,11 +8,12 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Cast
+from django.utils import timezone
 
 from acc.text import DETAIL_CHARS
 from accsite.apps.access.permissions import is_administrator
 from accsite.apps.training.models.experiments import Branch, Checkpoint, Experiment
-from accsite.apps.training.states import ACTIVE, HELD, JobState, words_of
+from accsite.apps.training.states import ACTIVE, DIVERGED, HELD, TERMINAL, JobState, StateWords
 from accsite.fields import CleanJSONField, CleanTextField
 
 
@@ -206,7 +207,32 @@ class Job(models.Model):
 
     def get_state_display(self) -> str:  # type: ignore[no-redef]
         """Return its state in words, as everything shows it."""
-        return words_of(self).label
+        return self.words.label
+
+    @property
+    def words(self) -> StateWords:
+        """Its state in words; the one place that knows, for pages, lists, API, socket and shell."""
+        state = JobState(self.state)
+        mark, label = str(state), str(state.label)
+        silent = (
+            state in HELD and self.lease_expires_at is not None and self.lease_expires_at < timezone.now()
+        )
+        if silent:
+            mark, label = str(JobState.LOST), "not responding"
+        diverged = state in TERMINAL and bool((self.result or {}).get("diverged"))
+        if diverged:
+            mark = DIVERGED if state == JobState.SUCCEEDED else mark
+            label = "ended, diverged" if state == JobState.SUCCEEDED else f"{label}, diverged"
+        rate = self.steps_per_second if state == JobState.RUNNING and not silent else None
+        left = max(0, self.total_steps - self.step)
+        return StateWords(
+            mark=mark,
+            label=label,
+            attempt=self.attempt if self.attempt > 1 else 0,
+            diverged=diverged,
+            rate=rate,
+            eta_seconds=left / rate if rate and self.total_steps else None,
+        )
 
 
 def ranks_in_words(first: int, count: int) -> str:

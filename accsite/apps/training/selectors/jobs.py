@@ -24,7 +24,7 @@ from accsite.apps.training.models import (
 )
 from accsite.apps.training.selectors.loss import last_losses, last_losses_of
 from accsite.apps.training.selectors.queue import places
-from accsite.apps.training.states import ACTIVE, HELD, TERMINAL, JobState, words_of
+from accsite.apps.training.states import ACTIVE, HELD, TERMINAL, JobState
 
 PENDING = JobEvent.Status.PENDING
 
@@ -52,7 +52,7 @@ def _state(job: Job, asked: list[str], place: int | None) -> dict[str, Any]:
     branch = job.branch
     total = job.total_steps
     end = job.finished_at or timezone.now()
-    words = words_of(job)
+    words = job.words
     return {
         "id": job.pk,
         "kind": job.kind,

@@ -18,7 +18,7 @@ from django.utils.safestring import SafeString, mark_safe
 from accsite import numbers
 from accsite.apps.training import pages, selectors
 from accsite.apps.training.models import Job
-from accsite.apps.training.states import ACTIVE, JobState, words_of
+from accsite.apps.training.states import ACTIVE, JobState
 from accsite.numbers import NONE
 
 register = template.Library()
@@ -110,7 +110,7 @@ def job_state(job: Job, grave: str = "") -> SafeString:
 
     ``grave``: its grave alarms in words (``selectors.alarms``), which stand beside it unless it says so itself.
     """
-    words = words_of(job)
+    words = job.words
     shown = state(words.mark, words.label)
     if words.attempt:
         shown = format_html('{} <span class="small soft">attempt {}</span>', shown, words.attempt)
@@ -126,7 +126,7 @@ def alarm_chip(grave: str) -> SafeString | str:
 @register.filter
 def rate(job: Job) -> float | None:
     """Return the steps a second of a job that runs; None for any other."""
-    return words_of(job).rate
+    return job.words.rate
 
 
 @register.filter
@@ -211,7 +211,7 @@ def is_active(job: Job | None) -> bool:
 @register.filter
 def remaining(job: Job) -> float | None:
     """Return the seconds a running job still needs at its present rate."""
-    return words_of(job).eta_seconds
+    return job.words.eta_seconds
 
 
 @register.filter

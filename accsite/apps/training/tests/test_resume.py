@@ -16,7 +16,7 @@ from accsite.apps.training.pages import bench_job
 from accsite.apps.training.rate_pages import in_force
 from accsite.apps.training.selectors.resuming import interrupted, resume_point, resume_points
 from accsite.apps.training.services import jobs, lifecycle, tasks
-from accsite.apps.training.services.control import replay_commands
+from accsite.apps.training.services.events import replay_commands
 from accsite.apps.training.services.resuming import mended_plugins, resume
 from accsite.apps.training.states import JobState
 from accsite.apps.training.tests import rows

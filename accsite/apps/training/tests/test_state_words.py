@@ -18,7 +18,7 @@ from acc.training.protocols import Alarm, PointBlock
 from accsite.apps.training.models import Branch, Job, Worker
 from accsite.apps.training.selectors import job_state
 from accsite.apps.training.services import events, lifecycle, points
-from accsite.apps.training.states import DIVERGED, JobState, words_of
+from accsite.apps.training.states import DIVERGED, JobState
 from accsite.apps.training.tests import rows
 
 pytestmark = pytest.mark.django_db
@@ -105,7 +105,7 @@ def test_a_run_that_diverged_is_not_done_in_green(
     diverging(job, np.r_[np.linspace(1.0, 0.7, 100), np.linspace(1, 380, 100)])
     lifecycle.finish(job.pk, 1, {"losses": {}})
     job.refresh_from_db()
-    assert (words_of(job).mark, job.get_state_display()) == (DIVERGED, "ended, diverged")
+    assert (job.words.mark, job.get_state_display()) == (DIVERGED, "ended, diverged")
     client.force_login(user)
     sent = reverse("training:workbench-panel", args=[branch.experiment.slug, branch.slug, "sent"])
     assert f"Job {job.pk}: ended, diverged." in client.get(sent, {"sent": job.pk}).content.decode()

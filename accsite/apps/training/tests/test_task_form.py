@@ -13,7 +13,7 @@ from acc.training.protocols import Command, CommandResult
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.registry.models import Plugin, PluginFile, PluginKind
 from accsite.apps.training.models import Branch, Job, JobEvent, Task
-from accsite.apps.training.services import control, tasks
+from accsite.apps.training.services import events, tasks
 from accsite.apps.training.states import JobState
 from accsite.apps.training.tests import rows
 
@@ -213,7 +213,7 @@ def test_a_task_is_added_with_its_parameters(
 def answer(event: JobEvent, *, ok: bool, message: str = "", field: str = "") -> None:
     """Answer a command as the worker of its job does."""
     command = Command(event.pk, event.kind, event.payload)  # type: ignore[arg-type]
-    control.record_command_result(
+    events.record_command_result(
         event.job_id, event.job.attempt, CommandResult(command, 120, ok=ok, message=message, field=field)
     )
 
