@@ -37,6 +37,7 @@ LINTERS = {
     "ruff format": [str(BIN / "ruff"), "format", "--check", "."],
     "mypy": [str(BIN / "mypy"), "."],
     "import rules": [str(BIN / "lint-imports")],
+    "import circles": [sys.executable, "-m", "scripts.circles"],
 }
 ATTRIBUTES = ("tests", "failures", "errors", "skipped")
 NOT_UNIT = "not fault and not e2e and not gpu and not slow and not api and not containers"
