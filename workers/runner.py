@@ -11,18 +11,16 @@ from setproctitle import setproctitle
 
 from acc.errors import AccError, PluginFailed
 from acc.text import text_of, traceback_of
-from acc.training.protocols import Command, CommandResult
 from accsite.apps.live import frames
 from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import JobKind
-from accsite.apps.training.services import events, lifecycle
+from accsite.apps.training.services import lifecycle
 from accsite.logging import job_context
 from workers.fork import copies
 from workers.job import joblog, promises
 from workers.job.context import JobContext
-from workers.job.control import DatabaseControl
 from workers.job.durable import GivenUp, disconnect, insist
-from workers.job.interruption import Interrupted, Interruption
+from workers.job.interruption import Interruption
 from workers.job.lease import Lease
 from workers.kinds.evaluate import evaluate
 from workers.kinds.expand import expand
@@ -97,39 +95,12 @@ def body_of(kind: str) -> Callable[[JobContext], None]:
     return body
 
 
-def interruptible(body: Callable[[JobContext], None], context: JobContext) -> None:
-    """Run a body that has no steps: a stop or a drain ends it where it stands."""
-    pk, attempt, lost = context.job.pk, context.attempt, context.lease.fenced
-    stops: list[Command] = []
-
-    def heard(command: Command) -> None:
-        if command.kind == "stop":
-            stops.append(command)
-            context.interruption.ask("stop")
-
-    context.lease.when_fenced(partial(context.interruption.ask, "fenced"))
-    try:
-        with DatabaseControl(pk, prepare=heard):
-            body(context)
-    except Interrupted as interrupted:
-        if interrupted.reason == "fenced":
-            raise Fenced(pk, attempt) from None
-        if interrupted.reason == "drain":
-            reason = f"{context.worker} was shut down; the job begins again on another"
-            insist(partial(lifecycle.hand_back, pk, attempt, reason), given_up=lost)
-            return
-        for command in stops:
-            result = CommandResult(command, 0, ok=True)
-            insist(partial(events.record_command_result, pk, attempt, result), given_up=lost)
-        promises.cancel(context)
-
-
 BODIES: dict[str, Callable[[JobContext], None]] = {
     JobKind.TRAIN: train,
-    JobKind.EVALUATE: partial(interruptible, evaluate),
-    JobKind.GENERATE: partial(interruptible, generate),
-    JobKind.IMPORT: partial(interruptible, take_in),
-    JobKind.EXPAND: partial(interruptible, expand),
-    JobKind.REPLAY: partial(interruptible, replay_checkpoint),
+    JobKind.EVALUATE: evaluate,
+    JobKind.GENERATE: generate,
+    JobKind.IMPORT: take_in,
+    JobKind.EXPAND: expand,
+    JobKind.REPLAY: replay_checkpoint,
     JobKind.RECIPE: recipe,
 }

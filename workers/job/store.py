@@ -7,7 +7,10 @@ from typing import Any
 
 from acc.data import AccDataset
 from acc.data.importers import disk_full, is_disk_full
-from accsite.apps.datasets import services as datasets
+from acc.errors import AccError
+from accsite.apps.datasets import selectors, services
+from accsite.apps.datasets.models import Dataset
+from accsite.apps.training.models import Job
 from workers.fork import copies
 from workers.job import promises
 from workers.job.context import JobContext
@@ -44,7 +47,7 @@ def store_dataset(
         try:
             if not path.exists():  # stored by a try whose transaction then failed
                 write_draft(data, path)
-            row = datasets.create_dataset(
+            row = services.create_dataset(
                 actor=context.job.created_by, name=name, dataset_path=path, provenance=provenance
             )
         except OSError as error:
@@ -55,6 +58,23 @@ def store_dataset(
 
     try:
         outcome = {"images": len(data), "seconds": round(seconds, 3)}
-        return str(promises.succeed(context, outcome, record=record)["slug"])
+        return str(promises.succeed(context, outcome, proof=made_a_dataset, record=record)["slug"])
     finally:
         path.unlink(missing_ok=True)
+
+
+def made_a_dataset(_job: Job, result: dict[str, Any], _message: str) -> None:
+    """Raise PromiseBroken unless the dataset is there, opens, and holds as many images as were made."""
+    row = Dataset.every.filter(pk=result.get("dataset", 0)).first()
+    if row is None:
+        raise promises.PromiseBroken("the dataset that it made is not there")
+    try:
+        found = len(AccDataset.load(selectors.local_path(row)))
+    except AccError as error:
+        raise promises.PromiseBroken(
+            f"dataset '{row.slug}' was written and cannot be opened: {error}"
+        ) from error
+    if found != result["images"]:
+        raise promises.PromiseBroken(
+            f"dataset '{row.slug}' holds {found:,} images; {result['images']:,} were made"
+        )

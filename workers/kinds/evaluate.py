@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import structlog
@@ -14,12 +15,16 @@ from acc.evaluation import evaluate_checkpoint
 from acc.results import CellImages, EvalResult
 from acc.specs import EvalSpec
 from acc.training.plugin_set import PluginSet
+from accsite import blobs
 from accsite.apps.evaluation import services
+from accsite.apps.evaluation.models import Evaluation
+from accsite.apps.training.models import Checkpoint, Job
 from accsite.apps.training.services import looked_at
 from accsite.apps.training.specs import dataset_spec
 from workers.job import promises
 from workers.job.context import JobContext
 from workers.job.durable import insist
+from workers.job.interruptible import interruptible
 from workers.job.materials import Datasets, from_header, load_checkpoint
 from workers.job.progress import Progress
 
@@ -36,6 +41,7 @@ def cell_images(result: EvalResult, datasets: Mapping[str, AccDataset]) -> CellI
     return CellImages(tuple(rows), np.ascontiguousarray(images))
 
 
+@interruptible
 def evaluate(context: JobContext) -> None:
     """Evaluate the checkpoint of a job and finish it."""
     job = context.job
@@ -68,5 +74,25 @@ def evaluate(context: JobContext) -> None:
 
     insist(record, given_up=context.lease.fenced)
     outcome = {"metrics": len(result.metrics), "seconds": round(seconds, 3)}
-    promises.succeed(context, outcome)
+    promises.succeed(context, outcome, proof=measured)
     log.info("evaluated", step=result.step, seconds=outcome["seconds"])
+
+
+def measured(job: Job, _result: dict[str, Any], _message: str) -> None:
+    """Raise PromiseBroken unless all that it was to measure is recorded, with its pictures."""
+    row = Evaluation.objects.filter(job=job).first()
+    if row is None and (job.preview or not Checkpoint.objects.filter(pk=job.checkpoint_id or 0).exists()):
+        return  # a preview that told less than those around it, or of what was deleted meanwhile
+    if row is None:
+        raise promises.PromiseBroken("what it measured was not written")
+    parts = set(row.parts.values_list("name", flat=True))
+    missing = [name for name in dict.fromkeys(EvalSpec.model_validate(job.spec).suite) if name not in parts]
+    if missing:
+        raise promises.PromiseBroken(f"of what it was to measure, this is missing: {', '.join(missing)}")
+    for artifact in row.artifacts.all():
+        try:
+            blobs.open_local(artifact.file, artifact.sha256)
+        except blobs.BlobDamaged as error:
+            raise promises.PromiseBroken(
+                f"the picture '{artifact.name}' was written and cannot be opened: {error}"
+            ) from error

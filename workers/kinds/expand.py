@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
+from typing import Any
 
 import structlog
 
@@ -11,16 +12,19 @@ from acc.errors import InvalidInput
 from acc.expansion import ExpansionSpec
 from acc.training.checkpoints.expand import expand_checkpoint
 from acc.training.plugin_set import PluginSet
+from accsite.apps.training.models import Checkpoint, Job
 from accsite.apps.training.services import expansion
 from accsite.apps.training.services.code import naming_code
 from workers.job import promises
 from workers.job.context import JobContext
 from workers.job.durable import insist
+from workers.job.interruptible import interruptible
 from workers.job.materials import Datasets, from_header, load_checkpoint
 
 log = structlog.get_logger(__name__)
 
 
+@interruptible
 def expand(context: JobContext) -> None:
     """Expand the checkpoint of a job and finish it."""
     job, lost = context.job, context.lease.fenced
@@ -55,5 +59,13 @@ def expand(context: JobContext) -> None:
         "fresh_heads": list(grown.fresh_heads),
         "seconds": round(time.perf_counter() - began, 3),
     }
-    promises.succeed(context, outcome)
+    promises.succeed(context, outcome, proof=expanded)
     log.info("expanded", checkpoint=made[0], fresh_heads=grown.fresh_heads)
+
+
+def expanded(_job: Job, result: dict[str, Any], _message: str) -> None:
+    """Raise PromiseBroken unless the larger checkpoint is there and opens."""
+    row = Checkpoint.objects.filter(pk=result.get("checkpoint", 0)).first()
+    if row is None:
+        raise promises.PromiseBroken("the expanded checkpoint is not there")
+    promises.require_intact(row)

@@ -9,6 +9,7 @@ import structlog
 
 from acc.errors import InvalidInput
 from workers.job.context import JobContext
+from workers.job.interruptible import interruptible
 from workers.job.materials import from_rows
 from workers.job.progress import Progress
 from workers.job.store import draft_path, store_dataset, write_draft
@@ -16,6 +17,7 @@ from workers.job.store import draft_path, store_dataset, write_draft
 log = structlog.get_logger(__name__)
 
 
+@interruptible
 def generate(context: JobContext) -> None:
     """Generate the dataset of a job and finish it."""
     spec = context.job.spec

@@ -17,10 +17,12 @@ from acc.data import tensor_files
 from acc.data.importers import Answers, Look, read
 from acc.errors import InvalidInput
 from accsite import blobs
+from accsite.apps.training.models import Job
 from accsite.apps.training.services import generation
 from accsite.apps.training.services.uploads import WORK_FOLDER
 from workers.job import promises
 from workers.job.context import JobContext
+from workers.job.interruptible import interruptible
 from workers.job.interruption import Interrupted
 from workers.job.progress import Progress
 from workers.job.store import draft_path, store_dataset, write_draft
@@ -28,6 +30,7 @@ from workers.job.store import draft_path, store_dataset, write_draft
 log = structlog.get_logger(__name__)
 
 
+@interruptible
 def take_in(context: JobContext) -> None:
     """Import the file of a job and finish it."""
     try:
@@ -60,7 +63,7 @@ def _take_in(context: JobContext) -> None:
                 read_tensors=tensor_files.read,
             )
             if look.looking:
-                promises.succeed(context, {"images": len(data), "look": look.as_dict()})
+                promises.succeed(context, {"images": len(data), "look": look.as_dict()}, proof=looked)
                 return
             write_draft(data, path)
             progress(1.0)
@@ -92,3 +95,9 @@ def _named(folder: Path, upload: dict[str, Any]) -> Path:
     except OSError:  # another file system, or one without links
         shutil.copyfile(source, path)
     return path
+
+
+def looked(_job: Job, result: dict[str, Any], _message: str) -> None:
+    """Raise PromiseBroken unless it is told what was found in the file."""
+    if not result.get("look"):
+        raise promises.PromiseBroken("what was found in the file was not told")

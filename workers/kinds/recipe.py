@@ -23,7 +23,7 @@ from acc.recipes import Recipe, RecipeError
 from acc.text import in_words
 from acc.training.protocols import Command, CommandResult
 from accsite.apps.training.errors import Fenced
-from accsite.apps.training.models import Job, JobKind, RecipeRun
+from accsite.apps.training.models import Job, JobKind, RecipeRun, RecipeStep
 from accsite.apps.training.selectors.recipes import trained
 from accsite.apps.training.services import events, lifecycle, recipe_steps, recipes
 from accsite.apps.training.states import ACTIVE
@@ -214,7 +214,7 @@ def end(context: JobContext, record: Record, outcome: Outcome, stops: list[Comma
     else:
         sure(partial(recipe_steps.keep_result, record.run, pk, attempt, outcome.result))
         sure(lambda: tell_progress(record))
-        promises.succeed(context, {"verbs": record.verbs})
+        promises.succeed(context, {"verbs": record.verbs}, proof=played)
 
 
 def stop_jobs(record: Record, sure: Callable[[Callable[[], Any]], Any]) -> str:
@@ -264,3 +264,12 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"{value!r} of type {type(value).__name__}")
+
+
+def played(job: Job, _result: dict[str, Any], _message: str) -> None:
+    """Raise PromiseBroken if a job that the recipe submitted is still under way."""
+    under_way = RecipeStep.objects.filter(run__job=job, owns_job=True, job__state__in=ACTIVE)
+    if first := under_way.order_by("pk").first():
+        raise promises.PromiseBroken(
+            f"the recipe came to its end, but job {first.job_id} of its call {first.path} ({first.verb}) did not"
+        )

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
+from typing import Any
 
 import structlog
 
 from acc.errors import AccError, InvalidInput
+from accsite.apps.training.models import Job
 from workers.job import promises
 from workers.job.context import JobContext
+from workers.job.interruptible import interruptible
 from workers.job.progress import Progress
 from workers.replay.rerun import CANNOT, line_of, replay, steps_in
 
 log = structlog.get_logger(__name__)
 
 
+@interruptible
 def replay_checkpoint(context: JobContext) -> None:
     """Replay the checkpoint of a job and finish it; one that cannot be replayed fails, and says why."""
     job = context.job
@@ -30,5 +34,11 @@ def replay_checkpoint(context: JobContext) -> None:
         raise AccError(verdict.message)
     outcome = {**asdict(verdict), "seconds": round(time.perf_counter() - began, 3)}
     message = verdict.message[0].upper() + verdict.message[1:]
-    promises.succeed(context, outcome, message)
+    promises.succeed(context, outcome, message, proof=replayed)
     log.info("replayed", checkpoint=job.checkpoint.pk, verdict=verdict.verdict)
+
+
+def replayed(_job: Job, result: dict[str, Any], _message: str) -> None:
+    """Raise PromiseBroken unless it came to a verdict."""
+    if not result.get("verdict"):
+        raise promises.PromiseBroken("the replay came to no verdict")

@@ -17,6 +17,7 @@ from acc.training.protocols import Alarm, Command, CommandResult
 from acc.training.trainer import Trainer, TrainResult
 from accsite.apps.live import frames
 from accsite.apps.training.errors import Fenced
+from accsite.apps.training.models import Checkpoint, CheckpointKind, Job, LossBlock
 from accsite.apps.training.selectors.resuming import resume_points
 from accsite.apps.training.services import events, lifecycle, points
 from accsite.apps.training.services.resuming import mended_plugins
@@ -106,7 +107,7 @@ def settle(context: JobContext, result: TrainResult) -> None:
         "device": context.device,
     }
     if result.status == "completed":
-        promises.succeed(context, outcome, result.message)
+        promises.succeed(context, outcome, result.message, proof=trained)
         log.info("trained", step=result.step, steps_per_second=outcome["steps_per_second"])
         return
     if result.status == "stopped":
@@ -154,3 +155,25 @@ def newest_intact(context: JobContext) -> files.Checkpoint | None:
             log.warning("checkpoint_damaged", checkpoint=row.pk, error=str(error))
             events.record_alarm(context.job.pk, context.attempt, Alarm("checkpoint", row.job_step, message))
     return None
+
+
+def trained(job: Job, result: dict[str, Any], message: str) -> None:
+    """Raise PromiseBroken unless all steps, their loss points and the final checkpoint are there."""
+    step = int(result["step"])
+    if not message and step < job.total_steps:
+        raise promises.PromiseBroken(
+            f"the training ended after step {step:,} of {job.total_steps:,}, and nobody stopped it"
+        )
+    expected = 0
+    for start, count in LossBlock.objects.filter(job=job).order_by("start").values_list("start", "count"):
+        if start != expected:
+            break
+        expected += count
+    if expected != step:
+        raise promises.PromiseBroken(
+            f"the job made {step:,} steps, but only the first {expected:,} have their loss points"
+        )
+    row = Checkpoint.objects.filter(job=job, kind=CheckpointKind.FINAL, job_step=step).order_by("-pk").first()
+    if row is None:
+        raise promises.PromiseBroken(f"the final checkpoint, of step {step:,}, was not written")
+    promises.require_intact(row)

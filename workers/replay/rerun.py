@@ -11,8 +11,8 @@ import torch
 from acc.errors import AccError
 from acc.expansion import ExpansionSpec
 from acc.specs import DatasetSpec, TaskSpec, TrainJobSpec
-from acc.training.checkpoints.files import Checkpoint as State
 from acc.training.checkpoints.expand import expand_checkpoint
+from acc.training.checkpoints.files import Checkpoint as State
 from acc.training.plugin_set import PluginSet
 from acc.training.protocols import Command
 from acc.training.run import MemorySink

@@ -22,6 +22,7 @@ from workers.job.context import JobContext
 from workers.job.interruption import Interruption
 from workers.job.lease import Lease
 from workers.job.store import store_dataset, write_draft
+from workers.kinds.imports import looked
 
 pytestmark = pytest.mark.django_db
 
@@ -48,9 +49,9 @@ def import_of(django_user_model, settings, tmp_path, monkeypatch) -> Any:
 def test_an_import_that_only_looks_promises_what_it_found(import_of):
     context = import_of(look=True)
     with pytest.raises(promises.PromiseBroken, match="what was found in the file was not told"):
-        promises.succeed(context, {"images": 3})
+        promises.succeed(context, {"images": 3}, proof=looked)
     assert Job.objects.get(pk=context.job.pk).state == JobState.RUNNING
-    promises.succeed(context, {"images": 3, "look": {"found": {}}})
+    promises.succeed(context, {"images": 3, "look": {"found": {}}}, proof=looked)
     assert Job.objects.get(pk=context.job.pk).state == JobState.SUCCEEDED
     assert context.helpers_ended == [context.job.pk] * 2
 
