@@ -23,7 +23,7 @@ up: setup ## the whole platform without the demo's data
 test: setup ## lint, unit tests on SQLite and PostgreSQL, fault tests, browser test (ARGS=<pass> for one)
 	@$(VENV_PYTHON) -m scripts.test $(ARGS)
 
-lint: setup ## ruff, mypy, import rules
+lint: setup ## ruff, mypy, import rules, circles of imports
 	@$(VENV_PYTHON) -m scripts.test lint
 
 format: setup ## let ruff rewrite what it can
