@@ -7,13 +7,14 @@ from contextlib import suppress
 from functools import partial
 
 import structlog
+from django.utils.module_loading import import_string
 from setproctitle import setproctitle
 
 from acc.errors import AccError, PluginFailed
 from acc.text import text_of, traceback_of
 from accsite.apps.live import frames
+from accsite.apps.training import kinds
 from accsite.apps.training.errors import Fenced
-from accsite.apps.training.models import JobKind
 from accsite.apps.training.services import lifecycle
 from accsite.logging import job_context
 from workers.fork import copies
@@ -22,13 +23,6 @@ from workers.job.context import JobContext
 from workers.job.durable import GivenUp, disconnect, insist
 from workers.job.interruption import Interruption
 from workers.job.lease import Lease
-from workers.kinds.evaluate import evaluate
-from workers.kinds.expand import expand
-from workers.kinds.generate import generate
-from workers.kinds.imports import take_in
-from workers.kinds.recipe import recipe
-from workers.kinds.replay import replay_checkpoint
-from workers.kinds.train import train
 from workers.machine import memory
 from workers.machine.share import take_share
 from workers.ranks import lead
@@ -96,11 +90,5 @@ def body_of(kind: str) -> Callable[[JobContext], None]:
 
 
 BODIES: dict[str, Callable[[JobContext], None]] = {
-    JobKind.TRAIN: train,
-    JobKind.EVALUATE: evaluate,
-    JobKind.GENERATE: generate,
-    JobKind.IMPORT: take_in,
-    JobKind.EXPAND: expand,
-    JobKind.REPLAY: replay_checkpoint,
-    JobKind.RECIPE: recipe,
+    str(kind.name): import_string(kind.body) for kind in kinds.KINDS.values()
 }

@@ -27,7 +27,6 @@ from accsite.apps.registry import approval, previews
 from accsite.apps.registry.models import Plugin, PluginKind, PluginSource
 from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Job, JobKind, RecipeRun
 from accsite.apps.training.services import (
-    again,
     checkpoints,
     expansion,
     experiments,
@@ -38,6 +37,7 @@ from accsite.apps.training.services import (
     recipes,
     replays,
 )
+from accsite.apps.training.services.retry import retry
 from accsite.apps.training.states import JobState
 from tests.contract import real
 from workers.job import materials
@@ -342,7 +342,7 @@ def test_an_administrator_approves_exactly_this_source_and_takes_it_back(
     assert client.post(path).data["may_run"] is False
     assert real.run(waiting, worker).state == JobState.FAILED
     with pytest.raises(approval.NotApproved):
-        again.retry(actor=root, job=Job.objects.get(pk=waiting.pk))
+        retry(actor=root, job=Job.objects.get(pk=waiting.pk))
     with pytest.raises(approval.NotApproved):
         replays.submit_replay(actor=root, checkpoint=foreign.checkpoint)
     assert not foreign.ran()

@@ -23,8 +23,8 @@ from django.utils import timezone
 
 from accsite import schema
 from accsite.apps.registry.models import PluginFile
+from accsite.apps.training import kinds
 from accsite.apps.training.models import Job, Worker
-from accsite.apps.training.services.queueing import QUEUES
 from accsite.apps.training.states import HELD, JobState
 from accsite.home import open_to_others
 
@@ -93,7 +93,7 @@ def redis_server() -> Iterator[Finding]:
     try:
         client.ping()
         policy = client.config_get("maxmemory-policy").get("maxmemory-policy", "noeviction")
-        waiting = {queue: client.llen(queue) for queue in sorted(set(QUEUES.values()))}
+        waiting = {queue: client.llen(queue) for queue in kinds.queues()}
     except redis.ResponseError:  # a hosted Redis may not tell its settings
         yield Finding("redis", "ok", "answers")
         return
@@ -161,7 +161,7 @@ def workers() -> Iterator[Finding]:
     late = timezone.now() - timedelta(seconds=2 * settings.ACC_LEASE_SECONDS)
     rows = list(Worker.objects.all())
     online = [row for row in rows if row.state == Worker.State.ONLINE and row.heartbeat_at >= late]
-    for queue in sorted(set(QUEUES.values())):
+    for queue in kinds.queues():
         names = [worker.name for worker in online if queue in worker.queues]
         waiting = Job.objects.filter(queue=queue, state=JobState.QUEUED).count()
         if names:

@@ -18,9 +18,9 @@ from accsite.apps.operations.verify_training import Training
 from accsite.apps.operations.verify_trees import Expansion, Forks
 from accsite.apps.operations.verify_workshop import LONG, SIZE, applied, curves, known
 from accsite.apps.registry.models import Plugin, PluginFile, PluginKind
+from accsite.apps.training import kinds
 from accsite.apps.training.models import Branch, Checkpoint, Job, Task, Worker
 from accsite.apps.training.services import tasks
-from accsite.apps.training.services.queueing import QUEUES
 from accsite.apps.training.states import JobState
 from accsite.supervisor.health import is_ready
 
@@ -59,7 +59,7 @@ class Site(Milestone):
         """Look for a worker of each queue."""
         online = Worker.objects.filter(state=Worker.State.ONLINE)
         served = {queue for worker in online for queue in worker.queues}
-        missing = {"train", "eval", "default"} & set(QUEUES.values()) - served
+        missing = {"train", "eval", "default"} & set(kinds.queues()) - served
         require(
             not missing,
             f"no worker that is online serves {', '.join(sorted(missing))}; see `manage.py doctor`",

@@ -10,14 +10,16 @@ class TrainingConfig(AppConfig):
     label = "training"
 
     def ready(self) -> None:
-        """Register the topics and the checkpoints."""
+        """Register the topics, the kinds of jobs and the checkpoints."""
         from accsite.apps.audit import trail
         from accsite.apps.datasets import uses
         from accsite.apps.registry import origins
-        from accsite.apps.training import access, selectors, topics
+        from accsite.apps.training import access, kinds, selectors, topics
         from accsite.apps.training.selectors.dataset_uses import dataset_uses
+        from accsite.apps.training.services.kinds import ALL
 
         access.register()
+        kinds.register(*ALL)
         trail.register(access.experiments_of)
         topics.register()
         origins.register("checkpoint", selectors.checkpoint_origin)

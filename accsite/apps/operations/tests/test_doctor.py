@@ -16,9 +16,9 @@ from django.utils import timezone
 from accsite.apps.operations import doctor
 from accsite.apps.operations.doctor import Finding, examine
 from accsite.apps.registry.models import PluginFile
+from accsite.apps.training import kinds
 from accsite.apps.training.models import Branch, Job, Worker
 from accsite.apps.training.services import workers
-from accsite.apps.training.services.queueing import QUEUES
 from accsite.apps.training.tests import rows
 
 pytestmark = pytest.mark.django_db
@@ -31,9 +31,7 @@ def found(check: str) -> list[Finding]:
 @pytest.fixture
 def well(stored: Path, settings: LazySettings, tmp_path: Path) -> None:
     settings.HOME = tmp_path
-    workers.register(
-        name="all", hostname="here", pid=1, device="cpu", queues=sorted(set(QUEUES.values())), telemetry={}
-    )
+    workers.register(name="all", hostname="here", pid=1, device="cpu", queues=kinds.queues(), telemetry={})
     PluginFile.objects.create(path="tasks/one.py", sha256="0" * 64)
 
 

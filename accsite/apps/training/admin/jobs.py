@@ -16,7 +16,8 @@ from accsite.apps.access.admin_parts import NOTHING, KeptAdmin, RowsInline, badg
 from accsite.apps.training.admin import badges
 from accsite.apps.training.admin.curve import curve
 from accsite.apps.training.models import Job, JobEvent, JobKind, JobPart, RecipeRun
-from accsite.apps.training.services import again, jobs, queue
+from accsite.apps.training.services import jobs, queue
+from accsite.apps.training.services.retry import requeue, retry
 from accsite.apps.training.states import JobState
 
 
@@ -225,12 +226,12 @@ class JobAdmin(KeptAdmin):
     @admin.action(description="Retry: ask again what failed or was stopped")
     def retry(self, request: HttpRequest, rows: QuerySet[Job]) -> None:
         """Queue the same again."""
-        self.each(request, rows, "queued again", lambda row: again.retry(actor=request.user, job=row))
+        self.each(request, rows, "queued again", lambda row: retry(actor=request.user, job=row))
 
     @admin.action(description="Requeue: take from the worker, go on at the newest checkpoint")
     def requeue(self, request: HttpRequest, rows: QuerySet[Job]) -> None:
         """Take jobs from their workers."""
-        self.each(request, rows, "put back", lambda row: again.requeue(actor=request.user, job=row))
+        self.each(request, rows, "put back", lambda row: requeue(actor=request.user, job=row))
 
     def _control(self, request: HttpRequest, rows: QuerySet[Job], kind: str, done: str) -> None:
         def change(row: Any) -> None:

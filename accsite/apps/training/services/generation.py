@@ -25,7 +25,7 @@ from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.training.access import may_change_job
 from accsite.apps.training.models import Job, JobKind
 from accsite.apps.training.names import clean_name
-from accsite.apps.training.services.once import once, submitted_before
+from accsite.apps.training.services.idempotency import enqueue_once, submitted_before
 from accsite.apps.training.services.unit import unit_of_work
 from accsite.apps.training.states import ACTIVE, JobState
 from accsite.errors import WrongState
@@ -105,7 +105,7 @@ def submit_generation(
         errors.update(error.fields)
     if errors:
         raise InvalidInput(errors)
-    return once(
+    return enqueue_once(
         actor,
         idempotency_key,
         JobKind.GENERATE,
@@ -178,7 +178,7 @@ def submit_import(
     called = (
         clean_name(name) if name else dataset_services.free_name(dataset_services.name_of_file(sent["name"]))
     )
-    return once(
+    return enqueue_once(
         actor,
         idempotency_key,
         JobKind.IMPORT,

@@ -9,13 +9,14 @@ from acc.errors import InvalidInput
 from acc.specs import EvalSpec, TrainJobSpec, TrainSpec, parse
 from accsite.apps.registry import approval
 from accsite.apps.registry.models import Plugin, PluginKind
+from accsite.apps.training import kinds
 from accsite.apps.training.models import Branch, Checkpoint, Job, JobEvent, JobKind, Task, Worker
 from accsite.apps.training.services import control, looked_at, queueing, resuming, tasks
 from accsite.apps.training.services.branches import refuse_while_expanding
 from accsite.apps.training.services.code import require_code
 from accsite.apps.training.services.generation import submit_generation, submit_import
+from accsite.apps.training.services.idempotency import enqueue_once, submitted_before
 from accsite.apps.training.services.lifecycle import cancel_queued
-from accsite.apps.training.services.once import once, submitted_before
 from accsite.apps.training.services.placement import memory_gib
 from accsite.apps.training.services.train_options import check_options
 from accsite.apps.training.services.unit import lock_branch, unit_of_work
@@ -54,12 +55,12 @@ def submit_training(
     errors: dict[str, list[str]] = {}
     spec = None
     try:
-        check_device(train.get("device", "auto"), queue=queueing.QUEUES[JobKind.TRAIN])
+        check_device(train.get("device", "auto"), queue=kinds.queue_of(JobKind.TRAIN))
     except InvalidInput as error:
         errors.update(error.fields)
     try:
         spec = parse(TrainSpec, dict(train))
-        check_memory(spec.device_memory_gib, queue=queueing.QUEUES[JobKind.TRAIN])
+        check_memory(spec.device_memory_gib, queue=kinds.queue_of(JobKind.TRAIN))
     except InvalidInput as error:
         errors = {**error.fields, **errors}
     lock_branch(
@@ -74,7 +75,7 @@ def submit_training(
     if spec is not None:
         try:
             check_options(
-                spec, [task.key for task in attached if task.enabled], queue=queueing.QUEUES[JobKind.TRAIN]
+                spec, [task.key for task in attached if task.enabled], queue=kinds.queue_of(JobKind.TRAIN)
             )
         except InvalidInput as error:
             errors = {**error.fields, **errors}
@@ -84,7 +85,7 @@ def submit_training(
         require_code([branch.head], "branch")
     frozen = _freeze(branch, attached, spec)
     approval.require(frozen.plugins.values(), field="tasks")
-    return once(
+    return enqueue_once(
         actor,
         idempotency_key,
         JobKind.TRAIN,
@@ -109,7 +110,7 @@ def submit_evaluation(
     if known is not None:
         return known
     data = dict(eval or {})
-    check_device(data.get("device", "auto"), queue=queueing.QUEUES[JobKind.EVALUATE])
+    check_device(data.get("device", "auto"), queue=kinds.queue_of(JobKind.EVALUATE))
     spec = parse(EvalSpec, data)
     unknown = [name for name in spec.suite if name not in queueing.FULL_SUITE]
     if unknown or not spec.suite:

@@ -14,12 +14,11 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
-from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Job, JobEvent, JobKind, Worker
-from accsite.apps.training.selectors.loss import diverged
-from accsite.apps.training.services import leases, outbox, parts, placement, points
-from accsite.apps.training.services.checkpoints import drop_autosaves
-from accsite.apps.training.services.queueing import evaluate_the_end, note, ring_next_on_branch
-from accsite.apps.training.services.unit import announce, lock_branch, touch, unit_of_work
+from accsite.apps.training import kinds
+from accsite.apps.training.models import Job, JobEvent, Worker
+from accsite.apps.training.services import leases, outbox, parts, placement
+from accsite.apps.training.services.queueing import note
+from accsite.apps.training.services.unit import announce, touch, unit_of_work
 from accsite.apps.training.states import HELD, RESUMABLE, TERMINAL, JobState, sources
 
 
@@ -50,12 +49,9 @@ def claim(job_id: int, worker: Worker | str) -> Claim | None:
         return None
     # How an earlier attempt ended stands among the events; it is nothing that this one says.
     changes: dict[str, Any] = {"message": "", "traceback": ""}
-    if job.kind == JobKind.TRAIN and job.branch_id is not None:
-        branch = lock_branch(job.branch_id)
-        if Job.objects.before_on_branch(job).exists():
-            return None
-        if job.attempt == 0:
-            changes["start_checkpoint"] = branch.head
+    begin = kinds.of(job).begin(job)
+    if begin is None:
+        return None
     won = _move(
         job,
         JobState.CLAIMED,
@@ -63,7 +59,7 @@ def claim(job_id: int, worker: Worker | str) -> Claim | None:
         worker=holder,
         device=places[0].held,
         lease_expires_at=leases.end(),
-        **changes,
+        **{**changes, **begin},
     )
     if not won:
         return None
@@ -111,9 +107,9 @@ def finish(job_id: int, attempt: int, result: dict[str, Any] | None = None, mess
     A train job moves its branch's head to its final checkpoint and queues the measuring of it. message: why it
     ended sooner than it might have.
     """
-    job = _with_branch(job_id)
+    job = _locked(job_id)
     # What happened on the way to earlier attempts stands among the events; it is no part of how the job ended.
-    outcome = {**(result or {}), **_how_it_ended(job)}
+    outcome = {**(result or {}), **kinds.of(job).outcome(job)}
     if not _move(job, JobState.SUCCEEDED, attempt=attempt, result=outcome, message=message, **_ended()):
         return False
     _after_end(job, message or "done")
@@ -126,8 +122,8 @@ def cancelled(job_id: int, attempt: int, result: dict[str, Any] | None = None, m
 
     What a stopped train job reached is kept: its branch goes on from the checkpoint it wrote when it stopped.
     """
-    job = _with_branch(job_id)
-    outcome = {**(result or {}), **_how_it_ended(job)}
+    job = _locked(job_id)
+    outcome = {**(result or {}), **kinds.of(job).outcome(job)}
     changes: dict[str, Any] = {"result": outcome, "message": message or "stopped on request"}
     if not _move(job, JobState.CANCELLED, attempt=attempt, only_from=HELD, **changes, **_ended()):
         return False
@@ -224,17 +220,11 @@ def sweep() -> list[int]:
 _LET_GO: dict[str, Any] = {"worker": None, "lease_expires_at": None, "steps_per_second": None}
 
 
-def _with_branch(job_id: int) -> Job:
-    """Return a job that may move the head of its branch, the branch's row locked first."""
+def _locked(job_id: int) -> Job:
+    """Return a job, what its end changes locked before its own row is."""
     job = Job.objects.get(pk=job_id)
-    if job.kind == JobKind.TRAIN and job.branch_id is not None:
-        lock_branch(job.branch_id)
+    kinds.of(job).lock(job)
     return job
-
-
-def _how_it_ended(job: Job) -> dict[str, Any]:
-    """Return ``diverged`` for a training one of whose losses rose far above its best, and stayed there."""
-    return {"diverged": True} if job.kind == JobKind.TRAIN and diverged(job) else {}
 
 
 def _ended() -> dict[str, Any]:
@@ -308,25 +298,5 @@ def _after_end(job: Job, message: str) -> None:
         status=JobEvent.Status.REFUSED, message="the job ended before this could be applied"
     )
     job.outbox.all().delete()
-    if job.kind == JobKind.TRAIN and job.branch is not None:
-        points.compact(job.pk)
-        kinds = {JobState.SUCCEEDED: CheckpointKind.FINAL, JobState.CANCELLED: CheckpointKind.STOPPED}
-        kind = kinds.get(JobState(job.state))
-        reached = (
-            Checkpoint.objects.filter(job=job, kind=kind).order_by("-job_step", "-id").first()
-            if kind
-            else None
-        )
-        if reached is not None:
-            Branch.objects.filter(pk=job.branch.pk).update(head=reached)
-            drop_autosaves(job, keep=0)
-            evaluate_the_end(reached, job.created_by)
-            touch(f"checkpoints:{job.branch.experiment_id}")
-        ring_next_on_branch(job)
-    if job.kind == JobKind.REPLAY and job.branch is not None:
-        touch(f"checkpoints:{job.branch.experiment_id}")
-    if job.kind == JobKind.RECIPE:
-        from accsite.apps.training.services.recipes import settle  # which stops jobs by the functions above
-
-        settle(job)
+    kinds.of(job).ended(job)
     announce(job)

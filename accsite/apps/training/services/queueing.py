@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
 
 from acc.specs import EVAL_PARTS, EvalSpec
+from accsite.apps.training import kinds
 from accsite.apps.training.models import AutoEvaluate, Branch, Checkpoint, Job, JobEvent, JobKind
 from accsite.apps.training.services import outbox
 from accsite.apps.training.services.unit import announce, unit_of_work
 from accsite.apps.training.states import JobState
 
 log = structlog.get_logger(__name__)
-QUEUES: Mapping[JobKind, str] = {
-    JobKind.TRAIN: "train",
-    JobKind.EVALUATE: "eval",
-    JobKind.GENERATE: "default",
-    JobKind.IMPORT: "default",
-    JobKind.RECIPE: "recipe",
-    JobKind.EXPAND: "default",
-    JobKind.REPLAY: "default",
-}
 FULL_SUITE = EVAL_PARTS
 PREVIEW_SUITE = ("reconstructions",)
 
@@ -33,7 +25,7 @@ def enqueue(kind: JobKind, *, queue: str = "", **fields: Any) -> Job:
 
     queue: another one than is usual for its kind.
     """
-    job = Job.objects.create(kind=kind, queue=queue or QUEUES[kind], **fields)
+    job = Job.objects.create(kind=kind, queue=queue or kinds.queue_of(kind), **fields)
     outbox.queue_up(job)
     announce(job)
     log.info("job_queued", job_id=job.pk, kind=str(kind), queue=job.queue, by=str(job.created_by or ""))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from acc.errors import InvalidInput
+from accsite.apps.training import kinds
 from accsite.apps.training.models import Checkpoint, CheckpointKind, Job, JobKind, Worker
-from accsite.apps.training.services import queueing
 from accsite.apps.training.services.code import require_code
-from accsite.apps.training.services.once import once, submitted_before
+from accsite.apps.training.services.idempotency import enqueue_once, submitted_before
 from accsite.apps.training.services.unit import lock_experiment, touch, unit_of_work
 from accsite.errors import WrongState
 
@@ -45,7 +45,7 @@ def submit_replay(
         if job.spec == spec:
             return job
     touch(f"checkpoints:{checkpoint.experiment_id}")
-    return once(
+    return enqueue_once(
         actor,
         idempotency_key,
         JobKind.REPLAY,
@@ -81,7 +81,7 @@ def _job_of(node: Checkpoint, asked: Checkpoint) -> Job | None:
 def _place(line: list[Job | None]) -> tuple[str, str]:
     """Return queue and device for the replay of these jobs: a GPU where one was used and a worker has one."""
     if not any(job is not None and job.device.startswith("cuda") for job in line):
-        return queueing.QUEUES[JobKind.REPLAY], "cpu"
-    queue = queueing.QUEUES[JobKind.TRAIN]
+        return kinds.queue_of(JobKind.REPLAY), "cpu"
+    queue = kinds.queue_of(JobKind.TRAIN)
     online = Worker.objects.filter(state=Worker.State.ONLINE, device__startswith="cuda")
     return queue, "cuda" if any(queue in worker.queues for worker in online) else "auto"

@@ -12,7 +12,8 @@ from acc.errors import InvalidInput
 from accsite.apps.live.selectors import versions
 from accsite.apps.training import selectors
 from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Job, JobKind, Worker
-from accsite.apps.training.services import again, lifecycle, replays
+from accsite.apps.training.services import lifecycle, replays
+from accsite.apps.training.services.retry import retry
 from accsite.apps.training.states import JobState
 from accsite.apps.training.tests import rows
 from accsite.errors import WrongState
@@ -58,7 +59,7 @@ def test_a_replay_waits_once_however_often_it_is_asked_for(node: Checkpoint, use
     assert other != job
     lifecycle.cancel_queued(job)
     assert replays.submit_replay(actor=user, checkpoint=node) not in (job, other)
-    assert again.retry(actor=user, job=job).kind == JobKind.REPLAY
+    assert retry(actor=user, job=job).kind == JobKind.REPLAY
 
 
 def test_what_a_gpu_has_made_is_replayed_on_one(node: Checkpoint, worker: Worker) -> None:

@@ -10,7 +10,8 @@ from django.contrib.auth.models import Group
 from django.test import Client
 
 from accsite.apps.training.models import Branch, Job, JobKind, Task, Worker
-from accsite.apps.training.services import again, jobs, lifecycle
+from accsite.apps.training.services import jobs, lifecycle
+from accsite.apps.training.services.retry import requeue, retry
 from accsite.apps.training.states import JobState
 from accsite.apps.training.tests import rows
 from accsite.errors import WrongState
@@ -23,10 +24,10 @@ def test_a_job_that_failed_is_asked_again_with_all_it_was_asked(
 ) -> None:
     job = jobs.submit_training(actor=user, branch=branch, train={"steps": 7, "lr": 0.5})
     with pytest.raises(WrongState, match="only one that failed or was stopped is tried again"):
-        again.retry(actor=user, job=job)
+        retry(actor=user, job=job)
     Job.objects.filter(pk=job.pk).update(state=JobState.FAILED)
     job.refresh_from_db()
-    made = again.retry(actor=user, job=job)
+    made = retry(actor=user, job=job)
     assert (made.state, made.total_steps, made.spec["train"]) == (JobState.QUEUED, 7, job.spec["train"])
     assert made.pk != job.pk
 
@@ -35,24 +36,24 @@ def test_an_evaluation_is_asked_again(user: Any, branch: Branch) -> None:
     checkpoint = rows.make_checkpoint(branch)
     job = jobs.submit_evaluation(actor=user, checkpoint=checkpoint, eval={"suite": ["metrics"], "seed": 3})
     jobs.cancel(actor=user, job=job)
-    made = again.retry(actor=user, job=job)
+    made = retry(actor=user, job=job)
     assert (made.kind, made.checkpoint, made.spec) == (JobKind.EVALUATE, checkpoint, job.spec)
 
 
 def test_an_import_is_not_asked_again(user: Any) -> None:
     job = rows.make_job(kind=JobKind.IMPORT, state=JobState.FAILED)
     with pytest.raises(WrongState, match="its file is sent again instead"):
-        again.retry(actor=user, job=job)
+        retry(actor=user, job=job)
 
 
 def test_a_job_is_taken_from_its_worker_and_waits_again(user: Any, branch: Branch, worker: Worker) -> None:
     job = rows.make_job(branch, state=JobState.RUNNING, attempt=2, worker=worker)
-    taken = again.requeue(actor=user, job=job)
+    taken = requeue(actor=user, job=job)
     assert (taken.state, taken.worker) == (JobState.QUEUED, None)
     assert taken.message == f"put back into its queue by {user.get_username()}"
     assert taken.outbox.exists()
     with pytest.raises(WrongState, match="held by no worker"):
-        again.requeue(actor=user, job=taken)
+        requeue(actor=user, job=taken)
     claim = lifecycle.claim(taken.pk, worker)
     assert claim is not None
     assert claim.attempt == 3  # what the worker of attempt 2 still writes is refused

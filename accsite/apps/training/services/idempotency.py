@@ -13,7 +13,7 @@ from accsite.apps.training.services import queueing
 MAX_KEY_LENGTH = 80
 
 
-def once(actor: Any, key: str | None, kind: JobKind, **fields: Any) -> Job:
+def enqueue_once(actor: Any, key: str | None, kind: JobKind, **fields: Any) -> Job:
     """Return a new job, or the one that the same request made at this very moment."""
     try:
         with transaction.atomic():

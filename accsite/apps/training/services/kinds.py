@@ -1,0 +1,168 @@
+"""The kinds of jobs, one class each: queue, body, what begins and ends with a job, and what trying it again means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from accsite.apps.training.kinds import Kind
+from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Job, JobKind, RecipeRun
+from accsite.apps.training.selectors.loss import diverged
+from accsite.apps.training.services import expansion, generation, jobs, points, recipes, replays
+from accsite.apps.training.services.checkpoints import drop_autosaves
+from accsite.apps.training.services.queueing import evaluate_the_end, ring_next_on_branch
+from accsite.apps.training.services.unit import lock_branch, touch
+from accsite.apps.training.states import JobState
+
+
+class Train(Kind):
+    """Trains a branch from its head, which it moves; the jobs of a branch go one after the other."""
+
+    name = JobKind.TRAIN
+    queue = "train"
+    body = "workers.kinds.train.train"
+
+    def begin(self, job: Job) -> dict[str, Any] | None:
+        """Begin at the branch's head as it is now, once the job before it has ended."""
+        if job.branch_id is None:
+            return {}
+        branch = lock_branch(job.branch_id)
+        if Job.objects.before_on_branch(job).exists():
+            return None
+        return {"start_checkpoint": branch.head} if job.attempt == 0 else {}
+
+    def lock(self, job: Job) -> None:
+        """Lock the branch, whose head may move."""
+        if job.branch_id is not None:
+            lock_branch(job.branch_id)
+
+    def outcome(self, job: Job) -> dict[str, Any]:
+        """Return ``diverged`` for a training one of whose losses rose far above its best, and stayed there."""
+        return {"diverged": True} if diverged(job) else {}
+
+    def ended(self, job: Job) -> None:
+        """Move the branch's head to what was reached, have that measured, and let the next job of the branch begin."""
+        if job.branch is None:
+            return
+        points.compact(job.pk)
+        kinds = {JobState.SUCCEEDED: CheckpointKind.FINAL, JobState.CANCELLED: CheckpointKind.STOPPED}
+        kind = kinds.get(JobState(job.state))
+        reached = (
+            Checkpoint.objects.filter(job=job, kind=kind).order_by("-job_step", "-id").first()
+            if kind
+            else None
+        )
+        if reached is not None:
+            Branch.objects.filter(pk=job.branch.pk).update(head=reached)
+            drop_autosaves(job, keep=0)
+            evaluate_the_end(reached, job.created_by)
+            touch(f"checkpoints:{job.branch.experiment_id}")
+        ring_next_on_branch(job)
+
+    def retry(self, *, actor: Any, job: Job) -> Job:
+        """Train the branch again, from its head."""
+        if job.branch is None:
+            return super().retry(actor=actor, job=job)
+        return jobs.submit_training(actor=actor, branch=job.branch, train=job.spec["train"])
+
+
+class Evaluate(Kind):
+    """Measures a checkpoint."""
+
+    name = JobKind.EVALUATE
+    queue = "eval"
+    body = "workers.kinds.evaluate.evaluate"
+
+    def retry(self, *, actor: Any, job: Job) -> Job:
+        """Measure the checkpoint again."""
+        if job.checkpoint is None:
+            return super().retry(actor=actor, job=job)
+        return jobs.submit_evaluation(actor=actor, checkpoint=job.checkpoint, eval=job.spec)
+
+
+class Generate(Kind):
+    """Makes a dataset by a generator."""
+
+    name = JobKind.GENERATE
+    queue = "default"
+    body = "workers.kinds.generate.generate"
+
+    def retry(self, *, actor: Any, job: Job) -> Job:
+        """Ask the generator for the same again."""
+        asked = {name: job.spec.get(name) for name in ("generator", "params", "n", "seed", "name")}
+        return generation.submit_generation(actor=actor, **asked)
+
+
+class Import(Kind):
+    """Takes a file in as a dataset, or only looks what is in it."""
+
+    name = JobKind.IMPORT
+    queue = "default"
+    body = "workers.kinds.imports.take_in"
+
+    def retry(self, *, actor: Any, job: Job) -> Job:
+        """Refuse: the file is gone with the job."""
+        del actor
+        raise self.cannot_retry(job, "its file is sent again instead")
+
+
+class Recipe(Kind):
+    """Runs a recipe, which submits jobs of other kinds and waits for them."""
+
+    name = JobKind.RECIPE
+    queue = "recipe"
+    body = "workers.kinds.recipe.recipe"
+
+    def ended(self, job: Job) -> None:
+        """Stop what the run had under way."""
+        recipes.settle(job)
+
+    def retry(self, *, actor: Any, job: Job) -> Job:
+        """Go on where the run was."""
+        run = RecipeRun.objects.filter(job=job).first()
+        if run is None:
+            return super().retry(actor=actor, job=job)
+        made = recipes.resume_recipe(actor=actor, run=run).job
+        assert made is not None
+        return made
+
+
+class Expand(Kind):
+    """Grows the model of a checkpoint."""
+
+    name = JobKind.EXPAND
+    queue = "default"
+    body = "workers.kinds.expand.expand"
+
+    def retry(self, *, actor: Any, job: Job) -> Job:
+        """Grow the checkpoint again."""
+        if job.checkpoint is None:
+            return super().retry(actor=actor, job=job)
+        return expansion.submit_expansion(
+            actor=actor,
+            checkpoint=job.checkpoint,
+            expansion=job.spec["expansion"],
+            branch_name=job.spec.get("branch_name"),
+        )
+
+
+class Replay(Kind):
+    """Runs the line of a checkpoint again and compares."""
+
+    name = JobKind.REPLAY
+    queue = "default"
+    body = "workers.kinds.replay.replay_checkpoint"
+
+    def ended(self, job: Job) -> None:
+        """Show the verdict beside the checkpoint."""
+        if job.branch is not None:
+            touch(f"checkpoints:{job.branch.experiment_id}")
+
+    def retry(self, *, actor: Any, job: Job) -> Job:
+        """Replay the checkpoint again."""
+        if job.checkpoint is None:
+            return super().retry(actor=actor, job=job)
+        current = bool(job.spec.get("current_plugins"))
+        return replays.submit_replay(actor=actor, checkpoint=job.checkpoint, current_plugins=current)
+
+
+ALL = (Train(), Evaluate(), Generate(), Import(), Recipe(), Expand(), Replay())
