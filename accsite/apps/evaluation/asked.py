@@ -32,7 +32,7 @@ DIRECTIONS = {
 
 
 @dataclass(frozen=True)
-class Asked:
+class PartRequest:
     """A part with its options; ``chosen`` are those that the address gives."""
 
     part: str
@@ -65,13 +65,13 @@ def find_checkpoint(user: Any, pk: int) -> Checkpoint:
     return found
 
 
-def read(part: str, query: Mapping[str, Any]) -> Asked:
+def read(part: str, query: Mapping[str, Any]) -> PartRequest:
     """Return what the address asks for; options that are refused are left out, and why is told."""
     chosen = relevant(part, query)
     try:
-        return Asked(part, parse(EvalSpec, {"suite": (part,), **chosen}), chosen)
+        return PartRequest(part, parse(EvalSpec, {"suite": (part,), **chosen}), chosen)
     except InvalidInput as error:
-        return Asked(part, EvalSpec(suite=(part,)), {}, str(error))
+        return PartRequest(part, EvalSpec(suite=(part,)), {}, str(error))
 
 
 def relevant(part: str, query: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def relevant(part: str, query: Mapping[str, Any]) -> dict[str, Any]:
     return {name: query[name] for name in CHOICES if name in OPTIONS[part] and query.get(name)}
 
 
-def kept(checkpoint: Checkpoint, asked: Asked, dataset: str = "") -> Kept:
+def kept(checkpoint: Checkpoint, asked: PartRequest, dataset: str = "") -> Kept:
     """Return what is kept: of just these options, or (none given) the newest of that part.
 
     dataset: only what was measured on it, whether it was asked for by name or chosen by itself.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from accsite.apps.evaluation import matrix
-from accsite.apps.evaluation.asked import DIRECTIONS, Asked, Kept
+from accsite.apps.evaluation.asked import DIRECTIONS, Kept, PartRequest
 from accsite.apps.evaluation.curves import Curve, Trend, plot, trend
 from accsite.apps.evaluation.models import Artifact, Evaluation, Metric, Threshold
 from accsite.apps.evaluation.samples import Samples
@@ -41,7 +41,9 @@ class Row:
         return f"{self.metric.task_key}/{self.metric.name}"
 
 
-def metrics(checkpoint: Checkpoint, _asked: Asked, _kept: Kept, _query: Mapping[str, Any]) -> dict[str, Any]:
+def metrics(
+    checkpoint: Checkpoint, _asked: PartRequest, _kept: Kept, _query: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return the rows of the metrics table: the tasks' metrics, then the headline of factoring."""
     branch = checkpoint.branch
     newest: dict[tuple[str, str], Metric] = {}
@@ -77,7 +79,7 @@ def metrics(checkpoint: Checkpoint, _asked: Asked, _kept: Kept, _query: Mapping[
 
 
 def reconstructions(
-    checkpoint: Checkpoint, asked: Asked, kept: Kept, _query: Mapping[str, Any]
+    checkpoint: Checkpoint, asked: PartRequest, kept: Kept, _query: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the pictures of each dataset, and those of other steps of the branch to scrub through."""
     pictures = kept.artifacts.get("reconstructions", [])
@@ -101,7 +103,7 @@ def frames(branch: Branch, picture: Artifact) -> list[Artifact]:
 
 
 def traversals(
-    _checkpoint: Checkpoint, asked: Asked, kept: Kept, _query: Mapping[str, Any]
+    _checkpoint: Checkpoint, asked: PartRequest, kept: Kept, _query: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return one sprite for each group or dimension."""
     return {
@@ -113,7 +115,7 @@ def traversals(
     }
 
 
-def sort(checkpoint: Checkpoint, asked: Asked, kept: Kept, query: Mapping[str, Any]) -> dict[str, Any]:
+def sort(checkpoint: Checkpoint, asked: PartRequest, kept: Kept, query: Mapping[str, Any]) -> dict[str, Any]:
     """Return the lowest and highest images of each group or dimension, with a target of each.
 
     The target is the one that is asked for, else the group's own, else the first.
@@ -153,7 +155,7 @@ def _written(value: Any) -> str:
 
 
 def attention(
-    _checkpoint: Checkpoint, _asked: Asked, kept: Kept, _query: Mapping[str, Any]
+    _checkpoint: Checkpoint, _asked: PartRequest, kept: Kept, _query: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the pictures, and the map of each factor."""
     found = kept.artifacts.get("attention", [])
@@ -172,7 +174,7 @@ def attention(
     }
 
 
-def ufr(checkpoint: Checkpoint, _asked: Asked, kept: Kept, query: Mapping[str, Any]) -> dict[str, Any]:
+def ufr(checkpoint: Checkpoint, _asked: PartRequest, kept: Kept, query: Mapping[str, Any]) -> dict[str, Any]:
     """Return the matrix, what is behind the chosen cell, the metrics beside it, and UFR over training."""
     over_steps = _trend_of(checkpoint.branch, kept.evaluation)
     blob = next(iter(kept.artifacts.get("ufr", [])), None)
@@ -283,6 +285,6 @@ def _thresholds(branch: Branch) -> dict[tuple[str, str], tuple[float, float, str
     return found
 
 
-def is_kept(checkpoint: Checkpoint, asked: Asked, kept: Kept) -> bool:
+def is_kept(checkpoint: Checkpoint, asked: PartRequest, kept: Kept) -> bool:
     """Return whether what is shown is what today's options give."""
     return kept.part is not None and kept.part.key == part_key(checkpoint, asked.spec, asked.part)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from accsite.apps.training.models import Job, Worker
 from accsite.apps.training.selectors.queue import places
-from accsite.apps.training.services.placement import Asked, on_gpu, suits
+from accsite.apps.training.services.placement import Demand, on_gpu, suits
 from accsite.apps.training.states import HELD, JobState
 
 
@@ -29,14 +29,14 @@ def waits_for(job: Job, *, serving: list[Worker] | None = None, siblings: Sequen
         before = max(ahead, key=lambda each: each.pk, default=None)
     if before is not None:
         return f"waits for job {before.pk}, to go on where that ends"
-    asked = Asked.by(job)
+    asked = Demand.by(job)
     able = [worker for worker in serving if asked.suits(worker)]
     if not able:
         return f"waits: it asks for {asked}, which no worker that is online has"
     return _waits_for_one_of(able, job, asked)
 
 
-def _waits_for_one_of(able: list[Worker], job: Job, asked: Asked) -> str:
+def _waits_for_one_of(able: list[Worker], job: Job, asked: Demand) -> str:
     """Return what hinders the workers that could take a job; '' if nothing does."""
     idle = set(Worker.objects.idle()) & set(able)
     if not idle:

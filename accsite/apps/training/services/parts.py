@@ -16,13 +16,13 @@ from accsite.apps.training.services import leases, outbox
 from accsite.apps.training.services.unit import touch, unit_of_work
 
 if TYPE_CHECKING:
-    from accsite.apps.training.services.placement import Place
+    from accsite.apps.training.services.placement import Allocation
 
 LOST_OTHERS = "lost the others"
 """How a part ends whose ranks are well, but not those of another."""
 
 
-def share_out(job: Job, places: Sequence[Place]) -> list[str]:
+def share_out(job: Job, places: Sequence[Allocation]) -> list[str]:
     """Make the parts of a job that was just claimed, for all places but the first; return their workers' names."""
     first = len(places[0].devices)
     for place in places[1:]:

@@ -18,7 +18,7 @@ BETWEEN = ", "
 
 
 @dataclass(frozen=True)
-class Place:
+class Allocation:
     """What a job gets of one worker's machine: a device for each of the ranks there, the worker's own first."""
 
     worker: Worker
@@ -32,7 +32,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Demand:
     """What a job asks of devices: a kind or a name, the least memory in GiB, and for how many ranks."""
 
     device: str
@@ -40,7 +40,7 @@ class Asked:
     ranks: int
 
     @classmethod
-    def by(cls, job: Job) -> Asked:
+    def by(cls, job: Job) -> Demand:
         """Return what the specification of a job asks for."""
         spec = job.spec.get("train", job.spec) if isinstance(job.spec, dict) else {}
         return cls(spec.get("device", "auto"), spec.get("device_memory_gib"), spec.get("ranks", 1))
@@ -60,14 +60,14 @@ def suits(job: Job, worker: Worker) -> bool:
     return places_for(job, worker) is not None
 
 
-def places_for(job: Job, worker: Worker) -> list[Place] | None:
+def places_for(job: Job, worker: Worker) -> list[Allocation] | None:
     """Return where the ranks of ``job`` would be, ``worker`` first; None if it cannot begin there now.
 
     A rank on a GPU gets one that no job of the machine holds, of nobody first, then of an idle worker, which takes
     nothing until it has it back. Ranks on a processor share it, at most one to a core. A job that fits on one
     machine waits for one; only one that no machine is large enough for is spread over several.
     """
-    asked = Asked.by(job)
+    asked = Demand.by(job)
     if not asked.suits(worker):
         return None
     if asked.ranks > capacity(asked.device, worker) and not _is_to_be_spread(asked, worker, job.queue):
@@ -75,12 +75,12 @@ def places_for(job: Job, worker: Worker) -> list[Place] | None:
     own = _free(asked, job, worker)
     if not own:
         return None
-    places, missing = [Place(worker, own)], asked.ranks - len(own)
+    places, missing = [Allocation(worker, own)], asked.ranks - len(own)
     others = _idle_elsewhere(asked, job, worker) if missing else iter(())
     while missing and (other := next(others, None)) is not None:
         devices = _free(asked, job, other, at_most=missing)
         if devices and other.hostname not in {place.worker.hostname for place in places}:
-            places.append(Place(other, devices))
+            places.append(Allocation(other, devices))
             missing -= len(devices)
     return None if missing else places
 
@@ -93,7 +93,7 @@ def takes_part(worker: Worker) -> bool:
 def lock_machines(job: Job, worker: Worker) -> None:
     """Let nobody else be given what ``job`` might get with ``worker`` until the transaction ends."""
     rows = Worker.objects.select_for_update(no_key=True).order_by("pk")
-    if Asked.by(job).ranks > 1 and worker.address:
+    if Demand.by(job).ranks > 1 and worker.address:
         list(rows.exclude(state=Worker.State.OFFLINE).values_list("pk"))
     elif on_gpu(worker) or worker.address:
         list(rows.filter(hostname=worker.hostname).values_list("pk"))
@@ -141,7 +141,7 @@ def _on_gpu(device: str, worker: Worker) -> bool:
     return device != "cpu" and on_gpu(worker)
 
 
-def _is_to_be_spread(asked: Asked, worker: Worker, queue: str) -> bool:
+def _is_to_be_spread(asked: Demand, worker: Worker, queue: str) -> bool:
     """Return whether a job may hold several machines, ``worker``'s among them: it is too large for any one."""
     if not worker.address:
         return False
@@ -149,7 +149,7 @@ def _is_to_be_spread(asked: Asked, worker: Worker, queue: str) -> bool:
     return asked.ranks > max((capacity(asked.device, each) for each in able), default=0)
 
 
-def _idle_elsewhere(asked: Asked, job: Job, worker: Worker) -> Iterator[Worker]:
+def _idle_elsewhere(asked: Demand, job: Job, worker: Worker) -> Iterator[Worker]:
     """Yield the idle workers of other machines that ``worker`` could share a job with.
 
     They have spoken within a lease and, if the job was lost before, since then: it may have been lost with one of them.
@@ -165,7 +165,7 @@ def _idle_elsewhere(asked: Asked, job: Job, worker: Worker) -> Iterator[Worker]:
             yield other
 
 
-def _free(asked: Asked, job: Job, worker: Worker, at_most: int | None = None) -> tuple[str, ...]:
+def _free(asked: Demand, job: Job, worker: Worker, at_most: int | None = None) -> tuple[str, ...]:
     """Return the devices that ``job`` may have of the worker's machine now, the worker's own first; () if none."""
     wanted = asked.ranks if at_most is None else at_most
     if not _on_gpu(asked.device, worker):
