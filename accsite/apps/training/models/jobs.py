@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
-from django.db.models.functions import Cast
+from django.db.models import Q
 from django.utils import timezone
 
 from acc.text import DETAIL_CHARS
@@ -25,6 +25,10 @@ class JobKind(models.TextChoices):
     RECIPE = "recipe"
     EXPAND = "expand"
     REPLAY = "replay"
+
+
+PRIVATE_KINDS: dict[JobKind, Callable[[Any], Q]] = {}
+"""Kinds whose jobs work on no branch and are not everyone's to see, each with which of them a user may see."""
 
 
 class WorkerQuerySet(models.QuerySet["Worker"]):
@@ -75,20 +79,15 @@ class JobQuerySet(models.QuerySet["Job"]):
 
         Jobs that make datasets belong to no experiment: datasets are everyone's to see, and so are they.
         """
-        from accsite.apps.training.models.recipes import RecipeRun  # which builds upon jobs
-
         if not user.is_authenticated:
             return self.none()
         if is_administrator(user):
             return self
-        # A run that was resumed has had several jobs, and points to the newest alone.
-        number = Cast(OuterRef("spec__run"), models.BigIntegerField())
-        of_runs = Exists(RecipeRun.objects.visible_to(user).filter(pk=number))
-        return self.filter(
-            Q(branch__experiment__in=Experiment.objects.visible_to(user))
-            | (Q(branch=None) & ~Q(kind=JobKind.RECIPE))
-            | (Q(branch=None, kind=JobKind.RECIPE) & Q(of_runs))
-        )
+        seen = Q(branch__experiment__in=Experiment.objects.visible_to(user))
+        seen |= Q(branch=None) & ~Q(kind__in=PRIVATE_KINDS)
+        for kind, visible in PRIVATE_KINDS.items():
+            seen |= Q(branch=None, kind=kind) & visible(user)
+        return self.filter(seen)
 
     def active(self) -> JobQuerySet:
         """Return the jobs that are waiting or held by a worker."""

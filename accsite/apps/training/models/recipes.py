@@ -6,12 +6,13 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
+from django.db.models.functions import Cast
 
 from accsite.apps.access.permissions import is_administrator
 from accsite.apps.registry.models import PluginSource
 from accsite.apps.training.models.experiments import Branch, Checkpoint, Experiment
-from accsite.apps.training.models.jobs import Job
+from accsite.apps.training.models.jobs import PRIVATE_KINDS, Job, JobKind
 from accsite.apps.training.states import ACTIVE, JobState
 from accsite.fields import CleanCharField, CleanJSONField, CleanTextField
 
@@ -125,3 +126,15 @@ class RecipeStep(models.Model):
 
     def __str__(self) -> str:
         return f"{self.path} {self.verb}"
+
+
+def _of_visible_runs(user: Any) -> Q:
+    """Return which jobs of recipes a user may see: those of the runs that they may see.
+
+    A run that was resumed has had several jobs, and points to the newest alone.
+    """
+    number = Cast(OuterRef("spec__run"), models.BigIntegerField())
+    return Q(Exists(RecipeRun.objects.visible_to(user).filter(pk=number)))
+
+
+PRIVATE_KINDS[JobKind.RECIPE] = _of_visible_runs
