@@ -34,7 +34,7 @@ def place_of(error: BaseException) -> str:
     return f"{_file(own[0].filename)}, line {own[0].lineno}" if own else ""
 
 
-def told(error: BaseException) -> str:
+def describe(error: BaseException) -> str:
     """Return the class and text of an error, and where in a plugin's own code it arose if it did."""
     text, place = text_of(error), place_of(error)
     return f"{type(error).__name__}{f': {text}' if text else ''}{f' ({place})' if place else ''}"

@@ -14,7 +14,7 @@ from torch.nn.parameter import is_lazy as _is_lazy
 from acc.errors import AccError, InvalidInput
 from acc.models.base import Model
 from acc.models.output import Decoded, ModelOutput
-from acc.places import told
+from acc.places import describe
 from acc.specs import ModelSpec
 from acc.text import is_out_of_memory
 
@@ -162,7 +162,7 @@ def _named(what: str) -> Iterator[None]:
     except Exception as error:
         if is_out_of_memory(error):
             raise
-        raise InvalidInput({"architecture": f"{what}: {told(error)}"}) from error
+        raise InvalidInput({"architecture": f"{what}: {describe(error)}"}) from error
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from acc.plugins import load_source
 from acc.specs import TaskSpec
 from acc.tests import helpers
 from acc.training.plugin_set import PluginSet
-from acc.training.proof import judged
+from acc.training.proof import on_rank_0
 from acc.training.trainer import Trainer
 
 DATA = {"data": helpers.blobs(40, seed=1)}
@@ -271,7 +271,7 @@ def too_much() -> None:
 def test_without_memory_for_the_proof_the_job_goes_on_unproven_with_an_alarm() -> None:
     sink = helpers.KeepingSink()
     spec = helpers.job(DATA, [helpers.task("reconstruction")])
-    judged(Trainer(spec, DATA, classes=CLASSES).state, sink, too_much)
+    on_rank_0(Trainer(spec, DATA, classes=CLASSES).state, sink, too_much)
     (alarm,) = sink.alarms
     assert (alarm.kind, "it goes on unproven" in alarm.message) == ("proof", True)
 

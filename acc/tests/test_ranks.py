@@ -17,7 +17,7 @@ from acc.data import AccDataset
 from acc.errors import InvalidInput, PluginFailed
 from acc.tests import helpers
 from acc.training.checkpoints.files import Checkpoint, Snapshot, load
-from acc.training.proof import judged
+from acc.training.proof import on_rank_0
 from acc.training.protocols import Command, NullControl
 from acc.training.ranks.group import RankLost, Ranks
 from acc.training.ranks.join import at_file, joined
@@ -246,7 +246,7 @@ def test_whatever_rank_0_finds_in_the_proof_all_ranks_hear_of(dataset: AccDatase
     def body(ranks: Ranks) -> None:
         trainer = Trainer(spec, {"data": dataset}, classes=helpers.shipped_tasks(), ranks=ranks)
         with pytest.raises(PluginFailed, match="ValueError: boom"):
-            judged(trainer.state, trainer.sink, judge)
+            on_rank_0(trainer.state, trainer.sink, judge)
 
     together(tmp_path, body)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from acc.errors import PluginFailed, TrainingFailed
-from acc.places import told, written_at
+from acc.places import describe, written_at
 from acc.text import is_out_of_memory
 from acc.training.ranks.group import RankLost
 from acc.training.task import JointTask, Task
@@ -49,7 +49,7 @@ class failing:  # noqa: N801 - reads as a statement
         if isinstance(error, Exception) and not is_no_fault(error):
             key = self._spec.key
             raise TaskFailed(
-                f"task '{key}': {type(self._task).__name__} failed, {told(error)}", key=key
+                f"task '{key}': {type(self._task).__name__} failed, {describe(error)}", key=key
             ) from error
 
 

@@ -66,13 +66,13 @@ def try_task(state: TrainState, spec: TaskSpec) -> None:
     state.harmless |= _compare(with_task, lambda read: state.twin(resume_from=read))
 
 
-def judged(state: TrainState, sink: Sink, judge: Callable[[], None]) -> float:
-    """Have rank 0 judge, and raise what it refuses on all ranks; return the seconds that it took."""
+def on_rank_0(state: TrainState, sink: Sink, check: Callable[[], None]) -> float:
+    """Have rank 0 check something, and raise what it refuses on all ranks; return the seconds that it took."""
     began = time.perf_counter()
     refused = ""
     if state.leads:
         try:
-            judge()
+            check()
         except Exception as error:
             if isinstance(error, torch.OutOfMemoryError) or is_out_of_memory(error):
                 message = (

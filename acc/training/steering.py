@@ -10,7 +10,7 @@ from acc.errors import InvalidInput, PluginFailed, TaskError
 from acc.specs import TaskSpec, parse
 from acc.text import in_words, text_of
 from acc.training.baselines import measure_baseline
-from acc.training.proof import judged, try_task
+from acc.training.proof import on_rank_0, try_task
 from acc.training.protocols import Command, CommandResult, Control, Sink
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Steering:
         if not state.classes.task(spec.task_class).trains or (not key and not spec.enabled):
             return
         try:
-            self.paused_seconds += judged(state, self._sink, lambda: try_task(state, spec))
+            self.paused_seconds += on_rank_0(state, self._sink, lambda: try_task(state, spec))
         except PluginFailed as error:
             field = "task" if key else "task_class"
             raise TaskError(

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from acc.errors import PluginFailed
 from acc.models import Model, ModelOutput
-from acc.places import told
+from acc.places import describe
 from acc.rng import seed_for
 from acc.specs import TrainSpec
 from acc.training.batch import Batch, GatheredTargets, IndexStream, Resident, to_unit
@@ -358,7 +358,7 @@ def _encoded(model: Model, x_BCHW: Tensor) -> ModelOutput:
     except Exception as error:
         if is_no_fault(error):
             raise
-        raise PluginFailed(f"the model {type(model).__name__} failed, {told(error)}") from error
+        raise PluginFailed(f"the model {type(model).__name__} failed, {describe(error)}") from error
     return output
 
 

@@ -28,9 +28,9 @@ from acc.training.losses.alarms import Watch
 from acc.training.losses.recorder import BlockRecorder
 from acc.training.optim import lr_at
 from acc.training.plugin_set import PluginSet
-from acc.training.proof import WRITE, judged, prove
+from acc.training.proof import WRITE, on_rank_0, prove
 from acc.training.protocols import TASK_OFF, Alarm, CheckpointReason, Control, NullSink, PointBlock, Sink
-from acc.training.ranks.control import SharedControl, heard_by_all
+from acc.training.ranks.control import SharedControl, shared_control
 from acc.training.ranks.group import CHECK_STEPS, Ranks
 from acc.training.steering import Steering
 from acc.training.step import GRAD_NORM_STEPS, StepResult
@@ -108,7 +108,7 @@ class Trainer:
         )
         self.train, self.ranks, self.tasks = self.state.train, ranks, self.state.tasks
         self.sink: Sink = sink if sink is not None and self.state.leads else NullSink()
-        self.control: Control = heard_by_all(control, ranks)
+        self.control: Control = shared_control(control, ranks)
         self.unproven = proof
         self.watch = Watch()
         self._recorder = BlockRecorder((), start=self.step)
@@ -247,7 +247,7 @@ class Trainer:
         self._end_what_failed()  # what is off is not proven
         for entry in self.tasks.enabled:
             entry.tried = True
-        seconds = judged(self.state, self.sink, lambda: prove(self.state))
+        seconds = on_rank_0(self.state, self.sink, lambda: prove(self.state))
         self.state.origin = {}  # what it began from need not be kept any longer
         return seconds
 

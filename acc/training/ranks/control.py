@@ -65,7 +65,7 @@ class SharedControl:
         return commands
 
 
-def heard_by_all(control: Control | None, ranks: Ranks | None) -> Control:
+def shared_control(control: Control | None, ranks: Ranks | None) -> Control:
     """Return a control by which all ranks hear the same before the same step."""
     if control is None or type(control) is NullControl:
         return NullControl()  # nobody hears anything

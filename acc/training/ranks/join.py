@@ -104,7 +104,7 @@ def under_torchrun(device: str = "auto", *, timeout: float = TIMEOUT_SECONDS) ->
     Raises InvalidInput if the environment is not torchrun's, or there are fewer GPUs than ranks of this machine;
     RankLost if a rank does not come.
     """
-    env = _TorchrunEnv.told()
+    env = _TorchrunEnv.read()
     if env is None or env.size == 1:
         yield None
         return
@@ -134,7 +134,7 @@ class _TorchrunEnv:
     alone: bool
 
     @classmethod
-    def told(cls) -> _TorchrunEnv | None:
+    def read(cls) -> _TorchrunEnv | None:
         """Return it, or None if torchrun did not start this process; raises InvalidInput for half of it."""
         said = {name: os.environ.get(name, "") for name in (*SAYS_WHICH, *SAYS_WHERE)}
         if not any(said[name] for name in SAYS_WHICH):
