@@ -9,8 +9,12 @@ const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 function dirty(element) {
 	if (element instanceof HTMLOptionElement) return dirty(element.closest("select") ?? document.body);
 	if (element instanceof HTMLSelectElement)
-		return element === document.activeElement || $$("option", element).some((option) => option.selected !== option.defaultSelected);
-	if (!(element instanceof HTMLInputElement || element instanceof HTMLTextAreaElement) || element.type === "hidden") return false;
+		return (
+			element === document.activeElement ||
+			$$("option", element).some((option) => option.selected !== option.defaultSelected)
+		);
+	if (!(element instanceof HTMLInputElement || element instanceof HTMLTextAreaElement) || element.type === "hidden")
+		return false;
 	return element.value !== element.defaultValue || element.checked !== element.defaultChecked;
 }
 htmx.registerExtension("keep", {
@@ -25,9 +29,16 @@ htmx.registerExtension("keep", {
 const UNREACHABLE = "unreachable";
 // Toasts: success fades, errors stay until they are closed.
 function toast(text, bad = false) {
-	const item = Object.assign(document.createElement("div"), { className: `toast${bad ? " bad" : ""}`, textContent: text });
+	const item = Object.assign(document.createElement("div"), {
+		className: `toast${bad ? " bad" : ""}`,
+		textContent: text,
+	});
 	item.setAttribute("role", bad ? "alert" : "status");
-	const close = Object.assign(document.createElement("button"), { className: "btn ghost tiny push", textContent: "Close", type: "button" });
+	const close = Object.assign(document.createElement("button"), {
+		className: "btn ghost tiny push",
+		textContent: "Close",
+		type: "button",
+	});
 	close.onclick = () => item.remove();
 	item.append(close);
 	$("#toasts").append(item);
@@ -39,7 +50,9 @@ document.addEventListener("acc:reconnected", () => $$("[data-unreachable]").forE
 const STALE = "What you see is the last good state.";
 document.addEventListener("htmx:response:error", ({ detail }) => {
 	const { status } = detail.ctx.response;
-	if (status !== 422) toast(status === 403 ? "This is not allowed, or your session has ended. Reload the page." : `The server answered ${status}. ${STALE}`, true);
+	if (status === 422) return;
+	const refused = "This is not allowed, or your session has ended. Reload the page.";
+	toast(status === 403 ? refused : `The server answered ${status}. ${STALE}`, true);
 });
 document.addEventListener("htmx:error", () => toast(`The server could not be reached. ${STALE}`, UNREACHABLE));
 
@@ -54,7 +67,9 @@ const remember = (name, value) => (document.cookie = `${name}=${value};path=/;ma
 remember("tz", Intl.DateTimeFormat().resolvedOptions().timeZone);
 for (const button of $$("[data-set-theme]")) {
 	button.onclick = () => {
-		remember("theme", (document.documentElement.dataset.theme = button.dataset.setTheme));
+		const theme = button.dataset.setTheme;
+		document.documentElement.dataset.theme = theme;
+		remember("theme", theme);
 		$$("[data-set-theme]").forEach((other) => other.setAttribute("aria-pressed", other === button));
 		document.dispatchEvent(new Event("acc:theme"));
 	};
@@ -69,16 +84,25 @@ document.addEventListener("keydown", ({ key, target }) => {
 	if (menu) closeMenu(menu);
 });
 // A double click opens, as one does; the second must not close what the first has opened.
-document.addEventListener("click", (event) => {
-	if (event.detail > 1 && event.target.closest("summary, [role=button][aria-expanded]")) event.preventDefault();
-}, true);
+document.addEventListener(
+	"click",
+	(event) => {
+		if (event.detail > 1 && event.target.closest("summary, [role=button][aria-expanded]")) event.preventDefault();
+	},
+	true,
+);
 document.addEventListener("click", ({ target }) => {
-	$$(".menu[open]").forEach((menu) => menu.contains(target) || (menu.open = false));
+	for (const menu of $$(".menu[open]")) if (!menu.contains(target)) menu.open = false;
 	if (target.closest("[data-close-menu]")) closeMenu(target.closest(".menu"));
 	const copied = target.closest("[data-copy]")?.dataset.copy;
 	const as = target.closest("[data-copy-as]");
-	const copying = copied ? navigator.clipboard?.writeText(copied) : as && import("./copy.js").then(({ copy }) => copy(as));
-	copying?.then(() => toast("Copied."), () => toast("The browser did not allow copying.", true));
+	const copying = copied
+		? navigator.clipboard?.writeText(copied)
+		: as && import("./copy.js").then(({ copy }) => copy(as));
+	copying?.then(
+		() => toast("Copied."),
+		() => toast("The browser did not allow copying.", true),
+	);
 	if (target.closest("[data-help]")) keyboard().then(({ help }) => help(keys));
 });
 
@@ -91,13 +115,18 @@ function askToStop() {
 	question.open = true;
 	$("[data-close-menu]", question).focus();
 }
-for (const link of $$(".rail a")) keys.push({ keys: `g ${link.dataset.key}`, help: link.textContent.trim(), action: () => link.click() });
+for (const link of $$(".rail a"))
+	keys.push({ keys: `g ${link.dataset.key}`, help: link.textContent.trim(), action: () => link.click() });
 if ($("[data-filter]")) keys.push({ keys: "/", help: "filter", action: () => $("[data-filter]").focus() });
 const keyboard = () => (keyboard.module ??= import("./keys.js"));
 document.addEventListener("keydown", (event) => {
 	const palette = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k";
 	const typing = event.target.closest?.("input:not([type=checkbox], [type=range]), textarea, select");
-	if (!palette && (typing || event.ctrlKey || event.metaKey || event.altKey || event.key.length > 1 || $("dialog[open]"))) return;
+	if (
+		!palette &&
+		(typing || event.ctrlKey || event.metaKey || event.altKey || event.key.length > 1 || $("dialog[open]"))
+	)
+		return;
 	if (palette || event.key === "/") event.preventDefault();
 	keyboard().then(({ press }) => press({ key: event.key, palette }, keys));
 });
@@ -106,9 +135,10 @@ document.addEventListener("keydown", (event) => {
 const title = document.title;
 const figures = new Map();
 function duration(seconds) {
-	const s = Math.max(0, Math.round(seconds));
-	if (s < 60) return `${s}s`;
-	return s < 3600 ? `${Math.floor(s / 60)}m ${s % 60}s` : `${Math.floor(s / 3600)}h ${Math.floor((s % 3600) / 60)}m`;
+	const left = Math.max(0, Math.round(seconds));
+	if (left < 60) return `${left}s`;
+	const minutes = Math.floor(left / 60);
+	return minutes < 60 ? `${minutes}m ${left % 60}s` : `${Math.floor(minutes / 60)}h ${minutes % 60}m`;
 }
 function showJob(id) {
 	const { step, total, rate } = figures.get(id).now;
@@ -144,8 +174,13 @@ function update(id, now) {
 	job.now = now;
 	job.timer ??= setTimeout(showJob, 125, id);
 }
-document.addEventListener("acc:job", ({ detail: j }) => update(j.id, { step: j.step, total: j.total_steps, rate: j.rate }));
-document.addEventListener("acc:frame", ({ detail: { header: h } }) => update(h.job, { step: h.step, total: h.total, rate: h.rate }));
+document.addEventListener("acc:job", ({ detail: { id, step, total_steps: total, rate } }) => {
+	update(id, { step, total, rate });
+});
+document.addEventListener("acc:frame", ({ detail: { header } }) => {
+	const { job, step, total, rate } = header;
+	update(job, { step, total, rate });
+});
 function watchJobs() {
 	$$("[data-job][data-active]").forEach((place) => watch(Number(place.dataset.job)));
 	retitle();

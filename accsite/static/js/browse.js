@@ -24,7 +24,8 @@ async function show(url, push = true) {
 // Classes go as one field, page and empty fields not at all.
 function address() {
 	const query = new Map();
-	for (const [name, value] of new FormData(form())) if (value !== "") query.set(name, query.has(name) ? `${query.get(name)},${value}` : value);
+	for (const [name, value] of new FormData(form()))
+		if (value !== "") query.set(name, query.has(name) ? `${query.get(name)},${value}` : value);
 	const text = new URLSearchParams([...query]).toString().replaceAll("%2C", ",");
 	return text ? `${form().getAttribute("action")}?${text}` : form().getAttribute("action");
 }
@@ -38,7 +39,11 @@ document.addEventListener("submit", (event) => {
 });
 document.addEventListener("click", (event) => {
 	const cleared = event.target.closest("[data-clear]");
-	if (cleared) return clear(cleared.dataset.clear), apply();
+	if (cleared) {
+		clear(cleared.dataset.clear);
+		apply();
+		return;
+	}
 	const link = event.target.closest("#browse a[href^='?']");
 	if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
 	event.preventDefault();
@@ -46,7 +51,8 @@ document.addEventListener("click", (event) => {
 });
 addEventListener("popstate", () => show(location.pathname + location.search, false));
 
-const fields = (target) => ["min", "max", "in"].map((kind) => $$(`[name="${CSS.escape(`${target}.${kind}`)}"]`, form()));
+const fields = (target) =>
+	["min", "max", "in"].map((kind) => $$(`[name="${CSS.escape(`${target}.${kind}`)}"]`, form()));
 function clear(target) {
 	const [[least], [greatest], ticks] = fields(target);
 	if (least) least.value = greatest.value = "";
@@ -100,21 +106,32 @@ document.addEventListener("pointerup", (event) => {
 });
 
 // Samples: one stop for the Tab key, arrows within; what is under the pointer or the focus is read below.
-const said = (sample) => sample && (document.getElementById("said").textContent = sample.getAttribute("aria-label"));
-document.addEventListener("pointerover", ({ target }) => said(target.closest?.("[data-arrows] svg")));
-document.addEventListener("focusin", ({ target }) => said(target.closest?.("[data-arrows] svg")));
+function say({ target }) {
+	const sample = target.closest?.("[data-arrows] svg");
+	if (sample) document.getElementById("said").textContent = sample.getAttribute("aria-label");
+}
+document.addEventListener("pointerover", say);
+document.addEventListener("focusin", say);
 document.addEventListener("keydown", (event) => {
 	const sample = event.target.closest?.("[data-arrows] svg");
 	if (!sample) return;
 	const all = $$("[data-arrows] svg");
 	const top = all[0].getBoundingClientRect().top;
-	const columns = Math.max(1, all.findIndex((other) => other.getBoundingClientRect().top > top + 2)) || all.length;
-	const across = all.at(-1).getBoundingClientRect().top > top + 2 ? columns : all.length;
-	const move = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -across, ArrowDown: across, Home: -all.length, End: all.length }[event.key];
+	const below = all.findIndex((other) => other.getBoundingClientRect().top > top + 2);
+	const across = below > 0 ? below : all.length; // how many stand beside each other
+	const move = {
+		ArrowLeft: -1,
+		ArrowRight: 1,
+		ArrowUp: -across,
+		ArrowDown: across,
+		Home: -all.length,
+		End: all.length,
+	}[event.key];
 	if (!move) return;
 	event.preventDefault();
 	const i = all.indexOf(sample);
-	const next = all[["Home", "End"].includes(event.key) ? Math.max(0, Math.min(all.length - 1, i + move)) : i + move];
+	const toEnd = ["Home", "End"].includes(event.key);
+	const next = all[toEnd ? Math.max(0, Math.min(all.length - 1, i + move)) : i + move];
 	if (!next) return;
 	for (const other of all) other.setAttribute("tabindex", other === next ? 0 : -1);
 	next.focus();

@@ -45,7 +45,12 @@ export class LossChart {
 	// series: [{ name, slot }]; data: [x, Map(name -> [min, max, line])]; range: [from, to] as x; ticks: x as text
 	draw(series, [x, columns], range, log, ticks) {
 		this.ticks = ticks;
-		const shape = JSON.stringify([series, log, document.documentElement.dataset.theme, matchMedia("(prefers-color-scheme: dark)").matches]);
+		const shape = JSON.stringify([
+			series,
+			log,
+			document.documentElement.dataset.theme,
+			matchMedia("(prefers-color-scheme: dark)").matches,
+		]);
 		this.range = range;
 		this.names = series.map((item) => item.name);
 		const positive = (values) => (log ? values.map((value) => (value > 0 ? value : null)) : values);
@@ -87,23 +92,47 @@ export class LossChart {
 				x: { time: false, range: () => this.range },
 				y: {
 					distr: log ? 3 : 1,
-					range: (_, low, high) => {
-						for (const value of [...this.baselines.map((line) => line.value), ...this.layers.flatMap((layer) => layer.reach())])
-							if (value != null && (value > 0 || !log)) (low = Math.min(low ?? value, value)), (high = Math.max(high ?? value, value));
-						return low == null ? [log ? 0.01 : 0, 1] : log ? uPlot.rangeLog(low, low === high ? high * 2 : high, 10, false) : uPlot.rangeNum(low, high, 0.06, true);
-					},
+					range: (_, low, high) => this.reach(low, high, log),
 				},
 			},
 			axes: [
-				{ stroke: text, font, grid: { show: false }, ticks: grid, size: 30, space: 70, values: (_, ticks) => ticks.map(this.ticks) },
-				{ stroke: text, font, grid, ticks: { show: false }, size: 48, gap: 4, filter: (_, ticks) => ticks, incrs: log ? [Number.MAX_VALUE] : undefined, splits: log ? (_, __, low, high) => powers(low, high) : undefined, values: (_, ticks) => ticks.map((tick) => (!log || ticks.length < 8 || /^1e/.test(tick.toExponential()) ? compact(tick).replace(".0e+", "e") : "")) },
+				{
+					stroke: text,
+					font,
+					grid: { show: false },
+					ticks: grid,
+					size: 30,
+					space: 70,
+					values: (_, ticks) => ticks.map(this.ticks),
+				},
+				{
+					stroke: text,
+					font,
+					grid,
+					ticks: { show: false },
+					size: 48,
+					gap: 4,
+					filter: (_, ticks) => ticks,
+					incrs: log ? [Number.MAX_VALUE] : undefined,
+					splits: log ? (_, __, low, high) => powers(low, high) : undefined,
+					values: (_, ticks) => {
+						// On a log scale with many ticks, only the powers of ten are named.
+						const named = (tick) => !log || ticks.length < 8 || /^1e/.test(tick.toExponential());
+						return ticks.map((tick) => (named(tick) ? compact(tick).replace(".0e+", "e") : ""));
+					},
+				},
 			],
 			cursor: {
 				y: false,
 				sync: { key: "acc", filters: { pub: (kind) => /^mouse(move|leave)$/.test(kind) } },
 				drag: { x: true, y: false, setScale: false },
 				points: { size: 6 },
-				bind: { dblclick: () => () => (this.callbacks.onZoom(null, null), null) },
+				bind: {
+					dblclick: () => () => {
+						this.callbacks.onZoom(null, null);
+						return null;
+					},
+				},
 			},
 			hooks: {
 				setSelect: [
@@ -121,9 +150,25 @@ export class LossChart {
 						this.callbacks.onCursor(at == null ? null : plot.data[0][at], values);
 					},
 				],
-				draw: [(plot) => (this.drawBaselines(plot), this.layers.forEach((layer) => layer.draw(plot)))],
+				draw: [
+					(plot) => {
+						this.drawBaselines(plot);
+						for (const layer of this.layers) layer.draw(plot);
+					},
+				],
 			},
 		};
+	}
+
+	// The losses in view: those of the curves, from low to high, and all that is drawn over them.
+	reach(low, high, log) {
+		const over = this.layers.flatMap((layer) => layer.reach());
+		const drawn = [...this.baselines.map((line) => line.value), ...over, low, high];
+		const values = drawn.filter((value) => value != null && (value > 0 || !log));
+		if (!values.length) return [log ? 0.01 : 0, 1];
+		const [least, most] = [Math.min(...values), Math.max(...values)];
+		if (!log) return uPlot.rangeNum(least, most, 0.06, true);
+		return uPlot.rangeLog(least, least === most ? most * 2 : most, 10, false);
 	}
 
 	// What each task's trivial predictor loses, or a collapsed latent costs: dashed, in the colour of the task.

@@ -6,7 +6,8 @@ export function attach(view) {
 		clock = { job: points.job, steps: [], seconds: [] };
 		const mine = clock;
 		const { header } = await points.fetch({ clock: 1, points: 1 });
-		[mine.steps, mine.seconds] = [[...header.clock[0], ...mine.steps], [...header.clock[1], ...mine.seconds]];
+		mine.steps = [...header.clock[0], ...mine.steps];
+		mine.seconds = [...header.clock[1], ...mine.seconds];
 		view.redraw();
 	}
 	// Value at x on the line through (from, to), which are sorted; beyond the ends the last piece goes on.
@@ -14,7 +15,8 @@ export function attach(view) {
 		let i = 1;
 		for (let high = from.length - 1; i < high; ) {
 			const middle = (i + high) >> 1;
-			from[middle] < x ? (i = middle + 1) : (high = middle);
+			if (from[middle] < x) i = middle + 1;
+			else high = middle;
 		}
 		const width = from[i] - from[i - 1];
 		return width > 0 ? to[i - 1] + ((x - from[i - 1]) / width) * (to[i] - to[i - 1]) : to[i];
@@ -34,15 +36,22 @@ export function attach(view) {
 		},
 		frame({ job, start, step, wall }) {
 			if (clock?.job !== job) return;
-			for (const [at, when] of [[start, wall[0]], [step - 1, wall[1]]])
-				if (!(at <= clock.steps.at(-1))) clock.steps.push(at), clock.seconds.push(when);
+			const knots = [
+				[start, wall[0]],
+				[step - 1, wall[1]],
+			];
+			for (const [at, when] of knots) {
+				if (at <= clock.steps.at(-1)) continue;
+				clock.steps.push(at);
+				clock.seconds.push(when);
+			}
 		},
 	};
 }
 
 export function elapsed(seconds) {
-	const s = Math.round(seconds * 10) / 10;
-	if (s < 60) return `${s}s`;
-	const [h, m] = [Math.floor(s / 3600), Math.floor((s % 3600) / 60)];
-	return h ? `${h}h ${m}m` : `${m}m ${Math.round(s % 60)}s`;
+	const passed = Math.round(seconds * 10) / 10;
+	if (passed < 60) return `${passed}s`;
+	const [hours, minutes] = [Math.floor(passed / 3600), Math.floor((passed % 3600) / 60)];
+	return hours ? `${hours}h ${minutes}m` : `${minutes}m ${Math.round(passed % 60)}s`;
 }

@@ -7,7 +7,10 @@ export function setState(view, changes, push = true) {
 	const before = JSON.stringify(state);
 	Object.assign(state, changes);
 	const query = new URLSearchParams(location.search);
-	for (const name in DEFAULTS) state[name] === DEFAULTS[name] ? query.delete(name) : query.set(name, state[name]);
+	for (const name in DEFAULTS) {
+		if (state[name] === DEFAULTS[name]) query.delete(name);
+		else query.set(name, state[name]);
+	}
 	const address = `${location.pathname}${query.size ? `?${query}` : ""}`;
 	if (JSON.stringify(state) !== before) history[push ? "pushState" : "replaceState"](history.state, "", address);
 	view.showControls();
@@ -19,9 +22,14 @@ const without = (text, name) => text.split(",").filter((other) => other && other
 function legend(view, { series }, alone) {
 	const all = view.legend().map((button) => button.dataset.series);
 	const { hide } = view.state;
-	let hidden = without(hide, series);
-	if (alone) hidden = hidden.length === all.length - 1 && !hide.split(",").includes(series) ? [] : all.filter((name) => name !== series);
-	else if (!hide.split(",").includes(series)) hidden.push(series);
+	const others = without(hide, series);
+	const visible = !hide.split(",").includes(series);
+	let hidden = others;
+	if (alone) {
+		// The curve that is alone already brings all others back.
+		const isAlone = visible && others.length === all.length - 1;
+		hidden = isAlone ? [] : all.filter((name) => name !== series);
+	} else if (visible) hidden = [...others, series];
 	setState(view, { hide: hidden.join(",") });
 }
 
@@ -29,10 +37,15 @@ export function handle(view, { type, target, altKey, value, checked }) {
 	const { dataset, name } = target;
 	if (type === "input" && name in view.DEFAULTS) setState(view, { [name]: value }, name !== "smooth");
 	if (type === "toggle") setState(view, { curves: target.open ? "1" : "" });
-	if (type === "change" && dataset.overlay) setState(view, { overlay: [...without(view.state.overlay, dataset.overlay), ...(checked ? [dataset.overlay] : [])].join(",") });
+	if (type === "change" && dataset.overlay) {
+		const laid = without(view.state.overlay, dataset.overlay);
+		if (checked) laid.push(dataset.overlay);
+		setState(view, { overlay: laid.join(",") });
+	}
 	if (type !== "click") return;
 	style(view);
-	if (dataset.flip) setState(view, { [dataset.flip]: view.state[dataset.flip] === dataset.on ? dataset.off : dataset.on });
+	if (dataset.flip)
+		setState(view, { [dataset.flip]: view.state[dataset.flip] === dataset.on ? dataset.off : dataset.on });
 	if ("reset" in dataset) view.zoom(null, null);
 	if ("png" in dataset) import("./picture.js").then(({ save }) => save(view));
 	const button = target.closest("#legend button");

@@ -13,13 +13,24 @@ export const quoted = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text
 const WORDS = { null: "None", true: "True", false: "False" };
 export function python(value) {
 	if (Array.isArray(value)) return `[${value.map(python).join(", ")}]`;
-	if (value && typeof value === "object") return `{${Object.entries(value).map(([name, inner]) => `${JSON.stringify(name)}: ${python(inner)}`).join(", ")}}`;
+	if (value && typeof value === "object") {
+		const items = Object.entries(value).map(([name, inner]) => `${JSON.stringify(name)}: ${python(inner)}`);
+		return `{${items.join(", ")}}`;
+	}
 	return WORDS[value] ?? JSON.stringify(value);
 }
 
 function fields(form) {
-	const found = [...form.elements].filter((field) => field.name && field.value !== "" && !["hidden", "submit"].includes(field.type) && (field.type !== "checkbox" || field.checked));
-	return Object.fromEntries(found.map((field) => [field.name, field.type === "number" ? Number(field.value) : field.value]));
+	const found = [...form.elements].filter(
+		(field) =>
+			field.name &&
+			field.value !== "" &&
+			!["hidden", "submit"].includes(field.type) &&
+			(field.type !== "checkbox" || field.checked),
+	);
+	return Object.fromEntries(
+		found.map((field) => [field.name, field.type === "number" ? Number(field.value) : field.value]),
+	);
 }
 
 export function texts({ path, method = "GET", body, cli, form, into }) {
@@ -31,13 +42,25 @@ export function texts({ path, method = "GET", body, cli, form, into }) {
 	const json = JSON.stringify(sent);
 	const curl = ["curl", "-fsS", "-H", `"${AUTH} $ACC_TOKEN"`];
 	if (sent) curl.push("-X", method, "-H", quoted("Content-Type: application/json"), "--data-raw", quoted(json));
-	const headers = `{"Authorization": f"Token {os.environ['ACC_TOKEN']}"${sent ? ', "Content-Type": "application/json"' : ""}}`;
+	const kind = sent ? ', "Content-Type": "application/json"' : "";
+	const headers = `{"Authorization": f"Token {os.environ['ACC_TOKEN']}"${kind}}`;
 	const request = [`    ${JSON.stringify(url)},`, `    headers=${headers},`];
 	if (sent) request.push(`    method="${method}",`, `    data=json.dumps(${python(sent)}).encode(),`);
 	return {
 		cli: cli && [".venv/bin/python", "manage.py", ...JSON.parse(cli), ...options].map(quoted).join(" "),
 		curl: [...curl, quoted(url)].join(" "),
-		python: ["import json", "import os", "import urllib.request", "", "request = urllib.request.Request(", ...request, ")", "with urllib.request.urlopen(request) as response:", "    print(json.load(response))", ""].join("\n"),
+		python: [
+			"import json",
+			"import os",
+			"import urllib.request",
+			"",
+			"request = urllib.request.Request(",
+			...request,
+			")",
+			"with urllib.request.urlopen(request) as response:",
+			"    print(json.load(response))",
+			"",
+		].join("\n"),
 	};
 }
 

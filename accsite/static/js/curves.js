@@ -16,7 +16,11 @@ export function attach(view) {
 	const charts = CURVES.map(([name, title], slot) => {
 		const figure = document.createElement("figure");
 		const caption = document.createElement("figcaption");
-		const host = Object.assign(document.createElement("div"), { className: "plot", role: "img", ariaLabel: `${title} by step` });
+		const host = Object.assign(document.createElement("div"), {
+			className: "plot",
+			role: "img",
+			ariaLabel: `${title} by step`,
+		});
 		const value = document.createElement("b");
 		caption.append(`${title} `, value);
 		figure.append(caption, host);

@@ -52,7 +52,8 @@ function fade(range) {
 document.addEventListener("click", async ({ target }) => {
 	const name = target.closest("[data-save]")?.dataset.save;
 	if (!name) return;
-	const figure = name === "*" ? document.getElementById("compared") : document.querySelector(`[data-figure="${CSS.escape(name)}"]`);
+	const figure =
+		name === "*" ? document.getElementById("compared") : document.querySelector(`[data-figure="${CSS.escape(name)}"]`);
 	const { save } = await import("./figure.js");
 	await save(figure, name === "*" ? `comparison-${figure.dataset.tab}` : name);
 });

@@ -2,17 +2,21 @@
 
 const RATIO = 2;
 const PAD = 12;
-const image = (url) => new Promise((done, failed) => {
-	const loaded = new Image();
-	loaded.onload = () => done(loaded);
-	loaded.onerror = failed;
-	loaded.src = url;
-});
+const image = (url) =>
+	new Promise((done, failed) => {
+		const loaded = new Image();
+		loaded.onload = () => done(loaded);
+		loaded.onerror = failed;
+		loaded.src = url;
+	});
 
 export async function save(figure, name) {
 	const box = figure.getBoundingClientRect();
 	const width = Math.max(box.width, figure.scrollWidth) + 2 * PAD;
-	const canvas = Object.assign(document.createElement("canvas"), { width: width * RATIO, height: (box.height + 2 * PAD) * RATIO });
+	const canvas = Object.assign(document.createElement("canvas"), {
+		width: width * RATIO,
+		height: (box.height + 2 * PAD) * RATIO,
+	});
 	const ctx = canvas.getContext("2d");
 	ctx.scale(RATIO, RATIO);
 	ctx.fillStyle = getComputedStyle(document.querySelector(".panel")).backgroundColor;
@@ -21,17 +25,20 @@ export async function save(figure, name) {
 	ctx.imageSmoothingEnabled = false;
 	for (const node of walk(figure)) await draw(ctx, node);
 	const blob = await new Promise((done) => canvas.toBlob(done, "image/png"));
-	const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: `${name.replaceAll(/[^\w-]+/g, "-").toLowerCase()}.png` });
+	const link = Object.assign(document.createElement("a"), {
+		href: URL.createObjectURL(blob),
+		download: `${name.replaceAll(/[^\w-]+/g, "-").toLowerCase()}.png`,
+	});
 	link.click();
 	setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
 function* walk(root) {
-	const tree = document.createTreeWalker(root, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT, (node) =>
-		node instanceof Element && (node.matches("title, form, button, details:not([open]) > :not(summary), .vh") || !node.getClientRects().length)
-			? NodeFilter.FILTER_REJECT
-			: NodeFilter.FILTER_ACCEPT,
-	);
+	const left = "title, form, button, details:not([open]) > :not(summary), .vh";
+	const tree = document.createTreeWalker(root, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT, (node) => {
+		const unseen = node instanceof Element && (node.matches(left) || !node.getClientRects().length);
+		return unseen ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_ACCEPT;
+	});
 	while (tree.nextNode()) yield tree.currentNode;
 }
 
@@ -49,7 +56,7 @@ async function draw(ctx, node) {
 }
 
 function text(ctx, node) {
-	const words = node.data.trim();
+	const words = node.data.trim().replace(/\s+/g, " ");
 	if (!words) return;
 	const range = document.createRange();
 	range.selectNodeContents(node);
@@ -81,8 +88,15 @@ function shape(ctx, node, style) {
 	const path = node instanceof SVGCircleElement ? circle(node) : new Path2D(node.getAttribute("d") ?? "");
 	ctx.save();
 	ctx.transform(a, b, c, d, e, f);
-	if (style.fill !== "none") (ctx.fillStyle = style.fill), ctx.fill(path);
-	if (style.stroke !== "none") (ctx.strokeStyle = style.stroke), (ctx.lineWidth = parseFloat(style.strokeWidth)), ctx.stroke(path);
+	if (style.fill !== "none") {
+		ctx.fillStyle = style.fill;
+		ctx.fill(path);
+	}
+	if (style.stroke !== "none") {
+		ctx.strokeStyle = style.stroke;
+		ctx.lineWidth = parseFloat(style.strokeWidth);
+		ctx.stroke(path);
+	}
 	ctx.restore();
 }
 function circle({ cx, cy, r }) {

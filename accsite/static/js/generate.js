@@ -13,7 +13,8 @@ let timer = null;
 
 function values() {
 	const params = {};
-	for (const { name, value, type } of form().elements) if (name.startsWith("params-") && value !== "" && type !== "hidden") params[name.slice(7)] = value;
+	for (const { name, value, type } of form().elements)
+		if (name.startsWith("params-") && value !== "" && type !== "hidden") params[name.slice(7)] = value;
 	return { generator: form().dataset.generator, params, seed: form().elements.seed.value || "0" };
 }
 
@@ -21,10 +22,24 @@ function values() {
 function describe({ generator, params, seed }) {
 	const place = form().querySelector(".copy-as");
 	const { n, name } = form().elements;
-	const body = { generator, params, seed: Number(seed) || 0, ...(n.value && { n: Number(n.value) }), ...(name.value && { name: name.value }) };
+	const body = {
+		generator,
+		params,
+		seed: Number(seed) || 0,
+		...(n.value && { n: Number(n.value) }),
+		...(name.value && { name: name.value }),
+	};
 	place.dataset.body = JSON.stringify(body);
 	const options = Object.entries(params).flatMap(([key, value]) => ["--param", `${key}=${value}`]);
-	place.dataset.cli = JSON.stringify(["generate", generator, ...(n.value ? ["--n", n.value] : []), "--seed", seed, ...(name.value ? ["--name", name.value] : []), ...options]);
+	place.dataset.cli = JSON.stringify([
+		"generate",
+		generator,
+		...(n.value ? ["--n", n.value] : []),
+		"--seed",
+		seed,
+		...(name.value ? ["--name", name.value] : []),
+		...options,
+	]);
 }
 
 function say(text, bad = false) {
@@ -49,7 +64,11 @@ function mark(errors) {
 			continue;
 		}
 		place.querySelector(".error")?.remove();
-		const error = Object.assign(document.createElement("span"), { className: "error", id: `${input.id}_error`, textContent: text });
+		const error = Object.assign(document.createElement("span"), {
+			className: "error",
+			id: `${input.id}_error`,
+			textContent: text,
+		});
 		error.dataset.preview = "";
 		place.append(error);
 		input.setAttribute("aria-invalid", "true");
@@ -69,11 +88,17 @@ function draw({ url, n, width, height, targets, values: columns }) {
 		const svg = figure.querySelector("svg");
 		const image = svg.querySelector("image");
 		svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
-		for (const [name, value] of Object.entries({ href: url, width: width * n, height, x: -i * width })) image.setAttribute(name, value);
-		const all = targets.map((target) => `${target.name.replaceAll("_", " ")} ${words(target, columns[target.name][i])}`);
+		for (const [name, value] of Object.entries({ href: url, width: width * n, height, x: -i * width }))
+			image.setAttribute(name, value);
+		const all = targets.map(
+			(target) => `${target.name.replaceAll("_", " ")} ${words(target, columns[target.name][i])}`,
+		);
 		svg.setAttribute("aria-label", `Image ${i + 1}: ${all.join(", ")}`);
 		const caption = figure.querySelector("figcaption");
-		caption.textContent = targets.slice(0, 2).map((target) => words(target, columns[target.name][i])).join("\n");
+		caption.textContent = targets
+			.slice(0, 2)
+			.map((target) => words(target, columns[target.name][i]))
+			.join("\n");
 		figure.title = all.join(", ");
 	});
 	const names = targets.slice(0, 2).map(({ name }) => name.replaceAll("_", " "));
@@ -91,11 +116,14 @@ async function ask() {
 	running = new AbortController();
 	preview.dataset.state = "busy";
 	try {
-		const response = await fetch(`${preview.dataset.url}?generator=${encodeURIComponent(wanted.generator)}&page=${page}`, {
-			method: "POST",
-			body: new FormData(form()),
-			signal: running.signal,
-		});
+		const response = await fetch(
+			`${preview.dataset.url}?generator=${encodeURIComponent(wanted.generator)}&page=${page}`,
+			{
+				method: "POST",
+				body: new FormData(form()),
+				signal: running.signal,
+			},
+		);
 		if (!response.ok) throw new Error(`the server answered ${response.status}`);
 		const found = await response.json();
 		if (text !== last || found.superseded) return;

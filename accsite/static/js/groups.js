@@ -6,7 +6,8 @@ const HEIGHT = 26;
 const KEYS = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -4, PageUp: 4 };
 const bar = () => document.getElementById("groups-bar");
 const list = () => document.querySelector("#groups ol");
-const latent = () => Math.min(4096, Math.max(1, Math.floor(+document.querySelector("#plugin-fields [name=latent_dim]").value) || 1));
+const latent = () =>
+	Math.min(4096, Math.max(1, Math.floor(+document.querySelector("#plugin-fields [name=latent_dim]").value) || 1));
 
 function make(tag, attributes, ...children) {
 	const element = document.createElementNS(SVG, tag);
@@ -20,9 +21,19 @@ function rows() {
 	return [...list().children]
 		.map((li, index) => {
 			const [name, start, end] = ["name", "start", "end"].map((key) => li.querySelector(`[name=group-${key}]`));
-			return { li, index, name, start, end, from: start.value === "" ? NaN : +start.value, to: end.value === "" ? NaN : +end.value };
+			return {
+				li,
+				index,
+				name,
+				start,
+				end,
+				from: start.value === "" ? NaN : +start.value,
+				to: end.value === "" ? NaN : +end.value,
+			};
 		})
-		.filter(({ from, to }) => Number.isInteger(from) && Number.isInteger(to) && from >= 0 && from < to && to <= latent())
+		.filter(
+			({ from, to }) => Number.isInteger(from) && Number.isInteger(to) && from >= 0 && from < to && to <= latent(),
+		)
 		.sort((a, b) => a.from - b.from);
 }
 
@@ -44,9 +55,33 @@ function borders(found) {
 		const before = found[i - 1];
 		const after = found[i + 1];
 		const title = row.name.value || `group ${row.index + 1}`;
-		if (before?.to === row.from) made.push({ id: `${before.index}|${row.index}`, at: row.from, least: before.from + 1, most: row.to - 1, label: `Border of ${before.name.value || `group ${before.index + 1}`} and ${title}`, fields: [before.end, row.start] });
-		else made.push({ id: `${row.index}<`, at: row.from, least: before?.to ?? 0, most: row.to - 1, label: `Beginning of ${title}`, fields: [row.start] });
-		if (after?.from !== row.to) made.push({ id: `${row.index}>`, at: row.to, least: row.from + 1, most: after?.from ?? latent(), label: `End of ${title}`, fields: [row.end] });
+		if (before?.to === row.from)
+			made.push({
+				id: `${before.index}|${row.index}`,
+				at: row.from,
+				least: before.from + 1,
+				most: row.to - 1,
+				label: `Border of ${before.name.value || `group ${before.index + 1}`} and ${title}`,
+				fields: [before.end, row.start],
+			});
+		else
+			made.push({
+				id: `${row.index}<`,
+				at: row.from,
+				least: before?.to ?? 0,
+				most: row.to - 1,
+				label: `Beginning of ${title}`,
+				fields: [row.start],
+			});
+		if (after?.from !== row.to)
+			made.push({
+				id: `${row.index}>`,
+				at: row.to,
+				least: row.from + 1,
+				most: after?.from ?? latent(),
+				label: `End of ${title}`,
+				fields: [row.end],
+			});
 	});
 	return made;
 }
@@ -59,18 +94,56 @@ function draw() {
 	const found = rows();
 	const focused = document.activeElement?.dataset?.border;
 	for (const [i, li] of [...list().children].entries()) li.dataset.slot = i % 8;
-	const parts = free(found).map(([from, to]) => make("rect", { class: "free", x: x(from), width: x(to) - x(from), height: HEIGHT, "data-from": from, "data-to": to }));
-	const ticks = latent() <= 128 ? Array.from({ length: latent() - 1 }, (_, i) => make("path", { class: "tick", d: `M${x(i + 1)} ${HEIGHT - 5}v5` })) : [];
-	const filled = found.map((row) => make("rect", { class: "part", "data-slot": row.index % 8, x: x(row.from), width: x(row.to) - x(row.from), height: HEIGHT }));
+	const parts = free(found).map(([from, to]) =>
+		make("rect", {
+			class: "free",
+			x: x(from),
+			width: x(to) - x(from),
+			height: HEIGHT,
+			"data-from": from,
+			"data-to": to,
+		}),
+	);
+	const ticks =
+		latent() <= 128
+			? Array.from({ length: latent() - 1 }, (_, i) =>
+					make("path", { class: "tick", d: `M${x(i + 1)} ${HEIGHT - 5}v5` }),
+				)
+			: [];
+	const filled = found.map((row) =>
+		make("rect", {
+			class: "part",
+			"data-slot": row.index % 8,
+			x: x(row.from),
+			width: x(row.to) - x(row.from),
+			height: HEIGHT,
+		}),
+	);
 	const names = found.map((row) => {
 		const text = make("text", { x: x(row.from) + 2, y: HEIGHT + 14 });
-		text.textContent = x(row.to) - x(row.from) > 30 ? row.name.value.slice(0, Math.floor((x(row.to) - x(row.from)) / 7)) : "";
+		text.textContent =
+			x(row.to) - x(row.from) > 30 ? row.name.value.slice(0, Math.floor((x(row.to) - x(row.from)) / 7)) : "";
 		return text;
 	});
 	const grips = borders(found).map((border) => {
 		const grip = make("rect", { class: "grip", x: -5, y: 2, width: 10, height: HEIGHT - 4, rx: 3 });
 		const wide = make("rect", { x: -12, y: -4, width: 24, height: HEIGHT + 8, fill: "transparent" });
-		return make("g", { role: "slider", tabindex: 0, "aria-label": border.label, "aria-valuenow": border.at, "aria-valuemin": border.least, "aria-valuemax": border.most, "aria-valuetext": `before dimension ${border.at}`, "data-border": border.id, transform: `translate(${x(border.at)} 0)` }, wide, grip);
+		return make(
+			"g",
+			{
+				role: "slider",
+				tabindex: 0,
+				"aria-label": border.label,
+				"aria-valuenow": border.at,
+				"aria-valuemin": border.least,
+				"aria-valuemax": border.most,
+				"aria-valuetext": `before dimension ${border.at}`,
+				"data-border": border.id,
+				transform: `translate(${x(border.at)} 0)`,
+			},
+			wide,
+			grip,
+		);
 	});
 	bar().replaceChildren(...parts, ...filled, ...ticks, ...names, ...grips);
 	if (focused) bar().querySelector(`[data-border="${focused}"]`)?.focus({ preventScroll: true });
@@ -125,7 +198,9 @@ function add(from, to) {
 		li = list().lastElementChild.cloneNode(true);
 		const index = list().children.length;
 		for (const input of inputs(li)) input.id = input.id.replace(/\d+$/, index);
-		for (const input of inputs(li)) if (input.hasAttribute("aria-label")) input.setAttribute("aria-label", input.getAttribute("aria-label").replace(/\d+$/, index + 1));
+		for (const input of inputs(li))
+			if (input.hasAttribute("aria-label"))
+				input.setAttribute("aria-label", input.getAttribute("aria-label").replace(/\d+$/, index + 1));
 		li.querySelector(".vh").textContent = `Name of group ${index + 1}`;
 		list().append(li);
 	}
@@ -134,7 +209,10 @@ function add(from, to) {
 	draw();
 	name.focus();
 }
-document.addEventListener("dblclick", ({ target }) => target.closest?.("#groups-bar .free") && add(+target.dataset.from, +target.dataset.to));
+document.addEventListener(
+	"dblclick",
+	({ target }) => target.closest?.("#groups-bar .free") && add(+target.dataset.from, +target.dataset.to),
+);
 document.addEventListener("click", ({ target }) => {
 	if (target.closest("[data-add-group]")) add();
 	const remove = target.closest("[data-remove-group]");

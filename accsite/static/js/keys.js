@@ -11,7 +11,10 @@ function make(tag, properties = {}, ...children) {
 function dialog(id, label, ...children) {
 	const element = make("dialog", { id }, ...children);
 	element.setAttribute("aria-label", label);
-	element.addEventListener("click", ({ target }) => (target === element || target.closest("[data-close]")) && element.close());
+	element.addEventListener(
+		"click",
+		({ target }) => (target === element || target.closest("[data-close]")) && element.close(),
+	);
 	document.body.append(element);
 	return element;
 }
@@ -26,17 +29,37 @@ export function press({ key, palette }, keys) {
 	const found = keys.find((item) => item.keys === combination);
 	if (combination === "?") help(keys);
 	else if (found) found.action();
-	else if (key === "g") (prefix = "g"), setTimeout(() => (prefix = ""), 1500);
+	else if (key === "g") {
+		prefix = "g";
+		setTimeout(() => (prefix = ""), 1500);
+	}
 }
 
 // The help writes itself from the keys that are registered.
 export function help(keys) {
 	$("#help")?.remove();
-	const all = [...keys, { keys: "Ctrl+K", help: "command palette" }, { keys: "?", help: "this help" }, { keys: "Esc", help: "close" }];
-	const lines = all.map((item) => make("div", {}, make("dt", { textContent: item.help }), make("dd", {}, ...item.keys.split(" ").map((part) => make("kbd", { textContent: part })))));
+	const all = [
+		...keys,
+		{ keys: "Ctrl+K", help: "command palette" },
+		{ keys: "?", help: "this help" },
+		{ keys: "Esc", help: "close" },
+	];
+	const lines = all.map((item) =>
+		make(
+			"div",
+			{},
+			make("dt", { textContent: item.help }),
+			make("dd", {}, ...item.keys.split(" ").map((part) => make("kbd", { textContent: part }))),
+		),
+	);
 	const close = make("button", { type: "button", className: "btn ghost tiny push", textContent: "Close" });
 	close.dataset.close = "";
-	dialog("help", "Keyboard", make("header", {}, make("h2", { textContent: "Keyboard" }), close), make("dl", { className: "body keys" }, ...lines)).showModal();
+	dialog(
+		"help",
+		"Keyboard",
+		make("header", {}, make("h2", { textContent: "Keyboard" }), close),
+		make("dl", { className: "body keys" }, ...lines),
+	).showModal();
 }
 
 // The palette offers every link and button of the page that has a name.
@@ -45,17 +68,29 @@ function openPalette() {
 	$("#palette")?.remove();
 	const input = make("input", { type: "text", placeholder: "Go to or do…", autocomplete: "off" });
 	const list = make("ul", { id: "picks" });
-	for (const [name, value] of Object.entries({ role: "combobox", "aria-expanded": "true", "aria-controls": "picks", "aria-label": "Go to or do" })) input.setAttribute(name, value);
+	for (const [name, value] of Object.entries({
+		role: "combobox",
+		"aria-expanded": "true",
+		"aria-controls": "picks",
+		"aria-label": "Go to or do",
+	}))
+		input.setAttribute(name, value);
 	list.setAttribute("role", "listbox");
 	list.setAttribute("aria-label", "Found");
 	const offered = ".rail a, .where a, main a[href], #topjob :is(button, summary), main button:not([type=submit])";
 	const all = [...document.querySelectorAll(offered)]
 		.filter((element) => element.getClientRects().length)
-		.map((element) => ({ element, name: (element.getAttribute("aria-label") || element.textContent).trim().replace(/\s+/g, " ") }))
+		.map((element) => ({
+			element,
+			name: (element.getAttribute("aria-label") || element.textContent).trim().replace(/\s+/g, " "),
+		}))
 		.filter(({ name }, i, items) => name && items.findIndex((other) => other.name === name) === i);
 	const box = dialog("palette", "Command palette", input, list);
 	let chosen = 0;
-	const run = (element) => (box.close(), element?.click());
+	const run = (element) => {
+		box.close();
+		element?.click();
+	};
 	const show = () => {
 		const words = input.value.toLowerCase().split(/\s+/);
 		const found = all.filter(({ name }) => words.every((word) => name.toLowerCase().includes(word))).slice(0, 12);
@@ -70,17 +105,24 @@ function openPalette() {
 		);
 		if (!found.length) {
 			const none = make("li", { className: "soft", textContent: "Nothing on this page has that name." });
-			for (const [name, value] of Object.entries({ role: "option", "aria-disabled": "true" })) none.setAttribute(name, value);
+			for (const [name, value] of Object.entries({ role: "option", "aria-disabled": "true" }))
+				none.setAttribute(name, value);
 			list.append(none);
 		}
 		input.setAttribute("aria-activedescendant", found.length ? `pick-${chosen}` : "");
 		return found;
 	};
-	input.oninput = () => ((chosen = 0), show());
+	input.oninput = () => {
+		chosen = 0;
+		show();
+	};
 	input.onkeydown = (event) => {
 		const move = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-		if (move) event.preventDefault(), (chosen += move), show();
-		if (event.key === "Enter") event.preventDefault(), run(show()[chosen]?.element);
+		if (!move && event.key !== "Enter") return;
+		event.preventDefault();
+		chosen += move ?? 0;
+		const found = show();
+		if (event.key === "Enter") run(found[chosen]?.element);
 	};
 	show();
 	box.showModal();

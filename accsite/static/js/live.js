@@ -29,14 +29,17 @@ function changed(topic, version) {
 		stale.clear();
 	}, 15);
 }
-// A panel that waited for the answer to a form has by that what it was to fetch; fetched anew, it would not say what was done.
+// A panel that waited for the answer to a form has by that what it was to fetch; fetched anew, it would not say what
+// was done.
 document.addEventListener("htmx:before:request", (event) => {
 	const panel = event.detail.ctx.sourceElement;
 	if (panel.dataset.topics && !shown(panel).some(([topic, at]) => at < newest[topic])) event.preventDefault();
 });
 
 export function watch(job) {
-	if (!jobs.has(job)) jobs.add(job), send({ type: "subscribe", topics: {}, jobs: [job] });
+	if (jobs.has(job)) return;
+	jobs.add(job);
+	send({ type: "subscribe", topics: {}, jobs: [job] });
 }
 
 export function unwatch(job) {
@@ -46,7 +49,9 @@ export function unwatch(job) {
 // Ask for all that the panels listen to, or only for what a panel that was swapped in listens to.
 function subscribe(all) {
 	const wanted = {};
-	for (const panel of panels()) for (const [topic, at] of shown(panel)) if (all || !asked.has(topic)) wanted[topic] = Math.min(at, wanted[topic] ?? at);
+	for (const panel of panels())
+		for (const [topic, at] of shown(panel))
+			if (all || !asked.has(topic)) wanted[topic] = Math.min(at, wanted[topic] ?? at);
 	for (const topic in wanted) asked.add(topic);
 	if (all || Object.keys(wanted).length) send({ type: "subscribe", topics: wanted, jobs: all ? [...jobs] : [] });
 }

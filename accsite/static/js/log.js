@@ -22,12 +22,16 @@ function isFollowing(box) {
 }
 
 toEnd();
-document.addEventListener("scroll", ({ target }) => {
-	if (target !== lines()) return;
-	if (!isFollowing(target) || !behind) return;
-	behind = false;
-	htmx.trigger(document.getElementById("log"), "refresh", {}, false);
-}, true);
+document.addEventListener(
+	"scroll",
+	({ target }) => {
+		if (target !== lines()) return;
+		if (!isFollowing(target) || !behind) return;
+		behind = false;
+		htmx.trigger(document.getElementById("log"), "refresh", {}, false);
+	},
+	true,
+);
 // What is asked for, and what was asked for before the reader scrolled away.
 for (const moment of ["htmx:before:request", "htmx:after:request"])
 	document.addEventListener(moment, (event) => {

@@ -23,7 +23,10 @@ export function attach(view) {
 			seen.add(id);
 			let flag = plot.over.querySelector(`[data-marker="${id}"]`);
 			if (!flag) {
-				flag = Object.assign(document.createElement("span"), { className: grave ? "marker bad" : "marker", textContent: grave ? "⚠" : "▲" });
+				flag = Object.assign(document.createElement("span"), {
+					className: grave ? "marker bad" : "marker",
+					textContent: grave ? "⚠" : "▲",
+				});
 				flag.dataset.marker = id;
 				plot.over.append(flag);
 			}
@@ -38,7 +41,8 @@ export function attach(view) {
 		ready() {
 			marks = [...document.querySelectorAll("#events [data-step]")].map(({ id, dataset, children }) => {
 				const step = Number(dataset.step);
-				return { id, step, place: view.at(step), grave: "alarm" in dataset, text: children[1].firstChild.textContent };
+				const text = children[1].firstElementChild.textContent;
+				return { id, step, place: view.at(step), grave: "alarm" in dataset, text };
 			});
 		},
 	};

@@ -14,14 +14,21 @@ export function attach(view) {
 	function fetchJob(job) {
 		held.set(job, null);
 		const points = new Points(Number(job), view.job().points.replace(/\d+(?=\/loss_history)/, job));
-		points.load(Infinity).then(
-			() => (held.set(job, points), view.redraw()),
-			(error) => ((chips.querySelector(`[data-laid="${job}"] small`).textContent = ` could not be loaded: ${error.message}`)),
-		);
+		const show = () => {
+			held.set(job, points);
+			view.redraw();
+		};
+		const complain = (error) => {
+			const place = chips.querySelector(`[data-laid="${job}"] small`);
+			place.textContent = ` could not be loaded: ${error.message}`;
+		};
+		points.load(Infinity).then(show, complain);
 	}
 
 	function showChips(jobs) {
-		chips ??= document.getElementById("chart-more").appendChild(Object.assign(document.createElement("p"), { className: "laid row" }));
+		chips ??= document
+			.getElementById("chart-more")
+			.appendChild(Object.assign(document.createElement("p"), { className: "laid row" }));
 		const shown = jobs.join();
 		if (chips.dataset.shown === shown) return;
 		chips.dataset.shown = shown;
@@ -29,7 +36,12 @@ export function attach(view) {
 			...jobs.map((job) => {
 				const chip = Object.assign(document.createElement("span"), { className: "chip" });
 				chip.dataset.laid = job;
-				const close = Object.assign(document.createElement("button"), { className: "btn ghost tiny", type: "button", textContent: "×", ariaLabel: `Take off job ${job}` });
+				const close = Object.assign(document.createElement("button"), {
+					className: "btn ghost tiny",
+					type: "button",
+					textContent: "×",
+					ariaLabel: `Take off job ${job}`,
+				});
 				close.onclick = () => view.setState({ overlay: jobs.filter((other) => other !== job).join(",") });
 				chip.append(`┄ job ${job}`, document.createElement("small"), close);
 				return chip;
@@ -80,14 +92,24 @@ export function attach(view) {
 			for (const job of jobs()) {
 				if (!held.has(job)) fetchJob(job);
 				const points = held.get(job);
-				const buttons = points ? view.legend().filter((button) => button.ariaPressed === "true" && points.has(view.curve(button))) : [];
+				const buttons = points
+					? view.legend().filter((button) => button.ariaPressed === "true" && points.has(view.curve(button)))
+					: [];
 				if (!buttons.length) continue;
 				const [from, to] = view.range();
 				const [x, columns] = points.view(from, to, buttons.map(view.curve), Number(view.state.smooth));
 				for (const button of buttons) {
 					const y = columns.get(view.curve(button))[2];
 					const known = y.filter((value) => value != null && (value > 0 || view.state.y !== "log"));
-					if (known.length) lines.push({ job, slot: Number(button.dataset.slot), x: x.map(view.at), y, low: Math.min(...known), high: Math.max(...known) });
+					if (known.length)
+						lines.push({
+							job,
+							slot: Number(button.dataset.slot),
+							x: x.map(view.at),
+							y,
+							low: Math.min(...known),
+							high: Math.max(...known),
+						});
 				}
 			}
 		},
@@ -95,6 +117,8 @@ export function attach(view) {
 
 	function jobs() {
 		const own = String(view.points()?.job);
-		return [...new Set(view.state.overlay.split(","))].filter((job) => /^\d{1,15}$/.test(job) && job !== own).slice(0, SHOWN);
+		return [...new Set(view.state.overlay.split(","))]
+			.filter((job) => /^\d{1,15}$/.test(job) && job !== own)
+			.slice(0, SHOWN);
 	}
 }

@@ -7,7 +7,10 @@ export function pace(again) {
 	let timer = null;
 	return () => {
 		if (performance.now() - last < EVERY_MS) {
-			timer ??= setTimeout(() => ((timer = null), again()), EVERY_MS);
+			timer ??= setTimeout(() => {
+				timer = null;
+				again();
+			}, EVERY_MS);
 			return false;
 		}
 		last = performance.now();

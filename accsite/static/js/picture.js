@@ -16,7 +16,10 @@ export async function save({ chart, legend, points, state }) {
 		ctx.font = font;
 		let [x, row] = [PAD * ratio, 0];
 		return shown.map((button) => {
-			const text = [...button.children].map((part) => part.textContent).filter(Boolean).join("  ");
+			const text = [...button.children]
+				.map((part) => part.textContent)
+				.filter(Boolean)
+				.join("  ");
 			const size = ctx.measureText(text).width + 34 * ratio;
 			if (x + size > width && x > PAD * ratio) [x, row] = [PAD * ratio, row + 1];
 			const at = { button, text, x, row };
@@ -31,7 +34,13 @@ export async function save({ chart, legend, points, state }) {
 	ctx.font = `600 ${font}`;
 	ctx.fillStyle = chart.colour("text");
 	const where = document.querySelector(".where")?.innerText.split("\n").slice(0, 3).join(" ").trim() ?? "";
-	ctx.fillText([where, `job ${points().job}`, state.v === "raw" ? "raw loss" : "weight × loss", `smooth ${state.smooth}`].filter(Boolean).join(" · "), PAD * ratio, (PAD + 12) * ratio);
+	ctx.fillText(
+		[where, `job ${points().job}`, state.v === "raw" ? "raw loss" : "weight × loss", `smooth ${state.smooth}`]
+			.filter(Boolean)
+			.join(" · "),
+		PAD * ratio,
+		(PAD + 12) * ratio,
+	);
 	ctx.drawImage(canvas, PAD * ratio, (PAD + LINE) * ratio);
 	for (const { button, text, x, row } of place()) {
 		const y = canvas.height + (PAD + LINE + row * LINE + 14) * ratio;
@@ -41,7 +50,10 @@ export async function save({ chart, legend, points, state }) {
 		ctx.fillText(text, x + 16 * ratio, y);
 	}
 	const blob = await new Promise((done) => picture.toBlob(done, "image/png"));
-	const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: `job-${points().job}-losses.png` });
+	const link = Object.assign(document.createElement("a"), {
+		href: URL.createObjectURL(blob),
+		download: `job-${points().job}-losses.png`,
+	});
 	link.click();
 	setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }

@@ -12,7 +12,12 @@ export function decode(buffer) {
 	const length = view.getUint32(4, true);
 	const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 8, length)));
 	const values = new Float32Array(buffer, 8 + length, header.rows * header.count);
-	return { header, columns: Array.from({ length: header.rows }, (_, row) => values.subarray(row * header.count, (row + 1) * header.count)) };
+	return {
+		header,
+		columns: Array.from({ length: header.rows }, (_, row) =>
+			values.subarray(row * header.count, (row + 1) * header.count),
+		),
+	};
 }
 
 export class Points {
@@ -64,7 +69,9 @@ export class Points {
 	// Fetch the envelope of a part of a history that is too long to hold.
 	async zoom(from, to) {
 		if (!this.base || from >= this.start) return;
-		this.detail = this.tools.envelope(await this.fetch({ from: Math.floor(from), to: Math.min(this.start, Math.ceil(to) + 1), points: BUCKETS }));
+		this.detail = this.tools.envelope(
+			await this.fetch({ from: Math.floor(from), to: Math.min(this.start, Math.ceil(to) + 1), points: BUCKETS }),
+		);
 	}
 
 	exclusively(work) {
@@ -167,9 +174,8 @@ export class Points {
 		const out = new Map(names.map((name) => [name, [[], [], []]]));
 		const fits = this.detail && this.detail.from <= from && this.detail.stop >= Math.min(to, this.start);
 		const base = fits ? this.detail : this.base;
-		const carried = base && from < this.start
-			? this.tools.addEnvelope(base, from, to, { weight, forget: BREAK }, x, out)
-			: new Map();
+		const carried =
+			base && from < this.start ? this.tools.addEnvelope(base, from, to, { weight, forget: BREAK }, x, out) : new Map();
 		const first = Math.max(this.start, Math.floor(from));
 		const stop = Math.min(this.end, Math.ceil(to) + 1);
 		if (stop <= first) return [x, out];
@@ -180,7 +186,11 @@ export class Points {
 			const column = this.columns.get(name);
 			const smooth = column && weight ? this.smooth(name, weight, carried.get(name)) : null;
 			for (let k = begin; k < finish; k++) {
-				let low = null, high = null, sum = 0, n = 0, end = null;
+				let low = null,
+					high = null,
+					sum = 0,
+					n = 0,
+					end = null;
 				const b = Math.min(this.end, (k + 1) * width) - this.start;
 				for (let i = Math.max(this.start, k * width) - this.start; column && i < b; i++) {
 					const value = column[i];

@@ -2,5 +2,7 @@
 
 let link = null;
 export function style({ panel }) {
-	link ??= document.head.appendChild(Object.assign(document.createElement("link"), { rel: "stylesheet", href: panel.dataset.css }));
+	link ??= document.head.appendChild(
+		Object.assign(document.createElement("link"), { rel: "stylesheet", href: panel.dataset.css }),
+	);
 }

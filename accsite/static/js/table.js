@@ -5,17 +5,31 @@ import { pace } from "./pace.js";
 import { style } from "./styles.js";
 
 const HEADS = ["Task", "Raw loss", "Weight × loss", "Baseline", "Against it", "Trend"];
-const REST = [["total", "weighted total"], ["grad_norm", "gradient norm"], ["lr", "learning rate"]];
+const REST = [
+	["total", "weighted total"],
+	["grad_norm", "gradient norm"],
+	["lr", "learning rate"],
+];
 
-const cell = (kind, text, number) => Object.assign(document.createElement(kind), { textContent: text, className: number ? "num mono" : "" });
+const cell = (kind, text, number) =>
+	Object.assign(document.createElement(kind), { textContent: text, className: number ? "num mono" : "" });
 
 export function attach(view) {
 	style(view);
-	const box = Object.assign(document.createElement("div"), { className: "scroll", tabIndex: 0, role: "region", ariaLabel: "Values" });
+	const box = Object.assign(document.createElement("div"), {
+		className: "scroll",
+		tabIndex: 0,
+		role: "region",
+		ariaLabel: "Values",
+	});
 	const table = box.appendChild(document.createElement("table"));
 	const caption = table.createCaption();
 	const head = table.createTHead().insertRow();
-	head.append(...HEADS.map((text, i) => Object.assign(cell("th", text), { scope: "col", className: i > 0 && i < 4 ? "num" : "" })));
+	head.append(
+		...HEADS.map((text, i) =>
+			Object.assign(cell("th", text), { scope: "col", className: i > 0 && i < 4 ? "num" : "" }),
+		),
+	);
 	const body = table.createTBody();
 	document.getElementById("chart-more").append(box);
 	const due = pace(view.redraw);
@@ -33,8 +47,14 @@ export function attach(view) {
 				return [name, ...values.map((value) => cell("td", compact(value), true)), ...words];
 			});
 			const none = () => cell("td", "");
-			const rest = REST.filter(([name]) => points.has(name)).map(([name, title]) =>
-				[cell("th", title), none(), cell("td", compact(points.last(name)), true), none(), none(), none()]);
+			const rest = REST.filter(([name]) => points.has(name)).map(([name, title]) => [
+				cell("th", title),
+				none(),
+				cell("td", compact(points.last(name)), true),
+				none(),
+				none(),
+				none(),
+			]);
 			body.replaceChildren(
 				...[...rows, ...rest].map((cells) => {
 					cells[0].scope = "row";

@@ -21,21 +21,33 @@ function tell() {
 	if (target.isConnected) target.nextElementSibling.dispatchEvent(new Event("change", { bubbles: true }));
 }
 document.addEventListener("keydown", ({ target }) => slider(target) && (held = true), true);
-document.addEventListener("keyup", ({ target }) => {
-	held = false;
-	if (slider(target) && waiting) later(target);
-}, true);
+document.addEventListener(
+	"keyup",
+	({ target }) => {
+		held = false;
+		if (slider(target) && waiting) later(target);
+	},
+	true,
+);
 function later(target) {
 	clearTimeout(waiting?.timer);
 	waiting = { target, timer: setTimeout(() => (held ? later(target) : tell()), GESTURE_MS) };
 }
-document.addEventListener("change", (event) => {
-	if (!slider(event.target)) return;
-	event.stopImmediatePropagation();
-	later(event.target);
-	if (!held && !event.target.matches(":focus-visible")) tell(); // a pointer has let go of it
-}, true);
-for (const end of ["focusout", "pagehide"]) addEventListener(end, () => ((held = false), tell()), true);
+document.addEventListener(
+	"change",
+	(event) => {
+		if (!slider(event.target)) return;
+		event.stopImmediatePropagation();
+		later(event.target);
+		if (!held && !event.target.matches(":focus-visible")) tell(); // a pointer has let go of it
+	},
+	true,
+);
+function release() {
+	held = false;
+	tell();
+}
+for (const end of ["focusout", "pagehide"]) addEventListener(end, release, true);
 
 // What a switch asks for is shown at once and until it is answered, so that a second click asks for the opposite:
 // answers to what was asked before, and the panel as it was meanwhile, do not know of it yet.

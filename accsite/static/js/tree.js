@@ -18,7 +18,8 @@ state.chosen = Number(new URLSearchParams(location.search).get("node")) || 0;
 
 function make(tag, attributes = {}, ...children) {
 	const element = document.createElementNS(SVG, tag);
-	for (const [name, value] of Object.entries(attributes)) if (value !== null && value !== false) element.setAttribute(name, value);
+	for (const [name, value] of Object.entries(attributes))
+		if (value !== null && value !== false) element.setAttribute(name, value);
 	element.append(...children);
 	return element;
 }
@@ -30,7 +31,9 @@ const y = (item) => TOP + item.lane * LANE;
 let asked = 0;
 async function load() {
 	const mine = ++asked;
-	const response = await fetch(`${panel().dataset.tree}?metric=${encodeURIComponent(metric())}`, { headers: { Accept: "application/json" } });
+	const response = await fetch(`${panel().dataset.tree}?metric=${encodeURIComponent(metric())}`, {
+		headers: { Accept: "application/json" },
+	});
 	if (mine !== asked) return;
 	if (!response.ok) return say(`The tree could not be fetched: the server answered ${response.status}.`);
 	state.wire = await response.json();
@@ -71,7 +74,11 @@ function build() {
 let drawn = "";
 function draw() {
 	const { scrollLeft, scrollTop, clientWidth, clientHeight } = plot();
-	const inside = (item) => item.x > scrollLeft - AHEAD_PX && item.x < scrollLeft + clientWidth + AHEAD_PX && y(item) > scrollTop - AHEAD_PX && y(item) < scrollTop + clientHeight + AHEAD_PX;
+	const inside = (item) =>
+		item.x > scrollLeft - AHEAD_PX &&
+		item.x < scrollLeft + clientWidth + AHEAD_PX &&
+		y(item) > scrollTop - AHEAD_PX &&
+		y(item) < scrollTop + clientHeight + AHEAD_PX;
 	const near = state.items.filter((item) => inside(item) || item === state.focus);
 	const crossing = state.items.filter(
 		(item) =>
@@ -119,7 +126,13 @@ function words(item) {
 		...node.heads.map((name) => `head of ${name}`),
 	].filter(Boolean);
 	const value = node.value === null ? `no ${state.wire.metric}` : `${state.wire.metric} ${compact(node.value)}`;
-	return [`${node.tag || `checkpoint ${node.id}`}, step ${node.step.toLocaleString("en")}`, node.kind, `branch ${node.branch.name}`, value, ...marks].join(", ");
+	return [
+		`${node.tag || `checkpoint ${node.id}`}, step ${node.step.toLocaleString("en")}`,
+		node.kind,
+		`branch ${node.branch.name}`,
+		value,
+		...marks,
+	].join(", ");
 }
 
 function shape(item) {
@@ -242,7 +255,10 @@ function enter(item) {
 	if (!item.run) return choose(item.node.id, { push: true });
 	state.open.add(item.node.id);
 	build();
-	focus(state.items.find(({ node }) => node === item.node), false);
+	focus(
+		state.items.find(({ node }) => node === item.node),
+		false,
+	);
 }
 
 document.addEventListener("keydown", (event) => {
@@ -264,13 +280,21 @@ document.addEventListener("click", (event) => {
 		focus(item, false);
 		return enter(item);
 	}
-	if (target.closest("[data-tree-all]")) return (state.all = !state.all), state.open.clear(), build();
+	if (target.closest("[data-tree-all]")) {
+		state.all = !state.all;
+		state.open.clear();
+		build();
+		return;
+	}
 	const link = target.closest("a[data-node]");
 	if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
 	event.preventDefault();
 	choose(Number(link.dataset.node), { push: true });
 	state.focus = state.items.find(({ nodes }) => nodes.some(({ id }) => id === state.chosen)) ?? state.focus;
-	if (state.focus) reveal(state.focus), draw();
+	if (state.focus) {
+		reveal(state.focus);
+		draw();
+	}
 	document.getElementById("node").scrollIntoView({ block: "nearest" });
 });
 
@@ -291,14 +315,18 @@ addEventListener("popstate", () => {
 });
 
 let pending = 0;
-document.addEventListener("scroll", ({ target }) => {
-	if (target !== plot() || pending) return;
-	pending = requestAnimationFrame(() => {
-		pending = 0;
-		const { scrollLeft, scrollTop } = plot();
-		if (drawn !== `${Math.round(scrollLeft / 200)} ${Math.round(scrollTop / 200)}`) draw();
-	});
-}, true);
+document.addEventListener(
+	"scroll",
+	({ target }) => {
+		if (target !== plot() || pending) return;
+		pending = requestAnimationFrame(() => {
+			pending = 0;
+			const { scrollLeft, scrollTop } = plot();
+			if (drawn !== `${Math.round(scrollLeft / 200)} ${Math.round(scrollTop / 200)}`) draw();
+		});
+	},
+	true,
+);
 
 // The panel comes anew when a checkpoint was made, marked or deleted.
 let shown = panel().dataset.topics;

@@ -1,8 +1,30 @@
 // A metric as colour: perceptually even maps that every eye orders alike.
 
 const MAPS = {
-	cividis: ["#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838"],
-	viridis: ["#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"],
+	cividis: [
+		"#00224e",
+		"#123570",
+		"#3b496c",
+		"#575d6d",
+		"#707173",
+		"#8a8678",
+		"#a59c74",
+		"#c3b369",
+		"#e1cc55",
+		"#fee838",
+	],
+	viridis: [
+		"#440154",
+		"#482878",
+		"#3e4989",
+		"#31688e",
+		"#26828e",
+		"#1f9e89",
+		"#35b779",
+		"#6ece58",
+		"#b5de2b",
+		"#fde725",
+	],
 };
 
 const parts = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));

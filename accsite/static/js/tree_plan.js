@@ -7,12 +7,13 @@ const PERIODIC = new Set(["autosave", "final", "manual"]);
 const column = (entries) => entries.flatMap((entry) => (Array.isArray(entry) ? Array(entry[1]).fill(entry[0]) : entry));
 
 export function decode(wire) {
-	const [ids, parents, owners, steps, jobs, minutes, values, alarms] = [
-		"id", "parent", "branch", "step", "job", "minute", "value", "alarms",
-	].map((name) => column(wire[name]));
+	const names = ["id", "parent", "branch", "step", "job", "minute", "value", "alarms"];
+	const [ids, parents, owners, steps, jobs, minutes, values, alarms] = names.map((name) => column(wire[name]));
 	const heads = new Map();
 	for (const { head, name } of wire.branches) if (head) heads.set(head, [...(heads.get(head) ?? []), name]);
-	const [starred, pruned, forked, jobless] = [wire.starred, wire.pruned, wire.forked, wire.no_job].map((indices) => new Set(indices));
+	const [starred, pruned, forked, jobless] = [wire.starred, wire.pruned, wire.forked, wire.no_job].map(
+		(indices) => new Set(indices),
+	);
 	const since = wire.since ? Date.parse(wire.since) : 0;
 	const nodes = [];
 	let [id, job, minute] = [0, 0, 0];
@@ -72,11 +73,15 @@ export function quantiles(nodes) {
 // What says nothing of its own: a step on the way along one branch.
 function plain(node) {
 	const { parent, children, branch } = node;
-	const alone = children.length === 1 && children[0].branch === branch && parent?.branch === branch && parent.children.length === 1;
-	return alone && PERIODIC.has(node.kind) && !(node.tag || node.starred || node.forked || node.heads.length || node.best);
+	const alone =
+		children.length === 1 && children[0].branch === branch && parent?.branch === branch && parent.children.length === 1;
+	return (
+		alone && PERIODIC.has(node.kind) && !(node.tag || node.starred || node.forked || node.heads.length || node.best)
+	);
 }
 
-// Items are what is drawn: a node, or a run of nodes as one. ``open``: ids of the first nodes of runs that are unfolded.
+// Items are what is drawn: a node, or a run of nodes as one. ``open``: ids of the first nodes of runs that are
+// unfolded.
 export function fold(nodes, { all, open, chosen }) {
 	const items = new Map(); // node -> its item
 	const made = [];
@@ -96,8 +101,14 @@ export function fold(nodes, { all, open, chosen }) {
 }
 
 const width = (item) => Math.max(44, 7 * label(item).length + 12);
-export const label = ({ run, nodes, node }) => (run ? `+${nodes.length}` : node.tag.length > 24 ? `${node.tag.slice(0, 23)}…` : node.tag || short(node.step));
-export const short = (step) => (step < 10_000 ? String(step) : step < 1e6 ? `${+(step / 1000).toFixed(1)}k` : `${+(step / 1e6).toFixed(2)}M`);
+export function label({ run, nodes, node }) {
+	if (run) return `+${nodes.length}`;
+	return node.tag.length > 24 ? `${node.tag.slice(0, 23)}…` : node.tag || short(node.step);
+}
+export function short(step) {
+	if (step < 10_000) return String(step);
+	return step < 1e6 ? `${+(step / 1000).toFixed(1)}k` : `${+(step / 1e6).toFixed(2)}M`;
+}
 
 // Columns by how many items lie before it, a lane for each unbroken line of one branch; later forks lie nearer.
 export function place(items) {

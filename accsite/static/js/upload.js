@@ -5,7 +5,11 @@ const sending = document.getElementById("sending");
 const bar = sending.querySelector("progress");
 const sent = document.getElementById("sent");
 const button = form.querySelector("[type=submit]");
-const size = (bytes) => (bytes < 2 ** 20 ? `${(bytes / 1024).toFixed(1)} KiB` : bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(1)} MiB` : `${(bytes / 2 ** 30).toFixed(2)} GiB`);
+function size(bytes) {
+	if (bytes < 2 ** 20) return `${(bytes / 2 ** 10).toFixed(1)} KiB`;
+	if (bytes < 2 ** 30) return `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+	return `${(bytes / 2 ** 30).toFixed(2)} GiB`;
+}
 
 // What a file is, by how it begins; the server looks again, and decides.
 async function kindOf(file) {
@@ -13,11 +17,13 @@ async function kindOf(file) {
 	if (head.byteLength < 8) return "too short for a dataset";
 	const first = head.getUint32(0);
 	const ending = file.name.toLowerCase().split(".").pop();
-	if (first === 0x00000803 && head.byteLength === 16) return `IDX, ${head.getUint32(4).toLocaleString("en")} images of ${head.getUint32(8)} × ${head.getUint32(12)}`;
+	if (first === 0x00000803 && head.byteLength === 16)
+		return `IDX, ${head.getUint32(4).toLocaleString("en")} images of ${head.getUint32(8)} × ${head.getUint32(12)}`;
 	if (first === 0x00000801) return `IDX labels, ${head.getUint32(4).toLocaleString("en")} of them`;
 	if (first >>> 16 === 0x1f8b) return "gzip, an IDX file if it is to be read";
 	if (first === 0x934e554d) return "a NumPy array (.npy)";
-	if (first === 0x504b0304) return { npz: "NumPy arrays (.npz)", pt: "PyTorch tensors", pth: "PyTorch tensors" }[ending] ?? "a zip of images";
+	if (first === 0x504b0304)
+		return { npz: "NumPy arrays (.npz)", pt: "PyTorch tensors", pth: "PyTorch tensors" }[ending] ?? "a zip of images";
 	if (head.getUint8(8) === 0x7b) return "a dataset of ACC (.safetensors)";
 	if (ending === "csv") return "a table (CSV)";
 	return `no kind that is known by how it begins (.${ending})`;
@@ -37,7 +43,11 @@ function mark(input, text) {
 	field.querySelector(".error")?.remove();
 	input.toggleAttribute("aria-invalid", false);
 	if (!text) return;
-	const error = Object.assign(document.createElement("span"), { className: "error", id: `${input.id}_error`, textContent: text });
+	const error = Object.assign(document.createElement("span"), {
+		className: "error",
+		id: `${input.id}_error`,
+		textContent: text,
+	});
 	input.setAttribute("aria-invalid", "true");
 	input.setAttribute("aria-describedby", error.id);
 	field.append(error);
@@ -45,7 +55,8 @@ function mark(input, text) {
 
 function refuse(found) {
 	const rest = [];
-	for (const [name, messages] of Object.entries(found.errors ?? { "": found.detail ?? "The server refused the upload." })) {
+	const errors = found.errors ?? { "": found.detail ?? "The server refused the upload." };
+	for (const [name, messages] of Object.entries(errors)) {
 		const input = form.elements[name];
 		if (input?.closest?.(".field")) mark(input, [messages].flat().join(" "));
 		else rest.push([messages].flat().join(" "));
@@ -63,7 +74,8 @@ form.addEventListener("submit", (event) => {
 	for (const input of form.querySelectorAll(".field :is(input, select)")) mark(input, "");
 	const { file, labels, name, pixels, csrfmiddlewaretoken, idempotency_key: key } = form.elements;
 	if (!file.files.length) return mark(file, "choose the file that holds the images");
-	if (file.files[0].size > Number(form.dataset.most)) return mark(file, `it has ${size(file.files[0].size)}; at most ${size(Number(form.dataset.most))} are allowed`);
+	if (file.files[0].size > Number(form.dataset.most))
+		return mark(file, `it has ${size(file.files[0].size)}; at most ${size(Number(form.dataset.most))} are allowed`);
 	const data = new FormData();
 	data.append("file", file.files[0]);
 	if (labels.files.length) data.append("labels", labels.files[0]);
@@ -81,7 +93,8 @@ form.addEventListener("submit", (event) => {
 		bar.max = total;
 		bar.value = loaded;
 		const left = ((performance.now() - began) / 1000) * (total / Math.max(1, loaded) - 1);
-		sent.textContent = loaded < total ? `${size(loaded)} of ${size(total)}, ${Math.ceil(left)}s left` : "being taken in…";
+		sent.textContent =
+			loaded < total ? `${size(loaded)} of ${size(total)}, ${Math.ceil(left)}s left` : "being taken in…";
 	};
 	request.onload = () => {
 		if (request.status === 202) {
@@ -93,12 +106,17 @@ form.addEventListener("submit", (event) => {
 		try {
 			found = JSON.parse(request.responseText);
 		} catch {
-			found = { detail: request.status === 413 ? "The server takes no file of this size." : `The server answered ${request.status}.` };
+			const tooLarge = request.status === 413;
+			found.detail = tooLarge ? "The server takes no file of this size." : `The server answered ${request.status}.`;
 		}
 		refuse(found);
 	};
-	request.onerror = () => (done(), refuse({ detail: "The server could not be reached; the upload was not finished." }));
-	request.onabort = () => (done(), refuse({ detail: "The upload was cancelled; nothing was kept." }));
+	const fail = (detail) => {
+		done();
+		refuse({ detail });
+	};
+	request.onerror = () => fail("The server could not be reached; the upload was not finished.");
+	request.onabort = () => fail("The upload was cancelled; nothing was kept.");
 	document.getElementById("stop-upload").onclick = () => request.abort();
 	request.open("POST", form.dataset.api);
 	request.setRequestHeader("X-CSRFToken", csrfmiddlewaretoken.value);

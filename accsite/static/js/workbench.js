@@ -15,7 +15,19 @@ let points = null;
 let wanted = 0;
 
 // The view's state is the address: ?smooth=.6&y=log&x=time&v=weighted&from=&to=&hide=a,b&overlay=41,40
-const DEFAULTS = { smooth: "0.6", y: "log", x: "step", v: "raw", base: "", from: "", to: "", hide: "", overlay: "", table: "", curves: "" };
+const DEFAULTS = {
+	smooth: "0.6",
+	y: "log",
+	x: "step",
+	v: "raw",
+	base: "",
+	from: "",
+	to: "",
+	hide: "",
+	overlay: "",
+	table: "",
+	curves: "",
+};
 const state = { ...DEFAULTS };
 function readAddress() {
 	const query = new URLSearchParams(location.search);
@@ -36,7 +48,21 @@ function showControls() {
 }
 
 // What is not always needed is fetched when it is: each module has attach(view), whose draw() follows the chart's.
-const view = { panel, state, DEFAULTS, job, legend, setState, showControls, redraw, range, zoom, at: (step) => step, step: (x) => x, points: () => points };
+const view = {
+	panel,
+	state,
+	DEFAULTS,
+	job,
+	legend,
+	setState,
+	showControls,
+	redraw,
+	range,
+	zoom,
+	at: (step) => step,
+	step: (x) => x,
+	points: () => points,
+};
 const PARTS = {
 	overlay: [() => state.overlay, () => import("./overlay.js")],
 	curves: [() => state.curves, () => import("./curves.js")],
@@ -47,7 +73,14 @@ const PARTS = {
 };
 const parts = {};
 function fetchParts() {
-	for (const [name, [needed, fetched]] of Object.entries(PARTS)) if (needed() && !parts[name]) (parts[name] = {}), fetched().then(({ attach }) => ((parts[name] = attach(view)), redraw()));
+	for (const [name, [needed, fetched]] of Object.entries(PARTS))
+		if (needed() && !parts[name]) {
+			parts[name] = {}; // so that it is fetched once
+			fetched().then(({ attach }) => {
+				parts[name] = attach(view);
+				redraw();
+			});
+		}
 }
 
 // Drawing, at most once a frame of the screen.
@@ -60,7 +93,10 @@ const chart = (view.chart = new LossChart($(".plot"), {
 }));
 Object.assign(panel, { view, chart });
 function redraw() {
-	wanted ||= requestAnimationFrame(() => ((wanted = 0), draw()));
+	wanted ||= requestAnimationFrame(() => {
+		wanted = 0;
+		draw();
+	});
 }
 view.curve = ({ dataset: { series } }) => (state.v === "raw" ? series : series.replace("raw/", "weighted/"));
 view.ticks = (tick) => (Number.isInteger(tick) ? tick.toLocaleString("en") : "");
@@ -76,8 +112,10 @@ function draw() {
 	const series = shown.map((button) => ({ name: view.curve(button), slot: Number(button.dataset.slot) }));
 	const span = range();
 	const axis = span.map(view.at);
-	chart.baselines = state.base || state.v !== "raw" ? [] : shown.filter(({ dataset }) => dataset.base).map(({ dataset }) => ({ slot: dataset.slot, value: Number(dataset.base) }));
-	chart.draw(series, view.look(series.map(({ name }) => name), span), axis, state.y === "log", view.ticks);
+	const based = state.base || state.v !== "raw" ? [] : shown.filter(({ dataset }) => dataset.base);
+	chart.baselines = based.map(({ dataset }) => ({ slot: dataset.slot, value: Number(dataset.base) }));
+	const names = series.map(({ name }) => name);
+	chart.draw(series, view.look(names, span), axis, state.y === "log", view.ticks);
 	for (const name in parts) parts[name].draw?.(span, axis);
 	$(".over").hidden = points.end > 0;
 	if (!$(".at").textContent) showValues();
@@ -106,7 +144,9 @@ function showValues(values, pointed = false) {
 
 async function zoom(from, to, push = true) {
 	if (from != null) await points?.zoom(from, to).catch(() => {});
-	setState(from == null ? { from: "", to: "" } : { from: String(Math.max(0, Math.floor(from))), to: String(Math.ceil(to)) }, push);
+	const whole = from == null;
+	const shown = { from: whole ? "" : String(Math.max(0, Math.floor(from))), to: whole ? "" : String(Math.ceil(to)) };
+	setState(shown, push);
 }
 
 // The job shown: its points come from REST, then from the socket.
@@ -151,7 +191,10 @@ document.addEventListener("acc:job", ({ detail }) => {
 document.addEventListener("acc:reconnected", () => points?.heal().then(redraw, () => {}));
 document.addEventListener("acc:theme", redraw);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-document.addEventListener("htmx:after:swap", () => (showControls(), follow()));
+document.addEventListener("htmx:after:swap", () => {
+	showControls();
+	follow();
+});
 addEventListener("popstate", () => {
 	restore();
 	zoom(state.from || null, state.to, false);
@@ -162,7 +205,8 @@ function handle({ type, target, altKey }) {
 	const { value, checked } = target; // as they are now: a panel may be swapped before the module is here
 	import("./controls.js").then((controls) => controls.handle(view, { type, target, altKey, value, checked }));
 }
-for (const type of ["input", "change", "click"]) document.addEventListener(type, (event) => event.target.closest("#loss, #jobs") && handle(event));
+for (const type of ["input", "change", "click"])
+	document.addEventListener(type, (event) => event.target.closest("#loss, #jobs") && handle(event));
 $("#curves").addEventListener("toggle", handle);
 keys.push(
 	{ keys: "l", help: "log or linear losses", action: () => $("[data-flip=y]").click() },
