@@ -65,6 +65,20 @@ class Target:
     selected: int | None
     errors: list[str]
 
+    @property
+    def facts_line(self) -> str:
+        """Its facts with dots between them."""
+        return " · ".join(f"{word} {value}" for word, value in self.facts)
+
+    @property
+    def histogram_label(self) -> str:
+        """What its histogram shows, for who cannot see it."""
+        chosen = "" if self.selected is None else f", {self.selected:,} of them chosen"
+        return (
+            f"Histogram of {self.name.replace('_', ' ')}: {self.total:,} samples{chosen}; "
+            "the counts are in the table below"
+        )
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -228,14 +242,17 @@ def plot(dataset: Dataset, choice: Choice) -> dict[str, Any] | None:
         ]
         for side, target in (("x", x), ("y", y))
     }
+    across, up = choice.x.replace("_", " "), choice.y.replace("_", " ")
+    most = max((max(row) for row in found["counts"]), default=0)
     return {
         "x": choice.x,
         "y": choice.y,
+        "label": f"{up} against {across}: {len(cells)} cells hold samples, at most {most:,} each",
         "x_unit": x.get("unit") or "",
         "y_unit": y.get("unit") or "",
         "cells": cells,
         "side": plots.SIDE,
-        "most": max((max(row) for row in found["counts"]), default=0),
+        "most": most,
         "ends": ends,
         "names": list(by_name),
     }

@@ -32,6 +32,12 @@ class Bar:
         """Return where each bar begins, from above."""
         return [round(HEIGHT - height, 2) for height in self.heights]
 
+    @property
+    def of_chosen(self) -> str:
+        """Its values, how many samples have them, and how many of these are chosen where some are."""
+        whole, *chosen = self.counts
+        return f"{self.words}: {whole:,}" + "".join(f", {count:,} chosen" for count in chosen)
+
 
 @dataclass(frozen=True)
 class Cell:
