@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from accsite.apps.evaluation.models import Metric
+from accsite.numbers import compact
 
 WIDTH, HEIGHT = 640, 200
 LEFT, RIGHT, TOP, BOTTOM = 34, 12, 10, 24
@@ -25,6 +26,11 @@ class Point:
     y_low: float
     y_high: float
     checkpoint: int | None
+
+    @property
+    def words(self) -> str:
+        """Its step, its value, and between what it surely lies."""
+        return f"step {self.step:,}: {compact(self.value)} ({compact(self.low)} to {compact(self.high)})"
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,11 @@ class Trend:
     last: tuple[float, float]
     width: int = SPARK_WIDTH
     height: int = SPARK_HEIGHT
+
+    @property
+    def written(self) -> list[str]:
+        """The values as people read them."""
+        return [compact(value) for value in self.values]
 
 
 def plot(rows: Sequence[Metric], where: str = "") -> Curve | None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
+
+from django.urls import reverse
 
 from accsite.apps.evaluation import matrix
 from accsite.apps.evaluation.asked import DIRECTIONS, Kept, PartRequest
@@ -39,6 +42,27 @@ class Row:
     def key(self) -> str:
         """What names it in the form of thresholds."""
         return f"{self.metric.task_key}/{self.metric.name}"
+
+
+@dataclass(frozen=True)
+class Scrubbed:
+    """A picture, and those of the same images at other steps of its branch, by step."""
+
+    picture: Artifact
+    frames: list[Artifact]
+
+    @property
+    def place(self) -> int | str:
+        """Which of the frames the picture is; empty where it is too old to be one of them."""
+        return self.frames.index(self.picture) if self.picture in self.frames else ""
+
+    @property
+    def addresses(self) -> str:
+        """``step:address`` of each frame, with spaces between them."""
+        return " ".join(
+            f"{frame.evaluation.step}:{reverse('evaluation:artifact', args=[frame.pk])}"
+            for frame in self.frames
+        )
 
 
 def metrics(
@@ -84,7 +108,7 @@ def reconstructions(
     """Return the pictures of each dataset, and those of other steps of the branch to scrub through."""
     pictures = kept.artifacts.get("reconstructions", [])
     return {
-        "pictures": [(picture, frames(checkpoint.branch, picture)) for picture in pictures],
+        "pictures": [Scrubbed(picture, frames(checkpoint.branch, picture)) for picture in pictures],
         "other_seed": asked.spec.seed + 1,
     }
 
@@ -174,7 +198,7 @@ def attention(
     }
 
 
-def ufr(checkpoint: Checkpoint, _asked: PartRequest, kept: Kept, query: Mapping[str, Any]) -> dict[str, Any]:
+def ufr(checkpoint: Checkpoint, asked: PartRequest, kept: Kept, query: Mapping[str, Any]) -> dict[str, Any]:
     """Return the matrix, what is behind the chosen cell, the metrics beside it, and UFR over training."""
     over_steps = _trend_of(checkpoint.branch, kept.evaluation)
     blob = next(iter(kept.artifacts.get("ufr", [])), None)
@@ -186,6 +210,7 @@ def ufr(checkpoint: Checkpoint, _asked: PartRequest, kept: Kept, query: Mapping[
     view = query.get("view", matrix.OWN)
     view = view if view in places else matrix.OWN
     key = query.get("cell", "")
+    dataset = asked.chosen.get("dataset")
     return {
         "found": found,
         "blob": blob,
@@ -199,6 +224,7 @@ def ufr(checkpoint: Checkpoint, _asked: PartRequest, kept: Kept, query: Mapping[
         "leakage": matrix.leakage(found),
         "cleanness": sorted(found["cleanness"].items()),
         "cell": key,
+        "on_dataset": f"&dataset={quote(dataset)}" if dataset else "",
         "cell_words": key.split("|"),
         "levels": matrix.levels(found, key, view, images) if key else None,
         "curve": over_steps,

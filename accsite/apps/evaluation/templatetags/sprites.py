@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django import template
@@ -10,6 +11,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from accsite.apps.evaluation.models import Artifact
+from accsite.numbers import compact
 
 register = template.Library()
 
@@ -39,6 +41,26 @@ def tile(artifact: Artifact, number: int, label: str = "") -> SafeString:
     )
 
 
+@register.filter
+def recon_alt(picture: Artifact) -> str:
+    """Return what a picture of reconstructions shows."""
+    kind = picture.meta.get("of") or "images"
+    return (
+        f"Three rows of {kind} of {picture.name} at step {picture.evaluation.step}: "
+        "inputs, their reconstructions, and the absolute difference"
+    )
+
+
+@register.filter
+def dimensions(meta: Mapping[str, Any]) -> str:
+    """Return which dimensions a traversal or a sorting is along: as in "dimension 3, pattern of hair"."""
+    if meta.get("direction") == "dimension":
+        named = f"dimension {meta['start']}"
+    else:
+        named = f"dimensions {meta['start']}\N{EN DASH}{meta['end'] - 1}"
+    return f"{named}, pattern of {meta['concept']}" if meta.get("concept") else named
+
+
 @register.inclusion_tag("evaluation/parts/traversal.html")
 def traversal(artifact: Artifact, owner: str = "") -> dict[str, Any]:
     """Show a traversal: a row for each seed, a column for each step, and over it the step's value."""
@@ -46,26 +68,36 @@ def traversal(artifact: Artifact, owner: str = "") -> dict[str, Any]:
     width = meta["tile"][0]
     label = round(LABEL * width, 1)
     values = [None, *meta["values"]]
+    steps = [_step(number, value, meta["steps"], width) for number, value in enumerate(values)]
     return {
         "artifact": artifact,
         "owner": owner,
         "meta": meta,
+        "said": (
+            f"Traversal of {artifact.name}: {meta['seeds']} seeds in rows, {meta['steps']} steps "
+            f"from {compact(values[1])} to {steps[-1]['words']} in columns"
+        ),
         "box": f"0 {-label} {meta['width']} {meta['height'] + label}",
         "top": -label,
         "full": round(meta["height"] + label, 1),
         "tile_width": width,
         "font": round(0.27 * width, 1),
         "baseline": round(-0.3 * label, 1),
-        "steps": [
-            {
-                "number": number,
-                "x": number * width,
-                "middle": (number + 0.5) * width,
-                "value": value,
-                "words": "seed" if value is None else f"{value:.2f}",
-            }
-            for number, value in enumerate(values)
-        ],
+        "steps": steps,
+    }
+
+
+def _step(number: int, value: float | None, steps: int, width: int) -> dict[str, Any]:
+    words = "seed" if value is None else f"{value:.2f}"
+    return {
+        "number": number,
+        "x": number * width,
+        "middle": (number + 0.5) * width,
+        "words": words,
+        "readout": "the seed images" if value is None else f"step {number}: {words}",
+        "title": "the seed images as they are"
+        if value is None
+        else f"step {number} of {steps}: value {words}",
     }
 
 

@@ -17,6 +17,7 @@ from accsite.apps.evaluation.tests.test_record import Measured, Result, evaluati
 from accsite.apps.training.models import Branch, Experiment, Job
 from accsite.apps.training.states import JobState
 from accsite.apps.training.tests import rows
+from accsite.tests.markup import folded
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_every_tab_opens_with_and_without_results_and_starts_no_work(page: Clien
 
 
 def test_metrics_have_interval_judgement_in_words_and_reasons(page: Client, branch: Branch) -> None:
-    shown = page.get(f"/evaluate/{measured(branch).checkpoint_id}/metrics/").content.decode()
+    shown = folded(page.get(f"/evaluate/{measured(branch).checkpoint_id}/metrics/"))
     for words in ("✓ good", "✗ poor", "0.9 to 0.97", "no rows are held out"):
         assert words in shown, words
 
@@ -109,9 +110,9 @@ def test_a_failed_job_tells_its_sentence_with_the_traceback_one_click_away(
     job = evaluation_job(branch)
     failed = {"state": JobState.FAILED, "message": "the latents are NaN", "traceback": "line <1>"}
     Job.objects.filter(pk=job.pk).update(**failed)
-    shown = page.get(f"/evaluate/{job.checkpoint_id}/metrics/").content.decode()
+    shown = folded(page.get(f"/evaluate/{job.checkpoint_id}/metrics/"))
     assert "the latents are NaN" in shown
-    assert '<summary class="small">Traceback</summary><pre tabindex="0">line &lt;1&gt;</pre>' in shown
+    assert '<summary class="small">Traceback</summary> <pre tabindex="0">line &lt;1&gt;</pre>' in shown
 
 
 def test_thresholds_are_set_refused_and_taken_back(page: Client, branch: Branch) -> None:
@@ -122,7 +123,7 @@ def test_thresholds_are_set_refused_and_taken_back(page: Client, branch: Branch)
     assert "must be at least the moderate 0.99" in refused.content.decode()
     page.post(where, {**metric, "moderate": "0.5", "good": "0.99"})
     assert Threshold.objects.get().good == 0.99
-    assert "≈ moderate" in page.get(f"/evaluate/{pk}/metrics/").content.decode()
+    assert "≈ moderate" in folded(page.get(f"/evaluate/{pk}/metrics/"))
     page.post(where, {**metric, "moderate": "", "good": ""})
     assert not Threshold.objects.exists()
 
