@@ -265,7 +265,7 @@ def prune_page(experiment: Experiment, *, asked: bool = False) -> dict[str, Any]
         "plan": plan,
         "goes": rows.select_related("branch"),
         "gone_more": max(0, len(plan.leaves) + len(plan.weights) - LISTED),
-        "kept": sorted(kept.items()),
+        "kept": ", ".join(f"{count} {reason}" for reason, count in sorted(kept.items())) or "none",
         "removals": removals(experiment),
     }
 

@@ -14,6 +14,7 @@ from accsite.apps.training import pages
 from accsite.apps.training.models import Branch, Job
 from accsite.apps.training.states import JobState
 from accsite.apps.training.tests import rows
+from accsite.tests.markup import folded
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def bench(branch: Branch) -> str:
 
 def header(browser: Client, address: str) -> str:
     """Return the header's job on a page, as HTML."""
-    page = browser.get(address).text
+    page = folded(browser.get(address))
     return page.partition('id="topjob"')[2].partition('<div class="tools">')[0]
 
 

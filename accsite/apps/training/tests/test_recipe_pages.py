@@ -18,6 +18,7 @@ from accsite.apps.training.services import lifecycle, recipes
 from accsite.apps.training.states import JobState
 from accsite.apps.training.tests import rows
 from accsite.errors import WrongState
+from accsite.tests.markup import folded
 
 
 @pytest.fixture
@@ -93,7 +94,7 @@ def test_the_page_of_a_run_shows_phases_steps_log_and_result(page, run, branch):
     step(run, "2", "train", args={"train": {"steps": 100}}, phase="root", state="RUNNING", job=train, line=12)
     step(run, "10", "log", message="a line of the log")
     step(run, "3", "load_dataset", args={"slug": "digits"}, message="no such dataset", state="FAILED")
-    text = page.get(f"/recipes/runs/{run.pk}/").content.decode()
+    text = folded(page.get(f"/recipes/runs/{run.pk}/"))
     assert "0 of 2 steps, trained 40 of 100" in text
     assert "to come" in text
     assert "40 / 100" in text

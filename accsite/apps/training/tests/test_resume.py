@@ -21,6 +21,7 @@ from accsite.apps.training.services.resuming import mended_plugins, resume
 from accsite.apps.training.states import JobState
 from accsite.apps.training.tests import rows
 from accsite.errors import WrongState
+from accsite.tests.markup import folded
 
 pytestmark = pytest.mark.django_db
 
@@ -168,21 +169,21 @@ def test_the_train_form_says_where_training_starts(
 ) -> None:
     client.force_login(user)
     where = [branch.experiment.slug, branch.slug]
-    page = " ".join(client.get(reverse("training:workbench", args=where)).content.decode().split())
+    page = folded(client.get(reverse("training:workbench", args=where)))
     assert "Train starts from <strong>random weights</strong>" in page
     assert f"Train does not go on with job {failed.pk}, which failed at step 70; Resume does." in page
     assert "Resume from step 60" in page
     branch.head = rows.make_checkpoint(branch, step=500)
     branch.save()
     panel = reverse("training:workbench-panel", args=[*where, "train"])
-    page = " ".join(client.get(panel).content.decode().split())
+    page = folded(client.get(panel))
     assert (
         f'Train starts from checkpoint <span class="mono">{branch.head.sha256[:8]}</span> at step 500' in page
     )
     assert interrupted(branch) is None
     assert "Resume" not in page
     first = jobs.submit_training(actor=user, branch=branch, train={"steps": 5})
-    page = " ".join(client.get(panel).content.decode().split())
+    page = folded(client.get(panel))
     assert f"job {first.pk}</a>, and starts where that one leaves the branch." in page
     assert "at step 500" not in page
 

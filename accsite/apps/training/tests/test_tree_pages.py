@@ -14,6 +14,7 @@ from accsite.apps.training.models import Branch, Checkpoint, Experiment, Job, Jo
 from accsite.apps.training.services import deletion
 from accsite.apps.training.specs import task_spec
 from accsite.apps.training.tests import rows
+from accsite.tests.markup import folded
 
 PARTIAL = {"HX-Request": "true"}
 
@@ -207,7 +208,7 @@ def test_retention_tells_what_would_go_before_it_goes(page, branch, root, leaf):
     address = f"/experiments/{branch.experiment.slug}/keep/"
     saved = page.post(address, {"last": "1", "best": "0", "metric": "loss/total"}, headers=PARTIAL)
     assert saved.status_code == 200
-    assert "would remove <b>0</b> checkpoints and the weights of <b>1</b> more" in saved.text
+    assert "would remove <b>0</b> checkpoints and the weights of <b>1</b> more" in folded(saved)
     root.refresh_from_db()
     assert root.weights_pruned_at is None
     page.post(address, {"prune": "1"}, headers=PARTIAL)

@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from accsite.apps.training.models import Branch, Experiment, Job, JobEvent, Task, Visibility
 from accsite.apps.training.states import JobState
+from accsite.tests.markup import folded
 
 PARTIAL = {"HX-Request": "true"}
 
@@ -122,7 +123,7 @@ def test_a_weight_is_set_and_a_wrong_one_leaves_the_one_in_force_with_the_reason
     for wrong in ("-1", "heavy"):
         refused = browser.post(address, {"weight": wrong}, headers=PARTIAL)
         assert refused.status_code == 422
-        assert 'name="weight" value="0.25"' in refused.text
+        assert 'name="weight" value="0.25"' in folded(refused)
         assert wrong in refused.text.partition(f'id="task-error-{task.pk}"')[2].partition("</span>")[0]
     task.refresh_from_db()
     assert task.weight == 0.25
