@@ -23,11 +23,11 @@ up: setup ## the whole platform without the demo's data
 test: setup ## lint, unit tests on SQLite and PostgreSQL, fault tests, browser test (ARGS=<pass> for one)
 	@$(VENV_PYTHON) -m scripts.test $(ARGS)
 
-lint: setup ## ruff, mypy, import rules, circles of imports
+lint: setup ## ruff, mypy, import rules, circles of imports, templates laid out, no line too long
 	@$(VENV_PYTHON) -m scripts.test lint
 
-format: setup ## let ruff rewrite what it can
-	@.venv/bin/ruff check --fix . ; .venv/bin/ruff format .
+format: setup ## let ruff and djangofmt rewrite what they can
+	@.venv/bin/ruff check --fix . ; .venv/bin/ruff format . ; .venv/bin/djangofmt accsite
 
 docs: setup ## the documentation as a site, in build/site; a broken link or name fails
 	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet && echo "build/site/index.html"

@@ -38,6 +38,8 @@ LINTERS = {
     "mypy": [str(BIN / "mypy"), "."],
     "import rules": [str(BIN / "lint-imports")],
     "import circles": [sys.executable, "-m", "scripts.circles"],
+    "templates": [str(BIN / "djangofmt"), "--check", "accsite"],
+    "line lengths": [sys.executable, "-m", "scripts.lines"],
 }
 ATTRIBUTES = ("tests", "failures", "errors", "skipped")
 NOT_UNIT = "not fault and not e2e and not gpu and not slow and not api and not containers"
