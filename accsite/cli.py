@@ -37,7 +37,6 @@ class ServiceCommand(BaseCommand):
 
     @override
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add what all of them take."""
         parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
         parser.add_argument("--user", help="act as this user (default: nobody in particular)")
 
@@ -88,7 +87,6 @@ class ServiceCommand(BaseCommand):
         raise NotImplementedError(f"{type(self).__name__} must define run(**options)")
 
     def leave(self, status: int) -> NoReturn:
-        """Exit."""
         self.stdout.flush()
         sys.exit(status)
 

@@ -36,7 +36,6 @@ class _Cleaned(_Field):
         return value
 
     def get_prep_value(self, value: Any) -> Any:
-        """Return the cleaned value."""
         return super().get_prep_value(self.cleaned(value))
 
     def deconstruct(self) -> tuple[str, str, Sequence[Any], dict[str, Any]]:

@@ -130,7 +130,6 @@ class ProblemResponse(Response):
 
     @property
     def rendered_content(self) -> str:
-        """Return the body."""
         self["Content-Type"] = CONTENT_TYPE
         return json.dumps(self.data, cls=JSONEncoder)
 

@@ -35,7 +35,6 @@ class Channel(_HTTPChannel):  # type: ignore[misc]
         self._refused = False
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
-        """Take bytes; of one that is refused, none."""
         if not self._refused:
             super().dataReceived(data)
 

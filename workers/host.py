@@ -170,7 +170,6 @@ class Host:
         insist(lose, given_up=self._stopped)
 
     def _held(self, job_id: int) -> QuerySet[Job]:
-        """Return the job if this worker holds it."""
         return Job.objects.filter(pk=job_id, worker__name=self.name, state__in=HELD)
 
     def _end_what_is_not_ours(self) -> None:

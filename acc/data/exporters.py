@@ -189,7 +189,6 @@ class _Archive:
             yield self._pieces.take()
 
     def end(self) -> Iterator[bytes]:
-        """Yield the rest."""
         self._zip.close()
         yield self._pieces.take()
 

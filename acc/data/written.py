@@ -59,7 +59,6 @@ class Glyphs:
     kinds = glyphs.KINDS
 
     def pieces(self, rng: np.random.Generator, kinds: Labels) -> NDArray[Any]:
-        """Return random shapes."""
         return glyphs.shapes(rng, len(kinds))
 
     def draw(self, kinds: Labels, pieces: NDArray[Any], **how: Any) -> NDArray[np.uint8]:
@@ -84,7 +83,6 @@ class Digits:
         self.rows = scans.rows_of(part, split_seed)
 
     def of(self, kind: int) -> NDArray[np.intp]:
-        """Return the scans of a digit, by row."""
         own: NDArray[np.intp] = self.rows[scans.scans()[1][self.rows] == kind]
         return own
 

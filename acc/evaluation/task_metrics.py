@@ -198,7 +198,6 @@ def _numbers(value: float | str, without_one: list[float | str | None]) -> tuple
 
 
 def without(entry: Entry, reason: str) -> list[MetricValue]:
-    """Return the metrics of a task with a reason in place of values."""
     names = (*(["loss"] if entry.task.trains else []), *entry.task.metrics)
     return [_metric(entry, name, reason, None) for name in names]
 

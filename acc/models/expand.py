@@ -30,7 +30,6 @@ class Place:
 
     @staticmethod
     def first(axis: int, count: int) -> Place:
-        """Return the place at the beginning of an axis."""
         return Place(axis, torch.arange(count))
 
     def put(self, old: Tensor, into: Tensor) -> Tensor:

@@ -61,7 +61,6 @@ class PluginClass:
 
     @property
     def params(self) -> list[Param]:
-        """Declared parameters."""
         return params_of(self.cls)
 
     @property

@@ -66,7 +66,6 @@ class TaskGroup:
 
     @property
     def needs_decoder(self) -> bool:
-        """Whether one of the tasks looks at the reconstruction."""
         return any(entry.task.needs_reconstruction for place, entry in self.members if place >= 0)
 
 
@@ -208,7 +207,6 @@ class JointSchedule:
         self._plan = plan
 
     def at(self, global_step: int) -> Plan:
-        """Return what the step does."""
         return self._plan
 
 

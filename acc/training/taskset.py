@@ -112,12 +112,10 @@ class TaskSet:
 
     @property
     def enabled(self) -> list[Entry]:
-        """Tasks that train, in order."""
         return [entry for entry in self.entries.values() if entry.spec.enabled and entry.task.trains]
 
     @property
     def specs(self) -> tuple[TaskSpec, ...]:
-        """The specs as they stand."""
         return tuple(entry.spec for entry in self.entries.values())
 
     def attach(self, spec: TaskSpec) -> Entry:

@@ -127,7 +127,6 @@ class Trainer:
 
     @property
     def device(self) -> torch.device:
-        """Where it trains."""
         return self.state.device
 
     @property

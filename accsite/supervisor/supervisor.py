@@ -130,7 +130,6 @@ class Supervisor:
         self._last_signal = 0.0
 
     def __enter__(self) -> Supervisor:
-        """Take SIGINT and SIGTERM over."""
         for number in (signal.SIGINT, signal.SIGTERM):
             self._previous[number] = signal.signal(number, self._on_signal)
         return self
@@ -153,7 +152,6 @@ class Supervisor:
             raise AccError(f"{self.first.process.name} was not ready within {seconds:g} s; its log is above")
 
     def start(self) -> None:
-        """Start all the others."""
         for child in self.children:
             child.start()
 

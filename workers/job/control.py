@@ -70,7 +70,6 @@ class DatabaseControl:
         return self
 
     def __exit__(self, *_error: type[BaseException] | BaseException | TracebackType | None) -> None:
-        """Stop listening."""
         self._stop.set()
         self._thread.join()
 

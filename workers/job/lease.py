@@ -48,7 +48,6 @@ class Lease:
         return self
 
     def __exit__(self, *_error: type[BaseException] | BaseException | TracebackType | None) -> None:
-        """Stop renewing."""
         self._stop.set()
         self._thread.join()
 

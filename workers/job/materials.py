@@ -39,7 +39,6 @@ class Datasets(Mapping[str, AccDataset]):
         self._loaded[key] = AccDataset.load(datasets.local_path(row))
 
     def __getitem__(self, key: str) -> AccDataset:
-        """Return a dataset that was loaded."""
         return self._loaded[key]
 
     def __iter__(self) -> Iterator[str]:

@@ -97,11 +97,9 @@ class Recorder:
         self._put(block)
 
     def on_command(self, result: CommandResult) -> None:
-        """Take the answer to a command."""
         self._put(result, hurry=True)
 
     def on_alarm(self, alarm: Alarm) -> None:
-        """Take an alarm."""
         self._put(alarm, hurry=True)
 
     def on_baseline(self, task_key: str, value: float, words: str, floor: bool = False) -> None:
@@ -279,7 +277,6 @@ def _follows(waiting: list[PointBlock], block: PointBlock) -> bool:
 
 
 def _write(snapshot: Snapshot, path: Path, *, patient: bool, given_up: threading.Event) -> str:
-    """Write a snapshot and return its sha256."""
     return _patiently(partial(snapshot.write, str(path)), patient=patient, given_up=given_up)
 
 

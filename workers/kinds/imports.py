@@ -98,6 +98,5 @@ def _named(folder: Path, upload: dict[str, Any]) -> Path:
 
 
 def looked(_job: Job, result: dict[str, Any], _message: str) -> None:
-    """Raise PromiseBroken unless it is told what was found in the file."""
     if not result.get("look"):
         raise promises.PromiseBroken("what was found in the file was not told")

@@ -39,6 +39,5 @@ def replay_checkpoint(context: JobContext) -> None:
 
 
 def replayed(_job: Job, result: dict[str, Any], _message: str) -> None:
-    """Raise PromiseBroken unless it came to a verdict."""
     if not result.get("verdict"):
         raise promises.PromiseBroken("the replay came to no verdict")

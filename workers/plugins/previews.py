@@ -44,7 +44,6 @@ class PreviewDesk:
             threading.Thread(target=work, name=f"previews{work.__name__}", daemon=True).start()
 
     def stop(self) -> None:
-        """Take no more."""
         self._stop.set()
         with suppress(queue.Full):
             self._made.put_nowait(None)

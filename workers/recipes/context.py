@@ -75,7 +75,6 @@ class Context:
         return BranchRef(**self._do(verbs.CreateModel, name=name, model=model))
 
     def load_dataset(self, slug: str) -> DatasetRef:
-        """Return a dataset of the site."""
         return DatasetRef(**self._do(verbs.LoadDataset, slug=slug))
 
     def create_dataset(
@@ -92,7 +91,6 @@ class Context:
         return DatasetRef(**self._do(verbs.CreateDataset, **args))
 
     def load_checkpoint(self, checkpoint: int | str) -> CheckpointRef:
-        """Return a checkpoint of the site."""
         return CheckpointRef(**self._do(verbs.LoadCheckpoint, checkpoint=checkpoint))
 
     # --- tasks ---------------------------------------------------------------------------------------------
@@ -127,7 +125,6 @@ class Context:
         return int(self._do(verbs.DetachAllTasks, branch=_id(branch, BranchRef))["count"])
 
     def set_weight(self, branch: BranchRef, task: TaskRef | str, weight: float) -> None:
-        """Set the weight of a task."""
         key = task.key if isinstance(task, TaskRef) else task
         self._do(verbs.SetWeight, branch=_id(branch, BranchRef), task=key, weight=weight)
 
@@ -155,7 +152,6 @@ class Context:
         return BranchRef(**self._do(verbs.Fork, **args))
 
     def train(self, branch: BranchRef, steps: int, **train: Any) -> TrainOutcome:
-        """Train a branch."""
         found = self._do(verbs.Train, branch=_id(branch, BranchRef), train={**train, "steps": steps})
         return TrainOutcome(**found)
 
@@ -165,7 +161,6 @@ class Context:
         suite: Sequence[str] = ("metrics", "reconstructions"),
         **options: Any,
     ) -> EvalOutcome:
-        """Measure a checkpoint."""
         args = {"checkpoint": _checkpoint(checkpoint), "suite": list(suite), "options": options}
         return EvalOutcome(**self._do(verbs.Evaluate, **args))
 
@@ -184,7 +179,6 @@ class Context:
         self._record.do(self._scope(), ask, compare=False)
 
     def phase(self, name: str) -> Phase:
-        """Name what follows."""
         return Phase(self._record, self._scope(), name)
 
     def parallel(self, *calls: Callable[[], Any]) -> list[Any]:
@@ -233,11 +227,9 @@ class Phase:
         self._step = scope.open_phase = record.open(scope, "phase", {"name": scope.phase})
 
     def __enter__(self) -> None:
-        """It has begun."""
         self._scope.open_phase = None  # it ends by its own ``with``
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
-        """End it."""
         if error is None:
             self._record.close(self._step)
         self._scope.phase = self._before

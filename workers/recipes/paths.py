@@ -26,7 +26,6 @@ class Scope:
     _rng: np.random.Generator | None = None
 
     def next(self) -> str:
-        """Return the path of the next call."""
         self.calls += 1
         return f"{self.path}.{self.calls}" if self.path else str(self.calls)
 

@@ -79,7 +79,6 @@ class Ending:
         self.event.set()
 
     def check(self) -> None:
-        """Raise Interrupted if the recipe is to end."""
         if self.reason is not None:
             raise Interrupted(self.reason)
 

@@ -26,7 +26,6 @@ class AnyNumber(dict[str, float]):
         return 0.0
 
     def get(self, _: str, __: Any = None) -> Any:
-        """Return 0."""
         return 0.0
 
 

@@ -50,7 +50,6 @@ class Verb:
 
     @property
     def actor(self) -> Any:
-        """Who started the run."""
         return self.run.created_by
 
     def act(self, step: RecipeStep) -> Done | Submitted:
@@ -82,7 +81,6 @@ class LoadDataset(Verb):
     """Finds a dataset by its slug."""
 
     def act(self, step: RecipeStep) -> Done:
-        """Return it."""
         return Done(dataset_ref(datasets.get(self.args["slug"])).as_dict())
 
 
@@ -123,7 +121,6 @@ class LoadCheckpoint(Verb):
     """Finds a checkpoint by id or tag."""
 
     def act(self, step: RecipeStep) -> Done:
-        """Return it."""
         found = find_checkpoint_named(self.actor, str(self.args["checkpoint"]))
         return Done(checkpoint_ref(found).as_dict(), checkpoint=found.pk)
 
@@ -295,7 +292,6 @@ class Log(Verb):
     """Writes a line."""
 
     def act(self, step: RecipeStep) -> Done:
-        """Return nothing."""
         return Done(message=self.args["text"])
 
 

@@ -82,7 +82,6 @@ def read(data: bytes, name: str, *, by_file: bool) -> Columns:
 
 
 def is_table(name: str) -> bool:
-    """Return whether a file is a table by its name."""
     return PurePosixPath(name).suffix.lower() in ENDINGS - {".txt"}
 
 

@@ -58,7 +58,6 @@ class Folder:
         self.names, self.tables = _wanted(found), _tables(found)
 
     def read(self, name: str) -> bytes:
-        """Return the content of a file."""
         handle = os.open(self.root / name, os.O_RDONLY | os.O_NOFOLLOW)
         with os.fdopen(handle, "rb") as file:
             return file.read()

@@ -62,7 +62,6 @@ class Look:
         self.record: dict[str, Any] = {}
 
     def found(self, subject: str, words: str, **facts: Any) -> None:
-        """Add a finding."""
         self.findings.append(Finding(subject, words, facts))
 
     def keep(self, name: str, value: Any) -> None:

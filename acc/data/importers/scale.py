@@ -43,7 +43,6 @@ class Values:
 
     @property
     def words(self) -> str:
-        """Them in words."""
         many = f"more than {MAX_COUNTED:,}" if self.distinct is None else f"{self.distinct:,}"
         return f"{self.dtype}, {_number(self.least)} to {_number(self.greatest)}, {many} different values"
 

@@ -120,7 +120,6 @@ class Moments:
         return fewer, left_out, rows
 
     def levels_at(self, chosen: slice) -> Moments:
-        """Return the moments of some of the levels."""
         return replace(
             self, count=self.count[:, chosen], total=self.total[:, chosen], second=self.second[:, chosen]
         )

@@ -46,7 +46,6 @@ class Column:
 
     @property
     def alive(self) -> bool:
-        """Whether the column varies."""
         return not self.reason
 
 

@@ -33,7 +33,6 @@ class Transfer:
 
     @property
     def within(self) -> Tensor:
-        """Mean of the diagonal."""
         return self.matrix.diagonal(dim1=-2, dim2=-1).nanmean(-1)
 
     @property
@@ -45,7 +44,6 @@ class Transfer:
 
 
 def fit(moments: Moments, sums: LabelMoments) -> list[Probes]:
-    """Return the probes of each view."""
     solve = discriminants if sums.label is None else regressions
     return [solve(moments, view, sums) for view in range(len(moments.views))]
 

@@ -34,7 +34,6 @@ class Value:
 
     @property
     def defined(self) -> bool:
-        """Whether there is a number."""
         return not math.isnan(self.value)
 
 

@@ -49,7 +49,6 @@ class Snapshot:
 
     @property
     def spec(self) -> TrainJobSpec:
-        """The job as it stood."""
         return self.header.spec
 
     def write(self, path: str | Path) -> str:

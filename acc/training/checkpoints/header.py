@@ -47,7 +47,6 @@ class Header:
     format: int = FORMAT_VERSION
 
     def to_json(self) -> str:
-        """Return the header as text, keys sorted."""
         return json.dumps({**_shallow(self), "spec": self.spec.model_dump(mode="json")}, sort_keys=True)
 
 

@@ -37,7 +37,6 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]
 
     @override
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
-        """Return the users with their groups."""
         return super().get_queryset(request).prefetch_related("groups")
 
     @admin.display(description="roles")
@@ -96,7 +95,6 @@ class AuditEntryAdmin(ReadOnlyAdmin):
 
     @override
     def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEntry]:
-        """Return the entries with what they are about."""
         rows: QuerySet[AuditEntry] = super().get_queryset(request)
         return rows.prefetch_related("about")
 
@@ -118,10 +116,8 @@ class AuditEntryAdmin(ReadOnlyAdmin):
 
     @admin.display(description="objects")
     def objects_touched(self, entry: AuditEntry) -> str:
-        """Return what it is about in a line."""
         return ", ".join(about.name for about in entry.about.all())
 
     @override
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Return no."""
         return False

@@ -48,7 +48,6 @@ class Labelled(tuple[str, str]):
     """Value and text of a badge; where the theme has none for a single row, it reads as its text."""
 
     def __str__(self) -> str:
-        """Return the text."""
         return self[1]
 
 
@@ -129,12 +128,10 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
 
     @override
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Return no."""
         return False
 
     @override
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Return no."""
         return False
 
 
@@ -143,7 +140,6 @@ class KeptAdmin(ReadOnlyAdmin):
 
     @override
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Return no."""
         return False
 
     def each(
@@ -179,12 +175,10 @@ class RowsInline(TabularInline):  # type: ignore[misc]
 
     @override
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Return no."""
         return False
 
     @override
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Return no."""
         return False
 
     @override

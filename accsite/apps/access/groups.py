@@ -10,5 +10,4 @@ from accsite.apps.access.permissions import Role
 
 
 def make_groups(using: str = "default", **_: Any) -> None:
-    """Make the groups that are not there."""
     Group.objects.using(using).bulk_create([Group(name=role) for role in Role], ignore_conflicts=True)

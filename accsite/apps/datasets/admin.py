@@ -66,7 +66,6 @@ class DatasetAdmin(KeptAdmin):
 
     @override
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Return whether the user may have datasets made."""
         return may_write(request.user)
 
     @override
@@ -78,7 +77,6 @@ class DatasetAdmin(KeptAdmin):
 
     @override
     def view_on_site(self, obj: Dataset) -> str:
-        """Return its page."""
         return reverse("datasets:detail", args=[obj.slug])
 
     @badge({"here": "success", "removed": "warning"})
@@ -89,7 +87,6 @@ class DatasetAdmin(KeptAdmin):
 
     @admin.display(description="made by")
     def origin(self, dataset: Dataset) -> str:
-        """Return its generator or importer."""
         made = dataset.provenance
         return str(made.get("generator") or made.get("importer") or made.get("source") or "")
 
@@ -115,17 +112,14 @@ class DatasetAdmin(KeptAdmin):
 
     @admin.display(description="shape")
     def shape(self, dataset: Dataset) -> str:
-        """Return channels, height and width."""
         return f"{dataset.channels} x {dataset.height} x {dataset.width} {dataset.dtype}"
 
     @admin.display(description="targets")
     def columns(self, dataset: Dataset) -> str:
-        """Return the names of the target columns."""
         return ", ".join(target["name"] for target in dataset.targets) or "none"
 
     @admin.display(description="size", ordering="size_bytes")
     def size(self, dataset: Dataset) -> str:
-        """Return the size of the file."""
         return filesizeformat(dataset.size_bytes)
 
     @admin.display(description="used by")
@@ -135,6 +129,5 @@ class DatasetAdmin(KeptAdmin):
 
     @admin.display(description="samples")
     def samples(self, dataset: Dataset) -> SafeString:
-        """Return the first images."""
         address = reverse("api:dataset-sprite", args=[dataset.slug])
         return format_html('<img src="{}?limit=16&amp;columns=8" alt="first 16 samples">', address)

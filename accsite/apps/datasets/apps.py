@@ -10,7 +10,6 @@ class DatasetsConfig(AppConfig):
     label = "datasets"
 
     def ready(self) -> None:
-        """Register the topics."""
         from accsite.apps.live import topics
 
         topics.register("datasets")

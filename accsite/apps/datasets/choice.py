@@ -28,7 +28,6 @@ class Choice:
 
     @property
     def filters(self) -> dict[str, str]:
-        """Return the filters alone."""
         return {name: text for name, text in self.query.items() if name not in {"sort", "order"}}
 
     def address(self, **changes: Any) -> str:

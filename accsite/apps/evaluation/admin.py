@@ -60,7 +60,6 @@ class PartInline(RowsInline):
     @badge({"measured": "success", "nothing": "warning"})
     @admin.display(description="state")
     def state(self, part: Part) -> str:
-        """Return whether there is anything."""
         return "nothing" if part.reason else "measured"
 
 
@@ -73,7 +72,6 @@ class ArtifactInline(RowsInline):
 
     @admin.display(description="picture")
     def picture(self, artifact: Artifact) -> SafeString:
-        """Return the picture."""
         return picture(artifact)
 
 
@@ -121,7 +119,6 @@ class EvaluationAdmin(KeptAdmin):
 
     @admin.display(description="branch")
     def on_branch(self, evaluation: Evaluation) -> SafeString:
-        """Return its branch."""
         return link(evaluation.branch)
 
     @admin.display(description="checkpoint")
@@ -131,12 +128,10 @@ class EvaluationAdmin(KeptAdmin):
 
     @admin.display(description="job")
     def by(self, evaluation: Evaluation) -> SafeString:
-        """Return the job that measured it."""
         return link(evaluation.job, f"job {evaluation.job_id}")
 
     @admin.display(description="suite")
     def parts_measured(self, evaluation: Evaluation) -> str:
-        """Return the names of its parts."""
         return ", ".join(evaluation.suite)
 
     @admin.display(description="options")
@@ -155,13 +150,11 @@ def picture(artifact: Artifact) -> SafeString:
 
 
 def pictures_of_job(job: Job) -> SafeString:
-    """Return the evaluation of a job, or of what it trained, with pictures."""
     rows = Evaluation.objects.filter(job=job) | Evaluation.objects.filter(checkpoint__job=job)
     return _newest(rows)
 
 
 def pictures_of_checkpoint(checkpoint: Checkpoint) -> SafeString:
-    """Return the newest evaluation of a checkpoint with pictures."""
     return _newest(Evaluation.objects.filter(checkpoint=checkpoint))
 
 

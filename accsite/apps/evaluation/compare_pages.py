@@ -36,7 +36,6 @@ class Side:
     kept: Kept
 
     def artifact(self, kind: str, name: str) -> Artifact | None:
-        """Return one of its pictures."""
         return next((each for each in self.kept.artifacts.get(kind, []) if each.name == name), None)
 
 

@@ -58,7 +58,6 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     @override
     async def disconnect(self, code: int) -> None:
-        """Leave the hub."""
         if hasattr(self, "client"):
             self.writer.cancel()
             self.hub.leave(self.client)
@@ -131,7 +130,6 @@ class NoSuchSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
     channel_layer_alias = ""
 
     async def connect(self) -> None:
-        """Refuse."""
         await self.close()
 
 

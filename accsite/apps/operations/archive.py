@@ -101,7 +101,6 @@ class Reader:
         self.manifest = self._manifest(path)
 
     def close(self) -> None:
-        """Close the file."""
         self._tar.close()
 
     def _manifest(self, path: Path) -> Manifest:
@@ -156,5 +155,4 @@ class Reader:
 
 
 def total(members: Iterable[Member]) -> int:
-    """Return the size of all in bytes."""
     return sum(member.size for member in members)

@@ -33,7 +33,6 @@ class Site(Collector):
     """Collects with one query for each kind of figure."""
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metric families."""
         yield from _jobs()
         yield from _workers()
         yield from _stock()

@@ -156,7 +156,6 @@ class HotReload(Milestone):
 
     @promise("it is trained, with a curve of its own", needs=_a_folder_to_write)
     def trained(self) -> str:
-        """Wait for the curve."""
         curve = f"raw/{self.task.key}"
         until(lambda: curve in curves(self.job), what=f"the curve {curve}", seconds=CURVE_SECONDS)
         return curve
@@ -171,7 +170,6 @@ class HotReload(Milestone):
 
     @promise("its file is deleted, and the class is gone from the choices", needs=_a_folder_to_write)
     def deleted(self) -> str:
-        """Delete the file."""
         self.path.unlink()
         until(lambda: not known(self.name), what=f"{self.name} to leave the registry", seconds=SEEN_SECONDS)
         return self.relative
@@ -187,12 +185,10 @@ class DataAndEvaluation(Milestone):
 
     @promise("a dataset of thickness is made, and its samples are browsed")
     def thickness(self) -> str:
-        """Generate and browse it."""
         return self._browsed("Thickness", "thickness")
 
     @promise("a dataset of slant is made, and its samples are browsed")
     def slant(self) -> str:
-        """Generate and browse it."""
         return self._browsed("Slant", "slant")
 
     def _browsed(self, generator: str, target: str) -> str:
@@ -228,7 +224,6 @@ class DataAndEvaluation(Milestone):
 
     @promise("reconstructions are drawn of each of its datasets")
     def reconstructions(self) -> str:
-        """Look at the pictures."""
         names = set(self.evaluation.artifacts.filter(kind="reconstructions").values_list("name", flat=True))
         require(len(names) == 2, f"pictures of two datasets were expected, and there are: {names or 'none'}")
         return self.shop.drawn(self.evaluation, "reconstructions")

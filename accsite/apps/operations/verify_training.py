@@ -36,14 +36,12 @@ class Training(Milestone):
 
     @promise("a dataset of handwritten digits is made")
     def dataset(self) -> str:
-        """Generate it."""
         digits = self.shop.dataset("HandwrittenDigits")
         self.branch = self.shop.learner("train", digits)
         return f"{digits.n} images of {digits.height} x {digits.width}"
 
     @promise("a model is trained on it")
     def train(self) -> str:
-        """Train."""
         self.job = self.shop.ended(self.shop.train(self.branch, STEPS))
         require(self.job.step == STEPS, f"{STEPS} steps were asked for, and {self.job.step} were made")
         return f"{self.job.step} steps"

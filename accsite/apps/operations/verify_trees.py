@@ -34,7 +34,6 @@ class Forks(Milestone):
 
     @promise("a root is trained")
     def train_root(self) -> str:
-        """Train it on digits."""
         self.main = self.shop.learner("forks", self.shop.dataset("HandwrittenDigits"))
         self.root = self.shop.trained(self.main, STEPS)
         return str(self.root)
@@ -105,7 +104,6 @@ class Forks(Milestone):
 
     @promise("UFR is higher where thickness was learned")
     def higher(self) -> str:
-        """Compare it."""
         return self._higher("ufr")
 
     def _higher(self, name: str, **where: str) -> str:
@@ -147,12 +145,10 @@ class Expansion(Milestone):
 
     @promise("it grows by one encoder stage that begins as identity")
     def identity(self) -> str:
-        """Grow it."""
         return self._grow("identity")
 
     @promise("it grows by one encoder stage that begins at random")
     def random(self) -> str:
-        """Grow it."""
         return self._grow("random")
 
     def _grow(self, start: str) -> str:

@@ -184,7 +184,6 @@ class Workshop:
         return job
 
     def newest(self, job: Job) -> Job:
-        """Return the job as it is now."""
         job.refresh_from_db()
         return job
 

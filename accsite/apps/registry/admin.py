@@ -52,13 +52,11 @@ class PluginAdmin(KeptAdmin):
 
     @override
     def view_on_site(self, obj: Plugin) -> str:
-        """Return the plugins page."""
         return f"{reverse('registry:plugins')}?kind={obj.kind}"
 
     @badge(KINDS)
     @admin.display(description="kind", ordering="kind")
     def sort(self, plugin: Plugin) -> str:
-        """Return its kind."""
         return plugin.kind
 
     @badge({"here": "success", "gone": "danger"})
@@ -84,12 +82,10 @@ class PluginAdmin(KeptAdmin):
 
     @admin.display(description="needs")
     def requires_text(self, plugin: Plugin) -> SafeString:
-        """Return what it needs."""
         return pretty(plugin.requires)
 
     @admin.display(description="parameters")
     def params_text(self, plugin: Plugin) -> SafeString:
-        """Return its parameters."""
         return pretty(plugin.params)
 
 
@@ -117,12 +113,10 @@ class PluginFileAdmin(KeptAdmin):
     @badge({"broken": "danger", "loaded": "success"})
     @admin.display(description="state", ordering="error")
     def state(self, file: PluginFile) -> str:
-        """Return whether the file loaded."""
         return "broken" if file.error else "loaded"
 
     @admin.display(description="classes")
     def classes(self, file: PluginFile) -> SafeString:
-        """Return a link to the classes that it has provided."""
         return link_to_list(Plugin, "classes", q=file.path)
 
     @admin.display(description="lines around the error")
@@ -132,7 +126,6 @@ class PluginFileAdmin(KeptAdmin):
 
     @admin.display(description="traceback")
     def detail(self, file: PluginFile) -> SafeString:
-        """Return the traceback."""
         return _text(file.error_detail)
 
     @admin.display(description="printed")
@@ -190,7 +183,6 @@ class PluginSourceAdmin(KeptAdmin):
 
     @admin.display(description="source")
     def source(self, source: PluginSource) -> SafeString:
-        """Return the text."""
         return _text(visible(source.text))
 
 

@@ -40,7 +40,6 @@ def may_change_experiment(user: Any, experiment: Experiment) -> bool:
 
 
 def may_manage(user: Any, experiment: Experiment) -> bool:
-    """Return whether a user may share an experiment: its owner, and administrators."""
     mine = experiment.owner_id is not None and experiment.owner_id == user.pk
     return permissions.is_administrator(user) or (mine and permissions.may_write(user))
 

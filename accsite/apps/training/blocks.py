@@ -29,7 +29,6 @@ class Steps:
 
     @property
     def count(self) -> int:
-        """Number of steps."""
         return int(self.values.shape[1])
 
     @property

@@ -41,7 +41,6 @@ class LegendLine:
 
     @property
     def series(self) -> str:
-        """The series of the raw loss."""
         return series.raw(self.key)
 
 

@@ -27,12 +27,10 @@ class GenerateForm(ParamsForm):
 
     @property
     def own(self) -> list[forms.BoundField]:
-        """Return the fields of the generator's parameters."""
         return [self[name] for name in self.param_fields.values()]
 
     @property
     def common(self) -> list[forms.BoundField]:
-        """Return the fields that every generator has."""
         return [self[name] for name in self.COMMON]
 
 

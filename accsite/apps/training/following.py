@@ -173,11 +173,9 @@ class _BarView:
         )
 
     def say(self, text: str) -> None:
-        """Print above the bar."""
         self.progress.console.print(escape(text))
 
     def close(self) -> None:
-        """Stop drawing."""
         self.progress.stop()
 
 
@@ -204,7 +202,6 @@ class _LineView:
         self.say("  ".join([*words, *filter(None, [_losses(losses)])]))
 
     def say(self, text: str) -> None:
-        """Print a line."""
         self.out.write(f"{text}\n")
         self.out.flush()
 

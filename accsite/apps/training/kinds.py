@@ -51,7 +51,6 @@ def register(*kinds: Kind) -> None:
 
 
 def of(job: Job) -> Kind:
-    """Return the kind of a job."""
     return KINDS[JobKind(job.kind)]
 
 

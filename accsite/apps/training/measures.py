@@ -55,13 +55,11 @@ class Losses:
         return {name: False for name in sorted(found - {None}, key=lambda n: (n != TOTAL, str(n))) if name}
 
     def read(self, experiment_id: int, name: str) -> Measured:
-        """Return the loss of each checkpoint that has it."""
         rows = Checkpoint.objects.filter(experiment=experiment_id).order_by()
         found = rows.values_list("pk", KeyTransform(_key(name), "losses"))
         return Measured(name, {pk: value for pk, value in found if value is not None}, higher_is_better=False)
 
     def of(self, checkpoint: Checkpoint) -> Mapping[str, float]:
-        """Return the losses of one checkpoint."""
         named = ((_name(key), value) for key, value in checkpoint.losses.items())
         return {name: value for name, value in named if name and value is not None}
 

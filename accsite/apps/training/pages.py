@@ -208,17 +208,14 @@ def branches(experiment: Experiment) -> list[Branch]:
 
 
 def named_losses(losses: dict[str, float], spec: dict[str, Any]) -> list[tuple[str, float]]:
-    """Return (task name, raw loss) of each task of a specification that has one."""
     pairs = ((task["name"], losses.get(series.raw(task["key"]))) for task in spec.get("tasks", []))
     return [(name, value) for name, value in pairs if value is not None]
 
 
 def model_facts(experiment: Experiment) -> dict[str, Any]:
-    """Return the model of an experiment for its page."""
     model = ModelSpec.model_validate(experiment.model_spec)
     return {"model": model, "groups": model.ordered_groups, "params": sorted(model.params.items())}
 
 
 def spec_text(job: Job) -> str:
-    """Return a job's specification as indented JSON."""
     return json.dumps(job.spec, indent=2, ensure_ascii=False)

@@ -18,6 +18,5 @@ class RecipeForm(ParamsForm):
 
     @classmethod
     def for_recipe(cls, recipe: Plugin | None) -> RecipeForm:
-        """Return the form with the defaults of a recipe."""
         params = recipe.params if recipe else []
         return cls(params, initial={"seed": "0", "idempotency_key": uuid4().hex})

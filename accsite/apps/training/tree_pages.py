@@ -300,5 +300,4 @@ def undo_words() -> str:
 
 
 def branches_of(experiment: Experiment) -> Any:
-    """Return the branches of an experiment."""
     return Branch.objects.filter(experiment=experiment).order_by("pk")

@@ -30,14 +30,12 @@ class EventInline(RowsInline):
 
     @override
     def get_queryset(self, request: HttpRequest) -> QuerySet[JobEvent]:
-        """Return the events with who asked."""
         rows: QuerySet[JobEvent] = super().get_queryset(request)
         return rows.select_related("actor")
 
     @badge(badges.EVENT_STATES)
     @admin.display(description="status")
     def answer(self, event: JobEvent) -> tuple[str, str]:
-        """Return what became of it."""
         return event.status, event.get_status_display()
 
 
@@ -126,44 +124,36 @@ class JobAdmin(KeptAdmin):
 
     @override
     def view_on_site(self, obj: Job) -> str:
-        """Return its page."""
         return reverse("training:job", args=[obj.pk])
 
     @badge(badges.JOB_KINDS)
     @admin.display(description="kind", ordering="kind")
     def sort(self, job: Job) -> str:
-        """Return its kind."""
         return job.kind
 
     @badge(badges.JOB_STATES)
     @admin.display(description="state", ordering="state")
     def now(self, job: Job) -> tuple[str, str]:
-        """Return its state."""
         return job.state, JobState(job.state).label
 
     @admin.display(description="progress", ordering="step")
     def progress(self, job: Job) -> str:
-        """Return step and total."""
         return f"{job.step}/{job.total_steps}" if job.total_steps else ""
 
     @admin.display(description="branch")
     def on_branch(self, job: Job) -> SafeString:
-        """Return its branch."""
         return link(job.branch)
 
     @admin.display(description="measures")
     def measures(self, job: Job) -> SafeString:
-        """Return the checkpoint that it measures or grows."""
         return link(job.checkpoint)
 
     @admin.display(description="began at")
     def began_at(self, job: Job) -> SafeString:
-        """Return the checkpoints that it began with and goes on from."""
         return lines(link(row) for row in (job.start_checkpoint, job.resume_checkpoint) if row is not None)
 
     @admin.display(description="checkpoints")
     def made(self, job: Job) -> SafeString:
-        """Return the newest checkpoints that it made."""
         rows = job.checkpoints.select_related("branch__experiment").order_by("-job_step", "-id")
         return lines(link(row) for row in rows[:10])
 
@@ -180,7 +170,6 @@ class JobAdmin(KeptAdmin):
 
     @admin.display(description="losses")
     def losses(self, job: Job) -> SafeString:
-        """Return the curve of a train job."""
         return curve(job) if job.kind == JobKind.TRAIN else NOTHING
 
     @admin.display(description="measured")
@@ -190,7 +179,6 @@ class JobAdmin(KeptAdmin):
 
     @admin.display(description="result")
     def result_text(self, job: Job) -> SafeString:
-        """Return what it came to."""
         return pretty(job.result) if job.result else NOTHING
 
     @admin.display(description="traceback")
@@ -210,12 +198,10 @@ class JobAdmin(KeptAdmin):
 
     @admin.action(description="Pause")
     def pause(self, request: HttpRequest, rows: QuerySet[Job]) -> None:
-        """Ask jobs to pause."""
         self._control(request, rows, "pause", "asked to pause")
 
     @admin.action(description="Resume")
     def resume(self, request: HttpRequest, rows: QuerySet[Job]) -> None:
-        """Ask paused jobs to go on."""
         self._control(request, rows, "resume", "asked to go on")
 
     @admin.action(description="Move to the front of the queue")
@@ -225,7 +211,6 @@ class JobAdmin(KeptAdmin):
 
     @admin.action(description="Retry: ask again what failed or was stopped")
     def retry(self, request: HttpRequest, rows: QuerySet[Job]) -> None:
-        """Queue the same again."""
         self.each(request, rows, "queued again", lambda row: retry(actor=request.user, job=row))
 
     @admin.action(description="Requeue: take from the worker, go on at the newest checkpoint")

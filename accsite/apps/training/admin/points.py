@@ -37,12 +37,10 @@ class LossBlockAdmin(KeptAdmin):
 
     @admin.display(description="job", ordering="job")
     def of(self, block: LossBlock) -> SafeString:
-        """Return its job."""
         return link(block.job)
 
     @admin.display(description="series")
     def names(self, block: LossBlock) -> str:
-        """Return the names of the series."""
         return ", ".join(block.series)
 
     @admin.display(description="points")
@@ -84,5 +82,4 @@ class OutboxMessageAdmin(KeptAdmin):
 
     @admin.display(description="job", ordering="job")
     def of(self, message: OutboxMessage) -> SafeString:
-        """Return its job."""
         return link(message.job)

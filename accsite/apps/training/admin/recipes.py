@@ -37,7 +37,6 @@ class StepRows:
     @badge(badges.STEP_STATES)
     @admin.display(description="state", ordering="state")
     def now(self, step: RecipeStep) -> tuple[str, str]:
-        """Return its state."""
         return step.state, step.get_state_display()
 
     @admin.display(description="made or used")
@@ -94,38 +93,31 @@ class RecipeRunAdmin(KeptAdmin):
 
     @override
     def view_on_site(self, obj: RecipeRun) -> str:
-        """Return its page."""
         return reverse("training:recipe-run", args=[obj.pk])
 
     @badge(badges.JOB_STATES)
     @admin.display(description="state", ordering="job__state")
     def now(self, run: RecipeRun) -> tuple[str, str] | str:
-        """Return the state of its newest job."""
         return (run.job.state, JobState(run.job.state).label) if run.job else "no job"
 
     @admin.display(description="job", ordering="job")
     def at_work(self, run: RecipeRun) -> SafeString:
-        """Return its newest job."""
         return link(run.job)
 
     @admin.display(description="recipe", ordering="recipe")
     def plugin(self, run: RecipeRun) -> SafeString:
-        """Return its plugin."""
         return link_to_list(Plugin, run.recipe, kind__exact="recipe", q=run.recipe)
 
     @admin.display(description="source")
     def source_link(self, run: RecipeRun) -> SafeString:
-        """Return the source that it began with."""
         return link(run.source)
 
     @admin.display(description="parameters")
     def params_text(self, run: RecipeRun) -> SafeString:
-        """Return its parameters."""
         return pretty(run.params)
 
     @admin.display(description="result")
     def result_text(self, run: RecipeRun) -> SafeString:
-        """Return what it came to."""
         return pretty(run.result) if run.result is not None else NOTHING
 
     @admin.action(description="Stop, with all it has under way")
@@ -165,15 +157,12 @@ class RecipeStepAdmin(StepRows, KeptAdmin):
 
     @admin.display(description="run", ordering="run")
     def of(self, step: RecipeStep) -> SafeString:
-        """Return its run."""
         return link(step.run)
 
     @admin.display(description="asked")
     def asked(self, step: RecipeStep) -> SafeString:
-        """Return its arguments."""
         return pretty(step.args)
 
     @admin.display(description="result")
     def came_to(self, step: RecipeStep) -> SafeString:
-        """Return what it came to."""
         return pretty(step.result)

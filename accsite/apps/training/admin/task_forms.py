@@ -143,7 +143,6 @@ class TaskForms:
         return made
 
     def get_fields(self, request: HttpRequest, obj: Task | None = None) -> list[str]:  # noqa: ARG002
-        """Return what the page shows."""
         shown = [field.name for field in Task._meta.fields if field.name not in ("id", *CHANGEABLE)]
         return SHOWN if obj is None else [*CHANGEABLE, *shown]
 

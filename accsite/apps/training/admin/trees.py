@@ -86,18 +86,15 @@ class ExperimentAdmin(KeptAdmin):
 
     @override
     def view_on_site(self, obj: Experiment) -> str:
-        """Return its page."""
         return reverse("training:experiment", args=[obj.slug])
 
     @admin.display(description="architecture")
     def architecture(self, experiment: Experiment) -> str:
-        """Return the class of its model."""
         return str(experiment.model_spec.get("architecture", ""))
 
     @badge(badges.VISIBILITIES)
     @admin.display(description="visibility", ordering="visibility")
     def seen_by(self, experiment: Experiment) -> str:
-        """Return who sees it."""
         return experiment.visibility
 
     @admin.display(description="grown from it")
@@ -121,7 +118,6 @@ class ExperimentAdmin(KeptAdmin):
 
     @admin.display(description="model")
     def model_text(self, experiment: Experiment) -> SafeString:
-        """Return the specification of its model."""
         return pretty(experiment.model_spec)
 
 
@@ -155,12 +151,10 @@ class BranchAdmin(KeptAdmin):
 
     @override
     def view_on_site(self, obj: Branch) -> str:
-        """Return its Workbench."""
         return reverse("training:workbench", args=[obj.experiment.slug, obj.slug])
 
     @admin.display(description="experiment", ordering="experiment__name")
     def of(self, branch: Branch) -> SafeString:
-        """Return its experiment."""
         return link(branch.experiment)
 
     @admin.display(description="head")
@@ -213,22 +207,18 @@ class TaskAdmin(TaskForms, KeptAdmin):
 
     @admin.display(description="branch", ordering="branch")
     def on_branch(self, task: Task) -> SafeString:
-        """Return its branch."""
         return link(task.branch)
 
     @admin.display(description="class", ordering="task_class")
     def plugin(self, task: Task) -> SafeString:
-        """Return its plugin."""
         return link_to_list(Plugin, task.task_class, kind__exact="task", q=task.task_class)
 
     @admin.display(description="dataset", ordering="dataset__name")
     def data(self, task: Task) -> SafeString:
-        """Return its dataset."""
         return link(task.dataset)
 
     @admin.display(description="reads")
     def reads(self, task: Task) -> str:
-        """Return the part of the latent that it reads."""
         if task.factor:
             return task.factor
         return f"{task.latent_start}:{task.latent_end}" if task.latent_start is not None else "all"
@@ -328,43 +318,35 @@ class CheckpointAdmin(KeptAdmin):
 
     @admin.display(description="experiment", ordering="experiment__name")
     def of(self, checkpoint: Checkpoint) -> SafeString:
-        """Return its experiment."""
         return link(checkpoint.experiment)
 
     @admin.display(description="branch")
     def on_branch(self, checkpoint: Checkpoint) -> SafeString:
-        """Return its branch."""
         return link(checkpoint.branch)
 
     @admin.display(description="grew from")
     def grew_from(self, checkpoint: Checkpoint) -> SafeString:
-        """Return its parent."""
         return link(checkpoint.parent)
 
     @admin.display(description="grown from it")
     def grown(self, checkpoint: Checkpoint) -> SafeString:
-        """Return a link to its children."""
         return link_to_list(Checkpoint, "children", parent__id__exact=checkpoint.pk)
 
     @admin.display(description="job", ordering="job")
     def made_by(self, checkpoint: Checkpoint) -> SafeString:
-        """Return the job that made it."""
         return link(checkpoint.job, f"job {checkpoint.job_id}")
 
     @badge(badges.CHECKPOINT_KINDS)
     @admin.display(description="kind", ordering="kind")
     def sort(self, checkpoint: Checkpoint) -> str:
-        """Return its kind."""
         return checkpoint.kind
 
     @admin.display(description="size", ordering="size_bytes")
     def size(self, checkpoint: Checkpoint) -> str:
-        """Return the size of the file."""
         return filesizeformat(checkpoint.size_bytes)
 
     @admin.display(description="starred", ordering="starred")
     def star_of(self, checkpoint: Checkpoint) -> str:
-        """Return a star, or nothing."""
         return "★" if checkpoint.starred else ""
 
     @admin.display(description="losses")
@@ -379,7 +361,6 @@ class CheckpointAdmin(KeptAdmin):
 
     @admin.display(description="specification")
     def spec_text(self, checkpoint: Checkpoint) -> SafeString:
-        """Return what made it."""
         return pretty(checkpoint.spec)
 
     @admin.action(description="Evaluate")
@@ -393,7 +374,6 @@ class CheckpointAdmin(KeptAdmin):
 
     @admin.action(description="Star: keep from pruning")
     def star(self, request: HttpRequest, rows: QuerySet[Checkpoint]) -> None:
-        """Star checkpoints."""
         self._mark(request, rows, True)
 
     @admin.action(description="Take the star off")

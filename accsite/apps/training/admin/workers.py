@@ -50,17 +50,14 @@ class WorkerAdmin(KeptAdmin):
     @badge(badges.WORKER_STATES)
     @admin.display(description="state", ordering="state")
     def now(self, worker: Worker) -> tuple[str, str]:
-        """Return its state."""
         return worker.state, worker.get_state_display()
 
     @admin.display(description="queues")
     def serves(self, worker: Worker) -> str:
-        """Return the queues that it serves."""
         return ", ".join(worker.queues)
 
     @admin.display(description="holds")
     def holds(self, worker: Worker) -> SafeString:
-        """Return the jobs that it is at."""
         joined = [part.job for part in getattr(worker, "joined", [])]
         return lines(link(job) for job in [*getattr(worker, "held", []), *joined])
 

@@ -44,7 +44,6 @@ class Alarm:
 
 
 def alarm_word(kind: str) -> str:
-    """Return an alarm's kind in words."""
     return ALARM_WORDS.get(kind, kind.replace("_", " ").capitalize() or "Alarm")
 
 

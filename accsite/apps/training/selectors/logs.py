@@ -35,7 +35,6 @@ class Stream:
 
 
 def streams(job: Job) -> list[Stream]:
-    """Return the streams of a job, by attempt and rank."""
     rows = JobLog.objects.filter(job=job).order_by("attempt", "rank").values("attempt", "rank")
     found = rows.annotate(end=Max(F("start") + F("size")), kept=Sum("size"))
     return [Stream(row["attempt"], row["rank"], row["end"], row["end"] - row["kept"]) for row in found]
@@ -178,7 +177,6 @@ def lines_from(job: Job, stream: Stream, offset: int = 0) -> Iterator[tuple[int,
 
 
 def shown(line: bytes) -> str:
-    """Return a line as it is shown."""
     return clean(line.decode("utf-8", "replace").rstrip("\r"), LINE_CHARS)
 
 

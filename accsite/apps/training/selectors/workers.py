@@ -100,5 +100,4 @@ def worker_figures() -> dict[str, Any]:
 
 
 def offered_devices(queue: str = "train") -> list[str]:
-    """Return the devices that online workers of a queue offer."""
     return sorted({worker.device for worker in Worker.objects.serving(queue)})

@@ -41,12 +41,10 @@ class Demand:
 
     @classmethod
     def by(cls, job: Job) -> Demand:
-        """Return what the specification of a job asks for."""
         spec = job.spec.get("train", job.spec) if isinstance(job.spec, dict) else {}
         return cls(spec.get("device", "auto"), spec.get("device_memory_gib"), spec.get("ranks", 1))
 
     def __str__(self) -> str:
-        """Return it in words."""
         memory = "" if self.least is None else f" with {self.least:g} GiB of memory"
         return f"{'a GPU' if self.device == 'cuda' else 'a device' if self.device == 'auto' else self.device}{memory}"
 

@@ -236,7 +236,6 @@ def prose(text: str) -> SafeString:
 
 @register.filter
 def spaced(name: str) -> str:
-    """Return a name with spaces for its underscores."""
     return name.replace("_", " ")
 
 

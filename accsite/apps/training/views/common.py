@@ -29,7 +29,6 @@ def back(request: HttpRequest, otherwise: str) -> HttpResponse:
 
 
 def panel(request: HttpRequest, name: str, context: dict[str, Any], status: int = 200) -> HttpResponse:
-    """Return one panel."""
     return render(request, f"training/panels/{name}.html", context, status=status)
 
 

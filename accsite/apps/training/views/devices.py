@@ -37,7 +37,6 @@ def index(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 def devices_panel(request: HttpRequest, name: str) -> HttpResponse:
-    """Return one panel of the devices page as it is now."""
     if name not in ("workers", "queue"):
         raise Http404(f"the devices page has no panel {name!r}")
     return panel(request, name, context(request))

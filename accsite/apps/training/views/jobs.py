@@ -79,7 +79,6 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_GET
 def detail_panel(request: HttpRequest, pk: int, name: str) -> HttpResponse:
-    """Return one panel of a job's page as it is now."""
     if name not in JOB_PANELS:
         raise Http404(f"a job's page has no panel {name!r}")
     return panel(request, name, job_context(request, pages.find_job(request.user, pk), (name,)))

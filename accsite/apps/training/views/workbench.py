@@ -130,7 +130,6 @@ def refused(request: HttpRequest, branch: Branch, name: str, **extra: Any) -> Ht
 
 
 def actor(request: HttpRequest) -> User:
-    """Return the signed-in user."""
     assert isinstance(request.user, User)
     return request.user
 

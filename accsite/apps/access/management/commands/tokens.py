@@ -39,7 +39,6 @@ class Command(ServiceCommand):
 
     @override
     def run(self, **options: Any) -> int:
-        """Run one verb."""
         {"make": self._make, "list": self._list, "revoke": self._revoke}[options["verb"]](options)
         return SUCCEEDED
 

@@ -19,7 +19,6 @@ class Command(ServiceCommand):
 
     @override
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the arguments."""
         super().add_arguments(parser)
         parser.add_argument("file", type=Path, help="a file that `backup` wrote")
 

@@ -77,7 +77,6 @@ class Command(ServiceCommand):
                     self.stdout.write(f"    {text}")
 
     def print_step(self, step: Step) -> None:
-        """Print a step as JSON."""
         self.print_json(step.as_dict())
 
     def show_step(self, step: Step) -> None:

@@ -29,7 +29,6 @@ class Command(ServiceCommand):
 
     @override
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the arguments."""
         super().add_arguments(parser)
         parser.add_argument("verb", nargs="?", choices=("list", *VERBS), default="list")
         parser.add_argument("worker", nargs="?", help="name of the worker")

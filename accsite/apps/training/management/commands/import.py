@@ -23,7 +23,6 @@ class Command(ServiceCommand):
 
     @override
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the arguments."""
         super().add_arguments(parser)
         parser.add_argument("file", type=Path, help="written by `manage.py export`")
         parser.add_argument("--name", help="of the new experiment (default: as it was called)")
