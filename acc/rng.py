@@ -39,7 +39,10 @@ def seeded(seed: int) -> Iterator[None]:
 
 def seed_all(seed: int) -> None:
     """Seed torch (CPU and CUDA), numpy's and Python's global generators."""
-    torch.manual_seed(seed)
+    if torch.backends.cuda.is_built() or torch.backends.mps.is_built():
+        torch.manual_seed(seed)
+    else:  # the same, without the tracebacks that torch keeps of each call for devices it was built without
+        torch.default_generator.manual_seed(seed)
     np.random.seed(seed % 2**32)  # plugins may use the global generator
     random.seed(seed)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -56,10 +57,21 @@ def is_marked(text: str) -> bool:
     return _MARKED.search(_ended(text)) is not None
 
 
+def statements(tree: ast.Module) -> Iterator[ast.stmt]:
+    """Yield all statements of a file, those inside of others too; expressions, most of a file, are not walked."""
+    waiting: deque[ast.AST] = deque([tree])
+    while waiting:
+        node = waiting.popleft()
+        for inside in ("body", "handlers", "cases", "orelse", "finalbody"):
+            waiting.extend(getattr(node, inside, ()))
+        if isinstance(node, ast.stmt):
+            yield node
+
+
 def imports_of(tree: ast.Module, path: str) -> Iterator[Import]:
     """Yield the imports of a file from the plugins folder; raises PluginError for one that leads out of it."""
     package = path.split("/")[:-1]
-    for node in ast.walk(tree):
+    for node in statements(tree):
         if isinstance(node, ast.ImportFrom) and node.level:
             up = node.level - 1
             if up > len(package):

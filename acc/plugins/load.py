@@ -17,7 +17,7 @@ from pathlib import Path
 from acc.errors import InvalidInput, PluginError
 from acc.hashes import text_sha256
 from acc.models import BUILT_IN
-from acc.plugins.helpers import ROOT, Linker, composed, is_ours, split
+from acc.plugins.helpers import ROOT, Linker, composed, is_ours, split, statements
 from acc.plugins.source import filename_of
 from acc.plugins.types import KINDS, Kind, PluginClass, check, kind_of, missing_methods
 from acc.text import text_of
@@ -149,7 +149,7 @@ def built_in_models() -> list[PluginClass]:
 
 
 def _refuse_imports(tree: ast.Module, path: str) -> None:
-    for node in ast.walk(tree):
+    for node in statements(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -168,7 +168,7 @@ def _refuse_imports(tree: ast.Module, path: str) -> None:
 def _classes(
     module: types.ModuleType, tree: ast.Module, text: str, path: str, sha256: str
 ) -> list[PluginClass]:
-    lines = {node.name: node.lineno for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    lines = {node.name: node.lineno for node in statements(tree) if isinstance(node, ast.ClassDef)}
     own = [
         (cls, kind)
         for cls in dict.fromkeys(value for value in vars(module).values() if isinstance(value, type))
