@@ -15,6 +15,7 @@ from accsite.apps.training.rate_pages import in_force
 from accsite.apps.training.services import events, lifecycle
 from accsite.apps.training.states import JobState
 from accsite.apps.training.tests import rows
+from accsite.tests.markup import folded
 
 BENCH = "/w/digits/main/"
 URL = f"{BENCH}rate/"
@@ -27,7 +28,7 @@ def job(branch: Branch) -> Job:
 
 
 def shown(page: Client) -> str:
-    return page.get(f"{BENCH}panel/rate/").content.decode()
+    return folded(page.get(f"{BENCH}panel/rate/"))
 
 
 def ask(page: Client, job: Job, lr: str) -> Any:
@@ -40,7 +41,7 @@ def answer(job: Job, **result: Any) -> None:
 
 
 def test_the_rate_in_force_stands_on_the_workbench_and_in_its_field(page: Client, job: Job) -> None:
-    text = page.get(BENCH).content.decode()
+    text = folded(page.get(BENCH))
     assert "in force: <b>0.002</b>" in text
     assert 'name="lr" size="9" value="0.002"' in text
 
@@ -48,7 +49,7 @@ def test_the_rate_in_force_stands_on_the_workbench_and_in_its_field(page: Client
 def test_a_change_is_one_command_that_waits_until_the_job_has_applied_it(
     page: Client, user: Any, job: Job
 ) -> None:
-    waiting = ask(page, job, "0.00042").content.decode()
+    waiting = folded(ask(page, job, "0.00042"))
     ask(page, job, "0.00042")
     event = JobEvent.objects.get(kind="set_lr")
     assert (event.payload, event.status, event.actor) == (
@@ -78,7 +79,7 @@ def test_a_value_that_is_no_rate_is_refused_by_name_beside_its_field_which_keeps
     page: Client, job: Job, typed: str
 ) -> None:
     refused = ask(page, job, typed)
-    text = refused.content.decode()
+    text = folded(refused)
     assert refused.status_code == 422
     assert 'aria-invalid="true"' in text
     assert "give a learning rate above 0" in text
@@ -86,7 +87,7 @@ def test_a_value_that_is_no_rate_is_refused_by_name_beside_its_field_which_keeps
     assert 'name="lr" size="9" value="0.002"' in text
     assert not JobEvent.objects.filter(kind="set_lr").exists()
     whole = page.post(URL, {"job": job.pk, "lr": typed})
-    assert (whole.status_code, "Workbench of digits" in whole.content.decode()) == (422, True)
+    assert (whole.status_code, "Workbench of digits" in folded(whole)) == (422, True)
 
 
 def test_the_same_rate_again_asks_for_nothing(page: Client, job: Job) -> None:
@@ -107,7 +108,7 @@ def test_a_job_that_ended_meanwhile_says_so_and_without_a_job_nothing_can_be_set
     Job.objects.filter(pk=job.pk).update(state=JobState.SUCCEEDED)
     late = ask(page, job, "0.01")
     assert late.status_code == 422
-    assert "came too late" in late.content.decode()
+    assert "came too late" in folded(late)
     assert 'placeholder="no job runs" disabled' in shown(page)
 
 
