@@ -108,8 +108,7 @@ class ForkServerClient:
     def wait_until_ready(self, seconds: float = READY_SECONDS) -> dict[str, Any]:
         """Return what the zygote said of itself (torch, cuda, pid); raises NoZygote after ``seconds``."""
         with self._changed:
-            self._changed.wait_for(lambda: self._is_ready or self._asked_to_end, seconds)
-            if not (self._is_ready or self._asked_to_end):
+            if not self._changed.wait_for(lambda: self._is_ready or self._asked_to_end, seconds):
                 raise NoZygote(f"no fork server was ready within {seconds:g} s; its errors are in this log")
             return self.facts
 
