@@ -19,10 +19,10 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
 from acc.names import MAX_NAME
+from accsite.api.lookup import body
 from accsite.apps.access import tokens
 from accsite.apps.access.models import ApiToken, TokenScope
 from accsite.apps.access.permissions import Role, roles_of
-from accsite.apps.training.api.lookup import body
 from accsite.problems import Problem
 
 

@@ -31,10 +31,10 @@ from accsite.apps.training.models import (
     RecipeStep,
     Task,
 )
-from accsite.apps.training.names import same_name
 from accsite.apps.training.selectors import find_checkpoint_named
 from accsite.apps.training.services import expansion, experiments, jobs, marks, tasks
 from accsite.apps.training.services.recipe_steps import Done, Submitted
+from accsite.names import same_name
 
 NAME_TRIES = 1000
 T = TypeVar("T", Branch, Checkpoint)

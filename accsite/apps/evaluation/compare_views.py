@@ -21,8 +21,7 @@ from accsite.apps.evaluation.forms import CompareForm
 from accsite.apps.evaluation.services.keys import OPTIONS
 from accsite.apps.live import selectors as live
 from accsite.apps.training.models import Checkpoint, Job
-from accsite.apps.training.views.common import REFUSED, is_partial
-from accsite.apps.training.views.workbench import actor
+from accsite.pages import REFUSED, actor, is_partial
 
 FORMS = ("csv", "json")
 

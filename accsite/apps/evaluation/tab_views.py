@@ -22,9 +22,8 @@ from accsite.apps.evaluation.models import Metric
 from accsite.apps.evaluation.selectors import METRIC_COLUMNS
 from accsite.apps.live import selectors as live
 from accsite.apps.training.models import Checkpoint, Job
-from accsite.apps.training.views.common import REFUSED, is_partial
-from accsite.apps.training.views.workbench import actor
 from accsite.ids import row_id
+from accsite.pages import REFUSED, actor, is_partial
 
 COLUMNS = (*METRIC_COLUMNS, "baseline", "reason")
 

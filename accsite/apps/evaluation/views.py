@@ -21,7 +21,7 @@ from accsite.apps.live import selectors as live
 from accsite.apps.training.models import Branch
 from accsite.apps.training.services import jobs as job_services
 from accsite.apps.training.services import measuring
-from accsite.apps.training.views.common import REFUSED
+from accsite.pages import REFUSED
 
 
 @require_GET

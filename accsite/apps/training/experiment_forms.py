@@ -8,8 +8,8 @@ from typing import Any
 
 from acc.errors import InvalidInput
 from accsite.apps.datasets.models import Dataset
-from accsite.apps.training.forms import ParamsForm, choice, number, text
 from accsite.apps.training.models import Visibility
+from accsite.forms import ParamsForm, choice, number, text
 
 SPARE_ROWS = 2
 GROUP_FIELDS = ("group-name", "group-start", "group-end")

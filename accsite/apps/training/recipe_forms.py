@@ -7,7 +7,7 @@ from uuid import uuid4
 from django import forms
 
 from accsite.apps.registry.models import Plugin
-from accsite.apps.training.forms import ParamsForm, number
+from accsite.forms import ParamsForm, number
 
 
 class RecipeForm(ParamsForm):

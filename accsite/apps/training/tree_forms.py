@@ -13,12 +13,12 @@ from acc.errors import InvalidInput
 from acc.expansion import STAGES, ExpansionSpec
 from acc.specs import ModelSpec
 from accsite.apps.training import measures
-from accsite.apps.training.forms import ServiceForm, choice, number, text
 from accsite.apps.training.models import Branch, Checkpoint, Experiment, Visibility
 from accsite.apps.training.services.expansion import check_grows
 from accsite.apps.training.services.experiments import ALL_TASKS, NO_TASKS
 from accsite.apps.training.services.marks import MAX_NOTE_LENGTH
 from accsite.apps.training.services.retention import policy_of
+from accsite.forms import ServiceForm, choice, number, text
 
 PLACES = {
     "encoder_stage": "encoder: more stages",

@@ -13,12 +13,12 @@ from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
 from acc.specs import EvalSpec
+from accsite.api.common import KEY, REFUSED
+from accsite.api.lookup import body, named
 from accsite.apps.evaluation import comparing, services
 from accsite.apps.evaluation.api.serializers import EvaluationSerializer
 from accsite.apps.evaluation.models import Evaluation
 from accsite.apps.training import selectors
-from accsite.apps.training.api.common import KEY, REFUSED
-from accsite.apps.training.api.lookup import body, named
 from accsite.apps.training.api.schema import JobState
 from accsite.apps.training.models import Checkpoint, Experiment, Job
 

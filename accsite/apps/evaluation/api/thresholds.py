@@ -14,10 +14,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from acc.errors import InvalidInput
+from accsite.api.common import REFUSED
+from accsite.api.lookup import body
 from accsite.apps.evaluation import services
 from accsite.apps.evaluation.models import Threshold
-from accsite.apps.training.api.common import REFUSED
-from accsite.apps.training.api.lookup import body
 from accsite.apps.training.models import Branch, Experiment
 
 BRANCH = OpenApiParameter("id", OpenApiTypes.INT, OpenApiParameter.PATH, description="id of a branch")

@@ -16,10 +16,10 @@ from rest_framework.request import Request
 from rest_framework.viewsets import GenericViewSet
 
 from acc.errors import InvalidInput
+from accsite.api.common import is_id
 from accsite.apps.evaluation import selectors
 from accsite.apps.evaluation.api.serializers import EvaluationSerializer
 from accsite.apps.evaluation.models import Artifact, Evaluation
-from accsite.apps.training.api.common import is_id
 
 FILTERS = ("branch", "checkpoint", "job")
 

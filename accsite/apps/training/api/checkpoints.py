@@ -23,11 +23,12 @@ from acc.bundle import SUFFIX
 from acc.errors import InvalidInput
 from acc.expansion import ExpansionSpec
 from accsite import blobs
+from accsite.api.common import KEY, REFUSED, query
+from accsite.api.conditional import answer, not_modified
+from accsite.api.lookup import body
 from accsite.apps.training import selectors
 from accsite.apps.training.api import schema
-from accsite.apps.training.api.common import KEY, REFUSED, ReadViewSet, query
-from accsite.apps.training.api.conditional import answer, not_modified
-from accsite.apps.training.api.lookup import body
+from accsite.apps.training.api.common import ReadViewSet
 from accsite.apps.training.api.serializers import CheckpointSerializer
 from accsite.apps.training.models import Checkpoint, CheckpointKind, Job
 from accsite.apps.training.services import deletion, expansion, marks, portable, replays

@@ -5,36 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import QuerySet
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from rest_framework import mixins
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.viewsets import GenericViewSet
 
 from acc.errors import InvalidInput
+from accsite.api.common import is_id
 from accsite.apps.training.models import Experiment
-from accsite.problems import Problem
-
-REFUSED = {
-    422: OpenApiResponse(Problem, "The input was refused; `errors` names each field."),
-    409: OpenApiResponse(Problem, "It is not in a state in which this can be done."),
-}
-
-KEY = OpenApiParameter(
-    "Idempotency-Key",
-    location=OpenApiParameter.HEADER,
-    description="A request that is sent again with the same key answers with what the first one made.",
-)
-"""What every operation takes that starts work."""
-
-
-def query(name: str, what: str, kind: Any = OpenApiTypes.STR) -> OpenApiParameter:
-    return OpenApiParameter(name, kind, description=what)
-
-
-def is_id(text: str) -> bool:
-    """Return whether a text can be the id of a row."""
-    return text.isascii() and text.isdecimal() and len(text) < 19
 
 
 class ReadViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[Any]):

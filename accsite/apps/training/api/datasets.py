@@ -19,11 +19,11 @@ from rest_framework.views import APIView
 
 from acc.data.importers import CLASSES
 from acc.errors import InvalidInput
+from accsite.api.common import KEY
+from accsite.api.lookup import body, flag, nested
 from accsite.apps.registry import previews
 from accsite.apps.training import selectors
 from accsite.apps.training.api import schema
-from accsite.apps.training.api.common import KEY
-from accsite.apps.training.api.lookup import body, flag, nested
 from accsite.apps.training.models import Job
 from accsite.apps.training.services import generation, uploads
 from accsite.problems import Problem

@@ -12,11 +12,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from acc.errors import InvalidInput
+from accsite.api.common import REFUSED, query
+from accsite.api.conditional import answer
+from accsite.api.lookup import body, flag, named, nested
 from accsite.apps.training import selectors
 from accsite.apps.training.api import schema
-from accsite.apps.training.api.common import REFUSED, ReadViewSet, query
-from accsite.apps.training.api.conditional import answer
-from accsite.apps.training.api.lookup import body, flag, named, nested
+from accsite.apps.training.api.common import ReadViewSet
 from accsite.apps.training.api.serializers import BranchSerializer, ExperimentSerializer
 from accsite.apps.training.models import Branch, Checkpoint, Experiment
 from accsite.apps.training.services import branches, deletion, experiments, measuring, retention

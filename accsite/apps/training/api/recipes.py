@@ -17,9 +17,9 @@ from rest_framework.reverse import reverse
 from rest_framework.viewsets import GenericViewSet
 
 from acc.errors import InvalidInput
+from accsite.api.common import KEY, REFUSED
+from accsite.api.lookup import body, nested
 from accsite.apps.training import states
-from accsite.apps.training.api.common import KEY, REFUSED
-from accsite.apps.training.api.lookup import body, nested
 from accsite.apps.training.api.schema import JobState
 from accsite.apps.training.models import RecipeRun
 from accsite.apps.training.selectors import recipes as selectors

@@ -12,8 +12,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accsite.api.lookup import body, nested
 from accsite.apps.training.access import may_manage
-from accsite.apps.training.api.lookup import body, nested
 from accsite.apps.training.models import Experiment
 from accsite.apps.training.services.sharing import set_sharing
 from accsite.problems import Problem

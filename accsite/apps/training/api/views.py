@@ -16,11 +16,12 @@ from rest_framework.reverse import reverse
 
 from acc import wire
 from acc.errors import InvalidInput
+from accsite.api.common import KEY, REFUSED, query
+from accsite.api.lookup import body, named, nested, only, prefixed, whole_number
 from accsite.api.pages import Pages
 from accsite.apps.training import selectors
 from accsite.apps.training.api import schema
-from accsite.apps.training.api.common import KEY, REFUSED, ReadViewSet, query
-from accsite.apps.training.api.lookup import body, named, nested, only, prefixed, whole_number
+from accsite.apps.training.api.common import ReadViewSet
 from accsite.apps.training.api.renderers import ColumnsRenderer, CsvRenderer, PlainRenderer, PointsRenderer
 from accsite.apps.training.api.serializers import (
     JobEventSerializer,

@@ -16,11 +16,11 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from acc.errors import InvalidInput
+from accsite.api.common import REFUSED, is_id, query
+from accsite.api.lookup import body
 from accsite.apps.access.selectors import may_operate
 from accsite.apps.training import selectors
 from accsite.apps.training.api import schema
-from accsite.apps.training.api.common import REFUSED, is_id, query
-from accsite.apps.training.api.lookup import body
 from accsite.apps.training.api.serializers import WorkerSerializer
 from accsite.apps.training.models import Job, Worker
 from accsite.apps.training.selectors.queue import waiting

@@ -24,12 +24,12 @@ from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.training.access import may_change_job
 from accsite.apps.training.models import Job, JobKind
-from accsite.apps.training.names import clean_name
 from accsite.apps.training.services.idempotency import enqueue_once, submitted_before
 from accsite.apps.training.services.unit import unit_of_work
 from accsite.apps.training.states import ACTIVE, JobState
 from accsite.errors import WrongState
 from accsite.ids import row_id
+from accsite.names import clean_name
 
 UPLOADS = "uploads"
 ANSWERS = ("scale", "part", "classes")

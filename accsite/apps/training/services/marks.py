@@ -9,9 +9,9 @@ from django.db import IntegrityError, transaction
 
 from acc.errors import InvalidInput
 from accsite.apps.training.models import Checkpoint
-from accsite.apps.training.names import clean_name
 from accsite.apps.training.services.unit import lock_experiment, touch, unit_of_work
 from accsite.errors import WrongState
+from accsite.names import clean_name
 
 MAX_NOTE_LENGTH = 10_000
 CHANGES = ("tag", "note", "starred")

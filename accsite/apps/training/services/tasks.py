@@ -15,11 +15,11 @@ from accsite.apps.datasets.models import Dataset
 from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.training.models import Branch, Job, JobKind, Task
-from accsite.apps.training.names import MAX_NAME_LENGTH, clean_name
 from accsite.apps.training.services.control import command, command_branch
 from accsite.apps.training.services.unit import lock_branch, touch, unit_of_work
 from accsite.apps.training.specs import dataset_spec, model_of, task_spec
 from accsite.errors import WrongState
+from accsite.names import MAX_NAME_LENGTH, clean_name
 
 COLOUR_SLOTS = 8
 

@@ -19,9 +19,9 @@ from accsite.apps.training.models import Checkpoint, Experiment
 from accsite.apps.training.services import branches, deletion, expansion, experiments, jobs, marks, replays
 from accsite.apps.training.services.code import refused_code
 from accsite.apps.training.tree_forms import ExpandForm, ForkForm, LoadForm, MarkForm
-from accsite.apps.training.views.common import REFUSED, is_partial, panel
-from accsite.apps.training.views.workbench import actor
+from accsite.apps.training.views.common import panel
 from accsite.ids import row_id
+from accsite.pages import REFUSED, actor, is_partial
 
 Answer = tuple[str, str]
 """What was done, in words, and the address of what it made (empty for nothing)."""

@@ -26,9 +26,8 @@ from accsite.apps.training.models import Job, JobKind
 from accsite.apps.training.services import generation, uploads
 from accsite.apps.training.services.generation import DatasetExists
 from accsite.apps.training.states import ACTIVE, JobState
-from accsite.apps.training.views.common import REFUSED, is_partial
-from accsite.apps.training.views.workbench import actor
 from accsite.errors import WrongState
+from accsite.pages import REFUSED, actor, is_partial
 
 CONFLICT = 409
 MAKING_SHOWN = 8

@@ -19,7 +19,8 @@ from accsite.apps.training.models import Job, Worker
 from accsite.apps.training.selectors.queue import places, waiting
 from accsite.apps.training.selectors.workers import worker_rows
 from accsite.apps.training.services import jobs, queue, workers
-from accsite.apps.training.views.common import REFUSED, back, is_partial, panel
+from accsite.apps.training.views.common import panel
+from accsite.pages import REFUSED, back, is_partial
 
 WORKER_VERBS: dict[str, Callable[..., None]] = {
     "drain": workers.drain,

@@ -23,9 +23,9 @@ from accsite.apps.training.services import deletion, portable, retention
 from accsite.apps.training.services import experiments as experiment_services
 from accsite.apps.training.tree_forms import ImportForm, RetentionForm
 from accsite.apps.training.views import checkpoints
-from accsite.apps.training.views.common import REFUSED, is_partial, panel
-from accsite.apps.training.views.workbench import actor
+from accsite.apps.training.views.common import panel
 from accsite.ids import row_id
+from accsite.pages import REFUSED, actor, is_partial
 
 PALETTES = ("cividis", "viridis")
 USUAL_ARCHITECTURE = "FactorSlotAutoencoder"

@@ -23,9 +23,9 @@ from accsite.apps.training.selectors.resuming import resume_point
 from accsite.apps.training.services import jobs as job_services
 from accsite.apps.training.states import ACTIVE, JobState
 from accsite.apps.training.train_facts import train_facts
-from accsite.apps.training.views.common import REFUSED, back, is_partial, panel, points_url
-from accsite.apps.training.views.workbench import actor
+from accsite.apps.training.views.common import panel, points_url
 from accsite.ids import row_id
+from accsite.pages import REFUSED, actor, back, is_partial
 
 JOBS_A_PAGE = 40
 JOB_PANELS = ("job", "legend", "alarms", "events", "replayed", "log", "job_notice")

@@ -22,8 +22,8 @@ from accsite.apps.training.recipe_forms import RecipeForm
 from accsite.apps.training.selectors import recipes as selectors
 from accsite.apps.training.services import jobs as job_services
 from accsite.apps.training.services import recipes as services
-from accsite.apps.training.views.common import REFUSED, back, is_partial, panel
-from accsite.apps.training.views.workbench import actor
+from accsite.apps.training.views.common import panel
+from accsite.pages import REFUSED, actor, back, is_partial
 
 RUNS_A_PAGE = 30
 

@@ -15,8 +15,7 @@ from accsite.apps.training import pages
 from accsite.apps.training.access import may_manage
 from accsite.apps.training.models import Experiment, ShareLevel, Visibility
 from accsite.apps.training.services.sharing import set_sharing
-from accsite.apps.training.views.common import REFUSED
-from accsite.apps.training.views.workbench import actor
+from accsite.pages import REFUSED, actor
 
 ENTRIES_A_PAGE = 50
 

@@ -15,9 +15,10 @@ from accsite.apps.training import pages, task_pages
 from accsite.apps.training.models import Branch, JobEvent, Task
 from accsite.apps.training.services import tasks as services
 from accsite.apps.training.task_forms import TaskForm, of_task
-from accsite.apps.training.views.common import REFUSED, back, bench_url, is_partial, panel
-from accsite.apps.training.views.workbench import PANELS, actor, bench_context
+from accsite.apps.training.views.common import bench_url, panel
+from accsite.apps.training.views.workbench import PANELS, bench_context
 from accsite.ids import row_id
+from accsite.pages import REFUSED, actor, back, is_partial
 
 
 @require_http_methods(["GET", "POST"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib.auth.models import User
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -20,8 +19,9 @@ from accsite.apps.training.selectors.alarms import alarms, grave_alarms
 from accsite.apps.training.selectors.resuming import ahead, interrupted
 from accsite.apps.training.selectors.workers import offered_devices
 from accsite.apps.training.services import jobs as job_services
-from accsite.apps.training.views.common import REFUSED, bench_url, is_partial, panel, points_url
+from accsite.apps.training.views.common import bench_url, panel, points_url
 from accsite.ids import row_id
+from accsite.pages import REFUSED, actor, is_partial
 
 PANELS = (
     "head",
@@ -127,11 +127,6 @@ def refused(request: HttpRequest, branch: Branch, name: str, **extra: Any) -> Ht
         return panel(request, name, bench_context(request, branch, (name,), **extra), status=REFUSED)
     context = bench_context(request, branch, PANELS, **extra)
     return render(request, "training/workbench.html", context, status=REFUSED)
-
-
-def actor(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)
-    return request.user
 
 
 def bench_context(
