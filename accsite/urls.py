@@ -26,6 +26,7 @@ urlpatterns = [
     path("favicon.ico", icon),
     path("", include("accsite.apps.access.urls")),
     path("", include("accsite.apps.registry.urls")),
+    path("", include("accsite.apps.jobs.urls")),
     path("", include("accsite.apps.datasets.urls")),
     path("", include("accsite.apps.training.urls")),
     path("", include("accsite.apps.evaluation.urls")),

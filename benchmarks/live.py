@@ -104,7 +104,7 @@ def signed_in_with_a_job() -> tuple[str, int]:
     from django.contrib.auth.models import User
     from django.test import Client
 
-    from accsite.apps.training.models import Job
+    from accsite.apps.jobs.models import Job
 
     user = User.objects.create_superuser("bench")
     job = Job.objects.create(kind="train", queue="train", title="bench", spec={}, created_by=user)

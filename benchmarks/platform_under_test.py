@@ -48,7 +48,7 @@ def site() -> Iterator[Path]:
 @contextmanager
 def worker(name: str, home: Path, *, wait: bool = True) -> Iterator[None]:
     """Run the real worker process ``name`` of the process table, serving when this returns if ``wait``."""
-    from accsite.apps.training.models import Worker
+    from accsite.apps.jobs.models import Worker
     from accsite.supervisor.processes import table
 
     process = next(item for item in table(device="cpu") if item.name == name)
@@ -87,7 +87,7 @@ def digits() -> Iterator[tuple[Any, Path]]:
 
 def run_to_its_end(job: Any, *, every: float = 0.05) -> Any:
     """Return the job as it ended; raises SystemExit with its traceback if it did not succeed."""
-    from accsite.apps.training.states import TERMINAL, JobState
+    from accsite.apps.jobs.states import TERMINAL, JobState
 
     def ended() -> bool:
         job.refresh_from_db()

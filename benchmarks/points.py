@@ -52,8 +52,8 @@ def points_in(steps: int) -> int:
 
 def running_job() -> tuple[int, int]:
     """Return id and attempt of a train job that a worker holds."""
-    from accsite.apps.training.models import Job, JobKind
-    from accsite.apps.training.services import lifecycle, workers
+    from accsite.apps.jobs.models import Job, JobKind
+    from accsite.apps.jobs.services import lifecycle, workers
 
     worker = workers.register(
         name="bench", hostname="bench", pid=os.getpid(), device="cpu", queues=["train"], telemetry={}

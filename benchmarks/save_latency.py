@@ -182,7 +182,7 @@ def storm(folder: Path, stop: threading.Event) -> int:
 
 def storm_row(branch: Any, home: Path, folder: Path) -> Row:
     """Return steps/s of one job with a storm of saves over that without, in turns."""
-    from accsite.apps.training.models import Job
+    from accsite.apps.jobs.models import Job
     from accsite.apps.training.services import jobs
 
     def written(job: Job, after: int) -> tuple[int, float]:

@@ -24,8 +24,9 @@ def main() -> None:
     django.setup()
     from django.core.management import call_command
 
+    from accsite.apps.jobs.models import Job
     from accsite.apps.training import selectors
-    from accsite.apps.training.models import Branch, Checkpoint, Experiment, Job
+    from accsite.apps.training.models import Branch, Checkpoint, Experiment
     from accsite.apps.training.tests import rows
 
     call_command("migrate", verbosity=0)

@@ -189,9 +189,10 @@ class Stack:
 
     def hand_on(self) -> None:
         """End what a test left, and all jobs, but for idle workers that are ``kept``: they cost seconds to start."""
-        from accsite.apps.training.models import Job
-        from accsite.apps.training.services import jobs, lifecycle
-        from accsite.apps.training.states import HELD
+        from accsite.apps.jobs.models import Job
+        from accsite.apps.jobs.services import lifecycle
+        from accsite.apps.jobs.states import HELD
+        from accsite.apps.training.services import jobs
 
         kept = [each for each in self.processes if each.name in self.kept and each.alive]
         kept = [each for each in kept if each.name != KEPT or not each.told[2]]

@@ -14,9 +14,9 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db.models import QuerySet
 
-from accsite.apps.training.models import Job
-from accsite.apps.training.services import lifecycle, parts, queue, workers
-from accsite.apps.training.states import HELD
+from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.services import lifecycle, parts, queue, workers
+from accsite.apps.jobs.states import HELD
 from accsite.supervisor.health import say_alive
 from workers.fork.client import ForkServerClient, Work
 from workers.job import joblog

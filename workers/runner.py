@@ -12,10 +12,10 @@ from setproctitle import setproctitle
 
 from acc.errors import AccError, PluginFailed
 from acc.text import text_of, traceback_of
+from accsite.apps.jobs import kinds
+from accsite.apps.jobs.errors import Fenced
+from accsite.apps.jobs.services import lifecycle
 from accsite.apps.live import frames
-from accsite.apps.training import kinds
-from accsite.apps.training.errors import Fenced
-from accsite.apps.training.services import lifecycle
 from accsite.logging import job_context
 from workers.fork import copies
 from workers.job import joblog, promises

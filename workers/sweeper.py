@@ -43,7 +43,7 @@ def once() -> None:
     import structlog
     from django.db import Error as DatabaseError
 
-    from accsite.apps.training.services import lifecycle
+    from accsite.apps.jobs.services import lifecycle
     from workers.job.durable import disconnect
 
     log = structlog.get_logger("workers.sweeper")

@@ -19,7 +19,8 @@ from accsite.apps.access.permissions import is_administrator
 from accsite.apps.audit.models import AuditEntry, Via
 from accsite.apps.audit.selectors import entries_about
 from accsite.apps.datasets.models import Dataset
-from accsite.apps.training.models import Experiment, Job
+from accsite.apps.jobs.models import Job
+from accsite.apps.training.models import Experiment
 from accsite.ids import row_id
 from accsite.problems import Problem
 

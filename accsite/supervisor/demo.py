@@ -14,11 +14,12 @@ from acc.errors import AccError
 from acc.training.losses import series
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.evaluation.models import Evaluation
+from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.states import ACTIVE, TERMINAL, JobState
 from accsite.apps.registry.models import Plugin
-from accsite.apps.training.models import Branch, Experiment, Job, JobKind
+from accsite.apps.training.models import Branch, Experiment
 from accsite.apps.training.services import experiments, jobs, tasks
 from accsite.apps.training.services.generation import DatasetExists
-from accsite.apps.training.states import ACTIVE, TERMINAL, JobState
 
 DATASET_NAME, DATASET_SLUG = "Handwritten digits", "handwritten-digits"
 GENERATOR = "HandwrittenDigits"

@@ -23,22 +23,20 @@ from accsite.apps.audit.models import AuditEntry, Via
 from accsite.apps.audit.services import record
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.evaluation.models import Artifact, Evaluation, Metric, Part
+from accsite.apps.jobs.models import Job, JobEvent, OutboxMessage, Worker
+from accsite.apps.jobs.services import outbox
 from accsite.apps.live.models import Topic
 from accsite.apps.registry.models import Plugin, PluginFile, PluginKind, PluginSource
 from accsite.apps.training.models import (
     Branch,
     Checkpoint,
     Experiment,
-    Job,
-    JobEvent,
     LossBlock,
-    OutboxMessage,
     RecipeRun,
     RecipeStep,
     Task,
-    Worker,
 )
-from accsite.apps.training.services import outbox, points
+from accsite.apps.training.services import points
 from accsite.apps.training.tests import rows
 
 pytestmark = pytest.mark.django_db

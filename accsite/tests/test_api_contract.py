@@ -12,8 +12,8 @@ from rest_framework.test import APIClient
 
 from accsite.api.throttling import WriteThrottle
 from accsite.apps.access.tokens import make_token
+from accsite.apps.jobs.models import Job
 from accsite.apps.registry.models import PluginKind
-from accsite.apps.training.models import Job
 from accsite.apps.training.tests import rows
 
 pytestmark = pytest.mark.django_db

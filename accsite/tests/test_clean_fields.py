@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from accsite.apps.evaluation.models import Metric
+from accsite.apps.jobs.models import Job, JobEvent
 from accsite.apps.registry.models import PluginFile
-from accsite.apps.training.models import Job, JobEvent
 from accsite.apps.training.tests.rows import make_job
 
 pytestmark = pytest.mark.django_db

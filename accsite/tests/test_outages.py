@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from django.test import Client
 
-from accsite.apps.training.models import Job
+from accsite.apps.jobs.models import Job
 from accsite.apps.training.tests import rows
 from accsite.outages import AWAY, BUSY, FULL, READ_ONLY, outage
 
@@ -82,7 +82,7 @@ def test_a_job_that_cannot_be_written_is_refused_with_the_reason_and_accepted_la
         (InterfaceError("connection already closed"), AWAY),
         (OperationalError("canceling statement due to lock timeout"), BUSY),
         (OperationalError("deadlock detected"), BUSY),
-        (OperationalError("no such table: training_job"), None),
+        (OperationalError("no such table: jobs_job"), None),
         (OperationalError("too many SQL variables"), None),
         (OperationalError('near "x": syntax error'), None),
         (OperationalError("stack depth limit exceeded"), None),

@@ -14,7 +14,7 @@ from accsite.apps.operations import doctor
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-JOB = "training_job"
+JOB = "jobs_job"
 CHANGES: dict[str, tuple[str, str, str]] = {
     "a column that came later": (
         f"ALTER TABLE {JOB} RENAME COLUMN message TO words",
@@ -27,9 +27,9 @@ CHANGES: dict[str, tuple[str, str, str]] = {
         f"{JOB}.older is not known",
     ),
     "a table that came later": (
-        "ALTER TABLE training_jobevent RENAME TO training_older",
-        "ALTER TABLE training_older RENAME TO training_jobevent",
-        "training_jobevent is missing",
+        "ALTER TABLE jobs_jobevent RENAME TO jobs_older",
+        "ALTER TABLE jobs_older RENAME TO jobs_jobevent",
+        "jobs_jobevent is missing",
     ),
 }
 

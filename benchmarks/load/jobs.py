@@ -24,7 +24,7 @@ SMALL = {"channels": 4, "grid": 4, "attention_heads": 1}
 @contextmanager
 def workers(home: Path) -> Iterator[None]:
     """Run the train workers and the sweeper, all real processes, the workers serving when this returns."""
-    from accsite.apps.training.models import Worker
+    from accsite.apps.jobs.models import Worker
 
     launch = [sys.executable, "-m", "workers.launch", "--queues", "train", "--device", "cpu", "--name"]
     commands = [[*launch, f"load-{number}"] for number in range(WORKERS)]
@@ -81,7 +81,8 @@ def ring_again(job: Any) -> None:
 
 def complete(job: Any) -> bool:
     """Return whether a job ran once, to its end, and every one of its steps is kept once."""
-    from accsite.apps.training.models import JobEvent, LossBlock
+    from accsite.apps.jobs.models import JobEvent
+    from accsite.apps.training.models import LossBlock
 
     claims = JobEvent.objects.filter(job=job, kind="state", payload__state="CLAIMED").count()
     rows = LossBlock.objects.filter(job=job).order_by("start").values_list("start", "count")
@@ -96,9 +97,9 @@ def complete(job: Any) -> bool:
 def main() -> None:
     """Queue the jobs, wait for all, look at each, and print the rows."""
     with digits() as (example, home):
-        from accsite.apps.training.models import Job
+        from accsite.apps.jobs.models import Job
+        from accsite.apps.jobs.states import TERMINAL
         from accsite.apps.training.services import jobs
-        from accsite.apps.training.states import TERMINAL
 
         made = branches(example)
         with workers(home):

@@ -116,7 +116,8 @@ class Run:
 
 def train(branch: Any, steps: int, seed: int, site: tuple[int, str], *, watched: bool) -> Run:
     """Run a job, watched or not; it begins once everybody looks."""
-    from accsite.apps.training.services import jobs, workers
+    from accsite.apps.jobs.services import workers
+    from accsite.apps.training.services import jobs
 
     port, cookies = site
     workers.drain(name=WORKER)

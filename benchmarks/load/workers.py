@@ -72,7 +72,7 @@ def names() -> list[str]:
     """Return the names of the workers, registered and online."""
     from django.utils import timezone
 
-    from accsite.apps.training.models import Worker
+    from accsite.apps.jobs.models import Worker
 
     made = [f"simulated-{number}" for number in range(WORKERS)]
     Worker.objects.bulk_create(
@@ -92,8 +92,8 @@ def names() -> list[str]:
 
 def running_jobs(holders: Sequence[str]) -> list[tuple[int, int]]:
     """Return id and attempt of running train jobs, one for each holder."""
-    from accsite.apps.training.models import Job, JobKind
-    from accsite.apps.training.services import lifecycle
+    from accsite.apps.jobs.models import Job, JobKind
+    from accsite.apps.jobs.services import lifecycle
 
     held = []
     for name in holders:
@@ -110,8 +110,8 @@ def measure() -> Figures:
     from django.conf import settings
     from django.db import connection
 
-    from accsite.apps.training.selectors.workers import worker_figures
-    from accsite.apps.training.services import lifecycle, workers
+    from accsite.apps.jobs.selectors.workers import worker_figures
+    from accsite.apps.jobs.services import lifecycle, workers
 
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")

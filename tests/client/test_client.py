@@ -14,9 +14,10 @@ from acc import wire
 from acc.client import ApiError, Client, Points, State, Unreachable
 from acc.training.protocols import PointBlock
 from accsite.apps.access.models import ApiToken
+from accsite.apps.jobs.models import Job, Worker
+from accsite.apps.jobs.services import lifecycle, logs
 from accsite.apps.live import frames
-from accsite.apps.training.models import Job, Worker
-from accsite.apps.training.services import lifecycle, logs, points
+from accsite.apps.training.services import points
 from accsite.apps.training.tests import rows
 from accsite.supervisor.redis import free_port
 

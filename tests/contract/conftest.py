@@ -13,8 +13,8 @@ import pytest
 from django.contrib.auth import get_user_model
 
 from acc.training.protocols import PointBlock
-from accsite.apps.training.models import Job, Worker
-from accsite.apps.training.services import lifecycle, workers
+from accsite.apps.jobs.models import Job, Worker
+from accsite.apps.jobs.services import lifecycle, workers
 from accsite.apps.training.tests import rows
 from workers.job.lease import Lease
 

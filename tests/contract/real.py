@@ -11,11 +11,13 @@ from acc.tests import helpers
 from accsite import blobs
 from accsite.apps.datasets import services as datasets
 from accsite.apps.datasets.models import Dataset
+from accsite.apps.jobs.models import Job, Worker
+from accsite.apps.jobs.services import lifecycle, workers
+from accsite.apps.jobs.states import JobState
 from accsite.apps.registry.models import Plugin, PluginSource
-from accsite.apps.training.models import Branch, Checkpoint, Experiment, Job, Worker
-from accsite.apps.training.services import jobs, lifecycle, workers
+from accsite.apps.training.models import Branch, Checkpoint, Experiment
+from accsite.apps.training.services import jobs
 from accsite.apps.training.services.tasks import add_task
-from accsite.apps.training.states import JobState
 from workers import runner
 from workers.job.context import JobContext
 from workers.job.interruption import Interruption

@@ -23,9 +23,13 @@ from acc.training.checkpoints.files import Snapshot
 from acc.training.checkpoints.files import load as load_file
 from accsite import blobs
 from accsite.apps.audit.models import AuditEntry
+from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.services import queueing
+from accsite.apps.jobs.services.retry import retry
+from accsite.apps.jobs.states import JobState
 from accsite.apps.registry import approval, previews
 from accsite.apps.registry.models import Plugin, PluginKind, PluginSource
-from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Job, JobKind, RecipeRun
+from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, RecipeRun
 from accsite.apps.training.services import (
     checkpoints,
     expansion,
@@ -33,12 +37,9 @@ from accsite.apps.training.services import (
     generation,
     jobs,
     portable,
-    queueing,
     recipes,
     replays,
 )
-from accsite.apps.training.services.retry import retry
-from accsite.apps.training.states import JobState
 from tests.contract import real
 from workers.job import materials
 from workers.replay.rerun import replay

@@ -8,7 +8,7 @@ import pytest
 
 from acc.errors import InvalidInput
 from acc.training.protocols import Command
-from accsite.apps.training.models import JobEvent
+from accsite.apps.jobs.models import JobEvent
 from accsite.apps.training.services import jobs
 from workers.job.control import DatabaseControl, refusal
 

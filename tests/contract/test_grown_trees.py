@@ -15,10 +15,12 @@ from django.test import Client
 
 import acc
 from acc.errors import InvalidInput
+from accsite.apps.jobs.models import Job, JobEvent, JobKind
+from accsite.apps.jobs.services import lifecycle
+from accsite.apps.jobs.states import JobState
 from accsite.apps.registry.models import PluginSource
-from accsite.apps.training.models import Branch, Checkpoint, Experiment, Job, JobEvent, JobKind
-from accsite.apps.training.services import expansion, experiments, jobs, lifecycle, portable, replays
-from accsite.apps.training.states import JobState
+from accsite.apps.training.models import Branch, Checkpoint, Experiment
+from accsite.apps.training.services import expansion, experiments, jobs, portable, replays
 from accsite.errors import WrongState
 from tests.contract import real
 from workers.replay.rerun import replay

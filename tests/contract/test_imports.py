@@ -16,8 +16,8 @@ from rest_framework.test import APIClient
 from acc.data import AccDataset
 from accsite import blobs
 from accsite.apps.datasets.models import Dataset
-from accsite.apps.training.models import Job
-from accsite.apps.training.selectors import logs
+from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.selectors import logs
 from tests.contract import real
 from workers.job import joblog
 

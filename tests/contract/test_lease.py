@@ -9,7 +9,7 @@ from datetime import timedelta
 from django.db import OperationalError
 from django.utils import timezone
 
-from accsite.apps.training.services import lifecycle
+from accsite.apps.jobs.services import lifecycle
 from workers.job.lease import Lease
 
 

@@ -16,9 +16,10 @@ from acc import wire
 from acc.specs import TrainJobSpec
 from acc.training.checkpoints.files import write_atomically
 from acc.training.protocols import Alarm, Command, CommandResult
+from accsite.apps.jobs.errors import Fenced
+from accsite.apps.jobs.models import JobEvent
 from accsite.apps.live import frames
-from accsite.apps.training.errors import Fenced
-from accsite.apps.training.models import Checkpoint, JobEvent, LossBlock
+from accsite.apps.training.models import Checkpoint, LossBlock
 from accsite.apps.training.services import jobs, points
 from tests.contract.conftest import block
 from workers.job.sinks import CheckpointNotSaved, Recorder, merge

@@ -80,7 +80,7 @@ def start(tmp_path):
 
 def train_job(demo: Demo) -> Any:
     """Return id, state, step, attempt of the train job."""
-    return demo.row("SELECT id, state, step, attempt FROM training_job WHERE kind = 'train'")
+    return demo.row("SELECT id, state, step, attempt FROM jobs_job WHERE kind = 'train'")
 
 
 def assert_refused_while(demo: Demo, second: Demo) -> None:
@@ -139,7 +139,7 @@ def test_ctrl_c_saves_the_job_the_next_run_ends_it_and_a_third_finds_everything(
     third = start("--once", "--steps", "900")
     assert third.process.wait(120) == 0, third.output
     assert_summary(third.output, 900)
-    assert third.row("SELECT count(*) FROM training_job WHERE kind = 'train'") == (1,)
+    assert third.row("SELECT count(*) FROM jobs_job WHERE kind = 'train'") == (1,)
     assert third.row("SELECT count(*) FROM datasets_dataset") == (1,)
 
 

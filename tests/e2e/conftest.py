@@ -243,7 +243,7 @@ def visiting(site: Site, browser: Browser) -> Iterator[Callable[..., Watched]]:
 
 def at_rest(site: Site, name: str) -> Any:
     """Return the branch of a new experiment that was trained twice and has nothing left to do."""
-    from accsite.apps.training.models import Job
+    from accsite.apps.jobs.models import Job
 
     branch = site.stack.branch(name)
     for _ in range(2):

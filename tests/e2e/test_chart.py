@@ -31,8 +31,9 @@ const write = (start, values) =>
 
 def kept(site: Site, values: np.ndarray[Any, Any]) -> Any:
     """Return a finished job of the branch with these losses ``(task, step)``, NaN for none."""
+    from accsite.apps.jobs.models import Job
     from accsite.apps.training import blocks
-    from accsite.apps.training.models import Job, LossBlock
+    from accsite.apps.training.models import LossBlock
 
     spec = {"tasks": [{"key": task.key, "name": task.name} for task in site.branch.tasks.all()]}
     now = timezone.now()
@@ -51,7 +52,7 @@ def kept(site: Site, values: np.ndarray[Any, Any]) -> Any:
 @pytest.fixture(scope="module")
 def long_job(site: Site) -> Any:
     """Return a finished job of many steps with one spike in its points."""
-    from accsite.apps.training.models import JobEvent
+    from accsite.apps.jobs.models import JobEvent
 
     tasks = list(site.branch.tasks.all())
     values = np.random.default_rng(0).uniform(0.1, 0.2, (len(tasks), LONG))

@@ -125,7 +125,7 @@ def test_a_saved_class_is_in_the_open_dropdown_and_nothing_typed_is_lost(
 def test_a_task_outlives_its_file_and_trains_on_and_anew(
     site: Site, plugins: Path, visit: Callable[..., Watched]
 ) -> None:
-    from accsite.apps.training.models import JobEvent
+    from accsite.apps.jobs.models import JobEvent
 
     file = plugins / "tasks" / "dummy_task.py"
     file.write_text(TASK.format(label="Dummy", power=2))

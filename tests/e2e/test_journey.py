@@ -33,7 +33,7 @@ def at_bench(visit: Callable[..., Watched], site: Site, **options: Any) -> Watch
 
 def train(watched: Watched, steps: int) -> Any:
     """Press Train for ``steps`` steps and return the job that this made."""
-    from accsite.apps.training.models import Job
+    from accsite.apps.jobs.models import Job
 
     before = set(Job.objects.values_list("pk", flat=True))
     watched.page.get_by_label("Steps", exact=True).fill(str(steps))

@@ -46,7 +46,7 @@ def pages(site: Site) -> list[str]:
 def test_a_double_click_on_what_opens_something_begins_nothing(
     site: Site, pages: list[str], visit: Callable[..., Watched]
 ) -> None:
-    from accsite.apps.training.models import Job
+    from accsite.apps.jobs.models import Job
 
     watched = visit(site.admin)
     page = watched.page

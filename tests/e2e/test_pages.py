@@ -35,7 +35,7 @@ FIRST_LOAD_LIMIT_BYTES = 200_000
 def furnished(site: Site) -> Any:
     """Return a finished train job whose checkpoint has been measured."""
     from accsite.apps.evaluation.models import Evaluation
-    from accsite.apps.training.models import Job
+    from accsite.apps.jobs.models import Job
     from accsite.apps.training.services import jobs
 
     job = Job.objects.filter(branch=site.branch, kind="train", state="SUCCEEDED").order_by("id").first()
@@ -205,7 +205,7 @@ def test_an_idle_page_asks_for_nothing_and_changes_nothing(
 
 
 def test_opening_pages_starts_no_work(site: Site, furnished: Any, visit: Callable[..., Watched]) -> None:
-    from accsite.apps.training.models import Job
+    from accsite.apps.jobs.models import Job
 
     watched = visit(site.admin)
     all_routes = routes(site, furnished)  # which makes a job of its own, to have a page of it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from accsite.apps.training.models import JobEvent
+from accsite.apps.jobs.models import JobEvent
 from tests.e2e.conftest import Site, Watched
 from tests.e2e.test_pages import assert_accessible
 

@@ -40,8 +40,9 @@ def left_behind() -> dict[str, Any]:
     """Return what there is on the site now."""
     from accsite.apps.datasets.models import Dataset
     from accsite.apps.evaluation.models import Artifact
+    from accsite.apps.jobs.models import Job
     from accsite.apps.registry.models import Plugin, PluginFile
-    from accsite.apps.training.models import Checkpoint, Experiment, Job, LossBlock
+    from accsite.apps.training.models import Checkpoint, Experiment, LossBlock
 
     counted = (Experiment, Job, LossBlock, Artifact, Plugin, PluginFile)
     counts: dict[str, Any] = {model.__name__: model._default_manager.count() for model in counted}

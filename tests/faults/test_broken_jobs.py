@@ -6,7 +6,7 @@ import os
 import signal
 from pathlib import Path
 
-from accsite.apps.training.models import Job, JobEvent
+from accsite.apps.jobs.models import Job, JobEvent
 from accsite.apps.training.services import jobs
 from tests.faults.plugins import odd_task
 from tests.stack import assert_undisturbed, final, points, reload

@@ -24,7 +24,7 @@ def test_training_goes_on_while_the_jobs_are_locked_for_10_s_on_postgresql_and_n
     process = worker.job()
     with psycopg.connect(stack.database_url) as other:
         # Readers wait for it, too.
-        other.execute("LOCK TABLE training_job IN ACCESS EXCLUSIVE MODE")
+        other.execute("LOCK TABLE jobs_job IN ACCESS EXCLUSIVE MODE")
         time.sleep(LOCKED_SECONDS)
         other.rollback()
     assert worker.job() == process

@@ -58,7 +58,7 @@ def left_behind(stack) -> list[str]:
 
 def test_a_generator_tells_how_far_it_is_and_is_stopped_in_the_middle(stack):
     from accsite.apps.datasets.models import Dataset
-    from accsite.apps.training.selectors import job_state
+    from accsite.apps.jobs.selectors import job_state
     from accsite.apps.training.services import jobs
     from tests.stack import reload
 

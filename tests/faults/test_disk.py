@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from accsite.apps.training.models import JobEvent
+from accsite.apps.jobs.models import JobEvent
 from tests.faults.plugins import PACE, paced
 from tests.stack import assert_undisturbed, final
 

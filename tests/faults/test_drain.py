@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from accsite.apps.training.models import JobEvent, Worker
+from accsite.apps.jobs.models import JobEvent, Worker
 from accsite.apps.training.services import jobs
 from tests.stack import assert_undisturbed, final, points, reload
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from accsite.apps.training.models import JobEvent
+from accsite.apps.jobs.models import JobEvent
 from accsite.celery import app
 from tests.stack import points
 

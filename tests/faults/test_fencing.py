@@ -13,7 +13,7 @@ from workers.machine.processes import is_alive
 
 
 def test_a_job_stopped_past_its_lease_is_ended_by_another_and_its_late_writes_are_refused(stack):
-    from accsite.apps.training.models import Job
+    from accsite.apps.jobs.models import Job
 
     first = stack.worker("train-1")
     job = stack.submit(stack.branch("frozen"), STEPS, checkpoint_every_steps=EVERY)

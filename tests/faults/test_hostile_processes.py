@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from accsite.apps.training.models import JobEvent
+from accsite.apps.jobs.models import JobEvent
 from tests.faults.plugins import odd_task
 from tests.stack import assert_undisturbed, children_of, final, points, reload
 from workers.machine.processes import is_alive

@@ -7,7 +7,8 @@ import pytest
 
 from acc.training.checkpoints import files
 from accsite.apps.evaluation.models import Evaluation
-from accsite.apps.training.models import Branch, Job, JobKind
+from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.training.models import Branch
 from tests.stack import final, points
 
 

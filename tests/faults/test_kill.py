@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from accsite.apps.training.models import JobEvent
+from accsite.apps.jobs.models import JobEvent
 from tests.stack import assert_undisturbed, final, points, reload
 from workers.machine.processes import is_alive
 

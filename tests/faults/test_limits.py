@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from accsite.apps.training.models import Job, JobEvent
+from accsite.apps.jobs.models import Job, JobEvent
 from accsite.apps.training.services import jobs
 from tests.faults.plugins import odd_task
 from tests.stack import Stack, Template

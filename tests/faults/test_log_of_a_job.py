@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
-from accsite.apps.training.models import JobLog
-from accsite.apps.training.selectors import logs
+from accsite.apps.jobs.models import JobLog
+from accsite.apps.jobs.selectors import logs
 from tests.faults.plugins import odd_task
 from tests.stack import reload
 from workers.job.joblog import folder_of

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from accsite.apps.training.models import Job, JobEvent, JobPart, Worker
+from accsite.apps.jobs.models import Job, JobEvent, JobPart, Worker
 from accsite.apps.training.services import jobs, tasks
 from tests.faults.plugins import odd_task, paced
 from tests.faults.test_ranks import OPTIONS, REASSOCIATION, apart, tensors_of

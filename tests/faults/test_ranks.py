@@ -15,7 +15,7 @@ from django.urls import reverse
 
 from acc.training.checkpoints import files
 from accsite import blobs
-from accsite.apps.training.models import Job, JobEvent
+from accsite.apps.jobs.models import Job, JobEvent
 from accsite.apps.training.services import jobs, tasks
 from tests.faults.plugins import odd_task
 from tests.stack import Stack, children_of, final, in_engine, points, reload

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from accsite.apps.training.models import Job
+from accsite.apps.jobs.models import Job
 from accsite.apps.training.services import jobs, recipes
 from tests.stack import DATASET, children_of, final, reload, undisturbed
 

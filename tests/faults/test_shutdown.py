@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from accsite.apps.training.models import JobEvent, Worker
+from accsite.apps.jobs.models import JobEvent, Worker
 from accsite.supervisor.processes import table
 from accsite.supervisor.redis import free_port
 from tests.faults.plugins import PACE, paced

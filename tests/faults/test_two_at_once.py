@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from accsite.apps.jobs.models import Job
 from accsite.apps.training import blocks
-from accsite.apps.training.models import AutoEvaluate, Job, LossBlock
+from accsite.apps.training.models import AutoEvaluate, LossBlock
 from accsite.apps.training.services import jobs
 from tests.faults.plugins import PACE, paced, slow_to_measure
 from tests.stack import assert_undisturbed, children_of, final, points, reload

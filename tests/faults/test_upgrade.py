@@ -37,7 +37,8 @@ def migrate(environment: dict[str, str]) -> None:
 def assert_brought_over() -> None:
     """Assert that the database has this version's tables, and the jobs that were in it."""
     from accsite import schema
-    from accsite.apps.training.models import Checkpoint, Job
+    from accsite.apps.jobs.models import Job
+    from accsite.apps.training.models import Checkpoint
 
     assert schema.differences() == []
     assert {number: Job.objects.get(pk=number).state for number in STATES} == STATES
@@ -61,7 +62,7 @@ def kept_stack(template: Template, tmp_path: Path, django_db_blocker: Any) -> An
 
 @pytest.mark.parametrize("kept", KEPT, ids=lambda path: path.name)
 def test_a_kept_installation_is_upgraded_and_finishes_its_jobs(kept: Path, kept_stack: Callable[[Path], Any]):
-    from accsite.apps.training.models import Job
+    from accsite.apps.jobs.models import Job
 
     with kept_stack(kept) as stack:
         assert isinstance(stack, Stack)

@@ -9,8 +9,9 @@ from django.urls import reverse
 from rest_framework.test import APIClient
 
 from accsite.apps.evaluation.models import Evaluation
+from accsite.apps.jobs.models import Job, JobEvent, JobKind
 from accsite.apps.live.selectors import allowed_users
-from accsite.apps.training.models import Experiment, Job, JobEvent, JobKind, RecipeRun, RecipeStep, Visibility
+from accsite.apps.training.models import Experiment, RecipeRun, RecipeStep, Visibility
 from accsite.apps.training.services.removal import remove_experiment
 from accsite.apps.training.tests import rows
 from tests.security.test_authorisation_matrix import SEES, SIGNED_IN
@@ -144,10 +145,10 @@ def test_the_admin_shows_no_job_of_what_is_private(kind, world, staff):
     job = job_of(kind, world)
     browser = Client()
     browser.force_login(staff)
-    assert SECRET not in browser.get("/admin/training/job/").text
-    assert browser.get(f"/admin/training/job/{job.pk}/change/").status_code == 302
+    assert SECRET not in browser.get("/admin/jobs/job/").text
+    assert browser.get(f"/admin/jobs/job/{job.pk}/change/").status_code == 302
     browser.force_login(User.objects.create_superuser("root"))
-    assert SECRET in browser.get("/admin/training/job/").text
+    assert SECRET in browser.get("/admin/jobs/job/").text
 
 
 def test_no_list_of_the_admin_names_what_is_private(world, staff):
@@ -175,6 +176,6 @@ def test_no_list_of_the_admin_names_what_is_private(world, staff):
         "Checkpoint",
         "Evaluation",
     }  # there is something to choose from
-    for app, name, field in (("training", "job", "branch"), ("training", "branch", "experiment")):
+    for app, name, field in (("jobs", "job", "branch"), ("training", "branch", "experiment")):
         asked: dict[str, str] = {"app_label": app, "model_name": name, "field_name": field, "term": ""}
         assert SECRET not in browser.get(reverse("admin:autocomplete"), asked).text

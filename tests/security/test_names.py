@@ -76,7 +76,7 @@ def test_no_page_runs_a_name():
             for name in (
                 "training:jobs",
                 "training:experiments",
-                "training:devices",
+                "jobs:devices",
                 "training:recipes",
                 "datasets:list",
                 "datasets:compare",
@@ -103,7 +103,7 @@ def test_no_page_runs_a_name():
 def test_the_admin_runs_no_name_either(admin_client):
     world = named()
     for kind, row in (
-        ("training/job", world["job"]),
+        ("jobs/job", world["job"]),
         ("training/branch", world["branch"]),
         ("training/checkpoint", world["checkpoint"]),
         ("training/reciperun", world["run"]),
@@ -125,7 +125,7 @@ def test_the_admin_runs_no_name_either(admin_client):
         "/datasets/import/",
         "/datasets/new/preview/",
         "/profile/tokens/",
-        "/admin/training/job/",
+        "/admin/jobs/job/",
         "/api/v1/experiments/",
         "/api/v1/tokens/",
     ],

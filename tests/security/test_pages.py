@@ -37,8 +37,8 @@ ABOUT: dict[str, set[str]] = {
     "training:rate": STEERS,
     "training:dataset-looked": STEERS,
     "training:job-control": STEERS,
-    "training:queue-change": OPERATES,
-    "training:worker-change": OPERATES,
+    "jobs:queue-change": OPERATES,
+    "jobs:worker-change": OPERATES,
     "training:recipe-run": RUNS,
     "training:recipe-control": RUNS,
     **{

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from accsite.apps.jobs.services.unit import announce, unit_of_work
 from accsite.apps.live import sender, topics
 from accsite.apps.live.selectors import allowed_users
-from accsite.apps.training.services.unit import announce, unit_of_work
 from tests.security.test_authorisation_matrix import SEES, SIGNED_IN
 
 pytestmark = pytest.mark.django_db

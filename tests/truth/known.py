@@ -8,7 +8,8 @@ from typing import Any
 
 from django.test import Client
 
-from accsite.apps.training.models import Branch, Checkpoint, Job, JobKind, LossBlock
+from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.training.models import Branch, Checkpoint, LossBlock
 from accsite.apps.training.selectors import loss_history
 from tests.truth.reading import numbers_in
 from tests.truth.site import Filled

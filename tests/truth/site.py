@@ -21,9 +21,10 @@ from accsite.apps.datasets.services import create_dataset
 from accsite.apps.evaluation import services as evaluations
 from accsite.apps.evaluation.models import Evaluation
 from accsite.apps.evaluation.tests.test_record import Measured, Result
-from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Job, JobKind, Task
+from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.states import JobState
+from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Task
 from accsite.apps.training.services import events, points
-from accsite.apps.training.states import JobState
 from accsite.apps.training.tests import rows
 
 LONG = "a name for which no column of any table was made and then some"

@@ -14,7 +14,8 @@ import pytest
 from django.urls import reverse
 
 from accsite.apps.evaluation.asked import TABS
-from accsite.apps.training.models import Checkpoint, Job
+from accsite.apps.jobs.models import Job
+from accsite.apps.training.models import Checkpoint
 from tests.truth.known import Known
 from tests.truth.reading import Element, Saying, read, sayings
 from tests.truth.site import Filled

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from accsite import blobs
-from accsite.apps.training.models import Job
+from accsite.apps.jobs.models import Job
 from workers.job.interruption import Interruption
 from workers.job.lease import Lease
 from workers.job.team import Team

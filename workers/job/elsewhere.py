@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from accsite.apps.training.models import Job, JobPart
-from accsite.apps.training.services import parts
+from accsite.apps.jobs.models import Job, JobPart
+from accsite.apps.jobs.services import parts
 
 LOOK_SECONDS = 0.5
 

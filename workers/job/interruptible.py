@@ -6,8 +6,9 @@ from collections.abc import Callable
 from functools import partial, wraps
 
 from acc.training.protocols import Command, CommandResult
-from accsite.apps.training.errors import Fenced
-from accsite.apps.training.services import events, lifecycle
+from accsite.apps.jobs.errors import Fenced
+from accsite.apps.jobs.services import lifecycle
+from accsite.apps.training.services import events
 from workers.job import promises
 from workers.job.context import JobContext
 from workers.job.control import DatabaseControl

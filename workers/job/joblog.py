@@ -27,7 +27,7 @@ import structlog
 from django.conf import settings
 from django.db import Error as DatabaseError
 
-from accsite.apps.training.services import logs
+from accsite.apps.jobs.services import logs
 from workers.job.durable import disconnect
 
 LOOK_SECONDS = 0.5

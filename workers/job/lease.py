@@ -12,7 +12,7 @@ import structlog
 from django.conf import settings
 from django.db import Error as DatabaseError
 
-from accsite.apps.training.services import lifecycle
+from accsite.apps.jobs.services import lifecycle
 from workers.job.durable import disconnect
 from workers.machine import processes
 

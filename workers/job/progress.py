@@ -10,7 +10,7 @@ from types import TracebackType
 import structlog
 from django.db import Error as DatabaseError
 
-from accsite.apps.training.services import progress as service
+from accsite.apps.jobs.services import progress as service
 from workers.job.context import JobContext
 from workers.job.durable import disconnect
 

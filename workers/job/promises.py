@@ -17,9 +17,10 @@ from django.db import transaction
 from acc.errors import AccError, CheckpointError
 from acc.training.checkpoints.header import read_header
 from accsite import blobs
-from accsite.apps.training.errors import Fenced
-from accsite.apps.training.models import Checkpoint, Job
-from accsite.apps.training.services import lifecycle
+from accsite.apps.jobs.errors import Fenced
+from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.services import lifecycle
+from accsite.apps.training.models import Checkpoint
 from workers.job import joblog
 from workers.job.context import JobContext
 from workers.job.durable import insist

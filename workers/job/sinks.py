@@ -20,10 +20,11 @@ import structlog
 from acc import wire
 from acc.errors import AccError
 from acc.training.protocols import Alarm, Baseline, CheckpointReason, CommandResult, PointBlock, Snapshot
+from accsite.apps.jobs.errors import Fenced
+from accsite.apps.jobs.services import lifecycle
 from accsite.apps.live import frames
-from accsite.apps.training.errors import Fenced
 from accsite.apps.training.models import CheckpointKind
-from accsite.apps.training.services import checkpoints, events, lifecycle, points
+from accsite.apps.training.services import checkpoints, events, points
 from workers.fork import copies
 from workers.job.control import OWN_COMMAND_ID
 from workers.job.durable import GivenUp, disconnect, insist

@@ -10,7 +10,7 @@ from acc.data.importers import disk_full, is_disk_full
 from acc.errors import AccError
 from accsite.apps.datasets import selectors, services
 from accsite.apps.datasets.models import Dataset
-from accsite.apps.training.models import Job
+from accsite.apps.jobs.models import Job
 from workers.fork import copies
 from workers.job import promises
 from workers.job.context import JobContext

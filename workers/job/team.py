@@ -15,7 +15,7 @@ import structlog
 from django.conf import settings
 from django.db import Error as DatabaseError
 
-from accsite.apps.training.services import parts
+from accsite.apps.jobs.services import parts
 from workers.fork import copies
 from workers.fork.channel import Channel
 from workers.job.durable import disconnect

@@ -18,7 +18,8 @@ from acc.training.plugin_set import PluginSet
 from accsite import blobs
 from accsite.apps.evaluation import services
 from accsite.apps.evaluation.models import Evaluation
-from accsite.apps.training.models import Checkpoint, Job
+from accsite.apps.jobs.models import Job
+from accsite.apps.training.models import Checkpoint
 from accsite.apps.training.services import looked_at
 from accsite.apps.training.specs import dataset_spec
 from workers.job import promises

@@ -12,7 +12,8 @@ from acc.errors import InvalidInput
 from acc.expansion import ExpansionSpec
 from acc.training.checkpoints.expand import expand_checkpoint
 from acc.training.plugin_set import PluginSet
-from accsite.apps.training.models import Checkpoint, Job
+from accsite.apps.jobs.models import Job
+from accsite.apps.training.models import Checkpoint
 from accsite.apps.training.services import expansion
 from accsite.apps.training.services.code import naming_code
 from workers.job import promises

@@ -17,7 +17,7 @@ from acc.data import tensor_files
 from acc.data.importers import Answers, Look, read
 from acc.errors import InvalidInput
 from accsite import blobs
-from accsite.apps.training.models import Job
+from accsite.apps.jobs.models import Job
 from accsite.apps.training.services import generation
 from accsite.apps.training.services.uploads import WORK_FOLDER
 from workers.job import promises

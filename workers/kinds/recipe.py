@@ -22,11 +22,13 @@ from acc.plugins.source import filename_of
 from acc.recipes import Recipe, RecipeError
 from acc.text import in_words
 from acc.training.protocols import Command, CommandResult
-from accsite.apps.training.errors import Fenced
-from accsite.apps.training.models import Job, JobKind, RecipeRun, RecipeStep
+from accsite.apps.jobs.errors import Fenced
+from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.services import lifecycle
+from accsite.apps.jobs.states import ACTIVE
+from accsite.apps.training.models import RecipeRun, RecipeStep
 from accsite.apps.training.selectors.recipes import trained
-from accsite.apps.training.services import events, lifecycle, recipe_steps, recipes
-from accsite.apps.training.states import ACTIVE
+from accsite.apps.training.services import events, recipe_steps, recipes
 from workers.job import promises
 from workers.job.context import JobContext
 from workers.job.control import DatabaseControl

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from acc.errors import AccError, InvalidInput
-from accsite.apps.training.models import Job
+from accsite.apps.jobs.models import Job
 from workers.job import promises
 from workers.job.context import JobContext
 from workers.job.interruptible import interruptible

@@ -15,11 +15,13 @@ from acc.specs import TrainJobSpec
 from acc.training.checkpoints import files
 from acc.training.protocols import Alarm, Command, CommandResult
 from acc.training.trainer import Trainer, TrainResult
+from accsite.apps.jobs.errors import Fenced
+from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.services import lifecycle
 from accsite.apps.live import frames
-from accsite.apps.training.errors import Fenced
-from accsite.apps.training.models import Checkpoint, CheckpointKind, Job, LossBlock
+from accsite.apps.training.models import Checkpoint, CheckpointKind, LossBlock
 from accsite.apps.training.selectors.resuming import resume_points
-from accsite.apps.training.services import events, lifecycle, points
+from accsite.apps.training.services import events, points
 from accsite.apps.training.services.resuming import mended_plugins
 from workers.fork import copies
 from workers.job import promises

@@ -12,7 +12,8 @@ from acc.training.protocols import Command, NullControl
 from acc.training.ranks.control import SharedControl
 from acc.training.ranks.join import at_address, at_file, joined
 from acc.training.trainer import Trainer
-from accsite.apps.training.models import Checkpoint, Job
+from accsite.apps.jobs.models import Job
+from accsite.apps.training.models import Checkpoint
 from accsite.apps.training.services.resuming import mended_plugins
 from workers.fork import copies
 from workers.job.durable import disconnect

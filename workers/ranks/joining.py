@@ -9,8 +9,8 @@ from functools import partial
 import structlog
 from django.conf import settings
 
-from accsite.apps.training.models import JobPart
-from accsite.apps.training.services import parts
+from accsite.apps.jobs.models import JobPart
+from accsite.apps.jobs.services import parts
 from workers.fork.client import ForkServerClient, NoZygote, Work
 from workers.job.durable import disconnect, insist
 from workers.machine import processes

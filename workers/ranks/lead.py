@@ -18,9 +18,9 @@ from django.conf import settings
 
 from acc.errors import AccError, InvalidInput
 from acc.training.ranks.group import RankLost, Ranks
-from accsite.apps.training.errors import Fenced
-from accsite.apps.training.models import Job, JobKind, Worker
-from accsite.apps.training.services import lifecycle, parts, placement
+from accsite.apps.jobs.errors import Fenced
+from accsite.apps.jobs.models import Job, JobKind, Worker
+from accsite.apps.jobs.services import lifecycle, parts, placement
 from workers.job import promises
 from workers.job.context import JobContext
 from workers.job.durable import insist

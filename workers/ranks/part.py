@@ -18,8 +18,8 @@ from django.db import Error as DatabaseError
 from setproctitle import setproctitle
 
 from acc.training.ranks.group import RankLost
-from accsite.apps.training.models import JobPart
-from accsite.apps.training.services import parts
+from accsite.apps.jobs.models import JobPart
+from accsite.apps.jobs.services import parts
 from accsite.logging import job_context
 from workers.fork import copies
 from workers.job import joblog

@@ -13,9 +13,9 @@ import pytest
 
 from acc.tests import helpers
 from accsite.apps.datasets.models import Dataset
-from accsite.apps.training.errors import Fenced
-from accsite.apps.training.models import Job, JobKind
-from accsite.apps.training.states import JobState
+from accsite.apps.jobs.errors import Fenced
+from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.states import JobState
 from accsite.apps.training.tests.rows import make_branch, make_job
 from workers.job import promises
 from workers.job.context import JobContext

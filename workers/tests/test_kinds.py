@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from acc.errors import AccError
-from accsite.apps.training import kinds
-from accsite.apps.training.models import JobKind
+from accsite.apps.jobs import kinds
+from accsite.apps.jobs.models import JobKind
 from workers import launch, runner
 
 

@@ -11,10 +11,11 @@ from acc.specs import EvalSpec
 from accsite.apps.evaluation.models import Evaluation, Metric
 from accsite.apps.evaluation.services import ask
 from accsite.apps.evaluation.services.keys import part_key
-from accsite.apps.training.models import Branch, Checkpoint, Job, JobKind, RecipeRun, RecipeStep
+from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.states import JobState
+from accsite.apps.training.models import Branch, Checkpoint, RecipeRun, RecipeStep
 from accsite.apps.training.services import looked_at
 from accsite.apps.training.services.recipe_steps import Submitted
-from accsite.apps.training.states import JobState
 from accsite.apps.training.tests import rows
 from workers.recipes.verbs import Evaluate, metric_key
 

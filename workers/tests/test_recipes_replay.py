@@ -11,12 +11,14 @@ import pytest
 from django.utils import timezone
 
 from acc.recipes import RecipeError
+from accsite.apps.jobs.errors import Fenced
+from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.services import lifecycle
+from accsite.apps.jobs.states import JobState
 from accsite.apps.registry.models import PluginKind, PluginSource
-from accsite.apps.training.errors import Fenced
-from accsite.apps.training.models import Branch, Experiment, Job, RecipeRun, RecipeStep, Task
+from accsite.apps.training.models import Branch, Experiment, RecipeRun, RecipeStep, Task
 from accsite.apps.training.selectors.recipes import run_page
-from accsite.apps.training.services import lifecycle, recipes
-from accsite.apps.training.states import JobState
+from accsite.apps.training.services import recipes
 from accsite.apps.training.tests import rows
 from workers.job.interruption import Interrupted
 from workers.kinds.recipe import failure, load, program

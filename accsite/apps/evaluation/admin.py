@@ -24,7 +24,8 @@ from accsite.apps.access.admin_parts import (
 )
 from accsite.apps.evaluation.models import Artifact, Evaluation, Metric, Part
 from accsite.apps.evaluation.selectors import visible_evaluations
-from accsite.apps.training.models import Checkpoint, Job
+from accsite.apps.jobs.models import Job
+from accsite.apps.training.models import Checkpoint
 
 MOST_PICTURES = 4
 

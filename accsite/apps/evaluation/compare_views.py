@@ -19,8 +19,9 @@ from accsite.apps.evaluation import asked, comparing, services
 from accsite.apps.evaluation import compare_pages as pages
 from accsite.apps.evaluation.forms import CompareForm
 from accsite.apps.evaluation.services.keys import OPTIONS
+from accsite.apps.jobs.models import Job
 from accsite.apps.live import selectors as live
-from accsite.apps.training.models import Checkpoint, Job
+from accsite.apps.training.models import Checkpoint
 from accsite.pages import REFUSED, actor, is_partial
 
 FORMS = ("csv", "json")

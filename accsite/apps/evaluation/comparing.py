@@ -12,7 +12,8 @@ from pydantic import BaseModel, Field
 from acc.differences import difference
 from acc.errors import InvalidInput
 from accsite.apps.evaluation.models import Evaluation, Metric
-from accsite.apps.training.models import Checkpoint, Job
+from accsite.apps.jobs.models import Job
+from accsite.apps.training.models import Checkpoint
 
 MOST = 6
 Verdict = Literal["beyond the noise", "within the noise", ""]

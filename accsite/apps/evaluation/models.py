@@ -7,7 +7,8 @@ from typing import Literal
 from django.db import models
 from django.db.models import Q
 
-from accsite.apps.training.models import Branch, Checkpoint, Job
+from accsite.apps.jobs.models import Job
+from accsite.apps.training.models import Branch, Checkpoint
 from accsite.fields import CleanCharField, CleanJSONField, CleanTextField
 
 

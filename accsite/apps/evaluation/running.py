@@ -7,9 +7,10 @@ from typing import Any
 from django.urls import reverse
 
 from accsite.apps.evaluation.asked import TABS
+from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.states import ACTIVE, JobState
 from accsite.apps.live import selectors as live
-from accsite.apps.training.models import Checkpoint, Job, JobKind
-from accsite.apps.training.states import ACTIVE, JobState
+from accsite.apps.training.models import Checkpoint
 
 
 def jobs_of(checkpoint: Checkpoint) -> list[tuple[Job, str]]:

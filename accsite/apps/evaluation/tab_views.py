@@ -20,8 +20,9 @@ from accsite.apps.evaluation import asked, comparing, running, services, tab_pag
 from accsite.apps.evaluation.forms import RunForm
 from accsite.apps.evaluation.models import Metric
 from accsite.apps.evaluation.selectors import METRIC_COLUMNS
+from accsite.apps.jobs.models import Job
 from accsite.apps.live import selectors as live
-from accsite.apps.training.models import Checkpoint, Job
+from accsite.apps.training.models import Checkpoint
 from accsite.ids import row_id
 from accsite.pages import REFUSED, actor, is_partial
 

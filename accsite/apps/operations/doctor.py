@@ -22,10 +22,10 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from accsite import schema
+from accsite.apps.jobs import kinds
+from accsite.apps.jobs.models import Job, Worker
+from accsite.apps.jobs.states import HELD, JobState
 from accsite.apps.registry.models import PluginFile
-from accsite.apps.training import kinds
-from accsite.apps.training.models import Job, Worker
-from accsite.apps.training.states import HELD, JobState
 from accsite.home import open_to_others
 
 State = Literal["ok", "warning", "failure"]

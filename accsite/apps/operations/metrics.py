@@ -12,9 +12,10 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from accsite.apps.datasets.models import Dataset
+from accsite.apps.jobs.models import Job, Worker
+from accsite.apps.jobs.states import JobState
 from accsite.apps.registry.models import PluginFile
-from accsite.apps.training.models import Checkpoint, Experiment, Job, Worker
-from accsite.apps.training.states import JobState
+from accsite.apps.training.models import Checkpoint, Experiment
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 TELEMETRY = {

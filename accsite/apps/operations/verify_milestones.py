@@ -12,16 +12,17 @@ from django.conf import settings
 from accsite.apps.datasets import selectors as datasets
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.evaluation.models import Evaluation
+from accsite.apps.jobs import kinds
+from accsite.apps.jobs.models import Job, Worker
+from accsite.apps.jobs.states import JobState
 from accsite.apps.operations.verify import Milestone, NotHere, promise
 from accsite.apps.operations.verify_conditions import require, until
 from accsite.apps.operations.verify_training import Training
 from accsite.apps.operations.verify_trees import Expansion, Forks
 from accsite.apps.operations.verify_workshop import LONG, SIZE, applied, curves, known
 from accsite.apps.registry.models import Plugin, PluginFile, PluginKind
-from accsite.apps.training import kinds
-from accsite.apps.training.models import Branch, Checkpoint, Job, Task, Worker
+from accsite.apps.training.models import Branch, Checkpoint, Task
 from accsite.apps.training.services import tasks
-from accsite.apps.training.states import JobState
 from accsite.supervisor.health import is_ready
 
 SEEN_SECONDS = 2.0

@@ -6,13 +6,14 @@ import time
 
 import numpy as np
 
+from accsite.apps.jobs.models import Job, Worker
+from accsite.apps.jobs.services.placement import most_ranks
+from accsite.apps.jobs.states import JobState
 from accsite.apps.operations.verify import Milestone, NotHere, promise
 from accsite.apps.operations.verify_conditions import require, until
 from accsite.apps.operations.verify_workshop import LONG, applied, curves, intact
-from accsite.apps.training.models import Branch, Checkpoint, Job, Task, Worker
+from accsite.apps.training.models import Branch, Checkpoint, Task
 from accsite.apps.training.services import jobs, tasks
-from accsite.apps.training.services.placement import most_ranks
-from accsite.apps.training.states import JobState
 
 STEPS = 120
 RATE = 0.0007

@@ -17,15 +17,16 @@ from accsite.apps.datasets import services as datasets
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.evaluation import services as evaluations
 from accsite.apps.evaluation.models import Evaluation
+from accsite.apps.jobs.models import Job, JobEvent
+from accsite.apps.jobs.services.unit import unit_of_work
+from accsite.apps.jobs.states import TERMINAL, JobState
 from accsite.apps.operations.verify_conditions import NotVerified, require, until
 from accsite.apps.registry import services as registry
 from accsite.apps.registry.models import PluginKind
-from accsite.apps.training.models import Branch, Checkpoint, Experiment, Job, JobEvent, Task, Visibility
+from accsite.apps.training.models import Branch, Checkpoint, Experiment, Task, Visibility
 from accsite.apps.training.selectors import loss_history
 from accsite.apps.training.services import experiments, jobs, removal, tasks
 from accsite.apps.training.services.generation import DatasetExists
-from accsite.apps.training.services.unit import unit_of_work
-from accsite.apps.training.states import TERMINAL, JobState
 from accsite.errors import WrongState
 
 SIZE = 16

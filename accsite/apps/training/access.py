@@ -1,4 +1,4 @@
-"""Who may change what of training: everything hangs on an experiment, and jobs also on the operators."""
+"""Who may change what of training: everything hangs on an experiment."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from django.db.models import Model, Q, QuerySet
 from django.http import Http404
 
 from accsite.apps.access import permissions
+from accsite.apps.jobs.models import ON_BRANCHES, Job
 from accsite.apps.training.models import (
     Branch,
     Checkpoint,
     Experiment,
     ExperimentShare,
-    Job,
     RecipeRun,
     Task,
-    Worker,
 )
 
 
@@ -28,9 +27,8 @@ def register() -> None:
     permissions.register(Branch, lambda user, branch: may_change_experiment(user, branch.experiment))
     permissions.register(Checkpoint, lambda user, node: may_change_experiment(user, node.experiment))
     permissions.register(Task, lambda user, task: may_change_experiment(user, task.branch.experiment))
-    permissions.register(Job, may_change_job)
     permissions.register(RecipeRun, may_change_run)
-    permissions.register(Worker, lambda user, _worker: permissions.may_operate(user))
+    ON_BRANCHES.append(_jobs_of_visible_experiments)
     permissions.register_pages("training", page_object)
 
 
@@ -44,16 +42,8 @@ def may_manage(user: Any, experiment: Experiment) -> bool:
     return permissions.is_administrator(user) or (mine and permissions.may_write(user))
 
 
-def may_change_job(user: Any, job: Job) -> bool:
-    """Return whether a user may steer a job: operators may, and whoever may change its experiment.
-
-    A job of no experiment is its maker's; nobody's, if it was made from a shell, is everybody's who may write.
-    """
-    if permissions.may_operate(user):
-        return True
-    if job.branch is not None:
-        return may_change_experiment(user, job.branch.experiment)
-    return permissions.may_write(user) and job.created_by_id in (None, user.pk)
+def _jobs_of_visible_experiments(user: Any) -> Q:
+    return Q(branch__experiment__in=Experiment.objects.visible_to(user))
 
 
 def may_change_run(user: Any, run: RecipeRun) -> bool:
@@ -109,7 +99,5 @@ NUMBERED: dict[str, Callable[[Any], QuerySet[Any]]] = {
     ),
     "dataset": Job.objects.visible_to,  # those that take one in
     "job": Job.objects.visible_to,
-    "queue": Job.objects.visible_to,
     "recipe": RecipeRun.objects.visible_to,
-    "worker": lambda _user: Worker.objects.all(),
 }

@@ -1,4 +1,4 @@
-"""The app of experiments, branches, tasks, jobs and workers."""
+"""The app of experiments, branches, tasks and checkpoints."""
 
 from django.apps import AppConfig
 
@@ -13,8 +13,9 @@ class TrainingConfig(AppConfig):
         """Register the topics, the kinds of jobs and the checkpoints."""
         from accsite.apps.audit import trail
         from accsite.apps.datasets import uses
+        from accsite.apps.jobs import kinds
         from accsite.apps.registry import origins
-        from accsite.apps.training import access, kinds, selectors, topics
+        from accsite.apps.training import access, selectors, topics
         from accsite.apps.training.selectors.dataset_uses import dataset_uses
         from accsite.apps.training.services.kinds import ALL
 

@@ -11,10 +11,11 @@ from django.db.models import Q
 
 from acc.specs import TrainSpec
 from acc.training.losses import health, series
-from accsite.apps.training.models import Branch, Job, JobKind, Task
+from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.states import ACTIVE, JobState
+from accsite.apps.training.models import Branch, Task
 from accsite.apps.training.selectors.alarms import grave_alarms
 from accsite.apps.training.selectors.loss import last_losses_of, last_points, loss_history
-from accsite.apps.training.states import ACTIVE, JobState
 
 RECENT_JOBS = 5
 

@@ -8,8 +8,9 @@ from uuid import uuid4
 from django import forms
 
 from acc.specs import TrainSpec
-from accsite.apps.training.models import Branch, JobKind
-from accsite.apps.training.selectors.workers import offered_devices
+from accsite.apps.jobs.models import JobKind
+from accsite.apps.jobs.selectors.workers import offered_devices
+from accsite.apps.training.models import Branch
 from accsite.forms import ServiceForm, choice, number, text
 
 

@@ -9,8 +9,8 @@ from django.http import Http404, QueryDict
 from django.urls import reverse
 
 from acc.errors import InvalidInput
-from accsite.apps.training.models import Job
-from accsite.apps.training.selectors import logs
+from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.selectors import logs
 
 LINES_SHOWN = 200
 

@@ -11,12 +11,12 @@ from django.http import Http404
 
 from acc.specs import ModelSpec
 from acc.training.losses import series
+from accsite.apps.jobs.models import Job, JobEvent, JobKind, JobQuerySet, Worker
+from accsite.apps.jobs.selectors import waits_for
+from accsite.apps.jobs.states import ACTIVE, HELD, JobState
 from accsite.apps.live import selectors as live
-from accsite.apps.training.models import Branch, Experiment, Job, JobEvent, JobKind, Task, Worker
-from accsite.apps.training.models.jobs import JobQuerySet
-from accsite.apps.training.selectors import waits_for
+from accsite.apps.training.models import Branch, Experiment, Task
 from accsite.apps.training.selectors.alarms import alarm_word, grave_alarms
-from accsite.apps.training.states import ACTIVE, HELD, JobState
 from accsite.ids import row_id
 
 EVENTS_SHOWN = 50

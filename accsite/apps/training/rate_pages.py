@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from django.db.models import Q
 
-from accsite.apps.training.models import Branch, Job, JobEvent, JobKind
+from accsite.apps.jobs.models import Job, JobEvent, JobKind
+from accsite.apps.training.models import Branch
 from accsite.apps.training.task_pages import said
 from accsite.numbers import exact
 

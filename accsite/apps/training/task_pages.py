@@ -13,11 +13,12 @@ from django.utils import timezone
 from acc.specs import ModelSpec, TrainSpec
 from acc.training.losses import health
 from accsite.apps.datasets.models import Dataset
+from accsite.apps.jobs.models import JobEvent, JobKind
 from accsite.apps.registry.models import Plugin, PluginFile, PluginKind
-from accsite.apps.training.models import Branch, JobEvent, JobKind, Task
+from accsite.apps.training.models import Branch, Task
 from accsite.apps.training.pages import reads
 from accsite.apps.training.selectors.tasks import source_removed, with_source_removed
-from accsite.apps.training.services.control import STEERING
+from accsite.apps.training.services.steering import STEERING
 from accsite.apps.training.services.tasks import check_dataset, check_model
 from accsite.apps.training.specs import task_spec
 from accsite.numbers import exact

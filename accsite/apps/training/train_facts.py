@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from acc.specs import TrainSpec
-from accsite.apps.training.models import Job
+from accsite.apps.jobs.models import Job
 from accsite.numbers import exact
 
 PRECISIONS = {"fp32": "32 bit", "bf16": "bfloat16", "fp16": "16 bit, loss scaled"}

@@ -17,8 +17,9 @@ from django.utils import timezone
 
 from acc.errors import InvalidInput
 from acc.training.losses import series
+from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.training import measures, selectors
-from accsite.apps.training.models import Branch, Checkpoint, Experiment, Job, JobKind
+from accsite.apps.training.models import Branch, Checkpoint, Experiment
 from accsite.apps.training.pages import named_losses
 from accsite.apps.training.selectors.alarms import grave_alarms_in, words_at
 from accsite.apps.training.services.deletion import Deletion, descendants

@@ -1,4 +1,4 @@
-"""Addresses of the workbench, jobs, experiments and devices."""
+"""Addresses of the workbench, experiments and jobs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from django.urls import path
 from accsite.apps.training.views import (
     checkpoints,
     datasets,
-    devices,
     experiments,
     jobs,
     recipes,
@@ -52,8 +51,4 @@ urlpatterns = [
     path("recipes/run/<slug:name>/", recipes.run_form, name="recipe"),
     path("recipes/runs/<int:pk>/", recipes.run, name="recipe-run"),
     path("recipes/runs/<int:pk>/control/", recipes.control, name="recipe-control"),
-    path("devices/", devices.index, name="devices"),
-    path("devices/workers/<int:pk>/", devices.change_worker, name="worker-change"),
-    path("devices/queue/<int:pk>/", devices.change_queue, name="queue-change"),
-    path("devices/panel/<slug:name>/", devices.devices_panel, name="devices-panel"),
 ]

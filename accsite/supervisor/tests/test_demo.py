@@ -8,7 +8,8 @@ import pytest
 from django.contrib.auth import get_user_model
 
 from acc.errors import AccError
-from accsite.apps.training.models import Branch, Experiment, Job
+from accsite.apps.jobs.models import Job
+from accsite.apps.training.models import Branch, Experiment
 from accsite.apps.training.services.branches import rename_branch
 from accsite.apps.training.services.tasks import remove_task
 from accsite.apps.training.tests import rows

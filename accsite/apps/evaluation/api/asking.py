@@ -18,9 +18,10 @@ from accsite.api.lookup import body, named
 from accsite.apps.evaluation import comparing, services
 from accsite.apps.evaluation.api.serializers import EvaluationSerializer
 from accsite.apps.evaluation.models import Evaluation
-from accsite.apps.training import selectors
-from accsite.apps.training.api.schema import JobState
-from accsite.apps.training.models import Checkpoint, Experiment, Job
+from accsite.apps.jobs.api.schema import JobState
+from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.selectors import job_state, job_states
+from accsite.apps.training.models import Checkpoint, Experiment
 
 SUITE_FIELDS = tuple(EvalSpec.model_fields)
 PART_FIELDS = tuple(name for name in SUITE_FIELDS if name != "suite")
@@ -55,9 +56,7 @@ class _Asking(APIView):
         if isinstance(found, Job):
             job = Job.objects.select_related("branch__experiment", "worker").get(pk=found.pk)
             place = reverse("api:job-detail", args=[job.pk], request=request)
-            return Response(
-                selectors.job_state(job), status=status.HTTP_202_ACCEPTED, headers={"Location": place}
-            )
+            return Response(job_state(job), status=status.HTTP_202_ACCEPTED, headers={"Location": place})
         return Response(EvaluationSerializer(found, context={"request": request}).data)
 
 
@@ -138,7 +137,7 @@ class CompareView(_Asking):
         waiting = [each.pk for each in found if isinstance(each, Job)]
         if waiting:
             jobs = Job.objects.select_related("branch__experiment", "worker").filter(pk__in=waiting)
-            states = selectors.job_states(list(jobs.order_by("pk")))
+            states = job_states(list(jobs.order_by("pk")))
             return Response({"jobs": states}, status=status.HTTP_202_ACCEPTED)
         dataset = str(data.get("dataset") or "")
         return Response(comparing.compare(chosen, dataset).model_dump(mode="json"))

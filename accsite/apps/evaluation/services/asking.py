@@ -8,9 +8,10 @@ from typing import Any
 from acc.specs import EvalSpec, parse
 from accsite.apps.evaluation.models import Evaluation, Part
 from accsite.apps.evaluation.services.keys import part_key
-from accsite.apps.training.models import Checkpoint, Job, JobKind
+from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.services.unit import touch, unit_of_work
+from accsite.apps.training.models import Checkpoint
 from accsite.apps.training.services import jobs
-from accsite.apps.training.services.unit import touch, unit_of_work
 
 
 def ask(

@@ -13,9 +13,10 @@ from accsite import blobs
 from accsite.apps.evaluation.models import Artifact, Evaluation, Metric, Part
 from accsite.apps.evaluation.services import drawing, numbers
 from accsite.apps.evaluation.services.keys import part_key
-from accsite.apps.training.errors import Fenced
-from accsite.apps.training.models import Branch, Job, JobKind
-from accsite.apps.training.services.unit import touch, unit_of_work
+from accsite.apps.jobs.errors import Fenced
+from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.services.unit import touch, unit_of_work
+from accsite.apps.training.models import Branch
 
 FOLDER = "artifacts"
 PREVIEWS_KEPT = 40

@@ -9,8 +9,8 @@ import structlog
 
 from acc.errors import InvalidInput
 from accsite.apps.evaluation.models import Metric, Threshold
+from accsite.apps.jobs.services.unit import touch, unit_of_work
 from accsite.apps.training.models import Branch
-from accsite.apps.training.services.unit import touch, unit_of_work
 
 log = structlog.get_logger(__name__)
 

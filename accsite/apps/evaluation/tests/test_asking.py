@@ -12,9 +12,10 @@ from rest_framework.test import APIClient
 from accsite.apps.evaluation import services
 from accsite.apps.evaluation.models import Evaluation
 from accsite.apps.evaluation.tests.test_record import Measured, Result, evaluation_job, grid
+from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.states import JobState
 from accsite.apps.registry.models import PluginSource
-from accsite.apps.training.models import Branch, Checkpoint, Experiment, Job
-from accsite.apps.training.states import JobState
+from accsite.apps.training.models import Branch, Checkpoint, Experiment
 from accsite.apps.training.tests import rows
 
 

@@ -14,8 +14,9 @@ from accsite.apps.evaluation import services
 from accsite.apps.evaluation.asked import TABS
 from accsite.apps.evaluation.models import Evaluation, Threshold
 from accsite.apps.evaluation.tests.test_record import Measured, Result, evaluation_job, grid
-from accsite.apps.training.models import Branch, Experiment, Job
-from accsite.apps.training.states import JobState
+from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.states import JobState
+from accsite.apps.training.models import Branch, Experiment
 from accsite.apps.training.tests import rows
 from accsite.tests.markup import folded
 

@@ -17,10 +17,11 @@ from accsite import blobs
 from accsite.apps.evaluation import selectors, services
 from accsite.apps.evaluation.models import Artifact, Evaluation, Metric
 from accsite.apps.evaluation.services import recording
+from accsite.apps.jobs.errors import Fenced
+from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.states import JobState
 from accsite.apps.live.models import Topic
-from accsite.apps.training.errors import Fenced
-from accsite.apps.training.models import Branch, Job, JobKind
-from accsite.apps.training.states import JobState
+from accsite.apps.training.models import Branch
 from accsite.apps.training.tests import rows
 
 Measured = partial(MetricValue, higher_is_better=True)

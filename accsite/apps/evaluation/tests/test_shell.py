@@ -12,8 +12,9 @@ from django.db import connection
 
 from accsite.apps.evaluation import services
 from accsite.apps.evaluation.tests.test_record import Measured, Result, grid
-from accsite.apps.training.models import Branch, Job
-from accsite.apps.training.services import lifecycle
+from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.services import lifecycle
+from accsite.apps.training.models import Branch
 from accsite.apps.training.tests import rows
 
 

@@ -13,12 +13,13 @@ from django.conf import LazySettings
 from django.core.management import call_command
 from django.utils import timezone
 
+from accsite.apps.jobs import kinds
+from accsite.apps.jobs.models import Job, Worker
+from accsite.apps.jobs.services import workers
 from accsite.apps.operations import doctor
 from accsite.apps.operations.doctor import Finding, examine
 from accsite.apps.registry.models import PluginFile
-from accsite.apps.training import kinds
-from accsite.apps.training.models import Branch, Job, Worker
-from accsite.apps.training.services import workers
+from accsite.apps.training.models import Branch
 from accsite.apps.training.tests import rows
 
 pytestmark = pytest.mark.django_db

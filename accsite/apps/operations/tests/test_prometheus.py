@@ -12,9 +12,10 @@ from django.conf import LazySettings
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
+from accsite.apps.jobs.models import Job, Worker
+from accsite.apps.jobs.services import workers
 from accsite.apps.operations.metrics import TELEMETRY, exposition
-from accsite.apps.training.models import Branch, Job, Worker
-from accsite.apps.training.services import workers
+from accsite.apps.training.models import Branch
 from accsite.apps.training.tests import rows
 
 ROOT = Path(__file__).resolve().parents[4]

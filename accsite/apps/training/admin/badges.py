@@ -2,37 +2,13 @@
 
 from __future__ import annotations
 
-from accsite.apps.training.models import CheckpointKind, JobEvent, JobKind, RecipeStep, Visibility, Worker
-from accsite.apps.training.states import JobState
+from accsite.apps.training.models import CheckpointKind, RecipeStep, Visibility
 
-JOB_STATES = {
-    JobState.QUEUED.value: "info",
-    JobState.CLAIMED.value: "info",
-    JobState.RUNNING.value: "primary",
-    JobState.PAUSED.value: "warning",
-    JobState.LOST.value: "danger",
-    JobState.SUCCEEDED.value: "success",
-    JobState.FAILED.value: "danger",
-    JobState.CANCELLED.value: "warning",
-}
 STEP_STATES = {
     RecipeStep.State.RUNNING.value: "primary",
     RecipeStep.State.SUCCEEDED.value: "success",
     RecipeStep.State.FAILED.value: "danger",
     RecipeStep.State.CANCELLED.value: "warning",
 }
-WORKER_STATES = {
-    Worker.State.ONLINE.value: "success",
-    Worker.State.DRAINING.value: "warning",
-    Worker.State.RETIRED.value: "warning",
-    Worker.State.OFFLINE.value: "danger",
-}
-EVENT_STATES = {
-    JobEvent.Status.PENDING.value: "warning",
-    JobEvent.Status.APPLIED.value: "success",
-    JobEvent.Status.REFUSED.value: "danger",
-    JobEvent.Status.RECORDED.value: "info",
-}
-JOB_KINDS = dict.fromkeys(JobKind.values, "info")
 CHECKPOINT_KINDS = dict.fromkeys(CheckpointKind.values, "info")
 VISIBILITIES = {Visibility.SITE.value: "info", Visibility.PRIVATE.value: "warning"}

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from acc.training.losses import series
 from accsite.apps.access.admin_parts import NOTHING
+from accsite.apps.jobs.models import Job
 from accsite.apps.training import selectors
-from accsite.apps.training.models import Job
 
 RAW = series.raw("")
 WIDTH, HEIGHT, MARGIN = 800, 240, 8

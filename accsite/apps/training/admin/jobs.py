@@ -13,12 +13,14 @@ from django.utils.safestring import SafeString
 from typing_extensions import override
 
 from accsite.apps.access.admin_parts import NOTHING, KeptAdmin, RowsInline, badge, lines, link, panels, pretty
-from accsite.apps.training.admin import badges
+from accsite.apps.jobs.admin import badges
+from accsite.apps.jobs.models import Job, JobEvent, JobKind, JobPart
+from accsite.apps.jobs.services import queue
+from accsite.apps.jobs.services.retry import requeue, retry
+from accsite.apps.jobs.states import JobState
 from accsite.apps.training.admin.curve import curve
-from accsite.apps.training.models import Job, JobEvent, JobKind, JobPart, RecipeRun
-from accsite.apps.training.services import jobs, queue
-from accsite.apps.training.services.retry import requeue, retry
-from accsite.apps.training.states import JobState
+from accsite.apps.training.models import RecipeRun
+from accsite.apps.training.services import jobs
 
 
 class EventInline(RowsInline):

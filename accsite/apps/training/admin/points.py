@@ -1,4 +1,4 @@
-"""Loss points, which lie in blocks of steps, and doorbells."""
+"""Loss points, which lie in blocks of steps."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from django.utils.safestring import SafeString
 from typing_extensions import override
 
 from accsite.apps.access.admin_parts import KeptAdmin, link
+from accsite.apps.jobs.models import Job
 from accsite.apps.training import blocks
-from accsite.apps.training.models import Job, LossBlock, OutboxMessage
+from accsite.apps.training.models import LossBlock
 
 STEPS_SHOWN = 200
 
@@ -63,23 +64,3 @@ class LossBlockAdmin(KeptAdmin):
             body,
             more,
         )
-
-
-@admin.register(OutboxMessage)
-class OutboxMessageAdmin(KeptAdmin):
-    """Doorbells that nobody has answered yet."""
-
-    list_display = ["id", "of", "queue", "created_at", "rung_at", "rings"]
-    list_filter = ["queue"]
-    list_select_related = ["job"]
-    fields = ["of", "queue", "created_at", "rung_at", "rings"]
-    readonly_fields = ["of"]
-
-    @override
-    def get_queryset(self, request: HttpRequest) -> QuerySet[OutboxMessage]:
-        """Return those of jobs that the user may see."""
-        return OutboxMessage.objects.filter(job__in=Job.objects.visible_to(request.user))
-
-    @admin.display(description="job", ordering="job")
-    def of(self, message: OutboxMessage) -> SafeString:
-        return link(message.job)

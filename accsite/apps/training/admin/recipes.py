@@ -21,11 +21,12 @@ from accsite.apps.access.admin_parts import (
     link_to_list,
     pretty,
 )
+from accsite.apps.jobs.admin.badges import JOB_STATES
+from accsite.apps.jobs.states import JobState
 from accsite.apps.registry.models import Plugin
 from accsite.apps.training.admin import badges
 from accsite.apps.training.models import RecipeRun, RecipeStep
 from accsite.apps.training.services import jobs, recipes
-from accsite.apps.training.states import JobState
 from accsite.errors import WrongState
 
 TOUCHED = ("job", "experiment", "branch__experiment", "checkpoint__branch__experiment")
@@ -95,7 +96,7 @@ class RecipeRunAdmin(KeptAdmin):
     def view_on_site(self, obj: RecipeRun) -> str:
         return reverse("training:recipe-run", args=[obj.pk])
 
-    @badge(badges.JOB_STATES)
+    @badge(JOB_STATES)
     @admin.display(description="state", ordering="job__state")
     def now(self, run: RecipeRun) -> tuple[str, str] | str:
         return (run.job.state, JobState(run.job.state).label) if run.job else "no job"

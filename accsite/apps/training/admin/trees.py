@@ -24,10 +24,11 @@ from accsite.apps.access.admin_parts import (
     panels,
     pretty,
 )
+from accsite.apps.jobs.models import Job
 from accsite.apps.registry.models import Plugin
 from accsite.apps.training.admin import badges
 from accsite.apps.training.admin.task_forms import TaskForms
-from accsite.apps.training.models import Branch, Checkpoint, Experiment, ExperimentShare, Job, Task
+from accsite.apps.training.models import Branch, Checkpoint, Experiment, ExperimentShare, Task
 from accsite.apps.training.services import deletion, jobs, marks, tasks
 
 

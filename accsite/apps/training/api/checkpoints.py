@@ -26,11 +26,14 @@ from accsite import blobs
 from accsite.api.common import KEY, REFUSED, query
 from accsite.api.conditional import answer, not_modified
 from accsite.api.lookup import body
+from accsite.apps.jobs.api import schema as job_schema
+from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.selectors import job_state
 from accsite.apps.training import selectors
 from accsite.apps.training.api import schema
 from accsite.apps.training.api.common import ReadViewSet
 from accsite.apps.training.api.serializers import CheckpointSerializer
-from accsite.apps.training.models import Checkpoint, CheckpointKind, Job
+from accsite.apps.training.models import Checkpoint, CheckpointKind
 from accsite.apps.training.services import deletion, expansion, marks, portable, replays
 from accsite.apps.training.services.intact import require_intact
 
@@ -103,7 +106,7 @@ class CheckpointViewSet(ReadViewSet):
         )
 
     @extend_schema(
-        request=schema.ExpandRequest, parameters=[KEY], responses={201: schema.JobState, **REFUSED}
+        request=schema.ExpandRequest, parameters=[KEY], responses={201: job_schema.JobState, **REFUSED}
     )
     @action(detail=True, methods=["post"])
     def expand(self, request: Request, **_: Any) -> Response:
@@ -121,7 +124,7 @@ class CheckpointViewSet(ReadViewSet):
         return _queued(request, job)
 
     @extend_schema(
-        request=schema.ReplayRequest, parameters=[KEY], responses={201: schema.JobState, **REFUSED}
+        request=schema.ReplayRequest, parameters=[KEY], responses={201: job_schema.JobState, **REFUSED}
     )
     @action(detail=True, methods=["post"])
     def replay(self, request: Request, **_: Any) -> Response:
@@ -206,4 +209,4 @@ class CheckpointViewSet(ReadViewSet):
 def _queued(request: Request, job: Job) -> Response:
     job = Job.objects.select_related("branch__experiment", "worker").get(pk=job.pk)
     place = reverse("api:job-detail", args=[job.pk], request=request)
-    return Response(selectors.job_state(job), status=status.HTTP_201_CREATED, headers={"Location": place})
+    return Response(job_state(job), status=status.HTTP_201_CREATED, headers={"Location": place})

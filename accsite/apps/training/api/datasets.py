@@ -21,10 +21,11 @@ from acc.data.importers import CLASSES
 from acc.errors import InvalidInput
 from accsite.api.common import KEY
 from accsite.api.lookup import body, flag, nested
+from accsite.apps.jobs.api import schema as job_schema
+from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.selectors import job_state
 from accsite.apps.registry import previews
-from accsite.apps.training import selectors
 from accsite.apps.training.api import schema
-from accsite.apps.training.models import Job
 from accsite.apps.training.services import generation, uploads
 from accsite.problems import Problem
 
@@ -94,7 +95,7 @@ class ImportView(APIView):
         request=UPLOAD,
         parameters=[KEY],
         responses={
-            202: schema.JobState,
+            202: job_schema.JobState,
             **REFUSED,
             413: OpenApiResponse(Problem, "More than ACC_MAX_DATASET_BYTES."),
         },
@@ -141,7 +142,7 @@ class GenerateView(APIView):
         operation_id="generators_generate",
         request=schema.GenerateRequest,
         parameters=[KEY],
-        responses={202: schema.JobState, **REFUSED, **EXISTS},
+        responses={202: job_schema.JobState, **REFUSED, **EXISTS},
     )
     def post(self, request: Request) -> Response:
         """Make a dataset by a job; `force` makes anew what exists."""
@@ -172,7 +173,7 @@ def answer(request: Request, job: Job) -> Response:
     """Return the state of a new job, and where it is to be found."""
     job = Job.objects.select_related("branch__experiment", "worker").get(pk=job.pk)
     place = reverse("api:job-detail", args=[job.pk], request=request)
-    state = selectors.job_state(job)
+    state = job_state(job)
     return Response(state, status=status.HTTP_202_ACCEPTED, headers={"Location": place})
 
 

@@ -15,13 +15,13 @@ from acc.errors import InvalidInput
 from accsite.api.common import REFUSED, query
 from accsite.api.conditional import answer
 from accsite.api.lookup import body, flag, named, nested
+from accsite.apps.jobs.services.unit import unit_of_work
 from accsite.apps.training import selectors
 from accsite.apps.training.api import schema
 from accsite.apps.training.api.common import ReadViewSet
 from accsite.apps.training.api.serializers import BranchSerializer, ExperimentSerializer
 from accsite.apps.training.models import Branch, Checkpoint, Experiment
 from accsite.apps.training.services import branches, deletion, experiments, measuring, retention
-from accsite.apps.training.services.unit import unit_of_work
 
 
 @extend_schema_view(

@@ -19,8 +19,8 @@ from rest_framework.viewsets import GenericViewSet
 from acc.errors import InvalidInput
 from accsite.api.common import KEY, REFUSED
 from accsite.api.lookup import body, nested
-from accsite.apps.training import states
-from accsite.apps.training.api.schema import JobState
+from accsite.apps.jobs import states
+from accsite.apps.jobs.api.schema import JobState
 from accsite.apps.training.models import RecipeRun
 from accsite.apps.training.selectors import recipes as selectors
 from accsite.apps.training.services import jobs, recipes

@@ -9,7 +9,7 @@ from rest_framework import serializers
 
 from acc.specs import ModelSpec
 from accsite.apps.training import selectors
-from accsite.apps.training.models import Branch, Checkpoint, Experiment, JobEvent, Task, Worker
+from accsite.apps.training.models import Branch, Checkpoint, Experiment, Task
 
 
 class BranchSerializer(serializers.ModelSerializer[Branch]):
@@ -112,33 +112,4 @@ class CheckpointSerializer(serializers.ModelSerializer[Checkpoint]):
             "note",
             "starred",
             "created_at",
-        )
-
-
-class JobEventSerializer(serializers.ModelSerializer[JobEvent]):
-    """Something asked of a job, or that happened to it."""
-
-    actor = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
-
-    class Meta:
-        model = JobEvent
-        fields = ("id", "kind", "payload", "status", "message", "step", "actor", "created_at", "applied_at")
-
-
-class WorkerSerializer(serializers.ModelSerializer[Worker]):
-    """A worker as it last described itself."""
-
-    class Meta:
-        model = Worker
-        fields = (
-            "id",
-            "name",
-            "hostname",
-            "address",
-            "device",
-            "queues",
-            "state",
-            "telemetry",
-            "started_at",
-            "heartbeat_at",
         )

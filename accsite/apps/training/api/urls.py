@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from accsite.apps.training.api import checkpoints, datasets, experiments, recipes, sharing, views, workers
+from accsite.apps.training.api import checkpoints, datasets, experiments, recipes, sharing, views
 
 urlpatterns = [
     path("experiments/<slug:slug>/sharing/", sharing.SharingView.as_view(), name="experiment-sharing"),
@@ -28,6 +28,4 @@ router_entries = [
     ("tasks", views.TaskViewSet, "task"),
     ("jobs", views.JobViewSet, "job"),
     ("checkpoints", checkpoints.CheckpointViewSet, "checkpoint"),
-    ("workers", workers.WorkerViewSet, "worker"),
-    ("queue", workers.QueueViewSet, "queue"),
 ]

@@ -19,18 +19,18 @@ from acc.errors import InvalidInput
 from accsite.api.common import KEY, REFUSED, query
 from accsite.api.lookup import body, named, nested, only, prefixed, whole_number
 from accsite.api.pages import Pages
+from accsite.apps.jobs.api import schema as job_schema
+from accsite.apps.jobs.api.serializers import JobEventSerializer
+from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.selectors import held_places, job_state, job_states, logs, waits_for
+from accsite.apps.jobs.states import ACTIVE, JobState
 from accsite.apps.training import selectors
 from accsite.apps.training.api import schema
 from accsite.apps.training.api.common import ReadViewSet
 from accsite.apps.training.api.renderers import ColumnsRenderer, CsvRenderer, PlainRenderer, PointsRenderer
-from accsite.apps.training.api.serializers import (
-    JobEventSerializer,
-    TaskSerializer,
-)
-from accsite.apps.training.models import Branch, Checkpoint, Job, JobKind, Task
-from accsite.apps.training.selectors import logs
+from accsite.apps.training.api.serializers import TaskSerializer
+from accsite.apps.training.models import Branch, Checkpoint, Task
 from accsite.apps.training.services import jobs, tasks
-from accsite.apps.training.states import ACTIVE, JobState
 
 JOB_FILTERS = [
     query("experiment", "slug of an experiment"),
@@ -120,9 +120,9 @@ class TaskViewSet(ReadViewSet):
             *JOB_FILTERS,
             query("state", "a state, or `active` for all that are still to end"),
         ],
-        responses=schema.JobState,
+        responses=job_schema.JobState,
     ),
-    retrieve=extend_schema(responses=schema.JobDetail),
+    retrieve=extend_schema(responses=job_schema.JobDetail),
 )
 class JobViewSet(ReadViewSet):
     """Jobs: units of queued work."""
@@ -153,19 +153,19 @@ class JobViewSet(ReadViewSet):
     def list(self, *_: Any, **__: Any) -> Response:
         """List jobs, newest first."""
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
-        return self.get_paginated_response(selectors.job_states(page or []))
+        return self.get_paginated_response(job_states(page or []))
 
     def retrieve(self, *_: Any, **__: Any) -> Response:
         """Return a job as it is now, what it waits for, and where it is."""
         job = self.get_object()
-        told = {"waits_for": selectors.waits_for(job), "places": selectors.held_places(job)}
+        told = {"waits_for": waits_for(job), "places": held_places(job)}
         if job.state == JobState.FAILED:
             told["last_lines"] = logs.last_lines(job)
-        return Response({**selectors.job_state(job), **told})
+        return Response({**job_state(job), **told})
 
     @extend_schema(
         request=schema.JobRequest,
-        responses={201: schema.JobState, **REFUSED},
+        responses={201: job_schema.JobState, **REFUSED},
         parameters=[KEY],
     )
     def create(self, request: Request) -> Response:
@@ -185,7 +185,7 @@ class JobViewSet(ReadViewSet):
             raise InvalidInput({"kind": f"{kind!r} is not a kind of job; choose train, evaluate or generate"})
         job = Job.objects.select_related("branch__experiment", "worker").get(pk=job.pk)
         place = reverse("api:job-detail", args=[job.pk], request=request)
-        state = selectors.job_state(job)
+        state = job_state(job)
         return Response(state, status=status.HTTP_201_CREATED, headers={"Location": place})
 
     def _train(self, request: Request, data: dict[str, Any], key: str | None) -> Job:
@@ -243,14 +243,14 @@ class JobViewSet(ReadViewSet):
         )
         return Response(JobEventSerializer(event).data, status=status.HTTP_202_ACCEPTED)
 
-    @extend_schema(request=None, responses={200: schema.JobState, **REFUSED})
+    @extend_schema(request=None, responses={200: job_schema.JobState, **REFUSED})
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, **_: Any) -> Response:
         """Let a paused job go on, or queue one that failed or was stopped again, from its newest checkpoint."""
         body(request)
         job = jobs.resume(actor=request.user, job=self.get_object())
         job = Job.objects.select_related("branch__experiment", "worker").get(pk=job.pk)
-        return Response(selectors.job_state(job))
+        return Response(job_state(job))
 
     @extend_schema(
         responses=JobEventSerializer(many=True),
@@ -273,7 +273,7 @@ class JobViewSet(ReadViewSet):
             query("search", "only the lines that hold this, in upper or lower case"),
         ],
         responses={
-            (200, "application/json"): schema.JobLogPart,
+            (200, "application/json"): job_schema.JobLogPart,
             (200, "text/plain"): OpenApiTypes.STR,
             422: REFUSED[422],
         },

@@ -1,4 +1,4 @@
-"""Experiments, their trees of checkpoints, and the jobs that grow them."""
+"""Experiments, their trees of checkpoints, and the points that their jobs make."""
 
 from accsite.apps.training.models.experiments import (
     AutoEvaluate,
@@ -11,16 +11,6 @@ from accsite.apps.training.models.experiments import (
     Task,
     Visibility,
 )
-from accsite.apps.training.models.jobs import (
-    Job,
-    JobEvent,
-    JobKind,
-    JobLog,
-    JobPart,
-    OutboxMessage,
-    Worker,
-    ranks_in_words,
-)
 from accsite.apps.training.models.points import LossBlock
 from accsite.apps.training.models.recipes import RecipeRun, RecipeStep
 
@@ -31,18 +21,10 @@ __all__ = [
     "CheckpointKind",
     "Experiment",
     "ExperimentShare",
-    "Job",
-    "JobEvent",
-    "JobKind",
-    "JobLog",
-    "JobPart",
     "LossBlock",
-    "OutboxMessage",
     "RecipeRun",
     "RecipeStep",
     "ShareLevel",
     "Task",
     "Visibility",
-    "Worker",
-    "ranks_in_words",
 ]

@@ -117,7 +117,7 @@ class Checkpoint(models.Model):
     parent = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.PROTECT, related_name="children"
     )
-    job = models.ForeignKey("training.Job", null=True, on_delete=models.SET_NULL, related_name="checkpoints")
+    job = models.ForeignKey("jobs.Job", null=True, on_delete=models.SET_NULL, related_name="checkpoints")
     kind = models.CharField(max_length=16, choices=CheckpointKind)
     step = models.PositiveBigIntegerField(help_text="updates since the root of the tree")
     job_step = models.PositiveBigIntegerField(help_text="updates since the start of its job")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 
-from accsite.apps.training.models.jobs import Job
+from accsite.apps.jobs.models import Job
 
 
 class LossBlock(models.Model):

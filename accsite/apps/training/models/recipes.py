@@ -10,10 +10,10 @@ from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Cast
 
 from accsite.apps.access.permissions import is_administrator
+from accsite.apps.jobs.models import PRIVATE_KINDS, Job, JobKind
+from accsite.apps.jobs.states import ACTIVE, JobState
 from accsite.apps.registry.models import PluginSource
 from accsite.apps.training.models.experiments import Branch, Checkpoint, Experiment
-from accsite.apps.training.models.jobs import PRIVATE_KINDS, Job, JobKind
-from accsite.apps.training.states import ACTIVE, JobState
 from accsite.fields import CleanCharField, CleanJSONField, CleanTextField
 
 TOUCH_NOTHING = ("phase", "parallel", "log", "load_dataset", "create_dataset")

@@ -8,9 +8,6 @@ from accsite.apps.training.selectors.checkpoints import (
 from accsite.apps.training.selectors.jobs import (
     find_branch,
     find_checkpoint,
-    held_places,
-    job_state,
-    job_states,
     job_summaries,
     task_losses,
 )
@@ -18,7 +15,6 @@ from accsite.apps.training.selectors.loss import last_losses, loss_history
 from accsite.apps.training.selectors.replays import last_replay, replayed
 from accsite.apps.training.selectors.tasks import source_removed, with_source_removed
 from accsite.apps.training.selectors.tree import Tree, compact, tree
-from accsite.apps.training.selectors.waiting import waits_for
 
 __all__ = [
     "Tree",
@@ -28,9 +24,6 @@ __all__ = [
     "find_branch",
     "find_checkpoint",
     "find_checkpoint_named",
-    "held_places",
-    "job_state",
-    "job_states",
     "job_summaries",
     "last_losses",
     "last_replay",
@@ -39,6 +32,5 @@ __all__ = [
     "source_removed",
     "task_losses",
     "tree",
-    "waits_for",
     "with_source_removed",
 ]

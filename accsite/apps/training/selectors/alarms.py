@@ -12,9 +12,10 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from accsite.apps.training.models import Experiment, Job, JobEvent, JobKind
+from accsite.apps.jobs.models import Job, JobEvent, JobKind
+from accsite.apps.jobs.states import JobState
+from accsite.apps.training.models import Experiment
 from accsite.apps.training.selectors.resuming import RESUMED
-from accsite.apps.training.states import JobState
 
 ALARMS_SHOWN = 3
 TELLING = ("alarm", RESUMED)

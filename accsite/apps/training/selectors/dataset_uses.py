@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.db.models import F, QuerySet
 
 from accsite.apps.datasets.models import Dataset
-from accsite.apps.training.models import Branch, Checkpoint, Job, Task, Visibility
+from accsite.apps.jobs.models import Job
+from accsite.apps.training.models import Branch, Checkpoint, Task, Visibility
 
 
 def dataset_uses(dataset: Dataset, limit: int) -> list[str]:

@@ -15,8 +15,9 @@ from django.db.models.functions import Cast, RowNumber
 from numpy.typing import NDArray
 
 from acc.training.losses.health import far_above
+from accsite.apps.jobs.models import Job
 from accsite.apps.training import blocks
-from accsite.apps.training.models import Job, LossBlock
+from accsite.apps.training.models import LossBlock
 
 MAX_CLOCK_KNOTS = 512
 DIVERGENCE_LOOKS = 64

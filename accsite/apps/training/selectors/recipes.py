@@ -9,9 +9,10 @@ from typing import Any
 from django.utils import timezone
 
 from acc.errors import InvalidInput
+from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.selectors.jobs import job_state
 from accsite.apps.registry.models import Plugin, PluginKind
-from accsite.apps.training.models import Branch, Experiment, Job, JobKind, RecipeRun, RecipeStep
-from accsite.apps.training.selectors.jobs import job_state
+from accsite.apps.training.models import Branch, Experiment, RecipeRun, RecipeStep
 
 S = RecipeStep.State
 FRAMES = ("phase", "parallel")

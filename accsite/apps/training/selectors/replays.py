@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from accsite.apps.training.models import Checkpoint, Job, JobKind
-from accsite.apps.training.states import ACTIVE, JobState
+from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.states import ACTIVE, JobState
+from accsite.apps.training.models import Checkpoint
 
 
 def last_replay(checkpoint: Checkpoint) -> dict[str, Any] | None:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from django.db.models import QuerySet
 
-from accsite.apps.training.models import Branch, Checkpoint, Job, JobKind
-from accsite.apps.training.states import RESUMABLE
+from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.states import RESUMABLE
+from accsite.apps.training.models import Branch, Checkpoint
 
 RESUMED = "resumed"
 """The kind of the event that tells of it; its payload has ``checkpoint``, ``step``, and ``plugins``."""

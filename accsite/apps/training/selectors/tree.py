@@ -9,8 +9,9 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any, NamedTuple
 
+from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.training import measures
-from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Experiment, Job, JobKind
+from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Experiment
 from accsite.apps.training.selectors.alarms import grave_alarms_in, words_at
 
 KINDS: Sequence[str] = CheckpointKind.values

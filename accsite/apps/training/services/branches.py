@@ -8,10 +8,12 @@ import structlog
 
 from acc.errors import InvalidInput
 from acc.specs import ModelSpec
-from accsite.apps.training.models import Branch, Checkpoint, Job, JobKind
+from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.services.unit import touch, unit_of_work
+from accsite.apps.training.models import Branch, Checkpoint
 from accsite.apps.training.selectors.resuming import growing
 from accsite.apps.training.services.intact import require_intact
-from accsite.apps.training.services.unit import lock_branch, lock_experiment, touch, unit_of_work
+from accsite.apps.training.services.locks import lock_branch, lock_experiment
 from accsite.apps.training.specs import task_spec
 from accsite.errors import WrongState
 from accsite.names import clean_name, free_address

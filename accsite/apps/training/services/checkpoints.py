@@ -10,10 +10,12 @@ from django.core.files.storage import default_storage
 from django.db import transaction
 
 from accsite import blobs
-from accsite.apps.training.errors import Fenced, Gap
-from accsite.apps.training.models import Checkpoint, CheckpointKind, Job, JobKind
-from accsite.apps.training.services.queueing import evaluate_on_the_way
-from accsite.apps.training.services.unit import announce, touch, unit_of_work
+from accsite.apps.jobs.errors import Fenced
+from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.services.unit import announce, touch, unit_of_work
+from accsite.apps.training.errors import Gap
+from accsite.apps.training.models import Checkpoint, CheckpointKind
+from accsite.apps.training.services.measuring import evaluate_on_the_way
 
 FOLDER = "checkpoints"
 AUTOSAVES_KEPT = 2

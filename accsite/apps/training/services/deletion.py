@@ -16,10 +16,11 @@ from django.dispatch import Signal
 from django.utils import timezone
 
 from acc.errors import InvalidInput
+from accsite.apps.jobs.services.unit import touch, unit_of_work
 from accsite.apps.training.models import Checkpoint, Experiment
 from accsite.apps.training.services.checkpoints import delete_unused
 from accsite.apps.training.services.dependants import needed
-from accsite.apps.training.services.unit import lock_experiment, touch, unit_of_work
+from accsite.apps.training.services.locks import lock_experiment
 from accsite.errors import WrongState
 
 purging = Signal()

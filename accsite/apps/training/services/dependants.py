@@ -6,8 +6,9 @@ from collections.abc import Collection
 
 from django.db.models import Q
 
-from accsite.apps.training.models import Branch, Checkpoint, Job, RecipeStep
-from accsite.apps.training.states import ACTIVE
+from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.states import ACTIVE
+from accsite.apps.training.models import Branch, Checkpoint, RecipeStep
 
 
 def needed(ids: Collection[int], *, forks: bool = True) -> dict[int, str]:

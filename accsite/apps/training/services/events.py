@@ -6,12 +6,14 @@ from django.utils import timezone
 
 from acc.training.losses import series
 from acc.training.protocols import TASK_OFF, Alarm, Baseline, Command, CommandResult
-from accsite.apps.training.errors import Fenced
-from accsite.apps.training.models import Job, JobEvent, Task
+from accsite.apps.jobs.errors import Fenced
+from accsite.apps.jobs.models import Job, JobEvent
+from accsite.apps.jobs.services.unit import announce, touch, unit_of_work
+from accsite.apps.training.models import Task
 from accsite.apps.training.selectors.alarms import GRAVE
-from accsite.apps.training.services.control import STEERING
+from accsite.apps.training.services.locks import lock_branch
+from accsite.apps.training.services.steering import STEERING
 from accsite.apps.training.services.tasks import withdraw_task
-from accsite.apps.training.services.unit import announce, lock_branch, touch, unit_of_work
 
 
 def pending_commands(job_id: int) -> list[Command]:

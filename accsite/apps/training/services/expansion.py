@@ -12,15 +12,18 @@ from acc.errors import InvalidInput
 from acc.expansion import STAGES, ExpansionSpec, clean_expansion, grown
 from acc.params import clean_params
 from acc.specs import ModelSpec
+from accsite.apps.jobs.errors import Fenced
+from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.services import queueing
+from accsite.apps.jobs.services.unit import announce, touch, unit_of_work
 from accsite.apps.registry.models import Plugin, PluginKind
-from accsite.apps.training.errors import Fenced
-from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Job, JobKind, Task
-from accsite.apps.training.services import checkpoints, queueing
+from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Task
+from accsite.apps.training.services import checkpoints
 from accsite.apps.training.services.branches import refuse_while_busy
 from accsite.apps.training.services.code import require_code
 from accsite.apps.training.services.experiments import copies_of_tasks, free_branch_slug
 from accsite.apps.training.services.intact import require_intact
-from accsite.apps.training.services.unit import announce, lock_branch, lock_experiment, touch, unit_of_work
+from accsite.apps.training.services.locks import lock_branch, lock_experiment
 from accsite.errors import WrongState
 
 

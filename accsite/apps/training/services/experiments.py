@@ -10,11 +10,12 @@ from django.db import IntegrityError, transaction
 from acc.errors import InvalidInput
 from acc.params import clean_params
 from acc.specs import ModelSpec, TaskSpec, parse
+from accsite.apps.jobs.services.unit import touch, unit_of_work
 from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import PluginKind
 from accsite.apps.training.models import Branch, Checkpoint, Experiment, Task, Visibility
 from accsite.apps.training.services.intact import require_intact
-from accsite.apps.training.services.unit import lock_experiment, touch, unit_of_work
+from accsite.apps.training.services.locks import lock_experiment
 from accsite.names import clean_name, free_address, same_name, taken
 
 NEW_PAGE = "new"  # an address below /experiments/ that is no experiment

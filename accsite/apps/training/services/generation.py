@@ -20,13 +20,13 @@ from accsite.apps.datasets import selectors as datasets
 from accsite.apps.datasets import services as dataset_services
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.datasets.recipes import recipe_hash
+from accsite.apps.jobs.access import may_change_job
+from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.services.idempotency import enqueue_once, submitted_before
+from accsite.apps.jobs.services.unit import unit_of_work
+from accsite.apps.jobs.states import ACTIVE, JobState
 from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import Plugin, PluginKind
-from accsite.apps.training.access import may_change_job
-from accsite.apps.training.models import Job, JobKind
-from accsite.apps.training.services.idempotency import enqueue_once, submitted_before
-from accsite.apps.training.services.unit import unit_of_work
-from accsite.apps.training.states import ACTIVE, JobState
 from accsite.errors import WrongState
 from accsite.ids import row_id
 from accsite.names import clean_name

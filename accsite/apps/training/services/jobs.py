@@ -7,27 +7,27 @@ from typing import Any
 
 from acc.errors import InvalidInput
 from acc.specs import EvalSpec, TrainJobSpec, TrainSpec, parse
+from accsite.apps.jobs import kinds
+from accsite.apps.jobs.models import Job, JobEvent, JobKind
+from accsite.apps.jobs.services import control
+from accsite.apps.jobs.services.idempotency import enqueue_once, submitted_before
+from accsite.apps.jobs.services.placement import check_device, check_memory
+from accsite.apps.jobs.services.unit import unit_of_work
+from accsite.apps.jobs.states import TERMINAL
 from accsite.apps.registry import approval
 from accsite.apps.registry.models import Plugin, PluginKind
-from accsite.apps.training import kinds
-from accsite.apps.training.models import Branch, Checkpoint, Job, JobEvent, JobKind, Task, Worker
-from accsite.apps.training.services import control, looked_at, queueing, resuming, tasks
+from accsite.apps.training.models import Branch, Checkpoint, Task
+from accsite.apps.training.services import looked_at, measuring, resuming, steering, tasks
 from accsite.apps.training.services.branches import refuse_while_expanding
 from accsite.apps.training.services.code import require_code
 from accsite.apps.training.services.generation import submit_generation, submit_import
-from accsite.apps.training.services.idempotency import enqueue_once, submitted_before
-from accsite.apps.training.services.lifecycle import cancel_queued
-from accsite.apps.training.services.placement import memory_gib
+from accsite.apps.training.services.locks import lock_branch
 from accsite.apps.training.services.train_options import check_options
-from accsite.apps.training.services.unit import lock_branch, unit_of_work
 from accsite.apps.training.specs import dataset_spec, model_of, task_spec
-from accsite.apps.training.states import TERMINAL, JobState
 from accsite.errors import WrongState
 
 __all__ = [
     "CONTROLS",
-    "cancel",
-    "check_device",
     "request_control",
     "resume",
     "submit_evaluation",
@@ -112,15 +112,15 @@ def submit_evaluation(
     data = dict(eval or {})
     check_device(data.get("device", "auto"), queue=kinds.queue_of(JobKind.EVALUATE))
     spec = parse(EvalSpec, data)
-    unknown = [name for name in spec.suite if name not in queueing.FULL_SUITE]
+    unknown = [name for name in spec.suite if name not in measuring.FULL_SUITE]
     if unknown or not spec.suite:
-        right = ", ".join(queueing.FULL_SUITE)
+        right = ", ".join(measuring.FULL_SUITE)
         raise InvalidInput(
             {"suite": f"{', '.join(unknown) or 'nothing'!r} cannot be measured; choose of: {right}"}
         )
     looked_at.require_dataset(checkpoint, spec.dataset)
     require_code([checkpoint], "checkpoint")
-    return queueing.queue_evaluation(checkpoint, spec=spec, actor=actor, idempotency_key=idempotency_key)
+    return measuring.queue_evaluation(checkpoint, spec=spec, actor=actor, idempotency_key=idempotency_key)
 
 
 def request_control(*, actor: Any, job: Job, kind: str, payload: Mapping[str, Any] | None = None) -> JobEvent:
@@ -136,11 +136,11 @@ def request_control(*, actor: Any, job: Job, kind: str, payload: Mapping[str, An
             {"kind": f"{kind!r} is not something a job can be asked; choose one of: {', '.join(CONTROLS)}"}
         )
     if kind == "stop":
-        return _stop(actor, job)
+        return control.stop(actor=actor, job=job)
     if kind in {"pause", "resume"}:
         return control.pause_or_resume(actor=actor, job=job, kind=kind)
     if kind == "set_lr":
-        return control.set_lr(actor=actor, job=job, payload=data)
+        return steering.set_lr(actor=actor, job=job, payload=data)
     return _steer_task(actor, job, kind, data)
 
 
@@ -156,39 +156,6 @@ def resume(*, actor: Any, job: Job) -> Job:
     return job
 
 
-def cancel(*, actor: Any, job: Job) -> Job:
-    """Return the job, CANCELLED if it was waiting; one that has begun meanwhile is asked to stop.
-
-    Raises WrongState when it has ended.
-    """
-    request_control(actor=actor, job=job, kind="stop")
-    job.refresh_from_db()
-    return job
-
-
-def check_device(device: Any, *, queue: str) -> None:
-    """Raise InvalidInput unless ``device`` is auto, cpu, or offered by an online worker of the queue."""
-    offered = sorted(worker.device for worker in Worker.objects.serving(queue))
-    generic = ["cuda"] if any(device.startswith("cuda") for device in offered) else []
-    if device in ["auto", "cpu", *generic, *offered]:
-        return
-    right = ", ".join(dict.fromkeys(["auto", "cpu", *offered]))
-    raise InvalidInput(
-        {"device": f"{device!r} is offered by no worker that is online; choose one of: {right}"}
-    )
-
-
-def check_memory(least: float | None, *, queue: str) -> None:
-    """Raise InvalidInput if online workers of the queue are known, and none has so much device memory (GiB)."""
-    most = max((memory_gib(worker) for worker in Worker.objects.serving(queue)), default=None)
-    if least is not None and most is not None and most < least:
-        raise InvalidInput(
-            {
-                "device_memory_gib": f"{least:g} GiB is more than any online worker has; the largest has {most:.1f} GiB"
-            }
-        )
-
-
 def _freeze(branch: Branch, attached: list[Task], train: TrainSpec) -> TrainJobSpec:
     model = model_of(branch)
     classes = {task.task_class for task in attached}
@@ -199,15 +166,6 @@ def _freeze(branch: Branch, attached: list[Task], train: TrainSpec) -> TrainJobS
     datasets = {task.dataset.slug: dataset_spec(task.dataset) for task in attached}
     specs = tuple(task_spec(task, plugins.get(task.task_class, "")) for task in attached)
     return TrainJobSpec(model=model, tasks=specs, datasets=datasets, train=train, plugins=plugins)
-
-
-def _stop(actor: Any, job: Job) -> JobEvent:
-    if job.state == JobState.QUEUED:
-        event = cancel_queued(job, actor)
-        if event is not None:
-            return event
-        job.refresh_from_db()  # a worker was faster
-    return control.stop(actor=actor, job=job)
 
 
 def _steer_task(actor: Any, job: Job, kind: str, data: dict[str, Any]) -> JobEvent:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from accsite.apps.training.kinds import Kind
-from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Job, JobKind, RecipeRun
+from django.db.models import Q, QuerySet
+
+from accsite.apps.jobs.kinds import Kind
+from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.services import outbox
+from accsite.apps.jobs.services.unit import touch
+from accsite.apps.jobs.states import ACTIVE, HELD, JobState
+from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, RecipeRun
+from accsite.apps.training.selectors.jobs import task_losses
 from accsite.apps.training.selectors.loss import diverged
 from accsite.apps.training.services import expansion, generation, jobs, points, recipes, replays
 from accsite.apps.training.services.checkpoints import drop_autosaves
-from accsite.apps.training.services.queueing import evaluate_the_end, ring_next_on_branch
-from accsite.apps.training.services.unit import lock_branch, touch
-from accsite.apps.training.states import JobState
+from accsite.apps.training.services.locks import lock_branch
+from accsite.apps.training.services.measuring import evaluate_the_end
 
 
 class Train(Kind):
@@ -26,9 +32,31 @@ class Train(Kind):
         if job.branch_id is None:
             return {}
         branch = lock_branch(job.branch_id)
-        if Job.objects.before_on_branch(job).exists():
+        if self.before(job).exists():
             return None
         return {"start_checkpoint": branch.head} if job.attempt == 0 else {}
+
+    def before(self, job: Job) -> QuerySet[Job]:
+        """Return the trainings of the branch that are to end first: each goes on where the one before it ended."""
+        if job.branch_id is None:
+            return super().before(job)
+        siblings = Job.objects.filter(branch=job.branch_id, kind=JobKind.TRAIN).exclude(pk=job.pk)
+        return siblings.filter(Q(state__in=HELD) | Q(state__in=ACTIVE, pk__lt=job.pk))
+
+    def held_back(self) -> set[int]:
+        """Return all that wait but the oldest of each branch on which nothing is at work."""
+        trainings = Job.objects.filter(kind=JobKind.TRAIN).exclude(branch=None)
+        taken = set(trainings.filter(state__in=HELD).values_list("branch_id", flat=True))
+        queued = trainings.filter(state=JobState.QUEUED).order_by("pk")
+        held_back = set()
+        for pk, branch_id in queued.values_list("pk", "branch_id"):
+            if branch_id in taken:
+                held_back.add(pk)
+            taken.add(branch_id)
+        return held_back
+
+    def losses(self, job: Job) -> dict[str, float]:
+        return task_losses(job)
 
     def lock(self, job: Job) -> None:
         """Lock the branch, whose head may move."""
@@ -56,13 +84,20 @@ class Train(Kind):
             drop_autosaves(job, keep=0)
             evaluate_the_end(reached, job.created_by)
             touch(f"checkpoints:{job.branch.experiment_id}")
-        ring_next_on_branch(job)
+        self._ring_next(job.branch)
 
     def retry(self, *, actor: Any, job: Job) -> Job:
         """Train the branch again, from its head."""
         if job.branch is None:
             return super().retry(actor=actor, job=job)
         return jobs.submit_training(actor=actor, branch=job.branch, train=job.spec["train"])
+
+    def _ring_next(self, branch: Branch) -> None:
+        """Ring for the oldest job that waited for another to leave its branch."""
+        waiting = Job.objects.filter(branch=branch, kind=self.name, state=JobState.QUEUED)
+        following = waiting.order_by("pk").first()
+        if following is not None:
+            outbox.queue_up(following)
 
 
 class Evaluate(Kind):

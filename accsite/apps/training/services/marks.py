@@ -8,8 +8,9 @@ import structlog
 from django.db import IntegrityError, transaction
 
 from acc.errors import InvalidInput
+from accsite.apps.jobs.services.unit import touch, unit_of_work
 from accsite.apps.training.models import Checkpoint
-from accsite.apps.training.services.unit import lock_experiment, touch, unit_of_work
+from accsite.apps.training.services.locks import lock_experiment
 from accsite.errors import WrongState
 from accsite.names import clean_name
 

@@ -1,16 +1,22 @@
-"""When the checkpoints of a branch are measured without being asked."""
+"""Queues the measuring of checkpoints, and says when those of a branch are measured without being asked."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
 
 from acc.errors import InvalidInput
-from accsite.apps.training.models import AutoEvaluate, Branch
-from accsite.apps.training.services.unit import touch, unit_of_work
+from acc.specs import EVAL_PARTS, EvalSpec
+from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.services.queueing import enqueue
+from accsite.apps.jobs.services.unit import touch, unit_of_work
+from accsite.apps.training.models import AutoEvaluate, Branch, Checkpoint
 
 MOST_STEPS = 1_000_000_000
+FULL_SUITE = EVAL_PARTS
+PREVIEW_SUITE = ("reconstructions",)
 
 log = structlog.get_logger(__name__)
 
@@ -41,3 +47,55 @@ def set_auto_evaluate(*, actor: Any, branch: Branch, when: Any, every: Any = Non
     )
     touch(f"evaluations:{branch.pk}")
     return branch
+
+
+def queue_evaluation(
+    checkpoint: Checkpoint,
+    *,
+    spec: EvalSpec | None = None,
+    suite: Sequence[str] = FULL_SUITE,
+    actor: Any = None,
+    idempotency_key: str | None = None,
+    preview: bool = False,
+) -> Job:
+    """Return a new job that measures a checkpoint; ``preview``: of passing interest, while training goes on."""
+    spec = spec or EvalSpec(suite=tuple(suite))
+    what = "Preview" if preview else "Evaluate"
+    return enqueue(
+        JobKind.EVALUATE,
+        title=f"{what} {checkpoint.branch} at step {checkpoint.step}",
+        branch=checkpoint.branch,
+        checkpoint=checkpoint,
+        spec=spec.model_dump(mode="json"),
+        created_by=actor,
+        idempotency_key=idempotency_key or None,
+        preview=preview,
+    )
+
+
+def evaluate_the_end(checkpoint: Checkpoint, actor: Any) -> None:
+    """Measure what a job has reached, unless its branch is measured only when asked."""
+    if checkpoint.branch.auto_evaluate != AutoEvaluate.OFF:
+        queue_evaluation(checkpoint, actor=actor)
+
+
+def evaluate_on_the_way(checkpoint: Checkpoint, actor: Any) -> None:
+    """Measure an autosave if its branch is measured every so many steps and another so many are done.
+
+    Of any other a preview is made, unless one waits or something is measured on the branch anyway.
+    """
+    branch = checkpoint.branch
+    if _is_due(branch, checkpoint):
+        queue_evaluation(checkpoint, actor=actor)
+        return
+    if not Job.objects.active().filter(branch=branch, kind=JobKind.EVALUATE).exists():
+        queue_evaluation(checkpoint, suite=PREVIEW_SUITE, actor=actor, preview=True)
+
+
+def _is_due(branch: Branch, checkpoint: Checkpoint) -> bool:
+    every = branch.evaluate_every
+    if branch.auto_evaluate != AutoEvaluate.STEPS or not every or checkpoint.job is None:
+        return False
+    before = Checkpoint.everything.filter(job=checkpoint.job, pk__lt=checkpoint.pk).order_by("-pk").first()
+    began = checkpoint.step - checkpoint.job_step
+    return checkpoint.step // every > (before.step if before else began) // every

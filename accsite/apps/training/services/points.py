@@ -8,9 +8,11 @@ from typing import Any
 from django.db import transaction
 
 from acc.training.protocols import PointBlock
+from accsite.apps.jobs.errors import Fenced
+from accsite.apps.jobs.models import Job
 from accsite.apps.training import blocks
-from accsite.apps.training.errors import Fenced, Gap
-from accsite.apps.training.models import Job, LossBlock
+from accsite.apps.training.errors import Gap
+from accsite.apps.training.models import LossBlock
 
 RATE_WINDOW_SECONDS = 3.0
 # What an append reads of its job; it comes ten times a second beside the training, which wants the interpreter.

@@ -18,23 +18,16 @@ from acc.specs import TrainJobSpec
 from acc.training.losses import series
 from accsite import blobs
 from accsite.apps.datasets.models import Dataset
+from accsite.apps.jobs.models import JobEvent
+from accsite.apps.jobs.services.unit import touch, unit_of_work
 from accsite.apps.registry import approval
 from accsite.apps.registry.models import Plugin, PluginKind
-from accsite.apps.training.models import (
-    Branch,
-    Checkpoint,
-    CheckpointKind,
-    Experiment,
-    JobEvent,
-    Task,
-    Visibility,
-)
+from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Experiment, Task, Visibility
 from accsite.apps.training.services import checkpoints
 from accsite.apps.training.services.code import naming_code
-from accsite.apps.training.services.control import STEERING
 from accsite.apps.training.services.experiments import MAIN, free_experiment_slug
 from accsite.apps.training.services.intact import require_intact
-from accsite.apps.training.services.unit import touch, unit_of_work
+from accsite.apps.training.services.steering import STEERING
 
 COLOURS = 8
 

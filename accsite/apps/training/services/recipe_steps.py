@@ -8,9 +8,10 @@ from typing import Any
 
 from django.utils import timezone
 
-from accsite.apps.training.errors import Fenced
-from accsite.apps.training.models import Job, RecipeRun, RecipeStep
-from accsite.apps.training.services.unit import touch, unit_of_work
+from accsite.apps.jobs.errors import Fenced
+from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.services.unit import touch, unit_of_work
+from accsite.apps.training.models import RecipeRun, RecipeStep
 
 S = RecipeStep.State
 

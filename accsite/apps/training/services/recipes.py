@@ -9,13 +9,14 @@ from django.utils import timezone
 
 from acc.errors import InvalidInput
 from acc.params import Param, clean_params
+from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.services import control, lifecycle, queueing
+from accsite.apps.jobs.services.unit import touch, unit_of_work
+from accsite.apps.jobs.states import ACTIVE, TERMINAL, JobState
 from accsite.apps.registry import approval
 from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import PluginKind
-from accsite.apps.training.models import Job, JobKind, RecipeRun, RecipeStep
-from accsite.apps.training.services import control, lifecycle, queueing
-from accsite.apps.training.services.unit import touch, unit_of_work
-from accsite.apps.training.states import ACTIVE, TERMINAL, JobState
+from accsite.apps.training.models import RecipeRun, RecipeStep
 from accsite.errors import WrongState
 
 MAX_KEY_LENGTH = 80

@@ -7,10 +7,12 @@ from functools import partial
 
 from django.db import transaction
 
-from accsite.apps.training.models import Branch, Checkpoint, Experiment, Job
+from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.services.unit import touch, unit_of_work
+from accsite.apps.training.models import Branch, Checkpoint, Experiment
 from accsite.apps.training.services.checkpoints import delete_unused
 from accsite.apps.training.services.deletion import purging
-from accsite.apps.training.services.unit import lock_experiment, touch, unit_of_work
+from accsite.apps.training.services.locks import lock_experiment
 from accsite.errors import WrongState
 
 

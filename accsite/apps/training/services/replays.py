@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from acc.errors import InvalidInput
-from accsite.apps.training import kinds
-from accsite.apps.training.models import Checkpoint, CheckpointKind, Job, JobKind, Worker
+from accsite.apps.jobs import kinds
+from accsite.apps.jobs.models import Job, JobKind, Worker
+from accsite.apps.jobs.services.idempotency import enqueue_once, submitted_before
+from accsite.apps.jobs.services.unit import touch, unit_of_work
+from accsite.apps.training.models import Checkpoint, CheckpointKind
 from accsite.apps.training.services.code import require_code
-from accsite.apps.training.services.idempotency import enqueue_once, submitted_before
-from accsite.apps.training.services.unit import lock_experiment, touch, unit_of_work
+from accsite.apps.training.services.locks import lock_experiment
 from accsite.errors import WrongState
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from accsite.apps.jobs.models import Job, JobEvent, JobKind
+from accsite.apps.jobs.services import lifecycle
+from accsite.apps.jobs.services.control import command
+from accsite.apps.jobs.services.queueing import note
+from accsite.apps.jobs.services.unit import touch, unit_of_work
+from accsite.apps.jobs.states import RESUMABLE, JobState
 from accsite.apps.registry.models import Plugin, PluginKind
-from accsite.apps.training.models import Branch, Checkpoint, Job, JobEvent, JobKind
+from accsite.apps.training.models import Branch, Checkpoint
 from accsite.apps.training.selectors.resuming import RESUMED, resume_point
-from accsite.apps.training.services import lifecycle
 from accsite.apps.training.services.code import require_code
-from accsite.apps.training.services.control import STEERING, command
-from accsite.apps.training.services.queueing import note
-from accsite.apps.training.services.unit import lock_branch, touch, unit_of_work
+from accsite.apps.training.services.locks import lock_branch
+from accsite.apps.training.services.steering import STEERING
 from accsite.apps.training.specs import dataset_spec, task_spec
-from accsite.apps.training.states import RESUMABLE, JobState
 from accsite.errors import WrongState
 
 

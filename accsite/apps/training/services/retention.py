@@ -16,12 +16,13 @@ from pydantic import Field
 
 from acc.errors import InvalidInput
 from acc.specs import Spec, parse
+from accsite.apps.jobs.services.unit import touch, unit_of_work
 from accsite.apps.training import measures
 from accsite.apps.training.models import Checkpoint, Experiment
 from accsite.apps.training.services.checkpoints import delete_unused
 from accsite.apps.training.services.deletion import Deletion, take_out
 from accsite.apps.training.services.dependants import needed
-from accsite.apps.training.services.unit import lock_experiment, touch, unit_of_work
+from accsite.apps.training.services.locks import lock_experiment
 
 log = structlog.get_logger(__name__)
 

@@ -8,8 +8,9 @@ from typing import Any
 from django.contrib.auth.models import User
 
 from acc.errors import InvalidInput
+from accsite.apps.jobs.services.unit import touch, unit_of_work
 from accsite.apps.training.models import Experiment, ExperimentShare, ShareLevel, Visibility
-from accsite.apps.training.services.unit import lock_experiment, touch, unit_of_work
+from accsite.apps.training.services.locks import lock_experiment
 
 
 @unit_of_work()

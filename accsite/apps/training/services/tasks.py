@@ -12,11 +12,14 @@ from acc.errors import InvalidInput, TaskError
 from acc.params import Param, clean_params
 from acc.specs import ModelSpec, TaskSpec, parse, parse_slice
 from accsite.apps.datasets.models import Dataset
+from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.services.control import command
+from accsite.apps.jobs.services.unit import touch, unit_of_work
 from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import Plugin, PluginKind
-from accsite.apps.training.models import Branch, Job, JobKind, Task
-from accsite.apps.training.services.control import command, command_branch
-from accsite.apps.training.services.unit import lock_branch, touch, unit_of_work
+from accsite.apps.training.models import Branch, Task
+from accsite.apps.training.services.locks import lock_branch
+from accsite.apps.training.services.steering import command_branch
 from accsite.apps.training.specs import dataset_spec, model_of, task_spec
 from accsite.errors import WrongState
 from accsite.names import MAX_NAME_LENGTH, clean_name

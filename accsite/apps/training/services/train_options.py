@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from acc.errors import InvalidInput
 from acc.specs import TrainSpec
-from accsite.apps.training.models import Worker
-from accsite.apps.training.services.placement import most_ranks
+from accsite.apps.jobs.models import Worker
+from accsite.apps.jobs.services.placement import most_ranks
 
 GRAPHS = ("reduce-overhead", "max-autotune")
 TOTAL = "total"

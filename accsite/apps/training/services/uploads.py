@@ -19,7 +19,7 @@ from django.utils import timezone
 from acc.data.importers import disk_full, is_disk_full
 from acc.errors import InvalidInput
 from accsite import blobs
-from accsite.apps.training.models import Job, JobKind
+from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.training.services.generation import UPLOADS, Upload, uploads_in_use
 
 GRACE = timedelta(hours=1)

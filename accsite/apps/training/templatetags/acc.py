@@ -16,9 +16,10 @@ from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from accsite import numbers
-from accsite.apps.training import pages, selectors
-from accsite.apps.training.models import Job
-from accsite.apps.training.states import ACTIVE, JobState
+from accsite.apps.jobs import selectors
+from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.states import ACTIVE, JobState
+from accsite.apps.training import pages
 from accsite.numbers import NONE
 
 register = template.Library()
@@ -57,7 +58,7 @@ RAIL = (
     ("datasets", "Datasets", "datasets:list", "d"),
     ("experiments", "Experiments", "training:experiments", "e"),
     ("evaluate", "Evaluate", "evaluation:home", "q"),
-    ("devices", "Devices", "training:devices", "c"),
+    ("devices", "Devices", "jobs:devices", "c"),
     ("plugins", "Plugins", "registry:plugins", "p"),
 )
 

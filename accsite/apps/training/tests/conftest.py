@@ -10,8 +10,9 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 
 from accsite.apps.datasets.models import Dataset
+from accsite.apps.jobs.models import Job, Worker
 from accsite.apps.registry.models import Plugin
-from accsite.apps.training.models import Branch, Job, Task, Worker
+from accsite.apps.training.models import Branch, Task
 from accsite.apps.training.tests import rows
 
 

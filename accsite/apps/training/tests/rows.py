@@ -14,17 +14,9 @@ from django.utils import timezone
 from acc.params import Param
 from acc.specs import ModelSpec, TrainJobSpec, TrainSpec
 from accsite.apps.datasets.models import Dataset
+from accsite.apps.jobs.models import Job, JobKind, Worker
 from accsite.apps.registry.models import Plugin, PluginKind, PluginSource
-from accsite.apps.training.models import (
-    Branch,
-    Checkpoint,
-    CheckpointKind,
-    Experiment,
-    Job,
-    JobKind,
-    Task,
-    Worker,
-)
+from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Experiment, Task
 
 MODEL: dict[str, Any] = {
     "architecture": "FactorSlotAutoencoder",

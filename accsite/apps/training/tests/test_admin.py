@@ -9,9 +9,11 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 
 from acc.training.protocols import PointBlock
-from accsite.apps.training.models import Branch, Job, JobEvent, LossBlock, Task, Worker
-from accsite.apps.training.services import outbox, points
-from accsite.apps.training.states import JobState
+from accsite.apps.jobs.models import Job, JobEvent, Worker
+from accsite.apps.jobs.services import outbox
+from accsite.apps.jobs.states import JobState
+from accsite.apps.training.models import Branch, LossBlock, Task
+from accsite.apps.training.services import points
 from accsite.apps.training.tests import rows
 
 
@@ -34,17 +36,25 @@ def job(branch: Branch, task: Task) -> Job:
 
 
 # Tasks have forms: test_admin_tasks.py.
-NAMES = ["experiment", "branch", "checkpoint", "job", "lossblock", "outboxmessage", "worker"]
+NAMES = [
+    "training/experiment",
+    "training/branch",
+    "training/checkpoint",
+    "training/lossblock",
+    "jobs/job",
+    "jobs/outboxmessage",
+    "jobs/worker",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_kind_of_row_is_listed_and_shown_and_cannot_be_changed(
     admin: Client, job: Job, worker: Worker, name: str
 ) -> None:
-    base = f"/admin/training/{name}/"
+    base = f"/admin/{name}/"
     assert admin.get(base).status_code == 200
     assert admin.get(f"{base}add/").status_code == 403
-    row = apps.get_model("training", name)._default_manager.first()
+    row = apps.get_model(*name.split("/"))._default_manager.first()
     assert row is not None
     pk = row.pk
     page = admin.get(f"{base}{pk}/change/")
@@ -64,7 +74,7 @@ def test_loss_points_are_shown_as_rows_and_escaped(admin: Client, job: Job) -> N
 def test_stopping_jobs_goes_through_the_service(admin: Client, job: Job, branch: Branch) -> None:
     ended = rows.make_job(branch, state=JobState.FAILED)
     answer = admin.post(
-        "/admin/training/job/", {"action": "stop", "_selected_action": [job.pk, ended.pk]}, follow=True
+        "/admin/jobs/job/", {"action": "stop", "_selected_action": [job.pk, ended.pk]}, follow=True
     )
     told = answer.content.decode()
     assert "1 asked to stop" in told
@@ -82,6 +92,6 @@ def test_switching_the_last_task_of_a_running_job_off_is_refused(admin: Client, 
 
 
 def test_a_worker_is_drained(admin: Client, worker: Worker) -> None:
-    admin.post("/admin/training/worker/", {"action": "drain", "_selected_action": [worker.pk]})
+    admin.post("/admin/jobs/worker/", {"action": "drain", "_selected_action": [worker.pk]})
     worker.refresh_from_db()
     assert worker.state == Worker.State.DRAINING

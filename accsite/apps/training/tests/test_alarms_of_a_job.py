@@ -7,14 +7,15 @@ from django.test import Client
 from django.urls import reverse
 
 from acc.training.protocols import Alarm
+from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.services.queueing import note
+from accsite.apps.jobs.states import JobState
 from accsite.apps.live import selectors as live
 from accsite.apps.training import selectors
-from accsite.apps.training.models import Branch, Job
+from accsite.apps.training.models import Branch
 from accsite.apps.training.selectors.alarms import grave_alarms
 from accsite.apps.training.selectors.resuming import RESUMED
 from accsite.apps.training.services import events
-from accsite.apps.training.services.queueing import note
-from accsite.apps.training.states import JobState
 from accsite.apps.training.tests import rows
 from accsite.tests.modules import evaluate
 

@@ -9,9 +9,10 @@ from django.contrib.auth import get_user_model
 from rest_framework.test import APIClient
 
 from accsite.apps.datasets.models import Dataset
+from accsite.apps.jobs.models import Job, OutboxMessage, Worker
+from accsite.apps.jobs.states import JobState
 from accsite.apps.live.models import Topic
-from accsite.apps.training.models import Branch, Experiment, Job, OutboxMessage, Task, Worker
-from accsite.apps.training.states import JobState
+from accsite.apps.training.models import Branch, Experiment, Task
 from accsite.apps.training.tests import rows
 
 

@@ -10,9 +10,11 @@ from django.test import Client
 from rest_framework.test import APIClient
 
 from acc.specs import EVAL_PARTS
-from accsite.apps.training.models import Branch, CheckpointKind, Job
-from accsite.apps.training.services import lifecycle, measuring
-from accsite.apps.training.states import JobState
+from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.services import lifecycle
+from accsite.apps.jobs.states import JobState
+from accsite.apps.training.models import Branch, CheckpointKind
+from accsite.apps.training.services import measuring
 from accsite.apps.training.tests import rows
 from accsite.apps.training.tests.test_checkpoints import save
 

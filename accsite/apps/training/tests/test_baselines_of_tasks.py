@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from acc.training.protocols import Baseline
-from accsite.apps.training.errors import Fenced
-from accsite.apps.training.models import Branch, Job, JobEvent, Task
+from accsite.apps.jobs.errors import Fenced
+from accsite.apps.jobs.models import Job, JobEvent
+from accsite.apps.jobs.states import JobState
+from accsite.apps.training.models import Branch, Task
 from accsite.apps.training.services import events
-from accsite.apps.training.states import JobState
 from accsite.apps.training.tests import rows
 
 CHANCE = Baseline(2.3, "always answering with how frequent each class is")

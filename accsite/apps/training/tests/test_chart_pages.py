@@ -15,11 +15,12 @@ from django.urls import reverse
 
 from acc.training.losses import health
 from acc.training.protocols import Alarm, Baseline, PointBlock
+from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.states import JobState
 from accsite.apps.training import chart_pages
-from accsite.apps.training.models import Branch, Job, Task
+from accsite.apps.training.models import Branch, Task
 from accsite.apps.training.selectors.alarms import alarms
 from accsite.apps.training.services import events, points
-from accsite.apps.training.states import JobState
 from accsite.apps.training.tests import rows
 from accsite.numbers import NONE
 from accsite.tests.modules import evaluate

@@ -12,10 +12,13 @@ from django.core.files.storage import default_storage
 from acc.specs import EVAL_PARTS
 from acc.training.protocols import PointBlock
 from accsite import blobs
-from accsite.apps.training.errors import Fenced, Gap
-from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Job, JobKind
-from accsite.apps.training.services import checkpoints, experiments, lifecycle, points
-from accsite.apps.training.states import JobState
+from accsite.apps.jobs.errors import Fenced
+from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.services import lifecycle
+from accsite.apps.jobs.states import JobState
+from accsite.apps.training.errors import Gap
+from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind
+from accsite.apps.training.services import checkpoints, experiments, points
 from accsite.apps.training.tests import rows
 
 K = CheckpointKind

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from acc.training.protocols import TASK_OFF, Alarm, CommandResult
-from accsite.apps.training.errors import Fenced
-from accsite.apps.training.models import Branch, Job, JobEvent, Task
+from accsite.apps.jobs.errors import Fenced
+from accsite.apps.jobs.models import Job, JobEvent
+from accsite.apps.jobs.states import JobState
+from accsite.apps.training.models import Branch, Task
 from accsite.apps.training.services import events, jobs, tasks
-from accsite.apps.training.states import JobState
 from accsite.apps.training.tests import rows
 
 

@@ -12,10 +12,12 @@ from django.db import connection
 
 from acc.hashes import file_sha256
 from accsite import blobs
-from accsite.apps.training.errors import Fenced
-from accsite.apps.training.models import Branch, Job
-from accsite.apps.training.services import checkpoints, jobs, lifecycle, tasks
-from accsite.apps.training.states import JobState
+from accsite.apps.jobs.errors import Fenced
+from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.services import lifecycle
+from accsite.apps.jobs.states import JobState
+from accsite.apps.training.models import Branch
+from accsite.apps.training.services import checkpoints, jobs, tasks
 from accsite.apps.training.tests import rows
 from accsite.errors import WrongState
 

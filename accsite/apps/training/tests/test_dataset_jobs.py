@@ -21,8 +21,9 @@ from accsite import blobs
 from accsite.apps.datasets import uses
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.datasets.recipes import recipe_hash
+from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.registry.models import Plugin
-from accsite.apps.training.models import Branch, Job, JobKind, Task
+from accsite.apps.training.models import Branch, Task
 from accsite.apps.training.services import generation, jobs, uploads
 from accsite.apps.training.services.generation import DatasetExists
 

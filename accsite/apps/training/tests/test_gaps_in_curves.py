@@ -11,11 +11,12 @@ import pytest
 from django.test import Client
 
 from acc.training.protocols import PointBlock
+from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.states import JobState
 from accsite.apps.training import selectors
 from accsite.apps.training.admin.curve import curve
-from accsite.apps.training.models import Branch, Job
+from accsite.apps.training.models import Branch
 from accsite.apps.training.services import points
-from accsite.apps.training.states import JobState
 from accsite.apps.training.tests import rows
 from accsite.tests.modules import evaluate
 

@@ -15,9 +15,10 @@ from rest_framework.test import APIClient
 
 from acc.training.protocols import PointBlock
 from accsite.apps.datasets.models import Dataset
-from accsite.apps.training.models import Branch, Job
+from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.states import JobState
+from accsite.apps.training.models import Branch
 from accsite.apps.training.services import points
-from accsite.apps.training.states import JobState
 from accsite.apps.training.tests import rows
 
 URL = "/api/v1/jobs/history/"

@@ -10,9 +10,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.states import JobState
 from accsite.apps.training import pages
-from accsite.apps.training.models import Branch, Job
-from accsite.apps.training.states import JobState
+from accsite.apps.training.models import Branch
 from accsite.apps.training.tests import rows
 from accsite.tests.markup import folded
 

@@ -8,10 +8,11 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from accsite.apps.jobs.models import Job, JobEvent, JobKind, OutboxMessage, Worker
+from accsite.apps.jobs.services import lifecycle, outbox
+from accsite.apps.jobs.states import HELD, TERMINAL, TRANSITIONS, JobState, sources
 from accsite.apps.live.models import Topic
-from accsite.apps.training.models import Branch, Job, JobEvent, JobKind, OutboxMessage, Worker
-from accsite.apps.training.services import lifecycle, outbox
-from accsite.apps.training.states import HELD, TERMINAL, TRANSITIONS, JobState, sources
+from accsite.apps.training.models import Branch
 from accsite.apps.training.tests import rows
 
 S = JobState

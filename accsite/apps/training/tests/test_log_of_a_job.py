@@ -9,11 +9,11 @@ from django.core.management import call_command
 from django.db.models import Sum
 from django.urls import reverse
 
-from accsite.apps.training.log_view import follow_log
-from accsite.apps.training.models import Job, JobLog
-from accsite.apps.training.selectors import logs as selectors
-from accsite.apps.training.services import logs
-from accsite.apps.training.states import JobState
+from accsite.apps.jobs.log_view import follow_log
+from accsite.apps.jobs.models import Job, JobLog
+from accsite.apps.jobs.selectors import logs as selectors
+from accsite.apps.jobs.services import logs
+from accsite.apps.jobs.states import JobState
 from accsite.apps.training.tests.rows import make_branch, make_job
 from accsite.tests.markup import folded
 
@@ -287,7 +287,7 @@ def test_who_follows_is_told_the_end_of_an_attempt_also_when_the_next_has_begun(
             printed(job, b"three\nhalf a line\n", attempt=3)
             Job.objects.filter(pk=job.pk).update(state=JobState.SUCCEEDED)
 
-    monkeypatch.setattr("accsite.apps.training.log_view.time.sleep", between_two_looks)
+    monkeypatch.setattr("accsite.apps.jobs.log_view.time.sleep", between_two_looks)
     out = StringIO()
     follow_log(job, out=out, go_on=True)
     assert out.getvalue().split("\n") == [

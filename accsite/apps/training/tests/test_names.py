@@ -13,8 +13,9 @@ from acc.errors import InvalidInput
 from accsite.apps.access.tokens import make_token
 from accsite.apps.datasets import services as datasets
 from accsite.apps.datasets.models import Dataset
+from accsite.apps.jobs.models import Job
 from accsite.apps.registry.models import Plugin
-from accsite.apps.training.models import Branch, Job
+from accsite.apps.training.models import Branch
 from accsite.apps.training.services import experiments, jobs, marks, tasks
 from accsite.apps.training.services.branches import rename_branch
 from accsite.apps.training.tests import rows

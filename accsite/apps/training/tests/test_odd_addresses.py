@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
-from accsite.apps.training.models import Branch, JobEvent
-from accsite.apps.training.states import JobState
+from accsite.apps.jobs.models import JobEvent
+from accsite.apps.jobs.states import JobState
+from accsite.apps.training.models import Branch
 from accsite.apps.training.tests import rows
 
 ODD = ["9" * 5_000, "9" * 25, "-1", "1.5", "²", "٣", "abc", "1 or 1=1"]

@@ -16,8 +16,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from acc.errors import InvalidInput
-from accsite.apps.training.models import Branch, Job, Worker
-from accsite.apps.training.services import lifecycle, placement, workers
+from accsite.apps.jobs.models import Job, Worker
+from accsite.apps.jobs.services import lifecycle, placement, workers
+from accsite.apps.training.models import Branch
 from accsite.apps.training.tests import rows
 from accsite.errors import WrongState
 
@@ -83,11 +84,11 @@ def test_a_job_may_ask_for_device_memory(branch: Branch) -> None:
 def test_the_devices_page_offers_its_buttons_to_operators_only(client: Client, user: Any) -> None:
     worker = register("gpu")
     client.force_login(user)
-    change = reverse("training:worker-change", args=[worker.pk])
-    assert "Drain" not in client.get(reverse("training:devices")).text.split("<p")[0]
+    change = reverse("jobs:worker-change", args=[worker.pk])
+    assert "Drain" not in client.get(reverse("jobs:devices")).text.split("<p")[0]
     assert client.post(change, {"verb": "drain"}).status_code == 403
     user.groups.add(Group.objects.get(name="operator"))
-    assert change in client.get(reverse("training:devices")).text
+    assert change in client.get(reverse("jobs:devices")).text
     assert client.post(change, {"verb": "drain"}, headers={"HX-Request": "true"}).status_code == 200
     worker.refresh_from_db()
     assert worker.state == Worker.State.DRAINING
@@ -101,7 +102,7 @@ def test_the_queue_is_ordered_by_page_and_api(client: Client, user: Any, branch:
     client.force_login(user)
     first = Job.objects.create(kind="generate", queue="default", title="a", spec={})
     second = Job.objects.create(kind="generate", queue="default", title="b", spec={})
-    page = client.post(reverse("training:queue-change", args=[second.pk]), {"verb": "first"})
+    page = client.post(reverse("jobs:queue-change", args=[second.pk]), {"verb": "first"})
     assert page.status_code == 302
     queue = client.get(reverse("api:queue-list")).json()
     assert queue["count"] == 2

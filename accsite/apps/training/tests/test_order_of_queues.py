@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
 from acc.errors import InvalidInput
-from accsite.apps.training.models import Branch, Job, JobKind, Worker
-from accsite.apps.training.selectors.queue import places, waiting
-from accsite.apps.training.services import lifecycle, queue
+from accsite.apps.jobs.models import Job, JobKind, Worker
+from accsite.apps.jobs.selectors.queue import places, waiting
+from accsite.apps.jobs.services import lifecycle, queue
+from accsite.apps.training.models import Branch
 from accsite.apps.training.tests import rows
 from accsite.errors import WrongState
 

@@ -9,10 +9,11 @@ from rest_framework.test import APIClient
 
 from acc.errors import InvalidInput
 from accsite.apps.datasets.models import Dataset
+from accsite.apps.jobs.models import JobEvent
+from accsite.apps.jobs.states import JobState
 from accsite.apps.live.models import Topic
-from accsite.apps.training.models import Branch, JobEvent, Task
+from accsite.apps.training.models import Branch, Task
 from accsite.apps.training.services import tasks
-from accsite.apps.training.states import JobState
 from accsite.apps.training.tests import rows
 from accsite.errors import WrongState
 

@@ -12,9 +12,10 @@ import redis
 from django.db import transaction
 from django.utils import timezone
 
-from accsite.apps.training.models import Job, OutboxMessage
-from accsite.apps.training.services import jobs, lifecycle, outbox
-from accsite.apps.training.states import JobState
+from accsite.apps.jobs.models import Job, OutboxMessage
+from accsite.apps.jobs.services import lifecycle, outbox
+from accsite.apps.jobs.states import JobState
+from accsite.apps.training.services import jobs
 from accsite.apps.training.tests import rows
 from accsite.supervisor.redis import RedisServer
 

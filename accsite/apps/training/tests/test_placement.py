@@ -11,10 +11,12 @@ from django.conf import LazySettings
 from django.utils import timezone
 
 from acc.errors import InvalidInput
-from accsite.apps.training import selectors
-from accsite.apps.training.models import Branch, Job, JobPart, Task, Worker
-from accsite.apps.training.selectors.workers import worker_rows
-from accsite.apps.training.services import jobs, lifecycle, parts, queue, workers
+from accsite.apps.jobs.models import Job, JobPart, Worker
+from accsite.apps.jobs.selectors import held_places
+from accsite.apps.jobs.selectors.workers import worker_rows
+from accsite.apps.jobs.services import lifecycle, parts, queue, workers
+from accsite.apps.training.models import Branch, Task
+from accsite.apps.training.services import jobs
 from accsite.apps.training.tests import rows
 from accsite.apps.training.tests.test_concurrent_claims import at_once
 
@@ -85,7 +87,7 @@ def test_ranks_on_a_processor_are_no_more_than_its_cores(ranks: int, device: str
 
 def spread(claim: lifecycle.Claim | None) -> list[str]:
     assert claim is not None
-    return selectors.held_places(claim.job)
+    return held_places(claim.job)
 
 
 def test_a_job_too_large_for_any_machine_is_spread_over_those_that_reach_each_other() -> None:

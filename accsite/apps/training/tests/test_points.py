@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
 from acc.training.protocols import PointBlock
+from accsite.apps.jobs.errors import Fenced
+from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.states import JobState
 from accsite.apps.training import blocks
-from accsite.apps.training.errors import Fenced, Gap
-from accsite.apps.training.models import Branch, Job, LossBlock
+from accsite.apps.training.errors import Gap
+from accsite.apps.training.models import Branch, LossBlock
 from accsite.apps.training.selectors.loss import last_losses, loss_history
 from accsite.apps.training.services import points
-from accsite.apps.training.states import JobState
 from accsite.apps.training.tests import rows
 
 

@@ -10,10 +10,12 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 
 from acc.training.protocols import CommandResult
-from accsite.apps.training.models import Branch, Job, JobEvent
+from accsite.apps.jobs.models import Job, JobEvent
+from accsite.apps.jobs.services import lifecycle
+from accsite.apps.jobs.states import JobState
+from accsite.apps.training.models import Branch
 from accsite.apps.training.rate_pages import in_force
-from accsite.apps.training.services import events, lifecycle
-from accsite.apps.training.states import JobState
+from accsite.apps.training.services import events
 from accsite.apps.training.tests import rows
 from accsite.tests.markup import folded
 

@@ -12,10 +12,12 @@ from django.core.management import call_command
 from django.test import Client
 
 from acc.errors import InvalidInput
+from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.services import lifecycle
+from accsite.apps.jobs.states import JobState
 from accsite.apps.registry.models import PluginKind
-from accsite.apps.training.models import Job, RecipeRun, RecipeStep
-from accsite.apps.training.services import lifecycle, recipes
-from accsite.apps.training.states import JobState
+from accsite.apps.training.models import RecipeRun, RecipeStep
+from accsite.apps.training.services import recipes
 from accsite.apps.training.tests import rows
 from accsite.errors import WrongState
 from accsite.tests.markup import folded

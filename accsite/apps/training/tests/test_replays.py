@@ -9,12 +9,14 @@ from django.test import Client
 from django.urls import reverse
 
 from acc.errors import InvalidInput
+from accsite.apps.jobs.models import Job, JobKind, Worker
+from accsite.apps.jobs.services import lifecycle
+from accsite.apps.jobs.services.retry import retry
+from accsite.apps.jobs.states import JobState
 from accsite.apps.live.selectors import versions
 from accsite.apps.training import selectors
-from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Job, JobKind, Worker
-from accsite.apps.training.services import lifecycle, replays
-from accsite.apps.training.services.retry import retry
-from accsite.apps.training.states import JobState
+from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind
+from accsite.apps.training.services import replays
 from accsite.apps.training.tests import rows
 from accsite.errors import WrongState
 

@@ -10,15 +10,17 @@ from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
 
+from accsite.apps.jobs.models import Job, JobEvent, Worker
+from accsite.apps.jobs.services import control, lifecycle
+from accsite.apps.jobs.states import JobState
 from accsite.apps.registry.models import PluginSource
-from accsite.apps.training.models import Branch, CheckpointKind, Job, JobEvent, Task, Worker
+from accsite.apps.training.models import Branch, CheckpointKind, Task
 from accsite.apps.training.pages import bench_job
 from accsite.apps.training.rate_pages import in_force
 from accsite.apps.training.selectors.resuming import interrupted, resume_point, resume_points
-from accsite.apps.training.services import jobs, lifecycle, tasks
+from accsite.apps.training.services import jobs, tasks
 from accsite.apps.training.services.events import replay_commands
 from accsite.apps.training.services.resuming import mended_plugins, resume
-from accsite.apps.training.states import JobState
 from accsite.apps.training.tests import rows
 from accsite.errors import WrongState
 from accsite.tests.markup import folded
@@ -142,12 +144,12 @@ def test_api_shell_and_page_resume_it(client: Client, user: Any, failed: Job) ->
     again = client.post(reverse("api:job-resume", args=[failed.pk]), content_type="application/json")
     assert again.status_code == 409
     failed.refresh_from_db()
-    jobs.cancel(actor=user, job=failed)
+    control.cancel(actor=user, job=failed)
     out = StringIO()
     call_command("jobs", "resume", str(failed.pk), stdout=out)
     assert "resumed at step 60" in out.getvalue()
     failed.refresh_from_db()
-    jobs.cancel(actor=user, job=failed)
+    control.cancel(actor=user, job=failed)
     posted = client.post(reverse("training:job-resume", args=[failed.pk]), follow=True)
     assert "resumed at step 60" in posted.content.decode()
     failed.refresh_from_db()

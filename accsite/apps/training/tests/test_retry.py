@@ -9,10 +9,12 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.test import Client
 
-from accsite.apps.training.models import Branch, Job, JobKind, Task, Worker
-from accsite.apps.training.services import jobs, lifecycle
-from accsite.apps.training.services.retry import requeue, retry
-from accsite.apps.training.states import JobState
+from accsite.apps.jobs.models import Job, JobKind, Worker
+from accsite.apps.jobs.services import control, lifecycle
+from accsite.apps.jobs.services.retry import requeue, retry
+from accsite.apps.jobs.states import JobState
+from accsite.apps.training.models import Branch, Task
+from accsite.apps.training.services import jobs
 from accsite.apps.training.tests import rows
 from accsite.errors import WrongState
 
@@ -35,7 +37,7 @@ def test_a_job_that_failed_is_asked_again_with_all_it_was_asked(
 def test_an_evaluation_is_asked_again(user: Any, branch: Branch) -> None:
     checkpoint = rows.make_checkpoint(branch)
     job = jobs.submit_evaluation(actor=user, checkpoint=checkpoint, eval={"suite": ["metrics"], "seed": 3})
-    jobs.cancel(actor=user, job=job)
+    control.cancel(actor=user, job=job)
     made = retry(actor=user, job=job)
     assert (made.kind, made.checkpoint, made.spec) == (JobKind.EVALUATE, checkpoint, job.spec)
 
@@ -67,10 +69,10 @@ def test_the_admin_retries_and_requeues_and_tells_what_was_refused(branch: Branc
     Job.objects.filter(pk=failed.pk).update(state=JobState.FAILED)
     running = rows.make_job(rows.make_branch(root, "other"), state=JobState.RUNNING, attempt=1)
     chosen = {"_selected_action": [failed.pk, running.pk]}
-    told = admin.post("/admin/training/job/", {"action": "retry", **chosen}, follow=True).content.decode()
+    told = admin.post("/admin/jobs/job/", {"action": "retry", **chosen}, follow=True).content.decode()
     assert "1 queued again" in told
     assert "is running; only one that failed or was stopped is tried again" in told
-    told = admin.post("/admin/training/job/", {"action": "requeue", **chosen}, follow=True).content.decode()
+    told = admin.post("/admin/jobs/job/", {"action": "requeue", **chosen}, follow=True).content.decode()
     assert "1 put back" in told
     assert "is held by no worker" in told
 

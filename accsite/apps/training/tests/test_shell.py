@@ -23,9 +23,11 @@ from django.core.management import call_command
 from django.db import connection
 
 from acc.training.protocols import CommandResult, PointBlock
-from accsite.apps.training.models import Branch, Job, OutboxMessage
-from accsite.apps.training.services import events, lifecycle, points
-from accsite.apps.training.states import JobState
+from accsite.apps.jobs.models import Job, OutboxMessage
+from accsite.apps.jobs.services import lifecycle
+from accsite.apps.jobs.states import JobState
+from accsite.apps.training.models import Branch
+from accsite.apps.training.services import events, points
 from accsite.apps.training.tests import rows
 
 

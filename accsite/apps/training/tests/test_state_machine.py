@@ -11,9 +11,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from accsite.apps.training.models import Job, JobEvent, OutboxMessage, Worker
-from accsite.apps.training.services import jobs, lifecycle
-from accsite.apps.training.states import HELD, TERMINAL, TRANSITIONS, JobState
+from accsite.apps.jobs.models import Job, JobEvent, OutboxMessage, Worker
+from accsite.apps.jobs.services import control, lifecycle
+from accsite.apps.jobs.states import HELD, TERMINAL, TRANSITIONS, JobState
 from accsite.apps.training.tests import rows
 from accsite.errors import WrongState
 
@@ -122,9 +122,9 @@ class JobMachine(RuleBasedStateMachine):
         self.job.refresh_from_db()
         if self.state in TERMINAL:
             with pytest.raises(WrongState):
-                jobs.cancel(actor=None, job=self.job)
+                control.cancel(actor=None, job=self.job)
             return
-        jobs.cancel(actor=None, job=self.job)
+        control.cancel(actor=None, job=self.job)
         if self.state == JobState.QUEUED:
             self.state = JobState.CANCELLED
 

@@ -15,10 +15,12 @@ from django.utils import timezone
 
 from acc.training.losses import series
 from acc.training.protocols import Alarm, PointBlock
-from accsite.apps.training.models import Branch, Job, Worker
-from accsite.apps.training.selectors import job_state
-from accsite.apps.training.services import events, lifecycle, points
-from accsite.apps.training.states import DIVERGED, JobState
+from accsite.apps.jobs.models import Job, Worker
+from accsite.apps.jobs.selectors import job_state
+from accsite.apps.jobs.services import lifecycle
+from accsite.apps.jobs.states import DIVERGED, JobState
+from accsite.apps.training.models import Branch
+from accsite.apps.training.services import events, points
 from accsite.apps.training.tests import rows
 
 pytestmark = pytest.mark.django_db

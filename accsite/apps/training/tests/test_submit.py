@@ -9,10 +9,12 @@ import pytest
 from acc.errors import InvalidInput
 from acc.specs import TrainJobSpec
 from accsite.apps.datasets.models import Dataset
+from accsite.apps.jobs.models import Job, JobEvent, OutboxMessage
+from accsite.apps.jobs.services import control, lifecycle
+from accsite.apps.jobs.states import JobState
 from accsite.apps.registry.models import Plugin, PluginKind
-from accsite.apps.training.models import Branch, Checkpoint, Job, JobEvent, OutboxMessage, Task
-from accsite.apps.training.services import jobs, lifecycle
-from accsite.apps.training.states import JobState
+from accsite.apps.training.models import Branch, Checkpoint, Task
+from accsite.apps.training.services import jobs
 from accsite.apps.training.tests import rows
 from accsite.errors import WrongState
 
@@ -176,7 +178,7 @@ def test_stopping_a_running_job_asks_its_worker_once(
     job = jobs.submit_training(actor=user, branch=branch, train={"steps": 1})
     stale = Job.objects.get(pk=job.pk)
     lifecycle.claim(job.pk, worker)
-    first = jobs.cancel(actor=user, job=stale)
+    first = control.cancel(actor=user, job=stale)
     assert first.state == JobState.CLAIMED
     jobs.request_control(actor=user, job=first, kind="stop")
     assert list(JobEvent.objects.filter(kind="stop").values_list("status", flat=True)) == ["PENDING"]

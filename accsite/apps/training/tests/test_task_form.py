@@ -11,10 +11,11 @@ from django.urls import reverse
 
 from acc.training.protocols import Command, CommandResult
 from accsite.apps.datasets.models import Dataset
+from accsite.apps.jobs.models import Job, JobEvent
+from accsite.apps.jobs.states import JobState
 from accsite.apps.registry.models import Plugin, PluginFile, PluginKind
-from accsite.apps.training.models import Branch, Job, JobEvent, Task
+from accsite.apps.training.models import Branch, Task
 from accsite.apps.training.services import events, tasks
-from accsite.apps.training.states import JobState
 from accsite.apps.training.tests import rows
 
 PARTIAL = {"HX-Request": "true"}

@@ -10,9 +10,10 @@ import pytest
 from django.core.management import call_command
 
 from accsite.apps.datasets.models import Dataset
+from accsite.apps.jobs.models import JobEvent
+from accsite.apps.jobs.states import JobState
 from accsite.apps.registry.models import Plugin
-from accsite.apps.training.models import Branch, JobEvent, Task
-from accsite.apps.training.states import JobState
+from accsite.apps.training.models import Branch, Task
 from accsite.apps.training.tests import rows
 
 

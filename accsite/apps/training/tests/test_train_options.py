@@ -10,9 +10,11 @@ from django.urls import reverse
 
 from acc.errors import InvalidInput
 from acc.specs import TrainSpec
+from accsite.apps.jobs.models import Job, Worker
+from accsite.apps.jobs.services import lifecycle
 from accsite.apps.training.forms import TrainForm
-from accsite.apps.training.models import Branch, Job, Task, Worker
-from accsite.apps.training.services import jobs, lifecycle
+from accsite.apps.training.models import Branch, Task
+from accsite.apps.training.services import jobs
 from accsite.apps.training.tests import rows
 from accsite.apps.training.train_facts import train_facts
 

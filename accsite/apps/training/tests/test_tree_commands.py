@@ -11,7 +11,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
 from django.test import Client
 
-from accsite.apps.training.models import Branch, Checkpoint, Experiment, Job
+from accsite.apps.jobs.models import Job
+from accsite.apps.training.models import Branch, Checkpoint, Experiment
 from accsite.apps.training.tests import rows
 
 

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from acc.errors import InvalidInput
-from accsite.apps.training.models import Branch, Checkpoint, Job, JobKind
+from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.states import JobState
+from accsite.apps.training.models import Branch, Checkpoint
 from accsite.apps.training.services import branches, deletion, experiments, marks, retention
-from accsite.apps.training.states import JobState
 from accsite.apps.training.tests import rows
 from accsite.errors import WrongState
 

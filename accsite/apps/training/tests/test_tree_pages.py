@@ -10,7 +10,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
-from accsite.apps.training.models import Branch, Checkpoint, Experiment, Job, JobKind, Visibility
+from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.training.models import Branch, Checkpoint, Experiment, Visibility
 from accsite.apps.training.services import deletion
 from accsite.apps.training.specs import task_spec
 from accsite.apps.training.tests import rows

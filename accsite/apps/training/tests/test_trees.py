@@ -12,11 +12,12 @@ from django.test import Client
 
 from acc.errors import InvalidInput
 from acc.specs import TaskSpec
+from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.states import JobState
 from accsite.apps.registry.models import PluginKind
 from accsite.apps.training import selectors
-from accsite.apps.training.models import Branch, Checkpoint, Job, JobKind, RecipeRun, RecipeStep
+from accsite.apps.training.models import Branch, Checkpoint, RecipeRun, RecipeStep
 from accsite.apps.training.services import branches, deletion, expansion, experiments, marks, retention
-from accsite.apps.training.states import JobState
 from accsite.apps.training.tests import rows
 from accsite.errors import WrongState
 

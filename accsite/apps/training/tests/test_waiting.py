@@ -10,9 +10,9 @@ from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
 
-from accsite.apps.training.models import Job
-from accsite.apps.training.selectors import waits_for
-from accsite.apps.training.services import lifecycle, workers
+from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.selectors import waits_for
+from accsite.apps.jobs.services import lifecycle, workers
 from accsite.apps.training.tests import rows
 
 pytestmark = pytest.mark.django_db

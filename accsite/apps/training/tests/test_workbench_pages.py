@@ -10,8 +10,9 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from accsite.apps.training.models import Branch, Experiment, Job, JobEvent, Task, Visibility
-from accsite.apps.training.states import JobState
+from accsite.apps.jobs.models import Job, JobEvent
+from accsite.apps.jobs.states import JobState
+from accsite.apps.training.models import Branch, Experiment, Task, Visibility
 from accsite.tests.markup import folded
 
 PARTIAL = {"HX-Request": "true"}
@@ -243,7 +244,7 @@ def test_an_experiment_is_created_with_its_factors(browser: Client, plugins: Any
     "name",
     [
         "training:jobs",
-        "training:devices",
+        "jobs:devices",
         "training:experiments",
         "datasets:list",
         "registry:plugins",

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from acc.errors import InvalidInput
-from accsite.apps.training.models import Branch, Job, Worker
-from accsite.apps.training.services import lifecycle, workers
-from accsite.apps.training.states import JobState
+from accsite.apps.jobs.models import Job, Worker
+from accsite.apps.jobs.services import lifecycle, workers
+from accsite.apps.jobs.states import JobState
+from accsite.apps.training.models import Branch
 from accsite.apps.training.tests import rows
 
 

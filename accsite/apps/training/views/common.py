@@ -8,7 +8,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 
-from accsite.apps.training.models import Branch, Job
+from accsite.apps.jobs.models import Job
+from accsite.apps.training.models import Branch
 
 
 def panel(request: HttpRequest, name: str, context: dict[str, Any], status: int = 200) -> HttpResponse:

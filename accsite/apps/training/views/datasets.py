@@ -16,16 +16,16 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from acc.errors import InvalidInput
 from accsite.apps.access.permissions import may_change
 from accsite.apps.datasets.models import Dataset
+from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.states import ACTIVE, JobState
 from accsite.apps.live import selectors as live
 from accsite.apps.registry import previews
 from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import PluginKind
 from accsite.apps.training import pages, task_pages
 from accsite.apps.training.dataset_forms import GenerateForm, ImportForm, KeepForm, beginning
-from accsite.apps.training.models import Job, JobKind
 from accsite.apps.training.services import generation, uploads
 from accsite.apps.training.services.generation import DatasetExists
-from accsite.apps.training.states import ACTIVE, JobState
 from accsite.errors import WrongState
 from accsite.pages import REFUSED, actor, is_partial
 

@@ -13,15 +13,16 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from acc.errors import InvalidInput
+from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.selectors import held_places, logs
+from accsite.apps.jobs.services.control import cancel
+from accsite.apps.jobs.states import ACTIVE, JobState
 from accsite.apps.live import selectors as live
 from accsite.apps.training import chart_pages, pages, selectors, tree_pages
 from accsite.apps.training.log_pages import log_panel, log_urls
-from accsite.apps.training.models import Job, JobKind
-from accsite.apps.training.selectors import logs
 from accsite.apps.training.selectors.alarms import alarms, grave_alarms
 from accsite.apps.training.selectors.resuming import resume_point
 from accsite.apps.training.services import jobs as job_services
-from accsite.apps.training.states import ACTIVE, JobState
 from accsite.apps.training.train_facts import train_facts
 from accsite.apps.training.views.common import panel, points_url
 from accsite.ids import row_id
@@ -133,7 +134,7 @@ def page_context(job: Job) -> dict[str, Any]:
     return {
         "again": again,
         "again_cli": again_cli,
-        "places": selectors.held_places(job),
+        "places": held_places(job),
         "checkpoint": checkpoint,
         "trained": train_facts(job) if job.kind == JobKind.TRAIN else [],
         "losses": pages.named_losses(checkpoint.losses, job.spec) if checkpoint else [],
@@ -189,7 +190,7 @@ def control(request: HttpRequest, pk: int) -> HttpResponse:
     kind = request.POST.get("kind", "")
     try:
         if kind == "cancel":
-            job_services.cancel(actor=actor(request), job=job)
+            cancel(actor=actor(request), job=job)
         else:
             job_services.request_control(actor=actor(request), job=job, kind=kind, payload={})
     except InvalidInput as error:

@@ -10,9 +10,10 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from acc.errors import InvalidInput
+from accsite.apps.jobs.models import JobEvent
 from accsite.apps.live import selectors as live
 from accsite.apps.training import pages, task_pages
-from accsite.apps.training.models import Branch, JobEvent, Task
+from accsite.apps.training.models import Branch, Task
 from accsite.apps.training.services import tasks as services
 from accsite.apps.training.task_forms import TaskForm, of_task
 from accsite.apps.training.views.common import bench_url, panel

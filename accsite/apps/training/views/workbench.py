@@ -11,13 +11,14 @@ from django.views.decorators.http import require_GET, require_POST
 
 from acc.errors import InvalidInput
 from accsite.apps.datasets.models import Dataset
+from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.selectors.workers import offered_devices
 from accsite.apps.live import selectors as live
 from accsite.apps.training import chart_pages, pages, rate_pages, task_pages
 from accsite.apps.training.forms import TrainForm
-from accsite.apps.training.models import Branch, Job, JobKind
+from accsite.apps.training.models import Branch
 from accsite.apps.training.selectors.alarms import alarms, grave_alarms
 from accsite.apps.training.selectors.resuming import ahead, interrupted
-from accsite.apps.training.selectors.workers import offered_devices
 from accsite.apps.training.services import jobs as job_services
 from accsite.apps.training.views.common import bench_url, panel, points_url
 from accsite.ids import row_id

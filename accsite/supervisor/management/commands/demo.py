@@ -9,8 +9,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.urls import reverse
 
 from accsite.apps.access.services import make_sign_in_link
-from accsite.apps.training.models import Job
-from accsite.apps.training.states import JobState
+from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.states import JobState
 from accsite.supervisor import demo
 from accsite.supervisor.management.commands.up import add_platform_arguments, console_for, in_words
 from accsite.supervisor.platform import Platform, platform

@@ -13,9 +13,11 @@ from acc.errors import InvalidInput
 from acc.specs import EvalSpec
 from accsite.apps.evaluation import services
 from accsite.apps.evaluation.models import Evaluation
+from accsite.apps.jobs.following import follow
+from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.selectors import job_state
 from accsite.apps.training import selectors
-from accsite.apps.training.following import follow
-from accsite.apps.training.models import Checkpoint, Job
+from accsite.apps.training.models import Checkpoint
 from accsite.cli import SUCCEEDED, ServiceCommand, add_spec_arguments, find_user, given
 
 
@@ -56,7 +58,7 @@ class Command(ServiceCommand):
             self._print(Evaluation.objects.filter(job=job).first(), options)
             return status
         if options["json"]:
-            self.print_json(selectors.job_state(Job.objects.get(pk=job.pk)))
+            self.print_json(job_state(Job.objects.get(pk=job.pk)))
         else:
             self.stdout.write(f"job {job.pk} queued: {job.title}; `manage.py jobs follow {job.pk}` shows it")
         return SUCCEEDED

@@ -7,11 +7,11 @@ from typing import Any
 
 from typing_extensions import override
 
+from accsite.apps.jobs.following import follow
+from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.selectors import job_state
 from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import Plugin, PluginKind
-from accsite.apps.training import selectors
-from accsite.apps.training.following import follow
-from accsite.apps.training.models import Job
 from accsite.apps.training.services import jobs
 from accsite.cli import SUCCEEDED, ServiceCommand, find_user, parse_params
 
@@ -80,7 +80,7 @@ class Command(ServiceCommand):
         if options["follow"]:
             return follow(job, out=self.out, as_json=options["json"])
         if options["json"]:
-            self.print_json(selectors.job_state(Job.objects.get(pk=job.pk)))
+            self.print_json(job_state(Job.objects.get(pk=job.pk)))
         else:
             self.stdout.write(f"job {job.pk} queued: {job.title}; `manage.py jobs follow {job.pk}` shows it")
         return SUCCEEDED

@@ -8,14 +8,14 @@ from typing import Any
 from typing_extensions import override
 
 from acc.errors import InvalidInput
+from accsite.apps.jobs.following import finite, follow
+from accsite.apps.jobs.log_view import follow_log
+from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.selectors import job_state, job_states, logs, waits_for
+from accsite.apps.jobs.states import JobState
 from accsite.apps.training import selectors
 from accsite.apps.training.api.renderers import csv_lines
-from accsite.apps.training.following import finite, follow
-from accsite.apps.training.log_view import follow_log
-from accsite.apps.training.models import Job
-from accsite.apps.training.selectors import logs
 from accsite.apps.training.services import jobs as services
-from accsite.apps.training.states import JobState
 from accsite.cli import SUCCEEDED, ServiceCommand, find_user
 
 VERBS = ("show", "log", "losses", "follow", "stop", "pause", "resume")
@@ -65,7 +65,7 @@ class Command(ServiceCommand):
                 raise InvalidInput({"limit": f"{options['limit']} is refused; list at least 1"})
             found = rows if options["all"] else rows.active()
             shown = found if options["previews"] else found.filter(preview=False)
-            self._list(selectors.job_states(list(shown.order_by("-pk")[: options["limit"]])), options)
+            self._list(job_states(list(shown.order_by("-pk")[: options["limit"]])), options)
             hidden = 0 if options["previews"] else found.filter(preview=True).count()
             if hidden:
                 self.stderr.write(
@@ -136,7 +136,7 @@ class Command(ServiceCommand):
             self.print_json({"step": header["start"] + place, **finite(values)})
 
     def _show(self, job: Job, options: dict[str, Any]) -> None:
-        state, losses = selectors.job_state(job), selectors.task_losses(job)
+        state, losses = job_state(job), selectors.task_losses(job)
         if options["json"]:
             self.print_json({**state, "losses": finite(losses)})
             return
@@ -152,7 +152,7 @@ class Command(ServiceCommand):
         ):
             if state[name] not in (None, ""):
                 self.stdout.write(f"{name.replace('_', ' '):16} {state[name]}")
-        if waits := selectors.waits_for(job):
+        if waits := waits_for(job):
             self.stdout.write(f"{'':16} {waits}")
         if state["asked"]:
             self.stdout.write(f"{'asked to':16} {', '.join(state['asked'])}")

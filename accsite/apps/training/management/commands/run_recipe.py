@@ -7,7 +7,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from accsite.apps.training.following import follow
+from accsite.apps.jobs.following import follow
 from accsite.apps.training.models import RecipeRun
 from accsite.apps.training.selectors.recipes import find_recipe, find_run, run_state, run_summary
 from accsite.apps.training.services import recipes

@@ -8,11 +8,12 @@ from typing import Any
 from typing_extensions import override
 
 from acc.errors import InvalidInput
+from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.registry import params
 from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.training import selectors
 from accsite.apps.training.api.serializers import TaskSerializer
-from accsite.apps.training.models import Branch, Job, JobKind, Task
+from accsite.apps.training.models import Branch, Task
 from accsite.apps.training.pages import reads
 from accsite.apps.training.services import tasks
 from accsite.cli import SUCCEEDED, ServiceCommand, behind_verbs, find_user, parse_params

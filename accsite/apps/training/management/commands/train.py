@@ -8,9 +8,10 @@ from typing import Any
 from typing_extensions import override
 
 from acc.specs import TrainSpec
+from accsite.apps.jobs.following import follow
+from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.selectors import job_state
 from accsite.apps.training import selectors
-from accsite.apps.training.following import follow
-from accsite.apps.training.models import Job
 from accsite.apps.training.services import jobs
 from accsite.cli import SUCCEEDED, ServiceCommand, add_spec_arguments, find_user, given
 
@@ -51,7 +52,7 @@ class Command(ServiceCommand):
                 stop_on_interrupt=options["stop_on_interrupt"],
             )
         if options["json"]:
-            self.print_json(selectors.job_state(Job.objects.get(pk=job.pk)))
+            self.print_json(job_state(Job.objects.get(pk=job.pk)))
         else:
             self.stdout.write(f"job {job.pk} queued: {job.title}; `manage.py jobs follow {job.pk}` shows it")
         return SUCCEEDED

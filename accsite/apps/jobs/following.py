@@ -1,0 +1,229 @@
+"""Shows a job in a shell while it runs: a progress bar on a terminal, plain lines or JSON anywhere else."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Protocol, TextIO
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from accsite.apps.jobs import kinds
+from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.selectors import job_state, logs
+from accsite.apps.jobs.services import control
+from accsite.apps.jobs.states import JobState
+from accsite.cli import FAILED, INTERRUPTED, SUCCEEDED
+from accsite.errors import WrongState
+
+POLL_SECONDS = 0.25
+LINE_SECONDS = 2.0
+
+
+class View(Protocol):
+    """Shows states of a job."""
+
+    def show(self, state: dict[str, Any], losses: dict[str, float]) -> None:
+        """Show what is new."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Say a sentence."""
+        ...
+
+    def close(self) -> None:
+        """Leave the last state standing."""
+        ...
+
+
+def follow(job: Job, *, out: TextIO, as_json: bool = False, stop_on_interrupt: bool = False) -> int:
+    """Show a job until it ends and return the exit status: 0 succeeded, 1 failed or stopped, 130 detached.
+
+    Ctrl-C detaches and leaves the job running; with ``stop_on_interrupt`` the first one stops the job and goes on
+    to follow its end, and a second detaches. The job is followed in the database, so a web server that is down
+    hides nothing.
+    """
+    view = _view(job, out, as_json=as_json)
+    interrupts = 0
+    with _interrupts() as pressed:
+        try:
+            while True:
+                job = Job.objects.select_related("branch__experiment", "worker").get(pk=job.pk)
+                state = job_state(job)
+                view.show(state, kinds.of(job).losses(job))
+                if state["ended"]:
+                    view.say(_end(state))
+                    if job.state == JobState.FAILED and (lines := logs.last_lines(job)):
+                        view.say(f"the last lines that it printed (`manage.py jobs log {job.pk}` has all):")
+                        view.say("\n".join(lines))
+                    return SUCCEEDED if job.state == JobState.SUCCEEDED else FAILED
+                if len(pressed) > interrupts:
+                    interrupts = len(pressed)
+                    if not stop_on_interrupt or interrupts > 1:
+                        view.say(
+                            f"detached; job {job.pk} goes on. `manage.py jobs follow {job.pk}` shows it again"
+                        )
+                        return INTERRUPTED
+                    view.say(_stop(job))
+                    continue
+                time.sleep(POLL_SECONDS)
+        finally:
+            view.close()
+
+
+@contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """Collect SIGINT instead of raising in the middle of a query or of drawing."""
+    pressed: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        pressed.append(number)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _stop(job: Job) -> str:
+    try:
+        control.cancel(actor=None, job=job)
+    except WrongState as error:  # it ended at this very moment
+        return str(error)
+    return f"stopping job {job.pk} at its next step; Ctrl-C again detaches"
+
+
+def _end(state: dict[str, Any]) -> str:
+    seconds = state["elapsed_seconds"]
+    took = f" after {seconds:.1f} s" if seconds is not None else ""
+    steps = f" at step {state['step']} of {state['total_steps']}" if state["total_steps"] else ""
+    why = f": {state['message']}" if state["message"] and state["state"] != JobState.SUCCEEDED else ""
+    return f"job {state['id']} {state['state_label']}{steps}{took}{why}"
+
+
+def _view(job: Job, out: TextIO, *, as_json: bool) -> View:
+    if as_json:
+        return _JsonView(out)
+    if out.isatty():
+        return _BarView(job, out)
+    return _LineView(out)
+
+
+def _losses(losses: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in losses.items())
+
+
+def _doing(state: dict[str, Any]) -> str:
+    asked = {"stop": "stopping", "pause": "pausing", "resume": "resuming"}
+    words = [asked[kind] for kind in state["asked"] if kind in asked]
+    place = f", place {state['place']} in queue {state['queue']}" if state["place"] else ""
+    return (words[-1] if words else state["state_label"]) + place
+
+
+def finite(losses: dict[str, float]) -> dict[str, float | None]:
+    """Return losses as JSON can hold them: None for what is infinite."""
+    return {name: value if math.isfinite(value) else None for name, value in losses.items()}
+
+
+class _BarView:
+    """A progress bar with the loss of each task beneath the job's state."""
+
+    def __init__(self, job: Job, out: TextIO) -> None:
+        self.console = Console(file=out)
+        self.progress = Progress(
+            SpinnerColumn(),
+            TextColumn("job {task.fields[job]} {task.fields[doing]}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[losses]}"),
+            console=self.console,
+            refresh_per_second=4,
+        )
+        self.bar = self.progress.add_task(
+            "", total=job.total_steps or None, job=job.pk, doing="", rate="", losses=""
+        )
+        self.progress.start()
+
+    def show(self, state: dict[str, Any], losses: dict[str, float]) -> None:
+        """Move the bar."""
+        rate = f"{state['rate']:.0f} steps/s" if state["rate"] else ""
+        self.progress.update(
+            self.bar,
+            completed=state["step"],
+            doing=_doing(state),
+            rate=rate,
+            losses=escape(_losses(losses)),
+        )
+
+    def say(self, text: str) -> None:
+        self.progress.console.print(escape(text))
+
+    def close(self) -> None:
+        self.progress.stop()
+
+
+class _LineView:
+    """A line when the state changes, and one every two seconds while it runs."""
+
+    def __init__(self, out: TextIO) -> None:
+        self.out = out
+        self.last = ("", -1)
+        self.said_at = 0.0
+
+    def show(self, state: dict[str, Any], losses: dict[str, float]) -> None:
+        """Print a line if there is something new to say."""
+        doing, now = _doing(state), time.monotonic()
+        new = (doing, state["step"])
+        if new == self.last or (doing == self.last[0] and now - self.said_at < LINE_SECONDS):
+            return
+        self.last, self.said_at = new, now
+        words = [f"job {state['id']} {doing}"]
+        if state["total_steps"]:
+            words.append(f"step {state['step']}/{state['total_steps']}")
+        if state["rate"]:
+            words.append(f"{state['rate']:.1f} steps/s")
+        self.say("  ".join([*words, *filter(None, [_losses(losses)])]))
+
+    def say(self, text: str) -> None:
+        self.out.write(f"{text}\n")
+        self.out.flush()
+
+    def close(self) -> None:
+        """Nothing is left to do."""
+
+
+class _JsonView(_LineView):
+    """The same as JSON: the job's state with its losses; what is said goes to stderr."""
+
+    def show(self, state: dict[str, Any], losses: dict[str, float]) -> None:
+        """Print an object if there is something new to say."""
+        new, now = (_doing(state), state["step"]), time.monotonic()
+        if not state["ended"] and (
+            new == self.last or (new[0] == self.last[0] and now - self.said_at < LINE_SECONDS)
+        ):
+            return
+        self.last, self.said_at = new, now
+        self.out.write(json.dumps({**state, "losses": finite(losses)}, allow_nan=False) + "\n")
+        self.out.flush()
+
+    def say(self, text: str) -> None:
+        """Keep the stream of objects clean."""
+        sys.stderr.write(f"{text}\n")

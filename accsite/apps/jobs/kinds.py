@@ -1,0 +1,78 @@
+"""What a kind of job is, and where the kinds are found; each app has one class for each of its own."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+
+from accsite.apps.jobs.models import Job, JobKind
+from accsite.errors import WrongState
+
+
+class Kind:
+    """What there is to know of the jobs of one kind: each hook is given the row of one.
+
+    queue: where its jobs wait, unless one is put elsewhere. body: what a worker calls with the job's context, by its
+    dotted name, since the site imports no workers; it proves what the kind promises.
+    """
+
+    name: ClassVar[JobKind]
+    queue: ClassVar[str]
+    body: ClassVar[str]
+
+    def begin(self, job: Job) -> dict[str, Any] | None:  # noqa: ARG002 - most kinds begin at any time
+        """Return what a claim writes into the row besides, None if the job has to wait; within the claim."""
+        return {}
+
+    def before(self, job: Job) -> QuerySet[Job]:  # noqa: ARG002
+        """Return the jobs that are to end before this one begins."""
+        return Job.objects.none()
+
+    def held_back(self) -> set[int]:
+        """Return the ids of the queued jobs of the kind that wait for another job, whatever their places."""
+        return set()
+
+    def losses(self, job: Job) -> dict[str, float]:  # noqa: ARG002
+        """Return the newest loss of each task by its name, of a kind that has any."""
+        return {}
+
+    def lock(self, job: Job) -> None:
+        """Lock what the job's end changes, before the job itself is."""
+
+    def outcome(self, job: Job) -> dict[str, Any]:  # noqa: ARG002
+        """Return what the end of the job adds to its result."""
+        return {}
+
+    def ended(self, job: Job) -> None:
+        """Settle what hangs on a job that has just ended; within its end."""
+
+    def retry(self, *, actor: Any, job: Job) -> Job:  # noqa: ARG002
+        """Return a new job that was asked the same; raises WrongState or InvalidInput if that is not possible."""
+        raise self.cannot_retry(job, "what it was about is gone")
+
+    def cannot_retry(self, job: Job, why: str) -> WrongState:
+        """Return the error that says why a job cannot be tried again."""
+        return WrongState({"job": f"job {job.pk} cannot be tried again: {why}"})
+
+
+KINDS: dict[JobKind, Kind] = {}
+
+
+def register(*kinds: Kind) -> None:
+    """Make kinds known."""
+    KINDS.update({kind.name: kind for kind in kinds})
+
+
+def of(job: Job) -> Kind:
+    return KINDS[JobKind(job.kind)]
+
+
+def queue_of(kind: JobKind) -> str:
+    """Return the queue in which jobs of a kind wait."""
+    return KINDS[kind].queue
+
+
+def queues() -> list[str]:
+    """Return the queues that any kind of job uses, sorted."""
+    return sorted({kind.queue for kind in KINDS.values()})

@@ -1,0 +1,72 @@
+"""``manage.py devices [list | drain | resume | retire | forget]``: the workers from a shell."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.utils import timezone
+from typing_extensions import override
+
+from acc.errors import InvalidInput
+from accsite.apps.jobs.api.serializers import WorkerSerializer
+from accsite.apps.jobs.selectors.workers import WorkerRow, worker_rows
+from accsite.apps.jobs.services import workers
+from accsite.cli import SUCCEEDED, ServiceCommand
+
+VERBS = {
+    "drain": workers.drain,
+    "resume": workers.resume,
+    "retire": workers.retire,
+    "forget": workers.forget,
+}
+
+
+class Command(ServiceCommand):
+    """List the workers with their devices, or drain, resume, retire or forget one."""
+
+    help = "List the workers with their devices, or drain, resume, retire or forget one. Exit status 2 for bad input."
+
+    @override
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("verb", nargs="?", choices=("list", *VERBS), default="list")
+        parser.add_argument("worker", nargs="?", help="name of the worker")
+
+    @override
+    def run(self, **options: Any) -> int:
+        """Run one verb, then list what there is."""
+        verb = options["verb"]
+        if verb != "list":
+            if not options["worker"]:
+                raise InvalidInput({"worker": f"name the worker to {verb}; `devices list` shows them"})
+            VERBS[verb](name=options["worker"])
+        self._list(worker_rows(), as_json=options["json"])
+        return SUCCEEDED
+
+    def _list(self, rows: list[WorkerRow], *, as_json: bool) -> None:
+        if as_json:
+            for row in rows:
+                self.print_json({**WorkerSerializer(row.worker).data, "jobs": [job.pk for job in row.jobs]})
+            return
+        if not rows:
+            self.stdout.write(
+                "no worker has reported; start one: manage.py worker --queue train --device cpu"
+            )
+            return
+        now = timezone.now()
+        self.print_table(
+            ("Worker", "State", "Device", "Queues", "Job", "Load", "Last sign"),
+            [
+                (
+                    row.worker.name,
+                    row.worker.state.lower(),
+                    f"{row.worker.device} {row.device_name}".strip(),
+                    ", ".join(row.worker.queues),
+                    ", ".join(str(job.pk) for job in row.jobs) or "idle",
+                    " · ".join(f"{figure.name} {figure.text}" for figure in row.figures),
+                    f"{(now - row.worker.heartbeat_at).total_seconds():.0f} s ago",
+                )
+                for row in rows
+            ],
+        )

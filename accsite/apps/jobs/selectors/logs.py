@@ -1,0 +1,184 @@
+"""Reads what the processes of a job printed: a part of it, the lines that hold a word, or its last lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import F, Max, Sum
+
+from acc.errors import InvalidInput
+from acc.text import clean
+from accsite.apps.jobs.models import Job, JobLog
+
+PART_BYTES = 2**16
+MOST_BYTES = 2**20
+LINES_FOUND = 500
+LAST_LINES = 20
+TAIL_READ_BYTES = 2**15
+LINE_CHARS = 2_000
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What one rank printed in one attempt: how many bytes, and how many of them were left out."""
+
+    attempt: int
+    rank: int
+    bytes: int
+    left_out: int
+
+    def as_dict(self) -> dict[str, int]:
+        """Return it as plain data."""
+        return {"attempt": self.attempt, "rank": self.rank, "bytes": self.bytes, "left_out": self.left_out}
+
+
+def streams(job: Job) -> list[Stream]:
+    rows = JobLog.objects.filter(job=job).order_by("attempt", "rank").values("attempt", "rank")
+    found = rows.annotate(end=Max(F("start") + F("size")), kept=Sum("size"))
+    return [Stream(row["attempt"], row["rank"], row["end"], row["end"] - row["kept"]) for row in found]
+
+
+def choose(
+    job: Job, attempt: int | None = None, rank: int | None = None
+) -> tuple[list[Stream], Stream | None]:
+    """Return all streams and the one asked for: by default of the newest attempt that printed, its lowest rank.
+
+    None if nothing was printed at all. Raises InvalidInput for an attempt or rank that printed nothing.
+    """
+    known = streams(job)
+    if attempt is None and known:
+        attempt = known[-1].attempt
+    of_attempt = [stream for stream in known if stream.attempt == attempt]
+    if not of_attempt:
+        if attempt is not None and (attempt < 1 or attempt > max(job.attempt, 1)):
+            had = {0: "none yet", 1: "1 attempt"}.get(job.attempt, f"attempts 1 to {job.attempt}")
+            raise InvalidInput({"attempt": f"job {job.pk} had no attempt {attempt}; it had {had}"})
+        return known, None
+    if rank is None:
+        return known, of_attempt[0]
+    chosen = next((stream for stream in of_attempt if stream.rank == rank), None)
+    if chosen is None:
+        right = ", ".join(str(stream.rank) for stream in of_attempt)
+        raise InvalidInput(
+            {"rank": f"rank {rank} printed nothing in attempt {attempt}; those that did: {right}"}
+        )
+    return known, chosen
+
+
+def raw(job: Job, stream: Stream) -> Iterator[bytes]:
+    """Give what is kept of a stream as it was printed; a line says where and how much was left out."""
+    yield from (data if gap == 0 else _left_out(gap) + data for gap, _, data in _rows(job, stream, 0))
+
+
+def part(job: Job, stream: Stream, *, offset: int = 0, limit: int = PART_BYTES) -> dict[str, Any]:
+    """Return the text from byte ``offset`` on, of at most ``limit`` bytes, and ``next_offset`` to go on from."""
+    end = max(0, offset)
+    left_out, data = 0, b""
+    for _, start, kept in _rows(job, stream, offset):
+        begin = max(start, end)
+        left_out += begin - end
+        new = kept[begin - start :][: limit - len(data)]
+        data += new
+        end = begin + len(new)
+        if len(data) >= limit:
+            whole = _whole(data)
+            end -= len(data) - len(whole)
+            data = whole
+            break
+    text = clean(data.decode("utf-8", "replace"), MOST_BYTES)
+    return {"offset": offset, "next_offset": end, "left_out": left_out, "text": text}
+
+
+def _whole(data: bytes) -> bytes:
+    """Return the whole lines of ``data``; of a line that is longer, its whole characters."""
+    lines, ending, _ = data.rpartition(b"\n")
+    if ending:
+        return lines + ending
+    last = next((at for at in range(1, min(4, len(data)) + 1) if data[-at] & 0xC0 != 0x80), 1)
+    wanted = {0xC0: 2, 0xD0: 2, 0xE0: 3, 0xF0: 4}.get(data[-last] & 0xF0, 1)  # bytes of its last character
+    return data[:-last] if last < wanted and last < len(data) else data
+
+
+def asked_part(
+    job: Job, stream: Stream | None, *, offset: int = 0, limit: int | None = None, word: str = ""
+) -> dict[str, Any]:
+    """Return a part of a stream, or with ``word`` its lines that hold it, as plain data of one shape.
+
+    ``offset`` below 0: so many bytes before the end.
+    """
+    part_of: dict[str, Any] = {"attempt": None, "rank": None, "bytes": 0, "left_out": 0}
+    found: dict[str, Any] = {"offset": max(0, offset), "next_offset": 0, "text": "", "found": 0, "lines": []}
+    if stream is None:
+        return {**part_of, **found}
+    part_of = stream.as_dict()
+    begin = max(0, stream.bytes + offset) if offset < 0 else offset
+    if word:
+        lines, count = search(job, stream, word)
+        found |= {"offset": 0, "next_offset": stream.bytes, "found": count, "lines": lines}
+    else:
+        found |= part(job, stream, offset=begin, limit=min(limit or PART_BYTES, MOST_BYTES))
+    return {**part_of, **found}
+
+
+def search(job: Job, stream: Stream, word: str, limit: int = LINES_FOUND) -> tuple[list[dict[str, Any]], int]:
+    """Return the lines that hold ``word`` in any case, each with its ``offset``, and how many there are of them.
+
+    Of more than ``limit`` the last are returned.
+    """
+    wanted = word.casefold()
+    found = [
+        {"offset": at, "text": text}
+        for _, at, line, _ in lines_from(job, stream)
+        if wanted in (text := shown(line)).casefold()
+    ]
+    return found[-limit:], len(found)
+
+
+def last_lines(job: Job, count: int = LAST_LINES, stream: Stream | None = None) -> list[str]:
+    """Return the last lines that a job printed: of ``stream``, or of its newest attempt."""
+    chosen = stream or choose(job)[1]
+    if chosen is None:
+        return []
+    data = b"".join(data for _, _, data in _rows(job, chosen, max(0, chosen.bytes - TAIL_READ_BYTES)))
+    text = clean(data[-TAIL_READ_BYTES:].decode("utf-8", "replace"), TAIL_READ_BYTES)
+    return (
+        [clean(line, LINE_CHARS) for line in text.rstrip("\n").split("\n")[-count:]] if text.strip() else []
+    )
+
+
+def _rows(job: Job, stream: Stream, offset: int) -> Iterator[tuple[int, int, bytes]]:
+    """Give (bytes left out before it, start, data) of each row that reaches beyond ``offset``."""
+    rows = JobLog.objects.filter(job=job, attempt=stream.attempt, rank=stream.rank).order_by("start")
+    end = 0
+    for start, size, data in rows.values_list("start", "size", "data").iterator(32):
+        if start + size > offset:
+            yield start - end, start, bytes(data)
+        end = start + size
+
+
+def lines_from(job: Job, stream: Stream, offset: int = 0) -> Iterator[tuple[int, int, bytes, bool]]:
+    """Give (bytes left out before it, offset, line, whether it is ended) of each line from ``offset`` on."""
+    rest, at, before = b"", offset, 0
+    for _, start, data in _rows(job, stream, offset):
+        new = data[max(0, offset - start) :]
+        begin = max(start, offset)
+        if begin > at + len(rest):
+            if rest:
+                yield before, at, rest, True
+            before, at, rest = begin - at - len(rest), begin, b""
+        *whole, rest = (rest + new).split(b"\n")
+        for line in whole:
+            yield before, at, line, True
+            before, at = 0, at + len(line) + 1
+    if rest or before:  # nothing at all may be left of an old attempt but how much it was
+        yield before, at, rest, False
+
+
+def shown(line: bytes) -> str:
+    return clean(line.decode("utf-8", "replace").rstrip("\r"), LINE_CHARS)
+
+
+def _left_out(gap: int) -> bytes:
+    return f"\n[… {gap:,} bytes left out …]\n".encode()

@@ -1,0 +1,36 @@
+"""A request that is sent twice makes one job."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from acc.errors import InvalidInput
+from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.services import queueing
+
+MAX_KEY_LENGTH = 80
+
+
+def enqueue_once(actor: Any, key: str | None, kind: JobKind, **fields: Any) -> Job:
+    """Return a new job, or the one that the same request made at this very moment."""
+    try:
+        with transaction.atomic():
+            return queueing.enqueue(kind, created_by=actor, idempotency_key=key or None, **fields)
+    except IntegrityError:
+        known = submitted_before(actor, key)
+        if known is None:
+            raise
+        return known
+
+
+def submitted_before(actor: Any, key: str | None) -> Job | None:
+    """Return the job that a request of this key has made, if it came before; raises InvalidInput for a long key."""
+    if not key:
+        return None
+    if len(key) > MAX_KEY_LENGTH:
+        raise InvalidInput(
+            {"idempotency_key": f"it has {len(key)} characters; at most {MAX_KEY_LENGTH} are allowed"}
+        )
+    return Job.objects.filter(created_by=actor, idempotency_key=key).first()

@@ -1,0 +1,45 @@
+"""What operators do with jobs that went wrong: ask the same again, or take one from its worker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from accsite.apps.jobs import kinds
+from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.services import lifecycle
+from accsite.apps.jobs.services.unit import unit_of_work
+from accsite.apps.jobs.states import HELD, JobState
+from accsite.errors import WrongState
+
+AGAIN = frozenset({JobState.FAILED, JobState.CANCELLED})
+
+
+@unit_of_work()
+def retry(*, actor: Any, job: Job) -> Job:
+    """Return a new job that was asked what a failed or stopped one was; a recipe goes on where it was.
+
+    Raises WrongState for a job in another state or of a kind that cannot be repeated, InvalidInput when what it
+    asks for is not possible any more.
+    """
+    if job.state not in AGAIN:
+        raise WrongState(
+            {
+                "job": f"job {job.pk} is {job.get_state_display()}; only one that failed or was stopped is tried again"
+            }
+        )
+    return kinds.of(job).retry(actor=actor, job=job)
+
+
+def requeue(*, actor: Any, job: Job) -> Job:
+    """Return the job, taken from its worker and put back into its queue; it goes on at its newest checkpoint.
+
+    The worker finds that its attempt is over at its next write, and lets go. Raises WrongState for a job that no
+    worker holds.
+    """
+    who = getattr(actor, "username", "") or "an operator"
+    if job.state not in HELD or not lifecycle.hand_back(
+        job.pk, job.attempt, f"put back into its queue by {who}"
+    ):
+        raise WrongState({"job": f"job {job.pk} is held by no worker, so there is nothing to take it from"})
+    job.refresh_from_db()
+    return job
