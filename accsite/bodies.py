@@ -28,7 +28,7 @@ def _limits() -> dict[str, int]:
     dataset, checkpoint = 2 * settings.ACC_MAX_DATASET_BYTES, settings.ACC_IMPORT_BYTES
     return {
         "api:dataset-import": dataset + FORM_BYTES,
-        "training:dataset-import": dataset + FORM_BYTES,
+        "datasets:dataset-import": dataset + FORM_BYTES,
         "api:checkpoint-take-in": checkpoint + FORM_BYTES,
         "training:experiment-import": checkpoint + FORM_BYTES,
     }

@@ -104,3 +104,13 @@ def param_field(param: Mapping[str, Any]) -> forms.Field:
         field = text(label, help_text)
     field.initial = default
     return field
+
+
+def carried(values: Mapping[str, Any], shown: Iterable[str]) -> list[tuple[str, str]]:
+    """Return what was typed into fields that are not shown now: it comes back with them."""
+    hidden = set(shown)
+    return [
+        (name, str(value))
+        for name, value in values.items()
+        if name not in hidden and (name.startswith("params-") or name in {"factor", "latent_slice"}) and value
+    ]

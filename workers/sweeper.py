@@ -75,7 +75,8 @@ def tidy() -> None:
     import structlog
 
     from accsite.apps.datasets import services as datasets
-    from accsite.apps.training.services import deletion, uploads
+    from accsite.apps.datasets.services import uploads
+    from accsite.apps.training.services import deletion
     from workers.job.durable import disconnect
 
     log = structlog.get_logger("workers.sweeper")

@@ -26,6 +26,7 @@ app_name = "api"
 urlpatterns = [
     path("schema/", SpectacularJSONAPIView.as_view(), name="schema"),
     path("me/", MeView.as_view(), name="me"),
+    path("", include(datasets.urlpatterns)),
     path("", include(training.urlpatterns)),  # before the router, to which their names would be slugs
     path("", include(evaluation.urlpatterns)),
     path("", include(router.urls)),

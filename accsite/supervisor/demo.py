@@ -13,13 +13,14 @@ from django.core.files.storage import default_storage
 from acc.errors import AccError
 from acc.training.losses import series
 from accsite.apps.datasets.models import Dataset
+from accsite.apps.datasets.services import generation
+from accsite.apps.datasets.services.generation import DatasetExists
 from accsite.apps.evaluation.models import Evaluation
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.jobs.states import ACTIVE, TERMINAL, JobState
 from accsite.apps.registry.models import Plugin
 from accsite.apps.training.models import Branch, Experiment
 from accsite.apps.training.services import experiments, jobs, tasks
-from accsite.apps.training.services.generation import DatasetExists
 
 DATASET_NAME, DATASET_SLUG = "Handwritten digits", "handwritten-digits"
 GENERATOR = "HandwrittenDigits"
@@ -95,7 +96,7 @@ def ensure_dataset(actor: Any, wait: Wait) -> Dataset:
     # One that a former run left behind goes on by itself.
     job = Job.objects.filter(kind=JobKind.GENERATE, state__in=ACTIVE, spec__name=DATASET_NAME).first()
     try:
-        job = job or jobs.submit_generation(
+        job = job or generation.submit_generation(
             actor=actor, generator=GENERATOR, params={}, n=None, seed=0, name=DATASET_NAME
         )
     except DatasetExists as made:  # by somebody, and under another name

@@ -23,6 +23,7 @@ from acc.training.checkpoints.files import Snapshot
 from acc.training.checkpoints.files import load as load_file
 from accsite import blobs
 from accsite.apps.audit.models import AuditEntry
+from accsite.apps.datasets.services import generation
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.jobs.services import queueing
 from accsite.apps.jobs.services.retry import retry
@@ -34,7 +35,6 @@ from accsite.apps.training.services import (
     checkpoints,
     expansion,
     experiments,
-    generation,
     jobs,
     portable,
     recipes,

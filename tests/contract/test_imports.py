@@ -50,9 +50,9 @@ def test_what_was_looked_at_is_shown_answered_and_kept(user: Any) -> None:
     worker = real.make_worker()
     client = Client()
     client.force_login(user)
-    sent = client.post(reverse("training:dataset-import"), {"file": dots(), "pixels": "uint8"})
+    sent = client.post(reverse("datasets:dataset-import"), {"file": dots(), "pixels": "uint8"})
     job = Job.objects.get()
-    place = reverse("training:dataset-looked", args=[job.pk])
+    place = reverse("datasets:dataset-looked", args=[job.pk])
     assert sent["Location"] == place
     assert "nothing is kept yet" in client.get(place).content.decode()
     printed(job, "found in it")

@@ -105,7 +105,7 @@ def pages(ada: User) -> list[str]:
         reverse("training:experiment", args=[experiment]) + f"?node={second.pk}",
         reverse("training:workbench", args=[experiment, branch.slug]),
         reverse("training:job", args=[job.pk]),
-        reverse("training:dataset-new") + "?generator=HandwrittenDigits",
+        reverse("datasets:dataset-new") + "?generator=HandwrittenDigits",
         reverse("datasets:detail", args=[dataset.slug]),
         reverse("datasets:compare") + f"?a={dataset.slug}&b={other.slug}",
         reverse("evaluation:checkpoint", args=[second.pk]),

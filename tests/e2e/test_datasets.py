@@ -35,7 +35,7 @@ def watcher(site: Site) -> Iterator[None]:
 def shapes(site: Site) -> Any:
     """Return the dataset that ``test_generate`` makes, or make it."""
     from accsite.apps.datasets.models import Dataset
-    from accsite.apps.training.services import generation
+    from accsite.apps.datasets.services import generation
 
     if not Dataset.objects.filter(name=NAME).exists():
         job = generation.submit_generation(

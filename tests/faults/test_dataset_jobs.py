@@ -58,11 +58,12 @@ def left_behind(stack) -> list[str]:
 
 def test_a_generator_tells_how_far_it_is_and_is_stopped_in_the_middle(stack):
     from accsite.apps.datasets.models import Dataset
+    from accsite.apps.datasets.services import generation
     from accsite.apps.jobs.selectors import job_state
     from accsite.apps.training.services import jobs
     from tests.stack import reload
 
-    job = jobs.submit_generation(actor=None, generator="Slow", n=2_000, name="Slow ones")
+    job = generation.submit_generation(actor=None, generator="Slow", n=2_000, name="Slow ones")
     stack.until(lambda: reload(job).step > 10, what="progress")
     state = job_state(reload(job))
     assert state["total_steps"] == 2_000
@@ -105,14 +106,16 @@ def test_an_upload_becomes_a_dataset_or_is_refused_and_leaves_nothing_behind(sta
 
     from acc.data import AccDataset
     from accsite.apps.datasets import selectors
-    from accsite.apps.training.services import jobs, uploads
+    from accsite.apps.datasets.services import generation, uploads
 
     images = np.random.default_rng(0).integers(0, 256, (50, 8, 8), dtype=np.uint8)
     np.savez(tmp_path / "x.npz", images=images, digit=np.arange(50) % 5)
     good, bad = (tmp_path / "x.npz").read_bytes(), (tmp_path / "x.npz").read_bytes()[:-9]
 
     def submit(data):
-        return jobs.submit_import(actor=None, upload=uploads.keep(SimpleUploadedFile("my digits.npz", data)))
+        return generation.submit_import(
+            actor=None, upload=uploads.keep(SimpleUploadedFile("my digits.npz", data))
+        )
 
     job = stack.state(submit(good), "SUCCEEDED")
     found = AccDataset.load(selectors.local_path(selectors.get(job.result["slug"])))

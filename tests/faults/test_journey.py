@@ -51,10 +51,10 @@ def test_a_submitted_job_is_trained_recorded_and_measured(stack_on, database):
 
 def test_a_generator_makes_a_dataset_on_the_default_queue(stack):
     from accsite.apps.datasets.models import Dataset
-    from accsite.apps.training.services import jobs
+    from accsite.apps.datasets.services import generation
 
     stack.worker("eval-1", "eval,default")
-    job = jobs.submit_generation(
+    job = generation.submit_generation(
         actor=None, generator="HandwrittenDigits", params={}, n=100, seed=1, name="A hundred digits"
     )
     stack.state(job, "SUCCEEDED")

@@ -35,7 +35,7 @@ ABOUT: dict[str, set[str]] = {
     "training:job-resume": STEERS,
     "training:job-log": SEES,  # it shows only
     "training:rate": STEERS,
-    "training:dataset-looked": STEERS,
+    "datasets:dataset-looked": STEERS,
     "training:job-control": STEERS,
     "jobs:queue-change": OPERATES,
     "jobs:worker-change": OPERATES,

@@ -17,9 +17,9 @@ from acc.data import tensor_files
 from acc.data.importers import Answers, Look, read
 from acc.errors import InvalidInput
 from accsite import blobs
+from accsite.apps.datasets.services import generation
+from accsite.apps.datasets.services.uploads import WORK_FOLDER
 from accsite.apps.jobs.models import Job
-from accsite.apps.training.services import generation
-from accsite.apps.training.services.uploads import WORK_FOLDER
 from workers.job import promises
 from workers.job.context import JobContext
 from workers.job.interruptible import interruptible

@@ -16,6 +16,7 @@ from acc.training.losses import series
 from accsite.apps.datasets import selectors as datasets
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.datasets.recipes import recipe_hash
+from accsite.apps.datasets.services import generation
 from accsite.apps.datasets.services.naming import free_name
 from accsite.apps.evaluation.models import Evaluation, Metric
 from accsite.apps.evaluation.services import asking as evaluations
@@ -94,7 +95,7 @@ class CreateDataset(Verb):
         known = Dataset.objects.filter(recipe_hash=recipe_hash(made_from)).order_by("pk").first()
         if known is not None:
             return Done(dataset_ref(known).as_dict(), message="it was there already")
-        job = jobs.submit_generation(
+        job = generation.submit_generation(
             actor=self.actor,
             generator=plugin.name,
             params=params,

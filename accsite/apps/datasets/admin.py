@@ -73,7 +73,7 @@ class DatasetAdmin(KeptAdmin):
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponseRedirect:
         """Lead to the site's own form, whose fields are the generator's and which shows eight images first."""
-        return HttpResponseRedirect(reverse("training:dataset-new"))
+        return HttpResponseRedirect(reverse("datasets:dataset-new"))
 
     @override
     def view_on_site(self, obj: Dataset) -> str:

@@ -6,6 +6,7 @@ from django.urls import path, register_converter
 from django.urls.converters import SlugConverter
 
 from accsite.apps.datasets import views
+from accsite.apps.datasets.views import make
 
 app_name = "datasets"
 
@@ -23,6 +24,11 @@ urlpatterns = [
     path("datasets/compare/", views.compare, name="compare"),
     path("datasets/compare/difference.png", views.difference, name="difference"),
     path("datasets/compare/neighbours.png", views.neighbours, name="neighbours"),
+    path("datasets/new/", make.generate, name="dataset-new"),
+    path("datasets/new/preview/", make.preview, name="dataset-preview"),
+    path("datasets/new/jobs/", make.making, name="dataset-jobs"),
+    path("datasets/import/", make.upload, name="dataset-import"),
+    path("datasets/import/<int:pk>/", make.looked, name="dataset-looked"),
     path("datasets/<dataset:slug>/", views.detail, name="detail"),
     path("datasets/<dataset:slug>/rename/", views.rename, name="rename"),
     path("datasets/<dataset:slug>/remove/", views.remove, name="remove"),

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from accsite import blobs
 from accsite.apps.datasets import services as datasets
 from accsite.apps.datasets.models import Dataset
+from accsite.apps.datasets.services import generation
+from accsite.apps.datasets.services.generation import DatasetExists
 from accsite.apps.evaluation import services as evaluations
 from accsite.apps.evaluation.models import Evaluation
 from accsite.apps.jobs.models import Job, JobEvent
@@ -26,7 +28,6 @@ from accsite.apps.registry.models import PluginKind
 from accsite.apps.training.models import Branch, Checkpoint, Experiment, Task, Visibility
 from accsite.apps.training.selectors import loss_history
 from accsite.apps.training.services import experiments, jobs, removal, tasks
-from accsite.apps.training.services.generation import DatasetExists
 from accsite.errors import WrongState
 
 SIZE = 16
@@ -81,7 +82,7 @@ class Workshop:
             params |= {"softness": 1}
             params |= {"thickness_min": 2, "thickness_max": 3 if generator == "Slant" else 4}
         try:
-            job = jobs.submit_generation(
+            job = generation.submit_generation(
                 actor=self.actor, generator=generator, params=params, n=n, seed=self.seed, name=name
             )
         except DatasetExists as error:  # somebody's: used, and left where it is

@@ -81,6 +81,7 @@ def sources_from_elsewhere(user: Any) -> SourceQuerySet:
     return (found if is_administrator(user) else found.none()).order_by("-first_seen_at", "sha256")
 
 
-def broken_files() -> QuerySet[PluginFile]:
-    """Return the files whose last load failed, by path."""
-    return PluginFile.objects.exclude(error="")
+def broken_files(kind: PluginKind | None = None) -> QuerySet[PluginFile]:
+    """Return the files whose last load failed, by path; ``kind``: those of one folder alone."""
+    broken = PluginFile.objects.exclude(error="")
+    return broken if kind is None else broken.filter(path__startswith=f"{kind.value}s/")

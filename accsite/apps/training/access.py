@@ -97,7 +97,6 @@ NUMBERED: dict[str, Callable[[Any], QuerySet[Any]]] = {
     "checkpoint": lambda user: Checkpoint.everything.filter(
         experiment__in=Experiment.objects.visible_to(user)
     ),
-    "dataset": Job.objects.visible_to,  # those that take one in
     "job": Job.objects.visible_to,
     "recipe": RecipeRun.objects.visible_to,
 }

@@ -12,7 +12,7 @@ from django.http import Http404
 from acc.specs import ModelSpec
 from acc.training.losses import series
 from accsite.apps.jobs.models import Job, JobEvent, JobKind, JobQuerySet, Worker
-from accsite.apps.jobs.selectors import waits_for
+from accsite.apps.jobs.selectors import asked, waits_for
 from accsite.apps.jobs.states import ACTIVE, HELD, JobState
 from accsite.apps.live import selectors as live
 from accsite.apps.training.models import Branch, Experiment, Task
@@ -24,7 +24,6 @@ SHOWN_ABOVE = ("branch__experiment", "checkpoint__experiment", "checkpoint__bran
 SHOWN_WITH_A_JOB = ("branch__experiment", "worker", "created_by")
 UNTOLD = ("baseline",)
 """Kinds of events that are figures for charts rather than something that happened."""
-VERBS = {"pause": "pausing", "resume": "resuming", "stop": "stopping"}
 
 
 @dataclass(frozen=True)
@@ -104,12 +103,6 @@ def whose(job: Job) -> str:
     if job.checkpoint is not None:
         return f"{job.checkpoint.experiment.name} / {job.checkpoint.branch.name}"
     return job.title
-
-
-def asked(job: Job) -> str:
-    """Return what a job has been asked to do and has not done yet, in a word; empty if nothing."""
-    pending = job.events.filter(status=JobEvent.Status.PENDING, kind__in=VERBS).order_by("-id").first()
-    return VERBS[pending.kind] if pending else ""
 
 
 def bench_job(branch: Branch, chosen: str | None) -> Job | None:

@@ -10,13 +10,14 @@ from django.urls import reverse
 from typing_extensions import override
 
 from accsite.apps.datasets.models import Dataset
+from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import Plugin, PluginFile, PluginKind
 from accsite.apps.training import task_pages
 from accsite.apps.training.models import Branch, Task
 from accsite.apps.training.services.tasks import default_name
 from accsite.apps.training.specs import model_of
 from accsite.apps.training.task_pages import Choice
-from accsite.forms import ParamsForm, choice, number, text
+from accsite.forms import ParamsForm, carried, choice, number, text
 from accsite.numbers import exact
 
 TARGET = "params-target_name"
@@ -93,7 +94,7 @@ class TaskForm(ParamsForm):
             self.fields[name].widget.attrs |= {"hx-get": add_url, "hx-sync": "#adding:replace"}
         self._fit()
         self.fields["name"].widget.attrs["placeholder"] = default_name(branch, self.plugin)
-        self.carried = task_pages.carried(_as_dict(given), self.fields)
+        self.carried = carried(_as_dict(given), self.fields)
         self.description = self.plugin.description.split("\n\n", 1)[0] if self.plugin else ""
 
     def _fit(self) -> None:
@@ -114,7 +115,7 @@ class TaskForm(ParamsForm):
     @property
     def broken(self) -> list[PluginFile]:
         """Return the task files that could not be loaded when they were saved."""
-        return task_pages.broken_files(PluginKind.TASK)
+        return registry.broken_files(PluginKind.TASK)
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of ``services.tasks.add_task``."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from django.utils import timezone
 
@@ -14,7 +13,7 @@ from acc.specs import ModelSpec, TrainSpec
 from acc.training.losses import health
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.jobs.models import JobEvent, JobKind
-from accsite.apps.registry.models import Plugin, PluginFile, PluginKind
+from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.training.models import Branch, Task
 from accsite.apps.training.pages import reads
 from accsite.apps.training.selectors.tasks import source_removed, with_source_removed
@@ -189,18 +188,3 @@ def target_columns(plugin: Plugin, dataset: Dataset | None) -> list[str]:
     """Return the target columns of a dataset that a class can learn."""
     kind = plugin.requires.get("target")
     return [target["name"] for target in (dataset.targets if dataset else []) if target["kind"] == kind]
-
-
-def broken_files(kind: PluginKind) -> list[PluginFile]:
-    """Return the files of a kind whose last save could not be loaded."""
-    return list(PluginFile.objects.exclude(error="").filter(path__startswith=f"{kind.value}s/"))
-
-
-def carried(values: Mapping[str, Any], shown: Iterable[str]) -> list[tuple[str, str]]:
-    """Return what was typed into fields that are not shown now: it comes back with them."""
-    hidden = set(shown)
-    return [
-        (name, str(value))
-        for name, value in values.items()
-        if name not in hidden and (name.startswith("params-") or name in {"factor", "latent_slice"}) and value
-    ]

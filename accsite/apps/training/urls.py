@@ -6,7 +6,6 @@ from django.urls import path
 
 from accsite.apps.training.views import (
     checkpoints,
-    datasets,
     experiments,
     jobs,
     recipes,
@@ -34,11 +33,6 @@ urlpatterns = [
     path("jobs/<int:pk>/log/<int:attempt>/<int:rank>/", jobs.download_log, name="job-log"),
     path("jobs/<int:pk>/resume/", jobs.resume, name="job-resume"),
     path("jobs/<int:pk>/control/", jobs.control, name="job-control"),
-    path("datasets/new/", datasets.generate, name="dataset-new"),
-    path("datasets/new/preview/", datasets.preview, name="dataset-preview"),
-    path("datasets/new/jobs/", datasets.making, name="dataset-jobs"),
-    path("datasets/import/", datasets.upload, name="dataset-import"),
-    path("datasets/import/<int:pk>/", datasets.looked, name="dataset-looked"),
     path("experiments/", experiments.index, name="experiments"),
     path("experiments/new/", experiments.create, name="experiment-new"),
     path("experiments/new/import/", experiments.take_in, name="experiment-import"),

@@ -1,6 +1,6 @@
 """Reads jobs, queues and workers. Nothing here changes a row."""
 
-from accsite.apps.jobs.selectors.jobs import held_places, job_state, job_states
+from accsite.apps.jobs.selectors.jobs import asked, held_places, job_state, job_states
 from accsite.apps.jobs.selectors.waiting import waits_for
 
-__all__ = ["held_places", "job_state", "job_states", "waits_for"]
+__all__ = ["asked", "held_places", "job_state", "job_states", "waits_for"]

@@ -13,6 +13,7 @@ from accsite.apps.jobs.selectors.queue import places
 from accsite.apps.jobs.states import ACTIVE, HELD, TERMINAL, JobState
 
 PENDING = JobEvent.Status.PENDING
+VERBS = {"pause": "pausing", "resume": "resuming", "stop": "stopping"}
 
 
 def job_state(job: Job) -> dict[str, Any]:
@@ -71,6 +72,12 @@ def _state(job: Job, asked: list[str], place: int | None) -> dict[str, Any]:
         "started_at": _iso(job.started_at),
         "finished_at": _iso(job.finished_at),
     }
+
+
+def asked(job: Job) -> str:
+    """Return what a job has been asked to do and has not done yet, in a word; empty if nothing."""
+    pending = job.events.filter(status=JobEvent.Status.PENDING, kind__in=VERBS).order_by("-id").first()
+    return VERBS[pending.kind] if pending else ""
 
 
 def held_places(job: Job) -> list[str]:

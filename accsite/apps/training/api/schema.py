@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, RootModel
 
 from acc.expansion import ExpansionSpec
 from acc.specs import EvalSpec, ModelSpec, TrainJobSpec, TrainSpec
+from accsite.apps.datasets.api.schema import GenerateRequest
 
 
 class ExperimentRequest(BaseModel):
@@ -88,41 +89,6 @@ class EvaluateRequest(BaseModel):
     kind: Literal["evaluate"]
     checkpoint: int
     eval: EvalSpec = EvalSpec()
-
-
-class GenerateRequest(BaseModel):
-    """Make a dataset."""
-
-    kind: Literal["generate"] = "generate"
-    generator: str
-    name: str = ""
-    n: int | None = Field(default=None, ge=1)
-    seed: int = 0
-    params: dict[str, Any] = Field(default_factory=dict)
-    force: bool = Field(default=False, description="make anew what the same parameters and seed have made")
-
-
-class PreviewRequest(BaseModel):
-    """Eight images for the parameters of a form."""
-
-    generator: str
-    params: dict[str, Any] = Field(default_factory=dict)
-    seed: int = 0
-    form: str = Field(default="", description="names the page that asks: of one page, the last request wins")
-
-
-class GeneratorPreview(BaseModel):
-    """Images in one row at ``url``, with the targets of each."""
-
-    key: str
-    url: str
-    n: int
-    columns: int
-    channels: int
-    height: int
-    width: int
-    targets: list[dict[str, Any]] = Field(description="acc.specs.TargetSpec of each column")
-    values: dict[str, list[float]]
 
 
 class JobRequest(

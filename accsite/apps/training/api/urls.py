@@ -4,21 +4,10 @@ from __future__ import annotations
 
 from django.urls import path
 
-from accsite.apps.training.api import checkpoints, datasets, experiments, recipes, sharing, views
+from accsite.apps.training.api import checkpoints, experiments, recipes, sharing, views
 
 urlpatterns = [
     path("experiments/<slug:slug>/sharing/", sharing.SharingView.as_view(), name="experiment-sharing"),
-    path("datasets/import/", datasets.ImportView.as_view(), name="dataset-import"),
-    path(
-        "datasets/<slug:slug>/regeneration/", datasets.RegenerationView.as_view(), name="dataset-regeneration"
-    ),
-    path("generators/generate/", datasets.GenerateView.as_view(), name="generator-generate"),
-    path("generators/preview/", datasets.PreviewView.as_view(), name="generator-preview"),
-    path(
-        "generators/previews/<slug:key>.png",
-        datasets.PreviewPictureView.as_view(),
-        name="generator-preview-picture",
-    ),
 ]
 router_entries = [
     ("recipes/runs", recipes.RecipeRunViewSet, "recipe-run"),

@@ -19,6 +19,7 @@ from acc.errors import InvalidInput
 from accsite.api.common import KEY, REFUSED, query
 from accsite.api.lookup import body, named, nested, only, prefixed, whole_number
 from accsite.api.pages import Pages
+from accsite.apps.datasets.services import generation
 from accsite.apps.jobs.api import schema as job_schema
 from accsite.apps.jobs.api.serializers import JobEventSerializer
 from accsite.apps.jobs.models import Job, JobKind
@@ -180,7 +181,9 @@ class JobViewSet(ReadViewSet):
         elif kind == JobKind.GENERATE:
             allowed = ("generator", "params", "n", "seed", "name", "force")
             data = only(data, *allowed)
-            job = jobs.submit_generation(actor=request.user, idempotency_key=key, **{"generator": "", **data})
+            job = generation.submit_generation(
+                actor=request.user, idempotency_key=key, **{"generator": "", **data}
+            )
         else:
             raise InvalidInput({"kind": f"{kind!r} is not a kind of job; choose train, evaluate or generate"})
         job = Job.objects.select_related("branch__experiment", "worker").get(pk=job.pk)

@@ -20,7 +20,6 @@ from accsite.apps.training.models import Branch, Checkpoint, Task
 from accsite.apps.training.services import looked_at, measuring, resuming, steering, tasks
 from accsite.apps.training.services.branches import refuse_while_expanding
 from accsite.apps.training.services.code import require_code
-from accsite.apps.training.services.generation import submit_generation, submit_import
 from accsite.apps.training.services.locks import lock_branch
 from accsite.apps.training.services.train_options import check_options
 from accsite.apps.training.specs import dataset_spec, model_of, task_spec
@@ -31,8 +30,6 @@ __all__ = [
     "request_control",
     "resume",
     "submit_evaluation",
-    "submit_generation",
-    "submit_import",
     "submit_training",
 ]
 

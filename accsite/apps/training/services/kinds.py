@@ -14,7 +14,7 @@ from accsite.apps.jobs.states import ACTIVE, HELD, JobState
 from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, RecipeRun
 from accsite.apps.training.selectors.jobs import task_losses
 from accsite.apps.training.selectors.loss import diverged
-from accsite.apps.training.services import expansion, generation, jobs, points, recipes, replays
+from accsite.apps.training.services import expansion, jobs, points, recipes, replays
 from accsite.apps.training.services.checkpoints import drop_autosaves
 from accsite.apps.training.services.locks import lock_branch
 from accsite.apps.training.services.measuring import evaluate_the_end
@@ -114,32 +114,6 @@ class Evaluate(Kind):
         return jobs.submit_evaluation(actor=actor, checkpoint=job.checkpoint, eval=job.spec)
 
 
-class Generate(Kind):
-    """Makes a dataset by a generator."""
-
-    name = JobKind.GENERATE
-    queue = "default"
-    body = "workers.kinds.generate.generate"
-
-    def retry(self, *, actor: Any, job: Job) -> Job:
-        """Ask the generator for the same again."""
-        asked = {name: job.spec.get(name) for name in ("generator", "params", "n", "seed", "name")}
-        return generation.submit_generation(actor=actor, **asked)
-
-
-class Import(Kind):
-    """Takes a file in as a dataset, or only looks what is in it."""
-
-    name = JobKind.IMPORT
-    queue = "default"
-    body = "workers.kinds.imports.take_in"
-
-    def retry(self, *, actor: Any, job: Job) -> Job:
-        """Refuse: the file is gone with the job."""
-        del actor
-        raise self.cannot_retry(job, "its file is sent again instead")
-
-
 class Recipe(Kind):
     """Runs a recipe, which submits jobs of other kinds and waits for them."""
 
@@ -200,4 +174,4 @@ class Replay(Kind):
         return replays.submit_replay(actor=actor, checkpoint=job.checkpoint, current_plugins=current)
 
 
-ALL = (Train(), Evaluate(), Generate(), Import(), Recipe(), Expand(), Replay())
+ALL = (Train(), Evaluate(), Recipe(), Expand(), Replay())

@@ -21,11 +21,11 @@ from accsite import blobs
 from accsite.apps.datasets import uses
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.datasets.recipes import recipe_hash
+from accsite.apps.datasets.services import generation, uploads
+from accsite.apps.datasets.services.generation import DatasetExists
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.registry.models import Plugin
 from accsite.apps.training.models import Branch, Task
-from accsite.apps.training.services import generation, jobs, uploads
-from accsite.apps.training.services.generation import DatasetExists
 
 pytestmark = pytest.mark.django_db
 
@@ -67,7 +67,7 @@ def upload(data: bytes = b"some bytes", name: str = "x.npz") -> SimpleUploadedFi
 
 def ask(user: Any, **changes: Any) -> Job:
     asked = {"params": {"size": "16"}, "n": 50, "seed": "1", **changes}
-    return jobs.submit_generation(actor=user, generator="HandwrittenDigits", **asked)
+    return generation.submit_generation(actor=user, generator="HandwrittenDigits", **asked)
 
 
 def test_asking_again_offers_the_dataset_that_exists(user: Any, made: Dataset) -> None:
@@ -200,8 +200,8 @@ def test_a_disk_that_fills_up_half_way_is_told_and_nothing_is_kept(own_storage: 
 
 
 def test_uploads_go_once_no_job_is_to_read_them(user: Any, own_storage: Path, monkeypatch: Any) -> None:
-    first = jobs.submit_import(actor=user, upload=uploads.keep(upload()))
-    second = jobs.submit_import(actor=user, upload=uploads.keep(upload()))
+    first = generation.submit_import(actor=user, upload=uploads.keep(upload()))
+    second = generation.submit_import(actor=user, upload=uploads.keep(upload()))
     assert first.spec["upload"]["file"] == second.spec["upload"]["file"]
     generation.drop_uploads(first)
     assert default_storage.exists(first.spec["upload"]["file"])

@@ -9,9 +9,9 @@ import pytest
 from django.core.management import call_command
 from django.db import connections
 
+from accsite.apps.datasets.management.commands.generate import Command
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.registry.models import Plugin, PluginKind
-from accsite.apps.training.management.commands.generate import Command
 from accsite.apps.training.tests.rows import make_plugin, named
 
 pytestmark = pytest.mark.django_db

@@ -13,10 +13,11 @@ from acc.errors import InvalidInput
 from accsite.apps.access.tokens import make_token
 from accsite.apps.datasets import services as datasets
 from accsite.apps.datasets.models import Dataset
+from accsite.apps.datasets.services import generation
 from accsite.apps.jobs.models import Job
 from accsite.apps.registry.models import Plugin
 from accsite.apps.training.models import Branch
-from accsite.apps.training.services import experiments, jobs, marks, tasks
+from accsite.apps.training.services import experiments, marks, tasks
 from accsite.apps.training.services.branches import rename_branch
 from accsite.apps.training.tests import rows
 
@@ -32,7 +33,7 @@ MODEL = {
 
 @pytest.mark.parametrize("name", NAMES)
 def test_any_line_names_anything(user: Any, plugins: dict[str, Plugin], branch: Branch, name: str) -> None:
-    job = jobs.submit_generation(actor=user, generator="HandwrittenDigits", n=50, name=f" {name} ")
+    job = generation.submit_generation(actor=user, generator="HandwrittenDigits", n=50, name=f" {name} ")
     assert job.spec["name"] == name
     dataset = datasets.rename(actor=user, dataset=rows.make_dataset(name="x", slug="x"), name=name)
     assert dataset.name == name
@@ -60,8 +61,8 @@ def test_what_is_no_line_is_refused_before_any_work(
     user: Any, plugins: dict[str, Plugin], branch: Branch, name: str
 ) -> None:
     asked = [
-        lambda: jobs.submit_generation(actor=user, generator="HandwrittenDigits", n=50, name=name),
-        lambda: jobs.submit_import(actor=user, upload=None, name=name),
+        lambda: generation.submit_generation(actor=user, generator="HandwrittenDigits", n=50, name=name),
+        lambda: generation.submit_import(actor=user, upload=None, name=name),
         lambda: experiments.create_experiment(actor=user, name=name, model=MODEL),
         lambda: experiments.create_branch(actor=user, experiment=branch.experiment, name=name),
         lambda: rename_branch(actor=user, branch=branch, name=name),

@@ -9,6 +9,7 @@ import pytest
 from acc.errors import InvalidInput
 from acc.specs import TrainJobSpec
 from accsite.apps.datasets.models import Dataset
+from accsite.apps.datasets.services import generation
 from accsite.apps.jobs.models import Job, JobEvent, OutboxMessage
 from accsite.apps.jobs.services import control, lifecycle
 from accsite.apps.jobs.states import JobState
@@ -108,7 +109,7 @@ def test_a_request_sent_twice_makes_one_job(user: Any, branch: Branch, task: Tas
 
 
 def test_a_generate_job_holds_clean_parameters(user: Any, plugins: dict[str, Plugin]) -> None:
-    job = jobs.submit_generation(
+    job = generation.submit_generation(
         actor=user, generator="HandwrittenDigits", params={"size": "16"}, n="50", seed=1, name="Small"
     )
     assert (job.queue, job.branch) == ("default", None)
@@ -138,7 +139,7 @@ def test_a_generate_job_holds_clean_parameters(user: Any, plugins: dict[str, Plu
 def test_bad_generation_input_names_its_field(user, plugins, dataset: Dataset, change, field) -> None:
     arguments = {"generator": "HandwrittenDigits", "params": {}, "n": 10, "seed": 0, "name": "New", **change}
     with pytest.raises(InvalidInput) as caught:
-        jobs.submit_generation(actor=user, **arguments)
+        generation.submit_generation(actor=user, **arguments)
     assert list(caught.value.fields) == [field]
     assert nothing_was_made()
 

@@ -15,8 +15,9 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from acc.errors import InvalidInput
 from accsite.apps.access.permissions import may_change
 from accsite.apps.live import selectors as live
+from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import Plugin, PluginKind
-from accsite.apps.training import measures, pages, task_pages, tree_pages
+from accsite.apps.training import measures, pages, tree_pages
 from accsite.apps.training.experiment_forms import GROUP_FIELDS, ExperimentForm
 from accsite.apps.training.models import Experiment, Visibility
 from accsite.apps.training.services import deletion, portable, retention
@@ -24,6 +25,7 @@ from accsite.apps.training.services import experiments as experiment_services
 from accsite.apps.training.tree_forms import ImportForm, RetentionForm
 from accsite.apps.training.views import checkpoints
 from accsite.apps.training.views.common import panel
+from accsite.forms import carried
 from accsite.ids import row_id
 from accsite.pages import REFUSED, actor, is_partial
 
@@ -220,8 +222,8 @@ def create(request: HttpRequest) -> HttpResponse:
         "choices": plugins,
         "chosen": chosen,
         "asked": asked,
-        "broken_files": task_pages.broken_files(PluginKind.MODEL),
-        "carried": task_pages.carried(request.GET, shown),
+        "broken_files": registry.broken_files(PluginKind.MODEL),
+        "carried": carried(request.GET, shown),
         "form_url": request.path,
     }
     if is_partial(request):

@@ -13,10 +13,10 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from acc.errors import InvalidInput
+from accsite.apps.jobs.selectors import asked
 from accsite.apps.live import selectors as live
 from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import Plugin, PluginKind
-from accsite.apps.training import pages
 from accsite.apps.training.models import RecipeRun
 from accsite.apps.training.recipe_forms import RecipeForm
 from accsite.apps.training.selectors import recipes as selectors
@@ -37,7 +37,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "versions": live.versions(["registry", "recipes", "jobs"]),
         "place": "experiments",
         "recipes": registry.available(PluginKind.RECIPE),
-        "broken": registry.broken_files().filter(path__startswith="recipes/"),
+        "broken": registry.broken_files(PluginKind.RECIPE),
         "page": runs,
         "recipes_url": f"{reverse('training:recipes')}?page={runs.number}",
     }
@@ -103,7 +103,7 @@ def run_context(found: RecipeRun) -> dict[str, Any]:
         "job": found.job,
         "job_topic": topics[-1],
         "run_topic": topics[0],
-        "asked": pages.asked(found.job) if found.job else "",
+        "asked": asked(found.job) if found.job else "",
         "shown": selectors.run_page(found),
         "run_url": reverse("training:recipe-run", args=[found.pk]),
         "again_api": reverse("api:recipe-start-list"),

@@ -8,9 +8,9 @@ from uuid import uuid4
 
 from django import forms
 
+from accsite.apps.datasets.services import generation
 from accsite.apps.jobs.models import Job
 from accsite.apps.registry.models import Plugin
-from accsite.apps.training.services import generation
 from accsite.forms import ParamsForm, ServiceForm, choice, number, text
 from accsite.names import MAX_NAME_LENGTH
 

@@ -7,12 +7,12 @@ from typing import Any
 from django import template
 from django.template import Context
 
-from accsite.apps.training.views.datasets import making_context
+from accsite.apps.datasets.views.make import making_context
 
 register = template.Library()
 
 
-@register.inclusion_tag("training/datasets/making.html", takes_context=True)
+@register.inclusion_tag("datasets/making.html", takes_context=True)
 def dataset_jobs(context: Context) -> dict[str, Any]:
     """Show the jobs that make datasets now or did a moment ago, each with its progress."""
     request = context["request"]

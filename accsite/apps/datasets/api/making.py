@@ -21,12 +21,12 @@ from acc.data.importers import CLASSES
 from acc.errors import InvalidInput
 from accsite.api.common import KEY
 from accsite.api.lookup import body, flag, nested
+from accsite.apps.datasets.api import schema
+from accsite.apps.datasets.services import generation, uploads
 from accsite.apps.jobs.api import schema as job_schema
 from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.selectors import job_state
 from accsite.apps.registry import previews
-from accsite.apps.training.api import schema
-from accsite.apps.training.services import generation, uploads
 from accsite.problems import Problem
 
 REFUSED = {422: OpenApiResponse(Problem, "The input was refused; `errors` names each field.")}

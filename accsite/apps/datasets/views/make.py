@@ -15,18 +15,19 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from acc.errors import InvalidInput
 from accsite.apps.access.permissions import may_change
+from accsite.apps.datasets.forms import GenerateForm, ImportForm, KeepForm, beginning
 from accsite.apps.datasets.models import Dataset
+from accsite.apps.datasets.services import generation, uploads
+from accsite.apps.datasets.services.generation import DatasetExists
 from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.selectors import asked
 from accsite.apps.jobs.states import ACTIVE, JobState
 from accsite.apps.live import selectors as live
 from accsite.apps.registry import previews
 from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import PluginKind
-from accsite.apps.training import pages, task_pages
-from accsite.apps.training.dataset_forms import GenerateForm, ImportForm, KeepForm, beginning
-from accsite.apps.training.services import generation, uploads
-from accsite.apps.training.services.generation import DatasetExists
 from accsite.errors import WrongState
+from accsite.forms import carried
 from accsite.pages import REFUSED, actor, is_partial
 
 CONFLICT = 409
@@ -74,7 +75,7 @@ def generate(request: HttpRequest) -> HttpResponse:
             form.refuse(error)
         else:
             return redirect("datasets:list")
-    address = reverse("training:dataset-new")
+    address = reverse("datasets:dataset-new")
     context = {
         "versions": versions,
         "place": "datasets",
@@ -83,8 +84,8 @@ def generate(request: HttpRequest) -> HttpResponse:
         "chosen": chosen,
         "existing": existing,
         "refused": refused,
-        "broken_files": task_pages.broken_files(PluginKind.GENERATOR),
-        "carried": task_pages.carried(request.GET, form.fields),
+        "broken_files": registry.broken_files(PluginKind.GENERATOR),
+        "carried": carried(request.GET, form.fields),
         "form_url": address,
         "asked": given.get("generator", ""),
         "previewed": range(PREVIEWED),
@@ -94,7 +95,7 @@ def generate(request: HttpRequest) -> HttpResponse:
     }
     status = CONFLICT if existing else REFUSED if form.is_bound and form.errors else 200
     name = "generate_form" if is_partial(request) else "generate"
-    return render(request, f"training/datasets/{name}.html", context, status=status)
+    return render(request, f"datasets/{name}.html", context, status=status)
 
 
 @require_POST
@@ -139,19 +140,19 @@ def upload(request: HttpRequest) -> HttpResponse:
         except InvalidInput as error:
             form.refuse(error)
         else:
-            return redirect("training:dataset-looked", job.pk)
+            return redirect("datasets:dataset-looked", job.pk)
     context = {
         "place": "datasets",
         "form": form,
         "most": settings.ACC_MAX_DATASET_BYTES,
         "api_path": reverse("api:dataset-import"),
-        "looked": reverse("training:dataset-looked", args=[0]),
+        "looked": reverse("datasets:dataset-looked", args=[0]),
         "cli": ".venv/bin/python manage.py import_dataset FILE",
         "curl": 'curl -fsS -H "Authorization: Token $ACC_TOKEN" -F file=@FILE '
         + request.build_absolute_uri(reverse("api:dataset-import")),
     }
     status = REFUSED if form.is_bound and form.errors else 200
-    return render(request, "training/datasets/import.html", context, status=status)
+    return render(request, "datasets/import.html", context, status=status)
 
 
 @require_http_methods(["GET", "POST"])
@@ -186,11 +187,11 @@ def looked(request: HttpRequest, pk: int) -> HttpResponse:
         "may_keep": may_change(request.user, job),
         "look": job.result.get("look"),
         "form": form,
-        "looked_url": reverse("training:dataset-looked", args=[job.pk]),
+        "looked_url": reverse("datasets:dataset-looked", args=[job.pk]),
     }
     name = "looked_panel" if is_partial(request) else "looked"
     status = REFUSED if form.is_bound and form.errors else 200
-    return render(request, f"training/datasets/{name}.html", context, status=status)
+    return render(request, f"datasets/{name}.html", context, status=status)
 
 
 def _submit_look(request: HttpRequest, payload: dict[str, Any]) -> Job:
@@ -213,7 +214,7 @@ def _submit_look(request: HttpRequest, payload: dict[str, Any]) -> Job:
 @require_GET
 def making(request: HttpRequest) -> HttpResponse:
     """Return the panel of the jobs that make datasets."""
-    return render(request, "training/datasets/making.html", making_context(request.user))
+    return render(request, "datasets/making.html", making_context(request.user))
 
 
 def making_context(user: Any) -> dict[str, Any]:
@@ -229,8 +230,7 @@ def making_context(user: Any) -> dict[str, Any]:
     return {
         "versions": versions,
         "making": [
-            {"job": job, "asked": pages.asked(job), "made": made.get(job.result.get("slug", ""))}
-            for job in shown
+            {"job": job, "asked": asked(job), "made": made.get(job.result.get("slug", ""))} for job in shown
         ],
-        "making_url": reverse("training:dataset-jobs"),
+        "making_url": reverse("datasets:dataset-jobs"),
     }

@@ -7,12 +7,12 @@ from typing import Any
 
 from typing_extensions import override
 
+from accsite.apps.datasets.services import generation
 from accsite.apps.jobs.following import follow
 from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.selectors import job_state
 from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import Plugin, PluginKind
-from accsite.apps.training.services import jobs
 from accsite.cli import SUCCEEDED, ServiceCommand, find_user, parse_params
 
 PARAM_PREFIX = "param_"
@@ -68,7 +68,7 @@ class Command(ServiceCommand):
             for name, value in options.items()
             if name.startswith(PARAM_PREFIX) and value is not None
         }
-        job = jobs.submit_generation(
+        job = generation.submit_generation(
             actor=actor,
             generator=found.name if found else options["generator"],
             params={**params, **parse_params(options["param"])},

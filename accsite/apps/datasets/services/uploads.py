@@ -19,8 +19,8 @@ from django.utils import timezone
 from acc.data.importers import disk_full, is_disk_full
 from acc.errors import InvalidInput
 from accsite import blobs
+from accsite.apps.datasets.services.generation import UPLOADS, Upload, uploads_in_use
 from accsite.apps.jobs.models import Job, JobKind
-from accsite.apps.training.services.generation import UPLOADS, Upload, uploads_in_use
 
 GRACE = timedelta(hours=1)
 """How long a file may lie in storage before the job is committed that names it."""

@@ -1,0 +1,38 @@
+"""The kinds of jobs that make datasets, one class each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from accsite.apps.datasets.services import generation
+from accsite.apps.jobs.kinds import Kind
+from accsite.apps.jobs.models import Job, JobKind
+
+
+class Generate(Kind):
+    """Makes a dataset by a generator."""
+
+    name = JobKind.GENERATE
+    queue = "default"
+    body = "workers.kinds.generate.generate"
+
+    def retry(self, *, actor: Any, job: Job) -> Job:
+        """Ask the generator for the same again."""
+        asked = {name: job.spec.get(name) for name in ("generator", "params", "n", "seed", "name")}
+        return generation.submit_generation(actor=actor, **asked)
+
+
+class Import(Kind):
+    """Takes a file in as a dataset, or only looks what is in it."""
+
+    name = JobKind.IMPORT
+    queue = "default"
+    body = "workers.kinds.imports.take_in"
+
+    def retry(self, *, actor: Any, job: Job) -> Job:
+        """Refuse: the file is gone with the job."""
+        del actor
+        raise self.cannot_retry(job, "its file is sent again instead")
+
+
+ALL = (Generate(), Import())
