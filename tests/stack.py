@@ -190,9 +190,8 @@ class Stack:
     def hand_on(self) -> None:
         """End what a test left, and all jobs, but for idle workers that are ``kept``: they cost seconds to start."""
         from accsite.apps.jobs.models import Job
-        from accsite.apps.jobs.services import lifecycle
+        from accsite.apps.jobs.services import control, lifecycle
         from accsite.apps.jobs.states import HELD
-        from accsite.apps.training.services import jobs
 
         kept = [each for each in self.processes if each.name in self.kept and each.alive]
         kept = [each for each in kept if each.name != KEPT or not each.told[2]]
@@ -205,7 +204,7 @@ class Stack:
                     lifecycle.lose(job.pk, job.attempt, "the test is over")
                 elif job.state not in HELD or (job.pk, job.attempt) not in asked:
                     asked.add((job.pk, job.attempt))
-                    jobs.cancel(actor=None, job=job)
+                    control.cancel(actor=None, job=job)
             return not Job.objects.active().exists()  # the end of one may have queued its evaluation
 
         self.until(quiet, what="the test's jobs to end")

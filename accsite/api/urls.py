@@ -12,11 +12,12 @@ from accsite.api.views import no_such_endpoint
 from accsite.apps.datasets.api import urls as datasets
 from accsite.apps.evaluation.api import urls as evaluation
 from accsite.apps.jobs.api import urls as jobs
+from accsite.apps.recipes.api import urls as recipes
 from accsite.apps.registry.api import urls as registry
 from accsite.apps.training.api import urls as training
 
 router = DefaultRouter()
-for app in (registry, jobs, datasets, training, evaluation):
+for app in (registry, jobs, datasets, recipes, training, evaluation):
     for prefix, viewset, basename in app.router_entries:
         router.register(prefix, viewset, basename=basename)
 router.register("tokens", TokenViewSet, basename="token")

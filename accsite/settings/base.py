@@ -50,6 +50,7 @@ INSTALLED_APPS = [
     "accsite.apps.jobs",
     "accsite.apps.datasets",
     "accsite.apps.training",
+    "accsite.apps.recipes",
     "accsite.apps.evaluation",
     "accsite.apps.operations",
     "accsite.supervisor",

@@ -26,16 +26,9 @@ from accsite.apps.evaluation.models import Artifact, Evaluation, Metric, Part
 from accsite.apps.jobs.models import Job, JobEvent, OutboxMessage, Worker
 from accsite.apps.jobs.services import outbox
 from accsite.apps.live.models import Topic
+from accsite.apps.recipes.models import RecipeRun, RecipeStep
 from accsite.apps.registry.models import Plugin, PluginFile, PluginKind, PluginSource
-from accsite.apps.training.models import (
-    Branch,
-    Checkpoint,
-    Experiment,
-    LossBlock,
-    RecipeRun,
-    RecipeStep,
-    Task,
-)
+from accsite.apps.training.models import Branch, Checkpoint, Experiment, LossBlock, Task
 from accsite.apps.training.services import points
 from accsite.apps.training.tests import rows
 

@@ -15,8 +15,8 @@ from acc.client import ApiError, Client
 from acc.client.__main__ import main
 from acc.client.multipart import Multipart
 from accsite.apps.jobs.models import Job
+from accsite.apps.recipes.models import RecipeRun
 from accsite.apps.registry.models import PluginKind
-from accsite.apps.training.models import RecipeRun
 from accsite.apps.training.tests import rows
 from tests.client.test_client import work
 

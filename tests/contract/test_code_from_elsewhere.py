@@ -28,16 +28,18 @@ from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.jobs.services import queueing
 from accsite.apps.jobs.services.retry import retry
 from accsite.apps.jobs.states import JobState
+from accsite.apps.recipes.models import RecipeRun
+from accsite.apps.recipes.services import recipes
 from accsite.apps.registry import approval, previews
 from accsite.apps.registry.models import Plugin, PluginKind, PluginSource
-from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, RecipeRun
+from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind
 from accsite.apps.training.services import (
     checkpoints,
     expansion,
     experiments,
     jobs,
+    measuring,
     portable,
-    recipes,
     replays,
 )
 from tests.contract import real
@@ -212,7 +214,7 @@ def forced(kind: JobKind, foreign: Foreign) -> Job:
     node, sha256 = foreign.checkpoint, foreign.source.pk
     fields: dict[str, Any] = {"branch": foreign.branch, "checkpoint": node, "spec": {}}
     if kind == JobKind.EVALUATE:
-        return queueing.queue_evaluation(node)
+        return measuring.queue_evaluation(node)
     if kind == JobKind.EXPAND:
         fields["spec"] = {"expansion": {"where": "encoder_stage"}, "branch_name": None}
     if kind == JobKind.REPLAY:
@@ -294,7 +296,7 @@ def test_a_text_under_the_hash_of_another_is_never_run(bundle: Callable[..., Pat
     Checkpoint.objects.filter(pk=node.pk).update(
         file=blobs.store(file, checkpoints.FOLDER, digest), sha256=digest
     )
-    job = real.run(queueing.queue_evaluation(Checkpoint.objects.get()), worker)
+    job = real.run(measuring.queue_evaluation(Checkpoint.objects.get()), worker)
     assert job.state == JobState.FAILED
     assert "has another sha256; it is not run" in job.message
     assert not (file.parent / "canary").exists()

@@ -20,8 +20,8 @@ from rest_framework.test import APIClient
 from accsite import blobs
 from accsite.apps.datasets.services import create_dataset
 from accsite.apps.datasets.tests.conftest import made
+from accsite.apps.recipes.models import RecipeRun
 from accsite.apps.registry.models import PluginKind
-from accsite.apps.training.models import RecipeRun
 from accsite.apps.training.tests import rows
 
 pytestmark = pytest.mark.django_db
@@ -101,7 +101,7 @@ def pages(ada: User) -> list[str]:
         recipe="Quickstart", source=plugin.source, created_by=ada, params={"where": "it's here"}, seed=3
     )
     return [
-        reverse("training:recipe-run", args=[run.pk]),
+        reverse("recipes:recipe-run", args=[run.pk]),
         reverse("training:experiment", args=[experiment]) + f"?node={second.pk}",
         reverse("training:workbench", args=[experiment, branch.slug]),
         reverse("training:job", args=[job.pk]),

@@ -97,14 +97,15 @@ def two_checkpoints(site: Site) -> list[int]:
 
 def recipe_run() -> int:
     """Return a stopped run with a phase, a step that failed and a line of its log."""
-    from accsite.apps.training.services import jobs, recipes
+    from accsite.apps.jobs.services import control
+    from accsite.apps.recipes.services import recipes
 
     run = recipes.submit_recipe(actor=None, recipe="Quickstart", params={"steps": 5})
     run.steps.create(path="1", verb="phase", args={"name": "train"}, phase="train")
     run.steps.create(path="2", verb="load_dataset", state="FAILED", message="there is no such dataset")
     run.steps.create(path="3", verb="log", state="SUCCEEDED", message="a line")
     assert run.job is not None
-    jobs.cancel(actor=None, job=run.job)
+    control.cancel(actor=None, job=run.job)
     return int(run.pk)
 
 

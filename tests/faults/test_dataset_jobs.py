@@ -60,7 +60,7 @@ def test_a_generator_tells_how_far_it_is_and_is_stopped_in_the_middle(stack):
     from accsite.apps.datasets.models import Dataset
     from accsite.apps.datasets.services import generation
     from accsite.apps.jobs.selectors import job_state
-    from accsite.apps.training.services import jobs
+    from accsite.apps.jobs.services import control
     from tests.stack import reload
 
     job = generation.submit_generation(actor=None, generator="Slow", n=2_000, name="Slow ones")
@@ -70,7 +70,7 @@ def test_a_generator_tells_how_far_it_is_and_is_stopped_in_the_middle(stack):
     assert 0 < state["progress"] < 0.5
     assert 20 < state["eta_seconds"] < 400
     asked = time.monotonic()
-    jobs.cancel(actor=None, job=job)
+    control.cancel(actor=None, job=job)
     stack.state(job, "CANCELLED")
     assert time.monotonic() - asked < 5
     assert not Dataset.objects.filter(name="Slow ones").exists()

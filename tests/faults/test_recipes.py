@@ -8,7 +8,8 @@ import signal
 import pytest
 
 from accsite.apps.jobs.models import Job
-from accsite.apps.training.services import jobs, recipes
+from accsite.apps.recipes.services import recipes
+from accsite.apps.training.services import jobs
 from tests.stack import DATASET, children_of, final, reload, undisturbed
 
 QUICKSTART = {"steps": 80}

@@ -11,7 +11,8 @@ from rest_framework.test import APIClient
 from accsite.apps.evaluation.models import Evaluation
 from accsite.apps.jobs.models import Job, JobEvent, JobKind
 from accsite.apps.live.selectors import allowed_users
-from accsite.apps.training.models import Experiment, RecipeRun, RecipeStep, Visibility
+from accsite.apps.recipes.models import RecipeRun, RecipeStep
+from accsite.apps.training.models import Experiment, Visibility
 from accsite.apps.training.services.removal import remove_experiment
 from accsite.apps.training.tests import rows
 from tests.security.test_authorisation_matrix import SEES, SIGNED_IN

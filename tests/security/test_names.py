@@ -9,8 +9,8 @@ from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
 
+from accsite.apps.recipes.models import RecipeRun, RecipeStep
 from accsite.apps.registry.models import PluginSource
-from accsite.apps.training.models import RecipeRun, RecipeStep
 from accsite.apps.training.tests import rows
 
 pytestmark = pytest.mark.django_db
@@ -69,7 +69,7 @@ def test_no_page_runs_a_name():
         reverse("training:experiment-sharing", args=["x"]),
         reverse("evaluation:branch", args=[world["branch"].pk]),
         reverse("training:checkpoint", args=[world["checkpoint"].pk]),
-        reverse("training:recipe-run", args=[world["run"].pk]),
+        reverse("recipes:recipe-run", args=[world["run"].pk]),
         reverse("training:experiment", args=["x"]) + f"?node={world['checkpoint'].pk}",
         *(
             reverse(name)
@@ -77,7 +77,7 @@ def test_no_page_runs_a_name():
                 "training:jobs",
                 "training:experiments",
                 "jobs:devices",
-                "training:recipes",
+                "recipes:recipes",
                 "datasets:list",
                 "datasets:compare",
                 "datasets:dataset-new",

@@ -39,8 +39,8 @@ ABOUT: dict[str, set[str]] = {
     "training:job-control": STEERS,
     "jobs:queue-change": OPERATES,
     "jobs:worker-change": OPERATES,
-    "training:recipe-run": RUNS,
-    "training:recipe-control": RUNS,
+    "recipes:recipe-run": RUNS,
+    "recipes:recipe-control": RUNS,
     **{
         f"evaluation:{name}": CHANGES
         for name in (

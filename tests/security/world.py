@@ -14,14 +14,9 @@ from django.urls import URLResolver, get_resolver
 
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.evaluation.models import Artifact, Evaluation
+from accsite.apps.recipes.models import RecipeRun, RecipeStep
 from accsite.apps.registry.models import PluginFile, PluginKind, PluginSource
-from accsite.apps.training.models import (
-    Branch,
-    ExperimentShare,
-    RecipeRun,
-    RecipeStep,
-    Visibility,
-)
+from accsite.apps.training.models import Branch, ExperimentShare, Visibility
 from accsite.apps.training.tests import rows
 
 SECRET = "secret-zebra"

@@ -26,9 +26,10 @@ from accsite.apps.jobs.errors import Fenced
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.jobs.services import lifecycle
 from accsite.apps.jobs.states import ACTIVE
-from accsite.apps.training.models import RecipeRun, RecipeStep
-from accsite.apps.training.selectors.recipes import trained
-from accsite.apps.training.services import events, recipe_steps, recipes
+from accsite.apps.recipes.models import RecipeRun, RecipeStep
+from accsite.apps.recipes.selectors import trained
+from accsite.apps.recipes.services import recipe_steps, recipes
+from accsite.apps.training.services import events
 from workers.job import promises
 from workers.job.context import JobContext
 from workers.job.control import DatabaseControl

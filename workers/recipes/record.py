@@ -18,9 +18,9 @@ from acc.text import DETAIL_CHARS, clean_data
 from accsite.apps.jobs.errors import Fenced
 from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.states import TERMINAL, JobState
-from accsite.apps.training.models import RecipeRun, RecipeStep
-from accsite.apps.training.services import recipe_steps
-from accsite.apps.training.services.recipe_steps import Call, Done
+from accsite.apps.recipes.models import RecipeRun, RecipeStep
+from accsite.apps.recipes.services import recipe_steps
+from accsite.apps.recipes.services.recipe_steps import Call, Done
 from workers.job.durable import GivenUp, insist
 from workers.job.interruption import Interrupted, Reason
 from workers.recipes.paths import Scope

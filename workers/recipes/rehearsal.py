@@ -9,7 +9,7 @@ from typing import Any
 
 from acc.errors import AccError
 from acc.recipes import BranchRef, CheckpointRef, DatasetRef, RecipeError, TaskRef
-from accsite.apps.training.models import RecipeRun, RecipeStep
+from accsite.apps.recipes.models import RecipeRun, RecipeStep
 from workers.job.durable import disconnect
 from workers.recipes.paths import Scope, current, order
 from workers.recipes.record import Ask

@@ -21,13 +21,14 @@ from accsite.apps.datasets.services.naming import free_name
 from accsite.apps.evaluation.models import Evaluation, Metric
 from accsite.apps.evaluation.services import asking as evaluations
 from accsite.apps.jobs.models import Job
+from accsite.apps.recipes.models import RecipeRun, RecipeStep
+from accsite.apps.recipes.services.recipe_steps import Done, Submitted
 from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import PluginKind
 from accsite.apps.training.access import may_change_experiment
-from accsite.apps.training.models import Branch, Checkpoint, Experiment, RecipeRun, RecipeStep, Task
+from accsite.apps.training.models import Branch, Checkpoint, Experiment, Task
 from accsite.apps.training.selectors import find_checkpoint_named
 from accsite.apps.training.services import expansion, experiments, jobs, marks, tasks
-from accsite.apps.training.services.recipe_steps import Done, Submitted
 from accsite.names import same_name
 
 NAME_TRIES = 1000

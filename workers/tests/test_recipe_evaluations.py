@@ -13,9 +13,10 @@ from accsite.apps.evaluation.services import ask
 from accsite.apps.evaluation.services.keys import part_key
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.jobs.states import JobState
-from accsite.apps.training.models import Branch, Checkpoint, RecipeRun, RecipeStep
+from accsite.apps.recipes.models import RecipeRun, RecipeStep
+from accsite.apps.recipes.services.recipe_steps import Submitted
+from accsite.apps.training.models import Branch, Checkpoint
 from accsite.apps.training.services import looked_at
-from accsite.apps.training.services.recipe_steps import Submitted
 from accsite.apps.training.tests import rows
 from workers.recipes.verbs import Evaluate, metric_key
 

@@ -10,7 +10,7 @@ import pytest
 
 from acc.plugins import load_source
 from acc.plugins.source import filename_of
-from accsite.apps.training.models import RecipeRun
+from accsite.apps.recipes.models import RecipeRun
 from workers.kinds.recipe import IDLE_SECONDS, Limits
 from workers.recipes.record import Record
 

@@ -15,10 +15,11 @@ from accsite.apps.jobs.errors import Fenced
 from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.services import lifecycle
 from accsite.apps.jobs.states import JobState
+from accsite.apps.recipes.models import RecipeRun, RecipeStep
+from accsite.apps.recipes.selectors import run_page
+from accsite.apps.recipes.services import recipes
 from accsite.apps.registry.models import PluginKind, PluginSource
-from accsite.apps.training.models import Branch, Experiment, RecipeRun, RecipeStep, Task
-from accsite.apps.training.selectors.recipes import run_page
-from accsite.apps.training.services import recipes
+from accsite.apps.training.models import Branch, Experiment, Task
 from accsite.apps.training.tests import rows
 from workers.job.interruption import Interrupted
 from workers.kinds.recipe import failure, load, program

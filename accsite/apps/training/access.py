@@ -15,7 +15,6 @@ from accsite.apps.training.models import (
     Checkpoint,
     Experiment,
     ExperimentShare,
-    RecipeRun,
     Task,
 )
 
@@ -27,7 +26,6 @@ def register() -> None:
     permissions.register(Branch, lambda user, branch: may_change_experiment(user, branch.experiment))
     permissions.register(Checkpoint, lambda user, node: may_change_experiment(user, node.experiment))
     permissions.register(Task, lambda user, task: may_change_experiment(user, task.branch.experiment))
-    permissions.register(RecipeRun, may_change_run)
     ON_BRANCHES.append(_jobs_of_visible_experiments)
     permissions.register_pages("training", page_object)
 
@@ -44,12 +42,6 @@ def may_manage(user: Any, experiment: Experiment) -> bool:
 
 def _jobs_of_visible_experiments(user: Any) -> Q:
     return Q(branch__experiment__in=Experiment.objects.visible_to(user))
-
-
-def may_change_run(user: Any, run: RecipeRun) -> bool:
-    """Return whether a user may stop or resume the run of a recipe: its maker, and operators."""
-    mine = permissions.may_write(user) and run.created_by_id in (None, user.pk)
-    return permissions.may_operate(user) or mine
 
 
 def experiments_of(names: set[str]) -> set[str]:
@@ -98,5 +90,4 @@ NUMBERED: dict[str, Callable[[Any], QuerySet[Any]]] = {
         experiment__in=Experiment.objects.visible_to(user)
     ),
     "job": Job.objects.visible_to,
-    "recipe": RecipeRun.objects.visible_to,
 }

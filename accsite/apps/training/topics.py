@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from accsite.apps.live import topics
-from accsite.apps.training.models import Branch, Experiment, RecipeRun
+from accsite.apps.training.models import Branch, Experiment
 
 
 def register() -> None:
@@ -13,8 +13,6 @@ def register() -> None:
     topics.register("experiments")
     topics.register("tasks", may_see=sees_branch)
     topics.register("checkpoints", may_see=_sees_experiment)
-    topics.register("recipes")
-    topics.register("recipe", may_see=_sees_run)
 
 
 def sees_branch(user: Any, key: str) -> bool:
@@ -25,7 +23,3 @@ def sees_branch(user: Any, key: str) -> bool:
 
 def _sees_experiment(user: Any, key: str) -> bool:
     return key.isdecimal() and Experiment.objects.visible_to(user).filter(pk=int(key)).exists()
-
-
-def _sees_run(user: Any, key: str) -> bool:
-    return key.isdecimal() and RecipeRun.objects.visible_to(user).filter(pk=int(key)).exists()

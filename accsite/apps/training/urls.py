@@ -8,7 +8,6 @@ from accsite.apps.training.views import (
     checkpoints,
     experiments,
     jobs,
-    recipes,
     sharing,
     tasks,
     workbench,
@@ -41,8 +40,4 @@ urlpatterns = [
     path("experiments/<slug:slug>/sharing/", sharing.sharing, name="experiment-sharing"),
     path("checkpoints/<int:pk>/", checkpoints.detail, name="checkpoint"),
     path("checkpoints/<int:pk>/<slug:action>/", checkpoints.act, name="checkpoint-act"),
-    path("recipes/", recipes.index, name="recipes"),
-    path("recipes/run/<slug:name>/", recipes.run_form, name="recipe"),
-    path("recipes/runs/<int:pk>/", recipes.run, name="recipe-run"),
-    path("recipes/runs/<int:pk>/control/", recipes.control, name="recipe-control"),
 ]

@@ -19,7 +19,6 @@ from accsite.apps.jobs.services import queue
 from accsite.apps.jobs.services.retry import requeue, retry
 from accsite.apps.jobs.states import JobState
 from accsite.apps.training.admin.curve import curve
-from accsite.apps.training.models import RecipeRun
 from accsite.apps.training.services import jobs
 
 
@@ -85,7 +84,6 @@ class JobAdmin(KeptAdmin):
         "measures",
         "began_at",
         "made",
-        "run",
         "held_by",
         "device",
         "queue",
@@ -110,7 +108,6 @@ class JobAdmin(KeptAdmin):
         "measures",
         "began_at",
         "made",
-        "run",
         "held_by",
         "result_text",
         "trace",
@@ -158,12 +155,6 @@ class JobAdmin(KeptAdmin):
     def made(self, job: Job) -> SafeString:
         rows = job.checkpoints.select_related("branch__experiment").order_by("-job_step", "-id")
         return lines(link(row) for row in rows[:10])
-
-    @admin.display(description="recipe")
-    def run(self, job: Job) -> SafeString:
-        """Return the run of a recipe that it is, or that it was made for."""
-        mine = RecipeRun.objects.filter(job=job) | RecipeRun.objects.filter(steps__job=job)
-        return lines(link(row) for row in mine.distinct()[:5])
 
     @admin.display(description="worker", ordering="worker__name")
     def held_by(self, job: Job) -> SafeString:

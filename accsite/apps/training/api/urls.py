@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from django.urls import path
 
-from accsite.apps.training.api import checkpoints, experiments, recipes, sharing, views
+from accsite.apps.training.api import checkpoints, experiments, sharing, views
 
 urlpatterns = [
     path("experiments/<slug:slug>/sharing/", sharing.SharingView.as_view(), name="experiment-sharing"),
 ]
 router_entries = [
-    ("recipes/runs", recipes.RecipeRunViewSet, "recipe-run"),
-    ("recipes/run", recipes.RecipeStartViewSet, "recipe-start"),
     ("experiments", experiments.ExperimentViewSet, "experiment"),
     ("branches", experiments.BranchViewSet, "branch"),
     ("tasks", views.TaskViewSet, "task"),

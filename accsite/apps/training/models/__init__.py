@@ -12,7 +12,6 @@ from accsite.apps.training.models.experiments import (
     Visibility,
 )
 from accsite.apps.training.models.points import LossBlock
-from accsite.apps.training.models.recipes import RecipeRun, RecipeStep
 
 __all__ = [
     "AutoEvaluate",
@@ -22,8 +21,6 @@ __all__ = [
     "Experiment",
     "ExperimentShare",
     "LossBlock",
-    "RecipeRun",
-    "RecipeStep",
     "ShareLevel",
     "Task",
     "Visibility",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 
 from django.db.models import Q
 
 from accsite.apps.jobs.models import Job
-from accsite.apps.jobs.states import ACTIVE
-from accsite.apps.training.models import Branch, Checkpoint, RecipeStep
+from accsite.apps.training.models import Branch, Checkpoint
+
+Uses = Callable[[Collection[int]], Iterable[tuple[int, str]]]
+USES: list[Uses] = []
+"""What apps above use of checkpoints: each returns ids among those that it is given, with the reason in words."""
 
 
 def needed(ids: Collection[int], *, forks: bool = True) -> dict[int, str]:
@@ -37,10 +40,7 @@ def needed(ids: Collection[int], *, forks: bool = True) -> dict[int, str]:
         for pk in found:
             if pk in ids:
                 reasons.setdefault(pk, f"is used by job {job}, which has not ended")
-    steps = RecipeStep.objects.filter(checkpoint__in=ids, run__job__state__in=ACTIVE).select_related("run")
-    for step in steps:
-        reasons.setdefault(
-            step.checkpoint_id or 0,
-            f"is used by the run {step.run.pk} of {step.run.label}, which has not ended",
-        )
+    for use in USES:
+        for pk, why in use(ids):
+            reasons.setdefault(pk, why)
     return reasons

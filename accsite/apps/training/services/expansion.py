@@ -18,7 +18,7 @@ from accsite.apps.jobs.services import queueing
 from accsite.apps.jobs.services.unit import announce, touch, unit_of_work
 from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Task
-from accsite.apps.training.services import checkpoints
+from accsite.apps.training.services import checkpoints, measuring
 from accsite.apps.training.services.branches import refuse_while_busy
 from accsite.apps.training.services.code import require_code
 from accsite.apps.training.services.experiments import copies_of_tasks, free_branch_slug
@@ -158,7 +158,7 @@ def _record(
     )
     Branch.objects.filter(pk=branch.pk).update(head=made)
     Job.objects.filter(pk=job.pk).update(result={"checkpoint": made.pk, "branch": branch.pk})
-    queueing.evaluate_the_end(made, job.created_by)
+    measuring.evaluate_the_end(made, job.created_by)
     touch("experiments", f"checkpoints:{experiment.pk}", f"tasks:{branch.pk}")
     announce(job)
     return made

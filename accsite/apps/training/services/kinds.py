@@ -11,10 +11,10 @@ from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.jobs.services import outbox
 from accsite.apps.jobs.services.unit import touch
 from accsite.apps.jobs.states import ACTIVE, HELD, JobState
-from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, RecipeRun
+from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind
 from accsite.apps.training.selectors.jobs import task_losses
 from accsite.apps.training.selectors.loss import diverged
-from accsite.apps.training.services import expansion, jobs, points, recipes, replays
+from accsite.apps.training.services import expansion, jobs, points, replays
 from accsite.apps.training.services.checkpoints import drop_autosaves
 from accsite.apps.training.services.locks import lock_branch
 from accsite.apps.training.services.measuring import evaluate_the_end
@@ -114,27 +114,6 @@ class Evaluate(Kind):
         return jobs.submit_evaluation(actor=actor, checkpoint=job.checkpoint, eval=job.spec)
 
 
-class Recipe(Kind):
-    """Runs a recipe, which submits jobs of other kinds and waits for them."""
-
-    name = JobKind.RECIPE
-    queue = "recipe"
-    body = "workers.kinds.recipe.recipe"
-
-    def ended(self, job: Job) -> None:
-        """Stop what the run had under way."""
-        recipes.settle(job)
-
-    def retry(self, *, actor: Any, job: Job) -> Job:
-        """Go on where the run was."""
-        run = RecipeRun.objects.filter(job=job).first()
-        if run is None:
-            return super().retry(actor=actor, job=job)
-        made = recipes.resume_recipe(actor=actor, run=run).job
-        assert made is not None
-        return made
-
-
 class Expand(Kind):
     """Grows the model of a checkpoint."""
 
@@ -174,4 +153,4 @@ class Replay(Kind):
         return replays.submit_replay(actor=actor, checkpoint=job.checkpoint, current_plugins=current)
 
 
-ALL = (Train(), Evaluate(), Recipe(), Expand(), Replay())
+ALL = (Train(), Evaluate(), Expand(), Replay())

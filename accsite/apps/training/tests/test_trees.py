@@ -12,12 +12,11 @@ from django.test import Client
 
 from acc.errors import InvalidInput
 from acc.specs import TaskSpec
-from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.models import JobKind
 from accsite.apps.jobs.states import JobState
-from accsite.apps.registry.models import PluginKind
 from accsite.apps.training import selectors
-from accsite.apps.training.models import Branch, Checkpoint, RecipeRun, RecipeStep
-from accsite.apps.training.services import branches, deletion, expansion, experiments, marks, retention
+from accsite.apps.training.models import Branch, Checkpoint
+from accsite.apps.training.services import branches, expansion, experiments, marks, retention
 from accsite.apps.training.tests import rows
 from accsite.errors import WrongState
 
@@ -180,18 +179,6 @@ def test_deleting_names_what_depends_and_can_be_undone(branch: Branch, client: C
     url = f"/api/v1/experiments/{branch.experiment.slug}/restore/"
     back = client.post(url, {"deletion": done["deletion"]}, content_type="application/json")
     assert back.json() == {"checkpoints": [leaf.pk, below.pk]}
-
-
-def test_what_a_run_of_a_recipe_has_made_is_kept_until_the_run_ends(branch: Branch) -> None:
-    checkpoint = rows.make_checkpoint(branch)
-    plugin = rows.make_plugin(PluginKind.RECIPE, "Study")
-    job = rows.make_job(kind=JobKind.RECIPE, state=JobState.RUNNING)
-    run = RecipeRun.objects.create(recipe="Study", label="Study", source=plugin.source, job=job)
-    RecipeStep.objects.create(run=run, path="1", verb="train", state="SUCCEEDED", checkpoint=checkpoint)
-    with pytest.raises(WrongState, match=f"is used by the run {run.pk} of Study, which has not ended"):
-        deletion.delete_checkpoint(actor=None, checkpoint=checkpoint)
-    Job.objects.filter(pk=job.pk).update(state=JobState.FAILED)
-    assert deletion.delete_checkpoint(actor=None, checkpoint=checkpoint).checkpoints == (checkpoint.pk,)
 
 
 def test_pruning_keeps_tags_stars_heads_the_newest_and_the_best(branch: Branch) -> None:

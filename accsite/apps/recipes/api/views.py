@@ -21,9 +21,10 @@ from accsite.api.common import KEY, REFUSED
 from accsite.api.lookup import body, nested
 from accsite.apps.jobs import states
 from accsite.apps.jobs.api.schema import JobState
-from accsite.apps.training.models import RecipeRun
-from accsite.apps.training.selectors import recipes as selectors
-from accsite.apps.training.services import jobs, recipes
+from accsite.apps.recipes import selectors
+from accsite.apps.recipes.models import RecipeRun
+from accsite.apps.recipes.services import recipes
+from accsite.apps.training.services import jobs
 from accsite.errors import WrongState
 
 

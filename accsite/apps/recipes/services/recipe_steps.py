@@ -11,7 +11,7 @@ from django.utils import timezone
 from accsite.apps.jobs.errors import Fenced
 from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.services.unit import touch, unit_of_work
-from accsite.apps.training.models import RecipeRun, RecipeStep
+from accsite.apps.recipes.models import RecipeRun, RecipeStep
 
 S = RecipeStep.State
 

@@ -15,6 +15,7 @@ from accsite.apps.access.admin_parts import (
     NOTHING,
     KeptAdmin,
     RowsInline,
+    add_panel,
     badge,
     lines,
     link,
@@ -22,20 +23,27 @@ from accsite.apps.access.admin_parts import (
     pretty,
 )
 from accsite.apps.jobs.admin.badges import JOB_STATES
+from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.states import JobState
+from accsite.apps.recipes.models import RecipeRun, RecipeStep
+from accsite.apps.recipes.services import recipes
 from accsite.apps.registry.models import Plugin
-from accsite.apps.training.admin import badges
-from accsite.apps.training.models import RecipeRun, RecipeStep
-from accsite.apps.training.services import jobs, recipes
+from accsite.apps.training.services import jobs
 from accsite.errors import WrongState
 
+STEP_STATES = {
+    RecipeStep.State.RUNNING.value: "primary",
+    RecipeStep.State.SUCCEEDED.value: "success",
+    RecipeStep.State.FAILED.value: "danger",
+    RecipeStep.State.CANCELLED.value: "warning",
+}
 TOUCHED = ("job", "experiment", "branch__experiment", "checkpoint__branch__experiment")
 
 
 class StepRows:
     """What lists of steps show of each."""
 
-    @badge(badges.STEP_STATES)
+    @badge(STEP_STATES)
     @admin.display(description="state", ordering="state")
     def now(self, step: RecipeStep) -> tuple[str, str]:
         return step.state, step.get_state_display()
@@ -94,7 +102,7 @@ class RecipeRunAdmin(KeptAdmin):
 
     @override
     def view_on_site(self, obj: RecipeRun) -> str:
-        return reverse("training:recipe-run", args=[obj.pk])
+        return reverse("recipes:recipe-run", args=[obj.pk])
 
     @badge(JOB_STATES)
     @admin.display(description="state", ordering="job__state")
@@ -167,3 +175,12 @@ class RecipeStepAdmin(StepRows, KeptAdmin):
     @admin.display(description="result")
     def came_to(self, step: RecipeStep) -> SafeString:
         return pretty(step.result)
+
+
+def runs_of(job: Job) -> SafeString:
+    """Return the run of a recipe that a job is, or that it was made for."""
+    mine = RecipeRun.objects.filter(job=job) | RecipeRun.objects.filter(steps__job=job)
+    return lines(link(row) for row in mine.distinct()[:5])
+
+
+add_panel(Job, runs_of)

@@ -8,9 +8,9 @@ from typing import Any
 from typing_extensions import override
 
 from accsite.apps.jobs.following import follow
-from accsite.apps.training.models import RecipeRun
-from accsite.apps.training.selectors.recipes import find_recipe, find_run, run_state, run_summary
-from accsite.apps.training.services import recipes
+from accsite.apps.recipes.models import RecipeRun
+from accsite.apps.recipes.selectors import find_recipe, find_run, run_state, run_summary
+from accsite.apps.recipes.services import recipes
 from accsite.cli import SUCCEEDED, ServiceCommand, find_user, parse_params
 
 

@@ -15,9 +15,9 @@ from acc.errors import InvalidInput
 from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.services import lifecycle
 from accsite.apps.jobs.states import JobState
+from accsite.apps.recipes.models import RecipeRun, RecipeStep
+from accsite.apps.recipes.services import recipes
 from accsite.apps.registry.models import PluginKind
-from accsite.apps.training.models import RecipeRun, RecipeStep
-from accsite.apps.training.services import recipes
 from accsite.apps.training.tests import rows
 from accsite.errors import WrongState
 from accsite.tests.markup import folded

@@ -14,15 +14,14 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from acc.errors import InvalidInput
 from accsite.apps.jobs.selectors import asked
+from accsite.apps.jobs.services import control as control_job
 from accsite.apps.live import selectors as live
+from accsite.apps.recipes import selectors
+from accsite.apps.recipes.forms import RecipeForm
+from accsite.apps.recipes.models import RecipeRun
+from accsite.apps.recipes.services import recipes as services
 from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import Plugin, PluginKind
-from accsite.apps.training.models import RecipeRun
-from accsite.apps.training.recipe_forms import RecipeForm
-from accsite.apps.training.selectors import recipes as selectors
-from accsite.apps.training.services import jobs as job_services
-from accsite.apps.training.services import recipes as services
-from accsite.apps.training.views.common import panel
 from accsite.pages import REFUSED, actor, back, is_partial
 
 RUNS_A_PAGE = 30
@@ -39,11 +38,11 @@ def index(request: HttpRequest) -> HttpResponse:
         "recipes": registry.available(PluginKind.RECIPE),
         "broken": registry.broken_files(PluginKind.RECIPE),
         "page": runs,
-        "recipes_url": f"{reverse('training:recipes')}?page={runs.number}",
+        "recipes_url": f"{reverse('recipes:recipes')}?page={runs.number}",
     }
     if is_partial(request):
-        return panel(request, "recipes", context)
-    return render(request, "training/recipes.html", context)
+        return render(request, "recipes/panels/recipes.html", context)
+    return render(request, "recipes/recipes.html", context)
 
 
 @require_http_methods(["GET", "POST"])
@@ -66,7 +65,7 @@ def run_form(request: HttpRequest, name: str) -> HttpResponse:
         except InvalidInput as error:
             form.refuse(error)
         else:
-            return redirect("training:recipe-run", run.pk)
+            return redirect("recipes:recipe-run", run.pk)
     else:
         form = RecipeForm.for_recipe(recipe)
     context = {
@@ -74,12 +73,12 @@ def run_form(request: HttpRequest, name: str) -> HttpResponse:
         "place": "experiments",
         "form": form,
         "recipe": recipe,
-        "form_url": reverse("training:recipe", args=[recipe.name]),
+        "form_url": reverse("recipes:recipe", args=[recipe.name]),
     }
     status = REFUSED if form.is_bound and form.errors else 200
     if is_partial(request):
-        return panel(request, "recipe_form", context, status=status)
-    return render(request, "training/recipe.html", context, status=status)
+        return render(request, "recipes/panels/recipe_form.html", context, status=status)
+    return render(request, "recipes/recipe.html", context, status=status)
 
 
 @require_GET
@@ -88,8 +87,8 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
     found = find(request.user, pk)
     context = run_context(found)
     if is_partial(request):
-        return panel(request, "recipe_run", context)
-    return render(request, "training/recipe_run.html", context)
+        return render(request, "recipes/panels/recipe_run.html", context)
+    return render(request, "recipes/recipe_run.html", context)
 
 
 def run_context(found: RecipeRun) -> dict[str, Any]:
@@ -105,7 +104,7 @@ def run_context(found: RecipeRun) -> dict[str, Any]:
         "run_topic": topics[0],
         "asked": asked(found.job) if found.job else "",
         "shown": selectors.run_page(found),
-        "run_url": reverse("training:recipe-run", args=[found.pk]),
+        "run_url": reverse("recipes:recipe-run", args=[found.pk]),
         "again_api": reverse("api:recipe-start-list"),
         "again_body": {"recipe": found.recipe, "params": found.params, "seed": found.seed},
         "again_cli": _again(found),
@@ -129,7 +128,7 @@ def control(request: HttpRequest, pk: int) -> HttpResponse:
         if kind == "resume":
             services.resume_recipe(actor=actor(request), run=found)
         elif kind == "stop" and found.job is not None:
-            job_services.request_control(actor=actor(request), job=found.job, kind="stop")
+            control_job.stop(actor=actor(request), job=found.job)
         else:
             raise InvalidInput(
                 {"kind": f"{kind!r} is not something a run can be asked; choose stop or resume"}
@@ -137,11 +136,11 @@ def control(request: HttpRequest, pk: int) -> HttpResponse:
     except InvalidInput as error:
         if is_partial(request):
             refused = {**run_context(find(request.user, pk)), "refused": str(error)}
-            return panel(request, "recipe_run", refused, status=REFUSED)
+            return render(request, "recipes/panels/recipe_run.html", refused, status=REFUSED)
         messages.error(request, str(error))
     if is_partial(request):
-        return panel(request, "recipe_run", run_context(find(request.user, pk)))
-    return back(request, reverse("training:recipe-run", args=[pk]))
+        return render(request, "recipes/panels/recipe_run.html", run_context(find(request.user, pk)))
+    return back(request, reverse("recipes:recipe-run", args=[pk]))
 
 
 def find(user: Any, pk: int) -> RecipeRun:

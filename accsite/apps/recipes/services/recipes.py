@@ -10,13 +10,13 @@ from django.utils import timezone
 from acc.errors import InvalidInput
 from acc.params import Param, clean_params
 from accsite.apps.jobs.models import Job, JobKind
-from accsite.apps.jobs.services import control, lifecycle, queueing
+from accsite.apps.jobs.services import control, queueing
 from accsite.apps.jobs.services.unit import touch, unit_of_work
 from accsite.apps.jobs.states import ACTIVE, TERMINAL, JobState
+from accsite.apps.recipes.models import RecipeRun, RecipeStep
 from accsite.apps.registry import approval
 from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import PluginKind
-from accsite.apps.training.models import RecipeRun, RecipeStep
 from accsite.errors import WrongState
 
 MAX_KEY_LENGTH = 80
@@ -104,8 +104,6 @@ def settle(job: Job) -> None:
 
 def ask_to_stop(job: Job, *, actor: Any) -> None:
     """Have a job that a recipe waits for stopped: cancelled if it waits, asked to stop if it runs."""
-    if job.state == JobState.QUEUED and lifecycle.cancel_queued(job, actor) is not None:
-        return
     job.refresh_from_db()
     if job.state not in TERMINAL:
         control.stop(actor=actor, job=job)

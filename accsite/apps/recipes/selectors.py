@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,8 +12,10 @@ from django.utils import timezone
 from acc.errors import InvalidInput
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.jobs.selectors.jobs import job_state
+from accsite.apps.jobs.states import ACTIVE
+from accsite.apps.recipes.models import RecipeRun, RecipeStep
 from accsite.apps.registry.models import Plugin, PluginKind
-from accsite.apps.training.models import Branch, Experiment, RecipeRun, RecipeStep
+from accsite.apps.training.models import Branch, Experiment
 
 S = RecipeStep.State
 FRAMES = ("phase", "parallel")
@@ -228,3 +231,13 @@ def _seconds(step: RecipeStep) -> float | None:
 
 def _letters(name: str) -> str:
     return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+
+def checkpoint_uses(ids: Collection[int]) -> Iterator[tuple[int, str]]:
+    """Yield those of the checkpoints that a run under way has touched, with the reason in words."""
+    steps = RecipeStep.objects.filter(checkpoint__in=ids, run__job__state__in=ACTIVE).select_related("run")
+    for step in steps:
+        yield (
+            step.checkpoint_id or 0,
+            f"is used by the run {step.run.pk} of {step.run.label}, which has not ended",
+        )

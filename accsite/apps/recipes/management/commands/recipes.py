@@ -7,11 +7,12 @@ from typing import Any
 
 from typing_extensions import override
 
+from accsite.apps.recipes.models import RecipeRun
+from accsite.apps.recipes.selectors import find_run, run_page, run_state, run_summary
+from accsite.apps.recipes.services import recipes
 from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import PluginKind
-from accsite.apps.training.models import RecipeRun
-from accsite.apps.training.selectors.recipes import find_run, run_page, run_state, run_summary
-from accsite.apps.training.services import jobs, recipes
+from accsite.apps.training.services import jobs
 from accsite.cli import SUCCEEDED, ServiceCommand, find_user
 from accsite.errors import WrongState
 

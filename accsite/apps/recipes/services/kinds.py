@@ -1,0 +1,34 @@
+"""The kind of jobs that run recipes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from accsite.apps.jobs.kinds import Kind
+from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.recipes.models import RecipeRun
+from accsite.apps.recipes.services import recipes
+
+
+class Recipe(Kind):
+    """Runs a recipe, which submits jobs of other kinds and waits for them."""
+
+    name = JobKind.RECIPE
+    queue = "recipe"
+    body = "workers.kinds.recipe.recipe"
+
+    def ended(self, job: Job) -> None:
+        """Stop what the run had under way."""
+        recipes.settle(job)
+
+    def retry(self, *, actor: Any, job: Job) -> Job:
+        """Go on where the run was."""
+        run = RecipeRun.objects.filter(job=job).first()
+        if run is None:
+            return super().retry(actor=actor, job=job)
+        made = recipes.resume_recipe(actor=actor, run=run).job
+        assert made is not None
+        return made
+
+
+ALL = (Recipe(),)

@@ -1,0 +1,16 @@
+"""Addresses of recipes and their runs."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from accsite.apps.recipes import views
+
+app_name = "recipes"
+
+urlpatterns = [
+    path("recipes/", views.index, name="recipes"),
+    path("recipes/run/<slug:name>/", views.run_form, name="recipe"),
+    path("recipes/runs/<int:pk>/", views.run, name="recipe-run"),
+    path("recipes/runs/<int:pk>/control/", views.control, name="recipe-control"),
+]
