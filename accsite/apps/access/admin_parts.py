@@ -197,5 +197,6 @@ def add_panel(model: type[Model], panel: Panel) -> None:
 
 
 def panels(row: Model) -> SafeString:
-    """Return what other apps show of a row."""
-    return lines(panel(row) for panel in _panels.get(type(row), []))
+    """Return what other apps show of a row; a dash if that is nothing."""
+    shown = (panel(row) for panel in _panels.get(type(row), []))
+    return lines(part for part in shown if part != NOTHING)

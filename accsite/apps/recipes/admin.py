@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
@@ -180,7 +181,7 @@ class RecipeStepAdmin(StepRows, KeptAdmin):
 def runs_of(job: Job) -> SafeString:
     """Return the run of a recipe that a job is, or that it was made for."""
     mine = RecipeRun.objects.filter(job=job) | RecipeRun.objects.filter(steps__job=job)
-    return lines(link(row) for row in mine.distinct()[:5])
+    return lines(format_html("recipe {}", link(row)) for row in mine.distinct()[:5])
 
 
 add_panel(Job, runs_of)

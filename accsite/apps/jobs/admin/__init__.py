@@ -1,5 +1,5 @@
-"""What administrators see of workers and doorbells."""
+"""What administrators see of jobs, workers and doorbells."""
 
-from accsite.apps.jobs.admin import outbox, workers
+from accsite.apps.jobs.admin import jobs, outbox, workers
 
-__all__ = ["outbox", "workers"]
+__all__ = ["jobs", "outbox", "workers"]

@@ -10,8 +10,8 @@ from django.utils.safestring import SafeString
 from numpy.typing import NDArray
 
 from acc.training.losses import series
-from accsite.apps.access.admin_parts import NOTHING
-from accsite.apps.jobs.models import Job
+from accsite.apps.access.admin_parts import NOTHING, add_panel
+from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.training import selectors
 
 RAW = series.raw("")
@@ -89,3 +89,10 @@ def _path(values: NDArray[np.float64], low: float, high: float, logarithmic: boo
 def _last(values: NDArray[np.float64]) -> Any:
     finite = values[np.isfinite(values)]
     return f"{finite[-1]:.4g}" if finite.size else ""
+
+
+def losses_of(job: Job) -> SafeString:
+    return curve(job) if job.kind == JobKind.TRAIN else NOTHING
+
+
+add_panel(Job, losses_of)

@@ -13,13 +13,13 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from acc.errors import InvalidInput
+from accsite.apps.jobs.log_pages import log_panel, log_urls
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.jobs.selectors import held_places, logs
 from accsite.apps.jobs.services.control import cancel
 from accsite.apps.jobs.states import ACTIVE, JobState
 from accsite.apps.live import selectors as live
 from accsite.apps.training import chart_pages, pages, selectors, tree_pages
-from accsite.apps.training.log_pages import log_panel, log_urls
 from accsite.apps.training.selectors.alarms import alarms, grave_alarms
 from accsite.apps.training.selectors.resuming import resume_point
 from accsite.apps.training.services import jobs as job_services

@@ -19,7 +19,6 @@ from accsite import numbers
 from accsite.apps.jobs import selectors
 from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.states import ACTIVE, JobState
-from accsite.apps.training import pages
 from accsite.numbers import NONE
 
 register = template.Library()
@@ -193,14 +192,6 @@ def listen(context: Context, url: str, *topics: str) -> SafeString:
         url,
         " ".join(f"{topic}={versions.get(topic, 0)}" for topic in topics if topic),
     )
-
-
-@register.inclusion_tag("training/panels/topjob.html", takes_context=True)
-def top_job(context: Context) -> dict[str, Any]:
-    """Show the page's own job, with its controls, or another that is at work; ``about`` says what the page is about."""
-    request = context["request"]
-    shown = pages.top_job(request.user, **(context.get("about") or {}))
-    return {**shown, "request": request, "csrf_token": context.get("csrf_token")}
 
 
 @register.filter

@@ -1,4 +1,4 @@
-"""Jobs with their curve, pictures and events, and what operators ask of them."""
+"""Jobs with their events, and with what other apps show of them, and what operators ask of them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,10 @@ from typing_extensions import override
 
 from accsite.apps.access.admin_parts import NOTHING, KeptAdmin, RowsInline, badge, lines, link, panels, pretty
 from accsite.apps.jobs.admin import badges
-from accsite.apps.jobs.models import Job, JobEvent, JobKind, JobPart
-from accsite.apps.jobs.services import queue
+from accsite.apps.jobs.models import Job, JobEvent, JobPart
+from accsite.apps.jobs.services import control, queue
 from accsite.apps.jobs.services.retry import requeue, retry
 from accsite.apps.jobs.states import JobState
-from accsite.apps.training.admin.curve import curve
-from accsite.apps.training.services import jobs
 
 
 class EventInline(RowsInline):
@@ -78,7 +76,6 @@ class JobAdmin(KeptAdmin):
         "now",
         "message",
         "progress",
-        "losses",
         "shown",
         "on_branch",
         "measures",
@@ -102,7 +99,6 @@ class JobAdmin(KeptAdmin):
         "sort",
         "now",
         "progress",
-        "losses",
         "shown",
         "on_branch",
         "measures",
@@ -161,11 +157,7 @@ class JobAdmin(KeptAdmin):
         """Return the worker that holds it, or held it last."""
         return link(job.worker)
 
-    @admin.display(description="losses")
-    def losses(self, job: Job) -> SafeString:
-        return curve(job) if job.kind == JobKind.TRAIN else NOTHING
-
-    @admin.display(description="measured")
+    @admin.display(description="more")
     def shown(self, job: Job) -> SafeString:
         """Return what other apps show of it."""
         return panels(job)
@@ -187,7 +179,7 @@ class JobAdmin(KeptAdmin):
     @admin.action(description="Stop; cancel those that wait")
     def stop(self, request: HttpRequest, rows: QuerySet[Job]) -> None:
         """Ask jobs to stop; those that wait are cancelled."""
-        self._control(request, rows, "stop", "asked to stop")
+        self.each(request, rows, "asked to stop", lambda row: control.stop(actor=request.user, job=row))
 
     @admin.action(description="Pause")
     def pause(self, request: HttpRequest, rows: QuerySet[Job]) -> None:
@@ -213,6 +205,6 @@ class JobAdmin(KeptAdmin):
 
     def _control(self, request: HttpRequest, rows: QuerySet[Job], kind: str, done: str) -> None:
         def change(row: Any) -> None:
-            jobs.request_control(actor=request.user, job=row, kind=kind)
+            control.pause_or_resume(actor=request.user, job=row, kind=kind)
 
         self.each(request, rows, done, change)
