@@ -235,7 +235,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "accsite.apps.training.api.plugin_schemas.describe_params",
+        "accsite.apps.registry.api.plugin_schemas.describe_params",
         "accsite.api.schema.describe_problems",
         "accsite.api.schema.summarise",
     ],
