@@ -40,7 +40,7 @@ def needed(ids: Collection[int], *, forks: bool = True) -> dict[int, str]:
         for pk in found:
             if pk in ids:
                 reasons.setdefault(pk, f"is used by job {job}, which has not ended")
-    for use in USES:
-        for pk, why in use(ids):
+    for uses_of in USES:
+        for pk, why in uses_of(ids):
             reasons.setdefault(pk, why)
     return reasons
