@@ -115,7 +115,7 @@ class TaskForm(ParamsForm):
     @property
     def broken(self) -> list[PluginFile]:
         """Return the task files that could not be loaded when they were saved."""
-        return registry.broken_files(PluginKind.TASK)
+        return list(registry.broken_files(PluginKind.TASK))
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of ``services.tasks.add_task``."""
