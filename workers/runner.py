@@ -90,5 +90,5 @@ def body_of(kind: str) -> Callable[[JobContext], None]:
 
 
 BODIES: dict[str, Callable[[JobContext], None]] = {
-    str(kind.name): import_string(kind.body) for kind in kinds.KINDS.values()
+    kind.name: import_string(kind.body) for kind in kinds.KINDS.values()
 }

@@ -241,7 +241,6 @@ SPECTACULAR_SETTINGS = {
     ],
     "ENUM_NAME_OVERRIDES": {
         "CheckpointKindEnum": "accsite.apps.training.models.CheckpointKind",
-        "JobKindEnum": "accsite.apps.jobs.models.JobKind",
         "JobStateEnum": "accsite.apps.jobs.states.JobState",
         "JobStateNameEnum": "accsite.apps.jobs.api.schema.JOB_STATES",
         "MeasureDirectionEnum": ["principal", "pattern", "dimensions"],

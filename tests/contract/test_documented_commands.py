@@ -31,7 +31,7 @@ from accsite import home as homes
 from accsite.supervisor.redis import RedisServer
 from tests.stack import ROOT, own_database
 
-KEPT = ROOT / "tests" / "kept" / "first"
+KEPT = ROOT / "tests" / "kept" / "0.2.0"
 SERVER = """
 import json, os, sys, traceback
 import django

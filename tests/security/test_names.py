@@ -106,7 +106,7 @@ def test_the_admin_runs_no_name_either(admin_client):
         ("jobs/job", world["job"]),
         ("training/branch", world["branch"]),
         ("training/checkpoint", world["checkpoint"]),
-        ("training/reciperun", world["run"]),
+        ("recipes/reciperun", world["run"]),
         ("datasets/dataset", world["data"]),
     ):
         for page in (f"/admin/{kind}/", f"/admin/{kind}/{row.pk}/change/"):

@@ -11,8 +11,8 @@ from workers import launch, runner
 
 
 def test_each_kind_of_job_has_a_class_and_a_body():
-    assert set(kinds.KINDS) == set(JobKind)
-    for kind in JobKind:
+    assert set(JobKind) <= set(kinds.KINDS)
+    for kind in kinds.KINDS:
         assert runner.body_of(kind).__module__.startswith("workers.kinds.")
 
 

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
+from pydantic import BaseModel
 
-from accsite.apps.jobs.models import Job, JobKind
+from acc.errors import InvalidInput
+from accsite.apps.jobs.models import Job
 from accsite.errors import WrongState
 
 
 class Kind:
     """What there is to know of the jobs of one kind: each hook is given the row of one.
 
-    queue: where its jobs wait, unless one is put elsewhere. body: what a worker calls with the job's context, by its
-    dotted name, since the site imports no workers; it proves what the kind promises.
+    name: one word, at most 16 characters. queue: where its jobs wait, unless one is put elsewhere. body: what a
+    worker calls with the job's context, by its dotted name, since the site imports no workers; it proves what the
+    kind promises. request: the shape in which the API is asked for one, with ``kind`` for its name; None when
+    nobody may ask for it by that door, else ``submit`` makes the job.
     """
 
-    name: ClassVar[JobKind]
+    name: ClassVar[str]
     queue: ClassVar[str]
     body: ClassVar[str]
+    request: ClassVar[type[BaseModel] | None] = None
+
+    def submit(self, *, actor: Any, data: dict[str, Any], idempotency_key: str | None) -> Job:
+        """Return a new job of what the API was asked for, ``data`` without its kind; raises InvalidInput."""
+        raise NotImplementedError
 
     def begin(self, job: Job) -> dict[str, Any] | None:  # noqa: ARG002 - most kinds begin at any time
         """Return what a claim writes into the row besides, None if the job has to wait; within the claim."""
@@ -56,7 +66,7 @@ class Kind:
         return WrongState({"job": f"job {job.pk} cannot be tried again: {why}"})
 
 
-KINDS: dict[JobKind, Kind] = {}
+KINDS: dict[str, Kind] = {}
 
 
 def register(*kinds: Kind) -> None:
@@ -65,10 +75,24 @@ def register(*kinds: Kind) -> None:
 
 
 def of(job: Job) -> Kind:
-    return KINDS[JobKind(job.kind)]
+    return KINDS[job.kind]
 
 
-def queue_of(kind: JobKind) -> str:
+def named(name: Any, known: Mapping[str, Kind] = KINDS) -> Kind:
+    """Return the kind of a name; raises InvalidInput with the names that there are."""
+    if isinstance(name, str) and name in known:
+        return known[name]
+    raise InvalidInput(
+        {"kind": f"{name!r} is not a kind of job here; choose one of: {', '.join(sorted(known))}"}
+    )
+
+
+def submittable() -> dict[str, Kind]:
+    """Return the kinds that the API may be asked for, by name."""
+    return {name: kind for name, kind in sorted(KINDS.items()) if kind.request is not None}
+
+
+def queue_of(kind: str) -> str:
     """Return the queue in which jobs of a kind wait."""
     return KINDS[kind].queue
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import StrEnum
 from typing import Any
 
 from django.conf import settings
@@ -16,7 +17,9 @@ from accsite.apps.jobs.states import ACTIVE, DIVERGED, HELD, TERMINAL, JobState,
 from accsite.fields import CleanJSONField, CleanTextField
 
 
-class JobKind(models.TextChoices):
+class JobKind(StrEnum):
+    """The kinds that other code than their own class asks for; all there are know ``kinds.KINDS``."""
+
     TRAIN = "train"
     EVALUATE = "evaluate"
     GENERATE = "generate"
@@ -30,7 +33,7 @@ Visible = Callable[[Any], Q]
 """Returns which jobs a user may see."""
 ON_BRANCHES: list[Visible] = []
 """Of the jobs that work on a branch: filled in by the app whose branches they are."""
-PRIVATE_KINDS: dict[JobKind, Visible] = {}
+PRIVATE_KINDS: dict[str, Visible] = {}
 """Of the jobs of kinds that work on no branch and are not everyone's to see: filled in by the app of each."""
 
 
@@ -114,7 +117,7 @@ class Job(models.Model):
                              FAILED | CANCELLED -> QUEUED            (resumed at its newest checkpoint)
     """
 
-    kind = models.CharField(max_length=16, choices=JobKind)
+    kind = models.CharField(max_length=16)
     queue = models.CharField(max_length=32)
     state = models.CharField(max_length=16, choices=JobState, default=JobState.QUEUED)
     attempt = models.PositiveIntegerField(

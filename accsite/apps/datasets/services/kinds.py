@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from accsite.api.lookup import only
+from accsite.apps.datasets.api.schema import GenerateRequest
 from accsite.apps.datasets.services import generation
 from accsite.apps.jobs.kinds import Kind
 from accsite.apps.jobs.models import Job, JobKind
@@ -15,6 +17,14 @@ class Generate(Kind):
     name = JobKind.GENERATE
     queue = "default"
     body = "workers.kinds.generate.generate"
+    request = GenerateRequest
+
+    def submit(self, *, actor: Any, data: dict[str, Any], idempotency_key: str | None) -> Job:
+        """Make a dataset, unless the same was made before."""
+        asked = only(data, "generator", "params", "n", "seed", "name", "force")
+        return generation.submit_generation(
+            actor=actor, idempotency_key=idempotency_key, **{"generator": "", **asked}
+        )
 
     def retry(self, *, actor: Any, job: Job) -> Job:
         """Ask the generator for the same again."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from accsite.apps.jobs.models import JobEvent, JobKind, Worker
+from accsite.apps.jobs.models import JobEvent, Worker
 from accsite.apps.jobs.states import JobState
 
 JOB_STATES = {
@@ -31,6 +31,3 @@ EVENT_STATES = {
     JobEvent.Status.REFUSED.value: "danger",
     JobEvent.Status.RECORDED.value: "info",
 }
-
-
-JOB_KINDS = dict.fromkeys(JobKind.values, "info")

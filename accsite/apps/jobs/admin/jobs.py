@@ -53,7 +53,7 @@ class JobAdmin(KeptAdmin):
     list_display = [
         "id",
         "title",
-        "sort",
+        "kind",
         "now",
         "progress",
         "on_branch",
@@ -72,7 +72,7 @@ class JobAdmin(KeptAdmin):
     actions = ["stop", "pause", "resume", "first", "retry", "requeue"]
     fields = [
         "title",
-        "sort",
+        "kind",
         "now",
         "message",
         "progress",
@@ -96,7 +96,7 @@ class JobAdmin(KeptAdmin):
         "spec_text",
     ]
     readonly_fields = [
-        "sort",
+        "kind",
         "now",
         "progress",
         "shown",
@@ -120,11 +120,6 @@ class JobAdmin(KeptAdmin):
     @override
     def view_on_site(self, obj: Job) -> str:
         return reverse("training:job", args=[obj.pk])
-
-    @badge(badges.JOB_KINDS)
-    @admin.display(description="kind", ordering="kind")
-    def sort(self, job: Job) -> str:
-        return job.kind
 
     @badge(badges.JOB_STATES)
     @admin.display(description="state", ordering="state")

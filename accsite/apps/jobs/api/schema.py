@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, Union, get_args
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, RootModel, create_model
+
+from accsite.apps.jobs import kinds
 
 JobStateName = Literal["QUEUED", "CLAIMED", "RUNNING", "PAUSED", "LOST", "SUCCEEDED", "FAILED", "CANCELLED"]
 JOB_STATES = list(get_args(JobStateName))
@@ -89,3 +91,10 @@ class JobLogPart(BaseModel):
     text: str
     found: int = Field(description="how many lines hold what was searched; `lines` has the last 500 of them")
     lines: list[LogLine]
+
+
+def job_request() -> type[BaseModel]:
+    """Return the shape of a request to queue a job: that of any kind that may be asked for, told apart by ``kind``."""
+    shapes = tuple(kind.request for kind in kinds.submittable().values())
+    any_of = Annotated[Union[shapes], Field(discriminator="kind")]  # type: ignore[valid-type]  # noqa: UP007
+    return create_model("JobRequest", __base__=RootModel[any_of], __doc__="One unit of work to queue.")

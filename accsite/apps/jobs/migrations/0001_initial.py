@@ -37,7 +37,7 @@ class Migration(migrations.Migration):
             name='Job',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('train', 'Train'), ('evaluate', 'Evaluate'), ('generate', 'Generate'), ('import', 'Import'), ('recipe', 'Recipe'), ('expand', 'Expand'), ('replay', 'Replay')], max_length=16)),
+                ('kind', models.CharField(max_length=16)),
                 ('queue', models.CharField(max_length=32)),
                 ('state', models.CharField(choices=[('QUEUED', 'queued'), ('CLAIMED', 'starting'), ('RUNNING', 'running'), ('PAUSED', 'paused'), ('LOST', 'lost'), ('SUCCEEDED', 'done'), ('FAILED', 'failed'), ('CANCELLED', 'stopped')], default='QUEUED', max_length=16)),
                 ('attempt', models.PositiveIntegerField(default=0, help_text='raised by each claim; every write of a worker carries it')),

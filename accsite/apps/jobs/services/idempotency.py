@@ -7,13 +7,13 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from acc.errors import InvalidInput
-from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.services import queueing
 
 MAX_KEY_LENGTH = 80
 
 
-def enqueue_once(actor: Any, key: str | None, kind: JobKind, **fields: Any) -> Job:
+def enqueue_once(actor: Any, key: str | None, kind: str, **fields: Any) -> Job:
     """Return a new job, or the one that the same request made at this very moment."""
     try:
         with transaction.atomic():

@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 
 from accsite.apps.jobs import kinds
-from accsite.apps.jobs.models import Job, JobEvent, JobKind
+from accsite.apps.jobs.models import Job, JobEvent
 from accsite.apps.jobs.services import outbox
 from accsite.apps.jobs.services.unit import announce, unit_of_work
 
@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 
 
 @unit_of_work()
-def enqueue(kind: JobKind, *, queue: str = "", **fields: Any) -> Job:
+def enqueue(kind: str, *, queue: str = "", **fields: Any) -> Job:
     """Return a new QUEUED job with its doorbell, rung once the transaction is committed.
 
     queue: another one than is usual for its kind.
@@ -23,7 +23,7 @@ def enqueue(kind: JobKind, *, queue: str = "", **fields: Any) -> Job:
     job = Job.objects.create(kind=kind, queue=queue or kinds.queue_of(kind), **fields)
     outbox.queue_up(job)
     announce(job)
-    log.info("job_queued", job_id=job.pk, kind=str(kind), queue=job.queue, by=str(job.created_by or ""))
+    log.info("job_queued", job_id=job.pk, kind=job.kind, queue=job.queue, by=str(job.created_by or ""))
     return job
 
 

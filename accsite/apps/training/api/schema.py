@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, Field, RootModel
+from pydantic import BaseModel, Field
 
 from acc.expansion import ExpansionSpec
 from acc.specs import EvalSpec, ModelSpec, TrainJobSpec, TrainSpec
-from accsite.apps.datasets.api.schema import GenerateRequest
 
 
 class ExperimentRequest(BaseModel):
@@ -89,12 +88,6 @@ class EvaluateRequest(BaseModel):
     kind: Literal["evaluate"]
     checkpoint: int
     eval: EvalSpec = EvalSpec()
-
-
-class JobRequest(
-    RootModel[Annotated[TrainRequest | EvaluateRequest | GenerateRequest, Field(discriminator="kind")]]
-):
-    """One unit of work to queue."""
 
 
 class ControlRequest(BaseModel):

@@ -17,12 +17,13 @@ from rest_framework.reverse import reverse
 from acc import wire
 from acc.errors import InvalidInput
 from accsite.api.common import KEY, REFUSED, query
-from accsite.api.lookup import body, named, nested, only, prefixed, whole_number
+from accsite.api.lookup import body, named, nested, whole_number
 from accsite.api.pages import Pages
-from accsite.apps.datasets.services import generation
+from accsite.apps.jobs import kinds
 from accsite.apps.jobs.api import schema as job_schema
+from accsite.apps.jobs.api.schema import job_request
 from accsite.apps.jobs.api.serializers import JobEventSerializer
-from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.selectors import held_places, job_state, job_states, logs, waits_for
 from accsite.apps.jobs.states import ACTIVE, JobState
 from accsite.apps.training import selectors
@@ -30,13 +31,13 @@ from accsite.apps.training.api import schema
 from accsite.apps.training.api.common import ReadViewSet
 from accsite.apps.training.api.renderers import ColumnsRenderer, CsvRenderer, PlainRenderer, PointsRenderer
 from accsite.apps.training.api.serializers import TaskSerializer
-from accsite.apps.training.models import Branch, Checkpoint, Task
+from accsite.apps.training.models import Branch, Task
 from accsite.apps.training.services import jobs, tasks
 
 JOB_FILTERS = [
     query("experiment", "slug of an experiment"),
     query("branch", "id of a branch", OpenApiTypes.INT),
-    query("kind", ", ".join(JobKind.values)),
+    query("kind", ", ".join(sorted(kinds.KINDS))),
     query("queue", "train, eval or default"),
     query("worker", "name of a worker"),
     query("created_by", "name of a user"),
@@ -165,52 +166,20 @@ class JobViewSet(ReadViewSet):
         return Response({**job_state(job), **told})
 
     @extend_schema(
-        request=schema.JobRequest,
+        request=job_request(),
         responses={201: job_schema.JobState, **REFUSED},
         parameters=[KEY],
     )
     def create(self, request: Request) -> Response:
         """Queue a job."""
         data = body(request)
-        kind = data.pop("kind", None)
+        kind = kinds.named(data.pop("kind", None), kinds.submittable())
         key = request.headers.get("Idempotency-Key")
-        if kind == JobKind.TRAIN:
-            job = self._train(request, data, key)
-        elif kind == JobKind.EVALUATE:
-            job = self._evaluate(request, data, key)
-        elif kind == JobKind.GENERATE:
-            allowed = ("generator", "params", "n", "seed", "name", "force")
-            data = only(data, *allowed)
-            job = generation.submit_generation(
-                actor=request.user, idempotency_key=key, **{"generator": "", **data}
-            )
-        else:
-            raise InvalidInput({"kind": f"{kind!r} is not a kind of job; choose train, evaluate or generate"})
+        job = kind.submit(actor=request.user, data=data, idempotency_key=key)
         job = Job.objects.select_related("branch__experiment", "worker").get(pk=job.pk)
         place = reverse("api:job-detail", args=[job.pk], request=request)
         state = job_state(job)
         return Response(state, status=status.HTTP_201_CREATED, headers={"Location": place})
-
-    def _train(self, request: Request, data: dict[str, Any], key: str | None) -> Job:
-        data = only(data, "branch", "train")
-        rows = Branch.objects.filter(experiment__in=self.experiments()).select_related("experiment", "head")
-        branch = named(rows, "branch", data.get("branch"))
-        train = nested(data, "train")
-        try:
-            return jobs.submit_training(actor=request.user, branch=branch, train=train, idempotency_key=key)
-        except InvalidInput as error:
-            raise prefixed(error, "train", but={"branch", "tasks", "idempotency_key"}) from None
-
-    def _evaluate(self, request: Request, data: dict[str, Any], key: str | None) -> Job:
-        data = only(data, "checkpoint", "eval")
-        rows = Checkpoint.objects.filter(experiment__in=self.experiments())
-        checkpoint = named(rows.select_related("branch__experiment"), "checkpoint", data.get("checkpoint"))
-        try:
-            return jobs.submit_evaluation(
-                actor=request.user, checkpoint=checkpoint, eval=nested(data, "eval"), idempotency_key=key
-            )
-        except InvalidInput as error:
-            raise prefixed(error, "eval", but={"checkpoint", "idempotency_key"}) from None
 
     @extend_schema(
         parameters=[
@@ -226,10 +195,8 @@ class JobViewSet(ReadViewSet):
     def history(self, *_: Any, **__: Any) -> Response:
         """List what jobs came to, newest first: steps, duration and the final loss of each task."""
         kind = self.request.query_params.get("kind", "")
-        if kind and kind not in JobKind.values:
-            raise InvalidInput(
-                {"kind": f"{kind!r} is not a kind of job; choose one of: {', '.join(JobKind.values)}"}
-            )
+        if kind:
+            kinds.named(kind)
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         return self.get_paginated_response(selectors.job_summaries(page or []))
 

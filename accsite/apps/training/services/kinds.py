@@ -6,12 +6,15 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 
+from acc.errors import InvalidInput
+from accsite.api.lookup import named, nested, only, prefixed
 from accsite.apps.jobs.kinds import Kind
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.jobs.services import outbox
 from accsite.apps.jobs.services.unit import touch
 from accsite.apps.jobs.states import ACTIVE, HELD, JobState
-from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind
+from accsite.apps.training.api.schema import EvaluateRequest, TrainRequest
+from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Experiment
 from accsite.apps.training.selectors.jobs import task_losses
 from accsite.apps.training.selectors.loss import diverged
 from accsite.apps.training.services import expansion, jobs, points, replays
@@ -26,6 +29,20 @@ class Train(Kind):
     name = JobKind.TRAIN
     queue = "train"
     body = "workers.kinds.train.train"
+    request = TrainRequest
+
+    def submit(self, *, actor: Any, data: dict[str, Any], idempotency_key: str | None) -> Job:
+        """Train a branch of an experiment that the user may change."""
+        data = only(data, "branch", "train")
+        rows = Branch.objects.filter(experiment__in=Experiment.objects.changeable_by(actor))
+        branch = named(rows.select_related("experiment", "head"), "branch", data.get("branch"))
+        train = nested(data, "train")
+        try:
+            return jobs.submit_training(
+                actor=actor, branch=branch, train=train, idempotency_key=idempotency_key
+            )
+        except InvalidInput as error:
+            raise prefixed(error, "train", but={"branch", "tasks", "idempotency_key"}) from None
 
     def begin(self, job: Job) -> dict[str, Any] | None:
         """Begin at the branch's head as it is now, once the job before it has ended."""
@@ -106,6 +123,22 @@ class Evaluate(Kind):
     name = JobKind.EVALUATE
     queue = "eval"
     body = "workers.kinds.evaluate.evaluate"
+    request = EvaluateRequest
+
+    def submit(self, *, actor: Any, data: dict[str, Any], idempotency_key: str | None) -> Job:
+        """Measure a checkpoint of an experiment that the user may change."""
+        data = only(data, "checkpoint", "eval")
+        rows = Checkpoint.objects.filter(experiment__in=Experiment.objects.changeable_by(actor))
+        checkpoint = named(rows.select_related("branch__experiment"), "checkpoint", data.get("checkpoint"))
+        try:
+            return jobs.submit_evaluation(
+                actor=actor,
+                checkpoint=checkpoint,
+                eval=nested(data, "eval"),
+                idempotency_key=idempotency_key,
+            )
+        except InvalidInput as error:
+            raise prefixed(error, "eval", but={"checkpoint", "idempotency_key"}) from None
 
     def retry(self, *, actor: Any, job: Job) -> Job:
         """Measure the checkpoint again."""

@@ -84,7 +84,11 @@ def test_from_nothing_to_a_queued_job(api: APIClient, plugins: Any, dataset: Dat
             "steps",
             "'steps' is not a field here; known: branch, train",
         ),
-        ({"kind": "dance"}, "kind", "'dance' is not a kind of job; choose train, evaluate or generate"),
+        (
+            {"kind": "dance"},
+            "kind",
+            "'dance' is not a kind of job here; choose one of: evaluate, generate, train",
+        ),
         (
             {"kind": "evaluate", "checkpoint": 7},
             "checkpoint",
