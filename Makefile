@@ -20,7 +20,7 @@ demo: setup ## the whole platform on real digits (ARGS=--once: wait for the job 
 up: setup ## the whole platform without the demo's data
 	@$(VENV_PYTHON) manage.py up $(ARGS)
 
-test: setup ## lint, unit tests on SQLite and PostgreSQL, fault tests, browser test (ARGS=<pass> for one)
+test: setup ## lint, unit tests on SQLite and PostgreSQL, faults, browser (ARGS=changed: what is near a change)
 	@$(VENV_PYTHON) -m scripts.test $(ARGS)
 
 lint: setup ## ruff, mypy, import rules, circles of imports, templates laid out, no line too long

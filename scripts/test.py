@@ -25,6 +25,7 @@ from pathlib import Path
 from types import FrameType
 from xml.etree import ElementTree
 
+from scripts import changed as nearest
 from scripts import chromium
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -95,12 +96,13 @@ def count_junit(path: Path) -> Count:
     return total
 
 
-def lint() -> Count:
-    """Run the linters at once; each that complains counts as one failure."""
+def lint(*names: str) -> Count:
+    """Run the linters at once, all or those so named; each that complains counts as one failure."""
     failed = 0
     running = {
         name: subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         for name, command in LINTERS.items()
+        if name in names or not names
     }
     for name, process in running.items():
         output, _ = process.communicate()
@@ -172,6 +174,21 @@ def postgresql(*, durable: bool = False) -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def changed() -> Count:
+    """Check the form of everything, and run the unit tests that are nearest to what has changed (ACC_SINCE=main)."""
+    found = nearest.files_changed(os.environ.get("ACC_SINCE", ""))
+    choice = nearest.choose(found)
+    print(f"changed: {', '.join(found) or 'nothing'}")
+    print(
+        f"{len(choice.files)} files of tests can tell within a minute; {choice.left} more wait for `make test`"
+    )
+    quick = ("ruff check", "ruff format", "templates", "line lengths")
+    count = lint(*quick)
+    if not choice.files:
+        return count
+    return count + run_pytest("changed", "-n", "2", "-m", NOT_UNIT, *choice.files)
+
+
 def unit_sqlite() -> Count:
     """Run the unit tests on SQLite."""
     return run_pytest("unit-sqlite", "-n", "2", "-m", NOT_UNIT)
@@ -222,6 +239,7 @@ def slow() -> Count:
 
 PASSES = {
     "lint": lint,
+    "changed": changed,
     "unit-sqlite": unit_sqlite,
     "unit-postgresql": unit_postgresql,
     "fault": fault,
