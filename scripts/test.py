@@ -198,7 +198,13 @@ def unit_postgresql() -> Count:
     """Run the unit tests on PostgreSQL."""
     with postgresql() as url:
         return run_pytest(
-            "unit-postgresql", "-n", "2", "-m", NOT_UNIT, *WITH_DATABASE, env={"DATABASE_URL": url}
+            "unit-postgresql",
+            "-n",
+            "2",
+            "-m",
+            f"{NOT_UNIT} and not one_database",
+            *WITH_DATABASE,
+            env={"DATABASE_URL": url},
         )
 
 

@@ -19,6 +19,8 @@ from rest_framework.test import APIClient
 from accsite.apps.training.tests import rows
 from accsite.logging import job_context
 
+pytestmark = pytest.mark.one_database
+
 SCRIPT = """
 import logging, django
 django.setup()

@@ -17,6 +17,8 @@ from accsite import server
 from accsite.supervisor.platform import ROOT, listen_from
 from accsite.supervisor.processes import table
 
+pytestmark = pytest.mark.one_database
+
 LINE = server.LONGEST_LINE_BYTES
 
 

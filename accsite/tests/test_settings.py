@@ -15,6 +15,8 @@ from django.core.exceptions import ImproperlyConfigured
 from accsite.settings import env
 from accsite.settings.embedded import own_secret
 
+pytestmark = pytest.mark.one_database
+
 ROOT = Path(__file__).resolve().parents[2]
 SECRETS = {
     "SECRET_KEY": "k9!vT2#pQ8@wZ4$xL7%mN1^rB5&yC3*hF6(jD0)sG",

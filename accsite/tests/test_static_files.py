@@ -15,6 +15,8 @@ from django.test import AsyncClient
 
 from accsite.minify import minified
 
+pytestmark = pytest.mark.one_database
+
 PATH = "/static/admin/css/base.css"
 
 

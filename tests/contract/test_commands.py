@@ -24,6 +24,8 @@ from accsite.apps.registry.models import PluginKind
 from accsite.apps.training.models import Branch
 from accsite.apps.training.tests import rows
 
+pytestmark = pytest.mark.one_database
+
 PROMISED = """train evaluate generate import_dataset run_recipe fork expand plugins devices worker watch_plugins jobs
     export import replay prune backup restore doctor verify"""
 OURS = {name for name, app in get_commands().items() if app.startswith("accsite")}

@@ -25,6 +25,8 @@ from workers.job.interruption import Interrupted
 from workers.kinds.recipe import failure, load, program
 from workers.recipes.record import Record
 
+pytestmark = pytest.mark.one_database
+
 HEAD = "from acc.api import Recipe, Param\n"
 TWO_PHASES = """
 class Probe(Recipe):

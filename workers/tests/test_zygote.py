@@ -12,6 +12,8 @@ import pytest
 
 from workers.fork.client import ONE_THREAD
 
+pytestmark = pytest.mark.one_database
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -19,6 +19,8 @@ from accsite.supervisor.lock import AlreadyRunning, HomeLock
 from accsite.supervisor.processes import Process
 from accsite.supervisor.supervisor import KeepsCrashing, Stopping, Supervisor
 
+pytestmark = pytest.mark.one_database
+
 ROOT = Path(__file__).resolve().parents[3]
 # Writes its name when it starts and again when it is asked to stop.
 POLITE = """

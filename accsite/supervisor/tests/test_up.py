@@ -12,6 +12,8 @@ from django.contrib.auth import get_user_model
 
 from accsite.supervisor.management.commands.up import nobody_yet
 
+pytestmark = pytest.mark.one_database
+
 ROOT = Path(__file__).resolve().parents[3]
 UP = (sys.executable, "manage.py", "up", "--port", "0")
 # A home on a disk of its own that is mounted read-only, where this process and its children alone see it.

@@ -11,6 +11,8 @@ import pytest
 
 from accsite.apps.live.tests.conftest import Site
 
+pytestmark = pytest.mark.one_database
+
 MIB = 2**20
 
 

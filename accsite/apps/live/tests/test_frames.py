@@ -11,6 +11,8 @@ import pytest
 from acc import wire
 from accsite.apps.live import frames
 
+pytestmark = pytest.mark.one_database
+
 FRAMES = 60
 
 

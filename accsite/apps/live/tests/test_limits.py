@@ -7,6 +7,8 @@ import pytest
 from accsite.apps.live.consumers import MAX_MESSAGE_BYTES, MAX_MESSAGES, MAX_SUBSCRIPTIONS
 from accsite.apps.live.tests.socket_client import Closed
 
+pytestmark = pytest.mark.one_database
+
 
 @pytest.mark.parametrize(
     ("message", "detail"),

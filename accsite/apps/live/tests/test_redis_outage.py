@@ -15,6 +15,8 @@ from accsite.apps.live.services import bump
 from accsite.apps.live.tests.conftest import Site
 from accsite.apps.live.tests.socket_client import Socket
 
+pytestmark = pytest.mark.one_database
+
 
 async def _watch(site: Site, cookies: str) -> Socket:
     page = await site.open(cookies)

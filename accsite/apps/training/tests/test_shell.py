@@ -30,6 +30,8 @@ from accsite.apps.training.models import Branch
 from accsite.apps.training.services import events, points
 from accsite.apps.training.tests import rows
 
+pytestmark = pytest.mark.one_database
+
 
 def shell(*words: str) -> tuple[int, str, str]:
     """Return exit status, stdout and stderr of a command run in this process."""
