@@ -79,7 +79,13 @@ class ServiceCommand(BaseCommand):
             status = self.run(**options)
         if trail.about:
             name = type(self).__module__.rpartition(".")[2].replace("_", " ")
-            record(actor=actor, via=Via.COMMAND, action=name, about=trail.about, detail=trail.detail)
+            record(
+                actor=actor,
+                via=Via.COMMAND,
+                action=trail.action or name,
+                about=trail.about,
+                detail=trail.detail,
+            )
         return status
 
     def run(self, **options: Any) -> int:
@@ -138,7 +144,7 @@ def add_spec_arguments(parser: ArgumentParser, spec: type[Spec]) -> None:
     """Add an option for each field of a specification, its default in the help; values are checked by the service."""
     group = parser.add_argument_group(f"what {spec.__name__} takes")
     for name, field in spec.model_fields.items():
-        group.add_argument(f"--{name.replace('_', '-')}", dest=name, help=_help(field))
+        group.add_argument(f"--{name.replace('_', '-')}", dest=name, help=field_help(field))
 
 
 def given(options: dict[str, Any], spec: type[Spec]) -> dict[str, Any]:
@@ -157,7 +163,8 @@ def parse_params(pairs: list[str]) -> dict[str, str]:
     return found
 
 
-def _help(field: FieldInfo) -> str:
+def field_help(field: FieldInfo) -> str:
+    """Return what the help of an option says of a field: whether it is required, or its default."""
     if field.is_required():
         return "required"
     default = field.default

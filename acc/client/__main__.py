@@ -51,6 +51,11 @@ def parser() -> argparse.ArgumentParser:
         verb.add_argument("--key", help="sent again with the same key, it is done once")
     for name in ("follow", "pause", "resume", "stop"):
         verbs.add_parser(name, help=f"{name} a job").add_argument("job", type=int)
+    verb = verbs.add_parser("act", help="do something to an object: act branches 7 duplicate name=again")
+    verb.add_argument("objects", choices=sorted(COLUMNS), help="of which kind it is")
+    verb.add_argument("what", help="its id or slug")
+    verb.add_argument("action", help="as the API names it")
+    verb.add_argument("fields", nargs="*", metavar="NAME=VALUE", help="what is asked")
     verb = verbs.add_parser("log", help="print what a job printed")
     verb.add_argument("job", type=int)
     verb.add_argument("--search", default="", help="only the lines that hold this")
@@ -103,6 +108,9 @@ class Shell:
             return self.follow(asked.job)
         if verb == "log":
             self.log(asked)
+        elif verb == "act":
+            made = self.rows(asked.objects).act(asked.what, asked.action, **pairs(asked.fields))
+            self.show([made], [name for name in ("id", "slug", "name", "state", "title") if name in made])
         elif verb in {"pause", "resume", "stop"}:
             if verb == "resume":
                 self.client.jobs.resume(asked.job)

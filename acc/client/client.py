@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
@@ -53,6 +53,27 @@ class Rows(Generic[R]):
     def get(self, key: int | str) -> R:
         """Return one row; raises ApiError (404)."""
         return cast(R, self._transport.json("GET", f"{self._path}/{key}/"))
+
+    def act(self, thing: int | str, verb: str, /, *, key: str | None = None, **fields: Any) -> dict[str, Any]:
+        """Return what came of an action on an object, by id or slug: the row that it made, or that it changed.
+
+        ``verb`` and ``fields`` as the API documents them (``POST <objects>/{id}/<verb>/``). ``key``: an idempotency
+        key, for actions that start work; sent again with the same key, it is done once.
+        """
+        path = f"{self._path}/{thing}/{verb}/"
+        if key is not None:
+            return cast(dict[str, Any], self._transport.submit(path, fields, key))
+        return cast(dict[str, Any], self._transport.json("POST", path, fields))
+
+    def __getattr__(self, verb: str) -> Callable[..., dict[str, Any]]:
+        """Return the action of that name: ``client.branches.duplicate(7, name="again")``."""
+        if verb.startswith("_"):
+            raise AttributeError(verb)
+
+        def act(thing: int | str, /, **fields: Any) -> dict[str, Any]:
+            return self.act(thing, verb, **fields)
+
+        return act
 
 
 class Experiments(Rows[Experiment]):

@@ -6,6 +6,7 @@ from django.urls import include, path
 from drf_spectacular.views import SpectacularJSONAPIView
 from rest_framework.routers import DefaultRouter
 
+from accsite.actions.api import offer
 from accsite.api.log import AuditViewSet
 from accsite.api.me import MeView, TokenViewSet
 from accsite.api.views import no_such_endpoint
@@ -19,6 +20,7 @@ from accsite.apps.training.api import urls as training
 router = DefaultRouter()
 for app in (registry, jobs, datasets, recipes, training, evaluation):
     for prefix, viewset, basename in app.router_entries:
+        offer(viewset)
         router.register(prefix, viewset, basename=basename)
 router.register("tokens", TokenViewSet, basename="token")
 router.register("audit", AuditViewSet, basename="audit")

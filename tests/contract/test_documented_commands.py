@@ -27,6 +27,7 @@ import psycopg
 import pytest
 from django.core.management import get_commands, load_command_class
 
+from accsite import actions
 from accsite import home as homes
 from accsite.supervisor.redis import RedisServer
 from tests.stack import ROOT, own_database
@@ -140,6 +141,8 @@ LINES: list[tuple[str, int, str]] = [
     ("verify m2", 1, ""),  # no site runs here
     ("backup {folder}/acc.tar", 0, "acc.tar"),
     ("restore {folder}/acc.tar", 2, "is not empty"),
+    # The verbs that are actions: tests/contract/test_actions.py does them, on every face alike.
+    *((f"{actions.things_of(kind.on).plural} {kind.verb} --help", 0, kind.verb) for kind in actions.every()),
 ]
 AFRESH: list[tuple[str, int, str]] = [
     ("jobs", 1, "manage.py doctor"),

@@ -14,6 +14,7 @@ from django.db import transaction
 from django.urls import reverse
 from rest_framework.test import APIClient
 
+from accsite import actions
 from tests.security.world import PEOPLE, SECRET, World, routes
 
 pytestmark = pytest.mark.django_db
@@ -27,9 +28,13 @@ OPERATES = {"operator", "administrator"}
 MANAGES = {"owner", "administrator"}
 RUNS = {"owner", "operator", "administrator"}
 
+WHO_ACTS: dict[str, set[str]] = {"branch": CHANGES, "checkpoint": CHANGES}
+"""Who may use the actions (``accsite.actions``) on objects, by the name of their model."""
+ACTIONS = {f"{actions.things_of(kind.on).name}-{kind.verb}": kind for kind in actions.every()}
 UPLOADS = {"dataset-import", "checkpoint-take-in"}
 
 ENDPOINTS: dict[str, set[str]] = {
+    **{f"POST {name}": WHO_ACTS[name.partition("-")[0]] for name in ACTIONS},
     "GET api-root": SIGNED_IN,
     "GET schema": SIGNED_IN,
     "GET me": SIGNED_IN,

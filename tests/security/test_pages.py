@@ -9,13 +9,16 @@ from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
+from accsite import actions
 from tests.security.test_authorisation_matrix import (
+    ACTIONS,
     CHANGES,
     MANAGES,
     OPERATES,
     RUNS,
     SEES,
     STEERS,
+    WHO_ACTS,
 )
 from tests.security.world import SECRET, routes
 
@@ -28,6 +31,10 @@ ABOUT: dict[str, set[str]] = {
         for name in ("workbench", "workbench-panel", "train", "task-add", "task", "experiment")
     },
     **{f"training:{name}": CHANGES for name in ("experiment-keep", "checkpoint", "checkpoint-act")},
+    **{
+        f"{actions.things_of(kind.on).namespace}:{name}": WHO_ACTS[name.partition("-")[0]]
+        for name, kind in ACTIONS.items()
+    },
     "training:experiment-sharing": MANAGES,
     "training:job": STEERS,
     "registry:source": {"administrator"},

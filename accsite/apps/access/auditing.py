@@ -85,7 +85,7 @@ class AuditMiddleware:
         services.record(
             actor=request.user,
             via=_via(request),
-            action=action,
+            action=trail.action or action,
             about=trail.about | about,
             detail={**_told(request, response), **trail.detail},
             address=client_address(request),

@@ -11,9 +11,10 @@ Widen = Callable[[set[str]], set[str]]
 
 
 class Trail:
-    """What was touched so far, and details worth keeping."""
+    """What was touched so far, what it was called to do that, and details worth keeping."""
 
     def __init__(self) -> None:
+        self.action = ""
         self.about: set[str] = set()
         self.detail: dict[str, Any] = {}
 
@@ -46,6 +47,14 @@ def note(name: str, **detail: Any) -> None:
     if trail is not None:
         trail.about.add(name)
         trail.detail.update(detail)
+
+
+def done(action: str, name: str) -> None:
+    """Say what was done to an object, in the words in which the log is to tell it."""
+    trail = _current.get()
+    if trail is not None:
+        trail.action = action
+        trail.about.add(name)
 
 
 def register(widen: Widen) -> None:

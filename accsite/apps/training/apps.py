@@ -15,11 +15,12 @@ class TrainingConfig(AppConfig):
         from accsite.apps.datasets import uses
         from accsite.apps.jobs import kinds
         from accsite.apps.registry import origins
-        from accsite.apps.training import access, selectors, topics
+        from accsite.apps.training import access, objects, selectors, topics
         from accsite.apps.training.selectors.dataset_uses import dataset_uses
         from accsite.apps.training.services.kinds import ALL
 
         access.register()
+        objects.register()
         kinds.register(*ALL)
         trail.register(access.experiments_of)
         topics.register()

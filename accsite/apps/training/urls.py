@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
+from accsite.actions.pages import addresses
 from accsite.apps.training.views import (
     checkpoints,
     experiments,
@@ -18,6 +19,7 @@ app_name = "training"
 BENCH = "w/<slug:experiment>/<slug:branch>/"
 
 urlpatterns = [
+    *addresses(app_name),
     path("", workbench.home, name="home"),
     path(BENCH, workbench.workbench, name="workbench"),
     path(BENCH + "panel/<slug:name>/", workbench.workbench_panel, name="workbench-panel"),

@@ -131,6 +131,18 @@ document.addEventListener("keydown", (event) => {
 	keyboard().then(({ press }) => press({ key: event.key, palette }, keys));
 });
 
+// Of an object's actions: what was done is said, and its form begins anew.
+document.addEventListener("htmx:after:swap", () => {
+	for (const done of $$("[data-said]:not([data-said=seen])")) {
+		done.dataset.said = "seen";
+		for (const details of $$(".acts details[open]", done.parentElement)) {
+			$("form", details)?.reset();
+			details.open = false;
+		}
+		done.scrollIntoView({ block: "nearest" });
+	}
+});
+
 // Figures of running jobs: progress, rate, time left; at most eight times a second.
 const title = document.title;
 const figures = new Map();

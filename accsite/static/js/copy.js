@@ -28,9 +28,14 @@ function fields(form) {
 			!["hidden", "submit"].includes(field.type) &&
 			(field.type !== "checkbox" || field.checked),
 	);
-	return Object.fromEntries(
-		found.map((field) => [field.name, field.type === "number" ? Number(field.value) : field.value]),
-	);
+	const typed = {};
+	for (const { name, type, value } of found) {
+		// Boxes of one name are a list, a box alone is true.
+		if (type !== "checkbox") typed[name] = type === "number" ? Number(value) : value;
+		else if (form.elements[name] instanceof RadioNodeList) (typed[name] ??= []).push(value);
+		else typed[name] = true;
+	}
+	return typed;
 }
 
 export function texts({ path, method = "GET", body, cli, form, into }) {
@@ -38,7 +43,10 @@ export function texts({ path, method = "GET", body, cli, form, into }) {
 	const typed = form ? fields(document.querySelector(form)) : {};
 	let sent = body ? JSON.parse(body) : null;
 	if (form) sent = into ? { ...sent, [into]: { ...sent?.[into], ...typed } } : { ...sent, ...typed };
-	const options = Object.entries(typed).flatMap(([name, value]) => [`--${name.replaceAll("_", "-")}`, String(value)]);
+	const options = Object.entries(typed).flatMap(([name, value]) => {
+		const flag = `--${name.replaceAll("_", "-")}`;
+		return value === true ? [flag] : [flag, String(value)];
+	});
 	const json = JSON.stringify(sent);
 	const curl = ["curl", "-fsS", "-H", `"${AUTH} $ACC_TOKEN"`];
 	if (sent) curl.push("-X", method, "-H", quoted("Content-Type: application/json"), "--data-raw", quoted(json));

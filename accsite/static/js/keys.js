@@ -62,7 +62,14 @@ export function help(keys) {
 	).showModal();
 }
 
-// The palette offers every link and button of the page that has a name.
+// Opens the form of an action, and whatever it lies folded in, with the first field ready to be typed into.
+function openAction(details) {
+	for (let around = details; around; around = around.parentElement.closest("details")) around.open = true;
+	details.scrollIntoView({ block: "center" });
+	$("form :is(input:not([type=hidden]), select, textarea, button)", details).focus();
+}
+
+// The palette offers the actions on what the page is about, and every link and button of the page that has a name.
 function openPalette() {
 	if ($("dialog[open]")) return;
 	$("#palette")?.remove();
@@ -78,18 +85,20 @@ function openPalette() {
 	list.setAttribute("role", "listbox");
 	list.setAttribute("aria-label", "Found");
 	const offered = ".rail a, .where a, main a[href], #topjob :is(button, summary), main button:not([type=submit])";
-	const all = [...document.querySelectorAll(offered)]
-		.filter((element) => element.getClientRects().length)
+	const acts = [...document.querySelectorAll("summary[data-action]")];
+	const seen = [...document.querySelectorAll(offered)].filter((element) => element.getClientRects().length);
+	const all = [...acts, ...seen]
 		.map((element) => ({
 			element,
-			name: (element.getAttribute("aria-label") || element.textContent).trim().replace(/\s+/g, " "),
+			name: (element.dataset.action || element.getAttribute("aria-label") || element.textContent).trim().replace(/\s+/g, " "),
 		}))
 		.filter(({ name }, i, items) => name && items.findIndex((other) => other.name === name) === i);
 	const box = dialog("palette", "Command palette", input, list);
 	let chosen = 0;
 	const run = (element) => {
 		box.close();
-		element?.click();
+		if (element?.dataset.action) openAction(element.parentElement);
+		else element?.click();
 	};
 	const show = () => {
 		const words = input.value.toLowerCase().split(/\s+/);

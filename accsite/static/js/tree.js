@@ -1,6 +1,5 @@
 // An experiment as a tree that is drawn, walked by keys and read node by node. Only what is in view is drawn.
 
-import "./node.js";
 import { compact } from "./numbers.js";
 import { colour } from "./tree_colours.js";
 import { decode, fold, label, place, quantiles } from "./tree_plan.js";

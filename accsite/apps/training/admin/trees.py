@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 from typing_extensions import override
 
 from acc.errors import InvalidInput
+from accsite.actions.admin import ActionsAdmin
 from accsite.apps.access.admin_parts import (
     KeptAdmin,
     RowsInline,
@@ -123,7 +124,7 @@ class ExperimentAdmin(KeptAdmin):
 
 
 @admin.register(Branch)
-class BranchAdmin(KeptAdmin):
+class BranchAdmin(ActionsAdmin):
     """Branches and where they stand."""
 
     list_display = ["name", "of", "head_link", "forked", "auto_evaluate", "work", "created_at"]

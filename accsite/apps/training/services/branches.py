@@ -39,7 +39,7 @@ def load_checkpoint(*, actor: Any, branch: Branch, checkpoint: Checkpoint) -> Br
         )
     refuse_while_busy(current, "checkpoint")
     require_intact(checkpoint, "checkpoint")
-    _check_tasks(current, checkpoint)
+    check_tasks(current, ModelSpec.model_validate(checkpoint.spec["model"]), field="checkpoint")
     Branch.objects.filter(pk=current.pk).update(head=checkpoint)
     touch("experiments", f"checkpoints:{current.experiment_id}", f"tasks:{current.pk}")
     branch.head = current.head = checkpoint
@@ -84,9 +84,8 @@ def refuse_while_expanding(branch: Branch, field: str = "branch") -> None:
         )
 
 
-def _check_tasks(branch: Branch, checkpoint: Checkpoint) -> None:
-    """Raise InvalidInput(checkpoint) if a task of the branch reads what the checkpoint's model does not have."""
-    model = ModelSpec.model_validate(checkpoint.spec["model"])
+def check_tasks(branch: Branch, model: ModelSpec, *, field: str) -> None:
+    """Raise InvalidInput(field) if a task of the branch reads what a checkpoint's model does not have."""
     for task in branch.tasks.filter(removed_at=None).select_related("dataset"):
         try:
             task_spec(task, "").latent_range(model)
@@ -94,6 +93,6 @@ def _check_tasks(branch: Branch, checkpoint: Checkpoint) -> None:
             (why,) = next(iter(error.fields.values()))[:1]
             raise InvalidInput(
                 {
-                    "checkpoint": f"task {task.name!r} of {branch} does not fit its model: {why}; remove the task first"
+                    field: f"task {task.name!r} of {branch} does not fit its model: {why}; remove the task first"
                 }
             ) from None

@@ -1,0 +1,48 @@
+"""Actions in the API: ``POST /api/v1/<objects>/{id}/<verb>/``, on the view set of their objects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import status
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+
+from accsite.actions import Kind, actions_on, perform, things_of
+from accsite.api.common import KEY, REFUSED
+from accsite.api.lookup import body
+from accsite.apps.jobs.models import Job
+
+
+def offer(viewset: Any) -> None:
+    """Give a view set an operation for each action on its objects."""
+    for kind in actions_on(viewset.queryset.model):
+        setattr(viewset, kind.verb, _operation(kind))
+
+
+def _operation(kind: Kind) -> Any:
+    made = things_of(kind.makes or kind.on)
+    schema, as_json = made.answer()
+    code = status.HTTP_200_OK if kind.makes is None else status.HTTP_201_CREATED
+
+    def operation(self: Any, request: Request, **_: Any) -> Response:
+        thing = self.get_object()
+        key = request.headers.get("Idempotency-Key")
+        row = perform(kind, actor=request.user, thing=thing, data=body(request, *kind.model_fields), key=key)
+        row = made.seen_by(request.user).get(pk=row.pk)
+        where = reverse(f"api:{made.name}-detail", args=[row.pk], request=request)
+        headers = {} if kind.makes is None else {"Location": where}
+        return Response(as_json(row), status=code, headers=headers)
+
+    operation.__name__ = kind.verb
+    operation.__doc__ = kind.__doc__
+    described = extend_schema(
+        request=kind if kind.model_fields else None,
+        responses={code: schema, **REFUSED},
+        parameters=[KEY] if kind.makes is Job else [],
+    )
+    routed = action(detail=True, methods=["post"], url_path=kind.verb, url_name=kind.verb)
+    return described(routed(operation))

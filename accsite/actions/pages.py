@@ -1,0 +1,91 @@
+"""Actions on the pages of their objects: a form for each, by htmx or without a script."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import URLPattern, path, reverse
+from django.views.decorators.http import require_http_methods
+
+from acc.errors import InvalidInput
+from accsite.actions import Kind, actions_on, every, paragraphs, perform, place, summary, things_of, words
+from accsite.actions.forms import ActionForm
+from accsite.pages import REFUSED, actor, is_partial
+
+
+def addresses(namespace: str) -> list[URLPattern]:
+    """Return the addresses of the actions on objects whose pages are in a namespace."""
+    return [
+        path(f"{things_of(kind.on).plural}/<int:pk>/{kind.verb}/", _view(kind), name=_name(kind))
+        for kind in every()
+        if things_of(kind.on).namespace == namespace
+    ]
+
+
+def shown(thing: Any, asked: dict[Kind, ActionForm] | None = None) -> dict[str, Any]:
+    """Return what the place of actions on an object's page shows; ``asked``: forms that were sent and refused."""
+    return {"acts": [_shown(kind, thing, (asked or {}).get(kind)) for kind in actions_on(type(thing))]}
+
+
+def _shown(kind: Kind, thing: Any, form: ActionForm | None) -> dict[str, Any]:
+    things = things_of(kind.on)
+    return {
+        "verb": kind.verb,
+        "label": kind.label,
+        "what": f"{kind.label} this {things.model._meta.verbose_name}",
+        "about": paragraphs(kind),
+        "impossible": kind.possible(thing),
+        "form": form or ActionForm(kind, thing),
+        "opened": form is not None,
+        "id": f"{kind.verb}-form-{thing.pk}",
+        "selector": f"#{kind.verb}-form-{thing.pk}",
+        "nothing": {},
+        "url": reverse(f"{things.namespace}:{_name(kind)}", args=[thing.pk]),
+        "api": reverse(f"api:{_name(kind)}", args=[thing.pk]),
+        "cli": [things.plural, kind.verb, things.word(thing)],
+    }
+
+
+def _name(kind: Kind) -> str:
+    return f"{things_of(kind.on).name}-{kind.verb}"
+
+
+def _view(kind: Kind) -> Callable[..., HttpResponse]:
+    @require_http_methods(["GET", "POST"])
+    def act(request: HttpRequest, pk: int) -> HttpResponse:
+        thing = get_object_or_404(things_of(kind.on).seen_by(request.user), pk=pk)
+        form = None
+        if request.method == "POST":
+            form = ActionForm(kind, thing, request.POST)
+            try:
+                key = request.POST.get("idempotency_key")
+                made = perform(kind, actor=actor(request), thing=thing, data=form.asked(), key=key)
+            except InvalidInput as error:
+                form.refuse(error)
+            else:
+                return _done(request, kind, thing, made)
+        status = REFUSED if form is not None else 200
+        if is_partial(request):
+            asked = {kind: form} if form is not None else {}
+            return render(
+                request, "actions/panel.html", {**shown(thing, asked), "thing": thing}, status=status
+            )
+        alone = {"act": _shown(kind, thing, form), "thing": thing, "back": things_of(kind.on).page(thing)}
+        return render(request, "actions/page.html", alone, status=status)
+
+    act.__doc__ = summary(kind)
+    return act
+
+
+def _done(request: HttpRequest, kind: Kind, thing: Any, made: Any) -> HttpResponse:
+    said, where = words(kind, thing, made), place(kind, made)
+    if is_partial(request):
+        thing.refresh_from_db()
+        told = {**shown(thing), "thing": thing, "said": said, "where": where}
+        return render(request, "actions/panel.html", told)
+    messages.success(request, said)
+    return redirect(where or things_of(kind.on).page(thing))

@@ -1,0 +1,172 @@
+"""Every action has the same faces: page, API, command, admin, client, palette, snippets; and all refuse alike."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.messages import get_messages
+from django.core.management import call_command, get_commands, load_command_class
+from django.test import Client, RequestFactory
+from django.urls import reverse
+from drf_spectacular.generators import SchemaGenerator
+
+from acc.client import Client as ApiClient
+from accsite import actions
+from accsite.actions import Kind
+from accsite.apps.audit.models import AuditEntry
+from tests.security.world import SECRET, World, make_world
+
+pytestmark = pytest.mark.django_db
+JSON = "application/json"
+PARTIAL = {"HX-Request": "true"}
+EVERY = actions.every()
+WHY_NOT = "it cannot be done in this test"
+each_action = pytest.mark.parametrize("kind", EVERY, ids=[kind.__name__ for kind in EVERY])
+
+
+@pytest.fixture
+def world() -> World:
+    return make_world()
+
+
+def browser(world: World, person: str) -> Client:
+    client = Client()
+    user = world.users[person]
+    assert user is not None
+    client.force_login(user)
+    return client
+
+
+def thing_of(kind: Kind, world: World) -> Any:
+    return world.things[actions.things_of(kind.on).name]
+
+
+def address(kind: Kind, thing: Any, namespace: str = "") -> str:
+    things = actions.things_of(kind.on)
+    return reverse(f"{namespace or things.namespace}:{things.name}-{kind.verb}", args=[thing.pk])
+
+
+def command_of(kind: Kind, thing: Any) -> list[str]:
+    things = actions.things_of(kind.on)
+    return [things.plural, kind.verb, things.word(thing)]
+
+
+def in_the_admin(kind: Kind, thing: Any, client: Client) -> Any:
+    meta = kind.on._meta
+    where = reverse(f"admin:{meta.app_label}_{meta.model_name}_changelist")
+    return client.post(where, {"action": kind.verb, "_selected_action": thing.pk, "asked": "1"})
+
+
+def test_none_hides_another() -> None:
+    names = [(kind.on, kind.verb) for kind in EVERY]
+    assert len(set(names)) == len(names)
+
+
+@each_action
+def test_it_stands_on_the_page_of_its_object_with_what_is_copied_and_for_the_palette(
+    kind: Kind, world: World
+) -> None:
+    thing = thing_of(kind, world)
+    client = browser(world, "owner")
+    for where in (actions.things_of(kind.on).page(thing), address(kind, thing)):
+        page = client.get(where)
+        assert page.status_code == 200
+        assert f'id="{kind.verb}-form-{thing.pk}"' in page.text
+        assert f'action="{address(kind, thing)}"' in page.text
+        for name in kind.model_fields:
+            assert f'name="{name}"' in page.text
+        assert f'data-path="{address(kind, thing, "api")}"' in page.text
+        assert json.dumps(command_of(kind, thing)).replace('"', "&quot;") in page.text
+    shown = client.get(actions.things_of(kind.on).page(thing)).text
+    assert f'<summary class="btn" data-action="{kind.label} this' in shown
+
+
+@each_action
+def test_the_schema_says_what_it_asks_and_what_comes_of_it(kind: Kind) -> None:
+    schema: Any = SchemaGenerator().get_schema(request=None, public=True)
+    things = actions.things_of(kind.on)
+    operation = schema["paths"][f"/api/v1/{things.plural}/{{id}}/{kind.verb}/"]["post"]
+    assert operation["description"].split("\n\n")[0].replace("\n", " ") == actions.summary(kind)
+    assert {"409", "422", "201" if kind.makes else "200"} <= set(operation["responses"])
+    if kind.model_fields:
+        asked = operation["requestBody"]["content"][JSON]["schema"]
+        asked = schema["components"]["schemas"][asked["$ref"].rpartition("/")[2]]
+        assert set(asked["properties"]) == set(kind.model_fields)
+
+
+@each_action
+def test_the_shell_the_admin_and_the_client_know_it(kind: Kind, world: World) -> None:
+    thing = thing_of(kind, world)
+    name, *words = command_of(kind, thing)
+    parser = load_command_class(get_commands()[name], name).create_parser("manage.py", name)
+    assert parser.parse_args(words).verb == kind.verb
+    request = RequestFactory().get("/")
+    request.user = world.users["administrator"]  # type: ignore[assignment]
+    offered = admin.site._registry[kind.on].get_actions(request)
+    assert (offered[kind.verb] or ())[2] == kind.label
+    asked = []
+    client = ApiClient("http://127.0.0.1:1", "acc_0")
+    client._transport.json = lambda *words: asked.append(words)  # type: ignore[method-assign]
+    getattr(getattr(client, actions.things_of(kind.on).plural), kind.verb)(thing.pk, name="x")
+    assert asked == [("POST", address(kind, thing, "api").removeprefix("/api/v1/"), {"name": "x"})]
+
+
+@each_action
+def test_those_who_may_not_are_refused_on_every_face(kind: Kind, world: World, capsys: Any) -> None:
+    thing = thing_of(kind, world)
+    for person, code, status in (("reader", 403, 1), ("viewer", 404, 2), ("stranger", 404, 2)):
+        client = browser(world, person)
+        shown = client.get(actions.things_of(kind.on).page(thing))
+        assert shown.status_code == (200 if person == "reader" else 404)
+        assert f"{kind.verb}-form" not in shown.text
+        assert client.post(address(kind, thing), {}).status_code == code
+        assert client.post(address(kind, thing), {}, headers=PARTIAL).status_code == code
+        refused = client.post(address(kind, thing, "api"), {}, content_type=JSON)
+        assert refused.status_code in {403, code}
+        if person != "reader":
+            assert SECRET not in refused.text
+        with pytest.raises(SystemExit) as ended:
+            call_command(*command_of(kind, thing), "--user", person)
+        assert ended.value.code == status
+    assert actions.NOT_ALLOWED in capsys.readouterr().err
+    assert browser(world, "reader").get(address(kind, thing, "api")).status_code == 405
+    assert not AuditEntry.objects.filter(action__endswith=kind.verb).exists()
+
+
+@each_action
+def test_what_is_not_possible_is_refused_in_the_same_words_on_every_face(
+    kind: Kind, world: World, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr(kind, "possible", classmethod(lambda _kind, _thing: WHY_NOT))
+    thing = thing_of(kind, world)
+    owner, root = browser(world, "owner"), browser(world, "administrator")
+    user = world.users["administrator"]
+    assert user is not None
+    user.is_staff = user.is_superuser = True
+    user.save()
+    assert WHY_NOT in owner.get(actions.things_of(kind.on).page(thing)).text
+    for headers in ({}, PARTIAL):
+        page = owner.post(address(kind, thing), {}, headers=headers)
+        assert page.status_code == 422
+        assert WHY_NOT in page.text
+    answer = owner.post(address(kind, thing, "api"), {}, content_type=JSON)
+    assert (answer.status_code, answer.json()["errors"]) == (409, {"__all__": [WHY_NOT]})
+    with pytest.raises(SystemExit) as ended:
+        call_command(*command_of(kind, thing))
+    assert ended.value.code == 2
+    assert f"error: {WHY_NOT}" in capsys.readouterr().err
+    refused = in_the_admin(kind, thing, root)
+    told = [str(message) for message in get_messages(refused.wsgi_request)]
+    assert WHY_NOT in refused.text + " ".join(told)
+    assert not AuditEntry.objects.exists()
+
+
+@each_action
+def test_a_field_that_there_is_not_is_refused_by_name(kind: Kind, world: World) -> None:
+    thing = thing_of(kind, world)
+    answer = browser(world, "owner").post(address(kind, thing, "api"), {"nonsense": 1}, content_type=JSON)
+    assert answer.status_code == 422
+    assert list(answer.json()["errors"]) == ["nonsense"]
