@@ -33,10 +33,10 @@ class ExpansionSpec(Spec):
     """
 
     where: Where
-    start: Start = "identity"
+    start: Start = Field(default="identity", title="Begins as")
     amount: int = Field(default=1, ge=1, le=4096, description="stages, or latent dimensions")
-    name: str = Field(default="", description="of the new factor group")
-    seed: int = Field(default=0, ge=0, lt=2**63)
+    name: str = Field(default="", title="Name of the factor group", description="only for a new factor group")
+    seed: int = Field(default=0, ge=0, lt=2**63, description="of random weights")
 
     @property
     def words(self) -> str:

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 from django.apps import apps
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse
 from pydantic import PrivateAttr
 
 from acc.specs import Spec, parse
@@ -80,7 +81,7 @@ class Action(Spec):
         raise NotImplementedError(f"{type(self).__name__} must define run(actor, thing)")
 
 
-Kind = type[Action]
+ActionType = type[Action]
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,11 @@ class Things:
     """row -> the address of its page."""
     answer: Callable[[], tuple[Any, Callable[[Any], Any]]]
     """() -> the schema of a row in the API, and what makes a row into JSON; it is imported when it is needed."""
+    show: Callable[[HttpRequest, Any, int, dict[str, Any]], HttpResponse] | None = None
+    """request, row, status, and what is to be told (``said``, ``where``, ``asked``) -> the answer to a form.
+
+    None: a panel with the actions alone, which the tag ``{% actions row %}`` puts on a page.
+    """
     line: Callable[[Any], str] = str
     """row -> what a shell is told of one that was made or changed."""
 
@@ -127,9 +133,9 @@ def things_of(model: type[Model]) -> Things:
 
 
 @cache
-def every() -> tuple[Kind, ...]:
+def every() -> tuple[ActionType, ...]:
     """Return all actions, in the order of their files; to be called when the apps are ready."""
-    found: list[Kind] = []
+    found: list[ActionType] = []
     for config in apps.get_app_configs():
         package = f"{config.name}.actions"
         if not config.name.startswith("accsite.") or find_spec(package) is None:
@@ -146,22 +152,24 @@ def every() -> tuple[Kind, ...]:
     return tuple(found)
 
 
-def actions_on(model: type[Model]) -> tuple[Kind, ...]:
+def actions_on(model: type[Model]) -> tuple[ActionType, ...]:
     """Return what can be done to objects of a model."""
     return tuple(kind for kind in every() if kind.on is model)
 
 
-def summary(kind: Kind) -> str:
+def summary(kind: ActionType) -> str:
     """Return in a sentence what an action does."""
     return paragraphs(kind)[0]
 
 
-def paragraphs(kind: Kind) -> list[str]:
+def paragraphs(kind: ActionType) -> list[str]:
     """Return what an action does, and what is to be known of it, one paragraph each."""
     return [" ".join(part.split()) for part in (kind.__doc__ or "").split("\n\n")]
 
 
-def perform(kind: Kind, *, actor: Any, thing: Any, data: Mapping[str, Any], key: str | None = None) -> Any:
+def perform(
+    kind: ActionType, *, actor: Any, thing: Any, data: Mapping[str, Any], key: str | None = None
+) -> Any:
     """Do it, and return what was made or changed. Whatever is asked of an action, by whom and where, comes by here.
 
     ``actor``: None for nobody in particular, from a shell. Raises PermissionDenied, InvalidInput naming each wrong
@@ -169,10 +177,10 @@ def perform(kind: Kind, *, actor: Any, thing: Any, data: Mapping[str, Any], key:
     """
     if actor is not None and not kind.may(actor, thing):
         raise PermissionDenied(NOT_ALLOWED)
-    asked: Action = parse(kind, dict(data))
     why_not = kind.possible(thing)
     if why_not:
         raise WrongState({"__all__": why_not})
+    asked: Action = parse(kind, dict(data))
     asked._key = key
     made = asked.run(actor, thing)
     name = things_of(kind.on).name
@@ -180,11 +188,11 @@ def perform(kind: Kind, *, actor: Any, thing: Any, data: Mapping[str, Any], key:
     return made
 
 
-def words(kind: Kind, thing: Any, made: Any) -> str:
+def words(kind: ActionType, thing: Any, made: Any) -> str:
     """Return the sentence that tells that an action is done."""
     return kind.said.format(thing=thing, made=made)
 
 
-def place(kind: Kind, made: Any) -> str:
+def place(kind: ActionType, made: Any) -> str:
     """Return the address of the page of what an action made; empty if it made nothing."""
     return "" if kind.makes is None else things_of(kind.makes).page(made)

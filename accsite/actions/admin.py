@@ -13,7 +13,7 @@ from django.shortcuts import render
 from unfold.widgets import INPUT_CLASSES, SELECT_CLASSES
 
 from acc.errors import InvalidInput
-from accsite.actions import Kind, actions_on, perform, summary, words
+from accsite.actions import ActionType, actions_on, perform, summary, words
 from accsite.actions.forms import ActionForm
 from accsite.apps.access.admin_parts import KeptAdmin
 from accsite.pages import REFUSED
@@ -32,7 +32,7 @@ class ActionsAdmin(KeptAdmin):
         return found
 
 
-def _chosen(kind: Kind) -> Callable[..., HttpResponse | None]:
+def _chosen(kind: ActionType) -> Callable[..., HttpResponse | None]:
     def act(admin: KeptAdmin, request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse | None:
         sent = "asked" in request.POST
         first = rows[0]
@@ -60,7 +60,7 @@ def _chosen(kind: Kind) -> Callable[..., HttpResponse | None]:
 
 
 def _ask(
-    admin: KeptAdmin, request: HttpRequest, kind: Kind, form: ActionForm, rows: QuerySet[Any]
+    admin: KeptAdmin, request: HttpRequest, kind: ActionType, form: ActionForm, rows: QuerySet[Any]
 ) -> HttpResponse:
     for field in form.fields.values():
         classes = SELECT_CLASSES if isinstance(field.widget, Select) else INPUT_CLASSES

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
-from accsite.actions import Kind, actions_on, perform, things_of
+from accsite.actions import ActionType, actions_on, perform, things_of
 from accsite.api.common import KEY, REFUSED
 from accsite.api.lookup import body
 from accsite.apps.jobs.models import Job
@@ -23,7 +23,7 @@ def offer(viewset: Any) -> None:
         setattr(viewset, kind.verb, _operation(kind))
 
 
-def _operation(kind: Kind) -> Any:
+def _operation(kind: ActionType) -> Any:
     made = things_of(kind.makes or kind.on)
     schema, as_json = made.answer()
     code = status.HTTP_200_OK if kind.makes is None else status.HTTP_201_CREATED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django.core.exceptions import PermissionDenied
@@ -11,64 +12,104 @@ from pydantic.fields import FieldInfo
 from typing_extensions import override
 
 from acc.errors import AccError
-from accsite.actions import Kind, actions_on, paragraphs, perform, summary, things_of
+from accsite.actions import ActionType, actions_on, paragraphs, perform, summary, things_of
+from accsite.apps.jobs.following import follow
+from accsite.apps.jobs.models import Job
 from accsite.cli import SUCCEEDED, ServiceCommand, behind_verbs, field_help, find_user
 
 
 class ActionCommand(ServiceCommand):
-    """A command whose verbs are the actions on the objects of a model."""
+    """A command whose verbs are the actions on the objects of a model, and those of its own that ``verbs`` adds."""
 
     on: ClassVar[type[Model]]
     called: ClassVar[str] = "id"
     """How an object is called in a shell."""
+    behind: ClassVar[tuple[str, ...]] = ()
+    """Fields that stand behind the object, without an option's name."""
+    also: ClassVar[Mapping[str, str]] = {}
+    """Fields -> another option for it."""
 
     @override
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare a verb for each action, and for each of its fields an option."""
         super().add_arguments(parser)
         verbs = parser.add_subparsers(dest="verb", required=True)
-        self.add_actions(verbs)
-
-    def add_actions(self, verbs: Any) -> None:
-        """Add the actions to the verbs of a command that has others, too."""
+        self.add_verbs(verbs)
         for kind in actions_on(self.on):
             about = " ".join(paragraphs(kind))
-            parser = verbs.add_parser(
+            added = verbs.add_parser(
                 kind.verb, parents=[behind_verbs()], help=summary(kind), description=about
             )
-            parser.add_argument("thing", metavar=things_of(self.on).name, help=self.called)
-            for name, field in kind.model_fields.items():
-                _add_option(parser, name, field)
+            self.add_fields(added, kind)
+
+    def add_verbs(self, verbs: Any) -> None:
+        """Declare the verbs that are no actions."""
+
+    def add_fields(self, parser: ArgumentParser, kind: ActionType) -> None:
+        """Declare what an action asks."""
+        parser.add_argument("thing", metavar=things_of(kind.on).name, help=self.called)
+        if kind.makes is Job:
+            parser.add_argument("--follow", action="store_true", help="wait until it is done")
+        for name, field in kind.model_fields.items():
+            told = "; ".join(part for part in (field.title, field.description) if part) or field_help(field)
+            if name in self.behind:
+                parser.add_argument(name, help=told)
+            elif _is_switch(field):
+                parser.add_argument(_flag(name), dest=name, action="store_true", default=None, help=told)
+            else:
+                flags = [self.also[name]] if name in self.also else []
+                parser.add_argument(_flag(name), *flags, dest=name, help=told)
 
     @override
     def run(self, **options: Any) -> int:
         """Do it, and tell what came of it."""
         kind = next(each for each in actions_on(self.on) if each.verb == options["verb"])
-        return self.act(kind, **options)
+        return self.act(kind, options)
 
-    def act(self, kind: Kind, **options: Any) -> int:
-        """Run an action."""
-        actor, things = find_user(options["user"]), things_of(kind.on)
-        thing = things.find(actor, options["thing"])
-        given = {name: options[name] for name in kind.model_fields if options.get(name) is not None}
+    def act(self, kind: ActionType, options: dict[str, Any]) -> int:
+        """Run an action, and tell what came of it."""
+        actor = find_user(options["user"])
+        thing = things_of(kind.on).find(actor, options["thing"])
+        given = {name: options[name] for name in kind.model_fields if options[name] is not None}
         try:
             row = perform(kind, actor=actor, thing=thing, data=given)
         except PermissionDenied as error:
             raise AccError(str(error)) from None
-        made = things_of(kind.makes or kind.on)
+        if options.get("follow"):
+            return follow(row, out=self.out, as_json=options["json"])
         if options["json"]:
-            _, as_json = made.answer()
             row.refresh_from_db()
-            self.print_json(as_json(row))
+            self.print_json(self.as_json(row))
         else:
-            self.stdout.write(made.line(row))
+            self.stdout.write(things_of(type(row)).line(row))
         return SUCCEEDED
 
+    def as_json(self, made: Any) -> Any:
+        """Return what came of an action, as the API tells it."""
+        _, as_json = things_of(type(made)).answer()
+        return as_json(made)
 
-def _add_option(parser: ArgumentParser, name: str, field: FieldInfo) -> None:
-    flag = f"--{name.replace('_', '-')}"
-    told = "; ".join(part for part in (field.title, field.description) if part) or field_help(field)
-    if field.annotation is bool:
-        parser.add_argument(flag, action="store_true", default=None, help=told)
-    else:
-        parser.add_argument(flag, dest=name, help=told)
+
+class OneActionCommand(ActionCommand):
+    """A command that is one action: ``manage.py <verb> <object>``."""
+
+    action: ClassVar[ActionType]
+
+    @override
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare what the action asks."""
+        ServiceCommand.add_arguments(self, parser)
+        self.add_fields(parser, self.action)
+
+    @override
+    def run(self, **options: Any) -> int:
+        """Do it."""
+        return self.act(self.action, options)
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _is_switch(field: FieldInfo) -> bool:
+    return field.annotation is bool

@@ -10,14 +10,14 @@ from django.http import QueryDict
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from accsite.actions import Choices, Kind
+from accsite.actions import ActionType, Choices
 from accsite.forms import ServiceForm, choice, number, text
 
 
 class ActionForm(ServiceForm):
     """What an action asks, with what is suggested for the object at hand; the service decides what is right."""
 
-    def __init__(self, kind: Kind, thing: Any, data: Any = None) -> None:
+    def __init__(self, kind: ActionType, thing: Any, data: Any = None) -> None:
         defaults = {name: _default(field) for name, field in kind.model_fields.items()}
         initial = {**defaults, **kind.suggested(thing)}
         super().__init__(data, auto_id=f"{kind.verb}-{thing.pk}-%s", initial=initial)
@@ -26,7 +26,7 @@ class ActionForm(ServiceForm):
             if name not in offered or offered[name]:  # of nothing, nothing can be chosen
                 self.fields[name] = _field(name, field, offered.get(name))
         for name in self.boxes:
-            self.fields[name].initial = [value for value, _ in offered[name]]
+            self.initial[name] = [value for value, _ in offered[name]]
 
     @property
     def boxes(self) -> list[str]:
@@ -60,6 +60,8 @@ def _field(name: str, field: FieldInfo, offered: Choices | None) -> forms.Field:
     help_text = field.description or ""
     kinds = _kinds(field.annotation)
     limits = {key: value for each in field.metadata for key, value in _limit(each).items()}
+    if isinstance(field.json_schema_extra, dict) and "maxLength" in field.json_schema_extra:
+        limits["maxlength"] = field.json_schema_extra["maxLength"]
     if offered is not None and any(get_origin(kind) in (list, tuple) for kind in kinds):
         boxes = forms.CheckboxSelectMultiple(choices=list(offered))
         return forms.Field(label=label, help_text=help_text, required=False, widget=boxes)

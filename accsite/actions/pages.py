@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.contrib import messages
@@ -12,7 +12,17 @@ from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_http_methods
 
 from acc.errors import InvalidInput
-from accsite.actions import Kind, actions_on, every, paragraphs, perform, place, summary, things_of, words
+from accsite.actions import (
+    ActionType,
+    actions_on,
+    every,
+    paragraphs,
+    perform,
+    place,
+    summary,
+    things_of,
+    words,
+)
 from accsite.actions.forms import ActionForm
 from accsite.pages import REFUSED, actor, is_partial
 
@@ -26,17 +36,18 @@ def addresses(namespace: str) -> list[URLPattern]:
     ]
 
 
-def shown(thing: Any, asked: dict[Kind, ActionForm] | None = None) -> dict[str, Any]:
+def shown(thing: Any, asked: Mapping[ActionType, ActionForm] | None = None) -> dict[str, Any]:
     """Return what the place of actions on an object's page shows; ``asked``: forms that were sent and refused."""
     return {"acts": [_shown(kind, thing, (asked or {}).get(kind)) for kind in actions_on(type(thing))]}
 
 
-def _shown(kind: Kind, thing: Any, form: ActionForm | None) -> dict[str, Any]:
+def _shown(kind: ActionType, thing: Any, form: ActionForm | None) -> dict[str, Any]:
     things = things_of(kind.on)
     return {
         "verb": kind.verb,
         "label": kind.label,
         "what": f"{kind.label} this {things.model._meta.verbose_name}",
+        "called": f"the action {kind.label}",
         "about": paragraphs(kind),
         "impossible": kind.possible(thing),
         "form": form or ActionForm(kind, thing),
@@ -50,11 +61,11 @@ def _shown(kind: Kind, thing: Any, form: ActionForm | None) -> dict[str, Any]:
     }
 
 
-def _name(kind: Kind) -> str:
+def _name(kind: ActionType) -> str:
     return f"{things_of(kind.on).name}-{kind.verb}"
 
 
-def _view(kind: Kind) -> Callable[..., HttpResponse]:
+def _view(kind: ActionType) -> Callable[..., HttpResponse]:
     @require_http_methods(["GET", "POST"])
     def act(request: HttpRequest, pk: int) -> HttpResponse:
         thing = get_object_or_404(things_of(kind.on).seen_by(request.user), pk=pk)
@@ -68,24 +79,37 @@ def _view(kind: Kind) -> Callable[..., HttpResponse]:
                 form.refuse(error)
             else:
                 return _done(request, kind, thing, made)
-        status = REFUSED if form is not None else 200
-        if is_partial(request):
-            asked = {kind: form} if form is not None else {}
-            return render(
-                request, "actions/panel.html", {**shown(thing, asked), "thing": thing}, status=status
-            )
-        alone = {"act": _shown(kind, thing, form), "thing": thing, "back": things_of(kind.on).page(thing)}
-        return render(request, "actions/page.html", alone, status=status)
+        if form is not None:
+            return _refused(request, kind, thing, form)
+        return _alone(request, kind, thing, None)
 
     act.__doc__ = summary(kind)
     return act
 
 
-def _done(request: HttpRequest, kind: Kind, thing: Any, made: Any) -> HttpResponse:
+def _refused(request: HttpRequest, kind: ActionType, thing: Any, form: ActionForm) -> HttpResponse:
+    if is_partial(request) or things_of(kind.on).show is not None:
+        return _show(request, thing, REFUSED, {"asked": {kind: form}})
+    return _alone(request, kind, thing, form)
+
+
+def _alone(request: HttpRequest, kind: ActionType, thing: Any, form: ActionForm | None) -> HttpResponse:
+    context = {"act": _shown(kind, thing, form), "thing": thing, "back": things_of(kind.on).page(thing)}
+    return render(request, "actions/page.html", context, status=200 if form is None else REFUSED)
+
+
+def _done(request: HttpRequest, kind: ActionType, thing: Any, made: Any) -> HttpResponse:
     said, where = words(kind, thing, made), place(kind, made)
     if is_partial(request):
         thing.refresh_from_db()
-        told = {**shown(thing), "thing": thing, "said": said, "where": where}
-        return render(request, "actions/panel.html", told)
+        return _show(request, thing, 200, {"said": said, "where": where})
     messages.success(request, said)
     return redirect(where or things_of(kind.on).page(thing))
+
+
+def _show(request: HttpRequest, thing: Any, status: int, told: dict[str, Any]) -> HttpResponse:
+    show = things_of(type(thing)).show
+    if show is not None:
+        return show(request, thing, status, told)
+    context = {**told, **shown(thing, told.get("asked")), "thing": thing}
+    return render(request, "actions/panel.html", context, status=status)

@@ -78,8 +78,6 @@ ENDPOINTS: dict[str, set[str]] = {
     "GET checkpoint-detail": SEES,
     "PATCH checkpoint-detail": CHANGES,
     "DELETE checkpoint-detail": CHANGES,
-    "POST checkpoint-expand": CHANGES,
-    "POST checkpoint-replay": CHANGES,
     "GET checkpoint-export": SEES,
     "GET checkpoint-weights": SEES,
     "POST checkpoint-take-in": WRITES,  # it becomes an experiment of one's own

@@ -1,4 +1,4 @@
-"""What the faces of actions need to know of a branch: see ``accsite.actions``."""
+"""What the faces of actions need to know of branches, checkpoints and jobs: see ``accsite.actions``."""
 
 from __future__ import annotations
 
@@ -6,16 +6,21 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
 from acc.errors import InvalidInput
 from accsite import actions
-from accsite.apps.training.models import Branch, Experiment
-from accsite.apps.training.selectors import find_branch
+from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.selectors import job_state
+from accsite.apps.training.models import Branch, Checkpoint, Experiment
+from accsite.apps.training.selectors import find_branch, find_checkpoint_named
+
+Answer = tuple[Any, Callable[[Any], Any]]
 
 
 def register() -> None:
-    """Let branches have actions; called once when Django is ready."""
+    """Let them have actions; called once when Django is ready."""
     actions.register(
         actions.Things(
             model=Branch,
@@ -26,7 +31,29 @@ def register() -> None:
             word=str,
             page=lambda branch: reverse("training:workbench", args=[branch.experiment.slug, branch.slug]),
             answer=_branch_in_the_api,
-        )
+        ),
+        actions.Things(
+            model=Checkpoint,
+            namespace="training",
+            plural="checkpoints",
+            seen_by=_checkpoints,
+            find=find_checkpoint_named,
+            word=lambda checkpoint: str(checkpoint.pk),
+            page=lambda checkpoint: reverse("training:checkpoint", args=[checkpoint.pk]),
+            answer=_checkpoint_in_the_api,
+            show=_show_checkpoint,
+        ),
+        actions.Things(
+            model=Job,
+            namespace="training",
+            plural="jobs",
+            seen_by=_jobs,
+            find=_find_job,
+            word=lambda job: str(job.pk),
+            page=lambda job: reverse("training:job", args=[job.pk]),
+            answer=_job_in_the_api,
+            line=lambda job: f"job {job.pk} queued: {job.title}; `manage.py jobs follow {job.pk}` shows it",
+        ),
     )
 
 
@@ -42,7 +69,44 @@ def _find_branch(user: Any, name: str) -> Branch:
     return find_branch(user, experiment, branch)
 
 
-def _branch_in_the_api() -> tuple[Any, Callable[[Any], Any]]:
+def _branch_in_the_api() -> Answer:
     from accsite.apps.training.api.serializers import BranchSerializer
 
     return BranchSerializer, lambda branch: BranchSerializer(branch).data
+
+
+def _checkpoints(user: Any) -> QuerySet[Checkpoint]:
+    rows = Checkpoint.objects.filter(experiment__in=Experiment.objects.visible_to(user))
+    return rows.select_related("experiment", "branch__experiment", "parent", "job", "created_by")
+
+
+def _checkpoint_in_the_api() -> Answer:
+    from accsite.apps.training.api.serializers import CheckpointSerializer
+
+    return CheckpointSerializer, lambda checkpoint: CheckpointSerializer(checkpoint).data
+
+
+def _show_checkpoint(
+    request: HttpRequest, checkpoint: Checkpoint, status: int, extra: dict[str, Any]
+) -> HttpResponse:
+    from accsite.apps.training.views.checkpoints import show
+
+    return show(request, checkpoint, status=status, **extra)
+
+
+def _jobs(user: Any) -> QuerySet[Job]:
+    return Job.objects.visible_to(user).select_related("branch__experiment", "worker")
+
+
+def _find_job(user: Any, name: str) -> Job:
+    rows = Job.objects.all() if user is None else _jobs(user)
+    found = rows.filter(pk=int(name)).first() if name.isdecimal() and int(name) < 2**63 else None
+    if found is None:
+        raise InvalidInput({"job": f"there is no job {name}"})
+    return found
+
+
+def _job_in_the_api() -> Answer:
+    from accsite.apps.jobs.api.schema import JobState
+
+    return JobState, job_state

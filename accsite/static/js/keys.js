@@ -87,11 +87,9 @@ function openPalette() {
 	const offered = ".rail a, .where a, main a[href], #topjob :is(button, summary), main button:not([type=submit])";
 	const acts = [...document.querySelectorAll("summary[data-action]")];
 	const seen = [...document.querySelectorAll(offered)].filter((element) => element.getClientRects().length);
+	const named = ({ dataset, ariaLabel, textContent }) => dataset.action || ariaLabel || textContent;
 	const all = [...acts, ...seen]
-		.map((element) => ({
-			element,
-			name: (element.dataset.action || element.getAttribute("aria-label") || element.textContent).trim().replace(/\s+/g, " "),
-		}))
+		.map((element) => ({ element, name: named(element).trim().replace(/\s+/g, " ") }))
 		.filter(({ name }, i, items) => name && items.findIndex((other) => other.name === name) === i);
 	const box = dialog("palette", "Command palette", input, list);
 	let chosen = 0;

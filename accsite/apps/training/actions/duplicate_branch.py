@@ -10,6 +10,7 @@ from pydantic import Field
 from accsite.actions import Action
 from accsite.apps.training.models import Branch
 from accsite.apps.training.services import duplication
+from accsite.names import MAX_NAME_LENGTH
 
 
 class DuplicateBranch(Action):
@@ -27,7 +28,10 @@ class DuplicateBranch(Action):
     )
 
     name: str | None = Field(
-        None, title="Name of the copy", max_length=80, description="empty: its name and 'copy'"
+        None,
+        title="Name of the copy",
+        description="empty: its name and 'copy'",
+        json_schema_extra={"maxLength": MAX_NAME_LENGTH},
     )
 
     @classmethod

@@ -257,7 +257,7 @@ class TaskAdmin(TaskForms, KeptAdmin):
 
 
 @admin.register(Checkpoint)
-class CheckpointAdmin(KeptAdmin):
+class CheckpointAdmin(ActionsAdmin):
     """Checkpoints: the nodes of the trees, those as well that wait to be restored."""
 
     list_display = ["__str__", "of", "on_branch", "sort", "step", "size", "star_of", "made_by", "created_at"]

@@ -17,24 +17,19 @@ from rest_framework.decorators import action
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.reverse import reverse
 
 from acc.bundle import SUFFIX
 from acc.errors import InvalidInput
-from acc.expansion import ExpansionSpec
 from accsite import blobs
-from accsite.api.common import KEY, REFUSED, query
+from accsite.api.common import REFUSED, query
 from accsite.api.conditional import answer, not_modified
 from accsite.api.lookup import body
-from accsite.apps.jobs.api import schema as job_schema
-from accsite.apps.jobs.models import Job
-from accsite.apps.jobs.selectors import job_state
 from accsite.apps.training import selectors
 from accsite.apps.training.api import schema
 from accsite.apps.training.api.common import ReadViewSet
 from accsite.apps.training.api.serializers import CheckpointSerializer
 from accsite.apps.training.models import Checkpoint, CheckpointKind
-from accsite.apps.training.services import deletion, expansion, marks, portable, replays
+from accsite.apps.training.services import deletion, marks, portable
 from accsite.apps.training.services.intact import require_intact
 
 
@@ -106,36 +101,6 @@ class CheckpointViewSet(ReadViewSet):
         )
 
     @extend_schema(
-        request=schema.ExpandRequest, parameters=[KEY], responses={201: job_schema.JobState, **REFUSED}
-    )
-    @action(detail=True, methods=["post"])
-    def expand(self, request: Request, **_: Any) -> Response:
-        """Queue the growing of its model; a larger checkpoint appears under it."""
-        checkpoint = self.get_object()
-        data = body(request, *ExpansionSpec.model_fields, "branch_name")
-        name = data.pop("branch_name", None)
-        job = expansion.submit_expansion(
-            actor=request.user,
-            checkpoint=checkpoint,
-            expansion=data,
-            branch_name=name,
-            idempotency_key=request.headers.get("Idempotency-Key"),
-        )
-        return _queued(request, job)
-
-    @extend_schema(
-        request=schema.ReplayRequest, parameters=[KEY], responses={201: job_schema.JobState, **REFUSED}
-    )
-    @action(detail=True, methods=["post"])
-    def replay(self, request: Request, **_: Any) -> Response:
-        """Queue the running again of all that led to it; whether it comes to the same stands at the checkpoint."""
-        checkpoint = self.get_object()
-        data = body(request, "current_plugins")
-        key = request.headers.get("Idempotency-Key")
-        job = replays.submit_replay(actor=request.user, checkpoint=checkpoint, idempotency_key=key, **data)
-        return _queued(request, job)
-
-    @extend_schema(
         parameters=[query("licence", "text to put into the file, such as CC-BY-4.0")],
         responses={(200, "application/zip"): OpenApiTypes.BINARY, 304: None, **REFUSED},
     )
@@ -204,9 +169,3 @@ class CheckpointViewSet(ReadViewSet):
             },
             status=status.HTTP_201_CREATED,
         )
-
-
-def _queued(request: Request, job: Job) -> Response:
-    job = Job.objects.select_related("branch__experiment", "worker").get(pk=job.pk)
-    place = reverse("api:job-detail", args=[job.pk], request=request)
-    return Response(job_state(job), status=status.HTTP_201_CREATED, headers={"Location": place})

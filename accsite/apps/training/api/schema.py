@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from acc.expansion import ExpansionSpec
 from acc.specs import EvalSpec, ModelSpec, TrainJobSpec, TrainSpec
 
 
@@ -270,12 +269,6 @@ class CheckpointChange(BaseModel):
     starred: bool | None = None
 
 
-class ExpandRequest(ExpansionSpec):
-    """How to grow a checkpoint's model; ``branch_name``: of a new branch, null: on the head's own."""
-
-    branch_name: str | None = None
-
-
 class StoredFile(BaseModel):
     """A file of a checkpoint; ``present``: whether it was not pruned."""
 
@@ -283,12 +276,6 @@ class StoredFile(BaseModel):
     sha256: str
     bytes: int
     present: bool
-
-
-class ReplayRequest(BaseModel):
-    """How to run again what led to a checkpoint."""
-
-    current_plugins: bool = Field(default=False, description="with the plugins as they are now")
 
 
 class Replayed(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -117,6 +118,12 @@ def test_a_fork_takes_the_tasks_that_were_asked_for(page, root, data, names):
     assert made.head == root
     assert sorted(made.tasks.values_list("name", flat=True)) == names
     assert f"/w/{root.experiment.slug}/side/" in answer.text
+
+
+def test_a_fork_takes_all_tasks_along_unless_they_are_unticked(page, root):
+    shown = page.get(f"/checkpoints/{root.pk}/").text
+    ticked = re.findall(r'<input type="checkbox" name="tasks" value="(\w+)"[^>]* checked>', shown)
+    assert ticked == ["pixels", "edges"]
 
 
 def test_a_fork_under_a_taken_name_is_refused_and_kept_open(page, root):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.contrib import messages
@@ -12,13 +12,16 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from acc.errors import InvalidInput
+from accsite.actions import ActionType
+from accsite.actions.forms import ActionForm
+from accsite.actions.pages import shown
 from accsite.apps.access.permissions import may_change
 from accsite.apps.live import selectors as live
 from accsite.apps.training import tree_pages
 from accsite.apps.training.models import Checkpoint, Experiment
-from accsite.apps.training.services import branches, deletion, expansion, experiments, jobs, marks, replays
+from accsite.apps.training.services import branches, deletion, jobs, marks
 from accsite.apps.training.services.code import refused_code
-from accsite.apps.training.tree_forms import ExpandForm, ForkForm, LoadForm, MarkForm
+from accsite.apps.training.tree_forms import LoadForm, MarkForm
 from accsite.apps.training.views.common import panel
 from accsite.ids import row_id
 from accsite.pages import REFUSED, actor, is_partial
@@ -32,7 +35,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one checkpoint: a page, or the panel beside the tree."""
     if is_partial(request) and (gone := tree_pages.find_deleted(request.user, pk)) is not None:
         return _gone(request, gone.experiment, tree_pages.deletion_of(gone))
-    return _shown(request, tree_pages.find_checkpoint(request.user, pk))
+    return show(request, tree_pages.find_checkpoint(request.user, pk))
 
 
 @require_POST
@@ -49,12 +52,12 @@ def act(request: HttpRequest, pk: int, action: str) -> HttpResponse:
         said, where = ACTIONS[action](request, checkpoint, form)
     except InvalidInput as error:
         if form is None:
-            return _shown(request, checkpoint, status=REFUSED, refused=str(error))
+            return show(request, checkpoint, status=REFUSED, refused=str(error))
         form.refuse(error)
-        return _shown(request, checkpoint, status=REFUSED, forms=bound, opened=action)
+        return show(request, checkpoint, status=REFUSED, forms=bound, opened=action)
     checkpoint = tree_pages.find_checkpoint(request.user, pk)
     if is_partial(request):
-        return _shown(request, checkpoint, said=said, where=where)
+        return show(request, checkpoint, said=said, where=where)
     if said:
         messages.success(request, said)
     return redirect(where or "training:checkpoint", *([] if where else [pk]))
@@ -65,14 +68,15 @@ def forms_of(checkpoint: Checkpoint, data: dict[str, Any] | None = None) -> dict
     given = data or {}
     return {
         "mark": MarkForm(checkpoint, given.get("mark")),
-        "fork": ForkForm(checkpoint, given.get("fork")),
-        "expand": ExpandForm(checkpoint, given.get("expand")),
         "load": LoadForm(checkpoint, tree_pages.branches_of(checkpoint.experiment), given.get("load")),
     }
 
 
 def context(
-    request: HttpRequest, checkpoint: Checkpoint, forms: dict[str, Any] | None = None
+    request: HttpRequest,
+    checkpoint: Checkpoint,
+    forms: dict[str, Any] | None = None,
+    asked: Mapping[ActionType, ActionForm] | None = None,
 ) -> dict[str, Any]:
     """Return what the panel of a checkpoint shows; the versions of topics are read before anything else."""
     topics = [f"checkpoints:{checkpoint.experiment_id}", f"evaluations:{checkpoint.branch_id}"]
@@ -82,6 +86,7 @@ def context(
         "place": "experiments",
         **tree_pages.checkpoint_page(checkpoint),
         "forms": forms or forms_of(checkpoint),
+        **shown(checkpoint, asked),
         "changeable": may_change(request.user, checkpoint),
         "node_url": reverse("training:checkpoint", args=[checkpoint.pk]),
         "undo_words": tree_pages.undo_words(),
@@ -97,24 +102,17 @@ def copied(checkpoint: Checkpoint) -> dict[str, Any]:
     return {
         "api_url": url,
         "export_api": f"{url}export/",
-        "expand_api": f"{url}expand/",
-        "expand_form": f"#expand-form-{pk}",
-        "fork_body": {"experiment": slug, "name": f"from-{pk}", "from_checkpoint": pk, "tasks": "all"},
-        "fork_cli": f"fork {pk} from-{pk} --tasks all",
-        "expand_cli": f"expand {pk}",
         "export_cli": f"export {pk} {slug}-{pk}.acc.zip",
         "show_cli": f"checkpoints show {pk}",
-        "replay_api": f"{url}replay/",
-        "replay_body": {},
-        "replay_cli": f"replay {pk}",
     }
 
 
-def _shown(request: HttpRequest, checkpoint: Checkpoint, status: int = 200, **extra: Any) -> HttpResponse:
-    shown = {**context(request, checkpoint, extra.pop("forms", None)), **extra}
+def show(request: HttpRequest, checkpoint: Checkpoint, status: int = 200, **extra: Any) -> HttpResponse:
+    """Return the panel of a checkpoint, or its page without a script, with what is told of a form that was sent."""
+    found = context(request, checkpoint, extra.pop("forms", None), extra.pop("asked", None))
     if is_partial(request):
-        return panel(request, "checkpoint", shown, status=status)
-    return render(request, "training/checkpoint.html", shown, status=status)
+        return panel(request, "checkpoint", {**found, **extra}, status=status)
+    return render(request, "training/checkpoint.html", {**found, **extra}, status=status)
 
 
 def _gone(request: HttpRequest, experiment: Experiment, made: deletion.Deletion) -> HttpResponse:
@@ -129,17 +127,6 @@ def _mark(request: HttpRequest, checkpoint: Checkpoint, form: MarkForm) -> Answe
         changes = {"starred": request.POST["starred"] == "1"}
     marks.mark_checkpoint(actor=actor(request), checkpoint=checkpoint, **changes)
     return "", ""
-
-
-def _fork(request: HttpRequest, checkpoint: Checkpoint, form: ForkForm) -> Answer:
-    made = experiments.create_branch(
-        actor=actor(request),
-        experiment=checkpoint.experiment,
-        from_checkpoint=checkpoint,
-        **form.arguments(),
-    )
-    where = reverse("training:workbench", args=[checkpoint.experiment.slug, made.slug])
-    return f"Branch {made.name} begins here.", where
 
 
 def _load(request: HttpRequest, checkpoint: Checkpoint, form: LoadForm) -> Answer:
@@ -159,26 +146,10 @@ def _evaluate(request: HttpRequest, checkpoint: Checkpoint, _form: None) -> Answ
     return said, reverse("training:job", args=[job.pk])
 
 
-def _expand(request: HttpRequest, checkpoint: Checkpoint, form: ExpandForm) -> Answer:
-    job = expansion.submit_expansion(actor=actor(request), checkpoint=checkpoint, **form.arguments())
-    said = f"Job {job.pk} grows the model; a larger checkpoint appears under this one."
-    return said, reverse("training:job", args=[job.pk])
-
-
-def _replay(request: HttpRequest, checkpoint: Checkpoint, _form: None) -> Answer:
-    current = request.POST.get("current_plugins") == "1"
-    job = replays.submit_replay(actor=actor(request), checkpoint=checkpoint, current_plugins=current)
-    said = f"Job {job.pk} runs again all that led to it; what it finds appears here by itself."
-    return said, reverse("training:job", args=[job.pk])
-
-
 ACTIONS: dict[str, Callable[[HttpRequest, Checkpoint, Any], Answer]] = {
     "mark": _mark,
-    "fork": _fork,
     "load": _load,
     "evaluate": _evaluate,
-    "expand": _expand,
-    "replay": _replay,
 }
 
 
@@ -187,7 +158,7 @@ def _delete(request: HttpRequest, checkpoint: Checkpoint) -> HttpResponse:
     try:
         made = deletion.delete_checkpoint(actor=actor(request), checkpoint=checkpoint, subtree=whole)
     except InvalidInput as error:
-        return _shown(request, checkpoint, status=REFUSED, delete_refused=str(error), opened="delete")
+        return show(request, checkpoint, status=REFUSED, delete_refused=str(error), opened="delete")
     experiment = checkpoint.experiment
     if is_partial(request):
         return _gone(request, experiment, made)

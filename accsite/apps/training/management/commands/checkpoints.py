@@ -2,43 +2,60 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from typing import Any
+from typing import Any, ClassVar
 
+from django.db.models import Model
 from typing_extensions import override
 
 from acc.errors import InvalidInput
+from accsite.actions.commands import ActionCommand
 from accsite.apps.training import selectors
 from accsite.apps.training.models import Branch, Checkpoint, Experiment
 from accsite.apps.training.services import branches, deletion, marks
-from accsite.cli import SUCCEEDED, ServiceCommand, find_user
+from accsite.cli import SUCCEEDED, behind_verbs, find_user
 
-VERBS = ("list", "show", "tag", "note", "star", "unstar", "load", "delete", "restore")
+VERBS = {
+    "list": "those of an experiment",
+    "show": "one of them, with what made it",
+    "tag": "give it a tag; an empty one takes it off",
+    "note": "write a note",
+    "star": "keep it from pruning",
+    "unstar": "take the star off",
+    "load": "make it the head of a branch",
+    "delete": "delete it; can be undone",
+    "restore": "undo a deletion in an experiment",
+}
+VALUES = {"tag": "tag", "note": "text", "load": "slug of a branch", "restore": "deletion"}
 
 
-class Command(ServiceCommand):
-    """List, show, mark, load, delete and restore checkpoints."""
+class Command(ActionCommand):
+    """List, show, mark, load, delete and restore checkpoints, and act on them."""
 
-    help = (
-        "list EXPERIMENT, show ID, tag ID TAG, note ID TEXT, star ID, unstar ID, load ID BRANCH, "
-        "delete ID [--subtree], restore EXPERIMENT DELETION. Exit status 2 for bad input."
-    )
+    help = "What can be done to the checkpoints of an experiment. Exit status 2 for bad input."
+    on: ClassVar[type[Model]] = Checkpoint
+    called: ClassVar[str] = "id or tag"
 
     @override
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the arguments."""
-        super().add_arguments(parser)
-        parser.add_argument("verb", choices=VERBS)
-        parser.add_argument("what", help="id or tag of a checkpoint; list and restore: slug of an experiment")
-        parser.add_argument("value", nargs="?", default="", help="tag, text, slug of a branch, or deletion")
-        parser.add_argument(
-            "--subtree", action="store_true", help="delete: also everything that grew from it"
-        )
+    def add_verbs(self, verbs: Any) -> None:
+        for verb, what in VERBS.items():
+            parser = verbs.add_parser(verb, parents=[behind_verbs()], help=what)
+            if verb in ("list", "restore"):
+                parser.add_argument("what", metavar="experiment", help="its slug")
+            else:
+                parser.add_argument("what", metavar="checkpoint", help=self.called)
+            if verb in VALUES:
+                parser.add_argument("value", nargs="?", default="", help=VALUES[verb])
+            if verb == "delete":
+                parser.add_argument(
+                    "--subtree", action="store_true", help="also everything that grew from it"
+                )
 
     @override
     def run(self, **options: Any) -> int:
         """Run one verb."""
-        actor, verb, value = find_user(options["user"]), options["verb"], options["value"]
+        if options["verb"] not in VERBS:
+            return super().run(**options)
+        actor, verb, value = find_user(options["user"]), options["verb"], options.get("value", "")
         if verb in ("list", "restore"):
             experiment = self._experiment(actor, options["what"])
             if verb == "list":
