@@ -233,29 +233,66 @@ class TrainSpec(Spec):
     """
 
     steps: int = Field(ge=1, le=1_000_000_000)
-    batch_size: int = Field(default=64, ge=1, le=65_536)
-    accumulate: int = Field(default=1, ge=1, le=1024)
-    schedule: Literal["joint", "sampled"] = "joint"
+    batch_size: int = Field(default=64, ge=1, le=65_536, title="Batch")
+    accumulate: int = Field(
+        default=1, ge=1, le=1024, title="Batches for each update", description="gradients are averaged"
+    )
+    schedule: Literal["joint", "sampled"] = Field(default="joint", title="Tasks in a step")
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
-    lr: float = Field(default=2e-3, gt=0, le=10, allow_inf_nan=False)
+    lr: float = Field(default=2e-3, gt=0, le=10, allow_inf_nan=False, title="Learning rate")
     weight_decay: float = Field(default=1e-4, ge=0, le=10, allow_inf_nan=False)
-    lr_schedule: Literal["constant", "one_cycle", "cosine"] = "constant"
-    kl_warmup_steps: int = Field(default=0, ge=0)
-    grad_clip_norm: float | None = Field(default=None, gt=0)
-    on_nan: Literal["stop", "skip"] = "stop"
-    on_task_error: Literal["auto", "off", "end"] = "auto"
-    seed: int = Field(default=0, ge=0, lt=2**63)
-    val_fraction: float = Field(default=0.2, ge=0, lt=1)
+    lr_schedule: Literal["constant", "one_cycle", "cosine"] = Field(
+        default="constant", title="Rate over time"
+    )
+    kl_warmup_steps: int = Field(default=0, ge=0, title="KL warm-up steps")
+    grad_clip_norm: float | None = Field(
+        default=None, gt=0, title="Clip gradients at", description="empty: do not clip"
+    )
+    on_nan: Literal["stop", "skip"] = Field(default="stop", title="A loss is not a number")
+    on_task_error: Literal["auto", "off", "end"] = Field(default="auto", title="A task fails")
+    seed: int = Field(
+        default=0,
+        ge=0,
+        lt=2**63,
+        description="of order and noise; weights and held-out rows follow the experiment's",
+    )
+    val_fraction: float = Field(default=0.2, ge=0, lt=1, title="Held-out part")
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     device_memory_gib: float | None = Field(default=None, gt=0, le=100_000)
     threads: int | None = Field(default=None, ge=1, le=1024)
-    ranks: int = Field(default=1, ge=1, le=64)
+    ranks: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        title="Processes that share a batch",
+        description="each on a device of its own",
+    )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
-    compile: Literal["off", "default", "reduce-overhead", "max-autotune"] = "off"
-    channels_last: bool = False
-    early_stop: str = Field(default="", pattern=rf"^$|{KEY_PATTERN.pattern}")
-    early_stop_patience: int = Field(default=1000, ge=100, le=1_000_000_000)
-    early_stop_min_delta: float = Field(default=0.0, ge=0, le=1e6, allow_inf_nan=False)
+    compile: Literal["off", "default", "reduce-overhead", "max-autotune"] = Field(
+        default="off", title="Compile the network"
+    )
+    channels_last: bool = Field(default=False, title="Memory format")
+    early_stop: str = Field(
+        default="",
+        pattern=rf"^$|{KEY_PATTERN.pattern}",
+        title="Stop early on",
+        description="total or a task's key; empty: never",
+    )
+    early_stop_patience: int = Field(
+        default=1000,
+        ge=100,
+        le=1_000_000_000,
+        title="Patience, steps",
+        description="without a better mean of 100 steps",
+    )
+    early_stop_min_delta: float = Field(
+        default=0.0,
+        ge=0,
+        le=1e6,
+        allow_inf_nan=False,
+        title="Least improvement",
+        description="of that loss",
+    )
     checkpoint_every_steps: int | None = Field(default=None, ge=1)
     checkpoint_every_seconds: float | None = Field(default=30.0, gt=0)
 

@@ -164,9 +164,10 @@ def parse_params(pairs: list[str]) -> dict[str, str]:
 
 
 def field_help(field: FieldInfo) -> str:
-    """Return what the help of an option says of a field: whether it is required, or its default."""
+    """Return what the help of an option says of a field: its label, help, and default, if it is not required."""
+    told = [part for part in (field.title, field.description) if part]
     if field.is_required():
-        return "required"
+        return "; ".join([*told, "required"])
     default = field.default
     text = ",".join(default) if isinstance(default, tuple) else default
-    return f"default: {'none' if default is None else text}"
+    return "; ".join([*told, f"default: {'none' if default is None else text}"])

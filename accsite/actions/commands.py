@@ -51,7 +51,7 @@ class ActionCommand(ServiceCommand):
         if kind.makes is Job:
             parser.add_argument("--follow", action="store_true", help="wait until it is done")
         for name, field in kind.model_fields.items():
-            told = "; ".join(part for part in (field.title, field.description) if part) or field_help(field)
+            told = field_help(field)
             if name in self.behind:
                 parser.add_argument(name, help=told)
             elif _is_switch(field):

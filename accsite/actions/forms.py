@@ -13,6 +13,9 @@ from pydantic_core import PydanticUndefined
 from accsite.actions import ActionType, Choices
 from accsite.forms import ServiceForm, choice, number, text
 
+LARGE = 2**53
+"""Limits from here on are those of the database, and no browser can count so far."""
+
 
 class ActionForm(ServiceForm):
     """What an action asks, with what is suggested for the object at hand; the service decides what is right."""
@@ -24,7 +27,7 @@ class ActionForm(ServiceForm):
         offered = kind.choices(thing)
         for name, field in kind.model_fields.items():
             if name not in offered or offered[name]:  # of nothing, nothing can be chosen
-                self.fields[name] = _field(name, field, offered.get(name))
+                self.fields[name] = field_of(name, field, offered.get(name))
         for name in self.boxes:
             self.initial[name] = [value for value, _ in offered[name]]
 
@@ -55,7 +58,8 @@ def _default(field: FieldInfo) -> Any:
     return None if field.default is PydanticUndefined else field.default
 
 
-def _field(name: str, field: FieldInfo, offered: Choices | None) -> forms.Field:
+def field_of(name: str, field: FieldInfo, offered: Choices | None) -> forms.Field:
+    """Return the field of a form for one of a specification; ``offered``: what can be chosen, if not anything."""
     label = field.title or name.replace("_", " ").capitalize()
     help_text = field.description or ""
     kinds = _kinds(field.annotation)
@@ -85,5 +89,6 @@ def _kinds(annotation: Any) -> tuple[Any, ...]:
 
 
 def _limit(limit: Any) -> dict[str, Any]:
-    known = {"ge": "min", "le": "max", "max_length": "maxlength"}
-    return {there: getattr(limit, here) for here, there in known.items() if hasattr(limit, here)}
+    known = {"ge": "min", "gt": "min", "le": "max", "lt": "max", "max_length": "maxlength"}
+    found = {there: getattr(limit, here) for here, there in known.items() if hasattr(limit, here)}
+    return {there: value for there, value in found.items() if value < LARGE}
