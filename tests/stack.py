@@ -34,6 +34,7 @@ from accsite.settings.base import database
 from accsite.supervisor.health import is_ready
 from accsite.supervisor.processes import table
 from accsite.supervisor.redis import RedisServer, free_port, use
+from workers.machine.processes import name_of
 
 ROOT = Path(__file__).resolve().parents[1]
 LEASE_SECONDS = 2.0
@@ -105,9 +106,18 @@ class Process:
 
     def job(self) -> int | None:
         """Return the process id of the job that a worker runs now."""
+        found = self._of_jobs(keeping_records=False)
+        return found[0] if found else None
+
+    def record_keeper(self) -> int | None:
+        """Return the process id of what keeps the records of the job that a worker runs now."""
+        found = self._of_jobs(keeping_records=True)
+        return found[0] if found else None
+
+    def _of_jobs(self, *, keeping_records: bool) -> list[int]:
         zygote = self.zygote()
         found = children_of(zygote) if zygote else []
-        return found[0] if found else None
+        return [pid for pid in found if name_of(pid).endswith(", records") == keeping_records]
 
 
 @dataclass

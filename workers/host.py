@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db.models import QuerySet
 
-from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.jobs.services import lifecycle, parts, queue, workers
 from accsite.apps.jobs.states import HELD
 from accsite.supervisor.health import say_alive
@@ -97,7 +97,7 @@ class Host:
                 return
             self._running[job_id] = None
         try:
-            status = self.forks.run(Work(job_id), self.device)
+            status = self.forks.run(Work(job_id), self.device, records=self._records(job_id))
             if status is not None:  # whatever it is: a job that its process has left unfinished is nobody's
                 self._release(job_id, f"its process on {self.name} {processes.describe_exit(status)}")
         finally:
@@ -115,6 +115,15 @@ class Host:
         except DatabaseError as error:
             log.warning("queue_not_read", error=str(error).strip())
             return rung
+        finally:
+            disconnect()
+
+    def _records(self, job_id: int) -> bool:
+        """Return whether a job has records that a process of its own keeps."""
+        try:
+            return Job.objects.filter(pk=job_id, kind=JobKind.TRAIN).exists()
+        except DatabaseError:
+            return True
         finally:
             disconnect()
 
@@ -189,7 +198,7 @@ class Host:
                 log.warning(
                     "job_process_killed", job_id=running, hint="its job is not ours any more, and it hangs"
                 )
-                self.forks.kill(Work(running))
+                self.forks.kill(processes_of[Work(running)])
 
     def _unheld(self, job_id: int, since: float | None) -> None:
         if job_id in self._running:
@@ -202,13 +211,13 @@ class Host:
         """
         since: dict[int, float] = {}
         while not self._stopped.wait(settings.ACC_HEARTBEAT_SECONDS):
-            still = {pid: work for work, pid in self.forks.pids().items() if processes.is_stopped(pid)}
+            still = [pid for pid in self.forks.all_pids() if processes.is_stopped(pid)]
             now = time.monotonic()
             since = {pid: since.get(pid, now) for pid in still}
-            for pid, work in still.items():
+            for pid in still:
                 if now - since[pid] > settings.ACC_LEASE_SECONDS:
                     log.warning("job_process_killed", pid=pid, hint="it was stopped for longer than a lease")
-                    self.forks.kill(work)
+                    self.forks.kill(pid)
 
     def _beat(self, telemetry: Telemetry) -> None:
         try:

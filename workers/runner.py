@@ -23,6 +23,8 @@ from workers.job.context import JobContext
 from workers.job.durable import GivenUp, disconnect, insist
 from workers.job.interruption import Interruption
 from workers.job.lease import Lease
+from workers.job.records import Pipe
+from workers.job.sinks import RecordKeeperLost
 from workers.machine import memory
 from workers.machine.share import take_share
 from workers.ranks import lead
@@ -32,8 +34,11 @@ HANDLED = 0
 log = structlog.get_logger(__name__)
 
 
-def main(job_id: int, worker: str, device: str) -> int:
-    """Claim the job for ``worker``, run it on ``device``, return the exit status: 0 if its row says all."""
+def main(job_id: int, worker: str, device: str, records: Pipe | None = None) -> int:
+    """Claim the job for ``worker``, run it on ``device``, return the exit status: 0 if its row says all.
+
+    records: to the process that keeps the job's records, if it has one.
+    """
     copies.protect()
     interruption = Interruption()
     interruption.install()
@@ -49,7 +54,7 @@ def main(job_id: int, worker: str, device: str) -> int:
             log.info("claimed", attempt=claim.attempt, kind=claim.job.kind)
             lead.settle(team, claim.job)
             with Lease(job_id, claim.attempt) as lease:
-                run(JobContext(claim.job, claim.attempt, worker, device, lease, interruption, team))
+                run(JobContext(claim.job, claim.attempt, worker, device, lease, interruption, team, records))
             return HANDLED
         finally:
             copies.end_if_copy()
@@ -69,6 +74,9 @@ def run(context: JobContext) -> None:
             body_of(context.job.kind)(context)
         except (Fenced, GivenUp):
             log.warning("abandoned", hint="the job was taken from this worker; nothing more is written")
+        except RecordKeeperLost as error:
+            log.error("record_keeper_lost")
+            promises.give_back(context, str(error))
         except AccError as error:
             log.warning("job_failed", error=text_of(error))
             # Where in a plugin it went wrong is for its author; other refusals say all in their sentence.

@@ -22,7 +22,8 @@ from accsite.apps.live import frames
 from accsite.apps.training.models import Checkpoint, LossBlock
 from accsite.apps.training.services import jobs, points
 from tests.contract.conftest import block
-from workers.job.sinks import CheckpointNotSaved, Recorder, merge
+from workers.job.record_keeper import CheckpointNotSaved, merge
+from workers.job.sinks import Recorder
 
 
 @dataclass
@@ -150,7 +151,7 @@ def test_a_full_disk_costs_an_autosave_and_is_told(claimed, recorder):
 
 
 def test_a_final_checkpoint_is_tried_again_on_a_full_disk(claimed, recorder, monkeypatch):
-    monkeypatch.setattr("workers.job.sinks.DISK_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr("workers.job.record_keeper.DISK_PAUSE_SECONDS", 0.05)
     recorder.on_block(block(0, 10))
     recorder.on_checkpoint(snapshot(claimed, 10, fails=3), "final")
     recorder.close()
@@ -158,8 +159,8 @@ def test_a_final_checkpoint_is_tried_again_on_a_full_disk(claimed, recorder, mon
 
 
 def test_a_final_checkpoint_that_cannot_be_written_is_an_error_with_a_reason(claimed, recorder, monkeypatch):
-    monkeypatch.setattr("workers.job.sinks.DISK_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr("workers.job.sinks.DISK_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr("workers.job.record_keeper.DISK_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("workers.job.record_keeper.DISK_PATIENCE_SECONDS", 0.05)
     recorder.on_block(block(0, 10))
     recorder.on_checkpoint(snapshot(claimed, 10, fails=10**6), "final")
     with pytest.raises(CheckpointNotSaved, match="step 10 could not be written: the disk is full"):

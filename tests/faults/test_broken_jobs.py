@@ -68,15 +68,17 @@ def test_a_changed_checkpoint_is_refused_with_both_hashes_and_the_one_before_is_
     worker = stack.worker()
     job = stack.submit(stack.branch(), 200, checkpoint_every_steps=40)
     stack.until(lambda: job.checkpoints.count() >= 2, what="two checkpoints")
-    process = worker.job()
-    os.kill(process, signal.SIGSTOP)  # so that no other comes between
+    both = worker.job(), worker.record_keeper()
+    for process in both:
+        os.kill(process, signal.SIGSTOP)  # so that no other comes between
     newest = final(job)
     file = Path(stack.home / "blobs" / newest.file)
     data = bytearray(file.read_bytes())
     data[-1] ^= 1
     file.write_bytes(data)
 
-    os.kill(process, signal.SIGKILL)
+    for process in both:
+        os.kill(process, signal.SIGKILL)
     stack.state(job, "SUCCEEDED")
     told = JobEvent.objects.get(job=job, kind="alarm")
     assert newest.sha256 in told.message

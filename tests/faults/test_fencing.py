@@ -19,7 +19,7 @@ def test_a_job_stopped_past_its_lease_is_ended_by_another_and_its_late_writes_ar
     job = stack.submit(stack.branch("frozen"), STEPS, checkpoint_every_steps=EVERY)
     running_past_a_checkpoint(stack, job)
     frozen = first.job()
-    machine = [first.popen.pid, first.zygote(), frozen]
+    machine = [first.popen.pid, first.zygote(), first.record_keeper(), frozen]
     with transaction.atomic():  # who is stopped while it writes would keep SQLite's one lock
         Job.objects.select_for_update().get(pk=job.pk)
         for pid in machine:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
+import time
 
 import pytest
 
@@ -38,6 +40,42 @@ def test_a_killed_job_ends_with_the_weights_and_the_curve_of_an_undisturbed_one(
     assert_undisturbed(job)
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_job_whose_record_keeper_is_killed_or_stands_still_goes_on_from_its_last_checkpoint(stack, number):
+    worker = stack.worker()
+    job = stack.submit(stack.branch("killed"), STEPS, checkpoint_every_steps=EVERY)
+    running_past_a_checkpoint(stack, job)
+    keeper = worker.record_keeper()
+    os.kill(keeper, number)
+    stack.state(job, "SUCCEEDED")
+    assert not is_alive(keeper)
+    assert (job.attempt, job.workers_lost) == (2, 1)
+    told = JobEvent.objects.filter(job=job, kind="state", payload__state="LOST").get()
+    assert "the process that keeps the job's records was ended" in told.message
+    assert_undisturbed(job)
+
+
+def test_what_a_killed_training_had_handed_over_is_written_although_the_database_was_locked(stack):
+    worker = stack.worker()
+    job = stack.submit(stack.branch("killed"), STEPS, checkpoint_every_steps=EVERY)
+    running_past_a_checkpoint(stack, job)
+    other = sqlite3.connect(stack.home / "acc.sqlite3", isolation_level=None, timeout=30)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        written = reload(job).step
+        time.sleep(1)  # of some ten blocks, which wait with the keeper
+        keeper = worker.record_keeper()
+        os.kill(worker.job(), signal.SIGKILL)
+        assert is_alive(keeper)
+    finally:
+        other.execute("ROLLBACK")
+        other.close()
+    stack.state(job, "SUCCEEDED")
+    told = JobEvent.objects.filter(job=job, kind="state", payload__state="LOST").get()
+    assert told.step > written
+    assert_undisturbed(job)
+
+
 def test_a_job_killed_before_its_first_checkpoint_begins_again(stack):
     worker = stack.worker()
     job = stack.submit(stack.branch("killed"), 100)
@@ -52,7 +90,7 @@ def test_a_killed_worker_takes_its_children_along_and_its_successor_ends_the_job
 
     job = stack.submit(stack.branch("killed"), STEPS, checkpoint_every_steps=EVERY)
     running_past_a_checkpoint(stack, job)
-    children = worker.zygote(), worker.job()
+    children = worker.zygote(), worker.job(), worker.record_keeper()
     worker.kill()
     stack.until(lambda: not any(is_alive(pid) for pid in children), what="the children to die", seconds=5)
 

@@ -73,9 +73,10 @@ def end_leftovers() -> None:
 
 @dataclass
 class _Running:
-    """A process that was asked of the zygote; its id once that has said so."""
+    """A process that was asked of the zygote; its id while it runs, and that of who keeps its records."""
 
     pid: int | None = None
+    keeper: int | None = None
     ended: queue.SimpleQueue[int] = field(default_factory=queue.SimpleQueue)
 
 
@@ -112,9 +113,10 @@ class ForkServerClient:
                 raise NoZygote(f"no fork server was ready within {seconds:g} s; its errors are in this log")
             return self.facts
 
-    def run(self, work: Work, device: str) -> int | None:
+    def run(self, work: Work, device: str, *, records: bool = False) -> int | None:
         """Run ``work`` in a fresh process; return its exit status, negative if a signal ended it.
 
+        records: whether a second process is to keep its records, which are written when this returns.
         What runs here already is left to that process, and what comes after ``end_jobs`` to another worker (None).
         Raises NoZygote if none becomes ready.
         """
@@ -127,7 +129,9 @@ class ForkServerClient:
                 if self._channel is None:
                     continue
                 try:
-                    self._channel.send({"work": work, "worker": self.worker, "device": device})
+                    self._channel.send(
+                        {"work": work, "worker": self.worker, "device": device, "records": records}
+                    )
                 except OSError:
                     self._is_ready = False
                     continue
@@ -153,13 +157,20 @@ class ForkServerClient:
         with self._lock:
             return {work.job for work in self._running}
 
-    def kill(self, work: Work) -> None:
-        """Kill the process of ``work`` if it runs now."""
+    def all_pids(self) -> list[int]:
+        """Return the processes of what runs now, and those that keep their records."""
         with self._lock:
-            running = self._running.get(work)
-            if running is not None and running.pid is not None:
+            return self._all_pids()
+
+    def kill(self, pid: int) -> None:
+        """Kill one of ``all_pids`` if it still is."""
+        with self._lock:
+            if pid in self._all_pids():
                 with suppress(ProcessLookupError):
-                    os.kill(running.pid, signal.SIGKILL)
+                    os.kill(pid, signal.SIGKILL)
+
+    def _all_pids(self) -> list[int]:
+        return [pid for each in self._running.values() for pid in (each.pid, each.keeper) if pid]
 
     def stop(self) -> None:
         """End the zygote, and with it whatever still runs in a fork of it."""
@@ -228,12 +239,20 @@ class ForkServerClient:
             return
         work = Work(*message["work"])
         with self._lock:
-            if message["event"] == "ended":
-                self._finished(work, message["status"])
-            elif work in self._running:
-                self._running[work].pid = message["pid"]
-                if self._asked_to_end:
-                    self._terminate(self._running[work])
+            running = self._running.get(work)
+            if running is None:
+                return
+            match message["event"]:
+                case "started":
+                    running.pid, running.keeper = message["pid"], message["keeper"] or None
+                    if self._asked_to_end:
+                        self._terminate(running)
+                case "work_closed":  # its id may be another process's from now on
+                    running.pid = None
+                case "records_closed":
+                    running.keeper = None
+                case "ended":
+                    self._finished(work, message["status"])
 
     def _finished(self, work: Work, status: int) -> None:
         running = self._running.pop(work, None)

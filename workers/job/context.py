@@ -10,6 +10,7 @@ from accsite import blobs
 from accsite.apps.jobs.models import Job
 from workers.job.interruption import Interruption
 from workers.job.lease import Lease
+from workers.job.records import Pipe
 from workers.job.team import Team
 from workers.machine import processes
 
@@ -18,6 +19,7 @@ from workers.machine import processes
 class JobContext:
     """The claimed job, the fencing token of this attempt, the device that its worker is bound to, the other ranks.
 
+    records: to the process that keeps the job's records, if it has one.
     others: the processes below this one that were there before the job, and are not its own.
     """
 
@@ -28,6 +30,7 @@ class JobContext:
     lease: Lease
     interruption: Interruption
     team: Team = field(default_factory=Team)
+    records: Pipe | None = None
     others: frozenset[int] = field(default_factory=lambda: frozenset(processes.descendants(os.getpid())))
 
     def device_for(self, wanted: str) -> str:

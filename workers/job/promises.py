@@ -88,6 +88,12 @@ def fail(context: JobContext, message: str, traceback: str = "") -> None:
     )
 
 
+def give_back(context: JobContext, reason: str) -> None:
+    """Put the job back into its queue, as one whose process was lost; it goes on from its last checkpoint."""
+    lost = f"{reason}; the job goes on from its last checkpoint"
+    insist(partial(lifecycle.lose, context.job.pk, context.attempt, lost), given_up=context.lease.fenced)
+
+
 def end_helpers(context: JobContext) -> None:
     """End the processes that the job's process has started and that still run; raises PromiseBroken if one will not.
 

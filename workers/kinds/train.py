@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from functools import partial
 from typing import Any, NoReturn
 
@@ -29,7 +28,7 @@ from workers.job.context import JobContext
 from workers.job.control import DatabaseControl, refusal
 from workers.job.durable import GivenUp, insist
 from workers.job.materials import Materials, load_checkpoint
-from workers.job.sinks import Recorder
+from workers.job.sinks import Recorder, RecordKeeperLost
 from workers.job.stall import Stall
 from workers.machine import memory
 from workers.ranks.lead import together
@@ -63,7 +62,9 @@ def train(context: JobContext) -> None:
     control = DatabaseControl(
         job.pk, replay=replay, prepare=materials.prepare, refuse=refuse, unheard=unheard, watch=stall.look
     )
-    recorder = Recorder(context.lease, scratch=context.scratch(), on_broken=control.drain)
+    recorder = Recorder(
+        context.lease, scratch=context.scratch(), on_broken=control.drain, pipe=context.records
+    )
     context.lease.when_fenced(control.drain)
     context.interruption.listen(control.drain)
     with control:
@@ -130,7 +131,7 @@ def abandon(context: JobContext, recorder: Recorder, command: Command) -> NoRetu
     pk, attempt, lost = context.job.pk, context.attempt, context.lease.fenced
     waited = f"the training did not answer for {settings.ACC_STOP_SECONDS:g} s"
     log.error("training_hangs", step=recorder.step, asked=command.kind)
-    with suppress(GivenUp, Fenced):
+    try:
         recorder.close()
         if command.kind == "stop":
             message = f"stopped on request; {waited} and was ended where it stood, after step {recorder.step}"
@@ -140,8 +141,13 @@ def abandon(context: JobContext, recorder: Recorder, command: Command) -> NoRetu
         else:
             message = f"{context.worker} was shut down; {waited} and goes on from its last checkpoint"
             insist(partial(lifecycle.hand_back, pk, attempt, message), given_up=lost)
-    frames.flush()
-    os._exit(0)
+    except (GivenUp, Fenced):
+        pass
+    except RecordKeeperLost as error:
+        promises.give_back(context, str(error))
+    finally:  # whatever else there was: the worker finds a job that is left unfinished
+        frames.flush()
+        os._exit(0)
 
 
 def newest_intact(context: JobContext) -> files.Checkpoint | None:

@@ -20,7 +20,7 @@ from acc.errors import AccError, InvalidInput
 from acc.training.ranks.group import RankLost, Ranks
 from accsite.apps.jobs.errors import Fenced
 from accsite.apps.jobs.models import Job, JobKind, Worker
-from accsite.apps.jobs.services import lifecycle, parts, placement
+from accsite.apps.jobs.services import parts, placement
 from workers.job import promises
 from workers.job.context import JobContext
 from workers.job.durable import insist
@@ -80,17 +80,13 @@ def together(
             {"ranks": f"{team.here} ranks need as many GPUs, and the job was given {context.job.device}"}
         )
 
-    def give_back(reason: str) -> None:
-        lost = f"{reason}; the job goes on from its last checkpoint"
-        insist(partial(lifecycle.lose, context.job.pk, context.attempt, lost), given_up=context.lease.fenced)
-
     def hang(reason: str) -> None:
         log.error("ranks_hang", reason=reason)
         complaint = team.complaint()
         if complaint:
             promises.fail(context, complaint)
         else:
-            give_back(reason)
+            promises.give_back(context, reason)
         os._exit(0)
 
     told: dict[str, Any] = {
@@ -115,7 +111,8 @@ def together(
             with suppress(Exception):
                 save()
             elsewhere = team.elsewhere.named
-            give_back(loss or (f"the connection to {elsewhere} broke" if elsewhere else str(error)))
+            reason = loss or (f"the connection to {elsewhere} broke" if elsewhere else str(error))
+            promises.give_back(context, reason)
             raise Fenced(context.job.pk, context.attempt) from error
         finally:
             team.dismiss()

@@ -117,3 +117,68 @@ def test_what_a_job_sends_draws_nothing_of_what_its_plugins_draw(tmp_path):
         tmp_path,
     )
     assert out.split() == ["True", "True", "True"]
+
+
+def test_the_end_of_a_job_is_told_once_its_records_are_kept_or_were_given_time(tmp_path):
+    code = """
+        import os, signal, time
+        from workers import zygote
+        from workers.fork.channel import Channel
+        ours, theirs = Channel.pair()
+
+        def train(request, pipe):
+            pipe.send({"say": "block"})
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        def keep(request, pipe):
+            while pipe.receive() is not None:
+                pass
+            time.sleep(0.5 if request["work"] == [1, 0] else 60)
+            return 0
+
+        zygote._work, zygote._keep_records = train, keep
+        zygote.require_forkable = lambda: None  # it has not preloaded anything
+        if os.fork() == 0:
+            ours.close()
+            zygote.Zygote(theirs).serve()
+            os._exit(0)
+        theirs.close()
+        for work in ([1, 0], [2, 0]):
+            ours.send({"work": work, "worker": "w", "device": "cpu", "records": True})
+            began = time.monotonic()
+            while True:
+                said = ours.receive()
+                print("told", said["work"][0], said["event"], said.get("status", ""), flush=True)
+                if said["event"] == "ended":
+                    break
+            waited = time.monotonic() - began
+            print("told", "in time", (0.5 if work == [1, 0] else 1.5) <= waited < 20)
+        ours.shut()
+        """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            **ONE_THREAD,
+            "ACC_HOME": str(tmp_path),
+            "ACC_LEASE_SECONDS": "1",
+            "DJANGO_SETTINGS_MODULE": "accsite.settings.embedded",
+        },
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+    )
+    assert [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("told")] == [
+        ["1", "started"],
+        ["1", "work_closed"],
+        ["1", "records_closed"],
+        ["1", "ended", "-9"],
+        ["in", "time", "True"],
+        ["2", "started"],
+        ["2", "work_closed"],
+        ["2", "records_closed"],
+        ["2", "ended", "-9"],
+        ["in", "time", "True"],
+    ]
