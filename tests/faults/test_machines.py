@@ -180,7 +180,9 @@ def test_a_plugin_that_raises_on_another_machine_alone_fails_the_job_with_its_wo
     branch = stack.branch("raises far")
     odd_task(branch, "import torch; assert torch.distributed.get_rank() == 0, 'not here'", name="FarSided")
     job = stack.state(stack.submit(branch, 10, ranks=2), "FAILED")
-    assert job.message == "rank 1: AssertionError: not here"
+    assert job.message == (
+        "rank 1: task 'farsided': FarSided failed, AssertionError: not here (tasks/farsided.py, line 9) at step 0"
+    )
     assert job.attempt == 1
 
 
