@@ -107,9 +107,12 @@ def test_what_a_plugin_has_started_ends_with_its_job(stack, tmp_path, session, e
 def test_nothing_of_a_job_outlives_its_zygote_or_its_worker(stack, tmp_path):
     worker = stack.worker()
     pids = Path(tmp_path / "pids")
+    # One that runs another program, and a mere copy of the job's process, each in a session of its own.
     body = (
-        "import subprocess; self.n = getattr(self, 'n', 0) + 1\n"
-        f"        if self.n == 2: subprocess.Popen(['sh', '-c', 'setsid sleep 600 & echo $! >> {pids}']).wait()"
+        "import pathlib, subprocess, time; self.n = getattr(self, 'n', 0) + 1\n"
+        f"        if self.n == 2: subprocess.Popen(['sh', '-c', 'setsid sleep 600 & echo $! >> {pids}']).wait()\n"
+        "        if self.n == 3 and os.fork() == 0:\n"
+        f"            os.setsid(); print(os.getpid(), file=pathlib.Path({str(pids)!r}).open('a')); time.sleep(600)"
     )
     branch = stack.branch()
     odd_task(branch, body)
