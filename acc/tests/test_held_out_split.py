@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from acc.data import AccDataset
@@ -36,12 +36,26 @@ def test_every_row_is_in_exactly_one_part_and_training_is_never_empty(
 
 @settings(max_examples=60, deadline=None)
 @given(labels=st.lists(st.integers(0, 4), min_size=2, max_size=200), fraction=st.floats(0.05, 0.9))
-def test_each_class_keeps_its_share_within_one_row(labels: list[int], fraction: float) -> None:
+@example(labels=[0, 1, 2, 3, 3, 3, 3, 3], fraction=0.625)
+def test_one_part_of_every_class_is_held_out_within_half_a_row(labels: list[int], fraction: float) -> None:
     _, held_out = split_indices(labelled(labels), seed=0, val_fraction=fraction)
-    chosen = np.asarray(labels)[held_out]
+    counts = {label: labels.count(label) for label in set(labels)}
+    taken = {label: int((np.asarray(labels)[held_out] == label).sum()) for label in counts}
+    least = max((taken[label] - 0.5) / count for label, count in counts.items())
+    most = min((taken[label] + 0.5) / count for label, count in counts.items())
+    assert least <= most + 1e-9  # some part lies within half a row of what was taken of each
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows=st.integers(2, 40), classes=st.integers(1, 6), fraction=st.floats(0.05, 0.9))
+def test_classes_of_one_size_keep_their_shares_within_one_row(
+    rows: int, classes: int, fraction: float
+) -> None:
+    labels = list(range(classes)) * rows
+    _, held_out = split_indices(labelled(labels), seed=0, val_fraction=fraction)
     share = len(held_out) / len(labels)
-    for label in set(labels):
-        assert abs((chosen == label).sum() - share * labels.count(label)) <= 1.0 + 1e-9
+    for label in range(classes):
+        assert abs((np.asarray(labels)[held_out] == label).sum() - share * rows) <= 1.0 + 1e-9
 
 
 def test_a_larger_fraction_holds_out_a_superset_of_a_smaller_one() -> None:

@@ -17,10 +17,11 @@ def split_indices(dataset: AccDataset, *, seed: int, val_fraction: float) -> tup
     """Return shuffled (training, held-out) row numbers; units stay whole, classes keep their shares.
 
     A function of the dataset's content, the seed and the fraction only. Stratified by the first class target that
-    is the same throughout each unit; classes keep their shares within one unit. Held out is the number of units
-    whose rows come nearest to the fraction, and at least one unit is left for training. The trainer uses the
-    *model's* seed, so that all jobs of an experiment hold out the same rows, and no branch is measured on what its
-    ancestors trained on.
+    is the same throughout each unit: from each class comes the same part of it, to within half a unit, so that
+    classes of like size keep their shares within one unit; a class that is most of the data makes up for what is
+    rounded in many small ones. Held out is the number of units whose rows come nearest to the fraction, and at least
+    one unit is left for training. The trainer uses the *model's* seed, so that all jobs of an experiment hold out the
+    same rows, and no branch is measured on what its ancestors trained on.
     """
     n = len(dataset.images)
     order = np.random.default_rng(seed_for(seed, dataset.content_hash, "split")).permutation(n)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import lzma
 import subprocess
 import sys
@@ -44,6 +45,15 @@ def assert_brought_over() -> None:
     assert {number: Job.objects.get(pk=number).state for number in STATES} == STATES
     assert 0 < Job.objects.get(pk=DRAINED).step < 1500
     assert Checkpoint.objects.filter(job=DRAINED).exists()
+
+
+def assert_runs_what_it_kept() -> None:
+    """Assert that every plugin source is what its hash says: nothing else is run."""
+    from accsite.apps.registry.models import PluginSource
+
+    sources = list(PluginSource.objects.all())
+    assert len(sources) > 20
+    assert all(hashlib.sha256(each.text.encode()).hexdigest() == each.sha256 for each in sources)
 
 
 @pytest.fixture
@@ -92,3 +102,4 @@ def test_a_kept_database_is_upgraded_on_postgresql(
         migrate({**template.environment, "ACC_HOME": str(tmp_path), "DATABASE_URL": url})
         with site_of(tmp_path, url):
             assert_brought_over()
+            assert_runs_what_it_kept()
