@@ -14,7 +14,8 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db.models import QuerySet
 
-from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs import kinds
+from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.services import lifecycle, parts, queue, workers
 from accsite.apps.jobs.states import HELD
 from accsite.supervisor.health import say_alive
@@ -121,7 +122,8 @@ class Host:
     def _records(self, job_id: int) -> bool:
         """Return whether a job has records that a process of its own keeps."""
         try:
-            return Job.objects.filter(pk=job_id, kind=JobKind.TRAIN).exists()
+            recorded = [name for name, kind in kinds.KINDS.items() if kind.recorded]
+            return Job.objects.filter(pk=job_id, kind__in=recorded).exists()
         except DatabaseError:
             return True
         finally:

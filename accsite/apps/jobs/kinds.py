@@ -18,18 +18,20 @@ class Kind:
 
     name: one word, at most 16 characters. queue: where its jobs wait, unless one is put elsewhere. body: what a
     worker calls with the job's context, by its dotted name, since the site imports no workers; it proves what the
-    kind promises. request: the shape in which the API is asked for one, with ``kind`` for its name; None when
-    nobody may ask for it by that door, else ``submit`` makes the job.
+    kind promises. recorded: whether a process beside it keeps what its jobs hand over while they run. request: the
+    shape in which the API is asked for one, with ``kind`` for its name; None when nobody may ask for it by that door,
+    else ``submit`` makes the job.
     """
 
     name: ClassVar[str]
     queue: ClassVar[str]
     body: ClassVar[str]
+    recorded: ClassVar[bool] = False
     request: ClassVar[type[BaseModel] | None] = None
 
     def submit(self, *, actor: Any, data: dict[str, Any], idempotency_key: str | None) -> Job:
         """Return a new job of what the API was asked for, ``data`` without its kind; raises InvalidInput."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has a request, so it must define submit(...)")
 
     def begin(self, job: Job) -> dict[str, Any] | None:  # noqa: ARG002 - most kinds begin at any time
         """Return what a claim writes into the row besides, None if the job has to wait; within the claim."""

@@ -29,6 +29,7 @@ class Train(Kind):
     name = JobKind.TRAIN
     queue = "train"
     body = "workers.kinds.train.train"
+    recorded = True
     request = TrainRequest
 
     def submit(self, *, actor: Any, data: dict[str, Any], idempotency_key: str | None) -> Job:
