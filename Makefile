@@ -5,7 +5,7 @@ ARGS ?=
 export TORCH TORCH_INDEX_URL
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint format docs pictures bench bench-gpu load test-api test-containers test-gpu test-slow audit constraints clean clean-venv
+.PHONY: help setup demo up test lint format docs pictures bench bench-gpu load test-api test-containers test-gpu test-slow keep audit constraints clean clean-venv
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ test-containers: setup ## boot the compose stack with Docker and try it (ACC_TES
 
 test-slow: setup ## the tests that take minutes
 	@$(VENV_PYTHON) -m scripts.test slow
+
+keep: setup ## a release keeps an installation that it made in tests/kept/, for the tests of upgrades to come
+	@$(VENV_PYTHON) -m scripts.keep
 
 audit: setup ## known vulnerabilities of what is pinned (asks osv.dev, as pip-audit can)
 	@$(VENV_PYTHON) -m scripts.audit

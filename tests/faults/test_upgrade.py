@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import lzma
 import subprocess
 import sys
@@ -18,8 +19,6 @@ import pytest
 from tests.stack import ROOT, Stack, Template, final, own_database, points, site_of
 
 KEPT = sorted(path for path in (ROOT / "tests" / "kept").iterdir() if path.is_dir())
-STATES = {1: "SUCCEEDED", 2: "SUCCEEDED", 3: "SUCCEEDED", 4: "QUEUED", 6: "QUEUED"}
-DRAINED, WAITING = 4, 6
 
 
 def migrate(environment: dict[str, str]) -> None:
@@ -35,16 +34,25 @@ def migrate(environment: dict[str, str]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def assert_brought_over() -> None:
+def jobs_of(kept: Path) -> dict[str, Any]:
+    """Return the number of the drained and of the waiting job, and the states of all."""
+    found: dict[str, Any] = json.loads((kept / "jobs.json").read_text())
+    return found
+
+
+def assert_brought_over(kept: Path) -> None:
     """Assert that the database has this version's tables, and the jobs that were in it."""
     from accsite import schema
     from accsite.apps.jobs.models import Job
     from accsite.apps.training.models import Checkpoint
 
     assert schema.differences() == []
-    assert {number: Job.objects.get(pk=number).state for number in STATES} == STATES
-    assert 0 < Job.objects.get(pk=DRAINED).step < 1500
-    assert Checkpoint.objects.filter(job=DRAINED).exists()
+    jobs = jobs_of(kept)
+    drained = Job.objects.get(pk=jobs["drained"])
+    assert {str(job.pk): job.state for job in Job.objects.all()} == jobs["states"]
+    assert (drained.state, Job.objects.get(pk=jobs["waiting"]).state) == ("QUEUED", "QUEUED")
+    assert 0 < drained.step < drained.total_steps
+    assert Checkpoint.objects.filter(job=drained).exists()
 
 
 def assert_runs_what_it_kept() -> None:
@@ -77,15 +85,16 @@ def test_a_kept_installation_is_upgraded_and_finishes_its_jobs(kept: Path, kept_
     with kept_stack(kept) as stack:
         assert isinstance(stack, Stack)
         migrate(stack.environment)
-        assert_brought_over()
-        before = points(Job.objects.get(pk=DRAINED))
+        assert_brought_over(kept)
+        drained, waiting = (Job.objects.get(pk=jobs_of(kept)[which]) for which in ("drained", "waiting"))
+        before = points(drained)
         stack.worker("train-1", "train")
         stack.sweeper()  # rings for what waits: the queue kept nothing
-        drained = stack.state(Job.objects.get(pk=DRAINED), "SUCCEEDED", seconds=240)
-        waiting = stack.state(Job.objects.get(pk=WAITING), "SUCCEEDED", seconds=120)
+        drained = stack.state(drained, "SUCCEEDED", seconds=240)
+        waiting = stack.state(waiting, "SUCCEEDED", seconds=120)
         after = points(drained)
-        assert (drained.step, waiting.step) == (1500, 30)
-        assert final(drained).job_step == 1500
+        assert (drained.step, waiting.step) == (drained.total_steps, waiting.total_steps)
+        assert final(drained).job_step == drained.total_steps
         assert set(before) <= set(after)
         for name, values in before.items():  # NaN where it was not measured, which is no difference
             np.testing.assert_array_equal(after[name][: len(values)], values, err_msg=name)
@@ -101,5 +110,5 @@ def test_a_kept_database_is_upgraded_on_postgresql(
             connection.execute(lzma.decompress((kept / "database.sql.xz").read_bytes()))
         migrate({**template.environment, "ACC_HOME": str(tmp_path), "DATABASE_URL": url})
         with site_of(tmp_path, url):
-            assert_brought_over()
+            assert_brought_over(kept)
             assert_runs_what_it_kept()
