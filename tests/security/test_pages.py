@@ -35,7 +35,7 @@ ABOUT: dict[str, set[str]] = {
         f"{actions.things_of(kind.on).namespace}:{name}": WHO_ACTS[name.partition("-")[0]]
         for name, kind in ACTIONS.items()
     },
-    "training:experiment-sharing": MANAGES,
+    "trees:experiment-sharing": MANAGES,
     "training:job": STEERS,
     "registry:source": {"administrator"},
     "training:job-panel": STEERS,
@@ -76,7 +76,7 @@ def test_a_page_tells_nothing_of_what_is_private_and_takes_no_form_from_those_wh
     name, arguments, world
 ):
     where = reverse(name, kwargs=world.arguments(name.partition(":")[2], arguments))
-    about = bool(arguments & {"experiment", "branch", "pk"}) or name.startswith("training:experiment")
+    about = bool(arguments & {"experiment", "branch", "pk"}) or name.startswith("trees:experiment")
     if about and arguments:
         assert name in ABOUT, "say in ABOUT who may send this page a form"
     taken = set()

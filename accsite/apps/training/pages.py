@@ -6,10 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count, Q
+from django.db.models import Q
 from django.http import Http404
 
-from acc.specs import ModelSpec
 from acc.training.losses import series
 from accsite.apps.jobs.models import Job, JobEvent, JobKind, JobQuerySet, Worker
 from accsite.apps.jobs.selectors import asked, waits_for
@@ -186,28 +185,9 @@ def task_names(branch: Branch | None) -> dict[str, str]:
     return dict(branch.tasks.values_list("key", "name")) if branch else {}
 
 
-def find_experiment(user: Any, slug: str) -> Experiment:
-    """Return an experiment that ``user`` may see; raises Http404."""
-    experiment = Experiment.objects.visible_to(user).filter(slug=slug).first()
-    if experiment is None:
-        raise Http404(f"there is no experiment {slug!r} that you may see")
-    return experiment
-
-
-def branches(experiment: Experiment) -> list[Branch]:
-    """Return the branches of an experiment with head and ``task_count``."""
-    attached = Count("tasks", filter=Q(tasks__removed_at__isnull=True))
-    return list(experiment.branches.select_related("head").annotate(task_count=attached))
-
-
 def named_losses(losses: dict[str, float], spec: dict[str, Any]) -> list[tuple[str, float]]:
     pairs = ((task["name"], losses.get(series.raw(task["key"]))) for task in spec.get("tasks", []))
     return [(name, value) for name, value in pairs if value is not None]
-
-
-def model_facts(experiment: Experiment) -> dict[str, Any]:
-    model = ModelSpec.model_validate(experiment.model_spec)
-    return {"model": model, "groups": model.ordered_groups, "params": sorted(model.params.items())}
 
 
 def spec_text(job: Job) -> str:

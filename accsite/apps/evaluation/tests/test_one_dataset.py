@@ -15,8 +15,8 @@ from accsite.apps.evaluation.measures import Metrics
 from accsite.apps.evaluation.models import Evaluation, Metric
 from accsite.apps.evaluation.tests.test_record import Measured, Result, evaluation_job, grid
 from accsite.apps.training.models import Branch, Checkpoint
-from accsite.apps.training.services.retention import plan_pruning
 from accsite.apps.training.tests import rows
+from accsite.apps.trees.services.retention import plan_pruning
 
 
 @pytest.fixture

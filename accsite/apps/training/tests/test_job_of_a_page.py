@@ -49,7 +49,7 @@ def test_the_header_says_whose_job_it_shows_and_only_its_own_page_can_end_it(
     browser: Client, branch: Branch, other: Branch, running: Job
 ) -> None:
     own = [bench(branch), reverse("training:job", args=[running.pk])]
-    for address in [*own, bench(other), reverse("training:jobs"), reverse("training:experiments")]:
+    for address in [*own, bench(other), reverse("training:jobs"), reverse("trees:experiments")]:
         shown = header(browser, address)
         assert f"{branch.experiment.name} / {branch.name}" in shown
         assert f"job {running.pk}" in shown

@@ -19,7 +19,8 @@ from accsite.apps.jobs.selectors import held_places, logs
 from accsite.apps.jobs.services.control import cancel
 from accsite.apps.jobs.states import ACTIVE, JobState
 from accsite.apps.live import selectors as live
-from accsite.apps.training import chart_pages, pages, selectors, tree_pages
+from accsite.apps.training import chart_pages, pages, selectors
+from accsite.apps.training.replay_pages import replay_changes
 from accsite.apps.training.selectors.alarms import alarms, grave_alarms
 from accsite.apps.training.selectors.resuming import resume_point
 from accsite.apps.training.services import jobs as job_services
@@ -120,7 +121,7 @@ def job_context(request: HttpRequest, job: Job, panels: tuple[str, ...]) -> dict
         context["events"] = pages.events(job, pages.task_names(job.branch))
     if "replayed" in panels:
         replayed = selectors.replayed(job) if job.kind == JobKind.REPLAY else None
-        context |= {"replayed": replayed, "replay_changes": tree_pages.replay_changes(replayed)}
+        context |= {"replayed": replayed, "replay_changes": replay_changes(replayed)}
     return context
 
 
