@@ -26,11 +26,10 @@ pytestmark = pytest.mark.django_db
 
 # Who may send a form to a page about one thing; pages that only show are asked as well, and refuse all the same.
 ABOUT: dict[str, set[str]] = {
+    **{f"training:{name}": CHANGES for name in ("workbench", "workbench-panel", "train", "task-add", "task")},
     **{
-        f"training:{name}": CHANGES
-        for name in ("workbench", "workbench-panel", "train", "task-add", "task", "experiment")
+        f"trees:{name}": CHANGES for name in ("experiment", "experiment-keep", "checkpoint", "checkpoint-act")
     },
-    **{f"training:{name}": CHANGES for name in ("experiment-keep", "checkpoint", "checkpoint-act")},
     **{
         f"{actions.things_of(kind.on).namespace}:{name}": WHO_ACTS[name.partition("-")[0]]
         for name, kind in ACTIONS.items()

@@ -19,8 +19,8 @@ from acc.specs import ModelSpec
 from acc.training.losses import series
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.training.models import Branch, Checkpoint, Experiment
-from accsite.apps.training.pages import named_losses
-from accsite.apps.training.replay_pages import Change, replay_changes, text
+from accsite.apps.training.pages.jobs import named_losses
+from accsite.apps.training.pages.replays import Change, replay_changes, text
 from accsite.apps.training.selectors.alarms import grave_alarms_in, words_at
 from accsite.apps.trees import measures, selectors
 from accsite.apps.trees.services.deletion import Deletion, descendants

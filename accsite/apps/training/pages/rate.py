@@ -8,7 +8,7 @@ from django.db.models import Q
 
 from accsite.apps.jobs.models import Job, JobEvent, JobKind
 from accsite.apps.training.models import Branch
-from accsite.apps.training.task_pages import said
+from accsite.apps.training.pages.tasks import said
 from accsite.numbers import exact
 
 SCHEDULES = {

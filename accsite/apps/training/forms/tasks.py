@@ -12,11 +12,11 @@ from typing_extensions import override
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import Plugin, PluginFile, PluginKind
-from accsite.apps.training import task_pages
 from accsite.apps.training.models import Branch, Task
+from accsite.apps.training.pages import tasks as task_pages
+from accsite.apps.training.pages.tasks import Choice
 from accsite.apps.training.services.tasks import default_name
 from accsite.apps.training.specs import model_of
-from accsite.apps.training.task_pages import Choice
 from accsite.forms import ParamsForm, carried, choice, number, text
 from accsite.numbers import exact
 

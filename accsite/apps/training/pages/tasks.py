@@ -15,7 +15,7 @@ from accsite.apps.datasets.models import Dataset
 from accsite.apps.jobs.models import JobEvent, JobKind
 from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.training.models import Branch, Task
-from accsite.apps.training.pages import reads
+from accsite.apps.training.pages.jobs import reads
 from accsite.apps.training.selectors.tasks import source_removed, with_source_removed
 from accsite.apps.training.services.steering import STEERING
 from accsite.apps.training.services.tasks import check_dataset, check_model

@@ -1,4 +1,4 @@
-"""What the HTML pages of training show: queries only, each page's in one function."""
+"""What the pages of jobs and of a workbench show: queries only, each page's in one function."""
 
 from __future__ import annotations
 
