@@ -15,9 +15,10 @@ from django.views.decorators.http import require_GET, require_POST
 
 from acc.errors import InvalidInput
 from accsite.apps.access.permissions import may_change
-from accsite.apps.evaluation import asked, comparing, services
-from accsite.apps.evaluation import compare_pages as pages
+from accsite.apps.evaluation import services
 from accsite.apps.evaluation.forms import CompareForm
+from accsite.apps.evaluation.pages import compare as pages
+from accsite.apps.evaluation.selectors import asked, comparing
 from accsite.apps.evaluation.services.keys import OPTIONS
 from accsite.apps.jobs.models import Job
 from accsite.apps.live import selectors as live

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.urls import reverse
 
-from accsite.apps.evaluation.asked import TABS
+from accsite.apps.evaluation.selectors.asked import TABS
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.jobs.states import ACTIVE, JobState
 from accsite.apps.live import selectors as live

@@ -10,9 +10,10 @@ from urllib.parse import urlencode
 from django.urls import reverse
 
 from acc.errors import InvalidInput
-from accsite.apps.evaluation import asked, comparing, matrix
-from accsite.apps.evaluation.asked import DIRECTIONS, Kept
 from accsite.apps.evaluation.models import Artifact
+from accsite.apps.evaluation.pages import matrix
+from accsite.apps.evaluation.selectors import asked, comparing
+from accsite.apps.evaluation.selectors.asked import DIRECTIONS, Kept
 from accsite.apps.evaluation.services.keys import OPTIONS
 from accsite.apps.training.models import Checkpoint, Experiment, Task
 from accsite.ids import row_id

@@ -1,4 +1,4 @@
-"""What the HTML pages of evaluation show: queries only."""
+"""What the pages of a measured branch show: queries only."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from django.http import Http404
 from django.urls import reverse
 
 from accsite.apps.evaluation.models import Artifact, Evaluation, Metric
-from accsite.apps.evaluation.samples import Samples
-from accsite.apps.evaluation.tab_pages import HEADLINE
+from accsite.apps.evaluation.pages.tabs import HEADLINE
+from accsite.apps.evaluation.selectors.samples import Samples
 from accsite.apps.live import selectors as live
 from accsite.apps.training.models import Branch, Checkpoint, Experiment
 

@@ -16,10 +16,12 @@ from django.views.decorators.http import require_GET, require_POST
 
 from acc.errors import InvalidInput
 from accsite.apps.access.permissions import may_change
-from accsite.apps.evaluation import asked, comparing, running, services, tab_pages
+from accsite.apps.evaluation import services
 from accsite.apps.evaluation.forms import RunForm
 from accsite.apps.evaluation.models import Metric
-from accsite.apps.evaluation.selectors import METRIC_COLUMNS
+from accsite.apps.evaluation.pages import running
+from accsite.apps.evaluation.pages import tabs as tab_pages
+from accsite.apps.evaluation.selectors import METRIC_COLUMNS, asked, comparing
 from accsite.apps.jobs.models import Job
 from accsite.apps.live import selectors as live
 from accsite.apps.training.models import Checkpoint

@@ -9,11 +9,11 @@ from urllib.parse import quote
 
 from django.urls import reverse
 
-from accsite.apps.evaluation import matrix
-from accsite.apps.evaluation.asked import DIRECTIONS, Kept, PartRequest
-from accsite.apps.evaluation.curves import Curve, Trend, plot, trend
 from accsite.apps.evaluation.models import Artifact, Evaluation, Metric, Threshold
-from accsite.apps.evaluation.samples import Samples
+from accsite.apps.evaluation.pages import matrix
+from accsite.apps.evaluation.pages.curves import Curve, Trend, plot, trend
+from accsite.apps.evaluation.selectors.asked import DIRECTIONS, Kept, PartRequest
+from accsite.apps.evaluation.selectors.samples import Samples
 from accsite.apps.evaluation.services.keys import part_key
 from accsite.apps.training.models import Branch, Checkpoint
 

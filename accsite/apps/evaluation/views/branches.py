@@ -15,8 +15,9 @@ from django.views.decorators.http import require_GET, require_POST
 
 from acc.errors import InvalidInput
 from accsite.apps.access.permissions import may_change
-from accsite.apps.evaluation import pages, tab_pages
 from accsite.apps.evaluation.forms import AutoForm
+from accsite.apps.evaluation.pages import branches as branch_pages
+from accsite.apps.evaluation.pages import tabs as tab_pages
 from accsite.apps.live import selectors as live
 from accsite.apps.training.models import Branch
 from accsite.apps.training.services import jobs as job_services
@@ -30,14 +31,14 @@ def home(request: HttpRequest) -> HttpResponse:
     return render(
         request,
         "evaluation/home.html",
-        {"place": "evaluate", "branches": pages.evaluated_branches(request.user)},
+        {"place": "evaluate", "branches": branch_pages.evaluated_branches(request.user)},
     )
 
 
 @require_GET
 def branch(request: HttpRequest, pk: int) -> HttpResponse:
     """Show the metrics and reconstructions of a branch."""
-    context = branch_context(request, pages.find_branch(request.user, pk))
+    context = branch_context(request, branch_pages.find_branch(request.user, pk))
     name = "metrics" if request.headers.get("HX-Request") == "true" else "branch"
     return render(request, f"evaluation/{name}.html", context)
 
@@ -46,7 +47,7 @@ def branch_context(request: HttpRequest, found: Branch) -> dict[str, Any]:
     """Return what the page of a branch shows."""
     topic = f"evaluations:{found.pk}"
     versions = live.versions([topic])
-    steps, rows = pages.metric_rows(found, pages.newest_with_metrics(found))
+    steps, rows = branch_pages.metric_rows(found, branch_pages.newest_with_metrics(found))
     return {
         "versions": versions,
         "place": "evaluate",
@@ -56,7 +57,7 @@ def branch_context(request: HttpRequest, found: Branch) -> dict[str, Any]:
         "rows": rows,
         "auto_form": AutoForm(found),
         "changeable": may_change(request.user, found),
-        "checkpoints": pages.measured_checkpoints(found),
+        "checkpoints": branch_pages.measured_checkpoints(found),
         "curves": tab_pages.curves(found),
         "metrics_url": reverse("evaluation:branch", args=[found.pk]),
     }
@@ -65,7 +66,7 @@ def branch_context(request: HttpRequest, found: Branch) -> dict[str, Any]:
 @require_POST
 def run(request: HttpRequest, pk: int) -> HttpResponse:
     """Submit an evaluation of the branch's head."""
-    found = pages.find_branch(request.user, pk)
+    found = branch_pages.find_branch(request.user, pk)
     assert isinstance(request.user, User)
     if found.head is None:
         messages.error(request, "This branch has no checkpoint yet; train it first.")
@@ -84,7 +85,7 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def auto(request: HttpRequest, pk: int) -> HttpResponse:
     """Set when the branch is measured by itself; what is refused stands beside its field."""
-    found = pages.find_branch(request.user, pk)
+    found = branch_pages.find_branch(request.user, pk)
     form = AutoForm(found, request.POST)
     data = form.payload()
     try:
@@ -112,7 +113,7 @@ def branch_reconstructions(request: HttpRequest, pk: int) -> HttpResponse:
     return render(
         request,
         "evaluation/reconstructions.html",
-        pages.reconstructions_context(pages.find_branch(request.user, pk)),
+        branch_pages.reconstructions_context(branch_pages.find_branch(request.user, pk)),
     )
 
 
@@ -120,7 +121,7 @@ def branch_reconstructions(request: HttpRequest, pk: int) -> HttpResponse:
 @cache_control(private=True, max_age=31_536_000, immutable=True)
 def artifact(request: HttpRequest, pk: int) -> FileResponse:
     """Return the bytes of an artifact; they never change."""
-    found = pages.find_artifact(request.user, pk)
+    found = branch_pages.find_artifact(request.user, pk)
     response = FileResponse(default_storage.open(found.file), content_type=found.media_type)
     response["ETag"] = f'"{found.sha256}"'
     return response
