@@ -1,4 +1,4 @@
-"""Reads experiments, jobs and loss points. Nothing here changes a row."""
+"""Reads branches, jobs and loss points. Nothing here changes a row."""
 
 from accsite.apps.training.selectors.jobs import (
     find_branch,

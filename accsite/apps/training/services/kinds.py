@@ -1,4 +1,4 @@
-"""The kinds of jobs, one class each: queue, body, what begins and ends with a job, and what trying it again means."""
+"""The kinds of jobs of a branch, one class each: queue, body, what begins and ends, and what trying it again means."""
 
 from __future__ import annotations
 
