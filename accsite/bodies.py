@@ -30,7 +30,7 @@ def _limits() -> dict[str, int]:
         "api:dataset-import": dataset + FORM_BYTES,
         "datasets:dataset-import": dataset + FORM_BYTES,
         "api:checkpoint-take-in": checkpoint + FORM_BYTES,
-        "training:experiment-import": checkpoint + FORM_BYTES,
+        "trees:experiment-import": checkpoint + FORM_BYTES,
     }
 
 

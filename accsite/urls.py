@@ -29,6 +29,7 @@ urlpatterns = [
     path("", include("accsite.apps.jobs.urls")),
     path("", include("accsite.apps.datasets.urls")),
     path("", include("accsite.apps.training.urls")),
+    path("", include("accsite.apps.trees.urls")),
     path("", include("accsite.apps.recipes.urls")),
     path("", include("accsite.apps.evaluation.urls")),
     path("", include("accsite.apps.operations.urls")),

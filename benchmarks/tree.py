@@ -26,9 +26,9 @@ def main() -> None:
     from django.core.management import call_command
 
     from accsite.apps.jobs.models import Job
-    from accsite.apps.training import selectors
     from accsite.apps.training.models import Branch, Checkpoint, Experiment
     from accsite.apps.training.tests import rows
+    from accsite.apps.trees import selectors
 
     call_command("migrate", verbosity=0)
     experiment = Experiment.objects.create(name="t", slug="t", model_spec={})

@@ -76,7 +76,7 @@ def tidy() -> None:
 
     from accsite.apps.datasets import services as datasets
     from accsite.apps.datasets.services import uploads
-    from accsite.apps.training.services import deletion
+    from accsite.apps.trees.services import deletion
     from workers.job.durable import disconnect
 
     log = structlog.get_logger("workers.sweeper")

@@ -16,9 +16,10 @@ from accsite.apps.jobs.api import urls as jobs
 from accsite.apps.recipes.api import urls as recipes
 from accsite.apps.registry.api import urls as registry
 from accsite.apps.training.api import urls as training
+from accsite.apps.trees.api import urls as trees
 
 router = DefaultRouter()
-for app in (registry, jobs, datasets, recipes, training, evaluation):
+for app in (registry, jobs, datasets, recipes, trees, training, evaluation):
     for prefix, viewset, basename in app.router_entries:
         offer(viewset)
         router.register(prefix, viewset, basename=basename)
@@ -30,7 +31,7 @@ urlpatterns = [
     path("schema/", SpectacularJSONAPIView.as_view(), name="schema"),
     path("me/", MeView.as_view(), name="me"),
     path("", include(datasets.urlpatterns)),
-    path("", include(training.urlpatterns)),  # before the router, to which their names would be slugs
+    path("", include(trees.urlpatterns)),  # before the router, to which their names would be slugs
     path("", include(evaluation.urlpatterns)),
     path("", include(router.urls)),
     path("<path:path>", no_such_endpoint),

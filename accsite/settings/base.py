@@ -52,6 +52,7 @@ INSTALLED_APPS = [
     "accsite.apps.jobs",
     "accsite.apps.datasets",
     "accsite.apps.training",
+    "accsite.apps.trees",
     "accsite.apps.recipes",
     "accsite.apps.evaluation",
     "accsite.apps.operations",

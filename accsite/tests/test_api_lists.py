@@ -104,7 +104,7 @@ def test_bytes_that_are_no_text_are_refused(api: APIClient) -> None:
 
 
 def test_a_fault_of_the_site_is_a_problem_too(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from accsite.apps.training.api.experiments import ExperimentViewSet
+    from accsite.apps.trees.api.experiments import ExperimentViewSet
 
     def broken(*_: Any) -> None:
         raise ZeroDivisionError("secret")

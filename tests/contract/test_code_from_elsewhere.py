@@ -33,15 +33,8 @@ from accsite.apps.recipes.services import recipes
 from accsite.apps.registry import approval, previews
 from accsite.apps.registry.models import Plugin, PluginKind, PluginSource
 from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind
-from accsite.apps.training.services import (
-    checkpoints,
-    expansion,
-    experiments,
-    jobs,
-    measuring,
-    portable,
-    replays,
-)
+from accsite.apps.training.services import checkpoints, experiments, jobs, measuring
+from accsite.apps.trees.services import expansion, portable, replays
 from tests.contract import real
 from workers.job import materials
 from workers.replay.rerun import replay
@@ -172,7 +165,7 @@ def test_every_way_of_asking_refuses_at_once_and_says_who_may_approve(
     browser = Client()
     browser.force_login(User.objects.get(username="root"))
     for act in ("evaluate", "expand", "replay"):
-        shown = browser.post(reverse("training:checkpoint-act", args=[node.pk, act]), GROWTH)
+        shown = browser.post(reverse("trees:checkpoint-act", args=[node.pk, act]), GROWTH)
         assert shown.status_code == 422, act
         assert "approve it at /plugins/sources/" in shown.text, act
     for command in (
@@ -194,8 +187,8 @@ def test_what_is_looked_at_runs_nothing(foreign: Foreign) -> None:
     browser.force_login(User.objects.create_superuser("root"))
     node = foreign.checkpoint
     for where in (
-        reverse("training:experiment", args=[node.experiment.slug]),
-        reverse("training:checkpoint", args=[node.pk]),
+        reverse("trees:experiment", args=[node.experiment.slug]),
+        reverse("trees:checkpoint", args=[node.pk]),
         reverse("training:workbench", args=[node.experiment.slug, "main"]),
         reverse("registry:plugins"),
         reverse("registry:source", args=[foreign.source.pk]),
@@ -204,7 +197,7 @@ def test_what_is_looked_at_runs_nothing(foreign: Foreign) -> None:
         reverse("admin:registry_pluginsource_change", args=[foreign.source.pk]),
     ):
         assert browser.get(where).status_code == 200, where
-    shown = browser.get(reverse("training:checkpoint", args=[node.pk])).text
+    shown = browser.get(reverse("trees:checkpoint", args=[node.pk])).text
     assert SENTENCE in shown
     assert not foreign.ran()
 

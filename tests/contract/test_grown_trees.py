@@ -20,7 +20,8 @@ from accsite.apps.jobs.services import lifecycle
 from accsite.apps.jobs.states import JobState
 from accsite.apps.registry.models import PluginSource
 from accsite.apps.training.models import Branch, Checkpoint, Experiment
-from accsite.apps.training.services import expansion, experiments, jobs, portable, replays
+from accsite.apps.training.services import experiments, jobs
+from accsite.apps.trees.services import expansion, portable, replays
 from accsite.errors import WrongState
 from tests.contract import real
 from workers.replay.rerun import replay

@@ -102,7 +102,7 @@ def pages(ada: User) -> list[str]:
     )
     return [
         reverse("recipes:recipe-run", args=[run.pk]),
-        reverse("training:experiment", args=[experiment]) + f"?node={second.pk}",
+        reverse("trees:experiment", args=[experiment]) + f"?node={second.pk}",
         reverse("training:workbench", args=[experiment, branch.slug]),
         reverse("training:job", args=[job.pk]),
         reverse("datasets:dataset-new") + "?generator=HandwrittenDigits",

@@ -13,8 +13,8 @@ from accsite.apps.jobs.models import Job, JobEvent, JobKind
 from accsite.apps.live.selectors import allowed_users
 from accsite.apps.recipes.models import RecipeRun, RecipeStep
 from accsite.apps.training.models import Experiment, Visibility
-from accsite.apps.training.services.removal import remove_experiment
 from accsite.apps.training.tests import rows
+from accsite.apps.trees.services.removal import remove_experiment
 from tests.security.test_authorisation_matrix import SEES, SIGNED_IN
 from tests.security.world import SECRET
 

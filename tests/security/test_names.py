@@ -66,29 +66,29 @@ def test_no_page_runs_a_name():
     pages = [
         reverse("training:workbench", args=["x", "main"]),
         reverse("training:job", args=[world["job"].pk]),
-        reverse("training:experiment-sharing", args=["x"]),
+        reverse("trees:experiment-sharing", args=["x"]),
         reverse("evaluation:branch", args=[world["branch"].pk]),
-        reverse("training:checkpoint", args=[world["checkpoint"].pk]),
+        reverse("trees:checkpoint", args=[world["checkpoint"].pk]),
         reverse("recipes:recipe-run", args=[world["run"].pk]),
-        reverse("training:experiment", args=["x"]) + f"?node={world['checkpoint'].pk}",
+        reverse("trees:experiment", args=["x"]) + f"?node={world['checkpoint'].pk}",
         *(
             reverse(name)
             for name in (
                 "training:jobs",
-                "training:experiments",
+                "trees:experiments",
                 "jobs:devices",
                 "recipes:recipes",
                 "datasets:list",
                 "datasets:compare",
                 "datasets:dataset-new",
                 "datasets:dataset-import",
-                "training:experiment-new",
+                "trees:experiment-new",
                 "evaluation:home",
                 "registry:plugins",
                 "access:profile",
             )
         ),
-        reverse("training:experiment", args=["x"]),
+        reverse("trees:experiment", args=["x"]),
     ]
     shown = 0
     for page in pages:

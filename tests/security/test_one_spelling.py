@@ -131,7 +131,7 @@ def forks(world: World, checkpoint: Checkpoint, wanted: Any) -> dict[str, Callab
 
     def page(name: str) -> None:
         sent = wanted if isinstance(wanted, str) else ["", *wanted]  # as the ticked boxes are sent
-        where = reverse("training:checkpoint-act", args=[checkpoint.pk, "fork"])
+        where = reverse("trees:checkpoint-act", args=[checkpoint.pk, "fork"])
         answer = browser.post(where, {"name": name, "tasks": sent})
         if answer.status_code == 422:
             assert f"fork-{checkpoint.pk}-tasks_error" in answer.text

@@ -26,16 +26,15 @@ pytestmark = pytest.mark.django_db
 
 # Who may send a form to a page about one thing; pages that only show are asked as well, and refuse all the same.
 ABOUT: dict[str, set[str]] = {
+    **{f"training:{name}": CHANGES for name in ("workbench", "workbench-panel", "train", "task-add", "task")},
     **{
-        f"training:{name}": CHANGES
-        for name in ("workbench", "workbench-panel", "train", "task-add", "task", "experiment")
+        f"trees:{name}": CHANGES for name in ("experiment", "experiment-keep", "checkpoint", "checkpoint-act")
     },
-    **{f"training:{name}": CHANGES for name in ("experiment-keep", "checkpoint", "checkpoint-act")},
     **{
         f"{actions.things_of(kind.on).namespace}:{name}": WHO_ACTS[name.partition("-")[0]]
         for name, kind in ACTIONS.items()
     },
-    "training:experiment-sharing": MANAGES,
+    "trees:experiment-sharing": MANAGES,
     "training:job": STEERS,
     "registry:source": {"administrator"},
     "training:job-panel": STEERS,
@@ -76,7 +75,7 @@ def test_a_page_tells_nothing_of_what_is_private_and_takes_no_form_from_those_wh
     name, arguments, world
 ):
     where = reverse(name, kwargs=world.arguments(name.partition(":")[2], arguments))
-    about = bool(arguments & {"experiment", "branch", "pk"}) or name.startswith("training:experiment")
+    about = bool(arguments & {"experiment", "branch", "pk"}) or name.startswith("trees:experiment")
     if about and arguments:
         assert name in ABOUT, "say in ABOUT who may send this page a form"
     taken = set()

@@ -48,7 +48,7 @@ def test_a_token_that_writes_needs_no_csrf_token_and_is_audited_with_its_user(wo
     assert f"experiment:{world.branch.experiment_id}" in {about.name for about in entry.about.all()}
     page = Client()
     page.force_login(world.users["editor"])
-    assert "experiment sharing" in page.get(reverse("training:experiment-sharing", args=[SECRET])).text
+    assert "experiment sharing" in page.get(reverse("trees:experiment-sharing", args=[SECRET])).text
 
 
 def test_a_session_needs_a_csrf_token_in_api_and_pages(world):
@@ -57,7 +57,7 @@ def test_a_session_needs_a_csrf_token_in_api_and_pages(world):
     assert client.patch(SHARING, {}, format="json").status_code == 403
     page = Client(enforce_csrf_checks=True)
     page.force_login(world.users["owner"])
-    assert page.post(reverse("training:experiment-sharing", args=[SECRET])).status_code == 403
+    assert page.post(reverse("trees:experiment-sharing", args=[SECRET])).status_code == 403
 
 
 @pytest.mark.parametrize("token", ["", "acc_wrong", "acc_" + "0" * 64, "a b", "\u2603"])

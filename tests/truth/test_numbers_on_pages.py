@@ -13,7 +13,7 @@ from itertools import combinations, permutations
 import pytest
 from django.urls import reverse
 
-from accsite.apps.evaluation.asked import TABS
+from accsite.apps.evaluation.selectors.asked import TABS
 from accsite.apps.jobs.models import Job
 from accsite.apps.training.models import Checkpoint
 from tests.truth.known import Known

@@ -14,8 +14,8 @@ from acc.training.checkpoints.expand import expand_checkpoint
 from acc.training.plugin_set import PluginSet
 from accsite.apps.jobs.models import Job
 from accsite.apps.training.models import Checkpoint
-from accsite.apps.training.services import expansion
 from accsite.apps.training.services.code import naming_code
+from accsite.apps.trees.services import expansion
 from workers.job import promises
 from workers.job.context import JobContext
 from workers.job.durable import insist

@@ -27,8 +27,9 @@ from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import PluginKind
 from accsite.apps.training.access import may_change_experiment
 from accsite.apps.training.models import Branch, Checkpoint, Experiment, Task
-from accsite.apps.training.selectors import find_checkpoint_named
-from accsite.apps.training.services import expansion, experiments, jobs, marks, tasks
+from accsite.apps.training.services import experiments, jobs, tasks
+from accsite.apps.trees.selectors import find_checkpoint_named
+from accsite.apps.trees.services import expansion, marks
 from accsite.names import same_name
 
 NAME_TRIES = 1000

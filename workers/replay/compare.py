@@ -13,9 +13,9 @@ from acc.training.checkpoints.files import Snapshot
 from acc.training.checkpoints.versions import versions
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.registry.models import Plugin
-from accsite.apps.training.differences import sources
 from accsite.apps.training.models import Checkpoint
 from accsite.apps.training.selectors import loss_history
+from accsite.apps.trees.selectors.differences import sources
 
 
 class Impossible(Exception):

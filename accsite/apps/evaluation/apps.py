@@ -15,9 +15,9 @@ class EvaluationConfig(AppConfig):
         from accsite.apps.evaluation.access import page_object
         from accsite.apps.evaluation.measures import Metrics, forget_purged
         from accsite.apps.live import topics
-        from accsite.apps.training import measures
-        from accsite.apps.training.services.deletion import purging
         from accsite.apps.training.topics import sees_branch
+        from accsite.apps.trees import measures
+        from accsite.apps.trees.services.deletion import purging
 
         measures.register(Metrics())
         purging.connect(forget_purged, dispatch_uid="evaluation.forget_purged")

@@ -8,7 +8,7 @@ from django import forms
 
 from acc.specs import EVAL_PARTS
 from accsite.apps.datasets.models import Dataset
-from accsite.apps.evaluation.asked import DIRECTIONS, TABS
+from accsite.apps.evaluation.selectors.asked import DIRECTIONS, TABS
 from accsite.apps.training.models import AutoEvaluate, Branch, Checkpoint
 from accsite.forms import ServiceForm, choice, number
 

@@ -10,8 +10,8 @@ from django.db.models import QuerySet
 from acc.errors import InvalidInput
 from accsite.apps.evaluation.models import Evaluation, Metric
 from accsite.apps.evaluation.services.recording import forget
-from accsite.apps.training.measures import Measured
 from accsite.apps.training.models import Checkpoint
+from accsite.apps.trees.measures import Measured
 
 ON = " on "
 WHOLE = {"concept": "", "group": ""}  # numbers of single concepts and groups stand on the pages of evaluation

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from accsite.apps.evaluation.models import Evaluation
 from accsite.apps.operations.verify import Milestone, promise
 from accsite.apps.operations.verify_conditions import require
-from accsite.apps.training import measures
-from accsite.apps.training.differences import spec_difference
 from accsite.apps.training.models import Branch, Checkpoint
-from accsite.apps.training.selectors import tree
-from accsite.apps.training.services import expansion as growing
 from accsite.apps.training.services import experiments
+from accsite.apps.trees import measures
+from accsite.apps.trees.selectors import tree
+from accsite.apps.trees.selectors.differences import spec_difference
+from accsite.apps.trees.services import expansion as growing
 
 STEPS = 150
 GRID_IMAGES = 900

@@ -27,7 +27,8 @@ from accsite.apps.registry import services as registry
 from accsite.apps.registry.models import PluginKind
 from accsite.apps.training.models import Branch, Checkpoint, Experiment, Task, Visibility
 from accsite.apps.training.selectors import loss_history
-from accsite.apps.training.services import experiments, jobs, removal, tasks
+from accsite.apps.training.services import experiments, jobs, tasks
+from accsite.apps.trees.services import removal
 from accsite.errors import WrongState
 
 SIZE = 16

@@ -14,7 +14,7 @@ class RecipesConfig(AppConfig):
         from accsite.apps.jobs import kinds
         from accsite.apps.recipes import access, selectors, topics
         from accsite.apps.recipes.services.kinds import ALL
-        from accsite.apps.training.services.dependants import USES
+        from accsite.apps.trees.services.dependants import USES
 
         access.register()
         topics.register()

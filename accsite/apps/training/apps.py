@@ -1,21 +1,20 @@
-"""The app of experiments, branches, tasks and checkpoints."""
+"""The app of branches, their tasks and jobs, and the models of what grows by them."""
 
 from django.apps import AppConfig
 
 
 class TrainingConfig(AppConfig):
-    """Registers what pages may watch, and what plugins made."""
+    """Registers what pages may watch, and what a dataset is used by."""
 
     name = "accsite.apps.training"
     label = "training"
 
     def ready(self) -> None:
-        """Register the topics, the kinds of jobs and the checkpoints."""
+        """Register the rules, the topics, the kinds of jobs and what branches and jobs need of actions."""
         from accsite.apps.audit import trail
         from accsite.apps.datasets import uses
         from accsite.apps.jobs import kinds
-        from accsite.apps.registry import origins
-        from accsite.apps.training import access, objects, selectors, topics
+        from accsite.apps.training import access, objects, topics
         from accsite.apps.training.selectors.dataset_uses import dataset_uses
         from accsite.apps.training.services.kinds import ALL
 
@@ -24,5 +23,4 @@ class TrainingConfig(AppConfig):
         kinds.register(*ALL)
         trail.register(access.experiments_of)
         topics.register()
-        origins.register("checkpoint", selectors.checkpoint_origin)
         uses.register(dataset_uses)

@@ -1,4 +1,4 @@
-"""What the faces of actions need to know of branches, checkpoints and jobs: see ``accsite.actions``."""
+"""What the faces of actions need to know of branches and jobs: see ``accsite.actions``."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
 from acc.errors import InvalidInput
 from accsite import actions
 from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.selectors import job_state
-from accsite.apps.training.models import Branch, Checkpoint, Experiment
-from accsite.apps.training.selectors import find_branch, find_checkpoint_named
+from accsite.apps.training.models import Branch, Experiment
+from accsite.apps.training.selectors import find_branch
 
 Answer = tuple[Any, Callable[[Any], Any]]
 
@@ -31,17 +30,6 @@ def register() -> None:
             word=str,
             page=lambda branch: reverse("training:workbench", args=[branch.experiment.slug, branch.slug]),
             answer=_branch_in_the_api,
-        ),
-        actions.Things(
-            model=Checkpoint,
-            namespace="training",
-            plural="checkpoints",
-            seen_by=_checkpoints,
-            find=find_checkpoint_named,
-            word=lambda checkpoint: str(checkpoint.pk),
-            page=lambda checkpoint: reverse("training:checkpoint", args=[checkpoint.pk]),
-            answer=_checkpoint_in_the_api,
-            show=_show_checkpoint,
         ),
         actions.Things(
             model=Job,
@@ -73,25 +61,6 @@ def _branch_in_the_api() -> Answer:
     from accsite.apps.training.api.serializers import BranchSerializer
 
     return BranchSerializer, lambda branch: BranchSerializer(branch).data
-
-
-def _checkpoints(user: Any) -> QuerySet[Checkpoint]:
-    rows = Checkpoint.objects.filter(experiment__in=Experiment.objects.visible_to(user))
-    return rows.select_related("experiment", "branch__experiment", "parent", "job", "created_by")
-
-
-def _checkpoint_in_the_api() -> Answer:
-    from accsite.apps.training.api.serializers import CheckpointSerializer
-
-    return CheckpointSerializer, lambda checkpoint: CheckpointSerializer(checkpoint).data
-
-
-def _show_checkpoint(
-    request: HttpRequest, checkpoint: Checkpoint, status: int, extra: dict[str, Any]
-) -> HttpResponse:
-    from accsite.apps.training.views.checkpoints import show
-
-    return show(request, checkpoint, status=status, **extra)
 
 
 def _jobs(user: Any) -> QuerySet[Job]:

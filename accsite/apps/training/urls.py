@@ -1,18 +1,11 @@
-"""Addresses of the workbench, experiments and jobs."""
+"""Addresses of the workbench and jobs."""
 
 from __future__ import annotations
 
 from django.urls import path
 
 from accsite.actions.pages import addresses
-from accsite.apps.training.views import (
-    checkpoints,
-    experiments,
-    jobs,
-    sharing,
-    tasks,
-    workbench,
-)
+from accsite.apps.training.views import jobs, tasks, workbench
 
 app_name = "training"
 
@@ -34,12 +27,4 @@ urlpatterns = [
     path("jobs/<int:pk>/log/<int:attempt>/<int:rank>/", jobs.download_log, name="job-log"),
     path("jobs/<int:pk>/resume/", jobs.resume, name="job-resume"),
     path("jobs/<int:pk>/control/", jobs.control, name="job-control"),
-    path("experiments/", experiments.index, name="experiments"),
-    path("experiments/new/", experiments.create, name="experiment-new"),
-    path("experiments/new/import/", experiments.take_in, name="experiment-import"),
-    path("experiments/<slug:slug>/", experiments.detail, name="experiment"),
-    path("experiments/<slug:slug>/keep/", experiments.keep, name="experiment-keep"),
-    path("experiments/<slug:slug>/sharing/", sharing.sharing, name="experiment-sharing"),
-    path("checkpoints/<int:pk>/", checkpoints.detail, name="checkpoint"),
-    path("checkpoints/<int:pk>/<slug:action>/", checkpoints.act, name="checkpoint-act"),
 ]

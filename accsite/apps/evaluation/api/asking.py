@@ -15,9 +15,10 @@ from rest_framework.views import APIView
 from acc.specs import EvalSpec
 from accsite.api.common import KEY, REFUSED
 from accsite.api.lookup import body, named
-from accsite.apps.evaluation import comparing, services
+from accsite.apps.evaluation import services
 from accsite.apps.evaluation.api.serializers import EvaluationSerializer
 from accsite.apps.evaluation.models import Evaluation
+from accsite.apps.evaluation.selectors import comparing
 from accsite.apps.jobs.api.schema import JobState
 from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.selectors import job_state, job_states

@@ -7,7 +7,7 @@ from typing import Any
 from django import template
 from django.template import Context
 
-from accsite.apps.evaluation.pages import reconstructions_context
+from accsite.apps.evaluation.pages.branches import reconstructions_context
 from accsite.apps.training.models import Branch
 
 register = template.Library()

@@ -12,8 +12,8 @@ from django.utils import timezone
 
 from accsite.apps.evaluation.models import Evaluation, Metric
 from accsite.apps.training.models import Branch
-from accsite.apps.training.services import deletion
 from accsite.apps.training.tests import rows
+from accsite.apps.trees.services import deletion
 
 
 @pytest.fixture

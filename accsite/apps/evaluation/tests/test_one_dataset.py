@@ -10,13 +10,16 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 
 from acc.errors import InvalidInput
-from accsite.apps.evaluation import comparing, pages, services, tab_pages
+from accsite.apps.evaluation import services
 from accsite.apps.evaluation.measures import Metrics
 from accsite.apps.evaluation.models import Evaluation, Metric
+from accsite.apps.evaluation.pages import branches as branch_pages
+from accsite.apps.evaluation.pages import tabs as tab_pages
+from accsite.apps.evaluation.selectors import comparing
 from accsite.apps.evaluation.tests.test_record import Measured, Result, evaluation_job, grid
 from accsite.apps.training.models import Branch, Checkpoint
-from accsite.apps.training.services.retention import plan_pruning
 from accsite.apps.training.tests import rows
+from accsite.apps.trees.services.retention import plan_pruning
 
 
 @pytest.fixture
@@ -52,7 +55,7 @@ def test_the_same_checkpoint_on_two_datasets_is_two_rows_and_no_trend(branch: Br
     checkpoint = rows.make_checkpoint(branch, step=260)
     ufr(branch, checkpoint, 0.9, "grid")
     ufr(branch, checkpoint, 0.2, "digits")
-    steps, found = pages.metric_rows(branch, pages.newest_with_metrics(branch))
+    steps, found = branch_pages.metric_rows(branch, branch_pages.newest_with_metrics(branch))
     assert steps == [260]
     assert [(row.where, row.values[0].value, row.trend) for row in found if row.values[0]] == [
         ("grid", 0.9, ""),
@@ -70,7 +73,7 @@ def test_a_trend_goes_on_over_steps_of_the_same_sample_only(branch: Branch) -> N
     ufr(branch, first, 0.9, "grid", "all rows")
     ufr(branch, first, 0.3, "grid", "held out")
     ufr(branch, second, 0.4, "grid", "held out")
-    _, found = pages.metric_rows(branch, pages.newest_with_metrics(branch))
+    _, found = branch_pages.metric_rows(branch, branch_pages.newest_with_metrics(branch))
     told = {row.where: row.trend for row in found}
     assert told == {"grid": "", "grid, other images or options (2)": "better"}
     lines = tab_pages.curves(branch)
@@ -84,7 +87,7 @@ def test_what_could_not_be_measured_stands_in_the_row_of_what_was(branch: Branch
     ufr(branch, first, 0.9, "grid")
     failed = Evaluation.objects.create(branch=branch, checkpoint=second, step=200, dataset="grid")
     Metric.objects.create(evaluation=failed, name="ufr", value=None, dataset="grid", reason="too few rows")
-    _, found = pages.metric_rows(branch, pages.newest_with_metrics(branch))
+    _, found = branch_pages.metric_rows(branch, branch_pages.newest_with_metrics(branch))
     assert [(row.where, [metric.value for metric in row.values if metric]) for row in found] == [
         ("grid", [0.9, None])
     ]

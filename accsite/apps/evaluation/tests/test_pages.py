@@ -11,8 +11,8 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 
 from accsite.apps.evaluation import services
-from accsite.apps.evaluation.asked import TABS
 from accsite.apps.evaluation.models import Evaluation, Threshold
+from accsite.apps.evaluation.selectors.asked import TABS
 from accsite.apps.evaluation.tests.test_record import Measured, Result, evaluation_job, grid
 from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.states import JobState

@@ -55,7 +55,7 @@ ICONS = {
 RAIL = (
     ("workbench", "Workbench", "training:home", "w"),
     ("datasets", "Datasets", "datasets:list", "d"),
-    ("experiments", "Experiments", "training:experiments", "e"),
+    ("experiments", "Experiments", "trees:experiments", "e"),
     ("evaluate", "Evaluate", "evaluation:home", "q"),
     ("devices", "Devices", "jobs:devices", "c"),
     ("plugins", "Plugins", "registry:plugins", "p"),

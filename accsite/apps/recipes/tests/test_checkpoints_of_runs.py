@@ -9,8 +9,8 @@ from accsite.apps.jobs.states import JobState
 from accsite.apps.recipes.models import RecipeRun, RecipeStep
 from accsite.apps.registry.models import PluginKind
 from accsite.apps.training.models import Branch
-from accsite.apps.training.services import deletion
 from accsite.apps.training.tests import rows
+from accsite.apps.trees.services import deletion
 from accsite.errors import WrongState
 
 pytestmark = pytest.mark.django_db

@@ -1,1 +1,1 @@
-"""What can be done to experiments, branches, tasks and checkpoints: one action a file, found by itself."""
+"""What can be done to branches: one action a file, found by itself."""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from acc.specs import ModelSpec
 from accsite.apps.training import selectors
-from accsite.apps.training.models import Branch, Checkpoint, Experiment, Task
+from accsite.apps.training.models import Branch, Experiment, Task
 
 
 class BranchSerializer(serializers.ModelSerializer[Branch]):
@@ -30,24 +28,6 @@ class BranchSerializer(serializers.ModelSerializer[Branch]):
             "evaluate_every",
             "created_at",
         )
-
-
-class ExperimentSerializer(serializers.ModelSerializer[Experiment]):
-    """An experiment with its branches."""
-
-    owner = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
-    model = serializers.SerializerMethodField()
-    branches = BranchSerializer(many=True, read_only=True)
-
-    class Meta:
-        model = Experiment
-        fields = ("id", "name", "slug", "owner", "visibility", "model", "retention", "branches", "created_at")
-
-    @extend_schema_field(ModelSpec)  # type: ignore[arg-type]
-    def get_model(self, experiment: Experiment) -> dict[str, Any]:
-        """Return the model's specification."""
-        spec: dict[str, Any] = experiment.model_spec
-        return spec
 
 
 class TaskSerializer(serializers.ModelSerializer[Task]):
@@ -87,29 +67,3 @@ class TaskSerializer(serializers.ModelSerializer[Task]):
     def get_source_removed(self, task: Task) -> bool:
         """Return whether its class is gone from the plugins; it is trained on from the source that was kept."""
         return selectors.source_removed(task)
-
-
-class CheckpointSerializer(serializers.ModelSerializer[Checkpoint]):
-    """A checkpoint without its specification: trees of thousands stay small."""
-
-    experiment = serializers.SlugRelatedField[Experiment](slug_field="slug", read_only=True)
-
-    class Meta:
-        model = Checkpoint
-        fields: tuple[str, ...] = (
-            "id",
-            "experiment",
-            "branch",
-            "parent",
-            "job",
-            "kind",
-            "step",
-            "job_step",
-            "sha256",
-            "size_bytes",
-            "losses",
-            "tag",
-            "note",
-            "starred",
-            "created_at",
-        )

@@ -1,1 +1,1 @@
-"""Everything that changes experiments, branches, tasks, jobs and workers: one transaction a function."""
+"""Everything that changes branches, tasks and their jobs: one transaction a function."""

@@ -1,4 +1,4 @@
-"""The kinds of jobs, one class each: queue, body, what begins and ends with a job, and what trying it again means."""
+"""The kinds of jobs of a branch, one class each: queue, body, what begins and ends, and what trying it again means."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from accsite.apps.training.api.schema import EvaluateRequest, TrainRequest
 from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Experiment
 from accsite.apps.training.selectors.jobs import task_losses
 from accsite.apps.training.selectors.loss import diverged
-from accsite.apps.training.services import expansion, jobs, points, replays
+from accsite.apps.training.services import jobs, points
 from accsite.apps.training.services.checkpoints import drop_autosaves
 from accsite.apps.training.services.locks import lock_branch
 from accsite.apps.training.services.measuring import evaluate_the_end
@@ -148,43 +148,4 @@ class Evaluate(Kind):
         return jobs.submit_evaluation(actor=actor, checkpoint=job.checkpoint, eval=job.spec)
 
 
-class Expand(Kind):
-    """Grows the model of a checkpoint."""
-
-    name = JobKind.EXPAND
-    queue = "default"
-    body = "workers.kinds.expand.expand"
-
-    def retry(self, *, actor: Any, job: Job) -> Job:
-        """Grow the checkpoint again."""
-        if job.checkpoint is None:
-            return super().retry(actor=actor, job=job)
-        return expansion.submit_expansion(
-            actor=actor,
-            checkpoint=job.checkpoint,
-            expansion=job.spec["expansion"],
-            branch_name=job.spec.get("branch_name"),
-        )
-
-
-class Replay(Kind):
-    """Runs the line of a checkpoint again and compares."""
-
-    name = JobKind.REPLAY
-    queue = "default"
-    body = "workers.kinds.replay.replay_checkpoint"
-
-    def ended(self, job: Job) -> None:
-        """Show the verdict beside the checkpoint."""
-        if job.branch is not None:
-            touch(f"checkpoints:{job.branch.experiment_id}")
-
-    def retry(self, *, actor: Any, job: Job) -> Job:
-        """Replay the checkpoint again."""
-        if job.checkpoint is None:
-            return super().retry(actor=actor, job=job)
-        current = bool(job.spec.get("current_plugins"))
-        return replays.submit_replay(actor=actor, checkpoint=job.checkpoint, current_plugins=current)
-
-
-ALL = (Train(), Evaluate(), Expand(), Replay())
+ALL = (Train(), Evaluate())

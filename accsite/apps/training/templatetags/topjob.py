@@ -7,7 +7,7 @@ from typing import Any
 from django import template
 from django.template import Context
 
-from accsite.apps.training import pages
+from accsite.apps.training.pages import jobs as job_pages
 
 register = template.Library()
 
@@ -16,5 +16,5 @@ register = template.Library()
 def top_job(context: Context) -> dict[str, Any]:
     """Show the page's own job, with its controls, or another that is at work; ``about`` says what the page is about."""
     request = context["request"]
-    shown = pages.top_job(request.user, **(context.get("about") or {}))
+    shown = job_pages.top_job(request.user, **(context.get("about") or {}))
     return {**shown, "request": request, "csrf_token": context.get("csrf_token")}

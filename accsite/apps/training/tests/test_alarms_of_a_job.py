@@ -11,7 +11,6 @@ from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.services.queueing import note
 from accsite.apps.jobs.states import JobState
 from accsite.apps.live import selectors as live
-from accsite.apps.training import selectors
 from accsite.apps.training.models import Branch
 from accsite.apps.training.selectors.alarms import grave_alarms
 from accsite.apps.training.selectors.resuming import RESUMED
@@ -91,15 +90,15 @@ def test_an_alarm_of_steps_that_a_resume_has_taken_back_is_told_no_longer(branch
 
 def test_the_tree_marks_what_was_saved_since_the_alarm(page: Client, branch: Branch, job: Job) -> None:
     nodes = [rows.make_checkpoint(branch, step=step, job=job, job_step=step) for step in (40, 60, 80)]
-    wire = selectors.compact(selectors.tree(branch.experiment))
+    wire = page.get(reverse("api:experiment-tree", args=[branch.experiment.slug])).json()
     assert wire["alarms"] == ["", "Divergence", "Divergence"]
     script = "const { decode } = await load('tree_plan'); return decode(args[0]).map(({ alarms }) => alarms)"
     assert evaluate(script, wire) == ["", "Divergence", "Divergence"]
-    tree = page.get(reverse("training:experiment", args=[branch.experiment.slug])).text
+    tree = page.get(reverse("trees:experiment", args=[branch.experiment.slug])).text
     for node in nodes:
         row = tree.split(f'<tr id="checkpoint-{node.pk}">')[1].split("</tr>")[0]
         assert (CHIP in row) == (node.step >= 60)
-        own = page.get(reverse("training:checkpoint", args=[node.pk]), headers=PANEL).text
+        own = page.get(reverse("trees:checkpoint", args=[node.pk]), headers=PANEL).text
         assert (CHIP in own) == (node.step >= 60)
 
 

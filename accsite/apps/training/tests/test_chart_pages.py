@@ -17,8 +17,8 @@ from acc.training.losses import health
 from acc.training.protocols import Alarm, Baseline, PointBlock
 from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.states import JobState
-from accsite.apps.training import chart_pages
 from accsite.apps.training.models import Branch, Task
+from accsite.apps.training.pages import charts as chart_pages
 from accsite.apps.training.selectors.alarms import alarms
 from accsite.apps.training.services import events, points
 from accsite.apps.training.tests import rows

@@ -12,8 +12,8 @@ from django.urls import reverse
 
 from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.states import JobState
-from accsite.apps.training import pages
 from accsite.apps.training.models import Branch
+from accsite.apps.training.pages import jobs as job_pages
 from accsite.apps.training.tests import rows
 from accsite.tests.markup import folded
 
@@ -49,7 +49,7 @@ def test_the_header_says_whose_job_it_shows_and_only_its_own_page_can_end_it(
     browser: Client, branch: Branch, other: Branch, running: Job
 ) -> None:
     own = [bench(branch), reverse("training:job", args=[running.pk])]
-    for address in [*own, bench(other), reverse("training:jobs"), reverse("training:experiments")]:
+    for address in [*own, bench(other), reverse("training:jobs"), reverse("trees:experiments")]:
         shown = header(browser, address)
         assert f"{branch.experiment.name} / {branch.name}" in shown
         assert f"job {running.pk}" in shown
@@ -89,16 +89,16 @@ def test_the_header_of_a_page_whose_job_has_ended_controls_nothing(
 
 def test_a_page_follows_what_runs_and_names_what_waits(browser: Client, branch: Branch, running: Job) -> None:
     waiting = rows.make_job(branch, state=JobState.QUEUED)
-    assert pages.bench_job(branch, None) == running
+    assert job_pages.bench_job(branch, None) == running
     page = browser.get(bench(branch))
     assert page.context["job"] == running
     head = page.text.partition('id="job"')[2].partition("</div>")[0]
     assert f"job {waiting.pk}" in head
     assert "waits" in head
     Job.objects.filter(pk=running.pk).update(state=JobState.SUCCEEDED)
-    assert pages.bench_job(branch, None) == running
+    assert job_pages.bench_job(branch, None) == running
     Job.objects.filter(pk=waiting.pk).update(state=JobState.CLAIMED)
-    assert pages.bench_job(branch, None) == waiting
+    assert job_pages.bench_job(branch, None) == waiting
     assert (
         f"job {running.pk}"
         not in browser.get(bench(branch)).text.partition('id="job"')[2].partition("</div>")[0]
@@ -108,8 +108,8 @@ def test_a_page_follows_what_runs_and_names_what_waits(browser: Client, branch: 
 def test_a_first_job_is_shown_while_it_waits(branch: Branch) -> None:
     first = rows.make_job(branch, state=JobState.QUEUED)
     rows.make_job(branch, state=JobState.QUEUED)
-    assert pages.bench_job(branch, None) == first
-    assert [job.pk for job, _ in pages.waiting_behind(branch, first)] == [first.pk + 1]
+    assert job_pages.bench_job(branch, None) == first
+    assert [job.pk for job, _ in job_pages.waiting_behind(branch, first)] == [first.pk + 1]
 
 
 def test_the_head_of_a_branch_asks_as_much_for_seven_that_wait_as_for_one(

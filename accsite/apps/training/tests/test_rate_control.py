@@ -14,7 +14,7 @@ from accsite.apps.jobs.models import Job, JobEvent
 from accsite.apps.jobs.services import lifecycle
 from accsite.apps.jobs.states import JobState
 from accsite.apps.training.models import Branch
-from accsite.apps.training.rate_pages import in_force
+from accsite.apps.training.pages.rate import in_force
 from accsite.apps.training.services import events
 from accsite.apps.training.tests import rows
 from accsite.tests.markup import folded

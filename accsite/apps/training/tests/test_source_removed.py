@@ -10,8 +10,8 @@ from rest_framework.test import APIClient
 from acc.errors import InvalidInput
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.registry.models import Plugin
-from accsite.apps.training import task_pages
 from accsite.apps.training.models import Branch, Task
+from accsite.apps.training.pages import tasks as task_pages
 from accsite.apps.training.services import jobs, tasks
 from accsite.apps.training.tests import rows
 

@@ -12,11 +12,11 @@ from acc.errors import InvalidInput
 from acc.specs import TrainSpec
 from accsite.apps.jobs.models import Job, Worker
 from accsite.apps.jobs.services import lifecycle
-from accsite.apps.training.forms import TrainForm
+from accsite.apps.training.forms.train import TrainForm
 from accsite.apps.training.models import Branch, Task
+from accsite.apps.training.pages.train_facts import train_facts
 from accsite.apps.training.services import jobs
 from accsite.apps.training.tests import rows
-from accsite.apps.training.train_facts import train_facts
 
 OPTIONS = {
     "steps": "500",

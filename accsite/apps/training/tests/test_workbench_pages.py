@@ -58,7 +58,7 @@ def test_a_private_experiment_is_not_there_for_others(
     addresses = [
         bench(branch),
         bench(branch, "workbench-panel", "tasks"),
-        reverse("training:experiment", args=[branch.experiment.slug]),
+        reverse("trees:experiment", args=[branch.experiment.slug]),
         reverse("training:job", args=[job.pk]),
         reverse("evaluation:branch", args=[branch.pk]),
         reverse("evaluation:branch-reconstructions", args=[branch.pk]),
@@ -218,7 +218,7 @@ def test_an_unknown_request_to_a_job_is_refused_in_words(
 
 
 def test_an_experiment_is_created_with_its_factors(browser: Client, plugins: Any) -> None:
-    address = reverse("training:experiment-new")
+    address = reverse("trees:experiment-new")
     data = {
         "name": "Tiny",
         "channels": "1",
@@ -245,7 +245,7 @@ def test_an_experiment_is_created_with_its_factors(browser: Client, plugins: Any
     [
         "training:jobs",
         "jobs:devices",
-        "training:experiments",
+        "trees:experiments",
         "datasets:list",
         "registry:plugins",
         "evaluation:home",

@@ -19,11 +19,14 @@ from accsite.apps.jobs.selectors import held_places, logs
 from accsite.apps.jobs.services.control import cancel
 from accsite.apps.jobs.states import ACTIVE, JobState
 from accsite.apps.live import selectors as live
-from accsite.apps.training import chart_pages, pages, selectors, tree_pages
+from accsite.apps.training import selectors
+from accsite.apps.training.pages import charts as chart_pages
+from accsite.apps.training.pages import jobs as job_pages
+from accsite.apps.training.pages.replays import replay_changes
+from accsite.apps.training.pages.train_facts import train_facts
 from accsite.apps.training.selectors.alarms import alarms, grave_alarms
 from accsite.apps.training.selectors.resuming import resume_point
 from accsite.apps.training.services import jobs as job_services
-from accsite.apps.training.train_facts import train_facts
 from accsite.apps.training.views.common import panel, points_url
 from accsite.ids import row_id
 from accsite.pages import REFUSED, actor, back, is_partial
@@ -73,7 +76,7 @@ def list_context(request: HttpRequest) -> dict[str, Any]:
 @require_GET
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one job: its state, figures, curves, events, and why it failed."""
-    job = pages.find_job(request.user, pk)
+    job = job_pages.find_job(request.user, pk)
     context = {**job_context(request, job, JOB_PANELS), **page_context(job)}
     return render(request, "training/job.html", context)
 
@@ -82,7 +85,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
 def detail_panel(request: HttpRequest, pk: int, name: str) -> HttpResponse:
     if name not in JOB_PANELS:
         raise Http404(f"a job's page has no panel {name!r}")
-    return panel(request, name, job_context(request, pages.find_job(request.user, pk), (name,)))
+    return panel(request, name, job_context(request, job_pages.find_job(request.user, pk), (name,)))
 
 
 def job_context(request: HttpRequest, job: Job, panels: tuple[str, ...]) -> dict[str, Any]:
@@ -117,10 +120,10 @@ def job_context(request: HttpRequest, job: Job, panels: tuple[str, ...]) -> dict
     if "alarms" in panels:
         context["alarms"] = alarms(job)
     if "events" in panels:
-        context["events"] = pages.events(job, pages.task_names(job.branch))
+        context["events"] = job_pages.events(job, job_pages.task_names(job.branch))
     if "replayed" in panels:
         replayed = selectors.replayed(job) if job.kind == JobKind.REPLAY else None
-        context |= {"replayed": replayed, "replay_changes": tree_pages.replay_changes(replayed)}
+        context |= {"replayed": replayed, "replay_changes": replay_changes(replayed)}
     return context
 
 
@@ -137,15 +140,15 @@ def page_context(job: Job) -> dict[str, Any]:
         "places": held_places(job),
         "checkpoint": checkpoint,
         "trained": train_facts(job) if job.kind == JobKind.TRAIN else [],
-        "losses": pages.named_losses(checkpoint.losses, job.spec) if checkpoint else [],
-        "spec_text": pages.spec_text(job),
+        "losses": job_pages.named_losses(checkpoint.losses, job.spec) if checkpoint else [],
+        "spec_text": job_pages.spec_text(job),
     }
 
 
 @require_GET
 def download_log(request: HttpRequest, pk: int, attempt: int, rank: int) -> StreamingHttpResponse:
     """Send what a rank of a job printed in one attempt, as it came."""
-    job = pages.find_job(request.user, pk)
+    job = job_pages.find_job(request.user, pk)
     try:
         _, stream = logs.choose(job, attempt, rank)
     except InvalidInput as error:
@@ -168,13 +171,13 @@ def above(request: HttpRequest) -> dict[str, Any]:
     """Return what the top bar shows of jobs, on the page that asks."""
     asked = {name: row_id(request.GET.get(name, "")) for name in ("branch", "job")}
     about = {name: pk for name, pk in asked.items() if pk}
-    return pages.top_job(request.user, **about)
+    return job_pages.top_job(request.user, **about)
 
 
 @require_POST
 def resume(request: HttpRequest, pk: int) -> HttpResponse:
     """Let a job that failed or was stopped go on at its newest checkpoint."""
-    job = pages.find_job(request.user, pk)
+    job = job_pages.find_job(request.user, pk)
     try:
         job = job_services.resume(actor=actor(request), job=job)
         messages.success(request, f"Job {job.pk}: {job.message or 'resumed'}.")
@@ -186,7 +189,7 @@ def resume(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def control(request: HttpRequest, pk: int) -> HttpResponse:
     """Pause, resume, stop or cancel a job."""
-    job = pages.find_job(request.user, pk)
+    job = job_pages.find_job(request.user, pk)
     kind = request.POST.get("kind", "")
     try:
         if kind == "cancel":

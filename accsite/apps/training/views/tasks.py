@@ -12,10 +12,11 @@ from django.views.decorators.http import require_http_methods
 from acc.errors import InvalidInput
 from accsite.apps.jobs.models import JobEvent
 from accsite.apps.live import selectors as live
-from accsite.apps.training import pages, task_pages
+from accsite.apps.training.forms.tasks import TaskForm, of_task
 from accsite.apps.training.models import Branch, Task
+from accsite.apps.training.pages import jobs as job_pages
+from accsite.apps.training.pages import tasks as task_pages
 from accsite.apps.training.services import tasks as services
-from accsite.apps.training.task_forms import TaskForm, of_task
 from accsite.apps.training.views.common import bench_url, panel
 from accsite.apps.training.views.workbench import PANELS, bench_context
 from accsite.ids import row_id
@@ -29,7 +30,7 @@ def add(request: HttpRequest, experiment: str, branch: str) -> HttpResponse:
     ``?again=<task>``: what became of a task that was added; if a running job refused it, the form that made it
     with the reason beside its field. ``?close``: no form.
     """
-    found = pages.find_branch(request.user, experiment, branch)
+    found = job_pages.find_branch(request.user, experiment, branch)
     if request.method == "POST":
         return _attach(request, found)
     if "close" in request.GET:
@@ -83,7 +84,7 @@ def _form(request: HttpRequest, branch: Branch, form: TaskForm, status: int = 20
 @require_http_methods(["GET", "POST"])
 def one(request: HttpRequest, experiment: str, branch: str, pk: int) -> HttpResponse:
     """Show all that can be done to a task, or do it: weight, on or off, place, removal and its undoing."""
-    found = pages.find_branch(request.user, experiment, branch)
+    found = job_pages.find_branch(request.user, experiment, branch)
     task = found.tasks.select_related("dataset").filter(pk=pk).first()
     if task is None or (task.removed_at is not None and "restore" not in request.POST):
         raise Http404(f"branch {found} has no task {pk}")

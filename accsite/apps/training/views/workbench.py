@@ -14,9 +14,12 @@ from accsite.apps.datasets.models import Dataset
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.jobs.selectors.workers import offered_devices
 from accsite.apps.live import selectors as live
-from accsite.apps.training import chart_pages, pages, rate_pages, task_pages
-from accsite.apps.training.forms import TrainForm
+from accsite.apps.training.forms.train import TrainForm
 from accsite.apps.training.models import Branch
+from accsite.apps.training.pages import charts as chart_pages
+from accsite.apps.training.pages import jobs as job_pages
+from accsite.apps.training.pages import rate as rate_pages
+from accsite.apps.training.pages import tasks as task_pages
 from accsite.apps.training.selectors.alarms import alarms, grave_alarms
 from accsite.apps.training.selectors.resuming import ahead, interrupted
 from accsite.apps.training.services import jobs as job_services
@@ -43,7 +46,7 @@ PANELS = (
 @require_GET
 def home(request: HttpRequest) -> HttpResponse:
     """Go to the branch worked on last, or welcome a newcomer."""
-    branch = pages.current_branch(request.user)
+    branch = job_pages.current_branch(request.user)
     if branch is not None:
         return redirect(bench_url(branch))
     return render(
@@ -54,7 +57,7 @@ def home(request: HttpRequest) -> HttpResponse:
 @require_GET
 def workbench(request: HttpRequest, experiment: str, branch: str) -> HttpResponse:
     """Show the workbench of a branch; ``?job=`` holds it to one train job."""
-    found = pages.find_branch(request.user, experiment, branch)
+    found = job_pages.find_branch(request.user, experiment, branch)
     return render(request, "training/workbench.html", bench_context(request, found, PANELS))
 
 
@@ -63,7 +66,7 @@ def workbench_panel(request: HttpRequest, experiment: str, branch: str, name: st
     """Return one panel of a workbench as it is now."""
     if name not in PANELS:
         raise Http404(f"a workbench has no panel {name!r}; it has {', '.join(PANELS)}")
-    found = pages.find_branch(request.user, experiment, branch)
+    found = job_pages.find_branch(request.user, experiment, branch)
     if name == "sent":
         chosen = request.GET.get("sent", "")
         job = found.jobs.filter(pk=row_id(chosen)).first()
@@ -74,7 +77,7 @@ def workbench_panel(request: HttpRequest, experiment: str, branch: str, name: st
 @require_POST
 def train(request: HttpRequest, experiment: str, branch: str) -> HttpResponse:
     """Submit a train job; what is wrong with it is shown beside its fields, with the values kept."""
-    found = pages.find_branch(request.user, experiment, branch)
+    found = job_pages.find_branch(request.user, experiment, branch)
     form = TrainForm(request.POST)
     payload = form.payload()
     key = payload.pop("idempotency_key", None)
@@ -107,7 +110,7 @@ def sent(branch: Branch, job: Job | None) -> dict[str, Any]:
 @require_POST
 def rate(request: HttpRequest, experiment: str, branch: str) -> HttpResponse:
     """Change the learning rate of the job that the form was made for; what is wrong is shown beside the field."""
-    found = pages.find_branch(request.user, experiment, branch)
+    found = job_pages.find_branch(request.user, experiment, branch)
     named, typed = request.POST.get("job", ""), request.POST.get("lr", "").strip()
     job = found.jobs.filter(kind=JobKind.TRAIN, pk=row_id(named)).first()
     if job is None:
@@ -135,7 +138,7 @@ def bench_context(
 ) -> dict[str, Any]:
     """Return what the named panels need; the versions of topics are read before anything else."""
     chosen = request.GET.get("job")
-    job = pages.bench_job(branch, chosen)
+    job = job_pages.bench_job(branch, chosen)
     topic = f"job:{job.pk}" if job else ""
     topics = {
         "tasks_topic": f"tasks:{branch.pk}",
@@ -151,7 +154,7 @@ def bench_context(
         "branch": branch,
         "about": {"branch": branch.pk},
         "job": job,
-        "waiting": pages.waiting_behind(branch, job) if "job" in panels else [],
+        "waiting": job_pages.waiting_behind(branch, job) if "job" in panels else [],
         "pinned": bool(chosen),
         **topics,
         "bench_url": bench_url(branch),
@@ -189,7 +192,7 @@ def bench_context(
     if {"alarms", "job"} & set(panels):
         context["grave"] = grave_alarms([job]).get(job.pk, "") if job else ""
     if "events" in panels:
-        context["events"] = pages.events(job, pages.task_names(branch))
+        context["events"] = job_pages.events(job, job_pages.task_names(branch))
     return context
 
 

@@ -14,7 +14,7 @@ from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.training import selectors
 from accsite.apps.training.api.serializers import TaskSerializer
 from accsite.apps.training.models import Branch, Task
-from accsite.apps.training.pages import reads
+from accsite.apps.training.pages.jobs import reads
 from accsite.apps.training.services import tasks
 from accsite.cli import SUCCEEDED, ServiceCommand, behind_verbs, find_user, parse_params
 from accsite.numbers import exact

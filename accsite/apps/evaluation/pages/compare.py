@@ -1,0 +1,154 @@
+"""What the page of a comparison shows, tab by tab: queries only, nothing here starts work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from django.urls import reverse
+
+from acc.errors import InvalidInput
+from accsite.apps.evaluation.models import Artifact
+from accsite.apps.evaluation.pages import matrix
+from accsite.apps.evaluation.selectors import asked, comparing
+from accsite.apps.evaluation.selectors.asked import DIRECTIONS, Kept
+from accsite.apps.evaluation.services.keys import OPTIONS
+from accsite.apps.training.models import Checkpoint, Experiment, Task
+from accsite.ids import row_id
+
+NAMES = ("a", "b", "c", "d", "e", "f")
+TABS = {
+    "metrics": "Metrics",
+    "traversals": "Traversals",
+    "reconstructions": "Reconstructions",
+    "ufr": "UFR",
+}
+OFFERED = 500
+
+
+@dataclass(frozen=True)
+class Side:
+    """One checkpoint of a comparison, under its letter, and what is kept of it for a tab."""
+
+    letter: str
+    checkpoint: Checkpoint
+    kept: Kept
+
+    def artifact(self, kind: str, name: str) -> Artifact | None:
+        return next((each for each in self.kept.artifacts.get(kind, []) if each.name == name), None)
+
+
+def read(user: Any, query: Mapping[str, Any]) -> list[Checkpoint]:
+    """Return the checkpoints that an address names, two to six; raises InvalidInput (checkpoints)."""
+    given = [query[name].strip() for name in NAMES if query.get(name, "").strip()]
+    wrong = next((text for text in given if not row_id(text)), None)
+    if wrong is not None:
+        raise InvalidInput({"checkpoints": f"{wrong[:80]!r} is not the id of a checkpoint"})
+    ids = comparing.check_ids([int(text) for text in given])
+    rows = Checkpoint.objects.filter(experiment__in=Experiment.objects.visible_to(user), pk__in=ids)
+    found = {row.pk: row for row in rows.select_related("branch__experiment", "experiment")}
+    missing = next((pk for pk in ids if pk not in found), None)
+    if missing is not None:
+        raise InvalidInput({"checkpoints": f"there is no checkpoint {missing} that you may see"})
+    return [found[pk] for pk in ids]
+
+
+def offered(user: Any, chosen: Sequence[Checkpoint]) -> list[tuple[str, list[tuple[int, str]]]]:
+    """Return the checkpoints that can be picked, by branch: the newest, and those that are chosen."""
+    rows = Checkpoint.objects.filter(experiment__in=Experiment.objects.visible_to(user))
+    newest = list(rows.select_related("branch__experiment").order_by("-pk")[:OFFERED])
+    known = {each.pk for each in newest}
+    by_branch: dict[str, list[tuple[int, str]]] = {}
+    for each in [*newest, *(one for one in chosen if one.pk not in known)]:
+        tag = f", {each.tag}" if each.tag else ""
+        where = f"{each.branch.experiment.name} / {each.branch.name}"
+        words = f"{where}, step {each.step:,}{tag} (checkpoint {each.pk})"  # a closed select shows no group
+        by_branch.setdefault(where, []).append((each.pk, words))
+    return sorted(by_branch.items())
+
+
+def address(checkpoints: Sequence[Checkpoint], where: str = "evaluation:compare", **query: Any) -> str:
+    """Return the address of a comparison; it holds all of it."""
+    ids = {letter: each.pk for letter, each in zip(NAMES, checkpoints, strict=False)}
+    return f"{reverse(where)}?{urlencode({**ids, **{name: text for name, text in query.items() if text}})}"
+
+
+def dataset_of(checkpoints: Sequence[Checkpoint], query: Mapping[str, Any]) -> str:
+    """Return the one dataset that all tabs look at; raises InvalidInput (dataset) for one that none was measured on."""
+    wanted = str(query.get("dataset", ""))
+    if wanted:
+        comparing.require_measured(checkpoints, wanted)
+    return comparing.common_dataset(checkpoints, wanted)
+
+
+def sides(checkpoints: Sequence[Checkpoint], tab: str, query: Mapping[str, Any]) -> list[Side]:
+    """Return the checkpoints with what is kept of each for a tab: of one dataset, with the same options."""
+    given = {name: text for name, text in query.items() if name != "dataset"}
+    wanted = asked.read(tab, given)
+    dataset = dataset_of(checkpoints, query) if "dataset" in OPTIONS[tab] else ""
+    return [
+        Side(letter.upper(), each, asked.kept(each, wanted, dataset))
+        for letter, each in zip(NAMES, checkpoints, strict=False)
+    ]
+
+
+def metrics(found: Sequence[Side], query: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the rows of the table, those of single concepts and groups apart."""
+    comparison = comparing.compare([side.checkpoint for side in found], str(query.get("dataset", "")))
+    tasks: dict[str, Task] = {}
+    for side in reversed(found):
+        tasks |= {task.key: task for task in side.checkpoint.branch.tasks.all()}
+    rows = [(row, tasks.get(row.task)) for row in comparison.metrics]
+    return {
+        "rows": [each for each in rows if not each[0].concept and not each[0].group],
+        "detailed": [each for each in rows if each[0].concept or each[0].group],
+    }
+
+
+def traversals(found: Sequence[Side], query: Mapping[str, Any]) -> dict[str, Any]:
+    """Return for each group or dimension the sprite of each checkpoint; seeds and steps are the same."""
+    wanted = asked.read("traversals", query).spec.direction
+    return {**_pictures(found, "traversals"), "directions": DIRECTIONS, "direction": wanted}
+
+
+def reconstructions(found: Sequence[Side], _query: Mapping[str, Any]) -> dict[str, Any]:
+    """Return for each dataset the pictures of each checkpoint."""
+    return _pictures(found, "reconstructions")
+
+
+def ufr(found: Sequence[Side], _query: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the matrix of each checkpoint, and of all but the first the difference from the first."""
+    results = []
+    for side in found:
+        blob = next(iter(side.kept.artifacts.get("ufr", [])), None)
+        results.append(matrix.load(blob) if blob is not None else None)
+    first = results[0]
+    return {
+        "matrices": [
+            {
+                "side": side,
+                "found": result,
+                "concepts": result["ufr"]["concepts"] if result else [],
+                "matrix": matrix.table(result) if result else [],
+                "scores": matrix.concepts(result) if result else [],
+                "shared": matrix.shared(first, result) if first and result and number else [],
+                "difference": matrix.difference(first, result) if first and result and number else [],
+            }
+            for number, (side, result) in enumerate(zip(found, results, strict=True))
+        ]
+    }
+
+
+BUILDERS = {"metrics": metrics, "traversals": traversals, "reconstructions": reconstructions, "ufr": ufr}
+
+
+def _pictures(found: Sequence[Side], kind: str) -> dict[str, Any]:
+    names = dict.fromkeys(each.name for side in found for each in side.kept.artifacts.get(kind, []))
+    rows = []
+    for name in names:
+        shown = [(side, side.artifact(kind, name)) for side in found]
+        images = {tuple(each.meta["indices"]) for _, each in shown if each is not None}
+        rows.append({"name": name, "shown": shown, "linked": len(images) == 1})
+    return {"pictures": rows}

@@ -1,0 +1,316 @@
+"""What each tab of a checkpoint's evaluation shows: queries only, no model work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from django.urls import reverse
+
+from accsite.apps.evaluation.models import Artifact, Evaluation, Metric, Threshold
+from accsite.apps.evaluation.pages import matrix
+from accsite.apps.evaluation.pages.curves import Curve, Trend, plot, trend
+from accsite.apps.evaluation.selectors.asked import DIRECTIONS, Kept, PartRequest
+from accsite.apps.evaluation.selectors.samples import Samples
+from accsite.apps.evaluation.services.keys import part_key
+from accsite.apps.training.models import Branch, Checkpoint
+
+TREND = 5
+FRAMES = 200
+POINTS = 500
+HEADLINE = ("ufr", "unified", "factored")
+OWN_TARGET = "the group's own target"
+GRADES = {"good": "✓", "moderate": "≈", "poor": "✗"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One metric of a checkpoint, how it stands, and its last values on the branch, oldest first."""
+
+    task: str
+    slot: int | None
+    metric: Metric
+    grade: str
+    moderate: float | None
+    good: float | None
+    source: str
+    trend: Trend | None
+
+    @property
+    def key(self) -> str:
+        """What names it in the form of thresholds."""
+        return f"{self.metric.task_key}/{self.metric.name}"
+
+
+@dataclass(frozen=True)
+class Scrubbed:
+    """A picture, and those of the same images at other steps of its branch, by step."""
+
+    picture: Artifact
+    frames: list[Artifact]
+
+    @property
+    def place(self) -> int | str:
+        """Which of the frames the picture is; empty where it is too old to be one of them."""
+        return self.frames.index(self.picture) if self.picture in self.frames else ""
+
+    @property
+    def addresses(self) -> str:
+        """``step:address`` of each frame, with spaces between them."""
+        return " ".join(
+            f"{frame.evaluation.step}:{reverse('evaluation:artifact', args=[frame.pk])}"
+            for frame in self.frames
+        )
+
+
+def metrics(
+    checkpoint: Checkpoint, _asked: PartRequest, _kept: Kept, _query: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the rows of the metrics table: the tasks' metrics, then the headline of factoring."""
+    branch = checkpoint.branch
+    newest: dict[tuple[str, str], Metric] = {}
+    rows = Metric.objects.filter(evaluation__checkpoint=checkpoint, concept="", group="")
+    rows = rows.select_related("evaluation")
+    for metric in rows.order_by("evaluation_id", "id"):
+        if metric.task_key or metric.name in HEADLINE:
+            newest[metric.task_key, metric.name] = metric
+    tasks = {task.key: task for task in branch.tasks.all()}
+    order = {key: place for place, key in enumerate(tasks)}
+    trends = _trends(branch, checkpoint.step)
+    limits = _thresholds(branch)
+    shown = []
+    for (key, name), metric in sorted(
+        newest.items(), key=lambda item: (order.get(item[0][0], 98 if item[0][0] else 99), item[0])
+    ):
+        task = tasks.get(key)
+        moderate, good, source = limits.get((key, name), (metric.moderate, metric.good, "task class"))
+        label = task.name if task else key or f"Factoring of {metric.dataset}"
+        shown.append(
+            Row(
+                label,
+                task.colour_slot if task else None,
+                metric,
+                metric.grade(moderate, good),
+                moderate,
+                good,
+                source if good is not None else "",
+                trend(trends.get((key, name, metric.kind_of_sample), [])),
+            )
+        )
+    return {"rows": shown, "grades": GRADES}
+
+
+def reconstructions(
+    checkpoint: Checkpoint, asked: PartRequest, kept: Kept, _query: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the pictures of each dataset, and those of other steps of the branch to scrub through."""
+    pictures = kept.artifacts.get("reconstructions", [])
+    return {
+        "pictures": [Scrubbed(picture, frames(checkpoint.branch, picture)) for picture in pictures],
+        "other_seed": asked.spec.seed + 1,
+    }
+
+
+def frames(branch: Branch, picture: Artifact) -> list[Artifact]:
+    """Return what is kept of the same images at other steps, by step: the newest of each."""
+    found = Artifact.objects.filter(
+        evaluation__branch=branch, kind="reconstructions", name=picture.name
+    ).select_related("evaluation")
+    same = [
+        each for each in found.order_by("evaluation_id") if each.meta["indices"] == picture.meta["indices"]
+    ]
+    by_step = {each.evaluation.step: each for each in same}
+    by_step[picture.evaluation.step] = picture
+    return [by_step[step] for step in sorted(by_step)][-FRAMES:]
+
+
+def traversals(
+    _checkpoint: Checkpoint, asked: PartRequest, kept: Kept, _query: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return one sprite for each group or dimension."""
+    return {
+        "sprites": kept.artifacts.get("traversals", []),
+        "directions": DIRECTIONS,
+        "direction": kept.evaluation.options.get("direction", asked.spec.direction)
+        if kept.evaluation
+        else asked.spec.direction,
+    }
+
+
+def sort(checkpoint: Checkpoint, asked: PartRequest, kept: Kept, query: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the lowest and highest images of each group or dimension, with a target of each.
+
+    The target is the one that is asked for, else the group's own, else the first.
+    """
+    found = kept.artifacts.get("sort", [])
+    names = list(dict.fromkeys(name for each in found for name in each.meta["lowest"]["targets"]))
+    wanted = query.get("target", "")
+    shown = []
+    for artifact in found:
+        own = artifact.meta["group"] if artifact.meta["group"] in names else ""
+        target = wanted if wanted in names else own or next(iter(names), "")
+        ends = [
+            (end, _sorted_images(artifact.meta[end], offset, target))
+            for end, offset in (("lowest", 0), ("highest", artifact.meta["columns"]))
+        ]
+        shown.append((artifact, ends))
+    return {
+        "sorted": shown,
+        "target_names": [OWN_TARGET, *names] if names else [],
+        "shown_target": wanted if wanted in names else OWN_TARGET,
+        **traversals(checkpoint, asked, kept, query),
+    }
+
+
+def _sorted_images(rows: Mapping[str, Any], offset: int, target: str) -> list[dict[str, Any]]:
+    images = []
+    for number, (row, activation) in enumerate(zip(rows["indices"], rows["activations"], strict=True)):
+        values = {name: _written(column[number]) for name, column in rows["targets"].items()}
+        told = ", ".join(f"{name} {value}" for name, value in values.items())
+        words = f"image {row}: activation {activation:.3g}" + (f"; {told}" if told else "")
+        images.append({"tile": offset + number, "words": words, "target": values.get(target, "")})
+    return images
+
+
+def _written(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def attention(
+    _checkpoint: Checkpoint, _asked: PartRequest, kept: Kept, _query: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the pictures, and the map of each factor."""
+    found = kept.artifacts.get("attention", [])
+    return {
+        "inputs": next((each for each in found if each.name == "inputs"), None),
+        "maps": [
+            {
+                "pk": each.pk,
+                "meta": each.meta,
+                "share": f"{100 * each.meta['mean']:.0f} %",
+                "most": f"{100 * each.meta['highest']:.0f} %",
+            }
+            for each in found
+            if "slot" in each.meta
+        ],
+    }
+
+
+def ufr(checkpoint: Checkpoint, asked: PartRequest, kept: Kept, query: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the matrix, what is behind the chosen cell, the metrics beside it, and UFR over training."""
+    over_steps = _trend_of(checkpoint.branch, kept.evaluation)
+    blob = next(iter(kept.artifacts.get("ufr", [])), None)
+    if blob is None:
+        return {"curve": over_steps}
+    found = matrix.load(blob)
+    images = next(iter(kept.artifacts.get("ufr_images", [])), None)
+    places = matrix.views(found)
+    view = query.get("view", matrix.OWN)
+    view = view if view in places else matrix.OWN
+    key = query.get("cell", "")
+    dataset = asked.chosen.get("dataset")
+    return {
+        "found": found,
+        "blob": blob,
+        "images": images,
+        "concepts": found["ufr"]["concepts"],
+        "matrix": matrix.table(found, view),
+        "views": places,
+        "view": view,
+        "scores": matrix.concepts(found),
+        "sisters": matrix.sisters(found),
+        "leakage": matrix.leakage(found),
+        "cleanness": sorted(found["cleanness"].items()),
+        "cell": key,
+        "on_dataset": f"&dataset={quote(dataset)}" if dataset else "",
+        "cell_words": key.split("|"),
+        "levels": matrix.levels(found, key, view, images) if key else None,
+        "curve": over_steps,
+    }
+
+
+BUILDERS = {
+    "metrics": metrics,
+    "reconstructions": reconstructions,
+    "traversals": traversals,
+    "sort": sort,
+    "attention": attention,
+    "ufr": ufr,
+}
+
+
+def picker(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return the checkpoints of the experiment by branch, newest first, and the neighbours on the branch."""
+    found = checkpoint.experiment.checkpoints.select_related("branch").only(
+        "id", "step", "tag", "branch__name", "branch__id", "kind"
+    )
+    by_branch: dict[str, list[Checkpoint]] = {}
+    for each in found.order_by("branch_id", "-step", "-id")[:1000]:
+        by_branch.setdefault(each.branch.name, []).append(each)
+    own = sorted(by_branch.get(checkpoint.branch.name, []), key=lambda each: (each.step, each.pk))
+    places = [each.pk for each in own]
+    at = places.index(checkpoint.pk) if checkpoint.pk in places else 0
+    return {
+        "by_branch": list(by_branch.items()),
+        "before": own[at - 1] if at > 0 else None,
+        "after": own[at + 1] if at + 1 < len(own) else None,
+    }
+
+
+def curves(branch: Branch, sample: str = "") -> list[Curve]:
+    """Return UFR of the branch over its steps, the newest of each step: a curve for each dataset and set of options.
+
+    sample: only the curve of this one (``Metric.kind_of_sample``). The one measured last comes first.
+    """
+    rows = Metric.objects.filter(
+        evaluation__branch=branch, task_key="", name="ufr", concept="", value__isnull=False
+    ).defer("without")
+    if sample:
+        rows = rows.filter(sample__in=[sample, ""])  # of those without a name it is made of their options
+    found: dict[str, dict[int, Metric]] = {}
+    for row in rows.select_related("evaluation").order_by("evaluation_id"):
+        by_step = found.pop(row.kind_of_sample, {})
+        found[row.kind_of_sample] = {**by_step, row.evaluation.step: row}
+    plotted: list[Curve] = []
+    samples = Samples(branch)
+    for kind, by_step in reversed(found.items()):
+        if sample and kind != sample:
+            continue
+        values = [by_step[step] for step in sorted(by_step)][-POINTS:]
+        drawn = plot(values, samples.name(values[0]))
+        if drawn is not None:
+            plotted.append(drawn)
+    return plotted
+
+
+def _trend_of(branch: Branch, evaluation: Evaluation | None) -> Curve | None:
+    """Return the curve that the UFR of an evaluation is a point of, or the newest one."""
+    row = evaluation.metrics.filter(task_key="", name="ufr", concept="").first() if evaluation else None
+    return next(iter(curves(branch, row.kind_of_sample if row else "")), None)
+
+
+def _trends(branch: Branch, step: int) -> dict[tuple[str, str, str], list[float]]:
+    """Return the last values up to a step by task, metric, and what they were measured on."""
+    rows = Metric.objects.filter(
+        evaluation__branch=branch, evaluation__step__lte=step, concept="", group="", value__isnull=False
+    ).defer("without")
+    found: dict[tuple[str, str, str], dict[int, float]] = {}
+    for row in rows.select_related("evaluation").order_by("evaluation__step", "evaluation_id"):
+        assert row.value is not None
+        found.setdefault((row.task_key, row.name, row.kind_of_sample), {})[row.evaluation.step] = row.value
+    return {key: list(values.values())[-TREND:] for key, values in found.items()}
+
+
+def _thresholds(branch: Branch) -> dict[tuple[str, str], tuple[float, float, str]]:
+    found: dict[tuple[str, str], tuple[float, float, str]] = {}
+    for where, source in ((None, "this site"), (branch, "this branch")):
+        for row in Threshold.objects.filter(branch=where):
+            found[row.task_key, row.name] = (row.moderate, row.good, source)
+    return found
+
+
+def is_kept(checkpoint: Checkpoint, asked: PartRequest, kept: Kept) -> bool:
+    """Return whether what is shown is what today's options give."""
+    return kept.part is not None and kept.part.key == part_key(checkpoint, asked.spec, asked.part)

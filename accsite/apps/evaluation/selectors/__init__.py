@@ -1,0 +1,9 @@
+"""Reads what was measured. Nothing here changes a row."""
+
+from accsite.apps.evaluation.selectors.evaluations import (
+    METRIC_COLUMNS,
+    latest_reconstructions,
+    visible_evaluations,
+)
+
+__all__ = ["METRIC_COLUMNS", "latest_reconstructions", "visible_evaluations"]

@@ -1,0 +1,127 @@
+"""Evaluate: what was measured of a branch; nothing here starts work but the button that says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.core.files.storage import default_storage
+from django.http import FileResponse, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.cache import cache_control
+from django.views.decorators.http import require_GET, require_POST
+
+from acc.errors import InvalidInput
+from accsite.apps.access.permissions import may_change
+from accsite.apps.evaluation.forms import AutoForm
+from accsite.apps.evaluation.pages import branches as branch_pages
+from accsite.apps.evaluation.pages import tabs as tab_pages
+from accsite.apps.live import selectors as live
+from accsite.apps.training.models import Branch
+from accsite.apps.training.services import jobs as job_services
+from accsite.apps.training.services import measuring
+from accsite.pages import REFUSED
+
+
+@require_GET
+def home(request: HttpRequest) -> HttpResponse:
+    """List the branches and when each was last measured."""
+    return render(
+        request,
+        "evaluation/home.html",
+        {"place": "evaluate", "branches": branch_pages.evaluated_branches(request.user)},
+    )
+
+
+@require_GET
+def branch(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show the metrics and reconstructions of a branch."""
+    context = branch_context(request, branch_pages.find_branch(request.user, pk))
+    name = "metrics" if request.headers.get("HX-Request") == "true" else "branch"
+    return render(request, f"evaluation/{name}.html", context)
+
+
+def branch_context(request: HttpRequest, found: Branch) -> dict[str, Any]:
+    """Return what the page of a branch shows."""
+    topic = f"evaluations:{found.pk}"
+    versions = live.versions([topic])
+    steps, rows = branch_pages.metric_rows(found, branch_pages.newest_with_metrics(found))
+    return {
+        "versions": versions,
+        "place": "evaluate",
+        "branch": found,
+        "topic": topic,
+        "steps": steps,
+        "rows": rows,
+        "auto_form": AutoForm(found),
+        "changeable": may_change(request.user, found),
+        "checkpoints": branch_pages.measured_checkpoints(found),
+        "curves": tab_pages.curves(found),
+        "metrics_url": reverse("evaluation:branch", args=[found.pk]),
+    }
+
+
+@require_POST
+def run(request: HttpRequest, pk: int) -> HttpResponse:
+    """Submit an evaluation of the branch's head."""
+    found = branch_pages.find_branch(request.user, pk)
+    assert isinstance(request.user, User)
+    if found.head is None:
+        messages.error(request, "This branch has no checkpoint yet; train it first.")
+    else:
+        try:
+            job = job_services.submit_evaluation(actor=request.user, checkpoint=found.head, eval=None)
+            messages.success(
+                request,
+                f"Job {job.pk} measures step {found.head.step}; the numbers appear here by themselves.",
+            )
+        except InvalidInput as error:
+            messages.error(request, str(error))
+    return redirect("evaluation:branch", pk)
+
+
+@require_POST
+def auto(request: HttpRequest, pk: int) -> HttpResponse:
+    """Set when the branch is measured by itself; what is refused stands beside its field."""
+    found = branch_pages.find_branch(request.user, pk)
+    form = AutoForm(found, request.POST)
+    data = form.payload()
+    try:
+        measuring.set_auto_evaluate(
+            actor=request.user,
+            branch=found,
+            when=data.get("auto_evaluate", ""),
+            every=data.get("evaluate_every", ""),
+        )
+    except InvalidInput as error:
+        form.refuse(error)
+        return render(
+            request,
+            "evaluation/branch.html",
+            {**branch_context(request, found), "auto_form": form},
+            status=REFUSED,
+        )
+    messages.success(request, f"This branch is measured {found.get_auto_evaluate_display()}.")
+    return redirect("evaluation:branch", pk)
+
+
+@require_GET
+def branch_reconstructions(request: HttpRequest, pk: int) -> HttpResponse:
+    """Return the reconstructions panel of a branch as it is now."""
+    return render(
+        request,
+        "evaluation/reconstructions.html",
+        branch_pages.reconstructions_context(branch_pages.find_branch(request.user, pk)),
+    )
+
+
+@require_GET
+@cache_control(private=True, max_age=31_536_000, immutable=True)
+def artifact(request: HttpRequest, pk: int) -> FileResponse:
+    """Return the bytes of an artifact; they never change."""
+    found = branch_pages.find_artifact(request.user, pk)
+    response = FileResponse(default_storage.open(found.file), content_type=found.media_type)
+    response["ETag"] = f'"{found.sha256}"'
+    return response

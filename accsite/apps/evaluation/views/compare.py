@@ -1,0 +1,181 @@
+"""Checkpoints beside each other; one address holds the whole comparison."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_POST
+
+from acc.errors import InvalidInput
+from accsite.apps.access.permissions import may_change
+from accsite.apps.evaluation import services
+from accsite.apps.evaluation.forms import CompareForm
+from accsite.apps.evaluation.pages import compare as pages
+from accsite.apps.evaluation.selectors import asked, comparing
+from accsite.apps.evaluation.services.keys import OPTIONS
+from accsite.apps.jobs.models import Job
+from accsite.apps.live import selectors as live
+from accsite.apps.training.models import Checkpoint
+from accsite.pages import REFUSED, actor, is_partial
+
+FORMS = ("csv", "json")
+
+
+@require_GET
+def compare(request: HttpRequest) -> HttpResponse:
+    """Show ``?a=&b=`` and up to four more, ``&tab=``; ``&print=1`` shows all tabs at once."""
+    given = any(request.GET.get(name) for name in pages.NAMES)
+    try:
+        chosen = pages.read(request.user, request.GET) if given else []
+        if chosen:
+            pages.dataset_of(chosen, request.GET)
+    except InvalidInput as error:
+        return _page(request, [], refused=str(error), status=REFUSED)
+    if not chosen:
+        return _page(request, [])
+    name = request.GET.get("tab", "metrics")
+    if name not in pages.TABS:
+        raise Http404(f"there is no tab {name!r}; there are: {', '.join(pages.TABS)}")
+    if request.GET.get("print"):
+        return _printed(request, chosen)
+    topics = sorted({f"evaluations:{each.branch_id}" for each in chosen})
+    versions = live.versions([*topics, "jobs"])
+    context = {
+        "versions": versions,
+        "topics": topics,
+        **part_context(request, chosen, name),
+        "tab_url": request.get_full_path(),
+    }
+    if is_partial(request):
+        return render(request, "evaluation/compared.html", context)
+    return _page(request, chosen, **context)
+
+
+@require_POST
+def ask(request: HttpRequest) -> HttpResponse:
+    """Measure what a tab misses, of each checkpoint."""
+    name = request.POST.get("tab", "")
+    if name not in pages.TABS:
+        raise Http404(f"there is no tab {name!r}")
+    try:
+        chosen = pages.read(request.user, request.POST)
+        if not all(may_change(request.user, each) for each in chosen):
+            raise PermissionDenied("measuring makes jobs in an experiment that you may not change")
+        options = asked.relevant(name, request.POST)
+        found = services.ask_all(actor=actor(request), checkpoints=chosen, eval={"suite": [name], **options})
+    except InvalidInput as error:
+        messages.error(request, str(error))
+        return redirect("evaluation:compare")
+    waiting = sum(isinstance(each, Job) for each in found)
+    if waiting:
+        many = f"{waiting} jobs measure" if waiting > 1 else "One job measures"
+        messages.success(request, f"{many} what is missing; it appears here by itself.")
+    return redirect(pages.address(chosen, tab=name, **options))
+
+
+@require_GET
+def export(request: HttpRequest, form: str) -> HttpResponse:
+    """Return the numbers of a comparison as CSV or JSON."""
+    if form not in FORMS:
+        raise Http404(f"there is no {form!r} of a comparison; there are: {', '.join(FORMS)}")
+    try:
+        chosen = pages.read(request.user, request.GET)
+        found = comparing.compare(chosen, pages.dataset_of(chosen, request.GET))
+    except InvalidInput as error:
+        raise Http404(str(error)) from error
+    if form == "json":
+        response: HttpResponse = JsonResponse(found.model_dump(mode="json"), json_dumps_params={"indent": 1})
+    else:
+        response = HttpResponse(comparing.as_csv(found), content_type="text/csv; charset=utf-8")
+    ids = "-".join(str(each.pk) for each in chosen)
+    response["Content-Disposition"] = f'attachment; filename="comparison-{ids}.{form}"'
+    return response
+
+
+def part_context(request: HttpRequest, chosen: list[Checkpoint], name: str) -> dict[str, Any]:
+    """Return what a tab of the comparison shows."""
+    found = pages.sides(chosen, name, request.GET)
+    options = asked.relevant(name, request.GET)
+    dataset = pages.dataset_of(chosen, request.GET)
+    if dataset and "dataset" in OPTIONS[name]:
+        options = {**options, "dataset": dataset}
+    datasets = comparing.datasets_of(chosen)
+    if dataset and dataset not in datasets:
+        datasets = [*datasets, dataset]
+    return {
+        "dataset": dataset,
+        "datasets": [
+            (each, pages.address(chosen, tab=name, **{**options, "dataset": each})) for each in datasets
+        ],
+        "sides": found,
+        "tab": name,
+        "title": pages.TABS[name],
+        "options": options,
+        "missing": [side for side in found if side.kept.part is None],
+        "reasons": [
+            (side, side.kept.part.reason) for side in found if side.kept.part and side.kept.part.reason
+        ],
+        "changeable": all(may_change(request.user, each) for each in chosen),
+        **pages.BUILDERS[name](found, request.GET),
+    }
+
+
+def _page(
+    request: HttpRequest, chosen: list[Checkpoint], *, refused: str = "", status: int = 200, **context: Any
+) -> HttpResponse:
+    choices = pages.offered(request.user, chosen)
+    newest = sorted((pk for _, rows in choices for pk, _ in rows), reverse=True)[:2]
+    shown = {
+        "place": "evaluate",
+        "refused": refused,
+        "too_few": len(newest) < 2,
+        "chosen": chosen,
+        "form": CompareForm(choices, [each.pk for each in chosen] or newest[::-1]),
+        **context,
+    }
+    if chosen:
+        ids = [each.pk for each in chosen]
+        shown |= {
+            "tabs": [
+                (key, title, pages.address(chosen, tab=key, dataset=request.GET.get("dataset", "")))
+                for key, title in pages.TABS.items()
+            ],
+            "swapped": pages.address(
+                [chosen[1], chosen[0], *chosen[2:]], tab=context["tab"], **context["options"]
+            ),
+            "csv_url": _export(chosen, "csv", request.GET.get("dataset", "")),
+            "json_url": _export(chosen, "json", request.GET.get("dataset", "")),
+            "print_url": pages.address(chosen, print="1", **context["options"]),
+            "api": reverse("api:eval-compare"),
+            "body": {"checkpoints": ids},
+        }
+    return render(request, "evaluation/compare.html", shown, status=status)
+
+
+def _printed(request: HttpRequest, chosen: list[Checkpoint]) -> HttpResponse:
+    parts = []
+    for name, title in pages.TABS.items():
+        context = {**part_context(request, chosen, name), "printing": True}
+        html = render_to_string(f"evaluation/compared/{name}.html", context, request)
+        parts.append((title, html))
+    sides = pages.sides(chosen, "metrics", {})
+    shown = {
+        "chosen": sides,
+        "parts": parts,
+        "place": "evaluate",
+        "dataset": pages.dataset_of(chosen, request.GET),
+        "back": urlencode({side.letter.lower(): side.checkpoint.pk for side in sides}),
+    }
+    return render(request, "evaluation/compare_print.html", shown)
+
+
+def _export(chosen: list[Checkpoint], form: str, dataset: str) -> str:
+    where = reverse("evaluation:compare-export", args=[form])
+    return f"{where}?{pages.address(chosen, dataset=dataset).partition('?')[2]}"

@@ -1,0 +1,167 @@
+"""Branches with their tasks."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.safestring import SafeString
+from typing_extensions import override
+
+from acc.errors import InvalidInput
+from accsite.actions.admin import ActionsAdmin
+from accsite.apps.access.admin_parts import (
+    KeptAdmin,
+    RowsInline,
+    lines,
+    link,
+    link_to_list,
+)
+from accsite.apps.jobs.models import Job
+from accsite.apps.registry.models import Plugin
+from accsite.apps.training.admin.task_forms import TaskForms
+from accsite.apps.training.models import Branch, Checkpoint, Experiment, Task
+from accsite.apps.training.services import jobs, tasks
+
+
+class TaskInline(RowsInline):
+    """The tasks of a branch."""
+
+    model = Task
+    fields = ["name", "key", "task_class", "dataset", "weight", "enabled", "removed_at"]
+    readonly_fields = fields
+    show_change_link = True
+
+
+@admin.register(Branch)
+class BranchAdmin(ActionsAdmin):
+    """Branches and where they stand."""
+
+    list_display = ["name", "of", "head_link", "forked", "auto_evaluate", "work", "created_at"]
+    list_filter = ["auto_evaluate", "experiment"]
+    list_select_related = ["experiment", "head__branch__experiment", "forked_from__branch__experiment"]
+    search_fields = ["name", "slug", "experiment__name"]
+    actions = ["evaluate_head"]
+    fields = [
+        "name",
+        "slug",
+        "of",
+        "head_link",
+        "forked",
+        "auto_evaluate",
+        "evaluate_every",
+        "work",
+        "created_at",
+    ]
+    readonly_fields = ["of", "head_link", "forked", "work"]
+    inlines = [TaskInline]
+
+    @override
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Branch]:
+        """Return what the user may see."""
+        return Branch.objects.filter(experiment__in=Experiment.objects.visible_to(request.user))
+
+    @override
+    def view_on_site(self, obj: Branch) -> str:
+        return reverse("training:workbench", args=[obj.experiment.slug, obj.slug])
+
+    @admin.display(description="experiment", ordering="experiment__name")
+    def of(self, branch: Branch) -> SafeString:
+        return link(branch.experiment)
+
+    @admin.display(description="head")
+    def head_link(self, branch: Branch) -> SafeString:
+        """Return the checkpoint that it stands at."""
+        return link(branch.head)
+
+    @admin.display(description="forked from")
+    def forked(self, branch: Branch) -> SafeString:
+        """Return the checkpoint that it began with."""
+        return link(branch.forked_from)
+
+    @admin.display(description="work")
+    def work(self, branch: Branch) -> SafeString:
+        """Return links to its jobs and checkpoints."""
+        return lines(
+            [
+                link_to_list(Job, "jobs", branch__id__exact=branch.pk),
+                link_to_list(Checkpoint, "checkpoints", branch__id__exact=branch.pk),
+            ]
+        )
+
+    @admin.action(description="Evaluate the head")
+    def evaluate_head(self, request: HttpRequest, rows: QuerySet[Branch]) -> None:
+        """Queue a measuring of where branches stand."""
+
+        def change(branch: Branch) -> None:
+            if branch.head is None:
+                raise InvalidInput({"head": "it has no checkpoint yet; train it first"})
+            jobs.submit_evaluation(actor=request.user, checkpoint=branch.head)
+
+        self.each(request, rows.select_related("head__branch__experiment"), "to be evaluated", change)
+
+
+@admin.register(Task)
+class TaskAdmin(TaskForms, KeptAdmin):
+    """Tasks; what is changed of one is applied to a running job between two of its steps."""
+
+    list_display = ["name", "on_branch", "plugin", "data", "weight", "enabled", "reads", "removed_at"]
+    list_filter = ["task_class", "enabled", ("removed_at", admin.EmptyFieldListFilter), "branch__experiment"]
+    list_select_related = ["branch__experiment", "dataset"]
+    search_fields = ["name", "key", "branch__experiment__name"]
+    actions = ["switch_on", "switch_off", "remove", "restore"]
+
+    @override
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Task]:
+        """Return what the user may see."""
+        seen = Experiment.objects.visible_to(request.user)
+        return Task.objects.filter(branch__experiment__in=seen)
+
+    @admin.display(description="branch", ordering="branch")
+    def on_branch(self, task: Task) -> SafeString:
+        return link(task.branch)
+
+    @admin.display(description="class", ordering="task_class")
+    def plugin(self, task: Task) -> SafeString:
+        return link_to_list(Plugin, task.task_class, kind__exact="task", q=task.task_class)
+
+    @admin.display(description="dataset", ordering="dataset__name")
+    def data(self, task: Task) -> SafeString:
+        return link(task.dataset)
+
+    @admin.display(description="reads")
+    def reads(self, task: Task) -> str:
+        if task.factor:
+            return task.factor
+        return f"{task.latent_start}:{task.latent_end}" if task.latent_start is not None else "all"
+
+    @admin.action(description="Switch on")
+    def switch_on(self, request: HttpRequest, rows: QuerySet[Task]) -> None:
+        """Switch tasks on."""
+        self.each(
+            request,
+            rows,
+            "switched on",
+            lambda row: tasks.set_enabled(actor=request.user, task=row, enabled=True),
+        )
+
+    @admin.action(description="Switch off")
+    def switch_off(self, request: HttpRequest, rows: QuerySet[Task]) -> None:
+        """Switch tasks off."""
+        self.each(
+            request,
+            rows,
+            "switched off",
+            lambda row: tasks.set_enabled(actor=request.user, task=row, enabled=False),
+        )
+
+    @admin.action(description="Remove (can be undone)")
+    def remove(self, request: HttpRequest, rows: QuerySet[Task]) -> None:
+        """Take tasks off their branches."""
+        self.each(request, rows, "removed", lambda row: tasks.remove_task(actor=request.user, task=row))
+
+    @admin.action(description="Restore")
+    def restore(self, request: HttpRequest, rows: QuerySet[Task]) -> None:
+        """Undo removals."""
+        self.each(request, rows, "restored", lambda row: tasks.restore_task(actor=request.user, task=row))

@@ -1,0 +1,194 @@
+"""What the pages of jobs and of a workbench show: queries only, each page's in one function."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Q
+from django.http import Http404
+
+from acc.training.losses import series
+from accsite.apps.jobs.models import Job, JobEvent, JobKind, JobQuerySet, Worker
+from accsite.apps.jobs.selectors import asked, waits_for
+from accsite.apps.jobs.states import ACTIVE, HELD, JobState
+from accsite.apps.live import selectors as live
+from accsite.apps.training.models import Branch, Experiment, Task
+from accsite.apps.training.selectors.alarms import alarm_word, grave_alarms
+from accsite.ids import row_id
+
+EVENTS_SHOWN = 50
+SHOWN_ABOVE = ("branch__experiment", "checkpoint__experiment", "checkpoint__branch")
+SHOWN_WITH_A_JOB = ("branch__experiment", "worker", "created_by")
+UNTOLD = ("baseline",)
+"""Kinds of events that are figures for charts rather than something that happened."""
+
+
+@dataclass(frozen=True)
+class EventRow:
+    """An event of a job, what it says in words, and whether it is marked on the chart."""
+
+    event: JobEvent
+    text: str
+    marked: bool
+
+
+def find_job(user: Any, pk: int) -> Job:
+    """Return a job that ``user`` may see; raises Http404."""
+    rows = Job.objects.visible_to(user).select_related(*SHOWN_WITH_A_JOB, "start_checkpoint")
+    job = rows.filter(pk=pk).first()
+    if job is None:
+        raise Http404(f"there is no job {pk} that you may see")
+    return job
+
+
+def find_branch(user: Any, experiment: str, branch: str) -> Branch:
+    """Return a branch that ``user`` may see by its slugs; raises Http404."""
+    visible = Experiment.objects.visible_to(user)
+    found = (
+        Branch.objects.filter(experiment__in=visible, experiment__slug=experiment, slug=branch)
+        .select_related("experiment", "head")
+        .first()
+    )
+    if found is None:
+        raise Http404(f"there is no branch {experiment}/{branch} that you may see")
+    return found
+
+
+def current_branch(user: Any) -> Branch | None:
+    """Return the branch worked on last: that of the newest train job, else the newest branch."""
+    visible = Experiment.objects.visible_to(user)
+    jobs = Job.objects.filter(kind=JobKind.TRAIN, branch__experiment__in=visible)
+    job = jobs.select_related("branch__experiment").order_by("-id").first()
+    if job is not None:
+        return job.branch
+    return Branch.objects.filter(experiment__in=visible).select_related("experiment").order_by("-id").first()
+
+
+def top_job(user: Any, *, branch: int | None = None, job: int | None = None) -> dict[str, Any]:
+    """Return the job of the top bar of a page about a branch, about a job, or about neither.
+
+    It is the page's own job while that is active, which may be controlled there (``own``); else, to look at, the
+    newest at work, else the newest that waits; train jobs first. ``whose`` it is stands beside its number.
+    """
+    versions = live.versions(["jobs"])
+    active = Job.objects.visible_to(user).active()
+    own = _first(active.filter(Q(pk=job) if job else Q(branch=branch))) if job or branch else None
+    shown = own or _first(active)
+    topic = f"job:{shown.pk}" if shown else ""
+    return {
+        "job": shown,
+        "own": own is not None,
+        "page": f"?branch={branch}" if branch else f"?job={job}" if job else "",
+        "whose": whose(shown) if shown else "",
+        "others": active.count() - 1 if shown else 0,
+        "topic": topic,
+        "asked": asked(shown) if shown else "",
+        "grave": grave_alarms([shown]).get(shown.pk, "") if shown else "",
+        "versions": versions | (live.versions([topic]) if topic else {}),
+    }
+
+
+def _first(active: JobQuerySet) -> Job | None:
+    newest = list(active.select_related(*SHOWN_ABOVE).order_by("-id")[:20])
+    return max(newest, key=lambda row: (row.kind == JobKind.TRAIN, row.state in HELD, row.pk), default=None)
+
+
+def whose(job: Job) -> str:
+    """Return in words what a job works on: ``experiment / branch``, or its title if it is of no experiment."""
+    if job.branch is not None:
+        return f"{job.branch.experiment.name} / {job.branch.name}"
+    if job.checkpoint is not None:
+        return f"{job.checkpoint.experiment.name} / {job.checkpoint.branch.name}"
+    return job.title
+
+
+def bench_job(branch: Branch, chosen: str | None) -> Job | None:
+    """Return the train job that a workbench shows: the chosen one, else the one at work, else the newest that was.
+
+    A job that waits is shown only where there has been no other.
+    """
+    jobs = branch.jobs.filter(kind=JobKind.TRAIN).select_related("worker").order_by("-id")
+    if chosen:
+        job = jobs.filter(pk=row_id(chosen)).first()
+        if job is None:
+            raise Http404(f"there is no train job {chosen[:80]!r} on this branch")
+        return job
+    at_work = jobs.filter(state__in=HELD | {JobState.LOST}).first()
+    return at_work or jobs.exclude(state=JobState.QUEUED, attempt=0).first() or jobs.last()
+
+
+def waiting_behind(branch: Branch, job: Job | None) -> list[tuple[Job, str]]:
+    """Return the train jobs of a branch that wait, in the order they were submitted in, without the one shown.
+
+    Each stands with what it waits for, in words.
+    """
+    active = list(branch.jobs.filter(kind=JobKind.TRAIN, state__in=ACTIVE).order_by("id"))
+    queued = [each for each in active if each.state == JobState.QUEUED and each != job]
+    if not queued:
+        return []
+    serving = Worker.objects.serving(queued[0].queue)  # train jobs have one queue
+    return [(each, waits_for(each, serving=serving, siblings=active)) for each in queued]
+
+
+def reads(task: Task) -> str:
+    """Return the part of the latent that a task reads: a factor, ``start:end``, or empty for all of it."""
+    if task.factor or task.latent_start is None:
+        return task.factor
+    return f"{task.latent_start}:{task.latent_end}"
+
+
+def events(job: Job | None, names: dict[str, str]) -> list[EventRow]:
+    """Return the newest events of a job; ``names`` gives the tasks' names by key."""
+    found = job.events.exclude(kind__in=UNTOLD).order_by("-id")[:EVENTS_SHOWN] if job else []
+    return [EventRow(event, event_text(event, names), is_marked(event)) for event in found]
+
+
+def is_marked(event: JobEvent) -> bool:
+    """Return whether an event belongs on the chart: all but the ordinary beginning and end of a job."""
+    ordinary = event.kind == "state" and event_state(event) in {
+        JobState.CLAIMED,
+        JobState.RUNNING,
+        JobState.SUCCEEDED,
+    }
+    return event.step is not None and not ordinary
+
+
+def event_state(event: JobEvent) -> str:
+    """Return the state that an event of kind ``state`` tells of; empty if none."""
+    payload = event.payload if isinstance(event.payload, dict) else {}
+    return str(payload.get("state") or payload.get("to") or "")
+
+
+def event_text(event: JobEvent, names: dict[str, str]) -> str:
+    """Return an event in words: ``weight of digit → 0.5``."""
+    payload: dict[str, Any] = event.payload if isinstance(event.payload, dict) else {}
+    task = payload.get("task")
+    key = str(task.get("key") if isinstance(task, dict) else task)
+    name = names.get(key, key)
+    state = event_state(event)
+    texts = {
+        "set_weight": f"weight of {name} → {payload.get('weight')}",
+        "set_enabled": f"{name} {'on' if payload.get('enabled') else 'off'}",
+        "set_lr": f"learning rate → {payload.get('lr')}",
+        "add_task": f"task {name} added",
+        "remove_task": f"task {name} removed",
+        "alarm": alarm_word(str(payload.get("alarm", ""))),
+        "state": JobState(state).label if state in JobState.values else state or "state changed",
+    }
+    return texts.get(event.kind, event.kind.replace("_", " "))
+
+
+def task_names(branch: Branch | None) -> dict[str, str]:
+    """Return task key -> name for all tasks that a branch ever had."""
+    return dict(branch.tasks.values_list("key", "name")) if branch else {}
+
+
+def named_losses(losses: dict[str, float], spec: dict[str, Any]) -> list[tuple[str, float]]:
+    pairs = ((task["name"], losses.get(series.raw(task["key"]))) for task in spec.get("tasks", []))
+    return [(name, value) for name, value in pairs if value is not None]
+
+
+def spec_text(job: Job) -> str:
+    return json.dumps(job.spec, indent=2, ensure_ascii=False)

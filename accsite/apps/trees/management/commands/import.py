@@ -1,0 +1,43 @@
+# ruff: noqa: N999 - the command is called import
+"""``manage.py import FILE``: an exported checkpoint as an experiment of its own."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from typing_extensions import override
+
+from accsite.apps.trees.services import portable
+from accsite.cli import SUCCEEDED, ServiceCommand, find_user
+
+
+class Command(ServiceCommand):
+    """Import a checkpoint."""
+
+    help = (
+        "Take in a checkpoint that an ACC exported. Plugin sources in the file are kept and not run before you "
+        "train or evaluate it. Exit status 2 for a file that is refused."
+    )
+
+    @override
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("file", type=Path, help="written by `manage.py export`")
+        parser.add_argument("--name", help="of the new experiment (default: as it was called)")
+
+    @override
+    def run(self, **options: Any) -> int:
+        """Import, and print experiment and checkpoint."""
+        actor = find_user(options["user"])
+        made = portable.import_checkpoint(actor=actor, path=options["file"], name=options["name"])
+        checkpoint = made.checkpoint
+        for note in made.notes:
+            self.stderr.write(note)
+        if options["json"]:
+            fields = {"experiment": checkpoint.experiment.slug, "branch": checkpoint.branch_id}
+            self.print_json({**fields, "checkpoint": checkpoint.pk, "notes": list(made.notes)})
+        else:
+            self.stdout.write(f"checkpoint {checkpoint.pk} of experiment {checkpoint.experiment.slug}")
+        return SUCCEEDED

@@ -1,0 +1,79 @@
+"""``manage.py prune [EXPERIMENT] [--dry-run]``: make room, and keep what matters."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.template.defaultfilters import filesizeformat
+from typing_extensions import override
+
+from acc.errors import InvalidInput
+from accsite.apps.training.models import Experiment
+from accsite.apps.trees.services import retention
+from accsite.cli import SUCCEEDED, ServiceCommand, find_user
+
+
+class Command(ServiceCommand):
+    """Prune trees by the retention policy of each experiment, or of the site."""
+
+    help = (
+        "Keep checkpoints that are tagged, starred, needed, the newest of their branch or the best by a metric. "
+        "Other leaves are deleted (and can be restored for a while); nodes that others grew from stay in the tree "
+        "and lose their files for good. Exit status 2 for bad input."
+    )
+
+    @override
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the arguments."""
+        super().add_arguments(parser)
+        parser.add_argument("experiment", nargs="?", help="slug (default: all)")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="only say what would go, and how many bytes"
+        )
+        parser.add_argument(
+            "--last", type=int, help="the newest of each branch to keep, instead of the policy's"
+        )
+        parser.add_argument("--best", type=int, help="the best of the experiment to keep")
+        parser.add_argument("--metric", help="by which number they are the best, such as loss/total")
+
+    @override
+    def run(self, **options: Any) -> int:
+        """Prune, or say what would go."""
+        actor = find_user(options["user"])
+        seen = Experiment.objects.all() if actor is None else Experiment.objects.visible_to(actor)
+        rows = seen.order_by("slug")
+        if options["experiment"]:
+            rows = rows.filter(slug=options["experiment"])
+            if not rows:
+                known = ", ".join(seen.values_list("slug", flat=True)[:20]) or "none"
+                raise InvalidInput({"experiment": f"there is no {options['experiment']!r}; known: {known}"})
+        policy = {name: options[name] for name in ("last", "best", "metric") if options[name] is not None}
+        total = 0
+        for experiment in rows:
+            deletion = None
+            if options["dry_run"]:
+                plan = retention.plan_pruning(experiment, policy or None)
+            else:
+                plan, deletion = retention.prune(actor=actor, experiment=experiment, policy=policy or None)
+            total += plan.bytes
+            self._tell(experiment, plan, str(deletion.id) if deletion else None, options)
+        if not options["json"]:
+            verb = "would be freed" if options["dry_run"] else "are freed"
+            self.stdout.write(f"{total} bytes ({filesizeformat(total)}) {verb}")
+        return SUCCEEDED
+
+    def _tell(
+        self, experiment: Experiment, plan: retention.Plan, deletion: str | None, options: dict[str, Any]
+    ) -> None:
+        if options["json"]:
+            fields = {"experiment": experiment.slug, "dry_run": options["dry_run"], "deletion": deletion}
+            self.print_json({**fields, **plan.as_dict()})
+            return
+        would = "would be " if options["dry_run"] else ""
+        self.stdout.write(f"{experiment.slug}: {len(plan.kept)} keep their weights, {plan.bytes} bytes go")
+        for name, ids in (("deleted", plan.leaves), ("stripped of weights", plan.weights)):
+            if ids:
+                self.stdout.write(f"  {would}{name}: {', '.join(map(str, sorted(ids)))}")
+        if deletion:
+            self.stdout.write(f"  undo: manage.py checkpoints restore {experiment.slug} {deletion}")

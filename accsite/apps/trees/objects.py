@@ -1,0 +1,52 @@
+"""What the faces of actions need to know of checkpoints: see ``accsite.actions``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+
+from accsite import actions
+from accsite.apps.training.models import Checkpoint, Experiment
+from accsite.apps.trees.selectors import find_checkpoint_named
+
+Answer = tuple[Any, Callable[[Any], Any]]
+
+
+def register() -> None:
+    """Let them have actions; called once when Django is ready."""
+    actions.register(
+        actions.Things(
+            model=Checkpoint,
+            namespace="trees",
+            plural="checkpoints",
+            seen_by=_checkpoints,
+            find=find_checkpoint_named,
+            word=lambda checkpoint: str(checkpoint.pk),
+            page=lambda checkpoint: reverse("trees:checkpoint", args=[checkpoint.pk]),
+            answer=_checkpoint_in_the_api,
+            show=_show_checkpoint,
+        ),
+    )
+
+
+def _checkpoints(user: Any) -> QuerySet[Checkpoint]:
+    rows = Checkpoint.objects.filter(experiment__in=Experiment.objects.visible_to(user))
+    return rows.select_related("experiment", "branch__experiment", "parent", "job", "created_by")
+
+
+def _checkpoint_in_the_api() -> Answer:
+    from accsite.apps.trees.api.serializers import CheckpointSerializer
+
+    return CheckpointSerializer, lambda checkpoint: CheckpointSerializer(checkpoint).data
+
+
+def _show_checkpoint(
+    request: HttpRequest, checkpoint: Checkpoint, status: int, extra: dict[str, Any]
+) -> HttpResponse:
+    from accsite.apps.trees.views.checkpoints import show
+
+    return show(request, checkpoint, status=status, **extra)

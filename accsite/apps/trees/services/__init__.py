@@ -1,0 +1,1 @@
+"""Everything that changes trees and their checkpoints: one transaction a function."""
