@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
+from acc.messages import Job
+
+__all__ = ["Branch", "Checkpoint", "Dataset", "Evaluation", "Experiment", "Job", "JobLog", "Run", "Task"]
+
 
 class Branch(TypedDict):
     """A named line of work in an experiment; ``head``: id of a checkpoint."""
@@ -38,23 +42,6 @@ class Task(TypedDict):
     dataset: str
     weight: float
     enabled: bool
-
-
-class Job(TypedDict):
-    """A unit of queued work as it is now; ``rate`` in steps per second."""
-
-    id: int
-    kind: str
-    title: str
-    state: str
-    ended: bool
-    branch: int | None
-    step: int
-    total_steps: int
-    rate: float | None
-    eta_seconds: float | None
-    message: str
-    result: dict[str, Any]
 
 
 class JobLog(TypedDict):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +12,7 @@ from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.training import measures
 from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Experiment
 from accsite.apps.training.selectors.alarms import grave_alarms_in, words_at
+from accsite.numbers import if_finite
 
 KINDS: Sequence[str] = CheckpointKind.values
 LEAST_RUN = 3
@@ -148,7 +148,7 @@ def compact(tree: Tree) -> dict[str, Any]:
         "minute": _runs(
             _steps([int((node.created_at - since).total_seconds() // 60) for node in nodes if since])
         ),
-        "value": _runs(_finite(node.value) for node in nodes),
+        "value": _runs(if_finite(node.value) for node in nodes),
         "tags": {index: node.tag for index, node in enumerate(nodes) if node.tag},
         "alarms": _runs(node.alarms for node in nodes),
         "starred": _where(node.starred for node in nodes),
@@ -172,10 +172,6 @@ def _runs(values: Iterable[Any]) -> list[Any]:
         else:
             column += [value] * count
     return column
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
 
 
 def _where(marks: Iterable[bool]) -> list[int]:
