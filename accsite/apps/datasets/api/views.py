@@ -19,6 +19,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from acc.data import exporters
+from acc.data.browse import pixel_facts
 from acc.errors import InvalidInput
 from acc.params import Param
 from accsite.apps.datasets import selectors, services
@@ -191,8 +192,7 @@ class DatasetViewSet(viewsets.ReadOnlyModelViewSet[Dataset]):
     @action(detail=True)
     def statistics(self, *_: Request, **_slug: Any) -> Response:
         """Return the mean and the spread of the pixels."""
-        found = selectors.statistics(self.get_object())
-        return Response({name: found[name] for name in ("mean_value", "mean_spread", "images")})
+        return Response(pixel_facts(selectors.statistics(self.get_object())))
 
     @extend_schema(responses={**PNG, **REFUSED})
     @action(detail=True, url_path="mean")

@@ -11,6 +11,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_GET
 
+from acc.data.browse import PixelFacts
 from acc.data.pixels import as_uint8
 from acc.errors import InvalidInput
 from acc.render import reconstruction_rows, sprite
@@ -65,7 +66,7 @@ def _compared(a: Dataset, b: Dataset, offset: int) -> dict[str, Any]:
     two = {"a": a.slug, "b": b.slug}
     here = reverse("datasets:compare")
     shown: dict[str, Any] = {
-        "sides": [_side(dataset, name, found["pixels"][name]) for name, dataset in (("a", a), ("b", b))],
+        "sides": [_side(a, "a", found["pixels"]["a"]), _side(b, "b", found["pixels"]["b"])],
         "shared": [
             {
                 "name": each["target"],
@@ -106,7 +107,7 @@ def _compared(a: Dataset, b: Dataset, offset: int) -> dict[str, Any]:
     return shown
 
 
-def _side(dataset: Dataset, name: str, pixels: dict[str, Any]) -> dict[str, Any]:
+def _side(dataset: Dataset, name: str, pixels: PixelFacts) -> dict[str, Any]:
     count = min(SAMPLES, dataset.n)
     return {
         "name": name,

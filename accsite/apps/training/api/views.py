@@ -267,8 +267,8 @@ class JobViewSet(ReadViewSet):
             limit=whole_number(request, "limit", least=1),
             word=request.query_params.get("search", ""),
         )
-        told = {"job": job.pk, "ended": not job.is_active, "streams": [each.as_dict() for each in streams]}
-        return Response({**told, **part}, headers={"Vary": "Accept", "Cache-Control": "no-store"})
+        told = logs.whole_answer(job, streams, part)
+        return Response(told, headers={"Vary": "Accept", "Cache-Control": "no-store"})
 
     @extend_schema(
         parameters=[

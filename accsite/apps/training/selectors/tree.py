@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.training import measures
@@ -99,8 +99,19 @@ def _in_line(nodes: Iterable[Node]) -> list[Node]:
     return line
 
 
-def compact(tree: Tree) -> dict[str, Any]:
-    """Return the tree as columns for the wire, 5,000 nodes in less than 200 KB.
+class CompactBranch(TypedDict):
+    """A branch of a tree; ``job``: the one that is to move its head."""
+
+    id: int
+    name: str
+    slug: str
+    head: int | None
+    forked_from: int | None
+    job: int | None
+
+
+class CompactTree(TypedDict):
+    """A tree as columns, oldest node first.
 
     Node i is the i-th entry of every column, in which ``[7, 12]`` stands for twelve times 7. ``id``, ``job``,
     ``minute``: differences from the entry before (the first from 0); ``job`` 0 where it is the same job or none,
@@ -109,6 +120,32 @@ def compact(tree: Tree) -> dict[str, Any]:
     ``value``: as it is stored, None where there is none. ``minute``: minutes since ``since``.
     ``alarms``: words, '' for none. ``tags``: index -> tag; ``starred``, ``pruned``, ``forked``, ``no_job``: indices.
     """
+
+    experiment: str
+    count: int
+    metric: str
+    metrics: dict[str, bool]
+    branches: list[CompactBranch]
+    kinds: list[str]
+    since: str | None
+    id: list[Any]
+    parent: list[Any]
+    branch: list[Any]
+    step: list[Any]
+    kind: str
+    job: list[Any]
+    minute: list[Any]
+    value: list[Any]
+    tags: dict[int, str]
+    alarms: list[Any]
+    starred: list[int]
+    pruned: list[int]
+    forked: list[int]
+    no_job: list[int]
+
+
+def compact(tree: Tree) -> CompactTree:
+    """Return the tree as columns for the wire, 5,000 nodes in less than 200 KB."""
     nodes = tree.nodes
     place = {node.id: index for index, node in enumerate(nodes)}
     steps = {node.id: node.step for node in nodes}
