@@ -12,7 +12,6 @@ from django.core.paginator import Page, Paginator
 from django.db.models import Count, FloatField, Max, Min
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
-from django.http import Http404
 from django.utils import timezone
 
 from acc.errors import InvalidInput
@@ -24,6 +23,7 @@ from accsite.apps.training.pages import named_losses
 from accsite.apps.training.selectors.alarms import grave_alarms_in, words_at
 from accsite.apps.training.services.deletion import Deletion, descendants
 from accsite.apps.training.services.retention import Plan, plan_pruning
+from accsite.pages import visible_row
 
 ROWS_A_PAGE = 50
 COMPARED = 40
@@ -74,16 +74,9 @@ class Removal:
 
 def find_checkpoint(user: Any, pk: int) -> Checkpoint:
     """Return a checkpoint that ``user`` may see; raises Http404."""
-    seen = Experiment.objects.visible_to(user)
-    rows = Checkpoint.objects.filter(experiment__in=seen)
-    found = (
-        rows.select_related("experiment", "branch__experiment", "parent", "job", "created_by")
-        .filter(pk=pk)
-        .first()
-    )
-    if found is None:
-        raise Http404(f"there is no checkpoint {pk} that you may see")
-    return found
+    rows = Checkpoint.objects.filter(experiment__in=Experiment.objects.visible_to(user))
+    with_it = rows.select_related("experiment", "branch__experiment", "parent", "job", "created_by")
+    return visible_row(with_it, f"checkpoint {pk}", pk=pk)
 
 
 def find_deleted(user: Any, pk: int) -> Checkpoint | None:

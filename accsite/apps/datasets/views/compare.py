@@ -17,7 +17,8 @@ from acc.errors import InvalidInput
 from acc.render import reconstruction_rows, sprite
 from accsite.apps.datasets import pages, plots, selectors
 from accsite.apps.datasets.models import Dataset
-from accsite.apps.datasets.views.common import REFUSED, lasting
+from accsite.apps.datasets.views.common import lasting
+from accsite.pages import REFUSED
 
 SAMPLES, COLUMNS = 32, 8
 NEIGHBOURS = 10

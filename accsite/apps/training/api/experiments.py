@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from acc.errors import InvalidInput
-from accsite.api.common import REFUSED, query
+from accsite.api.common import REFUSALS, query
 from accsite.api.conditional import answer
 from accsite.api.lookup import body, flag, named, nested
 from accsite.apps.jobs.services.unit import unit_of_work
@@ -49,7 +49,7 @@ class ExperimentViewSet(ReadViewSet):
             return rows
         return self.filtered(rows, q="name__icontains", owner="owner__username", visibility="visibility")
 
-    @extend_schema(request=schema.ExperimentRequest, responses={201: ExperimentSerializer, **REFUSED})
+    @extend_schema(request=schema.ExperimentRequest, responses={201: ExperimentSerializer, **REFUSALS})
     def create(self, request: Request) -> Response:
         """Make an experiment with its branch ``main``."""
         data = body(request, "name", "model", "visibility")
@@ -61,7 +61,7 @@ class ExperimentViewSet(ReadViewSet):
         )
         return Response(self.get_serializer(made).data, status=status.HTTP_201_CREATED)
 
-    @extend_schema(request=schema.ExperimentChange, responses={200: ExperimentSerializer, **REFUSED})
+    @extend_schema(request=schema.ExperimentChange, responses={200: ExperimentSerializer, **REFUSALS})
     def partial_update(self, request: Request, **_: Any) -> Response:
         """Change what pruning keeps; null for the site's policy."""
         experiment = self.get_object()
@@ -73,7 +73,7 @@ class ExperimentViewSet(ReadViewSet):
 
     @extend_schema(
         parameters=[query("metric", "a name among `metrics`; default: loss/total")],
-        responses={200: schema.Tree, 304: None, 422: REFUSED[422]},
+        responses={200: schema.Tree, 304: None, 422: REFUSALS[422]},
         filters=False,
     )
     @action(detail=True, methods=["get"], pagination_class=None)
@@ -82,7 +82,7 @@ class ExperimentViewSet(ReadViewSet):
         found = selectors.tree(self.get_object(), request.query_params.get("metric", ""))
         return answer(request, selectors.compact(found))
 
-    @extend_schema(request=schema.PruneRequest, responses={200: schema.PruneAnswer, **REFUSED})
+    @extend_schema(request=schema.PruneRequest, responses={200: schema.PruneAnswer, **REFUSALS})
     @action(detail=True, methods=["post"])
     def prune(self, request: Request, **_: Any) -> Response:
         """Prune by the experiment's policy; with `dry_run` only say what would go and how many bytes."""
@@ -95,7 +95,7 @@ class ExperimentViewSet(ReadViewSet):
         done, made = retention.prune(actor=request.user, experiment=experiment, policy=policy)
         return Response({**done.as_dict(), "deletion": str(made.id) if made else None})
 
-    @extend_schema(request=schema.RestoreRequest, responses={200: schema.Restored, **REFUSED})
+    @extend_schema(request=schema.RestoreRequest, responses={200: schema.Restored, **REFUSALS})
     @action(detail=True, methods=["post"])
     def restore(self, request: Request, **_: Any) -> Response:
         """Undo a deletion of checkpoints."""
@@ -119,7 +119,7 @@ class BranchViewSet(ReadViewSet):
         rows = Branch.objects.filter(experiment__in=self.experiments()).select_related("experiment")
         return self.filtered(rows, experiment="experiment__slug")
 
-    @extend_schema(request=schema.BranchRequest, responses={201: BranchSerializer, **REFUSED})
+    @extend_schema(request=schema.BranchRequest, responses={201: BranchSerializer, **REFUSALS})
     def create(self, request: Request) -> Response:
         """Make a branch, from a checkpoint (a fork) or from the seed."""
         data = body(request, *schema.BranchRequest.model_fields)
@@ -137,7 +137,7 @@ class BranchViewSet(ReadViewSet):
         )
         return Response(self.get_serializer(made).data, status=status.HTTP_201_CREATED)
 
-    @extend_schema(request=schema.BranchChange, responses={200: BranchSerializer, **REFUSED})
+    @extend_schema(request=schema.BranchChange, responses={200: BranchSerializer, **REFUSALS})
     def partial_update(self, request: Request, **_: Any) -> Response:
         """Rename the branch, whose address follows, or set when its checkpoints are measured by themselves."""
         branch = self.get_object()
@@ -151,7 +151,7 @@ class BranchViewSet(ReadViewSet):
                 measuring.set_auto_evaluate(actor=request.user, branch=branch, when=when, every=every)
         return Response(self.get_serializer(branch).data)
 
-    @extend_schema(request=schema.LoadRequest, responses={200: BranchSerializer, **REFUSED})
+    @extend_schema(request=schema.LoadRequest, responses={200: BranchSerializer, **REFUSALS})
     @action(detail=True, methods=["post"])
     def load(self, request: Request, **_: Any) -> Response:
         """Make a checkpoint of the experiment the branch's head; refused while a job trains on the branch."""
