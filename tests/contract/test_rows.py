@@ -17,8 +17,9 @@ from acc.data import browse
 from accsite.apps.datasets import selectors as datasets
 from accsite.apps.jobs.selectors import logs
 from accsite.apps.recipes import selectors as recipes
-from accsite.apps.training.selectors import checkpoints, replays, tree
+from accsite.apps.training.selectors import checkpoints, replays
 from accsite.apps.training.selectors import jobs as trainings
+from accsite.apps.training.selectors.tree import CompactTree
 
 CLIENT = {
     "Branch": rows.Branch,
@@ -44,7 +45,7 @@ SELECTORS = {
     "RunDetail": recipes.RunState,
     "CheckpointDetail": checkpoints.CheckpointDetail,
     "Replayed": replays.Replayed,
-    "Tree": tree.CompactTree,
+    "Tree": CompactTree,
     "Samples": datasets.Samples,
     "Histogram": datasets.Histogram,
     "Pairs": browse.Pairs,

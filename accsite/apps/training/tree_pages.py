@@ -21,6 +21,7 @@ from accsite.apps.training import measures, selectors
 from accsite.apps.training.models import Branch, Checkpoint, Experiment
 from accsite.apps.training.pages import named_losses
 from accsite.apps.training.selectors.alarms import grave_alarms_in, words_at
+from accsite.apps.training.selectors.replays import Replayed
 from accsite.apps.training.services.deletion import Deletion, descendants
 from accsite.apps.training.services.retention import Plan, plan_pruning
 from accsite.pages import visible_row
@@ -220,7 +221,7 @@ def changes(difference: dict[str, Any]) -> list[Change]:
     return lines
 
 
-def replay_changes(replayed: dict[str, Any] | None) -> list[Change]:
+def replay_changes(replayed: Replayed | None) -> list[Change]:
     """Return the lines of what a replay found to be otherwise than when the checkpoint was made."""
     found = replayed["changes"] if replayed else {}
     lines = [

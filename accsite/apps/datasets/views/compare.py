@@ -149,7 +149,7 @@ def neighbours(request: HttpRequest) -> HttpResponse:
     a, b = _two(request)
     found = selectors.nearest(a, b, offset=_offset(request, a), limit=NEIGHBOURS)
     rows = [
-        as_uint8(np.asarray(selectors.opened(dataset).images[np.asarray(found[name])]))
-        for name, dataset in (("a", a), ("b", b))
+        as_uint8(np.asarray(selectors.opened(dataset).images[np.asarray(numbers)]))
+        for numbers, dataset in ((found["a"], a), (found["b"], b))
     ]
     return lasting(reconstruction_rows(*rows))
