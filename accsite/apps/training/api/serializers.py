@@ -35,7 +35,7 @@ class BranchSerializer(serializers.ModelSerializer[Branch]):
 class ExperimentSerializer(serializers.ModelSerializer[Experiment]):
     """An experiment with its branches."""
 
-    owner = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
+    owner = serializers.SlugRelatedField[Any](slug_field="username", read_only=True, allow_null=True)
     model = serializers.SerializerMethodField()
     branches = BranchSerializer(many=True, read_only=True)
 

@@ -45,7 +45,7 @@ class JobSummary(TypedDict):
     losses: list[TaskLoss]
     total: float | None
     message: str
-    created_at: str | None
+    created_at: str
     started_at: str | None
     finished_at: str | None
 
@@ -82,7 +82,7 @@ def job_summaries(jobs: Sequence[Job]) -> list[JobSummary]:
                 losses=[TaskLoss(key=key, name=name, loss=if_finite(loss)) for key, name, loss in losses],
                 total=if_finite(found.get(series.TOTAL)),
                 message=state["message"],
-                created_at=state["created_at"],
+                created_at=job.created_at.isoformat(),
                 started_at=state["started_at"],
                 finished_at=state["finished_at"],
             )
