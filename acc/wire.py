@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ MAGIC = b"ACP1"
 CONTENT_TYPE = "application/vnd.acc.points"
 
 
-def encode(header: dict[str, Any], columns: NDArray[np.float32]) -> bytes:
+def encode(header: Mapping[str, object], columns: NDArray[np.float32]) -> bytes:
     """Return header and ``columns (rows, count) float32`` as bytes; ``count`` and ``rows`` are added to the header."""
     if columns.ndim != 2:
         raise ValueError(f"columns must be 2-D (rows, count), got shape {columns.shape}")

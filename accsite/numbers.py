@@ -42,6 +42,11 @@ def exact(value: float | None) -> str:
     return f"{'-' if sign else ''}{first}{'.' if rest else ''}{rest}e{number.adjusted():+d}"
 
 
+def if_finite(value: float | None) -> float | None:
+    """Return a number as JSON can say it: None for one that is not finite."""
+    return value if value is not None and math.isfinite(value) else None
+
+
 def _significant(value: float, digits: int) -> Decimal:
     # Of two that are equally near, the one that is farther from 0, as JavaScript has it.
     exact_value = Decimal(value)

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 from django.contrib.auth.models import User
-from django.http import HttpRequest, HttpResponse
+from django.db.models import Model, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.http import url_has_allowed_host_and_scheme
 
+M = TypeVar("M", bound=Model)
+
 REFUSED = 422
+"""The status of a page whose form was refused; it says why."""
+
+
+def visible_row(rows: QuerySet[M], what: str, **by: Any) -> M:
+    """Return the one of ``rows``, which are those that the viewer may see, that an address names; raises Http404."""
+    found = rows.filter(**by).first()
+    if found is None:
+        raise Http404(f"there is no {what} that you may see")
+    return found
 
 
 def is_partial(request: HttpRequest) -> bool:

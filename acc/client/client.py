@@ -8,7 +8,21 @@ from typing import Any, Generic, TypeVar, cast
 
 from acc.client.following import Following, Update
 from acc.client.multipart import Multipart
-from acc.client.rows import Branch, Checkpoint, Dataset, Evaluation, Experiment, Job, JobLog, Run, Task
+from acc.client.rows import (
+    Branch,
+    Checkpoint,
+    CheckpointDetail,
+    Dataset,
+    Evaluation,
+    Experiment,
+    Job,
+    JobDetail,
+    JobEvent,
+    JobLog,
+    Run,
+    RunDetail,
+    Task,
+)
 from acc.client.transport import Transport
 
 R = TypeVar("R")
@@ -131,6 +145,10 @@ class Tasks(Rows[Task]):
 class Jobs(Rows[Job]):
     """Jobs, by id. What is submitted is done once, even if the network makes it be sent twice."""
 
+    def get(self, key: int | str) -> JobDetail:
+        """Return one job, with what it waits for, and of a failed one the last lines that it printed."""
+        return cast(JobDetail, super().get(key))
+
     def train(self, branch: int, *, key: str | None = None, **train: Any) -> Job:
         """Return a queued train job; ``train``: what ``acc.specs.TrainSpec`` takes, such as steps and lr."""
         return self._submit({"kind": "train", "branch": branch, "train": train}, key)
@@ -172,10 +190,10 @@ class Jobs(Rows[Job]):
         """Ask a job to stop; it keeps the step that it reached."""
         self.control(job, "stop")
 
-    def control(self, job: int, kind: str, **payload: Any) -> dict[str, Any]:
+    def control(self, job: int, kind: str, **payload: Any) -> JobEvent:
         """Return the event by which a job is asked something, such as ``control(7, "set_lr", lr=1e-4)``."""
         body = {"kind": kind, "payload": payload}
-        return cast(dict[str, Any], self._transport.json("POST", f"jobs/{job}/control/", body))
+        return cast(JobEvent, self._transport.json("POST", f"jobs/{job}/control/", body))
 
     def _submit(self, body: dict[str, Any], key: str | None) -> Job:
         return cast(Job, self._transport.submit("jobs/", body, key))
@@ -192,6 +210,10 @@ class Evaluations(Rows[Evaluation]):
 
 class Checkpoints(Rows[Checkpoint]):
     """Checkpoints, by id."""
+
+    def get(self, key: int | str) -> CheckpointDetail:
+        """Return one checkpoint with everything that made it."""
+        return cast(CheckpointDetail, super().get(key))
 
     def download(self, checkpoint: int, path: str | Path) -> Path:
         """Write an exported checkpoint, which ``acc.load`` opens, to ``path`` and return it."""
@@ -240,6 +262,10 @@ class Datasets(Rows[Dataset]):
 
 class Recipes(Rows[Run]):
     """Runs of recipes, by id."""
+
+    def get(self, key: int | str) -> RunDetail:
+        """Return one run with its phases, steps and log."""
+        return cast(RunDetail, super().get(key))
 
     def run(self, recipe: str, *, seed: int = 0, key: str | None = None, **params: Any) -> Run:
         """Return a queued run of a recipe; ``params``: the recipe's own, such as steps."""

@@ -16,6 +16,7 @@ from websockets.sync.client import ClientConnection, connect
 from acc import wire
 from acc.client.rows import Job
 from acc.client.transport import ApiError, Transport, Unreachable
+from acc.messages import Frame, LossHistory, ToPage, Watch
 
 SILENCE_SECONDS = 20.0
 """The site speaks every few seconds; a socket that is silent for longer is dead."""
@@ -64,7 +65,8 @@ class Following:
         while True:
             try:
                 with self._socket() as socket:
-                    socket.send(json.dumps({"type": "subscribe", "topics": {}, "jobs": [self.job]}))
+                    wanted: Watch = {"type": "subscribe", "topics": {}, "jobs": [self.job]}
+                    socket.send(json.dumps(wanted))
                     pause, give_up_at = BACKOFF_SECONDS[0], float("inf")
                     ended = yield from self._listen(socket)
             except (OSError, WebSocketException, TimeoutError):
@@ -101,21 +103,21 @@ class Following:
         while True:
             message = socket.recv(timeout=SILENCE_SECONDS)
             if isinstance(message, bytes):
-                yield from self._frame(*wire.decode(message))
+                header, values = wire.decode(message)
+                yield from self._frame(cast(Frame, header), values)
                 continue
-            told = json.loads(message)
-            if told.get("type") == "refused":
-                raise ApiError(404, {"title": "Not found", "detail": f"job {self.job}: {told.get('reason')}"})
-            if told.get("type") != "job" or told.get("id") != self.job:
+            told: ToPage = json.loads(message)
+            if told["type"] == "refused":
+                raise ApiError(404, {"title": "Not found", "detail": f"job {self.job}: {told['reason']}"})
+            if told["type"] != "job" or told["id"] != self.job:
                 continue
             if told["step"] > self.end or told["ended"]:
                 yield from self._missed()
-            del told["type"]
-            yield State(cast(Job, told))
+            yield State(cast(Job, {name: value for name, value in told.items() if name != "type"}))
             if told["ended"]:
                 return True
 
-    def _frame(self, header: dict[str, Any], values: NDArray[np.float32]) -> Iterator[Points]:
+    def _frame(self, header: Frame, values: NDArray[np.float32]) -> Iterator[Points]:
         start, stop = header["start"], header["start"] + header["count"]
         if self.attempt not in (None, header["attempt"]) and start < self.end:
             self.end = start  # these steps are made again
@@ -129,15 +131,18 @@ class Following:
 
     def _missed(self) -> Iterator[Points]:
         """Yield the steps from ``end`` on that the site has; after a resume from before it, those that replaced it."""
-        path = f"jobs/{self.job}/loss_history/"
-        accept = {"Accept": wire.CONTENT_TYPE}
-        header, values = wire.decode(self.transport.send("GET", path, headers=accept, **{"from": self.end}))
+        header, values = self._history(start=self.end)
         if self.attempt not in (None, header["attempt"]) and header["step"] < self.end:
             self.end = 0
-            header, values = wire.decode(self.transport.send("GET", path, headers=accept))
+            header, values = self._history()
         self.attempt = header["attempt"]
         if values.size:
             yield self._given(header["start"], header["series"], values)
+
+    def _history(self, start: int | None = None) -> tuple[LossHistory, NDArray[np.float32]]:
+        path, accept = f"jobs/{self.job}/loss_history/", {"Accept": wire.CONTENT_TYPE}
+        header, values = wire.decode(self.transport.send("GET", path, headers=accept, **{"from": start}))
+        return cast(LossHistory, header), values
 
     def _given(self, start: int, series: list[str], values: NDArray[np.float32]) -> Points:
         self.end = start + values.shape[1]

@@ -1,18 +1,49 @@
-"""What the API answers with, as far as programs commonly read it; the rest is there as well."""
+"""What the API answers with, field by field, as it is described in its OpenAPI schema. Times are ISO 8601."""
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
+
+from acc.messages import Job
+
+__all__ = [
+    "Artifact",
+    "Branch",
+    "Checkpoint",
+    "CheckpointDetail",
+    "Dataset",
+    "Evaluation",
+    "Experiment",
+    "Job",
+    "JobDetail",
+    "JobEvent",
+    "JobLog",
+    "LogLine",
+    "LogStream",
+    "LossHistory",
+    "Metric",
+    "Part",
+    "Replayed",
+    "Run",
+    "RunDetail",
+    "StoredFile",
+    "Target",
+    "Task",
+]
 
 
 class Branch(TypedDict):
-    """A named line of work in an experiment; ``head``: id of a checkpoint."""
+    """A named line of work in an experiment; ``head``, ``forked_from``: ids of checkpoints."""
 
     id: int
     experiment: str
     name: str
     slug: str
     head: int | None
+    forked_from: int | None
+    auto_evaluate: str
+    evaluate_every: int | None
+    created_at: str
 
 
 class Experiment(TypedDict):
@@ -24,45 +55,76 @@ class Experiment(TypedDict):
     owner: str | None
     visibility: str
     model: dict[str, Any]
+    retention: Any
     branches: list[Branch]
+    created_at: str
 
 
 class Task(TypedDict):
-    """A loss on one dataset, attached to a branch."""
+    """A loss on one dataset, attached to a branch. ``latent_slice``: [start, end), None for the whole or a factor."""
 
     id: int
     branch: int
     key: str
     name: str
     task_class: str
+    source_removed: bool
     dataset: str
     weight: float
     enabled: bool
+    latent_slice: list[int] | None
+    factor: str
+    params: dict[str, Any]
+    position: int
+    colour_slot: int
+    removed_at: str | None
+    created_at: str
 
 
-class Job(TypedDict):
-    """A unit of queued work as it is now; ``rate`` in steps per second."""
+class JobDetail(Job):
+    """A job, what it waits for, where its ranks are, and of a failed one the last lines that it printed."""
+
+    waits_for: str
+    places: list[str]
+    last_lines: NotRequired[list[str]]
+
+
+class JobEvent(TypedDict):
+    """Something asked of a job, or that happened to it."""
 
     id: int
     kind: str
-    title: str
-    state: str
-    ended: bool
-    branch: int | None
-    step: int
-    total_steps: int
-    rate: float | None
-    eta_seconds: float | None
+    payload: dict[str, Any]
+    status: str
     message: str
-    result: dict[str, Any]
+    step: int | None
+    actor: str | None
+    created_at: str
+    applied_at: str | None
+
+
+class LogStream(TypedDict):
+    """What one rank printed in one attempt; ``left_out``: bytes that were not kept."""
+
+    attempt: int
+    rank: int
+    bytes: int
+    left_out: int
+
+
+class LogLine(TypedDict):
+    """A line, and the byte at which it begins."""
+
+    offset: int
+    text: str
 
 
 class JobLog(TypedDict):
-    """A part of what a job printed; ``lines``: those that hold what was searched, each with its ``offset``."""
+    """A part of what a job printed; ``lines``: those that hold what was searched, the last of the ``found`` ones."""
 
     job: int
     ended: bool
-    streams: list[dict[str, int]]
+    streams: list[LogStream]
     attempt: int | None
     rank: int | None
     bytes: int
@@ -71,7 +133,24 @@ class JobLog(TypedDict):
     next_offset: int
     text: str
     found: int
-    lines: list[dict[str, Any]]
+    lines: list[LogLine]
+
+
+class LossHistory(TypedDict):
+    """Loss points as columns of JSON: one value a step, or of an envelope ``min``, ``max`` and ``mean`` a bucket."""
+
+    job: int
+    attempt: int
+    seq: int
+    step: int
+    total: int
+    kind: str
+    start: int
+    stop: int
+    bucket: int
+    series: list[str]
+    clock: NotRequired[list[list[float]] | None]
+    columns: dict[str, list[float | None] | dict[str, list[float | None]]]
 
 
 class Run(TypedDict):
@@ -79,12 +158,25 @@ class Run(TypedDict):
 
     id: int
     recipe: str
+    label: str
     params: dict[str, Any]
     seed: int
+    source_sha256: str
     state: str | None
     job: Job | None
     result: Any
     can_resume: bool
+    created_at: str
+
+
+class RunDetail(Run):
+    """A run with its phases, steps and log."""
+
+    plan: dict[str, Any]
+    phases: list[dict[str, Any]]
+    steps: list[dict[str, Any]]
+    log: list[str]
+    branches: list[str]
 
 
 class Checkpoint(TypedDict):
@@ -97,10 +189,73 @@ class Checkpoint(TypedDict):
     job: int | None
     kind: str
     step: int
+    job_step: int
     sha256: str
     size_bytes: int
-    losses: dict[str, float]
+    losses: dict[str, float | None]
     tag: str
+    note: str
+    starred: bool
+    created_at: str
+
+
+class StoredFile(TypedDict):
+    """A file of a checkpoint; ``present``: whether it was not pruned."""
+
+    name: str
+    sha256: str
+    bytes: int
+    present: bool
+
+
+class Replayed(TypedDict):
+    """What a replay of a checkpoint has found."""
+
+    job: int
+    state: str
+    active: bool
+    current_plugins: bool
+    verdict: str | None
+    message: str
+    checkpoint: int | None
+    step: int | None
+    tensor: str | None
+    changes: dict[str, Any]
+    finished_at: str | None
+
+
+class CheckpointDetail(Checkpoint):
+    """A checkpoint with everything that made it."""
+
+    branch_slug: str
+    children: list[int]
+    job_title: str | None
+    created_by: str | None
+    files: list[StoredFile]
+    metrics: dict[str, float]
+    difference: dict[str, Any]
+    plugins: dict[str, str]
+    head_of: list[int]
+    forks: list[int]
+    needed: str
+    expands: dict[str, Any] | None
+    replay: Replayed | None
+    spec: dict[str, Any]
+
+
+class Target(TypedDict):
+    """A target column of a dataset with its statistics: classes and their counts, or a mean and a spread."""
+
+    name: str
+    kind: str
+    classes: NotRequired[int | None]
+    labels: NotRequired[list[str] | None]
+    counts: NotRequired[list[int]]
+    min: NotRequired[float | None]
+    max: NotRequired[float | None]
+    mean: NotRequired[float]
+    std: NotRequired[float]
+    unit: NotRequired[str]
 
 
 class Dataset(TypedDict):
@@ -112,7 +267,55 @@ class Dataset(TypedDict):
     channels: int
     height: int
     width: int
-    targets: list[dict[str, Any]]
+    dtype: str
+    targets: list[Target]
+    units: int | None
+    provenance: dict[str, Any]
+    content_hash: str
+    sha256: str
+    size_bytes: int
+    created_by: str | None
+    created_at: str
+    removed_at: str | None
+
+
+class Metric(TypedDict):
+    """One number with its 95 % interval and what chance gives, or the reason why there is none."""
+
+    task_key: str
+    name: str
+    concept: str
+    group: str
+    dataset: str
+    value: float | None
+    low: float | None
+    high: float | None
+    chance: float | None
+    reason: str
+    higher_is_better: bool | None
+    baseline: float | None
+    moderate: float | None
+    good: float | None
+
+
+class Part(TypedDict):
+    """A part of the suite, and why it has nothing: as a whole, or at some places."""
+
+    name: str
+    reason: str
+    reasons: Any
+
+
+class Artifact(TypedDict):
+    """One picture or JSON file; ``url`` gives its bytes."""
+
+    id: int
+    kind: str
+    name: str
+    sha256: str
+    media_type: str
+    meta: dict[str, Any]
+    url: str
 
 
 class Evaluation(TypedDict):
@@ -123,5 +326,11 @@ class Evaluation(TypedDict):
     branch: int
     checkpoint: int | None
     step: int
-    metrics: list[dict[str, Any]]
-    artifacts: list[dict[str, Any]]
+    suite: list[str]
+    options: dict[str, Any]
+    dataset: str
+    seconds: float
+    created_at: str
+    parts: list[Part]
+    metrics: list[Metric]
+    artifacts: list[Artifact]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,10 +55,67 @@ def select(
     return found[np.argsort(-values if descending else values, kind="stable")]
 
 
-def histogram(
-    data: AccDataset, target: str, *, bins: int = 30, rows: Indices | None = None
-) -> dict[str, Any]:
-    """Return ``edges`` (bins + 1) and ``counts`` (bins) of a target; the counts add up to the samples counted.
+class Histogram(TypedDict):
+    """A target's ``edges`` (bins + 1) and ``counts`` (bins); the counts add up to the samples counted."""
+
+    target: str
+    edges: list[float]
+    counts: list[int]
+
+
+class Pairs(TypedDict):
+    """How often two targets have values together: ``counts[iy][ix]``."""
+
+    x: str
+    y: str
+    x_edges: list[float]
+    y_edges: list[float]
+    counts: list[list[int]]
+
+
+class PixelFacts(TypedDict):
+    """The averages of the mean image and of the spread of each pixel, 0..1, over so many images."""
+
+    mean_value: float
+    mean_spread: float
+    images: int
+
+
+class PixelStatistics(PixelFacts):
+    """The same, with the images themselves: ``mean`` and ``std (C, H, W)`` in 0..1."""
+
+    mean: NDArray[np.float64]
+    std: NDArray[np.float64]
+
+
+class SharedTarget(TypedDict):
+    """A target that two datasets share: their counts in the same bins."""
+
+    target: str
+    kind: str
+    edges: list[float]
+    a: list[int]
+    b: list[int]
+
+
+class PixelComparison(TypedDict):
+    """The pixels of two datasets; ``mean_difference``: root mean square of the mean images', of images of one shape."""
+
+    a: PixelFacts
+    b: PixelFacts
+    mean_difference: float | None
+
+
+class Comparison(TypedDict):
+    """What two datasets share."""
+
+    targets: list[SharedTarget]
+    pixels: PixelComparison
+    same_shape: bool
+
+
+def histogram(data: AccDataset, target: str, *, bins: int = 30, rows: Indices | None = None) -> Histogram:
+    """Return how the values of a target are distributed.
 
     A class target has one bin for each class, from k - 1/2 to k + 1/2. Edges are those of all samples, also when only
     ``rows`` are counted, so that a part can be drawn over the whole.
@@ -69,8 +126,8 @@ def histogram(
     return {"target": target, "edges": edges.tolist(), "counts": counts.tolist()}
 
 
-def pairs(data: AccDataset, x: str, y: str, *, bins: int = 30) -> dict[str, Any]:
-    """Return ``counts[iy][ix]`` of two targets together, with ``x_edges`` and ``y_edges``."""
+def pairs(data: AccDataset, x: str, y: str, *, bins: int = 30) -> Pairs:
+    """Return how often two targets have values together."""
     x_edges, y_edges = edges_of(data, x, bins), edges_of(data, y, bins)
     counts = np.histogram2d(column(data, y), column(data, x), (y_edges, x_edges))[0].astype(np.int64)
     return {
@@ -104,11 +161,17 @@ def column(data: AccDataset, target: str, *, field: str = "target") -> NDArray[A
     return values.astype(np.float64) if values.dtype == np.float32 else values
 
 
-def pixel_statistics(data: AccDataset) -> dict[str, Any]:
-    """Return ``mean`` and ``std`` images ``(C, H, W)`` in 0..1, their averages, and ``images``: how many were read.
+def pixel_facts(found: PixelStatistics) -> PixelFacts:
+    """Return the numbers of pixel statistics alone."""
+    return {
+        "mean_value": found["mean_value"],
+        "mean_spread": found["mean_spread"],
+        "images": found["images"],
+    }
 
-    Of a larger dataset 10,000 evenly spaced images are read.
-    """
+
+def pixel_statistics(data: AccDataset) -> PixelStatistics:
+    """Return the mean image and the spread of each pixel; of a larger dataset 10,000 evenly spaced images are read."""
     rows = spaced(len(data), MAX_IMAGES_READ)
     total = np.zeros(data.images.shape[1:])
     squares = np.zeros_like(total)
@@ -157,13 +220,9 @@ def nearest(
     return candidates[order], np.sqrt(squares / wanted.shape[1])
 
 
-def compare(a: AccDataset, b: AccDataset, *, bins: int = 30) -> dict[str, Any]:
-    """Return what two datasets share: histograms on one axis for targets of one name, and pixel statistics.
-
-    ``targets``: target, kind, edges, counts of ``a`` and ``b``. ``pixels``: the average of the mean image and of the
-    spread of each, and, for images of one shape, ``mean_difference``: the root mean square of the mean images'.
-    """
-    shared: list[dict[str, Any]] = []
+def compare(a: AccDataset, b: AccDataset, *, bins: int = 30) -> Comparison:
+    """Return what two datasets share: histograms on one axis for targets of one name, and pixel statistics."""
+    shared: list[SharedTarget] = []
     kinds = {spec.name: spec.kind for spec in b.target_specs}
     for spec in a.target_specs:
         if kinds.get(spec.name) != spec.kind:
@@ -178,15 +237,15 @@ def compare(a: AccDataset, b: AccDataset, *, bins: int = 30) -> dict[str, Any]:
             {"target": spec.name, "kind": spec.kind, "edges": longer.tolist(), "a": counts[0], "b": counts[1]}
         )
     pixels = [pixel_statistics(data) for data in (a, b)]
-    said: dict[str, Any] = {
-        side: {name: one[name] for name in ("mean_value", "mean_spread", "images")}
-        for side, one in zip(("a", "b"), pixels, strict=True)
-    }
     alike = a.images.shape[1:] == b.images.shape[1:]
     difference = np.sqrt(np.mean((pixels[0]["mean"] - pixels[1]["mean"]) ** 2)) if alike else None
     return {
         "targets": shared,
-        "pixels": {**said, "mean_difference": None if difference is None else float(difference)},
+        "pixels": {
+            "a": pixel_facts(pixels[0]),
+            "b": pixel_facts(pixels[1]),
+            "mean_difference": None if difference is None else float(difference),
+        },
         "same_shape": alike,
     }
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from acc.data.importers.limits import MAX_DATASET_BYTES, check_bytes, refuse
 from acc.errors import InvalidInput
+from acc.text import first_line
 
 NAMES = ("images", "label")
 
@@ -35,7 +36,7 @@ def read(path: Path, max_bytes: int = MAX_DATASET_BYTES) -> dict[str, NDArray[An
     except OSError as error:
         raise refuse(path.name, f"cannot be read: {error.strerror or error}") from error
     except Exception as error:  # torch raises what it likes for what is damaged
-        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        why = first_line(error) or type(error).__name__
         raise refuse(path.name, f"is not a whole .pt file of tensors alone: {why[:200]}") from error
     arrays = {name: _array(name, value, path.name) for name, value in _named(found, path.name).items()}
     # Tensors that are expanded views take no room in the file, but would here.

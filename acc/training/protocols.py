@@ -13,11 +13,9 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from acc.messages import CommandKind
 from acc.specs import TrainJobSpec
 
-CommandKind = Literal[
-    "pause", "resume", "stop", "drain", "set_weight", "set_enabled", "set_lr", "add_task", "remove_task"
-]
 CheckpointReason = Literal["autosave", "final", "stopped", "drained", "manual"]
 
 

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
 from accsite.actions import ActionType, actions_on, perform, things_of
-from accsite.api.common import KEY, REFUSED
+from accsite.api.common import KEY, REFUSALS
 from accsite.api.lookup import body
 from accsite.apps.jobs.models import Job
 
@@ -41,7 +41,7 @@ def _operation(kind: ActionType) -> Any:
     operation.__doc__ = kind.__doc__
     described = extend_schema(
         request=kind if kind.model_fields else None,
-        responses={code: schema, **REFUSED},
+        responses={code: schema, **REFUSALS},
         parameters=[KEY] if kind.makes is Job else [],
     )
     routed = action(detail=True, methods=["post"], url_path=kind.verb, url_name=kind.verb)

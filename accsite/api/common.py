@@ -9,10 +9,11 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
 from accsite.problems import Problem
 
-REFUSED = {
+REFUSALS = {
     422: OpenApiResponse(Problem, "The input was refused; `errors` names each field."),
     409: OpenApiResponse(Problem, "It is not in a state in which this can be done."),
 }
+"""What every operation may answer with that changes something."""
 
 KEY = OpenApiParameter(
     "Idempotency-Key",

@@ -12,6 +12,9 @@ if "ACC_HOME" not in os.environ or os.environ.get("ACC_TEST_WORKER", "") != _wor
 # Nothing listens there: a test that needs Redis asks for the fixture, and no test meets somebody's real one.
 os.environ.setdefault("REDIS_URL", "redis://127.0.0.1:1/0")
 
+# A live message that is not as acc.messages says is refused, here and in what tests start.
+os.environ.setdefault("ACC_CHECK_MESSAGES", "1")
+
 # All tests of one process share what is counted of their users.
 os.environ.setdefault("ACC_WRITE_RATE", "100000/min")
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
+from acc.messages import Begin
 from accsite.apps.jobs.models import JobEvent
 from accsite.apps.live import frames
 from accsite.apps.training.services import jobs, points
@@ -30,7 +31,7 @@ def kept(pipe: Pipe) -> threading.Thread:
     return thread
 
 
-def begin(claimed: Any) -> dict[str, Any]:
+def begin(claimed: Any) -> Begin:
     return {"say": "begin", "job": claimed.job.pk, "attempt": claimed.attempt}
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 import structlog
@@ -25,6 +25,7 @@ from setproctitle import setproctitle
 
 from acc import wire
 from acc.errors import AccError
+from acc.messages import Begin, Saved, ToKeeper
 from acc.text import in_words
 from acc.training.protocols import Alarm, Baseline, CheckpointReason, Command, CommandResult, PointBlock
 from accsite.apps.jobs.errors import Fenced
@@ -61,21 +62,20 @@ class CheckpointNotSaved(AccError):
 
 @dataclass
 class _Saving:
-    """A checkpoint that the training writes to the disk; told: how that went, once it has."""
+    """A checkpoint that the training writes to the disk."""
 
     reason: CheckpointReason
     step: int
     global_step: int
     path: Path
     losses: dict[str, float] = field(default_factory=dict)
-    told: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
 class _Saved:
     """How the writing of the oldest checkpoint on its way went."""
 
-    told: dict[str, Any]
+    told: Saved
 
 
 class _End:
@@ -106,10 +106,11 @@ class RecordKeeper:
 
     def run(self) -> None:
         """Keep records until the end of the training."""
-        begun = self._pipe.receive()
-        if begun is None:
+        heard = self._pipe.receive()
+        if heard is None:
             return  # the job was not to be had
-        self.job_id, self.attempt = begun[0]["job"], begun[0]["attempt"]
+        begun = cast(Begin, heard[0])
+        self.job_id, self.attempt = begun["job"], begun["attempt"]
         context = contextvars.copy_context()
         threading.Thread(target=context.run, args=(self._read,), name="records", daemon=True).start()
         try:
@@ -136,7 +137,7 @@ class RecordKeeper:
             if said["say"] == "fenced":
                 self._given_up.set()
                 continue
-            item = _item(said, values)
+            item = _item(cast(ToKeeper, said), values)
             self._items.append(item)
             if not isinstance(item, PointBlock):
                 self._hurry.set()
@@ -213,7 +214,7 @@ class RecordKeeper:
             paused = command.kind == "pause"
             self._insist(partial(lifecycle.set_paused, self.job_id, self.attempt, paused))
 
-    def _write_checkpoint(self, saving: _Saving, told: dict[str, Any]) -> None:
+    def _write_checkpoint(self, saving: _Saving, told: Saved) -> None:
         if "broken" in told:
             raise AccError(f"the checkpoint at step {saving.step} could not be written: {told['broken']}")
         try:
@@ -225,7 +226,7 @@ class RecordKeeper:
             saving.path.unlink(missing_ok=True)
             self._not_saved(saving, error)
 
-    def _record(self, saving: _Saving, told: dict[str, Any]) -> None:
+    def _record(self, saving: _Saving, told: Saved) -> None:
         checkpoints.record(
             self.job_id,
             self.attempt,
@@ -306,19 +307,20 @@ def _follows(waiting: list[PointBlock], block: PointBlock) -> bool:
     return last.series == block.series and last.start + last.count == block.start and size < MERGED_STEPS
 
 
-def _item(said: dict[str, Any], values: bytes) -> _Item:
+def _item(said: ToKeeper, values: bytes) -> _Item:  # noqa: PLR0911 - one for each message
     """Return what a message of the training says."""
-    what = said.pop("say")
-    if what == "block":
+    if said["say"] == "block":
         return block_of(said, values)
-    return _READ[what](said)
-
-
-_READ: dict[str, Callable[[dict[str, Any]], _Item]] = {
-    "result": lambda said: CommandResult(Command(**said.pop("command")), **said),
-    "alarm": lambda said: Alarm(**said),
-    "baseline": lambda said: (said.pop("task"), Baseline(**said)),
-    "saving": lambda said: _Saving(path=Path(said.pop("path")), **said),
-    "saved": _Saved,
-    "end": lambda _: _End(),
-}
+    if said["say"] == "result":
+        command = Command(**said["command"])
+        return CommandResult(command, said["step"], said["ok"], said["message"], said["field"])
+    if said["say"] == "alarm":
+        return Alarm(said["kind"], said["step"], said["message"], said["series"])
+    if said["say"] == "baseline":
+        return said["task"], Baseline(said["loss"], said["words"], said["floor"])
+    if said["say"] == "saving":
+        return _Saving(said["reason"], said["step"], said["global_step"], Path(said["path"]))
+    if said["say"] == "saved":
+        return _Saved(said)
+    assert said["say"] == "end", f"{said['say']!r} is not said of what is kept"
+    return _End()

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from acc.messages import Block, Record, check_text
 from acc.training.protocols import PointBlock
 
 _HEAD = struct.Struct("<II")  # bytes of the message, bytes of the values that follow it
@@ -39,9 +40,10 @@ class Pipe:
         one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         return cls(one), cls(other)
 
-    def send(self, message: dict[str, Any], values: memoryview = _NOTHING) -> None:
+    def send(self, message: Record, values: memoryview = _NOTHING) -> None:
         """Hand a message over, on any thread; one to an end that is gone is lost: who receives learns of that."""
         text = json.dumps(message, default=_plain).encode()
+        check_text(Record, text)
         parts: list[bytes | memoryview] = [_HEAD.pack(len(text), values.nbytes), text, values]
         with self._lock, suppress(OSError):
             sent = 0
@@ -55,7 +57,7 @@ class Pipe:
                 self._pushing = True
                 threading.Thread(target=self._push, name="records-waiting", daemon=True).start()
 
-    def receive(self) -> tuple[dict[str, Any], bytes] | None:
+    def receive(self) -> tuple[Record, bytes] | None:
         """Return the next message and its values; None when the other end is gone, if amid a message, too."""
         try:
             head = self._read(_HEAD.size)
@@ -108,18 +110,18 @@ def _plain(number: np.generic) -> Any:
     return number.item()
 
 
-def block_message(block: PointBlock) -> tuple[dict[str, Any], memoryview]:
+def block_message(block: PointBlock) -> tuple[Block, memoryview]:
     """Return a block of loss points as a message and its values."""
-    message = {
+    message: Block = {
         "say": "block",
         "start": block.start,
-        "series": block.series,
+        "series": list(block.series),
         "wall": (block.wall_start, block.wall_end),
     }
     return message, np.ascontiguousarray(block.values, dtype="<f4").data.cast("B")
 
 
-def block_of(message: dict[str, Any], values: bytes) -> PointBlock:
+def block_of(message: Block, values: bytes) -> PointBlock:
     """Return the block that was sent."""
     series = tuple(message["series"])
     array: NDArray[np.float32] = np.frombuffer(values, "<f4").reshape(len(series), -1)

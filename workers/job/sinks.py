@@ -9,13 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import structlog
 
+from acc import messages
 from acc.errors import AccError
 from acc.text import in_words
-from acc.training.protocols import Alarm, Baseline, CheckpointReason, CommandResult, PointBlock, Snapshot
+from acc.training.protocols import Alarm, CheckpointReason, CommandResult, PointBlock, Snapshot
 from accsite.apps.jobs.errors import Fenced
 from workers.fork import copies
 from workers.job import record_keeper
@@ -53,13 +54,13 @@ class Recorder:
         self._closing = False
         self._pipe = pipe or record_keeper.in_a_thread()
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
-        self._say("begin", job=self.job_id, attempt=self.attempt)
+        self._say({"say": "begin", "job": self.job_id, "attempt": self.attempt})
         context = contextvars.copy_context()
         self._answered = threading.Thread(
             target=context.run, args=(self._hear,), name="recorder", daemon=True
         )
         self._answered.start()
-        lease.when_fenced(partial(self._say, "fenced"))
+        lease.when_fenced(partial(self._say, messages.Fenced(say="fenced")))
 
     # --- the training thread ----------------------------------------------------------------------------
 
@@ -70,14 +71,14 @@ class Recorder:
         self._pipe.send(*block_message(block))
 
     def on_command(self, result: CommandResult) -> None:
-        self._say("result", **asdict(result))
+        self._say(cast(messages.Answer, {"say": "result", **asdict(result)}))
 
     def on_alarm(self, alarm: Alarm) -> None:
-        self._say("alarm", **asdict(alarm))
+        self._say(cast(messages.Alarm, {"say": "alarm", **asdict(alarm)}))
 
     def on_baseline(self, task_key: str, value: float, words: str, floor: bool = False) -> None:
         """Take what a task's trivial predictor loses."""
-        self._say("baseline", task=task_key, **asdict(Baseline(value, words, floor)))
+        self._say({"say": "baseline", "task": task_key, "loss": value, "words": words, "floor": floor})
 
     def on_checkpoint(self, snapshot: Snapshot, reason: CheckpointReason) -> None:
         """Take a snapshot; it is written and hashed on another thread."""
@@ -85,17 +86,19 @@ class Recorder:
             return
         path = self.scratch / f"job-{self.job_id}-{self.attempt}-{snapshot.step}-{reason}.safetensors"
         self._say(
-            "saving",
-            reason=reason,
-            step=snapshot.step,
-            global_step=snapshot.global_step,
-            path=str(path),
+            {
+                "say": "saving",
+                "reason": reason,
+                "step": snapshot.step,
+                "global_step": snapshot.global_step,
+                "path": str(path),
+            }
         )
         self._writer.submit(self._save, snapshot, path, patient=reason != "autosave")
 
-    def _say(self, what: str, **more: Any) -> None:
+    def _say(self, message: messages.ToKeeper) -> None:
         copies.end_if_copy()
-        self._pipe.send({"say": what, **more})
+        self._pipe.send(message)
 
     # --- the end ----------------------------------------------------------------------------------------
 
@@ -104,7 +107,7 @@ class Recorder:
         if not self._closing:
             self._closing = True
             self._writer.shutdown(wait=True, cancel_futures=self.error is not None)
-            self._say("end")
+            self._say({"say": "end"})
         self._answered.join()
         self._pipe.close()
         if self.error is not None:
@@ -117,29 +120,27 @@ class Recorder:
             write = partial(snapshot.write, str(path))
             sha256 = patiently(write, patient=patient, given_up=self.lease.fenced)
         except OSError as error:
-            self._say("saved", errno=error.errno, why=error.strerror or str(error))
+            self._say({"say": "saved", "errno": error.errno, "why": error.strerror or str(error)})
         except Exception as error:
             log.exception("checkpoint_not_written")
-            self._say("saved", broken=in_words(error))
+            self._say({"say": "saved", "broken": in_words(error)})
         else:
-            self._say("saved", sha256=sha256, spec=snapshot.spec.model_dump(mode="json"))
+            self._say({"say": "saved", "sha256": sha256, "spec": snapshot.spec.model_dump(mode="json")})
 
     def _hear(self) -> None:
         """Wait for what the keeper of the records has to say: once, at the end."""
         heard = self._pipe.receive()
-        said = heard[0] if heard else {"say": "lost"}
-        match said["say"]:
-            case "kept":
-                return
-            case "fenced":
-                self.lease.lost()
-                self._break(Fenced(self.job_id, self.attempt))
-            case "unsaved":
-                self._break(CheckpointNotSaved(said["why"]))
-            case "broken":
-                self._break(RecordsNotKept(f"what the job made could not be recorded: {said['why']}"))
-            case _:
-                self._break(RecordKeeperLost("the process that keeps the job's records was ended"))
+        if heard is None:
+            self._break(RecordKeeperLost("the process that keeps the job's records was ended"))
+            return
+        said = cast(messages.FromKeeper, heard[0])
+        if said["say"] == "fenced":
+            self.lease.lost()
+            self._break(Fenced(self.job_id, self.attempt))
+        elif said["say"] == "unsaved":
+            self._break(CheckpointNotSaved(said["why"]))
+        elif said["say"] == "broken":
+            self._break(RecordsNotKept(f"what the job made could not be recorded: {said['why']}"))
 
     def _break(self, error: BaseException) -> None:
         self.error = self.error or error

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import time
+from typing import Any, cast
 
 import numpy as np
 
+from acc.messages import Block
 from acc.training.protocols import PointBlock
 from workers.job.records import Pipe, block_message, block_of
 
@@ -26,15 +28,22 @@ def test_a_block_arrives_as_it_was():
     one.send(*block_message(sent))
     heard = other.receive()
     assert heard is not None
-    got = block_of(*heard)
+    got = block_of(cast(Block, heard[0]), heard[1])
     assert (got.start, got.series, got.wall_start, got.wall_end) == (7, sent.series, 1.5, 2.5)
     np.testing.assert_array_equal(got.values, sent.values)
 
 
 def test_numbers_of_numpy_are_numbers():
     one, other = Pipe.pair()
-    one.send({"say": "alarm", "step": np.int64(3), "loss": np.float32(0.5)})
-    assert other.receive() == ({"say": "alarm", "step": 3, "loss": 0.5}, b"")
+    message: Any = {
+        "say": "baseline",
+        "task": "a",
+        "loss": np.float32(0.5),
+        "words": "its mean",
+        "floor": np.bool_(True),
+    }
+    one.send(message)
+    assert other.receive() == ({**message, "loss": 0.5, "floor": True}, b"")
 
 
 def test_nobody_waits_for_a_reader_that_stands_still_and_nothing_is_dropped():
@@ -48,7 +57,7 @@ def test_nobody_waits_for_a_reader_that_stands_still_and_nothing_is_dropped():
     for number in range(MANY):
         heard = other.receive()
         assert heard is not None
-        assert heard[0]["start"] == number
+        assert cast(Block, heard[0])["start"] == number
     one.send({"say": "end"})
     assert other.receive() == ({"say": "end"}, b"")
 
@@ -64,7 +73,7 @@ def test_what_was_sent_is_read_though_the_sender_was_killed():
     os.waitpid(pid, 0)
     found = []
     while (heard := other.receive()) is not None:
-        found.append(heard[0]["start"])
+        found.append(cast(Block, heard[0])["start"])
     assert found == list(range(20))
 
 

@@ -127,7 +127,7 @@ def test_the_end_of_a_job_is_told_once_its_records_are_kept_or_were_given_time(t
         ours, theirs = Channel.pair()
 
         def train(request, pipe):
-            pipe.send({"say": "block"})
+            pipe.send({"say": "end"})
             os.kill(os.getpid(), signal.SIGKILL)
 
         def keep(request, pipe):

@@ -235,12 +235,10 @@ def plot(dataset: Dataset, choice: Choice) -> dict[str, Any] | None:
     cells = plots.cells(found, x, y)
     ends = {
         side: [
-            plots.bin_words(found[f"{side}_edges"], 0, target).partition(" to ")[0],
-            plots.bin_words(found[f"{side}_edges"], len(found[f"{side}_edges"]) - 2, target).rpartition(
-                " to "
-            )[2],
+            plots.bin_words(edges, 0, target).partition(" to ")[0],
+            plots.bin_words(edges, len(edges) - 2, target).rpartition(" to ")[2],
         ]
-        for side, target in (("x", x), ("y", y))
+        for side, edges, target in (("x", found["x_edges"], x), ("y", found["y_edges"], y))
     }
     across, up = choice.x.replace("_", " "), choice.y.replace("_", " ")
     most = max((max(row) for row in found["counts"]), default=0)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from acc.data.browse import Pairs
 from acc.render.colours import viridis
 
 WIDTH, HEIGHT = 300, 72
@@ -102,7 +103,7 @@ def span_of(edges: Sequence[float], low: str, high: str) -> tuple[float, float] 
     return round((begin - first) * scale, 2), round(max(0.0, end - begin) * scale, 2)
 
 
-def cells(found: Mapping[str, Any], x: Mapping[str, Any], y: Mapping[str, Any]) -> list[Cell]:
+def cells(found: Pairs, x: Mapping[str, Any], y: Mapping[str, Any]) -> list[Cell]:
     """Return the cells that hold samples, the greatest values of ``y`` on top; colour: the root of the count."""
     counts = np.asarray(found["counts"])
     rows, columns = counts.shape

@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,31 @@ def opened(dataset: Dataset) -> AccDataset:
         raise WrongState({"file": str(error)}) from error
 
 
+class Samples(TypedDict):
+    """A page of samples: how many there are in all, their numbers, and of each target one value for each of them."""
+
+    total: int
+    offset: int
+    indices: list[int]
+    values: dict[str, list[float]]
+
+
+class Histogram(browse.Histogram):
+    """A target's histogram over all ``total`` samples; ``selected``: the counts of those that pass the filters."""
+
+    total: int
+    selected: list[int] | None
+
+
+class Nearest(TypedDict):
+    """Samples ``a`` with the nearest image ``b`` of another dataset, of as many as were looked at; distances 0..1."""
+
+    a: list[int]
+    b: list[int]
+    distances: list[float]
+    looked_at: int
+
+
 def rows(dataset: Dataset, query: Mapping[str, str]) -> NDArray[np.int64] | range:
     """Return the numbers of the samples that a query asks for, in its order.
 
@@ -76,8 +101,8 @@ def rows(dataset: Dataset, query: Mapping[str, str]) -> NDArray[np.int64] | rang
     return keep(key, lambda: browse.select(opened(dataset), filters, sort=sort, descending=descending))
 
 
-def samples(dataset: Dataset, query: Mapping[str, str], *, offset: int, limit: int) -> dict[str, Any]:
-    """Return a page of samples: how many there are in all, their numbers, and the values of each target."""
+def samples(dataset: Dataset, query: Mapping[str, str], *, offset: int, limit: int) -> Samples:
+    """Return a page of samples."""
     found = rows(dataset, query)
     page = np.asarray(found[offset : offset + limit], dtype=np.int64)
     data = opened(dataset)
@@ -99,8 +124,8 @@ def picture(dataset: Dataset, indices: NDArray[np.int64], *, columns: int) -> by
     return sprite(images, columns=min(columns, count))
 
 
-def histogram(dataset: Dataset, target: str, query: Mapping[str, str], *, bins: int) -> dict[str, Any]:
-    """Return edges and counts of a target, and with a filter in the query ``selected``: the counts of those alone."""
+def histogram(dataset: Dataset, target: str, query: Mapping[str, str], *, bins: int) -> Histogram:
+    """Return the histogram of a target, with ``selected`` where the query has a filter."""
     filters = browse.filters_of(query, dataset.targets)
     key = ("histogram", dataset.content_hash, target, bins)
     whole = keep(key, lambda: browse.histogram(opened(dataset), target, bins=bins))
@@ -111,13 +136,13 @@ def histogram(dataset: Dataset, target: str, query: Mapping[str, str], *, bins: 
     return {**whole, "total": dataset.n, "selected": part["counts"]}
 
 
-def pairs(dataset: Dataset, x: str, y: str, *, bins: int) -> dict[str, Any]:
+def pairs(dataset: Dataset, x: str, y: str, *, bins: int) -> browse.Pairs:
     """Return the counts of two targets together."""
     key = ("pairs", dataset.content_hash, x, y, bins)
     return keep(key, lambda: browse.pairs(opened(dataset), x, y, bins=bins))
 
 
-def statistics(dataset: Dataset) -> dict[str, Any]:
+def statistics(dataset: Dataset) -> browse.PixelStatistics:
     """Return the mean and the spread of a dataset's pixels: see ``browse.pixel_statistics``."""
     return keep(("pixels", dataset.content_hash), lambda: browse.pixel_statistics(opened(dataset)))
 
@@ -130,18 +155,18 @@ def statistics_picture(dataset: Dataset) -> bytes:
     return sprite(as_uint8(both), columns=2)
 
 
-def compare(a: Dataset, b: Dataset, *, bins: int) -> dict[str, Any]:
+def compare(a: Dataset, b: Dataset, *, bins: int) -> browse.Comparison:
     """Return what two datasets share: see ``browse.compare``."""
     key = ("compare", a.content_hash, b.content_hash, bins)
     return keep(key, lambda: browse.compare(opened(a), opened(b), bins=bins))
 
 
-def nearest(a: Dataset, b: Dataset, *, offset: int, limit: int) -> dict[str, Any]:
+def nearest(a: Dataset, b: Dataset, *, offset: int, limit: int) -> Nearest:
     """Return samples of ``a`` from ``offset`` on, with the nearest image of ``b`` to each and its distance, 0..1."""
     wanted = np.arange(offset, min(offset + limit, a.n))
     key = ("nearest", a.content_hash, b.content_hash, offset, limit)
 
-    def look() -> dict[str, Any]:
+    def look() -> Nearest:
         found, distances = browse.nearest(opened(a), wanted, opened(b))
         return {
             "a": wanted.tolist(),

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 import signal
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, Protocol, TextIO
+from typing import Protocol, TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -23,6 +22,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from acc import messages
 from accsite.apps.jobs import kinds
 from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.selectors import job_state, logs
@@ -30,6 +30,7 @@ from accsite.apps.jobs.services import control
 from accsite.apps.jobs.states import JobState
 from accsite.cli import FAILED, INTERRUPTED, SUCCEEDED
 from accsite.errors import WrongState
+from accsite.numbers import if_finite
 
 POLL_SECONDS = 0.25
 LINE_SECONDS = 2.0
@@ -38,7 +39,7 @@ LINE_SECONDS = 2.0
 class View(Protocol):
     """Shows states of a job."""
 
-    def show(self, state: dict[str, Any], losses: dict[str, float]) -> None:
+    def show(self, state: messages.Job, losses: dict[str, float]) -> None:
         """Show what is new."""
         ...
 
@@ -109,7 +110,7 @@ def _stop(job: Job) -> str:
     return f"stopping job {job.pk} at its next step; Ctrl-C again detaches"
 
 
-def _end(state: dict[str, Any]) -> str:
+def _end(state: messages.Job) -> str:
     seconds = state["elapsed_seconds"]
     took = f" after {seconds:.1f} s" if seconds is not None else ""
     steps = f" at step {state['step']} of {state['total_steps']}" if state["total_steps"] else ""
@@ -129,7 +130,7 @@ def _losses(losses: dict[str, float]) -> str:
     return "  ".join(f"{name} {value:.4g}" for name, value in losses.items())
 
 
-def _doing(state: dict[str, Any]) -> str:
+def _doing(state: messages.Job) -> str:
     asked = {"stop": "stopping", "pause": "pausing", "resume": "resuming"}
     words = [asked[kind] for kind in state["asked"] if kind in asked]
     place = f", place {state['place']} in queue {state['queue']}" if state["place"] else ""
@@ -138,7 +139,7 @@ def _doing(state: dict[str, Any]) -> str:
 
 def finite(losses: dict[str, float]) -> dict[str, float | None]:
     """Return losses as JSON can hold them: None for what is infinite."""
-    return {name: value if math.isfinite(value) else None for name, value in losses.items()}
+    return {name: if_finite(value) for name, value in losses.items()}
 
 
 class _BarView:
@@ -162,7 +163,7 @@ class _BarView:
         )
         self.progress.start()
 
-    def show(self, state: dict[str, Any], losses: dict[str, float]) -> None:
+    def show(self, state: messages.Job, losses: dict[str, float]) -> None:
         """Move the bar."""
         rate = f"{state['rate']:.0f} steps/s" if state["rate"] else ""
         self.progress.update(
@@ -188,7 +189,7 @@ class _LineView:
         self.last = ("", -1)
         self.said_at = 0.0
 
-    def show(self, state: dict[str, Any], losses: dict[str, float]) -> None:
+    def show(self, state: messages.Job, losses: dict[str, float]) -> None:
         """Print a line if there is something new to say."""
         doing, now = _doing(state), time.monotonic()
         new = (doing, state["step"])
@@ -213,7 +214,7 @@ class _LineView:
 class _JsonView(_LineView):
     """The same as JSON: the job's state with its losses; what is said goes to stderr."""
 
-    def show(self, state: dict[str, Any], losses: dict[str, float]) -> None:
+    def show(self, state: messages.Job, losses: dict[str, float]) -> None:
         """Print an object if there is something new to say."""
         new, now = (_doing(state), state["step"]), time.monotonic()
         if not state["ended"] and (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from acc import messages
 from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.selectors import job_state
 from accsite.apps.jobs.selectors.workers import worker_figures
@@ -22,6 +23,6 @@ def _sees_job(user: Any, key: str) -> bool:
     return key.isdecimal() and Job.objects.visible_to(user).filter(pk=int(key)).exists()
 
 
-def _job(key: str) -> dict[str, Any] | None:
+def _job(key: str) -> messages.Job | None:
     job = Job.objects.select_related("branch__experiment", "worker").filter(pk=int(key)).first()
     return job_state(job) if job is not None else None

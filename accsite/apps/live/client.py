@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any
 
+from acc.messages import JobUpdate, Misunderstood, Ping, Pulse, Refused, Signal, ToPage, Versions, checked
+
 MAX_FRAMES = 64
 MAX_NOTICES = 100
 
@@ -25,19 +27,19 @@ class Client:
         self.jobs: set[str] = set()
         self.dropped_frames = 0
         self.close_code: int | None = None
-        self._notices: deque[dict[str, Any]] = deque(maxlen=MAX_NOTICES)
-        self._latest: dict[tuple[str, str], dict[str, Any]] = {}
+        self._notices: deque[Versions | Refused | Misunderstood] = deque(maxlen=MAX_NOTICES)
+        self._latest: dict[tuple[str, str], Signal | JobUpdate | Pulse | Ping] = {}
         self._frames: deque[bytes] = deque()
         self._wake = asyncio.Event()
 
-    def notice(self, message: dict[str, Any]) -> None:
+    def notice(self, message: Versions | Refused | Misunderstood) -> None:
         """Queue a message that stands alone: an answer, a refusal."""
-        self._notices.append(message)
+        self._notices.append(checked(ToPage, message))
         self._wake.set()
 
-    def latest(self, kind: str, name: str, message: dict[str, Any]) -> None:
-        """Queue a message that makes the waiting one of the same ``kind`` and ``name`` pointless."""
-        self._latest[kind, name] = message
+    def latest(self, name: str, message: Signal | JobUpdate | Pulse | Ping) -> None:
+        """Queue a message that makes the waiting one of the same type and ``name`` pointless."""
+        self._latest[message["type"], name] = checked(ToPage, message)
         self._wake.set()
 
     def frame(self, payload: bytes) -> None:

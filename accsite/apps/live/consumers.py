@@ -1,8 +1,7 @@
 """The socket of a page: which topics and jobs it watches, and nothing else.
 
-The page sends ``{"type": "subscribe" | "unsubscribe", "topics": {name: last version seen}, "jobs": [id]}``.
-It is sent ``versions`` (compare with what you saw), ``signal``, ``job``, ``ping``, ``refused``, ``error``,
-and binary frames of points (``acc.wire``) of its jobs.
+The page sends ``acc.messages.Watch`` and is sent ``acc.messages.ToPage``, and binary frames of points (``acc.wire``)
+of its jobs.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import asyncio
 import json
 import time
 from collections import deque
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import structlog
@@ -19,6 +18,8 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from typing_extensions import override
 
+from acc.messages import Refused as RefusedMessage
+from acc.messages import Watch
 from accsite.apps.live import selectors, topics
 from accsite.apps.live.client import Client
 from accsite.apps.live.hub import Hub, hub, in_thread
@@ -81,7 +82,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         except Refused as error:
             self.client.notice({"type": "error", "detail": str(error)})
 
-    async def _handle(self, message: dict[str, Any]) -> None:
+    async def _handle(self, message: Watch) -> None:
         wanted_topics, wanted_jobs = _names(message.get("topics", {})), _jobs(message.get("jobs", []))
         if message["type"] == "unsubscribe":
             self.hub.forget(self.client, wanted_topics, wanted_jobs)
@@ -92,7 +93,9 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         refused = await in_thread(self._refusals, wanted_topics, wanted_jobs)
         for (kind, name), reason in refused.items():
             self.client.notice(
-                {"type": "refused", kind: int(name) if kind == "job" else name, "reason": reason}
+                RefusedMessage(type="refused", job=int(name), reason=reason)
+                if kind == "job"
+                else RefusedMessage(type="refused", topic=name, reason=reason)
             )
         await self.hub.watch(
             self.client,
@@ -133,7 +136,7 @@ class NoSuchSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
         await self.close()
 
 
-def _parse(text: str | None) -> dict[str, Any]:
+def _parse(text: str | None) -> Watch:
     if text is None:
         raise Refused("messages are JSON text, not binary")
     try:
@@ -142,7 +145,7 @@ def _parse(text: str | None) -> dict[str, Any]:
         raise Refused("this is not JSON") from None
     if not isinstance(message, dict) or message.get("type") not in {"subscribe", "unsubscribe"}:
         raise Refused('send an object with "type": "subscribe" or "unsubscribe"')
-    return message
+    return cast(Watch, message)  # its topics and jobs are looked at one by one
 
 
 def _names(value: Any) -> list[str]:

@@ -23,12 +23,12 @@ from django.conf import settings
 from django.db import DatabaseError
 from redis.exceptions import RedisError
 
+from acc.messages import Hint, JobUpdate, Pulse, Refused, Signal
 from accsite.apps.access.selectors import live_credentials
 from accsite.apps.live import selectors
 from accsite.apps.live import topics as kinds
 from accsite.apps.live.client import Client
 from accsite.apps.live.sender import FRAME_CHANNEL, GROUP
-from accsite.ids import row_id
 
 T = TypeVar("T")
 
@@ -132,7 +132,7 @@ class Hub:
             self._hears_signals.set()
             await self._catch_up()
             while True:
-                message = await layer.receive(self._channel)
+                message: Signal = await layer.receive(self._channel)
                 await self._deliver(message["topic"], message["version"], message.get("data"))
                 prefix, _, key = message["topic"].partition(":")
                 if prefix == "job" and key in self._by_job:
@@ -140,19 +140,19 @@ class Hub:
         finally:
             self._hears_signals.clear()
 
-    async def _deliver(self, topic: str, version: int, data: dict[str, Any] | None) -> None:
+    async def _deliver(self, topic: str, version: int, data: Hint | None) -> None:
         """Signal those who were told of an older version and may still see the topic."""
         behind = [client for client in self._by_topic.get(topic, ()) if client.told[topic] < version]
         if not behind:
             return
         allowed = await in_thread(selectors.allowed_users, topic, {client.user_id for client in behind})
-        message = {"type": "signal", "topic": topic, "version": version, "data": data}
+        message = Signal(type="signal", topic=topic, version=version, data=data)
         for client in behind:
             if client.user_id not in allowed:
                 self._refuse(client, topic=topic)
             elif client.told.get(topic, version) < version:
                 client.told[topic] = version
-                client.latest("signal", topic, message)
+                client.latest(topic, message)
 
     async def _catch_up(self) -> None:
         """Bring every page level with the database, whatever was lost on the way."""
@@ -173,7 +173,8 @@ class Hub:
             if client.user_id not in allowed:
                 self._refuse(client, job=job)
             elif state is not None:
-                client.latest("job", job, {**state, "type": "job"})
+                update: JobUpdate = {**state, "type": "job"}
+                client.latest(job, update)
 
     async def _frames(self) -> None:
         await self._persist(self._listen_to_frames, "frames")
@@ -213,8 +214,12 @@ class Hub:
     def _refuse(self, client: Client, *, topic: str | None = None, job: str | None = None) -> None:
         """Stop what ``client`` may no longer see, and say so."""
         self.forget(client, [topic] if topic else [], [job] if job else [])
-        what = {"topic": topic} if topic else {"job": row_id(job) or job}
-        client.notice({"type": "refused", **what, "reason": "you may no longer see it, or it is gone"})
+        told = Refused(type="refused", reason="you may no longer see it, or it is gone")
+        if topic:
+            told["topic"] = topic
+        if job:
+            told["job"] = int(job)
+        client.notice(told)
 
     # -- time ------------------------------------------------------------------------------------
 
@@ -231,16 +236,16 @@ class Hub:
 
     async def _ping(self) -> None:
         for client in self.clients:
-            client.latest("ping", "", {"type": "ping", "time": time.time()})
+            client.latest("", {"type": "ping", "time": time.time()})
         await self._catch_up()
         for job in list(self._by_job):
             await self._send_state(job)
         for topic, pulse in kinds.pulses().items():
             watching = list(self._by_topic.get(topic, ()))
             if watching:
-                message = {"type": "pulse", "topic": topic, "data": await in_thread(pulse)}
+                message = Pulse(type="pulse", topic=topic, data=await in_thread(pulse))
                 for client in watching:
-                    client.latest("pulse", topic, message)
+                    client.latest(topic, message)
         if time.monotonic() - self._sessions_checked_at >= 3 * settings.ACC_PING_SECONDS:
             await self.check_sessions()
         if self._channel:

@@ -9,6 +9,7 @@ import structlog
 from django.contrib.auth import get_user_model
 from django.db import DatabaseError
 
+from acc.messages import Job
 from accsite.apps.live import topics
 from accsite.apps.live.models import Topic
 
@@ -31,7 +32,7 @@ def allowed_users(topic: str, user_ids: Collection[Any]) -> set[Any]:
     return {user.pk for user in users if _allows(kind, user, key)}
 
 
-def snapshot(topic: str) -> dict[str, Any] | None:
+def snapshot(topic: str) -> Job | None:
     """Return the state that watchers of ``topic`` are sent; None if it is gone or has none."""
     kind, key = topics.find(topic)
     return kind.snapshot(key) if kind.snapshot else None

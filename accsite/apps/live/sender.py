@@ -14,13 +14,14 @@ import os
 import random
 import threading
 from collections import deque
-from typing import Any
 
 import redis.asyncio
 import structlog
 from channels.layers import get_channel_layer
 from django.conf import settings
 from redis.exceptions import RedisError
+
+from acc.messages import Hint, Signal, checked
 
 GROUP = "acc.signals"
 FRAME_CHANNEL = "acc:frames:"
@@ -52,7 +53,7 @@ class Sender:
     def __init__(self) -> None:
         self.dropped = 0
         self.down = False
-        self._signals: dict[str, dict[str, Any]] = {}
+        self._signals: dict[str, Signal] = {}
         self._frames: deque[tuple[str, bytes]] = deque()
         self._sending = False
         self._changed = threading.Condition()
@@ -62,9 +63,9 @@ class Sender:
         self._redis: redis.asyncio.Redis | None = None
         self._redis_url = ""
 
-    def signal(self, topic: str, version: int, data: dict[str, Any] | None) -> None:
+    def signal(self, topic: str, version: int, data: Hint | None) -> None:
         """Queue a signal; a newer one of the same topic takes the place of one that still waits."""
-        message = {"type": "signal", "topic": topic, "version": version, "data": data}
+        message = checked(Signal, Signal(type="signal", topic=topic, version=version, data=data))
         with self._changed:
             waiting = self._signals.pop(topic, None)
             if waiting is not None and waiting["version"] > version:
@@ -132,7 +133,7 @@ class Sender:
                 self._sent()
                 pause = BACKOFF_SECONDS[0]
 
-    def _take(self) -> tuple[list[dict[str, Any]], list[tuple[str, bytes]]]:
+    def _take(self) -> tuple[list[Signal], list[tuple[str, bytes]]]:
         with self._changed:
             signals, frames = list(self._signals.values()), list(self._frames)
             self._signals.clear()
@@ -151,7 +152,7 @@ class Sender:
             self._sending = False
             self._changed.notify_all()
 
-    async def _send(self, signals: list[dict[str, Any]], frames: list[tuple[str, bytes]]) -> None:
+    async def _send(self, signals: list[Signal], frames: list[tuple[str, bytes]]) -> None:
         if frames:
             client = await self._client()
             if len(frames) == 1:
@@ -184,7 +185,7 @@ _current = Sender()
 _inherited: list[Sender] = []
 
 
-def signal(topic: str, version: int, data: dict[str, Any] | None = None) -> None:
+def signal(topic: str, version: int, data: Hint | None = None) -> None:
     """Hand a signal to the sender thread and return at once."""
     _current.signal(topic, version, data)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from django.db import connection, transaction
 
+from acc.messages import Hint
 from accsite.apps.audit import trail
 from accsite.apps.live import sender
 
@@ -18,10 +18,10 @@ _RAISE = """
 """
 
 
-def bump(*topics: str, data: dict[str, Any] | None = None) -> dict[str, int]:
+def bump(*topics: str, data: Hint | None = None) -> dict[str, int]:
     """Raise the version of ``topics``, signal them once the transaction is committed, return the versions.
 
-    Call it last in the transaction: the topics' rows stay locked until its end. ``data`` (small, JSON)
+    Call it last in the transaction: the topics' rows stay locked until its end. ``data``
     travels with the signal as a hint; a page that was away gets the version only. Redis may be down.
     """
     raised: dict[str, int] = {}
@@ -36,6 +36,6 @@ def bump(*topics: str, data: dict[str, Any] | None = None) -> dict[str, int]:
     return raised
 
 
-def _signal(raised: dict[str, int], data: dict[str, Any] | None) -> None:
+def _signal(raised: dict[str, int], data: Hint | None) -> None:
     for topic, version in raised.items():
         sender.signal(topic, version, data)

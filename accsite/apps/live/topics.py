@@ -10,9 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from acc.messages import Job, WorkerFigures
+
 MaySee = Callable[[Any, str], bool]
-Snapshot = Callable[[str], dict[str, Any] | None]
-Pulse = Callable[[], dict[str, Any]]
+Snapshot = Callable[[str], Job | None]
+Pulse = Callable[[], dict[str, WorkerFigures]]
 
 _NAME = re.compile(r"(?P<prefix>[a-z][a-z_]{0,39})(?::(?P<key>[A-Za-z0-9_-]{1,64}))?")
 
@@ -26,8 +28,8 @@ class TopicKind:
     """One registered prefix.
 
     ``may_see(user, key)`` says whether an active user may hear of it; None: every signed-in user may, and
-    the topic has no key. ``snapshot(key)`` returns the JSON state that is sent to those who watch it, None
-    when it is gone. ``pulse()`` returns small JSON data that is sent to them every few seconds: figures that
+    the topic has no key. ``snapshot(key)`` returns the job that is sent to those who watch it, None
+    when it is gone. ``pulse()`` returns the figures that are sent to them every few seconds: figures that
     change all the time and are worth no signal each. All may use the database; they are called on a thread.
     """
 

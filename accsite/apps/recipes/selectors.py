@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from django.utils import timezone
 
+from acc import messages
 from acc.errors import InvalidInput
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.jobs.selectors.jobs import job_state
 from accsite.apps.jobs.states import ACTIVE
 from accsite.apps.recipes.models import RecipeRun, RecipeStep
-from accsite.apps.registry.models import Plugin, PluginKind
+from accsite.apps.registry import params
+from accsite.apps.registry.models import PluginKind
 from accsite.apps.training.models import Branch, Experiment
 
 S = RecipeStep.State
@@ -70,6 +72,60 @@ class RunPage:
     result_text: str = ""
 
 
+class RunSummary(TypedDict):
+    """What a list shows of a run, as plain JSON data."""
+
+    id: int
+    recipe: str
+    label: str
+    params: dict[str, Any]
+    seed: int
+    source_sha256: str
+    state: str | None
+    job: messages.Job | None
+    result: Any
+    can_resume: bool
+    created_at: str
+
+
+class RunPhase(TypedDict):
+    """A ``PhaseRow`` as plain data."""
+
+    name: str
+    state: str
+    done: int
+    verbs: int
+    made: int
+    planned: int
+    seconds: float | None
+
+
+class RunStep(TypedDict):
+    """A step of a run; ``job``: the one that it waited for, with that one's steps."""
+
+    path: str
+    verb: str
+    args: dict[str, Any]
+    phase: str
+    line: int | None
+    state: str
+    job: int | None
+    step: int | None
+    total_steps: int | None
+    result: Any
+    message: str
+
+
+class RunState(RunSummary):
+    """A run as plain JSON data: its job, its phases and its steps."""
+
+    plan: dict[str, Any]
+    phases: list[RunPhase]
+    steps: list[RunStep]
+    log: list[str]
+    branches: list[str]
+
+
 def find_run(user: Any, pk: int) -> RecipeRun:
     """Return a run that ``user`` may see (None: any); raises InvalidInput."""
     seen = RecipeRun.objects.all() if user is None else RecipeRun.objects.visible_to(user)
@@ -81,10 +137,9 @@ def find_run(user: Any, pk: int) -> RecipeRun:
 
 
 def find_recipe(name: str) -> str:
-    """Return the class name of a recipe, given with or without capitals and underscores; else ``name``."""
-    wanted = _letters(name)
-    known = Plugin.objects.filter(kind=PluginKind.RECIPE, available=True).values_list("name", flat=True)
-    return next((each for each in known if _letters(each) == wanted), name)
+    """Return the class name of a recipe, whatever its spelling; else ``name``."""
+    found = params.find(PluginKind.RECIPE, name)
+    return found.name if found else name
 
 
 def trained(run: RecipeRun) -> tuple[int, float]:
@@ -96,13 +151,13 @@ def trained(run: RecipeRun) -> tuple[int, float]:
     return sum(step for step, _ in rows), seconds
 
 
-def run_state(run: RecipeRun) -> dict[str, Any]:
-    """Return a run as plain JSON data: its job, its phases and its steps."""
+def run_state(run: RecipeRun) -> RunState:
+    """Return a run with its phases and its steps."""
     page = run_page(run)
     return {
         **run_summary(run),
         "plan": run.plan,
-        "phases": [vars(phase) for phase in page.phases],
+        "phases": [cast(RunPhase, vars(phase)) for phase in page.phases],
         "steps": [
             {
                 "path": row.step.path,
@@ -124,8 +179,8 @@ def run_state(run: RecipeRun) -> dict[str, Any]:
     }
 
 
-def run_summary(run: RecipeRun) -> dict[str, Any]:
-    """Return what a list shows of a run, as plain JSON data."""
+def run_summary(run: RecipeRun) -> RunSummary:
+    """Return what a list shows of a run."""
     return {
         "id": run.pk,
         "recipe": run.recipe,
@@ -227,10 +282,6 @@ def _seconds(step: RecipeStep) -> float | None:
     if step.finished_at is None and step.state != S.RUNNING:
         return None
     return ((step.finished_at or timezone.now()) - step.started_at).total_seconds()
-
-
-def _letters(name: str) -> str:
-    return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
 def checkpoint_uses(ids: Collection[int]) -> Iterator[tuple[int, str]]:

@@ -10,7 +10,9 @@ let failures = 0;
 let opened = false;
 let heard = 0; // when the server last said something, in ms
 
+// What is sent and received: messages.js.
 const tell = (name, detail) => document.dispatchEvent(new CustomEvent(`acc:${name}`, { detail }));
+/** @param {Watch} message */
 const send = (message) => socket?.readyState === WebSocket.OPEN && socket.send(JSON.stringify(message));
 
 // Each panel names what it listens to, and the versions it shows: data-topics="jobs=12 job:41=3".
@@ -56,6 +58,7 @@ function subscribe(all) {
 	if (all || Object.keys(wanted).length) send({ type: "subscribe", topics: wanted, jobs: all ? [...jobs] : [] });
 }
 
+/** @type {{ [type: string]: (message: ToPage) => void }} */
 const receive = {
 	versions: ({ topics }) => Object.entries(topics).forEach((pair) => changed(...pair)),
 	signal: ({ topic, version }) => changed(topic, version),
@@ -87,6 +90,7 @@ function connect() {
 	socket.onmessage = ({ data }) => {
 		heard = Date.now();
 		if (typeof data !== "string") return tell("frame", decode(data));
+		/** @type {ToPage} */
 		const message = JSON.parse(data);
 		receive[message.type]?.(message);
 	};

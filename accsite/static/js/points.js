@@ -6,6 +6,7 @@ const BUCKETS = 1600;
 const BREAK = 200; // steps without a value after which smoothing begins anew: the task was off
 const HELD_LIMIT = 200_000; // steps held in full; beyond it they are fetched anew, as an envelope
 
+/** @returns {{ header: Frame | LossHistory, columns: Float32Array[] }} */
 export function decode(buffer) {
 	const view = new DataView(buffer);
 	if (buffer.byteLength < 8 || view.getUint32(0, true) !== MAGIC) throw new Error("not a points message");

@@ -19,7 +19,7 @@ from rest_framework.views import APIView
 
 from acc.data.importers import CLASSES
 from acc.errors import InvalidInput
-from accsite.api.common import KEY
+from accsite.api.common import KEY, REFUSALS
 from accsite.api.lookup import body, flag, nested
 from accsite.apps.datasets.api import schema
 from accsite.apps.datasets.services import generation, uploads
@@ -29,7 +29,7 @@ from accsite.apps.jobs.selectors import job_state
 from accsite.apps.registry import previews
 from accsite.problems import Problem
 
-REFUSED = {422: OpenApiResponse(Problem, "The input was refused; `errors` names each field.")}
+INVALID = {422: REFUSALS[422]}
 EXISTS = {409: OpenApiResponse(Problem, "`existing` is the dataset that the same request has made before.")}
 FORM_BYTES = 2**20
 """What a form of uploads may hold beside the files."""
@@ -96,7 +96,7 @@ class ImportView(APIView):
         parameters=[KEY],
         responses={
             202: job_schema.JobState,
-            **REFUSED,
+            **INVALID,
             413: OpenApiResponse(Problem, "More than ACC_MAX_DATASET_BYTES."),
         },
     )
@@ -142,7 +142,7 @@ class GenerateView(APIView):
         operation_id="generators_generate",
         request=schema.GenerateRequest,
         parameters=[KEY],
-        responses={202: job_schema.JobState, **REFUSED, **EXISTS},
+        responses={202: job_schema.JobState, **INVALID, **EXISTS},
     )
     def post(self, request: Request) -> Response:
         """Make a dataset by a job; `force` makes anew what exists."""
@@ -163,7 +163,7 @@ class GenerateView(APIView):
 class RegenerationView(APIView):
     """What a dataset was made from."""
 
-    @extend_schema(operation_id="datasets_regeneration", responses={200: OpenApiTypes.OBJECT, **REFUSED})
+    @extend_schema(operation_id="datasets_regeneration", responses={200: OpenApiTypes.OBJECT, **INVALID})
     def get(self, _request: Request, slug: str) -> Response:
         """Return generator, params, n and seed of a dataset, and a free name: what a duplicate begins with."""
         return Response(generation.regeneration(slug))
@@ -203,7 +203,7 @@ class PreviewView(APIView):
         request=schema.PreviewRequest,
         responses={
             200: schema.GeneratorPreview,
-            **REFUSED,
+            **INVALID,
             409: OpenApiResponse(Problem, "The same page has asked for another meanwhile."),
             503: OpenApiResponse(Problem, "None could be made in time."),
         },

@@ -19,8 +19,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from acc.data import exporters
+from acc.data.browse import pixel_facts
 from acc.errors import InvalidInput
 from acc.params import Param
+from accsite.api import common
 from accsite.apps.datasets import selectors, services
 from accsite.apps.datasets.api.serializers import (
     ComparisonSerializer,
@@ -55,8 +57,8 @@ TWO = [
     OpenApiParameter("a", OpenApiTypes.STR, required=True, description="slug of a dataset"),
     OpenApiParameter("b", OpenApiTypes.STR, required=True, description="slug of another"),
 ]
-REFUSED = {
-    422: OpenApiResponse(Problem, "The input was refused; `errors` names each field."),
+REFUSALS = {
+    **common.REFUSALS,
     409: OpenApiResponse(Problem, "It is not in a state in which this can be done; the text says why."),
 }
 PNG = {(200, "image/png"): OpenApiTypes.BINARY}
@@ -100,7 +102,7 @@ class DatasetViewSet(viewsets.ReadOnlyModelViewSet[Dataset]):
             rows = rows.filter(name__icontains=query.get("q", ""))
         return rows.select_related("created_by")
 
-    @extend_schema(request=DatasetChangeSerializer, responses={200: DatasetSerializer, **REFUSED})
+    @extend_schema(request=DatasetChangeSerializer, responses={200: DatasetSerializer, **REFUSALS})
     def partial_update(self, request: Request, **_slug: Any) -> Response:
         """Rename a dataset; its address stays."""
         data = request.data if isinstance(request.data, dict) else {}
@@ -112,20 +114,20 @@ class DatasetViewSet(viewsets.ReadOnlyModelViewSet[Dataset]):
         renamed = services.rename(actor=request.user, dataset=self.get_object(), name=data["name"])
         return Response(self.get_serializer(renamed).data)
 
-    @extend_schema(responses={204: None, **REFUSED})
+    @extend_schema(responses={204: None, **REFUSALS})
     def destroy(self, request: Request, **_slug: Any) -> Response:
         """Remove a dataset that nobody uses; `restore` undoes it for a week."""
         services.remove(actor=request.user, dataset=self.get_object())
         return Response(status=status.HTTP_204_NO_CONTENT)
 
-    @extend_schema(request=None, responses={200: DatasetSerializer, **REFUSED})
+    @extend_schema(request=None, responses={200: DatasetSerializer, **REFUSALS})
     @action(detail=True, methods=["post"])
     def restore(self, request: Request, **_slug: Any) -> Response:
         """Undo the removal."""
         restored = services.restore(actor=request.user, dataset=self.get_object())
         return Response(self.get_serializer(restored).data)
 
-    @extend_schema(parameters=[*CHOICE, OFFSET, LIMIT], responses={200: SamplesSerializer, **REFUSED})
+    @extend_schema(parameters=[*CHOICE, OFFSET, LIMIT], responses={200: SamplesSerializer, **REFUSALS})
     @action(detail=True)
     def samples(self, request: Request, **_slug: Any) -> Response:
         """List samples, sorted and filtered by targets: their numbers and values; `sprite` shows the same."""
@@ -134,7 +136,7 @@ class DatasetViewSet(viewsets.ReadOnlyModelViewSet[Dataset]):
         offset, limit = _whole(request, "offset", 0, 0), _whole(request, "limit", 64, 1, MAX_SAMPLES)
         return Response(selectors.samples(dataset, query, offset=offset, limit=limit))
 
-    @extend_schema(parameters=[*CHOICE, OFFSET, LIMIT, COLUMNS], responses={**PNG, **REFUSED})
+    @extend_schema(parameters=[*CHOICE, OFFSET, LIMIT, COLUMNS], responses={**PNG, **REFUSALS})
     @action(detail=True)
     def sprite(self, request: Request, **_slug: Any) -> HttpResponse:
         """Return one PNG of the same samples, pixel for pixel, `columns` to a row."""
@@ -164,7 +166,7 @@ class DatasetViewSet(viewsets.ReadOnlyModelViewSet[Dataset]):
 
     @extend_schema(
         parameters=[OpenApiParameter("target", OpenApiTypes.STR, required=True), BINS, *CHOICE[2:]],
-        responses={200: HistogramSerializer, **REFUSED},
+        responses={200: HistogramSerializer, **REFUSALS},
     )
     @action(detail=True)
     def histogram(self, request: Request, **_slug: Any) -> Response:
@@ -179,7 +181,7 @@ class DatasetViewSet(viewsets.ReadOnlyModelViewSet[Dataset]):
             OpenApiParameter("y", OpenApiTypes.STR, required=True),
             BINS,
         ],
-        responses={200: PairsSerializer, **REFUSED},
+        responses={200: PairsSerializer, **REFUSALS},
     )
     @action(detail=True)
     def pairs(self, request: Request, **_slug: Any) -> Response:
@@ -187,14 +189,13 @@ class DatasetViewSet(viewsets.ReadOnlyModelViewSet[Dataset]):
         x, y = request.query_params.get("x", ""), request.query_params.get("y", "")
         return Response(selectors.pairs(self.get_object(), x, y, bins=_whole(request, "bins", 30, 1, 200)))
 
-    @extend_schema(responses={200: StatisticsSerializer, **REFUSED})
+    @extend_schema(responses={200: StatisticsSerializer, **REFUSALS})
     @action(detail=True)
     def statistics(self, *_: Request, **_slug: Any) -> Response:
         """Return the mean and the spread of the pixels."""
-        found = selectors.statistics(self.get_object())
-        return Response({name: found[name] for name in ("mean_value", "mean_spread", "images")})
+        return Response(pixel_facts(selectors.statistics(self.get_object())))
 
-    @extend_schema(responses={**PNG, **REFUSED})
+    @extend_schema(responses={**PNG, **REFUSALS})
     @action(detail=True, url_path="mean")
     def mean(self, request: Request, **_slug: Any) -> HttpResponse:
         """Return one PNG of the mean image and, beside it, the spread of each pixel, brightest where it is greatest."""
@@ -202,14 +203,14 @@ class DatasetViewSet(viewsets.ReadOnlyModelViewSet[Dataset]):
         data = selectors.statistics_picture(dataset)
         return _lasting(HttpResponse(data, content_type="image/png"), _tag(dataset, request))
 
-    @extend_schema(parameters=[*TWO, BINS], responses={200: ComparisonSerializer, **REFUSED})
+    @extend_schema(parameters=[*TWO, BINS], responses={200: ComparisonSerializer, **REFUSALS})
     @action(detail=False)
     def compare(self, request: Request) -> Response:
         """Compare two datasets: histograms on one axis, pixel statistics."""
         a, b = _two(request)
         return Response(selectors.compare(a, b, bins=_whole(request, "bins", 30, 1, 200)))
 
-    @extend_schema(parameters=[*TWO, OFFSET, LIMIT], responses={200: NearestSerializer, **REFUSED})
+    @extend_schema(parameters=[*TWO, OFFSET, LIMIT], responses={200: NearestSerializer, **REFUSALS})
     @action(detail=False)
     def nearest(self, request: Request) -> Response:
         """Find the nearest image of `b` to each of some samples of `a`, by the difference of their pixels."""
@@ -222,7 +223,7 @@ class DatasetViewSet(viewsets.ReadOnlyModelViewSet[Dataset]):
         parameters=[OpenApiParameter("format", OpenApiTypes.STR, enum=list(exporters.KINDS), required=True)],
         responses={
             **{(200, kind): OpenApiTypes.BINARY for kind in sorted(set(exporters.CONTENT_TYPES.values()))},
-            **REFUSED,
+            **REFUSALS,
         },
     )
     @action(detail=True, content_negotiation_class=AnyFormat)

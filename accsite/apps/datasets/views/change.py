@@ -11,9 +11,10 @@ from django.views.decorators.http import require_http_methods, require_POST
 from acc.errors import InvalidInput
 from accsite.apps.datasets import services
 from accsite.apps.datasets.uses import users_of
-from accsite.apps.datasets.views.common import REFUSED, find, is_partial
+from accsite.apps.datasets.views.common import find
 from accsite.apps.datasets.views.detail import head
 from accsite.apps.live import selectors as live
+from accsite.pages import REFUSED, is_partial
 
 
 @require_POST

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 
 from accsite.apps.datasets.models import Dataset
-
-REFUSED = 422
-
-
-def is_partial(request: HttpRequest) -> bool:
-    """Return whether a script asks for one panel rather than a browser for a page."""
-    return request.headers.get("HX-Request") == "true"
 
 
 def find(slug: str) -> Dataset:

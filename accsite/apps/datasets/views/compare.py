@@ -11,12 +11,14 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_GET
 
+from acc.data.browse import PixelFacts
 from acc.data.pixels import as_uint8
 from acc.errors import InvalidInput
 from acc.render import reconstruction_rows, sprite
 from accsite.apps.datasets import pages, plots, selectors
 from accsite.apps.datasets.models import Dataset
-from accsite.apps.datasets.views.common import REFUSED, lasting
+from accsite.apps.datasets.views.common import lasting
+from accsite.pages import REFUSED
 
 SAMPLES, COLUMNS = 32, 8
 NEIGHBOURS = 10
@@ -65,7 +67,7 @@ def _compared(a: Dataset, b: Dataset, offset: int) -> dict[str, Any]:
     two = {"a": a.slug, "b": b.slug}
     here = reverse("datasets:compare")
     shown: dict[str, Any] = {
-        "sides": [_side(dataset, name, found["pixels"][name]) for name, dataset in (("a", a), ("b", b))],
+        "sides": [_side(a, "a", found["pixels"]["a"]), _side(b, "b", found["pixels"]["b"])],
         "shared": [
             {
                 "name": each["target"],
@@ -106,7 +108,7 @@ def _compared(a: Dataset, b: Dataset, offset: int) -> dict[str, Any]:
     return shown
 
 
-def _side(dataset: Dataset, name: str, pixels: dict[str, Any]) -> dict[str, Any]:
+def _side(dataset: Dataset, name: str, pixels: PixelFacts) -> dict[str, Any]:
     count = min(SAMPLES, dataset.n)
     return {
         "name": name,
@@ -147,7 +149,7 @@ def neighbours(request: HttpRequest) -> HttpResponse:
     a, b = _two(request)
     found = selectors.nearest(a, b, offset=_offset(request, a), limit=NEIGHBOURS)
     rows = [
-        as_uint8(np.asarray(selectors.opened(dataset).images[np.asarray(found[name])]))
-        for name, dataset in (("a", a), ("b", b))
+        as_uint8(np.asarray(selectors.opened(dataset).images[np.asarray(numbers)]))
+        for numbers, dataset in ((found["a"], a), (found["b"], b))
     ]
     return lasting(reconstruction_rows(*rows))

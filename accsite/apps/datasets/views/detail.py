@@ -15,8 +15,9 @@ from accsite.apps.datasets import choice as choices
 from accsite.apps.datasets import pages
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.datasets.uses import NAMED, users_of
-from accsite.apps.datasets.views.common import REFUSED, find, is_partial
+from accsite.apps.datasets.views.common import find
 from accsite.apps.live import selectors as live
+from accsite.pages import REFUSED, is_partial
 
 
 @require_GET

@@ -13,8 +13,8 @@ from django.views.decorators.http import require_GET
 from accsite.apps.access.permissions import may_write
 from accsite.apps.datasets import pages
 from accsite.apps.datasets.models import Dataset
-from accsite.apps.datasets.views.common import is_partial
 from accsite.apps.live import selectors as live
+from accsite.pages import is_partial
 
 DATASETS_A_PAGE = 50
 STRIP = 6

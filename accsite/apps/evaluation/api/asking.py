@@ -13,7 +13,7 @@ from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
 from acc.specs import EvalSpec
-from accsite.api.common import KEY, REFUSED
+from accsite.api.common import KEY, REFUSALS
 from accsite.api.lookup import body, named
 from accsite.apps.evaluation import services
 from accsite.apps.evaluation.api.serializers import EvaluationSerializer
@@ -68,7 +68,7 @@ class RunView(_Asking):
         operation_id="eval_run",
         request=RunRequest,
         parameters=[KEY],
-        responses={200: EvaluationSerializer, 202: JobState, **REFUSED},
+        responses={200: EvaluationSerializer, 202: JobState, **REFUSALS},
     )
     def post(self, request: Request) -> Response:
         """Answer with what is kept of the checkpoint, plugin versions and options; else queue a job."""
@@ -103,7 +103,7 @@ def part_view(name: str, sentence: str) -> type[PartView]:
         operation_id=f"eval_{name}",
         request=RunRequest,
         parameters=[KEY],
-        responses={200: EvaluationSerializer, 202: JobState, **REFUSED},
+        responses={200: EvaluationSerializer, 202: JobState, **REFUSALS},
     )
     def post(self: PartView, request: Request) -> Response:
         return self.ask(request)
@@ -126,7 +126,7 @@ class CompareView(_Asking):
     @extend_schema(
         operation_id="eval_compare",
         request=CompareRequest,
-        responses={200: comparing.Comparison, 202: WaitingFor, **REFUSED},
+        responses={200: comparing.Comparison, 202: WaitingFor, **REFUSALS},
     )
     def post(self, request: Request) -> Response:
         """Answer with the comparison if all is kept; else queue what is missing, and say which jobs."""

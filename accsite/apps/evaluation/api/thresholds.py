@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from acc.errors import InvalidInput
-from accsite.api.common import REFUSED
+from accsite.api.common import REFUSALS
 from accsite.api.lookup import body
 from accsite.apps.evaluation import services
 from accsite.apps.evaluation.models import Threshold
@@ -60,7 +60,7 @@ class ThresholdsView(APIView):
         operation_id="branches_thresholds_set",
         parameters=[BRANCH],
         request=ThresholdChange,
-        responses={200: Thresholds, **REFUSED},
+        responses={200: Thresholds, **REFUSALS},
     )
     def post(self, request: Request, id: int) -> Response:
         """Set, or take back, from where on a metric is moderate and good."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Count, F, Max
-from django.http import Http404
 from django.urls import reverse
 
 from accsite.apps.evaluation.models import Artifact, Evaluation, Metric
@@ -15,6 +14,7 @@ from accsite.apps.evaluation.pages.tabs import HEADLINE
 from accsite.apps.evaluation.selectors.samples import Samples
 from accsite.apps.live import selectors as live
 from accsite.apps.training.models import Branch, Checkpoint, Experiment
+from accsite.pages import visible_row
 
 EVALUATIONS_SHOWN = 5
 CHECKPOINTS_SHOWN = 12
@@ -42,20 +42,15 @@ class MetricRow:
 
 def find_branch(user: Any, pk: int) -> Branch:
     """Return a branch that ``user`` may see; raises Http404."""
-    visible = Experiment.objects.visible_to(user)
-    branch = Branch.objects.filter(pk=pk, experiment__in=visible).select_related("experiment", "head").first()
-    if branch is None:
-        raise Http404(f"there is no branch {pk} that you may see")
-    return branch
+    rows = Branch.objects.filter(experiment__in=Experiment.objects.visible_to(user))
+    return visible_row(rows.select_related("experiment", "head"), f"branch {pk}", pk=pk)
 
 
 def find_artifact(user: Any, pk: int) -> Artifact:
     """Return an artifact of a visible experiment; raises Http404."""
     visible = Experiment.objects.visible_to(user)
-    found = Artifact.objects.filter(pk=pk, evaluation__branch__experiment__in=visible).first()
-    if found is None:
-        raise Http404(f"there is no artifact {pk} that you may see")
-    return found
+    rows = Artifact.objects.filter(evaluation__branch__experiment__in=visible)
+    return visible_row(rows, f"artifact {pk}", pk=pk)
 
 
 def evaluated_branches(user: Any) -> list[Branch]:

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-from django.http import Http404
-
 from acc.errors import InvalidInput
 from acc.specs import EvalSpec, parse
 from accsite.apps.evaluation.models import Artifact, Evaluation, Part
 from accsite.apps.evaluation.services.keys import OPTIONS, part_key
 from accsite.apps.training.models import Checkpoint, Experiment
+from accsite.pages import visible_row
 
 TABS = {
     "metrics": "Metrics",
@@ -57,12 +56,8 @@ class Kept:
 
 def find_checkpoint(user: Any, pk: int) -> Checkpoint:
     """Return a checkpoint that ``user`` may see; raises Http404."""
-    visible = Experiment.objects.visible_to(user)
-    rows = Checkpoint.objects.filter(experiment__in=visible, pk=pk)
-    found = rows.select_related("branch__experiment", "experiment").first()
-    if found is None:
-        raise Http404(f"there is no checkpoint {pk} that you may see")
-    return found
+    rows = Checkpoint.objects.filter(experiment__in=Experiment.objects.visible_to(user))
+    return visible_row(rows.select_related("branch__experiment", "experiment"), f"checkpoint {pk}", pk=pk)
 
 
 def read(part: str, query: Mapping[str, Any]) -> PartRequest:

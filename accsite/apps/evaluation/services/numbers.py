@@ -8,6 +8,7 @@ from typing import Any
 
 from acc.results import MetricValue
 from accsite.apps.evaluation.models import Evaluation, Metric
+from accsite.numbers import if_finite
 
 PER_CONCEPT = ("unified", "factored", "leak", "concept")
 
@@ -17,7 +18,7 @@ def task_metric(evaluation: Evaluation, metric: MetricValue, dataset: str) -> Me
     value, reason = metric.value, metric.reason
     if value is not None and not math.isfinite(value):
         value, reason = None, reason or f"it came out as {value}"
-    baseline = metric.baseline if metric.baseline is not None and math.isfinite(metric.baseline) else None
+    baseline = if_finite(metric.baseline)
     moderate, good = metric.thresholds or (None, None)
     return Metric(
         evaluation=evaluation,

@@ -12,6 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
+from acc.messages import CommandKind
 from accsite.apps.access.admin_parts import NOTHING, KeptAdmin, RowsInline, badge, lines, link, panels, pretty
 from accsite.apps.jobs.admin import badges
 from accsite.apps.jobs.models import Job, JobEvent, JobPart
@@ -198,7 +199,7 @@ class JobAdmin(KeptAdmin):
         """Take jobs from their workers."""
         self.each(request, rows, "put back", lambda row: requeue(actor=request.user, job=row))
 
-    def _control(self, request: HttpRequest, rows: QuerySet[Job], kind: str, done: str) -> None:
+    def _control(self, request: HttpRequest, rows: QuerySet[Job], kind: CommandKind, done: str) -> None:
         def change(row: Any) -> None:
             control.pause_or_resume(actor=request.user, job=row, kind=kind)
 

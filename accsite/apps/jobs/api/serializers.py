@@ -12,7 +12,7 @@ from accsite.apps.jobs.models import JobEvent, Worker
 class JobEventSerializer(serializers.ModelSerializer[JobEvent]):
     """Something asked of a job, or that happened to it."""
 
-    actor = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
+    actor = serializers.SlugRelatedField[Any](slug_field="username", read_only=True, allow_null=True)
 
     class Meta:
         model = JobEvent

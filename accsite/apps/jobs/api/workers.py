@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from acc.errors import InvalidInput
-from accsite.api.common import REFUSED, is_id, query
+from accsite.api.common import REFUSALS, is_id, query
 from accsite.api.lookup import body
 from accsite.apps.access.selectors import may_operate
 from accsite.apps.jobs.api import schema
@@ -118,7 +118,7 @@ class QueueViewSet(GenericViewSet[Job]):
                 ),
             },
         ),
-        responses={200: schema.JobState, **REFUSED},
+        responses={200: schema.JobState, **REFUSALS},
     )
     @action(detail=True, methods=["post"], permission_classes=[IsOperator])
     def move(self, request: Request, pk: str) -> Response:

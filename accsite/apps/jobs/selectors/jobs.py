@@ -8,6 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from acc import messages
 from accsite.apps.jobs.models import Job, JobEvent, ranks_in_words
 from accsite.apps.jobs.selectors.queue import places
 from accsite.apps.jobs.states import ACTIVE, HELD, TERMINAL, JobState
@@ -16,16 +17,12 @@ PENDING = JobEvent.Status.PENDING
 VERBS = {"pause": "pausing", "resume": "resuming", "stop": "stopping"}
 
 
-def job_state(job: Job) -> dict[str, Any]:
-    """Return a job as plain JSON data: the same in the API, in the socket's state ping and in pages.
-
-    ``rate`` in steps per second; ``eta_seconds`` and ``elapsed_seconds`` None where they are not known;
-    ``place``: 1 for the next of its queue, None unless it waits. ``asked``: what it has not answered yet.
-    """
+def job_state(job: Job) -> messages.Job:
+    """Return a job as plain JSON data: the same in the API, in the socket's state ping and in pages."""
     return job_states([job])[0]
 
 
-def job_states(jobs: Sequence[Job]) -> list[dict[str, Any]]:
+def job_states(jobs: Sequence[Job]) -> list[messages.Job]:
     """Return ``job_state`` of each job, with two queries for them all."""
     asked: dict[int, list[str]] = defaultdict(list)
     pending = JobEvent.objects.filter(job__in=[job for job in jobs if job.is_active], status=PENDING)
@@ -35,7 +32,7 @@ def job_states(jobs: Sequence[Job]) -> list[dict[str, Any]]:
     return [_state(job, asked.get(job.pk, []), waiting.get(job.pk)) for job in jobs]
 
 
-def _state(job: Job, asked: list[str], place: int | None) -> dict[str, Any]:
+def _state(job: Job, asked: list[str], place: int | None) -> messages.Job:
     branch = job.branch
     total = job.total_steps
     end = job.finished_at or timezone.now()

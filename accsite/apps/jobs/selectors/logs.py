@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 from django.db.models import F, Max, Sum
 
@@ -29,9 +29,51 @@ class Stream:
     bytes: int
     left_out: int
 
-    def as_dict(self) -> dict[str, int]:
-        """Return it as plain data."""
-        return {"attempt": self.attempt, "rank": self.rank, "bytes": self.bytes, "left_out": self.left_out}
+
+class LogStream(TypedDict):
+    """A ``Stream`` as plain data."""
+
+    attempt: int
+    rank: int
+    bytes: int
+    left_out: int
+
+
+class LogLine(TypedDict):
+    """A line, and the byte at which it begins."""
+
+    offset: int
+    text: str
+
+
+class LogText(TypedDict):
+    """The text from byte ``offset`` to before ``next_offset``; left_out: bytes of it that were not kept."""
+
+    offset: int
+    next_offset: int
+    left_out: int
+    text: str
+
+
+class LogPart(LogText):
+    """A part of what a job printed, or the lines that hold a word: the last of the ``found`` ones.
+
+    ``attempt`` and ``rank``: whose it is, None if nothing was printed; ``bytes``: of all that they printed.
+    """
+
+    attempt: int | None
+    rank: int | None
+    bytes: int
+    found: int
+    lines: list[LogLine]
+
+
+class LogAnswer(LogPart):
+    """The same, and of which job, whether that has ended, and what other streams it has."""
+
+    job: int
+    ended: bool
+    streams: list[LogStream]
 
 
 def streams(job: Job) -> list[Stream]:
@@ -72,8 +114,8 @@ def raw(job: Job, stream: Stream) -> Iterator[bytes]:
     yield from (data if gap == 0 else _left_out(gap) + data for gap, _, data in _rows(job, stream, 0))
 
 
-def part(job: Job, stream: Stream, *, offset: int = 0, limit: int = PART_BYTES) -> dict[str, Any]:
-    """Return the text from byte ``offset`` on, of at most ``limit`` bytes, and ``next_offset`` to go on from."""
+def part(job: Job, stream: Stream, *, offset: int = 0, limit: int = PART_BYTES) -> LogText:
+    """Return the text from byte ``offset`` on, of at most ``limit`` bytes."""
     end = max(0, offset)
     left_out, data = 0, b""
     for _, start, kept in _rows(job, stream, offset):
@@ -103,33 +145,53 @@ def _whole(data: bytes) -> bytes:
 
 def asked_part(
     job: Job, stream: Stream | None, *, offset: int = 0, limit: int | None = None, word: str = ""
-) -> dict[str, Any]:
+) -> LogPart:
     """Return a part of a stream, or with ``word`` its lines that hold it, as plain data of one shape.
 
     ``offset`` below 0: so many bytes before the end.
     """
-    part_of: dict[str, Any] = {"attempt": None, "rank": None, "bytes": 0, "left_out": 0}
-    found: dict[str, Any] = {"offset": max(0, offset), "next_offset": 0, "text": "", "found": 0, "lines": []}
+    text: LogText = {"offset": max(0, offset), "next_offset": 0, "left_out": 0, "text": ""}
     if stream is None:
-        return {**part_of, **found}
-    part_of = stream.as_dict()
-    begin = max(0, stream.bytes + offset) if offset < 0 else offset
+        return {"attempt": None, "rank": None, "bytes": 0, "found": 0, "lines": [], **text}
+    lines: list[LogLine] = []
+    count = 0
     if word:
         lines, count = search(job, stream, word)
-        found |= {"offset": 0, "next_offset": stream.bytes, "found": count, "lines": lines}
+        text = {"offset": 0, "next_offset": stream.bytes, "left_out": stream.left_out, "text": ""}
     else:
-        found |= part(job, stream, offset=begin, limit=min(limit or PART_BYTES, MOST_BYTES))
-    return {**part_of, **found}
+        begin = max(0, stream.bytes + offset) if offset < 0 else offset
+        text = part(job, stream, offset=begin, limit=min(limit or PART_BYTES, MOST_BYTES))
+    return {
+        "attempt": stream.attempt,
+        "rank": stream.rank,
+        "bytes": stream.bytes,
+        "found": count,
+        "lines": lines,
+        **text,
+    }
 
 
-def search(job: Job, stream: Stream, word: str, limit: int = LINES_FOUND) -> tuple[list[dict[str, Any]], int]:
+def whole_answer(job: Job, streams: Sequence[Stream], part: LogPart) -> LogAnswer:
+    """Return a part with what the API says around it."""
+    return {
+        "job": job.pk,
+        "ended": not job.is_active,
+        "streams": [
+            {"attempt": each.attempt, "rank": each.rank, "bytes": each.bytes, "left_out": each.left_out}
+            for each in streams
+        ],
+        **part,
+    }
+
+
+def search(job: Job, stream: Stream, word: str, limit: int = LINES_FOUND) -> tuple[list[LogLine], int]:
     """Return the lines that hold ``word`` in any case, each with its ``offset``, and how many there are of them.
 
     Of more than ``limit`` the last are returned.
     """
     wanted = word.casefold()
     found = [
-        {"offset": at, "text": text}
+        LogLine(offset=at, text=text)
         for _, at, line, _ in lines_from(job, stream)
         if wanted in (text := shown(line)).casefold()
     ]

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from acc.messages import WorkerFigures
 from accsite.apps.jobs.models import Job, JobPart, Worker
 from accsite.apps.jobs.states import HELD
 
@@ -87,13 +88,13 @@ def figures(telemetry: dict[str, Any]) -> Iterator[Figure]:
         yield Figure("load", "load", f"{telemetry['load']:.2f} on {telemetry.get('cores', '?')} cores")
 
 
-def worker_figures() -> dict[str, Any]:
+def worker_figures() -> dict[str, WorkerFigures]:
     """Return what open pages are told of all workers every few seconds: texts by figure, and the last sign."""
     now = timezone.now()
     return {
         str(worker.pk): {
             "seen": max(0, round((now - worker.heartbeat_at).total_seconds())),
-            "figures": {figure.key: [figure.text, figure.percent] for figure in figures(worker.telemetry)},
+            "figures": {figure.key: (figure.text, figure.percent) for figure in figures(worker.telemetry)},
         }
         for worker in Worker.objects.exclude(state=Worker.State.OFFLINE)
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from acc.messages import PAYLOADS, CommandKind, Payload, checked
 from accsite.apps.jobs.models import Job, JobEvent, JobKind
 from accsite.apps.jobs.services import lifecycle
 from accsite.apps.jobs.services.unit import announce, unit_of_work
@@ -12,7 +13,7 @@ from accsite.errors import WrongState
 
 
 @unit_of_work()
-def command(*, actor: Any, job: Job, kind: str, payload: dict[str, Any] | None = None) -> JobEvent:
+def command(*, actor: Any, job: Job, kind: CommandKind, payload: Payload | None = None) -> JobEvent:
     """Write a command for the worker that holds the job; raises WrongState if the job has ended.
 
     The row is locked first, so that a job which ends at the same moment answers this command too.
@@ -21,13 +22,17 @@ def command(*, actor: Any, job: Job, kind: str, payload: dict[str, Any] | None =
     if current.state in TERMINAL:
         raise WrongState({"kind": f"{kind!r} came too late: job {job.pk} is {current.get_state_display()}"})
     event = JobEvent.objects.create(
-        job=current, kind=kind, payload=payload or {}, status=JobEvent.Status.PENDING, actor=actor
+        job=current,
+        kind=kind,
+        payload=checked(PAYLOADS[kind], payload or {}),
+        status=JobEvent.Status.PENDING,
+        actor=actor,
     )
     announce(current)
     return event
 
 
-def pause_or_resume(*, actor: Any, job: Job, kind: str) -> JobEvent:
+def pause_or_resume(*, actor: Any, job: Job, kind: CommandKind) -> JobEvent:
     """Write a pause or resume command; raises WrongState unless it is a train job that a worker holds."""
     if job.kind != JobKind.TRAIN:
         raise WrongState(

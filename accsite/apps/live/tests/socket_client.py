@@ -69,9 +69,9 @@ class Socket:
         Tried five times, since on a busy machine a ping can be quicker. Fails if none did.
         """
         for index in range(5):
-            raised = await database_sync_to_async(bump)(topic, data={"index": index})
+            raised = await database_sync_to_async(bump)(topic, data={"added": str(index)})
             signal = await self.until("signal", topic=topic, version=raised[topic])
-            if signal["data"] == {"index": index}:
+            if signal["data"] == {"added": str(index)}:
                 return signal
         raise AssertionError(f"signals of {topic} come with the pings only")
 

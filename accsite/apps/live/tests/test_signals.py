@@ -27,7 +27,7 @@ def test_a_signal_reaches_a_page_with_its_version_and_data(site, ann, play):
         assert signal == {
             "type": "signal",
             "topic": "registry",
-            "version": signal["data"]["index"] + 1,
+            "version": int(signal["data"]["added"]) + 1,
             "data": signal["data"],
         }
 
@@ -107,19 +107,20 @@ def test_the_state_of_a_watched_job_comes_at_once_on_change_and_with_every_ping(
     async def story() -> None:
         page = await site.open(cookies)
         await page.send({"type": "subscribe", "jobs": [41]})
-        assert await page.until("job") == {"type": "job", "id": 41, "version": 0}
+        first = await page.until("job")
+        assert (first["id"], first["step"]) == (41, 0)
         at_once = False
         for version in range(1, 6):
             await page.until("ping")
             await in_thread(bump)("job:41")
             seen = await page.receive()
-            while seen["type"] == "job" and seen["version"] < version:
+            while seen["type"] == "job" and seen["step"] < version:
                 seen = await page.receive()
             at_once = at_once or seen["type"] == "job"
-            await page.until("job", version=version)
+            await page.until("job", step=version)
         assert at_once, "the state comes with the pings only"
         await page.until("ping")
-        await page.until("job", version=5)
+        await page.until("job", step=5)
 
     play(story())
 

@@ -17,7 +17,7 @@ from rest_framework.reverse import reverse
 from rest_framework.viewsets import GenericViewSet
 
 from acc.errors import InvalidInput
-from accsite.api.common import KEY, REFUSED
+from accsite.api.common import KEY, REFUSALS
 from accsite.api.lookup import body, nested
 from accsite.apps.jobs import states
 from accsite.apps.jobs.api.schema import JobState
@@ -101,7 +101,7 @@ class RecipeRunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Generic
         """Return a run as it is now."""
         return Response(selectors.run_state(self.get_object()))
 
-    @extend_schema(request=None, responses={202: RunSummary, **REFUSED})
+    @extend_schema(request=None, responses={202: RunSummary, **REFUSALS})
     @action(detail=True, methods=["post"])
     def stop(self, request: Request, **_: Any) -> Response:
         """Stop a run and the jobs that it has under way; each keeps the step it reached."""
@@ -111,7 +111,7 @@ class RecipeRunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Generic
         jobs.request_control(actor=request.user, job=run.job, kind="stop")
         return self._answer(run, status.HTTP_202_ACCEPTED)
 
-    @extend_schema(request=None, responses={202: RunSummary, **REFUSED})
+    @extend_schema(request=None, responses={202: RunSummary, **REFUSALS})
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, **_: Any) -> Response:
         """Go on with a run that was stopped or failed; what was done is not done again."""
@@ -131,7 +131,7 @@ class RecipeStartViewSet(GenericViewSet[RecipeRun]):
 
     @extend_schema(
         request=RecipeRequest,
-        responses={201: RunSummary, **REFUSED},
+        responses={201: RunSummary, **REFUSALS},
         parameters=[KEY],
     )
     def create(self, request: Request) -> Response:

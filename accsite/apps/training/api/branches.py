@@ -11,7 +11,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accsite.api.common import REFUSED, query
+from accsite.api.common import REFUSALS, query
 from accsite.api.lookup import body, named
 from accsite.apps.jobs.services.unit import unit_of_work
 from accsite.apps.training.api import schema
@@ -34,7 +34,7 @@ class BranchViewSet(ReadViewSet):
         rows = Branch.objects.filter(experiment__in=self.experiments()).select_related("experiment")
         return self.filtered(rows, experiment="experiment__slug")
 
-    @extend_schema(request=schema.BranchRequest, responses={201: BranchSerializer, **REFUSED})
+    @extend_schema(request=schema.BranchRequest, responses={201: BranchSerializer, **REFUSALS})
     def create(self, request: Request) -> Response:
         """Make a branch, from a checkpoint (a fork) or from the seed."""
         data = body(request, *schema.BranchRequest.model_fields)
@@ -52,7 +52,7 @@ class BranchViewSet(ReadViewSet):
         )
         return Response(self.get_serializer(made).data, status=status.HTTP_201_CREATED)
 
-    @extend_schema(request=schema.BranchChange, responses={200: BranchSerializer, **REFUSED})
+    @extend_schema(request=schema.BranchChange, responses={200: BranchSerializer, **REFUSALS})
     def partial_update(self, request: Request, **_: Any) -> Response:
         """Rename the branch, whose address follows, or set when its checkpoints are measured by themselves."""
         branch = self.get_object()
@@ -66,7 +66,7 @@ class BranchViewSet(ReadViewSet):
                 measuring.set_auto_evaluate(actor=request.user, branch=branch, when=when, every=every)
         return Response(self.get_serializer(branch).data)
 
-    @extend_schema(request=schema.LoadRequest, responses={200: BranchSerializer, **REFUSED})
+    @extend_schema(request=schema.LoadRequest, responses={200: BranchSerializer, **REFUSALS})
     @action(detail=True, methods=["post"])
     def load(self, request: Request, **_: Any) -> Response:
         """Make a checkpoint of the experiment the branch's head; refused while a job trains on the branch."""

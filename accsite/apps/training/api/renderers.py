@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 
 from acc import wire
+from acc.messages import LossHistoryHeader
 
-Points = tuple[dict[str, Any], NDArray[np.float32]]
+Points = tuple[LossHistoryHeader, NDArray[np.float32]]
 STATISTICS = ("min", "max", "mean")
 
 

@@ -16,7 +16,7 @@ from rest_framework.reverse import reverse
 
 from acc import wire
 from acc.errors import InvalidInput
-from accsite.api.common import KEY, REFUSED, query
+from accsite.api.common import KEY, REFUSALS, query
 from accsite.api.lookup import body, named, nested, whole_number
 from accsite.api.pages import Pages
 from accsite.apps.jobs import kinds
@@ -74,7 +74,7 @@ class TaskViewSet(ReadViewSet):
             rows = rows.filter(removed_at=None)
         return rows
 
-    @extend_schema(request=schema.TaskRequest, responses={201: TaskSerializer, **REFUSED})
+    @extend_schema(request=schema.TaskRequest, responses={201: TaskSerializer, **REFUSALS})
     def create(self, request: Request) -> Response:
         """Attach a task to a branch."""
         data = body(request, *schema.TaskRequest.model_fields)
@@ -84,7 +84,7 @@ class TaskViewSet(ReadViewSet):
         made = tasks.add_task(actor=request.user, branch=branch, **data)
         return Response(self.get_serializer(made).data, status=status.HTTP_201_CREATED)
 
-    @extend_schema(request=schema.TaskChange, responses={200: TaskSerializer, **REFUSED})
+    @extend_schema(request=schema.TaskChange, responses={200: TaskSerializer, **REFUSALS})
     def partial_update(self, request: Request, **_: Any) -> Response:
         """Change the weight, or switch on or off."""
         task = self.get_object()
@@ -94,20 +94,20 @@ class TaskViewSet(ReadViewSet):
         tasks.change_task(actor=request.user, task=task, **data)
         return Response(self.get_serializer(task).data)
 
-    @extend_schema(responses={204: None, **REFUSED})
+    @extend_schema(responses={204: None, **REFUSALS})
     def destroy(self, request: Request, **_: Any) -> Response:
         """Take the task off its branch; `restore` undoes it."""
         tasks.remove_task(actor=request.user, task=self.get_object())
         return Response(status=status.HTTP_204_NO_CONTENT)
 
-    @extend_schema(request=None, responses={200: TaskSerializer, **REFUSED})
+    @extend_schema(request=None, responses={200: TaskSerializer, **REFUSALS})
     @action(detail=True, methods=["post"])
     def restore(self, request: Request, **_: Any) -> Response:
         """Undo the removal."""
         made = tasks.restore_task(actor=request.user, task=self.get_object())
         return Response(self.get_serializer(made).data)
 
-    @extend_schema(request=schema.TaskMove, responses={200: TaskSerializer, **REFUSED})
+    @extend_schema(request=schema.TaskMove, responses={200: TaskSerializer, **REFUSALS})
     @action(detail=True, methods=["post"])
     def move(self, request: Request, **_: Any) -> Response:
         """Put the task at another place in the order of its branch."""
@@ -167,7 +167,7 @@ class JobViewSet(ReadViewSet):
 
     @extend_schema(
         request=job_request(),
-        responses={201: job_schema.JobState, **REFUSED},
+        responses={201: job_schema.JobState, **REFUSALS},
         parameters=[KEY],
     )
     def create(self, request: Request) -> Response:
@@ -200,7 +200,7 @@ class JobViewSet(ReadViewSet):
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         return self.get_paginated_response(selectors.job_summaries(page or []))
 
-    @extend_schema(request=schema.ControlRequest, responses={202: JobEventSerializer, **REFUSED})
+    @extend_schema(request=schema.ControlRequest, responses={202: JobEventSerializer, **REFUSALS})
     @action(detail=True, methods=["post"])
     def control(self, request: Request, **_: Any) -> Response:
         """Ask a job to pause, resume, stop or change; its event tells what became of it."""
@@ -213,7 +213,7 @@ class JobViewSet(ReadViewSet):
         )
         return Response(JobEventSerializer(event).data, status=status.HTTP_202_ACCEPTED)
 
-    @extend_schema(request=None, responses={200: job_schema.JobState, **REFUSED})
+    @extend_schema(request=None, responses={200: job_schema.JobState, **REFUSALS})
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, **_: Any) -> Response:
         """Let a paused job go on, or queue one that failed or was stopped again, from its newest checkpoint."""
@@ -245,7 +245,7 @@ class JobViewSet(ReadViewSet):
         responses={
             (200, "application/json"): job_schema.JobLogPart,
             (200, "text/plain"): OpenApiTypes.STR,
-            422: REFUSED[422],
+            422: REFUSALS[422],
         },
         filters=False,
     )
@@ -267,8 +267,8 @@ class JobViewSet(ReadViewSet):
             limit=whole_number(request, "limit", least=1),
             word=request.query_params.get("search", ""),
         )
-        told = {"job": job.pk, "ended": not job.is_active, "streams": [each.as_dict() for each in streams]}
-        return Response({**told, **part}, headers={"Vary": "Accept", "Cache-Control": "no-store"})
+        told = logs.whole_answer(job, streams, part)
+        return Response(told, headers={"Vary": "Accept", "Cache-Control": "no-store"})
 
     @extend_schema(
         parameters=[
@@ -282,7 +282,7 @@ class JobViewSet(ReadViewSet):
             (200, "application/json"): schema.LossHistory,
             (200, wire.CONTENT_TYPE): OpenApiTypes.BINARY,
             (200, "text/csv"): OpenApiTypes.STR,
-            422: REFUSED[422],
+            422: REFUSALS[422],
         },
     )
     @action(

@@ -17,6 +17,7 @@ from accsite.apps.live import selectors as live
 from accsite.apps.training.models import Branch, Experiment, Task
 from accsite.apps.training.selectors.alarms import alarm_word, grave_alarms
 from accsite.ids import row_id
+from accsite.pages import visible_row
 
 EVENTS_SHOWN = 50
 SHOWN_ABOVE = ("branch__experiment", "checkpoint__experiment", "checkpoint__branch")
@@ -37,23 +38,16 @@ class EventRow:
 def find_job(user: Any, pk: int) -> Job:
     """Return a job that ``user`` may see; raises Http404."""
     rows = Job.objects.visible_to(user).select_related(*SHOWN_WITH_A_JOB, "start_checkpoint")
-    job = rows.filter(pk=pk).first()
-    if job is None:
-        raise Http404(f"there is no job {pk} that you may see")
-    return job
+    return visible_row(rows, f"job {pk}", pk=pk)
 
 
 def find_branch(user: Any, experiment: str, branch: str) -> Branch:
     """Return a branch that ``user`` may see by its slugs; raises Http404."""
-    visible = Experiment.objects.visible_to(user)
-    found = (
-        Branch.objects.filter(experiment__in=visible, experiment__slug=experiment, slug=branch)
-        .select_related("experiment", "head")
-        .first()
+    rows = Branch.objects.filter(experiment__in=Experiment.objects.visible_to(user))
+    what = f"branch {experiment}/{branch}"
+    return visible_row(
+        rows.select_related("experiment", "head"), what, experiment__slug=experiment, slug=branch
     )
-    if found is None:
-        raise Http404(f"there is no branch {experiment}/{branch} that you may see")
-    return found
 
 
 def current_branch(user: Any) -> Branch | None:

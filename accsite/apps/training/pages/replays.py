@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from accsite.apps.training.selectors.replays import Replayed
+
 
 @dataclass(frozen=True)
 class Change:
@@ -16,7 +18,7 @@ class Change:
     after: str
 
 
-def replay_changes(replayed: dict[str, Any] | None) -> list[Change]:
+def replay_changes(replayed: Replayed | None) -> list[Change]:
     """Return the lines of what a replay found to be otherwise than when the checkpoint was made."""
     found = replayed["changes"] if replayed else {}
     lines = [Change(f"library {name}", *map(text, pair)) for name, pair in found.get("libraries", {}).items()]

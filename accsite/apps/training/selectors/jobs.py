@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 from django.db.models import Q
 
@@ -15,19 +14,49 @@ from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.jobs.selectors import job_states
 from accsite.apps.training.models import Branch, Checkpoint, Experiment, Task
 from accsite.apps.training.selectors.loss import last_losses, last_losses_of
+from accsite.numbers import if_finite
+
+
+class TaskLoss(TypedDict):
+    """The newest raw loss of a task of a job; None where it is not a finite number."""
+
+    key: str
+    name: str
+    loss: float | None
+
+
+class JobSummary(TypedDict):
+    """What a list of past work shows of a job. ``seconds``: from its first start to its end, or to now.
+
+    ``losses``: of each task in the job's order; ``total``: their weighted sum.
+    """
+
+    id: int
+    kind: str
+    title: str
+    state: str
+    experiment: str | None
+    branch: int | None
+    branch_slug: str | None
+    checkpoint: int | None
+    step: int
+    total_steps: int
+    seconds: float | None
+    losses: list[TaskLoss]
+    total: float | None
+    message: str
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
 
 
 def task_losses(job: Job) -> dict[str, float]:
     """Return task name -> newest loss of a train job, in the order of its tasks."""
-    return {loss["name"]: loss["loss"] for loss in _losses(job, last_losses(job), {})}
+    return {name: loss for _, name, loss in _losses(job, last_losses(job), {})}
 
 
-def job_summaries(jobs: Sequence[Job]) -> list[dict[str, Any]]:
-    """Return what a list of past work shows of each job, with four queries for them all.
-
-    ``seconds``: from its first start to its end, or to now. ``losses``: key, name and newest raw loss of each
-    task in the job's order, None for one that is not a finite number; ``total`` the weighted sum.
-    """
+def job_summaries(jobs: Sequence[Job]) -> list[JobSummary]:
+    """Return what a list of past work shows of each job, with four queries for them all."""
     last = last_losses_of([job for job in jobs if job.kind == JobKind.TRAIN])
     names: dict[int | None, dict[str, str]] = defaultdict(dict)
     tasks = Task.objects.filter(branch__in={job.branch_id for job in jobs if job.branch_id})
@@ -38,48 +67,35 @@ def job_summaries(jobs: Sequence[Job]) -> list[dict[str, Any]]:
         found = last.get(job.pk, {})
         losses = _losses(job, found, names[job.branch_id])
         summaries.append(
-            {
-                **{name: state[name] for name in _SUMMARY},
-                "seconds": state["elapsed_seconds"],
-                "losses": [{**loss, "loss": _finite(loss["loss"])} for loss in losses],
-                "total": _finite(found.get(series.TOTAL)),
-            }
+            JobSummary(
+                id=state["id"],
+                kind=state["kind"],
+                title=state["title"],
+                state=state["state"],
+                experiment=state["experiment"],
+                branch=state["branch"],
+                branch_slug=state["branch_slug"],
+                checkpoint=state["checkpoint"],
+                step=state["step"],
+                total_steps=state["total_steps"],
+                seconds=state["elapsed_seconds"],
+                losses=[TaskLoss(key=key, name=name, loss=if_finite(loss)) for key, name, loss in losses],
+                total=if_finite(found.get(series.TOTAL)),
+                message=state["message"],
+                created_at=job.created_at.isoformat(),
+                started_at=state["started_at"],
+                finished_at=state["finished_at"],
+            )
         )
     return summaries
 
 
-_SUMMARY = (
-    "id",
-    "kind",
-    "title",
-    "state",
-    "experiment",
-    "branch",
-    "branch_slug",
-    "checkpoint",
-    "step",
-    "total_steps",
-    "message",
-    "created_at",
-    "started_at",
-    "finished_at",
-)
-
-
-def _losses(job: Job, last: dict[str, float], attached: dict[str, str]) -> list[dict[str, Any]]:
+def _losses(job: Job, last: dict[str, float], attached: dict[str, str]) -> list[tuple[str, str, float]]:
     """Return key, name and loss of each task that has one; ``attached`` names those that came while it ran."""
     names = {task["key"]: task["name"] for task in job.spec.get("tasks", [])}
     for key in filter(None, [series.task_key(name) for name in last if name.startswith("raw/")]):
         names.setdefault(key, attached.get(key, key))
-    return [
-        {"key": key, "name": name, "loss": last[series.raw(key)]}
-        for key, name in names.items()
-        if series.raw(key) in last
-    ]
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+    return [(key, name, last[series.raw(key)]) for key, name in names.items() if series.raw(key) in last]
 
 
 def find_branch(user: Any, experiment: str, branch: str) -> Branch:

@@ -14,6 +14,7 @@ from django.db.models import Case, F, Q, TextField, When, Window
 from django.db.models.functions import Cast, RowNumber
 from numpy.typing import NDArray
 
+from acc.messages import LossHistoryHeader, checked
 from acc.training.losses.health import far_above
 from accsite.apps.jobs.models import Job
 from accsite.apps.training import blocks
@@ -33,7 +34,7 @@ def loss_history(
     stop: int | None = None,
     points: int | None = None,
     clock: bool = False,
-) -> tuple[dict[str, Any], NDArray[np.float32]]:
+) -> tuple[LossHistoryHeader, NDArray[np.float32]]:
     """Return header and columns, ready for ``acc.wire.encode``, of the steps in ``[start, stop)``.
 
     after: only steps behind this one. points: the most columns wanted. If there are more steps, the answer is
@@ -48,30 +49,29 @@ def loss_history(
     begin = max(start or 0, 0 if after is None else after + 1, 0)
     end = head["step"] if stop is None else min(stop, head["step"])
     begin = min(begin, end)
-    header: dict[str, Any] = {
+    bucket = bucket_steps(begin, end, points)
+    rows = list(_rows(job.pk, begin, end, bucket)) if end > begin else []
+    names = blocks.union(row.series for row in rows)
+    header: LossHistoryHeader = {
         "job": job.pk,
         "attempt": head["attempt"],
         "seq": head["points_seq"],
         "step": head["step"],
         "total": head["total_steps"],
+        "kind": "raw" if bucket == 1 else "envelope",
+        "start": begin // bucket * bucket,
+        "stop": end,
+        "series": list(names),
+        "bucket": bucket,
     }
-    bucket = bucket_steps(begin, end, points)
-    rows = list(_rows(job.pk, begin, end, bucket)) if end > begin else []
-    names = blocks.union(row.series for row in rows)
     if bucket == 1:
         columns = _raw(rows, names, begin, end)
-        header.update(kind="raw", start=begin, stop=end, series=list(names), bucket=1)
     else:
         columns = _envelope(rows, names, begin, end, bucket)
-        header.update(
-            kind="envelope", start=begin // bucket * bucket, stop=end, series=list(names), bucket=bucket
-        )
-        header["last"] = {
-            name: [step, value] for name, (step, value) in last_points(job).items() if math.isfinite(value)
-        }
+        header["last"] = {name: last for name, last in last_points(job).items() if math.isfinite(last[1])}
     if clock:
         header["clock"] = _clock(rows, begin, end)
-    return header, columns
+    return checked(LossHistoryHeader, header), columns
 
 
 def diverged(job: Job) -> bool:
@@ -260,12 +260,12 @@ def _steps(row: _Row, start: int, stop: int) -> blocks.Steps:
     return blocks.cut(blocks.load(row.start, row.series, row.values or b"", row.clock), start, stop)
 
 
-def _clock(rows: list[_Row], start: int, stop: int) -> list[list[float]]:
+def _clock(rows: list[_Row], start: int, stop: int) -> tuple[list[float], list[float]]:
     if not rows:
-        return [[], []]
+        return [], []
     knots = np.concatenate([np.frombuffer(row.clock, "<f8").reshape(-1, 2) for row in rows])
     inner = knots[(knots[:, 0] > start) & (knots[:, 0] < stop - 1), 0]
     if inner.size > MAX_CLOCK_KNOTS - 2:
         inner = inner[np.linspace(0, inner.size - 1, MAX_CLOCK_KNOTS - 2).astype(int)]
     at = np.unique(np.concatenate([[start], inner, [stop - 1]]))
-    return [at.tolist(), np.interp(at, knots[:, 0], knots[:, 1]).tolist()]
+    return at.tolist(), np.interp(at, knots[:, 0], knots[:, 1]).tolist()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from acc.errors import InvalidInput
+from acc.messages import CommandKind
 from acc.specs import EvalSpec, TrainJobSpec, TrainSpec, parse
 from accsite.apps.jobs import kinds
 from accsite.apps.jobs.models import Job, JobEvent, JobKind
@@ -135,7 +136,7 @@ def request_control(*, actor: Any, job: Job, kind: str, payload: Mapping[str, An
     if kind == "stop":
         return control.stop(actor=actor, job=job)
     if kind in {"pause", "resume"}:
-        return control.pause_or_resume(actor=actor, job=job, kind=kind)
+        return control.pause_or_resume(actor=actor, job=job, kind=cast(CommandKind, kind))
     if kind == "set_lr":
         return steering.set_lr(actor=actor, job=job, payload=data)
     return _steer_task(actor, job, kind, data)

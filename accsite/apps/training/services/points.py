@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from django.db import transaction
 
+from acc.messages import PointsHeader, checked
 from acc.training.protocols import PointBlock
 from accsite.apps.jobs.errors import Fenced
 from accsite.apps.jobs.models import Job
@@ -20,7 +20,7 @@ _NEEDED = ("attempt", "step", "total_steps", "points_seq", "points_wall", "steps
 
 
 @transaction.atomic
-def append(job_id: int, attempt: int, block: PointBlock) -> dict[str, Any]:
+def append(job_id: int, attempt: int, block: PointBlock) -> PointsHeader:
     """Keep a block of points and move the job's step; return the header of its frame on the wire.
 
     All of it in one transaction. A block that is kept already (a retry after a lost answer) changes nothing.
@@ -53,17 +53,18 @@ def append(job_id: int, attempt: int, block: PointBlock) -> dict[str, Any]:
         )
         if not written:
             raise Fenced(job_id, attempt)
-    return {
-        "job": job_id,
-        "attempt": attempt,
-        "seq": job.points_seq,
-        "start": block.start,
-        "wall": [block.wall_start, block.wall_end],
-        "series": list(block.series),
-        "step": job.step,
-        "total": job.total_steps,
-        "rate": job.steps_per_second,
-    }
+    header = PointsHeader(
+        job=job_id,
+        attempt=attempt,
+        seq=job.points_seq,
+        start=block.start,
+        wall=(block.wall_start, block.wall_end),
+        series=list(block.series),
+        step=job.step,
+        total=job.total_steps,
+        rate=job.steps_per_second,
+    )
+    return checked(PointsHeader, header)
 
 
 @transaction.atomic

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from acc.messages import AddTask
 from accsite.apps.jobs.models import Job, JobEvent, JobKind
 from accsite.apps.jobs.services import lifecycle
 from accsite.apps.jobs.services.control import command
@@ -111,7 +112,7 @@ def _ask_for_what_has_changed(actor: Any, branch: Branch, job: Job, checkpoint: 
     for key, task in attached.items():
         known = before.get(key)
         if known is None:
-            payload = {
+            payload: AddTask = {
                 "task": task_spec(task).model_dump(mode="json"),
                 "dataset": dataset_spec(task.dataset).model_dump(mode="json"),
             }

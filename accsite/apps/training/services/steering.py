@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from acc.errors import InvalidInput
+from acc.messages import CommandKind, Payload
 from acc.params import Param
 from accsite.apps.jobs.models import Job, JobEvent, JobKind
 from accsite.apps.jobs.services.control import command
@@ -15,7 +16,7 @@ STEERING = frozenset({"set_weight", "set_enabled", "set_lr", "add_task", "remove
 """Commands that change what is computed: a resume applies them again, each at its step."""
 
 
-def command_branch(*, actor: Any, branch: Branch, kind: str, payload: dict[str, Any]) -> list[JobEvent]:
+def command_branch(*, actor: Any, branch: Branch, kind: CommandKind, payload: Payload) -> list[JobEvent]:
     """Write a command for every waiting or running train job of a branch: their specifications are frozen."""
     jobs = Job.objects.active().filter(branch=branch, kind=JobKind.TRAIN).order_by("pk")
     return [command(actor=actor, job=job, kind=kind, payload=payload) for job in jobs]

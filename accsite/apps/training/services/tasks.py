@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.text import slugify
 
 from acc.errors import InvalidInput, TaskError
+from acc.messages import AddTask, CommandKind, Payload
 from acc.params import Param, clean_params
 from acc.specs import ModelSpec, TaskSpec, parse, parse_slice
 from accsite.apps.datasets.models import Dataset
@@ -315,7 +316,7 @@ def _check_place(spec: TaskSpec, model: ModelSpec, plugin: Plugin | None) -> Non
             )
 
 
-def _changed(actor: Any, task: Task, fields: list[str], kind: str, payload: dict[str, Any]) -> Task:
+def _changed(actor: Any, task: Task, fields: list[str], kind: CommandKind, payload: Payload) -> Task:
     lock_branch(task.branch_id)  # a job that is submitted meanwhile has the change, or is told of it
     task.save(update_fields=fields)
     command_branch(actor=actor, branch=task.branch, kind=kind, payload=payload)
@@ -342,7 +343,7 @@ def _keep_one(task: Task, what: str) -> None:
         )
 
 
-def _whole(task: Task, spec: TaskSpec) -> dict[str, Any]:
+def _whole(task: Task, spec: TaskSpec) -> AddTask:
     """Return all that a running job needs to take a task in."""
     return {
         "task": spec.model_dump(mode="json"),

@@ -49,7 +49,7 @@ def test_an_envelope_of_any_width_has_no_value_in_the_gap(job: Job, most: int | 
     assert np.isnan(each[:, inside]).all()
     assert not np.isnan(each[:, first + header["bucket"] <= OFF]).any()
     if header["kind"] == "envelope":
-        assert header["last"] == {"raw/a": [END - 1, 1.0], "raw/b": [END - 1, 1.0]}
+        assert header["last"] == {"raw/a": (END - 1, 1.0), "raw/b": (END - 1, 1.0)}
 
 
 def test_the_exported_values_are_empty_in_the_gap(job: Job, client: Client, user: Any) -> None:

@@ -139,7 +139,7 @@ def test_an_envelope_of_whole_rows_reads_the_values_of_the_newest_alone(
     assert header["bucket"] == 2048
     assert columns[0].tolist() == [0, 2048, 4096, 6144]
     assert columns[2].tolist() == [1023.5, 3071.5, 5119.5, 7167.5]
-    assert header["last"] == {"total": [16 * 512 - 1, 16 * 512 - 1]}
+    assert header["last"] == {"total": (16 * 512 - 1, 16 * 512 - 1)}
 
 
 def test_after_gives_only_what_a_page_has_not_seen(running: Job) -> None:

@@ -21,7 +21,7 @@ from rest_framework.response import Response
 from acc.bundle import SUFFIX
 from acc.errors import InvalidInput
 from accsite import blobs
-from accsite.api.common import REFUSED, query
+from accsite.api.common import REFUSALS, query
 from accsite.api.conditional import answer, not_modified
 from accsite.api.lookup import body
 from accsite.apps.training.api.common import ReadViewSet
@@ -75,7 +75,7 @@ class CheckpointViewSet(ReadViewSet):
         """Return a checkpoint with its specification, files, numbers, and what differs from its parent."""
         return answer(request, selectors.checkpoint_detail(self.get_object()))
 
-    @extend_schema(request=schema.CheckpointChange, responses={200: CheckpointSerializer, **REFUSED})
+    @extend_schema(request=schema.CheckpointChange, responses={200: CheckpointSerializer, **REFUSALS})
     def partial_update(self, request: Request, **_: Any) -> Response:
         """Tag, note or star it. Tags and stars keep it from being pruned."""
         checkpoint = self.get_object()
@@ -85,7 +85,7 @@ class CheckpointViewSet(ReadViewSet):
 
     @extend_schema(
         parameters=[query("subtree", "1: also everything that grew from it")],
-        responses={200: schema.DeletionAnswer, **REFUSED},
+        responses={200: schema.DeletionAnswer, **REFUSALS},
     )
     def destroy(self, request: Request, **_: Any) -> Response:
         """Delete a leaf or a subtree; the experiment's `restore` undoes it."""
@@ -102,7 +102,7 @@ class CheckpointViewSet(ReadViewSet):
 
     @extend_schema(
         parameters=[query("licence", "text to put into the file, such as CC-BY-4.0")],
-        responses={(200, "application/zip"): OpenApiTypes.BINARY, 304: None, **REFUSED},
+        responses={(200, "application/zip"): OpenApiTypes.BINARY, 304: None, **REFUSALS},
     )
     @action(detail=True, methods=["get"], url_path="export")
     def export(self, request: Request, **_: Any) -> Any:
@@ -119,7 +119,7 @@ class CheckpointViewSet(ReadViewSet):
         return FileResponse(file, as_attachment=True, filename=path.name, content_type="application/zip")
 
     @extend_schema(
-        responses={(200, "application/octet-stream"): OpenApiTypes.BINARY, 304: None, **REFUSED},
+        responses={(200, "application/octet-stream"): OpenApiTypes.BINARY, 304: None, **REFUSALS},
         filters=False,
     )
     @action(detail=True, methods=["get"], url_path="weights")
@@ -141,7 +141,7 @@ class CheckpointViewSet(ReadViewSet):
 
     @extend_schema(
         request={"multipart/form-data": schema.IMPORT_FORM},
-        responses={201: schema.ImportAnswer, **REFUSED},
+        responses={201: schema.ImportAnswer, **REFUSALS},
     )
     @action(detail=False, methods=["post"], url_path="import", parser_classes=[MultiPartParser])
     def take_in(self, request: Request) -> Response:

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from acc.errors import InvalidInput
-from accsite.api.common import REFUSED, query
+from accsite.api.common import REFUSALS, query
 from accsite.api.conditional import answer
 from accsite.api.lookup import body, flag, nested
 from accsite.apps.training.api.common import ReadViewSet
@@ -49,7 +49,7 @@ class ExperimentViewSet(ReadViewSet):
             return rows
         return self.filtered(rows, q="name__icontains", owner="owner__username", visibility="visibility")
 
-    @extend_schema(request=schema.ExperimentRequest, responses={201: ExperimentSerializer, **REFUSED})
+    @extend_schema(request=schema.ExperimentRequest, responses={201: ExperimentSerializer, **REFUSALS})
     def create(self, request: Request) -> Response:
         """Make an experiment with its branch ``main``."""
         data = body(request, "name", "model", "visibility")
@@ -61,7 +61,7 @@ class ExperimentViewSet(ReadViewSet):
         )
         return Response(self.get_serializer(made).data, status=status.HTTP_201_CREATED)
 
-    @extend_schema(request=schema.ExperimentChange, responses={200: ExperimentSerializer, **REFUSED})
+    @extend_schema(request=schema.ExperimentChange, responses={200: ExperimentSerializer, **REFUSALS})
     def partial_update(self, request: Request, **_: Any) -> Response:
         """Change what pruning keeps; null for the site's policy."""
         experiment = self.get_object()
@@ -73,7 +73,7 @@ class ExperimentViewSet(ReadViewSet):
 
     @extend_schema(
         parameters=[query("metric", "a name among `metrics`; default: loss/total")],
-        responses={200: schema.Tree, 304: None, 422: REFUSED[422]},
+        responses={200: schema.Tree, 304: None, 422: REFUSALS[422]},
         filters=False,
     )
     @action(detail=True, methods=["get"], pagination_class=None)
@@ -82,7 +82,7 @@ class ExperimentViewSet(ReadViewSet):
         found = selectors.tree(self.get_object(), request.query_params.get("metric", ""))
         return answer(request, selectors.compact(found))
 
-    @extend_schema(request=schema.PruneRequest, responses={200: schema.PruneAnswer, **REFUSED})
+    @extend_schema(request=schema.PruneRequest, responses={200: schema.PruneAnswer, **REFUSALS})
     @action(detail=True, methods=["post"])
     def prune(self, request: Request, **_: Any) -> Response:
         """Prune by the experiment's policy; with `dry_run` only say what would go and how many bytes."""
@@ -95,7 +95,7 @@ class ExperimentViewSet(ReadViewSet):
         done, made = retention.prune(actor=request.user, experiment=experiment, policy=policy)
         return Response({**done.as_dict(), "deletion": str(made.id) if made else None})
 
-    @extend_schema(request=schema.RestoreRequest, responses={200: schema.Restored, **REFUSED})
+    @extend_schema(request=schema.RestoreRequest, responses={200: schema.Restored, **REFUSALS})
     @action(detail=True, methods=["post"])
     def restore(self, request: Request, **_: Any) -> Response:
         """Undo a deletion of checkpoints."""

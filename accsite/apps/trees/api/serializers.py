@@ -15,7 +15,7 @@ from accsite.apps.training.models import Checkpoint, Experiment
 class ExperimentSerializer(serializers.ModelSerializer[Experiment]):
     """An experiment with its branches."""
 
-    owner = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
+    owner = serializers.SlugRelatedField[Any](slug_field="username", read_only=True, allow_null=True)
     model = serializers.SerializerMethodField()
     branches = BranchSerializer(many=True, read_only=True)
 

@@ -11,7 +11,6 @@ from django.core.paginator import Page, Paginator
 from django.db.models import Count, FloatField, Max, Min, Q
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
-from django.http import Http404
 from django.utils import timezone
 
 from acc.errors import InvalidInput
@@ -25,6 +24,7 @@ from accsite.apps.training.selectors.alarms import grave_alarms_in, words_at
 from accsite.apps.trees import measures, selectors
 from accsite.apps.trees.services.deletion import Deletion, descendants
 from accsite.apps.trees.services.retention import Plan, plan_pruning
+from accsite.pages import visible_row
 
 ROWS_A_PAGE = 50
 COMPARED = 40
@@ -66,16 +66,9 @@ class Removal:
 
 def find_checkpoint(user: Any, pk: int) -> Checkpoint:
     """Return a checkpoint that ``user`` may see; raises Http404."""
-    seen = Experiment.objects.visible_to(user)
-    rows = Checkpoint.objects.filter(experiment__in=seen)
-    found = (
-        rows.select_related("experiment", "branch__experiment", "parent", "job", "created_by")
-        .filter(pk=pk)
-        .first()
-    )
-    if found is None:
-        raise Http404(f"there is no checkpoint {pk} that you may see")
-    return found
+    rows = Checkpoint.objects.filter(experiment__in=Experiment.objects.visible_to(user))
+    with_it = rows.select_related("experiment", "branch__experiment", "parent", "job", "created_by")
+    return visible_row(with_it, f"checkpoint {pk}", pk=pk)
 
 
 def find_deleted(user: Any, pk: int) -> Checkpoint | None:
@@ -280,10 +273,7 @@ def branches_of(experiment: Experiment) -> Any:
 
 def find_experiment(user: Any, slug: str) -> Experiment:
     """Return an experiment that ``user`` may see; raises Http404."""
-    experiment = Experiment.objects.visible_to(user).filter(slug=slug).first()
-    if experiment is None:
-        raise Http404(f"there is no experiment {slug!r} that you may see")
-    return experiment
+    return visible_row(Experiment.objects.visible_to(user), f"experiment {slug!r}", slug=slug)
 
 
 def branches(experiment: Experiment) -> list[Branch]:

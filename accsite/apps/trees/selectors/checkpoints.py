@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
+from typing import Any, TypedDict
 
 from acc.errors import InvalidInput
 from acc.specs import TrainJobSpec
 from accsite.apps.registry.models import PluginKind
 from accsite.apps.registry.origins import Origin
 from accsite.apps.training.models import Checkpoint, CheckpointKind, Experiment
-from accsite.apps.training.selectors.replays import last_replay
+from accsite.apps.training.selectors.replays import Replayed, last_replay
 from accsite.apps.trees import measures
 from accsite.apps.trees.selectors.differences import sources, spec_difference
 from accsite.apps.trees.services.dependants import needed
@@ -51,8 +52,55 @@ def checkpoint_origin(user: Any, name: str) -> Origin:
     return Origin(f"checkpoint {checkpoint.pk}", classes)
 
 
-def checkpoint_detail(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return all that is to be read of a node as plain data; ``difference`` is to its parent's specification."""
+class StoredFile(TypedDict):
+    """A file of a checkpoint; ``present``: whether it was not pruned."""
+
+    name: str
+    sha256: str
+    bytes: int
+    present: bool
+
+
+class CheckpointDetail(TypedDict):
+    """All that is to be read of a node; ``difference`` is to its parent's specification.
+
+    metrics: losses and what was measured, by the names of the tree. plugins: class -> sha256 of the source that made
+    it. needed: why it cannot be deleted, empty if it can. expands: of an expanded one, how its parent was grown.
+    """
+
+    id: int
+    experiment: str
+    branch: int
+    branch_slug: str
+    parent: int | None
+    children: list[int]
+    job: int | None
+    job_title: str | None
+    kind: str
+    step: int
+    job_step: int
+    tag: str
+    note: str
+    starred: bool
+    created_at: datetime
+    created_by: str | None
+    sha256: str
+    size_bytes: int
+    losses: dict[str, float | None]
+    files: list[StoredFile]
+    metrics: dict[str, float]
+    difference: dict[str, Any]
+    plugins: dict[str, str]
+    head_of: list[int]
+    forks: list[int]
+    needed: str
+    expands: dict[str, Any] | None
+    replay: Replayed | None
+    spec: dict[str, Any]
+
+
+def checkpoint_detail(checkpoint: Checkpoint) -> CheckpointDetail:
+    """Return all that is to be read of a node."""
     parent, job = checkpoint.parent, checkpoint.job
     expands = job.spec.get("expansion") if job and checkpoint.kind == CheckpointKind.EXPANDED else None
     present = checkpoint.weights_pruned_at is None

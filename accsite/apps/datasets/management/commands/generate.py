@@ -11,7 +11,7 @@ from accsite.apps.datasets.services import generation
 from accsite.apps.jobs.following import follow
 from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.selectors import job_state
-from accsite.apps.registry import selectors as registry
+from accsite.apps.registry import params as declared
 from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.cli import SUCCEEDED, ServiceCommand, find_user, parse_params
 
@@ -31,7 +31,7 @@ class Command(ServiceCommand):
     def run_from_argv(self, argv: list[str]) -> None:
         """Find the generator first, since its parameters are options."""
         named = next((word for word in argv[2:] if not word.startswith("-")), "")
-        self._generator = find_generator(named)
+        self._generator = declared.find(PluginKind.GENERATOR, named)
         super().run_from_argv(argv)
 
     @override
@@ -62,7 +62,7 @@ class Command(ServiceCommand):
     def run(self, **options: Any) -> int:
         """Submit, and follow if asked to."""
         actor = find_user(options["user"])
-        found = find_generator(options["generator"])
+        found = declared.find(PluginKind.GENERATOR, options["generator"])
         params = {
             name.removeprefix(PARAM_PREFIX): value
             for name, value in options.items()
@@ -86,14 +86,6 @@ class Command(ServiceCommand):
         return SUCCEEDED
 
 
-def find_generator(name: str) -> Plugin | None:
-    """Return the generator of this name, whatever its spelling: HandwrittenDigits, handwritten_digits."""
-    wanted = _letters(name)
-    return next(
-        (each for each in registry.available(PluginKind.GENERATOR) if _letters(each.name) == wanted), None
-    )
-
-
 def describe(param: dict[str, Any]) -> str:
     """Return the help of a parameter: what it is, what it may be, its default."""
     parts = [param.get("help") or "", f"default: {param['default']}"]
@@ -104,7 +96,3 @@ def describe(param: dict[str, Any]) -> str:
         parts[1:1] = [f"{words} {limit:g}" for words, limit in limits if limit is not None]
     # argparse takes a per cent sign for a placeholder of its own.
     return "; ".join(part for part in parts if part).replace("%", "%%")
-
-
-def _letters(name: str) -> str:
-    return "".join(letter for letter in name.casefold() if letter.isalnum())

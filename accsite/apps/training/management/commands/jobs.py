@@ -7,6 +7,7 @@ from typing import Any
 
 from typing_extensions import override
 
+from acc import messages
 from acc.errors import InvalidInput
 from accsite.apps.jobs.following import finite, follow
 from accsite.apps.jobs.log_view import follow_log
@@ -107,7 +108,7 @@ class Command(ServiceCommand):
         self._show(chosen, options)
         return SUCCEEDED
 
-    def _list(self, states: list[dict[str, Any]], options: dict[str, Any]) -> None:
+    def _list(self, states: list[messages.Job], options: dict[str, Any]) -> None:
         if options["json"]:
             for state in states:
                 self.print_json(state)

@@ -115,21 +115,22 @@ class Command(ActionCommand):
         if options["json"]:
             self.print_json(detail)
             return
-        for name in (
-            "experiment",
-            "branch_slug",
-            "parent",
-            "kind",
-            "step",
-            "tag",
-            "note",
-            "sha256",
-            "needed",
-        ):
-            if detail[name] not in (None, ""):
-                self.stdout.write(f"{name.replace('_', ' '):12} {detail[name]}")
-        for name, value in detail["metrics"].items():
-            self.stdout.write(f"{'':12} {name} {value:.5g}")
+        told = {
+            "experiment": detail["experiment"],
+            "branch slug": detail["branch_slug"],
+            "parent": detail["parent"],
+            "kind": detail["kind"],
+            "step": detail["step"],
+            "tag": detail["tag"],
+            "note": detail["note"],
+            "sha256": detail["sha256"],
+            "needed": detail["needed"],
+        }
+        for name, value in told.items():
+            if value not in (None, ""):
+                self.stdout.write(f"{name:12} {value}")
+        for name, number in detail["metrics"].items():
+            self.stdout.write(f"{'':12} {name} {number:.5g}")
         for part, changed in detail["difference"].items() if detail["parent"] else ():
             self.stdout.write(f"{'changed':12} {part}: {changed}")
 
