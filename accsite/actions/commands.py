@@ -97,13 +97,11 @@ class OneActionCommand(ActionCommand):
 
     @override
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare what the action asks."""
         ServiceCommand.add_arguments(self, parser)
         self.add_fields(parser, self.action)
 
     @override
     def run(self, **options: Any) -> int:
-        """Do it."""
         return self.act(self.action, options)
 
 

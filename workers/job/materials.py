@@ -42,11 +42,9 @@ class Datasets(Mapping[str, AccDataset]):
         return self._loaded[key]
 
     def __iter__(self) -> Iterator[str]:
-        """Iterate over the keys."""
         return iter(self._loaded)
 
     def __len__(self) -> int:
-        """Return how many there are."""
         return len(self._loaded)
 
 

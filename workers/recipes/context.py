@@ -38,7 +38,6 @@ class Context:
 
     @property
     def seed(self) -> int:
-        """The seed that the run was given."""
         return int(self._record.run.seed)
 
     @property

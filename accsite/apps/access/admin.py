@@ -106,12 +106,10 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     @badge({"page": "info", "api": "info", "admin": "warning", "command": "primary"})
     @admin.display(description="via", ordering="via")
     def route(self, entry: AuditEntry) -> str:
-        """Return by which route it was done."""
         return entry.via
 
     @admin.display(description="detail")
     def detail_text(self, entry: AuditEntry) -> SafeString:
-        """Return what was asked."""
         return pretty(entry.detail)
 
     @admin.display(description="objects")

@@ -92,7 +92,6 @@ class DatasetAdmin(KeptAdmin):
 
     @admin.display(description="provenance")
     def provenance_text(self, dataset: Dataset) -> SafeString:
-        """Return what it was made from."""
         return pretty(dataset.provenance)
 
     @admin.display(description="targets")

@@ -10,7 +10,6 @@ class DatasetsConfig(AppConfig):
     label = "datasets"
 
     def ready(self) -> None:
-        """Register the topic, the pages and the kinds."""
         from accsite.apps.datasets import access
         from accsite.apps.datasets.services.kinds import ALL
         from accsite.apps.jobs import kinds

@@ -124,7 +124,6 @@ class EvaluationAdmin(KeptAdmin):
 
     @admin.display(description="checkpoint")
     def of(self, evaluation: Evaluation) -> SafeString:
-        """Return what was measured."""
         return link(evaluation.checkpoint)
 
     @admin.display(description="job")
@@ -137,7 +136,6 @@ class EvaluationAdmin(KeptAdmin):
 
     @admin.display(description="options")
     def options_text(self, evaluation: Evaluation) -> SafeString:
-        """Return what was asked."""
         return pretty(evaluation.options)
 
 

@@ -38,9 +38,7 @@ LINE_SECONDS = 2.0
 class View(Protocol):
     """Shows states of a job."""
 
-    def show(self, state: dict[str, Any], losses: dict[str, float]) -> None:
-        """Show what is new."""
-        ...
+    def show(self, state: dict[str, Any], losses: dict[str, float]) -> None: ...
 
     def say(self, text: str) -> None:
         """Say a sentence."""

@@ -72,7 +72,6 @@ KINDS: dict[str, Kind] = {}
 
 
 def register(*kinds: Kind) -> None:
-    """Make kinds known."""
     KINDS.update({kind.name: kind for kind in kinds})
 
 

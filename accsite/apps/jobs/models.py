@@ -205,7 +205,6 @@ class Job(models.Model):
 
     @property
     def is_active(self) -> bool:
-        """Whether it is still to end."""
         return self.state in ACTIVE
 
     def get_state_display(self) -> str:  # type: ignore[no-redef]

@@ -51,7 +51,6 @@ class StepRows:
 
     @admin.display(description="made or used")
     def touched(self, step: RecipeStep) -> SafeString:
-        """Return what it was about."""
         found = (step.job, step.experiment, step.branch, step.checkpoint)
         return lines(link(row) for row in found if row is not None)
 
@@ -65,7 +64,6 @@ class StepInline(StepRows, RowsInline):
 
     @override
     def get_queryset(self, request: HttpRequest) -> QuerySet[RecipeStep]:
-        """Return the steps with what they were about."""
         rows: QuerySet[RecipeStep] = super().get_queryset(request)
         return rows.select_related(*TOUCHED).defer("job__spec", "checkpoint__spec")
 
@@ -160,7 +158,6 @@ class RecipeStepAdmin(StepRows, KeptAdmin):
 
     @override
     def get_queryset(self, request: HttpRequest) -> QuerySet[RecipeStep]:
-        """Return those of runs that the user may see."""
         rows = RecipeStep.objects.filter(run__in=RecipeRun.objects.visible_to(request.user))
         large = ("result", "job__spec", "checkpoint__spec", "run__plan", "run__result")
         return rows.defer(*large) if self.is_list(request) else rows

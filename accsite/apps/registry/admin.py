@@ -130,7 +130,6 @@ class PluginFileAdmin(KeptAdmin):
 
     @admin.display(description="printed")
     def printed(self, file: PluginFile) -> SafeString:
-        """Return what it printed while it was loaded."""
         return _text(file.output)
 
 

@@ -67,7 +67,6 @@ class AnyFormat(DefaultContentNegotiation):
     """``format`` names a file's format here, and not that of the answer."""
 
     def filter_renderers(self, renderers: Iterable[BaseRenderer], format: str) -> list[BaseRenderer]:
-        """Return all of them."""
         del format
         return list(renderers)
 

@@ -35,7 +35,6 @@ class EvaluationViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Generi
     queryset = Evaluation.objects.none()
 
     def get_queryset(self) -> QuerySet[Evaluation]:
-        """Return what the user may see."""
         rows = selectors.visible_evaluations(self.request.user)
         for name in FILTERS:
             if value := self.request.query_params.get(name):

@@ -163,12 +163,10 @@ class JobAdmin(KeptAdmin):
 
     @admin.display(description="traceback")
     def trace(self, job: Job) -> SafeString:
-        """Return where it failed."""
         return format_html("<pre>{}</pre>", job.traceback) if job.traceback else NOTHING
 
     @admin.display(description="specification")
     def spec_text(self, job: Job) -> SafeString:
-        """Return what it was asked."""
         return pretty(job.spec)
 
     @admin.action(description="Stop; cancel those that wait")
@@ -186,7 +184,6 @@ class JobAdmin(KeptAdmin):
 
     @admin.action(description="Move to the front of the queue")
     def first(self, request: HttpRequest, rows: QuerySet[Job]) -> None:
-        """Let jobs be next."""
         self.each(request, rows, "moved to the front", lambda row: queue.move(job=row, direction="first"))
 
     @admin.action(description="Retry: ask again what failed or was stopped")
@@ -195,7 +192,6 @@ class JobAdmin(KeptAdmin):
 
     @admin.action(description="Requeue: take from the worker, go on at the newest checkpoint")
     def requeue(self, request: HttpRequest, rows: QuerySet[Job]) -> None:
-        """Take jobs from their workers."""
         self.each(request, rows, "put back", lambda row: requeue(actor=request.user, job=row))
 
     def _control(self, request: HttpRequest, rows: QuerySet[Job], kind: str, done: str) -> None:

@@ -68,7 +68,6 @@ class WorkerAdmin(KeptAdmin):
 
     @admin.action(description="Drain: finish, and take no more jobs")
     def drain(self, request: HttpRequest, rows: QuerySet[Worker]) -> None:
-        """Let workers take no more jobs."""
         self.each(request, rows, "draining", lambda worker: workers.drain(name=worker.name))
 
     @admin.action(description="Resume: take jobs again")

@@ -33,7 +33,6 @@ class IsOperator(BasePermission):
     message = "only operators may change workers and the order of queues"
 
     def has_permission(self, request: Request, view: Any) -> bool:  # noqa: ARG002
-        """Return whether the user may operate the site."""
         return may_operate(request.user)
 
 

@@ -64,7 +64,6 @@ RAIL = (
 
 @register.filter
 def words(text: str) -> list[str]:
-    """Return the words of ``text``."""
     return text.split()
 
 
@@ -196,7 +195,6 @@ def listen(context: Context, url: str, *topics: str) -> SafeString:
 
 @register.filter
 def is_active(job: Job | None) -> bool:
-    """Return whether a job is still to end."""
     return job is not None and job.state in ACTIVE
 
 

@@ -81,7 +81,6 @@ class RecipeRunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Generic
     queryset = RecipeRun.objects.none()
 
     def get_queryset(self) -> QuerySet[RecipeRun]:
-        """Return what the user may see."""
         rows = RecipeRun.objects.visible_to(self.request.user)
         if name := self.request.query_params.get("recipe"):
             rows = rows.filter(recipe=name)

@@ -73,7 +73,6 @@ class PluginFileViewSet(
     queryset = PluginFile.objects.none()
 
     def get_queryset(self) -> QuerySet[PluginFile]:
-        """Return the files by path."""
         broken = self.action == "list" and _flag(self.request.query_params, "broken")
         return selectors.broken_files() if broken else PluginFile.objects.all()
 

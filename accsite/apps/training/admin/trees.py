@@ -148,7 +148,6 @@ class BranchAdmin(ActionsAdmin):
 
     @override
     def get_queryset(self, request: HttpRequest) -> QuerySet[Branch]:
-        """Return what the user may see."""
         return Branch.objects.filter(experiment__in=Experiment.objects.visible_to(request.user))
 
     @override
@@ -203,7 +202,6 @@ class TaskAdmin(TaskForms, KeptAdmin):
 
     @override
     def get_queryset(self, request: HttpRequest) -> QuerySet[Task]:
-        """Return what the user may see."""
         seen = Experiment.objects.visible_to(request.user)
         return Task.objects.filter(branch__experiment__in=seen)
 
@@ -247,7 +245,6 @@ class TaskAdmin(TaskForms, KeptAdmin):
 
     @admin.action(description="Remove (can be undone)")
     def remove(self, request: HttpRequest, rows: QuerySet[Task]) -> None:
-        """Take tasks off their branches."""
         self.each(request, rows, "removed", lambda row: tasks.remove_task(actor=request.user, task=row))
 
     @admin.action(description="Restore")
@@ -380,7 +377,6 @@ class CheckpointAdmin(ActionsAdmin):
 
     @admin.action(description="Take the star off")
     def unstar(self, request: HttpRequest, rows: QuerySet[Checkpoint]) -> None:
-        """Take stars off."""
         self._mark(request, rows, False)
 
     def _mark(self, request: HttpRequest, rows: QuerySet[Checkpoint], starred: bool) -> None:

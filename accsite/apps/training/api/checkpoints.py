@@ -54,7 +54,6 @@ class CheckpointViewSet(ReadViewSet):
     ordering_fields = ("id", "step", "size_bytes", "created_at")
 
     def get_queryset(self) -> QuerySet[Checkpoint]:
-        """Return what the user may see."""
         rows = Checkpoint.objects.filter(experiment__in=self.experiments()).select_related("experiment")
         if self.action == "list":
             rows = rows.defer("spec")

@@ -42,7 +42,6 @@ class ExperimentViewSet(ReadViewSet):
     queryset = Experiment.objects.none()
 
     def get_queryset(self) -> QuerySet[Experiment]:
-        """Return what the user may see."""
         found = Branch.objects.select_related("experiment")
         rows = self.experiments().select_related("owner").prefetch_related(Prefetch("branches", found))
         if self.action != "list":
@@ -115,7 +114,6 @@ class BranchViewSet(ReadViewSet):
     ordering_fields = ("name", "created_at")
 
     def get_queryset(self) -> QuerySet[Branch]:
-        """Return what the user may see."""
         rows = Branch.objects.filter(experiment__in=self.experiments()).select_related("experiment")
         return self.filtered(rows, experiment="experiment__slug")
 

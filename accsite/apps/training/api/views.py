@@ -67,7 +67,6 @@ class TaskViewSet(ReadViewSet):
     ordering_fields = ("position", "name", "weight", "created_at")
 
     def get_queryset(self) -> QuerySet[Task]:
-        """Return what the user may see."""
         rows = selectors.with_source_removed(Task.objects.filter(branch__experiment__in=self.experiments()))
         rows = self.filtered(rows.select_related("dataset", "branch"), branch="branch_id")
         if self.action == "list" and self.request.query_params.get("removed") != "1":
@@ -133,7 +132,6 @@ class JobViewSet(ReadViewSet):
     ordering_fields = ("id", "kind", "state", "step", "created_at", "started_at", "finished_at")
 
     def get_queryset(self) -> QuerySet[Job]:
-        """Return what the user may see."""
         seen = Job.objects.visible_to(self.request.user).select_related("branch__experiment", "worker")
         rows = self.filtered(
             seen,

@@ -142,7 +142,6 @@ class Evaluate(Kind):
             raise prefixed(error, "eval", but={"checkpoint", "idempotency_key"}) from None
 
     def retry(self, *, actor: Any, job: Job) -> Job:
-        """Measure the checkpoint again."""
         if job.checkpoint is None:
             return super().retry(actor=actor, job=job)
         return jobs.submit_evaluation(actor=actor, checkpoint=job.checkpoint, eval=job.spec)
@@ -156,7 +155,6 @@ class Expand(Kind):
     body = "workers.kinds.expand.expand"
 
     def retry(self, *, actor: Any, job: Job) -> Job:
-        """Grow the checkpoint again."""
         if job.checkpoint is None:
             return super().retry(actor=actor, job=job)
         return expansion.submit_expansion(
@@ -180,7 +178,6 @@ class Replay(Kind):
             touch(f"checkpoints:{job.branch.experiment_id}")
 
     def retry(self, *, actor: Any, job: Job) -> Job:
-        """Replay the checkpoint again."""
         if job.checkpoint is None:
             return super().retry(actor=actor, job=job)
         current = bool(job.spec.get("current_plugins"))

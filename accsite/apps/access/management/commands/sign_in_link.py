@@ -22,7 +22,6 @@ class Command(ServiceCommand):
 
     @override
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the arguments."""
         super().add_arguments(parser)
         parser.add_argument(
             "owner", nargs="?", metavar="user", help="by name (default: the first active administrator)"

@@ -23,7 +23,6 @@ class Command(ServiceCommand):
 
     @override
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the arguments."""
         super().add_arguments(parser)
         verbs = parser.add_subparsers(dest="verb", required=True)
         common = [behind_verbs()]

@@ -30,7 +30,6 @@ class Command(ServiceCommand):
 
     @override
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the subcommands."""
         super().add_arguments(parser)
         commands = parser.add_subparsers(dest="action", required=True, metavar="action")
         common = [behind_verbs()]
@@ -55,7 +54,6 @@ class Command(ServiceCommand):
 
     @override
     def run(self, **options: Any) -> int:
-        """Do what was asked."""
         actor = find_user(options["user"])
         action = options["action"]
         if action == "list":

@@ -60,7 +60,6 @@ class Command(ServiceCommand):
 
     @override
     def run(self, **options: Any) -> int:
-        """Submit, and follow if asked to."""
         actor = find_user(options["user"])
         found = find_generator(options["generator"])
         params = {

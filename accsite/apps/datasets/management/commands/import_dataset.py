@@ -35,7 +35,6 @@ class Command(ServiceCommand):
 
     @override
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the arguments."""
         super().add_arguments(parser)
         parser.add_argument("file", type=Path, help="file or folder; for IDX the one of images")
         parser.add_argument(

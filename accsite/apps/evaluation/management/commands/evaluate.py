@@ -32,7 +32,6 @@ class Command(ServiceCommand):
 
     @override
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the arguments."""
         super().add_arguments(parser)
         parser.add_argument("node", nargs="?", type=int, metavar="checkpoint", help="id of the checkpoint")
         parser.add_argument("--checkpoint", type=int, help="the same")
@@ -43,7 +42,6 @@ class Command(ServiceCommand):
 
     @override
     def run(self, **options: Any) -> int:
-        """Submit, and follow if asked to."""
         actor = find_user(options["user"])
         spec = given(options, EvalSpec)
         if "suite" in spec:

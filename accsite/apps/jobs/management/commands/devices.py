@@ -35,7 +35,6 @@ class Command(ServiceCommand):
 
     @override
     def run(self, **options: Any) -> int:
-        """Run one verb, then list what there is."""
         verb = options["verb"]
         if verb != "list":
             if not options["worker"]:

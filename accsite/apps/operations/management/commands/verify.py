@@ -28,7 +28,6 @@ class Command(ServiceCommand):
 
     @override
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the arguments."""
         super().add_arguments(parser)
         what = "; ".join(f"{name}: {milestone.title}" for name, milestone in MILESTONES.items())
         parser.add_argument(

@@ -26,7 +26,6 @@ class Command(ServiceCommand):
 
     @override
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the arguments."""
         super().add_arguments(parser)
         parser.add_argument(
             "action", nargs="?", default="list", choices=("list", "runs", "show", "stop", "resume")
@@ -35,7 +34,6 @@ class Command(ServiceCommand):
 
     @override
     def run(self, **options: Any) -> int:
-        """Do what is asked."""
         actor = find_user(options["user"])
         if options["action"] == "list":
             self._recipes(as_json=options["json"])

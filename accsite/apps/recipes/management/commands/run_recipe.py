@@ -24,7 +24,6 @@ class Command(ServiceCommand):
 
     @override
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the arguments."""
         super().add_arguments(parser)
         parser.add_argument(
             "recipe", nargs="?", default="", help="class name, or factor_experiment for FactorExperiment"
@@ -43,7 +42,6 @@ class Command(ServiceCommand):
 
     @override
     def run(self, **options: Any) -> int:
-        """Submit, and follow if asked to."""
         actor = find_user(options["user"])
         if options["resume"] is not None:
             run = recipes.resume_recipe(actor=actor, run=find_run(actor, options["resume"]))

@@ -31,7 +31,6 @@ class Command(ServiceCommand):
 
     @override
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the arguments."""
         super().add_arguments(parser)
         verbs = parser.add_subparsers(dest="verb", required=True)
         common = [behind_verbs()]
@@ -72,7 +71,6 @@ class Command(ServiceCommand):
 
     @override
     def run(self, **options: Any) -> int:
-        """Run one verb."""
         if options["verb"] == "list":
             self._list(options["kind"], everything=options["all"], as_json=options["json"])
         elif options["verb"] == "show":

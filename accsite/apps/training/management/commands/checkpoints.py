@@ -52,7 +52,6 @@ class Command(ActionCommand):
 
     @override
     def run(self, **options: Any) -> int:
-        """Run one verb."""
         if options["verb"] not in VERBS:
             return super().run(**options)
         actor, verb, value = find_user(options["user"]), options["verb"], options.get("value", "")

@@ -24,7 +24,6 @@ class Command(ServiceCommand):
 
     @override
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the arguments."""
         super().add_arguments(parser)
         parser.add_argument("checkpoint", help="id or tag")
         parser.add_argument("out", type=Path, help="the file to write, such as digits.acc.zip")

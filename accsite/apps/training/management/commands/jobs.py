@@ -32,7 +32,6 @@ class Command(ServiceCommand):
 
     @override
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the arguments."""
         super().add_arguments(parser)
         parser.add_argument("verb", nargs="?", choices=("list", *VERBS), default="list")
         parser.add_argument("job", nargs="?", type=int, help="id of the job")
@@ -55,7 +54,6 @@ class Command(ServiceCommand):
 
     @override
     def run(self, **options: Any) -> int:
-        """Run one verb."""
         verb, job = options["verb"], options["job"]
         actor = find_user(options["user"])
         rows = Job.objects.all() if actor is None else Job.objects.visible_to(actor)

@@ -23,7 +23,6 @@ class Command(ServiceCommand):
 
     @override
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the arguments."""
         super().add_arguments(parser)
         parser.add_argument("checkpoint", help="id or tag")
         parser.add_argument(
@@ -32,7 +31,6 @@ class Command(ServiceCommand):
 
     @override
     def run(self, **options: Any) -> int:
-        """Start the replay and pass on what it says."""
         checkpoint = selectors.find_checkpoint_named(find_user(options["user"]), options["checkpoint"])
         command = [sys.executable, "-m", "workers.replay", str(checkpoint.pk)]
         command += [flag for flag in ("--json", "--current-plugins") if options[flag[2:].replace("-", "_")]]

@@ -36,7 +36,6 @@ class Command(ServiceCommand):
 
     @override
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the arguments."""
         super().add_arguments(parser)
         common = behind_verbs()
         common.add_argument("--experiment", required=True, help="slug or name")
@@ -78,7 +77,6 @@ class Command(ServiceCommand):
 
     @override
     def run(self, **options: Any) -> int:
-        """Run one verb."""
         verb, actor = options["verb"], find_user(options["user"])
         branch = selectors.find_branch(actor, options["experiment"], options["branch"])
         if verb == "list":

@@ -26,7 +26,6 @@ class Command(ServiceCommand):
 
     @override
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the arguments."""
         super().add_arguments(parser)
         parser.add_argument("--experiment", required=True, help="slug or name")
         parser.add_argument("--branch", default="main", help="slug or name (default: %(default)s)")
@@ -40,7 +39,6 @@ class Command(ServiceCommand):
 
     @override
     def run(self, **options: Any) -> int:
-        """Submit, and follow if asked to."""
         actor = find_user(options["user"])
         found = selectors.find_branch(actor, options["experiment"], options["branch"])
         job = jobs.submit_training(actor=actor, branch=found, train=given(options, TrainSpec))
