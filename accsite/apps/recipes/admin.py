@@ -17,10 +17,13 @@ from accsite.apps.access.admin_parts import (
     KeptAdmin,
     RowsInline,
     add_panel,
+    as_json,
     badge,
+    each_row,
     lines,
     link,
     link_to_list,
+    linked,
     pretty,
 )
 from accsite.apps.jobs.admin.badges import JOB_STATES
@@ -60,7 +63,6 @@ class StepInline(StepRows, RowsInline):
 
     model = RecipeStep
     fields = ["path", "verb", "phase", "now", "touched", "tries", "message", "started_at", "finished_at"]
-    readonly_fields = fields
 
     @override
     def get_queryset(self, request: HttpRequest) -> QuerySet[RecipeStep]:
@@ -90,14 +92,16 @@ class RecipeRunAdmin(KeptAdmin):
         "params_text",
         "result_text",
     ]
-    readonly_fields = ["plugin", "now", "at_work", "source_link", "params_text", "result_text"]
     inlines = [StepInline]
+    large = ("job__spec", "source__text")
+    at_work = linked("job", ordering="job")
+    source_link = linked("source")
+    params_text = as_json("params", "parameters")
+    resume = each_row("Resume", "going on", lambda user, run: recipes.resume_recipe(actor=user, run=run))
 
     @override
-    def get_queryset(self, request: HttpRequest) -> QuerySet[RecipeRun]:
-        """Return what the user may see; a list needs no specifications."""
-        rows = RecipeRun.objects.visible_to(request.user)
-        return rows.defer("job__spec", "source__text") if self.is_list(request) else rows
+    def seen(self, user: Any) -> QuerySet[RecipeRun]:
+        return RecipeRun.objects.visible_to(user)
 
     @override
     def view_on_site(self, obj: RecipeRun) -> str:
@@ -108,21 +112,9 @@ class RecipeRunAdmin(KeptAdmin):
     def now(self, run: RecipeRun) -> tuple[str, str] | str:
         return (run.job.state, JobState(run.job.state).label) if run.job else "no job"
 
-    @admin.display(description="job", ordering="job")
-    def at_work(self, run: RecipeRun) -> SafeString:
-        return link(run.job)
-
     @admin.display(description="recipe", ordering="recipe")
     def plugin(self, run: RecipeRun) -> SafeString:
         return link_to_list(Plugin, run.recipe, kind__exact="recipe", q=run.recipe)
-
-    @admin.display(description="source")
-    def source_link(self, run: RecipeRun) -> SafeString:
-        return link(run.source)
-
-    @admin.display(description="parameters")
-    def params_text(self, run: RecipeRun) -> SafeString:
-        return pretty(run.params)
 
     @admin.display(description="result")
     def result_text(self, run: RecipeRun) -> SafeString:
@@ -139,11 +131,6 @@ class RecipeRunAdmin(KeptAdmin):
 
         self.each(request, rows, "asked to stop", change)
 
-    @admin.action(description="Resume")
-    def resume(self, request: HttpRequest, rows: QuerySet[RecipeRun]) -> None:
-        """Go on with runs that were stopped or failed."""
-        self.each(request, rows, "going on", lambda run: recipes.resume_recipe(actor=request.user, run=run))
-
 
 @admin.register(RecipeStep)
 class RecipeStepAdmin(StepRows, KeptAdmin):
@@ -154,25 +141,14 @@ class RecipeStepAdmin(StepRows, KeptAdmin):
     list_select_related = ["run", *TOUCHED]
     search_fields = ["=run__id", "verb", "phase", "message"]
     fields = ["of", "path", "verb", "phase", "line", "now", "touched", "tries", "message", "asked", "came_to"]
-    readonly_fields = ["of", "now", "touched", "asked", "came_to"]
+    large = ("result", "job__spec", "checkpoint__spec", "run__plan", "run__result")
+    of = linked("run", ordering="run")
+    asked = as_json("args", "asked")
+    came_to = as_json("result")
 
     @override
-    def get_queryset(self, request: HttpRequest) -> QuerySet[RecipeStep]:
-        rows = RecipeStep.objects.filter(run__in=RecipeRun.objects.visible_to(request.user))
-        large = ("result", "job__spec", "checkpoint__spec", "run__plan", "run__result")
-        return rows.defer(*large) if self.is_list(request) else rows
-
-    @admin.display(description="run", ordering="run")
-    def of(self, step: RecipeStep) -> SafeString:
-        return link(step.run)
-
-    @admin.display(description="asked")
-    def asked(self, step: RecipeStep) -> SafeString:
-        return pretty(step.args)
-
-    @admin.display(description="result")
-    def came_to(self, step: RecipeStep) -> SafeString:
-        return pretty(step.result)
+    def seen(self, user: Any) -> QuerySet[RecipeStep]:
+        return RecipeStep.objects.filter(run__in=RecipeRun.objects.visible_to(user))
 
 
 def runs_of(job: Job) -> SafeString:

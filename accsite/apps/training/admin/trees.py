@@ -17,13 +17,15 @@ from accsite.actions.admin import ActionsAdmin
 from accsite.apps.access.admin_parts import (
     KeptAdmin,
     RowsInline,
-    badge,
+    as_json,
+    badged,
     counted,
+    each_row,
     lines,
     link,
     link_to_list,
+    linked,
     panels,
-    pretty,
 )
 from accsite.apps.jobs.models import Job
 from accsite.apps.registry.models import Plugin
@@ -38,7 +40,6 @@ class BranchInline(RowsInline):
 
     model = Branch
     fields = ["name", "slug", "head", "forked_from", "created_at"]
-    readonly_fields = fields
     show_change_link = True
 
     @override
@@ -53,7 +54,6 @@ class ShareInline(RowsInline):
 
     model = ExperimentShare
     fields = ["user", "level"]
-    readonly_fields = fields
 
 
 class TaskInline(RowsInline):
@@ -61,7 +61,6 @@ class TaskInline(RowsInline):
 
     model = Task
     fields = ["name", "key", "task_class", "dataset", "weight", "enabled", "removed_at"]
-    readonly_fields = fields
     show_change_link = True
 
 
@@ -75,13 +74,14 @@ class ExperimentAdmin(KeptAdmin):
     search_fields = ["name", "slug", "owner__username"]
     date_hierarchy = "created_at"
     fields = ["name", "slug", "owner", "seen_by", "trees", "model_text", "retention", "created_at"]
-    readonly_fields = ["seen_by", "trees", "model_text"]
     inlines = [BranchInline, ShareInline]
+    model_text = as_json("model_spec", "model")
+    seen_by = badged("visibility", badges.VISIBILITIES)
 
     @override
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Experiment]:
+    def seen(self, user: Any) -> QuerySet[Experiment]:
         """Return what the user may see, and how much has grown from each."""
-        rows = Experiment.objects.visible_to(request.user).select_related("owner")
+        rows = Experiment.objects.visible_to(user).select_related("owner")
         return rows.annotate(
             branch_count=Count("branches", distinct=True), node_count=Count("checkpoints", distinct=True)
         )
@@ -93,11 +93,6 @@ class ExperimentAdmin(KeptAdmin):
     @admin.display(description="architecture")
     def architecture(self, experiment: Experiment) -> str:
         return str(experiment.model_spec.get("architecture", ""))
-
-    @badge(badges.VISIBILITIES)
-    @admin.display(description="visibility", ordering="visibility")
-    def seen_by(self, experiment: Experiment) -> str:
-        return experiment.visibility
 
     @admin.display(description="grown from it")
     def trees(self, experiment: Any) -> SafeString:
@@ -117,10 +112,6 @@ class ExperimentAdmin(KeptAdmin):
                 link_to_list(Job, "jobs", branch__experiment__id__exact=experiment.pk),
             ]
         )
-
-    @admin.display(description="model")
-    def model_text(self, experiment: Experiment) -> SafeString:
-        return pretty(experiment.model_spec)
 
 
 @admin.register(Branch)
@@ -143,30 +134,18 @@ class BranchAdmin(ActionsAdmin):
         "work",
         "created_at",
     ]
-    readonly_fields = ["of", "head_link", "forked", "work"]
     inlines = [TaskInline]
+    of = linked("experiment", ordering="experiment__name")
+    head_link = linked("head")
+    forked = linked("forked_from", "forked from")
 
     @override
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Branch]:
-        return Branch.objects.filter(experiment__in=Experiment.objects.visible_to(request.user))
+    def seen(self, user: Any) -> QuerySet[Branch]:
+        return Branch.objects.filter(experiment__in=Experiment.objects.visible_to(user))
 
     @override
     def view_on_site(self, obj: Branch) -> str:
         return reverse("training:workbench", args=[obj.experiment.slug, obj.slug])
-
-    @admin.display(description="experiment", ordering="experiment__name")
-    def of(self, branch: Branch) -> SafeString:
-        return link(branch.experiment)
-
-    @admin.display(description="head")
-    def head_link(self, branch: Branch) -> SafeString:
-        """Return the checkpoint that it stands at."""
-        return link(branch.head)
-
-    @admin.display(description="forked from")
-    def forked(self, branch: Branch) -> SafeString:
-        """Return the checkpoint that it began with."""
-        return link(branch.forked_from)
 
     @admin.display(description="work")
     def work(self, branch: Branch) -> SafeString:
@@ -199,58 +178,32 @@ class TaskAdmin(TaskForms, KeptAdmin):
     list_select_related = ["branch__experiment", "dataset"]
     search_fields = ["name", "key", "branch__experiment__name"]
     actions = ["switch_on", "switch_off", "remove", "restore"]
+    on_branch = linked("branch", ordering="branch")
+    data = linked("dataset", ordering="dataset__name")
+    switch_on = each_row(
+        "Switch on", "switched on", lambda user, row: tasks.set_enabled(actor=user, task=row, enabled=True)
+    )
+    switch_off = each_row(
+        "Switch off", "switched off", lambda user, row: tasks.set_enabled(actor=user, task=row, enabled=False)
+    )
+    remove = each_row(
+        "Remove (can be undone)", "removed", lambda user, row: tasks.remove_task(actor=user, task=row)
+    )
+    restore = each_row("Restore", "restored", lambda user, row: tasks.restore_task(actor=user, task=row))
 
     @override
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Task]:
-        seen = Experiment.objects.visible_to(request.user)
-        return Task.objects.filter(branch__experiment__in=seen)
-
-    @admin.display(description="branch", ordering="branch")
-    def on_branch(self, task: Task) -> SafeString:
-        return link(task.branch)
+    def seen(self, user: Any) -> QuerySet[Task]:
+        return Task.objects.filter(branch__experiment__in=Experiment.objects.visible_to(user))
 
     @admin.display(description="class", ordering="task_class")
     def plugin(self, task: Task) -> SafeString:
         return link_to_list(Plugin, task.task_class, kind__exact="task", q=task.task_class)
-
-    @admin.display(description="dataset", ordering="dataset__name")
-    def data(self, task: Task) -> SafeString:
-        return link(task.dataset)
 
     @admin.display(description="reads")
     def reads(self, task: Task) -> str:
         if task.factor:
             return task.factor
         return f"{task.latent_start}:{task.latent_end}" if task.latent_start is not None else "all"
-
-    @admin.action(description="Switch on")
-    def switch_on(self, request: HttpRequest, rows: QuerySet[Task]) -> None:
-        """Switch tasks on."""
-        self.each(
-            request,
-            rows,
-            "switched on",
-            lambda row: tasks.set_enabled(actor=request.user, task=row, enabled=True),
-        )
-
-    @admin.action(description="Switch off")
-    def switch_off(self, request: HttpRequest, rows: QuerySet[Task]) -> None:
-        """Switch tasks off."""
-        self.each(
-            request,
-            rows,
-            "switched off",
-            lambda row: tasks.set_enabled(actor=request.user, task=row, enabled=False),
-        )
-
-    @admin.action(description="Remove (can be undone)")
-    def remove(self, request: HttpRequest, rows: QuerySet[Task]) -> None:
-        self.each(request, rows, "removed", lambda row: tasks.remove_task(actor=request.user, task=row))
-
-    @admin.action(description="Restore")
-    def restore(self, request: HttpRequest, rows: QuerySet[Task]) -> None:
-        """Undo removals."""
-        self.each(request, rows, "restored", lambda row: tasks.restore_task(actor=request.user, task=row))
 
 
 @admin.register(Checkpoint)
@@ -266,6 +219,7 @@ class CheckpointAdmin(ActionsAdmin):
         "experiment",
     ]
     list_select_related = ["experiment", "branch__experiment", "job"]
+    large = ("spec", "losses", "job__spec")
     search_fields = ["tag", "sha256", "note", "experiment__name"]
     date_hierarchy = "created_at"
     actions = ["evaluate", "star", "unstar", "remove", "restore"]
@@ -291,41 +245,41 @@ class CheckpointAdmin(ActionsAdmin):
         "shown",
         "spec_text",
     ]
-    readonly_fields = [
-        "of",
-        "on_branch",
-        "grew_from",
-        "grown",
-        "made_by",
-        "sort",
-        "size",
-        "losses_text",
-        "shown",
-        "spec_text",
-    ]
+    of = linked("experiment", ordering="experiment__name")
+    on_branch = linked("branch")
+    grew_from = linked("parent", "grew from")
+    losses_text = as_json("losses")
+    spec_text = as_json("spec", "specification")
+    sort = badged("kind", badges.CHECKPOINT_KINDS)
+    evaluate = each_row(
+        "Evaluate",
+        "to be evaluated",
+        lambda user, row: jobs.submit_evaluation(actor=user, checkpoint=row),
+    )
+    star = each_row(
+        "Star: keep from pruning",
+        "starred",
+        lambda user, row: marks.mark_checkpoint(actor=user, checkpoint=row, starred=True),
+    )
+    unstar = each_row(
+        "Take the star off",
+        "without a star",
+        lambda user, row: marks.mark_checkpoint(actor=user, checkpoint=row, starred=False),
+    )
+    remove = each_row(
+        "Delete those that nothing needs (can be undone)",
+        "deleted",
+        lambda user, row: deletion.delete_checkpoint(actor=user, checkpoint=row),
+    )
 
     @override
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Checkpoint]:
-        """Return what the user may see; a list needs no specifications."""
-        rows = Checkpoint.everything.filter(experiment__in=Experiment.objects.visible_to(request.user))
-        return rows.defer("spec", "losses", "job__spec") if self.is_list(request) else rows
+    def seen(self, user: Any) -> QuerySet[Checkpoint]:
+        return Checkpoint.everything.filter(experiment__in=Experiment.objects.visible_to(user))
 
     @override
     def view_on_site(self, obj: Checkpoint) -> str:
         """Return its place in the tree."""
         return f"{reverse('training:experiment', args=[obj.experiment.slug])}?node={obj.pk}"
-
-    @admin.display(description="experiment", ordering="experiment__name")
-    def of(self, checkpoint: Checkpoint) -> SafeString:
-        return link(checkpoint.experiment)
-
-    @admin.display(description="branch")
-    def on_branch(self, checkpoint: Checkpoint) -> SafeString:
-        return link(checkpoint.branch)
-
-    @admin.display(description="grew from")
-    def grew_from(self, checkpoint: Checkpoint) -> SafeString:
-        return link(checkpoint.parent)
 
     @admin.display(description="grown from it")
     def grown(self, checkpoint: Checkpoint) -> SafeString:
@@ -335,11 +289,6 @@ class CheckpointAdmin(ActionsAdmin):
     def made_by(self, checkpoint: Checkpoint) -> SafeString:
         return link(checkpoint.job, f"job {checkpoint.job_id}")
 
-    @badge(badges.CHECKPOINT_KINDS)
-    @admin.display(description="kind", ordering="kind")
-    def sort(self, checkpoint: Checkpoint) -> str:
-        return checkpoint.kind
-
     @admin.display(description="size", ordering="size_bytes")
     def size(self, checkpoint: Checkpoint) -> str:
         return filesizeformat(checkpoint.size_bytes)
@@ -348,52 +297,10 @@ class CheckpointAdmin(ActionsAdmin):
     def star_of(self, checkpoint: Checkpoint) -> str:
         return "★" if checkpoint.starred else ""
 
-    @admin.display(description="losses")
-    def losses_text(self, checkpoint: Checkpoint) -> SafeString:
-        """Return the last value of each series."""
-        return pretty(checkpoint.losses)
-
     @admin.display(description="measured")
     def shown(self, checkpoint: Checkpoint) -> SafeString:
         """Return what other apps show of it."""
         return panels(checkpoint)
-
-    @admin.display(description="specification")
-    def spec_text(self, checkpoint: Checkpoint) -> SafeString:
-        return pretty(checkpoint.spec)
-
-    @admin.action(description="Evaluate")
-    def evaluate(self, request: HttpRequest, rows: QuerySet[Checkpoint]) -> None:
-        """Queue a measuring of checkpoints."""
-
-        def change(row: Checkpoint) -> None:
-            jobs.submit_evaluation(actor=request.user, checkpoint=row)
-
-        self.each(request, rows.select_related("branch__experiment"), "to be evaluated", change)
-
-    @admin.action(description="Star: keep from pruning")
-    def star(self, request: HttpRequest, rows: QuerySet[Checkpoint]) -> None:
-        self._mark(request, rows, True)
-
-    @admin.action(description="Take the star off")
-    def unstar(self, request: HttpRequest, rows: QuerySet[Checkpoint]) -> None:
-        self._mark(request, rows, False)
-
-    def _mark(self, request: HttpRequest, rows: QuerySet[Checkpoint], starred: bool) -> None:
-        def change(row: Checkpoint) -> None:
-            marks.mark_checkpoint(actor=request.user, checkpoint=row, starred=starred)
-
-        self.each(request, rows, "starred" if starred else "without a star", change)
-
-    @admin.action(description="Delete those that nothing needs (can be undone)")
-    def remove(self, request: HttpRequest, rows: QuerySet[Checkpoint]) -> None:
-        """Delete leaves."""
-        self.each(
-            request,
-            rows,
-            "deleted",
-            lambda row: deletion.delete_checkpoint(actor=request.user, checkpoint=row),
-        )
 
     @admin.action(description="Restore, with all that was deleted with it")
     def restore(self, request: HttpRequest, rows: QuerySet[Checkpoint]) -> None:
