@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -278,6 +279,23 @@ class Log(Verb):
 
     def act(self, step: RecipeStep) -> Done:
         return Done(message=self.args["text"])
+
+
+NAMED: Mapping[str, type[Verb]] = {
+    "create_model": CreateModel,
+    "load_dataset": LoadDataset,
+    "create_dataset": CreateDataset,
+    "load_checkpoint": LoadCheckpoint,
+    "attach_task": AttachTask,
+    "detach_all_tasks": DetachAllTasks,
+    "set_weight": SetWeight,
+    "save_checkpoint": SaveCheckpoint,
+    "fork": Fork,
+    "train": Train,
+    "evaluate": Evaluate,
+    "expand": Expand,
+}
+"""The verbs, as ``acc.recipes.RecipeContext`` calls them."""
 
 
 def branch_ref(branch: Branch) -> BranchRef:
