@@ -28,7 +28,7 @@ from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.selectors import job_state, logs
 from accsite.apps.jobs.services import control
 from accsite.apps.jobs.states import JobState
-from accsite.cli import FAILED, INTERRUPTED, SUCCEEDED
+from accsite.cli import FAILED, INTERRUPTED, SUCCEEDED, ServiceCommand
 from accsite.errors import WrongState
 
 POLL_SECONDS = 0.25
@@ -47,6 +47,19 @@ class View(Protocol):
     def close(self) -> None:
         """Leave the last state standing."""
         ...
+
+
+class JobCommand(ServiceCommand):
+    """A command that submits a job."""
+
+    def submitted(self, job: Job, options: dict[str, Any]) -> int:
+        """Follow a job if that is asked for, else tell that it is queued; return the exit status."""
+        if options["follow"]:
+            stop = options.get("stop_on_interrupt", False)
+            return follow(job, out=self.out, as_json=self.json, stop_on_interrupt=stop)
+        queued = f"job {job.pk} queued: {job.title}; `manage.py jobs follow {job.pk}` shows it"
+        self.tell(job_state(Job.objects.get(pk=job.pk)), queued)
+        return SUCCEEDED
 
 
 def follow(job: Job, *, out: TextIO, as_json: bool = False, stop_on_interrupt: bool = False) -> int:

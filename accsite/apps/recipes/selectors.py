@@ -14,7 +14,8 @@ from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.jobs.selectors.jobs import job_state
 from accsite.apps.jobs.states import ACTIVE
 from accsite.apps.recipes.models import RecipeRun, RecipeStep
-from accsite.apps.registry.models import Plugin, PluginKind
+from accsite.apps.registry import params
+from accsite.apps.registry.models import PluginKind
 from accsite.apps.training.models import Branch, Experiment
 
 S = RecipeStep.State
@@ -82,9 +83,8 @@ def find_run(user: Any, pk: int) -> RecipeRun:
 
 def find_recipe(name: str) -> str:
     """Return the class name of a recipe, given with or without capitals and underscores; else ``name``."""
-    wanted = _letters(name)
-    known = Plugin.objects.filter(kind=PluginKind.RECIPE, available=True).values_list("name", flat=True)
-    return next((each for each in known if _letters(each) == wanted), name)
+    found = params.find(PluginKind.RECIPE, name)
+    return found.name if found else name
 
 
 def trained(run: RecipeRun) -> tuple[int, float]:
@@ -227,10 +227,6 @@ def _seconds(step: RecipeStep) -> float | None:
     if step.finished_at is None and step.state != S.RUNNING:
         return None
     return ((step.finished_at or timezone.now()) - step.started_at).total_seconds()
-
-
-def _letters(name: str) -> str:
-    return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
 def checkpoint_uses(ids: Collection[int]) -> Iterator[tuple[int, str]]:

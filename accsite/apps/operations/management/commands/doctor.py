@@ -23,7 +23,7 @@ class Command(ServiceCommand):
         """Print each finding; fail if one is a failure."""
         findings = examine()
         for finding in findings:
-            if options["json"]:
+            if self.json:
                 self.print_json(finding.as_dict())
                 continue
             remedy = [f"    → {escape(finding.remedy)}"] if finding.remedy else []

@@ -13,7 +13,7 @@ from typing_extensions import override
 from accsite.apps.operations.verify import Step, Verification
 from accsite.apps.operations.verify_milestones import MILESTONES, Site
 from accsite.apps.operations.verify_workshop import Workshop
-from accsite.cli import FAILED, INTERRUPTED, SUCCEEDED, ServiceCommand, find_user
+from accsite.cli import FAILED, INTERRUPTED, SUCCEEDED, ServiceCommand
 
 ALL = "all"
 
@@ -27,8 +27,7 @@ class Command(ServiceCommand):
     )
 
     @override
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        super().add_arguments(parser)
+    def add_options(self, parser: ArgumentParser) -> None:
         what = "; ".join(f"{name}: {milestone.title}" for name, milestone in MILESTONES.items())
         parser.add_argument(
             "milestone",
@@ -47,10 +46,12 @@ class Command(ServiceCommand):
             list(MILESTONES) if ALL in options["milestone"] else list(dict.fromkeys(options["milestone"]))
         )
         if options["list"]:
-            self.show_lists(chosen, as_json=options["json"])
+            self.show_lists(
+                chosen,
+            )
             return SUCCEEDED
-        run = Verification(self.print_step if options["json"] else self.show_step)
-        shop = Workshop(find_user(options["user"]))
+        run = Verification(self.print_step if self.json else self.show_step)
+        shop = Workshop(self.actor)
         ended = signal.signal(signal.SIGTERM, _interrupt)
         try:
             run.run("site", lambda: Site(shop).verify(run))
@@ -63,17 +64,14 @@ class Command(ServiceCommand):
             signal.signal(signal.SIGTERM, ended)
         return SUCCEEDED if run.ok else FAILED
 
-    def show_lists(self, chosen: list[str], *, as_json: bool) -> None:
+    def show_lists(self, chosen: list[str]) -> None:
         """Print the list of each milestone."""
         for name in chosen:
             milestone = MILESTONES[name]
-            if not as_json:
+            if not self.json:
                 self.stdout.write(f"{name}  {milestone.title}")
             for text in milestone.promises():
-                if as_json:
-                    self.print_json({"milestone": name, "title": milestone.title, "promise": text})
-                else:
-                    self.stdout.write(f"    {text}")
+                self.tell({"milestone": name, "title": milestone.title, "promise": text}, f"    {text}")
 
     def print_step(self, step: Step) -> None:
         self.print_json(step.as_dict())

@@ -11,7 +11,7 @@ from accsite.apps.jobs.following import follow
 from accsite.apps.recipes.models import RecipeRun
 from accsite.apps.recipes.selectors import find_recipe, find_run, run_state, run_summary
 from accsite.apps.recipes.services import recipes
-from accsite.cli import SUCCEEDED, ServiceCommand, find_user, parse_params
+from accsite.cli import SUCCEEDED, ServiceCommand, parse_params
 
 
 class Command(ServiceCommand):
@@ -23,8 +23,7 @@ class Command(ServiceCommand):
     )
 
     @override
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        super().add_arguments(parser)
+    def add_options(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "recipe", nargs="?", default="", help="class name, or factor_experiment for FactorExperiment"
         )
@@ -42,33 +41,30 @@ class Command(ServiceCommand):
 
     @override
     def run(self, **options: Any) -> int:
-        actor = find_user(options["user"])
         if options["resume"] is not None:
-            run = recipes.resume_recipe(actor=actor, run=find_run(actor, options["resume"]))
+            run = recipes.resume_recipe(actor=self.actor, run=find_run(self.actor, options["resume"]))
         else:
             run = recipes.submit_recipe(
-                actor=actor,
+                actor=self.actor,
                 recipe=find_recipe(options["recipe"]),
                 params=parse_params(options["param"]),
                 seed=options["seed"],
             )
         assert run.job is not None
         if not options["follow"]:
-            if options["json"]:
-                self.print_json(run_summary(run))
-            else:
-                self.stdout.write(
-                    f"recipe run {run.pk} queued as job {run.job.pk}; `manage.py recipes show {run.pk}` shows it"
-                )
+            self.tell(
+                run_summary(run),
+                f"recipe run {run.pk} queued as job {run.job.pk}; `manage.py recipes show {run.pk}` shows it",
+            )
             return SUCCEEDED
         status = follow(
-            run.job, out=self.out, as_json=options["json"], stop_on_interrupt=options["stop_on_interrupt"]
+            run.job, out=self.out, as_json=self.json, stop_on_interrupt=options["stop_on_interrupt"]
         )
-        self._tell(RecipeRun.objects.select_related("job").get(pk=run.pk), as_json=options["json"])
+        self._tell(RecipeRun.objects.select_related("job").get(pk=run.pk))
         return status
 
-    def _tell(self, run: RecipeRun, *, as_json: bool) -> None:
-        if as_json:
+    def _tell(self, run: RecipeRun) -> None:
+        if self.json:
             self.print_json(run_state(run))
             return
         state = run_state(run)

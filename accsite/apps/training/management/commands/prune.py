@@ -11,7 +11,7 @@ from typing_extensions import override
 from acc.errors import InvalidInput
 from accsite.apps.training.models import Experiment
 from accsite.apps.training.services import retention
-from accsite.cli import SUCCEEDED, ServiceCommand, find_user
+from accsite.cli import ServiceCommand
 
 
 class Command(ServiceCommand):
@@ -24,9 +24,8 @@ class Command(ServiceCommand):
     )
 
     @override
-    def add_arguments(self, parser: ArgumentParser) -> None:
+    def add_options(self, parser: ArgumentParser) -> None:
         """Declare the arguments."""
-        super().add_arguments(parser)
         parser.add_argument("experiment", nargs="?", help="slug (default: all)")
         parser.add_argument(
             "--dry-run", action="store_true", help="only say what would go, and how many bytes"
@@ -38,10 +37,9 @@ class Command(ServiceCommand):
         parser.add_argument("--metric", help="by which number they are the best, such as loss/total")
 
     @override
-    def run(self, **options: Any) -> int:
+    def run(self, **options: Any) -> None:
         """Prune, or say what would go."""
-        actor = find_user(options["user"])
-        seen = Experiment.objects.all() if actor is None else Experiment.objects.visible_to(actor)
+        seen = Experiment.objects.all() if self.actor is None else Experiment.objects.visible_to(self.actor)
         rows = seen.order_by("slug")
         if options["experiment"]:
             rows = rows.filter(slug=options["experiment"])
@@ -55,18 +53,19 @@ class Command(ServiceCommand):
             if options["dry_run"]:
                 plan = retention.plan_pruning(experiment, policy or None)
             else:
-                plan, deletion = retention.prune(actor=actor, experiment=experiment, policy=policy or None)
+                plan, deletion = retention.prune(
+                    actor=self.actor, experiment=experiment, policy=policy or None
+                )
             total += plan.bytes
             self._tell(experiment, plan, str(deletion.id) if deletion else None, options)
-        if not options["json"]:
+        if not self.json:
             verb = "would be freed" if options["dry_run"] else "are freed"
             self.stdout.write(f"{total} bytes ({filesizeformat(total)}) {verb}")
-        return SUCCEEDED
 
     def _tell(
         self, experiment: Experiment, plan: retention.Plan, deletion: str | None, options: dict[str, Any]
     ) -> None:
-        if options["json"]:
+        if self.json:
             fields = {"experiment": experiment.slug, "dry_run": options["dry_run"], "deletion": deletion}
             self.print_json({**fields, **plan.as_dict()})
             return

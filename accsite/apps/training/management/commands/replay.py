@@ -10,7 +10,7 @@ from typing import Any
 from typing_extensions import override
 
 from accsite.apps.training import selectors
-from accsite.cli import ServiceCommand, find_user
+from accsite.cli import ServiceCommand
 
 
 class Command(ServiceCommand):
@@ -22,8 +22,7 @@ class Command(ServiceCommand):
     )
 
     @override
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        super().add_arguments(parser)
+    def add_options(self, parser: ArgumentParser) -> None:
         parser.add_argument("checkpoint", help="id or tag")
         parser.add_argument(
             "--current-plugins", action="store_true", help="use the plugins as they are now, not as they were"
@@ -31,7 +30,7 @@ class Command(ServiceCommand):
 
     @override
     def run(self, **options: Any) -> int:
-        checkpoint = selectors.find_checkpoint_named(find_user(options["user"]), options["checkpoint"])
+        checkpoint = selectors.find_checkpoint_named(self.actor, options["checkpoint"])
         command = [sys.executable, "-m", "workers.replay", str(checkpoint.pk)]
         command += [flag for flag in ("--json", "--current-plugins") if options[flag[2:].replace("-", "_")]]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603

@@ -16,7 +16,7 @@ from accsite.apps.training.api.serializers import TaskSerializer
 from accsite.apps.training.models import Branch, Task
 from accsite.apps.training.pages import reads
 from accsite.apps.training.services import tasks
-from accsite.cli import SUCCEEDED, ServiceCommand, behind_verbs, find_user, parse_params
+from accsite.cli import SUCCEEDED, ServiceCommand, behind_verbs, parse_params
 from accsite.numbers import exact
 
 
@@ -35,8 +35,7 @@ class Command(ServiceCommand):
         super().run_from_argv(argv)
 
     @override
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        super().add_arguments(parser)
+    def add_options(self, parser: ArgumentParser) -> None:
         common = behind_verbs()
         common.add_argument("--experiment", required=True, help="slug or name")
         common.add_argument("--branch", default="main", help="slug or name (default: %(default)s)")
@@ -77,13 +76,13 @@ class Command(ServiceCommand):
 
     @override
     def run(self, **options: Any) -> int:
-        verb, actor = options["verb"], find_user(options["user"])
+        verb, actor = options["verb"], self.actor
         branch = selectors.find_branch(actor, options["experiment"], options["branch"])
         if verb == "list":
-            self._list(branch, everything=options["all"], as_json=options["json"])
+            self._list(branch, everything=options["all"])
             return SUCCEEDED
         task = add(actor, branch, options) if verb == "add" else change(actor, branch, verb, options)
-        if options["json"]:
+        if self.json:
             self.print_json(TaskSerializer(task).data)
             return SUCCEEDED
         self.stdout.write(f"{task.key}: {describe(task)}")
@@ -93,10 +92,10 @@ class Command(ServiceCommand):
                 self.stdout.write(f"job {pk} was told; `manage.py jobs show {pk}` shows it")
         return SUCCEEDED
 
-    def _list(self, branch: Branch, *, everything: bool, as_json: bool) -> None:
+    def _list(self, branch: Branch, *, everything: bool) -> None:
         rows = selectors.with_source_removed(branch.tasks.select_related("dataset"))
         rows = rows if everything else rows.filter(removed_at=None)
-        if as_json:
+        if self.json:
             for task in rows:
                 self.print_json(TaskSerializer(task).data)
             return
