@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from pydantic.fields import FieldInfo
-from typing_extensions import override
 
 from acc.errors import AccError
 from accsite.actions import ActionType, actions_on, paragraphs, perform, summary, things_of
@@ -29,7 +28,6 @@ class ActionCommand(ServiceCommand):
     also: ClassVar[Mapping[str, str]] = {}
     """Fields -> another option for it."""
 
-    @override
     def add_options(self, parser: ArgumentParser) -> None:
         """Declare a verb for each action, and for each of its fields an option."""
         verbs = parser.add_subparsers(dest="verb", required=True)
@@ -59,7 +57,6 @@ class ActionCommand(ServiceCommand):
                 flags = [self.also[name]] if name in self.also else []
                 parser.add_argument(_flag(name), *flags, dest=name, help=told)
 
-    @override
     def run(self, **options: Any) -> int:
         """Do it, and tell what came of it."""
         kind = next(each for each in actions_on(self.on) if each.verb == options["verb"])
@@ -93,11 +90,9 @@ class OneActionCommand(ActionCommand):
 
     action: ClassVar[ActionType]
 
-    @override
     def add_options(self, parser: ArgumentParser) -> None:
         self.add_fields(parser, self.action)
 
-    @override
     def run(self, **options: Any) -> int:
         return self.act(self.action, options)
 

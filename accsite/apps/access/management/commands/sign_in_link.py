@@ -8,7 +8,6 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.urls import reverse
-from typing_extensions import override
 
 from acc.errors import InvalidInput
 from accsite.apps.access import services
@@ -20,7 +19,6 @@ class Command(ServiceCommand):
 
     help = "Print a link that signs one browser in, once. Exit status 2 for bad input."
 
-    @override
     def add_options(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "owner", nargs="?", metavar="user", help="by name (default: the first active administrator)"
@@ -30,7 +28,6 @@ class Command(ServiceCommand):
             "--site", default=settings.ACC_PUBLIC_URL, help="address of the site (default: %(default)s)"
         )
 
-    @override
     def run(self, **options: Any) -> None:
         """Print the link, alone on its line."""
         token = services.make_sign_in_link(_user(options["owner"]), options["minutes"])

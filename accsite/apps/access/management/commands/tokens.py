@@ -6,8 +6,6 @@ from argparse import ArgumentParser
 from typing import Any
 from uuid import UUID
 
-from typing_extensions import override
-
 from acc.errors import InvalidInput
 from accsite.apps.access import tokens
 from accsite.apps.access.models import ApiToken, TokenScope
@@ -21,7 +19,6 @@ class Command(ServiceCommand):
 
     help = "Make, list or revoke API tokens. `make` prints the token, once. Exit status 2 for bad input."
 
-    @override
     def add_options(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True)
         common = [behind_verbs()]
@@ -35,7 +32,6 @@ class Command(ServiceCommand):
         revoke = verbs.add_parser("revoke", parents=common, help="revoke a token")
         revoke.add_argument("id", help="as `tokens list` shows it")
 
-    @override
     def run(self, **options: Any) -> None:
         {"make": self._make, "list": self._list, "revoke": self._revoke}[options["verb"]](options)
 

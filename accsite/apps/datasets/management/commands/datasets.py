@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from django.template.defaultfilters import filesizeformat
-from typing_extensions import override
 
 from acc.data import exporters
 from acc.data.importers import disk_full, is_disk_full
@@ -28,7 +27,6 @@ class Command(ServiceCommand):
         "deletion of a dataset that a task or checkpoint uses."
     )
 
-    @override
     def add_options(self, parser: ArgumentParser) -> None:
         commands = parser.add_subparsers(dest="action", required=True, metavar="action")
         common = [behind_verbs()]
@@ -51,7 +49,6 @@ class Command(ServiceCommand):
                     "--format", choices=exporters.KINDS, help="default: after the ending of the file"
                 )
 
-    @override
     def run(self, **options: Any) -> int:
         action = options["action"]
         if action == "list":

@@ -5,8 +5,6 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from typing_extensions import override
-
 from accsite.apps.datasets.services import generation
 from accsite.apps.jobs.following import JobCommand
 from accsite.apps.registry import params
@@ -23,14 +21,12 @@ class Command(JobCommand):
     )
     _generator: Plugin | None = None
 
-    @override
     def run_from_argv(self, argv: list[str]) -> None:
         """Find the generator first, since its parameters are options."""
         named = next((word for word in argv[2:] if not word.startswith("-")), "")
         self._generator = params.find(PluginKind.GENERATOR, named)
         super().run_from_argv(argv)
 
-    @override
     def add_options(self, parser: ArgumentParser) -> None:
         """Declare the arguments, those of the generator's parameters as well."""
         parser.add_argument("generator", help="class name, or handwritten_digits for HandwrittenDigits")
@@ -47,7 +43,6 @@ class Command(JobCommand):
         if self._generator is not None:
             params.add_flags(parser, self._generator)
 
-    @override
     def run(self, **options: Any) -> int:
         found = params.find(PluginKind.GENERATOR, options["generator"])
         job = generation.submit_generation(

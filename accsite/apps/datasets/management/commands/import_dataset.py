@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from django.conf import settings
 from numpy.typing import NDArray
-from typing_extensions import override
 
 from acc.data.importers import CLASSES, Answers, Look, disk_full, is_disk_full, read
 from acc.errors import InvalidInput
@@ -33,7 +32,6 @@ class Command(ServiceCommand):
         "refused, and for one that asks something (--scale): --look tells what, and keeps nothing."
     )
 
-    @override
     def add_options(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path, help="file or folder; for IDX the one of images")
         parser.add_argument(
@@ -68,7 +66,6 @@ class Command(ServiceCommand):
             help="refuse more (default: %(default)s)",
         )
 
-    @override
     def run(self, **options: Any) -> int:
         """Import the file and print the slug of its dataset, alone on its line."""
         file: Path = options["file"]

@@ -7,7 +7,6 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.core.files.storage import default_storage
-from typing_extensions import override
 
 from acc.errors import InvalidInput
 from acc.specs import EvalSpec
@@ -28,7 +27,6 @@ class Command(JobCommand):
         "1 failed, 2 bad input, 130 detached by Ctrl-C."
     )
 
-    @override
     def add_options(self, parser: ArgumentParser) -> None:
         parser.add_argument("node", nargs="?", type=int, metavar="checkpoint", help="id of the checkpoint")
         parser.add_argument("--checkpoint", type=int, help="the same")
@@ -37,7 +35,6 @@ class Command(JobCommand):
         parser.add_argument("--follow", action="store_true", help="wait, and print what was measured")
         add_spec_arguments(parser, EvalSpec)
 
-    @override
     def run(self, **options: Any) -> int:
         spec = given(options, EvalSpec)
         if "suite" in spec:

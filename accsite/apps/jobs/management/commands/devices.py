@@ -6,7 +6,6 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.utils import timezone
-from typing_extensions import override
 
 from acc.errors import InvalidInput
 from accsite.apps.jobs.api.serializers import WorkerSerializer
@@ -27,12 +26,10 @@ class Command(ServiceCommand):
 
     help = "List the workers with their devices, or drain, resume, retire or forget one. Exit status 2 for bad input."
 
-    @override
     def add_options(self, parser: ArgumentParser) -> None:
         parser.add_argument("verb", nargs="?", choices=("list", *VERBS), default="list")
         parser.add_argument("worker", nargs="?", help="name of the worker")
 
-    @override
     def run(self, **options: Any) -> None:
         verb = options["verb"]
         if verb != "list":

@@ -6,8 +6,6 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from typing_extensions import override
-
 from accsite.apps.operations.archive import total
 from accsite.apps.operations.backup import back_up
 from accsite.cli import ServiceCommand
@@ -21,11 +19,9 @@ class Command(ServiceCommand):
         "keep it safe."
     )
 
-    @override
     def add_options(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path, help="where to write; must not be there yet")
 
-    @override
     def run(self, **options: Any) -> None:
         """Write the backup and say what it holds."""
         manifest = back_up(options["file"])

@@ -6,8 +6,6 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from typing_extensions import override
-
 from accsite.apps.operations.backup import restore
 from accsite.cli import ServiceCommand
 
@@ -17,11 +15,9 @@ class Command(ServiceCommand):
 
     help = "Restore a backup into an installation that is migrated and empty. Exit status 2 if it is refused."
 
-    @override
     def add_options(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path, help="a file that `backup` wrote")
 
-    @override
     def run(self, **options: Any) -> None:
         """Check the file, restore it, and say what it held."""
         manifest = restore(options["file"])

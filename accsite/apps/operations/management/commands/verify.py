@@ -8,7 +8,6 @@ from types import FrameType
 from typing import Any
 
 from rich.markup import escape
-from typing_extensions import override
 
 from accsite.apps.operations.verify import Step, Verification
 from accsite.apps.operations.verify_milestones import MILESTONES, Site
@@ -26,7 +25,6 @@ class Command(ServiceCommand):
         "is private and is removed again. Exit status: 0 all held, 1 something did not, 2 bad input, 130 interrupted."
     )
 
-    @override
     def add_options(self, parser: ArgumentParser) -> None:
         what = "; ".join(f"{name}: {milestone.title}" for name, milestone in MILESTONES.items())
         parser.add_argument(
@@ -39,7 +37,6 @@ class Command(ServiceCommand):
         )
         parser.add_argument("--list", action="store_true", help="print the lists, and do nothing")
 
-    @override
     def run(self, **options: Any) -> int:
         """Verify one milestone after the other, and clean up."""
         chosen = (

@@ -5,8 +5,6 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from typing_extensions import override
-
 from accsite.apps.recipes.models import RecipeRun
 from accsite.apps.recipes.selectors import find_run, run_page, run_state, run_summary
 from accsite.apps.recipes.services import recipes
@@ -24,14 +22,12 @@ class Command(ServiceCommand):
 
     help = "Recipes: `recipes` lists what can be run, `recipes runs` the runs, `recipes show|stop|resume RUN` one run."
 
-    @override
     def add_options(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "action", nargs="?", default="list", choices=("list", "runs", "show", "stop", "resume")
         )
         parser.add_argument("number", nargs="?", type=int, help="of a run")
 
-    @override
     def run(self, **options: Any) -> None:
         if options["action"] == "list":
             self._recipes()

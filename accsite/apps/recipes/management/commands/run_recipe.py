@@ -5,8 +5,6 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from typing_extensions import override
-
 from accsite.apps.jobs.following import follow
 from accsite.apps.recipes.models import RecipeRun
 from accsite.apps.recipes.selectors import find_recipe, find_run, run_state, run_summary
@@ -22,7 +20,6 @@ class Command(ServiceCommand):
         "succeeded), 1 failed or stopped, 2 bad input, 130 detached by Ctrl-C while the run goes on."
     )
 
-    @override
     def add_options(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "recipe", nargs="?", default="", help="class name, or factor_experiment for FactorExperiment"
@@ -39,7 +36,6 @@ class Command(ServiceCommand):
             "--stop-on-interrupt", action="store_true", help="with --follow: Ctrl-C stops the run"
         )
 
-    @override
     def run(self, **options: Any) -> int:
         if options["resume"] is not None:
             run = recipes.resume_recipe(actor=self.actor, run=find_run(self.actor, options["resume"]))

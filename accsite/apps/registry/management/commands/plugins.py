@@ -9,7 +9,6 @@ from dataclasses import asdict
 from typing import Any
 
 from django.conf import settings
-from typing_extensions import override
 
 from acc.errors import InvalidInput
 from acc.text import visible
@@ -29,7 +28,6 @@ class Command(ServiceCommand):
         "Exit status 2 for bad input."
     )
 
-    @override
     def add_options(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True)
         common = [behind_verbs()]
@@ -68,7 +66,6 @@ class Command(ServiceCommand):
             help="look at the plugin folder now; exit status 1 if a file is broken",
         )
 
-    @override
     def run(self, **options: Any) -> int:
         if options["verb"] == "list":
             self._list(options["kind"], everything=options["all"])

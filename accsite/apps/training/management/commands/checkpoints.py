@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.db.models import Model
-from typing_extensions import override
 
 from acc.errors import InvalidInput
 from accsite.actions.commands import ActionCommand
@@ -35,7 +34,6 @@ class Command(ActionCommand):
     on: ClassVar[type[Model]] = Checkpoint
     called: ClassVar[str] = "id or tag"
 
-    @override
     def add_verbs(self, verbs: Any) -> None:
         for verb, what in VERBS.items():
             parser = verbs.add_parser(verb, parents=[behind_verbs()], help=what)
@@ -50,7 +48,6 @@ class Command(ActionCommand):
                     "--subtree", action="store_true", help="also everything that grew from it"
                 )
 
-    @override
     def run(self, **options: Any) -> int:
         if options["verb"] not in VERBS:
             return super().run(**options)

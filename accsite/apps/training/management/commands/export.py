@@ -6,8 +6,6 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from typing_extensions import override
-
 from acc.errors import InvalidInput
 from accsite.apps.training import selectors
 from accsite.apps.training.services import portable
@@ -22,13 +20,11 @@ class Command(ServiceCommand):
         "sha256 of each. `manage.py import` and acc.load() read it. Exit status 2 for bad input."
     )
 
-    @override
     def add_options(self, parser: ArgumentParser) -> None:
         parser.add_argument("checkpoint", help="id or tag")
         parser.add_argument("out", type=Path, help="the file to write, such as digits.acc.zip")
         parser.add_argument("--licence", default="", help="text for its LICENCE.txt, such as CC-BY-4.0")
 
-    @override
     def run(self, **options: Any) -> None:
         """Write the file and print its name."""
         out: Path = options["out"]

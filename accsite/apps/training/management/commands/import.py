@@ -7,8 +7,6 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from typing_extensions import override
-
 from accsite.apps.training.services import portable
 from accsite.cli import ServiceCommand
 
@@ -21,12 +19,10 @@ class Command(ServiceCommand):
         "train or evaluate it. Exit status 2 for a file that is refused."
     )
 
-    @override
     def add_options(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path, help="written by `manage.py export`")
         parser.add_argument("--name", help="of the new experiment (default: as it was called)")
 
-    @override
     def run(self, **options: Any) -> None:
         """Import, and print experiment and checkpoint."""
         made = portable.import_checkpoint(actor=self.actor, path=options["file"], name=options["name"])

@@ -5,8 +5,6 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from typing_extensions import override
-
 from acc.errors import InvalidInput
 from accsite.apps.jobs.following import finite, follow
 from accsite.apps.jobs.log_view import follow_log
@@ -30,7 +28,6 @@ class Command(ServiceCommand):
         "Exit status 2 for bad input."
     )
 
-    @override
     def add_options(self, parser: ArgumentParser) -> None:
         parser.add_argument("verb", nargs="?", choices=("list", *VERBS), default="list")
         parser.add_argument("job", nargs="?", type=int, help="id of the job")
@@ -51,7 +48,6 @@ class Command(ServiceCommand):
         parser.add_argument("--rank", type=int, help="log: of this rank (default: the first that printed)")
         parser.add_argument("--stop-on-interrupt", action="store_true", help="follow: Ctrl-C stops the job")
 
-    @override
     def run(self, **options: Any) -> int:
         verb, job = options["verb"], options["job"]
         rows = Job.objects.all() if self.actor is None else Job.objects.visible_to(self.actor)

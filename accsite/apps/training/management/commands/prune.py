@@ -6,7 +6,6 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.template.defaultfilters import filesizeformat
-from typing_extensions import override
 
 from acc.errors import InvalidInput
 from accsite.apps.training.models import Experiment
@@ -23,7 +22,6 @@ class Command(ServiceCommand):
         "and lose their files for good. Exit status 2 for bad input."
     )
 
-    @override
     def add_options(self, parser: ArgumentParser) -> None:
         """Declare the arguments."""
         parser.add_argument("experiment", nargs="?", help="slug (default: all)")
@@ -36,7 +34,6 @@ class Command(ServiceCommand):
         parser.add_argument("--best", type=int, help="the best of the experiment to keep")
         parser.add_argument("--metric", help="by which number they are the best, such as loss/total")
 
-    @override
     def run(self, **options: Any) -> None:
         """Prune, or say what would go."""
         seen = Experiment.objects.all() if self.actor is None else Experiment.objects.visible_to(self.actor)

@@ -7,8 +7,6 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
-from typing_extensions import override
-
 from accsite.apps.training import selectors
 from accsite.cli import ServiceCommand
 
@@ -21,14 +19,12 @@ class Command(ServiceCommand):
         "the bit. Nothing is written. Exit status: 0 the same, 1 they differ, 2 it cannot be replayed."
     )
 
-    @override
     def add_options(self, parser: ArgumentParser) -> None:
         parser.add_argument("checkpoint", help="id or tag")
         parser.add_argument(
             "--current-plugins", action="store_true", help="use the plugins as they are now, not as they were"
         )
 
-    @override
     def run(self, **options: Any) -> int:
         checkpoint = selectors.find_checkpoint_named(self.actor, options["checkpoint"])
         command = [sys.executable, "-m", "workers.replay", str(checkpoint.pk)]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from typing_extensions import override
-
 from acc.errors import InvalidInput
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.registry import params
@@ -26,7 +24,6 @@ class Command(ServiceCommand):
     help = "List, add and change the tasks of a branch, also while they are trained. Exit status 2 for bad input."
     _plugin: Plugin | None = None
 
-    @override
     def run_from_argv(self, argv: list[str]) -> None:
         """Find the class first, since its parameters are flags."""
         words = argv[argv.index("add") + 1 :] if "add" in argv else []
@@ -34,7 +31,6 @@ class Command(ServiceCommand):
         self._plugin = next((plugin for plugin in found if plugin is not None), None)
         super().run_from_argv(argv)
 
-    @override
     def add_options(self, parser: ArgumentParser) -> None:
         common = behind_verbs()
         common.add_argument("--experiment", required=True, help="slug or name")
@@ -74,7 +70,6 @@ class Command(ServiceCommand):
             if verb == "move":
                 changing.add_argument("position", help="0 for the first; beyond the end: the last")
 
-    @override
     def run(self, **options: Any) -> int:
         verb, actor = options["verb"], self.actor
         branch = selectors.find_branch(actor, options["experiment"], options["branch"])

@@ -5,8 +5,6 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from typing_extensions import override
-
 from acc.specs import TrainSpec
 from accsite.apps.jobs.following import JobCommand
 from accsite.apps.training import selectors
@@ -22,7 +20,6 @@ class Command(JobCommand):
         "2 bad input, 130 detached by Ctrl-C while the job goes on."
     )
 
-    @override
     def add_options(self, parser: ArgumentParser) -> None:
         parser.add_argument("--experiment", required=True, help="slug or name")
         parser.add_argument("--branch", default="main", help="slug or name (default: %(default)s)")
@@ -34,7 +31,6 @@ class Command(JobCommand):
         )
         add_spec_arguments(parser, TrainSpec)
 
-    @override
     def run(self, **options: Any) -> int:
         found = selectors.find_branch(self.actor, options["experiment"], options["branch"])
         job = jobs.submit_training(actor=self.actor, branch=found, train=given(options, TrainSpec))
