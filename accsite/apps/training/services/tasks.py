@@ -11,6 +11,7 @@ from django.utils.text import slugify
 from acc.errors import InvalidInput, TaskError
 from acc.params import Param, clean_params
 from acc.specs import ModelSpec, TaskSpec, parse, parse_slice
+from accsite.apps.datasets import selectors as datasets
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.jobs.services.control import command
@@ -57,7 +58,7 @@ def add_task(
     except InvalidInput as error:
         errors.update(error.fields)
     try:
-        data = dataset if isinstance(dataset, Dataset) else find_dataset(dataset)
+        data = dataset if isinstance(dataset, Dataset) else datasets.get(dataset)
     except InvalidInput as error:
         errors.update(error.fields)
     reads = None
@@ -223,15 +224,6 @@ class TaskErrors(TaskError):
 
     def __init__(self, fields: Mapping[str, list[str]]) -> None:
         InvalidInput.__init__(self, fields)
-
-
-def find_dataset(slug: Any) -> Dataset:
-    """Return the dataset with this slug; raises InvalidInput naming those that exist."""
-    found = Dataset.objects.filter(slug=slug).first() if isinstance(slug, str) else None
-    if found is None:
-        known = ", ".join(Dataset.objects.values_list("slug", flat=True)[:20]) or "none"
-        raise InvalidInput({"dataset": f"{slug!r} is not a dataset of this site; known: {known}"})
-    return found
 
 
 def check_compatible(plugin: Plugin, dataset: Dataset, model: ModelSpec, params: Mapping[str, Any]) -> None:

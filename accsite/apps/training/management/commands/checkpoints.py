@@ -10,6 +10,7 @@ from acc.errors import InvalidInput
 from accsite.actions.commands import ActionCommand
 from accsite.apps.training import selectors
 from accsite.apps.training.models import Branch, Checkpoint, Experiment
+from accsite.apps.training.selectors.jobs import find_experiment
 from accsite.apps.training.services import branches, deletion, marks
 from accsite.cli import SUCCEEDED, behind_verbs
 
@@ -53,7 +54,7 @@ class Command(ActionCommand):
             return super().run(**options)
         actor, verb, value = self.actor, options["verb"], options.get("value", "")
         if verb in ("list", "restore"):
-            experiment = self._experiment(actor, options["what"])
+            experiment = find_experiment(actor, options["what"])
             if verb == "list":
                 self._list(experiment)
             else:
@@ -82,14 +83,6 @@ class Command(ActionCommand):
             marks.mark_checkpoint(actor=actor, checkpoint=checkpoint, **changes)
             self._say({"checkpoint": checkpoint.pk, **changes})
         return SUCCEEDED
-
-    def _experiment(self, actor: Any, slug: str) -> Experiment:
-        seen = Experiment.objects.all() if actor is None else Experiment.objects.visible_to(actor)
-        found = seen.filter(slug=slug).first()
-        if found is None:
-            known = ", ".join(seen.values_list("slug", flat=True)[:20]) or "none"
-            raise InvalidInput({"experiment": f"there is no {slug!r}; known: {known}"})
-        return found
 
     def _list(self, experiment: Experiment) -> None:
         found = selectors.tree(experiment)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Iterable
 from typing import Any
 
 from django.template.defaultfilters import filesizeformat
 
-from acc.errors import InvalidInput
 from accsite.apps.training.models import Experiment
+from accsite.apps.training.selectors.jobs import find_experiment, seen_experiments
 from accsite.apps.training.services import retention
 from accsite.cli import ServiceCommand
 
@@ -36,13 +37,9 @@ class Command(ServiceCommand):
 
     def run(self, **options: Any) -> None:
         """Prune, or say what would go."""
-        seen = Experiment.objects.all() if self.actor is None else Experiment.objects.visible_to(self.actor)
-        rows = seen.order_by("slug")
+        rows: Iterable[Experiment] = seen_experiments(self.actor).order_by("slug")
         if options["experiment"]:
-            rows = rows.filter(slug=options["experiment"])
-            if not rows:
-                known = ", ".join(seen.values_list("slug", flat=True)[:20]) or "none"
-                raise InvalidInput({"experiment": f"there is no {options['experiment']!r}; known: {known}"})
+            rows = [find_experiment(self.actor, options["experiment"])]
         policy = {name: options[name] for name in ("last", "best", "metric") if options[name] is not None}
         total = 0
         for experiment in rows:
