@@ -12,15 +12,14 @@ import time
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
-from acc.models import build
 from acc.training.batch import IndexStream
 from acc.training.protocols import PointBlock
 from acc.training.run import MemorySink
 from acc.training.settings import torch_settings
 from acc.training.split import split_indices
 from acc.training.trainer import Trainer
+from benchmarks.bare_loop import BareLoop
 from benchmarks.rows import Row, median, report
 from benchmarks.trainer_vs_bare_loop import WEIGHTS, prepared
 
@@ -71,29 +70,14 @@ def bare() -> tuple[float, float]:
     labels = torch.from_numpy(dataset.targets["digit"]).to(DEVICE)
     rows, _ = split_indices(dataset, seed=job.model.seed, val_fraction=job.train.val_fraction)
     stream = IndexStream(rows, seed=0, content_hash=dataset.content_hash, batch_size=BATCH, device=DEVICE)
-    model, head = build(job.model).to(DEVICE).train(), torch.nn.Linear(6, 10).to(DEVICE)
-    parameters = [*model.parameters(), *head.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=2e-3, weight_decay=1e-4, fused=True)
+    loop = BareLoop(job.model, images, labels, WEIGHTS)
     began = 0.0
     with torch_settings(DEVICE, 1):
         for step in range(STEPS):
             if step == STEPS // 2:
                 torch.cuda.synchronize(DEVICE)
                 began = time.perf_counter()
-            index = stream.next()
-            x = images.index_select(0, index).to(torch.float32).mul_(1 / 255)
-            output = model(x)
-            assert output.logvar is not None
-            kl = 0.5 * (output.mean.square() + output.logvar.exp() - 1 - output.logvar).mean(0).sum()
-            total = (
-                WEIGHTS["reconstruction"] * F.mse_loss(output.reconstruction, x)
-                + WEIGHTS["kl"] * kl
-                + WEIGHTS["digit"]
-                * F.cross_entropy(head(output.latent[:, :6]), labels.index_select(0, index))
-            )
-            optimizer.zero_grad(set_to_none=True)
-            total.backward()
-            optimizer.step()
+            loop.step(stream.next())
         torch.cuda.synchronize(DEVICE)
     rate = (STEPS - STEPS // 2) / (time.perf_counter() - began)
     return rate, torch.cuda.max_memory_allocated() / 2**20

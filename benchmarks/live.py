@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import struct
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.platform_under_test import ROOT, site, wait_for
+from benchmarks.platform_under_test import site, started
 from benchmarks.rows import Row, median, report
 
 PAGES = 10
@@ -29,14 +28,8 @@ def web(home: Path) -> Iterator[int]:
 
     port = free_port()
     process = next(item for item in table(port=port) if item.name == "web")
-    with (home / "web.log").open("ab") as log:
-        running = subprocess.Popen(process.command, cwd=ROOT, stdout=log, stderr=log, env=dict(os.environ))
-    try:
-        wait_for(lambda: _answers(port), what="the site", process=running)
+    with started(process.command, home / "web.log", ready=lambda: _answers(port)):
         yield port
-    finally:
-        running.terminate()
-        running.wait(10)
 
 
 def _answers(port: int) -> bool:

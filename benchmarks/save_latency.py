@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import threading
 import time
@@ -16,7 +15,7 @@ from typing import Any
 
 from benchmarks.editors import WAYS, in_place
 from benchmarks.live import web
-from benchmarks.platform_under_test import ROOT, digits, wait_for, worker
+from benchmarks.platform_under_test import ROOT, digits, started, wait_for, worker
 from benchmarks.rows import Row, median, report
 
 SAVES = 60  # in all ways together, and half as many among many files
@@ -56,18 +55,10 @@ def p95(values: Sequence[float]) -> float:
 def watcher(home: Path, folder: Path) -> Iterator[None]:
     """Run the real watcher on ``folder``; it watches when this returns."""
     log = home / "watcher.log"
-    environment = {**os.environ, "ACC_PLUGINS": str(folder)}
-    with log.open("wb") as out:
-        command = [sys.executable, "-m", "workers.watcher"]
-        running = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out, env=environment)
-    try:
-        wait_for(lambda: "watching_plugins" in log.read_text(), what="the watcher to watch", process=running)
+    log.unlink(missing_ok=True)  # of the one before, which watched, too
+    command = [sys.executable, "-m", "workers.watcher"]
+    with started(command, log, ready=lambda: "watching_plugins" in log.read_text(), ACC_PLUGINS=str(folder)):
         yield
-    finally:
-        running.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            running.wait(20)
-        running.kill()
 
 
 def rest() -> None:
