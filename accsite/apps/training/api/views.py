@@ -12,7 +12,6 @@ from rest_framework.decorators import action
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.reverse import reverse
 
 from acc import wire
 from acc.errors import InvalidInput
@@ -21,6 +20,7 @@ from accsite.api.lookup import body, named, nested, whole_number
 from accsite.api.pages import Pages
 from accsite.apps.jobs import kinds
 from accsite.apps.jobs.api import schema as job_schema
+from accsite.apps.jobs.api.answers import queued
 from accsite.apps.jobs.api.schema import job_request
 from accsite.apps.jobs.api.serializers import JobEventSerializer
 from accsite.apps.jobs.models import Job
@@ -174,10 +174,7 @@ class JobViewSet(ReadViewSet):
         kind = kinds.named(data.pop("kind", None), kinds.submittable())
         key = request.headers.get("Idempotency-Key")
         job = kind.submit(actor=request.user, data=data, idempotency_key=key)
-        job = Job.objects.select_related("branch__experiment", "worker").get(pk=job.pk)
-        place = reverse("api:job-detail", args=[job.pk], request=request)
-        state = job_state(job)
-        return Response(state, status=status.HTTP_201_CREATED, headers={"Location": place})
+        return queued(request, job, status.HTTP_201_CREATED)
 
     @extend_schema(
         parameters=[
