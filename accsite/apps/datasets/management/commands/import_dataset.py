@@ -83,7 +83,8 @@ class Command(ServiceCommand):
                 read_tensors=read_tensors,
             )
             if options["look"]:
-                return self._tell(look)
+                self.tell(look.as_dict(), "\n".join(look.lines))
+                return SUCCEEDED
             for line in look.lines:
                 self.stderr.write(line)
             data.save(draft)
@@ -100,13 +101,6 @@ class Command(ServiceCommand):
             self.stderr.write(f"these very images are here already, as '{dataset.name}'")
         self.tell({"slug": dataset.slug, "n": dataset.n, "content_hash": dataset.content_hash}, dataset.slug)
         return SUCCEEDED
-
-    def _tell(self, look: Look) -> None:
-        if self.json:
-            self.print_json(look.as_dict())
-        else:
-            for line in look.lines:
-                self.stdout.write(line)
 
 
 def read_tensors(path: Path, max_bytes: int) -> Mapping[str, NDArray[Any]]:
