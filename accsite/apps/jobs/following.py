@@ -201,17 +201,22 @@ class _LineView:
 
     def show(self, state: dict[str, Any], losses: dict[str, float]) -> None:
         """Print a line if there is something new to say."""
-        doing, now = _doing(state), time.monotonic()
-        new = (doing, state["step"])
-        if new == self.last or (doing == self.last[0] and now - self.said_at < LINE_SECONDS):
+        if not self.is_new(state):
             return
-        self.last, self.said_at = new, now
-        words = [f"job {state['id']} {doing}"]
+        words = [f"job {state['id']} {_doing(state)}"]
         if state["total_steps"]:
             words.append(f"step {state['step']}/{state['total_steps']}")
         if state["rate"]:
             words.append(f"{state['rate']:.1f} steps/s")
         self.say("  ".join([*words, *filter(None, [_losses(losses)])]))
+
+    def is_new(self, state: dict[str, Any]) -> bool:
+        """Return whether there is something new to say, and note it as said."""
+        new, now = (_doing(state), state["step"]), time.monotonic()
+        if new == self.last or (new[0] == self.last[0] and now - self.said_at < LINE_SECONDS):
+            return False
+        self.last, self.said_at = new, now
+        return True
 
     def say(self, text: str) -> None:
         self.out.write(f"{text}\n")
@@ -225,15 +230,9 @@ class _JsonView(_LineView):
     """The same as JSON: the job's state with its losses; what is said goes to stderr."""
 
     def show(self, state: dict[str, Any], losses: dict[str, float]) -> None:
-        """Print an object if there is something new to say."""
-        new, now = (_doing(state), state["step"]), time.monotonic()
-        if not state["ended"] and (
-            new == self.last or (new[0] == self.last[0] and now - self.said_at < LINE_SECONDS)
-        ):
-            return
-        self.last, self.said_at = new, now
-        self.out.write(json.dumps({**state, "losses": finite(losses)}, allow_nan=False) + "\n")
-        self.out.flush()
+        """Print an object if there is something new to say, and the last in any case."""
+        if self.is_new(state) or state["ended"]:
+            super().say(json.dumps({**state, "losses": finite(losses)}, allow_nan=False))
 
     def say(self, text: str) -> None:
         """Keep the stream of objects clean."""

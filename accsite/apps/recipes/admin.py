@@ -32,8 +32,6 @@ from accsite.apps.jobs.states import JobState
 from accsite.apps.recipes.models import RecipeRun, RecipeStep
 from accsite.apps.recipes.services import recipes
 from accsite.apps.registry.models import Plugin
-from accsite.apps.training.services import jobs
-from accsite.errors import WrongState
 
 STEP_STATES = {
     RecipeStep.State.RUNNING.value: "primary",
@@ -97,6 +95,11 @@ class RecipeRunAdmin(KeptAdmin):
     at_work = linked("job", ordering="job")
     source_link = linked("source")
     params_text = as_json("params", "parameters")
+    stop = each_row(
+        "Stop, with all it has under way",
+        "asked to stop",
+        lambda user, run: recipes.stop_recipe(actor=user, run=run),
+    )
     resume = each_row("Resume", "going on", lambda user, run: recipes.resume_recipe(actor=user, run=run))
 
     @override
@@ -119,17 +122,6 @@ class RecipeRunAdmin(KeptAdmin):
     @admin.display(description="result")
     def result_text(self, run: RecipeRun) -> SafeString:
         return pretty(run.result) if run.result is not None else NOTHING
-
-    @admin.action(description="Stop, with all it has under way")
-    def stop(self, request: HttpRequest, rows: QuerySet[RecipeRun]) -> None:
-        """Ask runs to stop."""
-
-        def change(run: Any) -> None:
-            if run.job is None:
-                raise WrongState({"run": f"recipe run {run.pk} has no job that could be stopped"})
-            jobs.request_control(actor=request.user, job=run.job, kind="stop")
-
-        self.each(request, rows, "asked to stop", change)
 
 
 @admin.register(RecipeStep)

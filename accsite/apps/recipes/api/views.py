@@ -24,8 +24,6 @@ from accsite.apps.jobs.api.schema import JobState
 from accsite.apps.recipes import selectors
 from accsite.apps.recipes.models import RecipeRun
 from accsite.apps.recipes.services import recipes
-from accsite.apps.training.services import jobs
-from accsite.errors import WrongState
 
 
 class RecipeRequest(BaseModel):
@@ -105,22 +103,15 @@ class RecipeRunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Generic
     def stop(self, request: Request, **_: Any) -> Response:
         """Stop a run and the jobs that it has under way; each keeps the step it reached."""
         run = self.get_object()
-        if run.job is None:
-            raise WrongState({"run": f"recipe run {run.pk} has no job that could be stopped"})
-        jobs.request_control(actor=request.user, job=run.job, kind="stop")
-        return self._answer(run, status.HTTP_202_ACCEPTED)
+        recipes.stop_recipe(actor=request.user, run=run)
+        return _answer(request, run, status.HTTP_202_ACCEPTED)
 
     @extend_schema(request=None, responses={202: RunSummary, **REFUSED})
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, **_: Any) -> Response:
         """Go on with a run that was stopped or failed; what was done is not done again."""
         run = recipes.resume_recipe(actor=request.user, run=self.get_object())
-        return self._answer(run, status.HTTP_202_ACCEPTED)
-
-    def _answer(self, run: RecipeRun, code: int) -> Response:
-        found = self.get_queryset().get(pk=run.pk)
-        place = reverse("api:recipe-run-detail", args=[run.pk], request=self.request)
-        return Response(selectors.run_summary(found), status=code, headers={"Location": place})
+        return _answer(request, run, status.HTTP_202_ACCEPTED)
 
 
 class RecipeStartViewSet(GenericViewSet[RecipeRun]):
@@ -143,8 +134,10 @@ class RecipeStartViewSet(GenericViewSet[RecipeRun]):
             seed=data.get("seed", 0),
             idempotency_key=request.headers.get("Idempotency-Key"),
         )
-        found = RecipeRun.objects.select_related("job__branch", "job__worker").get(pk=run.pk)
-        place = reverse("api:recipe-run-detail", args=[run.pk], request=request)
-        return Response(
-            selectors.run_summary(found), status=status.HTTP_201_CREATED, headers={"Location": place}
-        )
+        return _answer(request, run, status.HTTP_201_CREATED)
+
+
+def _answer(request: Request, run: RecipeRun, code: int) -> Response:
+    found = RecipeRun.objects.select_related("job__branch", "job__worker").get(pk=run.pk)
+    place = reverse("api:recipe-run-detail", args=[run.pk], request=request)
+    return Response(selectors.run_summary(found), status=code, headers={"Location": place})

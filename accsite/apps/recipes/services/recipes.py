@@ -87,6 +87,13 @@ def resume_recipe(*, actor: Any, run: RecipeRun) -> RecipeRun:
     return run
 
 
+def stop_recipe(*, actor: Any, run: RecipeRun) -> None:
+    """Ask a run to stop, with the jobs that it has under way; raises WrongState for one without a job."""
+    if run.job is None:
+        raise WrongState({"run": f"recipe run {run.pk} has no job that could be stopped"})
+    control.stop(actor=actor, job=run.job)
+
+
 def settle(job: Job) -> None:
     """Stop what a recipe's job that has just ended had under way, and say so in its steps; within a transaction."""
     run = RecipeRun.objects.filter(job=job).first()

@@ -10,9 +10,7 @@ from accsite.apps.recipes.selectors import find_run, run_page, run_state, run_su
 from accsite.apps.recipes.services import recipes
 from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import PluginKind
-from accsite.apps.training.services import jobs
 from accsite.cli import ServiceCommand
-from accsite.errors import WrongState
 
 RUNS_SHOWN = 20
 
@@ -38,9 +36,7 @@ class Command(ServiceCommand):
         else:
             run = find_run(self.actor, options["number"] or 0)
             if options["action"] == "stop":
-                if run.job is None:
-                    raise WrongState({"run": f"recipe run {run.pk} has no job that could be stopped"})
-                jobs.request_control(actor=self.actor, job=run.job, kind="stop")
+                recipes.stop_recipe(actor=self.actor, run=run)
             elif options["action"] == "resume":
                 run = recipes.resume_recipe(actor=self.actor, run=run)
             self._show(find_run(self.actor, run.pk))
