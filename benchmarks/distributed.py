@@ -63,7 +63,6 @@ def _rank(number: int, size: int, device: str, meeting: str, answers: Any) -> No
 
 
 def main() -> None:
-    """Measure both in turns and print the row."""
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     device, ranks = ("cuda", gpus) if gpus > 1 else ("cpu", min(2, len(os.sched_getaffinity(0))))
     alone, shared = [], []

@@ -108,7 +108,6 @@ def by_fork(process: subprocess.Popen[str], digits: Path, told: Path, meeting: P
 
 
 def main() -> None:
-    """Measure both in turns and print the row."""
     from benchmarks.trainer_vs_bare_loop import prepared
 
     started, forked = [], []

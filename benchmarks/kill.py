@@ -74,7 +74,6 @@ def lost(*, beside: bool) -> int:
 
 
 def main() -> None:
-    """Measure and print the row."""
     with site():
         beside = [lost(beside=True) for _ in range(KILLS)]
         threads = [lost(beside=False) for _ in range(KILLS)]

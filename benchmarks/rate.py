@@ -84,7 +84,6 @@ def measure(name: str, branch: Any, batch: int, steps: int) -> Row:
 
 
 def main() -> None:
-    """Measure and print the rows."""
     with digits() as (branch, home), worker("worker-train", home):
         for name, (batch, steps) in SIZES.items():
             report(measure(name, branch, batch, steps))

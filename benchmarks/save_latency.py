@@ -47,7 +47,6 @@ new MutationObserver(look).observe(document.body, { subtree: true, childList: tr
 
 
 def p95(values: Sequence[float]) -> float:
-    """Return the 95th percentile."""
     return statistics.quantiles(values, n=20, method="inclusive")[-1]
 
 

@@ -118,7 +118,6 @@ def initial_head(dataset: AccDataset, classes: PluginSet, job: TrainJobSpec) -> 
 
 
 def main() -> None:
-    """Measure both in turns and print the row."""
     torch.set_num_threads(1)
     dataset, classes, job = prepared()
     start = initial_head(dataset, classes, job)

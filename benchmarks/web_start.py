@@ -23,7 +23,6 @@ def processor_seconds(code: str) -> float:
 
 
 def main() -> None:
-    """Measure both by turns and print the row."""
     processor_seconds("import accsite.asgi")  # compiles
     ours, bare = [], []
     for _ in range(ROUNDS):

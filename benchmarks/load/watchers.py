@@ -155,7 +155,6 @@ def train(branch: Any, steps: int, seed: int, site: tuple[int, str], *, watched:
 
 
 def main() -> None:
-    """Measure in turns and print the rows."""
     with digits() as (branch, home), worker(WORKER, home), web(home) as port:
         from benchmarks.live import signed_in_with_a_job
 

@@ -185,7 +185,6 @@ def on_postgresql() -> Figures:
 
 
 def main() -> None:
-    """Measure and print the rows."""
     found = on_postgresql()
     # A cost is what the database spends, and what the worker's own machine spends beside it.
     each = {

@@ -269,7 +269,6 @@ class Expand(Verb):
         return Submitted(job)
 
     def outcome(self, job: Job) -> Done:
-        """Return the larger model's checkpoint."""
         made = Checkpoint.objects.select_related("branch__experiment").get(pk=job.result["checkpoint"])
         return Done(checkpoint_ref(made).as_dict(), branch=made.branch_id, checkpoint=made.pk)
 

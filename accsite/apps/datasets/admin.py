@@ -78,7 +78,6 @@ class DatasetAdmin(KeptAdmin):
     @badge({"here": "success", "removed": "warning"})
     @admin.display(description="state", ordering="removed_at")
     def here(self, dataset: Dataset) -> str:
-        """Return whether it can be used."""
         return "removed" if dataset.removed_at else "here"
 
     @admin.display(description="made by")

@@ -11,7 +11,6 @@ from accsite.apps.jobs.models import Job, Worker
 
 
 def register() -> None:
-    """Register the rules; called once when Django is ready."""
     permissions.register(Job, may_change_job)
     permissions.register(Worker, lambda user, _worker: permissions.may_operate(user))
     permissions.register_pages("jobs", permissions.numbered(_seen))

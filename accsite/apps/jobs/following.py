@@ -40,9 +40,7 @@ class View(Protocol):
 
     def show(self, state: dict[str, Any], losses: dict[str, float]) -> None: ...
 
-    def say(self, text: str) -> None:
-        """Say a sentence."""
-        ...
+    def say(self, text: str) -> None: ...
 
     def close(self) -> None:
         """Leave the last state standing."""

@@ -288,7 +288,6 @@ class JobPart(models.Model):
 
     @property
     def ranks(self) -> str:
-        """Its ranks in words."""
         return ranks_in_words(self.first_rank, len(self.devices))
 
 

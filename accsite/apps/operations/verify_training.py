@@ -62,7 +62,6 @@ class Training(Milestone):
 
     @promise("its checkpoint is intact")
     def is_intact(self) -> str:
-        """Compare its hash."""
         found = self.job.checkpoints.filter(step=STEPS).order_by("-pk").first()
         self.checkpoint = checkpoint = there(found, f"there is no checkpoint of step {STEPS}")
         return f"{intact(checkpoint).stat().st_size} bytes, sha256 {checkpoint.sha256[:12]}"

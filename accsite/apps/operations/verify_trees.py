@@ -118,7 +118,6 @@ class Forks(Milestone):
 
     @promise("the two are compared, and differ by that task alone")
     def compare(self) -> str:
-        """Compare specifications and numbers."""
         return _compare(*self.heads.values())
 
 

@@ -9,7 +9,6 @@ from accsite.apps.recipes.models import RecipeRun
 
 
 def register() -> None:
-    """Register the rules; called once when Django is ready."""
     permissions.register(RecipeRun, may_change_run)
     seen = permissions.numbered(lambda user, _name: RecipeRun.objects.visible_to(user))
     permissions.register_pages("recipes", seen)

@@ -64,7 +64,6 @@ class PluginAdmin(KeptAdmin):
     @badge({"here": "success", "gone": "danger"})
     @admin.display(description="state", ordering="available")
     def here(self, plugin: Plugin) -> str:
-        """Return whether it can be chosen."""
         return "here" if plugin.available else "gone"
 
     @admin.display(description="file", ordering="path")

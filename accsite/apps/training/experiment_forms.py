@@ -25,7 +25,6 @@ class GroupRow:
 
     @property
     def is_empty(self) -> bool:
-        """Return whether nothing was typed."""
         return not (self.name or self.start or self.end)
 
 

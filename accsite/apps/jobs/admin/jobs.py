@@ -168,7 +168,6 @@ class JobAdmin(KeptAdmin):
 
     @admin.display(description="more")
     def shown(self, job: Job) -> SafeString:
-        """Return what other apps show of it."""
         return panels(job)
 
     @admin.display(description="result")

@@ -30,7 +30,6 @@ class Stream:
     left_out: int
 
     def as_dict(self) -> dict[str, int]:
-        """Return it as plain data."""
         return {"attempt": self.attempt, "rank": self.rank, "bytes": self.bytes, "left_out": self.left_out}
 
 

@@ -231,5 +231,4 @@ def spaced(name: str) -> str:
 
 @register.filter
 def get(mapping: Mapping[str, Any] | None, key: str) -> Any:
-    """Return ``mapping[key]`` or None."""
     return (mapping or {}).get(key)

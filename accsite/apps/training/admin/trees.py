@@ -299,7 +299,6 @@ class CheckpointAdmin(ActionsAdmin):
 
     @admin.display(description="measured")
     def shown(self, checkpoint: Checkpoint) -> SafeString:
-        """Return what other apps show of it."""
         return panels(checkpoint)
 
     @admin.action(description="Restore, with all that was deleted with it")

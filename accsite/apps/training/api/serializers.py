@@ -45,7 +45,6 @@ class ExperimentSerializer(serializers.ModelSerializer[Experiment]):
 
     @extend_schema_field(ModelSpec)  # type: ignore[arg-type]
     def get_model(self, experiment: Experiment) -> dict[str, Any]:
-        """Return the model's specification."""
         spec: dict[str, Any] = experiment.model_spec
         return spec
 
