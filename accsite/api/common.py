@@ -24,8 +24,3 @@ KEY = OpenApiParameter(
 
 def query(name: str, what: str, kind: Any = OpenApiTypes.STR) -> OpenApiParameter:
     return OpenApiParameter(name, kind, description=what)
-
-
-def is_id(text: str) -> bool:
-    """Return whether a text can be the id of a row."""
-    return text.isascii() and text.isdecimal() and len(text) < 19

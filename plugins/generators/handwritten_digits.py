@@ -10,9 +10,9 @@ from acc.api import (
     InvalidInput,
     Param,
     Progress,
-    TargetSpec,
     measure,
     no_progress,
+    sampling,
     scans,
 )
 
@@ -53,16 +53,8 @@ class HandwrittenDigits(DatasetGenerator):
             images=images,
             targets={"digit": digits[rows], "thickness": thickness, "slant": slant},
             target_specs=(
-                TargetSpec(name="digit", kind="class", classes=10, labels=scans.DIGITS),
-                TargetSpec(
-                    name="thickness",
-                    kind="real",
-                    unit="px",
-                    min=float(thickness.min()),
-                    max=float(thickness.max()),
-                ),
-                TargetSpec(
-                    name="slant", kind="real", unit="rad", min=float(slant.min()), max=float(slant.max())
-                ),
+                sampling.class_column("digit", scans.DIGITS),
+                sampling.real_column("thickness", thickness, "px"),
+                sampling.real_column("slant", slant, "rad"),
             ),
         )

@@ -16,10 +16,10 @@ from rest_framework.request import Request
 from rest_framework.viewsets import GenericViewSet
 
 from acc.errors import InvalidInput
-from accsite.api.common import is_id
 from accsite.apps.evaluation import selectors
 from accsite.apps.evaluation.api.serializers import EvaluationSerializer
 from accsite.apps.evaluation.models import Artifact, Evaluation
+from accsite.ids import row_id
 
 FILTERS = ("branch", "checkpoint", "job")
 
@@ -38,7 +38,7 @@ class EvaluationViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Generi
         rows = selectors.visible_evaluations(self.request.user)
         for name in FILTERS:
             if value := self.request.query_params.get(name):
-                if not is_id(value):
+                if not row_id(value):
                     raise InvalidInput({name: f"{value[:40]!r} is not an id"})
                 rows = rows.filter(**{f"{name}_id": value})
         return rows

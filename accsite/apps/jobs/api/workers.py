@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from acc.errors import InvalidInput
-from accsite.api.common import REFUSED, is_id, query
+from accsite.api.common import REFUSED, query
 from accsite.api.lookup import body
 from accsite.apps.access.selectors import may_operate
 from accsite.apps.jobs.api import schema
@@ -25,6 +25,7 @@ from accsite.apps.jobs.models import Job, Worker
 from accsite.apps.jobs.selectors import job_state, job_states
 from accsite.apps.jobs.selectors.queue import waiting
 from accsite.apps.jobs.services import queue, workers
+from accsite.ids import row_id
 
 
 class IsOperator(BasePermission):
@@ -123,7 +124,7 @@ class QueueViewSet(GenericViewSet[Job]):
     def move(self, request: Request, pk: str) -> Response:
         """Move a waiting job (``direction``), or give it a ``priority`` (operators)."""
         data = body(request, "direction", "priority")
-        job = Job.objects.visible_to(request.user).filter(pk=int(pk) if is_id(pk) else 0).first()
+        job = Job.objects.visible_to(request.user).filter(pk=row_id(pk)).first()
         if job is None:
             raise Http404(f"there is no job {pk[:40]} that you may see")
         if len(data) != 1:
