@@ -51,7 +51,8 @@ class MetricValue:
 
     @property
     def grade(self) -> Grade:
-        return graded(self.value, *(self.thresholds or (None, None)), self.higher_is_better)
+        moderate, good = self.thresholds or (None, None)
+        return graded(self.value, moderate, good, self.higher_is_better)
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ class ColumnsRenderer(JSONRenderer):
 class _BytesRenderer(BaseRenderer):
     """Shows data as bytes; the problem detail of an error stays JSON."""
 
-    charset = None
+    charset: str | None = None
     render_style = "binary"
     encode: Callable[[Any], bytes]
 
