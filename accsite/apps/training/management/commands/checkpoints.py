@@ -6,11 +6,10 @@ from typing import Any, ClassVar
 
 from django.db.models import Model
 
-from acc.errors import InvalidInput
 from accsite.actions.commands import ActionCommand
 from accsite.apps.training import selectors
-from accsite.apps.training.models import Branch, Checkpoint, Experiment
-from accsite.apps.training.selectors.jobs import find_experiment
+from accsite.apps.training.models import Checkpoint, Experiment
+from accsite.apps.training.selectors.jobs import find_branch, find_experiment
 from accsite.apps.training.services import branches, deletion, marks
 from accsite.cli import SUCCEEDED, behind_verbs
 
@@ -65,11 +64,7 @@ class Command(ActionCommand):
         if verb == "show":
             self._show(checkpoint)
         elif verb == "load":
-            rows_of = Branch.objects.filter(experiment=checkpoint.experiment)
-            branch = rows_of.filter(slug=value).first()
-            if branch is None:
-                known = ", ".join(rows_of.values_list("slug", flat=True))
-                raise InvalidInput({"branch": f"{value!r} is not the slug of a branch there; known: {known}"})
+            branch = find_branch(actor, checkpoint.experiment.slug, value)
             branches.load_checkpoint(actor=actor, branch=branch, checkpoint=checkpoint)
             self._say({"branch": branch.slug, "head": checkpoint.pk})
         elif verb == "delete":
