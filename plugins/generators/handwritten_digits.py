@@ -38,9 +38,7 @@ class HandwrittenDigits(DatasetGenerator):
         images_8x8, digits = scans.scans()
         part = scans.rows_of(self.part, self.split_seed)
         if n is not None and not 1 <= n <= len(part):
-            raise InvalidInput(
-                {"n": f"{n} is refused; there are {len(part)} scans, ask for 1 to {len(part)}"}
-            )
+            raise InvalidInput(n=f"{n} is refused; there are {len(part)} scans, ask for 1 to {len(part)}")
         rows = part if n is None or n == len(part) else part[scans.chosen(digits[part], n, seed)]
         images = scans.enlarge(images_8x8[rows], self.size)
         measured = []

@@ -76,9 +76,7 @@ def resume_recipe(*, actor: Any, run: RecipeRun) -> RecipeRun:
     run = RecipeRun.objects.select_for_update().get(pk=run.pk)
     if run.job is not None and not run.can_resume:
         words = "is at work" if run.is_active else "is done"
-        raise WrongState(
-            {"run": f"recipe run {run.pk} {words}; only one that was stopped or failed is resumed"}
-        )
+        raise WrongState(run=f"recipe run {run.pk} {words}; only one that was stopped or failed is resumed")
     for step in _to_try_again(run):
         step.state, step.job, step.result = S.RUNNING, None, None
         step.tries, step.message, step.finished_at = step.tries + 1, "", None

@@ -300,10 +300,8 @@ def _check_place(spec: TaskSpec, model: ModelSpec, plugin: Plugin | None) -> Non
         nested = (group.start <= start and end <= group.end) or (start <= group.start and group.end <= end)
         if overlap and not nested:
             raise InvalidInput(
-                {
-                    "latent_slice": f"{start}:{end} overlaps only a part of factor {group.name!r} "
-                    f"{group.start}:{group.end}; choose a range within, around or beside it, or the factor"
-                }
+                latent_slice=f"{start}:{end} overlaps only a part of factor {group.name!r} "
+                f"{group.start}:{group.end}; choose a range within, around or beside it, or the factor"
             )
 
 
@@ -327,10 +325,8 @@ def _keep_one(task: Task, what: str) -> None:
     others = Task.objects.filter(branch_id=task.branch_id, enabled=True, removed_at=None).exclude(pk=task.pk)
     if running is not None and not others.exists():
         raise WrongState(
-            {
-                "enabled": f"{task.name!r} is the last task that job {running.pk} trains "
-                f"and cannot be {what}; switch on another first, or stop the job"
-            }
+            enabled=f"{task.name!r} is the last task that job {running.pk} trains "
+            f"and cannot be {what}; switch on another first, or stop the job"
         )
 
 

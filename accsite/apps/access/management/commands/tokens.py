@@ -62,9 +62,7 @@ class Command(ServiceCommand):
         except ValueError:
             row = None
         if row is None:
-            raise InvalidInput(
-                {"id": f"there is no token {options['id']!r}; `manage.py tokens list` shows them"}
-            )
+            raise InvalidInput(id=f"there is no token {options['id']!r}; `manage.py tokens list` shows them")
         self._record("token revoke", row)
         facts = _facts(row)
         tokens.revoke_token(row)
