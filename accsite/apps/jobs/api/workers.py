@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.http import Http404
-from drf_spectacular.utils import extend_schema, extend_schema_view, inline_serializer
+from drf_spectacular.utils import extend_schema, inline_serializer
 from rest_framework import mixins, serializers
 from rest_framework.decorators import action
 from rest_framework.permissions import BasePermission
@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from acc.errors import InvalidInput
-from accsite.api.common import REFUSED, query
+from accsite.api.common import REFUSED, narrowed, query
 from accsite.api.lookup import body
 from accsite.apps.access.selectors import may_operate
 from accsite.apps.jobs.api import schema
@@ -37,14 +37,7 @@ class IsOperator(BasePermission):
         return may_operate(request.user)
 
 
-@extend_schema_view(
-    list=extend_schema(
-        parameters=[
-            query("state", ", ".join(Worker.State.values)),
-            query("device", "such as cpu or cuda:0"),
-        ]
-    )
-)
+@narrowed(query("state", ", ".join(Worker.State.values)), query("device", "such as cpu or cuda:0"))
 class WorkerViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[Worker]):
     """Workers: processes that do jobs, each on one device."""
 

@@ -6,8 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import QuerySet
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from pydantic import BaseModel, Field
 from rest_framework import mixins, status
 from rest_framework.decorators import action
@@ -17,7 +16,7 @@ from rest_framework.reverse import reverse
 from rest_framework.viewsets import GenericViewSet
 
 from acc.errors import InvalidInput
-from accsite.api.common import KEY, REFUSED
+from accsite.api.common import KEY, REFUSED, narrowed, query
 from accsite.api.lookup import body, nested
 from accsite.apps.jobs import states
 from accsite.apps.jobs.api.schema import JobState
@@ -60,18 +59,12 @@ class RunDetail(RunSummary):
     branches: list[str]
 
 
-@extend_schema_view(
-    list=extend_schema(
-        responses=RunSummary,
-        parameters=[
-            OpenApiParameter("recipe", OpenApiTypes.STR, description="class name"),
-            OpenApiParameter(
-                "state", OpenApiTypes.STR, enum=states.JobState.values, description="of its newest job"
-            ),
-        ],
-    ),
-    retrieve=extend_schema(responses=RunDetail),
+@narrowed(
+    query("recipe", "class name"),
+    query("state", "of its newest job", enum=states.JobState.values),
+    responses=RunSummary,
 )
+@extend_schema_view(retrieve=extend_schema(responses=RunDetail))
 class RecipeRunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[RecipeRun]):
     """Runs of recipes: programs that build trees of checkpoints."""
 

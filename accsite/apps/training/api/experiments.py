@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import Prefetch, QuerySet
-from drf_spectacular.utils import extend_schema, extend_schema_view
+from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from acc.errors import InvalidInput
-from accsite.api.common import REFUSED, query
+from accsite.api.common import REFUSED, narrowed, query
 from accsite.api.conditional import answer
 from accsite.api.lookup import body, flag, named, nested
 from accsite.apps.jobs.services.unit import unit_of_work
@@ -24,14 +24,10 @@ from accsite.apps.training.models import Branch, Checkpoint, Experiment
 from accsite.apps.training.services import branches, deletion, experiments, measuring, retention
 
 
-@extend_schema_view(
-    list=extend_schema(
-        parameters=[
-            query("q", "part of the name"),
-            query("owner", "name of a user"),
-            query("visibility", "site or private"),
-        ]
-    )
+@narrowed(
+    query("q", "part of the name"),
+    query("owner", "name of a user"),
+    query("visibility", "site or private"),
 )
 class ExperimentViewSet(ReadViewSet):
     """Experiments: one model and everything grown from it."""
@@ -105,7 +101,7 @@ class ExperimentViewSet(ReadViewSet):
         return Response({"checkpoints": sorted(row.pk for row in rows)})
 
 
-@extend_schema_view(list=extend_schema(parameters=[query("experiment", "slug of an experiment")]))
+@narrowed(query("experiment", "slug of an experiment"))
 class BranchViewSet(ReadViewSet):
     """Branches: named lines of work."""
 

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 
 from acc import wire
 from acc.errors import InvalidInput
-from accsite.api.common import KEY, REFUSED, query
+from accsite.api.common import KEY, REFUSED, narrowed, query
 from accsite.api.lookup import body, named, nested, whole_number
 from accsite.api.pages import Pages
 from accsite.apps.jobs import kinds
@@ -51,13 +51,8 @@ class HistoryPages(Pages):
     max_limit = 100
 
 
-@extend_schema_view(
-    list=extend_schema(
-        parameters=[
-            query("branch", "id of a branch", OpenApiTypes.INT),
-            query("removed", "1: also those that were removed"),
-        ]
-    )
+@narrowed(
+    query("branch", "id of a branch", OpenApiTypes.INT), query("removed", "1: also those that were removed")
 )
 class TaskViewSet(ReadViewSet):
     """Tasks of branches. Every change is applied to a running job between two of its steps."""
