@@ -13,12 +13,16 @@ class InvalidInput(AccError):
     """Input that was refused, with one or more sentences for each field.
 
     The web form, the API (problem detail) and the command line (exit status 2) all show ``fields``;
-    ``__all__`` holds what belongs to no single field.
+    ``__all__`` holds what belongs to no single field. ``InvalidInput(n="must be 1 or more")`` is short for
+    ``InvalidInput({"n": "must be 1 or more"})``.
     """
 
-    def __init__(self, fields: Mapping[str, str | Iterable[str]]) -> None:
+    def __init__(
+        self, fields: Mapping[str, str | Iterable[str]] | None = None, /, **named: str | Iterable[str]
+    ) -> None:
         self.fields: dict[str, list[str]] = {
-            name: [message] if isinstance(message, str) else list(message) for name, message in fields.items()
+            name: [message] if isinstance(message, str) else list(message)
+            for name, message in {**(fields or {}), **named}.items()
         }
         super().__init__(
             "; ".join(

@@ -80,9 +80,7 @@ def grown(model: ModelSpec, expansion: ExpansionSpec, stages: Mapping[str, str] 
         parameter = known.get(expansion.where)
         if parameter is None:
             raise InvalidInput(
-                {
-                    "where": f"{model.architecture} has no {expansion.where} to add; it grows at: {', '.join(known)}"
-                }
+                where=f"{model.architecture} has no {expansion.where} to add; it grows at: {', '.join(known)}"
             )
         fields["params"][parameter] = (
             int(fields["params"].get(parameter, _default(parameter))) + expansion.amount
@@ -95,10 +93,8 @@ def grown(model: ModelSpec, expansion: ExpansionSpec, stages: Mapping[str, str] 
             taken = [group.name for group in model.factor_groups]
             if expansion.name in taken:
                 raise InvalidInput(
-                    {
-                        "name": f"{expansion.name!r} is already a factor group of this model; "
-                        f"it has: {', '.join(taken)}"
-                    }
+                    name=f"{expansion.name!r} is already a factor group of this model; "
+                    f"it has: {', '.join(taken)}"
                 )
             fields["factor_groups"] = [
                 *fields["factor_groups"],

@@ -10,7 +10,6 @@ import csv
 import io
 import json
 import unicodedata
-from collections.abc import Iterable
 from typing import Annotated, Any
 
 from pydantic import AfterValidator
@@ -51,13 +50,6 @@ def listed(text: str) -> list[str]:
             return [str(each) for each in found]
     rows = csv.reader(io.StringIO(text), skipinitialspace=True)
     return [cell.strip() for row in rows for cell in row if cell.strip()]
-
-
-def joined(names: Iterable[str]) -> str:
-    """Return names as a list with commas, which ``listed`` reads again."""
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="").writerow(names)
-    return buffer.getvalue()
 
 
 def paired(text: str) -> dict[str, str]:

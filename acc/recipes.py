@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, Protocol, TypeAlias
+from functools import partial
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -129,7 +132,7 @@ class EvalOutcome(Handle):
             ) from None
 
 
-class RecipeContext(Protocol):
+class RecipeContext(ABC):
     """The verbs of a recipe. Each is done once in a run, however often the program is run to get there.
 
     When a worker dies, the program runs again from its first line, and every verb that was done answers from
@@ -138,14 +141,14 @@ class RecipeContext(Protocol):
     """
 
     @property
+    @abstractmethod
     def seed(self) -> int:
         """The seed that the run was given."""
-        ...
 
     @property
+    @abstractmethod
     def rng(self) -> np.random.Generator:
         """Random numbers of this run, the same each time; a callable of ``parallel`` has its own."""
-        ...
 
     def create_model(
         self,
@@ -163,11 +166,23 @@ class RecipeContext(Protocol):
         ``factor_groups``: name -> (start, end). ``image``: the dataset whose images it reads, or their channels,
         height and width. ``seed``: of the first weights (default: the run's).
         """
-        ...
+        channels, height, width = image.shape if isinstance(image, DatasetRef) else image
+        model = {
+            "architecture": architecture,
+            "latent_dim": latent_dim,
+            "image": {"channels": channels, "height": height, "width": width},
+            "factor_groups": [
+                {"name": group, "start": start, "end": end}
+                for group, (start, end) in (factor_groups or {}).items()
+            ],
+            "params": dict(params or {}),
+            "seed": self.seed if seed is None else seed,
+        }
+        return BranchRef(**self._do("create_model", name=name, model=model))
 
     def load_dataset(self, slug: str) -> DatasetRef:
         """Return a dataset of the site by its slug."""
-        ...
+        return DatasetRef(**self._do("load_dataset", slug=slug))
 
     def create_dataset(
         self,
@@ -179,11 +194,12 @@ class RecipeContext(Protocol):
         name: str = "",
     ) -> DatasetRef:
         """Return what a generator makes of parameters and seed; one that is there already is not made again."""
-        ...
+        args = {"generator": generator, "params": dict(params or {}), "n": n, "seed": seed, "name": name}
+        return DatasetRef(**self._do("create_dataset", **args))
 
     def load_checkpoint(self, checkpoint: int | str) -> CheckpointRef:
         """Return a checkpoint of the site by its id or tag."""
-        ...
+        return CheckpointRef(**self._do("load_checkpoint", checkpoint=checkpoint))
 
     def attach_task(
         self,
@@ -198,19 +214,30 @@ class RecipeContext(Protocol):
         params: Mapping[str, Any] | None = None,
     ) -> TaskRef:
         """Return a new task of a branch, called after its class without a ``name``."""
-        ...
+        args = {
+            "branch": _branch_id(branch),
+            "task_class": task_class,
+            "dataset": dataset.slug if isinstance(dataset, DatasetRef) else dataset,
+            "name": name,
+            "weight": weight,
+            "factor": factor,
+            "latent_slice": latent_slice,
+            "params": dict(params or {}),
+        }
+        return TaskRef(**self._do("attach_task", **args))
 
     def detach_all_tasks(self, branch: BranchRef) -> int:
         """Take every task off a branch and return how many there were."""
-        ...
+        return int(self._do("detach_all_tasks", branch=_branch_id(branch))["count"])
 
     def set_weight(self, branch: BranchRef, task: TaskRef | str, weight: float) -> None:
         """Set the weight of a task, given itself, its key or its name."""
-        ...
+        key = task.key if isinstance(task, TaskRef) else task
+        self._do("set_weight", branch=_branch_id(branch), task=key, weight=weight)
 
     def save_checkpoint(self, branch: BranchRef, tag: str = "") -> CheckpointRef:
         """Return the head of a branch, tagged."""
-        ...
+        return CheckpointRef(**self._do("save_checkpoint", branch=_branch_id(branch), tag=tag))
 
     def fork(
         self,
@@ -223,11 +250,19 @@ class RecipeContext(Protocol):
 
         ``tasks``: which of those it was trained with it takes along: ``all``, ``none``, or their names or keys.
         """
-        ...
+        from_branch = isinstance(source, BranchRef)
+        args = {
+            "checkpoint": None if from_branch else _checkpoint_id(source),
+            "branch": _branch_id(source) if from_branch else None,
+            "name": name,
+            "tasks": list(tasks) if isinstance(tasks, Iterable) and not isinstance(tasks, str) else tasks,
+        }
+        return BranchRef(**self._do("fork", **args))
 
     def train(self, branch: BranchRef, steps: int, **train: Any) -> TrainOutcome:
         """Train a branch for ``steps`` more updates; ``train``: the other fields of ``TrainSpec``."""
-        ...
+        args = {"branch": _branch_id(branch), "train": {**train, "steps": steps}}
+        return TrainOutcome(**self._do("train", **args))
 
     def evaluate(
         self,
@@ -241,7 +276,8 @@ class RecipeContext(Protocol):
         of the model's size, and ``concepts`` are those of its targets that count as factors:
         ``ctx.evaluate(trained, ("metrics", "ufr"), dataset=grid.slug, concepts=("digit", "thickness"))``.
         """
-        ...
+        args = {"checkpoint": _checkpoint_id(checkpoint), "suite": list(suite), "options": options}
+        return EvalOutcome(**self._do("evaluate", **args))
 
     def expand(
         self, checkpoint: CheckpointRef | TrainOutcome, name: str | None = None, **expansion: Any
@@ -251,23 +287,46 @@ class RecipeContext(Protocol):
         It begins a new branch called ``name``, or becomes the head of the checkpoint's own. ``expansion``:
         ``where``, ``start``, ``amount``: the fields of ``acc.expansion.ExpansionSpec``.
         """
-        ...
+        args = {"checkpoint": _checkpoint_id(checkpoint), "branch_name": name, "expansion": expansion}
+        return CheckpointRef(**self._do("expand", **args))
 
+    @abstractmethod
     def log(self, text: str) -> None:
         """Write a line into the log of the run."""
-        ...
 
+    @abstractmethod
     def phase(self, name: str) -> AbstractContextManager[None]:
         """Name what follows: to the end of a ``with``, else to the next phase."""
-        ...
 
+    @abstractmethod
     def parallel(self, *calls: Callable[[], Any]) -> list[Any]:
         """Return what the callables return, run at once: their jobs go to whichever workers are free."""
-        ...
 
     def sweep(self, function: Callable[..., Any], grid: Mapping[str, Sequence[Any]]) -> list[Any]:
         """Return ``function(**point)`` of each point of a grid, run at once; the last name varies fastest."""
-        ...
+        values = [list(each) for each in grid.values()]
+        points = [dict(zip(grid, point, strict=True)) for point in itertools.product(*values)]
+        return self.parallel(*(partial(function, **point) for point in points))
+
+    @abstractmethod
+    def _do(self, verb: str, **args: Any) -> dict[str, Any]:
+        """Return the answer to a verb, as plain values; the verbs above call it."""
+
+
+def _branch_id(handle: Any) -> int:
+    if not isinstance(handle, BranchRef):
+        raise RecipeError(f"{handle!r} is not a branch; give what create_model or fork returned")
+    return handle.id
+
+
+def _checkpoint_id(handle: Any) -> int:
+    if isinstance(handle, TrainOutcome):
+        handle = handle.checkpoint
+    if not isinstance(handle, CheckpointRef):
+        raise RecipeError(
+            f"{handle!r} is not a checkpoint; give what save_checkpoint, train, expand or load_checkpoint returned"
+        )
+    return handle.id
 
 
 class Recipe:

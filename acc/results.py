@@ -17,6 +17,16 @@ Pixels = NDArray[np.uint8]
 Grade = Literal["good", "moderate", "poor", ""]
 
 
+def graded(value: float | None, moderate: float | None, good: float | None, higher: bool | None) -> Grade:
+    """Return the word for a value by thresholds; empty where there is nothing to judge, or to judge by."""
+    if value is None or moderate is None or good is None or higher is None:
+        return ""
+    sign = 1 if higher else -1
+    if sign * value > sign * good:
+        return "good"
+    return "moderate" if sign * value > sign * moderate else "poor"
+
+
 @dataclass(frozen=True)
 class MetricValue:
     """One measured number, or the reason why there is none.
@@ -41,14 +51,8 @@ class MetricValue:
 
     @property
     def grade(self) -> Grade:
-        """The word for the value; empty where there is no value or nothing to judge it by."""
-        if self.value is None or self.thresholds is None:
-            return ""
-        sign = 1 if self.higher_is_better else -1
-        moderate, good = self.thresholds
-        if sign * self.value > sign * good:
-            return "good"
-        return "moderate" if sign * self.value > sign * moderate else "poor"
+        moderate, good = self.thresholds or (None, None)
+        return graded(self.value, moderate, good, self.higher_is_better)
 
 
 @dataclass(frozen=True)

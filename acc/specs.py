@@ -204,10 +204,8 @@ class TaskSpec(Spec):
         if self.latent_slice is not None:
             if self.latent_slice[1] > model.latent_dim:
                 raise InvalidInput(
-                    {
-                        "latent_slice": f"{self.latent_slice[0]}:{self.latent_slice[1]} goes beyond the "
-                        f"{model.latent_dim} latent dimensions of this model; end must be at most {model.latent_dim}"
-                    }
+                    latent_slice=f"{self.latent_slice[0]}:{self.latent_slice[1]} goes beyond the "
+                    f"{model.latent_dim} latent dimensions of this model; end must be at most {model.latent_dim}"
                 )
             return self.latent_slice
         return 0, model.latent_dim

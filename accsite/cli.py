@@ -29,21 +29,30 @@ SUCCEEDED, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
 class ServiceCommand(BaseCommand):
-    """A command whose input is checked by a service; ``run`` returns the exit status."""
+    """A command whose input is checked by a service; ``run`` returns the exit status, None for that of success."""
 
     requires_system_checks: list[str] = []  # they load every URL and form, which no command here needs
     out: TextIO
     """Where ``stdout`` writes to, as it is: Django's wrapper ends every write with a new line."""
+    json: bool
+    """Whether what is told is JSON."""
+    actor: User | None
+    """Who it acts as."""
 
     @override
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
         parser.add_argument("--user", help="act as this user (default: nobody in particular)")
+        self.add_options(parser)
+
+    def add_options(self, parser: ArgumentParser) -> None:
+        """Declare what this command takes beside these."""
 
     @override
     def handle(self, *args: Any, **options: Any) -> None:
         """Run, and exit with the status; bad input is told field by field."""
         self.out = options.get("stdout") or sys.stdout
+        self.json = options["json"]
         if sys.stderr.isatty() and options.get("verbosity", 1) < 2:
             # People are told by the command itself what it did; -v 2 shows the log as well.
             logging.getLogger("accsite").setLevel(logging.WARNING)
@@ -73,14 +82,14 @@ class ServiceCommand(BaseCommand):
         if status:
             self.leave(status)
 
-    def _recorded(self, options: dict[str, Any]) -> int:
-        actor = find_user(options.get("user"))
+    def _recorded(self, options: dict[str, Any]) -> int | None:
+        self.actor = find_user(options["user"])
         with recording() as trail:
             status = self.run(**options)
         if trail.about:
             name = type(self).__module__.rpartition(".")[2].replace("_", " ")
             record(
-                actor=actor,
+                actor=self.actor,
                 via=Via.COMMAND,
                 action=trail.action or name,
                 about=trail.about,
@@ -88,13 +97,20 @@ class ServiceCommand(BaseCommand):
             )
         return status
 
-    def run(self, **options: Any) -> int:
+    def run(self, **options: Any) -> int | None:
         """Do the work and return the exit status."""
         raise NotImplementedError(f"{type(self).__name__} must define run(**options)")
 
     def leave(self, status: int) -> NoReturn:
         self.stdout.flush()
         sys.exit(status)
+
+    def tell(self, data: Any, text: str) -> None:
+        """Print what was done: ``data`` as JSON if that is asked for, else ``text``."""
+        if self.json:
+            self.print_json(data)
+        else:
+            self.stdout.write(text)
 
     def print_json(self, data: Any) -> None:
         """Print one object on a line of its own."""

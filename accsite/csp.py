@@ -30,7 +30,6 @@ class PolicyMiddleware(CSPMiddleware):
     def get_policy_parts(
         self, request: HttpRequest, response: HttpResponseBase, report_only: bool = False
     ) -> PolicyParts:
-        """Return the policy for this address."""
         parts: PolicyParts = super().get_policy_parts(request, response, report_only)
         for prefix, directives in EXCEPTIONS.items():
             if request.path.startswith(prefix):

@@ -26,7 +26,6 @@ class _Cleaned(_Field):
     plain = "django.db.models.TextField"
 
     def cleaned(self, value: Any) -> Any:
-        """Return the value as it is kept."""
         raise NotImplementedError
 
     def pre_save(self, model_instance: models.Model, add: bool) -> Any:

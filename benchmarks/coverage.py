@@ -49,7 +49,6 @@ class Draw:
         return suite(self.z, self.factors, GROUPS, seed=0, units=self.units, permutations=0).headline()
 
     def ufr(self) -> Value:
-        """Return UFR alone."""
         prepared = prepare(self.z, self.factors, GROUPS, seed=0, units=self.units)
         return measure_ufr(prepared, permutations=0).value
 

@@ -111,7 +111,6 @@ def first_pages(home: Path) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Measure and report."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.datasets", description=__doc__)
     parser.parse_args()
     with tempfile.TemporaryDirectory() as name:

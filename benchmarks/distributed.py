@@ -63,7 +63,6 @@ def _rank(number: int, size: int, device: str, meeting: str, answers: Any) -> No
 
 
 def main() -> None:
-    """Measure both in turns and print the row."""
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     device, ranks = ("cuda", gpus) if gpus > 1 else ("cpu", min(2, len(os.sched_getaffinity(0))))
     alone, shared = [], []
@@ -71,17 +70,9 @@ def main() -> None:
         alone.append(rate(1, device))
         shared.append(rate(ranks, device))
     gain = median(shared) / median(alone)
-    report(
-        Row(
-            name=f"{ranks} ranks on {device}, efficiency",
-            value=gain / ranks,
-            unit="x",
-            goal=GOAL,
-            better="higher",
-            measured=f"{median(shared):.1f} steps/s of batch {BATCH}, {gain:.2f} times one process",
-            baseline=f"one process {median(alone):.1f} steps/s",
-        )
-    )
+    told = f"{median(shared):.1f} steps/s of batch {BATCH}, {gain:.2f} times one process"
+    baseline = f"one process {median(alone):.1f} steps/s"
+    report(Row(f"{ranks} ranks on {device}, efficiency", gain / ranks, "x", GOAL, "higher", told, baseline))
 
 
 if __name__ == "__main__":

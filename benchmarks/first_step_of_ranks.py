@@ -108,7 +108,6 @@ def by_fork(process: subprocess.Popen[str], digits: Path, told: Path, meeting: P
 
 
 def main() -> None:
-    """Measure both in turns and print the row."""
     from benchmarks.trainer_vs_bare_loop import prepared
 
     started, forked = [], []
@@ -133,15 +132,17 @@ def main() -> None:
         finally:
             process.kill()
             process.wait()
+    told = f"{median(forked):.2f} s ({min(forked):.2f} to {max(forked):.2f}), {ROUNDS} each"
+    baseline = f"torchrun {median(started):.2f} s ({min(started):.2f} to {max(started):.2f})"
     report(
         Row(
-            name=f"first step of {RANKS} ranks, forks over torchrun",
-            value=median(forked) / median(started),
-            unit="x",
-            goal=GOAL,
-            better="lower",
-            measured=f"{median(forked):.2f} s ({min(forked):.2f} to {max(forked):.2f}), {ROUNDS} each",
-            baseline=f"torchrun {median(started):.2f} s ({min(started):.2f} to {max(started):.2f})",
+            f"first step of {RANKS} ranks, forks over torchrun",
+            median(forked) / median(started),
+            "x",
+            GOAL,
+            "lower",
+            told,
+            baseline,
         )
     )
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import struct
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.platform_under_test import ROOT, site, wait_for
+from benchmarks.platform_under_test import site, started
 from benchmarks.rows import Row, median, report
 
 PAGES = 10
@@ -29,14 +28,8 @@ def web(home: Path) -> Iterator[int]:
 
     port = free_port()
     process = next(item for item in table(port=port) if item.name == "web")
-    with (home / "web.log").open("ab") as log:
-        running = subprocess.Popen(process.command, cwd=ROOT, stdout=log, stderr=log, env=dict(os.environ))
-    try:
-        wait_for(lambda: _answers(port), what="the site", process=running)
+    with started(process.command, home / "web.log", ready=lambda: _answers(port)):
         yield port
-    finally:
-        running.terminate()
-        running.wait(10)
 
 
 def _answers(port: int) -> bool:
@@ -123,26 +116,14 @@ def main() -> None:
             many, _, delivered = asyncio.run(through_the_site(port, cookies, job, 10 * PAGES))
     took.sort()
     share = delivered / (10 * PAGES * FRAMES)
-    report(
-        Row(
-            name=f"frame to {PAGES} open pages, p50",
-            value=median(took),
-            unit="ms",
-            goal=10,
-            better="lower",
-            measured=f"p95 {took[int(0.95 * len(took))]:.1f} ms; to {10 * PAGES} pages p50 {median(many):.0f} ms, "
-            f"{100 * share:.0f} % delivered",
-            baseline=f"Redis alone {median(alone):.2f} ms",
-        ),
-        Row(
-            name="publishing a frame, p50",
-            value=median(published),
-            unit="us",
-            goal=500,
-            better="lower",
-            measured=f"{FRAMES} frames of {FRAME_BYTES} bytes, {FRAMES_PER_SECOND} a second",
-        ),
+    told = (
+        f"p95 {took[int(0.95 * len(took))]:.1f} ms; to {10 * PAGES} pages p50 {median(many):.0f} ms, "
+        f"{100 * share:.0f} % delivered"
     )
+    baseline = f"Redis alone {median(alone):.2f} ms"
+    report(Row(f"frame to {PAGES} open pages, p50", median(took), "ms", 10, "lower", told, baseline))
+    told = f"{FRAMES} frames of {FRAME_BYTES} bytes, {FRAMES_PER_SECOND} a second"
+    report(Row("publishing a frame, p50", median(published), "us", 500, "lower", told))
 
 
 if __name__ == "__main__":

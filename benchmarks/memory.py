@@ -6,15 +6,13 @@ machine would have back.
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.platform_under_test import ROOT, prepare, wait_for
+from benchmarks.platform_under_test import prepare, started
 from benchmarks.rows import Row, report
 
 MIB = 2**20
@@ -44,26 +42,17 @@ def platform_at_rest(home: Path) -> dict[str, tuple[float, bool]]:
     from workers.machine import processes
 
     command = [sys.executable, "manage.py", "up", "--port", str(free_port()), "--device", "cpu"]
-    with (home / "up.log").open("wb") as log:
-        running = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env=dict(os.environ))
-    try:
-        wait_for(lambda: b"ACC runs at" in (home / "up.log").read_bytes(), what="the site", process=running)
-        wait_for(
-            lambda: Worker.objects.filter(state=Worker.State.ONLINE).count() >= 3,
-            what="the workers",
-            process=running,
-        )
+    online, log = Worker.objects.filter(state=Worker.State.ONLINE), home / "up.log"
+
+    def ready() -> bool:
+        return b"ACC runs at" in log.read_bytes() and online.count() >= 3
+
+    with started(command, log, ready=ready) as running:
         time.sleep(SETTLE_SECONDS)
         found = {}
         for pid in [running.pid, *processes.descendants(running.pid)]:
             found[f"{pid} {processes.name_of(pid)}"] = (proportional(pid), holds_torch(pid))
         return found
-    except (RuntimeError, TimeoutError) as error:
-        error.add_note((home / "up.log").read_text(errors="replace")[-2000:])
-        raise
-    finally:
-        running.terminate()
-        running.wait(60)
 
 
 def main() -> None:
@@ -78,24 +67,10 @@ def main() -> None:
         print(f"{mib:7.1f} MiB {'torch' if torch else '     '} {name}", file=sys.stderr)
     web = sum(mib for name, (mib, _) in found.items() if "daphne" in name)
     with_torch = sum(torch for _, torch in found.values())
-    report(
-        Row(
-            name="memory of the platform at rest",
-            value=sum(mib for mib, _ in found.values()),
-            unit="MiB",
-            goal=GOAL_MIB,
-            better="lower",
-            measured=f"proportional, {len(found)} processes, {with_torch} with torch",
-        ),
-        Row(
-            name="memory of the web process at rest",
-            value=web,
-            unit="MiB",
-            goal=GOAL_WEB_MIB,
-            better="lower",
-            measured="proportional",
-        ),
-    )
+    told = f"proportional, {len(found)} processes, {with_torch} with torch"
+    total = sum(mib for mib, _ in found.values())
+    report(Row("memory of the platform at rest", total, "MiB", GOAL_MIB, "lower", told))
+    report(Row("memory of the web process at rest", web, "MiB", GOAL_WEB_MIB, "lower", "proportional"))
 
 
 if __name__ == "__main__":

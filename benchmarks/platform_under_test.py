@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -52,21 +52,32 @@ def worker(name: str, home: Path, *, wait: bool = True) -> Iterator[None]:
     from accsite.supervisor.processes import table
 
     process = next(item for item in table(device="cpu") if item.name == name)
-    with (home / f"{name}.log").open("ab") as log:
-        running = subprocess.Popen(process.command, cwd=ROOT, stdout=log, stderr=log, env=dict(os.environ))
-    try:
-        if wait:
-            online = Worker.objects.filter(name=name, state=Worker.State.ONLINE)
-            try:
-                wait_for(online.exists, what=f"{name} to be online", process=running)
-            except (RuntimeError, TimeoutError) as error:
-                error.add_note((home / f"{name}.log").read_text(errors="replace")[-2000:])
-                raise
+    online = Worker.objects.filter(name=name, state=Worker.State.ONLINE)
+    with started(process.command, home / f"{name}.log", ready=online.exists if wait else None):
         yield
+
+
+@contextmanager
+def started(
+    command: Sequence[str], log: Path, *, ready: Callable[[], bool] | None = None, **environment: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a process of the platform whose output goes to ``log``; it is ``ready`` when this returns."""
+    with log.open("ab") as out:
+        running = subprocess.Popen(
+            command, cwd=ROOT, stdout=out, stderr=out, env={**os.environ, **environment}
+        )
+    try:
+        if ready is not None:
+            try:
+                wait_for(ready, what=f"{log.stem} to be ready", process=running)
+            except (RuntimeError, TimeoutError) as error:
+                error.add_note(log.read_text(errors="replace")[-2000:])
+                raise
+        yield running
     finally:
         running.terminate()
         try:
-            running.wait(30)
+            running.wait(60)
         except subprocess.TimeoutExpired:
             running.kill()
             running.wait()

@@ -52,7 +52,6 @@ def read(output: str) -> list[Row]:
 
 
 def median(values: Sequence[float]) -> float:
-    """Return the median."""
     return statistics.median(values)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import threading
 import time
@@ -16,7 +15,7 @@ from typing import Any
 
 from benchmarks.editors import WAYS, in_place
 from benchmarks.live import web
-from benchmarks.platform_under_test import ROOT, digits, wait_for, worker
+from benchmarks.platform_under_test import ROOT, digits, started, wait_for, worker
 from benchmarks.rows import Row, median, report
 
 SAVES = 60  # in all ways together, and half as many among many files
@@ -48,7 +47,6 @@ new MutationObserver(look).observe(document.body, { subtree: true, childList: tr
 
 
 def p95(values: Sequence[float]) -> float:
-    """Return the 95th percentile."""
     return statistics.quantiles(values, n=20, method="inclusive")[-1]
 
 
@@ -56,18 +54,10 @@ def p95(values: Sequence[float]) -> float:
 def watcher(home: Path, folder: Path) -> Iterator[None]:
     """Run the real watcher on ``folder``; it watches when this returns."""
     log = home / "watcher.log"
-    environment = {**os.environ, "ACC_PLUGINS": str(folder)}
-    with log.open("wb") as out:
-        command = [sys.executable, "-m", "workers.watcher"]
-        running = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out, env=environment)
-    try:
-        wait_for(lambda: "watching_plugins" in log.read_text(), what="the watcher to watch", process=running)
+    log.unlink(missing_ok=True)  # of the one before, which watched, too
+    command = [sys.executable, "-m", "workers.watcher"]
+    with started(command, log, ready=lambda: "watching_plugins" in log.read_text(), ACC_PLUGINS=str(folder)):
         yield
-    finally:
-        running.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            running.wait(20)
-        running.kill()
 
 
 def rest() -> None:
@@ -157,14 +147,8 @@ def row(name: str, by_way: dict[str, list[float]], goal: float) -> Row:
     """Return the row of all saves, with the median of each way to save."""
     values = [value for way in by_way.values() for value in way]
     ways = ", ".join(f"{way} {median(took):.0f}" for way, took in by_way.items())
-    return Row(
-        name=name,
-        value=p95(values),
-        unit="ms p95",
-        goal=goal,
-        better="lower",
-        measured=f"medians of {len(values)} saves: {ways} ms; longest {max(values):.0f} ms",
-    )
+    told = f"medians of {len(values)} saves: {ways} ms; longest {max(values):.0f} ms"
+    return Row(name, p95(values), "ms p95", goal, "lower", told)
 
 
 def storm(folder: Path, stop: threading.Event) -> int:
@@ -219,14 +203,16 @@ def storm_row(branch: Any, home: Path, folder: Path) -> Row:
         jobs.request_control(actor=None, job=job, kind="stop")
         wait_for(lambda: not Job.objects.get(pk=job.pk).is_active, what="the job to stop")
     ratios = [one / other for one, other in zip(stormy, calm, strict=True)]
+    said = f"{median(stormy):.0f} steps/s, {saves:,} saves in {STORM_ROUNDS} storms"
+    baseline = f"{median(calm):.0f} steps/s, rounds {min(ratios):.3f} to {max(ratios):.3f}"
     return Row(
-        name="steps/s while plugin files are saved without pause",
-        value=median(ratios),
-        unit="x",
-        goal=0.98,
-        better="higher",
-        measured=f"{median(stormy):.0f} steps/s, {saves:,} saves in {STORM_ROUNDS} storms",
-        baseline=f"{median(calm):.0f} steps/s, rounds {min(ratios):.3f} to {max(ratios):.3f}",
+        "steps/s while plugin files are saved without pause",
+        median(ratios),
+        "x",
+        0.98,
+        "higher",
+        said,
+        baseline,
     )
 
 

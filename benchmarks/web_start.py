@@ -23,23 +23,14 @@ def processor_seconds(code: str) -> float:
 
 
 def main() -> None:
-    """Measure both by turns and print the row."""
     processor_seconds("import accsite.asgi")  # compiles
     ours, bare = [], []
     for _ in range(ROUNDS):
         ours.append(processor_seconds("import accsite.asgi"))
         bare.append(processor_seconds(BARE))
-    report(
-        Row(
-            name="start of a web process",
-            value=median(ours),
-            unit="CPU s",
-            goal=2,
-            better="lower",
-            measured=f"{min(ours):.2f} to {max(ours):.2f} s in {ROUNDS} starts",
-            baseline=f"Django, REST framework and Channels alone {median(bare):.2f} s",
-        )
-    )
+    told = f"{min(ours):.2f} to {max(ours):.2f} s in {ROUNDS} starts"
+    baseline = f"Django, REST framework and Channels alone {median(bare):.2f} s"
+    report(Row("start of a web process", median(ours), "CPU s", 2, "lower", told, baseline))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ def pins() -> list[str]:
 
 
 def main(path: Path = ROOT / "constraints.txt") -> None:
-    """Write the file."""
     path.write_text(HEADER + "\n".join(pins()) + "\n")
 
 

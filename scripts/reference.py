@@ -178,7 +178,6 @@ def operation(method: str, path: str, found: Mapping[str, Any], schemas: Mapping
 
 
 def fields(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the fields of an object's schema."""
     yield from schema.get("properties", {}).items()
 
 

@@ -196,7 +196,6 @@ def install(want: str, *, chosen: bool, index_url: str, extras: str) -> None:
 
 
 def say(text: str) -> None:
-    """Print a line of progress."""
     print(f"setup: {text}", flush=True)
 
 

@@ -43,7 +43,7 @@ def once() -> None:
     import structlog
     from django.db import Error as DatabaseError
 
-    from accsite.apps.jobs.services import lifecycle
+    from accsite.apps.jobs.services import lifecycle, outbox
     from workers.job.durable import disconnect
 
     log = structlog.get_logger("workers.sweeper")
@@ -51,7 +51,7 @@ def once() -> None:
         taken = lifecycle.reap()
         if taken:
             log.warning("jobs_taken_from_silent_workers", jobs=taken)
-        rung = lifecycle.sweep()
+        rung = outbox.sweep()
         if rung:
             log.info("rang_again", jobs=rung)
     except DatabaseError as error:

@@ -111,9 +111,7 @@ class AccDataset:
         try:
             description = json.loads(metadata["acc"])
             if description["format"] != FORMAT:
-                raise InvalidInput(
-                    {"file": f"'{Path(path).name}' is {description['format']!r}, not {FORMAT!r}"}
-                )
+                raise InvalidInput(file=f"'{Path(path).name}' is {description['format']!r}, not {FORMAT!r}")
             specs = tuple(TargetSpec.model_validate(column) for column in description["targets"])
             return cls(
                 tensors[IMAGES],

@@ -205,7 +205,6 @@ class _Pieces(io.RawIOBase):
         return True
 
     def write(self, data: Any, /) -> int:
-        """Keep a copy of ``data``."""
         part = bytes(data)
         self._parts.append(part)
         self.size += len(part)

@@ -124,8 +124,6 @@ def _check(images: NDArray[Any], labels: NDArray[Any], paths: list[Path]) -> Non
         )
     if labels.dtype != np.uint8 or labels.shape != (len(images),) or labels.max() > 9:
         raise InvalidInput(
-            {
-                "file": f"'{paths[1].name}' holds {labels.dtype} {labels.shape} up to {labels.max(initial=0)}; "
-                f"need a digit, 0 to 9, for each of {len(images):,} images"
-            }
+            file=f"'{paths[1].name}' holds {labels.dtype} {labels.shape} up to {labels.max(initial=0)}; "
+            f"need a digit, 0 to 9, for each of {len(images):,} images"
         )

@@ -25,10 +25,8 @@ def count(n: int | None, natural: int, size: int, *, max_bytes: int = MAX_DATASE
         raise InvalidInput({"n": f"{wanted} is refused; ask for at least 1 image"})
     if wanted > most:
         raise InvalidInput(
-            {
-                "n": f"{wanted:,} images of {size} x {size} pixels are {wanted * size * size:,} bytes; "
-                f"at most {max_bytes:,} are allowed, which is {most:,} images"
-            }
+            n=f"{wanted:,} images of {size} x {size} pixels are {wanted * size * size:,} bytes; "
+            f"at most {max_bytes:,} are allowed, which is {most:,} images"
         )
     return wanted
 
@@ -83,10 +81,8 @@ def in_each(n: int, cells: int) -> int:
     if n < 1 or n % cells:
         near = sorted({max(1, n // cells) * cells, (max(0, n) // cells + 1) * cells})
         raise InvalidInput(
-            {
-                "n": f"{n:,} is refused: {cells:,} cells are to hold as many images each; "
-                f"ask for {' or '.join(f'{each:,}' for each in near)}"
-            }
+            n=f"{n:,} is refused: {cells:,} cells are to hold as many images each; "
+            f"ask for {' or '.join(f'{each:,}' for each in near)}"
         )
     return n // cells
 

@@ -110,7 +110,6 @@ SOURCES = ("glyphs", "digits")
 
 
 def source_of(name: str, part: str, split_seed: int) -> Source:
-    """Return the source called ``glyphs`` or ``digits``."""
     return Digits(part, split_seed) if name == "digits" else Glyphs()
 
 

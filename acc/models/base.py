@@ -165,10 +165,7 @@ def check_image(model: Model, shape: tuple[int, int, int]) -> None:
     right = (image.channels, image.height, image.width)
     if tuple(shape) != right:
         raise InvalidInput(
-            {
-                "dataset": f"images are {_text(shape)}, this model reads {_text(right)} "
-                "(channels x height x width)"
-            }
+            dataset=f"images are {_text(shape)}, this model reads {_text(right)} (channels x height x width)"
         )
 
 

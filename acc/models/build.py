@@ -30,10 +30,8 @@ def build(spec: ModelSpec, architectures: Mapping[str, type[Model]] | None = Non
     cls = known.get(spec.architecture)
     if cls is None:
         raise InvalidInput(
-            {
-                "architecture": f"{spec.architecture!r} is not a known architecture; "
-                f"known: {', '.join(sorted(known))}"
-            }
+            architecture=f"{spec.architecture!r} is not a known architecture; "
+            f"known: {', '.join(sorted(known))}"
         )
     with seeded(spec.seed):
         return check_passes(cls, spec)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import unicodedata
 
 import pytest
@@ -9,8 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acc.errors import InvalidInput
-from acc.names import MAX_NAME, clean_name, joined, listed, paired, same_name
+from acc.names import MAX_NAME, clean_name, listed, paired, same_name
 from acc.specs import EvalSpec, FactorGroup, TargetSpec
+
+
+def joined(names: list[str]) -> str:
+    """Return names as people write a list of them, with commas."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="").writerow(names)
+    return buffer.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -43,10 +43,8 @@ def check(train: TrainSpec, device: torch.device) -> None:
         return
     if train.compile in GRAPHS and device.type != "cuda":
         raise InvalidInput(
-            {
-                "compile": f"'{train.compile}' replays CUDA graphs, which need an NVIDIA GPU; "
-                f"on {device.type} use 'default' or 'off'"
-            }
+            compile=f"'{train.compile}' replays CUDA graphs, which need an NVIDIA GPU; "
+            f"on {device.type} use 'default' or 'off'"
         )
     if device.type == "cpu" and not any(shutil.which(name) for name in ("g++", "clang++", "c++")):
         raise InvalidInput(

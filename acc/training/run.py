@@ -145,10 +145,8 @@ def train(
     datasets: Mapping[str, AccDataset] = data if isinstance(data, Mapping) else {ONLY_DATASET: data}
     if isinstance(ranks, int):
         raise InvalidInput(
-            {
-                "ranks": f"{ranks} is a number; start so many processes (torchrun --nproc-per-node {ranks}) and give "
-                "what under_torchrun() gives each of them"
-            }
+            ranks=f"{ranks} is a number; start so many processes (torchrun --nproc-per-node {ranks}) and give "
+            "what under_torchrun() gives each of them"
         )
     known = PluginSet(*(task for task in tasks if isinstance(task, type)))
     if classes is not None:

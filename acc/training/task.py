@@ -247,8 +247,6 @@ def make_task(spec: TaskSpec, find: Callable[[str], type[Task]], dataset: AccDat
     try:
         task = cls(**spec.params)
     except TypeError as error:
-        raise InvalidInput(
-            {"params": f"{spec.task_class} refuses its parameters: {text_of(error)}"}
-        ) from error
+        raise InvalidInput(params=f"{spec.task_class} refuses its parameters: {text_of(error)}") from error
     task.attach(spec, dataset, model)
     return task

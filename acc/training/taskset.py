@@ -160,18 +160,14 @@ class TaskSet:
                 trial.compute_loss(self._model.encode(batch.images), batch, head)
         except TaskFailed as error:
             raise InvalidInput(
-                {
-                    "task_class": f"{error}, when two images were to tell the lazy layers of its head their shapes"
-                }
+                task_class=f"{error}, when two images were to tell the lazy layers of its head their shapes"
             ) from error
         finally:
             self._model.train(was_training)
         if is_lazy(head):
             raise InvalidInput(
-                {
-                    "task_class": f"the head of {spec.task_class} has lazy layers that compute_loss did not reach; "
-                    "give these layers their shapes"
-                }
+                task_class=f"the head of {spec.task_class} has lazy layers that compute_loss did not reach; "
+                "give these layers their shapes"
             )
 
     def awaken(self, key: str, origin: Checkpoint) -> None:

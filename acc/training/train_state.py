@@ -199,10 +199,8 @@ class TrainState:
             raise InvalidInput({"tasks": "no task would be enabled; a step needs at least one"})
         if self.train.schedule == "sampled" and not sum(entry.spec.weight for entry in enabled):
             raise InvalidInput(
-                {
-                    "weight": "the sampled schedule draws tasks by weight, and all enabled would have weight 0; "
-                    "give at least one a weight above 0"
-                }
+                weight="the sampled schedule draws tasks by weight, and all enabled would have weight 0; "
+                "give at least one a weight above 0"
             )
 
     def join(self, spec: TaskSpec) -> Entry:

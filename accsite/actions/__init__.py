@@ -153,7 +153,6 @@ def every() -> tuple[ActionType, ...]:
 
 
 def actions_on(model: type[Model]) -> tuple[ActionType, ...]:
-    """Return what can be done to objects of a model."""
     return tuple(kind for kind in every() if kind.on is model)
 
 

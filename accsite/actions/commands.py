@@ -9,13 +9,12 @@ from typing import Any, ClassVar
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from pydantic.fields import FieldInfo
-from typing_extensions import override
 
 from acc.errors import AccError
 from accsite.actions import ActionType, actions_on, paragraphs, perform, summary, things_of
 from accsite.apps.jobs.following import follow
 from accsite.apps.jobs.models import Job
-from accsite.cli import SUCCEEDED, ServiceCommand, behind_verbs, field_help, find_user
+from accsite.cli import SUCCEEDED, ServiceCommand, behind_verbs, field_help
 
 
 class ActionCommand(ServiceCommand):
@@ -29,10 +28,8 @@ class ActionCommand(ServiceCommand):
     also: ClassVar[Mapping[str, str]] = {}
     """Fields -> another option for it."""
 
-    @override
-    def add_arguments(self, parser: ArgumentParser) -> None:
+    def add_options(self, parser: ArgumentParser) -> None:
         """Declare a verb for each action, and for each of its fields an option."""
-        super().add_arguments(parser)
         verbs = parser.add_subparsers(dest="verb", required=True)
         self.add_verbs(verbs)
         for kind in actions_on(self.on):
@@ -60,7 +57,6 @@ class ActionCommand(ServiceCommand):
                 flags = [self.also[name]] if name in self.also else []
                 parser.add_argument(_flag(name), *flags, dest=name, help=told)
 
-    @override
     def run(self, **options: Any) -> int:
         """Do it, and tell what came of it."""
         kind = next(each for each in actions_on(self.on) if each.verb == options["verb"])
@@ -68,16 +64,15 @@ class ActionCommand(ServiceCommand):
 
     def act(self, kind: ActionType, options: dict[str, Any]) -> int:
         """Run an action, and tell what came of it."""
-        actor = find_user(options["user"])
-        thing = things_of(kind.on).find(actor, options["thing"])
+        thing = things_of(kind.on).find(self.actor, options["thing"])
         given = {name: options[name] for name in kind.model_fields if options[name] is not None}
         try:
-            row = perform(kind, actor=actor, thing=thing, data=given)
+            row = perform(kind, actor=self.actor, thing=thing, data=given)
         except PermissionDenied as error:
             raise AccError(str(error)) from None
         if options.get("follow"):
-            return follow(row, out=self.out, as_json=options["json"])
-        if options["json"]:
+            return follow(row, out=self.out, as_json=self.json)
+        if self.json:
             row.refresh_from_db()
             self.print_json(self.as_json(row))
         else:
@@ -95,15 +90,10 @@ class OneActionCommand(ActionCommand):
 
     action: ClassVar[ActionType]
 
-    @override
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare what the action asks."""
-        ServiceCommand.add_arguments(self, parser)
+    def add_options(self, parser: ArgumentParser) -> None:
         self.add_fields(parser, self.action)
 
-    @override
     def run(self, **options: Any) -> int:
-        """Do it."""
         return self.act(self.action, options)
 
 

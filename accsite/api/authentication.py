@@ -48,7 +48,6 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
     name = "token"
 
     def get_security_definition(self, _auto_schema: Any) -> dict[str, str]:
-        """Return the OpenAPI security scheme."""
         return {
             "type": "apiKey",
             "in": "header",

@@ -7,14 +7,14 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import QuerySet
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiResponse
 from pydantic import BaseModel
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from acc.errors import InvalidInput
+from accsite.api.common import narrowed, query
 from accsite.apps.access.permissions import is_administrator
 from accsite.apps.audit.models import AuditEntry, Via
 from accsite.apps.audit.selectors import entries_about
@@ -46,21 +46,13 @@ class AuditLine(BaseModel):
     detail: dict[str, Any]
 
 
-@extend_schema_view(
-    list=extend_schema(
-        responses={
-            200: AuditLine,
-            422: OpenApiResponse(Problem, "`about` names nothing that the user may see."),
-        },
-        parameters=[
-            OpenApiParameter(
-                "about",
-                OpenApiTypes.STR,
-                description="experiment:3, job:41 or dataset:digits; administrators may leave it out",
-            ),
-            OpenApiParameter("actor", OpenApiTypes.STR, description="name of a user"),
-        ],
-    )
+@narrowed(
+    query("about", "experiment:3, job:41 or dataset:digits; administrators may leave it out"),
+    query("actor", "name of a user"),
+    responses={
+        200: AuditLine,
+        422: OpenApiResponse(Problem, "`about` names nothing that the user may see."),
+    },
 )
 class AuditViewSet(GenericViewSet[AuditEntry]):
     """The audit log."""

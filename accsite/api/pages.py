@@ -53,7 +53,6 @@ class Ordering(OrderingFilter):
         return queryset.order_by(*terms, "-pk")
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
-        """Return how the schema describes the parameter."""
         fields = tuple(getattr(view, "ordering_fields", ()))
         if not fields:
             return []

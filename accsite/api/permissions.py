@@ -16,7 +16,6 @@ class RolePermission(BasePermission):
     message = "your role, or what was shared with you, lets you look but not change"
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        """Return whether the user may use this method here at all."""
         user = request.user
         if not user.is_authenticated:
             return False
@@ -27,5 +26,4 @@ class RolePermission(BasePermission):
         return bool(getattr(view, "detail", False)) and permissions.may_steer(user, model)
 
     def has_object_permission(self, request: Request, view: Any, obj: Any) -> bool:  # noqa: ARG002
-        """Return whether the user may change this object."""
         return request.method in SAFE_METHODS or permissions.may_change(request.user, obj)

@@ -15,5 +15,4 @@ class WriteThrottle(UserRateThrottle):
     scope = "writes"
 
     def allow_request(self, request: Request, view: Any) -> bool:
-        """Return whether the request may go on."""
         return request.method in SAFE_METHODS or bool(super().allow_request(request, view))

@@ -81,9 +81,7 @@ def placed(devices: str, device: str) -> list[tuple[str, str, tuple[str, ...]]]:
         unknown = [queue for queue in queues if queue not in known]
         if not DEVICE.fullmatch(bound) or not equals or not queues or unknown:
             right = "give DEVICE=QUEUE[,QUEUE] by spaces, such as 'cuda:0=train cuda:1=eval'"
-            raise InvalidInput(
-                {"ACC_DEVICES": f"{entry!r} is refused; {right}; queues are: {', '.join(known)}"}
-            )
+            raise InvalidInput(ACC_DEVICES=f"{entry!r} is refused; {right}; queues are: {', '.join(known)}")
         name = f"worker-{'-'.join(queues)}-{bound.replace(':', '')}"
         if any(name == other for other, _, _ in found):
             raise InvalidInput({"ACC_DEVICES": f"{entry!r} stands there twice; name each worker once"})

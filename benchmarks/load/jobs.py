@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from benchmarks.load.processor import exit_when_terminated
-from benchmarks.platform_under_test import ROOT, digits, wait_for
+from benchmarks.platform_under_test import digits, started, wait_for
 from benchmarks.rows import Row, report
 
 JOBS, BRANCHES, WORKERS = 200, 40, 4
@@ -29,23 +27,12 @@ def workers(home: Path) -> Iterator[None]:
     launch = [sys.executable, "-m", "workers.launch", "--queues", "train", "--device", "cpu", "--name"]
     commands = [[*launch, f"load-{number}"] for number in range(WORKERS)]
     commands.append([sys.executable, "-m", "workers.sweeper"])
-    running = []
-    with (home / "load.log").open("ab") as log:
+    online = Worker.objects.filter(name__startswith="load-", state=Worker.State.ONLINE)
+    with ExitStack() as running:
         for command in commands:
-            running.append(subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env=dict(os.environ)))
-    try:
-        online = Worker.objects.filter(name__startswith="load-", state=Worker.State.ONLINE)
+            running.enter_context(started(command, home / "load.log"))
         wait_for(lambda: online.count() == WORKERS)
         yield
-    finally:
-        for process in running:
-            process.terminate()
-        for process in running:
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
 
 
 def branches(example: Any) -> list[Any]:
@@ -117,17 +104,11 @@ def main() -> None:
         twice = asked.filter(attempt__gt=1).count()
         # Each job of a branch goes on where the one before it ended, so what is reached counts them again.
         level = sum(branch.checkpoints.filter(step=STEPS * JOBS // BRANCHES).exists() for branch in made)
-    report(
-        Row(
-            name=f"{JOBS} jobs on {WORKERS} workers, each done once",
-            value=done,
-            unit="jobs",
-            goal=JOBS,
-            better="higher",
-            measured=f"{JOBS / took:.1f} jobs/s, {took:.0f} s; {JOBS / accepted:.0f} accepted/s; {twice} run twice; "
-            f"{level} of {BRANCHES} branches at their last step",
-        )
+    told = (
+        f"{JOBS / took:.1f} jobs/s, {took:.0f} s; {JOBS / accepted:.0f} accepted/s; {twice} run twice; "
+        f"{level} of {BRANCHES} branches at their last step"
     )
+    report(Row(f"{JOBS} jobs on {WORKERS} workers, each done once", done, "jobs", JOBS, "higher", told))
 
 
 if __name__ == "__main__":

@@ -155,7 +155,6 @@ def train(branch: Any, steps: int, seed: int, site: tuple[int, str], *, watched:
 
 
 def main() -> None:
-    """Measure in turns and print the rows."""
     with digits() as (branch, home), worker(WORKER, home), web(home) as port:
         from benchmarks.live import signed_in_with_a_job
 
@@ -174,26 +173,16 @@ def main() -> None:
     told = [(seen, run.step) for run in crowded for seen in run.seen]
     level = sum(seen.step == step for seen, step in told)
     frames, gaps = sum(seen.frames for seen, _ in told), sum(seen.gaps for seen, _ in told)
-    report(
-        Row(
-            name=f"job watched by {BROWSERS} browsers, steps/s",
-            value=rate / base,
-            unit="x",
-            goal=0.98,
-            better="higher",
-            measured=f"{rate:.1f} steps/s; the job's processor time a step {cost / least:.3f} x; the site took "
-            f"{median([run.site_share for run in crowded]):.2f} cores",
-            baseline=f"nobody watches {base:.1f} steps/s",
-        ),
-        Row(
-            name="browsers whose last step is the database's",
-            value=level / len(told),
-            unit="x",
-            goal=1.0,
-            better="higher",
-            measured=f"{level} of {len(told)}; {frames:,} frames of points, {gaps} gaps filled by REST",
-        ),
+    said = (
+        f"{rate:.1f} steps/s; the job's processor time a step {cost / least:.3f} x; the site took "
+        f"{median([run.site_share for run in crowded]):.2f} cores"
     )
+    baseline = f"nobody watches {base:.1f} steps/s"
+    report(
+        Row(f"job watched by {BROWSERS} browsers, steps/s", rate / base, "x", 0.98, "higher", said, baseline)
+    )
+    said = f"{level} of {len(told)}; {frames:,} frames of points, {gaps} gaps filled by REST"
+    report(Row("browsers whose last step is the database's", level / len(told), "x", 1.0, "higher", said))
 
 
 if __name__ == "__main__":

@@ -111,7 +111,7 @@ def measure() -> Figures:
     from django.db import connection
 
     from accsite.apps.jobs.selectors.workers import worker_figures
-    from accsite.apps.jobs.services import lifecycle, workers
+    from accsite.apps.jobs.services import lifecycle, outbox, workers
 
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
@@ -152,7 +152,7 @@ def measure() -> Figures:
     began = time.perf_counter()
     for _ in range(SWEEPS):
         lifecycle.reap()
-        lifecycle.sweep()
+        outbox.sweep()
     swept = time.perf_counter()
     worker_figures()
     return Figures(
@@ -185,7 +185,6 @@ def on_postgresql() -> Figures:
 
 
 def main() -> None:
-    """Measure and print the rows."""
     found = on_postgresql()
     # A cost is what the database spends, and what the worker's own machine spends beside it.
     each = {

@@ -119,10 +119,8 @@ class FactorGrid(DatasetGenerator):
             if in_a_cell > fewest:
                 most = fewest * len(source.kinds) * combinations
                 raise InvalidInput(
-                    {
-                        "n": f"{n:,} is refused: it takes {in_a_cell} scans of each digit, and of one there are "
-                        f"{fewest}; ask for at most {most:,}, or leave n out to write all"
-                    }
+                    n=f"{n:,} is refused: it takes {in_a_cell} scans of each digit, and of one there are "
+                    f"{fewest}; ask for at most {most:,}, or leave n out to write all"
                 )
         kinds = np.repeat(np.arange(len(source.kinds), dtype=np.int64), in_a_cell)
         return kinds, source.pieces(rng, kinds)

@@ -10,9 +10,9 @@ from acc.api import (
     InvalidInput,
     Param,
     Progress,
-    TargetSpec,
     measure,
     no_progress,
+    sampling,
     scans,
 )
 
@@ -38,9 +38,7 @@ class HandwrittenDigits(DatasetGenerator):
         images_8x8, digits = scans.scans()
         part = scans.rows_of(self.part, self.split_seed)
         if n is not None and not 1 <= n <= len(part):
-            raise InvalidInput(
-                {"n": f"{n} is refused; there are {len(part)} scans, ask for 1 to {len(part)}"}
-            )
+            raise InvalidInput(n=f"{n} is refused; there are {len(part)} scans, ask for 1 to {len(part)}")
         rows = part if n is None or n == len(part) else part[scans.chosen(digits[part], n, seed)]
         images = scans.enlarge(images_8x8[rows], self.size)
         measured = []
@@ -53,16 +51,8 @@ class HandwrittenDigits(DatasetGenerator):
             images=images,
             targets={"digit": digits[rows], "thickness": thickness, "slant": slant},
             target_specs=(
-                TargetSpec(name="digit", kind="class", classes=10, labels=scans.DIGITS),
-                TargetSpec(
-                    name="thickness",
-                    kind="real",
-                    unit="px",
-                    min=float(thickness.min()),
-                    max=float(thickness.max()),
-                ),
-                TargetSpec(
-                    name="slant", kind="real", unit="rad", min=float(slant.min()), max=float(slant.max())
-                ),
+                sampling.class_column("digit", scans.DIGITS),
+                sampling.real_column("thickness", thickness, "px"),
+                sampling.real_column("slant", slant, "rad"),
             ),
         )

@@ -29,7 +29,6 @@ class Channel:
         return cls(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=descriptor))
 
     def fileno(self) -> int:
-        """Return the descriptor, for selectors."""
         return self.socket.fileno()
 
     def send(self, message: dict[str, Any]) -> None:

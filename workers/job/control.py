@@ -65,7 +65,6 @@ class DatabaseControl:
         self._thread = threading.Thread(target=context.run, args=(self._run,), name="control", daemon=True)
 
     def __enter__(self) -> DatabaseControl:
-        """Begin to listen."""
         self._thread.start()
         return self
 

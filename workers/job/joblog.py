@@ -144,7 +144,6 @@ class Keeper:
         self._thread.start()
 
     def stop(self) -> None:
-        """Keep what is left, and end."""
         self._stop.set()
         self._thread.join(5)
 

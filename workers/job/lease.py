@@ -43,7 +43,6 @@ class Lease:
         self._thread = threading.Thread(target=context.run, args=(self._run,), name="lease", daemon=True)
 
     def __enter__(self) -> Lease:
-        """Begin to renew."""
         self._thread.start()
         return self
 

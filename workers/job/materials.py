@@ -24,8 +24,10 @@ from workers.fork import copies
 class Datasets(Mapping[str, AccDataset]):
     """Datasets by the keys that tasks use: memory-mapped files of the content that a job was given."""
 
-    def __init__(self) -> None:
+    def __init__(self, specs: Mapping[str, DatasetSpec] | None = None) -> None:
         self._loaded: dict[str, AccDataset] = {}
+        for key, spec in (specs or {}).items():
+            self.load(key, spec)
 
     def load(self, key: str, spec: DatasetSpec) -> None:
         """Make the dataset of ``spec`` available as ``key``; raises InvalidInput if it is gone."""
@@ -42,11 +44,9 @@ class Datasets(Mapping[str, AccDataset]):
         return self._loaded[key]
 
     def __iter__(self) -> Iterator[str]:
-        """Iterate over the keys."""
         return iter(self._loaded)
 
     def __len__(self) -> int:
-        """Return how many there are."""
         return len(self._loaded)
 
 
@@ -60,15 +60,14 @@ class Materials:
 
         mended: class name -> sha256 of the source that is used instead of an older one, wherever that is named.
         """
-        self.classes, self.datasets = classes_of(spec.plugins), Datasets()
+        self.classes = classes_of(spec.plugins)
         needed = dict(spec.datasets)
         if resumed is not None:
             self.classes.add(*from_header(resumed.header.plugins))
             needed |= resumed.header.spec.datasets
         newer = mended or {}
         self.classes.add(*(each for each in from_rows(newer.values()) if each.name in newer))
-        for key, dataset in needed.items():
-            self.datasets.load(key, dataset)
+        self.datasets = Datasets(needed)
 
     def prepare(self, command: Command) -> None:
         """Bring what ``command`` needs, before it is carried out."""

@@ -41,13 +41,11 @@ class Progress:
         self._fraction = max(self._fraction, min(1.0, float(fraction)))
 
     def __enter__(self) -> Progress:
-        """Begin to tell."""
         self._began = time.monotonic()
         self._thread.start()
         return self
 
     def __exit__(self, *_error: type[BaseException] | BaseException | TracebackType | None) -> None:
-        """Tell the last, and stop."""
         self._stop.set()
         self._thread.join()
 

@@ -36,7 +36,6 @@ class Pipe:
 
     @classmethod
     def pair(cls) -> tuple[Pipe, Pipe]:
-        """Return two connected ends."""
         one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         return cls(one), cls(other)
 

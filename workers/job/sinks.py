@@ -65,7 +65,6 @@ class Recorder:
     # --- the training thread ----------------------------------------------------------------------------
 
     def on_block(self, block: PointBlock) -> None:
-        """Take a block of loss points."""
         copies.end_if_copy()
         self.step = block.start + block.count
         self._pipe.send(*block_message(block))

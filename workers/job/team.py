@@ -66,7 +66,6 @@ class Team:
 
     @property
     def size(self) -> int:
-        """How many ranks the job has."""
         return self.here + self.elsewhere.ranks
 
     def keep(self, ranks: int) -> None:

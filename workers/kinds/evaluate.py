@@ -53,9 +53,7 @@ def evaluate(context: JobContext) -> None:
     parts = len(dict.fromkeys(spec.suite))
     with context.interruption.raising(), Progress(context, parts) as progress:
         checkpoint = load_checkpoint(job.checkpoint)
-        datasets = Datasets()
-        for key, dataset in checkpoint.header.spec.datasets.items():
-            datasets.load(key, dataset)
+        datasets = Datasets(checkpoint.header.spec.datasets)
         other = looked_at.other_dataset(job.checkpoint, spec.dataset, removed=True)
         if other is not None:
             datasets.load(spec.dataset, dataset_spec(other))

@@ -35,9 +35,7 @@ def expand(context: JobContext) -> None:
     began = time.perf_counter()
     with context.interruption.raising():
         origin = load_checkpoint(job.checkpoint)
-        datasets = Datasets()
-        for key, dataset in origin.header.spec.datasets.items():
-            datasets.load(key, dataset)
+        datasets = Datasets(origin.header.spec.datasets)
         grown = expand_checkpoint(origin, spec, datasets, PluginSet(*from_header(origin.header.plugins)))
         path = context.scratch() / f"job-{job.pk}-{context.attempt}-expanded.safetensors"
         sha256 = grown.snapshot.write(path)

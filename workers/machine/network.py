@@ -17,10 +17,8 @@ def address_of(interface: str) -> str:
     names = [name for _, name in socket.if_nameindex()]
     if interface not in names:
         raise InvalidInput(
-            {
-                "ACC_RANKS_INTERFACE": f"{interface!r} is no network interface of this machine; it has: "
-                f"{', '.join(names)}"
-            }
+            ACC_RANKS_INTERFACE=f"{interface!r} is no network interface of this machine; it has: "
+            f"{', '.join(names)}"
         )
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
         try:

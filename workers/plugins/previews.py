@@ -39,7 +39,6 @@ class PreviewDesk:
         self._stop = threading.Event()
 
     def start(self) -> None:
-        """Begin to take requests."""
         for work in (self._take, self._tell):
             threading.Thread(target=work, name=f"previews{work.__name__}", daemon=True).start()
 

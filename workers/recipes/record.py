@@ -54,17 +54,13 @@ class CallLog(Protocol):
     @property
     def run(self) -> RecipeRun: ...
 
-    def do(self, scope: Scope, ask: Ask, *, compare: bool = True) -> Mapping[str, Any]:
-        """Return the answer to a call."""
-        ...
+    def do(self, scope: Scope, ask: Ask, *, compare: bool = True) -> Mapping[str, Any]: ...
 
     def open(self, scope: Scope, verb: str, args: dict[str, Any]) -> RecipeStep:
         """Return the step of a call that has others within it."""
         ...
 
-    def close(self, step: RecipeStep) -> None:
-        """Note that such a step is done."""
-        ...
+    def close(self, step: RecipeStep) -> None: ...
 
 
 @dataclass

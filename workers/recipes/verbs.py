@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -53,7 +54,6 @@ class Verb:
         raise NotImplementedError(f"{type(self).__name__} ({self.verb}) must define act(step)")
 
     def outcome(self, job: Job) -> Done:
-        """Return what the job came to."""
         raise NotImplementedError(f"{type(self).__name__} ({self.verb}) must define outcome(job)")
 
     def key(self, step: RecipeStep) -> str:
@@ -65,7 +65,6 @@ class CreateModel(Verb):
     """Makes an experiment; a name that is taken is numbered."""
 
     def act(self, step: RecipeStep) -> Done:
-        """Return its branch ``main``."""
         made = experiments.create_experiment(
             actor=self.actor, name=free_experiment_name(self.args["name"]), model=self.args["model"]
         )
@@ -109,7 +108,6 @@ class CreateDataset(Verb):
         return Submitted(job)
 
     def outcome(self, job: Job) -> Done:
-        """Return the dataset that was made."""
         return Done(dataset_ref(Dataset.objects.get(pk=job.result["dataset"])).as_dict())
 
 
@@ -125,7 +123,6 @@ class AttachTask(Verb):
     """Attaches a task to a branch."""
 
     def act(self, step: RecipeStep) -> Done:
-        """Return it."""
         args = dict(self.args)
         branch = find_branch(args.pop("branch"), self.actor)
         made = tasks.add_task(actor=self.actor, branch=branch, **args)
@@ -148,7 +145,6 @@ class SetWeight(Verb):
     """Weighs a task."""
 
     def act(self, step: RecipeStep) -> Done:
-        """Return nothing."""
         branch = find_branch(self.args["branch"], self.actor)
         task = find_task(branch, self.args["task"])
         tasks.set_weight(actor=self.actor, task=task, weight=self.args["weight"])
@@ -159,7 +155,6 @@ class SaveCheckpoint(Verb):
     """Tags the head of a branch."""
 
     def act(self, step: RecipeStep) -> Done:
-        """Return it."""
         branch = find_branch(self.args["branch"], self.actor)
         if branch.head is None:
             raise InvalidInput({"branch": f"{branch} has no checkpoint yet; train it first"})
@@ -172,7 +167,6 @@ class Fork(Verb):
     """Makes a branch that begins at a checkpoint."""
 
     def act(self, step: RecipeStep) -> Done:
-        """Return it."""
         checkpoint = None
         if self.args["checkpoint"] is not None:
             checkpoint = changeable(
@@ -201,7 +195,6 @@ class Train(Verb):
     """Trains a branch by a job."""
 
     def act(self, step: RecipeStep) -> Submitted:
-        """Submit it."""
         branch = find_branch(self.args["branch"], self.actor)
         job = jobs.submit_training(
             actor=self.actor, branch=branch, train=self.args["train"], idempotency_key=self.key(step)
@@ -244,7 +237,6 @@ class Evaluate(Verb):
         return Submitted(job)
 
     def outcome(self, job: Job) -> Done:
-        """Return the numbers."""
         found = Evaluation.objects.filter(job=job).prefetch_related("metrics").first()
         rows = found.metrics.all() if found else ()
         outcome = EvalOutcome(
@@ -267,7 +259,6 @@ class Expand(Verb):
     """Grows a checkpoint's model by a job."""
 
     def act(self, step: RecipeStep) -> Submitted:
-        """Submit it."""
         checkpoint = changeable(find_checkpoint_named(self.actor, str(self.args["checkpoint"])), self.actor)
         job = expansion.submit_expansion(
             actor=self.actor,
@@ -279,7 +270,6 @@ class Expand(Verb):
         return Submitted(job)
 
     def outcome(self, job: Job) -> Done:
-        """Return the larger model's checkpoint."""
         made = Checkpoint.objects.select_related("branch__experiment").get(pk=job.result["checkpoint"])
         return Done(checkpoint_ref(made).as_dict(), branch=made.branch_id, checkpoint=made.pk)
 
@@ -289,6 +279,23 @@ class Log(Verb):
 
     def act(self, step: RecipeStep) -> Done:
         return Done(message=self.args["text"])
+
+
+NAMED: Mapping[str, type[Verb]] = {
+    "create_model": CreateModel,
+    "load_dataset": LoadDataset,
+    "create_dataset": CreateDataset,
+    "load_checkpoint": LoadCheckpoint,
+    "attach_task": AttachTask,
+    "detach_all_tasks": DetachAllTasks,
+    "set_weight": SetWeight,
+    "save_checkpoint": SaveCheckpoint,
+    "fork": Fork,
+    "train": Train,
+    "evaluate": Evaluate,
+    "expand": Expand,
+}
+"""The verbs, as ``acc.recipes.RecipeContext`` calls them."""
 
 
 def branch_ref(branch: Branch) -> BranchRef:

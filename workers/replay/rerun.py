@@ -153,9 +153,7 @@ def _again(
 
 def _expand(node: Checkpoint, before: State) -> State:
     assert node.job is not None
-    datasets = Datasets()
-    for key, dataset in before.header.spec.datasets.items():
-        datasets.load(key, dataset)
+    datasets = Datasets(before.header.spec.datasets)
     classes = PluginSet(*from_header(before.header.plugins))
     expansion = ExpansionSpec.model_validate(node.job.spec["expansion"])
     return expand_checkpoint(before, expansion, datasets, classes).snapshot.checkpoint()
@@ -180,9 +178,7 @@ def _train(
         sources = []
     classes = classes_of(plugins)
     classes.add(*from_rows(sources))
-    datasets = Datasets()
-    for key, dataset in spec.datasets.items():
-        datasets.load(key, dataset)
+    datasets = Datasets(spec.datasets)
     for command in commands:
         if command.kind == "add_task":
             task = TaskSpec.model_validate(command.payload["task"])

@@ -107,9 +107,7 @@ def read(
             if getattr(look.answers, field):
                 raise InvalidInput({field: f"'{path.name}' has no folders; leave {field} out"})
     if kind == "safetensors" and look.answers.scale:
-        raise InvalidInput(
-            {"scale": f"'{path.name}' is a dataset of ACC, whose scale is known; leave it out"}
-        )
+        raise InvalidInput(scale=f"'{path.name}' is a dataset of ACC, whose scale is known; leave it out")
     found = labels or (idx.named_alike(path) if kind == "idx" else None)
     if found is not None:
         provenance["labels"] = found.name

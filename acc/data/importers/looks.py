@@ -24,9 +24,7 @@ class Answers:
 
     def __post_init__(self) -> None:
         if self.classes not in ("", *CLASSES):
-            raise InvalidInput(
-                {"classes": f"{self.classes!r} is refused; choose one of: {', '.join(CLASSES)}"}
-            )
+            raise InvalidInput(classes=f"{self.classes!r} is refused; choose one of: {', '.join(CLASSES)}")
 
 
 @dataclass(frozen=True)

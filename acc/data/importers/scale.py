@@ -92,10 +92,8 @@ def stored(images: NDArray[Any], file: str, pixels: Pixels, look: Look) -> NDArr
     scale = parsed(answer)
     if values.least < scale.low or values.greatest > scale.high:
         raise InvalidInput(
-            {
-                "scale": f"{answer!r} is refused: '{file}' has pixel values from {_number(values.least)} to "
-                f"{_number(values.greatest)}, which is beyond it; choose {choices[0]}, or another LOW..HIGH"
-            }
+            scale=f"{answer!r} is refused: '{file}' has pixel values from {_number(values.least)} to "
+            f"{_number(values.greatest)}, which is beyond it; choose {choices[0]}, or another LOW..HIGH"
         )
     identity = values.dtype == np.uint8 and scale == Scale(0, 255)
     if pixels == "float32" and (identity or values.dtype == np.bool_):

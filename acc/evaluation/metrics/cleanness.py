@@ -75,9 +75,7 @@ def _spearman(path: Array) -> float:
 def _check(values: Array, sd: Array, concept: int, kept: Array | None) -> None:
     if values.ndim != 3 or values.shape[0] < 1 or values.shape[1] < 2:
         raise InvalidInput(
-            {
-                "measured": f"shape is {values.shape}; (seeds, steps, concepts) with two steps or more is needed"
-            }
+            measured=f"shape is {values.shape}; (seeds, steps, concepts) with two steps or more is needed"
         )
     if sd.shape != values.shape[2:]:
         raise InvalidInput(

@@ -25,18 +25,14 @@ class Factor:
 
     def __post_init__(self) -> None:
         if self.kind not in ("cat", "cont"):
-            raise InvalidInput(
-                {"factors": f"kind of factor '{self.name}' is {self.kind!r}; use 'cat' or 'cont'"}
-            )
+            raise InvalidInput(factors=f"kind of factor '{self.name}' is {self.kind!r}; use 'cat' or 'cont'")
         if self.values.ndim != 1:
             raise InvalidInput(
                 {"factors": f"factor '{self.name}' has shape {self.values.shape}; it must be one column (N,)"}
             )
         if self.values.dtype.kind == "f" and not np.isfinite(self.values).all():
             bad = int((~np.isfinite(self.values)).sum())
-            raise InvalidInput(
-                {"factors": f"factor '{self.name}' has {bad} values that are not finite numbers"}
-            )
+            raise InvalidInput(factors=f"factor '{self.name}' has {bad} values that are not finite numbers")
 
     @classmethod
     def cat(cls, name: str, values: ArrayLike) -> Self:
@@ -66,9 +62,7 @@ class Groups:
             for dim in dims:
                 if dim in taken:
                     raise InvalidInput(
-                        {
-                            "groups": f"dimension {dim} is in '{taken[dim]}' and in '{name}'; groups must not overlap"
-                        }
+                        groups=f"dimension {dim} is in '{taken[dim]}' and in '{name}'; groups must not overlap"
                     )
                 taken[dim] = name
         if len(set(self.names)) != len(self.names):
@@ -89,9 +83,7 @@ class Groups:
         for name, dims in zip(self.names, self.dims, strict=True):
             if min(dims) < 0 or max(dims) >= width:
                 raise InvalidInput(
-                    {
-                        "groups": f"group '{name}' reaches dimension {max(dims)}; the latent has 0 to {width - 1}"
-                    }
+                    groups=f"group '{name}' reaches dimension {max(dims)}; the latent has 0 to {width - 1}"
                 )
 
 
@@ -112,8 +104,6 @@ def owners(
             raise InvalidInput({"own": f"{concept!r} is not a factor; there are: {', '.join(names)}"})
         if group not in groups.names:
             raise InvalidInput(
-                {
-                    "own": f"{group!r}, declared to hold '{concept}', is none of the groups: {', '.join(groups.names)}"
-                }
+                own=f"{group!r}, declared to hold '{concept}', is none of the groups: {', '.join(groups.names)}"
             )
     return tuple(groups.names.index(own[name]) if name in own else None for name in names)

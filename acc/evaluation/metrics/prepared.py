@@ -279,10 +279,8 @@ def _units(units: ArrayLike | None, n: int) -> NDArray[np.int64] | None:
     numbers = np.asarray(units)
     if numbers.shape != (n,) or not np.issubdtype(numbers.dtype, np.integer):
         raise InvalidInput(
-            {
-                "units": f"units have shape {numbers.shape} and type {numbers.dtype}; "
-                f"a whole number for each of the {n} latents is needed"
-            }
+            units=f"units have shape {numbers.shape} and type {numbers.dtype}; "
+            f"a whole number for each of the {n} latents is needed"
         )
     return numbers.astype(np.int64)
 

@@ -156,9 +156,7 @@ class _TorchrunEnv:
             numbers[name] = int(said[name])
         rank, size = numbers["RANK"], numbers["WORLD_SIZE"]
         if rank >= size:
-            raise InvalidInput(
-                {"RANK": f"{rank} is none of {size} ranks (WORLD_SIZE), which are 0 to {size - 1}"}
-            )
+            raise InvalidInput(RANK=f"{rank} is none of {size} ranks (WORLD_SIZE), which are 0 to {size - 1}")
         host = said["MASTER_ADDR"]
         here = os.environ.get("LOCAL_WORLD_SIZE") == said["WORLD_SIZE"]
         alone = here or host in {"localhost", "::1"} or host.startswith("127.")
@@ -168,19 +166,15 @@ class _TorchrunEnv:
         """Return the device of this rank; raises InvalidInput if there is none for it."""
         if wanted not in {"auto", "cpu", "cuda"}:
             raise InvalidInput(
-                {
-                    "device": f"{wanted!r} is one device, and each rank needs one of its own; use auto, cpu or cuda"
-                }
+                device=f"{wanted!r} is one device, and each rank needs one of its own; use auto, cpu or cuda"
             )
         gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if wanted == "cpu" or (wanted == "auto" and not gpus):
             return torch.device("cpu")
         if self.local >= gpus:
             raise InvalidInput(
-                {
-                    "LOCAL_RANK": f"{self.local} is beyond the GPUs of this machine, which has {gpus}; start no more "
-                    "processes than that on it (--nproc-per-node), or use under_torchrun(device='cpu')"
-                }
+                LOCAL_RANK=f"{self.local} is beyond the GPUs of this machine, which has {gpus}; start no more "
+                "processes than that on it (--nproc-per-node), or use under_torchrun(device='cpu')"
             )
         return torch.device("cuda", self.local)
 

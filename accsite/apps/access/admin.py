@@ -11,12 +11,11 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils.safestring import SafeString
 from typing_extensions import override
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from accsite.apps.access.admin_parts import ReadOnlyAdmin, badge, pretty
+from accsite.apps.access.admin_parts import ReadOnlyAdmin, as_json, badged
 from accsite.apps.access.models import ApiToken, SignInAttempt, SignInLink
 from accsite.apps.access.permissions import is_administrator
 from accsite.apps.audit.models import AuditEntry
@@ -91,7 +90,8 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     search_fields = ["actor_name", "action", "about__name"]
     date_hierarchy = "at"
     fields = ["at", "actor_name", "route", "action", "objects_touched", "detail_text", "address"]
-    readonly_fields = ["route", "objects_touched", "detail_text"]
+    detail_text = as_json("detail")
+    route = badged("via", {"page": "info", "api": "info", "admin": "warning", "command": "primary"})
 
     @override
     def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEntry]:
@@ -102,17 +102,6 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Return whether the user is an administrator: it names what is private."""
         return is_administrator(request.user)
-
-    @badge({"page": "info", "api": "info", "admin": "warning", "command": "primary"})
-    @admin.display(description="via", ordering="via")
-    def route(self, entry: AuditEntry) -> str:
-        """Return by which route it was done."""
-        return entry.via
-
-    @admin.display(description="detail")
-    def detail_text(self, entry: AuditEntry) -> SafeString:
-        """Return what was asked."""
-        return pretty(entry.detail)
 
     @admin.display(description="objects")
     def objects_touched(self, entry: AuditEntry) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
+from operator import attrgetter
 from typing import Any, TypeVar, cast
 
 from django.contrib import admin, messages
 from django.contrib.admin.filters import RelatedFieldListFilter
 from django.contrib.admin.utils import get_fields_from_path
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
@@ -23,6 +24,7 @@ from acc.errors import InvalidInput
 from accsite.apps.access.permissions import may_change
 
 F = TypeVar("F", bound=Callable[..., Any])
+Column = Callable[[Any, Any], Any]
 LINK = "text-primary-600 dark:text-primary-500"
 """Classes of the theme's own links."""
 NOTHING = mark_safe("–")  # noqa: RUF001 - a dash of our own
@@ -51,15 +53,54 @@ class Labelled(tuple[str, str]):
         return self[1]
 
 
-def rounded(field: str) -> Callable[[Any, Any], str]:
+def column(show: Callable[[Any], Any], description: str, ordering: str | None = None) -> Column:
+    """Return a column that shows ``show(row)``."""
+
+    @admin.display(description=description, ordering=ordering)
+    def shown(_admin: Any, row: Any) -> Any:
+        return show(row)
+
+    return shown
+
+
+def rounded(field: str) -> Column:
     """Return a column that shows a number with four digits."""
 
-    @admin.display(description=field, ordering=field)
-    def column(_admin: Any, row: Any) -> str:
+    def show(row: Any) -> str:
         value = getattr(row, field)
         return NOTHING if value is None else f"{value:.4g}"
 
-    return column
+    return column(show, field, field)
+
+
+def linked(field: str, description: str = "", ordering: str | None = None) -> Column:
+    """Return a column that leads to the row which ``field`` names; without ``description`` it is called as that is."""
+    return column(lambda row: link(getattr(row, field)), description or field, ordering)
+
+
+def as_json(field: str, description: str = "") -> Column:
+    """Return a column that shows JSON, laid out."""
+    return column(lambda row: pretty(getattr(row, field)), description or field)
+
+
+def as_text(field: str, description: str = "") -> Column:
+    """Return a column that shows a text as it was written."""
+    return column(lambda row: plain(getattr(row, field)), description or field)
+
+
+def badged(field: str, tones: Mapping[str, str], description: str = "") -> Column:
+    """Return a column that shows a value as a badge."""
+    return badge(tones)(column(attrgetter(field), description or field, field))
+
+
+def each_row(description: str, done: str, change: Callable[[Any, Any], Any]) -> Callable[..., None]:
+    """Return an action that calls ``change(user, row)`` with each row that the user may change."""
+
+    @admin.action(description=description)
+    def act(kept: KeptAdmin, request: HttpRequest, rows: Iterable[Any]) -> None:
+        kept.each(request, rows, done, lambda row: change(request.user, row))
+
+    return act
 
 
 def counted(count: int, one: str, many: str = "") -> str:
@@ -86,6 +127,11 @@ def link_to_list(model: type[Model], text: str, **filters: Any) -> SafeString:
 def lines(parts: Iterable[SafeString]) -> SafeString:
     """Return parts one below the other; a dash for none."""
     return format_html_join(mark_safe("<br>"), "{}", ((part,) for part in parts)) or NOTHING
+
+
+def plain(text: str) -> SafeString:
+    """Return a text with its lines and spaces; a dash for none."""
+    return format_html("<pre>{}</pre>", text) if text else NOTHING
 
 
 def pretty(value: Any) -> SafeString:
@@ -138,6 +184,20 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
 class KeptAdmin(ReadOnlyAdmin):
     """Rows that others depend on, and that nobody deletes by hand."""
 
+    large: tuple[str, ...] = ()
+    """Columns that a list does without."""
+
+    def seen(self, user: Any) -> QuerySet[Any]:  # noqa: ARG002
+        """Return the rows that ``user`` may see."""
+        return cast("QuerySet[Any]", self.model._default_manager.all())
+
+    @override
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        match = request.resolver_match
+        listed = match is not None and (match.url_name or "").endswith("_changelist")
+        rows = self.seen(request.user)
+        return rows.defer(*self.large) if listed and request.method == "GET" else rows
+
     @override
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -159,11 +219,6 @@ class KeptAdmin(ReadOnlyAdmin):
         if count:
             self.message_user(request, f"{count} {done}", messages.SUCCESS)
 
-    def is_list(self, request: HttpRequest) -> bool:
-        """Return whether rows are wanted for a list, which needs no large columns."""
-        match = request.resolver_match
-        return match is not None and (match.url_name or "").endswith("_changelist")
-
 
 class RowsInline(TabularInline):  # type: ignore[misc]
     """Rows of another model on the page of what they belong to, to look at."""
@@ -172,6 +227,10 @@ class RowsInline(TabularInline):  # type: ignore[misc]
     can_delete = False
     tab = False
     hide_title = True
+
+    @override
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[Any]:
+        return self.fields or ()
 
     @override
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:

@@ -13,7 +13,6 @@ class RoleBackend(BaseBackend):
     """Administrators have every permission, operators may look at everything; nobody is signed in by it."""
 
     def has_perm(self, user_obj: Any, perm: str, obj: Any = None) -> bool:  # noqa: ARG002
-        """Return whether the role alone gives this permission."""
         action = perm.partition(".")[2].partition("_")[0]
         return is_administrator(user_obj) or (action == "view" and may_operate(user_obj))
 

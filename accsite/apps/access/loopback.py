@@ -39,10 +39,8 @@ def assert_loopback(host: str) -> None:
     """Raise InvalidInput if embedded settings are to be served at anything but the loopback address."""
     if getattr(settings, "ACC_EMBEDDED", False) and not is_loopback(host):
         raise InvalidInput(
-            {
-                "host": f"{host!r} can be reached from other machines, and embedded settings must not; "
-                "use 127.0.0.1, or accsite.settings.production"
-            }
+            host=f"{host!r} can be reached from other machines, and embedded settings must not; "
+            "use 127.0.0.1, or accsite.settings.production"
         )
 
 

@@ -12,9 +12,10 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.db.models.signals import m2m_changed
 from django.dispatch import receiver
+from django.http import Http404
 
 Rule = Callable[[Any, Any], bool]
 PageObject = Callable[[Any, str, Mapping[str, Any]], Model | None]
@@ -95,6 +96,24 @@ def register_pages(namespace: str, find: PageObject) -> None:
     It raises Http404 for what the user may not see.
     """
     _pages[namespace] = find
+
+
+def numbered(rows: Callable[[Any, str], QuerySet[Any]]) -> PageObject:
+    """Return what finds the row that ``pk`` in the address of a page names; None where it names none.
+
+    rows: of a user and the name of the address, what that user sees. Raises Http404 for anything else, so that
+    nothing tells that it exists.
+    """
+
+    def find(user: Any, name: str, arguments: Mapping[str, Any]) -> Model | None:
+        if "pk" not in arguments:
+            return None
+        found: Model | None = rows(user, name).filter(pk=arguments["pk"]).first()
+        if found is None:
+            raise Http404(f"there is nothing at this address, or you may not see it: {dict(arguments)}")
+        return found
+
+    return find
 
 
 def may_post(user: Any, namespace: str, name: str, arguments: Mapping[str, Any]) -> bool:

@@ -66,7 +66,6 @@ def link(request: HttpRequest, token: str) -> HttpResponse:
 
 @require_safe
 def profile(request: HttpRequest) -> HttpResponse:
-    """Show who is signed in, and their tokens."""
     return _profile(request, TokenForm())
 
 

@@ -17,11 +17,9 @@ class Via(models.TextChoices):
 
 class AppendOnly(models.QuerySet["AuditEntry"]):
     def update(self, **_: Any) -> NoReturn:
-        """Refuse."""
         raise TypeError("the audit log is only added to")
 
     def delete(self) -> NoReturn:
-        """Refuse."""
         raise TypeError("the audit log is only added to")
 
 
@@ -56,7 +54,6 @@ class AuditEntry(models.Model):
         super().save(*args, **kwargs)
 
     def delete(self, *_: Any, **__: Any) -> NoReturn:
-        """Refuse."""
         raise TypeError("the audit log is only added to")
 
 

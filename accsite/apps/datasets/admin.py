@@ -13,7 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
-from accsite.apps.access.admin_parts import KeptAdmin, badge, pretty
+from accsite.apps.access.admin_parts import KeptAdmin, as_json, badge, each_row
 from accsite.apps.access.permissions import may_write
 from accsite.apps.datasets import services
 from accsite.apps.datasets.models import Dataset
@@ -47,20 +47,16 @@ class DatasetAdmin(KeptAdmin):
         "provenance_text",
         "targets_text",
     ]
-    readonly_fields = [
-        "here",
-        "shape",
-        "samples",
-        "used_by",
-        "origin",
-        "size",
-        "provenance_text",
-        "targets_text",
-    ]
     actions = ["remove", "restore"]
+    provenance_text = as_json("provenance")
+    targets_text = as_json("targets")
+    remove = each_row(
+        "Remove (can be undone)", "removed", lambda user, row: services.remove(actor=user, dataset=row)
+    )
+    restore = each_row("Restore", "restored", lambda user, row: services.restore(actor=user, dataset=row))
 
     @override
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Dataset]:
+    def seen(self, user: Any) -> QuerySet[Dataset]:
         """Return all, those that can be restored as well."""
         return Dataset.every.select_related("created_by")
 
@@ -82,33 +78,12 @@ class DatasetAdmin(KeptAdmin):
     @badge({"here": "success", "removed": "warning"})
     @admin.display(description="state", ordering="removed_at")
     def here(self, dataset: Dataset) -> str:
-        """Return whether it can be used."""
         return "removed" if dataset.removed_at else "here"
 
     @admin.display(description="made by")
     def origin(self, dataset: Dataset) -> str:
         made = dataset.provenance
         return str(made.get("generator") or made.get("importer") or made.get("source") or "")
-
-    @admin.display(description="provenance")
-    def provenance_text(self, dataset: Dataset) -> SafeString:
-        """Return what it was made from."""
-        return pretty(dataset.provenance)
-
-    @admin.display(description="targets")
-    def targets_text(self, dataset: Dataset) -> SafeString:
-        """Return the columns with their statistics."""
-        return pretty(dataset.targets)
-
-    @admin.action(description="Remove (can be undone)")
-    def remove(self, request: HttpRequest, rows: QuerySet[Dataset]) -> None:
-        """Remove datasets that nobody uses."""
-        self.each(request, rows, "removed", lambda row: services.remove(actor=request.user, dataset=row))
-
-    @admin.action(description="Restore")
-    def restore(self, request: HttpRequest, rows: QuerySet[Dataset]) -> None:
-        """Undo removals."""
-        self.each(request, rows, "restored", lambda row: services.restore(actor=request.user, dataset=row))
 
     @admin.display(description="shape")
     def shape(self, dataset: Dataset) -> str:

@@ -12,7 +12,6 @@ class LiveManager(models.Manager["Dataset"]):
     """The datasets that were not removed."""
 
     def get_queryset(self) -> models.QuerySet[Dataset]:
-        """Return them."""
         return super().get_queryset().filter(removed_at=None)
 
 

@@ -117,9 +117,7 @@ def picture(dataset: Dataset, indices: NDArray[np.int64], *, columns: int) -> by
     if lines * min(columns, count) * dataset.height * dataset.width > MAX_SPRITE_PIXELS:
         fit = max(1, MAX_SPRITE_PIXELS // (dataset.height * dataset.width))
         size = f"{dataset.height} x {dataset.width}"
-        raise InvalidInput(
-            {"limit": f"{count} images of {size} make too large a picture; ask for up to {fit}"}
-        )
+        raise InvalidInput(limit=f"{count} images of {size} make too large a picture; ask for up to {fit}")
     images = as_uint8(np.asarray(opened(dataset).images[indices]))
     return sprite(images, columns=min(columns, count))
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -16,10 +17,11 @@ from accsite.apps.access.admin_parts import (
     KeptAdmin,
     RowsInline,
     add_panel,
+    as_json,
     badge,
     lines,
     link,
-    pretty,
+    linked,
     rounded,
 )
 from accsite.apps.evaluation.models import Artifact, Evaluation, Metric, Part
@@ -46,7 +48,6 @@ class MetricInline(RowsInline):
         "trivial",
         "reason",
     ]
-    readonly_fields = fields
     found, from_, to = rounded("value"), rounded("low"), rounded("high")
     by_chance, trivial = rounded("chance"), rounded("baseline")
 
@@ -56,7 +57,6 @@ class PartInline(RowsInline):
 
     model = Part
     fields = ["name", "state", "reason"]
-    readonly_fields = fields
 
     @badge({"measured": "success", "nothing": "warning"})
     @admin.display(description="state")
@@ -69,7 +69,6 @@ class ArtifactInline(RowsInline):
 
     model = Artifact
     fields = ["kind", "name", "picture", "sha256"]
-    readonly_fields = fields
 
     @admin.display(description="picture")
     def picture(self, artifact: Artifact) -> SafeString:
@@ -106,26 +105,16 @@ class EvaluationAdmin(KeptAdmin):
         "created_at",
         "options_text",
     ]
-    readonly_fields = ["on_branch", "of", "by", "parts_measured", "took", "options_text"]
+    large = ("options", "checkpoint__spec", "checkpoint__losses", "job__spec", "job__traceback")
     took = rounded("seconds")
     inlines = [PartInline, MetricInline, ArtifactInline]
+    on_branch = linked("branch")
+    of = linked("checkpoint")
+    options_text = as_json("options")
 
     @override
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Evaluation]:
-        """Return what the user may see; a list needs no specifications."""
-        seen = visible_evaluations(request.user).values("pk")
-        rows = Evaluation.objects.filter(pk__in=seen)
-        large = ("options", "checkpoint__spec", "checkpoint__losses", "job__spec", "job__traceback")
-        return rows.defer(*large) if self.is_list(request) else rows
-
-    @admin.display(description="branch")
-    def on_branch(self, evaluation: Evaluation) -> SafeString:
-        return link(evaluation.branch)
-
-    @admin.display(description="checkpoint")
-    def of(self, evaluation: Evaluation) -> SafeString:
-        """Return what was measured."""
-        return link(evaluation.checkpoint)
+    def seen(self, user: Any) -> QuerySet[Evaluation]:
+        return Evaluation.objects.filter(pk__in=visible_evaluations(user).values("pk"))
 
     @admin.display(description="job")
     def by(self, evaluation: Evaluation) -> SafeString:
@@ -134,11 +123,6 @@ class EvaluationAdmin(KeptAdmin):
     @admin.display(description="suite")
     def parts_measured(self, evaluation: Evaluation) -> str:
         return ", ".join(evaluation.suite)
-
-    @admin.display(description="options")
-    def options_text(self, evaluation: Evaluation) -> SafeString:
-        """Return what was asked."""
-        return pretty(evaluation.options)
 
 
 def picture(artifact: Artifact) -> SafeString:

@@ -10,7 +10,6 @@ class EvaluationConfig(AppConfig):
     label = "evaluation"
 
     def ready(self) -> None:
-        """Register the topic ``evaluations:<branch>``."""
         from accsite.apps.access import permissions
         from accsite.apps.evaluation.access import page_object
         from accsite.apps.evaluation.measures import Metrics, forget_purged

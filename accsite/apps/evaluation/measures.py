@@ -40,9 +40,7 @@ class Metrics:
         higher = dict(rows.values_list("dataset", "higher_is_better"))
         if not dataset and len(higher) > 1:
             names = ", ".join(_name(key, metric, each) for each in sorted(higher))
-            raise InvalidInput(
-                {"metric": f"{name!r} was measured on several datasets; choose one of: {names}"}
-            )
+            raise InvalidInput(metric=f"{name!r} was measured on several datasets; choose one of: {names}")
         dataset = dataset or next(iter(higher), "")
         found = rows.filter(dataset=dataset).values_list("evaluation__checkpoint", "value")
         values = {pk: value for pk, value in found if value is not None}

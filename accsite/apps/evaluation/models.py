@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from django.db import models
 from django.db.models import Q
 
@@ -114,15 +112,6 @@ class Metric(models.Model):
         options = self.evaluation.options  # measured before samples had names
         asked = [options.get(name) for name in ("rows", "concepts", "own", "match", "seed")]
         return f"{self.dataset} {'' if self.task_key else asked}"
-
-    def grade(self, moderate: float | None, good: float | None) -> Literal["good", "moderate", "poor", ""]:
-        """Return the word for the value by thresholds; empty where there is nothing to judge, or to judge by."""
-        if self.value is None or moderate is None or good is None or self.higher_is_better is None:
-            return ""
-        sign = 1 if self.higher_is_better else -1
-        if sign * self.value > sign * good:
-            return "good"
-        return "moderate" if sign * self.value > sign * moderate else "poor"
 
 
 class Artifact(models.Model):

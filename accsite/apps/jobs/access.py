@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from django.db.models import Model
-from django.http import Http404
+from django.db.models import QuerySet
 
 from accsite.apps.access import permissions
 from accsite.apps.jobs.models import Job, Worker
 
 
 def register() -> None:
-    """Register the rules; called once when Django is ready."""
     permissions.register(Job, may_change_job)
     permissions.register(Worker, lambda user, _worker: permissions.may_operate(user))
-    permissions.register_pages("jobs", page_object)
+    permissions.register_pages("jobs", permissions.numbered(_seen))
 
 
 def may_change_job(user: Any, job: Job) -> bool:
@@ -31,15 +28,5 @@ def may_change_job(user: Any, job: Job) -> bool:
     return permissions.may_write(user) and job.created_by_id in (None, user.pk)
 
 
-def page_object(user: Any, name: str, arguments: Mapping[str, Any]) -> Model | None:
-    """Return the worker or the job that a page's address names; None where it names neither.
-
-    Raises Http404 for what the user may not see, so that nothing tells them that it exists.
-    """
-    if "pk" not in arguments:
-        return None
-    rows = Worker.objects.all() if name.startswith("worker") else Job.objects.visible_to(user)
-    found: Model | None = rows.filter(pk=arguments["pk"]).first()
-    if found is None:
-        raise Http404(f"there is nothing at this address, or you may not see it: {dict(arguments)}")
-    return found
+def _seen(user: Any, name: str) -> QuerySet[Any]:
+    return Worker.objects.all() if name.startswith("worker") else Job.objects.visible_to(user)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Protocol, TextIO
+from typing import Any, Protocol, TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -28,7 +28,7 @@ from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.selectors import job_state, logs
 from accsite.apps.jobs.services import control
 from accsite.apps.jobs.states import JobState
-from accsite.cli import FAILED, INTERRUPTED, SUCCEEDED
+from accsite.cli import FAILED, INTERRUPTED, SUCCEEDED, ServiceCommand
 from accsite.errors import WrongState
 from accsite.numbers import if_finite
 
@@ -39,17 +39,26 @@ LINE_SECONDS = 2.0
 class View(Protocol):
     """Shows states of a job."""
 
-    def show(self, state: messages.Job, losses: dict[str, float]) -> None:
-        """Show what is new."""
-        ...
+    def show(self, state: messages.Job, losses: dict[str, float]) -> None: ...
 
-    def say(self, text: str) -> None:
-        """Say a sentence."""
-        ...
+    def say(self, text: str) -> None: ...
 
     def close(self) -> None:
         """Leave the last state standing."""
         ...
+
+
+class JobCommand(ServiceCommand):
+    """A command that submits a job."""
+
+    def submitted(self, job: Job, options: dict[str, Any]) -> int:
+        """Follow a job if that is asked for, else tell that it is queued; return the exit status."""
+        if options["follow"]:
+            stop = options.get("stop_on_interrupt", False)
+            return follow(job, out=self.out, as_json=self.json, stop_on_interrupt=stop)
+        queued = f"job {job.pk} queued: {job.title}; `manage.py jobs follow {job.pk}` shows it"
+        self.tell(job_state(Job.objects.get(pk=job.pk)), queued)
+        return SUCCEEDED
 
 
 def follow(job: Job, *, out: TextIO, as_json: bool = False, stop_on_interrupt: bool = False) -> int:
@@ -191,17 +200,22 @@ class _LineView:
 
     def show(self, state: messages.Job, losses: dict[str, float]) -> None:
         """Print a line if there is something new to say."""
-        doing, now = _doing(state), time.monotonic()
-        new = (doing, state["step"])
-        if new == self.last or (doing == self.last[0] and now - self.said_at < LINE_SECONDS):
+        if not self.is_new(state):
             return
-        self.last, self.said_at = new, now
-        words = [f"job {state['id']} {doing}"]
+        words = [f"job {state['id']} {_doing(state)}"]
         if state["total_steps"]:
             words.append(f"step {state['step']}/{state['total_steps']}")
         if state["rate"]:
             words.append(f"{state['rate']:.1f} steps/s")
         self.say("  ".join([*words, *filter(None, [_losses(losses)])]))
+
+    def is_new(self, state: messages.Job) -> bool:
+        """Return whether there is something new to say, and note it as said."""
+        new, now = (_doing(state), state["step"]), time.monotonic()
+        if new == self.last or (new[0] == self.last[0] and now - self.said_at < LINE_SECONDS):
+            return False
+        self.last, self.said_at = new, now
+        return True
 
     def say(self, text: str) -> None:
         self.out.write(f"{text}\n")
@@ -215,15 +229,9 @@ class _JsonView(_LineView):
     """The same as JSON: the job's state with its losses; what is said goes to stderr."""
 
     def show(self, state: messages.Job, losses: dict[str, float]) -> None:
-        """Print an object if there is something new to say."""
-        new, now = (_doing(state), state["step"]), time.monotonic()
-        if not state["ended"] and (
-            new == self.last or (new[0] == self.last[0] and now - self.said_at < LINE_SECONDS)
-        ):
-            return
-        self.last, self.said_at = new, now
-        self.out.write(json.dumps({**state, "losses": finite(losses)}, allow_nan=False) + "\n")
-        self.out.flush()
+        """Print an object if there is something new to say, and the last in any case."""
+        if self.is_new(state) or state["ended"]:
+            super().say(json.dumps({**state, "losses": finite(losses)}, allow_nan=False))
 
     def say(self, text: str) -> None:
         """Keep the stream of objects clean."""

@@ -72,7 +72,6 @@ KINDS: dict[str, Kind] = {}
 
 
 def register(*kinds: Kind) -> None:
-    """Make kinds known."""
     KINDS.update({kind.name: kind for kind in kinds})
 
 
@@ -84,9 +83,7 @@ def named(name: Any, known: Mapping[str, Kind] = KINDS) -> Kind:
     """Return the kind of a name; raises InvalidInput with the names that there are."""
     if isinstance(name, str) and name in known:
         return known[name]
-    raise InvalidInput(
-        {"kind": f"{name!r} is not a kind of job here; choose one of: {', '.join(sorted(known))}"}
-    )
+    raise InvalidInput(kind=f"{name!r} is not a kind of job here; choose one of: {', '.join(sorted(known))}")
 
 
 def submittable() -> dict[str, Kind]:

@@ -205,7 +205,6 @@ class Job(models.Model):
 
     @property
     def is_active(self) -> bool:
-        """Whether it is still to end."""
         return self.state in ACTIVE
 
     def get_state_display(self) -> str:  # type: ignore[no-redef]
@@ -289,7 +288,6 @@ class JobPart(models.Model):
 
     @property
     def ranks(self) -> str:
-        """Its ranks in words."""
         return ranks_in_words(self.first_rank, len(self.devices))
 
 

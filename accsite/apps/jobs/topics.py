@@ -12,7 +12,6 @@ from accsite.apps.live import topics
 
 
 def register() -> None:
-    """Register the topics; called once when Django is ready."""
     topics.register("jobs")
     topics.register("workers", pulse=worker_figures)
     topics.register("job", may_see=_sees_job, snapshot=_job)

@@ -73,7 +73,6 @@ class Hub:
                 self._tasks.append(asyncio.create_task(coroutine))
 
     def leave(self, client: Client) -> None:
-        """Let a page go."""
         self.clients.discard(client)
         self.forget(client, list(client.told), list(client.jobs))
 

@@ -122,9 +122,7 @@ class Reader:
         for name, member in self.manifest.members.items():
             inside = name.startswith((ROWS, BLOBS)) and ".." not in PurePosixPath(name).parts
             if not inside or "\\" in name:
-                raise InvalidInput(
-                    {"file": f"the member {name!r} has a name that is not allowed in a backup"}
-                )
+                raise InvalidInput(file=f"the member {name!r} has a name that is not allowed in a backup")
             info = self._infos.get(name)
             if info is None or not info.isreg() or info.size != member.size:
                 raise InvalidInput(
@@ -137,9 +135,7 @@ class Reader:
             found = digest.hexdigest()
             if found != member.sha256:
                 raise InvalidInput(
-                    {
-                        "file": f"the member {name!r} is damaged: expected sha256 {member.sha256}, found {found}"
-                    }
+                    file=f"the member {name!r} is damaged: expected sha256 {member.sha256}, found {found}"
                 )
 
     def open(self, name: str) -> IO[bytes]:

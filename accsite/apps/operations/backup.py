@@ -57,9 +57,7 @@ def back_up(path: Path) -> Manifest:
     if path.exists():
         raise InvalidInput({"file": f"{str(path)!r} is there already; choose another name"})
     if not path.parent.is_dir():
-        raise InvalidInput(
-            {"file": f"there is no folder {str(path.parent)!r} for {path.name!r}; make it first"}
-        )
+        raise InvalidInput(file=f"there is no folder {str(path.parent)!r} for {path.name!r}; make it first")
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".backing-up-")
     except OSError as error:
@@ -104,10 +102,8 @@ def restore(path: Path) -> Manifest:
             apart = sorted({*here.items()} ^ {*reader.manifest.migrations.items()})
             names = ", ".join(f"{app}.{name}" for app, name in apart[:4])
             raise InvalidInput(
-                {
-                    "file": f"it was made by ACC {reader.manifest.version} with other migrations ({names}); restore "
-                    "it with that version, then migrate"
-                }
+                file=f"it was made by ACC {reader.manifest.version} with other migrations ({names}); restore "
+                "it with that version, then migrate"
             )
         known = {f"{ROWS}{model._meta.label_lower}.jsonl": model for model in models_in_order()}
         filled = [
@@ -117,16 +113,12 @@ def restore(path: Path) -> Manifest:
         ]
         if filled:
             raise InvalidInput(
-                {
-                    "file": f"this installation is not empty ({', '.join(map(str, filled[:4]))}); restore into a "
-                    "new ACC_HOME"
-                }
+                file=f"this installation is not empty ({', '.join(map(str, filled[:4]))}); restore into a "
+                "new ACC_HOME"
             )
         unknown = [name for name in reader.names(ROWS) if name not in known]
         if unknown:
-            raise InvalidInput(
-                {"file": f"it has rows that this version does not know: {', '.join(unknown[:4])}"}
-            )
+            raise InvalidInput(file=f"it has rows that this version does not know: {', '.join(unknown[:4])}")
         # Files first: a row never names one that is not there.
         for name in reader.names(BLOBS):
             _restore_file(name.removeprefix(BLOBS), reader)

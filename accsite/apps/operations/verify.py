@@ -74,7 +74,6 @@ class Step:
     text: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as plain data."""
         return {**asdict(self), "seconds": round(self.seconds, 3)}
 
 

@@ -22,6 +22,13 @@ def require(condition: object, text: str) -> None:
         raise NotVerified(text)
 
 
+def there(found: T | None, text: str) -> T:
+    """Return what was found; raises NotVerified with ``text`` if that is nothing."""
+    if found is None:
+        raise NotVerified(text)
+    return found
+
+
 def until(found: Callable[[], T | None], *, what: str, seconds: float) -> T:
     """Return what ``found`` returns as soon as it is true; raises NotVerified after ``seconds``."""
     end = time.monotonic() + seconds

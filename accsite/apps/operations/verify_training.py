@@ -10,7 +10,7 @@ from accsite.apps.jobs.models import Job, Worker
 from accsite.apps.jobs.services.placement import most_ranks
 from accsite.apps.jobs.states import JobState
 from accsite.apps.operations.verify import Milestone, NotHere, promise
-from accsite.apps.operations.verify_conditions import require, until
+from accsite.apps.operations.verify_conditions import require, there, until
 from accsite.apps.operations.verify_workshop import LONG, applied, curves, intact
 from accsite.apps.training.models import Branch, Checkpoint, Task
 from accsite.apps.training.services import jobs, tasks
@@ -62,13 +62,8 @@ class Training(Milestone):
 
     @promise("its checkpoint is intact")
     def is_intact(self) -> str:
-        """Compare its hash."""
-        checkpoint = self.job.checkpoints.order_by("-step").first()
-        require(
-            checkpoint is not None and checkpoint.step == STEPS, f"there is no checkpoint of step {STEPS}"
-        )
-        assert checkpoint is not None
-        self.checkpoint = checkpoint
+        found = self.job.checkpoints.filter(step=STEPS).order_by("-pk").first()
+        self.checkpoint = checkpoint = there(found, f"there is no checkpoint of step {STEPS}")
         return f"{intact(checkpoint).stat().st_size} bytes, sha256 {checkpoint.sha256[:12]}"
 
     @promise("its metrics are measured on held-out images, and its reconstructions are drawn")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from accsite.apps.evaluation.models import Evaluation
 from accsite.apps.operations.verify import Milestone, promise
-from accsite.apps.operations.verify_conditions import require
+from accsite.apps.operations.verify_conditions import require, there
 from accsite.apps.training.models import Branch, Checkpoint
 from accsite.apps.training.services import experiments
 from accsite.apps.trees import measures
@@ -109,19 +109,15 @@ class Forks(Milestone):
     def _higher(self, name: str, **where: str) -> str:
         values: dict[str, float] = {}
         for arm, evaluation in self.found.items():
-            metric = evaluation.metrics.filter(name=name, task_key="", **where).first()
-            require(metric is not None, f"{name} was not measured of the branch {arm}")
-            assert metric is not None
-            require(metric.value is not None, f"{name} has no value on the branch {arm}: {metric.reason}")
-            assert metric.value is not None
-            values[arm] = metric.value
+            found = evaluation.metrics.filter(name=name, task_key="", **where).first()
+            metric = there(found, f"{name} was not measured of the branch {arm}")
+            values[arm] = there(metric.value, f"{name} has no value on the branch {arm}: {metric.reason}")
         text = ", ".join(f"{arm} {value:.3f}" for arm, value in values.items())
         require(values[WITH] > values[WITHOUT], f"{name} is not higher: {text}")
         return f"{name}: {text}"
 
     @promise("the two are compared, and differ by that task alone")
     def compare(self) -> str:
-        """Compare specifications and numbers."""
         return _compare(*self.heads.values())
 
 

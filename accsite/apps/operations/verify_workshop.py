@@ -22,7 +22,7 @@ from accsite.apps.evaluation.models import Evaluation
 from accsite.apps.jobs.models import Job, JobEvent
 from accsite.apps.jobs.services.unit import unit_of_work
 from accsite.apps.jobs.states import TERMINAL, JobState
-from accsite.apps.operations.verify_conditions import NotVerified, require, until
+from accsite.apps.operations.verify_conditions import NotVerified, require, there, until
 from accsite.apps.registry import services as registry
 from accsite.apps.registry.models import PluginKind
 from accsite.apps.training.models import Branch, Checkpoint, Experiment, Task, Visibility
@@ -144,28 +144,15 @@ class Workshop:
         """Return the checkpoint that training a branch has led to."""
         job = self.ended(self.train(branch, steps))
         found = job.checkpoints.order_by("-step", "-pk").first()
-        require(found is not None, f"job {job.pk} has ended and left no checkpoint")
         branch.refresh_from_db()
-        assert found is not None
-        return found
+        return there(found, f"job {job.pk} has ended and left no checkpoint")
 
     def evaluated(self, checkpoint: Checkpoint, *suite: str, **options: Any) -> Evaluation:
         """Return the evaluation of a checkpoint by the parts of ``suite``."""
-        return self.evaluation_of(self.evaluate(checkpoint, *suite, **options))
-
-    def evaluate(self, checkpoint: Checkpoint, *suite: str, **options: Any) -> Job:
-        """Return a new job that evaluates a checkpoint; it is not waited for."""
-        return jobs.submit_evaluation(
-            actor=self.actor, checkpoint=checkpoint, eval={"suite": list(suite), **options}
-        )
-
-    def evaluation_of(self, job: Job) -> Evaluation:
-        """Return what an evaluation job measured, once it has ended."""
-        self.ended(job)
+        asked = {"suite": list(suite), **options}
+        job = self.ended(jobs.submit_evaluation(actor=self.actor, checkpoint=checkpoint, eval=asked))
         found = Evaluation.objects.filter(job=job).first()
-        require(found is not None, f"job {job.pk} has ended and recorded nothing")
-        assert found is not None
-        return found
+        return there(found, f"job {job.pk} has ended and recorded nothing")
 
     def drawn(self, evaluation: Evaluation, kind: str) -> str:
         """Return how many pictures of a kind an evaluation drew, each there to be read; raises NotVerified for none."""
@@ -190,16 +177,10 @@ class Workshop:
         job.refresh_from_db()
         return job
 
-    def ended(self, job: Job, *states: JobState) -> Job:
-        """Return the job once it has ended in one of ``states`` (default: done); raises NotVerified otherwise."""
-        expected = states or (JobState.SUCCEEDED,)
-
-        def reached() -> bool:
-            job.refresh_from_db()
-            return job.state in TERMINAL
-
-        until(reached, what=f"job {job.pk} ({job.title}) to end", seconds=JOB_SECONDS)
-        if job.state not in expected:
+    def ended(self, job: Job) -> Job:
+        """Return the job once it is done; raises NotVerified if it ended otherwise."""
+        until(lambda: _has_ended(job), what=f"job {job.pk} ({job.title}) to end", seconds=JOB_SECONDS)
+        if job.state != JobState.SUCCEEDED:
             why = f": {job.message}" if job.message else ""
             raise NotVerified(f"job {job.pk} ({job.title}) is {JobState(job.state).label}{why}")
         return job

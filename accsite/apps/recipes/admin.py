@@ -17,10 +17,13 @@ from accsite.apps.access.admin_parts import (
     KeptAdmin,
     RowsInline,
     add_panel,
+    as_json,
     badge,
+    each_row,
     lines,
     link,
     link_to_list,
+    linked,
     pretty,
 )
 from accsite.apps.jobs.admin.badges import JOB_STATES
@@ -29,8 +32,6 @@ from accsite.apps.jobs.states import JobState
 from accsite.apps.recipes.models import RecipeRun, RecipeStep
 from accsite.apps.recipes.services import recipes
 from accsite.apps.registry.models import Plugin
-from accsite.apps.training.services import jobs
-from accsite.errors import WrongState
 
 STEP_STATES = {
     RecipeStep.State.RUNNING.value: "primary",
@@ -51,7 +52,6 @@ class StepRows:
 
     @admin.display(description="made or used")
     def touched(self, step: RecipeStep) -> SafeString:
-        """Return what it was about."""
         found = (step.job, step.experiment, step.branch, step.checkpoint)
         return lines(link(row) for row in found if row is not None)
 
@@ -61,11 +61,9 @@ class StepInline(StepRows, RowsInline):
 
     model = RecipeStep
     fields = ["path", "verb", "phase", "now", "touched", "tries", "message", "started_at", "finished_at"]
-    readonly_fields = fields
 
     @override
     def get_queryset(self, request: HttpRequest) -> QuerySet[RecipeStep]:
-        """Return the steps with what they were about."""
         rows: QuerySet[RecipeStep] = super().get_queryset(request)
         return rows.select_related(*TOUCHED).defer("job__spec", "checkpoint__spec")
 
@@ -92,14 +90,21 @@ class RecipeRunAdmin(KeptAdmin):
         "params_text",
         "result_text",
     ]
-    readonly_fields = ["plugin", "now", "at_work", "source_link", "params_text", "result_text"]
     inlines = [StepInline]
+    large = ("job__spec", "source__text")
+    at_work = linked("job", ordering="job")
+    source_link = linked("source")
+    params_text = as_json("params", "parameters")
+    stop = each_row(
+        "Stop, with all it has under way",
+        "asked to stop",
+        lambda user, run: recipes.stop_recipe(actor=user, run=run),
+    )
+    resume = each_row("Resume", "going on", lambda user, run: recipes.resume_recipe(actor=user, run=run))
 
     @override
-    def get_queryset(self, request: HttpRequest) -> QuerySet[RecipeRun]:
-        """Return what the user may see; a list needs no specifications."""
-        rows = RecipeRun.objects.visible_to(request.user)
-        return rows.defer("job__spec", "source__text") if self.is_list(request) else rows
+    def seen(self, user: Any) -> QuerySet[RecipeRun]:
+        return RecipeRun.objects.visible_to(user)
 
     @override
     def view_on_site(self, obj: RecipeRun) -> str:
@@ -110,41 +115,13 @@ class RecipeRunAdmin(KeptAdmin):
     def now(self, run: RecipeRun) -> tuple[str, str] | str:
         return (run.job.state, JobState(run.job.state).label) if run.job else "no job"
 
-    @admin.display(description="job", ordering="job")
-    def at_work(self, run: RecipeRun) -> SafeString:
-        return link(run.job)
-
     @admin.display(description="recipe", ordering="recipe")
     def plugin(self, run: RecipeRun) -> SafeString:
         return link_to_list(Plugin, run.recipe, kind__exact="recipe", q=run.recipe)
 
-    @admin.display(description="source")
-    def source_link(self, run: RecipeRun) -> SafeString:
-        return link(run.source)
-
-    @admin.display(description="parameters")
-    def params_text(self, run: RecipeRun) -> SafeString:
-        return pretty(run.params)
-
     @admin.display(description="result")
     def result_text(self, run: RecipeRun) -> SafeString:
         return pretty(run.result) if run.result is not None else NOTHING
-
-    @admin.action(description="Stop, with all it has under way")
-    def stop(self, request: HttpRequest, rows: QuerySet[RecipeRun]) -> None:
-        """Ask runs to stop."""
-
-        def change(run: Any) -> None:
-            if run.job is None:
-                raise WrongState({"run": f"recipe run {run.pk} has no job that could be stopped"})
-            jobs.request_control(actor=request.user, job=run.job, kind="stop")
-
-        self.each(request, rows, "asked to stop", change)
-
-    @admin.action(description="Resume")
-    def resume(self, request: HttpRequest, rows: QuerySet[RecipeRun]) -> None:
-        """Go on with runs that were stopped or failed."""
-        self.each(request, rows, "going on", lambda run: recipes.resume_recipe(actor=request.user, run=run))
 
 
 @admin.register(RecipeStep)
@@ -156,26 +133,14 @@ class RecipeStepAdmin(StepRows, KeptAdmin):
     list_select_related = ["run", *TOUCHED]
     search_fields = ["=run__id", "verb", "phase", "message"]
     fields = ["of", "path", "verb", "phase", "line", "now", "touched", "tries", "message", "asked", "came_to"]
-    readonly_fields = ["of", "now", "touched", "asked", "came_to"]
+    large = ("result", "job__spec", "checkpoint__spec", "run__plan", "run__result")
+    of = linked("run", ordering="run")
+    asked = as_json("args", "asked")
+    came_to = as_json("result")
 
     @override
-    def get_queryset(self, request: HttpRequest) -> QuerySet[RecipeStep]:
-        """Return those of runs that the user may see."""
-        rows = RecipeStep.objects.filter(run__in=RecipeRun.objects.visible_to(request.user))
-        large = ("result", "job__spec", "checkpoint__spec", "run__plan", "run__result")
-        return rows.defer(*large) if self.is_list(request) else rows
-
-    @admin.display(description="run", ordering="run")
-    def of(self, step: RecipeStep) -> SafeString:
-        return link(step.run)
-
-    @admin.display(description="asked")
-    def asked(self, step: RecipeStep) -> SafeString:
-        return pretty(step.args)
-
-    @admin.display(description="result")
-    def came_to(self, step: RecipeStep) -> SafeString:
-        return pretty(step.result)
+    def seen(self, user: Any) -> QuerySet[RecipeStep]:
+        return RecipeStep.objects.filter(run__in=RecipeRun.objects.visible_to(user))
 
 
 def runs_of(job: Job) -> SafeString:

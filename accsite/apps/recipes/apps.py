@@ -10,7 +10,6 @@ class RecipesConfig(AppConfig):
     label = "recipes"
 
     def ready(self) -> None:
-        """Register the rules, the topics, the kind, and what runs need of checkpoints."""
         from accsite.apps.jobs import kinds
         from accsite.apps.recipes import access, selectors, topics
         from accsite.apps.recipes.services.kinds import ALL

@@ -80,7 +80,6 @@ class RecipeRun(models.Model):
 
     @property
     def is_active(self) -> bool:
-        """Whether it is still to end."""
         return self.job is not None and self.job.state in ACTIVE
 
     @property

@@ -9,7 +9,6 @@ from accsite.apps.recipes.models import RecipeRun
 
 
 def register() -> None:
-    """Register the topics; called once when Django is ready."""
     topics.register("recipes")
     topics.register("recipe", may_see=_sees_run)
 

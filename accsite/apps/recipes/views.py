@@ -130,9 +130,7 @@ def control(request: HttpRequest, pk: int) -> HttpResponse:
         elif kind == "stop" and found.job is not None:
             control_job.stop(actor=actor(request), job=found.job)
         else:
-            raise InvalidInput(
-                {"kind": f"{kind!r} is not something a run can be asked; choose stop or resume"}
-            )
+            raise InvalidInput(kind=f"{kind!r} is not something a run can be asked; choose stop or resume")
     except InvalidInput as error:
         if is_partial(request):
             refused = {**run_context(find(request.user, pk)), "refused": str(error)}

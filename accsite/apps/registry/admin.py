@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
 from acc.text import visible
-from accsite.apps.access.admin_parts import NOTHING, KeptAdmin, badge, lines, link, link_to_list, pretty
+from accsite.apps.access.admin_parts import (
+    KeptAdmin,
+    as_json,
+    as_text,
+    badge,
+    badged,
+    lines,
+    link,
+    link_to_list,
+    plain,
+)
 from accsite.apps.access.permissions import is_administrator
 from accsite.apps.registry.models import Plugin, PluginFile, PluginKind, PluginSource
 
@@ -29,6 +39,7 @@ class PluginAdmin(KeptAdmin):
 
     list_display = ["name", "sort", "label", "here", "file", "source_link", "comes_with", "updated_at"]
     list_filter = ["kind", "available", "built_in"]
+    large = ("source__text", "params")
     list_select_related = ["source"]
     search_fields = ["name", "label", "path", "description"]
     fields = [
@@ -42,27 +53,17 @@ class PluginAdmin(KeptAdmin):
         "requires_text",
         "params_text",
     ]
-    readonly_fields = ["sort", "here", "file", "source_link", "requires_text", "params_text"]
-
-    @override
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Plugin]:
-        """Return the rows; a list needs no texts."""
-        rows: QuerySet[Plugin] = super().get_queryset(request)
-        return rows.defer("source__text", "params") if self.is_list(request) else rows
+    requires_text = as_json("requires", "needs")
+    params_text = as_json("params", "parameters")
+    sort = badged("kind", KINDS)
 
     @override
     def view_on_site(self, obj: Plugin) -> str:
         return f"{reverse('registry:plugins')}?kind={obj.kind}"
 
-    @badge(KINDS)
-    @admin.display(description="kind", ordering="kind")
-    def sort(self, plugin: Plugin) -> str:
-        return plugin.kind
-
     @badge({"here": "success", "gone": "danger"})
     @admin.display(description="state", ordering="available")
     def here(self, plugin: Plugin) -> str:
-        """Return whether it can be chosen."""
         return "here" if plugin.available else "gone"
 
     @admin.display(description="file", ordering="path")
@@ -79,14 +80,6 @@ class PluginAdmin(KeptAdmin):
     def comes_with(self, plugin: Plugin) -> str:
         """Return whether the engine itself brings it, or the plugins folder."""
         return "ACC" if plugin.built_in else "plugins/"
-
-    @admin.display(description="needs")
-    def requires_text(self, plugin: Plugin) -> SafeString:
-        return pretty(plugin.requires)
-
-    @admin.display(description="parameters")
-    def params_text(self, plugin: Plugin) -> SafeString:
-        return pretty(plugin.params)
 
 
 @admin.register(PluginFile)
@@ -108,7 +101,9 @@ class PluginFileAdmin(KeptAdmin):
         "sha256",
         "loaded_at",
     ]
-    readonly_fields = ["state", "context", "detail", "printed", "classes"]
+    context = as_text("error_context", "lines around the error")
+    detail = as_text("error_detail", "traceback")
+    printed = as_text("output", "printed")
 
     @badge({"broken": "danger", "loaded": "success"})
     @admin.display(description="state", ordering="error")
@@ -119,20 +114,6 @@ class PluginFileAdmin(KeptAdmin):
     def classes(self, file: PluginFile) -> SafeString:
         return link_to_list(Plugin, "classes", q=file.path)
 
-    @admin.display(description="lines around the error")
-    def context(self, file: PluginFile) -> SafeString:
-        """Return the source around the error."""
-        return _text(file.error_context)
-
-    @admin.display(description="traceback")
-    def detail(self, file: PluginFile) -> SafeString:
-        return _text(file.error_detail)
-
-    @admin.display(description="printed")
-    def printed(self, file: PluginFile) -> SafeString:
-        """Return what it printed while it was loaded."""
-        return _text(file.output)
-
 
 @admin.register(PluginSource)
 class PluginSourceAdmin(KeptAdmin):
@@ -140,6 +121,7 @@ class PluginSourceAdmin(KeptAdmin):
 
     list_display = ["path", "sha256", "runs", "first_seen_at"]
     list_filter = [("on_disk_at", admin.EmptyFieldListFilter), ("approved_at", admin.EmptyFieldListFilter)]
+    large = ("text",)
     search_fields = ["path", "sha256"]
     date_hierarchy = "first_seen_at"
     fields = [
@@ -153,15 +135,12 @@ class PluginSourceAdmin(KeptAdmin):
         "serves",
         "source",
     ]
-    readonly_fields = ["runs", "serves", "source"]
 
     @override
-    def get_queryset(self, request: HttpRequest) -> QuerySet[PluginSource]:
-        """Return the rows; a list needs no texts."""
-        rows: QuerySet[PluginSource] = super().get_queryset(request)
-        if not is_administrator(request.user):  # what came with a private experiment is told to nobody else
-            rows = rows.exclude(on_disk_at=None)
-        return rows.defer("text") if self.is_list(request) else rows
+    def seen(self, user: Any) -> QuerySet[PluginSource]:
+        rows = PluginSource.objects.all()
+        # what came with a private experiment is told to nobody else
+        return rows if is_administrator(user) else rows.exclude(on_disk_at=None)
 
     @override
     def view_on_site(self, obj: PluginSource) -> str:
@@ -183,8 +162,4 @@ class PluginSourceAdmin(KeptAdmin):
 
     @admin.display(description="source")
     def source(self, source: PluginSource) -> SafeString:
-        return _text(visible(source.text))
-
-
-def _text(text: str) -> SafeString:
-    return format_html("<pre>{}</pre>", text) if text else NOTHING
+        return plain(visible(source.text))

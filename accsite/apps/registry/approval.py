@@ -78,9 +78,7 @@ def keep(*, sha256: str, path: str, text: str, origin: str) -> PluginSource:
     if not path.isprintable() or len(path) > PATH_CHARS:
         raise InvalidInput({"plugins": f"{visible(path[:80])!r} is not the path of a plugin"})
     if "\0" in text or any("\ud800" <= each <= "\udfff" for each in text):
-        raise InvalidInput(
-            {"plugins": f"the source of '{path}' is not text: it holds what no UTF-8 file can"}
-        )
+        raise InvalidInput(plugins=f"the source of '{path}' is not text: it holds what no UTF-8 file can")
     if text_sha256(text) != sha256:
         raise InvalidInput({"plugins": _other_text(sha256)})
     here = PluginFile.objects.filter(sha256=sha256).exists()

@@ -10,7 +10,6 @@ class RegistryConfig(AppConfig):
     label = "registry"
 
     def ready(self) -> None:
-        """Register the topics, and that administrators alone decide about sources from elsewhere."""
         from accsite.apps.access import permissions
         from accsite.apps.live import topics
         from accsite.apps.registry.access import page_object

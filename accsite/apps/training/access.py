@@ -20,7 +20,6 @@ from accsite.apps.training.models import (
 
 
 def register() -> None:
-    """Register the rules; called once when Django is ready."""
     permissions.register(Experiment, may_change_experiment)
     permissions.register(ExperimentShare, lambda user, share: may_manage(user, share.experiment))
     permissions.register(Branch, lambda user, branch: may_change_experiment(user, branch.experiment))

@@ -10,7 +10,6 @@ class TrainingConfig(AppConfig):
     label = "training"
 
     def ready(self) -> None:
-        """Register the rules, the topics, the kinds of jobs and what branches and jobs need of actions."""
         from accsite.apps.audit import trail
         from accsite.apps.datasets import uses
         from accsite.apps.jobs import kinds

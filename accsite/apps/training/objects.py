@@ -19,7 +19,6 @@ Answer = tuple[Any, Callable[[Any], Any]]
 
 
 def register() -> None:
-    """Let them have actions; called once when Django is ready."""
     actions.register(
         actions.Things(
             model=Branch,

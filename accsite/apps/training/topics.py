@@ -9,7 +9,6 @@ from accsite.apps.training.models import Branch, Experiment
 
 
 def register() -> None:
-    """Register the topics; called once when Django is ready."""
     topics.register("experiments")
     topics.register("tasks", may_see=sees_branch)
     topics.register("checkpoints", may_see=_sees_experiment)

@@ -21,11 +21,11 @@ from acc.data.importers import CLASSES
 from acc.errors import InvalidInput
 from accsite.api.common import KEY, REFUSALS
 from accsite.api.lookup import body, flag, nested
+from accsite.api.parsers import BodyTooLarge
 from accsite.apps.datasets.api import schema
 from accsite.apps.datasets.services import generation, uploads
 from accsite.apps.jobs.api import schema as job_schema
-from accsite.apps.jobs.models import Job
-from accsite.apps.jobs.selectors import job_state
+from accsite.apps.jobs.api.answers import queued
 from accsite.apps.registry import previews
 from accsite.problems import Problem
 
@@ -69,14 +69,6 @@ UPLOAD = {
 }
 
 
-class TooLarge(exceptions.APIException):
-    """More bytes than this site takes."""
-
-    status_code = 413
-    default_detail = "The upload is too large"
-    default_code = "too_large"
-
-
 class Unavailable(exceptions.APIException):
     """Something that this needs is away for the moment."""
 
@@ -108,7 +100,7 @@ class ImportView(APIView):
         limit = settings.ACC_MAX_DATASET_BYTES
         length = str(request.META.get("CONTENT_LENGTH") or "0")
         if length.isdecimal() and int(length) > 2 * limit + FORM_BYTES:  # before it is looked into
-            raise TooLarge(f"the request has {int(length):,} bytes; a file may have {limit:,}")
+            raise BodyTooLarge(f"the request has {int(length):,} bytes; a file may have {limit:,}")
         data: Any = request.data
         unknown = sorted(set(data) - {"file", "labels", "name", "pixels", "look", "job", *generation.ANSWERS})
         if unknown:
@@ -132,7 +124,7 @@ class ImportView(APIView):
             looked=looked,
             idempotency_key=request.headers.get("Idempotency-Key"),
         )
-        return answer(request, job)
+        return queued(request, job, status.HTTP_202_ACCEPTED)
 
 
 class GenerateView(APIView):
@@ -157,7 +149,7 @@ class GenerateView(APIView):
             force=flag(data, "force", default=False),
             idempotency_key=request.headers.get("Idempotency-Key"),
         )
-        return answer(request, job)
+        return queued(request, job, status.HTTP_202_ACCEPTED)
 
 
 class RegenerationView(APIView):
@@ -167,14 +159,6 @@ class RegenerationView(APIView):
     def get(self, _request: Request, slug: str) -> Response:
         """Return generator, params, n and seed of a dataset, and a free name: what a duplicate begins with."""
         return Response(generation.regeneration(slug))
-
-
-def answer(request: Request, job: Job) -> Response:
-    """Return the state of a new job, and where it is to be found."""
-    job = Job.objects.select_related("branch__experiment", "worker").get(pk=job.pk)
-    place = reverse("api:job-detail", args=[job.pk], request=request)
-    state = job_state(job)
-    return Response(state, status=status.HTTP_202_ACCEPTED, headers={"Location": place})
 
 
 def _yes(value: object) -> bool:

@@ -61,7 +61,6 @@ class DatasetSerializer(serializers.ModelSerializer[Dataset]):
 
     @extend_schema_field(TargetSerializer(many=True))
     def get_targets(self, dataset: Dataset) -> list[dict[str, Any]]:
-        """Return the target columns with their statistics."""
         return list(dataset.targets)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from django.db.models import QuerySet
 from django.http import HttpResponse, StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status, viewsets
 from rest_framework.decorators import action
 from rest_framework.negotiation import DefaultContentNegotiation
@@ -22,7 +22,7 @@ from acc.data import exporters
 from acc.data.browse import pixel_facts
 from acc.errors import InvalidInput
 from acc.params import Param
-from accsite.api import common
+from accsite.api.common import REFUSALS, narrowed, query
 from accsite.apps.datasets import selectors, services
 from accsite.apps.datasets.api.serializers import (
     ComparisonSerializer,
@@ -36,31 +36,23 @@ from accsite.apps.datasets.api.serializers import (
     TargetValuesSerializer,
 )
 from accsite.apps.datasets.models import Dataset
-from accsite.problems import Problem
 from accsite.streaming import download
 
 MAX_SAMPLES = 1_000
 MAX_NEIGHBOURS = 64
-OFFSET = OpenApiParameter("offset", OpenApiTypes.INT, description="first sample, from 0", default=0)
-LIMIT = OpenApiParameter("limit", OpenApiTypes.INT, description=f"how many, up to {MAX_SAMPLES}", default=64)
-COUNT = OpenApiParameter("n", OpenApiTypes.INT, description=f"how many, up to {MAX_SAMPLES}", default=64)
-COLUMNS = OpenApiParameter("columns", OpenApiTypes.INT, description="images to a row", default=8)
-BINS = OpenApiParameter("bins", OpenApiTypes.INT, description="1 to 200; classes have one each", default=30)
+OFFSET = query("offset", "first sample, from 0", OpenApiTypes.INT, default=0)
+LIMIT = query("limit", f"how many, up to {MAX_SAMPLES}", OpenApiTypes.INT, default=64)
+COUNT = query("n", f"how many, up to {MAX_SAMPLES}", OpenApiTypes.INT, default=64)
+COLUMNS = query("columns", "images to a row", OpenApiTypes.INT, default=8)
+BINS = query("bins", "1 to 200; classes have one each", OpenApiTypes.INT, default=30)
 CHOICE = [
-    OpenApiParameter("sort", OpenApiTypes.STR, description="a target; default: by number"),
+    query("sort", "a target; default: by number"),
     OpenApiParameter("order", OpenApiTypes.STR, enum=["asc", "desc"], default="asc"),
-    OpenApiParameter("<target>.min", OpenApiTypes.NUMBER, description="least value of a target, included"),
-    OpenApiParameter("<target>.max", OpenApiTypes.NUMBER, description="greatest value of a target, included"),
-    OpenApiParameter("<target>.in", OpenApiTypes.STR, description="classes of a target: 3,5 or labels"),
+    query("<target>.min", "least value of a target, included", OpenApiTypes.NUMBER),
+    query("<target>.max", "greatest value of a target, included", OpenApiTypes.NUMBER),
+    query("<target>.in", "classes of a target: 3,5 or labels"),
 ]
-TWO = [
-    OpenApiParameter("a", OpenApiTypes.STR, required=True, description="slug of a dataset"),
-    OpenApiParameter("b", OpenApiTypes.STR, required=True, description="slug of another"),
-]
-REFUSALS = {
-    **common.REFUSALS,
-    409: OpenApiResponse(Problem, "It is not in a state in which this can be done; the text says why."),
-}
+TWO = [query("a", "slug of a dataset", required=True), query("b", "slug of another", required=True)]
 PNG = {(200, "image/png"): OpenApiTypes.BINARY}
 _PLAIN = {"offset", "limit", "n", "columns", "bins", "target", "x", "y", "a", "b", "format", "v"}
 
@@ -69,19 +61,11 @@ class AnyFormat(DefaultContentNegotiation):
     """``format`` names a file's format here, and not that of the answer."""
 
     def filter_renderers(self, renderers: Iterable[BaseRenderer], format: str) -> list[BaseRenderer]:
-        """Return all of them."""
         del format
         return list(renderers)
 
 
-@extend_schema_view(
-    list=extend_schema(
-        parameters=[
-            OpenApiParameter("q", OpenApiTypes.STR, description="part of the name"),
-            OpenApiParameter("removed", OpenApiTypes.STR, description="1: those that can be restored"),
-        ]
-    )
-)
+@narrowed(query("q", "part of the name"), query("removed", "1: those that can be restored"))
 class DatasetViewSet(viewsets.ReadOnlyModelViewSet[Dataset]):
     """Datasets by slug."""
 

@@ -136,9 +136,7 @@ def regeneration(slug: str) -> dict[str, Any]:
     dataset = datasets.get(slug)
     made = dataset.provenance
     if not dataset.recipe_hash:
-        raise InvalidInput(
-            {"dataset": f"'{dataset.name}' was not made by a generator: it cannot be made anew"}
-        )
+        raise InvalidInput(dataset=f"'{dataset.name}' was not made by a generator: it cannot be made anew")
     plugin = registry.get(PluginKind.GENERATOR, made["generator"])
     known = {param["name"] for param in plugin.params}
     return {

@@ -27,7 +27,6 @@ class Generate(Kind):
         )
 
     def retry(self, *, actor: Any, job: Job) -> Job:
-        """Ask the generator for the same again."""
         asked = {name: job.spec.get(name) for name in ("generator", "params", "n", "seed", "name")}
         return generation.submit_generation(actor=actor, **asked)
 

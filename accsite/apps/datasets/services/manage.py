@@ -75,9 +75,7 @@ def check_unused(dataset: Dataset) -> None:
     if found:
         more = " and others" if len(found) > NAMED else ""
         raise WrongState(
-            {
-                "dataset": f"'{dataset.name}' is used by {', '.join(found[:NAMED])}{more}; it stays while they do"
-            }
+            dataset=f"'{dataset.name}' is used by {', '.join(found[:NAMED])}{more}; it stays while they do"
         )
 
 

@@ -9,7 +9,6 @@ from pydantic import BaseModel, Field
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
 from acc.specs import EvalSpec
@@ -19,9 +18,10 @@ from accsite.apps.evaluation import services
 from accsite.apps.evaluation.api.serializers import EvaluationSerializer
 from accsite.apps.evaluation.models import Evaluation
 from accsite.apps.evaluation.selectors import comparing
+from accsite.apps.jobs.api.answers import queued
 from accsite.apps.jobs.api.schema import JobState
 from accsite.apps.jobs.models import Job
-from accsite.apps.jobs.selectors import job_state, job_states
+from accsite.apps.jobs.selectors import job_states
 from accsite.apps.training.models import Checkpoint, Experiment
 
 SUITE_FIELDS = tuple(EvalSpec.model_fields)
@@ -55,9 +55,7 @@ class _Asking(APIView):
     def answer(self, request: Request, found: Evaluation | Job) -> Response:
         """Return 200 with the evaluation, or 202 with the job."""
         if isinstance(found, Job):
-            job = Job.objects.select_related("branch__experiment", "worker").get(pk=found.pk)
-            place = reverse("api:job-detail", args=[job.pk], request=request)
-            return Response(job_state(job), status=status.HTTP_202_ACCEPTED, headers={"Location": place})
+            return queued(request, found, status.HTTP_202_ACCEPTED)
         return Response(EvaluationSerializer(found, context={"request": request}).data)
 
 

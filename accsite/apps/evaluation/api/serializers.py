@@ -42,7 +42,6 @@ class ArtifactSerializer(serializers.ModelSerializer[Artifact]):
         fields = ("id", "kind", "name", "sha256", "media_type", "meta", "url")
 
     def get_url(self, artifact: Artifact) -> str:
-        """Return where the bytes are."""
         where = [artifact.evaluation_id, artifact.pk]
         return str(reverse("api:evaluation-artifact", args=where, request=self.context.get("request")))
 

@@ -9,24 +9,23 @@ from django.db.models import QuerySet
 from django.http import FileResponse
 from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.viewsets import GenericViewSet
 
 from acc.errors import InvalidInput
-from accsite.api.common import is_id
+from accsite.api.common import narrowed
 from accsite.apps.evaluation import selectors
 from accsite.apps.evaluation.api.serializers import EvaluationSerializer
 from accsite.apps.evaluation.models import Artifact, Evaluation
+from accsite.ids import row_id
 
 FILTERS = ("branch", "checkpoint", "job")
 
 
-@extend_schema_view(
-    list=extend_schema(parameters=[OpenApiParameter(name, OpenApiTypes.INT) for name in FILTERS])
-)
+@narrowed(*(OpenApiParameter(name, OpenApiTypes.INT) for name in FILTERS))
 class EvaluationViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[Evaluation]):
     """Evaluations: what was measured of checkpoints, newest first."""
 
@@ -35,11 +34,10 @@ class EvaluationViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Generi
     queryset = Evaluation.objects.none()
 
     def get_queryset(self) -> QuerySet[Evaluation]:
-        """Return what the user may see."""
         rows = selectors.visible_evaluations(self.request.user)
         for name in FILTERS:
             if value := self.request.query_params.get(name):
-                if not is_id(value):
+                if not row_id(value):
                     raise InvalidInput({name: f"{value[:40]!r} is not an id"})
                 rows = rows.filter(**{f"{name}_id": value})
         return rows

@@ -65,7 +65,6 @@ class Level:
 
 
 def load(artifact: Artifact) -> dict[str, Any]:
-    """Return a stored result."""
     found: dict[str, Any] = json.loads(blobs.open_local(artifact.file, artifact.sha256).read_bytes())
     return found
 

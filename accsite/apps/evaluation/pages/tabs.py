@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from django.urls import reverse
 
+from acc.results import graded
 from accsite.apps.evaluation.models import Artifact, Evaluation, Metric, Threshold
 from accsite.apps.evaluation.pages import matrix
 from accsite.apps.evaluation.pages.curves import Curve, Trend, plot, trend
@@ -92,7 +93,7 @@ def metrics(
                 label,
                 task.colour_slot if task else None,
                 metric,
-                metric.grade(moderate, good),
+                graded(metric.value, moderate, good, metric.higher_is_better),
                 moderate,
                 good,
                 source if good is not None else "",

@@ -2,8 +2,7 @@
 
 from accsite.apps.evaluation.selectors.evaluations import (
     METRIC_COLUMNS,
-    latest_reconstructions,
     visible_evaluations,
 )
 
-__all__ = ["METRIC_COLUMNS", "latest_reconstructions", "visible_evaluations"]
+__all__ = ["METRIC_COLUMNS", "visible_evaluations"]

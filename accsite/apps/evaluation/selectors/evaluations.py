@@ -6,10 +6,9 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from accsite.apps.evaluation.models import Artifact, Evaluation
-from accsite.apps.training.models import Branch, Experiment
+from accsite.apps.evaluation.models import Evaluation
+from accsite.apps.training.models import Experiment
 
-RECONSTRUCTIONS = "reconstructions"
 METRIC_COLUMNS = (
     "task_key",
     "name",
@@ -28,9 +27,3 @@ def visible_evaluations(user: Any) -> QuerySet[Evaluation]:
     """Return the evaluations of experiments that ``user`` may see, newest first, with numbers and pictures."""
     visible = Evaluation.objects.filter(branch__experiment__in=Experiment.objects.visible_to(user))
     return visible.select_related("branch__experiment").prefetch_related("metrics", "artifacts", "parts")
-
-
-def latest_reconstructions(branch: Branch) -> list[Artifact]:
-    """Return the newest pictures of reconstructions of a branch, one for each dataset; [] if there are none."""
-    shown = branch.evaluations.filter(artifacts__kind=RECONSTRUCTIONS).order_by("-created_at", "-id").first()
-    return list(shown.artifacts.filter(kind=RECONSTRUCTIONS).order_by("name")) if shown else []

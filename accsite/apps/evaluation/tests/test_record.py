@@ -14,8 +14,9 @@ from PIL import Image
 
 from acc.results import EvalResult, MetricValue, ReconstructionGrid
 from accsite import blobs
-from accsite.apps.evaluation import selectors, services
+from accsite.apps.evaluation import services
 from accsite.apps.evaluation.models import Artifact, Evaluation, Metric
+from accsite.apps.evaluation.pages import evaluation_panels as pages
 from accsite.apps.evaluation.services import recording
 from accsite.apps.jobs.errors import Fenced
 from accsite.apps.jobs.models import Job, JobKind
@@ -65,7 +66,7 @@ def test_numbers_and_pictures_are_kept(job: Job) -> None:
         ("digit", "loss", None, "it came out as nan", None),
         ("kl", "loss", None, "no rows are held out", None),
     ]
-    (picture,) = selectors.latest_reconstructions(made.branch)
+    (picture,) = pages.reconstructions(made.branch)
     image = Image.open(io.BytesIO(blobs.open_local(picture.file, picture.sha256).read_bytes()))
     assert image.size == (picture.meta["width"], picture.meta["height"]) == (256, 96)
     pixels = np.asarray(image).reshape(3, 32, 8, 32).transpose(0, 2, 1, 3)
@@ -105,9 +106,9 @@ def test_of_many_previews_those_that_tell_least_make_room(monkeypatch: pytest.Mo
 
 def test_the_newest_pictures_of_a_branch_are_shown(job: Job) -> None:
     assert job.branch is not None
-    assert selectors.latest_reconstructions(job.branch) == []
+    assert pages.reconstructions(job.branch) == []
     services.record(job.pk, 1, Result(step=1, reconstructions=[grid()]))
     later = evaluation_job(job.branch)
     shown = services.record(later.pk, 1, Result(step=2, reconstructions=[grid(1)]))
     services.record(evaluation_job(job.branch).pk, 1, Result(step=3, metrics=[Measured("a", "m", 1)]))
-    assert [picture.evaluation for picture in selectors.latest_reconstructions(job.branch)] == [shown]
+    assert [picture.evaluation for picture in pages.reconstructions(job.branch)] == [shown]

@@ -8,12 +8,23 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
-from acc.messages import CommandKind
-from accsite.apps.access.admin_parts import NOTHING, KeptAdmin, RowsInline, badge, lines, link, panels, pretty
+from accsite.apps.access.admin_parts import (
+    NOTHING,
+    KeptAdmin,
+    RowsInline,
+    as_json,
+    as_text,
+    badge,
+    each_row,
+    lines,
+    link,
+    linked,
+    panels,
+    pretty,
+)
 from accsite.apps.jobs.admin import badges
 from accsite.apps.jobs.models import Job, JobEvent, JobPart
 from accsite.apps.jobs.services import control, queue
@@ -26,7 +37,6 @@ class EventInline(RowsInline):
 
     model = JobEvent
     fields = ["created_at", "kind", "payload", "answer", "step", "message", "actor"]
-    readonly_fields = fields
 
     @override
     def get_queryset(self, request: HttpRequest) -> QuerySet[JobEvent]:
@@ -44,7 +54,6 @@ class PartInline(RowsInline):
 
     model = JobPart
     fields = ["attempt", "worker", "first_rank", "devices", "state", "address", "lost", "error"]
-    readonly_fields = fields
 
 
 @admin.register(Job)
@@ -70,6 +79,7 @@ class JobAdmin(KeptAdmin):
     search_fields = ["=id", "title", "message", "branch__experiment__name", "created_by__username"]
     date_hierarchy = "created_at"
     inlines = [EventInline, PartInline]
+    large = ("spec", "traceback", "result", "checkpoint__spec", "checkpoint__losses")
     actions = ["stop", "pause", "resume", "first", "retry", "requeue"]
     fields = [
         "title",
@@ -96,27 +106,43 @@ class JobAdmin(KeptAdmin):
         "trace",
         "spec_text",
     ]
-    readonly_fields = [
-        "kind",
-        "now",
-        "progress",
-        "shown",
-        "on_branch",
-        "measures",
-        "began_at",
-        "made",
-        "held_by",
-        "result_text",
-        "trace",
-        "spec_text",
-    ]
+    on_branch = linked("branch")
+    measures = linked("checkpoint", "measures")
+    held_by = linked("worker", ordering="worker__name")
+    spec_text = as_json("spec", "specification")
+    trace = as_text("traceback")
+    stop = each_row(
+        "Stop; cancel those that wait", "asked to stop", lambda user, row: control.stop(actor=user, job=row)
+    )
+    pause = each_row(
+        "Pause",
+        "asked to pause",
+        lambda user, row: control.pause_or_resume(actor=user, job=row, kind="pause"),
+    )
+    resume = each_row(
+        "Resume",
+        "asked to go on",
+        lambda user, row: control.pause_or_resume(actor=user, job=row, kind="resume"),
+    )
+    first = each_row(
+        "Move to the front of the queue",
+        "moved to the front",
+        lambda _, row: queue.move(job=row, direction="first"),
+    )
+    retry = each_row(
+        "Retry: ask again what failed or was stopped",
+        "queued again",
+        lambda user, row: retry(actor=user, job=row),
+    )
+    requeue = each_row(
+        "Requeue: take from the worker, go on at the newest checkpoint",
+        "put back",
+        lambda user, row: requeue(actor=user, job=row),
+    )
 
     @override
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
-        """Return what the user may see; a list needs no specifications."""
-        rows = Job.objects.visible_to(request.user)
-        large = ("spec", "traceback", "result", "checkpoint__spec", "checkpoint__losses")
-        return rows.defer(*large) if self.is_list(request) and request.method == "GET" else rows
+    def seen(self, user: Any) -> QuerySet[Job]:
+        return Job.objects.visible_to(user)
 
     @override
     def view_on_site(self, obj: Job) -> str:
@@ -131,14 +157,6 @@ class JobAdmin(KeptAdmin):
     def progress(self, job: Job) -> str:
         return f"{job.step}/{job.total_steps}" if job.total_steps else ""
 
-    @admin.display(description="branch")
-    def on_branch(self, job: Job) -> SafeString:
-        return link(job.branch)
-
-    @admin.display(description="measures")
-    def measures(self, job: Job) -> SafeString:
-        return link(job.checkpoint)
-
     @admin.display(description="began at")
     def began_at(self, job: Job) -> SafeString:
         return lines(link(row) for row in (job.start_checkpoint, job.resume_checkpoint) if row is not None)
@@ -148,59 +166,10 @@ class JobAdmin(KeptAdmin):
         rows = job.checkpoints.select_related("branch__experiment").order_by("-job_step", "-id")
         return lines(link(row) for row in rows[:10])
 
-    @admin.display(description="worker", ordering="worker__name")
-    def held_by(self, job: Job) -> SafeString:
-        """Return the worker that holds it, or held it last."""
-        return link(job.worker)
-
     @admin.display(description="more")
     def shown(self, job: Job) -> SafeString:
-        """Return what other apps show of it."""
         return panels(job)
 
     @admin.display(description="result")
     def result_text(self, job: Job) -> SafeString:
         return pretty(job.result) if job.result else NOTHING
-
-    @admin.display(description="traceback")
-    def trace(self, job: Job) -> SafeString:
-        """Return where it failed."""
-        return format_html("<pre>{}</pre>", job.traceback) if job.traceback else NOTHING
-
-    @admin.display(description="specification")
-    def spec_text(self, job: Job) -> SafeString:
-        """Return what it was asked."""
-        return pretty(job.spec)
-
-    @admin.action(description="Stop; cancel those that wait")
-    def stop(self, request: HttpRequest, rows: QuerySet[Job]) -> None:
-        """Ask jobs to stop; those that wait are cancelled."""
-        self.each(request, rows, "asked to stop", lambda row: control.stop(actor=request.user, job=row))
-
-    @admin.action(description="Pause")
-    def pause(self, request: HttpRequest, rows: QuerySet[Job]) -> None:
-        self._control(request, rows, "pause", "asked to pause")
-
-    @admin.action(description="Resume")
-    def resume(self, request: HttpRequest, rows: QuerySet[Job]) -> None:
-        self._control(request, rows, "resume", "asked to go on")
-
-    @admin.action(description="Move to the front of the queue")
-    def first(self, request: HttpRequest, rows: QuerySet[Job]) -> None:
-        """Let jobs be next."""
-        self.each(request, rows, "moved to the front", lambda row: queue.move(job=row, direction="first"))
-
-    @admin.action(description="Retry: ask again what failed or was stopped")
-    def retry(self, request: HttpRequest, rows: QuerySet[Job]) -> None:
-        self.each(request, rows, "queued again", lambda row: retry(actor=request.user, job=row))
-
-    @admin.action(description="Requeue: take from the worker, go on at the newest checkpoint")
-    def requeue(self, request: HttpRequest, rows: QuerySet[Job]) -> None:
-        """Take jobs from their workers."""
-        self.each(request, rows, "put back", lambda row: requeue(actor=request.user, job=row))
-
-    def _control(self, request: HttpRequest, rows: QuerySet[Job], kind: CommandKind, done: str) -> None:
-        def change(row: Any) -> None:
-            control.pause_or_resume(actor=request.user, job=row, kind=kind)
-
-        self.each(request, rows, done, change)

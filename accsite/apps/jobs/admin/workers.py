@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import Prefetch, QuerySet
-from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
-from accsite.apps.access.admin_parts import KeptAdmin, badge, lines, link, pretty
+from accsite.apps.access.admin_parts import KeptAdmin, as_json, badge, each_row, lines, link
 from accsite.apps.jobs.admin import badges
 from accsite.apps.jobs.models import Job, JobPart, Worker
 from accsite.apps.jobs.services import workers
@@ -36,12 +37,24 @@ class WorkerAdmin(KeptAdmin):
         "heartbeat_at",
         "figures",
     ]
-    readonly_fields = ["now", "serves", "holds", "figures"]
+    figures = as_json("telemetry")
+    drain = each_row(
+        "Drain: finish, and take no more jobs", "draining", lambda _, worker: workers.drain(name=worker.name)
+    )
+    resume = each_row("Resume: take jobs again", "online", lambda _, worker: workers.resume(name=worker.name))
+    retire = each_row(
+        "Retire: take no more jobs, even when started again",
+        "retired",
+        lambda _, worker: workers.retire(name=worker.name),
+    )
+    forget = each_row(
+        "Forget those that have gone", "forgotten", lambda _, worker: workers.forget(name=worker.name)
+    )
 
     @override
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
+    def seen(self, user: Any) -> QuerySet[Worker]:
         """Return the workers with the jobs that they hold, or run ranks of, and the user may see."""
-        held = Job.objects.visible_to(request.user).filter(state__in=HELD).defer("spec")
+        held = Job.objects.visible_to(user).filter(state__in=HELD).defer("spec")
         parts = JobPart.objects.live().filter(job__in=held).select_related("job").defer("job__spec")
         return Worker.objects.prefetch_related(
             Prefetch("jobs", held, to_attr="held"), Prefetch("parts", parts, to_attr="joined")
@@ -60,28 +73,3 @@ class WorkerAdmin(KeptAdmin):
     def holds(self, worker: Worker) -> SafeString:
         joined = [part.job for part in getattr(worker, "joined", [])]
         return lines(link(job) for job in [*getattr(worker, "held", []), *joined])
-
-    @admin.display(description="telemetry")
-    def figures(self, worker: Worker) -> SafeString:
-        """Return what it last told."""
-        return pretty(worker.telemetry)
-
-    @admin.action(description="Drain: finish, and take no more jobs")
-    def drain(self, request: HttpRequest, rows: QuerySet[Worker]) -> None:
-        """Let workers take no more jobs."""
-        self.each(request, rows, "draining", lambda worker: workers.drain(name=worker.name))
-
-    @admin.action(description="Resume: take jobs again")
-    def resume(self, request: HttpRequest, rows: QuerySet[Worker]) -> None:
-        """Let workers take jobs again."""
-        self.each(request, rows, "online", lambda worker: workers.resume(name=worker.name))
-
-    @admin.action(description="Retire: take no more jobs, even when started again")
-    def retire(self, request: HttpRequest, rows: QuerySet[Worker]) -> None:
-        """Let workers take no more jobs for good."""
-        self.each(request, rows, "retired", lambda worker: workers.retire(name=worker.name))
-
-    @admin.action(description="Forget those that have gone")
-    def forget(self, request: HttpRequest, rows: QuerySet[Worker]) -> None:
-        """Delete the rows of workers that are offline."""
-        self.each(request, rows, "forgotten", lambda worker: workers.forget(name=worker.name))

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.http import Http404
-from drf_spectacular.utils import extend_schema, extend_schema_view, inline_serializer
+from drf_spectacular.utils import extend_schema, inline_serializer
 from rest_framework import mixins, serializers
 from rest_framework.decorators import action
 from rest_framework.permissions import BasePermission
@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from acc.errors import InvalidInput
-from accsite.api.common import REFUSALS, is_id, query
+from accsite.api.common import REFUSALS, narrowed, query
 from accsite.api.lookup import body
 from accsite.apps.access.selectors import may_operate
 from accsite.apps.jobs.api import schema
@@ -25,6 +25,7 @@ from accsite.apps.jobs.models import Job, Worker
 from accsite.apps.jobs.selectors import job_state, job_states
 from accsite.apps.jobs.selectors.queue import waiting
 from accsite.apps.jobs.services import queue, workers
+from accsite.ids import row_id
 
 
 class IsOperator(BasePermission):
@@ -33,18 +34,10 @@ class IsOperator(BasePermission):
     message = "only operators may change workers and the order of queues"
 
     def has_permission(self, request: Request, view: Any) -> bool:  # noqa: ARG002
-        """Return whether the user may operate the site."""
         return may_operate(request.user)
 
 
-@extend_schema_view(
-    list=extend_schema(
-        parameters=[
-            query("state", ", ".join(Worker.State.values)),
-            query("device", "such as cpu or cuda:0"),
-        ]
-    )
-)
+@narrowed(query("state", ", ".join(Worker.State.values)), query("device", "such as cpu or cuda:0"))
 class WorkerViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[Worker]):
     """Workers: processes that do jobs, each on one device."""
 
@@ -124,7 +117,7 @@ class QueueViewSet(GenericViewSet[Job]):
     def move(self, request: Request, pk: str) -> Response:
         """Move a waiting job (``direction``), or give it a ``priority`` (operators)."""
         data = body(request, "direction", "priority")
-        job = Job.objects.visible_to(request.user).filter(pk=int(pk) if is_id(pk) else 0).first()
+        job = Job.objects.visible_to(request.user).filter(pk=row_id(pk)).first()
         if job is None:
             raise Http404(f"there is no job {pk[:40]} that you may see")
         if len(data) != 1:

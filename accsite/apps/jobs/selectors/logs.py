@@ -103,9 +103,7 @@ def choose(
     chosen = next((stream for stream in of_attempt if stream.rank == rank), None)
     if chosen is None:
         right = ", ".join(str(stream.rank) for stream in of_attempt)
-        raise InvalidInput(
-            {"rank": f"rank {rank} printed nothing in attempt {attempt}; those that did: {right}"}
-        )
+        raise InvalidInput(rank=f"rank {rank} printed nothing in attempt {attempt}; those that did: {right}")
     return known, chosen
 
 

@@ -189,15 +189,6 @@ def queue_again(job: Job, reason: str, **changes: Any) -> bool:
     return True
 
 
-def lose(job_id: int, attempt: int, reason: str) -> bool:
-    """Take the job from a worker that fell silent; return False if it is no longer this attempt's.
-
-    It waits for another worker, which goes on at its newest checkpoint; after ACC_MAX_ATTEMPTS losses it
-    fails.
-    """
-    return _lose(job_id, attempt, reason)
-
-
 def reap() -> list[int]:
     """Take jobs whose lease has ended from their workers, and mark silent workers; return the jobs' ids."""
     late = Job.objects.filter(leases.ended(), state__in=HELD).select_related("worker")
@@ -206,15 +197,10 @@ def reap() -> list[int]:
         who = job.worker.name if job.worker else "its worker"
         reason = f"{who} did not report for more than {settings.ACC_LEASE_SECONDS:g} s"
         # The lease is judged again by the update: a heartbeat in between saves the job.
-        if _lose(job.pk, job.attempt, reason, leases.ended()):
+        if lose(job.pk, job.attempt, reason, leases.ended()):
             taken.append(job.pk)
     _mark_silent_workers()
     return taken
-
-
-def sweep() -> list[int]:
-    """Ring again for queued jobs whose doorbell nobody heard; return their ids."""
-    return outbox.sweep()
 
 
 _LET_GO: dict[str, Any] = {"worker": None, "lease_expires_at": None, "steps_per_second": None}
@@ -254,7 +240,12 @@ def _move(
 
 
 @unit_of_work()
-def _lose(job_id: int, attempt: int, reason: str, guard: Q | None = None) -> bool:
+def lose(job_id: int, attempt: int, reason: str, guard: Q | None = None) -> bool:
+    """Take the job from a worker that fell silent; return False if it is no longer this attempt's.
+
+    It waits for another worker, which goes on at its newest checkpoint; after ACC_MAX_ATTEMPTS losses it
+    fails. guard: what must hold of its row as well.
+    """
     job = Job.objects.get(pk=job_id)
     was_paused = job.state == JobState.PAUSED
     losses = job.workers_lost + 1

@@ -130,9 +130,7 @@ def check_device(device: Any, *, queue: str) -> None:
     if device in ["auto", "cpu", *generic, *offered]:
         return
     right = ", ".join(dict.fromkeys(["auto", "cpu", *offered]))
-    raise InvalidInput(
-        {"device": f"{device!r} is offered by no worker that is online; choose one of: {right}"}
-    )
+    raise InvalidInput(device=f"{device!r} is offered by no worker that is online; choose one of: {right}")
 
 
 def check_memory(least: float | None, *, queue: str) -> None:
@@ -140,9 +138,7 @@ def check_memory(least: float | None, *, queue: str) -> None:
     most = max((memory_gib(worker) for worker in Worker.objects.serving(queue)), default=None)
     if least is not None and most is not None and most < least:
         raise InvalidInput(
-            {
-                "device_memory_gib": f"{least:g} GiB is more than any online worker has; the largest has {most:.1f} GiB"
-            }
+            device_memory_gib=f"{least:g} GiB is more than any online worker has; the largest has {most:.1f} GiB"
         )
 
 

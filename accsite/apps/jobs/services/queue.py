@@ -30,9 +30,7 @@ def set_priority(*, job: Job, priority: Any) -> Job:
     except ValueError:
         value = most + 1
     if not least <= value <= most:
-        raise InvalidInput(
-            {"priority": f"{priority!r} is refused; give a whole number from {least} to {most}"}
-        )
+        raise InvalidInput(priority=f"{priority!r} is refused; give a whole number from {least} to {most}")
     return _write(_waiting(job), priority=value, position=None)
 
 
@@ -86,9 +84,7 @@ def _waiting(job: Job) -> Job:
     current = Job.objects.select_for_update().get(pk=job.pk)
     if current.state != JobState.QUEUED:
         raise WrongState(
-            {
-                "job": f"job {job.pk} is {current.get_state_display()}; only one that waits has a place in a queue"
-            }
+            job=f"job {job.pk} is {current.get_state_display()}; only one that waits has a place in a queue"
         )
     return current
 

@@ -23,9 +23,7 @@ def retry(*, actor: Any, job: Job) -> Job:
     """
     if job.state not in AGAIN:
         raise WrongState(
-            {
-                "job": f"job {job.pk} is {job.get_state_display()}; only one that failed or was stopped is tried again"
-            }
+            job=f"job {job.pk} is {job.get_state_display()}; only one that failed or was stopped is tried again"
         )
     return kinds.of(job).retry(actor=actor, job=job)
 

@@ -147,8 +147,6 @@ def _only_one(name: str, hostname: str, device: str) -> None:
     other = living.filter(leases.heard(), hostname=hostname, device=device).first()
     if other is not None:
         raise InvalidInput(
-            {
-                "device": f"{device} of {hostname} is bound to {other.name} already; choose another, or set "
-                "ACC_SHARE_DEVICES=1 to let workers share one"
-            }
+            device=f"{device} of {hostname} is bound to {other.name} already; choose another, or set "
+            "ACC_SHARE_DEVICES=1 to let workers share one"
         )

@@ -64,7 +64,6 @@ RAIL = (
 
 @register.filter
 def words(text: str) -> list[str]:
-    """Return the words of ``text``."""
     return text.split()
 
 
@@ -196,7 +195,6 @@ def listen(context: Context, url: str, *topics: str) -> SafeString:
 
 @register.filter
 def is_active(job: Job | None) -> bool:
-    """Return whether a job is still to end."""
     return job is not None and job.state in ACTIVE
 
 
@@ -233,5 +231,4 @@ def spaced(name: str) -> str:
 
 @register.filter
 def get(mapping: Mapping[str, Any] | None, key: str) -> Any:
-    """Return ``mapping[key]`` or None."""
     return (mapping or {}).get(key)

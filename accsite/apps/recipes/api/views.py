@@ -6,8 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import QuerySet
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from pydantic import BaseModel, Field
 from rest_framework import mixins, status
 from rest_framework.decorators import action
@@ -17,15 +16,13 @@ from rest_framework.reverse import reverse
 from rest_framework.viewsets import GenericViewSet
 
 from acc.errors import InvalidInput
-from accsite.api.common import KEY, REFUSALS
+from accsite.api.common import KEY, REFUSALS, narrowed, query
 from accsite.api.lookup import body, nested
 from accsite.apps.jobs import states
 from accsite.apps.jobs.api.schema import JobState
 from accsite.apps.recipes import selectors
 from accsite.apps.recipes.models import RecipeRun
 from accsite.apps.recipes.services import recipes
-from accsite.apps.training.services import jobs
-from accsite.errors import WrongState
 
 
 class RecipeRequest(BaseModel):
@@ -62,18 +59,12 @@ class RunDetail(RunSummary):
     branches: list[str]
 
 
-@extend_schema_view(
-    list=extend_schema(
-        responses=RunSummary,
-        parameters=[
-            OpenApiParameter("recipe", OpenApiTypes.STR, description="class name"),
-            OpenApiParameter(
-                "state", OpenApiTypes.STR, enum=states.JobState.values, description="of its newest job"
-            ),
-        ],
-    ),
-    retrieve=extend_schema(responses=RunDetail),
+@narrowed(
+    query("recipe", "class name"),
+    query("state", "of its newest job", enum=states.JobState.values),
+    responses=RunSummary,
 )
+@extend_schema_view(retrieve=extend_schema(responses=RunDetail))
 class RecipeRunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[RecipeRun]):
     """Runs of recipes: programs that build trees of checkpoints."""
 
@@ -81,7 +72,6 @@ class RecipeRunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Generic
     queryset = RecipeRun.objects.none()
 
     def get_queryset(self) -> QuerySet[RecipeRun]:
-        """Return what the user may see."""
         rows = RecipeRun.objects.visible_to(self.request.user)
         if name := self.request.query_params.get("recipe"):
             rows = rows.filter(recipe=name)
@@ -106,22 +96,15 @@ class RecipeRunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Generic
     def stop(self, request: Request, **_: Any) -> Response:
         """Stop a run and the jobs that it has under way; each keeps the step it reached."""
         run = self.get_object()
-        if run.job is None:
-            raise WrongState({"run": f"recipe run {run.pk} has no job that could be stopped"})
-        jobs.request_control(actor=request.user, job=run.job, kind="stop")
-        return self._answer(run, status.HTTP_202_ACCEPTED)
+        recipes.stop_recipe(actor=request.user, run=run)
+        return _answer(request, run, status.HTTP_202_ACCEPTED)
 
     @extend_schema(request=None, responses={202: RunSummary, **REFUSALS})
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, **_: Any) -> Response:
         """Go on with a run that was stopped or failed; what was done is not done again."""
         run = recipes.resume_recipe(actor=request.user, run=self.get_object())
-        return self._answer(run, status.HTTP_202_ACCEPTED)
-
-    def _answer(self, run: RecipeRun, code: int) -> Response:
-        found = self.get_queryset().get(pk=run.pk)
-        place = reverse("api:recipe-run-detail", args=[run.pk], request=self.request)
-        return Response(selectors.run_summary(found), status=code, headers={"Location": place})
+        return _answer(request, run, status.HTTP_202_ACCEPTED)
 
 
 class RecipeStartViewSet(GenericViewSet[RecipeRun]):
@@ -144,8 +127,10 @@ class RecipeStartViewSet(GenericViewSet[RecipeRun]):
             seed=data.get("seed", 0),
             idempotency_key=request.headers.get("Idempotency-Key"),
         )
-        found = RecipeRun.objects.select_related("job__branch", "job__worker").get(pk=run.pk)
-        place = reverse("api:recipe-run-detail", args=[run.pk], request=request)
-        return Response(
-            selectors.run_summary(found), status=status.HTTP_201_CREATED, headers={"Location": place}
-        )
+        return _answer(request, run, status.HTTP_201_CREATED)
+
+
+def _answer(request: Request, run: RecipeRun, code: int) -> Response:
+    found = RecipeRun.objects.select_related("job__branch", "job__worker").get(pk=run.pk)
+    place = reverse("api:recipe-run-detail", args=[run.pk], request=request)
+    return Response(selectors.run_summary(found), status=code, headers={"Location": place})

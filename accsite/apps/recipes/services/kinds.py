@@ -18,7 +18,6 @@ class Recipe(Kind):
     body = "workers.kinds.recipe.recipe"
 
     def ended(self, job: Job) -> None:
-        """Stop what the run had under way."""
         recipes.settle(job)
 
     def retry(self, *, actor: Any, job: Job) -> Job:

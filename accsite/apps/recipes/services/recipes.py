@@ -11,6 +11,7 @@ from acc.errors import InvalidInput
 from acc.params import Param, clean_params
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.jobs.services import control, queueing
+from accsite.apps.jobs.services.idempotency import submitted_before
 from accsite.apps.jobs.services.unit import touch, unit_of_work
 from accsite.apps.jobs.states import ACTIVE, TERMINAL, JobState
 from accsite.apps.recipes.models import RecipeRun, RecipeStep
@@ -19,7 +20,6 @@ from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import PluginKind
 from accsite.errors import WrongState
 
-MAX_KEY_LENGTH = 80
 MAX_SEED = 2**53
 S = RecipeStep.State
 
@@ -38,7 +38,8 @@ def submit_recipe(
     A request that is sent twice with one ``idempotency_key`` makes one run. Raises InvalidInput naming each
     wrong field.
     """
-    known = _submitted_before(actor, idempotency_key)
+    before = submitted_before(actor, idempotency_key)
+    known = RecipeRun.objects.filter(pk=before.spec.get("run")).first() if before else None
     if known is not None:
         return known
     errors: dict[str, list[str]] = {}
@@ -75,15 +76,20 @@ def resume_recipe(*, actor: Any, run: RecipeRun) -> RecipeRun:
     run = RecipeRun.objects.select_for_update().get(pk=run.pk)
     if run.job is not None and not run.can_resume:
         words = "is at work" if run.is_active else "is done"
-        raise WrongState(
-            {"run": f"recipe run {run.pk} {words}; only one that was stopped or failed is resumed"}
-        )
+        raise WrongState(run=f"recipe run {run.pk} {words}; only one that was stopped or failed is resumed")
     for step in _to_try_again(run):
         step.state, step.job, step.result = S.RUNNING, None, None
         step.tries, step.message, step.finished_at = step.tries + 1, "", None
         step.save(update_fields=["state", "job", "result", "tries", "message", "finished_at"])
     _queue(run, actor, None)
     return run
+
+
+def stop_recipe(*, actor: Any, run: RecipeRun) -> None:
+    """Ask a run to stop, with the jobs that it has under way; raises WrongState for one without a job."""
+    if run.job is None:
+        raise WrongState({"run": f"recipe run {run.pk} has no job that could be stopped"})
+    control.stop(actor=actor, job=run.job)
 
 
 def settle(job: Job) -> None:
@@ -127,17 +133,6 @@ def _queue(run: RecipeRun, actor: Any, key: str | None) -> None:
     run.job = job
     run.save(update_fields=["job"])
     touch("recipes", f"recipe:{run.pk}")
-
-
-def _submitted_before(actor: Any, key: str | None) -> RecipeRun | None:
-    if not key:
-        return None
-    if len(key) > MAX_KEY_LENGTH:
-        raise InvalidInput(
-            {"idempotency_key": f"it has {len(key)} characters; at most {MAX_KEY_LENGTH} are allowed"}
-        )
-    job = Job.objects.filter(created_by=actor, idempotency_key=key, kind=JobKind.RECIPE).first()
-    return RecipeRun.objects.filter(pk=job.spec["run"]).first() if job is not None else None
 
 
 def _to_try_again(run: RecipeRun) -> list[RecipeStep]:

@@ -47,7 +47,6 @@ class PluginSerializer(serializers.ModelSerializer[Plugin]):
 
     @extend_schema_field(ParamSerializer(many=True))
     def get_params(self, plugin: Plugin) -> list[dict[str, Any]]:
-        """Return the parameters as they were declared."""
         return list(plugin.params)
 
 

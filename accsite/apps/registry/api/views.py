@@ -6,13 +6,14 @@ from typing import Any, ClassVar
 
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from acc.errors import InvalidInput
+from accsite.api.common import narrowed, query
 from accsite.apps.registry import approval, selectors
 from accsite.apps.registry.api.serializers import (
     PluginFileSerializer,
@@ -22,12 +23,10 @@ from accsite.apps.registry.api.serializers import (
 from accsite.apps.registry.models import Plugin, PluginFile, PluginKind, PluginSource
 from accsite.problems import Problem
 
-ALL = OpenApiParameter(
-    "all", OpenApiTypes.BOOL, description="true: those whose file or class is gone as well", default=False
-)
+ALL = query("all", "true: those whose file or class is gone as well", OpenApiTypes.BOOL, default=False)
 
 
-@extend_schema_view(list=extend_schema(parameters=[ALL]))
+@narrowed(ALL)
 class PluginViewSet(viewsets.ReadOnlyModelViewSet[Plugin]):
     """Plugin classes of one kind by name. A class whose source was removed is still found by its name."""
 
@@ -54,13 +53,7 @@ def viewset_of(kind: PluginKind) -> type[PluginViewSet]:
     )
 
 
-@extend_schema_view(
-    list=extend_schema(
-        parameters=[
-            OpenApiParameter("broken", OpenApiTypes.BOOL, description="true: only those", default=False)
-        ]
-    )
-)
+@narrowed(query("broken", "true: only those", OpenApiTypes.BOOL, default=False))
 class PluginFileViewSet(
     mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[PluginFile]
 ):
@@ -73,20 +66,11 @@ class PluginFileViewSet(
     queryset = PluginFile.objects.none()
 
     def get_queryset(self) -> QuerySet[PluginFile]:
-        """Return the files by path."""
         broken = self.action == "list" and _flag(self.request.query_params, "broken")
         return selectors.broken_files() if broken else PluginFile.objects.all()
 
 
-@extend_schema_view(
-    list=extend_schema(
-        parameters=[
-            OpenApiParameter(
-                "waiting", OpenApiTypes.BOOL, description="true: those that wait for approval", default=False
-            )
-        ]
-    )
-)
+@narrowed(query("waiting", "true: those that wait for approval", OpenApiTypes.BOOL, default=False))
 class PluginSourceViewSet(
     mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[PluginSource]
 ):

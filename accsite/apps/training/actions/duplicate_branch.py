@@ -36,9 +36,7 @@ class DuplicateBranch(Action):
 
     @classmethod
     def suggested(cls, branch: Branch) -> Mapping[str, Any]:
-        """Return the name that it would have."""
         return {"name": duplication.name_of_copy(branch)}
 
     def run(self, actor: Any, branch: Branch) -> Branch:
-        """Duplicate it."""
         return duplication.duplicate_branch(actor=actor, branch=branch, name=self.name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -14,9 +16,10 @@ from accsite.actions.admin import ActionsAdmin
 from accsite.apps.access.admin_parts import (
     KeptAdmin,
     RowsInline,
+    each_row,
     lines,
-    link,
     link_to_list,
+    linked,
 )
 from accsite.apps.jobs.models import Job
 from accsite.apps.registry.models import Plugin
@@ -30,7 +33,6 @@ class TaskInline(RowsInline):
 
     model = Task
     fields = ["name", "key", "task_class", "dataset", "weight", "enabled", "removed_at"]
-    readonly_fields = fields
     show_change_link = True
 
 
@@ -54,31 +56,18 @@ class BranchAdmin(ActionsAdmin):
         "work",
         "created_at",
     ]
-    readonly_fields = ["of", "head_link", "forked", "work"]
     inlines = [TaskInline]
+    of = linked("experiment", ordering="experiment__name")
+    head_link = linked("head")
+    forked = linked("forked_from", "forked from")
 
     @override
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Branch]:
-        """Return what the user may see."""
-        return Branch.objects.filter(experiment__in=Experiment.objects.visible_to(request.user))
+    def seen(self, user: Any) -> QuerySet[Branch]:
+        return Branch.objects.filter(experiment__in=Experiment.objects.visible_to(user))
 
     @override
     def view_on_site(self, obj: Branch) -> str:
         return reverse("training:workbench", args=[obj.experiment.slug, obj.slug])
-
-    @admin.display(description="experiment", ordering="experiment__name")
-    def of(self, branch: Branch) -> SafeString:
-        return link(branch.experiment)
-
-    @admin.display(description="head")
-    def head_link(self, branch: Branch) -> SafeString:
-        """Return the checkpoint that it stands at."""
-        return link(branch.head)
-
-    @admin.display(description="forked from")
-    def forked(self, branch: Branch) -> SafeString:
-        """Return the checkpoint that it began with."""
-        return link(branch.forked_from)
 
     @admin.display(description="work")
     def work(self, branch: Branch) -> SafeString:
@@ -111,57 +100,29 @@ class TaskAdmin(TaskForms, KeptAdmin):
     list_select_related = ["branch__experiment", "dataset"]
     search_fields = ["name", "key", "branch__experiment__name"]
     actions = ["switch_on", "switch_off", "remove", "restore"]
+    on_branch = linked("branch", ordering="branch")
+    data = linked("dataset", ordering="dataset__name")
+    switch_on = each_row(
+        "Switch on", "switched on", lambda user, row: tasks.set_enabled(actor=user, task=row, enabled=True)
+    )
+    switch_off = each_row(
+        "Switch off", "switched off", lambda user, row: tasks.set_enabled(actor=user, task=row, enabled=False)
+    )
+    remove = each_row(
+        "Remove (can be undone)", "removed", lambda user, row: tasks.remove_task(actor=user, task=row)
+    )
+    restore = each_row("Restore", "restored", lambda user, row: tasks.restore_task(actor=user, task=row))
 
     @override
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Task]:
-        """Return what the user may see."""
-        seen = Experiment.objects.visible_to(request.user)
-        return Task.objects.filter(branch__experiment__in=seen)
-
-    @admin.display(description="branch", ordering="branch")
-    def on_branch(self, task: Task) -> SafeString:
-        return link(task.branch)
+    def seen(self, user: Any) -> QuerySet[Task]:
+        return Task.objects.filter(branch__experiment__in=Experiment.objects.visible_to(user))
 
     @admin.display(description="class", ordering="task_class")
     def plugin(self, task: Task) -> SafeString:
         return link_to_list(Plugin, task.task_class, kind__exact="task", q=task.task_class)
-
-    @admin.display(description="dataset", ordering="dataset__name")
-    def data(self, task: Task) -> SafeString:
-        return link(task.dataset)
 
     @admin.display(description="reads")
     def reads(self, task: Task) -> str:
         if task.factor:
             return task.factor
         return f"{task.latent_start}:{task.latent_end}" if task.latent_start is not None else "all"
-
-    @admin.action(description="Switch on")
-    def switch_on(self, request: HttpRequest, rows: QuerySet[Task]) -> None:
-        """Switch tasks on."""
-        self.each(
-            request,
-            rows,
-            "switched on",
-            lambda row: tasks.set_enabled(actor=request.user, task=row, enabled=True),
-        )
-
-    @admin.action(description="Switch off")
-    def switch_off(self, request: HttpRequest, rows: QuerySet[Task]) -> None:
-        """Switch tasks off."""
-        self.each(
-            request,
-            rows,
-            "switched off",
-            lambda row: tasks.set_enabled(actor=request.user, task=row, enabled=False),
-        )
-
-    @admin.action(description="Remove (can be undone)")
-    def remove(self, request: HttpRequest, rows: QuerySet[Task]) -> None:
-        """Take tasks off their branches."""
-        self.each(request, rows, "removed", lambda row: tasks.remove_task(actor=request.user, task=row))
-
-    @admin.action(description="Restore")
-    def restore(self, request: HttpRequest, rows: QuerySet[Task]) -> None:
-        """Undo removals."""
-        self.each(request, rows, "restored", lambda row: tasks.restore_task(actor=request.user, task=row))

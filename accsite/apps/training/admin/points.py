@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
-from accsite.apps.access.admin_parts import KeptAdmin, link
+from accsite.apps.access.admin_parts import KeptAdmin, linked
 from accsite.apps.jobs.models import Job
 from accsite.apps.training import blocks
 from accsite.apps.training.models import LossBlock
@@ -26,19 +27,13 @@ class LossBlockAdmin(KeptAdmin):
     list_select_related = ["job"]
     search_fields = ["=job__id"]
     fields = ["of", "start", "count", "attempt", "seq", "points"]
-    readonly_fields = ["of", "points"]
+    large = ("values", "clock", "sums", "counts", "minima", "maxima", "job__spec", "job__traceback")
     show_full_result_count = False  # counting millions of rows takes longer than showing a page of them
+    of = linked("job", ordering="job")
 
     @override
-    def get_queryset(self, request: HttpRequest) -> QuerySet[LossBlock]:
-        """Return the rows that the user may see; a list needs no values."""
-        rows = LossBlock.objects.filter(job__in=Job.objects.visible_to(request.user))
-        large = ("values", "clock", "sums", "counts", "minima", "maxima", "job__spec", "job__traceback")
-        return rows.defer(*large) if self.is_list(request) else rows
-
-    @admin.display(description="job", ordering="job")
-    def of(self, block: LossBlock) -> SafeString:
-        return link(block.job)
+    def seen(self, user: Any) -> QuerySet[LossBlock]:
+        return LossBlock.objects.filter(job__in=Job.objects.visible_to(user))
 
     @admin.display(description="series")
     def names(self, block: LossBlock) -> str:

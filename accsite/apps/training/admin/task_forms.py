@@ -84,7 +84,6 @@ class NewTaskForm(_ServiceForm):
 
     @override
     def serve(self) -> Task:
-        """Attach the task."""
         given = self.cleaned_data
         if not may_change(self.actor, given["branch"]):
             raise InvalidInput({"branch": f"{given['branch']} is not yours to change"})
@@ -107,7 +106,6 @@ class ChangeTaskForm(_ServiceForm):
 
     @override
     def serve(self) -> Task:
-        """Change what was changed."""
         task = Task.objects.select_related("branch__experiment", "dataset").get(pk=self.instance.pk)
         given = {name: self.cleaned_data[name] for name in self.changed_data}
         place = given.pop("position", None)
@@ -122,7 +120,6 @@ class TaskForms:
     """Lets a ModelAdmin of tasks add and change them by these forms; it lists ``shown`` as its read-only fields."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Return whether there may be a branch to add to."""
         return bool(self.has_module_permission(request))  # type: ignore[attr-defined]
 
     def has_change_permission(self, request: HttpRequest, obj: Task | None = None) -> bool:
@@ -154,7 +151,6 @@ class TaskForms:
         return fixed if self.has_change_permission(request, obj) else [*CHANGEABLE, *fixed]
 
     def save_form(self, request: HttpRequest, form: _ServiceForm, change: bool) -> Task:  # noqa: ARG002
-        """Return what the service made of it."""
         saved: Task = form.instance
         return saved
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import QuerySet
-from drf_spectacular.utils import extend_schema, extend_schema_view
+from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accsite.api.common import REFUSALS, query
+from accsite.api.common import REFUSALS, narrowed, query
 from accsite.api.lookup import body, named
 from accsite.apps.jobs.services.unit import unit_of_work
 from accsite.apps.training.api import schema
@@ -21,7 +21,7 @@ from accsite.apps.training.models import Branch, Checkpoint
 from accsite.apps.training.services import branches, experiments, measuring
 
 
-@extend_schema_view(list=extend_schema(parameters=[query("experiment", "slug of an experiment")]))
+@narrowed(query("experiment", "slug of an experiment"))
 class BranchViewSet(ReadViewSet):
     """Branches: named lines of work."""
 

@@ -10,8 +10,8 @@ from rest_framework.permissions import SAFE_METHODS
 from rest_framework.viewsets import GenericViewSet
 
 from acc.errors import InvalidInput
-from accsite.api.common import is_id
 from accsite.apps.training.models import Experiment
+from accsite.ids import row_id
 
 
 class ReadViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[Any]):
@@ -27,7 +27,7 @@ class ReadViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewS
         """Return ``rows`` narrowed by those query parameters that are given: parameter -> lookup."""
         for name, lookup in lookups.items():
             if value := self.request.query_params.get(name):
-                if lookup.endswith("_id") and not is_id(value):
+                if lookup.endswith("_id") and not row_id(value):
                     raise InvalidInput({name: f"{value[:40]!r} is not an id"})
                 rows = rows.filter(**{lookup: value})
         return rows

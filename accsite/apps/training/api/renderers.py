@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -34,56 +34,43 @@ class ColumnsRenderer(JSONRenderer):
         return result
 
 
-class PointsRenderer(BaseRenderer):
+class _BytesRenderer(BaseRenderer):
+    """Shows data as bytes; the problem detail of an error stays JSON."""
+
+    charset: str | None = None
+    render_style = "binary"
+    encode: Callable[[Any], bytes]
+
+    def render(
+        self, data: Any, _media_type: str | None = None, _context: Mapping[str, Any] | None = None
+    ) -> bytes:
+        return json.dumps(data).encode() if isinstance(data, dict) else type(self).encode(data)
+
+
+class PointsRenderer(_BytesRenderer):
     """``acc.wire``: the layout of the socket's frames."""
 
     media_type = wire.CONTENT_TYPE
     format = "points"
-    charset = None
-    render_style = "binary"
-
-    def render(
-        self,
-        data: Any,
-        _media_type: str | None = None,
-        _context: Mapping[str, Any] | None = None,
-    ) -> bytes:
-        """Return points as bytes, or the problem detail of an error as JSON."""
-        return wire.encode(*data) if isinstance(data, tuple) else json.dumps(data).encode()
+    encode = staticmethod(lambda points: wire.encode(*points))
 
 
-class PlainRenderer(BaseRenderer):
+class PlainRenderer(_BytesRenderer):
     """Text as it was printed, whatever bytes that are."""
 
     media_type = "text/plain"
     format = "text"
-    charset = None
-    render_style = "binary"
-
-    def render(
-        self,
-        data: Any,
-        _media_type: str | None = None,
-        _context: Mapping[str, Any] | None = None,
-    ) -> bytes:
-        """Return the bytes, or the problem detail of an error as JSON."""
-        return data if isinstance(data, bytes) else json.dumps(data).encode()
+    encode = bytes
 
 
-class CsvRenderer(BaseRenderer):
+class CsvRenderer(_BytesRenderer):
     """CSV with one line a step, or a bucket of an envelope; empty where there is no value."""
 
     media_type = "text/csv"
     format = "csv"
-
-    def render(
-        self,
-        data: Any,
-        _media_type: str | None = None,
-        _context: Mapping[str, Any] | None = None,
-    ) -> bytes:
-        """Return points as CSV, or the problem detail of an error as JSON."""
-        return csv_lines(data).encode() if isinstance(data, tuple) else json.dumps(data).encode()
+    charset = "utf-8"
+    render_style = "text"
+    encode = staticmethod(lambda points: csv_lines(points).encode())
 
 
 def json_columns(points: Points) -> dict[str, Any]:

@@ -12,15 +12,15 @@ from rest_framework.decorators import action
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.reverse import reverse
 
 from acc import wire
 from acc.errors import InvalidInput
-from accsite.api.common import KEY, REFUSALS, query
+from accsite.api.common import KEY, REFUSALS, narrowed, query
 from accsite.api.lookup import body, named, nested, whole_number
 from accsite.api.pages import Pages
 from accsite.apps.jobs import kinds
 from accsite.apps.jobs.api import schema as job_schema
+from accsite.apps.jobs.api.answers import queued
 from accsite.apps.jobs.api.schema import job_request
 from accsite.apps.jobs.api.serializers import JobEventSerializer
 from accsite.apps.jobs.models import Job
@@ -51,13 +51,8 @@ class HistoryPages(Pages):
     max_limit = 100
 
 
-@extend_schema_view(
-    list=extend_schema(
-        parameters=[
-            query("branch", "id of a branch", OpenApiTypes.INT),
-            query("removed", "1: also those that were removed"),
-        ]
-    )
+@narrowed(
+    query("branch", "id of a branch", OpenApiTypes.INT), query("removed", "1: also those that were removed")
 )
 class TaskViewSet(ReadViewSet):
     """Tasks of branches. Every change is applied to a running job between two of its steps."""
@@ -67,7 +62,6 @@ class TaskViewSet(ReadViewSet):
     ordering_fields = ("position", "name", "weight", "created_at")
 
     def get_queryset(self) -> QuerySet[Task]:
-        """Return what the user may see."""
         rows = selectors.with_source_removed(Task.objects.filter(branch__experiment__in=self.experiments()))
         rows = self.filtered(rows.select_related("dataset", "branch"), branch="branch_id")
         if self.action == "list" and self.request.query_params.get("removed") != "1":
@@ -133,7 +127,6 @@ class JobViewSet(ReadViewSet):
     ordering_fields = ("id", "kind", "state", "step", "created_at", "started_at", "finished_at")
 
     def get_queryset(self) -> QuerySet[Job]:
-        """Return what the user may see."""
         seen = Job.objects.visible_to(self.request.user).select_related("branch__experiment", "worker")
         rows = self.filtered(
             seen,
@@ -176,10 +169,7 @@ class JobViewSet(ReadViewSet):
         kind = kinds.named(data.pop("kind", None), kinds.submittable())
         key = request.headers.get("Idempotency-Key")
         job = kind.submit(actor=request.user, data=data, idempotency_key=key)
-        job = Job.objects.select_related("branch__experiment", "worker").get(pk=job.pk)
-        place = reverse("api:job-detail", args=[job.pk], request=request)
-        state = job_state(job)
-        return Response(state, status=status.HTTP_201_CREATED, headers={"Location": place})
+        return queued(request, job, status.HTTP_201_CREATED)
 
     @extend_schema(
         parameters=[

@@ -102,7 +102,6 @@ class LiveCheckpoints(models.Manager["Checkpoint"]):
     """All checkpoints but those that were deleted and may still be restored."""
 
     def get_queryset(self) -> models.QuerySet[Checkpoint]:
-        """Return the rows that are part of a tree."""
         return super().get_queryset().filter(deleted_at=None)
 
 

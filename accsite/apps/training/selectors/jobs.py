@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, TypedDict
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from acc.errors import InvalidInput
 from acc.training.losses import series
@@ -98,13 +98,24 @@ def _losses(job: Job, last: dict[str, float], attached: dict[str, str]) -> list[
     return [(key, name, last[series.raw(key)]) for key, name in names.items() if series.raw(key) in last]
 
 
-def find_branch(user: Any, experiment: str, branch: str) -> Branch:
-    """Return a branch by slugs or names; raises InvalidInput naming those there are. ``user`` None: all."""
-    seen = Experiment.objects.all() if user is None else Experiment.objects.visible_to(user)
-    found = seen.filter(Q(slug=experiment) | Q(name=experiment)).first()
+def seen_experiments(user: Any) -> QuerySet[Experiment]:
+    """Return the experiments that ``user`` may see; None, a shell, sees all."""
+    return Experiment.objects.all() if user is None else Experiment.objects.visible_to(user)
+
+
+def find_experiment(user: Any, name: str) -> Experiment:
+    """Return an experiment by its slug or name; raises InvalidInput naming those there are. ``user`` None: all."""
+    seen = seen_experiments(user)
+    found = seen.filter(Q(slug=name) | Q(name=name)).first()
     if found is None:
         known = ", ".join(seen.values_list("slug", flat=True)[:20]) or "none"
-        raise InvalidInput({"experiment": f"{experiment!r} is not an experiment; known: {known}"})
+        raise InvalidInput({"experiment": f"{name!r} is not an experiment; known: {known}"})
+    return found
+
+
+def find_branch(user: Any, experiment: str, branch: str) -> Branch:
+    """Return a branch by slugs or names; raises InvalidInput naming those there are. ``user`` None: all."""
+    found = find_experiment(user, experiment)
     line = found.branches.filter(Q(slug=branch) | Q(name=branch)).select_related("experiment").first()
     if line is None:
         known = ", ".join(found.branches.values_list("slug", flat=True)[:20]) or "none"
@@ -114,10 +125,9 @@ def find_branch(user: Any, experiment: str, branch: str) -> Branch:
 
 def find_checkpoint(user: Any, pk: int) -> Checkpoint:
     """Return a checkpoint; raises InvalidInput if there is none. ``user`` None: any."""
-    seen = Experiment.objects.all() if user is None else Experiment.objects.visible_to(user)
-    found = Checkpoint.objects.filter(experiment__in=seen, pk=pk).select_related("branch__experiment").first()
+    rows = Checkpoint.objects.filter(experiment__in=seen_experiments(user))
+    found = rows.filter(pk=pk).select_related("branch__experiment").first()
     if found is None:
-        newest = Checkpoint.objects.filter(experiment__in=seen).values_list("pk", flat=True)[:5]
-        known = ", ".join(map(str, newest)) or "none"
+        known = ", ".join(map(str, rows.values_list("pk", flat=True)[:5])) or "none"
         raise InvalidInput({"checkpoint": f"there is no checkpoint {pk}; the newest are: {known}"})
     return found

@@ -32,10 +32,8 @@ def load_checkpoint(*, actor: Any, branch: Branch, checkpoint: Checkpoint) -> Br
     current = lock_branch(branch.pk)
     if checkpoint.experiment_id != current.experiment_id:
         raise InvalidInput(
-            {
-                "checkpoint": f"checkpoint {checkpoint.pk} belongs to another experiment; "
-                f"choose one of {current.experiment.name}"
-            }
+            checkpoint=f"checkpoint {checkpoint.pk} belongs to another experiment; "
+            f"choose one of {current.experiment.name}"
         )
     refuse_while_busy(current, "checkpoint")
     require_intact(checkpoint, "checkpoint")

@@ -82,10 +82,8 @@ def create_branch(
     name, slug = free_branch_slug(experiment, name, field="name")
     if from_checkpoint is not None and from_checkpoint.experiment_id != experiment.pk:
         raise InvalidInput(
-            {
-                "from_checkpoint": f"checkpoint {from_checkpoint.pk} belongs to another experiment; "
-                f"choose one of {experiment.name}"
-            }
+            from_checkpoint=f"checkpoint {from_checkpoint.pk} belongs to another experiment; "
+            f"choose one of {experiment.name}"
         )
     if from_checkpoint is not None:
         require_intact(from_checkpoint, "from_checkpoint")

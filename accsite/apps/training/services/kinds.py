@@ -142,7 +142,6 @@ class Evaluate(Kind):
             raise prefixed(error, "eval", but={"checkpoint", "idempotency_key"}) from None
 
     def retry(self, *, actor: Any, job: Job) -> Job:
-        """Measure the checkpoint again."""
         if job.checkpoint is None:
             return super().retry(actor=actor, job=job)
         return jobs.submit_evaluation(actor=actor, checkpoint=job.checkpoint, eval=job.spec)

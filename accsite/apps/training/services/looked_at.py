@@ -29,6 +29,4 @@ def require_dataset(checkpoint: Checkpoint, slug: str) -> None:
         images = f"{found.channels} x {found.height} x {found.width}"
         wanted = f"{sees.channels} x {sees.height} x {sees.width}"
         right = "choose another dataset"
-        raise InvalidInput(
-            {"dataset": f"the images of {slug!r} are {images}; this model sees {wanted}: {right}"}
-        )
+        raise InvalidInput(dataset=f"the images of {slug!r} are {images}; this model sees {wanted}: {right}")

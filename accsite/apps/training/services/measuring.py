@@ -36,9 +36,7 @@ def set_auto_evaluate(*, actor: Any, branch: Branch, when: Any, every: Any = Non
         if isinstance(every, str) and every.strip().isdecimal():
             every = int(every)
         if not isinstance(every, int) or isinstance(every, bool) or not 1 <= every <= MOST_STEPS:
-            raise InvalidInput(
-                {"evaluate_every": f"{every!r} is not a number of steps; need 1 to {MOST_STEPS:,}"}
-            )
+            raise InvalidInput(evaluate_every=f"{every!r} is not a number of steps; need 1 to {MOST_STEPS:,}")
     branch.auto_evaluate = when
     branch.evaluate_every = every if when == AutoEvaluate.STEPS else None
     branch.save(update_fields=["auto_evaluate", "evaluate_every"])

@@ -31,9 +31,7 @@ def set_lr(*, actor: Any, job: Job, payload: dict[str, Any]) -> JobEvent:
     except ValueError as error:
         raise InvalidInput({"lr": f"{error}; give a learning rate above 0 and at most 10"}) from None
     if lr == 0:
-        raise InvalidInput(
-            {"lr": f"{payload['lr']!r} is refused: give a learning rate above 0, or pause the job"}
-        )
+        raise InvalidInput(lr=f"{payload['lr']!r} is refused: give a learning rate above 0, or pause the job")
     waiting = job.events.filter(kind="set_lr", status=JobEvent.Status.PENDING).order_by("-id").first()
     if waiting is not None and waiting.payload == {"lr": lr}:
         return waiting

@@ -12,6 +12,7 @@ from acc.errors import InvalidInput, TaskError
 from acc.messages import AddTask, CommandKind, Payload
 from acc.params import Param, clean_params
 from acc.specs import ModelSpec, TaskSpec, parse, parse_slice
+from accsite.apps.datasets import selectors as datasets
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.jobs.services.control import command
@@ -58,7 +59,7 @@ def add_task(
     except InvalidInput as error:
         errors.update(error.fields)
     try:
-        data = dataset if isinstance(dataset, Dataset) else find_dataset(dataset)
+        data = dataset if isinstance(dataset, Dataset) else datasets.get(dataset)
     except InvalidInput as error:
         errors.update(error.fields)
     reads = None
@@ -226,15 +227,6 @@ class TaskErrors(TaskError):
         InvalidInput.__init__(self, fields)
 
 
-def find_dataset(slug: Any) -> Dataset:
-    """Return the dataset with this slug; raises InvalidInput naming those that exist."""
-    found = Dataset.objects.filter(slug=slug).first() if isinstance(slug, str) else None
-    if found is None:
-        known = ", ".join(Dataset.objects.values_list("slug", flat=True)[:20]) or "none"
-        raise InvalidInput({"dataset": f"{slug!r} is not a dataset of this site; known: {known}"})
-    return found
-
-
 def check_compatible(plugin: Plugin, dataset: Dataset, model: ModelSpec, params: Mapping[str, Any]) -> None:
     """Raise TaskErrors unless a task of this class can work on the dataset and the model."""
     errors: dict[str, list[str]] = {}
@@ -309,10 +301,8 @@ def _check_place(spec: TaskSpec, model: ModelSpec, plugin: Plugin | None) -> Non
         nested = (group.start <= start and end <= group.end) or (start <= group.start and group.end <= end)
         if overlap and not nested:
             raise InvalidInput(
-                {
-                    "latent_slice": f"{start}:{end} overlaps only a part of factor {group.name!r} "
-                    f"{group.start}:{group.end}; choose a range within, around or beside it, or the factor"
-                }
+                latent_slice=f"{start}:{end} overlaps only a part of factor {group.name!r} "
+                f"{group.start}:{group.end}; choose a range within, around or beside it, or the factor"
             )
 
 
@@ -336,10 +326,8 @@ def _keep_one(task: Task, what: str) -> None:
     others = Task.objects.filter(branch_id=task.branch_id, enabled=True, removed_at=None).exclude(pk=task.pk)
     if running is not None and not others.exists():
         raise WrongState(
-            {
-                "enabled": f"{task.name!r} is the last task that job {running.pk} trains "
-                f"and cannot be {what}; switch on another first, or stop the job"
-            }
+            enabled=f"{task.name!r} is the last task that job {running.pk} trains "
+            f"and cannot be {what}; switch on another first, or stop the job"
         )
 
 

@@ -74,8 +74,8 @@ def test_a_parameter_named_like_an_option_is_given_the_long_way() -> None:
 def test_help_shows_what_each_parameter_may_be(capsys: pytest.CaptureFixture[str]) -> None:
     assert from_shell("handwritten-digits", "--help") == 0
     told = " ".join(capsys.readouterr().out.split())
-    assert "in pixels, 100 % of them; at least 16; at most 128; default: 32" in told
-    assert "one of soft, hard; default: soft" in told
+    assert "in pixels, 100 % of them; 16 to 128; default: 32" in told
+    assert "soft | hard; default: soft" in told
 
 
 def test_all_that_is_wrong_is_told_with_status_2_and_queues_nothing(

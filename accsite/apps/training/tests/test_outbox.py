@@ -65,12 +65,12 @@ def test_without_a_broker_the_job_is_accepted_at_once_and_rung_later(
         began = time.monotonic()
         job = submit()
         assert time.monotonic() - began < 2
-        assert lifecycle.sweep() == []
+        assert outbox.sweep() == []
     finally:
         redis_server.start()
     assert OutboxMessage.objects.get().rung_at is None
     OutboxMessage.objects.update(created_at=timezone.now() - timedelta(seconds=outbox.RING_SECONDS))
-    assert lifecycle.sweep() == [job.pk]
+    assert outbox.sweep() == [job.pk]
     assert broker.llen("train") == 1
 
 
@@ -91,10 +91,10 @@ def test_a_broker_that_hangs_delays_a_request_by_less_than_two_seconds(
 def test_a_doorbell_that_an_idle_worker_did_not_hear_rings_again(broker: Any) -> None:
     job = submit()
     rows.make_worker("cpu-0")
-    assert lifecycle.sweep() == []
+    assert outbox.sweep() == []
     age(outbox.RING_AGAIN_SECONDS)
-    assert lifecycle.sweep() == [job.pk]
-    assert lifecycle.sweep() == []
+    assert outbox.sweep() == [job.pk]
+    assert outbox.sweep() == []
     assert broker.llen("train") == 2
 
 
@@ -103,15 +103,15 @@ def test_while_every_worker_is_busy_messages_do_not_pile_up(broker: Any) -> None
     busy, waiting = submit(), submit()
     assert lifecycle.claim(busy.pk, worker) is not None
     age(outbox.RING_AGAIN_SECONDS + 1)
-    assert lifecycle.sweep() == []
+    assert outbox.sweep() == []
     age(2 * outbox.RING_AGAIN_SECONDS + 1)
-    assert lifecycle.sweep() == [waiting.pk]
+    assert outbox.sweep() == [waiting.pk]
     age(2 * outbox.RING_AGAIN_SECONDS + 1)
-    assert lifecycle.sweep() == []
+    assert outbox.sweep() == []
 
 
 def test_a_job_that_nobody_waits_for_has_no_doorbell_left(broker: Any) -> None:
     job = submit()
     Job.objects.filter(pk=job.pk).update(state=JobState.CANCELLED)
-    assert lifecycle.sweep() == []
+    assert outbox.sweep() == []
     assert not OutboxMessage.objects.exists()

@@ -22,5 +22,4 @@ def points_url(job: Job | None) -> str:
 
 
 def bench_url(branch: Branch) -> str:
-    """Return the address of a branch's workbench."""
     return reverse("training:workbench", args=[branch.experiment.slug, branch.slug])

@@ -42,19 +42,16 @@ class ExpandCheckpoint(Action, ExpansionSpec):
 
     @classmethod
     def choices(cls, checkpoint: Checkpoint) -> Mapping[str, Choices]:
-        """Return the places at which its model can grow."""
         model = ModelSpec.model_validate(checkpoint.spec["model"])
         places = [(where, words) for where, words in PLACES.items() if _can_grow(model, where)]
         return {"where": places, "start": STARTS}
 
     @classmethod
     def suggested(cls, checkpoint: Checkpoint) -> Mapping[str, Any]:
-        """Return the name of a new branch, where it needs one."""
         needs_one = checkpoint.branch.head_id != checkpoint.pk
         return {"branch_name": f"grown-{checkpoint.pk}"} if needs_one else {}
 
     def run(self, actor: Any, checkpoint: Checkpoint) -> Job:
-        """Queue the job."""
         return submit_expansion(
             actor=actor,
             checkpoint=checkpoint,

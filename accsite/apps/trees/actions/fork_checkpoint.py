@@ -30,16 +30,13 @@ class ForkCheckpoint(Action):
 
     @classmethod
     def suggested(cls, checkpoint: Checkpoint) -> Mapping[str, Any]:
-        """Return a name that tells where it begins."""
         return {"name": f"from-{checkpoint.pk}"}
 
     @classmethod
     def choices(cls, checkpoint: Checkpoint) -> Mapping[str, Choices]:
-        """Return the tasks that it was trained with."""
         return {"tasks": [(task["key"], task["name"]) for task in checkpoint.spec.get("tasks", [])]}
 
     def run(self, actor: Any, checkpoint: Checkpoint) -> Branch:
-        """Make the branch."""
         return experiments.create_branch(
             actor=actor,
             experiment=checkpoint.experiment,

@@ -26,7 +26,6 @@ class ReplayCheckpoint(Action):
     current_plugins: StrictBool = Field(False, title="with the plugins as they are now")
 
     def run(self, actor: Any, checkpoint: Checkpoint) -> Job:
-        """Queue the job."""
         return replays.submit_replay(
             actor=actor,
             checkpoint=checkpoint,

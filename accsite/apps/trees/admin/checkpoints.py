@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -12,11 +14,13 @@ from typing_extensions import override
 
 from accsite.actions.admin import ActionsAdmin
 from accsite.apps.access.admin_parts import (
-    badge,
+    as_json,
+    badged,
+    each_row,
     link,
     link_to_list,
+    linked,
     panels,
-    pretty,
 )
 from accsite.apps.training.models import Checkpoint, Experiment
 from accsite.apps.training.services import jobs
@@ -37,6 +41,7 @@ class CheckpointAdmin(ActionsAdmin):
         "experiment",
     ]
     list_select_related = ["experiment", "branch__experiment", "job"]
+    large = ("spec", "losses", "job__spec")
     search_fields = ["tag", "sha256", "note", "experiment__name"]
     date_hierarchy = "created_at"
     actions = ["evaluate", "star", "unstar", "remove", "restore"]
@@ -62,41 +67,41 @@ class CheckpointAdmin(ActionsAdmin):
         "shown",
         "spec_text",
     ]
-    readonly_fields = [
-        "of",
-        "on_branch",
-        "grew_from",
-        "grown",
-        "made_by",
-        "sort",
-        "size",
-        "losses_text",
-        "shown",
-        "spec_text",
-    ]
+    of = linked("experiment", ordering="experiment__name")
+    on_branch = linked("branch")
+    grew_from = linked("parent", "grew from")
+    losses_text = as_json("losses")
+    spec_text = as_json("spec", "specification")
+    sort = badged("kind", badges.CHECKPOINT_KINDS)
+    evaluate = each_row(
+        "Evaluate",
+        "to be evaluated",
+        lambda user, row: jobs.submit_evaluation(actor=user, checkpoint=row),
+    )
+    star = each_row(
+        "Star: keep from pruning",
+        "starred",
+        lambda user, row: marks.mark_checkpoint(actor=user, checkpoint=row, starred=True),
+    )
+    unstar = each_row(
+        "Take the star off",
+        "without a star",
+        lambda user, row: marks.mark_checkpoint(actor=user, checkpoint=row, starred=False),
+    )
+    remove = each_row(
+        "Delete those that nothing needs (can be undone)",
+        "deleted",
+        lambda user, row: deletion.delete_checkpoint(actor=user, checkpoint=row),
+    )
 
     @override
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Checkpoint]:
-        """Return what the user may see; a list needs no specifications."""
-        rows = Checkpoint.everything.filter(experiment__in=Experiment.objects.visible_to(request.user))
-        return rows.defer("spec", "losses", "job__spec") if self.is_list(request) else rows
+    def seen(self, user: Any) -> QuerySet[Checkpoint]:
+        return Checkpoint.everything.filter(experiment__in=Experiment.objects.visible_to(user))
 
     @override
     def view_on_site(self, obj: Checkpoint) -> str:
         """Return its place in the tree."""
         return f"{reverse('trees:experiment', args=[obj.experiment.slug])}?node={obj.pk}"
-
-    @admin.display(description="experiment", ordering="experiment__name")
-    def of(self, checkpoint: Checkpoint) -> SafeString:
-        return link(checkpoint.experiment)
-
-    @admin.display(description="branch")
-    def on_branch(self, checkpoint: Checkpoint) -> SafeString:
-        return link(checkpoint.branch)
-
-    @admin.display(description="grew from")
-    def grew_from(self, checkpoint: Checkpoint) -> SafeString:
-        return link(checkpoint.parent)
 
     @admin.display(description="grown from it")
     def grown(self, checkpoint: Checkpoint) -> SafeString:
@@ -106,11 +111,6 @@ class CheckpointAdmin(ActionsAdmin):
     def made_by(self, checkpoint: Checkpoint) -> SafeString:
         return link(checkpoint.job, f"job {checkpoint.job_id}")
 
-    @badge(badges.CHECKPOINT_KINDS)
-    @admin.display(description="kind", ordering="kind")
-    def sort(self, checkpoint: Checkpoint) -> str:
-        return checkpoint.kind
-
     @admin.display(description="size", ordering="size_bytes")
     def size(self, checkpoint: Checkpoint) -> str:
         return filesizeformat(checkpoint.size_bytes)
@@ -119,53 +119,9 @@ class CheckpointAdmin(ActionsAdmin):
     def star_of(self, checkpoint: Checkpoint) -> str:
         return "★" if checkpoint.starred else ""
 
-    @admin.display(description="losses")
-    def losses_text(self, checkpoint: Checkpoint) -> SafeString:
-        """Return the last value of each series."""
-        return pretty(checkpoint.losses)
-
     @admin.display(description="measured")
     def shown(self, checkpoint: Checkpoint) -> SafeString:
-        """Return what other apps show of it."""
         return panels(checkpoint)
-
-    @admin.display(description="specification")
-    def spec_text(self, checkpoint: Checkpoint) -> SafeString:
-        return pretty(checkpoint.spec)
-
-    @admin.action(description="Evaluate")
-    def evaluate(self, request: HttpRequest, rows: QuerySet[Checkpoint]) -> None:
-        """Queue a measuring of checkpoints."""
-
-        def change(row: Checkpoint) -> None:
-            jobs.submit_evaluation(actor=request.user, checkpoint=row)
-
-        self.each(request, rows.select_related("branch__experiment"), "to be evaluated", change)
-
-    @admin.action(description="Star: keep from pruning")
-    def star(self, request: HttpRequest, rows: QuerySet[Checkpoint]) -> None:
-        self._mark(request, rows, True)
-
-    @admin.action(description="Take the star off")
-    def unstar(self, request: HttpRequest, rows: QuerySet[Checkpoint]) -> None:
-        """Take stars off."""
-        self._mark(request, rows, False)
-
-    def _mark(self, request: HttpRequest, rows: QuerySet[Checkpoint], starred: bool) -> None:
-        def change(row: Checkpoint) -> None:
-            marks.mark_checkpoint(actor=request.user, checkpoint=row, starred=starred)
-
-        self.each(request, rows, "starred" if starred else "without a star", change)
-
-    @admin.action(description="Delete those that nothing needs (can be undone)")
-    def remove(self, request: HttpRequest, rows: QuerySet[Checkpoint]) -> None:
-        """Delete leaves."""
-        self.each(
-            request,
-            rows,
-            "deleted",
-            lambda row: deletion.delete_checkpoint(actor=request.user, checkpoint=row),
-        )
 
     @admin.action(description="Restore, with all that was deleted with it")
     def restore(self, request: HttpRequest, rows: QuerySet[Checkpoint]) -> None:

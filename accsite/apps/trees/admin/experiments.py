@@ -14,11 +14,11 @@ from typing_extensions import override
 from accsite.apps.access.admin_parts import (
     KeptAdmin,
     RowsInline,
-    badge,
+    as_json,
+    badged,
     counted,
     lines,
     link_to_list,
-    pretty,
 )
 from accsite.apps.jobs.models import Job
 from accsite.apps.training.models import Branch, Checkpoint, Experiment, ExperimentShare
@@ -30,7 +30,6 @@ class BranchInline(RowsInline):
 
     model = Branch
     fields = ["name", "slug", "head", "forked_from", "created_at"]
-    readonly_fields = fields
     show_change_link = True
 
     @override
@@ -45,7 +44,6 @@ class ShareInline(RowsInline):
 
     model = ExperimentShare
     fields = ["user", "level"]
-    readonly_fields = fields
 
 
 @admin.register(Experiment)
@@ -58,13 +56,14 @@ class ExperimentAdmin(KeptAdmin):
     search_fields = ["name", "slug", "owner__username"]
     date_hierarchy = "created_at"
     fields = ["name", "slug", "owner", "seen_by", "trees", "model_text", "retention", "created_at"]
-    readonly_fields = ["seen_by", "trees", "model_text"]
     inlines = [BranchInline, ShareInline]
+    model_text = as_json("model_spec", "model")
+    seen_by = badged("visibility", badges.VISIBILITIES)
 
     @override
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Experiment]:
+    def seen(self, user: Any) -> QuerySet[Experiment]:
         """Return what the user may see, and how much has grown from each."""
-        rows = Experiment.objects.visible_to(request.user).select_related("owner")
+        rows = Experiment.objects.visible_to(user).select_related("owner")
         return rows.annotate(
             branch_count=Count("branches", distinct=True), node_count=Count("checkpoints", distinct=True)
         )
@@ -76,11 +75,6 @@ class ExperimentAdmin(KeptAdmin):
     @admin.display(description="architecture")
     def architecture(self, experiment: Experiment) -> str:
         return str(experiment.model_spec.get("architecture", ""))
-
-    @badge(badges.VISIBILITIES)
-    @admin.display(description="visibility", ordering="visibility")
-    def seen_by(self, experiment: Experiment) -> str:
-        return experiment.visibility
 
     @admin.display(description="grown from it")
     def trees(self, experiment: Any) -> SafeString:
@@ -100,7 +94,3 @@ class ExperimentAdmin(KeptAdmin):
                 link_to_list(Job, "jobs", branch__experiment__id__exact=experiment.pk),
             ]
         )
-
-    @admin.display(description="model")
-    def model_text(self, experiment: Experiment) -> SafeString:
-        return pretty(experiment.model_spec)

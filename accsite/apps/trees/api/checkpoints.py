@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.http import FileResponse
 from django.utils.http import quote_etag
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema, extend_schema_view
+from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.parsers import MultiPartParser
@@ -21,7 +21,7 @@ from rest_framework.response import Response
 from acc.bundle import SUFFIX
 from acc.errors import InvalidInput
 from accsite import blobs
-from accsite.api.common import REFUSALS, query
+from accsite.api.common import REFUSALS, narrowed, query
 from accsite.api.conditional import answer, not_modified
 from accsite.api.lookup import body
 from accsite.apps.training.api.common import ReadViewSet
@@ -33,18 +33,14 @@ from accsite.apps.trees.api.serializers import CheckpointSerializer
 from accsite.apps.trees.services import deletion, marks, portable
 
 
-@extend_schema_view(
-    list=extend_schema(
-        parameters=[
-            query("experiment", "slug of an experiment"),
-            query("branch", "id of a branch", OpenApiTypes.INT),
-            query("job", "id of the job that made it", OpenApiTypes.INT),
-            query("parent", "id of the checkpoint it grew from", OpenApiTypes.INT),
-            query("kind", ", ".join(CheckpointKind.values)),
-            query("tag", "the tag, whole"),
-            query("starred", "1: those with a star"),
-        ]
-    )
+@narrowed(
+    query("experiment", "slug of an experiment"),
+    query("branch", "id of a branch", OpenApiTypes.INT),
+    query("job", "id of the job that made it", OpenApiTypes.INT),
+    query("parent", "id of the checkpoint it grew from", OpenApiTypes.INT),
+    query("kind", ", ".join(CheckpointKind.values)),
+    query("tag", "the tag, whole"),
+    query("starred", "1: those with a star"),
 )
 class CheckpointViewSet(ReadViewSet):
     """Checkpoints: the nodes of experiments' trees."""
@@ -54,7 +50,6 @@ class CheckpointViewSet(ReadViewSet):
     ordering_fields = ("id", "step", "size_bytes", "created_at")
 
     def get_queryset(self) -> QuerySet[Checkpoint]:
-        """Return what the user may see."""
         rows = Checkpoint.objects.filter(experiment__in=self.experiments()).select_related("experiment")
         if self.action == "list":
             rows = rows.defer("spec")

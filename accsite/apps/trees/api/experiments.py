@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import Prefetch, QuerySet
-from drf_spectacular.utils import extend_schema, extend_schema_view
+from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from acc.errors import InvalidInput
-from accsite.api.common import REFUSALS, query
+from accsite.api.common import REFUSALS, narrowed, query
 from accsite.api.conditional import answer
 from accsite.api.lookup import body, flag, nested
 from accsite.apps.training.api.common import ReadViewSet
@@ -24,14 +24,10 @@ from accsite.apps.trees.api.serializers import ExperimentSerializer
 from accsite.apps.trees.services import deletion, retention
 
 
-@extend_schema_view(
-    list=extend_schema(
-        parameters=[
-            query("q", "part of the name"),
-            query("owner", "name of a user"),
-            query("visibility", "site or private"),
-        ]
-    )
+@narrowed(
+    query("q", "part of the name"),
+    query("owner", "name of a user"),
+    query("visibility", "site or private"),
 )
 class ExperimentViewSet(ReadViewSet):
     """Experiments: one model and everything grown from it."""
@@ -42,7 +38,6 @@ class ExperimentViewSet(ReadViewSet):
     queryset = Experiment.objects.none()
 
     def get_queryset(self) -> QuerySet[Experiment]:
-        """Return what the user may see."""
         found = Branch.objects.select_related("experiment")
         rows = self.experiments().select_related("owner").prefetch_related(Prefetch("branches", found))
         if self.action != "list":

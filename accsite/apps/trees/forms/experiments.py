@@ -25,7 +25,6 @@ class GroupRow:
 
     @property
     def is_empty(self) -> bool:
-        """Return whether nothing was typed."""
         return not (self.name or self.start or self.end)
 
 
@@ -118,9 +117,7 @@ def _group(row: GroupRow) -> dict[str, Any]:
     if not row.start.isdecimal() or not row.end.isdecimal():
         wrong = row.end if row.start.isdecimal() else row.start
         raise InvalidInput(
-            {
-                "factor_groups": f"{wrong!r} is not a latent dimension; factor group {row.name!r} needs a whole "
-                "number as its first dimension, and one as the dimension after its last"
-            }
+            factor_groups=f"{wrong!r} is not a latent dimension; factor group {row.name!r} needs a whole "
+            "number as its first dimension, and one as the dimension after its last"
         )
     return {"name": row.name, "start": int(row.start), "end": int(row.end)}

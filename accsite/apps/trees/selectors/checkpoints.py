@@ -9,7 +9,8 @@ from acc.errors import InvalidInput
 from acc.specs import TrainJobSpec
 from accsite.apps.registry.models import PluginKind
 from accsite.apps.registry.origins import Origin
-from accsite.apps.training.models import Checkpoint, CheckpointKind, Experiment
+from accsite.apps.training.models import Checkpoint, CheckpointKind
+from accsite.apps.training.selectors.jobs import seen_experiments
 from accsite.apps.training.selectors.replays import Replayed, last_replay
 from accsite.apps.trees import measures
 from accsite.apps.trees.selectors.differences import sources, spec_difference
@@ -21,8 +22,9 @@ def find_checkpoint_named(user: Any, name: str) -> Checkpoint:
 
     Raises InvalidInput for a name that there is not, or that is the tag of several.
     """
-    seen = Experiment.objects.all() if user is None else Experiment.objects.visible_to(user)
-    rows = Checkpoint.objects.filter(experiment__in=seen).select_related("branch__experiment")
+    rows = Checkpoint.objects.filter(experiment__in=seen_experiments(user)).select_related(
+        "branch__experiment"
+    )
     by_id = rows.filter(pk=int(name)).first() if name.isdecimal() and int(name) < 2**63 else None
     if by_id is not None:
         return by_id

@@ -53,10 +53,8 @@ def delete_checkpoint(*, actor: Any, checkpoint: Checkpoint, subtree: bool = Fal
     chosen = descendants(checkpoint.pk, parents)
     if len(chosen) > 1 and not subtree:
         raise WrongState(
-            {
-                "checkpoint": f"{len(chosen) - 1} checkpoint{'s' * (len(chosen) > 2)} grew from checkpoint "
-                f"{checkpoint.pk}; delete its whole subtree, or those first"
-            }
+            checkpoint=f"{len(chosen) - 1} checkpoint{'s' * (len(chosen) > 2)} grew from checkpoint "
+            f"{checkpoint.pk}; delete its whole subtree, or those first"
         )
     if reasons := needed(chosen):
         told = [f"checkpoint {pk} {why}" for pk, why in sorted(reasons.items())]

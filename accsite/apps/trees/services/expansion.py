@@ -169,8 +169,6 @@ def _refuse_unless_head(branch: Branch, checkpoint: Checkpoint) -> None:
         return
     stands = f"its head is checkpoint {branch.head_id}" if branch.head_id else "it has no head"
     raise WrongState(
-        {
-            "branch_name": f"checkpoint {checkpoint.pk} is not the head of {branch} ({stands}); "
-            "name a new branch for the expanded model"
-        }
+        branch_name=f"checkpoint {checkpoint.pk} is not the head of {branch} ({stands}); "
+        "name a new branch for the expanded model"
     )

@@ -64,9 +64,7 @@ def _tag(checkpoint: Checkpoint, value: Any) -> str:
     except InvalidInput as error:
         raise InvalidInput({"tag": next(iter(error.fields.values()))}) from None
     if tag.isdecimal():  # commands take a tag or an id in one place, and a number is an id there
-        raise InvalidInput(
-            {"tag": f"{tag!r} would be taken for a checkpoint's id; add a letter, as in v{tag}"}
-        )
+        raise InvalidInput(tag=f"{tag!r} would be taken for a checkpoint's id; add a letter, as in v{tag}")
     holder = Checkpoint.everything.filter(experiment=checkpoint.experiment_id, tag=tag).exclude(
         pk=checkpoint.pk
     )

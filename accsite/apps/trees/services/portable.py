@@ -96,10 +96,8 @@ def refuse_unknown_plugins(spec: TrainJobSpec, bundle: Bundle) -> None:
             continue
         if not Plugin.objects.filter(kind=kind, name=name, available=True).exists():
             raise InvalidInput(
-                {
-                    "plugins": f"{kind} class {name!r} is neither in the file nor on this site; "
-                    "put its plugin file into the plugins folder, then import again"
-                }
+                plugins=f"{kind} class {name!r} is neither in the file nor on this site; "
+                "put its plugin file into the plugins folder, then import again"
             )
 
 

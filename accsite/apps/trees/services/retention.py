@@ -46,7 +46,6 @@ class Plan:
     bytes: int = 0
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as plain data."""
         fields = {"kept": self.kept, "leaves": self.leaves, "weights": self.weights, "bytes": self.bytes}
         return {"policy": self.policy.model_dump(), **fields}
 

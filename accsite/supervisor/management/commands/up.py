@@ -76,7 +76,6 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Add --host, --port and --device."""
         add_platform_arguments(parser)
 
     def handle(self, *_args: Any, **options: Any) -> None:

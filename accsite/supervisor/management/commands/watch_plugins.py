@@ -23,7 +23,6 @@ class Command(BaseCommand):
 
     @override
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the arguments."""
         parser.add_argument(
             "--once", action="store_true", help="look once and end; exit status 1 if a file is broken"
         )

@@ -8,11 +8,10 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.urls import reverse
-from typing_extensions import override
 
 from acc.errors import InvalidInput
 from accsite.apps.access import services
-from accsite.cli import SUCCEEDED, ServiceCommand
+from accsite.cli import ServiceCommand
 
 
 class Command(ServiceCommand):
@@ -20,10 +19,7 @@ class Command(ServiceCommand):
 
     help = "Print a link that signs one browser in, once. Exit status 2 for bad input."
 
-    @override
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the arguments."""
-        super().add_arguments(parser)
+    def add_options(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "owner", nargs="?", metavar="user", help="by name (default: the first active administrator)"
         )
@@ -32,16 +28,11 @@ class Command(ServiceCommand):
             "--site", default=settings.ACC_PUBLIC_URL, help="address of the site (default: %(default)s)"
         )
 
-    @override
-    def run(self, **options: Any) -> int:
+    def run(self, **options: Any) -> None:
         """Print the link, alone on its line."""
         token = services.make_sign_in_link(_user(options["owner"]), options["minutes"])
         link = options["site"].rstrip("/") + reverse("access:link", args=[token])
-        if options["json"]:
-            self.print_json({"link": link, "minutes": options["minutes"]})
-        else:
-            self.stdout.write(link)
-        return SUCCEEDED
+        self.tell({"link": link, "minutes": options["minutes"]}, link)
 
 
 def _user(name: str | None) -> User:

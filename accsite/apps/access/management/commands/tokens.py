@@ -6,14 +6,12 @@ from argparse import ArgumentParser
 from typing import Any
 from uuid import UUID
 
-from typing_extensions import override
-
 from acc.errors import InvalidInput
 from accsite.apps.access import tokens
 from accsite.apps.access.models import ApiToken, TokenScope
 from accsite.apps.audit.models import Via
 from accsite.apps.audit.services import record
-from accsite.cli import SUCCEEDED, ServiceCommand, behind_verbs, find_user
+from accsite.cli import ServiceCommand, behind_verbs, find_user
 
 
 class Command(ServiceCommand):
@@ -21,10 +19,7 @@ class Command(ServiceCommand):
 
     help = "Make, list or revoke API tokens. `make` prints the token, once. Exit status 2 for bad input."
 
-    @override
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the arguments."""
-        super().add_arguments(parser)
+    def add_options(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True)
         common = [behind_verbs()]
         make = verbs.add_parser("make", parents=common, help="make a token and print it")
@@ -37,27 +32,22 @@ class Command(ServiceCommand):
         revoke = verbs.add_parser("revoke", parents=common, help="revoke a token")
         revoke.add_argument("id", help="as `tokens list` shows it")
 
-    @override
-    def run(self, **options: Any) -> int:
+    def run(self, **options: Any) -> None:
         {"make": self._make, "list": self._list, "revoke": self._revoke}[options["verb"]](options)
-        return SUCCEEDED
 
     def _make(self, options: dict[str, Any]) -> None:
         user = find_user(options["owner"])
         assert user is not None
         asked = {name: options[name] for name in ("name", "scope", "days")}
         row, token = tokens.make_token(user=user, **asked)
-        _record("token make", row, options)
-        if options["json"]:
-            self.print_json({**_facts(row), "token": token})
-        else:
-            self.stdout.write(token)
+        self._record("token make", row)
+        self.tell({**_facts(row), "token": token}, token)
 
     def _list(self, options: dict[str, Any]) -> None:
         rows = ApiToken.objects.select_related("user")
         user = find_user(options["owner"])
         found = [_facts(row) for row in (rows if user is None else rows.filter(user=user))]
-        if options["json"]:
+        if self.json:
             for facts in found:
                 self.print_json(facts)
         elif found:
@@ -72,14 +62,17 @@ class Command(ServiceCommand):
         except ValueError:
             row = None
         if row is None:
-            raise InvalidInput(
-                {"id": f"there is no token {options['id']!r}; `manage.py tokens list` shows them"}
-            )
-        _record("token revoke", row, options)
+            raise InvalidInput(id=f"there is no token {options['id']!r}; `manage.py tokens list` shows them")
+        self._record("token revoke", row)
         facts = _facts(row)
         tokens.revoke_token(row)
-        if options["json"]:
+        if self.json:
             self.print_json(facts)
+
+    def _record(self, action: str, row: ApiToken) -> None:
+        about = {f"token:{row.id}", f"user:{row.user.get_username()}"}
+        detail = {"name": row.name}
+        record(actor=self.actor, via=Via.COMMAND, action=action, about=about, detail=detail)
 
 
 def _facts(row: ApiToken) -> dict[str, Any]:
@@ -91,9 +84,3 @@ def _facts(row: ApiToken) -> dict[str, Any]:
         "expires": row.expiry.isoformat(),
         "used": row.last_used_at.isoformat() if row.last_used_at else None,
     }
-
-
-def _record(action: str, row: ApiToken, options: dict[str, Any]) -> None:
-    about = {f"token:{row.id}", f"user:{row.user.get_username()}"}
-    actor = find_user(options["user"])
-    record(actor=actor, via=Via.COMMAND, action=action, about=about, detail={"name": row.name})

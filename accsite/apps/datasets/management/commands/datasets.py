@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from django.template.defaultfilters import filesizeformat
-from typing_extensions import override
 
 from acc.data import exporters
 from acc.data.importers import disk_full, is_disk_full
@@ -17,7 +16,7 @@ from accsite.apps.datasets import selectors, services
 from accsite.apps.datasets.api.serializers import DatasetSerializer
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.datasets.uses import users_of
-from accsite.cli import SUCCEEDED, ServiceCommand, behind_verbs, find_user
+from accsite.cli import SUCCEEDED, ServiceCommand, behind_verbs
 
 
 class Command(ServiceCommand):
@@ -28,10 +27,7 @@ class Command(ServiceCommand):
         "deletion of a dataset that a task or checkpoint uses."
     )
 
-    @override
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the subcommands."""
-        super().add_arguments(parser)
+    def add_options(self, parser: ArgumentParser) -> None:
         commands = parser.add_subparsers(dest="action", required=True, metavar="action")
         common = [behind_verbs()]
         found = commands.add_parser("list", parents=common, help="all datasets, by name")
@@ -53,10 +49,7 @@ class Command(ServiceCommand):
                     "--format", choices=exporters.KINDS, help="default: after the ending of the file"
                 )
 
-    @override
     def run(self, **options: Any) -> int:
-        """Do what was asked."""
-        actor = find_user(options["user"])
         action = options["action"]
         if action == "list":
             return self._list(options)
@@ -64,12 +57,12 @@ class Command(ServiceCommand):
             return self._export(options)
         row = selectors.get(options["slug"], removed=action in {"restore", "show"})
         if action == "rename":
-            row = services.rename(actor=actor, dataset=row, name=options["name"])
+            row = services.rename(actor=self.actor, dataset=row, name=options["name"])
         elif action == "delete":
-            row = services.remove(actor=actor, dataset=row)
+            row = services.remove(actor=self.actor, dataset=row)
         elif action == "restore":
-            row = services.restore(actor=actor, dataset=row)
-        if options["json"]:
+            row = services.restore(actor=self.actor, dataset=row)
+        if self.json:
             self.print_json({**DatasetSerializer(row).data, "used_by": users_of(row)})
         elif action == "show":
             self._show(row)
@@ -80,7 +73,7 @@ class Command(ServiceCommand):
     def _list(self, options: dict[str, Any]) -> int:
         rows = Dataset.every.exclude(removed_at=None) if options["removed"] else Dataset.objects.all()
         rows = rows.select_related("created_by")
-        if options["json"]:
+        if self.json:
             for row in rows:
                 self.print_json(DatasetSerializer(row).data)
             return SUCCEEDED
@@ -127,10 +120,7 @@ class Command(ServiceCommand):
             raise InvalidInput({"out": f"'{out}' cannot be written: {error.strerror or error}"}) from error
         finally:
             draft.unlink(missing_ok=True)
-        if options["json"]:
-            self.print_json({"file": str(out), "bytes": out.stat().st_size})
-        else:
-            self.stdout.write(str(out))
+        self.tell({"file": str(out), "bytes": out.stat().st_size}, str(out))
         return SUCCEEDED
 
 

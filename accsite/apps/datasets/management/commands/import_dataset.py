@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 from django.conf import settings
 from numpy.typing import NDArray
-from typing_extensions import override
 
 from acc.data.importers import CLASSES, Answers, Look, disk_full, is_disk_full, read
 from acc.errors import InvalidInput
 from acc.names import clean_name
 from accsite import blobs
 from accsite.apps.datasets import services
-from accsite.cli import SUCCEEDED, ServiceCommand, find_user
+from accsite.cli import SUCCEEDED, ServiceCommand
 
 
 class Command(ServiceCommand):
@@ -33,10 +32,7 @@ class Command(ServiceCommand):
         "refused, and for one that asks something (--scale): --look tells what, and keeps nothing."
     )
 
-    @override
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the arguments."""
-        super().add_arguments(parser)
+    def add_options(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path, help="file or folder; for IDX the one of images")
         parser.add_argument(
             "--labels",
@@ -70,12 +66,10 @@ class Command(ServiceCommand):
             help="refuse more (default: %(default)s)",
         )
 
-    @override
     def run(self, **options: Any) -> int:
         """Import the file and print the slug of its dataset, alone on its line."""
         file: Path = options["file"]
         name = clean_name(options["name"] or services.name_of_file(file.name))
-        actor = find_user(options["user"])
         answers = Answers(*(options[field] for field in ("scale", "part", "classes")))
         look = Look(answers, looking=options["look"])
         draft = blobs.scratch() / f"import-{os.getpid()}.safetensors"
@@ -89,12 +83,13 @@ class Command(ServiceCommand):
                 read_tensors=read_tensors,
             )
             if options["look"]:
-                return self._tell(look, as_json=options["json"])
+                self.tell(look.as_dict(), "\n".join(look.lines))
+                return SUCCEEDED
             for line in look.lines:
                 self.stderr.write(line)
             data.save(draft)
             dataset = services.create_dataset(
-                actor=actor, name=name, dataset_path=draft, provenance=provenance
+                actor=self.actor, name=name, dataset_path=draft, provenance=provenance
             )
         except OSError as error:
             if is_disk_full(error):
@@ -104,18 +99,7 @@ class Command(ServiceCommand):
             draft.unlink(missing_ok=True)
         if dataset.name != name:
             self.stderr.write(f"these very images are here already, as '{dataset.name}'")
-        if options["json"]:
-            self.print_json({"slug": dataset.slug, "n": dataset.n, "content_hash": dataset.content_hash})
-        else:
-            self.stdout.write(dataset.slug)
-        return SUCCEEDED
-
-    def _tell(self, look: Look, *, as_json: bool) -> int:
-        if as_json:
-            self.print_json(look.as_dict())
-        else:
-            for line in look.lines:
-                self.stdout.write(line)
+        self.tell({"slug": dataset.slug, "n": dataset.n, "content_hash": dataset.content_hash}, dataset.slug)
         return SUCCEEDED
 
 

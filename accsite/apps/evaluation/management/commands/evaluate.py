@@ -7,21 +7,18 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.core.files.storage import default_storage
-from typing_extensions import override
 
 from acc.errors import InvalidInput
 from acc.specs import EvalSpec
 from accsite.apps.evaluation import services
 from accsite.apps.evaluation.models import Evaluation
-from accsite.apps.jobs.following import follow
-from accsite.apps.jobs.models import Job
-from accsite.apps.jobs.selectors import job_state
+from accsite.apps.jobs.following import JobCommand
 from accsite.apps.training import selectors
 from accsite.apps.training.models import Checkpoint
-from accsite.cli import SUCCEEDED, ServiceCommand, add_spec_arguments, find_user, given
+from accsite.cli import SUCCEEDED, add_spec_arguments, given
 
 
-class Command(ServiceCommand):
+class Command(JobCommand):
     """Answer from what is kept, or submit an evaluation; it takes what ``acc.specs.EvalSpec`` takes."""
 
     help = (
@@ -30,10 +27,7 @@ class Command(ServiceCommand):
         "1 failed, 2 bad input, 130 detached by Ctrl-C."
     )
 
-    @override
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the arguments."""
-        super().add_arguments(parser)
+    def add_options(self, parser: ArgumentParser) -> None:
         parser.add_argument("node", nargs="?", type=int, metavar="checkpoint", help="id of the checkpoint")
         parser.add_argument("--checkpoint", type=int, help="the same")
         parser.add_argument("--experiment", help="slug or name, instead of a checkpoint")
@@ -41,33 +35,24 @@ class Command(ServiceCommand):
         parser.add_argument("--follow", action="store_true", help="wait, and print what was measured")
         add_spec_arguments(parser, EvalSpec)
 
-    @override
     def run(self, **options: Any) -> int:
-        """Submit, and follow if asked to."""
-        actor = find_user(options["user"])
         spec = given(options, EvalSpec)
         if "suite" in spec:
             spec["suite"] = [name.strip() for name in spec["suite"].split(",") if name.strip()]
-        found = services.ask(actor=actor, checkpoint=_checkpoint(actor, options), eval=spec)
+        found = services.ask(actor=self.actor, checkpoint=_checkpoint(self.actor, options), eval=spec)
         if isinstance(found, Evaluation):
-            self._print(found, options)
+            self._print(found)
             return SUCCEEDED
-        job = found
+        status = self.submitted(found, options)
         if options["follow"]:
-            status = follow(job, out=self.out, as_json=options["json"])
-            self._print(Evaluation.objects.filter(job=job).first(), options)
-            return status
-        if options["json"]:
-            self.print_json(job_state(Job.objects.get(pk=job.pk)))
-        else:
-            self.stdout.write(f"job {job.pk} queued: {job.title}; `manage.py jobs follow {job.pk}` shows it")
-        return SUCCEEDED
+            self._print(Evaluation.objects.filter(job=found).first())
+        return status
 
-    def _print(self, evaluation: Evaluation | None, options: dict[str, Any]) -> None:
+    def _print(self, evaluation: Evaluation | None) -> None:
         if evaluation is None:
             return
         for metric in evaluation.metrics.all():
-            if options["json"]:
+            if self.json:
                 self.print_json(
                     {
                         "task": metric.task_key,
@@ -85,16 +70,13 @@ class Command(ServiceCommand):
             value = f"{metric.value:.5g}" if metric.value is not None else f"not measured: {metric.reason}"
             self.stdout.write(f"{metric.words}: {value}")
         for part in evaluation.parts.exclude(reason=""):
-            if options["json"]:
-                self.print_json({"part": part.name, "reason": part.reason})
-            else:
-                self.stdout.write(f"{part.name}: not measured: {part.reason}")
+            self.tell({"part": part.name, "reason": part.reason}, f"{part.name}: not measured: {part.reason}")
         for artifact in evaluation.artifacts.all():
             where = default_storage.path(artifact.file)
-            if options["json"]:
-                self.print_json({"kind": artifact.kind, "name": artifact.name, "file": where})
-            else:
-                self.stdout.write(f"{artifact.kind} {artifact.name}: {where}")
+            self.tell(
+                {"kind": artifact.kind, "name": artifact.name, "file": where},
+                f"{artifact.kind} {artifact.name}: {where}",
+            )
 
 
 def _checkpoint(actor: User | None, options: dict[str, Any]) -> Checkpoint:

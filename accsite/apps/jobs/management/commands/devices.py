@@ -6,13 +6,12 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.utils import timezone
-from typing_extensions import override
 
 from acc.errors import InvalidInput
 from accsite.apps.jobs.api.serializers import WorkerSerializer
 from accsite.apps.jobs.selectors.workers import WorkerRow, worker_rows
 from accsite.apps.jobs.services import workers
-from accsite.cli import SUCCEEDED, ServiceCommand
+from accsite.cli import ServiceCommand
 
 VERBS = {
     "drain": workers.drain,
@@ -27,25 +26,20 @@ class Command(ServiceCommand):
 
     help = "List the workers with their devices, or drain, resume, retire or forget one. Exit status 2 for bad input."
 
-    @override
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        super().add_arguments(parser)
+    def add_options(self, parser: ArgumentParser) -> None:
         parser.add_argument("verb", nargs="?", choices=("list", *VERBS), default="list")
         parser.add_argument("worker", nargs="?", help="name of the worker")
 
-    @override
-    def run(self, **options: Any) -> int:
-        """Run one verb, then list what there is."""
+    def run(self, **options: Any) -> None:
         verb = options["verb"]
         if verb != "list":
             if not options["worker"]:
                 raise InvalidInput({"worker": f"name the worker to {verb}; `devices list` shows them"})
             VERBS[verb](name=options["worker"])
-        self._list(worker_rows(), as_json=options["json"])
-        return SUCCEEDED
+        self._list(worker_rows())
 
-    def _list(self, rows: list[WorkerRow], *, as_json: bool) -> None:
-        if as_json:
+    def _list(self, rows: list[WorkerRow]) -> None:
+        if self.json:
             for row in rows:
                 self.print_json({**WorkerSerializer(row.worker).data, "jobs": [job.pk for job in row.jobs]})
             return

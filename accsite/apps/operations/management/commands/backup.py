@@ -6,11 +6,9 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from typing_extensions import override
-
 from accsite.apps.operations.archive import total
 from accsite.apps.operations.backup import back_up
-from accsite.cli import SUCCEEDED, ServiceCommand
+from accsite.cli import ServiceCommand
 
 
 class Command(ServiceCommand):
@@ -21,20 +19,16 @@ class Command(ServiceCommand):
         "keep it safe."
     )
 
-    @override
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        super().add_arguments(parser)
+    def add_options(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path, help="where to write; must not be there yet")
 
-    @override
-    def run(self, **options: Any) -> int:
+    def run(self, **options: Any) -> None:
         """Write the backup and say what it holds."""
         manifest = back_up(options["file"])
         rows = sum(member.rows or 0 for member in manifest.members.values())
         files = sum(member.rows is None for member in manifest.members.values())
         size = total(manifest.members.values())
-        if options["json"]:
-            self.print_json({"file": str(options["file"]), "rows": rows, "files": files, "bytes": size})
-        else:
-            self.stdout.write(f"{options['file']}: {rows} rows and {files} files, {size / 2**20:.1f} MiB")
-        return SUCCEEDED
+        self.tell(
+            {"file": str(options["file"]), "rows": rows, "files": files, "bytes": size},
+            f"{options['file']}: {rows} rows and {files} files, {size / 2**20:.1f} MiB",
+        )

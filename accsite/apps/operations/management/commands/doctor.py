@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from rich.markup import escape
-from typing_extensions import override
 
 from accsite.apps.operations.doctor import examine
 from accsite.cli import FAILED, SUCCEEDED, ServiceCommand
@@ -18,12 +17,11 @@ class Command(ServiceCommand):
 
     help = "Check database, Redis, storage, workers, jobs, devices, plugins and clock. Exit status 1 if one fails."
 
-    @override
-    def run(self, **options: Any) -> int:
+    def run(self, **_: Any) -> int:
         """Print each finding; fail if one is a failure."""
         findings = examine()
         for finding in findings:
-            if options["json"]:
+            if self.json:
                 self.print_json(finding.as_dict())
                 continue
             remedy = [f"    → {escape(finding.remedy)}"] if finding.remedy else []

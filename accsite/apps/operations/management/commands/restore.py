@@ -6,10 +6,8 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from typing_extensions import override
-
 from accsite.apps.operations.backup import restore
-from accsite.cli import SUCCEEDED, ServiceCommand
+from accsite.cli import ServiceCommand
 
 
 class Command(ServiceCommand):
@@ -17,19 +15,15 @@ class Command(ServiceCommand):
 
     help = "Restore a backup into an installation that is migrated and empty. Exit status 2 if it is refused."
 
-    @override
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        super().add_arguments(parser)
+    def add_options(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path, help="a file that `backup` wrote")
 
-    @override
-    def run(self, **options: Any) -> int:
+    def run(self, **options: Any) -> None:
         """Check the file, restore it, and say what it held."""
         manifest = restore(options["file"])
         rows = sum(member.rows or 0 for member in manifest.members.values())
         files = sum(member.rows is None for member in manifest.members.values())
-        if options["json"]:
-            self.print_json({"rows": rows, "files": files, "made_at": manifest.made_at})
-        else:
-            self.stdout.write(f"restored {rows} rows and {files} files of {manifest.made_at}")
-        return SUCCEEDED
+        self.tell(
+            {"rows": rows, "files": files, "made_at": manifest.made_at},
+            f"restored {rows} rows and {files} files of {manifest.made_at}",
+        )

@@ -8,12 +8,11 @@ from types import FrameType
 from typing import Any
 
 from rich.markup import escape
-from typing_extensions import override
 
 from accsite.apps.operations.verify import Step, Verification
 from accsite.apps.operations.verify_milestones import MILESTONES, Site
 from accsite.apps.operations.verify_workshop import Workshop
-from accsite.cli import FAILED, INTERRUPTED, SUCCEEDED, ServiceCommand, find_user
+from accsite.cli import FAILED, INTERRUPTED, SUCCEEDED, ServiceCommand
 
 ALL = "all"
 
@@ -26,10 +25,7 @@ class Command(ServiceCommand):
         "is private and is removed again. Exit status: 0 all held, 1 something did not, 2 bad input, 130 interrupted."
     )
 
-    @override
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the arguments."""
-        super().add_arguments(parser)
+    def add_options(self, parser: ArgumentParser) -> None:
         what = "; ".join(f"{name}: {milestone.title}" for name, milestone in MILESTONES.items())
         parser.add_argument(
             "milestone",
@@ -41,17 +37,18 @@ class Command(ServiceCommand):
         )
         parser.add_argument("--list", action="store_true", help="print the lists, and do nothing")
 
-    @override
     def run(self, **options: Any) -> int:
         """Verify one milestone after the other, and clean up."""
         chosen = (
             list(MILESTONES) if ALL in options["milestone"] else list(dict.fromkeys(options["milestone"]))
         )
         if options["list"]:
-            self.show_lists(chosen, as_json=options["json"])
+            self.show_lists(
+                chosen,
+            )
             return SUCCEEDED
-        run = Verification(self.print_step if options["json"] else self.show_step)
-        shop = Workshop(find_user(options["user"]))
+        run = Verification(self.print_step if self.json else self.show_step)
+        shop = Workshop(self.actor)
         ended = signal.signal(signal.SIGTERM, _interrupt)
         try:
             run.run("site", lambda: Site(shop).verify(run))
@@ -64,17 +61,14 @@ class Command(ServiceCommand):
             signal.signal(signal.SIGTERM, ended)
         return SUCCEEDED if run.ok else FAILED
 
-    def show_lists(self, chosen: list[str], *, as_json: bool) -> None:
+    def show_lists(self, chosen: list[str]) -> None:
         """Print the list of each milestone."""
         for name in chosen:
             milestone = MILESTONES[name]
-            if not as_json:
+            if not self.json:
                 self.stdout.write(f"{name}  {milestone.title}")
             for text in milestone.promises():
-                if as_json:
-                    self.print_json({"milestone": name, "title": milestone.title, "promise": text})
-                else:
-                    self.stdout.write(f"    {text}")
+                self.tell({"milestone": name, "title": milestone.title, "promise": text}, f"    {text}")
 
     def print_step(self, step: Step) -> None:
         self.print_json(step.as_dict())

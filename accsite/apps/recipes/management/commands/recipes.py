@@ -5,16 +5,12 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from typing_extensions import override
-
 from accsite.apps.recipes.models import RecipeRun
 from accsite.apps.recipes.selectors import find_run, run_page, run_state, run_summary
 from accsite.apps.recipes.services import recipes
 from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import PluginKind
-from accsite.apps.training.services import jobs
-from accsite.cli import SUCCEEDED, ServiceCommand, find_user
-from accsite.errors import WrongState
+from accsite.cli import ServiceCommand
 
 RUNS_SHOWN = 20
 
@@ -24,39 +20,30 @@ class Command(ServiceCommand):
 
     help = "Recipes: `recipes` lists what can be run, `recipes runs` the runs, `recipes show|stop|resume RUN` one run."
 
-    @override
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the arguments."""
-        super().add_arguments(parser)
+    def add_options(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "action", nargs="?", default="list", choices=("list", "runs", "show", "stop", "resume")
         )
         parser.add_argument("number", nargs="?", type=int, help="of a run")
 
-    @override
-    def run(self, **options: Any) -> int:
-        """Do what is asked."""
-        actor = find_user(options["user"])
+    def run(self, **options: Any) -> None:
         if options["action"] == "list":
-            self._recipes(as_json=options["json"])
+            self._recipes()
         elif options["action"] == "runs":
-            seen = RecipeRun.objects.visible_to(actor) if actor else RecipeRun.objects.all()
+            seen = RecipeRun.objects.visible_to(self.actor) if self.actor else RecipeRun.objects.all()
             for run in seen.select_related("job")[:RUNS_SHOWN]:
-                self._line(run, as_json=options["json"])
+                self._line(run)
         else:
-            run = find_run(actor, options["number"] or 0)
+            run = find_run(self.actor, options["number"] or 0)
             if options["action"] == "stop":
-                if run.job is None:
-                    raise WrongState({"run": f"recipe run {run.pk} has no job that could be stopped"})
-                jobs.request_control(actor=actor, job=run.job, kind="stop")
+                recipes.stop_recipe(actor=self.actor, run=run)
             elif options["action"] == "resume":
-                run = recipes.resume_recipe(actor=actor, run=run)
-            self._show(find_run(actor, run.pk), as_json=options["json"])
-        return SUCCEEDED
+                run = recipes.resume_recipe(actor=self.actor, run=run)
+            self._show(find_run(self.actor, run.pk))
 
-    def _recipes(self, *, as_json: bool) -> None:
+    def _recipes(self) -> None:
         for recipe in registry.available(PluginKind.RECIPE):
-            if as_json:
+            if self.json:
                 self.print_json({"name": recipe.name, "label": recipe.label, "params": recipe.params})
                 continue
             self.stdout.write(
@@ -65,19 +52,19 @@ class Command(ServiceCommand):
             for param in recipe.params:
                 self.stdout.write(f"    --param {param['name']}={param['default']}  {param['help']}")
 
-    def _line(self, run: RecipeRun, *, as_json: bool) -> None:
-        if as_json:
+    def _line(self, run: RecipeRun) -> None:
+        if self.json:
             self.print_json(run_summary(run))
             return
         state = run.job.get_state_display() if run.job else "gone"
         params = " ".join(f"{name}={value}" for name, value in run.params.items())
         self.stdout.write(f"run {run.pk}  {state}  {run.recipe} {params}")
 
-    def _show(self, run: RecipeRun, *, as_json: bool) -> None:
-        if as_json:
+    def _show(self, run: RecipeRun) -> None:
+        if self.json:
             self.print_json(run_state(run))
             return
-        self._line(run, as_json=False)
+        self._line(run)
         page = run_page(run)
         for phase in page.phases:
             self.stdout.write(

@@ -5,13 +5,11 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from typing_extensions import override
-
 from accsite.apps.jobs.following import follow
 from accsite.apps.recipes.models import RecipeRun
 from accsite.apps.recipes.selectors import find_recipe, find_run, run_state, run_summary
 from accsite.apps.recipes.services import recipes
-from accsite.cli import SUCCEEDED, ServiceCommand, find_user, parse_params
+from accsite.cli import SUCCEEDED, ServiceCommand, parse_params
 
 
 class Command(ServiceCommand):
@@ -22,10 +20,7 @@ class Command(ServiceCommand):
         "succeeded), 1 failed or stopped, 2 bad input, 130 detached by Ctrl-C while the run goes on."
     )
 
-    @override
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the arguments."""
-        super().add_arguments(parser)
+    def add_options(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "recipe", nargs="?", default="", help="class name, or factor_experiment for FactorExperiment"
         )
@@ -41,36 +36,31 @@ class Command(ServiceCommand):
             "--stop-on-interrupt", action="store_true", help="with --follow: Ctrl-C stops the run"
         )
 
-    @override
     def run(self, **options: Any) -> int:
-        """Submit, and follow if asked to."""
-        actor = find_user(options["user"])
         if options["resume"] is not None:
-            run = recipes.resume_recipe(actor=actor, run=find_run(actor, options["resume"]))
+            run = recipes.resume_recipe(actor=self.actor, run=find_run(self.actor, options["resume"]))
         else:
             run = recipes.submit_recipe(
-                actor=actor,
+                actor=self.actor,
                 recipe=find_recipe(options["recipe"]),
                 params=parse_params(options["param"]),
                 seed=options["seed"],
             )
         assert run.job is not None
         if not options["follow"]:
-            if options["json"]:
-                self.print_json(run_summary(run))
-            else:
-                self.stdout.write(
-                    f"recipe run {run.pk} queued as job {run.job.pk}; `manage.py recipes show {run.pk}` shows it"
-                )
+            self.tell(
+                run_summary(run),
+                f"recipe run {run.pk} queued as job {run.job.pk}; `manage.py recipes show {run.pk}` shows it",
+            )
             return SUCCEEDED
         status = follow(
-            run.job, out=self.out, as_json=options["json"], stop_on_interrupt=options["stop_on_interrupt"]
+            run.job, out=self.out, as_json=self.json, stop_on_interrupt=options["stop_on_interrupt"]
         )
-        self._tell(RecipeRun.objects.select_related("job").get(pk=run.pk), as_json=options["json"])
+        self._tell(RecipeRun.objects.select_related("job").get(pk=run.pk))
         return status
 
-    def _tell(self, run: RecipeRun, *, as_json: bool) -> None:
-        if as_json:
+    def _tell(self, run: RecipeRun) -> None:
+        if self.json:
             self.print_json(run_state(run))
             return
         state = run_state(run)

@@ -9,7 +9,6 @@ from dataclasses import asdict
 from typing import Any
 
 from django.conf import settings
-from typing_extensions import override
 
 from acc.errors import InvalidInput
 from acc.text import visible
@@ -17,7 +16,7 @@ from accsite.apps.registry import approval, origins, selectors
 from accsite.apps.registry.api.serializers import PluginSerializer, PluginSourceSerializer
 from accsite.apps.registry.models import Plugin, PluginFile, PluginKind, PluginSource
 from accsite.apps.registry.params import allowed, flag
-from accsite.cli import FAILED, SUCCEEDED, ServiceCommand, behind_verbs, find_user
+from accsite.cli import FAILED, SUCCEEDED, ServiceCommand, behind_verbs
 
 
 class Command(ServiceCommand):
@@ -29,10 +28,7 @@ class Command(ServiceCommand):
         "Exit status 2 for bad input."
     )
 
-    @override
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the arguments."""
-        super().add_arguments(parser)
+    def add_options(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True)
         common = [behind_verbs()]
         listing = verbs.add_parser(
@@ -70,27 +66,25 @@ class Command(ServiceCommand):
             help="look at the plugin folder now; exit status 1 if a file is broken",
         )
 
-    @override
     def run(self, **options: Any) -> int:
-        """Run one verb."""
         if options["verb"] == "list":
-            self._list(options["kind"], everything=options["all"], as_json=options["json"])
+            self._list(options["kind"], everything=options["all"])
         elif options["verb"] == "show":
-            self._show(options["name"], source=options["source"], as_json=options["json"])
+            self._show(options["name"], source=options["source"])
         elif options["verb"] == "diff":
-            return self._diff(options["checkpoint"], user=options["user"], as_json=options["json"])
+            return self._diff(options["checkpoint"])
         elif options["verb"] == "sources":
-            self._sources(waiting=options["waiting"], as_json=options["json"])
+            self._sources(waiting=options["waiting"])
         elif options["verb"] in {"approve", "withdraw"}:
-            return self._decide(**options)
+            return self._decide(options)
         else:
-            return self._sync(as_json=options["json"])
+            return self._sync()
         return SUCCEEDED
 
-    def _list(self, kind: str | None, *, everything: bool, as_json: bool) -> None:
+    def _list(self, kind: str | None, *, everything: bool) -> None:
         rows = Plugin.objects.all() if everything else Plugin.objects.filter(available=True)
         rows = rows.filter(kind=kind) if kind else rows
-        if as_json:
+        if self.json:
             for plugin in rows:
                 self.print_json(as_data(plugin))
             return
@@ -104,13 +98,13 @@ class Command(ServiceCommand):
             line = f":{file.error_line}" if file.error_line else ""
             self.stderr.write(f"broken: {file.path}{line}: {file.error}")
 
-    def _show(self, name: str, *, source: bool, as_json: bool) -> None:
+    def _show(self, name: str, *, source: bool) -> None:
         found = list(Plugin.objects.filter(name=name).select_related("source"))
         if not found:
             known = ", ".join(Plugin.objects.filter(available=True).values_list("name", flat=True)) or "none"
             raise InvalidInput({"name": f"{name!r} is not a known plugin; known: {known}"})
         for plugin in found:
-            if as_json:
+            if self.json:
                 self.print_json({**as_data(plugin), **({"text": plugin.source.text} if source else {})})
                 continue
             if source:
@@ -137,7 +131,7 @@ class Command(ServiceCommand):
             ]
             if cells:
                 self.print_table(("Parameter", "Flag", "Type", "Default", "Allowed", "Help"), cells)
-        if source or as_json:
+        if source or self.json:
             return
         for file in PluginFile.objects.filter(path__in={plugin.path for plugin in found}):
             if file.error:
@@ -146,26 +140,26 @@ class Command(ServiceCommand):
             if file.output:
                 self.stderr.write(f"\nwhile it was loaded it printed:\n{file.output}")
 
-    def _diff(self, checkpoint: str, *, user: str | None, as_json: bool) -> int:
-        origin = origins.find("checkpoint", find_user(user), checkpoint)
+    def _diff(self, checkpoint: str) -> int:
+        origin = origins.find("checkpoint", self.actor, checkpoint)
         found = origins.changes(origin)
         told: set[str] = set()
         for change in found:
-            if as_json:
+            if self.json:
                 self.print_json(asdict(change))
                 continue
             self.stdout.write(f"{change.status:8} {change.kind} {change.name} ({change.path})")
             if change.diff not in told:  # classes of one file have one diff
                 told.add(change.diff)
                 self.out.write(change.diff)
-        if not found and not as_json:
+        if not found and not self.json:
             self.stdout.write(f"no plugin made {origin.title}")
         return FAILED if any(change.status != "same" for change in found) else SUCCEEDED
 
-    def _sources(self, *, waiting: bool, as_json: bool) -> None:
+    def _sources(self, *, waiting: bool) -> None:
         found = PluginSource.objects.filter(on_disk_at=None).select_related("approved_by")
         rows = (found.waiting() if waiting else found).order_by("-first_seen_at", "sha256")
-        if as_json:
+        if self.json:
             for row in rows:
                 self.print_json(dict(PluginSourceSerializer(row).data))
             return
@@ -175,22 +169,19 @@ class Command(ServiceCommand):
         ]
         self.print_table(("sha256", "File", "State", "How it came"), cells)
 
-    def _decide(self, *, verb: str, sha256: str, user: str | None, json: bool, **options: Any) -> int:
-        source, actor = selectors.source(sha256), find_user(user)
-        if verb == "withdraw":
-            approval.withdraw(actor=actor, source=source)
+    def _decide(self, options: dict[str, Any]) -> int:
+        source = selectors.source(options["sha256"])
+        if options["verb"] == "withdraw":
+            approval.withdraw(actor=self.actor, source=source)
         else:
-            if not json:
+            if not self.json:
                 self.out.write(f"{visible(source.text)}\n")
             if not options["yes"] and not self._agreed(source):
                 return FAILED
-            approval.approve(actor=actor, source=source)
+            approval.approve(actor=self.actor, source=source)
         source.refresh_from_db()
-        if json:
-            self.print_json(dict(PluginSourceSerializer(source).data))
-        else:
-            done = "may run here from now on" if source.may_run else "runs here no more"
-            self.stdout.write(f"{source.path} {source.pk} {done}")
+        done = "may run here from now on" if source.may_run else "runs here no more"
+        self.tell(dict(PluginSourceSerializer(source).data), f"{source.path} {source.pk} {done}")
         return SUCCEEDED
 
     def _agreed(self, source: PluginSource) -> bool:
@@ -200,9 +191,9 @@ class Command(ServiceCommand):
         answer = input(f"Let {source.path} {source.pk[:12]}, as printed above, run on this server? [y/N] ")
         return answer.strip().lower() in {"y", "yes"}
 
-    def _sync(self, *, as_json: bool) -> int:
+    def _sync(self) -> int:
         # The site never runs plugin code, nor imports what does.
-        command = [sys.executable, "-m", "workers.watcher", "--once", *(["--json"] if as_json else [])]
+        command = [sys.executable, "-m", "workers.watcher", "--once", *(["--json"] if self.json else [])]
         done = subprocess.run(command, cwd=settings.ROOT, check=False)  # noqa: S603 - our own module
         return done.returncode
 

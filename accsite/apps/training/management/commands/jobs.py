@@ -5,8 +5,6 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from typing_extensions import override
-
 from acc import messages
 from acc.errors import InvalidInput
 from accsite.apps.jobs.following import finite, follow
@@ -17,7 +15,7 @@ from accsite.apps.jobs.states import JobState
 from accsite.apps.training import selectors
 from accsite.apps.training.api.renderers import csv_lines
 from accsite.apps.training.services import jobs as services
-from accsite.cli import SUCCEEDED, ServiceCommand, find_user
+from accsite.cli import SUCCEEDED, ServiceCommand
 
 VERBS = ("show", "log", "losses", "follow", "stop", "pause", "resume")
 
@@ -31,10 +29,7 @@ class Command(ServiceCommand):
         "Exit status 2 for bad input."
     )
 
-    @override
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the arguments."""
-        super().add_arguments(parser)
+    def add_options(self, parser: ArgumentParser) -> None:
         parser.add_argument("verb", nargs="?", choices=("list", *VERBS), default="list")
         parser.add_argument("job", nargs="?", type=int, help="id of the job")
         parser.add_argument("--all", action="store_true", help="list: those that have ended as well")
@@ -54,12 +49,9 @@ class Command(ServiceCommand):
         parser.add_argument("--rank", type=int, help="log: of this rank (default: the first that printed)")
         parser.add_argument("--stop-on-interrupt", action="store_true", help="follow: Ctrl-C stops the job")
 
-    @override
     def run(self, **options: Any) -> int:
-        """Run one verb."""
         verb, job = options["verb"], options["job"]
-        actor = find_user(options["user"])
-        rows = Job.objects.all() if actor is None else Job.objects.visible_to(actor)
+        rows = Job.objects.all() if self.actor is None else Job.objects.visible_to(self.actor)
         rows = rows.select_related("branch__experiment", "worker")
         if verb == "list":
             if options["limit"] < 1:
@@ -84,32 +76,32 @@ class Command(ServiceCommand):
             return follow(
                 chosen,
                 out=self.out,
-                as_json=options["json"],
+                as_json=self.json,
                 stop_on_interrupt=options["stop_on_interrupt"],
             )
         if verb == "log":
             return follow_log(
                 chosen,
                 out=self.out,
-                as_json=options["json"],
+                as_json=self.json,
                 word=options["search"],
                 attempt=options["attempt"],
                 rank=options["rank"],
                 go_on=options["follow"],
             )
         if verb == "losses":
-            self._losses(chosen, as_json=options["json"])
+            self._losses(chosen)
             return SUCCEEDED
         if verb == "resume":
-            chosen = rows.get(pk=services.resume(actor=actor, job=chosen).pk)
+            chosen = rows.get(pk=services.resume(actor=self.actor, job=chosen).pk)
         elif verb != "show":
-            services.request_control(actor=actor, job=chosen, kind=verb)
+            services.request_control(actor=self.actor, job=chosen, kind=verb)
             chosen = rows.get(pk=chosen.pk)
-        self._show(chosen, options)
+        self._show(chosen)
         return SUCCEEDED
 
     def _list(self, states: list[messages.Job], options: dict[str, Any]) -> None:
-        if options["json"]:
+        if self.json:
             for state in states:
                 self.print_json(state)
             return
@@ -127,18 +119,18 @@ class Command(ServiceCommand):
                 "no jobs" if options["all"] else "no job is waiting or running; --all lists the others"
             )
 
-    def _losses(self, job: Job, *, as_json: bool) -> None:
+    def _losses(self, job: Job) -> None:
         header, columns = selectors.loss_history(job)
-        if not as_json:
+        if not self.json:
             self.stdout.write(csv_lines((header, columns)), ending="")
             return
         for place in range(columns.shape[1]):
             values = dict(zip(header["series"], map(float, columns[:, place]), strict=True))
             self.print_json({"step": header["start"] + place, **finite(values)})
 
-    def _show(self, job: Job, options: dict[str, Any]) -> None:
+    def _show(self, job: Job) -> None:
         state, losses = job_state(job), selectors.task_losses(job)
-        if options["json"]:
+        if self.json:
             self.print_json({**state, "losses": finite(losses)})
             return
         for name in (

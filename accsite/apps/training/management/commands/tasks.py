@@ -5,8 +5,6 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from typing_extensions import override
-
 from acc.errors import InvalidInput
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.registry import params
@@ -16,7 +14,7 @@ from accsite.apps.training.api.serializers import TaskSerializer
 from accsite.apps.training.models import Branch, Task
 from accsite.apps.training.pages.jobs import reads
 from accsite.apps.training.services import tasks
-from accsite.cli import SUCCEEDED, ServiceCommand, behind_verbs, find_user, parse_params
+from accsite.cli import SUCCEEDED, ServiceCommand, behind_verbs, parse_params
 from accsite.numbers import exact
 
 
@@ -26,7 +24,6 @@ class Command(ServiceCommand):
     help = "List, add and change the tasks of a branch, also while they are trained. Exit status 2 for bad input."
     _plugin: Plugin | None = None
 
-    @override
     def run_from_argv(self, argv: list[str]) -> None:
         """Find the class first, since its parameters are flags."""
         words = argv[argv.index("add") + 1 :] if "add" in argv else []
@@ -34,10 +31,7 @@ class Command(ServiceCommand):
         self._plugin = next((plugin for plugin in found if plugin is not None), None)
         super().run_from_argv(argv)
 
-    @override
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the arguments."""
-        super().add_arguments(parser)
+    def add_options(self, parser: ArgumentParser) -> None:
         common = behind_verbs()
         common.add_argument("--experiment", required=True, help="slug or name")
         common.add_argument("--branch", default="main", help="slug or name (default: %(default)s)")
@@ -76,16 +70,14 @@ class Command(ServiceCommand):
             if verb == "move":
                 changing.add_argument("position", help="0 for the first; beyond the end: the last")
 
-    @override
     def run(self, **options: Any) -> int:
-        """Run one verb."""
-        verb, actor = options["verb"], find_user(options["user"])
+        verb, actor = options["verb"], self.actor
         branch = selectors.find_branch(actor, options["experiment"], options["branch"])
         if verb == "list":
-            self._list(branch, everything=options["all"], as_json=options["json"])
+            self._list(branch, everything=options["all"])
             return SUCCEEDED
         task = add(actor, branch, options) if verb == "add" else change(actor, branch, verb, options)
-        if options["json"]:
+        if self.json:
             self.print_json(TaskSerializer(task).data)
             return SUCCEEDED
         self.stdout.write(f"{task.key}: {describe(task)}")
@@ -95,10 +87,10 @@ class Command(ServiceCommand):
                 self.stdout.write(f"job {pk} was told; `manage.py jobs show {pk}` shows it")
         return SUCCEEDED
 
-    def _list(self, branch: Branch, *, everything: bool, as_json: bool) -> None:
+    def _list(self, branch: Branch, *, everything: bool) -> None:
         rows = selectors.with_source_removed(branch.tasks.select_related("dataset"))
         rows = rows if everything else rows.filter(removed_at=None)
-        if as_json:
+        if self.json:
             for task in rows:
                 self.print_json(TaskSerializer(task).data)
             return

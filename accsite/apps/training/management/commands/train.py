@@ -5,18 +5,14 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from typing_extensions import override
-
 from acc.specs import TrainSpec
-from accsite.apps.jobs.following import follow
-from accsite.apps.jobs.models import Job
-from accsite.apps.jobs.selectors import job_state
+from accsite.apps.jobs.following import JobCommand
 from accsite.apps.training import selectors
 from accsite.apps.training.services import jobs
-from accsite.cli import SUCCEEDED, ServiceCommand, add_spec_arguments, find_user, given
+from accsite.cli import add_spec_arguments, given
 
 
-class Command(ServiceCommand):
+class Command(JobCommand):
     """Submit a train job; what it takes is what ``acc.specs.TrainSpec`` takes."""
 
     help = (
@@ -24,10 +20,7 @@ class Command(ServiceCommand):
         "2 bad input, 130 detached by Ctrl-C while the job goes on."
     )
 
-    @override
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the arguments."""
-        super().add_arguments(parser)
+    def add_options(self, parser: ArgumentParser) -> None:
         parser.add_argument("--experiment", required=True, help="slug or name")
         parser.add_argument("--branch", default="main", help="slug or name (default: %(default)s)")
         parser.add_argument(
@@ -38,21 +31,7 @@ class Command(ServiceCommand):
         )
         add_spec_arguments(parser, TrainSpec)
 
-    @override
     def run(self, **options: Any) -> int:
-        """Submit, and follow if asked to."""
-        actor = find_user(options["user"])
-        found = selectors.find_branch(actor, options["experiment"], options["branch"])
-        job = jobs.submit_training(actor=actor, branch=found, train=given(options, TrainSpec))
-        if options["follow"]:
-            return follow(
-                job,
-                out=self.out,
-                as_json=options["json"],
-                stop_on_interrupt=options["stop_on_interrupt"],
-            )
-        if options["json"]:
-            self.print_json(job_state(Job.objects.get(pk=job.pk)))
-        else:
-            self.stdout.write(f"job {job.pk} queued: {job.title}; `manage.py jobs follow {job.pk}` shows it")
-        return SUCCEEDED
+        found = selectors.find_branch(self.actor, options["experiment"], options["branch"])
+        job = jobs.submit_training(actor=self.actor, branch=found, train=given(options, TrainSpec))
+        return self.submitted(job, options)

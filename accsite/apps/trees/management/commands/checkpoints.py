@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.db.models import Model
-from typing_extensions import override
 
-from acc.errors import InvalidInput
 from accsite.actions.commands import ActionCommand
-from accsite.apps.training.models import Branch, Checkpoint, Experiment
+from accsite.apps.training.models import Checkpoint, Experiment
+from accsite.apps.training.selectors.jobs import find_branch, find_experiment
 from accsite.apps.training.services import branches
 from accsite.apps.trees import selectors
 from accsite.apps.trees.services import deletion, marks
-from accsite.cli import SUCCEEDED, behind_verbs, find_user
+from accsite.cli import SUCCEEDED, behind_verbs
 
 VERBS = {
     "list": "those of an experiment",
@@ -36,7 +35,6 @@ class Command(ActionCommand):
     on: ClassVar[type[Model]] = Checkpoint
     called: ClassVar[str] = "id or tag"
 
-    @override
     def add_verbs(self, verbs: Any) -> None:
         for verb, what in VERBS.items():
             parser = verbs.add_parser(verb, parents=[behind_verbs()], help=what)
@@ -51,55 +49,41 @@ class Command(ActionCommand):
                     "--subtree", action="store_true", help="also everything that grew from it"
                 )
 
-    @override
     def run(self, **options: Any) -> int:
-        """Run one verb."""
         if options["verb"] not in VERBS:
             return super().run(**options)
-        actor, verb, value = find_user(options["user"]), options["verb"], options.get("value", "")
+        actor, verb, value = self.actor, options["verb"], options.get("value", "")
         if verb in ("list", "restore"):
-            experiment = self._experiment(actor, options["what"])
+            experiment = find_experiment(actor, options["what"])
             if verb == "list":
-                self._list(experiment, options)
+                self._list(experiment)
             else:
                 rows = deletion.restore_deletion(actor=actor, experiment=experiment, deletion=value)
-                self._say(options, {"restored": sorted(row.pk for row in rows)})
+                self._say({"restored": sorted(row.pk for row in rows)})
             return SUCCEEDED
         checkpoint = selectors.find_checkpoint_named(actor, options["what"])
         if verb == "show":
-            self._show(checkpoint, options)
+            self._show(checkpoint)
         elif verb == "load":
-            rows_of = Branch.objects.filter(experiment=checkpoint.experiment)
-            branch = rows_of.filter(slug=value).first()
-            if branch is None:
-                known = ", ".join(rows_of.values_list("slug", flat=True))
-                raise InvalidInput({"branch": f"{value!r} is not the slug of a branch there; known: {known}"})
+            branch = find_branch(actor, checkpoint.experiment.slug, value)
             branches.load_checkpoint(actor=actor, branch=branch, checkpoint=checkpoint)
-            self._say(options, {"branch": branch.slug, "head": checkpoint.pk})
+            self._say({"branch": branch.slug, "head": checkpoint.pk})
         elif verb == "delete":
             made = deletion.delete_checkpoint(actor=actor, checkpoint=checkpoint, subtree=options["subtree"])
             fields = {"deletion": str(made.id), "deleted": list(made.checkpoints), "bytes": made.bytes}
-            self._say(options, {**fields, "undo_until": made.undo_until.isoformat()})
+            self._say({**fields, "undo_until": made.undo_until.isoformat()})
         else:
             changes: dict[str, Any] = {"tag": {"tag": value}, "note": {"note": value}}.get(
                 verb, {"starred": verb == "star"}
             )
             marks.mark_checkpoint(actor=actor, checkpoint=checkpoint, **changes)
-            self._say(options, {"checkpoint": checkpoint.pk, **changes})
+            self._say({"checkpoint": checkpoint.pk, **changes})
         return SUCCEEDED
 
-    def _experiment(self, actor: Any, slug: str) -> Experiment:
-        seen = Experiment.objects.all() if actor is None else Experiment.objects.visible_to(actor)
-        found = seen.filter(slug=slug).first()
-        if found is None:
-            known = ", ".join(seen.values_list("slug", flat=True)[:20]) or "none"
-            raise InvalidInput({"experiment": f"there is no {slug!r}; known: {known}"})
-        return found
-
-    def _list(self, experiment: Experiment, options: dict[str, Any]) -> None:
+    def _list(self, experiment: Experiment) -> None:
         found = selectors.tree(experiment)
         names = {branch.pk: branch.slug for branch in found.branches}
-        if options["json"]:
+        if self.json:
             for node in found.nodes:
                 self.print_json({**node._asdict(), "branch": names[node.branch]})
             return
@@ -110,9 +94,9 @@ class Command(ActionCommand):
             rows.append((node.id, node.parent or "", names[node.branch], node.step, node.kind, loss, tag))
         self.print_table(("Id", "Parent", "Branch", "Step", "Kind", "Loss", "Tag"), rows)
 
-    def _show(self, checkpoint: Checkpoint, options: dict[str, Any]) -> None:
+    def _show(self, checkpoint: Checkpoint) -> None:
         detail = selectors.checkpoint_detail(checkpoint)
-        if options["json"]:
+        if self.json:
             self.print_json(detail)
             return
         told = {
@@ -134,8 +118,5 @@ class Command(ActionCommand):
         for part, changed in detail["difference"].items() if detail["parent"] else ():
             self.stdout.write(f"{'changed':12} {part}: {changed}")
 
-    def _say(self, options: dict[str, Any], fields: dict[str, Any]) -> None:
-        if options["json"]:
-            self.print_json(fields)
-        else:
-            self.stdout.write("; ".join(f"{name} {value}" for name, value in fields.items()))
+    def _say(self, fields: dict[str, Any]) -> None:
+        self.tell(fields, "; ".join(f"{name} {value}" for name, value in fields.items()))

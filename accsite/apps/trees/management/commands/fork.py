@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from typing_extensions import override
-
 from accsite.actions.commands import OneActionCommand
 from accsite.apps.trees.actions.fork_checkpoint import ForkCheckpoint
 
@@ -18,6 +16,5 @@ class Command(OneActionCommand):
     called = "id or tag"
     behind = ("name",)
 
-    @override
     def as_json(self, made: Any) -> Any:
         return {"branch": made.pk, "slug": made.slug, "head": made.head_id}

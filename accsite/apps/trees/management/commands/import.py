@@ -7,10 +7,8 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from typing_extensions import override
-
 from accsite.apps.trees.services import portable
-from accsite.cli import SUCCEEDED, ServiceCommand, find_user
+from accsite.cli import ServiceCommand
 
 
 class Command(ServiceCommand):
@@ -21,23 +19,18 @@ class Command(ServiceCommand):
         "train or evaluate it. Exit status 2 for a file that is refused."
     )
 
-    @override
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        super().add_arguments(parser)
+    def add_options(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path, help="written by `manage.py export`")
         parser.add_argument("--name", help="of the new experiment (default: as it was called)")
 
-    @override
-    def run(self, **options: Any) -> int:
+    def run(self, **options: Any) -> None:
         """Import, and print experiment and checkpoint."""
-        actor = find_user(options["user"])
-        made = portable.import_checkpoint(actor=actor, path=options["file"], name=options["name"])
+        made = portable.import_checkpoint(actor=self.actor, path=options["file"], name=options["name"])
         checkpoint = made.checkpoint
         for note in made.notes:
             self.stderr.write(note)
-        if options["json"]:
+        if self.json:
             fields = {"experiment": checkpoint.experiment.slug, "branch": checkpoint.branch_id}
             self.print_json({**fields, "checkpoint": checkpoint.pk, "notes": list(made.notes)})
         else:
             self.stdout.write(f"checkpoint {checkpoint.pk} of experiment {checkpoint.experiment.slug}")
-        return SUCCEEDED

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Iterable
 from typing import Any
 
 from django.template.defaultfilters import filesizeformat
-from typing_extensions import override
 
-from acc.errors import InvalidInput
 from accsite.apps.training.models import Experiment
+from accsite.apps.training.selectors.jobs import find_experiment, seen_experiments
 from accsite.apps.trees.services import retention
-from accsite.cli import SUCCEEDED, ServiceCommand, find_user
+from accsite.cli import ServiceCommand
 
 
 class Command(ServiceCommand):
@@ -23,10 +23,8 @@ class Command(ServiceCommand):
         "and lose their files for good. Exit status 2 for bad input."
     )
 
-    @override
-    def add_arguments(self, parser: ArgumentParser) -> None:
+    def add_options(self, parser: ArgumentParser) -> None:
         """Declare the arguments."""
-        super().add_arguments(parser)
         parser.add_argument("experiment", nargs="?", help="slug (default: all)")
         parser.add_argument(
             "--dry-run", action="store_true", help="only say what would go, and how many bytes"
@@ -37,17 +35,11 @@ class Command(ServiceCommand):
         parser.add_argument("--best", type=int, help="the best of the experiment to keep")
         parser.add_argument("--metric", help="by which number they are the best, such as loss/total")
 
-    @override
-    def run(self, **options: Any) -> int:
+    def run(self, **options: Any) -> None:
         """Prune, or say what would go."""
-        actor = find_user(options["user"])
-        seen = Experiment.objects.all() if actor is None else Experiment.objects.visible_to(actor)
-        rows = seen.order_by("slug")
+        rows: Iterable[Experiment] = seen_experiments(self.actor).order_by("slug")
         if options["experiment"]:
-            rows = rows.filter(slug=options["experiment"])
-            if not rows:
-                known = ", ".join(seen.values_list("slug", flat=True)[:20]) or "none"
-                raise InvalidInput({"experiment": f"there is no {options['experiment']!r}; known: {known}"})
+            rows = [find_experiment(self.actor, options["experiment"])]
         policy = {name: options[name] for name in ("last", "best", "metric") if options[name] is not None}
         total = 0
         for experiment in rows:
@@ -55,18 +47,19 @@ class Command(ServiceCommand):
             if options["dry_run"]:
                 plan = retention.plan_pruning(experiment, policy or None)
             else:
-                plan, deletion = retention.prune(actor=actor, experiment=experiment, policy=policy or None)
+                plan, deletion = retention.prune(
+                    actor=self.actor, experiment=experiment, policy=policy or None
+                )
             total += plan.bytes
             self._tell(experiment, plan, str(deletion.id) if deletion else None, options)
-        if not options["json"]:
+        if not self.json:
             verb = "would be freed" if options["dry_run"] else "are freed"
             self.stdout.write(f"{total} bytes ({filesizeformat(total)}) {verb}")
-        return SUCCEEDED
 
     def _tell(
         self, experiment: Experiment, plan: retention.Plan, deletion: str | None, options: dict[str, Any]
     ) -> None:
-        if options["json"]:
+        if self.json:
             fields = {"experiment": experiment.slug, "dry_run": options["dry_run"], "deletion": deletion}
             self.print_json({**fields, **plan.as_dict()})
             return

@@ -7,10 +7,8 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
-from typing_extensions import override
-
 from accsite.apps.trees import selectors
-from accsite.cli import ServiceCommand, find_user
+from accsite.cli import ServiceCommand
 
 
 class Command(ServiceCommand):
@@ -21,19 +19,14 @@ class Command(ServiceCommand):
         "the bit. Nothing is written. Exit status: 0 the same, 1 they differ, 2 it cannot be replayed."
     )
 
-    @override
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the arguments."""
-        super().add_arguments(parser)
+    def add_options(self, parser: ArgumentParser) -> None:
         parser.add_argument("checkpoint", help="id or tag")
         parser.add_argument(
             "--current-plugins", action="store_true", help="use the plugins as they are now, not as they were"
         )
 
-    @override
     def run(self, **options: Any) -> int:
-        """Start the replay and pass on what it says."""
-        checkpoint = selectors.find_checkpoint_named(find_user(options["user"]), options["checkpoint"])
+        checkpoint = selectors.find_checkpoint_named(self.actor, options["checkpoint"])
         command = [sys.executable, "-m", "workers.replay", str(checkpoint.pk)]
         command += [flag for flag in ("--json", "--current-plugins") if options[flag[2:].replace("-", "_")]]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603
