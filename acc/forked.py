@@ -188,9 +188,10 @@ def _set_right(
     for number, given in enumerate([nothing, *written]):
         if given is not None:
             os.dup2(given, number)
-    last = -1
-    for number in sorted({0, 1, 2, *keep, os.sysconf("SC_OPEN_MAX")}):
-        os.closerange(last + 1, number)
+    last = 2
+    for number in sorted({*keep, os.sysconf("SC_OPEN_MAX")}):
+        if number > last + 1:  # an empty range would be all
+            os.closerange(last + 1, number)
         last = number
     for number in keep:
         os.set_inheritable(number, False)
