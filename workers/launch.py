@@ -65,13 +65,12 @@ def serve(*, name: str, queues: list[str], device: str) -> int:
     if lock is None:
         say(f"worker {name!r} runs already on this ACC_HOME; give this one another --name")
         return 2
-    from acc import forked
     from workers.fork.client import ForkServerClient, NoZygote, end_leftovers, mark
 
     mark(f"{settings.HOME}:{name}")
     forks = ForkServerClient(name)
-    if list(queues) != [RECIPES] or forked.possible():
-        forks.start()  # it imports torch while this process imports Django, or is a fork that has both
+    if list(queues) != [RECIPES]:
+        forks.start()  # it imports torch while this process imports Django, or is a fork of it that has both
     import django
 
     django.setup()

@@ -23,7 +23,6 @@ from accsite.supervisor.starter import receive, send
 
 PRELOAD = (
     "celery.apps.worker",
-    "celery.bin.worker",
     "celery.concurrency.thread",
     "celery.worker.autoscale",
     "celery.worker.components",
