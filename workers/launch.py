@@ -70,7 +70,7 @@ def serve(*, name: str, queues: list[str], device: str) -> int:
     mark(f"{settings.HOME}:{name}")
     forks = ForkServerClient(name)
     if list(queues) != [RECIPES]:
-        forks.start()  # it imports torch while this process imports Django
+        forks.start()  # it imports torch while this process imports Django, or is a fork of it that has both
     import django
 
     django.setup()

@@ -10,12 +10,12 @@ import json
 import os
 import select
 import subprocess
-import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
+from acc import forked
 from acc.plugins.report import Report, refusal
 from acc.plugins.scan import FoundFile
 
@@ -75,7 +75,9 @@ class Checker:
     def __init__(self, *, limit_seconds: float = LIMIT_SECONDS) -> None:
         self.limit_seconds = limit_seconds
         self.built_in: list[dict[str, Any]] = []
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | forked.Fork | None = None
+        self._requests: IO[bytes] | None = None
+        self._answers: IO[bytes] | None = None
         self._owed: dict[str, FoundFile] = {}
         self._answered: list[Answer] = []
         self._previews: dict[str, PreviewRequest] = {}  # by who asked
@@ -94,22 +96,26 @@ class Checker:
                 "the process that looks at plugin files ends at once; its errors are in this log"
             )
         self._buffer = b""
-        self._process = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", "acc.plugins.check_server", str(self.limit_seconds)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, **_ONE_THREAD},
-            start_new_session=True,
+        their_input, requests = os.pipe()
+        answers, their_output = os.pipe()
+        self._process = forked.start(
+            "acc.plugins.check_server",
+            [str(self.limit_seconds)],
+            environment={**os.environ, **_ONE_THREAD},
+            stdin=their_input,
+            stdout=their_output,
         )
+        os.close(their_input)
+        os.close(their_output)
+        self._requests, self._answers = os.fdopen(requests, "wb"), os.fdopen(answers, "rb")
         for file in self._owed.values():
             self._send(file)
 
     def fileno(self) -> int:
         """Return the descriptor that is readable when there is something to receive."""
         self.start()
-        assert self._process is not None
-        assert self._process.stdout is not None
-        return self._process.stdout.fileno()
+        assert self._answers is not None
+        return self._answers.fileno()
 
     @property
     def is_waiting(self) -> bool:
@@ -175,7 +181,7 @@ class Checker:
         process, self._process = self._process, None
         if process is None:
             return
-        for stream in (process.stdin, process.stdout):
+        for stream in (self._requests, self._answers):
             if stream is not None:
                 try:
                     stream.close()
@@ -188,16 +194,13 @@ class Checker:
             process.wait()
 
     def _send(self, file: FoundFile) -> None:
-        assert self._process is not None
-        assert self._process.stdin is not None
         self._say({"path": file.path, "sha256": file.sha256, "text": file.text})
 
     def _say(self, request: dict[str, Any]) -> None:
-        assert self._process is not None
-        assert self._process.stdin is not None
+        assert self._requests is not None
         try:
-            self._process.stdin.write(json.dumps(request).encode() + b"\n")
-            self._process.stdin.flush()
+            self._requests.write(json.dumps(request).encode() + b"\n")
+            self._requests.flush()
         except BrokenPipeError:
             pass  # seen as the end of its output, upon which it is started again
 

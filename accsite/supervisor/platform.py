@@ -21,8 +21,9 @@ from accsite.schema import assert_schema
 from accsite.supervisor.console import Console
 from accsite.supervisor.health import is_ready
 from accsite.supervisor.lock import HomeLock
-from accsite.supervisor.processes import LOOPBACK, Process, table
+from accsite.supervisor.processes import LOOPBACK, Process, starter, table
 from accsite.supervisor.redis import RedisServer, answers, use
+from accsite.supervisor.starter import possible
 from accsite.supervisor.supervisor import Supervisor
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,8 +94,10 @@ def platform(*, host: str, port: int, device: str, console: Console) -> Iterator
             console=console,
             first=Process("redis", tuple(redis.command())) if redis else None,
             first_is_ready=lambda: answers(settings.REDIS_URL),
+            starter=starter() if possible() else None,
         )
         with supervisor:
+            supervisor.warm_up()
             supervisor.start_first()
             console.stage("Redis answers")
             call_command("migrate", interactive=False, verbosity=0)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from acc.errors import InvalidInput
+from accsite.supervisor.orphans import die_with_parent
 
 # What every process is told by the environment, whoever starts it.
 SHARED_ENVIRONMENT = ("DJANGO_SETTINGS_MODULE", "ACC_HOME", "DATABASE_URL", "REDIS_URL")
 LOOPBACK = "127.0.0.1"
 WEB_PORT = 8000
+TITLE_BYTES = 200
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
@@ -22,7 +25,7 @@ class Process:
 
     ``command`` starts with the interpreter; ``queues`` are the Celery queues it serves, none for the rest;
     ``grace_seconds`` is how long it may take to put its work down after SIGTERM; ``files`` are descriptors of the
-    parent's that it is given, such as a socket that listens.
+    parent's that it is given, such as a socket that listens; ``forked``: the starter forks it, where there is one.
     """
 
     name: str
@@ -30,6 +33,21 @@ class Process:
     queues: tuple[str, ...] = ()
     grace_seconds: float = 10.0
     files: tuple[int, ...] = ()
+    forked: bool = False
+
+
+def execute(process: Process, environment: Mapping[str, str], output: int) -> subprocess.Popen[bytes]:
+    """Start the program of ``process``, writing to ``output``."""
+    return subprocess.Popen(  # noqa: S603 - the process table is ours
+        process.command,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        start_new_session=True,
+        pass_fds=process.files,
+        preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call, bound before the fork
+    )
 
 
 def table(
@@ -61,8 +79,8 @@ def table(
             worker(name, queues, python=python, device=bound, prefix=prefix)
             for name, bound, queues in placed(devices, device)
         ),
-        Process("sweeper", (python, "-m", "workers.sweeper")),
-        Process("watcher", (python, "-m", "workers.watcher")),
+        Process("sweeper", (python, "-m", "workers.sweeper"), forked=True),
+        Process("watcher", (python, "-m", "workers.watcher"), forked=True),
     ]
 
 
@@ -98,4 +116,16 @@ def worker(name: str, queues: Iterable[str], *, python: str, device: str, prefix
     """Return one Celery worker process for ``queues``; it may take 60 s to write a checkpoint."""
     queues = tuple(queues)
     command = (python, "-m", "workers.launch", "--queues", ",".join(queues), "--device", device)
-    return Process(name, (*command, "--name", f"{prefix}{name}"), queues=queues, grace_seconds=60.0)
+    return Process(
+        name, (*command, "--name", f"{prefix}{name}"), queues=queues, grace_seconds=60.0, forked=True
+    )
+
+
+def starter(*, python: str = sys.executable) -> Process:
+    """Return the process that forks those of the table that are ``forked``; its grace period is the longest of theirs.
+
+    ``--room`` is for titles: a fork's takes the place of this command, and is cut to its length.
+    """
+    return Process(
+        "starter", (python, "-m", "workers.starter", "--room", "." * TITLE_BYTES), grace_seconds=70.0
+    )

@@ -1,8 +1,8 @@
 """Starts processes in order, starts them again when they crash, and stops them so that no work is lost.
 
 Children live in sessions of their own, so a Ctrl-C in the terminal reaches the supervisor only, which then
-asks the workers to put their jobs down before Redis goes. Should the supervisor itself be killed, the kernel
-sends its children SIGTERM.
+asks the workers to put their jobs down before Redis goes. Some of them the starter forks. Should
+the supervisor itself be killed, the kernel sends its children SIGTERM.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import FrameType
+from typing import Protocol
 
 from acc.errors import AccError
 from accsite.supervisor.console import Console
-from accsite.supervisor.orphans import die_with_parent
-from accsite.supervisor.processes import Process
+from accsite.supervisor.processes import Process, execute
+from accsite.supervisor.starter import Forked, Starter
 
 POLL_SECONDS = 0.1
 FIRST_BACKOFF_SECONDS = 0.5
@@ -36,34 +37,48 @@ class KeepsCrashing(AccError):
     """A process crashed again and again at its start; the sentence names it."""
 
 
-class Child:
-    """One process under the supervisor, over all its restarts."""
+class _Launch(Protocol):
+    def __call__(
+        self, process: Process, environment: Mapping[str, str], output: int, /
+    ) -> subprocess.Popen[bytes] | Forked: ...
 
-    def __init__(self, process: Process, console: Console, environment: Mapping[str, str]) -> None:
+
+class Child:
+    """One process under the supervisor, over all its restarts.
+
+    launch: how it is started. crash_means: what is added where a crash is told.
+    """
+
+    def __init__(
+        self,
+        process: Process,
+        console: Console,
+        environment: Mapping[str, str],
+        launch: _Launch = execute,
+        crash_means: str = "",
+    ) -> None:
         self.process = process
         self.console = console
         self.environment = environment
-        self.popen: subprocess.Popen[bytes] | None = None
+        self.launch, self.crash_means = launch, crash_means
+        self.popen: subprocess.Popen[bytes] | Forked | None = None
         self.crashes = 0
         self.started_at = 0.0
+        self.lost_at: float | None = (
+            None  # monotonic time of when the starter was seen to have ended before it
+        )
         self.start_at: float | None = None  # monotonic time of the next start, when one is due
 
     def start(self) -> None:
         """Start the process, its output going to the console."""
-        self.start_at = None
+        self.start_at = self.lost_at = None
         self.started_at = time.monotonic()
-        self.popen = subprocess.Popen(  # noqa: S603 - the process table is ours
-            self.process.command,
-            env=dict(self.environment),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            pass_fds=self.process.files,
-            preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call, bound before the fork
-        )
-        assert self.popen.stdout is not None
-        self.console.follow(self.process.name, self.popen.stdout)
+        reader, output = os.pipe()
+        try:
+            self.popen = self.launch(self.process, self.environment, output)
+        finally:
+            os.close(output)
+        self.console.follow(self.process.name, os.fdopen(reader, "rb"))
 
     @property
     def alive(self) -> bool:
@@ -76,10 +91,13 @@ class Child:
             if now >= self.start_at:
                 self.start()
             return
-        if self.popen is None or self.alive:
+        if self.popen is None or self._goes_on(now):
+            return
+        if self.lost_at is not None:
+            self.start()  # by the starter's successor
             return
         self.crashes = 1 if now - self.started_at > STEADY_SECONDS else self.crashes + 1
-        how = describe_exit(self.popen.returncode)
+        how = describe_exit(self.popen.returncode or 0)
         if self.crashes >= CRASHES_ALLOWED:
             self.console.show_last(self.process.name)
             raise KeepsCrashing(
@@ -87,8 +105,20 @@ class Child:
                 "its last lines above say why"
             )
         pause = min(FIRST_BACKOFF_SECONDS * 2 ** (self.crashes - 1), LONGEST_BACKOFF_SECONDS)
-        self.console.line("supervisor", f"{self.process.name} {how}; starting it again in {pause:g} s")
+        self.console.line(
+            "supervisor", f"{self.process.name} {how}; starting it again in {pause:g} s{self.crash_means}"
+        )
         self.start_at = now + pause
+
+    def _goes_on(self, now: float) -> bool:
+        """Return whether it runs; one whose starter has ended may put its work down, and is killed if it does not."""
+        assert self.popen is not None
+        alive = self.popen.poll() is None
+        if isinstance(self.popen, Forked) and self.popen.lost:
+            self.lost_at = self.lost_at or now
+            if alive and now - self.lost_at > self.process.grace_seconds:
+                self.kill()
+        return alive
 
     def ask_to_stop(self) -> None:
         """Send SIGTERM, and start it no more."""
@@ -100,8 +130,11 @@ class Child:
         """Kill the process and all of its session that is still in its group."""
         if self.popen is None:
             return
-        with suppress(ProcessLookupError):
-            os.killpg(self.popen.pid, signal.SIGKILL)
+        if self.popen.pid is None:
+            self.popen.give_up()
+        elif self.alive:
+            with suppress(ProcessLookupError):
+                os.killpg(self.popen.pid, signal.SIGKILL)
         self.popen.wait()
 
 
@@ -120,11 +153,30 @@ class Supervisor:
         console: Console,
         first: Process | None = None,
         first_is_ready: Callable[[], bool] = lambda: True,
+        starter: Process | None = None,
     ) -> None:
         self.console = console
+        self._forks = Starter(starter) if starter else None
+        self.starter: Child | None = None
+        if starter and self._forks:
+            self.starter = Child(
+                starter,
+                console,
+                environment,
+                self._forks.execute,
+                "; what it has forked ends and starts again with it",
+            )
         self.first = Child(first, console, environment) if first else None
         self.first_is_ready = first_is_ready
-        self.children = [Child(process, console, environment) for process in processes]
+        self.children = [
+            Child(
+                process,
+                console,
+                environment,
+                self._forks.fork if self._forks and process.forked else execute,
+            )
+            for process in processes
+        ]
         self._signals = 0
         self._previous: dict[int, object] = {}
         self._last_signal = 0.0
@@ -141,6 +193,11 @@ class Supervisor:
         finally:
             for number, handler in self._previous.items():
                 signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def warm_up(self) -> None:
+        """Start the starter, if there is one: it imports while its caller goes on."""
+        if self.starter is not None:
+            self.starter.start()
 
     def start_first(self, *, seconds: float = 15.0) -> None:
         """Start the first process and return when it is ready."""
@@ -166,7 +223,7 @@ class Supervisor:
                 child.check(now)
             if now >= until:
                 return
-            time.sleep(min(POLL_SECONDS, max(until - now, 0.0)))
+            self._rest(min(POLL_SECONDS, max(until - now, 0.0)))
 
     def run(self) -> None:
         """Look after the children until a signal says stop."""
@@ -196,9 +253,10 @@ class Supervisor:
                 "supervisor", "stopping; jobs in progress are saved and requeued (Ctrl-C again: at once)"
             )
         self._await_end(self.children, signals_before)
-        if self.first is not None:
-            self.first.ask_to_stop()
-            self._await_end([self.first], signals_before)
+        for last in (self.starter, self.first):
+            if last is not None:
+                last.ask_to_stop()
+                self._await_end([last], signals_before)
 
     def _await_end(self, children: Sequence[Child], signals_before: int) -> None:
         started = time.monotonic()
@@ -214,7 +272,13 @@ class Supervisor:
                     time.sleep(0.05)
 
     def _all(self) -> list[Child]:
-        return [*([self.first] if self.first else []), *self.children]
+        return [*(child for child in (self.first, self.starter) if child), *self.children]
+
+    def _rest(self, seconds: float) -> None:
+        if self._forks is not None:
+            self._forks.wait(seconds)
+        else:
+            time.sleep(seconds)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         now = time.monotonic()

@@ -6,7 +6,6 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 
 import structlog
 
+from acc import forked
 from workers.fork.channel import Channel
 from workers.machine import processes
 
@@ -44,6 +44,9 @@ class Work(NamedTuple):
     part: int = 0
 
 
+_Process = subprocess.Popen[bytes] | forked.Fork
+
+
 class NoZygote(RuntimeError):
     """No zygote became ready in time, so no job could be started."""
 
@@ -54,6 +57,7 @@ def mark(worker: str) -> None:
     Only for who holds the worker's lock: ``end_leftovers`` ends whatever else bears the mark.
     """
     os.environ[MARK] = worker
+    forked.show(MARK, worker)
 
 
 def end_leftovers() -> None:
@@ -93,7 +97,8 @@ class ForkServerClient:
         self._closing = threading.Event()
         self._failures = 0
         self._channel: Channel | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: _Process | None = None
+        self._first: tuple[Channel, _Process] | None = None
         self._running: dict[Work, _Running] = {}
         self._asked_to_end = False
         # The kernel ties the zygote's life to the thread that starts it; this one lives as long as we do.
@@ -104,6 +109,8 @@ class ForkServerClient:
         with self._lock:
             if not self.started:
                 self.started = True
+                if forked.possible():  # as long as there is no thread
+                    self._first = self._launch()
                 self._keeper.start()
 
     def wait_until_ready(self, seconds: float = READY_SECONDS) -> dict[str, Any]:
@@ -198,18 +205,19 @@ class ForkServerClient:
             log.warning("zygote_replaced", after_seconds=round(pause, 1))
             self._closing.wait(pause)
 
-    def _serve_one(self) -> None:
+    def _launch(self) -> tuple[Channel, _Process]:
         ours, theirs = Channel.pair()
-        command = [sys.executable, "-m", "workers.zygote"]
-        command += ["--parent", str(os.getpid()), "--channel", str(theirs.fileno())]
-        process = subprocess.Popen(  # noqa: S603 - our own module
-            command,
-            stdin=subprocess.DEVNULL,
-            pass_fds=(theirs.fileno(),),
-            env={**os.environ, **ONE_THREAD},
-            start_new_session=True,
+        process = forked.start(
+            "workers.zygote",
+            ["--parent", str(os.getpid()), "--channel", str(theirs.fileno())],
+            environment={**os.environ, **ONE_THREAD},
+            keep=[theirs.fileno()],
         )
         theirs.close()
+        return ours, process
+
+    def _serve_one(self) -> None:
+        (ours, process), self._first = self._first or self._launch(), None
         with self._lock:
             self._channel, self._process = ours, process
         try:

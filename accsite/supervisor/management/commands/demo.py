@@ -12,7 +12,7 @@ from accsite.apps.access.services import make_sign_in_link
 from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.states import JobState
 from accsite.supervisor import demo
-from accsite.supervisor.management.commands.up import add_platform_arguments, console_for, in_words
+from accsite.supervisor.management.commands.up import CHECKS, add_platform_arguments, console_for, in_words
 from accsite.supervisor.platform import Platform, platform
 from accsite.supervisor.supervisor import Stopping
 
@@ -27,6 +27,8 @@ class Command(BaseCommand):
         "finds everything as it was. Ctrl-C saves and requeues the job. What its processes log goes to "
         "logs/platform.log in ACC_HOME; -v 2 shows it here instead."
     )
+
+    requires_system_checks = CHECKS
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add --once and --steps to the options of `up`."""

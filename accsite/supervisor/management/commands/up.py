@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from django.contrib.auth import get_user_model
+from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
@@ -36,6 +37,8 @@ def add_platform_arguments(parser: CommandParser) -> None:
     )
 
 
+CHECKS = [tag for tag in Tags if tag not in {Tags.admin, Tags.urls}]
+"""Those two would read every page into this process, for as long as it runs; the web process reads them anyway."""
 NOBODY = "Nobody can sign in yet: `.venv/bin/python manage.py createsuperuser` makes an administrator."
 
 
@@ -74,6 +77,8 @@ class Command(BaseCommand):
         "Runs the whole platform on this machine; Ctrl-C saves and requeues the jobs in progress. What its "
         "processes log goes to logs/platform.log in ACC_HOME; -v 2 shows it here instead."
     )
+
+    requires_system_checks = CHECKS
 
     def add_arguments(self, parser: CommandParser) -> None:
         add_platform_arguments(parser)
