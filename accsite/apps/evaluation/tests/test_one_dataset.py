@@ -18,6 +18,8 @@ from accsite.apps.training.models import Branch, Checkpoint
 from accsite.apps.training.services.retention import plan_pruning
 from accsite.apps.training.tests import rows
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
 def branch(db: None) -> Branch:

@@ -24,6 +24,8 @@ from accsite.apps.live.models import Topic
 from accsite.apps.training.models import Branch
 from accsite.apps.training.tests import rows
 
+pytestmark = pytest.mark.both_databases
+
 Measured = partial(MetricValue, higher_is_better=True)
 Result = partial(EvalResult, step=500)
 

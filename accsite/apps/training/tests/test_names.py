@@ -21,7 +21,7 @@ from accsite.apps.training.services import experiments, marks, tasks
 from accsite.apps.training.services.branches import rename_branch
 from accsite.apps.training.tests import rows
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 
 NAMES = ["3dshapes", "a, b", "Größe (mm)", "ラベル", "posX", "100 %", "a/b=c;d"]
 MODEL = {

@@ -10,6 +10,8 @@ from rest_framework.test import APIClient
 
 from accsite.apps.training.tests import rows
 
+pytestmark = pytest.mark.both_databases
+
 ODD = [None, True, -1, 1.5, "x", [1], ["a", 2], {"a": 1}]
 
 

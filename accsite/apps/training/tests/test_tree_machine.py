@@ -21,6 +21,8 @@ from accsite.apps.training.services import branches, deletion, experiments, mark
 from accsite.apps.training.tests import rows
 from accsite.errors import WrongState
 
+pytestmark = pytest.mark.both_databases
+
 PICK = st.integers(0, 10**6)
 
 

@@ -20,6 +20,8 @@ from accsite.apps.training.services import branches, expansion, experiments, mar
 from accsite.apps.training.tests import rows
 from accsite.errors import WrongState
 
+pytestmark = pytest.mark.both_databases
+
 NODES = 5000
 
 
