@@ -127,12 +127,16 @@ def assert_accessible(watched: Watched, where: str) -> None:
     assert obstacles(watched, where) == []
 
 
-def test_no_page_has_an_error_a_foreign_request_a_shift_or_an_obstacle(
+def test_no_page_has_an_error_a_foreign_request_a_shift_or_an_obstacle_and_opening_it_starts_no_work(
     site: Site, furnished: Any, visit: Callable[..., Watched]
 ) -> None:
+    from accsite.apps.jobs.models import Job
+
     watched = visit(site.admin)
     wrong = []
-    for route in routes(site, furnished):
+    all_routes = routes(site, furnished)  # which makes a job of its own, to have a page of it
+    before = Job.objects.count()
+    for route in all_routes:
         assert watched.open(route).status == 200, route
         watched.page.wait_for_load_state("networkidle")
         if (shift := watched.page.evaluate("window.shift")) >= 0.05:
@@ -140,6 +144,7 @@ def test_no_page_has_an_error_a_foreign_request_a_shift_or_an_obstacle(
         watched.assert_clean()
         wrong += obstacles(watched, route)
     assert not wrong, "\n".join(wrong)
+    assert Job.objects.count() == before
 
 
 def test_empty_pages_say_what_to_do_next(site: Site, visit: Callable[..., Watched]) -> None:
@@ -203,18 +208,6 @@ def test_an_idle_page_asks_for_nothing_and_changes_nothing(
     page.wait_for_timeout(6_000)
     assert watched.requests == []
     assert page.evaluate("window.changes") == []
-
-
-def test_opening_pages_starts_no_work(site: Site, furnished: Any, visit: Callable[..., Watched]) -> None:
-    from accsite.apps.jobs.models import Job
-
-    watched = visit(site.admin)
-    all_routes = routes(site, furnished)  # which makes a job of its own, to have a page of it
-    before = Job.objects.count()
-    for route in all_routes:
-        watched.open(route)
-        watched.page.wait_for_load_state("networkidle")
-    assert Job.objects.count() == before
 
 
 def test_the_first_load_of_the_workbench_is_light(
