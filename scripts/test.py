@@ -202,11 +202,11 @@ def unit_sqlite(*, everything: bool) -> Count:
 def unit_postgresql(*, everything: bool) -> Count:
     """Run the unit tests on PostgreSQL that could come out differently there; ``everything``: all that use it."""
     wanted = "not one_database" if everything else f"both_databases{NOT_LONG}"
+    together = ["-n", "2"] if everything else []  # for so few, a second start costs more than it saves
     with postgresql() as url:
         return run_pytest(
             "unit-postgresql",
-            "-n",
-            "2",
+            *together,
             "-m",
             f"{NOT_UNIT} and {wanted}",
             *WITH_DATABASE,

@@ -228,6 +228,7 @@ def points(folder: Path) -> dict[int, str]:
     return {int(step): value for step, value in lines}
 
 
+@pytest.mark.long(13)
 def test_two_hundred_steps_equal_a_hundred_and_twenty_kill_nine_and_the_rest(tmp_path: Path) -> None:
     whole = child(tmp_path / "whole")
     cut = child(tmp_path / "cut")

@@ -232,6 +232,7 @@ def told(lines: list[tuple[str, int, str]], on: Machine) -> str:
     return "\n\n".join(wrong)
 
 
+@pytest.mark.long(30)
 @pytest.mark.timeout(600)
 def test_no_documented_command_fails_and_what_they_leave_is_their_users_alone(
     tmp_path: Path, redis_server: RedisServer

@@ -88,6 +88,7 @@ def ask(api: APIClient, where: str, body: Any) -> Any:
         return answer
 
 
+@pytest.mark.long(12)
 @pytest.mark.timeout(600)
 def test_no_field_of_a_body_breaks_the_site(user: Any, bodies: dict[str, Any]) -> None:
     api = APIClient(raise_request_exception=False)
