@@ -13,8 +13,8 @@ def ring(job) -> None:
 
 
 def test_two_deliveries_of_one_message_make_one_run(stack):
-    stack.worker("train-1")
-    stack.worker("train-2")
+    stack.worker()
+    stack.second_worker()
     job = stack.submit(stack.branch(), 150)
     for _ in range(4):
         ring(job)

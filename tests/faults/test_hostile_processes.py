@@ -62,7 +62,7 @@ def test_an_exit_with_status_0_before_the_end_is_told_at_once_as_a_death(stack):
     branch = stack.branch()
     odd_task(branch, "os._exit(0)")
     job = stack.state(stack.submit(branch, 10), "FAILED", seconds=30)
-    assert "its process on train-1 ended without finishing its work (exit status 0)" in job.message
+    assert f"its process on {worker.name} ended without finishing its work (exit status 0)" in job.message
     assert "did not report" not in job.message
     assert worker.alive
     stack.state(stack.submit(stack.branch("after"), 5), "SUCCEEDED")
@@ -130,7 +130,7 @@ def test_nothing_of_a_job_outlives_its_zygote_or_its_worker(stack, tmp_path):
     second = set(numbers(pids)) - set(first)
     worker.kill()
     stack.sweeper()
-    stack.worker("train-1", "train", TEST_AGAIN="1")
+    stack.worker(worker.name)
     stack.until(lambda: not any(map(is_alive, second)), what="the end of what the worker left", seconds=10)
 
 
@@ -173,11 +173,11 @@ def test_two_ranks_of_which_one_raises_a_long_text_fail_with_it(stack):
 
 
 def test_a_rank_that_exits_with_status_0_is_told_as_lost(stack):
-    stack.worker()
+    worker = stack.worker()
     branch = stack.branch()
     odd_task(branch, "import torch.distributed as d\n        if d.get_rank(): os._exit(0)")
     job = stack.state(stack.submit(branch, 10, ranks=2), "FAILED", seconds=90)
-    assert "rank 1 ended without finishing its work (exit status 0) on train-1" in job.message
+    assert f"rank 1 ended without finishing its work (exit status 0) on {worker.name}" in job.message
 
 
 def test_a_job_whose_last_checkpoint_vanished_has_failed(stack):
