@@ -23,7 +23,7 @@ def running_past_a_checkpoint(stack, job) -> None:
     stack.step(job, final(job).job_step + 5)
 
 
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long(6))])
 def test_a_killed_job_ends_with_the_weights_and_the_curve_of_an_undisturbed_one(stack_on, database):
     stack = stack_on(database)
     worker = stack.worker()
@@ -113,7 +113,6 @@ def test_the_job_of_a_worker_that_never_comes_back_is_reaped_and_ended_by_anothe
     points(job)
 
 
-@pytest.mark.long(13)
 def test_a_killed_zygote_is_replaced_and_the_job_goes_on(stack):
     worker = stack.worker()
     job = stack.submit(stack.branch(), STEPS, checkpoint_every_steps=EVERY)
