@@ -75,6 +75,7 @@ def test_the_same_seed_gives_the_same_file_and_another_seed_does_not(
     assert hashes[0] == hashes[1] != hashes[2]
 
 
+@pytest.mark.long(6)
 def test_two_threads_repeat_themselves_bit_for_bit_too(
     datasets: dict[str, AccDataset], tmp_path: Path
 ) -> None:

@@ -275,6 +275,7 @@ def readable_to_another(home: Path) -> list[str]:
     return found
 
 
+@pytest.mark.long(6)
 def test_a_worker_serves_until_it_is_told_to_end(tmp_path: Path, redis_server: RedisServer):
     with machine(tmp_path, redis_server.url, kept=True) as kept, (tmp_path / "log").open("w+") as log:
         assert kept.run("migrate")[0] == 0
