@@ -5,7 +5,7 @@ ARGS ?=
 export TORCH TORCH_INDEX_URL
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint format docs pictures bench bench-gpu load test-api test-containers test-gpu test-slow keep audit constraints clean clean-venv
+.PHONY: help setup demo up test lint format docs pictures bench bench-gpu load test-all test-api test-containers test-gpu test-slow keep audit constraints clean clean-venv
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -20,8 +20,11 @@ demo: setup ## the whole platform on real digits (ARGS=--once: wait for the job 
 up: setup ## the whole platform without the demo's data
 	@$(VENV_PYTHON) manage.py up $(ARGS)
 
-test: setup ## lint, unit tests on SQLite and PostgreSQL, faults, browser (ARGS=changed: what is near a change)
+test: setup ## in 10 minutes: lint, unit tests, faults, browser (ARGS=changed: what is near a change)
 	@$(VENV_PYTHON) -m scripts.test $(ARGS)
+
+test-all: setup ## the same and what takes longer: all that needs neither GPU nor Docker, as CI runs it
+	@$(VENV_PYTHON) -m scripts.test --all $(ARGS)
 
 lint: setup ## ruff, mypy, import rules, circles of imports, templates laid out, no line too long
 	@$(VENV_PYTHON) -m scripts.test lint

@@ -1,8 +1,11 @@
 """Runs the suite in passes that must not share a process, and ends with a plain count of passed and failed.
 
-lint; unit tests on SQLite; the same on PostgreSQL; faults; the browser. The browser test has its own session
-because Playwright's event loop and asyncio tests break each other in one. Faults and the browser mostly wait for
-one process or another, so these two passes run side by side, each on a platform of its own.
+Unit tests on SQLite; those on PostgreSQL that could come out differently there; faults; the browser; lint. The
+browser test has its own session because Playwright's event loop and asyncio tests break each other in one. Faults
+and the browser wait half of their time for one process or another, so these two passes run side by side, each on a
+platform of its own, and what only computes runs beside them.
+
+Tests marked ``long`` are left out unless ``--all`` is given, which also runs every test of the database on PostgreSQL.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,10 +47,12 @@ LINTERS = {
 }
 ATTRIBUTES = ("tests", "failures", "errors", "skipped")
 NOT_UNIT = "not fault and not e2e and not gpu and not slow and not api and not containers"
+NOT_LONG = " and not long"
 # The engine and these scripts know no database, so another one cannot change what they do.
 WITH_DATABASE = ("accsite", "workers", "tests/contract")
-DEFAULT = ("lint", "unit-sqlite", "unit-postgresql", "fault", "e2e")
-SIDE_BY_SIDE = {"fault", "e2e"}
+DEFAULT = ("unit-sqlite", "fault", "e2e", "lint", "unit-postgresql")
+LANES = (("fault",), ("e2e",), ("lint", "unit-postgresql"))
+"""Passes that may share the machine: the lanes side by side, those of one lane one after the other."""
 # Only the pass itself decides about the database and Redis, never the shell that it was called from. A shell that
 # wants no bytecode written would have every process of the suite compile the whole platform anew.
 NOT_INHERITED = {"DATABASE_URL", "REDIS_URL", "PYTHONDONTWRITEBYTECODE"}
@@ -189,38 +194,40 @@ def changed() -> Count:
     return count + run_pytest("changed", "-n", "2", "-m", NOT_UNIT, *choice.files)
 
 
-def unit_sqlite() -> Count:
+def unit_sqlite(*, everything: bool) -> Count:
     """Run the unit tests on SQLite."""
-    return run_pytest("unit-sqlite", "-n", "2", "-m", NOT_UNIT)
+    return run_pytest("unit-sqlite", "-n", "2", "-m", NOT_UNIT + NOT_LONG * (not everything))
 
 
-def unit_postgresql() -> Count:
-    """Run the unit tests on PostgreSQL."""
+def unit_postgresql(*, everything: bool) -> Count:
+    """Run the unit tests on PostgreSQL that could come out differently there; ``everything``: all that use it."""
+    wanted = "not one_database" if everything else f"both_databases{NOT_LONG}"
+    together = ["-n", "2"] if everything else []  # for so few, a second start costs more than it saves
     with postgresql() as url:
         return run_pytest(
             "unit-postgresql",
-            "-n",
-            "2",
+            *together,
             "-m",
-            f"{NOT_UNIT} and not one_database",
+            f"{NOT_UNIT} and {wanted}",
             *WITH_DATABASE,
             env={"DATABASE_URL": url},
         )
 
 
-def fault() -> Count:
+def fault(*, everything: bool) -> Count:
     """Start real workers and break them."""
-    return run_pytest("fault", "-m", "fault and not gpu and not slow")
+    return run_pytest("fault", "-m", "fault and not gpu and not slow" + NOT_LONG * (not everything), "tests")
 
 
-def e2e() -> Count:
+def e2e(*, everything: bool) -> Count:
     """Drive a browser through the main journey."""
     try:
         browser = chromium.ensure()
     except chromium.NoChromium as error:
         print(f"e2e: {error}")
         return Count(failed=1)
-    return run_pytest("e2e", "-m", "e2e and not gpu and not slow", env={"ACC_CHROMIUM": str(browser)})
+    chosen = "e2e and not gpu and not slow" + NOT_LONG * (not everything)
+    return run_pytest("e2e", "-m", chosen, "tests/e2e", env={"ACC_CHROMIUM": str(browser)})
 
 
 def api() -> Count:
@@ -243,69 +250,91 @@ def slow() -> Count:
     return run_pytest("slow", "-m", "slow and not gpu", "-o", "timeout=1800")
 
 
-PASSES = {
+PASSES: dict[str, Callable[[], Count]] = {
     "lint": lint,
     "changed": changed,
-    "unit-sqlite": unit_sqlite,
-    "unit-postgresql": unit_postgresql,
-    "fault": fault,
-    "e2e": e2e,
     "api": api,
     "gpu": gpu,
     "containers": containers,
     "slow": slow,
 }
+DIVIDED: dict[str, Callable[..., Count]] = {
+    "unit-sqlite": unit_sqlite,
+    "unit-postgresql": unit_postgresql,
+    "fault": fault,
+    "e2e": e2e,
+}
+"""Passes of which ``make test`` runs a part, and ``make test-all`` everything."""
 
 
-def groups(names: Sequence[str]) -> list[list[str]]:
-    """Return the passes in their order, those together that may run side by side."""
+def groups(names: Sequence[str]) -> list[list[list[str]]]:
+    """Return the passes in their order: in each group the lanes that run side by side, in each lane its passes."""
+    lane_of = {name: number for number, lane in enumerate(LANES) for name in lane}
     found: list[list[str]] = []
     for name in names:
-        if found and name not in found[-1] and {name, *found[-1]} <= SIDE_BY_SIDE:
+        if found and name not in found[-1] and {name, *found[-1]} <= lane_of.keys():
             found[-1].append(name)
         else:
             found.append([name])
-    return found
+    divided = []
+    for group in found:
+        lanes: dict[int, list[str]] = {}
+        for name in group:
+            lanes.setdefault(lane_of.get(name, -1), []).append(name)
+        divided.append(list(lanes.values()))
+    return divided
 
 
-def one(name: str) -> tuple[Count, float]:
+def one(name: str, *, everything: bool) -> tuple[Count, float]:
     """Run one pass here; return its count and its seconds."""
     print(f"\n== {name} ==", flush=True)
     started = time.monotonic()
-    return PASSES[name](), time.monotonic() - started
+    count = DIVIDED[name](everything=everything) if name in DIVIDED else PASSES[name]()
+    return count, time.monotonic() - started
 
 
-def side_by_side(names: Sequence[str]) -> dict[str, tuple[Count, float]]:
-    """Run passes at once, each by a runner of its own, and show what each printed when it has ended."""
+def side_by_side(lanes: Sequence[Sequence[str]], *, everything: bool) -> dict[str, tuple[Count, float]]:
+    """Run lanes of passes at once, each pass by a runner of its own, and show what each printed when it has ended."""
+    names = [name for lane in lanes for name in lane]
     logs = {name: RESULTS / f"{name}.log" for name in names}
-    shown = " and ".join(os.path.relpath(log, ROOT) for log in logs.values())
-    print(f"\n== {' and '.join(names)} side by side, into {shown} ==", flush=True)
+    shown = ", ".join(os.path.relpath(log, ROOT) for log in logs.values())
+    print(f"\n== {' | '.join(', '.join(lane) for lane in lanes)} side by side, into {shown} ==", flush=True)
     done: dict[str, tuple[Count, float]] = {}
     started = time.monotonic()
-    running: dict[str, subprocess.Popen[bytes]] = {}
+    running: dict[str, tuple[subprocess.Popen[bytes], float]] = {}
+
+    def start(name: str) -> None:
+        command = [*RUNNER, *(["--all"] if everything else []), "--part", name]
+        with logs[name].open("wb") as output:
+            running[name] = (
+                subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output),
+                time.monotonic(),
+            )
+
+    waiting = [list(lane) for lane in lanes]
     try:
-        for name, log in logs.items():
-            with log.open("wb") as output:
-                command = [*RUNNER, "--part", name]
-                running[name] = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
+        for lane in waiting:
+            start(lane.pop(0))
         news = started + NEWS_SECONDS
-        while len(done) < len(running):
+        while running:
             time.sleep(POLL_SECONDS)
-            seconds = time.monotonic() - started
-            for name in names:
-                if name not in done and running[name].poll() is not None:
-                    text = logs[name].read_text(errors="replace")
-                    print(text, flush=True)
-                    done[name] = Count.read(text), seconds
-            left = [name for name in names if name not in done]
-            if left and time.monotonic() > news:  # long silence looks like a hang
+            now = time.monotonic()
+            for name in [name for name, (process, _) in running.items() if process.poll() is not None]:
+                text = logs[name].read_text(errors="replace")
+                print(text, flush=True)
+                done[name] = Count.read(text), now - running.pop(name)[1]
+                (after,) = [left for left, lane in zip(waiting, lanes, strict=True) if name in lane]
+                if after:
+                    start(after.pop(0))
+            if running and now > news:  # long silence looks like a hang
                 news += NEWS_SECONDS
-                print(f"after {seconds:.0f} s still running: {', '.join(left)}", flush=True)
+                print(f"after {now - started:.0f} s still running: {', '.join(running)}", flush=True)
     except BaseException as error:
-        for process in running.values():
+        processes = [process for process, _ in running.values()]
+        for process in processes:
             if not isinstance(error, KeyboardInterrupt):
                 process.terminate()
-        for process in running.values():
+        for process in processes:
             end(process, 2 * GOODBYE_SECONDS)
         raise
     return done
@@ -314,7 +343,9 @@ def side_by_side(names: Sequence[str]) -> dict[str, tuple[Count, float]]:
 def main(arguments: list[str] | None = None) -> int:
     """Run the passes named (all by default); return 0 if nothing failed."""
     parser = argparse.ArgumentParser(prog="make test ARGS=", description=__doc__)
-    parser.add_argument("passes", nargs="*", choices=[*PASSES, []], help=f"default: {' '.join(DEFAULT)}")
+    known = [*DIVIDED, *PASSES]
+    parser.add_argument("passes", nargs="*", choices=[*known, []], help=f"default: {' '.join(DEFAULT)}")
+    parser.add_argument("--all", action="store_true", help="what is marked long, too (make test-all)")
     parser.add_argument("--part", action="store_true", help=argparse.SUPPRESS)
     told = parser.parse_args(arguments)
     names = told.passes or DEFAULT
@@ -324,8 +355,13 @@ def main(arguments: list[str] | None = None) -> int:
         SUMMARY.unlink(missing_ok=True)
     total = Count()
     lines = []
-    for group in groups(names):
-        done = side_by_side(group) if len(group) > 1 else {name: one(name) for name in group}
+    started = time.monotonic()
+    for lanes in groups(names):
+        group = [name for lane in lanes for name in lane]
+        if len(lanes) > 1:
+            done = side_by_side(lanes, everything=told.all)
+        else:
+            done = {name: one(name, everything=told.all) for name in group}
         for name in group:
             count, seconds = done[name]
             total += count
@@ -333,6 +369,7 @@ def main(arguments: list[str] | None = None) -> int:
     print("\n" + "\n".join(lines))
     if not told.part:
         SUMMARY.write_text(f"{total}\n")
+        print(f"{'all of it':16} in {time.monotonic() - started:.0f} s")
     print(total, flush=True)
     return 1 if total.failed else 0
 

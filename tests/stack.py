@@ -38,8 +38,8 @@ from workers.machine.processes import name_of
 
 ROOT = Path(__file__).resolve().parents[1]
 LEASE_SECONDS = 2.0
-KEPT = "train-1"
-"""The worker that tests on one platform hand on to each other."""
+TRAINERS = ("train-1", "train-2")
+"""Workers of which tests on one platform hand on one to each other, whichever is left."""
 PATIENCE = float(os.environ.get("ACC_TEST_PATIENCE", "1"))
 """How many times longer than usual to wait for something before it counts as not coming: for busy machines."""
 FAST = {
@@ -129,8 +129,8 @@ class Stack:
     database_url: str
     environment: dict[str, str]
     processes: list[Process] = field(default_factory=list)
-    kept: frozenset[str] = frozenset({KEPT})
-    """Workers that one test hands on to the next."""
+    kept: frozenset[str] = frozenset()
+    """Other workers that one test hands on to the next."""
 
     # --- processes -----------------------------------------------------------------------------------------
 
@@ -153,9 +153,14 @@ class Stack:
         return process
 
     def worker(
-        self, name: str = "train-1", queues: str = "train", *, wait: bool = True, **environment: str
+        self, name: str = "", queues: str = "train", *, wait: bool = True, **environment: str
     ) -> Process:
-        """Start a worker, or return the one of this name that a test before left; with ``wait``, when it takes jobs."""
+        """Start a worker, or return the one that a test before left; with ``wait``, when it takes jobs.
+
+        name: none given: whichever trainer was left, else the first.
+        """
+        left = [each.name for each in self.processes if each.alive and each.name in TRAINERS]
+        name = name or next(iter(left), TRAINERS[0])
         command = ("-m", "workers.launch", "--queues", queues, "--device", "cpu", "--name", name)
         for kept in self.processes:
             if kept.alive and kept.told == (name, command, environment):
@@ -164,6 +169,11 @@ class Stack:
         if wait:
             self.until(lambda: "worker_serving" in process.output, what=f"{name} serving")
         return process
+
+    def second_worker(self) -> Process:
+        """Start another worker beside, or after, the one that ``worker`` returned."""
+        first = [each.name for each in self.processes if each.name in TRAINERS][-1]
+        return self.worker(next(name for name in TRAINERS if name != first))
 
     def sweeper(self) -> Process:
         """Start the sweeper and reaper."""
@@ -203,8 +213,9 @@ class Stack:
         from accsite.apps.jobs.services import control, lifecycle
         from accsite.apps.jobs.states import HELD
 
-        kept = [each for each in self.processes if each.name in self.kept and each.alive]
-        kept = [each for each in kept if each.name != KEPT or not each.told[2]]
+        alive = [each for each in self.processes if each.alive]
+        kept = [each for each in alive if each.name in TRAINERS and not each.told[2]][:1]
+        kept += [each for each in alive if each.name in self.kept]
         self.stop(*({each.name for each in self.processes} - {each.name for each in kept} or {""}))
         asked: set[tuple[int, int]] = set()
 

@@ -42,6 +42,7 @@ print(json.dumps({"added": peak() - before, "psnr": next(m.value for m in found.
 """
 
 
+@pytest.mark.long(5)
 def test_evaluating_many_images_takes_no_more_memory_than_evaluating_few(tmp_path: Path) -> None:
     few = helpers.blobs(2_000, side=SIDE)
     _, sink = helpers.run(helpers.job({"data": few}, steps=2), {"data": few})

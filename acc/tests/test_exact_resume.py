@@ -75,6 +75,7 @@ def test_the_same_seed_gives_the_same_file_and_another_seed_does_not(
     assert hashes[0] == hashes[1] != hashes[2]
 
 
+@pytest.mark.long(6)
 def test_two_threads_repeat_themselves_bit_for_bit_too(
     datasets: dict[str, AccDataset], tmp_path: Path
 ) -> None:
@@ -228,6 +229,7 @@ def points(folder: Path) -> dict[int, str]:
     return {int(step): value for step, value in lines}
 
 
+@pytest.mark.long(13)
 def test_two_hundred_steps_equal_a_hundred_and_twenty_kill_nine_and_the_rest(tmp_path: Path) -> None:
     whole = child(tmp_path / "whole")
     cut = child(tmp_path / "cut")

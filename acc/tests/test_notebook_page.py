@@ -13,6 +13,7 @@ from acc.api import InvalidInput, TrainRun, load_checkpoint, train
 from acc.tests import helpers
 
 PAGE = helpers.NOTEBOOK_PAGE
+pytestmark = pytest.mark.long(8)
 
 
 @pytest.fixture(scope="module")

@@ -92,6 +92,7 @@ def assert_same(one: Checkpoint, two: Checkpoint) -> None:
     assert torch.equal(one.tensors["rng.torch"], two.tensors["rng.torch"])
 
 
+@pytest.mark.long(12)
 def test_torchrun_learns_what_one_process_learns(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     one = by_one_process(monkeypatch, tmp_path)
     assert_same(one, by_torchrun(tmp_path, ["--standalone", "--nproc-per-node", "2"]))

@@ -32,7 +32,7 @@ from accsite.apps.training.models import Branch, Checkpoint, Experiment, LossBlo
 from accsite.apps.training.services import points
 from accsite.apps.training.tests import rows
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 
 
 def one_of_each(number: int) -> dict[type[Model], Model]:

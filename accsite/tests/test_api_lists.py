@@ -13,7 +13,7 @@ from accsite.apps.audit.models import Via
 from accsite.apps.audit.services import record
 from accsite.apps.training.tests import rows
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 MOST_BYTES = 2_000
 
 

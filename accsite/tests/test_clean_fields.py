@@ -9,7 +9,7 @@ from accsite.apps.jobs.models import Job, JobEvent
 from accsite.apps.registry.models import PluginFile
 from accsite.apps.training.tests.rows import make_job
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 BAD = "a\0b\ud800" + "x" * 100_000
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
+pytestmark = pytest.mark.both_databases
+
 
 def test_the_process_says_that_it_lives_even_to_a_stranger_with_a_strange_host(settings):
     settings.SECURE_SSL_REDIRECT = True

@@ -13,6 +13,8 @@ from django.apps import apps
 from django.core.management import call_command
 from django.db import connection, connections
 
+pytestmark = pytest.mark.both_databases
+
 ROOT = Path(__file__).resolve().parents[2]
 LANDED = Path(__file__).with_name("migrations.txt")
 """The SHA-256 of every migration, as `sha256sum --check` reads them. A line is added and never changed."""

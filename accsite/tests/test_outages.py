@@ -16,6 +16,8 @@ from accsite.apps.jobs.models import Job
 from accsite.apps.training.tests import rows
 from accsite.outages import AWAY, BUSY, FULL, READ_ONLY, outage
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
 def branch(transactional_db: None) -> Any:

@@ -12,7 +12,7 @@ from django.test import Client
 from accsite import schema
 from accsite.apps.operations import doctor
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases]
 
 JOB = "jobs_job"
 CHANGES: dict[str, tuple[str, str, str]] = {

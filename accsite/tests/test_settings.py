@@ -57,6 +57,7 @@ def test_the_deployment_check_is_clean(tmp_path):
     assert "no issues (0 silenced)" in done.stdout
 
 
+@pytest.mark.long(7)
 def test_static_files_are_collected_under_hashed_names(tmp_path):
     done = _manage(tmp_path, "collectstatic", "--no-input", **SECRETS)
     assert done.returncode == 0, done.stderr

@@ -12,6 +12,8 @@ from accsite.apps.jobs.models import JobEvent
 from accsite.apps.training.services import jobs
 from workers.job.control import DatabaseControl, refusal
 
+pytestmark = pytest.mark.both_databases
+
 
 def until_due(control: DatabaseControl, step: int = 0, seconds: float = 3.0) -> list[Command]:
     """Return the first commands that come, as a training loop would find them."""

@@ -232,6 +232,7 @@ def told(lines: list[tuple[str, int, str]], on: Machine) -> str:
     return "\n\n".join(wrong)
 
 
+@pytest.mark.long(30)
 @pytest.mark.timeout(600)
 def test_no_documented_command_fails_and_what_they_leave_is_their_users_alone(
     tmp_path: Path, redis_server: RedisServer
@@ -274,6 +275,7 @@ def readable_to_another(home: Path) -> list[str]:
     return found
 
 
+@pytest.mark.long(6)
 def test_a_worker_serves_until_it_is_told_to_end(tmp_path: Path, redis_server: RedisServer):
     with machine(tmp_path, redis_server.url, kept=True) as kept, (tmp_path / "log").open("w+") as log:
         assert kept.run("migrate")[0] == 0

@@ -148,6 +148,7 @@ def test_an_expansion_waits_for_training_and_training_for_it(branch: Branch, wor
         jobs.submit_training(actor=None, branch=branch, train={"steps": 3})
 
 
+@pytest.mark.long(7)
 def test_a_replay_of_a_steered_forked_and_grown_line_is_the_same_to_the_bit(
     branch: Branch, worker: Any
 ) -> None:

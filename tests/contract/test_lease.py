@@ -6,11 +6,14 @@ import threading
 import time
 from datetime import timedelta
 
+import pytest
 from django.db import OperationalError
 from django.utils import timezone
 
 from accsite.apps.jobs.services import lifecycle
 from workers.job.lease import Lease
+
+pytestmark = pytest.mark.both_databases
 
 
 def test_a_lease_is_put_off_again_and_again(claimed, lease):

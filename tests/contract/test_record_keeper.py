@@ -23,6 +23,8 @@ from workers.job.record_keeper import RecordKeeper
 from workers.job.records import Pipe, block_message
 from workers.job.sinks import Recorder, RecordKeeperLost
 
+pytestmark = pytest.mark.both_databases
+
 
 def kept(pipe: Pipe) -> threading.Thread:
     """Return the thread that keeps the records of who has the other end."""

@@ -25,6 +25,8 @@ from tests.contract.conftest import block
 from workers.job.record_keeper import CheckpointNotSaved, merge
 from workers.job.sinks import Recorder
 
+pytestmark = pytest.mark.both_databases
+
 
 @dataclass
 class Snapshot:

@@ -117,6 +117,7 @@ def assert_quiet(demo: Demo) -> None:
     assert "worker-train | " in (demo.home / "logs" / "platform.log").read_text()
 
 
+@pytest.mark.long(60)
 def test_ctrl_c_saves_the_job_the_next_run_ends_it_and_a_third_finds_everything(start):
     demo = start("--steps", "900")
     demo.wait_for(lambda: "/sign-in/link/" in demo.output)

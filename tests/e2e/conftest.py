@@ -112,8 +112,16 @@ def pytest_runtest_makereport(item: Any) -> Generator[None, pytest.TestReport, p
 
 
 @pytest.fixture(scope="session")
+def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the platform's plugin folder, which tests may change: all that comes with ACC."""
+    path = tmp_path_factory.mktemp("plugins") / "plugins"
+    shutil.copytree(ROOT / "plugins", path, ignore=shutil.ignore_patterns("__pycache__"))
+    return path
+
+
+@pytest.fixture(scope="session")
 def site(
-    tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer, django_db_blocker: Any
+    tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer, django_db_blocker: Any, plugins: Path
 ) -> Iterator[Site]:
     """Return a platform with all its processes, a branch of four tasks, and two users."""
     # Playwright keeps an event loop in this thread, which Django would otherwise take for an async view.
@@ -121,56 +129,15 @@ def site(
     folder = tmp_path_factory.mktemp("e2e")
     with django_db_blocker.unblock(), ExitStack() as entered:
         template = Template(folder / "template", redis_server)
-        stack = entered.enter_context(template.stack(folder / "home", ACC_LEASE_SECONDS="20"))
+        made = template.stack(folder / "home", ACC_PLUGINS=str(plugins), ACC_LEASE_SECONDS="20")
+        stack = entered.enter_context(made)
+        watcher = stack.watcher()
         stack.worker("train-1", "train", wait=False)
         stack.worker("eval-1", "eval,default", wait=False)
         stack.sweeper()
-        yield _furnish(stack, stack.web())
-
-
-@pytest.fixture(scope="module")
-def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a plugin folder of the module's own, with all that comes with ACC."""
-    path = tmp_path_factory.mktemp("plugins") / "plugins"
-    shutil.copytree(ROOT / "plugins", path, ignore=shutil.ignore_patterns("__pycache__"))
-    return path
-
-
-@pytest.fixture(scope="module")
-def extensible(
-    tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any, plugins: Path
-) -> Iterator[tuple[Stack, str]]:
-    """Return a platform of the module's own, whose watcher looks after ``plugins``, and its address.
-
-    It has a Redis of its own: on a shared one, the workers of two platforms would take each other's messages.
-    """
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # as for ``site``
-    home = tmp_path_factory.mktemp("extensible")
-    redis = RedisServer(home / "redis")
-    with django_db_blocker.unblock(), ExitStack() as entered:
-        entered.callback(redis.stop)
-        template = Template(home / "template", redis)
-        made = template.stack(home / "home", ACC_PLUGINS=str(plugins), ACC_LEASE_SECONDS="20")
-        stack = entered.enter_context(made)
-        watcher = stack.watcher()
-        workers = [
-            stack.worker(name, queues, wait=False)
-            for name, queues in (("train-1", "train"), ("eval-1", "eval,default"))
-        ]
-        stack.sweeper()
         url = stack.web()
         stack.until(lambda: "watching_plugins" in watcher.output, what="the watcher")
-        stack.until(lambda: all(map(_is_serving, workers)), what="the workers")
-        yield stack, url
-
-
-def site_of(extensible: tuple[Stack, str]) -> Site:
-    """Return such a platform as tests know the shared one: with a branch and an administrator."""
-    from django.contrib.auth import get_user_model
-
-    stack, url = extensible
-    admin = get_user_model().objects.create_superuser("admin", password="a good long one")
-    return Site(stack, url, stack.branch(), admin, admin)
+        yield _furnish(stack, url)
 
 
 def _is_serving(process: Process) -> bool:
@@ -214,11 +181,6 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def visit(site: Site, browser: Browser) -> Iterator[Callable[..., Watched]]:
     """Return what opens a watched page, signed in as ``user`` by a one-time link unless it is None."""
-    yield from visiting(site, browser)
-
-
-def visiting(site: Site, browser: Browser) -> Iterator[Callable[..., Watched]]:
-    """Yield what opens a watched page of ``site``, and close its pages in the end."""
     from accsite.apps.access.services import make_sign_in_link
 
     contexts: list[BrowserContext] = []

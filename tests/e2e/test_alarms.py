@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.e2e.conftest import Site, Watched
 from tests.e2e.test_pages import assert_accessible
 
 
+@pytest.mark.long(21)
 def test_a_job_that_diverges_says_so_in_the_list_the_header_the_tree_and_on_the_tab(
     site: Site, visit: Callable[..., Watched]
 ) -> None:

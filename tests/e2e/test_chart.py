@@ -259,7 +259,7 @@ DRAWN = """([from, to]) => {
   return drawn; }"""
 
 
-@pytest.mark.parametrize("length", [2_000, LONG])
+@pytest.mark.parametrize("length", [2_000, pytest.param(LONG, marks=pytest.mark.long(8))])
 @pytest.mark.parametrize("laid_under", [False, True])
 def test_nothing_is_drawn_where_a_task_was_off(
     site: Site, visit: Callable[..., Watched], length: int, laid_under: bool

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,15 +20,6 @@ PREVIEW = "document.getElementById('preview')"
 PREVIEWED = """[...document.querySelectorAll('#preview svg')].filter((svg) =>
   svg.querySelector('image').getAttribute('href') && svg.getAttribute('aria-label').includes('shape')).length === 8"""
 LOADED = "[...document.images].every((image) => image.complete && image.naturalWidth > 0)"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def watcher(site: Site) -> Iterator[None]:
-    """Run what makes previews."""
-    process = site.stack.watcher()
-    site.stack.until(lambda: "watching_plugins" in process.output, what="the watcher")
-    yield
-    process.terminate()
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Site, Watched, site_of, visiting
-from tests.stack import ROOT, Stack
+from tests.e2e.conftest import Site, Watched
+from tests.stack import ROOT
 
 # The first test starts the whole platform.
 pytestmark = pytest.mark.timeout(600)
@@ -41,22 +42,16 @@ HALF_TYPED = "half-typed na"
 
 
 @pytest.fixture(scope="module")
-def site(extensible: tuple[Stack, str]) -> Site:
-    """Return a platform whose plugin folder may be changed."""
-    return site_of(extensible)
-
-
-@pytest.fixture
-def visit(site: Site, browser: Any) -> Iterator[Callable[..., Watched]]:
-    """Return what opens a watched page of this site."""
-    yield from visiting(site, browser)
+def site(site: Site) -> Site:
+    """Return the platform, with a branch for the tests of this file."""
+    return replace(site, branch=site.stack.branch("reloaded"))
 
 
 def opened(visit: Callable[..., Watched], site: Site) -> Watched:
     """Return the workbench with the form of a new task open and half filled in."""
     watched = visit(site.admin)
     page = watched.page
-    page.wait_for_url(f"**{site.bench}")
+    watched.open(site.bench)
     page.locator("#live[data-state=live]").wait_for()
     page.get_by_role("link", name="+ Task").click()
     page.locator("#task-form").wait_for()
@@ -191,7 +186,7 @@ def test_a_weight_slides_by_powers_of_ten_and_a_push_leaves_what_is_typed(
 
     watched = visit(site.admin)
     page = watched.page
-    page.wait_for_url(f"**{site.bench}")
+    watched.open(site.bench)
     page.locator("#live[data-state=live]").wait_for()
     task = site.branch.tasks.get(task_class="ReconstructionTask")
     row = page.locator(f"#task-{task.pk}")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Site, Watched, site_of, visiting
+from tests.e2e.conftest import Site, Watched
 from tests.e2e.test_pages import assert_accessible
-from tests.stack import DATASET, Stack
+from tests.stack import DATASET
 
 # The first test starts the whole platform.
 pytestmark = pytest.mark.timeout(600)
@@ -37,15 +37,9 @@ BOX = "document.querySelector('#log .log')"
 
 
 @pytest.fixture(scope="module")
-def site(extensible: tuple[Stack, str]) -> Site:
-    """Return a platform whose plugin folder may be changed."""
-    return site_of(extensible)
-
-
-@pytest.fixture
-def visit(site: Site, browser: Any) -> Iterator[Callable[..., Watched]]:
-    """Return what opens a watched page of this site."""
-    yield from visiting(site, browser)
+def site(site: Site) -> Site:
+    """Return the platform, with a branch for the tests of this file."""
+    return replace(site, branch=site.stack.branch("chatting"))
 
 
 def saved(site: Site, plugins: Path, then: str) -> None:

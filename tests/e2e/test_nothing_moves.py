@@ -43,6 +43,7 @@ def pages(site: Site) -> list[str]:
     ]
 
 
+@pytest.mark.long(38)
 def test_a_double_click_on_what_opens_something_begins_nothing(
     site: Site, pages: list[str], visit: Callable[..., Watched]
 ) -> None:

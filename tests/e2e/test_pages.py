@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import pytest
@@ -29,6 +29,7 @@ OBSERVE = """() => {
     .observe(document.body, { subtree: true, childList: true, attributes: true, characterData: true });
 }"""
 FIRST_LOAD_LIMIT_BYTES = 200_000
+Theme = Literal["light", "dark"]
 
 
 @pytest.fixture(scope="session")
@@ -112,11 +113,11 @@ def recipe_run() -> int:
 EMPTY = ["/", "/jobs/", "/experiments/", "/evaluate/", "/datasets/?q=nothing", "/no-such-page/"]
 
 
-def obstacles(watched: Watched, where: str) -> list[str]:
-    """Return what axe finds, in both themes."""
+def obstacles(watched: Watched, where: str, themes: tuple[Theme, ...] = ("light", "dark")) -> list[str]:
+    """Return what axe finds, in each theme."""
     watched.page.evaluate(AXE.read_text())
     found = []
-    for theme in ("light", "dark"):
+    for theme in themes:
         watched.page.emulate_media(color_scheme=theme)
         found += [f"{where}, {theme}: {each}" for each in watched.page.evaluate(RUN_AXE, TAGS)]
     return found
@@ -127,19 +128,25 @@ def assert_accessible(watched: Watched, where: str) -> None:
     assert obstacles(watched, where) == []
 
 
-def test_no_page_has_an_error_a_foreign_request_a_shift_or_an_obstacle(
-    site: Site, furnished: Any, visit: Callable[..., Watched]
+@pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.long(30))])
+def test_no_page_has_an_error_a_foreign_request_a_shift_or_an_obstacle_and_opening_it_starts_no_work(
+    site: Site, furnished: Any, visit: Callable[..., Watched], theme: Theme
 ) -> None:
-    watched = visit(site.admin)
+    from accsite.apps.jobs.models import Job
+
+    watched = visit(site.admin, color_scheme=theme)
     wrong = []
-    for route in routes(site, furnished):
+    all_routes = routes(site, furnished)  # which makes a job of its own, to have a page of it
+    before = Job.objects.count()
+    for route in all_routes:
         assert watched.open(route).status == 200, route
         watched.page.wait_for_load_state("networkidle")
         if (shift := watched.page.evaluate("window.shift")) >= 0.05:
             wrong.append(f"{route} shifts by {shift}")
         watched.assert_clean()
-        wrong += obstacles(watched, route)
+        wrong += obstacles(watched, route, (theme,))
     assert not wrong, "\n".join(wrong)
+    assert Job.objects.count() == before
 
 
 def test_empty_pages_say_what_to_do_next(site: Site, visit: Callable[..., Watched]) -> None:
@@ -203,18 +210,6 @@ def test_an_idle_page_asks_for_nothing_and_changes_nothing(
     page.wait_for_timeout(6_000)
     assert watched.requests == []
     assert page.evaluate("window.changes") == []
-
-
-def test_opening_pages_starts_no_work(site: Site, furnished: Any, visit: Callable[..., Watched]) -> None:
-    from accsite.apps.jobs.models import Job
-
-    watched = visit(site.admin)
-    all_routes = routes(site, furnished)  # which makes a job of its own, to have a page of it
-    before = Job.objects.count()
-    for route in all_routes:
-        watched.open(route)
-        watched.page.wait_for_load_state("networkidle")
-    assert Job.objects.count() == before
 
 
 def test_the_first_load_of_the_workbench_is_light(

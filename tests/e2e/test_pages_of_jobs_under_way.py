@@ -8,6 +8,8 @@ from itertools import cycle
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+import pytest
+
 from tests.e2e.conftest import Site, Watched
 
 JOBS = 12
@@ -23,6 +25,7 @@ PAGES = (
 )
 
 
+@pytest.mark.long(32)
 def test_no_answer_is_an_error_while_jobs_come_and_go(site: Site, visit: Callable[..., Watched]) -> None:
     branch = site.stack.branch("comings")
     bench = f"/w/{branch.experiment.slug}/{branch.slug}/"

@@ -31,7 +31,7 @@ def test_the_rate_is_set_with_the_keyboard_and_is_in_force_from_a_step(
     assert "'nought'" in page.locator("#rate [role=alert]").inner_text()
     assert field.input_value() == "0.002", "what is in force"
     field.fill("0.0003")
-    site.stack.step(job, job.step + 100)
+    site.stack.step(job, job.step + 30)
     page.wait_for_timeout(500)
     assert field.input_value() == "0.0003", "typed after that, whatever comes in meanwhile"
 
@@ -46,7 +46,7 @@ def test_the_rate_is_set_with_the_keyboard_and_is_in_force_from_a_step(
     assert f"applied at step {event.step:,}" in page.locator("#rate").inner_text()
 
     field.fill("0.1")  # half typed: what the job does meanwhile leaves it alone
-    site.stack.step(job, event.step + 200)
+    site.stack.step(job, event.step + 40)
     assert field.input_value() == "0.1"
     assert_accessible(watched, "the workbench of a job that is steered")
     page.locator("#topjob summary").click()

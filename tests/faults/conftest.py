@@ -66,7 +66,7 @@ def stack_on(
 
 @pytest.fixture
 def stack(stack_on: Callable[[str], Stack]) -> Stack:
-    """Return a platform whose only process, if any, is an idle worker ``train-1``; the test starts those it needs."""
+    """Return a platform whose only process, if any, is an idle worker of trainings; the test starts those it needs."""
     return stack_on("sqlite")
 
 

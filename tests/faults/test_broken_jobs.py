@@ -6,6 +6,8 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from accsite.apps.jobs.models import Job, JobEvent
 from accsite.apps.training.services import jobs
 from tests.faults.plugins import odd_task
@@ -99,6 +101,7 @@ def test_a_stopped_job_keeps_what_it_reached(stack):
     assert final(job).job_step == job.step == len(points(job)["total"])
 
 
+@pytest.mark.long(6)
 def test_an_evaluation_of_a_checkpoint_whose_file_was_changed_fails_with_both_hashes(stack):
     stack.worker()
     stack.worker("eval-1", "eval,default", wait=False)

@@ -15,9 +15,9 @@ from tests.stack import assert_undisturbed, final, points, reload
 STEPS = 200
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long(14))])
 def test_a_drained_worker_hands_its_job_back_and_another_ends_it(stack, number):
-    worker = stack.worker("train-1")
+    worker = stack.worker()
     job = stack.submit(stack.branch("drained"), STEPS)
     stack.step(job, 50)
 
@@ -27,24 +27,25 @@ def test_a_drained_worker_hands_its_job_back_and_another_ends_it(stack, number):
     job.refresh_from_db()
     assert job.state == "QUEUED"
     assert 50 <= final(job).job_step == job.step < STEPS
-    assert "train-1 was shut down" in job.message
-    assert Worker.objects.get(name="train-1").state == Worker.State.OFFLINE
+    assert f"{worker.name} was shut down" in job.message
+    assert Worker.objects.get(name=worker.name).state == Worker.State.OFFLINE
 
-    stack.worker("train-2")
+    stack.second_worker()
     stack.state(job, "SUCCEEDED")
     assert job.workers_lost == 0
     assert_undisturbed(job)
 
 
+@pytest.mark.long(18)
 def test_a_paused_job_stays_paused_over_a_drain(stack):
-    worker = stack.worker("train-1")
+    worker = stack.worker()
     job = stack.submit(stack.branch(), STEPS)
     stack.step(job, 30)
     jobs.request_control(actor=None, job=job, kind="pause")
     stack.state(job, "PAUSED")
     assert worker.terminate() == 0
 
-    successor = stack.worker("train-2")
+    successor = stack.second_worker()
     stack.state(job, "PAUSED")
     jobs.request_control(actor=None, job=job, kind="resume")
     stack.state(job, "SUCCEEDED")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from accsite.apps.jobs.models import JobEvent
 from accsite.celery import app
 from tests.stack import points
@@ -12,9 +14,10 @@ def ring(job) -> None:
     app.send_task("workers.run_job", args=[job.pk], queue=job.queue)
 
 
+@pytest.mark.long(9)
 def test_two_deliveries_of_one_message_make_one_run(stack):
-    stack.worker("train-1")
-    stack.worker("train-2")
+    stack.worker()
+    stack.second_worker()
     job = stack.submit(stack.branch(), 150)
     for _ in range(4):
         ring(job)

@@ -15,7 +15,7 @@ from workers.machine.processes import is_alive
 def test_a_job_stopped_past_its_lease_is_ended_by_another_and_its_late_writes_are_refused(stack):
     from accsite.apps.jobs.models import Job
 
-    first = stack.worker("train-1")
+    first = stack.worker()
     job = stack.submit(stack.branch("frozen"), STEPS, checkpoint_every_steps=EVERY)
     running_past_a_checkpoint(stack, job)
     frozen = first.job()
@@ -25,7 +25,7 @@ def test_a_job_stopped_past_its_lease_is_ended_by_another_and_its_late_writes_ar
         for pid in machine:
             os.kill(pid, signal.SIGSTOP)
     stack.sweeper()
-    stack.worker("train-2")
+    stack.second_worker()
     stack.until(lambda: reload(job).attempt == 2 and job.step > 0, what="the second attempt")
 
     for pid in reversed(machine):

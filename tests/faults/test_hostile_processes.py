@@ -62,7 +62,7 @@ def test_an_exit_with_status_0_before_the_end_is_told_at_once_as_a_death(stack):
     branch = stack.branch()
     odd_task(branch, "os._exit(0)")
     job = stack.state(stack.submit(branch, 10), "FAILED", seconds=30)
-    assert "its process on train-1 ended without finishing its work (exit status 0)" in job.message
+    assert f"its process on {worker.name} ended without finishing its work (exit status 0)" in job.message
     assert "did not report" not in job.message
     assert worker.alive
     stack.state(stack.submit(stack.branch("after"), 5), "SUCCEEDED")
@@ -104,6 +104,7 @@ def test_what_a_plugin_has_started_ends_with_its_job(stack, tmp_path, session, e
     stack.until(lambda: not any(map(is_alive, orphans)), what="the end of what the plugin left", seconds=5)
 
 
+@pytest.mark.long(11)
 def test_nothing_of_a_job_outlives_its_zygote_or_its_worker(stack, tmp_path):
     worker = stack.worker()
     pids = Path(tmp_path / "pids")
@@ -130,7 +131,7 @@ def test_nothing_of_a_job_outlives_its_zygote_or_its_worker(stack, tmp_path):
     second = set(numbers(pids)) - set(first)
     worker.kill()
     stack.sweeper()
-    stack.worker("train-1", "train", TEST_AGAIN="1")
+    stack.worker(worker.name)
     stack.until(lambda: not any(map(is_alive, second)), what="the end of what the worker left", seconds=10)
 
 
@@ -147,18 +148,18 @@ def test_nothing_of_a_job_outlives_its_zygote_or_its_worker(stack, tmp_path):
         ),
     ],
 )
-def test_the_text_of_an_exception_is_cut_and_cleaned_whatever_it_is(stack_on, name, error, told):
-    for database in ("sqlite", "postgresql"):
-        stack = stack_on(database)
-        stack.worker()
-        branch = stack.branch()
-        odd_task(branch, f"raise {error}", name=name)
-        job = stack.state(stack.submit(branch, 10), "FAILED", seconds=30)
-        assert told in job.message
-        assert len(job.message) <= 2_000
-        assert len(job.traceback) <= 20_000
-        assert f"tasks/{name.lower()}.py" in job.traceback
-        assert (job.attempt, job.workers_lost) == (1, 0)
+@pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long(17))])
+def test_the_text_of_an_exception_is_cut_and_cleaned_whatever_it_is(stack_on, database, name, error, told):
+    stack = stack_on(database)
+    stack.worker()
+    branch = stack.branch()
+    odd_task(branch, f"raise {error}", name=name)
+    job = stack.state(stack.submit(branch, 10), "FAILED", seconds=30)
+    assert told in job.message
+    assert len(job.message) <= 2_000
+    assert len(job.traceback) <= 20_000
+    assert f"tasks/{name.lower()}.py" in job.traceback
+    assert (job.attempt, job.workers_lost) == (1, 0)
 
 
 def test_two_ranks_of_which_one_raises_a_long_text_fail_with_it(stack):
@@ -173,11 +174,11 @@ def test_two_ranks_of_which_one_raises_a_long_text_fail_with_it(stack):
 
 
 def test_a_rank_that_exits_with_status_0_is_told_as_lost(stack):
-    stack.worker()
+    worker = stack.worker()
     branch = stack.branch()
     odd_task(branch, "import torch.distributed as d\n        if d.get_rank(): os._exit(0)")
     job = stack.state(stack.submit(branch, 10, ranks=2), "FAILED", seconds=90)
-    assert "rank 1 ended without finishing its work (exit status 0) on train-1" in job.message
+    assert f"rank 1 ended without finishing its work (exit status 0) on {worker.name}" in job.message
 
 
 def test_a_job_whose_last_checkpoint_vanished_has_failed(stack):

@@ -12,10 +12,10 @@ from accsite.apps.training.models import Branch
 from tests.stack import final, points
 
 
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long(8))])
 def test_a_submitted_job_is_trained_recorded_and_measured(stack_on, database):
     stack = stack_on(database)
-    worker = stack.worker("train-1", "train")
+    worker = stack.worker()
     stack.worker("eval-1", "eval,default", wait=False)
     branch = stack.branch()
 
@@ -49,6 +49,7 @@ def test_a_submitted_job_is_trained_recorded_and_measured(stack_on, database):
     assert job.worker is None or job.worker.telemetry["cores"] >= 1
 
 
+@pytest.mark.long(6)
 def test_a_generator_makes_a_dataset_on_the_default_queue(stack):
     from accsite.apps.datasets.models import Dataset
     from accsite.apps.datasets.services import generation

@@ -23,7 +23,7 @@ def running_past_a_checkpoint(stack, job) -> None:
     stack.step(job, final(job).job_step + 5)
 
 
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long(6))])
 def test_a_killed_job_ends_with_the_weights_and_the_curve_of_an_undisturbed_one(stack_on, database):
     stack = stack_on(database)
     worker = stack.worker()
@@ -40,7 +40,7 @@ def test_a_killed_job_ends_with_the_weights_and_the_curve_of_an_undisturbed_one(
     assert_undisturbed(job)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.long(8))])
 def test_a_job_whose_record_keeper_is_killed_or_stands_still_goes_on_from_its_last_checkpoint(stack, number):
     worker = stack.worker()
     job = stack.submit(stack.branch("killed"), STEPS, checkpoint_every_steps=EVERY)
@@ -94,21 +94,22 @@ def test_a_killed_worker_takes_its_children_along_and_its_successor_ends_the_job
     worker.kill()
     stack.until(lambda: not any(is_alive(pid) for pid in children), what="the children to die", seconds=5)
 
-    stack.worker()
+    stack.worker(worker.name)
     stack.state(job, "SUCCEEDED")
     assert_undisturbed(job)
 
 
+@pytest.mark.long(10)
 def test_the_job_of_a_worker_that_never_comes_back_is_reaped_and_ended_by_another(stack):
-    worker = stack.worker("train-1")
+    worker = stack.worker()
     job = stack.submit(stack.branch(), STEPS, checkpoint_every_steps=EVERY)
     running_past_a_checkpoint(stack, job)
     worker.kill()
     stack.sweeper()
-    stack.worker("train-2")
+    stack.second_worker()
     stack.state(job, "SUCCEEDED")
     told = JobEvent.objects.filter(job=job, kind="state", payload__state="LOST").get()
-    assert "train-1 did not report" in told.message
+    assert f"{worker.name} did not report" in told.message
     points(job)
 
 

@@ -73,4 +73,4 @@ def test_a_worker_whose_job_hangs_drains_all_the_same(stack):
     assert worker.terminate(20) == 0
     job.refresh_from_db()
     assert job.state == "QUEUED"
-    assert "train-1 was shut down; the training did not answer for 1 s" in job.message
+    assert f"{worker.name} was shut down; the training did not answer for 1 s" in job.message

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
+
 from accsite.apps.jobs.models import JobLog
 from accsite.apps.jobs.selectors import logs
 from tests.faults.plugins import odd_task
@@ -37,7 +39,7 @@ def test_prints_warnings_children_and_tracebacks_of_a_job_are_in_its_log_and_not
     assert said.index("step 1\n") < said.index("from C") < said.index("step 2\n")
     assert "step 2" not in worker.output
     assert "LookupError: no such thing" in "\n".join(logs.last_lines(job))
-    stack.until(lambda: not list(folder_of("train-1").iterdir()), what="its file to be removed")
+    stack.until(lambda: not list(folder_of(worker.name).iterdir()), what="its file to be removed")
 
 
 def test_a_kill_loses_nothing_that_was_printed_and_each_attempt_has_its_own(stack):
@@ -56,19 +58,20 @@ def test_a_kill_loses_nothing_that_was_printed_and_each_attempt_has_its_own(stac
     steps = job.step
     stack.until(lambda: reload(job).step > steps + 5, what="more steps")
     worker.kill()  # and with it who reads the log
-    before = {path.name for path in folder_of("train-1").iterdir()}
+    before = {path.name for path in folder_of(worker.name).iterdir()}
     assert f"{job.pk}-2-0.log" in before
-    held = (folder_of("train-1") / f"{job.pk}-2-0.log").read_text()
-    stack.worker("train-1", "train", TEST_AGAIN="1")
+    held = (folder_of(worker.name) / f"{job.pk}-2-0.log").read_text()
+    stack.worker(worker.name)
     stack.until(lambda: held in text(job, attempt=2), what="what the killed worker had not kept yet")
 
 
+@pytest.mark.long(8)
 def test_a_storm_of_prints_keeps_the_two_ends_and_the_job_its_pace(stack):
-    stack.worker()
+    worker = stack.worker()
     branch = stack.branch()
     odd_task(branch, "[print('x' * 99) for _ in range(2_000)]")  # 200 kB in each step
     job = stack.state(stack.submit(branch, 100), "SUCCEEDED")
-    stack.until(lambda: not list(folder_of("train-1").iterdir()), what="its file to be removed")
+    stack.until(lambda: not list(folder_of(worker.name).iterdir()), what="its file to be removed")
     (stream,) = logs.streams(job)
     assert stream.bytes == 100 * 2_000 * 100
     assert stream.left_out == stream.bytes - 2 * 2**20

@@ -91,6 +91,7 @@ def running(stack: Stack, name: str, two: tuple[Process, Process]) -> tuple[Job,
     return job, *places(stack, job, two)[:2]
 
 
+@pytest.mark.long(17)
 def test_two_machines_learn_what_one_process_learns_and_obey_before_the_same_step(stack, two):
     job = stack.state(stack.submit(stack.branch("spread"), **OPTIONS), "SUCCEEDED")
     assert apart(tensors_of(job), in_engine(job, ranks=1).checkpoints[-1][0].tensors) < REASSOCIATION

@@ -127,7 +127,7 @@ def test_both_ranks_are_steered_paused_and_stopped_before_the_same_step(stack):
     assert curve["lr"][-1] == pytest.approx(0.001)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.long(6))])
 def test_a_rank_that_dies_or_stands_still_sends_the_job_back_to_its_checkpoint(stack, number):
     job, _, other = running_on_two(stack, f"rank and {number.name}")
     os.kill(other, number)
@@ -135,7 +135,7 @@ def test_a_rank_that_dies_or_stands_still_sends_the_job_back_to_its_checkpoint(s
     assert (job.attempt, job.workers_lost) == (2, 1)
     lost = JobEvent.objects.get(job=job, kind="state", payload__state="LOST").message
     assert lost.startswith("rank 1 was killed by SIGKILL")
-    assert lost.endswith("on train-1; the job goes on from its last checkpoint")
+    assert lost.endswith(f"on {stack.worker().name}; the job goes on from its last checkpoint")
     assert not is_alive(other)
     points(job)
     # On as many ranks the sums are in the same order, so that not a bit is lost either.

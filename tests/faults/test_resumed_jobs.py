@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from accsite.apps.training.services import jobs
 from accsite.apps.training.services.resuming import resume
 from tests.faults.plugins import odd_task
@@ -32,6 +34,7 @@ def test_a_failed_job_goes_on_with_the_mended_plugin_and_every_step_is_there_onc
     assert (job.attempt, job.message) == (2, "")
 
 
+@pytest.mark.long(5)
 def test_a_stopped_job_goes_on_as_if_it_had_not_been_stopped(stack):
     stack.worker()
     branch = stack.branch()

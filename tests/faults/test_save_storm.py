@@ -7,6 +7,8 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from accsite.apps.registry.models import Plugin, PluginFile
 from tests.stack import ROOT, assert_undisturbed
 
@@ -34,6 +36,7 @@ def save(folder: Path, file: int, number: int, *, broken: bool) -> None:
     (folder / "tasks" / f"storm_{file}.py").write_text(text)
 
 
+@pytest.mark.long(14)
 def test_a_storm_of_saves_changes_nothing_of_a_job_and_ends_with_the_last_versions(make_stack, tmp_path):
     folder = plugins(tmp_path / "plugins")
     stack = make_stack(ACC_PLUGINS=str(folder))

@@ -78,6 +78,7 @@ def kept_stack(template: Template, tmp_path: Path, django_db_blocker: Any) -> An
         yield make
 
 
+@pytest.mark.long(15)
 @pytest.mark.parametrize("kept", KEPT, ids=lambda path: path.name)
 def test_a_kept_installation_is_upgraded_and_finishes_its_jobs(kept: Path, kept_stack: Callable[[Path], Any]):
     from accsite.apps.jobs.models import Job

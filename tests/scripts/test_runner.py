@@ -11,7 +11,7 @@ import time
 import pytest
 
 from scripts import chromium
-from scripts.test import DEFAULT, Count, count_junit, groups, postgresql, run_pytest, side_by_side
+from scripts.test import DEFAULT, DIVIDED, Count, count_junit, groups, postgresql, run_pytest, side_by_side
 from tests.stack import PATIENCE, ROOT
 
 # A session inside the session needs none of the suite's own set-up.
@@ -67,24 +67,94 @@ def test_a_runner_that_ended_without_a_count_is_a_failure(output):
 
 
 def test_only_passes_that_may_share_the_machine_run_side_by_side_and_none_is_lost():
-    assert groups(DEFAULT) == [["lint"], ["unit-sqlite"], ["unit-postgresql"], ["fault", "e2e"]]
-    assert groups(["fault"]) == [["fault"]]
-    assert groups(["e2e", "lint", "fault"]) == [["e2e"], ["lint"], ["fault"]]
-    assert groups(["fault", "fault"]) == [["fault"], ["fault"]]
+    assert groups(DEFAULT) == [[["unit-sqlite"]], [["fault"], ["e2e"], ["lint", "unit-postgresql"]]]
+    assert groups(["fault"]) == [[["fault"]]]
+    assert groups(["e2e", "unit-sqlite", "fault"]) == [[["e2e"]], [["unit-sqlite"]], [["fault"]]]
+    assert groups(["fault", "fault"]) == [[["fault"]], [["fault"]]]
+    assert groups(["unit-postgresql", "lint"]) == [[["unit-postgresql", "lint"]]]
 
 
 def test_what_runs_side_by_side_is_counted_and_shown(tmp_path, monkeypatch, capsys):
     path = tmp_path / "runner.py"
     path.write_text(
-        "import sys\nname = sys.argv[-1]\nprint('ran', name, '5 passed, 0 failed' * (name == 'e2e'), sep='\\n')\n"
+        "import sys, time\nname = sys.argv[-1]\ntime.sleep(name == 'fault')\n"
+        "print('ran', *sys.argv[1:], sep='\\n')\nprint('5 passed, 0 failed' * (name == 'e2e'))\n"
     )
     monkeypatch.setattr("scripts.test.RESULTS", tmp_path)
     monkeypatch.setattr("scripts.test.RUNNER", [sys.executable, str(path)])
-    counts = {name: count for name, (count, _seconds) in side_by_side(["fault", "e2e"]).items()}
-    assert counts == {"fault": Count(failed=1), "e2e": Count(5)}
+    done = side_by_side([["fault"], ["lint", "e2e"]], everything=False)
+    counts = {name: count for name, (count, _seconds) in done.items()}
+    assert counts == {"fault": Count(failed=1), "lint": Count(failed=1), "e2e": Count(5)}
+    assert done["fault"][1] >= 1
     printed = capsys.readouterr().out
-    assert "ran\nfault" in printed
-    assert "ran\ne2e" in printed
+    told = [printed.index(f"ran\n--part\n{name}\n") for name in ("lint", "e2e", "fault")]
+    assert told == sorted(told), "those of a lane one after the other, beside the other lane"
+    side_by_side([["e2e"], ["fault"]], everything=True)
+    assert "ran\n--all\n--part\ne2e\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_what_is_marked_long_is_left_out_unless_everything_is_asked_for(monkeypatch, everything):
+    ran: dict[str, tuple[str, ...]] = {}
+
+    def note(name: str, *arguments: str, env: object = None) -> Count:
+        ran[name] = arguments
+        return Count(1)
+
+    monkeypatch.setattr("scripts.test.run_pytest", note)
+    monkeypatch.setattr("scripts.test.chromium.ensure", lambda: "/a/browser")
+    for name, run in DIVIDED.items():
+        run(everything=everything)
+        expression = ran[name][ran[name].index("-m") + 1]
+        assert ("not long" in expression) != everything, name
+    assert ("both_databases" in " ".join(ran["unit-postgresql"])) != everything
+
+
+LONG = """
+import pytest, time
+
+@pytest.mark.long({seconds})
+def test_marked(): time.sleep(0.2)
+
+def test_unmarked(): time.sleep(0.2)
+
+def test_short(): pass
+"""
+
+
+def told_of(tmp_path, seconds: str) -> str:
+    """Return what pytest prints of tests of which one is marked long, where a tenth of a second is too long."""
+    (tmp_path / "conftest.py").write_text("import tests.durations as it\nit.LONG_SECONDS = 0.1\n")
+    (tmp_path / "test_long.py").write_text(LONG.format(seconds=seconds))
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-c",
+        os.devnull,
+        "--rootdir",
+        str(tmp_path),
+        "-p",
+        "no:django",
+    ]
+    done = subprocess.run(
+        [*command, "-p", "tests.durations", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+def test_an_unmarked_test_that_took_long_is_told_of_and_fails_nothing(tmp_path):
+    told = told_of(tmp_path, "20")
+    assert "3 passed" in told
+    assert [line.split("::")[1] for line in told.splitlines() if " s  " in line] == ["test_unmarked"], told
+
+
+def test_a_mark_that_does_not_say_how_long_is_refused(tmp_path):
+    assert "long takes the seconds that were measured" in told_of(tmp_path, "")
 
 
 def test_a_pass_that_is_told_to_end_lets_its_tests_put_away_what_they_began(tmp_path):

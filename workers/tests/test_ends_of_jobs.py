@@ -24,7 +24,7 @@ from workers.job.lease import Lease
 from workers.job.store import store_dataset, write_draft
 from workers.kinds.imports import looked
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 
 
 @pytest.fixture

@@ -189,6 +189,7 @@ def test_what_it_prints_is_kept_with_the_file(watched: Path) -> None:
     assert PluginFile.objects.get().output == "hello there\n"
 
 
+@pytest.mark.long(6)
 def test_once_tells_what_it_found_and_ends_with_1_if_a_file_is_broken(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,28 +19,65 @@ pytestmark = pytest.mark.one_database
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def in_a_zygote(body: str, tmp_path: Path) -> str:
-    """Run ``body`` in a process that has preloaded what a zygote does, and return what it printed."""
-    code = "from workers import zygote\nzygote.preload()\nzygote.require_forkable()\n" + textwrap.dedent(body)
-    done = subprocess.run(
-        [sys.executable, "-c", code],
+SERVER = """
+import json, os, sys, traceback
+from workers import zygote
+
+zygote.preload()
+for line in sys.stdin:
+    asked = json.loads(line)
+    zygote.require_forkable()
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            for number, name in ((1, "out"), (2, "err")):
+                os.dup2(os.open(asked[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+            exec(asked["body"], {"zygote": zygote})
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+"""Forks for each body, as a zygote does: to preload takes seconds."""
+Run = Callable[[str], str]
+
+
+@pytest.fixture(scope="module")
+def in_a_zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """Return what runs a body in a fork of a process that has preloaded what a zygote does: what it printed."""
+    folder = tmp_path_factory.mktemp("zygote")
+    environment = {"ACC_HOME": str(folder), "DJANGO_SETTINGS_MODULE": "accsite.settings.embedded"}
+    server = subprocess.Popen(
+        [sys.executable, "-c", SERVER],
         cwd=ROOT,
-        env={
-            **os.environ,
-            **ONE_THREAD,
-            "ACC_HOME": str(tmp_path),
-            "DJANGO_SETTINGS_MODULE": "accsite.settings.embedded",
-        },
-        capture_output=True,
+        env={**os.environ, **ONE_THREAD, **environment},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         text=True,
-        timeout=100,
-        check=False,
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert server.stdin is not None
+    assert server.stdout is not None
+    asks, answers = server.stdin, server.stdout
+
+    def run(body: str) -> str:
+        out, err = folder / "out.txt", folder / "err.txt"
+        asked = {"body": textwrap.dedent(body), "out": str(out), "err": str(err)}
+        asks.write(json.dumps(asked) + "\n")
+        asks.flush()
+        status = answers.readline().strip()
+        assert status == "0", err.read_text() if err.exists() else "it was never run"
+        return out.read_text()
+
+    yield run
+    server.kill()
+    server.communicate()
 
 
-def test_autograd_openmp_and_safetensors_work_in_one_fork_after_another(tmp_path):
+def test_autograd_openmp_and_safetensors_work_in_one_fork_after_another(in_a_zygote):
     out = in_a_zygote(
         """
         import os, sys, torch
@@ -61,8 +100,7 @@ def test_autograd_openmp_and_safetensors_work_in_one_fork_after_another(tmp_path
                 os._exit(0)
             assert os.waitpid(pid, 0)[1] == 0
             zygote.require_forkable()
-        """,
-        tmp_path,
+        """
     )
     lines = [line.split()[1:] for line in out.splitlines()]
     assert len(lines) == 3
@@ -76,19 +114,18 @@ def test_autograd_openmp_and_safetensors_work_in_one_fork_after_another(tmp_path
         ("database", "from django.db import connection; connection.ensure_connection()"),
     ],
 )
-def test_a_zygote_that_holds_what_a_fork_would_break_says_so(tmp_path, what, body):
+def test_a_zygote_that_holds_what_a_fork_would_break_says_so(in_a_zygote, what, body):
     out = in_a_zygote(
         f"{body}\n"
         "try:\n"
         "    zygote.require_forkable()\n"
         "except zygote.NotForkable as error:\n"
-        "    print(error)\n",
-        tmp_path,
+        "    print(error)\n"
     )
     assert what in out
 
 
-def test_a_job_imports_nothing_that_the_zygote_could_have_imported_for_it(tmp_path):
+def test_a_job_imports_nothing_that_the_zygote_could_have_imported_for_it(in_a_zygote):
     out = in_a_zygote(
         """
         import sys
@@ -96,13 +133,12 @@ def test_a_job_imports_nothing_that_the_zygote_could_have_imported_for_it(tmp_pa
         missing = [name for name in ("torch._dynamo", "acc.training.trainer", "workers.runner", "redis.asyncio")
                    if name not in sys.modules]
         print(missing)
-        """,
-        tmp_path,
+        """
     )
     assert out.strip() == "[]"
 
 
-def test_what_a_job_sends_draws_nothing_of_what_its_plugins_draw(tmp_path):
+def test_what_a_job_sends_draws_nothing_of_what_its_plugins_draw(in_a_zygote):
     out = in_a_zygote(
         """
         import random
@@ -113,8 +149,7 @@ def test_what_a_job_sends_draws_nothing_of_what_its_plugins_draw(tmp_path):
         sent = registry.get_serializer("msgpack", random_prefix_length=12).serialize({"a": 1})
         paused = ExponentialWithJitterBackoff().compute(1)
         print(len(sent) > 12, paused > 0, random.getstate() == before)
-        """,
-        tmp_path,
+        """
     )
     assert out.split() == ["True", "True", "True"]
 

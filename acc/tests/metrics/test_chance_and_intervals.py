@@ -20,6 +20,7 @@ def test_the_interval_holds_the_estimate_and_narrows_with_samples():
     assert 0 < widths[1] < 0.05
 
 
+@pytest.mark.long(4)
 def test_skill_intervals_cover_the_skill_of_new_samples():
     truth = worlds.mixed(0.3, 20000, **FEW).measure().ufr.skills.across
     covered = []

@@ -19,6 +19,8 @@ from acc.errors import InvalidInput
 from accsite.apps.access import services
 from accsite.apps.access.models import SignInLink
 
+pytestmark = pytest.mark.both_databases
+
 # What a browser says when a person opens a link from a terminal, or types it.
 FOLLOWED = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Sec-Fetch-Site": "none"}
 

@@ -18,6 +18,8 @@ from accsite.apps.datasets.models import Dataset
 from accsite.apps.datasets.tests.conftest import made
 from accsite.apps.live.selectors import versions
 
+pytestmark = pytest.mark.both_databases
+
 Store = Callable[..., Dataset]
 
 

@@ -18,6 +18,8 @@ from accsite.apps.registry.models import PluginSource
 from accsite.apps.training.models import Branch, Checkpoint, Experiment
 from accsite.apps.training.tests import rows
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
 def branch(db: None) -> Branch:

@@ -15,6 +15,8 @@ from accsite.apps.training.models import Branch
 from accsite.apps.training.tests import rows
 from accsite.apps.trees.services import deletion
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
 def user(django_user_model: Any, db: None) -> Any:

@@ -21,6 +21,8 @@ from accsite.apps.training.models import Branch, Checkpoint
 from accsite.apps.training.tests import rows
 from accsite.apps.trees.services.retention import plan_pruning
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
 def branch(db: None) -> Branch:

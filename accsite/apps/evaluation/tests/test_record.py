@@ -16,7 +16,7 @@ from acc.results import EvalResult, MetricValue, ReconstructionGrid
 from accsite import blobs
 from accsite.apps.evaluation import services
 from accsite.apps.evaluation.models import Artifact, Evaluation, Metric
-from accsite.apps.evaluation.pages import evaluation_panels as pages
+from accsite.apps.evaluation.pages import branches as pages
 from accsite.apps.evaluation.services import recording
 from accsite.apps.jobs.errors import Fenced
 from accsite.apps.jobs.models import Job, JobKind
@@ -24,6 +24,8 @@ from accsite.apps.jobs.states import JobState
 from accsite.apps.live.models import Topic
 from accsite.apps.training.models import Branch
 from accsite.apps.training.tests import rows
+
+pytestmark = pytest.mark.both_databases
 
 Measured = partial(MetricValue, higher_is_better=True)
 Result = partial(EvalResult, step=500)

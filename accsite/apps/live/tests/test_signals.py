@@ -13,6 +13,8 @@ from accsite.apps.live import selectors
 from accsite.apps.live.models import Topic
 from accsite.apps.live.services import bump
 
+pytestmark = pytest.mark.both_databases
+
 in_thread = database_sync_to_async
 
 

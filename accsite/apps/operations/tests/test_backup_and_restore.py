@@ -18,7 +18,7 @@ from acc.errors import InvalidInput
 from accsite.apps.operations.backup import back_up, models_in_order, restore
 from accsite.apps.training.models import Branch, Experiment, Task
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases]
 
 
 def everything() -> dict[str, list[dict[str, Any]]]:

@@ -13,7 +13,7 @@ from accsite.apps.training.tests import rows
 from accsite.apps.trees.services import deletion
 from accsite.errors import WrongState
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 
 
 def test_what_a_run_of_a_recipe_has_made_is_kept_until_the_run_ends(branch: Branch) -> None:

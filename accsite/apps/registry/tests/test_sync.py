@@ -13,7 +13,7 @@ from accsite.apps.registry import selectors
 from accsite.apps.registry.models import Plugin, PluginFile, PluginSource
 from accsite.apps.registry.tests.reports import bad, good, look
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 
 
 def names(**where: Any) -> set[str]:

@@ -21,6 +21,8 @@ from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind
 from accsite.apps.training.services import checkpoints, experiments, points
 from accsite.apps.training.tests import rows
 
+pytestmark = pytest.mark.both_databases
+
 K = CheckpointKind
 
 

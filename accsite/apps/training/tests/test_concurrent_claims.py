@@ -21,6 +21,8 @@ from accsite.apps.training.services import checkpoints, jobs, tasks
 from accsite.apps.training.tests import rows
 from accsite.errors import WrongState
 
+pytestmark = pytest.mark.both_databases
+
 CLAIMERS = 8
 
 

@@ -13,6 +13,8 @@ from accsite.apps.training.models import Branch, Experiment, Task
 from accsite.apps.training.services import experiments
 from accsite.apps.training.tests import rows
 
+pytestmark = pytest.mark.both_databases
+
 
 def create(user: Any, name: str = "Digits one", **model: Any) -> Experiment:
     return experiments.create_experiment(actor=user, name=name, model={**rows.MODEL, **model})

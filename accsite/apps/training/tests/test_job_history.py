@@ -21,6 +21,8 @@ from accsite.apps.training.models import Branch
 from accsite.apps.training.services import points
 from accsite.apps.training.tests import rows
 
+pytestmark = pytest.mark.both_databases
+
 URL = "/api/v1/jobs/history/"
 
 

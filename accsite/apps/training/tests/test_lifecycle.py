@@ -15,6 +15,8 @@ from accsite.apps.live.models import Topic
 from accsite.apps.training.models import Branch
 from accsite.apps.training.tests import rows
 
+pytestmark = pytest.mark.both_databases
+
 S = JobState
 
 

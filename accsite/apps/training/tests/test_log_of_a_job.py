@@ -17,7 +17,7 @@ from accsite.apps.jobs.states import JobState
 from accsite.apps.training.tests.rows import make_branch, make_job
 from accsite.tests.markup import folded
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 MIB = 2**20
 
 

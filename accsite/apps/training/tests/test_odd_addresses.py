@@ -10,6 +10,8 @@ from accsite.apps.jobs.states import JobState
 from accsite.apps.training.models import Branch
 from accsite.apps.training.tests import rows
 
+pytestmark = pytest.mark.both_databases
+
 ODD = ["9" * 5_000, "9" * 25, "-1", "1.5", "²", "٣", "abc", "1 or 1=1"]
 
 

@@ -10,6 +10,8 @@ from rest_framework.test import APIClient
 
 from accsite.apps.training.tests import rows
 
+pytestmark = pytest.mark.both_databases
+
 ODD = [None, True, -1, 1.5, "x", [1], ["a", 2], {"a": 1}]
 
 
@@ -86,6 +88,7 @@ def ask(api: APIClient, where: str, body: Any) -> Any:
         return answer
 
 
+@pytest.mark.long(12)
 @pytest.mark.timeout(600)
 def test_no_field_of_a_body_breaks_the_site(user: Any, bodies: dict[str, Any]) -> None:
     api = APIClient(raise_request_exception=False)

@@ -22,7 +22,7 @@ from accsite.apps.training.models import Branch
 from accsite.apps.training.tests import rows
 from accsite.errors import WrongState
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 
 
 def register(name: str, device: str = "cuda:0", **changes: Any) -> Worker:

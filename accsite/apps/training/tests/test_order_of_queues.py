@@ -17,7 +17,7 @@ from accsite.apps.training.models import Branch
 from accsite.apps.training.tests import rows
 from accsite.errors import WrongState
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 
 
 def make(**fields: Any) -> Job:

@@ -19,7 +19,7 @@ from accsite.apps.training.services import jobs
 from accsite.apps.training.tests import rows
 from accsite.supervisor.redis import RedisServer
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases]
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from accsite.apps.training.services import jobs
 from accsite.apps.training.tests import rows
 from accsite.apps.training.tests.test_concurrent_claims import at_once
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 
 
 def machine(*devices: str, hostname: str = "here", address: str = "", **figures: int) -> list[Worker]:

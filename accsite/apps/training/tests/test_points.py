@@ -22,6 +22,8 @@ from accsite.apps.training.selectors.loss import last_losses, loss_history
 from accsite.apps.training.services import points
 from accsite.apps.training.tests import rows
 
+pytestmark = pytest.mark.both_databases
+
 
 def block(start: int, values: Any, series: tuple[str, ...] = ("total",)) -> PointBlock:
     array = np.asarray(values, np.float32).reshape(len(series), -1)

@@ -18,7 +18,7 @@ from accsite.apps.training.services import jobs
 from accsite.apps.training.tests import rows
 from accsite.errors import WrongState
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 
 
 def test_a_job_that_failed_is_asked_again_with_all_it_was_asked(

@@ -17,6 +17,8 @@ from accsite.apps.jobs.states import HELD, TERMINAL, TRANSITIONS, JobState
 from accsite.apps.training.tests import rows
 from accsite.errors import WrongState
 
+pytestmark = pytest.mark.both_databases
+
 MAX_ATTEMPTS = 3
 
 

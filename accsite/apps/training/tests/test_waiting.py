@@ -15,7 +15,7 @@ from accsite.apps.jobs.selectors import waits_for
 from accsite.apps.jobs.services import lifecycle, workers
 from accsite.apps.training.tests import rows
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 
 
 def job(branch: Any = None, **train: Any) -> Job:

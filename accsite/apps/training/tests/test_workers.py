@@ -13,6 +13,8 @@ from accsite.apps.jobs.states import JobState
 from accsite.apps.training.models import Branch
 from accsite.apps.training.tests import rows
 
+pytestmark = pytest.mark.both_databases
+
 
 def register(pid: int = 7, **changes: Any) -> Worker:
     values = {"name": "cpu-0", "hostname": "here", "device": "cpu", "queues": ["train"], **changes}

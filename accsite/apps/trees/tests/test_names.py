@@ -22,7 +22,7 @@ from accsite.apps.training.services.branches import rename_branch
 from accsite.apps.training.tests import rows
 from accsite.apps.trees.services import marks
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 
 NAMES = ["3dshapes", "a, b", "Größe (mm)", "ラベル", "posX", "100 %", "a/b=c;d"]
 MODEL = {

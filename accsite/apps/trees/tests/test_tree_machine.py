@@ -22,6 +22,8 @@ from accsite.apps.training.tests import rows
 from accsite.apps.trees.services import deletion, marks, retention
 from accsite.errors import WrongState
 
+pytestmark = pytest.mark.both_databases
+
 PICK = st.integers(0, 10**6)
 
 

@@ -18,6 +18,8 @@ from accsite.apps.training.tests import rows
 from accsite.apps.trees.services import deletion
 from accsite.tests.markup import folded
 
+pytestmark = pytest.mark.both_databases
+
 PARTIAL = {"HX-Request": "true"}
 
 

@@ -21,6 +21,8 @@ from accsite.apps.trees import selectors
 from accsite.apps.trees.services import expansion, marks, retention
 from accsite.errors import WrongState
 
+pytestmark = pytest.mark.both_databases
+
 NODES = 5000
 
 
