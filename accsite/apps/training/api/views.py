@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import QuerySet
+from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import status
@@ -242,14 +243,17 @@ class JobViewSet(ReadViewSet):
     @action(
         detail=True, methods=["get"], renderer_classes=[JSONRenderer, PlainRenderer], pagination_class=None
     )
-    def log(self, request: Request, **_: Any) -> Response:
+    def log(self, request: Request, **_: Any) -> HttpResponse:
         """Return what the job printed, stdout and stderr together: a part as JSON, or all that is kept as text."""
         job = self.get_object()
         attempt, rank = whole_number(request, "attempt", least=1), whole_number(request, "rank")
         streams, stream = logs.choose(job, attempt, rank)
         if request.accepted_renderer.format == PlainRenderer.format:
             text = b"".join(logs.raw(job, stream)) if stream else b""
-            return Response(text, headers={"Vary": "Accept", "Cache-Control": "no-store"})
+            # REST framework's answer takes the type away from an empty one.
+            return HttpResponse(
+                text, content_type="text/plain", headers={"Vary": "Accept", "Cache-Control": "no-store"}
+            )
         part = logs.asked_part(
             job,
             stream,

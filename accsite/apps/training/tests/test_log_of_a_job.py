@@ -183,6 +183,8 @@ def test_the_api_gives_streams_parts_lines_and_text(job, client):
     url = reverse("api:job-log", args=[job.pk])
     empty = client.get(url).json()
     assert (empty["streams"], empty["attempt"], empty["text"]) == ([], None, "")
+    nothing = client.get(url, headers={"Accept": "text/plain"})
+    assert (nothing.status_code, nothing.content, nothing["Content-Type"]) == (200, b"", "text/plain")
     printed(job, b"first attempt\n")
     printed(job, b"second attempt\nwarning: odd\n", attempt=2)
     job.attempt = 2
