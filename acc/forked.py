@@ -185,16 +185,16 @@ def _set_right(
             os._exit(1)
     stdin, *written = streams
     nothing = os.open(os.devnull, os.O_RDONLY) if stdin is None else stdin
-    for number, given in enumerate([nothing, *written]):
+    for standard, given in enumerate([nothing, *written]):
         if given is not None:
-            os.dup2(given, number)
+            os.dup2(given, standard)
     last = 2
-    for number in sorted({*keep, os.sysconf("SC_OPEN_MAX")}):
-        if number > last + 1:  # an empty range would be all
-            os.closerange(last + 1, number)
-        last = number
-    for number in keep:
-        os.set_inheritable(number, False)
+    for descriptor in sorted({*keep, os.sysconf("SC_OPEN_MAX")}):
+        if descriptor > last + 1:  # an empty range would be all
+            os.closerange(last + 1, descriptor)
+        last = descriptor
+    for descriptor in keep:
+        os.set_inheritable(descriptor, False)
 
 
 def _take_over(module: str, arguments: Sequence[str], environment: Mapping[str, str]) -> None:

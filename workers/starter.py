@@ -17,6 +17,7 @@ import socket
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from acc import forked
 from accsite.supervisor.starter import receive, send
@@ -85,21 +86,21 @@ class Starter:
     def _stop(self, _number: int, _frame: object) -> None:
         self._asked_to_end = True
 
-    def _fork(self, request: dict[str, object], files: list[int]) -> None:
+    def _fork(self, request: dict[str, Any], files: list[int]) -> None:
         from workers.zygote import require_forkable
 
         require_forkable()
         (output,) = files
         fork = forked.fork(
-            str(request["module"]),
-            request["arguments"],  # type: ignore[arg-type]
+            request["module"],
+            request["arguments"],
             environment=self._environment,
             stdout=output,
             stderr=output,
             death_signal=signal.SIGTERM,
         )
         os.close(output)
-        started = _Started(int(request["number"]), fork, float(request["grace_seconds"]))  # type: ignore[call-overload, arg-type]
+        started = _Started(request["number"], fork, request["grace_seconds"])
         self._started.append(started)
         handle = os.pidfd_open(fork.pid)
         self._tell({"event": "started", "number": started.number, "pid": fork.pid}, handle)
@@ -125,7 +126,7 @@ class Starter:
                         os.killpg(started.fork.pid, signal.SIGKILL)
             time.sleep(LOOK_SECONDS)
 
-    def _tell(self, message: dict[str, object], *files: int) -> None:
+    def _tell(self, message: dict[str, Any], *files: int) -> None:
         with suppress(OSError):  # the supervisor is gone: that is read where requests are
             send(self._end, message, files)
 

@@ -2,7 +2,7 @@
 
 An event of the file system is only a hint to look; what counts is a file's content. A full rescan every two
 seconds catches what no event told of. Plugin code runs in throw-away processes, never in this one, and a file
-that hangs there keeps no other waiting. This process imports no torch.
+that hangs there keeps no other waiting. This process needs no torch.
 """
 
 from __future__ import annotations

@@ -130,11 +130,12 @@ class Child:
         """Kill the process and all of its session that is still in its group."""
         if self.popen is None:
             return
-        if self.popen.pid is None:
+        pid = self.popen.pid
+        if isinstance(self.popen, Forked) and pid is None:
             self.popen.give_up()
-        elif self.alive:
+        if pid is not None and self.alive:
             with suppress(ProcessLookupError):
-                os.killpg(self.popen.pid, signal.SIGKILL)
+                os.killpg(pid, signal.SIGKILL)
         self.popen.wait()
 
 

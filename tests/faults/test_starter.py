@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from accsite.supervisor.processes import table
 from accsite.supervisor.redis import free_port
 from tests.faults.plugins import PACE, paced
 from tests.stack import assert_undisturbed, children_of, final, reload
-from workers.machine.processes import descendants, is_alive, name_of
+from workers.machine.processes import descendants, is_alive, marked, name_of
 
 WORKERS = [process.name for process in table() if process.queues]
 
@@ -57,10 +56,10 @@ def test_processes_share_what_the_starter_imported_and_are_started_again_by_it(m
     begun = starter_of(platform)
     assert len(children_of(begun)) == len(table()) - 1, "all but the web process"
     for pid in descendants(begun):
-        assert Path(f"/proc/{pid}/environ").read_bytes() != b""
-        with suppress(OSError):
-            assert "libtorch_python" in Path(f"/proc/{pid}/maps").read_text()
+        assert "libtorch_python" in Path(f"/proc/{pid}/maps").read_text(), name_of(pid)
     worker = named(platform, "worker-train")
+    mark = f"ACC_WORKER_MARK={stack.home.resolve()}:worker-train"
+    assert {worker, *descendants(worker)} <= set(marked(mark)), "strays are found by it"
     below = descendants(worker)
     os.kill(worker, signal.SIGKILL)
     none_left(stack, [worker, *below])

@@ -37,8 +37,16 @@ def add_platform_arguments(parser: CommandParser) -> None:
     )
 
 
-CHECKS = [tag for tag in Tags if tag not in {Tags.admin, Tags.urls}]
-"""Those two would read every page into this process, for as long as it runs; the web process reads them anyway."""
+CHECKS = [
+    Tags.models,
+    Tags.security,
+    Tags.staticfiles,
+    Tags.caches,
+    Tags.files,
+    Tags.templates,
+    Tags.compatibility,
+]
+"""Not those of addresses and of the admin: they would read every page into this process, for as long as it runs."""
 NOBODY = "Nobody can sign in yet: `.venv/bin/python manage.py createsuperuser` makes an administrator."
 
 
