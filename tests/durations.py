@@ -1,7 +1,7 @@
 """A pytest plugin: says which tests take so long that ``make test`` should leave them to ``make test-all``.
 
-A test that does carries ``@pytest.mark.long(seconds)``, the seconds that it took alone on two cores. Why it is not
-divided by a list: the mark moves with its test.
+A test that does carries ``@pytest.mark.long(seconds)``, about the seconds that it took on two cores; so does one that
+is shorter and does in another setting what a test beside it does. There is no list of them: a mark moves with its test.
 """
 
 from __future__ import annotations

@@ -13,8 +13,6 @@ from django.db import connection, transaction
 from accsite.apps.live.models import Topic
 from accsite.settings.base import database
 
-pytestmark = pytest.mark.both_databases
-
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="these are SQLite's settings")
 @pytest.mark.django_db(transaction=True)

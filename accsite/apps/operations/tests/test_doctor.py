@@ -22,7 +22,7 @@ from accsite.apps.registry.models import PluginFile
 from accsite.apps.training.models import Branch
 from accsite.apps.training.tests import rows
 
-pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
+pytestmark = pytest.mark.django_db
 
 
 def found(check: str) -> list[Finding]:

@@ -17,8 +17,6 @@ from accsite.apps.training.services import experiments
 from accsite.apps.training.services.duplication import duplicate_branch, name_of_copy
 from accsite.apps.training.tests import rows
 
-pytestmark = pytest.mark.both_databases
-
 TOLD = ("key", "name", "task_class", "weight", "enabled", "factor", "params", "position", "colour_slot")
 
 

@@ -19,8 +19,6 @@ from accsite.apps.training.services import events
 from accsite.apps.training.tests import rows
 from accsite.tests.markup import folded
 
-pytestmark = pytest.mark.both_databases
-
 BENCH = "/w/digits/main/"
 URL = f"{BENCH}rate/"
 HTMX = {"HX-Request": "true"}

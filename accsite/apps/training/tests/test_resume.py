@@ -25,7 +25,7 @@ from accsite.apps.training.tests import rows
 from accsite.errors import WrongState
 from accsite.tests.markup import folded
 
-pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture

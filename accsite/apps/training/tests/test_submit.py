@@ -19,8 +19,6 @@ from accsite.apps.training.services import jobs
 from accsite.apps.training.tests import rows
 from accsite.errors import WrongState
 
-pytestmark = pytest.mark.both_databases
-
 
 def nothing_was_made() -> bool:
     return not (Job.objects.exists() or OutboxMessage.objects.exists() or JobEvent.objects.exists())
