@@ -1,7 +1,7 @@
 """Keeps an installation of this release in tests/kept/, for the tests of upgrades to come: ``make keep``.
 
-`manage.py up` on a new ACC_HOME makes a dataset of 64 images, trains and measures a small model to its end, is stopped
-by Ctrl-C in the middle of a second training, and leaves a third that waits. What is kept: the SQLite database and the
+`manage.py up` on a new ACC_HOME makes a dataset of 64 images, trains and measures a small model to its end, forks the
+result, is stopped by Ctrl-C in the middle of a second training, and leaves a third that waits. What is kept: the SQLite database and the
 stored files, the same rows as PostgreSQL's own SQL, and which job is in which state.
 """
 
@@ -12,6 +12,7 @@ import json
 import logging
 import lzma
 import os
+import secrets
 import signal
 import sqlite3
 import subprocess
@@ -56,21 +57,27 @@ def platform(home: Path) -> Iterator[None]:
         running.send_signal(signal.SIGINT)
         if running.wait(STOP_SECONDS):
             raise SystemExit(f"manage.py up ended with {running.returncode}:\n{log.read_text()[-2000:]}")
+    except (RuntimeError, TimeoutError) as error:
+        error.add_note(log.read_text(errors="replace")[-2000:])
+        raise
     finally:
         running.kill()
+        running.wait()
         log.unlink()
 
 
 def work() -> dict[str, Any]:
     """Do what an installation is kept for, on the platform that runs; return the numbers of the two unfinished jobs."""
+    from django.contrib.auth import get_user_model
+
     from accsite.apps.datasets.models import Dataset
     from accsite.apps.datasets.services import generation
     from accsite.apps.evaluation.models import Evaluation
     from accsite.apps.jobs.states import JobState
     from accsite.apps.training.services import experiments, jobs, tasks
-    from accsite.supervisor.demo import GENERATOR, TASKS, ensure_administrator
+    from accsite.supervisor.demo import GENERATOR, TASKS
 
-    admin = ensure_administrator().user
+    admin = get_user_model().objects.create_superuser("ada", password=secrets.token_urlsafe(12))
     made = run_to_its_end(
         generation.submit_generation(
             actor=admin, generator=GENERATOR, params={}, n=IMAGES, seed=0, name="Digits"
@@ -83,6 +90,9 @@ def work() -> dict[str, Any]:
     run_to_its_end(jobs.submit_training(actor=admin, branch=branch, train={"steps": FINISHED_STEPS}))
     wait_for(Evaluation.objects.exists, what="the evaluation of its checkpoint")
     branch.refresh_from_db()
+    experiments.create_branch(
+        actor=admin, experiment=branch.experiment, name="side", from_checkpoint=branch.head, tasks=()
+    )
     drained = jobs.submit_training(actor=admin, branch=branch, train={"steps": LONG_STEPS, "batch_size": 16})
     waiting = jobs.submit_training(actor=admin, branch=branch, train={"steps": WAITING_STEPS})
 

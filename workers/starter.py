@@ -32,7 +32,7 @@ PRELOAD = (
     "watchdog.observers",
     "acc.plugins.check_server",
     "accsite.apps.datasets.services.uploads",
-    "accsite.apps.training.services.deletion",
+    "accsite.apps.trees.services.deletion",
     "workers.host",
     "workers.launch",
     "workers.plugins.watch",

@@ -90,6 +90,7 @@ def test_what_is_killed_is_started_again_and_the_console_says_so(tmp_path):
         supervisor.wait_for(lambda: log.read_text().count("started") == 1, seconds=10)
         popen = supervisor.children[0].popen
         assert popen is not None
+        assert popen.pid is not None
         os.kill(popen.pid, signal.SIGKILL)
         assert supervisor.wait_for(lambda: log.read_text().count("started") == 2, seconds=10)
     assert "web was killed by SIGKILL; starting it again in 0.01 s" in out.getvalue()
