@@ -1,8 +1,8 @@
 """Keeps an installation of this release in tests/kept/, for the tests of upgrades to come: ``make keep``.
 
 `manage.py up` on a new ACC_HOME makes a dataset of 64 images, trains and measures a small model to its end, forks the
-result, is stopped by Ctrl-C in the middle of a second training, and leaves a third that waits. What is kept: the SQLite database and the
-stored files, the same rows as PostgreSQL's own SQL, and which job is in which state.
+result, is stopped by Ctrl-C in the middle of a second training, and leaves a third that waits. What is kept: the
+SQLite database and the stored files, the same rows as PostgreSQL's own SQL, and which job is in which state.
 """
 
 from __future__ import annotations

@@ -49,6 +49,7 @@ def none_left(stack, pids: list[int]) -> None:
     stack.until(lambda: not any(map(is_alive, pids)), what=f"the end of {left}", seconds=30)
 
 
+@pytest.mark.long(32)
 def test_processes_share_what_the_starter_imported_and_are_started_again_by_it(make_stack):
     stack = make_stack()
     platform = up(stack)
@@ -88,6 +89,7 @@ def test_a_starter_that_is_killed_is_told_and_all_that_it_forked_ends_and_starts
     assert_undisturbed(job)
 
 
+@pytest.mark.long(40)
 def test_a_supervisor_that_is_killed_leaves_no_process_and_the_job_is_saved(make_stack):
     stack = make_stack()
     platform = up(stack)
@@ -102,7 +104,7 @@ def test_a_supervisor_that_is_killed_leaves_no_process_and_the_job_is_saved(make
     assert_undisturbed(job)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long(18))])
 def test_a_platform_that_is_asked_to_end_saves_its_job_and_leaves_no_process(make_stack, number):
     stack = make_stack()
     platform = up(stack)
