@@ -92,7 +92,7 @@ class Things:
     namespace: str
     """Of the addresses of its pages."""
     plural: str
-    """In addresses, in the API, and as the name of the command."""
+    """In addresses, in the API, and as the name of the command, if that has no other."""
     seen_by: Callable[[Any], QuerySet[Any]]
     """user -> the rows that they may see."""
     find: Callable[[Any, str], Any]
@@ -106,15 +106,38 @@ class Things:
     show: Callable[[HttpRequest, Any, int, dict[str, Any]], HttpResponse] | None = None
     """request, row, status, and what is to be told (``said``, ``where``, ``asked``) -> the answer to a form.
 
-    None: a panel with the actions alone, which the tag ``{% actions row %}`` puts on a page.
+    None: the place of its actions alone, which the tag ``{% actions row %}`` puts on a page.
     """
+    among_others: bool = False
+    """Whether it has no page of its own, but a row among others on one."""
+    address: str = "<int:pk>"
+    """How an address names one: a converter of Django's and a field."""
+    called: str = ""
+    """What the names of its addresses begin with, where it is not the name of the model."""
+    command: str = ""
+    """The command whose verbs are its actions, where it is not called as the plural is."""
+    where: Callable[[Any], Sequence[str]] = lambda _row: ()
+    """row -> options of the command that say where it is, where its word alone does not."""
     line: Callable[[Any], str] = str
     """row -> what a shell is told of one that was made or changed."""
 
     @property
     def name(self) -> str:
         """The model in one word, such as ``branch``: addresses and the audit log begin with it."""
-        return str(self.model._meta.model_name)
+        return self.called or str(self.model._meta.model_name)
+
+    @property
+    def field(self) -> str:
+        """The field by which addresses name one, such as ``pk``."""
+        return self.address.rpartition(":")[2].rstrip(">")
+
+    def key(self, row: Any) -> Any:
+        """Return what an address names a row by."""
+        return getattr(row, self.field)
+
+    def in_a_shell(self, verb: str, row: Any) -> list[str]:
+        """Return the words that do it from a shell."""
+        return [self.command or self.plural, verb, self.word(row), *self.where(row)]
 
 
 _things: dict[type[Model], Things] = {}
@@ -123,6 +146,11 @@ _things: dict[type[Model], Things] = {}
 def register(*things: Things) -> None:
     """Let the objects of these models have actions."""
     _things.update({each.model: each for each in things})
+
+
+def registered() -> tuple[Things, ...]:
+    """Return what is known of all objects that can have actions."""
+    return tuple(_things.values())
 
 
 def things_of(model: type[Model]) -> Things:

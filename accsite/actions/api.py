@@ -11,16 +11,17 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
-from accsite.actions import ActionType, actions_on, perform, things_of
+from accsite.actions import ActionType, every, perform, things_of
 from accsite.api.common import KEY, REFUSALS
 from accsite.api.lookup import body
 from accsite.apps.jobs.models import Job
 
 
-def offer(viewset: Any) -> None:
-    """Give a view set an operation for each action on its objects."""
-    for kind in actions_on(viewset.queryset.model):
-        setattr(viewset, kind.verb, _operation(kind))
+def offer(viewset: Any, basename: str) -> None:
+    """Give a view set an operation for each action on its objects; ``basename``: of its addresses."""
+    for kind in every():
+        if things_of(kind.on).name == basename:
+            setattr(viewset, kind.verb, _operation(kind))
 
 
 def _operation(kind: ActionType) -> Any:
@@ -33,7 +34,7 @@ def _operation(kind: ActionType) -> Any:
         key = request.headers.get("Idempotency-Key")
         row = perform(kind, actor=request.user, thing=thing, data=body(request, *kind.model_fields), key=key)
         row = made.seen_by(request.user).get(pk=row.pk)
-        where = reverse(f"api:{made.name}-detail", args=[row.pk], request=request)
+        where = reverse(f"api:{made.name}-detail", args=[made.key(row)], request=request)
         headers = {} if kind.makes is None else {"Location": where}
         return Response(as_json(row), status=code, headers=headers)
 

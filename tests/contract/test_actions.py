@@ -40,18 +40,18 @@ def browser(world: World, person: str) -> Client:
     return client
 
 
-def thing_of(kind: ActionType, world: World) -> Any:
-    return world.things[actions.things_of(kind.on).name]
+def thing_of(things: actions.Things, world: World) -> Any:
+    known = {**world.things, "dataset": world.dataset, "recipe-run": world.things["recipe"]}
+    return known[things.name]
 
 
 def address(kind: ActionType, thing: Any, namespace: str = "") -> str:
     things = actions.things_of(kind.on)
-    return reverse(f"{namespace or things.namespace}:{things.name}-{kind.verb}", args=[thing.pk])
+    return reverse(f"{namespace or things.namespace}:{things.name}-{kind.verb}", args=[things.key(thing)])
 
 
 def command_of(kind: ActionType, thing: Any) -> list[str]:
-    things = actions.things_of(kind.on)
-    return [things.plural, kind.verb, things.word(thing)]
+    return actions.things_of(kind.on).in_a_shell(kind.verb, thing)
 
 
 def in_the_admin(kind: ActionType, thing: Any, client: Client) -> Any:
@@ -69,7 +69,7 @@ def test_none_hides_another() -> None:
 def test_it_stands_on_the_page_of_its_object_with_what_is_copied_and_for_the_palette(
     kind: ActionType, world: World
 ) -> None:
-    thing = thing_of(kind, world)
+    thing = thing_of(actions.things_of(kind.on), world)
     client = browser(world, "owner")
     for where in (actions.things_of(kind.on).page(thing), address(kind, thing)):
         page = client.get(where)
@@ -99,7 +99,7 @@ def test_the_schema_says_what_it_asks_and_what_comes_of_it(kind: ActionType) -> 
 
 @each_action
 def test_the_shell_the_admin_and_the_client_know_it(kind: ActionType, world: World) -> None:
-    thing = thing_of(kind, world)
+    thing = thing_of(actions.things_of(kind.on), world)
     name, *words = command_of(kind, thing)
     parser = load_command_class(get_commands()[name], name).create_parser("manage.py", name)
     assert parser.parse_args(words).verb == kind.verb
@@ -116,7 +116,7 @@ def test_the_shell_the_admin_and_the_client_know_it(kind: ActionType, world: Wor
 
 @each_action
 def test_those_who_may_not_are_refused_on_every_face(kind: ActionType, world: World, capsys: Any) -> None:
-    thing = thing_of(kind, world)
+    thing = thing_of(actions.things_of(kind.on), world)
     for person, code, status in (("reader", 403, 1), ("viewer", 404, 2), ("stranger", 404, 2)):
         client = browser(world, person)
         shown = client.get(actions.things_of(kind.on).page(thing))
@@ -141,7 +141,7 @@ def test_what_is_not_possible_is_refused_in_the_same_words_on_every_face(
     kind: ActionType, world: World, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     monkeypatch.setattr(kind, "possible", classmethod(lambda _kind, _thing: WHY_NOT))
-    thing = thing_of(kind, world)
+    thing = thing_of(actions.things_of(kind.on), world)
     owner, root = browser(world, "owner"), browser(world, "administrator")
     user = world.users["administrator"]
     assert user is not None
@@ -166,7 +166,7 @@ def test_what_is_not_possible_is_refused_in_the_same_words_on_every_face(
 
 @each_action
 def test_a_field_that_there_is_not_is_refused_by_name(kind: ActionType, world: World) -> None:
-    thing = thing_of(kind, world)
+    thing = thing_of(actions.things_of(kind.on), world)
     answer = browser(world, "owner").post(address(kind, thing, "api"), {"nonsense": 1}, content_type=JSON)
     assert answer.status_code == 422
     assert list(answer.json()["errors"]) == ["nonsense"]

@@ -34,7 +34,7 @@ ACTIONS = {f"{actions.things_of(kind.on).name}-{kind.verb}": kind for kind in ac
 UPLOADS = {"dataset-import", "checkpoint-take-in"}
 
 ENDPOINTS: dict[str, set[str]] = {
-    **{f"POST {name}": WHO_ACTS[name.partition("-")[0]] for name in ACTIONS},
+    **{f"POST {name}": WHO_ACTS[actions.things_of(kind.on).name] for name, kind in ACTIONS.items()},
     "GET api-root": SIGNED_IN,
     "GET schema": SIGNED_IN,
     "GET me": SIGNED_IN,

@@ -31,7 +31,7 @@ ABOUT: dict[str, set[str]] = {
         f"trees:{name}": CHANGES for name in ("experiment", "experiment-keep", "checkpoint", "checkpoint-act")
     },
     **{
-        f"{actions.things_of(kind.on).namespace}:{name}": WHO_ACTS[name.partition("-")[0]]
+        f"{actions.things_of(kind.on).namespace}:{name}": WHO_ACTS[actions.things_of(kind.on).name]
         for name, kind in ACTIONS.items()
     },
     "trees:experiment-sharing": MANAGES,

@@ -1,4 +1,4 @@
-"""What the faces of actions need to know of checkpoints: see ``accsite.actions``."""
+"""What the faces of actions need to know of experiments and checkpoints: see ``accsite.actions``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from accsite import actions
 from accsite.apps.training.models import Checkpoint, Experiment
+from accsite.apps.training.selectors.jobs import find_experiment
 from accsite.apps.trees.selectors import find_checkpoint_named
 
 Answer = tuple[Any, Callable[[Any], Any]]
@@ -19,6 +20,17 @@ Answer = tuple[Any, Callable[[Any], Any]]
 def register() -> None:
     """Let them have actions; called once when Django is ready."""
     actions.register(
+        actions.Things(
+            model=Experiment,
+            namespace="trees",
+            plural="experiments",
+            seen_by=_experiments,
+            find=find_experiment,
+            word=lambda experiment: experiment.slug,
+            page=lambda experiment: reverse("trees:experiment", args=[experiment.slug]),
+            answer=_experiment_in_the_api,
+            address="<slug:slug>",
+        ),
         actions.Things(
             model=Checkpoint,
             namespace="trees",
@@ -31,6 +43,16 @@ def register() -> None:
             show=_show_checkpoint,
         ),
     )
+
+
+def _experiments(user: Any) -> QuerySet[Experiment]:
+    return Experiment.objects.visible_to(user).select_related("owner")
+
+
+def _experiment_in_the_api() -> Answer:
+    from accsite.apps.trees.api.serializers import ExperimentSerializer
+
+    return ExperimentSerializer, lambda experiment: ExperimentSerializer(experiment).data
 
 
 def _checkpoints(user: Any) -> QuerySet[Checkpoint]:

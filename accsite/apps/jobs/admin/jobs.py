@@ -11,9 +11,9 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
+from accsite.actions.admin import ActionsAdmin
 from accsite.apps.access.admin_parts import (
     NOTHING,
-    KeptAdmin,
     RowsInline,
     as_json,
     as_text,
@@ -57,7 +57,7 @@ class PartInline(RowsInline):
 
 
 @admin.register(Job)
-class JobAdmin(KeptAdmin):
+class JobAdmin(ActionsAdmin):
     """Jobs with their events."""
 
     list_display = [

@@ -9,7 +9,8 @@ from django.db.models import Prefetch, QuerySet
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
-from accsite.apps.access.admin_parts import KeptAdmin, as_json, badge, each_row, lines, link
+from accsite.actions.admin import ActionsAdmin
+from accsite.apps.access.admin_parts import as_json, badge, each_row, lines, link
 from accsite.apps.jobs.admin import badges
 from accsite.apps.jobs.models import Job, JobPart, Worker
 from accsite.apps.jobs.services import workers
@@ -17,7 +18,7 @@ from accsite.apps.jobs.states import HELD
 
 
 @admin.register(Worker)
-class WorkerAdmin(KeptAdmin):
+class WorkerAdmin(ActionsAdmin):
     """Workers as they last described themselves."""
 
     list_display = ["name", "now", "device", "serves", "holds", "heartbeat_at", "hostname", "pid"]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from typing import Any
+from typing import Any, ClassVar
 
+from django.db.models import Model
 from django.utils import timezone
 
 from acc.errors import InvalidInput
+from accsite.actions.commands import ActionCommand
 from accsite.apps.jobs.api.serializers import WorkerSerializer
+from accsite.apps.jobs.models import Worker
 from accsite.apps.jobs.selectors.workers import WorkerRow, worker_rows
 from accsite.apps.jobs.services import workers
-from accsite.cli import ServiceCommand
+from accsite.cli import SUCCEEDED
 
 VERBS = {
     "drain": workers.drain,
@@ -21,22 +23,25 @@ VERBS = {
 }
 
 
-class Command(ServiceCommand):
+class Command(ActionCommand):
     """List the workers with their devices, or drain, resume, retire or forget one."""
 
     help = "List the workers with their devices, or drain, resume, retire or forget one. Exit status 2 for bad input."
 
-    def add_options(self, parser: ArgumentParser) -> None:
-        parser.add_argument("verb", nargs="?", choices=("list", *VERBS), default="list")
-        parser.add_argument("worker", nargs="?", help="name of the worker")
+    on: ClassVar[type[Model]] = Worker
+    called: ClassVar[str] = "name of the worker"
+    own: ClassVar[tuple[str, ...]] = ("list", *VERBS)
 
-    def run(self, **options: Any) -> None:
+    def run(self, **options: Any) -> int:
         verb = options["verb"]
+        if verb not in self.own:
+            return super().run(**options)
         if verb != "list":
-            if not options["worker"]:
+            if not options["thing"]:
                 raise InvalidInput({"worker": f"name the worker to {verb}; `devices list` shows them"})
-            VERBS[verb](name=options["worker"])
+            VERBS[verb](name=options["thing"])
         self._list(worker_rows())
+        return SUCCEEDED
 
     def _list(self, rows: list[WorkerRow]) -> None:
         if self.json:
