@@ -42,6 +42,16 @@ class Action(Spec):
     """What it is done to."""
     makes: ClassVar[type[Model] | None] = None
     """What comes of it; None: the object is changed, and is the answer."""
+    ends: ClassVar[bool] = False
+    """Whether the object is gone then, so that nothing is the answer; its page has the form."""
+    button: ClassVar[str] = ""
+    """Name of the address of a page that has a button of its own for it; empty: it stands among the others."""
+    in_a_list: ClassVar[str] = ""
+    """What a list of the admin calls it, if not as its button says."""
+    done_to: ClassVar[str] = ""
+    """What such a list says behind the number of those to which it was done, if not its label."""
+    not_allowed: ClassVar[str] = NOT_ALLOWED
+    """The sentence for those who may not."""
     verb: ClassVar[str]
     """The last part of its addresses, its verb in the shell and its method in the client."""
     label: ClassVar[str]
@@ -203,15 +213,15 @@ def perform(
     field, and WrongState when it cannot be done to the object as it is.
     """
     if actor is not None and not kind.may(actor, thing):
-        raise PermissionDenied(NOT_ALLOWED)
+        raise PermissionDenied(kind.not_allowed)
     why_not = kind.possible(thing)
     if why_not:
         raise WrongState({"__all__": why_not})
     asked: Action = parse(kind, dict(data))
     asked._key = key
+    name, pk = things_of(kind.on).name, thing.pk  # which it has no more when it is gone
     made = asked.run(actor, thing)
-    name = things_of(kind.on).name
-    done(f"{name} {kind.verb}", f"{name}:{thing.pk}")
+    done(f"{name} {kind.verb}", f"{name}:{pk}")
     return made
 
 

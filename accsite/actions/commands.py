@@ -12,7 +12,7 @@ from django.db.models import Model
 from pydantic.fields import FieldInfo
 
 from acc.errors import AccError
-from accsite.actions import ActionType, actions_on, paragraphs, perform, summary, things_of
+from accsite.actions import ActionType, actions_on, paragraphs, perform, summary, things_of, words
 from accsite.apps.jobs.following import follow
 from accsite.apps.jobs.models import Job
 from accsite.cli import SUCCEEDED, ServiceCommand, behind_verbs, field_help
@@ -102,16 +102,19 @@ class ActionCommand(ServiceCommand):
             raise AccError(str(error)) from None
         if kind.makes is Job and options.get("follow"):
             return follow(row, out=self.out, as_json=self.json)
-        self.told(row)
+        self.told(kind, thing, row)
         return SUCCEEDED
 
     def find(self, options: Mapping[str, Any]) -> Any:
         """Return the object that is named; raises InvalidInput."""
         return things_of(self.on).find(self.actor, str(options["thing"]))
 
-    def told(self, row: Any) -> None:
+    def told(self, kind: ActionType, thing: Any, row: Any) -> None:
         """Tell what an action made or changed."""
-        if self.json:
+        if kind.ends:
+            said = words(kind, thing, row)
+            self.tell({"said": said}, said)
+        elif self.json:
             row.refresh_from_db()
             self.print_json(self.as_json(row))
         else:

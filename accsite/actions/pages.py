@@ -32,13 +32,18 @@ def addresses(namespace: str) -> list[URLPattern]:
     return [
         path(f"{things.plural}/{things.address}/{kind.verb}/", _view(kind), name=_name(kind))
         for kind in every()
-        if (things := things_of(kind.on)).namespace == namespace
+        if (things := things_of(kind.on)).namespace == namespace and not kind.button
     ]
 
 
-def shown(thing: Any, asked: Mapping[ActionType, ActionForm] | None = None) -> dict[str, Any]:
+def offered(user: Any, thing: Any) -> list[ActionType]:
+    """Return what a user may do to an object in the place of its actions."""
+    return [kind for kind in actions_on(type(thing)) if not kind.button and kind.may(user, thing)]
+
+
+def shown(user: Any, thing: Any, asked: Mapping[ActionType, ActionForm] | None = None) -> dict[str, Any]:
     """Return what the place of actions on an object's page shows; ``asked``: forms that were sent and refused."""
-    acts = [_shown(kind, thing, (asked or {}).get(kind)) for kind in actions_on(type(thing))]
+    acts = [_shown(kind, thing, (asked or {}).get(kind)) for kind in offered(user, thing)]
     place = f"actions-{things_of(type(thing)).name}-{thing.pk}" if among_others(thing) else "actions"
     return {"acts": acts, "place_of_actions": place, "replaced": f"#{place}", "thing": thing}
 
@@ -122,4 +127,6 @@ def _show(request: HttpRequest, thing: Any, status: int, told: dict[str, Any]) -
     show = things_of(type(thing)).show
     if show is not None:
         return show(request, thing, status, told)
-    return render(request, template(thing), {**told, **shown(thing, told.get("asked"))}, status=status)
+    return render(
+        request, template(thing), {**told, **shown(request.user, thing, told.get("asked"))}, status=status
+    )

@@ -7,17 +7,15 @@ from typing import Any
 from django.template import Context, Library, loader
 from django.utils.safestring import SafeString
 
-from accsite.actions import actions_on
-from accsite.actions.pages import shown, template
-from accsite.apps.access.permissions import may_change
+from accsite.actions.pages import offered, shown, template
 
 register = Library()
 
 
 @register.simple_tag(takes_context=True)
 def actions(context: Context, thing: Any) -> SafeString | str:
-    """Return the place of an object's actions; nothing if it has none, and for those who may not change it."""
+    """Return the place of an object's actions; nothing where there is none that its viewer may use."""
     request = context["request"]
-    if not actions_on(type(thing)) or not may_change(request.user, thing):
+    if not offered(request.user, thing):
         return ""
-    return loader.get_template(template(thing)).render(shown(thing), request)
+    return loader.get_template(template(thing)).render(shown(request.user, thing), request)

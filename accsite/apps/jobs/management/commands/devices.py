@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django.db.models import Model
@@ -12,15 +13,7 @@ from accsite.actions.commands import ActionCommand
 from accsite.apps.jobs.api.serializers import WorkerSerializer
 from accsite.apps.jobs.models import Worker
 from accsite.apps.jobs.selectors.workers import WorkerRow, worker_rows
-from accsite.apps.jobs.services import workers
 from accsite.cli import SUCCEEDED
-
-VERBS = {
-    "drain": workers.drain,
-    "resume": workers.resume,
-    "retire": workers.retire,
-    "forget": workers.forget,
-}
 
 
 class Command(ActionCommand):
@@ -30,18 +23,22 @@ class Command(ActionCommand):
 
     on: ClassVar[type[Model]] = Worker
     called: ClassVar[str] = "name of the worker"
-    own: ClassVar[tuple[str, ...]] = ("list", *VERBS)
+    own: ClassVar[tuple[str, ...]] = ("list",)
 
     def run(self, **options: Any) -> int:
-        verb = options["verb"]
-        if verb not in self.own:
+        if options["verb"] != "list":
             return super().run(**options)
-        if verb != "list":
-            if not options["thing"]:
-                raise InvalidInput({"worker": f"name the worker to {verb}; `devices list` shows them"})
-            VERBS[verb](name=options["thing"])
         self._list(worker_rows())
         return SUCCEEDED
+
+    def find(self, options: Mapping[str, Any]) -> Any:
+        if not options["thing"]:
+            why = f"name the worker to {options['verb']}; `devices list` shows them"
+            raise InvalidInput({"worker": why})
+        return super().find(options)
+
+    def told(self, *_: Any) -> None:
+        self._list(worker_rows())
 
     def _list(self, rows: list[WorkerRow]) -> None:
         if self.json:

@@ -10,6 +10,7 @@ from django.db.models import Model
 
 from acc import messages
 from acc.errors import InvalidInput
+from accsite.actions import ActionType, things_of
 from accsite.actions.commands import ActionCommand
 from accsite.apps.jobs.following import finite, follow
 from accsite.apps.jobs.log_view import follow_log
@@ -18,7 +19,6 @@ from accsite.apps.jobs.selectors import job_state, job_states, logs, waits_for
 from accsite.apps.jobs.states import JobState
 from accsite.apps.training import selectors
 from accsite.apps.training.api.renderers import csv_lines
-from accsite.apps.training.services import jobs as services
 from accsite.cli import SUCCEEDED
 
 
@@ -32,7 +32,7 @@ class Command(ActionCommand):
     )
     on: ClassVar[type[Model]] = Job
     called: ClassVar[str] = "id of the job"
-    own: ClassVar[tuple[str, ...]] = ("list", "show", "log", "losses", "follow", "stop", "pause", "resume")
+    own: ClassVar[tuple[str, ...]] = ("list", "show", "log", "losses", "follow")
     typed: ClassVar[type] = int
 
     def add_verbs(self, parser: ArgumentParser) -> None:
@@ -92,13 +92,14 @@ class Command(ActionCommand):
         if verb == "losses":
             self._losses(chosen)
             return SUCCEEDED
-        if verb == "resume":
-            chosen = rows.get(pk=services.resume(actor=self.actor, job=chosen).pk)
-        elif verb != "show":
-            services.request_control(actor=self.actor, job=chosen, kind=verb)
-            chosen = rows.get(pk=chosen.pk)
         self._show(chosen)
         return SUCCEEDED
+
+    def told(self, kind: ActionType, thing: Any, row: Any) -> None:
+        if kind.makes is None:
+            self._show(things_of(Job).find(None, str(row.pk)))
+        else:
+            super().told(kind, thing, row)
 
     def find(self, options: Mapping[str, Any]) -> Any:
         return super().find({"thing": "" if options["thing"] is None else options["thing"]})
