@@ -20,6 +20,7 @@ from django.apps import apps
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.module_loading import import_string
 from pydantic import PrivateAttr
 
 from acc.specs import Spec, parse
@@ -56,8 +57,8 @@ class Action(Spec):
     """The last part of its addresses, its verb in the shell and its method in the client."""
     label: ClassVar[str]
     """What its button says."""
-    said: ClassVar[str]
-    """The sentence that tells that it is done."""
+    said: ClassVar[str] = ""
+    """The sentence that tells that it is done; empty where what is shown says it."""
 
     _key: str | None = PrivateAttr(None)
 
@@ -148,6 +149,16 @@ class Things:
     def in_a_shell(self, verb: str, row: Any) -> list[str]:
         """Return the words that do it from a shell."""
         return [self.command or self.plural, verb, self.word(row), *self.where(row)]
+
+
+def serialized(path: str) -> Callable[[], tuple[Any, Callable[[Any], Any]]]:
+    """Return an ``answer`` by a serializer; ``path``: where it is, since it is imported when it is needed."""
+
+    def answer() -> tuple[Any, Callable[[Any], Any]]:
+        serializer = import_string(path)
+        return serializer, lambda row: serializer(row).data
+
+    return answer
 
 
 _things: dict[type[Model], Things] = {}

@@ -89,8 +89,12 @@ class ActionCommand(ServiceCommand):
 
     def run(self, **options: Any) -> int:
         """Do it, and tell what came of it."""
-        kind = next(each for each in actions_on(self.on) if each.verb == options["verb"])
-        return self.act(kind, options)
+        kind = next((each for each in actions_on(self.on) if each.verb == options["verb"]), None)
+        return self.run_own(**options) if kind is None else self.act(kind, options)
+
+    def run_own(self, **options: Any) -> int:
+        """Do what a verb of its own says, and return the exit status."""
+        raise NotImplementedError(f"{type(self).__name__} must define run_own(**options)")
 
     def act(self, kind: ActionType, options: dict[str, Any]) -> int:
         """Run an action, and tell what came of it."""

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from django.urls import reverse
 
 from accsite import actions
@@ -23,13 +20,7 @@ def register() -> None:
             find=lambda _user, name: find_worker(name),
             word=lambda worker: worker.name,
             page=lambda _worker: reverse("jobs:devices"),
-            answer=_worker_in_the_api,
+            answer=actions.serialized("accsite.apps.jobs.api.serializers.WorkerSerializer"),
             among_others=True,
         ),
     )
-
-
-def _worker_in_the_api() -> tuple[Any, Callable[[Any], Any]]:
-    from accsite.apps.jobs.api.serializers import WorkerSerializer
-
-    return WorkerSerializer, lambda worker: WorkerSerializer(worker).data

@@ -16,8 +16,6 @@ from accsite.apps.training.models import Branch, Experiment, Task
 from accsite.apps.training.selectors import find_branch, find_task, with_source_removed
 from accsite.ids import row_id
 
-Answer = tuple[Any, Callable[[Any], Any]]
-
 
 def register() -> None:
     actions.register(
@@ -29,7 +27,7 @@ def register() -> None:
             find=_find_branch,
             word=str,
             page=lambda branch: reverse("training:workbench", args=[branch.experiment.slug, branch.slug]),
-            answer=_branch_in_the_api,
+            answer=actions.serialized("accsite.apps.training.api.serializers.BranchSerializer"),
         ),
         actions.Things(
             model=Task,
@@ -40,7 +38,7 @@ def register() -> None:
             word=lambda task: task.key,
             where=_where_a_task_is,
             page=_page_of_a_task,
-            answer=_task_in_the_api,
+            answer=actions.serialized("accsite.apps.training.api.serializers.TaskSerializer"),
             among_others=True,
         ),
         actions.Things(
@@ -69,12 +67,6 @@ def _find_branch(user: Any, name: str) -> Branch:
     return find_branch(user, experiment, branch)
 
 
-def _branch_in_the_api() -> Answer:
-    from accsite.apps.training.api.serializers import BranchSerializer
-
-    return BranchSerializer, lambda branch: BranchSerializer(branch).data
-
-
 def _tasks(user: Any) -> QuerySet[Task]:
     rows = Task.objects.filter(branch__experiment__in=Experiment.objects.visible_to(user))
     return with_source_removed(rows.select_related("dataset", "branch__experiment"))
@@ -95,12 +87,6 @@ def _page_of_a_task(task: Task) -> str:
     return reverse("training:workbench", args=[task.branch.experiment.slug, task.branch.slug])
 
 
-def _task_in_the_api() -> Answer:
-    from accsite.apps.training.api.serializers import TaskSerializer
-
-    return TaskSerializer, lambda task: TaskSerializer(task).data
-
-
 def _jobs(user: Any) -> QuerySet[Job]:
     return Job.objects.visible_to(user).select_related("branch__experiment", "worker")
 
@@ -115,7 +101,7 @@ def _find_job(user: Any, name: str) -> Job:
     return found
 
 
-def _job_in_the_api() -> Answer:
+def _job_in_the_api() -> tuple[Any, Callable[[Any], Any]]:
     from accsite.apps.jobs.api.schema import JobState
 
     return JobState, job_state

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from django.db.models import QuerySet
@@ -13,8 +12,6 @@ from accsite import actions
 from accsite.apps.training.models import Checkpoint, Experiment
 from accsite.apps.training.selectors.jobs import find_experiment
 from accsite.apps.trees.selectors import find_checkpoint_named
-
-Answer = tuple[Any, Callable[[Any], Any]]
 
 
 def register() -> None:
@@ -28,7 +25,7 @@ def register() -> None:
             find=find_experiment,
             word=lambda experiment: experiment.slug,
             page=lambda experiment: reverse("trees:experiment", args=[experiment.slug]),
-            answer=_experiment_in_the_api,
+            answer=actions.serialized("accsite.apps.trees.api.serializers.ExperimentSerializer"),
             address="<slug:slug>",
         ),
         actions.Things(
@@ -39,7 +36,7 @@ def register() -> None:
             find=find_checkpoint_named,
             word=lambda checkpoint: str(checkpoint.pk),
             page=lambda checkpoint: reverse("trees:checkpoint", args=[checkpoint.pk]),
-            answer=_checkpoint_in_the_api,
+            answer=actions.serialized("accsite.apps.trees.api.serializers.CheckpointSerializer"),
             show=_show_checkpoint,
         ),
     )
@@ -49,21 +46,9 @@ def _experiments(user: Any) -> QuerySet[Experiment]:
     return Experiment.objects.visible_to(user).select_related("owner")
 
 
-def _experiment_in_the_api() -> Answer:
-    from accsite.apps.trees.api.serializers import ExperimentSerializer
-
-    return ExperimentSerializer, lambda experiment: ExperimentSerializer(experiment).data
-
-
 def _checkpoints(user: Any) -> QuerySet[Checkpoint]:
     rows = Checkpoint.objects.filter(experiment__in=Experiment.objects.visible_to(user))
     return rows.select_related("experiment", "branch__experiment", "parent", "job", "created_by")
-
-
-def _checkpoint_in_the_api() -> Answer:
-    from accsite.apps.trees.api.serializers import CheckpointSerializer
-
-    return CheckpointSerializer, lambda checkpoint: CheckpointSerializer(checkpoint).data
 
 
 def _show_checkpoint(

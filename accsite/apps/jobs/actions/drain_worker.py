@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from accsite.actions import Action
 from accsite.apps.jobs.access import ONLY_OPERATORS
@@ -18,9 +18,7 @@ class DrainWorker(Action):
     not_allowed = ONLY_OPERATORS
     in_a_list = "Drain: finish, and take no more jobs"
     done_to = "draining"
-    verb: ClassVar[str] = "drain"
-    label: ClassVar[str] = "Drain"
-    said: ClassVar[str] = "Worker {thing.name} takes no more jobs."
+    verb, label = "drain", "Drain"
 
     def run(self, actor: Any, worker: Worker) -> Worker:  # noqa: ARG002
         workers.drain(name=worker.name)

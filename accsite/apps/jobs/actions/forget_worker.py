@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from accsite.actions import Action
 from accsite.apps.jobs.access import ONLY_OPERATORS
@@ -19,9 +19,8 @@ class ForgetWorker(Action):
     not_allowed = ONLY_OPERATORS
     in_a_list = "Forget those that have gone"
     done_to = "forgotten"
-    verb: ClassVar[str] = "forget"
-    label: ClassVar[str] = "Forget"
-    said: ClassVar[str] = "Worker {thing.name} is forgotten."
+    verb, label = "forget", "Forget"
+    said = "Worker {thing.name} is forgotten."
 
     def run(self, actor: Any, worker: Worker) -> None:  # noqa: ARG002
         workers.forget(name=worker.name)

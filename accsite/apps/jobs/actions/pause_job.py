@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from accsite.actions import Action
 from accsite.apps.jobs.models import Job
@@ -16,9 +16,7 @@ class PauseJob(Action):
     button = "training:job-control"
     in_a_list = "Pause"
     done_to = "asked to pause"
-    verb: ClassVar[str] = "pause"
-    label: ClassVar[str] = "Pause"
-    said: ClassVar[str] = "Job {thing.pk} is asked to pause."
+    verb, label = "pause", "Pause"
 
     def run(self, actor: Any, job: Job) -> Job:
         control.pause_or_resume(actor=actor, job=job, kind="pause")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from accsite.actions import Action
 from accsite.apps.access.permissions import may_operate
@@ -18,9 +18,8 @@ class RequeueJob(Action):
     not_allowed = ONLY_OPERATORS_OF_JOBS
     in_a_list = "Requeue: take from the worker, go on at the newest checkpoint"
     done_to = "put back"
-    verb: ClassVar[str] = "requeue"
-    label: ClassVar[str] = "Requeue"
-    said: ClassVar[str] = "Job {thing.pk} waits in its queue again."
+    verb, label = "requeue", "Requeue"
+    said = "Job {thing.pk} waits in its queue again."
 
     @classmethod
     def may(cls, user: Any, job: Job) -> bool:  # noqa: ARG003

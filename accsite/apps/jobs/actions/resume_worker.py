@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from accsite.actions import Action
 from accsite.apps.jobs.access import ONLY_OPERATORS
@@ -18,9 +18,7 @@ class ResumeWorker(Action):
     not_allowed = ONLY_OPERATORS
     in_a_list = "Resume: take jobs again"
     done_to = "online"
-    verb: ClassVar[str] = "resume"
-    label: ClassVar[str] = "Resume"
-    said: ClassVar[str] = "Worker {thing.name} takes jobs again."
+    verb, label = "resume", "Resume"
 
     def run(self, actor: Any, worker: Worker) -> Worker:  # noqa: ARG002
         workers.resume(name=worker.name)

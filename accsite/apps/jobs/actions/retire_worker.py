@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from accsite.actions import Action
 from accsite.apps.jobs.access import ONLY_OPERATORS
@@ -18,9 +18,7 @@ class RetireWorker(Action):
     not_allowed = ONLY_OPERATORS
     in_a_list = "Retire: take no more jobs, even when started again"
     done_to = "retired"
-    verb: ClassVar[str] = "retire"
-    label: ClassVar[str] = "Retire"
-    said: ClassVar[str] = "Worker {thing.name} takes no more jobs, even when it is started again."
+    verb, label = "retire", "Retire"
 
     def run(self, actor: Any, worker: Worker) -> Worker:  # noqa: ARG002
         workers.retire(name=worker.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from accsite.actions import Action
 from accsite.apps.access.permissions import may_operate
@@ -18,9 +18,8 @@ class RetryJob(Action):
     not_allowed = ONLY_OPERATORS_OF_JOBS
     in_a_list = "Retry: ask again what failed or was stopped"
     done_to = "queued again"
-    verb: ClassVar[str] = "retry"
-    label: ClassVar[str] = "Retry"
-    said: ClassVar[str] = "Job {made.pk} was asked the same."
+    verb, label = "retry", "Retry"
+    said = "Job {made.pk} was asked the same."
 
     @classmethod
     def may(cls, user: Any, job: Job) -> bool:  # noqa: ARG003

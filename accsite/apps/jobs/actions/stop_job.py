@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from accsite.actions import Action
 from accsite.apps.jobs.models import Job
@@ -16,9 +16,7 @@ class StopJob(Action):
     button = "training:job-control"
     in_a_list = "Stop; cancel those that wait"
     done_to = "asked to stop"
-    verb: ClassVar[str] = "stop"
-    label: ClassVar[str] = "Stop"
-    said: ClassVar[str] = "Job {thing.pk} is asked to stop."
+    verb, label = "stop", "Stop"
 
     def run(self, actor: Any, job: Job) -> Job:
         return control.cancel(actor=actor, job=job)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from accsite.actions import Action
 from accsite.apps.jobs.models import Job
@@ -16,9 +16,7 @@ class ResumeJob(Action):
     button = "training:job-resume"
     in_a_list = "Resume"
     done_to = "asked to go on"
-    verb: ClassVar[str] = "resume"
-    label: ClassVar[str] = "Resume"
-    said: ClassVar[str] = "Job {made.pk}: {made.message}."
+    verb, label = "resume", "Resume"
 
     def run(self, actor: Any, job: Job) -> Job:
         return jobs.resume(actor=actor, job=job)

@@ -19,14 +19,6 @@ from accsite.apps.datasets.models import Dataset
 from accsite.apps.datasets.uses import users_of
 from accsite.cli import SUCCEEDED, behind_verbs
 
-VERBS = {
-    "list": "all datasets, by name",
-    "show": "one dataset: shape, targets, provenance, who uses it",
-    "rename": "give it another name; its address stays",
-    "delete": "remove it; `restore` undoes that for a week",
-    "restore": "undo a deletion",
-    "export": "write it to a file",
-}
 SLUG = "address of the dataset, as `list` shows it"
 
 
@@ -42,11 +34,15 @@ class Command(ActionCommand):
 
     def add_verbs(self, verbs: Any) -> None:
         common = [behind_verbs()]
-        found = verbs.add_parser("list", parents=common, help=VERBS["list"])
+        found = verbs.add_parser("list", parents=common, help="all datasets, by name")
         found.add_argument("--removed", action="store_true", help="those that can be restored instead")
-        for action, words in VERBS.items():
-            if action == "list":
-                continue
+        for action, words in {
+            "show": "one dataset: shape, targets, provenance, who uses it",
+            "rename": "give it another name; its address stays",
+            "delete": "remove it; `restore` undoes that for a week",
+            "restore": "undo a deletion",
+            "export": "write it to a file",
+        }.items():
             one = verbs.add_parser(action, parents=common, help=words)
             one.add_argument("slug", help=SLUG)
             if action == "rename":
@@ -57,10 +53,8 @@ class Command(ActionCommand):
                     "--format", choices=exporters.KINDS, help="default: after the ending of the file"
                 )
 
-    def run(self, **options: Any) -> int:
+    def run_own(self, **options: Any) -> int:
         action = options["verb"]
-        if action not in VERBS:
-            return super().run(**options)
         if action == "list":
             return self._list(options)
         if action == "export":

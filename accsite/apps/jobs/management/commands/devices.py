@@ -25,9 +25,7 @@ class Command(ActionCommand):
     called: ClassVar[str] = "name of the worker"
     own: ClassVar[tuple[str, ...]] = ("list",)
 
-    def run(self, **options: Any) -> int:
-        if options["verb"] != "list":
-            return super().run(**options)
+    def run_own(self, **_: Any) -> int:
         self._list(worker_rows())
         return SUCCEEDED
 

@@ -27,10 +27,8 @@ class Command(ActionCommand):
     own: ClassVar[tuple[str, ...]] = ("list", "runs", "show", "stop", "resume")
     typed: ClassVar[type] = int
 
-    def run(self, **options: Any) -> int:
+    def run_own(self, **options: Any) -> int:
         verb = options["verb"]
-        if verb not in self.own:
-            return super().run(**options)
         if verb == "list":
             self._recipes()
         elif verb == "runs":

@@ -53,10 +53,8 @@ class Command(ActionCommand):
         parser.add_argument("--rank", type=int, help="log: of this rank (default: the first that printed)")
         parser.add_argument("--stop-on-interrupt", action="store_true", help="follow: Ctrl-C stops the job")
 
-    def run(self, **options: Any) -> int:
+    def run_own(self, **options: Any) -> int:
         verb = options["verb"]
-        if verb not in self.own:
-            return super().run(**options)
         rows = Job.objects.all() if self.actor is None else Job.objects.visible_to(self.actor)
         rows = rows.select_related("branch__experiment", "worker")
         if verb == "list":

@@ -20,17 +20,6 @@ from accsite.apps.training.services import tasks
 from accsite.cli import SUCCEEDED, parse_params
 from accsite.numbers import exact
 
-VERBS = {
-    "list": "the tasks in their order",
-    "add": "attach a task",
-    "weight": "set its weight",
-    "enable": "switch it on",
-    "disable": "switch it off",
-    "remove": "take it off the branch",
-    "restore": "undo its removal",
-    "move": "put it at another place",
-}
-
 
 class Command(ActionCommand):
     """List and change the tasks of a branch; a running job applies each change between two steps."""
@@ -59,9 +48,9 @@ class Command(ActionCommand):
 
     def add_verbs(self, verbs: Any) -> None:
         common = self.behind_verb()
-        listing = verbs.add_parser("list", parents=[common], help=VERBS["list"])
+        listing = verbs.add_parser("list", parents=[common], help="the tasks in their order")
         listing.add_argument("--all", action="store_true", help="those that were removed as well")
-        adding = verbs.add_parser("add", parents=[common], help=VERBS["add"])
+        adding = verbs.add_parser("add", parents=[common], help="attach a task")
         adding.add_argument(
             "task_class",
             help="ClassificationTask, or classification; its parameters are flags: `add <class> --help`",
@@ -77,9 +66,14 @@ class Command(ActionCommand):
         )
         if self._plugin is not None:
             params.add_flags(adding, self._plugin)
-        for verb, what in VERBS.items():
-            if verb in ("list", "add"):
-                continue
+        for verb, what in (
+            ("weight", "set its weight"),
+            ("enable", "switch it on"),
+            ("disable", "switch it off"),
+            ("remove", "take it off the branch"),
+            ("restore", "undo its removal"),
+            ("move", "put it at another place"),
+        ):
             changing = verbs.add_parser(verb, parents=[common], help=what)
             changing.add_argument("task", help="key or name")
             if verb == "weight":
@@ -87,10 +81,8 @@ class Command(ActionCommand):
             if verb == "move":
                 changing.add_argument("position", help="0 for the first; beyond the end: the last")
 
-    def run(self, **options: Any) -> int:
+    def run_own(self, **options: Any) -> int:
         verb, actor = options["verb"], self.actor
-        if verb not in VERBS:
-            return super().run(**options)
         branch = selectors.find_branch(actor, options["experiment"], options["branch"])
         if verb == "list":
             self._list(branch, everything=options["all"])
