@@ -19,7 +19,9 @@ DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 COLUMNS = {
     "experiments": ("slug", "owner", "visibility"),
     "branches": ("id", "experiment", "slug", "head"),
+    "tasks": ("id", "branch", "key", "weight", "enabled"),
     "jobs": ("id", "kind", "state", "step", "total_steps", "title"),
+    "workers": ("id", "name", "device", "state"),
     "checkpoints": ("id", "experiment", "branch", "step", "kind", "tag"),
     "datasets": ("slug", "n", "channels", "height", "width"),
     "runs": ("id", "recipe", "state", "seed"),

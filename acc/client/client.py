@@ -22,6 +22,7 @@ from acc.client.rows import (
     Run,
     RunDetail,
     Task,
+    Worker,
 )
 from acc.client.transport import Transport
 
@@ -41,6 +42,7 @@ class Client:
         self.branches = Branches(self._transport, "branches")
         self.tasks = Tasks(self._transport, "tasks")
         self.jobs = Jobs(self._transport, "jobs")
+        self.workers = Rows[Worker](self._transport, "workers")
         self.datasets = Datasets(self._transport, "datasets")
         self.recipes = Recipes(self._transport, "recipes/runs")
         self.evaluations = Evaluations(self._transport, "evaluations")

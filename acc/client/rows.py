@@ -29,6 +29,7 @@ __all__ = [
     "StoredFile",
     "Target",
     "Task",
+    "Worker",
 ]
 
 
@@ -79,6 +80,21 @@ class Task(TypedDict):
     colour_slot: int
     removed_at: str | None
     created_at: str
+
+
+class Worker(TypedDict):
+    """A process that does jobs, as it last described itself."""
+
+    id: int
+    name: str
+    hostname: str
+    address: str
+    device: str
+    queues: Any
+    state: str
+    telemetry: Any
+    started_at: str
+    heartbeat_at: str
 
 
 class JobDetail(Job):

@@ -20,6 +20,7 @@ from django.apps import apps
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.module_loading import import_string
 from pydantic import PrivateAttr
 
 from acc.specs import Spec, parse
@@ -42,12 +43,22 @@ class Action(Spec):
     """What it is done to."""
     makes: ClassVar[type[Model] | None] = None
     """What comes of it; None: the object is changed, and is the answer."""
+    ends: ClassVar[bool] = False
+    """Whether the object is gone then, so that nothing is the answer; its page has the form."""
+    button: ClassVar[str] = ""
+    """Name of the address of a page that has a button of its own for it; empty: it stands among the others."""
+    in_a_list: ClassVar[str] = ""
+    """What a list of the admin calls it, if not as its button says."""
+    done_to: ClassVar[str] = ""
+    """What such a list says behind the number of those to which it was done, if not its label."""
+    not_allowed: ClassVar[str] = NOT_ALLOWED
+    """The sentence for those who may not."""
     verb: ClassVar[str]
     """The last part of its addresses, its verb in the shell and its method in the client."""
     label: ClassVar[str]
     """What its button says."""
-    said: ClassVar[str]
-    """The sentence that tells that it is done."""
+    said: ClassVar[str] = ""
+    """The sentence that tells that it is done; empty where what is shown says it."""
 
     _key: str | None = PrivateAttr(None)
 
@@ -92,7 +103,7 @@ class Things:
     namespace: str
     """Of the addresses of its pages."""
     plural: str
-    """In addresses, in the API, and as the name of the command."""
+    """In addresses, in the API, and as the name of the command, if that has no other."""
     seen_by: Callable[[Any], QuerySet[Any]]
     """user -> the rows that they may see."""
     find: Callable[[Any, str], Any]
@@ -106,15 +117,48 @@ class Things:
     show: Callable[[HttpRequest, Any, int, dict[str, Any]], HttpResponse] | None = None
     """request, row, status, and what is to be told (``said``, ``where``, ``asked``) -> the answer to a form.
 
-    None: a panel with the actions alone, which the tag ``{% actions row %}`` puts on a page.
+    None: the place of its actions alone, which the tag ``{% actions row %}`` puts on a page.
     """
+    among_others: bool = False
+    """Whether it has no page of its own, but a row among others on one."""
+    address: str = "<int:pk>"
+    """How an address names one: a converter of Django's and a field."""
+    called: str = ""
+    """What the names of its addresses begin with, where it is not the name of the model."""
+    command: str = ""
+    """The command whose verbs are its actions, where it is not called as the plural is."""
+    where: Callable[[Any], Sequence[str]] = lambda _row: ()
+    """row -> options of the command that say where it is, where its word alone does not."""
     line: Callable[[Any], str] = str
     """row -> what a shell is told of one that was made or changed."""
 
     @property
     def name(self) -> str:
         """The model in one word, such as ``branch``: addresses and the audit log begin with it."""
-        return str(self.model._meta.model_name)
+        return self.called or str(self.model._meta.model_name)
+
+    @property
+    def field(self) -> str:
+        """The field by which addresses name one, such as ``pk``."""
+        return self.address.rpartition(":")[2].rstrip(">")
+
+    def key(self, row: Any) -> Any:
+        """Return what an address names a row by."""
+        return getattr(row, self.field)
+
+    def in_a_shell(self, verb: str, row: Any) -> list[str]:
+        """Return the words that do it from a shell."""
+        return [self.command or self.plural, verb, self.word(row), *self.where(row)]
+
+
+def serialized(path: str) -> Callable[[], tuple[Any, Callable[[Any], Any]]]:
+    """Return an ``answer`` by a serializer; ``path``: where it is, since it is imported when it is needed."""
+
+    def answer() -> tuple[Any, Callable[[Any], Any]]:
+        serializer = import_string(path)
+        return serializer, lambda row: serializer(row).data
+
+    return answer
 
 
 _things: dict[type[Model], Things] = {}
@@ -123,6 +167,11 @@ _things: dict[type[Model], Things] = {}
 def register(*things: Things) -> None:
     """Let the objects of these models have actions."""
     _things.update({each.model: each for each in things})
+
+
+def registered() -> tuple[Things, ...]:
+    """Return what is known of all objects that can have actions."""
+    return tuple(_things.values())
 
 
 def things_of(model: type[Model]) -> Things:
@@ -175,15 +224,15 @@ def perform(
     field, and WrongState when it cannot be done to the object as it is.
     """
     if actor is not None and not kind.may(actor, thing):
-        raise PermissionDenied(NOT_ALLOWED)
+        raise PermissionDenied(kind.not_allowed)
     why_not = kind.possible(thing)
     if why_not:
         raise WrongState({"__all__": why_not})
     asked: Action = parse(kind, dict(data))
     asked._key = key
+    name, pk = things_of(kind.on).name, thing.pk  # which it has no more when it is gone
     made = asked.run(actor, thing)
-    name = things_of(kind.on).name
-    done(f"{name} {kind.verb}", f"{name}:{thing.pk}")
+    done(f"{name} {kind.verb}", f"{name}:{pk}")
     return made
 
 

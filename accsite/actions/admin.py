@@ -28,7 +28,7 @@ class ActionsAdmin(KeptAdmin):
         """Return the actions of the list, those of its objects among them."""
         found: dict[str, Chosen] = super().get_actions(request)
         for kind in actions_on(self.model):
-            found[kind.verb] = (_chosen(kind), kind.verb, kind.label)
+            found[kind.verb] = (_chosen(kind), kind.verb, kind.in_a_list or kind.label)
         return found
 
 
@@ -51,7 +51,7 @@ def _chosen(kind: ActionType) -> Callable[..., HttpResponse | None]:
         admin.each(
             request,
             rows,
-            f"done: {kind.label.lower()}",
+            kind.done_to or f"done: {kind.label.lower()}",
             lambda row: perform(kind, actor=request.user, thing=row, data=data),
         )
         return None

@@ -30,15 +30,31 @@ from accsite.pages import REFUSED, actor, is_partial
 def addresses(namespace: str) -> list[URLPattern]:
     """Return the addresses of the actions on objects whose pages are in a namespace."""
     return [
-        path(f"{things_of(kind.on).plural}/<int:pk>/{kind.verb}/", _view(kind), name=_name(kind))
+        path(f"{things.plural}/{things.address}/{kind.verb}/", _view(kind), name=_name(kind))
         for kind in every()
-        if things_of(kind.on).namespace == namespace
+        if (things := things_of(kind.on)).namespace == namespace and not kind.button
     ]
 
 
-def shown(thing: Any, asked: Mapping[ActionType, ActionForm] | None = None) -> dict[str, Any]:
+def offered(user: Any, thing: Any) -> list[ActionType]:
+    """Return what a user may do to an object in the place of its actions."""
+    return [kind for kind in actions_on(type(thing)) if not kind.button and kind.may(user, thing)]
+
+
+def shown(user: Any, thing: Any, asked: Mapping[ActionType, ActionForm] | None = None) -> dict[str, Any]:
     """Return what the place of actions on an object's page shows; ``asked``: forms that were sent and refused."""
-    return {"acts": [_shown(kind, thing, (asked or {}).get(kind)) for kind in actions_on(type(thing))]}
+    acts = [_shown(kind, thing, (asked or {}).get(kind)) for kind in offered(user, thing)]
+    place = f"actions-{things_of(type(thing)).name}-{thing.pk}" if among_others(thing) else "actions"
+    return {"acts": acts, "place_of_actions": place, "replaced": f"#{place}", "thing": thing}
+
+
+def template(thing: Any) -> str:
+    """Return the template of the place of an object's actions: a panel of its page, or of its row among others."""
+    return "actions/row.html" if among_others(thing) else "actions/panel.html"
+
+
+def among_others(thing: Any) -> bool:
+    return things_of(type(thing)).among_others
 
 
 def _shown(kind: ActionType, thing: Any, form: ActionForm | None) -> dict[str, Any]:
@@ -55,9 +71,9 @@ def _shown(kind: ActionType, thing: Any, form: ActionForm | None) -> dict[str, A
         "id": f"{kind.verb}-form-{thing.pk}",
         "selector": f"#{kind.verb}-form-{thing.pk}",
         "nothing": {},
-        "url": reverse(f"{things.namespace}:{_name(kind)}", args=[thing.pk]),
-        "api": reverse(f"api:{_name(kind)}", args=[thing.pk]),
-        "cli": [things.plural, kind.verb, things.word(thing)],
+        "url": reverse(f"{things.namespace}:{_name(kind)}", args=[things.key(thing)]),
+        "api": reverse(f"api:{_name(kind)}", args=[things.key(thing)]),
+        "cli": things.in_a_shell(kind.verb, thing),
     }
 
 
@@ -67,8 +83,8 @@ def _name(kind: ActionType) -> str:
 
 def _view(kind: ActionType) -> Callable[..., HttpResponse]:
     @require_http_methods(["GET", "POST"])
-    def act(request: HttpRequest, pk: int) -> HttpResponse:
-        thing = get_object_or_404(things_of(kind.on).seen_by(request.user), pk=pk)
+    def act(request: HttpRequest, **named: Any) -> HttpResponse:
+        thing = get_object_or_404(things_of(kind.on).seen_by(request.user), **named)
         form = None
         if request.method == "POST":
             form = ActionForm(kind, thing, request.POST)
@@ -111,5 +127,6 @@ def _show(request: HttpRequest, thing: Any, status: int, told: dict[str, Any]) -
     show = things_of(type(thing)).show
     if show is not None:
         return show(request, thing, status, told)
-    context = {**told, **shown(thing, told.get("asked")), "thing": thing}
-    return render(request, "actions/panel.html", context, status=status)
+    return render(
+        request, template(thing), {**told, **shown(request.user, thing, told.get("asked"))}, status=status
+    )

@@ -21,7 +21,7 @@ from accsite.apps.trees.api import urls as trees
 router = DefaultRouter()
 for app in (registry, jobs, datasets, recipes, trees, training, evaluation):
     for prefix, viewset, basename in app.router_entries:
-        offer(viewset)
+        offer(viewset, basename)
         router.register(prefix, viewset, basename=basename)
 router.register("tokens", TokenViewSet, basename="token")
 router.register("audit", AuditViewSet, basename="audit")

@@ -116,6 +116,8 @@ LINES: list[tuple[str, int | None, str]] = [
     ("jobs pause 2", 2, "2"),
     ("jobs resume 2", 2, "2"),
     ("jobs stop 6", 0, "stopped"),
+    ("jobs retry 2", 2, "only one that failed or was stopped is tried again"),
+    ("jobs requeue 2", 2, "held by no worker"),
     ("devices list", 0, "worker-train"),
     ("devices drain worker-train", 2, "is offline"),
     ("devices resume worker-train", 2, "is offline"),

@@ -26,6 +26,7 @@ CLIENT = {
     "Branch": rows.Branch,
     "Experiment": rows.Experiment,
     "Task": rows.Task,
+    "Worker": rows.Worker,
     "JobState": rows.Job,
     "JobDetail": rows.JobDetail,
     "JobEvent": rows.JobEvent,

@@ -28,13 +28,32 @@ OPERATES = {"operator", "administrator"}
 MANAGES = {"owner", "administrator"}
 RUNS = {"owner", "operator", "administrator"}
 
-WHO_ACTS: dict[str, set[str]] = {"branch": CHANGES, "checkpoint": CHANGES}
-"""Who may use the actions (``accsite.actions``) on objects, by the name of their model."""
+WHO_ACTS: dict[str, set[str]] = {
+    "experiment": CHANGES,
+    "branch": CHANGES,
+    "checkpoint": CHANGES,
+    "task": CHANGES,
+    "job": STEERS,
+    "job-retry": OPERATES,
+    "job-requeue": OPERATES,
+    "worker": OPERATES,
+    "dataset": WRITES,
+    "recipe-run": RUNS,
+}
+"""Who may use the actions (``accsite.actions``) on objects, and those that are for others than these."""
+
+
+def who_acts(kind: actions.ActionType) -> set[str]:
+    """Return who may use an action on the private experiment, or on what is beside it."""
+    name = actions.things_of(kind.on).name
+    return WHO_ACTS.get(f"{name}-{kind.verb}", WHO_ACTS[name])
+
+
 ACTIONS = {f"{actions.things_of(kind.on).name}-{kind.verb}": kind for kind in actions.every()}
 UPLOADS = {"dataset-import", "checkpoint-take-in"}
 
 ENDPOINTS: dict[str, set[str]] = {
-    **{f"POST {name}": WHO_ACTS[name.partition("-")[0]] for name in ACTIONS},
+    **{f"POST {name}": who_acts(kind) for name, kind in ACTIONS.items()},
     "GET api-root": SIGNED_IN,
     "GET schema": SIGNED_IN,
     "GET me": SIGNED_IN,
@@ -72,7 +91,6 @@ ENDPOINTS: dict[str, set[str]] = {
     "POST job-control": STEERS,
     "GET job-events": SEES,
     "GET job-log": SEES,
-    "POST job-resume": STEERS,
     "GET job-loss-history": SEES,
     "GET checkpoint-list": SIGNED_IN,
     "GET checkpoint-detail": SEES,
@@ -90,10 +108,6 @@ ENDPOINTS: dict[str, set[str]] = {
     },
     "GET worker-list": SIGNED_IN,
     "GET worker-detail": SIGNED_IN,
-    "POST worker-drain": OPERATES,
-    "POST worker-resume": OPERATES,
-    "POST worker-retire": OPERATES,
-    "POST worker-forget": OPERATES,
     "GET queue-list": SIGNED_IN,
     "POST queue-move": OPERATES,
     "GET recipe-run-list": SIGNED_IN,

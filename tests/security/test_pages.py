@@ -18,7 +18,7 @@ from tests.security.test_authorisation_matrix import (
     RUNS,
     SEES,
     STEERS,
-    WHO_ACTS,
+    who_acts,
 )
 from tests.security.world import SECRET, routes
 
@@ -30,10 +30,7 @@ ABOUT: dict[str, set[str]] = {
     **{
         f"trees:{name}": CHANGES for name in ("experiment", "experiment-keep", "checkpoint", "checkpoint-act")
     },
-    **{
-        f"{actions.things_of(kind.on).namespace}:{name}": WHO_ACTS[name.partition("-")[0]]
-        for name, kind in ACTIONS.items()
-    },
+    **{f"{actions.things_of(kind.on).namespace}:{name}": who_acts(kind) for name, kind in ACTIONS.items()},
     "trees:experiment-sharing": MANAGES,
     "training:job": STEERS,
     "registry:source": {"administrator"},

@@ -13,7 +13,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
-from accsite.apps.access.admin_parts import KeptAdmin, as_json, badge, each_row
+from accsite.actions.admin import ActionsAdmin
+from accsite.apps.access.admin_parts import as_json, badge, each_row
 from accsite.apps.access.permissions import may_write
 from accsite.apps.datasets import services
 from accsite.apps.datasets.models import Dataset
@@ -21,7 +22,7 @@ from accsite.apps.datasets.uses import users_of
 
 
 @admin.register(Dataset)
-class DatasetAdmin(KeptAdmin):
+class DatasetAdmin(ActionsAdmin):
     """Datasets with what is in them, and a few of their images."""
 
     list_display = ["name", "here", "n", "shape", "columns", "origin", "size", "created_by", "created_at"]

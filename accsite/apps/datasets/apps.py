@@ -11,6 +11,7 @@ class DatasetsConfig(AppConfig):
 
     def ready(self) -> None:
         from accsite.apps.access import permissions
+        from accsite.apps.datasets import objects
         from accsite.apps.datasets.services.kinds import ALL
         from accsite.apps.jobs import kinds
         from accsite.apps.jobs.models import Job
@@ -21,4 +22,5 @@ class DatasetsConfig(AppConfig):
         permissions.register_pages(
             "datasets", permissions.numbered(lambda user, _name: Job.objects.visible_to(user))
         )
+        objects.register()
         kinds.register(*ALL)

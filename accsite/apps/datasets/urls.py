@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path, register_converter
 from django.urls.converters import SlugConverter
 
+from accsite.actions.pages import addresses
 from accsite.apps.datasets import views
 from accsite.apps.datasets.views import make
 
@@ -20,6 +21,7 @@ class DatasetSlug(SlugConverter):
 register_converter(DatasetSlug, "dataset")
 
 urlpatterns = [
+    *addresses(app_name),
     path("datasets/", views.index, name="list"),
     path("datasets/compare/", views.compare, name="compare"),
     path("datasets/compare/difference.png", views.difference, name="difference"),

@@ -9,6 +9,9 @@ from django.db.models import QuerySet
 from accsite.apps.access import permissions
 from accsite.apps.jobs.models import Job, Worker
 
+ONLY_OPERATORS = "only operators may change workers and the order of queues"
+ONLY_OPERATORS_OF_JOBS = "only operators may retry jobs, and take them from their workers"
+
 
 def register() -> None:
     permissions.register(Job, may_change_job)

@@ -11,7 +11,8 @@ class JobsConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the rules and the topics."""
-        from accsite.apps.jobs import access, topics
+        from accsite.apps.jobs import access, objects, topics
 
         access.register()
+        objects.register()
         topics.register()

@@ -12,6 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
+from accsite.actions.admin import ActionsAdmin
 from accsite.apps.access.admin_parts import (
     NOTHING,
     KeptAdmin,
@@ -69,7 +70,7 @@ class StepInline(StepRows, RowsInline):
 
 
 @admin.register(RecipeRun)
-class RecipeRunAdmin(KeptAdmin):
+class RecipeRunAdmin(ActionsAdmin):
     """Runs of recipes; one that was stopped or failed is resumed, and does nothing twice."""
 
     list_display = ["id", "label", "plugin", "now", "at_work", "source_link", "created_by", "created_at"]

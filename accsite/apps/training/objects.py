@@ -1,4 +1,4 @@
-"""What the faces of actions need to know of branches and jobs: see ``accsite.actions``."""
+"""What the faces of actions need to know of branches, tasks and jobs: see ``accsite.actions``."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from acc.errors import InvalidInput
 from accsite import actions
 from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.selectors import job_state
-from accsite.apps.training.models import Branch, Experiment
-from accsite.apps.training.selectors import find_branch
-
-Answer = tuple[Any, Callable[[Any], Any]]
+from accsite.apps.training.models import Branch, Experiment, Task
+from accsite.apps.training.selectors import find_branch, find_task, with_source_removed
+from accsite.ids import row_id
 
 
 def register() -> None:
@@ -28,7 +27,19 @@ def register() -> None:
             find=_find_branch,
             word=str,
             page=lambda branch: reverse("training:workbench", args=[branch.experiment.slug, branch.slug]),
-            answer=_branch_in_the_api,
+            answer=actions.serialized("accsite.apps.training.api.serializers.BranchSerializer"),
+        ),
+        actions.Things(
+            model=Task,
+            namespace="training",
+            plural="tasks",
+            seen_by=_tasks,
+            find=_find_task,
+            word=lambda task: task.key,
+            where=_where_a_task_is,
+            page=_page_of_a_task,
+            answer=actions.serialized("accsite.apps.training.api.serializers.TaskSerializer"),
+            among_others=True,
         ),
         actions.Things(
             model=Job,
@@ -56,10 +67,24 @@ def _find_branch(user: Any, name: str) -> Branch:
     return find_branch(user, experiment, branch)
 
 
-def _branch_in_the_api() -> Answer:
-    from accsite.apps.training.api.serializers import BranchSerializer
+def _tasks(user: Any) -> QuerySet[Task]:
+    rows = Task.objects.filter(branch__experiment__in=Experiment.objects.visible_to(user))
+    return with_source_removed(rows.select_related("dataset", "branch__experiment"))
 
-    return BranchSerializer, lambda branch: BranchSerializer(branch).data
+
+def _find_task(user: Any, name: str) -> Task:
+    branch, slash, key = name.rpartition("/")
+    if not slash:
+        raise InvalidInput({"task": f"{name!r} is not EXPERIMENT/BRANCH/TASK, such as digits/main/kl"})
+    return find_task(_find_branch(user, branch), key, removed=None)
+
+
+def _where_a_task_is(task: Task) -> list[str]:
+    return ["--experiment", task.branch.experiment.slug, "--branch", task.branch.slug]
+
+
+def _page_of_a_task(task: Task) -> str:
+    return reverse("training:workbench", args=[task.branch.experiment.slug, task.branch.slug])
 
 
 def _jobs(user: Any) -> QuerySet[Job]:
@@ -67,14 +92,16 @@ def _jobs(user: Any) -> QuerySet[Job]:
 
 
 def _find_job(user: Any, name: str) -> Job:
-    rows = Job.objects.all() if user is None else _jobs(user)
-    found = rows.filter(pk=int(name)).first() if name.isdecimal() and int(name) < 2**63 else None
+    rows = Job.objects.all() if user is None else Job.objects.visible_to(user)
+    found = rows.filter(pk=row_id(name)).select_related("branch__experiment", "worker").first()
     if found is None:
-        raise InvalidInput({"job": f"there is no job {name}"})
+        newest = ", ".join(map(str, rows.order_by("-pk").values_list("pk", flat=True)[:5])) or "none"
+        missing = f"there is no job {name}" if name else "name a job by its id"
+        raise InvalidInput({"job": f"{missing}; the newest are: {newest}"})
     return found
 
 
-def _job_in_the_api() -> Answer:
+def _job_in_the_api() -> tuple[Any, Callable[[Any], Any]]:
     from accsite.apps.jobs.api.schema import JobState
 
     return JobState, job_state

@@ -1,8 +1,7 @@
-"""What the faces of actions need to know of checkpoints: see ``accsite.actions``."""
+"""What the faces of actions need to know of experiments and checkpoints: see ``accsite.actions``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from django.db.models import QuerySet
@@ -11,14 +10,24 @@ from django.urls import reverse
 
 from accsite import actions
 from accsite.apps.training.models import Checkpoint, Experiment
+from accsite.apps.training.selectors.jobs import find_experiment
 from accsite.apps.trees.selectors import find_checkpoint_named
-
-Answer = tuple[Any, Callable[[Any], Any]]
 
 
 def register() -> None:
     """Let them have actions; called once when Django is ready."""
     actions.register(
+        actions.Things(
+            model=Experiment,
+            namespace="trees",
+            plural="experiments",
+            seen_by=_experiments,
+            find=find_experiment,
+            word=lambda experiment: experiment.slug,
+            page=lambda experiment: reverse("trees:experiment", args=[experiment.slug]),
+            answer=actions.serialized("accsite.apps.trees.api.serializers.ExperimentSerializer"),
+            address="<slug:slug>",
+        ),
         actions.Things(
             model=Checkpoint,
             namespace="trees",
@@ -27,21 +36,19 @@ def register() -> None:
             find=find_checkpoint_named,
             word=lambda checkpoint: str(checkpoint.pk),
             page=lambda checkpoint: reverse("trees:checkpoint", args=[checkpoint.pk]),
-            answer=_checkpoint_in_the_api,
+            answer=actions.serialized("accsite.apps.trees.api.serializers.CheckpointSerializer"),
             show=_show_checkpoint,
         ),
     )
 
 
+def _experiments(user: Any) -> QuerySet[Experiment]:
+    return Experiment.objects.visible_to(user).select_related("owner")
+
+
 def _checkpoints(user: Any) -> QuerySet[Checkpoint]:
     rows = Checkpoint.objects.filter(experiment__in=Experiment.objects.visible_to(user))
     return rows.select_related("experiment", "branch__experiment", "parent", "job", "created_by")
-
-
-def _checkpoint_in_the_api() -> Answer:
-    from accsite.apps.trees.api.serializers import CheckpointSerializer
-
-    return CheckpointSerializer, lambda checkpoint: CheckpointSerializer(checkpoint).data
 
 
 def _show_checkpoint(

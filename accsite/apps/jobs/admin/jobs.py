@@ -11,9 +11,9 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
+from accsite.actions.admin import ActionsAdmin
 from accsite.apps.access.admin_parts import (
     NOTHING,
-    KeptAdmin,
     RowsInline,
     as_json,
     as_text,
@@ -27,8 +27,7 @@ from accsite.apps.access.admin_parts import (
 )
 from accsite.apps.jobs.admin import badges
 from accsite.apps.jobs.models import Job, JobEvent, JobPart
-from accsite.apps.jobs.services import control, queue
-from accsite.apps.jobs.services.retry import requeue, retry
+from accsite.apps.jobs.services import queue
 from accsite.apps.jobs.states import JobState
 
 
@@ -57,7 +56,7 @@ class PartInline(RowsInline):
 
 
 @admin.register(Job)
-class JobAdmin(KeptAdmin):
+class JobAdmin(ActionsAdmin):
     """Jobs with their events."""
 
     list_display = [
@@ -80,7 +79,7 @@ class JobAdmin(KeptAdmin):
     date_hierarchy = "created_at"
     inlines = [EventInline, PartInline]
     large = ("spec", "traceback", "result", "checkpoint__spec", "checkpoint__losses")
-    actions = ["stop", "pause", "resume", "first", "retry", "requeue"]
+    actions = ["first"]
     fields = [
         "title",
         "kind",
@@ -111,33 +110,10 @@ class JobAdmin(KeptAdmin):
     held_by = linked("worker", ordering="worker__name")
     spec_text = as_json("spec", "specification")
     trace = as_text("traceback")
-    stop = each_row(
-        "Stop; cancel those that wait", "asked to stop", lambda user, row: control.stop(actor=user, job=row)
-    )
-    pause = each_row(
-        "Pause",
-        "asked to pause",
-        lambda user, row: control.pause_or_resume(actor=user, job=row, kind="pause"),
-    )
-    resume = each_row(
-        "Resume",
-        "asked to go on",
-        lambda user, row: control.pause_or_resume(actor=user, job=row, kind="resume"),
-    )
     first = each_row(
         "Move to the front of the queue",
         "moved to the front",
         lambda _, row: queue.move(job=row, direction="first"),
-    )
-    retry = each_row(
-        "Retry: ask again what failed or was stopped",
-        "queued again",
-        lambda user, row: retry(actor=user, job=row),
-    )
-    requeue = each_row(
-        "Requeue: take from the worker, go on at the newest checkpoint",
-        "put back",
-        lambda user, row: requeue(actor=user, job=row),
     )
 
     @override

@@ -9,21 +9,20 @@ from django.db.models import Prefetch, QuerySet
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
-from accsite.apps.access.admin_parts import KeptAdmin, as_json, badge, each_row, lines, link
+from accsite.actions.admin import ActionsAdmin
+from accsite.apps.access.admin_parts import as_json, badge, lines, link
 from accsite.apps.jobs.admin import badges
 from accsite.apps.jobs.models import Job, JobPart, Worker
-from accsite.apps.jobs.services import workers
 from accsite.apps.jobs.states import HELD
 
 
 @admin.register(Worker)
-class WorkerAdmin(KeptAdmin):
+class WorkerAdmin(ActionsAdmin):
     """Workers as they last described themselves."""
 
     list_display = ["name", "now", "device", "serves", "holds", "heartbeat_at", "hostname", "pid"]
     list_filter = ["state", "device", "hostname"]
     search_fields = ["name", "hostname"]
-    actions = ["drain", "resume", "retire", "forget"]
     fields = [
         "name",
         "now",
@@ -38,18 +37,6 @@ class WorkerAdmin(KeptAdmin):
         "figures",
     ]
     figures = as_json("telemetry")
-    drain = each_row(
-        "Drain: finish, and take no more jobs", "draining", lambda _, worker: workers.drain(name=worker.name)
-    )
-    resume = each_row("Resume: take jobs again", "online", lambda _, worker: workers.resume(name=worker.name))
-    retire = each_row(
-        "Retire: take no more jobs, even when started again",
-        "retired",
-        lambda _, worker: workers.retire(name=worker.name),
-    )
-    forget = each_row(
-        "Forget those that have gone", "forgotten", lambda _, worker: workers.forget(name=worker.name)
-    )
 
     @override
     def seen(self, user: Any) -> QuerySet[Worker]:

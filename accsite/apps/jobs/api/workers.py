@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from django.db.models import QuerySet
@@ -19,19 +18,20 @@ from acc.errors import InvalidInput
 from accsite.api.common import REFUSALS, narrowed, query
 from accsite.api.lookup import body
 from accsite.apps.access.selectors import may_operate
+from accsite.apps.jobs.access import ONLY_OPERATORS
 from accsite.apps.jobs.api import schema
 from accsite.apps.jobs.api.serializers import WorkerSerializer
 from accsite.apps.jobs.models import Job, Worker
 from accsite.apps.jobs.selectors import job_state, job_states
 from accsite.apps.jobs.selectors.queue import waiting
-from accsite.apps.jobs.services import queue, workers
+from accsite.apps.jobs.services import queue
 from accsite.ids import row_id
 
 
 class IsOperator(BasePermission):
     """Allow staff and the group ``operator``."""
 
-    message = "only operators may change workers and the order of queues"
+    message = ONLY_OPERATORS
 
     def has_permission(self, request: Request, view: Any) -> bool:  # noqa: ARG002
         return may_operate(request.user)
@@ -55,37 +55,6 @@ class WorkerViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericVie
                 raise InvalidInput({"state": f"{state!r} is not a state; choose one of: {right}"})
             rows = rows.filter(state=state)
         return rows.filter(device=given["device"]) if given.get("device") else rows
-
-    @extend_schema(request=None, responses={200: WorkerSerializer})
-    @action(detail=True, methods=["post"], permission_classes=[IsOperator])
-    def drain(self, *_: Any, **__: Any) -> Response:
-        """Let a worker finish and take no more jobs until it is resumed or started again (operators)."""
-        return self._change(workers.drain)
-
-    @extend_schema(request=None, responses={200: WorkerSerializer})
-    @action(detail=True, methods=["post"], permission_classes=[IsOperator])
-    def resume(self, *_: Any, **__: Any) -> Response:
-        """Let a draining or retired worker take jobs again (operators)."""
-        return self._change(workers.resume)
-
-    @extend_schema(request=None, responses={200: WorkerSerializer})
-    @action(detail=True, methods=["post"], permission_classes=[IsOperator])
-    def retire(self, *_: Any, **__: Any) -> Response:
-        """Let a worker take no more jobs, even when it is started again (operators)."""
-        return self._change(workers.retire)
-
-    @extend_schema(request=None, responses={204: None})
-    @action(detail=True, methods=["post"], permission_classes=[IsOperator])
-    def forget(self, *_: Any, **__: Any) -> Response:
-        """Delete the row of a worker that has gone (operators)."""
-        workers.forget(name=self.get_object().name)
-        return Response(status=204)
-
-    def _change(self, change: Callable[..., None]) -> Response:
-        worker = self.get_object()
-        change(name=worker.name)
-        worker.refresh_from_db()
-        return Response(self.get_serializer(worker).data)
 
 
 class QueueViewSet(GenericViewSet[Job]):

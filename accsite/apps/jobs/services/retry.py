@@ -7,6 +7,7 @@ from typing import Any
 from accsite.apps.jobs import kinds
 from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.services import lifecycle
+from accsite.apps.jobs.services.idempotency import submitted_before
 from accsite.apps.jobs.services.unit import unit_of_work
 from accsite.apps.jobs.states import HELD, JobState
 from accsite.errors import WrongState
@@ -14,18 +15,37 @@ from accsite.errors import WrongState
 AGAIN = frozenset({JobState.FAILED, JobState.CANCELLED})
 
 
+def why_not_retry(job: Job) -> str:
+    """Return in a sentence why a job cannot be tried again as it is; empty if it can, or only trying tells."""
+    if job.state in AGAIN:
+        return ""
+    return f"job {job.pk} is {job.get_state_display()}; only one that failed or was stopped is tried again"
+
+
+def why_not_requeue(job: Job) -> str:
+    """Return in a sentence why a job cannot be taken from its worker; empty if it can."""
+    return "" if job.state in HELD else _held_by_none(job)
+
+
 @unit_of_work()
-def retry(*, actor: Any, job: Job) -> Job:
+def retry(*, actor: Any, job: Job, idempotency_key: str | None = None) -> Job:
     """Return a new job that was asked what a failed or stopped one was; a recipe goes on where it was.
 
     Raises WrongState for a job in another state or of a kind that cannot be repeated, InvalidInput when what it
     asks for is not possible any more.
     """
-    if job.state not in AGAIN:
-        raise WrongState(
-            job=f"job {job.pk} is {job.get_state_display()}; only one that failed or was stopped is tried again"
-        )
-    return kinds.of(job).retry(actor=actor, job=job)
+    Job.objects.select_for_update().get(
+        pk=job.pk
+    )  # a request that is sent twice at once is one after the other
+    known = submitted_before(actor, idempotency_key)
+    if known is not None:
+        return known
+    if why_not := why_not_retry(job):
+        raise WrongState(job=why_not)
+    made = kinds.of(job).retry(actor=actor, job=job)
+    if idempotency_key:
+        Job.objects.filter(pk=made.pk).update(idempotency_key=idempotency_key)
+    return made
 
 
 def requeue(*, actor: Any, job: Job) -> Job:
@@ -38,6 +58,10 @@ def requeue(*, actor: Any, job: Job) -> Job:
     if job.state not in HELD or not lifecycle.hand_back(
         job.pk, job.attempt, f"put back into its queue by {who}"
     ):
-        raise WrongState({"job": f"job {job.pk} is held by no worker, so there is nothing to take it from"})
+        raise WrongState({"job": _held_by_none(job)})
     job.refresh_from_db()
     return job
+
+
+def _held_by_none(job: Job) -> str:
+    return f"job {job.pk} is held by no worker, so there is nothing to take it from"

@@ -110,7 +110,7 @@ def retire(*, name: str) -> None:
 @unit_of_work()
 def forget(*, name: str) -> None:
     """Delete the row of a worker that has gone; raises InvalidInput, or WrongState for one that still reports."""
-    worker = _find(name)
+    worker = find_worker(name)
     heard = Worker.objects.filter(leases.heard(), pk=worker.pk)
     if worker.state != Worker.State.OFFLINE and heard.exists():
         raise WrongState({"worker": f"{name!r} still reports; stop its process first, or retire it"})
@@ -120,20 +120,21 @@ def forget(*, name: str) -> None:
 
 def offline(*, name: str) -> None:
     """Note that a worker has gone; one that was retired stays so. Raises InvalidInput for an unknown name."""
-    if _find(name).state != Worker.State.RETIRED:
+    if find_worker(name).state != Worker.State.RETIRED:
         _change(name, Worker.State.OFFLINE)
 
 
 @unit_of_work()
 def _change(name: str, state: Worker.State, *, only_from: Collection[Worker.State] | None = None) -> None:
-    now = Worker.State(_find(name).state)
+    now = Worker.State(find_worker(name).state)
     if only_from is not None and now not in only_from:
         raise WrongState({"worker": f"{name!r} is {now.label}; start its process first"})
     Worker.objects.filter(name=name).update(state=state)
     touch("workers")
 
 
-def _find(name: str) -> Worker:
+def find_worker(name: str) -> Worker:
+    """Return the worker of this name; raises InvalidInput naming those there are."""
     worker = Worker.objects.filter(name=name).first()
     if worker is None:
         known = ", ".join(Worker.objects.values_list("name", flat=True)) or "none"

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from django import template
-from django.template import Context, loader
+from django.template import Context, Library, loader
 from django.utils.safestring import SafeString
 
-from accsite.actions.pages import shown
-from accsite.apps.access.permissions import may_change
+from accsite.actions.pages import offered, shown, template
 
-register = template.Library()
+register = Library()
 
 
 @register.simple_tag(takes_context=True)
 def actions(context: Context, thing: Any) -> SafeString | str:
-    """Return the place of an object's actions; nothing for those who may not change it."""
+    """Return the place of an object's actions; nothing where there is none that its viewer may use."""
     request = context["request"]
-    if not may_change(request.user, thing):
+    if not offered(request.user, thing):
         return ""
-    panel = loader.get_template("actions/panel.html")
-    return panel.render({**shown(thing), "thing": thing}, request)
+    return loader.get_template(template(thing)).render(shown(request.user, thing), request)

@@ -13,20 +13,22 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from acc.errors import InvalidInput
+from accsite.actions import perform
 from accsite.apps.access.selectors import may_operate
+from accsite.apps.jobs.access import ONLY_OPERATORS
+from accsite.apps.jobs.actions.drain_worker import DrainWorker
+from accsite.apps.jobs.actions.forget_worker import ForgetWorker
+from accsite.apps.jobs.actions.resume_worker import ResumeWorker
+from accsite.apps.jobs.actions.retire_worker import RetireWorker
+from accsite.apps.jobs.actions.stop_job import StopJob
 from accsite.apps.jobs.models import Job, Worker
 from accsite.apps.jobs.selectors.queue import places, waiting
 from accsite.apps.jobs.selectors.workers import worker_rows
-from accsite.apps.jobs.services import control, queue, workers
+from accsite.apps.jobs.services import queue
 from accsite.apps.live import selectors as live
 from accsite.pages import REFUSED, back, is_partial
 
-WORKER_VERBS: dict[str, Callable[..., None]] = {
-    "drain": workers.drain,
-    "resume": workers.resume,
-    "retire": workers.retire,
-    "forget": workers.forget,
-}
+WORKER_VERBS = {kind.verb: kind for kind in (DrainWorker, ResumeWorker, RetireWorker, ForgetWorker)}
 
 
 @require_GET
@@ -52,7 +54,7 @@ def change_worker(request: HttpRequest, pk: int) -> HttpResponse:
     def change() -> None:
         if verb not in WORKER_VERBS:
             raise InvalidInput({"verb": f"{verb!r} is refused; choose one of: {', '.join(WORKER_VERBS)}"})
-        WORKER_VERBS[verb](name=worker.name)
+        perform(WORKER_VERBS[verb], actor=request.user, thing=worker, data={})
 
     return answer(request, "workers", change)
 
@@ -66,7 +68,7 @@ def change_queue(request: HttpRequest, pk: int) -> HttpResponse:
 
     def change() -> None:
         if verb == "cancel":
-            control.cancel(actor=request.user, job=job)
+            perform(StopJob, actor=request.user, thing=job, data={})
         elif verb == "priority":
             queue.set_priority(job=job, priority=request.POST.get("priority", ""))
         else:
@@ -78,7 +80,7 @@ def change_queue(request: HttpRequest, pk: int) -> HttpResponse:
 def operator(request: HttpRequest) -> None:
     """Raise PermissionDenied unless the user may operate the site."""
     if not may_operate(request.user):
-        raise PermissionDenied("only operators may change workers and the order of queues")
+        raise PermissionDenied(ONLY_OPERATORS)
 
 
 def answer(request: HttpRequest, name: str, change: Callable[[], None]) -> HttpResponse:

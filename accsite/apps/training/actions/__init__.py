@@ -1,1 +1,1 @@
-"""What can be done to branches: one action a file, found by itself."""
+"""What can be done to branches, and to jobs that train: one action a file, found by itself."""

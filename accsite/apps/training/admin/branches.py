@@ -14,7 +14,6 @@ from typing_extensions import override
 from acc.errors import InvalidInput
 from accsite.actions.admin import ActionsAdmin
 from accsite.apps.access.admin_parts import (
-    KeptAdmin,
     RowsInline,
     each_row,
     lines,
@@ -92,7 +91,7 @@ class BranchAdmin(ActionsAdmin):
 
 
 @admin.register(Task)
-class TaskAdmin(TaskForms, KeptAdmin):
+class TaskAdmin(TaskForms, ActionsAdmin):
     """Tasks; what is changed of one is applied to a running job between two of its steps."""
 
     list_display = ["name", "on_branch", "plugin", "data", "weight", "enabled", "reads", "removed_at"]

@@ -204,15 +204,6 @@ class JobViewSet(ReadViewSet):
         )
         return Response(JobEventSerializer(event).data, status=status.HTTP_202_ACCEPTED)
 
-    @extend_schema(request=None, responses={200: job_schema.JobState, **REFUSALS})
-    @action(detail=True, methods=["post"])
-    def resume(self, request: Request, **_: Any) -> Response:
-        """Let a paused job go on, or queue one that failed or was stopped again, from its newest checkpoint."""
-        body(request)
-        job = jobs.resume(actor=request.user, job=self.get_object())
-        job = Job.objects.select_related("branch__experiment", "worker").get(pk=job.pk)
-        return Response(job_state(job))
-
     @extend_schema(
         responses=JobEventSerializer(many=True),
         parameters=[query("after", "only events with a greater id", OpenApiTypes.INT)],

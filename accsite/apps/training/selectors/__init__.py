@@ -8,11 +8,12 @@ from accsite.apps.training.selectors.jobs import (
 )
 from accsite.apps.training.selectors.loss import last_losses, loss_history
 from accsite.apps.training.selectors.replays import last_replay, replayed
-from accsite.apps.training.selectors.tasks import source_removed, with_source_removed
+from accsite.apps.training.selectors.tasks import find_task, source_removed, with_source_removed
 
 __all__ = [
     "find_branch",
     "find_checkpoint",
+    "find_task",
     "job_summaries",
     "last_losses",
     "last_replay",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from django.db.models import Exists, OuterRef, QuerySet
 
+from acc.errors import InvalidInput
 from accsite.apps.registry.models import Plugin, PluginKind
-from accsite.apps.training.models import Task
+from accsite.apps.training.models import Branch, Task
 
 
 def with_source_removed(rows: QuerySet[Task]) -> QuerySet[Task]:
@@ -24,3 +25,20 @@ def source_removed(task: Task) -> bool:
         rows = Plugin.objects.filter(kind=PluginKind.TASK, name=task.task_class, available=True)
         known = not rows.exists()
     return known
+
+
+def find_task(branch: Branch, name: str, *, removed: bool | None) -> Task:
+    """Return a task of a branch by key, else by name; raises InvalidInput naming the keys there are.
+
+    ``removed``: whether it must have been removed from the branch; None: either, those that were not first.
+    """
+    if removed is None:
+        removed = branch.tasks.exclude(removed_at=None).filter(key=name).exists()
+    rows = branch.tasks.filter(removed_at__isnull=not removed).select_related("dataset", "branch__experiment")
+    found = [task for task in rows if task.key == name] or [task for task in rows if task.name == name]
+    if len(found) == 1:
+        return found[0]
+    keys = ", ".join(task.key for task in found or rows) or "none"
+    what = "removed task" if removed else "task"
+    why = "is the name of several; give a key" if found else f"is not a {what} of {branch}; known"
+    raise InvalidInput({"task": f"{name!r} {why}: {keys}"})

@@ -13,13 +13,16 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from acc.errors import InvalidInput
+from accsite.actions import ActionType, perform
+from accsite.apps.jobs.actions.pause_job import PauseJob
+from accsite.apps.jobs.actions.stop_job import StopJob
 from accsite.apps.jobs.log_pages import log_panel, log_urls
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.jobs.selectors import held_places, logs
-from accsite.apps.jobs.services.control import cancel
 from accsite.apps.jobs.states import ACTIVE, JobState
 from accsite.apps.live import selectors as live
 from accsite.apps.training import selectors
+from accsite.apps.training.actions.resume_job import ResumeJob
 from accsite.apps.training.pages import charts as chart_pages
 from accsite.apps.training.pages import jobs as job_pages
 from accsite.apps.training.pages.replays import replay_changes
@@ -33,6 +36,7 @@ from accsite.pages import REFUSED, actor, back, is_partial
 
 JOBS_A_PAGE = 40
 JOB_PANELS = ("job", "legend", "alarms", "events", "replayed", "log", "job_notice")
+BUTTONS: dict[str, ActionType] = {"cancel": StopJob, "stop": StopJob, "pause": PauseJob}
 FILTERS = [("", "all"), ("active", "active"), *((state.value, state.label) for state in JobState)]
 
 
@@ -179,7 +183,7 @@ def resume(request: HttpRequest, pk: int) -> HttpResponse:
     """Let a job that failed or was stopped go on at its newest checkpoint."""
     job = job_pages.find_job(request.user, pk)
     try:
-        job = job_services.resume(actor=actor(request), job=job)
+        job = perform(ResumeJob, actor=actor(request), thing=job, data={})
         messages.success(request, f"Job {job.pk}: {job.message or 'resumed'}.")
     except InvalidInput as error:
         messages.error(request, str(error))
@@ -192,9 +196,9 @@ def control(request: HttpRequest, pk: int) -> HttpResponse:
     job = job_pages.find_job(request.user, pk)
     kind = request.POST.get("kind", "")
     try:
-        if kind == "cancel":
-            cancel(actor=actor(request), job=job)
-        else:
+        if kind in BUTTONS:
+            perform(BUTTONS[kind], actor=actor(request), thing=job, data={})
+        else:  # going on from a pause is less than to resume, which takes up what has ended, too
             job_services.request_control(actor=actor(request), job=job, kind=kind, payload={})
     except InvalidInput as error:
         if is_partial(request):

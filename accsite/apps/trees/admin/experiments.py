@@ -11,8 +11,8 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
+from accsite.actions.admin import ActionsAdmin
 from accsite.apps.access.admin_parts import (
-    KeptAdmin,
     RowsInline,
     as_json,
     badged,
@@ -47,7 +47,7 @@ class ShareInline(RowsInline):
 
 
 @admin.register(Experiment)
-class ExperimentAdmin(KeptAdmin):
+class ExperimentAdmin(ActionsAdmin):
     """Experiments with their branches."""
 
     list_display = ["name", "architecture", "owner", "seen_by", "trees", "created_at"]

@@ -87,7 +87,7 @@ def context(
         "place": "experiments",
         **tree_pages.checkpoint_page(checkpoint),
         "forms": forms or forms_of(checkpoint),
-        **shown(checkpoint, asked),
+        **shown(request.user, checkpoint, asked),
         "changeable": may_change(request.user, checkpoint),
         "node_url": reverse("trees:checkpoint", args=[checkpoint.pk]),
         "undo_words": tree_pages.undo_words(),

@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from django.db.models import Model
 from django.template.defaultfilters import filesizeformat
 
 from acc.data import exporters
 from acc.data.importers import disk_full, is_disk_full
 from acc.errors import InvalidInput
+from accsite.actions.commands import ActionCommand
 from accsite.apps.datasets import selectors, services
 from accsite.apps.datasets.api.serializers import DatasetSerializer
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.datasets.uses import users_of
-from accsite.cli import SUCCEEDED, ServiceCommand, behind_verbs
+from accsite.cli import SUCCEEDED, behind_verbs
+
+SLUG = "address of the dataset, as `list` shows it"
 
 
-class Command(ServiceCommand):
+class Command(ActionCommand):
     """List datasets and change them."""
 
     help = (
         "List datasets, show one, rename, delete, restore or export it. Exit status 2 for what is refused, such as the "
         "deletion of a dataset that a task or checkpoint uses."
     )
+    on: ClassVar[type[Model]] = Dataset
+    called: ClassVar[str] = SLUG
 
-    def add_options(self, parser: ArgumentParser) -> None:
-        commands = parser.add_subparsers(dest="action", required=True, metavar="action")
+    def add_verbs(self, verbs: Any) -> None:
         common = [behind_verbs()]
-        found = commands.add_parser("list", parents=common, help="all datasets, by name")
+        found = verbs.add_parser("list", parents=common, help="all datasets, by name")
         found.add_argument("--removed", action="store_true", help="those that can be restored instead")
         for action, words in {
             "show": "one dataset: shape, targets, provenance, who uses it",
@@ -39,8 +43,8 @@ class Command(ServiceCommand):
             "restore": "undo a deletion",
             "export": "write it to a file",
         }.items():
-            one = commands.add_parser(action, parents=common, help=words)
-            one.add_argument("slug", help="address of the dataset, as `list` shows it")
+            one = verbs.add_parser(action, parents=common, help=words)
+            one.add_argument("slug", help=SLUG)
             if action == "rename":
                 one.add_argument("name")
             if action == "export":
@@ -49,8 +53,8 @@ class Command(ServiceCommand):
                     "--format", choices=exporters.KINDS, help="default: after the ending of the file"
                 )
 
-    def run(self, **options: Any) -> int:
-        action = options["action"]
+    def run_own(self, **options: Any) -> int:
+        action = options["verb"]
         if action == "list":
             return self._list(options)
         if action == "export":

@@ -2,40 +2,40 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
+from django.db.models import Model
 from django.utils import timezone
 
 from acc.errors import InvalidInput
+from accsite.actions.commands import ActionCommand
 from accsite.apps.jobs.api.serializers import WorkerSerializer
+from accsite.apps.jobs.models import Worker
 from accsite.apps.jobs.selectors.workers import WorkerRow, worker_rows
-from accsite.apps.jobs.services import workers
-from accsite.cli import ServiceCommand
-
-VERBS = {
-    "drain": workers.drain,
-    "resume": workers.resume,
-    "retire": workers.retire,
-    "forget": workers.forget,
-}
+from accsite.cli import SUCCEEDED
 
 
-class Command(ServiceCommand):
+class Command(ActionCommand):
     """List the workers with their devices, or drain, resume, retire or forget one."""
 
     help = "List the workers with their devices, or drain, resume, retire or forget one. Exit status 2 for bad input."
 
-    def add_options(self, parser: ArgumentParser) -> None:
-        parser.add_argument("verb", nargs="?", choices=("list", *VERBS), default="list")
-        parser.add_argument("worker", nargs="?", help="name of the worker")
+    on: ClassVar[type[Model]] = Worker
+    called: ClassVar[str] = "name of the worker"
+    own: ClassVar[tuple[str, ...]] = ("list",)
 
-    def run(self, **options: Any) -> None:
-        verb = options["verb"]
-        if verb != "list":
-            if not options["worker"]:
-                raise InvalidInput({"worker": f"name the worker to {verb}; `devices list` shows them"})
-            VERBS[verb](name=options["worker"])
+    def run_own(self, **_: Any) -> int:
+        self._list(worker_rows())
+        return SUCCEEDED
+
+    def find(self, options: Mapping[str, Any]) -> Any:
+        if not options["thing"]:
+            why = f"name the worker to {options['verb']}; `devices list` shows them"
+            raise InvalidInput({"worker": why})
+        return super().find(options)
+
+    def told(self, *_: Any) -> None:
         self._list(worker_rows())
 
     def _list(self, rows: list[WorkerRow]) -> None:

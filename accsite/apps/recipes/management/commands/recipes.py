@@ -2,44 +2,47 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from typing import Any
+from typing import Any, ClassVar
 
+from django.db.models import Model
+
+from accsite.actions.commands import ActionCommand
 from accsite.apps.recipes.models import RecipeRun
 from accsite.apps.recipes.selectors import find_run, run_page, run_state, run_summary
 from accsite.apps.recipes.services import recipes
 from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import PluginKind
-from accsite.cli import ServiceCommand
+from accsite.cli import SUCCEEDED
 
 RUNS_SHOWN = 20
 
 
-class Command(ServiceCommand):
+class Command(ActionCommand):
     """List recipes and runs, show a run, stop or resume it."""
 
     help = "Recipes: `recipes` lists what can be run, `recipes runs` the runs, `recipes show|stop|resume RUN` one run."
 
-    def add_options(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "action", nargs="?", default="list", choices=("list", "runs", "show", "stop", "resume")
-        )
-        parser.add_argument("number", nargs="?", type=int, help="of a run")
+    on: ClassVar[type[Model]] = RecipeRun
+    called: ClassVar[str] = "number of a run"
+    own: ClassVar[tuple[str, ...]] = ("list", "runs", "show", "stop", "resume")
+    typed: ClassVar[type] = int
 
-    def run(self, **options: Any) -> None:
-        if options["action"] == "list":
+    def run_own(self, **options: Any) -> int:
+        verb = options["verb"]
+        if verb == "list":
             self._recipes()
-        elif options["action"] == "runs":
+        elif verb == "runs":
             seen = RecipeRun.objects.visible_to(self.actor) if self.actor else RecipeRun.objects.all()
             for run in seen.select_related("job")[:RUNS_SHOWN]:
                 self._line(run)
         else:
-            run = find_run(self.actor, options["number"] or 0)
-            if options["action"] == "stop":
+            run = find_run(self.actor, options["thing"] or 0)
+            if verb == "stop":
                 recipes.stop_recipe(actor=self.actor, run=run)
-            elif options["action"] == "resume":
+            elif verb == "resume":
                 run = recipes.resume_recipe(actor=self.actor, run=run)
             self._show(find_run(self.actor, run.pk))
+        return SUCCEEDED
 
     def _recipes(self) -> None:
         for recipe in registry.available(PluginKind.RECIPE):

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from django.db.models import Model
 
 from acc import messages
 from acc.errors import InvalidInput
+from accsite.actions import ActionType, things_of
+from accsite.actions.commands import ActionCommand
 from accsite.apps.jobs.following import finite, follow
 from accsite.apps.jobs.log_view import follow_log
 from accsite.apps.jobs.models import Job
@@ -14,13 +19,10 @@ from accsite.apps.jobs.selectors import job_state, job_states, logs, waits_for
 from accsite.apps.jobs.states import JobState
 from accsite.apps.training import selectors
 from accsite.apps.training.api.renderers import csv_lines
-from accsite.apps.training.services import jobs as services
-from accsite.cli import SUCCEEDED, ServiceCommand
-
-VERBS = ("show", "log", "losses", "follow", "stop", "pause", "resume")
+from accsite.cli import SUCCEEDED
 
 
-class Command(ServiceCommand):
+class Command(ActionCommand):
     """List, show, follow and steer jobs."""
 
     help = (
@@ -28,10 +30,12 @@ class Command(ServiceCommand):
         "newest checkpoint), or print its losses (CSV, or JSON a step) or its log: what its processes printed. "
         "Exit status 2 for bad input."
     )
+    on: ClassVar[type[Model]] = Job
+    called: ClassVar[str] = "id of the job"
+    own: ClassVar[tuple[str, ...]] = ("list", "show", "log", "losses", "follow")
+    typed: ClassVar[type] = int
 
-    def add_options(self, parser: ArgumentParser) -> None:
-        parser.add_argument("verb", nargs="?", choices=("list", *VERBS), default="list")
-        parser.add_argument("job", nargs="?", type=int, help="id of the job")
+    def add_verbs(self, parser: ArgumentParser) -> None:
         parser.add_argument("--all", action="store_true", help="list: those that have ended as well")
         parser.add_argument(
             "--previews",
@@ -49,8 +53,8 @@ class Command(ServiceCommand):
         parser.add_argument("--rank", type=int, help="log: of this rank (default: the first that printed)")
         parser.add_argument("--stop-on-interrupt", action="store_true", help="follow: Ctrl-C stops the job")
 
-    def run(self, **options: Any) -> int:
-        verb, job = options["verb"], options["job"]
+    def run_own(self, **options: Any) -> int:
+        verb = options["verb"]
         rows = Job.objects.all() if self.actor is None else Job.objects.visible_to(self.actor)
         rows = rows.select_related("branch__experiment", "worker")
         if verb == "list":
@@ -65,13 +69,7 @@ class Command(ServiceCommand):
                     f"previews of running trainings not shown: {hidden}; --previews lists them too", str
                 )
             return SUCCEEDED
-        chosen = rows.filter(pk=job).first() if job is not None else None
-        if chosen is None:
-            newest = (
-                ", ".join(str(pk) for pk in rows.order_by("-pk").values_list("pk", flat=True)[:5]) or "none"
-            )
-            missing = "name a job by its id" if job is None else f"there is no job {job}"
-            raise InvalidInput({"job": f"{missing}; the newest are: {newest}"})
+        chosen = self.find(options)
         if verb == "follow":
             return follow(
                 chosen,
@@ -92,13 +90,17 @@ class Command(ServiceCommand):
         if verb == "losses":
             self._losses(chosen)
             return SUCCEEDED
-        if verb == "resume":
-            chosen = rows.get(pk=services.resume(actor=self.actor, job=chosen).pk)
-        elif verb != "show":
-            services.request_control(actor=self.actor, job=chosen, kind=verb)
-            chosen = rows.get(pk=chosen.pk)
         self._show(chosen)
         return SUCCEEDED
+
+    def told(self, kind: ActionType, thing: Any, row: Any) -> None:
+        if kind.makes is None:
+            self._show(things_of(Job).find(None, str(row.pk)))
+        else:
+            super().told(kind, thing, row)
+
+    def find(self, options: Mapping[str, Any]) -> Any:
+        return super().find({"thing": "" if options["thing"] is None else options["thing"]})
 
     def _list(self, states: list[messages.Job], options: dict[str, Any]) -> None:
         if self.json:

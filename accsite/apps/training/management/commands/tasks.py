@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
-from acc.errors import InvalidInput
+from django.db.models import Model
+
+from accsite.actions.commands import ActionCommand
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.registry import params
 from accsite.apps.registry.models import Plugin, PluginKind
@@ -14,14 +17,16 @@ from accsite.apps.training.api.serializers import TaskSerializer
 from accsite.apps.training.models import Branch, Task
 from accsite.apps.training.pages.jobs import reads
 from accsite.apps.training.services import tasks
-from accsite.cli import SUCCEEDED, ServiceCommand, behind_verbs, parse_params
+from accsite.cli import SUCCEEDED, parse_params
 from accsite.numbers import exact
 
 
-class Command(ServiceCommand):
+class Command(ActionCommand):
     """List and change the tasks of a branch; a running job applies each change between two steps."""
 
     help = "List, add and change the tasks of a branch, also while they are trained. Exit status 2 for bad input."
+    on: ClassVar[type[Model]] = Task
+    called: ClassVar[str] = "key or name"
     _plugin: Plugin | None = None
 
     def run_from_argv(self, argv: list[str]) -> None:
@@ -31,12 +36,18 @@ class Command(ServiceCommand):
         self._plugin = next((plugin for plugin in found if plugin is not None), None)
         super().run_from_argv(argv)
 
-    def add_options(self, parser: ArgumentParser) -> None:
-        common = behind_verbs()
+    def behind_verb(self) -> ArgumentParser:
+        common = super().behind_verb()
         common.add_argument("--experiment", required=True, help="slug or name")
         common.add_argument("--branch", default="main", help="slug or name (default: %(default)s)")
-        verbs = parser.add_subparsers(dest="verb", required=True)
+        return common
 
+    def find(self, options: Mapping[str, Any]) -> Any:
+        branch = selectors.find_branch(self.actor, options["experiment"], options["branch"])
+        return selectors.find_task(branch, options["thing"], removed=None)
+
+    def add_verbs(self, verbs: Any) -> None:
+        common = self.behind_verb()
         listing = verbs.add_parser("list", parents=[common], help="the tasks in their order")
         listing.add_argument("--all", action="store_true", help="those that were removed as well")
         adding = verbs.add_parser("add", parents=[common], help="attach a task")
@@ -70,7 +81,7 @@ class Command(ServiceCommand):
             if verb == "move":
                 changing.add_argument("position", help="0 for the first; beyond the end: the last")
 
-    def run(self, **options: Any) -> int:
+    def run_own(self, **options: Any) -> int:
         verb, actor = options["verb"], self.actor
         branch = selectors.find_branch(actor, options["experiment"], options["branch"])
         if verb == "list":
@@ -126,7 +137,7 @@ def add(actor: Any, branch: Branch, options: dict[str, Any]) -> Task:
 
 def change(actor: Any, branch: Branch, verb: str, options: dict[str, Any]) -> Task:
     """Return the task, changed as its verb says."""
-    task = find_task(branch, options["task"], removed=verb == "restore")
+    task = selectors.find_task(branch, options["task"], removed=verb == "restore")
     if verb == "weight":
         return tasks.set_weight(actor=actor, task=task, weight=options["weight"])
     if verb in {"enable", "disable"}:
@@ -136,18 +147,6 @@ def change(actor: Any, branch: Branch, verb: str, options: dict[str, Any]) -> Ta
     if verb == "restore":
         return tasks.restore_task(actor=actor, task=task)
     return tasks.move_task(task=task, position=options["position"])
-
-
-def find_task(branch: Branch, name: str, *, removed: bool) -> Task:
-    """Return a task of a branch by key, else by name; raises InvalidInput naming the keys there are."""
-    rows = branch.tasks.filter(removed_at__isnull=not removed).select_related("dataset", "branch__experiment")
-    found = [task for task in rows if task.key == name] or [task for task in rows if task.name == name]
-    if len(found) == 1:
-        return found[0]
-    keys = ", ".join(task.key for task in found or rows) or "none"
-    what = "removed task" if removed else "task"
-    why = "is the name of several; give a key" if found else f"is not a {what} of {branch}; known"
-    raise InvalidInput({"task": f"{name!r} {why}: {keys}"})
 
 
 def describe(task: Task) -> str:

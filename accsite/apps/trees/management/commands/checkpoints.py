@@ -49,9 +49,7 @@ class Command(ActionCommand):
                     "--subtree", action="store_true", help="also everything that grew from it"
                 )
 
-    def run(self, **options: Any) -> int:
-        if options["verb"] not in VERBS:
-            return super().run(**options)
+    def run_own(self, **options: Any) -> int:
         actor, verb, value = self.actor, options["verb"], options.get("value", "")
         if verb in ("list", "restore"):
             experiment = find_experiment(actor, options["what"])
