@@ -146,9 +146,14 @@ class Things:
         """Return what an address names a row by."""
         return getattr(row, self.field)
 
+    @property
+    def in_manage(self) -> str:
+        """The command of ``manage.py`` whose verbs are its actions."""
+        return self.command or self.plural
+
     def in_a_shell(self, verb: str, row: Any) -> list[str]:
         """Return the words that do it from a shell."""
-        return [self.command or self.plural, verb, self.word(row), *self.where(row)]
+        return [self.in_manage, verb, self.word(row), *self.where(row)]
 
 
 def serialized(path: str) -> Callable[[], tuple[Any, Callable[[Any], Any]]]:

@@ -28,7 +28,7 @@ def offer(viewset: Any, basename: str) -> None:
 def _operation(kind: ActionType) -> Any:
     made = things_of(kind.makes or kind.on)
     schema, as_json = made.answer()
-    code = status.HTTP_200_OK if kind.makes is None else status.HTTP_201_CREATED
+    code: int = status.HTTP_200_OK if kind.makes is None else status.HTTP_201_CREATED
     if kind.ends:
         schema, code = None, status.HTTP_204_NO_CONTENT
 

@@ -91,8 +91,7 @@ def test_an_object_is_told_of_to_every_face(things: actions.Things, world: World
     assert thing in things.seen_by(world.users["administrator"])
     assert browser(world, "administrator").get(things.page(thing)).status_code == 200
     assert things.where(thing) or things.find(None, things.word(thing)) == thing
-    name, *_ = things.in_a_shell("act", thing)
-    command = load_command_class(get_commands()[name], name)
+    command = load_command_class(get_commands()[things.in_manage], things.in_manage)
     assert isinstance(command, ActionCommand)
     assert command.on is things.model
     assert isinstance(admin.site._registry[things.model], ActionsAdmin)

@@ -145,7 +145,10 @@ LINES: list[tuple[str, int | None, str]] = [
     ("backup {folder}/acc.tar", 0, "acc.tar"),
     ("restore {folder}/acc.tar", 2, "is not empty"),
     # The verbs that are actions: tests/contract/test_actions.py does them, on every face alike.
-    *((f"{actions.things_of(kind.on).plural} {kind.verb} --help", 0, kind.verb) for kind in actions.every()),
+    *(
+        (f"{actions.things_of(kind.on).in_manage} {kind.verb} --help", 0, kind.verb)
+        for kind in actions.every()
+    ),
 ]
 AFRESH: list[tuple[str, int | None, str]] = [
     ("jobs", 1, "manage.py doctor"),

@@ -42,6 +42,21 @@ def test_an_evaluation_is_asked_again(user: Any, branch: Branch) -> None:
     assert (made.kind, made.checkpoint, made.spec) == (JobKind.EVALUATE, checkpoint, job.spec)
 
 
+def test_asking_again_with_the_same_key_makes_one_job(user: Any, branch: Branch, task: Task) -> None:
+    user.groups.add(Group.objects.get(name="operator"))
+    job = jobs.submit_training(actor=user, branch=branch, train={"steps": 7})
+    control.cancel(actor=user, job=job)
+    client = Client()
+    client.force_login(user)
+    where = f"/api/v1/jobs/{job.pk}/retry/"
+    first, second, other = (
+        client.post(where, content_type="application/json", headers={"Idempotency-Key": key})
+        for key in ("a", "a", "b")
+    )
+    assert (first.status_code, second.json()["id"]) == (201, first.json()["id"])
+    assert other.json()["id"] != first.json()["id"]
+
+
 def test_an_import_is_not_asked_again(user: Any) -> None:
     job = rows.make_job(kind=JobKind.IMPORT, state=JobState.FAILED)
     with pytest.raises(WrongState, match="its file is sent again instead"):
