@@ -46,8 +46,11 @@ class Action(Spec):
     """The last part of its addresses, its verb in the shell and its method in the client."""
     label: ClassVar[str]
     """What its button says."""
-    said: ClassVar[str]
-    """The sentence that tells that it is done."""
+    said: ClassVar[str] = ""
+    """The sentence that tells that it is done; empty where what is shown says it."""
+    everywhere: ClassVar[bool] = True
+    """Whether its faces are made of it. If not, what asks for it has words and addresses of its own, from before
+    there were actions, and calls ``perform`` all the same."""
 
     _key: str | None = PrivateAttr(None)
 
@@ -55,6 +58,11 @@ class Action(Spec):
     def key(self) -> str | None:
         """The idempotency key that came with the request; actions that make a job hand it to their service."""
         return self._key
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The fields that were given; what was left out stays as it is."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
 
     @classmethod
     def may(cls, user: Any, thing: Any) -> bool:
@@ -134,7 +142,7 @@ def things_of(model: type[Model]) -> Things:
 
 @cache
 def every() -> tuple[ActionType, ...]:
-    """Return all actions, in the order of their files; to be called when the apps are ready."""
+    """Return the actions whose faces are made of them, in the order of their files; the apps must be ready."""
     found: list[ActionType] = []
     for config in apps.get_app_configs():
         package = f"{config.name}.actions"
@@ -147,6 +155,7 @@ def every() -> tuple[ActionType, ...]:
                 for each in members
                 if isinstance(each, type)
                 and issubclass(each, Action)
+                and each.everywhere
                 and each.__module__ == f"{package}.{module.name}"
             ]
     return tuple(found)
@@ -182,7 +191,7 @@ def perform(
     asked: Action = parse(kind, dict(data))
     asked._key = key
     made = asked.run(actor, thing)
-    name = things_of(kind.on).name
+    name = kind.on._meta.model_name
     done(f"{name} {kind.verb}", f"{name}:{thing.pk}")
     return made
 
