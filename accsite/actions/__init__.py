@@ -44,13 +44,11 @@ class Action(Spec):
     """What comes of it; None: the object is changed, and is the answer."""
     verb: ClassVar[str]
     """The last part of its addresses, its verb in the shell and its method in the client."""
-    label: ClassVar[str]
-    """What its button says."""
+    label: ClassVar[str] = ""
+    """What its button says. Empty: its faces are not made of it; those that there are have buttons, addresses and
+    verbs of their own, and call ``perform``."""
     said: ClassVar[str] = ""
     """The sentence that tells that it is done; empty where what is shown says it."""
-    everywhere: ClassVar[bool] = True
-    """Whether its faces are made of it. If not, what asks for it has words and addresses of its own, from before
-    there were actions, and calls ``perform`` all the same."""
 
     _key: str | None = PrivateAttr(None)
 
@@ -155,7 +153,7 @@ def every() -> tuple[ActionType, ...]:
                 for each in members
                 if isinstance(each, type)
                 and issubclass(each, Action)
-                and each.everywhere
+                and each.label
                 and each.__module__ == f"{package}.{module.name}"
             ]
     return tuple(found)

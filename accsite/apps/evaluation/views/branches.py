@@ -20,9 +20,9 @@ from accsite.apps.evaluation.forms import AutoForm
 from accsite.apps.evaluation.pages import branches as branch_pages
 from accsite.apps.evaluation.pages import tabs as tab_pages
 from accsite.apps.live import selectors as live
+from accsite.apps.training.actions.change_branch import ChangeBranch
 from accsite.apps.training.actions.evaluate_checkpoint import EvaluateCheckpoint
 from accsite.apps.training.models import Branch
-from accsite.apps.training.services import measuring
 from accsite.pages import REFUSED
 
 
@@ -90,12 +90,8 @@ def auto(request: HttpRequest, pk: int) -> HttpResponse:
     form = AutoForm(found, request.POST)
     data = form.payload()
     try:
-        measuring.set_auto_evaluate(
-            actor=request.user,
-            branch=found,
-            when=data.get("auto_evaluate", ""),
-            every=data.get("evaluate_every", ""),
-        )
+        asked = {name: data.get(name, "") for name in form.fields}
+        perform(ChangeBranch, actor=request.user, thing=found, data=asked)
     except InvalidInput as error:
         form.refuse(error)
         return render(

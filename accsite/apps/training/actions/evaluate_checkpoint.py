@@ -16,9 +16,7 @@ class EvaluateCheckpoint(Action, EvalSpec):
 
     on, makes = Checkpoint, Job
     verb: ClassVar[str] = "evaluate"
-    label: ClassVar[str] = "Evaluate"
     said: ClassVar[str] = "Job {made.pk} measures it; the numbers appear here by themselves."
-    everywhere: ClassVar[bool] = False
 
     def run(self, actor: Any, checkpoint: Checkpoint) -> Any:
         return jobs.submit_evaluation(

@@ -16,8 +16,6 @@ class DeleteCheckpoint(Action):
 
     on = Checkpoint
     verb: ClassVar[str] = "delete"
-    label: ClassVar[str] = "Delete"
-    everywhere: ClassVar[bool] = False
 
     subtree: StrictBool = False
 

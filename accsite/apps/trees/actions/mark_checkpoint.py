@@ -16,8 +16,6 @@ class MarkCheckpoint(Action):
 
     on = Checkpoint
     verb: ClassVar[str] = "mark"
-    label: ClassVar[str] = "Save tag and note"
-    everywhere: ClassVar[bool] = False
 
     tag: SkipValidation[str | None] = Field(None, description="unique in its experiment; empty for none")
     note: SkipValidation[str | None] = None

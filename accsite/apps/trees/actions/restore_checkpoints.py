@@ -16,8 +16,6 @@ class RestoreCheckpoints(Action):
 
     on = Experiment
     verb: ClassVar[str] = "restore"
-    label: ClassVar[str] = "Restore"
-    everywhere: ClassVar[bool] = False
 
     deletion: SkipValidation[str]
 

@@ -13,11 +13,10 @@ from django.utils.safestring import SafeString
 from typing_extensions import override
 
 from accsite.actions import perform
-from accsite.actions.admin import ActionsAdmin
+from accsite.actions.admin import ActionsAdmin, on_each
 from accsite.apps.access.admin_parts import (
     as_json,
     badged,
-    each_row,
     link,
     link_to_list,
     linked,
@@ -76,26 +75,10 @@ class CheckpointAdmin(ActionsAdmin):
     losses_text = as_json("losses")
     spec_text = as_json("spec", "specification")
     sort = badged("kind", badges.CHECKPOINT_KINDS)
-    evaluate = each_row(
-        "Evaluate",
-        "to be evaluated",
-        lambda user, row: perform(EvaluateCheckpoint, actor=user, thing=row, data={}),
-    )
-    star = each_row(
-        "Star: keep from pruning",
-        "starred",
-        lambda user, row: perform(MarkCheckpoint, actor=user, thing=row, data={"starred": True}),
-    )
-    unstar = each_row(
-        "Take the star off",
-        "without a star",
-        lambda user, row: perform(MarkCheckpoint, actor=user, thing=row, data={"starred": False}),
-    )
-    remove = each_row(
-        "Delete those that nothing needs (can be undone)",
-        "deleted",
-        lambda user, row: perform(DeleteCheckpoint, actor=user, thing=row, data={}),
-    )
+    evaluate = on_each(EvaluateCheckpoint, "Evaluate", "to be evaluated")
+    star = on_each(MarkCheckpoint, "Star: keep from pruning", "starred", starred=True)
+    unstar = on_each(MarkCheckpoint, "Take the star off", "without a star", starred=False)
+    remove = on_each(DeleteCheckpoint, "Delete those that nothing needs (can be undone)", "deleted")
 
     @override
     def seen(self, user: Any) -> QuerySet[Checkpoint]:

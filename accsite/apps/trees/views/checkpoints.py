@@ -18,8 +18,8 @@ from accsite.actions.pages import shown
 from accsite.apps.access.permissions import may_change
 from accsite.apps.live import selectors as live
 from accsite.apps.training.actions.evaluate_checkpoint import EvaluateCheckpoint
+from accsite.apps.training.actions.load_checkpoint import LoadCheckpoint
 from accsite.apps.training.models import Checkpoint, Experiment
-from accsite.apps.training.services import branches
 from accsite.apps.training.services.code import refused_code
 from accsite.apps.trees.actions.delete_checkpoint import DeleteCheckpoint
 from accsite.apps.trees.actions.mark_checkpoint import MarkCheckpoint
@@ -139,9 +139,9 @@ def _load(request: HttpRequest, checkpoint: Checkpoint, form: LoadForm) -> Answe
     branch = rows.filter(pk=row_id(asked)).first()
     if branch is None:
         raise InvalidInput({"branch": f"{asked!r} is not a branch of {checkpoint.experiment.name}"})
-    branches.load_checkpoint(actor=actor(request), branch=branch, checkpoint=checkpoint)
+    made = perform(LoadCheckpoint, actor=actor(request), thing=branch, data={"checkpoint": checkpoint.pk})
     where = reverse("training:workbench", args=[checkpoint.experiment.slug, branch.slug])
-    return f"It is the head of {branch.name} now; the next training goes on from here.", where
+    return words(LoadCheckpoint, branch, made), where
 
 
 def _evaluate(request: HttpRequest, checkpoint: Checkpoint, _form: None) -> Answer:

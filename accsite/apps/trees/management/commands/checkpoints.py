@@ -8,9 +8,9 @@ from django.db.models import Model
 
 from accsite.actions import perform
 from accsite.actions.commands import ActionCommand
+from accsite.apps.training.actions.load_checkpoint import LoadCheckpoint
 from accsite.apps.training.models import Checkpoint, Experiment
 from accsite.apps.training.selectors.jobs import find_branch, find_experiment
-from accsite.apps.training.services import branches
 from accsite.apps.trees import selectors
 from accsite.apps.trees.actions.delete_checkpoint import DeleteCheckpoint
 from accsite.apps.trees.actions.mark_checkpoint import MarkCheckpoint
@@ -69,7 +69,7 @@ class Command(ActionCommand):
             self._show(checkpoint)
         elif verb == "load":
             branch = find_branch(actor, checkpoint.experiment.slug, value)
-            branches.load_checkpoint(actor=actor, branch=branch, checkpoint=checkpoint)
+            perform(LoadCheckpoint, actor=actor, thing=branch, data={"checkpoint": checkpoint.pk})
             self._say({"branch": branch.slug, "head": checkpoint.pk})
         elif verb == "delete":
             asked = {"subtree": options["subtree"]}
