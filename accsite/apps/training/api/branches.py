@@ -66,6 +66,7 @@ class BranchViewSet(ReadViewSet):
     @action(detail=True, methods=["post"])
     def load(self, request: Request, **_: Any) -> Response:
         """Make a checkpoint of the experiment the branch's head; refused while a job trains on the branch."""
+        branch = self.get_object()
         data = {"checkpoint": None, **body(request, "checkpoint")}
-        perform(LoadCheckpoint, actor=request.user, thing=self.get_object(), data=data)
+        perform(LoadCheckpoint, actor=request.user, thing=branch, data=data)
         return Response(self.get_serializer(self.get_object()).data)
