@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn, TextIO
 
 from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
 from django.core.management.base import BaseCommand
 from django.db import OperationalError, ProgrammingError
 from pydantic.fields import FieldInfo
@@ -65,7 +66,7 @@ class ServiceCommand(BaseCommand):
                         f"error: {message}" if name == "__all__" else f"error: {name}: {message}"
                     )
             self.leave(BAD_INPUT)
-        except AccError as error:
+        except (AccError, PermissionDenied) as error:
             self.stderr.write(f"error: {error}")
             self.leave(FAILED)
         except (OperationalError, ProgrammingError) as error:

@@ -55,8 +55,9 @@ class Action(Spec):
     """The sentence for those who may not."""
     verb: ClassVar[str]
     """The last part of its addresses, its verb in the shell and its method in the client."""
-    label: ClassVar[str]
-    """What its button says."""
+    label: ClassVar[str] = ""
+    """What its button says. Empty: its faces are not made of it; those that there are have buttons, addresses and
+    verbs of their own, and call ``perform``."""
     said: ClassVar[str] = ""
     """The sentence that tells that it is done; empty where what is shown says it."""
 
@@ -66,6 +67,11 @@ class Action(Spec):
     def key(self) -> str | None:
         """The idempotency key that came with the request; actions that make a job hand it to their service."""
         return self._key
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The fields that were given; what was left out stays as it is."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
 
     @classmethod
     def may(cls, user: Any, thing: Any) -> bool:
@@ -188,7 +194,7 @@ def things_of(model: type[Model]) -> Things:
 
 @cache
 def every() -> tuple[ActionType, ...]:
-    """Return all actions, in the order of their files; to be called when the apps are ready."""
+    """Return the actions whose faces are made of them, in the order of their files; the apps must be ready."""
     found: list[ActionType] = []
     for config in apps.get_app_configs():
         package = f"{config.name}.actions"
@@ -201,6 +207,7 @@ def every() -> tuple[ActionType, ...]:
                 for each in members
                 if isinstance(each, type)
                 and issubclass(each, Action)
+                and each.label
                 and each.__module__ == f"{package}.{module.name}"
             ]
     return tuple(found)
@@ -235,7 +242,7 @@ def perform(
         raise WrongState({"__all__": why_not})
     asked: Action = parse(kind, dict(data))
     asked._key = key
-    name, pk = things_of(kind.on).name, thing.pk  # which it has no more when it is gone
+    name, pk = things_of(kind.on).name, thing.pk  # it has no number when it is gone
     made = asked.run(actor, thing)
     done(f"{name} {kind.verb}", f"{name}:{pk}")
     return made

@@ -15,7 +15,7 @@ from unfold.widgets import INPUT_CLASSES, SELECT_CLASSES
 from acc.errors import InvalidInput
 from accsite.actions import ActionType, actions_on, perform, summary, words
 from accsite.actions.forms import ActionForm
-from accsite.apps.access.admin_parts import KeptAdmin
+from accsite.apps.access.admin_parts import KeptAdmin, each_row
 from accsite.pages import REFUSED
 
 Chosen = tuple[Callable[..., Any], str, str]
@@ -30,6 +30,11 @@ class ActionsAdmin(KeptAdmin):
         for kind in actions_on(self.model):
             found[kind.verb] = (_chosen(kind), kind.verb, kind.in_a_list or kind.label)
         return found
+
+
+def on_each(kind: ActionType, description: str, done: str, **data: Any) -> Callable[..., None]:
+    """Return an action of the admin of other words, which asks for the same of each row."""
+    return each_row(description, done, lambda user, row: perform(kind, actor=user, thing=row, data=data))
 
 
 def _chosen(kind: ActionType) -> Callable[..., HttpResponse | None]:

@@ -7,11 +7,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, ClassVar
 
-from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from pydantic.fields import FieldInfo
 
-from acc.errors import AccError
 from accsite.actions import ActionType, actions_on, paragraphs, perform, summary, things_of, words
 from accsite.apps.jobs.following import follow
 from accsite.apps.jobs.models import Job
@@ -100,10 +98,7 @@ class ActionCommand(ServiceCommand):
         """Run an action, and tell what came of it."""
         thing = self.find(options)
         given = {name: options[name] for name in kind.model_fields if options[name] is not None}
-        try:
-            row = perform(kind, actor=self.actor, thing=thing, data=given)
-        except PermissionDenied as error:
-            raise AccError(str(error)) from None
+        row = perform(kind, actor=self.actor, thing=thing, data=given)
         if kind.makes is Job and options.get("follow"):
             return follow(row, out=self.out, as_json=self.json)
         self.told(kind, thing, row)

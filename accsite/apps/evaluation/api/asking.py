@@ -12,11 +12,12 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from acc.specs import EvalSpec
+from accsite.actions import perform
 from accsite.api.common import KEY, REFUSALS
 from accsite.api.lookup import body, named
 from accsite.apps.evaluation import services
+from accsite.apps.evaluation.actions.ask_checkpoint import AskCheckpoint
 from accsite.apps.evaluation.api.serializers import EvaluationSerializer
-from accsite.apps.evaluation.models import Evaluation
 from accsite.apps.evaluation.selectors import comparing
 from accsite.apps.jobs.api.answers import queued
 from accsite.apps.jobs.api.schema import JobState
@@ -52,8 +53,11 @@ class _Asking(APIView):
         rows = Checkpoint.objects.filter(experiment__in=Experiment.objects.changeable_by(request.user))
         return named(rows.select_related("branch__experiment"), field, value)
 
-    def answer(self, request: Request, found: Evaluation | Job) -> Response:
-        """Return 200 with the evaluation, or 202 with the job."""
+    def ask(self, request: Request, data: dict[str, Any]) -> Response:
+        """Return 200 with the evaluation that is kept, or 202 with the job that measures it."""
+        checkpoint = self.checkpoint(request, "checkpoint", data.pop("checkpoint", None))
+        key = request.headers.get("Idempotency-Key")
+        found = perform(AskCheckpoint, actor=request.user, thing=checkpoint, data=data, key=key)
         if isinstance(found, Job):
             return queued(request, found, status.HTTP_202_ACCEPTED)
         return Response(EvaluationSerializer(found, context={"request": request}).data)
@@ -70,28 +74,13 @@ class RunView(_Asking):
     )
     def post(self, request: Request) -> Response:
         """Answer with what is kept of the checkpoint, plugin versions and options; else queue a job."""
-        data = body(request, "checkpoint", *SUITE_FIELDS)
-        checkpoint = self.checkpoint(request, "checkpoint", data.pop("checkpoint", None))
-        key = request.headers.get("Idempotency-Key")
-        return self.answer(
-            request,
-            services.ask(actor=request.user, checkpoint=checkpoint, eval=data, idempotency_key=key),
-        )
+        return self.ask(request, body(request, "checkpoint", *SUITE_FIELDS))
 
 
 class PartView(_Asking):
     """Measure one part of a checkpoint."""
 
     part = ""
-
-    def ask(self, request: Request) -> Response:
-        """Answer with the kept part, or with the job that measures it."""
-        data = body(request, "checkpoint", *PART_FIELDS)
-        checkpoint = self.checkpoint(request, "checkpoint", data.pop("checkpoint", None))
-        asked = {**data, "suite": [self.part]}
-        key = request.headers.get("Idempotency-Key")
-        found = services.ask(actor=request.user, checkpoint=checkpoint, eval=asked, idempotency_key=key)
-        return self.answer(request, found)
 
 
 def part_view(name: str, sentence: str) -> type[PartView]:
@@ -104,7 +93,7 @@ def part_view(name: str, sentence: str) -> type[PartView]:
         responses={200: EvaluationSerializer, 202: JobState, **REFUSALS},
     )
     def post(self: PartView, request: Request) -> Response:
-        return self.ask(request)
+        return self.ask(request, {**body(request, "checkpoint", *PART_FIELDS), "suite": [self.part]})
 
     return type(f"{name.title()}View", (PartView,), {"part": name, "post": post, "__doc__": sentence})
 

@@ -14,14 +14,15 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_GET, require_POST
 
 from acc.errors import InvalidInput
+from accsite.actions import perform
 from accsite.apps.access.permissions import may_change
 from accsite.apps.evaluation.forms import AutoForm
 from accsite.apps.evaluation.pages import branches as branch_pages
 from accsite.apps.evaluation.pages import tabs as tab_pages
 from accsite.apps.live import selectors as live
+from accsite.apps.training.actions.change_branch import ChangeBranch
+from accsite.apps.training.actions.evaluate_checkpoint import EvaluateCheckpoint
 from accsite.apps.training.models import Branch
-from accsite.apps.training.services import jobs as job_services
-from accsite.apps.training.services import measuring
 from accsite.pages import REFUSED
 
 
@@ -72,7 +73,7 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
         messages.error(request, "This branch has no checkpoint yet; train it first.")
     else:
         try:
-            job = job_services.submit_evaluation(actor=request.user, checkpoint=found.head, eval=None)
+            job = perform(EvaluateCheckpoint, actor=request.user, thing=found.head, data={})
             messages.success(
                 request,
                 f"Job {job.pk} measures step {found.head.step}; the numbers appear here by themselves.",
@@ -89,12 +90,8 @@ def auto(request: HttpRequest, pk: int) -> HttpResponse:
     form = AutoForm(found, request.POST)
     data = form.payload()
     try:
-        measuring.set_auto_evaluate(
-            actor=request.user,
-            branch=found,
-            when=data.get("auto_evaluate", ""),
-            every=data.get("evaluate_every", ""),
-        )
+        asked = {name: data.get(name, "") for name in form.fields}
+        perform(ChangeBranch, actor=request.user, thing=found, data=asked)
     except InvalidInput as error:
         form.refuse(error)
         return render(

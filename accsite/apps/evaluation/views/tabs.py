@@ -15,8 +15,10 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from acc.errors import InvalidInput
+from accsite.actions import perform
 from accsite.apps.access.permissions import may_change
 from accsite.apps.evaluation import services
+from accsite.apps.evaluation.actions.ask_checkpoint import AskCheckpoint
 from accsite.apps.evaluation.forms import RunForm
 from accsite.apps.evaluation.models import Metric
 from accsite.apps.evaluation.pages import running
@@ -65,9 +67,8 @@ def ask(request: HttpRequest, checkpoint: int) -> HttpResponse:
     tab_name = request.POST.get("tab", "")
     data = form.payload()
     try:
-        answer = services.ask(
-            actor=actor(request), checkpoint=found, eval={**data, "suite": data.get("suite", ())}
-        )
+        asked_for = {**data, "suite": data.get("suite", ())}
+        answer = perform(AskCheckpoint, actor=actor(request), thing=found, data=asked_for)
     except InvalidInput as error:
         form.refuse(error)
         shown = tab_name if tab_name in asked.TABS else "metrics"

@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 from typing_extensions import override
 
 from acc.errors import InvalidInput
+from accsite.actions import perform
 from accsite.actions.admin import ActionsAdmin
 from accsite.apps.access.admin_parts import (
     RowsInline,
@@ -22,9 +23,10 @@ from accsite.apps.access.admin_parts import (
 )
 from accsite.apps.jobs.models import Job
 from accsite.apps.registry.models import Plugin
+from accsite.apps.training.actions.evaluate_checkpoint import EvaluateCheckpoint
 from accsite.apps.training.admin.task_forms import TaskForms
 from accsite.apps.training.models import Branch, Checkpoint, Experiment, Task
-from accsite.apps.training.services import jobs, tasks
+from accsite.apps.training.services import tasks
 
 
 class TaskInline(RowsInline):
@@ -85,7 +87,7 @@ class BranchAdmin(ActionsAdmin):
         def change(branch: Branch) -> None:
             if branch.head is None:
                 raise InvalidInput({"head": "it has no checkpoint yet; train it first"})
-            jobs.submit_evaluation(actor=request.user, checkpoint=branch.head)
+            perform(EvaluateCheckpoint, actor=request.user, thing=branch.head, data={})
 
         self.each(request, rows.select_related("head__branch__experiment"), "to be evaluated", change)
 

@@ -11,14 +11,16 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accsite.actions import perform
 from accsite.api.common import REFUSALS, narrowed, query
 from accsite.api.lookup import body, named
-from accsite.apps.jobs.services.unit import unit_of_work
+from accsite.apps.training.actions.change_branch import ChangeBranch
+from accsite.apps.training.actions.load_checkpoint import LoadCheckpoint
 from accsite.apps.training.api import schema
 from accsite.apps.training.api.common import ReadViewSet
 from accsite.apps.training.api.serializers import BranchSerializer
 from accsite.apps.training.models import Branch, Checkpoint
-from accsite.apps.training.services import branches, experiments, measuring
+from accsite.apps.training.services import experiments
 
 
 @narrowed(query("experiment", "slug of an experiment"))
@@ -52,27 +54,19 @@ class BranchViewSet(ReadViewSet):
         )
         return Response(self.get_serializer(made).data, status=status.HTTP_201_CREATED)
 
-    @extend_schema(request=schema.BranchChange, responses={200: BranchSerializer, **REFUSALS})
+    @extend_schema(request=ChangeBranch, responses={200: BranchSerializer, **REFUSALS})
     def partial_update(self, request: Request, **_: Any) -> Response:
         """Rename the branch, whose address follows, or set when its checkpoints are measured by themselves."""
         branch = self.get_object()
-        data = body(request, "name", "auto_evaluate", "evaluate_every")
-        with unit_of_work():
-            if "name" in data or not data:
-                branches.rename_branch(actor=request.user, branch=branch, name=data.get("name", ""))
-            if data.keys() & {"auto_evaluate", "evaluate_every"}:
-                when = data.get("auto_evaluate", branch.auto_evaluate)
-                every = data.get("evaluate_every", branch.evaluate_every)
-                measuring.set_auto_evaluate(actor=request.user, branch=branch, when=when, every=every)
+        data = body(request, *ChangeBranch.model_fields)
+        perform(ChangeBranch, actor=request.user, thing=branch, data=data)
         return Response(self.get_serializer(branch).data)
 
-    @extend_schema(request=schema.LoadRequest, responses={200: BranchSerializer, **REFUSALS})
+    @extend_schema(request=LoadCheckpoint, responses={200: BranchSerializer, **REFUSALS})
     @action(detail=True, methods=["post"])
     def load(self, request: Request, **_: Any) -> Response:
         """Make a checkpoint of the experiment the branch's head; refused while a job trains on the branch."""
         branch = self.get_object()
-        data = body(request, "checkpoint")
-        rows = Checkpoint.objects.filter(experiment__in=self.experiments())
-        checkpoint = named(rows, "checkpoint", data.get("checkpoint"))
-        branches.load_checkpoint(actor=request.user, branch=branch, checkpoint=checkpoint)
+        data = {"checkpoint": None, **body(request, "checkpoint")}
+        perform(LoadCheckpoint, actor=request.user, thing=branch, data=data)
         return Response(self.get_serializer(self.get_object()).data)

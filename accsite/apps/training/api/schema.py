@@ -22,20 +22,6 @@ class BranchRequest(BaseModel):
     )
 
 
-class BranchChange(BaseModel):
-    """What may be changed of a branch."""
-
-    name: str | None = None
-    auto_evaluate: Literal["off", "end", "steps"] | None = None
-    evaluate_every: int | None = None
-
-
-class LoadRequest(BaseModel):
-    """A checkpoint for the head of a branch."""
-
-    checkpoint: int
-
-
 class TaskRequest(BaseModel):
     """A loss to attach to a branch."""
 

@@ -12,20 +12,22 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
-from accsite.actions.admin import ActionsAdmin
+from accsite.actions import perform
+from accsite.actions.admin import ActionsAdmin, on_each
 from accsite.apps.access.admin_parts import (
     as_json,
     badged,
-    each_row,
     link,
     link_to_list,
     linked,
     panels,
 )
+from accsite.apps.training.actions.evaluate_checkpoint import EvaluateCheckpoint
 from accsite.apps.training.models import Checkpoint, Experiment
-from accsite.apps.training.services import jobs
+from accsite.apps.trees.actions.delete_checkpoint import DeleteCheckpoint
+from accsite.apps.trees.actions.mark_checkpoint import MarkCheckpoint
+from accsite.apps.trees.actions.restore_checkpoints import RestoreCheckpoints
 from accsite.apps.trees.admin import badges
-from accsite.apps.trees.services import deletion, marks
 
 
 @admin.register(Checkpoint)
@@ -73,26 +75,10 @@ class CheckpointAdmin(ActionsAdmin):
     losses_text = as_json("losses")
     spec_text = as_json("spec", "specification")
     sort = badged("kind", badges.CHECKPOINT_KINDS)
-    evaluate = each_row(
-        "Evaluate",
-        "to be evaluated",
-        lambda user, row: jobs.submit_evaluation(actor=user, checkpoint=row),
-    )
-    star = each_row(
-        "Star: keep from pruning",
-        "starred",
-        lambda user, row: marks.mark_checkpoint(actor=user, checkpoint=row, starred=True),
-    )
-    unstar = each_row(
-        "Take the star off",
-        "without a star",
-        lambda user, row: marks.mark_checkpoint(actor=user, checkpoint=row, starred=False),
-    )
-    remove = each_row(
-        "Delete those that nothing needs (can be undone)",
-        "deleted",
-        lambda user, row: deletion.delete_checkpoint(actor=user, checkpoint=row),
-    )
+    evaluate = on_each(EvaluateCheckpoint, "Evaluate", "to be evaluated")
+    star = on_each(MarkCheckpoint, "Star: keep from pruning", "starred", starred=True)
+    unstar = on_each(MarkCheckpoint, "Take the star off", "without a star", starred=False)
+    remove = on_each(DeleteCheckpoint, "Delete those that nothing needs (can be undone)", "deleted")
 
     @override
     def seen(self, user: Any) -> QuerySet[Checkpoint]:
@@ -130,8 +116,7 @@ class CheckpointAdmin(ActionsAdmin):
         def change(row: Checkpoint) -> None:
             row.refresh_from_db()  # another of them may have brought it back
             if row.deleted_at is not None:
-                deletion.restore_deletion(
-                    actor=request.user, experiment=row.experiment, deletion=row.deletion
-                )
+                asked = {"deletion": row.deletion}
+                perform(RestoreCheckpoints, actor=request.user, thing=row.experiment, data=asked)
 
         self.each(request, rows.select_related("experiment"), "restored", change)

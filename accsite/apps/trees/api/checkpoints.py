@@ -21,6 +21,7 @@ from rest_framework.response import Response
 from acc.bundle import SUFFIX
 from acc.errors import InvalidInput
 from accsite import blobs
+from accsite.actions import perform
 from accsite.api.common import REFUSALS, narrowed, query
 from accsite.api.conditional import answer, not_modified
 from accsite.api.lookup import body
@@ -28,9 +29,11 @@ from accsite.apps.training.api.common import ReadViewSet
 from accsite.apps.training.models import Checkpoint, CheckpointKind
 from accsite.apps.training.services.intact import require_intact
 from accsite.apps.trees import selectors
+from accsite.apps.trees.actions.delete_checkpoint import DeleteCheckpoint
+from accsite.apps.trees.actions.mark_checkpoint import MarkCheckpoint
 from accsite.apps.trees.api import schema
 from accsite.apps.trees.api.serializers import CheckpointSerializer
-from accsite.apps.trees.services import deletion, marks, portable
+from accsite.apps.trees.services import portable
 
 
 @narrowed(
@@ -70,12 +73,12 @@ class CheckpointViewSet(ReadViewSet):
         """Return a checkpoint with its specification, files, numbers, and what differs from its parent."""
         return answer(request, selectors.checkpoint_detail(self.get_object()))
 
-    @extend_schema(request=schema.CheckpointChange, responses={200: CheckpointSerializer, **REFUSALS})
+    @extend_schema(request=MarkCheckpoint, responses={200: CheckpointSerializer, **REFUSALS})
     def partial_update(self, request: Request, **_: Any) -> Response:
         """Tag, note or star it. Tags and stars keep it from being pruned."""
         checkpoint = self.get_object()
-        data = body(request, "tag", "note", "starred")
-        marks.mark_checkpoint(actor=request.user, checkpoint=checkpoint, **data)
+        data = body(request, *MarkCheckpoint.model_fields)
+        perform(MarkCheckpoint, actor=request.user, thing=checkpoint, data=data)
         return Response(self.get_serializer(checkpoint).data)
 
     @extend_schema(
@@ -85,7 +88,8 @@ class CheckpointViewSet(ReadViewSet):
     def destroy(self, request: Request, **_: Any) -> Response:
         """Delete a leaf or a subtree; the experiment's `restore` undoes it."""
         whole = request.query_params.get("subtree") == "1"
-        made = deletion.delete_checkpoint(actor=request.user, checkpoint=self.get_object(), subtree=whole)
+        thing = self.get_object()
+        made = perform(DeleteCheckpoint, actor=request.user, thing=thing, data={"subtree": whole})
         return Response(
             {
                 "deletion": str(made.id),

@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from acc.errors import InvalidInput
+from accsite.actions import perform
 from accsite.api.common import REFUSALS, narrowed, query
 from accsite.api.conditional import answer
 from accsite.api.lookup import body, flag, nested
@@ -19,9 +20,10 @@ from accsite.apps.training.api.common import ReadViewSet
 from accsite.apps.training.models import Branch, Experiment
 from accsite.apps.training.services import experiments
 from accsite.apps.trees import selectors
+from accsite.apps.trees.actions.restore_checkpoints import RestoreCheckpoints
 from accsite.apps.trees.api import schema
 from accsite.apps.trees.api.serializers import ExperimentSerializer
-from accsite.apps.trees.services import deletion, retention
+from accsite.apps.trees.services import retention
 
 
 @narrowed(
@@ -90,12 +92,10 @@ class ExperimentViewSet(ReadViewSet):
         done, made = retention.prune(actor=request.user, experiment=experiment, policy=policy)
         return Response({**done.as_dict(), "deletion": str(made.id) if made else None})
 
-    @extend_schema(request=schema.RestoreRequest, responses={200: schema.Restored, **REFUSALS})
+    @extend_schema(request=RestoreCheckpoints, responses={200: schema.Restored, **REFUSALS})
     @action(detail=True, methods=["post"])
     def restore(self, request: Request, **_: Any) -> Response:
         """Undo a deletion of checkpoints."""
-        data = body(request, "deletion")
-        rows = deletion.restore_deletion(
-            actor=request.user, experiment=self.get_object(), deletion=data.get("deletion")
-        )
+        data = {"deletion": None, **body(request, "deletion")}
+        rows = perform(RestoreCheckpoints, actor=request.user, thing=self.get_object(), data=data)
         return Response({"checkpoints": sorted(row.pk for row in rows)})

@@ -50,12 +50,6 @@ class PruneAnswer(BaseModel):
     deletion: str | None
 
 
-class RestoreRequest(BaseModel):
-    """A deletion to undo."""
-
-    deletion: str
-
-
 class Restored(BaseModel):
     """What is back."""
 
@@ -116,14 +110,6 @@ class Tree(BaseModel):
     pruned: list[int]
     forked: list[int]
     no_job: list[int]
-
-
-class CheckpointChange(BaseModel):
-    """What people say of a checkpoint."""
-
-    tag: str | None = Field(default=None, description="unique in its experiment; empty for none")
-    note: str | None = None
-    starred: bool | None = None
 
 
 class StoredFile(BaseModel):

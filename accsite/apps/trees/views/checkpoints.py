@@ -12,17 +12,20 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from acc.errors import InvalidInput
-from accsite.actions import ActionType
+from accsite.actions import ActionType, perform, place, words
 from accsite.actions.forms import ActionForm
 from accsite.actions.pages import shown
 from accsite.apps.access.permissions import may_change
 from accsite.apps.live import selectors as live
+from accsite.apps.training.actions.evaluate_checkpoint import EvaluateCheckpoint
+from accsite.apps.training.actions.load_checkpoint import LoadCheckpoint
 from accsite.apps.training.models import Checkpoint, Experiment
-from accsite.apps.training.services import branches, jobs
 from accsite.apps.training.services.code import refused_code
+from accsite.apps.trees.actions.delete_checkpoint import DeleteCheckpoint
+from accsite.apps.trees.actions.mark_checkpoint import MarkCheckpoint
 from accsite.apps.trees.forms.tree import LoadForm, MarkForm
 from accsite.apps.trees.pages import tree as tree_pages
-from accsite.apps.trees.services import deletion, marks
+from accsite.apps.trees.services.deletion import Deletion
 from accsite.apps.trees.views.common import panel
 from accsite.ids import row_id
 from accsite.pages import REFUSED, actor, is_partial
@@ -116,7 +119,7 @@ def show(request: HttpRequest, checkpoint: Checkpoint, status: int = 200, **extr
     return render(request, "trees/checkpoint.html", {**found, **extra}, status=status)
 
 
-def _gone(request: HttpRequest, experiment: Experiment, made: deletion.Deletion) -> HttpResponse:
+def _gone(request: HttpRequest, experiment: Experiment, made: Deletion) -> HttpResponse:
     changeable = may_change(request.user, experiment)
     shown = {"experiment": experiment, "deletion": made, "changeable": changeable}
     return panel(request, "checkpoint_gone", shown)
@@ -126,7 +129,7 @@ def _mark(request: HttpRequest, checkpoint: Checkpoint, form: MarkForm) -> Answe
     changes = form.changes()
     if "starred" in request.POST:
         changes = {"starred": request.POST["starred"] == "1"}
-    marks.mark_checkpoint(actor=actor(request), checkpoint=checkpoint, **changes)
+    perform(MarkCheckpoint, actor=actor(request), thing=checkpoint, data=changes)
     return "", ""
 
 
@@ -136,15 +139,14 @@ def _load(request: HttpRequest, checkpoint: Checkpoint, form: LoadForm) -> Answe
     branch = rows.filter(pk=row_id(asked)).first()
     if branch is None:
         raise InvalidInput({"branch": f"{asked!r} is not a branch of {checkpoint.experiment.name}"})
-    branches.load_checkpoint(actor=actor(request), branch=branch, checkpoint=checkpoint)
+    made = perform(LoadCheckpoint, actor=actor(request), thing=branch, data={"checkpoint": checkpoint.pk})
     where = reverse("training:workbench", args=[checkpoint.experiment.slug, branch.slug])
-    return f"It is the head of {branch.name} now; the next training goes on from here.", where
+    return words(LoadCheckpoint, branch, made), where
 
 
 def _evaluate(request: HttpRequest, checkpoint: Checkpoint, _form: None) -> Answer:
-    job = jobs.submit_evaluation(actor=actor(request), checkpoint=checkpoint)
-    said = f"Job {job.pk} measures it; the numbers appear here by themselves."
-    return said, reverse("training:job", args=[job.pk])
+    job = perform(EvaluateCheckpoint, actor=actor(request), thing=checkpoint, data={})
+    return words(EvaluateCheckpoint, checkpoint, job), place(EvaluateCheckpoint, job)
 
 
 ACTIONS: dict[str, Callable[[HttpRequest, Checkpoint, Any], Answer]] = {
@@ -157,7 +159,7 @@ ACTIONS: dict[str, Callable[[HttpRequest, Checkpoint, Any], Answer]] = {
 def _delete(request: HttpRequest, checkpoint: Checkpoint) -> HttpResponse:
     whole = request.POST.get("subtree") == "1"
     try:
-        made = deletion.delete_checkpoint(actor=actor(request), checkpoint=checkpoint, subtree=whole)
+        made = perform(DeleteCheckpoint, actor=actor(request), thing=checkpoint, data={"subtree": whole})
     except InvalidInput as error:
         return show(request, checkpoint, status=REFUSED, delete_refused=str(error), opened="delete")
     experiment = checkpoint.experiment

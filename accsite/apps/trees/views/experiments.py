@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from acc.errors import InvalidInput
+from accsite.actions import perform
 from accsite.apps.access.permissions import may_change
 from accsite.apps.live import selectors as live
 from accsite.apps.registry import selectors as registry
@@ -20,10 +21,11 @@ from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.training.models import Experiment, Visibility
 from accsite.apps.training.services import experiments as experiment_services
 from accsite.apps.trees import measures
+from accsite.apps.trees.actions.restore_checkpoints import RestoreCheckpoints
 from accsite.apps.trees.forms.experiments import GROUP_FIELDS, ExperimentForm
 from accsite.apps.trees.forms.tree import ImportForm, RetentionForm
 from accsite.apps.trees.pages import tree as tree_pages
-from accsite.apps.trees.services import deletion, portable, retention
+from accsite.apps.trees.services import portable, retention
 from accsite.apps.trees.views import checkpoints
 from accsite.apps.trees.views.common import panel
 from accsite.forms import carried
@@ -168,7 +170,8 @@ def keep(request: HttpRequest, slug: str) -> HttpResponse:
     who = actor(request)
     try:
         if "restore" in request.POST:
-            deletion.restore_deletion(actor=who, experiment=experiment, deletion=request.POST["restore"])
+            data = {"deletion": request.POST["restore"]}
+            perform(RestoreCheckpoints, actor=who, thing=experiment, data=data)
         elif "prune" in request.POST:
             retention.prune(actor=who, experiment=experiment)
         elif "site" in request.POST:

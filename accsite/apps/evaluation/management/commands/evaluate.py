@@ -10,7 +10,8 @@ from django.core.files.storage import default_storage
 
 from acc.errors import InvalidInput
 from acc.specs import EvalSpec
-from accsite.apps.evaluation import services
+from accsite.actions import perform
+from accsite.apps.evaluation.actions.ask_checkpoint import AskCheckpoint
 from accsite.apps.evaluation.models import Evaluation
 from accsite.apps.jobs.following import JobCommand
 from accsite.apps.training import selectors
@@ -39,7 +40,8 @@ class Command(JobCommand):
         spec = given(options, EvalSpec)
         if "suite" in spec:
             spec["suite"] = [name.strip() for name in spec["suite"].split(",") if name.strip()]
-        found = services.ask(actor=self.actor, checkpoint=_checkpoint(self.actor, options), eval=spec)
+        checkpoint = _checkpoint(self.actor, options)
+        found = perform(AskCheckpoint, actor=self.actor, thing=checkpoint, data=spec)
         if isinstance(found, Evaluation):
             self._print(found)
             return SUCCEEDED

@@ -6,12 +6,15 @@ from typing import Any, ClassVar
 
 from django.db.models import Model
 
+from accsite.actions import perform
 from accsite.actions.commands import ActionCommand
+from accsite.apps.training.actions.load_checkpoint import LoadCheckpoint
 from accsite.apps.training.models import Checkpoint, Experiment
 from accsite.apps.training.selectors.jobs import find_branch, find_experiment
-from accsite.apps.training.services import branches
 from accsite.apps.trees import selectors
-from accsite.apps.trees.services import deletion, marks
+from accsite.apps.trees.actions.delete_checkpoint import DeleteCheckpoint
+from accsite.apps.trees.actions.mark_checkpoint import MarkCheckpoint
+from accsite.apps.trees.actions.restore_checkpoints import RestoreCheckpoints
 from accsite.cli import SUCCEEDED, behind_verbs
 
 VERBS = {
@@ -56,7 +59,7 @@ class Command(ActionCommand):
             if verb == "list":
                 self._list(experiment)
             else:
-                rows = deletion.restore_deletion(actor=actor, experiment=experiment, deletion=value)
+                rows = perform(RestoreCheckpoints, actor=actor, thing=experiment, data={"deletion": value})
                 self._say({"restored": sorted(row.pk for row in rows)})
             return SUCCEEDED
         checkpoint = selectors.find_checkpoint_named(actor, options["what"])
@@ -64,17 +67,16 @@ class Command(ActionCommand):
             self._show(checkpoint)
         elif verb == "load":
             branch = find_branch(actor, checkpoint.experiment.slug, value)
-            branches.load_checkpoint(actor=actor, branch=branch, checkpoint=checkpoint)
+            perform(LoadCheckpoint, actor=actor, thing=branch, data={"checkpoint": checkpoint.pk})
             self._say({"branch": branch.slug, "head": checkpoint.pk})
         elif verb == "delete":
-            made = deletion.delete_checkpoint(actor=actor, checkpoint=checkpoint, subtree=options["subtree"])
+            asked = {"subtree": options["subtree"]}
+            made = perform(DeleteCheckpoint, actor=actor, thing=checkpoint, data=asked)
             fields = {"deletion": str(made.id), "deleted": list(made.checkpoints), "bytes": made.bytes}
             self._say({**fields, "undo_until": made.undo_until.isoformat()})
         else:
-            changes: dict[str, Any] = {"tag": {"tag": value}, "note": {"note": value}}.get(
-                verb, {"starred": verb == "star"}
-            )
-            marks.mark_checkpoint(actor=actor, checkpoint=checkpoint, **changes)
+            changes = {verb: value} if verb in MarkCheckpoint.model_fields else {"starred": verb == "star"}
+            perform(MarkCheckpoint, actor=actor, thing=checkpoint, data=changes)
             self._say({"checkpoint": checkpoint.pk, **changes})
         return SUCCEEDED
 
