@@ -25,7 +25,7 @@ from acc.training.checkpoints.files import Checkpoint, Snapshot
 from acc.training.failures import TaskFailed, loss_method
 from acc.training.losses import series
 from acc.training.losses.alarms import Watch
-from acc.training.losses.recorder import BlockRecorder
+from acc.training.losses.recorder import BLOCK_SECONDS, BlockRecorder
 from acc.training.optim import lr_at
 from acc.training.plugin_set import PluginSet
 from acc.training.proof import WRITE, on_rank_0, prove
@@ -39,7 +39,6 @@ from acc.training.train_state import TrainState
 if TYPE_CHECKING:
     from acc.data import AccDataset
 
-BLOCK_SECONDS = 0.1
 MAX_SKIPPED_IN_A_ROW = 100
 """With ``on_nan='skip'``: so many steps without an update and the job fails after all."""
 

@@ -17,6 +17,9 @@ from acc.training.protocols import PointBlock
 if TYPE_CHECKING:
     from acc.training.step import StepResult
 
+# After so long the losses gathered on the device are fetched as a block.
+BLOCK_SECONDS = 0.1
+
 
 class BlockRecorder:
     """Collects the raw losses of consecutive steps of one set of tasks.
