@@ -123,6 +123,7 @@ LINES: list[tuple[str, int | None, str]] = [
     ("devices resume worker-train", 2, "is offline"),
     ("devices retire worker-train", 0, "retired"),
     ("devices forget worker-recipe", 0, "worker-train"),
+    ("experiments list", 0, "digits"),
     ("checkpoints list digits", 0, "final"),
     ("checkpoints show 1", 0, "digits"),
     ("checkpoints tag 1 root", 0, "root"),
