@@ -23,7 +23,7 @@ STEERS = {
     "/api/v1/queue/{id}/move/",
     "/api/v1/recipes/runs/{id}/stop/",
     "/api/v1/recipes/runs/{id}/resume/",
-} | {"/api/v1/jobs/{id}/resume/"}
+} | {f"/api/v1/jobs/{{id}}/{verb}/" for verb in ("resume", "pause", "stop", "requeue")}
 JSON = "application/json"
 
 
