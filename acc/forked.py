@@ -54,11 +54,7 @@ class Fork:
     def poll(self) -> int | None:
         """Return how it ended, None while it runs."""
         with self._lock:
-            if self.returncode is None:
-                done, status = os.waitpid(self.pid, os.WNOHANG)
-                if done:
-                    self.returncode = os.waitstatus_to_exitcode(status)
-            return self.returncode
+            return self._look()
 
     def wait(self, timeout: float | None = None) -> int:
         """Return how it ended; raises ``subprocess.TimeoutExpired`` if it has not after ``timeout`` seconds."""
@@ -70,12 +66,21 @@ class Fork:
         return status
 
     def send_signal(self, number: int) -> None:
-        """Send a signal, unless it is known to have ended: its id may be another's then."""
-        if self.poll() is None:
-            os.kill(self.pid, number)
+        """Send a signal, unless it has ended: its id may be another's as soon as that was seen."""
+        with self._lock:
+            if self._look() is None:
+                with suppress(ProcessLookupError):
+                    os.kill(self.pid, number)
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
+
+    def _look(self) -> int | None:
+        if self.returncode is None:
+            done, status = os.waitpid(self.pid, os.WNOHANG)
+            if done:
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
 
 
 def start(
@@ -188,11 +193,10 @@ def _set_right(
     for standard, given in enumerate([nothing, *written]):
         if given is not None:
             os.dup2(given, standard)
-    last = 2
-    for descriptor in sorted({*keep, os.sysconf("SC_OPEN_MAX")}):
-        if descriptor > last + 1:  # an empty range would be all
-            os.closerange(last + 1, descriptor)
-        last = descriptor
+    # What is open, not what may be: the limit may be a thousand million, or have been lowered since.
+    for descriptor in {int(name) for name in os.listdir("/proc/self/fd")} - {0, 1, 2, *keep}:  # noqa: PTH208 - numbers
+        with suppress(OSError):  # the one that listed them
+            os.close(descriptor)
     for descriptor in keep:
         os.set_inheritable(descriptor, False)
 
