@@ -140,6 +140,8 @@ def preload() -> None:
         importlib.import_module(name)
     from accsite.celery import app
 
+    # Else Celery checks the whole site, and so imports every page of it. The forks have the environment of before.
+    os.environ["CELERY_SKIP_CHECKS"] = "1"
     app.loader.import_default_modules()
     app.finalize()
     gc.collect()

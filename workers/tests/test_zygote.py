@@ -138,6 +138,19 @@ def test_a_job_imports_nothing_that_the_zygote_could_have_imported_for_it(in_a_z
     assert out.strip() == "[]"
 
 
+def test_a_starter_imports_no_page_and_no_address(tmp_path):
+    code = "import sys; from workers import starter; starter.preload(); print('accsite.urls' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "ACC_HOME": str(tmp_path), "DJANGO_SETTINGS_MODULE": "accsite.settings.embedded"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["False"]
+
+
 def test_what_a_job_sends_draws_nothing_of_what_its_plugins_draw(in_a_zygote):
     out = in_a_zygote(
         """
