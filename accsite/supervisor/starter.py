@@ -23,10 +23,14 @@ NEVER_STARTED = 0
 
 
 def possible() -> bool:
-    """Return whether this kernel tells of a process's end whoever its parent is."""
+    """Return whether this kernel, and this Python, have a handle on a process whoever its parent is."""
     try:
-        os.close(os.pidfd_open(os.getpid()))
-    except OSError:
+        handle = os.pidfd_open(os.getpid())
+        try:
+            signal.pidfd_send_signal(handle, 0)
+        finally:
+            os.close(handle)
+    except (AttributeError, OSError):
         return False
     return True
 
@@ -63,14 +67,17 @@ class Forked:
     def poll(self) -> int | None:
         """Return how it ended, None while it runs or is yet to be started."""
         self.starter.hear()
-        if self.lost and self._handle is not None and select.select([self._handle], [], [], 0)[0]:
+        if self.lost and self._is_gone():
             self.ended(-signal.SIGTERM)
         return self.returncode
 
     def wait(self) -> int:
-        """Return how it ended, once it has."""
+        """Return how it ended, once it has; after a moment the kernel's word will do: the starter may stand still."""
         while (status := self.poll()) is None:
+            gone = self._is_gone()
             time.sleep(LOOK_SECONDS)
+            if gone and self.poll() is None:
+                self.ended(-signal.SIGKILL)
         return status
 
     def terminate(self) -> None:
@@ -104,6 +111,10 @@ class Forked:
         if self.output is not None:
             os.close(self.output)
             self.output = None
+
+    def _is_gone(self) -> bool:
+        """Return whether the kernel says that it has ended, reaped or not."""
+        return self._handle is not None and bool(select.select([self._handle], [], [], 0)[0])
 
     def _signal(self, number: int) -> None:
         if self._handle is not None:
@@ -177,6 +188,7 @@ class Starter:
             time.sleep(seconds)
         else:
             select.select([self._end], [], [], seconds)
+            self.hear()  # else what nobody polls for stays unread, and there is news at once for ever
 
     def _ask(self, one: Forked) -> None:
         assert self._end is not None
