@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from accsite.apps.jobs.models import Worker
 from accsite.supervisor.processes import table
 from accsite.supervisor.redis import free_port
+from accsite.supervisor.supervisor import ONE_SIGNAL_SECONDS
 from tests.faults.plugins import PACE, paced
 from tests.stack import assert_undisturbed, children_of, final, reload
 from workers.machine.processes import descendants, is_alive, marked, name_of
@@ -44,6 +46,11 @@ def named(platform, name: str) -> int:
     return found
 
 
+def program_of(pid: int) -> bytes:
+    """Return what the kernel drew and noted when the program of a process was started, which its forks keep."""
+    return Path(f"/proc/{pid}/auxv").read_bytes()
+
+
 def none_left(stack, pids: list[int]) -> None:
     left = {pid: name_of(pid) for pid in pids if is_alive(pid)}
     stack.until(lambda: not any(map(is_alive, pids)), what=f"the end of {left}", seconds=30)
@@ -58,6 +65,14 @@ def test_processes_share_what_the_starter_imported_and_are_started_again_by_it(m
     assert len(children_of(begun)) == len(table()) - 1, "all but the web process"
     for pid in descendants(begun):
         assert "libtorch_python" in Path(f"/proc/{pid}/maps").read_text(), name_of(pid)
+    parents = children_of(begun)
+    servers = stack.until(
+        lambda: len(found := [pid for parent in parents for pid in children_of(parent)]) == 3 and found,
+        what="the zygotes of two workers and the check server",
+    )
+    programs = {pid: name_of(pid) for pid in [*parents, *servers] if program_of(pid) != program_of(begun)}
+    assert programs == {}, "each is a fork"
+    assert program_of(platform.popen.pid) != program_of(begun), "and this would tell it from a program"
     worker = named(platform, "worker-train")
     mark = f"ACC_WORKER_MARK={stack.home.resolve()}:worker-train"
     assert {worker, *descendants(worker)} <= set(marked(mark)), "strays are found by it"
@@ -119,6 +134,24 @@ def test_a_platform_that_is_asked_to_end_saves_its_job_and_leaves_no_process(mak
         Worker.State.OFFLINE
     }
     assert "killing" not in platform.output
+
+
+def test_a_platform_whose_starter_stands_still_ends_when_it_is_asked_twice(make_stack):
+    stack = make_stack()
+    platform = up(stack)
+    stack.until(lambda: "ACC runs at" in platform.output, what="the platform")
+    begun, everybody = starter_of(platform), descendants(platform.popen.pid)
+    os.kill(begun, signal.SIGSTOP)
+    platform.send(signal.SIGINT)
+    stack.until(lambda: "stopping; jobs in progress" in platform.output, what="it to be asked")
+    time.sleep(2 * ONE_SIGNAL_SECONDS)
+    platform.send(signal.SIGINT)
+    try:
+        assert platform.popen.wait(20) == 0
+    finally:
+        if is_alive(begun):
+            os.kill(begun, signal.SIGCONT)
+    none_left(stack, everybody)
 
 
 def test_a_platform_that_is_asked_to_end_while_it_starts_ends_at_once(make_stack):
