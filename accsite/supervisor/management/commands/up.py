@@ -9,6 +9,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.checks import Tags
+from django.core.checks.registry import registry
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
@@ -37,15 +38,7 @@ def add_platform_arguments(parser: CommandParser) -> None:
     )
 
 
-CHECKS = [
-    Tags.models,
-    Tags.security,
-    Tags.staticfiles,
-    Tags.caches,
-    Tags.files,
-    Tags.templates,
-    Tags.compatibility,
-]
+CHECKS = sorted(registry.tags_available() - {Tags.urls, Tags.admin})
 """Not those of addresses and of the admin: they would read every page into this process, for as long as it runs."""
 NOBODY = "Nobody can sign in yet: `.venv/bin/python manage.py createsuperuser` makes an administrator."
 
