@@ -101,7 +101,8 @@ class ForkServerClient:
         self._first: tuple[Channel, _Process] | None = None
         self._running: dict[Work, _Running] = {}
         self._asked_to_end = False
-        # The kernel ties the zygote's life to the thread that starts it; this one lives as long as we do.
+        # The kernel ties a zygote's life to the thread that starts it. The main thread starts the first where that is
+        # a fork, this one the others: both live as long as we do.
         self._keeper = threading.Thread(target=self._keep, name="zygote-keeper", daemon=True)
 
     def start(self) -> None:
