@@ -139,8 +139,9 @@ def test_a_platform_that_is_asked_to_end_saves_its_job_and_leaves_no_process(mak
 def test_a_platform_whose_starter_stands_still_ends_when_it_is_asked_twice(make_stack):
     stack = make_stack()
     platform = up(stack)
-    stack.until(lambda: "ACC runs at" in platform.output, what="the platform")
+    stack.until(lambda: "worker_serving" in platform.output, what="a worker that serves")
     begun, everybody = starter_of(platform), descendants(platform.popen.pid)
+    assert children_of(begun), "it has forked"
     os.kill(begun, signal.SIGSTOP)
     platform.send(signal.SIGINT)
     stack.until(lambda: "stopping; jobs in progress" in platform.output, what="it to be asked")
