@@ -34,6 +34,16 @@ def test_a_job_that_failed_is_asked_again_with_all_it_was_asked(
     assert made.pk != job.pk
 
 
+def test_a_job_that_was_resumed_meanwhile_is_not_tried_again(user: Any, branch: Branch, task: Task) -> None:
+    job = jobs.submit_training(actor=user, branch=branch, train={"steps": 7})
+    Job.objects.filter(pk=job.pk).update(state=JobState.FAILED)
+    seen_as_failed = Job.objects.get(pk=job.pk)
+    Job.objects.filter(pk=job.pk).update(state=JobState.QUEUED)
+    with pytest.raises(WrongState, match="is queued; only one that failed or was stopped is tried again"):
+        retry(actor=user, job=seen_as_failed)
+    assert Job.objects.count() == 1
+
+
 def test_an_evaluation_is_asked_again(user: Any, branch: Branch) -> None:
     checkpoint = rows.make_checkpoint(branch)
     job = jobs.submit_evaluation(actor=user, checkpoint=checkpoint, eval={"suite": ["metrics"], "seed": 3})
