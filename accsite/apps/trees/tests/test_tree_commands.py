@@ -53,6 +53,16 @@ def test_a_slug_is_meant_before_the_name_of_another(branch: Branch) -> None:
     assert [find_branch(None, "vae", name).slug for name in ("b", "b-2", "β")] == ["b", "b-2", "b"]
 
 
+def test_experiments_are_listed_with_what_has_grown_from_them(branch: Branch) -> None:
+    node = rows.make_checkpoint(branch)
+    Branch.objects.create(experiment=branch.experiment, name="side", slug="side")
+    rows.make_checkpoint(branch, parent=node)
+    listed = ask("experiments", "list")[1].splitlines()
+    assert listed[1].split("\t")[-2:] == ["2", "2"]
+    assert ask("checkpoints", "delete", str(node.pk), "--subtree")[0] == 0
+    assert ask("experiments", "list")[1].splitlines()[1].split("\t")[-2:] == ["2", "0"]
+
+
 def test_checkpoints_are_listed_marked_loaded_deleted_and_restored(branch: Branch) -> None:
     root = rows.make_checkpoint(branch, losses={"total": 0.5})
     leaf = rows.make_checkpoint(branch, parent=root)
