@@ -125,6 +125,8 @@ class Things:
 
     None: the place of its actions alone, which the tag ``{% actions row %}`` puts on a page.
     """
+    fresh: Callable[[Any], tuple[str, str]] | None = None
+    """row -> where the place of its actions is fetched anew, and the topic that tells when; None: it stays as it is."""
     among_others: bool = False
     """Whether it has no page of its own, but a row among others on one."""
     address: str = "<int:pk>"

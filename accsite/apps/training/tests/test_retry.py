@@ -13,6 +13,7 @@ from accsite.apps.jobs.models import Job, JobKind, Worker
 from accsite.apps.jobs.services import control, lifecycle
 from accsite.apps.jobs.services.retry import requeue, retry
 from accsite.apps.jobs.states import JobState
+from accsite.apps.live import selectors as live
 from accsite.apps.training.models import Branch, Task
 from accsite.apps.training.services import jobs
 from accsite.apps.training.tests import rows
@@ -100,6 +101,26 @@ def test_the_admin_retries_and_requeues_and_tells_what_was_refused(branch: Branc
     told = admin.post("/admin/jobs/job/", {"action": "requeue", **chosen}, follow=True).content.decode()
     assert "1 put back" in told
     assert "is held by no worker" in told
+
+
+def test_the_place_of_actions_is_fetched_anew_when_the_job_has_changed(user: Any, branch: Branch) -> None:
+    user.groups.add(Group.objects.get(name="operator"))
+    client = Client()
+    client.force_login(user)
+    job = rows.make_job(branch, state=JobState.RUNNING, attempt=1, worker=rows.make_worker("cpu-7"))
+    where, topic = f"/jobs/{job.pk}/panel/actions/", f"job:{job.pk}"
+    why_not = f"job {job.pk} is running; only one that failed or was stopped is tried again"
+    for page in (client.get(f"/jobs/{job.pk}/"), client.get(where)):
+        assert f'hx-get="{where}"' in page.text
+        assert why_not in page.text
+    lifecycle.fail(job.pk, 1, "it broke")
+    assert why_not not in client.get(where).text
+    Job.objects.filter(pk=job.pk).update(state=JobState.RUNNING)
+    done = client.post(f"/jobs/{job.pk}/requeue/", headers={"HX-Request": "true"})
+    assert f"Job {job.pk} waits in its queue again." in done.text
+    # It shows the newest version, so that it is not fetched anew, without what was said.
+    assert f'data-topics="{topic}={live.versions([topic])[topic]}"' in done.text
+    assert live.versions([topic])[topic] >= 2
 
 
 def test_staff_may_not_change_what_is_not_theirs(branch: Branch, task: Task) -> None:
