@@ -86,12 +86,19 @@ def test_a_job_that_prints_and_fails_is_read_and_resumed_on_its_page(
     assert "\x1b" not in still
     assert "<b>0123" in still
 
+    # What can be done to it is told anew when it fails, in the place that somebody has opened.
+    retry = page.locator(f"#act-retry-{job.pk}")
+    retry.locator("summary").click()
+    retry.get_by_text("is running; only one that failed or was stopped is tried again").wait_for()
+
     site.stack.step(job, 150)
     watched.assert_still()  # until it fails: why it did comes above all else
     flag.touch()
     site.stack.state(job, "FAILED", seconds=150)
     notice = page.locator("#job-notice")
     notice.get_by_text("the sky is <b>falling</b>").first.wait_for()
+    retry.get_by_role("button", name="Retry", exact=True).wait_for()
+    assert retry.get_by_text("is running").count() == 0
     notice.get_by_text("The last lines of its log").click()
     assert "ValueError: the sky is <b>falling</b>" in notice.locator("pre").last.inner_text()
     page.get_by_label("Find in the log").fill("COUNT 149")
