@@ -86,19 +86,12 @@ def test_a_job_that_prints_and_fails_is_read_and_resumed_on_its_page(
     assert "\x1b" not in still
     assert "<b>0123" in still
 
-    # What can be done to it is told anew when it fails, in the place that somebody has opened.
-    retry = page.locator(f"#act-retry-{job.pk}")
-    retry.locator("summary").click()
-    retry.get_by_text("is running; only one that failed or was stopped is tried again").wait_for()
-
     site.stack.step(job, 150)
     watched.assert_still()  # until it fails: why it did comes above all else
     flag.touch()
     site.stack.state(job, "FAILED", seconds=150)
     notice = page.locator("#job-notice")
     notice.get_by_text("the sky is <b>falling</b>").first.wait_for()
-    retry.get_by_role("button", name="Retry", exact=True).wait_for()
-    assert retry.get_by_text("is running").count() == 0
     notice.get_by_text("The last lines of its log").click()
     assert "ValueError: the sky is <b>falling</b>" in notice.locator("pre").last.inner_text()
     page.get_by_label("Find in the log").fill("COUNT 149")
@@ -120,6 +113,37 @@ def test_a_job_that_prints_and_fails_is_read_and_resumed_on_its_page(
     page.locator("#topjob summary").click()
     page.get_by_role("button", name="Stop job").click()
     site.stack.state(job, "CANCELLED")
+    watched.assert_clean()
+
+
+def test_what_can_be_done_to_a_job_is_told_anew_in_the_place_that_is_open(
+    site: Site, visit: Callable[..., Watched]
+) -> None:
+    from accsite.apps.jobs.services import control
+
+    job = site.stack.submit(site.stack.branch("again"), 100_000)
+    site.stack.step(job, 1)
+    watched = visit(site.admin)
+    watched.open(f"/jobs/{job.pk}/")
+    retry = watched.page.locator(f"#act-retry-{job.pk}")
+    retry.locator("summary").click()
+    retry.get_by_text("is running; only one that failed or was stopped is tried again").wait_for()
+    control.stop(actor=site.admin, job=job)
+    site.stack.state(job, "CANCELLED")
+    retry.get_by_role("button", name="Retry", exact=True).click()
+    # What was done stays said: the answer is what the place would have fetched.
+    said = watched.page.locator("#actions [data-said]")
+    said.get_by_role("link", name="Open").wait_for()
+    watched.page.wait_for_timeout(1000)
+    assert "was asked the same." in said.inner_text()
+    assert not retry.evaluate("(place) => place.open")
+    said.get_by_role("link", name="Open").click()
+    again = site.stack.state(type(job).objects.exclude(pk=job.pk).latest("pk"), "RUNNING")
+    requeue = watched.page.locator(f"#act-requeue-{again.pk}")
+    requeue.locator("summary").click()
+    requeue.get_by_role("button", name="Requeue", exact=True).wait_for()
+    control.stop(actor=site.admin, job=again)
+    site.stack.state(again, "CANCELLED")
     watched.assert_clean()
 
 
