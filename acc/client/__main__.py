@@ -114,10 +114,7 @@ class Shell:
             made = self.rows(asked.objects).act(asked.what, asked.action, **pairs(asked.fields))
             self.show([made], [name for name in ("id", "slug", "name", "state", "title") if name in made])
         elif verb in {"pause", "resume", "stop"}:
-            if verb == "resume":
-                self.client.jobs.resume(asked.job)
-            else:
-                self.client.jobs.control(asked.job, verb)
+            self.client.jobs.act(asked.job, verb)
             self.show([self.client.jobs.get(asked.job)], COLUMNS["jobs"])
         elif verb == "download":
             path = self.client.checkpoints.download(asked.checkpoint, asked.path)

@@ -145,7 +145,10 @@ class Tasks(Rows[Task]):
 
 
 class Jobs(Rows[Job]):
-    """Jobs, by id. What is submitted is done once, even if the network makes it be sent twice."""
+    """Jobs, by id. What is submitted is done once, even if the network makes it be sent twice.
+
+    An action that is called by its name, such as ``retry``, is so if it is given ``key=``.
+    """
 
     def get(self, key: int | str) -> JobDetail:
         """Return one job, with what it waits for, and of a failed one the last lines that it printed."""
@@ -186,11 +189,11 @@ class Jobs(Rows[Job]):
 
     def pause(self, job: int) -> None:
         """Ask a job to pause."""
-        self.control(job, "pause")
+        self.act(job, "pause")
 
     def stop(self, job: int) -> None:
         """Ask a job to stop; it keeps the step that it reached."""
-        self.control(job, "stop")
+        self.act(job, "stop")
 
     def control(self, job: int, kind: str, **payload: Any) -> JobEvent:
         """Return the event by which a job is asked something, such as ``control(7, "set_lr", lr=1e-4)``."""

@@ -42,9 +42,9 @@ class Action(Spec):
     on: ClassVar[type[Model]]
     """What it is done to."""
     makes: ClassVar[type[Model] | None] = None
-    """What comes of it; None: the object is changed, and is the answer."""
+    """What comes of it; None: the object is changed, and is the answer. Another answer says that nothing was made."""
     ends: ClassVar[bool] = False
-    """Whether the object is gone then, so that nothing is the answer; its page has the form."""
+    """Whether the object is gone then, so that nothing is the answer. It needs a ``button``, on a page that stays."""
     button: ClassVar[str] = ""
     """Name of the address of a page that has a button of its own for it; empty: it stands among the others."""
     in_a_list: ClassVar[str] = ""
@@ -125,6 +125,8 @@ class Things:
 
     None: the place of its actions alone, which the tag ``{% actions row %}`` puts on a page.
     """
+    fresh: Callable[[Any], tuple[str, str]] | None = None
+    """row -> where the place of its actions is fetched anew, and the topic that tells when; None: it stays as it is."""
     among_others: bool = False
     """Whether it has no page of its own, but a row among others on one."""
     address: str = "<int:pk>"
@@ -244,7 +246,10 @@ def perform(
     asked._key = key
     name, pk = things_of(kind.on).name, thing.pk  # it has no number when it is gone
     made = asked.run(actor, thing)
-    done(f"{name} {kind.verb}", f"{name}:{pk}")
+    if kind.makes is None or isinstance(
+        made, kind.makes
+    ):  # else there was nothing to be made, and nothing is done
+        done(f"{name} {kind.verb}", f"{name}:{pk}")
     return made
 
 

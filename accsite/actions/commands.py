@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentError, ArgumentParser
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any, ClassVar
 
 from django.db.models import Model
@@ -64,8 +64,7 @@ class ActionCommand(ServiceCommand):
         )
         self.add_verbs(parser)
         for kind in kinds:
-            with suppress(ArgumentError):  # two ask the same
-                self._add_options_of(parser, kind)
+            self._add_options_of(parser, kind)
 
     def add_fields(self, parser: ArgumentParser, kind: ActionType) -> None:
         """Declare what an action asks."""
@@ -74,16 +73,21 @@ class ActionCommand(ServiceCommand):
 
     def _add_options_of(self, parser: ArgumentParser, kind: ActionType) -> None:
         if kind.makes is Job:
-            parser.add_argument("--follow", action="store_true", help="wait until it is done")
+            self._add(parser, "--follow", action="store_true", help="wait until it is done")
         for name, field in kind.model_fields.items():
             told = field_help(field)
             if name in self.behind:
-                parser.add_argument(name, help=told)
+                self._add(parser, name, help=told)
             elif _is_switch(field):
-                parser.add_argument(_flag(name), dest=name, action="store_true", default=None, help=told)
+                self._add(parser, _flag(name), dest=name, action="store_true", default=None, help=told)
             else:
                 flags = [self.also[name]] if name in self.also else []
-                parser.add_argument(_flag(name), *flags, dest=name, help=told)
+                self._add(parser, _flag(name), *flags, dest=name, help=told)
+
+    def _add(self, parser: ArgumentParser, *names: str, **how: Any) -> None:
+        # Where verbs share their options, two may ask the same.
+        with suppress(ArgumentError) if self.own else nullcontext():
+            parser.add_argument(*names, **how)
 
     def run(self, **options: Any) -> int:
         """Do it, and tell what came of it."""
@@ -100,7 +104,8 @@ class ActionCommand(ServiceCommand):
         given = {name: options[name] for name in kind.model_fields if options[name] is not None}
         row = perform(kind, actor=self.actor, thing=thing, data=given)
         if kind.makes is Job and options.get("follow"):
-            return follow(row, out=self.out, as_json=self.json)
+            stop = options.get("stop_on_interrupt", False)
+            return follow(row, out=self.out, as_json=self.json, stop_on_interrupt=stop)
         self.told(kind, thing, row)
         return SUCCEEDED
 

@@ -24,6 +24,7 @@ from accsite.actions import (
     words,
 )
 from accsite.actions.forms import ActionForm
+from accsite.apps.live import selectors as live
 from accsite.pages import REFUSED, actor, is_partial
 
 
@@ -45,7 +46,10 @@ def shown(user: Any, thing: Any, asked: Mapping[ActionType, ActionForm] | None =
     """Return what the place of actions on an object's page shows; ``asked``: forms that were sent and refused."""
     acts = [_shown(kind, thing, (asked or {}).get(kind)) for kind in offered(user, thing)]
     place = f"actions-{things_of(type(thing)).name}-{thing.pk}" if among_others(thing) else "actions"
-    return {"acts": acts, "place_of_actions": place, "replaced": f"#{place}", "thing": thing}
+    fresh = things_of(type(thing)).fresh
+    fresh_url, topic = ("", "") if fresh is None else fresh(thing)
+    told = {"acts": acts, "place_of_actions": place, "replaced": f"#{place}", "thing": thing}
+    return {**told, "fresh_url": fresh_url, "topic": topic}
 
 
 def template(thing: Any) -> str:
@@ -124,9 +128,12 @@ def _done(request: HttpRequest, kind: ActionType, thing: Any, made: Any) -> Http
 
 
 def _show(request: HttpRequest, thing: Any, status: int, told: dict[str, Any]) -> HttpResponse:
-    show = things_of(type(thing)).show
-    if show is not None:
-        return show(request, thing, status, told)
+    things = things_of(type(thing))
+    if things.show is not None:
+        return things.show(request, thing, status, told)
+    if things.fresh is not None:  # the answer is what it was to fetch, so that what was done stays said
+        told["versions"] = live.versions([things.fresh(thing)[1]])
+        thing.refresh_from_db()
     return render(
         request, template(thing), {**told, **shown(request.user, thing, told.get("asked"))}, status=status
     )

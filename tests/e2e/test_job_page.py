@@ -116,6 +116,37 @@ def test_a_job_that_prints_and_fails_is_read_and_resumed_on_its_page(
     watched.assert_clean()
 
 
+def test_what_can_be_done_to_a_job_is_told_anew_in_the_place_that_is_open(
+    site: Site, visit: Callable[..., Watched]
+) -> None:
+    from accsite.apps.jobs.services import control
+
+    job = site.stack.submit(site.stack.branch("again"), 100_000)
+    site.stack.step(job, 1)
+    watched = visit(site.admin)
+    watched.open(f"/jobs/{job.pk}/")
+    retry = watched.page.locator(f"#act-retry-{job.pk}")
+    retry.locator("summary").click()
+    retry.get_by_text("is running; only one that failed or was stopped is tried again").wait_for()
+    control.stop(actor=site.admin, job=job)
+    site.stack.state(job, "CANCELLED")
+    retry.get_by_role("button", name="Retry", exact=True).click()
+    # What was done stays said: the answer is what the place would have fetched.
+    said = watched.page.locator("#actions [data-said]")
+    said.get_by_role("link", name="Open").wait_for()
+    watched.page.wait_for_timeout(1000)
+    assert "was asked the same." in said.inner_text()
+    assert not retry.evaluate("(place) => place.open")
+    said.get_by_role("link", name="Open").click()
+    again = site.stack.state(type(job).objects.exclude(pk=job.pk).latest("pk"), "RUNNING")
+    requeue = watched.page.locator(f"#act-requeue-{again.pk}")
+    requeue.locator("summary").click()
+    requeue.get_by_role("button", name="Requeue", exact=True).wait_for()
+    control.stop(actor=site.admin, job=again)
+    site.stack.state(again, "CANCELLED")
+    watched.assert_clean()
+
+
 def test_a_task_that_its_trial_refuses_says_why_beside_the_field_of_its_class(
     site: Site, plugins: Path, visit: Callable[..., Watched]
 ) -> None:

@@ -52,6 +52,10 @@ class Kind:
     def lock(self, job: Job) -> None:
         """Lock what the job's end changes, before the job itself is."""
 
+    def lock_to_retry(self, job: Job) -> None:
+        """Lock what asking the same again locks, before the job itself is."""
+        self.lock(job)
+
     def outcome(self, job: Job) -> dict[str, Any]:  # noqa: ARG002
         """Return what the end of the job adds to its result."""
         return {}

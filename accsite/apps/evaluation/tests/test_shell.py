@@ -10,6 +10,7 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 
+from accsite.apps.audit.models import AuditEntry
 from accsite.apps.evaluation import services
 from accsite.apps.evaluation.tests.test_record import Measured, Result, grid
 from accsite.apps.jobs.models import Job
@@ -88,3 +89,6 @@ def test_following_prints_numbers_reasons_and_pictures() -> None:
     assert status == 0
     assert "accuracy of task digit: 0.91\nloss of task kl: not measured: no rows are held out\n" in out
     assert "reconstructions digits: /" in out
+    assert [entry.action for entry in AuditEntry.objects.all()] == ["checkpoint evaluate"]
+    assert "accuracy of task digit: 0.91\n" in shell("evaluate", str(checkpoint.pk))[1]
+    assert AuditEntry.objects.count() == 1  # what is kept was printed, and nothing done

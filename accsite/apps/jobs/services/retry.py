@@ -34,9 +34,8 @@ def retry(*, actor: Any, job: Job, idempotency_key: str | None = None) -> Job:
     Raises WrongState for a job in another state or of a kind that cannot be repeated, InvalidInput when what it
     asks for is not possible any more.
     """
-    Job.objects.select_for_update().get(
-        pk=job.pk
-    )  # a request that is sent twice at once is one after the other
+    kinds.of(job).lock_to_retry(job)
+    job = Job.objects.select_for_update().get(pk=job.pk)  # of two at once, one is after the other
     known = submitted_before(actor, idempotency_key)
     if known is not None:
         return known
@@ -44,7 +43,9 @@ def retry(*, actor: Any, job: Job, idempotency_key: str | None = None) -> Job:
         raise WrongState(job=why_not)
     made = kinds.of(job).retry(actor=actor, job=job)
     if idempotency_key:
-        Job.objects.filter(pk=made.pk).update(idempotency_key=idempotency_key)
+        # One that waits already, and is the answer, keeps the key with which it was asked for.
+        rows = Job.objects.filter(pk=made.pk, created_by=actor, idempotency_key=None)
+        rows.update(idempotency_key=idempotency_key)
     return made
 
 

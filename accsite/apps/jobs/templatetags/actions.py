@@ -18,4 +18,5 @@ def actions(context: Context, thing: Any) -> SafeString | str:
     request = context["request"]
     if not offered(request.user, thing):
         return ""
-    return loader.get_template(template(thing)).render(shown(request.user, thing), request)
+    told = {"versions": context.get("versions"), **shown(request.user, thing)}
+    return loader.get_template(template(thing)).render(told, request)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeVar
 
-from django.db.models import Q, QuerySet
+from django.db.models import Model, QuerySet
 
 from acc.errors import InvalidInput
 from acc.training.losses import series
@@ -15,6 +15,8 @@ from accsite.apps.jobs.selectors import job_states
 from accsite.apps.training.models import Branch, Checkpoint, Experiment, Task
 from accsite.apps.training.selectors.loss import last_losses, last_losses_of
 from accsite.numbers import if_finite
+
+R = TypeVar("R", bound=Model)
 
 
 class TaskLoss(TypedDict):
@@ -103,10 +105,15 @@ def seen_experiments(user: Any) -> QuerySet[Experiment]:
     return Experiment.objects.all() if user is None else Experiment.objects.visible_to(user)
 
 
+def _called(rows: QuerySet[R], name: str) -> R | None:
+    """Return the row of a slug, else of a name: the name of one may be the slug of another."""
+    return rows.filter(slug=name).first() or rows.filter(name=name).first()
+
+
 def find_experiment(user: Any, name: str) -> Experiment:
-    """Return an experiment by its slug or name; raises InvalidInput naming those there are. ``user`` None: all."""
+    """Return an experiment by slug, else by name; raises InvalidInput naming those there are. ``user`` None: all."""
     seen = seen_experiments(user)
-    found = seen.filter(Q(slug=name) | Q(name=name)).first()
+    found = _called(seen, name)
     if found is None:
         known = ", ".join(seen.values_list("slug", flat=True)[:20]) or "none"
         raise InvalidInput({"experiment": f"{name!r} is not an experiment; known: {known}"})
@@ -114,9 +121,9 @@ def find_experiment(user: Any, name: str) -> Experiment:
 
 
 def find_branch(user: Any, experiment: str, branch: str) -> Branch:
-    """Return a branch by slugs or names; raises InvalidInput naming those there are. ``user`` None: all."""
+    """Return a branch by slugs, else by names; raises InvalidInput naming those there are. ``user`` None: all."""
     found = find_experiment(user, experiment)
-    line = found.branches.filter(Q(slug=branch) | Q(name=branch)).select_related("experiment").first()
+    line = _called(found.branches.select_related("experiment"), branch)
     if line is None:
         known = ", ".join(found.branches.values_list("slug", flat=True)[:20]) or "none"
         raise InvalidInput({"branch": f"{branch!r} is not a branch of {found.slug}; known: {known}"})

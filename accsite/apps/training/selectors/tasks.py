@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from acc.errors import InvalidInput
 from accsite.apps.registry.models import Plugin, PluginKind
@@ -33,7 +33,8 @@ def find_task(branch: Branch, name: str, *, removed: bool | None) -> Task:
     ``removed``: whether it must have been removed from the branch; None: either, those that were not first.
     """
     if removed is None:
-        removed = branch.tasks.exclude(removed_at=None).filter(key=name).exists()
+        called = branch.tasks.filter(Q(key=name) | Q(name=name))
+        removed = called.exists() and not called.filter(removed_at=None).exists()
     rows = branch.tasks.filter(removed_at__isnull=not removed).select_related("dataset", "branch__experiment")
     found = [task for task in rows if task.key == name] or [task for task in rows if task.name == name]
     if len(found) == 1:

@@ -13,6 +13,7 @@ from accsite.apps.jobs.models import Job, JobKind, Worker
 from accsite.apps.jobs.services import control, lifecycle
 from accsite.apps.jobs.services.retry import requeue, retry
 from accsite.apps.jobs.states import JobState
+from accsite.apps.live import selectors as live
 from accsite.apps.training.models import Branch, Task
 from accsite.apps.training.services import jobs
 from accsite.apps.training.tests import rows
@@ -32,6 +33,16 @@ def test_a_job_that_failed_is_asked_again_with_all_it_was_asked(
     made = retry(actor=user, job=job)
     assert (made.state, made.total_steps, made.spec["train"]) == (JobState.QUEUED, 7, job.spec["train"])
     assert made.pk != job.pk
+
+
+def test_a_job_that_was_resumed_meanwhile_is_not_tried_again(user: Any, branch: Branch, task: Task) -> None:
+    job = jobs.submit_training(actor=user, branch=branch, train={"steps": 7})
+    Job.objects.filter(pk=job.pk).update(state=JobState.FAILED)
+    seen_as_failed = Job.objects.get(pk=job.pk)
+    Job.objects.filter(pk=job.pk).update(state=JobState.QUEUED)
+    with pytest.raises(WrongState, match="is queued; only one that failed or was stopped is tried again"):
+        retry(actor=user, job=seen_as_failed)
+    assert Job.objects.count() == 1
 
 
 def test_an_evaluation_is_asked_again(user: Any, branch: Branch) -> None:
@@ -90,6 +101,26 @@ def test_the_admin_retries_and_requeues_and_tells_what_was_refused(branch: Branc
     told = admin.post("/admin/jobs/job/", {"action": "requeue", **chosen}, follow=True).content.decode()
     assert "1 put back" in told
     assert "is held by no worker" in told
+
+
+def test_the_place_of_actions_is_fetched_anew_when_the_job_has_changed(user: Any, branch: Branch) -> None:
+    user.groups.add(Group.objects.get(name="operator"))
+    client = Client()
+    client.force_login(user)
+    job = rows.make_job(branch, state=JobState.RUNNING, attempt=1, worker=rows.make_worker("cpu-7"))
+    where, topic = f"/jobs/{job.pk}/panel/actions/", f"job:{job.pk}"
+    why_not = f"job {job.pk} is running; only one that failed or was stopped is tried again"
+    for page in (client.get(f"/jobs/{job.pk}/"), client.get(where)):
+        assert f'hx-get="{where}"' in page.text
+        assert why_not in page.text
+    lifecycle.fail(job.pk, 1, "it broke")
+    assert why_not not in client.get(where).text
+    Job.objects.filter(pk=job.pk).update(state=JobState.RUNNING)
+    done = client.post(f"/jobs/{job.pk}/requeue/", headers={"HX-Request": "true"})
+    assert f"Job {job.pk} waits in its queue again." in done.text
+    # It shows the newest version, so that it is not fetched anew, without what was said.
+    assert f'data-topics="{topic}={live.versions([topic])[topic]}"' in done.text
+    assert live.versions([topic])[topic] >= 2
 
 
 def test_staff_may_not_change_what_is_not_theirs(branch: Branch, task: Task) -> None:

@@ -143,10 +143,10 @@ class Hand:
     def run(self) -> None:
         try:
             deadline = time.monotonic() + 30
-            while not Job.objects.exists():
+            while not Job.objects.active().exists():
                 assert time.monotonic() < deadline, "no job came"
                 time.sleep(0.05)
-            pk = Job.objects.get().pk
+            pk = Job.objects.active().get().pk
             lifecycle.claim(pk, "cpu-0")
             lifecycle.start(pk, 1)
             for step in range(self.steps):
@@ -249,6 +249,19 @@ def test_an_interrupt_stops_the_job_if_that_was_asked_for(bench: Branch) -> None
     job = Job.objects.get()
     assert (status, job.state) == (1, JobState.CANCELLED)
     assert "at its next step" in out
+    assert out.splitlines()[-1].startswith(f"job {job.pk} stopped at step ")
+
+
+def test_a_job_that_is_tried_again_is_followed_and_stopped_alike(bench: Branch) -> None:
+    shell("train", "--experiment", "digits", "--steps", "50")
+    Job.objects.update(state=JobState.FAILED)
+    failed = Job.objects.get()
+    with Hand(lambda pk: lifecycle.finish(pk, 1), steps=50):
+        thread = interrupt_once_running()
+        status, out, _ = shell("jobs", "retry", str(failed.pk), "--follow", "--stop-on-interrupt")
+        thread.join()
+    job = Job.objects.exclude(pk=failed.pk).get()
+    assert (status, job.state) == (1, JobState.CANCELLED)
     assert out.splitlines()[-1].startswith(f"job {job.pk} stopped at step ")
 
 

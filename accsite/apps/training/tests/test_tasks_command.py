@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.utils import timezone
 
+from acc.errors import InvalidInput
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.jobs.models import JobEvent
 from accsite.apps.jobs.states import JobState
 from accsite.apps.registry.models import Plugin
 from accsite.apps.training.models import Branch, Task
+from accsite.apps.training.selectors import find_task
 from accsite.apps.training.tests import rows
 
 
@@ -109,3 +112,14 @@ def test_a_name_that_several_have_asks_for_a_key(user: Any, branch: Branch, task
     status, _, err = shell("enable", task.name)
     assert status == 2
     assert "is the name of several; give a key: " in err
+
+
+def test_a_task_that_is_there_is_meant_before_one_that_was_removed(branch: Branch, dataset: Dataset) -> None:
+    gone = rows.make_task(branch, dataset, "digit", removed_at=timezone.now())
+    assert find_task(branch, "digit", removed=None) == gone
+    assert find_task(branch, "Digit", removed=None) == gone
+    there = rows.make_task(branch, dataset, "digit-2", name="digit")
+    assert find_task(branch, "digit", removed=None) == there
+    assert find_task(branch, "digit", removed=True) == gone
+    with pytest.raises(InvalidInput, match="'nothing' is not a task of digits/main; known: digit-2"):
+        find_task(branch, "nothing", removed=None)

@@ -35,7 +35,7 @@ from accsite.ids import row_id
 from accsite.pages import REFUSED, actor, back, is_partial
 
 JOBS_A_PAGE = 40
-JOB_PANELS = ("job", "legend", "alarms", "events", "replayed", "log", "job_notice")
+JOB_PANELS = ("job", "legend", "alarms", "events", "replayed", "log", "job_notice", "actions")
 BUTTONS: dict[str, ActionType] = {"cancel": StopJob, "stop": StopJob, "pause": PauseJob}
 FILTERS = [("", "all"), ("active", "active"), *((state.value, state.label) for state in JobState)]
 

@@ -7,10 +7,20 @@ from typing import Any
 from accsite.apps.jobs.kinds import Kind
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.jobs.services.unit import touch
+from accsite.apps.training.services.locks import lock_experiment
 from accsite.apps.trees.services import expansion, replays
 
 
-class Expand(Kind):
+class OfTree(Kind):
+    """Works on the tree of an experiment."""
+
+    def lock_to_retry(self, job: Job) -> None:
+        """Lock the experiment, whose tree has one writer at a time."""
+        if job.checkpoint is not None:
+            lock_experiment(job.checkpoint.experiment_id)
+
+
+class Expand(OfTree):
     """Grows the model of a checkpoint."""
 
     name = JobKind.EXPAND
@@ -29,7 +39,7 @@ class Expand(Kind):
         )
 
 
-class Replay(Kind):
+class Replay(OfTree):
     """Runs the line of a checkpoint again and compares."""
 
     name = JobKind.REPLAY

@@ -13,6 +13,7 @@ from django.test import Client
 
 from accsite.apps.jobs.models import Job
 from accsite.apps.training.models import Branch, Checkpoint, Experiment
+from accsite.apps.training.selectors.jobs import find_branch, find_experiment
 from accsite.apps.training.tests import rows
 
 
@@ -35,6 +36,31 @@ def test_a_fork_is_made_and_a_wrong_one_refused(branch: Branch) -> None:
     status, _, err = ask("fork", "nothing", "x")
     assert status == 2
     assert "'nothing' is neither the id nor the tag" in err
+
+
+def test_a_slug_is_meant_before_the_name_of_another(branch: Branch) -> None:
+    Experiment.objects.filter(pk=branch.experiment_id).update(name="β-VAE", slug="vae")
+    other = rows.make_branch(branch.experiment.owner, "other").experiment
+    Experiment.objects.filter(pk=other.pk).update(name="vae", slug="vae-2")
+    Branch.objects.filter(pk=branch.pk).update(name="b", slug="b-2")
+    Branch.objects.create(experiment=branch.experiment, name="β", slug="b")
+    for experiment, slug in (("vae", "vae"), ("vae-2", "vae-2"), ("β-VAE", "vae")):
+        assert find_experiment(None, experiment).slug == slug
+        assert [
+            json.loads(line)["experiment"]
+            for line in ask("prune", experiment, "--dry-run", "--json")[1].splitlines()
+        ] == [slug]
+    assert [find_branch(None, "vae", name).slug for name in ("b", "b-2", "β")] == ["b", "b-2", "b"]
+
+
+def test_experiments_are_listed_with_what_has_grown_from_them(branch: Branch) -> None:
+    node = rows.make_checkpoint(branch)
+    Branch.objects.create(experiment=branch.experiment, name="side", slug="side")
+    rows.make_checkpoint(branch, parent=node)
+    listed = ask("experiments", "list")[1].splitlines()
+    assert listed[1].split("\t")[-2:] == ["2", "2"]
+    assert ask("checkpoints", "delete", str(node.pk), "--subtree")[0] == 0
+    assert ask("experiments", "list")[1].splitlines()[1].split("\t")[-2:] == ["2", "0"]
 
 
 def test_checkpoints_are_listed_marked_loaded_deleted_and_restored(branch: Branch) -> None:

@@ -1,4 +1,4 @@
-"""``manage.py jobs [list | show | log | losses | follow | stop | pause | resume]``: the jobs from a shell."""
+"""``manage.py jobs [list | show | log | losses | follow | stop | pause | resume | retry | requeue]``: from a shell."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ class Command(ActionCommand):
 
     help = (
         "List the jobs, or show, follow, stop, pause or resume one (one that failed or was stopped goes on at its "
-        "newest checkpoint), or print its losses (CSV, or JSON a step) or its log: what its processes printed. "
+        "newest checkpoint), retry it (a new job is asked the same) or requeue it (it "
+        "is taken from its worker), or print its losses (CSV, or JSON a step) or its log: what its processes printed. "
         "Exit status 2 for bad input."
     )
     on: ClassVar[type[Model]] = Job
@@ -45,13 +46,15 @@ class Command(ActionCommand):
         parser.add_argument(
             "--limit", type=int, default=20, help="list: how many, newest first (default: 20)"
         )
-        parser.add_argument("--follow", action="store_true", help="log: go on until the job has ended")
+        parser.add_argument("--follow", action="store_true", help="log, retry: go on until the job has ended")
         parser.add_argument("--search", default="", help="log: only the lines that hold this")
         parser.add_argument(
             "--attempt", type=int, help="log: of this attempt (default: the newest that printed)"
         )
         parser.add_argument("--rank", type=int, help="log: of this rank (default: the first that printed)")
-        parser.add_argument("--stop-on-interrupt", action="store_true", help="follow: Ctrl-C stops the job")
+        parser.add_argument(
+            "--stop-on-interrupt", action="store_true", help="follow, retry --follow: Ctrl-C stops the job"
+        )
 
     def run_own(self, **options: Any) -> int:
         verb = options["verb"]

@@ -28,7 +28,7 @@ VERBS = {
     "delete": "delete it; can be undone",
     "restore": "undo a deletion in an experiment",
 }
-VALUES = {"tag": "tag", "note": "text", "load": "slug of a branch", "restore": "deletion"}
+VALUES = {"tag": "tag", "note": "text", "load": "slug or name of a branch", "restore": "deletion"}
 
 
 class Command(ActionCommand):
@@ -42,7 +42,7 @@ class Command(ActionCommand):
         for verb, what in VERBS.items():
             parser = verbs.add_parser(verb, parents=[behind_verbs()], help=what)
             if verb in ("list", "restore"):
-                parser.add_argument("what", metavar="experiment", help="its slug")
+                parser.add_argument("what", metavar="experiment", help="its slug or name")
             else:
                 parser.add_argument("what", metavar="checkpoint", help=self.called)
             if verb in VALUES:

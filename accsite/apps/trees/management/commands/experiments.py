@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from django.db.models import Count, Model
+from django.db.models import Count, Model, Q
 
 from accsite.actions.commands import ActionCommand
 from accsite.apps.training.models import Experiment
@@ -31,7 +31,8 @@ class Command(ActionCommand):
                 self.print_json(ExperimentSerializer(row).data)
             return SUCCEEDED
         counted = rows.annotate(
-            branch_count=Count("branches", distinct=True), node_count=Count("checkpoints", distinct=True)
+            branch_count=Count("branches", distinct=True),
+            node_count=Count("checkpoints", filter=Q(checkpoints__deleted_at=None), distinct=True),
         )
         self.print_table(
             ("Address", "Name", "Owner", "Seen by", "Branches", "Checkpoints"),

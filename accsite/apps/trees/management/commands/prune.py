@@ -25,7 +25,7 @@ class Command(ServiceCommand):
 
     def add_options(self, parser: ArgumentParser) -> None:
         """Declare the arguments."""
-        parser.add_argument("experiment", nargs="?", help="slug (default: all)")
+        parser.add_argument("experiment", nargs="?", help="slug or name (default: all)")
         parser.add_argument(
             "--dry-run", action="store_true", help="only say what would go, and how many bytes"
         )
