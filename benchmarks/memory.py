@@ -1,7 +1,7 @@
 """What the whole platform holds of its machine's memory at rest, as `manage.py up` starts it, process by process.
 
 Proportional memory (PSS): a page that several processes share counts in equal parts for each, so the sum is what the
-machine would have back.
+machine would have back. Nothing else that maps the same libraries may run beside it: they would share the count.
 """
 
 from __future__ import annotations

@@ -66,6 +66,7 @@ def test_a_process_that_outlives_its_job_is_killed_by_its_worker(stack):
     stack.until(lambda: reload(job).attempt == 2, what="another attempt")
 
 
+@pytest.mark.long(16)
 def test_a_changed_checkpoint_is_refused_with_both_hashes_and_the_one_before_is_taken(stack):
     worker = stack.worker()
     job = stack.submit(stack.branch(), 200, checkpoint_every_steps=40)

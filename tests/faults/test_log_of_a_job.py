@@ -42,6 +42,7 @@ def test_prints_warnings_children_and_tracebacks_of_a_job_are_in_its_log_and_not
     stack.until(lambda: not list(folder_of(worker.name).iterdir()), what="its file to be removed")
 
 
+@pytest.mark.long(13)
 def test_a_kill_loses_nothing_that_was_printed_and_each_attempt_has_its_own(stack):
     worker = stack.worker()
     stack.sweeper()

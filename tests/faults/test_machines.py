@@ -116,6 +116,7 @@ def test_two_machines_learn_what_one_process_learns_and_obey_before_the_same_ste
     assert waiting.started_at >= steered.finished_at
 
 
+@pytest.mark.long(27)
 @pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)])
 def test_a_rank_of_another_machine_that_dies_or_stands_still_sends_the_job_to_its_checkpoint(
     stack, two, number

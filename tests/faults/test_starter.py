@@ -86,6 +86,7 @@ def test_processes_share_what_the_starter_imported_and_are_started_again_by_it(m
     assert_undisturbed(job)
 
 
+@pytest.mark.long(27)
 def test_a_starter_that_is_killed_is_told_and_all_that_it_forked_ends_and_starts_again(make_stack):
     stack = make_stack()
     platform = up(stack)
