@@ -7,6 +7,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from django.contrib.auth.models import Group
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
 from django.test import Client
@@ -95,6 +96,20 @@ def test_pruning_says_what_would_go_before_it_goes(branch: Branch) -> None:
     assert "undo: manage.py checkpoints restore digits" in ask(*words)[1]
     assert list(Checkpoint.objects.all()) == [root]
     assert ask("prune", "nowhere")[0] == 2
+
+
+def test_who_may_only_look_prunes_nothing(branch: Branch, django_user_model: Any) -> None:
+    root = rows.make_checkpoint(branch)
+    leaf = rows.make_checkpoint(branch, parent=root, file="leaf", size_bytes=123)
+    Branch.objects.filter(pk=branch.pk).update(head=root)
+    django_user_model.objects.create_user("guest").groups.add(Group.objects.get(name="viewer"))
+    words = ("--last", "0", "--best", "0", "--user", "guest")
+    status, _, err = ask("prune", "digits", *words)
+    assert (status, "lets you look but not change" in err) == (1, True)
+    status, out, _ = ask("prune", *words)  # all that they may change: none
+    assert (status, "digits" in out) == (0, False)
+    assert f"would be deleted: {leaf.pk}" in ask("prune", "digits", *words, "--dry-run")[1]
+    assert Checkpoint.objects.count() == 2
 
 
 def test_an_expansion_is_queued(branch: Branch) -> None:

@@ -6,8 +6,11 @@ from argparse import ArgumentParser
 from collections.abc import Iterable
 from typing import Any
 
+from django.core.exceptions import PermissionDenied
 from django.template.defaultfilters import filesizeformat
 
+from accsite.actions import NOT_ALLOWED
+from accsite.apps.access.permissions import may_change
 from accsite.apps.training.models import Experiment
 from accsite.apps.training.selectors.jobs import find_experiment, seen_experiments
 from accsite.apps.trees.services import retention
@@ -40,6 +43,11 @@ class Command(ServiceCommand):
         rows: Iterable[Experiment] = seen_experiments(self.actor).order_by("slug")
         if options["experiment"]:
             rows = [find_experiment(self.actor, options["experiment"])]
+        if self.actor is not None and not options["dry_run"]:
+            mine = [row for row in rows if may_change(self.actor, row)]
+            if options["experiment"] and not mine:
+                raise PermissionDenied(NOT_ALLOWED)
+            rows = mine
         policy = {name: options[name] for name in ("last", "best", "metric") if options[name] is not None}
         total = 0
         for experiment in rows:
