@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -34,6 +36,28 @@ def test_blocks_are_consecutive_and_their_size_changes_nothing(
         assert block.values.dtype == np.float32
         assert block.values.shape == (len(block.series), block.count)
         assert 0 < block.wall_start <= block.wall_end
+
+
+def test_a_step_after_a_quiet_spell_is_shown_at_once_and_quick_ones_wait_for_one_another(
+    dataset: AccDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classes = helpers.shipped_tasks()
+
+    class SlowTask(classes.task("KLDivergenceTask")):  # type: ignore[misc]
+        def compute_loss(self, output, batch, head):
+            time.sleep(slow)
+            return super().compute_loss(output, batch, head)
+
+    classes.add(SlowTask)
+    spec = helpers.job({"data": dataset}, [helpers.task("reconstruction"), helpers.task("SlowTask", key="s")], steps=5)
+    monkeypatch.setattr(trainer, "BLOCK_SECONDS", 100.0)
+    monkeypatch.setattr(trainer, "QUIET_SECONDS", 0.05)
+    slow = 0.06
+    _, sink = helpers.run(spec, {"data": dataset}, classes)
+    assert [block.count for block in sink.blocks] == [1, 1, 1, 1, 1]
+    monkeypatch.setattr(trainer, "QUIET_SECONDS", 100.0)
+    _, sink = helpers.run(spec, {"data": dataset}, classes)
+    assert [block.count for block in sink.blocks] == [1, 4]
 
 
 def test_the_series_are_total_raw_weighted_learning_rate_and_gradient_norm(dataset: AccDataset) -> None:

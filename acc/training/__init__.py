@@ -13,7 +13,7 @@
             optimizer.set_lr(lr); optimizer.inner.step()    # optim.py
             return StepResult(losses, factors, lr, norm, drawn)
         recorder.add(result)                                # losses/recorder.py: kept on the device
-        block, unsound = recorder.fetch()                   # ten times a second, the one wait for the device
+        block, unsound = recorder.fetch()                   # some ten times a second, the one wait for the device
         sink.on_block(block)                                # protocols.py: told to whoever keeps them
 
 Now and then ``sink.on_checkpoint(state.snapshot(), "autosave")``. ``losses/``: names, records, alarms of losses.

@@ -25,7 +25,7 @@ from acc.training.checkpoints.files import Checkpoint, Snapshot
 from acc.training.failures import TaskFailed, loss_method
 from acc.training.losses import series
 from acc.training.losses.alarms import Watch
-from acc.training.losses.recorder import BLOCK_SECONDS, BlockRecorder
+from acc.training.losses.recorder import BLOCK_SECONDS, QUIET_SECONDS, BlockRecorder
 from acc.training.optim import lr_at
 from acc.training.plugin_set import PluginSet
 from acc.training.proof import WRITE, on_rank_0, prove
@@ -176,6 +176,7 @@ class Trainer:
         steering = Steering(state, self.sink, control)
         began = self._last_saved = time.perf_counter()
         deadline = began  # the first step is fetched at once, so that the curve begins at once
+        stepped = began
         first = state.step
         status: Status = "completed"
         message = ""
@@ -198,10 +199,13 @@ class Trainer:
                 message = state.early.ended(state.step)
                 if message:
                     break
-            if time.perf_counter() >= deadline:
+            now = time.perf_counter()
+            if now >= deadline or now - stepped >= QUIET_SECONDS:
                 self.fetch()
                 self._autosave_by_time()
-                deadline = time.perf_counter() + BLOCK_SECONDS
+                now = time.perf_counter()
+                deadline = now + BLOCK_SECONDS
+            stepped = now
             if self.unproven:
                 steering.paused_seconds += self._prove()
             if train.checkpoint_every_steps and state.step % train.checkpoint_every_steps == 0:

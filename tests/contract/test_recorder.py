@@ -73,7 +73,7 @@ def test_blocks_are_written_in_order_and_merged(claimed, recorder):
     recorder.close()
     assert steps_of(claimed.job) == list(range(500))
     assert claimed.fresh().step == 500
-    assert claimed.fresh().points_seq < 50, "they came faster than ten times a second, so they were merged"
+    assert claimed.fresh().points_seq < 50, "they came faster than they are written, so they were merged"
 
 
 def test_a_change_of_series_begins_another_block(claimed, recorder):

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # After so long the losses gathered on the device are fetched as a block.
 BLOCK_SECONDS = 0.1
+# A step that came after so long a quiet spell is fetched at once: it would gain no company by waiting, and be late.
+QUIET_SECONDS = BLOCK_SECONDS / 2
 
 
 class BlockRecorder:
