@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
-from acc.client.following import Following, Update
+from acc.client.following import Following, Points, Update, history
 from acc.client.multipart import Multipart
 from acc.client.rows import (
     Branch,
@@ -174,6 +174,16 @@ class Jobs(Rows[Job]):
         asked = {"attempt": attempt, "rank": rank, "offset": offset or None, "search": search or None}
         query = {name: value for name, value in asked.items() if value is not None}
         return cast(JobLog, self._transport.json("GET", f"jobs/{job}/log/", **query))
+
+    def losses(
+        self, job: int, series: Sequence[str] | None = None, *, start: int | None = None, stop: int | None = None
+    ) -> Points:
+        """Return what a job's losses were at each step from ``start`` to before ``stop``; all steps by default.
+
+        series: the names wanted, such as ``raw/digit``, all by default; one that the job never had is left out.
+        """
+        asked = {"series": ",".join(series) if series is not None else None, "from": start, "to": stop}
+        return history(self._transport, job, **asked)[1]
 
     def resume(self, job: int) -> Job:
         """Return a paused job that goes on, or a failed or stopped one, queued to go on at its newest checkpoint."""

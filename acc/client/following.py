@@ -131,18 +131,14 @@ class Following:
 
     def _missed(self) -> Iterator[Points]:
         """Yield the steps from ``end`` on that the site has; after a resume from before it, those that replaced it."""
-        header, values = self._history(start=self.end)
+        header, found = history(self.transport, self.job, **{"from": self.end})
         if self.attempt not in (None, header["attempt"]) and header["step"] < self.end:
             self.end = 0
-            header, values = self._history()
+            header, found = history(self.transport, self.job)
         self.attempt = header["attempt"]
-        if values.size:
-            yield self._given(header["start"], header["series"], values)
-
-    def _history(self, start: int | None = None) -> tuple[LossHistory, NDArray[np.float32]]:
-        path, accept = f"jobs/{self.job}/loss_history/", {"Accept": wire.CONTENT_TYPE}
-        header, values = wire.decode(self.transport.send("GET", path, headers=accept, **{"from": start}))
-        return cast(LossHistory, header), values
+        if found.columns:
+            self.end = found.stop
+            yield found
 
     def _given(self, start: int, series: list[str], values: NDArray[np.float32]) -> Points:
         self.end = start + values.shape[1]
@@ -150,3 +146,11 @@ class Following:
 
     def _state(self) -> Job:
         return cast(Job, self.transport.json("GET", f"jobs/{self.job}/"))
+
+
+def history(transport: Transport, job: int, **query: Any) -> tuple[LossHistory, Points]:
+    """Return header and points of a job's history as it lies: float32, the steps told by the first alone."""
+    path, accept = f"jobs/{job}/loss_history/", {"Accept": wire.CONTENT_TYPE}
+    told, values = wire.decode(transport.send("GET", path, headers=accept, **query))
+    header = cast(LossHistory, told)
+    return header, Points(header["start"], dict(zip(header["series"], values, strict=True)))

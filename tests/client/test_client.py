@@ -89,6 +89,15 @@ def test_a_job_is_followed_to_its_end_and_every_step_comes_once(client, ada, los
     np.testing.assert_array_equal(values, np.arange(40, dtype=np.float32))
 
 
+def test_the_losses_of_a_job_come_whole_or_in_part_by_the_names_asked_for(client, ada):
+    job = queued(client, ada)
+    work(job, pause=0)
+    assert list(client.jobs.losses(job).columns) == ["total"]
+    part = client.jobs.losses(job, ["total", "raw/never"], start=5, stop=9)
+    assert (part.start, part.stop, part.columns["total"].tolist()) == (5, 9, [5.0, 6.0, 7.0, 8.0])
+    assert client.jobs.losses(job, ["raw/never"]).columns == {}
+
+
 def test_a_job_that_may_not_be_seen_cannot_be_followed(client):
     with pytest.raises(ApiError, match="404"):
         list(client.follow(12345))

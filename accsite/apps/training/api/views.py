@@ -261,6 +261,7 @@ class JobViewSet(ReadViewSet):
             query("from", "first step", OpenApiTypes.INT),
             query("to", "step before which to end", OpenApiTypes.INT),
             query("points", "the most columns wanted; more steps come as an envelope", OpenApiTypes.INT),
+            query("series", "names of the series wanted, with commas between them, as raw/digit,total; else all"),
             query("clock", "1: also tell when the steps were made"),
         ],
         responses={
@@ -278,12 +279,14 @@ class JobViewSet(ReadViewSet):
     )
     def loss_history(self, request: Request, **_: Any) -> Response:
         """Return loss points as JSON columns, binary or CSV, as the Accept header asks."""
+        wanted = request.query_params.get("series", "")
         points = selectors.loss_history(
             self.get_object(),
             after=whole_number(request, "after"),
             start=whole_number(request, "from"),
             stop=whole_number(request, "to"),
             points=whole_number(request, "points", least=1),
+            series=frozenset(wanted.split(",")) if wanted else None,
             clock=request.query_params.get("clock") == "1",
         )
         return Response(points, headers={"Vary": "Accept", "Cache-Control": "no-store"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,7 @@ def loss_history(
     start: int | None = None,
     stop: int | None = None,
     points: int | None = None,
+    series: Collection[str] | None = None,
     clock: bool = False,
 ) -> tuple[LossHistoryHeader, NDArray[np.float32]]:
     """Return header and columns, ready for ``acc.wire.encode``, of the steps in ``[start, stop)``.
@@ -42,7 +43,8 @@ def loss_history(
     power of two; column i covers steps ``start + i*bucket`` to ``start + (i+1)*bucket - 1`` as far as they
     lie in the range; NaN in all three where no step of it has a value. ``header['last']`` of an envelope: series ->
     [step, value], the newest of the job as it was measured. Otherwise one row a series and one column a step, NaN
-    where there is no value. ``clock`` adds ``header['clock']``: [[step, ...], [seconds since the epoch, ...]],
+    where there is no value. series: the names wanted, all by default; one without a value in the range is left out, as
+    ``header['series']`` says. ``clock`` adds ``header['clock']``: [[step, ...], [seconds since the epoch, ...]],
     linear in between.
     """
     head = Job.objects.values("attempt", "step", "points_seq", "total_steps").get(pk=job.pk)
@@ -51,7 +53,9 @@ def loss_history(
     begin = min(begin, end)
     bucket = bucket_steps(begin, end, points)
     rows = list(_rows(job.pk, begin, end, bucket)) if end > begin else []
-    names = blocks.union(row.series for row in rows)
+    names = blocks.union(dict.fromkeys(row.series for row in rows))
+    if series is not None:
+        names = tuple(name for name in names if name in series)
     header: LossHistoryHeader = {
         "job": job.pk,
         "attempt": head["attempt"],
@@ -68,7 +72,11 @@ def loss_history(
         columns = _raw(rows, names, begin, end)
     else:
         columns = _envelope(rows, names, begin, end, bucket)
-        header["last"] = {name: last for name, last in last_points(job).items() if math.isfinite(last[1])}
+        header["last"] = {
+            name: last
+            for name, last in last_points(job).items()
+            if math.isfinite(last[1]) and (series is None or name in series)
+        }
     if clock:
         header["clock"] = _clock(rows, begin, end)
     return checked(LossHistoryHeader, header), columns
@@ -177,12 +185,15 @@ _COLUMNS = ("start", "count", "names", "minima", "maxima", "sums", "counts", "cl
 
 
 def _raw(rows: list[_Row], names: tuple[str, ...], start: int, stop: int) -> NDArray[np.float32]:
-    place = {name: index for index, name in enumerate(names)}
     columns = np.full((len(names), stop - start), np.nan, np.float32)
+    places: dict[tuple[str, ...], list[tuple[int, int]]] = {}  # of the same series in rows and in columns
     for row in rows:
-        steps = _steps(row, start, stop)
-        at = steps.start - start
-        columns[[place[name] for name in row.series], at : at + steps.count] = steps.values
+        if row.series not in places:
+            places[row.series] = [(names.index(s), at) for at, s in enumerate(row.series) if s in names]
+        values = np.frombuffer(row.values or b"", "<f4").reshape(len(row.series), row.count)
+        first, last = max(row.start, start), min(row.start + row.count, stop)
+        for to, of in places[row.series]:
+            columns[to, first - start : last - start] = values[of, first - row.start : last - row.start]
     return columns
 
 
@@ -200,21 +211,30 @@ def _envelope(
             partial[row.series].append(_steps(row, start, stop))
     for series, group in whole.items():
         at = np.array([row.start // bucket - first for row in group])
+        chosen = [place for place, name in enumerate(series) if name in envelope.place]
+        if not chosen:
+            continue
 
-        def stack(name: str, kind: str, group: list[_Row] = group) -> NDArray[Any]:
-            return (
-                np.frombuffer(b"".join(getattr(row, name) for row in group), kind).reshape(len(group), -1).T
-            )
+        def stack(
+            name: str, kind: str, group: list[_Row] = group, chosen: list[int] = chosen
+        ) -> NDArray[Any]:
+            packed = b"".join(getattr(row, name) for row in group)
+            return np.frombuffer(packed, kind).reshape(len(group), -1).T[chosen]
 
         minima, maxima = stack("minima", "<f4"), stack("maxima", "<f4")
         sums, counts = stack("sums", "<f8"), stack("counts", "<u4")
-        envelope.add(series, bucket=at, minima=minima, maxima=maxima, sums=sums, counts=counts)
+        names_of = tuple(series[place] for place in chosen)
+        envelope.add(names_of, bucket=at, minima=minima, maxima=maxima, sums=sums, counts=counts)
     for series, parts in partial.items():
         at = np.concatenate([np.arange(part.start, part.stop) // bucket - first for part in parts])
-        values = np.concatenate([part.values for part in parts], axis=1)
+        chosen = [place for place, name in enumerate(series) if name in envelope.place]
+        if not chosen:
+            continue
+        values = np.concatenate([part.values[chosen] for part in parts], axis=1)
         known = ~np.isnan(values)
         sums = np.where(known, values, 0)
-        envelope.add(series, bucket=at, minima=values, maxima=values, sums=sums, counts=known)
+        names_of = tuple(series[place] for place in chosen)
+        envelope.add(names_of, bucket=at, minima=values, maxima=values, sums=sums, counts=known)
     return envelope.columns()
 
 

@@ -83,6 +83,33 @@ def test_a_range_and_an_envelope(api: APIClient, job: Job) -> None:
     assert lines[2].startswith("2,3,4.0,4.0,4.0")
 
 
+def test_chosen_series_are_those_of_the_whole_history_and_no_others(api: APIClient, branch: Branch) -> None:
+    job = rows.make_job(branch, state=JobState.RUNNING, attempt=1, total_steps=3000)
+    values = np.random.default_rng(0).normal(size=(3, 1500)).astype(np.float32)
+    names = ("total", "raw/digit", "raw/kl")
+    points.append(job.pk, 1, PointBlock(0, names, values, 100.0, 103.0))
+    late = np.ones((2, 700), np.float32)
+    points.append(job.pk, 1, PointBlock(1500, ("raw/late", "raw/kl"), late, 103.0, 104.0))
+    url = f"/api/v1/jobs/{job.pk}/loss_history/"
+    for query in ("", "&from=600&to=1700", "&points=100", "&from=3&to=2100&points=9&clock=1"):
+        everything = api.get(f"{url}?{query}").json()
+        wanted = ["raw/kl", "raw/late"]
+        chosen = api.get(f"{url}?series=raw/late,raw/kl,raw/never{query}").json()
+        assert sorted(chosen["series"]) == wanted
+        assert chosen["columns"] == {name: everything["columns"][name] for name in wanted}
+        unlike = {"series", "columns", "last"}
+        assert {k: v for k, v in chosen.items() if k not in unlike} == {
+            k: v for k, v in everything.items() if k not in unlike
+        }
+        if "last" in everything:
+            assert chosen["last"] == {name: everything["last"][name] for name in wanted}
+    answer = api.get(f"{url}?series=raw/digit", headers={"Accept": wire.CONTENT_TYPE})
+    header, columns = wire.decode(answer.content)
+    assert header["series"] == ["raw/digit"]
+    np.testing.assert_array_equal(columns[0], np.concatenate([values[1], np.full(700, np.nan, np.float32)]))
+    assert api.get(f"{url}?series=raw/never").json()["columns"] == {}
+
+
 def test_a_job_without_points_has_an_empty_history(api: APIClient, branch: Branch) -> None:
     url = f"/api/v1/jobs/{rows.make_job(branch).pk}/loss_history/"
     assert api.get(url).json()["columns"] == {}
