@@ -78,7 +78,7 @@ def losses(steps: int) -> tuple[tuple[str, ...], NDArray[np.float32]]:
 
 
 def trained(branch: Any, steps: int, *, active: bool = False) -> Any:
-    """Return a job of the branch with so many steps of losses; active: it is at work, of a worker that is asked nothing."""
+    """Return a job of the branch with so many steps of losses; active: it is at work, for all that a page knows."""
     from django.utils import timezone
 
     from accsite.apps.jobs.models import Job
@@ -96,7 +96,10 @@ def trained(branch: Any, steps: int, *, active: bool = False) -> Any:
         total_steps=steps + 100_000 * active,
         attempt=1,
         points_seq=1,
-        spec={"tasks": [{"key": key, "name": key} for key in LOSSES], "train": {"lr": 1e-3, "lr_schedule": "constant"}},
+        spec={
+            "tasks": [{"key": key, "name": key} for key in LOSSES],
+            "train": {"lr": 1e-3, "lr_schedule": "constant"},
+        },
         started_at=now,
         finished_at=None if active else now,
     )
@@ -159,7 +162,9 @@ class Chrome:
     def __init__(self, playwright: Any, url: str, cookies: str) -> None:
         from scripts.chromium import ensure
 
-        self.browser = playwright.chromium.launch(executable_path=str(ensure()), args=["--no-sandbox", "--disable-gpu"])
+        self.browser = playwright.chromium.launch(
+            executable_path=str(ensure()), args=["--no-sandbox", "--disable-gpu"]
+        )
         self.url, (self.name, _, self.value) = url, cookies.partition("=")
 
     @contextmanager
@@ -189,7 +194,9 @@ class Chrome:
             client = page.context.new_cdp_session(page)
             client.send("Network.enable")
             asked: dict[str, str] = {}
-            client.on("Network.requestWillBeSent", lambda e: asked.update({e["requestId"]: e["request"]["url"]}))
+            client.on(
+                "Network.requestWillBeSent", lambda e: asked.update({e["requestId"]: e["request"]["url"]})
+            )
 
             def finished(event: dict[str, Any]) -> None:
                 kind = "losses" if "loss_history" in asked.get(event["requestId"], "") else "rest"
@@ -205,9 +212,7 @@ class Chrome:
 SPIKES_SEEN = """(name) => {
   const chart = document.getElementById('loss').chart;
   const highs = chart.plot.data[3 * chart.names.indexOf(name) + 2];
-  const sorted = highs.filter((value) => value != null).sort((a, b) => a - b);
-  const usual = sorted[sorted.length >> 1];
-  return highs.filter((value) => value > 5 * usual).length; }"""
+  return highs.filter((value, i) => value > 5 * highs[i - 1] && value > 5 * highs[i + 1]).length; }"""
 
 
 def spikes_seen(chrome: Chrome, address: str) -> int:
@@ -246,7 +251,8 @@ FOLLOW = """() => {
   window.seen = [];
   const panel = document.getElementById('loss');
   const draw = panel.chart.draw.bind(panel.chart);
-  panel.chart.draw = (...all) => { draw(...all); seen.push([panel.points.end, performance.timeOrigin + performance.now()]); };
+  const now = () => performance.timeOrigin + performance.now();
+  panel.chart.draw = (...all) => { draw(...all); seen.push([panel.points.end, now()]); };
 }"""
 
 
@@ -344,18 +350,75 @@ def main() -> None:
             tasks, drawn = smooth(chrome, f"{address}{job.pk}", job)
     page, bare = median(took["page"]), median(took["bare"])
     told = f"{page:.0f} ms, {rest / 1000:.0f} KB beside the losses"
-    report(Row("page of 4 x 100k losses to drawn chart", page / bare, "x", 5, "lower", told, f"bare page {bare:.0f} ms"))
-    report(Row("losses of that page on the wire", loss_bytes / 1000, "KB", 64, "lower", f"4 of {len(LOSSES) * 2 + 3} series"))
+    report(
+        Row(
+            "page of 4 x 100k losses to drawn chart",
+            page / bare,
+            "x",
+            5,
+            "lower",
+            told,
+            f"bare page {bare:.0f} ms",
+        )
+    )
+    report(
+        Row(
+            "losses of that page on the wire",
+            loss_bytes / 1000,
+            "KB",
+            64,
+            "lower",
+            f"4 of {len(LOSSES) * 2 + 3} series",
+        )
+    )
     report(Row("spikes of one step shown", seen, f"of {SPIKES}", SPIKES, "higher", "as drawn at full zoom"))
     page, bare = median(took["long"]), median(took["bare long"])
     told = f"{page:.0f} ms"
-    report(Row("page of 4 x 1M losses, over 4 x 100k", page / median(took["page"]), "x", 1.5, "lower", told, f"bare page {bare:.0f} ms"))
+    report(
+        Row(
+            "page of 4 x 1M losses, over 4 x 100k",
+            page / median(took["page"]),
+            "x",
+            1.5,
+            "lower",
+            told,
+            f"bare page {bare:.0f} ms",
+        )
+    )
     told = f"{ours:.1f} ms, {size / 1e6:.2f} MB"
-    report(Row("history of 4 chosen series x 100k", ours / theirs, "x", 20, "lower", told, f"static file {theirs:.2f} ms"))
+    report(
+        Row(
+            "history of 4 chosen series x 100k",
+            ours / theirs,
+            "x",
+            20,
+            "lower",
+            told,
+            f"static file {theirs:.2f} ms",
+        )
+    )
     told = f"p50 {median(late):.1f} ms, worst {late[-1]:.0f} ms"
-    report(Row(f"step to drawn, {STEPS_A_SECOND} a second, p95", late[int(0.95 * len(late))], "ms", 30, "lower", told))
+    report(
+        Row(
+            f"step to drawn, {STEPS_A_SECOND} a second, p95",
+            late[int(0.95 * len(late))],
+            "ms",
+            30,
+            "lower",
+            told,
+        )
+    )
     told = f"{drawn} drawn of {10 * FRAMES_A_SECOND}, {len(tasks)} tasks over 50 ms"
-    report(Row(f"longest task at {FRAMES_A_SECOND} frames a second, 100k points", max(tasks, default=50), "ms", 50, "lower", told))
+    report(
+        Row(
+            f"longest task at {FRAMES_A_SECOND} frames a second, 100k points",
+            max(tasks, default=50),
+            "ms",
+            50,
+            "lower",
+            told,
+        )
+    )
 
 
 if __name__ == "__main__":

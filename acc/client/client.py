@@ -176,7 +176,12 @@ class Jobs(Rows[Job]):
         return cast(JobLog, self._transport.json("GET", f"jobs/{job}/log/", **query))
 
     def losses(
-        self, job: int, series: Sequence[str] | None = None, *, start: int | None = None, stop: int | None = None
+        self,
+        job: int,
+        series: Sequence[str] | None = None,
+        *,
+        start: int | None = None,
+        stop: int | None = None,
     ) -> Points:
         """Return what a job's losses were at each step from ``start`` to before ``stop``; all steps by default.
 

@@ -49,7 +49,9 @@ def test_a_step_after_a_quiet_spell_is_shown_at_once_and_quick_ones_wait_for_one
             return super().compute_loss(output, batch, head)
 
     classes.add(SlowTask)
-    spec = helpers.job({"data": dataset}, [helpers.task("reconstruction"), helpers.task("SlowTask", key="s")], steps=5)
+    spec = helpers.job(
+        {"data": dataset}, [helpers.task("reconstruction"), helpers.task("SlowTask", key="s")], steps=5
+    )
     monkeypatch.setattr(trainer, "BLOCK_SECONDS", 100.0)
     monkeypatch.setattr(trainer, "QUIET_SECONDS", 0.05)
     slow = 0.06

@@ -2,6 +2,10 @@
 
 import { compact } from "./numbers.js";
 
+// A line is told by its dashes, too: hue alone does not tell eight curves apart to every eye. Pixels on and off.
+export const DASHES = [[], [9, 4], [3, 3], [12, 3, 3, 3], [6, 2], [16, 5], [9, 3, 3, 3, 3, 3], [2, 4]];
+export const hue = (slot) => `hue-${slot % 8}`;
+
 // Ticks of a log scale: 1, 2 and 5 of each power of ten, or every so many powers where there are many.
 function powers(low, high) {
 	const [first, last] = [Math.log10(low), Math.log10(high)];
@@ -22,11 +26,22 @@ function alone(plot, index) {
 	return found;
 }
 
+// How far a loss is from what its trivial predictor loses: "-38 %".
+export function against(value, base) {
+	if (value == null || !base || !Number.isFinite(value)) return "";
+	const share = (100 * (value - base)) / Math.abs(base);
+	const size = Math.abs(share);
+	const text = size >= 1000 ? `${compact(value / base)} ×` : `${Math.round(size)} %`;
+	return share < -0.5 ? `−${text}` : share > 0.5 ? `+${text}` : "±0 %";
+}
+
 export class LossChart {
-	// callbacks: onZoom(from, to) with null to reset, onCursor(x, values by name). baselines: [{ slot, value }];
-	// layers: [{ reach: () => values that must be in view, draw: (plot) => {} }], drawn over the curves.
+	// callbacks: onZoom(from, to) with null to reset, onCursor(x, values by name), ticks(x) as text.
+	// baselines: [{ slot, value }]; layers: [{ reach: () => values that must be in view, draw: (plot) => {} }], drawn over
+	// the curves. since: where on the axis what is drawn becomes the branch's own; before it all is grey.
 	constructor(host, callbacks) {
 		Object.assign(this, { host, callbacks, plot: null, shape: "", names: [], baselines: [], layers: [] });
+		Object.assign(this, { colours: new Map(), series: [], since: null, pointed: false });
 		this.resize = new ResizeObserver(() => this.plot?.setSize(this.size()));
 		this.resize.observe(host);
 	}
@@ -37,21 +52,46 @@ export class LossChart {
 
 	// Return a custom property as the colour it is in this theme.
 	colour(name, opacity = 1) {
-		const probe = (this.probe ??= this.host.appendChild(document.createElement("i")));
-		probe.style.color = `rgb(from var(--${name}) r g b / ${opacity})`;
-		return getComputedStyle(probe).color;
+		const key = `${name} ${opacity}`;
+		if (!this.colours.has(key)) {
+			const probe = (this.probe ??= this.host.appendChild(document.createElement("i")));
+			probe.style.color = `rgb(from var(--${name}) r g b / ${opacity})`;
+			this.colours.set(key, getComputedStyle(probe).color);
+		}
+		return this.colours.get(key);
 	}
 
-	// series: [{ name, slot }]; data: [x, Map(name -> [min, max, line])]; range: [from, to] as x; ticks: x as text
+	// A colour from `since` on, and grey before it.
+	paint(name, opacity) {
+		const [own, grey] = [this.colour(name, opacity), this.colour("quiet", opacity * 0.7)];
+		return (plot) => {
+			if (this.since === null) return own;
+			const { left, width } = plot.bbox;
+			const at = (plot.valToPos(this.since, "x", true) - left) / width;
+			if (!(at > 0)) return own;
+			if (at >= 1) return grey;
+			const gradient = plot.ctx.createLinearGradient(left, 0, left + width, 0);
+			for (const [place, colour] of [
+				[0, grey],
+				[at, grey],
+				[at, own],
+				[1, own],
+			])
+				gradient.addColorStop(place, colour);
+			return gradient;
+		};
+	}
+
+	// series: [{ name, slot, title, base }]; data: [x, Map(name -> [min, max, line])]; range: [from, to] as x; ticks: x as
+	// text
 	draw(series, [x, columns], range, log, ticks) {
 		this.ticks = ticks;
-		const shape = JSON.stringify([
-			series,
-			log,
-			document.documentElement.dataset.theme,
-			matchMedia("(prefers-color-scheme: dark)").matches,
-		]);
+		const theme = `${document.documentElement.dataset.theme} ${matchMedia("(prefers-color-scheme: dark)").matches}`;
+		if (theme !== this.theme) this.colours.clear();
+		this.theme = theme;
+		const shape = JSON.stringify([series.map(({ name, slot }) => [name, slot]), log, theme]);
 		this.range = range;
+		this.series = series;
 		this.names = series.map((item) => item.name);
 		const positive = (values) => (log ? values.map((value) => (value > 0 ? value : null)) : values);
 		const data = [x, ...this.names.flatMap((name) => columns.get(name).map(positive))];
@@ -69,19 +109,19 @@ export class LossChart {
 	}
 
 	options(series, log) {
-		const text = this.colour("soft");
-		const grid = { stroke: this.colour("line"), width: 1 };
-		const font = "11px system-ui, sans-serif";
+		const text = this.colour("quiet");
+		const grid = { stroke: this.colour("hairline"), width: 1 };
+		const font = `12px ${getComputedStyle(this.host).fontFamily}`;
 		const curves = series.flatMap(({ slot }) => {
-			const edge = { stroke: this.colour(`slot-${slot % 8}`, 0.3), width: 1, points: { show: false } };
-			const colour = this.colour(`slot-${slot % 8}`);
+			const edge = { stroke: this.paint(hue(slot), 0.3), width: 1, points: { show: false } };
 			// No line where there is no value; a value with none on either side is a dot.
-			const points = { show: () => false, filter: alone, size: 3.5, width: 0, fill: colour };
-			return [edge, { ...edge }, { stroke: colour, width: 1.75, dash: slot > 7 ? [2, 3] : undefined, points }];
+			const fill = this.colour(hue(slot));
+			const points = { show: () => false, filter: alone, size: 3.5, width: 0, fill };
+			return [edge, { ...edge }, { stroke: this.paint(hue(slot), 1), width: 1.75, dash: DASHES[slot % 8], points }];
 		});
 		const bands = series.map(({ slot }, i) => ({
 			series: [3 * i + 2, 3 * i + 1],
-			fill: this.colour(`slot-${slot % 8}`, 0.14),
+			fill: this.paint(hue(slot), 0.13),
 		}));
 		return {
 			...this.size(),
@@ -101,8 +141,8 @@ export class LossChart {
 					font,
 					grid: { show: false },
 					ticks: grid,
-					size: 30,
-					space: 70,
+					size: 32,
+					space: 80,
 					values: (_, ticks) => ticks.map(this.ticks),
 				},
 				{
@@ -110,8 +150,8 @@ export class LossChart {
 					font,
 					grid,
 					ticks: { show: false },
-					size: 48,
-					gap: 4,
+					size: 54,
+					gap: 6,
 					filter: (_, ticks) => ticks,
 					incrs: log ? [Number.MAX_VALUE] : undefined,
 					splits: log ? (_, __, low, high) => powers(low, high) : undefined,
@@ -126,7 +166,7 @@ export class LossChart {
 				y: false,
 				sync: { key: "acc", filters: { pub: (kind) => /^mouse(move|leave)$/.test(kind) } },
 				drag: { x: true, y: false, setScale: false },
-				points: { size: 6 },
+				points: { size: 7 },
 				bind: {
 					dblclick: () => () => {
 						this.callbacks.onZoom(null, null);
@@ -143,13 +183,7 @@ export class LossChart {
 						plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
 					},
 				],
-				setCursor: [
-					(plot) => {
-						const at = plot.cursor.left >= 0 ? plot.cursor.idx : null;
-						const values = new Map(this.names.map((name, i) => [name, at == null ? null : plot.data[3 * i + 3][at]]));
-						this.callbacks.onCursor(at == null ? null : plot.data[0][at], values);
-					},
-				],
+				setCursor: [(plot) => this.follow(plot)],
 				draw: [
 					(plot) => {
 						this.drawBaselines(plot);
@@ -160,6 +194,50 @@ export class LossChart {
 		};
 	}
 
+	// What stands under the cursor, told to the page and in words beside it.
+	follow(plot) {
+		const at = plot.cursor.left >= 0 ? plot.cursor.idx : null;
+		this.pointed = at != null;
+		const values = new Map(this.names.map((name, i) => [name, at == null ? null : plot.data[3 * i + 3][at]]));
+		this.callbacks.onCursor(at == null ? null : plot.data[0][at], values);
+		this.tell(plot, at, values);
+	}
+
+	tell(plot, at, values) {
+		if (this.callbacks.ticks === undefined) return;
+		let tip = plot.over.querySelector(".tip");
+		if (at == null) return tip?.remove();
+		tip ??= plot.over.appendChild(Object.assign(document.createElement("div"), { className: "tip" }));
+		const known = this.series.filter(({ name }) => values.get(name) != null);
+		known.sort((a, b) => values.get(b.name) - values.get(a.name));
+		const cell = (text, className = "") =>
+			Object.assign(document.createElement("span"), { textContent: text, className });
+		const rows = known.flatMap(({ name, slot, title, base }) => {
+			const swatch = cell("", "swatch");
+			swatch.dataset.slot = slot;
+			return [
+				swatch,
+				cell(title, "clip"),
+				cell(compact(values.get(name)), "num"),
+				cell(against(values.get(name), base), "num soft"),
+			];
+		});
+		tip.replaceChildren(cell(this.callbacks.ticks(Math.round(plot.data[0][at])) || "", "head"), ...rows);
+		const { left, top } = plot.cursor;
+		const { width, height } = plot.over.getBoundingClientRect();
+		const x = left > width / 2 ? left - tip.offsetWidth - 14 : left + 14;
+		const y = Math.max(0, Math.min(top - 12, height - tip.offsetHeight));
+		tip.style.transform = `translate(${Math.max(0, x)}px, ${y}px)`;
+	}
+
+	// Put the crosshair at a place of the axis, as the pointer over another picture of the same steps does.
+	point(x) {
+		const { plot } = this;
+		if (!plot) return;
+		const left = x == null ? -10 : plot.valToPos(x, "x");
+		plot.setCursor({ left, top: x == null ? -10 : 12 });
+	}
+
 	// The losses in view: those of the curves, from low to high, and all that is drawn over them.
 	reach(low, high, log) {
 		const over = this.layers.flatMap((layer) => layer.reach());
@@ -168,18 +246,21 @@ export class LossChart {
 		if (!values.length) return [log ? 0.01 : 0, 1];
 		const [least, most] = [Math.min(...values), Math.max(...values)];
 		if (!log) return uPlot.rangeNum(least, most, 0.06, true);
-		return uPlot.rangeLog(least, least === most ? most * 2 : most, 10, false);
+		// Less than a power of ten is shown as it is: a curve that fills a tenth of the height tells nothing.
+		if (most / least < 10)
+			return [least / (most / least) ** 0.08, least === most ? most * 2 : most * (most / least) ** 0.08];
+		return uPlot.rangeLog(least, most, 10, false);
 	}
 
-	// What each task's trivial predictor loses, or a collapsed latent costs: dashed, in the colour of the task.
+	// What each task's trivial predictor loses, or a collapsed latent costs: dotted, in the colour of the task.
 	drawBaselines({ ctx, bbox, valToPos }) {
 		ctx.save();
-		ctx.setLineDash([7, 5]);
+		ctx.setLineDash([2 * devicePixelRatio, 4 * devicePixelRatio]);
 		ctx.lineWidth = devicePixelRatio * 1.25;
 		for (const { slot, value } of this.baselines) {
 			const y = valToPos(value, "y", true);
 			if (!(y >= bbox.top && y <= bbox.top + bbox.height)) continue;
-			ctx.strokeStyle = this.colour(`slot-${slot % 8}`, 0.75);
+			ctx.strokeStyle = this.colour(hue(slot), 0.75);
 			ctx.beginPath();
 			ctx.moveTo(bbox.left, y);
 			ctx.lineTo(bbox.left + bbox.width, y);

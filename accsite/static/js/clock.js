@@ -5,7 +5,7 @@ export function attach(view) {
 	async function load(points) {
 		clock = { job: points.job, steps: [], seconds: [] };
 		const mine = clock;
-		const { header } = await points.fetch({ clock: 1, points: 1 });
+		const { header } = await points.fetch({ format: "points", series: "total", clock: 1, points: 1 });
 		mine.steps = [...header.clock[0], ...mine.steps];
 		mine.seconds = [...header.clock[1], ...mine.seconds];
 		view.redraw();
@@ -13,7 +13,7 @@ export function attach(view) {
 	// Value at x on the line through (from, to), which are sorted; beyond the ends the last piece goes on.
 	function along(x, from, to) {
 		let i = 1;
-		for (let high = from.length - 1; i < high; ) {
+		for (let high = from.length - 1; i < high;) {
 			const middle = (i + high) >> 1;
 			if (from[middle] < x) i = middle + 1;
 			else high = middle;
@@ -21,7 +21,6 @@ export function attach(view) {
 		const width = from[i] - from[i - 1];
 		return width > 0 ? to[i - 1] + ((x - from[i - 1]) / width) * (to[i] - to[i - 1]) : to[i];
 	}
-	const byStep = { at: view.at, step: view.step, ticks: view.ticks };
 	const byTime = {
 		at: (step) => along(step, clock.steps, clock.seconds) - clock.seconds[0],
 		step: (x) => along(x + clock.seconds[0], clock.seconds, clock.steps),
@@ -32,7 +31,7 @@ export function attach(view) {
 			const points = view.points();
 			const asked = view.state.x === "time";
 			if (asked && clock?.job !== points.job) load(points).catch(() => {});
-			Object.assign(view, asked && clock.steps.length > 1 ? byTime : byStep);
+			if (asked && clock.steps.length > 1) Object.assign(view, byTime);
 		},
 		frame({ job, start, step, wall }) {
 			if (clock?.job !== job) return;

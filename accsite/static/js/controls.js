@@ -19,8 +19,8 @@ export function setState(view, changes, push = true) {
 
 const without = (text, name) => text.split(",").filter((other) => other && other !== name);
 
-function legend(view, { series }, alone) {
-	const all = view.legend().map((button) => button.dataset.series);
+function choose(view, { series }, alone) {
+	const all = view.tiles().map((tile) => tile.dataset.series);
 	const { hide } = view.state;
 	const others = without(hide, series);
 	const visible = !hide.split(",").includes(series);
@@ -31,6 +31,11 @@ function legend(view, { series }, alone) {
 		hidden = isAlone ? [] : all.filter((name) => name !== series);
 	} else if (visible) hidden = [...others, series];
 	setState(view, { hide: hidden.join(",") });
+}
+
+function fullScreen(panel) {
+	if (document.fullscreenElement) document.exitFullscreen();
+	else panel.requestFullscreen?.();
 }
 
 export function handle(view, { type, target, altKey, value, checked }) {
@@ -48,6 +53,10 @@ export function handle(view, { type, target, altKey, value, checked }) {
 		setState(view, { [dataset.flip]: view.state[dataset.flip] === dataset.on ? dataset.off : dataset.on });
 	if ("reset" in dataset) view.zoom(null, null);
 	if ("png" in dataset) import("./picture.js").then(({ save }) => save(view));
+	if (dataset.pick) setState(view, { [dataset.pick]: dataset.value });
+	if ("full" in dataset) fullScreen(view.panel);
 	const button = target.closest("#legend button");
-	if (button) legend(view, button.dataset, altKey);
+	if (button) choose(view, button.dataset, altKey);
+	const tile = target.closest("#tiles [data-large]")?.closest("[data-series]");
+	if (tile) choose(view, tile.dataset, true);
 }

@@ -35,11 +35,22 @@ export function attach(view) {
 	return {
 		draw(span, axis) {
 			if (!box.open) return;
+			const names = CURVES.map(([name]) => name);
+			view
+				.points()
+				.need(names)
+				?.then(view.redraw, () => {});
 			for (const { name, slot, chart, show } of charts) {
 				if (!view.points().has(name)) continue;
 				// The rate is what it was set to: smoothing it would tell of changes that never were.
 				const data = view.look([name], span, name === "lr" ? 0 : undefined);
-				chart.draw([{ name, slot }], data, axis, name !== "lr" && view.state.y === "log", view.ticks);
+				chart.draw(
+					[{ name, slot, title: name, base: null }],
+					data,
+					axis,
+					name !== "lr" && view.state.y === "log",
+					view.ticks,
+				);
 				show();
 			}
 		},

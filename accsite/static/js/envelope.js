@@ -8,29 +8,44 @@ export function envelope({ header, columns }) {
 }
 
 // Add the buckets in from..to to x and to each name's [min, max, line]; return what the smoothing carries on.
-// weight: of the average; forget: after so many steps without a value it begins anew.
+// weight: of the average; forget: after so many steps without a value it begins anew. They do not change while points
+// come, and are kept for the next time.
 export function addEnvelope(base, from, to, { weight, forget }, x, out) {
-	const memory = weight ** base.width; // the same memory in steps, bucket by bucket
-	const inside = base.x.map((step) => step >= from - base.width && step <= to);
-	x.push(...base.x.filter((_, i) => inside[i]));
+	const asked = `${from} ${to} ${weight}`;
+	if (base.kept?.asked !== asked) {
+		const inside = base.x.map((step) => step >= from - base.width && step <= to);
+		base.kept = { asked, inside, x: base.x.filter((_, i) => inside[i]), parts: new Map() };
+	}
+	const { kept } = base;
+	for (const step of kept.x) x.push(step);
 	const carried = new Map();
-	const known = (value) => (value === value ? value : null);
-	for (const [name, [lows, highs, line]] of out) {
-		const [min, max, mean] = [base.min.get(name), base.max.get(name), base.mean.get(name)];
-		let [last, n, missing] = [0, 0, 0];
-		for (let i = 0; i < base.x.length; i++) {
-			const value = mean ? known(mean[i]) : null;
-			if (value === null) missing += base.width;
-			else {
-				if (missing > forget) [last, n] = [0, 0];
-				[last, n, missing] = [last * memory + (1 - memory) * value, n + 1, 0];
-			}
-			if (!inside[i]) continue;
-			lows.push(min ? known(min[i]) : null);
-			highs.push(max ? known(max[i]) : null);
-			line.push(value === null || !weight ? value : last / (1 - memory ** n));
-		}
-		carried.set(name, { last, bias: memory ** n, missing });
+	for (const [name, drawn] of out) {
+		if (!kept.parts.has(name)) kept.parts.set(name, part(base, name, weight, forget));
+		const { lows, highs, line, carry } = kept.parts.get(name);
+		for (const [i, column] of [lows, highs, line].entries()) drawn[i] = drawn[i].concat(column);
+		carried.set(name, carry);
 	}
 	return carried;
+}
+
+const known = (value) => (value === value ? value : null);
+
+function part(base, name, weight, forget) {
+	const [min, max, mean] = [base.min.get(name), base.max.get(name), base.mean.get(name)];
+	const memory = weight ** base.width; // the same memory in steps, bucket by bucket
+	const [lows, highs, line] = [[], [], []];
+	let [last, n, missing] = [0, 0, 0];
+	for (let i = 0; i < base.x.length; i++) {
+		const value = mean ? known(mean[i]) : null;
+		if (value === null) missing += base.width;
+		else {
+			if (missing > forget) [last, n] = [0, 0];
+			[last, n, missing] = [last * memory + (1 - memory) * value, n + 1, 0];
+		}
+		if (!base.kept.inside[i]) continue;
+		lows.push(min ? known(min[i]) : null);
+		highs.push(max ? known(max[i]) : null);
+		line.push(value === null || !weight ? value : last / (1 - memory ** n));
+	}
+	return { lows, highs, line, carry: { last, bias: memory ** n, missing } };
 }

@@ -5,6 +5,7 @@ import { pace } from "./pace.js";
 
 const [LEAST_STEPS, MOST_STEPS] = [100, 2000];
 const MIN_VALUES = 8;
+const LEAST_HELD = 200;
 const BINS = 32;
 const SIGNIFICANT_Z = 2.58;
 const FLAT_PART = 0.02;
@@ -78,20 +79,22 @@ function write(element, word) {
 	if (element.className === "health") element.dataset.level = word;
 }
 
-export function attach({ legend, points, redraw }) {
+export function attach({ tiles, points, redraw }) {
 	const due = pace(redraw);
 	return {
 		draw() {
 			if (!due()) return;
 			const held = points();
-			if (Number(document.getElementById("legend").dataset.of) !== held.job) return;
-			for (const button of legend()) {
-				const { series, base, near } = button.dataset;
+			if (Number(document.getElementById("tiles").dataset.of) !== held.job) return;
+			for (const tile of tiles()) {
+				const { series, base, near } = tile.dataset;
 				const recent = windowSteps(held.end);
 				const values = held.newest(series, recent).filter(Number.isFinite);
 				const [step] = held.newestOf(series) ?? [held.end];
-				const [health, direction] = [".health", ".trend"].map((part) => button.querySelector(part));
-				write(health, level(values, base, near, "floor" in button.dataset));
+				const [health, direction] = [".health", ".trend"].map((part) => tile.querySelector(part));
+				// Of a long history too few may be held to know better than the server, which has read them.
+				if (!health || (held.base && held.end - held.start < Math.min(recent, LEAST_HELD))) continue;
+				write(health, level(values, base, near, "floor" in tile.dataset));
 				if (step < held.end - recent) show(direction, `last at step ${step.toLocaleString("en")}`);
 				else write(direction, trend(values));
 			}

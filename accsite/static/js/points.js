@@ -1,8 +1,9 @@
 // The loss points of one job, keyed by step, as the server keeps them: no step missing, none twice.
 
 const MAGIC = 0x31504341; // "ACP1", little-endian
-const RAW_LIMIT = 20_000; // steps; a longer history comes as an envelope
-const BUCKETS = 1600;
+const RAW_LIMIT = 4096; // steps; a longer history comes as an envelope
+const [LEAST_COLUMNS, MOST_COLUMNS] = [160, 1000]; // at most so many are drawn of a series, about one a pixel,
+const COLUMNS_OF_ALL = 5000; // and so many of all together
 const BREAK = 200; // steps without a value after which smoothing begins anew: the task was off
 const HELD_LIMIT = 200_000; // steps held in full; beyond it they are fetched anew, as an envelope
 
@@ -21,18 +22,31 @@ export function decode(buffer) {
 	};
 }
 
+// Where a whole history is asked for: of the named series, as an envelope of about the chart's width if it is long.
+// The page says the same address beforehand, so that the answer is on its way before this is read.
+const columnsOf = (names) =>
+	Math.max(LEAST_COLUMNS, Math.min(MOST_COLUMNS, Math.floor(COLUMNS_OF_ALL / Math.max(1, names.length))));
+const query = (names, steps) => ({
+	format: "points",
+	points: steps > RAW_LIMIT ? columnsOf(names) : null,
+	series: names.length ? names.join() : null,
+});
+
 export class Points {
-	constructor(job, url) {
+	// names: of the series to ask for; frames bring the others too, but only from then on. None: all.
+	constructor(job, url, names = []) {
 		Object.assign(this, { job, url, start: 0, end: 0, seq: -1, attempt: null, base: null, detail: null, busy: null });
+		this.names = [...names];
 		this.columns = new Map(); // series -> Float32Array, index = step - start
 		this.smoothed = new Map(); // series -> { weight, values, upto, last, bias }
+		this.buckets = new Map(); // series and width -> what was drawn of it, see bucketed()
 		this.waiting = [];
 	}
 
 	async fetch(query) {
 		const address = new URL(this.url, location.href);
 		for (const [name, value] of Object.entries(query)) if (value != null) address.searchParams.set(name, value);
-		const response = await fetch(address, { headers: { Accept: "application/vnd.acc.points" } });
+		const response = await fetch(address);
 		if (!response.ok) throw new Error(`the server answered ${response.status}`);
 		return decode(await response.arrayBuffer());
 	}
@@ -40,10 +54,11 @@ export class Points {
 	// Load all there is: unreduced if it is short, else an envelope which unreduced frames continue.
 	load(steps = this.end) {
 		return this.exclusively(async () => {
-			const answer = await this.fetch({ points: steps > RAW_LIMIT ? BUCKETS : null });
+			const answer = await this.fetch(query(this.names, steps));
 			if (answer.header.kind === "envelope") this.tools ??= await import("./envelope.js");
 			this.columns.clear();
 			this.smoothed.clear();
+			this.buckets.clear();
 			this.base = this.detail = null;
 			this.start = this.end = 0;
 			this.note(answer.header);
@@ -54,10 +69,18 @@ export class Points {
 		});
 	}
 
+	// Load what was not asked for yet; returns a promise if there is any.
+	need(names) {
+		const more = names.filter((name) => !this.names.includes(name));
+		if (!this.names.length || !more.length) return null;
+		this.names.push(...more);
+		return this.busy ? this.busy.then(() => this.load()) : this.load();
+	}
+
 	// Ask for what was missed since the last step held.
 	heal() {
 		return this.exclusively(async () => {
-			const answer = await this.fetch({ after: this.end > 0 ? this.end - 1 : null });
+			const answer = await this.fetch({ format: "points", after: this.end > 0 ? this.end - 1 : null });
 			if (this.attempt !== null && answer.header.attempt !== this.attempt) {
 				this.busy = null; // another attempt made these steps; what is held may be of the one before
 				return this.load();
@@ -70,9 +93,8 @@ export class Points {
 	// Fetch the envelope of a part of a history that is too long to hold.
 	async zoom(from, to) {
 		if (!this.base || from >= this.start) return;
-		this.detail = this.tools.envelope(
-			await this.fetch({ from: Math.floor(from), to: Math.min(this.start, Math.ceil(to) + 1), points: BUCKETS }),
-		);
+		const part = { from: Math.floor(from), to: Math.min(this.start, Math.ceil(to) + 1) };
+		this.detail = this.tools.envelope(await this.fetch({ ...query(this.names, Infinity), ...part }));
 	}
 
 	exclusively(work) {
@@ -107,6 +129,7 @@ export class Points {
 		if (start < this.end) {
 			for (const column of this.columns.values()) column.fill(NaN, start - this.start);
 			for (const state of this.smoothed.values()) if (state.upto > start) state.upto = -1;
+			this.buckets.clear();
 		}
 		this.end = start + count;
 		for (const name of this.columns.keys()) this.room(name, this.end - this.start); // those without a value here
@@ -169,7 +192,45 @@ export class Points {
 		return state.values;
 	}
 
-	// Return x and, for each name, [min, max, line] of steps from..to, in at most some BUCKETS columns.
+	// What is drawn of the steps held of a series: [lows, highs, line] by bucket of `width` steps. Only the buckets that
+	// have changed since the last time are looked at.
+	bucketed(name, width, weight, carried) {
+		const key = `${name} ${width}`;
+		const first = Math.floor(this.start / width);
+		let held = this.buckets.get(key);
+		if (held?.weight !== weight || held.start !== this.start) {
+			held = { weight, start: this.start, drawn: [[], [], []], settled: first };
+			this.buckets.set(key, held);
+		}
+		const column = this.columns.get(name);
+		const smooth = column && weight ? this.smooth(name, weight, carried) : null;
+		const [lows, highs, line] = held.drawn;
+		const finish = Math.ceil(this.end / width);
+		for (let k = held.settled; k < finish; k++) {
+			let low = null,
+				high = null,
+				sum = 0,
+				n = 0,
+				end = null;
+			const b = Math.min(this.end, (k + 1) * width) - this.start;
+			for (let i = Math.max(this.start, k * width) - this.start; column && i < b; i++) {
+				const value = column[i];
+				if (value !== value) continue;
+				if (!n || value < low) low = value;
+				if (!n || value > high) high = value;
+				sum += value;
+				n += 1;
+				if (smooth) end = smooth[i];
+			}
+			lows[k - first] = low;
+			highs[k - first] = high;
+			line[k - first] = smooth || !n ? end : sum / n;
+		}
+		held.settled = Math.floor(this.end / width);
+		return held.drawn;
+	}
+
+	// Return x and, for each name, [min, max, line] of steps from..to, in at most some thousand columns.
 	view(from, to, names, weight) {
 		const x = [];
 		const out = new Map(names.map((name) => [name, [[], [], []]]));
@@ -180,32 +241,14 @@ export class Points {
 		const first = Math.max(this.start, Math.floor(from));
 		const stop = Math.min(this.end, Math.ceil(to) + 1);
 		if (stop <= first) return [x, out];
-		const width = 2 ** Math.max(0, Math.ceil(Math.log2((stop - first) / BUCKETS)));
+		const seen = stop - Math.max(0, base ? Math.floor(from) : first);
+		const width = 2 ** Math.max(0, Math.ceil(Math.log2(seen / columnsOf(this.names))));
 		const [begin, finish] = [Math.floor(first / width), Math.ceil(stop / width)];
+		const before = Math.floor(this.start / width);
 		for (let k = begin; k < finish; k++) x.push(k * width + (width - 1) / 2);
-		for (const [name, [lows, highs, line]] of out) {
-			const column = this.columns.get(name);
-			const smooth = column && weight ? this.smooth(name, weight, carried.get(name)) : null;
-			for (let k = begin; k < finish; k++) {
-				let low = null,
-					high = null,
-					sum = 0,
-					n = 0,
-					end = null;
-				const b = Math.min(this.end, (k + 1) * width) - this.start;
-				for (let i = Math.max(this.start, k * width) - this.start; column && i < b; i++) {
-					const value = column[i];
-					if (value !== value) continue;
-					if (!n || value < low) low = value;
-					if (!n || value > high) high = value;
-					sum += value;
-					n += 1;
-					if (smooth) end = smooth[i];
-				}
-				lows.push(low);
-				highs.push(high);
-				line.push(smooth || !n ? end : sum / n);
-			}
+		for (const [name, drawn] of out) {
+			const held = this.bucketed(name, width, weight, carried.get(name));
+			for (const i of [0, 1, 2]) drawn[i] = drawn[i].concat(held[i].slice(begin - before, finish - before));
 		}
 		return [x, out];
 	}

@@ -39,10 +39,13 @@ export function attach(view) {
 			if (box.hidden || !due()) return;
 			const points = view.points();
 			caption.textContent = `Job ${points.job} at step ${Math.max(0, points.end - 1).toLocaleString("en")}`;
-			const rows = view.legend().map((button) => {
-				const { series, base } = button.dataset;
-				const words = [".health", ".trend"].map((part) => cell("td", button.querySelector(part).textContent || NONE));
-				const name = cell("th", button.querySelector(".clip").textContent);
+			const tasks = view.tiles().map((tile) => tile.dataset.series);
+			const others = tasks.map((series) => series.replace("raw/", "weighted/"));
+			points.need([...tasks, ...others, ...REST.map(([name]) => name)])?.then(view.redraw, () => {});
+			const rows = view.tiles().map((tile) => {
+				const { series, base } = tile.dataset;
+				const words = [".health", ".trend"].map((part) => cell("td", tile.querySelector(part)?.textContent || NONE));
+				const name = cell("th", tile.dataset.name);
 				const values = [points.last(series), points.last(series.replace("raw/", "weighted/")), base && Number(base)];
 				return [name, ...values.map((value) => cell("td", compact(value), true)), ...words];
 			});

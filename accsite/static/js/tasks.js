@@ -4,10 +4,31 @@
 const GESTURE_MS = 400; // keys that follow each other this fast are one gesture
 const slider = (target) => target instanceof Element && target.matches(".tasks [type=range]");
 
+const number = (range) => range.closest("form").elements.weight;
+
 document.addEventListener("input", ({ target }) => {
 	if (!slider(target)) return;
+	showGhost(target);
 	const at = Number(target.value);
-	target.nextElementSibling.value = at && Number((10 ** (at * 0.06 - 4)).toPrecision(2));
+	number(target).value = at && Number((10 ** (at * 0.06 - 4)).toPrecision(2));
+});
+
+// Where the weight was stays marked until the new one is in force.
+function showGhost(range) {
+	const ghost = range.nextElementSibling;
+	if (ghost.shown) return;
+	const share = (Number(range.defaultValue) - range.min) / ((range.max || 100) - range.min);
+	ghost.shown = true;
+	ghost.style.left = `calc(${share} * (100% - 16px) + 8px)`;
+	ghost.style.opacity = 1;
+}
+document.addEventListener("htmx:after:swap", () => {
+	for (const ghost of document.querySelectorAll(".tasks .ghost[style]")) {
+		const said = ghost.closest("li").querySelector(".said");
+		if (said?.dataset.status === "PENDING" || waiting?.target === ghost.previousElementSibling) continue;
+		ghost.shown = false;
+		ghost.style.opacity = 0;
+	}
 });
 
 // One gesture is one change: a key that is held, or pressed again and again, tells only where it ended.
@@ -18,7 +39,7 @@ function tell() {
 	const { target, timer } = waiting;
 	clearTimeout(timer);
 	waiting = null;
-	if (target.isConnected) target.nextElementSibling.dispatchEvent(new Event("change", { bubbles: true }));
+	if (target.isConnected) number(target).dispatchEvent(new Event("change", { bubbles: true }));
 }
 document.addEventListener("keydown", ({ target }) => slider(target) && (held = true), true);
 document.addEventListener(
@@ -75,7 +96,7 @@ document.addEventListener("htmx:after:swap", () => {
 		field.dataset.restored = "1";
 		// Not the value in the markup: a morph leaves that of a field that was typed in.
 		field.value = field.defaultValue = field.dataset.inForce;
-		const range = field.previousElementSibling;
-		if (range?.type === "range") range.value = range.defaultValue;
+		const range = field.parentElement.querySelector("[type=range]");
+		if (range) range.value = range.defaultValue;
 	}
 });

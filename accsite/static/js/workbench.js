@@ -1,24 +1,26 @@
-// The loss chart of a page: joins the points of a job, the address bar, the legend and the socket.
+// The loss chart of a page: joins the points of a job, the address bar, the tiles, the legend and the socket.
 
 import { LossChart } from "./chart.js";
 import { keys } from "./app.js";
 import { unwatch, watch } from "./live.js";
 import { compact } from "./numbers.js";
 import { Points } from "./points.js";
+import { Tiles } from "./tiles.js";
 
 const panel = document.getElementById("loss");
 const job = () => document.getElementById("job").dataset; // the job to show, as its header says
 const $ = (selector) => panel.querySelector(selector);
 const $$ = (selector) => [...document.querySelectorAll(selector)];
-const legend = () => $$("#legend button[data-series]");
+const tiles = () => $$("#tiles [data-series]"); // one for each task: what the page knows of its loss
 let points = null;
 let wanted = 0;
 
-// The view's state is the address: ?smooth=.6&y=log&x=time&v=weighted&from=&to=&hide=a,b&overlay=41,40
+// The view's state is the address: ?smooth=.6&y=log&x=time&of=job&v=weighted&from=&to=&hide=a,b&overlay=41,40
 const DEFAULTS = {
 	smooth: "0.6",
 	y: "log",
 	x: "step",
+	of: "",
 	v: "raw",
 	base: "",
 	from: "",
@@ -35,16 +37,42 @@ function readAddress() {
 	if (!(Number(state.smooth) >= 0 && Number(state.smooth) < 1)) state.smooth = DEFAULTS.smooth;
 }
 const setState = (...changes) => import("./controls.js").then((controls) => controls.setState(view, ...changes));
+const isShown = ({ dataset: { series } }) => !state.hide.split(",").includes(series);
 function showControls() {
 	for (const name of ["smooth", "v", "x"]) $(`[name=${name}]`).value = state[name];
 	$("output").textContent = Number(state.smooth).toFixed(2).replace(/^0/, "");
 	for (const button of $$("[data-flip]")) button.ariaPressed = state[button.dataset.flip] === button.dataset.on;
+	for (const button of $$("[data-pick]")) button.ariaPressed = state[button.dataset.pick] === button.dataset.value;
 	$("[data-reset]").hidden = !state.from;
 	$("#curves").open = Boolean(state.curves);
-	const hidden = new Set(state.hide.split(","));
-	for (const button of legend()) button.setAttribute("aria-pressed", !hidden.has(button.dataset.series));
+	showLegend();
 	const laid = new Set(state.overlay.split(","));
 	for (const box of $$("[data-overlay]")) box.checked = laid.has(box.dataset.overlay);
+}
+// The legend has what the tiles have, in their order; a tile is pressed where its curve is alone.
+function showLegend() {
+	const all = tiles();
+	const shown = all.filter(isShown);
+	const entries = all.map((tile) => `${tile.dataset.series} ${tile.dataset.slot} ${tile.dataset.name}`).join("\n");
+	const legend = $("#legend");
+	if (legend.shown !== entries) {
+		legend.shown = entries;
+		legend.replaceChildren(
+			...all.map(({ dataset: { series, slot, name } }) => {
+				const button = document.createElement("button");
+				const [swatch, text] = [document.createElement("span"), document.createElement("span")];
+				[swatch.className, text.className, text.textContent] = ["swatch", "clip", name];
+				button.type = "button";
+				Object.assign(button.dataset, { series, slot });
+				button.append(swatch, text);
+				return button;
+			}),
+		);
+	}
+	const names = new Set(shown.map((tile) => tile.dataset.series));
+	for (const button of legend.children) button.ariaPressed = names.has(button.dataset.series);
+	for (const tile of all) tile.querySelector("[data-large]").ariaPressed = shown.length === 1 && shown[0] === tile;
+	$("#loss-title").textContent = shown.length === 1 ? shown[0].dataset.name : "Loss";
 }
 
 // What is not always needed is fetched when it is: each module has attach(view), whose draw() follows the chart's.
@@ -53,25 +81,27 @@ const view = {
 	state,
 	DEFAULTS,
 	job,
-	legend,
+	tiles,
+	isShown,
 	setState,
 	showControls,
 	redraw,
 	range,
 	zoom,
-	at: (step) => step,
-	step: (x) => x,
 	points: () => points,
+	flags: [], // what is marked on the chart beside the events: { id, step, text }
 };
 const PARTS = {
+	branch: [() => job().line && state.x === "step" && !state.of, () => import("./branch.js")],
 	overlay: [() => state.overlay, () => import("./overlay.js")],
 	curves: [() => state.curves, () => import("./curves.js")],
 	table: [() => state.table, () => import("./table.js")],
 	clock: [() => state.x === "time", () => import("./clock.js")],
-	marks: [() => document.querySelector("#events [data-step]"), () => import("./marks.js")],
+	marks: [() => view.flags.length || document.querySelector("#events [data-step]"), () => import("./marks.js")],
 	health: [() => job().active, () => import("./health.js")],
 };
 const parts = {};
+const inOrder = () => Object.keys(PARTS).flatMap((name) => parts[name] ?? []);
 function fetchParts() {
 	for (const [name, [needed, fetched]] of Object.entries(PARTS))
 		if (needed() && !parts[name]) {
@@ -86,11 +116,10 @@ function fetchParts() {
 // Drawing, at most once a frame of the screen.
 const chart = (view.chart = new LossChart($(".plot"), {
 	onZoom: (from, to) => zoom(from && view.step(from), to && view.step(to)),
-	onCursor: (x, values) => {
-		$(".at").textContent = x == null ? "" : `step ${Math.round(view.step(x)).toLocaleString("en")}`;
-		showValues(values, x != null);
-	},
+	onCursor: (x, values) => view.pictures.point(x, values),
+	ticks: (x) => view.ticks(x),
 }));
+view.pictures = new Tiles(view);
 Object.assign(panel, { view, chart });
 function redraw() {
 	wanted ||= requestAnimationFrame(() => {
@@ -99,45 +128,62 @@ function redraw() {
 	});
 }
 view.curve = ({ dataset: { series } }) => (state.v === "raw" ? series : series.replace("raw/", "weighted/"));
-view.ticks = (tick) => (Number.isInteger(tick) ? tick.toLocaleString("en") : "");
+// What stands at a place of the horizontal axis, unless a part says something else: the job's own step.
+const byStep = {
+	at: (step) => step,
+	step: (x) => x,
+	ticks: (tick) => (Number.isInteger(tick) ? tick.toLocaleString("en") : ""),
+};
+Object.assign(view, byStep);
 view.look = (names, [from, to], smooth = Number(state.smooth)) => {
-	const [x, columns] = points.view(from, to, names, smooth);
+	const part = points.view(from, to, names, smooth);
+	const [x, columns] = parts.branch?.join?.(part, from, names, smooth) ?? part;
 	return [x.map(view.at), columns];
 };
 function draw() {
 	fetchParts();
 	if (!points) return;
-	for (const name in parts) parts[name].ready?.();
-	const shown = legend().filter((button) => button.ariaPressed === "true" && points.has(view.curve(button)));
-	const series = shown.map((button) => ({ name: view.curve(button), slot: Number(button.dataset.slot) }));
+	Object.assign(view, byStep, { flags: [] });
+	chart.since = null;
+	for (const part of inOrder()) part.ready?.();
+	const all = tiles();
+	points.need(all.map(view.curve))?.then(redraw, () => {});
+	const shown = all.filter(
+		(tile) => isShown(tile) && (points.has(view.curve(tile)) || parts.branch?.has?.(view.curve(tile))),
+	);
+	const based = !state.base && state.v === "raw";
+	const series = shown.map((tile) => {
+		const { slot, name, base } = tile.dataset;
+		return { name: view.curve(tile), slot: Number(slot), title: name, base: based && base ? Number(base) : null };
+	});
+	chart.baselines = series.filter(({ base }) => base !== null).map(({ slot, base }) => ({ slot, value: base }));
 	const span = range();
 	const axis = span.map(view.at);
-	const based = state.base || state.v !== "raw" ? [] : shown.filter(({ dataset }) => dataset.base);
-	chart.baselines = based.map(({ dataset }) => ({ slot: dataset.slot, value: Number(dataset.base) }));
-	const names = series.map(({ name }) => name);
-	chart.draw(series, view.look(names, span), axis, state.y === "log", view.ticks);
-	for (const name in parts) parts[name].draw?.(span, axis);
-	$(".over").hidden = points.end > 0;
-	if (!$(".at").textContent) showValues();
+	const [x, columns] = view.look(all.map(view.curve), span);
+	chart.draw(series, [x, columns], axis, state.y === "log", view.ticks);
+	for (const part of inOrder()) part.draw?.(span, axis);
+	view.pictures.draw(x, columns, axis);
+	$(".over").hidden = points.end > 0 || Boolean(parts.branch?.first?.() < 0);
+	if (!chart.pointed) showValues();
 }
 function range() {
 	if (state.from !== "") return [Number(state.from), Math.max(Number(state.to), Number(state.from) + 1)];
-	const last = Math.max(1, points.end - 1, ...Object.values(parts).map((part) => part.last?.() ?? 0));
-	if (!job().active) return [0, last];
+	const first = parts.branch?.first?.() ?? 0;
+	const last = Math.max(first < 0 ? 0 : 1, points.end - 1, ...inOrder().map((part) => part.last?.() ?? 0));
+	if (!job().active) return [first, last];
 	let to = Number(job().total) || last; // room for what is to come, so that the curve grows and the axis rests
 	while (to / 2 > last && to > 100) to /= 2;
-	return [0, Math.max(to, last)];
+	return [first, Math.max(to, last)];
 }
-function showValues(values, pointed = false) {
+// The newest loss of each task stands in the list of jobs, too.
+function showValues() {
 	// While a panel of another job is on its way, its numbers are not those of the points held.
-	if (Number(document.getElementById("legend").dataset.of) !== points?.job) return;
-	for (const button of legend()) {
-		const name = view.curve(button);
-		const last = points?.last(name);
-		// Under the pointer stands what was drawn there, and nothing where nothing was.
-		const value = pointed ? values.get(name) : last;
-		if (pointed || value != null) button.querySelector("b").textContent = compact(value);
-		const cell = state.v === "raw" && document.querySelector(`#jobs [data-job="${points?.job}"] [data-loss="${name}"]`);
+	if (Number(document.getElementById("tiles").dataset.of) !== points?.job) return;
+	for (const {
+		dataset: { series },
+	} of tiles()) {
+		const last = points.last(series);
+		const cell = document.querySelector(`#jobs [data-job="${points.job}"] [data-loss="${series}"]`);
 		if (cell && last != null) cell.textContent = compact(last);
 	}
 }
@@ -145,21 +191,29 @@ function showValues(values, pointed = false) {
 async function zoom(from, to, push = true) {
 	if (from != null) await points?.zoom(from, to).catch(() => {});
 	const whole = from == null;
-	const shown = { from: whole ? "" : String(Math.max(0, Math.floor(from))), to: whole ? "" : String(Math.ceil(to)) };
+	const first = Math.min(0, parts.branch?.first?.() ?? 0);
+	const shown = {
+		from: whole ? "" : String(Math.max(first, Math.floor(from))),
+		to: whole ? "" : String(Math.ceil(to)),
+	};
 	setState(shown, push);
 }
 
 // The job shown: its points come from REST, then from the socket.
 async function follow() {
 	const id = Number(job().job);
-	if ((points?.job ?? 0) === id) return redraw();
+	if ((points?.job ?? -1) === id) return redraw();
 	if (points) {
 		if (!document.querySelector(`[data-active][data-job="${points.job}"]`)) unwatch(points.job);
 		setState({ from: "", to: "" }, false);
 	}
-	panel.points = points = id ? new Points(id, job().points) : null;
-	$("#chart-export").hidden = !points;
-	if (!points) return;
+	panel.points = points = new Points(
+		id,
+		job().points,
+		tiles().map(({ dataset }) => dataset.series),
+	);
+	$("#chart-export").hidden = !id;
+	if (!id) return redraw(); // what the branch begins from is all there is
 	$("[data-csv]").href = `${job().points}?format=csv`;
 	Object.assign($("[data-path]").dataset, { path: job().points, cli: JSON.stringify(["jobs", "losses", String(id)]) });
 	watch(id);
@@ -181,14 +235,14 @@ follow();
 
 document.addEventListener("acc:frame", ({ detail: frame }) => {
 	if (frame.header.job !== points?.job) return;
-	for (const name in parts) parts[name].frame?.(frame.header);
+	for (const part of inOrder()) part.frame?.(frame.header);
 	points.frame(frame)?.then(redraw, () => {});
 	redraw();
 });
 document.addEventListener("acc:job", ({ detail }) => {
 	if (detail.id === points?.job && detail.step > points.end && detail.ended) points.heal().then(redraw, () => {});
 });
-document.addEventListener("acc:reconnected", () => points?.heal().then(redraw, () => {}));
+document.addEventListener("acc:reconnected", () => points?.job && points.heal().then(redraw, () => {}));
 document.addEventListener("acc:theme", redraw);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 document.addEventListener("htmx:after:swap", () => {
@@ -206,10 +260,11 @@ function handle({ type, target, altKey }) {
 	import("./controls.js").then((controls) => controls.handle(view, { type, target, altKey, value, checked }));
 }
 for (const type of ["input", "change", "click"])
-	document.addEventListener(type, (event) => event.target.closest("#loss, #jobs") && handle(event));
+	document.addEventListener(type, (event) => event.target.closest("#loss, #jobs, #tiles") && handle(event));
 $("#curves").addEventListener("toggle", handle);
 keys.push(
+	{ keys: "f", help: "the large curve over the full screen", action: () => $("[data-full]").click() },
 	{ keys: "l", help: "log or linear losses", action: () => $("[data-flip=y]").click() },
 	{ keys: "r", help: "reset the zoom", action: () => zoom(null, null) },
-	{ keys: "t", help: "to the Train form", action: () => document.getElementById("train-steps")?.focus() },
+	{ keys: "t", help: "to the next run", action: () => document.getElementById("train-steps")?.focus() },
 );

@@ -261,7 +261,9 @@ class JobViewSet(ReadViewSet):
             query("from", "first step", OpenApiTypes.INT),
             query("to", "step before which to end", OpenApiTypes.INT),
             query("points", "the most columns wanted; more steps come as an envelope", OpenApiTypes.INT),
-            query("series", "names of the series wanted, with commas between them, as raw/digit,total; else all"),
+            query(
+                "series", "names of the series wanted, with commas between them, as raw/digit,total; else all"
+            ),
             query("clock", "1: also tell when the steps were made"),
         ],
         responses={

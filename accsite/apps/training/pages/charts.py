@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 import numpy as np
 from django.db.models import Q
@@ -16,8 +18,12 @@ from accsite.apps.jobs.states import ACTIVE, JobState
 from accsite.apps.training.models import Branch, Task
 from accsite.apps.training.selectors.alarms import grave_alarms
 from accsite.apps.training.selectors.loss import last_losses_of, last_points, loss_history
+from accsite.numbers import compact
 
 RECENT_JOBS = 5
+# The same as in points.js.
+RAW_STEPS = 4096
+LEAST_COLUMNS, MOST_COLUMNS, COLUMNS_OF_ALL = 160, 1000, 5000
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,8 @@ class LegendLine:
 
     ``tolerance``: how far from its baseline a loss may be and still be at it. ``floor``: see
     ``acc.training.protocols.Baseline``. ``words`` says who the trivial predictor is. ``stopped_at``: the step of
-    ``last`` if the task has not been trained since, so that its value tells nothing of now.
+    ``last`` if the task has not been trained since, so that its value tells nothing of now. ``begun``: no job of the
+    branch has told a loss yet; ``last`` is that of the checkpoint which the branch begins from.
     """
 
     key: str
@@ -39,10 +46,20 @@ class LegendLine:
     floor: bool = False
     words: str = ""
     stopped_at: int | None = None
+    begun: bool = False
 
     @property
     def series(self) -> str:
         return series.raw(self.key)
+
+    @property
+    def against(self) -> str:
+        """How far the last loss is from its baseline: ``-38 %``; chart.js says the same while points come."""
+        if self.last is None or not self.baseline or not math.isfinite(self.last):
+            return ""
+        share = 100 * (self.last - self.baseline) / abs(self.baseline)
+        size = f"{compact(self.last / self.baseline)} ×" if abs(share) >= 1000 else f"{abs(share):.0f} %"
+        return "±0 %" if abs(share) <= 0.5 else f"{'−' if share < 0 else '+'}{size}"
 
 
 @dataclass(frozen=True)
@@ -61,7 +78,7 @@ def legend(branch: Branch | None, job: Job | None) -> list[LegendLine]:
     """Return the curves of a chart: the tasks that the job trained and those attached since, in order."""
     if branch is None:
         return []
-    losses = last_points(job) if job else {}
+    losses = last_points(job) if job else _losses_at_start(branch)
     recent = recent_losses(job) if job else {}
     baselines = baselines_of(job) if job else {}
     trained = {task["key"] for task in job.spec.get("tasks", [])} if job else set()
@@ -95,7 +112,36 @@ def _line(
         floor=floor,
         words=baseline.get("words", ""),
         stopped_at=last[0] if last and stopped else None,
+        begun=job is None and last is not None,
     )
+
+
+def _losses_at_start(branch: Branch) -> dict[str, tuple[int, float]]:
+    start = branch.head or branch.forked_from
+    return {name: (start.step, value) for name, value in start.losses.items()} if start else {}
+
+
+def ordered(lines: list[LegendLine], order: str) -> list[LegendLine]:
+    """Return the lines as their viewer has put them: keys with dots between them; those not named come last."""
+    places = {key: place for place, key in enumerate(order.split("."))}
+    return sorted(lines, key=lambda line: places.get(line.key, len(places)))
+
+
+def first_look(job: Job | None, lines: Sequence[LegendLine], address: str) -> str:
+    """Return the address of what the chart draws first, as points.js asks for it: fetched with the page.
+
+    Empty where there is nothing to fetch.
+    """
+    if job is None or not job.step or not lines:
+        return ""
+    names = [line.series for line in lines]
+    columns = max(LEAST_COLUMNS, min(MOST_COLUMNS, COLUMNS_OF_ALL // len(names)))
+    asked = {
+        "format": "points",
+        **({"points": columns} if job.step > RAW_STEPS else {}),
+        "series": ",".join(names),
+    }
+    return f"{address}?{urlencode(asked)}"
 
 
 def recent_losses(job: Job) -> dict[str, Any]:

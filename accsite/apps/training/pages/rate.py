@@ -24,6 +24,7 @@ class Rate:
 
     ``value``: in force now, before its schedule. ``said``: what the job made of the newest change, and ``answer``
     the status of that command. ``text``: what stands in the field: what waits for the job, else what is in force.
+    ``clip``: the norm that gradients are clipped at, None if they are not.
     """
 
     job: Job
@@ -32,6 +33,7 @@ class Rate:
     answer: str
     schedule: str
     text: str
+    clip: float | None
 
 
 def rate(branch: Branch) -> Rate | None:
@@ -46,7 +48,8 @@ def rate(branch: Branch) -> Rate | None:
         asked = newest.payload["lr"]
     schedule = SCHEDULES.get(job.spec["train"]["lr_schedule"], "")
     answer = newest.status if newest is not None else ""
-    return Rate(job, value, said(newest), answer, schedule, exact(asked))
+    clip = job.spec["train"].get("grad_clip_norm")
+    return Rate(job, value, said(newest), answer, schedule, exact(asked), clip)
 
 
 def steered_job(branch: Branch) -> Job | None:

@@ -18,6 +18,7 @@ from accsite.apps.training.forms.train import TrainForm
 from accsite.apps.training.models import Branch
 from accsite.apps.training.pages import charts as chart_pages
 from accsite.apps.training.pages import jobs as job_pages
+from accsite.apps.training.pages import lines as line_pages
 from accsite.apps.training.pages import rate as rate_pages
 from accsite.apps.training.pages import tasks as task_pages
 from accsite.apps.training.selectors.alarms import alarms, grave_alarms
@@ -163,7 +164,8 @@ def bench_context(
         **urls(branch, chosen),
     }
     if "legend" in panels:
-        context["legend"] = chart_pages.legend(branch, job)
+        lines = chart_pages.ordered(chart_pages.legend(branch, job), request.COOKIES.get("tiles", ""))
+        context |= {"legend": lines, "first_look": chart_pages.first_look(job, lines, context["points_url"])}
     if "tasks" in panels:
         opened = [str(pk) for pk in extra.get("opened") or request.GET.getlist("open") or []]
         context["tasks"] = rows = task_pages.tasks(branch, opened)
@@ -173,6 +175,8 @@ def bench_context(
         for row in rows:
             if row.task.pk == extra.get("refused_task"):
                 row.error = extra["task_error"]
+    if "job" in panels:
+        context["line"] = line_pages.line(branch, job)
     if "rate" in panels:
         context["rate"] = rate_pages.rate(branch)
         context["rate_error"] = extra.get("rate_error", "")
