@@ -31,8 +31,8 @@ export function against(value, base) {
 	if (value == null || !base || !Number.isFinite(value)) return "";
 	const share = (100 * (value - base)) / Math.abs(base);
 	const size = Math.abs(share);
-	const text = size >= 1000 ? `${compact(value / base)} ×` : `${Math.round(size)} %`;
-	return share < -0.5 ? `−${text}` : share > 0.5 ? `+${text}` : "±0 %";
+	const text = size >= 1000 ? `${compact(value / base)} x` : `${Math.round(size)} %`;
+	return share < -0.5 ? `-${text}` : share > 0.5 ? `+${text}` : "±0 %";
 }
 
 export class LossChart {

@@ -58,8 +58,8 @@ class LegendLine:
         if self.last is None or not self.baseline or not math.isfinite(self.last):
             return ""
         share = 100 * (self.last - self.baseline) / abs(self.baseline)
-        size = f"{compact(self.last / self.baseline)} ×" if abs(share) >= 1000 else f"{abs(share):.0f} %"
-        return "±0 %" if abs(share) <= 0.5 else f"{'−' if share < 0 else '+'}{size}"
+        size = f"{compact(self.last / self.baseline)} x" if abs(share) >= 1000 else f"{abs(share):.0f} %"
+        return "±0 %" if abs(share) <= 0.5 else f"{'-' if share < 0 else '+'}{size}"
 
 
 @dataclass(frozen=True)

@@ -167,14 +167,7 @@ def bench_context(
         lines = chart_pages.ordered(chart_pages.legend(branch, job), request.COOKIES.get("tiles", ""))
         context |= {"legend": lines, "first_look": chart_pages.first_look(job, lines, context["points_url"])}
     if "tasks" in panels:
-        opened = [str(pk) for pk in extra.get("opened") or request.GET.getlist("open") or []]
-        context["tasks"] = rows = task_pages.tasks(branch, opened)
-        context["undo"] = task_pages.just_removed(branch)
-        context["unfit"] = task_pages.refused_tasks(branch)
-        context["lone"] = task_pages.lone_weight(branch, rows)
-        for row in rows:
-            if row.task.pk == extra.get("refused_task"):
-                row.error = extra["task_error"]
+        context |= _tasks_context(request, branch, extra)
     if "job" in panels:
         context["line"] = line_pages.line(branch, job)
     if "rate" in panels:
@@ -198,6 +191,20 @@ def bench_context(
     if "events" in panels:
         context["events"] = job_pages.events(job, job_pages.task_names(branch))
     return context
+
+
+def _tasks_context(request: HttpRequest, branch: Branch, extra: dict[str, Any]) -> dict[str, Any]:
+    opened = [str(pk) for pk in extra.get("opened") or request.GET.getlist("open") or []]
+    rows = task_pages.tasks(branch, opened)
+    for row in rows:
+        if row.task.pk == extra.get("refused_task"):
+            row.error = extra["task_error"]
+    return {
+        "tasks": rows,
+        "undo": task_pages.just_removed(branch),
+        "unfit": task_pages.refused_tasks(branch),
+        "lone": task_pages.lone_weight(branch, rows),
+    }
 
 
 def urls(branch: Branch, chosen: str | None) -> dict[str, str]:
