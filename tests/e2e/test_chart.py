@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import shlex
 from collections.abc import Callable
 from typing import Any
@@ -151,8 +152,10 @@ def test_each_task_has_its_baseline_and_is_told_against_it_in_words(
     lines = "document.getElementById('loss').chart.baselines"
     watched.until(f"{lines}.length === 1")
     assert page.evaluate(f"{lines}[0].value") == BASELINE
-    assert "better than trivial" in page.locator("#legend button").first.inner_text()
-    assert "flat" in page.locator("#legend button").first.inner_text()
+    tile = page.locator("#tiles .tile").first
+    assert "better than trivial" in tile.inner_text()
+    assert "flat" in tile.inner_text()
+    assert re.search(r"-\d\d %", tile.inner_text()), "how far it is below the trivial predictor"
     page.get_by_role("button", name="baselines").click()
     watched.until(f"{lines}.length === 0")
     page.go_back()

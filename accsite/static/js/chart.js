@@ -3,7 +3,7 @@
 import { compact } from "./numbers.js";
 
 // A line is told by its dashes, too: hue alone does not tell eight curves apart to every eye. Pixels on and off.
-export const DASHES = [[], [9, 4], [3, 3], [12, 3, 3, 3], [6, 2], [16, 5], [9, 3, 3, 3, 3, 3], [2, 4]];
+export const DASHES = [[], [14, 4], [7, 3], [14, 3, 3, 3], [10, 2], [22, 4], [10, 3, 3, 3, 3, 3], [4, 3]];
 export const hue = (slot) => `hue-${slot % 8}`;
 
 // Ticks of a log scale: 1, 2 and 5 of each power of ten, or every so many powers where there are many.

@@ -4,6 +4,7 @@ const MAGIC = 0x31504341; // "ACP1", little-endian
 const RAW_LIMIT = 4096; // steps; a longer history comes as an envelope
 const [LEAST_COLUMNS, MOST_COLUMNS] = [160, 1000]; // at most so many are drawn of a series, about one a pixel,
 const COLUMNS_OF_ALL = 5000; // and so many of all together
+const MOST_LETTERS = 4000; // of the names in an address; more of them ask for all there are
 const BREAK = 200; // steps without a value after which smoothing begins anew: the task was off
 const HELD_LIMIT = 200_000; // steps held in full; beyond it they are fetched anew, as an envelope
 
@@ -29,7 +30,7 @@ const columnsOf = (names) =>
 const query = (names, steps) => ({
 	format: "points",
 	points: steps > RAW_LIMIT ? columnsOf(names) : null,
-	series: names.length ? names.join() : null,
+	series: names.length && names.join().length <= MOST_LETTERS ? names.join() : null,
 });
 
 export class Points {

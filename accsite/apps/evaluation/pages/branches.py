@@ -142,11 +142,16 @@ def trend(values: Sequence[Metric | None]) -> str:
 
 
 def reconstructions(branch: Branch) -> list[Artifact]:
-    """Return the newest pictures of reconstructions of a branch, one for each dataset."""
+    """Return the newest pictures of reconstructions of a branch, one for each dataset.
+
+    Of a branch that has none yet, those of the checkpoint that it begins from.
+    """
     newest: dict[str, Artifact] = {}
-    found = Artifact.objects.filter(evaluation__branch=branch, kind=RECONSTRUCTIONS).select_related(
-        "evaluation"
-    )
+    pictures = Artifact.objects.filter(kind=RECONSTRUCTIONS).select_related("evaluation")
+    found = pictures.filter(evaluation__branch=branch)
+    begins = branch.head_id or branch.forked_from_id
+    if begins is not None and not found.exists():
+        found = pictures.filter(evaluation__checkpoint=begins)
     for picture in found.order_by("-evaluation__created_at", "-id")[:8]:
         newest.setdefault(picture.name, picture)
     last = max((picture.evaluation_id for picture in newest.values()), default=None)

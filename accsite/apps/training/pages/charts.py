@@ -22,7 +22,7 @@ from accsite.numbers import compact
 
 RECENT_JOBS = 5
 # The same as in points.js.
-RAW_STEPS = 4096
+RAW_STEPS, MOST_LETTERS = 4096, 4000
 LEAST_COLUMNS, MOST_COLUMNS, COLUMNS_OF_ALL = 160, 1000, 5000
 
 

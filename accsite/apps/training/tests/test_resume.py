@@ -172,16 +172,15 @@ def test_the_train_form_says_where_training_starts(
     client.force_login(user)
     where = [branch.experiment.slug, branch.slug]
     page = folded(client.get(reverse("training:workbench", args=where)))
-    assert "Train starts from <strong>random weights</strong>" in page
+    assert "Starts from <strong>random weights</strong>" in page
     assert f"Train does not go on with job {failed.pk}, which failed at step 70; Resume does." in page
     assert "Resume from step 60" in page
     branch.head = rows.make_checkpoint(branch, step=500)
     branch.save()
     panel = reverse("training:workbench-panel", args=[*where, "train"])
     page = folded(client.get(panel))
-    assert (
-        f'Train starts from checkpoint <span class="mono">{branch.head.sha256[:8]}</span> at step 500' in page
-    )
+    head = f'<b>#{branch.head.pk}</b> <span class="mono">{branch.head.sha256[:8]}</span>'
+    assert f"Starts from {head} at step 500" in page
     assert interrupted(branch) is None
     assert "Resume" not in page
     first = jobs.submit_training(actor=user, branch=branch, train={"steps": 5})
