@@ -35,7 +35,7 @@ from accsite.ids import row_id
 from accsite.pages import REFUSED, actor, back, is_partial
 
 JOBS_A_PAGE = 40
-JOB_PANELS = ("job", "legend", "alarms", "events", "replayed", "log", "job_notice", "actions")
+JOB_PANELS = ("job", "tiles", "alarms", "events", "replayed", "log", "job_notice", "actions")
 BUTTONS: dict[str, ActionType] = {"cancel": StopJob, "stop": StopJob, "pause": PauseJob}
 FILTERS = [("", "all"), ("active", "active"), *((state.value, state.label) for state in JobState)]
 
@@ -106,7 +106,7 @@ def job_context(request: HttpRequest, job: Job, panels: tuple[str, ...]) -> dict
         "losses_cli": f"jobs losses {job.pk}",
         "notice_url": urls["job_notice"],
         "head_url": urls["job"],
-        "legend_url": urls["legend"],
+        "tiles_url": urls["tiles"],
         "alarms_url": urls["alarms"],
         "events_url": urls["events"],
         "replayed_url": urls["replayed"],
@@ -119,7 +119,7 @@ def job_context(request: HttpRequest, job: Job, panels: tuple[str, ...]) -> dict
     if "job_notice" in panels:
         context["last_lines"] = logs.last_lines(job) if job.state == JobState.FAILED else []
         context["resume_point"] = resume_point(job)
-    if "legend" in panels:
+    if "tiles" in panels:
         lines = chart_pages.legend(job.branch, job) if job.kind == JobKind.TRAIN else []
         context |= {"legend": lines, "first_look": chart_pages.first_look(job, lines, context["points_url"])}
     if "alarms" in panels:

@@ -31,7 +31,7 @@ from accsite.pages import REFUSED, actor, is_partial
 PANELS = (
     "head",
     "job",
-    "legend",
+    "tiles",
     "alarms",
     "tasks",
     "rate",
@@ -163,7 +163,7 @@ def bench_context(
         "losses_cli": f"jobs losses {job.pk}" if job else "",
         **urls(branch, chosen),
     }
-    if "legend" in panels:
+    if "tiles" in panels:
         lines = chart_pages.ordered(chart_pages.legend(branch, job), request.COOKIES.get("tiles", ""))
         context |= {"legend": lines, "first_look": chart_pages.first_look(job, lines, context["points_url"])}
     if "tasks" in panels:
@@ -215,7 +215,7 @@ def urls(branch: Branch, chosen: str | None) -> dict[str, str]:
     return {
         "headchip_url": panels["head"],
         "head_url": panels["job"] + pin,
-        "legend_url": panels["legend"] + pin,
+        "tiles_url": panels["tiles"] + pin,
         "alarms_url": panels["alarms"] + pin,
         "events_url": panels["events"] + pin,
         "jobs_url": panels["jobs"] + pin,
