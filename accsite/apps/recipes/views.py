@@ -34,7 +34,7 @@ def index(request: HttpRequest) -> HttpResponse:
     runs = Paginator(seen, RUNS_A_PAGE).get_page(request.GET.get("page"))
     context = {
         "versions": live.versions(["registry", "recipes", "jobs"]),
-        "place": "experiments",
+        "place": "recipes",
         "recipes": registry.available(PluginKind.RECIPE),
         "broken": registry.broken_files(PluginKind.RECIPE),
         "page": runs,
@@ -70,7 +70,7 @@ def run_form(request: HttpRequest, name: str) -> HttpResponse:
         form = RecipeForm.for_recipe(recipe)
     context = {
         "versions": live.versions(["registry"]),
-        "place": "experiments",
+        "place": "recipes",
         "form": form,
         "recipe": recipe,
         "form_url": reverse("recipes:recipe", args=[recipe.name]),
@@ -97,7 +97,7 @@ def run_context(found: RecipeRun) -> dict[str, Any]:
     versions = live.versions(topics)
     return {
         "versions": versions,
-        "place": "experiments",
+        "place": "recipes",
         "run": found,
         "job": found.job,
         "job_topic": topics[-1],

@@ -75,12 +75,21 @@ for (const button of $$("[data-set-theme]")) {
 	};
 }
 
+for (const pin of $$("[data-pin]")) {
+	pin.onclick = () => {
+		const wide = document.documentElement.dataset.rail !== "wide";
+		document.documentElement.dataset.rail = wide ? "wide" : "narrow";
+		remember("rail", wide ? "wide" : "narrow");
+		pin.setAttribute("aria-pressed", wide);
+	};
+}
+
 function closeMenu(menu) {
 	menu.open = false;
 	$("summary", menu).focus();
 }
 document.addEventListener("keydown", ({ key, target }) => {
-	const menu = key === "Escape" && target.closest?.(":is(.menu, .acts > details)[open]");
+	const menu = key === "Escape" && target.closest?.(":is(.menu, .more > details, .acts > details)[open]");
 	if (menu) closeMenu(menu);
 });
 // A double click opens, as one does; the second must not close what the first has opened.
@@ -92,7 +101,7 @@ document.addEventListener(
 	true,
 );
 document.addEventListener("click", ({ target }) => {
-	for (const menu of $$(".menu[open]")) if (!menu.contains(target)) menu.open = false;
+	for (const menu of $$(":is(.menu, .rail details)[open]")) if (!menu.contains(target)) menu.open = false;
 	if (target.closest("[data-close-menu]")) closeMenu(target.closest(".menu"));
 	const copied = target.closest("[data-copy]")?.dataset.copy;
 	const as = target.closest("[data-copy-as]");
@@ -103,6 +112,7 @@ document.addEventListener("click", ({ target }) => {
 		() => toast("Copied."),
 		() => toast("The browser did not allow copying.", true),
 	);
+	if (target.closest("[data-palette]")) keyboard().then(({ press }) => press({ palette: true }, keys));
 	if (target.closest("[data-help]")) keyboard().then(({ help }) => help(keys));
 });
 
@@ -115,7 +125,7 @@ function askToStop() {
 	question.open = true;
 	$("[data-close-menu]", question).focus();
 }
-for (const link of $$(".rail a"))
+for (const link of $$(".rail [data-key]"))
 	keys.push({ keys: `g ${link.dataset.key}`, help: link.textContent.trim(), action: () => link.click() });
 if ($("[data-filter]")) keys.push({ keys: "/", help: "filter", action: () => $("[data-filter]").focus() });
 const keyboard = () => (keyboard.module ??= import("./keys.js"));

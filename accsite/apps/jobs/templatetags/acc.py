@@ -36,6 +36,11 @@ ICONS = {
     "evaluate": '<path d="M4 20V10M10 20V4M16 20v-7M22 20H2"/>',
     "devices": '<path d="M6 6h12v12H6zM9 2v4M15 2v4M9 18v4M15 18v4M2 9h4M2 15h4M18 9h4M18 15h4"/>',
     "plugins": '<path d="M9 3v5M15 3v5M6 8h12v3a6 6 0 0 1-12 0zM12 17v4"/>',
+    "jobs": '<path d="M4 6h10M4 12h16M4 18h7"/>',
+    "recipes": '<path d="M6 3h9l4 4v14H6zM10 9h5M10 13h5M10 17h3"/>',
+    "more": '<circle cx="5" cy="12" r="1.2"/><circle cx="12" cy="12" r="1.2"/><circle cx="19" cy="12" r="1.2"/>',
+    "pin": '<path d="M4 5h16v14H4zM9.5 5v14"/>',
+    "search": '<circle cx="11" cy="11" r="6.5"/><path d="M16 16l4.5 4.5"/>',
     "user": '<circle cx="12" cy="8" r="4"/><path d="M4 21c1-5 4-7 8-7s7 2 8 7"/>',
     "QUEUED": '<circle cx="12" cy="12" r="9"/><path d="M12 7v5l3 2"/>',
     "CLAIMED": '<path d="M12 3a9 9 0 1 1-9 9"/>',
@@ -54,12 +59,16 @@ ICONS = {
 
 RAIL = (
     ("workbench", "Workbench", "training:home", "w"),
-    ("datasets", "Datasets", "datasets:list", "d"),
     ("experiments", "Experiments", "trees:experiments", "e"),
+    ("datasets", "Datasets", "datasets:list", "d"),
     ("evaluate", "Evaluate", "evaluation:home", "q"),
+    ("jobs", "Jobs", "training:jobs", "j"),
+    ("recipes", "Recipes", "recipes:recipes", "r"),
     ("devices", "Devices", "jobs:devices", "c"),
     ("plugins", "Plugins", "registry:plugins", "p"),
 )
+TABS = 4
+"""How many of the rail's links are tabs on a phone; the others lie behind one that says More."""
 
 
 @register.filter
@@ -77,21 +86,24 @@ def icon(name: str) -> SafeString:
 
 
 @register.simple_tag(takes_context=True)
-def rail(context: Context) -> SafeString:
-    """Return the links of the main navigation, the current place marked by the page's ``place``."""
+def rail(context: Context, rest: bool = False) -> SafeString:
+    """Return the links of the main navigation, the current place marked by the page's ``place``.
+
+    ``rest``: only those that have no tab of their own on a phone, without keys: they stand there a second time.
+    """
     place = context.get("place", "")
     return format_html_join(
         "\n",
-        '<li><a href="{}" data-key="{}"{}>{}<span>{}</span></a></li>',
+        '<li><a href="{}"{}{}>{}<span>{}</span></a></li>',
         (
             (
                 reverse(view),
-                key,
+                "" if rest else format_html(' data-key="{}"', key),
                 mark_safe(' aria-current="page"') if place == name else "",
                 icon(name),
                 label,
             )
-            for name, label, view, key in RAIL
+            for name, label, view, key in (RAIL[TABS:] if rest else RAIL)
         ),
     )
 

@@ -46,7 +46,7 @@ def index(request: HttpRequest) -> HttpResponse:
     context = list_context(request)
     if is_partial(request):
         return panel(request, "all_jobs", context)
-    return render(request, "training/jobs.html", context)
+    return render(request, "training/jobs.html", {**context, "place": "jobs"})
 
 
 def list_context(request: HttpRequest) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one job: its state, figures, curves, events, and why it failed."""
     job = job_pages.find_job(request.user, pk)
     context = {**job_context(request, job, JOB_PANELS), **page_context(job)}
-    return render(request, "training/job.html", context)
+    return render(request, "training/job.html", {**context, "place": "jobs"})
 
 
 @require_GET
