@@ -307,6 +307,8 @@ class _Description:
         at = 0
         while at < len(signatures):
             period, count = _run_at(signatures, at)
+            count = self._chained(node.children[at : at + period * count], period)
+            period = period if count > 1 else 1
             first = node.children[at : at + period]
             for again in range(1, count):
                 self._same(node.children[at + again * period : at + (again + 1) * period], first)
@@ -319,6 +321,21 @@ class _Description:
             kept += first
             at += period * count
         node.children = kept
+
+    def _chained(self, nodes: list[_Node], period: int) -> int:
+        """Return how many of equal runs lie one behind the other, each reading from the one before."""
+        runs = [nodes[at : at + period] for at in range(0, len(nodes), period)]
+        before: set[str] = set()
+        count = 0
+        for run in runs:
+            steps = [leaf.step for node in run for leaf in node.leaves() if leaf.step is not None]
+            if count and not any(
+                self._layer_of(source) in before for step in steps for source in step.sources
+            ):
+                break
+            before = {step.id for step in steps}
+            count += 1
+        return count if count >= LEAST_REPEATS else 1
 
     def _same(self, again: list[_Node], first: list[_Node]) -> None:
         for one, other in zip(again, first, strict=True):

@@ -182,7 +182,7 @@ def too_long(limit_seconds: float) -> str:
 
 def _late(request: dict[str, Any], limit_seconds: float) -> str:
     if "describe" in request:
-        return f"the drawing took longer than {limit_seconds:g} s and was stopped; the model can be trained all the same"
+        return f"the drawing took longer than {limit_seconds:g} s and was stopped; the model can be trained without"
     if "preview" not in request:
         return too_long(limit_seconds)
     return f"the preview took longer than {limit_seconds:g} s and was stopped; the images can be made all the same"

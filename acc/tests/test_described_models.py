@@ -209,6 +209,14 @@ def test_twelve_equal_blocks_are_told_once():
     assert [layer.name for layer in found.layers if layer.part == "unreached"] == ["spare"]
 
 
+def test_equal_layers_side_by_side_are_not_told_as_one_behind_the_other():
+    groups = tuple(FactorGroup(name=f"g{at}", start=at, end=at + 2) for at in range(0, 16, 2))
+    found = describe(ModelSpec(architecture="FactorSlotAutoencoder", latent_dim=16, factor_groups=groups))
+    heads = [layer for layer in found.layers if layer.name.startswith("heads.")]
+    assert [found.group_of(layer) for layer in heads] == list(range(8))
+    assert {layer.repeats for layer in heads} == {1}
+
+
 def test_a_skip_connection_is_an_edge_beside_a_longer_way():
     found = told(Looking)
     joins = [layer.id for layer in found.layers if layer.is_join]

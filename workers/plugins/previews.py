@@ -60,7 +60,9 @@ class PreviewDesk:
                 self._answer(asked, {"error": str(error), "fields": error.fields})
                 continue
             self._asked[asked["ticket"]] = asked
-            self.checker.preview(PreviewRequest(**{name: whole[name] for name in PreviewRequest.__dataclass_fields__}))
+            self.checker.preview(
+                PreviewRequest(**{name: whole[name] for name in PreviewRequest.__dataclass_fields__})
+            )
         for request, report in self.checker.receive_previews():
             known = self._asked.pop(request.ticket, None)
             if known is not None:

@@ -11,25 +11,27 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import log2, prod
 
-from acc.description import LATENT, Layer, ModelDescription
+from acc.description import LATENT, Edge, Layer, ModelDescription
 
-TOP = 58  # above: names of parts, and edges that skip
-SKIP_ROOM = 16  # of each edge that passes over others
-GAP = 20  # between columns
+TOP = 46  # above: the names of parts
+GAP = 16  # between columns
 LANE = 22  # height of a line where many lie side by side
 MOST_OPEN = 3  # layers side by side that have their words below; more have them beside
+MOST_LINES = 14  # of those
+IMAGE = 92  # the most that an image is high
 LABEL = 44  # three lines of words below a block
 CHARACTER = 6.3  # of the words, at 11 px
 LONGEST = 16  # characters of a word
 MOST_SEGMENTS = 14  # ranges of the latent that are drawn; the table has all
 HUES = 8
+TIMES = " \N{MULTIPLICATION SIGN} "
 SIGNS = {
     "sum": "+",
     "difference": "-",
-    "product": "×",
-    "quotient": "÷",
-    "matrix product": "·",
-    "join": "∪",
+    "product": "\N{MULTIPLICATION SIGN}",
+    "quotient": "\N{DIVISION SIGN}",
+    "matrix product": "\N{MIDDLE DOT}",
+    "join": "\N{UNION}",
 }
 WARMEST = 4
 QUIET = frozenset(
@@ -57,7 +59,10 @@ class Segment:
 
 @dataclass
 class Box:
-    """A layer where it is drawn. form: box, slat, join, image, latent, line; warmth: 0..4, its share of parameters."""
+    """A layer where it is drawn. form: box, slat, join, image, latent, line; warmth: 0..4, its share of parameters.
+
+    more: how many beside it are not drawn.
+    """
 
     layer: Layer
     number: int
@@ -68,6 +73,7 @@ class Box:
     y: float = 0
     hue: int | None = None
     warmth: int = 0
+    more: int = 0
     segments: list[Segment] = field(default_factory=list)
 
     @property
@@ -95,6 +101,15 @@ class Box:
         return self.width / 2
 
     @property
+    def glyph(self) -> str:
+        """A few hills, which say that it is an image."""
+        unit = self.width / 12
+        x, y = self.x, self.y + self.height
+        points = [(2, 2), (5, 7), (7, 4.4), (8.2, 5.6), (10, 2)]
+        hills = "L".join(f"{round(x + right * unit, 1)} {round(y - up * unit, 1)}" for right, up in points)
+        return f"M{hills}Z"
+
+    @property
     def words(self) -> list[str]:
         """The lines below it."""
         if self.form not in ("box", "image"):
@@ -106,7 +121,9 @@ class Box:
 
     @property
     def beside(self) -> str:
-        """The words beside it, where many lie side by side."""
+        """The words beside it, where many lie side by side; of the last, how many more there are."""
+        if self.more:
+            return f"and {self.more + 1} more"
         return f"{shortened(self.layer.kind)} {short(self.layer.parameters)}".strip()
 
     @property
@@ -189,35 +206,66 @@ def drawn(found: ModelDescription) -> Drawing:
     for name, rank in ranks.items():
         columns[rank].append(boxes[name])
     for column in columns.values():
-        if len(column) > MOST_OPEN:
-            for box in column:
-                box.form, box.width, box.height = "line", 14, LANE - 8
-    skips = sum(1 for edge in found.edges if edge.way == "skip" and edge.source in boxes)
-    top = TOP + min(skips, 2) * SKIP_ROOM
-    tall = max(_height(column) for column in columns.values())
-    middle = top + tall / 2
+        _crowd(column, boxes)
     x = 12.0
     for rank in sorted(columns):
-        column = columns[rank]
-        wide = max(_width(box) for box in column)
-        y = middle - _height(column) / 2
-        for box in column:
-            box.x = round(x + (0 if box.form == "line" else (wide - box.width) / 2), 1)
-            # One block alone lies on the middle line, whatever stands below it.
-            alone = len(column) == 1
-            box.y = round(middle - box.height / 2 if alone else y, 1)
-            y += _room(box)
-            _place_segments(box)
-        x += wide + GAP
-    bottom = max(box.below + LABEL - 14 for box in boxes.values())
+        x = _place(columns[rank], x)
+    frames = list(_frames(found, boxes))
+    over = [y for y, _ in _over(found, boxes, ranks)]
+    highest = min([*(box.y for box in boxes.values()), *(frame.y for frame in frames), *over])
+    for box in boxes.values():
+        box.y = round(box.y + TOP - highest, 1)
+        _place_segments(box)
+    lowest = max(box.y + box.height + (LABEL if box.words else 6) for box in boxes.values())
     return Drawing(
-        width=round(x - GAP + 12),
-        height=round(max(bottom, middle + tall / 2) + 8),
+        width=round(x),
+        height=round(lowest + 8),
         boxes=list(boxes.values()),
         wires=list(_wires(found, boxes, ranks)),
         frames=list(_frames(found, boxes)),
         headings=list(_headings(found, boxes)),
     )
+
+
+def _crowd(column: list[Box], boxes: dict[str, Box]) -> None:
+    """Give layers that are many side by side one line each, and draw no more of them than can be told apart."""
+    if len(column) <= MOST_OPEN:
+        return
+    for box in column:
+        box.form, box.width, box.height = "line", 14, LANE - 8
+    for box in column[MOST_LINES:]:
+        del boxes[box.layer.id]
+    if len(column) > MOST_LINES:
+        column[MOST_LINES - 1].more = len(column) - MOST_LINES
+        del column[MOST_LINES:]
+
+
+def _place(column: Sequence[Box], x: float) -> float:
+    """Give the boxes of a column their places around the middle line, which is 0; return where the next one begins."""
+    wide = max(_width(box) for box in column)
+    small = all(box.form in ("slat", "join") for box in column)
+    y = -sum(_room(box) for box in column) / 2
+    for box in column:
+        box.x = round(x + (0 if box.form == "line" else (wide - box.width) / 2), 1)
+        box.y = round(-box.height / 2 if len(column) == 1 else y, 1)
+        y += _room(box)
+    return x + wide + (GAP if not small else GAP - 4)
+
+
+def _over(
+    found: ModelDescription, boxes: dict[str, Box], ranks: dict[str, int]
+) -> Iterator[tuple[float, str]]:
+    """Yield how high each edge rises that passes over other layers, and its target."""
+    for edge in found.edges:
+        if edge.source in boxes and edge.target in boxes:
+            between = _between(edge, boxes, ranks)
+            if between:
+                held = [*between, boxes[edge.source], boxes[edge.target]]
+                yield round(min(box.y for box in held) - 12, 1), edge.target
+
+
+def _between(edge: Edge, boxes: dict[str, Box], ranks: dict[str, int]) -> list[Box]:
+    return [box for id, box in boxes.items() if ranks[edge.source] < ranks[id] < ranks[edge.target]]
 
 
 def rows(found: ModelDescription) -> list[Row]:
@@ -253,14 +301,14 @@ def short(count: int) -> str:
 
 
 def shape_words(shape: Sequence[int]) -> str:
-    """Return ``8 × 14 × 14``."""
-    return " × ".join(str(side) for side in shape)
+    """Return the sides of a shape with crosses between them."""
+    return TIMES.join(str(side) for side in shape)
 
 
 def shortened(word: str) -> str:
     """Return a long word with its middle left out."""
     half = (LONGEST - 1) // 2
-    return word if len(word) <= LONGEST else f"{word[:half + 1]}…{word[-half:]}"
+    return word if len(word) <= LONGEST else f"{word[: half + 1]}…{word[-half:]}"
 
 
 def told(layer: Layer) -> str:
@@ -313,6 +361,7 @@ def _boxes(found: ModelDescription) -> Iterator[Box]:
             box.segments = _segments(found)
             box.height = sum(segment.height for segment in box.segments)
         elif layer.part in ("image", "output"):
+            box.height = min(box.height, IMAGE)
             box.form, box.width = "image", box.height
         elif layer.is_join:
             box.form, box.width, box.height = "join", 18, 18
@@ -393,12 +442,6 @@ def _room(box: Box) -> float:
     return box.height + (LABEL + 8 if box.words else 10)
 
 
-def _height(column: Sequence[Box]) -> float:
-    if len(column) == 1:  # on the middle line: as much above as below
-        return column[0].height + 2 * (LABEL if column[0].words else 6)
-    return sum(_room(box) for box in column)
-
-
 def _width(box: Box) -> float:
     if box.form == "line":
         return box.width + 6 + CHARACTER * len(box.beside)
@@ -411,16 +454,12 @@ def _wires(found: ModelDescription, boxes: dict[str, Box], ranks: dict[str, int]
         source, target = boxes.get(edge.source), boxes.get(edge.target)
         if source is None or target is None:
             continue
-        between = [
-            box for id, box in boxes.items() if ranks[edge.source] < ranks[id] < ranks[edge.target]
-        ]
+        between = _between(edge, boxes, ranks)
         hue = hues[edge.target] if edge.source == LATENT else hues[edge.source]
-        yield Wire(
-            source.number, target.number, edge.way, _path(source, target, between, edge.way), hue
-        )
+        yield Wire(source.number, target.number, edge.way, _path(source, target, between), hue)
 
 
-def _path(source: Box, target: Box, between: Sequence[Box], way: str) -> str:
+def _path(source: Box, target: Box, between: Sequence[Box]) -> str:
     start, y1, end, y2 = source.right, source.level, target.x, target.level
     if source.form == "latent" and target.hue is not None:
         y1 = next((part.middle for part in source.segments if part.hue == target.hue), y1)
@@ -429,7 +468,7 @@ def _path(source: Box, target: Box, between: Sequence[Box], way: str) -> str:
     if source.form == "line":
         start = round(start + 4 + CHARACTER * len(source.beside), 1)
     if between:
-        over = round(min(box.y for box in [*between, source, target]) - 10, 1)
+        over = round(min(box.y for box in [*between, source, target]) - 12, 1)
         start = source.right if source.form in ("join", "slat") else round(source.middle, 1)
         begin = source.y if start != source.right else source.level
         down = round(target.middle, 1)
@@ -453,9 +492,7 @@ def _frames(found: ModelDescription, boxes: dict[str, Box]) -> Iterator[Frame]:
         if held:
             yield _frame(held, block.repeats)
     for box in boxes.values():  # a layer that comes again by itself
-        around = prod(
-            block.repeats for block in found.blocks if _lies_in(box.layer.block, block.id, parents)
-        )
+        around = prod(block.repeats for block in found.blocks if _lies_in(box.layer.block, block.id, parents))
         if box.layer.repeats > around:
             yield _frame([box], box.layer.repeats // around)
 
@@ -482,4 +519,3 @@ def _headings(found: ModelDescription, boxes: dict[str, Box]) -> Iterator[Headin
         own = found.by_part.get(part, 0)
         words = f"{found.latent_dim}" if part == "latent" else short(own) or "0"
         yield Heading(name, words, min(box.x for box in held), max(box.right for box in held))
-

@@ -35,7 +35,9 @@ def draft(request: HttpRequest) -> JsonResponse:
     named = request.GET.get("architecture", "")
     chosen = Plugin.objects.filter(kind=PluginKind.MODEL, available=True, name=named).first()
     if chosen is None:
-        return JsonResponse({"errors": {"": [f"{named[:80]!r} is not among the architectures; choose another"]}})
+        return JsonResponse(
+            {"errors": {"": [f"{named[:80]!r} is not among the architectures; choose another"]}}
+        )
     form = ExperimentForm(chosen.params, request.POST)
     who = f"{request.user.pk}:{request.GET.get('page', '')[:64]}"
     try:
