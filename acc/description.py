@@ -148,6 +148,6 @@ def with_heads(found: ModelDescription, heads: Iterable[Head]) -> ModelDescripti
 
 
 def _answer(tensors: Mapping[str, Sequence[int]]) -> tuple[int, ...]:
-    """Return the shape of what a head answers: as long as its last tensor, which is the bias of its last layer."""
-    last = list(tensors.values())[-1:]
-    return tuple(last[0][:1]) if last else ()
+    """Return the shape of what a head answers: as long as its last matrix has rows."""
+    matrices = [shape for shape in tensors.values() if len(shape) > 1]
+    return tuple(matrices[-1][:1]) if matrices else ()

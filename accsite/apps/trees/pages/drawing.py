@@ -124,7 +124,8 @@ class Box:
         """The words beside it, where many lie side by side; of the last, how many more there are."""
         if self.more:
             return f"and {self.more + 1} more"
-        return f"{shortened(self.layer.kind)} {short(self.layer.parameters)}".strip()
+        name = self.layer.detail if self.layer.part == "head" else self.layer.kind
+        return f"{shortened(name)} {short(self.layer.parameters)}".strip()
 
     @property
     def told(self) -> str:
@@ -216,12 +217,14 @@ def drawn(found: ModelDescription) -> Drawing:
     for box in boxes.values():
         box.y = round(box.y + TOP - highest, 1)
         _place_segments(box)
+    heads = _heads(found, boxes[LATENT])
+    boxes |= {box.layer.id: box for box in heads}
     lowest = max(box.y + box.height + (LABEL if box.words else 6) for box in boxes.values())
     return Drawing(
         width=round(x),
         height=round(lowest + 8),
         boxes=list(boxes.values()),
-        wires=list(_wires(found, boxes, ranks)),
+        wires=[*_wires(found, boxes, ranks), *_trunks(boxes[LATENT], heads)],
         frames=list(_frames(found, boxes)),
         headings=list(_headings(found, boxes)),
     )
@@ -250,6 +253,28 @@ def _place(column: Sequence[Box], x: float) -> float:
         box.y = round(-box.height / 2 if len(column) == 1 else y, 1)
         y += _room(box)
     return x + wide + (GAP if not small else GAP - 4)
+
+
+def _heads(found: ModelDescription, latent: Box) -> list[Box]:
+    """Return the heads of tasks, a line each, below the latent that they read."""
+    heads = [(number, layer) for number, layer in enumerate(found.layers) if layer.part == "head"]
+    y = latent.y + latent.height + 12
+    boxes = []
+    for number, layer in heads[:MOST_LINES]:
+        group = found.group_of(layer)
+        hue = None if group is None else group % HUES
+        box = Box(layer, number, "line", 14, LANE - 8, x=latent.x + 16, y=round(y, 1), hue=hue)
+        boxes.append(box)
+        y += LANE
+    if len(heads) > MOST_LINES:
+        boxes[-1].more = len(heads) - MOST_LINES
+    return boxes
+
+
+def _trunks(latent: Box, heads: Sequence[Box]) -> Iterator[Wire]:
+    for box in heads:
+        x, y = round(latent.x + 6, 1), round(latent.y + latent.height, 1)
+        yield Wire(latent.number, box.number, "branch", f"M{x} {y}V{box.level}H{box.x}", box.hue)
 
 
 def _over(
@@ -452,7 +477,7 @@ def _wires(found: ModelDescription, boxes: dict[str, Box], ranks: dict[str, int]
     hues = {id: box.hue for id, box in boxes.items()}
     for edge in found.edges:
         source, target = boxes.get(edge.source), boxes.get(edge.target)
-        if source is None or target is None:
+        if source is None or target is None or target.layer.part == "head":
             continue
         between = _between(edge, boxes, ranks)
         hue = hues[edge.target] if edge.source == LATENT else hues[edge.source]

@@ -31,7 +31,10 @@ def describe_checkpoint(checkpoint: Checkpoint, who: str) -> ModelDescription:
 
 def _head(task: TaskSpec, spec: TrainJobSpec, shapes: dict[str, tuple[int, ...]]) -> Head | None:
     start = f"head.{task.key}."
-    own = {name[len(start) :]: shape for name, shape in shapes.items() if name.startswith(start)}
+    kept = {name: shape for name, shape in shapes.items() if name.startswith(start)}
+    # What an optimizer keeps something of is a parameter; a head also keeps means and the like.
+    trained = {name[len("optim.") :].partition("/")[0] for name in shapes if name.startswith("optim.")}
+    own = {name[len(start) :]: shape for name, shape in kept.items() if name in trained or not trained}
     if not own:
         return None
     first, end = task.latent_range(spec.model)
