@@ -184,5 +184,56 @@ def named_losses(losses: dict[str, float], spec: dict[str, Any]) -> list[tuple[s
     return [(name, value) for name, value in pairs if value is not None]
 
 
+@dataclass(frozen=True)
+class SettingsPart:
+    """A part of what a job was asked to do, such as one of its tasks: (setting, value) of each that is set."""
+
+    title: str
+    values: list[tuple[str, str]]
+
+
+def spec_parts(job: Job) -> list[SettingsPart]:
+    """Return the specification of a job as people read it: a part for each object in it, and first what is plain."""
+    spec = job.spec if isinstance(job.spec, dict) else {}
+    parts = [SettingsPart(job.kind.capitalize(), _plain(spec))]
+    for name, value in spec.items():
+        for each in value if isinstance(value, list) else [value]:
+            if isinstance(each, dict):
+                called = each.get("name") if isinstance(value, list) else ""
+                title = f"{name.removesuffix('s').capitalize()} {called}" if called else name.capitalize()
+                parts.append(SettingsPart(title.replace("_", " "), _plain(each, deep=True)))
+    return [part for part in parts if part.values]
+
+
+def _plain(values: dict[str, Any], *, deep: bool = False, before: str = "") -> list[tuple[str, str]]:
+    """Return those settings that are set, by name; deep: also those of objects within."""
+    found: list[tuple[str, str]] = []
+    for name, value in values.items():
+        if name.endswith(("sha256", "hash")):  # in the JSON for whoever compares
+            continue
+        if isinstance(value, dict):
+            within = "" if name == "params" else f"{name} "
+            found += _plain(value, deep=True, before=f"{before}{within}") if deep else []
+        elif isinstance(value, list):
+            if value and (deep or not any(isinstance(each, dict) for each in value)):
+                found.append((_said(before + name), ", ".join(_word(each) for each in value)))
+        elif value is not None and value != "":
+            found.append((_said(before + name), _word(value)))
+    return found
+
+
+def _said(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _word(value: Any) -> str:
+    """Return a setting as text: yes and no, a factor group as ``digit 0:6``, anything else as it is."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict) and {"name", "start", "end"} <= value.keys():
+        return f"{value['name']} {value['start']}:{value['end']}"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
+
+
 def spec_text(job: Job) -> str:
     return json.dumps(job.spec, indent=2, ensure_ascii=False)
