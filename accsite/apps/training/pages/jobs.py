@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import BooleanField, Case, Count, Q, When, Window
 from django.http import Http404
 
 from acc.training.losses import series
@@ -67,16 +67,17 @@ def top_job(user: Any, *, branch: int | None = None, job: int | None = None) -> 
     newest at work, else the newest that waits; train jobs first. ``whose`` it is stands beside its number.
     """
     versions = live.versions(["jobs"])
-    active = Job.objects.visible_to(user).active()
-    own = _first(active.filter(Q(pk=job) if job else Q(branch=branch))) if job or branch else None
-    shown = own or _first(active)
+    shown = _first(
+        Job.objects.visible_to(user).active(), Q(pk=job) if job else Q(branch=branch) if branch else None
+    )
+    own = getattr(shown, "own", False)
     topic = f"job:{shown.pk}" if shown else ""
     return {
         "job": shown,
-        "own": own is not None,
+        "own": own,
         "page": f"?branch={branch}" if branch else f"?job={job}" if job else "",
         "whose": whose(shown) if shown else "",
-        "others": active.count() - 1 if shown else 0,
+        "others": shown.active - 1 if shown else 0,
         "topic": topic,
         "asked": asked(shown) if shown else "",
         "grave": grave_alarms([shown]).get(shown.pk, "") if shown else "",
@@ -84,9 +85,18 @@ def top_job(user: Any, *, branch: int | None = None, job: int | None = None) -> 
     }
 
 
-def _first(active: JobQuerySet) -> Job | None:
-    newest = list(active.select_related(*SHOWN_ABOVE).order_by("-id")[:20])
-    return max(newest, key=lambda row: (row.kind == JobKind.TRAIN, row.state in HELD, row.pk), default=None)
+def _first(active: JobQuerySet, own: Q | None) -> Any:
+    """Return the job that comes first, with ``own``: whether it is one of those, and ``active``: of how many."""
+    orders = {"own": own, "trains": Q(kind=JobKind.TRAIN), "held": Q(state__in=HELD)}
+    told = {name: _is(each) for name, each in orders.items() if each is not None}
+    found = active.annotate(**told, active=Window(Count("pk"))).order_by(
+        *(f"-{name}" for name in told), "-id"
+    )
+    return found.select_related(*SHOWN_ABOVE).first()
+
+
+def _is(condition: Q) -> Case:
+    return Case(When(condition, then=True), default=False, output_field=BooleanField())
 
 
 def whose(job: Job) -> str:
