@@ -99,12 +99,12 @@ class Forks(Milestone):
 
     @promise("how clean the traversal of thickness is, is measured on both")
     def cleanness(self) -> str:
-        """Read the cleanness along both directions.
+        """Read the cleanness along the pattern of thickness and along the direction of its group.
 
         Which of the two is cleaner is chance after so few steps (the one with thickness in three of five trainings
         of other seeds), so nothing is promised of it; docs/factor_experiment.md has what a longer training shows.
         """
-        names = ("cleanness_principal", "cleanness_pattern")
+        names = ("cleanness", "cleanness_principal")
         return "; ".join(f"{name}: {_told(self._values(name, concept='thickness'))}" for name in names)
 
     @promise("UFR is higher where thickness was learned")
