@@ -157,7 +157,7 @@ export class LossChart {
 					splits: log ? (_, __, low, high) => powers(low, high) : undefined,
 					values: (_, ticks) => {
 						// On a log scale with many ticks, only the powers of ten are named.
-						const named = (tick) => !log || ticks.length < 8 || /^1e/.test(tick.toExponential());
+						const named = (tick) => !log || ticks.length < 12 || /^1e/.test(tick.toExponential());
 						return ticks.map((tick) => (named(tick) ? compact(tick).replace(".0e+", "e") : ""));
 					},
 				},
