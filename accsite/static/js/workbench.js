@@ -73,7 +73,7 @@ function showLegend() {
 	}
 	const names = new Set(shown.map((tile) => tile.dataset.series));
 	for (const button of legend.children) button.ariaPressed = names.has(button.dataset.series);
-	for (const tile of all) tile.querySelector("[data-large]").ariaPressed = shown.length === 1 && shown[0] === tile;
+	for (const tile of all) tile.querySelector("[data-large]").ariaPressed = all.length > 1 && shown.length === 1 && shown[0] === tile;
 	$("#loss-title").textContent = shown.length === 1 ? shown[0].dataset.name : "Loss";
 }
 
