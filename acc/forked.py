@@ -43,6 +43,10 @@ def possible() -> bool:
     return _warm and len(os.listdir("/proc/self/task")) == 1  # noqa: PTH208 - counts
 
 
+def is_fork() -> bool:
+    return _is_fork
+
+
 class Fork:
     """A fork of this process, asked as a ``Popen`` is, from any thread; returncode: once it was seen to have ended."""
 
@@ -71,6 +75,9 @@ class Fork:
             if self._look() is None:
                 with suppress(ProcessLookupError):
                     os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)

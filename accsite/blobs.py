@@ -125,6 +125,12 @@ def open_written(name: str, sha256: str) -> Path:
     return open_local(name, sha256)
 
 
+def at_hand(name: str, sha256: str) -> Path | None:
+    """Return a local path of a stored file, unverified, to look into; None for one that would have to be fetched."""
+    path = _local(name) or _cached_path(name, sha256)
+    return path if path.is_file() else None
+
+
 def delete(name: str) -> None:
     """Remove a stored file, and what this machine keeps of it; one that is not there is no error."""
     default_storage.delete(name)

@@ -65,7 +65,7 @@ def main() -> None:
         shutil.rmtree(home, ignore_errors=True)
     for name, (mib, torch) in sorted(found.items(), key=lambda each: -each[1][0]):
         print(f"{mib:7.1f} MiB {'torch' if torch else '     '} {name}", file=sys.stderr)
-    web = sum(mib for name, (mib, _) in found.items() if "daphne" in name)
+    web = sum(mib for name, (mib, _) in found.items() if "accsite.web" in name)
     with_torch = sum(torch for _, torch in found.values())
     told = f"proportional, {len(found)} processes, {with_torch} with torch"
     total = sum(mib for mib, _ in found.values())

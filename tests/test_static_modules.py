@@ -22,6 +22,7 @@ def test_modules_import_the_hashed_files_that_pages_name(settings: Any, tmp_path
     imported = {name for module in modules for name in IMPORT.findall(module.read_text())}
     assert {name.partition(".")[0] for name in imported} == {
         "app",
+        "beside",
         "chart",
         "clock",
         "controls",
@@ -36,8 +37,11 @@ def test_modules_import_the_hashed_files_that_pages_name(settings: Any, tmp_path
         "numbers",
         "overlay",
         "pace",
+        "palette",
+        "palette_match",
         "picture",
         "points",
+        "recent",
         "styles",
         "table",
         "tree_colours",

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from acc import forked
+from accsite.supervisor import family
 from accsite.supervisor.starter import receive, send
 
 PRELOAD = (
@@ -159,6 +160,7 @@ def main() -> int:
     parser.add_argument("--room", default="", help="room for the titles of the forks")
     arguments = parser.parse_args()
     os.environ.pop(forked.ROOM, None)
+    family.settle(os.environ)
     environment = dict(os.environ)
     # Titles take the place of the arguments alone: the environment is where a worker's processes bear its mark.
     environment["SPT_NOENV"] = os.environ["SPT_NOENV"] = "1"

@@ -2,8 +2,9 @@
 
 On its standard input one JSON object a line: ``{"path", "sha256", "text"}``; on its standard output first
 ``{"built_in": [...]}`` and then, in any order, ``{"path", "sha256", "report"}``. It has one thread, and never runs a
-plugin's code itself. A request with ``"preview"`` (what ``preview_of`` takes), ``"ticket"`` and ``"seconds"`` is
-answered by what the generator makes, with its ticket.
+plugin's code itself. A request with ``"ticket"``, ``"seconds"`` and ``"preview"`` (what ``preview_of`` takes) is
+answered by what the generator makes, with its ticket; one with ``"describe"`` (what ``description_of`` takes) by what
+a model is made of.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+from acc.plugins.description import description_of
 from acc.plugins.preview import failure, preview_of
 from acc.plugins.report import Report, refusal, report_of
 from acc.plugins.source import filename_of
@@ -179,13 +181,15 @@ def too_long(limit_seconds: float) -> str:
 
 
 def _late(request: dict[str, Any], limit_seconds: float) -> str:
+    if "describe" in request:
+        return f"the drawing took longer than {limit_seconds:g} s and was stopped; the model can be trained without"
     if "preview" not in request:
         return too_long(limit_seconds)
     return f"the preview took longer than {limit_seconds:g} s and was stopped; the images can be made all the same"
 
 
 def _refused(request: dict[str, Any], message: str, **where: Any) -> Any:
-    return failure(message) if "preview" in request else refusal(message, **where)
+    return failure(message) if "ticket" in request else refusal(message, **where)
 
 
 def _be_child(request: dict[str, Any], writer: int, output: int, limit_seconds: float) -> NoReturn:
@@ -214,6 +218,8 @@ def _be_child(request: dict[str, Any], writer: int, output: int, limit_seconds: 
         report: Any
         if "preview" in request:
             report = preview_of(path, text, sha256, **request["preview"])
+        elif "describe" in request:
+            report = description_of(path, text, sha256, **request["describe"])
         else:
             report = report_of(path, text, sha256)
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -250,6 +256,7 @@ def _built_in() -> list[dict[str, Any]]:
 def main() -> None:
     """Import all that plugins build upon, and serve."""
     import acc.api
+    import acc.models.describe
     import acc.plugins.load  # noqa: F401 - imported once, before the forks
 
     gc.collect()

@@ -13,7 +13,7 @@ import subprocess
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from acc import forked
 from acc.plugins.report import Report, refusal
@@ -32,28 +32,30 @@ class CheckerDied(RuntimeError):
 
 @dataclass(frozen=True)
 class PreviewRequest:
-    """What ``preview_of`` is to make. ticket: names the answer; of one asker (``who``) the last request wins."""
+    """What ``preview_of`` is to make, or ``description_of`` to find. ticket: names the answer.
+
+    Of one asker (``who``) the last request wins. asked: what it is about, by the names of the function's parameters.
+    """
 
     ticket: str
     who: str
     path: str
     sha256: str
     text: str
-    name: str
-    params: dict[str, Any]
-    seed: int
     seconds: float
+    asked: dict[str, Any]
+    kind: Literal["preview", "describe"] = "preview"
 
     def as_message(self) -> dict[str, Any]:
         """Return it as the server takes it."""
         return {
             "ticket": self.ticket,
-            "path": f"preview of {self.who}",
+            "path": f"{self.kind} of {self.who}",
             "source_path": self.path,
             "sha256": self.sha256,
             "text": self.text,
             "seconds": self.seconds,
-            "preview": {"name": self.name, "params": self.params, "seed": self.seed},
+            self.kind: self.asked,
         }
 
 

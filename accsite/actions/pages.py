@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
+from uuid import uuid4
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -24,8 +25,12 @@ from accsite.actions import (
     words,
 )
 from accsite.actions.forms import ActionForm
+from accsite.apps.jobs.models import Job
 from accsite.apps.live import selectors as live
 from accsite.pages import REFUSED, actor, is_partial
+
+KEY = "idempotency_key"
+"""The field of a form that makes a job: sent twice, as a double click does, it makes one."""
 
 
 def addresses(namespace: str) -> list[URLPattern]:
@@ -75,6 +80,7 @@ def _shown(kind: ActionType, thing: Any, form: ActionForm | None) -> dict[str, A
         "id": f"{kind.verb}-form-{thing.pk}",
         "selector": f"#{kind.verb}-form-{thing.pk}",
         "nothing": {},
+        "key": ((form and form.data.get(KEY)) or uuid4().hex) if kind.makes is Job else "",
         "url": reverse(f"{things.namespace}:{_name(kind)}", args=[things.key(thing)]),
         "api": reverse(f"api:{_name(kind)}", args=[things.key(thing)]),
         "cli": things.in_a_shell(kind.verb, thing),
@@ -93,7 +99,7 @@ def _view(kind: ActionType) -> Callable[..., HttpResponse]:
         if request.method == "POST":
             form = ActionForm(kind, thing, request.POST)
             try:
-                key = request.POST.get("idempotency_key")
+                key = request.POST.get(KEY)
                 made = perform(kind, actor=actor(request), thing=thing, data=form.asked(), key=key)
             except InvalidInput as error:
                 form.refuse(error)

@@ -17,6 +17,7 @@ from accsite.apps.recipes.api import urls as recipes
 from accsite.apps.registry.api import urls as registry
 from accsite.apps.training.api import urls as training
 from accsite.apps.trees.api import urls as trees
+from accsite.search.api import SearchView
 
 router = DefaultRouter()
 for app in (registry, jobs, datasets, recipes, trees, training, evaluation):
@@ -30,6 +31,7 @@ app_name = "api"
 urlpatterns = [
     path("schema/", SpectacularJSONAPIView.as_view(), name="schema"),
     path("me/", MeView.as_view(), name="me"),
+    path("search/", SearchView.as_view(), name="search"),
     path("", include(datasets.urlpatterns)),
     path("", include(trees.urlpatterns)),  # before the router, to which their names would be slugs
     path("", include(evaluation.urlpatterns)),

@@ -56,6 +56,7 @@ INSTALLED_APPS = [
     "accsite.apps.recipes",
     "accsite.apps.evaluation",
     "accsite.apps.operations",
+    "accsite.search",
     "accsite.supervisor",
 ]
 

@@ -7,7 +7,8 @@ import sys
 import threading
 import time
 from collections import deque
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TextIO
 
@@ -15,6 +16,7 @@ COLOURS = (36, 32, 33, 35, 34, 96, 92, 95)  # ANSI: cyan, green, yellow, magenta
 NAME_WIDTH = 12
 SUPERVISOR = "supervisor"
 LAST_LINES = 20
+LAST_SECONDS = 0.5
 LOG_BYTES = 10 * 2**20
 
 
@@ -35,6 +37,7 @@ class Console:
         self._order: list[str] = []
         self._last: dict[str, deque[str]] = {}
         self._stage_at = time.monotonic()
+        self._waiting: list[threading.Thread] | None = None  # while nothing is read
 
     def log_to(self, path: Path) -> None:
         """Keep in ``path`` what a quiet console does not show; the file of the run before becomes ``.1``."""
@@ -67,6 +70,9 @@ class Console:
 
     def show_last(self, name: str) -> None:
         """Show the last lines of a process that failed, unless they are on the terminal anyway."""
+        for thread in self.read():
+            if thread.name == f"log-{name}":
+                thread.join(LAST_SECONDS)
         if self.quiet:
             for text in self._last.get(name, ()):
                 self.write(f"{name:{NAME_WIDTH}} | {text}")
@@ -82,8 +88,27 @@ class Console:
     def follow(self, name: str, stream: IO[bytes]) -> threading.Thread:
         """Copy every line of ``stream`` on a thread of its own, until its end."""
         thread = threading.Thread(target=self._copy, args=(name, stream), name=f"log-{name}", daemon=True)
-        thread.start()
+        if self._waiting is None:
+            thread.start()
+        else:
+            self._waiting.append(thread)
         return thread
+
+    @contextmanager
+    def unread(self) -> Iterator[None]:
+        """Leave in the pipes what processes say meanwhile, which takes no thread; it is read at the end."""
+        self._waiting = []
+        try:
+            yield
+        finally:
+            self.read()
+
+    def read(self) -> list[threading.Thread]:
+        """Begin to read what was left in the pipes, if anything was, and return the threads that do."""
+        waiting, self._waiting = self._waiting or [], None
+        for thread in waiting:
+            thread.start()
+        return waiting
 
     def _copy(self, name: str, stream: IO[bytes]) -> None:
         with stream:

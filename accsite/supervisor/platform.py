@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
-from django.core.management import call_command
 
 from acc.errors import AccError, InvalidInput
 from accsite.apps.access.services import assert_loopback
 from accsite.apps.registry.selectors import unread
-from accsite.schema import assert_schema
+from accsite.supervisor import family
 from accsite.supervisor.console import Console
 from accsite.supervisor.health import is_ready
 from accsite.supervisor.lock import HomeLock
+from accsite.supervisor.migration import Migration
 from accsite.supervisor.processes import LOOPBACK, Process, starter, table
 from accsite.supervisor.redis import RedisServer, answers, use
 from accsite.supervisor.starter import possible
@@ -86,6 +86,7 @@ def platform(*, host: str, port: int, device: str, console: Console) -> Iterator
             console.line("supervisor", f"port {port} is taken; using {chosen}")
         url = f"http://{host}:{chosen}"
         settings.ACC_PUBLIC_URL = url
+        settings.ACC_INTERNAL_URL = os.environ.get("ACC_INTERNAL_URL", url)
         note(home / "run" / "site.url", url)
         redis = own_redis(home)
         supervisor = Supervisor(
@@ -96,14 +97,17 @@ def platform(*, host: str, port: int, device: str, console: Console) -> Iterator
             first_is_ready=lambda: answers(settings.REDIS_URL),
             starter=starter() if possible() else None,
         )
+        if possible():
+            family.freeze()
         with supervisor:
-            supervisor.warm_up()
-            supervisor.start_first()
-            console.stage("Redis answers")
-            call_command("migrate", interactive=False, verbosity=0)
-            assert_schema()
-            console.stage("the database is up to date")
-            supervisor.start()
+            # What reads the console are threads, and what has those cannot be forked.
+            with console.unread(), Migration() as migration:
+                supervisor.warm_up()
+                supervisor.start_first()
+                console.stage("Redis answers")
+                migration.wait()
+                console.stage("the database is up to date")
+                supervisor.start()
             lock.tell(f"{url}/")
             yield Platform(url, console, supervisor)
     finally:

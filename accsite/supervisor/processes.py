@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from acc import forked
 from acc.errors import InvalidInput
+from accsite.supervisor.family import TITLE_BYTES
 from accsite.supervisor.orphans import die_with_parent
 
 # What every process is told by the environment, whoever starts it.
 SHARED_ENVIRONMENT = ("DJANGO_SETTINGS_MODULE", "ACC_HOME", "DATABASE_URL", "REDIS_URL")
 LOOPBACK = "127.0.0.1"
 WEB_PORT = 8000
-TITLE_BYTES = 200
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
@@ -25,7 +27,8 @@ class Process:
 
     ``command`` starts with the interpreter; ``queues`` are the Celery queues it serves, none for the rest;
     ``grace_seconds`` is how long it may take to put its work down after SIGTERM; ``files`` are descriptors of the
-    parent's that it is given, such as a socket that listens; ``forked``: the starter forks it, where there is one.
+    parent's that it is given, such as a socket that listens; ``forked``: the starter forks it, where there is one;
+    ``within``: the module whose ``main`` it is as a fork of the supervisor, where that can fork.
     """
 
     name: str
@@ -34,10 +37,23 @@ class Process:
     grace_seconds: float = 10.0
     files: tuple[int, ...] = ()
     forked: bool = False
+    within: str = ""
 
 
-def execute(process: Process, environment: Mapping[str, str], output: int) -> subprocess.Popen[bytes]:
-    """Start the program of ``process``, writing to ``output``."""
+def execute(
+    process: Process, environment: Mapping[str, str], output: int
+) -> subprocess.Popen[bytes] | forked.Fork:
+    """Start the program of ``process``, or a fork of this one that does the same, writing to ``output``."""
+    if process.within and forked.possible():
+        return forked.fork(
+            process.within,
+            process.command[3:],
+            environment=environment,
+            stdout=output,
+            stderr=output,
+            keep=process.files,
+            death_signal=signal.SIGTERM,
+        )
     return subprocess.Popen(  # noqa: S603 - the process table is ours
         process.command,
         env=dict(environment),
@@ -74,6 +90,7 @@ def table(
             "web",
             (python, "-m", "daphne", "-v", "0", *where, "accsite.asgi:application"),
             files=() if listener is None else (listener,),
+            within="accsite.web",
         ),
         *(
             worker(name, queues, python=python, device=bound, prefix=prefix)
@@ -127,5 +144,8 @@ def starter(*, python: str = sys.executable) -> Process:
     ``--room`` is for titles: a fork's takes the place of this command, and is cut to its length.
     """
     return Process(
-        "starter", (python, "-m", "workers.starter", "--room", "." * TITLE_BYTES), grace_seconds=70.0
+        "starter",
+        (python, "-m", "workers.starter", "--room", "." * TITLE_BYTES),
+        grace_seconds=70.0,
+        within="workers.starter",
     )

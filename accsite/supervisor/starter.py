@@ -135,14 +135,14 @@ class Starter:
 
     def execute(
         self, process: Process, environment: Mapping[str, str], output: int
-    ) -> subprocess.Popen[bytes]:
+    ) -> subprocess.Popen[bytes] | forked.Fork:
         """Start the starter itself; it imports while the caller goes on."""
         self.lose()
         self._end, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         room = "." * forked.ROOM_BYTES
         with theirs:
             command = (*process.command, "--channel", str(theirs.fileno()))
-            given = Process(process.name, command, files=(theirs.fileno(),))
+            given = Process(process.name, command, files=(theirs.fileno(),), within=process.within)
             return execute(given, {**environment, forked.ROOM: room}, output)
 
     def fork(self, process: Process, _environment: Mapping[str, str], output: int) -> Forked:

@@ -16,6 +16,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import Protocol
 
+from acc import forked
 from acc.errors import AccError
 from accsite.supervisor.console import Console
 from accsite.supervisor.processes import Process, execute
@@ -40,7 +41,7 @@ class KeepsCrashing(AccError):
 class _Launch(Protocol):
     def __call__(
         self, process: Process, environment: Mapping[str, str], output: int, /
-    ) -> subprocess.Popen[bytes] | Forked: ...
+    ) -> subprocess.Popen[bytes] | forked.Fork | Forked: ...
 
 
 class Child:
@@ -61,7 +62,7 @@ class Child:
         self.console = console
         self.environment = environment
         self.launch, self.crash_means = launch, crash_means
-        self.popen: subprocess.Popen[bytes] | Forked | None = None
+        self.popen: subprocess.Popen[bytes] | forked.Fork | Forked | None = None
         self.crashes = 0
         self.started_at = 0.0
         self.lost_at: float | None = (

@@ -30,7 +30,7 @@ from accsite.apps.jobs.services.retry import retry
 from accsite.apps.jobs.states import JobState
 from accsite.apps.recipes.models import RecipeRun
 from accsite.apps.recipes.services import recipes
-from accsite.apps.registry import approval, previews
+from accsite.apps.registry import approval, descriptions, previews, questions
 from accsite.apps.registry.models import Plugin, PluginKind, PluginSource
 from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind
 from accsite.apps.training.services import checkpoints, experiments, jobs, measuring
@@ -255,7 +255,8 @@ def test_ranks_of_other_machines_commands_previews_and_the_replay_command_ask_as
     for ask in (
         lambda: materials.Materials(spec, carried),  # of each rank, on whichever machine
         lambda: materials.from_rows([sha256]),  # of a task that joins a running job
-        lambda: previews.source_of({"sha256": sha256}),
+        lambda: questions.source_of({"sha256": sha256}),
+        lambda: descriptions.describe(who="me", model=spec.model, sha256=sha256),
     ):
         with pytest.raises(approval.NotApproved, match="may not run here"):
             ask()

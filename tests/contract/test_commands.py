@@ -66,6 +66,7 @@ ASKED: dict[str, int | None] = {
     "tokens make ada": 1,
     "tokens list": 0,
     "sign_in_link ada": 1,
+    "find digits --kind experiment": 1,
 }
 REFUSED = {
     "train --experiment nowhere --steps 5": "'nowhere' is not an experiment",
@@ -106,6 +107,7 @@ REFUSED = {
     "tokens make ada --days 0": "0",
     "tokens revoke x": "'x'",
     "sign_in_link bob": "bob",
+    "find digits --limit 0": "list 1 to 50",
     "train --experiment digits --steps 5 --user bob": "there is no active user 'bob'",
 }
 

@@ -72,7 +72,11 @@ def test_processes_share_what_the_starter_imported_and_are_started_again_by_it(m
     )
     programs = {pid: name_of(pid) for pid in [*parents, *servers] if program_of(pid) != program_of(begun)}
     assert programs == {}, "each is a fork"
-    assert program_of(platform.popen.pid) != program_of(begun), "and this would tell it from a program"
+    beside = {pid: name_of(pid) for pid in children_of(platform.popen.pid) if pid != begun}
+    forks = [name for pid, name in beside.items() if program_of(pid) == program_of(begun)]
+    assert ["accsite.web" in name for name in forks] == [True], "the site is one, too"
+    assert program_of(platform.popen.pid) == program_of(begun), "and the supervisor is what they are forks of"
+    assert len(beside) == 2, "Redis is a program, and this tells it from a fork"
     worker = named(platform, "worker-train")
     mark = f"ACC_WORKER_MARK={stack.home.resolve()}:worker-train"
     assert {worker, *descendants(worker)} <= set(marked(mark)), "strays are found by it"

@@ -57,6 +57,7 @@ ENDPOINTS: dict[str, set[str]] = {
     "GET api-root": SIGNED_IN,
     "GET schema": SIGNED_IN,
     "GET me": SIGNED_IN,
+    "GET search": SIGNED_IN,
     "GET token-list": SIGNED_IN,
     "POST token-list": SIGNED_IN,
     "DELETE token-detail": set(),  # this one is nobody's

@@ -1,4 +1,4 @@
-"""The watcher's desk for previews: requests come through Redis, the check server makes them, Redis takes the answers.
+"""The watcher's desk for questions: they come through Redis, the check server answers them, Redis takes the answers.
 
 Two threads talk to Redis, so that one that is slow or away never keeps the watcher from its files.
 """
@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from acc.errors import InvalidInput
 from acc.plugins.checker import Checker, PreviewRequest
-from accsite.apps.registry import previews
+from accsite.apps.registry import questions
 
 TAKE_SECONDS = 1.0
 PAUSE_SECONDS = 1.0
@@ -55,12 +55,14 @@ class PreviewDesk:
         while not self._taken.empty():
             asked = self._taken.get_nowait()
             try:
-                whole = {**asked, **previews.source_of(asked)}
+                whole = {**asked, **questions.source_of(asked)}
             except InvalidInput as error:
                 self._answer(asked, {"error": str(error), "fields": error.fields})
                 continue
             self._asked[asked["ticket"]] = asked
-            self.checker.preview(PreviewRequest(**{name: whole[name] for name in whole if name != "key"}))
+            self.checker.preview(
+                PreviewRequest(**{name: whole[name] for name in PreviewRequest.__dataclass_fields__})
+            )
         for request, report in self.checker.receive_previews():
             known = self._asked.pop(request.ticket, None)
             if known is not None:
@@ -74,7 +76,7 @@ class PreviewDesk:
         client = _client()
         while not self._stop.is_set():
             try:
-                asked = previews.take(client, TAKE_SECONDS)
+                asked = questions.take(client, TAKE_SECONDS)
             except (RedisError, ValueError) as error:
                 log.info("previews_not_taken", error=str(error))
                 self._stop.wait(PAUSE_SECONDS)
@@ -88,7 +90,7 @@ class PreviewDesk:
         client = _client()
         while (made := self._made.get()) is not None and not self._stop.is_set():
             try:
-                previews.answer(client, *made)
+                questions.answer(client, *made)
             except RedisError as error:
                 log.info("preview_not_told", error=str(error))
 

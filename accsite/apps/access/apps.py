@@ -9,7 +9,8 @@ class AccessConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the system checks, and have the groups made."""
-        from accsite.apps.access import checks, signals  # noqa: F401
+        from accsite.apps.access import checks, finders, signals  # noqa: F401
         from accsite.apps.access.groups import make_groups
 
+        finders.register()
         post_migrate.connect(make_groups, sender=self)

@@ -11,7 +11,7 @@ class DatasetsConfig(AppConfig):
 
     def ready(self) -> None:
         from accsite.apps.access import permissions
-        from accsite.apps.datasets import objects
+        from accsite.apps.datasets import finders, objects
         from accsite.apps.datasets.services.kinds import ALL
         from accsite.apps.jobs import kinds
         from accsite.apps.jobs.models import Job
@@ -22,5 +22,6 @@ class DatasetsConfig(AppConfig):
         permissions.register_pages(
             "datasets", permissions.numbered(lambda user, _name: Job.objects.visible_to(user))
         )
+        finders.register()
         objects.register()
         kinds.register(*ALL)

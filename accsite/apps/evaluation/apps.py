@@ -11,6 +11,7 @@ class EvaluationConfig(AppConfig):
 
     def ready(self) -> None:
         from accsite.apps.access import permissions
+        from accsite.apps.evaluation import finders
         from accsite.apps.evaluation.access import page_object
         from accsite.apps.evaluation.measures import Metrics, forget_purged
         from accsite.apps.live import topics
@@ -18,6 +19,7 @@ class EvaluationConfig(AppConfig):
         from accsite.apps.trees import measures
         from accsite.apps.trees.services.deletion import purging
 
+        finders.register()
         measures.register(Metrics())
         purging.connect(forget_purged, dispatch_uid="evaluation.forget_purged")
         topics.register("evaluations", may_see=sees_branch)

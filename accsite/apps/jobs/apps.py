@@ -11,8 +11,9 @@ class JobsConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the rules and the topics."""
-        from accsite.apps.jobs import access, objects, topics
+        from accsite.apps.jobs import access, finders, objects, topics
 
         access.register()
+        finders.register()
         objects.register()
         topics.register()

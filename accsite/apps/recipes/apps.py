@@ -11,11 +11,12 @@ class RecipesConfig(AppConfig):
 
     def ready(self) -> None:
         from accsite.apps.jobs import kinds
-        from accsite.apps.recipes import access, objects, selectors, topics
+        from accsite.apps.recipes import access, finders, objects, selectors, topics
         from accsite.apps.recipes.services.kinds import ALL
         from accsite.apps.trees.services.dependants import USES
 
         access.register()
+        finders.register()
         objects.register()
         topics.register()
         kinds.register(*ALL)

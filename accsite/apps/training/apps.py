@@ -13,11 +13,12 @@ class TrainingConfig(AppConfig):
         from accsite.apps.audit import trail
         from accsite.apps.datasets import uses
         from accsite.apps.jobs import kinds
-        from accsite.apps.training import access, objects, topics
+        from accsite.apps.training import access, finders, objects, topics
         from accsite.apps.training.selectors.dataset_uses import dataset_uses
         from accsite.apps.training.services.kinds import ALL
 
         access.register()
+        finders.register()
         objects.register()
         kinds.register(*ALL)
         trail.register(access.experiments_of)

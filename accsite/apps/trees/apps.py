@@ -15,10 +15,11 @@ class TreesConfig(AppConfig):
         from accsite.apps.jobs import kinds
         from accsite.apps.registry import origins
         from accsite.apps.training.access import page_object
-        from accsite.apps.trees import objects, selectors
+        from accsite.apps.trees import finders, objects, selectors
         from accsite.apps.trees.services.kinds import ALL
 
         permissions.register_pages("trees", page_object)
+        finders.register()
         objects.register()
         kinds.register(*ALL)
         origins.register("checkpoint", selectors.checkpoint_origin)

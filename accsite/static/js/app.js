@@ -1,6 +1,7 @@
 // What every page has: morphs that keep what the user has done, toasts, theme, keys, job figures.
 
 import { watch } from "./live.js";
+import { forget, remember as visited } from "./recent.js";
 
 const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
@@ -112,9 +113,20 @@ document.addEventListener("click", ({ target }) => {
 		() => toast("Copied."),
 		() => toast("The browser did not allow copying.", true),
 	);
-	if (target.closest("[data-palette]")) keyboard().then(({ press }) => press({ palette: true }, keys));
 	if (target.closest("[data-help]")) keyboard().then(({ help }) => help(keys));
 });
+
+// The command palette, by its button or its keys; with other keys held, the button is the link that it is without.
+const palette = () => (palette.module ??= import("./palette.js"));
+document.addEventListener("click", (event) => {
+	if (!event.target.closest("[data-palette]") || event.ctrlKey || event.metaKey || event.shiftKey) return;
+	event.preventDefault();
+	palette().then(({ openPalette }) => openPalette());
+});
+const whose = $("[data-palette]")?.dataset.user ?? "";
+if (location.pathname !== "/")
+	visited(whose, { name: document.title.replace(/ · ACC$/, ""), about: "seen here", url: location.pathname });
+document.addEventListener("submit", ({ target }) => target.matches('[action$="/sign-out/"]') && forget(whose));
 
 // Keys: each is registered here with its meaning; none fires while typing.
 export const keys = [{ keys: "s", help: "ask whether to stop the job of this page", action: askToStop }];
@@ -130,15 +142,16 @@ for (const link of $$(".rail [data-key]"))
 if ($("[data-filter]")) keys.push({ keys: "/", help: "filter", action: () => $("[data-filter]").focus() });
 const keyboard = () => (keyboard.module ??= import("./keys.js"));
 document.addEventListener("keydown", (event) => {
-	const palette = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k";
+	const asksPalette = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k";
 	const typing = event.target.closest?.("input:not([type=checkbox], [type=range]), textarea, select");
 	if (
-		!palette &&
+		!asksPalette &&
 		(typing || event.ctrlKey || event.metaKey || event.altKey || event.key.length > 1 || $("dialog[open]"))
 	)
 		return;
-	if (palette || event.key === "/") event.preventDefault();
-	keyboard().then(({ press }) => press({ key: event.key, palette }, keys));
+	if (asksPalette || event.key === "/") event.preventDefault();
+	if (asksPalette) palette().then(({ openPalette }) => openPalette());
+	else keyboard().then(({ press }) => press({ key: event.key }, keys));
 });
 
 // Of an object's actions: what was done is said, and its form begins anew.

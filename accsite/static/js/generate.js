@@ -1,5 +1,7 @@
 // The preview of a generator: eight images for the parameters as they stand, and the same as texts to copy.
 
+import { mark } from "./beside.js";
+
 const WAIT_MS = 250;
 const preview = document.getElementById("preview");
 const said = document.getElementById("preview-said");
@@ -45,36 +47,6 @@ function describe({ generator, params, seed }) {
 function say(text, bad = false) {
 	said.textContent = text;
 	said.classList.toggle("bad", bad);
-}
-
-function mark(errors) {
-	for (const old of form().querySelectorAll(".error[data-preview]")) {
-		const input = old.parentElement.querySelector("input, select");
-		input.removeAttribute("aria-invalid");
-		input.removeAttribute("aria-describedby");
-		old.remove();
-	}
-	const rest = [];
-	for (const [name, messages] of Object.entries(errors)) {
-		const text = messages.join(" ");
-		const input = name && form().elements[name];
-		const place = input && input.closest(".field");
-		if (!place) {
-			rest.push(text);
-			continue;
-		}
-		place.querySelector(".error")?.remove();
-		const error = Object.assign(document.createElement("span"), {
-			className: "error",
-			id: `${input.id}_error`,
-			textContent: text,
-		});
-		error.dataset.preview = "";
-		place.append(error);
-		input.setAttribute("aria-invalid", "true");
-		input.setAttribute("aria-describedby", error.id);
-	}
-	return rest;
 }
 
 function words(target, value) {
@@ -127,7 +99,7 @@ async function ask() {
 		if (!response.ok) throw new Error(`the server answered ${response.status}`);
 		const found = await response.json();
 		if (text !== last || found.superseded) return;
-		const rest = mark(found.errors ?? {});
+		const rest = mark(form(), found.errors ?? {});
 		if (found.errors) say(rest.join(" ") || "see the marked fields", true);
 		else draw(found);
 	} catch (error) {

@@ -2,7 +2,7 @@
 // The fields below the bar are what is sent; the bar draws them and writes into them.
 
 const SVG = "http://www.w3.org/2000/svg";
-const HEIGHT = 26;
+const HEIGHT = 38;
 const KEYS = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -4, PageUp: 4 };
 const bar = () => document.getElementById("groups-bar");
 const list = () => document.querySelector("#groups ol");
@@ -93,7 +93,7 @@ function draw() {
 	const x = (dimension) => 1 + (dimension / latent()) * (width - 2);
 	const found = rows();
 	const focused = document.activeElement?.dataset?.border;
-	for (const [i, li] of [...list().children].entries()) li.dataset.slot = i % 8;
+	for (const [i, li] of [...list().children].entries()) li.dataset.hue = i % 8;
 	const parts = free(found).map(([from, to]) =>
 		make("rect", {
 			class: "free",
@@ -110,21 +110,23 @@ function draw() {
 					make("path", { class: "tick", d: `M${x(i + 1)} ${HEIGHT - 5}v5` }),
 				)
 			: [];
-	const filled = found.map((row) =>
-		make("rect", {
-			class: "part",
-			"data-slot": row.index % 8,
-			x: x(row.from),
-			width: x(row.to) - x(row.from),
-			height: HEIGHT,
-		}),
-	);
+	const filled = found.map((row) => {
+		const place = { x: x(row.from), width: x(row.to) - x(row.from) };
+		return make(
+			"g",
+			{ "data-hue": row.index % 8, "data-part": row.index },
+			make("rect", { class: "part", ...place, height: HEIGHT }),
+			make("rect", { class: "edge", ...place, y: HEIGHT - 4, height: 4 }),
+		);
+	});
 	const names = found.map((row) => {
-		const text = make("text", { x: x(row.from) + 2, y: HEIGHT + 14 });
-		text.textContent =
-			x(row.to) - x(row.from) > 30 ? row.name.value.slice(0, Math.floor((x(row.to) - x(row.from)) / 7)) : "";
+		const text = make("text", { x: x(row.from) + 8, y: HEIGHT / 2 + 3 });
+		const room = Math.floor((x(row.to) - x(row.from) - 16) / 7);
+		text.textContent = room > 2 ? row.name.value.slice(0, room) : "";
 		return text;
 	});
+	const range = ({ from, to, name }) => make("title", {}, `${name.value || "a group"} ${from}:${to}`);
+	filled.forEach((part, i) => part.append(range(found[i])));
 	const grips = borders(found).map((border) => {
 		const grip = make("rect", { class: "grip", x: -5, y: 2, width: 10, height: HEIGHT - 4, rx: 3 });
 		const wide = make("rect", { x: -12, y: -4, width: 24, height: HEIGHT + 8, fill: "transparent" });
@@ -155,7 +157,13 @@ function move(id, to) {
 	const at = Math.max(border.least, Math.min(border.most, to));
 	if (at === border.at) return;
 	for (const field of border.fields) field.value = at;
+	changed();
+}
+
+// Whoever draws the model hears of it as of typing.
+function changed() {
 	draw();
+	list().querySelector("input")?.dispatchEvent(new Event("input", { bubbles: true }));
 }
 
 const at = ({ clientX }) => {
@@ -206,19 +214,19 @@ function add(from, to) {
 	}
 	const [name, start, end] = inputs(li);
 	[name.value, start.value, end.value] = ["", from, to];
-	draw();
+	changed();
 	name.focus();
 }
-document.addEventListener(
-	"dblclick",
-	({ target }) => target.closest?.("#groups-bar .free") && add(+target.dataset.from, +target.dataset.to),
-);
 document.addEventListener("click", ({ target }) => {
+	const free = target.closest?.("#groups-bar .free");
+	if (free) add(+free.dataset.from, +free.dataset.to);
+	const part = target.closest?.("#groups-bar [data-part]");
+	if (part) list().children[part.dataset.part].querySelector("[name=group-name]").select();
 	if (target.closest("[data-add-group]")) add();
 	const remove = target.closest("[data-remove-group]");
 	if (!remove) return;
 	for (const input of remove.closest("li").querySelectorAll("input")) input.value = "";
-	draw();
+	changed();
 });
 
 document.addEventListener("input", ({ target }) => /^(group-|latent_dim)/.test(target.name ?? "") && draw());

@@ -22,6 +22,7 @@ from acc.errors import InvalidInput
 from accsite.api.common import KEY, REFUSALS
 from accsite.api.lookup import body, flag, nested
 from accsite.api.parsers import BodyTooLarge
+from accsite.api.unavailable import Unavailable
 from accsite.apps.datasets.api import schema
 from accsite.apps.datasets.services import generation, uploads
 from accsite.apps.jobs.api import schema as job_schema
@@ -67,14 +68,6 @@ UPLOAD = {
         },
     }
 }
-
-
-class Unavailable(exceptions.APIException):
-    """Something that this needs is away for the moment."""
-
-    status_code = 503
-    default_detail = "Not available now"
-    default_code = "unavailable"
 
 
 class ImportView(APIView):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
@@ -18,6 +20,14 @@ LINES_FOUND = 500
 LAST_LINES = 20
 TAIL_READ_BYTES = 2**15
 LINE_CHARS = 2_000
+
+LEVELS = {"warning": "warnings and errors", "error": "errors"}
+"""Of lines that are grave -> what those that are at least so are called."""
+GRAVER = {"warning": ("warning", "error"), "error": ("error",)}
+_ERROR = re.compile(
+    r"\b(?:ERROR|CRITICAL|FATAL)\b|\[(?:error|critical) *\]|^Traceback \(most recent|^[\w.]*(?:Error|Exception)(?::|$)"
+)
+_WARNING = re.compile(r"\bWARN(?:ING)?\b|\[warning *\]|\b\w*Warning:|^[Ww]arning\b")
 
 
 @dataclass(frozen=True)
@@ -182,18 +192,36 @@ def whole_answer(job: Job, streams: Sequence[Stream], part: LogPart) -> LogAnswe
     }
 
 
-def search(job: Job, stream: Stream, word: str, limit: int = LINES_FOUND) -> tuple[list[LogLine], int]:
+def search(
+    job: Job, stream: Stream, word: str, limit: int = LINES_FOUND, *, least: str = ""
+) -> tuple[list[LogLine], int]:
     """Return the lines that hold ``word`` in any case, each with its ``offset``, and how many there are of them.
 
-    Of more than ``limit`` the last are returned.
+    Of more than ``limit`` the last are returned. least: only of this level (``LEVELS``) or a graver one.
     """
     wanted = word.casefold()
-    found = [
-        LogLine(offset=at, text=text)
-        for _, at, line, _ in lines_from(job, stream)
-        if wanted in (text := shown(line)).casefold()
-    ]
-    return found[-limit:], len(found)
+    grave = GRAVER.get(least, ())
+    found: deque[LogLine] = deque(maxlen=limit)
+    count, level = 0, ""
+    for _, at, line, _ in lines_from(job, stream):
+        text = shown(line)
+        level = level_of(text, level)
+        if wanted in text.casefold() and (not least or level in grave):
+            found.append(LogLine(offset=at, text=text))
+            count += 1
+    return list(found), count
+
+
+def level_of(line: str, before: str = "") -> str:
+    """Return how grave a line is: ``error``, ``warning``, or empty.
+
+    before: that of the line before it, to which one belongs that is indented, as those of a traceback are.
+    """
+    if line[:1] in {" ", "\t"}:
+        return before
+    if _ERROR.search(line):
+        return "error"
+    return "warning" if _WARNING.search(line) else ""
 
 
 def last_lines(job: Job, count: int = LAST_LINES, stream: Stream | None = None) -> list[str]:

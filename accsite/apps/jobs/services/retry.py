@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import IntegrityError
+
 from accsite.apps.jobs import kinds
 from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.services import lifecycle
@@ -27,13 +29,23 @@ def why_not_requeue(job: Job) -> str:
     return "" if job.state in HELD else _held_by_none(job)
 
 
-@unit_of_work()
 def retry(*, actor: Any, job: Job, idempotency_key: str | None = None) -> Job:
     """Return a new job that was asked what a failed or stopped one was; a recipe goes on where it was.
 
     Raises WrongState for a job in another state or of a kind that cannot be repeated, InvalidInput when what it
     asks for is not possible any more.
     """
+    try:
+        return _retry(actor, job, idempotency_key)
+    except IntegrityError:
+        known = submitted_before(actor, idempotency_key)
+        if known is None:
+            raise
+        return known  # of another job, asked for with the same key at this very moment
+
+
+@unit_of_work()
+def _retry(actor: Any, job: Job, idempotency_key: str | None) -> Job:
     kinds.of(job).lock_to_retry(job)
     job = Job.objects.select_for_update().get(pk=job.pk)  # of two at once, one is after the other
     known = submitted_before(actor, idempotency_key)

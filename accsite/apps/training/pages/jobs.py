@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import BooleanField, Case, Count, Q, When, Window
 from django.http import Http404
 
 from acc.training.losses import series
@@ -67,16 +67,17 @@ def top_job(user: Any, *, branch: int | None = None, job: int | None = None) -> 
     newest at work, else the newest that waits; train jobs first. ``whose`` it is stands beside its number.
     """
     versions = live.versions(["jobs"])
-    active = Job.objects.visible_to(user).active()
-    own = _first(active.filter(Q(pk=job) if job else Q(branch=branch))) if job or branch else None
-    shown = own or _first(active)
+    shown = _first(
+        Job.objects.visible_to(user).active(), Q(pk=job) if job else Q(branch=branch) if branch else None
+    )
+    own = getattr(shown, "own", False)
     topic = f"job:{shown.pk}" if shown else ""
     return {
         "job": shown,
-        "own": own is not None,
+        "own": own,
         "page": f"?branch={branch}" if branch else f"?job={job}" if job else "",
         "whose": whose(shown) if shown else "",
-        "others": active.count() - 1 if shown else 0,
+        "others": shown.active - 1 if shown else 0,
         "topic": topic,
         "asked": asked(shown) if shown else "",
         "grave": grave_alarms([shown]).get(shown.pk, "") if shown else "",
@@ -84,9 +85,18 @@ def top_job(user: Any, *, branch: int | None = None, job: int | None = None) -> 
     }
 
 
-def _first(active: JobQuerySet) -> Job | None:
-    newest = list(active.select_related(*SHOWN_ABOVE).order_by("-id")[:20])
-    return max(newest, key=lambda row: (row.kind == JobKind.TRAIN, row.state in HELD, row.pk), default=None)
+def _first(active: JobQuerySet, own: Q | None) -> Any:
+    """Return the job that comes first, with ``own``: whether it is one of those, and ``active``: of how many."""
+    orders = {"own": own, "trains": Q(kind=JobKind.TRAIN), "held": Q(state__in=HELD)}
+    told = {name: _is(each) for name, each in orders.items() if each is not None}
+    found = active.annotate(**told, active=Window(Count("pk"))).order_by(
+        *(f"-{name}" for name in told), "-id"
+    )
+    return found.select_related(*SHOWN_ABOVE).first()
+
+
+def _is(condition: Q) -> Case:
+    return Case(When(condition, then=True), default=False, output_field=BooleanField())
 
 
 def whose(job: Job) -> str:
@@ -182,6 +192,57 @@ def task_names(branch: Branch | None) -> dict[str, str]:
 def named_losses(losses: dict[str, float], spec: dict[str, Any]) -> list[tuple[str, float]]:
     pairs = ((task["name"], losses.get(series.raw(task["key"]))) for task in spec.get("tasks", []))
     return [(name, value) for name, value in pairs if value is not None]
+
+
+@dataclass(frozen=True)
+class SettingsPart:
+    """A part of what a job was asked to do, such as one of its tasks: (setting, value) of each that is set."""
+
+    title: str
+    values: list[tuple[str, str]]
+
+
+def spec_parts(job: Job) -> list[SettingsPart]:
+    """Return the specification of a job as people read it: a part for each object in it, and first what is plain."""
+    spec = job.spec if isinstance(job.spec, dict) else {}
+    parts = [SettingsPart(job.kind.capitalize(), _plain(spec))]
+    for name, value in spec.items():
+        for each in value if isinstance(value, list) else [value]:
+            if isinstance(each, dict):
+                called = each.get("name") if isinstance(value, list) else ""
+                title = f"{name.removesuffix('s').capitalize()} {called}" if called else name.capitalize()
+                parts.append(SettingsPart(title.replace("_", " "), _plain(each, deep=True)))
+    return [part for part in parts if part.values]
+
+
+def _plain(values: dict[str, Any], *, deep: bool = False, before: str = "") -> list[tuple[str, str]]:
+    """Return those settings that are set, by name; deep: also those of objects within."""
+    found: list[tuple[str, str]] = []
+    for name, value in values.items():
+        if name.endswith(("sha256", "hash")):  # in the JSON for whoever compares
+            continue
+        if isinstance(value, dict):
+            within = "" if name == "params" else f"{name} "
+            found += _plain(value, deep=True, before=f"{before}{within}") if deep else []
+        elif isinstance(value, list):
+            if value and (deep or not any(isinstance(each, dict) for each in value)):
+                found.append((_said(before + name), ", ".join(_word(each) for each in value)))
+        elif value is not None and value != "":
+            found.append((_said(before + name), _word(value)))
+    return found
+
+
+def _said(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _word(value: Any) -> str:
+    """Return a setting as text: yes and no, a factor group as ``digit 0:6``, anything else as it is."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict) and {"name", "start", "end"} <= value.keys():
+        return f"{value['name']} {value['start']}:{value['end']}"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
 
 
 def spec_text(job: Job) -> str:

@@ -10,7 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.jobs.states import JobState
 from accsite.apps.training.models import Branch
 from accsite.apps.training.pages import jobs as job_pages
@@ -136,3 +136,19 @@ def test_a_panel_of_a_job_reads_what_it_shows(
     for name, shown in (("log", "Nothing was printed"), ("events", "events"), ("job_notice", "It broke.")):
         with django_assert_max_num_queries(12 if name == "job_notice" else 8):
             assert shown in browser.get(f"/jobs/{job.pk}/panel/{name}/").text
+
+
+def test_the_header_counts_and_chooses_among_all_that_is_at_work_in_one_query(
+    branch: Branch, other: Branch, user: Any
+) -> None:
+    oldest = rows.make_job(branch, state=JobState.RUNNING)
+    for _ in range(25):
+        rows.make_job(other, state=JobState.QUEUED)
+    mine = rows.make_job(other, state=JobState.RUNNING, kind=JobKind.EVALUATE)
+    with CaptureQueriesContext(connection) as asked:
+        shown = job_pages.top_job(user)
+    assert (shown["job"], shown["own"], shown["others"]) == (oldest, False, 26)
+    assert sum('FROM "jobs_job"' in query["sql"] for query in asked) == 1
+    shown = job_pages.top_job(user, job=mine.pk)
+    assert (shown["job"], shown["own"], shown["others"]) == (mine, True, 26)
+    assert job_pages.top_job(user, branch=other.pk)["job"].state == JobState.QUEUED, "trainings first"

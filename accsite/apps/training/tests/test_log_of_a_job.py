@@ -227,7 +227,7 @@ def test_a_log_is_as_private_as_its_job(job, client, django_user_model):
 
 def test_the_page_shows_the_last_lines_and_those_that_are_searched(job, client):
     client.force_login(job.branch.experiment.owner)
-    page = reverse("training:job", args=[job.pk])
+    page = reverse("training:job", args=[job.pk]) + "?tab=log"
     assert "Nothing was printed yet" in folded(client.get(page))
     printed(job, b"<b>hello</b>\nother\n")
     assert b"&lt;b&gt;hello&lt;/b&gt;\nother" in client.get(page).content
@@ -240,6 +240,57 @@ def test_the_page_shows_the_last_lines_and_those_that_are_searched(job, client):
     assert b"".join(download.streaming_content) == b"<b>hello</b>\nother\n"
     assert download["Content-Type"].startswith("text/plain")
     assert "attachment" in download["Content-Disposition"]
+
+
+def test_a_job_has_a_tab_for_each_part_and_shows_no_log_beside_what_became_of_it(job, client):
+    client.force_login(job.branch.experiment.owner)
+    printed(job, b"hello\n")
+    page = reverse("training:job", args=[job.pk])
+    overview, log, settings = (folded(client.get(page + tab)) for tab in ("", "?tab=log", "?tab=settings"))
+    assert ("hello" in log, "hello" in overview) == (True, False)
+    assert "Facts" in overview
+    assert "whole specification" in settings
+    assert "latent dim" in settings
+    assert folded(client.get(page + "?tab=nonsense")) == overview
+    for text in (overview, log, settings):
+        assert text.count('aria-current="page"') >= 1
+        assert "Settings" in text
+
+
+def test_a_failure_leads_to_its_log(job, client):
+    job.state, job.message = JobState.FAILED, "ValueError: boom"
+    job.save()
+    client.force_login(job.branch.experiment.owner)
+    page = reverse("training:job", args=[job.pk])
+    assert f'href="{page}?tab=log"' in folded(client.get(page))
+
+
+def test_lines_are_grave_as_they_say_and_what_is_indented_belongs_to_the_line_before():
+    texts = [
+        "2026-01-01 INFO all is well", "x.py:3: UserWarning: odd", "  warnings.warn(odd)", "fine again",
+        "Traceback (most recent call last):", '  File "x.py", line 3', "ValueError: boom", "no errors found",
+        "12:01 [error    ] it broke", "[warning  ] nearly", "torch.OutOfMemoryError: none left", "the error is 0.3",
+    ]  # fmt: skip
+    level, found = "", []
+    for text in texts:
+        level = selectors.level_of(text, level)
+        found.append(level)
+    assert found == [
+        "", "warning", "warning", "", "error", "error", "error", "", "error", "warning", "error", "",
+    ]  # fmt: skip
+
+
+def test_the_page_shows_grave_lines_alone_if_that_is_asked(job, client):
+    client.force_login(job.branch.experiment.owner)
+    printed(job, b"fine\nx.py:3: UserWarning: odd\nValueError: <i>boom</i>\n")
+    panel = reverse("training:job-panel", args=[job.pk, "log"])
+    for level, shown in (("warning", 2), ("error", 1), ("nonsense", 3)):
+        text = client.get(panel, {"level": level}).content.decode()
+        assert ("UserWarning" in text, "fine" in text) == (shown > 1, shown > 2)
+        assert "&lt;i&gt;boom" in text
+    marked = client.get(panel, {"level": "error", "search": "BOOM"}).content.decode()
+    assert "&lt;i&gt;<mark>boom</mark>" in marked
+    assert "1 line of errors with" in folded(client.get(panel, {"level": "error", "search": "BOOM"}))
 
 
 def test_the_last_lines_stand_with_a_failure_everywhere(job, client):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
+from django.db import connection, transaction
 from django.test import Client
+from django.urls import reverse
 
 from accsite.apps.jobs.models import Job, JobKind, Worker
 from accsite.apps.jobs.services import control, lifecycle
@@ -133,3 +136,57 @@ def test_staff_may_not_change_what_is_not_theirs(branch: Branch, task: Task) -> 
     assert "it is not yours to change" in told
     task.refresh_from_db()
     assert task.enabled
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_that_are_asked_again_with_one_key_at_one_moment_make_one_job(user: Any) -> None:
+    rows.make_plugins()
+    checkpoints = [rows.make_checkpoint(rows.make_branch(None, name)) for name in ("one", "two")]
+    failed = [
+        jobs.submit_evaluation(actor=user, checkpoint=each, eval={"suite": ["metrics"]})
+        for each in checkpoints
+    ]
+    for job in failed:
+        control.cancel(actor=user, job=job)
+    answers: list[Any] = []
+
+    def ask() -> None:
+        try:
+            answers.append(retry(actor=user, job=failed[1], idempotency_key="same"))
+        except BaseException as error:
+            answers.append(error)
+        finally:
+            connection.close()
+
+    second = threading.Thread(target=ask)
+    with transaction.atomic():
+        first = retry(actor=user, job=failed[0], idempotency_key="same")
+        second.start()
+        second.join(1.0)
+        assert second.is_alive(), "it waits for the first to be committed"
+    second.join(20)
+    assert answers == [first]
+    assert Job.objects.count() == 3, "what the second began is undone"
+
+
+def test_a_form_that_is_sent_twice_makes_one_job_and_one_that_is_shown_anew_another(
+    user: Any, branch: Branch, task: Task
+) -> None:
+    user.groups.add(Group.objects.get(name="operator"))
+    job = jobs.submit_training(actor=user, branch=branch, train={"steps": 7})
+    control.cancel(actor=user, job=job)
+    page = Client()
+    page.force_login(user)
+    where, act = reverse("training:job", args=[job.pk]), reverse("training:job-retry", args=[job.pk])
+
+    def key() -> str:
+        form = page.get(where).text.partition(f'id="retry-form-{job.pk}"')[2].partition("</form>")[0]
+        return form.partition('name="idempotency_key" value="')[2].partition('"')[0]
+
+    shown = key()
+    assert shown
+    for _ in range(2):  # as a double click does without a script
+        assert page.post(act, {"idempotency_key": shown}).status_code == 302
+    assert Job.objects.count() == 2
+    assert page.post(act, {"idempotency_key": key()}).status_code == 302
+    assert Job.objects.count() == 3

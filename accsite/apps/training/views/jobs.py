@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from django.contrib import messages
@@ -36,6 +36,20 @@ from accsite.pages import REFUSED, actor, back, is_partial
 
 JOBS_A_PAGE = 40
 JOB_PANELS = ("job", "tiles", "alarms", "events", "replayed", "log", "job_notice", "actions")
+
+
+class JobTab(NamedTuple):
+    """A part of a job's page: what its tab says, and its panels."""
+
+    label: str
+    panels: tuple[str, ...]
+
+
+JOB_TABS = {
+    "": JobTab("Overview", tuple(name for name in JOB_PANELS if name != "log")),
+    "log": JobTab("Log", ("job", "log", "job_notice")),
+    "settings": JobTab("Settings", ("job", "job_notice")),
+}
 BUTTONS: dict[str, ActionType] = {"cancel": StopJob, "stop": StopJob, "pause": PauseJob}
 FILTERS = [("", "all"), ("active", "active"), *((state.value, state.label) for state in JobState)]
 
@@ -79,9 +93,17 @@ def list_context(request: HttpRequest) -> dict[str, Any]:
 
 @require_GET
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show one job: its state, figures, curves, events, and why it failed."""
+    """Show one job: its state, figures, curves, events, and why it failed; ``?tab=`` its log, or its settings."""
     job = job_pages.find_job(request.user, pk)
-    context = {**job_context(request, job, JOB_PANELS), **page_context(job)}
+    tab = request.GET.get("tab", "")
+    tab = tab if tab in JOB_TABS else ""
+    page = reverse("training:job", args=[pk])
+    context = {
+        **job_context(request, job, JOB_TABS[tab].panels),
+        **(page_context(job) if tab != "log" else {}),
+        "tab": tab,
+        "tabs": [(f"{page}?tab={each}" if each else page, each, JOB_TABS[each].label) for each in JOB_TABS],
+    }
     return render(request, "training/job.html", {**context, "place": "jobs"})
 
 
@@ -147,6 +169,7 @@ def page_context(job: Job) -> dict[str, Any]:
         "trained": train_facts(job) if job.kind == JobKind.TRAIN else [],
         "losses": job_pages.named_losses(checkpoint.losses, job.spec) if checkpoint else [],
         "spec_text": job_pages.spec_text(job),
+        "settings": job_pages.spec_parts(job),
     }
 
 

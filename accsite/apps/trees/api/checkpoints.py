@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.http import FileResponse
 from django.utils.http import quote_etag
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.parsers import MultiPartParser
@@ -19,12 +19,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from acc.bundle import SUFFIX
+from acc.description import ModelDescription
 from acc.errors import InvalidInput
 from accsite import blobs
 from accsite.actions import perform
 from accsite.api.common import REFUSALS, narrowed, query
 from accsite.api.conditional import answer, not_modified
 from accsite.api.lookup import body
+from accsite.api.unavailable import Unavailable
+from accsite.apps.registry import descriptions
 from accsite.apps.training.api.common import ReadViewSet
 from accsite.apps.training.models import Checkpoint, CheckpointKind
 from accsite.apps.training.services.intact import require_intact
@@ -33,7 +36,9 @@ from accsite.apps.trees.actions.delete_checkpoint import DeleteCheckpoint
 from accsite.apps.trees.actions.mark_checkpoint import MarkCheckpoint
 from accsite.apps.trees.api import schema
 from accsite.apps.trees.api.serializers import CheckpointSerializer
+from accsite.apps.trees.selectors.models import describe_checkpoint
 from accsite.apps.trees.services import portable
+from accsite.problems import Problem
 
 
 @narrowed(
@@ -72,6 +77,24 @@ class CheckpointViewSet(ReadViewSet):
     def retrieve(self, request: Request, **_: Any) -> Any:
         """Return a checkpoint with its specification, files, numbers, and what differs from its parent."""
         return answer(request, selectors.checkpoint_detail(self.get_object()))
+
+    @extend_schema(
+        operation_id="checkpoints_model",
+        responses={
+            200: ModelDescription,
+            **REFUSALS,
+            503: OpenApiResponse(Problem, "Nobody could find out in time."),
+        },
+        filters=False,
+    )
+    @action(detail=True, methods=["get"], url_path="model")
+    def model(self, request: Request, **_: Any) -> Response:
+        """Return what its model is made of: layers in the order in which they run, shapes, parameters, edges."""
+        try:
+            found = describe_checkpoint(self.get_object(), who=f"{request.user.pk}:api")
+        except descriptions.NoDescription as error:
+            raise Unavailable(str(error)) from error
+        return Response(found.model_dump(mode="json"))
 
     @extend_schema(request=MarkCheckpoint, responses={200: CheckpointSerializer, **REFUSALS})
     def partial_update(self, request: Request, **_: Any) -> Response:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.forms import BoundField
+
 from acc.errors import InvalidInput
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.training.models import Visibility
@@ -44,7 +46,8 @@ class ExperimentForm(ParamsForm):
     latent_dim = number("Latent dimensions", min=1, step=1)
 
     OWN_SHAPE = ("channels", "height", "width")
-    AFTER = ("latent_dim",)
+    FIRST = ("name", "dataset", *OWN_SHAPE, "latent_dim")
+    LAST = ("seed", "visibility")
 
     def __init__(self, params: Iterable[Mapping[str, Any]], data: Any = None, values: Any = None) -> None:
         given = data if data is not None else values
@@ -68,7 +71,16 @@ class ExperimentForm(ParamsForm):
         self.fields["dataset"].widget.choices = [*shapes, ("", "a shape of its own")]
         self.groups = group_rows(given)
         self.group_errors: list[str] = []
-        self.order_fields([*(name for name in self.fields if name not in self.AFTER), *self.AFTER])
+
+    @property
+    def first(self) -> list[BoundField]:
+        """Return what is asked before all else: a name, the images, how long the latent is."""
+        return [self[name] for name in self.FIRST]
+
+    @property
+    def rest(self) -> list[BoundField]:
+        """Return the architecture's parameters, and what can mostly stay as it is."""
+        return [self[name] for name in (*self.param_fields.values(), *self.LAST)]
 
     def refuse(self, error: InvalidInput) -> None:
         """Show each sentence beside its field; those of factor groups beside their rows."""

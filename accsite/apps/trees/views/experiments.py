@@ -16,6 +16,7 @@ from acc.errors import InvalidInput
 from accsite.actions import perform
 from accsite.apps.access.permissions import may_change
 from accsite.apps.live import selectors as live
+from accsite.apps.registry import descriptions
 from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.training.models import Experiment, Visibility
@@ -23,10 +24,12 @@ from accsite.apps.training.services import experiments as experiment_services
 from accsite.apps.trees import measures
 from accsite.apps.trees.actions.restore_checkpoints import RestoreCheckpoints
 from accsite.apps.trees.forms.experiments import GROUP_FIELDS, ExperimentForm
+from accsite.apps.trees.forms.presets import presets
 from accsite.apps.trees.forms.tree import ImportForm, RetentionForm
 from accsite.apps.trees.pages import tree as tree_pages
+from accsite.apps.trees.pages.model import model_shown, newest_experiments
 from accsite.apps.trees.services import portable, retention
-from accsite.apps.trees.views import checkpoints
+from accsite.apps.trees.views import checkpoints, models
 from accsite.apps.trees.views.common import panel
 from accsite.forms import carried
 from accsite.ids import row_id
@@ -205,7 +208,10 @@ def create(request: HttpRequest) -> HttpResponse:
     plugins, chosen = choose(PluginKind.MODEL, asked or USUAL_ARCHITECTURE)
     data = request.POST if request.method == "POST" else None
     form = ExperimentForm(chosen.params if chosen else [], data, values=request.GET)
-    if request.method == "POST" and chosen:
+    shown_model: dict[str, Any] = {}
+    if request.method == "POST" and chosen and "draw" in request.POST:
+        shown_model = draw(request, form, chosen)
+    elif request.method == "POST" and chosen:
         try:
             made = experiment_services.create_experiment(
                 actor=actor(request),
@@ -229,10 +235,22 @@ def create(request: HttpRequest) -> HttpResponse:
         "broken_files": registry.broken_files(PluginKind.MODEL),
         "carried": carried(request.GET, shown),
         "form_url": request.path,
+        "presets": presets(plugins, newest_experiments(request.user)),
+        **shown_model,
     }
     if is_partial(request):
         return panel(request, "experiment_form", context, status=status)
     return render(request, "trees/experiment_new.html", context, status=status)
+
+
+def draw(request: HttpRequest, form: ExperimentForm, chosen: Plugin) -> dict[str, Any]:
+    """Return the drawing of a form that was sent for it, as without a script; what is wrong stands in the form."""
+    try:
+        return model_shown(models.described(form, chosen, f"{actor(request).pk}:sent"))
+    except descriptions.NoDescription as error:
+        return {"model_refused": str(error)}
+    except InvalidInput as error:
+        return {"model_refused": " ".join(models.refuse(form, error)) or "See the marked fields."}
 
 
 def choose(kind: PluginKind, name: str | None) -> tuple[list[Plugin], Plugin | None]:

@@ -12,9 +12,10 @@ from accsite.apps.access.services import make_sign_in_link
 from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.states import JobState
 from accsite.supervisor import demo
-from accsite.supervisor.management.commands.up import CHECKS, add_platform_arguments, console_for, in_words
+from accsite.supervisor.management.commands.up import CHECKS, add_platform_arguments, console_for
 from accsite.supervisor.platform import Platform, platform
 from accsite.supervisor.supervisor import Stopping
+from accsite.supervisor.words import in_words
 
 LINK_MINUTES = 60
 

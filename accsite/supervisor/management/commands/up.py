@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.checks import Tags
 from django.core.checks.registry import registry
-from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError
+from django.core.management.base import BaseCommand, CommandParser
 
-from acc.errors import AccError
 from accsite.supervisor.console import Console
 from accsite.supervisor.platform import platform
 from accsite.supervisor.processes import LOOPBACK, WEB_PORT
 from accsite.supervisor.supervisor import Stopping
+from accsite.supervisor.words import in_words
 
 
 def add_platform_arguments(parser: CommandParser) -> None:
@@ -49,21 +47,6 @@ def console_for(options: dict[str, Any]) -> Console:
     if quiet:
         logging.getLogger("accsite").setLevel(logging.WARNING)
     return Console(quiet=quiet)
-
-
-@contextmanager
-def in_words() -> Iterator[None]:
-    """Tell in a sentence, with status 1, why the platform cannot run."""
-    try:
-        yield
-    except AccError as error:
-        raise CommandError(str(error)) from error
-    except DatabaseError as error:
-        why = " ".join(str(error).split())
-        raise CommandError(f"the database refuses: {why}; `manage.py doctor` says what to do") from error
-    except OSError as error:
-        where = f"{error.filename!r}: " if error.filename else ""
-        raise CommandError(f"{where}{error.strerror or error}") from error
 
 
 def nobody_yet() -> bool:

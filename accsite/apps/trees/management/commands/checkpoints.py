@@ -1,4 +1,4 @@
-"""``manage.py checkpoints [list | show | tag | star | unstar | load | delete | restore]``: trees from a shell."""
+"""``manage.py checkpoints [list | show | model | tag | star | load | delete | restore]``: trees from a shell."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from accsite.apps.trees import selectors
 from accsite.apps.trees.actions.delete_checkpoint import DeleteCheckpoint
 from accsite.apps.trees.actions.mark_checkpoint import MarkCheckpoint
 from accsite.apps.trees.actions.restore_checkpoints import RestoreCheckpoints
+from accsite.apps.trees.pages import drawing
+from accsite.apps.trees.selectors.models import describe_checkpoint
 from accsite.cli import SUCCEEDED, behind_verbs
 
 VERBS = {
     "list": "those of an experiment",
     "show": "one of them, with what made it",
+    "model": "what its model is made of, layer by layer",
     "tag": "give it a tag; an empty one takes it off",
     "note": "write a note",
     "star": "keep it from pruning",
@@ -65,6 +68,8 @@ class Command(ActionCommand):
         checkpoint = selectors.find_checkpoint_named(actor, options["what"])
         if verb == "show":
             self._show(checkpoint)
+        elif verb == "model":
+            self._model(checkpoint)
         elif verb == "load":
             branch = find_branch(actor, checkpoint.experiment.slug, value)
             perform(LoadCheckpoint, actor=actor, thing=branch, data={"checkpoint": checkpoint.pk})
@@ -117,6 +122,26 @@ class Command(ActionCommand):
             self.stdout.write(f"{'':12} {name} {number:.5g}")
         for part, changed in detail["difference"].items() if detail["parent"] else ():
             self.stdout.write(f"{'changed':12} {part}: {changed}")
+
+    def _model(self, checkpoint: Checkpoint) -> None:
+        found = describe_checkpoint(checkpoint, who="command")
+        if self.json:
+            self.print_json(found.model_dump(mode="json"))
+            return
+        rows = [
+            (
+                row.layer.name or row.layer.kind,
+                f"{row.layer.kind} {row.layer.detail}".strip(),
+                row.part,
+                " x ".join(str(side) for side in row.layer.shape),
+                row.group,
+                row.layer.repeats,
+                f"{row.parameters:,}",
+            )
+            for row in drawing.rows(found)
+        ]
+        total = ("the whole model", found.architecture, "", "", "", "", f"{found.parameters:,}")
+        self.print_table(("Layer", "Kind", "Part", "Gives", "Latent", "Times", "Parameters"), [*rows, total])
 
     def _say(self, fields: dict[str, Any]) -> None:
         self.tell(fields, "; ".join(f"{name} {value}" for name, value in fields.items()))
