@@ -73,7 +73,8 @@ function showLegend() {
 	}
 	const names = new Set(shown.map((tile) => tile.dataset.series));
 	for (const button of legend.children) button.ariaPressed = names.has(button.dataset.series);
-	for (const tile of all) tile.querySelector("[data-large]").ariaPressed = all.length > 1 && shown.length === 1 && shown[0] === tile;
+	const alone = all.length > 1 && shown.length === 1 ? shown[0] : null;
+	for (const tile of all) tile.querySelector("[data-large]").ariaPressed = tile === alone;
 	$("#loss-title").textContent = shown.length === 1 ? shown[0].dataset.name : "Loss";
 }
 
