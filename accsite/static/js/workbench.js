@@ -172,7 +172,9 @@ function draw() {
 	chart.draw(series, [x, columns], axis, state.y === "log", view.ticks);
 	for (const part of inOrder()) part.draw?.(span, axis);
 	view.pictures.draw(x, columns, axis);
-	$(".over").hidden = points.end > 0 || Boolean(parts.branch?.first?.() < 0);
+	const bare = !points.end && !(parts.branch?.first?.() < 0);
+	$(".over").hidden = !bare;
+	$(".plot").classList.toggle("bare", bare);
 	if (!chart.pointed) showValues();
 }
 function range() {
