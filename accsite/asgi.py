@@ -17,6 +17,7 @@ from accsite.apps.access.loopback import LoopbackOnly  # noqa: E402
 from accsite.apps.access.sockets import SignedInSockets  # noqa: E402
 from accsite.apps.live.consumers import LiveConsumer, NoSuchSocket  # noqa: E402
 from accsite.bodies import BoundedBodies, bound_daphne  # noqa: E402
+from accsite.keptfiles import KeptFiles  # noqa: E402
 from accsite.server import adapt_daphne  # noqa: E402
 
 _sockets = URLRouter([path("ws/live/", LiveConsumer.as_asgi()), re_path("", NoSuchSocket.as_asgi())])
@@ -27,6 +28,9 @@ bound_daphne()
 adapt_daphne()
 application = LoopbackOnly(
     ProtocolTypeRouter(
-        {"http": BoundedBodies(_http), "websocket": AllowedHostsOriginValidator(SignedInSockets(_sockets))}
+        {
+            "http": KeptFiles(BoundedBodies(_http)),
+            "websocket": AllowedHostsOriginValidator(SignedInSockets(_sockets)),
+        }
     )
 )

@@ -23,6 +23,7 @@ def test_modules_import_the_hashed_files_that_pages_name(settings: Any, tmp_path
     assert {name.partition(".")[0] for name in imported} == {
         "app",
         "beside",
+        "branch",
         "chart",
         "clock",
         "controls",
@@ -44,6 +45,7 @@ def test_modules_import_the_hashed_files_that_pages_name(settings: Any, tmp_path
         "recent",
         "styles",
         "table",
+        "tiles",
         "tree_colours",
         "tree_plan",
     }

@@ -7,12 +7,14 @@ import gzip
 import json
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.contrib.staticfiles import finders
 from django.core.management import call_command
 from django.test import AsyncClient
 
+from accsite.keptfiles import KeptFiles
 from accsite.minify import minified
 
 pytestmark = pytest.mark.one_database
@@ -131,3 +133,44 @@ def test_a_page_is_compressed_by_another_length_each_time():
 def test_the_icon_is_found_without_signing_in(client):
     response = client.get("/favicon.ico")
     assert (response.status_code, response["Location"]) == (302, "/static/favicon.svg")
+
+
+def test_an_answer_that_is_kept_is_the_one_that_was_given_until_the_file_changes(tmp_path: Path, settings):
+    file = tmp_path / "mine.js"
+    file.write_text("export const one = 1;\n" * 40)
+    settings.STATICFILES_DIRS = [tmp_path, *settings.STATICFILES_DIRS]
+    asked: list[str] = []
+
+    async def django(scope: Any, receive: Any, send: Any) -> None:
+        asked.append(scope["path"])
+        body = file.read_bytes()
+        headers = [(b"ETag", b'"%d"' % len(body)), (b"Vary", b"Accept-Encoding"), (b"X-Request-ID", b"first")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    kept = KeptFiles(django)
+
+    def ask(**headers: str) -> tuple[int, dict[bytes, bytes], bytes]:
+        sent: list[dict[str, Any]] = []
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        pairs = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+        scope = {"type": "http", "method": "GET", "path": "/static/mine.js", "headers": pairs}
+        asyncio.run(kept(scope, None, send))  # type: ignore[arg-type]
+        return sent[0]["status"], dict(sent[0]["headers"]), sent[1]["body"]
+
+    first, again = ask(), ask()
+    assert len(asked) == 1
+    assert first[2] == again[2] == file.read_bytes()
+    assert again[1][b"X-Request-ID"] != first[1][b"X-Request-ID"]
+    tag = first[1][b"ETag"].decode()
+    assert ask(if_none_match=tag, if_modified_since="Mon, 30 Nov 2026 11:35:22 GMT")[0::2] == (304, b"")
+    assert ask(if_none_match='"other"')[0] == 200
+    before = len(asked)
+    assert ask(range="bytes=0-3")[0] == 200
+    assert len(asked) == before + 1, "a part is Django's to answer"
+    file.write_text("export const two = 2;\n" * 41)
+    assert ask()[2] == file.read_bytes()
+    assert ask(if_none_match=tag)[0] == 200

@@ -82,14 +82,14 @@ export class LossChart {
 		};
 	}
 
-	// series: [{ name, slot, title, base }]; data: [x, Map(name -> [min, max, line])]; range: [from, to] as x; ticks: x as
-	// text
+	// series: [{ name, slot, dash, title, base }]; data: [x, Map(name -> [min, max, line])]; range: [from, to] as x;
+	// ticks: x as text
 	draw(series, [x, columns], range, log, ticks) {
 		this.ticks = ticks;
 		const theme = `${document.documentElement.dataset.theme} ${matchMedia("(prefers-color-scheme: dark)").matches}`;
 		if (theme !== this.theme) this.colours.clear();
 		this.theme = theme;
-		const shape = JSON.stringify([series.map(({ name, slot }) => [name, slot]), log, theme]);
+		const shape = JSON.stringify([series.map(({ name, slot, dash }) => [name, slot, dash]), log, theme]);
 		this.range = range;
 		this.series = series;
 		this.names = series.map((item) => item.name);
@@ -112,12 +112,12 @@ export class LossChart {
 		const text = this.colour("quiet");
 		const grid = { stroke: this.colour("hairline"), width: 1 };
 		const font = `12px ${getComputedStyle(this.host).fontFamily}`;
-		const curves = series.flatMap(({ slot }) => {
+		const curves = series.flatMap(({ slot, dash }) => {
 			const edge = { stroke: this.paint(hue(slot), 0.3), width: 1, points: { show: false } };
 			// No line where there is no value; a value with none on either side is a dot.
 			const fill = this.colour(hue(slot));
 			const points = { show: () => false, filter: alone, size: 3.5, width: 0, fill };
-			return [edge, { ...edge }, { stroke: this.paint(hue(slot), 1), width: 1.75, dash: DASHES[slot % 8], points }];
+			return [edge, { ...edge }, { stroke: this.paint(hue(slot), 1), width: 1.75, dash: DASHES[dash], points }];
 		});
 		const bands = series.map(({ slot }, i) => ({
 			series: [3 * i + 2, 3 * i + 1],
@@ -157,7 +157,7 @@ export class LossChart {
 					splits: log ? (_, __, low, high) => powers(low, high) : undefined,
 					values: (_, ticks) => {
 						// On a log scale with many ticks, only the powers of ten are named.
-						const named = (tick) => !log || ticks.length < 8 || /^1e/.test(tick.toExponential());
+						const named = (tick) => !log || ticks.length < 12 || /^1e/.test(tick.toExponential());
 						return ticks.map((tick) => (named(tick) ? compact(tick).replace(".0e+", "e") : ""));
 					},
 				},
@@ -212,9 +212,9 @@ export class LossChart {
 		known.sort((a, b) => values.get(b.name) - values.get(a.name));
 		const cell = (text, className = "") =>
 			Object.assign(document.createElement("span"), { textContent: text, className });
-		const rows = known.flatMap(({ name, slot, title, base }) => {
+		const rows = known.flatMap(({ name, slot, dash, title, base }) => {
 			const swatch = cell("", "swatch");
-			swatch.dataset.slot = slot;
+			Object.assign(swatch.dataset, { slot, dash });
 			return [
 				swatch,
 				cell(title, "clip"),

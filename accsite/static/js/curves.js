@@ -30,7 +30,7 @@ export function attach(view) {
 			onZoom: (from, to) => view.chart.callbacks.onZoom(from, to),
 			onCursor: (x, values) => show(x == null ? null : values),
 		});
-		return { name, slot: [5, 3, 6][slot], chart, show };
+		return { name, title, slot: [5, 3, 6][slot], chart, show };
 	});
 	return {
 		draw(span, axis) {
@@ -40,12 +40,12 @@ export function attach(view) {
 				.points()
 				.need(names)
 				?.then(view.redraw, () => {});
-			for (const { name, slot, chart, show } of charts) {
+			for (const { name, title, slot, chart, show } of charts) {
 				if (!view.points().has(name)) continue;
 				// The rate is what it was set to: smoothing it would tell of changes that never were.
 				const data = view.look([name], span, name === "lr" ? 0 : undefined);
 				chart.draw(
-					[{ name, slot, title: name, base: null }],
+					[{ name, slot, dash: 0, title, base: null }],
 					data,
 					axis,
 					name !== "lr" && view.state.y === "log",

@@ -119,7 +119,7 @@ export function attach(view) {
 			for (const line of lines) {
 				const colour = view.chart.colour(hue(line.slot), 0.85);
 				ctx.strokeStyle = ctx.fillStyle = colour;
-				ctx.setLineDash(DASHES[line.task % 8].map((length) => length * devicePixelRatio));
+				ctx.setLineDash(DASHES[line.task].map((length) => length * devicePixelRatio));
 				const last = trace(plot, line);
 				const text = many ? `${line.job} ${line.title}` : `job ${line.job}`;
 				if (last) ends.push({ x: last[0], y: last[1], text, colour });
@@ -150,7 +150,7 @@ export function attach(view) {
 						lines.push({
 							job,
 							slot: slotOf(jobs(), job),
-							task: Number(tile.dataset.slot),
+							task: Number(tile.dataset.dash),
 							title: tile.dataset.name,
 							x: x.map(view.at),
 							y,

@@ -6,6 +6,7 @@ const [LEAST_COLUMNS, MOST_COLUMNS] = [160, 1000]; // at most so many are drawn 
 const COLUMNS_OF_ALL = 5000; // and so many of all together
 const MOST_LETTERS = 4000; // of the names in an address; more of them ask for all there are
 const BREAK = 200; // steps without a value after which smoothing begins anew: the task was off
+const KEPT_BUCKETS = 8192; // of a series at one width
 const HELD_LIMIT = 200_000; // steps held in full; beyond it they are fetched anew, as an envelope
 
 /** @returns {{ header: Frame | LossHistory, columns: Float32Array[] }} */
@@ -193,42 +194,48 @@ export class Points {
 		return state.values;
 	}
 
-	// What is drawn of the steps held of a series: [lows, highs, line] by bucket of `width` steps. Only the buckets that
-	// have changed since the last time are looked at.
-	bucketed(name, width, weight, carried) {
+	// What is drawn of a series held, as [lows, highs, line] of the buckets of `width` steps in begin..finish. Only the
+	// buckets that have changed since the last time are looked at, unless there are too many to keep.
+	bucketed(name, width, weight, carried, [begin, finish]) {
+		const column = this.columns.get(name);
+		const smooth = column && weight ? this.smooth(name, weight, carried) : null;
+		const [first, last] = [Math.floor(this.start / width), Math.ceil(this.end / width)];
+		if (last - first > KEPT_BUCKETS) {
+			const drawn = [[], [], []];
+			for (let k = begin; k < finish; k++) this.bucket(column, smooth, k, width, drawn, k - begin);
+			return drawn;
+		}
 		const key = `${name} ${width}`;
-		const first = Math.floor(this.start / width);
 		let held = this.buckets.get(key);
 		if (held?.weight !== weight || held.start !== this.start) {
 			held = { weight, start: this.start, drawn: [[], [], []], settled: first };
 			this.buckets.set(key, held);
 		}
-		const column = this.columns.get(name);
-		const smooth = column && weight ? this.smooth(name, weight, carried) : null;
-		const [lows, highs, line] = held.drawn;
-		const finish = Math.ceil(this.end / width);
-		for (let k = held.settled; k < finish; k++) {
-			let low = null,
-				high = null,
-				sum = 0,
-				n = 0,
-				end = null;
-			const b = Math.min(this.end, (k + 1) * width) - this.start;
-			for (let i = Math.max(this.start, k * width) - this.start; column && i < b; i++) {
-				const value = column[i];
-				if (value !== value) continue;
-				if (!n || value < low) low = value;
-				if (!n || value > high) high = value;
-				sum += value;
-				n += 1;
-				if (smooth) end = smooth[i];
-			}
-			lows[k - first] = low;
-			highs[k - first] = high;
-			line[k - first] = smooth || !n ? end : sum / n;
-		}
+		for (let k = held.settled; k < last; k++) this.bucket(column, smooth, k, width, held.drawn, k - first);
 		held.settled = Math.floor(this.end / width);
-		return held.drawn;
+		return held.drawn.map((values) => values.slice(begin - first, finish - first));
+	}
+
+	// Write bucket k to a place of [lows, highs, line].
+	bucket(column, smooth, k, width, [lows, highs, line], place) {
+		let low = null,
+			high = null,
+			sum = 0,
+			n = 0,
+			end = null;
+		const b = Math.min(this.end, (k + 1) * width) - this.start;
+		for (let i = Math.max(this.start, k * width) - this.start; column && i < b; i++) {
+			const value = column[i];
+			if (value !== value) continue;
+			if (!n || value < low) low = value;
+			if (!n || value > high) high = value;
+			sum += value;
+			n += 1;
+			if (smooth) end = smooth[i];
+		}
+		lows[place] = low;
+		highs[place] = high;
+		line[place] = smooth || !n ? end : sum / n;
 	}
 
 	// Return x and, for each name, [min, max, line] of steps from..to, in at most some thousand columns.
@@ -245,11 +252,10 @@ export class Points {
 		const seen = stop - Math.max(0, base ? Math.floor(from) : first);
 		const width = 2 ** Math.max(0, Math.ceil(Math.log2(seen / columnsOf(this.names))));
 		const [begin, finish] = [Math.floor(first / width), Math.ceil(stop / width)];
-		const before = Math.floor(this.start / width);
 		for (let k = begin; k < finish; k++) x.push(k * width + (width - 1) / 2);
 		for (const [name, drawn] of out) {
-			const held = this.bucketed(name, width, weight, carried.get(name));
-			for (const i of [0, 1, 2]) drawn[i] = drawn[i].concat(held[i].slice(begin - before, finish - before));
+			const held = this.bucketed(name, width, weight, carried.get(name), [begin, finish]);
+			for (const i of [0, 1, 2]) drawn[i] = drawn[i].concat(held[i]);
 		}
 		return [x, out];
 	}

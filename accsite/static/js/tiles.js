@@ -137,7 +137,7 @@ export class Tiles {
 			ctx.lineTo(width, y(base));
 			ctx.stroke();
 		}
-		ctx.setLineDash(DASHES[tile.dataset.slot % 8]);
+		ctx.setLineDash(DASHES[tile.dataset.dash]);
 		ctx.lineWidth = 1.5;
 		const { since } = chart;
 		for (const [from, to, stroke] of [

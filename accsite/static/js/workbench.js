@@ -53,17 +53,19 @@ function showControls() {
 function showLegend() {
 	const all = tiles();
 	const shown = all.filter(isShown);
-	const entries = all.map((tile) => `${tile.dataset.series} ${tile.dataset.slot} ${tile.dataset.name}`).join("\n");
+	const entries = all
+		.map((tile) => `${tile.dataset.series} ${tile.dataset.slot} ${tile.dataset.dash} ${tile.dataset.name}`)
+		.join("\n");
 	const legend = $("#legend");
 	if (legend.shown !== entries) {
 		legend.shown = entries;
 		legend.replaceChildren(
-			...all.map(({ dataset: { series, slot, name } }) => {
+			...all.map(({ dataset: { series, slot, dash, name } }) => {
 				const button = document.createElement("button");
 				const [swatch, text] = [document.createElement("span"), document.createElement("span")];
 				[swatch.className, text.className, text.textContent] = ["swatch", "clip", name];
 				button.type = "button";
-				Object.assign(button.dataset, { series, slot });
+				Object.assign(button.dataset, { series, slot, dash });
 				button.append(swatch, text);
 				return button;
 			}),
@@ -71,7 +73,8 @@ function showLegend() {
 	}
 	const names = new Set(shown.map((tile) => tile.dataset.series));
 	for (const button of legend.children) button.ariaPressed = names.has(button.dataset.series);
-	for (const tile of all) tile.querySelector("[data-large]").ariaPressed = shown.length === 1 && shown[0] === tile;
+	const alone = all.length > 1 && shown.length === 1 ? shown[0] : null;
+	for (const tile of all) tile.querySelector("[data-large]").ariaPressed = tile === alone;
 	$("#loss-title").textContent = shown.length === 1 ? shown[0].dataset.name : "Loss";
 }
 
@@ -153,8 +156,14 @@ function draw() {
 	);
 	const based = !state.base && state.v === "raw";
 	const series = shown.map((tile) => {
-		const { slot, name, base } = tile.dataset;
-		return { name: view.curve(tile), slot: Number(slot), title: name, base: based && base ? Number(base) : null };
+		const { slot, dash, name, base } = tile.dataset;
+		return {
+			name: view.curve(tile),
+			slot: Number(slot),
+			dash: Number(dash),
+			title: name,
+			base: based && base ? Number(base) : null,
+		};
 	});
 	chart.baselines = series.filter(({ base }) => base !== null).map(({ slot, base }) => ({ slot, value: base }));
 	const span = range();
@@ -163,7 +172,9 @@ function draw() {
 	chart.draw(series, [x, columns], axis, state.y === "log", view.ticks);
 	for (const part of inOrder()) part.draw?.(span, axis);
 	view.pictures.draw(x, columns, axis);
-	$(".over").hidden = points.end > 0 || Boolean(parts.branch?.first?.() < 0);
+	const bare = !points.end && !(parts.branch?.first?.() < 0);
+	$(".over").hidden = !bare;
+	$(".plot").classList.toggle("bare", bare);
 	if (!chart.pointed) showValues();
 }
 function range() {

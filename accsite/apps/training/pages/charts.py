@@ -21,6 +21,7 @@ from accsite.apps.training.selectors.loss import last_losses_of, last_points, lo
 from accsite.numbers import compact
 
 RECENT_JOBS = 5
+HUES = 8
 # The same as in points.js.
 RAW_STEPS, MOST_LETTERS = 4096, 4000
 LEAST_COLUMNS, MOST_COLUMNS, COLUMNS_OF_ALL = 160, 1000, 5000
@@ -51,6 +52,15 @@ class LegendLine:
     @property
     def series(self) -> str:
         return series.raw(self.key)
+
+    @property
+    def hue(self) -> int:
+        return self.slot % HUES
+
+    @property
+    def dash(self) -> int:
+        """The dashes of the line: other ones for the next task of the same hue."""
+        return (self.slot + HUES // 2 * (self.slot // HUES)) % HUES
 
     @property
     def against(self) -> str:

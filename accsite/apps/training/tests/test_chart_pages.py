@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 from typing import Any
 
@@ -46,6 +47,27 @@ def test_a_weight_that_falls_makes_no_run_healthy(job: Job, task: Task, branch: 
     assert (line.health.level, line.health.trend) == ("worse than trivial", "rising")
     assert (line.last, line.baseline, line.words) == (2.0, 1.2, "the mean image")
     assert line.tolerance == pytest.approx(0.06)
+
+
+@pytest.mark.parametrize(
+    ("last", "base", "words"),
+    [
+        (0.62, 1.0, "-38 %"),
+        (1.5, 1.0, "+50 %"),
+        (1.001, 1.0, "±0 %"),
+        (30.0, 1.0, "+30 x"),
+        (1.0, None, ""),
+        (math.inf, 1.0, ""),
+    ],
+)
+def test_page_and_script_say_alike_how_far_a_loss_is_from_its_baseline(
+    last: float, base: float | None, words: str
+) -> None:
+    told = chart_pages.LegendLine("a", 0, "A", last, health.assess([], base), baseline=base)
+    assert told.against == words
+    value = "Infinity" if last == math.inf else repr(last)
+    body = f"return (await load('chart')).against({value}, {json.dumps(base)})"
+    assert evaluate(body) == words
 
 
 def test_without_a_baseline_only_the_trend_is_told(job: Job, branch: Branch) -> None:
