@@ -3,7 +3,8 @@
 
 const FRAME_MS = 33;
 const FILM_MS = 4000;
-const STRIP_MS = 150;
+const STRIP_MS = 100;
+const MOST_NUMBERS = 20_000; // of one question
 const number = (value) => (Math.abs(value) < 0.005 ? "0" : value.toFixed(2).replace("-", "−"));
 
 /** The draws of acc/draws.py: Mulberry32, and Box and Muller's formula. */
@@ -75,7 +76,6 @@ export class Hand {
 		this.axis = null;
 		this.moves = []; // of the address, until it is known how far a dimension reaches
 		this.said = root.querySelector("[data-said]");
-		this.saidAt = 0;
 		for (const group of this.all("[data-width]")) group.style.setProperty("--wide", group.dataset.width);
 		root.addEventListener("input", (event) => this.onInput(event.target));
 		root.addEventListener("focusin", ({ target }) => target.type === "range" && this.choose(target));
@@ -276,7 +276,7 @@ export class Hand {
 				await this.drawPictures();
 				this.showLatent();
 				this.root.dispatchEvent(new CustomEvent("latent-drawn", { detail: performance.now() - touched }));
-				if (!this.again || performance.now() - this.saidAt > STRIP_MS) await this.drawStrip();
+				this.drawStrip();
 				if (!this.again) this.page.remember?.(this.state());
 			}
 		} catch (error) {
@@ -318,30 +318,51 @@ export class Hand {
 		if (canvas.height !== height) canvas.height = height;
 	}
 
+	/** Draw the film strip beside the picture, which never waits for it; of what comes meanwhile only the newest. */
 	async drawStrip() {
+		this.stripAgain = true;
+		if (this.stripBusy) return;
+		this.stripBusy = true;
+		try {
+			while (this.stripAgain) {
+				this.stripAgain = false;
+				await this.strip();
+				if (this.stripAgain) await new Promise((done) => setTimeout(done, STRIP_MS));
+			}
+		} catch (error) {
+			this.say(error.message, true);
+		} finally {
+			this.stripBusy = false;
+		}
+	}
+
+	async strip() {
 		const canvases = this.all("[data-strip] canvas");
 		const pk = this.page.heads()[0];
 		const [reach, slider] = [this.reach(), this.axis];
 		if (!canvases.length || !slider) return;
-		this.saidAt = performance.now();
-		if (slider.matches("[data-between]")) return this.drawWay(canvases, pk, reach);
-		const [z, line] = [this.latent(pk), this.line(slider, this.pooled())];
-		const rows = new Float32Array(z.length * canvases.length);
-		canvases.forEach((canvas, row) => {
+		const [z, shape] = [this.latent(pk), reach.shape];
+		if (slider.matches("[data-between]")) {
+			const toward = this.page.heads()[1];
+			for (const [at, canvas] of canvases.entries()) {
+				const mix = { toward, part: at / (canvases.length - 1) };
+				this.show([canvas], await this.source.decode(pk, z, shape, mix, true), reach);
+			}
+			return;
+		}
+		const line = this.line(slider, this.pooled());
+		const rows = canvases.map((canvas) => {
 			const moved = z.slice();
 			this.shift(moved, reach, (d) => (+canvas.dataset.at - line.value) * line.by(d), line.start, line.end);
-			rows.set(moved, row * z.length);
+			return moved;
 		});
-		const found = await this.source.decode(pk, rows, reach.shape, this.mix(0), true);
-		this.show(canvases, found, reach);
-	}
-
-	/** The film strip between two checkpoints: the same latent by weights that go from A to B. */
-	async drawWay(canvases, pk, reach) {
-		const toward = this.page.heads()[1];
-		for (const [at, canvas] of canvases.entries()) {
-			const mix = { toward, part: at / (canvases.length - 1) };
-			this.show([canvas], await this.source.decode(pk, this.latent(pk), reach.shape, mix, true), reach);
+		// The server draws all in the time of one; here each takes as long as the picture, which goes first.
+		const together = this.source.together && rows.length * z.length < MOST_NUMBERS ? rows.length : 1;
+		for (let at = 0; at < rows.length; at += together) {
+			const asked = new Float32Array(together * z.length);
+			rows.slice(at, at + together).forEach((row, place) => asked.set(row, place * z.length));
+			const found = await this.source.decode(pk, asked, shape, this.mix(0), true);
+			this.show(canvases.slice(at, at + together), found, reach);
 		}
 	}
 

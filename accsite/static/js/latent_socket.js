@@ -7,6 +7,7 @@ const LOST = "the connection to the server was lost; touch again to try anew";
 export class ServerSource {
 	constructor(address) {
 		this.address = address;
+		this.together = true;
 		this.number = 0;
 		this.waiting = new Map();
 	}

@@ -5,7 +5,7 @@ const size = (dims) => dims.reduce((all, side) => all * side, 1);
 const like = (data, length) => (data instanceof Float32Array ? new Float32Array(length) : new Float64Array(length));
 const of = (dims, data) => ({ dims, data });
 const whole = (numbers) => Float64Array.from(numbers);
-const places = (axis, rank) => (axis < 0 ? axis + rank : axis);
+const axisAt = (axis, rank) => (axis < 0 ? axis + rank : axis);
 const range = (count) => Array.from({ length: count }, (_, at) => at);
 
 function strides(dims) {
@@ -283,7 +283,7 @@ const pool = (start, add, end) => (inputs, attributes) => {
 /** Call `change(data, start, step, count)` for each line of a copy along an axis. */
 function lines(x, axis, change) {
 	const found = x.data.slice();
-	const at = places(axis, x.dims.length);
+	const at = axisAt(axis, x.dims.length);
 	const [step, count] = [strides(x.dims)[at], x.dims[at]];
 	for (let outer = 0; outer < found.length; outer += step * count)
 		for (let inner = 0; inner < step; inner++) change(found, outer + inner, step, count);
@@ -327,7 +327,7 @@ const reduce =
 		const rank = x.dims.length;
 		const named = given ? [...given.data] : (axes ?? []);
 		if (!named.length && noop_with_empty_axes) return x;
-		const over = new Set(named.length ? named.map((axis) => places(axis, rank)) : range(rank));
+		const over = new Set(named.length ? named.map((axis) => axisAt(axis, rank)) : range(rank));
 		const kept = x.dims.map((side, axis) => (over.has(axis) ? 1 : side));
 		const found = like(x.data, size(kept)).fill(start);
 		const by = strides(kept).map((step, axis) => (over.has(axis) ? 0 : step));
@@ -361,7 +361,7 @@ function slice([x, starts, ends, axes, steps]) {
 	const by = strides(x.dims);
 	let from = 0;
 	[...starts.data].forEach((given, number) => {
-		const axis = places(axes ? axes.data[number] : number, rank);
+		const axis = axisAt(axes ? axes.data[number] : number, rank);
 		const [side, step] = [x.dims[axis], steps ? steps.data[number] : 1];
 		const inside = (place, low, high) => Math.min(high, Math.max(low, place < 0 ? place + side : place));
 		const start = step > 0 ? inside(given, 0, side) : inside(given, 0, side - 1);
@@ -374,7 +374,7 @@ function slice([x, starts, ends, axes, steps]) {
 }
 
 function concat(inputs, { axis }) {
-	const at = places(axis, inputs[0].dims.length);
+	const at = axisAt(axis, inputs[0].dims.length);
 	const dims = [...inputs[0].dims];
 	dims[at] = inputs.reduce((all, each) => all + each.dims[at], 0);
 	const found = like(inputs[0].data, size(dims));
@@ -390,7 +390,7 @@ function concat(inputs, { axis }) {
 }
 
 function split([x, given], { axis = 0, split: named, num_outputs }, outputs) {
-	const at = places(axis, x.dims.length);
+	const at = axisAt(axis, x.dims.length);
 	const count = num_outputs ?? outputs;
 	const even = Math.ceil(x.dims[at] / count);
 	const sizes = given
@@ -406,13 +406,13 @@ function split([x, given], { axis = 0, split: named, num_outputs }, outputs) {
 }
 
 function gather([x, indices], { axis = 0 }) {
-	const at = places(axis, x.dims.length);
+	const at = axisAt(axis, x.dims.length);
 	const [side, inner, outer] = [x.dims[at], size(x.dims.slice(at + 1)), size(x.dims.slice(0, at))];
 	const found = like(x.data, outer * indices.data.length * inner);
 	let to = 0;
 	for (let row = 0; row < outer; row++)
 		for (const index of indices.data) {
-			const from = (row * side + places(index, side)) * inner;
+			const from = (row * side + axisAt(index, side)) * inner;
 			found.set(x.data.subarray(from, from + inner), to);
 			to += inner;
 		}
@@ -422,7 +422,7 @@ function gather([x, indices], { axis = 0 }) {
 function unsqueeze([x, given], { axes }) {
 	const named = given ? [...given.data] : axes;
 	const rank = x.dims.length + named.length;
-	const added = new Set(named.map((axis) => places(axis, rank)));
+	const added = new Set(named.map((axis) => axisAt(axis, rank)));
 	const own = [...x.dims];
 	return of(
 		range(rank).map((axis) => (added.has(axis) ? 1 : own.shift())),
@@ -432,7 +432,7 @@ function unsqueeze([x, given], { axes }) {
 
 function squeeze([x, given], { axes }) {
 	const named = given ? [...given.data] : axes;
-	const gone = named && new Set(named.map((axis) => places(axis, x.dims.length)));
+	const gone = named && new Set(named.map((axis) => axisAt(axis, x.dims.length)));
 	return of(
 		x.dims.filter((side, axis) => (gone ? !gone.has(axis) : side !== 1)),
 		x.data,
@@ -442,7 +442,7 @@ function squeeze([x, given], { axes }) {
 function pad([x, given, value, over], attributes) {
 	const rank = x.dims.length;
 	const named = given ? [...given.data] : attributes.pads;
-	const axes = over ? [...over.data].map((axis) => places(axis, rank)) : range(rank);
+	const axes = over ? [...over.data].map((axis) => axisAt(axis, rank)) : range(rank);
 	const [before, after] = [new Array(rank).fill(0), new Array(rank).fill(0)];
 	axes.forEach((axis, at) => ([before[axis], after[axis]] = [named[at], named[at + axes.length]]));
 	const dims = x.dims.map((side, axis) => side + before[axis] + after[axis]);
@@ -607,7 +607,7 @@ export const operations = {
 		);
 	},
 	LayerNormalization: ([x, scale, bias], { axis = -1, epsilon = 1e-5 }) =>
-		normalised(x, places(axis, x.dims.length), (dims) => dims, scale, bias, epsilon),
+		normalised(x, axisAt(axis, x.dims.length), (dims) => dims, scale, bias, epsilon),
 	InstanceNormalization: ([x, scale, bias], { epsilon = 1e-5 }) => normalised(x, 2, channels(x), scale, bias, epsilon),
 	Softmax: softmax((value, sum) => Math.exp(value) / sum),
 	LogSoftmax: softmax((value, sum) => value - Math.log(sum)),
