@@ -1,4 +1,4 @@
-"""A checkpoint's latent can be begun anywhere, moved along its axes, drawn, mixed with another's, and written as ONNX."""
+"""A latent in the hand begins anywhere, moves along its axes, is drawn, mixed with another, and written as ONNX."""
 
 from __future__ import annotations
 

@@ -37,7 +37,8 @@ function remember({ seed, dataset, row, by, axis, part }) {
 async function load() {
 	const [{ Hand }, { ServerSource }] = await Promise.all([import("./hand.js"), import("./latent_socket.js")]);
 	const server = new ServerSource(root.dataset.socket);
-	const caption = () => `decoded by ${hand.source === server ? "the newest weights" : "this page"}`;
+	const weights = root.hasAttribute("data-alone") ? "its weights" : "the newest weights";
+	const caption = () => `decoded by ${weights}${hand.source === server ? "" : ", in this page"}`;
 	const hand = new Hand(root, server, { heads, remember, caption });
 	hand.restore(asked());
 	return { hand, server };
