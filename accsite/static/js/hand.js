@@ -76,7 +76,6 @@ export class Hand {
 		this.axis = null;
 		this.moves = []; // of the address, until it is known how far a dimension reaches
 		this.said = root.querySelector("[data-said]");
-		for (const group of this.all("[data-width]")) group.style.setProperty("--wide", group.dataset.width);
 		root.addEventListener("input", (event) => this.onInput(event.target));
 		root.addEventListener("focusin", ({ target }) => target.type === "range" && this.choose(target));
 		root.querySelector("[data-shuffle]")?.addEventListener("click", () => this.shuffle());
@@ -185,11 +184,17 @@ export class Hand {
 	choose(slider) {
 		this.axis = slider;
 		for (const each of this.all(".latent-axis")) each.classList.toggle("chosen", each.contains(slider));
+		const between = slider.matches("[data-between]");
 		const named = this.root.querySelector("[data-axis-name]");
-		if (named)
-			named.textContent =
-				{ between: "from the weights of A to those of B" }[this.nameOf(slider)] ??
-				`${this.wordsOf(slider)}, from −3 to 3 sd`;
+		if (named) named.textContent = between ? "by weights, from A to B" : `${this.wordsOf(slider)}, from −3 to 3 sd`;
+		const canvases = this.all("[data-strip] canvas");
+		canvases.forEach((canvas, at) => {
+			const words = between
+				? `${Math.round((100 * at) / (canvases.length - 1))} %`
+				: canvas.dataset.at.replace("-", "−");
+			canvas.parentElement.nextElementSibling.textContent = words;
+			canvas.ariaLabel = between ? `${words} of the way to B` : `at ${words} standard deviations`;
+		});
 	}
 
 	wordsOf({ dataset }) {

@@ -93,6 +93,7 @@ async function send(button) {
 }
 
 if (root?.dataset.socket) {
+	for (const group of root.querySelectorAll("[data-width]")) group.style.setProperty("--wide", group.dataset.width);
 	const seed = root.querySelector("[data-seed]");
 	if (asked().seed !== undefined) seed.value = asked().seed;
 	root.addEventListener("input", first);
