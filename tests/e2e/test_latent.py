@@ -1,4 +1,4 @@
-"""In a real browser a latent is taken in hand: sliders, starts, checkpoints side by side, in the page, in a sent file."""
+"""In a real browser a latent is taken in hand: by sliders, from images, side by side, in the page, in a sent file."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_the_picture_follows_the_slider_on_the_workbench_and_opening_it_asks_not
     page.mouse.up()
     changed(watched, last)
     settled(watched, "axis=free")
-    page.get_by_text("dimensions 0–5").click()
+    page.locator("#latent summary").first.click()
     page.get_by_role("slider", name="2", exact=True).press("Home")
     settled(watched, "axis=d2")
     assert_accessible(watched, "the workbench with a latent in the hand")
@@ -238,7 +238,8 @@ def test_what_is_sent_as_one_file_opens_without_a_network(
 ASK = """(pk) => new Promise((done) => {
   const socket = new WebSocket(location.origin.replace("http", "ws") + "/ws/latent/");
   socket.binaryType = "arraybuffer";
-  socket.onopen = () => socket.send(new TextEncoder().encode(JSON.stringify({ id: 1, ask: "open", checkpoint: pk }) + "\\n"));
+  const question = JSON.stringify({ id: 1, ask: "open", checkpoint: pk });
+  socket.onopen = () => socket.send(new TextEncoder().encode(`${question}\\n`));
   socket.onmessage = ({ data }) => done(new TextDecoder().decode(data));
   socket.onclose = () => done("closed");
 })"""

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 from django.contrib.auth import get_user_model
-from django.test import Client
 from websockets.sync.client import connect
+from websockets.typing import Origin
 
+from accsite.apps.access.tokens import make_token
 from tests.stack import PATIENCE, Stack, children_of
 
 
@@ -22,11 +23,11 @@ class Hand:
         user, _ = get_user_model()._default_manager.get_or_create(
             username="hand", defaults={"is_superuser": True}
         )
-        browser = Client()
-        browser.force_login(user)
-        cookie = "; ".join(f"{name}={morsel.value}" for name, morsel in browser.cookies.items())
+        token = make_token(user=user, name="hand", scope="read")[1]
         self.socket = connect(
-            f"{url.replace('http', 'ws')}/ws/latent/", origin=url, additional_headers={"Cookie": cookie}
+            f"{url.replace('http', 'ws')}/ws/latent/",
+            origin=Origin(url),
+            additional_headers={"Authorization": f"Token {token}"},
         )
 
     def ask(self, ask: str, checkpoint: int, latents: Any = (), **more: Any) -> tuple[dict[str, Any], bytes]:
