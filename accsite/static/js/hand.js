@@ -101,9 +101,6 @@ export class Hand {
 		this.part = part;
 		const named = this.all("input[type=range]").find((slider) => this.nameOf(slider) === axis);
 		if (named) this.choose(named);
-		this.showBegin();
-		const between = this.root.querySelector("[data-between]");
-		if (between) between.value = part;
 	}
 
 	state() {

@@ -94,8 +94,14 @@ async function send(button) {
 
 if (root?.dataset.socket) {
 	for (const group of root.querySelectorAll("[data-width]")) group.style.setProperty("--wide", group.dataset.width);
-	const seed = root.querySelector("[data-seed]");
-	if (asked().seed !== undefined) seed.value = asked().seed;
+	const { seed, dataset, row, part } = asked();
+	const set = (name, values) => Object.assign(root.querySelector(`[data-${name}]`) ?? {}, values);
+	if (seed !== undefined) set("seed", { value: seed });
+	if (dataset) {
+		set("dataset", { value: dataset });
+		set("row", { value: row, disabled: false });
+	}
+	set("between", { value: part });
 	root.addEventListener("input", first);
 	root.addEventListener("click", (event) => {
 		const { target } = event;

@@ -24,6 +24,7 @@ async function main() {
 		caption: () => sent.caption,
 	});
 	hand.restore(sent.state);
+	hand.showBegin();
 	hand.choose(hand.axis ?? root.querySelector("input[type=range]"));
 	hand.touched = performance.now();
 	hand.draw();
