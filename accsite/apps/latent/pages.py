@@ -28,12 +28,14 @@ STRIP = (-3, -2, -1, 0, 1, 2, 3)
 
 @dataclass(frozen=True)
 class Group:
-    """A factor group as a slider, and its dimensions. ``hue``: its place among the groups of its model."""
+    """A factor group as a slider, and its dimensions. ``hue``: its place among the groups of its model,
+    None for what lies between them.
+    """
 
     name: str
     start: int
     end: int
-    hue: int
+    hue: int | None
     named: bool = True
 
     @property
@@ -55,14 +57,12 @@ def groups_of(model: ModelSpec) -> list[Group]:
     position = 0
     for hue, group in enumerate(model.ordered_groups):
         if group.start > position:
-            found.append(
-                Group(f"{position} to {group.start - 1}", position, group.start, HUES - 1, named=False)
-            )
+            found.append(Group(f"{position} to {group.start - 1}", position, group.start, None, named=False))
         found.append(Group(group.name, group.start, group.end, hue % HUES))
         position = group.end
     if position < model.latent_dim:
         found.append(
-            Group(f"{position} to {model.latent_dim - 1}", position, model.latent_dim, HUES - 1, named=False)
+            Group(f"{position} to {model.latent_dim - 1}", position, model.latent_dim, None, named=False)
         )
     return found
 

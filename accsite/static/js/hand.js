@@ -4,6 +4,7 @@
 const FRAME_MS = 33;
 const FILM_MS = 4000;
 const STRIP_MS = 100;
+const IN_HAND_MS = 600_000; // so long after a touch, newer checkpoints are drawn by themselves
 const MOST_NUMBERS = 20_000; // of one question
 const number = (value) => (Math.abs(value) < 0.005 ? "0" : value.toFixed(2).replace("-", "−"));
 
@@ -447,6 +448,6 @@ export class Hand {
 	/** Others are drawn from now on: a branch has a newer checkpoint. */
 	replaced() {
 		this.starts.clear();
-		if (this.touched) this.draw();
+		if (this.touched && performance.now() - this.touched < IN_HAND_MS && !document.hidden) this.draw();
 	}
 }
