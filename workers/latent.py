@@ -25,6 +25,7 @@ STUCK_SECONDS = 8.0
 """A question that has not been answered after so long is not going to be: the first one waits until all is read."""
 PAUSE_SECONDS = 1.0
 ENDED = "the process that reads this checkpoint ended ({how}); ask again, and it is read anew"
+BUSY = "this checkpoint has more questions than it can answer; wait for a moment"
 STUCK = "the decoder of this checkpoint took longer than {seconds:g} s; it was ended"
 
 
@@ -85,17 +86,30 @@ class Desk:
         asked, body = desk.unpack(message)
         now = time.monotonic()
         self.look()
-        known = self.open.get(asked["sha256"])
-        if known is None:
-            while len(self.open) >= MOST_CHECKPOINTS:
-                self._end(min(self.open, key=lambda sha256: self.open[sha256].used), "another took its place")
-            known = self.open[asked["sha256"]] = self._fork(int(asked["checkpoint"]))
-        known.used = known.waiting[asked["ticket"]] = now
-        try:
-            known.channel.send(desk.pack({**asked, "at": now}, body), socket.MSG_DONTWAIT)
-        except OSError:  # full, or ended just now: then `look` says so
-            known.waiting.pop(asked["ticket"], None)
-            desk.answer(self.client, asked["ticket"], {"error": ENDED.format(how="it is busy")})
+        sha256 = asked["sha256"]
+        message = desk.pack({**asked, "at": now}, body)
+        for known in (self._opened(sha256, asked["checkpoint"]) for _ in range(2)):
+            known.used = known.waiting[asked["ticket"]] = now
+            try:
+                known.channel.send(message, socket.MSG_DONTWAIT)
+                return
+            except ConnectionError:  # it ended of rest a moment ago: another takes its place
+                del known.waiting[asked["ticket"]]
+                self._end(sha256, ENDED.format(how="at rest"))
+            except OSError:
+                del known.waiting[asked["ticket"]]
+                desk.answer(self.client, asked["ticket"], {"error": BUSY})
+                return
+
+    def _opened(self, sha256: str, pk: int) -> _Open:
+        """Return the process that has a checkpoint open, or a new one; then another's may have to end."""
+        while sha256 not in self.open and len(self.open) >= MOST_CHECKPOINTS:
+            self._end(
+                min(self.open, key=lambda each: self.open[each].used), "another took its place; ask again"
+            )
+        if sha256 not in self.open:
+            self.open[sha256] = self._fork(pk)
+        return self.open[sha256]
 
     def look(self) -> None:
         """Note what was answered, and answer for those that have ended or hang."""

@@ -51,6 +51,16 @@ class Group:
         return self.width - len(self.shown)
 
 
+@dataclass(frozen=True)
+class Stored:
+    """A picture that is kept: the place of one image (``box``) in a sprite of ``width`` by ``height``."""
+
+    url: str
+    box: str
+    width: int
+    height: int
+
+
 def groups_of(model: ModelSpec) -> list[Group]:
     """Return the factor groups by position, and what lies between them as groups without a slider of their own."""
     found: list[Group] = []
@@ -133,7 +143,17 @@ def page_context(user: Any, query: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _stored(checkpoint: Checkpoint) -> Artifact | None:
-    """Return a picture of reconstructions by this checkpoint, if it was measured."""
+def _stored(checkpoint: Checkpoint) -> Stored | None:
+    """Return the first reconstruction by this checkpoint that is kept, if it was measured."""
     rows = Artifact.objects.filter(evaluation__checkpoint=checkpoint, kind=RECONSTRUCTIONS)
-    return rows.order_by("-id").first()
+    found = rows.order_by("-id").first()
+    if found is None or "tile" not in found.meta:
+        return None
+    (width, height), meta = found.meta["tile"], found.meta
+    # Inputs are the first row, what the model made of them the second.
+    return Stored(
+        reverse("evaluation:artifact", args=[found.pk]),
+        f"0 {height} {width} {height}",
+        meta["width"],
+        meta["height"],
+    )

@@ -7,8 +7,7 @@ from typing import Any
 from django import template
 from django.template import Context
 
-from accsite.apps.evaluation.models import Artifact
-from accsite.apps.latent.pages import panel_context
+from accsite.apps.latent.pages import Stored, panel_context
 from accsite.apps.training.models import Branch
 
 register = template.Library()
@@ -21,7 +20,7 @@ def latent(context: Context, branch: Branch) -> dict[str, Any]:
 
 
 @register.filter
-def of(kept: dict[int, Artifact | None], checkpoint: int) -> Artifact | None:
+def of(kept: dict[int, Stored | None], checkpoint: int) -> Stored | None:
     """Return what is kept of a checkpoint."""
     return kept.get(checkpoint)
 
