@@ -21,7 +21,8 @@ def uniform(seed: int, count: int) -> NDArray[np.float64]:
         mixed = (state ^ (state >> np.uint32(15))) * (state | np.uint32(1))
         mixed ^= mixed + (mixed ^ (mixed >> np.uint32(7))) * (mixed | np.uint32(61))
         mixed ^= mixed >> np.uint32(14)
-    return (mixed.astype(np.float64) + 0.5) / 2**32
+    found: NDArray[np.float64] = (mixed.astype(np.float64) + 0.5) / 2**32
+    return found
 
 
 def normal(seed: int, count: int) -> NDArray[np.float64]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-import io
+import tempfile
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -36,9 +37,9 @@ def decoder_to_onnx(model: Model, shape: Sequence[int]) -> bytes:
     """
     if importlib.util.find_spec("onnx") is None:
         raise InvalidInput({"onnx": f"the package onnx is missing here; `{INSTALL}` installs it"})
-    out = io.BytesIO()
     try:
-        with warnings.catch_warnings(), torch.no_grad():
+        with warnings.catch_warnings(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
+            out = Path(folder, "decoder.onnx")
             warnings.simplefilter("ignore")
             # The exporter that records one pass: it needs no onnxscript, and takes a tenth of the time.
             torch.onnx.export(
@@ -50,9 +51,9 @@ def decoder_to_onnx(model: Model, shape: Sequence[int]) -> bytes:
                 input_names=["z"],
                 output_names=["image"],
             )
+            return out.read_bytes()
     except Exception as error:  # whatever a plugin's decoder raises, or the exporter of it
         name = type(model).__name__
         raise InvalidInput(
             {"onnx": f"the decoder of {name} cannot be written as ONNX: {describe(error)}"}
         ) from error
-    return out.getvalue()

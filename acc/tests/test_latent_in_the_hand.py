@@ -180,7 +180,7 @@ def test_a_decoder_written_as_onnx_draws_what_torch_draws(architecture: str, bot
     onnx.checker.check_model(file)
     z = found.draw(11)[None]
     (image,) = ReferenceEvaluator(file).run(None, {"z": z})
-    np.testing.assert_allclose(image, found.images(z), atol=1e-5)
+    np.testing.assert_allclose(np.asarray(image), found.images(z), atol=1e-5)
 
 
 def test_without_the_package_onnx_it_is_said_how_to_install_it() -> None:

@@ -33,4 +33,4 @@ def readable(user_id: Any, credential: str | None, pk: int) -> Readable | None:
         return None
     user = User.objects.filter(pk=user_id, is_active=True).first()
     found = checkpoints_of(user).filter(pk=pk).first() if user is not None else None
-    return found and Readable(found.pk, found.sha256, found.weights_pruned_at is None)
+    return None if found is None else Readable(found.pk, found.sha256, found.weights_pruned_at is None)
