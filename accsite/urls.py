@@ -32,6 +32,7 @@ urlpatterns = [
     path("", include("accsite.apps.trees.urls")),
     path("", include("accsite.apps.recipes.urls")),
     path("", include("accsite.apps.evaluation.urls")),
+    path("", include("accsite.apps.latent.urls")),
     path("", include("accsite.apps.operations.urls")),
     path("search/", include("accsite.search.urls")),
     # One door for all: the admin's own form would have no limit on guesses.

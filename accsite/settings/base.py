@@ -22,6 +22,11 @@ PLUGINS_ROOT = Path(env.text("ACC_PLUGINS", str(ROOT / "plugins"))).resolve()
 DEBUG = False
 ALLOWED_HOSTS: list[str] = []
 ROOT_URLCONF = "accsite.urls"
+# Sockets, each an app's own: by name, as addresses are, so that no app need know those above it.
+ACC_SOCKETS = {
+    "ws/live/": "accsite.apps.live.consumers.LiveConsumer",
+    "ws/latent/": "accsite.apps.latent.consumers.LatentConsumer",
+}
 ASGI_APPLICATION = "accsite.asgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
@@ -55,6 +60,7 @@ INSTALLED_APPS = [
     "accsite.apps.trees",
     "accsite.apps.recipes",
     "accsite.apps.evaluation",
+    "accsite.apps.latent",
     "accsite.apps.operations",
     "accsite.search",
     "accsite.supervisor",

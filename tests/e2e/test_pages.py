@@ -82,6 +82,7 @@ def routes(site: Site, job: Any) -> list[str]:
         *(f"/evaluate/{job.checkpoints.latest('pk').pk}/{part}/" for part in EVAL_PARTS),
         f"/evaluate/{job.checkpoints.latest('pk').pk}/print/",
         "/compare/?a={}&b={}".format(*two_checkpoints(site)),
+        "/latent/?a={}&b={}".format(*two_checkpoints(site)),
         "/profile/",
     ]
 

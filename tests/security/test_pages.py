@@ -38,6 +38,7 @@ ABOUT: dict[str, set[str]] = {
     "training:job-resume": STEERS,
     "training:job-log": SEES,  # it shows only
     "training:rate": STEERS,
+    **{f"latent:{name}": CHANGES for name in ("heads", "decoder")},  # they show only
     "datasets:dataset-looked": STEERS,
     "training:job-control": STEERS,
     "jobs:queue-change": OPERATES,
