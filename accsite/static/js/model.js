@@ -160,6 +160,7 @@ document.addEventListener("keydown", (event) => {
 let opener = null;
 function close() {
 	sheet().close();
+	delete panel().dataset.sheet;
 	opener?.isConnected && opener.focus({ preventScroll: true });
 }
 
@@ -177,6 +178,8 @@ function open(number) {
 	const facts = heads.slice(1).flatMap((name, i) => (cells[i + 1] ? pair(name, cells[i + 1]) : []));
 	sheet().querySelector("[data-facts]").replaceChildren(...facts);
 	if (!sheet().open) sheet().show();
+	panel().dataset.sheet = "";
+	opener.scrollIntoView({ block: "nearest", inline: "nearest" });
 	pictures(line);
 }
 

@@ -282,7 +282,7 @@ def _over(
 ) -> Iterator[tuple[float, str]]:
     """Yield how high each edge rises that passes over other layers, and its target."""
     for edge in found.edges:
-        if edge.source in boxes and edge.target in boxes:
+        if edge.source in boxes and edge.target in boxes and edge.target in ranks:
             between = _between(edge, boxes, ranks)
             if between:
                 held = [*between, boxes[edge.source], boxes[edge.target]]
@@ -290,7 +290,8 @@ def _over(
 
 
 def _between(edge: Edge, boxes: dict[str, Box], ranks: dict[str, int]) -> list[Box]:
-    return [box for id, box in boxes.items() if ranks[edge.source] < ranks[id] < ranks[edge.target]]
+    first, last = ranks[edge.source], ranks[edge.target]
+    return [boxes[name] for name, rank in ranks.items() if name in boxes and first < rank < last]
 
 
 def rows(found: ModelDescription) -> list[Row]:
