@@ -132,6 +132,16 @@ class Box:
         """What it is, in one sentence."""
         return told(self.layer)
 
+    @property
+    def spoken(self) -> str:
+        """Its name for who does not see it: the words that are drawn, so that it can be called by them, and the rest."""
+        seen = {
+            "line": [self.beside],
+            "join": [self.sign],
+            "latent": [f"{each.name} {each.range}" for each in self.segments],
+        }.get(self.form, self.words)
+        return "; ".join(filter(None, [" ".join(seen), self.told]))
+
 
 @dataclass(frozen=True)
 class Wire:
