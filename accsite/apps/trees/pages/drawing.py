@@ -134,7 +134,7 @@ class Box:
 
     @property
     def spoken(self) -> str:
-        """Its name for who does not see it: the words that are drawn, so that it can be called by them, and the rest."""
+        """Its name for who does not see it: the words that are drawn, by which it can be called, and the rest."""
         seen = {
             "line": [self.beside],
             "join": [self.sign],
@@ -553,5 +553,5 @@ def _headings(found: ModelDescription, boxes: dict[str, Box]) -> Iterator[Headin
         if not held:
             continue
         own = found.by_part.get(part, 0)
-        words = f"{found.latent_dim}" if part == "latent" else short(own) or "0"
+        words = shape_words(found.latent_shape) if part == "latent" else short(own) or "0"
         yield Heading(name, words, min(box.x for box in held), max(box.right for box in held))
