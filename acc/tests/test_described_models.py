@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from typing import Any
 
 import pytest
@@ -110,7 +111,8 @@ class Asking(Model):
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)
-        self.inward = torch.jit.script(nn.Linear(28 * 28, spec.latent_dim))
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+            self.inward = torch.jit.script(nn.Linear(28 * 28, spec.latent_dim))
         self.question = nn.Parameter(torch.zeros(1, 1, 28 * 28))
         self.answer = nn.MultiheadAttention(28 * 28, 2, batch_first=True, kdim=1, vdim=1)
 

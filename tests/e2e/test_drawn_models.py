@@ -77,7 +77,7 @@ def test_the_latent_is_divided_by_keys_and_the_drawing_follows(form: Watched) ->
         page.keyboard.press("PageDown")
     page.locator("#model .model-segment text", has_text="0:4").wait_for()
     page.locator("#model .model-segment text", has_text="4:16").wait_for()
-    page.locator("#groups-bar .free").click(position={"x": 4, "y": 10})
+    page.locator("#groups-bar .free").click(position={"x": 80, "y": 10})
     assert page.locator("[name=group-start]").nth(1).input_value() == "4"
     page.keyboard.type("rest")
     page.locator("#model .model-segment text", has_text="rest").wait_for()
