@@ -72,6 +72,7 @@ def routes(site: Site, job: Any) -> list[str]:
         f"/experiments/{site.branch.experiment.slug}/",
         f"/experiments/{site.branch.experiment.slug}/?node={job.checkpoints.latest('pk').pk}&palette=viridis",
         f"/checkpoints/{job.checkpoints.latest('pk').pk}/",
+        f"/checkpoints/{job.checkpoints.latest('pk').pk}/model/",
         "/recipes/",
         "/recipes/run/Quickstart/",
         f"/recipes/runs/{recipe_run()}/",

@@ -98,6 +98,7 @@ ENDPOINTS: dict[str, set[str]] = {
     "PATCH checkpoint-detail": CHANGES,
     "DELETE checkpoint-detail": CHANGES,
     "GET checkpoint-export": SEES,
+    "GET checkpoint-model": SEES,
     "GET checkpoint-weights": SEES,
     "POST checkpoint-take-in": WRITES,  # it becomes an experiment of one's own
     "GET evaluation-list": SIGNED_IN,
