@@ -55,6 +55,7 @@ INSTALLED_APPS = [
     "accsite.apps.trees",
     "accsite.apps.recipes",
     "accsite.apps.evaluation",
+    "accsite.apps.news",
     "accsite.apps.operations",
     "accsite.search",
     "accsite.supervisor",
