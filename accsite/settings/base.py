@@ -57,6 +57,7 @@ INSTALLED_APPS = [
     "accsite.apps.evaluation",
     "accsite.apps.news",
     "accsite.apps.operations",
+    "accsite.glossary",
     "accsite.search",
     "accsite.supervisor",
 ]

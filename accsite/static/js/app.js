@@ -1,6 +1,7 @@
 // What every page has: morphs that keep what the user has done, toasts, theme, keys, job figures.
 
 import { watch } from "./live.js";
+import "./words.js";
 import { forget, remember as visited } from "./recent.js";
 
 const $ = (selector, root = document) => root.querySelector(selector);
