@@ -88,4 +88,5 @@ document.addEventListener(
 	},
 	true,
 );
-for (const moved of ["scroll", "resize"]) addEventListener(moved, () => shown && hide(), { capture: true, passive: true });
+const moved = () => shown && hide();
+for (const event of ["scroll", "resize"]) addEventListener(event, moved, { capture: true, passive: true });
