@@ -33,6 +33,7 @@ urlpatterns = [
     path("", include("accsite.apps.recipes.urls")),
     path("", include("accsite.apps.evaluation.urls")),
     path("", include("accsite.apps.operations.urls")),
+    path("", include("accsite.apps.notes.urls")),
     path("news/", include("accsite.apps.news.urls")),
     path("words/", include("accsite.glossary.urls")),
     path("search/", include("accsite.search.urls")),

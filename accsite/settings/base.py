@@ -55,6 +55,7 @@ INSTALLED_APPS = [
     "accsite.apps.trees",
     "accsite.apps.recipes",
     "accsite.apps.evaluation",
+    "accsite.apps.notes",
     "accsite.apps.news",
     "accsite.apps.operations",
     "accsite.glossary",

@@ -32,6 +32,8 @@ ABOUT: dict[str, set[str]] = {
     },
     **{f"{actions.things_of(kind.on).namespace}:{name}": who_acts(kind) for name, kind in ACTIONS.items()},
     "trees:experiment-sharing": MANAGES,
+    "notes:branch-note": CHANGES,
+    "notes:experiment-note": CHANGES,
     "training:job": STEERS,
     "registry:source": {"administrator"},
     "training:job-panel": STEERS,

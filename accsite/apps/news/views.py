@@ -7,10 +7,9 @@ from django.shortcuts import redirect, render
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_GET, require_POST
 
-from acc.errors import InvalidInput
 from accsite.apps.news import pages, selectors, services
 from accsite.ids import row_id
-from accsite.pages import actor, is_partial
+from accsite.pages import REFUSED, actor, is_partial
 
 
 @require_GET
@@ -45,7 +44,8 @@ def seen(request: HttpRequest) -> HttpResponse:
     except ValueError:
         at = None
     if at is None or at.tzinfo is None:
-        raise InvalidInput({"at": "say up to when, as a time with its zone, such as 2026-11-30T12:00:00Z"})
+        said = "at: say up to when, as a time with its zone, such as 2026-11-30T12:00:00Z"
+        return HttpResponse(said, status=REFUSED, content_type="text/plain")
     services.see(actor(request), event=min(event, now.event), at=min(at, now.at))
     if is_partial(request):
         return render(request, "news/panels/counts.html", pages.count_context(request))
