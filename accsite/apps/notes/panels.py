@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from acc.training.losses import series
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.evaluation.models import Artifact, Metric
 from accsite.apps.jobs.models import Job, JobKind
@@ -16,6 +17,7 @@ from accsite.apps.training.models import Checkpoint, Experiment
 from accsite.ids import row_id
 from accsite.numbers import compact
 
+RAW = series.raw("")
 Show = Callable[[Any, list[str]], SafeString | None]
 """user, the words behind the kind -> what is shown; None where there is no such thing that the user may see."""
 
@@ -65,11 +67,12 @@ def checkpoint(user: Any, words: list[str]) -> SafeString | None:
     node = _find_checkpoint(user, words)
     if node is None:
         return None
-    losses = sorted(node.losses.items())[:8] if isinstance(node.losses, dict) else []
+    losses = sorted(node.losses.items()) if isinstance(node.losses, dict) else []
+    shown = [(name, value) for name, value in losses if name == series.TOTAL or name.startswith(RAW)][:8]
     rows = format_html_join(
         "",
         "<div><dt>{}</dt><dd>{}</dd></div>",
-        ((name.removeprefix("raw/"), compact(value)) for name, value in losses),
+        ((name.removeprefix(RAW), compact(value)) for name, value in shown),
     )
     return _framed(_title(node), format_html("<dl>{}</dl>", rows))
 
@@ -124,7 +127,9 @@ def _find_job(user: Any, words: list[str]) -> Job | None:
     if number:
         return jobs.filter(pk=number).first()
     experiment, slash, branch = words[0].partition("/") if words else ("", "", "")
-    trained = jobs.filter(kind=JobKind.TRAIN, branch__experiment__slug=experiment, branch__slug=branch)
+    trained = jobs.filter(
+        kind=JobKind.TRAIN, branch__experiment__slug=experiment, branch__slug=branch, attempt__gt=0
+    )
     return trained.order_by("-pk").first() if slash else None
 
 
