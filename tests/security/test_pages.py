@@ -55,7 +55,7 @@ ABOUT: dict[str, set[str]] = {
     },
 }
 OWN = {"access", "admin", "api"}
-OF_ONESELF = {"news:seen"}  # whoever may look may say up to where they have read
+OF_ONESELF = {"news:seen", "news:first"}  # whoever may look may say what they have read
 
 
 def pages():

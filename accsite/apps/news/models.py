@@ -22,3 +22,17 @@ class Seen(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} has seen up to event {self.event}"
+
+
+class FirstRun(models.Model):
+    """How far a newcomer is with what no other row tells: what they looked at, and whether they want no more hints."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="first_run"
+    )
+    looked_at = models.DateTimeField(null=True)
+    compared_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True, help_text="all was done, or it was dismissed")
+
+    def __str__(self) -> str:
+        return f"first run of {self.user}"

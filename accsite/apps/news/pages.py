@@ -7,7 +7,7 @@ from typing import Any
 from django.http import HttpRequest
 
 from accsite.apps.live import selectors as live
-from accsite.apps.news import selectors
+from accsite.apps.news import first_run, selectors
 
 
 def count_context(request: HttpRequest) -> dict[str, Any]:
@@ -22,6 +22,14 @@ def count_context(request: HttpRequest) -> dict[str, Any]:
         }
         request.news_counts = known  # type: ignore[attr-defined]
     return known
+
+
+def next_context(request: HttpRequest) -> dict[str, Any]:
+    """Return what the line of a newcomer shows."""
+    topic = f"news:{request.user.pk}"
+    found = first_run.next_step(request.user)
+    versions = live.versions(["jobs", "datasets", "experiments", topic]) if found else {}
+    return {"versions": versions, "news_topic": topic, "next_step": found, "request": request}
 
 
 def list_context(request: HttpRequest, *, limit: int = selectors.SHOWN) -> dict[str, Any]:

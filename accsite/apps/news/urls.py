@@ -13,4 +13,6 @@ urlpatterns = [
     path("count/", views.count, name="count"),
     path("bell/", views.bell, name="bell"),
     path("seen/", views.seen, name="seen"),
+    path("next-step/", views.next_step, name="next-step"),
+    path("first/<slug:what>/", views.first, name="first"),
 ]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_GET, require_POST
 
-from accsite.apps.news import pages, selectors, services
+from accsite.apps.news import first_run, pages, selectors, services
 from accsite.ids import row_id
-from accsite.pages import REFUSED, actor, is_partial
+from accsite.pages import REFUSED, actor, back, is_partial
 
 
 @require_GET
@@ -32,6 +32,23 @@ def bell(request: HttpRequest) -> HttpResponse:
 def count(request: HttpRequest) -> HttpResponse:
     """Return the bell's number, and with it the counts in the rail."""
     return render(request, "news/panels/counts.html", pages.count_context(request))
+
+
+@require_GET
+def next_step(request: HttpRequest) -> HttpResponse:
+    """Return the line of a newcomer."""
+    return render(request, "news/panels/next_step.html", pages.next_context(request))
+
+
+@require_POST
+def first(request: HttpRequest, what: str) -> HttpResponse:
+    """Note that a newcomer looks or compares, and lead there; or that they want no more hints (``end``)."""
+    if what not in ("look", "compare", "end"):
+        raise Http404(f"a first run has no {what!r}")
+    where = first_run.note(actor(request), what)
+    if is_partial(request):
+        return render(request, "news/panels/next_step.html", pages.next_context(request))
+    return redirect(where) if where else back(request, "/")
 
 
 @require_POST

@@ -1,4 +1,4 @@
-"""``{% bell %}`` and ``{% rail_counts %}``: what every page says of the news."""
+"""``{% bell %}``, ``{% rail_counts %}`` and ``{% next_step %}``: what every page says of the news, and what is next."""
 
 from __future__ import annotations
 
@@ -22,3 +22,9 @@ def bell(context: Context) -> dict[str, Any]:
 def rail_counts(context: Context) -> dict[str, Any]:
     """Show how many jobs run and wait, and how many failed that one has not seen yet."""
     return pages.count_context(context["request"])
+
+
+@register.inclusion_tag("news/panels/next_step.html", takes_context=True)
+def next_step(context: Context) -> dict[str, Any]:
+    """Show a newcomer what to do next; nothing to anybody else."""
+    return {**pages.next_context(context["request"]), "csrf_token": context.get("csrf_token")}
