@@ -54,5 +54,6 @@ def test_modules_import_the_hashed_files_that_pages_name(settings: Any, tmp_path
         "tiles",
         "tree_colours",
         "tree_plan",
+        "words",
     }
     assert imported <= {module.name for module in modules}

@@ -61,7 +61,10 @@ INSTALLED_APPS = [
     "accsite.apps.recipes",
     "accsite.apps.evaluation",
     "accsite.apps.latent",
+    "accsite.apps.notes",
+    "accsite.apps.news",
     "accsite.apps.operations",
+    "accsite.glossary",
     "accsite.search",
     "accsite.supervisor",
 ]

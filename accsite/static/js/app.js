@@ -1,6 +1,7 @@
 // What every page has: morphs that keep what the user has done, toasts, theme, keys, job figures.
 
 import { watch } from "./live.js";
+import "./words.js";
 import { forget, remember as visited } from "./recent.js";
 
 const $ = (selector, root = document) => root.querySelector(selector);
@@ -128,6 +129,18 @@ if (location.pathname !== "/")
 	visited(whose, { name: document.title.replace(/ · ACC$/, ""), about: "seen here", url: location.pathname });
 document.addEventListener("submit", ({ target }) => target.matches('[action$="/sign-out/"]') && forget(whose));
 
+// What the bell opens is fetched then, and is read once it is closed again.
+document.addEventListener(
+	"toggle",
+	({ target }) => {
+		if (target.id !== "bell") return;
+		const list = $("#bell-news");
+		if (target.open) htmx.trigger(list, "refresh", {}, false);
+		else if ("read" in list.dataset) $("form", list).requestSubmit();
+	},
+	true,
+);
+
 // Keys: each is registered here with its meaning; none fires while typing.
 export const keys = [{ keys: "s", help: "ask whether to stop the job of this page", action: askToStop }];
 // Opens the question with the focus on the answer that changes nothing: more keys must not end what runs.
@@ -195,13 +208,14 @@ function showJob(id) {
 	}
 	retitle();
 }
-// The tab tells how far the job of this page is, and whether it has a grave alarm; and of no other job.
+// The tab tells how far the job of this page is, and whether it has a grave alarm; of others, what is unread.
 function retitle() {
 	const { job, state, alarm: raised } = ($("#job") ?? $("#topjob[data-own]"))?.dataset ?? {};
 	const { step, total } = figures.get(Number(job))?.now ?? {};
 	const alarm = raised ? "⚠ " : "";
 	const done = state === "RUNNING" && total ? `${Math.floor((100 * step) / total)} % · ` : "";
-	document.title = `${alarm}${done}${title}`;
+	const unread = Number($("#bell-count")?.dataset.unread) ? `(${$("#bell-count").dataset.unread}) ` : "";
+	document.title = `${unread}${alarm}${done}${title}`;
 }
 function update(id, now) {
 	const job = figures.get(id) ?? {};

@@ -1,0 +1,182 @@
+"""Reads what happened and what waits, of what a user may see: made of the events of jobs, and of broken plugins."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Count, Max, Q, QuerySet
+from django.urls import reverse
+from django.utils import timezone
+
+from acc.text import clean
+from accsite.apps.jobs.models import Job, JobEvent, JobKind
+from accsite.apps.jobs.selectors import waits_for
+from accsite.apps.jobs.states import DIVERGED, HELD, JobState
+from accsite.apps.news.models import Seen
+from accsite.apps.recipes.models import RecipeRun
+from accsite.apps.registry.models import PluginFile
+from accsite.apps.training.selectors.alarms import alarm_word
+
+SHOWN = 60
+SHOWN_IN_THE_BELL = 8
+WAITING_SHOWN = 8
+MOST_UNREAD = 99
+LOOKED_BACK = 20_000
+"""Of the newest events of all jobs: what is older is news to nobody, however long they were away."""
+ENDS = (JobState.SUCCEEDED, JobState.FAILED, JobState.LOST)
+SENTENCE_CHARS = 300
+
+
+@dataclass(frozen=True)
+class News:
+    """One thing that happened. ``mark``: the state that its colour and icon follow; ``log``: where its log is read."""
+
+    at: datetime
+    mark: str
+    word: str
+    title: str
+    sentence: str
+    url: str
+    log: str = ""
+    unread: bool = False
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A job that waits, and why."""
+
+    job: Job
+    why: str
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How much there is: of one's own news that are unread, how many of them failed, and of all jobs at work."""
+
+    unread: int
+    failed: int
+    running: int
+    waiting: int
+
+    @property
+    def many(self) -> bool:
+        """Whether there are more unread than are counted."""
+        return self.unread > MOST_UNREAD
+
+
+@dataclass(frozen=True)
+class Place:
+    """Up to where somebody has read, or may say to have read."""
+
+    event: int
+    at: datetime
+
+
+def seen_by(user: Any) -> Place:
+    """Return up to where a user has read: at first, up to when they came."""
+    row = Seen.objects.filter(user=user).first()
+    return Place(row.event, row.at) if row is not None else Place(0, user.date_joined)
+
+
+def newest() -> Place:
+    """Return up to where there is something to be read now."""
+    return Place(JobEvent.objects.aggregate(newest=Max("pk"))["newest"] or 0, timezone.now())
+
+
+def counts(user: Any) -> Counts:
+    """Return what the bell and the rail say, in five queries whatever there is."""
+    seen = seen_by(user)
+    unread = _events(user, after=seen).values_list("payload__state", flat=True)[: MOST_UNREAD + 1]
+    states = Counter(unread)
+    broken = _broken().filter(updated_at__gt=seen.at).count()
+    active = Job.objects.visible_to(user).active().filter(preview=False)
+    by_state = dict(active.order_by().values_list("state").annotate(count=Count("pk")))
+    return Counts(
+        unread=sum(states.values()) + broken,
+        failed=states[JobState.FAILED] + states[JobState.LOST] + broken,
+        running=sum(by_state.get(state, 0) for state in HELD),
+        waiting=by_state.get(JobState.QUEUED, 0) + by_state.get(JobState.LOST, 0),
+    )
+
+
+def news(user: Any, *, everyones: bool = False, limit: int = SHOWN) -> list[News]:
+    """Return what happened, newest first: of what is one's own, or of all that one may see."""
+    seen = seen_by(user)
+    events = _events(user, everyones=everyones).select_related("job__branch__experiment")
+    events = events.defer("job__spec", "job__traceback", "job__branch__experiment__model_spec")
+    rows = list(events.order_by("-pk")[:limit])
+    runs = _runs([event.job for event in rows])
+    found = [_of_event(event, seen, runs) for event in rows]
+    found += [_of_file(file, seen) for file in _broken()[:limit]]
+    return sorted(found, key=lambda each: each.at, reverse=True)[:limit]
+
+
+def waiting(user: Any, limit: int = WAITING_SHOWN) -> list[Waiting]:
+    """Return the jobs that wait, the next one first, each with why."""
+    jobs = Job.objects.visible_to(user).filter(state=JobState.QUEUED).select_related("branch__experiment")
+    return [
+        Waiting(job, waits_for(job) or "is about to start")
+        for job in jobs.order_by("-priority", "pk")[:limit]
+    ]
+
+
+def _events(user: Any, *, after: Place | None = None, everyones: bool = False) -> QuerySet[JobEvent]:
+    """Return the events that are news: ends of jobs, workers that were lost, and alarms."""
+    last = JobEvent.objects.aggregate(newest=Max("pk"))["newest"] or 0
+    since = max(after.event if after else 0, last - LOOKED_BACK)
+    told = Q(kind="alarm") | Q(kind="state", payload__state__in=list(ENDS))
+    jobs = Job.objects.visible_to(user).filter(preview=False)
+    if not everyones:
+        own = Q(created_by=user) | Q(created_by=None) | Q(branch__experiment__owner=user)
+        jobs = jobs.filter(own)
+    found = JobEvent.objects.filter(told, pk__gt=since, job__in=jobs)
+    if after is not None and after.event == 0:  # who has never said up to where: since they came
+        found = found.filter(created_at__gt=after.at)
+    return found
+
+
+def _broken() -> QuerySet[PluginFile]:
+    return PluginFile.objects.exclude(error="").order_by("-updated_at")
+
+
+def _runs(jobs: list[Job]) -> dict[int, int]:
+    """Return job -> run, of the jobs of recipes among them."""
+    recipes = [job.pk for job in jobs if job.kind == JobKind.RECIPE]
+    return dict(RecipeRun.objects.filter(job__in=recipes).values_list("job", "pk")) if recipes else {}
+
+
+def _of_event(event: JobEvent, seen: Place, runs: dict[int, int]) -> News:
+    job = event.job
+    page = reverse("training:job", args=[job.pk])
+    unread = event.pk > seen.event and (seen.event > 0 or event.created_at > seen.at)
+    payload = event.payload if isinstance(event.payload, dict) else {}
+    sentence = clean(event.message, SENTENCE_CHARS)
+    if event.kind == "alarm":
+        word = alarm_word(str(payload.get("alarm", "")))
+        return News(
+            event.created_at, JobState.LOST, word, f"Job {job.pk}: {job.title}", sentence, page, "", unread
+        )
+    state = JobState(payload["state"])
+    mark, word = str(state), str(state.label)
+    url, log = page, f"{page}?tab=log" if state == JobState.FAILED else ""
+    if state == JobState.SUCCEEDED:
+        sentence = "" if sentence == "done" else sentence
+        if (job.result or {}).get("diverged"):
+            mark, word = DIVERGED, "ended, diverged"
+        if job.kind == JobKind.EVALUATE and job.checkpoint_id:
+            url = reverse("evaluation:checkpoint", args=[job.checkpoint_id])
+    if job.pk in runs:
+        url = reverse("recipes:recipe-run", args=[runs[job.pk]])
+    return News(event.created_at, mark, word, f"Job {job.pk}: {job.title}", sentence, url, log, unread)
+
+
+def _of_file(file: PluginFile, seen: Place) -> News:
+    where = f"{file.path}:{file.error_line}" if file.error_line else file.path
+    url = f"{reverse('registry:plugins')}#broken-{file.pk}"
+    sentence = clean(file.error, SENTENCE_CHARS)
+    return News(
+        file.updated_at, JobState.FAILED, "not loaded", where, sentence, url, "", file.updated_at > seen.at
+    )
