@@ -37,7 +37,9 @@ def routes(user: Any) -> Iterator[str]:
         name = f"admin:{meta.app_label}_{meta.model_name}"
         yield reverse(f"{name}_changelist")
         yield f"{reverse(f'{name}_changelist')}?{meta.pk.name}__exact=0"
-        if kept.has_add_permission(request) and meta.model_name != "dataset":  # that leads to the site's own form
+        if (
+            kept.has_add_permission(request) and meta.model_name != "dataset"
+        ):  # that leads to the site's own form
             yield reverse(f"{name}_add")
         row = kept.get_queryset(_listed(request)).order_by("-pk").first()
         if row is not None:
