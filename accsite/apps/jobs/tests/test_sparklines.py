@@ -14,6 +14,6 @@ def test_a_line_ends_at_the_right_and_is_broken_where_there_is_no_value() -> Non
 
 
 def test_what_lies_beyond_the_scale_stays_within_the_line() -> None:
-    assert list(path([400.0], 0, 100))[0] == "M59.5 2.0"
+    assert next(path([400.0], 0, 100)) == "M59.5 2.0"
     shown = sparkline("temperature_celsius", [20.0, None])
     assert 'data-low="20" data-high="100" data-values="20 -"' in shown
