@@ -272,7 +272,8 @@ UNFOLD = {
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda _request: static("favicon.svg")}
     ],
-    "STYLES": [lambda _request: static("css/admin.css")],
+    "STYLES": [lambda _request: static("css/tokens.css"), lambda _request: static("css/admin.css")],
+    "SCRIPTS": [lambda _request: static("js/admin.js")],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": True,
     "SIDEBAR": {"show_search": True, "show_all_applications": True},
