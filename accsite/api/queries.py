@@ -57,7 +57,9 @@ class QueryMiddleware:
 
 def parameters_of(path: str, method: str) -> list[str] | None:
     """Return the names of the query parameters of an operation; None for an address that the schema does not have."""
-    with _making:  # the schema's generator fails where two threads begin it at once, as the pictures of a page do
+    with (
+        _making
+    ):  # the schema's generator fails where two threads begin it at once, as the pictures of a page do
         operations = _operations()
     for pattern, methods in operations:
         if pattern.fullmatch(path):

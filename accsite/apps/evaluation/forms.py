@@ -61,18 +61,6 @@ class AutoForm(ServiceForm):
         super().__init__(data, initial=initial, auto_id="auto-%s")
 
 
-class CompareForm(ServiceForm):
-    """Which checkpoints stand beside each other."""
-
-    def __init__(self, choices: list[tuple[str, list[tuple[int, str]]]], chosen: list[int]) -> None:
-        super().__init__(auto_id="compare-%s")
-        for number_, name in enumerate(("a", "b", "c", "d", "e", "f")):
-            options: list[Any] = [("", "none"), *choices] if number_ > 1 else list(choices)
-            label = "A, the first" if name == "a" else name.upper()
-            self.fields[name] = choice(label, options)
-            self.fields[name].initial = chosen[number_] if number_ < len(chosen) else ""
-
-
 def fitting(checkpoint: Checkpoint) -> list[str]:
     """Return the slugs of the datasets whose images the checkpoint's model can look at."""
     image = checkpoint.spec.get("model", {}).get("image", {})

@@ -62,7 +62,9 @@ class Branches:
             "branch__slug",
         )
         found: dict[int, list[Place]] = {}
-        for pk, experiment, branch, *slugs in named.order_by("branch__experiment__name", "branch_id").distinct():
+        for pk, experiment, branch, *slugs in named.order_by(
+            "branch__experiment__name", "branch_id"
+        ).distinct():
             found.setdefault(pk, []).append(_place(experiment, branch, slugs))
         return found
 
@@ -73,9 +75,7 @@ class Branches:
             for side in ("channels", "height", "width")
         }
         rows = Branch.objects.filter(experiment__in=Experiment.objects.changeable_by(user), **shape)
-        named = rows.order_by("-pk").values_list(
-            "experiment__name", "name", "experiment__slug", "slug"
-        )
+        named = rows.order_by("-pk").values_list("experiment__name", "name", "experiment__slug", "slug")
         return [_place(experiment, branch, slugs) for experiment, branch, *slugs in named[:limit]]
 
 
