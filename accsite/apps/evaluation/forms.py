@@ -28,6 +28,7 @@ class RunForm(ServiceForm):
     direction = choice(
         "Traverse and sort along", [("", "the default: principal direction"), *DIRECTIONS.items()]
     )
+    shown = choice("Reconstruct", [("", "the fixed images"), ("worst", "those that come out worst")])
     seed = number("Seed of the images shown", "empty: the fixed ones", min=0, step=1)
 
     def __init__(self, checkpoint: Checkpoint, data: Any = None, **options: Any) -> None:

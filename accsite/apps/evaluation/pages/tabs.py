@@ -122,8 +122,11 @@ def reconstructions(
 ) -> dict[str, Any]:
     """Return the pictures of each dataset, and those of other steps of the branch to scrub through."""
     pictures = kept.artifacts.get("reconstructions", [])
+    options = kept.evaluation.options if kept.evaluation else asked.spec.model_dump()
     return {
         "pictures": [Scrubbed(picture, frames(checkpoint.branch, picture)) for picture in pictures],
+        "shown": "worst" if options.get("shown") == "worst" else "random" if options.get("seed") else "fixed",
+        "shown_seed": options.get("seed", 0),
         "other_seed": asked.spec.seed + 1,
     }
 
