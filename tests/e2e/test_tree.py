@@ -62,7 +62,7 @@ def test_a_node_is_tagged_starred_and_forked_and_the_tree_follows(
     page.get_by_label("Name of the new branch").fill("side")
     page.get_by_role("button", name="Fork", exact=True).click()
     page.get_by_text("Branch side begins here.").wait_for()
-    site.stack.until(lambda: "head of side" in (item.locator("title").text_content() or ""), what="the ring")
+    site.stack.until(lambda: "head of side" in (item.get_attribute("aria-label") or ""), what="the ring")
     first.refresh_from_db()
     assert (first.tag, first.starred) == ("the root", True)
     watched.assert_clean()

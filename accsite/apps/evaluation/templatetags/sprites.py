@@ -61,6 +61,12 @@ def dimensions(meta: Mapping[str, Any]) -> str:
     return f"{named}, pattern of {meta['concept']}" if meta.get("concept") else named
 
 
+@register.filter
+def past_the_seed(sprite: Artifact) -> int:
+    """Return the width of the steps of a traversal, without the seed image at their left."""
+    return int(sprite.meta["width"] - sprite.meta["tile"][0])
+
+
 @register.inclusion_tag("evaluation/parts/traversal.html")
 def traversal(artifact: Artifact, owner: str = "") -> dict[str, Any]:
     """Show a traversal: a row for each seed, a column for each step, and over it the step's value."""

@@ -54,7 +54,8 @@ def test_an_experiment_shows_its_tree_its_table_and_the_node_asked_for(page, bra
     text = page.get(f"/experiments/{branch.experiment.slug}/?node={leaf.pk}").text
     assert f'data-tree="/api/v1/experiments/{branch.experiment.slug}/tree/"' in text
     assert f'id="checkpoint-{root.pk}"' in text
-    assert f'<h2 id="node-title">Checkpoint {leaf.pk}</h2>' in text
+    assert '<h2 id="node-title">main at step 20</h2>' in text
+    assert f'data-copy="{leaf.pk}"' in text
     assert "Differs from its parent" in text
     assert leaf.sha256 in text
     assert f"replay {leaf.pk}" in text.replace("&quot;, &quot;", " ")
@@ -70,11 +71,16 @@ def test_a_node_that_is_none_leaves_the_page_as_it_is(page, branch, root):
 
 def test_the_chosen_metric_and_colours_stay_when_a_panel_comes_anew(page, branch, root):
     address = f"/experiments/{branch.experiment.slug}/"
-    text = page.get(f"{address}?metric=loss/total&palette=viridis").text
-    assert f'hx-get="{address}?panel=tree&amp;metric=loss%2Ftotal&amp;palette=viridis"' in text
-    text = page.get(f"{address}?panel=tree&metric=nonsense&palette=nonsense", headers=PARTIAL).text
-    assert '<option value="loss/total" selected>' in text
-    assert "<option selected>cividis" in text
+    chosen = "metric=loss/total&palette=cividis&scale=size&axis=depth"
+    text = page.get(f"{address}?{chosen}").text
+    kept = chosen.replace("/", "%2F").replace("&", "&amp;")
+    assert f'hx-get="{address}?panel=tree&amp;{kept}"' in text
+    for value in ("cividis", "size", "depth"):
+        assert f'<option value="{value}" selected>' in text
+    nonsense = "metric=nonsense&palette=nonsense&scale=nonsense&axis="
+    text = page.get(f"{address}?panel=tree&{nonsense}", headers=PARTIAL).text
+    for value in ("loss/total", "viridis", "rank", "step"):
+        assert f'<option value="{value}" selected>' in text
 
 
 def test_a_checkpoint_of_a_private_experiment_is_hidden_from_others(branch, root):
