@@ -13,3 +13,8 @@ def place(checkpoint: Checkpoint) -> str:
 def called(checkpoint: Checkpoint) -> str:
     """Return the tag of a checkpoint, else where it stands."""
     return checkpoint.tag or place(checkpoint)
+
+
+def tag_or_kind(checkpoint: Checkpoint) -> str:
+    """Return what is said of a checkpoint beside its branch and its step."""
+    return checkpoint.tag or checkpoint.kind

@@ -174,7 +174,8 @@ function line(item) {
 	const room = item.x - left - (item.run ? 22 : 12);
 	const most = Math.floor(room / 5.7);
 	const words = make("text", { x: left, y: y(item) - 7, class: "edge" });
-	words.textContent = item.node.edge.length <= most ? item.node.edge : `${item.node.edge.slice(0, Math.max(1, most - 1))}…`;
+	const { edge } = item.node;
+	words.textContent = edge.length <= most ? edge : `${edge.slice(0, Math.max(1, most - 1))}…`;
 	found.push(words);
 	return found;
 }
@@ -228,7 +229,7 @@ function words(item) {
 	].join(", ");
 }
 
-const liveHead = ({ node, run }) => !run && node.heads.length && state.wire.branches.some(({ job, head }) => job && head === node.id);
+const liveHead = ({ node, run }) => !run && state.wire.branches.some(({ job, head }) => job && head === node.id);
 
 function shape(item) {
 	const { node, run, nodes } = item;
@@ -342,7 +343,13 @@ function showCard(item) {
 	const top = below ? mark.top - outer.top + 46 : mark.top - outer.top - height - 10;
 	box.style.setProperty("translate", `${x}px ${top}px`);
 }
-const clock = new Intl.DateTimeFormat("en", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hour12: false });
+const clock = new Intl.DateTimeFormat("en", {
+	day: "numeric",
+	month: "short",
+	hour: "2-digit",
+	minute: "2-digit",
+	hour12: false,
+});
 const when = (at) => (at ? clock.format(at) : "");
 
 // What the colours mean. By rank, the bar says what stands at its ends and in its middle.

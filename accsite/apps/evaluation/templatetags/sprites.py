@@ -62,6 +62,13 @@ def dimensions(meta: Mapping[str, Any]) -> str:
 
 
 @register.filter
+def strip_alt(sprite: Artifact) -> str:
+    """Return what the first row of a traversal shows."""
+    values = sprite.meta["values"]
+    return f"{sprite.name} moved from {compact(values[0])} to {compact(values[-1])} in {len(values)} steps"
+
+
+@register.filter
 def past_the_seed(sprite: Artifact) -> int:
     """Return the width of the steps of a traversal, without the seed image at their left."""
     return int(sprite.meta["width"] - sprite.meta["tile"][0])

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from acc.specs import FactorGroup
 from accsite.apps.trees import names
 from accsite.apps.trees.pictures import Picture
 
 register = template.Library()
 register.filter("called", names.called)
 register.filter("place", names.place)
+register.filter("tag_or_kind", names.tag_or_kind)
 
 LONG = 26
 TAIL = 10
@@ -26,6 +30,12 @@ def long(name: str) -> SafeString:
     return format_html(
         '<span class="midclip" title="{}"><span>{}</span><span>{}</span></span>', name, head, tail
     )
+
+
+@register.filter
+def widths(groups: Sequence[FactorGroup]) -> str:
+    """Return the parts of a latent in words: ``digit 6, free 10``."""
+    return ", ".join(f"{group.name} {group.width}" for group in groups) or "no groups"
 
 
 @register.simple_tag
