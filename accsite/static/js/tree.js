@@ -250,7 +250,10 @@ function shape(item) {
 		"data-kind": run ? "run" : node.kind,
 		"data-pruned": (!run && node.pruned) || null,
 	});
-	group.append(make("circle", { r: run ? 20 : 16, class: "hit" }));
+	const shown = tip(item);
+	const reach = shown.length ? shown.at(-1).getAttribute("x") - 0 + 66 : 32;
+	const hit = { x: run ? -22 : -16, y: -20, width: run ? 44 : reach, height: 40, rx: 16, class: "hit" };
+	group.append(make("rect", hit));
 	if (liveHead(item)) group.append(make("circle", { r: 12, class: "live" }));
 	if (chosen && !run) group.append(make("circle", { r: 15, class: "chosen" }));
 	if (node.heads.length && !run) group.append(make("circle", { r: 11.5, class: "head" }));
@@ -259,7 +262,7 @@ function shape(item) {
 	if (!run && node.level !== null && !node.pruned) body.setAttribute("fill", colour(node.level, chosenOf("palette")));
 	if (!run && node.level !== null && node.pruned) body.setAttribute("stroke", colour(node.level, chosenOf("palette")));
 	group.append(body);
-	group.append(...marks(item), ...tip(item));
+	group.append(...marks(item), ...shown);
 	return group;
 }
 
@@ -334,13 +337,13 @@ function showCard(item) {
 	box.replaceChildren(...parts);
 	box.hidden = false;
 	const outer = panel().getBoundingClientRect();
-	const mark = elementOf(item)?.getBoundingClientRect();
+	const mark = elementOf(item)?.querySelector(".mark").getBoundingClientRect();
 	if (!mark) return void (box.hidden = true);
 	const [width, height] = [box.offsetWidth, box.offsetHeight];
 	const middle = mark.left + mark.width / 2 - outer.left;
 	const x = Math.max(8, Math.min(outer.width - width - 8, middle - width / 2));
-	const below = mark.top + 54 + height < innerHeight;
-	const top = below ? mark.top - outer.top + 46 : mark.top - outer.top - height - 10;
+	const below = mark.bottom + 24 + height < innerHeight;
+	const top = below ? mark.bottom - outer.top + 18 : mark.top - outer.top - height - 18;
 	box.style.setProperty("translate", `${x}px ${top}px`);
 }
 const clock = new Intl.DateTimeFormat("en", {
