@@ -36,7 +36,9 @@ def test_a_job_that_diverges_says_so_in_the_list_the_header_the_tree_and_on_the_
     mark = tree.page.locator("[role=treeitem] .alarm").first
     mark.wait_for()
     tree.page.locator("#checkpoints .alarm", has_text="Divergence").first.wait_for()
-    assert "alarm: Divergence" in (tree.page.locator("[role=treeitem]").last.get_attribute("aria-label") or "")
+    assert "alarm: Divergence" in (
+        tree.page.locator("[role=treeitem]").last.get_attribute("aria-label") or ""
+    )
     assert_accessible(tree, "the tree of a job that diverges")
     assert_accessible(watched, "the workbench of a job that diverges")
     watched.page.locator("#topjob summary").click()

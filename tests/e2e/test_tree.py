@@ -47,7 +47,9 @@ def test_the_sheet_of_a_checkpoint_opens_beside_the_tree_and_escape_gives_the_tr
     wide = page.locator("#tree").bounding_box()["width"]
     item.hover()
     card = page.locator("#tree-card")
-    card.get_by_text("main at step", exact=False).or_(card.get_by_text("grown at step", exact=False)).wait_for()
+    card.get_by_text("main at step", exact=False).or_(
+        card.get_by_text("grown at step", exact=False)
+    ).wait_for()
     assert card.get_attribute("aria-hidden") == "true"  # the node itself says the same
     item.click()
     page.locator(f"#node[data-node-id='{first.pk}']").wait_for()
