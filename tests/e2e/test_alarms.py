@@ -33,7 +33,7 @@ def test_a_job_that_diverges_says_so_in_the_list_the_header_the_tree_and_on_the_
     assert "diverges" in watched.page.locator("#alarms .bad").first.inner_text()
     assert not listed.page.title().startswith("⚠"), "the tab of a page that is not about this job"
 
-    mark = tree.page.locator("[role=treeitem] .alarm").first
+    mark = tree.page.locator(".tree-words .alarm").first
     mark.wait_for()
     tree.page.locator("#checkpoints .alarm", has_text="Divergence").first.wait_for()
     assert "alarm: Divergence" in (

@@ -77,7 +77,9 @@ function build() {
 	const svg = make("svg", { width, height });
 	state.lines = make("g", { class: "lines", "aria-hidden": "true" });
 	state.shapes = make("g", { role: "tree", "aria-label": `Checkpoints, coloured by ${state.wire.metric}` });
-	svg.append(state.lines, state.shapes);
+	// What is written beside the marks is a layer of its own: the nodes say it in whole words themselves.
+	state.texts = make("g", { class: "tree-words", "aria-hidden": "true" });
+	svg.append(state.lines, state.shapes, state.texts);
 	const [left, top] = [plot().scrollLeft, plot().scrollTop];
 	const body = html("div", { className: "tree-body" }, namesOf(lanes, names, height), svg);
 	body.style.setProperty("width", `${width}px`);
@@ -151,6 +153,7 @@ function draw() {
 	const held = elementOf(state.focus) === document.activeElement;
 	state.lines.replaceChildren(...crossing.flatMap(line), ...state.plan.lanes.flatMap(idle));
 	state.shapes.replaceChildren(...near.map(shape));
+	state.texts.replaceChildren(...near.map(beside));
 	if (held) elementOf(state.focus)?.focus({ preventScroll: true });
 	drawn = `${Math.round(scrollLeft / 200)} ${Math.round(scrollTop / 200)}`;
 }
@@ -229,7 +232,13 @@ function words(item) {
 	].join(", ");
 }
 
-const liveHead = ({ node, run }) => !run && state.wire.branches.some(({ job, head }) => job && head === node.id);
+// Where a branch grows at this moment: at what its job saved last, or else at its head.
+function growing({ nodes, node, run }) {
+	const { branch } = node;
+	if (run || !branch.job) return false;
+	const newest = state.nodes.findLast(({ job }) => job === branch.job);
+	return newest ? nodes.includes(newest) : branch.head === node.id;
+}
 
 function shape(item) {
 	const { node, run, nodes } = item;
@@ -250,11 +259,10 @@ function shape(item) {
 		"data-kind": run ? "run" : node.kind,
 		"data-pruned": (!run && node.pruned) || null,
 	});
-	const shown = tip(item);
-	const reach = shown.length ? shown.at(-1).getAttribute("x") - 0 + 66 : 32;
+	const reach = ends(item) ? 32 + (node.picture ? 40 : 0) + 66 : 32;
 	const hit = { x: run ? -22 : -16, y: -20, width: run ? 44 : reach, height: 40, rx: 16, class: "hit" };
 	group.append(make("rect", hit));
-	if (liveHead(item)) group.append(make("circle", { r: 12, class: "live" }));
+	if (growing(item)) group.append(make("circle", { r: 12, class: "live" }));
 	if (chosen && !run) group.append(make("circle", { r: 15, class: "chosen" }));
 	if (node.heads.length && !run) group.append(make("circle", { r: 11.5, class: "head" }));
 	const body = run ? make("rect", { x: -18, y: -10, width: 36, height: 20, rx: 10 }) : SHAPES[node.kind]();
@@ -262,49 +270,36 @@ function shape(item) {
 	if (!run && node.level !== null && !node.pruned) body.setAttribute("fill", colour(node.level, chosenOf("palette")));
 	if (!run && node.level !== null && node.pruned) body.setAttribute("stroke", colour(node.level, chosenOf("palette")));
 	group.append(body);
-	group.append(...marks(item), ...shown);
 	return group;
 }
 
-// Tag, alarm, star and best, above and under a mark.
-function marks(item) {
+// Tag, alarm, star and best, above and under a mark; and at the end of a line its newest picture, as the model makes
+// it, and its value.
+function beside(item) {
 	const { node, run, nodes } = item;
-	const found = [];
+	const found = make("g", { transform: `translate(${item.x} ${y(item)})`, "data-of": node.id });
 	const add = (textContent, attributes) => {
-		const text = make("text", { "aria-hidden": "true", ...attributes });
+		const text = make("text", attributes);
 		text.textContent = textContent;
-		found.push(text);
+		found.append(text);
 	};
-	if (label(item)) add(label(item), { y: run ? 4 : 25, class: run ? "" : "tag" });
+	if (label(item)) add(label(item), { y: run ? 4 : 25, class: run ? "of-run" : "tag" });
 	const alarmed = nodes.some(({ alarms }) => alarms);
 	if (alarmed) add("⚠", { x: run ? 20 : 10, y: -10, class: "alarm" });
 	if (run) return found;
 	const praise = [node.starred && "★", node.best && "best"].filter(Boolean).join(" ");
 	if (praise) add(praise, { x: 0, y: alarmed ? -22 : -16, class: "star" });
-	return found;
-}
-
-// At the end of a line: its newest picture, as the model makes it, and its value.
-function tip(item) {
-	const { node, run } = item;
-	const lane = state.plan.lanes[item.lane];
-	if (run || item !== lane.items.at(-1) || narrow()) return [];
-	const found = [];
-	let x = 22;
+	if (!ends(item)) return found;
 	if (node.picture) {
 		const [url, width, height, tileWidth, tileHeight] = node.picture;
-		const box = { x, y: -20, width: 40, height: 40, viewBox: `0 ${tileHeight} ${tileWidth} ${tileHeight}` };
+		const box = { x: 22, y: -20, width: 40, height: 40, viewBox: `0 ${tileHeight} ${tileWidth} ${tileHeight}` };
 		const image = make("image", { href: url, width, height, class: "pixels" });
-		found.push(make("svg", { ...box, "aria-hidden": "true", preserveAspectRatio: "xMidYMid slice" }, image));
-		x += 48;
+		found.append(make("svg", { ...box, preserveAspectRatio: "xMidYMid slice" }, image));
 	}
-	if (node.value !== null) {
-		const text = make("text", { "aria-hidden": "true", x, y: 4, class: "value" });
-		text.textContent = compact(node.value);
-		found.push(text);
-	}
+	if (node.value !== null) add(compact(node.value), { x: node.picture ? 70 : 22, y: 4, class: "value" });
 	return found;
 }
+const ends = (item) => !item.run && item === state.plan.lanes[item.lane].items.at(-1) && !narrow();
 
 // What the node under the pointer or the focus is, beside it. It takes no pointer, and is read by nobody: the node
 // itself says the same.
@@ -423,7 +418,7 @@ function close({ push = true } = {}) {
 const first = (lane) => state.plan.lanes[lane]?.items[0];
 const nearest = (lane, x) =>
 	state.plan.lanes[lane]?.items.reduce((a, b) => (Math.abs(b.x - x) < Math.abs(a.x - x) ? b : a));
-function beside(item, by) {
+function aside(item, by) {
 	let lane = item.lane + by;
 	while (state.plan.lanes[lane]?.idle) lane += by;
 	return nearest(lane, item.x);
@@ -431,8 +426,8 @@ function beside(item, by) {
 const MOVES = {
 	ArrowRight: (item) => item.children.find(({ lane }) => lane === item.lane) ?? item.children[0],
 	ArrowLeft: (item) => item.parent,
-	ArrowDown: (item) => beside(item, 1),
-	ArrowUp: (item) => beside(item, -1),
+	ArrowDown: (item) => aside(item, 1),
+	ArrowUp: (item) => aside(item, -1),
 	Home: () => first(0),
 	End: (item) => state.plan.lanes[item.lane].items.at(-1),
 };
