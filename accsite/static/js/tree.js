@@ -79,14 +79,16 @@ function build() {
 	state.shapes = make("g", { role: "tree", "aria-label": `Checkpoints, coloured by ${state.wire.metric}` });
 	// What is written beside the marks is a layer of its own: the nodes say it in whole words themselves.
 	state.texts = make("g", { class: "tree-words", "aria-hidden": "true" });
-	svg.append(state.lines, state.shapes, state.texts);
+	const yet = make("g", { class: "lines", "aria-hidden": "true" }, ...lanes.flatMap(idle));
+	svg.append(yet, state.lines, state.shapes, state.texts);
+	state.shown = { lines: new Map(), shapes: new Map(), texts: new Map() };
 	const [left, top] = [plot().scrollLeft, plot().scrollTop];
 	const body = html("div", { className: "tree-body" }, namesOf(lanes, names, height), svg);
 	body.style.setProperty("width", `${width}px`);
 	plot().replaceChildren(axis(width), body);
 	plot().scrollTo(left, top);
-	if (!state.shown && state.focus) reveal(state.focus);
-	state.shown = true;
+	if (!state.revealed && state.focus) reveal(state.focus);
+	state.revealed = true;
 	draw();
 	legend();
 	if (focused) elementOf(state.focus)?.focus({ preventScroll: true });
@@ -133,29 +135,43 @@ function long(name) {
 	return [html("span", { className: "midclip" }, ...parts)];
 }
 
-// The items near the window, and the lines that cross it.
+// The items near the window, and the lines that cross it: what comes into view is made, what leaves it is removed, and
+// what stays is left alone.
 let drawn = "";
 function draw() {
 	const { scrollLeft, scrollTop, clientWidth, clientHeight } = plot();
-	const inside = (item) =>
-		item.x > scrollLeft - AHEAD_PX &&
-		item.x < scrollLeft + clientWidth + AHEAD_PX &&
-		y(item) > scrollTop - AHEAD_PX &&
-		y(item) < scrollTop + clientHeight + AHEAD_PX;
-	const near = state.items.filter((item) => inside(item) || item === state.focus);
-	const crossing = state.items.filter(
-		(item) =>
-			item.x > scrollLeft - AHEAD_PX &&
-			(item.parent?.x ?? 0) < scrollLeft + clientWidth + AHEAD_PX &&
-			y(item) > scrollTop - AHEAD_PX &&
-			y(item.parent ?? item) < scrollTop + clientHeight + AHEAD_PX,
-	);
-	const held = elementOf(state.focus) === document.activeElement;
-	state.lines.replaceChildren(...crossing.flatMap(line), ...state.plan.lanes.flatMap(idle));
-	state.shapes.replaceChildren(...near.map(shape));
-	state.texts.replaceChildren(...near.map(beside));
-	if (held) elementOf(state.focus)?.focus({ preventScroll: true });
+	const [left, right] = [scrollLeft - AHEAD_PX, scrollLeft + clientWidth + AHEAD_PX];
+	const [top, bottom] = [scrollTop - AHEAD_PX, scrollTop + clientHeight + AHEAD_PX];
+	const inside = (item) => item.x > left && item.x < right && y(item) > top && y(item) < bottom;
+	const crosses = (item) =>
+		item.x > left && (item.parent?.x ?? 0) < right && y(item) > top && y(item.parent ?? item) < bottom;
+	keep(state.shown.lines, state.lines, crosses, line);
+	keep(state.shown.shapes, state.shapes, (item) => inside(item) || item === state.focus, shape);
+	keep(state.shown.texts, state.texts, inside, beside);
+	for (const [item, element] of state.shown.shapes) {
+		const chosen = !item.run && item.node.id === state.chosen;
+		element.setAttribute("tabindex", item === state.focus ? 0 : -1);
+		element.setAttribute("aria-selected", chosen);
+	}
 	drawn = `${Math.round(scrollLeft / 200)} ${Math.round(scrollTop / 200)}`;
+}
+
+// The elements of a layer, in the order of the items: who reads the tree without seeing it goes along that.
+function keep(made, layer, near, make) {
+	for (const [item, element] of made)
+		if (!near(item)) {
+			element.remove();
+			made.delete(item);
+		}
+	let next = null;
+	for (let i = state.items.length - 1; i >= 0; i--) {
+		const item = state.items[i];
+		if (!made.has(item)) {
+			if (!near(item)) continue;
+			made.set(item, layer.insertBefore(make(item), next));
+		}
+		next = made.get(item);
+	}
 }
 
 const BEND = 12;
@@ -167,11 +183,12 @@ const path = (from, x, down) =>
 // The line to an item, and over it what differs from where it came from, as far as there is room.
 function line(item) {
 	const from = item.parent ?? (item.node.kind === "imported" ? null : { x: state.plan.ticks[0]?.x ?? 0, seed: true });
-	if (!from) return [];
+	const found = make("g");
+	if (!from) return found;
 	const start = { x: from.x, y: from.seed ? y(item) : y(from) };
 	const forks = start.y !== y(item);
-	const found = [make("path", { d: path(start, item.x, y(item)), class: forks ? "fork" : "" })];
-	if (from.seed) found.push(make("circle", { cx: from.x, cy: y(item), r: 3, class: "seed" }));
+	found.append(make("path", { d: path(start, item.x, y(item)), class: forks ? "fork" : "" }));
+	if (from.seed) found.append(make("circle", { cx: from.x, cy: y(item), r: 3, class: "seed" }));
 	if (!item.node.edge) return found;
 	const left = from.x + (forks ? 10 : from.run ? 22 : 12);
 	const room = item.x - left - (item.run ? 22 : 12);
@@ -179,7 +196,7 @@ function line(item) {
 	const words = make("text", { x: left, y: y(item) - 7, class: "edge" });
 	const { edge } = item.node;
 	words.textContent = edge.length <= most ? edge : `${edge.slice(0, Math.max(1, most - 1))}…`;
-	found.push(words);
+	found.append(words);
 	return found;
 }
 
@@ -241,19 +258,16 @@ function growing({ nodes, node, run }) {
 }
 
 function shape(item) {
-	const { node, run, nodes } = item;
-	const chosen = nodes.some(({ id }) => id === state.chosen);
+	const { node, run } = item;
 	const siblings = item.parent ? item.parent.children : state.items.filter(({ parent }) => !parent);
 	const group = make("g", {
 		role: "treeitem",
 		class: "tree-node",
 		transform: `translate(${item.x} ${y(item)})`,
-		tabindex: item === state.focus ? 0 : -1,
 		"aria-label": words(item),
 		"aria-level": item.depth + 1,
 		"aria-setsize": siblings.length,
 		"aria-posinset": siblings.indexOf(item) + 1,
-		"aria-selected": chosen && !run,
 		"aria-expanded": run ? "false" : null,
 		"data-id": node.id,
 		"data-kind": run ? "run" : node.kind,
@@ -263,7 +277,7 @@ function shape(item) {
 	const hit = { x: run ? -22 : -16, y: -20, width: run ? 44 : reach, height: 40, rx: 16, class: "hit" };
 	group.append(make("rect", hit));
 	if (growing(item)) group.append(make("circle", { r: 12, class: "live" }));
-	if (chosen && !run) group.append(make("circle", { r: 15, class: "chosen" }));
+	if (!run) group.append(make("circle", { r: 15, class: "chosen" }));
 	if (node.heads.length && !run) group.append(make("circle", { r: 11.5, class: "head" }));
 	const body = run ? make("rect", { x: -18, y: -10, width: 36, height: 20, rx: 10 }) : SHAPES[node.kind]();
 	body.classList.add("mark");
@@ -367,7 +381,7 @@ function legend() {
 	place.replaceChildren(text(compact(low)), bar, text(compact(high)), text(`${how}; ${better}; grey: none`, "soft"));
 }
 
-const elementOf = (item) => item && state.shapes?.querySelector(`[data-id="${item.node.id}"]`);
+const elementOf = (item) => state.shown?.shapes.get(item);
 
 function reveal(item) {
 	const box = plot();
