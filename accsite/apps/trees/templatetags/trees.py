@@ -22,11 +22,14 @@ TAIL = 10
 
 
 @register.simple_tag
-def long(name: str) -> SafeString:
-    """Return a name that loses its middle, not its end, where there is no room; the whole is its tooltip."""
-    if len(name) <= LONG:
-        return format_html('<span class="midclip">{}</span>', name)
-    head, tail = name[:-TAIL], name[-TAIL:]
+def long(name: str, most: int = LONG, kept: int = TAIL) -> SafeString:
+    """Return a name that loses its middle, not its end, where there is no room; the whole is its tooltip.
+
+    One of up to ``most`` characters is left whole; of a longer one the last ``kept`` are always there.
+    """
+    if len(name) <= most:
+        return format_html("<span>{}</span>", name)
+    head, tail = name[:-kept], name[-kept:]
     return format_html(
         '<span class="midclip" title="{}"><span>{}</span><span>{}</span></span>', name, head, tail
     )
