@@ -66,6 +66,16 @@ def hue(hues: Mapping[str, int] | None, group: str | None) -> SafeString | str:
     """Return the attribute that gives an element the hue of a factor group; nothing for what is none."""
     slot = (hues or {}).get(group or "")
     return "" if slot is None else format_html('data-slot="{}"', slot)
+def strip_alt(sprite: Artifact) -> str:
+    """Return what the first row of a traversal shows."""
+    values = sprite.meta["values"]
+    return f"{sprite.name} moved from {compact(values[0])} to {compact(values[-1])} in {len(values)} steps"
+
+
+@register.filter
+def past_the_seed(sprite: Artifact) -> int:
+    """Return the width of the steps of a traversal, without the seed image at their left."""
+    return int(sprite.meta["width"] - sprite.meta["tile"][0])
 
 
 @register.inclusion_tag("evaluation/parts/traversal.html")
