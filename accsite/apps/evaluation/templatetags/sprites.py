@@ -66,6 +66,8 @@ def hue(hues: Mapping[str, int] | None, group: str | None) -> SafeString | str:
     """Return the attribute that gives an element the hue of a factor group; nothing for what is none."""
     slot = (hues or {}).get(group or "")
     return "" if slot is None else format_html('data-slot="{}"', slot)
+
+
 def strip_alt(sprite: Artifact) -> str:
     """Return what the first row of a traversal shows."""
     values = sprite.meta["values"]
