@@ -68,6 +68,7 @@ def hue(hues: Mapping[str, int] | None, group: str | None) -> SafeString | str:
     return "" if slot is None else format_html('data-slot="{}"', slot)
 
 
+@register.filter
 def strip_alt(sprite: Artifact) -> str:
     """Return what the first row of a traversal shows."""
     values = sprite.meta["values"]
