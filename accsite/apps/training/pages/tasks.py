@@ -146,12 +146,15 @@ def lone_weight(branch: Branch, rows: list[TaskRow]) -> str:
 
     The answer is for the way in which the branch was trained last.
     """
+    alone = [row.task for row in rows if row.task.enabled]
+    if len(alone) != 1:
+        return ""
     job = branch.jobs.filter(kind=JobKind.TRAIN).order_by("-id").only("spec").first()
     asked = (job.spec.get("train") or {}) if job else {}
     train = TrainSpec.model_validate(
         {"steps": 1, **{name: value for name, value in asked.items() if name in TrainSpec.model_fields}}
     )
-    return health.weight_has_no_effect([task_spec(row.task) for row in rows], train)
+    return health.weight_has_no_effect([task_spec(alone[0])], train)
 
 
 def class_choices(model: ModelSpec) -> list[Choice]:
