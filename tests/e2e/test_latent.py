@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Locator, Page
 
-from tests.e2e.conftest import DATASET, Site, Watched, at_rest
+from tests.e2e.conftest import Site, Watched, at_rest
 from tests.e2e.test_pages import assert_accessible
+from tests.stack import DATASET
 
 # The first test starts the whole platform.
 pytestmark = pytest.mark.timeout(600)

@@ -38,7 +38,9 @@ class Hand:
         self.socket.send(header + b"\n" + np.asarray(latents, "<f4").tobytes())
 
     def told(self) -> tuple[dict[str, Any], bytes]:
-        header, _, body = self.socket.recv(60 * PATIENCE).partition(b"\n")
+        answer = self.socket.recv(60 * PATIENCE)
+        assert isinstance(answer, bytes)
+        header, _, body = answer.partition(b"\n")
         return json.loads(header), body
 
 

@@ -1,7 +1,7 @@
 """The socket of a latent in the hand: a question a message, an answer a message, from the first touch to the last.
 
-A message is a line of JSON and numbers (``desk.pack``). A question has an ``id``, which its answer repeats, what is
-asked, and a checkpoint; latents are float32, pictures uint8.
+A message is a line of JSON, ``LatentQuestion`` or ``LatentAnswer`` of ``acc.messages``, and numbers (``desk.pack``):
+latents are float32, pictures uint8. An answer repeats the ``id`` of its question.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from typing import Any
+from typing import Any, cast
 
 from channels.generic.websocket import AsyncWebsocketConsumer
 from typing_extensions import override
 
+from acc.messages import LatentAnswer, LatentAsked, checked
 from accsite.apps.latent import desk, selectors
 from accsite.apps.live.consumers import CLOSE_TOO_BIG, same_site
 from accsite.apps.live.hub import in_thread
@@ -74,29 +75,30 @@ class LatentConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             told, numbers = {"error": str(error)}, b""
         except (ValueError, RecursionError):
             told, numbers = {"error": "this is no question: send a line of JSON, then numbers"}, b""
-        await self.send(bytes_data=desk.pack({**told, "id": number}, numbers))
+        answer = cast(LatentAnswer, {**told, "id": number if type(number) is int else None})
+        await self.send(bytes_data=desk.pack(checked(LatentAnswer, answer), numbers))
 
-    async def _question(self, asked: dict[str, Any]) -> dict[str, Any]:
+    async def _question(self, asked: dict[str, Any]) -> LatentAsked:
         """Return what is asked as it goes on, made of what was understood; raises Refused."""
         what = asked.get("ask")
         if what not in ASKS:
             raise Refused(f"{what!r} is no question; ask one of: {', '.join(ASKS)}")
         mine = await self._checkpoint(asked.get("checkpoint"))
-        question: dict[str, Any] = {
+        question: LatentAsked = {
             "ask": what,
             "checkpoint": mine.pk,
             "sha256": mine.sha256,
             "who": f"{self.name}:{mine.pk}:{'strip' if asked.get('strip') else ''}",
         }
         if asked.get("toward"):
-            other = await self._checkpoint(asked["toward"])
-            question |= {"toward": other.pk, "part": _number(asked.get("part"), "part", 0, 1)}
+            question["toward"] = (await self._checkpoint(asked["toward"])).pk
+            question["part"] = _number(asked.get("part"), "part", 0, 1)
         if what == "start" and asked.get("dataset"):
-            row = _number(asked.get("row", 0), "row", 0, 2**53)
-            question |= {"dataset": str(asked["dataset"])[:80], "row": int(row)}
+            question["dataset"] = str(asked["dataset"])[:80]
+            question["row"] = int(_number(asked.get("row", 0), "row", 0, 2**53))
         elif what == "start":
             question["seed"] = int(_number(asked.get("seed", 0), "seed", 0, 2**32 - 1))
-        return question
+        return checked(LatentAsked, question)
 
     async def _checkpoint(self, named: Any) -> selectors.Readable:
         """Return a checkpoint that this user may see; that is looked up again every second."""

@@ -53,13 +53,10 @@ export function paint(canvas, pixels, [channels, height, width], from = 0) {
 }
 
 /**
- * How far a latent reaches: acc/evaluation/hand.py says it.
- * @typedef {{shape: number[], image: number[], mean: number[], spread: number[], prior: boolean, looked_at: string,
- *   axes: {name: string, start: number, end: number, vector: number[], centre: number, spread: number}[]}} Reach
- *
- * Where pictures come from. `start` gives the latent of an image and the image; `decode` gives pixels of latents.
- * @typedef {{open: (pk: number) => Promise<Reach>,
- *   start?: (pk: number, dataset: string, row: number) => Promise<{z: Float32Array, images: number}>,
+ * Where pictures come from. `open` tells how far a latent reaches, `start` gives the latent of an image, `decode` the
+ * pixels of latents, one after the other; `together`: several take as long as one.
+ * @typedef {{together?: boolean, open: (pk: number) => Promise<LatentAnswer>,
+ *   start?: (pk: number, dataset: string, row: number) => Promise<{z: Float32Array}>,
  *   decode: (pk: number, latents: Float32Array, shape: number[], mix: ?{toward: number, part: number}, strip: boolean)
  *     => Promise<Uint8Array>}} Source
  */
