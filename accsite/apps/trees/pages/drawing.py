@@ -508,7 +508,7 @@ def _path(source: Box, target: Box, between: Sequence[Box]) -> str:
         start = source.right if source.form in ("join", "slat") else round(source.middle, 1)
         begin = source.y if start != source.right else source.level
         down = round(target.middle, 1)
-        bend = 12
+        bend = 12.0
         return (
             f"M{start} {begin}C{start} {over} {start} {over} {round(start + bend, 1)} {over}"
             f"H{round(down - bend, 1)}C{down} {over} {down} {over} {down} {target.y}"
