@@ -69,13 +69,17 @@ def pause_and_go_on(watched: Watched) -> None:
     watched.until(f"{BOX}.textContent !== {still!r}")
 
 
+def find_in_the_log(page: Page, word: str) -> None:
+    page.get_by_label("Find in the log").fill(word)
+    page.get_by_role("button", name="Show").click()
+
+
 def ask_for_errors(page: Page) -> None:
     """Which lines are shown is in the address, and errors can be had alone."""
     assert "search=COUNT+149" in page.url
     page.get_by_label("Which lines").select_option("errors")
     page.get_by_text("No line of errors holds “COUNT 149”").wait_for()
-    page.get_by_label("Find in the log").fill("falling")
-    page.get_by_role("button", name="Show").click()
+    find_in_the_log(page, "falling")
     page.locator("#log mark").first.wait_for()
 
 
@@ -90,9 +94,8 @@ def test_a_job_that_prints_and_fails_is_read_and_resumed_on_its_page(
     tasks.add_task(actor=site.admin, branch=branch, task_class="ChattyTask", dataset=DATASET)
     job = site.stack.submit(branch, 100_000, checkpoint_every_seconds=3)
     watched = visit(site.admin)
-    watched.open(f"/jobs/{job.pk}/")
+    watched.open(f"/jobs/{job.pk}/?tab=log")
     page = watched.page
-    page.get_by_role("link", name="Log", exact=True).click()
     box = page.locator("#log .log")
     box.wait_for()
 
@@ -119,8 +122,7 @@ def test_a_job_that_prints_and_fails_is_read_and_resumed_on_its_page(
     notice.get_by_text("the sky is <b>falling</b>").first.wait_for()
     notice.get_by_text("The last lines of its log").click()
     assert "ValueError: the sky is <b>falling</b>" in notice.locator("pre").last.inner_text()
-    page.get_by_label("Find in the log").fill("COUNT 149")
-    page.get_by_role("button", name="Show").click()
+    find_in_the_log(page, "COUNT 149")
     page.get_by_text("1 line with “COUNT 149”").wait_for()
     assert box.inner_text().startswith("count 149 ")
     ask_for_errors(page)

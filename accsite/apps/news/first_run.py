@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accsite.apps.access.permissions import may_write
-from accsite.apps.audit.trail import recording
+from accsite.apps.audit.trail import no_deed
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.live.services import bump
@@ -128,6 +128,6 @@ def note(user: Any, what: str) -> str:
     Return where that leads.
     """
     FirstRun.objects.update_or_create(user=user, defaults={_MOMENTS[what]: timezone.now()})
-    with recording():  # nothing was done to anything
-        bump(f"news:{user.pk}")
+    bump(f"news:{user.pk}")
+    no_deed()
     return BY_NAME[what].where(user) if what in BY_NAME else ""

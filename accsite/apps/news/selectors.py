@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,8 +23,10 @@ SHOWN = 60
 SHOWN_IN_THE_BELL = 8
 WAITING_SHOWN = 8
 MOST_UNREAD = 99
-LOOKED_BACK = 20_000
-"""Of the newest events of all jobs: what is older is news to nobody, however long they were away."""
+LOOKED_BACK = 2_000
+"""Of the newest events that may be news: what is older is news to nobody, however long they were away."""
+AT_A_TIME = 400
+TOLD = ("alarm", "state")
 ENDS = (JobState.SUCCEEDED, JobState.FAILED, JobState.LOST)
 SENTENCE_CHARS = 300
 
@@ -87,16 +88,15 @@ def newest() -> Place:
 
 
 def counts(user: Any) -> Counts:
-    """Return what the bell and the rail say, in five queries whatever there is."""
+    """Return what the bell and the rail say, in few queries whatever there is."""
     seen = seen_by(user)
-    unread = _events(user, after=seen).values_list("payload__state", flat=True)[: MOST_UNREAD + 1]
-    states = Counter(unread)
+    unread = _told(user, after=seen, limit=MOST_UNREAD + 1)
     broken = _broken().filter(updated_at__gt=seen.at).count()
-    active = Job.objects.visible_to(user).active().filter(preview=False)
+    active = Job.objects.visible_to(user).active()
     by_state = dict(active.order_by().values_list("state").annotate(count=Count("pk")))
     return Counts(
-        unread=sum(states.values()) + broken,
-        failed=states[JobState.FAILED] + states[JobState.LOST] + broken,
+        unread=len(unread) + broken,
+        failed=sum(state in {JobState.FAILED, JobState.LOST} for state in unread.values()) + broken,
         running=sum(by_state.get(state, 0) for state in HELD),
         waiting=by_state.get(JobState.QUEUED, 0) + by_state.get(JobState.LOST, 0),
     )
@@ -105,9 +105,9 @@ def counts(user: Any) -> Counts:
 def news(user: Any, *, everyones: bool = False, limit: int = SHOWN) -> list[News]:
     """Return what happened, newest first: of what is one's own, or of all that one may see."""
     seen = seen_by(user)
-    events = _events(user, everyones=everyones).select_related("job__branch__experiment")
-    events = events.defer("job__spec", "job__traceback", "job__branch__experiment__model_spec")
-    rows = list(events.order_by("-pk")[:limit])
+    told = _told(user, everyones=everyones, limit=limit)
+    events = JobEvent.objects.filter(pk__in=told).select_related("job").defer("job__spec", "job__traceback")
+    rows = list(events.order_by("-pk"))
     runs = _runs([event.job for event in rows])
     found = [_of_event(event, seen, runs) for event in rows]
     found += [_of_file(file, seen) for file in _broken()[:limit]]
@@ -123,19 +123,36 @@ def waiting(user: Any, limit: int = WAITING_SHOWN) -> list[Waiting]:
     ]
 
 
-def _events(user: Any, *, after: Place | None = None, everyones: bool = False) -> QuerySet[JobEvent]:
-    """Return the events that are news: ends of jobs, workers that were lost, and alarms."""
-    last = JobEvent.objects.aggregate(newest=Max("pk"))["newest"] or 0
-    since = max(after.event if after else 0, last - LOOKED_BACK)
-    told = Q(kind="alarm") | Q(kind="state", payload__state__in=list(ENDS))
-    jobs = Job.objects.visible_to(user).filter(preview=False)
-    if not everyones:
-        own = Q(created_by=user) | Q(created_by=None) | Q(branch__experiment__owner=user)
-        jobs = jobs.filter(own)
-    found = JobEvent.objects.filter(told, pk__gt=since, job__in=jobs)
+def _told(user: Any, *, limit: int, after: Place | None = None, everyones: bool = False) -> dict[int, str]:
+    """Return event -> the state that it tells of, of the newest that are news: ends, lost workers, and alarms.
+
+    A few hundred events are read at a time, and then whose jobs they are: a join of both would read all there are.
+    """
+    rows = JobEvent.objects.filter(kind__in=TOLD, pk__gt=after.event if after else 0).order_by("-pk")
     if after is not None and after.event == 0:  # who has never said up to where: since they came
-        found = found.filter(created_at__gt=after.at)
-    return found
+        rows = rows.filter(created_at__gt=after.at)
+    found: dict[int, str] = {}
+    for begin in range(0, LOOKED_BACK, AT_A_TIME):
+        some = list(rows.values_list("pk", "job", "kind", "payload")[begin : begin + AT_A_TIME])
+        states = {
+            pk: (job, _state(payload))
+            for pk, job, kind, payload in some
+            if kind == "alarm" or _state(payload)
+        }
+        jobs = Job.objects.visible_to(user).filter(pk__in={job for job, _ in states.values()}, preview=False)
+        if not everyones:
+            jobs = jobs.filter(Q(created_by=user) | Q(created_by=None) | Q(branch__experiment__owner=user))
+        theirs = set(jobs.values_list("pk", flat=True)) if states else set()
+        found |= {pk: state for pk, (job, state) in states.items() if job in theirs}
+        if len(found) >= limit or len(some) < AT_A_TIME:
+            break
+    return dict(list(found.items())[:limit])
+
+
+def _state(payload: Any) -> str:
+    """Return the state that an event tells of, if that is news."""
+    state = payload.get("state", "") if isinstance(payload, dict) else ""
+    return state if state in ENDS else ""
 
 
 def _broken() -> QuerySet[PluginFile]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import transaction
 
-from accsite.apps.audit.trail import recording
+from accsite.apps.audit.trail import no_deed
 from accsite.apps.live.services import bump
 from accsite.apps.news.models import Seen
 
@@ -21,6 +21,6 @@ def see(user: Any, *, event: int, at: datetime) -> Seen:
     if not made and (event > seen.event or at > seen.at):
         seen.event, seen.at = max(event, seen.event), max(at, seen.at)
         seen.save()
-    with recording():  # what somebody reads is nothing that they did
-        bump(f"news:{user.pk}")
+    bump(f"news:{user.pk}")
+    no_deed()
     return seen

@@ -9,6 +9,7 @@ from django.views.decorators.http import require_http_methods
 from acc.errors import InvalidInput
 from accsite.actions import ActionType, perform
 from accsite.apps.access.permissions import may_change
+from accsite.apps.audit.trail import no_deed
 from accsite.apps.notes import pages
 from accsite.apps.notes.actions.write_note_of_branch import WriteNoteOfBranch
 from accsite.apps.notes.actions.write_note_of_experiment import WriteNoteOfExperiment
@@ -41,6 +42,7 @@ def _note(request: HttpRequest, about: Noted, kind: ActionType) -> HttpResponse:
     text = request.POST.get("text", "")
     context = pages.form_context(request, about, text)
     if "preview" in request.POST and may_change(request.user, about):
+        no_deed()
         template = "notes/panels/preview.html" if is_partial(request) else "notes/note.html"
         return render(request, template, context)
     try:

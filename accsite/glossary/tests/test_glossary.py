@@ -32,8 +32,10 @@ def test_a_word_is_known_however_it_is_written(name: str) -> None:
 
 
 def test_a_word_explains_itself_and_another_is_left_as_it_is() -> None:
-    template = Template('{% load glossary %}{% term "UFR" "a <UFR>" %}|{% term "<b>" %}|{{ name|explained }}')
-    known, unknown, filtered = template.render(Context({"name": "cleanness"})).split("|")
+    template = Template('{% load glossary %}{% term "UFR" shown %}|{% term unknown %}|{{ name|explained }}')
+    known, unknown, filtered = template.render(
+        Context({"name": "cleanness", "shown": "a <UFR>", "unknown": "<b>"})
+    ).split("|")
     assert 'href="/words/#ufr"' in known
     assert "a &lt;UFR&gt;</a>" in known
     assert 'title="Unified factored representation' in known

@@ -1,8 +1,8 @@
 // What every page has: morphs that keep what the user has done, toasts, theme, keys, job figures.
 
 import { watch } from "./live.js";
-import "./words.js";
 import { forget, remember as visited } from "./recent.js";
+import { explainWords } from "./words.js";
 
 const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
@@ -116,6 +116,8 @@ document.addEventListener("click", ({ target }) => {
 	);
 	if (target.closest("[data-help]")) keyboard().then(({ help }) => help(keys));
 });
+
+explainWords();
 
 // The command palette, by its button or its keys; with other keys held, the button is the link that it is without.
 const palette = () => (palette.module ??= import("./palette.js"));

@@ -56,37 +56,40 @@ function leave() {
 }
 
 const termOf = (target) => target.closest?.("a.term");
-document.addEventListener("pointerover", ({ target, pointerType }) => {
-	const term = pointerType === "mouse" && termOf(target);
-	if (!term) return;
-	clearTimeout(timer);
-	timer = setTimeout(show, shown ? 0 : HOVER_MS, term);
-});
-document.addEventListener("pointerout", ({ target, pointerType }) => {
-	if (pointerType === "mouse" && termOf(target)) leave();
-});
-document.addEventListener("focusin", ({ target }) => {
-	const term = termOf(target);
-	if (term?.matches(":focus-visible")) show(term);
-	else if (!box.element?.contains(target)) hide();
-});
-// A first touch explains; the second, as a click with a mouse, goes to the page of words.
-document.addEventListener("click", (event) => {
-	const term = termOf(event.target);
-	if (!term) return hide();
-	if (event.pointerType === "touch" && shown !== term) {
-		event.preventDefault();
-		show(term);
-	}
-});
-document.addEventListener(
-	"keydown",
-	(event) => {
-		if (event.key !== "Escape" || !shown) return;
-		event.stopPropagation(); // it closes the explanation, and nothing around it
-		hide();
-	},
-	true,
-);
-const moved = () => shown && hide();
-for (const event of ["scroll", "resize"]) addEventListener(event, moved, { capture: true, passive: true });
+
+export function explainWords() {
+	document.addEventListener("pointerover", ({ target, pointerType }) => {
+		const term = pointerType === "mouse" && termOf(target);
+		if (!term) return;
+		clearTimeout(timer);
+		timer = setTimeout(show, shown ? 0 : HOVER_MS, term);
+	});
+	document.addEventListener("pointerout", ({ target, pointerType }) => {
+		if (pointerType === "mouse" && termOf(target)) leave();
+	});
+	document.addEventListener("focusin", ({ target }) => {
+		const term = termOf(target);
+		if (term?.matches(":focus-visible")) show(term);
+		else if (!box.element?.contains(target)) hide();
+	});
+	// A first touch explains; the second, as a click with a mouse, goes to the page of words.
+	document.addEventListener("click", (event) => {
+		const term = termOf(event.target);
+		if (!term) return hide();
+		if (event.pointerType === "touch" && shown !== term) {
+			event.preventDefault();
+			show(term);
+		}
+	});
+	document.addEventListener(
+		"keydown",
+		(event) => {
+			if (event.key !== "Escape" || !shown) return;
+			event.stopPropagation(); // it closes the explanation, and nothing around it
+			hide();
+		},
+		true,
+	);
+	const moved = () => shown && hide();
+	for (const event of ["scroll", "resize"]) addEventListener(event, moved, { capture: true, passive: true });
+}

@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from django.test import Client
 
 from acc.errors import InvalidInput
+from accsite.apps.audit.models import AuditEntry
 from accsite.apps.audit.selectors import entries_about
 from accsite.apps.evaluation.models import Artifact, Evaluation, Metric
 from accsite.apps.live.models import Topic
@@ -166,6 +167,7 @@ def test_the_page_writes_previews_and_keeps_what_was_typed_when_another_was_fast
     text = folded(client.post(where, {"text": "# Seen", "version": 0, "preview": "1"}))
     assert "<h3>Seen</h3>" in text
     assert not Note.objects.exists()
+    assert not AuditEntry.objects.exists()
     assert client.post(where, {"text": "# Kept", "version": 0})["Location"] == "/w/digits/main/"
     assert note_of(branch).text == "# Kept"
     refused = client.post(where, {"text": "# Mine", "version": 0})
