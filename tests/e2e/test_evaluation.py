@@ -138,7 +138,7 @@ def test_a_checkpoint_is_found_while_its_name_is_typed(
     page.locator("#find").fill(f"{first.branch.name} {second.step}")
     page.locator(f"#found a[href*='b={second.pk}']").click()
     page.wait_for_url(f"**/compare/?a={first.pk}&b={second.pk}")
-    page.get_by_role("region", name="What differs").wait_for()
+    page.get_by_role("heading", name="What differs").wait_for()
     page.get_by_role("link", name=f"Take B away: {second}").click()
     page.wait_for_url(f"**/compare/?a={first.pk}")
     watched.assert_clean()

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from acc import differences
+
 READABLE = 0.1
 """Skill at or below which a concept counts as not readable; as the engine's judgement has it."""
 
@@ -39,40 +41,43 @@ def summary(found: Mapping[str, Any]) -> str:
     measured = [concept for concept, value in found["ufr"]["leak"].items() if value.get("value") is not None]
     if not measured:
         return ""
-    leaking = leaks(found)
-    told = [leak.words for leak in leaking]
-    if not told:
-        first = "nothing leaks" if len(measured) > 1 else f"{measured[0]} does not leak"
-        return _sentence(first) + _weakest(found)
-    quiet = [
-        concept
-        for concept in measured
-        if concept not in {leak.concept for leak in leaking}
-        and found["ufr"]["leak"][concept]["value"] <= READABLE
-    ]
-    if quiet:
+    told = [leak.words for leak in leaks(found)]
+    quiet = [concept for concept in measured if _is_quiet(found, concept)]
+    if len(quiet) == len(measured) > 1:
+        told = ["nothing leaks"]
+    elif quiet:
         told.append(f"{_listed(quiet)} {'does' if len(quiet) == 1 else 'do'} not leak")
-    return _sentence("; ".join(told)) + _weakest(found)
+    return (_sentence("; ".join(told)) + _weakest(found)).strip()
 
 
 def difference(a: Mapping[str, Any], b: Mapping[str, Any], letter: str) -> str:
-    """Return what leaks in ``b`` and not in ``a``, and the other way; empty where nothing does."""
+    """Return what leaks in ``b`` and does not in ``a``, the other way, and what leaks more or less in ``b``.
+
+    Empty where nothing does, and where the two did not look at the same images: then nothing is claimed. More or less
+    is what lies beyond the noise of these images.
+    """
+    if not a.get("sample") or a.get("sample") != b.get("sample"):
+        return ""
     before, after = ({leak.concept: leak for leak in leaks(each)} for each in (a, b))
-    both = set(a["ufr"]["leak"]) & set(b["ufr"]["leak"])
-    gone = [concept for concept in before if concept not in after and concept in both]
-    come = [leak.words for concept, leak in after.items() if concept not in before and concept in both]
+    gone = [concept for concept in before if _is_quiet(b, concept)]
     told = []
     if gone:
         told.append(f"{_listed(gone)} no longer {'leaks' if len(gone) == 1 else 'leak'} in {letter}")
-    if come:
-        told.append(f"in {letter} {'; '.join(come)}")
-    for concept in before.keys() & after.keys():
-        one, other = before[concept], after[concept]
-        change = other.skill - one.skill
-        if abs(change) >= READABLE / 2:
-            word = "more" if change > 0 else "less"
+    told += [f"in {letter} {leak.words}" for concept, leak in after.items() if _is_quiet(a, concept)]
+    for concept, one in before.items():
+        other = after.get(concept)
+        first, second = (each["ufr"]["leak"].get(concept, {}).get("without", ()) for each in (a, b))
+        sure = differences.difference(one.skill, first, other.skill, second) if other else None
+        if other and sure and sure.beyond_noise:
+            word = "more" if sure.value > 0 else "less"
             told.append(f"{concept} leaks {word}, {one.skill:.2f} in A and {other.skill:.2f} in {letter}")
-    return _sentence("; ".join(told)) if told else ""
+    return _sentence("; ".join(told))
+
+
+def _is_quiet(found: Mapping[str, Any], concept: str) -> bool:
+    """Return whether a concept was measured and can be read from nowhere but its own group."""
+    skill = found["ufr"]["leak"].get(concept, {}).get("value")
+    return skill is not None and skill <= READABLE
 
 
 def _weakest(found: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ def result(**leaks: tuple[str, float | None, float | None]) -> dict[str, Any]:
         concept: {"value": skill, "low": low, "chance": 0.02, "detail": {"from": group}}
         for concept, (group, skill, low) in leaks.items()
     }
-    return {"ufr": {"leak": found, "concept": {}, "unified": {}, "factored": {}}}
+    return {"sample": "one", "ufr": {"leak": found, "concept": {}, "unified": {}, "factored": {}}}
 
 
 def test_the_greatest_leak_comes_first_and_what_keeps_its_place_is_named() -> None:
@@ -28,7 +28,13 @@ def test_the_greatest_leak_comes_first_and_what_keeps_its_place_is_named() -> No
 
 
 def test_what_may_be_chance_is_not_called_a_leak() -> None:
-    assert sentences.summary(result(slant=("free", 0.4, 0.01), digit=("free", 0.05, 0.0))) == "Nothing leaks."
+    assert (
+        sentences.summary(result(slant=("free", 0.04, 0.01), digit=("free", 0.05, 0.0))) == "Nothing leaks."
+    )
+    assert (
+        sentences.summary(result(slant=("free", 0.4, 0.01), digit=("free", 0.05, 0.0)))
+        == "Digit does not leak."
+    )
     assert sentences.leaks(result(slant=("free", 0.1, 0.09))) == []
 
 
@@ -59,6 +65,24 @@ def test_a_difference_tells_what_came_and_what_went() -> None:
     b = result(slant=("free", 0.05, 0.0), digit=("slant", 0.3, 0.2), size=("free", 0.31, 0.2))
     assert sentences.difference(a, b, "B") == "Slant no longer leaks in B; in B digit leaks from slant, 0.30."
     assert sentences.difference(a, a, "B") == ""
+
+
+def test_what_may_be_chance_has_neither_come_nor_gone() -> None:
+    a, b = result(slant=("free", 0.5, 0.4)), result(slant=("free", 0.4, 0.01))
+    assert sentences.difference(a, b, "B") == ""
+    assert sentences.difference(b, a, "B") == ""
+
+
+def test_more_or_less_is_what_lies_beyond_the_noise_of_the_same_images() -> None:
+    a, b = result(slant=("free", 0.5, 0.4)), result(slant=("free", 0.6, 0.5))
+    for found, value in ((a, 0.5), (b, 0.6)):
+        found["ufr"]["leak"]["slant"]["without"] = [value + 0.001 * (n % 3) * value for n in range(20)]
+    assert sentences.difference(a, b, "B") == "Slant leaks more, 0.50 in A and 0.60 in B."
+    assert sentences.difference(b, a, "B") == "Slant leaks less, 0.60 in A and 0.50 in B."
+    b["ufr"]["leak"]["slant"]["without"] = [0.6 + 0.1 * (-1) ** n for n in range(20)]
+    assert sentences.difference(a, b, "B") == ""
+    b["sample"] = "other images"
+    assert sentences.difference(a, b, "B") == ""
 
 
 def test_a_cell_is_coloured_round_its_own_chance() -> None:
