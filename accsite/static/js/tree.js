@@ -59,6 +59,7 @@ function say(text) {
 // Fold, place and draw anew; what was in focus stays so.
 function build() {
 	if (!plot() || !state.wire) return;
+	showCard(null);
 	const names = narrow() ? 0 : NAMES_PX;
 	state.width = plot().clientWidth;
 	state.items = fold(state.nodes, state);

@@ -15,7 +15,10 @@ from django.urls import reverse
 
 from accsite.apps.evaluation.models import Artifact, Evaluation, Part
 from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.services import control
+from accsite.apps.live import selectors as live
 from accsite.apps.training.models import Branch, Checkpoint, Experiment, Visibility
+from accsite.apps.training.services import jobs
 from accsite.apps.training.specs import task_spec
 from accsite.apps.training.tests import rows
 from accsite.apps.trees.services import deletion
@@ -336,3 +339,18 @@ def test_a_page_of_a_larger_tree_takes_no_more_queries(page, branch, root, leaf)
         grown = rows.make_checkpoint(side, rows.make_job(side, state="SUCCEEDED"), parent=root, step=30)
         Branch.objects.filter(pk=side.pk).update(head=grown)
     assert asked() == few
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_tree_hears_when_a_branch_begins_to_grow_and_when_it_no_longer_does(branch, task, user):
+    topic = f"checkpoints:{branch.experiment_id}"
+
+    def heard() -> int:
+        return live.versions([topic])[topic]
+
+    before = heard()
+    job = jobs.submit_training(actor=user, branch=branch, train={"steps": 5})
+    begun = heard()
+    assert begun > before
+    control.cancel(actor=user, job=job)
+    assert heard() > begun
