@@ -7,7 +7,7 @@ WORKDIR /app
 COPY pyproject.toml constraints.txt LICENSE ./
 COPY scripts ./scripts
 RUN mkdir acc accsite workers && touch README.md \
-    && TORCH="$TORCH" TORCH_INDEX_URL="$TORCH_INDEX_URL" ACC_EXTRAS= PIP_NO_CACHE_DIR=1 python scripts/setup.py
+    && TORCH="$TORCH" TORCH_INDEX_URL="$TORCH_INDEX_URL" ACC_EXTRAS=onnx PIP_NO_CACHE_DIR=1 python scripts/setup.py
 
 FROM python:3.11-slim
 ENV PATH=/app/.venv/bin:$PATH \

@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV_PYTHON := .venv/bin/python
 ARGS ?=
-export TORCH TORCH_INDEX_URL
+export TORCH TORCH_INDEX_URL V
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up test lint format docs pictures bench bench-gpu load test-all test-api test-containers test-gpu test-slow keep audit constraints clean clean-venv
@@ -10,7 +10,7 @@ export TORCH TORCH_INDEX_URL
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-setup: ## create .venv and install (TORCH=cpu|cuda, TORCH_INDEX_URL=..., PYTHON=...)
+setup: ## create .venv and install (TORCH=cpu|cuda, TORCH_INDEX_URL=..., PYTHON=..., V=1: show what pip does)
 	@if [ -z "$(PYTHON)" ]; then echo "setup failed: no python3.11 on PATH; install Python 3.11" >&2; exit 1; fi
 	@"$(PYTHON)" scripts/setup.py
 

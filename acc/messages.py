@@ -375,6 +375,77 @@ FromKeeper: TypeAlias = Kept | Fenced | NotKept
 Record: TypeAlias = ToKeeper | FromKeeper
 
 
+# --- a latent in the hand: the line before the numbers, to and from a page, and to the process that answers -------
+
+
+class LatentQuestion(TypedDict):
+    """What a page asks: how far a latent reaches, where one begins, what is drawn of those that follow, or a file.
+
+    ``toward`` and ``part``: by weights that are a part of the way to another checkpoint. A start is drawn by ``seed``,
+    or encoded of image ``row`` of ``dataset``. ``strip``: for the film strip, which waits for no picture.
+    """
+
+    id: int
+    ask: Literal["open", "start", "decode", "file"]
+    checkpoint: int
+    strip: NotRequired[bool]
+    toward: NotRequired[int]
+    part: NotRequired[float]
+    seed: NotRequired[int]
+    dataset: NotRequired[str]
+    row: NotRequired[int]
+
+
+class LatentAxis(TypedDict):
+    """A factor group as one slider: see ``acc.evaluation.hand.HandAxis``."""
+
+    name: str
+    start: int
+    end: int
+    vector: list[float]
+    centre: float
+    spread: float
+
+
+class LatentAnswer(TypedDict):
+    """An answer: ``error``, a sentence; how far the latent reaches (``acc.evaluation.hand.Reach``); or of the numbers
+    that follow what they are: so many of a latent and then an image, so many pictures. ``file``: where it is kept.
+    """
+
+    id: int | None
+    error: NotRequired[str]
+    shape: NotRequired[list[int]]
+    image: NotRequired[list[int]]
+    mean: NotRequired[list[float]]
+    spread: NotRequired[list[float]]
+    axes: NotRequired[list[LatentAxis]]
+    prior: NotRequired[bool]
+    looked_at: NotRequired[str]
+    seed: NotRequired[int]
+    dataset: NotRequired[str]
+    row: NotRequired[int]
+    images: NotRequired[int]
+    numbers: NotRequired[int]
+    pictures: NotRequired[int]
+    file: NotRequired[str]
+    bytes: NotRequired[int]
+
+
+class LatentAsked(TypedDict):
+    """A question as it goes on: by somebody who may see the checkpoint. ``who``: of one asker the newest counts."""
+
+    ticket: NotRequired[str]
+    who: str
+    ask: Literal["open", "start", "decode", "file"]
+    checkpoint: int
+    sha256: str
+    toward: NotRequired[int]
+    part: NotRequired[float]
+    seed: NotRequired[int]
+    dataset: NotRequired[str]
+    row: NotRequired[int]
+
+
 # --- whether a message is as it is said ----------------------------------------------------------------------
 
 

@@ -310,7 +310,8 @@ class EvalSpec(Spec):
 
     dataset: the one that traversals, sort, attention and ufr look at; empty: the one whose targets name most
     factor groups. rows: of a dataset that was trained on, those held out, or all. direction, groups: along what
-    traversals and sort go, and in which groups (empty: all). concepts: targets that count as factors (empty:
+    traversals and sort go, and in which groups (empty: all). shown: which images are reconstructed: those of
+    ``seed``, or those that come out worst. concepts: targets that count as factors (empty:
     those that a group holds, if there are two, else all); own: concept -> the group that holds it (empty: the
     group of its name); match: score the best assignment instead.
     """
@@ -318,6 +319,7 @@ class EvalSpec(Spec):
     suite: tuple[str, ...] = ("metrics", "reconstructions")
     images: int = Field(default=8, ge=1, le=256)
     seed: int = Field(default=0, ge=0, lt=2**63)
+    shown: Literal["fixed", "worst"] = "fixed"
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     dataset: str = ""
     rows: Literal["held_out", "all"] = "held_out"

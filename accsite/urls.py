@@ -32,7 +32,11 @@ urlpatterns = [
     path("", include("accsite.apps.trees.urls")),
     path("", include("accsite.apps.recipes.urls")),
     path("", include("accsite.apps.evaluation.urls")),
+    path("", include("accsite.apps.latent.urls")),
     path("", include("accsite.apps.operations.urls")),
+    path("", include("accsite.apps.notes.urls")),
+    path("news/", include("accsite.apps.news.urls")),
+    path("words/", include("accsite.glossary.urls")),
     path("search/", include("accsite.search.urls")),
     # One door for all: the admin's own form would have no limit on guesses.
     path("admin/login/", admin_sign_in),

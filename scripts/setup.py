@@ -125,13 +125,30 @@ def gpu_found() -> bool:
     return listed.returncode == 0 and "GPU" in listed.stdout
 
 
-def pip(*arguments: str, capture: bool = False) -> str:
-    """Run pip inside .venv; return its output if ``capture``; raises SetupError if it fails."""
-    command = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", *arguments]
-    done = subprocess.run(command, stdout=subprocess.PIPE if capture else None, text=True, check=False)
+def pip(*arguments: str) -> str:
+    """Run pip inside .venv and return its output; raises SetupError with all that it said if it fails.
+
+    It says nothing itself but with V=1, which shows its warnings and its progress as they come.
+    """
+    verb, *rest = arguments
+    shown, read = talkative(), "--report" in arguments
+    quietly = [] if shown and not read else ["--quiet"]
+    done = subprocess.run(
+        [str(PYTHON), "-m", "pip", "--disable-pip-version-check", verb, *quietly, *rest],
+        stdout=subprocess.PIPE if quietly else None,
+        stderr=None if shown else subprocess.PIPE,
+        text=True,
+        check=False,
+    )
     if done.returncode:
-        raise SetupError(f"pip {arguments[0]} failed; what it said is above")
+        said = "\n".join(text.strip() for text in (done.stdout, done.stderr) if text and text.strip())
+        raise SetupError(f"pip {verb} failed; what it said:\n{said}" if said else "pip failed; see above")
     return done.stdout or ""
+
+
+def talkative() -> bool:
+    """Return whether V=1 asks to be told all."""
+    return os.environ.get("V", "") not in {"", "0"}
 
 
 def probe() -> dict[str, Any]:
@@ -173,19 +190,18 @@ def install(want: str, *, chosen: bool, index_url: str, extras: str) -> None:
     if held["torch"] is None:
         index = ["--index-url", index_url] if index_url else []
         if want == "cpu":
-            say(f"looking at what {requirement} would bring (CPU build)")
-            report = pip(
-                "install", "--dry-run", "--quiet", "--report", "-", *index, requirement, capture=True
-            )
+            if talkative():
+                say(f"looking at what {requirement} would bring (CPU build)")
+            report = pip("install", "--dry-run", "--report", "-", *index, requirement)
             refuse_cuda(packages_in_report(json.loads(report)))
-        say(f"installing {requirement} ({want} build)")
-        pip("install", "--quiet", *index, requirement)
+        say(f"installing {requirement} ({want} build), which takes a minute or two; V=1 shows what pip does")
+        pip("install", *index, requirement)
         held = probe()
     check_installed(want, chosen=chosen, cuda_version=held["cuda"], distributions=held["distributions"])
 
-    say("installing ACC and what it needs, as constraints.txt pins it")
+    say("installing ACC and what it needs, as constraints.txt pins it; V=1 shows what pip does")
     project = f"{ROOT}[{extras}]" if extras else str(ROOT)
-    pip("install", "--quiet", "--constraint", str(ROOT / "constraints.txt"), "--editable", project)
+    pip("install", "--constraint", str(ROOT / "constraints.txt"), "--editable", project)
     held = probe()
     warning = check_installed(
         want, chosen=chosen, cuda_version=held["cuda"], distributions=held["distributions"]

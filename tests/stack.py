@@ -183,6 +183,12 @@ class Stack:
         """Start the plugin watcher."""
         return self.start("watcher", "-m", "workers.watcher")
 
+    def latent(self) -> Process:
+        """Start what answers about latents, and return it when it does."""
+        process = self.start("latent", "-m", "workers.latent")
+        self.until(lambda: "latent_serving" in process.output, what="the process of latents")
+        return process
+
     def web(self, port: int = 0) -> str:
         """Start the site, on any free port unless told which, and return its address once it is ready."""
         port = port or free_port()

@@ -1,4 +1,4 @@
-"""Imports once what workers, sweeper, watcher and their fork servers need, and forks them: they share its memory.
+"""Imports once what the processes of the platform and their fork servers need, and forks them: they share its memory.
 
 Started by the supervisor of `manage.py up`, and asked over a socket. It has one thread and no connection; a process
 of the table is a fork of it, a worker's zygote and the watcher's check server are forks of those. Whatever it has
@@ -34,7 +34,9 @@ PRELOAD = (
     "acc.plugins.check_server",
     "accsite.apps.datasets.services.uploads",
     "accsite.apps.trees.services.deletion",
+    "workers.hands",
     "workers.host",
+    "workers.latent",
     "workers.launch",
     "workers.plugins.watch",
     "workers.sweeper",

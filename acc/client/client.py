@@ -235,6 +235,10 @@ class Checkpoints(Rows[Checkpoint]):
         """Return one checkpoint with everything that made it."""
         return cast(CheckpointDetail, super().get(key))
 
+    def model(self, checkpoint: int) -> dict[str, Any]:
+        """Return what its model is made of, as ``acc.description.ModelDescription`` has it."""
+        return cast(dict[str, Any], self._transport.json("GET", f"checkpoints/{checkpoint}/model/"))
+
     def download(self, checkpoint: int, path: str | Path) -> Path:
         """Write an exported checkpoint, which ``acc.load`` opens, to ``path`` and return it."""
         target = Path(path)

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from acc.data import AccDataset
 
 ONLY_DATASET = "data"
+ROWS_AT_ONCE = 256
+"""So many images are reconstructed together while the worst are looked for."""
 
 
 class FactoringEvaluator:
@@ -116,27 +118,49 @@ class FactoringEvaluator:
         order = {task.key: place for place, task in enumerate(self.job.tasks)}
         return sorted(found, key=lambda metric: order[metric.task_key])
 
-    def reconstructions(self, count: int = 8, seed: int = 0) -> list[ReconstructionGrid]:
-        """Return ``count`` images of each dataset of the tasks, beside what the model makes of them."""
+    def reconstructions(
+        self, count: int = 8, seed: int = 0, shown: str = "fixed"
+    ) -> list[ReconstructionGrid]:
+        """Return ``count`` images of each dataset of the tasks, beside what the model makes of them.
+
+        shown: ``fixed``, the same of a seed for every checkpoint; ``worst``, those with the greatest mean squared
+        error of all that are held out (of none, of those trained on), the worst first.
+        """
         grids = []
         with self._measuring():
             for key in dict.fromkeys(task.dataset for task in self.job.tasks):
                 train, held_out = self._split(key)
-                shown = fixed_examples(
-                    self._tasks.dataset(key), held_out if len(held_out) else train, count=count, seed=seed
+                rows, words = (
+                    (held_out, encoding.HELD_OUT_IMAGES)
+                    if len(held_out)
+                    else (train, encoding.TRAINING_IMAGES)
                 )
-                images = self._stored(key).batch(shown).images
+                if shown == "worst":
+                    chosen, words = self._worst(key, rows, count), f"the worst of {len(rows):,} {words}"
+                else:
+                    chosen = fixed_examples(self._tasks.dataset(key), rows, count=count, seed=seed)
+                images = self._stored(key).batch(chosen).images
                 drawn = self.model.encode(images).reconstruction
                 grids.append(
                     ReconstructionGrid(
                         dataset_key=key,
-                        indices=tuple(shown.tolist()),
+                        indices=tuple(chosen.tolist()),
                         inputs=encoding.to_pixels(images).cpu().numpy(),
                         outputs=encoding.to_pixels(drawn).cpu().numpy(),
-                        rows=encoding.HELD_OUT_IMAGES if len(held_out) else encoding.TRAINING_IMAGES,
+                        rows=words,
                     )
                 )
         return grids
+
+    def _worst(self, key: str, rows: Indices, count: int) -> Indices:
+        """Return the ``count`` rows with the greatest mean squared error, the worst first; of equals the lower row."""
+        rows, errors = np.sort(rows), []
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            images = self._stored(key).batch(rows[start : start + ROWS_AT_ONCE]).images
+            apart = self.model.encode(images).reconstruction - images
+            errors.append(apart.square().flatten(1).mean(dim=1).cpu().numpy())
+        order = np.argsort(-np.concatenate(errors), kind="stable")
+        return rows[order[:count]]
 
     def traversals(self, dataset: str = "", **options: Any) -> list[Traversal]:
         """Return ``acc.evaluation.traverse`` of a dataset; options are its own."""
@@ -175,7 +199,7 @@ class FactoringEvaluator:
             result["metrics"] = self.metrics()
             progress((done := done + 1) / len(suite))
         if "reconstructions" in suite:
-            result["reconstructions"] = self.reconstructions(spec.images, spec.seed)
+            result["reconstructions"] = self.reconstructions(spec.images, spec.seed, spec.shown)
             progress((done := done + 1) / len(suite))
         if set(suite) - {"metrics", "reconstructions"}:
             key = spec.dataset or self.default_dataset()

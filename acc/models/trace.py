@@ -12,8 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
+from torch.utils.hooks import RemovableHandle
 
 from acc.errors import InvalidInput
 
@@ -107,11 +110,24 @@ class Trace(TorchFunctionMode):
     @contextmanager
     def watching(self, model: nn.Module) -> Iterator[None]:
         """Within, the model's modules are watched."""
-        hooks = []
+        hooks: list[RemovableHandle] = []
+        compiled = {id(module) for module in model.modules() if isinstance(module, torch.jit.ScriptModule)}
         for module in model.modules():
-            if module is not model:
+            if module is not model and id(module) not in compiled:
                 hooks.append(module.register_forward_pre_hook(self._enter, with_kwargs=True))
                 hooks.append(module.register_forward_hook(self._leave, with_kwargs=True))
+        if compiled:  # those take no hooks of their own
+
+            def enter(module: nn.Module, args: Any) -> None:
+                if id(module) in compiled:
+                    self._enter(module, args, {})
+
+            def leave(module: nn.Module, args: Any, made: Any) -> None:
+                if id(module) in compiled:
+                    self._leave(module, args, {}, made)
+
+            hooks.append(register_module_forward_pre_hook(enter))
+            hooks.append(register_module_forward_hook(leave))
         try:
             with self:
                 yield
@@ -196,7 +212,8 @@ class Trace(TorchFunctionMode):
         while len(self._counted) > call.counted:
             self._counted.popitem()
         given = {id(tensor) for tensor in _tensors((args, kwargs))}
-        own = list(dict.fromkeys(id(weight) for weight in module.parameters()))
+        given_weights = [key for origin in call.sources for key in sorted(origin.weights)]
+        own = list(dict.fromkeys([*(id(weight) for weight in module.parameters()), *given_weights]))
         if not own and all(id(tensor) in given for tensor in out):
             return  # a dropout, a padding of nothing: it hands on
         steps = dict.fromkeys(origin.step for origin in call.sources if origin.step)

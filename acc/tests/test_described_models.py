@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from typing import Any
 
 import pytest
@@ -105,6 +106,24 @@ class Skipping(Model):
         return Decoded((z @ self.to_code.weight).view(-1, 8, 28, 28)[:, :1])
 
 
+class Asking(Model):
+    """Has a decoder that begins with a learned question, and a layer that was compiled before."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__(spec)
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+            self.inward = torch.jit.script(nn.Linear(28 * 28, spec.latent_dim))
+        self.question = nn.Parameter(torch.zeros(1, 1, 28 * 28))
+        self.answer = nn.MultiheadAttention(28 * 28, 2, batch_first=True, kdim=1, vdim=1)
+
+    def posterior(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor | None]:
+        return self.inward(x_BCHW.flatten(1)), None
+
+    def decode_logits(self, z: Tensor) -> Decoded:
+        asked = self.question.expand(len(z), 1, -1)
+        return Decoded(self.answer(asked, z.unsqueeze(2), z.unsqueeze(2))[0].view(-1, 1, 28, 28))
+
+
 class Counting(Looking):
     """Asks its numbers something, which no pass without numbers can answer."""
 
@@ -157,7 +176,7 @@ def test_the_parameters_of_the_layers_are_those_of_the_model(architecture, image
     assert found.layers[0].shape == found.layers[-1].shape == (image.channels, image.height, image.width)
 
 
-@pytest.mark.parametrize("cls", [Looking, Skipping, Counting, Lazy])
+@pytest.mark.parametrize("cls", [Looking, Skipping, Counting, Lazy, Asking])
 def test_the_parameters_of_a_plugins_layers_are_those_of_its_model(cls):
     found = told(cls)
     own = sum(weight.numel() for weight in build(spec(cls.__name__), {cls.__name__: cls}).parameters())
@@ -227,6 +246,15 @@ def test_a_skip_connection_is_an_edge_beside_a_longer_way():
     assert ways(told(Skipping))["wide", join.id] == "skip"
 
 
+def test_a_parameter_that_a_layer_is_given_counts_as_that_layers():
+    found = told(Asking)
+    assert "unreached" not in found.by_part
+    answer = next(layer for layer in found.layers if layer.name == "answer")
+    own = sum(weight.numel() for weight in nn.MultiheadAttention(784, 2, kdim=1, vdim=1).parameters())
+    assert answer.parameters == own + 784
+    assert ways(found)["latent", "answer"] == "sequence"
+
+
 def test_a_layer_that_runs_twice_is_told_twice_and_counted_once():
     found = told(Skipping)
     again = [layer.parameters for layer in found.layers if layer.name == "again"]
@@ -278,7 +306,7 @@ def test_more_layers_than_are_shown_are_counted():
 
 
 def test_a_model_of_billions_of_parameters_takes_no_memory():
-    began = time.monotonic()
+    began = time.process_time()
     found = describe(
         ModelSpec(
             architecture="Autoencoder",
@@ -288,7 +316,7 @@ def test_a_model_of_billions_of_parameters_takes_no_memory():
         )
     )
     assert found.parameters > 10**12
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
 
 
 @pytest.mark.parametrize(
@@ -342,7 +370,11 @@ def test_the_heads_of_a_checkpoint_read_the_latent():
     assert with_heads(found, []) == found
 
 
-def test_a_thousand_blocks_are_described_within_seconds():
-    began = time.monotonic()
-    assert {layer.repeats for layer in told(Looking, blocks=1000).layers} == {1, 1000}
-    assert time.monotonic() - began < 10
+def test_four_times_as_many_blocks_take_no_more_than_some_four_times_as_long():
+    told(Looking)  # what is imported once is no matter of this
+    took = []
+    for blocks in (50, 200):
+        began = time.process_time()
+        assert {layer.repeats for layer in told(Looking, blocks=blocks).layers} == {1, blocks}
+        took.append(time.process_time() - began)
+    assert took[1] < 10 * took[0]

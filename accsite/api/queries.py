@@ -6,6 +6,7 @@ What it has is read from the schema, so that what is documented and what is take
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -17,6 +18,8 @@ from accsite import problems
 PREFIX = "/api/v1/"
 ANYWHERE = frozenset({"v"})
 """The version of what an address shows: pages add it, so that browsers keep each version."""
+
+_making = threading.Lock()
 
 Operation = tuple[re.Pattern[str], dict[str, list[str]]]
 
@@ -54,7 +57,11 @@ class QueryMiddleware:
 
 def parameters_of(path: str, method: str) -> list[str] | None:
     """Return the names of the query parameters of an operation; None for an address that the schema does not have."""
-    for pattern, methods in _operations():
+    with (
+        _making
+    ):  # the schema's generator fails where two threads begin it at once, as the pictures of a page do
+        operations = _operations()
+    for pattern, methods in operations:
         if pattern.fullmatch(path):
             return methods.get(method.lower())
     return None

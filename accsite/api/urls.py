@@ -13,6 +13,7 @@ from accsite.api.views import no_such_endpoint
 from accsite.apps.datasets.api import urls as datasets
 from accsite.apps.evaluation.api import urls as evaluation
 from accsite.apps.jobs.api import urls as jobs
+from accsite.apps.notes.api import urls as notes
 from accsite.apps.recipes.api import urls as recipes
 from accsite.apps.registry.api import urls as registry
 from accsite.apps.training.api import urls as training
@@ -32,6 +33,7 @@ urlpatterns = [
     path("schema/", SpectacularJSONAPIView.as_view(), name="schema"),
     path("me/", MeView.as_view(), name="me"),
     path("search/", SearchView.as_view(), name="search"),
+    path("", include(notes.urlpatterns)),
     path("", include(datasets.urlpatterns)),
     path("", include(trees.urlpatterns)),  # before the router, to which their names would be slugs
     path("", include(evaluation.urlpatterns)),

@@ -22,6 +22,11 @@ PLUGINS_ROOT = Path(env.text("ACC_PLUGINS", str(ROOT / "plugins"))).resolve()
 DEBUG = False
 ALLOWED_HOSTS: list[str] = []
 ROOT_URLCONF = "accsite.urls"
+# Sockets, each an app's own: by name, as addresses are, so that no app need know those above it.
+ACC_SOCKETS = {
+    "ws/live/": "accsite.apps.live.consumers.LiveConsumer",
+    "ws/latent/": "accsite.apps.latent.consumers.LatentConsumer",
+}
 ASGI_APPLICATION = "accsite.asgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
@@ -55,7 +60,11 @@ INSTALLED_APPS = [
     "accsite.apps.trees",
     "accsite.apps.recipes",
     "accsite.apps.evaluation",
+    "accsite.apps.latent",
+    "accsite.apps.notes",
+    "accsite.apps.news",
     "accsite.apps.operations",
+    "accsite.glossary",
     "accsite.search",
     "accsite.supervisor",
 ]
@@ -263,7 +272,8 @@ UNFOLD = {
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda _request: static("favicon.svg")}
     ],
-    "STYLES": [lambda _request: static("css/admin.css")],
+    "STYLES": [lambda _request: static("css/tokens.css"), lambda _request: static("css/admin.css")],
+    "SCRIPTS": [lambda _request: static("js/admin.js")],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": True,
     "SIDEBAR": {"show_search": True, "show_all_applications": True},

@@ -98,6 +98,7 @@ def table(
         ),
         Process("sweeper", (python, "-m", "workers.sweeper"), forked=True),
         Process("watcher", (python, "-m", "workers.watcher"), forked=True),
+        Process("latent", (python, "-m", "workers.latent"), forked=True),
     ]
 
 

@@ -156,7 +156,8 @@ def use(url: str) -> None:
     settings.CELERY_BROKER_URL = url
     layers: Any = settings.CHANNEL_LAYERS
     for layer in layers.values():
-        layer["CONFIG"]["hosts"] = [url]
+        # How long it waits stays: the site is a fork of a process that was told so.
+        layer["CONFIG"]["hosts"] = [{**host, "address": url} for host in layer["CONFIG"]["hosts"]]
     channel_layers.backends = {}
     app.conf.update(broker_url=url, broker_read_url=url, broker_write_url=url)
     # Lets go of the connections and producers of the Redis before: kombu keeps them by address for the whole process.

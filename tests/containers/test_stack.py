@@ -15,7 +15,8 @@ from tests.stack import MODEL, PATIENCE
 pytestmark = pytest.mark.timeout(int(3600 * PATIENCE))
 STEPS = 2_000
 SERVICES = {
-    "postgres", "redis", "web", "worker-train", "worker-eval", "worker-recipe", "sweeper", "watcher"
+    "postgres", "redis", "web", "worker-train", "worker-eval", "worker-recipe", "sweeper", "watcher",
+    "latent",
 }  # fmt: skip
 
 

@@ -21,6 +21,8 @@ SAID_TO_SCRIPTS = {
     "Watch": messages.Watch,
     "Frame": messages.Frame,
     "LossHistory": messages.LossHistory,
+    "LatentQuestion": messages.LatentQuestion,
+    "LatentAnswer": messages.LatentAnswer,
 }
 PLAIN = {str: "string", int: "number", float: "number", bool: "boolean", NoneType: "null", Any: "any"}
 OPTIONAL = (NotRequired, NotRequiredToo)

@@ -135,6 +135,7 @@ def site(
         stack.worker("train-1", "train", wait=False)
         stack.worker("eval-1", "eval,default", wait=False)
         stack.sweeper()
+        stack.start("latent", "-m", "workers.latent")
         url = stack.web()
         stack.until(lambda: "watching_plugins" in watcher.output, what="the watcher")
         yield _furnish(stack, url)

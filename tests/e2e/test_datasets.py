@@ -89,6 +89,7 @@ def test_a_brush_over_a_histogram_filters_the_samples(
     watched.open(f"/datasets/{shapes.slug}/")
     page.locator("#live[data-state=live]").wait_for()
     scale = page.locator(".hist[data-target=scale]")
+    scale.scroll_into_view_if_needed()
     box = scale.bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + 2, box["y"] + 20)
@@ -159,6 +160,35 @@ def test_one_that_is_in_use_says_by_whom(site: Site, visit: Callable[..., Watche
     watched.open(f"/datasets/{DATASET}/")
     assert "cannot be deleted" in watched.page.locator("#users").inner_text()
     assert watched.page.get_by_role("button", name="Delete").count() == 0
+
+
+def test_a_dataset_leads_on_to_training_on_it(site: Site, shapes: Any, visit: Callable[..., Watched]) -> None:
+    watched = visit(site.admin)
+    page = watched.page
+    watched.open("/datasets/")
+    page.get_by_role("link", name=NAME, exact=True).click()
+    page.wait_for_url(f"**/datasets/{shapes.slug}/")
+    page.get_by_text("Train on this").click()
+    page.get_by_role("link", name="In a new experiment").click()
+    page.wait_for_url("**/experiments/new/**")
+    assert page.get_by_label("Images like those of").input_value() == shapes.slug
+    watched.assert_clean()
+
+
+def test_a_file_is_dropped_on_the_zone(site: Site, visit: Callable[..., Watched]) -> None:
+    watched = visit(site.admin)
+    page = watched.page
+    watched.open("/datasets/import/")
+    page.locator("#drop").wait_for()
+    page.evaluate("""() => {
+        const files = new DataTransfer();
+        files.items.add(new File([new Uint8Array(16)], "images.npy"));
+        for (const type of ["dragover", "drop"]) document.querySelector("#drop strong").dispatchEvent(
+            new DragEvent(type, { bubbles: true, cancelable: true, dataTransfer: files }));
+    }""")
+    page.get_by_text("no kind that is known by how it begins (.npy)").wait_for()
+    assert page.evaluate("document.querySelector('#drop [type=file]').files[0].name") == "images.npy"
+    watched.assert_clean()
 
 
 def test_compare_two(site: Site, shapes: Any, visit: Callable[..., Watched]) -> None:

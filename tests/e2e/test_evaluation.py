@@ -91,6 +91,59 @@ def test_a_choice_shows_what_it_chose_and_a_cell_what_is_behind_it(
     watched.assert_clean()
 
 
+def test_a_film_plays_the_branch_and_ends_by_itself(
+    site: Site, measured: list[Any], visit: Callable[..., Watched]
+) -> None:
+    watched = opened(visit, site, f"/evaluate/{measured[1].pk}/reconstructions/")
+    page = watched.page
+    page.evaluate("""() => {
+        window.shown = [];
+        new MutationObserver(() => window.shown.push(document.querySelector("[data-scrub] output").textContent))
+            .observe(document.querySelector("[data-scrub] output"), { childList: true });
+    }""")
+    page.get_by_role("button", name="Play").first.click()
+    page.get_by_role("button", name="Play").first.wait_for()
+    watched.until("window.shown.length >= 2")
+    steps = [each.step for each in measured]
+    shown = [int(text.strip().replace(",", "")) for text in page.evaluate("window.shown")]
+    assert shown == sorted(shown)
+    assert {min(steps), max(steps)} <= set(shown)
+    page.get_by_role("button", name="Play").first.wait_for()
+    watched.assert_clean()
+
+
+def test_two_of_the_ranking_are_ticked_and_compared(
+    site: Site, measured: list[Any], visit: Callable[..., Watched]
+) -> None:
+    watched = opened(visit, site, "/evaluate/?of=checkpoints&metric=reconstruction/loss/handwritten-digits")
+    page = watched.page
+    compare = page.get_by_role("button", name="Compare", exact=True)
+    assert compare.is_disabled()
+    for each in measured:
+        page.locator(f"[name=pick][value='{each.pk}']").check()
+    page.get_by_role("button", name="Compare 2").click()
+    page.wait_for_url("**/compare/?a=**")
+    assert page.locator(".chip-of").count() == 2
+    watched.assert_clean()
+
+
+def test_a_checkpoint_is_found_while_its_name_is_typed(
+    site: Site, measured: list[Any], visit: Callable[..., Watched]
+) -> None:
+    first, second = measured
+    watched = opened(visit, site, f"/compare/?a={first.pk}")
+    page = watched.page
+    page.locator("#find").fill("no such name")
+    page.get_by_text("No checkpoint is found by “no such name”").wait_for()
+    page.locator("#find").fill(f"{first.branch.name} {second.step}")
+    page.locator(f"#found a[href*='b={second.pk}']").click()
+    page.wait_for_url(f"**/compare/?a={first.pk}&b={second.pk}")
+    page.get_by_role("heading", name="What differs").wait_for()
+    page.get_by_role("link", name=f"Take B away: {second}").click()
+    page.wait_for_url(f"**/compare/?a={first.pk}")
+    watched.assert_clean()
+
+
 def test_two_checkpoints_are_compared_and_taken_home(
     site: Site, measured: list[Any], visit: Callable[..., Watched]
 ) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Page
 
 from tests.e2e.conftest import Site, Watched
 from tests.e2e.test_pages import assert_accessible
@@ -56,6 +57,32 @@ def saved(site: Site, plugins: Path, then: str) -> None:
     site.stack.until(is_known, what="the plugin")
 
 
+def pause_and_go_on(watched: Watched) -> None:
+    """Paused, the log stands still at its end, too, and says that there is more."""
+    page, box = watched.page, watched.page.locator("#log .log")
+    pause = page.get_by_role("button", name="Pause")
+    pause.click()
+    still = box.inner_text()
+    page.locator("#log .log-waits").wait_for()
+    assert box.inner_text() == still
+    pause.click()
+    watched.until(f"{BOX}.textContent !== {still!r}")
+
+
+def find_in_the_log(page: Page, word: str) -> None:
+    page.get_by_label("Find in the log").fill(word)
+    page.get_by_role("button", name="Show").click()
+
+
+def ask_for_errors(page: Page) -> None:
+    """Which lines are shown is in the address, and errors can be had alone."""
+    assert "search=COUNT+149" in page.url
+    page.get_by_label("Which lines").select_option("errors")
+    page.get_by_text("No line of errors holds “COUNT 149”").wait_for()
+    find_in_the_log(page, "falling")
+    page.locator("#log mark").first.wait_for()
+
+
 def test_a_job_that_prints_and_fails_is_read_and_resumed_on_its_page(
     site: Site, plugins: Path, visit: Callable[..., Watched], tmp_path: Path
 ) -> None:
@@ -67,7 +94,7 @@ def test_a_job_that_prints_and_fails_is_read_and_resumed_on_its_page(
     tasks.add_task(actor=site.admin, branch=branch, task_class="ChattyTask", dataset=DATASET)
     job = site.stack.submit(branch, 100_000, checkpoint_every_seconds=3)
     watched = visit(site.admin)
-    watched.open(f"/jobs/{job.pk}/")
+    watched.open(f"/jobs/{job.pk}/?tab=log")
     page = watched.page
     box = page.locator("#log .log")
     box.wait_for()
@@ -83,6 +110,7 @@ def test_a_job_that_prints_and_fails_is_read_and_resumed_on_its_page(
     assert (box.inner_text(), box.evaluate("(box) => box.scrollTop")) == (still, 100)
     box.evaluate("(box) => { box.scrollTop = box.scrollHeight }")
     watched.until(f"{BOX}.textContent !== {still!r}")
+    pause_and_go_on(watched)
     assert "\x1b" not in still
     assert "<b>0123" in still
 
@@ -94,10 +122,10 @@ def test_a_job_that_prints_and_fails_is_read_and_resumed_on_its_page(
     notice.get_by_text("the sky is <b>falling</b>").first.wait_for()
     notice.get_by_text("The last lines of its log").click()
     assert "ValueError: the sky is <b>falling</b>" in notice.locator("pre").last.inner_text()
-    page.get_by_label("Find in the log").fill("COUNT 149")
-    page.get_by_role("button", name="Show").click()
+    find_in_the_log(page, "COUNT 149")
     page.get_by_text("1 line with “COUNT 149”").wait_for()
     assert box.inner_text().startswith("count 149 ")
+    ask_for_errors(page)
     assert_accessible(watched, "a job that failed")
     with page.expect_download() as coming:
         page.get_by_role("link", name="Download").click()

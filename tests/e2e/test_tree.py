@@ -29,6 +29,58 @@ def opened(visit: Callable[..., Watched], site: Site, node: Any) -> Watched:
     return watched
 
 
+def in_menu(page: Any, action: str) -> None:
+    """Open what the menu of the checkpoint has beside its three buttons."""
+    page.locator("#node summary", has_text="More").click()
+    page.locator("#node .more-acts summary", has_text=action).click()
+
+
+def test_the_sheet_of_a_checkpoint_opens_beside_the_tree_and_escape_gives_the_tree_its_room_back(
+    site: Site, line: list[Any], visit: Callable[..., Watched]
+) -> None:
+    first = line[0]
+    watched = visit(site.admin)
+    page = watched.page
+    watched.open(f"/experiments/{first.experiment.slug}/")
+    item = page.locator(f"[role=treeitem][data-id='{first.pk}']")
+    item.wait_for()
+    wide = page.locator("#tree").bounding_box()["width"]
+    item.hover()
+    card = page.locator("#tree-card")
+    card.get_by_text("main at step", exact=False).or_(
+        card.get_by_text("grown at step", exact=False)
+    ).wait_for()
+    assert card.get_attribute("aria-hidden") == "true"  # the node itself says the same
+    item.click()
+    page.locator(f"#node[data-node-id='{first.pk}']").wait_for()
+    assert page.locator("#tree").bounding_box()["width"] < wide - 300
+    assert page.locator("#node").bounding_box()["x"] > page.locator("#tree").bounding_box()["x"] + 300
+    page.keyboard.press("Escape")
+    page.locator("#node.node-none").wait_for()
+    assert page.locator("#tree").bounding_box()["width"] == wide
+    assert "node=" not in page.url
+    page.go_back()
+    page.locator(f"#node[data-node-id='{first.pk}']").wait_for()
+    watched.assert_clean()
+
+
+def test_the_tree_is_drawn_by_steps_or_by_depth_and_says_so_in_its_address(
+    site: Site, line: list[Any], visit: Callable[..., Watched]
+) -> None:
+    watched = opened(visit, site, line[0])
+    page = watched.page
+    ticks = page.locator(".tree-axis text")
+    assert "10" in ticks.all_text_contents()
+    page.locator("[name=axis]").select_option("depth")
+    assert "axis=depth" in page.url
+    assert ticks.all_text_contents() == ["0", "1", "2"]
+    page.locator("[name=scale]").select_option("size")
+    page.locator("#tree-legend", has_text="by size").wait_for()
+    page.reload()
+    page.locator("#tree-legend", has_text="by size").wait_for()
+    watched.assert_clean()
+
+
 def test_the_tree_is_walked_by_keys_and_each_node_is_read_beside_it(
     site: Site, line: list[Any], visit: Callable[..., Watched]
 ) -> None:
@@ -55,14 +107,15 @@ def test_a_node_is_tagged_starred_and_forked_and_the_tree_follows(
     page.get_by_label("Tag", exact=True).fill("the root")
     page.get_by_role("button", name="Save tag and note").click()
     item = page.locator(f"[role=treeitem][data-id='{first.pk}']")
-    item.filter(has_text="the root").wait_for()
+    page.locator(f".tree-words [data-of='{first.pk}'] .tag", has_text="the root").wait_for()
+    assert (item.get_attribute("aria-label") or "").startswith("the root, step")
     page.get_by_role("button", name="star").click()
     page.get_by_role("button", name="starred").wait_for()
     page.locator("#node summary", has_text="Fork").click()
     page.get_by_label("Name of the new branch").fill("side")
     page.get_by_role("button", name="Fork", exact=True).click()
     page.get_by_text("Branch side begins here.").wait_for()
-    site.stack.until(lambda: "head of side" in (item.locator("title").text_content() or ""), what="the ring")
+    site.stack.until(lambda: "head of side" in (item.get_attribute("aria-label") or ""), what="the ring")
     first.refresh_from_db()
     assert (first.tag, first.starred) == ("the root", True)
     watched.assert_clean()
@@ -100,7 +153,7 @@ def test_a_leaf_is_deleted_and_given_back_and_what_is_needed_is_not_deleted(
     first, last = line[0], line[-1]
     watched = opened(visit, site, last)
     page = watched.page
-    page.locator("#node summary", has_text="Delete").click()
+    in_menu(page, "Delete")
     page.get_by_text("It cannot be deleted: it is the head of branch").wait_for()
     assert page.get_by_role("button", name=f"Delete checkpoint {last.pk}").count() == 0
     branches.load_checkpoint(actor=None, branch=last.branch, checkpoint=first)
@@ -122,7 +175,7 @@ def test_a_model_is_expanded_from_the_page_and_the_new_node_appears(
     last = line[-1]
     watched = opened(visit, site, last)
     page = watched.page
-    page.locator("#node summary", has_text="Expand").click()
+    in_menu(page, "Expand")
     page.get_by_label("Where").select_option("latent")
     page.get_by_label("New branch", exact=True).fill("wider")
     page.get_by_role("button", name="Expand", exact=True).click()

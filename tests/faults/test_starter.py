@@ -76,6 +76,7 @@ def test_processes_share_what_the_starter_imported_and_are_started_again_by_it(m
     forks = [name for pid, name in beside.items() if program_of(pid) == program_of(begun)]
     assert ["accsite.web" in name for name in forks] == [True], "the site is one, too"
     assert program_of(platform.popen.pid) == program_of(begun), "and the supervisor is what they are forks of"
+    assert "..." not in name_of(platform.popen.pid), "what makes room for titles is not seen"
     assert len(beside) == 2, "Redis is a program, and this tells it from a fork"
     worker = named(platform, "worker-train")
     mark = f"ACC_WORKER_MARK={stack.home.resolve()}:worker-train"
@@ -83,6 +84,12 @@ def test_processes_share_what_the_starter_imported_and_are_started_again_by_it(m
     below = descendants(worker)
     os.kill(worker, signal.SIGKILL)
     none_left(stack, [worker, *below])
+    (site,) = [pid for pid in beside if "accsite.web" in name_of(pid)]
+    os.kill(site, signal.SIGKILL)
+    stack.until(
+        lambda: [pid for pid in children_of(platform.popen.pid) if "-m daphne" in name_of(pid)],
+        what="a program in the place of the site",
+    )
     stack.state(job, "SUCCEEDED", seconds=90)
     assert "worker-train was killed by SIGKILL; starting it again in 0.5 s" in platform.output
     assert starter_of(platform) == begun

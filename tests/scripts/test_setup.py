@@ -123,6 +123,10 @@ def fake_checkout(folder: Path, *, report: dict[str, Any], torch_cuda: str | Non
         "elif '--report' in words:\n"
         f"    print({json.dumps(json.dumps(report))})\n"
         "else:\n"
+        "    print('Collecting numpy')\n"
+        "    print('WARNING: of no matter', file=sys.stderr)\n"
+        "    if (here / 'broken').exists():\n"
+        "        sys.exit('ERROR: no space left')\n"
         "    (here / 'got').touch()\n"
         "with log.open('a') as out:\n    out.write(words + chr(10))\n"
     )
@@ -163,6 +167,22 @@ def test_torch_is_installed_alone_and_first_and_a_second_run_does_nothing(tmp_pa
     assert "--index-url" not in rest
     assert run_setup(folder).returncode == 0
     assert len(calls(folder)) == 3
+
+
+def test_what_pip_says_is_shown_if_it_fails_or_v_1_asks_for_it(tmp_path):
+    quiet = run_setup(fake_checkout(tmp_path / "a", report=CPU_REPORT, torch_cuda=None))
+    assert (quiet.returncode, quiet.stderr) == (0, "")
+    assert "Collecting" not in quiet.stdout
+    assert len(quiet.stdout.splitlines()) == 3
+    told = run_setup(fake_checkout(tmp_path / "b", report=CPU_REPORT, torch_cuda=None), V="1")
+    assert "Collecting numpy" in told.stdout
+    assert "WARNING: of no matter" in told.stderr
+    folder = fake_checkout(tmp_path / "c", report=CPU_REPORT, torch_cuda=None)
+    (folder / ".venv/bin/broken").touch()
+    failed = run_setup(folder)
+    assert failed.returncode == 1
+    for said in ("Collecting numpy", "WARNING: of no matter", "ERROR: no space left"):
+        assert said in failed.stderr
 
 
 def test_a_changed_pyproject_sets_up_again(tmp_path):

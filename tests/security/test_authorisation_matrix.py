@@ -71,6 +71,10 @@ ENDPOINTS: dict[str, set[str]] = {
     "GET experiment-tree": SEES,
     "POST experiment-prune": CHANGES,
     "POST experiment-restore": CHANGES,
+    "GET experiment-note": SEES,
+    "PUT experiment-note": CHANGES,
+    "GET branch-note": SEES,
+    "PUT branch-note": CHANGES,
     "GET branch-list": SIGNED_IN,
     "POST branch-list": CHANGES,
     "GET branch-detail": SEES,
@@ -98,6 +102,7 @@ ENDPOINTS: dict[str, set[str]] = {
     "PATCH checkpoint-detail": CHANGES,
     "DELETE checkpoint-detail": CHANGES,
     "GET checkpoint-export": SEES,
+    "GET checkpoint-model": SEES,
     "GET checkpoint-weights": SEES,
     "POST checkpoint-take-in": WRITES,  # it becomes an experiment of one's own
     "GET evaluation-list": SIGNED_IN,

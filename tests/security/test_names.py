@@ -121,6 +121,7 @@ def test_the_admin_runs_no_name_either(admin_client):
     [
         "/experiments/new/",
         "/experiments/new/import/",
+        "/experiments/new/model/",
         "/datasets/new/",
         "/datasets/import/",
         "/datasets/new/preview/",

@@ -64,6 +64,7 @@ class World:
             "rank": 0,
             "id": getattr(thing, "pk", UUID(int=0)),
             "action": "mark",
+            "what": "end",
         }
         return {name: known[name] for name in wanted}
 

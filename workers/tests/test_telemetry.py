@@ -10,7 +10,14 @@ import pytest
 from acc.errors import InvalidInput
 from workers.machine import devices
 from workers.machine.processes import describe_exit, is_alive, threads
-from workers.machine.telemetry import Telemetry, cpu_ticks, memory_bytes
+from workers.machine.telemetry import (
+    HISTORY_KEPT,
+    HISTORY_SECONDS,
+    History,
+    Telemetry,
+    cpu_ticks,
+    memory_bytes,
+)
 
 
 def test_figures_of_a_processor_have_units_and_sane_values():
@@ -23,6 +30,7 @@ def test_figures_of_a_processor_have_units_and_sane_values():
     assert 0 < float(figures["cpu_percent"]) <= 100
     assert 0 < int(figures["host_memory_used_bytes"]) < int(figures["host_memory_total_bytes"])
     assert figures["cores"] == len(os.sched_getaffinity(0))
+    assert figures["history"]["cpu_percent"] == [figures["cpu_percent"]]
     assert "temperature_celsius" not in figures
 
 
@@ -64,3 +72,22 @@ def test_a_process_that_runs_is_alive_and_one_that_ended_is_not():
         time.sleep(0.01)
     assert not is_alive(pid)
     os.waitpid(pid, 0)
+
+
+def test_the_history_has_a_mean_for_every_15_seconds_and_gaps_where_nobody_looked():
+    clock = [100.0]
+    history = History(lambda: clock[0])
+    assert history.add({"cpu_percent": 10.0}) == {"cpu_percent": [10.0]}
+    clock[0] += 5
+    assert history.add({"cpu_percent": 30.0}) == {"cpu_percent": [20.0]}
+    clock[0] += 10
+    told = {"cpu_percent": 50.0, "memory_used_bytes": 1, "memory_total_bytes": 4, "load": 2.0}
+    assert history.add(told) == {"cpu_percent": [20.0, 50.0], "memory_percent": [None, 25.0]}
+    clock[0] += 3 * HISTORY_SECONDS
+    assert history.add({"cpu_percent": 5.0})["cpu_percent"] == [20.0, 50.0, None, None, 5.0]
+    for _ in range(2 * HISTORY_KEPT):
+        clock[0] += HISTORY_SECONDS
+        kept = history.add({"cpu_percent": 7.0})
+    assert kept == {"cpu_percent": [7.0] * HISTORY_KEPT, "memory_percent": [None] * HISTORY_KEPT}
+    clock[0] += 1e6
+    assert history.add({"cpu_percent": 1.0})["cpu_percent"] == [None] * (HISTORY_KEPT - 1) + [1.0]

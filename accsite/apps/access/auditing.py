@@ -71,7 +71,7 @@ class AuditMiddleware:
         with recording() as trail:
             response = self.get_response(request)
         match = request.resolver_match
-        if match is None or match.view_name in SIGNING or not _done(request, response):
+        if match is None or match.view_name in SIGNING or trail.of_no_matter or not _done(request, response):
             return response
         try:
             self._record(request, response, trail)

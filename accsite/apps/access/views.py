@@ -103,6 +103,7 @@ def _profile(request: HttpRequest, form: TokenForm, status: int = 200, **made: A
         "tokens": tokens.tokens_of(request.user),
         "form": form,
         "site_url": request.build_absolute_uri("/"),
+        "zone": request.COOKIES.get("tz", "")[:64],
         **made,
     }
     response = render(request, "access/profile.html", context, status=status)

@@ -17,6 +17,7 @@ class Trail:
         self.action = ""
         self.about: set[str] = set()
         self.detail: dict[str, Any] = {}
+        self.of_no_matter = False
 
 
 _current: ContextVar[Trail | None] = ContextVar("trail_of_this_request", default=None)
@@ -55,6 +56,13 @@ def done(action: str, name: str) -> None:
     if trail is not None:
         trail.action = action
         trail.about.add(name)
+
+
+def no_deed() -> None:
+    """Say that this request changes nothing but what its sender has read or wants to be shown: it is not recorded."""
+    trail = _current.get()
+    if trail is not None:
+        trail.of_no_matter = True
 
 
 def register(widen: Widen) -> None:

@@ -28,6 +28,7 @@ class RunForm(ServiceForm):
     direction = choice(
         "Traverse and sort along", [("", "the default: principal direction"), *DIRECTIONS.items()]
     )
+    shown = choice("Reconstruct", [("", "the fixed images"), ("worst", "those that come out worst")])
     seed = number("Seed of the images shown", "empty: the fixed ones", min=0, step=1)
 
     def __init__(self, checkpoint: Checkpoint, data: Any = None, **options: Any) -> None:
@@ -59,18 +60,6 @@ class AutoForm(ServiceForm):
     def __init__(self, branch: Branch, data: Any = None) -> None:
         initial = {"auto_evaluate": branch.auto_evaluate, "evaluate_every": branch.evaluate_every}
         super().__init__(data, initial=initial, auto_id="auto-%s")
-
-
-class CompareForm(ServiceForm):
-    """Which checkpoints stand beside each other."""
-
-    def __init__(self, choices: list[tuple[str, list[tuple[int, str]]]], chosen: list[int]) -> None:
-        super().__init__(auto_id="compare-%s")
-        for number_, name in enumerate(("a", "b", "c", "d", "e", "f")):
-            options: list[Any] = [("", "none"), *choices] if number_ > 1 else list(choices)
-            label = "A, the first" if name == "a" else name.upper()
-            self.fields[name] = choice(label, options)
-            self.fields[name].initial = chosen[number_] if number_ < len(chosen) else ""
 
 
 def fitting(checkpoint: Checkpoint) -> list[str]:

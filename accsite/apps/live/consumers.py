@@ -47,7 +47,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def connect(self) -> None:
         """Accept a signed-in user whose page came from this very site; anybody else gets HTTP 403."""
         user = self.scope.get("user")
-        if user is None or not user.is_authenticated or not _same_site(self.scope):
+        if user is None or not user.is_authenticated or not same_site(self.scope):
             await self.close()
             return
         self.client = Client(user.pk, self.scope.get("credential"))
@@ -161,7 +161,7 @@ def _jobs(value: Any) -> list[str]:
     return [str(job) for job in dict.fromkeys(value)]
 
 
-def _same_site(scope: dict[str, Any]) -> bool:
+def same_site(scope: dict[str, Any]) -> bool:
     """Return whether the page came from this site; an allowed host on another port is another site."""
     headers = dict(scope["headers"])
     origin, host = headers.get(b"origin", b"").decode("latin1"), headers.get(b"host", b"").decode("latin1")

@@ -16,7 +16,7 @@ from acc.errors import InvalidInput
 from accsite.apps.jobs.selectors import asked
 from accsite.apps.jobs.services import control as control_job
 from accsite.apps.live import selectors as live
-from accsite.apps.recipes import selectors
+from accsite.apps.recipes import pages, selectors
 from accsite.apps.recipes.forms import RecipeForm
 from accsite.apps.recipes.models import RecipeRun
 from accsite.apps.recipes.services import recipes as services
@@ -32,10 +32,12 @@ def index(request: HttpRequest) -> HttpResponse:
     """List the recipes that can be run, and the runs, newest first."""
     seen = RecipeRun.objects.visible_to(request.user).select_related("job", "created_by")
     runs = Paginator(seen, RUNS_A_PAGE).get_page(request.GET.get("page"))
+    versions = live.versions(["registry", "recipes", "jobs"])
+    made = pages.made(request.user)
     context = {
-        "versions": live.versions(["registry", "recipes", "jobs"]),
+        "versions": versions,
         "place": "recipes",
-        "recipes": registry.available(PluginKind.RECIPE),
+        "recipes": [(recipe, made.get(recipe.name)) for recipe in registry.available(PluginKind.RECIPE)],
         "broken": registry.broken_files(PluginKind.RECIPE),
         "page": runs,
         "recipes_url": f"{reverse('recipes:recipes')}?page={runs.number}",
@@ -95,6 +97,7 @@ def run_context(found: RecipeRun) -> dict[str, Any]:
     """Return what the page of a run shows."""
     topics = [f"recipe:{found.pk}", *([f"job:{found.job_id}"] if found.job_id else [])]
     versions = live.versions(topics)
+    shown = selectors.run_page(found)
     return {
         "versions": versions,
         "place": "recipes",
@@ -103,7 +106,8 @@ def run_context(found: RecipeRun) -> dict[str, Any]:
         "job_topic": topics[-1],
         "run_topic": topics[0],
         "asked": asked(found.job) if found.job else "",
-        "shown": selectors.run_page(found),
+        "shown": shown,
+        "gantt": pages.gantt(shown),
         "run_url": reverse("recipes:recipe-run", args=[found.pk]),
         "again_api": reverse("api:recipe-start-list"),
         "again_body": {"recipe": found.recipe, "params": found.params, "seed": found.seed},

@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from acc.text import visible
 from accsite.apps.access.admin_parts import (
+    NOTHING,
     KeptAdmin,
     as_json,
     as_text,
@@ -68,8 +69,8 @@ class PluginAdmin(KeptAdmin):
 
     @admin.display(description="file", ordering="path")
     def file(self, plugin: Plugin) -> SafeString:
-        """Return its file as it is on disk now."""
-        return link_to_list(PluginFile, plugin.path, q=plugin.path)
+        """Return its file as it is on disk now; a dash for what the engine itself brings."""
+        return NOTHING if not plugin.path else link_to_list(PluginFile, plugin.path, q=plugin.path)
 
     @admin.display(description="source")
     def source_link(self, plugin: Plugin) -> SafeString:

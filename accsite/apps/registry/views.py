@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -63,9 +65,20 @@ class PluginRow:
     params: list[tuple[dict[str, Any], str]]
 
 
+@dataclass(frozen=True)
+class KindRows:
+    """The classes of one kind that were asked for, and how many there are of it."""
+
+    kind: str
+    label: str
+    count: int
+    rows: list[PluginRow]
+
+
 @require_GET
 def plugins(request: HttpRequest) -> HttpResponse:
-    """Show the plugins by kind, and first the files whose last load failed."""
+    """Show the plugins by kind, and first the files whose last load failed; ``?kind=`` and ``?q=`` choose."""
+    asked = {name: value for name in ("kind", "q") if (value := request.GET.get(name, "").strip())}
     versions = live.versions(["registry"])
     found = list(Plugin.objects.all())
     files = list(PluginFile.objects.all())
@@ -80,12 +93,10 @@ def plugins(request: HttpRequest) -> HttpResponse:
             BrokenFile(file, source_lines(file), by_path.get(file.path, [])) for file in files if file.error
         ],
         "files": [FileRow(file, by_path.get(file.path, [])) for file in files],
-        "kinds": [
-            (label, kind.value, [plugin_row(plugin) for plugin in found if plugin.kind == kind])
-            for kind, label in KIND_LABELS.items()
-        ],
+        "kinds": kinds_of(found, asked),
+        "asked": asked,
         "elsewhere": list(selectors.sources_from_elsewhere(request.user).defer("text")),
-        "plugins_url": reverse("registry:plugins"),
+        "plugins_url": f"{reverse('registry:plugins')}{'?' if asked else ''}{urlencode(asked)}",
     }
     name = "panel" if request.headers.get("HX-Request") == "true" else "plugins"
     return render(request, f"registry/{name}.html", context)
@@ -115,6 +126,25 @@ def source(request: HttpRequest, sha256: str) -> HttpResponse:
         "refused": refused,
     }
     return render(request, "registry/source.html", context, status=422 if refused else 200)
+
+
+def kinds_of(plugins: list[Plugin], asked: Mapping[str, str]) -> list[KindRows]:
+    """Return the kinds with their classes; of those ``asked`` for by kind or by words, if that was done.
+
+    Every word is to be found in what the class is called, says of itself, or lies in.
+    """
+    wanted = asked.get("q", "").lower().split()
+
+    def fits(plugin: Plugin) -> bool:
+        texts = " ".join((plugin.name, plugin.label, plugin.description, plugin.path)).lower()
+        return asked.get("kind", plugin.kind) == plugin.kind and all(word in texts for word in wanted)
+
+    found = []
+    for kind, label in KIND_LABELS.items():
+        of_kind = [plugin for plugin in plugins if plugin.kind == kind]
+        rows = [plugin_row(plugin) for plugin in of_kind if fits(plugin)]
+        found.append(KindRows(kind.value, label, len(of_kind), rows))
+    return found
 
 
 def plugin_row(plugin: Plugin) -> PluginRow:

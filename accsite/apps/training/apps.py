@@ -14,7 +14,7 @@ class TrainingConfig(AppConfig):
         from accsite.apps.datasets import uses
         from accsite.apps.jobs import kinds
         from accsite.apps.training import access, finders, objects, topics
-        from accsite.apps.training.selectors.dataset_uses import dataset_uses
+        from accsite.apps.training.selectors.dataset_uses import Branches, dataset_uses
         from accsite.apps.training.services.kinds import ALL
 
         access.register()
@@ -24,3 +24,4 @@ class TrainingConfig(AppConfig):
         trail.register(access.experiments_of)
         topics.register()
         uses.register(dataset_uses)
+        uses.register_trainers(Branches())

@@ -11,7 +11,7 @@ from accsite.apps.training.models import Branch, Experiment
 def register() -> None:
     topics.register("experiments")
     topics.register("tasks", may_see=sees_branch)
-    topics.register("checkpoints", may_see=_sees_experiment)
+    topics.register("checkpoints", may_see=sees_experiment)
 
 
 def sees_branch(user: Any, key: str) -> bool:
@@ -20,5 +20,6 @@ def sees_branch(user: Any, key: str) -> bool:
     return key.isdecimal() and Branch.objects.filter(pk=int(key), experiment__in=experiments).exists()
 
 
-def _sees_experiment(user: Any, key: str) -> bool:
+def sees_experiment(user: Any, key: str) -> bool:
+    """Return whether ``user`` may see the experiment with this id."""
     return key.isdecimal() and Experiment.objects.visible_to(user).filter(pk=int(key)).exists()

@@ -2,6 +2,7 @@
 
 import { watch } from "./live.js";
 import { forget, remember as visited } from "./recent.js";
+import { explainWords } from "./words.js";
 
 const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
@@ -116,6 +117,8 @@ document.addEventListener("click", ({ target }) => {
 	if (target.closest("[data-help]")) keyboard().then(({ help }) => help(keys));
 });
 
+explainWords();
+
 // The command palette, by its button or its keys; with other keys held, the button is the link that it is without.
 const palette = () => (palette.module ??= import("./palette.js"));
 document.addEventListener("click", (event) => {
@@ -127,6 +130,18 @@ const whose = $("[data-palette]")?.dataset.user ?? "";
 if (location.pathname !== "/")
 	visited(whose, { name: document.title.replace(/ · ACC$/, ""), about: "seen here", url: location.pathname });
 document.addEventListener("submit", ({ target }) => target.matches('[action$="/sign-out/"]') && forget(whose));
+
+// What the bell opens is fetched then, and is read once it is closed again.
+document.addEventListener(
+	"toggle",
+	({ target }) => {
+		if (target.id !== "bell") return;
+		const list = $("#bell-news");
+		if (target.open) htmx.trigger(list, "refresh", {}, false);
+		else if ("read" in list.dataset) $("form", list).requestSubmit();
+	},
+	true,
+);
 
 // Keys: each is registered here with its meaning; none fires while typing.
 export const keys = [{ keys: "s", help: "ask whether to stop the job of this page", action: askToStop }];
@@ -195,13 +210,14 @@ function showJob(id) {
 	}
 	retitle();
 }
-// The tab tells how far the job of this page is, and whether it has a grave alarm; and of no other job.
+// The tab tells how far the job of this page is, and whether it has a grave alarm; of others, what is unread.
 function retitle() {
 	const { job, state, alarm: raised } = ($("#job") ?? $("#topjob[data-own]"))?.dataset ?? {};
 	const { step, total } = figures.get(Number(job))?.now ?? {};
 	const alarm = raised ? "⚠ " : "";
 	const done = state === "RUNNING" && total ? `${Math.floor((100 * step) / total)} % · ` : "";
-	document.title = `${alarm}${done}${title}`;
+	const unread = Number($("#bell-count")?.dataset.unread) ? `(${$("#bell-count").dataset.unread}) ` : "";
+	document.title = `${unread}${alarm}${done}${title}`;
 }
 function update(id, now) {
 	const job = figures.get(id) ?? {};

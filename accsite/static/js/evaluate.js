@@ -43,6 +43,36 @@ function scrub(range) {
 	const link = figure.querySelector("[data-shown]");
 	Object.assign(link, { href: url, download: link.download.replace(/\d+\.png$/, `${step}.png`) });
 }
+
+// A film: the steps one after the other, from the first again once the last was shown; a hand on the range ends it.
+const FRAME_MS = 350;
+let film = null;
+function stop() {
+	clearInterval(film?.timer);
+	if (film) Object.assign(film.button, { textContent: "Play", ariaPressed: "false" });
+	film = null;
+}
+function play(button) {
+	const running = film?.button === button;
+	stop();
+	if (running) return;
+	const range = button.parentElement.querySelector("[data-frames]");
+	const show = (place) => {
+		range.value = place;
+		scrub(range);
+	};
+	if (Number(range.value) === Number(range.max)) show(0);
+	Object.assign(button, { textContent: "Pause", ariaPressed: "true" });
+	const next = () => (Number(range.value) < Number(range.max) ? show(Number(range.value) + 1) : stop());
+	film = { button, timer: setInterval(next, FRAME_MS) };
+}
+document.addEventListener("click", ({ target }) => {
+	const button = target.closest("[data-play]");
+	if (button) play(button);
+});
+document.addEventListener("pointerdown", ({ target }) => target.dataset?.frames && stop());
+document.addEventListener("htmx:after:swap", () => film && !film.button.isConnected && stop());
+
 function fade(range) {
 	document.querySelector(".attention").style.setProperty("--map-opacity", range.value / 100);
 	range.nextElementSibling.textContent = `${range.value} %`;
@@ -57,3 +87,20 @@ document.addEventListener("click", async ({ target }) => {
 	const { save } = await import("./figure.js");
 	await save(figure, name === "*" ? `comparison-${figure.dataset.tab}` : name);
 });
+
+// A list of checkpoints: what is ticked can be compared, two or more of them, and no more than stand side by side.
+const picks = document.getElementById("picks");
+function pick() {
+	const ticked = $$("[name=pick]:checked", picks).length;
+	const most = Number(picks.dataset.most);
+	for (const box of $$("[name=pick]", picks)) box.disabled = ticked >= most && !box.checked;
+	const button = document.getElementById("compare-picked");
+	button.disabled = ticked < 2;
+	button.textContent = ticked > 1 ? `Compare ${ticked}` : "Compare";
+	const more = ticked === 1 ? "One more to compare with." : `Tick two to ${most} checkpoints.`;
+	document.getElementById("picked-said").textContent = ticked > 1 ? "" : more;
+}
+if (picks) {
+	picks.addEventListener("change", pick);
+	addEventListener("pageshow", pick);
+}

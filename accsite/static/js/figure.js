@@ -56,18 +56,30 @@ async function draw(ctx, node) {
 }
 
 function text(ctx, node) {
-	const words = node.data.trim().replace(/\s+/g, " ");
-	if (!words) return;
-	const range = document.createRange();
-	range.selectNodeContents(node);
 	const style = getComputedStyle(node.parentElement);
 	const svg = node.parentElement instanceof SVGElement;
 	const scale = svg ? node.parentElement.getScreenCTM().a : 1;
 	ctx.font = `${style.fontWeight} ${parseFloat(style.fontSize) * scale}px ${style.fontFamily}`;
 	ctx.fillStyle = svg ? style.fill : style.color;
 	ctx.textBaseline = "middle";
-	const box = range.getClientRects()[0];
-	if (box) ctx.fillText(words, box.left, box.top + box.height / 2, range.getBoundingClientRect().width + 1);
+	for (const { words, left, right, middle } of lines(node)) ctx.fillText(words, left, middle, right - left + 1);
+}
+
+// A text as it is broken into lines where it stands.
+function lines(node) {
+	const found = [];
+	const range = document.createRange();
+	for (const { 0: word, index } of node.data.matchAll(/\S+/g)) {
+		range.setStart(node, index);
+		range.setEnd(node, index + word.length);
+		const box = range.getClientRects()[0];
+		if (!box) continue;
+		const middle = box.top + box.height / 2;
+		const last = found.at(-1);
+		if (last && Math.abs(last.middle - middle) < 2) Object.assign(last, { words: `${last.words} ${word}`, right: box.right });
+		else found.push({ words: word, left: box.left, right: box.right, middle });
+	}
+	return found;
 }
 
 // An image within a picture is cut where the picture ends.
@@ -84,17 +96,21 @@ async function picture(ctx, node, style) {
 }
 
 function shape(ctx, node, style) {
-	const { a, b, c, d, e, f } = node.getScreenCTM();
-	const path = node instanceof SVGCircleElement ? circle(node) : new Path2D(node.getAttribute("d") ?? "");
+	const matrix = node.getScreenCTM();
+	const own = node instanceof SVGCircleElement ? circle(node) : new Path2D(node.getAttribute("d") ?? "");
+	const path = new Path2D();
+	path.addPath(own, matrix);
 	ctx.save();
-	ctx.transform(a, b, c, d, e, f);
 	if (style.fill !== "none") {
 		ctx.fillStyle = style.fill;
 		ctx.fill(path);
 	}
 	if (style.stroke !== "none") {
+		const scale = style.vectorEffect === "non-scaling-stroke" ? 1 : Math.sqrt(Math.abs(matrix.a * matrix.d));
 		ctx.strokeStyle = style.stroke;
-		ctx.lineWidth = parseFloat(style.strokeWidth);
+		ctx.lineWidth = parseFloat(style.strokeWidth) * scale;
+		ctx.lineCap = style.strokeLinecap;
+		ctx.setLineDash(style.strokeDasharray === "none" ? [] : style.strokeDasharray.split(",").map(parseFloat));
 		ctx.stroke(path);
 	}
 	ctx.restore();

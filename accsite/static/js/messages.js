@@ -147,3 +147,50 @@
  * @property {number} rows
  * @property {number} count
  */
+
+/**
+ * What is asked about a latent, before the numbers of it.
+ * @typedef {Object} LatentQuestion
+ * @property {number} id
+ * @property {"open" | "start" | "decode" | "file"} ask
+ * @property {number} checkpoint
+ * @property {boolean} [strip]
+ * @property {number} [toward]
+ * @property {number} [part]
+ * @property {number} [seed]
+ * @property {string} [dataset]
+ * @property {number} [row]
+ */
+
+/**
+ * A factor group as one slider.
+ * @typedef {Object} LatentAxis
+ * @property {string} name
+ * @property {number} start
+ * @property {number} end
+ * @property {number[]} vector
+ * @property {number} centre
+ * @property {number} spread
+ */
+
+/**
+ * What is answered about a latent, before numbers or pixels.
+ * @typedef {Object} LatentAnswer
+ * @property {number | null} id
+ * @property {string} [error]
+ * @property {number[]} [shape]
+ * @property {number[]} [image]
+ * @property {number[]} [mean]
+ * @property {number[]} [spread]
+ * @property {LatentAxis[]} [axes]
+ * @property {boolean} [prior]
+ * @property {string} [looked_at]
+ * @property {number} [seed]
+ * @property {string} [dataset]
+ * @property {number} [row]
+ * @property {number} [images]
+ * @property {number} [numbers]
+ * @property {number} [pictures]
+ * @property {string} [file]
+ * @property {number} [bytes]
+ */

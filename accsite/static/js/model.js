@@ -160,6 +160,7 @@ document.addEventListener("keydown", (event) => {
 let opener = null;
 function close() {
 	sheet().close();
+	delete panel().dataset.sheet;
 	opener?.isConnected && opener.focus({ preventScroll: true });
 }
 
@@ -177,6 +178,8 @@ function open(number) {
 	const facts = heads.slice(1).flatMap((name, i) => (cells[i + 1] ? pair(name, cells[i + 1]) : []));
 	sheet().querySelector("[data-facts]").replaceChildren(...facts);
 	if (!sheet().open) sheet().show();
+	panel().dataset.sheet = "";
+	opener.scrollIntoView({ block: "nearest", inline: "nearest" });
 	pictures(line);
 }
 
@@ -191,7 +194,7 @@ async function pictures(line) {
 	if (!sort) return place.replaceChildren(paragraph("Its pictures come with the first checkpoint that is evaluated."));
 	const { shows, group } = line.dataset;
 	if (!shows) {
-		const words = "No pictures are made of this layer. They are made of the latent, and of attention where there is some.";
+		const words = "No pictures are made of this layer, but of the latent, and of attention where there is some.";
 		return place.replaceChildren(paragraph(words));
 	}
 	place.replaceChildren(paragraph("…"));
@@ -199,7 +202,8 @@ async function pictures(line) {
 	const response = await fetch(url, { headers: { "HX-Request": "true" } });
 	if (shown !== line) return;
 	const found = new DOMParser().parseFromString(await response.text(), "text/html").getElementById("tab");
-	if (!response.ok || !found) return place.replaceChildren(paragraph(`No pictures: the server answered ${response.status}.`));
+	if (!response.ok || !found)
+		return place.replaceChildren(paragraph(`No pictures: the server answered ${response.status}.`));
 	for (const extra of found.querySelectorAll(":scope > header, .inset")) extra.remove();
 	const sorted = [...found.querySelectorAll(".sorted")];
 	const own = sorted.filter((each) => each.querySelector("h3").textContent.trim().startsWith(group));

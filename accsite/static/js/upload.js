@@ -38,6 +38,26 @@ form.addEventListener("change", async ({ target }) => {
 	mark(target, "");
 });
 
+// A file may be dropped anywhere on the zone; it goes into the field, as if it had been chosen there.
+const zone = document.getElementById("drop");
+const holdsFile = ({ dataTransfer }) => dataTransfer.types.includes("Files");
+zone.addEventListener("dragover", (event) => {
+	if (!holdsFile(event)) return;
+	event.preventDefault();
+	zone.dataset.over = "";
+});
+zone.addEventListener("dragleave", ({ relatedTarget }) => {
+	if (!zone.contains(relatedTarget)) delete zone.dataset.over;
+});
+zone.addEventListener("drop", (event) => {
+	if (!holdsFile(event)) return;
+	event.preventDefault();
+	delete zone.dataset.over;
+	const field = zone.querySelector("[type=file]");
+	field.files = event.dataTransfer.files;
+	field.dispatchEvent(new Event("change", { bubbles: true }));
+});
+
 function mark(input, text) {
 	const field = input.closest(".field");
 	field.querySelector(".error")?.remove();

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 import redis
+from django.conf import settings
 
-from accsite.supervisor.redis import RedisServer, RedisUnavailable, answers, find_redis_server
+from accsite.supervisor.redis import RedisServer, RedisUnavailable, answers, find_redis_server, use
 
 
 @pytest.fixture
@@ -73,3 +74,15 @@ def test_a_port_that_is_taken_is_said_with_the_log(server, tmp_path):
     with pytest.raises(RedisUnavailable, match=str(Path("second") / "redis.log")):
         second.start()
     assert second.process is None
+
+
+def test_who_is_told_of_another_redis_waits_for_messages_as_long_as_before():
+    before = settings.REDIS_URL
+    (told,) = settings.CHANNEL_LAYERS["default"]["CONFIG"]["hosts"]
+    try:
+        use("redis://127.0.0.1:2/0")
+        (now,) = settings.CHANNEL_LAYERS["default"]["CONFIG"]["hosts"]
+        assert now == {**told, "address": "redis://127.0.0.1:2/0"}
+        assert now["socket_timeout"] > 5
+    finally:
+        use(before)

@@ -14,10 +14,13 @@ from accsite.apps.access.permissions import may_write
 from accsite.apps.datasets import choice as choices
 from accsite.apps.datasets import pages
 from accsite.apps.datasets.models import Dataset
-from accsite.apps.datasets.uses import NAMED, users_of
+from accsite.apps.datasets.uses import NAMED, fitting, trained_by, users_of
 from accsite.apps.datasets.views.common import find
 from accsite.apps.live import selectors as live
 from accsite.pages import REFUSED, is_partial
+
+PLACES = 6
+"""Branches that 'Train on this' offers; of more, the newest."""
 
 
 @require_GET
@@ -45,6 +48,8 @@ def head(request: HttpRequest, dataset: Dataset) -> dict[str, Any]:
         "more_users": len(users) > NAMED,
         "exports": pages.exports(dataset),
         "may_write": may_write(request.user),
+        "places": trained_by([dataset], request.user)[dataset.pk],
+        "fitting": fitting(dataset, request.user, PLACES) if may_write(request.user) else [],
         "head_url": f"{reverse('datasets:detail', args=[dataset.slug])}?head=1",
     }
 

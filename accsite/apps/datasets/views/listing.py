@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urlencode
 
 from django.core.paginator import Paginator
@@ -13,11 +14,14 @@ from django.views.decorators.http import require_GET
 from accsite.apps.access.permissions import may_write
 from accsite.apps.datasets import pages
 from accsite.apps.datasets.models import Dataset
+from accsite.apps.datasets.uses import Place, trained_by
 from accsite.apps.live import selectors as live
 from accsite.pages import is_partial
 
 DATASETS_A_PAGE = 50
-STRIP = 6
+STRIP, STRIP_COLUMNS = 10, 5
+TARGETS_NAMED = 5
+PLACES_NAMED = 2
 
 
 @require_GET
@@ -32,11 +36,13 @@ def index(request: HttpRequest) -> HttpResponse:
     page = Paginator(rows.select_related("created_by").order_by("name", "pk"), DATASETS_A_PAGE).get_page(
         request.GET.get("page")
     )
+    shown = list(page.object_list)
+    trained = trained_by(shown, request.user)
     asked = {name: text for name, text in (("q", query), ("removed", "1" if removed else "")) if text}
     context = {
         "versions": versions,
         "place": "datasets",
-        "datasets": [(row, _strip(row)) for row in page.object_list],
+        "datasets": [_card(row, trained[row.pk]) for row in shown],
         "page": page,
         "asked": urlencode(asked),
         "query": query,
@@ -49,13 +55,18 @@ def index(request: HttpRequest) -> HttpResponse:
     return render(request, f"datasets/{'panel' if is_partial(request) else 'list'}.html", context)
 
 
-def _strip(row: Dataset) -> dict[str, object]:
-    """Return the address and the size on the page of a row's first samples."""
-    shown = min(STRIP, row.n)
-    high = 32
+def _card(row: Dataset, places: list[Place]) -> dict[str, Any]:
+    """Return what a card shows of a dataset: its first samples, its targets, and which branches train on it."""
+    count = min(STRIP, row.n)
+    columns = min(STRIP_COLUMNS, count)
     return {
-        "url": pages.sprite_url(row, limit=shown, columns=shown) if row.removed_at is None else "",
-        "width": max(1, round(shown * high * row.width / row.height)),
-        "height": high,
-        "shown": shown,
+        "dataset": row,
+        "url": pages.sprite_url(row, limit=count, columns=columns) if row.removed_at is None else "",
+        "width": columns * row.width,
+        "height": -(-count // columns) * row.height,
+        "shown": count,
+        "targets": row.targets[:TARGETS_NAMED],
+        "more_targets": len(row.targets[TARGETS_NAMED:]),
+        "places": places[:PLACES_NAMED],
+        "more_places": len(places[PLACES_NAMED:]),
     }

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count, F, Max
+from django.db.models import Count
 from django.urls import reverse
 
 from accsite.apps.evaluation.models import Artifact, Evaluation, Metric
@@ -51,16 +51,6 @@ def find_artifact(user: Any, pk: int) -> Artifact:
     visible = Experiment.objects.visible_to(user)
     rows = Artifact.objects.filter(evaluation__branch__experiment__in=visible)
     return visible_row(rows, f"artifact {pk}", pk=pk)
-
-
-def evaluated_branches(user: Any) -> list[Branch]:
-    """Return the visible branches with ``evaluation_count`` and ``last_evaluated``, the newest first."""
-    visible = Experiment.objects.visible_to(user)
-    counted = Branch.objects.filter(experiment__in=visible).select_related("experiment", "head")
-    counted = counted.annotate(
-        evaluation_count=Count("evaluations"), last_evaluated=Max("evaluations__created_at")
-    )
-    return list(counted.order_by(F("last_evaluated").desc(nulls_last=True), "-id"))
 
 
 def measured_checkpoints(branch: Branch) -> list[Checkpoint]:

@@ -11,7 +11,8 @@ from django.urls import reverse
 
 from acc.errors import InvalidInput
 from accsite.apps.evaluation.models import Artifact
-from accsite.apps.evaluation.pages import matrix
+from accsite.apps.evaluation.pages import hues, matrix, sentences
+from accsite.apps.evaluation.pages.bars import Axis, Bar
 from accsite.apps.evaluation.selectors import asked, comparing
 from accsite.apps.evaluation.selectors.asked import DIRECTIONS, Kept
 from accsite.apps.evaluation.services.keys import OPTIONS
@@ -25,7 +26,6 @@ TABS = {
     "reconstructions": "Reconstructions",
     "ufr": "UFR",
 }
-OFFERED = 500
 
 
 @dataclass(frozen=True)
@@ -36,37 +36,30 @@ class Side:
     checkpoint: Checkpoint
     kept: Kept
 
+    @property
+    def hues(self) -> dict[str, int]:
+        """The hues of the factor groups of its model."""
+        return hues.of_spec(self.checkpoint.spec)
+
     def artifact(self, kind: str, name: str) -> Artifact | None:
         return next((each for each in self.kept.artifacts.get(kind, []) if each.name == name), None)
 
 
-def read(user: Any, query: Mapping[str, Any]) -> list[Checkpoint]:
-    """Return the checkpoints that an address names, two to six; raises InvalidInput (checkpoints)."""
+def read(user: Any, query: Mapping[str, Any], *, least: int = 2) -> list[Checkpoint]:
+    """Return the checkpoints that an address names, ``least`` (1 or 2) to six; raises InvalidInput (checkpoints)."""
     given = [query[name].strip() for name in NAMES if query.get(name, "").strip()]
     wrong = next((text for text in given if not row_id(text)), None)
     if wrong is not None:
         raise InvalidInput({"checkpoints": f"{wrong[:80]!r} is not the id of a checkpoint"})
-    ids = comparing.check_ids([int(text) for text in given])
+    ids = [int(text) for text in given]
+    if len(ids) != 1 or least > 1:
+        ids = comparing.check_ids(ids)
     rows = Checkpoint.objects.filter(experiment__in=Experiment.objects.visible_to(user), pk__in=ids)
     found = {row.pk: row for row in rows.select_related("branch__experiment", "experiment")}
     missing = next((pk for pk in ids if pk not in found), None)
     if missing is not None:
         raise InvalidInput({"checkpoints": f"there is no checkpoint {missing} that you may see"})
     return [found[pk] for pk in ids]
-
-
-def offered(user: Any, chosen: Sequence[Checkpoint]) -> list[tuple[str, list[tuple[int, str]]]]:
-    """Return the checkpoints that can be picked, by branch: the newest, and those that are chosen."""
-    rows = Checkpoint.objects.filter(experiment__in=Experiment.objects.visible_to(user))
-    newest = list(rows.select_related("branch__experiment").order_by("-pk")[:OFFERED])
-    known = {each.pk for each in newest}
-    by_branch: dict[str, list[tuple[int, str]]] = {}
-    for each in [*newest, *(one for one in chosen if one.pk not in known)]:
-        tag = f", {each.tag}" if each.tag else ""
-        where = f"{each.branch.experiment.name} / {each.branch.name}"
-        words = f"{where}, step {each.step:,}{tag} (checkpoint {each.pk})"  # a closed select shows no group
-        by_branch.setdefault(where, []).append((each.pk, words))
-    return sorted(by_branch.items())
 
 
 def address(checkpoints: Sequence[Checkpoint], where: str = "evaluation:compare", **query: Any) -> str:
@@ -100,11 +93,29 @@ def metrics(found: Sequence[Side], query: Mapping[str, Any]) -> dict[str, Any]:
     tasks: dict[str, Task] = {}
     for side in reversed(found):
         tasks |= {task.key: task for task in side.checkpoint.branch.tasks.all()}
-    rows = [(row, tasks.get(row.task)) for row in comparison.metrics]
+    rows = [(row, tasks.get(row.task), _cells(row)) for row in comparison.metrics]
     return {
         "rows": [each for each in rows if not each[0].concept and not each[0].group],
         "detailed": [each for each in rows if each[0].concept or each[0].group],
     }
+
+
+def _cells(row: comparing.Row) -> list[tuple[comparing.Measured, Bar | None]]:
+    """Return each value of a row with its difference from the first as a bar; 0 lies in the middle of all."""
+    reach = max(
+        (
+            abs(number)
+            for value in row.values
+            for number in (value.difference, value.difference_low, value.difference_high)
+            if number is not None
+        ),
+        default=0.0,
+    )
+    scale = Axis(-reach, reach)
+    return [
+        (value, scale.bar(value.difference, value.difference_low, value.difference_high, trivial=0.0))
+        for value in row.values
+    ]
 
 
 def traversals(found: Sequence[Side], query: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,6 +146,10 @@ def ufr(found: Sequence[Side], _query: Mapping[str, Any]) -> dict[str, Any]:
                 "scores": matrix.concepts(result) if result else [],
                 "shared": matrix.shared(first, result) if first and result and number else [],
                 "difference": matrix.difference(first, result) if first and result and number else [],
+                "sentence": sentences.summary(result) if result else "",
+                "change": sentences.difference(first, result, side.letter)
+                if first and result and number
+                else "",
             }
             for number, (side, result) in enumerate(zip(found, results, strict=True))
         ]

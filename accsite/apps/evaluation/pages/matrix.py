@@ -31,7 +31,7 @@ SISTERS: tuple[tuple[str, str, str, str], ...] = (
 
 @dataclass(frozen=True)
 class Cell:
-    """One number of a table. ``shade``: 0 to 10 on the colour scale; ``key`` opens its images."""
+    """One number of a table. ``key`` opens its images."""
 
     value: float | None
     low: float | None = None
@@ -50,8 +50,12 @@ class Cell:
 
     @property
     def shade(self) -> str:
-        """The class of its colour; empty where there is no number."""
-        return "" if self.value is None else f"v{round(10 * min(1.0, max(0.0, self.value)))}"
+        """The class of its colour round chance: ``p0`` to ``p10`` above it, ``n1`` to ``n5`` below; empty for none."""
+        if self.value is None:
+            return ""
+        chance = self.chance or 0.0
+        part = round(10 * (self.value - chance) / max(1.0 - chance, 1e-9))
+        return f"p{min(10, part)}" if part >= 0 else f"n{min(5, -part)}"
 
 
 @dataclass(frozen=True)

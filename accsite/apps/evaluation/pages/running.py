@@ -25,12 +25,33 @@ def jobs_of(checkpoint: Checkpoint) -> list[tuple[Job, str]]:
     ]
 
 
-def jobs_context(checkpoint: Checkpoint, versions: dict[str, int] | None = None) -> dict[str, Any]:
-    """Return what the panel of jobs shows; versions are read first unless they are given."""
+def jobs_context(
+    checkpoint: Checkpoint, tab: str = "metrics", versions: dict[str, int] | None = None
+) -> dict[str, Any]:
+    """Return what the tabs and the jobs beside them show; versions are read first unless they are given.
+
+    tab: the one that is open. A tab whose part is being measured is ``busy``.
+    """
     topic = f"evaluations:{checkpoint.branch_id}"
+    versions = versions or live.versions(["jobs", topic])
+    jobs = jobs_of(checkpoint)
+    busy = {part for job, _ in jobs if job.state in ACTIVE for part in job.spec.get("suite", [])}
     return {
-        "versions": versions or live.versions(["jobs", topic]),
-        "jobs": jobs_of(checkpoint),
-        "jobs_url": reverse("evaluation:jobs", args=[checkpoint.pk]),
+        "versions": versions,
+        "jobs": jobs,
+        "jobs_url": f"{reverse('evaluation:jobs', args=[checkpoint.pk])}?tab={tab}",
+        "tab": tab,
+        "tabs": [
+            (key, title, reverse("evaluation:tab", args=[checkpoint.pk, key]), key in busy)
+            for key, title in TABS.items()
+        ],
         "topic": topic,
     }
+
+
+def is_measured(checkpoint: Checkpoint, part: str) -> bool:
+    """Return whether a job that waits or runs is to measure this part."""
+    specs = Job.objects.filter(
+        kind=JobKind.EVALUATE, checkpoint=checkpoint, preview=False, state__in=ACTIVE
+    ).values_list("spec", flat=True)
+    return any(part in spec.get("suite", []) for spec in specs)

@@ -11,14 +11,15 @@ from django.urls import reverse
 
 from acc.results import graded
 from accsite.apps.evaluation.models import Artifact, Evaluation, Metric, Threshold
-from accsite.apps.evaluation.pages import matrix
+from accsite.apps.evaluation.pages import leaders, matrix, sentences
+from accsite.apps.evaluation.pages.bars import Bar, axis
 from accsite.apps.evaluation.pages.curves import Curve, Trend, plot, trend
 from accsite.apps.evaluation.selectors.asked import DIRECTIONS, Kept, PartRequest
 from accsite.apps.evaluation.selectors.samples import Samples
 from accsite.apps.evaluation.services.keys import part_key
 from accsite.apps.training.models import Branch, Checkpoint
 
-TREND = 5
+TREND = 12
 FRAMES = 200
 POINTS = 500
 HEADLINE = ("ufr", "unified", "factored")
@@ -38,6 +39,19 @@ class Row:
     good: float | None
     source: str
     trend: Trend | None
+
+    @property
+    def bar(self) -> Bar | None:
+        """Where its value lies between what is trivial and what is good, on an axis of its own."""
+        number, trivial = self.metric, leaders.trivial(self.metric)
+        earlier = self.trend.values if self.trend else ()
+        scale = axis([number.value, number.low, number.high, trivial, self.moderate, self.good, *earlier])
+        return scale.bar(number.value, number.low, number.high, trivial=trivial, goal=self.good)
+
+    @property
+    def trivial(self) -> float | None:
+        """What the trivial answer scores."""
+        return leaders.trivial(self.metric)
 
     @property
     def key(self) -> str:
@@ -108,8 +122,11 @@ def reconstructions(
 ) -> dict[str, Any]:
     """Return the pictures of each dataset, and those of other steps of the branch to scrub through."""
     pictures = kept.artifacts.get("reconstructions", [])
+    options = kept.evaluation.options if kept.evaluation else asked.spec.model_dump()
     return {
         "pictures": [Scrubbed(picture, frames(checkpoint.branch, picture)) for picture in pictures],
+        "shown": "worst" if options.get("shown") == "worst" else "random" if options.get("seed") else "fixed",
+        "shown_seed": options.get("seed", 0),
         "other_seed": asked.spec.seed + 1,
     }
 
@@ -218,6 +235,7 @@ def ufr(checkpoint: Checkpoint, asked: PartRequest, kept: Kept, query: Mapping[s
         "images": images,
         "concepts": found["ufr"]["concepts"],
         "matrix": matrix.table(found, view),
+        "sentence": sentences.summary(found),
         "views": places,
         "view": view,
         "scores": matrix.concepts(found),

@@ -22,7 +22,7 @@ TABS = {
     "attention": "Attention",
     "ufr": "UFR",
 }
-CHOICES = ("seed", "direction", "dataset")
+CHOICES = ("seed", "shown", "direction", "dataset")
 DIRECTIONS = {
     "principal": "the group's principal direction",
     "pattern": "the pattern of its concept",

@@ -13,7 +13,7 @@ from accsite.apps.training.models import Checkpoint
 
 OPTIONS: Mapping[str, tuple[str, ...]] = {
     "metrics": (),
-    "reconstructions": ("images", "seed"),
+    "reconstructions": ("images", "seed", "shown"),
     "traversals": ("dataset", "rows", "seeds", "steps", "direction", "groups", "own", "seed"),
     "sort": ("dataset", "rows", "sort_images", "direction", "groups", "own"),
     "attention": ("dataset", "rows", "images", "seed"),
@@ -25,13 +25,16 @@ def part_key(checkpoint: Checkpoint, spec: EvalSpec, part: str) -> str:
     """Return the key of a part: of the weights, the versions of plugins and engine, and its own options."""
     frozen = checkpoint.spec
     tasks = frozen.get("tasks", [])
+    options = spec.model_dump(mode="json", include=set(OPTIONS[part]))
+    if options.get("shown") == "fixed":
+        del options["shown"]  # what was measured before there was a choice goes on to count
     depends = {
         "part": part,
         "checkpoint": [checkpoint.pk, checkpoint.sha256],
         "plugins": frozen.get("plugins", {}),
         "tasks": [[task.get("key"), task.get("source_sha256", "")] for task in tasks],
         "engine": __version__,
-        "options": spec.model_dump(mode="json", include=set(OPTIONS[part])),
+        "options": options,
     }
     if "dataset" in OPTIONS[part] and spec.dataset and spec.dataset not in frozen.get("datasets", {}):
         named = Dataset.every.filter(slug=spec.dataset).values_list("content_hash", flat=True)

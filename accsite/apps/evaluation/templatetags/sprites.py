@@ -61,8 +61,28 @@ def dimensions(meta: Mapping[str, Any]) -> str:
     return f"{named}, pattern of {meta['concept']}" if meta.get("concept") else named
 
 
+@register.filter
+def hue(hues: Mapping[str, int] | None, group: str | None) -> SafeString | str:
+    """Return the attribute that gives an element the hue of a factor group; nothing for what is none."""
+    slot = (hues or {}).get(group or "")
+    return "" if slot is None else format_html('data-slot="{}"', slot)
+
+
+@register.filter
+def strip_alt(sprite: Artifact) -> str:
+    """Return what the first row of a traversal shows."""
+    values = sprite.meta["values"]
+    return f"{sprite.name} moved from {compact(values[0])} to {compact(values[-1])} in {len(values)} steps"
+
+
+@register.filter
+def past_the_seed(sprite: Artifact) -> int:
+    """Return the width of the steps of a traversal, without the seed image at their left."""
+    return int(sprite.meta["width"] - sprite.meta["tile"][0])
+
+
 @register.inclusion_tag("evaluation/parts/traversal.html")
-def traversal(artifact: Artifact, owner: str = "") -> dict[str, Any]:
+def traversal(artifact: Artifact, owner: str = "", hues: Mapping[str, int] | None = None) -> dict[str, Any]:
     """Show a traversal: a row for each seed, a column for each step, and over it the step's value."""
     meta = artifact.meta
     width = meta["tile"][0]
@@ -72,6 +92,7 @@ def traversal(artifact: Artifact, owner: str = "") -> dict[str, Any]:
     return {
         "artifact": artifact,
         "owner": owner,
+        "hues": hues,
         "meta": meta,
         "said": (
             f"Traversal of {artifact.name}: {meta['seeds']} seeds in rows, {meta['steps']} steps "

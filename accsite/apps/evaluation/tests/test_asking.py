@@ -9,8 +9,10 @@ from django.contrib.auth import get_user_model
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from acc.specs import EvalSpec
 from accsite.apps.evaluation import services
 from accsite.apps.evaluation.models import Evaluation
+from accsite.apps.evaluation.services import keys
 from accsite.apps.evaluation.tests.test_record import Measured, Result, evaluation_job, grid
 from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.states import JobState
@@ -54,6 +56,20 @@ def test_what_is_kept_is_answered_at_once(api: APIClient, branch: Branch) -> Non
         )
         assert (answer.status_code, answer.json()["id"]) == (200, kept.pk)
     assert Job.objects.count() == 1
+
+
+def test_the_worst_are_other_images_and_the_fixed_are_those_of_before_there_was_a_choice(
+    api: APIClient, branch: Branch
+) -> None:
+    kept = measured(branch)
+    spec = {"suite": ["reconstructions"]}
+    fixed = keys.part_key(kept.checkpoint, EvalSpec(**spec), "reconstructions")
+    assert kept.parts.get(name="reconstructions").key == fixed
+    assert keys.part_key(kept.checkpoint, EvalSpec(**spec, shown="worst"), "reconstructions") != fixed
+    body = {"checkpoint": kept.checkpoint_id, **spec, "shown": "worst"}
+    answer = api.post("/api/v1/eval/run/", body, format="json")
+    assert answer.status_code == 202
+    assert Job.objects.get(pk=answer.json()["id"]).spec["shown"] == "worst"
 
 
 def test_other_options_are_measured_once_however_often_they_are_asked_for(

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.files.storage import default_storage
+from django.core.paginator import Paginator
 from django.http import FileResponse, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -18,6 +19,7 @@ from accsite.actions import perform
 from accsite.apps.access.permissions import may_change
 from accsite.apps.evaluation.forms import AutoForm
 from accsite.apps.evaluation.pages import branches as branch_pages
+from accsite.apps.evaluation.pages import leaders as leader_pages
 from accsite.apps.evaluation.pages import tabs as tab_pages
 from accsite.apps.live import selectors as live
 from accsite.apps.training.actions.change_branch import ChangeBranch
@@ -25,15 +27,62 @@ from accsite.apps.training.actions.evaluate_checkpoint import EvaluateCheckpoint
 from accsite.apps.training.models import Branch
 from accsite.pages import REFUSED
 
+LEADERS_A_PAGE = 100
+MOST_PICKED = 4
+"""Checkpoints that a list lets one tick for a comparison."""
+
 
 @require_GET
 def home(request: HttpRequest) -> HttpResponse:
-    """List the branches and when each was last measured."""
-    return render(
-        request,
-        "evaluation/home.html",
-        {"place": "evaluate", "branches": branch_pages.evaluated_branches(request.user)},
-    )
+    """Rank branches, or all checkpoints, by one number: ``?metric=&of=&q=&sort=&order=&page=``."""
+    asked = request.GET
+    query = asked.get("q", "").strip()
+    of = asked.get("of", "") if asked.get("of") in leader_pages.OF else "branches"
+    sort = asked.get("sort", "") if asked.get("sort") in leader_pages.COLUMNS else "value"
+    offered = leader_pages.choices(request.user)
+    choice = leader_pages.chosen(offered, asked.get("metric", ""))
+    measured = leader_pages.leaders(request.user, choice, of=of, query=query) if choice else []
+    rest = leader_pages.others(request.user, measured, query)
+    page = None
+    if choice:
+        rows = leader_pages.ordered(measured, choice, sort, asked.get("order", ""))
+        page = Paginator(rows, LEADERS_A_PAGE).get_page(asked.get("page"))
+    by_dataset: dict[str, list[leader_pages.Choice]] = {}
+    for each in sorted(offered, key=lambda each: (each.dataset, each.task == "", each.words)):
+        by_dataset.setdefault(each.dataset, []).append(each)
+    context = {
+        "place": "evaluate",
+        "choices": list(by_dataset.items()),
+        "choice": choice,
+        "page": page,
+        "rest": rest[:LEADERS_A_PAGE] if of == "branches" else [],
+        "nothing": not offered and not rest and not query,
+        "query": query,
+        "of": of,
+        "ofs": leader_pages.OF,
+        "heads": _heads(request, choice, sort) if choice else {},
+        "most": MOST_PICKED,
+    }
+    return render(request, "evaluation/home.html", context)
+
+
+def _heads(request: HttpRequest, choice: leader_pages.Choice, sort: str) -> dict[str, dict[str, str]]:
+    """Return for each column the address that sorts by it, and how it is sorted now."""
+    heads = {}
+    for name in leader_pages.COLUMNS:
+        usual = leader_pages.best_first(choice, name)
+        order = request.GET.get("order", "")
+        now = (order if order in ("asc", "desc") else usual) if name == sort else ""
+        turned = {"asc": "desc", "desc": "asc", "": usual}[now]
+        query = request.GET.copy()
+        query.pop("page", None)
+        query["sort"] = name
+        query["order"] = turned
+        heads[name] = {
+            "url": f"?{query.urlencode()}",
+            "now": {"asc": "ascending", "desc": "descending", "": ""}[now],
+        }
+    return heads
 
 
 @require_GET

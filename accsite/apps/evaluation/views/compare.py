@@ -16,8 +16,8 @@ from django.views.decorators.http import require_GET, require_POST
 from acc.errors import InvalidInput
 from accsite.apps.access.permissions import may_change
 from accsite.apps.evaluation import services
-from accsite.apps.evaluation.forms import CompareForm
 from accsite.apps.evaluation.pages import compare as pages
+from accsite.apps.evaluation.pages import picking
 from accsite.apps.evaluation.selectors import asked, comparing
 from accsite.apps.evaluation.services.keys import OPTIONS
 from accsite.apps.jobs.models import Job
@@ -30,16 +30,21 @@ FORMS = ("csv", "json")
 
 @require_GET
 def compare(request: HttpRequest) -> HttpResponse:
-    """Show ``?a=&b=`` and up to four more, ``&tab=``; ``&print=1`` shows all tabs at once."""
+    """Show ``?a=&b=`` and up to four more, ``&tab=``; ``&print=1`` shows all tabs at once. ``?pick=`` of a list leads
+    here."""
+    picked = request.GET.getlist("pick")
+    if picked:
+        letters = dict(zip(pages.NAMES, picked, strict=False))
+        return redirect(f"{reverse('evaluation:compare')}?{urlencode(letters)}")
     given = any(request.GET.get(name) for name in pages.NAMES)
     try:
-        chosen = pages.read(request.user, request.GET) if given else []
-        if chosen:
+        chosen = pages.read(request.user, request.GET, least=1) if given else []
+        if len(chosen) > 1:
             pages.dataset_of(chosen, request.GET)
     except InvalidInput as error:
         return _page(request, [], refused=str(error), status=REFUSED)
-    if not chosen:
-        return _page(request, [])
+    if len(chosen) < 2 or _finds(request):
+        return _picking(request, chosen)
     name = request.GET.get("tab", "metrics")
     if name not in pages.TABS:
         raise Http404(f"there is no tab {name!r}; there are: {', '.join(pages.TABS)}")
@@ -115,6 +120,7 @@ def part_context(request: HttpRequest, chosen: list[Checkpoint], name: str) -> d
             (each, pages.address(chosen, tab=name, **{**options, "dataset": each})) for each in datasets
         ],
         "sides": found,
+        "hues": found[0].hues,
         "tab": name,
         "title": pages.TABS[name],
         "options": options,
@@ -130,19 +136,21 @@ def part_context(request: HttpRequest, chosen: list[Checkpoint], name: str) -> d
 def _page(
     request: HttpRequest, chosen: list[Checkpoint], *, refused: str = "", status: int = 200, **context: Any
 ) -> HttpResponse:
-    choices = pages.offered(request.user, chosen)
-    newest = sorted((pk for _, rows in choices for pk, _ in rows), reverse=True)[:2]
     shown = {
         "place": "evaluate",
         "refused": refused,
-        "too_few": len(newest) < 2,
         "chosen": chosen,
-        "form": CompareForm(choices, [each.pk for each in chosen] or newest[::-1]),
+        **_picker(request, chosen),
         **context,
     }
-    if chosen:
+    if len(chosen) < 2:
+        newest = picking.newest(request.user)
+        shown["newest_url"] = pages.address(newest) if len(newest) == 2 and not chosen else ""
+        shown["too_few"] = len(newest) < 2
+    else:
         ids = [each.pk for each in chosen]
         shown |= {
+            "differences": picking.differences(chosen),
             "tabs": [
                 (key, title, pages.address(chosen, tab=key, dataset=request.GET.get("dataset", "")))
                 for key, title in pages.TABS.items()
@@ -157,6 +165,46 @@ def _page(
             "body": {"checkpoints": ids},
         }
     return render(request, "evaluation/compare.html", shown, status=status)
+
+
+def _finds(request: HttpRequest) -> bool:
+    """Return whether a script asks only for what a search finds."""
+    return "find" in request.GET and is_partial(request)
+
+
+def _picking(request: HttpRequest, chosen: list[Checkpoint]) -> HttpResponse:
+    """Return what a search finds, or the page while too few are chosen."""
+    if _finds(request):
+        return render(request, "evaluation/parts/found.html", _picker(request, chosen))
+    return _page(request, chosen)
+
+
+def _picker(request: HttpRequest, chosen: list[Checkpoint]) -> dict[str, Any]:
+    """Return the chips of what is chosen, and what can be added: what ``?find=`` finds, or heads."""
+    kept = {name: request.GET[name] for name in ("tab", "dataset") if request.GET.get(name)}
+    text = request.GET.get("find", "").strip()
+    room = len(pages.NAMES) - len(chosen)
+    heads = picking.heads(request.user, chosen[0], len(pages.NAMES)) if chosen else []
+    return {
+        "chips": [
+            (
+                letter.upper(),
+                each,
+                pages.address([other for other in chosen if other.pk != each.pk], **kept),
+            )
+            for letter, each in zip(pages.NAMES, chosen, strict=False)
+        ],
+        "kept": {**{name: each.pk for name, each in zip(pages.NAMES, chosen, strict=False)}, **kept},
+        "find": text,
+        "found": [
+            (each, pages.address([*chosen, each], **kept))
+            for each in picking.find(request.user, text, chosen)
+        ]
+        if room
+        else [],
+        "room": room,
+        "heads_url": pages.address(heads, **kept) if len(heads) > 1 else "",
+    }
 
 
 def _printed(request: HttpRequest, chosen: list[Checkpoint]) -> HttpResponse:

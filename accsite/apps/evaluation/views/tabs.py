@@ -21,7 +21,7 @@ from accsite.apps.evaluation import services
 from accsite.apps.evaluation.actions.ask_checkpoint import AskCheckpoint
 from accsite.apps.evaluation.forms import RunForm
 from accsite.apps.evaluation.models import Metric
-from accsite.apps.evaluation.pages import running
+from accsite.apps.evaluation.pages import hues, running
 from accsite.apps.evaluation.pages import tabs as tab_pages
 from accsite.apps.evaluation.selectors import METRIC_COLUMNS, asked, comparing
 from accsite.apps.jobs.models import Job
@@ -54,9 +54,11 @@ def tab(request: HttpRequest, checkpoint: int, name: str = "metrics") -> HttpRes
 
 @require_GET
 def jobs(request: HttpRequest, checkpoint: int) -> HttpResponse:
-    """Return the panel of what is being measured of a checkpoint."""
+    """Return the tabs of a checkpoint, ``?tab=`` the open one, with what is being measured."""
     found = asked.find_checkpoint(request.user, checkpoint)
-    return render(request, "evaluation/jobs.html", running.jobs_context(found))
+    name = request.GET.get("tab", "")
+    shown = running.jobs_context(found, name if name in asked.TABS else "metrics")
+    return render(request, "evaluation/jobs.html", shown)
 
 
 @require_POST
@@ -147,6 +149,7 @@ def part_context(request: HttpRequest, found: Checkpoint, name: str) -> dict[str
         "current": tab_pages.is_kept(found, wanted, kept),
         "changeable": may_change(request.user, found),
         "present": found.weights_pruned_at is None,
+        "hues": hues.of_spec(found.spec),
         "branch_url": reverse("evaluation:branch", args=[found.branch_id]),
         "run_url": reverse("evaluation:ask", args=[found.pk]),
         **tab_pages.BUILDERS[name](found, wanted, kept, request.GET),
@@ -167,14 +170,14 @@ def _shown(
         **part_context(request, found, name),
         **extra,
     }
+    context["measuring"] = context["part"] is None and running.is_measured(found, name)
     if is_partial(request):
         return render(request, "evaluation/tab.html", context, status=status)
     context |= {
-        "tabs": [(key, title, _address(found.pk, key, {})) for key, title in asked.TABS.items()],
         "form": extra.get("form") or RunForm(found, initial=dict(context["asked"].chosen)),
         "form_open": "form" in extra,
         **tab_pages.picker(found),
-        **running.jobs_context(found, versions),
+        **running.jobs_context(found, name, versions),
         "run_api": reverse("api:eval-run"),
         "run_cli": f"evaluate {found.pk}",
         "run_body": {"checkpoint": found.pk},

@@ -2,42 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.utils import timezone
 
 from acc.messages import WorkerFigures
 from accsite.apps.jobs.models import Job, JobPart, Worker
-from accsite.apps.jobs.states import HELD
+from accsite.apps.jobs.states import HELD, JobState
 
 ORDER = {state: place for place, state in enumerate(Worker.State)}
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of telemetry: its name, its text with unit, and, of a share, percent from 0 to 100."""
+    """One figure of telemetry: its name, its text with unit, and, of a share, percent from 0 to 100.
+
+    ``history``: how it was in the last quarter of an hour, a mean for every 15 seconds; None where nobody looked.
+    """
 
     key: str
     name: str
     text: str
     percent: float | None = None
+    history: Sequence[float | None] = ()
 
 
 @dataclass(frozen=True)
 class WorkerRow:
-    """A worker, the jobs it holds, the name of its device, its figures, and whether more jobs are hidden."""
+    """A worker, the jobs it holds, the name of its device, its figures, and whether more jobs are hidden.
+
+    ``waiting``: by queue that it serves, how many jobs wait there.
+    """
 
     worker: Worker
     jobs: list[Job]
     device_name: str
     figures: list[Figure]
     hidden: bool = False
+    waiting: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def drawn(self) -> list[Figure]:
+        """The figures that have a history."""
+        return [figure for figure in self.figures if figure.history]
+
+    @property
+    def told(self) -> list[Figure]:
+        """The figures that are only told."""
+        return [figure for figure in self.figures if not figure.history]
 
 
 def worker_rows(workers: Iterable[Worker] | None = None, *, seen_by: Any = None) -> list[WorkerRow]:
-    """Return the workers, those online first, with four queries for them all; ``seen_by``: only a user's jobs.
+    """Return the workers, those online first, with five queries for them all; ``seen_by``: only a user's jobs.
 
     A job of several machines is with each worker that runs ranks of it.
     """
@@ -60,6 +79,7 @@ def worker_rows(workers: Iterable[Worker] | None = None, *, seen_by: Any = None)
             held.setdefault(worker_id, []).append(job)
         else:
             hidden.add(worker_id)
+    waiting = Counter(Job.objects.filter(state=JobState.QUEUED).values_list("queue", flat=True))
     return [
         WorkerRow(
             worker,
@@ -67,6 +87,7 @@ def worker_rows(workers: Iterable[Worker] | None = None, *, seen_by: Any = None)
             str(worker.telemetry.get("device_name", "")),
             list(figures(worker.telemetry)),
             worker.pk in hidden,
+            {queue: waiting[queue] for queue in worker.queues},
         )
         for worker in rows
     ]
@@ -74,16 +95,22 @@ def worker_rows(workers: Iterable[Worker] | None = None, *, seen_by: Any = None)
 
 def figures(telemetry: dict[str, Any]) -> Iterator[Figure]:
     """Yield the figures of a heartbeat, the device's own first; what it does not tell is left out."""
+    history: dict[str, list[float | None]] = telemetry.get("history") or {}
     for key, name in (("utilisation_percent", "GPU"), ("cpu_percent", "CPU")):
         if key in telemetry:
-            yield Figure(key, name, f"{telemetry[key]:.0f} %", float(telemetry[key]))
+            value = float(telemetry[key])
+            yield Figure(key, name, f"{value:.0f} %", value, history.get(key, ()))
     for prefix, name in (("memory", "GPU memory"), ("host_memory", "memory")):
         used, total = telemetry.get(f"{prefix}_used_bytes"), telemetry.get(f"{prefix}_total_bytes")
         if used is not None and total:
             text = f"{used / 2**30:.1f} of {total / 2**30:.1f} GiB"
-            yield Figure(f"{prefix}_bytes", name, text, 100 * used / total)
+            drawn = history.get(f"{prefix}_percent", ())
+            yield Figure(f"{prefix}_bytes", name, text, 100 * used / total, drawn)
     if "temperature_celsius" in telemetry:
-        yield Figure("temperature_celsius", "temperature", f"{telemetry['temperature_celsius']:.0f} °C")
+        text = f"{telemetry['temperature_celsius']:.0f} °C"
+        yield Figure(
+            "temperature_celsius", "temperature", text, history=history.get("temperature_celsius", ())
+        )
     if "load" in telemetry:
         yield Figure("load", "load", f"{telemetry['load']:.2f} on {telemetry.get('cores', '?')} cores")
 

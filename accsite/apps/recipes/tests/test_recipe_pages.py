@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from typing import Any
 
 import pytest
@@ -98,13 +99,15 @@ def test_the_page_of_a_run_shows_phases_steps_log_and_result(page, run, branch):
     step(run, "3", "load_dataset", args={"slug": "digits"}, message="no such dataset", state="FAILED")
     text = folded(page.get(f"/recipes/runs/{run.pk}/"))
     assert "0 of 2 steps, trained 40 of 100" in text
+    rows_shown = re.findall(r'id="step-\d+"> <th scope="row" class="mono">(\d+)</th>', text)
+    assert rows_shown == ["1", "2", "3"]
     assert "to come" in text
     assert "40 / 100" in text
     assert "a line of the log" in text
     assert "no such dataset" in text
     assert "&lt;img src=x&gt;" in text
     assert f'data-topics="recipe:{run.pk}=' in text
-    assert text.index('id="step-') < text.index("load dataset")
+    assert text.index("Result") < text.index("Over time") < text.index("Every step")
 
 
 def test_a_run_is_stopped_and_resumed_from_its_page(page, run):

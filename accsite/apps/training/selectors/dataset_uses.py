@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from django.db.models import F, QuerySet
+from django.urls import reverse
 
 from accsite.apps.datasets.models import Dataset
+from accsite.apps.datasets.uses import Place
 from accsite.apps.jobs.models import Job
-from accsite.apps.training.models import Branch, Checkpoint, Task, Visibility
+from accsite.apps.training.models import Branch, Checkpoint, Experiment, Task, Visibility
 
 
 def dataset_uses(dataset: Dataset, limit: int) -> list[str]:
@@ -39,3 +44,44 @@ def _shown(branch: Branch | None, kind: str, name: str) -> str:
 def _naming(rows: QuerySet, dataset: Dataset) -> QuerySet:  # type: ignore[type-arg]
     """Return the rows whose specification names the dataset; an address is never given to another one."""
     return rows.filter(spec__datasets__has_key=dataset.slug).defer("spec").order_by("-pk")
+
+
+class Branches:
+    """The branches that train on datasets, or could; see ``accsite.apps.datasets.uses.Trainers``."""
+
+    def on(self, datasets: Sequence[Dataset], user: Any) -> dict[int, list[Place]]:
+        """Return for each dataset that has any the visible branches with a task on it."""
+        rows = Task.objects.filter(
+            dataset__in=datasets, removed_at=None, branch__experiment__in=Experiment.objects.visible_to(user)
+        )
+        named = rows.values_list(
+            "dataset_id",
+            "branch__experiment__name",
+            "branch__name",
+            "branch__experiment__slug",
+            "branch__slug",
+        )
+        found: dict[int, list[Place]] = {}
+        for pk, experiment, branch, *slugs in named.order_by(
+            "branch__experiment__name", "branch_id"
+        ).distinct():
+            found.setdefault(pk, []).append(_place(experiment, branch, slugs))
+        return found
+
+    def fitting(self, dataset: Dataset, user: Any, limit: int) -> list[Place]:
+        """Return the newest branches that may be changed and whose model looks at images of this shape."""
+        shape = {
+            f"experiment__model_spec__image__{side}": getattr(dataset, side)
+            for side in ("channels", "height", "width")
+        }
+        rows = Branch.objects.filter(experiment__in=Experiment.objects.changeable_by(user), **shape)
+        named = rows.order_by("-pk").values_list("experiment__name", "name", "experiment__slug", "slug")
+        return [_place(experiment, branch, slugs) for experiment, branch, *slugs in named[:limit]]
+
+
+def _place(experiment: str, branch: str, slugs: list[str]) -> Place:
+    return Place(
+        f"{experiment} / {branch}",
+        reverse("training:workbench", args=slugs),
+        reverse("training:task-add", args=slugs),
+    )

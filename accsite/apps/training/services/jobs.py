@@ -13,7 +13,7 @@ from accsite.apps.jobs.models import Job, JobEvent, JobKind
 from accsite.apps.jobs.services import control
 from accsite.apps.jobs.services.idempotency import enqueue_once, submitted_before
 from accsite.apps.jobs.services.placement import check_device, check_memory
-from accsite.apps.jobs.services.unit import unit_of_work
+from accsite.apps.jobs.services.unit import touch, unit_of_work
 from accsite.apps.jobs.states import TERMINAL
 from accsite.apps.registry import approval
 from accsite.apps.registry.models import Plugin, PluginKind
@@ -83,6 +83,7 @@ def submit_training(
         require_code([branch.head], "branch")
     frozen = _freeze(branch, attached, spec)
     approval.require(frozen.plugins.values(), field="tasks")
+    touch(f"checkpoints:{branch.experiment_id}")  # whose tree shows where a branch grows
     return enqueue_once(
         actor,
         idempotency_key,

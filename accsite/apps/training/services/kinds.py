@@ -101,7 +101,7 @@ class Train(Kind):
             Branch.objects.filter(pk=job.branch.pk).update(head=reached)
             drop_autosaves(job, keep=0)
             evaluate_the_end(reached, job.created_by)
-            touch(f"checkpoints:{job.branch.experiment_id}")
+        touch(f"checkpoints:{job.branch.experiment_id}")
         self._ring_next(job.branch)
 
     def retry(self, *, actor: Any, job: Job) -> Job:

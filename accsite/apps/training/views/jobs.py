@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
 
 from django.contrib import messages
-from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -19,12 +17,13 @@ from accsite.apps.jobs.actions.stop_job import StopJob
 from accsite.apps.jobs.log_pages import log_panel, log_urls
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.jobs.selectors import held_places, logs
-from accsite.apps.jobs.states import ACTIVE, JobState
+from accsite.apps.jobs.states import JobState
 from accsite.apps.live import selectors as live
 from accsite.apps.training import selectors
 from accsite.apps.training.actions.resume_job import ResumeJob
 from accsite.apps.training.pages import charts as chart_pages
 from accsite.apps.training.pages import jobs as job_pages
+from accsite.apps.training.pages.job_list import list_context
 from accsite.apps.training.pages.replays import replay_changes
 from accsite.apps.training.pages.train_facts import train_facts
 from accsite.apps.training.selectors.alarms import alarms, grave_alarms
@@ -34,7 +33,6 @@ from accsite.apps.training.views.common import panel, points_url
 from accsite.ids import row_id
 from accsite.pages import REFUSED, actor, back, is_partial
 
-JOBS_A_PAGE = 40
 JOB_PANELS = ("job", "tiles", "alarms", "events", "replayed", "log", "job_notice", "actions")
 
 
@@ -51,44 +49,15 @@ JOB_TABS = {
     "settings": JobTab("Settings", ("job", "job_notice")),
 }
 BUTTONS: dict[str, ActionType] = {"cancel": StopJob, "stop": StopJob, "pause": PauseJob}
-FILTERS = [("", "all"), ("active", "active"), *((state.value, state.label) for state in JobState)]
 
 
 @require_GET
 def index(request: HttpRequest) -> HttpResponse:
-    """List the jobs, newest first; ``?state=`` filters, ``?page=`` turns, ``?previews=1`` lists previews too."""
+    """List the jobs, newest first; ``?state=`` and ``?mine=1`` choose, ``?page=`` turns, ``?previews=1`` adds."""
     context = list_context(request)
     if is_partial(request):
         return panel(request, "all_jobs", context)
     return render(request, "training/jobs.html", {**context, "place": "jobs"})
-
-
-def list_context(request: HttpRequest) -> dict[str, Any]:
-    """Return what the list of jobs shows."""
-    versions = live.versions(["jobs"])
-    chosen = request.GET.get("state", "")
-    jobs = Job.objects.visible_to(request.user).select_related("branch__experiment", "worker")
-    previews = request.GET.get("previews") == "1"
-    if chosen == "active":
-        jobs = jobs.filter(state__in=ACTIVE)
-    elif chosen in JobState.values:
-        jobs = jobs.filter(state=chosen)
-    hidden = 0 if previews else jobs.filter(preview=True).count()
-    listed = jobs if previews else jobs.filter(preview=False)
-    page = Paginator(listed.order_by("-id"), JOBS_A_PAGE).get_page(request.GET.get("page"))
-    filters = {**({"state": chosen} if chosen else {}), **({"previews": "1"} if previews else {})}
-    query = urlencode(filters) + "&" if filters else ""
-    return {
-        "versions": versions,
-        "jobs": chart_pages.job_rows(list(page.object_list)),
-        "page": page,
-        "query": query,
-        "hidden_previews": hidden,
-        "with_previews": urlencode({**filters, "previews": "1"}),
-        "jobs_url": f"{reverse('training:jobs')}?{query}page={page.number}",
-        "states": FILTERS,
-        "chosen_state": chosen,
-    }
 
 
 @require_GET

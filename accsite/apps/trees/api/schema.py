@@ -110,6 +110,12 @@ class Tree(BaseModel):
     pruned: list[int]
     forked: list[int]
     no_job: list[int]
+    edges: dict[int, str] = Field(
+        description="index -> in a few words what its specification has that its parent's has not"
+    )
+    pictures: dict[int, list[str | int]] = Field(
+        description="index -> its newest picture: address, width and height, and those of one of its images"
+    )
 
 
 class StoredFile(BaseModel):

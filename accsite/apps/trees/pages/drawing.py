@@ -132,6 +132,16 @@ class Box:
         """What it is, in one sentence."""
         return told(self.layer)
 
+    @property
+    def spoken(self) -> str:
+        """Its name for who does not see it: the words that are drawn, by which it can be called, and the rest."""
+        seen = {
+            "line": [self.beside],
+            "join": [self.sign],
+            "latent": [f"{each.name} {each.range}" for each in self.segments],
+        }.get(self.form, self.words)
+        return "; ".join(filter(None, [" ".join(seen), self.told]))
+
 
 @dataclass(frozen=True)
 class Wire:
@@ -282,7 +292,7 @@ def _over(
 ) -> Iterator[tuple[float, str]]:
     """Yield how high each edge rises that passes over other layers, and its target."""
     for edge in found.edges:
-        if edge.source in boxes and edge.target in boxes:
+        if edge.source in boxes and edge.target in boxes and edge.target in ranks:
             between = _between(edge, boxes, ranks)
             if between:
                 held = [*between, boxes[edge.source], boxes[edge.target]]
@@ -290,7 +300,8 @@ def _over(
 
 
 def _between(edge: Edge, boxes: dict[str, Box], ranks: dict[str, int]) -> list[Box]:
-    return [box for id, box in boxes.items() if ranks[edge.source] < ranks[id] < ranks[edge.target]]
+    first, last = ranks[edge.source], ranks[edge.target]
+    return [boxes[name] for name, rank in ranks.items() if name in boxes and first < rank < last]
 
 
 def rows(found: ModelDescription) -> list[Row]:
@@ -497,7 +508,7 @@ def _path(source: Box, target: Box, between: Sequence[Box]) -> str:
         start = source.right if source.form in ("join", "slat") else round(source.middle, 1)
         begin = source.y if start != source.right else source.level
         down = round(target.middle, 1)
-        bend = 12
+        bend = 12.0
         return (
             f"M{start} {begin}C{start} {over} {start} {over} {round(start + bend, 1)} {over}"
             f"H{round(down - bend, 1)}C{down} {over} {down} {over} {down} {target.y}"
@@ -542,5 +553,5 @@ def _headings(found: ModelDescription, boxes: dict[str, Box]) -> Iterator[Headin
         if not held:
             continue
         own = found.by_part.get(part, 0)
-        words = f"{found.latent_dim}" if part == "latent" else short(own) or "0"
+        words = shape_words(found.latent_shape) if part == "latent" else short(own) or "0"
         yield Heading(name, words, min(box.x for box in held), max(box.right for box in held))

@@ -37,6 +37,11 @@ def sentence(found: ModelDescription) -> str:
         for part in ("encoder", "decoder")
     )
     return (
-        f"{found.architecture}: images of {image} through {encoder} encoder layers into {found.latent_dim} latent "
-        f"dimensions and through {decoder} decoder layers back, {found.parameters:,} parameters"
+        f"{found.architecture}: images of {image} through {_several(encoder, 'encoder layer')} into "
+        f"{_several(found.latent_dim, 'latent dimension')} and through {_several(decoder, 'decoder layer')} back, "
+        f"{_several(found.parameters, 'parameter')}"
     )
+
+
+def _several(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"

@@ -8,20 +8,19 @@ from typing import Any
 
 from django.conf import settings
 from django.core.paginator import Page, Paginator
-from django.db.models import Count, FloatField, Max, Min, Q
-from django.db.models.fields.json import KeyTextTransform
-from django.db.models.functions import Cast
+from django.db.models import Count, Max, Min, Q
 from django.utils import timezone
 
 from acc.errors import InvalidInput
 from acc.specs import ModelSpec
-from acc.training.losses import series
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.training.models import Branch, Checkpoint, Experiment
 from accsite.apps.training.pages.jobs import named_losses
 from accsite.apps.training.pages.replays import Change, replay_changes, text
 from accsite.apps.training.selectors.alarms import grave_alarms_in, words_at
-from accsite.apps.trees import measures, selectors
+from accsite.apps.trees import measures, pictures, selectors
+from accsite.apps.trees.names import called
+from accsite.apps.trees.pages.figures import key_figures
 from accsite.apps.trees.services.deletion import Deletion, descendants
 from accsite.apps.trees.services.retention import Plan, plan_pruning
 from accsite.pages import visible_row
@@ -44,17 +43,6 @@ class CheckpointRow:
 
 
 @dataclass(frozen=True)
-class ExperimentRow:
-    """An experiment in the list, with what was done in it last and how good its best checkpoint is."""
-
-    experiment: Experiment
-    checkpoints: int
-    active: int
-    last: datetime
-    best: float | None
-
-
-@dataclass(frozen=True)
 class Removal:
     """Checkpoints that were deleted together and can be restored."""
 
@@ -67,7 +55,7 @@ class Removal:
 def find_checkpoint(user: Any, pk: int) -> Checkpoint:
     """Return a checkpoint that ``user`` may see; raises Http404."""
     rows = Checkpoint.objects.filter(experiment__in=Experiment.objects.visible_to(user))
-    with_it = rows.select_related("experiment", "branch__experiment", "parent", "job", "created_by")
+    with_it = rows.select_related("experiment", "branch__experiment", "parent__branch", "job", "created_by")
     return visible_row(with_it, f"checkpoint {pk}", pk=pk)
 
 
@@ -91,26 +79,11 @@ def deletion_of(checkpoint: Checkpoint) -> Deletion:
     return Deletion(checkpoint.deletion, tuple(sorted(sizes)), sum(sizes.values()), until)
 
 
-def experiment_rows(user: Any) -> list[ExperimentRow]:
-    """Return the experiments that ``user`` may see, those worked on last first."""
-    found = list(Experiment.objects.visible_to(user).select_related("owner").prefetch_related("branches"))
-    jobs = Job.objects.active().filter(branch__experiment__in=found).order_by()
-    active = dict(jobs.values_list("branch__experiment").annotate(n=Count("pk")))
-    total = Cast(KeyTextTransform(series.TOTAL, "losses"), FloatField())
-    grown = Checkpoint.objects.filter(experiment__in=found).order_by().values_list("experiment")
-    figures = {pk: rest for pk, *rest in grown.annotate(n=Count("pk"), at=Max("created_at"), best=Min(total))}
-    rows = []
-    for each in found:
-        checkpoints, newest, best = figures.get(each.pk, (0, None, None))
-        rows.append(ExperimentRow(each, checkpoints, active.get(each.pk, 0), newest or each.created_at, best))
-    return sorted(rows, key=lambda row: row.last, reverse=True)
-
-
 def checkpoint_rows(
     experiment: Experiment, metric: str, page: str | None
 ) -> tuple[Page[Any], list[CheckpointRow]]:
     """Return one page of an experiment's checkpoints, newest first, with the values of a metric."""
-    found = experiment.checkpoints.select_related("branch", "parent").order_by("-pk")
+    found = experiment.checkpoints.select_related("branch", "parent__branch").order_by("-pk")
     shown = Paginator(found, ROWS_A_PAGE).get_page(page)
     heads: dict[int, list[str]] = {}
     for head, name in experiment.branches.exclude(head=None).values_list("head", "name"):
@@ -151,12 +124,14 @@ def checkpoint_page(checkpoint: Checkpoint) -> dict[str, Any]:
             for name, value in detail["metrics"].items()
             if name.startswith("loss/")
         ],
+        "figures": key_figures(checkpoint, detail["metrics"]),
+        "picture": pictures.of(checkpoint.pk),
         "measured": sorted(measured.items()),
         "tasks": checkpoint.spec.get("tasks", []),
         "changes": changes(detail["difference"]) if checkpoint.parent_id else [],
         "heads": list(checkpoint.head_of.order_by("pk")),
         "forks": list(checkpoint.forks.order_by("pk")),
-        "children": detail["children"][:LISTED],
+        "children": checkpoint.children.select_related("branch").defer("spec").order_by("pk")[:LISTED],
         "more_children": max(0, len(detail["children"]) - LISTED),
         "grew": len(descendants(checkpoint.pk, parents)) - 1,
         "needed": detail["needed"],
@@ -179,7 +154,7 @@ def compared(checkpoint: Checkpoint) -> list[tuple[int, str]]:
     marked = rows.exclude(tag="", starred=False).exclude(pk=checkpoint.pk)
     found: dict[int, str] = {}
     if checkpoint.parent is not None:
-        found[checkpoint.parent.pk] = f"its parent, step {checkpoint.parent.step:,}"
+        found[checkpoint.parent.pk] = f"its parent, {called(checkpoint.parent)}"
     for row in heads.defer("spec")[:COMPARED]:
         found.setdefault(row.pk, f"head of {row.branch.name}, step {row.step:,}")
     for row in marked.defer("spec")[:COMPARED]:

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, TypedDict
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Experiment
 from accsite.apps.training.selectors.alarms import grave_alarms_in, words_at
-from accsite.apps.trees import measures
+from accsite.apps.trees import measures, pictures
+from accsite.apps.trees.selectors.edges import edges
 from accsite.numbers import if_finite
 
 KINDS: Sequence[str] = CheckpointKind.values
@@ -44,6 +45,7 @@ class Tree:
     """An experiment's nodes, oldest first (a parent comes before its children), and its branches.
 
     busy: branch -> the train or expand job that is to move its head. metrics: name -> higher is better.
+    edges: node -> what differs from its parent, in a few words. pictures: node -> its newest picture.
     """
 
     experiment: Experiment
@@ -52,6 +54,8 @@ class Tree:
     busy: dict[int, int]
     metric: str
     metrics: dict[str, bool]
+    edges: dict[int, str]
+    pictures: dict[int, pictures.Picture]
 
 
 def tree(experiment: Experiment, metric: str = "") -> Tree:
@@ -83,7 +87,9 @@ def tree(experiment: Experiment, metric: str = "") -> Tree:
     moving = Job.objects.active().filter(branch__in=branches, kind__in=(JobKind.TRAIN, JobKind.EXPAND))
     busy = dict(moving.order_by("-pk").values_list("branch_id", "pk"))
     metrics = {measured.name: measured.higher_is_better, **measures.names(experiment.pk)}
-    return Tree(experiment, nodes, branches, busy, measured.name, metrics)
+    differs = edges(experiment, {node.id: node.parent for node in nodes})
+    drawn = pictures.in_tree(experiment.pk)
+    return Tree(experiment, nodes, branches, busy, measured.name, metrics, differs, drawn)
 
 
 def _in_line(nodes: Iterable[Node]) -> list[Node]:
@@ -119,6 +125,8 @@ class CompactTree(TypedDict):
     ``branches``. ``step``: difference from the parent's. ``kind``: one digit a node, an index into ``kinds``.
     ``value``: as it is stored, None where there is none. ``minute``: minutes since ``since``.
     ``alarms``: words, '' for none. ``tags``: index -> tag; ``starred``, ``pruned``, ``forked``, ``no_job``: indices.
+    ``edges``: index -> what differs from the parent, in a few words. ``pictures``: index -> address, width and height
+    in pixels, and those of one of its images.
     """
 
     experiment: str
@@ -142,6 +150,8 @@ class CompactTree(TypedDict):
     pruned: list[int]
     forked: list[int]
     no_job: list[int]
+    edges: dict[int, str]
+    pictures: dict[int, list[Any]]
 
 
 def compact(tree: Tree) -> CompactTree:
@@ -192,6 +202,12 @@ def compact(tree: Tree) -> CompactTree:
         "pruned": _where(node.pruned for node in nodes),
         "forked": _where(node.id in forked for node in nodes),
         "no_job": _where(node.job is None for node in nodes),
+        "edges": {index: tree.edges[node.id] for index, node in enumerate(nodes) if node.id in tree.edges},
+        "pictures": {
+            index: [shown.url, shown.width, shown.height, *shown.tile]
+            for index, node in enumerate(nodes)
+            if (shown := tree.pictures.get(node.id))
+        },
     }
 
 

@@ -8,11 +8,17 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from accsite.apps.evaluation.models import Artifact, Evaluation, Part
 from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.services import control
+from accsite.apps.live import selectors as live
 from accsite.apps.training.models import Branch, Checkpoint, Experiment, Visibility
+from accsite.apps.training.services import jobs
 from accsite.apps.training.specs import task_spec
 from accsite.apps.training.tests import rows
 from accsite.apps.trees.services import deletion
@@ -54,7 +60,8 @@ def test_an_experiment_shows_its_tree_its_table_and_the_node_asked_for(page, bra
     text = page.get(f"/experiments/{branch.experiment.slug}/?node={leaf.pk}").text
     assert f'data-tree="/api/v1/experiments/{branch.experiment.slug}/tree/"' in text
     assert f'id="checkpoint-{root.pk}"' in text
-    assert f'<h2 id="node-title">Checkpoint {leaf.pk}</h2>' in text
+    assert '<h2 id="node-title"><span>main at step 20</span></h2>' in text
+    assert f'data-copy="{leaf.pk}"' in text
     assert "Differs from its parent" in text
     assert leaf.sha256 in text
     assert f"replay {leaf.pk}" in text.replace("&quot;, &quot;", " ")
@@ -70,11 +77,16 @@ def test_a_node_that_is_none_leaves_the_page_as_it_is(page, branch, root):
 
 def test_the_chosen_metric_and_colours_stay_when_a_panel_comes_anew(page, branch, root):
     address = f"/experiments/{branch.experiment.slug}/"
-    text = page.get(f"{address}?metric=loss/total&palette=viridis").text
-    assert f'hx-get="{address}?panel=tree&amp;metric=loss%2Ftotal&amp;palette=viridis"' in text
-    text = page.get(f"{address}?panel=tree&metric=nonsense&palette=nonsense", headers=PARTIAL).text
-    assert '<option value="loss/total" selected>' in text
-    assert "<option selected>cividis" in text
+    chosen = "metric=loss/total&palette=cividis&scale=size&axis=depth"
+    text = page.get(f"{address}?{chosen}").text
+    kept = chosen.replace("/", "%2F").replace("&", "&amp;")
+    assert f'hx-get="{address}?panel=tree&amp;{kept}"' in text
+    for value in ("cividis", "size", "depth"):
+        assert f'<option value="{value}" selected>' in text
+    nonsense = "metric=nonsense&palette=nonsense&scale=nonsense&axis="
+    text = page.get(f"{address}?panel=tree&{nonsense}", headers=PARTIAL).text
+    for value in ("loss/total", "viridis", "rank", "step"):
+        assert f'<option value="{value}" selected>' in text
 
 
 def test_a_checkpoint_of_a_private_experiment_is_hidden_from_others(branch, root):
@@ -278,3 +290,67 @@ def test_importing_nothing_is_refused_beside_the_field(page, db):
     assert answer.status_code == 422
     assert "choose a file that ACC exported" in answer.text
     assert not Experiment.objects.exists()
+
+
+def test_what_is_behind_more_is_shown_again_where_it_was_refused(page, root):
+    assert f'id="act-more-{root.pk}" open' not in folded(page.get(f"/checkpoints/{root.pk}/"))
+    refused = act(page, root, "expand", {"op": "latent", "amount": "-1"}, partial=False)
+    assert refused.status_code == 422
+    assert f'id="act-more-{root.pk}" open' in folded(refused)
+    assert f'id="act-expand-{root.pk}" name="act" open' in folded(refused)
+    forked = act(page, root, "fork", {"name": "main", "tasks": "none"})
+    assert f'id="act-more-{root.pk}" open' not in folded(forked)
+
+
+def test_a_checkpoint_has_its_pictures_on_top_and_they_come_anew_when_it_is_measured(page, branch, root):
+    text = page.get(f"/checkpoints/{root.pk}/").text
+    assert "Nothing is drawn of it yet" in text
+    assert f'hx-get="/checkpoints/{root.pk}/?panel=pictures"' in text
+    evaluation = Evaluation.objects.create(
+        branch=branch, checkpoint=root, step=10, options={}, dataset="digits"
+    )
+    part = {"evaluation": evaluation, "key": "k"}
+    Part.objects.create(name="reconstructions", **part)
+    Part.objects.create(name="traversals", **part)
+    size = {"width": 128, "height": 32, "tile": [32, 32], "columns": 4}
+    moved = {**size, "group": "digit", "values": [-1.5, 0, 1.5], "steps": 3}
+    kept = {"evaluation": evaluation, "file": "x", "sha256": "0"}
+    drawn = Artifact.objects.create(kind="reconstructions", name="digits", meta={**size, "of": ""}, **kept)
+    Artifact.objects.create(kind="traversals", name="digit", meta=moved, **kept)
+    panel = page.get(f"/checkpoints/{root.pk}/?panel=pictures", headers=PARTIAL).text
+    assert f'src="/evaluate/artifacts/{drawn.pk}/"' in panel
+    assert 'aria-label="digit moved from -1.5 to 1.5 in 3 steps"' in panel
+    assert 'viewBox="32 0 96 32"' in panel
+    sheet = page.get(f"/experiments/{branch.experiment.slug}/?node={root.pk}").text
+    assert f'href="/evaluate/artifacts/{drawn.pk}/"' in sheet
+
+
+def test_a_page_of_a_larger_tree_takes_no_more_queries(page, branch, root, leaf):
+    def asked() -> int:
+        with CaptureQueriesContext(connection) as queries:
+            assert page.get(f"/experiments/{branch.experiment.slug}/?node={root.pk}").status_code == 200
+        return len(queries)
+
+    few = asked()
+    for number in range(6):
+        side = Branch.objects.create(
+            experiment=branch.experiment, name=f"side {number}", slug=f"side-{number}", forked_from=root
+        )
+        grown = rows.make_checkpoint(side, rows.make_job(side, state="SUCCEEDED"), parent=root, step=30)
+        Branch.objects.filter(pk=side.pk).update(head=grown)
+    assert asked() == few
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_tree_hears_when_a_branch_begins_to_grow_and_when_it_no_longer_does(branch, task, user):
+    topic = f"checkpoints:{branch.experiment_id}"
+
+    def heard() -> int:
+        return live.versions([topic])[topic]
+
+    before = heard()
+    job = jobs.submit_training(actor=user, branch=branch, train={"steps": 5})
+    begun = heard()
+    assert begun > before
+    control.cancel(actor=user, job=job)
+    assert heard() > begun

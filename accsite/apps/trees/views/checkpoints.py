@@ -22,6 +22,7 @@ from accsite.apps.training.actions.load_checkpoint import LoadCheckpoint
 from accsite.apps.training.models import Checkpoint, Experiment
 from accsite.apps.training.services.code import refused_code
 from accsite.apps.trees.actions.delete_checkpoint import DeleteCheckpoint
+from accsite.apps.trees.actions.fork_checkpoint import ForkCheckpoint
 from accsite.apps.trees.actions.mark_checkpoint import MarkCheckpoint
 from accsite.apps.trees.forms.tree import LoadForm, MarkForm
 from accsite.apps.trees.pages import tree as tree_pages
@@ -37,6 +38,8 @@ Answer = tuple[str, str]
 @require_GET
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one checkpoint: a page, or the panel beside the tree."""
+    if is_partial(request) and request.GET.get("panel") == "pictures":
+        return _pictures(request, tree_pages.find_checkpoint(request.user, pk))
     if is_partial(request) and (gone := tree_pages.find_deleted(request.user, pk)) is not None:
         return _gone(request, gone.experiment, tree_pages.deletion_of(gone))
     return show(request, tree_pages.find_checkpoint(request.user, pk))
@@ -92,6 +95,7 @@ def context(
         "forms": forms or forms_of(checkpoint),
         **shown(request.user, checkpoint, asked),
         "changeable": may_change(request.user, checkpoint),
+        "pictures_url": _pictures_url(checkpoint),
         "node_url": reverse("trees:checkpoint", args=[checkpoint.pk]),
         "undo_words": tree_pages.undo_words(),
         "refused_code": refused_code(checkpoint),
@@ -113,10 +117,23 @@ def copied(checkpoint: Checkpoint) -> dict[str, Any]:
 
 def show(request: HttpRequest, checkpoint: Checkpoint, status: int = 200, **extra: Any) -> HttpResponse:
     """Return the panel of a checkpoint, or its page without a script, with what is told of a form that was sent."""
-    found = context(request, checkpoint, extra.pop("forms", None), extra.pop("asked", None))
+    asked = extra.pop("asked", None)
+    found = context(request, checkpoint, extra.pop("forms", None), asked)
+    in_menu = any(kind is not ForkCheckpoint for kind in asked or ())
+    found["more_opened"] = in_menu or extra.get("opened") == "delete"
     if is_partial(request):
         return panel(request, "checkpoint", {**found, **extra}, status=status)
     return render(request, "trees/checkpoint.html", {**found, **extra}, status=status)
+
+
+def _pictures(request: HttpRequest, checkpoint: Checkpoint) -> HttpResponse:
+    topic = f"evaluations:{checkpoint.branch_id}"
+    told = {"versions": live.versions([topic]), "checkpoint": checkpoint, "measures_topic": topic}
+    return panel(request, "pictures", {**told, "pictures_url": _pictures_url(checkpoint)})
+
+
+def _pictures_url(checkpoint: Checkpoint) -> str:
+    return f"{reverse('trees:checkpoint', args=[checkpoint.pk])}?panel=pictures"
 
 
 def _gone(request: HttpRequest, experiment: Experiment, made: Deletion) -> HttpResponse:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -27,6 +28,7 @@ from accsite.apps.trees.forms.experiments import GROUP_FIELDS, ExperimentForm
 from accsite.apps.trees.forms.presets import presets
 from accsite.apps.trees.forms.tree import ImportForm, RetentionForm
 from accsite.apps.trees.pages import tree as tree_pages
+from accsite.apps.trees.pages.listing import experiment_rows
 from accsite.apps.trees.pages.model import model_shown, newest_experiments
 from accsite.apps.trees.services import portable, retention
 from accsite.apps.trees.views import checkpoints, models
@@ -35,7 +37,13 @@ from accsite.forms import carried
 from accsite.ids import row_id
 from accsite.pages import REFUSED, actor, is_partial
 
-PALETTES = ("cividis", "viridis")
+TOOLS = (
+    ("palette", "Colours", (("viridis", "viridis"), ("cividis", "cividis"))),
+    ("scale", "Scale of the colours", (("rank", "by rank"), ("size", "by size"))),
+    ("axis", "Across", (("step", "steps across"), ("depth", "depth across"))),
+)
+"""How the tree is drawn: name in the address, what it is called, and the choices, the usual one first."""
+MOST_LANES = 9
 USUAL_ARCHITECTURE = "FactorSlotAutoencoder"
 
 
@@ -53,7 +61,7 @@ def index_context(request: HttpRequest) -> dict[str, Any]:
     return {
         "versions": live.versions(["experiments", "jobs"]),
         "place": "experiments",
-        "rows": tree_pages.experiment_rows(request.user),
+        "rows": experiment_rows(request.user),
         "experiments_url": reverse("trees:experiments"),
         "import_form": ImportForm(initial={"visibility": Visibility.SITE}, auto_id="import-%s"),
     }
@@ -123,19 +131,23 @@ def tree_context(request: HttpRequest, experiment: Experiment) -> dict[str, Any]
     query = request.GET.copy()
     query.pop("page", None)
     here = reverse("trees:experiment", args=[experiment.slug])
-    palette = request.GET.get("palette") if request.GET.get("palette") in PALETTES else PALETTES[0]
-    chosen = urlencode({"metric": metric, "palette": palette})
+    tools = [
+        {"name": name, "label": label, "choices": choices, "chosen": _one_of(choices, request.GET.get(name))}
+        for name, label, choices in TOOLS
+    ]
+    chosen = urlencode({"metric": metric, **{str(tool["name"]): tool["chosen"] for tool in tools}})
+    lines = tree_pages.branches(experiment)
     return {
         "versions": versions,
         "place": "experiments",
         "experiment": experiment,
-        "branches": tree_pages.branches(experiment),
+        "branches": lines,
+        "lanes": min(max(1, len(lines)), MOST_LANES),
         "page": shown,
         "rows": rows,
         "metric": metric,
         "metrics": list(metrics) or [measures.TOTAL],
-        "palette": palette,
-        "palettes": PALETTES,
+        "tools": tools,
         "checkpoints_topic": topic,
         "tree_url": f"{here}?panel=tree&{chosen}",
         "table_url": f"{here}?panel=checkpoints&page={shown.number}&{chosen}",
@@ -143,6 +155,10 @@ def tree_context(request: HttpRequest, experiment: Experiment) -> dict[str, Any]
         "table_query": query.urlencode(),
         "tree_api": reverse("api:experiment-tree", args=[experiment.slug]),
     }
+
+
+def _one_of(choices: Sequence[tuple[str, str]], asked: str | None) -> str:
+    return next((value for value, _ in choices if value == asked), choices[0][0])
 
 
 def prune_context(

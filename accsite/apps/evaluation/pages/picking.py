@@ -1,0 +1,105 @@
+"""Which checkpoints can be compared, and how what was chosen differs in what made it: queries only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Q, QuerySet
+
+from accsite.apps.training.models import Branch, Checkpoint, Experiment
+from accsite.apps.trees.selectors.differences import spec_difference
+from accsite.ids import row_id
+from accsite.numbers import exact
+
+FOUND = 12
+NOTHING = "–"  # noqa: RUF001 - a dash, as everywhere where there is no number
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that is not the same in what made the checkpoints, with its value in each."""
+
+    name: str
+    values: list[str]
+
+
+def newest(user: Any) -> list[Checkpoint]:
+    """Return the two newest checkpoints that ``user`` may see, the older first."""
+    return list(reversed(_visible(user).order_by("-pk")[:2]))
+
+
+def find(user: Any, text: str, chosen: Sequence[Checkpoint]) -> list[Checkpoint]:
+    """Return checkpoints by words of experiment, branch or tag, by step or by id; without a text heads, newest first.
+
+    Each word has to be found somewhere. Those that are chosen are left out.
+    """
+    rows = _visible(user).exclude(pk__in=[each.pk for each in chosen])
+    if not text.split():
+        rows = rows.filter(head_of__isnull=False).distinct()
+    for word in text.split():
+        named = Q(experiment__name__icontains=word) | Q(branch__name__icontains=word) | Q(tag__icontains=word)
+        number = row_id(word.replace(",", ""))
+        rows = rows.filter(named | Q(step=number) | Q(pk=number) if number else named)
+    return list(rows.order_by("-pk")[:FOUND])
+
+
+def heads(user: Any, checkpoint: Checkpoint, most: int) -> list[Checkpoint]:
+    """Return up to ``most`` heads of the experiment of a checkpoint, one of each branch, itself first."""
+    branches = Branch.objects.filter(experiment=checkpoint.experiment_id).order_by("pk")
+    ids = dict.fromkeys([checkpoint.pk, *branches.exclude(head=None).values_list("head_id", flat=True)])
+    found = {row.pk: row for row in _visible(user).filter(pk__in=list(ids)[:most])}
+    return [found[pk] for pk in ids if pk in found]
+
+
+def differences(checkpoints: Sequence[Checkpoint]) -> list[Difference]:
+    """Return what differs between the first of the checkpoints and the others: step, model, training, tasks, data."""
+    first = checkpoints[0]
+    rows: dict[str, list[str]] = {}
+    for place, other in enumerate(checkpoints[1:], 1):
+        for name, before, after in _changed(first.spec, other.spec):
+            rows.setdefault(name, [before] * len(checkpoints))[place] = after
+    steps = [f"{each.step:,}" for each in checkpoints]
+    told = [Difference("step", steps)] if len(set(steps)) > 1 else []
+    return [*told, *(Difference(name, values) for name, values in rows.items())]
+
+
+def _changed(before: Any, after: Any) -> list[tuple[str, str, str]]:
+    found = spec_difference(before, after)
+    tasks, datasets = found.get("tasks", {}), found.get("datasets", {})
+    lines = [
+        *((f"task {task['name']}", NOTHING, task["task_class"]) for task in tasks.get("added", ())),
+        *((f"task {task['name']}", task["task_class"], NOTHING) for task in tasks.get("removed", ())),
+    ]
+    for key, fields in tasks.get("changed", {}).items():
+        lines += [(f"{_spaced(name)} of task {key}", *map(_text, pair)) for name, pair in fields.items()]
+    lines += [(f"dataset {name}", NOTHING, "used") for name in datasets.get("added", ())]
+    lines += [(f"dataset {name}", "used", NOTHING) for name in datasets.get("removed", ())]
+    for part, of in (("train", "training"), ("model", "model")):
+        fields = found.get(part, {})
+        lines += [(f"{_spaced(name)} of {of}", *map(_text, pair)) for name, pair in fields.items()]
+    for name, pair in found.get("plugins", {}).items():
+        lines.append((f"source of {name}", *(str(sha256 or NOTHING)[:12] for sha256 in pair)))
+    return lines
+
+
+def _text(value: Any) -> str:
+    if value is None or value == "":
+        return NOTHING
+    if isinstance(value, float):
+        return exact(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{_spaced(str(name))} {_text(each)}" for name, each in value.items()) or NOTHING
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_text, value)) or NOTHING
+    return str(value)
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _visible(user: Any) -> QuerySet[Checkpoint]:
+    rows = Checkpoint.objects.filter(experiment__in=Experiment.objects.visible_to(user))
+    return rows.select_related("branch__experiment", "experiment").defer("spec")

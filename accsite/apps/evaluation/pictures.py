@@ -1,0 +1,47 @@
+"""Lets the pages of trees show the reconstructions that are kept of checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from django.db.models import Max, QuerySet
+from django.urls import reverse
+
+from accsite.apps.evaluation.models import Artifact
+from accsite.apps.trees.pictures import Picture
+
+KIND = "reconstructions"
+COLUMNS = ("pk", "name", "meta", "evaluation__step")
+
+
+class Reconstructions:
+    """The newest picture of reconstructions: of a checkpoint, or of whatever was drawn last in an experiment."""
+
+    def newest(self, experiments: Collection[int]) -> Mapping[int, Picture]:
+        owner = "evaluation__branch__experiment"
+        rows = _kept().filter(**{f"{owner}__in": experiments}).order_by().values(owner)
+        last = dict(rows.annotate(last=Max("pk")).values_list("last", owner))
+        found = _kept().filter(pk__in=last).values_list(*COLUMNS)
+        return {last[row[0]]: _picture(*row) for row in found}
+
+    def in_tree(self, experiment: int) -> Mapping[int, Picture]:
+        found = _kept().filter(evaluation__checkpoint__experiment=experiment).order_by("pk")
+        rows = found.values_list("evaluation__checkpoint", *COLUMNS)
+        return {checkpoint: _picture(*row) for checkpoint, *row in rows}
+
+    def of(self, checkpoint: int) -> Picture | None:
+        found = _kept().filter(evaluation__checkpoint=checkpoint).order_by("-pk")
+        row = found.values_list(*COLUMNS).first()
+        return _picture(*row) if row else None
+
+
+def _kept() -> QuerySet[Artifact]:
+    return Artifact.objects.filter(kind=KIND, media_type="image/png")
+
+
+def _picture(pk: int, name: str, meta: Mapping[str, Any], step: int) -> Picture:
+    width, height = meta["tile"]
+    said = f"{meta.get('of') or 'images'} of {name} at step {step:,}, and their reconstructions below"
+    url = reverse("evaluation:artifact", args=[pk])
+    return Picture(pk, url, meta["width"], meta["height"], (width, height), said)

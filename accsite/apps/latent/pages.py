@@ -1,0 +1,159 @@
+"""What the panel of a branch's latent and the page of up to four checkpoints show: queries only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import Http404
+from django.urls import reverse
+
+from acc.specs import ModelSpec
+from accsite.apps.datasets.models import Dataset
+from accsite.apps.evaluation.models import Artifact
+from accsite.apps.evaluation.pages.branches import RECONSTRUCTIONS
+from accsite.apps.latent.selectors import checkpoints_of
+from accsite.apps.live import selectors as live
+from accsite.apps.training.models import Branch, Checkpoint
+from accsite.ids import row_id
+
+LETTERS = "abcd"
+HUES = 8
+DIMENSIONS_SHOWN = 32
+"""Of one group; of a latent of thousands nobody moves each by hand."""
+CHOICES = 200
+STRIP = (-3, -2, -1, 0, 1, 2, 3)
+
+
+@dataclass(frozen=True)
+class Group:
+    """A factor group as a slider, and its dimensions. ``hue``: its place among the groups of its model,
+    None for what lies between them.
+    """
+
+    name: str
+    start: int
+    end: int
+    hue: int | None
+    named: bool = True
+
+    @property
+    def shown(self) -> range:
+        return range(self.start, min(self.end, self.start + DIMENSIONS_SHOWN))
+
+    @property
+    def width(self) -> int:
+        return self.end - self.start
+
+    @property
+    def left_out(self) -> int:
+        return self.width - len(self.shown)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A picture that is kept: the place of one image (``box``) in a sprite of ``width`` by ``height``."""
+
+    url: str
+    box: str
+    width: int
+    height: int
+
+
+def groups_of(model: ModelSpec) -> list[Group]:
+    """Return the factor groups by position, and what lies between them as groups without a slider of their own."""
+    found: list[Group] = []
+    position = 0
+    for hue, group in enumerate(model.ordered_groups):
+        if group.start > position:
+            found.append(Group(f"{position} to {group.start - 1}", position, group.start, None, named=False))
+        found.append(Group(group.name, group.start, group.end, hue % HUES))
+        position = group.end
+    if position < model.latent_dim:
+        found.append(
+            Group(f"{position} to {model.latent_dim - 1}", position, model.latent_dim, None, named=False)
+        )
+    return found
+
+
+def heads_context(branch: Branch, versions: Mapping[str, int] | None = None) -> dict[str, Any]:
+    """Return which checkpoint the panel of a branch draws by now."""
+    topic = f"checkpoints:{branch.experiment_id}"
+    return {
+        "versions": versions or live.versions([topic]),
+        "topic": topic,
+        "heads_url": reverse("latent:heads", args=[branch.pk]),
+        "shown": [branch.head] if branch.head else [],
+        "letters": LETTERS,
+    }
+
+
+def panel_context(branch: Branch, versions: Mapping[str, int] | None = None) -> dict[str, Any]:
+    """Return what the panel of a branch shows."""
+    head = branch.head
+    told = {**heads_context(branch, versions), "branch": branch, "alone": False}
+    return {**told, **(hand_context([head]) if head else {})}
+
+
+def hand_context(checkpoints: Sequence[Checkpoint]) -> dict[str, Any]:
+    """Return the skeleton for checkpoints of one model: sliders, and a picture that is stored already."""
+    model = ModelSpec.model_validate(checkpoints[0].spec["model"])
+    image = model.image
+    fitting = Dataset.objects.filter(channels=image.channels, height=image.height, width=image.width)
+    return {
+        "shown": checkpoints,
+        "letters": LETTERS,
+        "groups": groups_of(model),
+        "latent_dim": model.latent_dim,
+        "image": image,
+        "datasets": list(fitting.order_by("name").values_list("slug", "name", "n")),
+        "stored": {each.pk: _stored(each) for each in checkpoints},
+        "strip": STRIP,
+    }
+
+
+def page_context(user: Any, query: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the page shows of the checkpoints that the address names; raises Http404 for one not to be seen."""
+    rows = checkpoints_of(user)
+    named = [query[letter] for letter in LETTERS if query.get(letter)]
+    checkpoints: list[Checkpoint] = []
+    for name in named:
+        found = rows.filter(pk=row_id(name)).first()
+        if found is None:
+            raise Http404(f"there is no checkpoint {name} that you may see")
+        if found not in checkpoints:
+            checkpoints.append(found)
+    if not checkpoints:
+        newest = rows.filter(head_of__isnull=False, weights_pruned_at=None).order_by("-pk").first()
+        checkpoints = [newest] if newest else []
+    if not checkpoints:
+        return {"alone": True, "shown": []}
+    choices = rows.filter(experiment=checkpoints[0].experiment, weights_pruned_at=None).order_by("-pk")[
+        :CHOICES
+    ]
+    offered = list({each.pk: each for each in [*checkpoints, *choices]}.values())
+    chosen = dict(zip(LETTERS, [each.pk for each in checkpoints], strict=False))
+    return {
+        "alone": True,
+        "branch": checkpoints[0].branch,
+        "offered": sorted(offered, key=lambda each: -each.pk),
+        "picks": [(letter, chosen.get(letter)) for letter in LETTERS],
+        **hand_context(checkpoints),
+    }
+
+
+def _stored(checkpoint: Checkpoint) -> Stored | None:
+    """Return the first reconstruction by this checkpoint that is kept, if it was measured."""
+    rows = Artifact.objects.filter(evaluation__checkpoint=checkpoint, kind=RECONSTRUCTIONS)
+    found = rows.order_by("-id").first()
+    if found is None or "tile" not in found.meta:
+        return None
+    (width, height), meta = found.meta["tile"], found.meta
+    # Inputs are the first row, what the model made of them the second.
+    return Stored(
+        reverse("evaluation:artifact", args=[found.pk]),
+        f"0 {height} {width} {height}",
+        meta["width"],
+        meta["height"],
+    )

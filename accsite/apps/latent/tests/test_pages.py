@@ -1,0 +1,135 @@
+"""Pages of latents: sliders by the groups of the model, a stored picture, and no work by opening them."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.test import Client
+
+from acc.specs import FactorGroup, ModelSpec
+from accsite.apps.latent.desk import NoAnswer, ask, decoder_file, pack, unpack
+from accsite.apps.latent.pages import groups_of
+from accsite.apps.latent.services import forget_purged
+from accsite.apps.training.models import Branch, Checkpoint, Visibility
+from accsite.apps.training.tests import rows
+
+
+@pytest.fixture
+def branch(db: None) -> Branch:
+    return rows.make_branch(None)
+
+
+@pytest.fixture
+def page(db: None) -> Client:
+    client = Client()
+    client.force_login(get_user_model().objects.create_user("ada"))
+    return client
+
+
+def head(branch: Branch, **fields: Any) -> Checkpoint:
+    branch.head = rows.make_checkpoint(branch, **fields)
+    branch.save()
+    return branch.head
+
+
+def test_the_workbench_has_a_slider_for_each_group_and_dimension_of_the_newest_checkpoint(
+    page: Client, branch: Branch
+) -> None:
+    before = page.get("/w/digits/main/").content.decode()
+    assert "appear here with the first checkpoint" in before
+    newest = head(branch)
+    shown = page.get("/w/digits/main/").content.decode()
+    model = ModelSpec.model_validate(branch.experiment.model_spec)
+    for group in model.factor_groups:
+        assert f'data-group="{group.name}"' in shown
+    assert shown.count('type="range"') >= model.latent_dim + len(model.factor_groups)
+    assert f'data-checkpoint="{newest.pk}"' in shown
+    later = head(branch, step=20)
+    fresh = page.get(f"/latent/branch/{branch.pk}/heads/").content.decode()
+    assert f'data-checkpoint="{later.pk}"' in fresh
+
+
+def test_what_lies_between_the_groups_has_dimensions_without_a_slider_of_its_own() -> None:
+    named = (FactorGroup(name="late", start=5, end=7), FactorGroup(name="early", start=1, end=3))
+    found = groups_of(ModelSpec(architecture="Autoencoder", latent_dim=100, factor_groups=named))
+    assert [(each.name, each.start, each.end, each.named) for each in found] == [
+        ("0 to 0", 0, 1, False), ("early", 1, 3, True), ("3 to 4", 3, 5, False),
+        ("late", 5, 7, True), ("7 to 99", 7, 100, False),
+    ]  # fmt: skip
+    assert [each.hue for each in found if each.named] == [0, 1], "a group's hue is its place among the groups"
+    assert (len(found[-1].shown), found[-1].left_out) == (32, 61)
+    assert [each.named for each in groups_of(ModelSpec(architecture="Autoencoder", latent_dim=4))] == [False]
+
+
+def test_up_to_four_checkpoints_stand_beside_each_other_and_others_are_offered(
+    page: Client, branch: Branch
+) -> None:
+    made = [rows.make_checkpoint(branch, step=step) for step in (1, 2, 3)]
+    query = "&".join(f"{letter}={each.pk}" for letter, each in zip("abd", made, strict=True))
+    shown = page.get(f"/latent/?{query}&c={made[0].pk}").content.decode()
+    assert shown.count("data-picture=") == 3, "none twice"
+    assert "data-between" in shown
+    rows.make_dataset("fits")
+    rows.make_dataset("colour", channels=3)
+    alone = page.get(f"/latent/?a={made[0].pk}").content.decode()
+    assert "data-between" not in alone
+    assert 'value="fits"' in alone
+    assert 'value="colour"' not in alone
+    head(branch)
+    assert f'data-checkpoint="{branch.head_id}"' in page.get("/latent/").content.decode()
+
+
+def test_without_a_checkpoint_the_page_leads_on(page: Client, branch: Branch) -> None:
+    assert "Train a branch" in page.get("/latent/").content.decode()
+    for wrong in ("9", "x", "-1", "9" * 30):
+        assert page.get(f"/latent/?a={wrong}").status_code == 404
+
+
+def test_a_decoder_is_handed_out_once_it_was_written_and_goes_with_its_checkpoint(
+    page: Client, branch: Branch
+) -> None:
+    sha256 = hashlib.sha256(b"weights").hexdigest()
+    made, twin = (rows.make_checkpoint(branch, sha256=sha256) for _ in range(2))
+    address = f"/latent/{made.pk}/decoder.onnx"
+    assert page.get(address).status_code == 404
+    default_storage.save(decoder_file(sha256), ContentFile(b"onnx"))
+    try:
+        answer = page.get(address)
+        assert b"".join(answer.streaming_content) == b"onnx"  # type: ignore[attr-defined]
+        assert answer["Content-Disposition"].startswith("attachment")
+        branch.experiment.visibility = Visibility.PRIVATE
+        branch.experiment.save()
+        assert page.get(address).status_code == 404
+        _forget(made)
+        assert default_storage.exists(decoder_file(sha256)), "another checkpoint has the same weights"
+        Checkpoint.everything.filter(pk=made.pk).delete()
+        _forget(twin)
+        assert not default_storage.exists(decoder_file(sha256))
+    finally:
+        default_storage.delete(decoder_file(sha256))
+
+
+def _forget(checkpoint: Checkpoint) -> None:
+    from django.test import TestCase
+
+    with TestCase.captureOnCommitCallbacks(execute=True):
+        forget_purged([checkpoint.pk])
+
+
+def test_a_message_is_a_line_of_json_and_numbers() -> None:
+    assert unpack(pack({"id": 1}, b"\n\x00")) == ({"id": 1}, b"\n\x00")
+    for wrong in (b"{}", b"[]\n", b"no\n", b""):
+        with pytest.raises(ValueError, match="message|Expecting"):
+            unpack(wrong)
+
+
+def test_without_the_process_it_is_said_what_to_start(redis_url: str) -> None:
+    import asyncio
+
+    with pytest.raises(NoAnswer, match=r"python -m workers\.latent"):
+        asyncio.run(ask({"ask": "open", "checkpoint": 1, "sha256": "0", "who": "me"}))

@@ -1,0 +1,133 @@
+"""What a newcomer does next: data, model, train, look, compare. What is done is read from the rows that it made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django.urls import reverse
+from django.utils import timezone
+
+from accsite.apps.access.permissions import may_write
+from accsite.apps.audit.trail import no_deed
+from accsite.apps.datasets.models import Dataset
+from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.live.services import bump
+from accsite.apps.news.models import FirstRun
+from accsite.apps.training.models import Branch, Checkpoint, Experiment
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: its name, what it is in a sentence, what its button says, and where that leads.
+
+    done: user, their row -> whether it is done. told: whether nothing but the button tells that it is.
+    """
+
+    name: str
+    label: str
+    sentence: str
+    button: str
+    done: Callable[[Any, FirstRun], bool]
+    where: Callable[[Any], str]
+    told: bool = False
+
+
+@dataclass(frozen=True)
+class NextStep:
+    """The step that comes next, where its button leads, and all steps, each with ``done``, ``now`` or ``later``."""
+
+    step: Step
+    url: str
+    all: list[tuple[Step, str]]
+
+
+def _bench(user: Any) -> str:
+    branch = Branch.objects.filter(experiment__owner=user).select_related("experiment").last()
+    return (
+        reverse("training:workbench", args=[branch.experiment.slug, branch.slug])
+        if branch
+        else reverse("training:home")
+    )
+
+
+def _look(user: Any) -> str:
+    node = (
+        Checkpoint.objects.filter(experiment__owner=user).order_by("-pk").values_list("pk", flat=True).first()
+    )
+    return reverse("evaluation:checkpoint", args=[node]) if node else reverse("evaluation:home")
+
+
+STEPS = (
+    Step(
+        "data",
+        "Data",
+        "Make a dataset: a generator draws images with named targets.",
+        "Make a dataset",
+        lambda _user, _row: Dataset.objects.exists(),
+        lambda _user: reverse("datasets:dataset-new"),
+    ),
+    Step(
+        "model",
+        "Model",
+        "Create an experiment: choose a model, and which part of its latent is for which concept.",
+        "Create an experiment",
+        lambda user, _row: Experiment.objects.filter(owner=user).exists(),
+        lambda _user: reverse("trees:experiment-new"),
+    ),
+    Step(
+        "train",
+        "Train",
+        "Add tasks on the workbench, press Train, and turn their weights while it runs.",
+        "Open the workbench",
+        lambda user, _row: Job.objects.filter(created_by=user, kind=JobKind.TRAIN, attempt__gt=0).exists(),
+        _bench,
+    ),
+    Step(
+        "look",
+        "Look",
+        "See what it has learned: metrics, traversals of each factor, and the UFR matrix.",
+        "Look at a checkpoint",
+        lambda _user, row: row.looked_at is not None,
+        _look,
+        told=True,
+    ),
+    Step(
+        "compare",
+        "Compare",
+        "Fork a checkpoint, train it another way, and lay the two side by side.",
+        "Compare checkpoints",
+        lambda _user, row: row.compared_at is not None,
+        lambda _user: reverse("evaluation:compare"),
+        told=True,
+    ),
+)
+BY_NAME = {step.name: step for step in STEPS}
+_MOMENTS = {"look": "looked_at", "compare": "compared_at", "end": "ended_at"}
+
+
+def next_step(user: Any) -> NextStep | None:
+    """Return what a user does next; None for who has done all, wants no hints, or may only look."""
+    if not may_write(user):
+        return None
+    row = FirstRun.objects.filter(user=user).first() or FirstRun(user=user)
+    if row.ended_at is not None:
+        return None
+    now = next((step for step in STEPS if not step.done(user, row)), None)
+    if now is None:
+        return None
+    at = STEPS.index(now)
+    states = ["done" if index < at else "now" if index == at else "later" for index in range(len(STEPS))]
+    return NextStep(now, now.where(user), list(zip(STEPS, states, strict=True)))
+
+
+def note(user: Any, what: str) -> str:
+    """Note that somebody has looked (``look``), compared (``compare``), or wants no hints (``end``).
+
+    Return where that leads.
+    """
+    FirstRun.objects.update_or_create(user=user, defaults={_MOMENTS[what]: timezone.now()})
+    bump(f"news:{user.pk}")
+    no_deed()
+    return BY_NAME[what].where(user) if what in BY_NAME else ""

@@ -1,0 +1,30 @@
+"""``{% bell %}``, ``{% rail_counts %}`` and ``{% next_step %}``: what every page says of the news, and what is next."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import template
+from django.template import Context
+
+from accsite.apps.news import pages
+
+register = template.Library()
+
+
+@register.inclusion_tag("news/bell.html", takes_context=True)
+def bell(context: Context) -> dict[str, Any]:
+    """Show the bell with the number of unread news; it opens the newest, and without a script their page."""
+    return pages.count_context(context["request"])
+
+
+@register.inclusion_tag("news/panels/rail_counts.html", takes_context=True)
+def rail_counts(context: Context) -> dict[str, Any]:
+    """Show how many jobs run and wait, and how many failed that one has not seen yet."""
+    return pages.count_context(context["request"])
+
+
+@register.inclusion_tag("news/panels/next_step.html", takes_context=True)
+def next_step(context: Context) -> dict[str, Any]:
+    """Show a newcomer what to do next; nothing to anybody else."""
+    return {**pages.next_context(context["request"]), "csrf_token": context.get("csrf_token")}

@@ -1,0 +1,78 @@
+"""A newcomer is led from data to a comparison by one button at a time, until all is done or they want no more."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from accsite.apps.audit.models import AuditEntry
+from accsite.apps.news import first_run
+from accsite.apps.training.tests import rows
+
+pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
+
+
+@pytest.fixture
+def ada() -> User:
+    return User.objects.create_user("ada")
+
+
+def now(user: User) -> tuple[str, str]:
+    """Return the next step, and where its button leads."""
+    found = first_run.next_step(user)
+    return (found.step.name, found.url) if found else ("", "")
+
+
+def signed_in(user: User) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def test_each_step_follows_from_what_was_made(ada: User) -> None:
+    assert now(ada) == ("data", "/datasets/new/")
+    rows.make_dataset()
+    assert now(ada) == ("model", "/experiments/new/")
+    branch = rows.make_branch(ada)
+    assert now(ada) == ("train", "/w/digits/main/")
+    job = rows.make_job(branch, created_by=ada)
+    assert now(ada)[0] == "train"  # it waits
+    job.attempt = 1
+    job.save()
+    assert now(ada) == ("look", "/evaluate/")
+    node = rows.make_checkpoint(branch, job)
+    assert now(ada) == ("look", f"/evaluate/{node.pk}/")
+    client = signed_in(ada)
+    assert client.post("/news/first/look/")["Location"] == f"/evaluate/{node.pk}/"
+    assert now(ada) == ("compare", "/compare/")
+    assert client.post("/news/first/compare/")["Location"] == "/compare/"
+    assert now(ada) == ("", "")
+
+
+def test_what_others_made_is_not_what_one_has_done(ada: User) -> None:
+    rows.make_dataset()
+    rows.make_job(rows.make_branch(ada), created_by=ada, attempt=1)
+    assert now(User.objects.create_user("bob"))[0] == "model"
+
+
+def test_it_is_dismissed_for_good_and_that_is_no_deed(ada: User) -> None:
+    client = signed_in(ada)
+    assert "Make a dataset" in client.get("/news/next-step/").content.decode()
+    assert client.post("/news/first/end/").status_code == 302
+    assert now(ada) == ("", "")
+    assert 'id="next-step" hidden' in client.get("/news/next-step/").content.decode()
+    assert client.post("/news/first/nonsense/").status_code == 404
+    assert client.get("/news/first/end/").status_code == 405
+    assert AuditEntry.objects.count() == 0
+    with CaptureQueriesContext(connection) as asked:
+        first_run.next_step(User.objects.get(pk=ada.pk))
+    assert len(asked) <= 2
+
+
+def test_who_may_only_look_is_not_told_to_make_things() -> None:
+    viewer = User.objects.create_user("viewer")
+    viewer.groups.add(Group.objects.get(name="viewer"))
+    assert now(viewer) == ("", "")

@@ -1,0 +1,197 @@
+"""The bell tells each user what happened and what waits, of what they may see, and up to where they have read."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.db import connection
+from django.template import Context, Template
+from django.test import Client, RequestFactory
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from accsite.apps.audit.models import AuditEntry
+from accsite.apps.jobs.models import Job, JobEvent
+from accsite.apps.jobs.states import JobState
+from accsite.apps.live import topics
+from accsite.apps.live.models import Topic
+from accsite.apps.news import selectors, services
+from accsite.apps.news.models import Seen
+from accsite.apps.registry.models import PluginFile
+from accsite.apps.training.models import Branch, Visibility
+from accsite.apps.training.tests import rows
+from accsite.tests.markup import folded
+
+pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
+
+
+@pytest.fixture
+def ada() -> User:
+    return User.objects.create_user("ada", date_joined=timezone.now() - timedelta(days=9))
+
+
+@pytest.fixture
+def branch(ada: User) -> Branch:
+    return rows.make_branch(ada)
+
+
+def ended(
+    branch: Branch | None, state: JobState = JobState.SUCCEEDED, message: str = "done", **fields: Any
+) -> Job:
+    """Return a job that ended so, as the services leave it."""
+    job = rows.make_job(branch, state=state, message=message, **fields)
+    told(job, state, message)
+    return job
+
+
+def told(job: Job, state: JobState, message: str = "") -> JobEvent:
+    return JobEvent.objects.create(
+        job=job, kind="state", payload={"state": state, "attempt": 1}, message=message
+    )
+
+
+def words(user: User, **how: Any) -> list[str]:
+    return [each.word for each in selectors.news(user, **how)]
+
+
+def signed_in(user: User) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def test_ends_losses_and_alarms_are_news_and_beginnings_and_stops_are_none(ada: User, branch: Branch) -> None:
+    job = ended(branch)
+    told(job, JobState.CLAIMED)
+    told(job, JobState.QUEUED)
+    ended(branch, JobState.CANCELLED)
+    ended(branch, JobState.SUCCEEDED, result={"diverged": True})
+    ended(branch, JobState.FAILED, "ValueError: boom")
+    told(job, JobState.LOST, "w did not report")
+    JobEvent.objects.create(
+        job=job, kind="alarm", payload={"alarm": "nan"}, message="the loss is not a number"
+    )
+    JobEvent.objects.create(job=job, kind="baseline", payload={"task": "kl"})
+    assert words(ada) == ["Not a number", "lost", "failed", "ended, diverged", "done"]
+    assert selectors.counts(ada).unread == 5
+    assert selectors.counts(ada).failed == 2
+
+
+def test_a_failure_leads_to_its_log_and_a_measurement_to_what_was_measured(ada: User, branch: Branch) -> None:
+    node = rows.make_checkpoint(branch)
+    ended(branch, kind="evaluate", checkpoint=node)
+    failed = ended(branch, JobState.FAILED, "ValueError: boom")
+    first, second = selectors.news(ada)
+    assert (first.sentence, first.log) == ("ValueError: boom", f"/jobs/{failed.pk}/?tab=log")
+    assert second.url == f"/evaluate/{node.pk}/"
+    assert second.sentence == ""
+
+
+def test_a_plugin_that_does_not_load_is_news_until_it_does(ada: User) -> None:
+    file = PluginFile.objects.create(path="tasks/x.py", sha256="0" * 64, error="no such name", error_line=3)
+    (news,) = selectors.news(ada)
+    assert (news.title, news.sentence, news.url) == (
+        "tasks/x.py:3",
+        "no such name",
+        f"/plugins/#broken-{file.pk}",
+    )
+    assert selectors.counts(ada).unread == 1
+    PluginFile.objects.update(error="")
+    assert selectors.news(ada) == []
+
+
+def test_what_others_did_is_told_to_whoever_asks_and_may_see_it(ada: User, branch: Branch) -> None:
+    bob = User.objects.create_user("bob", date_joined=ada.date_joined)
+    ended(branch, created_by=ada)
+    hidden = rows.make_branch(ada, "secret", visibility=Visibility.PRIVATE)
+    ended(hidden, created_by=ada, title="Train secret")
+    assert (words(bob), words(bob, everyones=True)) == ([], ["done"])
+    assert len(words(ada)) == 2
+    assert selectors.counts(bob).unread == 0
+    for address in ("/news/?of=all", "/news/bell/?of=all", "/news/count/"):
+        assert "secret" not in folded(signed_in(bob).get(address))
+    assert "Train secret" in folded(signed_in(ada).get("/news/"))
+
+
+def test_it_is_unread_until_one_says_so_and_what_comes_later_is_again(ada: User, branch: Branch) -> None:
+    ended(branch)
+    client = signed_in(ada)
+    page = client.get("/news/").content.decode()
+    assert 'class="unread"' in page
+    now = selectors.newest()
+    ended(branch)  # while the page was read
+    sent = {"event": now.event, "at": now.at.isoformat()}
+    assert client.post("/news/seen/", sent).status_code == 302
+    assert [each.unread for each in selectors.news(ada)] == [True, False]
+    assert selectors.counts(ada).unread == 1
+    services.see(ada, event=0, at=now.at - timedelta(days=1))  # an older page, sent later
+    assert Seen.objects.get(user=ada).event == now.event
+    assert [each.unread for each in selectors.news(ada)] == [True, False]
+
+
+def test_nobody_can_have_read_what_has_not_happened(ada: User, branch: Branch) -> None:
+    job = ended(branch)
+    client = signed_in(ada)
+    later = (timezone.now() + timedelta(days=9)).isoformat()
+    assert client.post("/news/seen/", {"event": 10**9, "at": later}).status_code == 302
+    seen = Seen.objects.get(user=ada)
+    assert seen.event == job.events.latest("pk").pk
+    assert seen.at <= timezone.now()
+    for at in ("", "yesterday", "2026-01-01T00:00:00", "2026-99-01T00:00:00Z"):
+        assert client.post("/news/seen/", {"event": 1, "at": at}).status_code in {400, 422}
+
+
+def test_a_viewer_reads_too_and_reading_is_no_deed(ada: User, branch: Branch) -> None:
+    viewer = User.objects.create_user("viewer")
+    viewer.groups.add(Group.objects.get(name="viewer"))
+    sent = {"event": 0, "at": timezone.now().isoformat()}
+    assert signed_in(viewer).post("/news/seen/", sent).status_code == 302
+    assert AuditEntry.objects.count() == 0
+    assert Topic.objects.get(name=f"news:{viewer.pk}").version == 1
+    kind, key = topics.find(f"news:{viewer.pk}")
+    assert (kind.allows(viewer, key), kind.allows(ada, key)) == (True, False)
+
+
+def test_what_waits_says_why_and_what_is_at_work_is_counted(ada: User, branch: Branch) -> None:
+    rows.make_job(branch, title="Train later")
+    rows.make_job(branch, state=JobState.RUNNING, worker=rows.make_worker("w"))
+    rows.make_job(branch, state=JobState.RUNNING, preview=True)
+    (waits,) = selectors.waiting(ada)
+    assert waits.why
+    counts = selectors.counts(ada)
+    assert (counts.running, counts.waiting) == (2, 1)
+    assert "Train later" in folded(signed_in(ada).get("/news/bell/"))
+
+
+def test_the_bell_of_a_page_takes_few_queries_whatever_there_is(ada: User, branch: Branch) -> None:
+    for _ in range(120):
+        ended(branch)
+    request = RequestFactory().get("/")
+    request.user = ada
+    template = Template("{% load news %}{% bell %}{% rail_counts %}")
+    with CaptureQueriesContext(connection) as asked:
+        text = template.render(Context({"request": request}))
+    assert "99+" in text
+    assert len(asked) <= 7, [each["sql"][:100] for each in asked]
+
+
+def test_the_number_comes_with_the_counts_of_the_rail(ada: User, branch: Branch) -> None:
+    ended(branch, JobState.FAILED, "boom")
+    answer = signed_in(ada).get("/news/count/", headers={"HX-Request": "true"}).content.decode()
+    assert 'data-unread="1"' in answer
+    assert 'id="rail-counts"' in answer
+    assert "hx-swap-oob" in answer
+
+
+def test_what_is_long_gone_is_no_news(ada: User, branch: Branch, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(5):
+        ended(branch)
+    monkeypatch.setattr(selectors, "AT_A_TIME", 1)
+    assert len(words(ada)) == 5
+    assert selectors.counts(ada).unread == 5
+    monkeypatch.setattr(selectors, "LOOKED_BACK", 2)
+    assert len(words(ada)) == 2
+    assert selectors.counts(ada).unread == 2

@@ -1,0 +1,1 @@
+"""What can be done to notes, one a file: see ``accsite.actions``."""

@@ -1,0 +1,25 @@
+"""Write the note of a branch."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import SkipValidation
+
+from accsite.actions import Action
+from accsite.apps.notes.services import write_note
+from accsite.apps.training.models import Branch
+
+
+class WriteNoteOfBranch(Action):
+    """Write its note, in Markdown; ``version`` is the one that was read, so that nothing of another is lost."""
+
+    on = Branch
+    verb: ClassVar[str] = "note"
+
+    text: SkipValidation[str] = ""
+    version: SkipValidation[int | None] = None
+
+    def run(self, actor: Any, branch: Branch) -> Branch:
+        write_note(actor=actor, about=branch, text=self.text, version=self.version)
+        return branch

@@ -1,0 +1,56 @@
+"""The page that shows and writes a note."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods
+
+from acc.errors import InvalidInput
+from accsite.actions import ActionType, perform
+from accsite.apps.access.permissions import may_change
+from accsite.apps.audit.trail import no_deed
+from accsite.apps.notes import pages
+from accsite.apps.notes.actions.write_note_of_branch import WriteNoteOfBranch
+from accsite.apps.notes.actions.write_note_of_experiment import WriteNoteOfExperiment
+from accsite.apps.notes.selectors import Noted
+from accsite.apps.training.models import Branch, Experiment
+from accsite.ids import row_id
+from accsite.pages import REFUSED, actor, is_partial, visible_row
+
+
+@require_http_methods(["GET", "POST"])
+def of_experiment(request: HttpRequest, slug: str) -> HttpResponse:
+    """Show the note of an experiment, and write it."""
+    rows = Experiment.objects.visible_to(request.user)
+    return _note(request, visible_row(rows, f"experiment {slug}", slug=slug), WriteNoteOfExperiment)
+
+
+@require_http_methods(["GET", "POST"])
+def of_branch(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show the note of a branch, and write it."""
+    seen = Experiment.objects.visible_to(request.user)
+    rows = Branch.objects.filter(experiment__in=seen).select_related("experiment")
+    return _note(request, visible_row(rows, f"branch {pk}", pk=pk), WriteNoteOfBranch)
+
+
+def _note(request: HttpRequest, about: Noted, kind: ActionType) -> HttpResponse:
+    if request.method == "GET" and is_partial(request):
+        return render(request, "notes/panels/note.html", pages.note_context(request, about))
+    if request.method == "GET":
+        return render(request, "notes/note.html", pages.form_context(request, about))
+    text = request.POST.get("text", "")
+    context = pages.form_context(request, about, text)
+    if "preview" in request.POST and may_change(request.user, about):
+        no_deed()
+        template = "notes/panels/preview.html" if is_partial(request) else "notes/note.html"
+        return render(request, template, context)
+    try:
+        version = row_id(request.POST.get("version", "")) or 0
+        perform(kind, actor=actor(request), thing=about, data={"text": text, "version": version})
+    except InvalidInput as error:
+        # What somebody else has written stands beside it; sent again, this one takes its place.
+        newer = context["note"].text if "version" in error.fields else None
+        refused = {**context, "refused": str(error), "newer": newer}
+        return render(request, "notes/note.html", refused, status=REFUSED)
+    return redirect(pages.page_of(about))

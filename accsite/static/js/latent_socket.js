@@ -1,0 +1,76 @@
+// The latent by way of the server: one socket, opened by the first touch, and closed after a
+// while without one.
+
+const REST_MS = 30_000;
+const LOST = "the connection to the server was lost; touch again to try anew";
+
+export class ServerSource {
+	constructor(address) {
+		this.address = address;
+		this.together = true;
+		this.number = 0;
+		this.waiting = new Map();
+	}
+
+	async connect() {
+		clearTimeout(this.rest);
+		this.rest = setTimeout(() => this.waiting.size || this.socket?.close(), REST_MS);
+		if (this.socket?.readyState === WebSocket.OPEN) return;
+		this.opening ??= new Promise((done, failed) => {
+			const socket = new WebSocket(location.origin.replace(/^http/, "ws") + this.address);
+			socket.binaryType = "arraybuffer";
+			socket.onopen = () => done((this.socket = socket));
+			socket.onmessage = ({ data }) => this.receive(new Uint8Array(data));
+			socket.onclose = () => {
+				failed(new Error(LOST));
+				for (const { failed: each } of this.waiting.values()) each(new Error(LOST));
+				this.waiting.clear();
+			};
+		}).finally(() => (this.opening = null));
+		await this.opening;
+	}
+
+	receive(message) {
+		const line = message.indexOf(10);
+		const header = JSON.parse(new TextDecoder().decode(message.subarray(0, line)));
+		const asked = this.waiting.get(header.id);
+		this.waiting.delete(header.id);
+		if (header.error) asked?.failed(new Error(header.error));
+		else asked?.done({ header, body: message.slice(line + 1) });
+	}
+
+	/** Return header and body of the answer to a question. */
+	async ask(question, body = new Float32Array(0)) {
+		await this.connect();
+		const id = ++this.number;
+		const header = new TextEncoder().encode(`${JSON.stringify({ ...question, id })}\n`);
+		const message = new Uint8Array(header.length + body.byteLength);
+		message.set(header);
+		message.set(new Uint8Array(body.buffer, body.byteOffset, body.byteLength), header.length);
+		return new Promise((done, failed) => {
+			this.waiting.set(id, { done, failed });
+			this.socket.send(message);
+		});
+	}
+
+	async open(checkpoint) {
+		return (await this.ask({ ask: "open", checkpoint })).header;
+	}
+
+	async start(checkpoint, dataset, row) {
+		const { header, body } = await this.ask({ ask: "start", checkpoint, dataset, row });
+		return { ...header, z: new Float32Array(body.buffer, 0, header.numbers) };
+	}
+
+	async decode(checkpoint, latents, _shape, mix, strip) {
+		return (await this.ask({ ask: "decode", checkpoint, strip, ...mix }, latents)).body;
+	}
+
+	/** Have the decoder of a checkpoint written as a file, and fetch it. */
+	async file(checkpoint, address) {
+		await this.ask({ ask: "file", checkpoint });
+		const answer = await fetch(address);
+		if (!answer.ok) throw new Error(`the decoder could not be fetched (${answer.status})`);
+		return answer.arrayBuffer();
+	}
+}

@@ -1,0 +1,74 @@
+"""The command palette: whatever has a name, what can be done here and how the site looks, by the keyboard alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.e2e.conftest import Site, Watched
+from tests.e2e.test_pages import obstacles
+
+# The first test starts the whole platform.
+pytestmark = pytest.mark.timeout(600)
+
+
+def chosen(page: Page) -> str:
+    """Return what the palette would do now."""
+    return page.locator("#palette [aria-selected=true] .name").inner_text()
+
+
+def asked(watched: Watched) -> list[str]:
+    return [each for each in watched.requests if "/api/v1/search/" in str(each)]
+
+
+def test_it_finds_things_goes_there_and_puts_what_was_visited_first(
+    site: Site, visit: Callable[..., Watched]
+) -> None:
+    watched = visit(site.admin)
+    experiment = site.branch.experiment
+    watched.open(f"/experiments/{experiment.slug}/")
+    watched.open("/devices/")
+    page = watched.page
+    page.wait_for_load_state("networkidle")
+    watched.requests.clear()
+    page.keyboard.press("Control+k")
+    page.locator("#palette [role=option]").first.wait_for()
+    assert chosen(page) == experiment.name
+    page.wait_for_timeout(600)
+    assert asked(watched) == []  # what was not asked is not asked for
+
+    page.keyboard.type("plugi", delay=30)
+    page.locator("#palette .heading", has_text="Pages").wait_for()
+    assert len(asked(watched)) == 1
+    assert obstacles(watched, "the palette") == []
+    page.keyboard.press("Escape")
+    page.locator("#palette").wait_for(state="detached")
+
+    page.keyboard.press("Control+k")
+    page.keyboard.type(f"experiment {experiment.slug}")
+    page.locator("#palette .heading", has_text="Experiments").wait_for()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/experiments/{experiment.slug}/")
+    watched.assert_clean()
+
+
+def test_it_sets_the_theme_and_says_when_nothing_is_called_so(
+    site: Site, visit: Callable[..., Watched]
+) -> None:
+    watched = visit(site.admin)
+    watched.open("/jobs/")
+    page = watched.page
+    page.keyboard.press("Control+k")
+    page.keyboard.type("theme dark")
+    page.keyboard.press("Enter")
+    page.locator("html[data-theme=dark]").wait_for()
+    page.keyboard.press("Control+k")
+    page.keyboard.type("zzzzzz")
+    page.get_by_text("Nothing that you may see is called so.").wait_for()
+    page.keyboard.press("Enter")
+    assert page.locator("#palette").is_visible()
+    watched.assert_clean()
