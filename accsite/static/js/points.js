@@ -74,7 +74,7 @@ export class Points {
 	// Load what was not asked for yet; returns a promise if there is any.
 	need(names) {
 		const more = names.filter((name) => !this.names.includes(name));
-		if (!this.names.length || !more.length) return null;
+		if (!this.job || !this.names.length || !more.length) return null;
 		this.names.push(...more);
 		return this.busy ? this.busy.then(() => this.load()) : this.load();
 	}
