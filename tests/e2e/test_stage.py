@@ -61,6 +61,7 @@ def test_a_tile_shows_its_curve_alone_with_what_stands_under_the_cursor(
     name = page.locator("#tiles .tile").nth(2).get_attribute("data-name")
     watched.until("document.getElementById('loss').chart.series.length === 1")
     assert page.locator("#loss-title").inner_text() == name
+    page.locator("#loss > .plot .u-over").scroll_into_view_if_needed()
     box = page.locator("#loss > .plot .u-over").bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 40)
