@@ -53,6 +53,8 @@ def test_a_tile_shows_its_curve_alone_with_what_stands_under_the_cursor(
 ) -> None:
     watched = visit(site.admin)
     page = watched.page
+    page.wait_for_load_state("networkidle")
+    watched.requests.clear()  # of the page that one lands on
     watched.open(f"{site.bench}?job={job.pk}")
     watched.until(READY)
     asked = [url for url in watched.requests if "loss_history" in url]
