@@ -92,6 +92,7 @@ def test_a_long_history_keeps_its_spike_and_zooms_by_asking_for_a_part(
     )
 
     watched.requests.clear()
+    page.locator("#loss .u-over").scroll_into_view_if_needed()
     box = page.locator("#loss .u-over").bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 50)
@@ -106,6 +107,9 @@ def test_a_long_history_keeps_its_spike_and_zooms_by_asking_for_a_part(
     page.reload()
     watched.until("document.querySelector('#loss canvas') !== null")
     assert "from=" in page.url
+    page.locator("#loss .u-over").scroll_into_view_if_needed()
+    box = page.locator("#loss .u-over").bounding_box()
+    assert box is not None
     page.mouse.dblclick(box["x"] + box["width"] * 0.5, box["y"] + 50)
     watched.until("!location.search.includes('from=')")
     page.go_back()
@@ -197,6 +201,7 @@ def test_table_folded_curves_and_time_axis_open_from_the_address(
     watched.until(f"{rows} === {site.branch.tasks.count() + 3}")
     names = page.locator("#curves figcaption").all_inner_texts()
     assert [name.rpartition(" ")[0] for name in names] == ["Weighted total", "Gradient norm", "Learning rate"]
+    page.locator("#loss > .plot .u-over").scroll_into_view_if_needed()
     box = page.locator("#loss > .plot .u-over").bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + 200, box["y"] + 60)

@@ -36,10 +36,7 @@ export function attach(view) {
 		draw(span, axis) {
 			if (!box.open) return;
 			const names = CURVES.map(([name]) => name);
-			view
-				.points()
-				.need(names)
-				?.then(view.redraw, () => {});
+			view.need(names);
 			for (const { name, title, slot, chart, show } of charts) {
 				if (!view.points().has(name)) continue;
 				// The rate is what it was set to: smoothing it would tell of changes that never were.

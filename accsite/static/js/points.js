@@ -35,7 +35,7 @@ const query = (names, steps) => ({
 });
 
 export class Points {
-	// names: of the series to ask for; frames bring the others too, but only from then on. None: all.
+	// names: of the series to hold; none: all.
 	constructor(job, url, names = []) {
 		Object.assign(this, { job, url, start: 0, end: 0, seq: -1, attempt: null, base: null, detail: null, busy: null });
 		this.names = [...names];
@@ -74,7 +74,7 @@ export class Points {
 	// Load what was not asked for yet; returns a promise if there is any.
 	need(names) {
 		const more = names.filter((name) => !this.names.includes(name));
-		if (!this.names.length || !more.length) return null;
+		if (!this.job || !this.names.length || !more.length) return null;
 		this.names.push(...more);
 		return this.busy ? this.busy.then(() => this.load()) : this.load();
 	}
@@ -135,7 +135,11 @@ export class Points {
 		}
 		this.end = start + count;
 		for (const name of this.columns.keys()) this.room(name, this.end - this.start); // those without a value here
-		series.forEach((name, i) => this.room(name, this.end - this.start).set(columns[i], start - this.start));
+		// What was not asked for would be held from here on only, as if there had been nothing before.
+		const isWanted = (name) => !this.names.length || this.names.includes(name);
+		series.forEach((name, i) => {
+			if (isWanted(name)) this.room(name, this.end - this.start).set(columns[i], start - this.start);
+		});
 	}
 
 	room(name, length) {

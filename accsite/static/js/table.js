@@ -41,7 +41,7 @@ export function attach(view) {
 			caption.textContent = `Job ${points.job} at step ${Math.max(0, points.end - 1).toLocaleString("en")}`;
 			const tasks = view.tiles().map((tile) => tile.dataset.series);
 			const others = tasks.map((series) => series.replace("raw/", "weighted/"));
-			points.need([...tasks, ...others, ...REST.map(([name]) => name)])?.then(view.redraw, () => {});
+			view.need([...tasks, ...others, ...REST.map(([name]) => name)]);
 			const rows = view.tiles().map((tile) => {
 				const { series, base } = tile.dataset;
 				const words = [".health", ".trend"].map((part) => cell("td", tile.querySelector(part)?.textContent || NONE));

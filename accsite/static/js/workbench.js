@@ -138,6 +138,11 @@ const byStep = {
 	ticks: (tick) => (Number.isInteger(tick) ? tick.toLocaleString("en") : ""),
 };
 Object.assign(view, byStep);
+// Fetch series that were not asked for yet, and again the part that is looked at.
+view.need = (names) => {
+	const more = points.need(names);
+	more?.then(() => state.from !== "" && points.zoom(Number(state.from), Number(state.to))).then(redraw, () => {});
+};
 view.look = (names, [from, to], smooth = Number(state.smooth)) => {
 	const part = points.view(from, to, names, smooth);
 	const [x, columns] = parts.branch?.join?.(part, from, names, smooth) ?? part;
@@ -150,7 +155,7 @@ function draw() {
 	chart.since = null;
 	for (const part of inOrder()) part.ready?.();
 	const all = tiles();
-	points.need(all.map(view.curve))?.then(redraw, () => {});
+	view.need(all.map(view.curve));
 	const shown = all.filter(
 		(tile) => isShown(tile) && (points.has(view.curve(tile)) || parts.branch?.has?.(view.curve(tile))),
 	);

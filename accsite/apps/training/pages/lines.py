@@ -36,7 +36,8 @@ class Line:
 def line(branch: Branch, job: Job | None) -> Line:
     """Return what is before a job of the branch, or before its first, by following the checkpoints it grew from."""
     node_id = job.start_checkpoint_id if job else branch.head_id or branch.forked_from_id
-    first, parts = 0, []
+    first = 0
+    parts: list[dict[str, Any]] = []
     for hop in range(4 * MOST_JOBS):
         if node_id is None or len(parts) == MOST_JOBS:
             break
