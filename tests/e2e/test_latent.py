@@ -64,7 +64,7 @@ def changed(watched: Watched, before: list[int]) -> list[int]:
 
 
 def said(page: Page) -> str:
-    return page.locator("[data-said]").inner_text()
+    return page.locator("[data-sentence]").inner_text()
 
 
 def settled(watched: Watched, wanted: str) -> None:
