@@ -6,6 +6,7 @@ answer of a page that the same browser gets, which a form without a socket would
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from benchmarks.live import web
@@ -82,11 +83,9 @@ def drags(port: int, branch: Any) -> tuple[list[float], list[float], list[float]
 
 
 def main() -> None:
-    import sys
-
-    from accsite.apps.training.services import jobs
-
     with digits() as (branch, home):
+        from accsite.apps.training.services import jobs
+
         with worker("worker-train", home):
             run_to_its_end(
                 jobs.submit_training(actor=None, branch=branch, train={"steps": STEPS, "threads": 1})

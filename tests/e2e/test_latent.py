@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Locator, Page
+import torch
+from playwright.sync_api import Browser, Error, Locator, Page
+from torch import nn
 
+from acc.api import Decoded, ImageShape, Model, ModelSpec
+from acc.models.export import decoder_to_onnx
 from tests.e2e.conftest import Site, Watched, at_rest
 from tests.e2e.test_pages import assert_accessible
 from tests.stack import DATASET
@@ -59,7 +64,7 @@ def changed(watched: Watched, before: list[int]) -> list[int]:
 
 
 def said(page: Page) -> str:
-    return page.locator("[data-said]").inner_text()
+    return page.locator("[data-sentence]").inner_text()
 
 
 def settled(watched: Watched, wanted: str) -> None:
@@ -273,3 +278,57 @@ def visit_and_ask(visit: Callable[..., Watched], user: Any, pk: int) -> str:
     watched = visit(user)
     watched.open("/devices/")
     return watched.page.evaluate(ASK, pk)
+
+
+class Layered(Model):
+    """A plugin's decoder of many kinds of layers, of colour."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__(spec)
+        self.begin = nn.Linear(spec.latent_dim, 256)
+        self.layers = nn.Sequential(
+            *(nn.BatchNorm2d(16), nn.LeakyReLU(0.2), nn.Upsample(scale_factor=2), nn.ReflectionPad2d(1)),
+            *(nn.Conv2d(16, 12, 3), nn.GroupNorm(3, 12), nn.SiLU()),
+            *(nn.ConvTranspose2d(12, 8, 3, stride=2, padding=1, output_padding=1, groups=2), nn.ELU()),
+            *(nn.InstanceNorm2d(8, affine=True), nn.Upsample(scale_factor=2, mode="bilinear")),
+            *(nn.Conv2d(8, 8, 3, padding=2, dilation=2, groups=4), nn.GELU("tanh"), nn.AvgPool2d(2)),
+            nn.Upsample(size=(28, 28), mode="bilinear", align_corners=True),
+            *(nn.Conv2d(8, 3, 1), nn.Softplus(), nn.Hardtanh(-2, 2)),
+        )
+
+    def posterior(self, x_BCHW: torch.Tensor) -> tuple[torch.Tensor, None]:  # noqa: N803 - as its base
+        return x_BCHW.flatten(1)[:, : self.latent_dim], None
+
+    def decode_logits(self, z: torch.Tensor) -> Decoded:
+        drawn = self.layers(self.begin(z).view(-1, 16, 4, 4))
+        drawn = drawn - drawn.mean(dim=(2, 3), keepdim=True)
+        drawn = torch.where(drawn > 0, drawn, drawn.abs().sqrt())
+        return Decoded(torch.stack([drawn, drawn.flip(3)]).amax(0) * drawn.std(dim=1, keepdim=True))
+
+
+def test_a_decoder_of_many_kinds_of_layers_has_torch_s_numbers_and_one_of_others_is_refused_by_name(
+    site: Site, visit: Callable[..., Watched]
+) -> None:
+    torch.manual_seed(0)
+    image = ImageShape(channels=3, height=28, width=28)
+    model = Layered(ModelSpec(architecture="Layered", latent_dim=6, image=image)).eval()
+    latents = torch.randn(3, 6)
+    file = base64.b64encode(decoder_to_onnx(model, (6,))).decode()
+    watched = visit(site.admin)
+    watched.open("/devices/")
+    run = """async ([file, rows]) => {
+      const { Decoder } = await import("/static/js/onnx.js");
+      const decoder = new Decoder(Uint8Array.from(atob(file), (letter) => letter.charCodeAt(0)).buffer);
+      return rows.map((row) => [...decoder.run(Float32Array.from(row), [6]).data]);
+    }"""
+    found = watched.page.evaluate(run, [file, latents.tolist()])
+    with torch.no_grad():
+        np.testing.assert_allclose(np.array(found).ravel(), model.decode(latents).numpy().ravel(), atol=1e-4)
+
+    def summed(z: torch.Tensor) -> Decoded:
+        return Decoded(torch.cumsum(z, 1)[:, :3, None, None].expand(-1, 3, 28, 28))
+
+    model.decode_logits = summed  # type: ignore[method-assign]
+    other = base64.b64encode(decoder_to_onnx(model, (6,))).decode()
+    with pytest.raises(Error, match="the decoder uses CumSum, which a page cannot compute"):
+        watched.page.evaluate(run, [other, latents.tolist()])

@@ -73,7 +73,7 @@ export class Hand {
 		this.part = 0;
 		this.axis = null;
 		this.moves = []; // of the address, until it is known how far a dimension reaches
-		this.said = root.querySelector("[data-said]");
+		this.said = root.querySelector("[data-sentence]");
 		root.addEventListener("input", (event) => this.onInput(event.target));
 		root.addEventListener("focusin", ({ target }) => target.type === "range" && this.choose(target));
 		root.querySelector("[data-shuffle]")?.addEventListener("click", () => this.shuffle());

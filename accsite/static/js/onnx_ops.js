@@ -667,6 +667,7 @@ export const operations = {
 		(sum, value) => sum + value,
 		(sum, count) => sum / count,
 	),
+	ReduceProd: reduce(1, (all, value) => all * value),
 	ReduceMax: reduce(-Infinity, Math.max),
 	ReduceMin: reduce(Infinity, Math.min),
 	ReduceL2: reduce(0, (sum, value) => sum + value * value, Math.sqrt),
