@@ -97,9 +97,14 @@ class ModelDescription(_Plain):
         """Return the layer with this id, or None."""
         return next((layer for layer in self.layers if layer.id == id), None)
 
+    @property
+    def ordered_groups(self) -> tuple[FactorGroup, ...]:
+        """Factor groups by position, as ``ModelSpec`` has them."""
+        return tuple(sorted(self.factor_groups, key=lambda group: group.start))
+
     def group_of(self, layer: Layer) -> int | None:
-        """Return the place among ``factor_groups`` of the one that a layer alone writes or reads, or None."""
-        for number, group in enumerate(self.factor_groups):
+        """Return the place among the ``ordered_groups`` of the one that a layer alone writes or reads, or None."""
+        for number, group in enumerate(self.ordered_groups):
             if (group.start, group.end) == (layer.start, layer.end):
                 return number
         return None

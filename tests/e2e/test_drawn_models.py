@@ -20,7 +20,7 @@ DRAWN = f"!!{TOTAL} && !document.querySelector('[data-drawn]').dataset.stale"
 
 @pytest.fixture(scope="module")
 def checkpoint(site: Site) -> Any:
-    """A checkpoint that nothing is measured of any more."""
+    """A checkpoint that was measured, of an experiment with an older one."""
     return at_rest(site, "drawn").experiment.checkpoints.latest("pk")
 
 
@@ -61,7 +61,7 @@ def test_a_changed_parameter_redraws_and_what_is_wrong_stands_beside_its_field(f
     assert total(form) == after  # what was right last stays in sight
     fill(page, "params-depth", "2")
     redrawn(form, after)
-    page.locator("#plugin-fields .error").wait_for(state="detached")
+    page.locator("#plugin-fields .field .error").wait_for(state="detached")
     assert page.locator("[name=name]").input_value() == "half typed"
     form.assert_still()
     form.assert_clean()
@@ -155,11 +155,32 @@ def test_a_checkpoint_shows_its_model_its_heads_and_the_pictures_of_its_latent(
     table = page.locator("#model-table tbody")
     assert table.locator("tr", has_text="ClassificationTask").count() >= 1
     page.locator("a.model-layer[data-form=latent]").click()
-    page.locator("#model-sheet [data-pictures]", has_text="Not measured").wait_for()
-    assert page.locator("#model-sheet [data-pictures] form button").count() == 1
+    page.locator("#model-sheet .sorted").first.wait_for()
+    assert page.locator("#model-sheet .sorted").count() > 1
+    page.locator("#model a.model-layer[data-hue='0']").first.click()
+    watched.until("document.querySelectorAll('#model-sheet .sorted').length === 1")
     watched.assert_still()
     watched.assert_clean()
     assert_accessible(watched, "the model of a checkpoint")
+
+
+def test_where_no_pictures_were_made_a_button_makes_them(
+    site: Site, checkpoint: Any, visit: Callable[..., Watched]
+) -> None:
+    from accsite.apps.evaluation.models import Evaluation
+
+    older = checkpoint.experiment.checkpoints.earliest("pk")
+    Evaluation.objects.filter(checkpoint=older).delete()
+    watched = visit(site.admin)
+    page = watched.page
+    watched.open(f"/checkpoints/{older.pk}/")
+    watched.until(DRAWN)
+    page.locator("a.model-layer[data-form=latent]").click()
+    page.locator("#model-sheet [data-pictures]", has_text="Not measured").wait_for()
+    page.locator("#model-sheet [data-pictures] form button").click()
+    page.wait_for_url(f"**/evaluate/{older.pk}/sort/**")
+    page.locator("#tab .sorted").first.wait_for()
+    watched.assert_clean()
 
 
 def test_without_a_script_the_model_is_a_page_and_comes_with_the_form(

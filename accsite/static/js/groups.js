@@ -93,7 +93,9 @@ function draw() {
 	const x = (dimension) => 1 + (dimension / latent()) * (width - 2);
 	const found = rows();
 	const focused = document.activeElement?.dataset?.border;
-	for (const [i, li] of [...list().children].entries()) li.dataset.hue = i % 8;
+	// A group's hue is that of its place in the latent, here as wherever it is shown.
+	const others = [...list().children].filter((li) => !found.some((row) => row.li === li));
+	for (const [i, li] of [...found.map(({ li }) => li), ...others].entries()) li.dataset.hue = i % 8;
 	const parts = free(found).map(([from, to]) =>
 		make("rect", {
 			class: "free",
@@ -110,11 +112,11 @@ function draw() {
 					make("path", { class: "tick", d: `M${x(i + 1)} ${HEIGHT - 5}v5` }),
 				)
 			: [];
-	const filled = found.map((row) => {
+	const filled = found.map((row, i) => {
 		const place = { x: x(row.from), width: x(row.to) - x(row.from) };
 		return make(
 			"g",
-			{ "data-hue": row.index % 8, "data-part": row.index },
+			{ "data-hue": i % 8, "data-part": row.index },
 			make("rect", { class: "part", ...place, height: HEIGHT }),
 			make("rect", { class: "edge", ...place, y: HEIGHT - 4, height: 4 }),
 		);

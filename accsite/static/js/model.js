@@ -82,9 +82,12 @@ async function ask() {
 
 function tell({ html, errors = {}, groups = [] }) {
 	const rest = mark(form(), errors);
-	const place = document.getElementById("groups-error");
-	place.textContent = groups.join(" ");
-	place.hidden = !groups.length;
+	document.getElementById("groups-error")?.remove();
+	if (groups.length) {
+		const error = paragraph(groups.join(" "));
+		Object.assign(error, { id: "groups-error", className: "error errors", role: "alert" });
+		document.querySelector("#groups ol").before(error);
+	}
 	if (html) {
 		draw(html);
 		say("");
@@ -132,6 +135,7 @@ async function kept() {
 
 // What a layer is given, what it gives, and its line in the table are lit with it.
 function light(number, on) {
+	if (!on && number === opened) return; // until its sheet is closed
 	const own = `[data-from="${number}"], [data-to="${number}"], [data-layer="${number}"]`;
 	for (const each of panel().querySelectorAll(own)) each.toggleAttribute("data-lit", on);
 }
@@ -157,11 +161,19 @@ document.addEventListener("keydown", (event) => {
 	next.scrollIntoView({ block: "nearest", inline: "nearest" });
 });
 
-let opener = null;
+let opener = null; // what opened the sheet, and the number of its layer
+let opened = "";
 function close() {
+	unlight();
 	sheet().close();
 	delete panel().dataset.sheet;
 	opener?.isConnected && opener.focus({ preventScroll: true });
+}
+
+function unlight() {
+	const before = opened;
+	opened = "";
+	if (before) light(before, false);
 }
 
 function pair(name, value) {
@@ -177,6 +189,9 @@ function open(number) {
 	sheet().querySelector("h3").textContent = cells[0];
 	const facts = heads.slice(1).flatMap((name, i) => (cells[i + 1] ? pair(name, cells[i + 1]) : []));
 	sheet().querySelector("[data-facts]").replaceChildren(...facts);
+	unlight();
+	opened = number;
+	light(number, true);
 	if (!sheet().open) sheet().show();
 	panel().dataset.sheet = "";
 	opener.scrollIntoView({ block: "nearest", inline: "nearest" });

@@ -44,7 +44,7 @@ ATTENDING = frozenset({"attention", "matrix product", "product", "MultiheadAtten
 
 @dataclass(frozen=True)
 class Segment:
-    """A range of the latent in its bar. hue: of its factor group, None for what belongs to none."""
+    """A range of the latent in its bar. hue: its factor group's place by position, None for what belongs to none."""
 
     name: str
     range: str
@@ -314,7 +314,7 @@ def rows(found: ModelDescription) -> list[Row]:
                 number=number,
                 layer=layer,
                 hue=None if hue is None else hue % HUES,
-                name="" if hue is None else found.factor_groups[hue].name,
+                name="" if hue is None else found.ordered_groups[hue].name,
                 group=_reads(found, layer),
                 parameters=layer.parameters * layer.repeats,
                 shape=shape_words(layer.shape),
@@ -364,7 +364,7 @@ def _reads(found: ModelDescription, layer: Layer) -> str:
     if layer.start is None or layer.end is None:
         return ""
     number = found.group_of(layer)
-    name = "" if number is None else f"{found.factor_groups[number].name} "
+    name = "" if number is None else f"{found.ordered_groups[number].name} "
     return f"{name}{layer.start}:{layer.end}"
 
 
@@ -417,8 +417,7 @@ def _sides(shape: Sequence[int]) -> tuple[int, int]:
 def _segments(found: ModelDescription) -> list[Segment]:
     ranges: list[tuple[str, int, int, int | None]] = []
     at = 0
-    numbered = sorted(enumerate(found.factor_groups), key=lambda pair: pair[1].start)
-    for number, group in numbered:
+    for number, group in enumerate(found.ordered_groups):
         if group.start > at:
             ranges.append(("", at, group.start, None))
         ranges.append((group.name, group.start, group.end, number % HUES))

@@ -10,7 +10,8 @@ from acc.description import Block, Edge, Head, Layer, ModelDescription, with_hea
 from acc.specs import FactorGroup, ImageShape
 from accsite.apps.trees.pages import drawing
 
-GROUPS = (FactorGroup(name="digit", start=0, end=6), FactorGroup(name="slant", start=6, end=8))
+# Typed in another order than they lie in: a hue is that of the place in the latent.
+GROUPS = (FactorGroup(name="slant", start=6, end=8), FactorGroup(name="digit", start=0, end=6))
 
 
 def described(*, encoder: list[Layer], decoder: list[Layer], edges: list[tuple[str, str]], blocks=()):
