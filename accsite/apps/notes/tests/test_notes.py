@@ -101,7 +101,7 @@ def measured(branch: Branch) -> Any:
 
 def test_panels_show_what_is_so_now_and_to_nobody_what_they_may_not_see(ada: User, branch: Branch) -> None:
     node = measured(branch)
-    job = rows.make_job(branch, title="Train zebra", state="RUNNING", attempt=1, step=3, total_steps=10)
+    job = rows.make_job(branch, title="Train zebra", state="RUNNING", points_seq=1, step=3, total_steps=10)
     rows.make_dataset()
     asked = {
         f"checkpoint {node.pk}": "best",
