@@ -153,7 +153,8 @@ def test_who_has_read_an_older_version_is_told_and_nothing_is_lost(ada: User, br
 
 
 def test_a_note_is_of_one_thing(ada: User, branch: Branch) -> None:
-    for of in ({}, {"branch": branch, "experiment": branch.experiment}):
+    wrong: list[dict[str, Any]] = [{}, {"branch": branch, "experiment": branch.experiment}]
+    for of in wrong:
         with pytest.raises(IntegrityError), transaction.atomic():
             Note.objects.create(**of)
 
