@@ -27,7 +27,7 @@ for _kind in (CharField, TextField):
     _kind.register_lookup(InOrder, "in_order")
 
 
-def best(rows: QuerySet[M], query: Query, name: str, *also: str, numbered: bool = False) -> QuerySet[M]:
+def best(rows: QuerySet[M], query: Query, name: str, *also: str, numbered: bool = False) -> QuerySet[Any]:
     """Return the rows that are what was asked for, best first, then newest; ``rank`` says how well each is.
 
     name: the field that holds what a row is called. also: fields that may hold a term as well, such as the name of

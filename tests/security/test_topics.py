@@ -24,6 +24,8 @@ TOPICS = {
     "checkpoints": SEES,
     "evaluations": SEES,
     "recipe": SEES,
+    "notes": SEES,
+    "news": {"owner"},  # each user's own
 }
 KEYS = {
     "job": "job",
@@ -32,6 +34,8 @@ KEYS = {
     "evaluations": "branch",
     "checkpoints": "experiment",
     "recipe": "recipe",
+    "notes": "experiment",
+    "news": "owner",
 }
 
 

@@ -115,6 +115,7 @@ def make_world() -> World:
         "evaluation": evaluation,
         "artifact": artifact,
         "recipe": run,
+        "owner": people["owner"],
     }
     return World({"nobody": None, **people}, branch, things, dataset, source)
 

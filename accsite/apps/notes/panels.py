@@ -128,7 +128,7 @@ def _find_job(user: Any, words: list[str]) -> Job | None:
         return jobs.filter(pk=number).first()
     experiment, slash, branch = words[0].partition("/") if words else ("", "", "")
     trained = jobs.filter(
-        kind=JobKind.TRAIN, branch__experiment__slug=experiment, branch__slug=branch, attempt__gt=0
+        kind=JobKind.TRAIN, branch__experiment__slug=experiment, branch__slug=branch, points_seq__gt=0
     )
     return trained.order_by("-pk").first() if slash else None
 
@@ -153,7 +153,7 @@ def job(user: Any, words: list[str]) -> SafeString | None:
 
 
 def loss(user: Any, words: list[str]) -> SafeString | None:
-    """Show the loss curves of a training: of a job, or of the newest job of a branch."""
+    """Show the loss curves of a training: of a job, or of the newest job of a branch that has any."""
     from accsite.apps.training.admin.curve import curve
 
     found = _find_job(user, words)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from accsite.apps.notes.models import Note
 from accsite.apps.training.models import Branch, Experiment
 
@@ -15,7 +17,7 @@ def note_of(about: Noted) -> Note:
     return Note.objects.filter(**key).select_related("updated_by").first() or Note(**key)
 
 
-def key_of(about: Noted) -> dict[str, Noted]:
+def key_of(about: Noted) -> dict[str, Any]:
     """Return by which field a note names what it was written to."""
     return {"experiment" if isinstance(about, Experiment) else "branch": about}
 

@@ -101,7 +101,7 @@ def measured(branch: Branch) -> Any:
 
 def test_panels_show_what_is_so_now_and_to_nobody_what_they_may_not_see(ada: User, branch: Branch) -> None:
     node = measured(branch)
-    job = rows.make_job(branch, title="Train zebra", state="RUNNING", attempt=1, step=3, total_steps=10)
+    job = rows.make_job(branch, title="Train zebra", state="RUNNING", points_seq=1, step=3, total_steps=10)
     rows.make_dataset()
     asked = {
         f"checkpoint {node.pk}": "best",
@@ -153,7 +153,8 @@ def test_who_has_read_an_older_version_is_told_and_nothing_is_lost(ada: User, br
 
 
 def test_a_note_is_of_one_thing(ada: User, branch: Branch) -> None:
-    for of in ({}, {"branch": branch, "experiment": branch.experiment}):
+    wrong: list[dict[str, Any]] = [{}, {"branch": branch, "experiment": branch.experiment}]
+    for of in wrong:
         with pytest.raises(IntegrityError), transaction.atomic():
             Note.objects.create(**of)
 
