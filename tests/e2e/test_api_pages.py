@@ -36,6 +36,7 @@ def test_the_api_page_follows_the_theme_while_it_is_open(site: Site, visit: Call
     watched = visit(site.admin, color_scheme="light")
     page = watched.page
     watched.open("/api/docs/")
+    page.locator("#live[data-state=live]").wait_for()
     is_dark = "document.documentElement.classList.contains('dark-mode')"
     assert not page.evaluate(is_dark)
     page.locator("summary[aria-label^='Menu of']").click()
