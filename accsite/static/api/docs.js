@@ -42,5 +42,6 @@ new MutationObserver(() => {
 const { then } = document.currentScript.dataset;
 addEventListener("load", async () => {
 	await document.fonts.ready;
-	for (const src of then.split(" ")) document.body.append(Object.assign(make.call(document, "script"), { src, async: false }));
+	for (const src of then.split(" "))
+		document.body.append(Object.assign(make.call(document, "script"), { src, async: false }));
 });
