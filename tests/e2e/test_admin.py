@@ -54,7 +54,10 @@ def _listed(request: Any) -> Any:
     return request
 
 
-@pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.long(90))])
+@pytest.mark.parametrize(
+    "theme",
+    [pytest.param("light", marks=pytest.mark.long(90)), pytest.param("dark", marks=pytest.mark.long(90))],
+)
 def test_no_page_of_the_admin_has_an_error_or_an_obstacle(
     site: Site, furnished: Any, visit: Callable[..., Watched], theme: Theme
 ) -> None:
@@ -75,6 +78,7 @@ def test_the_admin_has_the_theme_that_was_chosen_on_the_site_and_leads_back(
 ) -> None:
     watched = visit(site.admin, color_scheme="light")
     page = watched.page
+    page.locator("#live[data-state=live]").wait_for()  # the page's scripts are there
     page.locator("summary[aria-label^='Menu of']").click()
     page.locator("[data-set-theme=dark]").click()
     watched.open("/admin/")

@@ -37,3 +37,11 @@ new MutationObserver(() => {
 	clearTimeout(due);
 	due = setTimeout(mend, 50);
 }).observe(shown, { childList: true, subtree: true });
+
+// They are large: the page stands, in its own letters, before they begin.
+const { then } = document.currentScript.dataset;
+addEventListener("load", async () => {
+	await document.fonts.ready;
+	for (const src of then.split(" "))
+		document.body.append(Object.assign(make.call(document, "script"), { src, async: false }));
+});

@@ -25,7 +25,15 @@ const [good, warn, bad, violet] = dark
   ? ["#5ddc9e", "#f2c14e", "#ff8f92", "#d3a6ff"]
   : ["#00713f", "#805400", "#c4162a", "#8a35b8"];
 // Code stands on dark in both.
-const night = { ground: "#12151c", deep: "#0a0c12", ink: "#eef0f4", good: "#5ddc9e", warn: "#f2c14e", bad: "#ff8f92", info: "#98a9ff" };
+const night = {
+  ground: "#12151c",
+  deep: "#0a0c12",
+  ink: "#eef0f4",
+  good: "#5ddc9e",
+  warn: "#f2c14e",
+  bad: "#ff8f92",
+  info: "#98a9ff",
+};
 const answer = (color, tabTextColor) => ({ color, backgroundColor: raised, tabTextColor });
 const sans = '"Inter", "Inter fallback", system-ui, sans-serif';
 const mono = '"JetBrains Mono", ui-monospace, monospace';
@@ -46,9 +54,26 @@ document.querySelector("redoc").setAttribute(
         redirect: answer(warn, night.warn),
         info: answer(accent, night.info),
       },
-      http: { get: accent, post: good, put: warn, patch: warn, delete: bad, options: violet, basic: quiet, link: accent, head: violet },
+      http: {
+        get: accent,
+        post: good,
+        put: warn,
+        patch: warn,
+        delete: bad,
+        options: violet,
+        basic: quiet,
+        link: accent,
+        head: violet,
+      },
     },
-    schema: { nestedBackground: raised, linesColor: line, typeNameColor: quiet, typeTitleColor: quiet, requireLabelColor: bad, arrow: { color: quiet } },
+    schema: {
+      nestedBackground: raised,
+      linesColor: line,
+      typeNameColor: quiet,
+      typeTitleColor: quiet,
+      requireLabelColor: bad,
+      arrow: { color: quiet },
+    },
     typography: {
       fontSize: "14px",
       lineHeight: "1.45em",

@@ -1,7 +1,7 @@
 // The admin's theme is the product's: one cookie for both. Loaded before the theme's own scripts, which read what
 // is put into the store here; and so that the first frame has its colours.
 
-const asked = () => /(?:^|; )theme=(light|dark|system)/.exec(document.cookie)?.[1] ?? "system";
+const asked = () => /(?:^|\s)theme=(light|dark|system)/.exec(document.cookie)?.[1] ?? "system";
 const dark = matchMedia("(prefers-color-scheme: dark)");
 function paint() {
 	const theme = asked();

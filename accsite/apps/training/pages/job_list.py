@@ -96,4 +96,4 @@ def choices(user: int | None, visible: QuerySet[Job], asked: dict[str, str]) -> 
 
 
 def _by_state(jobs: QuerySet[Job]) -> Counter[str]:
-    return Counter(dict(jobs.order_by().values_list("state").annotate(Count("pk"))))
+    return Counter(dict(jobs.order_by().values_list("state").annotate(n=Count("pk"))))
