@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -111,8 +112,8 @@ def leaders(user: Any, choice: Choice, *, of: str, query: str = "") -> list[Lead
     for row in newest:
         assert row.evaluation.checkpoint_id is not None
         by_branch.setdefault(row.evaluation.branch_id, {})[row.evaluation.checkpoint_id] = row
-    kinds = [row.kind_of_sample for each in by_branch.values() for row in each.values()]
-    usual = max(dict.fromkeys(kinds), key=kinds.count, default="")
+    kinds = Counter(row.kind_of_sample for each in by_branch.values() for row in each.values())
+    usual = kinds.most_common(1)[0][0] if kinds else ""
     scale = axis(
         number
         for each in by_branch.values()

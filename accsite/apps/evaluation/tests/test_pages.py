@@ -86,6 +86,49 @@ def test_run_eval_queues_what_is_chosen_and_shows_it(page: Client, branch: Branc
     assert "traversals, sort by activation" in panel
 
 
+def test_a_tab_that_is_being_measured_says_so_and_keeps_the_place_of_its_pictures(
+    page: Client, branch: Branch
+) -> None:
+    checkpoint = rows.make_checkpoint(branch)
+    page.post(f"/evaluate/{checkpoint.pk}/run/", {"suite": ["traversals"]})
+    shown = page.get(f"/evaluate/{checkpoint.pk}/traversals/").content.decode()
+    assert 'class="skeleton"' in shown
+    assert "Measure it" not in shown
+    other = page.get(f"/evaluate/{checkpoint.pk}/ufr/").content.decode()
+    assert 'class="skeleton"' not in other
+    assert "Measure it" in other
+    for text in (shown, other, page.get(f"/evaluate/{checkpoint.pk}/jobs/?tab=ufr").content.decode()):
+        assert text.count(">being measured</span>") == 1
+    assert 'data-topics="evaluations' in shown
+    assert "jobs=" in shown[shown.index('id="tab"') :][:400]
+
+
+def test_the_worst_images_are_a_choice_beside_the_fixed_ones(page: Client, branch: Branch) -> None:
+    kept = measured(branch)
+    where = f"/evaluate/{kept.checkpoint_id}/reconstructions/"
+    assert "the fixed images: the same for every checkpoint" in folded(page.get(where))
+    waiting = folded(page.get(f"{where}?shown=worst"))
+    assert "Not measured with these options yet" in waiting
+    assert '<input type="hidden" name="shown" value="worst">' in waiting
+    page.post(f"/evaluate/{kept.checkpoint_id}/run/", {"suite": "reconstructions", "shown": "worst"})
+    assert Job.objects.latest("pk").spec["shown"] == "worst"
+    refused = page.post(f"/evaluate/{kept.checkpoint_id}/run/", {"suite": "reconstructions", "shown": "x"})
+    assert refused.status_code == 422
+
+
+def test_the_page_of_an_evaluation_leads_to_its_checkpoint_and_its_result(
+    page: Client, branch: Branch
+) -> None:
+    kept = measured(branch)
+    shown = page.get(f"/jobs/{kept.job_id}/").content.decode()
+    assert f'href="/checkpoints/{kept.checkpoint_id}/"' in shown
+    for part in ("metrics", "reconstructions", "traversals"):
+        assert f'href="/evaluate/{kept.checkpoint_id}/{part}/"' in shown
+    tab = page.get(f"/evaluate/{kept.checkpoint_id}/metrics/").content.decode()
+    assert f'href="/jobs/{kept.job_id}/"' in tab
+    assert f'href="/checkpoints/{kept.checkpoint_id}/"' in tab
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [
