@@ -525,7 +525,7 @@ const AGAIN = new Set(["palette", "axis", "scale"]);
 document.addEventListener("change", async ({ target }) => {
 	if (!target.form?.matches(".tree-tools")) return;
 	const query = new URLSearchParams(location.search);
-	for (const { name, value } of target.form.elements) if (name) query.set(name, value);
+	for (const { name, value } of target.form.querySelectorAll("select")) query.set(name, value);
 	history.replaceState(null, "", `?${query}`);
 	if (target.name === "scale") level(state.nodes, target.value);
 	if (AGAIN.has(target.name)) return build();
