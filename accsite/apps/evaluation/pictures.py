@@ -44,4 +44,4 @@ def _picture(pk: int, name: str, meta: Mapping[str, Any], step: int) -> Picture:
     width, height = meta["tile"]
     said = f"{meta.get('of') or 'images'} of {name} at step {step:,}, and their reconstructions below"
     url = reverse("evaluation:artifact", args=[pk])
-    return Picture(pk, url, meta["width"], meta["height"], (width, height), said)
+    return Picture(url, meta["width"], meta["height"], (width, height), said)
