@@ -57,6 +57,14 @@ def test_an_experiment_is_listed_with_its_newest_picture_and_the_parts_of_its_la
     assert "<b>0.5</b>" in text
 
 
+def test_a_picture_of_which_no_measures_are_kept_is_not_shown(page: Client, branch: Branch) -> None:
+    checkpoint = rows.make_checkpoint(branch)
+    Artifact.objects.filter(pk=drawn(checkpoint).pk).update(meta={"of": "images"})
+    assert 'class="thumb none"' in page.get("/experiments/").text
+    assert selectors.compact(selectors.tree(branch.experiment))["pictures"] == {}
+    assert "No picture yet" in page.get(f"/experiments/{branch.experiment.slug}/?node={checkpoint.pk}").text
+
+
 def test_a_list_of_many_takes_no_more_queries_than_one_of_few(
     page: Client, branch: Branch, user: Any
 ) -> None:
