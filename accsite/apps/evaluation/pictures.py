@@ -23,12 +23,12 @@ class Reconstructions:
         rows = _kept().filter(**{f"{owner}__in": experiments}).order_by().values(owner)
         last = dict(rows.annotate(last=Max("pk")).values_list("last", owner))
         found = _kept().filter(pk__in=last).values_list(*COLUMNS)
-        return {last[row[0]]: _picture(*row) for row in found}
+        return {last[row[0]]: picture for row in found if (picture := _picture(*row))}
 
     def in_tree(self, experiment: int) -> Mapping[int, Picture]:
         found = _kept().filter(evaluation__checkpoint__experiment=experiment).order_by("pk")
         rows = found.values_list("evaluation__checkpoint", *COLUMNS)
-        return {checkpoint: _picture(*row) for checkpoint, *row in rows}
+        return {checkpoint: picture for checkpoint, *row in rows if (picture := _picture(*row))}
 
     def of(self, checkpoint: int) -> Picture | None:
         found = _kept().filter(evaluation__checkpoint=checkpoint).order_by("-pk")
@@ -40,8 +40,11 @@ def _kept() -> QuerySet[Artifact]:
     return Artifact.objects.filter(kind=KIND, media_type="image/png")
 
 
-def _picture(pk: int, name: str, meta: Mapping[str, Any], step: int) -> Picture:
+def _picture(pk: int, name: str, meta: Mapping[str, Any], step: int) -> Picture | None:
+    """Return the picture; None for one of before its measures were kept."""
+    if not {"tile", "width", "height"} <= set(meta):
+        return None
     width, height = meta["tile"]
     said = f"{meta.get('of') or 'images'} of {name} at step {step:,}, and their reconstructions below"
     url = reverse("evaluation:artifact", args=[pk])
-    return Picture(pk, url, meta["width"], meta["height"], (width, height), said)
+    return Picture(url, meta["width"], meta["height"], (width, height), said)

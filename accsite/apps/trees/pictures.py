@@ -14,7 +14,6 @@ class Picture:
     ``width``, ``height``, ``tile``: pixels, of the whole and of one image (width, height). ``words``: what it shows.
     """
 
-    number: int
     url: str
     width: int
     height: int

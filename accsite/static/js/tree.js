@@ -460,7 +460,6 @@ function enter(item) {
 const itemOf = (element) => state.items.find(({ node }) => node.id === Number(element.dataset.id));
 
 document.addEventListener("keydown", (event) => {
-	if (event.key === "Escape" && closable(event.target)) return close();
 	const element = event.target.closest?.(".tree-node");
 	if (!element || event.ctrlKey || event.metaKey || event.altKey) return;
 	const item = itemOf(element);
@@ -470,7 +469,9 @@ document.addEventListener("keydown", (event) => {
 	event.preventDefault();
 	event.stopImmediatePropagation();
 });
-// Escape closes what is open within the sheet first, and never while somebody types.
+// Escape closes the sheet, but first what is open within it, and never while somebody types. Asked on the way down:
+// on the way up a menu has closed itself already.
+document.addEventListener("keydown", ({ key, target }) => key === "Escape" && closable(target) && close(), true);
 function closable(target) {
 	const within = target.closest?.(".tree-page");
 	const busy = target.closest?.("input, textarea, select, details[open]") || document.querySelector("dialog[open]");
@@ -524,7 +525,7 @@ const AGAIN = new Set(["palette", "axis", "scale"]);
 document.addEventListener("change", async ({ target }) => {
 	if (!target.form?.matches(".tree-tools")) return;
 	const query = new URLSearchParams(location.search);
-	for (const { name, value } of target.form.elements) if (name) query.set(name, value);
+	for (const { name, value } of target.form.querySelectorAll("select")) query.set(name, value);
 	history.replaceState(null, "", `?${query}`);
 	if (target.name === "scale") level(state.nodes, target.value);
 	if (AGAIN.has(target.name)) return build();

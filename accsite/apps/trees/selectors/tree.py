@@ -12,6 +12,7 @@ from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Experiment
 from accsite.apps.training.selectors.alarms import grave_alarms_in, words_at
 from accsite.apps.trees import measures, pictures
+from accsite.apps.trees.pictures import Picture
 from accsite.apps.trees.selectors.edges import edges
 from accsite.numbers import if_finite
 
@@ -55,7 +56,7 @@ class Tree:
     metric: str
     metrics: dict[str, bool]
     edges: dict[int, str]
-    pictures: dict[int, pictures.Picture]
+    pictures: dict[int, Picture]
 
 
 def tree(experiment: Experiment, metric: str = "") -> Tree:

@@ -1,40 +1,15 @@
-"""The list of experiments: a picture, a sketch of the tree, the parts of the latent, and whole names."""
+"""The list of experiments: a sketch of the tree, the parts of the latent, and whole names."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 
-from accsite.apps.evaluation.models import Artifact, Evaluation
-from accsite.apps.training.models import Branch, Checkpoint
+from accsite.apps.training.models import Branch
 from accsite.apps.training.tests import rows
 from accsite.apps.trees.pages.listing import experiment_rows, sketch
 from accsite.tests.markup import folded
-
-
-def drawn(checkpoint: Checkpoint) -> Artifact:
-    """Return a picture of reconstructions of a checkpoint."""
-    evaluation = Evaluation.objects.create(branch=checkpoint.branch, checkpoint=checkpoint, step=10)
-    meta = {"width": 256, "height": 96, "tile": [32, 32], "columns": 8, "of": "held-out images"}
-    return Artifact.objects.create(
-        evaluation=evaluation, kind="reconstructions", name="digits", file="x", sha256="0", meta=meta
-    )
-
-
-def test_an_experiment_is_listed_with_its_newest_picture_and_the_parts_of_its_latent(
-    page: Client, branch: Branch
-) -> None:
-    checkpoint = rows.make_checkpoint(branch, losses={"total": 0.5})
-    drawn(checkpoint)
-    newest = drawn(checkpoint)
-    text = folded(page.get("/experiments/"))
-    assert f'<image href="/evaluate/artifacts/{newest.pk}/" width="256" height="96"/>' in text
-    assert 'viewBox="0 0 96 64"' in text
-    assert 'aria-label="digit 6, free 10"' in text
-    assert "<b>0.5</b>" in text
 
 
 def test_a_long_name_keeps_its_end_and_is_whole_in_its_tooltip(page: Client, branch: Branch) -> None:
@@ -43,29 +18,6 @@ def test_a_long_name_keeps_its_end_and_is_whole_in_its_tooltip(page: Client, bra
     text = folded(page.get("/experiments/"))
     assert f'title="{name}"' in text
     assert f"<span>{name[:-10]}</span><span>{name[-10:]}</span>" in text
-
-
-def test_a_list_of_many_takes_no_more_queries_than_one_of_few(
-    page: Client, branch: Branch, user: Any
-) -> None:
-    def asked() -> int:
-        with CaptureQueriesContext(connection) as queries:
-            assert page.get("/experiments/").status_code == 200
-        return len(queries)
-
-    def grow(main: Branch) -> None:
-        head = rows.make_checkpoint(main, rows.make_job(main, state="RUNNING"))
-        side = Branch.objects.create(
-            experiment=main.experiment, name="side", slug="side", forked_from=head, head=head
-        )
-        Branch.objects.filter(pk=main.pk).update(head=head)
-        drawn(rows.make_checkpoint(side, rows.make_job(side, state="SUCCEEDED")))
-
-    grow(branch)
-    few = asked()
-    for number in range(5):
-        grow(rows.make_branch(user, f"other-{number}"))
-    assert asked() == few
 
 
 def test_a_sketch_has_a_line_for_each_branch_from_its_fork_to_its_head(branch: Branch, user: Any) -> None:

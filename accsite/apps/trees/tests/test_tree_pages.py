@@ -13,7 +13,6 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from accsite.apps.evaluation.models import Artifact, Evaluation, Part
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.jobs.services import control
 from accsite.apps.live import selectors as live
@@ -300,29 +299,6 @@ def test_what_is_behind_more_is_shown_again_where_it_was_refused(page, root):
     assert f'id="act-expand-{root.pk}" name="act" open' in folded(refused)
     forked = act(page, root, "fork", {"name": "main", "tasks": "none"})
     assert f'id="act-more-{root.pk}" open' not in folded(forked)
-
-
-def test_a_checkpoint_has_its_pictures_on_top_and_they_come_anew_when_it_is_measured(page, branch, root):
-    text = page.get(f"/checkpoints/{root.pk}/").text
-    assert "Nothing is drawn of it yet" in text
-    assert f'hx-get="/checkpoints/{root.pk}/?panel=pictures"' in text
-    evaluation = Evaluation.objects.create(
-        branch=branch, checkpoint=root, step=10, options={}, dataset="digits"
-    )
-    part = {"evaluation": evaluation, "key": "k"}
-    Part.objects.create(name="reconstructions", **part)
-    Part.objects.create(name="traversals", **part)
-    size = {"width": 128, "height": 32, "tile": [32, 32], "columns": 4}
-    moved = {**size, "group": "digit", "values": [-1.5, 0, 1.5], "steps": 3}
-    kept = {"evaluation": evaluation, "file": "x", "sha256": "0"}
-    drawn = Artifact.objects.create(kind="reconstructions", name="digits", meta={**size, "of": ""}, **kept)
-    Artifact.objects.create(kind="traversals", name="digit", meta=moved, **kept)
-    panel = page.get(f"/checkpoints/{root.pk}/?panel=pictures", headers=PARTIAL).text
-    assert f'src="/evaluate/artifacts/{drawn.pk}/"' in panel
-    assert 'aria-label="digit moved from -1.5 to 1.5 in 3 steps"' in panel
-    assert 'viewBox="32 0 96 32"' in panel
-    sheet = page.get(f"/experiments/{branch.experiment.slug}/?node={root.pk}").text
-    assert f'href="/evaluate/artifacts/{drawn.pk}/"' in sheet
 
 
 def test_a_page_of_a_larger_tree_takes_no_more_queries(page, branch, root, leaf):
