@@ -33,7 +33,7 @@ def _recipes(_user: Any, query: search.Query, limit: int) -> list[search.Found]:
 
 def _runs(user: Any, query: search.Query, limit: int) -> list[search.Found]:
     rows = RecipeRun.objects.all() if user is None else RecipeRun.objects.visible_to(user)
-    rows = best(rows, query, "label", "recipe", numbered=True).select_related("job")
+    matching = best(rows, query, "label", "recipe", numbered=True).select_related("job")
     return [
         search.Found(
             "recipe-run",
@@ -42,5 +42,5 @@ def _runs(user: Any, query: search.Query, limit: int) -> list[search.Found]:
             reverse("recipes:recipe-run", args=[row.pk]),
             row.rank,
         )
-        for row in rows[:limit]
+        for row in matching[:limit]
     ]

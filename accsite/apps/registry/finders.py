@@ -22,7 +22,7 @@ def _plugins(_user: Any, query: search.Query, limit: int) -> list[search.Found]:
     rows = Plugin.objects.filter(available=True).exclude(
         kind=PluginKind.RECIPE
     )  # recipes have pages of their own
-    rows = best(rows, query, "label", "name", "kind", "path").defer("params", "description", "requires")
+    matching = best(rows, query, "label", "name", "kind", "path").defer("params", "description", "requires")
     return [
         search.Found(
             "plugin",
@@ -31,5 +31,5 @@ def _plugins(_user: Any, query: search.Query, limit: int) -> list[search.Found]:
             f"{reverse('registry:plugins')}#{row.kind}-{row.name}",
             row.rank,
         )
-        for row in rows[:limit]
+        for row in matching[:limit]
     ]

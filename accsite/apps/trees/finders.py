@@ -49,8 +49,8 @@ def _experiments(user: Any, query: search.Query, limit: int) -> list[search.Foun
 def _checkpoints(user: Any, query: search.Query, limit: int) -> list[search.Found]:
     rows = Checkpoint.objects.filter(experiment__in=seen_experiments(user))
     holding = ("kind", "note", "branch__slug", "branch__name", "experiment__name")
-    rows = best(rows, query, "tag", *holding, numbered=True).select_related("branch__experiment")
-    rows = rows.only("tag", "step", "kind", "branch__slug", "branch__experiment__slug", "starred")
+    matching = best(rows, query, "tag", *holding, numbered=True).select_related("branch__experiment")
+    matching = matching.only("tag", "step", "kind", "branch__slug", "branch__experiment__slug", "starred")
     return [
         search.Found(
             "checkpoint",
@@ -59,5 +59,5 @@ def _checkpoints(user: Any, query: search.Query, limit: int) -> list[search.Foun
             reverse("trees:checkpoint", args=[row.pk]),
             row.rank,
         )
-        for row in rows[:limit]
+        for row in matching[:limit]
     ]

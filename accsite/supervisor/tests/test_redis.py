@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -78,10 +79,12 @@ def test_a_port_that_is_taken_is_said_with_the_log(server, tmp_path):
 
 def test_who_is_told_of_another_redis_waits_for_messages_as_long_as_before():
     before = settings.REDIS_URL
-    (told,) = settings.CHANNEL_LAYERS["default"]["CONFIG"]["hosts"]
+    layer: Any = settings.CHANNEL_LAYERS["default"]
+    (told,) = layer["CONFIG"]["hosts"]
     try:
         use("redis://127.0.0.1:2/0")
-        (now,) = settings.CHANNEL_LAYERS["default"]["CONFIG"]["hosts"]
+        layer = settings.CHANNEL_LAYERS["default"]
+        (now,) = layer["CONFIG"]["hosts"]
         assert now == {**told, "address": "redis://127.0.0.1:2/0"}
         assert now["socket_timeout"] > 5
     finally:

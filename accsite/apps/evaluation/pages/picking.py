@@ -73,14 +73,16 @@ def _changed(before: Any, after: Any) -> list[tuple[str, str, str]]:
         *((f"task {task['name']}", task["task_class"], NOTHING) for task in tasks.get("removed", ())),
     ]
     for key, fields in tasks.get("changed", {}).items():
-        lines += [(f"{_spaced(name)} of task {key}", *map(_text, pair)) for name, pair in fields.items()]
+        lines += [
+            (f"{_spaced(name)} of task {key}", _text(old), _text(new)) for name, (old, new) in fields.items()
+        ]
     lines += [(f"dataset {name}", NOTHING, "used") for name in datasets.get("added", ())]
     lines += [(f"dataset {name}", "used", NOTHING) for name in datasets.get("removed", ())]
     for part, of in (("train", "training"), ("model", "model")):
         fields = found.get(part, {})
-        lines += [(f"{_spaced(name)} of {of}", *map(_text, pair)) for name, pair in fields.items()]
-    for name, pair in found.get("plugins", {}).items():
-        lines.append((f"source of {name}", *(str(sha256 or NOTHING)[:12] for sha256 in pair)))
+        lines += [(f"{_spaced(name)} of {of}", _text(old), _text(new)) for name, (old, new) in fields.items()]
+    for name, (old, new) in found.get("plugins", {}).items():
+        lines.append((f"source of {name}", str(old or NOTHING)[:12], str(new or NOTHING)[:12]))
     return lines
 
 

@@ -63,6 +63,7 @@ def test_the_worst_are_other_images_and_the_fixed_are_those_of_before_there_was_
 ) -> None:
     kept = measured(branch)
     spec = {"suite": ["reconstructions"]}
+    assert kept.checkpoint
     fixed = keys.part_key(kept.checkpoint, EvalSpec(**spec), "reconstructions")
     assert kept.parts.get(name="reconstructions").key == fixed
     assert keys.part_key(kept.checkpoint, EvalSpec(**spec, shown="worst"), "reconstructions") != fixed

@@ -34,7 +34,7 @@ def key_figures(checkpoint: Checkpoint, found: Mapping[str, float]) -> list[Figu
     """
     tasks = checkpoint.spec.get("tasks", [])
     chosen = [measures.TOTAL] if measures.TOTAL in found else []
-    chosen += [name for task in tasks if (name := _preferred(task["key"], found))]
+    chosen += filter(None, (_preferred(task["key"], found) for task in tasks))
     chosen += [name for wanted in WHOLE for name in found if _metric(name) == ("", wanted)]
     chosen += [
         name
