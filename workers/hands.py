@@ -65,7 +65,7 @@ class Hand:
                 return self._file()
             case "decode":
                 latents = np.frombuffer(body, dtype="<f4").reshape(-1, *self.hand.reach.shape)
-                pixels = self.hand.decode(np.ascontiguousarray(latents))
+                pixels = self.hand.decode(latents.copy())  # torch wants numbers that may be written to
                 return {"pictures": len(pixels)}, pixels.tobytes()
         raise InvalidInput({"ask": f"{asked['ask']!r} is no question; ask open, start, decode or file"})
 

@@ -4,6 +4,7 @@
 const FRAME_MS = 33;
 const FILM_MS = 4000;
 const STRIP_MS = 100;
+const QUIET_MS = 60;
 const IN_HAND_MS = 600_000; // so long after a touch, newer checkpoints are drawn by themselves
 const MOST_NUMBERS = 20_000; // of one question
 const number = (value) => (Math.abs(value) < 0.005 ? "0" : value.toFixed(2).replace("-", "−"));
@@ -71,6 +72,7 @@ export class Hand {
 		this.begin = { seed: 3 };
 		this.offset = null; // what sliders have added, in the latent's own units
 		this.part = 0;
+		this.turn = 0;
 		this.axis = null;
 		this.moves = []; // of the address, until it is known how far a dimension reaches
 		this.said = root.querySelector("[data-sentence]");
@@ -339,31 +341,44 @@ export class Hand {
 	async strip() {
 		const canvases = this.all("[data-strip] canvas");
 		const pk = this.page.heads()[0];
-		const [reach, slider] = [this.reach(), this.axis];
-		if (!canvases.length || !slider) return;
-		const [z, shape] = [this.latent(pk), reach.shape];
-		if (slider.matches("[data-between]")) {
-			const toward = this.page.heads()[1];
-			for (const [at, canvas] of canvases.entries()) {
-				const mix = { toward, part: at / (canvases.length - 1) };
-				this.show([canvas], await this.source.decode(pk, z, shape, mix, true), reach);
-			}
+		const begun = () => this.offset && this.starts.has(pk); // else it begins anew, and is drawn anew by that
+		if (!canvases.length || !this.axis || !begun()) return;
+		const reach = this.reach();
+		const numbers = canvases.length * this.starts.get(pk).length;
+		if (this.source.together && numbers < MOST_NUMBERS && !this.axis.matches("[data-between]")) {
+			const rows = canvases.map((canvas) => this.frame(canvas, reach, pk));
+			const asked = new Float32Array(numbers);
+			rows.forEach((row, at) => asked.set(row, at * row.length));
+			this.show(canvases, await this.source.decode(pk, asked, reach.shape, this.mix(0), true), reach);
 			return;
 		}
-		const line = this.line(slider, this.pooled());
-		const rows = canvases.map((canvas) => {
-			const moved = z.slice();
-			this.shift(moved, reach, (d) => (+canvas.dataset.at - line.value) * line.by(d), line.start, line.end);
-			return moved;
-		});
-		// The server draws all in the time of one; here each takes as long as the picture, which goes first.
-		const together = this.source.together && rows.length * z.length < MOST_NUMBERS ? rows.length : 1;
-		for (let at = 0; at < rows.length; at += together) {
-			const asked = new Float32Array(together * z.length);
-			rows.slice(at, at + together).forEach((row, place) => asked.set(row, place * z.length));
-			const found = await this.source.decode(pk, asked, shape, this.mix(0), true);
-			this.show(canvases.slice(at, at + together), found, reach);
+		// One by one, and while somebody drags only now and then: the picture goes first.
+		for (let left = canvases.length; left > 0; left--) {
+			await this.quiet();
+			if (!begun()) return;
+			if (this.stripAgain) left = canvases.length;
+			this.stripAgain = false;
+			this.turn = (this.turn + 1) % canvases.length;
+			const canvas = canvases[this.turn];
+			const between = this.axis.matches("[data-between]");
+			const mix = between ? { toward: this.page.heads()[1], part: this.turn / (canvases.length - 1) } : this.mix(0);
+			const row = between ? this.latent(pk) : this.frame(canvas, reach, pk);
+			this.show([canvas], await this.source.decode(pk, row, reach.shape, mix, true), reach);
 		}
+	}
+
+	/** Return the latent with the chosen axis where a frame of the strip stands. */
+	frame(canvas, reach, pk) {
+		const [moved, line] = [this.latent(pk), this.line(this.axis, this.pooled())];
+		this.shift(moved, reach, (d) => (+canvas.dataset.at - line.value) * line.by(d), line.start, line.end);
+		return moved;
+	}
+
+	/** Wait until nobody has moved anything for a moment, but not for ever. */
+	async quiet() {
+		const began = performance.now();
+		const waits = () => performance.now() - this.touched < QUIET_MS && performance.now() - began < QUIET_MS;
+		while (waits()) await new Promise((done) => setTimeout(done, 16));
 	}
 
 	show(canvases, pixels, reach) {
