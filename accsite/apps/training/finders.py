@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.urls import reverse
 
 from accsite import search
@@ -25,7 +25,7 @@ def register() -> None:
 
 
 def _branches(user: Any, query: search.Query, limit: int) -> list[search.Found]:
-    rows = Branch.objects.filter(experiment__in=seen_experiments(user))
+    rows: QuerySet[Any] = Branch.objects.filter(experiment__in=seen_experiments(user))
     rows = best(rows, query, "name", "slug", "experiment__name", "experiment__slug")
     rows = rows.select_related("experiment").defer("experiment__model_spec")
     return [
@@ -41,7 +41,7 @@ def _branches(user: Any, query: search.Query, limit: int) -> list[search.Found]:
 
 
 def _jobs(user: Any, query: search.Query, limit: int) -> list[search.Found]:
-    rows = Job.objects.all() if user is None else Job.objects.visible_to(user)
+    rows: QuerySet[Any] = Job.objects.all() if user is None else Job.objects.visible_to(user)
     # what is of passing interest is found by its number alone
     rows = rows.filter(Q(preview=False) | Q(pk=query.number))
     rows = best(
@@ -63,7 +63,7 @@ def _jobs(user: Any, query: search.Query, limit: int) -> list[search.Found]:
 
 
 def _tasks(user: Any, query: search.Query, limit: int) -> list[search.Found]:
-    rows = Task.objects.filter(branch__experiment__in=seen_experiments(user), removed_at=None)
+    rows: QuerySet[Any] = Task.objects.filter(branch__experiment__in=seen_experiments(user), removed_at=None)
     rows = best(
         rows, query, "name", "key", "task_class", "factor", "branch__slug", "branch__experiment__slug"
     )
