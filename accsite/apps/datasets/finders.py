@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import QuerySet
 from django.urls import reverse
 
 from accsite import search
@@ -27,7 +28,9 @@ def register() -> None:
 
 
 def _datasets(_user: Any, query: search.Query, limit: int) -> list[search.Found]:
-    rows = best(Dataset.objects.all(), query, "name", "slug").only("name", "slug", "n", "height", "width")
+    rows: QuerySet[Any] = best(Dataset.objects.all(), query, "name", "slug").only(
+        "name", "slug", "n", "height", "width"
+    )
     return [
         search.Found(
             "dataset",

@@ -37,7 +37,8 @@ def rendered(text: str, user: Any) -> SafeString:
         )
         left -= 1
         tokens.append(Token("html_block", "", 0, content=f"{shown}\n"))
-    return mark_safe(str(_parser().renderer.render(tokens, _parser().options, {})))  # noqa: S308
+    html: str = _parser().renderer.render(tokens, _parser().options, {})
+    return mark_safe(html)  # noqa: S308
 
 
 @cache

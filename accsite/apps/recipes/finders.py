@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import QuerySet
 from django.urls import reverse
 
 from accsite import search
@@ -22,7 +23,9 @@ def register() -> None:
 
 
 def _recipes(_user: Any, query: search.Query, limit: int) -> list[search.Found]:
-    rows = best(available(PluginKind.RECIPE), query, "label", "name", "path").only("label", "name", "path")
+    rows: QuerySet[Any] = best(available(PluginKind.RECIPE), query, "label", "name", "path").only(
+        "label", "name", "path"
+    )
     return [
         search.Found(
             "recipe", row.label, f"recipe, {row.path}", reverse("recipes:recipe", args=[row.name]), row.rank
@@ -32,8 +35,8 @@ def _recipes(_user: Any, query: search.Query, limit: int) -> list[search.Found]:
 
 
 def _runs(user: Any, query: search.Query, limit: int) -> list[search.Found]:
-    rows = RecipeRun.objects.all() if user is None else RecipeRun.objects.visible_to(user)
-    matching = best(rows, query, "label", "recipe", numbered=True).select_related("job")
+    rows: QuerySet[Any] = RecipeRun.objects.all() if user is None else RecipeRun.objects.visible_to(user)
+    rows = best(rows, query, "label", "recipe", numbered=True).select_related("job")
     return [
         search.Found(
             "recipe-run",
@@ -42,5 +45,5 @@ def _runs(user: Any, query: search.Query, limit: int) -> list[search.Found]:
             reverse("recipes:recipe-run", args=[row.pk]),
             row.rank,
         )
-        for row in matching[:limit]
+        for row in rows[:limit]
     ]

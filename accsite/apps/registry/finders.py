@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import QuerySet
 from django.urls import reverse
 
 from accsite import search
@@ -19,7 +20,7 @@ def register() -> None:
 
 
 def _plugins(_user: Any, query: search.Query, limit: int) -> list[search.Found]:
-    rows = Plugin.objects.filter(available=True).exclude(
+    rows: QuerySet[Any] = Plugin.objects.filter(available=True).exclude(
         kind=PluginKind.RECIPE
     )  # recipes have pages of their own
     matching = best(rows, query, "label", "name", "kind", "path").defer("params", "description", "requires")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.urls import reverse
 
 from accsite import search
@@ -25,9 +25,9 @@ def register() -> None:
 
 
 def _branches(user: Any, query: search.Query, limit: int) -> list[search.Found]:
-    rows = Branch.objects.filter(experiment__in=seen_experiments(user))
-    matching = best(rows, query, "name", "slug", "experiment__name", "experiment__slug")
-    matching = matching.select_related("experiment").defer("experiment__model_spec")
+    rows: QuerySet[Any] = Branch.objects.filter(experiment__in=seen_experiments(user))
+    rows = best(rows, query, "name", "slug", "experiment__name", "experiment__slug")
+    rows = rows.select_related("experiment").defer("experiment__model_spec")
     return [
         search.Found(
             "branch",
@@ -36,18 +36,18 @@ def _branches(user: Any, query: search.Query, limit: int) -> list[search.Found]:
             reverse("training:workbench", args=[row.experiment.slug, row.slug]),
             row.rank,
         )
-        for row in matching[:limit]
+        for row in rows[:limit]
     ]
 
 
 def _jobs(user: Any, query: search.Query, limit: int) -> list[search.Found]:
-    rows = Job.objects.all() if user is None else Job.objects.visible_to(user)
+    rows: QuerySet[Any] = Job.objects.all() if user is None else Job.objects.visible_to(user)
     # what is of passing interest is found by its number alone
     rows = rows.filter(Q(preview=False) | Q(pk=query.number))
-    matching = best(
+    rows = best(
         rows, query, "title", "kind", "state", "branch__slug", "branch__experiment__slug", numbered=True
     )
-    matching = matching.select_related("branch__experiment").defer(
+    rows = rows.select_related("branch__experiment").defer(
         "spec", "traceback", "branch__experiment__model_spec"
     )
     return [
@@ -58,16 +58,16 @@ def _jobs(user: Any, query: search.Query, limit: int) -> list[search.Found]:
             reverse("training:job", args=[job.pk]),
             job.rank,
         )
-        for job in matching[:limit]
+        for job in rows[:limit]
     ]
 
 
 def _tasks(user: Any, query: search.Query, limit: int) -> list[search.Found]:
-    rows = Task.objects.filter(branch__experiment__in=seen_experiments(user), removed_at=None)
-    matching = best(
+    rows: QuerySet[Any] = Task.objects.filter(branch__experiment__in=seen_experiments(user), removed_at=None)
+    rows = best(
         rows, query, "name", "key", "task_class", "factor", "branch__slug", "branch__experiment__slug"
     )
-    matching = matching.select_related("branch__experiment").defer("params", "branch__experiment__model_spec")
+    rows = rows.select_related("branch__experiment").defer("params", "branch__experiment__model_spec")
     return [
         search.Found(
             "task",
@@ -76,5 +76,5 @@ def _tasks(user: Any, query: search.Query, limit: int) -> list[search.Found]:
             f"{reverse('training:workbench', args=[row.branch.experiment.slug, row.branch.slug])}#tasks",
             row.rank,
         )
-        for row in matching[:limit]
+        for row in rows[:limit]
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import QuerySet
 from django.urls import reverse
 
 from accsite import search
@@ -32,7 +33,7 @@ def register() -> None:
 
 
 def _experiments(user: Any, query: search.Query, limit: int) -> list[search.Found]:
-    rows = best(seen_experiments(user), query, "name", "slug").defer("model_spec", "retention")
+    rows: QuerySet[Any] = best(seen_experiments(user), query, "name", "slug").defer("model_spec", "retention")
     private = f"experiment, {Visibility.PRIVATE.value}"
     return [
         search.Found(
@@ -47,7 +48,7 @@ def _experiments(user: Any, query: search.Query, limit: int) -> list[search.Foun
 
 
 def _checkpoints(user: Any, query: search.Query, limit: int) -> list[search.Found]:
-    rows = Checkpoint.objects.filter(experiment__in=seen_experiments(user))
+    rows: QuerySet[Any] = Checkpoint.objects.filter(experiment__in=seen_experiments(user))
     holding = ("kind", "note", "branch__slug", "branch__name", "experiment__name")
     matching = best(rows, query, "tag", *holding, numbered=True).select_related("branch__experiment")
     matching = matching.only("tag", "step", "kind", "branch__slug", "branch__experiment__slug", "starred")

@@ -69,7 +69,7 @@ def test_it_is_dismissed_for_good_and_that_is_no_deed(ada: User) -> None:
     assert AuditEntry.objects.count() == 0
     with CaptureQueriesContext(connection) as asked:
         first_run.next_step(User.objects.get(pk=ada.pk))
-    assert len(asked) <= 2
+    assert len(asked) <= 3  # the user, their roles, their row
 
 
 def test_who_may_only_look_is_not_told_to_make_things() -> None:
