@@ -73,17 +73,20 @@ def _changed(before: Any, after: Any) -> list[tuple[str, str, str]]:
         *((f"task {task['name']}", task["task_class"], NOTHING) for task in tasks.get("removed", ())),
     ]
     for key, fields in tasks.get("changed", {}).items():
-        lines += [
-            (f"{_spaced(name)} of task {key}", _text(old), _text(new)) for name, (old, new) in fields.items()
-        ]
+        lines += [_line(f"{_spaced(name)} of task {key}", pair) for name, pair in fields.items()]
     lines += [(f"dataset {name}", NOTHING, "used") for name in datasets.get("added", ())]
     lines += [(f"dataset {name}", "used", NOTHING) for name in datasets.get("removed", ())]
     for part, of in (("train", "training"), ("model", "model")):
         fields = found.get(part, {})
-        lines += [(f"{_spaced(name)} of {of}", _text(old), _text(new)) for name, (old, new) in fields.items()]
-    for name, (old, new) in found.get("plugins", {}).items():
-        lines.append((f"source of {name}", str(old or NOTHING)[:12], str(new or NOTHING)[:12]))
+        lines += [_line(f"{_spaced(name)} of {of}", pair) for name, pair in fields.items()]
+    for name, pair in found.get("plugins", {}).items():
+        lines.append(_line(f"source of {name}", [str(sha256 or "")[:12] for sha256 in pair]))
     return lines
+
+
+def _line(name: str, pair: Sequence[Any]) -> tuple[str, str, str]:
+    before, after = pair
+    return name, _text(before), _text(after)
 
 
 def _text(value: Any) -> str:
