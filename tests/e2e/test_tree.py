@@ -29,6 +29,13 @@ def opened(visit: Callable[..., Watched], site: Site, node: Any) -> Watched:
     return watched
 
 
+def box(page: Any, selector: str) -> Any:
+    """Return where an element is on the screen."""
+    found = page.locator(selector).bounding_box()
+    assert found is not None, selector
+    return found
+
+
 def in_menu(page: Any, action: str) -> None:
     """Open what the menu of the checkpoint has beside its three buttons."""
     page.locator("#node summary", has_text="More").click()
@@ -44,7 +51,7 @@ def test_the_sheet_of_a_checkpoint_opens_beside_the_tree_and_escape_gives_the_tr
     watched.open(f"/experiments/{first.experiment.slug}/")
     item = page.locator(f"[role=treeitem][data-id='{first.pk}']")
     item.wait_for()
-    wide = page.locator("#tree").bounding_box()["width"]
+    wide = box(page, "#tree")["width"]
     item.hover()
     card = page.locator("#tree-card")
     card.get_by_text("main at step", exact=False).or_(
@@ -53,11 +60,11 @@ def test_the_sheet_of_a_checkpoint_opens_beside_the_tree_and_escape_gives_the_tr
     assert card.get_attribute("aria-hidden") == "true"  # the node itself says the same
     item.click()
     page.locator(f"#node[data-node-id='{first.pk}']").wait_for()
-    assert page.locator("#tree").bounding_box()["width"] < wide - 300
-    assert page.locator("#node").bounding_box()["x"] > page.locator("#tree").bounding_box()["x"] + 300
+    assert box(page, "#tree")["width"] < wide - 300
+    assert box(page, "#node")["x"] > box(page, "#tree")["x"] + 300
     page.keyboard.press("Escape")
     page.locator("#node.node-none").wait_for()
-    assert page.locator("#tree").bounding_box()["width"] == wide
+    assert box(page, "#tree")["width"] == wide
     assert "node=" not in page.url
     page.go_back()
     page.locator(f"#node[data-node-id='{first.pk}']").wait_for()
