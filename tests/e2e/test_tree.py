@@ -30,8 +30,10 @@ def opened(visit: Callable[..., Watched], site: Site, node: Any) -> Watched:
 
 
 def box(page: Any, selector: str) -> Any:
-    """Return where the element lies that ``selector`` finds."""
-    return page.locator(selector).bounding_box()
+    """Return where an element is on the screen."""
+    found = page.locator(selector).bounding_box()
+    assert found is not None, selector
+    return found
 
 
 def in_menu(page: Any, action: str) -> None:

@@ -36,11 +36,8 @@ def key_figures(checkpoint: Checkpoint, found: Mapping[str, float]) -> list[Figu
     chosen = [measures.TOTAL] if measures.TOTAL in found else []
     chosen += filter(None, (_preferred(task["key"], found) for task in tasks))
     chosen += [name for wanted in WHOLE for name in found if _metric(name) == ("", wanted)]
-    chosen += [
-        name
-        for task in tasks
-        if not _preferred(task["key"], found) and (name := f"{LOSS}{task['key']}") in found
-    ]
+    untold = [f"{LOSS}{task['key']}" for task in tasks if not _preferred(task["key"], found)]
+    chosen += [name for name in untold if name in found]
     names = list(dict.fromkeys(chosen))[:MOST]
     before = measures.of(checkpoint.parent) if checkpoint.parent is not None else {}
     higher = measures.names(checkpoint.experiment_id)
