@@ -200,7 +200,7 @@ def test_compare_two(site: Site, shapes: Any, visit: Callable[..., Watched]) -> 
     page.get_by_role("button", name="Compare").click()
     page.wait_for_url("**/compare/?a=**")
     # Beside itself nothing differs: each sample is its own neighbour.
-    table = page.get_by_role("region", name="Nearest neighbours").locator("table")
+    table = page.get_by_role("group", name="Nearest neighbours").locator("table")
     rows = [row.inner_text().split()[-3:] for row in table.locator("tr").all()]
     assert rows[0] == rows[1] == ["7", "8", "9"]
     assert rows[2] == ["0.000"] * 3

@@ -68,7 +68,7 @@ def _link(renderer: Any, tokens: Any, index: int, options: Any, env: Any) -> str
 
 
 def _table_open(*_: Any) -> str:
-    return '<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>\n'
+    return '<div class="scroll" tabindex="0" role="group" aria-label="Table"><table>\n'
 
 
 def _table_close(*_: Any) -> str:
