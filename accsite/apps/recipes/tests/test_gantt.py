@@ -28,11 +28,7 @@ def run(db: None, user: Any) -> RecipeRun:
     """A run of 100 seconds that has ended."""
     rows.make_plugin(PluginKind.RECIPE, "Arms", label="Arms", description="Compares two.\n\nIn pairs.")
     made = recipes.submit_recipe(actor=user, recipe="Arms")
-<<<<<<< HEAD
-    Job.objects.filter(pk=str(made.job_id)).update(state=JobState.SUCCEEDED)
-=======
     Job.objects.filter(recipe_run=made).update(state=JobState.SUCCEEDED)
->>>>>>> w-forest
     return RecipeRun.objects.get(pk=made.pk)
 
 
@@ -88,11 +84,7 @@ def test_a_phase_that_comes_again_for_another_seed_has_one_bar(run: RecipeRun) -
 def test_what_runs_reaches_to_this_moment_and_what_is_foreseen_has_no_bar(
     run: RecipeRun, branch: Branch
 ) -> None:
-<<<<<<< HEAD
-    Job.objects.filter(pk=str(run.job_id)).update(state=JobState.RUNNING)
-=======
     Job.objects.filter(recipe_run=run).update(state=JobState.RUNNING)
->>>>>>> w-forest
     phases = [{"name": "root", "verbs": 1, "steps": 9}, {"name": "arms", "verbs": 2, "steps": 0}]
     RecipeRun.objects.filter(pk=run.pk).update(plan={"phases": phases, "steps": 9})
     step(run, "1", "phase", 0, None, args={"name": "root"}, phase="root")
