@@ -124,6 +124,13 @@ class Desk:
             elif each.waiting and now - min(each.waiting.values()) > STUCK_SECONDS:
                 self._end(sha256, STUCK.format(seconds=STUCK_SECONDS))
 
+    def close(self) -> None:
+        """End what it has started, so that none is left to whoever is above."""
+        for each in self.open.values():
+            with suppress(ProcessLookupError, ChildProcessError):
+                os.kill(each.pid, signal.SIGKILL)
+                os.waitpid(each.pid, 0)
+
     def _end(self, sha256: str, why: str) -> None:
         os.kill(self.open[sha256].pid, signal.SIGKILL)
         os.waitpid(self.open[sha256].pid, 0)
@@ -205,7 +212,11 @@ def main() -> int:
     connections.close_all()
     with suppress(OSError):
         os.nice(NICENESS)
-    Desk().run()
+    desk = Desk()
+    try:
+        desk.run()
+    finally:
+        desk.close()
 
 
 if __name__ == "__main__":
