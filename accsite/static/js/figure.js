@@ -76,9 +76,10 @@ function lines(node) {
 		if (!box) continue;
 		const middle = box.top + box.height / 2;
 		const last = found.at(-1);
-		const goesOn = last && Math.abs(last.middle - middle) < 2;
-		if (goesOn) Object.assign(last, { words: `${last.words} ${word}`, right: box.right });
-		else found.push({ words: word, left: box.left, right: box.right, middle });
+		if (last && Math.abs(last.middle - middle) < 2) {
+			last.words += ` ${word}`;
+			last.right = box.right;
+		} else found.push({ words: word, left: box.left, right: box.right, middle });
 	}
 	return found;
 }

@@ -62,6 +62,7 @@ def test_the_worst_are_other_images_and_the_fixed_are_those_of_before_there_was_
     api: APIClient, branch: Branch
 ) -> None:
     kept = measured(branch)
+    assert kept.checkpoint is not None
     spec = {"suite": ["reconstructions"]}
     assert kept.checkpoint
     fixed = keys.part_key(kept.checkpoint, EvalSpec(**spec), "reconstructions")
