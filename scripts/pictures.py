@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,8 @@ from scripts.setup import ROOT
 TUTORIAL = ROOT / "docs" / "tutorial.md"
 PICTURES = ROOT / "docs" / "images"
 START_SECONDS, COMMAND_SECONDS, STOP_SECONDS = 180, 600, 90
-SIZE = {"width": 1440, "height": 900}
+SIZE = {"width": 1440, "height": 1060}
+SETTLED_MS = 1500
 LINK = re.compile(r"Open (http://\S+)")
 COMMAND = re.compile(r"^ {4}\.venv/bin/python manage\.py (.+)$", re.MULTILINE)
 SKIPPED = ("verify",)
@@ -104,11 +105,30 @@ def heads(home: Path) -> list[str]:
     ]
 
 
-def take(page: Any, name: str, where: str, *, ready: str) -> None:
-    """Take a picture of a page once what ``ready`` selects is there and nothing more is loaded."""
+def touch_latent(page: Any) -> None:
+    """Move the slider of thickness by keys, and wait for the film strip that follows."""
+    if (newcomer := page.get_by_role("button", name="Show no next steps")).count():
+        newcomer.click()
+    slider = page.locator(".latent-group", has_text="thickness").locator("input[type=range]").first
+    slider.focus()
+    for _ in range(12):
+        slider.press("ArrowRight")
+    page.wait_for_timeout(SETTLED_MS)
+    page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+
+
+def take(
+    page: Any, name: str, where: str, *, ready: str, before: Callable[[Any], None] | None = None
+) -> None:
+    """Take a picture of a page once what ``ready`` selects is there and nothing more is loaded.
+
+    ``before``: what is done on the page first.
+    """
     page.goto(where)
     page.wait_for_selector(ready)
     page.wait_for_load_state("networkidle")
+    if before is not None:
+        before(page)
     page.screenshot(path=PICTURES / f"{name}.png")
     print(f"docs/images/{name}.png", flush=True)
 
@@ -127,8 +147,13 @@ def main() -> int:
             site = link.partition("/sign-in")[0]
             walk(home)
             first, second = heads(home)
-            take(page, "workbench", f"{site}/w/digits/with-thickness/", ready="#loss canvas")
+            for theme, name in (("dark", "workbench-dark"), ("light", "workbench")):
+                page.emulate_media(color_scheme=theme)
+                bench = f"{site}/w/digits/with-thickness/"
+                take(page, name, bench, ready="#loss canvas", before=touch_latent)
             take(page, "tree", f"{site}/experiments/digits/", ready="#node, [role=tree]")
+            take(page, "checkpoint", f"{site}/checkpoints/{second}/", ready="main img")
+            take(page, "evaluate", f"{site}/evaluate/", ready="main table")
             take(page, "dataset", f"{site}/datasets/thickness/", ready="main img")
             take(page, "ufr", f"{site}/evaluate/{second}/ufr/", ready="main table")
             take(page, "compare", f"{site}/compare/?a={first}&b={second}", ready="main table")
