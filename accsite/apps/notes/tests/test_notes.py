@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -137,6 +138,14 @@ def test_a_panel_that_shows_nothing_says_so(ada: User, branch: Branch) -> None:
     assert "a panel begins with checkpoint, metric" in rendered("![[picture 3]]", ada)
     text = rendered("\n\n".join(["![[job 1]]"] * (MOST_PANELS + 2)), ada)
     assert text.count("20 panels at most") == 2
+
+
+def test_a_panel_that_is_not_closed_takes_no_longer_than_other_text(ada: User) -> None:
+    began = time.process_time()
+    assert "<p>![[" in rendered("![[" + " " * 19_980 + "x", ada)
+    assert time.process_time() - began < 1
+    assert rendered("![[   ]]", ada) == "<p>![[   ]]</p>\n", "it names nothing"
+    assert "there is no job 9 that" in rendered("![[  job 9  ]]", ada)
 
 
 def test_who_has_read_an_older_version_is_told_and_nothing_is_lost(ada: User, branch: Branch) -> None:
