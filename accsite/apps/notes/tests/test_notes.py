@@ -161,6 +161,22 @@ def test_who_has_read_an_older_version_is_told_and_nothing_is_lost(ada: User, br
             services.write_note(actor=ada, about=branch, text=text)
 
 
+@pytest.mark.parametrize("version", ["0", True, False, -1, 1.0, [0], 2**31])
+def test_a_version_is_a_whole_number_or_none(version: Any, ada: User, branch: Branch) -> None:
+    with pytest.raises(InvalidInput, match="is no version; give the one that was read") as refused:
+        services.write_note(actor=ada, about=branch, text="x", version=version)
+    assert list(refused.value.fields) == ["version"]
+    assert not isinstance(refused.value, WrongState)
+    assert repr(version) in str(refused.value)
+
+
+def test_a_refusal_does_not_repeat_the_whole_of_what_it_refuses(ada: User, branch: Branch) -> None:
+    for wrong in ({"text": ["x"] * 5_000}, {"text": "x", "version": "9" * 5_000}):
+        with pytest.raises(InvalidInput) as refused:
+            services.write_note(actor=ada, about=branch, **wrong)
+        assert len(str(refused.value)) < 300
+
+
 def test_a_note_is_of_one_thing(ada: User, branch: Branch) -> None:
     wrong: list[dict[str, Any]] = [{}, {"branch": branch, "experiment": branch.experiment}]
     for of in wrong:
