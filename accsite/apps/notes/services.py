@@ -35,7 +35,7 @@ def _checked_version(version: Any) -> int | None:
     if not known or not 0 <= (version or 0) <= MOST_VERSIONS:
         raise InvalidInput(
             {
-                "version": f"{_short(version)} is no version; give the one that was read, a whole number from 0, or none"
+                "version": f"{_short(version)} is no version; give the one that was read, a whole number, or none"
             }
         )
     return None if version is None else int(version)

@@ -15,7 +15,7 @@ from accsite.apps.audit.models import AuditEntry
 from accsite.apps.audit.selectors import entries_about
 from accsite.apps.evaluation.models import Artifact, Evaluation, Metric
 from accsite.apps.live.models import Topic
-from accsite.apps.notes import services
+from accsite.apps.notes import pages, services
 from accsite.apps.notes.markdown import MOST_PANELS, rendered
 from accsite.apps.notes.models import Note
 from accsite.apps.notes.selectors import note_of
@@ -202,6 +202,25 @@ def test_the_page_writes_previews_and_keeps_what_was_typed_when_another_was_fast
     assert "# Mine" in shown
     assert "# Kept" in shown
     assert 'name="version" value="1"' in shown
+
+
+@pytest.mark.parametrize("sent", [{"preview": "1"}, {}])
+@pytest.mark.parametrize("headers", [{}, {"HX-Request": "true"}])
+def test_a_text_that_is_too_long_is_refused_before_it_is_made_html(
+    sent: dict[str, str], headers: dict[str, str], ada: User, branch: Branch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    monkeypatch.setattr(pages, "rendered", lambda text, _user: made.append(text) or "")
+    where = f"/branches/{branch.pk}/note/"
+    answer = signed_in(ada).post(where, {"text": "x" * 20_001, "version": 0, **sent}, headers=headers)
+    assert answer.status_code == 422
+    shown = folded(answer)
+    assert "it has 20,001 characters; at most 20,000" in shown
+    assert max(map(len, made), default=0) <= 20_000
+    if not headers:
+        assert 'aria-describedby="note-text_error"' in shown
+        assert "x" * 20_001 in shown, "what was typed is kept"
+    assert not Note.objects.exists()
 
 
 def test_the_note_of_an_experiment_stands_on_its_page_and_is_in_the_log(ada: User, branch: Branch) -> None:
