@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from acc.text import clean
 from accsite.apps.jobs.models import Job, JobEvent, JobKind
-from accsite.apps.jobs.selectors import waits_for
+from accsite.apps.jobs.selectors import what_each_waits_for
 from accsite.apps.jobs.states import DIVERGED, HELD, JobState
 from accsite.apps.news.models import Seen
 from accsite.apps.recipes.models import RecipeRun
@@ -118,9 +118,10 @@ def news(user: Any, *, everyones: bool = False, limit: int = SHOWN) -> list[News
 def waiting(user: Any, limit: int = WAITING_SHOWN) -> list[Waiting]:
     """Return the jobs that wait, the next one first, each with why."""
     jobs = Job.objects.visible_to(user).filter(state=JobState.QUEUED).select_related("branch__experiment")
+    shown = list(jobs.order_by("-priority", "pk")[:limit])
     return [
-        Waiting(job, waits_for(job) or "is about to start")
-        for job in jobs.order_by("-priority", "pk")[:limit]
+        Waiting(job, why or "is about to start")
+        for job, why in zip(shown, what_each_waits_for(shown), strict=True)
     ]
 
 

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from accsite.apps.audit.models import AuditEntry
 from accsite.apps.jobs.models import Job, JobEvent
+from accsite.apps.jobs.selectors import waits_for
 from accsite.apps.jobs.states import JobState
 from accsite.apps.live import topics
 from accsite.apps.live.models import Topic
@@ -164,6 +165,28 @@ def test_what_waits_says_why_and_what_is_at_work_is_counted(ada: User, branch: B
     counts = selectors.counts(ada)
     assert (counts.running, counts.waiting) == (2, 1)
     assert "Train later" in folded(signed_in(ada).get("/news/bell/"))
+
+
+def test_many_that_wait_are_told_in_as_few_queries_as_one(ada: User, branch: Branch) -> None:
+    worker = rows.make_worker("w")
+    rows.make_job(branch, state=JobState.RUNNING, worker=worker)
+
+    def asked() -> int:
+        with CaptureQueriesContext(connection) as queries:
+            selectors.waiting(ada)
+        return len(queries)
+
+    alone = rows.make_job(rows.make_branch(ada, "alone"))
+    selectors.waiting(ada)  # what their roles allow is read once
+    few = asked()
+    rows.make_job(branch)
+    for number in range(6):
+        rows.make_job(rows.make_branch(ada, f"other {number}"))
+    assert asked() == few
+    told = {each.job.branch.experiment.name: each.why for each in selectors.waiting(ada)}
+    assert told == {each.job.branch.experiment.name: waits_for(each.job) for each in selectors.waiting(ada)}
+    assert told[alone.branch.experiment.name].startswith("waits: place 1 in the queue train")
+    assert told[branch.experiment.name].startswith("waits for job ")
 
 
 def test_the_bell_of_a_page_takes_few_queries_whatever_there_is(ada: User, branch: Branch) -> None:
