@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -94,12 +93,12 @@ def counts(user: Any) -> Counts:
     unread = _told(user, after=seen, limit=MOST_UNREAD + 1)
     broken = _broken().filter(updated_at__gt=seen.at).count()
     active = Job.objects.visible_to(user).active()
-    by_state = Counter(active.order_by().values_list("state", flat=True))
+    by_state = active.counts_by("state")
     return Counts(
         unread=len(unread) + broken,
         failed=sum(state in {JobState.FAILED, JobState.LOST} for state in unread.values()) + broken,
-        running=sum(by_state[state] for state in HELD),
-        waiting=by_state[JobState.QUEUED] + by_state[JobState.LOST],
+        running=sum(by_state.get(state, 0) for state in HELD),
+        waiting=by_state.get(JobState.QUEUED, 0) + by_state.get(JobState.LOST, 0),
     )
 
 

@@ -16,6 +16,7 @@ from django.utils import timezone
 from accsite.apps.audit.models import AuditEntry
 from accsite.apps.jobs.models import Job, JobEvent
 from accsite.apps.jobs.selectors import waits_for
+from accsite.apps.jobs.selectors.workers import worker_rows
 from accsite.apps.jobs.states import JobState
 from accsite.apps.live import topics
 from accsite.apps.live.models import Topic
@@ -165,6 +166,27 @@ def test_what_waits_says_why_and_what_is_at_work_is_counted(ada: User, branch: B
     counts = selectors.counts(ada)
     assert (counts.running, counts.waiting) == (2, 1)
     assert "Train later" in folded(signed_in(ada).get("/news/bell/"))
+
+
+def test_jobs_are_counted_where_they_are_kept(ada: User, branch: Branch) -> None:
+    """Each once, also for whom they are shared with in more than one way; no row of theirs is fetched."""
+    worker = rows.make_worker("w")
+    bob = User.objects.create_user("bob")
+    branch.experiment.visibility = Visibility.PRIVATE
+    branch.experiment.save()
+    branch.experiment.shares.create(user=bob, level="view")
+    branch.experiment.shares.create(user=User.objects.create_user("eve"), level="view")
+    for _ in range(30):
+        rows.make_job(branch)
+    for user in (ada, bob):
+        with CaptureQueriesContext(connection) as queries:
+            assert selectors.counts(user).waiting == 30
+        (counted,) = (each["sql"] for each in queries if '"state" IN' in each["sql"])
+        assert "GROUP BY" in counted
+    with CaptureQueriesContext(connection) as queries:
+        (row,) = worker_rows([worker])
+    assert row.waiting == {queue: 30 if queue == "train" else 0 for queue in worker.queues}
+    assert "GROUP BY" in queries[-1]["sql"]
 
 
 def test_many_that_wait_are_told_in_as_few_queries_as_one(ada: User, branch: Branch) -> None:
