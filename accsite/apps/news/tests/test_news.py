@@ -220,7 +220,8 @@ def test_the_bell_of_a_page_takes_few_queries_whatever_there_is(ada: User, branc
     with CaptureQueriesContext(connection) as asked:
         text = template.render(Context({"request": request}))
     assert "99+" in text
-    assert len(asked) <= 7, [each["sql"][:100] for each in asked]
+    # Two of them only where so many are unread: which failed is asked for by itself then.
+    assert len(asked) <= 8, [each["sql"][:100] for each in asked]
 
 
 def test_the_number_comes_with_the_counts_of_the_rail(ada: User, branch: Branch) -> None:
@@ -237,6 +238,43 @@ def test_what_is_long_gone_is_no_news(ada: User, branch: Branch, monkeypatch: py
     monkeypatch.setattr(selectors, "AT_A_TIME", 1)
     assert len(words(ada)) == 5
     assert selectors.counts(ada).unread == 5
+    bob = User.objects.create_user("bob")
+    assert "Nothing has happened yet." in folded(signed_in(bob).get("/news/"))
     monkeypatch.setattr(selectors, "LOOKED_BACK", 2)
     assert len(words(ada)) == 2
     assert selectors.counts(ada).unread == 2
+    assert "Nothing among the newest 2 events of all jobs." in folded(signed_in(bob).get("/news/"))
+
+
+def test_neither_beginnings_nor_what_others_did_hide_a_failure(ada: User, branch: Branch) -> None:
+    ended(branch, JobState.FAILED, "ValueError: boom")
+    others = ended(rows.make_branch(User.objects.create_user("bob"), "of-bob"))
+    events = [
+        JobEvent(job=others, kind="state", payload={"state": state})
+        for state in (JobState.QUEUED, JobState.RUNNING, JobState.SUCCEEDED)
+        for _ in range(800)
+    ]
+    JobEvent.objects.bulk_create(events)
+    assert words(ada) == ["failed"]
+    assert selectors.counts(ada).failed == 1
+
+
+def test_the_failed_are_counted_among_all_that_are_unread(ada: User, branch: Branch) -> None:
+    job = ended(branch, JobState.FAILED, "boom")
+    told(job, JobState.LOST)
+    events = [JobEvent(job=job, kind="state", payload={"state": "SUCCEEDED"}) for _ in range(150)]
+    JobEvent.objects.bulk_create(events)
+    assert selectors.counts(ada).failed == 2
+    client = signed_in(ada)
+    assert client.get("/news/count/").text.count("99+") == 1
+    events = [JobEvent(job=job, kind="state", payload={"state": "FAILED"}) for _ in range(150)]
+    JobEvent.objects.bulk_create(events)
+    assert client.get("/news/count/").text.count("99+") == 2
+
+
+def test_what_nobody_asked_for_is_not_everybodys_own(ada: User) -> None:
+    ended(None, kind="generate", created_by=None)
+    ended(None, kind="generate", created_by=ada, title="Make mine")
+    bob = User.objects.create_user("bob", date_joined=ada.date_joined)
+    assert (words(bob), len(words(bob, everyones=True))) == ([], 2)
+    assert [each.title.partition(": ")[2] for each in selectors.news(ada)] == ["Make mine"]
