@@ -55,6 +55,8 @@ def _parser() -> MarkdownIt:
     parser.add_render_rule("link_open", _link)
     parser.add_render_rule("table_open", _table_open)
     parser.add_render_rule("table_close", _table_close)
+    parser.add_render_rule("th_open", _cell)
+    parser.add_render_rule("td_open", _cell)
     return parser
 
 
@@ -77,3 +79,11 @@ def _table_open(*_: Any) -> str:
 
 def _table_close(*_: Any) -> str:
     return "</table></div>\n"
+
+
+def _cell(renderer: Any, tokens: Any, index: int, options: Any, _env: Any) -> str:
+    """Show how a column is aligned by a class: a style in an attribute is blocked by the content policy."""
+    style = tokens[index].attrs.pop("style", "")
+    if style:
+        tokens[index].attrSet("class", f"align-{str(style).removeprefix('text-align:')}")
+    return str(renderer.renderToken(tokens, index, options, _env))

@@ -53,6 +53,8 @@ def signed_in(user: User) -> Client:
         ("[away](https://x.org)", '<a href="https://x.org" rel="nofollow noopener noreferrer">away</a>'),
         ("[away](//x.org)", '<a href="//x.org" rel="nofollow noopener noreferrer">away</a>'),
         ("| a |\n|---|\n| 1 |", "<td>1</td>"),
+        ("| a |\n|:-:|\n| 1 |", '<th class="align-center">a</th>'),
+        ("| a |\n|--:|\n| 1 |", '<td class="align-right">1</td>'),
         ("~~gone~~", "<s>gone</s>"),
         ("```\n![[job 1]]\n```", "![[job 1]]"),
         ("in a line ![[job 1]] it is text", "![[job 1]] it is text"),
@@ -79,6 +81,7 @@ def test_markdown_is_shown(written: str, shown: str, ada: User) -> None:
         "```<script>\nx\n```",
         "[x]: javascript:alert(1)\n\n[x]",
         '<https://x.org/"onclick=alert(1)>',
+        "| a | b | c |\n|:--|:-:|--:|\n| 1 | 2 | 3 |",
     ],
 )
 def test_nothing_can_be_smuggled_in(written: str, ada: User) -> None:
