@@ -60,7 +60,7 @@ def saved(site: Site, plugins: Path, then: str) -> None:
 def pause_and_go_on(watched: Watched) -> None:
     """Paused, the log stands still at its end, too, and says that there is more."""
     page, box = watched.page, watched.page.locator("#log .log")
-    pause = page.get_by_role("button", name="Pause")
+    pause = page.locator("#log").get_by_role("button", name="Pause")  # another pauses the job
     pause.click()
     still = box.inner_text()
     page.locator("#log .log-waits").wait_for()
@@ -71,7 +71,7 @@ def pause_and_go_on(watched: Watched) -> None:
 
 def find_in_the_log(page: Page, word: str) -> None:
     page.get_by_label("Find in the log").fill(word)
-    page.get_by_role("button", name="Show").click()
+    page.locator("#log").get_by_role("button", name="Show").click()
 
 
 def ask_for_errors(page: Page) -> None:

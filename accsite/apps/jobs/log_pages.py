@@ -55,15 +55,15 @@ def log_panel(job: Job, asked: QueryDict) -> LogPanel:
     level = level if level in logs.LEVELS else ""
     ranks = len({each.rank for each in known})
     if word or level:
-        found, count = logs.search(job, stream, word, least=level)
-        lines = [line["text"] for line in found]
+        found, count = logs.graded(job, stream, word, least=level)
+        lines = [(line["text"], grade) for line, grade in found]
         note = f"{count:,} line{'s' * (count != 1)}"
         note += f" of {logs.LEVELS[level]}" if level else ""
         note += f" with “{word}”" if word else ""
         if count > len(lines):
             note += f"; the last {len(lines)} are shown"
     else:
-        lines = logs.last_lines(job, LINES_SHOWN, stream)
+        lines = logs.with_levels(logs.last_lines(job, LINES_SHOWN, stream))
         note = "The last lines; the rest is in the download." if len(lines) == LINES_SHOWN else ""
     return LogPanel(
         stream=stream,
@@ -91,13 +91,11 @@ def log_urls(job: Job, asked: QueryDict) -> dict[str, Any]:
     }
 
 
-def _shown(lines: Sequence[str], word: str) -> SafeString:
-    """Return lines as HTML: a grave one says so, and the word that was searched for is marked."""
-    level = ""
+def _shown(lines: Sequence[tuple[str, str]], word: str) -> SafeString:
+    """Return lines, each with its level, as HTML: a grave one says so, and the word searched for is marked."""
     shown = []
     hit = re.compile(f"({re.escape(word)})", re.IGNORECASE) if word else None
-    for line in lines:
-        level = logs.level_of(line, level)
+    for line, level in lines:
         pieces = hit.split(line) if hit is not None else [line]
         text = format_html_join(
             "",

@@ -100,6 +100,11 @@ class JobQuerySet(models.QuerySet["Job"]):
         """Return the jobs that are waiting or held by a worker."""
         return self.filter(state__in=ACTIVE)
 
+    def counts_by(self, field: str) -> dict[str, int]:
+        """Return each value of a field -> how many jobs have it, counted by the database."""
+        rows = self.order_by().values_list(field).annotate(count=models.Count("pk"))
+        return dict(rows)
+
     def held_by(self, attempt: int) -> JobQuerySet:
         """Return the jobs that a worker holds by this attempt: what its fenced writes may touch."""
         return self.filter(attempt=attempt, state__in=HELD)

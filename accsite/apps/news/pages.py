@@ -43,4 +43,5 @@ def list_context(request: HttpRequest, *, limit: int = selectors.SHOWN) -> dict[
         "everyones": everyones,
         "news": selectors.news(request.user, everyones=everyones, limit=limit),
         "waiting": selectors.waiting(request.user),
+        "looked_back": f"{selectors.LOOKED_BACK:,}" if selectors.is_cut_off() else "",
     }

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Max, Q, QuerySet
+from django.db.models import F, Max, Q, QuerySet, Subquery
 from django.urls import reverse
 from django.utils import timezone
 
 from acc.text import clean
 from accsite.apps.jobs.models import Job, JobEvent, JobKind
-from accsite.apps.jobs.selectors import waits_for
+from accsite.apps.jobs.selectors import what_each_waits_for
 from accsite.apps.jobs.states import DIVERGED, HELD, JobState
 from accsite.apps.news.models import Seen
 from accsite.apps.recipes.models import RecipeRun
@@ -24,11 +23,11 @@ SHOWN = 60
 SHOWN_IN_THE_BELL = 8
 WAITING_SHOWN = 8
 MOST_UNREAD = 99
-LOOKED_BACK = 2_000
-"""Of the newest events that may be news: what is older is news to nobody, however long they were away."""
+LOOKED_BACK = 20_000
+"""Of the newest events of all jobs, of any kind: what is older is news to nobody, however long they were away."""
 AT_A_TIME = 400
-TOLD = ("alarm", "state")
 ENDS = (JobState.SUCCEEDED, JobState.FAILED, JobState.LOST)
+FAILURES = (JobState.FAILED, JobState.LOST)
 SENTENCE_CHARS = 300
 
 
@@ -56,7 +55,10 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Counts:
-    """How much there is: of one's own news that are unread, how many of them failed, and of all jobs at work."""
+    """How much there is: of one's own news that are unread, how many of them failed, and of all jobs at work.
+
+    Of both no more than one above ``MOST_UNREAD`` are counted.
+    """
 
     unread: int
     failed: int
@@ -67,6 +69,11 @@ class Counts:
     def many(self) -> bool:
         """Whether there are more unread than are counted."""
         return self.unread > MOST_UNREAD
+
+    @property
+    def many_failed(self) -> bool:
+        """Whether more of them failed than are counted."""
+        return self.failed > MOST_UNREAD
 
 
 @dataclass(frozen=True)
@@ -92,14 +99,17 @@ def counts(user: Any) -> Counts:
     """Return what the bell and the rail say, in few queries whatever there is."""
     seen = seen_by(user)
     unread = _told(user, after=seen, limit=MOST_UNREAD + 1)
+    failed = sum(state in FAILURES for state in unread.values())
+    if len(unread) > MOST_UNREAD:  # older ones failed, too
+        failed = len(_told(user, after=seen, limit=MOST_UNREAD + 1, failures=True))
     broken = _broken().filter(updated_at__gt=seen.at).count()
     active = Job.objects.visible_to(user).active()
-    by_state = Counter(active.order_by().values_list("state", flat=True))
+    by_state = active.counts_by("state")
     return Counts(
         unread=len(unread) + broken,
-        failed=sum(state in {JobState.FAILED, JobState.LOST} for state in unread.values()) + broken,
-        running=sum(by_state[state] for state in HELD),
-        waiting=by_state[JobState.QUEUED] + by_state[JobState.LOST],
+        failed=failed + broken,
+        running=sum(by_state.get(state, 0) for state in HELD),
+        waiting=by_state.get(JobState.QUEUED, 0) + by_state.get(JobState.LOST, 0),
     )
 
 
@@ -118,42 +128,55 @@ def news(user: Any, *, everyones: bool = False, limit: int = SHOWN) -> list[News
 def waiting(user: Any, limit: int = WAITING_SHOWN) -> list[Waiting]:
     """Return the jobs that wait, the next one first, each with why."""
     jobs = Job.objects.visible_to(user).filter(state=JobState.QUEUED).select_related("branch__experiment")
+    shown = list(jobs.order_by("-priority", "pk")[:limit])
     return [
-        Waiting(job, waits_for(job) or "is about to start")
-        for job in jobs.order_by("-priority", "pk")[:limit]
+        Waiting(job, why or "is about to start")
+        for job, why in zip(shown, what_each_waits_for(shown), strict=True)
     ]
 
 
-def _told(user: Any, *, limit: int, after: Place | None = None, everyones: bool = False) -> dict[int, str]:
+def is_cut_off() -> bool:
+    """Return whether there are events that are too old to be news."""
+    return JobEvent.objects.filter(pk__lte=_looked_back()).exists()
+
+
+def _looked_back() -> Any:
+    """Return the event behind which news begin, for a query to find by itself."""
+    newest = JobEvent.objects.order_by("-pk").annotate(oldest=F("pk") - LOOKED_BACK)
+    return Subquery(newest.values("oldest")[:1])
+
+
+def _told(
+    user: Any, *, limit: int, after: Place | None = None, everyones: bool = False, failures: bool = False
+) -> dict[int, str]:
     """Return event -> the state that it tells of, of the newest that are news: ends, lost workers, and alarms.
 
-    A few hundred events are read at a time, and then whose jobs they are: a join of both would read all there are.
+    after: only those behind it. failures: only of jobs that failed or were lost. A few hundred are read at a time, and
+    then which of their jobs may be seen: a join of both would read all there are.
     """
-    rows = JobEvent.objects.filter(kind__in=TOLD, pk__gt=after.event if after else 0).order_by("-pk")
-    if after is not None and after.event == 0:  # who has never said up to where: since they came
-        rows = rows.filter(created_at__gt=after.at)
+    told = Q(kind="state", payload__state__in=list(FAILURES if failures else ENDS))
+    rows = JobEvent.objects.filter(told if failures else told | Q(kind="alarm"), job__preview=False)
+    rows = rows.filter(pk__gt=_looked_back()).order_by("-pk")
+    if after is not None:  # who has never said up to where: since they came
+        rows = rows.filter(pk__gt=after.event) if after.event else rows.filter(created_at__gt=after.at)
+    if not everyones:
+        rows = rows.filter(Q(job__created_by=user) | Q(job__branch__experiment__owner=user))
+    at_a_time = AT_A_TIME if everyones else min(AT_A_TIME, limit)  # of one's own, few are not to be seen
     found: dict[int, str] = {}
-    for begin in range(0, LOOKED_BACK, AT_A_TIME):
-        some = list(rows.values_list("pk", "job", "kind", "payload")[begin : begin + AT_A_TIME])
-        states = {
-            pk: (job, _state(payload))
-            for pk, job, kind, payload in some
-            if kind == "alarm" or _state(payload)
-        }
-        jobs = Job.objects.visible_to(user).filter(pk__in={job for job, _ in states.values()}, preview=False)
-        if not everyones:
-            jobs = jobs.filter(Q(created_by=user) | Q(created_by=None) | Q(branch__experiment__owner=user))
-        theirs = set(jobs.values_list("pk", flat=True)) if states else set()
-        found |= {pk: state for pk, (job, state) in states.items() if job in theirs}
-        if len(found) >= limit or len(some) < AT_A_TIME:
+    some = list(rows.values_list("pk", "job", "payload")[:at_a_time])
+    while some:
+        theirs = Job.objects.visible_to(user).filter(pk__in={job for _, job, _ in some})
+        seen = set(theirs.values_list("pk", flat=True))
+        found |= {pk: _state(payload) for pk, job, payload in some if job in seen}
+        if len(found) >= limit or len(some) < at_a_time:
             break
+        some = list(rows.filter(pk__lt=some[-1][0]).values_list("pk", "job", "payload")[:at_a_time])
     return dict(list(found.items())[:limit])
 
 
 def _state(payload: Any) -> str:
-    """Return the state that an event tells of, if that is news."""
-    state = payload.get("state", "") if isinstance(payload, dict) else ""
-    return state if state in ENDS else ""
+    """Return the state that an event tells of; '' for an alarm."""
+    return str(payload.get("state", "")) if isinstance(payload, dict) else ""
 
 
 def _broken() -> QuerySet[PluginFile]:

@@ -16,7 +16,7 @@ from markdown_it.token import Token
 from accsite.apps.notes import panels
 
 MOST_PANELS = 20
-_PANEL = re.compile(r"!\[\[\s*(?P<what>[^\[\]\n]{1,200}?)\s*\]\]")
+_PANEL = re.compile(r"!\[\[([^\[\]\n]{1,200})\]\]")
 _OURS = re.compile(r"/(?![/\\])|#|\?")
 
 
@@ -27,18 +27,22 @@ def rendered(text: str, user: Any) -> SafeString:
     parsed = iter(_parser().parse(text))
     for token in parsed:
         content = next(parsed) if token.type == "paragraph_open" else None
-        match = _PANEL.fullmatch(content.content) if content is not None else None
-        if content is None or match is None:
+        what = _named(content.content) if content is not None else ""
+        if content is None or not what:
             tokens += [token] if content is None else [token, content]
             continue
         next(parsed)  # its end
-        shown = (
-            panels.panel(user, match["what"]) if left > 0 else panels.refusal("a note has 20 panels at most")
-        )
+        shown = panels.panel(user, what) if left > 0 else panels.refusal("a note has 20 panels at most")
         left -= 1
         tokens.append(Token("html_block", "", 0, content=f"{shown}\n"))
     html: str = _parser().renderer.render(tokens, _parser().options, {})
     return mark_safe(html)  # noqa: S308
+
+
+def _named(paragraph: str) -> str:
+    """Return what a paragraph names that is a panel alone; '' for any other."""
+    match = _PANEL.fullmatch(paragraph)
+    return match[1].strip() if match is not None else ""
 
 
 @cache
@@ -51,6 +55,8 @@ def _parser() -> MarkdownIt:
     parser.add_render_rule("link_open", _link)
     parser.add_render_rule("table_open", _table_open)
     parser.add_render_rule("table_close", _table_close)
+    parser.add_render_rule("th_open", _cell)
+    parser.add_render_rule("td_open", _cell)
     return parser
 
 
@@ -73,3 +79,11 @@ def _table_open(*_: Any) -> str:
 
 def _table_close(*_: Any) -> str:
     return "</table></div>\n"
+
+
+def _cell(renderer: Any, tokens: Any, index: int, options: Any, _env: Any) -> str:
+    """Show how a column is aligned by a class: a style in an attribute is blocked by the content policy."""
+    style = tokens[index].attrs.pop("style", "")
+    if style:
+        tokens[index].attrSet("class", f"align-{str(style).removeprefix('text-align:')}")
+    return str(renderer.renderToken(tokens, index, options, _env))

@@ -10,7 +10,7 @@ from acc.errors import InvalidInput
 from accsite.actions import ActionType, perform
 from accsite.apps.access.permissions import may_change
 from accsite.apps.audit.trail import no_deed
-from accsite.apps.notes import pages
+from accsite.apps.notes import pages, services
 from accsite.apps.notes.actions.write_note_of_branch import WriteNoteOfBranch
 from accsite.apps.notes.actions.write_note_of_experiment import WriteNoteOfExperiment
 from accsite.apps.notes.selectors import Noted
@@ -40,17 +40,26 @@ def _note(request: HttpRequest, about: Noted, kind: ActionType) -> HttpResponse:
     if request.method == "GET":
         return render(request, "notes/note.html", pages.form_context(request, about))
     text = request.POST.get("text", "")
-    context = pages.form_context(request, about, text)
-    if "preview" in request.POST and may_change(request.user, about):
-        no_deed()
-        template = "notes/panels/preview.html" if is_partial(request) else "notes/note.html"
-        return render(request, template, context)
     try:
+        if "preview" in request.POST and may_change(request.user, about):
+            no_deed()
+            context = pages.form_context(request, about, services.checked_text(text))
+            template = "notes/panels/preview.html" if is_partial(request) else "notes/note.html"
+            return render(request, template, context)
         version = row_id(request.POST.get("version", "")) or 0
         perform(kind, actor=actor(request), thing=about, data={"text": text, "version": version})
     except InvalidInput as error:
-        # What somebody else has written stands beside it; sent again, this one takes its place.
-        newer = context["note"].text if "version" in error.fields else None
-        refused = {**context, "refused": str(error), "newer": newer}
-        return render(request, "notes/note.html", refused, status=REFUSED)
+        return _refused(request, about, text, error)
     return redirect(pages.page_of(about))
+
+
+def _refused(request: HttpRequest, about: Noted, text: str, error: InvalidInput) -> HttpResponse:
+    """Say why a note was not kept, with what was typed; a text that is none or too long is not made HTML."""
+    wrong = " ".join(error.fields.get("text", []))
+    context = pages.form_context(request, about, None if wrong else text)
+    # What somebody else has written stands beside it; sent again, this one takes its place.
+    newer = context["note"].text if "version" in error.fields else None
+    others = "" if list(error.fields) == ["text"] else str(error)
+    refused = {**context, "text": text, "text_error": wrong, "refused": others, "newer": newer}
+    template = "notes/panels/preview.html" if is_partial(request) else "notes/note.html"
+    return render(request, template, refused, status=REFUSED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
@@ -192,24 +192,41 @@ def whole_answer(job: Job, streams: Sequence[Stream], part: LogPart) -> LogAnswe
     }
 
 
-def search(
-    job: Job, stream: Stream, word: str, limit: int = LINES_FOUND, *, least: str = ""
-) -> tuple[list[LogLine], int]:
+def search(job: Job, stream: Stream, word: str, limit: int = LINES_FOUND) -> tuple[list[LogLine], int]:
     """Return the lines that hold ``word`` in any case, each with its ``offset``, and how many there are of them.
 
-    Of more than ``limit`` the last are returned. least: only of this level (``LEVELS``) or a graver one.
+    Of more than ``limit`` the last are returned.
+    """
+    found, count = graded(job, stream, word, limit)
+    return [line for line, _ in found], count
+
+
+def graded(
+    job: Job, stream: Stream, word: str, limit: int = LINES_FOUND, *, least: str = ""
+) -> tuple[list[tuple[LogLine, str]], int]:
+    """Return the same, each line with its level, which may come from lines before it that are not among them.
+
+    least: only of this level (``LEVELS``) or a graver one.
     """
     wanted = word.casefold()
     grave = GRAVER.get(least, ())
-    found: deque[LogLine] = deque(maxlen=limit)
+    found: deque[tuple[LogLine, str]] = deque(maxlen=limit)
     count, level = 0, ""
     for _, at, line, _ in lines_from(job, stream):
         text = shown(line)
         level = level_of(text, level)
         if wanted in text.casefold() and (not least or level in grave):
-            found.append(LogLine(offset=at, text=text))
+            found.append((LogLine(offset=at, text=text), level))
             count += 1
     return list(found), count
+
+
+def with_levels(lines: Iterable[str]) -> list[tuple[str, str]]:
+    """Return each of some lines that follow each other, with its level."""
+    found: list[tuple[str, str]] = []
+    for line in lines:
+        found.append((line, level_of(line, found[-1][1] if found else "")))
+    return found
 
 
 def level_of(line: str, before: str = "") -> str:

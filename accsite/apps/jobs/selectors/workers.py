@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -79,7 +78,7 @@ def worker_rows(workers: Iterable[Worker] | None = None, *, seen_by: Any = None)
             held.setdefault(worker_id, []).append(job)
         else:
             hidden.add(worker_id)
-    waiting = Counter(Job.objects.filter(state=JobState.QUEUED).values_list("queue", flat=True))
+    waiting = Job.objects.filter(state=JobState.QUEUED).counts_by("queue")
     return [
         WorkerRow(
             worker,
@@ -87,7 +86,7 @@ def worker_rows(workers: Iterable[Worker] | None = None, *, seen_by: Any = None)
             str(worker.telemetry.get("device_name", "")),
             list(figures(worker.telemetry)),
             worker.pk in hidden,
-            {queue: waiting[queue] for queue in worker.queues},
+            {queue: waiting.get(queue, 0) for queue in worker.queues},
         )
         for worker in rows
     ]

@@ -15,6 +15,8 @@ from django.utils import timezone
 
 from accsite.apps.audit.models import AuditEntry
 from accsite.apps.jobs.models import Job, JobEvent
+from accsite.apps.jobs.selectors import waits_for
+from accsite.apps.jobs.selectors.workers import worker_rows
 from accsite.apps.jobs.states import JobState
 from accsite.apps.live import topics
 from accsite.apps.live.models import Topic
@@ -166,6 +168,49 @@ def test_what_waits_says_why_and_what_is_at_work_is_counted(ada: User, branch: B
     assert "Train later" in folded(signed_in(ada).get("/news/bell/"))
 
 
+def test_jobs_are_counted_where_they_are_kept(ada: User, branch: Branch) -> None:
+    """Each once, also for whom they are shared with in more than one way; no row of theirs is fetched."""
+    worker = rows.make_worker("w")
+    bob = User.objects.create_user("bob")
+    branch.experiment.visibility = Visibility.PRIVATE
+    branch.experiment.save()
+    branch.experiment.shares.create(user=bob, level="view")
+    branch.experiment.shares.create(user=User.objects.create_user("eve"), level="view")
+    for _ in range(30):
+        rows.make_job(branch)
+    for user in (ada, bob):
+        with CaptureQueriesContext(connection) as queries:
+            assert selectors.counts(user).waiting == 30
+        (counted,) = (each["sql"] for each in queries if '"state" IN' in each["sql"])
+        assert "GROUP BY" in counted
+    with CaptureQueriesContext(connection) as queries:
+        (row,) = worker_rows([worker])
+    assert row.waiting == {queue: 30 if queue == "train" else 0 for queue in worker.queues}
+    assert "GROUP BY" in queries[-1]["sql"]
+
+
+def test_many_that_wait_are_told_in_as_few_queries_as_one(ada: User, branch: Branch) -> None:
+    worker = rows.make_worker("w")
+    rows.make_job(branch, state=JobState.RUNNING, worker=worker)
+
+    def asked() -> int:
+        with CaptureQueriesContext(connection) as queries:
+            selectors.waiting(ada)
+        return len(queries)
+
+    alone = rows.make_job(rows.make_branch(ada, "alone"))
+    selectors.waiting(ada)  # what their roles allow is read once
+    few = asked()
+    rows.make_job(branch)
+    for number in range(6):
+        rows.make_job(rows.make_branch(ada, f"other {number}"))
+    assert asked() == few
+    told = {each.job.branch.experiment.name: each.why for each in selectors.waiting(ada)}
+    assert told == {each.job.branch.experiment.name: waits_for(each.job) for each in selectors.waiting(ada)}
+    assert told[alone.branch.experiment.name].startswith("waits: place 1 in the queue train")
+    assert told[branch.experiment.name].startswith("waits for job ")
+
+
 def test_the_bell_of_a_page_takes_few_queries_whatever_there_is(ada: User, branch: Branch) -> None:
     for _ in range(120):
         ended(branch)
@@ -175,7 +220,8 @@ def test_the_bell_of_a_page_takes_few_queries_whatever_there_is(ada: User, branc
     with CaptureQueriesContext(connection) as asked:
         text = template.render(Context({"request": request}))
     assert "99+" in text
-    assert len(asked) <= 7, [each["sql"][:100] for each in asked]
+    # Two of them only where so many are unread: which failed is asked for by itself then.
+    assert len(asked) <= 8, [each["sql"][:100] for each in asked]
 
 
 def test_the_number_comes_with_the_counts_of_the_rail(ada: User, branch: Branch) -> None:
@@ -192,6 +238,43 @@ def test_what_is_long_gone_is_no_news(ada: User, branch: Branch, monkeypatch: py
     monkeypatch.setattr(selectors, "AT_A_TIME", 1)
     assert len(words(ada)) == 5
     assert selectors.counts(ada).unread == 5
+    bob = User.objects.create_user("bob")
+    assert "Nothing has happened yet." in folded(signed_in(bob).get("/news/"))
     monkeypatch.setattr(selectors, "LOOKED_BACK", 2)
     assert len(words(ada)) == 2
     assert selectors.counts(ada).unread == 2
+    assert "Nothing among the newest 2 events of all jobs." in folded(signed_in(bob).get("/news/"))
+
+
+def test_neither_beginnings_nor_what_others_did_hide_a_failure(ada: User, branch: Branch) -> None:
+    ended(branch, JobState.FAILED, "ValueError: boom")
+    others = ended(rows.make_branch(User.objects.create_user("bob"), "of-bob"))
+    events = [
+        JobEvent(job=others, kind="state", payload={"state": state})
+        for state in (JobState.QUEUED, JobState.RUNNING, JobState.SUCCEEDED)
+        for _ in range(800)
+    ]
+    JobEvent.objects.bulk_create(events)
+    assert words(ada) == ["failed"]
+    assert selectors.counts(ada).failed == 1
+
+
+def test_the_failed_are_counted_among_all_that_are_unread(ada: User, branch: Branch) -> None:
+    job = ended(branch, JobState.FAILED, "boom")
+    told(job, JobState.LOST)
+    events = [JobEvent(job=job, kind="state", payload={"state": "SUCCEEDED"}) for _ in range(150)]
+    JobEvent.objects.bulk_create(events)
+    assert selectors.counts(ada).failed == 2
+    client = signed_in(ada)
+    assert client.get("/news/count/").text.count("99+") == 1
+    events = [JobEvent(job=job, kind="state", payload={"state": "FAILED"}) for _ in range(150)]
+    JobEvent.objects.bulk_create(events)
+    assert client.get("/news/count/").text.count("99+") == 2
+
+
+def test_what_nobody_asked_for_is_not_everybodys_own(ada: User) -> None:
+    ended(None, kind="generate", created_by=None)
+    ended(None, kind="generate", created_by=ada, title="Make mine")
+    bob = User.objects.create_user("bob", date_joined=ada.date_joined)
+    assert (words(bob), len(words(bob, everyones=True))) == ([], 2)
+    assert [each.title.partition(": ")[2] for each in selectors.news(ada)] == ["Make mine"]

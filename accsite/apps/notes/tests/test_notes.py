@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from accsite.apps.audit.models import AuditEntry
 from accsite.apps.audit.selectors import entries_about
 from accsite.apps.evaluation.models import Artifact, Evaluation, Metric
 from accsite.apps.live.models import Topic
-from accsite.apps.notes import services
+from accsite.apps.notes import pages, services
 from accsite.apps.notes.markdown import MOST_PANELS, rendered
 from accsite.apps.notes.models import Note
 from accsite.apps.notes.selectors import note_of
@@ -52,6 +53,8 @@ def signed_in(user: User) -> Client:
         ("[away](https://x.org)", '<a href="https://x.org" rel="nofollow noopener noreferrer">away</a>'),
         ("[away](//x.org)", '<a href="//x.org" rel="nofollow noopener noreferrer">away</a>'),
         ("| a |\n|---|\n| 1 |", "<td>1</td>"),
+        ("| a |\n|:-:|\n| 1 |", '<th class="align-center">a</th>'),
+        ("| a |\n|--:|\n| 1 |", '<td class="align-right">1</td>'),
         ("~~gone~~", "<s>gone</s>"),
         ("```\n![[job 1]]\n```", "![[job 1]]"),
         ("in a line ![[job 1]] it is text", "![[job 1]] it is text"),
@@ -78,6 +81,7 @@ def test_markdown_is_shown(written: str, shown: str, ada: User) -> None:
         "```<script>\nx\n```",
         "[x]: javascript:alert(1)\n\n[x]",
         '<https://x.org/"onclick=alert(1)>',
+        "| a | b | c |\n|:--|:-:|--:|\n| 1 | 2 | 3 |",
     ],
 )
 def test_nothing_can_be_smuggled_in(written: str, ada: User) -> None:
@@ -139,6 +143,14 @@ def test_a_panel_that_shows_nothing_says_so(ada: User, branch: Branch) -> None:
     assert text.count("20 panels at most") == 2
 
 
+def test_a_panel_that_is_not_closed_takes_no_longer_than_other_text(ada: User) -> None:
+    began = time.process_time()
+    assert "<p>![[" in rendered("![[" + " " * 19_980 + "x", ada)
+    assert time.process_time() - began < 1
+    assert rendered("![[   ]]", ada) == "<p>![[   ]]</p>\n", "it names nothing"
+    assert "there is no job 9 that" in rendered("![[  job 9  ]]", ada)
+
+
 def test_who_has_read_an_older_version_is_told_and_nothing_is_lost(ada: User, branch: Branch) -> None:
     services.write_note(actor=ada, about=branch, text="one", version=0)
     services.write_note(actor=ada, about=branch, text="two", version=1)
@@ -150,6 +162,22 @@ def test_who_has_read_an_older_version_is_told_and_nothing_is_lost(ada: User, br
     for text in (None, 5, "x" * 20_001, "a\0b"):
         with pytest.raises(InvalidInput):
             services.write_note(actor=ada, about=branch, text=text)
+
+
+@pytest.mark.parametrize("version", ["0", True, False, -1, 1.0, [0], 2**31])
+def test_a_version_is_a_whole_number_or_none(version: Any, ada: User, branch: Branch) -> None:
+    with pytest.raises(InvalidInput, match="is no version; give the one that was read") as refused:
+        services.write_note(actor=ada, about=branch, text="x", version=version)
+    assert list(refused.value.fields) == ["version"]
+    assert not isinstance(refused.value, WrongState)
+    assert repr(version) in str(refused.value)
+
+
+def test_a_refusal_does_not_repeat_the_whole_of_what_it_refuses(ada: User, branch: Branch) -> None:
+    for wrong in ({"text": ["x"] * 5_000}, {"text": "x", "version": "9" * 5_000}):
+        with pytest.raises(InvalidInput) as refused:
+            services.write_note(actor=ada, about=branch, **wrong)
+        assert len(str(refused.value)) < 300
 
 
 def test_a_note_is_of_one_thing(ada: User, branch: Branch) -> None:
@@ -177,6 +205,25 @@ def test_the_page_writes_previews_and_keeps_what_was_typed_when_another_was_fast
     assert "# Mine" in shown
     assert "# Kept" in shown
     assert 'name="version" value="1"' in shown
+
+
+@pytest.mark.parametrize("sent", [{"preview": "1"}, {}])
+@pytest.mark.parametrize("headers", [{}, {"HX-Request": "true"}])
+def test_a_text_that_is_too_long_is_refused_before_it_is_made_html(
+    sent: dict[str, str], headers: dict[str, str], ada: User, branch: Branch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    monkeypatch.setattr(pages, "rendered", lambda text, _user: made.append(text) or "")
+    where = f"/branches/{branch.pk}/note/"
+    answer = signed_in(ada).post(where, {"text": "x" * 20_001, "version": 0, **sent}, headers=headers)
+    assert answer.status_code == 422
+    shown = folded(answer)
+    assert "it has 20,001 characters; at most 20,000" in shown
+    assert max(map(len, made), default=0) <= 20_000
+    if not headers:
+        assert 'aria-describedby="note-text_error"' in shown
+        assert "x" * 20_001 in shown, "what was typed is kept"
+    assert not Note.objects.exists()
 
 
 def test_the_note_of_an_experiment_stands_on_its_page_and_is_in_the_log(ada: User, branch: Branch) -> None:

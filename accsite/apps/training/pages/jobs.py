@@ -10,8 +10,8 @@ from django.db.models import BooleanField, Case, Count, Q, When, Window
 from django.http import Http404
 
 from acc.training.losses import series
-from accsite.apps.jobs.models import Job, JobEvent, JobKind, JobQuerySet, Worker
-from accsite.apps.jobs.selectors import asked, waits_for
+from accsite.apps.jobs.models import Job, JobEvent, JobKind, JobQuerySet
+from accsite.apps.jobs.selectors import Now, asked, waits_for
 from accsite.apps.jobs.states import ACTIVE, HELD, JobState
 from accsite.apps.live import selectors as live
 from accsite.apps.training.models import Branch, Experiment, Task
@@ -132,8 +132,8 @@ def waiting_behind(branch: Branch, job: Job | None) -> list[tuple[Job, str]]:
     queued = [each for each in active if each.state == JobState.QUEUED and each != job]
     if not queued:
         return []
-    serving = Worker.objects.serving(queued[0].queue)  # train jobs have one queue
-    return [(each, waits_for(each, serving=serving, siblings=active)) for each in queued]
+    now = Now()
+    return [(each, waits_for(each, siblings=active, now=now)) for each in queued]
 
 
 def reads(task: Task) -> str:

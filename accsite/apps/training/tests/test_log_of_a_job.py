@@ -356,3 +356,13 @@ def test_the_log_goes_with_its_job(job):
     assert not JobLog.objects.exists()
     printed_of = job.pk or 1
     assert not logs.keep(printed_of, 1, 0, size=5, read=lambda a, b: b"hello"[a:b])
+
+
+def test_a_line_that_is_found_is_as_grave_as_it_is_where_it_was_printed(job, client):
+    client.force_login(job.branch.experiment.owner)
+    printed(job, b"ERROR it broke\n  in line 3\nfine\n  in line 4\nERROR line 5\nfine\n  in line 6\n")
+    panel = reverse("training:job-panel", args=[job.pk, "log"])
+    found = client.get(panel, {"search": "line"}).text
+    mark = "<mark>line</mark>"
+    assert f'<span data-level="error">  in {mark} 3</span>\n  in {mark} 4\n' in found
+    assert f'<span data-level="error">ERROR {mark} 5</span>\n  in {mark} 6' in found
