@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import select
 import socket
-import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +14,6 @@ import redis
 import structlog
 import torch
 from django.conf import settings
-from django.core.files import File
 from django.core.files.storage import default_storage
 
 from acc.data import AccDataset
@@ -26,6 +23,7 @@ from acc.models.export import decoder_to_onnx
 from acc.places import describe
 from acc.training.checkpoints import files
 from acc.training.plugin_set import PluginSet
+from accsite import blobs
 from accsite.apps.datasets import selectors as datasets
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.latent import desk
@@ -89,11 +87,8 @@ class Hand:
         name = desk.decoder_file(self.row.sha256)
         if not default_storage.exists(name):
             self.hand.mix("", None, 0.0)
-            content = decoder_to_onnx(self.hand.model, self.hand.reach.shape)
-            with tempfile.TemporaryFile(suffix=Path(name).suffix) as draft:
-                draft.write(content)
-                draft.seek(0)
-                default_storage.save(name, File(draft))
+            # This process may be killed at any moment, and what has this name is kept by browsers for ever.
+            blobs.write_named(decoder_to_onnx(self.hand.model, self.hand.reach.shape), name)
         return {"file": name, "bytes": default_storage.size(name)}, b""
 
     def _mix(self, asked: Mapping[str, Any]) -> None:
