@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,23 +21,24 @@ def hand() -> hands.Hand:
     """A trained checkpoint in the hand, of no row."""
     found = hands.Hand.__new__(hands.Hand)
     found.hand = LatentHand(evaluated.checkpoint(), helpers.shipped_tasks(), None)
-    found.row: Any = SimpleNamespace(sha256="0" * 64)
+    found.row = SimpleNamespace(sha256="0" * 64)  # type: ignore[assignment]
     found._other = None
     return found
 
 
 def test_nobody_ever_sees_a_part_of_a_decoder(hand: hands.Hand, monkeypatch: pytest.MonkeyPatch) -> None:
     name = desk.decoder_file(hand.row.sha256)
-    place, opened, real = default_storage.path(name), [], os.open
+    place, real = Path(default_storage.path(name)), os.open
+    opened: list[Path] = []
 
     def noting(path: Any, *args: Any, **more: Any) -> int:
-        opened.append(str(path))
+        opened.append(Path(path))
         return real(path, *args, **more)
 
     monkeypatch.setattr(os, "open", noting)
     try:
         told, _ = hand.answer({"ask": "file"}, b"")
-        assert told == {"file": name, "bytes": os.path.getsize(place)}
+        assert told == {"file": name, "bytes": place.stat().st_size}
         assert place not in opened, "it is written elsewhere, and renamed once it is whole"
     finally:
         default_storage.delete(name)
