@@ -103,7 +103,11 @@ class Desk:
         sha256 = asked["sha256"]
         message = desk.pack({**asked, "at": now}, body)
         for _ in range(2):
-            known = self._opened(sha256, asked["checkpoint"])
+            try:
+                known = self._opened(sha256, asked["checkpoint"])
+            except OSError as error:  # of processes, memory or open files there are none left for it
+                desk.answer(self.client, asked["ticket"], {"error": NO_PROCESS.format(why=error.strerror)})
+                return
             if known is None:
                 desk.answer(self.client, asked["ticket"], {"error": FULL})
                 return
@@ -181,7 +185,12 @@ class Desk:
         sys.stderr.flush()
         mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         parent = os.getpid()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            mine.close()
+            its.close()
+            raise
         if pid == 0:
             mine.close()
             self._be(parent, pk, its)

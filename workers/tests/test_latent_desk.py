@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,11 +36,6 @@ class Desk(latent.Desk):
         self.hand_on(desk.pack({"ask": "open", "checkpoint": pk, "sha256": str(pk), "ticket": ticket}))
         return ticket
 
-    def told(self, ticket: str) -> str | None:
-        """Return the error that was answered; None if nothing was."""
-        found: Any = self.client.lpop(desk.answers(ticket))
-        return None if found is None else str(desk.unpack(found)[0]["error"])
-
     def answered(self, pk: int, ticket: str) -> None:
         self.far[pk].send(ticket.encode())
         self.look()
@@ -49,6 +46,12 @@ class Desk(latent.Desk):
             each.used -= seconds
             each.heard = None if each.heard is None else each.heard - seconds
             each.waiting = {ticket: at - seconds for ticket, at in each.waiting.items()}
+
+
+def told(made: latent.Desk, ticket: str) -> str | None:
+    """Return the error that was answered; None if nothing was."""
+    found: Any = made.client.lpop(desk.answers(ticket))
+    return None if found is None else str(desk.unpack(found)[0]["error"])
 
 
 @pytest.fixture
@@ -62,11 +65,11 @@ def made(redis_url: str, settings: Any) -> Iterator[Desk]:
 def test_only_a_checkpoint_that_rests_gives_its_place_to_another(made: Desk) -> None:
     first, second = made.ask(1), made.ask(2)
     made.answered(1, first)
-    assert made.told(made.ask(3)) == latent.FULL, "one is being answered, the other was asked a moment ago"
+    assert told(made, made.ask(3)) == latent.FULL, "one is being answered, the other was asked a moment ago"
     made.later(latent.YOUNG_SECONDS + 1)
-    assert made.told(made.ask(3)) is None
+    assert told(made, made.ask(3)) is None
     assert set(made.open) == {"2", "3"}
-    assert made.told(second) is None, "nobody who waits is told that another took its place"
+    assert told(made, second) is None, "nobody who waits is told that another took its place"
 
 
 def test_a_checkpoint_may_be_slow_to_open_and_slow_with_many_questions_but_not_silent(made: Desk) -> None:
@@ -79,9 +82,28 @@ def test_a_checkpoint_may_be_slow_to_open_and_slow_with_many_questions_but_not_s
     assert set(made.open) == {"1"}, "the other has waited for longer, but it answers"
     made.later(latent.STUCK_SECONDS + 1)
     made.look()
-    assert made.told(second) == latent.STUCK.format(seconds=latent.STUCK_SECONDS)
+    assert told(made, second) == latent.STUCK.format(seconds=latent.STUCK_SECONDS)
     third = made.ask(1)
     made.later(latent.OPENING_SECONDS + 1)
     made.look()
-    assert made.told(third) == latent.STUCK.format(seconds=latent.OPENING_SECONDS)
+    assert told(made, third) == latent.STUCK.format(seconds=latent.OPENING_SECONDS)
     assert made.open == {}
+
+
+def test_a_machine_without_room_for_a_process_is_told_of_and_keeps_the_desk_alive(
+    redis_url: str, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left() -> int:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    settings.REDIS_URL = redis_url
+    found = latent.Desk()
+    monkeypatch.setattr(os, "fork", none_left)
+    monkeypatch.setattr(
+        "workers.zygote.require_forkable", lambda: None
+    )  # here are threads, and nothing is forked
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    found.hand_on(desk.pack({"ask": "open", "checkpoint": 1, "sha256": "1", "ticket": "none-left"}))
+    assert "Resource temporarily unavailable" in (told(found, "none-left") or "")
+    assert found.open == {}
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1, "but for the connection to Redis"
