@@ -14,7 +14,7 @@ from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import User
 from django.db import OperationalError
 
-from accsite.apps.latent import consumers, desk
+from accsite.apps.latent import consumers, desk, selectors
 from accsite.apps.training.models import Checkpoint, Visibility
 from accsite.apps.training.tests import rows
 
@@ -194,7 +194,7 @@ def test_a_database_that_fails_is_answered_and_not_kept_silent(
         threads.append(threading.current_thread().name)
         raise OperationalError("database is locked")
 
-    monkeypatch.setattr(consumers.selectors, "readable", locked)
+    monkeypatch.setattr(selectors, "readable", locked)
     (told,) = asked(User.objects.create_user("ann"), {"ask": "open", "checkpoint": checkpoint.pk})
     assert told == {"id": 7, "error": consumers.UNEXPECTED}
     assert threads[0].startswith("latent"), "the threads of the live sockets have other work"
