@@ -48,24 +48,27 @@ def store(path: Path, prefix: str, sha256: str, *, suffix: str = ".safetensors",
             with path.open("rb") as file:
                 name = default_storage.save(name, File(file))
     elif not _is_there(local, path.stat().st_size, sha256):
-        local.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _beside(local)
-        try:
-            try:
-                os.link(path, temporary)
-            except OSError:  # another file system, or one without links
-                shutil.copyfile(path, temporary)
-            temporary.chmod(FILE_MODE)
-            _sync(temporary)
-            temporary.replace(local)
-            _sync(local.parent)
-            _note(local, sha256)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        _put(path, local)
+        _note(local, sha256)
     if not keep:
         path.unlink()
     return name
+
+
+def write_named(data: bytes, name: str) -> None:
+    """Store ``data`` whole or not at all, under a name that is not of its own hash: who ends in between leaves none."""
+    handle, draft = tempfile.mkstemp(dir=scratch(), suffix=Path(name).suffix)
+    path, local = Path(draft), _local(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        if local is not None:
+            _put(path, local)
+        elif not default_storage.exists(name):
+            with path.open("rb") as whole:
+                default_storage.save(name, File(whole))
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def write_bytes(data: bytes, prefix: str, suffix: str) -> tuple[str, str]:
@@ -145,6 +148,24 @@ def scratch() -> Path:
     folder = (base.parent if base is not None else Path(settings.HOME)) / "scratch"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _put(path: Path, local: Path) -> None:
+    """Have ``local`` be what ``path`` is, by a rename: nobody ever sees a part of it."""
+    local.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _beside(local)
+    try:
+        try:
+            os.link(path, temporary)
+        except OSError:  # another file system, or one without links
+            shutil.copyfile(path, temporary)
+        temporary.chmod(FILE_MODE)
+        _sync(temporary)
+        temporary.replace(local)
+        _sync(local.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _local(name: str) -> Path | None:

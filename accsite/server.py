@@ -1,4 +1,4 @@
-"""What Daphne does not do by itself: say what is wrong with a request that is none, and end when it is told to."""
+"""What Daphne does not do by itself: say what is wrong with a request or a socket, and end when it is told to."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 import structlog
-from daphne import http_protocol
+from daphne import http_protocol, ws_protocol
 from twisted.internet import reactor
 from twisted.web import http
 
@@ -19,6 +19,7 @@ LINGER_SECONDS = 1.0
 """How long a refused client is listened to, so that it reads the answer before the connection is reset."""
 END_SECONDS = 8.0
 """How long requests in progress may take after SIGTERM; the supervisor and the containers wait for 10 s."""
+_WebSocketProtocol: Any = ws_protocol.WebSocketProtocol
 _HTTPChannel: Any = http.HTTPChannel  # Twisted types few of its methods
 log = structlog.get_logger(__name__)
 
@@ -76,6 +77,17 @@ class Channel(_HTTPChannel):  # type: ignore[misc]
         later.callLater(LINGER_SECONDS, self.loseConnection)
 
 
+class Socket(_WebSocketProtocol):  # type: ignore[misc]
+    """A socket that is closed with the reason, too, and not with its number alone."""
+
+    def handle_reply(self, message: dict[str, Any]) -> None:
+        reason = message.get("reason")
+        if message.get("type") == "websocket.close" and reason and self.state == self.STATE_OPEN:
+            self.sendClose(code=message.get("code") or 1000, reason=reason)
+        else:
+            super().handle_reply(message)
+
+
 def _end_in_time() -> None:
     """Have this process end even if a request, a socket or a thread of it does not hear that it is over."""
 
@@ -91,5 +103,6 @@ def _end_in_time() -> None:
 def adapt_daphne() -> None:
     """Let Daphne do so; it has no options for it."""
     http_protocol.HTTPFactory.protocol = Channel
+    ws_protocol.WebSocketFactory.protocol = Socket
     trigger: Any = reactor
     trigger.addSystemEventTrigger("before", "shutdown", _end_in_time)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import select
 import socket
-import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,6 @@ import redis
 import structlog
 import torch
 from django.conf import settings
-from django.core.files import File
 from django.core.files.storage import default_storage
 
 from acc.data import AccDataset
@@ -26,6 +24,7 @@ from acc.models.export import decoder_to_onnx
 from acc.places import describe
 from acc.training.checkpoints import files
 from acc.training.plugin_set import PluginSet
+from accsite import blobs
 from accsite.apps.datasets import selectors as datasets
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.latent import desk
@@ -58,7 +57,7 @@ class Hand:
         self._mix(asked)
         match asked["ask"]:
             case "open":
-                return self.hand.reach.as_dict(), b""
+                return self._open()
             case "start":
                 return self._start(asked)
             case "file":
@@ -68,6 +67,15 @@ class Hand:
                 pixels = self.hand.decode(latents.copy())  # torch wants numbers that may be written to
                 return {"pictures": len(pixels)}, pixels.tobytes()
         raise InvalidInput({"ask": f"{asked['ask']!r} is no question; ask open, start, decode or file"})
+
+    def _open(self) -> tuple[dict[str, Any], bytes]:
+        numbers = math.prod(self.hand.reach.shape)
+        if numbers > desk.MAX_LATENT_NUMBERS:
+            many = f"the latent of this checkpoint has {numbers:,} numbers"
+            raise InvalidInput(
+                {"latent": f"{many}; at most {desk.MAX_LATENT_NUMBERS:,} can be taken in hand"}
+            )
+        return self.hand.reach.as_dict(), b""
 
     def _start(self, asked: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
         if not asked.get("dataset"):
@@ -89,11 +97,8 @@ class Hand:
         name = desk.decoder_file(self.row.sha256)
         if not default_storage.exists(name):
             self.hand.mix("", None, 0.0)
-            content = decoder_to_onnx(self.hand.model, self.hand.reach.shape)
-            with tempfile.TemporaryFile(suffix=Path(name).suffix) as draft:
-                draft.write(content)
-                draft.seek(0)
-                default_storage.save(name, File(draft))
+            # This process may be killed at any moment, and what has this name is kept by browsers for ever.
+            blobs.write_named(decoder_to_onnx(self.hand.model, self.hand.reach.shape), name)
         return {"file": name, "bytes": default_storage.size(name)}, b""
 
     def _mix(self, asked: Mapping[str, Any]) -> None:
@@ -129,8 +134,14 @@ def serve(pk: int, channel: socket.socket) -> None:
     client = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=5, socket_connect_timeout=1)
     hand, refused = _opened(pk)
     opened = time.monotonic()
+
+    def tell(ticket: str, header: Mapping[str, Any], numbers: bytes = b"") -> None:
+        with suppress(redis.RedisError):  # nobody waits any more, or the next question is asked again
+            desk.answer(client, ticket, header, numbers)
+        channel.send(ticket.encode())
+
     while True:
-        waiting = _drain(channel)
+        waiting = _drain(channel, tell)
         if waiting is None:
             return
         for asked, body in waiting:
@@ -140,9 +151,7 @@ def serve(pk: int, channel: socket.socket) -> None:
                 if old and asked["ask"] == "decode"
                 else _answer(hand, refused, asked, body)
             )
-            with suppress(redis.RedisError):  # nobody waits any more, or the next question is asked again
-                desk.answer(client, asked["ticket"], header, numbers)
-            channel.send(asked["ticket"].encode())
+            tell(asked["ticket"], header, numbers)
         if hand is None:
             return
 
@@ -176,8 +185,13 @@ def _answer(
         return {"error": f"this cannot be answered: {describe(error)}"}, b""
 
 
-def _drain(channel: socket.socket) -> list[tuple[dict[str, Any], bytes]] | None:
-    """Return what was asked, of pictures only the newest of each asker; None if it is time to end."""
+def _drain(
+    channel: socket.socket, tell: Callable[[str, Mapping[str, Any]], None]
+) -> list[tuple[dict[str, Any], bytes]] | None:
+    """Return what was asked, of pictures only the newest of each asker; None if it is time to end.
+
+    tell: is given the ticket of each that is dropped, whose asker waits, and what it is told.
+    """
     if not select.select([channel], [], [], IDLE_SECONDS)[0]:
         return None
     found: dict[object, tuple[dict[str, Any], bytes]] = {}
@@ -189,6 +203,6 @@ def _drain(channel: socket.socket) -> list[tuple[dict[str, Any], bytes]] | None:
         newest = (asked["who"],) if asked["ask"] == "decode" else asked["ticket"]
         dropped = found.pop(newest, None)
         if dropped is not None:
-            channel.send(dropped[0]["ticket"].encode())
+            tell(dropped[0]["ticket"], {"error": TOO_LATE})
         found[newest] = asked, body
     return list(found.values())

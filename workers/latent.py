@@ -16,27 +16,40 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-MOST_CHECKPOINTS = 5
-"""So many are kept open: four beside each other, and one to go to."""
+YOUNG_SECONDS = 3.0
+"""Nobody takes the place of a checkpoint that was asked about so short a while ago."""
 NICENESS = 3  # training comes first
 REST_SECONDS = 5.0
 LOOK_SECONDS = 0.1
 STUCK_SECONDS = 8.0
-"""A question that has not been answered after so long is not going to be: the first one waits until all is read."""
+"""A process that has questions and has answered none for so long is not going to."""
+OPENING_SECONDS = 60.0
+"""So long it may take to read a checkpoint, which its first question waits for."""
 PAUSE_SECONDS = 1.0
 ENDED = "the process that reads this checkpoint ended ({how}); ask again, and it is read anew"
 BUSY = "this checkpoint has more questions than it can answer; wait for a moment"
+FULL = "as many checkpoints as this site keeps open are in use; wait for a moment, and ask again"
+NO_PROCESS = "no process can be started for this checkpoint now ({why}); wait for a moment, and ask again"
 STUCK = "the decoder of this checkpoint took longer than {seconds:g} s; it was ended"
 
 
 @dataclass
 class _Open:
-    """A process that has a checkpoint open; waiting: ticket -> when it was handed on."""
+    """A process that has a checkpoint open; waiting: ticket -> when it was handed on; heard: of its newest answer."""
 
     pid: int
     channel: socket.socket
     used: float = 0.0
+    heard: float | None = None
     waiting: dict[str, float] = field(default_factory=dict)
+
+    def patience(self) -> float:
+        """Return how long it may go without an answer."""
+        return OPENING_SECONDS if self.heard is None else STUCK_SECONDS
+
+    def stuck(self, now: float) -> bool:
+        since = max(min(self.waiting.values(), default=now), self.heard or 0.0)
+        return now - since > self.patience()
 
 
 class Desk:
@@ -49,6 +62,7 @@ class Desk:
         self.client = redis.Redis.from_url(
             settings.REDIS_URL, socket_timeout=REST_SECONDS + 5, socket_connect_timeout=1
         )
+        self.most = settings.ACC_LATENT_CHECKPOINTS
         self.open: dict[str, _Open] = {}  # by the hash of the checkpoint's file
 
     def run(self) -> NoReturn:
@@ -88,7 +102,15 @@ class Desk:
         self.look()
         sha256 = asked["sha256"]
         message = desk.pack({**asked, "at": now}, body)
-        for known in (self._opened(sha256, asked["checkpoint"]) for _ in range(2)):
+        for _ in range(2):
+            try:
+                known = self._opened(sha256, asked["checkpoint"])
+            except OSError as error:  # of processes, memory or open files there are none left for it
+                desk.answer(self.client, asked["ticket"], {"error": NO_PROCESS.format(why=error.strerror)})
+                return
+            if known is None:
+                desk.answer(self.client, asked["ticket"], {"error": FULL})
+                return
             known.used = known.waiting[asked["ticket"]] = now
             try:
                 known.channel.send(message, socket.MSG_DONTWAIT)
@@ -101,14 +123,24 @@ class Desk:
                 desk.answer(self.client, asked["ticket"], {"error": BUSY})
                 return
 
-    def _opened(self, sha256: str, pk: int) -> _Open:
-        """Return the process that has a checkpoint open, or a new one; then another's may have to end."""
-        while sha256 not in self.open and len(self.open) >= MOST_CHECKPOINTS:
-            self._end(
-                min(self.open, key=lambda each: self.open[each].used), "another took its place; ask again"
-            )
-        if sha256 not in self.open:
-            self.open[sha256] = self._fork(pk)
+    def _opened(self, sha256: str, pk: int) -> _Open | None:
+        """Return the process that has a checkpoint open, or a new one; None while all that may be are in use.
+
+        One that rests may have to end for it, and no other: two who ask in turn would end each other's for ever.
+        """
+        if sha256 in self.open:
+            return self.open[sha256]
+        if len(self.open) >= self.most:
+            now = time.monotonic()
+            resting = [
+                (each.used, name)
+                for name, each in self.open.items()
+                if not each.waiting and now - each.used > YOUNG_SECONDS
+            ]
+            if not resting:
+                return None
+            self._end(min(resting)[1], ENDED.format(how="for another"))
+        self.open[sha256] = self._fork(pk)
         return self.open[sha256]
 
     def look(self) -> None:
@@ -118,11 +150,12 @@ class Desk:
             with suppress(BlockingIOError, ConnectionError):
                 while ticket := each.channel.recv(64, socket.MSG_DONTWAIT):
                     each.waiting.pop(ticket.decode(), None)
+                    each.heard = now
             done, status = os.waitpid(each.pid, os.WNOHANG)
             if done:
                 self._forget(sha256, ENDED.format(how=_how(os.waitstatus_to_exitcode(status))))
-            elif each.waiting and now - min(each.waiting.values()) > STUCK_SECONDS:
-                self._end(sha256, STUCK.format(seconds=STUCK_SECONDS))
+            elif each.stuck(now):
+                self._end(sha256, STUCK.format(seconds=each.patience()))
 
     def close(self) -> None:
         """End what it has started, so that none is left to whoever is above."""
@@ -152,7 +185,12 @@ class Desk:
         sys.stderr.flush()
         mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         parent = os.getpid()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            mine.close()
+            its.close()
+            raise
         if pid == 0:
             mine.close()
             self._be(parent, pk, its)

@@ -307,6 +307,8 @@ ACC_THREADS = int(env.number("ACC_THREADS", 1))
 ACC_STOP_SECONDS = env.number("ACC_STOP_SECONDS", 30)
 # After how long without a step a training is told to stand still; nothing is ended by that.
 ACC_STALL_SECONDS = env.number("ACC_STALL_SECONDS", 120)
+# How many checkpoints may be in the hand at once, of all who drag sliders; each keeps its weights in memory.
+ACC_LATENT_CHECKPOINTS = int(env.number("ACC_LATENT_CHECKPOINTS", 12))
 # How many GiB of memory one job may have on a worker of the CPU; 0: four fifths of the machine's or container's.
 ACC_JOB_MEMORY_GIB = env.number("ACC_JOB_MEMORY_GIB", 0)
 # What Prometheus sends to read /metrics; none: signed-in staff only.

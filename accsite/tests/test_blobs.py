@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.files.storage import default_storage
 
 from accsite import blobs
 
@@ -126,3 +128,21 @@ def test_deleting_what_is_not_there_is_no_error(draft: Path) -> None:
     blobs.store(draft, "checkpoints", SHA256)
     blobs.delete(NAME)
     blobs.delete(NAME)
+
+
+@pytest.mark.parametrize("place", ["local"], indirect=True)
+def test_who_is_killed_while_storing_under_a_name_leaves_nothing_under_it(place: str) -> None:
+    pid = os.fork()
+    if pid == 0:
+        blobs._sync = lambda path: os.kill(os.getpid(), signal.SIGKILL)
+        blobs.write_named(CONTENT, "decoders/a.onnx")
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    assert not default_storage.exists("decoders/a.onnx")
+
+
+def test_what_is_stored_under_a_name_is_read_back_and_leaves_no_draft(place: str) -> None:
+    blobs.write_named(CONTENT, "decoders/a.onnx")
+    with default_storage.open("decoders/a.onnx") as file:
+        assert file.read() == CONTENT
+    assert files(blobs.scratch()) == []

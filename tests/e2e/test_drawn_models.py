@@ -33,6 +33,12 @@ def form(site: Site, visit: Callable[..., Watched]) -> Watched:
     return watched
 
 
+def draw(watched: Watched) -> None:
+    """Ask for the drawing of a checkpoint, which the page alone does not."""
+    watched.page.get_by_role("link", name="Draw the model of this checkpoint").click()
+    watched.until(DRAWN)
+
+
 def total(watched: Watched) -> str:
     return str(watched.page.evaluate(TOTAL))
 
@@ -150,7 +156,12 @@ def test_a_checkpoint_shows_its_model_its_heads_and_the_pictures_of_its_latent(
     watched = visit(site.admin)
     page = watched.page
     watched.open(f"/checkpoints/{checkpoint.pk}/")
+    page.wait_for_timeout(500)
+    assert not [url for url in watched.requests if url.endswith("/model/")], "opening a page runs no model"
+    page.get_by_role("link", name="Draw the model of this checkpoint").focus()
+    page.keyboard.press("Enter")
     watched.until(DRAWN)
+    assert page.evaluate("document.activeElement.matches('a.model-layer')")
     page.locator("details.model-table summary").click()
     table = page.locator("#model-table tbody")
     assert table.locator("tr", has_text="ClassificationTask").count() >= 1
@@ -174,7 +185,7 @@ def test_where_no_pictures_were_made_a_button_makes_them(
     watched = visit(site.admin)
     page = watched.page
     watched.open(f"/checkpoints/{older.pk}/")
-    watched.until(DRAWN)
+    draw(watched)
     page.locator("a.model-layer[data-form=latent]").click()
     page.locator("#model-sheet [data-pictures]", has_text="Not measured").wait_for()
     page.locator("#model-sheet [data-pictures] form button").click()

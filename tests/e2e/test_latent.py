@@ -256,6 +256,43 @@ ASK = """(pk) => new Promise((done) => {
 })"""
 
 
+LINES = """async (pk) => {
+  const { ServerSource } = await import("/static/js/latent_socket.js");
+  const source = new ServerSource("/ws/latent/");
+  const why = (asked) => asked.then(() => "answered", (error) => error.message);
+  await source.open(pk);
+  const { socket } = source.line;
+  const told = socket.onclose; // it comes when it likes: here, while the next socket has a question
+  socket.onclose = null;
+  socket.close();
+  await source.connect();
+  const asked = why(source.open(pk));
+  await source.connect();
+  told({ reason: "" });
+  const found = [await asked];
+  source.line.socket.send(new Uint8Array(110_000));
+  found.push(await why(source.open(pk)));
+  await source.open(pk);
+  source.line.socket.send = () => {};
+  window.late = why(source.open(pk));
+  await source.connect();
+  return found;
+}"""
+
+
+def test_each_socket_has_its_own_questions_and_none_waits_for_ever(
+    site: Site, ends: list[Any], visit: Callable[..., Watched]
+) -> None:
+    watched = visit(site.admin)
+    watched.open("/devices/")
+    watched.page.clock.install()
+    answered, closed = watched.page.evaluate(LINES, ends[0].pk)
+    assert answered == "answered", "an older socket's end is none of the newer one"
+    assert "has at most" in closed, "the reason of the server is shown"
+    watched.page.clock.fast_forward(20_000)
+    assert "has not answered" in watched.page.evaluate("window.late")
+
+
 def test_who_may_not_see_an_experiment_gets_no_pixel_of_it(site: Site, visit: Callable[..., Watched]) -> None:
     from accsite.apps.training.models import Visibility
 

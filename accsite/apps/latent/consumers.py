@@ -9,23 +9,39 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections import Counter, deque
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
+import structlog
 from channels.generic.websocket import AsyncWebsocketConsumer
 from typing_extensions import override
 
 from acc.messages import LatentAnswer, LatentAsked, checked
 from accsite.apps.latent import desk, selectors
-from accsite.apps.live.consumers import CLOSE_TOO_BIG, same_site
+from accsite.apps.live.consumers import CLOSE_POLICY, CLOSE_TOO_BIG, WINDOW_SECONDS, same_site
 from accsite.apps.live.hub import in_thread
 
 ASKS = ("open", "start", "decode", "file")
 AT_ONCE = 8
+MAX_QUESTIONS = 2000
+"""In the window of the live socket: four pictures at each frame, and a film strip beside them, are 1,600."""
+MAX_SOCKETS = 16
+"""Of one person at one time, in one process of the site."""
+MAX_VERDICTS = 16
 VERDICT_SECONDS = 1.0
 """After so long it is asked again who may see a checkpoint."""
 NOT_SEEN = "there is no such checkpoint, or you may not see it"
 PRUNED = "the weights of this checkpoint were pruned, so nothing can be drawn by it any more"
+UNEXPECTED = (
+    "this question could not be answered because of an error of the site, which is in its log; ask again"
+)
 ROOM = desk.MAX_LATENT_BYTES + 2048
+
+log = structlog.get_logger(__name__)
+# Not those of the live sockets, whose pages would wait for whoever drags a slider.
+_threads = ThreadPoolExecutor(2, thread_name_prefix="latent")
+_sockets: Counter[int] = Counter()  # by who has opened them
 
 
 class Refused(Exception):
@@ -47,10 +63,21 @@ class LatentConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         self.name = secrets.token_hex(8)
         self.verdicts: dict[int, tuple[float, selectors.Readable | None]] = {}
         self.asked: set[asyncio.Task[None]] = set()
+        self.received: deque[float] = deque(maxlen=MAX_QUESTIONS)
         await self.accept()
+        if _sockets[user.pk] >= MAX_SOCKETS:
+            await self.close(CLOSE_POLICY, reason=f"at most {MAX_SOCKETS} latents in the hand; close a page")
+            return
+        _sockets[user.pk] += 1
+        self.counted = True
 
     @override
     async def disconnect(self, code: int) -> None:
+        if getattr(self, "counted", False):
+            self.counted = False
+            _sockets[self.user_id] -= 1
+            if not _sockets[self.user_id]:
+                del _sockets[self.user_id]
         for task in getattr(self, "asked", ()):
             task.cancel()
 
@@ -59,6 +86,12 @@ class LatentConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         if len(bytes_data or b"") > ROOM or text_data is not None:
             await self.close(CLOSE_TOO_BIG, reason=f"a question is binary and has at most {ROOM} bytes")
             return
+        now = time.monotonic()
+        if len(self.received) == MAX_QUESTIONS and now - self.received[0] < WINDOW_SECONDS:
+            reason = f"at most {MAX_QUESTIONS} questions in {WINDOW_SECONDS:.0f} s; touch again to go on"
+            await self.close(CLOSE_POLICY, reason=reason)
+            return
+        self.received.append(now)
         task = asyncio.create_task(self._reply(bytes_data or b""))
         self.asked.add(task)
         task.add_done_callback(self.asked.discard)
@@ -75,6 +108,9 @@ class LatentConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             told, numbers = {"error": str(error)}, b""
         except (ValueError, RecursionError):
             told, numbers = {"error": "this is no question: send a line of JSON, then numbers"}, b""
+        except Exception:  # of a database that is locked, say: who asked is told, or waits for nothing
+            log.exception("latent_question_broke")
+            told, numbers = {"error": UNEXPECTED}, b""
         answer = cast(LatentAnswer, {**told, "id": number if type(number) is int else None})
         await self.send(bytes_data=desk.pack(checked(LatentAnswer, answer), numbers))
 
@@ -106,8 +142,12 @@ class LatentConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             raise Refused("a checkpoint is named by its id, a whole number from 1")
         checked, found = self.verdicts.get(named, (0.0, None))
         if time.monotonic() - checked > VERDICT_SECONDS:
-            found = await in_thread(selectors.readable, self.user_id, self.credential, named)
+            asked = self.user_id, self.credential, named
+            found = await in_thread(selectors.readable, *asked, threads=_threads)
+            self.verdicts.pop(named, None)
             self.verdicts[named] = (time.monotonic(), found)
+            while len(self.verdicts) > MAX_VERDICTS:
+                del self.verdicts[next(iter(self.verdicts))]
         if found is None:
             raise Refused(NOT_SEEN)
         if not found.present:

@@ -27,6 +27,8 @@ ALIVE_SECONDS = 15
 MAX_QUESTIONS = 200
 MAX_LATENT_BYTES = 96 * 1024
 """The most that latents of one question may have; a datagram between two processes has twice as many."""
+MAX_LATENT_NUMBERS = MAX_LATENT_BYTES // 4
+"""Of float32; a checkpoint whose latent has more is refused in a sentence when it is opened."""
 QUESTION_SECONDS = 5  # what nobody has taken by then is forgotten
 WAIT_SECONDS = (
     10.0  # the first question about a checkpoint waits until it is read; a file until it is written

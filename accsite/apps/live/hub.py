@@ -46,9 +46,9 @@ log = structlog.get_logger(__name__)
 _threads = ThreadPoolExecutor(4, thread_name_prefix="live")
 
 
-async def in_thread(function: Callable[..., T], *args: Any) -> T:
+async def in_thread(function: Callable[..., T], *args: Any, threads: ThreadPoolExecutor = _threads) -> T:
     """Return ``function(*args)``, run on a thread that may use the database."""
-    result: T = await DatabaseSyncToAsync(function, thread_sensitive=False, executor=_threads)(*args)
+    result: T = await DatabaseSyncToAsync(function, thread_sensitive=False, executor=threads)(*args)
     return result
 
 

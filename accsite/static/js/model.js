@@ -1,5 +1,5 @@
-// A model drawn: that of the form as it stands, fetched anew at each pause in typing, or that of a checkpoint. A layer
-// is pointed at with the mouse or the arrow keys, and opened in a sheet beside it.
+// A model drawn: that of the form as it stands, fetched anew at each pause in typing, or that of a checkpoint once it
+// is asked for. A layer is pointed at with the mouse or the arrow keys, and opened in a sheet beside it.
 
 import { mark } from "./beside.js";
 
@@ -127,10 +127,22 @@ document.addEventListener("click", async (event) => {
 	fresh.dispatchEvent(new CustomEvent("htmx:after:swap", { bubbles: true }));
 });
 
+// The model of a checkpoint is drawn by its own code, which a page that is only opened does not run.
 async function kept() {
-	const response = await fetch(panel().dataset.kept, { headers: { "HX-Request": "true" } });
-	if (response.ok) draw(await response.text());
-	else say(`No drawing: the server answered ${response.status}.`, true);
+	if (panel().dataset.state) return;
+	panel().dataset.state = "busy";
+	say("");
+	try {
+		const response = await fetch(panel().dataset.kept, { headers: { "HX-Request": "true" } });
+		if (!response.ok) throw new Error(`the server answered ${response.status}`);
+		const asked = body().contains(document.activeElement);
+		draw(await response.text());
+		if (asked) rove()?.focus({ preventScroll: true });
+	} catch (error) {
+		say(`No drawing: ${error.message}.`, true);
+	} finally {
+		delete panel().dataset.state;
+	}
 }
 
 // What a layer is given, what it gives, and its line in the table are lit with it.
@@ -229,6 +241,10 @@ async function pictures(line) {
 
 document.addEventListener("click", (event) => {
 	if (event.target.closest?.("[data-close-sheet]")) return close();
+	if (event.target.closest?.("a[data-draw]") && !event.ctrlKey && !event.metaKey) {
+		event.preventDefault();
+		return kept();
+	}
 	const at = event.target.closest?.("a.model-layer");
 	if (!at || event.ctrlKey || event.metaKey) return;
 	event.preventDefault();
@@ -240,5 +256,4 @@ document.addEventListener("click", (event) => {
 if (panel()) {
 	rove();
 	if (panel().dataset.draft) ask();
-	else if (panel().dataset.kept && !body().querySelector("svg, .note")) kept();
 }

@@ -12,8 +12,9 @@ import pytest
 import redis
 from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import User
+from django.db import OperationalError
 
-from accsite.apps.latent import consumers, desk
+from accsite.apps.latent import consumers, desk, selectors
 from accsite.apps.training.models import Checkpoint, Visibility
 from accsite.apps.training.tests import rows
 
@@ -175,3 +176,84 @@ def test_pruned_weights_draw_nothing_and_nobody_who_is_not_signed_in_is_let_in(
     assert not asyncio.run(connects(AnonymousUser(), HEADERS))
     elsewhere = [(b"origin", b"http://elsewhere"), (b"host", b"testserver")]
     assert not asyncio.run(connects(User.objects.get(username="ann"), elsewhere))
+
+
+async def opened(user: Any) -> WebsocketCommunicator:
+    socket = WebsocketCommunicator(consumers.LatentConsumer.as_asgi(), "/ws/latent/", headers=HEADERS)
+    socket.scope["user"] = user
+    assert (await socket.connect())[0]
+    return socket
+
+
+def test_a_database_that_fails_is_answered_and_not_kept_silent(
+    answering: Answering, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[str] = []
+
+    def locked(*_: Any) -> None:
+        threads.append(threading.current_thread().name)
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(selectors, "readable", locked)
+    (told,) = asked(User.objects.create_user("ann"), {"ask": "open", "checkpoint": checkpoint.pk})
+    assert told == {"id": 7, "error": consumers.UNEXPECTED}
+    assert threads[0].startswith("latent"), "the threads of the live sockets have other work"
+
+
+def test_who_asks_too_often_is_closed_with_the_reason(
+    answering: Answering, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumers, "MAX_QUESTIONS", 3)
+
+    async def flood(user: Any) -> dict[str, Any]:
+        socket = await opened(user)
+        for _ in range(4):
+            await socket.send_to(bytes_data=b"[]\n")
+        while (said := await socket.receive_output(10))["type"] != "websocket.close":
+            pass
+        await socket.disconnect()
+        return dict(said)
+
+    closed = asyncio.run(flood(User.objects.create_user("ann")))
+    assert closed["code"] == 4008
+    assert "at most 3 questions in 10 s" in closed["reason"]
+
+
+def test_a_person_has_so_many_sockets_and_another_again_when_one_is_closed(
+    answering: Answering, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumers, "MAX_SOCKETS", 1)
+    question = desk.pack({"id": 1, "ask": "open", "checkpoint": checkpoint.pk})
+
+    async def several(ann: Any, bob: Any) -> None:
+        first, second, other = await opened(ann), await opened(ann), await opened(bob)
+        closed = await second.receive_output(10)
+        assert (closed["type"], closed["code"]) == ("websocket.close", 4008)
+        assert "close a page" in closed["reason"]
+        await second.disconnect()
+        await first.disconnect()
+        again = await opened(ann)
+        for socket in (again, other):
+            await socket.send_to(bytes_data=question)
+            assert b"pictures" in await socket.receive_from(timeout=10)
+            await socket.disconnect()
+
+    asyncio.run(several(*(User.objects.create_user(name) for name in ("ann", "bob"))))
+    assert not consumers._sockets
+
+
+def test_of_the_checkpoints_that_were_named_only_the_newest_verdicts_are_kept(
+    answering: Answering, checkpoint: Checkpoint
+) -> None:
+    made: list[consumers.LatentConsumer] = []
+    connect = consumers.LatentConsumer.connect
+
+    async def noted(self: consumers.LatentConsumer) -> None:
+        made.append(self)
+        await connect(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(consumers.LatentConsumer, "connect", noted)
+        names = range(checkpoint.pk + 1, checkpoint.pk + 41)
+        asked(User.objects.create_user("ann"), *({"ask": "open", "checkpoint": name} for name in names))
+    assert list(made[0].verdicts) == list(names)[-consumers.MAX_VERDICTS :]

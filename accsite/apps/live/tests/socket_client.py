@@ -27,9 +27,9 @@ class Refused(Exception):
 class Closed(Exception):
     """The server closed the socket."""
 
-    def __init__(self, code: int) -> None:
-        super().__init__(f"close code {code}")
-        self.code = code
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"close code {code}: {reason}")
+        self.code, self.reason = code, reason
 
 
 class Socket:
@@ -94,7 +94,7 @@ class Socket:
             if kind == BINARY:
                 return payload
             if kind == CLOSE:
-                raise Closed(struct.unpack(">H", payload[:2])[0])
+                raise Closed(struct.unpack(">H", payload[:2])[0], payload[2:].decode())
             if kind == PING:
                 await self._frame(PONG, payload)
 

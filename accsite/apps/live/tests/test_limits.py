@@ -57,6 +57,7 @@ def test_a_message_that_is_too_big_closes_the_socket(site, ann, play):
         with pytest.raises(Closed) as closed:
             await page.until("never")
         assert closed.value.code == 4009
+        assert closed.value.reason == "a message may have 16384 bytes"
 
     play(story())
 
