@@ -105,7 +105,7 @@ def chosen(offered: Sequence[Choice], key: str) -> Choice | None:
 def leaders(user: Any, choice: Choice, *, of: str, query: str = "") -> list[Leader]:
     """Return the branches with their newest number, or all checkpoints with theirs; names filtered by ``query``."""
     rows = _visible(user).filter(task_key=choice.task, name=choice.name, dataset=choice.dataset)
-    rows = rows.filter(evaluation__checkpoint__isnull=False).defer("without", "evaluation__checkpoint__spec")
+    rows = rows.defer("without", "evaluation__checkpoint__spec")
     rows = rows.select_related("evaluation__checkpoint", "evaluation__branch__experiment")
     newest = sorted(rows.order_by("-evaluation_id")[:LISTED], key=lambda row: row.evaluation_id)
     by_branch: dict[int, dict[int, Metric]] = {}
@@ -183,7 +183,12 @@ def _matches(row: Leader, query: str) -> bool:
 
 
 def _visible(user: Any) -> Any:
-    visible = Experiment.objects.visible_to(user)
+    """Return the numbers of checkpoints that are there: one that waits for an undo of its deletion is not."""
     return Metric.objects.filter(
-        evaluation__branch__experiment__in=visible, concept="", group="", value__isnull=False
+        evaluation__branch__experiment__in=Experiment.objects.visible_to(user),
+        evaluation__checkpoint__isnull=False,
+        evaluation__checkpoint__deleted_at=None,
+        concept="",
+        group="",
+        value__isnull=False,
     )

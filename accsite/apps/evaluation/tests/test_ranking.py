@@ -9,6 +9,7 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from accsite.apps.evaluation.models import Evaluation, Metric
 from accsite.apps.evaluation.pages.leaders import Leader
@@ -111,6 +112,20 @@ def test_what_is_ticked_is_compared(page: Client) -> None:
     assert answer.status_code == 302
     assert answer["Location"] == f"/compare/?a={ids[0]}&b={ids[1]}&c={ids[2]}"
     assert page.get(answer["Location"]).status_code == 200
+
+
+def test_a_deleted_checkpoint_is_not_ranked_while_its_deletion_can_be_undone(page: Client) -> None:
+    branch = rows.make_branch(None)
+    kept, gone = measured(branch, 0.4, step=100), measured(branch, 0.9, step=200)
+    only = measured(rows.make_branch(None, slug="only"), 0.5, name="mig")
+    Checkpoint.everything.filter(pk__in=(gone.pk, only.pk)).update(deleted_at=timezone.now())
+    (row,) = ranked(page)
+    assert row.metric is not None
+    assert row.metric.evaluation.checkpoint_id == kept.pk
+    assert row.trend is None or row.trend.values == [0.4]
+    assert [row.metric.value for row in ranked(page, "?of=checkpoints") if row.metric] == [0.4]
+    offered = page.get("/evaluate/").context["choices"]
+    assert [each.name for _, group in offered for each in group] == ["ufr"]
 
 
 def test_what_others_keep_private_is_not_ranked(page: Client) -> None:
