@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, F, Max, TextField, Value, Window
-from django.db.models.functions import Concat, RowNumber
+from django.db.models import Count, F, IntegerField, Max, TextField, Value, Window
+from django.db.models.functions import Cast, Concat, RowNumber
 
 from accsite.apps.evaluation.models import Metric
 from accsite.apps.evaluation.pages.bars import Bar, axis
@@ -92,7 +92,7 @@ def choices(user: Any) -> list[Choice]:
         .annotate(
             branches=Count("evaluation__branch", distinct=True),
             last=Max("evaluation_id"),
-            higher=Max("higher_is_better"),
+            higher=Max(Cast("higher_is_better", IntegerField())),  # PostgreSQL has no greatest of truths
         )
         .order_by("-branches", "-last", "task_key", "name")
     )
