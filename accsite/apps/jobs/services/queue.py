@@ -60,7 +60,7 @@ def move(*, job: Job, direction: str) -> Job:
     if after is None or before.priority != after.priority:
         return _write(job, priority=before.priority, position=position(before) + 1)
     middle = (position(before) + position(after)) / 2
-    if not position(before) < middle < position(after):  # one number twice, or no room for another between two
+    if not position(before) < middle < position(after):  # one number twice, or two with no room between
         alike = [each for each in others if each.priority == before.priority]
         alike.insert(alike.index(after), job)
         middle = _number(alike)[job.pk]
