@@ -37,7 +37,9 @@ class Reconstructions:
 
 
 def _kept() -> QuerySet[Artifact]:
-    return Artifact.objects.filter(kind=KIND, media_type="image/png")
+    """Return the pictures of checkpoints that are there: one that waits for an undo of its deletion shows none."""
+    there = {"evaluation__checkpoint__isnull": False, "evaluation__checkpoint__deleted_at": None}
+    return Artifact.objects.filter(kind=KIND, media_type="image/png", **there)
 
 
 def _picture(pk: int, name: str, meta: Mapping[str, Any], step: int) -> Picture | None:

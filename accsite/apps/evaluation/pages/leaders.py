@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, Max
+from django.db.models import Count, F, IntegerField, Max, TextField, Value, Window
+from django.db.models.functions import Cast, Concat, RowNumber
 
 from accsite.apps.evaluation.models import Metric
 from accsite.apps.evaluation.pages.bars import Bar, axis
@@ -16,8 +17,10 @@ from accsite.apps.evaluation.pages.curves import Trend, trend
 from accsite.apps.training.models import Branch, Experiment
 
 TREND = 12
+LOOKED_BACK = 4 * TREND
+"""Checkpoints of a branch that are looked through for those that were measured as its newest was."""
 LISTED = 4000
-"""Numbers read at most, the newest; a site with more of one metric filters by dataset first."""
+"""Numbers ranked at most, the best; the page says where there are more."""
 COLUMNS = {"value": "", "name": "Branch", "step": "Step", "when": "Measured"}
 OF = {"branches": "branches", "checkpoints": "checkpoints"}
 
@@ -69,6 +72,18 @@ class Leader:
         return self.metric.evaluation.step if self.metric else -1
 
 
+@dataclass(frozen=True)
+class Listed:
+    """What is listed, and of how many."""
+
+    rows: list[Leader]
+    total: int
+
+    @property
+    def more(self) -> int:
+        return self.total - len(self.rows)
+
+
 def choices(user: Any) -> list[Choice]:
     """Return every number that was measured of what ``user`` may see; what most branches share comes first."""
     found = (
@@ -77,7 +92,7 @@ def choices(user: Any) -> list[Choice]:
         .annotate(
             branches=Count("evaluation__branch", distinct=True),
             last=Max("evaluation_id"),
-            higher=Max("higher_is_better"),
+            higher=Max(Cast("higher_is_better", IntegerField())),  # PostgreSQL has no greatest of truths
         )
         .order_by("-branches", "-last", "task_key", "name")
     )
@@ -102,54 +117,60 @@ def chosen(offered: Sequence[Choice], key: str) -> Choice | None:
     return next((each for each in shared if each.name == "ufr"), offered[0])
 
 
-def leaders(user: Any, choice: Choice, *, of: str, query: str = "") -> list[Leader]:
+def leaders(user: Any, choice: Choice, *, of: str, query: str = "") -> Listed:
     """Return the branches with their newest number, or all checkpoints with theirs; names filtered by ``query``."""
-    rows = _visible(user).filter(task_key=choice.task, name=choice.name, dataset=choice.dataset)
-    rows = rows.filter(evaluation__checkpoint__isnull=False).defer("without", "evaluation__checkpoint__spec")
-    rows = rows.select_related("evaluation__checkpoint", "evaluation__branch__experiment")
-    newest = sorted(rows.order_by("-evaluation_id")[:LISTED], key=lambda row: row.evaluation_id)
-    by_branch: dict[int, dict[int, Metric]] = {}
-    for row in newest:
-        assert row.evaluation.checkpoint_id is not None
-        by_branch.setdefault(row.evaluation.branch_id, {})[row.evaluation.checkpoint_id] = row
-    kinds = Counter(row.kind_of_sample for each in by_branch.values() for row in each.values())
+    rows = _newest(user, choice)
+    if of == "branches":
+        rows = Metric.objects.filter(pk__in=_placed(rows).filter(place=1).values("pk"))
+    where = "evaluation__branch__"
+    rows = _called(rows, query, f"{where}experiment__name", f"{where}name", "evaluation__checkpoint__tag")
+    total = rows.count()
+    best = "value" if choice.higher_is_better is False else "-value"
+    rows = rows.defer("without", "evaluation__checkpoint__spec").order_by(best, "evaluation_id")
+    listed = list(rows.select_related("evaluation__checkpoint", f"{where}experiment")[:LISTED])
+    kinds = Counter(row.kind_of_sample for row in listed)
     usual = kinds.most_common(1)[0][0] if kinds else ""
-    scale = axis(
-        number
-        for each in by_branch.values()
-        for row in each.values()
-        for number in (row.value, row.low, row.high, trivial(row))
-    )
+    scale = axis(number for row in listed for number in (row.value, row.low, row.high, trivial(row)))
+    found = [
+        Leader(
+            row.evaluation.branch,
+            row,
+            scale.bar(row.value, row.low, row.high, trivial=trivial(row)),
+            other_images=row.kind_of_sample != usual,
+            last=row.evaluation.created_at,
+        )
+        for row in listed
+    ]
+    return Listed(found, total)
+
+
+def with_trends(user: Any, choice: Choice, rows: Sequence[Leader]) -> list[Leader]:
+    """Return the branches with the numbers that led to theirs, as far as they were of the same images."""
+    measured = _newest(user, choice).filter(evaluation__branch__in=[row.branch.pk for row in rows])
+    read = _placed(measured).filter(place__lte=LOOKED_BACK).select_related("evaluation").defer("without")
+    led: dict[tuple[int, str], list[Metric]] = {}
+    for each in read:
+        led.setdefault((each.evaluation.branch_id, each.kind_of_sample), []).append(each)
     found = []
-    for measured in by_branch.values():
-        ordered = sorted(measured.values(), key=lambda row: (row.evaluation.step, row.evaluation_id))
-        for row in ordered if of == "checkpoints" else ordered[-1:]:
-            same = [
-                each.value
-                for each in ordered
-                if each.value is not None and each.kind_of_sample == row.kind_of_sample
-            ]
-            found.append(
-                Leader(
-                    row.evaluation.branch,
-                    row,
-                    scale.bar(row.value, row.low, row.high, trivial=trivial(row)),
-                    trend(same[-TREND:]) if of == "branches" else None,
-                    row.kind_of_sample != usual,
-                    row.evaluation.created_at,
-                )
-            )
-    return [each for each in found if _matches(each, query)]
+    for row in rows:
+        assert row.metric is not None
+        same = led.get((row.branch.pk, row.metric.kind_of_sample), [])
+        same.sort(key=lambda each: (each.evaluation.step, each.evaluation_id))
+        values = [each.value for each in same[-TREND:] if each.value is not None]
+        found.append(replace(row, trend=trend(values)))
+    return found
 
 
-def others(user: Any, measured: Sequence[Leader], query: str = "") -> list[Leader]:
-    """Return the branches of which this number was not measured, the newest first."""
-    known = {each.branch.pk for each in measured}
-    visible = Branch.objects.filter(experiment__in=Experiment.objects.visible_to(user))
-    rows = visible.select_related("experiment", "head").defer("head__spec").order_by("-pk")
-    rest = rows.annotate(last=Max("evaluations__created_at"))
-    found = [Leader(row, last=row.last) for row in rest if row.pk not in known]
-    return [each for each in found if _matches(each, query)]
+def others(user: Any, choice: Choice | None, query: str = "", *, most: int) -> Listed:
+    """Return the ``most`` newest branches of which this number was not measured."""
+    rows = Branch.objects.filter(experiment__in=Experiment.objects.visible_to(user))
+    if choice:
+        rows = rows.exclude(pk__in=_measured(user, choice).order_by().values("evaluation__branch"))
+    rows = _called(rows, query, "experiment__name", "name")
+    total = rows.count()
+    rows = rows.select_related("experiment", "head").defer("head__spec").order_by("-pk")
+    rest = rows.annotate(last=Max("evaluations__created_at"))[:most]
+    return Listed([Leader(row, last=row.last) for row in rest], total)
 
 
 def ordered(rows: Sequence[Leader], choice: Choice, sort: str, order: str) -> list[Leader]:
@@ -176,14 +197,39 @@ def trivial(metric: Metric) -> float | None:
     return metric.chance if metric.baseline is None else metric.baseline
 
 
-def _matches(row: Leader, query: str) -> bool:
-    checkpoint = row.metric.evaluation.checkpoint if row.metric else None
-    told = f"{row.name} {checkpoint.tag if checkpoint else ''}"
-    return query.casefold() in told.casefold()
+def _called(rows: Any, query: str, experiment: str, branch: str, *also: str) -> Any:
+    """Return the rows whose whole name, as the page writes it, holds what was asked for."""
+    if not query:
+        return rows
+    parts: list[Any] = [experiment, Value(" / "), branch, Value(" "), *also]
+    return rows.annotate(told=Concat(*parts, output_field=TextField())).filter(told__icontains=query)
+
+
+def _newest(user: Any, choice: Choice) -> Any:
+    """Return of each checkpoint the number that was measured last."""
+    rows = _measured(user, choice)
+    last = rows.order_by().values("evaluation__checkpoint").annotate(last=Max("evaluation_id"))
+    return rows.filter(evaluation_id__in=last.values("last"))
+
+
+def _placed(rows: Any) -> Any:
+    """Number the rows of each branch by ``place``, that of the farthest checkpoint 1."""
+    far = [F("evaluation__step").desc(), F("evaluation_id").desc()]
+    place = Window(RowNumber(), partition_by=[F("evaluation__branch")], order_by=far)
+    return rows.order_by().annotate(place=place)
+
+
+def _measured(user: Any, choice: Choice) -> Any:
+    return _visible(user).filter(task_key=choice.task, name=choice.name, dataset=choice.dataset)
 
 
 def _visible(user: Any) -> Any:
-    visible = Experiment.objects.visible_to(user)
+    """Return the numbers of checkpoints that are there: one that waits for an undo of its deletion is not."""
     return Metric.objects.filter(
-        evaluation__branch__experiment__in=visible, concept="", group="", value__isnull=False
+        evaluation__branch__experiment__in=Experiment.objects.visible_to(user),
+        evaluation__checkpoint__isnull=False,
+        evaluation__checkpoint__deleted_at=None,
+        concept="",
+        group="",
+        value__isnull=False,
     )

@@ -12,6 +12,7 @@ from accsite.apps.training.models import Branch, Checkpoint, Experiment
 from accsite.apps.trees.selectors.differences import spec_difference
 from accsite.ids import row_id
 from accsite.numbers import exact
+from accsite.search import MAX_QUERY, MAX_TERMS
 
 FOUND = 12
 NOTHING = "–"  # noqa: RUF001 - a dash, as everywhere where there is no number
@@ -33,12 +34,13 @@ def newest(user: Any) -> list[Checkpoint]:
 def find(user: Any, text: str, chosen: Sequence[Checkpoint]) -> list[Checkpoint]:
     """Return checkpoints by words of experiment, branch or tag, by step or by id; without a text heads, newest first.
 
-    Each word has to be found somewhere. Those that are chosen are left out.
+    Each word has to be found somewhere, of as many as a search takes. Those that are chosen are left out.
     """
+    words = text[:MAX_QUERY].split()[:MAX_TERMS]
     rows = _visible(user).exclude(pk__in=[each.pk for each in chosen])
-    if not text.split():
+    if not words:
         rows = rows.filter(head_of__isnull=False).distinct()
-    for word in text.split():
+    for word in words:
         named = Q(experiment__name__icontains=word) | Q(branch__name__icontains=word) | Q(tag__icontains=word)
         number = row_id(word.replace(",", ""))
         rows = rows.filter(named | Q(step=number) | Q(pk=number) if number else named)

@@ -50,6 +50,14 @@ def test_each_word_is_found_in_a_name_a_tag_a_step_or_an_id(branch: Branch, user
     assert picking.find(user, "digits", [tagged]) == [first]
 
 
+def test_no_more_words_are_asked_than_a_search_takes(branch: Branch, user: Any, page: Client) -> None:
+    first = rows.make_checkpoint(branch, step=6000)
+    assert picking.find(user, "digits " * 1100, []) == [first]
+    assert picking.find(user, f"6000 {'digits ' * 5}nothing", []) == [first]
+    long = "+".join(["d"] * 1100)
+    assert page.get(f"/compare/?find={long}", headers={"HX-Request": "true"}).status_code == 200
+
+
 def test_without_a_word_heads_are_offered(branch: Branch, user: Any) -> None:
     rows.make_checkpoint(branch, step=1)
     head = rows.make_checkpoint(branch, step=2)

@@ -8,11 +8,12 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from accsite.apps.evaluation.models import Artifact, Evaluation, Part
 from accsite.apps.training.models import Branch, Checkpoint
 from accsite.apps.training.tests import rows
-from accsite.apps.trees import selectors
+from accsite.apps.trees import pictures, selectors
 from accsite.tests.markup import folded
 
 PARTIAL = {"HX-Request": "true"}
@@ -55,6 +56,16 @@ def test_an_experiment_is_listed_with_its_newest_picture_and_the_parts_of_its_la
     assert 'viewBox="0 0 96 64"' in text
     assert 'aria-label="digit 6, free 10"' in text
     assert "<b>0.5</b>" in text
+
+
+def test_a_deleted_checkpoint_gives_its_picture_back(branch: Branch) -> None:
+    kept, gone = (drawn(rows.make_checkpoint(branch, step=step)) for step in (1, 2))
+    assert gone.evaluation.checkpoint_id is not None
+    Checkpoint.everything.filter(pk=gone.evaluation.checkpoint_id).update(deleted_at=timezone.now())
+    shown = pictures.newest([branch.experiment_id])[branch.experiment_id]
+    assert shown.url == f"/evaluate/artifacts/{kept.pk}/"
+    assert pictures.of(gone.evaluation.checkpoint_id) is None
+    assert list(pictures.in_tree(branch.experiment_id)) == [kept.evaluation.checkpoint_id]
 
 
 def test_a_picture_of_which_no_measures_are_kept_is_not_shown(page: Client, branch: Branch) -> None:

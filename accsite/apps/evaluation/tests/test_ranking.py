@@ -9,11 +9,15 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from accsite.apps.evaluation.models import Evaluation, Metric
+from accsite.apps.evaluation.pages import leaders
 from accsite.apps.evaluation.pages.leaders import Leader
+from accsite.apps.evaluation.views import branches
 from accsite.apps.training.models import Branch, Checkpoint, Experiment
 from accsite.apps.training.tests import rows
+from accsite.tests.markup import folded
 
 pytestmark = pytest.mark.both_databases
 LOSS = "digit/loss/digits"
@@ -111,6 +115,51 @@ def test_what_is_ticked_is_compared(page: Client) -> None:
     assert answer.status_code == 302
     assert answer["Location"] == f"/compare/?a={ids[0]}&b={ids[1]}&c={ids[2]}"
     assert page.get(answer["Location"]).status_code == 200
+
+
+def test_a_deleted_checkpoint_is_not_ranked_while_its_deletion_can_be_undone(page: Client) -> None:
+    branch = rows.make_branch(None)
+    kept, gone = measured(branch, 0.4, step=100), measured(branch, 0.9, step=200)
+    only = measured(rows.make_branch(None, slug="only"), 0.5, name="mig")
+    Checkpoint.everything.filter(pk__in=(gone.pk, only.pk)).update(deleted_at=timezone.now())
+    (row,) = ranked(page)
+    assert row.metric is not None
+    assert row.metric.evaluation.checkpoint_id == kept.pk
+    assert row.trend is None or row.trend.values == [0.4]
+    assert [row.metric.value for row in ranked(page, "?of=checkpoints") if row.metric] == [0.4]
+    offered = page.get("/evaluate/").context["choices"]
+    assert [each.name for _, group in offered for each in group] == ["ufr"]
+
+
+def test_the_best_are_ranked_however_old_and_what_is_cut_is_told(
+    page: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leaders, "LISTED", 2)
+    best = measured(rows.make_branch(None, slug="oldest"), 0.9)
+    again = rows.make_branch(None, slug="again")
+    for step in (1, 2, 3):
+        measured(again, 0.1 * step, step=step)
+    measured(rows.make_branch(None, slug="poor"), 0.2)
+    assert names(ranked(page)) == ["oldest", "again"]
+    shown = folded(page.get("/evaluate/"))
+    assert "1 that rank lower are not listed." in shown
+    assert "not measured so" not in shown
+    assert names(ranked(page, "?q=poor")) == ["poor"], "the name is asked for before the cut"
+    measured(best.branch, 0.8, step=100)
+    assert names(ranked(page, "?of=checkpoints&q=oldest / main")) == ["oldest", "oldest"]
+
+
+def test_how_many_branches_without_the_number_are_not_listed_is_told(
+    page: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(branches, "LEADERS_A_PAGE", 2)
+    measured(rows.make_branch(None, slug="known"), 0.5)
+    for number in range(5):
+        rows.make_branch(None, slug=f"bare-{number}")
+    answer = page.get("/evaluate/")
+    assert [row.branch.experiment.name for row in answer.context["rest"]] == ["bare-4", "bare-3"]
+    assert "3 older branches not measured so not listed." in folded(answer)
+    assert "not listed" not in folded(page.get("/evaluate/?q=bare-0"))
 
 
 def test_what_others_keep_private_is_not_ranked(page: Client) -> None:

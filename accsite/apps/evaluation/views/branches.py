@@ -41,12 +41,14 @@ def home(request: HttpRequest) -> HttpResponse:
     sort = asked.get("sort", "") if asked.get("sort") in leader_pages.COLUMNS else "value"
     offered = leader_pages.choices(request.user)
     choice = leader_pages.chosen(offered, asked.get("metric", ""))
-    measured = leader_pages.leaders(request.user, choice, of=of, query=query) if choice else []
-    rest = leader_pages.others(request.user, measured, query)
-    page = None
+    rest = leader_pages.others(request.user, choice, query, most=LEADERS_A_PAGE)
+    page, cut = None, 0
     if choice:
-        rows = leader_pages.ordered(measured, choice, sort, asked.get("order", ""))
-        page = Paginator(rows, LEADERS_A_PAGE).get_page(asked.get("page"))
+        measured = leader_pages.leaders(request.user, choice, of=of, query=query)
+        rows = leader_pages.ordered(measured.rows, choice, sort, asked.get("order", ""))
+        page, cut = Paginator(rows, LEADERS_A_PAGE).get_page(asked.get("page")), measured.more
+        if of == "branches":
+            page.object_list = leader_pages.with_trends(request.user, choice, page.object_list)
     by_dataset: dict[str, list[leader_pages.Choice]] = {}
     for each in sorted(offered, key=lambda each: (each.dataset, each.task == "", each.words)):
         by_dataset.setdefault(each.dataset, []).append(each)
@@ -55,8 +57,10 @@ def home(request: HttpRequest) -> HttpResponse:
         "choices": list(by_dataset.items()),
         "choice": choice,
         "page": page,
-        "rest": rest[:LEADERS_A_PAGE] if of == "branches" else [],
-        "nothing": not offered and not rest and not query,
+        "cut": cut,
+        "rest": rest.rows if of == "branches" else [],
+        "more": rest.more if of == "branches" else 0,
+        "nothing": not offered and not rest.total and not query,
         "query": query,
         "of": of,
         "ofs": leader_pages.OF,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from acc.errors import InvalidInput
@@ -58,7 +59,12 @@ def move(*, job: Job, direction: str) -> Job:
         return _write(job, priority=after.priority, position=position(after) - 1)
     if after is None or before.priority != after.priority:
         return _write(job, priority=before.priority, position=position(before) + 1)
-    return _write(job, priority=before.priority, position=(position(before) + position(after)) / 2)
+    middle = (position(before) + position(after)) / 2
+    if not position(before) < middle < position(after):  # one number twice, or two with no room between
+        alike = [each for each in others if each.priority == before.priority]
+        alike.insert(alike.index(after), job)
+        middle = _number(alike)[job.pk]
+    return _write(job, priority=before.priority, position=middle)
 
 
 def next_for(worker: str, rung: int) -> int:
@@ -78,6 +84,15 @@ def next_for(worker: str, rung: int) -> int:
         if job.pk not in held_back[job.kind] and placement.suits(job, holder):
             return int(job.pk)
     return rung
+
+
+def _number(jobs: Sequence[Job]) -> dict[int, float]:
+    """Number the jobs of a priority anew in this order, by their own ids: what is submitted later still follows."""
+    numbers = dict(zip((job.pk for job in jobs), sorted(float(job.pk) for job in jobs), strict=True))
+    for job in jobs:
+        job.position = numbers[job.pk]
+    Job.objects.bulk_update(jobs, ["position"], batch_size=200)
+    return numbers
 
 
 def _waiting(job: Job) -> Job:

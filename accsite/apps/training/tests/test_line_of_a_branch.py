@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from acc import wire
@@ -16,7 +18,7 @@ from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.states import JobState
 from accsite.apps.training.models import Branch, Task
 from accsite.apps.training.pages import charts as chart_pages
-from accsite.apps.training.pages.lines import line
+from accsite.apps.training.pages.lines import MOST_JOBS, line
 from accsite.apps.training.services import points
 from accsite.apps.training.tests import rows
 
@@ -60,6 +62,20 @@ def test_the_jobs_of_a_branch_are_joined_on_its_step(fork: Branch, branch: Branc
     name = branch.name
     assert parts(before.parts) == [(0, 300, False, name), (300, 500, False, name), (500, 620, True, "fork")]
     assert [part["job"] for part in before.parts][-1] == own.pk
+
+
+def test_a_line_of_many_jobs_is_read_in_one_question(branch: Branch) -> None:
+    head = None
+    for number in range(1, MOST_JOBS + 4):
+        job = rows.make_job(branch, state=JobState.SUCCEEDED, start_checkpoint=head)
+        rows.make_checkpoint(branch, job, step=10 * number - 5, job_step=5, parent=head)  # on the way
+        saved = rows.make_checkpoint(branch, job, step=10 * number, job_step=10, parent=head)
+        head = rows.make_checkpoint(branch, None, step=10 * number, job_step=0, parent=saved)
+    job = rows.make_job(branch, start_checkpoint=head)
+    with CaptureQueriesContext(connection) as asked:
+        found = line(branch, job)
+    assert [part["until"] for part in found.parts] == [10 * number for number in range(4, MOST_JOBS + 4)]
+    assert len(asked) == 1
 
 
 def test_the_first_job_of_a_branch_has_nothing_before_it(branch: Branch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
@@ -48,6 +48,14 @@ def test_a_job_is_moved_up_down_first_and_last() -> None:
     assert order() == [third.pk, second.pk, first.pk]
     late = make()
     assert order()[-1] == late.pk or order()[-2:] == [first.pk, late.pk]
+
+
+def test_there_is_always_room_between_two_jobs() -> None:
+    first, *others = (make() for _ in range(3))
+    for number in range(60):  # each time half the room
+        queue.move(job=others[(number + 1) % 2], direction="up")
+        assert order() == [first.pk, others[(number + 1) % 2].pk, others[number % 2].pk]
+    assert [*order(), make().pk] == order()
 
 
 def test_a_job_that_is_moved_among_others_takes_on_their_priority() -> None:
@@ -102,6 +110,7 @@ class MovesKeepEveryJob(TestCase):
     @given(
         st.lists(st.tuples(st.integers(0, 4), st.sampled_from([*queue.DIRECTIONS, "priority"])), max_size=12)
     )
+    @example([(2, "first"), (0, "down"), (2, "priority"), (3, "up")])  # up between two of one number
     def test_places_are_one_to_n(self, moves: list[tuple[int, str]]) -> None:
         Job.objects.all().delete()
         jobs = [make() for _ in range(5)]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
-from typing import Any
+from datetime import datetime
+from hashlib import blake2b
+from threading import Lock
+from typing import Any, Generic, TypeVar
 
-from django.db.models import TextField
+from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast
 
 from accsite.apps.training.models import Checkpoint, Experiment
@@ -29,38 +31,84 @@ UNTOLD = {
 SHORT = {"batch_size": "batch", "lr_schedule": "schedule", "latent_dim": "latent", "grad_clip_norm": "clip"}
 MOST_RATIO = 1000
 LONGEST = 40
+AT_ONCE = 100
+"""Specifications, or pairs of them, that are read at once."""
+K = TypeVar("K")
+V = TypeVar("V")
 
 
-def edges(experiment: Experiment, parents: Mapping[int, int | None]) -> dict[int, str]:
+def edges(
+    experiment: Experiment, parents: Mapping[int, int | None], made: Mapping[int, datetime]
+) -> dict[int, str]:
     """Return checkpoint -> what its specification has that its parent's has not, where that is anything.
 
-    parents: checkpoint -> what it hangs on in the tree.
+    parents: checkpoint -> what it hangs on in the tree. made: checkpoint -> when, which with its id names it for good.
     """
     rows = Checkpoint.objects.filter(experiment=experiment).order_by()
-    texts: dict[str, str] = {}  # most of a tree shares the specification of a few jobs
-    specs: dict[int, str] = {}
-    for pk, text in rows.values_list("pk", Cast("spec", TextField())).iterator(2000):
-        specs[pk] = texts.setdefault(text, text)
-    found = {}
-    for pk, parent in parents.items():
-        before, after = specs.get(parent or 0), specs.get(pk)
-        if (
-            before is not None
-            and after is not None
-            and before is not after
-            and (said := _said(before, after))
-        ):
-            found[pk] = said
+    digests = _digests(rows, made)
+    pairs = {
+        pk: (digests[parent], digests[pk])
+        for pk, parent in parents.items()
+        if parent in digests and pk in digests and digests[parent] != digests[pk]
+    }
+    told = {pair: said for pair in set(pairs.values()) if (said := _said.get(pair)) is not None}
+    unknown = [pair for pair in dict.fromkeys(pairs.values()) if pair not in told]
+    ends = {
+        digest: pk for pk, digest in digests.items()
+    }  # most of a tree shares the specification of a few jobs
+    for at in range(0, len(unknown), AT_ONCE):
+        some = unknown[at : at + AT_ONCE]
+        wanted = {digest for pair in some for digest in pair}
+        read = rows.filter(pk__in=[ends[digest] for digest in wanted]).values_list("pk", "spec")
+        specs = {digests[pk]: spec for pk, spec in read}
+        for before, after in some:
+            if before in specs and after in specs:  # one may have been deleted meanwhile
+                told[before, after] = _in_words(specs[before], specs[after])
+                _said.put((before, after), told[before, after])
+    return {pk: told[pair] for pk, pair in pairs.items() if told.get(pair)}
+
+
+def _digests(rows: QuerySet[Checkpoint], made: Mapping[int, datetime]) -> dict[int, bytes]:
+    """Return checkpoint -> hash of its specification, which never changes: what was read once is not read again."""
+    found = {pk: digest for pk, when in made.items() if (digest := _hashed.get((pk, when))) is not None}
+    unknown = [pk for pk in made if pk not in found]
+    for at in range(0, len(unknown), AT_ONCE):
+        some = rows.filter(pk__in=unknown[at : at + AT_ONCE])
+        for pk, text in some.values_list("pk", Cast("spec", TextField())):
+            found[pk] = blake2b(text.encode(), digest_size=16).digest()
+            _hashed.put((pk, made[pk]), found[pk])
     return found
 
 
-@lru_cache(maxsize=4096)
-def _said(before: str, after: str) -> str:
-    return " · ".join(phrases(spec_difference(json.loads(before), json.loads(after)), _names(before, after)))
+class _Newest(Generic[K, V]):
+    """A mapping of no more than ``most`` entries: one that is too many lets go of the oldest."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._kept: dict[K, V] = {}
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, key: K) -> V | None:
+        return self._kept.get(key)
+
+    def put(self, key: K, value: V) -> None:
+        with self._lock:
+            while len(self._kept) >= self._most:
+                del self._kept[next(iter(self._kept))]
+            self._kept[key] = value
 
 
-def _names(*specs: str) -> dict[str, str]:
-    return {task["key"]: task["name"] for spec in specs for task in json.loads(spec).get("tasks", ())}
+# Hashes and a few words each, where a specification is kilobytes.
+_hashed = _Newest[tuple[int, datetime], bytes](20_000)
+_said = _Newest[tuple[bytes, bytes], str](4096)
+
+
+def _in_words(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    names = {task["key"]: task["name"] for spec in (before, after) for task in spec.get("tasks", ())}
+    return " · ".join(phrases(spec_difference(before, after), names))
 
 
 def phrases(difference: Mapping[str, Any], names: Mapping[str, str]) -> list[str]:

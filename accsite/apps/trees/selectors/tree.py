@@ -88,7 +88,8 @@ def tree(experiment: Experiment, metric: str = "") -> Tree:
     moving = Job.objects.active().filter(branch__in=branches, kind__in=(JobKind.TRAIN, JobKind.EXPAND))
     busy = dict(moving.order_by("-pk").values_list("branch_id", "pk"))
     metrics = {measured.name: measured.higher_is_better, **measures.names(experiment.pk)}
-    differs = edges(experiment, {node.id: node.parent for node in nodes})
+    parents = {node.id: node.parent for node in nodes}
+    differs = edges(experiment, parents, {node.id: node.created_at for node in nodes})
     drawn = pictures.in_tree(experiment.pk)
     return Tree(experiment, nodes, branches, busy, measured.name, metrics, differs, drawn)
 

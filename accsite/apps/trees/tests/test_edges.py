@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from accsite.apps.training.models import Branch, Checkpoint
 from accsite.apps.training.tests import rows
 from accsite.apps.trees import selectors
+from accsite.apps.trees.selectors import edges
 from accsite.apps.trees.selectors.edges import phrases
 
 NAMES = {"kl": "KL", "digit": "Digit"}
@@ -56,3 +59,33 @@ def test_a_tree_tells_of_each_node_what_differs_from_the_one_before_it(branch: B
     assert told["edges"] == {2: "lr / 10"}
     assert told["pictures"] == {}
     assert Checkpoint.objects.count() == 3
+
+
+def test_a_tree_that_was_read_before_reads_no_specification(
+    branch: Branch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edges, "_said", edges._Newest(3))
+    monkeypatch.setattr(edges, "_hashed", edges._Newest(5))
+
+    def read() -> tuple[list[str], int]:
+        parents = dict(Checkpoint.objects.order_by("pk").values_list("pk", "parent"))
+        made = dict(Checkpoint.objects.values_list("pk", "created_at"))
+        with CaptureQueriesContext(connection) as asked:
+            said = edges.edges(branch.experiment, parents, made)
+        return list(said.values()), len(asked)
+
+    def grow(node: Checkpoint, size: int) -> Checkpoint:
+        spec = {**node.spec, "train": {**node.spec["train"], "batch_size": size}}
+        return rows.make_checkpoint(branch, parent=node, step=size, spec=spec)
+
+    node = rows.make_checkpoint(branch, step=1)
+    for size in (16, 24, 32):
+        node = grow(node, size)
+    said, asked = read()
+    assert (said[1:], asked) == (["batch 16 → 24", "batch 24 → 32"], 2)
+    assert read() == (said, 0)
+    node = grow(node, 64)
+    assert read() == ([*said, "batch 32 → 64"], 2)
+    grow(node, 128)
+    assert read()[0] == [*said, "batch 32 → 64", "batch 64 → 128"]
+    assert (len(edges._said), len(edges._hashed)) == (3, 5), "what is kept is bounded"
