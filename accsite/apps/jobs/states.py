@@ -39,6 +39,8 @@ TERMINAL = frozenset({S.SUCCEEDED, S.FAILED, S.CANCELLED})
 """The job has ended, and nothing but its user begins it again."""
 RESUMABLE = frozenset({S.FAILED, S.CANCELLED})
 
+NEVER_BEGAN = "cancelled before it began"
+"""What is said of a job that was cancelled while it waited in its queue for its first attempt."""
 
 DIVERGED = "DIVERGED"
 """What a job shows that ended of its own accord, but with a loss far above the best that it had reached."""

@@ -179,6 +179,7 @@ function draw() {
 	view.pictures.draw(x, columns, axis);
 	const bare = !points.end && !(parts.branch?.first?.() < 0);
 	$(".over").hidden = !bare;
+	if (bare && job().state === "CANCELLED" && job().step === "0") $(".over").textContent = "Cancelled before it began.";
 	$(".plot").classList.toggle("bare", bare);
 	if (!chart.pointed) showValues();
 }

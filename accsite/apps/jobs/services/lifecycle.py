@@ -19,7 +19,7 @@ from accsite.apps.jobs.models import Job, JobEvent, Worker
 from accsite.apps.jobs.services import leases, outbox, parts, placement
 from accsite.apps.jobs.services.queueing import note
 from accsite.apps.jobs.services.unit import announce, touch, unit_of_work
-from accsite.apps.jobs.states import HELD, RESUMABLE, TERMINAL, JobState, sources
+from accsite.apps.jobs.states import HELD, NEVER_BEGAN, RESUMABLE, TERMINAL, JobState, sources
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def hand_back(job_id: int, attempt: int, reason: str) -> bool:
 @unit_of_work()
 def cancel_queued(job: Job, actor: Any = None) -> JobEvent | None:
     """Move a job that waits in its queue to CANCELLED and return the event; None if a worker was faster."""
-    message = "cancelled before it began"
+    message = "cancelled while it waited" if job.attempt else NEVER_BEGAN
     if not _move(job, JobState.CANCELLED, only_from={JobState.QUEUED}, message=message, **_ended()):
         return None
     event = JobEvent.objects.create(

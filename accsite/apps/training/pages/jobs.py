@@ -12,7 +12,7 @@ from django.http import Http404
 from acc.training.losses import series
 from accsite.apps.jobs.models import Job, JobEvent, JobKind, JobQuerySet
 from accsite.apps.jobs.selectors import Now, asked, waits_for
-from accsite.apps.jobs.states import ACTIVE, HELD, JobState
+from accsite.apps.jobs.states import ACTIVE, HELD, NEVER_BEGAN, JobState
 from accsite.apps.live import selectors as live
 from accsite.apps.training.models import Branch, Experiment, Task
 from accsite.apps.training.selectors.alarms import alarm_word, grave_alarms
@@ -111,7 +111,8 @@ def whose(job: Job) -> str:
 def bench_job(branch: Branch, chosen: str | None) -> Job | None:
     """Return the train job that a workbench shows: the chosen one, else the one at work, else the newest that was.
 
-    A job that waits is shown only where there has been no other.
+    A job that waits is shown only where there has been no other; one that was cancelled before its first step left
+    nothing to show, and never takes the place of one that did.
     """
     jobs = branch.jobs.filter(kind=JobKind.TRAIN).select_related("worker").order_by("-id")
     if chosen:
@@ -120,7 +121,8 @@ def bench_job(branch: Branch, chosen: str | None) -> Job | None:
             raise Http404(f"there is no train job {chosen[:80]!r} on this branch")
         return job
     at_work = jobs.filter(state__in=HELD | {JobState.LOST}).first()
-    return at_work or jobs.exclude(state=JobState.QUEUED, attempt=0).first() or jobs.last()
+    shown = jobs.exclude(state=JobState.CANCELLED, step=0)
+    return at_work or shown.exclude(state=JobState.QUEUED, attempt=0).first() or shown.last()
 
 
 def waiting_behind(branch: Branch, job: Job | None) -> list[tuple[Job, str]]:
@@ -144,9 +146,15 @@ def reads(task: Task) -> str:
 
 
 def events(job: Job | None, names: dict[str, str]) -> list[EventRow]:
-    """Return the newest events of a job; ``names`` gives the tasks' names by key."""
-    found = job.events.exclude(kind__in=UNTOLD).order_by("-id")[:EVENTS_SHOWN] if job else []
-    return [EventRow(event, event_text(event, names), is_marked(event)) for event in found]
+    """Return the newest events of a job; ``names`` gives the tasks' names by key.
+
+    That it was cancelled before it began is told once, and is no mark on a curve that there is not.
+    """
+    if job is None:
+        return []
+    found = job.events.exclude(kind__in=UNTOLD).exclude(kind="stop", message=NEVER_BEGAN)
+    newest = found.order_by("-id")[:EVENTS_SHOWN]
+    return [EventRow(event, event_text(event, names), is_marked(event)) for event in newest]
 
 
 def is_marked(event: JobEvent) -> bool:
@@ -156,7 +164,7 @@ def is_marked(event: JobEvent) -> bool:
         JobState.RUNNING,
         JobState.SUCCEEDED,
     }
-    return event.step is not None and not ordinary
+    return event.step is not None and not ordinary and event.message != NEVER_BEGAN
 
 
 def event_state(event: JobEvent) -> str:

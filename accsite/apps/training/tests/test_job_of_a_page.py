@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.services import control
 from accsite.apps.jobs.states import JobState
 from accsite.apps.training.models import Branch
 from accsite.apps.training.pages import jobs as job_pages
@@ -110,6 +111,29 @@ def test_a_first_job_is_shown_while_it_waits(branch: Branch) -> None:
     rows.make_job(branch, state=JobState.QUEUED)
     assert job_pages.bench_job(branch, None) == first
     assert [job.pk for job, _ in job_pages.waiting_behind(branch, first)] == [first.pk + 1]
+
+
+def test_a_job_cancelled_while_it_waited_takes_nothing_from_the_branch(
+    branch: Branch, browser: Client, user: Any
+) -> None:
+    ran = rows.make_job(branch, state=JobState.SUCCEEDED, attempt=1, total_steps=100, step=100)
+    waited = rows.make_job(branch, state=JobState.QUEUED, total_steps=100)
+    control.cancel(actor=user, job=waited)
+    assert job_pages.bench_job(branch, None) == ran
+    assert f'data-of="{ran.pk}"' in browser.get(bench(branch)).text
+    (told,) = job_pages.events(Job.objects.get(pk=waited.pk), {})
+    assert (told.text, told.event.message, told.marked) == ("stopped", "cancelled before it began", False)
+    shown = folded(browser.get(reverse("training:job", args=[waited.pk])))
+    assert "Cancelled before it began." in shown
+    assert "Waiting for the first step" not in shown
+
+
+def test_a_branch_whose_only_job_was_cancelled_while_it_waited_has_no_training_yet(
+    branch: Branch, browser: Client, user: Any
+) -> None:
+    control.cancel(actor=user, job=rows.make_job(branch, state=JobState.QUEUED))
+    assert job_pages.bench_job(branch, None) is None
+    assert "No training yet on this branch" in browser.get(bench(branch)).text
 
 
 def test_the_head_of_a_branch_asks_as_much_for_seven_that_wait_as_for_one(
