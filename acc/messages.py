@@ -312,6 +312,7 @@ class Alarm(TypedDict):
     step: int
     message: str
     series: str
+    over: bool
 
 
 class Baseline(TypedDict):

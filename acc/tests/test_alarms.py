@@ -166,6 +166,31 @@ def test_a_collapsed_posterior_is_told_once_and_only_while_it_weighs() -> None:
     assert watched(rising, baseline=floor) == []
 
 
+def test_a_collapse_is_over_when_the_loss_has_risen_and_does_not_flap() -> None:
+    floor = Baseline(0.0, "a collapsed posterior", floor=True)
+    wavering = np.tile([0.001] * 300 + [0.07] * 300, 3)
+    losses = np.concatenate([np.full(600, 0.001), wavering, np.full(400, 17.0)])
+    alarms = watched(losses, baseline=floor)
+    assert [(alarm.kind, alarm.over, alarm.step) for alarm in alarms] == [
+        ("collapse", False, 499),
+        ("collapse", True, 2499),
+    ]
+    assert alarms[1].message.startswith("collapsed at 499, recovered by 2499")
+    assert alarms[1].series == alarms[0].series
+
+
+def test_a_collapse_that_a_lower_weight_ends_is_over_though_the_watch_began_anew() -> None:
+    spec = helpers.task("Loss", key="kl")
+    tasks: Any = {"kl": SimpleNamespace(spec=spec, baseline=Baseline(0.0, "collapsed", floor=True))}
+    watch, alarms = Watch(), []
+    for start, value in ((0, 0.001), (500, 17.0)):
+        values = np.full((1, 500), value, dtype=np.float32)
+        alarms += watch.look(PointBlock(start, (series.raw("kl"),), values, 0.0, 0.0), tasks)
+        watch.restart()
+        watch.restart()
+    assert [(alarm.over, alarm.step) for alarm in alarms] == [(False, 499), (True, 599)]
+
+
 def test_free_bits_at_their_floor_are_no_collapse() -> None:
     assert watched(np.full(4000, 4.0), baseline=Baseline(4.0, "free bits", floor=True)) == []
 

@@ -70,13 +70,15 @@ TASK_OFF = "task_off"
 class Alarm:
     """Something the user should hear of: ``nan``, ``divergence``, ``plateau``, ``collapse``, ``baseline``, ``proof``.
 
-    Or TASK_OFF: the task of ``series`` failed and was switched off.
+    Or TASK_OFF: the task of ``series`` failed and was switched off. ``over``: what an alarm of this kind told of
+    this series has ended by this step.
     """
 
     kind: str
     step: int
     message: str
     series: str = ""
+    over: bool = False
 
 
 @dataclass(frozen=True)

@@ -320,7 +320,7 @@ def _item(said: ToKeeper, values: bytes) -> _Item:  # noqa: PLR0911 - one for ea
         command = Command(**said["command"])
         return CommandResult(command, said["step"], said["ok"], said["message"], said["field"])
     if said["say"] == "alarm":
-        return Alarm(said["kind"], said["step"], said["message"], said["series"])
+        return Alarm(said["kind"], said["step"], said["message"], said["series"], said["over"])
     if said["say"] == "baseline":
         return said["task"], Baseline(said["loss"], said["words"], said["floor"])
     if said["say"] == "saving":

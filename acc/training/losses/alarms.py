@@ -45,8 +45,8 @@ COLLAPSE_WINDOWS = 5
 """So many windows in a row must be at a floor of 0."""
 
 
-_Found = tuple[str, str]
-"""The kind of an alarm and what it says."""
+_Found = tuple[str, str, bool]
+"""The kind of an alarm, what it says, and whether it tells that one is over."""
 
 
 @dataclass
@@ -156,6 +156,7 @@ class _Series:
     low: int = 0
     diverged_at: int | None = None
     collapsed: bool = False
+    collapsed_at: int | None = None
     plateau: float | None = None
     newest: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
     newest_step: int = 0
@@ -172,15 +173,21 @@ class _Series:
 
 
 class Watch:
-    """Turns blocks into alarms: divergence, plateau, collapse; each once until the loss has recovered."""
+    """Turns blocks into alarms: divergence, plateau, collapse; each once until the loss has recovered.
+
+    That a collapse is over is told, too.
+    """
 
     def __init__(self) -> None:
         self._series: dict[str, _Series] = {}
+        self._standing: dict[str, int] = {}
         self._lr = 0.0
 
     def restart(self) -> None:
-        """Forget what went before, as after a command that changed what is trained."""
+        """Forget what went before, as after a command that changed what is trained; not which collapses stand."""
+        standing = {key: known.collapsed_at for key, known in self._series.items()} | self._standing
         self._series.clear()
+        self._standing = {key: step for key, step in standing.items() if step is not None}
 
     def look(self, block: PointBlock, tasks: Mapping[str, Entry]) -> list[Alarm]:
         """Return the alarms that a block raises; tasks of weight 0 are not trained and raise none."""
@@ -197,6 +204,7 @@ class Watch:
             if key not in self._series:
                 self._series[key] = _Series()
                 self._series[key].usual.start = float(row[there[0]])
+                self._series[key].collapsed_at = self._standing.pop(key, None)
             known, entry = self._series[key], tasks[key]
             known.newest = np.concatenate([known.newest, row[there]])[-END_STEPS:]
             known.newest_step = block.start + int(there[-1])
@@ -223,7 +231,7 @@ class Watch:
         known.medians.append(window.median)
         if entry.baseline is not None and entry.baseline.floor:
             # Such a loss rises as the model begins to tell something, and rests where it should: no alarms.
-            return [_collapse(known, entry, window.median)] if entry.baseline.loss == 0 else []
+            return [_collapse(known, entry, window)] if entry.baseline.loss == 0 else []
         return [
             _divergence(known, entry, window, self._lr),
             _plateau(known, entry, window.median, self._lr),
@@ -231,8 +239,8 @@ class Watch:
 
 
 def _told(entry: Entry, step: int, found: _Found) -> Alarm:
-    kind, message = found
-    return Alarm(kind, step, message, series.raw(entry.spec.key))
+    kind, message, over = found
+    return Alarm(kind, step, message, series.raw(entry.spec.key), over)
 
 
 def _explosion(known: _Series, entry: Entry, window: _Window, lr: float) -> _Found | None:
@@ -241,9 +249,8 @@ def _explosion(known: _Series, entry: Entry, window: _Window, lr: float) -> _Fou
     if known.diverged_at is not None or usual.beyond < EXPLOSION_WINDOWS:
         return None
     known.diverged_at = window.last
-    return "divergence", _diverges(
-        entry, window.median, lr, usual, f"in the last {usual.beyond * SHORT_STEPS} steps"
-    )
+    told = _diverges(entry, window.median, lr, usual, f"in the last {usual.beyond * SHORT_STEPS} steps")
+    return "divergence", told, False
 
 
 def _divergence(known: _Series, entry: Entry, window: _Window, lr: float) -> _Found | None:
@@ -259,7 +266,7 @@ def _divergence(known: _Series, entry: Entry, window: _Window, lr: float) -> _Fo
     if known.diverged_at is not None or known.high < DIVERGENCE_WINDOWS:
         return None
     known.diverged_at = window.last
-    return "divergence", _diverges(entry, median, lr, known, f"for {known.high * WINDOW_STEPS} steps")
+    return "divergence", _diverges(entry, median, lr, known, f"for {known.high * WINDOW_STEPS} steps"), False
 
 
 def _end(known: _Series, entry: Entry, lr: float) -> tuple[int, _Found] | None:
@@ -271,6 +278,7 @@ def _end(known: _Series, entry: Entry, lr: float) -> tuple[int, _Found] | None:
         return known.newest_step, (
             "divergence",
             _diverges(entry, float(newest[-1]), lr, usual, "at the end"),
+            False,
         )
     floor = entry.baseline is not None and entry.baseline.floor
     rest = known.long.rest()
@@ -280,7 +288,7 @@ def _end(known: _Series, entry: Entry, lr: float) -> tuple[int, _Found] | None:
     rises = known.high or rest.median - known.best > 2 * far
     if not rises or float(np.quantile(rest.values, 0.25)) - known.best <= far:
         return None
-    return rest.last, ("divergence", _diverges(entry, rest.median, lr, known, "at the end"))
+    return rest.last, ("divergence", _diverges(entry, rest.median, lr, known, "at the end"), False)
 
 
 def _diverges(entry: Entry, value: float, lr: float, best: _Series | _Usual, when: str) -> str:
@@ -322,18 +330,24 @@ def _plateau(known: _Series, entry: Entry, median: float, lr: float) -> _Found |
             f"It learns nothing: raise its weight or the learning rate (now {lr:g}), or let it read more of "
             "the latent"
         )
-    return "plateau", f"{told}. {advice}"
+    return "plateau", f"{told}. {advice}", False
 
 
-def _collapse(known: _Series, entry: Entry, median: float) -> _Found | None:
-    if median > 2 * health.COLLAPSED_NATS:
-        known.collapsed = False
+def _collapse(known: _Series, entry: Entry, window: _Window) -> _Found | None:
+    median = window.median
     known.low = known.low + 1 if median <= health.COLLAPSED_NATS else 0
+    if median > 2 * health.COLLAPSED_NATS:  # between the two nothing is told, so that it does not flap
+        known.collapsed = False
+        since, known.collapsed_at = known.collapsed_at, None
+        if since is not None:
+            told = f"the loss of task '{entry.spec.key}' is at {median:.3g}, so the latent tells of an image again"
+            return "collapse", f"collapsed at {since}, recovered by {window.last}: {told}", True
     if known.collapsed or known.low < COLLAPSE_WINDOWS:
         return None
-    known.collapsed = True
-    return "collapse", (
+    known.collapsed, known.collapsed_at = True, window.last
+    message = (
         f"the posterior has collapsed: the loss of task '{entry.spec.key}' has been at {median:.2g} for "
         f"{known.low * WINDOW_STEPS} steps, so the latent tells nothing of an image. Lower its weight (now "
         f"{entry.spec.weight:g}), or give it warmup_steps or free_bits"
     )
+    return "collapse", message, False

@@ -17,7 +17,7 @@ from accsite.apps.jobs.states import DIVERGED, HELD, JobState
 from accsite.apps.news.models import Seen
 from accsite.apps.recipes.models import RecipeRun
 from accsite.apps.registry.models import PluginFile
-from accsite.apps.training.selectors.alarms import alarm_word
+from accsite.apps.training.selectors.alarms import event_word, is_over
 
 SHOWN = 60
 SHOWN_IN_THE_BELL = 8
@@ -196,10 +196,8 @@ def _of_event(event: JobEvent, seen: Place, runs: dict[int, int]) -> News:
     payload = event.payload if isinstance(event.payload, dict) else {}
     sentence = clean(event.message, SENTENCE_CHARS)
     if event.kind == "alarm":
-        word = alarm_word(str(payload.get("alarm", "")))
-        return News(
-            event.created_at, JobState.LOST, word, f"Job {job.pk}: {job.title}", sentence, page, "", unread
-        )
+        mark, word = JobState.SUCCEEDED if is_over(event) else JobState.LOST, event_word(event)
+        return News(event.created_at, mark, word, f"Job {job.pk}: {job.title}", sentence, page, "", unread)
     state = JobState(payload["state"])
     mark, word = str(state), str(state.label)
     url, log = page, f"{page}?tab=log" if state == JobState.FAILED else ""

@@ -15,7 +15,7 @@ from accsite.apps.jobs.selectors import Now, asked, waits_for
 from accsite.apps.jobs.states import ACTIVE, HELD, NEVER_BEGAN, JobState
 from accsite.apps.live import selectors as live
 from accsite.apps.training.models import Branch, Experiment, Task
-from accsite.apps.training.selectors.alarms import alarm_word, grave_alarms
+from accsite.apps.training.selectors.alarms import event_word, grave_alarms
 from accsite.ids import row_id
 from accsite.pages import visible_row
 
@@ -186,7 +186,7 @@ def event_text(event: JobEvent, names: dict[str, str]) -> str:
         "set_lr": f"learning rate → {payload.get('lr')}",
         "add_task": f"task {name} added",
         "remove_task": f"task {name} removed",
-        "alarm": alarm_word(str(payload.get("alarm", ""))),
+        "alarm": event_word(event) if event.kind == "alarm" else "",
         "state": JobState(state).label if state in JobState.values else state or "state changed",
     }
     return texts.get(event.kind, event.kind.replace("_", " "))

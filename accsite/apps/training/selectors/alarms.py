@@ -18,6 +18,8 @@ from accsite.apps.training.models import Experiment
 from accsite.apps.training.selectors.resuming import RESUMED
 
 ALARMS_SHOWN = 3
+OVER = "over"
+"""In the payload of an event that tells that the alarms of its kind and series are over."""
 TELLING = ("alarm", RESUMED)
 DIVERGENCE = "divergence"
 ALARM_WORDS = {
@@ -37,11 +39,16 @@ GRAVE = frozenset({"nan", DIVERGENCE, "collapse"})
 
 @dataclass(frozen=True)
 class Alarm:
-    """An alarm of a job: its kind in words, whether it is grave, and the sentence."""
+    """An alarm of a job: its kind in words, whether it is grave, and the sentence; of one that is over how it ended."""
 
     event: JobEvent
     word: str
     grave: bool
+
+
+def event_word(event: JobEvent) -> str:
+    """Return what an event of an alarm is called: its kind, and whether that is over."""
+    return f"{alarm_word(_kind(event))}{' is over' if is_over(event) else ''}"
 
 
 def alarm_word(kind: str) -> str:
@@ -55,9 +62,9 @@ def alarms(job: Job | None) -> list[Alarm]:
     newest: dict[tuple[str, str], Alarm] = {}
     for event in reversed(_standing(list(job.events.filter(kind__in=TELLING).order_by("id")))):
         kind = _kind(event)
-        grave = _is_grave(kind, job.state, job.result)
+        grave = not is_over(event) and _is_grave(kind, job.state, job.result)
         if event.message != job.message:
-            newest.setdefault((kind, event.payload.get("series", "")), Alarm(event, alarm_word(kind), grave))
+            newest.setdefault((kind, event.payload.get("series", "")), Alarm(event, event_word(event), grave))
     return list(newest.values())[:ALARMS_SHOWN]
 
 
@@ -65,11 +72,11 @@ def grave_alarms(jobs: Iterable[Job]) -> dict[int, str]:
     """Return id -> the grave alarms in words, of those of the jobs that have any; with one query for them all."""
     trained = [job.pk for job in jobs if job.kind == JobKind.TRAIN]
     raised = _grave(JobEvent.objects.filter(job__in=trained)) if trained else {}
-    return {job: words_at(raised, job) for job in raised}
+    return {job: words for job in raised if (words := words_at(raised, job))}
 
 
-Raised = dict[int, list[tuple[int, str]]]
-"""Job -> (step of the job, words) of each of its grave alarms."""
+Raised = dict[int, list[tuple[int, int | None, str]]]
+"""Job -> (step of the job, the step by which it was over or None, words) of each of its grave alarms."""
 
 
 def grave_alarms_in(experiment: Experiment) -> Raised:
@@ -78,9 +85,14 @@ def grave_alarms_in(experiment: Experiment) -> Raised:
 
 
 def words_at(raised: Raised, job: int | None, step: int | None = None) -> str:
-    """Return in words the grave alarms of a job; ``step``: of those, what it had raised when it was there."""
+    """Return in words the grave alarms of a job that are not over; ``step``: those that stood when it was there."""
     told = raised.get(job or 0, ())
-    return ", ".join(dict.fromkeys(word for at, word in told if step is None or at <= step))
+    words = [
+        word
+        for at, over, word in told
+        if (over is None if step is None else at <= step and (over is None or step < over))
+    ]
+    return ", ".join(dict.fromkeys(words))
 
 
 def _grave(events: QuerySet[JobEvent]) -> Raised:
@@ -91,10 +103,23 @@ def _grave(events: QuerySet[JobEvent]) -> Raised:
         by_job[event.job_id].append(event)
     found: Raised = {}
     for told in by_job.values():
-        for event in _standing(told):
-            if _is_grave(_kind(event), event.job.state, event.job.result):
-                found.setdefault(event.job_id, []).append((event.step or 0, alarm_word(_kind(event))))
+        standing = _standing(told)
+        for place, event in enumerate(standing):
+            if is_over(event) or not _is_grave(_kind(event), event.job.state, event.job.result):
+                continue
+            over = next((later.step or 0 for later in standing[place + 1 :] if _ends(later, event)), None)
+            found.setdefault(event.job_id, []).append((event.step or 0, over, alarm_word(_kind(event))))
     return found
+
+
+def is_over(event: JobEvent) -> bool:
+    """Return whether an event tells that an alarm is over."""
+    return bool(event.payload.get(OVER))
+
+
+def _ends(event: JobEvent, alarm: JobEvent) -> bool:
+    same = all(event.payload.get(name) == alarm.payload.get(name) for name in ("alarm", "series"))
+    return same and is_over(event)
 
 
 def _standing(events: Iterable[JobEvent]) -> list[JobEvent]:

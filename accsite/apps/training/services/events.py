@@ -10,7 +10,7 @@ from accsite.apps.jobs.errors import Fenced
 from accsite.apps.jobs.models import Job, JobEvent
 from accsite.apps.jobs.services.unit import announce, touch, unit_of_work
 from accsite.apps.training.models import Task
-from accsite.apps.training.selectors.alarms import GRAVE
+from accsite.apps.training.selectors.alarms import GRAVE, OVER
 from accsite.apps.training.services.locks import lock_branch
 from accsite.apps.training.services.steering import STEERING
 from accsite.apps.training.services.tasks import withdraw_task
@@ -87,7 +87,7 @@ def record_alarm(job_id: int, attempt: int, alarm: Alarm) -> JobEvent:
     event = JobEvent.objects.create(
         job=job,
         kind="alarm",
-        payload={"alarm": alarm.kind, "series": alarm.series},
+        payload={"alarm": alarm.kind, "series": alarm.series} | ({OVER: True} if alarm.over else {}),
         message=alarm.message,
         step=alarm.step,
     )

@@ -12,7 +12,7 @@ from accsite.apps.jobs.services.queueing import note
 from accsite.apps.jobs.states import JobState
 from accsite.apps.live import selectors as live
 from accsite.apps.training.models import Branch
-from accsite.apps.training.selectors.alarms import grave_alarms
+from accsite.apps.training.selectors.alarms import grave_alarms, grave_alarms_in, words_at
 from accsite.apps.training.selectors.resuming import RESUMED
 from accsite.apps.training.services import events
 from accsite.apps.training.tests import rows
@@ -109,3 +109,34 @@ def test_an_alarm_tells_the_tree_that_is_open(branch: Branch, job: Job) -> None:
     assert live.versions([topic])[topic] == before
     events.record_alarm(job.pk, 1, Alarm("nan", 90, "not a number", "raw/a"))
     assert live.versions([topic])[topic] > before
+
+
+def test_a_collapse_that_is_over_is_a_sentence_and_no_chip(page: Client, branch: Branch) -> None:
+    job = rows.make_job(branch, state=JobState.RUNNING, attempt=1, total_steps=2000)
+    events.record_alarm(job.pk, 1, Alarm("collapse", 499, "it tells nothing", "raw/kl"))
+    assert grave_alarms([job]) == {job.pk: "Posterior collapse"}
+    ended = "collapsed at 499, recovered by 1150"
+    events.record_alarm(job.pk, 1, Alarm("collapse", 1150, ended, "raw/kl", over=True))
+    assert grave_alarms([job]) == {}
+    shown = page.get(reverse("training:job", args=[job.pk])).text
+    for place, html in (places(page, job) | {"page": shown}).items():
+        assert CHIP not in html, place
+        assert "data-alarm=" not in html, place
+    panel = shown.split('id="alarms"')[1].split("</div>")[0]
+    assert "Posterior collapse is over" in panel
+    assert ended in panel
+    assert "it tells nothing" not in panel
+    timeline = shown.split('id="events"')[1]
+    assert "it tells nothing" in timeline
+    assert timeline.count("data-alarm") == 1, "the flag on the chart stays, and the end is none"
+    raised = grave_alarms_in(branch.experiment)
+    assert [words_at(raised, job.pk, step) for step in (498, 499, 1149, 1150)] == [
+        "",
+        "Posterior collapse",
+        "Posterior collapse",
+        "",
+    ]
+    note(job.pk, RESUMED, {"step": 1000}, "resumed", 1000)
+    assert grave_alarms([job]) == {job.pk: "Posterior collapse"}, "what ended it was taken back"
+    events.record_alarm(job.pk, 1, Alarm("collapse", 1900, "again", "raw/kl"))
+    assert grave_alarms([job]) == {job.pk: "Posterior collapse"}
