@@ -147,10 +147,11 @@ def main() -> int:
             site = link.partition("/sign-in")[0]
             walk(home)
             first, second = heads(home)
-            for theme, name in (("dark", "workbench-dark"), ("light", "workbench")):
-                page.emulate_media(color_scheme=theme)
-                bench = f"{site}/w/digits/with-thickness/"
-                take(page, name, bench, ready="#loss canvas", before=touch_latent)
+            bench = f"{site}/w/digits/with-thickness/"
+            page.emulate_media(color_scheme="dark")
+            take(page, "workbench-dark", bench, ready="#loss canvas", before=touch_latent)
+            page.emulate_media(color_scheme="light")
+            take(page, "workbench", bench, ready="#loss canvas", before=touch_latent)
             take(page, "tree", f"{site}/experiments/digits/", ready="#node, [role=tree]")
             take(page, "checkpoint", f"{site}/checkpoints/{second}/", ready="main img")
             take(page, "evaluate", f"{site}/evaluate/", ready="main table")

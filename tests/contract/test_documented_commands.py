@@ -127,7 +127,7 @@ LINES: list[tuple[str, int | None, str]] = [
     ("find digits", 0, "digits"),
     ("checkpoints list digits", 0, "final"),
     ("checkpoints show 1", 0, "digits"),
-    ("checkpoints model 1", 2, ""),
+    ("checkpoints model 1", 1, "plugin watcher"),
     ("checkpoints tag 1 root", 0, "root"),
     ("checkpoints note 1 well", 0, ""),
     ("checkpoints star 1", 0, ""),

@@ -31,6 +31,7 @@ ABOUT: dict[str, set[str]] = {
         f"trees:{name}": CHANGES for name in ("experiment", "experiment-keep", "checkpoint", "checkpoint-act")
     },
     **{f"{actions.things_of(kind.on).namespace}:{name}": who_acts(kind) for name, kind in ACTIONS.items()},
+    "trees:checkpoint-model": CHANGES,  # it shows only
     "trees:experiment-sharing": MANAGES,
     "notes:branch-note": CHANGES,
     "notes:experiment-note": CHANGES,

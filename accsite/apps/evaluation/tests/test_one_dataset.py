@@ -66,8 +66,8 @@ def test_the_same_checkpoint_on_two_datasets_is_two_rows_and_no_trend(branch: Br
     shown = page.get(f"/evaluate/branch/{branch.pk}/").content.decode()
     assert shown.count("step 260</th>") == 1
     assert "worse" not in shown.replace("what is worse", "")
-    assert "UFR over training, on grid" in shown
-    assert "UFR over training, on digits" in shown
+    assert "over training, on grid" in shown
+    assert "over training, on digits" in shown
 
 
 def test_a_trend_goes_on_over_steps_of_the_same_sample_only(branch: Branch) -> None:
