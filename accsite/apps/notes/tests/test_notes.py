@@ -213,7 +213,12 @@ def test_a_text_that_is_too_long_is_refused_before_it_is_made_html(
     sent: dict[str, str], headers: dict[str, str], ada: User, branch: Branch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[str] = []
-    monkeypatch.setattr(pages, "rendered", lambda text, _user: made.append(text) or "")
+
+    def render(text: str, user: User) -> str:
+        made.append(text)
+        return rendered(text, user)
+
+    monkeypatch.setattr(pages, "rendered", render)
     where = f"/branches/{branch.pk}/note/"
     answer = signed_in(ada).post(where, {"text": "x" * 20_001, "version": 0, **sent}, headers=headers)
     assert answer.status_code == 422
