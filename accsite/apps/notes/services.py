@@ -24,10 +24,10 @@ def checked_text(text: Any) -> str:
     """Return a text as it can be kept; raises InvalidInput for one that is none or too long."""
     if not isinstance(text, str):
         raise InvalidInput({"text": f"{_short(text)} is not text"})
-    kept: str = text.replace("\r\n", "\n")
-    if len(kept) > MAX_CHARS or "\0" in kept:
-        raise InvalidInput({"text": f"it has {len(kept):,} characters; at most {MAX_CHARS:,}, and no NUL"})
-    return kept
+    written: str = text.replace("\r\n", "\n")
+    if len(written) > MAX_CHARS or "\0" in written:
+        raise InvalidInput({"text": f"it has {len(written):,} characters; at most {MAX_CHARS:,}, and no NUL"})
+    return written
 
 
 def _checked_version(version: Any) -> int | None:

@@ -201,14 +201,14 @@ def test_many_that_wait_are_told_in_as_few_queries_as_one(ada: User, branch: Bra
     alone = rows.make_job(rows.make_branch(ada, "alone"))
     selectors.waiting(ada)  # what their roles allow is read once
     few = asked()
-    rows.make_job(branch)
+    behind = rows.make_job(branch)
     for number in range(6):
         rows.make_job(rows.make_branch(ada, f"other {number}"))
     assert asked() == few
-    told = {str(each.job.branch): each.why for each in selectors.waiting(ada)}
-    assert told == {str(each.job.branch): waits_for(each.job) for each in selectors.waiting(ada)}
-    assert told[str(alone.branch)].startswith("waits: place 1 in the queue train")
-    assert told[str(branch)].startswith("waits for job ")
+    told = {each.job: each.why for each in selectors.waiting(ada)}
+    assert told == {job: waits_for(job) for job in told}
+    assert told[alone].startswith("waits: place 1 in the queue train")
+    assert told[behind].startswith("waits for job ")
 
 
 def test_the_bell_of_a_page_takes_few_queries_whatever_there_is(ada: User, branch: Branch) -> None:
