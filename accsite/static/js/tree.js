@@ -35,7 +35,6 @@ const html = (tag, properties = {}, ...children) => {
 
 const chosenOf = (name) => panel().querySelector(`.tree-tools [name=${name}]`).value;
 const metric = () => chosenOf("metric");
-const narrow = () => plot().clientWidth < NARROW_PX;
 const y = (item) => TOP + item.lane * LANE;
 
 let request = 0;
@@ -60,8 +59,11 @@ function say(text) {
 function build() {
 	if (!plot() || !state.wire) return;
 	showCard(null);
-	const names = narrow() ? 0 : NAMES_PX;
+	// Asked once: the width of the plot, read between two marks that are drawn, would lay out all of it for each.
 	state.width = plot().clientWidth;
+	state.narrow = state.width < NARROW_PX;
+	state.palette = chosenOf("palette");
+	const names = state.narrow ? 0 : NAMES_PX;
 	state.items = fold(state.nodes, state);
 	state.plan = place(state.items, {
 		branches: state.wire.branches,
@@ -151,10 +153,15 @@ function draw() {
 	keep(state.shown.texts, state.texts, inside, beside);
 	for (const [item, element] of state.shown.shapes) {
 		const chosen = !item.run && item.node.id === state.chosen;
-		element.setAttribute("tabindex", item === state.focus ? 0 : -1);
-		element.setAttribute("aria-selected", chosen);
+		write(element, "tabindex", item === state.focus ? "0" : "-1");
+		write(element, "aria-selected", String(chosen));
 	}
 	drawn = `${Math.round(scrollLeft / 200)} ${Math.round(scrollTop / 200)}`;
+}
+
+// Most stay as they are, and what is written anew is styled anew.
+function write(element, name, value) {
+	if (element.getAttribute(name) !== value) element.setAttribute(name, value);
 }
 
 // The elements of a layer, in the order of the items: who reads the tree without seeing it goes along that.
@@ -282,8 +289,8 @@ function shape(item) {
 	if (node.heads.length && !run) group.append(make("circle", { r: 11.5, class: "head" }));
 	const body = run ? make("rect", { x: -18, y: -10, width: 36, height: 20, rx: 10 }) : SHAPES[node.kind]();
 	body.classList.add("mark");
-	if (!run && node.level !== null && !node.pruned) body.setAttribute("fill", colour(node.level, chosenOf("palette")));
-	if (!run && node.level !== null && node.pruned) body.setAttribute("stroke", colour(node.level, chosenOf("palette")));
+	if (!run && node.level !== null && !node.pruned) body.setAttribute("fill", colour(node.level, state.palette));
+	if (!run && node.level !== null && node.pruned) body.setAttribute("stroke", colour(node.level, state.palette));
 	group.append(body);
 	return group;
 }
@@ -314,7 +321,7 @@ function beside(item) {
 	if (node.value !== null) add(compact(node.value), { x: node.picture ? 70 : 22, y: 4, class: "value" });
 	return found;
 }
-const ends = (item) => !item.run && item === state.plan.lanes[item.lane].items.at(-1) && !narrow();
+const ends = (item) => !item.run && item === state.plan.lanes[item.lane].items.at(-1) && !state.narrow;
 
 // What the node under the pointer or the focus is, beside it. It takes no pointer, and is read by nobody: the node
 // itself says the same.
@@ -386,7 +393,7 @@ const elementOf = (item) => state.shown?.shapes.get(item);
 
 function reveal(item) {
 	const box = plot();
-	const [left, top] = [item.x - 80 - (narrow() ? 0 : NAMES_PX), y(item) - TOP];
+	const [left, top] = [item.x - 80 - (state.narrow ? 0 : NAMES_PX), y(item) - TOP];
 	if (left < box.scrollLeft) box.scrollLeft = left;
 	if (item.x + 80 > box.scrollLeft + box.clientWidth) box.scrollLeft = item.x + 80 - box.clientWidth;
 	if (top < box.scrollTop) box.scrollTop = top;
@@ -546,7 +553,7 @@ document.addEventListener(
 		if (target !== plot() || pending) return;
 		pending = requestAnimationFrame(() => {
 			pending = 0;
-			showCard(null);
+			if (card()?.hidden === false) showCard(null);
 			const { scrollLeft, scrollTop } = plot();
 			if (drawn !== `${Math.round(scrollLeft / 200)} ${Math.round(scrollTop / 200)}`) draw();
 		});
