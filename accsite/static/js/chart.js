@@ -31,7 +31,9 @@ export function against(value, base) {
 	if (value == null || !base || !Number.isFinite(value)) return "";
 	const share = (100 * (value - base)) / Math.abs(base);
 	const size = Math.abs(share);
-	const text = size >= 1000 ? `${compact(value / base)} x` : `${Math.round(size)} %`;
+	const rounded = size >= 1000 ? `${compact(value / base)} x` : `${Math.round(size)} %`;
+	const nearlyAll = share > -100 && share < -99; // never all of it while something is left
+	const text = nearlyAll ? `${Math.min(Math.trunc(10 * size) / 10, 99.9).toFixed(1)} %` : rounded;
 	return share < -0.5 ? `-${text}` : share > 0.5 ? `+${text}` : "±0 %";
 }
 

@@ -69,6 +69,8 @@ class LegendLine:
             return ""
         share = 100 * (self.last - self.baseline) / abs(self.baseline)
         size = f"{compact(self.last / self.baseline)} x" if abs(share) >= 1000 else f"{abs(share):.0f} %"
+        if -100 < share < -99:  # never all of it while something is left
+            size = f"{min(int(-10 * share) / 10, 99.9):.1f} %"
         return "±0 %" if abs(share) <= 0.5 else f"{'-' if share < 0 else '+'}{size}"
 
 
