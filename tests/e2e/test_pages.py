@@ -123,12 +123,19 @@ def recipe_run() -> int:
 EMPTY = ["/", "/jobs/", "/experiments/", "/evaluate/", "/datasets/?q=nothing", "/no-such-page/"]
 
 
+AT_REST = """Promise.allSettled(
+    document.getAnimations().filter((each) => each instanceof CSSTransition).map((each) => each.finished)
+)"""
+"""Resolves when no colour is on its way any more from one theme to the other."""
+
+
 def obstacles(watched: Watched, where: str, themes: tuple[Theme, ...] = ("light", "dark")) -> list[str]:
     """Return what axe finds, in each theme."""
     watched.page.evaluate(AXE.read_text())
     found = []
     for theme in themes:
         watched.page.emulate_media(color_scheme=theme)
+        watched.page.evaluate(AT_REST)
         found += [f"{where}, {theme}: {each}" for each in watched.page.evaluate(RUN_AXE, TAGS)]
     return found
 
