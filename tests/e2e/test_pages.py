@@ -123,10 +123,10 @@ def recipe_run() -> int:
 EMPTY = ["/", "/jobs/", "/experiments/", "/evaluate/", "/datasets/?q=nothing", "/no-such-page/"]
 
 
-# What the pointer rests on fades from one theme to the other; half way it is of no theme.
-SETTLED = """Promise.allSettled(
-  document.getAnimations().filter((each) => each instanceof CSSTransition).map((each) => each.finished)
-).then(() => null)"""
+AT_REST = """Promise.allSettled(
+    document.getAnimations().filter((each) => each instanceof CSSTransition).map((each) => each.finished)
+)"""
+"""Resolves when no colour is on its way any more from one theme to the other."""
 
 
 def obstacles(watched: Watched, where: str, themes: tuple[Theme, ...] = ("light", "dark")) -> list[str]:
@@ -135,7 +135,7 @@ def obstacles(watched: Watched, where: str, themes: tuple[Theme, ...] = ("light"
     found = []
     for theme in themes:
         watched.page.emulate_media(color_scheme=theme)
-        watched.page.evaluate(SETTLED)
+        watched.page.evaluate(AT_REST)
         found += [f"{where}, {theme}: {each}" for each in watched.page.evaluate(RUN_AXE, TAGS)]
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -43,10 +44,23 @@ class Known:
         if job.total_steps:
             found |= {job.step / job.total_steps, job.total_steps - job.step}
         if LossBlock.objects.filter(job=job).exists():
-            _, columns = loss_history(job)
+            header, columns = loss_history(job)
             found |= {float(value) for column in columns for value in column}
+            found |= self.against(job, dict(zip(header["series"], columns, strict=True)))
+        found |= self.against(job, {name: [value] for name, value in job.result.get("losses", {}).items()})
         if job.checkpoint is not None:
             found |= {float(job.checkpoint.step)}
+        return found
+
+    @staticmethod
+    def against(job: Job, columns: Mapping[str, Any]) -> set[float]:
+        """Return how far each task's losses are from its baseline, in percent."""
+        found: set[float] = set()
+        for payload in job.events.filter(kind="baseline").values_list("payload", flat=True):
+            base = payload.get("loss")
+            if base:
+                losses = columns.get(f"raw/{payload['task']}", ())
+                found |= {100 * (float(value) - base) / abs(base) for value in losses}
         return found
 
     def checkpoint(self, checkpoint: Checkpoint) -> set[float]:

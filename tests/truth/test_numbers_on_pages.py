@@ -67,6 +67,7 @@ def chosen_from(known: Known) -> set[float]:
 def test_the_pages_of_a_branch_say_numbers_of_that_branch_alone(known: Known) -> None:
     assert known.site.bare is not None
     common = furniture(known, "/w/bare/main/")
+    common |= set(map(float, range(-3, 4)))  # the film strip of the latent, in standard deviations
     for branch in known.site.branches:
         page = shown(known, f"/w/{branch.experiment.slug}/{branch.slug}/")
         assert untrue(sayings(page), known.branch(branch) | common) == [], branch
@@ -168,7 +169,8 @@ def test_a_row_of_a_job_wears_the_state_of_that_job(known: Known) -> None:
             if row.tag not in ROWS or "data-job" not in row.attributes:
                 continue
             held = known.api(f"jobs/{row.attributes['data-job']}/")
-            (state,) = (each for each in row.walk() if "data-state" in each.attributes)
+            assert row.attributes.get("data-state", held["state"]) == held["state"]
+            (state,) = (each for each in row.walk() if each.attributes.get("class") == "state")
             assert (state.attributes["data-state"], state.text()) == (held["state"], held["state_label"])
             seen += 1
     assert seen > 8

@@ -197,7 +197,16 @@ def _of_event(event: JobEvent, seen: Place, runs: dict[int, int]) -> News:
     sentence = clean(event.message, SENTENCE_CHARS)
     if event.kind == "alarm":
         mark = str(JobState.SUCCEEDED if is_over(event) else JobState.LOST)
-        return News(event.created_at, mark, event_word(event), f"Job {job.pk}: {job.title}", sentence, page, "", unread)
+        return News(
+            event.created_at,
+            mark,
+            event_word(event),
+            f"Job {job.pk}: {job.title}",
+            sentence,
+            page,
+            "",
+            unread,
+        )
     state = JobState(payload["state"])
     mark, word = str(state), str(state.label)
     url, log = page, f"{page}?tab=log" if state == JobState.FAILED else ""
