@@ -48,7 +48,7 @@ def home(request: HttpRequest) -> HttpResponse:
         rows = leader_pages.ordered(measured.rows, choice, sort, asked.get("order", ""))
         page, cut = Paginator(rows, LEADERS_A_PAGE).get_page(asked.get("page")), measured.more
         if of == "branches":
-            page.object_list = leader_pages.with_trends(request.user, choice, page.object_list)
+            page.object_list = leader_pages.with_trends(request.user, choice, list(page.object_list))
     by_dataset: dict[str, list[leader_pages.Choice]] = {}
     for each in sorted(offered, key=lambda each: (each.dataset, each.task == "", each.words)):
         by_dataset.setdefault(each.dataset, []).append(each)
