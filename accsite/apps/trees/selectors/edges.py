@@ -71,10 +71,12 @@ def edges(
 def _digests(rows: QuerySet[Checkpoint], made: Mapping[int, datetime]) -> dict[int, bytes]:
     """Return checkpoint -> hash of its specification, which never changes: what was read once is not read again."""
     found = {pk: digest for pk, when in made.items() if (digest := _hashed.get((pk, when))) is not None}
-    unknown = [pk for pk in made if pk not in found]
-    for at in range(0, len(unknown), AT_ONCE):
-        some = rows.filter(pk__in=unknown[at : at + AT_ONCE])
-        for pk, text in some.values_list("pk", Cast("spec", TextField())):
+    unknown = {pk for pk in made if pk not in found}
+    if not unknown:
+        return found
+    some = rows if len(unknown) > AT_ONCE else rows.filter(pk__in=unknown)
+    for pk, text in some.values_list("pk", Cast("spec", TextField())).iterator(AT_ONCE):
+        if pk in unknown:
             found[pk] = blake2b(text.encode(), digest_size=16).digest()
             _hashed.put((pk, made[pk]), found[pk])
     return found
