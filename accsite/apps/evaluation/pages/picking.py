@@ -35,7 +35,7 @@ def newest(user: Any) -> list[Checkpoint]:
     numbers = Metric.objects.filter(evaluation__checkpoint=OuterRef("pk"), value__isnull=False)
     rows = _visible(user).annotate(ends=Exists(ends), measured=Exists(numbers))
     rows = rows.annotate(ready=Q(ends=True, measured=True))
-    found = sorted(rows.order_by("-ready", "-ends", "-pk")[:2], key=lambda each: each.pk)
+    found: list[Checkpoint] = sorted(rows.order_by("-ready", "-ends", "-pk")[:2], key=lambda each: each.pk)
     if len(found) == 2 and _grew_from(found[0], found[1].pk):
         found.reverse()
     return found
