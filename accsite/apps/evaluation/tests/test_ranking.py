@@ -77,6 +77,21 @@ def test_a_branch_stands_with_its_newest_number_and_the_line_that_led_there(page
     assert [each.metric.evaluation.checkpoint for each in all_of_them if each.metric] == [first, last]
 
 
+def test_a_branch_without_the_number_says_whether_it_is_trained_now_or_was_only_forked(page: Client) -> None:
+    branch = rows.make_branch(None)
+    begun = measured(branch, 0.5, step=300)
+    fork = Branch.objects.create(
+        experiment=branch.experiment, name="fork", slug="fork", head=begun, forked_from=begun
+    )
+    assert "not trained since its fork" in page.get("/evaluate/").text
+    assert "not measured so" not in page.get("/evaluate/").text
+    rows.make_job(fork, state=JobState.RUNNING, attempt=1, step=4554, start_checkpoint=begun)
+    shown = page.get("/evaluate/").text.partition('class="unmeasured"')[2]
+    assert "training" in shown
+    assert "4,854" in shown
+    assert "not trained" not in shown
+
+
 def test_what_was_measured_on_other_images_says_so(page: Client) -> None:
     for name in ("a", "b"):
         measured(rows.make_branch(None, slug=name), 0.5)
@@ -137,18 +152,3 @@ def test_as_many_questions_are_asked_however_many_branches_there_are(page: Clien
         page.get("/evaluate/")
     assert len(many) == len(few)
     assert not any('"without"' in each["sql"] for each in many)
-
-
-def test_a_branch_without_the_number_says_whether_it_is_trained_now_or_was_only_forked(page: Client) -> None:
-    branch = rows.make_branch(None)
-    begun = measured(branch, 0.5, step=300)
-    fork = Branch.objects.create(
-        experiment=branch.experiment, name="fork", slug="fork", head=begun, forked_from=begun
-    )
-    assert "not trained since its fork" in page.get("/evaluate/").text
-    assert "not measured so" not in page.get("/evaluate/").text
-    rows.make_job(fork, state=JobState.RUNNING, attempt=1, step=4554, start_checkpoint=begun)
-    shown = page.get("/evaluate/").text.partition('class="unmeasured"')[2]
-    assert "training" in shown
-    assert "4,854" in shown
-    assert "not trained" not in shown
