@@ -47,7 +47,8 @@ class Known:
             header, columns = loss_history(job)
             found |= {float(value) for column in columns for value in column}
             found |= self.against(job, dict(zip(header["series"], columns, strict=True)))
-        found |= self.against(job, {name: [value] for name, value in job.result.get("losses", {}).items()})
+        ended = job.result.get("losses", {})
+        found |= self.against(job, {f"raw/{task}": [value] for task, value in ended.items()})
         if job.checkpoint is not None:
             found |= {float(job.checkpoint.step)}
         return found

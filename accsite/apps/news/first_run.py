@@ -22,7 +22,7 @@ from accsite.apps.training.models import Branch, Checkpoint, Experiment
 class Step:
     """One step: its name, what it is in a sentence, what its button says, and where that leads.
 
-    done: user, their row -> whether it is done. told: whether nothing but the button tells that it is.
+    done: user, their row -> whether it is done.
     """
 
     name: str
@@ -31,7 +31,6 @@ class Step:
     button: str
     done: Callable[[Any, FirstRun], bool]
     where: Callable[[Any], str]
-    told: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,6 @@ STEPS = (
         "Look at a checkpoint",
         lambda _user, row: row.looked_at is not None,
         _look,
-        told=True,
     ),
     Step(
         "compare",
@@ -100,10 +98,12 @@ STEPS = (
         "Compare checkpoints",
         lambda _user, row: row.compared_at is not None,
         lambda _user: reverse("evaluation:compare"),
-        told=True,
     ),
 )
-BY_NAME = {step.name: step for step in STEPS}
+PLACES = ("workbench", "datasets", "experiments", "evaluate")
+"""Parts of the site whose pages tell what is next."""
+LOOKS = ("evaluation:checkpoint", "evaluation:tab", "trees:checkpoint")
+COMPARES = "evaluation:compare"
 _MOMENTS = {"look": "looked_at", "compare": "compared_at", "end": "ended_at"}
 
 
@@ -122,12 +122,21 @@ def next_step(user: Any) -> NextStep | None:
     return NextStep(now, now.where(user), list(zip(STEPS, states, strict=True)))
 
 
-def note(user: Any, what: str) -> str:
-    """Note that somebody has looked (``look``), compared (``compare``), or wants no hints (``end``).
+def visited(user: Any, view: str, compared: int) -> None:
+    """Note by the page that somebody opened that they have looked at a checkpoint, or ``compared`` two or more.
 
-    Return where that leads.
+    Of who may only look, and of what was noted before, nothing is noted.
     """
+    what = "look" if view in LOOKS else "compare" if view == COMPARES and compared > 1 else ""
+    if not what or not may_write(user):
+        return
+    row = FirstRun.objects.filter(user=user).first()
+    if row is None or getattr(row, _MOMENTS[what]) is None:
+        note(user, what)
+
+
+def note(user: Any, what: str) -> None:
+    """Note that somebody has looked (``look``), compared (``compare``), or wants no hints (``end``)."""
     FirstRun.objects.update_or_create(user=user, defaults={_MOMENTS[what]: timezone.now()})
     bump(f"news:{user.pk}")
     no_deed()
-    return BY_NAME[what].where(user) if what in BY_NAME else ""

@@ -42,13 +42,13 @@ def next_step(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def first(request: HttpRequest, what: str) -> HttpResponse:
-    """Note that a newcomer looks or compares, and lead there; or that they want no more hints (``end``)."""
-    if what not in ("look", "compare", "end"):
+    """Note that a newcomer wants no more hints (``end``)."""
+    if what != "end":
         raise Http404(f"a first run has no {what!r}")
-    where = first_run.note(actor(request), what)
+    first_run.note(actor(request), what)
     if is_partial(request):
         return render(request, "news/panels/next_step.html", pages.next_context(request))
-    return redirect(where) if where else back(request, "/")
+    return back(request, "/")
 
 
 @require_POST

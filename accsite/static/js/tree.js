@@ -232,6 +232,9 @@ const called = (node) => node.tag || `${node.branch.name} at step ${node.step.to
 const measured = (node) =>
 	node.value === null ? `no ${state.wire.metric}` : `${state.wire.metric} ${compact(node.value)}`;
 
+// The total is a sum by weights: the lowest of all is not the best where these differ.
+const ofWeights = () => state.wire.metric === "loss/total";
+
 function words(item) {
 	const { node, nodes, run } = item;
 	const alarms = [...new Set(nodes.map((each) => each.alarms).filter(Boolean))].map((raised) => `alarm: ${raised}`);
@@ -243,7 +246,7 @@ function words(item) {
 	const marks = [
 		...alarms,
 		node.starred && "starred",
-		node.best && `best ${state.wire.metric}`,
+		node.best && (ofWeights() ? "lowest total loss, weights may differ" : `best ${state.wire.metric}`),
 		node.pruned && "weights pruned",
 		...node.heads.map((name) => `head of ${name}`),
 		node.edge && `differs by ${node.edge}`,
@@ -309,7 +312,7 @@ function beside(item) {
 	const alarmed = nodes.some(({ alarms }) => alarms);
 	if (alarmed) add("⚠", { x: run ? 20 : 10, y: -10, class: "alarm" });
 	if (run) return found;
-	const praise = [node.starred && "★", node.best && "best"].filter(Boolean).join(" ");
+	const praise = [node.starred && "★", node.best && (ofWeights() ? "lowest" : "best")].filter(Boolean).join(" ");
 	if (praise) add(praise, { x: 0, y: alarmed ? -22 : -16, class: "star" });
 	if (!ends(item)) return found;
 	if (node.picture) {

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from accsite.apps.evaluation.models import Metric
 from accsite.apps.training.models import Branch, Checkpoint, Experiment
 from accsite.apps.trees.selectors.differences import spec_difference
 from accsite.ids import row_id
@@ -27,8 +28,29 @@ class Difference:
 
 
 def newest(user: Any) -> list[Checkpoint]:
-    """Return the two newest checkpoints that ``user`` may see, the older first."""
-    return list(reversed(_visible(user).order_by("-pk")[:2]))
+    """Return the two newest measured heads that ``user`` may see, one that the other grew from first, else the older.
+
+    Where fewer were measured, other heads take their place, and then other checkpoints.
+    """
+    ends = Branch.objects.filter(head=OuterRef("pk"))
+    numbers = Metric.objects.filter(evaluation__checkpoint=OuterRef("pk"), value__isnull=False)
+    rows = _visible(user).annotate(ends=Exists(ends), measured=Exists(numbers))
+    rows = rows.annotate(ready=Q(ends=True, measured=True))
+    found: list[Checkpoint] = sorted(rows.order_by("-ready", "-ends", "-pk")[:2], key=lambda each: each.pk)
+    if len(found) == 2 and _grew_from(found[0], found[1].pk):
+        found.reverse()
+    return found
+
+
+def _grew_from(node: Checkpoint, ancestor: int) -> bool:
+    """Return whether a checkpoint grew from another."""
+    parents = dict(
+        Checkpoint.everything.filter(experiment=node.experiment_id).order_by().values_list("pk", "parent_id")
+    )
+    at = node.parent_id
+    while at is not None and at != ancestor:
+        at = parents.get(at)
+    return at is not None
 
 
 def find(user: Any, text: str, chosen: Sequence[Checkpoint]) -> list[Checkpoint]:

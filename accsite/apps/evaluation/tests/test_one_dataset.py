@@ -132,12 +132,16 @@ def test_a_difference_of_the_same_images_is_judged_pair_by_pair(branch: Branch) 
     assert "another seed may differ" in again.claim
 
 
-def test_a_difference_within_the_noise_says_so(branch: Branch) -> None:
+def test_a_difference_within_the_noise_says_so_and_is_not_called_better(branch: Branch, page: Client) -> None:
     first, second = two(branch)
-    ufr(branch, first, 0.5, "grid", without=spread(0.5, 0.2))
-    ufr(branch, second, 0.5001, "grid", without=spread(0.5001, -0.2))
+    judged = {"higher_is_better": True}
+    ufr(branch, first, 0.5, "grid", without=spread(0.5, 0.2), **judged)
+    ufr(branch, second, 0.5001, "grid", without=spread(0.5001, -0.2), **judged)
     value = comparing.compare([first, second]).metrics[0].values[1]
     assert (value.verdict, value.claim) == ("within the noise", "within the noise of these images")
+    shown = page.get(f"/compare/?a={first.pk}&b={second.pk}").text
+    assert "no clear difference" in shown
+    assert "▲ better" not in shown
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
 
+from accsite.apps.evaluation.models import Evaluation, Metric
 from accsite.apps.evaluation.pages import picking
 from accsite.apps.training.models import Branch, Checkpoint
 from accsite.apps.training.tests import rows
@@ -63,6 +64,29 @@ def test_without_a_word_heads_are_offered(branch: Branch, user: Any) -> None:
     head = rows.make_checkpoint(branch, step=2)
     Branch.objects.update(head=head)
     assert picking.find(user, "", []) == [head]
+
+
+def test_the_two_newest_measured_heads_are_offered_with_what_the_other_grew_from_first(
+    branch: Branch, user: Any
+) -> None:
+    begun = rows.make_checkpoint(branch, step=300)
+    grown = rows.make_checkpoint(branch, step=600, parent=begun)
+    fork = Branch.objects.create(experiment=branch.experiment, name="fork", slug="fork", head=begun)
+    assert picking.newest(user) == [begun, grown]
+    Branch.objects.filter(pk=branch.pk).update(head=grown)
+    for node in (begun, grown):
+        made = Evaluation.objects.create(branch=node.branch, checkpoint=node, step=node.step)
+        Metric.objects.create(evaluation=made, name="ufr", value=0.5)
+    rows.make_checkpoint(branch, step=650, parent=grown)  # saved on the way
+    later = Branch.objects.create(experiment=branch.experiment, name="later", slug="later")
+    later.head = rows.make_checkpoint(later, step=700)  # an end, but nothing was measured of it
+    later.save()
+    assert picking.newest(user) == [begun, grown]
+    # What was imported last may be the older of the two.
+    Checkpoint.objects.filter(pk=grown.pk).update(parent=None)
+    Checkpoint.objects.filter(pk=begun.pk).update(parent=grown)
+    assert picking.newest(user) == [grown, begun]
+    assert fork.head == begun
 
 
 def test_heads_of_an_experiment_begin_with_the_one_that_was_chosen(branch: Branch, user: Any) -> None:

@@ -15,6 +15,7 @@ from accsite.apps.evaluation.models import Evaluation, Metric
 from accsite.apps.evaluation.pages import leaders
 from accsite.apps.evaluation.pages.leaders import Leader
 from accsite.apps.evaluation.views import branches
+from accsite.apps.jobs.states import JobState
 from accsite.apps.training.models import Branch, Checkpoint, Experiment
 from accsite.apps.training.tests import rows
 from accsite.tests.markup import folded
@@ -78,6 +79,21 @@ def test_a_branch_stands_with_its_newest_number_and_the_line_that_led_there(page
     assert row.bar.low < row.bar.value < row.bar.high
     all_of_them = ranked(page, "?of=checkpoints")
     assert [each.metric.evaluation.checkpoint for each in all_of_them if each.metric] == [first, last]
+
+
+def test_a_branch_without_the_number_says_whether_it_is_trained_now_or_was_only_forked(page: Client) -> None:
+    branch = rows.make_branch(None)
+    begun = measured(branch, 0.5, step=300)
+    fork = Branch.objects.create(
+        experiment=branch.experiment, name="fork", slug="fork", head=begun, forked_from=begun
+    )
+    assert "not trained since its fork" in page.get("/evaluate/").text
+    assert "not measured so" not in page.get("/evaluate/").text
+    rows.make_job(fork, state=JobState.RUNNING, attempt=1, step=4554, start_checkpoint=begun)
+    shown = page.get("/evaluate/").text.partition('class="unmeasured"')[2]
+    assert "training" in shown
+    assert "4,854" in shown
+    assert "not trained" not in shown
 
 
 def test_what_was_measured_on_other_images_says_so(page: Client) -> None:

@@ -20,6 +20,7 @@ from accsite.apps.access.permissions import may_change
 from accsite.apps.evaluation.forms import AutoForm
 from accsite.apps.evaluation.pages import branches as branch_pages
 from accsite.apps.evaluation.pages import leaders as leader_pages
+from accsite.apps.evaluation.pages import running
 from accsite.apps.evaluation.pages import tabs as tab_pages
 from accsite.apps.live import selectors as live
 from accsite.apps.training.actions.change_branch import ChangeBranch
@@ -66,6 +67,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "ofs": leader_pages.OF,
         "heads": _heads(request, choice, sort) if choice else {},
         "most": MOST_PICKED,
+        "training": running.trained_now(),
     }
     return render(request, "evaluation/home.html", context)
 

@@ -7,7 +7,7 @@ from typing import Any
 from django import template
 from django.template import Context
 
-from accsite.apps.news import pages
+from accsite.apps.news import first_run, pages
 
 register = template.Library()
 
@@ -26,5 +26,11 @@ def rail_counts(context: Context) -> dict[str, Any]:
 
 @register.inclusion_tag("news/panels/next_step.html", takes_context=True)
 def next_step(context: Context) -> dict[str, Any]:
-    """Show a newcomer what to do next; nothing to anybody else."""
-    return {**pages.next_context(context["request"]), "csrf_token": context.get("csrf_token")}
+    """Show a newcomer what to do next where they work; nothing elsewhere, and nothing to anybody else."""
+    if context.get("place") not in first_run.PLACES:
+        return {"next_step": None}
+    request = context["request"]
+    match = request.resolver_match
+    if match is not None and request.method == "GET":
+        first_run.visited(request.user, match.view_name, len(context.get("chosen") or ()))
+    return {**pages.next_context(request), "csrf_token": context.get("csrf_token")}

@@ -46,10 +46,25 @@ def test_each_step_follows_from_what_was_made(ada: User) -> None:
     node = rows.make_checkpoint(branch, job)
     assert now(ada) == ("look", f"/evaluate/{node.pk}/")
     client = signed_in(ada)
-    assert client.post("/news/first/look/")["Location"] == f"/evaluate/{node.pk}/"
+    assert client.get(f"/evaluate/{node.pk}/").status_code == 200
     assert now(ada) == ("compare", "/compare/")
-    assert client.post("/news/first/compare/")["Location"] == "/compare/"
+    other = rows.make_checkpoint(branch, job)
+    client.get("/compare/")
+    client.get(f"/compare/?a={node.pk}")
+    assert now(ada)[0] == "compare"  # nothing was compared yet
+    assert client.get(f"/compare/?a={node.pk}&b={other.pk}").status_code == 200
     assert now(ada) == ("", "")
+    assert AuditEntry.objects.count() == 0
+
+
+def test_it_stands_where_one_works_and_nowhere_else(ada: User) -> None:
+    client = signed_in(ada)
+    for where in ("/datasets/", "/experiments/", "/evaluate/"):
+        assert (
+            "Make a dataset" in client.get(where).text.partition('id="next-step"')[2].partition("</aside>")[0]
+        )
+    for where in ("/news/", "/jobs/", "/search/?q=x", "/nowhere/"):
+        assert 'aria-label="Next step"' not in client.get(where).text
 
 
 def test_what_others_made_is_not_what_one_has_done(ada: User) -> None:

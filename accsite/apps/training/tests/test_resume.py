@@ -166,6 +166,15 @@ def test_a_rate_that_was_set_after_the_checkpoint_is_not_set_again(user: Any, fa
     assert in_force(Job.objects.get(pk=job.pk)) == 0.5
 
 
+def test_a_job_cancelled_while_it_waited_hides_no_job_that_can_be_resumed(
+    branch: Branch, failed: Job
+) -> None:
+    rows.make_job(branch, state=JobState.CANCELLED)
+    point = interrupted(branch)
+    assert point is not None
+    assert point.job == failed
+
+
 def test_the_train_form_says_where_training_starts(
     client: Client, user: Any, branch: Branch, failed: Job
 ) -> None:
