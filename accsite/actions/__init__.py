@@ -129,6 +129,8 @@ class Things:
     """row -> where the place of its actions is fetched anew, and the topic that tells when; None: it stays as it is."""
     among_others: bool = False
     """Whether it has no page of its own, but a row among others on one."""
+    only_possible: bool = False
+    """Whether its page leaves out what cannot be done to it as it is now, rather than say why."""
     address: str = "<int:pk>"
     """How an address names one: a converter of Django's and a field."""
     called: str = ""

@@ -50,6 +50,8 @@ def offered(user: Any, thing: Any) -> list[ActionType]:
 def shown(user: Any, thing: Any, asked: Mapping[ActionType, ActionForm] | None = None) -> dict[str, Any]:
     """Return what the place of actions on an object's page shows; ``asked``: forms that were sent and refused."""
     acts = [_shown(kind, thing, (asked or {}).get(kind)) for kind in offered(user, thing)]
+    if things_of(type(thing)).only_possible:
+        acts = [act for act in acts if act["opened"] or not act["impossible"]]
     place = f"actions-{things_of(type(thing)).name}-{thing.pk}" if among_others(thing) else "actions"
     fresh = things_of(type(thing)).fresh
     fresh_url, topic = ("", "") if fresh is None else fresh(thing)

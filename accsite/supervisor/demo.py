@@ -21,16 +21,14 @@ from accsite.apps.jobs.states import ACTIVE, TERMINAL, JobState
 from accsite.apps.registry.models import Plugin
 from accsite.apps.training.models import Branch, Experiment
 from accsite.apps.training.services import experiments, jobs, tasks
+from accsite.apps.training.services.beginnings import FIRST_TASKS
 
 DATASET_NAME, DATASET_SLUG = "Handwritten digits", "handwritten-digits"
 GENERATOR = "HandwrittenDigits"
 EXPERIMENT, BRANCH = "digits", "main"
 STEPS = 3000
-# The squared error of a pixel is small beside the other two losses, so it counts for more.
-RECONSTRUCTION_WEIGHT, KL_WEIGHT = 30.0, 0.002
 TASKS: tuple[dict[str, Any], ...] = (
-    {"name": "Reconstruction", "task_class": "ReconstructionTask", "weight": RECONSTRUCTION_WEIGHT},
-    {"name": "KL", "task_class": "KLDivergenceTask", "weight": KL_WEIGHT},
+    *FIRST_TASKS,
     {"name": "Digit", "task_class": "ClassificationTask", "factor": "digit"},
 )
 MODEL: dict[str, Any] = {

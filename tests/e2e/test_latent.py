@@ -84,11 +84,15 @@ def test_the_picture_follows_the_slider_on_the_workbench_and_opening_it_asks_not
     assert not [url for url in sockets if "/ws/latent/" in url], "nothing is asked before the first touch"
     assert not [url for url in watched.requests if url.endswith("hand.js")]
     assert page.locator(SHOWN).count() == 0
+    assert set(page.locator(".latent-axis output").all_inner_texts()) <= {"\u2013", ""}, (
+        "nothing is known of them yet"
+    )
     watched.assert_still()
 
     digit = page.get_by_role("slider", name="digit")
     digit.press("ArrowRight")
     first = taken(watched)
+    assert "seed" not in said(page), "it begins at the middle"
     digit.press("End")
     last = changed(watched, first)
     settled(watched, "axis=digit")

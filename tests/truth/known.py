@@ -55,13 +55,13 @@ class Known:
 
     @staticmethod
     def against(job: Job, columns: Mapping[str, Any]) -> set[float]:
-        """Return how far each task's losses are from its baseline, in percent."""
+        """Return how far each task's losses are from its baseline, as a share of it."""
         found: set[float] = set()
         for payload in job.events.filter(kind="baseline").values_list("payload", flat=True):
             base = payload.get("loss")
             if base:
                 losses = columns.get(f"raw/{payload['task']}", ())
-                found |= {100 * (float(value) - base) / abs(base) for value in losses}
+                found |= {(float(value) - base) / abs(base) for value in losses}
         return found
 
     def checkpoint(self, checkpoint: Checkpoint) -> set[float]:

@@ -196,17 +196,9 @@ def _of_event(event: JobEvent, seen: Place, runs: dict[int, int]) -> News:
     payload = event.payload if isinstance(event.payload, dict) else {}
     sentence = clean(event.message, SENTENCE_CHARS)
     if event.kind == "alarm":
-        mark = str(JobState.SUCCEEDED if is_over(event) else JobState.LOST)
-        return News(
-            event.created_at,
-            mark,
-            event_word(event),
-            f"Job {job.pk}: {job.title}",
-            sentence,
-            page,
-            "",
-            unread,
-        )
+        how = JobState.SUCCEEDED if is_over(event) else JobState.LOST
+        about = f"Job {job.pk}: {job.title}"
+        return News(event.created_at, how, event_word(event), about, sentence, page, "", unread)
     state = JobState(payload["state"])
     mark, word = str(state), str(state.label)
     url, log = page, f"{page}?tab=log" if state == JobState.FAILED else ""

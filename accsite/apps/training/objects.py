@@ -50,6 +50,7 @@ def register() -> None:
             word=lambda job: str(job.pk),
             page=lambda job: reverse("training:job", args=[job.pk]),
             answer=_job_in_the_api,
+            only_possible=True,
             fresh=lambda job: (reverse("training:job-panel", args=[job.pk, "actions"]), f"job:{job.pk}"),
             line=lambda job: f"job {job.pk} queued: {job.title}; `manage.py jobs follow {job.pk}` shows it",
         ),

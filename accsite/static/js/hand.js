@@ -26,9 +26,14 @@ export function normal(seed, count) {
 
 const places = ({ shape }) => shape.slice(1).reduce((all, side) => all * side, 1);
 
-/** Return the latent of a seed: of the prior, or of a normal as wide as the latents that were looked at. */
+/** Return the latent of a seed, of the prior or of a normal as wide as the latents that were looked at; without a
+ * seed their middle. */
 export function drawn(reach, seed) {
 	const each = places(reach);
+	if (seed === undefined) {
+		const middle = (_, at) => (reach.prior ? 0 : reach.mean[Math.floor(at / each)]);
+		return Float32Array.from({ length: reach.shape[0] * each }, middle);
+	}
 	const found = normal(seed, reach.shape[0] * each);
 	if (reach.prior) return Float32Array.from(found);
 	return Float32Array.from(found, (value, at) => {
@@ -69,7 +74,7 @@ export class Hand {
 	 */
 	constructor(root, source, page) {
 		Object.assign(this, { root, source, page, reaches: new Map(), starts: new Map() });
-		this.begin = { seed: 3 };
+		this.begin = {}; // at the middle, until a seed or an image is chosen
 		this.offset = null; // what sliders have added, in the latent's own units
 		this.part = 0;
 		this.turn = 0;
@@ -96,7 +101,7 @@ export class Hand {
 
 	/** Take up what an address says; nothing is drawn by that. */
 	restore({ seed, dataset, row, by = [], axis, part = 0 }) {
-		this.begin = dataset ? { dataset, row: row || 0 } : { seed: seed ?? 3 };
+		this.begin = dataset ? { dataset, row: row || 0 } : { seed };
 		this.moves = by;
 		this.part = part;
 		const named = this.all("input[type=range]").find((slider) => this.nameOf(slider) === axis);
@@ -126,8 +131,7 @@ export class Hand {
 
 	async onInput(target) {
 		this.touched = performance.now();
-		if (target.matches("[data-seed]"))
-			return this.start({ seed: Math.min(2 ** 32 - 1, Math.max(0, Math.floor(+target.value || 0))) });
+		if (target.matches("[data-seed]")) return this.start({ seed: this.seed() });
 		if (target.matches("[data-dataset], [data-row]")) return this.chooseImage();
 		if (target.type !== "range") return;
 		this.stop();
@@ -137,11 +141,17 @@ export class Hand {
 		this.draw();
 	}
 
+	/** Return the seed that is filled in; undefined for none. */
+	seed() {
+		const { value } = this.root.querySelector("[data-seed]");
+		return value === "" ? undefined : Math.min(2 ** 32 - 1, Math.max(0, Math.floor(+value || 0)));
+	}
+
 	chooseImage() {
 		const [chosen, row] = [this.root.querySelector("[data-dataset]"), this.root.querySelector("[data-row]")];
 		row.disabled = !chosen.value;
 		row.max = (chosen.selectedOptions[0].dataset.images || 1) - 1;
-		if (!chosen.value) return this.start({ seed: +this.root.querySelector("[data-seed]").value || 0 });
+		if (!chosen.value) return this.start({ seed: this.seed() });
 		this.start({ dataset: chosen.value, row: Math.min(+row.max, Math.max(0, Math.floor(+row.value || 0))) });
 	}
 
@@ -417,7 +427,9 @@ export class Hand {
 		const reach = this.reach();
 		const where = dataset
 			? `image ${row} of ${dataset}, encoded`
-			: `seed ${seed}, ${reach.prior ? "drawn from the prior" : "drawn as the latents lie"}`;
+			: seed === undefined
+				? `the middle of ${reach.prior ? "the prior" : "the latents"}`
+				: `seed ${seed}, ${reach.prior ? "drawn from the prior" : "drawn as the latents lie"}`;
 		const looked = reach.looked_at ? `; one sd as of ${reach.looked_at}` : "";
 		const sentence = `Begins at ${where}${looked}.`;
 		if (this.said.textContent !== sentence) this.say(sentence);

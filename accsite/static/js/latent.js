@@ -26,7 +26,7 @@ function remember({ seed, dataset, row, by, axis, part }) {
 	const given = params();
 	for (const key of KEYS) given.delete(key);
 	if (dataset) given.set("image", `${dataset}:${row}`);
-	else given.set("seed", seed);
+	else if (seed !== undefined) given.set("seed", seed);
 	if (by.length) given.set("by", by.map((pair) => pair.join(":")).join(","));
 	if (axis) given.set("axis", axis);
 	if (part) given.set("part", part);

@@ -17,6 +17,7 @@ from accsite.apps.latent.pages import groups_of
 from accsite.apps.latent.services import forget_purged
 from accsite.apps.training.models import Branch, Checkpoint, Visibility
 from accsite.apps.training.tests import rows
+from accsite.tests.modules import evaluate
 
 
 @pytest.fixture
@@ -133,3 +134,18 @@ def test_without_the_process_it_is_said_what_to_start(redis_url: str) -> None:
 
     with pytest.raises(NoAnswer, match=r"python -m workers\.latent"):
         asyncio.run(ask({"ask": "open", "checkpoint": 1, "sha256": "0", "who": "me"}))
+
+
+def test_until_a_seed_is_chosen_a_latent_is_the_middle_and_its_sliders_say_nothing(
+    page: Client, branch: Branch
+) -> None:
+    body = "return [...(await load('hand')).drawn(...args)]"
+    prior = {"shape": [2, 1, 2], "prior": True, "mean": [0.5, 0.25], "spread": [1, 1]}
+    assert evaluate(body, prior) == [0, 0, 0, 0]
+    assert evaluate(body, {**prior, "prior": False}) == [0.5, 0.5, 0.25, 0.25]
+    assert evaluate(body, prior, 3) != [0, 0, 0, 0]
+    head(branch)
+    shown = page.get("/w/digits/main/").content.decode()
+    assert "<output>\u2013</output>" in shown
+    assert "<output>0" not in shown
+    assert "Empty until you drag an axis" in shown

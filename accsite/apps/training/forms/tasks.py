@@ -15,6 +15,7 @@ from accsite.apps.registry.models import Plugin, PluginFile, PluginKind
 from accsite.apps.training.models import Branch, Task
 from accsite.apps.training.pages import tasks as task_pages
 from accsite.apps.training.pages.tasks import Choice
+from accsite.apps.training.services.beginnings import RECONSTRUCTION
 from accsite.apps.training.services.tasks import default_name
 from accsite.apps.training.specs import model_of
 from accsite.forms import ParamsForm, carried, choice, number, text
@@ -62,10 +63,13 @@ class TaskForm(ParamsForm):
         add_url = reverse("training:task-add", args=[branch.experiment.slug, branch.slug])
         model = model_of(branch)
         classes = task_pages.class_choices(model)
-        self.plugin = _plugin(given.get("task_class"), classes)
+        used = branch.tasks.filter(removed_at__isnull=True).order_by("-pk")
+        first = "" if used.filter(task_class=RECONSTRUCTION).exists() else RECONSTRUCTION
+        self.plugin = _plugin(given.get("task_class") or first, classes)
         self.gone = given.get("task_class", "") if self.plugin is None or _is_gone(given, self.plugin) else ""
         datasets = task_pages.dataset_choices(self.plugin, model)
-        self.chosen = _dataset(given.get("dataset"), datasets)
+        newest = used.values_list("dataset__slug", flat=True).first()
+        self.chosen = _dataset([given.get("dataset"), newest], datasets)
         params = self.plugin.params if self.plugin else []
         initial = {"weight": "1", **_as_dict(values or {})}
         initial |= {
@@ -167,7 +171,7 @@ def _is_gone(given: Mapping[str, Any], plugin: Plugin) -> bool:
     return bool(given.get("task_class")) and given["task_class"] != plugin.name
 
 
-def _dataset(slug: Any, offered: list[Choice]) -> Dataset | None:
-    """Return the dataset that is asked for if it suits, else the first that does."""
+def _dataset(wanted: list[Any], offered: list[Choice]) -> Dataset | None:
+    """Return the first of the datasets that are wanted that suits, else the first of all that does."""
     fit = [each.value for each in offered if not each.why_not]
-    return Dataset.objects.filter(slug=slug if slug in fit else next(iter(fit), None)).first()
+    return Dataset.objects.filter(slug=next((slug for slug in [*wanted, *fit] if slug in fit), None)).first()

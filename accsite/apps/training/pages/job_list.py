@@ -13,6 +13,7 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 
+from accsite.apps.jobs.actions.stop_job import StopJob
 from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.states import ACTIVE, HELD, JobState
 from accsite.apps.live import selectors as live
@@ -64,6 +65,9 @@ def list_context(request: HttpRequest) -> dict[str, Any]:
     return {
         "versions": versions,
         "jobs": charts.job_rows(list(page.object_list)),
+        "stoppable": {
+            job.pk for job in page.object_list if job.state in ACTIVE and StopJob.may(request.user, job)
+        },
         "page": page,
         "query": query,
         "hidden_previews": hidden,

@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.states import JobState
 from accsite.apps.training.models import Branch
 from accsite.apps.training.tests import rows
 
@@ -54,3 +55,20 @@ def test_an_unknown_state_lists_all_and_an_empty_choice_leads_back(reader: Clien
     empty = reader.get("/jobs/?state=LOST").content.decode()
     assert "No jobs of this kind" in empty
     assert "All jobs" in empty
+
+
+def test_a_row_has_a_stop_for_who_may_while_the_job_runs_or_waits(user: Any, branch: Branch) -> None:
+    client = Client()
+    client.force_login(user)
+    running = rows.make_job(branch, state=JobState.RUNNING, attempt=1)
+    waiting = rows.make_job(rows.make_branch(user, "waits"), state=JobState.QUEUED)
+    ended = rows.make_job(branch, state=JobState.SUCCEEDED)
+    shown = client.get("/jobs/").text
+    assert f"Stop job {running.pk}" in shown
+    assert f"Cancel job {waiting.pk}" in shown
+    assert f'id="row-stop-{ended.pk}"' not in shown
+    answer = client.post(
+        f"/jobs/{waiting.pk}/control/", {"kind": "cancel"}, headers={"Referer": "http://testserver/jobs/"}
+    )
+    assert answer["Location"] == "http://testserver/jobs/"
+    assert Job.objects.get(pk=waiting.pk).state == JobState.CANCELLED

@@ -301,3 +301,15 @@ def test_a_second_task_ends_the_warning_until_it_is_off(
     assert 'id="lone"' not in browser.get(address(branch, task.pk), headers=PARTIAL).text
     tasks.set_enabled(actor=user, task=second, enabled=False)
     assert 'id="lone"' in browser.get(address(branch, task.pk), headers=PARTIAL).text
+
+
+def test_a_new_task_begins_as_reconstruction_and_then_on_the_dataset_that_is_used(
+    browser: Client, user: Any, branch: Branch, dataset: Dataset
+) -> None:
+    rows.make_plugin(PluginKind.TASK, "ActivationTask", label="Activation")
+    rows.make_dataset("aaa")
+    assert "selected" in option(form(browser, branch), "ReconstructionTask")
+    tasks.add_task(actor=user, branch=branch, task_class="ReconstructionTask", dataset=dataset)
+    second = form(browser, branch)
+    assert "selected" in option(second, "ActivationTask")
+    assert "selected" in option(second, dataset.slug)

@@ -10,6 +10,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from accsite.apps.datasets.models import Dataset
 from accsite.apps.jobs.models import Job, JobEvent
 from accsite.apps.jobs.states import JobState
 from accsite.apps.training.models import Branch, Experiment, Task, Visibility
@@ -238,6 +239,25 @@ def test_an_experiment_is_created_with_its_factors(browser: Client, plugins: Any
     experiment = Experiment.objects.get()
     assert made["Location"] == reverse("training:workbench", args=[experiment.slug, "main"])
     assert [group["name"] for group in experiment.model_spec["factor_groups"]] == ["digit", "free"]
+
+
+def test_an_experiment_on_a_dataset_begins_with_its_reconstruction(
+    browser: Client, plugins: Any, dataset: Dataset
+) -> None:
+    address = reverse("trees:experiment-new")
+    shown = browser.get(address, {"dataset": dataset.slug}).text
+    box = shown.split('id="experiment-begin"')[1].split(">")[0]
+    assert "checked" in box
+    unticked = browser.get(address, {"dataset": dataset.slug, "name": "A"}, headers=PARTIAL).text
+    assert "checked" not in unticked.split('id="experiment-begin"')[1].split(">")[0]
+    data = {"name": "Begun", "dataset": dataset.slug, "latent_dim": "16"}
+    browser.post(address, {**data, "begin": "1"})
+    branch = Experiment.objects.get(name="Begun").branches.get()
+    attached = list(branch.tasks.order_by("pk").values_list("name", "task_class", "weight", "dataset"))
+    assert attached[0] == ("Reconstruction", "ReconstructionTask", 30.0, dataset.pk)
+    assert attached[1:] in ([], [("KL", "KLDivergenceTask", 0.002, dataset.pk)])
+    browser.post(address, {**data, "name": "Bare"})
+    assert not Experiment.objects.get(name="Bare").branches.get().tasks.exists()
 
 
 @pytest.mark.parametrize(

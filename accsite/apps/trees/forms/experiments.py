@@ -14,6 +14,8 @@ from accsite.apps.training.models import Visibility
 from accsite.forms import ParamsForm, choice, number, text
 
 SPARE_ROWS = 2
+BEGIN = "begin"
+"""The checkbox that has the experiment begin with a reconstruction of its images."""
 GROUP_FIELDS = ("group-name", "group-start", "group-end")
 
 
@@ -71,6 +73,13 @@ class ExperimentForm(ParamsForm):
         self.fields["dataset"].widget.choices = [*shapes, ("", "a shape of its own")]
         self.groups = group_rows(given)
         self.group_errors: list[str] = []
+        self.begins = BEGIN in typed or "name" not in typed
+        """Whether that is ticked, as it is before anybody has seen the form."""
+
+    @property
+    def begins_on(self) -> Dataset | None:
+        """Return the dataset whose reconstruction the form asks to begin with, if it does."""
+        return self.datasets.get(str(self.data.get("dataset", ""))) if BEGIN in self.data else None
 
     @property
     def first(self) -> list[BoundField]:

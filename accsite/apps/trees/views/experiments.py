@@ -21,10 +21,10 @@ from accsite.apps.registry import descriptions
 from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.training.models import Experiment, Visibility
-from accsite.apps.training.services import experiments as experiment_services
+from accsite.apps.training.services.beginnings import begin_experiment
 from accsite.apps.trees import measures
 from accsite.apps.trees.actions.restore_checkpoints import RestoreCheckpoints
-from accsite.apps.trees.forms.experiments import GROUP_FIELDS, ExperimentForm
+from accsite.apps.trees.forms.experiments import BEGIN, GROUP_FIELDS, ExperimentForm
 from accsite.apps.trees.forms.presets import presets
 from accsite.apps.trees.forms.tree import ImportForm, RetentionForm
 from accsite.apps.trees.pages import tree as tree_pages
@@ -229,7 +229,8 @@ def create(request: HttpRequest) -> HttpResponse:
         shown_model = draw(request, form, chosen)
     elif request.method == "POST" and chosen:
         try:
-            made = experiment_services.create_experiment(
+            made = begin_experiment(
+                dataset=form.begins_on,
                 actor=actor(request),
                 name=request.POST.get("name", ""),
                 model=form.model(chosen.name),
@@ -240,7 +241,7 @@ def create(request: HttpRequest) -> HttpResponse:
         else:
             return redirect("training:workbench", made.slug, "main")
     status = REFUSED if form.is_bound and (form.errors or form.group_errors) else 200
-    shown = [*form.fields, *GROUP_FIELDS]
+    shown = [*form.fields, *GROUP_FIELDS, BEGIN]
     context = {
         "versions": versions,
         "place": "experiments",
