@@ -134,7 +134,7 @@ def test_a_difference_of_the_same_images_is_judged_pair_by_pair(branch: Branch) 
 
 def test_a_difference_within_the_noise_says_so_and_is_not_called_better(branch: Branch, page: Client) -> None:
     first, second = two(branch)
-    judged = {"higher_is_better": True}
+    judged: dict[str, Any] = {"higher_is_better": True}
     ufr(branch, first, 0.5, "grid", without=spread(0.5, 0.2), **judged)
     ufr(branch, second, 0.5001, "grid", without=spread(0.5001, -0.2), **judged)
     value = comparing.compare([first, second]).metrics[0].values[1]
