@@ -146,7 +146,11 @@ def test_its_page_has_a_place_for_actions_which_is_not_there_while_there_are_non
     place = pages.shown(world.users["administrator"], thing)["place_of_actions"]
     for kinds, there in ((), False), ((Greet,), True):
         monkeypatch.setattr(pages, "actions_on", lambda _model, kinds=kinds: kinds)
-        monkeypatch.setattr(pages, "_shown", lambda kind, *_: {"verb": kind.verb, "label": kind.label})
+        monkeypatch.setattr(
+            pages,
+            "_shown",
+            lambda kind, *_: {"verb": kind.verb, "label": kind.label, "opened": False, "impossible": ""},
+        )
         page = client.get(where).text
         assert ("Greet…" in page) == there
         assert (f'id="{place}"' in page) == there or things.show is not None
@@ -162,8 +166,13 @@ def test_it_stands_on_the_page_of_its_object_with_what_is_copied_and_for_the_pal
         assert client.get(actions.things_of(kind.on).page(thing)).status_code == 200
         assert client.post(address(kind, thing), form_of(kind)).status_code == 302
         return
-    for where in (actions.things_of(kind.on).page(thing), address(kind, thing)):
+    things = actions.things_of(kind.on)
+    left_out = things.only_possible and bool(kind.possible(thing))
+    for where in (things.page(thing), address(kind, thing)):
         page = client.get(where)
+        if left_out and where == things.page(thing):
+            assert f'id="{kind.verb}-form-{thing.pk}"' not in page.text
+            continue
         assert page.status_code == 200
         assert f'id="{kind.verb}-form-{thing.pk}"' in page.text
         assert f'action="{address(kind, thing)}"' in page.text
@@ -174,8 +183,8 @@ def test_it_stands_on_the_page_of_its_object_with_what_is_copied_and_for_the_pal
             assert (f'name="{name}"' in page.text) == bool(kind.choices(thing).get(name, True))
         assert f'data-path="{address(kind, thing, "api")}"' in page.text
         assert json.dumps(command_of(kind, thing)).replace('"', "&quot;") in page.text
-    shown = client.get(actions.things_of(kind.on).page(thing)).text
-    assert f'<summary class="btn" data-action="{kind.label} this' in shown
+    shown = client.get(things.page(thing)).text
+    assert left_out or f'<summary class="btn" data-action="{kind.label} this' in shown
 
 
 @each_action
@@ -250,7 +259,9 @@ def test_what_is_not_possible_is_refused_in_the_same_words_on_every_face(
     assert user is not None
     user.is_staff = user.is_superuser = True
     user.save()
-    assert kind.button or WHY_NOT in owner.get(actions.things_of(kind.on).page(thing)).text
+    things = actions.things_of(kind.on)
+    if not kind.button:
+        assert (WHY_NOT in owner.get(things.page(thing)).text) != things.only_possible
     for headers in ({}, PARTIAL):
         page = owner.post(address(kind, thing), form_of(kind), headers=headers)
         assert kind.button or page.status_code == 422

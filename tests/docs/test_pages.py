@@ -76,10 +76,10 @@ def test_a_link_to_a_file_leads_somewhere(page: Path):
 
 
 def test_every_picture_is_made_by_the_script_and_shown():
-    made = set(re.findall(r'take\(page, "(\w+)"', (ROOT / "scripts" / "pictures.py").read_text()))
+    made = set(re.findall(r'take\(page, "([\w-]+)"', (ROOT / "scripts" / "pictures.py").read_text()))
     assert {path.stem for path in (DOCS / "images").iterdir()} == made
     shown = "".join(page.read_text() for page in PAGES)
-    assert [name for name in made if f"images/{name}.png)" not in shown] == []
+    assert [name for name in made if not re.search(rf"images/{name}\.png[)\"]", shown)] == []
 
 
 def test_the_glossary_has_every_word_of_the_architecture():

@@ -32,5 +32,8 @@ def next_step(context: Context) -> dict[str, Any]:
     request = context["request"]
     match = request.resolver_match
     if match is not None and request.method == "GET":
-        first_run.visited(request.user, match.view_name, len(context.get("chosen") or ()))
+        chosen = context.get(
+            "chosen"
+        )  # of a comparison: its checkpoints; pages of forms call their plugin so
+        first_run.visited(request.user, match.view_name, len(chosen) if isinstance(chosen, list) else 0)
     return {**pages.next_context(request), "csrf_token": context.get("csrf_token")}
