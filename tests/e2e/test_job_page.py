@@ -153,6 +153,7 @@ def test_what_can_be_done_to_a_job_is_told_anew_in_the_place_that_is_open(
     site.stack.step(job, 1)
     watched = visit(site.admin)
     watched.open(f"/jobs/{job.pk}/")
+    watched.page.locator("#live[data-state=live]").wait_for()
     retry = watched.page.locator(f"#act-retry-{job.pk}")
     watched.page.locator(f"#act-requeue-{job.pk}").wait_for()
     assert retry.count() == 0, "a job that runs cannot be tried again"

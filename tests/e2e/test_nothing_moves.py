@@ -52,7 +52,9 @@ def test_a_double_click_on_what_opens_something_begins_nothing(
     watched = visit(site.admin)
     page = watched.page
     sent: list[str] = []
-    page.on("request", lambda request: sent.append(request.url) if request.method != "GET" else None)
+    # That news were read is kept when the bell closes: no deed, and nothing that begins.
+    asks = lambda request: request.method != "GET" and not request.url.endswith("/news/seen/")  # noqa: E731
+    page.on("request", lambda request: sent.append(request.url) if asks(request) else None)
     jobs = Job.objects.count()
     for address in pages:
         watched.open(address)

@@ -63,10 +63,13 @@ def test_it_sets_the_theme_and_says_when_nothing_is_called_so(
     watched.open("/jobs/")
     page = watched.page
     page.keyboard.press("Control+k")
+    page.locator("#palette input").wait_for()
     page.keyboard.type("theme dark")
+    page.locator("#palette [aria-selected=true]", has_text="dark").wait_for()
     page.keyboard.press("Enter")
     page.locator("html[data-theme=dark]").wait_for()
     page.keyboard.press("Control+k")
+    page.locator("#palette input").wait_for()
     page.keyboard.type("zzzzzz")
     page.get_by_text("Nothing that you may see is called so.").wait_for()
     page.keyboard.press("Enter")

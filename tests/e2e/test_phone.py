@@ -53,6 +53,6 @@ def test_tables_are_cards_in_which_every_value_says_what_it_is(
         assert watched.page.evaluate(MUTE) == [], route
         assert watched.page.evaluate(WIDER) <= 0, route
     watched.open("/jobs/")
-    card = watched.page.locator(f"#job-{furnished.pk}")
+    card = watched.page.locator("tr[data-job]").first
     for label in ("State", "Progress", "Branch", "Last losses", "Owner", "Took", "Submitted"):
         assert card.locator(f"[data-label='{label}']").is_visible()
