@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
 from acc.errors import InvalidInput
-from accsite.actions import ActionType, perform
+from accsite.actions import ActionType, perform, things_of
 from accsite.apps.access.permissions import may_change
 from accsite.apps.audit.trail import no_deed
 from accsite.apps.notes import pages, services
 from accsite.apps.notes.actions.write_note_of_branch import WriteNoteOfBranch
 from accsite.apps.notes.actions.write_note_of_experiment import WriteNoteOfExperiment
 from accsite.apps.notes.selectors import Noted
-from accsite.apps.training.models import Branch, Experiment
 from accsite.ids import row_id
 from accsite.pages import REFUSED, actor, is_partial, visible_row
 
@@ -22,19 +23,17 @@ from accsite.pages import REFUSED, actor, is_partial, visible_row
 @require_http_methods(["GET", "POST"])
 def of_experiment(request: HttpRequest, slug: str) -> HttpResponse:
     """Show the note of an experiment, and write it."""
-    rows = Experiment.objects.visible_to(request.user)
-    return _note(request, visible_row(rows, f"experiment {slug}", slug=slug), WriteNoteOfExperiment)
+    return _note(request, WriteNoteOfExperiment, f"experiment {slug}", slug=slug)
 
 
 @require_http_methods(["GET", "POST"])
 def of_branch(request: HttpRequest, pk: int) -> HttpResponse:
     """Show the note of a branch, and write it."""
-    seen = Experiment.objects.visible_to(request.user)
-    rows = Branch.objects.filter(experiment__in=seen).select_related("experiment")
-    return _note(request, visible_row(rows, f"branch {pk}", pk=pk), WriteNoteOfBranch)
+    return _note(request, WriteNoteOfBranch, f"branch {pk}", pk=pk)
 
 
-def _note(request: HttpRequest, about: Noted, kind: ActionType) -> HttpResponse:
+def _note(request: HttpRequest, kind: ActionType, called: str, **named: Any) -> HttpResponse:
+    about: Noted = visible_row(things_of(kind.on).seen_by(request.user), called, **named)
     if request.method == "GET" and is_partial(request):
         return render(request, "notes/panels/note.html", pages.note_context(request, about))
     if request.method == "GET":

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from pydantic import BaseModel, Field
@@ -13,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accsite.actions import NOT_ALLOWED, ActionType, perform
+from accsite.actions import NOT_ALLOWED, ActionType, perform, things_of
 from accsite.api.common import REFUSALS
 from accsite.api.lookup import body
 from accsite.apps.notes.actions.write_note_of_branch import WriteNoteOfBranch
@@ -21,7 +20,7 @@ from accsite.apps.notes.actions.write_note_of_experiment import WriteNoteOfExper
 from accsite.apps.notes.markdown import rendered
 from accsite.apps.notes.models import Note
 from accsite.apps.notes.selectors import Noted, note_of
-from accsite.apps.training.models import Branch, Experiment
+from accsite.apps.notes.services import MAX_CHARS
 from accsite.problems import Problem
 
 
@@ -38,7 +37,7 @@ class NoteState(BaseModel):
 class NoteRequest(BaseModel):
     """What a note is to say."""
 
-    text: str = Field(max_length=20_000)
+    text: str = Field(max_length=MAX_CHARS)
     version: int | None = Field(
         default=None, description="the one that was read; without it the text replaces whatever is there"
     )
@@ -49,12 +48,8 @@ class NoteView(APIView):
 
     kind: ActionType
 
-    def rows(self, user: Any) -> QuerySet[Any]:
-        """Return the things that a user may see."""
-        raise NotImplementedError
-
     def _about(self, request: Request, named: dict[str, Any]) -> Noted:
-        found: Noted = get_object_or_404(self.rows(request.user), **named)
+        found: Noted = get_object_or_404(things_of(self.kind.on).seen_by(request.user), **named)
         return found
 
     def read(self, request: Request, **named: Any) -> Response:
@@ -98,20 +93,12 @@ class ExperimentNote(NoteView):
 
     kind = WriteNoteOfExperiment
 
-    def rows(self, user: Any) -> QuerySet[Any]:
-        return Experiment.objects.visible_to(user)
-
 
 @_described("branch")
 class BranchNote(NoteView):
     """The note of a branch."""
 
     kind = WriteNoteOfBranch
-
-    def rows(self, user: Any) -> QuerySet[Any]:
-        return Branch.objects.filter(experiment__in=Experiment.objects.visible_to(user)).select_related(
-            "experiment"
-        )
 
 
 def state(note: Note, user: Any) -> dict[str, Any]:
