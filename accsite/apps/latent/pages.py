@@ -16,10 +16,10 @@ from accsite.apps.evaluation.pages.branches import RECONSTRUCTIONS
 from accsite.apps.latent.selectors import checkpoints_of
 from accsite.apps.live import selectors as live
 from accsite.apps.training.models import Branch, Checkpoint
+from accsite.apps.trees.ranges import ranges
 from accsite.ids import row_id
 
 LETTERS = "abcd"
-HUES = 8
 DIMENSIONS_SHOWN = 32
 """Of one group; of a latent of thousands nobody moves each by hand."""
 CHOICES = 200
@@ -36,7 +36,10 @@ class Group:
     start: int
     end: int
     hue: int | None
-    named: bool = True
+
+    @property
+    def named(self) -> bool:
+        return self.hue is not None
 
     @property
     def shown(self) -> range:
@@ -63,18 +66,10 @@ class Stored:
 
 def groups_of(model: ModelSpec) -> list[Group]:
     """Return the factor groups by position, and what lies between them as groups without a slider of their own."""
-    found: list[Group] = []
-    position = 0
-    for hue, group in enumerate(model.ordered_groups):
-        if group.start > position:
-            found.append(Group(f"{position} to {group.start - 1}", position, group.start, None, named=False))
-        found.append(Group(group.name, group.start, group.end, hue % HUES))
-        position = group.end
-    if position < model.latent_dim:
-        found.append(
-            Group(f"{position} to {model.latent_dim - 1}", position, model.latent_dim, None, named=False)
-        )
-    return found
+    return [
+        Group(each.name or f"{each.start} to {each.end - 1}", each.start, each.end, each.hue)
+        for each in ranges(model.ordered_groups, model.latent_dim)
+    ]
 
 
 def heads_context(branch: Branch, versions: Mapping[str, int] | None = None) -> dict[str, Any]:
