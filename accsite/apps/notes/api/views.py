@@ -21,6 +21,7 @@ from accsite.apps.notes.actions.write_note_of_experiment import WriteNoteOfExper
 from accsite.apps.notes.markdown import rendered
 from accsite.apps.notes.models import Note
 from accsite.apps.notes.selectors import Noted, note_of
+from accsite.apps.notes.services import MAX_CHARS
 from accsite.apps.training.models import Branch, Experiment
 from accsite.problems import Problem
 
@@ -38,7 +39,7 @@ class NoteState(BaseModel):
 class NoteRequest(BaseModel):
     """What a note is to say."""
 
-    text: str = Field(max_length=20_000)
+    text: str = Field(max_length=MAX_CHARS)
     version: int | None = Field(
         default=None, description="the one that was read; without it the text replaces whatever is there"
     )
