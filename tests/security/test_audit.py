@@ -12,6 +12,7 @@ from rest_framework.test import APIClient
 
 from accsite.apps.access.services import make_sign_in_link
 from accsite.apps.audit.models import AuditEntry
+from accsite.tests.browsers import signed_in
 from tests.security.test_authorisation_matrix import CASES
 from tests.security.world import SECRET
 
@@ -23,12 +24,6 @@ def entry(**fields):
     found = AuditEntry.objects.filter(**fields).first()
     assert found is not None, list(AuditEntry.objects.values("actor_name", "via", "action"))
     return found, {about.name for about in found.about.all()}
-
-
-def signed_in(user):
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 def test_a_form_is_recorded_with_the_experiment_that_it_changed(world):

@@ -11,7 +11,7 @@ from django.urls import reverse
 from accsite.apps.evaluation.models import Artifact
 from accsite.apps.trees.pictures import Picture
 
-KIND = "reconstructions"
+RECONSTRUCTIONS = "reconstructions"
 COLUMNS = ("pk", "name", "meta", "evaluation__step")
 
 
@@ -39,7 +39,7 @@ class Reconstructions:
 def _kept() -> QuerySet[Artifact]:
     """Return the pictures of checkpoints that are there: one that waits for an undo of its deletion shows none."""
     there = {"evaluation__checkpoint__isnull": False, "evaluation__checkpoint__deleted_at": None}
-    return Artifact.objects.filter(kind=KIND, media_type="image/png", **there)
+    return Artifact.objects.filter(kind=RECONSTRUCTIONS, media_type="image/png", **there)
 
 
 def _picture(pk: int, name: str, meta: Mapping[str, Any], step: int) -> Picture | None:

@@ -100,7 +100,11 @@ class JobQuerySet(models.QuerySet["Job"]):
         """Return the jobs that are waiting or held by a worker."""
         return self.filter(state__in=ACTIVE)
 
-    def counts_by(self, field: str) -> dict[str, int]:
+    def left_something(self) -> JobQuerySet:
+        """Return the jobs without those that were cancelled before their first step, which changed nothing."""
+        return self.exclude(state=JobState.CANCELLED, step=0)
+
+    def counts_by(self, field: str) -> dict[Any, int]:
         """Return each value of a field -> how many jobs have it, counted by the database."""
         rows = self.order_by().values_list(field).annotate(count=models.Count("pk"))
         return dict(rows)

@@ -11,15 +11,14 @@ from django.urls import reverse
 
 from acc.specs import ModelSpec
 from accsite.apps.datasets.models import Dataset
-from accsite.apps.evaluation.models import Artifact
-from accsite.apps.evaluation.pages.branches import RECONSTRUCTIONS
 from accsite.apps.latent.selectors import checkpoints_of
 from accsite.apps.live import selectors as live
 from accsite.apps.training.models import Branch, Checkpoint
+from accsite.apps.trees import pictures
+from accsite.apps.trees.ranges import ranges
 from accsite.ids import row_id
 
 LETTERS = "abcd"
-HUES = 8
 DIMENSIONS_SHOWN = 32
 """Of one group; of a latent of thousands nobody moves each by hand."""
 CHOICES = 200
@@ -36,7 +35,10 @@ class Group:
     start: int
     end: int
     hue: int | None
-    named: bool = True
+
+    @property
+    def named(self) -> bool:
+        return self.hue is not None
 
     @property
     def shown(self) -> range:
@@ -51,30 +53,12 @@ class Group:
         return self.width - len(self.shown)
 
 
-@dataclass(frozen=True)
-class Stored:
-    """A picture that is kept: the place of one image (``box``) in a sprite of ``width`` by ``height``."""
-
-    url: str
-    box: str
-    width: int
-    height: int
-
-
 def groups_of(model: ModelSpec) -> list[Group]:
     """Return the factor groups by position, and what lies between them as groups without a slider of their own."""
-    found: list[Group] = []
-    position = 0
-    for hue, group in enumerate(model.ordered_groups):
-        if group.start > position:
-            found.append(Group(f"{position} to {group.start - 1}", position, group.start, None, named=False))
-        found.append(Group(group.name, group.start, group.end, hue % HUES))
-        position = group.end
-    if position < model.latent_dim:
-        found.append(
-            Group(f"{position} to {model.latent_dim - 1}", position, model.latent_dim, None, named=False)
-        )
-    return found
+    return [
+        Group(each.name or f"{each.start} to {each.end - 1}", each.start, each.end, each.hue)
+        for each in ranges(model.ordered_groups, model.latent_dim)
+    ]
 
 
 def heads_context(branch: Branch, versions: Mapping[str, int] | None = None) -> dict[str, Any]:
@@ -108,7 +92,7 @@ def hand_context(checkpoints: Sequence[Checkpoint]) -> dict[str, Any]:
         "latent_dim": model.latent_dim,
         "image": image,
         "datasets": list(fitting.order_by("name").values_list("slug", "name", "n")),
-        "stored": {each.pk: _stored(each) for each in checkpoints},
+        "stored": {each.pk: pictures.of(each.pk) for each in checkpoints},
         "strip": STRIP,
     }
 
@@ -141,19 +125,3 @@ def page_context(user: Any, query: Mapping[str, str]) -> dict[str, Any]:
         "picks": [(letter, chosen.get(letter)) for letter in LETTERS],
         **hand_context(checkpoints),
     }
-
-
-def _stored(checkpoint: Checkpoint) -> Stored | None:
-    """Return the first reconstruction by this checkpoint that is kept, if it was measured."""
-    rows = Artifact.objects.filter(evaluation__checkpoint=checkpoint, kind=RECONSTRUCTIONS)
-    found = rows.order_by("-id").first()
-    if found is None or "tile" not in found.meta:
-        return None
-    (width, height), meta = found.meta["tile"], found.meta
-    # Inputs are the first row, what the model made of them the second.
-    return Stored(
-        reverse("evaluation:artifact", args=[found.pk]),
-        f"0 {height} {width} {height}",
-        meta["width"],
-        meta["height"],
-    )

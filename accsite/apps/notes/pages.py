@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import reverse
 
+from accsite.actions import things_of
 from accsite.apps.access.permissions import may_change
 from accsite.apps.live import selectors as live
 from accsite.apps.notes import panels, selectors
@@ -25,9 +26,7 @@ def address_of(about: Noted) -> str:
 
 def page_of(about: Noted) -> str:
     """Return the address of the page of what a note was written to."""
-    if isinstance(about, Experiment):
-        return reverse("trees:experiment", args=[about.slug])
-    return reverse("training:workbench", args=[about.experiment.slug, about.slug])
+    return things_of(type(about)).page(about)
 
 
 def note_context(request: HttpRequest, about: Noted) -> dict[str, Any]:

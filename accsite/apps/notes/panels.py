@@ -14,6 +14,7 @@ from accsite.apps.datasets.models import Dataset
 from accsite.apps.evaluation.models import Artifact, Metric
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.training.models import Checkpoint, Experiment
+from accsite.apps.trees.names import numbered
 from accsite.ids import row_id
 from accsite.numbers import compact
 
@@ -41,18 +42,22 @@ def _checkpoints(user: Any) -> Any:
     return Checkpoint.objects.filter(experiment__in=seen).select_related("branch__experiment").defer("spec")
 
 
+def _number(words: list[str]) -> int | None:
+    """Return the number that the first word is; ``#58`` and ``58`` are numbers."""
+    return row_id(words[0].removeprefix("#")) if words else None
+
+
 def _find_checkpoint(user: Any, words: list[str]) -> Checkpoint | None:
-    number = row_id(words[0].removeprefix("#")) if words else None
+    number = _number(words)
     found: Checkpoint | None = _checkpoints(user).filter(pk=number).first() if number else None
     return found
 
 
 def _title(node: Checkpoint) -> SafeString:
     return format_html(
-        '<a href="{}">{} · checkpoint {}</a> <span class="quiet">{}, step {}</span>',
+        '<a href="{}">{}</a> <span class="quiet">{}, step {}</span>',
         reverse("trees:checkpoint", args=[node.pk]),
-        node.tag or f"Step {node.step:,}",
-        node.pk,
+        numbered(node),
         node.branch,
         f"{node.step:,}",
     )
@@ -122,7 +127,7 @@ def _picture(kind: str) -> Show:
 
 
 def _find_job(user: Any, words: list[str]) -> Job | None:
-    number = row_id(words[0].removeprefix("#")) if words else None
+    number = _number(words)
     jobs = Job.objects.visible_to(user).select_related("branch__experiment")
     if number:
         return jobs.filter(pk=number).first()

@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.urls import reverse
 
 from accsite import search
-from accsite.apps.recipes.models import RecipeRun
+from accsite.apps.recipes.selectors import seen_runs
 from accsite.apps.registry.models import PluginKind
 from accsite.apps.registry.selectors import available
 from accsite.search.rows import best
@@ -35,8 +35,7 @@ def _recipes(_user: Any, query: search.Query, limit: int) -> list[search.Found]:
 
 
 def _runs(user: Any, query: search.Query, limit: int) -> list[search.Found]:
-    rows: QuerySet[Any] = RecipeRun.objects.all() if user is None else RecipeRun.objects.visible_to(user)
-    rows = best(rows, query, "label", "recipe", numbered=True).select_related("job")
+    rows: QuerySet[Any] = best(seen_runs(user), query, "label", "recipe", numbered=True).select_related("job")
     return [
         search.Found(
             "recipe-run",

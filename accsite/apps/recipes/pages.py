@@ -14,11 +14,9 @@ from django.utils import timezone
 from acc.training.losses import series
 from accsite.apps.jobs.states import JobState
 from accsite.apps.recipes.models import RecipeRun, RecipeStep
-from accsite.apps.recipes.selectors import PhaseRow, RunPage, StepRow
+from accsite.apps.recipes.selectors import FRAMES, PhaseRow, RunPage, StepRow
 from accsite.apps.training.models import Checkpoint
 
-S = RecipeStep.State
-FRAMES = ("phase", "parallel")
 SHOWN_METRICS = ("ufr", "accuracy", "r2")
 MOST_METRICS = 2
 TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
@@ -102,32 +100,30 @@ def gantt(page: RunPage) -> Gantt:
     left = run.job.words.eta_seconds if running and run.job is not None else None
     span = max(LEAST_SECONDS, now + (left or 0))
 
-    def bar(started: datetime, finished: datetime | None, words: str, state: str = "") -> Bar:
-        start = (started - zero).total_seconds()
-        end = (finished - zero).total_seconds() if finished else now
+    def bar(start: float, end: float, going: bool, words: str = "", state: str = "") -> Bar:
         width = max(LEAST_SHARE, 100 * (end - start) / span)
         x = min(100 * start / span, 100 - width)
-        return Bar(start, end, x, width, running and finished is None, words, state)
+        return Bar(start, end, x, width, going, words, state)
 
     groups = {phase.name: Group(phase, None) for phase in page.phases}
     for row in rows:
         step = row.step
+        start = (step.started_at - zero).total_seconds()
+        end = (step.finished_at - zero).total_seconds() if step.finished_at else now
+        going = running and step.finished_at is None
         if step.verb == "phase":
             group = groups.setdefault(row.words, Group(PhaseRow(row.words), None))
             known = group.bar
-            begun = step.started_at
-            group.bar = bar(begun, step.finished_at, "")
             if known is not None:  # the same phase again, for another seed: one bar for all of them
-                start, end = min(known.start, group.bar.start), max(known.end, group.bar.end)
-                width = max(LEAST_SHARE, 100 * (end - start) / span)
-                going = known.running or group.bar.running
-                group.bar = Bar(start, end, min(100 * start / span, 100 - width), width, going, "")
+                start, end = min(known.start, start), max(known.end, end)
+                going = going or known.running
+            group.bar = bar(start, end, going)
             continue
         if step.verb in FRAMES:
             continue
         group = groups.setdefault(step.phase, Group(PhaseRow(step.phase), None))
         words = f"{step.verb.replace('_', ' ')} {row.words}".strip()
-        drawn = bar(step.started_at, step.finished_at, words, step.state)
+        drawn = bar(start, end, going, words, step.state)
         if step.job_id is None:
             group.dots.append(drawn)
         else:
@@ -188,7 +184,8 @@ def made(user: Any) -> dict[str, Made]:
 
 
 def _made(run: RecipeRun) -> Made:
-    phases = run.plan.get("phases", []) if isinstance(run.plan, dict) else []
+    plan = run.plan if isinstance(run.plan, dict) else {}
+    phases = plan.get("phases", [])
     weights = [max(1, each["verbs"]) for each in phases]
     whole = sum(weights) or 1
     shares = []
@@ -196,4 +193,4 @@ def _made(run: RecipeRun) -> Made:
         shares.append(
             PhaseShare(each["name"], 100 * sum(weights[:at]) / whole, 100 * weights[at] / whole - 0.7)
         )
-    return Made(run, shares, int(run.plan.get("steps", 0)) if isinstance(run.plan, dict) else 0)
+    return Made(run, shares, int(plan.get("steps", 0)))

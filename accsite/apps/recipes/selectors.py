@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypedDict, cast
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from acc import messages
@@ -126,9 +127,14 @@ class RunState(RunSummary):
     branches: list[str]
 
 
+def seen_runs(user: Any) -> QuerySet[RecipeRun]:
+    """Return the runs that ``user`` may see; None, a shell, sees all."""
+    return RecipeRun.objects.all() if user is None else RecipeRun.objects.visible_to(user)
+
+
 def find_run(user: Any, pk: int) -> RecipeRun:
     """Return a run that ``user`` may see (None: any); raises InvalidInput."""
-    seen = RecipeRun.objects.all() if user is None else RecipeRun.objects.visible_to(user)
+    seen = seen_runs(user)
     found = seen.select_related("job", "source", "created_by").filter(pk=pk).first()
     if found is None:
         newest = ", ".join(str(each) for each in seen.values_list("pk", flat=True)[:5]) or "none"

@@ -8,9 +8,8 @@ from django.db.models import Q, QuerySet
 from django.urls import reverse
 
 from accsite import search
-from accsite.apps.jobs.models import Job
 from accsite.apps.training.models import Branch, Task
-from accsite.apps.training.selectors.jobs import seen_experiments
+from accsite.apps.training.selectors.jobs import seen_experiments, seen_jobs
 from accsite.search.rows import best
 
 
@@ -41,9 +40,8 @@ def _branches(user: Any, query: search.Query, limit: int) -> list[search.Found]:
 
 
 def _jobs(user: Any, query: search.Query, limit: int) -> list[search.Found]:
-    rows: QuerySet[Any] = Job.objects.all() if user is None else Job.objects.visible_to(user)
     # what is of passing interest is found by its number alone
-    rows = rows.filter(Q(preview=False) | Q(pk=query.number))
+    rows: QuerySet[Any] = seen_jobs(user).filter(Q(preview=False) | Q(pk=query.number))
     rows = best(
         rows, query, "title", "kind", "state", "branch__slug", "branch__experiment__slug", numbered=True
     )

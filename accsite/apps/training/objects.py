@@ -14,6 +14,7 @@ from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.selectors import job_state
 from accsite.apps.training.models import Branch, Experiment, Task
 from accsite.apps.training.selectors import find_branch, find_task, with_source_removed
+from accsite.apps.training.selectors.jobs import seen_jobs
 from accsite.ids import row_id
 
 
@@ -94,7 +95,7 @@ def _jobs(user: Any) -> QuerySet[Job]:
 
 
 def _find_job(user: Any, name: str) -> Job:
-    rows = Job.objects.all() if user is None else Job.objects.visible_to(user)
+    rows = seen_jobs(user)
     found = rows.filter(pk=row_id(name)).select_related("branch__experiment", "worker").first()
     if found is None:
         newest = ", ".join(map(str, rows.order_by("-pk").values_list("pk", flat=True)[:5])) or "none"

@@ -11,6 +11,7 @@ from accsite import search
 from accsite.apps.access.permissions import may_write
 from accsite.apps.training.models import Checkpoint, Visibility
 from accsite.apps.training.selectors.jobs import seen_experiments
+from accsite.apps.trees.names import numbered
 from accsite.search.rows import best
 
 
@@ -55,7 +56,7 @@ def _checkpoints(user: Any, query: search.Query, limit: int) -> list[search.Foun
     return [
         search.Found(
             "checkpoint",
-            f"{row.tag or f'Step {row.step:,}'} · checkpoint {row.pk}",
+            numbered(row),
             f"{row.branch}, {row.get_kind_display()}{', starred' if row.starred else ''}",
             reverse("trees:checkpoint", args=[row.pk]),
             row.rank,

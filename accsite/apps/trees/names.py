@@ -15,6 +15,11 @@ def called(checkpoint: Checkpoint) -> str:
     return checkpoint.tag or place(checkpoint)
 
 
+def numbered(checkpoint: Checkpoint) -> str:
+    """Return the tag of a checkpoint, else its step, and its number: where it is found or named by that."""
+    return f"{checkpoint.tag or f'Step {checkpoint.step:,}'} · checkpoint {checkpoint.pk}"
+
+
 def tag_or_kind(checkpoint: Checkpoint) -> str:
     """Return what is said of a checkpoint beside its branch and its step."""
     return checkpoint.tag or checkpoint.kind

@@ -134,8 +134,10 @@ function namesOf(lanes, width, height) {
 const TAIL = 8;
 function long(name) {
 	if (name.length <= 16) return [name];
-	const parts = [name.slice(0, -TAIL), name.slice(-TAIL)].map((textContent) => html("span", { textContent }));
-	return [html("span", { className: "midclip" }, ...parts)];
+	const parts = [name.slice(0, -TAIL), name.slice(-TAIL)].map((textContent) =>
+		html("span", { textContent, ariaHidden: "true" })
+	);
+	return [html("span", { className: "middle" }, html("span", { className: "vh", textContent: name }), ...parts)];
 }
 
 // The items near the window, and the lines that cross it: what comes into view is made, what leaves it is removed, and

@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from accsite.apps.evaluation.models import Artifact, Evaluation, Metric
 from accsite.apps.evaluation.pages.tabs import HEADLINE
+from accsite.apps.evaluation.pictures import RECONSTRUCTIONS
 from accsite.apps.evaluation.selectors.samples import Samples
 from accsite.apps.live import selectors as live
 from accsite.apps.training.models import Branch, Checkpoint, Experiment
@@ -19,7 +20,6 @@ from accsite.pages import visible_row
 EVALUATIONS_SHOWN = 5
 CHECKPOINTS_SHOWN = 12
 NO_SLOT = -1
-RECONSTRUCTIONS = "reconstructions"
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-HUES = 8
+from accsite.hues import HUES
 
 
 def of_spec(spec: Mapping[str, Any]) -> dict[str, int]:

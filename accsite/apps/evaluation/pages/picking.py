@@ -12,11 +12,10 @@ from accsite.apps.evaluation.models import Metric
 from accsite.apps.training.models import Branch, Checkpoint, Experiment
 from accsite.apps.trees.selectors.differences import spec_difference
 from accsite.ids import row_id
-from accsite.numbers import exact
+from accsite.numbers import NONE, exact
 from accsite.search import MAX_QUERY, MAX_TERMS
 
 FOUND = 12
-NOTHING = "–"  # noqa: RUF001 - a dash, as everywhere where there is no number
 
 
 @dataclass(frozen=True)
@@ -93,13 +92,13 @@ def _changed(before: Any, after: Any) -> list[tuple[str, str, str]]:
     found = spec_difference(before, after)
     tasks, datasets = found.get("tasks", {}), found.get("datasets", {})
     lines = [
-        *((f"task {task['name']}", NOTHING, task["task_class"]) for task in tasks.get("added", ())),
-        *((f"task {task['name']}", task["task_class"], NOTHING) for task in tasks.get("removed", ())),
+        *((f"task {task['name']}", NONE, task["task_class"]) for task in tasks.get("added", ())),
+        *((f"task {task['name']}", task["task_class"], NONE) for task in tasks.get("removed", ())),
     ]
     for key, fields in tasks.get("changed", {}).items():
         lines += [_line(f"{_spaced(name)} of task {key}", pair) for name, pair in fields.items()]
-    lines += [(f"dataset {name}", NOTHING, "used") for name in datasets.get("added", ())]
-    lines += [(f"dataset {name}", "used", NOTHING) for name in datasets.get("removed", ())]
+    lines += [(f"dataset {name}", NONE, "used") for name in datasets.get("added", ())]
+    lines += [(f"dataset {name}", "used", NONE) for name in datasets.get("removed", ())]
     for part, of in (("train", "training"), ("model", "model")):
         fields = found.get(part, {})
         lines += [_line(f"{_spaced(name)} of {of}", pair) for name, pair in fields.items()]
@@ -115,13 +114,13 @@ def _line(name: str, pair: Sequence[Any]) -> tuple[str, str, str]:
 
 def _text(value: Any) -> str:
     if value is None or value == "":
-        return NOTHING
+        return NONE
     if isinstance(value, float):
         return exact(value)
     if isinstance(value, dict):
-        return ", ".join(f"{_spaced(str(name))} {_text(each)}" for name, each in value.items()) or NOTHING
+        return ", ".join(f"{_spaced(str(name))} {_text(each)}" for name, each in value.items()) or NONE
     if isinstance(value, list | tuple):
-        return ", ".join(map(_text, value)) or NOTHING
+        return ", ".join(map(_text, value)) or NONE
     return str(value)
 
 

@@ -13,6 +13,7 @@ from accsite.apps.evaluation.models import Evaluation, Metric
 from accsite.apps.evaluation.pages import picking
 from accsite.apps.training.models import Branch, Checkpoint
 from accsite.apps.training.tests import rows
+from accsite.numbers import NONE
 from accsite.tests.markup import folded
 
 pytestmark = pytest.mark.both_databases
@@ -109,7 +110,7 @@ def test_what_differs_is_told_of_each_against_the_first(branch: Branch) -> None:
     told = {row.name: row.values for row in picking.differences([first, second, third])}
     assert told["step"] == ["10", "20", "10"]
     assert told["steps of training"] == ["1", "7", "1"]
-    assert told["task KL"] == [picking.NOTHING, "KLDivergenceTask", picking.NOTHING]
+    assert told["task KL"] == [NONE, "KLDivergenceTask", NONE]
     assert picking.differences([first, third]) == []
 
 

@@ -42,7 +42,8 @@ def home(request: HttpRequest) -> HttpResponse:
     sort = asked.get("sort", "") if asked.get("sort") in leader_pages.COLUMNS else "value"
     offered = leader_pages.choices(request.user)
     choice = leader_pages.chosen(offered, asked.get("metric", ""))
-    rest = leader_pages.others(request.user, choice, query, most=LEADERS_A_PAGE)
+    shown = LEADERS_A_PAGE if of == "branches" else 0  # of checkpoints there are no others
+    rest = leader_pages.others(request.user, choice, query, most=shown)
     page, cut = None, 0
     if choice:
         measured = leader_pages.leaders(request.user, choice, of=of, query=query)
@@ -59,7 +60,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "choice": choice,
         "page": page,
         "cut": cut,
-        "rest": rest.rows if of == "branches" else [],
+        "rest": rest.rows,
         "more": rest.more if of == "branches" else 0,
         "nothing": not offered and not rest.total and not query,
         "query": query,

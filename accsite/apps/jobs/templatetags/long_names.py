@@ -10,19 +10,21 @@ register = template.Library()
 
 SHORT = 24
 TAIL = 10
-"""So many letters of the end stay, however narrow the place is."""
 
 
 @register.simple_tag
-def middle(name: str) -> SafeString:
-    """Return a name with an ellipsis in its middle where its place is narrow; read aloud, and on hover, it is whole."""
-    if len(name) <= SHORT:
+def middle(name: str, most: int = SHORT, kept: int = TAIL) -> SafeString:
+    """Return a name with an ellipsis in its middle where its place is narrow; read aloud, and on hover, it is whole.
+
+    One of up to ``most`` letters is left as it is; of a longer one the last ``kept`` are always there.
+    """
+    if len(name) <= most:
         return format_html("{}", name)
     return format_html(
         '<span class="middle" title="{}"><span class="vh">{}</span><span aria-hidden="true">{}</span>'
         '<span aria-hidden="true">{}</span></span>',
         name,
         name,
-        name[:-TAIL],
-        name[-TAIL:],
+        name[:-kept],
+        name[-kept:],
     )

@@ -7,8 +7,9 @@ from typing import Any
 from django import template
 from django.template import Context
 
-from accsite.apps.latent.pages import Stored, panel_context
+from accsite.apps.latent.pages import panel_context
 from accsite.apps.training.models import Branch
+from accsite.apps.trees.pictures import Picture
 
 register = template.Library()
 
@@ -20,7 +21,7 @@ def latent(context: Context, branch: Branch) -> dict[str, Any]:
 
 
 @register.filter
-def of(kept: dict[int, Stored | None], checkpoint: int) -> Stored | None:
+def of(kept: dict[int, Picture | None], checkpoint: int) -> Picture | None:
     """Return what is kept of a checkpoint."""
     return kept.get(checkpoint)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from django.contrib.auth.models import Group, User
 from django.db import connection
-from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from accsite.apps.audit.models import AuditEntry
 from accsite.apps.news import first_run
 from accsite.apps.training.tests import rows
+from accsite.tests.browsers import signed_in
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 
@@ -24,12 +24,6 @@ def now(user: User) -> tuple[str, str]:
     """Return the next step, and where its button leads."""
     found = first_run.next_step(user)
     return (found.step.name, found.url) if found else ("", "")
-
-
-def signed_in(user: User) -> Client:
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 def test_each_step_follows_from_what_was_made(ada: User) -> None:

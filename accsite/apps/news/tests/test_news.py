@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.db import connection
 from django.template import Context, Template
-from django.test import Client, RequestFactory
+from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -25,6 +25,7 @@ from accsite.apps.news.models import Seen
 from accsite.apps.registry.models import PluginFile
 from accsite.apps.training.models import Branch, Visibility
 from accsite.apps.training.tests import rows
+from accsite.tests.browsers import signed_in
 from accsite.tests.markup import folded
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
@@ -57,12 +58,6 @@ def told(job: Job, state: JobState, message: str = "") -> JobEvent:
 
 def words(user: User, **how: Any) -> list[str]:
     return [each.word for each in selectors.news(user, **how)]
-
-
-def signed_in(user: User) -> Client:
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 def test_ends_losses_and_alarms_are_news_and_beginnings_and_stops_are_none(ada: User, branch: Branch) -> None:

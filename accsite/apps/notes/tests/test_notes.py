@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.test import Client
 
 from acc.errors import InvalidInput
 from accsite.apps.audit.models import AuditEntry
@@ -22,6 +21,7 @@ from accsite.apps.notes.selectors import note_of
 from accsite.apps.training.models import Branch, Visibility
 from accsite.apps.training.tests import rows
 from accsite.errors import WrongState
+from accsite.tests.browsers import signed_in
 from accsite.tests.markup import folded
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
@@ -35,12 +35,6 @@ def ada() -> User:
 @pytest.fixture
 def branch(ada: User) -> Branch:
     return rows.make_branch(ada)
-
-
-def signed_in(user: User) -> Client:
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,10 @@ from accsite.apps.jobs.states import ACTIVE, JobState
 from accsite.apps.training.models import Branch, Task
 from accsite.apps.training.selectors.alarms import grave_alarms
 from accsite.apps.training.selectors.loss import last_losses_of, last_points, loss_history
+from accsite.hues import HUES
 from accsite.numbers import compact
 
 RECENT_JOBS = 5
-HUES = 8
 # The same as in points.js.
 RAW_STEPS, MOST_LETTERS = 4096, 4000
 LEAST_COLUMNS, MOST_COLUMNS, COLUMNS_OF_ALL = 160, 1000, 5000

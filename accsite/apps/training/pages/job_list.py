@@ -9,12 +9,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.core.paginator import Paginator
-from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 
 from accsite.apps.jobs.actions.stop_job import StopJob
-from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.models import Job, JobQuerySet
 from accsite.apps.jobs.states import ACTIVE, HELD, JobState
 from accsite.apps.live import selectors as live
 from accsite.apps.training.pages import charts
@@ -81,14 +80,14 @@ def address(asked: dict[str, str]) -> str:
     return urlencode({name: value for name, value in asked.items() if value})
 
 
-def choices(user: int | None, visible: QuerySet[Job], asked: dict[str, str]) -> Iterator[Choice]:
+def choices(user: int | None, visible: JobQuerySet, asked: dict[str, str]) -> Iterator[Choice]:
     """Yield all, what there are jobs of or is chosen now, and the reader's own; with two queries for them all.
 
     A count says what the list would show.
     """
     listed = visible if asked["previews"] else visible.filter(preview=False)
-    own = _by_state(listed.filter(created_by=user))
-    counts = own if asked["mine"] else _by_state(listed)
+    own = Counter(listed.filter(created_by=user).counts_by("state"))
+    counts = own if asked["mine"] else Counter(listed.counts_by("state"))
     yield Choice(address({**asked, "state": ""}), "All", counts.total(), not asked["state"])
     for name, (label, states) in GROUPS.items():
         count = sum(counts[state] for state in states)
@@ -97,7 +96,3 @@ def choices(user: int | None, visible: QuerySet[Job], asked: dict[str, str]) -> 
     turned = {**asked, "mine": "" if asked["mine"] else "1"}
     count = sum(own[state] for state in STATES.get(asked["state"], JobState.values))
     yield Choice(address(turned), "Mine", count, bool(asked["mine"]))
-
-
-def _by_state(jobs: QuerySet[Job]) -> Counter[str]:
-    return Counter(dict(jobs.order_by().values_list("state").annotate(n=Count("pk"))))

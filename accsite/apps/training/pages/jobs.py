@@ -121,7 +121,7 @@ def bench_job(branch: Branch, chosen: str | None) -> Job | None:
             raise Http404(f"there is no train job {chosen[:80]!r} on this branch")
         return job
     at_work = jobs.filter(state__in=HELD | {JobState.LOST}).first()
-    shown = jobs.exclude(state=JobState.CANCELLED, step=0)
+    shown = jobs.left_something()
     return at_work or shown.exclude(state=JobState.QUEUED, attempt=0).first() or shown.last()
 
 

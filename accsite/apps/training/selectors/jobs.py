@@ -105,6 +105,11 @@ def seen_experiments(user: Any) -> QuerySet[Experiment]:
     return Experiment.objects.all() if user is None else Experiment.objects.visible_to(user)
 
 
+def seen_jobs(user: Any) -> QuerySet[Job]:
+    """Return the jobs that ``user`` may see; None, a shell, sees all."""
+    return Job.objects.all() if user is None else Job.objects.visible_to(user)
+
+
 def _called(rows: QuerySet[R], name: str) -> R | None:
     """Return the row of a slug, else of a name: the name of one may be the slug of another."""
     return rows.filter(slug=name).first() or rows.filter(name=name).first()

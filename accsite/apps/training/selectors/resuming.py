@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.db.models import QuerySet
 
 from accsite.apps.jobs.models import Job, JobKind
-from accsite.apps.jobs.states import RESUMABLE, JobState
+from accsite.apps.jobs.states import RESUMABLE
 from accsite.apps.training.models import Branch, Checkpoint
 
 RESUMED = "resumed"
@@ -79,7 +79,7 @@ def interrupted(branch: Branch) -> ResumePoint | None:
 
     One that was cancelled before its first step has changed nothing of the one before it.
     """
-    jobs = branch.jobs.filter(kind=JobKind.TRAIN).exclude(state=JobState.CANCELLED, step=0)
+    jobs = branch.jobs.filter(kind=JobKind.TRAIN).left_something()
     job = jobs.order_by("-id").first()
     point = resume_point(job) if job is not None else None
     return point if point is not None and point.checkpoint is not None and not point.refused else None

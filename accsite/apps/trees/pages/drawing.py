@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from math import log2, prod
 
 from acc.description import LATENT, Edge, Layer, ModelDescription
+from accsite.apps.trees.ranges import Range, ranges
+from accsite.hues import HUES
 
 TOP = 46  # above: the names of parts
 GAP = 16  # between columns
@@ -23,7 +25,6 @@ LABEL = 44  # three lines of words below a block
 CHARACTER = 6.3  # of the words, at 11 px
 LONGEST = 16  # characters of a word
 MOST_SEGMENTS = 14  # ranges of the latent that are drawn; the table has all
-HUES = 8
 TIMES = " \N{MULTIPLICATION SIGN} "
 SIGNS = {
     "sum": "+",
@@ -415,34 +416,21 @@ def _sides(shape: Sequence[int]) -> tuple[int, int]:
 
 
 def _segments(found: ModelDescription) -> list[Segment]:
-    ranges: list[tuple[str, int, int, int | None]] = []
-    at = 0
-    for number, group in enumerate(found.ordered_groups):
-        if group.start > at:
-            ranges.append(("", at, group.start, None))
-        ranges.append((group.name, group.start, group.end, number % HUES))
-        at = group.end
-    if at < found.latent_dim:
-        ranges.append(("", at, found.latent_dim, None))
-    shown = ranges[:MOST_SEGMENTS]
-    if len(ranges) > len(shown):
-        shown[-1] = (
-            f"{len(ranges) - len(shown) + 1} more",
-            ranges[len(shown) - 1][1],
-            found.latent_dim,
-            None,
-        )
+    every = ranges(found.ordered_groups, found.latent_dim)
+    shown = every[:MOST_SEGMENTS]
+    if len(every) > len(shown):
+        shown[-1] = Range(f"{len(every) - len(shown) + 1} more", shown[-1].start, found.latent_dim, None)
     room = max(110.0, 26.0 * len(shown))
     whole = room - 22 * len(shown)
     return [
         Segment(
-            name=shortened(name or "free"),
-            range=f"{start}:{end}",
-            hue=hue,
+            name=shortened(each.name or "free"),
+            range=f"{each.start}:{each.end}",
+            hue=each.hue,
             y=0,
-            height=round(22 + whole * (end - start) / found.latent_dim, 1),
+            height=round(22 + whole * (each.end - each.start) / found.latent_dim, 1),
         )
-        for name, start, end, hue in shown
+        for each in shown
     ]
 
 

@@ -63,8 +63,7 @@ def experiment_rows(user: Any) -> list[ExperimentRow]:
     with_ends = Branch.objects.select_related("head", "forked_from").defer("head__spec", "forked_from__spec")
     seen = Experiment.objects.visible_to(user).select_related("owner")
     found = list(seen.prefetch_related(Prefetch("branches", with_ends)))
-    jobs = Job.objects.active().filter(branch__experiment__in=found).order_by()
-    active = dict(jobs.values_list("branch").annotate(n=Count("pk")))
+    active = Job.objects.active().filter(branch__experiment__in=found).counts_by("branch")
     total = Cast(KeyTextTransform(series.TOTAL, "losses"), FloatField())
     grown = Checkpoint.objects.filter(experiment__in=found).order_by().values_list("experiment")
     figures = {pk: rest for pk, *rest in grown.annotate(n=Count("pk"), at=Max("created_at"), best=Min(total))}

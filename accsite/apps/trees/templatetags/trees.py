@@ -1,4 +1,4 @@
-"""Names on the pages of trees: whole for who asks, and short enough for their place."""
+"""Names and pictures on the pages of trees."""
 
 from __future__ import annotations
 
@@ -16,23 +16,6 @@ register = template.Library()
 register.filter("called", names.called)
 register.filter("place", names.place)
 register.filter("tag_or_kind", names.tag_or_kind)
-
-LONG = 26
-TAIL = 10
-
-
-@register.simple_tag
-def long(name: str, most: int = LONG, kept: int = TAIL) -> SafeString:
-    """Return a name that loses its middle, not its end, where there is no room; the whole is its tooltip.
-
-    One of up to ``most`` characters is left whole; of a longer one the last ``kept`` are always there.
-    """
-    if len(name) <= most:
-        return format_html("<span>{}</span>", name)
-    head, tail = name[:-kept], name[-kept:]
-    return format_html(
-        '<span class="midclip" title="{}"><span>{}</span><span>{}</span></span>', name, head, tail
-    )
 
 
 @register.filter

@@ -17,7 +17,8 @@ def test_a_long_name_keeps_its_end_and_is_whole_in_its_tooltip(page: Client, bra
     type(branch.experiment).objects.update(name=name)
     text = folded(page.get("/experiments/"))
     assert f'title="{name}"' in text
-    assert f"<span>{name[:-10]}</span><span>{name[-10:]}</span>" in text
+    halves = "".join(f'<span aria-hidden="true">{half}</span>' for half in (name[:-10], name[-10:]))
+    assert f'<span class="vh">{name}</span>{halves}' in text
 
 
 def test_a_sketch_has_a_line_for_each_branch_from_its_fork_to_its_head(branch: Branch, user: Any) -> None:
