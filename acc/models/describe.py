@@ -32,7 +32,7 @@ from acc.description import (
 )
 from acc.errors import InvalidInput
 from acc.models.base import Model
-from acc.models.build import BUILT_IN, is_lazy
+from acc.models.build import architecture_of, is_lazy
 from acc.models.check import IMAGES, check_passes
 from acc.models.output import Decoded
 from acc.models.trace import Step, Trace
@@ -85,13 +85,7 @@ def describe(
     ``architectures`` adds to the built-in ones, as in ``build``. Raises InvalidInput (architecture, params.*) as
     ``build`` does for a model that cannot be made or does not give what its specification says.
     """
-    known = {**BUILT_IN, **(architectures or {})}
-    cls = known.get(spec.architecture)
-    if cls is None:
-        raise InvalidInput(
-            architecture=f"{spec.architecture!r} is not a known architecture; "
-            f"known: {', '.join(sorted(known))}"
-        )
+    cls = architecture_of(spec, architectures)
     with seeded(spec.seed), torch.no_grad(), _plain_attention():
         try:
             if spec.image.channels * spec.image.height * spec.image.width > QUICK_PIXELS:
