@@ -135,5 +135,10 @@ def whole_units(rows: Indices, units: Indices | None, most: int) -> Indices:
 
 def encode(model: Model, stored: Stored, rows: Indices) -> Tensor:
     """Return posterior means (N, D) of rows, pooled over places; the decoder does not run."""
-    parts = (rows[start : start + BATCH_SIZE] for start in range(0, len(rows), BATCH_SIZE))
-    return torch.cat([model.encode(stored.batch(part).images).posterior_mean for part in parts]).float()
+    parts = [model.encode(stored.batch(part).images).posterior_mean for part in batches(rows)]
+    return torch.cat(parts).float()
+
+
+def batches(rows: Indices) -> list[Indices]:
+    """Return rows in parts of as many as go through a model together."""
+    return [rows[start : start + BATCH_SIZE] for start in range(0, len(rows), BATCH_SIZE)]

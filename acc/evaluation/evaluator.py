@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from acc.data import AccDataset
 
 ONLY_DATASET = "data"
-ROWS_AT_ONCE = 256
-"""So many images are reconstructed together while the worst are looked for."""
 
 
 class FactoringEvaluator:
@@ -155,8 +153,8 @@ class FactoringEvaluator:
     def _worst(self, key: str, rows: Indices, count: int) -> Indices:
         """Return the ``count`` rows with the greatest mean squared error, the worst first; of equals the lower row."""
         rows, errors = np.sort(rows), []
-        for start in range(0, len(rows), ROWS_AT_ONCE):
-            images = self._stored(key).batch(rows[start : start + ROWS_AT_ONCE]).images
+        for part in encoding.batches(rows):
+            images = self._stored(key).batch(part).images
             apart = self.model.encode(images).reconstruction - images
             errors.append(apart.square().flatten(1).mean(dim=1).cpu().numpy())
         order = np.argsort(-np.concatenate(errors), kind="stable")
