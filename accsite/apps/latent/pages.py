@@ -11,11 +11,10 @@ from django.urls import reverse
 
 from acc.specs import ModelSpec
 from accsite.apps.datasets.models import Dataset
-from accsite.apps.evaluation.models import Artifact
-from accsite.apps.evaluation.pages.branches import RECONSTRUCTIONS
 from accsite.apps.latent.selectors import checkpoints_of
 from accsite.apps.live import selectors as live
 from accsite.apps.training.models import Branch, Checkpoint
+from accsite.apps.trees import pictures
 from accsite.ids import row_id
 
 LETTERS = "abcd"
@@ -49,16 +48,6 @@ class Group:
     @property
     def left_out(self) -> int:
         return self.width - len(self.shown)
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A picture that is kept: the place of one image (``box``) in a sprite of ``width`` by ``height``."""
-
-    url: str
-    box: str
-    width: int
-    height: int
 
 
 def groups_of(model: ModelSpec) -> list[Group]:
@@ -108,7 +97,7 @@ def hand_context(checkpoints: Sequence[Checkpoint]) -> dict[str, Any]:
         "latent_dim": model.latent_dim,
         "image": image,
         "datasets": list(fitting.order_by("name").values_list("slug", "name", "n")),
-        "stored": {each.pk: _stored(each) for each in checkpoints},
+        "stored": {each.pk: pictures.of(each.pk) for each in checkpoints},
         "strip": STRIP,
     }
 
@@ -141,19 +130,3 @@ def page_context(user: Any, query: Mapping[str, str]) -> dict[str, Any]:
         "picks": [(letter, chosen.get(letter)) for letter in LETTERS],
         **hand_context(checkpoints),
     }
-
-
-def _stored(checkpoint: Checkpoint) -> Stored | None:
-    """Return the first reconstruction by this checkpoint that is kept, if it was measured."""
-    rows = Artifact.objects.filter(evaluation__checkpoint=checkpoint, kind=RECONSTRUCTIONS)
-    found = rows.order_by("-id").first()
-    if found is None or "tile" not in found.meta:
-        return None
-    (width, height), meta = found.meta["tile"], found.meta
-    # Inputs are the first row, what the model made of them the second.
-    return Stored(
-        reverse("evaluation:artifact", args=[found.pk]),
-        f"0 {height} {width} {height}",
-        meta["width"],
-        meta["height"],
-    )

@@ -25,6 +25,12 @@ class Picture:
         width, height = self.tile
         return f"0 0 {min(self.width, columns * width)} {min(self.height, rows * height)}"
 
+    @property
+    def made(self) -> str:
+        """The view box of the first image that the model made."""
+        width, height = self.tile
+        return f"0 {height} {width} {height}"
+
 
 class Source(Protocol):
     """Pictures of checkpoints, none of which is made by being asked for."""

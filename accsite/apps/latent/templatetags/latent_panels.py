@@ -7,7 +7,7 @@ from typing import Any
 from django import template
 from django.template import Context
 
-from accsite.apps.latent.pages import Stored, panel_context
+from accsite.apps.latent.pages import panel_context
 from accsite.apps.training.models import Branch
 
 register = template.Library()
@@ -17,12 +17,6 @@ register = template.Library()
 def latent(context: Context, branch: Branch) -> dict[str, Any]:
     """Show the latent of a branch's newest checkpoint, to be taken in hand."""
     return panel_context(branch, context.get("versions"))
-
-
-@register.filter
-def of(kept: dict[int, Stored | None], checkpoint: int) -> Stored | None:
-    """Return what is kept of a checkpoint."""
-    return kept.get(checkpoint)
 
 
 @register.filter
