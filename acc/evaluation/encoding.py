@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from acc.training.split import fixed_examples, split_indices
 
 if TYPE_CHECKING:
     from acc.data import AccDataset
-    from acc.specs import TrainJobSpec
+    from acc.specs import FactorGroup, TargetSpec, TrainJobSpec
 
 BATCH_SIZE = 256
 MAX_ROWS = 20_000
@@ -131,6 +132,12 @@ def whole_units(rows: Indices, units: Indices | None, most: int) -> Indices:
     met = np.argsort(first)
     fit = int(np.searchsorted(np.cumsum(sizes[met]), most, side="right"))
     return rows[np.isin(unit_of, met[:fit])] if fit else rows[unit_of == met[0]][:most]
+
+
+def groups_named(groups: Sequence[FactorGroup], targets: Sequence[TargetSpec]) -> tuple[int, int]:
+    """Return how many factor groups targets name, and how many they are: of datasets, the one to look at has most."""
+    names = {target.name for target in targets}
+    return len(names & {group.name for group in groups}), len(names)
 
 
 def encode(model: Model, stored: Stored, rows: Indices) -> Tensor:

@@ -246,16 +246,11 @@ class FactoringEvaluator:
 
     def default_dataset(self) -> str:
         """Return the key of the dataset whose targets name the most factor groups; among equals the first."""
-        groups = {group.name for group in self.model.factor_groups}
         keys = [key for key in self.job.datasets if key in self._datasets] or list(self._datasets)
         if not keys:
             raise InvalidInput({"dataset": "no dataset is given; an evaluation needs one"})
-
-        def named(key: str) -> tuple[int, int]:
-            names = {column.name for column in self._datasets[key].target_specs}
-            return len(names & groups), len(names)
-
-        return max(keys, key=named)
+        groups = self.model.factor_groups
+        return max(keys, key=lambda key: encoding.groups_named(groups, self._datasets[key].target_specs))
 
     def _latents(self, key: str, rows: Indices) -> Tensor:
         if key in self._known:
