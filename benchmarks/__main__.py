@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.rows import Row, machine, read
 
 HERE = Path(__file__).resolve().parent
-NOT_BENCHMARKS = {"__init__", "__main__", "bare_loop", "editors", "platform_under_test", "rows"}
+NOT_BENCHMARKS = {"__init__", "__main__", "bare_loop", "browser", "editors", "platform_under_test", "rows"}
 NEED_GPU = {"gpu"}
 SLOW = {"coverage"}
 MOST_SECONDS = 20 * 60

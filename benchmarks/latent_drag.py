@@ -9,9 +9,10 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from benchmarks.browser import signed_in_page
 from benchmarks.live import web
 from benchmarks.platform_under_test import digits, run_to_its_end, started, worker
-from benchmarks.rows import Row, median, report
+from benchmarks.rows import Row, median, p95, report
 
 STEPS = 40
 DRAGS = 150
@@ -45,29 +46,13 @@ FETCH = """async ([address, count]) => {
 }"""
 
 
-def p95(values: list[float]) -> float:
-    return sorted(values)[round(0.95 * (len(values) - 1))]
-
-
 def words(values: list[float]) -> str:
     return f"median {median(values):.1f} ms, p95 {p95(values):.1f} ms of {len(values)} drags"
 
 
 def drags(port: int, branch: Any) -> tuple[list[float], list[float], list[float]]:
     """Return ms from drag to picture through the server, of the smallest answer, and in the page."""
-    from django.contrib.auth import get_user_model
-    from playwright.sync_api import sync_playwright
-
-    from accsite.apps.access.services import make_sign_in_link
-    from scripts.chromium import ensure
-
-    token = make_sign_in_link(get_user_model().objects.create_superuser("bench"), minutes=5)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(ensure()), args=["--no-sandbox"])
-        page = browser.new_page()
-        page.goto(f"http://127.0.0.1:{port}/sign-in/link/{token}/")
-        if page.locator("form button").count() and "/sign-in/" in page.url:
-            page.locator("form button").first.click()
+    with signed_in_page(port) as page:
         page.goto(f"http://127.0.0.1:{port}/latent/?a={branch.head_id}")
         page.locator("[data-group]").first.press("ArrowRight")
         page.locator("[data-picture] canvas:not([hidden])").wait_for()
@@ -78,7 +63,6 @@ def drags(port: int, branch: Any) -> tuple[list[float], list[float], list[float]
         page.locator("[data-here][aria-pressed=true]").wait_for()
         page.evaluate(DRAG, 20)
         here = page.evaluate(DRAG, DRAGS)
-        browser.close()
     return server, small, here
 
 

@@ -55,6 +55,10 @@ def median(values: Sequence[float]) -> float:
     return statistics.median(values)
 
 
+def p95(values: Sequence[float]) -> float:
+    return statistics.quantiles(values, n=20, method="inclusive")[-1]
+
+
 def machine() -> str:
     """Return the machine and the versions that the figures belong to, in two lines."""
     cpu = platform.processor() or platform.machine()

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
-import statistics
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from benchmarks.browser import signed_in_page
 from benchmarks.editors import WAYS, in_place
 from benchmarks.live import web
 from benchmarks.platform_under_test import ROOT, digits, started, wait_for, worker
-from benchmarks.rows import Row, median, report
+from benchmarks.rows import Row, median, p95, report
 
 SAVES = 60  # in all ways together, and half as many among many files
 MANY_FILES = 500
@@ -46,10 +46,6 @@ new MutationObserver(look).observe(document.body, { subtree: true, childList: tr
 """
 
 
-def p95(values: Sequence[float]) -> float:
-    return statistics.quantiles(values, n=20, method="inclusive")[-1]
-
-
 @contextmanager
 def watcher(home: Path, folder: Path) -> Iterator[None]:
     """Run the real watcher on ``folder``; it watches when this returns."""
@@ -70,27 +66,13 @@ def rest() -> None:
 @contextmanager
 def open_form(port: int, branch: Any) -> Iterator[Any]:
     """Yield a browser's page: the workbench, signed in, with the form of a new task open."""
-    from django.contrib.auth import get_user_model
-    from playwright.sync_api import sync_playwright
-
-    from accsite.apps.access.services import make_sign_in_link
-    from scripts.chromium import ensure
-
-    user = get_user_model().objects.create_superuser("bench", password="a good long one")
-    token = make_sign_in_link(user, minutes=5)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(ensure()), args=["--no-sandbox"])
-        page = browser.new_page()
-        page.goto(f"http://127.0.0.1:{port}/sign-in/link/{token}/")
-        if page.locator("form button").count() and "/sign-in/" in page.url:
-            page.locator("form button").first.click()
+    with signed_in_page(port) as page:
         page.goto(f"http://127.0.0.1:{port}/w/{branch.experiment.slug}/{branch.slug}/")
         page.locator("#live[data-state=live]").wait_for()
         page.locator("#add-link").click()
         page.locator("#task-form").wait_for()
         page.evaluate(WITNESS)
         yield page
-        browser.close()
 
 
 def all_in_rows(files: int) -> None:

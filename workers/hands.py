@@ -19,6 +19,7 @@ from django.core.files.storage import default_storage
 
 from acc.data import AccDataset
 from acc.errors import AccError, InvalidInput
+from acc.evaluation.encoding import groups_named
 from acc.evaluation.hand import LatentHand
 from acc.models.export import decoder_to_onnx
 from acc.places import describe
@@ -29,7 +30,7 @@ from accsite.apps.datasets import selectors as datasets
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.latent import desk
 from accsite.apps.training.models import Checkpoint
-from workers.job.materials import from_header, load_checkpoint
+from workers.job.materials import from_header, load_checkpoint, load_dataset
 
 IDLE_SECONDS = 60.0
 """After so long without a question the process ends, and its memory is the machine's again."""
@@ -113,16 +114,11 @@ class Hand:
     def _default_dataset(self) -> AccDataset | None:
         """Return the dataset whose targets name the most factor groups, of those that are still here."""
         spec = self.file.header.spec
-        groups = {group.name for group in spec.model.factor_groups}
+        groups = spec.model.factor_groups
         by_fit = sorted(
-            spec.datasets.values(),
-            key=lambda each: (-len(groups & {target.name for target in each.targets}), -len(each.targets)),
+            spec.datasets.values(), key=lambda each: groups_named(groups, each.targets), reverse=True
         )
-        for each in by_fit:
-            row = Dataset.every.filter(content_hash=each.content_hash).order_by("pk").first()
-            if row is not None:
-                return AccDataset.load(datasets.local_path(row))
-        return None
+        return next((found for each in by_fit if (found := load_dataset(each)) is not None), None)
 
 
 def serve(pk: int, channel: socket.socket) -> None:

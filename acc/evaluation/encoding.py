@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from acc.training.split import fixed_examples, split_indices
 
 if TYPE_CHECKING:
     from acc.data import AccDataset
-    from acc.specs import TrainJobSpec
+    from acc.specs import FactorGroup, TargetSpec, TrainJobSpec
 
 BATCH_SIZE = 256
 MAX_ROWS = 20_000
@@ -133,7 +134,18 @@ def whole_units(rows: Indices, units: Indices | None, most: int) -> Indices:
     return rows[np.isin(unit_of, met[:fit])] if fit else rows[unit_of == met[0]][:most]
 
 
+def groups_named(groups: Sequence[FactorGroup], targets: Sequence[TargetSpec]) -> tuple[int, int]:
+    """Return how many factor groups targets name, and how many they are: of datasets, the one to look at has most."""
+    names = {target.name for target in targets}
+    return len(names & {group.name for group in groups}), len(names)
+
+
 def encode(model: Model, stored: Stored, rows: Indices) -> Tensor:
     """Return posterior means (N, D) of rows, pooled over places; the decoder does not run."""
-    parts = (rows[start : start + BATCH_SIZE] for start in range(0, len(rows), BATCH_SIZE))
-    return torch.cat([model.encode(stored.batch(part).images).posterior_mean for part in parts]).float()
+    parts = [model.encode(stored.batch(part).images).posterior_mean for part in batches(rows)]
+    return torch.cat(parts).float()
+
+
+def batches(rows: Indices) -> list[Indices]:
+    """Return rows in parts of as many as go through a model together."""
+    return [rows[start : start + BATCH_SIZE] for start in range(0, len(rows), BATCH_SIZE)]

@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from acc.data import AccDataset
 
 ONLY_DATASET = "data"
-ROWS_AT_ONCE = 256
-"""So many images are reconstructed together while the worst are looked for."""
 
 
 class FactoringEvaluator:
@@ -155,8 +153,8 @@ class FactoringEvaluator:
     def _worst(self, key: str, rows: Indices, count: int) -> Indices:
         """Return the ``count`` rows with the greatest mean squared error, the worst first; of equals the lower row."""
         rows, errors = np.sort(rows), []
-        for start in range(0, len(rows), ROWS_AT_ONCE):
-            images = self._stored(key).batch(rows[start : start + ROWS_AT_ONCE]).images
+        for part in encoding.batches(rows):
+            images = self._stored(key).batch(part).images
             apart = self.model.encode(images).reconstruction - images
             errors.append(apart.square().flatten(1).mean(dim=1).cpu().numpy())
         order = np.argsort(-np.concatenate(errors), kind="stable")
@@ -248,16 +246,11 @@ class FactoringEvaluator:
 
     def default_dataset(self) -> str:
         """Return the key of the dataset whose targets name the most factor groups; among equals the first."""
-        groups = {group.name for group in self.model.factor_groups}
         keys = [key for key in self.job.datasets if key in self._datasets] or list(self._datasets)
         if not keys:
             raise InvalidInput({"dataset": "no dataset is given; an evaluation needs one"})
-
-        def named(key: str) -> tuple[int, int]:
-            names = {column.name for column in self._datasets[key].target_specs}
-            return len(names & groups), len(names)
-
-        return max(keys, key=named)
+        groups = self.model.factor_groups
+        return max(keys, key=lambda key: encoding.groups_named(groups, self._datasets[key].target_specs))
 
     def _latents(self, key: str, rows: Indices) -> Tensor:
         if key in self._known:

@@ -186,7 +186,7 @@ class LatentHand:
         rows, words = encoding.choose_rows(dataset, self.job, most=LOOKED_AT)
         parts = [
             self.model.encode(Stored(dataset, torch.device("cpu")).batch(part).images)
-            for part in np.array_split(rows, max(1, -(-len(rows) // encoding.BATCH_SIZE)))
+            for part in encoding.batches(rows)
         ]
         means = torch.cat([part.mean for part in parts]).float().nan_to_num(0.0)
         logvars = [part.logvar for part in parts if part.logvar is not None]

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from acc.differences import half_width
 from acc.errors import InvalidInput
-from acc.evaluation.encoding import BATCH_SIZE, sample_of
+from acc.evaluation.encoding import batches, sample_of
 from acc.evaluation.metrics.jackknife import FEWEST_UNITS, GROUPS
 from acc.models import Model, ModelOutput
 from acc.results import MetricValue
@@ -68,8 +67,10 @@ class TaskMetrics:
         latents: list[Tensor] = []
         kept = np.isin(held_out, keep)
         failures: list[MetricValue] = []
-        batches = [(number, part) for number in range(groups) for part in _batches(group == number)]
-        for number, at in batches:
+        parts = [
+            (number, part) for number in range(groups) for part in batches(np.flatnonzero(group == number))
+        ]
+        for number, at in parts:
             batch = stored.batch(held_out[at])
             output = self._model.encode(batch.images)
             wanted = torch.from_numpy(np.flatnonzero(kept[at])).to(stored.device)
@@ -95,7 +96,7 @@ class TaskMetrics:
                         _add(total, found, stored.device)
                 except TaskFailed as error:
                     self._joint_failed[entry.spec.key] = _unmeasured(error)
-        rows = np.concatenate([held_out[at][kept[at]] for _, at in batches])
+        rows = np.concatenate([held_out[at][kept[at]] for _, at in parts])
         found_values = list(self._summarised(stored, entries, sums, train, held_out))
         return [*failures, *found_values], (rows, torch.cat(latents))
 
@@ -181,11 +182,6 @@ def _dealt(dataset: AccDataset, rows: Indices) -> tuple[Indices, int]:
     _, first, code = np.unique(units, return_index=True, return_inverse=True)
     groups = min(GROUPS, len(first))
     return np.argsort(np.argsort(first))[code] % groups, groups
-
-
-def _batches(chosen: NDArray[np.bool_]) -> list[Indices]:
-    places = np.flatnonzero(chosen)
-    return [places[start : start + BATCH_SIZE] for start in range(0, len(places), BATCH_SIZE)]
 
 
 def _numbers(value: float | str, without_one: list[float | str | None]) -> tuple[float, ...]:

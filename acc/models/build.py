@@ -12,7 +12,7 @@ from acc.models.factor_slot import FactorSlotAutoencoder
 from acc.rng import seeded
 from acc.specs import ModelSpec
 
-__all__ = ["BUILT_IN", "build", "is_lazy"]
+__all__ = ["BUILT_IN", "architecture_of", "build", "is_lazy"]
 
 BUILT_IN: Mapping[str, type[Model]] = {
     cls.__name__: cls for cls in (Autoencoder, ConvVAE, FactorSlotAutoencoder)
@@ -26,6 +26,13 @@ def build(spec: ModelSpec, architectures: Mapping[str, type[Model]] | None = Non
     was. ``architectures`` adds to the built-in ones (or hides them). Raises InvalidInput (architecture, params.*)
     with what would be right, also for a model that does not give what its specification says.
     """
+    cls = architecture_of(spec, architectures)
+    with seeded(spec.seed):
+        return check_passes(cls, spec)
+
+
+def architecture_of(spec: ModelSpec, architectures: Mapping[str, type[Model]] | None = None) -> type[Model]:
+    """Return the class that ``spec`` names, of the built-in ones or those given; raises InvalidInput (architecture)."""
     known = {**BUILT_IN, **(architectures or {})}
     cls = known.get(spec.architecture)
     if cls is None:
@@ -33,5 +40,4 @@ def build(spec: ModelSpec, architectures: Mapping[str, type[Model]] | None = Non
             architecture=f"{spec.architecture!r} is not a known architecture; "
             f"known: {', '.join(sorted(known))}"
         )
-    with seeded(spec.seed):
-        return check_passes(cls, spec)
+    return cls

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -32,7 +32,7 @@ from acc.description import (
 )
 from acc.errors import InvalidInput
 from acc.models.base import Model
-from acc.models.build import BUILT_IN, is_lazy
+from acc.models.build import architecture_of, is_lazy
 from acc.models.check import IMAGES, check_passes
 from acc.models.output import Decoded
 from acc.models.trace import Step, Trace
@@ -85,20 +85,11 @@ def describe(
     ``architectures`` adds to the built-in ones, as in ``build``. Raises InvalidInput (architecture, params.*) as
     ``build`` does for a model that cannot be made or does not give what its specification says.
     """
-    known = {**BUILT_IN, **(architectures or {})}
-    cls = known.get(spec.architecture)
-    if cls is None:
-        raise InvalidInput(
-            architecture=f"{spec.architecture!r} is not a known architecture; "
-            f"known: {', '.join(sorted(known))}"
-        )
+    cls = architecture_of(spec, architectures)
     with seeded(spec.seed), torch.no_grad(), _plain_attention():
-        try:
-            if spec.image.channels * spec.image.height * spec.image.width > QUICK_PIXELS:
-                raise _TooLarge
-            return _with_zeros(cls, spec, QUICK_PARAMETERS).made("zeros", most_layers)
-        except _TooLarge:
-            pass
+        if spec.image.channels * spec.image.height * spec.image.width <= QUICK_PIXELS:
+            with suppress(_TooLarge):
+                return _with_zeros(cls, spec, QUICK_PARAMETERS).made("zeros", most_layers)
         try:
             return _on_meta(cls, spec).made("meta", most_layers)
         except _NotOnMeta as error:
@@ -230,10 +221,10 @@ class _Description:
             step = next((each for each in self.trace.steps if each.id == code), None)
             others = [each for each in self.trace.steps if code in each.sources]
             if step is not None and step.kind == "join" and not step.name and step.parts and not others:
-                self.trace.drop(code)
+                self.trace.steps.remove(step)
                 self.writes.update(step.parts)
                 yield from step.sources
-            elif code:
+            else:
                 yield code
 
     def made(self, found_by: Pass, most_layers: int) -> ModelDescription:
@@ -315,9 +306,9 @@ class _Description:
             if count > 1 and period == 1:
                 first[0].repeats *= count
             elif count > 1:
-                names = [next(each.leaves()).step for each in first[:1]]
-                block = f"{names[0].id if names[0] else at}..."
-                first = [_Node(block=block, kind="", children=first, repeats=count)]
+                step = next(first[0].leaves()).step
+                assert step is not None
+                first = [_Node(block=f"{step.id}...", children=first, repeats=count)]
             kept += first
             at += period * count
         node.children = kept

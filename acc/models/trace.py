@@ -96,12 +96,6 @@ class Trace(TorchFunctionMode):
         """Return the step that gave a tensor, or ''."""
         return self._origin(tensor).step
 
-    def drop(self, step: str) -> Step:
-        """Take a step out, which only handed on, and return it."""
-        found = next(each for each in self.steps if each.id == step)
-        self.steps.remove(found)
-        return found
-
     @property
     def uncounted(self) -> list[tuple[str, Tensor]]:
         """The parameters that no step has used, by name."""

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from acc.errors import InvalidInput, PluginError
-from acc.plugins.preview import failure
+from acc.plugins.preview import failure_of
 from acc.specs import ModelSpec, parse
-from acc.text import in_words, text_of
 
 
 def description_of(path: str, text: str, sha256: str, *, model: dict[str, Any]) -> dict[str, Any]:
@@ -23,12 +21,6 @@ def description_of(path: str, text: str, sha256: str, *, model: dict[str, Any]) 
         loaded = load_source(text, path, sha256) if text else []
         classes = {each.name: each.cls for each in loaded if each.kind == "model"}
         found = describe(parse(ModelSpec, model), classes)
-    except InvalidInput as error:
-        return failure(text_of(error), {field: list(messages) for field, messages in error.fields.items()})
-    except PluginError as error:
-        return failure(error.message)
-    except MemoryError:
-        return failure(f"{model.get('architecture')} asks for more memory than a drawing is given")
     except Exception as error:
-        return failure(f"{model.get('architecture')} raises {in_words(error)}")
+        return failure_of(error, model.get("architecture"), most="a drawing is given")
     return {"error": "", "description": found.model_dump(mode="json")}

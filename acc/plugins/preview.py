@@ -30,16 +30,10 @@ def preview_of(
         rows = np.unique(np.linspace(0, len(data) - 1, min(n, len(data))).round().astype(np.int64))
         images = as_uint8(np.asarray(data.images[rows]))
         targets = {column.name: data.targets[column.name][rows].tolist() for column in data.target_specs}
-    except InvalidInput as error:
-        return failure(text_of(error), {field: list(messages) for field, messages in error.fields.items()})
-    except PluginError as error:
-        return failure(error.message)
     except StopIteration:
         return failure(f"the source defines no {name} any more")
-    except MemoryError:
-        return failure(f"{name} asks for more memory than a preview is given; lower its parameters")
     except Exception as error:
-        return failure(f"{name} raises {in_words(error)}")
+        return failure_of(error, name, most="a preview is given; lower its parameters")
     return {
         "error": "",
         "png": base64.b64encode(sprite(images, columns=len(images))).decode(),
@@ -50,6 +44,20 @@ def preview_of(
         "targets": [column.model_dump() for column in data.target_specs],
         "values": targets,
     }
+
+
+def failure_of(error: Exception, name: object, *, most: str) -> dict[str, Any]:
+    """Return the report of what was not made because of an error in the code of ``name``.
+
+    most: in words, how much memory that may ask for.
+    """
+    if isinstance(error, InvalidInput):
+        return failure(text_of(error), {field: list(messages) for field, messages in error.fields.items()})
+    if isinstance(error, PluginError):
+        return failure(error.message)
+    if isinstance(error, MemoryError):
+        return failure(f"{name} asks for more memory than {most}")
+    return failure(f"{name} raises {in_words(error)}")
 
 
 def failure(message: str, fields: dict[str, list[str]] | None = None) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from acc.evaluation import evaluator as module
+from acc.evaluation import encoding
 from acc.evaluation.evaluator import FactoringEvaluator
 from acc.tests import evaluated
 
@@ -42,7 +42,7 @@ def test_they_are_the_same_however_many_are_looked_at_together(
     evaluator: FactoringEvaluator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [whole] = evaluator.reconstructions(count=6, shown="worst")
-    monkeypatch.setattr(module, "ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(encoding, "BATCH_SIZE", 7)
     [parts] = evaluator.reconstructions(count=6, shown="worst")
     assert parts.indices == whole.indices
     np.testing.assert_array_equal(parts.inputs, whole.inputs)

@@ -34,11 +34,11 @@ class Datasets(Mapping[str, AccDataset]):
         known = self._loaded.get(key)
         if known is not None and known.content_hash == spec.content_hash:
             return
-        row = Dataset.every.filter(content_hash=spec.content_hash).order_by("pk").first()
-        if row is None:
+        found = load_dataset(spec)
+        if found is None:
             what = f"'{spec.name}' with content {spec.content_hash[:12]}"
             raise InvalidInput({"dataset": f"{what} is not on this site any more"})
-        self._loaded[key] = AccDataset.load(datasets.local_path(row))
+        self._loaded[key] = found
 
     def __getitem__(self, key: str) -> AccDataset:
         return self._loaded[key]
@@ -75,6 +75,12 @@ class Materials:
             task = TaskSpec.model_validate(command.payload["task"])
             self.datasets.load(task.dataset, DatasetSpec.model_validate(command.payload["dataset"]))
             self.classes.add(*from_rows([task.source_sha256]))
+
+
+def load_dataset(spec: DatasetSpec) -> AccDataset | None:
+    """Return the dataset of a specification's content, memory-mapped; None if it is not on this site any more."""
+    row = Dataset.every.filter(content_hash=spec.content_hash).order_by("pk").first()
+    return None if row is None else AccDataset.load(datasets.local_path(row))
 
 
 def load_checkpoint(row: Checkpoint) -> files.Checkpoint:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,8 +45,12 @@ COLLAPSE_WINDOWS = 5
 """So many windows in a row must be at a floor of 0."""
 
 
-_Found = tuple[str, str, bool]
-"""The kind of an alarm, what it says, and whether it tells that one is over."""
+class _Found(NamedTuple):
+    """The kind of an alarm, what it says, and whether it tells that one is over."""
+
+    kind: str
+    message: str
+    over: bool = False
 
 
 @dataclass
@@ -239,8 +243,7 @@ class Watch:
 
 
 def _told(entry: Entry, step: int, found: _Found) -> Alarm:
-    kind, message, over = found
-    return Alarm(kind, step, message, series.raw(entry.spec.key), over)
+    return Alarm(found.kind, step, found.message, series.raw(entry.spec.key), found.over)
 
 
 def _explosion(known: _Series, entry: Entry, window: _Window, lr: float) -> _Found | None:
@@ -250,7 +253,7 @@ def _explosion(known: _Series, entry: Entry, window: _Window, lr: float) -> _Fou
         return None
     known.diverged_at = window.last
     told = _diverges(entry, window.median, lr, usual, f"in the last {usual.beyond * SHORT_STEPS} steps")
-    return "divergence", told, False
+    return _Found("divergence", told)
 
 
 def _divergence(known: _Series, entry: Entry, window: _Window, lr: float) -> _Found | None:
@@ -266,7 +269,7 @@ def _divergence(known: _Series, entry: Entry, window: _Window, lr: float) -> _Fo
     if known.diverged_at is not None or known.high < DIVERGENCE_WINDOWS:
         return None
     known.diverged_at = window.last
-    return "divergence", _diverges(entry, median, lr, known, f"for {known.high * WINDOW_STEPS} steps"), False
+    return _Found("divergence", _diverges(entry, median, lr, known, f"for {known.high * WINDOW_STEPS} steps"))
 
 
 def _end(known: _Series, entry: Entry, lr: float) -> tuple[int, _Found] | None:
@@ -275,11 +278,8 @@ def _end(known: _Series, entry: Entry, lr: float) -> tuple[int, _Found] | None:
         return None
     usual, newest = known.usual, known.newest
     if len(newest) == END_STEPS and newest.min() > usual.limit(entry):
-        return known.newest_step, (
-            "divergence",
-            _diverges(entry, float(newest[-1]), lr, usual, "at the end"),
-            False,
-        )
+        told = _diverges(entry, float(newest[-1]), lr, usual, "at the end")
+        return known.newest_step, _Found("divergence", told)
     floor = entry.baseline is not None and entry.baseline.floor
     rest = known.long.rest()
     if rest is None or floor or len(rest.values) < SHORT_STEPS or known.best == float("inf"):
@@ -288,7 +288,7 @@ def _end(known: _Series, entry: Entry, lr: float) -> tuple[int, _Found] | None:
     rises = known.high or rest.median - known.best > 2 * far
     if not rises or float(np.quantile(rest.values, 0.25)) - known.best <= far:
         return None
-    return rest.last, ("divergence", _diverges(entry, rest.median, lr, known, "at the end"), False)
+    return rest.last, _Found("divergence", _diverges(entry, rest.median, lr, known, "at the end"))
 
 
 def _diverges(entry: Entry, value: float, lr: float, best: _Series | _Usual, when: str) -> str:
@@ -330,7 +330,7 @@ def _plateau(known: _Series, entry: Entry, median: float, lr: float) -> _Found |
             f"It learns nothing: raise its weight or the learning rate (now {lr:g}), or let it read more of "
             "the latent"
         )
-    return "plateau", f"{told}. {advice}", False
+    return _Found("plateau", f"{told}. {advice}")
 
 
 def _collapse(known: _Series, entry: Entry, window: _Window) -> _Found | None:
@@ -341,7 +341,7 @@ def _collapse(known: _Series, entry: Entry, window: _Window) -> _Found | None:
         since, known.collapsed_at = known.collapsed_at, None
         if since is not None:
             told = f"the loss of task '{entry.spec.key}' is at {median:.3g}, so the latent tells of an image again"
-            return "collapse", f"collapsed at {since}, recovered by {window.last}: {told}", True
+            return _Found("collapse", f"collapsed at {since}, recovered by {window.last}: {told}", over=True)
     if known.collapsed or known.low < COLLAPSE_WINDOWS:
         return None
     known.collapsed, known.collapsed_at = True, window.last
@@ -350,4 +350,4 @@ def _collapse(known: _Series, entry: Entry, window: _Window) -> _Found | None:
         f"{known.low * WINDOW_STEPS} steps, so the latent tells nothing of an image. Lower its weight (now "
         f"{entry.spec.weight:g}), or give it warmup_steps or free_bits"
     )
-    return "collapse", message, False
+    return _Found("collapse", message)

@@ -9,18 +9,17 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections import Counter, deque
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 import structlog
-from channels.generic.websocket import AsyncWebsocketConsumer
 from typing_extensions import override
 
 from acc.messages import LatentAnswer, LatentAsked, checked
 from accsite.apps.latent import desk, selectors
-from accsite.apps.live.consumers import CLOSE_POLICY, CLOSE_TOO_BIG, WINDOW_SECONDS, same_site
 from accsite.apps.live.hub import in_thread
+from accsite.apps.live.sockets import CLOSE_POLICY, CLOSE_TOO_BIG, WINDOW_SECONDS, PageSocket, Window
 
 ASKS = ("open", "start", "decode", "file")
 AT_ONCE = 8
@@ -48,27 +47,24 @@ class Refused(Exception):
     """A question that is not answered; the text says what would be right."""
 
 
-class LatentConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
+class LatentConsumer(PageSocket):
     """One page's latent. It waits for no other page, and none waits for it."""
-
-    channel_layer_alias = ""
 
     async def connect(self) -> None:
         """Accept a signed-in user whose page came from this very site; anybody else gets HTTP 403."""
-        user = self.scope.get("user")
-        if user is None or not user.is_authenticated or not same_site(self.scope):
+        if not self.is_welcome():
             await self.close()
             return
-        self.user_id, self.credential = user.pk, self.scope.get("credential")
+        self.user_id, self.credential = self.scope["user"].pk, self.scope.get("credential")
         self.name = secrets.token_hex(8)
         self.verdicts: dict[int, tuple[float, selectors.Readable | None]] = {}
         self.asked: set[asyncio.Task[None]] = set()
-        self.received: deque[float] = deque(maxlen=MAX_QUESTIONS)
+        self.window = Window(MAX_QUESTIONS)
         await self.accept()
-        if _sockets[user.pk] >= MAX_SOCKETS:
+        if _sockets[self.user_id] >= MAX_SOCKETS:
             await self.close(CLOSE_POLICY, reason=f"at most {MAX_SOCKETS} latents in the hand; close a page")
             return
-        _sockets[user.pk] += 1
+        _sockets[self.user_id] += 1
         self.counted = True
 
     @override
@@ -86,12 +82,10 @@ class LatentConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         if len(bytes_data or b"") > ROOM or text_data is not None:
             await self.close(CLOSE_TOO_BIG, reason=f"a question is binary and has at most {ROOM} bytes")
             return
-        now = time.monotonic()
-        if len(self.received) == MAX_QUESTIONS and now - self.received[0] < WINDOW_SECONDS:
+        if not self.window.takes():
             reason = f"at most {MAX_QUESTIONS} questions in {WINDOW_SECONDS:.0f} s; touch again to go on"
             await self.close(CLOSE_POLICY, reason=reason)
             return
-        self.received.append(now)
         task = asyncio.create_task(self._reply(bytes_data or b""))
         self.asked.add(task)
         task.add_done_callback(self.asked.discard)

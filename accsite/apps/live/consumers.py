@@ -8,14 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
-from collections import deque
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import structlog
-from channels.generic.websocket import AsyncWebsocketConsumer
-from django.conf import settings
 from typing_extensions import override
 
 from acc.messages import Refused as RefusedMessage
@@ -23,14 +18,11 @@ from acc.messages import Watch
 from accsite.apps.live import selectors, topics
 from accsite.apps.live.client import Client
 from accsite.apps.live.hub import Hub, hub, in_thread
+from accsite.apps.live.sockets import CLOSE_POLICY, CLOSE_TOO_BIG, WINDOW_SECONDS, PageSocket, Window
 
 MAX_MESSAGE_BYTES = 16 * 1024
 MAX_SUBSCRIPTIONS = 200
 MAX_MESSAGES = 60
-WINDOW_SECONDS = 10.0
-# Applications may close with 1000 or 3000 to 4999 only.
-CLOSE_TOO_BIG = 4009
-CLOSE_POLICY = 4008
 
 log = structlog.get_logger(__name__)
 
@@ -39,20 +31,17 @@ class Refused(Exception):
     """A message that cannot be understood; the text says what would be right."""
 
 
-class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
-    """One page's socket; what it hears comes from the hub, so it holds no connection to Redis of its own."""
-
-    channel_layer_alias = ""
+class LiveConsumer(PageSocket):
+    """One page's socket; what it hears comes from the hub."""
 
     async def connect(self) -> None:
         """Accept a signed-in user whose page came from this very site; anybody else gets HTTP 403."""
-        user = self.scope.get("user")
-        if user is None or not user.is_authenticated or not same_site(self.scope):
+        if not self.is_welcome():
             await self.close()
             return
-        self.client = Client(user.pk, self.scope.get("credential"))
+        self.client = Client(self.scope["user"].pk, self.scope.get("credential"))
         self.hub: Hub = hub()
-        self.received: deque[float] = deque(maxlen=MAX_MESSAGES)
+        self.window = Window(MAX_MESSAGES)
         await self.accept()
         self.hub.join(self.client)
         self.writer = asyncio.create_task(self._write())
@@ -69,13 +58,11 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         if size > MAX_MESSAGE_BYTES:
             await self.close(CLOSE_TOO_BIG, reason=f"a message may have {MAX_MESSAGE_BYTES} bytes")
             return
-        now = time.monotonic()
-        if len(self.received) == MAX_MESSAGES and now - self.received[0] < WINDOW_SECONDS:
+        if not self.window.takes():
             await self.close(
                 CLOSE_POLICY, reason=f"at most {MAX_MESSAGES} messages in {WINDOW_SECONDS:.0f} s"
             )
             return
-        self.received.append(now)
         try:
             message = _parse(text_data)
             await self._handle(message)
@@ -127,10 +114,8 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         await self.close(self.client.close_code, reason="you are signed out")
 
 
-class NoSuchSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
+class NoSuchSocket(PageSocket):
     """Refuses a WebSocket at any other address with HTTP 403 instead of an error in the log."""
-
-    channel_layer_alias = ""
 
     async def connect(self) -> None:
         await self.close()
@@ -159,10 +144,3 @@ def _jobs(value: Any) -> list[str]:
     if not isinstance(value, list) or not all(type(job) is int and 0 < job < 2**63 for job in value):
         raise Refused('"jobs" is a list of job ids, whole numbers from 1')
     return [str(job) for job in dict.fromkeys(value)]
-
-
-def same_site(scope: dict[str, Any]) -> bool:
-    """Return whether the page came from this site; an allowed host on another port is another site."""
-    headers = dict(scope["headers"])
-    origin, host = headers.get(b"origin", b"").decode("latin1"), headers.get(b"host", b"").decode("latin1")
-    return origin in settings.CSRF_TRUSTED_ORIGINS or (bool(host) and urlsplit(origin).netloc == host)

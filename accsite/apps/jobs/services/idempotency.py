@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -15,9 +16,18 @@ MAX_KEY_LENGTH = 80
 
 def enqueue_once(actor: Any, key: str | None, kind: str, **fields: Any) -> Job:
     """Return a new job, or the one that the same request made at this very moment."""
-    try:
+
+    def enqueue() -> Job:
         with transaction.atomic():
             return queueing.enqueue(kind, created_by=actor, idempotency_key=key or None, **fields)
+
+    return made_once(actor, key, enqueue)
+
+
+def made_once(actor: Any, key: str | None, make: Callable[[], Job]) -> Job:
+    """Return what ``make`` does in a transaction, or the job that got the same key at this very moment."""
+    try:
+        return make()
     except IntegrityError:
         known = submitted_before(actor, key)
         if known is None:

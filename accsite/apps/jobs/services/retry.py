@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import IntegrityError
-
 from accsite.apps.jobs import kinds
 from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.services import lifecycle
-from accsite.apps.jobs.services.idempotency import submitted_before
+from accsite.apps.jobs.services.idempotency import made_once, submitted_before
 from accsite.apps.jobs.services.unit import unit_of_work
 from accsite.apps.jobs.states import HELD, JobState
 from accsite.errors import WrongState
@@ -35,13 +33,7 @@ def retry(*, actor: Any, job: Job, idempotency_key: str | None = None) -> Job:
     Raises WrongState for a job in another state or of a kind that cannot be repeated, InvalidInput when what it
     asks for is not possible any more.
     """
-    try:
-        return _retry(actor, job, idempotency_key)
-    except IntegrityError:
-        known = submitted_before(actor, idempotency_key)
-        if known is None:
-            raise
-        return known  # of another job, asked for with the same key at this very moment
+    return made_once(actor, idempotency_key, lambda: _retry(actor, job, idempotency_key))
 
 
 @unit_of_work()

@@ -242,5 +242,5 @@ def spaced(name: str) -> str:
 
 
 @register.filter
-def get(mapping: Mapping[str, Any] | None, key: str) -> Any:
+def get(mapping: Mapping[Any, Any] | None, key: Any) -> Any:
     return (mapping or {}).get(key)

@@ -21,12 +21,6 @@ def latent(context: Context, branch: Branch) -> dict[str, Any]:
 
 
 @register.filter
-def of(kept: dict[int, Picture | None], checkpoint: int) -> Picture | None:
-    """Return what is kept of a checkpoint."""
-    return kept.get(checkpoint)
-
-
-@register.filter
 def at(letters: str, number: int) -> str:
     """Return the letter of a place, from 0."""
     return letters[number]

@@ -12,11 +12,13 @@ from django.core.files.storage import default_storage
 from django.test import Client
 
 from acc.specs import FactorGroup, ModelSpec
+from accsite.apps.evaluation.models import Artifact, Evaluation
 from accsite.apps.latent.desk import NoAnswer, ask, decoder_file, pack, unpack
 from accsite.apps.latent.pages import groups_of
 from accsite.apps.latent.services import forget_purged
 from accsite.apps.training.models import Branch, Checkpoint, Visibility
 from accsite.apps.training.tests import rows
+from accsite.tests.markup import folded
 from accsite.tests.modules import evaluate
 
 
@@ -53,6 +55,21 @@ def test_the_workbench_has_a_slider_for_each_group_and_dimension_of_the_newest_c
     later = head(branch, step=20)
     fresh = page.get(f"/latent/branch/{branch.pk}/heads/").content.decode()
     assert f'data-checkpoint="{later.pk}"' in fresh
+
+
+def test_before_it_is_touched_a_latent_shows_the_first_stored_reconstruction(
+    page: Client, branch: Branch
+) -> None:
+    newest = head(branch)
+    assert "no picture yet" in page.get("/w/digits/main/").content.decode()
+    made = Evaluation.objects.create(branch=branch, checkpoint=newest, step=10)
+    meta = {"width": 256, "height": 96, "tile": [32, 30]}
+    kept = Artifact.objects.create(
+        evaluation=made, kind="reconstructions", name="digits", file="x", sha256="0", meta=meta
+    )
+    shown = folded(page.get(f"/latent/?a={newest.pk}"))
+    assert f'href="/evaluate/artifacts/{kept.pk}/"' in shown
+    assert 'viewBox="0 30 32 30" role="img" aria-label="a stored reconstruction"' in shown
 
 
 def test_what_lies_between_the_groups_has_dimensions_without_a_slider_of_its_own() -> None:
