@@ -139,7 +139,7 @@ def model(architecture: str, **params: Any) -> ModelSpec:
 def test_a_form_as_it_stands_is_drawn_and_drawn_anew_when_it_changes(site):
     first = draft(site, "ConvVAE")
     assert 'aria-label="ConvVAE: images of 1 \N{MULTIPLICATION SIGN} 28' in first["html"]
-    assert 'data-hue="0"' in first["html"]
+    assert 'data-slot="0"' in first["html"]
     assert '<th scope="row" class="mono">encoder.layers.1</th>' in first["html"]
     wider = draft(site, "ConvVAE", **{"params-base_channels": "16"})
     assert wider["parameters"] > first["parameters"] == 41_936

@@ -103,7 +103,7 @@ def test_a_preset_fills_the_form_and_leaves_what_it_does_not_speak_of(form: Watc
     assert page.locator("[name=name]").input_value() == "mine"
     names = page.locator("[name=group-name]")
     assert [names.nth(i).input_value() for i in range(3)] == ["digit", "thickness", "slant"]
-    assert page.locator("a.model-layer[data-hue='1']").count() >= 2
+    assert page.locator("a.model-layer[data-slot='1']").count() >= 2
     form.assert_clean()
 
 
@@ -168,7 +168,7 @@ def test_a_checkpoint_shows_its_model_its_heads_and_the_pictures_of_its_latent(
     page.locator("a.model-layer[data-form=latent]").click()
     page.locator("#model-sheet .sorted").first.wait_for()
     assert page.locator("#model-sheet .sorted").count() > 1
-    page.locator("#model a.model-layer[data-hue='0']").first.click()
+    page.locator("#model a.model-layer[data-slot='0']").first.click()
     watched.until("document.querySelectorAll('#model-sheet .sorted').length === 1")
     watched.assert_still()
     watched.assert_clean()

@@ -95,7 +95,7 @@ function draw() {
 	const focused = document.activeElement?.dataset?.border;
 	// A group's hue is that of its place in the latent, here as wherever it is shown.
 	const others = [...list().children].filter((li) => !found.some((row) => row.li === li));
-	for (const [i, li] of [...found.map(({ li }) => li), ...others].entries()) li.dataset.hue = i % 8;
+	for (const [i, li] of [...found.map(({ li }) => li), ...others].entries()) li.dataset.slot = i % 8;
 	const parts = free(found).map(([from, to]) =>
 		make("rect", {
 			class: "free",
@@ -116,7 +116,7 @@ function draw() {
 		const place = { x: x(row.from), width: x(row.to) - x(row.from) };
 		return make(
 			"g",
-			{ "data-hue": i % 8, "data-part": row.index },
+			{ "data-slot": i % 8, "data-part": row.index },
 			make("rect", { class: "part", ...place, height: HEIGHT }),
 			make("rect", { class: "edge", ...place, y: HEIGHT - 4, height: 4 }),
 		);

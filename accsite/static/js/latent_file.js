@@ -9,11 +9,14 @@ async function packed(buffer) {
 }
 
 const read = async (address) => (await fetch(address)).text();
+const readAll = (addresses) => Promise.all(addresses.trim().split(/\s+/).map(read));
 // What is one script needs no imports; each name is there once.
 const alone = (script) =>
 	script
 		.replaceAll(/import\s*\{[^}]*\}\s*from\s*["'][^"']+["'];?/g, "")
 		.replaceAll(/export\s+(?=(async\s+)?(function|class|const)\b)/g, "");
+// Fonts are files of their own, so what is one file has none.
+const fontless = (style) => style.replaceAll(/@font-face\s*\{[^}]*\}/g, "");
 const POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'";
 const escaped = (text) => text.replaceAll(/[&<>"]/g, (letter) => `&#${letter.charCodeAt(0)};`);
 
@@ -26,8 +29,8 @@ export async function page(hand, server, decoderOf) {
 		const decoder = await packed(await server.file(pk, decoderOf(pk)));
 		checkpoints.push({ pk, reach: hand.reaches.get(pk), start: [...hand.starts.get(pk)], decoder });
 	}
-	const scripts = await Promise.all(root.dataset.parts.trim().split(/\s+/).map(read));
-	const style = await read(root.dataset.style);
+	const scripts = await readAll(root.dataset.parts);
+	const styles = await readAll(root.dataset.styles);
 	const shown = root.cloneNode(true);
 	for (const gone of shown.querySelectorAll(
 		".latent-foot .row, [data-dataset], [data-row], [for=latent-dataset], [for=latent-row], svg, .js-off",
@@ -37,7 +40,7 @@ export async function page(hand, server, decoderOf) {
 		const chip = Object.assign(document.createElement("span"), { className: "chip", textContent: each.textContent });
 		each.replaceWith(chip);
 	}
-	for (const name of ["data-socket", "data-worker", "data-parts", "data-style"]) shown.removeAttribute(name);
+	for (const name of ["data-socket", "data-worker", "data-parts", "data-styles"]) shown.removeAttribute(name);
 	for (const name of ["hx-get", "hx-trigger", "hx-sync:inherited", "data-topics"])
 		shown.querySelector(".latent-heads")?.removeAttribute(name);
 	for (const canvas of shown.querySelectorAll("canvas")) canvas.hidden = true;
@@ -50,7 +53,7 @@ export async function page(hand, server, decoderOf) {
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="${POLICY}">
 <title>The latent of ${escaped(name)}</title>
-<style>${style}</style>
+<style>${styles.map(fontless).join("\n")}</style>
 </head>
 <body class="latent-alone">
 <h1>${escaped(name)}</h1>
