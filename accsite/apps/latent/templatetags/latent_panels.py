@@ -9,7 +9,6 @@ from django.template import Context
 
 from accsite.apps.latent.pages import panel_context
 from accsite.apps.training.models import Branch
-from accsite.apps.trees.pictures import Picture
 
 register = template.Library()
 
