@@ -46,11 +46,19 @@ def files_changed(since: str = "", root: Path = ROOT) -> list[str]:
     return _differing("HEAD", root) or _differing("HEAD~1", root)
 
 
-def choose(changed: Iterable[str], seconds: float = SECONDS, root: Path = ROOT) -> Choice:
-    """Return the test files that a change of these paths can touch, as many of the nearest as ``seconds`` hold."""
+def choose(
+    changed: Iterable[str],
+    seconds: float = SECONDS,
+    root: Path = ROOT,
+    took: Mapping[str, float] | None = None,
+) -> Choice:
+    """Return the test files that a change of these paths can touch, as many of the nearest as ``seconds`` hold.
+
+    took: the seconds that each file takes; None: as in the last unit pass.
+    """
     tests = _tests(root)
     near = distances(changed, _importers(), tests)
-    took = _timings(root)
+    took = _timings(root) if took is None else took
     chosen: list[str] = []
     for path in sorted(near, key=lambda path: (near[path], took.get(path, USUAL_SECONDS), path)):
         needs = took.get(path, USUAL_SECONDS)

@@ -2,8 +2,9 @@
 
 Unit tests on SQLite; those on PostgreSQL that could come out differently there; faults; the browser; lint. The
 browser test has its own session because Playwright's event loop and asyncio tests break each other in one. Faults
-and the browser wait half of their time for one process or another, so these two passes run side by side, each on a
-platform of its own, and what only computes runs beside them.
+and the browser wait most of their time for one process or another, so these two passes run side by side, each on a
+platform of its own. What only computes runs beside them with less priority: it takes what they leave, and they find
+the machine as if it were theirs.
 
 Tests marked ``long`` are left out unless ``--all`` is given, which also runs every test of the database on PostgreSQL.
 """
@@ -51,8 +52,10 @@ NOT_LONG = " and not long"
 # The engine and these scripts know no database, so another one cannot change what they do.
 WITH_DATABASE = ("accsite", "workers", "tests/contract")
 DEFAULT = ("unit-sqlite", "fault", "e2e", "lint", "unit-postgresql")
-LANES = (("fault",), ("e2e",), ("lint", "unit-postgresql"))
+LANES = (("fault",), ("e2e",), ("unit-sqlite", "lint", "unit-postgresql"))
 """Passes that may share the machine: the lanes side by side, those of one lane one after the other."""
+YIELDING = LANES[-1]
+NICE = 10
 # Only the pass itself decides about the database and Redis, never the shell that it was called from. A shell that
 # wants no bytecode written would have every process of the suite compile the whole platform anew.
 NOT_INHERITED = {"DATABASE_URL", "REDIS_URL", "PYTHONDONTWRITEBYTECODE"}
@@ -202,11 +205,11 @@ def unit_sqlite(*, everything: bool) -> Count:
 def unit_postgresql(*, everything: bool) -> Count:
     """Run the unit tests on PostgreSQL that could come out differently there; ``everything``: all that use it."""
     wanted = "not one_database" if everything else f"both_databases{NOT_LONG}"
-    together = ["-n", "2"] if everything else []  # for so few, a second start costs more than it saves
     with postgresql() as url:
         return run_pytest(
             "unit-postgresql",
-            *together,
+            "-n",
+            "2",
             "-m",
             f"{NOT_UNIT} and {wanted}",
             *WITH_DATABASE,
@@ -305,6 +308,8 @@ def side_by_side(lanes: Sequence[Sequence[str]], *, everything: bool) -> dict[st
 
     def start(name: str) -> None:
         command = [*RUNNER, *(["--all"] if everything else []), "--part", name]
+        if name in YIELDING:
+            command = ["nice", "-n", str(NICE), *command]
         with logs[name].open("wb") as output:
             running[name] = (
                 subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output),

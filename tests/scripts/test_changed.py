@@ -42,7 +42,7 @@ def test_near_is_what_imports_or_names_a_file_or_stands_beside_it(path: str, nea
 
 
 def test_the_tests_of_a_module_come_first_and_what_a_minute_does_not_hold_is_counted():
-    choice = changed.choose(["acc/text.py"], seconds=10)
+    choice = changed.choose(["acc/text.py"], seconds=10, took={})
     assert "acc/tests/test_text.py" in choice.files
     assert choice.left > 20
     assert len(choice.files) < 30

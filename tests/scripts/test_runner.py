@@ -11,7 +11,17 @@ import time
 import pytest
 
 from scripts import chromium
-from scripts.test import DEFAULT, DIVIDED, Count, count_junit, groups, postgresql, run_pytest, side_by_side
+from scripts.test import (
+    DEFAULT,
+    DIVIDED,
+    NICE,
+    Count,
+    count_junit,
+    groups,
+    postgresql,
+    run_pytest,
+    side_by_side,
+)
 from tests.stack import PATIENCE, ROOT
 
 # A session inside the session needs none of the suite's own set-up.
@@ -67,9 +77,9 @@ def test_a_runner_that_ended_without_a_count_is_a_failure(output):
 
 
 def test_only_passes_that_may_share_the_machine_run_side_by_side_and_none_is_lost():
-    assert groups(DEFAULT) == [[["unit-sqlite"]], [["fault"], ["e2e"], ["lint", "unit-postgresql"]]]
+    assert groups(DEFAULT) == [[["unit-sqlite", "lint", "unit-postgresql"], ["fault"], ["e2e"]]]
     assert groups(["fault"]) == [[["fault"]]]
-    assert groups(["e2e", "unit-sqlite", "fault"]) == [[["e2e"]], [["unit-sqlite"]], [["fault"]]]
+    assert groups(["e2e", "api", "fault"]) == [[["e2e"]], [["api"]], [["fault"]]]
     assert groups(["fault", "fault"]) == [[["fault"]], [["fault"]]]
     assert groups(["unit-postgresql", "lint"]) == [[["unit-postgresql", "lint"]]]
 
@@ -91,6 +101,18 @@ def test_what_runs_side_by_side_is_counted_and_shown(tmp_path, monkeypatch, caps
     assert told == sorted(told), "those of a lane one after the other, beside the other lane"
     side_by_side([["e2e"], ["fault"]], everything=True)
     assert "ran\n--all\n--part\ne2e\n" in capsys.readouterr().out
+
+
+def test_what_only_computes_yields_to_what_waits_for_processes(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "runner.py"
+    path.write_text("import os, sys\nprint(sys.argv[-1], 'at', os.nice(0))\n")
+    monkeypatch.setattr("scripts.test.RESULTS", tmp_path)
+    monkeypatch.setattr("scripts.test.RUNNER", [sys.executable, str(path)])
+    side_by_side([["unit-sqlite", "lint"], ["e2e"]], everything=False)
+    printed, own = capsys.readouterr().out, os.nice(0)
+    assert f"e2e at {own}\n" in printed
+    assert f"unit-sqlite at {min(own + NICE, 19)}\n" in printed
+    assert f"lint at {min(own + NICE, 19)}\n" in printed
 
 
 @pytest.mark.parametrize("everything", [False, True])
