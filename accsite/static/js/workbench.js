@@ -231,7 +231,9 @@ async function follow() {
 	);
 	$("#chart-export").hidden = !id;
 	if (!id) return redraw(); // what the branch begins from is all there is
-	$("[data-csv]").href = `${job().points}?format=csv`;
+	for (const link of document.querySelectorAll("[data-export]")) {
+		link.href = `${job().points}?format=${link.dataset.export}`;
+	}
 	Object.assign($("[data-path]").dataset, { path: job().points, cli: JSON.stringify(["jobs", "losses", String(id)]) });
 	watch(id);
 	try {

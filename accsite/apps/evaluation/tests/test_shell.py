@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import threading
 import time
 
 import pytest
-from django.core.management import call_command
 from django.db import connection
 
 from accsite.apps.audit.models import AuditEntry
@@ -17,16 +15,7 @@ from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.services import lifecycle
 from accsite.apps.training.models import Branch
 from accsite.apps.training.tests import rows
-
-
-def shell(*words: str) -> tuple[int, str, str]:
-    """Return exit status, stdout and stderr of a command run in this process."""
-    out, err = io.StringIO(), io.StringIO()
-    try:
-        call_command(*words, stdout=out, stderr=err)
-    except SystemExit as end:
-        return int(str(end.code)), out.getvalue(), err.getvalue()
-    return 0, out.getvalue(), err.getvalue()
+from accsite.tests.shell import shell
 
 
 @pytest.fixture

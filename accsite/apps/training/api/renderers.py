@@ -1,21 +1,17 @@
-"""Loss points as JSON columns, binary, or CSV, as the Accept header asks."""
+"""Loss points as JSON columns, binary, or a file of ``exporting``, as the Accept header asks."""
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 
 from acc import wire
-from acc.messages import LossHistoryHeader
-
-Points = tuple[LossHistoryHeader, NDArray[np.float32]]
-STATISTICS = ("min", "max", "mean")
+from accsite.apps.training import exporting
+from accsite.apps.training.exporting import STATISTICS, Points
 
 
 class ColumnsRenderer(JSONRenderer):
@@ -64,13 +60,31 @@ class PlainRenderer(_BytesRenderer):
 
 
 class CsvRenderer(_BytesRenderer):
-    """CSV with one line a step, or a bucket of an envelope; empty where there is no value."""
+    """A file of ``exporting``, which the view sends piece by piece; shown here is only why there is none."""
 
-    media_type = "text/csv"
     format = "csv"
-    charset = "utf-8"
-    render_style = "text"
-    encode = staticmethod(lambda points: csv_lines(points).encode())
+    media_type = exporting.FORMS[format].media_type
+    charset: str | None = "utf-8"
+    encode = bytes
+
+
+class ParquetRenderer(CsvRenderer):
+    """The same as a table in Parquet."""
+
+    format = "parquet"
+    media_type = exporting.FORMS[format].media_type
+    charset = None
+
+
+class EventsRenderer(CsvRenderer):
+    """The same as an event file of TensorBoard."""
+
+    format = "tensorboard"
+    media_type = exporting.FORMS[format].media_type
+    charset = None
+
+
+FILES = (CsvRenderer, ParquetRenderer, EventsRenderer)
 
 
 def json_columns(points: Points) -> dict[str, Any]:
@@ -90,28 +104,3 @@ def json_columns(points: Points) -> dict[str, Any]:
             for index, name in enumerate(header["series"])
         }
     return {**header, "columns": named}
-
-
-def csv_lines(points: Points) -> str:
-    """Return header line and one line a column."""
-    header, columns = points
-    names = header["series"]
-    if header["kind"] == "raw":
-        heads = ["step", *names]
-        places = [[step] for step in range(header["start"], header["stop"])]
-    else:
-        heads = ["first_step", "last_step", *(f"{name} {kind}" for name in names for kind in STATISTICS)]
-        firsts = range(header["start"], header["stop"], header["bucket"])
-        places = [[first, min(first + header["bucket"], header["stop"]) - 1] for first in firsts]
-    out = io.StringIO()
-    out.write(",".join(_quoted(head) for head in heads) + "\n")
-    text = np.where(np.isnan(columns), "", columns.astype("U32")).T.tolist()
-    for place, values in zip(places, text or [[]] * len(places), strict=True):
-        out.write(",".join([*map(str, place), *values]) + "\n")
-    return out.getvalue()
-
-
-def _quoted(name: str) -> str:
-    # A leading =, +, - or @ would be run as a formula by a spreadsheet; series names never need one.
-    safe = name if name[:1] not in "=+-@" else f"'{name}"
-    return '"' + safe.replace('"', '""') + '"' if any(sign in safe for sign in ',"\n') else safe

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import status
@@ -27,13 +28,15 @@ from accsite.apps.jobs.api.serializers import JobEventSerializer
 from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.selectors import held_places, job_state, job_states, logs, waits_for
 from accsite.apps.jobs.states import ACTIVE, JobState
-from accsite.apps.training import selectors
+from accsite.apps.training import exporting, selectors
 from accsite.apps.training.api import schema
 from accsite.apps.training.api.common import ReadViewSet
-from accsite.apps.training.api.renderers import ColumnsRenderer, CsvRenderer, PlainRenderer, PointsRenderer
+from accsite.apps.training.api.renderers import FILES, ColumnsRenderer, PlainRenderer, PointsRenderer
 from accsite.apps.training.api.serializers import TaskSerializer
+from accsite.apps.training.exporting import FORMS
 from accsite.apps.training.models import Branch, Task
 from accsite.apps.training.services import jobs, tasks
+from accsite.streaming import download
 
 JOB_FILTERS = [
     query("experiment", "slug of an experiment"),
@@ -270,18 +273,23 @@ class JobViewSet(ReadViewSet):
             (200, "application/json"): schema.LossHistory,
             (200, wire.CONTENT_TYPE): OpenApiTypes.BINARY,
             (200, "text/csv"): OpenApiTypes.STR,
+            (200, FORMS["parquet"].media_type): OpenApiTypes.BINARY,
+            (200, FORMS["tensorboard"].media_type): OpenApiTypes.BINARY,
             422: REFUSALS[422],
         },
     )
     @action(
         detail=True,
         methods=["get"],
-        renderer_classes=[ColumnsRenderer, PointsRenderer, CsvRenderer],
+        renderer_classes=[ColumnsRenderer, PointsRenderer, *FILES],
         pagination_class=None,
     )
-    def loss_history(self, request: Request, **_: Any) -> Response:
-        """Return loss points as JSON columns, binary or CSV, as the Accept header asks."""
+    def loss_history(self, request: Request, **_: Any) -> HttpResponseBase:
+        """Return loss points as JSON columns, binary, CSV, Parquet or TensorBoard events, as the Accept header asks."""
         wanted = request.query_params.get("series", "")
+        form = FORMS.get(request.accepted_renderer.format)
+        if form is not None:
+            exporting.check(request.accepted_renderer.format)
         points = selectors.loss_history(
             self.get_object(),
             after=whole_number(request, "after"),
@@ -289,6 +297,14 @@ class JobViewSet(ReadViewSet):
             stop=whole_number(request, "to"),
             points=whole_number(request, "points", least=1),
             series=frozenset(wanted.split(",")) if wanted else None,
-            clock=request.query_params.get("clock") == "1",
+            clock=form is not None or request.query_params.get("clock") == "1",
         )
-        return Response(points, headers={"Vary": "Accept", "Cache-Control": "no-store"})
+        how = {"Vary": "Accept", "Cache-Control": "no-store"}
+        if form is None:
+            return Response(points, headers=how)
+        exporting.check(request.accepted_renderer.format, envelope=points[0]["kind"] == "envelope")
+        pieces, name = form.pieces(points), form.name_of(points[0])
+        answer = download(request._request, pieces, name=name, content_type=form.media_type)
+        for header, value in how.items():
+            answer[header] = value
+        return answer

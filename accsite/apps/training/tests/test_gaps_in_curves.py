@@ -54,7 +54,7 @@ def test_an_envelope_of_any_width_has_no_value_in_the_gap(job: Job, most: int | 
 
 def test_the_exported_values_are_empty_in_the_gap(job: Job, client: Client, user: Any) -> None:
     client.force_login(user)
-    text = client.get(f"/api/v1/jobs/{job.pk}/loss_history/?format=csv").content.decode()
+    text = client.get(f"/api/v1/jobs/{job.pk}/loss_history/?format=csv").getvalue().decode()
     lines = list(csv.DictReader(io.StringIO(text)))
     assert {line["raw/b"] for line in lines[OFF:ON]} == {""}
     assert [int(line["step"]) for line in lines if line["raw/b"]] == [*range(OFF), *range(ON, END)]

@@ -61,7 +61,7 @@ def test_binary_is_exact(api: APIClient, job: Job) -> None:
 def test_csv_has_a_line_a_step(api: APIClient, job: Job) -> None:
     answer = api.get(f"/api/v1/jobs/{job.pk}/loss_history/?format=csv")
     assert answer["Content-Type"].startswith("text/csv")
-    lines = list(csv.reader(io.StringIO(answer.content.decode())))
+    lines = list(csv.reader(io.StringIO(answer.getvalue().decode())))
     assert lines == [
         ["step", "total", "raw/digit"],
         ["0", "0.1", "1e-08"],
@@ -78,7 +78,7 @@ def test_a_range_and_an_envelope(api: APIClient, job: Job) -> None:
     data = api.get(f"{url}?points=2&clock=1").json()
     assert (data["kind"], data["bucket"], data["clock"]) == ("envelope", 2, [[0.0, 3.0], [100.0, 103.0]])
     assert data["columns"]["total"]["max"] == [2.0, 4.0]
-    lines = api.get(f"{url}?points=2&format=csv").content.decode().splitlines()
+    lines = api.get(f"{url}?points=2&format=csv").getvalue().decode().splitlines()
     assert lines[0].startswith("first_step,last_step,total min,total max,total mean")
     assert lines[2].startswith("2,3,4.0,4.0,4.0")
 
@@ -114,7 +114,7 @@ def test_a_job_without_points_has_an_empty_history(api: APIClient, branch: Branc
     url = f"/api/v1/jobs/{rows.make_job(branch).pk}/loss_history/"
     assert api.get(url).json()["columns"] == {}
     assert wire.decode(api.get(url, headers={"Accept": wire.CONTENT_TYPE}).content)[0]["count"] == 0
-    assert api.get(f"{url}?format=csv").content == b"step\n"
+    assert api.get(f"{url}?format=csv").getvalue() == b"step\n"
 
 
 @pytest.mark.parametrize("query", ["points=0", "from=x", "after=-3", "to=1e3", "points=99999999999999999999"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import pty
@@ -19,7 +18,6 @@ from urllib.parse import urlsplit, urlunsplit
 import numpy as np
 import pytest
 from django.conf import settings
-from django.core.management import call_command
 from django.db import connection
 
 from acc.training.protocols import CommandResult, PointBlock
@@ -29,18 +27,9 @@ from accsite.apps.jobs.states import JobState
 from accsite.apps.training.models import Branch
 from accsite.apps.training.services import events, points
 from accsite.apps.training.tests import rows
+from accsite.tests.shell import shell
 
 pytestmark = pytest.mark.one_database
-
-
-def shell(*words: str) -> tuple[int, str, str]:
-    """Return exit status, stdout and stderr of a command run in this process."""
-    out, err = io.StringIO(), io.StringIO()
-    try:
-        call_command(*words, stdout=out, stderr=err)
-    except SystemExit as end:
-        return int(str(end.code)), out.getvalue(), err.getvalue()
-    return 0, out.getvalue(), err.getvalue()
 
 
 def test_training_is_queued(branch: Branch, task: Any) -> None:

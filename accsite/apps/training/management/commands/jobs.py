@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 from django.db.models import Model
@@ -17,8 +18,7 @@ from accsite.apps.jobs.log_view import follow_log
 from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.selectors import job_state, job_states, logs, waits_for
 from accsite.apps.jobs.states import JobState
-from accsite.apps.training import selectors
-from accsite.apps.training.api.renderers import csv_lines
+from accsite.apps.training import exporting, selectors
 from accsite.cli import SUCCEEDED
 
 
@@ -28,7 +28,8 @@ class Command(ActionCommand):
     help = (
         "List the jobs, or show, follow, stop, pause or resume one (one that failed or was stopped goes on at its "
         "newest checkpoint), retry it (a new job is asked the same) or requeue it (it "
-        "is taken from its worker), or print its losses (CSV, or JSON a step) or its log: what its processes printed. "
+        "is taken from its worker), or print its losses (CSV, or JSON a step; --out and --format write a file), or "
+        "its log: what its processes printed. "
         "Exit status 2 for bad input."
     )
     on: ClassVar[type[Model]] = Job
@@ -52,6 +53,10 @@ class Command(ActionCommand):
             "--attempt", type=int, help="log: of this attempt (default: the newest that printed)"
         )
         parser.add_argument("--rank", type=int, help="log: of this rank (default: the first that printed)")
+        parser.add_argument(
+            "--format", default="csv", help=f"losses: {', '.join(exporting.FORMS)} (default: csv)"
+        )
+        parser.add_argument("--out", type=Path, help="losses: write them into this file, which must be new")
         parser.add_argument(
             "--stop-on-interrupt", action="store_true", help="follow, retry --follow: Ctrl-C stops the job"
         )
@@ -91,7 +96,7 @@ class Command(ActionCommand):
                 go_on=options["follow"],
             )
         if verb == "losses":
-            self._losses(chosen)
+            self._losses(chosen, options["format"], options["out"])
             return SUCCEEDED
         self._show(chosen)
         return SUCCEEDED
@@ -124,14 +129,36 @@ class Command(ActionCommand):
                 "no jobs" if options["all"] else "no job is waiting or running; --all lists the others"
             )
 
-    def _losses(self, job: Job) -> None:
-        header, columns = selectors.loss_history(job)
-        if not self.json:
-            self.stdout.write(csv_lines((header, columns)), ending="")
-            return
-        for place in range(columns.shape[1]):
-            values = dict(zip(header["series"], map(float, columns[:, place]), strict=True))
-            self.print_json({"step": header["start"] + place, **finite(values)})
+    def _losses(self, job: Job, form: str, out: Path | None) -> None:
+        exporting.check(form)
+        if out is None and form != "csv":
+            raise InvalidInput({"out": f"{form} is no text; name a new file with --out"})
+        points = selectors.loss_history(job, clock=True)
+        header, columns = points
+        if out is not None:
+            self._write(exporting.FORMS[form].pieces(points), out)
+            self.stdout.write(f"{header['stop'] - header['start']:,} steps written to {out}")
+        elif self.json:
+            for place in range(columns.shape[1]):
+                values = dict(zip(header["series"], map(float, columns[:, place]), strict=True))
+                self.print_json({"step": header["start"] + place, **finite(values)})
+        else:
+            self.stdout.write(exporting.csv_lines(points), ending="")
+
+    @staticmethod
+    def _write(pieces: Iterator[bytes], out: Path) -> None:
+        """Write a new file; raises InvalidInput (out) and leaves none behind if that fails."""
+        try:
+            with out.open("xb") as file:
+                try:
+                    file.writelines(pieces)
+                except BaseException:
+                    out.unlink()
+                    raise
+        except FileExistsError as error:
+            raise InvalidInput({"out": f"{out} is there already; name a new file"}) from error
+        except OSError as error:
+            raise InvalidInput({"out": f"{out} cannot be written: {error.strerror or error}"}) from error
 
     def _show(self, job: Job) -> None:
         state, losses = job_state(job), selectors.task_losses(job)

@@ -1,0 +1,171 @@
+"""A job's losses as files that other tools read: CSV, Parquet, and the event files of TensorBoard.
+
+Beside each: a value that was not measured at a step is empty in CSV, null in Parquet, and absent from events.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acc.errors import InvalidInput
+from acc.messages import LossHistoryHeader
+
+Points = tuple[LossHistoryHeader, NDArray[np.float32]]
+STATISTICS = ("min", "max", "mean")
+STEPS_IN_A_PIECE = 2_000
+"""Steps of which events are made at once: some 500 KB, before the next are."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """A form of file. ``packages``: what must be installed, ``extra``: what of ACC's extras brings it.
+
+    ``name_of``: the name to save it under. ``pieces``: the file, in parts.
+    """
+
+    media_type: str
+    packages: tuple[str, ...]
+    extra: str
+    name_of: Callable[[LossHistoryHeader], str]
+    pieces: Callable[[Points], Iterator[bytes]]
+
+
+def csv_lines(points: Points) -> str:
+    """Return header line and one line a step, or a bucket of an envelope."""
+    _, columns = points
+    places, names = _places(points), _names(points)
+    out = io.StringIO()
+    out.write(",".join(_quoted(head) for head in (*places, *names)) + "\n")
+    text = np.where(np.isnan(columns), "", columns.astype("U32")).T.tolist()
+    rows = zip(*places.values(), strict=True)
+    for place, values in zip(rows, text or [[]] * len(next(iter(places.values()))), strict=True):
+        out.write(",".join([*map(str, place), *values]) + "\n")
+    return out.getvalue()
+
+
+def parquet(points: Points) -> Iterator[bytes]:
+    """Yield a table with the step, or first and last step of a bucket, as int64, and a float32 column a series.
+
+    The file's metadata names the job and the attempt, as JSON under ``acc``.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet as files
+
+    header, columns = points
+    arrays = {name: pa.array(np.asarray(steps, dtype=np.int64)) for name, steps in _places(points).items()}
+    arrays |= {
+        name: pa.array(column, mask=np.isnan(column))
+        for name, column in zip(_names(points), columns, strict=True)
+    }
+    about = json.dumps({"job": header["job"], "attempt": header["attempt"], "steps": header["total"]})
+    out = io.BytesIO()
+    files.write_table(pa.table(arrays).replace_schema_metadata({"acc": about}), out)
+    yield out.getvalue()
+
+
+def events(points: Points) -> Iterator[bytes]:
+    """Yield an event file: a scalar for each series and step, with the time at which the step was made."""
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    header, columns = points
+    steps = np.arange(header["start"], header["stop"])
+    times = np.interp(steps, *header["clock"]) if header["clock"][0] else np.zeros(len(steps))
+    out = io.BytesIO()
+    record = RecordWriter(out)
+    record.write(
+        Event(file_version="brain.Event:2", wall_time=times[0] if len(times) else 0).SerializeToString()
+    )
+    for first in range(0, len(steps), STEPS_IN_A_PIECE):
+        for place in range(first, min(first + STEPS_IN_A_PIECE, len(steps))):
+            values = [
+                Summary.Value(tag=name, simple_value=value)
+                for name, value in zip(header["series"], columns[:, place].tolist(), strict=True)
+                if not math.isnan(value)
+            ]
+            event = Event(step=int(steps[place]), wall_time=times[place], summary=Summary(value=values))
+            record.write(event.SerializeToString())
+        yield out.getvalue()
+        out.seek(0)
+        out.truncate()
+    yield out.getvalue()
+
+
+FORMS = {
+    "csv": Form(
+        "text/csv",
+        (),
+        "",
+        lambda header: f"job-{header['job']}.csv",
+        lambda points: iter([csv_lines(points).encode()]),
+    ),
+    "parquet": Form(
+        "application/vnd.apache.parquet",
+        ("pyarrow",),
+        "data",
+        lambda header: f"job-{header['job']}.parquet",
+        parquet,
+    ),
+    "tensorboard": Form(
+        "application/x-tensorboard-events",
+        ("tensorboard",),
+        "tensorboard",
+        # TensorBoard reads what has this in its name, and takes the number for the time of its beginning.
+        lambda header: f"events.out.tfevents.{_began(header)}.job-{header['job']}",
+        events,
+    ),
+}
+
+
+def check(form: str, *, envelope: bool = False) -> None:
+    """Raise InvalidInput (format) unless files of this form can be made here, (points) for an envelope of events."""
+    if form not in FORMS:
+        raise InvalidInput({"format": f"{form!r} is none of: {', '.join(FORMS)}"})
+    missing = [name for name in FORMS[form].packages if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InvalidInput(
+            {
+                "format": f"{form} needs the package {missing[0]}, which is not installed here; "
+                f"`pip install 'acc[{FORMS[form].extra}]'` brings it"
+            }
+        )
+    if envelope and form == "tensorboard":
+        raise InvalidInput(
+            {"points": "events have one value a step, and an envelope has three a bucket; leave it out"}
+        )
+
+
+def _began(header: LossHistoryHeader) -> int:
+    times = header["clock"][1] if "clock" in header else []
+    return int(times[0]) if times else 0
+
+
+def _places(points: Points) -> dict[str, range | list[int]]:
+    header, _ = points
+    if header["kind"] == "raw":
+        return {"step": range(header["start"], header["stop"])}
+    firsts = range(header["start"], header["stop"], header["bucket"])
+    lasts = [min(first + header["bucket"], header["stop"]) - 1 for first in firsts]
+    return {"first_step": firsts, "last_step": lasts}
+
+
+def _names(points: Points) -> list[str]:
+    header, _ = points
+    if header["kind"] == "raw":
+        return header["series"]
+    return [f"{name} {kind}" for name in header["series"] for kind in STATISTICS]
+
+
+def _quoted(name: str) -> str:
+    # A leading =, +, - or @ would be run as a formula by a spreadsheet; series names never need one.
+    safe = name if name[:1] not in "=+-@" else f"'{name}"
+    return '"' + safe.replace('"', '""') + '"' if any(sign in safe for sign in ',"\n') else safe
