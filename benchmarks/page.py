@@ -2,15 +2,20 @@
 
 Of four losses with a hundred thousand steps and twenty spikes of one step, and of a million. Baselines of the same
 run: a page without a platform that draws the same columns from a static file with the same library, the file of the
-Float32 values, and the time between two frames of an idle page.
+Float32 values, and the time between two frames of an idle page. A peer, where it is installed: TensorBoard, which
+shows a thousand points of each of the same curves.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
 import random
+import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -22,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.live import signed_in_with_a_job, web
-from benchmarks.platform_under_test import ROOT, digits
+from benchmarks.platform_under_test import ROOT, digits, started
 from benchmarks.rows import Row, median, report
 
 LOSSES = ("reconstruction", "kl", "digit", "thickness")
@@ -156,6 +161,33 @@ def bare_page(folder: Path, steps: int) -> None:
     (folder / "whole").write_bytes(raw.tobytes())
 
 
+@contextmanager
+def tensorboard(folder: Path, job: Any) -> Iterator[str]:
+    """Yield the address of a TensorBoard that has read the four losses of a job."""
+    from accsite.apps.training import exporting
+    from accsite.apps.training.selectors import loss_history
+    from accsite.supervisor.redis import free_port
+
+    folder.mkdir()
+    points = loss_history(job, series=[f"raw/{key}" for key in LOSSES], clock=True)
+    with (folder / exporting.FORMS["tensorboard"].name_of(points[0])).open("wb") as file:
+        file.writelines(exporting.events(points))
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), "--port", str(port)]
+
+    def ready() -> bool:
+        try:
+            with urllib.request.urlopen(f"{url}/data/plugin/scalars/tags", timeout=5) as answer:
+                runs = json.load(answer)
+        except OSError:
+            return False
+        return any(len(tags) == len(LOSSES) for tags in runs.values())
+
+    with started([*command, "--load_fast", "false"], folder.with_suffix(".log"), ready=ready):
+        yield url
+
+
 class Chrome:
     """A browser that is signed in, and pages of it that are new to the site."""
 
@@ -208,6 +240,24 @@ class Chrome:
             page.wait_for_timeout(300)
         return took, sizes["losses"], sizes["rest"]
 
+    def peer_drawn(self, url: str) -> float:
+        """Return ms from nothing to TensorBoard's four charts: a frame after the last of their values came."""
+        came = 0
+        with self.page() as page:
+
+            def finished(request: Any) -> None:
+                nonlocal came
+                came += "timeseries/timeSeries" in request.url
+
+            page.on("requestfinished", finished)
+            page.goto(f"{url}/#timeseries")
+            until = time.monotonic() + 60
+            while came < len(LOSSES):
+                if time.monotonic() > until:
+                    raise TimeoutError(f"TensorBoard asked for {came} of {len(LOSSES)} curves in 60 s")
+                page.wait_for_timeout(10)
+            return float(page.evaluate("new Promise((done) => requestAnimationFrame(done))"))
+
 
 SPIKES_SEEN = """(name) => {
   const chart = document.getElementById('loss').chart;
@@ -225,8 +275,6 @@ def spikes_seen(chrome: Chrome, address: str) -> int:
 
 def history(url: str, cookies: str, files: str, job: int) -> tuple[float, float, int]:
     """Return ms of the whole history of four chosen series, of the same file, and the bytes of the former."""
-    import urllib.request
-
     wanted = ",".join(f"raw/{key}" for key in LOSSES)
     ask = urllib.request.Request(
         f"{url}/api/v1/jobs/{job}/loss_history/?series={wanted}",
@@ -343,6 +391,12 @@ def main() -> None:
                 took["bare"].append(chrome.drawn(f"{plain}/index.html", look=False)[0])
                 took["long"].append(chrome.drawn(f"{address}{long.pk}")[0])
                 took["bare long"].append(chrome.drawn(f"{plain}/long/index.html", look=False)[0])
+            peer = []
+            if importlib.util.find_spec("tensorboard"):
+                with tensorboard(home / "peer", short) as url:
+                    for _ in range(ROUNDS):
+                        took["page"].append(chrome.drawn(f"{address}{short.pk}")[0])
+                        peer.append(chrome.peer_drawn(url))
             seen = spikes_seen(chrome, f"{address}{short.pk}")
             ours, theirs, size = history(chrome.url, cookies, plain, short.pk)
             job = trained(branch, 100_000, active=True)
@@ -361,6 +415,9 @@ def main() -> None:
             f"bare page {bare:.0f} ms",
         )
     )
+    if peer:
+        beside = f"TensorBoard {median(peer):.0f} ms"
+        report(Row("the same over TensorBoard's", page / median(peer), "x", 0.35, "lower", told, beside))
     report(
         Row(
             "losses of that page on the wire",
