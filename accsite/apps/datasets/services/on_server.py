@@ -18,7 +18,9 @@ def found(text: str, *, field: str = "path") -> Path:
     """
     roots = [root.resolve() for root in settings.ACC_IMPORT_ROOTS]
     if not roots:
-        raise InvalidInput({field: f"{text!r} is refused: this site imports no files of its server; upload it"})
+        raise InvalidInput(
+            {field: f"{text!r} is refused: this site imports no files of its server; upload it"}
+        )
     allowed = ", ".join(map(str, settings.ACC_IMPORT_ROOTS))
     try:
         path = Path(text).resolve()
