@@ -36,7 +36,7 @@ PIXELS = [
     ("float32", "float32: as they are, 0 to 1"),
 ]
 BACKGROUNDS = [("", "as found"), ("black", "black"), ("white", "white")]
-_SIDES = re.compile(r"^\s*(\d{1,5})\s*(?:[x×,]\s*(\d{1,5}))?\s*$")
+_SIDES = re.compile(r"^\s*(\d{1,5})\s*(?:[x\u00d7,]\s*(\d{1,5}))?\s*$")
 _FACTOR = re.compile(r"^(.*\S)\s*[:=]\s*(\d{1,7})$")
 
 
@@ -346,7 +346,7 @@ def _grid(written: str, errors: dict[str, list[str]]) -> list[dict[str, Any]]:
 
 
 def _array_words(array: ArrayFound) -> str:
-    shape = " × ".join(f"{size:,}" for size in array.shape)
+    shape = " x ".join(f"{size:,}" for size in array.shape)
     return f"{array.name}: {shape}, {array.dtype}"
 
 

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from acc.data.importers.mapping import ColumnFound, ImportMapping, Source
+from acc.data.importers.mapping import ColumnFound, ImportMapping, Source, TargetMapping
 from acc.errors import InvalidInput
 from acc.names import listed
 from accsite.apps.datasets.mapping_form import kind_of, sides_of, sides_words
 
 NONE = "none"
+ROLES = ("id", "split", "units")
 SKIP = "-"
 """A column of an array that is no target, among the names of its others."""
 
@@ -25,7 +26,7 @@ class Options:
     """What was said on a command line; None: nothing, so that the mapping stays as it is.
 
     targets: ``digit,slant``, or ``ARRAY:NAME,NAME`` for the columns of one array, ``-`` for one that is none. kind,
-    measure, labels: ``NAME=VALUE`` of targets. drop: columns that are left out. id, split, units: a column, or ``none``.
+    measure: ``NAME=VALUE`` of targets. drop: columns that are left out. id, split, units: a column, or ``none``.
     """
 
     images: str | None = None
@@ -44,6 +45,8 @@ class Options:
     crop: str | None = None
     resize: str | None = None
     grey: bool | None = None
+    transpose: bool | None = None
+    background: str | None = None
 
 
 def applied(options: Options, mapping: ImportMapping, source: Source) -> ImportMapping:
@@ -55,43 +58,57 @@ def applied(options: Options, mapping: ImportMapping, source: Source) -> ImportM
     if options.parts is not None:
         wanted["parts"] = [] if options.parts in ("", "all", NONE) else listed(options.parts)
     if options.grid is not None:
-        wanted["grid"] = [_factor(part) for part in listed(options.grid)]
+        wanted["grid"] = [] if options.grid == NONE else [_factor(part) for part in listed(options.grid)]
+    _put_columns(options, mapping, source, wanted)
+    _put_details(options, wanted["targets"])
+    _put_steps(options, wanted["steps"])
+    return ImportMapping.parse(wanted)
+
+
+def _put_columns(options: Options, mapping: ImportMapping, source: Source, wanted: dict[str, Any]) -> None:
+    """Say in ``wanted`` what each column is used as."""
     if options.targets is not None:
         wanted["targets"] = _targets(options.targets, mapping, source)
-    for role in ("id", "split", "units"):
+    for role in ROLES:
         said = getattr(options, role)
         if said is not None:
             wanted[role] = "" if said == NONE else _column(said, source, role).key
     dropped = {_column(said, source, "drop").key for text in options.drop or () for said in listed(text)}
-    roles = {role: wanted[role] for role in ("id", "split", "units") if wanted[role] not in dropped}
-    wanted |= {"id": "", "split": "", "units": "", **roles}
-    gone = dropped | set(roles.values()) - {mapping.id, mapping.split, mapping.units}
+    roles = {role: wanted[role] for role in ROLES if wanted[role] and wanted[role] not in dropped}
+    wanted |= {**dict.fromkeys(ROLES, ""), **roles}
+    gone = dropped | set(roles.values()) - {getattr(mapping, role) for role in ROLES}
     wanted["targets"] = [target for target in wanted["targets"] if _key(target) not in gone]
     used = {_key(target) for target in wanted["targets"]} | set(roles.values())
-    left = [
-        *mapping.left_out,
-        *(column.key for column in source.columns if column.key not in mapping.left_out),
-    ]
+    left = [*mapping.left_out, *(each.key for each in source.columns if each.key not in mapping.left_out)]
     wanted["left_out"] = [key for key in left if key not in used]
+
+
+def _put_details(options: Options, targets: Sequence[dict[str, Any]]) -> None:
+    """Say kind and unit of the targets that are named."""
     for text in options.kind or ():
-        target, value = _of_target(text, wanted["targets"], "kind")
+        target, value = _of_target(text, targets, "kind")
         kind, _, period = value.partition(":")
-        target |= {"kind": kind, "period": period or (target["period"] if kind == "circular" else None)}
+        target |= {"kind": kind, "period": (period or target["period"]) if kind == "circular" else None}
         if kind != "class":
             target["labels"] = None
     for text in options.measure or ():
-        target, target["unit"] = _of_target(text, wanted["targets"], "measure")
-    steps = wanted["steps"]
+        target, target["unit"] = _of_target(text, targets, "measure")
+
+
+def _put_steps(options: Options, steps: dict[str, Any]) -> None:
+    """Say what is done to each image."""
     for field in ("crop", "resize"):
         said = getattr(options, field)
-        if said is not None:
-            errors: dict[str, list[str]] = {}
-            steps[field] = None if said == NONE else sides_of(said, field, errors)
-            if errors:
-                raise InvalidInput({field: errors[f"steps.{field}"]})
-    if options.grey is not None:
-        steps["grey"] = options.grey
-    return ImportMapping.parse(wanted)
+        if said is None:
+            continue
+        errors: dict[str, list[str]] = {}
+        steps[field] = None if said == NONE else sides_of(said, field, errors)
+        if errors:
+            raise InvalidInput({field: errors[f"steps.{field}"]})
+    for field in ("grey", "transpose", "background"):
+        if getattr(options, field) is not None:
+            steps[field] = getattr(options, field)
+    steps["background"] = "" if steps["background"] == NONE else steps["background"]
 
 
 def answered(mapping: ImportMapping, answers: Mapping[str, str]) -> ImportMapping:
@@ -126,34 +143,63 @@ def given(text: str) -> ImportMapping:
     return ImportMapping.parse(told.get("mapping", told) if isinstance(told, dict) else told)
 
 
-def spelled(mapping: ImportMapping, source: Source) -> list[str]:
-    """Return the options that make ``mapping`` of whatever is proposed for ``source``."""
+def spelled(mapping: ImportMapping, source: Source, proposed: ImportMapping) -> list[str]:
+    """Return the options that make ``mapping`` of what is ``proposed`` for its source."""
     words = ["--images", mapping.images]
-    if source.image_arrays:
+    if source.image_arrays or mapping.channels != proposed.channels:
         words += ["--channels", mapping.channels]
     words += ["--scale", mapping.scale] if mapping.scale else []
-    words += ["--pixels", mapping.pixels] if mapping.pixels != "uint8" else []
-    for text in _spelled_targets(mapping, source) or [NONE]:
-        words += ["--targets", text]
-    for target in mapping.targets:
-        found = source.column(target.key)
-        period = f":{target.period:.17g}" if target.period is not None else ""
-        if found is None or target.kind != kind_of(found) or period:
-            words += ["--kind", f"{target.name}={target.kind}{period}"]
-        if found is None or target.unit != found.unit:
-            words += ["--measure", f"{target.name}={target.unit}"]
-    for role in ("id", "split", "units"):
-        words += [f"--{role}", getattr(mapping, role)] if getattr(mapping, role) else []
-    words += ["--parts", _joined(mapping.parts)] if mapping.parts else []
-    if mapping.grid:
-        words += ["--grid", _joined(f"{factor.name}:{factor.size}" for factor in mapping.grid)]
+    words += ["--pixels", mapping.pixels] if mapping.pixels != proposed.pixels else []
+    if mapping.targets or proposed.targets:
+        words += [word for text in _spelled_targets(mapping) or [NONE] for word in ("--targets", text)]
+    words += _spelled_details(mapping, source, proposed)
+    for role in ROLES:
+        if getattr(mapping, role) or getattr(proposed, role):
+            words += [f"--{role}", getattr(mapping, role) or NONE]
+    if mapping.parts or proposed.parts:
+        words += ["--parts", _joined(mapping.parts) or NONE]
+    if mapping.grid or proposed.grid:
+        words += ["--grid", _joined(f"{each.name}:{each.size}" for each in mapping.grid) or NONE]
     for field in ("crop", "resize"):
-        sides = getattr(mapping.steps, field)
-        words += [f"--{field}", sides_words(sides).replace(" ", "")] if sides else []
-    return [*words, "--grey"] if mapping.steps.grey else words
+        sides, before = getattr(mapping.steps, field), getattr(proposed.steps, field)
+        words += [f"--{field}", sides_words(sides).replace(" ", "") or NONE] if sides or before else []
+    if mapping.steps.background != proposed.steps.background:
+        words += ["--background", mapping.steps.background or NONE]
+    for field in ("grey", "transpose"):
+        wanted = getattr(mapping.steps, field)
+        words += [f"--{'' if wanted else 'no-'}{field}"] if wanted != getattr(proposed.steps, field) else []
+    return words
 
 
-def _spelled_targets(mapping: ImportMapping, source: Source) -> list[str]:
+def _spelled_details(mapping: ImportMapping, source: Source, proposed: ImportMapping) -> list[str]:
+    """Return the options that say kind and unit of targets where they are others than is proposed."""
+    words: list[str] = []
+    before = {target.key: target for target in proposed.targets}
+    for target in mapping.targets:
+        column = source.column(target.key)
+        plain = before.get(target.key) or (_as_target(column) if column is not None else None)
+        if plain is None or (target.kind, target.period) != (plain.kind, plain.period):
+            period = f":{target.period:.17g}" if target.period is not None else ""
+            words += ["--kind", f"{target.name}={target.kind}{period}"]
+        if plain is None or target.unit != plain.unit:
+            words += ["--measure", f"{target.name}={target.unit}"]
+    return words
+
+
+def _as_target(column: ColumnFound) -> TargetMapping:
+    """Return what a column is as a target, unless somebody says otherwise."""
+    kind = kind_of(column)
+    return TargetMapping(
+        source=column.source,
+        index=column.index,
+        name=column.name,
+        kind="class" if kind == "class" else "real",
+        labels=column.labels if kind == "class" else None,
+        unit=column.unit,
+    )
+
+
+def _spelled_targets(mapping: ImportMapping) -> list[str]:
     """Return one text for each run of targets of one array, and one for each of the others."""
     texts: list[str] = []
     done: set[str] = set()
@@ -194,15 +240,8 @@ def _targets(texts: Sequence[str], mapping: ImportMapping, source: Source) -> li
                 (column, name) for column, name in zip(columns, said, strict=False) if name not in ("", SKIP)
             ]
         for column, name in pairs:
-            plain = {
-                "source": column.source,
-                "index": column.index,
-                "kind": kind_of(column),
-                "labels": column.labels if kind_of(column) == "class" else None,
-                "unit": column.unit,
-                "period": None,
-            }
-            found.append({**plain, **before.get(column.key, {}), "name": name})
+            plain = before.get(column.key) or _as_target(column).model_dump()
+            found.append({**plain, "name": name})
     return found
 
 

@@ -17,6 +17,7 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
+from acc.data.importers import propose
 from acc.data.importers.mapping import ImportMapping
 from acc.errors import InvalidInput
 from accsite.api.common import KEY, REFUSALS
@@ -166,7 +167,7 @@ class LookView(APIView):
         }
         if look is not None:
             answer |= look.as_result()
-            answer["command"] = mapping_options.spelled(look.mapping, look.source)
+            answer["command"] = mapping_options.spelled(look.mapping, look.source, propose(look.source))
             if look.picture is not None:
                 url = reverse("api:dataset-look-picture", args=[look.job.pk], request=request)
                 answer["preview"] = {**answer["preview"], "url": url, "n": look.picture["n"]}

@@ -6,7 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, BooleanOptionalAction
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -102,7 +102,11 @@ class Command(ServiceCommand):
         )
         parser.add_argument("--crop", metavar="SIDE", help="cut from the middle: 64, or 64x48, or none")
         parser.add_argument("--resize", metavar="SIDE", help="scale to 64, or 64x48, after the crop; or none")
-        parser.add_argument("--grey", action="store_true", default=None, help="make one channel of three")
+        for step, words in (("grey", "one channel"), ("transpose", "height and width change places")):
+            parser.add_argument(f"--{step}", action=BooleanOptionalAction, help=words)
+        parser.add_argument(
+            "--background", choices=("black", "white", "none"), help="what lies behind transparent pixels"
+        )
         parser.add_argument(
             "--max-bytes",
             type=int,
@@ -151,7 +155,7 @@ class Command(ServiceCommand):
         needed = {each.field: each.proposed for each in questions if each.needed and each.proposed}
         answered = mapping_options.answered(mapping, needed)
         command = ["import_dataset", str(options["file"]), *_kept(options)]
-        command += mapping_options.spelled(answered, source)
+        command += mapping_options.spelled(answered, source, importers.propose(source))
         if self.json:
             self.print_json(
                 {
