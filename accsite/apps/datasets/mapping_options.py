@@ -145,45 +145,59 @@ def given(text: str) -> ImportMapping:
 
 def spelled(mapping: ImportMapping, source: Source, proposed: ImportMapping) -> list[str]:
     """Return the options that make ``mapping`` of what is ``proposed`` for its source."""
-    words = ["--images", mapping.images]
+    pairs = _pairs(mapping, source, proposed)
+    # What begins with - would be taken for an option.
+    return [
+        word
+        for flag, said in pairs
+        for word in ([f"{flag}={said}"] if said[:1] == "-" else [flag, said] if said else [flag])
+    ]
+
+
+def _pairs(mapping: ImportMapping, source: Source, proposed: ImportMapping) -> list[tuple[str, str]]:
+    pairs = [("--images", mapping.images)]
     if source.image_arrays or mapping.channels != proposed.channels:
-        words += ["--channels", mapping.channels]
-    words += ["--scale", mapping.scale] if mapping.scale else []
-    words += ["--pixels", mapping.pixels] if mapping.pixels != proposed.pixels else []
+        pairs += [("--channels", mapping.channels)]
+    pairs += [("--scale", mapping.scale)] if mapping.scale else []
+    pairs += [("--pixels", mapping.pixels)] if mapping.pixels != proposed.pixels else []
     if mapping.targets or proposed.targets:
-        words += [word for text in _spelled_targets(mapping) or [NONE] for word in ("--targets", text)]
-    words += _spelled_details(mapping, source, proposed)
+        pairs += [("--targets", text) for text in _spelled_targets(mapping) or [NONE]]
+    pairs += _spelled_details(mapping, source, proposed)
     for role in ROLES:
         if getattr(mapping, role) or getattr(proposed, role):
-            words += [f"--{role}", getattr(mapping, role) or NONE]
+            pairs += [(f"--{role}", getattr(mapping, role) or NONE)]
     if mapping.parts or proposed.parts:
-        words += ["--parts", _joined(mapping.parts) or NONE]
+        pairs += [("--parts", _joined(mapping.parts) or NONE)]
     if mapping.grid or proposed.grid:
-        words += ["--grid", _joined(f"{each.name}:{each.size}" for each in mapping.grid) or NONE]
+        pairs += [("--grid", _joined(f"{each.name}:{each.size}" for each in mapping.grid) or NONE)]
     for field in ("crop", "resize"):
         sides, before = getattr(mapping.steps, field), getattr(proposed.steps, field)
-        words += [f"--{field}", sides_words(sides).replace(" ", "") or NONE] if sides or before else []
+        pairs += [(f"--{field}", sides_words(sides).replace(" ", "") or NONE)] if sides or before else []
     if mapping.steps.background != proposed.steps.background:
-        words += ["--background", mapping.steps.background or NONE]
+        pairs += [("--background", mapping.steps.background or NONE)]
     for field in ("grey", "transpose"):
         wanted = getattr(mapping.steps, field)
-        words += [f"--{'' if wanted else 'no-'}{field}"] if wanted != getattr(proposed.steps, field) else []
-    return words
+        pairs += (
+            [(f"--{'' if wanted else 'no-'}{field}", "")] if wanted != getattr(proposed.steps, field) else []
+        )
+    return pairs
 
 
-def _spelled_details(mapping: ImportMapping, source: Source, proposed: ImportMapping) -> list[str]:
+def _spelled_details(
+    mapping: ImportMapping, source: Source, proposed: ImportMapping
+) -> list[tuple[str, str]]:
     """Return the options that say kind and unit of targets where they are others than is proposed."""
-    words: list[str] = []
+    pairs: list[tuple[str, str]] = []
     before = {target.key: target for target in proposed.targets}
     for target in mapping.targets:
         column = source.column(target.key)
         plain = before.get(target.key) or (_as_target(column) if column is not None else None)
         if plain is None or (target.kind, target.period) != (plain.kind, plain.period):
             period = f":{target.period:.17g}" if target.period is not None else ""
-            words += ["--kind", f"{target.name}={target.kind}{period}"]
+            pairs += [("--kind", f"{target.name}={target.kind}{period}")]
         if plain is None or target.unit != plain.unit:
-            words += ["--measure", f"{target.name}={target.unit}"]
-    return words
+            pairs += [("--measure", f"{target.name}={target.unit}")]
+    return pairs
 
 
 def _as_target(column: ColumnFound) -> TargetMapping:

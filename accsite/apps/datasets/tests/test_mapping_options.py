@@ -48,7 +48,7 @@ def test_without_options_the_proposal_stays() -> None:
 
 
 def test_columns_of_an_array_are_named_in_their_order_and_skipped() -> None:
-    found = told('--targets latents_values:-,"form, of it",size --drop index')
+    found = told("--targets 'latents_values:-,\"form, of it\",size' --drop index")
     assert [(each.index, each.name) for each in found.targets] == [(1, "form, of it"), (2, "size")]
     assert (found.id, set(found.left_out)) == (
         "",
@@ -158,7 +158,7 @@ def mappings(draw: Any) -> ImportMapping:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(mapping=mappings(), proposed=mappings())
 def test_the_options_that_are_printed_say_the_mapping(
     mapping: ImportMapping, proposed: ImportMapping
