@@ -37,6 +37,7 @@ PIXELS = [
 ]
 BACKGROUNDS = [("", "as found"), ("black", "black"), ("white", "white")]
 _SIDES = re.compile(r"^\s*(\d{1,5})\s*(?:[x\u00d7,]\s*(\d{1,5}))?\s*$")
+_FLAT = re.compile(r"^\s*" + r"\s*[x\u00d7,]\s*".join([r"(\d{1,5})"] * 3) + r"\s*$")
 _FACTOR = re.compile(r"^(.*\S)\s*[:=]\s*(\d{1,7})$")
 
 
@@ -70,6 +71,7 @@ class MappingForm(ServiceForm):
 
     images = choice("Images", [])
     channels = choice("Channel axis", CHANNELS)
+    flat = text("Rows as images", "channels x height x width of images that are rows: 1 x 28 x 28")
     scale = text("Scale", "the pixel values that are black and white, LOW..HIGH", list="scales")
     pixels = choice("Store pixels as", PIXELS)
     crop = text("Crop", "from the middle, in pixels: 64 or 64 x 48", inputmode="text")
@@ -121,6 +123,7 @@ class MappingForm(ServiceForm):
         absent = {
             "parts": not parts,
             "channels": not arrays,
+            "flat": self.mapping.flat is None and all(len(each.shape) != 2 for each in arrays),
             "background": not self.mapping.steps.background
             and not any("A" in mode or mode == "P" for mode in self.source.modes),
             "grid": not (self.source.grid or self.mapping.grid or "grid" in choices),
@@ -157,7 +160,9 @@ class MappingForm(ServiceForm):
     @property
     def pixel_fields(self) -> list[forms.BoundField]:
         return [
-            self[name] for name in ("images", "channels", "scale", "pixels", "grid") if name in self.fields
+            self[name]
+            for name in ("images", "channels", "flat", "scale", "pixels", "grid")
+            if name in self.fields
         ]
 
     @property
@@ -186,6 +191,7 @@ class MappingForm(ServiceForm):
         wanted: dict[str, Any] = {
             "images": given.get("images") or self.mapping.images,
             "channels": given.get("channels") or self.mapping.channels,
+            "flat": flat_of(given.get("flat", ""), errors),
             "scale": given.get("scale", ""),
             "pixels": given.get("pixels") or "uint8",
             "parts": given.get("parts", []),
@@ -264,6 +270,7 @@ def _initial(mapping: ImportMapping, columns: Sequence[ColumnFound]) -> dict[str
     values: dict[str, Any] = {
         "images": mapping.images,
         "channels": mapping.channels,
+        "flat": flat_words(mapping.flat),
         "scale": mapping.scale,
         "pixels": mapping.pixels,
         "parts": list(mapping.parts),
@@ -288,6 +295,22 @@ def _initial(mapping: ImportMapping, columns: Sequence[ColumnFound]) -> dict[str
             f"period-{place}": "" if period is None else f"{period:.12g}",
         }
     return values
+
+
+def flat_of(written: str, errors: dict[str, list[str]]) -> tuple[int, ...] | None:
+    """Return channels, height and width as they were written; what is wrong goes into ``errors`` under ``flat``."""
+    if not written.strip():
+        return None
+    found = _FLAT.match(written)
+    if found is None:
+        errors["flat"] = [f"{written!r} is refused; write channels x height x width, such as 1 x 28 x 28"]
+        return None
+    return tuple(map(int, found.groups()))
+
+
+def flat_words(flat: tuple[int, int, int] | None) -> str:
+    """Return channels, height and width as they are written into a field."""
+    return "" if flat is None else " x ".join(map(str, flat))
 
 
 def use_of(mapping: ImportMapping, key: str) -> str:

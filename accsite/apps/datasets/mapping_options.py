@@ -13,7 +13,7 @@ from typing import Any
 from acc.data.importers.mapping import ColumnFound, ImportMapping, Source, TargetMapping
 from acc.errors import InvalidInput
 from acc.names import listed
-from accsite.apps.datasets.mapping_form import kind_of, sides_of, sides_words
+from accsite.apps.datasets.mapping_form import flat_of, flat_words, kind_of, sides_of, sides_words
 
 NONE = "none"
 ROLES = ("id", "split", "units")
@@ -31,6 +31,7 @@ class Options:
 
     images: str | None = None
     channels: str | None = None
+    flat: str | None = None
     scale: str | None = None
     pixels: str | None = None
     targets: Sequence[str] | None = None
@@ -55,6 +56,11 @@ def applied(options: Options, mapping: ImportMapping, source: Source) -> ImportM
     for field in ("images", "channels", "scale", "pixels"):
         if getattr(options, field) is not None:
             wanted[field] = getattr(options, field)
+    if options.flat is not None:
+        errors: dict[str, list[str]] = {}
+        wanted["flat"] = None if options.flat == NONE else flat_of(options.flat, errors)
+        if errors:
+            raise InvalidInput(errors)
     if options.parts is not None:
         wanted["parts"] = [] if options.parts in ("", "all", NONE) else listed(options.parts)
     if options.grid is not None:
@@ -158,6 +164,8 @@ def _pairs(mapping: ImportMapping, source: Source, proposed: ImportMapping) -> l
     pairs = [("--images", mapping.images)]
     if source.image_arrays or mapping.channels != proposed.channels:
         pairs += [("--channels", mapping.channels)]
+    if mapping.flat or proposed.flat:
+        pairs += [("--flat", flat_words(mapping.flat).replace(" ", "") or NONE)]
     pairs += [("--scale", mapping.scale)] if mapping.scale else []
     pairs += [("--pixels", mapping.pixels)] if mapping.pixels != proposed.pixels else []
     if mapping.targets or proposed.targets:

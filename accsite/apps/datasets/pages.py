@@ -19,7 +19,7 @@ from acc.errors import InvalidInput
 from acc.names import listed
 from accsite.apps.datasets import plots, selectors
 from accsite.apps.datasets.choice import Choice
-from accsite.apps.datasets.mapping_form import sides_words
+from accsite.apps.datasets.mapping_form import flat_words, sides_words
 from accsite.apps.datasets.models import Dataset
 
 UNDO_SECONDS = 10
@@ -297,6 +297,7 @@ def _mapping_facts(mapping: ImportMapping) -> list[tuple[str, str]]:
     facts = {
         "images": mapping.images,
         "channel axis": "" if mapping.channels == "none" else mapping.channels,
+        "rows as images": flat_words(mapping.flat),
         "scale": mapping.scale,
         "stored as": mapping.pixels,
         "steps": ", ".join(done),

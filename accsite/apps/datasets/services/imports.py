@@ -13,6 +13,7 @@ from django.core.files.storage import default_storage
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from acc.data.importers import scale
 from acc.data.importers.mapping import ImportMapping
 from acc.errors import InvalidInput
 from accsite import blobs
@@ -121,9 +122,9 @@ def check_import(
         except InvalidInput as error:
             errors.update(error.fields)
     try:
-        if mapping is not None:
-            ImportMapping.parse(mapping)
-        ImportMapping.parse({"images": "images", **(changes or {})})
+        for told in (mapping, {"images": "", **(changes or {})}):
+            if told is not None and (said := ImportMapping.parse(told).scale):
+                scale.parsed(said)
     except InvalidInput as error:
         errors.update(error.fields)
     if errors:

@@ -141,6 +141,7 @@ def mappings(draw: Any) -> ImportMapping:
     return ImportMapping(
         images="imgs",
         channels=draw(st.sampled_from(["none", "first", "last"])),
+        flat=draw(st.sampled_from([None, (1, 28, 28), (3, 8, 16)])),
         scale=draw(st.sampled_from(["0..1", "-1..1"])),
         pixels=draw(st.sampled_from(["uint8", "float32"])),
         targets=tuple(targets),

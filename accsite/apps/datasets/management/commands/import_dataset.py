@@ -59,6 +59,7 @@ class Command(ServiceCommand):
         parser.add_argument(
             "--channels", choices=("none", "first", "last"), help="where their channel axis is"
         )
+        parser.add_argument("--flat", metavar="CxHxW", help="the shape of images that are rows: 1x28x28")
         parser.add_argument(
             "--scale",
             metavar="LOW..HIGH",
