@@ -223,6 +223,8 @@ class TrainSpec(Spec):
     ``compile``: torch.compile's mode for the network's passes. ``reduce-overhead`` and ``max-autotune`` replay
     CUDA graphs and need a GPU; ``max-autotune`` times kernels, so it repeats itself to the bit only where its
     cache holds the choice.
+    ``resident_gib``: datasets whose images are larger than so many GiB are streamed from their files while they are
+    trained on, in an order of windows (``acc.training.streaming``), rather than held in the device's memory.
     ``channels_last``: memory format of convolutions and images.
     ``accumulate``: batches per update; their gradients are averaged, as of one batch of so many times the size.
     ``ranks``: devices that share each batch; ``batch_size`` is that of all together.
@@ -256,6 +258,14 @@ class TrainSpec(Spec):
     )
     val_fraction: float = Field(default=0.2, ge=0, lt=1, title="Held-out part")
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    resident_gib: float = Field(
+        default=2.0,
+        ge=0,
+        le=100_000,
+        allow_inf_nan=False,
+        title="Hold in memory, GiB",
+        description="larger datasets are streamed from disk",
+    )
     device_memory_gib: float | None = Field(default=None, gt=0, le=100_000)
     threads: int | None = Field(default=None, ge=1, le=1024)
     ranks: int = Field(

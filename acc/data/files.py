@@ -97,6 +97,46 @@ def read(path: Path, *, mmap: bool = True) -> tuple[dict[str, NDArray[Any]], dic
     return tensors, metadata
 
 
+def ask_ahead(array: NDArray[Any], rows: NDArray[np.int64]) -> None:
+    """Have rows of a memory-mapped array read from the disk, without waiting for them."""
+    mapped = _mapping(array)
+    if mapped is None or not len(rows):
+        return
+    rows = np.sort(rows)
+    begin = _address(array) - _address(np.frombuffer(mapped, np.uint8))
+    size = array[0].nbytes
+    # One request for each run of rows that lie side by side.
+    ends = np.append(np.flatnonzero(np.diff(rows) > 1), len(rows) - 1)
+    first = 0
+    for last in ends.tolist():
+        start = begin + int(rows[first]) * size
+        start -= start % memory.PAGESIZE
+        mapped.madvise(memory.MADV_WILLNEED, start, begin + (int(rows[last]) + 1) * size - start)
+        first = last + 1
+
+
+def give_back(array: NDArray[Any]) -> None:
+    """Let go of the memory in which a memory-mapped array was read; it is read again when it is needed."""
+    mapped = _mapping(array)
+    if mapped is not None:
+        mapped.madvise(memory.MADV_DONTNEED)
+
+
+def _mapping(array: NDArray[Any]) -> memory.mmap | None:
+    """Return the file behind an array that is memory-mapped to be read alone, where the system can be told of it."""
+    if array.flags.writeable or not hasattr(memory, "MADV_DONTNEED"):
+        return None
+    base: Any = array
+    while base is not None and not isinstance(base, memory.mmap):
+        base = base.obj if isinstance(base, memoryview) else getattr(base, "base", None)
+    return base
+
+
+def _address(array: NDArray[Any]) -> int:
+    address: int = array.__array_interface__["data"][0]
+    return address
+
+
 def _array(data: Any, base: int, size: int, entry: Mapping[str, Any]) -> NDArray[Any]:
     dtype = np.dtype(_DTYPES[entry["dtype"]])
     start, stop = entry["data_offsets"]

@@ -19,7 +19,7 @@ from acc.errors import CheckpointError, InvalidInput, PluginFailed
 from acc.models import Model, build
 from acc.specs import DatasetSpec, TaskSpec, TrainJobSpec
 from acc.training import passes
-from acc.training.batch import IndexStream, Indices, TrainingRows
+from acc.training.batch import Indices, OnDevice, Resident, Stream, TrainingRows
 from acc.training.checkpoints.extra_state import ExtraState
 from acc.training.checkpoints.files import Checkpoint, Snapshot, load
 from acc.training.checkpoints.header import Header
@@ -34,6 +34,7 @@ from acc.training.ranks.group import Ranks, sized
 from acc.training.settings import torch_settings
 from acc.training.split import split_indices
 from acc.training.step import JointSchedule, Plan, SampledSchedule, Schedule, StepResult, TaskGroup, Updates
+from acc.training.streaming import Streamed
 from acc.training.task import JointTask
 from acc.training.taskset import Entry, TaskSet
 
@@ -91,10 +92,14 @@ class TrainState:
         self._offsets: dict[str, int] = {}
         self._rng: dict[str, Tensor] | None = None
         self._rng_at_end: dict[str, Tensor] | None = None
-        self._streams: dict[str, IndexStream] = {}
+        self._streams: dict[str, Stream] = {}
         self._rows: dict[str, Indices] = like._rows if like else {}
-        residents = like.tasks.residents if like else None
-        self.tasks: TaskSet = TaskSet(classes, self.model, datasets, self.device, residents)
+        self._data: dict[str, OnDevice] = like._data if like else {}
+        began = resumed.header if resumed else None
+        self._streamed = {key: key in began.streamed for key in began.offsets} if began else {}
+        if like:
+            self._streamed = like._streamed
+        self.tasks: TaskSet = TaskSet(classes, self.model, datasets, self.device)
         for spec in resumed.header.spec.tasks if resumed else job.tasks:
             self.tasks.attach(spec).added = resumed is not None and spec.key in resumed.header.added
         self.require_trainable()
@@ -164,15 +169,38 @@ class TrainState:
 
     def _group(self, key: str, members: list[tuple[int, Entry]]) -> TaskGroup:
         if key not in self._streams:
-            self._streams[key] = IndexStream(
+            self._streams[key] = self._on_device(key).stream(
                 self._training_rows(key),
                 seed=self.train.seed,
-                content_hash=self.tasks.dataset(key).content_hash,
                 batch_size=self.train.batch_size,
-                device=self.device,
                 offset=self._offsets.get(key, 0),
             )
-        return TaskGroup(self.tasks.resident(key), self._streams[key], members)
+        return TaskGroup(self._on_device(key), self._streams[key], members)
+
+    def _on_device(self, key: str) -> OnDevice:
+        if key not in self._data:
+            kind = Streamed if self._is_streamed(key) else Resident
+            self._data[key] = kind(self.tasks.dataset(key), self.device, self._training_rows(key))
+        return self._data[key]
+
+    def _is_streamed(self, key: str) -> bool:
+        """Return whether a dataset is trained from its file: a job that is resumed goes on in the order it began in."""
+        if key not in self._streamed:
+            self._streamed[key] = self.tasks.dataset(key).images.nbytes > self.train.resident_gib * 2**30
+        return self._streamed[key]
+
+    def data_in_words(self) -> dict[str, str]:
+        """Return for each dataset of the tasks how its images are held and read, in words."""
+        keys = dict.fromkeys(entry.spec.dataset for entry in self.tasks.entries.values())
+        return {key: self._in_words(key) for key in keys}
+
+    def _in_words(self, key: str) -> str:
+        data = self.tasks.dataset(key)
+        size = f"{len(data):,} images, {data.images.nbytes / 2**30:.2f} GiB"
+        limit = f"{self.train.resident_gib:g} GiB"
+        if self._is_streamed(key):
+            return f"{size}: streamed from the file, since that is more than {limit}"
+        return f"{size}: held in the memory of the device, since that is not more than {limit}"
 
     def _training_rows(self, key: str) -> Indices:
         if key not in self._rows:
@@ -183,7 +211,7 @@ class TrainState:
 
     def training_rows(self, key: str) -> TrainingRows:
         """Return the training rows of a dataset, on the device."""
-        return TrainingRows(self.tasks.resident(key), self._training_rows(key))
+        return TrainingRows(self._on_device(key), self._training_rows(key))
 
     # --- tasks that come and go ------------------------------
 
@@ -335,6 +363,7 @@ class TrainState:
             threads=self.threads,
             state=state,
             added=tuple(key for key, entry in self.tasks.entries.items() if entry.added),
+            streamed=tuple(key for key, streamed in self._streamed.items() if streamed),
         )
 
     def _dataset_specs(self) -> dict[str, DatasetSpec]:

@@ -110,11 +110,22 @@ class GridFactor(Spec):
     size: int = Field(ge=1, le=1_000_000)
 
 
+class Question(Spec):
+    """Something to be decided. field: of the mapping; choices: examples; needed: nothing is read without it."""
+
+    field: str
+    words: str
+    choices: tuple[str, ...] = ()
+    proposed: str = ""
+    needed: bool = False
+
+
 class Source(Spec):
     """What is in a file or folder. layout: the name of a known layout, such as ``dSprites``, or nothing.
 
     sizes: of pictures in files, the most frequent first. grid: the factors whose grid is the order of the images,
-    where that is known; their columns are among ``columns``. notes: sentences about it.
+    where that is known; their columns are among ``columns``. transposed: pictures lie on their side, as EMNIST's do.
+    notes: sentences about it. undecided: what only a person can decide, each answered by leaving ``choices`` out.
     """
 
     file: str
@@ -132,6 +143,8 @@ class Source(Spec):
     grid: tuple[GridFactor, ...] = ()
     transposed: bool = False
     notes: tuple[str, ...] = ()
+    table: str = ""
+    undecided: tuple[Question, ...] = ()
 
     def array(self, name: str) -> ArrayFound | None:
         return next((array for array in self.arrays if array.name == name), None)
@@ -191,7 +204,8 @@ class Steps(Spec):
 class ImportMapping(Spec):
     """What is to become of a source: which array is the images, what they mean, and what each column is.
 
-    images: name of an array of the source. channels: where its channel axis is. scale: the black and the white value,
+    images: name of an array of the source; empty where it has to be decided. channels: where its channel axis is.
+    flat: ``(channels, height, width)`` of images that are rows ``(N, K)``. scale: the black and the white value,
     ``LOW..HIGH``; empty where it has to be decided. targets: in their order. id: a column that names the rows, kept
     nowhere. split, parts: the column of a split that comes with the data, and the parts to take (none: all). units: the
     column that says which rows belong together. left_out: what is not taken, on record; what nothing names is left out
@@ -201,6 +215,7 @@ class ImportMapping(Spec):
 
     images: str
     channels: Channels = "none"
+    flat: tuple[int, int, int] | None = None
     scale: str = ""
     pixels: Pixels = "uint8"
     targets: tuple[TargetMapping, ...] = ()
@@ -225,16 +240,6 @@ class ImportMapping(Spec):
     def plain(self) -> dict[str, Any]:
         """Return it as plain values, as provenance keeps it."""
         return self.model_dump(mode="json", exclude_defaults=True)
-
-
-class Question(Spec):
-    """Something to be decided. field: of the mapping; choices: examples; needed: nothing is read without it."""
-
-    field: str
-    words: str
-    choices: tuple[str, ...] = ()
-    proposed: str = ""
-    needed: bool = False
 
 
 class Histogram(Spec):
