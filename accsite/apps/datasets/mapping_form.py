@@ -96,9 +96,8 @@ class MappingForm(ServiceForm):
         *,
         name: str = "",
         choices: Mapping[str, Sequence[str]] | None = None,
-        helps: Mapping[str, str] | None = None,
     ) -> None:
-        """choices: field -> examples; helps: field -> what has to be decided."""
+        """choices: field -> examples."""
         self.source, self.mapping = source, mapping
         self.scales = list((choices or {}).get("scale", ()))
         self._columns = _ordered(source, mapping)[:MOST_ROWS]
@@ -108,9 +107,6 @@ class MappingForm(ServiceForm):
         self._own_fields(choices or {})
         for place in range(len(self._columns)):
             self._add_column(place)
-        for field, words in (helps or {}).items():
-            if field in self.fields:
-                self.fields[field].help_text = words
 
     def _own_fields(self, choices: Mapping[str, Sequence[str]]) -> None:
         """Leave the fields that this source has something for, with its choices."""

@@ -119,7 +119,6 @@ def _form(job: Job, look: looks.Look, data: Any) -> MappingForm:
     told: dict[str, Any] = {
         "name": job.spec.get("name", ""),
         "choices": {question.field: question.choices for question in look.questions},
-        "helps": {question.field: question.words for question in look.questions if question.needed},
     }
     form = MappingForm(look.source, look.mapping, data, **told)
     if data is None and look.errors:
