@@ -10,10 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from acc.data.importers.mapping import ColumnFound, ImportMapping, Source, TargetMapping
+from acc.data.importers import with_images
+from acc.data.importers.mapping import ColumnFound, ImportMapping, Source
 from acc.errors import InvalidInput
 from acc.names import listed
-from accsite.apps.datasets.mapping_form import flat_of, flat_words, kind_of, sides_of, sides_words
+from accsite.apps.datasets.mapping_form import (
+    GRID,
+    as_target,
+    flat_of,
+    flat_words,
+    sides_of,
+    sides_words,
+    with_grid,
+)
 
 NONE = "none"
 ROLES = ("id", "split", "units")
@@ -52,8 +61,13 @@ class Options:
 
 def applied(options: Options, mapping: ImportMapping, source: Source) -> ImportMapping:
     """Return ``mapping`` with what was said changed in it; raises InvalidInput naming the option."""
+    if options.images is not None and options.images != mapping.images:
+        mapping = with_images(source, mapping, options.images)
+    if options.grid is not None:
+        mapping = _on_grid(options.grid, mapping, source)
+    source = with_grid(source, mapping.grid)
     wanted: dict[str, Any] = mapping.model_dump()
-    for field in ("images", "channels", "scale", "pixels"):
+    for field in ("channels", "scale", "pixels"):
         if getattr(options, field) is not None:
             wanted[field] = getattr(options, field)
     if options.flat is not None:
@@ -63,12 +77,22 @@ def applied(options: Options, mapping: ImportMapping, source: Source) -> ImportM
             raise InvalidInput(errors)
     if options.parts is not None:
         wanted["parts"] = [] if options.parts in ("", "all", NONE) else listed(options.parts)
-    if options.grid is not None:
-        wanted["grid"] = [] if options.grid == NONE else [_factor(part) for part in listed(options.grid)]
     _put_columns(options, mapping, source, wanted)
     _put_details(options, wanted["targets"])
     _put_steps(options, wanted["steps"])
     return ImportMapping.parse(wanted)
+
+
+def _on_grid(said: str, mapping: ImportMapping, source: Source) -> ImportMapping:
+    """Return a mapping of images in the order of a grid, whose factors are targets."""
+    factors = [] if said == NONE else [_factor(part) for part in listed(said)]
+    plain = ImportMapping.parse({**mapping.model_dump(), "grid": factors})
+    if plain.grid == mapping.grid:
+        return mapping
+    told = [as_target(each) for each in with_grid(source, plain.grid).columns if each.source == GRID]
+    others = [target for target in mapping.targets if target.source != GRID]
+    left = tuple(key for key in mapping.left_out if not key.startswith(f"{GRID}["))
+    return plain.model_copy(update={"targets": (*others, *told), "left_out": left})
 
 
 def _put_columns(options: Options, mapping: ImportMapping, source: Source, wanted: dict[str, Any]) -> None:
@@ -151,7 +175,7 @@ def given(text: str) -> ImportMapping:
 
 def spelled(mapping: ImportMapping, source: Source, proposed: ImportMapping) -> list[str]:
     """Return the options that make ``mapping`` of what is ``proposed`` for its source."""
-    pairs = _pairs(mapping, source, proposed)
+    pairs = _pairs(mapping, with_grid(source, mapping.grid), proposed)
     # What begins with - would be taken for an option.
     return [
         word
@@ -199,26 +223,13 @@ def _spelled_details(
     before = {target.key: target for target in proposed.targets}
     for target in mapping.targets:
         column = source.column(target.key)
-        plain = before.get(target.key) or (_as_target(column) if column is not None else None)
+        plain = before.get(target.key) or (as_target(column) if column is not None else None)
         if plain is None or (target.kind, target.period) != (plain.kind, plain.period):
             period = f":{target.period:.17g}" if target.period is not None else ""
             pairs += [("--kind", f"{target.name}={target.kind}{period}")]
         if plain is None or target.unit != plain.unit:
             pairs += [("--measure", f"{target.name}={target.unit}")]
     return pairs
-
-
-def _as_target(column: ColumnFound) -> TargetMapping:
-    """Return what a column is as a target, unless somebody says otherwise."""
-    kind = kind_of(column)
-    return TargetMapping(
-        source=column.source,
-        index=column.index,
-        name=column.name,
-        kind="class" if kind == "class" else "real",
-        labels=column.labels if kind == "class" else None,
-        unit=column.unit,
-    )
 
 
 def _spelled_targets(mapping: ImportMapping) -> list[str]:
@@ -262,7 +273,7 @@ def _targets(texts: Sequence[str], mapping: ImportMapping, source: Source) -> li
                 (column, name) for column, name in zip(columns, said, strict=False) if name not in ("", SKIP)
             ]
         for column, name in pairs:
-            plain = before.get(column.key) or _as_target(column).model_dump()
+            plain = before.get(column.key) or as_target(column).model_dump()
             found.append({**plain, "name": name})
     return found
 
