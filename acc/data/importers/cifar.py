@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from acc.data.importers.found import Blocks, Lazy, joined
 from acc.data.importers.limits import check_bytes, refuse
+from acc.errors import InvalidInput
 
 SHAPE = (3, 32, 32)
 PIXELS = 3 * 32 * 32
@@ -34,7 +35,13 @@ def pickled(names: Sequence[str]) -> str:
     return "CIFAR-100" if {"train", "test", "meta"} <= there else ""
 
 
-def refused(file: str, which: str) -> Exception:
+def is_batch(path: Path) -> bool:
+    """Return whether a file is a batch of the binary version, by its name and its size."""
+    ten, hundred = CIFAR_10.fullmatch(path.name), CIFAR_100.fullmatch(path.name)
+    return bool(ten or (hundred and path.stat().st_size % (2 + PIXELS) == 0))
+
+
+def refused(file: str, which: str) -> InvalidInput:
     return refuse(
         file,
         f"is the Python version of {which}, whose files are pickles, which may hold code and are never read; take the "

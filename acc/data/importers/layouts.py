@@ -11,7 +11,7 @@ import numpy as np
 
 from acc.data.importers.found import Column, Lazy, Opened, changed, grid_columns, joined
 from acc.data.importers.limits import refuse
-from acc.data.importers.mapping import ColumnKind, GridFactor
+from acc.data.importers.mapping import ColumnKind, GridFactor, Question
 
 PARTS = {
     "train": "train",
@@ -136,13 +136,13 @@ def by_part(arrays: Mapping[str, Lazy]) -> tuple[dict[str, Lazy], list[str]]:
 def recognise(opened: Opened, images: Lazy | None) -> None:
     """Name a known layout of arrays, its columns, and the grid that is its order."""
     name, n = opened.file.lower(), len(images) if images is not None else 0
-    keys = set(opened.arrays)
+    keys = {*opened.arrays, *(column.source for column in opened.columns)}
     if "imgs" in keys and keys & {"latents_values", "latents_classes"}:
         _dsprites(opened)
     elif name.startswith("dsprites"):
         _in_order(opened, "dSprites", n, _sizes_in_name(name))
     elif name.startswith(("3dshapes", "shapes3d")) or (
-        opened.format == "hdf5" and keys == {"images", "labels"} and _six(opened)
+        opened.format == "hdf5" and keys == {"images", "labels"} and _is_shapes3d(opened)
     ):
         _shapes3d(opened, n)
     elif name.startswith(("mpi3d", "real3d")) and not opened.columns:
@@ -194,8 +194,8 @@ def _is_among(column: Column, classes: int) -> bool:
     return bool((values == np.rint(values)).all() and values.min() >= 0 and values.max() < classes)
 
 
-def _six(opened: Opened) -> bool:
-    return opened.arrays["labels"].shape[1:] == (6,) and opened.arrays["images"].shape[1:] == (64, 64, 3)
+def _is_shapes3d(opened: Opened) -> bool:
+    return len(opened.columns) == len(_SHAPES3D) and opened.arrays["images"].shape[1:] == (64, 64, 3)
 
 
 def _sizes_in_name(name: str) -> tuple[int, ...]:
@@ -228,10 +228,13 @@ def _in_order(opened: Opened, layout: str, n: int, told: tuple[int, ...]) -> Non
             return
     sizes = " or ".join(f"{math.prod(sizes):,}" for sizes, _ in GRIDS[layout])
     names = ", ".join(factor.name for factor in GRIDS[layout][0][1])
-    opened.notes.append(
+    words = (
         f"{layout} has its factors in the order of its images, but {n:,} images are none of its released sizes "
         f"({sizes}): give the sizes of its grid ({names}), or there is no target"
     )
+    opened.notes.append(words)
+    shown = ",".join(f"{factor.name}:SIZE" for factor in GRIDS[layout][0][1])
+    opened.undecided.append(Question(field="grid", words=words, choices=(shown,)))
 
 
 def _name(column: Column, factor: Factor) -> None:
@@ -252,8 +255,10 @@ def _mnist(opened: Opened, name: str) -> None:
             opened.layout = layout
             break
     else:
-        if opened.format == "idx" and re.search(r"images[-.]idx3|mnist", name) and not opened.layout:
+        if opened.format == "idx" and not opened.layout and any(c.source == "label" for c in opened.columns):
             opened.layout = "MNIST"
+    if any(column.where.endswith("morpho.csv") for column in opened.columns):
+        opened.layout = "Morpho-MNIST"
     for column in opened.columns:
         if column.index is None and column.source == "label" and _is_among(column, 10):
             if opened.layout == "Fashion-MNIST":

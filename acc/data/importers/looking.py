@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acc.data.dataset import UNITS
-from acc.data.importers import columns, scale
+from acc.data.importers import scale
 from acc.data.importers.found import Column, Lazy, Opened
-from acc.data.importers.limits import refuse
+from acc.data.importers.limits import MIN_SIDE, refuse
 from acc.data.importers.mapping import (
     ArrayFound,
     ColumnFound,
@@ -27,7 +26,7 @@ from acc.data.importers.mapping import (
     TargetMapping,
 )
 from acc.data.importers.opening import (
-    FORMATS,
+    LABEL_NAMES,
     Limits,
     channels_of,
     flat_shape,
@@ -42,11 +41,11 @@ MAX_CLASSES = 100_000
 LEAST_IDS = 3
 """Fewer rows that all differ may well be one of each class."""
 EXAMPLES = 5
-MANY_TEXTS = columns.MAX_LABELS
+MAX_PARTS = 5
 SPLIT_NAMES = {"split", "partition", "subset"}
 
 
-def look(path: Path, *, labels: Path | None = None, limits: Limits = Limits()) -> Source:
+def look(path: Path, *, labels: Path | None = None, limits: Limits) -> Source:
     """Return what is in a file or folder, without unpickling or keeping anything.
 
     labels: a second file with the targets (IDX, ``.npy`` or a table). Raises InvalidInput (file, labels) for what
@@ -157,24 +156,21 @@ def _column(column: Column, before: Sequence[ColumnFound], columns_before: Seque
 
 def _guess(column: Column, distinct: int) -> tuple[ColumnKind, str]:
     """Return what a column most likely is: whole numbers from 0 are classes, others real."""
-    values, n = column.values, len(column.values)
-    if column.source == UNITS and values.dtype.kind in "iu":
-        return "unit", "is called units"
-    if values.dtype.kind in "US":
-        parts = {str(each).lower() for each in np.unique(values)[:10].tolist()}
-        return (
-            ("split", "") if column.source.lower() in SPLIT_NAMES and len(parts) <= 5 else ("text", "is text")
-        )
-    if column.source.lower() in SPLIT_NAMES and column.labels is not None and 1 < len(column.labels) <= 5:
-        return "split", "is called a split"
-    if values.dtype.kind in "iu" and n >= LEAST_IDS and distinct == n:
+    values, n, name = column.values, len(column.values), column.source.lower()
+    whole, text = values.dtype.kind in "iu", values.dtype.kind in "US"
+    classes = bool(whole and values.min() >= 0 and values.max() < MAX_CLASSES)
+    kind: ColumnKind = "class" if classes or values.dtype.kind == "b" or column.labels is not None else "real"
+    why = ""
+    if name == UNITS and whole:
+        kind, why = "unit", "is called units"
+    elif name in SPLIT_NAMES and (text or column.labels is not None) and 1 < distinct <= MAX_PARTS:
+        kind, why = "split", "is called a split"
+    elif text:
+        kind, why = "text", "is text"
+    elif whole and n >= LEAST_IDS and distinct == n and name not in LABEL_NAMES:
         what = "text" if column.labels else "whole number"
-        return "id", f"each of the {n:,} rows has another {what}, so it names the row and is no target"
-    if values.dtype.kind == "b" or column.labels is not None:
-        return "class", ""
-    if values.dtype.kind in "iu" and values.min() >= 0 and values.max() < MAX_CLASSES:
-        return "class", ""
-    return "real", ""
+        kind, why = "id", f"each of the {n:,} rows has another {what}, so it names the row and is no target"
+    return kind, why
 
 
 def _best_name(column: Column) -> str:
@@ -331,6 +327,9 @@ def asked(source: Source, mapping: ImportMapping) -> tuple[Question, ...]:
         question = _scale(source, image)
         found.append(question.model_copy(update={"needed": question.needed and not mapping.scale}))
     for question in source.undecided:
+        if question.field == "grid":
+            found += [] if mapping.grid else [question]
+            continue
         done = set(question.choices) & {*mapping.left_out, *(target.key for target in mapping.targets)}
         if not done:
             found.append(question)
@@ -357,8 +356,7 @@ def asked(source: Source, mapping: ImportMapping) -> tuple[Question, ...]:
 
 def _common_size(source: Source) -> str:
     least = min(min(size.height, size.width) for size in source.sizes)
-    side = max(8, min(64, least))
-    return f"{side},{side}"
+    return str(max(MIN_SIDE, min(64, least)))
 
 
 def needed(source: Source, mapping: ImportMapping) -> dict[str, list[str]]:
@@ -376,100 +374,3 @@ def check_decided(source: Source, mapping: ImportMapping) -> None:
 def _no_array(source: Source, name: str) -> str:
     there = ", ".join(f"'{array.name}'" for array in source.image_arrays)
     return f"{name!r} is no array of images in '{source.file}'; there are: {there}"
-
-
-# --- in words
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was found, in words, with the facts that they tell of."""
-
-    subject: str
-    words: str
-    facts: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def line(self) -> str:
-        return f"{self.subject}: {self.words}"
-
-
-def told(source: Source, mapping: ImportMapping) -> list[Finding]:
-    """Return what was found in a source and what becomes of it, a finding for each thing."""
-    beside = f", with targets from '{source.labels}'" if source.labels else ""
-    found = [Finding("source", FORMATS[source.format] + beside)]
-    if source.layout and source.layout not in {"ACC", "folders of classes"} and not source.notes:
-        found.append(Finding("layout", source.layout))
-    found += [Finding("layout", note) for note in source.notes]
-    image = source.array(mapping.images)
-    if image is not None:
-        shape = mapping.flat or _first(image.shape[1:], mapping.channels)
-        found.append(
-            Finding(
-                "images",
-                f"{image.shape[0]:,} of {' x '.join(map(str, shape))} (channels, height, width), from '{image.name}'",
-            )
-        )
-        found.append(_pixels(source, mapping, image))
-    for split in source.splits:
-        if split.column == mapping.split:
-            said = ", ".join(f"{part} {count:,}" for part, count in split.parts.items())
-            chosen = ",".join(mapping.parts) or "all"
-            kept = f"only {chosen} is taken" if mapping.parts else "all are taken together"
-            found.append(Finding("split", f"{said}; {kept} (part={chosen})", {"parts": split.parts}))
-    targets = {target.key: target for target in mapping.targets}
-    for column in source.columns:
-        if column.key in targets:
-            found.append(_of_target(column, targets[column.key]))
-        elif column.key == mapping.units:
-            found.append(
-                Finding(UNITS, f"{column.distinct:,} units of rows that belong together, by '{column.key}'")
-            )
-        elif column.key == mapping.id:
-            found.append(Finding(f"id '{column.key}'", f"left out: {column.why or 'it names the row'}"))
-        elif column.key != mapping.split:
-            found.append(Finding("left out", f"'{column.key}'{': it ' + column.why if column.why else ''}"))
-    if not targets:
-        found.append(Finding("targets", "none"))
-    found += [Finding("left out", f"'{each.name}': {each.why}") for each in source.passed_over]
-    steps = mapping.steps.model_dump(exclude_defaults=True)
-    if steps:
-        found.append(Finding("steps", ", ".join(f"{name} {value}" for name, value in steps.items())))
-    return found
-
-
-def _pixels(source: Source, mapping: ImportMapping, image: ArrayFound) -> Finding:
-    assert image.least is not None
-    assert image.greatest is not None
-    values = scale.Values(
-        np.dtype(image.dtype), image.least, image.greatest, image.distinct, image.whole, sampled=image.sampled
-    )
-    chosen = mapping.scale or _scale(source, image).proposed
-    identity = image.dtype == "uint8" and chosen == "0..255"
-    kept = "rounded to 256 levels" if mapping.pixels == "uint8" else "as float32, 0 to 1"
-    kept = "as they are" if identity else kept
-    facts = {
-        "dtype": image.dtype,
-        "least": image.least,
-        "greatest": image.greatest,
-        "distinct": image.distinct,
-        "scale": chosen,
-    }
-    return Finding("pixels", f"{values.words}; scale {chosen} (black..white), kept {kept}", facts)
-
-
-def _of_target(column: ColumnFound, target: TargetMapping) -> Finding:
-    if target.kind == "class":
-        top = int(column.greatest or 0) + 1
-        labels = target.labels or column.labels
-        words = f"{len(labels) if labels else top} classes"
-    else:
-        low, high = column.least, column.greatest
-        words = f"{target.kind}, {low:g} to {high:g}" if low is not None and high is not None else target.kind
-    return Finding(f"target '{target.name}'", words, {"kind": target.kind, "source": column.key})
-
-
-def _first(shape: Sequence[int], channels: str) -> Sequence[int]:
-    if channels == "none":
-        return (1, *shape)
-    return (shape[-1], *shape[:-1]) if channels == "last" else shape

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acc.data import files as safetensors
-from acc.data.dataset import UNITS
+from acc.data.dataset import PARTS, SPLIT, UNITS
 from acc.data.importers import (
     cifar,
     columns,
@@ -172,49 +172,49 @@ def format_of(path: Path) -> str:
 def _kind(path: Path, head: bytes, named: set[str]) -> str:
     if head[:4] in (b"PK\3\4", b"PK\5\6"):
         return _kind_of_zip(path) or next(iter(named & {"npz", "pt", "images"}), "npz")
-    for magic, kind in (
-        (npy.MAGIC, "npy"),
-        (hdf.MAGIC, "hdf5"),
-        (parquet.MAGIC, "parquet"),
-        (_MATLAB, "mat"),
-    ):
-        if head.startswith(magic):
-            return kind
-    if file_sets.is_tar(head):
-        return "images"
-    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
-        return "safetensors"
-    if mat.is_norb(head):
-        return "mat"
     packed = next((file_sets.PACKED[magic] for magic in file_sets.PACKED if head.startswith(magic)), None)
     if packed is not None:
-        try:
-            with packed(path) as file:
-                inner = file.read(512)
-        except file_sets.PACKED_DAMAGED:
-            return (
-                "images" if path.name.endswith((".tgz", ".tar.gz")) else "idx"
-            )  # which says what is damaged
-        return "images" if file_sets.is_tar(inner) else "idx"
-    if cifar.CIFAR_10.fullmatch(path.name) or (
-        cifar.CIFAR_100.fullmatch(path.name) and path.stat().st_size % (2 + cifar.PIXELS) == 0
-    ):
-        return "cifar"
-    if head[:2] == b"\0\0":
-        return "idx"
+        return _kind_of_packed(path, packed)
+    small = path.stat().st_size
+    tests = (
+        ("npy", head.startswith(npy.MAGIC)),
+        ("hdf5", head.startswith(hdf.MAGIC)),
+        ("parquet", head.startswith(parquet.MAGIC)),
+        ("mat", head.startswith(_MATLAB) or mat.is_norb(head)),
+        ("images", file_sets.is_tar(head)),
+        ("safetensors", head[8:9] == b"{" and int.from_bytes(head[:8], "little") < small),
+        ("cifar", cifar.is_batch(path)),
+        ("idx", head[:2] == b"\0\0"),
+    )
+    found = next((kind for kind, is_it in tests if is_it), "")
+    if not found:
+        raise _unknown(path, head)
+    return found
+
+
+def _unknown(path: Path, head: bytes) -> InvalidInput:
     if head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5"):
         which = cifar.pickled([path.name])
         if which:
-            raise cifar.refused(path.name, which)
-        raise refuse(
+            return cifar.refused(path.name, which)
+        return refuse(
             path.name, "is a pickle, which may hold code; save it again by torch.save of today, or as .npz"
         )
     known = ", ".join(FORMATS.values())
-    raise refuse(
+    return refuse(
         path.name,
         f"begins with {head[:4].hex(' ')}, which is none of: {known}. Save raw numbers by numpy.save, which keeps "
         "their shape",
     )
+
+
+def _kind_of_packed(path: Path, packed: Callable[[Path], Any]) -> str:
+    try:
+        with packed(path) as file:
+            inner = file.read(512)
+    except file_sets.PACKED_DAMAGED:
+        return "images" if path.name.endswith((".tgz", ".tar.gz")) else "idx"  # which says what is damaged
+    return "images" if file_sets.is_tar(inner) else "idx"
 
 
 def _kind_of_zip(path: Path) -> str | None:
@@ -357,6 +357,8 @@ def _own(path: Path, found: Opened, limits: Limits) -> None:
         )
     if data.units is not None:
         found.add(UNITS, data.units, path.name, kind="unit")
+    if data.split is not None:
+        found.add(SPLIT, data.split, path.name, kind="split", labels=PARTS)
 
 
 # --- sets of files
@@ -610,7 +612,7 @@ def _car(path: Path, like: Lazy, max_bytes: int) -> Lazy:
         held, _ = mat.arrays(path, max_bytes=max_bytes)
         return held["im"].whole().transpose(3, 4, 0, 1, 2).reshape(-1, high, wide, 3)
 
-    def read(rows: int) -> Blocks:
+    def read(_rows: int) -> Blocks:
         yield whole()
 
     return Lazy("im", path.name, (96, high, wide, 3), like.dtype, read, pick=lambda rows: whole()[rows])

@@ -115,7 +115,9 @@ class Pictures:
             raise refuse(self.file, f"holds '{name}', which is not {what}") from error
         if wanted is not None and picture.format != wanted:
             raise refuse(
-                self.file, f"holds '{name}', which is {picture.format} and not {wanted} as its name says"
+                self.file,
+                f"holds '{name}', which is {picture.format} and not {wanted} as its name says; "
+                "give it the name of what it is",
             )
         if picture.width * picture.height > MAX_PIXELS:
             raise refuse(
