@@ -192,7 +192,7 @@ def _pairs(mapping: ImportMapping, source: Source, proposed: ImportMapping) -> l
         pairs += [("--flat", flat_words(mapping.flat).replace(" ", "") or NONE)]
     pairs += [("--scale", mapping.scale)] if mapping.scale else []
     pairs += [("--pixels", mapping.pixels)] if mapping.pixels != proposed.pixels else []
-    if mapping.targets or proposed.targets:
+    if mapping.targets or proposed.targets or mapping.grid:
         pairs += [("--targets", text) for text in _spelled_targets(mapping) or [NONE]]
     pairs += _spelled_details(mapping, source, proposed)
     for role in ROLES:
