@@ -95,7 +95,7 @@ class MappingForm(ServiceForm):
     parts = forms.MultipleChoiceField(
         label="Parts of the split to take", required=False, widget=forms.CheckboxSelectMultiple
     )
-    name = text("Name of the dataset", "empty: after the file", maxlength=MAX_NAME_LENGTH)
+    name = text("Name of the dataset", "", maxlength=MAX_NAME_LENGTH)
     idempotency_key = forms.CharField(required=False, widget=forms.HiddenInput)
 
     def __init__(
