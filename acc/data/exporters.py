@@ -41,7 +41,7 @@ def as_csv(data: AccDataset) -> Iterator[bytes]:
 
 
 def as_npz(data: AccDataset) -> Iterator[bytes]:
-    """Yield ``.npz`` with ``images (N, C, H, W)``, an array for each target, and ``units`` and ``split`` if there are."""
+    """Yield ``.npz`` with ``images (N, C, H, W)``, an array for each target, ``units`` and ``split`` if there are."""
     archive = _Archive()
     for name, array in _arrays(data).items():
         yield from archive.add(f"{name}.npy", _npy(array))

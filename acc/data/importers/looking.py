@@ -128,7 +128,8 @@ def _column(column: Column, before: Sequence[ColumnFound], columns_before: Seque
         values[np.isfinite(values)] if values.dtype.kind == "f" else values, return_counts=True
     )
     kind, why = (column.kind, column.why) if column.kind is not None else _guess(column, len(distinct))
-    if kind in {"class", "real"} and len(values) > 1 and len(distinct) == 1 and column.spec is None:
+    alone = len(distinct) == 1 and counts[0] == len(values) > 1
+    if kind in {"class", "real"} and alone and column.spec is None:
         kind, why = "constant", "has the same value in each row"
     if kind == "class" and column.spec is None:
         for other, told in zip(columns_before, before, strict=False):
@@ -161,8 +162,10 @@ def _guess(column: Column, distinct: int) -> tuple[ColumnKind, str]:
     classes = bool(whole and values.min() >= 0 and values.max() < MAX_CLASSES)
     kind: ColumnKind = "class" if classes or values.dtype.kind == "b" or column.labels is not None else "real"
     why = ""
-    if name == UNITS and whole:
-        kind, why = "unit", "is called units"
+    if name == UNITS:
+        kind, why = (
+            ("unit", "is called units") if whole else ("text", "is called units and holds no whole numbers")
+        )
     elif name in SPLIT_NAMES and (text or column.labels is not None) and 1 < distinct <= MAX_PARTS:
         kind, why = "split", "is called a split"
     elif text:

@@ -122,8 +122,8 @@ def _opened(path: Path, labels: Path | None, limits: Limits, stack: ExitStack) -
         beside = labels or (idx.named_alike(path) if kind == "idx" else None)
         told = _beside(beside, path, limits) if beside is not None else []
         found.labels = beside.name if beside is not None else ""
-        if kind == "idx" and labels is None:
-            told += _morpho(path)
+        if kind == "idx":
+            told += _alike(path, told, limits) if labels is not None else _morpho(path)
         _assemble(arrays, found, told)
     return found
 
@@ -297,6 +297,15 @@ def _beside(labels: Path, images: Path, limits: Limits) -> list[Column]:
     return _columns_of(array.renamed("label"))
 
 
+def _alike(path: Path, told: Sequence[Column], limits: Limits) -> list[Column]:
+    """Return the labels that are named like images of IDX, beside a table that tells other things of them."""
+    alike = idx.named_alike(path)
+    names = {column.source.lower() for column in told}
+    if alike is None or names & set(LABEL_NAMES) or not columns.is_table(told[0].where if told else ""):
+        return []
+    return _columns_of(idx.lazy(alike, "label", max_bytes=limits.max_bytes))
+
+
 def _table(path: Path) -> list[Column]:
     try:
         found = columns.read(path.read_bytes(), path.name, by_file=False)
@@ -424,18 +433,21 @@ def _folder(
         inner = _opened(arrays[0], labels or (tables[0] if tables else None), limits, stack)
         vars(found).update(vars(inner) | {"file": found.file})
     else:
-        _loose(arrays, tables, labels, found, limits, stack)
+        _loose((arrays, tables), labels, found, limits, stack)
 
 
 def _loose(
-    paths: Sequence[Path],
-    tables: Sequence[Path],
+    files: tuple[Sequence[Path], Sequence[Path]],
     labels: Path | None,
     found: Opened,
     limits: Limits,
     stack: ExitStack,
 ) -> None:
-    """Read arrays in files of their own as those of one file; many of one image each are put together."""
+    """Read arrays in files of their own as those of one file; many of one image each are put together.
+
+    files: those of arrays, and tables.
+    """
+    paths, tables = files
     lazies: dict[str, Lazy] = {}
     for path in paths:
         kind = format_of(path)

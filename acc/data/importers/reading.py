@@ -17,7 +17,7 @@ from PIL import Image
 from acc.data import files
 from acc.data.dataset import IMAGES, PARTS, SPLIT, TARGET_PREFIX, UNITS, AccDataset, ContentHash, description
 from acc.data.importers.found import SAMPLE_BYTES, Column, Lazy, Opened, grid_columns
-from acc.data.importers.limits import check_side, refuse
+from acc.data.importers.limits import check_bytes, check_side, refuse
 from acc.data.importers.looking import MAX_CLASSES, check_decided, describe, propose
 from acc.data.importers.mapping import Histogram, ImportMapping, Steps, TargetMapping
 from acc.data.importers.opening import Limits, channels_of, opened, unflattened
@@ -50,7 +50,7 @@ def preview(path: Path, mapping: ImportMapping, n: int, *, labels: Path | None, 
     Raises InvalidInput naming the field of the mapping that does not fit.
     """
     with opened(path, labels, limits) as found:
-        plan = Plan(found, mapping)
+        plan = Plan(found, mapping, limits.max_bytes)
         there = len(plan.rows)
         if plan.images.pick is None:  # those at the end would cost the reading of all
             each = max(1, plan.images.nbytes // len(plan.images))
@@ -76,7 +76,7 @@ def read(
     InvalidInput naming the field of the mapping that does not fit, or ``file`` for what is wrong with the source.
     """
     with opened(path, labels, limits) as found:
-        plan = Plan(found, mapping)
+        plan = Plan(found, mapping, limits.max_bytes)
         plan.write(out, progress)
         progress(1.0)
         return plan.provenance()
@@ -85,7 +85,7 @@ def read(
 class Plan:
     """A source and a mapping that fits it: what is taken, and how each image becomes what is stored."""
 
-    def __init__(self, found: Opened, mapping: ImportMapping) -> None:
+    def __init__(self, found: Opened, mapping: ImportMapping, max_bytes: int) -> None:
         self.found = found
         self.mapping = mapping = _decided(found, mapping)
         self.images = _images(found, mapping)
@@ -107,6 +107,7 @@ class Plan:
         for side in self.shape[1:]:
             check_side(found.file, side)
         self.dtype = np.dtype(np.float32 if mapping.pixels == "float32" else np.uint8)
+        check_bytes(found.file, len(self.rows) * math.prod(self.shape) * self.dtype.itemsize, max_bytes)
         # The images are checked as they come; here it is the columns that are.
         nothing = np.broadcast_to(np.zeros((1, 1, 1, 1), np.uint8), (len(self.rows), *self.shape))
         self.columns = AccDataset(nothing, self.targets, self.specs, units=self.units, split=self.split)
@@ -282,7 +283,8 @@ class Plan:
         if period is None:
             raise InvalidInput(
                 {
-                    f"{where}.period": f"'{target.name}' is circular; say the period after which it is the same, such as 360"
+                    f"{where}.period": f"'{target.name}' is circular; say the period after which it is the same, "
+                    "such as 360"
                 }
             )
         angle = numbers.astype(np.float64) * (2 * math.pi / period)
@@ -356,8 +358,8 @@ def _images(found: Opened, mapping: ImportMapping) -> Lazy:
     if mapping.flat is not None:
         if len(lazy.shape) != 2 or math.prod(mapping.flat) != lazy.shape[1]:
             raise InvalidInput(
-                flat=f"{' x '.join(map(str, mapping.flat))} does not fit '{lazy.name}' of shape {lazy.shape}; the product "
-                "of channels, height and width must be the length of a row"
+                flat=f"{' x '.join(map(str, mapping.flat))} does not fit '{lazy.name}' of shape {lazy.shape}; "
+                "the product of channels, height and width must be the length of a row"
             )
         return unflattened(lazy, mapping.flat)
     if len(lazy.shape) == 2:
@@ -430,7 +432,8 @@ def _classes(target: TargetMapping, column: Column, where: str) -> tuple[TargetS
     if target.labels is not None and len(target.labels) < classes:
         raise InvalidInput(
             {
-                f"{where}.labels": f"{len(target.labels)} labels name {classes} classes of '{column.key}'; give one for each"
+                f"{where}.labels": f"{len(target.labels)} labels name {classes} classes of '{column.key}'; "
+                "give one for each"
             }
         )
     fitting = labels is not None and len(labels) >= classes
@@ -467,7 +470,8 @@ def _numbers(
     if column.labels is not None or values.dtype.kind not in "biuf":
         raise InvalidInput(
             {
-                f"{where}.kind": f"'{target.kind}' does not fit '{column.key}' of '{column.where}', which is no numbers; choose class"
+                f"{where}.kind": f"'{target.kind}' does not fit '{column.key}' of '{column.where}', which is "
+                "no numbers; choose class"
             }
         )
     with np.errstate(over="ignore"):
