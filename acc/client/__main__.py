@@ -7,11 +7,12 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from acc.client.client import Client
 from acc.client.following import Points, State
-from acc.client.rows import Job
+from acc.client.rows import ImportLook, Job
 from acc.client.transport import ApiError
 from acc.errors import AccError, InvalidInput
 
@@ -66,15 +67,21 @@ def parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser("download", help="write an exported checkpoint to a file")
     verb.add_argument("checkpoint", type=int)
     verb.add_argument("path")
-    verb = verbs.add_parser("upload", help="make a dataset of a file")
+    verb = verbs.add_parser("upload", help="make a dataset of a file or a folder")
     verb.add_argument("path")
     verb.add_argument("--labels", help="a file of targets")
     verb.add_argument("--scale", default="", help="the values that are black and white, LOW..HIGH")
     verb.add_argument("--part", default="", help="the part of a split to take")
-    verb.add_argument("--classes", default="", help="whether folders are classes: folders or none")
-    verb.add_argument(
-        "--look", action="store_true", help="only tell what is found and asked, in the job's result"
-    )
+    verb.add_argument("--like", default="", help="a dataset, whose mapping is taken")
+    verb.add_argument("--look", action="store_true", help="only look; `looked` says what was found")
+    verb.add_argument("--mapping", type=mapping, help="a file of a mapping, such as `--json looked` prints")
+    verb.add_argument("--name", default="")
+    verb.add_argument("--follow", action="store_true", help="watch the job until it has ended")
+    verb = verbs.add_parser("looked", help="say what a job has found in a file")
+    verb.add_argument("job", type=int)
+    verb = verbs.add_parser("take", help="import what a job has looked at")
+    verb.add_argument("job", type=int)
+    verb.add_argument("--mapping", type=mapping, help="a file of a mapping (default: as it was proposed)")
     verb.add_argument("--name", default="")
     verb.add_argument("--follow", action="store_true", help="watch the job until it has ended")
     return top
@@ -91,6 +98,18 @@ def pairs(words: Iterable[str]) -> dict[str, Any]:
             found[name] = json.loads(value)
         except ValueError:
             found[name] = value
+    return found
+
+
+def mapping(path: str) -> dict[str, Any]:
+    """Return the mapping that a file holds, alone or beside the rest of what was found."""
+    try:
+        told = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"{path!r} is no file of JSON: {error}") from error
+    found = told.get("mapping", told) if isinstance(told, dict) else None
+    if not isinstance(found, dict):
+        raise argparse.ArgumentTypeError(f"{path!r} holds no mapping; `--json looked JOB` prints one")
     return found
 
 
@@ -116,6 +135,8 @@ class Shell:
         elif verb in {"pause", "resume", "stop"}:
             self.client.jobs.act(asked.job, verb)
             self.show([self.client.jobs.get(asked.job)], COLUMNS["jobs"])
+        elif verb == "looked":
+            self.looked(self.client.datasets.looked(asked.job))
         elif verb == "download":
             path = self.client.checkpoints.download(asked.checkpoint, asked.path)
             self.show([{"path": str(path), "bytes": path.stat().st_size}], ("path", "bytes"))
@@ -125,6 +146,21 @@ class Shell:
                 return self.follow(job["id"])
             self.show([job], COLUMNS["jobs"])
         return DONE
+
+    def looked(self, look: ImportLook) -> None:
+        """Print what was found in a file, and the options that say what it becomes."""
+        source = look["source"] or {}
+        lines = [f"job {look['job']}: {look['state']} {look['message']}".strip()]
+        if source:
+            lines.append(
+                f"{source['file']}: {source['layout'] or source['format']}, {source['rows']:,} images"
+            )
+            lines += [f"passed over: '{each['name']}', {each['why']}" for each in source["passed_over"]]
+        lines += [
+            f"asks for {each['field']}: {each['words']}" for each in look["questions"] if each["needed"]
+        ]
+        lines += [f"{field}: {said}" for field, all_said in look["errors"].items() for said in all_said]
+        self.say(look, "\n".join([*lines, " ".join(look["command"])]).strip())
 
     def log(self, asked: argparse.Namespace) -> None:
         """Print the log of a job, part by part."""
@@ -147,9 +183,13 @@ class Shell:
         """Return the job that was made."""
         if asked.verb == "upload":
             told = {
-                name: getattr(asked, name) for name in ("name", "labels", "scale", "part", "classes", "look")
+                name: getattr(asked, name)
+                for name in ("name", "labels", "scale", "part", "like", "look", "mapping")
             }
             return self.client.datasets.upload(asked.path, **told)
+        if asked.verb == "take":
+            told = {name: getattr(asked, name) for name in ("name", "mapping") if getattr(asked, name)}
+            return self.client.datasets.take(asked.job, **told)
         fields = pairs(asked.fields)
         if asked.verb == "recipe":
             job = self.client.recipes.run(asked.what, key=asked.key, **fields)["job"]

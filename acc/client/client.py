@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
@@ -15,6 +16,7 @@ from acc.client.rows import (
     Dataset,
     Evaluation,
     Experiment,
+    ImportLook,
     Job,
     JobDetail,
     JobEvent,
@@ -25,6 +27,7 @@ from acc.client.rows import (
     Worker,
 )
 from acc.client.transport import Transport
+from acc.errors import InvalidInput
 
 R = TypeVar("R")
 
@@ -255,27 +258,53 @@ class Datasets(Rows[Dataset]):
         *,
         name: str = "",
         labels: str | Path | None = None,
+        mapping: Mapping[str, Any] | None = None,
+        like: str = "",
         scale: str = "",
+        pixels: str = "",
         part: str = "",
-        classes: str = "",
         look: bool = False,
         key: str | None = None,
     ) -> Job:
-        """Return the queued job that takes a file in: IDX, .npz, .npy, .pt or a zip of images, and its labels.
+        """Return the queued job that takes a file, or the files of a folder, in; labels: its targets in another file.
 
-        scale: the values that are black and white, ``0..1``; part: of a split; classes: ``folders`` or ``none``. look:
-        only look; what is found and asked is in the job's result.
+        mapping: what is to become of it, whole, as a look proposes it; like: a dataset whose mapping is taken; without
+        either as is proposed, but for scale (the values that are black and white, ``0..1``), pixels and part (of a
+        split). look: only look; ``looked`` says what was found.
         """
-        files = {"file": Path(path), **({} if labels is None else {"labels": Path(labels)})}
+        source = Path(path)
+        files = [("file", file) for file in _files_below(source)] if source.is_dir() else [("file", source)]
         fields = {
             "name": name,
+            "mapping": "" if mapping is None else json.dumps(mapping),
+            "like": like,
             "scale": scale,
+            "pixels": pixels,
             "part": part,
-            "classes": classes,
             "look": "true" if look else "",
         }
+        if source.is_dir():
+            inside = [f"{source.resolve().name}/{file.relative_to(source).as_posix()}" for _, file in files]
+            fields["paths"] = json.dumps(inside)
+        files += [] if labels is None else [("labels", Path(labels))]
         form = Multipart({field: text for field, text in fields.items() if text}, files)
         return cast(Job, self._transport.upload("datasets/import/", form, key))
+
+    def looked(self, job: int) -> ImportLook:
+        """Return what a job has found in files, the mapping that it proposes, and how images and targets come out."""
+        return cast(ImportLook, self._transport.json("GET", f"datasets/import/{job}/"))
+
+    def take(self, job: int, *, key: str | None = None, **told: Any) -> Job:
+        """Return the queued job that imports what a job has looked at.
+
+        told: ``mapping`` whole, else as it was proposed, but for ``scale``, ``pixels`` and ``parts``; ``name``;
+        ``look=True`` only looks again by it.
+        """
+        return cast(Job, self._transport.submit("datasets/import/", {"job": job, **told}, key))
+
+    def from_server(self, path: str, *, key: str | None = None, **told: Any) -> Job:
+        """Return the queued job that takes in what lies at a path of the server; told: as of ``take``, and ``like``."""
+        return cast(Job, self._transport.submit("datasets/import/", {"path": path, **told}, key))
 
     def download(self, slug: str, path: str | Path, *, kind: str = "npz") -> Path:
         """Write a dataset to ``path`` as npz, pt, zip (of PNGs) or csv (of targets), and return it."""
@@ -303,3 +332,14 @@ class Recipes(Rows[Run]):
     def resume(self, run: int) -> Run:
         """Go on with a run that was stopped or failed; what was done is not done again."""
         return cast(Run, self._transport.json("POST", f"recipes/runs/{run}/resume/"))
+
+
+def _files_below(folder: Path) -> list[Path]:
+    """Return the files of a folder that are not hidden, by their paths; raises InvalidInput (path) for none."""
+    found = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    shown = [
+        path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
+    if not shown:
+        raise InvalidInput({"path": f"'{folder}' holds no file"})
+    return shown

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,12 +12,12 @@ CHUNK = 2**20
 class Multipart:
     """Fields and files as ``multipart/form-data``; can be read as often as it has to be sent."""
 
-    def __init__(self, fields: Mapping[str, str], files: Mapping[str, Path]) -> None:
+    def __init__(self, fields: Mapping[str, str], files: Iterable[tuple[str, Path]]) -> None:
         self._mark = uuid4().hex
         self._parts: list[bytes | Path] = []
         for name, value in fields.items():
             self._parts += [self._head(name), value.encode(), b"\r\n"]
-        for name, path in files.items():
+        for name, path in files:
             self._parts += [self._head(name, path.name), path, b"\r\n"]
         self._parts.append(f"--{self._mark}--\r\n".encode())
 

@@ -14,6 +14,8 @@ __all__ = [
     "Dataset",
     "Evaluation",
     "Experiment",
+    "ImportLook",
+    "ImportPreview",
     "Job",
     "JobDetail",
     "JobEvent",
@@ -293,6 +295,34 @@ class Dataset(TypedDict):
     created_by: str | None
     created_at: str
     removed_at: str | None
+
+
+class ImportPreview(TypedDict):
+    """Images as they will be, in one row at ``url``; captions, histograms: of their targets."""
+
+    url: str
+    n: int
+    shape: list[int]
+    captions: list[str]
+    histograms: list[dict[str, Any]]
+
+
+class ImportLook(TypedDict):
+    """What a job has found in files: ``acc.data.importers.mapping`` has ``Source``, ``ImportMapping`` and ``Question``.
+
+    errors: why the mapping does not fit, by its fields. command: options of ``manage.py import_dataset`` that say it.
+    """
+
+    job: int
+    state: str
+    message: str
+    source: dict[str, Any] | None
+    mapping: dict[str, Any] | None
+    questions: list[dict[str, Any]]
+    errors: dict[str, list[str]]
+    preview: ImportPreview | None
+    command: list[str]
+    imported: str | None
 
 
 class Metric(TypedDict):

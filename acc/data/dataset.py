@@ -136,12 +136,7 @@ class AccDataset:
             tensors[UNITS] = np.ascontiguousarray(self.units)
         if self.split is not None:
             tensors[SPLIT] = np.ascontiguousarray(self.split)
-        description = {
-            "format": FORMAT,
-            "content_hash": self.content_hash,
-            "targets": [column.model_dump() for column in self.target_specs],
-        }
-        return files.write(Path(path), tensors, {"acc": json.dumps(description, sort_keys=True)})
+        return files.write(Path(path), tensors, description(self.content_hash, self.target_specs))
 
     @classmethod
     def load(cls, path: str | Path, *, mmap: bool = True) -> AccDataset:
@@ -151,22 +146,32 @@ class AccDataset:
         """
         tensors, metadata = files.read(Path(path), mmap=mmap)
         try:
-            description = json.loads(metadata["acc"])
-            if description["format"] != FORMAT:
-                raise InvalidInput(file=f"'{Path(path).name}' is {description['format']!r}, not {FORMAT!r}")
-            specs = tuple(TargetSpec.model_validate(column) for column in description["targets"])
+            told = json.loads(metadata["acc"])
+            if told["format"] != FORMAT:
+                raise InvalidInput(file=f"'{Path(path).name}' is {told['format']!r}, not {FORMAT!r}")
+            specs = tuple(TargetSpec.model_validate(column) for column in told["targets"])
             return cls(
                 tensors[IMAGES],
                 {column.name: tensors[TARGET_PREFIX + column.name] for column in specs},
                 specs,
                 units=tensors.get(UNITS),
                 split=tensors.get(SPLIT),
-                content_hash=description["content_hash"],
+                content_hash=told["content_hash"],
             )
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, InvalidInput):
                 raise
             raise InvalidInput({"file": f"'{Path(path).name}' is not a dataset written by ACC"}) from error
+
+
+def description(content_hash: str, specs: Sequence[TargetSpec]) -> dict[str, str]:
+    """Return what the header of a dataset's file says of it."""
+    told = {
+        "format": FORMAT,
+        "content_hash": content_hash,
+        "targets": [column.model_dump() for column in specs],
+    }
+    return {"acc": json.dumps(told, sort_keys=True)}
 
 
 def _check(images: NDArray[Any], targets: Mapping[str, NDArray[Any]], specs: Sequence[TargetSpec]) -> None:
@@ -287,23 +292,49 @@ def _content_hash(
     units: NDArray[np.int64] | None,
     split: NDArray[np.uint8] | None,
 ) -> str:
-    digest = hashlib.sha256()
-    described = [column.model_dump() for column in sorted(specs, key=lambda column: column.name)]
-    head: list[Any] = [FORMAT, list(images.shape), described]
-    if images.dtype != np.uint8:
-        head.append(str(images.dtype))
-    if units is not None:
-        head.append(UNITS)
-    if split is not None:
-        head.append(SPLIT)
-    digest.update(json.dumps(head, sort_keys=True).encode())
+    digest = ContentHash(images.shape, images.dtype, specs, units=units is not None, split=split is not None)
     for _, part in _parts(images):
-        digest.update(np.ascontiguousarray(part).data)
-    for column in sorted(specs, key=lambda column: column.name):
-        values = np.ascontiguousarray(targets[column.name])
-        digest.update(values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes())
-    if units is not None:
-        digest.update(np.ascontiguousarray(units).astype("<i8", copy=False).tobytes())
-    if split is not None:
-        digest.update(np.ascontiguousarray(split).tobytes())
-    return digest.hexdigest()
+        digest.images(part)
+    return digest.end(targets, units, split)
+
+
+class ContentHash:
+    """The content hash of a dataset whose images come in blocks, and its columns at the end."""
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        dtype: np.dtype[Any],
+        specs: Sequence[TargetSpec],
+        *,
+        units: bool = False,
+        split: bool = False,
+    ) -> None:
+        self._specs = sorted(specs, key=lambda column: column.name)
+        head: list[Any] = [FORMAT, list(shape), [column.model_dump() for column in self._specs]]
+        if dtype != np.uint8:
+            head.append(str(dtype))
+        if units:
+            head.append(UNITS)
+        if split:
+            head.append(SPLIT)
+        self._digest = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
+
+    def images(self, block: NDArray[Any]) -> None:
+        self._digest.update(np.ascontiguousarray(block).data)
+
+    def end(
+        self,
+        targets: Mapping[str, NDArray[Any]],
+        units: NDArray[np.int64] | None,
+        split: NDArray[np.uint8] | None,
+    ) -> str:
+        """Return the hash, once all images were given."""
+        for column in self._specs:
+            values = np.ascontiguousarray(targets[column.name])
+            self._digest.update(values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes())
+        if units is not None:
+            self._digest.update(np.ascontiguousarray(units).astype("<i8", copy=False).tobytes())
+        if split is not None:
+            self._digest.update(np.ascontiguousarray(split).tobytes())
+        return self._digest.hexdigest()

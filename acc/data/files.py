@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import mmap as memory
 import os
 import struct
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,14 +39,13 @@ def write(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str
 
     Tensors are written and hashed where they lie, since the library's own writer first copies them all.
     """
-    # Wide elements first, so that each tensor begins at a multiple of its element.
-    ordered = sorted(tensors.items(), key=lambda item: (-item[1].dtype.itemsize, item[0]))
-    arrays = [(name, np.ascontiguousarray(array)) for name, array in ordered]
+    arrays = [(name, np.ascontiguousarray(tensors[name])) for name in _order(tensors)]
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
     temporary = Path(name)
     digest = hashlib.sha256()
-    parts: list[bytes | memoryview] = [_header(arrays, metadata), *(_bytes(array) for _, array in arrays)]
+    header, _ = _header({name: _layout(array) for name, array in arrays}, metadata)
+    parts: list[bytes | memoryview] = [header, *(_bytes(array) for _, array in arrays)]
     try:
         with os.fdopen(handle, "wb") as file:
             for part in parts:
@@ -59,16 +60,89 @@ def write(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str
     return digest.hexdigest()
 
 
-def _header(arrays: Sequence[tuple[str, NDArray[Any]]], metadata: Mapping[str, str]) -> bytes:
+Layout = tuple[np.dtype[Any], tuple[int, ...]]
+"""Type and shape of a tensor."""
+
+
+class Writing:
+    """A safetensors file while it is written: what lies where is known, and each tensor comes in blocks."""
+
+    def __init__(self, file: IO[bytes], layouts: Mapping[str, Layout], metadata: Mapping[str, str]) -> None:
+        self._file, self._layouts = file, {name: layouts[name] for name in _order(layouts)}
+        header, begins = _header(self._layouts, metadata)
+        self._header_bytes = len(header)
+        self._next = {name: len(header) + begin for name, begin in begins.items()}
+        self._end = {name: self._next[name] + _size(layout) for name, layout in self._layouts.items()}
+        file.write(header)
+
+    def put(self, name: str, block: NDArray[Any]) -> None:
+        """Write the next elements of a tensor."""
+        data = _bytes(np.ascontiguousarray(block, self._layouts[name][0]))
+        if self._next[name] + len(data) > self._end[name]:
+            raise ValueError(f"'{name}' is longer than was said")
+        self._file.seek(self._next[name])
+        self._file.write(data)
+        self._next[name] += len(data)
+
+    def close(self, metadata: Mapping[str, str]) -> None:
+        """Write what the header says anew, in the same length; raises ValueError for tensors that are not whole."""
+        short = [name for name, end in self._end.items() if self._next[name] != end]
+        header, _ = _header(self._layouts, metadata)
+        if short or len(header) != self._header_bytes:
+            raise ValueError(f"'{short[0]}' is not whole" if short else "the header has another length")
+        self._file.seek(0)
+        self._file.write(header)
+
+
+@contextmanager
+def writing(path: Path, layouts: Mapping[str, Layout], metadata: Mapping[str, str]) -> Iterator[Writing]:
+    """Write a safetensors file in blocks under a temporary name, fsync, rename; nothing is left where that fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield Writing(file, layouts, metadata)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _order(tensors: Mapping[str, Any]) -> list[str]:
+    """Return the names with wide elements first, so that each tensor begins at a multiple of its element."""
+
+    def itemsize(name: str) -> int:
+        each = tensors[name]
+        return int((each[0] if isinstance(each, tuple) else each.dtype).itemsize)
+
+    return sorted(tensors, key=lambda name: (-itemsize(name), name))
+
+
+def _layout(array: NDArray[Any]) -> Layout:
+    return array.dtype, array.shape
+
+
+def _size(layout: Layout) -> int:
+    dtype, shape = layout
+    return math.prod(shape) * dtype.itemsize
+
+
+def _header(layouts: Mapping[str, Layout], metadata: Mapping[str, str]) -> tuple[bytes, dict[str, int]]:
+    """Return the header of a file, and where its tensors begin after it."""
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    begins: dict[str, int] = {}
     offset = 0
-    for name, array in arrays:
-        offsets = [offset, offset + array.nbytes]
-        header[name] = {"dtype": _NAMES[array.dtype], "shape": list(array.shape), "data_offsets": offsets}
-        offset += array.nbytes
+    for name, layout in layouts.items():
+        begins[name] = offset
+        offsets = [offset, offset + _size(layout)]
+        header[name] = {"dtype": _NAMES[layout[0]], "shape": list(layout[1]), "data_offsets": offsets}
+        offset += _size(layout)
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text)) + text
+    return struct.pack("<Q", len(text)) + text, begins
 
 
 def _bytes(array: NDArray[Any]) -> memoryview:

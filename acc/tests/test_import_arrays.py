@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acc.data import AccDataset, exporters
-from acc.data.importers import import_file
 from acc.data.tensor_files import read as read_tensors
 from acc.errors import InvalidInput
 from acc.specs import TargetSpec
+from acc.tests.importing import import_file
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 9, 11), dtype=np.uint8)
 LABELS = (np.arange(20) % 10).astype(np.uint8)

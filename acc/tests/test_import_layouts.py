@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from acc.data import AccDataset
-from acc.data.importers import columns, import_file, look_at
+from acc.data import AccDataset, importers
+from acc.data.importers import columns
 from acc.errors import InvalidInput
 from acc.specs import TargetSpec
+from acc.tests.importing import import_file
 from acc.training.split import split_indices
 
 RNG = np.random.default_rng(0)
@@ -84,9 +85,11 @@ def test_celeba_has_its_targets_from_its_list_and_no_class_from_its_folder(
     first = data.targets[data.target_specs[0].name]
     assert first.tolist() == [0, 1, 0, 1, 0, 1]
     assert provenance["layout"] == "CelebA"
-    said = "\n".join(look_at(path).lines)
-    assert "no folder is a class" in said
-    assert "train 2, val 2, test 2; all are taken together" in said
+    source = importers.look(path)
+    assert "no folder is a class" in " ".join(source.notes)
+    assert [split.parts for split in source.splits] == [{"train": 2, "val": 2, "test": 2}]
+    assert data.split is not None
+    assert data.split.tolist() == [0, 1, 2, 0, 1, 2]
     data, provenance = import_file(path, part="val")
     assert (len(data), provenance["part"]) == (2, "val")
     assert data.targets[data.target_specs[0].name].tolist() == [1, 0]
@@ -110,16 +113,24 @@ def test_folders_of_a_split_are_no_classes_and_those_below_them_are(tmp_path: Pa
     assert (provenance["layout"], provenance["part"]) == ("folders of a split", "all")
     data, _ = import_file(base, part="val")
     assert (len(data), data.targets["label"].tolist()) == (4, [0, 0, 1, 1])
-    with pytest.raises(InvalidInput, match="'test' is refused; choose one of: all, train, val"):
+    with pytest.raises(InvalidInput, match="'test' is refused; choose one of: all, train, val") as refused:
         import_file(base, part="test")
+    assert set(refused.value.fields) == {"parts"}
 
 
 def test_one_folder_alone_is_not_taken_for_a_class(tmp_path: Path) -> None:
     laid_out(tmp_path, "a/1.png", "a/2.png")
-    assert "layout: one folder alone ('a') is not taken for a class: no target" in look_at(tmp_path).lines
+    assert importers.look(tmp_path).notes == ("one folder alone ('a') is not taken for a class: no target",)
     laid_out(tmp_path, "b/3.png")
-    told = look_at(tmp_path, classes="none").lines
-    assert "layout: the folders 'a', 'b' are not taken for classes (as answered): no target" in told
+    assert importers.look(tmp_path).notes[0].startswith("a folder for each of 2 classes: 'a', 'b'")
+
+
+def test_a_picture_beside_folders_of_classes_must_be_decided(tmp_path: Path) -> None:
+    laid_out(tmp_path, "a/1.png", "b/2.png", "3.png")
+    with pytest.raises(InvalidInput, match="'3.png' beside the folders of classes") as refused:
+        import_file(tmp_path)
+    assert set(refused.value.fields) == {"left_out"}
+    assert import_file(tmp_path, classes="none")[0].target_specs == ()
 
 
 def test_a_split_of_pictures_alone_has_no_target(tmp_path: Path) -> None:
@@ -143,27 +154,22 @@ def test_one_folder_and_a_folder_for_each_picture_are_no_classes(
     laid_out(tmp_path, *names)
     data, _ = import_file(tmp_path)
     assert data.target_specs == ()
-    assert "no target" in "\n".join(look_at(tmp_path).lines)
+    assert "no target" in "\n".join(importers.look(tmp_path).notes)
 
 
 def test_whether_folders_are_classes_can_be_said(tmp_path: Path) -> None:
     laid_out(tmp_path / "a", "x/1.png", "x/2.png", "y/3.png")
     data, provenance = import_file(tmp_path / "a", classes="none")
-    assert (data.target_specs, provenance["classes"]) == ((), "none")
+    assert (data.target_specs, provenance["mapping"]["left_out"]) == ((), ["folder"])
     laid_out(tmp_path / "b", "train/1.png", "test/2.png")
     data, _ = import_file(tmp_path / "b", classes="folders")
     assert data.target_specs[0].labels == ("test", "train")
-    with pytest.raises(InvalidInput, match="'maybe' is refused; choose one of: folders, none"):
-        import_file(tmp_path / "a", classes="maybe")
 
 
-def test_answers_that_a_file_cannot_use_are_refused(tmp_path: Path) -> None:
+def test_a_part_is_refused_where_there_is_no_split(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", RNG.integers(0, 256, (3, 8, 8), dtype=np.uint8))
-    with pytest.raises(InvalidInput, match="has no folders; leave part out"):
+    with pytest.raises(InvalidInput, match="has no split; leave parts out"):
         import_file(tmp_path / "x.npy", part="train")
-    laid_out(tmp_path / "flat", "1.png")
-    with pytest.raises(InvalidInput, match="has no split; leave part out"):
-        import_file(tmp_path / "flat", part="train")
 
 
 @pytest.mark.parametrize("turned", range(1, 9))
@@ -294,8 +300,9 @@ def test_a_column_whose_values_all_differ_names_its_rows_and_is_no_target(
     data, provenance = import_file(images, labels=labels)
     assert list(data.targets) == ["size"]
     assert provenance["ids"] == [column.split(",", maxsplit=1)[0]]
-    said = "\n".join(look_at(images, labels=labels).lines)
-    assert "left out: each of the 6 rows has another" in said
+    found = importers.look(images, labels=labels).columns[0]
+    assert found.kind == "id"
+    assert "each of the 6 rows has another" in found.why
 
 
 def test_the_split_is_not_stratified_by_a_number_of_the_row() -> None:

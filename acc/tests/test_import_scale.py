@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from acc.data.importers import import_file, look_at
+from acc.data import importers
 from acc.data.importers.scale import Scale, parsed, proposed, values_of
 from acc.errors import InvalidInput
+from acc.tests.importing import import_file
 
 RNG = np.random.default_rng(0)
 
@@ -62,8 +62,9 @@ def test_values_that_hardly_use_their_type_are_asked_for_by_name(
     for choice in choices:
         assert f"scale={choice}" in sentence
     assert str(images.dtype) in sentence
-    [question] = look_at(path).open
-    assert (list(question.choices), question.proposed) == (choices, choices[0])
+    source = importers.look(path)
+    [question] = importers.asked(source, importers.propose(source))
+    assert (list(question.choices), question.proposed, question.needed) == (choices, choices[0], True)
     for choice in choices:
         data, provenance = import_file(path, scale=choice)
         assert provenance["scale"] == choice
@@ -95,9 +96,9 @@ def test_a_scale_that_is_clear_is_told_and_kept_and_not_asked_for(
     path = put(tmp_path, images)
     data, provenance = import_file(path)
     assert provenance["scale"] == scale
-    look = look_at(path)
-    assert not look.open
-    assert any(f"scale {scale} (black..white)" in line for line in look.lines)
+    source = importers.look(path)
+    assert importers.propose(source).scale == scale
+    assert not any(each.needed for each in importers.asked(source, importers.propose(source)))
     low, high = map(float, scale.split(".."))
     wanted = np.rint((images.astype(np.float64) - low) * 255 / (high - low))
     assert np.abs(data.images[:, 0] - wanted).max() <= (images.dtype.kind == "f")
@@ -142,10 +143,10 @@ def test_a_scale_that_is_none_or_too_narrow_is_refused(tmp_path: Path, scale: st
 
 
 def test_a_dataset_of_ours_has_a_scale_already(tmp_path: Path) -> None:
-    data, _ = import_file(put(tmp_path, spread(255, np.uint8)))
+    data, _ = import_file(put(tmp_path, spread(1, np.uint8)), scale="0..255")
     data.save(tmp_path / "d.safetensors")
-    with pytest.raises(InvalidInput, match="whose scale is known"):
-        import_file(tmp_path / "d.safetensors", scale="0..1")
+    again, _ = import_file(tmp_path / "d.safetensors")
+    assert again.content_hash == data.content_hash
 
 
 @settings(max_examples=100, deadline=None)
@@ -178,8 +179,17 @@ def test_a_scale_is_written_as_it_is_read() -> None:
 def test_the_different_values_of_many_images_are_counted(tmp_path: Path) -> None:
     images = np.zeros((300, 256, 256), np.uint8)
     images[299, 0, 0] = 200
-    look = look_at(put(tmp_path, images))
-    assert "uint8, 0 to 200, 2 different values" in "".join(look.lines)
-    buffer = io.StringIO()
-    buffer.write(str(look.as_dict()))
-    assert "'distinct': 2" in buffer.getvalue()
+    [found] = importers.look(put(tmp_path, images)).arrays
+    assert (found.least, found.greatest, found.distinct, found.sampled) == (0, 200, 2, False)
+
+
+def test_values_beyond_what_was_looked_at_are_refused_and_never_wrapped(tmp_path: Path) -> None:
+    images = np.zeros((70_000, 32, 32), np.uint8)  # more than is looked at
+    images[0, 0, 0] = 1
+    images[-1, 0, 0] = 9
+    np.savez_compressed(tmp_path / "x.npz", images=images)
+    [found] = importers.look(tmp_path / "x.npz").arrays
+    assert (found.greatest, found.sampled) == (1, True)
+    with pytest.raises(InvalidInput, match="has pixel values from 0 to 9, which is beyond it") as refused:
+        import_file(tmp_path / "x.npz", scale="0..1")
+    assert set(refused.value.fields) == {"scale"}

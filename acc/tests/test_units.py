@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acc.data import AccDataset, exporters
-from acc.data.importers import import_file
 from acc.data.tensor_files import read as read_tensors
 from acc.errors import InvalidInput
 from acc.evaluation.encoding import whole_units
 from acc.specs import TargetSpec
 from acc.tests.generators import made
+from acc.tests.importing import import_file
 from acc.training.split import split_indices
 
 
@@ -97,16 +96,17 @@ def test_units_of_a_table_may_be_names(tmp_path: Path) -> None:
     assert list(data.targets) == ["size"]
 
 
-def test_an_array_called_units_that_is_none_is_refused_by_name(tmp_path: Path) -> None:
-    buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        images=np.random.default_rng(0).integers(0, 256, (3, 8, 8), np.uint8),
-        units=np.array([0.5, 1, 2]),
-    )
-    (tmp_path / "d.npz").write_bytes(buffer.getvalue())
-    with pytest.raises(InvalidInput, match="'units' of shape .* Give a target another name"):
-        import_file(tmp_path / "d.npz")
+def test_an_array_called_units_that_is_none_is_left_out_or_called_something_else(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, 8, 8), np.uint8)
+    np.savez(tmp_path / "d.npz", images=images, units=np.array([0.5, 1, 2]))
+    data, provenance = import_file(tmp_path / "d.npz")
+    assert (data.units, data.target_specs, provenance["mapping"]["left_out"]) == (None, (), ["units"])
+    target = {"source": "units", "name": "dose", "kind": "real"}
+    data, _ = import_file(tmp_path / "d.npz", changes={"targets": [target]})
+    assert data.targets["dose"].tolist() == [0.5, 1, 2]
+    with pytest.raises(InvalidInput, match="one whole number for each image") as refused:
+        import_file(tmp_path / "d.npz", changes={"units": "units"})
+    assert set(refused.value.fields) == {"units"}
 
 
 def test_what_is_written_of_one_scan_in_a_grid_is_one_unit() -> None:

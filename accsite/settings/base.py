@@ -159,6 +159,9 @@ STORAGES: dict[str, dict[str, Any]] = {
     "default": {"BACKEND": BLOBS_BACKEND, "OPTIONS": BLOBS_OPTIONS},
     "staticfiles": {"BACKEND": "accsite.staticstorage.HashedStorage"},
 }
+# A folder is uploaded as its files; each goes to the disk at once, since many small ones would fill the memory.
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
+DATA_UPLOAD_MAX_NUMBER_FILES = 2_000
 FILE_UPLOAD_PERMISSIONS, FILE_UPLOAD_DIRECTORY_PERMISSIONS = home.FILE_MODE, home.FOLDER_MODE
 STATIC_URL = "static/"
 STATIC_ROOT = HOME / "static"
@@ -316,9 +319,11 @@ ACC_METRICS_TOKEN = env.text("ACC_METRICS_TOKEN", "")
 ACC_SWEEP_SECONDS = env.number("ACC_SWEEP_SECONDS", 2)
 # The most bytes of JSON that one request may send.
 ACC_MAX_BODY_BYTES = int(env.number("ACC_MAX_BODY_BYTES", 4 * 2**20))
-# The largest dataset, unpacked, that an import takes; and how long what was removed can be restored: a dataset, or
-# checkpoints of a tree.
+# The largest dataset, unpacked, that an import takes.
 ACC_MAX_DATASET_BYTES = int(env.number("ACC_MAX_DATASET_BYTES", 8 * 2**30))
+# Folders of the server whose files may be imported by their path, separated by colons; empty: none.
+ACC_IMPORT_ROOTS = env.paths("ACC_IMPORT_ROOTS")
+# How long what was removed can be restored: a dataset, or checkpoints of a tree.
 ACC_UNDO_SECONDS = env.number("ACC_UNDO_SECONDS", 7 * 86_400)
 # What pruning keeps where an experiment has no policy of its own, besides what is tagged, starred or needed:
 # the newest of each branch, and the best of the experiment by a metric.

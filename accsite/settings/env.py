@@ -47,6 +47,17 @@ def words(name: str, default: str = "") -> list[str]:
     return [word.strip() for word in os.environ.get(name, default).split(",") if word.strip()]
 
 
+def paths(name: str) -> list[Path]:
+    """Return the variable ``name`` as a list of folders, absolute and separated by colons."""
+    found = [Path(text) for text in os.environ.get(name, "").split(os.pathsep) if text.strip()]
+    for path in found:
+        if not path.is_absolute():
+            raise ImproperlyConfigured(
+                f"the environment variable {name} names {str(path)!r}; give whole paths, such as /data"
+            )
+    return found
+
+
 def choice(name: str, allowed: Sequence[str], default: str) -> str:
     """Return the variable ``name``, which must be one of ``allowed``."""
     value = os.environ.get(name, default)

@@ -128,7 +128,7 @@ def test_a_file_that_is_fetched_is_whole_or_not_there(client: Client, tmp_path: 
 def test_a_form_can_be_sent_again(tmp_path):
     path = tmp_path / 'a"b.bin'
     path.write_bytes(b"x" * 3_000_000)
-    form = Multipart({"name": "é"}, {"file": path})
+    form = Multipart({"name": "é"}, [("file", path)])
     sent = b"".join(form)
     assert b"".join(form) == sent
     assert form.headers["Content-Length"] == str(len(sent))

@@ -37,6 +37,7 @@ CLIENT = {
     "Checkpoint": rows.Checkpoint,
     "CheckpointDetail": rows.CheckpointDetail,
     "Dataset": rows.Dataset,
+    "ImportLook": rows.ImportLook,
     "Evaluation": rows.Evaluation,
 }
 SELECTORS = {

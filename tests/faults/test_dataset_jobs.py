@@ -106,14 +106,14 @@ def test_an_upload_becomes_a_dataset_or_is_refused_and_leaves_nothing_behind(sta
 
     from acc.data import AccDataset
     from accsite.apps.datasets import selectors
-    from accsite.apps.datasets.services import generation, uploads
+    from accsite.apps.datasets.services import imports, uploads
 
     images = np.random.default_rng(0).integers(0, 256, (50, 8, 8), dtype=np.uint8)
     np.savez(tmp_path / "x.npz", images=images, digit=np.arange(50) % 5)
     good, bad = (tmp_path / "x.npz").read_bytes(), (tmp_path / "x.npz").read_bytes()[:-9]
 
     def submit(data):
-        return generation.submit_import(
+        return imports.submit_import(
             actor=None, upload=uploads.keep(SimpleUploadedFile("my digits.npz", data))
         )
 

@@ -1,17 +1,23 @@
-"""Where a set of images lies: a folder or a zip archive. Neither is let out of itself, nor believed in its sizes."""
+"""Where a set of files lies: a folder, a zip or a tar archive. None is let out of itself, nor believed in its sizes."""
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import os
 import stat
+import tarfile
+import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import IO, Any, Protocol
 
 from acc.data.importers.limits import check_bytes, refuse
+from acc.errors import InvalidInput
 
 MAX_FILES = 5_000_000
 _IGNORED = {"thumbs.db", "desktop.ini"}
@@ -23,6 +29,8 @@ _IGNORED_ENDINGS = {".txt", ".md", ".json", ".html"}
 class FileSet(Protocol):
     """Files by their relative names, ``/`` between their parts."""
 
+    all: list[str]
+    """Every file that is not hidden."""
     names: list[str]
     tables: list[str]
     """Those that may tell the targets of the others, lists in ``.txt`` among them, which ``names`` leave out."""
@@ -55,12 +63,16 @@ class Folder:
                     raise refuse(root.name, f"holds '{name}', which is no plain file")
             _check_count(root.name, found)
         check_bytes(root.name, total, max_bytes)
-        self.names, self.tables = _wanted(found), _tables(found)
+        self.all, self.names, self.tables = _shown(found), _wanted(found), _tables(found)
 
     def read(self, name: str) -> bytes:
-        handle = os.open(self.root / name, os.O_RDONLY | os.O_NOFOLLOW)
-        with os.fdopen(handle, "rb") as file:
-            return file.read()
+        """Return the content of a file; raises InvalidInput (file) when it cannot be read."""
+        try:
+            handle = os.open(self.root / name, os.O_RDONLY | os.O_NOFOLLOW)
+            with os.fdopen(handle, "rb") as file:
+                return file.read()
+        except OSError as error:
+            raise refuse(self.root.name, f"has '{name}', which cannot be read: {error.strerror}") from error
 
 
 class Archive:
@@ -71,12 +83,7 @@ class Archive:
         entries = [entry for entry in archive.infolist() if not entry.is_dir()]
         found: list[str] = []
         for entry in entries:
-            path = PurePosixPath(entry.filename)
-            climbs = (
-                path.is_absolute() or ".." in path.parts or "\\" in entry.filename or ":" in entry.filename
-            )
-            if climbs:
-                raise refuse(name, f"holds the path {entry.filename!r}, which leads out of the archive")
+            _check_path(name, entry.filename)
             if stat.S_ISLNK(entry.external_attr >> 16):
                 raise refuse(name, f"holds the link {entry.filename!r}; only files themselves are taken")
             if entry.flag_bits & 1:
@@ -85,9 +92,8 @@ class Archive:
         _check_count(name, found)
         # zipfile reads no more of an entry than its directory says, so a bomb is caught here.
         check_bytes(name, sum(entry.file_size for entry in entries), max_bytes)
-        if len(set(found)) != len(found):
-            raise refuse(name, "holds two files of one name")
-        self.names, self.tables = _wanted(found), _tables(found)
+        _check_names(name, found)
+        self.all, self.names, self.tables = _shown(found), _wanted(found), _tables(found)
 
     def read(self, name: str) -> bytes:
         """Return the content of a file; raises InvalidInput (file) when it is damaged."""
@@ -104,26 +110,139 @@ class Archive:
             raise refuse(self.name, f"is damaged at '{name}': {error}") from error
 
 
-@contextmanager
-def opened(path: Path, *, max_bytes: int) -> Iterator[FileSet]:
-    """Open a folder or a zip archive; raises InvalidInput (file)."""
+class Tar:
+    """The files of a tar archive that is not packed, read one by one and never unpacked to disk."""
+
+    def __init__(self, archive: tarfile.TarFile, name: str, *, size: int, max_bytes: int) -> None:
+        self.name = name
+        self._file: IO[bytes] = archive.fileobj  # type: ignore[assignment]  # it has one: it was opened
+        self._places: dict[str, tuple[int, int]] = {}
+        found: list[str] = []
+        total, end = 0, 0
+        for entry in archive:
+            end = max(end, entry.offset_data + -(-entry.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE)
+            path = entry.name.removeprefix("./")
+            if entry.isdir():
+                continue
+            _check_path(name, path)
+            if entry.issym() or entry.islnk():
+                raise refuse(name, f"holds the link {path!r}; only files themselves are taken")
+            if not entry.isreg() or entry.sparse is not None:
+                raise refuse(name, f"holds {path!r}, which is no plain file")
+            total += entry.size
+            found.append(path)
+            self._places[path] = entry.offset_data, entry.size
+            _check_count(name, found)
+            check_bytes(name, total, max_bytes)
+        self._file.seek(end)
+        if end + tarfile.BLOCKSIZE > size or self._file.read(tarfile.BLOCKSIZE).strip(b"\0"):
+            raise refuse(name, "is not a whole tar archive: its end is missing")
+        _check_names(name, found)
+        self.all, self.names, self.tables = _shown(found), _wanted(found), _tables(found)
+
+    def read(self, name: str) -> bytes:
+        place, size = self._places[name]
+        self._file.seek(place)
+        return self._file.read(size)
+
+
+PACKED: Mapping[bytes, Callable[[Path], Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ": lzma.open,
+}
+"""What opens a file that is packed as a whole, by what it begins with."""
+PACKED_DAMAGED = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, OSError, ValueError)
+
+
+def is_tar(head: bytes) -> bool:
+    """Return whether the first 512 bytes of a file are those of a tar archive."""
+    return head[257:262] == b"ustar"
+
+
+def opened(path: Path, stack: ExitStack, *, max_bytes: int, scratch: Path | None = None) -> FileSet:
+    """Open a folder, a zip or a tar archive, packed or not, for as long as ``stack``; raises InvalidInput (file).
+
+    scratch: where a packed tar is unpacked to, as one file that is gone afterwards.
+    """
     try:
         if path.is_dir():
-            yield Folder(path, max_bytes=max_bytes)
-            return
-        try:
-            archive = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-            raise refuse(path.name, f"is not a whole zip archive: {error}") from error
-        with archive:
-            yield Archive(archive, path.name, max_bytes=max_bytes)
+            return Folder(path, max_bytes=max_bytes)
+        with path.open("rb") as file:
+            head = file.read(tarfile.BLOCKSIZE)
+        packed = next((PACKED[magic] for magic in PACKED if head.startswith(magic)), None)
+        if packed is not None:
+            plain = stack.enter_context(tempfile.TemporaryFile(dir=scratch))  # noqa: SIM115 - the stack closes it
+            _unpack(packed(path), plain, path.name, max_bytes)
+            return _tar(plain, path.name, stack, max_bytes)
+        if is_tar(head):
+            return _tar(stack.enter_context(path.open("rb")), path.name, stack, max_bytes)
+        archive = stack.enter_context(zipfile.ZipFile(path))
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        if isinstance(error, InvalidInput):
+            raise
+        raise refuse(path.name, f"is not a whole zip archive: {error}") from error
     except OSError as error:
         raise refuse(path.name, f"cannot be read: {error.strerror or error}") from error
+    return Archive(archive, path.name, max_bytes=max_bytes)
+
+
+def _unpack(packed: IO[bytes], plain: IO[bytes], name: str, max_bytes: int) -> None:
+    size = 0
+    with packed:
+        while True:
+            try:
+                piece = packed.read(1 << 20)
+            except PACKED_DAMAGED as error:
+                raise refuse(name, f"is damaged where it is packed: {error}") from error
+            if not piece:
+                return
+            size += len(piece)
+            # A tar has up to two blocks of its own for each file.
+            check_bytes(name, size, 2 * max_bytes)
+            plain.write(piece)
+
+
+def _tar(file: IO[bytes], name: str, stack: ExitStack, max_bytes: int) -> Tar:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    try:
+        archive = stack.enter_context(tarfile.open(fileobj=file, mode="r:"))  # noqa: SIM115 - as above
+        return Tar(archive, name, size=size, max_bytes=max_bytes)
+    except tarfile.TarError as error:
+        raise refuse(name, f"is not a whole tar archive: {error}") from error
+
+
+def copied(files: FileSet, names: Iterable[str], folder: Path) -> None:
+    """Copy files of a set into a folder; their paths have been checked."""
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(files.read(name))
+
+
+def _check_path(file: str, name: str) -> None:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
+        raise refuse(file, f"holds the path {name!r}, which leads out of the archive")
+
+
+def _check_names(file: str, names: list[str]) -> None:
+    if len(set(names)) != len(names):
+        raise refuse(file, "holds two files of one name")
 
 
 def _check_count(name: str, found: list[str]) -> None:
     if len(found) > MAX_FILES:
         raise refuse(name, f"holds more than {MAX_FILES:,} files")
+
+
+def _shown(names: list[str]) -> list[str]:
+    return [
+        name
+        for name in names
+        if not _is_hidden(PurePosixPath(name)) and PurePosixPath(name).name.lower() not in _IGNORED
+    ]
 
 
 def _wanted(names: list[str]) -> list[str]:

@@ -6,13 +6,17 @@ import math
 import re
 import struct
 import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from acc.data.importers.found import Blocks, Lazy
 from acc.data.importers.limits import MAX_DATASET_BYTES, check_bytes, refuse
+from acc.errors import InvalidInput
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _GZIP = b"\x1f\x8b"
@@ -23,18 +27,58 @@ _MAX_AXES = 8
 
 def named_alike(path: Path) -> Path | None:
     """Return the labels that belong to MNIST-like images by name, if the file exists."""
-    name = re.sub(r"idx3", "idx1", path.name.replace("images", "labels"))
-    beside = path.with_name(name)
-    return beside if name != path.name and beside.is_file() else None
+    name = path.name.replace("images", "labels")
+    for kind in ("idx1", "idx2"):  # QMNIST tells more than the label: a table of whole numbers
+        for ending in ("ubyte", "int"):
+            beside = path.with_name(re.sub(r"idx3[-.]ubyte", f"{kind}-{ending}", name))
+            if beside.name != path.name and beside.is_file():
+                return beside
+    beside = path.with_name(name.replace("idx3", "idx1"))
+    return beside if beside.name != path.name and beside.is_file() else None
+
+
+def lazy(path: Path, name: str = "images", *, max_bytes: int = MAX_DATASET_BYTES) -> Lazy:
+    """Return the array of an IDX file, read in blocks; raises InvalidInput (file), some of it while it is read."""
+    with _opened(path) as file:
+        shape, dtype, size = _header(file, path.name, max_bytes)
+        packed = isinstance(file, _Unpacked)
+    offset = 4 + 4 * len(shape)
+    if not packed and path.stat().st_size != offset + size:
+        raise _other_size(path.name, shape, size, path.stat().st_size - offset)
+    native = dtype.newbyteorder("=")
+
+    def read(rows: int) -> Blocks:
+        with _opened(path) as file:
+            _header(file, path.name, max_bytes)
+            each = size // max(1, shape[0])
+            for start in range(0, shape[0], rows):
+                count = min(rows, shape[0] - start)
+                data = file.read(count * each)
+                if len(data) != count * each:
+                    raise _other_size(path.name, shape, size, start * each + len(data))
+                yield np.frombuffer(data, dtype).reshape(count, *shape[1:]).astype(native, copy=False)
+            if file.read(1):
+                raise _other_size(path.name, shape, size, size + 1)
+
+    def pick(rows: NDArray[np.int64]) -> NDArray[Any]:
+        mapped = np.memmap(path, dtype, "r", offset, shape)
+        return np.asarray(mapped[rows], native)
+
+    return Lazy(name, path.name, shape, native, read, pick=None if packed else pick)
 
 
 def array(path: Path, *, max_bytes: int = MAX_DATASET_BYTES) -> NDArray[Any]:
-    """Return the array of an IDX file; its size is believed only after it was checked against the bytes."""
+    """Return the whole array of an IDX file; its size is believed only after it was checked against the bytes."""
+    return lazy(path, max_bytes=max_bytes).whole()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes] | _Unpacked]:
     try:
         with path.open("rb") as plain:
             packed = plain.read(2) == _GZIP
             plain.seek(0)
-            return _array(_Unpacked(plain) if packed else plain, path.name, max_bytes)
+            yield _Unpacked(plain) if packed else plain
     except (EOFError, zlib.error) as error:
         raise refuse(path.name, f"is a damaged gzip file: {error}") from error
     except OSError as error:
@@ -74,7 +118,10 @@ class _Unpacked:
         return found
 
 
-def _array(file: IO[bytes] | _Unpacked, name: str, max_bytes: int) -> NDArray[Any]:
+def _header(
+    file: IO[bytes] | _Unpacked, name: str, max_bytes: int
+) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+    """Return shape and type of the values, and the bytes that they take."""
     head = file.read(4)
     if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in TYPES or not 1 <= head[3] <= _MAX_AXES:
         raise refuse(
@@ -88,11 +135,11 @@ def _array(file: IO[bytes] | _Unpacked, name: str, max_bytes: int) -> NDArray[An
     shape = struct.unpack(f">{axes}I", sizes)
     size = math.prod(shape) * dtype.itemsize
     check_bytes(name, size, max_bytes)
-    data = file.read(size + 1)
-    if len(data) != size:
-        more = "more" if len(data) > size else f"only {len(data):,}"
-        raise refuse(
-            name, f"says it holds {' x '.join(map(str, shape))} values in {size:,} bytes, but has {more}"
-        )
-    values = np.frombuffer(data, dtype=dtype).reshape(shape)
-    return values.astype(dtype.newbyteorder("="), copy=False)
+    return shape, dtype, size
+
+
+def _other_size(name: str, shape: Sequence[int], size: int, there: int) -> InvalidInput:
+    more = "more" if there > size else f"only {there:,}"
+    return refuse(
+        name, f"says it holds {' x '.join(map(str, shape))} values in {size:,} bytes, but has {more}"
+    )

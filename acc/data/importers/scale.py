@@ -6,17 +6,14 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from acc.data.importers.limits import refuse
-from acc.data.importers.looks import Look, Question
+from acc.data.importers.mapping import Pixels, Question
 from acc.errors import InvalidInput
-
-Pixels = Literal["uint8", "float32"]
-"""How pixels are stored: rounded to 256 levels, or as numbers from 0 to 1."""
 
 MAX_COUNTED = 1_000
 LEAST_SHARE = 0.1
@@ -25,6 +22,8 @@ NEAR_WHITE = 0.97
 """Of 255: floats above 1 that end lower and are no whole numbers may well be percentages, or of another scale."""
 _BITS = (8, 10, 12, 14, 16)
 _CHUNK_BYTES = 1 << 24
+COUNTED_BYTES = 1 << 26
+"""Of so many bytes the different values are counted."""
 _SCALE = re.compile(r"^\s*([-+0-9.eE]+?)\s*\.\.\s*([-+0-9.eE]+?)\s*$")
 
 
@@ -40,11 +39,15 @@ class Values:
     greatest: float
     distinct: int | None
     whole: bool
+    sampled: bool = False
 
     @property
     def words(self) -> str:
+        span = f"{self.dtype}, {_number(self.least)} to {_number(self.greatest)}"
         many = f"more than {MAX_COUNTED:,}" if self.distinct is None else f"{self.distinct:,}"
-        return f"{self.dtype}, {_number(self.least)} to {_number(self.greatest)}, {many} different values"
+        if self.sampled and self.distinct is not None:
+            many = f"at least {many}"
+        return f"{span}, {many} different values"
 
 
 @dataclass(frozen=True)
@@ -67,75 +70,118 @@ class Proposal:
     why: str = ""
 
 
-def stored(images: NDArray[Any], file: str, pixels: Pixels, look: Look) -> NDArray[Any]:
-    """Return images on the scale that was answered or found, as uint8 0..255 or float32 0..1.
-
-    What was found and the scale are told to ``look``. Raises InvalidInput (file, scale, pixels).
-    """
-    if pixels not in ("uint8", "float32"):
-        raise InvalidInput({"pixels": f"{pixels!r} is refused; choose uint8 or float32"})
-    values = values_of(images, file)
+def question(values: Values, file: str) -> Question:
+    """Return what is asked about values: needed where their scale is not clear."""
     proposal = proposed(values)
     choices = tuple(map(str, (proposal.scale, *proposal.others)))
-    answer = look.ask(
-        Question(
-            "scale",
-            f"'{file}' has pixel values from {_number(values.least)} to {_number(values.greatest)}{proposal.why}. "
-            f"Say which value is black and which is white: scale={choices[0]} (proposed)"
-            + "".join(f", scale={each}" for each in choices[1:])
-            + f", or another LOW..HIGH. Found: {values.words}",
-            choices,
-            choices[0],
-            needed=bool(proposal.why),
-        )
+    return Question(
+        field="scale",
+        words=f"'{file}' has pixel values from {_number(values.least)} to {_number(values.greatest)}{proposal.why}. "
+        f"Say which value is black and which is white: scale={choices[0]} (proposed)"
+        + "".join(f", scale={each}" for each in choices[1:])
+        + f", or another LOW..HIGH. Found: {values.words}",
+        choices=choices,
+        proposed=choices[0],
+        needed=bool(proposal.why),
     )
-    scale = parsed(answer)
-    if values.least < scale.low or values.greatest > scale.high:
-        raise InvalidInput(
-            scale=f"{answer!r} is refused: '{file}' has pixel values from {_number(values.least)} to "
-            f"{_number(values.greatest)}, which is beyond it; choose {choices[0]}, or another LOW..HIGH"
-        )
-    identity = values.dtype == np.uint8 and scale == Scale(0, 255)
-    if pixels == "float32" and (identity or values.dtype == np.bool_):
-        raise refuse(
-            file, f"has images of type {images.dtype}; only floats are stored as float32, these as uint8"
-        )
-    facts = {
-        "dtype": str(values.dtype),
-        "least": values.least,
-        "greatest": values.greatest,
-        "distinct": values.distinct,
-        "scale": str(scale),
-    }
-    kept = "rounded to 256 levels" if pixels == "uint8" else "as float32, 0 to 1"
-    kept = "as they are" if identity else kept
-    look.found("pixels", f"{values.words}; scale {scale} (black..white), kept {kept}", **facts)
-    look.keep("scale", str(scale))
-    look.keep("pixels", values.words)
-    if identity:
-        return np.ascontiguousarray(images)
-    return _as_float32(images, scale) if pixels == "float32" else _as_uint8(images, scale)
+
+
+class Scaler:
+    """Puts blocks of images on their scale, as uint8 0..255 or float32 0..1, and counts the values that it sees.
+
+    dtype: of the source. Raises InvalidInput (scale, pixels); its calls raise InvalidInput (file, scale).
+    """
+
+    def __init__(self, text: str, pixels: Pixels, dtype: np.dtype[Any], file: str) -> None:
+        self.scale, self.pixels, self.file = parsed(text), pixels, file
+        self.dtype = dtype
+        self.identity = dtype == np.uint8 and self.scale == Scale(0, 255)
+        if pixels == "float32" and (self.identity or dtype == np.bool_):
+            raise InvalidInput(
+                pixels=f"'{file}' has images of type {dtype}; only floats are stored as float32, these as uint8"
+            )
+        self._counted = Counted(dtype, file)
+        self._table = self._levels() if pixels == "uint8" and dtype in (np.uint8, np.uint16) else None
+
+    def __call__(self, block: NDArray[Any]) -> NDArray[Any]:
+        """Return a block of images in the form that is stored."""
+        least, greatest = self._counted(block)
+        if least < self.scale.low or greatest > self.scale.high:
+            raise InvalidInput(
+                scale=f"'{self.scale}' is refused: '{self.file}' has pixel values from {_number(least)} to "
+                f"{_number(greatest)}, which is beyond it; choose a wider LOW..HIGH"
+            )
+        if self.identity:
+            return block
+        if self._table is not None:
+            return self._table[block]
+        if self.pixels == "float32":
+            return self._as_float32(block)
+        if self.scale == Scale(0, 1) and block.dtype.kind == "f":
+            levels: NDArray[Any] = block * np.float64(255.0)
+        else:
+            levels = (block.astype(np.float64) - self.scale.low) * 255.0 / (self.scale.high - self.scale.low)
+        return np.rint(levels).astype(np.uint8)
+
+    @property
+    def words(self) -> str:
+        """What values were seen, in words."""
+        return self._counted.values.words
+
+    def _levels(self) -> NDArray[np.uint8]:
+        """Return the level of each value that the type of the source may have."""
+        every = np.arange(np.iinfo(self.dtype).max + 1, dtype=np.float64)
+        levels = (every - self.scale.low) * 255.0 / (self.scale.high - self.scale.low)
+        return np.rint(levels.clip(0, 255)).astype(np.uint8)
+
+    def _as_float32(self, block: NDArray[Any]) -> NDArray[np.float32]:
+        if self.scale == Scale(0, 1) and block.dtype.kind == "f":
+            return block.astype(np.float32)
+        unit = (block.astype(np.float64) - self.scale.low) / (self.scale.high - self.scale.low)
+        return unit.astype(np.float32)
+
+
+class Counted:
+    """Counts which values blocks of images have; of more than ``COUNTED_BYTES`` no longer how many different ones."""
+
+    def __init__(self, dtype: np.dtype[Any], file: str) -> None:
+        self.dtype, self.file = dtype, file
+        self._low, self._high, self._whole = math.inf, -math.inf, True
+        self._known: NDArray[Any] | None = np.empty(0, dtype)
+        self._bytes = 0
+        self._all = True
+
+    def __call__(self, part: NDArray[Any]) -> tuple[float, float]:
+        """Return the least and the greatest value of a block; raises InvalidInput (file) for what are not finite."""
+        least, greatest = float(part.min()), float(part.max())
+        if not (math.isfinite(least) and math.isfinite(greatest)):
+            raise refuse(
+                self.file,
+                f"has pixel values from {least:g} to {greatest:g}; need uint8, or floats from 0 to 1",
+            )
+        self._low, self._high = min(self._low, least), max(self._high, greatest)
+        if self._bytes > COUNTED_BYTES:
+            self._all = False
+        else:
+            self._bytes += part.nbytes
+            self._whole = self._whole and (part.dtype.kind != "f" or bool((part == np.rint(part)).all()))
+            if self._known is not None:
+                known = np.union1d(self._known, np.unique(part))
+                self._known = known if len(known) <= MAX_COUNTED else None
+        return least, greatest
+
+    @property
+    def values(self) -> Values:
+        count = None if self._known is None else len(self._known)
+        return Values(self.dtype, self._low, self._high, count, self._whole, sampled=not self._all)
 
 
 def values_of(images: NDArray[Any], file: str) -> Values:
     """Return which values there are; raises InvalidInput (file) for what are no finite numbers."""
-    number = np.issubdtype(images.dtype, np.number) or images.dtype == np.bool_
-    if not number or np.issubdtype(images.dtype, np.complexfloating):
-        raise refuse(file, f"has images of type {images.dtype}; need uint8, or floats from 0 to 1")
-    known: NDArray[Any] | None = np.empty(0, images.dtype)
-    low, high, whole = math.inf, -math.inf, True
+    counted = Counted(images.dtype, file)
     for part in _parts(images):
-        least, greatest = float(part.min()), float(part.max())
-        if not (math.isfinite(least) and math.isfinite(greatest)):
-            raise refuse(
-                file, f"has pixel values from {least:g} to {greatest:g}; need uint8, or floats from 0 to 1"
-            )
-        low, high = min(low, least), max(high, greatest)
-        whole = whole and (part.dtype.kind != "f" or bool((part == np.rint(part)).all()))
-        if known is not None:
-            known = np.union1d(known, np.unique(part))
-            known = known if len(known) <= MAX_COUNTED else None
-    return Values(images.dtype, low, high, None if known is None else len(known), whole)
+        counted(part)
+    return counted.values
 
 
 def proposed(values: Values) -> Proposal:
@@ -214,27 +260,6 @@ def parsed(text: str) -> Scale:
             {"scale": f"{text!r} is refused; write the black and the white value as LOW..HIGH, such as 0..1"}
         ) from None
     return scale
-
-
-def _as_uint8(images: NDArray[Any], scale: Scale) -> NDArray[np.uint8]:
-    pixels = np.empty(images.shape, dtype=np.uint8)
-    # One at a time: a scaled copy of all would be eight times the dataset.
-    for number, image in enumerate(images):
-        if scale == Scale(0, 1) and image.dtype.kind == "f":
-            levels = image * 255.0
-        else:
-            levels = (image.astype(np.float64) - scale.low) * 255.0 / (scale.high - scale.low)
-        np.rint(levels, out=pixels[number], casting="unsafe")
-    return pixels
-
-
-def _as_float32(images: NDArray[Any], scale: Scale) -> NDArray[np.float32]:
-    if scale == Scale(0, 1) and images.dtype.kind == "f":
-        return np.ascontiguousarray(images, dtype=np.float32)
-    pixels = np.empty(images.shape, dtype=np.float32)
-    for number, image in enumerate(images):
-        pixels[number] = (image.astype(np.float64) - scale.low) / (scale.high - scale.low)
-    return pixels
 
 
 def _parts(images: NDArray[Any]) -> Iterator[NDArray[Any]]:

@@ -1,4 +1,4 @@
-"""The forms that make datasets: by a generator, or from a file."""
+"""The forms that make datasets: by a generator, or from files."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 from uuid import uuid4
 
 from django import forms
+from django.conf import settings
 
 from accsite.apps.datasets.services import generation
-from accsite.apps.jobs.models import Job
 from accsite.apps.registry.models import Plugin
-from accsite.forms import ParamsForm, ServiceForm, choice, number, text
+from accsite.forms import ParamsForm, ServiceForm, number, text
 from accsite.names import MAX_NAME_LENGTH
 
 
@@ -52,14 +52,21 @@ def _as_text(value: Any) -> Any:
     return str(value).lower() if isinstance(value, bool) else value
 
 
+class ManyFiles(forms.ClearableFileInput):
+    """A field for one file or several."""
+
+    allow_multiple_selected = True
+
+
 class ImportForm(ServiceForm):
-    """A file, perhaps its targets in another, and a name."""
+    """Files, or the path of one on the server; perhaps the targets in another file, and a name."""
 
     file = forms.FileField(
-        label="File",
+        label="File, or all files of a folder",
         required=False,
         allow_empty_file=True,  # the service says what is wrong with it
-        help_text="IDX (gzipped or not), .npz, .npy, .pt, a zip of images, or a dataset of ACC",
+        widget=ManyFiles(attrs={"multiple": True}),
+        help_text=".npz, .npy, .pt, .h5, .mat, IDX, .parquet, .tar, .zip, images, tables, or a dataset of ACC",
     )
     labels = forms.FileField(
         label="Targets, if they are in a file of their own",
@@ -67,33 +74,15 @@ class ImportForm(ServiceForm):
         allow_empty_file=True,
         help_text="IDX, .npy or CSV for IDX and .npy; CSV for images",
     )
+    path = text("Or a path on the server", list="server-paths", spellcheck="false")
     name = text("Name", "empty: after the file", maxlength=MAX_NAME_LENGTH)
-    pixels = choice(
-        "Store pixels as",
-        [("uint8", "uint8: 256 levels, a quarter of the size"), ("float32", "float32: as they are, 0 to 1")],
-    )
+    like = forms.CharField(required=False, widget=forms.HiddenInput)
     idempotency_key = forms.CharField(required=False, widget=forms.HiddenInput)
 
-
-class KeepForm(ServiceForm):
-    """What a look at a file has asked, with what is proposed, and the name that it is to have."""
-
-    scale = text("Scale", "the pixel values that are black and white, LOW..HIGH")
-    part = choice("Part", [])  # those that are in the file
-    classes = choice("Folders", [("folders", "are the classes"), ("none", "are no classes")])
-    name = text("Name", "empty: after the file", maxlength=MAX_NAME_LENGTH)
-    idempotency_key = forms.CharField(required=False, widget=forms.HiddenInput)
-
-    def __init__(self, job: Job, data: Any = None) -> None:
-        questions = {each["field"]: each for each in job.result.get("look", {}).get("questions", [])}
-        begun = {name: each["answer"] or each["proposed"] for name, each in questions.items()}
-        given = {"name": job.spec.get("name", ""), "idempotency_key": uuid4().hex}
-        super().__init__(data, initial=begun | given)
-        for name in generation.ANSWERS:
-            asked = questions.get(name)
-            if asked is None or (not asked["choices"][1:] and not asked["needed"]):
-                del self.fields[name]
-            elif name == "part":
-                self.fields[name].widget.choices = [(each, each) for each in asked["choices"]]
-            elif asked["needed"]:
-                self.fields[name].help_text = asked["words"]
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not settings.ACC_IMPORT_ROOTS:
+            del self.fields["path"]
+        else:
+            folders = ", ".join(map(str, settings.ACC_IMPORT_ROOTS))
+            self.fields["path"].help_text = f"a file or folder below {folders}; it is read where it lies"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,9 +14,12 @@ from django.urls import reverse
 from django.utils import timezone
 
 from acc.data import exporters
+from acc.data.importers.mapping import ImportMapping, TargetMapping
+from acc.errors import InvalidInput
 from acc.names import listed
 from accsite.apps.datasets import plots, selectors
 from accsite.apps.datasets.choice import Choice
+from accsite.apps.datasets.mapping_form import flat_words, sides_words
 from accsite.apps.datasets.models import Dataset
 
 UNDO_SECONDS = 10
@@ -256,9 +261,59 @@ def plot(dataset: Dataset, choice: Choice) -> dict[str, Any] | None:
     }
 
 
+@dataclass(frozen=True)
+class Imported:
+    """How a dataset was imported: facts of its mapping in words, each target, and the command that does it again."""
+
+    facts: list[tuple[str, str]]
+    targets: list[TargetMapping]
+    command: str
+
+
+def imported(dataset: Dataset) -> Imported | None:
+    """Return how a dataset was imported by a mapping; None for one that was not."""
+    kept = dataset.provenance.get("mapping")
+    if not isinstance(kept, dict):
+        return None
+    try:
+        mapping = ImportMapping.parse(kept)
+    except InvalidInput:  # of a version that has other fields
+        return None
+    file = shlex.quote(str(dataset.provenance.get("file") or "FILE"))
+    told = shlex.quote(json.dumps(mapping.plain(), ensure_ascii=False))
+    command = f".venv/bin/python manage.py import_dataset {file} --mapping {told}"
+    return Imported(_mapping_facts(mapping), list(mapping.targets), command)
+
+
+def _mapping_facts(mapping: ImportMapping) -> list[tuple[str, str]]:
+    steps = mapping.steps
+    done = [
+        *(["transposed"] if steps.transpose else []),
+        *([f"{steps.background} behind transparent pixels"] if steps.background else []),
+        *(["grey"] if steps.grey else []),
+        *([f"cropped to {sides_words(steps.crop)}"] if steps.crop else []),
+        *([f"resized to {sides_words(steps.resize)}"] if steps.resize else []),
+    ]
+    facts = {
+        "images": mapping.images,
+        "channel axis": "" if mapping.channels == "none" else mapping.channels,
+        "rows as images": flat_words(mapping.flat),
+        "scale": mapping.scale,
+        "stored as": mapping.pixels,
+        "steps": ", ".join(done),
+        "id": mapping.id,
+        "split": mapping.split,
+        "parts taken": ", ".join(mapping.parts),
+        "unit": mapping.units,
+        "grid": " x ".join(f"{factor.name} {factor.size}" for factor in mapping.grid),
+        "left out": ", ".join(mapping.left_out),
+    }
+    return [(word, value) for word, value in facts.items() if value]
+
+
 def provenance(dataset: Dataset) -> list[tuple[str, str]]:
-    """Return where a dataset came from, the parameters after the rest."""
-    known = dict(dataset.provenance)
+    """Return where a dataset came from, the parameters after the rest; how it was imported is told by ``imported``."""
+    known = {name: value for name, value in dataset.provenance.items() if name != "mapping"}
     params = known.pop("params", None)
     rows = flat(known)
     return [*rows, *flat(params)] if isinstance(params, dict) else rows

@@ -7,7 +7,7 @@ from django.urls.converters import SlugConverter
 
 from accsite.actions.pages import addresses
 from accsite.apps.datasets import views
-from accsite.apps.datasets.views import make
+from accsite.apps.datasets.views import imports, make
 
 app_name = "datasets"
 
@@ -29,8 +29,9 @@ urlpatterns = [
     path("datasets/new/", make.generate, name="dataset-new"),
     path("datasets/new/preview/", make.preview, name="dataset-preview"),
     path("datasets/new/jobs/", make.making, name="dataset-jobs"),
-    path("datasets/import/", make.upload, name="dataset-import"),
-    path("datasets/import/<int:pk>/", make.looked, name="dataset-looked"),
+    path("datasets/import/", imports.upload, name="dataset-import"),
+    path("datasets/import/<int:pk>/", imports.looked, name="dataset-looked"),
+    path("datasets/import/<int:pk>/images.png", imports.picture, name="dataset-looked-picture"),
     path("datasets/<dataset:slug>/", views.detail, name="detail"),
     path("datasets/<dataset:slug>/rename/", views.rename, name="rename"),
     path("datasets/<dataset:slug>/remove/", views.remove, name="remove"),

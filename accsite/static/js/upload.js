@@ -1,10 +1,11 @@
-// Uploads a file with its progress, and says what it seems to be before it is sent.
+// Uploads files, or a folder, with their progress, and says what they seem to be before they are sent.
 
 const form = document.getElementById("upload");
 const sending = document.getElementById("sending");
 const bar = sending.querySelector("progress");
 const sent = document.getElementById("sent");
 const button = form.querySelector("[type=submit]");
+const folder = document.getElementById("folder");
 function size(bytes) {
 	if (bytes < 2 ** 20) return `${(bytes / 2 ** 10).toFixed(1)} KiB`;
 	if (bytes < 2 ** 30) return `${(bytes / 2 ** 20).toFixed(1)} MiB`;
@@ -25,18 +26,57 @@ async function kindOf(file) {
 	if (first === 0x504b0304)
 		return { npz: "NumPy arrays (.npz)", pt: "PyTorch tensors", pth: "PyTorch tensors" }[ending] ?? "a zip of images";
 	if (head.getUint8(8) === 0x7b) return "a dataset of ACC (.safetensors)";
-	if (ending === "csv") return "a table (CSV)";
+	if (first === 0x89484446) return "HDF5";
+	if (first === 0x50415231) return "Parquet";
+	if (["tar", "mat"].includes(ending)) return ending === "tar" ? "an archive (.tar)" : "a MATLAB or NORB file (.mat)";
+	if (["csv", "tsv"].includes(ending)) return "a table (CSV)";
+	if (file.type.startsWith("image/")) return "an image";
 	return `no kind that is known by how it begins (.${ending})`;
 }
 
 form.addEventListener("change", async ({ target }) => {
 	if (target.type !== "file") return;
-	const help = target.closest(".field").querySelector(".help");
-	help.dataset.was ??= help.textContent;
-	const file = target.files[0];
-	help.textContent = file ? `${size(file.size)}: ${await kindOf(file)}` : help.dataset.was;
+	const help = target.closest(".field")?.querySelector(".help");
+	if (help) help.dataset.was ??= help.textContent;
+	if (target === folder) return choose([...folder.files].map((file) => [file, file.webkitRelativePath]));
+	if (target === form.elements.file) chosen = [];
 	mark(target, "");
+	const { files } = target;
+	if (files.length > 1) return say(help, [...files]);
+	help.textContent = files.length ? `${size(files[0].size)}: ${await kindOf(files[0])}` : help.dataset.was;
 });
+
+// What was chosen as a folder: [file, path in it]; a field holds files alone, without their paths.
+let chosen = [];
+function choose(pairs) {
+	chosen = pairs.filter(([, path]) => !path.split("/").some((part) => part.startsWith(".")));
+	form.elements.file.value = "";
+	mark(form.elements.file, "");
+	say(
+		form.elements.file.closest(".field").querySelector(".help"),
+		chosen.map(([file]) => file),
+		chosen[0]?.[1].split("/")[0],
+	);
+}
+
+function say(help, files, name = "") {
+	const bytes = files.reduce((sum, file) => sum + file.size, 0);
+	const of = name ? `${name}/: ` : "";
+	help.dataset.was ??= help.textContent;
+	help.textContent = files.length ? `${of}${files.length.toLocaleString("en")} files, ${size(bytes)}` : help.dataset.was;
+}
+
+async function filesBelow(entry, path = "") {
+	if (entry.isFile) return [[await new Promise((done, fail) => entry.file(done, fail)), path + entry.name]];
+	const reader = entry.createReader();
+	const found = [];
+	for (;;) {
+		// A reader gives some of its entries at a time, and none in the end.
+		const some = await new Promise((done, fail) => reader.readEntries(done, fail));
+		if (!some.length) return found;
+		for (const each of some) found.push(...(await filesBelow(each, `${path}${entry.name}/`)));
+	}
+}
 
 // A file may be dropped anywhere on the zone; it goes into the field, as if it had been chosen there.
 const zone = document.getElementById("drop");
@@ -49,11 +89,16 @@ zone.addEventListener("dragover", (event) => {
 zone.addEventListener("dragleave", ({ relatedTarget }) => {
 	if (!zone.contains(relatedTarget)) delete zone.dataset.over;
 });
-zone.addEventListener("drop", (event) => {
+zone.addEventListener("drop", async (event) => {
 	if (!holdsFile(event)) return;
 	event.preventDefault();
 	delete zone.dataset.over;
-	const field = zone.querySelector("[type=file]");
+	const field = form.elements.file;
+	const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.());
+	if (entries.some((entry) => entry?.isDirectory)) {
+		const found = await Promise.all(entries.filter(Boolean).map((entry) => filesBelow(entry)));
+		return choose(found.flat());
+	}
 	field.files = event.dataTransfer.files;
 	field.dispatchEvent(new Event("change", { bubbles: true }));
 });
@@ -92,15 +137,21 @@ form.addEventListener("submit", (event) => {
 	event.preventDefault();
 	if (!sending.hidden) return;
 	for (const input of form.querySelectorAll(".field :is(input, select)")) mark(input, "");
-	const { file, labels, name, pixels, csrfmiddlewaretoken, idempotency_key: key } = form.elements;
-	if (!file.files.length) return mark(file, "choose the file that holds the images");
-	if (file.files[0].size > Number(form.dataset.most))
-		return mark(file, `it has ${size(file.files[0].size)}; at most ${size(Number(form.dataset.most))} are allowed`);
+	const { file, labels, path, name, like, csrfmiddlewaretoken, idempotency_key: key } = form.elements;
+	const pairs = chosen.length ? chosen : [...file.files].map((each) => [each, each.name]);
+	if (!pairs.length && !path?.value) return mark(file, "choose the file that holds the images");
+	const bytes = pairs.reduce((sum, [each]) => sum + each.size, 0);
+	if (bytes > Number(form.dataset.most))
+		return mark(file, `it has ${size(bytes)}; at most ${size(Number(form.dataset.most))} are allowed`);
+	if (pairs.length > Number(form.dataset.files))
+		return mark(file, `there are ${pairs.length} files; at most ${form.dataset.files} at once: pack them into an archive`);
 	const data = new FormData();
-	data.append("file", file.files[0]);
+	for (const [each] of pairs) data.append("file", each);
+	if (pairs.length > 1) data.append("paths", JSON.stringify(pairs.map(([, at]) => at)));
 	if (labels.files.length) data.append("labels", labels.files[0]);
+	if (path?.value) data.append("path", path.value);
+	if (like.value) data.append("like", like.value);
 	data.append("name", name.value);
-	data.append("pixels", pixels.value);
 	data.append("look", "true");
 	const request = new XMLHttpRequest();
 	const began = performance.now();

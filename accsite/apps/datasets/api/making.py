@@ -1,4 +1,4 @@
-"""Making datasets over HTTP: uploads that become datasets, generators with previews. Each answers with its job."""
+"""Making datasets over HTTP: files that become datasets, generators with previews. Each answers with its job."""
 
 from __future__ import annotations
 
@@ -17,17 +17,23 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
-from acc.data.importers import CLASSES
+from acc.data.importers import propose
+from acc.data.importers.mapping import ImportMapping
 from acc.errors import InvalidInput
 from accsite.api.common import KEY, REFUSALS
 from accsite.api.lookup import body, flag, nested
-from accsite.api.parsers import BodyTooLarge
+from accsite.api.parsers import BodyTooLarge, BoundedJSONParser
 from accsite.api.unavailable import Unavailable
+from accsite.apps.datasets import looks, mapping_options
 from accsite.apps.datasets.api import schema
-from accsite.apps.datasets.services import generation, uploads
+from accsite.apps.datasets.services import generation, imports, uploads
+from accsite.apps.datasets.services import on_server as places
+from accsite.apps.datasets.services.imports import OnServer
 from accsite.apps.jobs.api import schema as job_schema
 from accsite.apps.jobs.api.answers import queued
+from accsite.apps.jobs.models import Job
 from accsite.apps.registry import previews
+from accsite.ids import row_id
 from accsite.problems import Problem
 
 INVALID = {422: REFUSALS[422]}
@@ -39,41 +45,52 @@ UPLOAD = {
         "type": "object",
         "properties": {
             "file": {
+                "type": "array",
+                "items": {"type": "string", "format": "binary"},
+                "description": "one file, or all files of a folder: arrays, archives, images with tables, IDX",
+            },
+            "paths": {
                 "type": "string",
-                "format": "binary",
-                "description": "IDX (gzipped or not), .npz, .npy, .pt, a zip of images, or a dataset of ACC",
+                "description": "of several files: where each lies in their folder, a JSON list; default: side by side",
             },
             "labels": {
                 "type": "string",
                 "format": "binary",
-                "description": "targets: IDX, .npy or CSV for IDX and .npy, CSV for images",
+                "description": "targets in a file of their own: IDX, .npy or a table",
             },
             "name": {"type": "string", "description": "default: after the file"},
-            "pixels": {"type": "string", "enum": list(generation.PIXELS), "default": "uint8"},
+            "mapping": {
+                "type": "string",
+                "description": "what is to become of it, whole, in JSON; default: as is proposed",
+            },
+            "like": {"type": "string", "description": "a dataset, whose mapping is taken"},
             "scale": {
                 "type": "string",
                 "description": "the pixel values that are black and white, LOW..HIGH; default: as found, if clear",
             },
+            "pixels": {"type": "string", "enum": ["uint8", "float32"], "default": "uint8"},
             "part": {"type": "string", "description": "the part of a split to take; default: all"},
-            "classes": {
-                "type": "string",
-                "enum": list(CLASSES),
-                "description": "whether folders are classes",
-            },
             "look": {
                 "type": "boolean",
-                "description": "only look: what is found and asked is in the job's result, and nothing is kept",
+                "description": "only look: nothing is kept, and datasets/import/{job}/ says what was found",
             },
             "job": {"type": "integer", "description": "in place of a file: the job that has looked at it"},
+            "path": {
+                "type": "string",
+                "description": "in place of a file: of one on the server, below ACC_IMPORT_ROOTS",
+            },
         },
-    }
+    },
+    "application/json": schema.ImportRequest,
 }
+FILES = {"file", "labels"}
+TOLD = {"paths", "name", "mapping", "like", "scale", "pixels", "part", "parts", "look", "job", "path"}
 
 
 class ImportView(APIView):
-    """Uploads that become datasets."""
+    """Files that become datasets."""
 
-    parser_classes = [MultiPartParser]
+    parser_classes = [MultiPartParser, BoundedJSONParser]
 
     @extend_schema(
         operation_id="datasets_import",
@@ -86,38 +103,101 @@ class ImportView(APIView):
         },
     )
     def post(self, request: Request) -> Response:
-        """Take a file in by a job; watch it as any other. With `look` it only says what it found, and what it asks.
+        """Take files in by a job; watch it as any other. With `look` it only says what it found, and what it asks.
 
-        Within a day `job` keeps what was looked at. Without a look, a job fails that must ask something.
+        Within a day `job` imports what was looked at, by a `mapping` or as is proposed. A job fails that must ask.
         """
         limit = settings.ACC_MAX_DATASET_BYTES
         length = str(request.META.get("CONTENT_LENGTH") or "0")
         if length.isdecimal() and int(length) > 2 * limit + FORM_BYTES:  # before it is looked into
             raise BodyTooLarge(f"the request has {int(length):,} bytes; a file may have {limit:,}")
         data: Any = request.data
-        unknown = sorted(set(data) - {"file", "labels", "name", "pixels", "look", "job", *generation.ANSWERS})
+        if not hasattr(data, "get"):
+            raise InvalidInput({"__all__": "send an object with a job, or a path"})
+        unknown = sorted(set(data) - FILES - TOLD)
         if unknown:
             raise InvalidInput({name: f"{name!r} is not a field here" for name in unknown})
-        name, pixels = str(data.get("name", "")), str(data.get("pixels", "uint8"))
-        answers = {field: str(data[field]) for field in generation.ANSWERS if data.get(field)}
-        generation.check_import(name=name, pixels=pixels, answers=answers)
-        look = _yes(data.get("look", "false"))
-        looked = generation.looked_at(request.user, data["job"]) if data.get("job") else None
-        file, labels = _file(data, "file", needed=looked is None), _file(data, "labels")
-        if looked is not None and (file is not None or labels is not None):
+        name, path = str(data.get("name") or ""), str(data.get("path") or "")
+        mapping, changes = _mapping(data), _changes(data)
+        imports.check_import(name=name, mapping=mapping, changes=changes)
+        look = _yes(data.get("look") or "false")
+        looked = imports.looked_at(request.user, data["job"]) if data.get("job") else None
+        files, labels = _files(data, needed=looked is None and not path), _labels(data, on_server=bool(path))
+        if looked is not None and (files or labels is not None or path):
             raise InvalidInput({"job": "give a file, or the job that has looked at one, not both"})
-        job = generation.submit_import(
+        upload = (
+            None
+            if looked is not None
+            else uploads.source_of(files, paths=str(data.get("paths") or ""), path=path)
+        )
+        job = imports.submit_import(
             actor=request.user,
-            upload=uploads.keep(file) if file is not None else None,
-            labels=uploads.keep(labels, field="labels") if labels is not None else None,
+            upload=upload,
+            labels=uploads.keep(labels, field="labels") if isinstance(labels, UploadedFile) else labels,
             name=name,
-            pixels=pixels,
-            answers=answers,
+            mapping=mapping,
+            changes=changes,
             look=look,
             looked=looked,
             idempotency_key=request.headers.get("Idempotency-Key"),
         )
         return queued(request, job, status.HTTP_202_ACCEPTED)
+
+
+class LookView(APIView):
+    """What jobs have found in files."""
+
+    @extend_schema(operation_id="datasets_look", responses={200: schema.ImportLook, **REFUSALS})
+    def get(self, request: Request, pk: int) -> Response:
+        """Return what a job has found, the mapping that it proposes, and how images and targets come out by it."""
+        job = _look(request, pk)
+        look = looks.of(job)
+        kept = imports.kept_by(job)
+        answer: dict[str, Any] = {
+            "job": job.pk,
+            "state": job.state,
+            "message": job.message,
+            "source": None,
+            "mapping": None,
+            "questions": [],
+            "errors": {},
+            "preview": None,
+            "command": [],
+            "imported": (kept.result or {}).get("slug") if kept is not None else None,
+        }
+        if look is not None:
+            answer |= look.as_result()
+            answer["command"] = mapping_options.spelled(look.mapping, look.source, propose(look.source))
+            if look.picture is not None:
+                url = reverse("api:dataset-look-picture", args=[look.job.pk], request=request)
+                answer["preview"] = {**answer["preview"], "url": url, "n": look.picture["n"]}
+                del answer["preview"]["picture"]
+        return Response(answer)
+
+
+class LookPictureView(APIView):
+    """Pictures of previews of imports."""
+
+    @extend_schema(
+        operation_id="datasets_look_picture",
+        responses={(200, "image/png"): OpenApiTypes.BINARY, 404: OpenApiResponse(Problem, "There is none.")},
+    )
+    def get(self, request: Request, pk: int) -> HttpResponse:
+        """Return the images of a preview in one row, shrunk if they are large."""
+        data = looks.picture_of(_look(request, pk))
+        if data is None:
+            raise exceptions.NotFound("there is no preview of this, or it is kept no longer; look again")
+        response = HttpResponse(data, content_type="image/png")
+        response["Cache-Control"] = "private, max-age=86400"
+        return response
+
+
+def _look(request: Request, pk: int) -> Job:
+    """Return the job that looks at files; raises NotFound."""
+    found = imports.looks_of(request.user).filter(pk=row_id(pk)).first()
+    if found is None:
+        raise exceptions.NotFound("there is no job of this number that looks at files")
+    return found
 
 
 class GenerateView(APIView):
@@ -163,12 +243,44 @@ def _yes(value: object) -> bool:
     return words[text]
 
 
-def _file(data: Any, field: str, *, needed: bool = False) -> UploadedFile[Any] | None:
-    value = data.get(field)
+def _mapping(data: Any) -> dict[str, Any] | None:
+    """Return the mapping that is told, whole or by a dataset; raises InvalidInput (mapping, like)."""
+    told = data.get("mapping") or None
+    if told is not None and data.get("like"):
+        raise InvalidInput({"like": "give a mapping, or a dataset whose mapping is taken, not both"})
+    if told is not None:
+        return ImportMapping.parse(told).model_dump(mode="json")
+    return imports.mapping_of(data["like"]) if data.get("like") else None
+
+
+def _changes(data: Any) -> dict[str, Any]:
+    """Return what is told of a mapping without the rest of it."""
+    changes = {field: data[field] for field in ("scale", "pixels") if data.get(field)}
+    if data.get("part"):
+        changes["parts"] = [] if data["part"] == "all" else [str(data["part"])]
+    elif data.get("parts") is not None:
+        changes["parts"] = data["parts"]
+    return changes
+
+
+def _files(data: Any, *, needed: bool) -> list[UploadedFile[Any]]:
+    """Return the files that are sent; raises InvalidInput (file)."""
+    found = data.getlist("file") if hasattr(data, "getlist") else [data["file"]] if data.get("file") else []
+    files = [each for each in found if isinstance(each, UploadedFile)]
+    if len(files) < len([each for each in found if each]) or (needed and not files):
+        raise InvalidInput({"file": "send a file here, as multipart/form-data"})
+    return files
+
+
+def _labels(data: Any, *, on_server: bool) -> UploadedFile[Any] | OnServer | None:
+    """Return the file of targets, that is sent or lies on the server; raises InvalidInput (labels)."""
+    value = data.get("labels")
     if isinstance(value, UploadedFile):
         return value
-    if value or needed:
-        raise InvalidInput({field: "send a file here, as multipart/form-data"})
+    if value and on_server:
+        return OnServer(str(places.found(str(value), field="labels")))
+    if value:
+        raise InvalidInput({"labels": "send a file here, as multipart/form-data"})
     return None
 
 

@@ -9,6 +9,10 @@ from accsite.apps.datasets.api.views import DatasetViewSet
 
 urlpatterns = [
     path("datasets/import/", making.ImportView.as_view(), name="dataset-import"),
+    path("datasets/import/<int:pk>/", making.LookView.as_view(), name="dataset-look"),
+    path(
+        "datasets/import/<int:pk>/images.png", making.LookPictureView.as_view(), name="dataset-look-picture"
+    ),
     path(
         "datasets/<slug:slug>/regeneration/", making.RegenerationView.as_view(), name="dataset-regeneration"
     ),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
 import tempfile
+from collections import Counter
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path, PurePath
 from typing import Any
@@ -19,7 +22,15 @@ from django.utils import timezone
 from acc.data.importers import disk_full, is_disk_full
 from acc.errors import InvalidInput
 from accsite import blobs
-from accsite.apps.datasets.services.generation import UPLOADS, Upload, uploads_in_use
+from accsite.apps.datasets.services import on_server
+from accsite.apps.datasets.services.imports import (
+    UPLOADS,
+    OnServer,
+    SourceFiles,
+    Upload,
+    Uploads,
+    uploads_in_use,
+)
 from accsite.apps.jobs.models import Job, JobKind
 
 GRACE = timedelta(hours=1)
@@ -28,13 +39,90 @@ MAX_NAME = 120
 WORK_FOLDER = "importing-"
 
 
-def keep(file: UploadedFile[Any], *, field: str = "file") -> Upload:
+def source_of(files: Sequence[UploadedFile[Any]], *, paths: str = "", path: str = "") -> SourceFiles:
+    """Return what is to be imported: files that were uploaded, or those at ``path`` on the server.
+
+    Raises InvalidInput (file, paths, path) for neither or both.
+    """
+    if path and files:
+        raise InvalidInput({"path": "upload files, or give a path on the server, not both"})
+    if path:
+        return OnServer(str(on_server.found(path)))
+    if not files:
+        raise InvalidInput({"file": "choose the file that holds the images"})
+    return keep_all(files, paths=paths)
+
+
+def keep_all(files: Sequence[UploadedFile[Any]], *, paths: str = "") -> Upload | Uploads:
+    """Put the uploaded files of one source into storage and return what an import job is told of them.
+
+    Several are read as the folder that they lie in: ``paths``, a JSON list, says where in it each lies; without it they
+    lie beside each other. Raises InvalidInput (file, paths), and leaves nothing behind then.
+    """
+    places = _places(paths, [file.name or "" for file in files])
+    if len(files) == 1:
+        return keep(files[0])
+    # Systems leave hidden files in folders.
+    pairs = [(file, at) for file, at in zip(files, places, strict=True) if not _is_hidden(at)]
+    files, places = [file for file, _ in pairs], [at for _, at in pairs]
+    if not files:
+        raise InvalidInput(
+            {"file": "all files are hidden ones, whose names begin with a point; none is read"}
+        )
+    size = sum(file.size or 0 for file in files)
+    if size > settings.ACC_MAX_DATASET_BYTES:
+        limit = settings.ACC_MAX_DATASET_BYTES
+        raise InvalidInput({"file": f"the files have {size:,} bytes; at most {limit:,} are allowed"})
+    kept: list[Upload] = []
+    try:
+        for file, place in zip(files, places, strict=True):
+            kept.append(keep(file, name=place))
+    except BaseException:
+        wanted = set(uploads_in_use())
+        for each in kept:
+            if each.file not in wanted:
+                blobs.delete(each.file)
+        raise
+    top = {place.partition("/")[0] for place in places if "/" in place}
+    alone = len(top) == 1 and all("/" in place for place in places)
+    return Uploads(top.pop() if alone else Path(places[0]).stem, tuple(kept))
+
+
+def _places(paths: str, names: Sequence[str]) -> list[str]:
+    """Return where each file lies in its folder; raises InvalidInput (paths) unless each has a place of its own."""
+    try:
+        told = json.loads(paths) if paths else list(names)
+    except ValueError:
+        told = None
+    if not isinstance(told, list) or len(told) != len(names) or not all(isinstance(at, str) for at in told):
+        raise InvalidInput({"paths": f"give a JSON list of {len(names):,} paths, one for each file"})
+    places = [
+        "/".join(_part_name(part) for part in at.replace("\\", "/").split("/") if part.strip("."))
+        for at in told
+    ]
+    folders = {str(folder) for place in places for folder in PurePath(place).parents}
+    twice = next((at for at, count in Counter(places).items() if count > 1 or at in folders), None)
+    if twice is not None:
+        raise InvalidInput({"paths": f"'{twice}' is the name of two files; give each a name of its own"})
+    return places
+
+
+def _part_name(part: str) -> str:
+    """Return one part of a path as a safe name; that of a hidden file stays one."""
+    return f"{'.' if part.startswith('.') else ''}{file_name(part)}"
+
+
+def _is_hidden(place: str) -> bool:
+    return any(part.startswith(".") for part in place.split("/"))
+
+
+def keep(file: UploadedFile[Any], *, field: str = "file", name: str = "") -> Upload:
     """Put an uploaded file into storage and return what an import job is told of it.
 
     Raises InvalidInput (``field``) for an empty file, one larger than ACC_MAX_DATASET_BYTES, and a full disk;
     nothing is left behind then.
     """
-    name = file_name(file.name or "")
+    name = name or file_name(file.name or "")
     if not file.size:
         raise InvalidInput({field: f"'{name}' is empty"})
     if file.size > settings.ACC_MAX_DATASET_BYTES:

@@ -60,6 +60,7 @@ def browsed(dataset: Dataset, choice: choices.Choice) -> dict[str, Any]:
         "dataset": dataset,
         "choice": choice,
         "provenance": pages.provenance(dataset),
+        "imported": pages.imported(dataset),
     }
     try:
         grid = pages.grid(dataset, choice)

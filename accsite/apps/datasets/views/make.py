@@ -1,4 +1,4 @@
-"""Making datasets: the form of a generator with its preview, the upload, and the jobs that are at it."""
+"""Making datasets: the form of a generator with its preview, and the jobs that are at it."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from acc.errors import InvalidInput
-from accsite.apps.access.permissions import may_change
-from accsite.apps.datasets.forms import GenerateForm, ImportForm, KeepForm, beginning
+from accsite.apps.datasets.forms import GenerateForm, beginning
 from accsite.apps.datasets.models import Dataset
-from accsite.apps.datasets.services import generation, uploads
+from accsite.apps.datasets.services import generation
 from accsite.apps.datasets.services.generation import DatasetExists
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.jobs.selectors import asked
@@ -126,89 +124,6 @@ def preview(request: HttpRequest) -> JsonResponse:
             {"errors": {"" if name == "__all__" else name: said for name, said in form.errors.items()}}
         )
     return JsonResponse({**asdict(made), "url": reverse("api:generator-preview-picture", args=[made.key])})
-
-
-@require_http_methods(["GET", "POST"])
-def upload(request: HttpRequest) -> HttpResponse:
-    """Take a file in by a job; scripts send the same form to the API, to show how far the upload is."""
-    form = ImportForm(request.POST or None, request.FILES or None, initial=beginning(None, {}))
-    if request.method == "POST":
-        form = ImportForm(request.POST, request.FILES)
-        payload = form.payload()
-        try:
-            job = _submit_look(request, payload)
-        except InvalidInput as error:
-            form.refuse(error)
-        else:
-            return redirect("datasets:dataset-looked", job.pk)
-    context = {
-        "place": "datasets",
-        "form": form,
-        "most": settings.ACC_MAX_DATASET_BYTES,
-        "api_path": reverse("api:dataset-import"),
-        "looked": reverse("datasets:dataset-looked", args=[0]),
-        "cli": ".venv/bin/python manage.py import_dataset FILE",
-        "curl": 'curl -fsS -H "Authorization: Token $ACC_TOKEN" -F file=@FILE '
-        + request.build_absolute_uri(reverse("api:dataset-import")),
-    }
-    status = REFUSED if form.is_bound and form.errors else 200
-    return render(request, "datasets/import.html", context, status=status)
-
-
-@require_http_methods(["GET", "POST"])
-def looked(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show what a job has found in an upload, and keep it as a dataset."""
-    versions = live.versions(["jobs"])
-    looks = Job.objects.visible_to(request.user).filter(kind=JobKind.IMPORT, spec__look=True)
-    job = get_object_or_404(looks, pk=pk)
-    form = KeepForm(job, request.POST or None)
-    if request.method == "POST":
-        payload = form.payload()
-        try:
-            generation.submit_import(
-                actor=actor(request),
-                looked=generation.looked_at(request.user, job.pk),
-                name=payload.get("name", ""),
-                pixels=job.spec["pixels"],
-                answers={name: payload[name] for name in generation.ANSWERS if payload.get(name)},
-                idempotency_key=payload.get("idempotency_key"),
-            )
-        except InvalidInput as error:
-            form.refuse(error)
-        else:
-            return redirect("datasets:list")
-    kept = generation.kept_by(job)
-    context = {
-        "versions": versions,
-        "place": "datasets",
-        "job": job,
-        "kept": kept,
-        "made": Dataset.objects.filter(slug=kept.result.get("slug")).first() if kept else None,
-        "may_keep": may_change(request.user, job),
-        "look": job.result.get("look"),
-        "form": form,
-        "looked_url": reverse("datasets:dataset-looked", args=[job.pk]),
-    }
-    name = "looked_panel" if is_partial(request) else "looked"
-    status = REFUSED if form.is_bound and form.errors else 200
-    return render(request, f"datasets/{name}.html", context, status=status)
-
-
-def _submit_look(request: HttpRequest, payload: dict[str, Any]) -> Job:
-    name, pixels = payload.get("name", ""), payload.get("pixels", "uint8")
-    generation.check_import(name=name, pixels=pixels)
-    file, labels = request.FILES.get("file"), request.FILES.get("labels")
-    if file is None:
-        raise InvalidInput({"file": "choose the file that holds the images"})
-    return generation.submit_import(
-        actor=actor(request),
-        upload=uploads.keep(file),
-        labels=uploads.keep(labels, field="labels") if labels is not None else None,
-        name=name,
-        pixels=pixels,
-        look=True,
-        idempotency_key=payload.get("idempotency_key"),
-    )
 
 
 @require_GET

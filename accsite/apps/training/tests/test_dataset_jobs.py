@@ -21,7 +21,7 @@ from accsite import blobs
 from accsite.apps.datasets import uses
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.datasets.recipes import recipe_hash
-from accsite.apps.datasets.services import generation, uploads
+from accsite.apps.datasets.services import generation, imports, uploads
 from accsite.apps.datasets.services.generation import DatasetExists
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.registry.models import Plugin
@@ -126,7 +126,12 @@ def test_an_upload_over_http_becomes_a_job(user: Any, own_storage: Path) -> None
         ({"name": "a\nb"}, "name"),
         ({"pixels": "int4"}, "pixels"),
         ({"scale": "bright"}, "scale"),
-        ({"classes": "some"}, "classes"),
+        ({"classes": "none"}, "classes"),
+        ({"mapping": "{"}, "mapping"),
+        ({"mapping": '{"images": "x", "pixels": "int4"}'}, "pixels"),
+        ({"like": "nowhere"}, "like"),
+        ({"path": "/etc/passwd"}, "path"),
+        ({"paths": "[1]"}, "paths"),
         ({"look": "perhaps"}, "look"),
         ({"job": "7"}, "job"),
         ({"colour": "red"}, "colour"),
@@ -155,20 +160,20 @@ def test_what_was_looked_at_is_kept_by_its_job_within_a_day(user: Any, own_stora
     kept = api.post("/api/v1/datasets/import/", {"job": job.pk})
     assert "it must have looked first" in str(kept.json()["errors"]["job"])
     Job.objects.filter(pk=job.pk).update(state="SUCCEEDED", finished_at=timezone.now())
-    assert generation.uploads_in_use() == [job.spec["upload"]["file"], job.spec["labels"]["file"]]
+    assert imports.uploads_in_use() == [job.spec["upload"]["file"], job.spec["labels"]["file"]]
     kept = api.post("/api/v1/datasets/import/", {"job": job.pk, "scale": "0..1", "name": "Mine"})
     assert kept.status_code == 202, kept.content
     keeping = Job.objects.get(pk=kept.json()["id"])
     assert keeping.spec["upload"] == job.spec["upload"]
     assert keeping.spec["labels"] == job.spec["labels"]
-    assert (keeping.spec["answers"], keeping.spec["look"]) == ({"scale": "0..1"}, False)
-    generation.drop_uploads(keeping)
+    assert (keeping.spec["changes"], keeping.spec["look"]) == ({"scale": "0..1"}, False)
+    imports.drop_uploads(keeping)
     assert files(own_storage) == []
     assert "kept no longer; upload it again" in str(
         api.post("/api/v1/datasets/import/", {"job": job.pk}).json()
     )
     Job.objects.filter(pk=job.pk).update(finished_at=timezone.now() - timedelta(days=2))
-    assert job.spec["upload"]["file"] not in generation.uploads_in_use(but=[keeping.pk])
+    assert job.spec["upload"]["file"] not in imports.uploads_in_use(but=[keeping.pk])
 
 
 def test_an_upload_that_is_too_large_is_refused(user: Any, own_storage: Path, settings: Any) -> None:
@@ -200,10 +205,10 @@ def test_a_disk_that_fills_up_half_way_is_told_and_nothing_is_kept(own_storage: 
 
 
 def test_uploads_go_once_no_job_is_to_read_them(user: Any, own_storage: Path, monkeypatch: Any) -> None:
-    first = generation.submit_import(actor=user, upload=uploads.keep(upload()))
-    second = generation.submit_import(actor=user, upload=uploads.keep(upload()))
+    first = imports.submit_import(actor=user, upload=uploads.keep(upload()))
+    second = imports.submit_import(actor=user, upload=uploads.keep(upload()))
     assert first.spec["upload"]["file"] == second.spec["upload"]["file"]
-    generation.drop_uploads(first)
+    imports.drop_uploads(first)
     assert default_storage.exists(first.spec["upload"]["file"])
     monkeypatch.setattr(uploads, "GRACE", timedelta(0))
     (blobs.scratch() / f"{uploads.WORK_FOLDER}{second.pk}").mkdir()

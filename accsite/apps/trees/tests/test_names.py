@@ -13,7 +13,7 @@ from acc.errors import InvalidInput
 from accsite.apps.access.tokens import make_token
 from accsite.apps.datasets import services as datasets
 from accsite.apps.datasets.models import Dataset
-from accsite.apps.datasets.services import generation
+from accsite.apps.datasets.services import generation, imports
 from accsite.apps.jobs.models import Job
 from accsite.apps.registry.models import Plugin
 from accsite.apps.training.models import Branch
@@ -63,7 +63,7 @@ def test_what_is_no_line_is_refused_before_any_work(
 ) -> None:
     asked = [
         lambda: generation.submit_generation(actor=user, generator="HandwrittenDigits", n=50, name=name),
-        lambda: generation.submit_import(actor=user, upload=None, name=name),
+        lambda: imports.submit_import(actor=user, upload=None, name=name),
         lambda: experiments.create_experiment(actor=user, name=name, model=MODEL),
         lambda: experiments.create_branch(actor=user, experiment=branch.experiment, name=name),
         lambda: rename_branch(actor=user, branch=branch, name=name),
