@@ -44,6 +44,7 @@ from acc.training.batch import Batch, TrainingRows
 from acc.training.checkpoints.files import Checkpoint
 from acc.training.checkpoints.files import load as load_checkpoint
 from acc.training.context import StepContext
+from acc.training.optimizers import OptimizerGroup
 from acc.training.plugin_set import PluginSet
 from acc.training.protocols import Baseline
 from acc.training.ranks.group import Ranks
@@ -80,6 +81,7 @@ __all__ = [
     "Model",
     "ModelOutput",
     "ModelSpec",
+    "OptimizerGroup",
     "Param",
     "PluginSet",
     "Posterior",
