@@ -16,7 +16,7 @@ from acc.data.written import WrittenImages
 from acc.errors import AccError, CheckpointError, InvalidInput, TaskError, TrainingFailed
 from acc.evaluation import FactoringEvaluator, evaluate_checkpoint
 from acc.evaluation.image_quality import psnr, ssim
-from acc.models import Decoded, Model, ModelOutput, build
+from acc.models import Decoded, Model, ModelOutput, Posterior, build
 from acc.params import Param
 from acc.recipes import (
     BranchRef,
@@ -43,13 +43,15 @@ from acc.specs import (
 from acc.training.batch import Batch, TrainingRows
 from acc.training.checkpoints.files import Checkpoint
 from acc.training.checkpoints.files import load as load_checkpoint
+from acc.training.context import StepContext
+from acc.training.optimizers import OptimizerGroup
 from acc.training.pairs import factors_of
 from acc.training.plugin_set import PluginSet
 from acc.training.protocols import Baseline
 from acc.training.ranks.group import Ranks
 from acc.training.ranks.join import under_torchrun
 from acc.training.run import TrainRun, train
-from acc.training.task import EvaluationTask, JointTask, Sums, TargetTask, Task, TaskView
+from acc.training.task import EvaluationTask, JointTask, Loss, Sums, TargetTask, Task, TaskView
 from acc.training.trainer import Trainer, TrainResult
 from acc.training.views import Augmentations
 
@@ -78,16 +80,20 @@ __all__ = [
     "ImageShape",
     "InvalidInput",
     "JointTask",
+    "Loss",
     "Model",
     "ModelOutput",
     "ModelSpec",
+    "OptimizerGroup",
     "Param",
     "PluginSet",
+    "Posterior",
     "Progress",
     "Ranks",
     "Recipe",
     "RecipeContext",
     "RecipeError",
+    "StepContext",
     "Sums",
     "TargetSpec",
     "TargetTask",
