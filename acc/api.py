@@ -16,6 +16,7 @@ from acc.data.written import WrittenImages
 from acc.errors import AccError, CheckpointError, InvalidInput, TaskError, TrainingFailed
 from acc.evaluation import FactoringEvaluator, evaluate_checkpoint
 from acc.evaluation.image_quality import psnr, ssim
+from acc.methods import Method, Paper, Setup
 from acc.models import Decoded, Model, ModelOutput, build
 from acc.params import Param
 from acc.recipes import (
@@ -31,6 +32,7 @@ from acc.recipes import (
 )
 from acc.results import EvalResult, Factoring
 from acc.specs import (
+    DatasetSpec,
     EvalSpec,
     FactorGroup,
     ImageShape,
@@ -64,6 +66,7 @@ __all__ = [
     "CheckpointRef",
     "DatasetGenerator",
     "DatasetRef",
+    "DatasetSpec",
     "Decoded",
     "EvalOutcome",
     "EvalResult",
@@ -75,9 +78,11 @@ __all__ = [
     "ImageShape",
     "InvalidInput",
     "JointTask",
+    "Method",
     "Model",
     "ModelOutput",
     "ModelSpec",
+    "Paper",
     "Param",
     "PluginSet",
     "Progress",
@@ -85,6 +90,7 @@ __all__ = [
     "Recipe",
     "RecipeContext",
     "RecipeError",
+    "Setup",
     "Sums",
     "TargetSpec",
     "TargetTask",
