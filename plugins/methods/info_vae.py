@@ -39,9 +39,9 @@ class MMDTask(Task):
 
 
 class InfoVAE(Method):
-    """A VAE whose code keeps its information: (1 - alpha) * KL + (alpha + strength - 1) * MMD, in place of the KL alone.
+    """A VAE whose code keeps its information, since all codes together are drawn to the prior, not each of them.
 
-    Loss: reconstruction in nats of an image + these two. ``alpha = 1`` is the MMD-VAE, without a KL divergence.
+    Loss: reconstruction in nats of an image + (1 - alpha) * KL + (alpha + strength - 1) * MMD. ``alpha = 1`` is the MMD-VAE, without a KL divergence.
     """
 
     label = "InfoVAE"

@@ -54,9 +54,7 @@ def find(kind: PluginKind, name: str) -> Plugin | None:
     wanted = letters(name)
     rows = list(Plugin.objects.filter(kind=kind, available=True))
     exact = [row for row in rows if letters(row.name) == wanted]
-    short = [
-        row for row in rows if letters(row.name) == wanted + kind.value or letters(row.label) == wanted
-    ]
+    short = [row for row in rows if letters(row.name) == wanted + kind.value or letters(row.label) == wanted]
     return next(iter(exact or short), None)
 
 
