@@ -44,8 +44,8 @@ def submit_training(
     """Return a new train job of a branch, its whole specification frozen.
 
     ``train``: ``acc.specs.TrainSpec`` as plain data; what it leaves out is as the experiment's method says, if it
-    began with one. A request that is sent twice with one ``idempotency_key`` makes one job. Raises InvalidInput naming each wrong field (``tasks`` when none is
-    on).
+    began with one. A request that is sent twice with one ``idempotency_key`` makes one job. Raises InvalidInput naming
+    each wrong field (``tasks`` when none is on).
     """
     known = submitted_before(actor, idempotency_key)
     if known is not None:

@@ -10,10 +10,10 @@ from django.forms import BoundField
 
 from acc.errors import InvalidInput
 from accsite.apps.datasets.models import Dataset
-from accsite.apps.training.models import Visibility
 from accsite.apps.registry.methods import PREFIX as METHOD_PARAMS
 from accsite.apps.registry.methods import MethodSetup
 from accsite.apps.registry.models import Plugin
+from accsite.apps.training.models import Visibility
 from accsite.forms import ParamsForm, choice, number, param_field, text
 
 SPARE_ROWS = 2

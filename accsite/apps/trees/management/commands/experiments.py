@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, ClassVar
 
 from django.db.models import Count, Model, Q
@@ -11,9 +12,9 @@ from accsite.apps.datasets import selectors as datasets
 from accsite.apps.registry import params
 from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.training.models import Experiment, Visibility
+from accsite.apps.training.selectors.jobs import seen_experiments
 from accsite.apps.training.services.beginnings import begin_experiment
 from accsite.apps.training.specs import dataset_spec
-from accsite.apps.training.selectors.jobs import seen_experiments
 from accsite.apps.trees.api.serializers import ExperimentSerializer
 from accsite.cli import SUCCEEDED, behind_verbs
 
@@ -48,7 +49,7 @@ class Command(ActionCommand):
     def run_from_argv(self, argv: list[str]) -> None:
         """Find the method first, since its parameters are flags."""
         named = [word.partition("=")[2] for word in argv if word.startswith("--method=")]
-        named += [after for word, after in zip(argv, argv[1:], strict=False) if word == "--method"]
+        named += [after for word, after in pairwise(argv) if word == "--method"]
         self._method = params.find(PluginKind.METHOD, named[0]) if named else None
         super().run_from_argv(argv)
 
