@@ -45,6 +45,7 @@ from acc.specs import (
 from acc.training.batch import Batch, TrainingRows
 from acc.training.checkpoints.files import Checkpoint
 from acc.training.checkpoints.files import load as load_checkpoint
+from acc.training.pairs import factors_of
 from acc.training.plugin_set import PluginSet
 from acc.training.protocols import Baseline
 from acc.training.ranks.group import Ranks
@@ -52,12 +53,14 @@ from acc.training.ranks.join import under_torchrun
 from acc.training.run import TrainRun, train
 from acc.training.task import EvaluationTask, JointTask, Sums, TargetTask, Task, TaskView
 from acc.training.trainer import Trainer, TrainResult
+from acc.training.views import Augmentations
 
 Sight = TaskView  # what plugins of before 0.2 call it
 
 __all__ = [
     "AccDataset",
     "AccError",
+    "Augmentations",
     "Baseline",
     "Batch",
     "BranchRef",
@@ -110,6 +113,7 @@ __all__ = [
     "WrittenImages",
     "build",
     "evaluate_checkpoint",
+    "factors_of",
     "load_checkpoint",
     "measure",
     "mnist",

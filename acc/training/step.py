@@ -23,7 +23,7 @@ from acc.models import Model, ModelOutput
 from acc.places import describe
 from acc.rng import seed_for
 from acc.specs import TrainSpec
-from acc.training.batch import Batch, GatheredTargets, IndexStream, Resident, to_unit
+from acc.training.batch import Drawn, IndexStream, OnDevice, to_unit
 from acc.training.failures import TaskFailed, check_loss, failing, is_no_fault
 from acc.training.optim import NamedOptimizer
 from acc.training.passes import network_passes, precision_on, records_graphs
@@ -60,9 +60,13 @@ class TaskGroup:
     members: (place among the plan's losses, task); a place of -1: only seen by the others, not trained.
     """
 
-    resident: Resident
+    data: OnDevice
     stream: IndexStream
     members: list[tuple[int, Entry]]
+
+    def draw(self) -> Drawn:
+        """Return the next batch."""
+        return self.stream.draw(self.data)
 
     @property
     def needs_decoder(self) -> bool:
@@ -111,31 +115,29 @@ class Plan:
         """
         self._failed = None
         # The rows of each dataset's next batch, and which of them are this process's.
-        batches = [group.stream.next() for group in self._groups]
-        indices = batches if share is None else [share.take(index) for index in batches]
-        images = [
-            group.resident.images.index_select(0, index)
-            for group, index in zip(self._groups, indices, strict=True)
-        ]
+        batches = [group.draw() for group in self._groups]
+        shares = batches if share is None else [each.part(share.start, share.end) for each in batches]
+        images = [each.images() for each in shares]
         if len({own.dtype for own in images}) > 1:  # float32 images beside uint8 ones
             images = [to_unit(own) for own in images]
         # One pass of the model over all of them.
         x_BCHW = to_unit(images[0] if len(images) == 1 else torch.cat(images))
-        sizes = [len(index) for index in indices]
+        sizes = [len(each) for each in shares]
         outputs = _encoded(model, x_BCHW).split(sizes, share=self._sharing)
         # The loss of each task on what its dataset's rows came to.
         losses: list[Tensor] = [x_BCHW] * self._size
         views: list[TaskView] = []
         divided = self._whole and ranks is not None and share is not None and share.rows < share.batch
-        for group, index, output, own, batch_index in zip(
-            self._groups, indices, outputs, x_BCHW.split(sizes), batches, strict=True
+        for group, drawn, output, own, whole_drawn in zip(
+            self._groups, shares, outputs, x_BCHW.split(sizes), batches, strict=True
         ):
-            batch = whole_batch = Batch(own, GatheredTargets(group.resident.targets, index))
+            batch = whole_batch = drawn.batch(own)
             whole = output
             if divided:
                 assert ranks is not None
                 assert share is not None
-                whole, whole_batch = ranks.gather(model, output, share), group.resident.batch(batch_index)
+                whole = ranks.gather(model, output, share)
+                whole_batch = whole_drawn.batch(to_unit(whole_drawn.images()))
             if self._joint:
                 views += [TaskView(entry.task, whole, whole_batch) for _, entry in group.members]
             for place, entry in group.members:

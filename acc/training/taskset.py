@@ -16,7 +16,7 @@ from acc.models import Model
 from acc.models.build import is_lazy
 from acc.rng import seed_for, seeded
 from acc.specs import TaskSpec, parse
-from acc.training.batch import Resident, Stored
+from acc.training.batch import Stored
 from acc.training.checkpoints.encoding import Encoded
 from acc.training.checkpoints.extra_state import ExtraState, shared_with
 from acc.training.checkpoints.files import Checkpoint
@@ -103,11 +103,8 @@ class TaskSet:
         model: Model,
         datasets: Mapping[str, AccDataset],
         device: torch.device,
-        residents: dict[str, Resident] | None = None,
     ) -> None:
-        """``residents``: datasets that are on the device already, to be shared with whoever has them."""
         self._plugins, self._model, self._datasets, self.device = plugins, model, datasets, device
-        self.residents: dict[str, Resident] = {} if residents is None else residents
         self.entries: dict[str, Entry] = {}
 
     @property
@@ -208,12 +205,6 @@ class TaskSet:
             known = ", ".join(sorted(self._datasets)) or "none"
             raise InvalidInput({"dataset": f"{key!r} is not loaded in this job; it has: {known}"})
         return self._datasets[key]
-
-    def resident(self, key: str) -> Resident:
-        """Return the dataset as tensors on the device, moved there at its first use."""
-        if key not in self.residents:
-            self.residents[key] = Resident(self.dataset(key), self.device)
-        return self.residents[key]
 
     def head_tensors(self) -> dict[str, Tensor]:
         """Return parameters and buffers of all heads by their names in the checkpoint (not copied)."""

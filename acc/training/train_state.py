@@ -19,7 +19,7 @@ from acc.errors import CheckpointError, InvalidInput, PluginFailed
 from acc.models import Model, build
 from acc.specs import DatasetSpec, TaskSpec, TrainJobSpec
 from acc.training import passes
-from acc.training.batch import IndexStream, Indices, TrainingRows
+from acc.training.batch import IndexStream, Indices, OnDevice, Resident, TrainingRows
 from acc.training.checkpoints.extra_state import ExtraState
 from acc.training.checkpoints.files import Checkpoint, Snapshot, load
 from acc.training.checkpoints.header import Header
@@ -93,8 +93,8 @@ class TrainState:
         self._rng_at_end: dict[str, Tensor] | None = None
         self._streams: dict[str, IndexStream] = {}
         self._rows: dict[str, Indices] = like._rows if like else {}
-        residents = like.tasks.residents if like else None
-        self.tasks: TaskSet = TaskSet(classes, self.model, datasets, self.device, residents)
+        self._data: dict[str, OnDevice] = like._data if like else {}
+        self.tasks: TaskSet = TaskSet(classes, self.model, datasets, self.device)
         for spec in resumed.header.spec.tasks if resumed else job.tasks:
             self.tasks.attach(spec).added = resumed is not None and spec.key in resumed.header.added
         self.require_trainable()
@@ -172,7 +172,12 @@ class TrainState:
                 device=self.device,
                 offset=self._offsets.get(key, 0),
             )
-        return TaskGroup(self.tasks.resident(key), self._streams[key], members)
+        return TaskGroup(self._on_device(key), self._streams[key], members)
+
+    def _on_device(self, key: str) -> OnDevice:
+        if key not in self._data:
+            self._data[key] = Resident(self.tasks.dataset(key), self.device, self._training_rows(key))
+        return self._data[key]
 
     def _training_rows(self, key: str) -> Indices:
         if key not in self._rows:
@@ -183,7 +188,7 @@ class TrainState:
 
     def training_rows(self, key: str) -> TrainingRows:
         """Return the training rows of a dataset, on the device."""
-        return TrainingRows(self.tasks.resident(key), self._training_rows(key))
+        return TrainingRows(self._on_device(key), self._training_rows(key))
 
     # --- tasks that come and go ------------------------------
 
