@@ -41,7 +41,8 @@ class MMDTask(Task):
 class InfoVAE(Method):
     """A VAE whose code keeps its information, since all codes together are drawn to the prior, not each of them.
 
-    Loss: reconstruction in nats of an image + (1 - alpha) * KL + (alpha + strength - 1) * MMD. ``alpha = 1`` is the MMD-VAE, without a KL divergence.
+    Loss: reconstruction in nats of an image + (1 - alpha) * KL + (alpha + strength - 1) * MMD. With ``alpha = 1`` it
+    is the MMD-VAE, without a KL divergence.
     """
 
     label = "InfoVAE"
