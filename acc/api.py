@@ -17,7 +17,7 @@ from acc.errors import AccError, CheckpointError, InvalidInput, TaskError, Train
 from acc.evaluation import FactoringEvaluator, evaluate_checkpoint
 from acc.evaluation.image_quality import psnr, ssim
 from acc.methods import Method, Paper, Setup
-from acc.models import Decoded, Model, ModelOutput, build
+from acc.models import Decoded, Model, ModelOutput, Posterior, build
 from acc.params import Param
 from acc.recipes import (
     BranchRef,
@@ -45,13 +45,14 @@ from acc.specs import (
 from acc.training.batch import Batch, TrainingRows
 from acc.training.checkpoints.files import Checkpoint
 from acc.training.checkpoints.files import load as load_checkpoint
+from acc.training.context import StepContext
 from acc.training.pairs import factors_of
 from acc.training.plugin_set import PluginSet
 from acc.training.protocols import Baseline
 from acc.training.ranks.group import Ranks
 from acc.training.ranks.join import under_torchrun
 from acc.training.run import TrainRun, train
-from acc.training.task import EvaluationTask, JointTask, Sums, TargetTask, Task, TaskView
+from acc.training.task import EvaluationTask, JointTask, Loss, Sums, TargetTask, Task, TaskView
 from acc.training.trainer import Trainer, TrainResult
 from acc.training.views import Augmentations
 
@@ -81,6 +82,7 @@ __all__ = [
     "ImageShape",
     "InvalidInput",
     "JointTask",
+    "Loss",
     "Method",
     "Model",
     "ModelOutput",
@@ -88,12 +90,14 @@ __all__ = [
     "Paper",
     "Param",
     "PluginSet",
+    "Posterior",
     "Progress",
     "Ranks",
     "Recipe",
     "RecipeContext",
     "RecipeError",
     "Setup",
+    "StepContext",
     "Sums",
     "TargetSpec",
     "TargetTask",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -170,7 +170,10 @@ def _is_whole(text: str) -> bool:
 
 
 class TaskSpec(Spec):
-    """One weighted loss on one dataset, reading the whole latent, a slice of it, or a named factor."""
+    """One weighted loss on one dataset, reading the whole latent, a slice of it, or a named factor.
+
+    part_weights: of the losses that the task returns by name, what each counts in their sum; others as the class says.
+    """
 
     key: str = Field(pattern=KEY_PATTERN.pattern)
     name: str
@@ -181,6 +184,9 @@ class TaskSpec(Spec):
     latent_slice: tuple[int, int] | None = None
     factor: str | None = None
     params: dict[str, Any] = Field(default_factory=dict)
+    part_weights: dict[str, Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]] = Field(
+        default_factory=dict
+    )
     source_sha256: str = ""
 
     @model_validator(mode="after")

@@ -33,6 +33,7 @@ from acc.training.batch import Indices, Stored
 from acc.training.checkpoints.carried import carried_classes
 from acc.training.checkpoints.files import Checkpoint, load
 from acc.training.checkpoints.restore import load_model
+from acc.training.context import JobFacts
 from acc.training.devices import DeviceManager
 from acc.training.plugin_set import PluginSet
 from acc.training.settings import on_gpu
@@ -83,7 +84,14 @@ class FactoringEvaluator:
         self.model = build(self.job.model, self.classes.models)
         self.model.to(self._device).eval()
         load_model(self.model, self.checkpoint)
-        self._tasks = TaskSet(self.classes, self.model, self._datasets, self._device)
+        header = self.checkpoint.header
+        facts = JobFacts(
+            total=self.job.train.steps,
+            seed=self.job.train.seed,
+            global_step=lambda: header.global_step,
+            training_rows=lambda key: len(self._split(key)[0]),
+        )
+        self._tasks = TaskSet(self.classes, self.model, self._datasets, self._device, job=facts)
         self._known: dict[str, tuple[Indices, Tensor]] = {}
         self._encoded: dict[str, Encoded] = {}
 

@@ -35,6 +35,8 @@ def attach(tasks: TaskSet, spec: TaskSpec, checkpoint: Checkpoint) -> Entry:
     try:
         tasks.awaken(spec.key, checkpoint)
         wrong = entry.load(checkpoint, tasks.device)
+        entry.age = checkpoint.header.ages.get(spec.key, 0)
+        entry.context.load(None)  # measuring the same twice gives the same
     except TaskFailed as error:
         wrong = str(error)
     if wrong:
@@ -91,7 +93,8 @@ class TaskMetrics:
                 own = TaskView(entry.task, output, batch)
                 try:
                     with failing(entry.spec, entry.task):
-                        loss = entry.task.compute_joint_loss(own, others, entry.head).double() * len(batch)
+                        given = entry.task.compute_joint_loss(own, others, entry.head, *entry.step)
+                        loss = entry.summed(given).double() * len(batch)
                         found = {**entry.task.evaluate_joint(own, others), _LOSS: loss, _ROWS: len(batch)}
                         _add(total, found, stored.device)
                 except TaskFailed as error:
@@ -157,7 +160,7 @@ def _of_batch(entry: Entry, output: ModelOutput, batch: Batch) -> Sums:
     found = entry.task.evaluate(output, batch, entry.head)
     if not entry.task.trains:
         return found
-    loss = entry.task.compute_loss(output, batch, entry.head)
+    loss = entry.loss(output, batch)
     return {**found, _LOSS: loss.double() * len(batch), _ROWS: len(batch)}
 
 

@@ -4,7 +4,7 @@ from acc.models.autoencoder import Autoencoder, ConvVAE
 from acc.models.base import Model
 from acc.models.build import BUILT_IN, build
 from acc.models.factor_slot import FactorSlotAutoencoder
-from acc.models.output import Decoded, ModelOutput
+from acc.models.output import Decoded, ModelOutput, Posterior
 
 __all__ = [
     "BUILT_IN",
@@ -14,5 +14,6 @@ __all__ = [
     "FactorSlotAutoencoder",
     "Model",
     "ModelOutput",
+    "Posterior",
     "build",
 ]

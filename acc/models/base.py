@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from acc.errors import InvalidInput
 from acc.expansion import ExpansionSpec, clean_expansion
 from acc.models.expand import Growth, grow
-from acc.models.output import Decoded, LazyDecode, ModelOutput
+from acc.models.output import NO_EXTRAS, Decoded, LazyDecode, ModelOutput, Posterior, posterior_of
 from acc.params import clean_params, params_of
 from acc.rng import seed_for, seeded
 from acc.specs import FactorGroup, ModelSpec
@@ -23,10 +23,14 @@ class Model(nn.Module):
 
     Parameters of an architecture are declared with ``Param`` and read as attributes. ``latent_dim`` counts
     dimensions, or channels where the latent is spatial; axis 1 of ``mean``, ``logvar`` and ``z`` either way.
+
+    has_posterior: the posterior is a Gaussian, with a log-variance; what a KL divergence needs.
+    discrete: the latent is made of codes from a book of finite size, as of a VQ-VAE; there is no log-variance then.
     """
 
     label: ClassVar[str] = ""
     has_posterior: ClassVar[bool] = False
+    discrete: ClassVar[bool] = False
     derived: ClassVar[frozenset[str]] = frozenset({"_shield"})
     """Attributes that follow from the tasks, and are no state."""
 
@@ -52,10 +56,10 @@ class Model(nn.Module):
         """Names of axis 1 of ``ModelOutput.attention``; empty for a decoder without attention."""
         return ()
 
-    def posterior(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor | None]:
+    def posterior(self, x_BCHW: Tensor) -> Posterior | tuple[Tensor, Tensor | None]:
         """Return posterior mean and log-variance of images in 0..1; the latter None for a deterministic code.
 
-        Shapes: ``(N, D)`` each, or ``(N, D, h, w)`` for a spatial latent.
+        Shapes: ``(N, D)`` each, or ``(N, D, h, w)`` for a spatial latent. A ``Posterior`` says more.
         """
         raise NotImplementedError(f"{type(self).__name__} must define posterior(x)")
 
@@ -68,14 +72,19 @@ class Model(nn.Module):
 
         While training ``z`` is one sample of the posterior; in eval mode it is the posterior mean.
         """
-        mean, logvar = self.posterior(x_BCHW)
-        z = mean
+        mean, logvar, extras, batch_wide, drawn = posterior_of(self.posterior(x_BCHW))
+        z = mean if drawn is None or not self.training else drawn
         if logvar is not None:
             logvar = logvar.clamp(*LOGVAR_LIMITS)
-            if self.training:
+            if self.training and drawn is None:
                 z = torch.addcmul(mean, self.noise(mean), torch.exp(0.5 * logvar))
         return ModelOutput(
-            mean=mean, logvar=logvar, z=z, decode=LazyDecode(self.decode_logits, self.shield(z))
+            mean=mean,
+            logvar=logvar,
+            z=z,
+            decode=LazyDecode(self.decode_logits, self.shield(z)),
+            extras={**(extras or {}), **(batch_wide or {})} if extras or batch_wide else NO_EXTRAS,
+            batch_wide=frozenset(batch_wide or ()),
         )
 
     def noise(self, mean: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any, NoReturn
@@ -13,13 +13,17 @@ from torch.nn.parameter import is_lazy as _is_lazy
 
 from acc.errors import AccError, InvalidInput
 from acc.models.base import Model
-from acc.models.output import Decoded, ModelOutput
+from acc.models.output import Decoded, LazyDecode, ModelOutput, Posterior
 from acc.places import describe
 from acc.specs import ModelSpec
 from acc.text import is_out_of_memory
 
 IMAGES = 2
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
+_NONE = torch.zeros(1, 1)
+_OF_EVERY_OUTPUT = frozenset(
+    vars(ModelOutput(mean=_NONE, logvar=None, z=_NONE, decode=LazyDecode(Decoded, _NONE)))
+)
 
 
 def is_lazy(module: nn.Module) -> bool:
@@ -62,9 +66,14 @@ def _check_posterior(model: Model, x_BCHW: Tensor) -> None:
     name = f"{type(model).__name__}.posterior"
     with _named(f"{name} failed for {_of_images(x_BCHW)}"):
         given: Any = model.posterior(x_BCHW)
-    if isinstance(given, Tensor) or not isinstance(given, tuple | list) or len(given) != 2:
-        _refuse(f"{name} returned {_what(given)}; it must return two things, (mean, logvar), or (mean, None)")
-    mean, logvar = given
+    if not isinstance(given, Posterior):
+        if isinstance(given, Tensor) or not isinstance(given, tuple | list) or len(given) != 2:
+            _refuse(
+                f"{name} returned {_what(given)}; it must return two things, (mean, logvar), or (mean, None), or a "
+                "Posterior, from acc.api"
+            )
+        given = Posterior(*given)
+    mean, logvar = given.mean, given.logvar
     _check_latent(f"{name} returned as mean", model, mean)
     if model.has_posterior:
         if not isinstance(logvar, Tensor) or logvar.shape != mean.shape:
@@ -78,6 +87,37 @@ def _check_posterior(model: Model, x_BCHW: Tensor) -> None:
             f"{name} returned as logvar {_what(logvar)}, but has_posterior is False; return None, or say "
             "has_posterior = True in the class"
         )
+    if model.has_posterior and model.discrete:
+        _refuse(
+            f"{type(model).__name__} says both has_posterior and discrete; a latent of codes has no log-variance, so "
+            "leave one of them out"
+        )
+    if given.z is not None and (not isinstance(given.z, Tensor) or given.z.shape != mean.shape):
+        _refuse(
+            f"{name} returned as z {_what(given.z)}; it must be of the shape of the mean, {tuple(mean.shape)}"
+        )
+    _check_extras(f"{name} returned", given.extras)
+    _check_extras(f"{name} returned", given.batch_wide, of_rows=False)
+    both = sorted(set(given.extras or ()) & set(given.batch_wide or ()))
+    if both:
+        _refuse(f"{name} returned '{both[0]}' in extras and in batch_wide; it can be in one of them")
+
+
+def _check_extras(who: str, extras: object, *, of_rows: bool = True) -> None:
+    if extras is None:
+        return
+    kind = "extras" if of_rows else "batch_wide"
+    if not isinstance(extras, Mapping) or not all(isinstance(name, str) for name in extras):
+        _refuse(f"{who} as {kind} {_what(extras)}; it must be a dict of name -> tensor, or None")
+    for name, value in extras.items():
+        if not isinstance(value, Tensor):
+            _refuse(f"{who} in {kind} '{name}' {_what(value)}; it must be a tensor")
+        if of_rows and (not value.dim() or value.shape[0] != IMAGES):
+            more = "; put what is of the whole batch into batch_wide" if "posterior" in who else ""
+            _refuse(
+                f"{who} in extras '{name}' {_what(value)} for {IMAGES} images; it must have a row for each image, "
+                f"({IMAGES}, ...){more}"
+            )
 
 
 def _check_latent(who: str, model: Model, z: object) -> None:
@@ -97,6 +137,13 @@ def _check_output(model: Model, x_BCHW: Tensor) -> ModelOutput:
         _refuse(f"{name} returned {_what(output)}; it must return a ModelOutput, as super().encode(x) does")
     _check_latent(f"{name} gave as mean", model, output.mean)
     _check_latent(f"{name} gave as z", model, output.z)
+    strange = sorted(vars(output).keys() - _OF_EVERY_OUTPUT)
+    if strange:
+        _refuse(
+            f"{name} puts '{strange[0]}' on its output, where it would be lost once the batch is split; return it from "
+            f"posterior: Posterior(mean, logvar, extras={{'{strange[0]}': ...}}), and read "
+            f"output.extras['{strange[0]}']"
+        )
     return output
 
 
@@ -122,6 +169,7 @@ def _check_decoder(model: Model, output: ModelOutput, x_BCHW: Tensor) -> None:
         _refuse(
             f"{name} gave as attention {_what(attention)}; it must be of shape ({IMAGES}, slots, h, w), or None"
         )
+    _check_extras(f"{name} gave", given.extras)
 
 
 def _check_finite(who: str, tensor: Tensor) -> None:

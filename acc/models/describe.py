@@ -34,7 +34,7 @@ from acc.errors import InvalidInput
 from acc.models.base import Model
 from acc.models.build import architecture_of, is_lazy
 from acc.models.check import IMAGES, check_passes
-from acc.models.output import Decoded
+from acc.models.output import Decoded, posterior_of
 from acc.models.trace import Step, Trace
 from acc.rng import seeded
 from acc.specs import ModelSpec
@@ -144,7 +144,8 @@ def _passed(model: Model, device: torch.device) -> _Description:
     trace = Trace(model, spec.latent_dim)
     with trace.watching(model):
         trace.begin("encoder", x_BCHW, IMAGE)
-        mean, logvar = model.posterior(x_BCHW)
+        given = posterior_of(model.posterior(x_BCHW))
+    mean, logvar = given.mean, given.logvar
     wanted = (IMAGES, spec.latent_dim)
     if tuple(mean.shape[:2]) != wanted or mean.dim() not in {2, 4} or (logvar is None) == model.has_posterior:
         raise _NotOnMeta

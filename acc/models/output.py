@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+
+Extras = Mapping[str, Tensor]
+NO_EXTRAS: Extras = {}
 
 
 class LatentReader(Protocol):
@@ -15,15 +18,40 @@ class LatentReader(Protocol):
     latent_range: tuple[int, int]
 
 
+class Posterior(NamedTuple):
+    """What ``Model.posterior`` may return in place of ``(mean, logvar)``, where there is more to say.
+
+    mean: ``(N, D)``, or ``(N, D, h, w)`` of a spatial latent; of discrete codes what they stand for.
+    logvar: of the same shape, of a Gaussian; None of any other posterior, or of none.
+    extras: name -> tensor ``(N, ...)``, a row for each image, as a commitment or the numbers of the codes.
+    batch_wide: name -> tensor of any shape that is of the whole batch, as a codebook's use: every task sees all of it.
+    z: what the decoder reads while training, of the shape of ``mean``, where the model draws it itself; None: a
+    Gaussian's sample, or the mean.
+    """
+
+    mean: Tensor
+    logvar: Tensor | None = None
+    extras: Extras | None = None
+    batch_wide: Extras | None = None
+    z: Tensor | None = None
+
+
 class Decoded(NamedTuple):
     """What a decoder returns.
 
     logits: ``(N, C, H, W)``; ``sigmoid(logits)`` is the image in 0..1.
     attention: ``(N, F, h, w)``, how much each place read each factor slot (sums to 1 over F), or None.
+    extras: name -> tensor ``(N, ...)``, a row for each image, as a learned variance; ``ModelOutput.decoder_extras``.
     """
 
     logits: Tensor
     attention: Tensor | None = None
+    extras: Extras | None = None
+
+
+def posterior_of(given: Posterior | tuple[Tensor, Tensor | None]) -> Posterior:
+    """Return what ``Model.posterior`` gave in the long form."""
+    return given if isinstance(given, Posterior) else Posterior(*given)
 
 
 class LazyDecode:
@@ -53,6 +81,7 @@ class ModelOutput:
     mean, logvar: posterior ``(N, D)``, or ``(N, D, h, w)`` of a spatial latent; logvar may be None.
     z: what the decoder reads, of the same shape: a sample while training, the posterior mean in eval mode.
     latent: ``(N, D)``, ``z`` averaged over places; what task heads read. In eval mode the posterior mean.
+    extras: what else the encoder gave by name: tensors of N rows, and those named in ``batch_wide``.
     """
 
     def __init__(
@@ -63,8 +92,11 @@ class ModelOutput:
         z: Tensor,
         decode: LazyDecode,
         rows: slice | None = None,
+        extras: Extras = NO_EXTRAS,
+        batch_wide: frozenset[str] = frozenset(),
     ) -> None:
         self.mean, self.logvar, self.z = mean, logvar, z
+        self.extras, self.batch_wide = extras, batch_wide
         self.latent = pool(z)
         self._decode, self._rows = decode, rows
 
@@ -97,6 +129,20 @@ class ModelOutput:
         attention = self._decode.decoded().attention
         return None if attention is None else self._own(attention)
 
+    @property
+    def decoder_extras(self) -> Extras:
+        """What the decoder gave beside the image, by name, a row for each image; runs it if it has not run yet."""
+        extras = self._decode.decoded().extras
+        return NO_EXTRAS if extras is None else {name: self._own(value) for name, value in extras.items()}
+
+    def each_row(self, change: Callable[[Tensor], Tensor]) -> Extras:
+        """Return the extras with ``change`` made to those of rows; those of the whole batch stay as they are."""
+        if not self.extras:
+            return NO_EXTRAS
+        return {
+            name: value if name in self.batch_wide else change(value) for name, value in self.extras.items()
+        }
+
     def latent_for(self, task: LatentReader) -> Tensor:
         """Return ``latent`` restricted to what the task reads, ``(N, width)``."""
         start, end = task.latent_range
@@ -128,6 +174,8 @@ class ModelOutput:
                     z=self.z[rows],
                     decode=decode,
                     rows=None if alone else rows,
+                    extras=self.each_row(lambda value, rows=rows: value[rows]),  # type: ignore[misc]
+                    batch_wide=self.batch_wide,
                 )
             )
             start += size

@@ -8,13 +8,14 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from acc.data import DatasetGenerator
-from acc.errors import PluginError
+from acc.errors import PluginError, TaskError
 from acc.methods import Method, Paper
 from acc.models import Model
 from acc.params import Param, params_of
 from acc.recipes import Recipe
 from acc.specs import TrainSpec
 from acc.text import in_words, text_of
+from acc.training.context import LOSS_TAKES, takes_step
 from acc.training.task import EvaluationTask, JointTask, TargetTask, Task
 
 Kind = Literal["task", "generator", "recipe", "model", "method"]
@@ -139,7 +140,10 @@ def check(cls: type, kind: Kind) -> None:
             f"a {kind} must define {' and '.join(methods)}"
         )
     for name in methods:
-        _check_signature(cls, base, name)
+        if name in LOSS_TAKES:
+            _check_loss(cls, name)
+        else:
+            _check_signature(cls, base, name)
     _check_params(cls, base)
     if issubclass(cls, Task):
         _check_task(cls)
@@ -151,6 +155,13 @@ def check(cls: type, kind: Kind) -> None:
         raise PluginError(f"class {cls.__name__}: version is {cls.version!r}; use a whole number")
     if not issubclass(cls, Model):  # which is made from a specification, and costs time
         _check_made(cls)
+
+
+def _check_loss(cls: type, name: str) -> None:
+    try:
+        takes_step(getattr(cls, name), ("self", *LOSS_TAKES[name]))
+    except TaskError as error:
+        raise PluginError(f"class {cls.__name__}: {error.fields['task_class'][0]}") from None
 
 
 def _check_signature(cls: type, base: type, name: str) -> None:

@@ -66,15 +66,29 @@ def loss_method(spec: TaskSpec, task: Task) -> str:
     return f"{spec.task_class}.{method}{written_at(getattr(type(task), method))}"
 
 
-def _wrong_with(loss: object, device: torch.device, *, finite: bool) -> str:
-    right = "it must return a scalar floating-point tensor, such as a mean"
+def what_is(given: object) -> str:
+    """Return, in words, what is no loss."""
+    return "a tensor" if isinstance(given, Tensor) else f"{given!r:.200}"
+
+
+def check_part(spec: TaskSpec, task: Task, name: str, loss: object, device: torch.device) -> None:
+    """Raise TaskFailed unless one of the losses that a task returns by name is a scalar tensor on the device."""
+    wrong = _wrong_with(loss, device, finite=False, learns=False)
+    if wrong:
+        raise TaskFailed(
+            f"task '{spec.key}': {loss_method(spec, task)} returned as '{name}' {wrong}", key=spec.key
+        )
+
+
+def _wrong_with(loss: object, device: torch.device, *, finite: bool, learns: bool = True) -> str:
+    right = "it must return a scalar floating-point tensor, such as a mean, or several in a dict by name"
     if not isinstance(loss, Tensor):
-        return f"{loss!r:.200}; {right}"
+        return f"{what_is(loss)}; {right}"
     if loss.dim() or not loss.is_floating_point():
         return f"a tensor of shape {tuple(loss.shape)}, {loss.dtype}; {right}"
     if loss.device != device:
         return f"a loss on {loss.device}, and the job trains on {device}; make new tensors on output.z.device"
-    if not loss.requires_grad:
+    if learns and not loss.requires_grad:
         return (
             "a loss without a gradient, so nothing would learn from it; let it depend on output or on the head, not "
             "on what was detached or computed under no_grad. A task that is only measured is an EvaluationTask"

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from acc.errors import InvalidInput, TrainingFailed
-from acc.models import Decoded, Model
+from acc.models import Decoded, Model, Posterior
+from acc.models.output import Extras, posterior_of
 from acc.specs import TrainSpec
 from acc.text import first_line
 
@@ -65,18 +66,28 @@ def network_passes(model: Model, train: TrainSpec, device: torch.device) -> Iter
     posterior, decode_logits = model.posterior, model.decode_logits
     memory = torch.channels_last if train.channels_last else torch.preserve_format
 
-    def encode(x_BCHW: Tensor) -> tuple[Tensor, Tensor | None]:
+    def encode(x_BCHW: Tensor) -> Posterior:
         with autocast():
-            mean, logvar = posterior(
-                x_BCHW.contiguous(memory_format=memory) if train.channels_last else x_BCHW
+            given = posterior_of(
+                posterior(x_BCHW.contiguous(memory_format=memory) if train.channels_last else x_BCHW)
             )
-        return mean.float(), None if logvar is None else logvar.float()
+        return Posterior(
+            given.mean.float(),
+            None if given.logvar is None else given.logvar.float(),
+            _single(given.extras),
+            _single(given.batch_wide),
+            None if given.z is None else given.z.float(),
+        )
 
     def decode(z: Tensor) -> Decoded:
         with autocast():
             decoded = decode_logits(z)
         attention = decoded.attention
-        return Decoded(decoded.logits.float(), None if attention is None else attention.float())
+        return Decoded(
+            decoded.logits.float(),
+            None if attention is None else attention.float(),
+            _single(decoded.extras),
+        )
 
     with _compiling(train):
         model.posterior = _compiled(encode, train)  # type: ignore[method-assign]
@@ -85,6 +96,13 @@ def network_passes(model: Model, train: TrainSpec, device: torch.device) -> Iter
             yield
         finally:
             del model.posterior, model.decode_logits  # the methods of its class again
+
+
+def _single(extras: Extras | None) -> Extras | None:
+    """Return the extras with their floats in single precision."""
+    if extras is None:
+        return None
+    return {name: value.float() if value.is_floating_point() else value for name, value in extras.items()}
 
 
 def records_graphs(train: TrainSpec, device: torch.device) -> bool:

@@ -29,7 +29,7 @@ from acc.training.optim import NamedOptimizer
 from acc.training.passes import network_passes, precision_on, records_graphs
 from acc.training.ranks.group import Ranks
 from acc.training.ranks.share import Share, SharedNoise, mean_of
-from acc.training.task import JointTask, TaskView
+from acc.training.task import JointTask, Loss, TaskView
 from acc.training.taskset import Entry
 
 DRAWS_AHEAD = 1024  # task draws of the sampled schedule made at once
@@ -43,7 +43,8 @@ class StepResult:
     """What a step came to.
 
     losses: raw, detached; factors: what each was multiplied with in the total; norm: the gradient's length, if it
-    was measured; drawn: which of the enabled tasks was trained, None for all of them.
+    was measured; drawn: which of the enabled tasks was trained, None for all of them. parts: series and value of each
+    loss that a task gave by name.
     """
 
     losses: list[Tensor]
@@ -51,6 +52,7 @@ class StepResult:
     lr: float
     norm: Tensor | None
     drawn: int | None
+    parts: Sequence[tuple[str, Tensor]] = ()
 
 
 @dataclass
@@ -104,6 +106,7 @@ class Plan:
         self._entries = list(entries)
         self._checked, self._finite = False, finite
         self._failed: TaskFailed | None = None
+        self._in_parts: list[Entry] = []
 
     def losses(
         self, model: Model, share: Share | None = None, ranks: Ranks | None = None, *, together: bool = False
@@ -154,14 +157,22 @@ class Plan:
         if together:
             assert ranks is not None
             self._agree(ranks)
-        self._checked = True
+        if not self._checked:
+            self._checked = True
+            for entry in self._entries:
+                entry.part_names = entry.part_names or ()
+            self._in_parts = [entry for entry in self._entries if entry.part_names]
         return losses
+
+    def parts(self) -> list[tuple[str, Tensor]]:
+        """Return series and value of each of the losses that tasks gave by name, raw and detached."""
+        return [(name, part.detach()) for entry in self._in_parts for name, part in entry.part_series()]
 
     def _loss(
         self,
         place: int,
         entry: Entry,
-        compute: Callable[..., Tensor],
+        compute: Callable[..., Loss],
         sees: tuple[Any, Any],
         losses: list[Tensor],
         *,
@@ -171,7 +182,10 @@ class Plan:
         device = losses[place].device  # of the images that stand there
         try:
             with failing(entry.spec, entry.task):
-                loss = compute(*sees, entry.head)
+                given = compute(*sees, entry.head, *entry.step)
+                # One loss is what nearly every task gives.
+                one = isinstance(given, Tensor) and not entry.part_names
+                loss = given if one else entry.summed(given)
             if not self._checked:
                 check_loss(entry.spec, entry.task, loss, device, finite=self._finite)
             losses[place] = loss
@@ -192,14 +206,18 @@ class Plan:
             raise TaskFailed(f"task '{key}' failed on another rank", key=key)
 
     def factors(self, train: TrainSpec) -> list[float]:
-        """Return the factor of each loss in the total; the tasks grow one update older."""
+        """Return the factor of each loss in the total."""
         factors = []
         for entry in self._entries:
             with failing(entry.spec, entry.task):
                 scale = entry.task.weight_scale(entry.age, train)
             factors.append(scale * entry.spec.weight if self.drawn is None else scale)
-            entry.age += 1
         return factors
+
+    def grow_older(self) -> None:
+        """Count an update for each of the tasks."""
+        for entry in self._entries:
+            entry.context.step += 1
 
 
 class JointSchedule:
@@ -282,8 +300,10 @@ class Updates:
             total = _total(losses, factors)
             self._scaled(total).backward()
             losses, total = [loss.detach() for loss in losses], total.detach()
+            parts = plan.parts()
         else:
-            losses, factors, total = self._divided(plan, self._share)
+            losses, factors, total, parts = self._divided(plan, self._share)
+        plan.grow_older()
         norm = self._norm(step)
         optimizer.set_lr(lr)
         if self.scaler is not None:
@@ -294,7 +314,7 @@ class Updates:
                 assert norm is not None
                 optimizer.skip_unless_finite(total + norm)
             optimizer.inner.step()
-        return StepResult(losses, factors, lr, norm, plan.drawn)
+        return StepResult(losses, factors, lr, norm, plan.drawn, parts)
 
     def _losses(self, plan: Plan) -> list[Tensor]:
         if self._graphs:
@@ -302,18 +322,22 @@ class Updates:
         together = self.survives and self._ranks is not None
         return plan.losses(self._model, self._share, self._ranks, together=together)
 
-    def _divided(self, plan: Plan, share: Share) -> tuple[list[Tensor], list[float], Tensor]:
+    def _divided(
+        self, plan: Plan, share: Share
+    ) -> tuple[list[Tensor], list[float], Tensor, list[tuple[str, Tensor]]]:
         """Compute this process's share of an update in its passes, and add up those of all ranks."""
         assert self._noise is not None
         self._noise.begin()
         factors: list[float] = []
         passes: list[list[Tensor]] = []
+        parts: list[tuple[str, Tensor]] = []
         for number in range(share.passes):
             self._noise.turn(number)
             losses = self._losses(plan)
             factors = factors or plan.factors(self._train)
             self._scaled(_total(losses, factors) * share.weight).backward()
-            passes.append([loss.detach() for loss in losses])
+            parts = plan.parts()
+            passes.append([*(loss.detach() for loss in losses), *(part for _, part in parts)])
             if self._graphs and not number:
                 # A replay writes its gradients where the last one did, so they are added up elsewhere.
                 for parameter in self._optimizer.parameters:
@@ -322,7 +346,9 @@ class Updates:
         if self._ranks is not None:
             gradients = [one.grad for one in self._optimizer.parameters if one.grad is not None]
             self._ranks.all_reduce([*gradients, *losses])
-        return losses, factors, _total(losses, factors)
+        count = len(factors)
+        named = [(name, part) for (name, _), part in zip(parts, losses[count:], strict=True)]
+        return losses[:count], factors, _total(losses[:count], factors), named
 
     def _scaled(self, total: Tensor) -> Tensor:
         return total if self.scaler is None else self.scaler.scale(total)

@@ -15,12 +15,14 @@ from acc.params import Param, clean_params, params_of
 from acc.specs import TargetSpec, TaskSpec, TrainSpec
 from acc.text import text_of
 from acc.training.batch import Batch, TrainingRows
+from acc.training.context import StepContext
 from acc.training.protocols import Baseline
 
 if TYPE_CHECKING:
     from acc.data import AccDataset
 
 Sums = dict[str, Tensor | float]
+Loss = Tensor | Mapping[str, Tensor]
 Thresholds = tuple[float, float]
 
 DEFAULT_THRESHOLDS: Mapping[str, Thresholds] = {"accuracy": (0.7, 0.9), "loss": (0.5, 0.1)}
@@ -41,6 +43,8 @@ class Task:
     trains: whether it has a loss; see ``EvaluationTask``.
     needs_whole_batch: the loss is no mean over rows but a statistic of the batch, such as a correlation. Where
     several ranks share a batch, such a task is given all of its rows.
+    part_weights: of the losses that ``compute_loss`` returns by name, what each counts in their sum; 1 unless said
+    here (a property may compute it from ``Param``s) or in ``TaskSpec.part_weights``.
     training: False while a checkpoint is measured; an optimizer of the task's own makes no step then.
 
     What a task keeps (``self.x = ...``) is in the checkpoints and comes back exactly: modules, parameters, optimizers,
@@ -58,6 +62,7 @@ class Task:
     thresholds: ClassVar[dict[str, Thresholds | None]] = {}
     trains: ClassVar[bool] = True
     needs_whole_batch: ClassVar[bool] = False
+    part_weights: Mapping[str, float] = {}
     training: bool = True
 
     def __init__(self, **params: Any) -> None:
@@ -82,9 +87,10 @@ class Task:
         """
         check_image(model, dataset.images.shape[1:])
         if self.needs_posterior and not model.has_posterior:
+            there = "has discrete codes" if model.discrete else "has none"
             raise TaskError(
                 f"{type(self).__name__} needs a posterior (mean and log-variance), "
-                f"{model.spec.architecture} has none; choose a variational model",
+                f"{model.spec.architecture} {there}; choose a variational model",
                 field="task_class",
             )
         if self.target is not None:
@@ -97,8 +103,13 @@ class Task:
         """
         return None
 
-    def compute_loss(self, output: ModelOutput, batch: Batch, head: nn.Module | None) -> Tensor:
-        """Return the loss as a scalar tensor on the device, before the weight. No ``.item()`` here."""
+    def compute_loss(self, *seen: Any, **_named: Any) -> Loss:
+        """Return the loss as a scalar tensor on the device, before the weight. No ``.item()`` here.
+
+        Write it as ``compute_loss(self, output, batch, head)``, or as ``compute_loss(self, output, batch, head, step)``
+        to be told of the step (``StepContext``). Several losses are returned by name, ``{"tc": ..., "mi": ...}``: each
+        is recorded, and their sum, by ``part_weights``, is the task's loss. The names stay the same in every step.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define compute_loss(output, batch, head)")
 
     def weight_scale(self, step: int, train: TrainSpec) -> float:
@@ -185,8 +196,11 @@ class JointTask(Task):
 
     needs_whole_batch = True
 
-    def compute_joint_loss(self, own: TaskView, others: Sequence[TaskView], head: nn.Module | None) -> Tensor:
-        """Return the loss as a scalar tensor on the device, before the weight. No ``.item()`` here."""
+    def compute_joint_loss(self, *seen: Any, **_named: Any) -> Loss:
+        """Return the loss as ``compute_loss`` does; ``compute_joint_loss(self, own, others, head)`` or with ``step``.
+
+        own: a ``TaskView``; others: a list of them.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define compute_joint_loss(own, others, head)")
 
     def evaluate_joint(self, own: TaskView, others: Sequence[TaskView]) -> Sums:
@@ -196,9 +210,11 @@ class JointTask(Task):
         """
         return {}
 
-    def compute_loss(self, output: ModelOutput, batch: Batch, head: nn.Module | None) -> Tensor:
+    def compute_loss(
+        self, output: ModelOutput, batch: Batch, head: nn.Module | None, *step: StepContext
+    ) -> Loss:
         """Return the loss where there is no other task."""
-        return self.compute_joint_loss(TaskView(self, output, batch), (), head)
+        return self.compute_joint_loss(TaskView(self, output, batch), (), head, *step)
 
 
 class EvaluationTask(Task):
@@ -216,7 +232,7 @@ class EvaluationTask(Task):
         super().attach(spec, dataset, model)
         self.model = model
 
-    def compute_loss(self, output: ModelOutput, batch: Batch, head: nn.Module | None) -> Tensor:
+    def compute_loss(self, *_seen: Any, **_named: Any) -> Loss:
         """Raise TaskError: there is no loss."""
         raise TaskError(f"{type(self).__name__} has no loss; it only evaluates", field="task_class")
 

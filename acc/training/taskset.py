@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,20 +12,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from acc.errors import CheckpointError, InvalidInput
-from acc.models import Model
+from acc.errors import CheckpointError, InvalidInput, TaskError
+from acc.models import Model, ModelOutput
 from acc.models.build import is_lazy
 from acc.rng import seed_for, seeded
-from acc.specs import TaskSpec, parse
-from acc.training.batch import Stored
+from acc.specs import KEY_PATTERN, TaskSpec, parse
+from acc.training.batch import Batch, Stored
 from acc.training.checkpoints.encoding import Encoded
 from acc.training.checkpoints.extra_state import ExtraState, shared_with
 from acc.training.checkpoints.files import Checkpoint
 from acc.training.checkpoints.restore import load_head, load_state
-from acc.training.failures import TaskFailed, failing
+from acc.training.context import LOSS_TAKES, JobFacts, StepContext, takes_step
+from acc.training.failures import TaskFailed, check_part, failing, loss_method, what_is
+from acc.training.losses import series
 from acc.training.plugin_set import PluginSet
 from acc.training.protocols import Baseline
-from acc.training.task import Task, make_task
+from acc.training.task import JointTask, Loss, Task, make_task
 
 if TYPE_CHECKING:
     from acc.data import AccDataset
@@ -37,6 +40,8 @@ class Entry:
     extra: what the task keeps beside its head; head_extra: what its head keeps beside weights.
     added: whether it came while the job ran. parameters: of the modules beside its head, as they were attached.
     tried: whether a step of it was proven, by the proof at the start or when it was added or switched on.
+    context: what a step knows; takes_step: whether its loss asks for it. part_names: of the losses that it returns by
+    name, () if it returns one, None as long as it has returned none; parts: those of the last call.
     """
 
     spec: TaskSpec
@@ -45,10 +50,84 @@ class Entry:
     extra: ExtraState
     head_extra: ExtraState | None
     parameters: dict[str, nn.Parameter]
-    age: int = 0
+    context: StepContext
+    takes_step: bool
+    part_names: tuple[str, ...] | None = None
+    parts: tuple[Tensor, ...] = ()
     baseline: Baseline | None = None
     added: bool = False
     tried: bool = False
+
+    @property
+    def age(self) -> int:
+        """Updates that it took part in."""
+        return self.context.step
+
+    @age.setter
+    def age(self, updates: int) -> None:
+        self.context.step = updates
+
+    def loss(self, output: ModelOutput, batch: Batch) -> Tensor:
+        """Return the task's loss on a batch of its own, where there is no other task."""
+        return self.summed(self.task.compute_loss(output, batch, self.head, *self.step))
+
+    @property
+    def step(self) -> tuple[StepContext, ...]:
+        """What is given to its loss beside the rest: the step, if it asks for it."""
+        return (self.context,) if self.takes_step else ()
+
+    def summed(self, given: Loss) -> Tensor:
+        """Return the loss that a task gave: the very tensor, or the sum of its losses by name.
+
+        Raises TaskFailed where these are no losses, or have other names than before.
+        """
+        if not isinstance(given, Mapping) and not self.part_names:
+            return given  # whether it is a loss is looked at once, beside this
+        names = tuple(given) if isinstance(given, Mapping) else ()
+        if names != self.part_names:
+            self._name_parts(given, names)
+        assert isinstance(given, Mapping)
+        parts = self.parts = tuple(given.values())
+        weights = [self.part_weight(name) for name in names]
+        total = parts[0] * weights[0]
+        for part, weight in zip(parts[1:], weights[1:], strict=True):
+            total = total + part * weight
+        return total
+
+    def part_weight(self, name: str) -> float:
+        """Return what one of the losses by name counts in their sum."""
+        return float(self.spec.part_weights.get(name, self.task.part_weights.get(name, 1.0)))
+
+    def _name_parts(self, given: object, names: tuple[str, ...]) -> None:
+        """Take the names of the first losses that came by name; raises TaskFailed for others."""
+        wrong = ""
+        method = loss_method(self.spec, self.task)
+        if not isinstance(given, Mapping):
+            known = ", ".join(self.part_names or ()) or "one loss"
+            wrong = f"{what_is(given)}, and before {known}; it must return the same in every step"
+        elif self.part_names is not None:
+            now, before = ", ".join(map(str, names)) or "nothing", ", ".join(self.part_names) or "one loss"
+            wrong = f"the losses {now}, and before {before}; the names must be the same in every step, in their order"
+        elif not names:
+            wrong = "an empty dict; it must hold at least one loss"
+        else:
+            odd = [name for name in names if not (isinstance(name, str) and KEY_PATTERN.match(name))]
+            if odd:
+                wrong = f"a loss called {odd[0]!r}; use a-z, 0-9, - and _, at most 64, beginning with a letter or digit"
+        unknown = sorted({*self.spec.part_weights, *self.task.part_weights}.difference(names))
+        if not wrong and unknown:
+            wrong = f"the losses {', '.join(names)}; '{unknown[0]}', for which there is a part weight, is none of them"
+        if wrong:
+            raise TaskFailed(f"task '{self.spec.key}': {method} returned {wrong}", key=self.spec.key)
+        assert isinstance(given, Mapping)
+        for name, part in given.items():
+            check_part(self.spec, self.task, name, part, self.context.device)
+        self.part_names = names
+
+    def part_series(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield the series and the value of each of the last losses by name."""
+        for name, part in zip(self.part_names or (), self.parts, strict=True):
+            yield series.part(self.spec.key, name), part
 
     @property
     def name(self) -> str:
@@ -69,6 +148,9 @@ class Entry:
         if self.head_extra is not None:
             name = f"head.{self.spec.key}"
             found[name] = self.head_extra.state(f"state.{name}", tensors)
+        generator = self.context.state()
+        if generator is not None:
+            tensors[f"generator.{self.spec.key}"] = generator
         return {name: state for name, state in found.items() if state}
 
     def load(self, origin: Checkpoint, device: torch.device) -> str:
@@ -84,6 +166,7 @@ class Entry:
             return (
                 f"the checkpoint's state of task '{key}' does not fit the task's class as it is now: {error}"
             )
+        self.context.load(origin.tensors.get(f"generator.{key}"))
         return ""
 
     def eval(self) -> None:
@@ -103,7 +186,11 @@ class TaskSet:
         model: Model,
         datasets: Mapping[str, AccDataset],
         device: torch.device,
+        *,
+        job: JobFacts | None = None,
     ) -> None:
+        """``job``: what tasks are told of the job that they are part of."""
+        self.job = job or JobFacts.of_none()
         self._plugins, self._model, self._datasets, self.device = plugins, model, datasets, device
         self.entries: dict[str, Entry] = {}
 
@@ -122,6 +209,16 @@ class TaskSet:
         dataset = self.dataset(spec.dataset)
         with seeded(seed_for(self._model.spec.seed, "task", spec.key)):  # also what it makes beside its head
             task = make_task(spec, self._plugins.task, dataset, self._model)
+        joint = isinstance(task, JointTask)
+        method = "compute_joint_loss" if joint else "compute_loss"
+        takes = task.trains and takes_step(getattr(task, method), LOSS_TAKES[method])
+        if joint and takes_step(task.compute_loss, LOSS_TAKES["compute_loss"]) < takes:
+            raise TaskError(
+                f"{spec.task_class}.compute_joint_loss takes the step, so compute_loss must take it too; leave out "
+                "compute_loss, or write it as (output, batch, head, step)",
+                field="task_class",
+            )
+        context = StepContext(spec.key, spec.dataset, self._model, self.device, self.job)
         start, end = task.latent_range
         # The same key on the same model gives the same head, whatever was attached before.
         with seeded(seed_for(self._model.spec.seed, "head", spec.key)):
@@ -129,11 +226,14 @@ class TaskSet:
             if head is not None:
                 head.to(self.device).train()
                 if is_lazy(head):
-                    self._give_shapes(spec, task, head)
-        entry = self.entries[spec.key] = self._entry(spec, task, head)
+                    self._give_shapes(spec, task, head, (context,) if takes else ())
+                    context = dataclasses.replace(context, _generator=None)
+        entry = self.entries[spec.key] = self._entry(spec, task, head, context, takes_step=takes)
         return entry
 
-    def _entry(self, spec: TaskSpec, task: Task, head: nn.Module | None) -> Entry:
+    def _entry(
+        self, spec: TaskSpec, task: Task, head: nn.Module | None, context: StepContext, *, takes_step: bool
+    ) -> Entry:
         data = self.dataset(spec.dataset)
         arrays = [each for each in (data.images, *data.targets.values(), data.units) if each is not None]
         shared = shared_with(self._model, data, spec, *arrays)
@@ -143,9 +243,11 @@ class TaskSet:
             module.to(self.device).train()
         extra = ExtraState(task, shared)
         head_extra = None if head is None else ExtraState(head)
-        return Entry(spec, task, head, extra, head_extra, dict(extra.parameters()))
+        return Entry(spec, task, head, extra, head_extra, dict(extra.parameters()), context, takes_step)
 
-    def _give_shapes(self, spec: TaskSpec, task: Task, head: nn.Module) -> None:
+    def _give_shapes(
+        self, spec: TaskSpec, task: Task, head: nn.Module, step: tuple[StepContext, ...]
+    ) -> None:
         """Run two images through a copy of the task, so that the head's lazy layers learn their shapes."""
         shared = shared_with(self._model, self._model, self.dataset(spec.dataset), head, *head.modules())
         trial = copy.deepcopy(task, {id(one): one for one in shared})
@@ -154,7 +256,7 @@ class TaskSet:
         try:
             with failing(spec, task), torch.no_grad():
                 batch = Stored(self.dataset(spec.dataset), self.device).batch(np.arange(2))
-                trial.compute_loss(self._model.encode(batch.images), batch, head)
+                trial.compute_loss(self._model.encode(batch.images), batch, head, *step)
         except TaskFailed as error:
             raise InvalidInput(
                 task_class=f"{error}, when two images were to tell the lazy layers of its head their shapes"
@@ -179,7 +281,7 @@ class TaskSet:
         rows = np.arange(min(len(dataset), origin.header.spec.train.batch_size))
         batch = Stored(dataset, self.device).batch(rows)
         with failing(entry.spec, entry.task), torch.enable_grad():
-            entry.task.compute_loss(self._model.encode(batch.images), batch, entry.head)
+            entry.loss(self._model.encode(batch.images), batch)
 
     def detach(self, key: str) -> Entry:
         """Take a task away and return it; raises InvalidInput (task) for an unknown key."""

@@ -25,6 +25,7 @@ from acc.training.checkpoints.files import Checkpoint, Snapshot, load
 from acc.training.checkpoints.header import Header
 from acc.training.checkpoints.restore import load_model
 from acc.training.checkpoints.versions import versions
+from acc.training.context import JobFacts
 from acc.training.devices import DeviceManager
 from acc.training.failures import TaskFailed
 from acc.training.losses.early_stop import EarlyStop
@@ -94,7 +95,13 @@ class TrainState:
         self._streams: dict[str, IndexStream] = {}
         self._rows: dict[str, Indices] = like._rows if like else {}
         self._data: dict[str, OnDevice] = like._data if like else {}
-        self.tasks: TaskSet = TaskSet(classes, self.model, datasets, self.device)
+        facts = JobFacts(
+            total=self.train.steps,
+            seed=self.train.seed,
+            global_step=lambda: self.global_step,
+            training_rows=lambda key: len(self._training_rows(key)),
+        )
+        self.tasks: TaskSet = TaskSet(classes, self.model, datasets, self.device, job=facts)
         for spec in resumed.header.spec.tasks if resumed else job.tasks:
             self.tasks.attach(spec).added = resumed is not None and spec.key in resumed.header.added
         self.require_trainable()

@@ -378,6 +378,9 @@ class Trainer:
     def _unsound(self, step: int, name: str) -> str:
         key = series.task_key(name)
         entry = self.tasks.entries.get(key) if key else None
+        part = series.part_of(name)
+        if part is not None:
+            name = f"{part[1]}' of task '{part[0]}"
         what = f"the loss of task '{entry.spec.key}' (weight {entry.spec.weight:g})" if entry else f"'{name}'"
         rate = lr_at(self.state.lr, step, self.train)
         return f"{what} was no longer a finite number at step {step}, learning rate {rate:g}"

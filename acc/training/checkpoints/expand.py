@@ -65,7 +65,7 @@ def expand_checkpoint(
     tensors |= dict(_optimizer_state(origin, tensors, places, set(fresh_heads)))
     anew = {f"{kind}.{task}" for task in fresh_heads for kind in ("task", "head")}
     state = {name: kept for name, kept in header.state.items() if name not in anew}
-    kept = ("rng.", *(f"state.{name}." for name in state))
+    kept = ("rng.", "generator.", *(f"state.{name}." for name in state))
     tensors |= {name: tensor for name, tensor in origin.tensors.items() if name.startswith(kept)}
     snapshot = Snapshot(
         step=0,

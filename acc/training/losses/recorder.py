@@ -40,6 +40,8 @@ class BlockRecorder:
         self._rates: list[float] = []
         self._norms: list[Tensor] = []
         self._normed: list[int] = []  # places in the block of the steps whose norm is known
+        self._parts: list[tuple[int, str, Tensor]] = []  # place in the block, series, value
+        self._part_names: dict[str, int] = {}  # of all losses by name so far, with their order
         self._wall_start = 0.0
 
     def __len__(self) -> int:
@@ -56,6 +58,9 @@ class BlockRecorder:
         if result.norm is not None:
             self._normed.append(len(self._rates) - 1)
             self._norms.append(result.norm)
+        for name, part in result.parts:
+            self._part_names.setdefault(name, len(self._part_names))
+            self._parts.append((len(self._rates) - 1, name, part))
 
     def fetch(self) -> tuple[PointBlock, list[tuple[int, str]]]:
         """Return the block (the one host synchronisation) and begin the next one after it.
@@ -64,7 +69,9 @@ class BlockRecorder:
         that was not drawn at a step has NaN there, which is as it should be.
         """
         count, tasks = len(self), len(self.keys)
-        flat = torch.stack([*self._losses, *self._norms]).to(torch.float32).cpu().numpy()
+        named = [part for _, _, part in self._parts]
+        flat = torch.stack([*self._losses, *self._norms, *named]).to(torch.float32).cpu().numpy()
+        flat, of_parts = flat[: len(flat) - len(named)], flat[len(flat) - len(named) :]
         raw = np.full((tasks, count), np.nan, dtype=np.float32)
         weighted = np.full((tasks, count), np.nan, dtype=np.float32)
         if self._drawn[0] is None:
@@ -83,6 +90,12 @@ class BlockRecorder:
         norms[self._normed] = flat[len(flat) - len(self._norms) :]
         names += [series.LEARNING_RATE, series.GRAD_NORM]
         values += [np.asarray(self._rates, dtype=np.float32), norms]
+        if self._part_names:
+            rows_of_parts = np.full((len(self._part_names), count), np.nan, dtype=np.float32)
+            for (column, name, _), value in zip(self._parts, of_parts, strict=True):
+                rows_of_parts[self._part_names[name], column] = value
+            names += list(self._part_names)
+            values += list(rows_of_parts)
         block = PointBlock(
             start=self.start,
             series=tuple(names),
@@ -90,16 +103,30 @@ class BlockRecorder:
             wall_start=self._wall_start,
             wall_end=time.time(),
         )
-        unsound = self._unsound(block, flat, count)
+        unsound = self._unsound(block, flat, of_parts, count)
         self.start += count
-        for kept in (self._losses, self._drawn, self._factors, self._rates, self._norms, self._normed):
+        lists = (
+            self._losses,
+            self._drawn,
+            self._factors,
+            self._rates,
+            self._norms,
+            self._normed,
+            self._parts,
+        )
+        for kept in lists:
             kept.clear()
         return block, unsound
 
-    def _unsound(self, block: PointBlock, flat: NDArray[np.float32], count: int) -> list[tuple[int, str]]:
-        if np.isfinite(flat).all() and np.isfinite(block.values[0]).all():
+    def _unsound(
+        self, block: PointBlock, flat: NDArray[np.float32], of_parts: NDArray[np.float32], count: int
+    ) -> list[tuple[int, str]]:
+        sound = np.isfinite(flat).all() and np.isfinite(of_parts).all()
+        if sound and np.isfinite(block.values[0]).all():
             return []
         found: dict[int, str] = {}
+        for place in np.flatnonzero(~np.isfinite(of_parts))[::-1].tolist():
+            found[self._parts[place][0]] = self._parts[place][1]
         for column in np.flatnonzero(~np.isfinite(block.values[0])).tolist():
             found[column] = series.TOTAL
         norms = flat[len(flat) - len(self._norms) :]

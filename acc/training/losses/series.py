@@ -17,7 +17,19 @@ def weighted(task_key: str) -> str:
     return f"weighted/{task_key}"
 
 
+def part(task_key: str, name: str) -> str:
+    """Return the series of one of the losses that a task returns by name, before any weight."""
+    return f"part/{task_key}/{name}"
+
+
+def part_of(series: str) -> tuple[str, str] | None:
+    """Return task key and name of one of a task's losses by name; None for any other series."""
+    prefix, _, rest = series.partition("/")
+    key, _, name = rest.partition("/")
+    return (key, name) if prefix == "part" and key and name else None
+
+
 def task_key(series: str) -> str | None:
-    """Return the task that a series belongs to, or None for total, lr and grad_norm."""
+    """Return the task whose loss a series is, or None for total, lr, grad_norm and losses by name."""
     prefix, _, key = series.partition("/")
     return key if key and prefix in {"raw", "weighted"} else None

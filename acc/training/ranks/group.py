@@ -82,7 +82,10 @@ class Ranks:
         z = mean if output.z is output.mean else self._gathered(output.z, share)
         logvar = None if output.logvar is None else self._gathered(output.logvar, share)
         decode = LazyDecode(model.decode_logits, model.shield(z))
-        return ModelOutput(mean=mean, logvar=logvar, z=z, decode=decode)
+        extras = output.each_row(lambda rows: self._gathered(rows, share))
+        return ModelOutput(
+            mean=mean, logvar=logvar, z=z, decode=decode, extras=extras, batch_wide=output.batch_wide
+        )
 
     def _gathered(self, rows: Tensor, share: Share) -> Tensor:
         gathered: Tensor = _Gather.apply(rows, share, self)  # type: ignore[no-untyped-call]
