@@ -139,7 +139,7 @@ def train(
     model and method classes of your own that are named, beside those that come with ACC. ranks: this process is one
     of several that share each batch, as ``under_torchrun()`` gives it; all of them call this with the same.
     options: the fields of TrainSpec (``steps``, ``batch_size``, ``lr``, ``seed``, ...), and the parameters of the
-    method.
+    method and its architecture.
     method: a name (``"beta_vae"``) or a class, which gives model, tasks and training settings made for the first
     dataset; ``tasks`` come beside its own, and what is given of ``model``, ``latent_dim`` and options goes before what
     it says. Without one the model is a ``FactorSlotAutoencoder`` of 16 latent dimensions.
@@ -172,9 +172,8 @@ def train(
             {"model_seed": f"{model_seed} is refused: weights and held-out rows are those of start_from"}
         )
     if method is not None:
-        setup, options = _setup(
-            known.method(method if isinstance(method, str) else method.__name__), first, options
-        )
+        named = method if isinstance(method, str) else method.__name__
+        setup, options = _setup(known, known.method(named), first, options)
         tasks = [*setup.tasks, *tasks]
         model = model or {"architecture": setup.architecture, "params": setup.params}
         latent_dim = latent_dim or setup.latent_dim
@@ -202,22 +201,32 @@ def train(
 
 
 def _setup(
-    method: type[Method], data: AccDataset, options: Mapping[str, Any]
+    known: PluginSet, method: type[Method], data: AccDataset, options: Mapping[str, Any]
 ) -> tuple[Setup, dict[str, Any]]:
-    """Return what a method makes for ``data``, and the options of the training, its own settings among them."""
+    """Return what a method makes for ``data``, and the options of the training, its own settings among them.
+
+    Options that are parameters of the method, or of its architecture, go there.
+    """
     names = {param.name for param in params_of(method)}
-    own = {name: value for name, value in options.items() if name in names}
-    unknown = [name for name in options if name not in names and name not in TrainSpec.model_fields]
+    setup = made(
+        method(**{name: options[name] for name in options if name in names}), data.spec(ONLY_DATASET)
+    )
+    architecture = known.models.get(setup.architecture)
+    of_model = {param.name for param in params_of(architecture)} if architecture else set()
+    of_model -= names | TrainSpec.model_fields.keys()
+    unknown = options.keys() - names - of_model - TrainSpec.model_fields.keys()
     if unknown:
         raise InvalidInput(
             {
-                unknown[0]: f"neither a parameter of {method.__name__}, which has: "
-                f"{', '.join(sorted(names)) or 'none'}, nor a field of TrainSpec"
+                min(
+                    unknown
+                ): f"neither a parameter of {method.__name__} ({', '.join(sorted(names)) or 'none'}), nor of "
+                f"its {setup.architecture} ({', '.join(sorted(of_model)) or 'none'}), nor a field of TrainSpec"
             }
         )
-    setup = made(method(**own), data.spec(ONLY_DATASET))
-    rest = {name: value for name, value in options.items() if name not in names}
-    return setup, {**setup.train, **rest}
+    params = {**setup.params, **{name: options[name] for name in options if name in of_model}}
+    rest = {name: value for name, value in options.items() if name in TrainSpec.model_fields}
+    return setup.model_copy(update={"params": params}), {**setup.train, **rest}
 
 
 def _model_spec(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from acc.api import Batch, DatasetSpec, Method, ModelOutput, Paper, Param, Setup, StepContext
+from acc.api import Batch, DatasetSpec, Method, ModelOutput, Paper, Param, Setup, StepContext, TrainingRows
 from plugins.tasks.kl_divergence import KLDivergenceTask
 
 
@@ -31,7 +31,7 @@ class CapacityTask(KLDivergenceTask):
         """Return the absolute difference."""
         return (super().compute_loss(output, batch, head) - self.capacity(step.step)).abs()
 
-    def baseline(self, *_: object) -> None:
+    def baseline_loss(self, rows: TrainingRows) -> None:
         """Return None: what a collapsed posterior costs depends on the step."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from acc.api import Batch, DatasetSpec, Method, ModelOutput, Paper, Param, Setup, Task
+from acc.api import Batch, DatasetSpec, Method, ModelOutput, Paper, Param, Setup, StepContext, Task
 
 
 def mmd(x_ND: Tensor, y_MD: Tensor) -> Tensor:
@@ -32,10 +32,12 @@ class MMDTask(Task):
     needs_whole_batch = True
     thresholds = {"loss": None}
 
-    def compute_loss(self, output: ModelOutput, batch: Batch, head: nn.Module | None) -> Tensor:
+    def compute_loss(
+        self, output: ModelOutput, batch: Batch, head: nn.Module | None, step: StepContext
+    ) -> Tensor:
         """Return the discrepancy."""
         z = self.latent(output)
-        return mmd(z, torch.randn_like(z))
+        return mmd(z, torch.randn(z.shape, generator=step.generator, device=z.device))
 
 
 class InfoVAE(Method):

@@ -130,6 +130,8 @@ class TopKSparseTask(Task):
         """Return the errors of what the active features say, and of what dead ones say of the rest."""
         assert isinstance(head, TopKAutoencoder)
         x_NW = self.activations(output, batch, step.model)
+        if self.training and step.step == 0:
+            head.centre.data.copy_(x_NW.mean(0))
         scores = head.scores(x_NW)
         active = head.largest(scores, self.k)
         rest = x_NW - head.centre - head.drawn(active)

@@ -128,12 +128,22 @@ class CodebookTask(Task):
         """Return the squared distance; move the codebook."""
         encoded = output.extras["encoded"]
         if self.training:
-            self._follow(step.model, encoded.detach(), output.extras["codes"])
+            flat_ND = encoded.detach().permute(0, 2, 3, 1).flatten(0, 2)
+            if step.step == 0:
+                self._begin(step.model, flat_ND, step.generator)
+            else:
+                self._follow(step.model, flat_ND, output.extras["codes"])
         return (encoded - output.z.detach()).square().flatten(1).sum(1).mean()
 
     @torch.no_grad()
-    def _follow(self, model: Model, encoded: Tensor, codes: Tensor) -> None:
-        flat_ND = encoded.permute(0, 2, 3, 1).flatten(0, 2)
+    def _begin(self, model: Model, flat_ND: Tensor, generator: torch.Generator) -> None:
+        """Put the codes where encodings are: one that lies far from all would never be used."""
+        drawn = torch.randint(len(flat_ND), (len(model.book),), generator=generator, device=flat_ND.device)
+        model.book.copy_(flat_ND[drawn])
+        model.sums.copy_(model.book)
+
+    @torch.no_grad()
+    def _follow(self, model: Model, flat_ND: Tensor, codes: Tensor) -> None:
         hot_NK = F.one_hot(codes.flatten(), len(model.book)).to(flat_ND.dtype)
         model.used.lerp_(hot_NK.sum(0), 1 - self.decay)
         model.sums.lerp_(hot_NK.T @ flat_ND, 1 - self.decay)
