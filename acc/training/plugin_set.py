@@ -91,6 +91,11 @@ class PluginSet:
         """Names of the task classes that are known."""
         return frozenset(self._tasks)
 
+    @property
+    def method_names(self) -> frozenset[str]:
+        """Names of the method classes that are known."""
+        return frozenset(self._methods)
+
     def task(self, name: str) -> type[Task]:
         """Return the task class; raises InvalidInput (task_class) naming those that are known."""
         cls = self._tasks.get(name)

@@ -28,13 +28,13 @@ from acc.api import (
 def shared(mean_ND: Tensor, logvar_ND: Tensor, other_ND: Tensor, other_logvar_ND: Tensor) -> Tensor:
     """Return which dimensions a pair shares, ``(N, D)`` of bool, by the divergence of its two posteriors.
 
-    Those whose divergence is below the middle between the pair's least and largest one.
+    Those whose divergence is at most the middle between the pair's least and largest one.
     """
     ratio = torch.exp(logvar_ND - other_logvar_ND)
     apart = (mean_ND - other_ND).square() * torch.exp(-other_logvar_ND)
     divergence = 0.5 * (ratio + apart - 1 + other_logvar_ND - logvar_ND)
     middle = 0.5 * (divergence.amax(dim=1, keepdim=True) + divergence.amin(dim=1, keepdim=True))
-    return divergence < middle
+    return divergence <= middle
 
 
 class PairsTask(Task):

@@ -30,7 +30,7 @@ AUXILIARY = 1 / 32  # weight of the loss of features that have died
 class TopKAutoencoder(nn.Module):
     """One dense layer, of which the k largest outputs stay, and a dictionary of unit vectors.
 
-    silent: images since each feature was last among the k.
+    silent: images since each feature was last among the k. variance: of the first batch, summed over dimensions.
     """
 
     def __init__(self, wide_in: int, features: int, k: int) -> None:
@@ -40,6 +40,13 @@ class TopKAutoencoder(nn.Module):
         self.words, self.inward = nn.Parameter(words), nn.Parameter(words.clone())
         self.threshold, self.centre = nn.Parameter(torch.zeros(features)), nn.Parameter(torch.zeros(wide_in))
         self.register_buffer("silent", torch.zeros(features))
+        self.register_buffer("variance", torch.ones(()))
+
+    @torch.no_grad()
+    def begin(self, x_NW: Tensor) -> None:
+        """Take centre and variance from the first batch."""
+        self.centre.copy_(x_NW.mean(0))
+        self.variance.copy_((x_NW - self.centre).square().sum(1).mean().clamp(min=1e-12))
 
     def scores(self, x_NW: Tensor) -> Tensor:
         """Return how much each feature speaks, ``(N, features)``, before any is left out."""
@@ -131,11 +138,10 @@ class TopKSparseTask(Task):
         assert isinstance(head, TopKAutoencoder)
         x_NW = self.activations(output, batch, step.model)
         if self.training and step.step == 0:
-            head.centre.data.copy_(x_NW.mean(0))
+            head.begin(x_NW)
         scores = head.scores(x_NW)
         active = head.largest(scores, self.k)
         rest = x_NW - head.centre - head.drawn(active)
-        variance = (x_NW - x_NW.mean(0)).square().sum(1).mean().clamp(min=1e-8)
         dead = head.silent > self.dead_after
         told = head.drawn(
             head.largest(scores.masked_fill(~dead, 0.0), min(self.features, max(1, x_NW.shape[1] // 2)))
@@ -143,8 +149,8 @@ class TopKSparseTask(Task):
         if self.training:
             head.silent.add_(len(x_NW)).masked_fill_((active > 0).any(0), 0.0)
         left = rest.detach()
-        auxiliary = (left - told).square().sum(1).mean() / variance * dead.any()
-        return {"error": rest.square().sum(1).mean() / variance, "dead": auxiliary}
+        auxiliary = (left - told).square().sum(1).mean() / head.variance * dead.any()
+        return {"error": rest.square().sum(1).mean() / head.variance, "dead": auxiliary}
 
     part_weights = {"error": 1.0, "dead": AUXILIARY}
 
