@@ -46,6 +46,7 @@ from acc.training.batch import Batch, TrainingRows
 from acc.training.checkpoints.files import Checkpoint
 from acc.training.checkpoints.files import load as load_checkpoint
 from acc.training.context import StepContext
+from acc.training.optimizers import OptimizerGroup
 from acc.training.pairs import factors_of
 from acc.training.plugin_set import PluginSet
 from acc.training.protocols import Baseline
@@ -87,6 +88,7 @@ __all__ = [
     "Model",
     "ModelOutput",
     "ModelSpec",
+    "OptimizerGroup",
     "Paper",
     "Param",
     "PluginSet",

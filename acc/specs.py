@@ -232,6 +232,11 @@ class TrainSpec(Spec):
     ``channels_last``: memory format of convolutions and images.
     ``accumulate``: batches per update; their gradients are averaged, as of one batch of so many times the size.
     ``ranks``: devices that share each batch; ``batch_size`` is that of all together.
+    ``beta1``, ``beta2``: of adamw, adam, and of muon's part by AdamW; ``momentum``: of sgd and muon. ``muon`` takes the
+    weights of two dimensions (Jordan 2024), AdamW all others: convolutions, biases, norms.
+    ``lr_schedule``: ``step`` multiplies the rate by ``lr_factor`` every ``lr_every_steps`` steps; ``plateau`` does so
+    when the mean of the total loss over 100 steps was not below the best one for ``lr_patience_steps`` steps.
+    ``lr_warmup_steps``: the rate rises to the schedule's over so many steps.
     ``early_stop``: ``total`` or the key of a task; the job ends once the mean of this loss over a window of 100
     steps was not ``early_stop_min_delta`` below the best one for ``early_stop_patience`` steps. Empty: never.
     """
@@ -242,11 +247,34 @@ class TrainSpec(Spec):
         default=1, ge=1, le=1024, title="Batches for each update", description="gradients are averaged"
     )
     schedule: Literal["joint", "sampled"] = Field(default="joint", title="Tasks in a step")
-    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    optimizer: Literal["adamw", "adam", "sgd", "muon"] = "adamw"
     lr: float = Field(default=2e-3, gt=0, le=10, allow_inf_nan=False, title="Learning rate")
     weight_decay: float = Field(default=1e-4, ge=0, le=10, allow_inf_nan=False)
-    lr_schedule: Literal["constant", "one_cycle", "cosine"] = Field(
+    beta1: float = Field(default=0.9, ge=0, lt=1, title="Beta 1", description="of Adam, AdamW")
+    beta2: float = Field(default=0.999, ge=0, lt=1, title="Beta 2", description="of Adam, AdamW")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="of SGD, Muon")
+    lr_schedule: Literal["constant", "one_cycle", "cosine", "step", "plateau"] = Field(
         default="constant", title="Rate over time"
+    )
+    lr_warmup_steps: int = Field(
+        default=0, ge=0, le=1_000_000_000, title="Rate warm-up, steps", description="rises from near 0"
+    )
+    lr_every_steps: int = Field(
+        default=1000, ge=1, le=1_000_000_000, title="Lower the rate every", description="steps; of 'step'"
+    )
+    lr_factor: float = Field(
+        default=0.1,
+        gt=0,
+        lt=1,
+        title="Lower the rate to",
+        description="a part of it; of 'step' and 'plateau'",
+    )
+    lr_patience_steps: int = Field(
+        default=1000,
+        ge=100,
+        le=1_000_000_000,
+        title="Plateau, steps",
+        description="without a better mean of 100 steps; of 'plateau'",
     )
     kl_warmup_steps: int = Field(default=0, ge=0, title="KL warm-up steps")
     grad_clip_norm: float | None = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -66,6 +67,10 @@ class Model(nn.Module):
     def decode_logits(self, z: Tensor) -> Decoded:
         """Return what the decoder makes of ``z`` (the shape of the posterior mean), before the sigmoid."""
         raise NotImplementedError(f"{type(self).__name__} must define decode_logits(z)")
+
+    def optimizers(self) -> Sequence[Any]:
+        """Return ``OptimizerGroup``s of parameters with an optimizer of their own; all others follow the job's."""
+        return ()
 
     def encode(self, x_BCHW: Tensor) -> ModelOutput:
         """Return the encoded batch; the decoder has not run. Images are float ``(N, C, H, W)`` in 0..1.

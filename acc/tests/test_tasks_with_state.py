@@ -277,7 +277,7 @@ def test_plain_values_of_a_model_come_back_too(tmp_path: Any) -> None:
 def test_modules_beside_the_head_are_trained_and_an_own_optimizers_are_not() -> None:
     optimizer = Trainer(job_of("MovingTarget"), DATA, classes=CLASSES).state.optimizer
     assert "task.own.fast.weight/momentum" not in optimizer.state()
-    names = set(optimizer._names.values())
+    names = {name for arm in optimizer.arms for name in arm.optimizer._names.values()}
     assert {"task.own.fast.weight", "task.own.slow.bias"} <= names
     assert not any(name.startswith("task.own.net") for name in names)
 

@@ -25,7 +25,7 @@ from acc.rng import seed_for
 from acc.specs import TrainSpec
 from acc.training.batch import Drawn, IndexStream, OnDevice, to_unit
 from acc.training.failures import TaskFailed, check_loss, failing, is_no_fault
-from acc.training.optim import NamedOptimizer
+from acc.training.optimizers import Optimizers
 from acc.training.passes import network_passes, precision_on, records_graphs
 from acc.training.ranks.group import Ranks
 from acc.training.ranks.share import Share, SharedNoise, mean_of
@@ -107,6 +107,7 @@ class Plan:
         self._checked, self._finite = False, finite
         self._failed: TaskFailed | None = None
         self._in_parts: list[Entry] = []
+        self._apart: list[Entry] = []
 
     def losses(
         self, model: Model, share: Share | None = None, ranks: Ranks | None = None, *, together: bool = False
@@ -162,7 +163,26 @@ class Plan:
             for entry in self._entries:
                 entry.part_names = entry.part_names or ()
             self._in_parts = [entry for entry in self._entries if entry.part_names]
+            self._apart = [entry for entry in self._in_parts if entry.apart]
         return losses
+
+    def gradients_apart(
+        self, scaled: Callable[[Tensor], Tensor]
+    ) -> list[tuple[torch.nn.Parameter, Tensor | None]]:
+        """Return the gradients of parameters that learn from a loss of their own alone, before the total's."""
+        found: list[tuple[torch.nn.Parameter, Tensor | None]] = []
+        for entry in self._apart:
+            for loss, parameters in entry.losses_apart():
+                if not loss.requires_grad:
+                    key = entry.spec.key
+                    raise TaskFailed(
+                        f"task '{key}': a loss of a group of optimizers() has no gradient", key=key
+                    )
+                gradients = torch.autograd.grad(
+                    scaled(loss), parameters, retain_graph=True, allow_unused=True
+                )
+                found += zip(parameters, gradients, strict=True)
+        return found
 
     def parts(self) -> list[tuple[str, Tensor]]:
         """Return series and value of each of the losses that tasks gave by name, raw and detached."""
@@ -184,8 +204,7 @@ class Plan:
             with failing(entry.spec, entry.task):
                 given = compute(*sees, entry.head, *entry.step)
                 # One loss is what nearly every task gives.
-                one = isinstance(given, Tensor) and not entry.part_names
-                loss = given if one else entry.summed(given)
+                loss = given if type(given) is Tensor and not entry.part_names else entry.summed(given)
             if not self._checked:
                 check_loss(entry.spec, entry.task, loss, device, finite=self._finite)
             losses[place] = loss
@@ -261,7 +280,7 @@ class Updates:
         self,
         model: Model,
         train: TrainSpec,
-        optimizer: NamedOptimizer,
+        optimizer: Optimizers,
         device: torch.device,
         ranks: Ranks | None,
     ) -> None:
@@ -290,30 +309,34 @@ class Updates:
             finally:
                 del self._model.noise  # the method of its class again
 
-    def make(self, plan: Plan, lr: float, step: int) -> StepResult:
+    def make(self, plan: Plan, base_lr: float, step: int) -> StepResult:
         """Make one update of the tasks of ``plan`` and return what it came to."""
         optimizer, train = self._optimizer, self._train
-        optimizer.inner.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         if self._share is None:
             losses = self._losses(plan)
             factors = plan.factors(train)
             total = _total(losses, factors)
+            apart = plan.gradients_apart(self._scaled)
             self._scaled(total).backward()
+            for parameter, gradient in apart:  # in place of what the total said to them
+                parameter.grad = gradient
             losses, total = [loss.detach() for loss in losses], total.detach()
             parts = plan.parts()
         else:
             losses, factors, total, parts = self._divided(plan, self._share)
         plan.grow_older()
         norm = self._norm(step)
-        optimizer.set_lr(lr)
+        lr = optimizer.set_lr(base_lr, step)
         if self.scaler is not None:
-            self.scaler.step(optimizer.inner)
+            for inner in optimizer.inner:
+                self.scaler.step(inner)
             self.scaler.update()
         else:
             if train.on_nan == "skip" or self.survives:
                 assert norm is not None
                 optimizer.skip_unless_finite(total + norm)
-            optimizer.inner.step()
+            optimizer.step()
         return StepResult(losses, factors, lr, norm, plan.drawn, parts)
 
     def _losses(self, plan: Plan) -> list[Tensor]:
@@ -331,17 +354,23 @@ class Updates:
         factors: list[float] = []
         passes: list[list[Tensor]] = []
         parts: list[tuple[str, Tensor]] = []
+        apart: list[tuple[torch.nn.Parameter, Tensor | None]] = []
         for number in range(share.passes):
             self._noise.turn(number)
             losses = self._losses(plan)
             factors = factors or plan.factors(self._train)
+            before, apart = apart, plan.gradients_apart(lambda loss: self._scaled(loss * share.weight))
             self._scaled(_total(losses, factors) * share.weight).backward()
+            if before:
+                apart = [(one, _sum(old, new)) for (one, new), (_, old) in zip(apart, before, strict=True)]
             parts = plan.parts()
             passes.append([*(loss.detach() for loss in losses), *(part for _, part in parts)])
             if self._graphs and not number:
                 # A replay writes its gradients where the last one did, so they are added up elsewhere.
                 for parameter in self._optimizer.parameters:
                     parameter.grad = None if parameter.grad is None else parameter.grad.clone()
+        for parameter, gradient in apart:  # in place of what the total said to them
+            parameter.grad = gradient
         losses = mean_of(passes, share)
         if self._ranks is not None:
             gradients = [one.grad for one in self._optimizer.parameters if one.grad is not None]
@@ -357,9 +386,10 @@ class Updates:
         """Return the gradient's length if it is needed or due, after clipping it if asked to."""
         train, optimizer = self._train, self._optimizer
         if self.scaler is not None:
-            self.scaler.unscale_(optimizer.inner)
+            for inner in optimizer.inner:
+                self.scaler.unscale_(inner)
         if train.grad_clip_norm is not None:
-            return torch.nn.utils.clip_grad_norm_(optimizer.parameters, train.grad_clip_norm)
+            return optimizer.clip_grad_norm(train.grad_clip_norm)
         if train.on_nan == "skip" or self.survives or self.scaler is not None or step % GRAD_NORM_STEPS == 0:
             return optimizer.grad_norm()
         return None
@@ -386,6 +416,10 @@ def _encoded(model: Model, x_BCHW: Tensor) -> ModelOutput:
             raise
         raise PluginFailed(f"the model {type(model).__name__} failed, {describe(error)}") from error
     return output
+
+
+def _sum(one: Tensor | None, other: Tensor | None) -> Tensor | None:
+    return other if one is None else one if other is None else one + other
 
 
 def _total(losses: Sequence[Tensor], factors: Sequence[float]) -> Tensor:

@@ -16,6 +16,7 @@ from acc.specs import TargetSpec, TaskSpec, TrainSpec
 from acc.text import text_of
 from acc.training.batch import Batch, TrainingRows
 from acc.training.context import StepContext
+from acc.training.optimizers import OptimizerGroup
 from acc.training.protocols import Baseline
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class Task:
         """
         return None
 
-    def compute_loss(self, *seen: Any, **_named: Any) -> Loss:
+    def compute_loss(self, *seen: Any, **_named: Any) -> Any:
         """Return the loss as a scalar tensor on the device, before the weight. No ``.item()`` here.
 
         Write it as ``compute_loss(self, output, batch, head)``, or as ``compute_loss(self, output, batch, head, step)``
@@ -111,6 +112,14 @@ class Task:
         is recorded, and their sum, by ``part_weights``, is the task's loss. The names stay the same in every step.
         """
         raise NotImplementedError(f"{type(self).__name__} must define compute_loss(output, batch, head)")
+
+    def optimizers(self, head: nn.Module | None) -> Sequence[OptimizerGroup]:
+        """Return which parameters of the task have an optimizer of their own; all others follow the job's.
+
+        Called once, when head and task are on the device. With ``OptimizerGroup(head, "adam", lr=1e-4,
+        loss="discriminator")`` the head learns from that loss alone, and nothing else does.
+        """
+        return ()
 
     def weight_scale(self, step: int, train: TrainSpec) -> float:
         """Return the factor on the weight at the task's own update ``step`` (0-based; survives a resume)."""
@@ -196,7 +205,7 @@ class JointTask(Task):
 
     needs_whole_batch = True
 
-    def compute_joint_loss(self, *seen: Any, **_named: Any) -> Loss:
+    def compute_joint_loss(self, *seen: Any, **_named: Any) -> Any:
         """Return the loss as ``compute_loss`` does; ``compute_joint_loss(self, own, others, head)`` or with ``step``.
 
         own: a ``TaskView``; others: a list of them.
@@ -212,7 +221,7 @@ class JointTask(Task):
 
     def compute_loss(
         self, output: ModelOutput, batch: Batch, head: nn.Module | None, *step: StepContext
-    ) -> Loss:
+    ) -> Any:
         """Return the loss where there is no other task."""
         return self.compute_joint_loss(TaskView(self, output, batch), (), head, *step)
 
@@ -232,7 +241,7 @@ class EvaluationTask(Task):
         super().attach(spec, dataset, model)
         self.model = model
 
-    def compute_loss(self, *_seen: Any, **_named: Any) -> Loss:
+    def compute_loss(self, *_seen: Any, **_named: Any) -> Any:
         """Raise TaskError: there is no loss."""
         raise TaskError(f"{type(self).__name__} has no loss; it only evaluates", field="task_class")
 

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from acc.training.checkpoints.restore import load_head, load_state
 from acc.training.context import LOSS_TAKES, JobFacts, StepContext, takes_step
 from acc.training.failures import TaskFailed, check_part, failing, loss_method, what_is
 from acc.training.losses import series
+from acc.training.optimizers import OptimizerGroup, groups_of
 from acc.training.plugin_set import PluginSet
 from acc.training.protocols import Baseline
 from acc.training.task import JointTask, Loss, Task, make_task
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from acc.data import AccDataset
 
 
-@dataclass
+@dataclass(eq=False)
 class Entry:
     """One attached task. ``age`` counts the updates it took part in, over all jobs of the line.
 
@@ -41,7 +43,8 @@ class Entry:
     added: whether it came while the job ran. parameters: of the modules beside its head, as they were attached.
     tried: whether a step of it was proven, by the proof at the start or when it was added or switched on.
     context: what a step knows; takes_step: whether its loss asks for it. part_names: of the losses that it returns by
-    name, () if it returns one, None as long as it has returned none; parts: those of the last call.
+    name, () if it returns one, None as long as it has returned none; parts: those of the last call. groups: what
+    has an optimizer of its own; apart: the losses that such a group alone learns from, with its parameters.
     """
 
     spec: TaskSpec
@@ -52,6 +55,7 @@ class Entry:
     parameters: dict[str, nn.Parameter]
     context: StepContext
     takes_step: bool
+    groups: tuple[OptimizerGroup, ...] = ()
     part_names: tuple[str, ...] | None = None
     parts: tuple[Tensor, ...] = ()
     baseline: Baseline | None = None
@@ -88,11 +92,26 @@ class Entry:
             self._name_parts(given, names)
         assert isinstance(given, Mapping)
         parts = self.parts = tuple(given.values())
-        weights = [self.part_weight(name) for name in names]
-        total = parts[0] * weights[0]
-        for part, weight in zip(parts[1:], weights[1:], strict=True):
-            total = total + part * weight
+        summed = [(name, part) for name, part in zip(names, parts, strict=True) if name not in self.apart]
+        total = summed[0][1] * self.part_weight(summed[0][0])
+        for name, part in summed[1:]:
+            total = total + part * self.part_weight(name)
         return total
+
+    @cached_property
+    def apart(self) -> dict[str, list[nn.Parameter]]:
+        """The losses by name that are no part of the sum, each with the parameters that learn from it."""
+        found: dict[str, list[nn.Parameter]] = {}
+        for group in self.groups:
+            if group.loss:
+                found.setdefault(group.loss, []).extend(group.members())
+        return found
+
+    def losses_apart(self) -> Iterator[tuple[Tensor, list[nn.Parameter]]]:
+        """Yield the last losses that are no part of the sum, each with the parameters that learn from it."""
+        for name, part in zip(self.part_names or (), self.parts, strict=True):
+            if name in self.apart:
+                yield part, self.apart[name]
 
     def part_weight(self, name: str) -> float:
         """Return what one of the losses by name counts in their sum."""
@@ -117,6 +136,11 @@ class Entry:
         unknown = sorted({*self.spec.part_weights, *self.task.part_weights}.difference(names))
         if not wrong and unknown:
             wrong = f"the losses {', '.join(names)}; '{unknown[0]}', for which there is a part weight, is none of them"
+        lacking = sorted(self.apart.keys() - set(names))
+        if not wrong and lacking:
+            wrong = f"the losses {', '.join(names)}; '{lacking[0]}', from which a group of optimizers() learns, is none"
+        if not wrong and not set(names) - self.apart.keys():
+            wrong = f"the losses {', '.join(names)}, and groups of optimizers() take them all; leave one for the model"
         if wrong:
             raise TaskFailed(f"task '{self.spec.key}': {method} returned {wrong}", key=self.spec.key)
         assert isinstance(given, Mapping)
@@ -228,7 +252,10 @@ class TaskSet:
                 if is_lazy(head):
                     self._give_shapes(spec, task, head, (context,) if takes else ())
                     context = dataclasses.replace(context, _generator=None)
-        entry = self.entries[spec.key] = self._entry(spec, task, head, context, takes_step=takes)
+        entry = self._entry(spec, task, head, context, takes_step=takes)
+        if task.trains:
+            entry.groups = groups_of(spec.key, task.optimizers(head), dict(entry.named_parameters()))
+        self.entries[spec.key] = entry
         return entry
 
     def _entry(

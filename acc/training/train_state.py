@@ -29,8 +29,10 @@ from acc.training.context import JobFacts
 from acc.training.devices import DeviceManager
 from acc.training.failures import TaskFailed
 from acc.training.losses.early_stop import EarlyStop
-from acc.training.optim import NamedOptimizer, lr_at
+from acc.training.losses.windows import WINDOW_STEPS
+from acc.training.optimizers import Optimizers, groups_of
 from acc.training.plugin_set import PluginSet
+from acc.training.protocols import PointBlock
 from acc.training.ranks.group import Ranks, sized
 from acc.training.settings import torch_settings
 from acc.training.split import split_indices
@@ -106,7 +108,11 @@ class TrainState:
             self.tasks.attach(spec).added = resumed is not None and spec.key in resumed.header.added
         self.require_trainable()
         self.early = EarlyStop(self.train, self.tasks.entries)
-        self.optimizer = NamedOptimizer(self._named_parameters(), self.train, self.device)
+        self.optimizer = Optimizers(self.train, self.device)
+        of_model = {f"model.{name}": parameter for name, parameter in self.model.named_parameters()}
+        self.optimizer.add("", of_model.items(), groups_of("", self.model.optimizers(), of_model))
+        for entry in self.tasks.entries.values():
+            self.optimizer.add(entry.spec.key, entry.named_parameters(), entry.groups)
         self.updates = Updates(self.model, self.train, self.optimizer, self.device, ranks)
         if origin is not None:
             self._take_over(origin, exactly=resumed is not None)
@@ -139,16 +145,38 @@ class TrainState:
 
     def make_step(self) -> StepResult:
         """Make one step; raises TaskFailed for a task that fails, and PluginFailed for the model."""
-        lr = lr_at(self.lr, self.step, self.train)
         plan = self._schedule.at(self.global_step)
         try:
-            result = self.updates.make(plan, lr, self.step)
+            result = self.updates.make(plan, self.lr, self.step)
         except TaskFailed as failed:
             raise TaskFailed(f"{failed} at step {self.step}", key=failed.key) from failed.__cause__ or failed
         except PluginFailed as failed:
             raise PluginFailed(f"{failed} at step {self.step}") from failed
         self.step += 1
         return result
+
+    def take(self, block: PointBlock) -> None:
+        """Take the newest points, for what looks at them over many steps: early stopping, and plateaus."""
+        self.early.take(block)
+        for plateau in self.optimizer.plateaus.values():
+            plateau.take(block)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether early stopping or a plateau looks at the points up to this step."""
+        return self.step % WINDOW_STEPS == 0 and (self.early.is_on or bool(self.optimizer.plateaus))
+
+    def look_back(self) -> str:
+        """Lower rates on a plateau; return why the job ends, or '' if it goes on. All points were taken."""
+        for plateau in self.optimizer.plateaus.values():
+            plateau.turn(self.step)
+        return self.early.ended(self.step)
+
+    def forget_losses(self) -> None:
+        """Have early stopping and plateaus begin anew, after a change of what is trained."""
+        self.early.restart()
+        for plateau in self.optimizer.plateaus.values():
+            plateau.restart()
 
     def end(self) -> None:
         """Keep the random states as they are now: the caller has its own again after ``ready``."""
@@ -221,7 +249,7 @@ class TrainState:
         entry.added = True
         try:
             self.require_trainable()
-            self.optimizer.add(entry.named_parameters())
+            self.optimizer.add(spec.key, entry.named_parameters(), entry.groups)
             self.replan()
         except BaseException:
             self.drop(spec.key)
@@ -244,13 +272,7 @@ class TrainState:
     def drop(self, key: str) -> None:
         """Take a task away, with what the optimizer knows of it."""
         entry = self.tasks.detach(key)
-        self.optimizer.remove(parameter for _, parameter in entry.named_parameters())
-
-    def _named_parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
-        for name, parameter in self.model.named_parameters():
-            yield f"model.{name}", parameter
-        for entry in self.tasks.entries.values():
-            yield from entry.named_parameters()
+        self.optimizer.remove(key, (parameter for _, parameter in entry.named_parameters()))
 
     # --- checkpoints ------------------------------
 
@@ -342,6 +364,7 @@ class TrainState:
             plugins=self.classes.sources(names),
             versions=versions(),
             early_stop=self.early.state(),
+            plateaus={name: each.state() for name, each in self.optimizer.plateaus.items()},
             precision=self.precision,
             device=self.device.type,
             threads=self.threads,
@@ -360,6 +383,8 @@ class TrainState:
         if exactly:
             self.step, self.lr, self.skipped = header.job_step, header.lr, header.skipped
             self.early.load(header.early_stop)
+            for name, plateau in self.optimizer.plateaus.items():
+                plateau.load(header.plateaus.get(name, {}))
         self._start_global_step = header.global_step - (header.job_step if exactly else 0)
         before = {task.key: task for task in header.spec.tasks}
         for key, entry in self.tasks.entries.items():
@@ -373,8 +398,8 @@ class TrainState:
             if exactly and wrong:
                 raise CheckpointError(wrong)
         load_model(self.model, origin, self.extra)
-        if header.spec.train.optimizer == self.train.optimizer:
-            self.optimizer.load(origin.part("optim"))
+        same = header.spec.train.optimizer == self.train.optimizer
+        self.optimizer.load(origin.part("optim"), own=same)
         self.updates.load(origin.part("scaler"))
         if exactly or header.spec.train.seed == self.train.seed:
             self._rng = origin.part("rng")

@@ -26,7 +26,6 @@ from acc.training.failures import TaskFailed, loss_method
 from acc.training.losses import series
 from acc.training.losses.alarms import Watch
 from acc.training.losses.recorder import BLOCK_SECONDS, QUIET_SECONDS, BlockRecorder
-from acc.training.optim import lr_at
 from acc.training.plugin_set import PluginSet
 from acc.training.proof import WRITE, on_rank_0, prove
 from acc.training.protocols import TASK_OFF, Alarm, CheckpointReason, Control, NullSink, PointBlock, Sink
@@ -194,9 +193,9 @@ class Trainer:
                     break
             self.make_step()
             # Before a checkpoint of this step, so that it knows the outcome.
-            if state.early.is_due(state.step):
+            if state.is_due:
                 self.fetch()
-                message = state.early.ended(state.step)
+                message = state.look_back()
                 if message:
                     break
             now = time.perf_counter()
@@ -266,7 +265,7 @@ class Trainer:
         self._bad.clear()
         self.begin_block()
         self.watch.restart()
-        self.state.early.restart()
+        self.state.forget_losses()
 
     # --- what a task that fails does ------------------------------
 
@@ -328,13 +327,13 @@ class Trainer:
         if not self._recorder:
             return
         block, unsound = self._recorder.fetch()
-        self.state.early.take(block)
+        self.state.take(block)
         if not self.state.leads:
             return  # rank 0 says it
         self.sink.on_block(block)
         self._remember(block)
         for step, name in unsound:
-            entry = self.tasks.entries.get(series.task_key(name) or "")
+            entry = self.tasks.entries.get(series.owner(name) or "")
             failed = self.state.updates.survives and entry is not None and self.state.may_fail(entry)
             if failed or (name == series.GRAD_NORM and self.state.updates.scaler is not None):
                 self._count_skipped(step, name, expected=True)
@@ -382,7 +381,7 @@ class Trainer:
         if part is not None:
             name = f"{part[1]}' of task '{part[0]}"
         what = f"the loss of task '{entry.spec.key}' (weight {entry.spec.weight:g})" if entry else f"'{name}'"
-        rate = lr_at(self.state.lr, step, self.train)
+        rate = self.state.optimizer.lr(self.state.lr, step)
         return f"{what} was no longer a finite number at step {step}, learning rate {rate:g}"
 
     def _fail(self, step: int, name: str, more: str = "") -> None:

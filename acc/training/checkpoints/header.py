@@ -23,7 +23,8 @@ class Header:
     spec: the job as it stood (tasks with their weights of the moment). job_step: updates made by the job;
     global_step: by the whole line of checkpoints. ages: task key -> updates it took part in.
     offsets: dataset key -> samples drawn. skipped: the job's updates that were left out as not finite.
-    early_stop: what early stopping knows (``acc.training.losses.early_stop``). precision: what the passes were
+    early_stop: what early stopping knows (``acc.training.losses.early_stop``). plateaus: what each rate that waits for
+    a plateau knows, '' the job's (``acc.training.optimizers``). precision: what the passes were
     computed in. plugins: class -> path, sha256 and source. state: ``model``, ``head.<task key>`` or
     ``task.<task key>`` -> what it holds beside weights (``acc.training.checkpoints.extra_state``). added: keys of
     tasks that came while the job ran.
@@ -39,6 +40,7 @@ class Header:
     plugins: dict[str, dict[str, str]] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     early_stop: dict[str, float] = field(default_factory=dict)
+    plateaus: dict[str, dict[str, float]] = field(default_factory=dict)
     precision: str = "fp32"
     device: str = "cpu"
     threads: int = 1

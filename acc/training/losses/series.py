@@ -29,6 +29,12 @@ def part_of(series: str) -> tuple[str, str] | None:
     return (key, name) if prefix == "part" and key and name else None
 
 
+def owner(series: str) -> str | None:
+    """Return the task that a series is of, or None for total, lr and grad_norm."""
+    part = part_of(series)
+    return part[0] if part else task_key(series)
+
+
 def task_key(series: str) -> str | None:
     """Return the task whose loss a series is, or None for total, lr, grad_norm and losses by name."""
     prefix, _, key = series.partition("/")

@@ -16,8 +16,14 @@ from accsite.forms import ServiceForm
 
 WORDS = {
     "schedule": [("joint", "all (joint)"), ("sampled", "one, by weight (sampled)")],
-    "lr_schedule": [("constant", "constant"), ("one_cycle", "one cycle"), ("cosine", "cosine")],
-    "optimizer": [("adamw", "AdamW"), ("adam", "Adam"), ("sgd", "SGD")],
+    "lr_schedule": [
+        ("constant", "constant"),
+        ("one_cycle", "one cycle"),
+        ("cosine", "cosine"),
+        ("step", "lower in steps"),
+        ("plateau", "lower on a plateau"),
+    ],
+    "optimizer": [("adamw", "AdamW"), ("adam", "Adam"), ("sgd", "SGD"), ("muon", "Muon")],
     "precision": [
         ("fp32", "32 bit"),
         ("auto", "auto: bfloat16 where a GPU computes it"),

@@ -15,6 +15,8 @@ SCHEDULES = {
     "constant": "",
     "one_cycle": "The schedule of the job rises to it and falls again.",
     "cosine": "The schedule of the job falls from it.",
+    "step": "The schedule of the job falls from it in steps.",
+    "plateau": "The schedule of the job falls from it when the total loss rests.",
 }
 
 
