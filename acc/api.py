@@ -16,6 +16,7 @@ from acc.data.written import WrittenImages
 from acc.errors import AccError, CheckpointError, InvalidInput, TaskError, TrainingFailed
 from acc.evaluation import FactoringEvaluator, evaluate_checkpoint
 from acc.evaluation.image_quality import psnr, ssim
+from acc.methods import Method, Paper, Setup
 from acc.models import Decoded, Model, ModelOutput, Posterior, build
 from acc.params import Param
 from acc.recipes import (
@@ -31,6 +32,7 @@ from acc.recipes import (
 )
 from acc.results import EvalResult, Factoring
 from acc.specs import (
+    DatasetSpec,
     EvalSpec,
     FactorGroup,
     ImageShape,
@@ -69,6 +71,7 @@ __all__ = [
     "CheckpointRef",
     "DatasetGenerator",
     "DatasetRef",
+    "DatasetSpec",
     "Decoded",
     "EvalOutcome",
     "EvalResult",
@@ -81,10 +84,12 @@ __all__ = [
     "InvalidInput",
     "JointTask",
     "Loss",
+    "Method",
     "Model",
     "ModelOutput",
     "ModelSpec",
     "OptimizerGroup",
+    "Paper",
     "Param",
     "PluginSet",
     "Posterior",
@@ -93,6 +98,7 @@ __all__ = [
     "Recipe",
     "RecipeContext",
     "RecipeError",
+    "Setup",
     "StepContext",
     "Sums",
     "TargetSpec",

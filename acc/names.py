@@ -39,6 +39,11 @@ def same_name(name: str) -> str:
     return unicodedata.normalize("NFKC", name).casefold()
 
 
+def letters(name: str) -> str:
+    """Return what is left of the name of a class whatever its spelling: ``BetaVAE`` and ``beta-vae`` are one."""
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+
 def listed(text: str) -> list[str]:
     """Return the names of a list with commas; one that holds a comma stands in quotes, or all in JSON's brackets."""
     if text.lstrip().startswith("["):

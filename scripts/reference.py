@@ -260,6 +260,7 @@ def plugins() -> str:
         ("task", "Tasks"),
         ("generator", "Generators"),
         ("model", "Models"),
+        ("method", "Methods"),
         ("recipe", "Recipes"),
     ):
         parts.append(f"## {title}\n")

@@ -98,9 +98,24 @@ class Rows(Generic[R]):
 class Experiments(Rows[Experiment]):
     """Experiments, by slug."""
 
-    def create(self, name: str, model: Mapping[str, Any], *, visibility: str = "site") -> Experiment:
-        """Return a new experiment with its branch ``main``; ``model``: ``acc.specs.ModelSpec`` as plain data."""
-        body = {"name": name, "model": dict(model), "visibility": visibility}
+    def create(
+        self,
+        name: str,
+        model: Mapping[str, Any] | None = None,
+        *,
+        visibility: str = "site",
+        dataset: str = "",
+        method: str = "",
+        method_params: Mapping[str, Any] | None = None,
+    ) -> Experiment:
+        """Return a new experiment with its branch ``main``; ``model``: ``acc.specs.ModelSpec`` as plain data.
+
+        dataset: the branch begins with tasks on it. method: gives these tasks, what ``model`` leaves out, and the
+        settings of trainings.
+        """
+        body: dict[str, Any] = {"name": name, "model": dict(model or {}), "visibility": visibility}
+        body |= {"dataset": dataset} if dataset else {}
+        body |= {"method": method, "method_params": dict(method_params or {})} if method else {}
         return cast(Experiment, self._transport.json("POST", "experiments/", body))
 
 

@@ -58,6 +58,7 @@ class Experiment(TypedDict):
     owner: str | None
     visibility: str
     model: dict[str, Any]
+    method: dict[str, Any]
     retention: Any
     branches: list[Branch]
     created_at: str

@@ -1,4 +1,4 @@
-"""Plugins: ``.py`` files that define tasks, generators, recipes and models, loaded from source by content.
+"""Plugins: ``.py`` files that define tasks, generators, recipes, models and methods, loaded from source by content.
 
 Importing this package costs nothing: torch comes with the first name that needs it, so that the watcher, which
 only looks at files and leaves their loading to others, stays small.

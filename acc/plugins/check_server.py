@@ -4,7 +4,7 @@ On its standard input one JSON object a line: ``{"path", "sha256", "text"}``; on
 ``{"built_in": [...]}`` and then, in any order, ``{"path", "sha256", "report"}``. It has one thread, and never runs a
 plugin's code itself. A request with ``"ticket"``, ``"seconds"`` and ``"preview"`` (what ``preview_of`` takes) is
 answered by what the generator makes, with its ticket; one with ``"describe"`` (what ``description_of`` takes) by what
-a model is made of.
+a model is made of, one with ``"setup"`` (what ``setup_of`` takes) by what a method makes for given data.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from typing import Any, NoReturn
 from acc.plugins.description import description_of
 from acc.plugins.preview import failure, preview_of
 from acc.plugins.report import Report, refusal, report_of
+from acc.plugins.setup import setup_of
 from acc.plugins.source import filename_of
 from acc.text import clean
 
@@ -183,6 +184,8 @@ def too_long(limit_seconds: float) -> str:
 def _late(request: dict[str, Any], limit_seconds: float) -> str:
     if "describe" in request:
         return f"the drawing took longer than {limit_seconds:g} s and was stopped; the model can be trained without"
+    if "setup" in request:
+        return f"the method took longer than {limit_seconds:g} s and was stopped; setup(data) may only say what to make"
     if "preview" not in request:
         return too_long(limit_seconds)
     return f"the preview took longer than {limit_seconds:g} s and was stopped; the images can be made all the same"
@@ -220,6 +223,8 @@ def _be_child(request: dict[str, Any], writer: int, output: int, limit_seconds: 
             report = preview_of(path, text, sha256, **request["preview"])
         elif "describe" in request:
             report = description_of(path, text, sha256, **request["describe"])
+        elif "setup" in request:
+            report = setup_of(path, text, sha256, **request["setup"])
         else:
             report = report_of(path, text, sha256)
         signal.setitimer(signal.ITIMER_REAL, 0)

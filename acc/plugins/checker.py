@@ -32,7 +32,7 @@ class CheckerDied(RuntimeError):
 
 @dataclass(frozen=True)
 class PreviewRequest:
-    """What ``preview_of`` is to make, or ``description_of`` to find. ticket: names the answer.
+    """What ``preview_of`` is to make, or ``description_of`` or ``setup_of`` to find. ticket: names the answer.
 
     Of one asker (``who``) the last request wins. asked: what it is about, by the names of the function's parameters.
     """
@@ -44,7 +44,7 @@ class PreviewRequest:
     text: str
     seconds: float
     asked: dict[str, Any]
-    kind: Literal["preview", "describe"] = "preview"
+    kind: Literal["preview", "describe", "setup"] = "preview"
 
     def as_message(self) -> dict[str, Any]:
         """Return it as the server takes it."""

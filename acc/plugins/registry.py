@@ -21,7 +21,9 @@ class Change:
 
 
 class PluginRegistry:
-    """Plugin classes below ``root`` (``tasks/``, ``generators/``, ``recipes/``, ``models/``). Call ``scan``.
+    """Plugin classes below ``root``, in the folders ``tasks``, ``generators``, ``recipes``, ``models``, ``methods``.
+
+    Call ``scan``.
 
     ``errors``: path -> error of the file as it is now; its last good version, if any, is still served.
     """

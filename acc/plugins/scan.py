@@ -10,7 +10,7 @@ from pathlib import Path
 from acc.hashes import text_sha256
 from acc.plugins.helpers import MARK, composed, is_marked
 
-FOLDERS = ("tasks", "generators", "recipes", "models")
+FOLDERS = ("tasks", "generators", "recipes", "models", "methods")
 MAX_BYTES = 1_000_000
 CLOCK_GRAIN_NS = 100_000_000
 

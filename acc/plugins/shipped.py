@@ -12,8 +12,8 @@ from acc.training.plugin_set import PluginSet
 
 @functools.cache
 def shipped_plugins() -> PluginSet:
-    """Return their tasks and models."""
+    """Return their tasks, models and methods."""
     registry = PluginRegistry(Path(os.environ.get("ACC_PLUGINS") or Path(__file__).parents[2] / "plugins"))
     registry.scan()
-    loaded = [found for kind in ("task", "model") for found in registry.classes(kind).values()]
+    loaded = [found for kind in ("task", "model", "method") for found in registry.classes(kind).values()]
     return PluginSet(*loaded)

@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import inspect
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from acc.data import DatasetGenerator
 from acc.errors import PluginError, TaskError
+from acc.methods import Method, Paper
 from acc.models import Model
 from acc.params import Param, params_of
 from acc.recipes import Recipe
+from acc.specs import TrainSpec
 from acc.text import in_words, text_of
 from acc.training.context import LOSS_TAKES, takes_step
 from acc.training.task import EvaluationTask, JointTask, TargetTask, Task
 
-Kind = Literal["task", "generator", "recipe", "model"]
+Kind = Literal["task", "generator", "recipe", "model", "method"]
 
 KINDS: dict[Kind, tuple[type, tuple[str, ...]]] = {
     "task": (Task, ("compute_loss",)),
     "generator": (DatasetGenerator, ("generate",)),
     "recipe": (Recipe, ("run",)),
     "model": (Model, ("posterior", "decode_logits")),
+    "method": (Method, ("setup",)),
 }
 # Set on every instance: a parameter of that name would be overwritten.
 _KEPT_NAMES = frozenset({"key", "latent_range", "column", "spec", "model"})
+# train() takes these beside the parameters of its method.
+_NOT_FOR_METHODS = frozenset(
+    {"data", "method", "tasks", "latent_dim", "factors", "start_from", "control", "classes", "model_seed"}
+) | set(TrainSpec.model_fields)
 _WORD = re.compile(r"[A-Z]+(?![a-z])[0-9]*|[A-Z]?[a-z0-9]+")
 # Tasks of these bases define another method in place of compute_loss.
 _SPECIAL_TASKS: tuple[tuple[type[Task], str], ...] = (
@@ -66,7 +73,7 @@ class PluginClass:
 
     @property
     def requires(self) -> dict[str, Any]:
-        """What a task needs of dataset and model, and what it measures; what a generator's version is."""
+        """What a task needs of dataset and model, and measures; a generator's version; a method's paper."""
         if issubclass(self.cls, Task):
             return {
                 "target": self.cls.target,
@@ -81,6 +88,8 @@ class PluginClass:
             return {"version": self.cls.version}
         if issubclass(self.cls, Model):
             return {"posterior": bool(self.cls.has_posterior)}
+        if issubclass(self.cls, Method):
+            return {"paper": {**asdict(self.cls.paper), "text": str(self.cls.paper)}}
         return {}
 
     def describe(self) -> dict[str, Any]:
@@ -138,6 +147,8 @@ def check(cls: type, kind: Kind) -> None:
     _check_params(cls, base)
     if issubclass(cls, Task):
         _check_task(cls)
+    if issubclass(cls, Method):
+        _check_method(cls)
     if issubclass(cls, DatasetGenerator) and (
         isinstance(cls.version, bool) or not isinstance(cls.version, int)
     ):
@@ -197,6 +208,19 @@ def _check_task(cls: type[Task]) -> None:
         raise PluginError(
             f"class {cls.__name__}: thresholds is {thresholds!r}; use a dict of metric -> (moderate from, good "
             "from), or None"
+        )
+
+
+def _check_method(cls: type[Method]) -> None:
+    if not isinstance(getattr(cls, "paper", None), Paper):
+        raise PluginError(
+            f"class {cls.__name__}: paper is missing; write paper = Paper(authors, year, title, where), from acc.api"
+        )
+    taken = [param.name for param in params_of(cls) if param.name in _NOT_FOR_METHODS]
+    if taken:
+        raise PluginError(
+            f"class {cls.__name__}: parameter '{taken[0]}' has a name that train(method=...) takes itself; choose "
+            "another"
         )
 
 

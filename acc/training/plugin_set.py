@@ -10,7 +10,9 @@ from typing import Protocol
 
 from acc.errors import InvalidInput
 from acc.hashes import text_sha256
+from acc.methods import Method
 from acc.models import BUILT_IN, Model
+from acc.names import letters
 from acc.training.task import Task
 
 
@@ -43,18 +45,19 @@ class Source:
 
 
 class PluginSet:
-    """Task and model classes by name. Built-in architectures are always there.
+    """Task, model and method classes by name. Built-in architectures are always there.
 
     Made from what the registry loaded, or from plain classes in a notebook.
     """
 
-    def __init__(self, *items: Loaded | type[Task] | type[Model]) -> None:
+    def __init__(self, *items: Loaded | type[Task] | type[Model] | type[Method]) -> None:
         self._tasks: dict[str, type[Task]] = {}
         self._models: dict[str, type[Model]] = {}
+        self._methods: dict[str, type[Method]] = {}
         self._sources: dict[str, Source] = {}
         self.add(*items)
 
-    def add(self, *items: Loaded | type[Task] | type[Model]) -> None:
+    def add(self, *items: Loaded | type[Task] | type[Model] | type[Method]) -> None:
         """Take in more classes; one of a name that is known replaces it for what is built from now on."""
         for item in items:
             cls: type
@@ -66,6 +69,8 @@ class PluginSet:
                 self._tasks[name] = cls
             elif issubclass(cls, Model):
                 self._models[name] = cls
+            elif issubclass(cls, Method):
+                self._methods[name] = cls
             if source is not None:
                 self._sources[name] = source
 
@@ -73,6 +78,7 @@ class PluginSet:
         """Take in the classes of another set, except those of names that are known here."""
         self._tasks = {**other._tasks, **self._tasks}
         self._models = {**other._models, **self._models}
+        self._methods = {**other._methods, **self._methods}
         self._sources = {**other._sources, **self._sources}
 
     @property
@@ -85,6 +91,11 @@ class PluginSet:
         """Names of the task classes that are known."""
         return frozenset(self._tasks)
 
+    @property
+    def method_names(self) -> frozenset[str]:
+        """Names of the method classes that are known."""
+        return frozenset(self._methods)
+
     def task(self, name: str) -> type[Task]:
         """Return the task class; raises InvalidInput (task_class) naming those that are known."""
         cls = self._tasks.get(name)
@@ -92,6 +103,17 @@ class PluginSet:
             known = ", ".join(sorted(self._tasks)) or "none"
             raise InvalidInput({"task_class": f"{name!r} is not a known task; known: {known}"})
         return cls
+
+    def method(self, name: str) -> type[Method]:
+        """Return the method class of a name, whatever its spelling: ``BetaVAE``, ``beta_vae``.
+
+        Raises InvalidInput (method) naming those that are known.
+        """
+        found = next((cls for known, cls in self._methods.items() if letters(known) == letters(name)), None)
+        if found is None:
+            known = ", ".join(sorted(self._methods)) or "none"
+            raise InvalidInput({"method": f"{name!r} is not a known method; known: {known}"})
+        return found
 
     def sources(self, names: Iterable[str]) -> dict[str, dict[str, str]]:
         """Return name -> {path, sha256, source} of those classes whose source is known."""

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acc.errors import InvalidInput
+from acc.methods import Method, Setup, made
 from acc.models import Model
+from acc.params import params_of
 from acc.plugins.shipped import shipped_plugins
 from acc.specs import ImageShape, ModelSpec, TaskSpec, TrainJobSpec, TrainSpec, parse
 from acc.training.checkpoints.files import Checkpoint, Snapshot, load
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from acc.results import EvalResult
 
 ONLY_DATASET = "data"
+USUAL_MODEL, USUAL_LATENT_DIM = "FactorSlotAutoencoder", 16
 
 
 class MemorySink:
@@ -116,9 +119,10 @@ class TrainRun:
 def train(
     data: AccDataset | Mapping[str, AccDataset],
     *,
-    tasks: Sequence[str | type[Task] | Mapping[str, Any]],
-    model: str | Mapping[str, Any] | ModelSpec = "FactorSlotAutoencoder",
-    latent_dim: int = 16,
+    tasks: Sequence[str | type[Task] | Mapping[str, Any]] = (),
+    method: str | type[Method] | None = None,
+    model: str | Mapping[str, Any] | ModelSpec | None = None,
+    latent_dim: int | None = None,
     factors: Mapping[str, int] | None = None,
     start_from: str | Path | Checkpoint | None = None,
     control: Control | None = None,
@@ -131,10 +135,14 @@ def train(
 
     data: one dataset, or several by name (a task then says which: ``"dataset": name``).
     tasks: class names, classes, or dicts with the fields of TaskSpec (``task_class``, ``weight``, ``factor``,
-    ``params``, ...). factors: name -> number of latent dimensions, laid side by side from 0. classes: task and
-    model classes of your own that are named, beside those that come with ACC. ranks: this process is one of several
-    that share each batch, as ``under_torchrun()`` gives it; all of them call this with the same.
-    options: the fields of TrainSpec (``steps``, ``batch_size``, ``lr``, ``seed``, ...).
+    ``params``, ...). factors: name -> number of latent dimensions, laid side by side from 0. classes: task,
+    model and method classes of your own that are named, beside those that come with ACC. ranks: this process is one
+    of several that share each batch, as ``under_torchrun()`` gives it; all of them call this with the same.
+    options: the fields of TrainSpec (``steps``, ``batch_size``, ``lr``, ``seed``, ...), and the parameters of the
+    method and its architecture.
+    method: a name (``"beta_vae"``) or a class, which gives model, tasks and training settings made for the first
+    dataset; ``tasks`` come beside its own, and what is given of ``model``, ``latent_dim`` and options goes before what
+    it says. Without one the model is a ``FactorSlotAutoencoder`` of 16 latent dimensions.
     ``seed`` (default 0) seeds all: initial weights and heads, which rows are held out, the order of the rows, and
     noise; so runs of different seeds are independent of each other but for the data. ``model_seed`` gives
     initial weights and held-out rows a seed of their own. A run that starts from a checkpoint keeps those two as the
@@ -149,6 +157,8 @@ def train(
             "what under_torchrun() gives each of them"
         )
     known = PluginSet(*(task for task in tasks if isinstance(task, type)))
+    if isinstance(method, type):
+        known.add(method)
     if classes is not None:
         known.include(classes)
     known.include(shipped_plugins())
@@ -161,12 +171,24 @@ def train(
         raise InvalidInput(
             {"model_seed": f"{model_seed} is refused: weights and held-out rows are those of start_from"}
         )
+    if method is not None:
+        named = method if isinstance(method, str) else method.__name__
+        setup, options = _setup(known, known.method(named), first, options)
+        tasks = [*setup.tasks, *tasks]
+        model = model or {"architecture": setup.architecture, "params": setup.params}
+        latent_dim = latent_dim or setup.latent_dim
+    elif not tasks:
+        raise InvalidInput(
+            {"tasks": "no task is given, and no method that has some; a step needs at least one"}
+        )
     spec = parse(TrainSpec, {"steps": 500, **options})
     first_seed = spec.seed if model_seed is None else model_seed
     if start_from is not None:
         first_seed = start_from.header.spec.model.seed
     job = TrainJobSpec(
-        model=_model_spec(model, first, latent_dim, factors or {}, first_seed),
+        model=_model_spec(
+            model or USUAL_MODEL, first, latent_dim or USUAL_LATENT_DIM, factors or {}, first_seed
+        ),
         tasks=_task_specs(tasks, list(datasets)),
         datasets={key: dataset.spec(key) for key, dataset in datasets.items()},
         train=spec,
@@ -176,6 +198,35 @@ def train(
         job, datasets, classes=known, sink=sink, control=control, start_from=start_from, ranks=ranks
     )
     return TrainRun(trainer, trainer.run(), sink, datasets)
+
+
+def _setup(
+    known: PluginSet, method: type[Method], data: AccDataset, options: Mapping[str, Any]
+) -> tuple[Setup, dict[str, Any]]:
+    """Return what a method makes for ``data``, and the options of the training, its own settings among them.
+
+    Options that are parameters of the method, or of its architecture, go there.
+    """
+    names = {param.name for param in params_of(method)}
+    setup = made(
+        method(**{name: options[name] for name in options if name in names}), data.spec(ONLY_DATASET)
+    )
+    architecture = known.models.get(setup.architecture)
+    of_model = {param.name for param in params_of(architecture)} if architecture else set()
+    of_model -= names | TrainSpec.model_fields.keys()
+    unknown = options.keys() - names - of_model - TrainSpec.model_fields.keys()
+    if unknown:
+        raise InvalidInput(
+            {
+                min(
+                    unknown
+                ): f"neither a parameter of {method.__name__} ({', '.join(sorted(names)) or 'none'}), nor of "
+                f"its {setup.architecture} ({', '.join(sorted(of_model)) or 'none'}), nor a field of TrainSpec"
+            }
+        )
+    params = {**setup.params, **{name: options[name] for name in options if name in of_model}}
+    rest = {name: value for name, value in options.items() if name in TrainSpec.model_fields}
+    return setup.model_copy(update={"params": params}), {**setup.train, **rest}
 
 
 def _model_spec(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,12 @@ from safetensors.numpy import save
 from acc.description import ModelDescription
 from acc.errors import InvalidInput
 from acc.hashes import text_sha256
-from acc.plugins.checker import Checker
 from acc.specs import FactorGroup, ModelSpec, TaskSpec
 from accsite.apps.registry import descriptions, services
 from accsite.apps.registry.models import Plugin, PluginSource
 from accsite.apps.registry.services import FileReport
 from accsite.apps.training.models import Checkpoint, Experiment
 from accsite.apps.training.tests import rows
-from workers.plugins.previews import PreviewDesk
 
 TAKE_SECONDS = 0.1
 pytestmark = pytest.mark.timeout(240)
@@ -45,44 +42,6 @@ FORM = {
 PLUGIN = (Path(__file__).parents[2] / "plugins/models/linear_autoencoder.py").read_text()
 SLOW = PLUGIN.replace("super().__init__(spec)", "super().__init__(spec); __import__('time').sleep(9)")
 BROKEN = PLUGIN.replace("self.outward(z).unflatten(1, self.shape)", "self.outward(z)")
-
-
-@pytest.fixture(scope="module")
-def checker() -> Iterator[Checker]:
-    """A check server that has imported what it needs."""
-    made = Checker()
-    made.start()
-    assert made.wait_until_ready()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def site(
-    checker: Checker, transactional_db: None, redis_url: str, settings: Any, monkeypatch: Any
-) -> Iterator[Client]:
-    """A signed-in page of a site whose questions are answered as the watcher does, with ACC's own architectures."""
-    settings.REDIS_URL = redis_url
-    monkeypatch.setattr("workers.plugins.previews.TAKE_SECONDS", TAKE_SECONDS)
-    services.sync([FileReport(**file, built_in=True) for file in checker.built_in], present=[])
-    desk, over = PreviewDesk(checker), threading.Event()
-    desk.start()
-
-    def serve() -> None:
-        while not over.wait(0.005):
-            checker.receive()
-            desk.serve()
-        connections.close_all()
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    page = Client()
-    page.force_login(get_user_model().objects.create_user("ada", password="a long enough one"))
-    yield page
-    over.set()
-    thread.join(10)
-    desk.stop()
-    time.sleep(3 * TAKE_SECONDS)  # what it is still taking would be another test's
 
 
 def plugin(text: str, name: str = "LinearAutoencoder") -> Plugin:

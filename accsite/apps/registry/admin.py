@@ -31,6 +31,7 @@ KINDS = {
     PluginKind.GENERATOR.value: "info",
     PluginKind.RECIPE.value: "warning",
     PluginKind.MODEL.value: "success",
+    PluginKind.METHOD.value: "default",
 }
 
 

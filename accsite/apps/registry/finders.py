@@ -15,7 +15,9 @@ from accsite.search.rows import best
 def register() -> None:
     search.register("plugin", _plugins)
     search.register_pages(
-        search.Page("Plugins", "registry:plugins", "tasks, generators, models and recipes", "code errors")
+        search.Page(
+            "Plugins", "registry:plugins", "tasks, generators, models, methods and recipes", "code errors"
+        )
     )
 
 

@@ -14,6 +14,7 @@ class PluginKind(models.TextChoices):
     GENERATOR = "generator"
     RECIPE = "recipe"
     MODEL = "model"
+    METHOD = "method"
 
 
 class SourceQuerySet(models.QuerySet["PluginSource"]):

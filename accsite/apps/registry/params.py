@@ -6,6 +6,7 @@ from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from acc.names import letters
 from accsite.apps.registry.models import Plugin, PluginKind
 
 PREFIX = "param_"
@@ -50,12 +51,10 @@ def given(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def find(kind: PluginKind, name: str) -> Plugin | None:
     """Return an available class by its name, whatever its spelling: ``RegressionTask``, ``regression``."""
-    wanted = _letters(name)
+    wanted = letters(name)
     rows = list(Plugin.objects.filter(kind=kind, available=True))
-    exact = [row for row in rows if _letters(row.name) == wanted]
-    short = [
-        row for row in rows if _letters(row.name) == wanted + kind.value or _letters(row.label) == wanted
-    ]
+    exact = [row for row in rows if letters(row.name) == wanted]
+    short = [row for row in rows if letters(row.name) == wanted + kind.value or letters(row.label) == wanted]
     return next(iter(exact or short), None)
 
 
@@ -82,7 +81,3 @@ def _help(param: Mapping[str, Any]) -> str:
     default = f"default: {param['default']!r}" if param["default"] == "" else f"default: {param['default']}"
     # argparse takes a per cent sign for a placeholder of its own.
     return "; ".join(filter(None, [param.get("help"), allowed(param), default])).replace("%", "%%")
-
-
-def _letters(name: str) -> str:
-    return "".join(letter for letter in name.casefold() if letter.isalnum())

@@ -28,7 +28,8 @@ REQUEST_SECONDS = 5  # what nobody has taken by then is forgotten
 MAX_REQUESTS = 50
 VERSION = 2  # of what is kept
 
-Kind = Literal["preview", "describe"]
+Kind = Literal["preview", "describe", "setup"]
+CALLED: dict[Kind, str] = {"preview": "preview", "describe": "drawing", "setup": "answer of the method"}
 
 
 class NoAnswer(AccError):
@@ -70,7 +71,7 @@ def kept(key: str) -> dict[str, Any] | None:
 
 def kind_words(kind: Kind) -> str:
     """Return what an answer is called."""
-    return "preview" if kind == "preview" else "drawing"
+    return CALLED[kind]
 
 
 def take(client: redis.Redis, seconds: float) -> dict[str, Any] | None:
@@ -94,7 +95,7 @@ def source_of(request: Mapping[str, Any]) -> dict[str, str]:
 def answer(client: redis.Redis, request: Mapping[str, Any], report: Mapping[str, Any]) -> None:
     """Keep a good answer, and tell the one who waits; a picture is fetched from where it is kept."""
     with client.pipeline() as pipeline:
-        if report.get("png") or report.get("description"):
+        if report.get("png") or report.get("description") or report.get("setup"):
             pipeline.set(_kept(request["key"]), json.dumps(report), ex=KEPT_SECONDS)
         place = _answers(request["ticket"])
         told = {**report, "png": True} if report.get("png") else report

@@ -18,6 +18,7 @@ _FIELDS = {
     PluginKind.GENERATOR: "generator",
     PluginKind.RECIPE: "recipe",
     PluginKind.MODEL: "model.architecture",
+    PluginKind.METHOD: "method",
 }
 
 FOLDERS = tuple(f"{kind}s" for kind in PluginKind.values)

@@ -25,6 +25,7 @@ KIND_LABELS = {
     PluginKind.TASK: "Tasks",
     PluginKind.MODEL: "Model architectures",
     PluginKind.GENERATOR: "Dataset generators",
+    PluginKind.METHOD: "Methods",
     PluginKind.RECIPE: "Recipes",
 }
 VERBS = {"approve": approval.approve, "withdraw": approval.withdraw}

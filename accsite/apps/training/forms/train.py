@@ -83,9 +83,9 @@ class TrainForm(ServiceForm):
 
     @classmethod
     def for_branch(cls, branch: Branch) -> TrainForm:
-        """Return the form with the values of the branch's last train job, else the defaults."""
+        """Return the form with the values of the branch's last train job, else of its method, else the defaults."""
         job = branch.jobs.filter(kind=JobKind.TRAIN).order_by("-id").first()
         last = job.spec.get("train") if job else None
-        values = {**TrainSpec(steps=2000).model_dump(), **(last or {})}
+        values = {**TrainSpec(steps=2000).model_dump(), **(last or branch.experiment.method.get("train", {}))}
         known = {name: value for name, value in values.items() if value is not None}
         return cls(initial={**known, "idempotency_key": uuid4().hex})

@@ -53,6 +53,11 @@ class Experiment(models.Model):
     name = models.CharField(max_length=80)
     slug = models.SlugField(max_length=80, unique=True)
     model_spec = models.JSONField(help_text="acc.specs.ModelSpec")
+    method = CleanJSONField(
+        default=dict,
+        blank=True,
+        help_text="the method that it began with: name, params, sha256, paper, train; empty: none",
+    )
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )

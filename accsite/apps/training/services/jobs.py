@@ -43,9 +43,9 @@ def submit_training(
 ) -> Job:
     """Return a new train job of a branch, its whole specification frozen.
 
-    ``train``: ``acc.specs.TrainSpec`` as plain data. A request that is sent twice with one
-    ``idempotency_key`` makes one job. Raises InvalidInput naming each wrong field (``tasks`` when none is
-    on).
+    ``train``: ``acc.specs.TrainSpec`` as plain data; what it leaves out is as the experiment's method says, if it
+    began with one. A request that is sent twice with one ``idempotency_key`` makes one job. Raises InvalidInput naming
+    each wrong field (``tasks`` when none is on).
     """
     known = submitted_before(actor, idempotency_key)
     if known is not None:
@@ -57,7 +57,7 @@ def submit_training(
     except InvalidInput as error:
         errors.update(error.fields)
     try:
-        spec = parse(TrainSpec, dict(train))
+        spec = parse(TrainSpec, {**branch.experiment.method.get("train", {}), **train})
         check_memory(spec.device_memory_gib, queue=kinds.queue_of(JobKind.TRAIN))
     except InvalidInput as error:
         errors = {**error.fields, **errors}

@@ -16,9 +16,10 @@ from accsite.actions import perform
 from accsite.api.common import REFUSALS, narrowed, query
 from accsite.api.conditional import answer
 from accsite.api.lookup import body, flag, nested
+from accsite.apps.datasets import selectors as datasets
 from accsite.apps.training.api.common import ReadViewSet
 from accsite.apps.training.models import Branch, Experiment
-from accsite.apps.training.services import experiments
+from accsite.apps.training.services.beginnings import begin_experiment
 from accsite.apps.trees import selectors
 from accsite.apps.trees.actions.restore_checkpoints import RestoreCheckpoints
 from accsite.apps.trees.api import schema
@@ -48,13 +49,16 @@ class ExperimentViewSet(ReadViewSet):
 
     @extend_schema(request=schema.ExperimentRequest, responses={201: ExperimentSerializer, **REFUSALS})
     def create(self, request: Request) -> Response:
-        """Make an experiment with its branch ``main``."""
-        data = body(request, "name", "model", "visibility")
-        made = experiments.create_experiment(
+        """Make an experiment with its branch ``main``: empty, or with the tasks of a method on a dataset."""
+        data = body(request, "name", "model", "visibility", "dataset", "method", "method_params")
+        made = begin_experiment(
             actor=request.user,
             name=data.get("name", ""),
-            model=data.get("model") or {},
+            model=nested(data, "model"),
             visibility=data.get("visibility", "site"),
+            dataset=datasets.get(data["dataset"]) if data.get("dataset") else None,
+            method=data.get("method") or "",
+            method_params=nested(data, "method_params"),
         )
         return Response(self.get_serializer(made).data, status=status.HTTP_201_CREATED)
 

@@ -14,8 +14,17 @@ class ExperimentRequest(BaseModel):
     """A new experiment with its first branch, ``main``."""
 
     name: str
-    model: ModelSpec
+    model: ModelSpec | None = Field(
+        default=None, description="with a method what it says of the model goes before what the method says"
+    )
     visibility: Literal["site", "private"] = "site"
+    dataset: str = Field(default="", description="the branch begins with tasks on it")
+    method: str = Field(
+        default="", description="gives model, tasks and settings of trainings for the dataset"
+    )
+    method_params: dict[str, Any] = Field(
+        default_factory=dict, description="its parameters; see registry/methods"
+    )
 
 
 class RetentionPolicy(BaseModel):

@@ -17,11 +17,25 @@ class ExperimentSerializer(serializers.ModelSerializer[Experiment]):
 
     owner = serializers.SlugRelatedField[Any](slug_field="username", read_only=True, allow_null=True)
     model = serializers.SerializerMethodField()
+    method = serializers.DictField(
+        read_only=True, help_text="the method that it began with: name, params, sha256, paper, train"
+    )
     branches = BranchSerializer(many=True, read_only=True)
 
     class Meta:
         model = Experiment
-        fields = ("id", "name", "slug", "owner", "visibility", "model", "retention", "branches", "created_at")
+        fields = (
+            "id",
+            "name",
+            "slug",
+            "owner",
+            "visibility",
+            "model",
+            "method",
+            "retention",
+            "branches",
+            "created_at",
+        )
 
     @extend_schema_field(ModelSpec)  # type: ignore[arg-type]
     def get_model(self, experiment: Experiment) -> dict[str, Any]:

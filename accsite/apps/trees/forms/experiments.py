@@ -1,4 +1,4 @@
-"""The form of a new experiment: an architecture's parameters, the images' shape, the division of the latent."""
+"""The form of a new experiment: a method, an architecture's parameters, the images' shape, the latent's division."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ from django.forms import BoundField
 
 from acc.errors import InvalidInput
 from accsite.apps.datasets.models import Dataset
+from accsite.apps.registry.methods import PREFIX as METHOD_PARAMS
+from accsite.apps.registry.methods import MethodSetup
+from accsite.apps.registry.models import Plugin
 from accsite.apps.training.models import Visibility
-from accsite.forms import ParamsForm, choice, number, text
+from accsite.forms import ParamsForm, choice, number, param_field, text
 
 SPARE_ROWS = 2
 BEGIN = "begin"
 """The checkbox that has the experiment begin with a reconstruction of its images."""
 GROUP_FIELDS = ("group-name", "group-start", "group-end")
+METHOD = "method-chosen"
+"""The method that the fields were filled in by, as the form carries it."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,8 @@ class GroupRow:
 class ExperimentForm(ParamsForm):
     """A name, an architecture's parameters, and the division of the latent into factor groups.
 
-    ``values``: what was typed into a form that is being filled in; ``data``: a form that was sent.
+    ``values``: what was typed into a form that is being filled in; ``data``: a form that was sent. ``method``: the
+    plugin whose parameters are asked as well; ``made``: what it makes, in place of what was typed.
     """
 
     name = text("Name", maxlength=80)
@@ -51,7 +57,15 @@ class ExperimentForm(ParamsForm):
     FIRST = ("name", "dataset", *OWN_SHAPE, "latent_dim")
     LAST = ("seed", "visibility")
 
-    def __init__(self, params: Iterable[Mapping[str, Any]], data: Any = None, values: Any = None) -> None:
+    def __init__(
+        self,
+        params: Iterable[Mapping[str, Any]],
+        data: Any = None,
+        values: Any = None,
+        *,
+        method: Plugin | None = None,
+        made: MethodSetup | None = None,
+    ) -> None:
         given = data if data is not None else values
         offered = list(Dataset.objects.order_by("-id")[:200])
         newest = offered[0] if offered else None
@@ -65,7 +79,17 @@ class ExperimentForm(ParamsForm):
             "visibility": Visibility.SITE,
         }
         typed = {name: given[name] for name in given} if given is not None else {}
+        if made is not None:
+            typed |= {f"params-{name}": _typed(value) for name, value in made.setup.params.items()}
+            typed |= {f"method-{name}": _typed(value) for name, value in made.params.items()}
+            typed["latent_dim"] = made.setup.latent_dim
         super().__init__(params, data, initial={**defaults, **typed})
+        self.method = method
+        self.method_fields = (
+            {param["name"]: f"method-{param['name']}" for param in method.params} if method else {}
+        )
+        for param in method.params if method else ():
+            self.fields[f"method-{param['name']}"] = param_field(param)
         self.datasets = {dataset.slug: dataset for dataset in offered}
         shapes = [
             (each.slug, f"{each.name}, {each.channels} by {each.height} by {each.width}") for each in offered
@@ -79,7 +103,17 @@ class ExperimentForm(ParamsForm):
     @property
     def begins_on(self) -> Dataset | None:
         """Return the dataset whose reconstruction the form asks to begin with, if it does."""
-        return self.datasets.get(str(self.data.get("dataset", ""))) if BEGIN in self.data else None
+        begins = BEGIN in self.data or self.method is not None
+        return self.datasets.get(str(self.data.get("dataset", ""))) if begins else None
+
+    @property
+    def of_method(self) -> list[BoundField]:
+        """Return the parameters of the method."""
+        return [self[name] for name in self.method_fields.values()]
+
+    def method_params(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what was typed for the method's parameters, in a form that was sent or is being filled in."""
+        return {name: given[field] for name, field in self.method_fields.items() if given.get(field)}
 
     @property
     def first(self) -> list[BoundField]:
@@ -99,7 +133,8 @@ class ExperimentForm(ParamsForm):
             if where.startswith(("factor_groups", "model.factor_groups")):
                 groups += sentences
             else:
-                rest[where] = sentences
+                of_method = self.method_fields.get(where.removeprefix(METHOD_PARAMS))
+                rest[of_method if of_method and where.startswith(METHOD_PARAMS) else where] = sentences
         self.group_errors = groups
         if rest:
             super().refuse(InvalidInput(rest))
@@ -124,6 +159,11 @@ class ExperimentForm(ParamsForm):
             "params": self.params(),
             **rest,
         }
+
+
+def _typed(value: Any) -> Any:
+    """Return a parameter's value as its field takes it."""
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def group_rows(given: Any) -> list[GroupRow]:

@@ -33,6 +33,7 @@ from accsite.apps.trees.pages.model import model_shown, newest_experiments
 from accsite.apps.trees.services import portable, retention
 from accsite.apps.trees.views import checkpoints, models
 from accsite.apps.trees.views.common import panel
+from accsite.apps.trees.views.filling import fill
 from accsite.forms import carried
 from accsite.ids import row_id
 from accsite.pages import REFUSED, actor, is_partial
@@ -218,14 +219,24 @@ def keep(request: HttpRequest, slug: str) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 def create(request: HttpRequest) -> HttpResponse:
-    """Create an experiment with a branch ``main``; ``?architecture=`` chooses the model."""
+    """Create an experiment with a branch ``main``; ``?architecture=`` chooses the model, ``?method=`` a method."""
     versions = live.versions(["registry", "datasets"])
-    asked = request.GET.get("architecture", "")
+    filled = fill(request)
+    asked = filled.fields.setup.architecture if filled.fields else request.GET.get("architecture", "")
     plugins, chosen = choose(PluginKind.MODEL, asked or USUAL_ARCHITECTURE)
-    data = request.POST if request.method == "POST" else None
-    form = ExperimentForm(chosen.params if chosen else [], data, values=request.GET)
+    fills = request.method == "POST" and "fill" in request.POST
+    data = request.POST if request.method == "POST" and not fills else None
+    form = ExperimentForm(
+        chosen.params if chosen else [],
+        data,
+        values=request.POST if fills else request.GET,
+        method=filled.method,
+        made=filled.fields,
+    )
     shown_model: dict[str, Any] = {}
-    if request.method == "POST" and chosen and "draw" in request.POST:
+    if fills:
+        pass
+    elif request.method == "POST" and chosen and "draw" in request.POST:
         shown_model = draw(request, form, chosen)
     elif request.method == "POST" and chosen:
         try:
@@ -235,6 +246,8 @@ def create(request: HttpRequest) -> HttpResponse:
                 name=request.POST.get("name", ""),
                 model=form.model(chosen.name),
                 visibility=request.POST.get("visibility") or Visibility.SITE,
+                method=filled.method.name if filled.method else "",
+                method_params=form.method_params(request.POST),
             )
         except InvalidInput as error:
             form.refuse(error)
@@ -253,6 +266,8 @@ def create(request: HttpRequest) -> HttpResponse:
         "carried": carried(request.GET, shown),
         "form_url": request.path,
         "presets": presets(plugins, newest_experiments(request.user)),
+        "methods": registry.available(PluginKind.METHOD).order_by("label"),
+        "filled": filled,
         **shown_model,
     }
     if is_partial(request):

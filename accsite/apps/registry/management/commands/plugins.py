@@ -115,7 +115,8 @@ class Command(ServiceCommand):
             self.stdout.write(f"{plugin.path} sha256 {plugin.source_id}")
             if plugin.description:
                 self.stdout.write(f"\n{plugin.description}")
-            facts = [f"{key} {value}" for key, value in plugin.requires.items() if value]
+            requires = {**plugin.requires, "paper": plugin.requires.get("paper", {}).get("text")}
+            facts = [f"{key} {value}" for key, value in requires.items() if value]
             if facts:
                 self.stdout.write(f"\n{', '.join(facts)}")
             cells = [
