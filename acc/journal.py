@@ -29,10 +29,11 @@ START = bytes(32)
 """What stands for the digest of the record before the first."""
 _HEAD = struct.Struct("<4sII")
 DIGEST = 32
-MOST_HEADER, MOST_VALUES = 2**20, 2**25
+MOST_HEADER, MOST_VALUES = 2**20, 2**21
 MOST_STEP = 10**12
 MOST_SERIES = 512
 MOST_NAME = 64
+MOST_WALL = 1e11
 SAYS = ("begin", "points", "checkpoint", "alarm", "end")
 ENDS = ("SUCCEEDED", "FAILED", "CANCELLED")
 
@@ -146,11 +147,8 @@ def points_of(record: Record) -> Points:
         raise DamagedJournal(
             f"a step is {int(steps.min())} or {int(steps.max())}; steps are from 0 to {MOST_STEP:,}"
         )
-    if (
-        not isinstance(wall, list)
-        or len(wall) != 2
-        or not all(isinstance(t, int | float) and 0 <= t < 1e11 for t in wall)
-    ):
+    timed = isinstance(wall, list) and len(wall) == 2
+    if not timed or not all(isinstance(at, int | float) and 0 <= at < MOST_WALL for at in wall):
         raise DamagedJournal(f"points were made at {wall!r}; two times in seconds since the epoch are needed")
     values = np.frombuffer(record.values, "<f4", offset=8 * count).reshape(len(series), count)
     return Points(tuple(series), steps, values, (float(wall[0]), max(float(wall[0]), float(wall[1]))))

@@ -114,20 +114,11 @@ class Transport:
         headers = {"Content-Type": "application/octet-stream"}
         return json.loads(self._ask("POST", path, data, headers=headers, query=query, read=_whole))
 
-    def put_file(self, path: str, file: Path) -> None:
-        """Send a file as it is to the address of its content."""
-        with file.open("rb") as body:
-            headers = {
-                "Content-Type": "application/octet-stream",
-                "Content-Length": str(file.stat().st_size),
-            }
-            self._ask("PUT", path, body, headers=headers, read=_whole)
-
     def _ask(
         self,
         method: str,
         path: str,
-        data: bytes | Multipart | IO[bytes] | None = None,
+        data: bytes | Multipart | None = None,
         *,
         headers: Mapping[str, str],
         query: Mapping[str, Any] | None = None,

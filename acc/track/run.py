@@ -35,7 +35,7 @@ BLOCK_SECONDS = 0.1
 FOLDER = "acc-runs"
 GOODBYE_SECONDS = 10.0
 """How long the end of a run waits for a site that answers to take the rest."""
-MOST_RECORD_POINTS = 2**20
+MOST_RECORD_BYTES = 2**20
 MOST_CONFIG_BYTES = 2**18
 
 log = logging.getLogger("acc.track")
@@ -68,7 +68,7 @@ def run(
     token = token or os.environ.get("ACC_TOKEN", "")
     if site and not token:
         raise InvalidInput(
-            token="the site needs a token: give token=, set ACC_TOKEN, or track with offline=True"
+            {"token": "the site needs one: give token=, set ACC_TOKEN, or track with offline=True"}
         )
     return Run(place / f"{begin['run']}{journal.SUFFIX}", begin, site=site, token=token)
 
@@ -323,7 +323,7 @@ def grouped(rows: list[_Row]) -> list[list[_Row]]:
     return [
         group[at : at + most]
         for group in groups
-        for most in [max(1, MOST_RECORD_POINTS // (2 + len(group[0][0])))]
+        for most in [max(1, MOST_RECORD_BYTES // (8 + 4 * len(group[0][0])))]
         for at in range(0, len(group), most)
     ]
 

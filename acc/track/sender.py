@@ -111,21 +111,24 @@ class Delivery:
         self._note(answer)
 
     def _send_weights(self, record: Record) -> None:
+        from acc.client.multipart import Multipart
+
         path = self.path.with_suffix("") / str(record.header["file"])
         if not path.is_file():
             log.warning("%s is gone: the weights of step %s are not sent", path, record.header["step"])
             return
-        where = f"track/{self.path.stem}/weights/{record.header['sha256']}/"
+        where = f"track/{self.job}/weights/"
         with path.open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != record.header["sha256"]:
                 log.warning(
                     "%s was changed: the weights of step %s are not sent", path, record.header["step"]
                 )
                 return
-        self._asked(lambda: self._transport.put_file(where, path))
+        form = Multipart({"sha256": str(record.header["sha256"])}, {"file": path})
+        self._asked(lambda: self._transport.upload(where, form, None))
 
     def _blocks(self, data: bytes, live: bool) -> dict[str, Any]:
-        path, first = f"track/{self.path.stem}/blocks/", self._count
+        path, first = f"track/{self.job}/blocks/", self._count
         return dict(self._asked(lambda: self._transport.post_bytes(path, data, first=first, live=int(live))))
 
     def _pass(self, record: Record) -> None:
@@ -194,7 +197,7 @@ class Sender:
                 if ended:
                     return
                 least, most = BACKOFF_SECONDS
-                backoff = min(most, max(least, 2 * backoff)) * random.uniform(0.8, 1.0)  # noqa: S311
+                backoff = min(most, max(least, 2 * backoff)) * random.SystemRandom().uniform(0.8, 1.0)
             self._ended.wait(backoff or PAUSE_SECONDS)
 
 

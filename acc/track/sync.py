@@ -44,14 +44,15 @@ def sync(
 ) -> list[Synced]:
     """Send runs to a site and return what came of each, in order; what it has already is not sent again.
 
-    paths: journals, or folders of them; none: ACC_RUNS, else ``acc-runs``. site, token: by default ACC_URL and ACC_TOKEN.
-    One that fails does not keep the others. Raises InvalidInput for a path that is not there, and without a site or token.
+    paths: journals, or folders of them; none: ACC_RUNS, else ``acc-runs``. site, token: by default ACC_URL and
+    ACC_TOKEN. One that fails does not keep the others. Raises InvalidInput for a path that is not there, and without a
+    site or a token.
     """
     site, token = site or os.environ.get("ACC_URL", ""), token or os.environ.get("ACC_TOKEN", "")
     if not site:
         raise InvalidInput(site="say to which site: --site http://127.0.0.1:8000, or set ACC_URL")
     if not token:
-        raise InvalidInput(token="the site needs a token: --token acc_..., or set ACC_TOKEN")
+        raise InvalidInput({"token": "the site needs one: --token acc_..., or set ACC_TOKEN"})
     transport = transport_to(site, token)
     return [_sync(path, Delivery(path, transport)) for path in found(paths)]
 

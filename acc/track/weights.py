@@ -14,10 +14,8 @@ from torch import Tensor, nn
 from acc.errors import InvalidInput
 from acc.specs import ModelSpec, TrainJobSpec, TrainSpec
 from acc.training.checkpoints.files import Snapshot, write_atomically
-from acc.training.checkpoints.header import Header
+from acc.training.checkpoints.header import WEIGHTS_KEY, Header
 
-WEIGHTS_KEY = "weights"
-"""The metadata entry of a file of weights alone: the class that they are of, as JSON."""
 WRAPPERS = ("DistributedDataParallel", "DataParallel", "FullyShardedDataParallel")
 
 
