@@ -129,7 +129,7 @@ def take(*, actor: Any, job_id: int, first: int, data: bytes, live: bool) -> Tra
 
 @unit_of_work()
 def keep_weights(*, actor: Any, job_id: int, path: Path, sha256: str) -> None:
-    """Keep a file of weights, which a record of a checkpoint will name; raises InvalidInput for another than was said."""
+    """Keep a file of weights, which a record of a checkpoint will name; raises InvalidInput for another file."""
     tracked = find(actor, job_id, lock=True)
     found = file_sha256(path)
     if found != sha256:
