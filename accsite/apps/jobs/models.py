@@ -219,6 +219,11 @@ class Job(models.Model):
         return f"job {self.pk} {self.title}"
 
     @property
+    def makes_points(self) -> bool:
+        """Whether it is a training, of ACC or of a loop of one's own: what has curves."""
+        return self.kind in TRAININGS
+
+    @property
     def is_active(self) -> bool:
         return self.state in ACTIVE
 

@@ -8,6 +8,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from acc.errors import InvalidInput
+from acc.training.losses import series
 from accsite.api.lookup import named, nested, only, prefixed
 from accsite.apps.jobs.kinds import Kind
 from accsite.apps.jobs.models import Job, JobKind
@@ -163,7 +164,8 @@ class Track(Kind):
             lock_branch(job.branch_id)
 
     def outcome(self, job: Job) -> dict[str, Any]:
-        return {"losses": {name: loss for name, loss in last_losses(job).items() if math.isfinite(loss)}}
+        found = {series.task_key(name) or name: loss for name, loss in last_losses(job).items()}
+        return {"losses": {key: loss for key, loss in found.items() if math.isfinite(loss)}}
 
     def ended(self, job: Job) -> None:
         """Move the branch's head to what was saved last, and have it measured where that is possible."""
