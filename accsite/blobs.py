@@ -13,12 +13,13 @@ import shutil
 import tempfile
 import threading
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.core.files import File
 from django.core.files.storage import FileSystemStorage, default_storage, storages
 
-from acc.errors import AccError
+from acc.errors import AccError, InvalidInput
 from acc.hashes import file_sha256
 from accsite.home import FILE_MODE
 
@@ -53,6 +54,24 @@ def store(path: Path, prefix: str, sha256: str, *, suffix: str = ".safetensors",
     if not keep:
         path.unlink()
     return name
+
+
+def scratch_copy(source: Any, name: str) -> Path:
+    """Return an upload (chunks of bytes) as a file in the scratch folder; the caller removes it."""
+    folder = Path(tempfile.mkdtemp(dir=scratch(), prefix="upload-"))
+    path = folder / (Path(name).name or "upload")
+    try:
+        size = 0
+        with path.open("wb") as file:
+            for chunk in source:
+                size += len(chunk)
+                if size > settings.ACC_IMPORT_BYTES:
+                    raise InvalidInput({"file": f"it is larger than {settings.ACC_IMPORT_BYTES} bytes"})
+                file.write(chunk)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return path
 
 
 def write_named(data: bytes, name: str) -> None:

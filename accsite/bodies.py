@@ -31,6 +31,7 @@ def _limits() -> dict[str, int]:
         "datasets:dataset-import": dataset + FORM_BYTES,
         "api:checkpoint-take-in": checkpoint + FORM_BYTES,
         "trees:experiment-import": checkpoint + FORM_BYTES,
+        "api:track-weights": checkpoint + FORM_BYTES,
     }
 
 

@@ -98,5 +98,5 @@ def body_of(kind: str) -> Callable[[JobContext], None]:
 
 
 BODIES: dict[str, Callable[[JobContext], None]] = {
-    kind.name: import_string(kind.body) for kind in kinds.KINDS.values()
+    kind.name: import_string(kind.body) for kind in kinds.KINDS.values() if kind.queue
 }

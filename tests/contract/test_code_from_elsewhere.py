@@ -231,7 +231,7 @@ def forced(kind: JobKind, foreign: Foreign) -> Job:
     return queueing.enqueue(kind, **fields)
 
 
-KINDS = [kind for kind in JobKind if kind != JobKind.IMPORT]  # takes data in, and runs no plugin
+KINDS = [kind for kind in JobKind if kind not in {JobKind.IMPORT, JobKind.TRACK}]  # which run no plugin
 
 
 @pytest.mark.parametrize("kind", KINDS)

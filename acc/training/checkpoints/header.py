@@ -13,6 +13,8 @@ from acc.specs import TrainJobSpec, parse
 
 FORMAT_VERSION = 1
 METADATA_KEY = "acc"
+WEIGHTS_KEY = "weights"
+"""The metadata entry of a file of weights alone: what is known of them, as JSON; ``class`` names their model's."""
 MAX_HEADER_BYTES = 100_000_000
 
 
@@ -63,6 +65,16 @@ def _shallow(header: Header) -> dict[str, Any]:
 def read_header(path: str | Path) -> Header:
     """Return the header without reading the tensors; raises CheckpointError naming the file."""
     path = Path(path)
+    text = read_metadata(path).get(METADATA_KEY)
+    if text is None:
+        raise CheckpointError(
+            f"'{path.name}' is a safetensors file, but no checkpoint of ACC: it has no '{METADATA_KEY}' entry"
+        )
+    return parse_header(path, text)
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return what a safetensors file says of itself; raises CheckpointError for one that is not whole."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -74,17 +86,16 @@ def read_header(path: str | Path) -> Header:
         raise CheckpointError(f"checkpoint '{path.name}' cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise CheckpointError(damaged(path, "its header is not JSON")) from error
-    ends = [entry["data_offsets"][1] for name, entry in listing.items() if name != "__metadata__"]
+    try:
+        ends = [int(entry["data_offsets"][1]) for name, entry in listing.items() if name != "__metadata__"]
+        told = {str(name): str(text) for name, text in (listing.get("__metadata__") or {}).items()}
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError):
+        raise CheckpointError(damaged(path, "its header is not that of a safetensors file")) from None
     if 8 + length + max(ends, default=0) != size:
         raise CheckpointError(
             damaged(path, f"it has {size} bytes, its header says {8 + length + max(ends, default=0)}")
         )
-    text = (listing.get("__metadata__") or {}).get(METADATA_KEY)
-    if text is None:
-        raise CheckpointError(
-            f"'{path.name}' is a safetensors file, but no checkpoint of ACC: it has no '{METADATA_KEY}' entry"
-        )
-    return parse_header(path, text)
+    return told
 
 
 def parse_header(path: Path, text: str) -> Header:

@@ -16,11 +16,11 @@ from accsite.errors import WrongState
 class Kind:
     """What there is to know of the jobs of one kind: each hook is given the row of one.
 
-    name: one word, at most 16 characters. queue: where its jobs wait, unless one is put elsewhere. body: what a
-    worker calls with the job's context, by its dotted name, since the site imports no workers; it proves what the
-    kind promises. recorded: whether a process beside it keeps what its jobs hand over while they run. request: the
-    shape in which the API is asked for one, with ``kind`` for its name; None when nobody may ask for it by that door,
-    else ``submit`` makes the job.
+    name: one word, at most 16 characters. queue: where its jobs wait, unless one is put elsewhere; empty: no worker
+    does them, so there is no body. body: what a worker calls with the job's context, by its dotted name, since the
+    site imports no workers; it proves what the kind promises. recorded: whether a process beside it keeps what its
+    jobs hand over while they run. request: the shape in which the API is asked for one, with ``kind`` for its name;
+    None when nobody may ask for it by that door, else ``submit`` makes the job.
     """
 
     name: ClassVar[str]
@@ -102,4 +102,4 @@ def queue_of(kind: str) -> str:
 
 def queues() -> list[str]:
     """Return the queues that any kind of job uses, sorted."""
-    return sorted({kind.queue for kind in KINDS.values()})
+    return sorted({kind.queue for kind in KINDS.values() if kind.queue})

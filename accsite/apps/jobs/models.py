@@ -27,6 +27,11 @@ class JobKind(StrEnum):
     RECIPE = "recipe"
     EXPAND = "expand"
     REPLAY = "replay"
+    TRACK = "track"
+
+
+TRAININGS = (JobKind.TRAIN, JobKind.TRACK)
+"""The kinds whose jobs make loss points: trainings of ACC, and loops of one's own."""
 
 
 Visible = Callable[[Any], Q]
@@ -122,6 +127,7 @@ class Job(models.Model):
         QUEUED -> CLAIMED -> RUNNING -> SUCCEEDED | FAILED | CANCELLED
                              RUNNING <-> PAUSED
                              RUNNING -> LOST -> QUEUED | FAILED      (silent worker)
+                             RUNNING -> LOST -> RUNNING              (silent loop of one's own, until it speaks again)
                              RUNNING -> QUEUED                       (drained worker)
                              FAILED | CANCELLED -> QUEUED            (resumed at its newest checkpoint)
     """
@@ -211,6 +217,11 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return f"job {self.pk} {self.title}"
+
+    @property
+    def makes_points(self) -> bool:
+        """Whether it is a training, of ACC or of a loop of one's own: what has curves."""
+        return self.kind in TRAININGS
 
     @property
     def is_active(self) -> bool:

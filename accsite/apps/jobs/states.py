@@ -20,23 +20,24 @@ class JobState(models.TextChoices):
 
 S = JobState
 # A user resumes a train job at its newest checkpoint (FAILED/CANCELLED -> QUEUED).
+# A loop of one's own that fell silent stays LOST, and one that ended may be gone on with (-> RUNNING): it has no queue.
 # A drained worker hands its job back (CLAIMED/RUNNING/PAUSED -> QUEUED); a silent one loses it (-> LOST).
 TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     S.QUEUED: frozenset({S.CLAIMED, S.CANCELLED}),
     S.CLAIMED: frozenset({S.RUNNING, S.QUEUED, S.FAILED, S.CANCELLED, S.LOST}),
     S.RUNNING: frozenset({S.PAUSED, S.SUCCEEDED, S.FAILED, S.CANCELLED, S.LOST, S.QUEUED}),
     S.PAUSED: frozenset({S.RUNNING, S.CANCELLED, S.FAILED, S.LOST, S.QUEUED}),
-    S.LOST: frozenset({S.QUEUED, S.FAILED}),
+    S.LOST: frozenset({S.QUEUED, S.FAILED, S.RUNNING}),
     S.SUCCEEDED: frozenset(),
-    S.FAILED: frozenset({S.QUEUED}),
-    S.CANCELLED: frozenset({S.QUEUED}),
+    S.FAILED: frozenset({S.QUEUED, S.RUNNING}),
+    S.CANCELLED: frozenset({S.QUEUED, S.RUNNING}),
 }
 
 HELD = frozenset({S.CLAIMED, S.RUNNING, S.PAUSED})
 """A worker holds the job by its lease."""
-ACTIVE = frozenset({S.QUEUED, S.LOST}) | HELD
-TERMINAL = frozenset({S.SUCCEEDED, S.FAILED, S.CANCELLED})
-"""The job has ended, and nothing but its user begins it again."""
+ACTIVE = frozenset({S.QUEUED}) | HELD
+TERMINAL = frozenset({S.SUCCEEDED, S.FAILED, S.CANCELLED, S.LOST})
+"""The job has ended, and nothing but its user begins it again: a worker's job is LOST for no more than a moment."""
 RESUMABLE = frozenset({S.FAILED, S.CANCELLED})
 
 NEVER_BEGAN = "cancelled before it began"

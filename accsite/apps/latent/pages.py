@@ -68,7 +68,7 @@ def heads_context(branch: Branch, versions: Mapping[str, int] | None = None) -> 
         "versions": versions or live.versions([topic]),
         "topic": topic,
         "heads_url": reverse("latent:heads", args=[branch.pk]),
-        "shown": [branch.head] if branch.head else [],
+        "shown": [branch.head] if branch.head and "model" in branch.head.spec else [],
         "letters": LETTERS,
     }
 
@@ -77,7 +77,7 @@ def panel_context(branch: Branch, versions: Mapping[str, int] | None = None) -> 
     """Return what the panel of a branch shows."""
     head = branch.head
     told = {**heads_context(branch, versions), "branch": branch, "alone": False}
-    return {**told, **(hand_context([head]) if head else {})}
+    return {**told, **(hand_context([head]) if head and "model" in head.spec else {})}
 
 
 def hand_context(checkpoints: Sequence[Checkpoint]) -> dict[str, Any]:
@@ -111,6 +111,7 @@ def page_context(user: Any, query: Mapping[str, str]) -> dict[str, Any]:
     if not checkpoints:
         newest = rows.filter(head_of__isnull=False, weights_pruned_at=None).order_by("-pk").first()
         checkpoints = [newest] if newest else []
+    checkpoints = [each for each in checkpoints if "model" in each.spec]  # weights alone draw nothing
     if not checkpoints:
         return {"alone": True, "shown": []}
     choices = rows.filter(experiment=checkpoints[0].experiment, weights_pruned_at=None).order_by("-pk")[

@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from acc.training.losses import series
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.evaluation.models import Artifact, Metric
-from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.models import TRAININGS, Job
 from accsite.apps.training.models import Checkpoint, Experiment
 from accsite.apps.trees.names import numbered
 from accsite.ids import row_id
@@ -133,7 +133,7 @@ def _find_job(user: Any, words: list[str]) -> Job | None:
         return jobs.filter(pk=number).first()
     experiment, slash, branch = words[0].partition("/") if words else ("", "", "")
     trained = jobs.filter(
-        kind=JobKind.TRAIN, branch__experiment__slug=experiment, branch__slug=branch, points_seq__gt=0
+        kind__in=TRAININGS, branch__experiment__slug=experiment, branch__slug=branch, points_seq__gt=0
     )
     return trained.order_by("-pk").first() if slash else None
 
@@ -162,7 +162,7 @@ def loss(user: Any, words: list[str]) -> SafeString | None:
     from accsite.apps.training.admin.curve import curve
 
     found = _find_job(user, words)
-    return None if found is None or found.kind != JobKind.TRAIN else _framed(_job_title(found), curve(found))
+    return None if found is None or not found.makes_points else _framed(_job_title(found), curve(found))
 
 
 def dataset(_user: Any, words: list[str]) -> SafeString | None:

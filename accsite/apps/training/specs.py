@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from acc.errors import InvalidInput
 from acc.specs import DatasetSpec, ImageShape, ModelSpec, TargetSpec, TaskSpec
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.registry.models import Plugin, PluginKind
-from accsite.apps.training.models import Branch, Task
+from accsite.apps.training.models import Branch, Checkpoint, Task
+
+NO_MODEL = "it was tracked from a loop of one's own, and has weights alone"
+
+
+def model_spec_of(checkpoint: Checkpoint, field: str = "checkpoint") -> ModelSpec:
+    """Return the model of a checkpoint; raises InvalidInput(field) for weights alone."""
+    spec = checkpoint.spec.get("model")
+    if not spec:
+        raise InvalidInput({field: f"the model of checkpoint {checkpoint.pk} is not known here: {NO_MODEL}"})
+    return ModelSpec.model_validate(spec)
 
 
 def model_of(branch: Branch) -> ModelSpec:
-    """Return the model that a branch trains: its head's, which may have grown, or the experiment's own."""
-    spec = branch.experiment.model_spec if branch.head is None else branch.head.spec["model"]
+    """Return the model that a branch trains: its head's, which may have grown, or the experiment's own.
+
+    Raises InvalidInput(branch) for one of a loop of one's own that told of none.
+    """
+    spec = branch.experiment.model_spec if branch.head is None else branch.head.spec.get("model")
+    if not spec:
+        raise InvalidInput(branch=f"the model of {branch} is not known here: {NO_MODEL}")
     return ModelSpec.model_validate(spec)
 
 

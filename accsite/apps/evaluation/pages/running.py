@@ -7,7 +7,7 @@ from typing import Any
 from django.urls import reverse
 
 from accsite.apps.evaluation.selectors.asked import TABS
-from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.models import TRAININGS, Job, JobKind
 from accsite.apps.jobs.states import ACTIVE, HELD, JobState
 from accsite.apps.live import selectors as live
 from accsite.apps.training.models import Checkpoint
@@ -15,7 +15,7 @@ from accsite.apps.training.models import Checkpoint
 
 def trained_now() -> dict[int, int]:
     """Return of every branch that is trained now, by id, the step that it has come to."""
-    rows = Job.objects.filter(kind=JobKind.TRAIN, branch__isnull=False, state__in=HELD).order_by("pk")
+    rows = Job.objects.filter(kind__in=TRAININGS, branch__isnull=False, state__in=HELD).order_by("pk")
     read = rows.values_list("branch_id", "start_checkpoint__step", "step")
     return {branch: (begun or 0) + step for branch, begun, step in read if branch is not None}
 

@@ -18,5 +18,9 @@ class StopJob(Action):
     done_to = "asked to stop"
     verb, label = "stop", "Stop"
 
+    @classmethod
+    def possible(cls, job: Job) -> str:
+        return control.why_not_stop(job)
+
     def run(self, actor: Any, job: Job) -> Job:
         return control.cancel(actor=actor, job=job)

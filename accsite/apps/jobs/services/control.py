@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from acc.messages import PAYLOADS, CommandKind, Payload, checked
+from accsite.apps.jobs import kinds
 from accsite.apps.jobs.models import Job, JobEvent, JobKind
 from accsite.apps.jobs.services import lifecycle
 from accsite.apps.jobs.services.unit import announce, unit_of_work
@@ -60,8 +61,15 @@ def cancel(*, actor: Any, job: Job) -> Job:
     return job
 
 
+def why_not_stop(job: Job) -> str:
+    """Return why a job cannot be asked to stop, whatever its state; empty if it can."""
+    return "" if kinds.of(job).queue else "its loop runs outside of ACC: stop it there"
+
+
 def stop(*, actor: Any, job: Job) -> JobEvent:
     """Return the event by which a job is stopped: cancelled if nobody has begun it, else asked to stop, once."""
+    if why := why_not_stop(job):
+        raise WrongState({"kind": f"job {job.pk} cannot be stopped here: {why}"})
     if job.state == JobState.QUEUED:
         event = lifecycle.cancel_queued(job, actor)
         if event is not None:

@@ -194,13 +194,32 @@ def reap() -> list[int]:
     late = Job.objects.filter(leases.ended(), state__in=HELD).select_related("worker")
     taken = []
     for job in late:
-        who = job.worker.name if job.worker else "its worker"
+        who = job.worker.name if job.worker else "its worker" if kinds.of(job).queue else "its loop"
         reason = f"{who} did not report for more than {settings.ACC_LEASE_SECONDS:g} s"
         # The lease is judged again by the update: a heartbeat in between saves the job.
         if lose(job.pk, job.attempt, reason, leases.ended()):
             taken.append(job.pk)
     _mark_silent_workers()
     return taken
+
+
+@unit_of_work()
+def go_on(job_id: int, attempt: int) -> bool:
+    """Move a job that no worker does from its end back to RUNNING: its loop has spoken again; False if it runs."""
+    job = Job.objects.get(pk=job_id)
+    assert not kinds.of(job).queue, "a worker's job goes on through its queue"
+    origins = {JobState.LOST, *RESUMABLE}
+    begun: dict[str, Any] = {
+        "finished_at": None,
+        "message": "",
+        "traceback": "",
+        "lease_expires_at": leases.end(),
+    }
+    if not _move(job, JobState.RUNNING, attempt=attempt, only_from=origins, **begun):
+        return False
+    note(job.pk, "state", {"state": job.state, "attempt": attempt}, "its loop goes on", job.step)
+    announce(job)
+    return True
 
 
 _LET_GO: dict[str, Any] = {"worker": None, "lease_expires_at": None, "steps_per_second": None}
@@ -253,6 +272,10 @@ def lose(job_id: int, attempt: int, reason: str, guard: Q | None = None) -> bool
         job, JobState.LOST, attempt=attempt, guard=guard, workers_lost=losses, message=reason, **_LET_GO
     ):
         return False
+    if not kinds.of(job).queue:  # nobody else can do it; if its loop speaks again, it runs again
+        Job.objects.filter(pk=job.pk).update(finished_at=timezone.now())
+        _after_end(job, reason)
+        return True
     note(job.pk, "state", {"state": JobState.LOST, "attempt": attempt}, reason, job.step)
     if losses >= settings.ACC_MAX_ATTEMPTS:
         message = f"given up after {losses} lost workers; the last: {reason}"

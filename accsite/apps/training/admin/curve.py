@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from acc.training.losses import series
 from accsite.apps.access.admin_parts import NOTHING, add_panel
-from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.models import Job
 from accsite.apps.training import selectors
 
 RAW = series.raw("")
@@ -92,7 +92,7 @@ def _last(values: NDArray[np.float64]) -> Any:
 
 
 def losses_of(job: Job) -> SafeString:
-    return curve(job) if job.kind == JobKind.TRAIN else NOTHING
+    return curve(job) if job.makes_points else NOTHING
 
 
 add_panel(Job, losses_of)

@@ -137,3 +137,28 @@ class LossHistory(BaseModel):
     series: list[str]
     clock: list[list[float]] | None = None
     columns: dict[str, list[float | None] | dict[str, list[float | None]]]
+
+
+class TrackRequest(BaseModel):
+    """The beginning of a run: the first record of its journal, its digest, and whether its loop is at it."""
+
+    run: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="what the loop calls it")
+    branch: str = Field(description="experiment/branch, made where they are not there")
+    config: dict[str, Any] = Field(description="what the loop was asked to do")
+    steps: int | None = Field(default=None, ge=0, description="how many there will be, if that is known")
+    wall: float = Field(ge=0, description="when it began, in seconds since the epoch")
+    format: int = Field(description="of the journal")
+    digest: str = Field(pattern="^[0-9a-f]{64}$", description="of the journal's first record")
+    live: bool = Field(description="whether its loop is at it; else it is sent from its file")
+    host: str = ""
+    version: str = ""
+
+
+class TrackedRun(BaseModel):
+    """What the site has of a run. ``taken``: records, the beginning included; ``page``: where its job is shown."""
+
+    job: int
+    state: str
+    taken: int
+    lease_seconds: float
+    page: str

@@ -12,6 +12,7 @@ from accsite.apps.training.models.experiments import (
     Visibility,
 )
 from accsite.apps.training.models.points import LossBlock
+from accsite.apps.training.models.tracked import TrackedRun
 
 __all__ = [
     "AutoEvaluate",
@@ -23,5 +24,6 @@ __all__ = [
     "LossBlock",
     "ShareLevel",
     "Task",
+    "TrackedRun",
     "Visibility",
 ]

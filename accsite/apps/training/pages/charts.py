@@ -13,9 +13,9 @@ from django.db.models import Q
 
 from acc.specs import TrainSpec
 from acc.training.losses import health, series
-from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.models import TRAININGS, Job, JobKind
 from accsite.apps.jobs.states import ACTIVE, JobState
-from accsite.apps.training.models import Branch, Task
+from accsite.apps.training.models import Branch, Task, TrackedRun
 from accsite.apps.training.selectors.alarms import grave_alarms
 from accsite.apps.training.selectors.loss import last_losses_of, last_points, loss_history
 from accsite.hues import HUES
@@ -34,7 +34,8 @@ class LegendLine:
     ``tolerance``: how far from its baseline a loss may be and still be at it. ``floor``: see
     ``acc.training.protocols.Baseline``. ``words`` says who the trivial predictor is. ``stopped_at``: the step of
     ``last`` if the task has not been trained since, so that its value tells nothing of now. ``begun``: no job of the
-    branch has told a loss yet; ``last`` is that of the checkpoint which the branch begins from.
+    branch has told a loss yet; ``last`` is that of the checkpoint which the branch begins from. ``told``: the series,
+    where a loop of one's own has named it rather than a task.
     """
 
     key: str
@@ -48,10 +49,11 @@ class LegendLine:
     words: str = ""
     stopped_at: int | None = None
     begun: bool = False
+    told: str = ""
 
     @property
     def series(self) -> str:
-        return series.raw(self.key)
+        return self.told or series.raw(self.key)
 
     @property
     def hue(self) -> int:
@@ -90,6 +92,8 @@ def legend(branch: Branch | None, job: Job | None) -> list[LegendLine]:
     """Return the curves of a chart: the tasks that the job trained and those attached since, in order."""
     if branch is None:
         return []
+    if job is not None and job.kind == JobKind.TRACK:
+        return _told(job)
     losses = last_points(job) if job else _losses_at_start(branch)
     recent = recent_losses(job) if job else {}
     baselines = baselines_of(job) if job else {}
@@ -100,6 +104,24 @@ def legend(branch: Branch | None, job: Job | None) -> list[LegendLine]:
         _line(task, job, losses.get(series.raw(task.key)), recent, baselines.get(task.key, {}))
         for task in branch.tasks.all()
         if task.key in trained or (growing and task.removed_at is None)
+    ]
+
+
+def _told(job: Job) -> list[LegendLine]:
+    """Return the curves of a loop of one's own: what it told, in the order in which it did."""
+    names = list(TrackedRun.objects.filter(job=job).values_list("series", flat=True).first() or [])
+    losses, recent = last_points(job), recent_losses(job)
+    return [
+        LegendLine(
+            key=f"s{slot}",
+            slot=slot,
+            name=name,
+            last=losses[told][1] if told in losses else None,
+            health=health.assess(recent.get(told, ()), None),
+            told=told,
+        )
+        for slot, name in enumerate(names)
+        for told in [series.raw(name)]
     ]
 
 
@@ -172,13 +194,13 @@ def baselines_of(job: Job) -> dict[str, dict[str, Any]]:
 
 def recent_jobs(branch: Branch) -> list[JobRow]:
     """Return the newest train jobs of a branch, and what else is at work or has failed."""
-    telling = Q(kind=JobKind.TRAIN) | Q(state__in=[*ACTIVE, JobState.FAILED])
+    telling = Q(kind__in=TRAININGS) | Q(state__in=[*ACTIVE, JobState.FAILED])
     return job_rows(list(branch.jobs.filter(telling).order_by("-id")[:RECENT_JOBS]))
 
 
 def job_rows(jobs: Sequence[Job]) -> list[JobRow]:
     """Return the jobs with their tasks' newest losses: of an ended job those it ended with."""
-    trained = [job for job in jobs if job.kind == JobKind.TRAIN]
+    trained = [job for job in jobs if job.makes_points]
     open_ended = last_losses_of([job for job in trained if "losses" not in job.result])
     tasks: dict[tuple[int, str], tuple[str, int]] = {
         (branch_id, key): (name, slot)

@@ -10,7 +10,7 @@ from django.db.models import BooleanField, Case, Count, Q, When, Window
 from django.http import Http404
 
 from acc.training.losses import series
-from accsite.apps.jobs.models import Job, JobEvent, JobKind, JobQuerySet
+from accsite.apps.jobs.models import TRAININGS, Job, JobEvent, JobKind, JobQuerySet
 from accsite.apps.jobs.selectors import Now, asked, waits_for
 from accsite.apps.jobs.states import ACTIVE, HELD, NEVER_BEGAN, JobState
 from accsite.apps.live import selectors as live
@@ -53,7 +53,7 @@ def find_branch(user: Any, experiment: str, branch: str) -> Branch:
 def current_branch(user: Any) -> Branch | None:
     """Return the branch worked on last: that of the newest train job, else the newest branch."""
     visible = Experiment.objects.visible_to(user)
-    jobs = Job.objects.filter(kind=JobKind.TRAIN, branch__experiment__in=visible)
+    jobs = Job.objects.filter(kind__in=TRAININGS, branch__experiment__in=visible)
     job = jobs.select_related("branch__experiment").order_by("-id").first()
     if job is not None:
         return job.branch
@@ -87,7 +87,7 @@ def top_job(user: Any, *, branch: int | None = None, job: int | None = None) -> 
 
 def _first(active: JobQuerySet, own: Q | None) -> Any:
     """Return the job that comes first, with ``own``: whether it is one of those, and ``active``: of how many."""
-    orders = {"own": own, "trains": Q(kind=JobKind.TRAIN), "held": Q(state__in=HELD)}
+    orders = {"own": own, "trains": Q(kind__in=TRAININGS), "held": Q(state__in=HELD)}
     told = {name: _is(each) for name, each in orders.items() if each is not None}
     found = active.annotate(**told, active=Window(Count("pk"))).order_by(
         *(f"-{name}" for name in told), "-id"
@@ -114,7 +114,7 @@ def bench_job(branch: Branch, chosen: str | None) -> Job | None:
     A job that waits is shown only where there has been no other; one that was cancelled before its first step left
     nothing to show, and never takes the place of one that did.
     """
-    jobs = branch.jobs.filter(kind=JobKind.TRAIN).select_related("worker").order_by("-id")
+    jobs = branch.jobs.filter(kind__in=TRAININGS).select_related("worker").order_by("-id")
     if chosen:
         job = jobs.filter(pk=row_id(chosen)).first()
         if job is None:

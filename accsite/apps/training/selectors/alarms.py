@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from accsite.apps.jobs.models import Job, JobEvent, JobKind
+from accsite.apps.jobs.models import Job, JobEvent
 from accsite.apps.jobs.states import JobState
 from accsite.apps.training.models import Experiment
 from accsite.apps.training.selectors.resuming import RESUMED
@@ -70,7 +70,7 @@ def alarms(job: Job | None) -> list[Alarm]:
 
 def grave_alarms(jobs: Iterable[Job]) -> dict[int, str]:
     """Return id -> the grave alarms in words, of those of the jobs that have any; with one query for them all."""
-    trained = [job.pk for job in jobs if job.kind == JobKind.TRAIN]
+    trained = [job.pk for job in jobs if job.makes_points]
     raised = _grave(JobEvent.objects.filter(job__in=trained)) if trained else {}
     return {job: words for job in raised if (words := words_at(raised, job))}
 

@@ -10,7 +10,7 @@ from django.db.models import Model, QuerySet
 
 from acc.errors import InvalidInput
 from acc.training.losses import series
-from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.selectors import job_states
 from accsite.apps.training.models import Branch, Checkpoint, Experiment, Task
 from accsite.apps.training.selectors.loss import last_losses, last_losses_of
@@ -59,7 +59,7 @@ def task_losses(job: Job) -> dict[str, float]:
 
 def job_summaries(jobs: Sequence[Job]) -> list[JobSummary]:
     """Return what a list of past work shows of each job, with four queries for them all."""
-    last = last_losses_of([job for job in jobs if job.kind == JobKind.TRAIN])
+    last = last_losses_of([job for job in jobs if job.makes_points])
     names: dict[int | None, dict[str, str]] = defaultdict(dict)
     tasks = Task.objects.filter(branch__in={job.branch_id for job in jobs if job.branch_id})
     for branch_id, key, name in tasks.values_list("branch_id", "key", "name"):

@@ -14,7 +14,7 @@ from accsite.apps.training.models import Branch, Checkpoint
 from accsite.apps.training.selectors.resuming import growing
 from accsite.apps.training.services.intact import require_intact
 from accsite.apps.training.services.locks import lock_branch, lock_experiment
-from accsite.apps.training.specs import task_spec
+from accsite.apps.training.specs import model_spec_of, task_spec
 from accsite.errors import WrongState
 from accsite.names import clean_name, free_address
 
@@ -37,7 +37,7 @@ def load_checkpoint(*, actor: Any, branch: Branch, checkpoint: Checkpoint) -> Br
         )
     refuse_while_busy(current, "checkpoint")
     require_intact(checkpoint, "checkpoint")
-    check_tasks(current, ModelSpec.model_validate(checkpoint.spec["model"]), field="checkpoint")
+    check_tasks(current, model_spec_of(checkpoint), field="checkpoint")
     Branch.objects.filter(pk=current.pk).update(head=checkpoint)
     touch("experiments", f"checkpoints:{current.experiment_id}", f"tasks:{current.pk}")
     branch.head = current.head = checkpoint

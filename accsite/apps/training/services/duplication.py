@@ -29,8 +29,9 @@ def duplicate_branch(*, actor: Any, branch: Branch, name: str | None = None) -> 
     lock_experiment(branch.experiment_id)
     branch = lock_branch(branch.pk)
     start = start_of(branch)
-    model = branch.experiment.model_spec if start is None else start.spec["model"]
-    check_tasks(branch, ModelSpec.model_validate(model), field="tasks")
+    model = branch.experiment.model_spec if start is None else start.spec.get("model")
+    if model:  # a branch of a loop of one's own, whose model is not known here, has no tasks to check
+        check_tasks(branch, ModelSpec.model_validate(model), field="tasks")
     made = create_branch(
         actor=actor,
         experiment=branch.experiment,

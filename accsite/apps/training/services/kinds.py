@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from django.db.models import Q, QuerySet
 
 from acc.errors import InvalidInput
+from acc.training.losses import series
 from accsite.api.lookup import named, nested, only, prefixed
 from accsite.apps.jobs.kinds import Kind
 from accsite.apps.jobs.models import Job, JobKind
@@ -16,7 +18,7 @@ from accsite.apps.jobs.states import ACTIVE, HELD, JobState
 from accsite.apps.training.api.schema import EvaluateRequest, TrainRequest
 from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Experiment
 from accsite.apps.training.selectors.jobs import task_losses
-from accsite.apps.training.selectors.loss import diverged
+from accsite.apps.training.selectors.loss import diverged, last_losses
 from accsite.apps.training.services import jobs, points
 from accsite.apps.training.services.checkpoints import drop_autosaves
 from accsite.apps.training.services.locks import lock_branch
@@ -147,4 +149,37 @@ class Evaluate(Kind):
         return jobs.submit_evaluation(actor=actor, checkpoint=job.checkpoint, eval=job.spec)
 
 
-ALL = (Train(), Evaluate())
+class Track(Kind):
+    """A loop of one's own, which tells what it does: it has begun when it is made, and no worker does it."""
+
+    name = JobKind.TRACK
+    queue = ""
+    body = ""
+
+    def losses(self, job: Job) -> dict[str, float]:
+        return task_losses(job)
+
+    def lock(self, job: Job) -> None:
+        if job.branch_id is not None:
+            lock_branch(job.branch_id)
+
+    def outcome(self, job: Job) -> dict[str, Any]:
+        found = {series.task_key(name) or name: loss for name, loss in last_losses(job).items()}
+        return {"losses": {key: loss for key, loss in found.items() if math.isfinite(loss)}}
+
+    def ended(self, job: Job) -> None:
+        """Move the branch's head to what was saved last, and have it measured where that is possible."""
+        if job.branch is None:
+            return
+        saved = Checkpoint.objects.filter(job=job).order_by("-job_step", "-id").first()
+        if saved is not None and saved != job.branch.head:
+            Branch.objects.filter(pk=job.branch.pk).update(head=saved)
+            if job.state == JobState.SUCCEEDED and "model" in saved.spec:
+                evaluate_the_end(saved, job.created_by)
+        touch(f"checkpoints:{job.branch.experiment_id}")
+
+    def retry(self, *, actor: Any, job: Job) -> Job:  # noqa: ARG002
+        raise self.cannot_retry(job, "its loop runs outside of ACC; start it again there")
+
+
+ALL = (Train(), Evaluate(), Track())

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from acc.errors import InvalidInput
-from acc.specs import ImageShape
 from accsite.apps.datasets import selectors as datasets
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.training.models import Checkpoint
+from accsite.apps.training.specs import model_spec_of
 
 
 def other_dataset(checkpoint: Checkpoint, slug: str, *, removed: bool = False) -> Dataset | None:
@@ -21,10 +21,10 @@ def other_dataset(checkpoint: Checkpoint, slug: str, *, removed: bool = False) -
 
 def require_dataset(checkpoint: Checkpoint, slug: str) -> None:
     """Raise InvalidInput (dataset) unless the checkpoint's model can look at the images of dataset ``slug``."""
+    sees = model_spec_of(checkpoint).image
     found = other_dataset(checkpoint, slug)
     if found is None:
         return
-    sees = ImageShape.model_validate(checkpoint.spec["model"]["image"])
     if (found.channels, found.height, found.width) != (sees.channels, sees.height, sees.width):
         images = f"{found.channels} x {found.height} x {found.width}"
         wanted = f"{sees.channels} x {sees.height} x {sees.width}"

@@ -38,7 +38,7 @@ def append(job_id: int, attempt: int, block: PointBlock) -> PointsHeader:
         steps = blocks.cut(steps, job.step, steps.stop)
         job.points_seq += 1
         _write(job, steps)
-        job.steps_per_second = _rate(job, steps)
+        job.steps_per_second = rate(job, steps)
         job.points_wall = float(steps.clock[-1, 1])
         job.step = steps.stop
         written = (
@@ -128,7 +128,7 @@ def _replace(job: Job, rows: list[LossBlock], steps: blocks.Steps) -> None:
     )
 
 
-def _rate(job: Job, steps: blocks.Steps) -> float | None:
+def rate(job: Job, steps: blocks.Steps) -> float | None:
     """Return steps per second: a moving average over some RATE_WINDOW_SECONDS."""
     begin, end = float(steps.clock[0, 1]), float(steps.clock[-1, 1])
     made = steps.count

@@ -22,7 +22,7 @@ S = JobState
 
 def test_the_table_has_every_state_and_no_way_out_of_the_end() -> None:
     assert set(TRANSITIONS) == set(JobState)
-    assert {S.SUCCEEDED, S.FAILED, S.CANCELLED} == TERMINAL
+    assert {S.SUCCEEDED, S.FAILED, S.CANCELLED, S.LOST} == TERMINAL
     assert sources(S.CLAIMED) == {S.QUEUED}
 
 

@@ -111,7 +111,7 @@ def job_context(request: HttpRequest, job: Job, panels: tuple[str, ...]) -> dict
         context["last_lines"] = logs.last_lines(job) if job.state == JobState.FAILED else []
         context["resume_point"] = resume_point(job)
     if "tiles" in panels:
-        lines = chart_pages.legend(job.branch, job) if job.kind == JobKind.TRAIN else []
+        lines = chart_pages.legend(job.branch, job) if job.makes_points else []
         context |= {"legend": lines, "first_look": chart_pages.first_look(job, lines, context["points_url"])}
     if "alarms" in panels:
         context["alarms"] = alarms(job)

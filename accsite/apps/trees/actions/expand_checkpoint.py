@@ -13,6 +13,7 @@ from acc.specs import ModelSpec
 from accsite.actions import Action, Choices
 from accsite.apps.jobs.models import Job
 from accsite.apps.training.models import Checkpoint
+from accsite.apps.training.specs import NO_MODEL, model_spec_of
 from accsite.apps.trees.services.expansion import check_grows, submit_expansion
 from accsite.names import MAX_NAME_LENGTH
 
@@ -41,8 +42,14 @@ class ExpandCheckpoint(Action, ExpansionSpec):
     )
 
     @classmethod
+    def possible(cls, checkpoint: Checkpoint) -> str:
+        return "" if "model" in checkpoint.spec else NO_MODEL
+
+    @classmethod
     def choices(cls, checkpoint: Checkpoint) -> Mapping[str, Choices]:
-        model = ModelSpec.model_validate(checkpoint.spec["model"])
+        if cls.possible(checkpoint):
+            return {"where": [], "start": STARTS}
+        model = model_spec_of(checkpoint)
         places = [(where, words) for where, words in PLACES.items() if _can_grow(model, where)]
         return {"where": places, "start": STARTS}
 

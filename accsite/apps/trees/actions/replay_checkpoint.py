@@ -25,6 +25,10 @@ class ReplayCheckpoint(Action):
 
     current_plugins: StrictBool = Field(False, title="with the plugins as they are now")
 
+    @classmethod
+    def possible(cls, checkpoint: Checkpoint) -> str:
+        return replays.why_not_replay(checkpoint)
+
     def run(self, actor: Any, checkpoint: Checkpoint) -> Job:
         return replays.submit_replay(
             actor=actor,

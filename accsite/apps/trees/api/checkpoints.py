@@ -171,7 +171,7 @@ class CheckpointViewSet(ReadViewSet):
         upload = request.FILES.get("file")
         if upload is None:
             raise InvalidInput({"file": "a file is needed: one that ACC exported"})
-        path = portable.scratch_copy(upload.chunks(), str(upload.name))
+        path = blobs.scratch_copy(upload.chunks(), str(upload.name))
         try:
             made = portable.import_checkpoint(
                 actor=request.user,

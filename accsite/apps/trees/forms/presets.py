@@ -56,7 +56,7 @@ SHIPPED = (
 def presets(plugins: Iterable[Plugin], experiments: Iterable[Experiment]) -> list[Preset]:
     """Return those whose architecture is there, and the models of some experiments."""
     known = {plugin.name for plugin in plugins}
-    own = [_of(experiment) for experiment in experiments]
+    own = [_of(experiment) for experiment in experiments if experiment.model_spec]
     return [each for each in (*SHIPPED, *own) if each.architecture in known]
 
 

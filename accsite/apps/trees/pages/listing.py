@@ -83,7 +83,7 @@ def experiment_rows(user: Any) -> list[ExperimentRow]:
                 sketch(branches, {branch.pk for branch in branches if branch.pk in active}),
                 branches[:LISTED_BRANCHES],
                 max(0, len(branches) - LISTED_BRANCHES),
-                list(ModelSpec.model_validate(each.model_spec).ordered_groups),
+                list(ModelSpec.model_validate(each.model_spec).ordered_groups) if each.model_spec else [],
             )
         )
     return sorted(rows, key=lambda row: row.last, reverse=True)

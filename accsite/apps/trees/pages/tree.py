@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from acc.errors import InvalidInput
 from acc.specs import ModelSpec
-from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.models import TRAININGS, Job, JobKind
 from accsite.apps.training.models import Branch, Checkpoint, Experiment
 from accsite.apps.training.pages.jobs import named_losses
 from accsite.apps.training.pages.replays import Change, replay_changes, text
@@ -114,7 +114,7 @@ def checkpoint_page(checkpoint: Checkpoint) -> dict[str, Any]:
         if not name.startswith("loss/")
     }
     names = {task["key"]: task["name"] for task in checkpoint.spec.get("tasks", [])}
-    moving = Job.objects.active().filter(branch=checkpoint.branch, kind__in=(JobKind.TRAIN, JobKind.EXPAND))
+    moving = Job.objects.active().filter(branch=checkpoint.branch, kind__in=(*TRAININGS, JobKind.EXPAND))
     return {
         "checkpoint": checkpoint,
         "detail": detail,
@@ -258,5 +258,7 @@ def branches(experiment: Experiment) -> list[Branch]:
 
 
 def model_facts(experiment: Experiment) -> dict[str, Any]:
+    if not experiment.model_spec:  # made for a loop of one's own that has told of none
+        return {"model": None, "groups": (), "params": []}
     model = ModelSpec.model_validate(experiment.model_spec)
     return {"model": model, "groups": model.ordered_groups, "params": sorted(model.params.items())}

@@ -12,6 +12,7 @@ from accsite.apps.registry.origins import Origin
 from accsite.apps.training.models import Checkpoint, CheckpointKind
 from accsite.apps.training.selectors.jobs import seen_experiments
 from accsite.apps.training.selectors.replays import Replayed, last_replay
+from accsite.apps.training.specs import model_spec_of
 from accsite.apps.trees import measures
 from accsite.apps.trees.selectors.differences import sources, spec_difference
 from accsite.apps.trees.services.dependants import needed
@@ -43,6 +44,7 @@ def find_checkpoint_named(user: Any, name: str) -> Checkpoint:
 def checkpoint_origin(user: Any, name: str) -> Origin:
     """Return the classes that made a checkpoint, each with the sha256 of its source."""
     checkpoint = find_checkpoint_named(user, name)
+    model_spec_of(checkpoint)  # which refuses weights alone
     spec = TrainJobSpec.model_validate(checkpoint.spec)
     classes: dict[tuple[str, str], str] = {}
     architecture = spec.model.architecture

@@ -10,6 +10,7 @@ from acc.specs import TaskSpec, TrainJobSpec
 from accsite import blobs
 from accsite.apps.registry import descriptions
 from accsite.apps.training.models import Checkpoint
+from accsite.apps.training.specs import model_spec_of
 from accsite.apps.trees.selectors.differences import sources
 
 HEADER_BYTES = 100_000_000  # the most that a file of tensors may begin with, as safetensors has it
@@ -20,6 +21,7 @@ def describe_checkpoint(checkpoint: Checkpoint, who: str) -> ModelDescription:
 
     Raises InvalidInput and ``descriptions.NoDescription`` as ``descriptions.describe`` does.
     """
+    model_spec_of(checkpoint)  # which refuses weights alone
     spec = TrainJobSpec.model_validate(checkpoint.spec)
     sha256 = sources(checkpoint.spec).get(spec.model.architecture, "")
     found = descriptions.describe(who=f"{who}:checkpoint:{checkpoint.pk}", model=spec.model, sha256=sha256)

@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any, NamedTuple, TypedDict
 
-from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.models import TRAININGS, Job, JobKind
 from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Experiment
 from accsite.apps.training.selectors.alarms import grave_alarms_in, words_at
 from accsite.apps.trees import measures, pictures
@@ -85,7 +85,7 @@ def tree(experiment: Experiment, metric: str = "") -> Tree:
         for row in rows.iterator(2000)
     )
     branches = list(experiment.branches.order_by("pk"))
-    moving = Job.objects.active().filter(branch__in=branches, kind__in=(JobKind.TRAIN, JobKind.EXPAND))
+    moving = Job.objects.active().filter(branch__in=branches, kind__in=(*TRAININGS, JobKind.EXPAND))
     busy = dict(moving.order_by("-pk").values_list("branch_id", "pk"))
     metrics = {measured.name: measured.higher_is_better, **measures.names(experiment.pk)}
     parents = {node.id: node.parent for node in nodes}

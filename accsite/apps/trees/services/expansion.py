@@ -24,6 +24,7 @@ from accsite.apps.training.services.code import require_code
 from accsite.apps.training.services.experiments import copies_of_tasks, free_branch_slug
 from accsite.apps.training.services.intact import require_intact
 from accsite.apps.training.services.locks import lock_branch, lock_experiment
+from accsite.apps.training.specs import model_spec_of
 from accsite.errors import WrongState
 
 
@@ -49,7 +50,7 @@ def submit_expansion(
             return known
     lock_experiment(checkpoint.experiment_id)
     spec = clean_expansion(expansion)
-    check_grows(ModelSpec.model_validate(checkpoint.spec["model"]), spec)
+    check_grows(model_spec_of(checkpoint), spec)
     require_intact(checkpoint, "checkpoint")
     require_code([checkpoint], "checkpoint")
     if branch_name is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -228,21 +227,3 @@ def _losses(bundle: Bundle) -> str:
     names |= {series.raw(task.key): task.name for task in bundle.header.spec.tasks}
     values = [f"{name} {said[key]:.6g}" for key, name in names.items() if isinstance(said.get(key), float)]
     return f"losses as its file says, not measured here: {', '.join(values)}" if values else ""
-
-
-def scratch_copy(source: Any, name: str) -> Path:
-    """Return an upload (chunks of bytes) as a file in the scratch folder; the caller removes it."""
-    folder = Path(tempfile.mkdtemp(dir=blobs.scratch(), prefix="upload-"))
-    path = folder / (Path(name).name or "upload")
-    try:
-        size = 0
-        with path.open("wb") as file:
-            for chunk in source:
-                size += len(chunk)
-                if size > settings.ACC_IMPORT_BYTES:
-                    raise InvalidInput({"file": f"it is larger than {settings.ACC_IMPORT_BYTES} bytes"})
-                file.write(chunk)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    return path

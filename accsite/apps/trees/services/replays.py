@@ -15,6 +15,13 @@ from accsite.apps.training.services.locks import lock_experiment
 from accsite.errors import WrongState
 
 
+def why_not_replay(checkpoint: Checkpoint) -> str:
+    """Return why a checkpoint can never be replayed; empty if it can."""
+    made_by = checkpoint.job
+    outside = made_by is not None and made_by.kind == JobKind.TRACK
+    return "its steps were made by a loop outside of ACC, which cannot be run again here" if outside else ""
+
+
 @unit_of_work()
 def submit_replay(
     *,
@@ -39,6 +46,9 @@ def submit_replay(
     if not Checkpoint.objects.filter(pk=checkpoint.pk).exists():
         raise WrongState({"checkpoint": f"checkpoint {checkpoint.pk} was deleted; restore it first"})
     line = _line(checkpoint)
+    for node in line:
+        if why := why_not_replay(node):
+            raise WrongState({"checkpoint": f"checkpoint {node.pk} cannot be replayed: {why}"})
     queue, device = _place([_job_of(node, checkpoint) for node in line])
     require_code(line, "checkpoint")
     spec = {"current_plugins": current_plugins, "device": device}

@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from acc.errors import InvalidInput
+from accsite import blobs
 from accsite.actions import perform
 from accsite.apps.access.permissions import may_change
 from accsite.apps.live import selectors as live
@@ -76,7 +77,7 @@ def take_in(request: HttpRequest) -> HttpResponse:
     try:
         if upload is None:
             raise InvalidInput({"file": "choose a file that ACC exported"})
-        path = portable.scratch_copy(upload.chunks(), str(upload.name))
+        path = blobs.scratch_copy(upload.chunks(), str(upload.name))
         try:
             made = portable.import_checkpoint(
                 actor=actor(request),
