@@ -146,7 +146,7 @@ def ufr(found: Sequence[Side], _query: Mapping[str, Any]) -> dict[str, Any]:
                 "scores": matrix.concepts(result) if result else [],
                 "shared": matrix.shared(first, result) if first and result and number else [],
                 "difference": matrix.difference(first, result) if first and result and number else [],
-                "sentence": sentences.summary(result) if result else "",
+                "sentence": sentences.summary(result, side.checkpoint.spec) if result else "",
                 "change": sentences.difference(first, result, side.letter)
                 if first and result and number
                 else "",

@@ -33,11 +33,11 @@ def page(db: None) -> Client:
     return client
 
 
-def measured(branch: Branch, value: float | None = 0.95, **fields: Any) -> Evaluation:
+def measured(branch: Branch, value: float | None = 0.95, low: float = 0.91, **fields: Any) -> Evaluation:
     """Return what a job measured of a new checkpoint of the branch."""
     job = evaluation_job(branch, spec={"suite": ["metrics", "reconstructions", "traversals"]})
     numbers = [
-        Measured("digit", "accuracy", value, thresholds=(0.7, 0.9), low=0.9, high=0.97, baseline=0.1),
+        Measured("digit", "accuracy", value, thresholds=(0.7, 0.9), low=low, high=0.97, baseline=0.1),
         Measured("digit", "loss", 0.5, higher_is_better=False, thresholds=(0.3, 0.1)),
         Measured("free", "rank", None, reason="no rows are held out"),
     ]
@@ -64,8 +64,19 @@ def test_every_tab_opens_with_and_without_results_and_starts_no_work(page: Clien
 
 def test_metrics_have_interval_judgement_in_words_and_reasons(page: Client, branch: Branch) -> None:
     shown = folded(page.get(f"/evaluate/{measured(branch).checkpoint_id}/metrics/"))
-    for words in ("✓ good", "✗ poor", "0.9 to 0.97", "no rows are held out"):
+    for words in ("✓ good", "✗ poor", "0.91 to 0.97", "no rows are held out"):
         assert words in shown, words
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "said"), [(0.95, 0.85, "? unclear"), (0.09, 0.05, "✗ no better than trivial")]
+)
+def test_a_value_is_not_called_good_where_its_interval_or_the_trivial_answer_says_otherwise(
+    page: Client, branch: Branch, value: float, low: float, said: str
+) -> None:
+    shown = folded(page.get(f"/evaluate/{measured(branch, value, low).checkpoint_id}/metrics/"))
+    assert said in shown
+    assert "✓ good" not in shown
 
 
 def test_a_part_that_the_model_cannot_have_says_why(page: Client, branch: Branch) -> None:
