@@ -114,7 +114,9 @@ def figures(telemetry: dict[str, Any]) -> Iterator[Figure]:
             "temperature_celsius", "temperature", text, history=history.get("temperature_celsius", ())
         )
     if "load" in telemetry:
-        yield Figure("load", "load of the machine", f"{telemetry['load']:.2f} on {telemetry.get('cores', '?')} cores")
+        yield Figure(
+            "load", "load of the machine", f"{telemetry['load']:.2f} on {telemetry.get('cores', '?')} cores"
+        )
 
 
 def worker_figures() -> dict[str, WorkerFigures]:
