@@ -198,7 +198,7 @@ def test_auto_evaluate_is_set_by_a_form(page: Client, branch: Branch) -> None:
 def test_one_address_holds_a_comparison_and_its_exports(page: Client, branch: Branch) -> None:
     a, b = (measured(branch, value).checkpoint_id for value in (0.5, 0.95))
     query = f"a={a}&b={b}"
-    for tab in ("metrics", "traversals", "reconstructions", "ufr"):
+    for tab in ("metrics", "traversals", "reconstructions", "ufr", "losses"):
         assert page.get(f"/compare/?{query}&tab={tab}").status_code == 200, tab
     shown = " ".join(page.get(f"/compare/?{query}").content.decode().split())
     assert "+0.45 ▲ better" in shown
@@ -209,6 +209,38 @@ def test_one_address_holds_a_comparison_and_its_exports(page: Client, branch: Br
     assert len(lines) == 1 + 2 * 3
     found = json.loads(page.get(f"/compare/export.json?{query}").content)
     assert [each["checkpoint"] for each in found["checkpoints"]] == [a, b]
+
+
+def test_the_losses_of_a_comparison_are_readable_without_a_script_and_lead_to_their_points(
+    page: Client, branch: Branch
+) -> None:
+    before = Job.objects.count() + 1
+    job = rows.make_job(branch, state=JobState.SUCCEEDED)
+    first = rows.make_checkpoint(
+        branch, job, step=300, job_step=300, losses={"raw/recon": 0.25, "total": 1.0}
+    )
+    second = rows.make_checkpoint(branch, losses={"raw/kl": 3.5})
+    answer = page.get(f"/compare/?a={first.pk}&b={second.pk}&tab=losses")
+    curves = answer.context["curves"]
+    assert [(each.series, each.ends) for each in curves] == [
+        ("raw/recon", [0.25, None]),
+        ("raw/kl", [None, 3.5]),
+    ]
+    assert answer.context["sides"][0].line.parts == [
+        {
+            "job": job.pk,
+            "points": f"/api/v1/jobs/{job.pk}/loss_history/",
+            "first": 0,
+            "until": 300,
+            "own": True,
+            "branch": branch.name,
+        }
+    ]
+    shown = folded(answer)
+    assert "0.25" in shown
+    assert "Measure what is missing" not in shown
+    assert page.post("/compare/run/", {"a": first.pk, "b": second.pk, "tab": "losses"}).status_code == 404
+    assert Job.objects.count() == before
 
 
 def test_what_a_comparison_misses_is_measured_at_a_press(page: Client, branch: Branch) -> None:
