@@ -14,17 +14,63 @@ if TYPE_CHECKING:
     from acc.evaluation.metrics.suite import MetricSuite
 
 Pixels = NDArray[np.uint8]
-Grade = Literal["good", "moderate", "poor", ""]
+Grade = Literal["good", "moderate", "poor", "better than trivial", "no better than trivial", "unclear", ""]
+
+FROM_0_TO_1 = frozenset(
+    {
+        *("accuracy", "balanced_accuracy", "ssim", "r2"),
+        *(
+            "ufr",
+            "ufr_matched",
+            "unified",
+            "factored",
+            "transfer_all_dimensions",
+            "explicitness",
+            "explicitness_own",
+        ),
+        *("mig", "mig_corrected", "sap", "modularity", "dci_gam_disentanglement", "dci_gam_completeness"),
+        *("mig_groups", "mig_corrected_groups", "sap_groups", "modularity_groups", "dci_gam_informativeness"),
+        *("dci_gam_disentanglement_groups", "dci_gam_completeness_groups"),
+    }
+)
+"""Metrics on a scale from 0, nothing, to 1, all, so that pages draw them on one axis. A value may lie below it."""
 
 
-def graded(value: float | None, moderate: float | None, good: float | None, higher: bool | None) -> Grade:
-    """Return the word for a value by thresholds; empty where there is nothing to judge, or to judge by."""
-    if value is None or moderate is None or good is None or higher is None:
+def graded(
+    value: float | None,
+    higher: bool | None,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    trivial: float | None = None,
+    thresholds: tuple[float, float] | None = None,
+) -> Grade:
+    """Return the word for a value; empty where there is nothing to judge, or to judge by.
+
+    higher: whether high values are good; None: neither is. low, high: its 95 % interval. trivial: what the best
+    predictor scores that looks at no image. thresholds: from where on it is moderate, and from where on good.
+    Who is no better than that predictor is not good, whatever the thresholds say. Where the two ends of the interval
+    are worth different words, the value is unclear; where even its value is not above the trivial one, it is said.
+    """
+    if value is None or higher is None or (trivial is None and thresholds is None):
         return ""
     sign = 1 if higher else -1
-    if sign * value > sign * good:
-        return "good"
-    return "moderate" if sign * value > sign * moderate else "poor"
+
+    def word(number: float) -> Grade:
+        if trivial is not None and sign * number <= sign * trivial:
+            return "no better than trivial"
+        if thresholds is None:
+            return "better than trivial"
+        moderate, good = thresholds
+        if sign * number > sign * good:
+            return "good"
+        return "moderate" if sign * number > sign * moderate else "poor"
+
+    found = word(value)
+    if found == "no better than trivial":
+        return found
+    ends = {word(end) for end in (low, high) if end is not None}
+    return found if ends <= {found} else "unclear"
 
 
 @dataclass(frozen=True)
@@ -51,8 +97,15 @@ class MetricValue:
 
     @property
     def grade(self) -> Grade:
-        moderate, good = self.thresholds or (None, None)
-        return graded(self.value, moderate, good, self.higher_is_better)
+        """The word for its value, see ``graded``."""
+        return graded(
+            self.value,
+            self.higher_is_better,
+            low=self.low,
+            high=self.high,
+            trivial=self.baseline,
+            thresholds=self.thresholds,
+        )
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from acc.data import AccDataset
 from acc.models import build
 from acc.specs import TargetSpec
 from acc.tests import helpers
-from acc.training.batch import Resident
+from acc.training.batch import Resident, Stored
 from acc.training.plugin_set import PluginSet
 from acc.training.split import split_indices
 from acc.training.task import make_task
@@ -147,3 +147,14 @@ def test_a_baseline_that_fails_is_told_and_the_task_trains(
     assert trainer.step == 8
     assert [alarm.kind for alarm in sink.alarms] == ["baseline"]
     assert "Wild.baseline_loss failed, RuntimeError: no idea" in sink.alarms[0].message
+
+
+@pytest.mark.parametrize("kind", ["classification", "regression", "reconstruction"])
+def test_the_trivial_loss_of_an_evaluation_is_that_of_training_where_both_see_the_same_rows(
+    dataset: AccDataset, kind: str
+) -> None:
+    made = make_task(
+        helpers.task(kind), helpers.shipped_tasks().task, dataset, build(helpers.model_spec(), {})
+    )
+    rows = Stored(dataset, torch.device("cpu")).all_of(np.arange(len(dataset.images)))
+    assert made.baseline(rows, rows)["loss"] == pytest.approx(measured(kind, dataset).loss, rel=1e-4)

@@ -52,11 +52,19 @@ class ClassificationTask(TargetTask):
         }
 
     def baseline(self, train: Batch, held_out: Batch) -> dict[str, float | str]:
-        """Return the metrics of always naming the most frequent class of the training rows."""
+        """Return the metrics of always naming the most frequent class of the training rows.
+
+        The loss is that of always answering with how frequent each class is there.
+        """
         counts = torch.bincount(self.target_values(train), minlength=self.classes)
         truth = self.target_values(held_out)
         sums = self._sums(counts.argmax().expand_as(truth), truth)
-        return self.summarise({name: torch.as_tensor(value) for name, value in sums.items()})
+        answer = (counts.double() / counts.sum()).log()
+        loss = float(F.nll_loss(answer.expand(len(truth), -1), truth))
+        return {
+            "loss": loss,
+            **self.summarise({name: torch.as_tensor(value) for name, value in sums.items()}),
+        }
 
     def baseline_loss(self, rows: TrainingRows) -> Baseline:
         """Return the entropy of the class frequencies: the cross-entropy of always answering with them."""

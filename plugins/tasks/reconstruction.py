@@ -41,14 +41,24 @@ class ReconstructionTask(Task):
         return _sums(output.reconstruction, batch.images)
 
     def baseline(self, train: Batch, held_out: Batch) -> dict[str, float | str]:
-        """Return the metrics of drawing the mean training image every time."""
+        """Return the metrics of drawing the mean training image every time; the loss: of that or a black one."""
         total = sum((part.images.sum(dim=0, dtype=torch.float64) for part in train.parts()), torch.zeros(()))
         mean = (total / len(train)).float()
         sums: dict[str, Tensor] = {}
+        of_mean = of_black = 0.0
         for part in held_out.parts():
-            for name, value in _sums(mean.expand_as(part.images), part.images).items():
+            drawn, images = mean.expand_as(part.images), part.images
+            for name, value in _sums(drawn, images).items():
                 sums[name] = sums.get(name, torch.zeros(())) + torch.as_tensor(value).double()
-        return self.summarise(sums)
+            of_mean += float(self._distance(drawn, images)) * len(part)
+            of_black += float(self._distance(torch.zeros_like(images), images)) * len(part)
+        return {"loss": min(of_mean, of_black) / len(held_out), **self.summarise(sums)}
+
+    def _distance(self, drawn: Tensor, images: Tensor) -> Tensor:
+        """Return the loss of images that were drawn without a model, as values in 0..1."""
+        if self.loss == "bce":
+            return F.binary_cross_entropy(drawn.clamp(0, 1), images)
+        return F.l1_loss(drawn, images) if self.loss == "l1" else F.mse_loss(drawn, images)
 
     def baseline_loss(self, rows: TrainingRows) -> Baseline:
         """Return the loss of always drawing the mean training image or a black one, whichever loses less."""

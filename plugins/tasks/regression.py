@@ -35,10 +35,7 @@ class RegressionTask(TargetTask):
     def compute_loss(self, output: ModelOutput, batch: Batch, head: nn.Module | None) -> Tensor:
         """Return the mean over the batch, in (squared) standard deviations of the target."""
         assert isinstance(head, ScaledHead)
-        error: Tensor = (head(self.latent(output)) - self.target_values(batch)) / head.spread
-        if self.loss == "smooth_l1":
-            return F.smooth_l1_loss(error, torch.zeros_like(error))
-        return error.square().mean()
+        return self._distance((head(self.latent(output)) - self.target_values(batch)) / head.spread)
 
     def evaluate(self, output: ModelOutput, batch: Batch, head: nn.Module | None) -> Sums:
         """Return sums of errors and of the target's powers."""
@@ -56,23 +53,34 @@ class RegressionTask(TargetTask):
         return {"mae": float(sums["absolute"]) / n, "r2": r2}
 
     def baseline(self, train: Batch, held_out: Batch) -> dict[str, float | str]:
-        """Return the metrics of always naming the mean of the training rows."""
-        truth = self.target_values(held_out)
-        sums = _sums(self.target_values(train).mean().expand_as(truth), truth)
-        return self.summarise({name: torch.as_tensor(value) for name, value in sums.items()})
+        """Return the metrics of always naming the mean of the training rows.
+
+        The loss is in standard deviations of all these rows.
+        """
+        known, truth = self.target_values(train), self.target_values(held_out)
+        named = known.mean().expand_as(truth)
+        sums = _sums(named, truth)
+        spread = torch.cat([known, truth]).double().std(correction=0)
+        loss = float(self._distance((named - truth) / (spread if spread > 0 else 1.0)))
+        return {
+            "loss": loss,
+            **self.summarise({name: torch.as_tensor(value) for name, value in sums.items()}),
+        }
 
     def baseline_loss(self, rows: TrainingRows) -> Baseline:
         """Return the loss of always naming the mean of the training rows."""
         _, spread = self._moments(rows.dataset)
         truth = rows.target(self.column.name).double()
         error = (truth - truth.mean()) / (spread if spread > 0 else 1.0)
-        loss = (
-            F.smooth_l1_loss(error, torch.zeros_like(error))
-            if self.loss == "smooth_l1"
-            else error.square().mean()
-        )
+        loss = self._distance(error)
         mean = f"{float(truth.mean()):.4g} {self.column.unit}".strip()
         return Baseline(float(loss), f"always naming the mean of the training rows, {mean}")
+
+    def _distance(self, error: Tensor) -> Tensor:
+        """Return the loss of errors (N,) in standard deviations."""
+        if self.loss == "smooth_l1":
+            return F.smooth_l1_loss(error, torch.zeros_like(error))
+        return error.square().mean()
 
     def _moments(self, dataset: AccDataset) -> tuple[float, float]:
         """Return mean and standard deviation of the target column over the whole dataset."""

@@ -158,3 +158,34 @@ def test_two_checkpoints_are_compared_and_taken_home(
         page.locator("[data-save]").first.click()
     assert pending.value.suggested_filename.endswith(".png")
     watched.assert_clean()
+
+
+def test_the_losses_of_two_checkpoints_lie_over_one_another_and_are_zoomed_at_rest(
+    site: Site, ends: list[Any], visit: Callable[..., Watched]
+) -> None:
+    a, b = (each.pk for each in ends[:2])
+    watched = opened(visit, site, f"/compare/?a={a}&b={b}&tab=losses")
+    page = watched.page
+    plot = page.locator("[data-series='raw/reconstruction']")
+    plot.locator("canvas").wait_for()
+    page.wait_for_load_state("networkidle")
+    box = plot.locator(".u-over").bounding_box()
+    assert box is not None
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + 20, middle)
+    tip = plot.locator(".tip")
+    tip.wait_for()
+    assert {"A", "B"} <= {text[0] for text in tip.locator(".clip").all_inner_texts()}
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, middle)
+    page.mouse.up()
+    watched.until("new URLSearchParams(location.search).get('to') !== null")
+    page.locator("[data-log]").click()
+    assert "y=linear" in page.url
+    page.locator("[data-whole]").click()
+    watched.until("new URLSearchParams(location.search).get('to') === null")
+    page.wait_for_load_state("networkidle")
+    asked = len(watched.requests)
+    page.wait_for_timeout(1500)
+    assert len(watched.requests) == asked
+    watched.assert_clean()

@@ -17,6 +17,7 @@ from accsite.apps.evaluation.selectors import asked, comparing
 from accsite.apps.evaluation.selectors.asked import DIRECTIONS, Kept
 from accsite.apps.evaluation.services.keys import OPTIONS
 from accsite.apps.training.models import Checkpoint, Experiment, Task
+from accsite.apps.training.pages.lines import Line, line_to
 from accsite.ids import row_id
 
 NAMES = ("a", "b", "c", "d", "e", "f")
@@ -25,7 +26,19 @@ TABS = {
     "traversals": "Traversals",
     "reconstructions": "Reconstructions",
     "ufr": "UFR",
+    "losses": "Losses",
 }
+MEASURED = tuple(tab for tab in TABS if tab != "losses")
+"""The tabs that show what an evaluation has measured."""
+
+
+@dataclass(frozen=True)
+class LossCurves:
+    """The loss of a task in a comparison: how it ended for each checkpoint; None where it was not trained."""
+
+    series: str
+    title: str
+    ends: list[float | None]
 
 
 @dataclass(frozen=True)
@@ -40,6 +53,11 @@ class Side:
     def hues(self) -> dict[str, int]:
         """The hues of the factor groups of its model."""
         return hues.of_spec(self.checkpoint.spec)
+
+    @property
+    def line(self) -> Line:
+        """The jobs that led to it, on one axis of its branch's steps."""
+        return line_to(self.checkpoint)
 
     def artifact(self, kind: str, name: str) -> Artifact | None:
         return next((each for each in self.kept.artifacts.get(kind, []) if each.name == name), None)
@@ -78,13 +96,13 @@ def dataset_of(checkpoints: Sequence[Checkpoint], query: Mapping[str, Any]) -> s
 
 def sides(checkpoints: Sequence[Checkpoint], tab: str, query: Mapping[str, Any]) -> list[Side]:
     """Return the checkpoints with what is kept of each for a tab: of one dataset, with the same options."""
+    letters = zip(NAMES, checkpoints, strict=False)
+    if tab not in MEASURED:
+        return [Side(letter.upper(), each, Kept()) for letter, each in letters]
     given = {name: text for name, text in query.items() if name != "dataset"}
     wanted = asked.read(tab, given)
     dataset = dataset_of(checkpoints, query) if "dataset" in OPTIONS[tab] else ""
-    return [
-        Side(letter.upper(), each, asked.kept(each, wanted, dataset))
-        for letter, each in zip(NAMES, checkpoints, strict=False)
-    ]
+    return [Side(letter.upper(), each, asked.kept(each, wanted, dataset)) for letter, each in letters]
 
 
 def metrics(found: Sequence[Side], query: Mapping[str, Any]) -> dict[str, Any]:
@@ -146,7 +164,7 @@ def ufr(found: Sequence[Side], _query: Mapping[str, Any]) -> dict[str, Any]:
                 "scores": matrix.concepts(result) if result else [],
                 "shared": matrix.shared(first, result) if first and result and number else [],
                 "difference": matrix.difference(first, result) if first and result and number else [],
-                "sentence": sentences.summary(result) if result else "",
+                "sentence": sentences.summary(result, side.checkpoint.spec) if result else "",
                 "change": sentences.difference(first, result, side.letter)
                 if first and result and number
                 else "",
@@ -156,7 +174,32 @@ def ufr(found: Sequence[Side], _query: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-BUILDERS = {"metrics": metrics, "traversals": traversals, "reconstructions": reconstructions, "ufr": ufr}
+def losses(found: Sequence[Side], _query: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the loss of each task that a checkpoint was trained with; the curves are drawn by the page's script."""
+    titles: dict[str, str] = {}
+    for side in found:
+        named = {f"raw/{task['key']}": task["name"] for task in side.checkpoint.spec.get("tasks", ())}
+        titles |= {
+            name: named.get(name, name.removeprefix("raw/"))
+            for name in (*named, *side.checkpoint.losses)
+            if name.startswith("raw/") and name not in titles and name in side.checkpoint.losses
+        }
+    return {
+        "letters": {number: side.letter for number, side in enumerate(found)},
+        "curves": [
+            LossCurves(name, title, [side.checkpoint.losses.get(name) for side in found])
+            for name, title in titles.items()
+        ],
+    }
+
+
+BUILDERS = {
+    "metrics": metrics,
+    "traversals": traversals,
+    "reconstructions": reconstructions,
+    "ufr": ufr,
+    "losses": losses,
+}
 
 
 def _pictures(found: Sequence[Side], kind: str) -> dict[str, Any]:

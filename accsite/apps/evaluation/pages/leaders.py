@@ -11,6 +11,7 @@ from typing import Any
 from django.db.models import Count, F, IntegerField, Max, TextField, Value, Window
 from django.db.models.functions import Cast, Concat, RowNumber
 
+from acc.results import FROM_0_TO_1
 from accsite.apps.evaluation.models import Metric
 from accsite.apps.evaluation.pages.bars import Bar, axis
 from accsite.apps.evaluation.pages.curves import Trend, trend
@@ -130,7 +131,8 @@ def leaders(user: Any, choice: Choice, *, of: str, query: str = "") -> Listed:
     listed = list(rows.select_related("evaluation__checkpoint", f"{where}experiment")[:LISTED])
     kinds = Counter(row.kind_of_sample for row in listed)
     usual = kinds.most_common(1)[0][0] if kinds else ""
-    scale = axis(number for row in listed for number in (row.value, row.low, row.high, trivial(row)))
+    numbers = (number for row in listed for number in (row.value, row.low, row.high, trivial(row)))
+    scale = axis(numbers, unit=choice.name in FROM_0_TO_1)
     found = [
         Leader(
             row.evaluation.branch,

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from acc.results import graded
 from accsite import blobs
 from accsite.apps.evaluation.models import Artifact
 
@@ -128,7 +129,9 @@ def concepts(found: Mapping[str, Any]) -> list[dict[str, Any]]:
     for name in ufr["concepts"]:
         parts = {part: ufr[part].get(name, {}) for part in ("unified", "factored", "leak", "concept")}
         source = (parts["leak"].get("detail") or {}).get("from")
-        rows.append({"name": name, "own": ufr["own"].get(name), "leak_from": source, **parts})
+        three = [parts["unified"], parts["factored"], parts["concept"]]
+        own = ufr["own"].get(name)
+        rows.append({"name": name, "own": own, "leak_from": source, "parts": three, **parts})
     return rows
 
 
@@ -177,12 +180,39 @@ def leakage(found: Mapping[str, Any]) -> list[tuple[str, list[tuple[Cell, bool]]
         (
             group,
             [
-                (Cell(skill, reason=leaks["reason"]), leaks["own"].get(concept) == group)
+                (
+                    Cell(skill, chance=_chance_within(found, group, concept), reason=leaks["reason"]),
+                    leaks["own"].get(concept) == group,
+                )
                 for concept, skill in zip(leaks["concepts"], row, strict=True)
             ],
         )
         for group, row in zip(leaks["groups"], leaks["within"], strict=True)
     ]
+
+
+def _chance_within(found: Mapping[str, Any], group: str, concept: str) -> float | None:
+    """Return the mean over contexts of what shuffled labels give; None where it is not known."""
+    ufr = found["ufr"]
+    if group not in ufr["views"] or concept not in ufr["concepts"]:
+        return None
+    row = (ufr["views"].index(group), ufr["concepts"].index(concept))
+    cells = (_at(ufr["skills"].get("chance_within"), *row, k) for k in range(len(ufr["concepts"])))
+    known = [cell for cell in cells if cell is not None]
+    return sum(known) / len(known) if known else None
+
+
+def by_chance(found: Mapping[str, Any]) -> dict[str, str]:
+    """Return how UFR stands against chance: its grade, the same in words, and what chance gives."""
+    value = found["ufr"]["value"]
+    chance, detail = value.get("chance"), value.get("detail") or {}
+    if chance is None or value["value"] is None:
+        return {}
+    grade = graded(value["value"], True, low=value.get("low"), high=value.get("high"), trivial=chance)
+    told = f"chance gives {chance:.2f}"
+    if "chance_highest" in detail:
+        told += f", at most {detail['chance_highest']:.2f} in {detail['permutations']} shuffles of the labels"
+    return {"grade": grade, "words": grade.replace("trivial", "chance"), "told": told}
 
 
 def shared(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from django.urls import reverse
 
-from acc.results import graded
+from acc.results import FROM_0_TO_1, graded
 from accsite.apps.evaluation.models import Artifact, Evaluation, Metric, Threshold
 from accsite.apps.evaluation.pages import leaders, matrix, sentences
 from accsite.apps.evaluation.pages.bars import Bar, axis
@@ -24,7 +24,14 @@ FRAMES = 200
 POINTS = 500
 HEADLINE = ("ufr", "unified", "factored")
 OWN_TARGET = "the group's own target"
-GRADES = {"good": "✓", "moderate": "≈", "poor": "✗"}
+MARKS = {
+    "good": "✓",
+    "moderate": "≈",
+    "poor": "✗",
+    "better than trivial": "↑",
+    "no better than trivial": "✗",
+    "unclear": "?",
+}
 
 
 @dataclass(frozen=True)
@@ -41,11 +48,33 @@ class Row:
     trend: Trend | None
 
     @property
+    def judgement(self) -> str:
+        """The grade in words: what is trivial of a representation is what chance gives."""
+        by_chance = self.metric.baseline is None
+        return self.grade.replace("trivial", "chance") if by_chance else self.grade
+
+    @property
+    def mark(self) -> str:
+        """The sign beside the judgement, so that it is not told by colour alone."""
+        return MARKS.get(self.grade, "")
+
+    @property
+    def why(self) -> str:
+        """What the judgement goes by."""
+        if self.grade == "unclear":
+            return "the two ends of its interval would be judged differently"
+        return {
+            "no better than trivial": "a predictor that looks at no image is as good",
+            "better than trivial": "by its whole interval; nothing says from where on it is good",
+        }.get(self.grade, "by its whole interval" if self.metric.low is not None else "")
+
+    @property
     def bar(self) -> Bar | None:
-        """Where its value lies between what is trivial and what is good, on an axis of its own."""
+        """Where its value lies between what is trivial and what is good: from 0 to 1, or on an axis of its own."""
         number, trivial = self.metric, leaders.trivial(self.metric)
         earlier = self.trend.values if self.trend else ()
-        scale = axis([number.value, number.low, number.high, trivial, self.moderate, self.good, *earlier])
+        numbers = [number.value, number.low, number.high, trivial, self.moderate, self.good, *earlier]
+        scale = axis(numbers, unit=number.name in FROM_0_TO_1)
         return scale.bar(number.value, number.low, number.high, trivial=trivial, goal=self.good)
 
     @property
@@ -107,14 +136,21 @@ def metrics(
                 label,
                 task.colour_slot if task else None,
                 metric,
-                graded(metric.value, moderate, good, metric.higher_is_better),
+                graded(
+                    metric.value,
+                    metric.higher_is_better,
+                    low=metric.low,
+                    high=metric.high,
+                    trivial=leaders.trivial(metric),
+                    thresholds=None if moderate is None or good is None else (moderate, good),
+                ),
                 moderate,
                 good,
                 source if good is not None else "",
                 trend(trends.get((key, name, metric.kind_of_sample), [])),
             )
         )
-    return {"rows": shown, "grades": GRADES}
+    return {"rows": shown}
 
 
 def reconstructions(
@@ -235,7 +271,8 @@ def ufr(checkpoint: Checkpoint, asked: PartRequest, kept: Kept, query: Mapping[s
         "images": images,
         "concepts": found["ufr"]["concepts"],
         "matrix": matrix.table(found, view),
-        "sentence": sentences.summary(found),
+        "chance": matrix.by_chance(found),
+        "sentence": sentences.summary(found, checkpoint.spec),
         "views": places,
         "view": view,
         "scores": matrix.concepts(found),

@@ -229,3 +229,16 @@ def test_pruning_by_a_metric_never_mixes_datasets(branch: Branch) -> None:
         plan_pruning(branch.experiment, by)
     named = plan_pruning(branch.experiment, {**by, "metric": "metric/ufr on digits"})
     assert named.kept.items() >= why.items()
+
+
+def test_one_point_is_told_in_a_sentence_and_two_are_drawn(page: Client, branch: Branch) -> None:
+    first = rows.make_checkpoint(branch, step=100)
+    ufr(branch, first, 0.9, "grid")
+    address = f"/evaluate/branch/{branch.pk}/"
+    shown = page.get(address).content.decode()
+    assert "Measured once, at step 100: 0.9" in shown
+    assert 'data-figure="ufr-curve"' not in shown
+    ufr(branch, rows.make_checkpoint(branch, step=200), 0.5, "grid")
+    shown = page.get(address).content.decode()
+    assert "Measured once" not in shown
+    assert 'data-figure="ufr-curve"' in shown

@@ -33,11 +33,11 @@ def page(db: None) -> Client:
     return client
 
 
-def measured(branch: Branch, value: float | None = 0.95, **fields: Any) -> Evaluation:
+def measured(branch: Branch, value: float | None = 0.95, low: float = 0.91, **fields: Any) -> Evaluation:
     """Return what a job measured of a new checkpoint of the branch."""
     job = evaluation_job(branch, spec={"suite": ["metrics", "reconstructions", "traversals"]})
     numbers = [
-        Measured("digit", "accuracy", value, thresholds=(0.7, 0.9), low=0.9, high=0.97, baseline=0.1),
+        Measured("digit", "accuracy", value, thresholds=(0.7, 0.9), low=low, high=0.97, baseline=0.1),
         Measured("digit", "loss", 0.5, higher_is_better=False, thresholds=(0.3, 0.1)),
         Measured("free", "rank", None, reason="no rows are held out"),
     ]
@@ -64,8 +64,19 @@ def test_every_tab_opens_with_and_without_results_and_starts_no_work(page: Clien
 
 def test_metrics_have_interval_judgement_in_words_and_reasons(page: Client, branch: Branch) -> None:
     shown = folded(page.get(f"/evaluate/{measured(branch).checkpoint_id}/metrics/"))
-    for words in ("✓ good", "✗ poor", "0.9 to 0.97", "no rows are held out"):
+    for words in ("✓ good", "✗ poor", "0.91 to 0.97", "no rows are held out"):
         assert words in shown, words
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "said"), [(0.95, 0.85, "? unclear"), (0.09, 0.05, "✗ no better than trivial")]
+)
+def test_a_value_is_not_called_good_where_its_interval_or_the_trivial_answer_says_otherwise(
+    page: Client, branch: Branch, value: float, low: float, said: str
+) -> None:
+    shown = folded(page.get(f"/evaluate/{measured(branch, value, low).checkpoint_id}/metrics/"))
+    assert said in shown
+    assert "✓ good" not in shown
 
 
 def test_a_part_that_the_model_cannot_have_says_why(page: Client, branch: Branch) -> None:
@@ -187,7 +198,7 @@ def test_auto_evaluate_is_set_by_a_form(page: Client, branch: Branch) -> None:
 def test_one_address_holds_a_comparison_and_its_exports(page: Client, branch: Branch) -> None:
     a, b = (measured(branch, value).checkpoint_id for value in (0.5, 0.95))
     query = f"a={a}&b={b}"
-    for tab in ("metrics", "traversals", "reconstructions", "ufr"):
+    for tab in ("metrics", "traversals", "reconstructions", "ufr", "losses"):
         assert page.get(f"/compare/?{query}&tab={tab}").status_code == 200, tab
     shown = " ".join(page.get(f"/compare/?{query}").content.decode().split())
     assert "+0.45 ▲ better" in shown
@@ -198,6 +209,38 @@ def test_one_address_holds_a_comparison_and_its_exports(page: Client, branch: Br
     assert len(lines) == 1 + 2 * 3
     found = json.loads(page.get(f"/compare/export.json?{query}").content)
     assert [each["checkpoint"] for each in found["checkpoints"]] == [a, b]
+
+
+def test_the_losses_of_a_comparison_are_readable_without_a_script_and_lead_to_their_points(
+    page: Client, branch: Branch
+) -> None:
+    before = Job.objects.count() + 1
+    job = rows.make_job(branch, state=JobState.SUCCEEDED)
+    first = rows.make_checkpoint(
+        branch, job, step=300, job_step=300, losses={"raw/recon": 0.25, "total": 1.0}
+    )
+    second = rows.make_checkpoint(branch, losses={"raw/kl": 3.5})
+    answer = page.get(f"/compare/?a={first.pk}&b={second.pk}&tab=losses")
+    curves = answer.context["curves"]
+    assert [(each.series, each.ends) for each in curves] == [
+        ("raw/recon", [0.25, None]),
+        ("raw/kl", [None, 3.5]),
+    ]
+    assert answer.context["sides"][0].line.parts == [
+        {
+            "job": job.pk,
+            "points": f"/api/v1/jobs/{job.pk}/loss_history/",
+            "first": 0,
+            "until": 300,
+            "own": True,
+            "branch": branch.name,
+        }
+    ]
+    shown = folded(answer)
+    assert "0.25" in shown
+    assert "Measure what is missing" not in shown
+    assert page.post("/compare/run/", {"a": first.pk, "b": second.pk, "tab": "losses"}).status_code == 404
+    assert Job.objects.count() == before
 
 
 def test_what_a_comparison_misses_is_measured_at_a_press(page: Client, branch: Branch) -> None:

@@ -67,8 +67,8 @@ def compare(request: HttpRequest) -> HttpResponse:
 def ask(request: HttpRequest) -> HttpResponse:
     """Measure what a tab misses, of each checkpoint."""
     name = request.POST.get("tab", "")
-    if name not in pages.TABS:
-        raise Http404(f"there is no tab {name!r}")
+    if name not in pages.MEASURED:
+        raise Http404(f"there is no tab {name!r} that is measured")
     try:
         chosen = pages.read(request.user, request.POST)
         if not all(may_change(request.user, each) for each in chosen):
@@ -107,9 +107,9 @@ def export(request: HttpRequest, form: str) -> HttpResponse:
 def part_context(request: HttpRequest, chosen: list[Checkpoint], name: str) -> dict[str, Any]:
     """Return what a tab of the comparison shows."""
     found = pages.sides(chosen, name, request.GET)
-    options = asked.relevant(name, request.GET)
+    options = asked.relevant(name, request.GET) if name in pages.MEASURED else {}
     dataset = pages.dataset_of(chosen, request.GET)
-    if dataset and "dataset" in OPTIONS[name]:
+    if dataset and "dataset" in OPTIONS.get(name, ()):
         options = {**options, "dataset": dataset}
     datasets = comparing.datasets_of(chosen)
     if dataset and dataset not in datasets:
@@ -124,7 +124,7 @@ def part_context(request: HttpRequest, chosen: list[Checkpoint], name: str) -> d
         "tab": name,
         "title": pages.TABS[name],
         "options": options,
-        "missing": [side for side in found if side.kept.part is None],
+        "missing": [side for side in found if side.kept.part is None and name in pages.MEASURED],
         "reasons": [
             (side, side.kept.part.reason) for side in found if side.kept.part and side.kept.part.reason
         ],

@@ -93,13 +93,16 @@ def worker_rows(workers: Iterable[Worker] | None = None, *, seen_by: Any = None)
 
 
 def figures(telemetry: dict[str, Any]) -> Iterator[Figure]:
-    """Yield the figures of a heartbeat, the device's own first; what it does not tell is left out."""
+    """Yield the figures of a heartbeat, the device's own first; what it does not tell is left out.
+
+    Those of the host say so: every worker of a machine tells the same, whether it works or not.
+    """
     history: dict[str, list[float | None]] = telemetry.get("history") or {}
-    for key, name in (("utilisation_percent", "GPU"), ("cpu_percent", "CPU")):
+    for key, name in (("utilisation_percent", "GPU"), ("cpu_percent", "CPU, whole machine")):
         if key in telemetry:
             value = float(telemetry[key])
             yield Figure(key, name, f"{value:.0f} %", value, history.get(key, ()))
-    for prefix, name in (("memory", "GPU memory"), ("host_memory", "memory")):
+    for prefix, name in (("memory", "GPU memory"), ("host_memory", "memory, whole machine")):
         used, total = telemetry.get(f"{prefix}_used_bytes"), telemetry.get(f"{prefix}_total_bytes")
         if used is not None and total:
             text = f"{used / 2**30:.1f} of {total / 2**30:.1f} GiB"
@@ -111,7 +114,9 @@ def figures(telemetry: dict[str, Any]) -> Iterator[Figure]:
             "temperature_celsius", "temperature", text, history=history.get("temperature_celsius", ())
         )
     if "load" in telemetry:
-        yield Figure("load", "load", f"{telemetry['load']:.2f} on {telemetry.get('cores', '?')} cores")
+        yield Figure(
+            "load", "load of the machine", f"{telemetry['load']:.2f} on {telemetry.get('cores', '?')} cores"
+        )
 
 
 def worker_figures() -> dict[str, WorkerFigures]:

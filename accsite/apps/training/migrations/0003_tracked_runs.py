@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('jobs', '0002_what_a_job_works_on'),
-        ('training', '0001_initial'),
+        ('training', '0002_method_of_experiments'),
     ]
 
     operations = [

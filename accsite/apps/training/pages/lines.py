@@ -48,6 +48,16 @@ class Line:
 def line(branch: Branch, job: Job | None) -> Line:
     """Return what is before a job of the branch, or before its first, by following the checkpoints it grew from."""
     node_id = job.start_checkpoint_id if job else branch.head_id or branch.forked_from_id
+    return _line(branch, node_id)
+
+
+def line_to(checkpoint: Checkpoint) -> Line:
+    """Return the jobs that led to a checkpoint, and its step."""
+    return _line(checkpoint.branch, checkpoint.pk)
+
+
+def _line(branch: Branch, node_id: int | None) -> Line:
+    """Return the jobs that led to a checkpoint, as its branch has them; nothing without one."""
     if node_id is None:
         return Line(0, [])
     nodes = _nodes(branch.experiment_id, node_id)

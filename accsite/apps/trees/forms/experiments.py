@@ -14,6 +14,7 @@ from accsite.apps.registry.methods import PREFIX as METHOD_PARAMS
 from accsite.apps.registry.methods import MethodSetup
 from accsite.apps.registry.models import Plugin
 from accsite.apps.training.models import Visibility
+from accsite.apps.trees.forms.presets import FROM_TARGETS, groups_of
 from accsite.forms import ParamsForm, choice, number, param_field, text
 
 SPARE_ROWS = 2
@@ -96,9 +97,19 @@ class ExperimentForm(ParamsForm):
         ]
         self.fields["dataset"].widget.choices = [*shapes, ("", "a shape of its own")]
         self.groups = group_rows(given)
+        if values is not None and data is None and FROM_TARGETS in values:
+            self.groups = self._groups_of_targets()
         self.group_errors: list[str] = []
         self.begins = BEGIN in typed or "name" not in typed
         """Whether that is ticked, as it is before anybody has seen the form."""
+
+    def _groups_of_targets(self) -> list[GroupRow]:
+        """Return a row for each target of the images that are chosen, and a few empty ones."""
+        chosen, latent = self.datasets.get(str(self.initial["dataset"])), str(self.initial["latent_dim"])
+        if chosen is None or not latent.isdecimal():
+            return group_rows(None)
+        found = groups_of(chosen.targets, int(latent))
+        return [*(GroupRow(name, str(start), str(end)) for name, start, end in found), *group_rows(None)]
 
     @property
     def begins_on(self) -> Dataset | None:

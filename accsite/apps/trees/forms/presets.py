@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlencode
 
 from acc.specs import FactorGroup, ModelSpec
 from accsite.apps.registry.models import Plugin
 from accsite.apps.training.models import Experiment
 
-GROUPS = (("digit", 0, 6), ("thickness", 6, 8), ("slant", 8, 10))
+FROM_TARGETS = "groups"
+"""What of an address has the form begin with a factor group for each target of the images that are chosen."""
+MAX_NAME = 64
+CLASS_DIMENSIONS, REAL_DIMENSIONS = 6, 2
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,8 @@ class Preset:
     latent_dim: int
     params: dict[str, object] = field(default_factory=dict)
     groups: tuple[tuple[str, int, int], ...] = ()
+    from_targets: bool = False
+    """Whether its groups are those of the targets of the images that are chosen in the form."""
 
     @property
     def query(self) -> str:
@@ -31,6 +37,8 @@ class Preset:
             ("latent_dim", self.latent_dim),
             *((f"params-{name}", _text(value)) for name, value in self.params.items()),
         ]
+        if self.from_targets:
+            pairs.append((FROM_TARGETS, "targets"))
         for name, start, end in self.groups:
             pairs += [("group-name", name), ("group-start", start), ("group-end", end)]
         return urlencode(pairs)
@@ -39,15 +47,20 @@ class Preset:
 SHIPPED = (
     Preset("Small", "a VAE that trains in a minute", "ConvVAE", 10, {"base_channels": 8, "depth": 3}),
     Preset(
-        "Medium", "a wider VAE, one level deeper", "ConvVAE", 16, {"base_channels": 32, "depth": 4}, GROUPS
+        "Medium",
+        "a wider VAE, one level deeper, with a factor group for each target",
+        "ConvVAE",
+        16,
+        {"base_channels": 32, "depth": 4},
+        from_targets=True,
     ),
     Preset(
         "Factor slots",
-        "a slot for each factor group, read by attention",
+        "a slot for each target, read by attention",
         "FactorSlotAutoencoder",
         16,
         {"channels": 32, "grid": 8},
-        GROUPS,
+        from_targets=True,
     ),
     Preset("Linear floor", "what a code holds without any curve", "LinearAutoencoder", 16),
 )
@@ -58,6 +71,26 @@ def presets(plugins: Iterable[Plugin], experiments: Iterable[Experiment]) -> lis
     known = {plugin.name for plugin in plugins}
     own = [_of(experiment) for experiment in experiments if experiment.model_spec]
     return [each for each in (*SHIPPED, *own) if each.architecture in known]
+
+
+def groups_of(targets: Iterable[Mapping[str, Any]], latent_dim: int) -> list[tuple[str, int, int]]:
+    """Return a factor group (name, start, end) for each target that a latent has room for, and leaves one free.
+
+    A column that is named after another one (``asked_slant`` beside ``slant``) is the same factor once more. targets:
+    ``acc.specs.TargetSpec`` of each as plain data.
+    """
+    columns = [each for each in targets if len(str(each["name"])) <= MAX_NAME]
+    names = [str(each["name"]) for each in columns]
+    found: list[tuple[str, int, int]] = []
+    at = 0
+    for column, name in zip(columns, names, strict=True):
+        width = CLASS_DIMENSIONS if column["kind"] == "class" else REAL_DIMENSIONS
+        again = any(other in name.split("_") for other in names if other != name)
+        if again or at + width >= latent_dim:
+            continue
+        found.append((name, at, at + width))
+        at += width
+    return found
 
 
 def _of(experiment: Experiment) -> Preset:

@@ -26,7 +26,7 @@ from accsite.apps.training.services.beginnings import begin_experiment
 from accsite.apps.trees import measures
 from accsite.apps.trees.actions.restore_checkpoints import RestoreCheckpoints
 from accsite.apps.trees.forms.experiments import BEGIN, GROUP_FIELDS, ExperimentForm
-from accsite.apps.trees.forms.presets import presets
+from accsite.apps.trees.forms.presets import FROM_TARGETS, presets
 from accsite.apps.trees.forms.tree import ImportForm, RetentionForm
 from accsite.apps.trees.pages import tree as tree_pages
 from accsite.apps.trees.pages.listing import experiment_rows
@@ -255,7 +255,7 @@ def create(request: HttpRequest) -> HttpResponse:
         else:
             return redirect("training:workbench", made.slug, "main")
     status = REFUSED if form.is_bound and (form.errors or form.group_errors) else 200
-    shown = [*form.fields, *GROUP_FIELDS, BEGIN]
+    shown = [*form.fields, *GROUP_FIELDS, FROM_TARGETS, BEGIN]
     context = {
         "versions": versions,
         "place": "experiments",
