@@ -64,8 +64,11 @@ def groups_of(model: ModelSpec) -> list[Group]:
 def heads_context(branch: Branch, versions: Mapping[str, int] | None = None) -> dict[str, Any]:
     """Return which checkpoint the panel of a branch draws by now."""
     topic = f"checkpoints:{branch.experiment_id}"
+    if not versions:
+        versions = live.versions([topic])
+        branch.refresh_from_db(from_queryset=Branch.objects.select_related("head"))
     return {
-        "versions": versions or live.versions([topic]),
+        "versions": versions,
         "topic": topic,
         "heads_url": reverse("latent:heads", args=[branch.pk]),
         "shown": [branch.head] if branch.head else [],

@@ -69,9 +69,7 @@ def workbench_panel(request: HttpRequest, experiment: str, branch: str, name: st
         raise Http404(f"a workbench has no panel {name!r}; it has {', '.join(PANELS)}")
     found = job_pages.find_branch(request.user, experiment, branch)
     if name == "sent":
-        chosen = request.GET.get("sent", "")
-        job = found.jobs.filter(pk=row_id(chosen)).first()
-        return panel(request, name, sent(found, job))
+        return panel(request, name, sent(found, row_id(request.GET.get("sent", ""))))
     return panel(request, name, bench_context(request, found, (name,)))
 
 
@@ -91,20 +89,22 @@ def train(request: HttpRequest, experiment: str, branch: str) -> HttpResponse:
         return refused(request, found, "train", train_form=form)
     if not is_partial(request):
         return redirect(bench_url(found))
-    context, told = bench_context(request, found, ("train",)), sent(found, job)
+    context, told = bench_context(request, found, ("train",)), sent(found, job.pk)
     versions = {**context["versions"], **told["versions"]}
     return panel(request, "train", {**context, **told, "versions": versions})
 
 
-def sent(branch: Branch, job: Job | None) -> dict[str, Any]:
+def sent(branch: Branch, pk: int | None) -> dict[str, Any]:
     """Return what the sentence needs that tells how the job stands which was just submitted."""
+    topic = f"job:{pk}" if pk else ""
+    versions = live.versions([topic]) if topic else {}
+    job = branch.jobs.filter(pk=pk).first()
     url = reverse("training:workbench-panel", args=[branch.experiment.slug, branch.slug, "sent"])
-    topic = f"job:{job.pk}" if job else ""
     return {
         "sent": job,
         "sent_url": f"{url}?sent={job.pk}" if job else url,
-        "sent_topic": topic,
-        "versions": live.versions([topic]) if topic else {},
+        "sent_topic": topic if job else "",
+        "versions": versions,
     }
 
 
@@ -139,17 +139,19 @@ def bench_context(
 ) -> dict[str, Any]:
     """Return what the named panels need; the versions of topics are read before anything else."""
     chosen = request.GET.get("job")
-    job = job_pages.bench_job(branch, chosen)
-    topic = f"job:{job.pk}" if job else ""
     topics = {
         "tasks_topic": f"tasks:{branch.pk}",
         "checkpoints_topic": f"checkpoints:{branch.experiment_id}",
-        "topic": topic,
         "jobs_topic": "jobs",
     }
-    others = ["workers", "registry", f"evaluations:{branch.pk}"]
+    versions = live.versions([*topics.values(), "workers", "registry", f"evaluations:{branch.pk}"])
+    branch.refresh_from_db(from_queryset=Branch.objects.select_related("experiment", "head"))
+    job = job_pages.bench_job(branch, chosen)
+    topics["topic"] = topic = f"job:{job.pk}" if job else ""
+    if job:  # what changes of its row changes "jobs", too
+        versions |= live.versions([topic])
     context: dict[str, Any] = {
-        "versions": live.versions([name for name in topics.values() if name] + others),
+        "versions": versions,
         "place": "workbench",
         "experiment": branch.experiment,
         "branch": branch,
