@@ -59,9 +59,9 @@ def versions_shown(html: str, panel: str) -> dict[str, int]:
     return {name: int(at) for name, _, at in (pair.rpartition("=") for pair in found.split())}
 
 
-def missed(browser: Client, url: str, panel: str, word: str, change: Change, undo: Change) -> list[int]:
+def missed(browser: Client, url: str, panel: str, word: str, changes: tuple[Change, Change]) -> list[int]:
     """Return before which queries of ``url`` a change is neither shown, as ``word``, nor fetched by the page later."""
-    found = []
+    (change, undo), found = changes, []
     for at in range(100):
         between = ChangeBefore(at, change)
         with connection.execute_wrapper(between):
@@ -108,7 +108,7 @@ def test_a_job_that_ends_while_a_panel_is_read_is_shown_or_fetched_anew(
     browser: Client, ends: tuple[Job, Change, Change], where: str, panel: str, word: str
 ) -> None:
     job, change, undo = ends
-    assert missed(browser, where.format(job=job), panel, word, change, undo) == []
+    assert missed(browser, where.format(job=job), panel, word, (change, undo)) == []
 
 
 def test_a_head_that_moves_while_the_latent_is_read_is_shown_or_fetched_anew(
@@ -122,4 +122,5 @@ def test_a_head_that_moves_while_the_latent_is_read_is_shown_or_fetched_anew(
 
     head(first)
     url = reverse("latent:heads", args=[branch.pk])
-    assert missed(browser, url, "latent-heads", "step 20", lambda: head(second), lambda: head(first)) == []
+    moves = (lambda: head(second), lambda: head(first))
+    assert missed(browser, url, "latent-heads", "step 20", moves) == []

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from acc.errors import InvalidInput
 from accsite.apps.datasets.models import Dataset
-from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.models import JobKind
 from accsite.apps.jobs.selectors.workers import offered_devices
 from accsite.apps.live import selectors as live
 from accsite.apps.training.forms.train import TrainForm
