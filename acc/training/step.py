@@ -270,8 +270,8 @@ class Updates:
             finally:
                 del self._model.noise  # the method of its class again
 
-    def make(self, plan: Plan, lr: float, step: int) -> StepResult:
-        """Make one update of the tasks of ``plan`` and return what it came to."""
+    def make(self, plan: Plan, lr: float, step: int, clip: float | None) -> StepResult:
+        """Make one update of the tasks of ``plan``, of a gradient no longer than ``clip``; return what it came to."""
         optimizer, train = self._optimizer, self._train
         optimizer.inner.zero_grad(set_to_none=True)
         if self._share is None:
@@ -282,7 +282,7 @@ class Updates:
             losses, total = [loss.detach() for loss in losses], total.detach()
         else:
             losses, factors, total = self._divided(plan, self._share)
-        norm = self._norm(step)
+        norm = self._norm(step, clip)
         optimizer.set_lr(lr)
         if self.scaler is not None:
             self.scaler.step(optimizer.inner)
@@ -325,13 +325,13 @@ class Updates:
     def _scaled(self, total: Tensor) -> Tensor:
         return total if self.scaler is None else self.scaler.scale(total)
 
-    def _norm(self, step: int) -> Tensor | None:
-        """Return the gradient's length if it is needed or due, after clipping it if asked to."""
+    def _norm(self, step: int, clip: float | None) -> Tensor | None:
+        """Return the length that the gradient had if it is needed or due, after clipping it to ``clip``."""
         train, optimizer = self._train, self._optimizer
         if self.scaler is not None:
             self.scaler.unscale_(optimizer.inner)
-        if train.grad_clip_norm is not None:
-            return torch.nn.utils.clip_grad_norm_(optimizer.parameters, train.grad_clip_norm)
+        if clip is not None:
+            return torch.nn.utils.clip_grad_norm_(optimizer.parameters, clip)
         if train.on_nan == "skip" or self.survives or self.scaler is not None or step % GRAD_NORM_STEPS == 0:
             return optimizer.grad_norm()
         return None

@@ -23,6 +23,7 @@ from accsite.apps.training.pages import rate as rate_pages
 from accsite.apps.training.pages import tasks as task_pages
 from accsite.apps.training.selectors.alarms import alarms, grave_alarms
 from accsite.apps.training.selectors.resuming import ahead, interrupted
+from accsite.apps.training.selectors.steered import COMMANDS
 from accsite.apps.training.services import jobs as job_services
 from accsite.apps.training.views.common import bench_url, panel, points_url
 from accsite.ids import row_id
@@ -110,17 +111,22 @@ def sent(branch: Branch, pk: int | None) -> dict[str, Any]:
 
 @require_POST
 def rate(request: HttpRequest, experiment: str, branch: str) -> HttpResponse:
-    """Change the learning rate of the job that the form was made for; what is wrong is shown beside the field."""
+    """Change the learning rate or the clipping of the job that the form was made for.
+
+    What is wrong is shown beside the field.
+    """
     found = job_pages.find_branch(request.user, experiment, branch)
-    named, typed = request.POST.get("job", ""), request.POST.get("lr", "").strip()
+    name = "grad_clip_norm" if "grad_clip_norm" in request.POST else "lr"
+    named, typed = request.POST.get("job", ""), request.POST.get(name, "").strip()
     job = found.jobs.filter(kind=JobKind.TRAIN, pk=row_id(named)).first()
     if job is None:
         raise Http404(f"there is no train job {named!r} on this branch")
     try:
-        if rate_pages.changes(job, typed):
-            job_services.request_control(actor=actor(request), job=job, kind="set_lr", payload={"lr": typed})
+        if rate_pages.changes(job, name, typed):
+            kind = COMMANDS[name]
+            job_services.request_control(actor=actor(request), job=job, kind=kind, payload={name: typed})
     except InvalidInput as error:
-        return refused(request, found, "rate", rate_error=str(error))
+        return refused(request, found, "rate", rate_error={name: str(error)})
     if not is_partial(request):
         return redirect(bench_url(found))
     return panel(request, "rate", bench_context(request, found, ("rate",)))
@@ -174,7 +180,7 @@ def bench_context(
         context["line"] = line_pages.line(branch, job)
     if "rate" in panels:
         context["rate"] = rate_pages.rate(branch)
-        context["rate_error"] = extra.get("rate_error", "")
+        context["rate_error"] = extra.get("rate_error")
     if "start" in panels or "train" in panels:
         context["ahead"] = ahead(branch)
     if "interrupted" in panels or "train" in panels:
