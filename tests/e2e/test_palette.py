@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, Route
 
-from tests.e2e.conftest import Site, Watched
+from tests.e2e.conftest import Site, Watched, at_rest
 from tests.e2e.test_pages import obstacles
 
 # The first test starts the whole platform.
@@ -107,4 +107,27 @@ def test_what_is_typed_before_it_has_loaded_is_typed_into_it(
     page.keyboard.press("Escape")
     page.wait_for_timeout(1500)
     assert page.locator("#palette").count() == 0
+    watched.assert_clean()
+
+
+def test_it_looks_alike_and_leaves_the_page_alone_wherever_it_is_opened(
+    site: Site, visit: Callable[..., Watched]
+) -> None:
+    at_rest(site, "ranked")
+    watched = visit(site.admin)
+    watched.open("/evaluate/")
+    page = watched.page
+    form = page.locator("form#picks")
+    form.wait_for()
+    before = form.bounding_box()
+    page.keyboard.press("Control+k")
+    page.locator("#palette [role=option]").first.wait_for()
+    assert form.bounding_box() == before
+    assert (
+        page.evaluate("""() => {
+        const ids = [...document.querySelectorAll("[id]")].map((each) => each.id);
+        return ids.filter((id, at) => ids.indexOf(id) !== at);
+    }""")
+        == []
+    )
     watched.assert_clean()

@@ -131,7 +131,7 @@ export async function openPalette(take) {
 	const asks = "Go to, find, or do";
 	const input = make("input", { type: "text", placeholder: `${asks}…`, autocomplete: "off", maxLength: 200 });
 	input.spellcheck = false;
-	const list = make("div", { id: "picks", role: "listbox", ariaLabel: "Found" });
+	const list = make("div", { id: "palette-found", role: "listbox", ariaLabel: "Found" });
 	const said = make("p", { className: "said", role: "status" });
 	const hints = [
 		["↑ ↓", "choose"],
@@ -143,7 +143,7 @@ export async function openPalette(take) {
 	for (const [name, value] of Object.entries({
 		role: "combobox",
 		"aria-expanded": "true",
-		"aria-controls": "picks",
+		"aria-controls": "palette-found",
 		"aria-autocomplete": "list",
 		"aria-label": asks,
 	}))
