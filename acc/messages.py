@@ -208,7 +208,16 @@ class LossHistory(LossHistoryHeader):
 # --- what a running job is asked -----------------------------------------------------------------------------
 
 CommandKind = Literal[
-    "pause", "resume", "stop", "drain", "set_weight", "set_enabled", "set_lr", "add_task", "remove_task"
+    "pause",
+    "resume",
+    "stop",
+    "drain",
+    "set_weight",
+    "set_enabled",
+    "set_lr",
+    "set_clip",
+    "add_task",
+    "remove_task",
 ]
 
 
@@ -236,6 +245,12 @@ class SetLr(TypedDict):
     lr: float
 
 
+class SetClip(TypedDict):
+    """The norm that gradients are clipped at from the next step on; None: they are not."""
+
+    grad_clip_norm: float | None
+
+
 class AddTask(TypedDict):
     """A task to take in: ``acc.specs.TaskSpec`` and the ``DatasetSpec`` of what it reads, as plain data."""
 
@@ -249,7 +264,7 @@ class RemoveTask(TypedDict):
     task: str
 
 
-Payload: TypeAlias = SetWeight | SetEnabled | SetLr | AddTask | RemoveTask | Nothing
+Payload: TypeAlias = SetWeight | SetEnabled | SetLr | SetClip | AddTask | RemoveTask | Nothing
 
 PAYLOADS: dict[CommandKind, Any] = {
     "pause": Nothing,
@@ -259,6 +274,7 @@ PAYLOADS: dict[CommandKind, Any] = {
     "set_weight": SetWeight,
     "set_enabled": SetEnabled,
     "set_lr": SetLr,
+    "set_clip": SetClip,
     "add_task": AddTask,
     "remove_task": RemoveTask,
 }

@@ -191,6 +191,16 @@ def test_a_collapse_that_a_lower_weight_ends_is_over_though_the_watch_began_anew
     assert [(alarm.over, alarm.step) for alarm in alarms] == [(False, 499), (True, 599)]
 
 
+def test_a_collapse_from_before_a_resume_is_told_to_be_over() -> None:
+    spec = helpers.task("Loss", key="kl")
+    tasks: Any = {"kl": SimpleNamespace(spec=spec, baseline=Baseline(0.0, "collapsed", floor=True))}
+    block = PointBlock(700, (series.raw("kl"),), np.full((1, 200), 17.0, dtype=np.float32), 0.0, 0.0)
+    (over,) = Watch({"kl": 499}).look(block, tasks)
+    assert (over.kind, over.over, over.step) == ("collapse", True, 799)
+    assert over.message.startswith("collapsed at 499, recovered by 799")
+    assert Watch().look(block, tasks) == []
+
+
 def test_free_bits_at_their_floor_are_no_collapse() -> None:
     assert watched(np.full(4000, 4.0), baseline=Baseline(4.0, "free bits", floor=True)) == []
 

@@ -67,6 +67,40 @@ def test_a_new_learning_rate_counts_from_the_next_step(dataset: AccDataset) -> N
     assert sink.last.header.lr == 1e-4
 
 
+def test_a_gradient_is_clipped_from_the_next_step_on_and_so_is_that_of_a_run_taken_up_again(
+    dataset: AccDataset,
+) -> None:
+    script = helpers.Script({4: [("set_clip", {"grad_clip_norm": 0.01})]})
+    plan = {"optimizer": "sgd", "lr": 0.1, "weight_decay": 0, "checkpoint_every_steps": 1}
+    _, whole, _ = steered(dataset, script, **plan)
+    _, plain, _ = steered(dataset, helpers.Script({}), **plan)
+    assert whole.commands[0].ok
+    before, after = plain.at(5).tensors, whole.at(5).tensors
+    assert whole.at(4).header.grad_clip_norm is None
+    assert all(torch.equal(tensor, whole.at(4).tensors[name]) for name, tensor in plain.at(4).tensors.items())
+    assert any(not torch.equal(tensor, after[name]) for name, tensor in before.items())
+    assert whole.last.header.grad_clip_norm == 0.01
+    assert whole.last.header.spec.train.grad_clip_norm is None, "as it was asked for at first"
+
+    resumed = helpers.KeepingSink()
+    datasets = {"data": dataset}
+    Trainer(
+        helpers.job(datasets, **{"steps": 10, **plan}),
+        datasets,
+        classes=helpers.shipped_tasks(),
+        sink=resumed,
+        resume_from=whole.at(6).checkpoint(),
+    ).run()
+    assert all(torch.equal(tensor, resumed.last.tensors[name]) for name, tensor in whole.last.tensors.items())
+
+
+def test_clipping_is_switched_off_by_null(dataset: AccDataset) -> None:
+    off = ("set_clip", {"grad_clip_norm": None})
+    _, sink, _ = steered(dataset, helpers.Script({4: [off]}), grad_clip_norm=0.5)
+    assert sink.commands[0].ok
+    assert sink.last.header.grad_clip_norm is None
+
+
 def test_a_task_is_added_with_the_state_of_the_others_kept(dataset: AccDataset) -> None:
     tasks = [helpers.task("reconstruction"), helpers.task("kl", weight=0.01)]
     new = helpers.task("classification", factor="digit").model_dump(mode="json")
@@ -119,6 +153,8 @@ def test_a_removed_task_leaves_nothing_behind_and_the_others_go_on(dataset: AccD
         ("set_enabled", {"task": "kl", "enabled": "perhaps"}, "enabled", "'perhaps' is refused"),
         ("set_lr", {"lr": 0}, "lr", "0 is refused"),
         ("set_lr", {}, "lr", "None is refused"),
+        ("set_clip", {"grad_clip_norm": 0}, "grad_clip_norm", "0 is refused"),
+        ("set_clip", {}, "grad_clip_norm", "missing"),
         ("add_task", {"task": {"key": "x"}}, "name", "a value is needed here; none was given"),
         ("add_task", {}, "__all__", ""),
         ("add_task", {"task": helpers.task("kl").model_dump()}, "key", "'kl' is taken"),
@@ -253,6 +289,7 @@ def test_commands_survive_a_resume_when_they_are_replayed_at_their_step(dataset:
     commands: dict[int, list[tuple[str, dict[str, Any]]]] = {
         3: [("set_weight", {"task": "kl", "weight": 0.5})],
         6: [("remove_task", {"task": "regression"})],
+        7: [("set_clip", {"grad_clip_norm": 0.1})],
         8: [("set_lr", {"lr": 1e-3})],
     }
     _, whole, _ = steered(dataset, helpers.Script(commands), checkpoint_every_steps=5)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from acc.errors import InvalidInput, PluginFailed, TaskError
-from acc.specs import TaskSpec, parse
+from acc.specs import TaskSpec, TrainSpec, parse
 from acc.text import in_words, text_of
 from acc.training.baselines import measure_baseline
 from acc.training.proof import on_rank_0, try_task
@@ -35,6 +35,7 @@ class Steering:
             "set_weight": lambda payload: self._change_task(payload, "weight"),
             "set_enabled": lambda payload: self._change_task(payload, "enabled"),
             "set_lr": self._set_lr,
+            "set_clip": self._set_clip,
             "add_task": self._add_task,
             "remove_task": self._remove_task,
         }
@@ -97,8 +98,17 @@ class Steering:
             measure_baseline(state, entry, self._sink)
 
     def _set_lr(self, payload: Mapping[str, Any]) -> None:
+        self._state.lr = self._asked("lr", payload.get("lr")).lr
+
+    def _set_clip(self, payload: Mapping[str, Any]) -> None:
+        if "grad_clip_norm" not in payload:
+            raise InvalidInput(grad_clip_norm="missing; say the norm to clip gradients at, or null for none")
+        self._state.clip = self._asked("grad_clip_norm", payload["grad_clip_norm"]).grad_clip_norm
+
+    def _asked(self, name: str, value: Any) -> TrainSpec:
+        """Return the options of the job with another value of one; raises InvalidInput for one that it cannot have."""
         train = self._state.train
-        self._state.lr = parse(type(train), {**train.model_dump(), "lr": payload.get("lr")}).lr
+        return parse(type(train), {**train.model_dump(), name: value})
 
     def _add_task(self, payload: Mapping[str, Any]) -> None:
         state = self._state

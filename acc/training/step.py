@@ -309,8 +309,8 @@ class Updates:
             finally:
                 del self._model.noise  # the method of its class again
 
-    def make(self, plan: Plan, base_lr: float, step: int) -> StepResult:
-        """Make one update of the tasks of ``plan`` and return what it came to."""
+    def make(self, plan: Plan, base_lr: float, step: int, clip: float | None) -> StepResult:
+        """Make one update of the tasks of ``plan``, of a gradient no longer than ``clip``; return what it came to."""
         optimizer, train = self._optimizer, self._train
         optimizer.zero_grad()
         if self._share is None:
@@ -326,7 +326,7 @@ class Updates:
         else:
             losses, factors, total, parts = self._divided(plan, self._share)
         plan.grow_older()
-        norm = self._norm(step)
+        norm = self._norm(step, clip)
         lr = optimizer.set_lr(base_lr, step)
         if self.scaler is not None:
             for inner in optimizer.inner:
@@ -382,14 +382,14 @@ class Updates:
     def _scaled(self, total: Tensor) -> Tensor:
         return total if self.scaler is None else self.scaler.scale(total)
 
-    def _norm(self, step: int) -> Tensor | None:
-        """Return the gradient's length if it is needed or due, after clipping it if asked to."""
+    def _norm(self, step: int, clip: float | None) -> Tensor | None:
+        """Return the length that the gradient had if it is needed or due, after clipping it to ``clip``."""
         train, optimizer = self._train, self._optimizer
         if self.scaler is not None:
             for inner in optimizer.inner:
                 self.scaler.unscale_(inner)
-        if train.grad_clip_norm is not None:
-            return optimizer.clip_grad_norm(train.grad_clip_norm)
+        if clip is not None:
+            return optimizer.clip_grad_norm(clip)
         if train.on_nan == "skip" or self.survives or self.scaler is not None or step % GRAD_NORM_STEPS == 0:
             return optimizer.grad_norm()
         return None

@@ -91,7 +91,7 @@ class TrainState:
         if origin is not None:
             load_model(self.model, origin, self.extra)
         self.step, self._start_global_step = 0, 0
-        self.lr = self.train.lr
+        self.lr, self.clip = self.train.lr, self.train.grad_clip_norm
         self.skipped = 0
         self.harmless: frozenset[str] = frozenset()
         self._offsets: dict[str, int] = {}
@@ -161,7 +161,7 @@ class TrainState:
         """Make one step; raises TaskFailed for a task that fails, and PluginFailed for the model."""
         plan = self._schedule.at(self.global_step)
         try:
-            result = self.updates.make(plan, self.lr, self.step)
+            result = self.updates.make(plan, self.lr, self.step, self.clip)
         except TaskFailed as failed:
             raise TaskFailed(f"{failed} at step {self.step}", key=failed.key) from failed.__cause__ or failed
         except PluginFailed as failed:
@@ -390,6 +390,7 @@ class TrainState:
             job_step=self.step,
             global_step=self.global_step,
             lr=self.lr,
+            grad_clip_norm=self.clip,
             skipped=self.skipped,
             ages={key: entry.age for key, entry in self.tasks.entries.items()},
             offsets={**self._offsets, **{key: stream.offset for key, stream in self._streams.items()}},
@@ -414,7 +415,8 @@ class TrainState:
         """Go on from ``origin``: heads, ages, optimizer; with the same seed random states and positions."""
         header = origin.header
         if exactly:
-            self.step, self.lr, self.skipped = header.job_step, header.lr, header.skipped
+            self.step, self.skipped = header.job_step, header.skipped
+            self.lr, self.clip = header.lr, header.grad_clip_norm
             self.early.load(header.early_stop)
             for name, plateau in self.optimizer.plateaus.items():
                 plateau.load(header.plateaus.get(name, {}))

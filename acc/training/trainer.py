@@ -78,7 +78,8 @@ class Trainer:
     and then 100 more are the same as 200. ``resume_from``: a checkpoint of this very job; everything goes on
     exactly. ``ranks``: this process is one of several that train the job together, on the device that it has there
     (``acc.training.ranks.join``); rank 0 alone asks ``control`` and tells ``sink``. ``proof``: whether the run is to
-    prove, right after its first step, that it can be taken up again (``acc.training.proof``).
+    prove, right after its first step, that it can be taken up again (``acc.training.proof``). ``collapsed``: of a
+    job that is resumed, key of a task -> the step at which its collapse was told that still stands.
     ``state``: all that a step changes; ``model``, ``tasks``, ``step`` and the like are its own.
     The constructor raises InvalidInput or CheckpointError and leaves nothing behind.
     """
@@ -96,6 +97,7 @@ class Trainer:
         device: str | None = None,
         ranks: Ranks | None = None,
         proof: bool = True,
+        collapsed: Mapping[str, int] | None = None,
     ) -> None:
         self.state = TrainState(
             job,
@@ -110,7 +112,7 @@ class Trainer:
         self.sink: Sink = sink if sink is not None and self.state.leads else NullSink()
         self.control: Control = shared_control(control, ranks)
         self.unproven = proof
-        self.watch = Watch()
+        self.watch = Watch(collapsed)
         self._recorder = BlockRecorder((), start=self.step)
         self._bad: list[Tensor] = []  # of the last steps: which losses are no finite numbers
         self._skipped_in_a_row = (-1, 0)  # the last skipped step, and how many led to it

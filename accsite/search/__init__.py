@@ -30,6 +30,7 @@ HEADINGS = {
     "branch": "Branches",
     "run": "Runs",
     "study": "Studies",
+    "factor": "Factors",
     "checkpoint": "Checkpoints",
     "dataset": "Datasets",
     "job": "Jobs",
@@ -41,7 +42,8 @@ HEADINGS = {
 """What can be found -> what stands above it, in the order of equals. A kind that nothing finds yet shows nothing."""
 
 WORDS = {
-    **{kind: kind for kind in HEADINGS},
+    # "factor" alone is how names begin, of recipes for one.
+    **{kind: kind for kind in HEADINGS if kind != "factor"},
     **{heading.lower(): kind for kind, heading in HEADINGS.items() if " " not in heading},
 }
 """What a query may begin with to ask for things of one kind alone: ``job 58``, ``datasets``."""
@@ -180,7 +182,7 @@ def find_pages(user: Any, query: Query, limit: int) -> list[Found]:
         for page in _pages
         if (user is None or page.may(user)) and (rank := how_well(query, page.name, page.also)) is not None
     ]
-    ranked.sort(key=lambda pair: pair[0])
+    ranked.sort(key=lambda pair: (pair[0], pair[1].name))
     return [Found("page", page.name, page.about, reverse(page.view), rank) for rank, page in ranked[:limit]]
 
 

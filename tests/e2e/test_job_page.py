@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route
 
 from tests.e2e.conftest import Site, Watched
 from tests.e2e.test_pages import assert_accessible
@@ -207,4 +207,54 @@ def test_a_task_that_its_trial_refuses_says_why_beside_the_field_of_its_class(
     site.stack.step(job, at + 20)
     jobs.request_control(actor=site.admin, job=job, kind="stop", payload={})
     site.stack.state(job, "CANCELLED")
+    watched.assert_clean()
+
+
+def test_what_is_told_while_an_answer_is_on_its_way_is_fetched_after_it(
+    site: Site, visit: Callable[..., Watched]
+) -> None:
+    from accsite.apps.live.services import bump
+
+    job = site.stack.submit(site.stack.branch("told-late"), 5)
+    site.stack.state(job, "SUCCEEDED")
+    watched = visit(site.admin)
+    watched.open(f"/jobs/{job.pk}/")
+    page = watched.page
+    page.locator("#live[data-state=live]").wait_for()
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:  # Playwright takes no bound method of a list
+        held.append(route)
+
+    page.route(f"**/jobs/{job.pk}/panel/events/", hold)
+
+    def at(topics: str) -> int:
+        return int(topics.rpartition("=")[2])
+
+    def shown() -> int:
+        return at(page.locator("#events").get_attribute("data-topics") or "")
+
+    # A signal while the first answer is on its way leads to one more fetch, and that one is the last.
+    first = bump(f"job:{job.pk}")[f"job:{job.pk}"]
+    site.stack.until(lambda: page.wait_for_timeout(30) or held, what="the first fetch")
+    old = held[0].fetch()
+    second = bump(f"job:{job.pk}")[f"job:{job.pk}"]
+    page.wait_for_timeout(500)
+    assert len(held) == 1
+    held[0].fulfill(response=old)
+    site.stack.until(lambda: page.wait_for_timeout(30) or len(held) == 2, what="the second fetch")
+    assert shown() == first
+    held[1].continue_()
+    watched.until(f"document.querySelector('#events').dataset.topics.endsWith('={second}')")
+    page.wait_for_timeout(500)
+    assert len(held) == 2
+
+    # A panel that a swap brings in as it was before it was told of is fetched, too, though no signal follows.
+    page.locator("#events").evaluate(
+        """(panel) => { window.old = panel.outerHTML.replace(/=\\d+"/, '=1"'); panel.remove(); }"""
+    )
+    page.evaluate("htmx.swap({ target: '#job-notice', swap: 'afterend', text: window.old })")
+    site.stack.until(lambda: page.wait_for_timeout(30) or len(held) == 3, what="the third fetch")
+    held[2].continue_()
+    watched.until(f"document.querySelector('#events').dataset.topics.endsWith('={second}')")
     watched.assert_clean()

@@ -45,6 +45,12 @@ def test_the_rate_is_set_with_the_keyboard_and_is_in_force_from_a_step(
     assert (event.payload, event.status) == ({"lr": 0.00042}, "APPLIED")
     assert f"applied at step {event.step:,}" in page.locator("#rate").inner_text()
 
+    norm = page.get_by_label("New norm to clip gradients at")
+    norm.fill("0.5")
+    norm.press("Enter")
+    page.locator("#rate b", has_text="0.5").wait_for()
+    assert JobEvent.objects.get(job=job, kind="set_clip").payload == {"grad_clip_norm": 0.5}
+
     field.fill("0.1")  # half typed: what the job does meanwhile leaves it alone
     site.stack.step(job, event.step + 40)
     assert field.input_value() == "0.1"
@@ -52,9 +58,9 @@ def test_the_rate_is_set_with_the_keyboard_and_is_in_force_from_a_step(
     page.locator("#topjob summary").click()
     page.get_by_role("button", name="Stop job").click()
     site.stack.state(job, "CANCELLED")
-    page.locator("#rate input[disabled]").wait_for()
+    page.locator("#steer-lr[disabled]").wait_for()
     watched.assert_still()
-    phone.page.locator("#rate input[disabled]").wait_for()
+    phone.page.locator("#steer-lr[disabled]").wait_for()
     phone.page.get_by_role("button", name="Resume from step").wait_for()
     phone.assert_still()
     assert [problem for problem in watched.problems if "422" not in problem] == []

@@ -19,6 +19,7 @@ from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.services import lifecycle
 from accsite.apps.live import frames
 from accsite.apps.training.models import Checkpoint, CheckpointKind, LossBlock
+from accsite.apps.training.selectors.alarms import collapses
 from accsite.apps.training.selectors.resuming import resume_points
 from accsite.apps.training.services import events, points
 from accsite.apps.training.services.resuming import mended_plugins
@@ -83,6 +84,7 @@ def train(context: JobContext) -> None:
                         resume_from=resumed,
                         device=device,
                         ranks=ranks,
+                        collapsed=collapses(job) if resumed else None,
                     )
                     data = trainer.state.data_in_words()
                     log.info(

@@ -23,7 +23,8 @@ class Header:
     """What a checkpoint says of itself.
 
     spec: the job as it stood (tasks with their weights of the moment). job_step: updates made by the job;
-    global_step: by the whole line of checkpoints. ages: task key -> updates it took part in.
+    global_step: by the whole line of checkpoints. lr, grad_clip_norm: in force, which users change on the way.
+    ages: task key -> updates it took part in.
     offsets: dataset key -> samples drawn. skipped: the job's updates that were left out as not finite.
     early_stop: what early stopping knows (``acc.training.losses.early_stop``). plateaus: what each rate that waits for
     a plateau knows, '' the job's (``acc.training.optimizers``). precision: what the passes were
@@ -37,6 +38,7 @@ class Header:
     job_step: int
     global_step: int
     lr: float
+    grad_clip_norm: float | None = None
     skipped: int = 0
     ages: dict[str, int] = field(default_factory=dict)
     offsets: dict[str, int] = field(default_factory=dict)
@@ -111,7 +113,11 @@ def parse_header(path: Path, text: str) -> Header:
             fields[name] = tuple(fields.get(name, ()))
         if not all(isinstance(state, dict) for state in dict(fields.get("state", {})).values()):
             raise TypeError("its state holds what is no object")
-        return Header(**{**fields, "spec": parse(TrainJobSpec, fields["spec"])})
+        spec = parse(TrainJobSpec, fields["spec"])
+        fields.setdefault(
+            "grad_clip_norm", spec.train.grad_clip_norm
+        )  # none was changed when it was not written
+        return Header(**{**fields, "spec": spec})
     except (ValueError, TypeError, KeyError, InvalidInput) as error:
         raise CheckpointError(damaged(path, f"its header is not what ACC wrote: {error}")) from error
 

@@ -179,12 +179,13 @@ class _Series:
 class Watch:
     """Turns blocks into alarms: divergence, plateau, collapse; each once until the loss has recovered.
 
-    That a collapse is over is told, too.
+    That a collapse is over is told, too. collapsed: key of a task -> the step at which its collapse was told, of
+    those that stand when the run begins, as after a resume.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, collapsed: Mapping[str, int] | None = None) -> None:
         self._series: dict[str, _Series] = {}
-        self._standing: dict[str, int] = {}
+        self._standing: dict[str, int] = dict(collapsed or {})
         self._lr = 0.0
 
     def restart(self) -> None:

@@ -1,8 +1,9 @@
-"""Lets the pages of trees show the reconstructions that are kept of checkpoints."""
+"""Pictures that are kept of checkpoints, for the pages of other apps: reconstructions, and strips of traversals."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Max, QuerySet
@@ -12,6 +13,7 @@ from accsite.apps.evaluation.models import Artifact
 from accsite.apps.trees.pictures import Picture
 
 RECONSTRUCTIONS = "reconstructions"
+TRAVERSALS = "traversals"
 COLUMNS = ("pk", "name", "meta", "evaluation__step")
 
 
@@ -36,10 +38,43 @@ class Reconstructions:
         return _picture(*row) if row else None
 
 
-def _kept() -> QuerySet[Artifact]:
+@dataclass(frozen=True)
+class Strip:
+    """The first row of a stored traversal: where the picture is, and of each step the view box and the value.
+
+    ``width``, ``height``: pixels of the whole picture. ``group``: the factor group that is moved.
+    """
+
+    group: str
+    url: str
+    width: int
+    height: int
+    steps: tuple[tuple[str, float], ...]
+
+
+def strip_of(checkpoint: int, groups: Collection[str], steps: int) -> Strip | None:
+    """Return the newest stored traversal of a checkpoint, of the first of ``groups`` that has one.
+
+    steps: how many of its steps to take, evenly, with both ends.
+    """
+    found = _kept(TRAVERSALS).filter(evaluation__checkpoint=checkpoint, name__in=groups).order_by("pk")
+    kept = {name: (pk, meta) for pk, name, meta in found.values_list("pk", "name", "meta")}
+    for group in groups:
+        pk, meta = kept.get(group, (0, {}))
+        values, tile = meta.get("values", []), meta.get("tile")
+        if len(values) < 2 or not tile:
+            continue
+        chosen = [round(at * (len(values) - 1) / (steps - 1)) for at in range(steps)]
+        width, height = tile
+        boxes = tuple((f"{(at + 1) * width} 0 {width} {height}", values[at]) for at in chosen)
+        return Strip(group, reverse("evaluation:artifact", args=[pk]), meta["width"], meta["height"], boxes)
+    return None
+
+
+def _kept(kind: str = RECONSTRUCTIONS) -> QuerySet[Artifact]:
     """Return the pictures of checkpoints that are there: one that waits for an undo of its deletion shows none."""
     there = {"evaluation__checkpoint__isnull": False, "evaluation__checkpoint__deleted_at": None}
-    return Artifact.objects.filter(kind=RECONSTRUCTIONS, media_type="image/png", **there)
+    return Artifact.objects.filter(kind=kind, media_type="image/png", **there)
 
 
 def _picture(pk: int, name: str, meta: Mapping[str, Any], step: int) -> Picture | None:

@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from acc.specs import ModelSpec
 from accsite.apps.datasets.models import Dataset
+from accsite.apps.evaluation.pictures import strip_of
 from accsite.apps.latent.selectors import checkpoints_of
 from accsite.apps.live import selectors as live
 from accsite.apps.training.models import Branch, Checkpoint
@@ -64,8 +65,11 @@ def groups_of(model: ModelSpec) -> list[Group]:
 def heads_context(branch: Branch, versions: Mapping[str, int] | None = None) -> dict[str, Any]:
     """Return which checkpoint the panel of a branch draws by now."""
     topic = f"checkpoints:{branch.experiment_id}"
+    if not versions:
+        versions = live.versions([topic])
+        branch.refresh_from_db(from_queryset=Branch.objects.select_related("head"))
     return {
-        "versions": versions or live.versions([topic]),
+        "versions": versions,
         "topic": topic,
         "heads_url": reverse("latent:heads", args=[branch.pk]),
         "shown": [branch.head] if branch.head and "model" in branch.head.spec else [],
@@ -84,16 +88,21 @@ def hand_context(checkpoints: Sequence[Checkpoint]) -> dict[str, Any]:
     """Return the skeleton for checkpoints of one model: sliders, and a picture that is stored already."""
     model = ModelSpec.model_validate(checkpoints[0].spec["model"])
     image = model.image
+    groups = groups_of(model)
+    named = [group.name for group in groups if group.named]
+    kept = strip_of(checkpoints[0].pk, named, len(STRIP)) if len(checkpoints) == 1 else None
+    boxes = kept.steps if kept else [None] * len(STRIP)
     fitting = Dataset.objects.filter(channels=image.channels, height=image.height, width=image.width)
     return {
         "shown": checkpoints,
         "letters": LETTERS,
-        "groups": groups_of(model),
+        "groups": groups,
         "latent_dim": model.latent_dim,
         "image": image,
         "datasets": list(fitting.order_by("name").values_list("slug", "name", "n")),
         "stored": {each.pk: pictures.of(each.pk) for each in checkpoints},
-        "strip": STRIP,
+        "strip": list(zip(STRIP, boxes, strict=True)),
+        "kept": kept,
     }
 
 

@@ -27,8 +27,10 @@ def count_context(request: HttpRequest) -> dict[str, Any]:
 def next_context(request: HttpRequest) -> dict[str, Any]:
     """Return what the line of a newcomer shows."""
     topic = f"news:{request.user.pk}"
-    found = first_run.next_step(request.user)
-    versions = live.versions(["jobs", "datasets", "experiments", topic]) if found else {}
+    found, versions = first_run.next_step(request.user), {}
+    if found:  # read again after the versions, which the many who need no step do without
+        versions = live.versions(["jobs", "datasets", "experiments", topic])
+        found = first_run.next_step(request.user)
     return {"versions": versions, "news_topic": topic, "next_step": found, "request": request}
 
 

@@ -30,9 +30,9 @@ RUNS_A_PAGE = 30
 @require_GET
 def index(request: HttpRequest) -> HttpResponse:
     """List the recipes that can be run, and the runs, newest first."""
+    versions = live.versions(["registry", "recipes", "jobs"])
     seen = RecipeRun.objects.visible_to(request.user).select_related("job", "created_by")
     runs = Paginator(seen, RUNS_A_PAGE).get_page(request.GET.get("page"))
-    versions = live.versions(["registry", "recipes", "jobs"])
     made = pages.made(request.user)
     context = {
         "versions": versions,
@@ -50,6 +50,7 @@ def index(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def run_form(request: HttpRequest, name: str) -> HttpResponse:
     """Show the form that its parameters make of a recipe, and start a run."""
+    versions = live.versions(["registry"])
     recipe = Plugin.objects.filter(kind=PluginKind.RECIPE, name=name).select_related("source").first()
     if recipe is None:
         raise Http404(f"there is no recipe {name!r}")
@@ -71,7 +72,7 @@ def run_form(request: HttpRequest, name: str) -> HttpResponse:
     else:
         form = RecipeForm.for_recipe(recipe)
     context = {
-        "versions": live.versions(["registry"]),
+        "versions": versions,
         "place": "recipes",
         "form": form,
         "recipe": recipe,
@@ -86,17 +87,18 @@ def run_form(request: HttpRequest, name: str) -> HttpResponse:
 @require_GET
 def run(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one run: phases, steps, log, result, and the branches that it made."""
-    found = find(request.user, pk)
-    context = run_context(found)
+    context = run_context(request.user, pk)
     if is_partial(request):
         return render(request, "recipes/panels/recipe_run.html", context)
     return render(request, "recipes/recipe_run.html", context)
 
 
-def run_context(found: RecipeRun) -> dict[str, Any]:
-    """Return what the page of a run shows."""
+def run_context(user: Any, pk: int) -> dict[str, Any]:
+    """Return what the page of a run shows, read after the versions of its topics, one of which only its row names."""
+    found = find(user, pk)
     topics = [f"recipe:{found.pk}", *([f"job:{found.job_id}"] if found.job_id else [])]
     versions = live.versions(topics)
+    found = find(user, pk)
     shown = selectors.run_page(found)
     return {
         "versions": versions,
@@ -137,11 +139,11 @@ def control(request: HttpRequest, pk: int) -> HttpResponse:
             raise InvalidInput(kind=f"{kind!r} is not something a run can be asked; choose stop or resume")
     except InvalidInput as error:
         if is_partial(request):
-            refused = {**run_context(find(request.user, pk)), "refused": str(error)}
+            refused = {**run_context(request.user, pk), "refused": str(error)}
             return render(request, "recipes/panels/recipe_run.html", refused, status=REFUSED)
         messages.error(request, str(error))
     if is_partial(request):
-        return render(request, "recipes/panels/recipe_run.html", run_context(find(request.user, pk)))
+        return render(request, "recipes/panels/recipe_run.html", run_context(request.user, pk))
     return back(request, reverse("recipes:recipe-run", args=[pk]))
 
 

@@ -15,6 +15,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from accsite import search
+from accsite.apps.evaluation.models import Evaluation
 from accsite.apps.registry.models import PluginKind
 from accsite.apps.training.models import Branch, Checkpoint, Visibility
 from accsite.apps.training.tests import rows
@@ -62,6 +63,31 @@ def test_each_kind_of_thing_is_found(ada: User, branch: Branch) -> None:
     assert found(ada, "autoenc")["plugin"]
     assert found(ada, "main")["branch"] == ["main"]
     assert found(ada, "devices")["page"] == ["Devices"]
+
+
+def test_a_factor_leads_to_what_was_measured_of_it_else_to_its_checkpoints(ada: User, branch: Branch) -> None:
+    (group,) = search.search(ada, "free", kind="factor")
+    (factor,) = group.found
+    assert (factor.name, factor.about) == ("free", "factor of digits, not measured yet")
+    assert factor.url == "/experiments/digits/"
+    old, new = (rows.make_checkpoint(branch, step=step) for step in (10, 20))
+    for node in (new, old):
+        Evaluation.objects.create(checkpoint=node, branch=branch, step=node.step)
+    (group,) = search.search(ada, "free digits", kind="factor")
+    assert [(each.name, each.url) for each in group.found] == [("free", f"/evaluate/{new.pk}/ufr/")]
+    assert "factor" not in found(ada, "digits main"), "by its own name, not by that of its experiment alone"
+    assert found(ada, "factors dig")["factor"] == ["digit"]
+    rows.make_plugin(PluginKind.RECIPE, "FactorExperiment", label="Factor experiment")
+    assert found(ada, "factor exp")["recipe"] == ["Factor experiment"]
+    mine = rows.make_branch(ada, "zebra", visibility=Visibility.PRIVATE)
+    mine.experiment.model_spec["factor_groups"][0]["name"] = "mane"
+    mine.experiment.save()
+    assert found(ada, "mane")["factor"] == ["mane"]
+    assert found(User.objects.create_user("bob"), "mane") == {}
+
+
+def test_of_pages_that_fit_alike_the_first_in_the_alphabet_is_first(ada: User) -> None:
+    assert found(ada, "compare")["page"] == ["Compare checkpoints", "Compare datasets"]
 
 
 def test_a_number_is_that_of_a_job_and_of_a_checkpoint_and_a_kind_before_it_chooses(

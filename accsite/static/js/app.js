@@ -120,11 +120,40 @@ document.addEventListener("click", ({ target }) => {
 explainWords();
 
 // The command palette, by its button or its keys; with other keys held, the button is the link that it is without.
-const palette = () => (palette.module ??= import("./palette.js"));
+// What is typed before it is there is for it: `early`, null while nothing is awaited; `enter`: and Enter came last.
+let early = null;
+async function palette() {
+	early ??= { text: "", enter: false };
+	const take = () => [early, (early = null)][0];
+	try {
+		palette.module ??= await import("./palette.js");
+		await palette.module.openPalette(take);
+	} catch {
+		toast("The palette could not be loaded. Try it again.", UNREACHABLE);
+	}
+	early = null;
+}
+addEventListener(
+	"keydown",
+	(event) => {
+		if (!early || event.ctrlKey || event.metaKey || event.altKey || (event.key.length > 1 && !EARLY[event.key])) return;
+		event.preventDefault();
+		event.stopPropagation();
+		if (early.enter) return;
+		if (EARLY[event.key]) EARLY[event.key]();
+		else early.text += event.key;
+	},
+	true,
+);
+const EARLY = {
+	Backspace: () => (early.text = early.text.slice(0, -1)),
+	Enter: () => (early.enter = true),
+	Escape: () => (early = null),
+};
 document.addEventListener("click", (event) => {
 	if (!event.target.closest("[data-palette]") || event.ctrlKey || event.metaKey || event.shiftKey) return;
 	event.preventDefault();
-	palette().then(({ openPalette }) => openPalette());
+	palette();
 });
 const whose = $("[data-palette]")?.dataset.user ?? "";
 if (location.pathname !== "/")
@@ -165,7 +194,7 @@ document.addEventListener("keydown", (event) => {
 	)
 		return;
 	if (asksPalette || event.key === "/") event.preventDefault();
-	if (asksPalette) palette().then(({ openPalette }) => openPalette());
+	if (asksPalette) palette();
 	else keyboard().then(({ press }) => press({ key: event.key }, keys));
 });
 

@@ -8,7 +8,8 @@
 const AUTH = "Authorization: Token";
 
 // As shlex.quote: what a POSIX shell hands on unchanged.
-export const quoted = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'"'"'`)}'`);
+const QUOTE = `'"'"'`; // in a text of its own: within another, what is served would be another program
+export const quoted = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", QUOTE)}'`);
 
 const WORDS = { null: "None", true: "True", false: "False" };
 export function python(value) {

@@ -20,22 +20,38 @@ const panels = () => document.querySelectorAll("[data-topics]");
 const shown = (panel) => panel.dataset.topics.split(" ").map((pair) => pair.split("="));
 
 const newest = {};
+const late = (panel) => shown(panel).some(([topic, at]) => at < newest[topic]);
 const stale = new Set();
+let fetched = new WeakMap(); // panel -> what it showed when it was last told to fetch itself, and what was newest
+function refresh() {
+	refresh.timer = null;
+	// What changes together is fetched together, a panel within a panel first: it is what somebody works at.
+	const waiting = [...stale].reverse().filter((panel) => panel.isConnected);
+	stale.clear();
+	for (const panel of waiting) htmx.trigger(panel, "refresh", {}, false);
+}
+// Once for each version: a panel that its server knows no version for must not be fetched for ever.
+function fetchAnew(panel) {
+	const now = shown(panel).map(([topic, at]) => `${topic} ${at} ${newest[topic]}`);
+	if (fetched.get(panel) === `${now}`) return;
+	fetched.set(panel, `${now}`);
+	stale.add(panel);
+	refresh.timer ??= setTimeout(refresh, 15);
+}
 function changed(topic, version) {
 	newest[topic] = Math.max(version, newest[topic] ?? 0);
-	for (const panel of panels()) if (shown(panel).some(([name, at]) => name === topic && at < version)) stale.add(panel);
-	// What changes together is fetched together, a panel within a panel first: it is what somebody works at.
-	changed.timer ??= setTimeout(() => {
-		changed.timer = null;
-		[...stale].reverse().forEach((panel) => htmx.trigger(panel, "refresh", {}, false));
-		stale.clear();
-	}, 15);
+	for (const panel of panels()) if (shown(panel).some(([name, at]) => name === topic && at < version)) fetchAnew(panel);
 }
+// What was told while an answer was on its way is newer than what the answer shows.
+document.addEventListener("htmx:after:swap", () => {
+	for (const panel of panels()) if (late(panel)) fetchAnew(panel);
+	subscribe(false);
+});
 // A panel that waited for the answer to a form has by that what it was to fetch; fetched anew, it would not say what
 // was done.
 document.addEventListener("htmx:before:request", (event) => {
 	const panel = event.detail.ctx.sourceElement;
-	if (panel.dataset.topics && !shown(panel).some(([topic, at]) => at < newest[topic])) event.preventDefault();
+	if (panel.dataset.topics && !late(panel)) event.preventDefault();
 });
 
 export function watch(job) {
@@ -83,6 +99,7 @@ function connect() {
 		failures = 0;
 		heard = Date.now();
 		show("live", "live");
+		fetched = new WeakMap(); // what was asked before may never have come
 		subscribe(true);
 		if (opened) tell("reconnected");
 		opened = true;
@@ -104,6 +121,5 @@ function connect() {
 connect();
 // The server speaks every few seconds; a connection that is silent for longer is dead without knowing it.
 setInterval(() => socket.readyState === WebSocket.OPEN && Date.now() - heard > SILENCE_MS && socket.close(), 5000);
-document.addEventListener("htmx:after:swap", () => subscribe(false));
 for (const event of ["online", "pageshow", "focus"]) addEventListener(event, connect);
 addEventListener("pagehide", () => (socket.onclose = null));

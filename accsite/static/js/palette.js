@@ -120,15 +120,18 @@ const styled = (address) =>
 		document.head.append(make("link", { rel: "stylesheet", href: address, onload: done, onerror: done }));
 	}));
 
-export async function openPalette() {
+/** Open it; `take` gives what was typed while it was awaited, or null once that was ended by Escape. */
+export async function openPalette(take) {
 	const button = $("[data-palette]");
 	const user = button?.dataset.user ?? "";
 	await styled(button?.dataset.paletteCss);
-	if ($("dialog[open]")) return;
+	const typed = take();
+	if (!typed || $("dialog[open]")) return;
 
-	const input = make("input", { type: "text", placeholder: "Go to, find, or do…", autocomplete: "off", maxLength: 200 });
+	const asks = "Go to, find, or do";
+	const input = make("input", { type: "text", placeholder: `${asks}…`, autocomplete: "off", maxLength: 200 });
 	input.spellcheck = false;
-	const list = make("div", { id: "picks", role: "listbox", ariaLabel: "Found" });
+	const list = make("div", { id: "palette-found", role: "listbox", ariaLabel: "Found" });
 	const said = make("p", { className: "said", role: "status" });
 	const hints = [
 		["↑ ↓", "choose"],
@@ -140,9 +143,9 @@ export async function openPalette() {
 	for (const [name, value] of Object.entries({
 		role: "combobox",
 		"aria-expanded": "true",
-		"aria-controls": "picks",
+		"aria-controls": "palette-found",
 		"aria-autocomplete": "list",
-		"aria-label": "Go to, find, or do",
+		"aria-label": asks,
 	}))
 		input.setAttribute(name, value);
 	const box = make("dialog", { id: "palette", ariaLabel: "Command palette" }, input, list, foot);
@@ -253,7 +256,10 @@ export async function openPalette() {
 		box.remove();
 	};
 	box.onclick = ({ target }) => target === box && box.close();
+	input.value = typed.text;
 	draw();
 	box.showModal();
 	input.focus();
+	server.want(input.value.trim());
+	if (typed.enter) go(shown[chosen]);
 }

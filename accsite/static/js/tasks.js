@@ -91,7 +91,7 @@ document.addEventListener("htmx:after:swap", () => asked.forEach(flip));
 // A change that was refused leaves the value that is in force; the sentence beside it says what was asked for. Once:
 // what is typed after that stays, whatever else comes in meanwhile.
 document.addEventListener("htmx:after:swap", () => {
-	const refused = ":is(.tasks [name=weight], #rate [name=lr])[aria-invalid]:not([data-restored])";
+	const refused = ":is(.tasks [name=weight], #rate [name])[aria-invalid]:not([data-restored])";
 	for (const field of document.querySelectorAll(refused)) {
 		field.dataset.restored = "1";
 		// Not the value in the markup: a morph leaves that of a field that was typed in.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Any
 
 import pytest
@@ -166,3 +167,25 @@ def test_until_a_seed_is_chosen_a_latent_is_the_middle_and_its_sliders_say_nothi
     assert "<output>\u2013</output>" in shown
     assert "<output>0" not in shown
     assert "Empty until you drag an axis" in shown
+
+
+def test_before_it_is_touched_the_film_strip_shows_a_stored_traversal(page: Client, branch: Branch) -> None:
+    newest = head(branch)
+    assert "Empty until you drag an axis" in page.get("/w/digits/main/").text
+    made = Evaluation.objects.create(branch=branch, checkpoint=newest, step=10)
+    meta = {"width": 320, "height": 160, "tile": [32, 30], "values": [-4, -3, -2, -1, 0, 1, 2, 3, 4.5]}
+    kept = [
+        Artifact.objects.create(
+            evaluation=made, kind="traversals", name=name, file="x", sha256="0", meta=meta
+        )
+        for name in ("free", "digit", "digit of old")
+    ]
+    shown = folded(page.get("/w/digits/main/"))
+    assert "digit, from a stored traversal; drag an axis" in shown
+    boxes = re.findall(r'viewBox="([^"]+)" role="img" aria-label="stored: digit"', shown)
+    assert boxes == [f"{32 * column} 0 32 30" for column in (1, 2, 4, 5, 6, 8, 9)]
+    assert f'href="/evaluate/artifacts/{kept[1].pk}/"' in shown
+    assert [f"> {value} </span>" in shown for value in ("-4.0", "0.0", "4.5")] == [True] * 3
+    assert (
+        len(folded(page.get(f"/latent/?a={newest.pk}&b={head(branch, step=20).pk}")).split("stored: ")) == 1
+    )

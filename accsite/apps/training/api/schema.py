@@ -70,11 +70,12 @@ class EvaluateRequest(BaseModel):
 class ControlRequest(BaseModel):
     """Something to ask of a job.
 
-    ``set_lr`` takes ``{"lr": x}``, ``set_weight`` ``{"task": key, "weight": x}``, ``set_enabled``
+    ``set_lr`` takes ``{"lr": x}``, ``set_clip`` ``{"grad_clip_norm": x}`` (null: none), ``set_weight``
+    ``{"task": key, "weight": x}``, ``set_enabled``
     ``{"task": key, "enabled": bool}``, ``remove_task`` ``{"task": key}``; the others take nothing.
     """
 
-    kind: Literal["pause", "resume", "stop", "set_lr", "set_weight", "set_enabled", "remove_task"]
+    kind: Literal["pause", "resume", "stop", "set_lr", "set_clip", "set_weight", "set_enabled", "remove_task"]
     payload: dict[str, Any] = Field(default_factory=dict)
 
 

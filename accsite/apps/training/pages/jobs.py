@@ -184,6 +184,7 @@ def event_text(event: JobEvent, names: dict[str, str]) -> str:
         "set_weight": f"weight of {name} → {payload.get('weight')}",
         "set_enabled": f"{name} {'on' if payload.get('enabled') else 'off'}",
         "set_lr": f"learning rate → {payload.get('lr')}",
+        "set_clip": f"clipping → {payload.get('grad_clip_norm') or 'none'}",
         "add_task": f"task {name} added",
         "remove_task": f"task {name} removed",
         "alarm": event_word(event) if event.kind == "alarm" else "",

@@ -1,14 +1,13 @@
-"""What the control of the learning rate shows: the value in force, and what the job said to the newest change."""
+"""What the controls of a job's numbers show, its rate and its clipping: the value in force, and the newest answer."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from django.db.models import Q
-
-from accsite.apps.jobs.models import Job, JobEvent, JobKind
+from accsite.apps.jobs.models import Job, JobEvent
 from accsite.apps.training.models import Branch
 from accsite.apps.training.pages.tasks import said
+from accsite.apps.training.selectors.steered import COMMANDS, in_force, steered_job
 from accsite.numbers import exact
 
 SCHEDULES = {
@@ -21,61 +20,66 @@ SCHEDULES = {
 
 
 @dataclass(frozen=True)
-class Rate:
-    """The learning rate of a train job that is still to end.
+class Steered:
+    """A number of a train job that its user may change: ``name`` of the field, ``label``, and what it is ``about``.
 
-    ``value``: in force now, before its schedule. ``said``: what the job made of the newest change, and ``answer``
-    the status of that command. ``text``: what stands in the field: what waits for the job, else what is in force.
-    ``clip``: the norm that gradients are clipped at, None if they are not.
+    ``value``: in force now, in words. ``said``: what the job made of the newest change, and ``answer`` the status
+    of that command. ``text``: what stands in the field: what waits for the job, else what is in force. ``hint``:
+    what stands there while that is nothing. ``more``: what else is to be known.
     """
 
-    job: Job
-    value: float
-    said: str
-    answer: str
-    schedule: str
-    text: str
-    clip: float | None
+    name: str
+    label: str
+    about: str
+    hint: str = "no job runs"
+    value: str = ""
+    said: str = ""
+    answer: str = ""
+    text: str = ""
+    more: str = ""
 
 
-def rate(branch: Branch) -> Rate | None:
-    """Return the learning rate of the job that the branch trains by now, else the next; None without one."""
+@dataclass(frozen=True)
+class Rate:
+    """What of a train job that is still to end is steered; without a job, what would be."""
+
+    job: Job | None
+    fields: tuple[Steered, ...]
+
+
+LR = Steered("lr", "Learning rate", "New rate for the running job")
+CLIP = Steered("grad_clip_norm", "Clip gradients at", "New norm to clip gradients at")
+
+
+def rate(branch: Branch) -> Rate:
+    """Return what is steered of the job that the branch trains by now, else of the next."""
     job = steered_job(branch)
     if job is None:
-        return None
-    newest = job.events.filter(kind="set_lr").order_by("-id").first()
-    value = in_force(job)
-    asked = value
-    if newest is not None and newest.status == JobEvent.Status.PENDING:
-        asked = newest.payload["lr"]
+        return Rate(None, (LR, CLIP))
     schedule = SCHEDULES.get(job.spec["train"]["lr_schedule"], "")
-    answer = newest.status if newest is not None else ""
-    clip = job.spec["train"].get("grad_clip_norm")
-    return Rate(job, value, said(newest), answer, schedule, exact(asked), clip)
+    return Rate(job, (_now(job, LR, more=schedule), _now(job, CLIP, hint="none")))
 
 
-def steered_job(branch: Branch) -> Job | None:
-    """Return the train job of a branch that a change of the rate goes to: the oldest that is still to end."""
-    return branch.jobs.active().filter(kind=JobKind.TRAIN).order_by("id").first()
+def _now(job: Job, field: Steered, **told: str) -> Steered:
+    newest = job.events.filter(kind=COMMANDS[field.name]).order_by("-id").first()
+    value = asked = in_force(job, field.name)
+    if newest is not None and newest.status == JobEvent.Status.PENDING:
+        asked = newest.payload[field.name]
+    return replace(
+        field,
+        value="none" if value is None else exact(value),
+        said=said(newest),
+        answer=newest.status if newest is not None else "",
+        text="" if asked is None else exact(asked),
+        **told,
+    )
 
 
-def in_force(job: Job) -> float:
-    """Return the learning rate, before its schedule, that a job trains with now."""
-    applied = job.events.filter(kind="set_lr", status=JobEvent.Status.APPLIED)
-    claims = job.events.filter(kind="state", payload__attempt=job.attempt)
-    claimed = claims.order_by("id").values_list("created_at", flat=True).first()
-    if claimed is not None:
-        # What an attempt that was lost had applied is applied again at its step, not before.
-        begun = job.resume_checkpoint.job_step if job.resume_checkpoint else 0
-        applied = applied.filter(Q(step__lt=begun) | Q(applied_at__gte=claimed))
-    newest = applied.order_by("-step", "-id").first()
-    return float(newest.payload["lr"] if newest is not None else job.spec["train"]["lr"])
-
-
-def changes(job: Job, typed: str) -> bool:
-    """Return whether what was typed is another rate than the one in force, or than the one that waits."""
-    waiting = job.events.filter(kind="set_lr", status=JobEvent.Status.PENDING).exists()
+def changes(job: Job, name: str, typed: str) -> bool:
+    """Return whether what was typed is another value than the one in force, or than the one that waits."""
+    waiting = job.events.filter(kind=COMMANDS[name], status=JobEvent.Status.PENDING).exists()
+    now = in_force(job, name)
     try:
-        return waiting or float(typed) != in_force(job)
+        return waiting or (float(typed) != now if typed else now is not None)
     except ValueError:
         return True

@@ -16,6 +16,7 @@ from accsite.apps.jobs.models import JobEvent, JobKind
 from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.training.models import Branch, Task
 from accsite.apps.training.pages.jobs import reads
+from accsite.apps.training.selectors.steered import in_force
 from accsite.apps.training.selectors.tasks import source_removed, with_source_removed
 from accsite.apps.training.services.steering import STEERING
 from accsite.apps.training.services.tasks import check_dataset, check_model
@@ -149,8 +150,10 @@ def lone_weight(branch: Branch, rows: list[TaskRow]) -> str:
     alone = [row.task for row in rows if row.task.enabled]
     if len(alone) != 1:
         return ""
-    job = branch.jobs.filter(kind=JobKind.TRAIN).order_by("-id").only("spec").first()
-    asked = (job.spec.get("train") or {}) if job else {}
+    job = branch.jobs.filter(kind=JobKind.TRAIN).order_by("-id").first()
+    asked = (
+        {**(job.spec.get("train") or {}), "grad_clip_norm": in_force(job, "grad_clip_norm")} if job else {}
+    )
     train = TrainSpec.model_validate(
         {"steps": 1, **{name: value for name, value in asked.items() if name in TrainSpec.model_fields}}
     )

@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
+from acc.training.losses import series
 from accsite.apps.jobs.models import Job, JobEvent
 from accsite.apps.jobs.states import JobState
 from accsite.apps.training.models import Experiment
@@ -21,19 +22,19 @@ ALARMS_SHOWN = 3
 OVER = "over"
 """In the payload of an event that tells that the alarms of its kind and series are over."""
 TELLING = ("alarm", RESUMED)
-DIVERGENCE = "divergence"
+DIVERGENCE, COLLAPSE = "divergence", "collapse"
 ALARM_WORDS = {
     "nan": "Not a number",
     DIVERGENCE: "Divergence",
     "task_off": "Task switched off",
     "proof": "Resume not proven",
-    "collapse": "Posterior collapse",
+    COLLAPSE: "Posterior collapse",
     "plateau": "Plateau",
     "baseline": "No baseline",
     "autosave": "Checkpoint not written",
     "stall": "No steps",
 }
-GRAVE = frozenset({"nan", DIVERGENCE, "collapse"})
+GRAVE = frozenset({"nan", DIVERGENCE, COLLAPSE})
 """Alarms that say the training is spoilt rather than that something should be looked at."""
 
 
@@ -109,6 +110,20 @@ def _grave(events: QuerySet[JobEvent]) -> Raised:
                 continue
             over = next((later.step or 0 for later in standing[place + 1 :] if _ends(later, event)), None)
             found.setdefault(event.job_id, []).append((event.step or 0, over, alarm_word(_kind(event))))
+    return found
+
+
+def collapses(job: Job) -> dict[str, int]:
+    """Return the key of a task -> the step at which its collapse was told, of those that are not over."""
+    found: dict[str, int] = {}
+    for event in _standing(list(job.events.filter(kind__in=TELLING).order_by("id"))):
+        key = series.task_key(event.payload.get("series", ""))
+        if key is None or _kind(event) != COLLAPSE:
+            continue
+        if is_over(event):
+            found.pop(key, None)
+        else:
+            found[key] = event.step or 0
     return found
 
 

@@ -34,7 +34,7 @@ __all__ = [
     "submit_training",
 ]
 
-CONTROLS = ("pause", "resume", "stop", "set_lr", "set_weight", "set_enabled", "remove_task")
+CONTROLS = ("pause", "resume", "stop", "set_lr", "set_clip", "set_weight", "set_enabled", "remove_task")
 
 
 @unit_of_work()
@@ -140,6 +140,8 @@ def request_control(*, actor: Any, job: Job, kind: str, payload: Mapping[str, An
         return control.pause_or_resume(actor=actor, job=job, kind=cast(CommandKind, kind))
     if kind == "set_lr":
         return steering.set_lr(actor=actor, job=job, payload=data)
+    if kind == "set_clip":
+        return steering.set_clip(actor=actor, job=job, payload=data)
     return _steer_task(actor, job, kind, data)
 
 

@@ -52,8 +52,8 @@ def resume(*, actor: Any, job: Job) -> Job:
     words = f"resumed at step {checkpoint.job_step:,}, from checkpoint {checkpoint.pk}"
     if mended:
         words += f", with the source of {', '.join(sorted(mended))} as it is now"
-    if _take_back(job, checkpoint):
-        words += ", with the learning rate of that step"
+    if taken := _take_back(job, checkpoint):
+        words += f", with the {' and the '.join(taken)} of that step"
     if not lifecycle.queue_again(job, words, resume_checkpoint=checkpoint, spec=spec):
         raise WrongState({"job": f"job {job.pk} was resumed by somebody else at this moment"})
     payload = {"checkpoint": checkpoint.pk, "step": checkpoint.job_step, "plugins": mended}
@@ -89,20 +89,24 @@ def _mended(branch: Branch, job: Job) -> dict[str, str]:
     return {name: sha256 for name, sha256 in now.items() if sha256 and sha256 != before.get(name)}
 
 
-def _take_back(job: Job, checkpoint: Checkpoint) -> bool:
-    """Have what was changed after the checkpoint not applied again; return whether the learning rate was.
+OF_THE_JOB = {"set_lr": "learning rate", "set_clip": "clipping"}
+"""Commands that change the job rather than one of its tasks, and what they change in words."""
+
+
+def _take_back(job: Job, checkpoint: Checkpoint) -> list[str]:
+    """Have what was changed after the checkpoint not applied again; return in words what of it is no task's.
 
     The tasks are those of the branch now, and commands tell the job what has changed in them.
     """
     events = job.events.filter(
         kind__in=STEERING, status=JobEvent.Status.APPLIED, step__gte=checkpoint.job_step
     )
-    rate = events.filter(kind="set_lr").exists()
+    kinds = set(events.values_list("kind", flat=True))
     events.update(
         status=JobEvent.Status.RECORDED,
         message=f"taken back: the job went on from step {checkpoint.job_step:,}",
     )
-    return rate
+    return [words for kind, words in OF_THE_JOB.items() if kind in kinds]
 
 
 def _ask_for_what_has_changed(actor: Any, branch: Branch, job: Job, checkpoint: Checkpoint) -> None:

@@ -12,7 +12,7 @@ from accsite.apps.jobs.services.queueing import note
 from accsite.apps.jobs.states import JobState
 from accsite.apps.live import selectors as live
 from accsite.apps.training.models import Branch
-from accsite.apps.training.selectors.alarms import grave_alarms, grave_alarms_in, words_at
+from accsite.apps.training.selectors.alarms import collapses, grave_alarms, grave_alarms_in, words_at
 from accsite.apps.training.selectors.resuming import RESUMED
 from accsite.apps.training.services import events
 from accsite.apps.training.tests import rows
@@ -115,9 +115,11 @@ def test_a_collapse_that_is_over_is_a_sentence_and_no_chip(page: Client, branch:
     job = rows.make_job(branch, state=JobState.RUNNING, attempt=1, total_steps=2000)
     events.record_alarm(job.pk, 1, Alarm("collapse", 499, "it tells nothing", "raw/kl"))
     assert grave_alarms([job]) == {job.pk: "Posterior collapse"}
+    assert collapses(job) == {"kl": 499}
     ended = "collapsed at 499, recovered by 1150"
     events.record_alarm(job.pk, 1, Alarm("collapse", 1150, ended, "raw/kl", over=True))
     assert grave_alarms([job]) == {}
+    assert collapses(job) == {}
     shown = page.get(reverse("training:job", args=[job.pk])).text
     for place, html in (places(page, job) | {"page": shown}).items():
         assert CHIP not in html, place
@@ -138,5 +140,6 @@ def test_a_collapse_that_is_over_is_a_sentence_and_no_chip(page: Client, branch:
     ]
     note(job.pk, RESUMED, {"step": 1000}, "resumed", 1000)
     assert grave_alarms([job]) == {job.pk: "Posterior collapse"}, "what ended it was taken back"
+    assert collapses(job) == {"kl": 499}, "which the resumed run begins with"
     events.record_alarm(job.pk, 1, Alarm("collapse", 1900, "again", "raw/kl"))
     assert grave_alarms([job]) == {job.pk: "Posterior collapse"}

@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from acc.specs import TrainSpec
 from acc.training.losses import health
+from accsite.apps.jobs.models import JobEvent
 from accsite.apps.training.models import Branch, Task
 from accsite.apps.training.specs import task_spec
 from accsite.apps.training.tests import rows
@@ -38,3 +39,14 @@ def test_the_page_says_what_the_engine_says(
     assert ('id="lone"' in page.text) == bool(said)
     if train.get("grad_clip_norm"):
         assert "changes only which gradients are clipped at 1" in page.text
+
+
+def test_the_page_goes_by_the_clipping_that_is_in_force(
+    client: Client, user: Any, branch: Branch, task: Task
+) -> None:
+    job = rows.make_job(branch)
+    asked = {"kind": "set_clip", "payload": {"grad_clip_norm": 0.25}, "status": "APPLIED", "step": 3}
+    JobEvent.objects.create(job=job, **asked)
+    client.force_login(user)
+    page = client.get(reverse("training:workbench", args=[branch.experiment.slug, branch.slug]))
+    assert "changes only which gradients are clipped at 0.25" in page.text

@@ -14,7 +14,7 @@ from accsite.apps.jobs.models import Job, JobEvent
 from accsite.apps.jobs.services import lifecycle
 from accsite.apps.jobs.states import JobState
 from accsite.apps.training.models import Branch
-from accsite.apps.training.pages.rate import in_force
+from accsite.apps.training.selectors.steered import in_force
 from accsite.apps.training.services import events
 from accsite.apps.training.tests import rows
 from accsite.tests.markup import folded
@@ -149,3 +149,40 @@ def test_a_rate_that_a_lost_attempt_had_applied_is_in_force_once_it_is_applied_a
     assert in_force(Job.objects.get(pk=job.pk)) == 0.5
     event.refresh_from_db()
     assert (event.status, event.step) == ("APPLIED", 500)
+
+
+def clip(page: Client, job: Job, norm: str) -> Any:
+    return page.post(URL, {"job": job.pk, "grad_clip_norm": norm}, headers=HTMX)
+
+
+def test_clipping_is_steered_as_the_rate_is_and_nothing_in_its_field_clips_nothing(
+    page: Client, job: Job
+) -> None:
+    assert 'name="grad_clip_norm" size="9" value=""' in shown(page)
+    waiting = folded(clip(page, job, "0.5"))
+    assert 'name="grad_clip_norm" size="9" value="0.5"' in waiting
+    assert f"waiting for job {job.pk}" in waiting
+    clip(page, job, "0.5")
+    event = JobEvent.objects.get(kind="set_clip")
+    assert event.payload == {"grad_clip_norm": 0.5}
+    answer(job, step=12, ok=True)
+    assert "in force: <b>0.5</b>" in shown(page)
+    assert "clipping → 0.5" in folded(page.get(f"{BENCH}panel/events/"))
+    assert clip(page, job, "0.50").status_code == 200
+    assert JobEvent.objects.count() == 1, "the same again asks for nothing"
+    clip(page, job, "")
+    answer(job, step=30, ok=True)
+    assert in_force(job, "grad_clip_norm") is None
+    assert in_force(job) == 0.002
+    assert "clipping → none" in folded(page.get(f"{BENCH}panel/events/"))
+
+
+@pytest.mark.parametrize("typed", ["0", "-1", "short", "nan", "inf"])
+def test_a_value_that_is_no_norm_is_refused_beside_its_field(page: Client, job: Job, typed: str) -> None:
+    refused = clip(page, job, typed)
+    text = html.unescape(folded(refused))
+    assert refused.status_code == 422
+    assert f"grad_clip_norm: {typed!r}" in text
+    assert "give a norm above 0, or nothing to clip no gradient" in text
+    assert text.count('aria-invalid="true"') == 1
+    assert not JobEvent.objects.exists()

@@ -16,8 +16,8 @@ from accsite.apps.jobs.states import JobState
 from accsite.apps.registry.models import PluginSource
 from accsite.apps.training.models import Branch, CheckpointKind, Task
 from accsite.apps.training.pages.jobs import bench_job
-from accsite.apps.training.pages.rate import in_force
 from accsite.apps.training.selectors.resuming import interrupted, resume_point, resume_points
+from accsite.apps.training.selectors.steered import in_force
 from accsite.apps.training.services import jobs, tasks
 from accsite.apps.training.services.events import replay_commands
 from accsite.apps.training.services.resuming import mended_plugins, resume

@@ -63,13 +63,13 @@ def index(request: HttpRequest) -> HttpResponse:
 @require_GET
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one job: its state, figures, curves, events, and why it failed; ``?tab=`` its log, or its settings."""
-    job = job_pages.find_job(request.user, pk)
     tab = request.GET.get("tab", "")
     tab = tab if tab in JOB_TABS else ""
     page = reverse("training:job", args=[pk])
+    told = job_context(request, pk, JOB_TABS[tab].panels)
     context = {
-        **job_context(request, job, JOB_TABS[tab].panels),
-        **(page_context(job) if tab != "log" else {}),
+        **told,
+        **(page_context(told["job"]) if tab != "log" else {}),
         "tab": tab,
         "tabs": [(f"{page}?tab={each}" if each else page, each, JOB_TABS[each].label) for each in JOB_TABS],
     }
@@ -80,15 +80,17 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
 def detail_panel(request: HttpRequest, pk: int, name: str) -> HttpResponse:
     if name not in JOB_PANELS:
         raise Http404(f"a job's page has no panel {name!r}")
-    return panel(request, name, job_context(request, job_pages.find_job(request.user, pk), (name,)))
+    return panel(request, name, job_context(request, pk, (name,)))
 
 
-def job_context(request: HttpRequest, job: Job, panels: tuple[str, ...]) -> dict[str, Any]:
+def job_context(request: HttpRequest, pk: int, panels: tuple[str, ...]) -> dict[str, Any]:
     """Return what the named panels of a job's page need; the versions of topics are read before anything else."""
-    topic = f"job:{job.pk}"
+    topic = f"job:{pk}"
+    versions = live.versions([topic, f"log:{pk}"])
+    job = job_pages.find_job(request.user, pk)
     urls = {name: reverse("training:job-panel", args=[job.pk, name]) for name in JOB_PANELS}
     context: dict[str, Any] = {
-        "versions": live.versions([topic, f"log:{job.pk}"]),
+        "versions": versions,
         "job": job,
         "about": {"job": job.pk},
         "notice": job.state == JobState.FAILED,

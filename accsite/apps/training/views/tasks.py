@@ -54,6 +54,7 @@ def _attach(request: HttpRequest, branch: Branch) -> HttpResponse:
 
 def _again(request: HttpRequest, branch: Branch, pk: str) -> HttpResponse:
     """Return what became of a task that was added: it waits for a job, it is there, or it was refused."""
+    told = context(branch)
     task = branch.tasks.select_related("dataset").filter(pk=row_id(pk)).first()
     if task is None:
         raise Http404(f"branch {branch} never had a task {pk}")
@@ -63,7 +64,7 @@ def _again(request: HttpRequest, branch: Branch, pk: str) -> HttpResponse:
             return panel(
                 request,
                 "task_add",
-                {**context(branch), "adding": task, "event": event, "again": f"?again={task.pk}"},
+                {**told, "adding": task, "event": event, "again": f"?again={task.pk}"},
             )
         if event.status == JobEvent.Status.REFUSED and task.removed_at is not None:
             form = TaskForm(branch, of_task(task))
@@ -71,7 +72,7 @@ def _again(request: HttpRequest, branch: Branch, pk: str) -> HttpResponse:
             known = bool(colon) and where.replace(".", "").replace("_", "").isalnum()
             form.refuse(InvalidInput({where: sentence} if known else {"__all__": event.message}))
             return _form(request, branch, form)
-    return panel(request, "task_add", context(branch))
+    return panel(request, "task_add", told)
 
 
 def _form(request: HttpRequest, branch: Branch, form: TaskForm, status: int = 200) -> HttpResponse:

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from acc.errors import InvalidInput
 from accsite.apps.datasets.models import Dataset
-from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.models import JobKind
 from accsite.apps.jobs.selectors.workers import offered_devices
 from accsite.apps.live import selectors as live
 from accsite.apps.training.forms.train import TrainForm
@@ -23,6 +23,7 @@ from accsite.apps.training.pages import rate as rate_pages
 from accsite.apps.training.pages import tasks as task_pages
 from accsite.apps.training.selectors.alarms import alarms, grave_alarms
 from accsite.apps.training.selectors.resuming import ahead, interrupted
+from accsite.apps.training.selectors.steered import COMMANDS
 from accsite.apps.training.services import jobs as job_services
 from accsite.apps.training.views.common import bench_url, panel, points_url
 from accsite.ids import row_id
@@ -69,9 +70,7 @@ def workbench_panel(request: HttpRequest, experiment: str, branch: str, name: st
         raise Http404(f"a workbench has no panel {name!r}; it has {', '.join(PANELS)}")
     found = job_pages.find_branch(request.user, experiment, branch)
     if name == "sent":
-        chosen = request.GET.get("sent", "")
-        job = found.jobs.filter(pk=row_id(chosen)).first()
-        return panel(request, name, sent(found, job))
+        return panel(request, name, sent(found, row_id(request.GET.get("sent", ""))))
     return panel(request, name, bench_context(request, found, (name,)))
 
 
@@ -91,36 +90,43 @@ def train(request: HttpRequest, experiment: str, branch: str) -> HttpResponse:
         return refused(request, found, "train", train_form=form)
     if not is_partial(request):
         return redirect(bench_url(found))
-    context, told = bench_context(request, found, ("train",)), sent(found, job)
+    context, told = bench_context(request, found, ("train",)), sent(found, job.pk)
     versions = {**context["versions"], **told["versions"]}
     return panel(request, "train", {**context, **told, "versions": versions})
 
 
-def sent(branch: Branch, job: Job | None) -> dict[str, Any]:
+def sent(branch: Branch, pk: int | None) -> dict[str, Any]:
     """Return what the sentence needs that tells how the job stands which was just submitted."""
+    topic = f"job:{pk}" if pk else ""
+    versions = live.versions([topic]) if topic else {}
+    job = branch.jobs.filter(pk=pk).first()
     url = reverse("training:workbench-panel", args=[branch.experiment.slug, branch.slug, "sent"])
-    topic = f"job:{job.pk}" if job else ""
     return {
         "sent": job,
         "sent_url": f"{url}?sent={job.pk}" if job else url,
-        "sent_topic": topic,
-        "versions": live.versions([topic]) if topic else {},
+        "sent_topic": topic if job else "",
+        "versions": versions,
     }
 
 
 @require_POST
 def rate(request: HttpRequest, experiment: str, branch: str) -> HttpResponse:
-    """Change the learning rate of the job that the form was made for; what is wrong is shown beside the field."""
+    """Change the learning rate or the clipping of the job that the form was made for.
+
+    What is wrong is shown beside the field.
+    """
     found = job_pages.find_branch(request.user, experiment, branch)
-    named, typed = request.POST.get("job", ""), request.POST.get("lr", "").strip()
+    name = "grad_clip_norm" if "grad_clip_norm" in request.POST else "lr"
+    named, typed = request.POST.get("job", ""), request.POST.get(name, "").strip()
     job = found.jobs.filter(kind=JobKind.TRAIN, pk=row_id(named)).first()
     if job is None:
         raise Http404(f"there is no train job {named!r} on this branch")
     try:
-        if rate_pages.changes(job, typed):
-            job_services.request_control(actor=actor(request), job=job, kind="set_lr", payload={"lr": typed})
+        if rate_pages.changes(job, name, typed):
+            kind = COMMANDS[name]
+            job_services.request_control(actor=actor(request), job=job, kind=kind, payload={name: typed})
     except InvalidInput as error:
-        return refused(request, found, "rate", rate_error=str(error))
+        return refused(request, found, "rate", rate_error={name: str(error)})
     if not is_partial(request):
         return redirect(bench_url(found))
     return panel(request, "rate", bench_context(request, found, ("rate",)))
@@ -139,17 +145,19 @@ def bench_context(
 ) -> dict[str, Any]:
     """Return what the named panels need; the versions of topics are read before anything else."""
     chosen = request.GET.get("job")
-    job = job_pages.bench_job(branch, chosen)
-    topic = f"job:{job.pk}" if job else ""
     topics = {
         "tasks_topic": f"tasks:{branch.pk}",
         "checkpoints_topic": f"checkpoints:{branch.experiment_id}",
-        "topic": topic,
         "jobs_topic": "jobs",
     }
-    others = ["workers", "registry", f"evaluations:{branch.pk}"]
+    versions = live.versions([*topics.values(), "workers", "registry", f"evaluations:{branch.pk}"])
+    branch.refresh_from_db(from_queryset=Branch.objects.select_related("experiment", "head"))
+    job = job_pages.bench_job(branch, chosen)
+    topics["topic"] = topic = f"job:{job.pk}" if job else ""
+    if job:  # what changes of its row changes "jobs", too
+        versions |= live.versions([topic])
     context: dict[str, Any] = {
-        "versions": live.versions([name for name in topics.values() if name] + others),
+        "versions": versions,
         "place": "workbench",
         "experiment": branch.experiment,
         "branch": branch,
@@ -172,7 +180,7 @@ def bench_context(
         context["line"] = line_pages.line(branch, job)
     if "rate" in panels:
         context["rate"] = rate_pages.rate(branch)
-        context["rate_error"] = extra.get("rate_error", "")
+        context["rate_error"] = extra.get("rate_error")
     if "start" in panels or "train" in panels:
         context["ahead"] = ahead(branch)
     if "interrupted" in panels or "train" in panels:

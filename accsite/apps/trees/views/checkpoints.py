@@ -88,6 +88,7 @@ def context(
     """Return what the panel of a checkpoint shows; the versions of topics are read before anything else."""
     topics = [f"checkpoints:{checkpoint.experiment_id}", f"evaluations:{checkpoint.branch_id}"]
     versions = live.versions(topics)
+    checkpoint = tree_pages.find_checkpoint(request.user, checkpoint.pk)
     return {
         "versions": versions,
         "place": "experiments",
