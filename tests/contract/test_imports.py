@@ -98,7 +98,7 @@ def test_an_upload_is_its_makers_to_import_and_what_was_typed_stays(user: Any) -
     other.force_login(get_user_model().objects.create_user("ben"))
     assert "It is for its maker to import." in other.get(place).content.decode()
     assert other.post(place, filled(form, **{"import": "1"})).status_code == 403
-    sent = other.post(reverse("api:dataset-import"), {"job": job.pk, "scale": "0..1"})
+    sent = other.post(reverse("api:dataset-import"), {"job": Job.objects.get().pk, "scale": "0..1"})
     assert (sent.status_code, "its maker's to import" in sent.content.decode()) == (403, True)
     assert Job.objects.count() == 1
     # What cannot be is said beside its field, and what was typed stays.
