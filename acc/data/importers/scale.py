@@ -101,6 +101,8 @@ class Scaler:
                 pixels=f"'{file}' has images of type {dtype}; only floats are stored as float32, these as uint8"
             )
         self._counted = Counted(dtype, file)
+        whole = self.scale.low == 0 and 255 % self.scale.high == 0 if self.scale.high >= 1 else False
+        self._factor = np.uint8(255 // self.scale.high) if whole and dtype == np.uint8 else None
         self._table = self._levels() if pixels == "uint8" and dtype in (np.uint8, np.uint16) else None
 
     def __call__(self, block: NDArray[Any]) -> NDArray[Any]:
@@ -109,10 +111,13 @@ class Scaler:
         if least < self.scale.low or greatest > self.scale.high:
             raise InvalidInput(
                 scale=f"'{self.scale}' is refused: '{self.file}' has pixel values from {_number(least)} to "
-                f"{_number(greatest)}, which is beyond it; choose a wider LOW..HIGH"
+                f"{_number(greatest)}, which is beyond it; choose {proposed(self._counted.values).scale}, or another "
+                "LOW..HIGH"
             )
         if self.identity:
             return block
+        if self._factor is not None and self.pixels == "uint8":  # a fiftieth of what the table takes
+            return block * self._factor
         if self._table is not None:
             return self._table[block]
         if self.pixels == "float32":

@@ -24,7 +24,7 @@ from acc.names import MAX_NAME
 from accsite.forms import ServiceForm, choice, number, text
 from accsite.names import MAX_NAME_LENGTH
 
-MOST_ROWS = 400
+MOST_ROWS = 180
 """Columns that the form shows; what more there are stay as they are in the mapping."""
 GRID = "grid"
 """What the columns of a grid's factors are called in a mapping."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from acc.data.importers import with_images
-from acc.data.importers.mapping import ColumnFound, ImportMapping, Source
+from acc.data.importers.mapping import ColumnFound, ImportMapping, Source, TargetMapping
 from acc.errors import InvalidInput
 from acc.names import listed
 from accsite.apps.datasets.mapping_form import (
@@ -193,7 +193,7 @@ def _pairs(mapping: ImportMapping, source: Source, proposed: ImportMapping) -> l
     pairs += [("--scale", mapping.scale)] if mapping.scale else []
     pairs += [("--pixels", mapping.pixels)] if mapping.pixels != proposed.pixels else []
     if mapping.targets or proposed.targets or mapping.grid:
-        pairs += [("--targets", text) for text in _spelled_targets(mapping) or [NONE]]
+        pairs += [("--targets", text) for text in _spelled_targets(mapping, source, proposed) or [NONE]]
     pairs += _spelled_details(mapping, source, proposed)
     for role in ROLES:
         if getattr(mapping, role) or getattr(proposed, role):
@@ -232,19 +232,43 @@ def _spelled_details(
     return pairs
 
 
-def _spelled_targets(mapping: ImportMapping) -> list[str]:
-    """Return one text for each run of targets of one array, and one for each of the others."""
-    texts: list[str] = []
-    done: set[str] = set()
+def _spelled_targets(mapping: ImportMapping, source: Source, proposed: ImportMapping) -> list[str]:
+    """Return the texts of ``--targets``: columns by their keys, and by name what has another than is proposed."""
+    plain = {column.key: column.name for column in source.columns}
+    plain |= {target.key: target.name for target in proposed.targets}
+    runs: list[list[TargetMapping]] = []
     for target in mapping.targets:
-        if target.index is None:
-            texts.append(f"{target.source}:{_joined([target.name])}")
-        elif target.source not in done:
-            done.add(target.source)
-            named = {each.index: each.name for each in mapping.targets if each.source == target.source}
-            last = max(index for index in named if index is not None)
-            texts.append(f"{target.source}:{_joined(named.get(index, SKIP) for index in range(last + 1))}")
-    return texts
+        before = runs[-1][-1] if runs else None
+        if before is not None and _goes_on(before, target, plain):
+            runs[-1].append(target)
+        else:
+            runs.append([target])
+    return [_spelled_run(run, plain) for run in runs]
+
+
+def _goes_on(before: TargetMapping, target: TargetMapping, plain: Mapping[str, str]) -> bool:
+    """Return whether two targets can be said by one text."""
+    if target.index is not None:
+        return before.source == target.source and before.index is not None and before.index < target.index
+    return _is_plain(before, plain) and _is_plain(target, plain)
+
+
+def _is_plain(target: TargetMapping, plain: Mapping[str, str]) -> bool:
+    """Return whether a target is said by its key alone: it has the name that it would have."""
+    named = target.index is None and plain.get(target.key) == target.name
+    return named and ":" not in target.key and target.key != NONE and target.key.strip() == target.key
+
+
+def _spelled_run(run: Sequence[TargetMapping], plain: Mapping[str, str]) -> str:
+    first = run[0]
+    if first.index is not None:
+        named = {target.index: target.name for target in run}
+        return (
+            f"{first.source}:{_joined(named.get(place, SKIP) for place in range((run[-1].index or 0) + 1))}"
+        )
+    if _is_plain(first, plain):
+        return _joined(target.key for target in run)
+    return f"{first.source}:{_joined([first.name])}"
 
 
 def _targets(texts: Sequence[str], mapping: ImportMapping, source: Source) -> list[dict[str, Any]]:

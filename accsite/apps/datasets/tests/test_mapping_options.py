@@ -129,8 +129,10 @@ SIDES = st.none() | st.tuples(st.integers(8, 64), st.integers(8, 64))
 def mappings(draw: Any) -> ImportMapping:
     """Return a mapping of SOURCE."""
     keys = [column.key for column in SOURCE.columns]
-    chosen = draw(st.lists(st.sampled_from(range(len(keys))), unique=True).map(sorted))
+    chosen = draw(st.lists(st.sampled_from(range(len(keys))), unique=True))
     names = draw(st.lists(NAME, min_size=len(chosen), max_size=len(chosen), unique=True))
+    if draw(st.booleans()):
+        names = [SOURCE.columns[place].name for place in chosen]
     targets = []
     for place, name in zip(chosen, names, strict=True):
         column = SOURCE.columns[place]
