@@ -12,15 +12,19 @@ from contextlib import redirect_stdout
 from io import StringIO
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from acc import rng
 from acc.errors import AccError, CheckpointError, PluginFailed
 from acc.text import in_words, is_out_of_memory
+from acc.training.batch import Stored
 from acc.training.checkpoints.comparing import differing
 from acc.training.checkpoints.files import Checkpoint, Snapshot, from_bytes
+from acc.training.failures import TaskFailed, failing
 from acc.training.protocols import Alarm, Sink
+from acc.training.task import JointTask, TaskView
 
 if TYPE_CHECKING:
     from acc.specs import TaskSpec
@@ -48,7 +52,7 @@ def prove(state: TrainState) -> None:
         twin.take_tasks(state.tasks.specs)  # some may have been switched off, taken away or added since
         return twin
 
-    state.harmless |= _compare(as_it_stands, lambda read: state.twin(resume_from=read))
+    state.harmless |= _compare(as_it_stands, lambda read: state.twin(resume_from=read), state.unmeasured)
 
 
 def try_task(state: TrainState, spec: TaskSpec) -> None:
@@ -63,7 +67,7 @@ def try_task(state: TrainState, spec: TaskSpec) -> None:
             twin.join(spec)
         return twin
 
-    state.harmless |= _compare(with_task, lambda read: state.twin(resume_from=read))
+    state.harmless |= _compare(with_task, lambda read: state.twin(resume_from=read), state.unmeasured)
 
 
 def on_rank_0(state: TrainState, sink: Sink, check: Callable[[], None]) -> float:
@@ -88,8 +92,13 @@ def on_rank_0(state: TrainState, sink: Sink, check: Callable[[], None]) -> float
     return time.perf_counter() - began
 
 
-def _compare(first: Callable[[], TrainState], again: Callable[[Checkpoint], TrainState]) -> frozenset[str]:
-    """Return what no checkpoint kept, though nothing depends on it; raises PluginFailed if something does."""
+def _compare(
+    first: Callable[[], TrainState], again: Callable[[Checkpoint], TrainState], unmeasured: dict[str, str]
+) -> frozenset[str]:
+    """Return what no checkpoint kept, though nothing depends on it; raises PluginFailed if something does.
+
+    unmeasured: takes task key -> why the task could not be measured, were this a checkpoint to evaluate.
+    """
     # What the steps of the proof print is not of the job: its own steps print it again.
     with rng.preserved(), redirect_stdout(StringIO()):
         one = first()
@@ -118,7 +127,43 @@ def _compare(first: Callable[[], TrainState], again: Callable[[Checkpoint], Trai
             losses_again = other.make_step().losses
             after_again = other.snapshot()
         _same_step(one, losses, losses_again, after, after_again)
+        unmeasured.update(_unmeasured(one))
         return one.left_out()
+
+
+def _unmeasured(state: TrainState) -> dict[str, str]:
+    """Return task key -> what failed as one batch went through the tasks as an evaluation does it.
+
+    ``state`` is of no use afterwards.
+    """
+    model, found = state.model.eval(), {}
+    views: dict[str, TaskView] = {}
+    for key, entry in state.tasks.entries.items():
+        entry.eval()
+        entry.context.load(None)
+        data = state.tasks.dataset(entry.spec.dataset)
+        batch = Stored(data, state.device).batch(np.arange(min(len(data), state.train.batch_size)))
+        with torch.no_grad():
+            views[key] = TaskView(entry.task, model.encode(batch.images), batch)
+    for key, entry in state.tasks.entries.items():
+        own = views[key]
+        if not entry.spec.enabled:  # nobody has said that it works
+            continue
+        try:
+            with torch.no_grad(), failing(entry.spec, entry.task):
+                if isinstance(entry.task, JointTask):
+                    others = [view for other, view in views.items() if other != key and view.task.trains]
+                    entry.task.evaluate_joint(own, others)
+                    entry.summed(entry.task.compute_joint_loss(own, others, entry.head, *entry.step))
+                    continue
+                entry.task.evaluate(own.output, own.batch, entry.head)
+                if entry.task.trains:
+                    entry.loss(own.output, own.batch)
+        except TaskFailed as failed:
+            found[key] = (
+                f"{failed}. A task must work in evaluation, too: no gradients, and self.training False"
+            )
+    return found
 
 
 def _same_step(

@@ -52,7 +52,8 @@ class TrainState:
     ``start_from``, ``resume_from``, ``ranks``: as of the ``Trainer``. ``like``: a state on the same datasets, whose
     copies on the device are used. The constructor raises InvalidInput or CheckpointError and leaves nothing behind.
     ``step``: updates made by the job. ``skipped``: those of them that were left out. ``harmless``: what no
-    checkpoint keeps, though the proof went on equally without it, or an alarm has told it.
+    checkpoint keeps, though the proof went on equally without it, or an alarm has told it. ``unmeasured``: task key ->
+    why the proof could not measure it, as long as no alarm has told it.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class TrainState:
         self.lr = self.train.lr
         self.skipped = 0
         self.harmless: frozenset[str] = frozenset()
+        self.unmeasured: dict[str, str] = {}
         self._offsets: dict[str, int] = {}
         self._rng: dict[str, Tensor] | None = None
         self._rng_at_end: dict[str, Tensor] | None = None

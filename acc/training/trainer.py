@@ -250,6 +250,10 @@ class Trainer:
             entry.tried = True
         seconds = on_rank_0(self.state, self.sink, lambda: prove(self.state))
         self.state.origin = {}  # what it began from need not be kept any longer
+        for key, why in self.state.unmeasured.items():
+            told = f"{why}. It trains all the same, and no checkpoint will have its metrics"
+            self.sink.on_alarm(Alarm("proof", self.state.step, told, series.raw(key)))
+        self.state.unmeasured.clear()
         return seconds
 
     def begin_block(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -34,7 +34,8 @@ class LegendLine:
     ``tolerance``: how far from its baseline a loss may be and still be at it. ``floor``: see
     ``acc.training.protocols.Baseline``. ``words`` says who the trivial predictor is. ``stopped_at``: the step of
     ``last`` if the task has not been trained since, so that its value tells nothing of now. ``begun``: no job of the
-    branch has told a loss yet; ``last`` is that of the checkpoint which the branch begins from.
+    branch has told a loss yet; ``last`` is that of the checkpoint which the branch begins from. ``part``: of a task
+    that returns several losses by name, the one that this is, and ``place`` its place among them, from 1 on.
     """
 
     key: str
@@ -48,10 +49,12 @@ class LegendLine:
     words: str = ""
     stopped_at: int | None = None
     begun: bool = False
+    part: str = ""
+    place: int = 0
 
     @property
     def series(self) -> str:
-        return series.raw(self.key)
+        return self.key if self.part else series.raw(self.key)
 
     @property
     def hue(self) -> int:
@@ -59,8 +62,8 @@ class LegendLine:
 
     @property
     def dash(self) -> int:
-        """The dashes of the line: other ones for the next task of the same hue."""
-        return (self.slot + HUES // 2 * (self.slot // HUES)) % HUES
+        """The dashes of the line: other ones for the next task of the same hue, and for each loss of a task."""
+        return (self.slot + HUES // 2 * (self.slot // HUES) + self.place) % HUES
 
     @property
     def against(self) -> str:
@@ -96,10 +99,35 @@ def legend(branch: Branch | None, job: Job | None) -> list[LegendLine]:
     trained = {task["key"] for task in job.spec.get("tasks", [])} if job else set()
     trained |= {series.task_key(name) for name in losses}
     growing = job is None or job.state in ACTIVE
+    lines: list[LegendLine] = []
+    for task in branch.tasks.all():
+        if task.key in trained or (growing and task.removed_at is None):
+            lines.append(
+                _line(task, job, losses.get(series.raw(task.key)), recent, baselines.get(task.key, {}))
+            )
+            lines += _parts(task, lines[-1], losses, recent)
+    return lines
+
+
+def _parts(
+    task: Task, whole: LegendLine, losses: dict[str, tuple[int, float]], recent: dict[str, Any]
+) -> list[LegendLine]:
+    """Return the losses that a task returned by name, in the order of their names."""
+    named = {name: part for name in losses if (part := series.part_of(name)) and part[0] == task.key}
     return [
-        _line(task, job, losses.get(series.raw(task.key)), recent, baselines.get(task.key, {}))
-        for task in branch.tasks.all()
-        if task.key in trained or (growing and task.removed_at is None)
+        replace(
+            whole,
+            key=name,
+            name=f"{task.name}: {named[name][1]}",
+            last=losses[name][1],
+            health=health.assess(recent.get(name, ())),
+            baseline=None,
+            floor=False,
+            words="",
+            part=named[name][1],
+            place=place,
+        )
+        for place, name in enumerate(sorted(named), 1)
     ]
 
 

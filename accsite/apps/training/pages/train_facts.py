@@ -15,7 +15,7 @@ COMPILED = {
     "reduce-overhead": "compiled, CUDA graphs",
     "max-autotune": "compiled, CUDA graphs, kernels tuned",
 }
-OPTIMIZERS = {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD"}
+OPTIMIZERS = {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD", "muon": "Muon"}
 
 
 def train_facts(job: Job) -> list[tuple[str, str]]:
@@ -39,9 +39,16 @@ def _batch(train: TrainSpec) -> str:
 
 
 def _optimizer(train: TrainSpec) -> str:
-    rate = {"constant": "constant", "one_cycle": "in one cycle", "cosine": "along a cosine"}[
-        train.lr_schedule
-    ]
+    lowered = f"lowered to {exact(train.lr_factor)} of it"
+    rate = {
+        "constant": "constant",
+        "one_cycle": "in one cycle",
+        "cosine": "along a cosine",
+        "step": f"{lowered} every {train.lr_every_steps:,} steps",
+        "plateau": f"{lowered} when the total loss rests for {train.lr_patience_steps:,} steps",
+    }[train.lr_schedule]
+    if train.lr_warmup_steps:
+        rate += f", warmed up over {train.lr_warmup_steps:,} steps"
     clipped = "" if train.grad_clip_norm is None else f", gradients clipped at {exact(train.grad_clip_norm)}"
     return f"{OPTIMIZERS[train.optimizer]}, learning rate {exact(train.lr)}, {rate}{clipped}"
 

@@ -49,6 +49,20 @@ def test_a_weight_that_falls_makes_no_run_healthy(job: Job, task: Task, branch: 
     assert line.tolerance == pytest.approx(0.06)
 
 
+def test_losses_by_name_stand_behind_their_task_s(job: Job, task: Task, branch: Branch) -> None:
+    names = (f"raw/{task.key}", f"part/{task.key}/tc", f"part/{task.key}/discriminator")
+    values = np.stack([np.full(9, value, dtype=np.float32) for value in (1.0, 2.0, 3.0)])
+    points.append(job.pk, 1, PointBlock(200, names, values, 103.0, 104.0))
+    job.refresh_from_db()
+    whole, first, second = chart_pages.legend(branch, job)
+    assert [line.series for line in (whole, first, second)] == [names[0], names[2], names[1]]
+    assert (first.name, first.last) == (f"{task.name}: discriminator", 3.0)
+    assert (second.name, second.last) == (f"{task.name}: tc", 2.0)
+    assert {line.hue for line in (first, second)} == {whole.hue}
+    assert len({line.dash for line in (whole, first, second)}) == 3
+    assert names[2] in chart_pages.first_look(job, [whole, first], "/p").replace("%2F", "/")
+
+
 @pytest.mark.parametrize(
     ("last", "base", "words"),
     [
