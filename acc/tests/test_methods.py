@@ -178,10 +178,10 @@ def test_a_larger_beta_leaves_fewer_nats_in_the_code():
 
 
 def test_the_capacity_rises_and_the_code_follows_it():
-    found = dense("annealed_vae", steps=400, most=4, rise_steps=300, lr=2e-3, gamma=100)
-    task = shipped_plugins().task("CapacityTask")(most=4, rise_steps=300)
-    assert [task.capacity(step) for step in (0, 75, 150, 300, 900)] == [0, 1, 2, 4, 4]
-    assert value(found, "kl") == pytest.approx(4, abs=1)
+    found = dense("annealed_vae", steps=500, most=3, rise_steps=300, lr=2e-3, gamma=100)
+    task = shipped_plugins().task("CapacityTask")(most=3, rise_steps=300)
+    assert [task.capacity(step) for step in (0, 75, 150, 300, 900)] == [0, 0.75, 1.5, 3, 3]
+    assert value(found, "kl") == pytest.approx(3, abs=0.6)
 
 
 def output_of(mean: torch.Tensor, logvar: torch.Tensor, z: torch.Tensor) -> ModelOutput:
@@ -357,7 +357,7 @@ def test_masks_of_slots_add_up_and_begin_the_same_way_when_measured():
     output = codes(found)
     masks = output.attention
     assert masks.shape == (len(DATA), 3, 16, 16)
-    assert masks.sum(1).numpy() == pytest.approx(np.ones((len(DATA), 16, 16)), abs=1e-5)
+    assert masks.detach().sum(1).numpy() == pytest.approx(np.ones((len(DATA), 16, 16)), abs=1e-5)
     assert found.model.slot_names == ("slot 1", "slot 2", "slot 3")
     assert torch.equal(codes(found).mean, output.mean)
     with pytest.raises(InvalidInput, match="10 dimensions cannot be divided among 3 slots"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from acc.api import (
     Model,
     ModelOutput,
     ModelSpec,
+    OptimizerGroup,
     Paper,
     Param,
     Posterior,
@@ -35,6 +36,10 @@ class QuantizedAutoencoder(BurgessAutoencoder):
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)
         self.grid = nn.Parameter(torch.linspace(-0.5, 0.5, self.values).repeat(spec.latent_dim, 1))
+
+    def optimizers(self) -> Sequence[OptimizerGroup]:
+        """Return the grid's: the job's, but that no weight decay draws its values together."""
+        return [OptimizerGroup([self.grid], "adamw")]
 
     def posterior(self, x_BCHW: Tensor) -> Posterior:
         """Return codes on the grid ``(N, D)``; extras: ``encoded``, ``codes`` (numbers of values), ``nearest``."""

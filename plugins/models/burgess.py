@@ -65,7 +65,7 @@ class BurgessAutoencoder(Model):
 
 
 class BurgessVAE(BurgessAutoencoder):
-    """The same with a Gaussian posterior, as beta-VAE, FactorVAE and their sisters have it (Burgess et al. 2018)."""
+    """The Burgess autoencoder with a Gaussian posterior, as beta-VAE, FactorVAE and their sisters have it."""
 
     label = "Burgess VAE"
     has_posterior = True
