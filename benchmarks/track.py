@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -59,7 +60,8 @@ def logger(name: str, folder: str) -> Callable[[dict[str, float], int], None]:
         return scalars
     import mlflow
 
-    mlflow.set_tracking_uri(f"file:{folder}")
+    os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
+    mlflow.set_tracking_uri(f"file:{folder}/runs")
     mlflow.start_run()
     return lambda values, step: mlflow.log_metrics(values, step=step)
 

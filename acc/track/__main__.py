@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
 from acc.errors import AccError, InvalidInput
-from acc.track.sync import sync
+from acc.track.run import FOLDER
+from acc.track.stores import import_runs
+from acc.track.sync import Synced, sync
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -24,6 +27,12 @@ def parser() -> argparse.ArgumentParser:
         "files", nargs="*", help="runs (.accrun) or folders of them; default: ACC_RUNS, else acc-runs"
     )
     _site(verb)
+    verb = verbs.add_parser("import-runs", help="take over runs of TensorBoard or MLflow")
+    verb.add_argument("path", help="a folder of event files, a folder mlruns, or MLflow's SQLite file")
+    verb.add_argument("--experiment", default="", help="where they go; default: as the store names it")
+    verb.add_argument("--folder", help="where their files are written; default: ACC_RUNS, else acc-runs")
+    verb.add_argument("--only-files", action="store_true", help="send them later, by acc sync")
+    _site(verb)
     return top
 
 
@@ -36,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what is asked; return 0, 1 if some run was not sent whole, 2 for bad input."""
     given = parser().parse_args(arguments)
     try:
-        told = sync(given.files, site=given.site, token=given.token)
+        told = _do(given)
     except InvalidInput as error:
         _say(str(error), sys.stderr)
         return BAD_INPUT
@@ -48,6 +57,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for each in told:
         _say(str(each), sys.stderr if each.fault else sys.stdout)
     return FAILED if any(each.fault for each in told) else DONE
+
+
+def _do(given: argparse.Namespace) -> list[Synced]:
+    if given.verb == "sync":
+        return sync(given.files, site=given.site, token=given.token)
+    folder = given.folder or os.environ.get("ACC_RUNS") or FOLDER
+    made = import_runs(given.path, folder=folder, experiment=given.experiment)
+    for each in made:
+        _say(str(each), sys.stdout)
+    if given.only_files or not (given.site or os.environ.get("ACC_URL")):
+        return []
+    return sync([each.path for each in made], site=given.site, token=given.token)
 
 
 def _say(line: str, stream: object) -> None:

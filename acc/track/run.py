@@ -40,6 +40,8 @@ MOST_CONFIG_BYTES = 2**18
 
 log = logging.getLogger("acc.track")
 _open: weakref.WeakSet[Run] = weakref.WeakSet()
+# Found at once by ``log``, which is called in the loop.
+_time, _MOST_STEP = time.time, journal.MOST_STEP
 _Row = tuple[tuple[str, ...], int, float, tuple[Any, ...]]
 
 
@@ -89,6 +91,7 @@ class Run:
             raise
         self._rows: deque[_Row] = deque()
         self._append: Callable[[_Row], None] = self._rows.append
+        self._names: tuple[str, ...] = ()  # of the last call, which the next most often has, too
         self._known: set[tuple[str, ...]] = set()
         self._series: set[str] = set()
         self._wall = 0.0
@@ -115,16 +118,16 @@ class Run:
         """
         if step is None:
             step = self._next
-        elif type(step) is not int or not 0 <= step <= journal.MOST_STEP:
+        elif type(step) is not int or not 0 <= step <= _MOST_STEP:
             step = _step(step)
         names, row = tuple(values), tuple(values.values())
         for value in row:
             if type(value) is not float:
                 row = tracked.plain(names, row)
                 break
-        if names not in self._known:
+        if names != self._names:
             self._learn(names)
-        self._append((names, step, time.time(), row))
+        self._append((names, step, _time(), row))
         self._next = step + 1
 
     def save(self, model: Any, step: int | None = None, *, spec: Any = None) -> Path:
@@ -227,6 +230,9 @@ class Run:
         return max(found, default=-1) + 1
 
     def _learn(self, names: tuple[str, ...]) -> None:
+        if names in self._known:
+            self._names = names
+            return
         for name in names:
             if fault := journal.name_fault(name):
                 raise InvalidInput(values=fault)
@@ -238,6 +244,7 @@ class Run:
             )
         self._series |= set(names)
         self._known.add(names)
+        self._names = names
 
     def _refuse_if_ended(self) -> None:
         if self._ended:
