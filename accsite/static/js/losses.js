@@ -71,7 +71,8 @@ function drawnOf({ parts }, [from, to], smooth) {
 // One axis for all of a chart's curves: so many steps each column, with the least, the most and the last of them.
 function joined(found, [from, to]) {
 	const gap = ({ steps }) => steps.reduce((most, step, i) => Math.max(most, i ? step - steps[i - 1] : 0), 1);
-	const width = Math.max(1, Math.ceil((to - from + 1) / MOST_COLUMNS), ...found.flat().map((part) => Math.ceil(gap(part))));
+	const gaps = found.flat().map((part) => Math.ceil(gap(part)));
+	const width = Math.max(1, Math.ceil((to - from + 1) / MOST_COLUMNS), ...gaps);
 	const count = Math.ceil((to - from + 1) / width);
 	const x = Array.from({ length: count }, (_, k) => from + k * width + (width - 1) / 2);
 	const gather = (parts, name) => {
