@@ -92,6 +92,7 @@ def routes(site: Site, job: Any) -> list[str]:
         *(f"/evaluate/{job.checkpoints.latest('pk').pk}/{part}/" for part in EVAL_PARTS),
         f"/evaluate/{job.checkpoints.latest('pk').pk}/print/",
         "/compare/?a={}&b={}".format(*two_checkpoints(site)),
+        "/compare/?a={}&b={}&tab=losses".format(*two_checkpoints(site)),
         "/latent/?a={}&b={}".format(*two_checkpoints(site)),
         "/profile/",
     ]

@@ -13,7 +13,19 @@ function powers(low, high) {
 	const ticks = [];
 	for (let power = Math.floor(first / every) * every; power <= last; power += every)
 		for (const part of every > 1 ? [1] : [1, 2, 5]) ticks.push(Number(`${part}e${power}`));
-	return ticks.filter((tick) => tick >= low && tick <= high);
+	const seen = ticks.filter((tick) => tick >= low && tick <= high);
+	return seen.length > 1 ? seen : between(low, high);
+}
+
+// Even ticks of a part of the scale that holds too few of those: about four, by a step of 1, 2 or 5.
+function between(low, high) {
+	const rough = (high - low) / 4;
+	const power = 10 ** Math.floor(Math.log10(rough));
+	const step = power * ([1, 2, 5].find((part) => part * power >= rough) ?? 10);
+	const first = Math.ceil(low / step);
+	return Array.from({ length: Math.max(0, Math.floor(high / step) - first + 1) }, (_, i) =>
+		Number(((first + i) * step).toPrecision(12)),
+	);
 }
 
 // The places of a series whose neighbours have no value: a line has nothing to join there.

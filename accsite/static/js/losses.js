@@ -51,9 +51,10 @@ function pointsOf({ job, points, first, until }) {
 	return held.get(points);
 }
 
-function span() {
+// What is looked at: a part that was chosen, else all there is of a task.
+function span(until) {
 	if (state.from !== "") return [Number(state.from), Number(state.to)];
-	return [0, Math.max(1, ...sides().map(({ step }) => step - 1))];
+	return [0, Math.max(1, until - 1)];
 }
 
 // Return [{ steps, columns }] of what is held of a side, job after job, as steps of its branch.
@@ -70,7 +71,8 @@ function drawnOf({ parts }, [from, to], smooth) {
 // One axis for all of a chart's curves: so many steps each column, with the least, the most and the last of them.
 function joined(found, [from, to]) {
 	const gap = ({ steps }) => steps.reduce((most, step, i) => Math.max(most, i ? step - steps[i - 1] : 0), 1);
-	const width = Math.max(1, Math.ceil((to - from + 1) / MOST_COLUMNS), ...found.flat().map((part) => Math.ceil(gap(part))));
+	const gaps = found.flat().map((part) => Math.ceil(gap(part)));
+	const width = Math.max(1, Math.ceil((to - from + 1) / MOST_COLUMNS), ...gaps);
 	const count = Math.ceil((to - from + 1) / width);
 	const x = Array.from({ length: count }, (_, k) => from + k * width + (width - 1) / 2);
 	const gather = (parts, name) => {
@@ -92,10 +94,15 @@ function joined(found, [from, to]) {
 function draw() {
 	if (!root()) return;
 	const all = sides();
-	const axis = span();
-	const found = all.map((side) => drawnOf(side, axis, Number(state.smooth)));
-	const [x, gather] = joined(found, axis);
+	const looks = new Map(); // until -> [axis, what is drawn of each side, x, gather]; most tasks go to the same step
 	for (const host of $$("[data-series]")) {
+		const { until } = host.dataset;
+		if (!looks.has(until)) {
+			const axis = span(Number(until));
+			const found = all.map((side) => drawnOf(side, axis, Number(state.smooth)));
+			looks.set(until, [axis, found, ...joined(found, axis)]);
+		}
+		const [axis, found, x, gather] = looks.get(until);
 		if (!charts.has(host)) charts.set(host, new LossChart(host, { onZoom: zoom, onCursor: () => {}, ticks }));
 		const curves = all.map(({ letter, slot, title }) => ({ name: letter, slot, dash: slot, title, base: null }));
 		const columns = new Map(all.map(({ letter }, i) => [letter, gather(found[i], host.dataset.series)]));
@@ -125,7 +132,7 @@ async function zoom(from, to) {
 	await look();
 }
 async function look() {
-	const [from, to] = span();
+	const [from, to] = span(Math.max(...sides().map(({ step }) => step)));
 	const parts = sides().flatMap((side) => side.parts);
 	const asked = new Set(parts.map((part) => [part.first, pointsOf(part)]));
 	await Promise.all(

@@ -23,10 +23,10 @@ from accsite.ids import row_id
 NAMES = ("a", "b", "c", "d", "e", "f")
 TABS = {
     "metrics": "Metrics",
+    "losses": "Losses",
     "traversals": "Traversals",
     "reconstructions": "Reconstructions",
     "ufr": "UFR",
-    "losses": "Losses",
 }
 MEASURED = tuple(tab for tab in TABS if tab != "losses")
 """The tabs that show what an evaluation has measured."""
@@ -39,6 +39,8 @@ class LossCurves:
     series: str
     title: str
     ends: list[float | None]
+    until: int
+    """The last step of the branches that have it."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,12 @@ def losses(found: Sequence[Side], _query: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "letters": {number: side.letter for number, side in enumerate(found)},
         "curves": [
-            LossCurves(name, title, [side.checkpoint.losses.get(name) for side in found])
+            LossCurves(
+                name,
+                title,
+                [side.checkpoint.losses.get(name) for side in found],
+                max(side.checkpoint.step for side in found if name in side.checkpoint.losses),
+            )
             for name, title in titles.items()
         ],
     }

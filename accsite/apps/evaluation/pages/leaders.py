@@ -69,6 +69,11 @@ class Leader:
         return trivial(self.metric) if self.metric else None
 
     @property
+    def trivial_words(self) -> str:
+        """Who scores that."""
+        return trivial_words(self.metric) if self.metric else ""
+
+    @property
     def step(self) -> int:
         return self.metric.evaluation.step if self.metric else -1
 
@@ -197,6 +202,11 @@ def best_first(choice: Choice, sort: str) -> str:
 def trivial(metric: Metric) -> float | None:
     """Return what the best predictor that looks at no image scores; where that is unknown, what chance gives."""
     return metric.chance if metric.baseline is None else metric.baseline
+
+
+def trivial_words(metric: Metric) -> str:
+    """Return whose score ``trivial`` is: that of a predictor that looks at no image, or that of chance."""
+    return "chance" if metric.baseline is None else "trivial"
 
 
 def _called(rows: Any, query: str, experiment: str, branch: str, *also: str) -> Any:

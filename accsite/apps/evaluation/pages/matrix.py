@@ -129,7 +129,8 @@ def concepts(found: Mapping[str, Any]) -> list[dict[str, Any]]:
     for name in ufr["concepts"]:
         parts = {part: ufr[part].get(name, {}) for part in ("unified", "factored", "leak", "concept")}
         source = (parts["leak"].get("detail") or {}).get("from")
-        three = [parts["unified"], parts["factored"], parts["concept"]]
+        named = {"unified": "unified", "factored": "factored", "product": "concept"}
+        three = [(words, parts[part]) for words, part in named.items()]
         own = ufr["own"].get(name)
         rows.append({"name": name, "own": own, "leak_from": source, "parts": three, **parts})
     return rows

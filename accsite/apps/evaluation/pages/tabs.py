@@ -18,6 +18,7 @@ from accsite.apps.evaluation.selectors.asked import DIRECTIONS, Kept, PartReques
 from accsite.apps.evaluation.selectors.samples import Samples
 from accsite.apps.evaluation.services.keys import part_key
 from accsite.apps.training.models import Branch, Checkpoint
+from accsite.apps.training.pages.charts import baselines_of
 
 TREND = 12
 FRAMES = 200
@@ -50,8 +51,7 @@ class Row:
     @property
     def judgement(self) -> str:
         """The grade in words: what is trivial of a representation is what chance gives."""
-        by_chance = self.metric.baseline is None
-        return self.grade.replace("trivial", "chance") if by_chance else self.grade
+        return self.grade.replace("trivial", self.trivial_words)
 
     @property
     def mark(self) -> str:
@@ -81,6 +81,11 @@ class Row:
     def trivial(self) -> float | None:
         """What the trivial answer scores."""
         return leaders.trivial(self.metric)
+
+    @property
+    def trivial_words(self) -> str:
+        """Who scores that."""
+        return leaders.trivial_words(self.metric)
 
     @property
     def key(self) -> str:
@@ -124,11 +129,14 @@ def metrics(
     order = {key: place for place, key in enumerate(tasks)}
     trends = _trends(branch, checkpoint.step)
     limits = _thresholds(branch)
+    told = baselines_of(checkpoint.job) if checkpoint.job else {}
     shown = []
     for (key, name), metric in sorted(
         newest.items(), key=lambda item: (order.get(item[0][0], 98 if item[0][0] else 99), item[0])
     ):
         task = tasks.get(key)
+        if name == "loss" and metric.baseline is None and not told.get(key, {}).get("floor"):
+            metric.baseline = told.get(key, {}).get("loss")  # as its training measured it
         moderate, good, source = limits.get((key, name), (metric.moderate, metric.good, "task class"))
         label = task.name if task else key or f"Factoring of {metric.dataset}"
         shown.append(

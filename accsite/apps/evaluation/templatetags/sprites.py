@@ -129,6 +129,12 @@ def signed(value: float | None) -> str:
 
 
 @register.filter
+def skill_change(value: float) -> str:
+    """Return a difference of such numbers with its sign, as ``skill`` writes them."""
+    return f"{value:+z.2f}"
+
+
+@register.filter
 def skill(value: float | None) -> str:
     """Return a number of about 0 to 1 with two digits behind the point; a dash for none."""
     return "\N{EN DASH}" if value is None else f"{value:z.2f}"

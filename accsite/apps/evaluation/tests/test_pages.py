@@ -16,7 +16,7 @@ from accsite.apps.evaluation.selectors.asked import TABS
 from accsite.apps.evaluation.tests.test_record import Measured, Result, evaluation_job, grid
 from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.states import JobState
-from accsite.apps.training.models import Branch, Experiment
+from accsite.apps.training.models import Branch, Checkpoint, Experiment
 from accsite.apps.training.tests import rows
 from accsite.tests.markup import folded
 
@@ -77,6 +77,22 @@ def test_a_value_is_not_called_good_where_its_interval_or_the_trivial_answer_say
     shown = folded(page.get(f"/evaluate/{measured(branch, value, low).checkpoint_id}/metrics/"))
     assert said in shown
     assert "✓ good" not in shown
+
+
+@pytest.mark.parametrize(("trivial", "floor", "said"), [(0.04, False, 1), (0.9, False, 0), (0.04, True, 0)])
+def test_a_loss_without_a_trivial_score_of_its_own_is_held_against_that_of_its_training(
+    page: Client, branch: Branch, trivial: float, floor: bool, said: int
+) -> None:
+    """What was measured before losses had one goes on to be read."""
+    checkpoint = measured(branch).checkpoint
+    assert checkpoint is not None
+    job = rows.make_job(branch, state=JobState.SUCCEEDED)
+    payload = {"task": "digit", "loss": trivial, "words": "guessing", "floor": floor}
+    job.events.create(kind="baseline", payload=payload)
+    Checkpoint.objects.filter(pk=checkpoint.pk).update(job=job)
+    assert (
+        folded(page.get(f"/evaluate/{checkpoint.pk}/metrics/")).count("no better than trivial</span>") == said
+    )
 
 
 def test_a_part_that_the_model_cannot_have_says_why(page: Client, branch: Branch) -> None:
