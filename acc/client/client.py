@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
+from urllib.parse import urlencode
 
 from acc.client.following import Following, Points, Update, history
 from acc.client.multipart import Multipart
@@ -21,6 +22,8 @@ from acc.client.rows import (
     JobDetail,
     JobEvent,
     JobLog,
+    News,
+    NewsCounts,
     Run,
     RunDetail,
     Task,
@@ -50,6 +53,17 @@ class Client:
         self.recipes = Recipes(self._transport, "recipes/runs")
         self.evaluations = Evaluations(self._transport, "evaluations")
         self.checkpoints = Checkpoints(self._transport, "checkpoints")
+
+    def news(self, *, everyones: bool = False, limit: int | None = None) -> News:
+        """Return what happened and what waits, and how much is unread: of one's own, or of all that one may see."""
+        asked = {"of": "all" if everyones else None, "limit": limit}
+        words = urlencode({name: value for name, value in asked.items() if value is not None})
+        return cast(News, self._transport.json("GET", f"news/?{words}" if words else "news/"))
+
+    def read_news(self, upto: News | None = None) -> NewsCounts:
+        """Note that the news were read, those of ``upto`` or all, and return how much is unread then."""
+        body = {"event": upto["event"], "read_at": upto["read_at"]} if upto else {}
+        return cast(NewsCounts, self._transport.json("POST", "news/read/", body))
 
     def follow(self, job: int, *, start: int = 0) -> Iterator[Update]:
         """Yield states and loss points (from step ``start`` on) of a job, as they come, until it has ended.

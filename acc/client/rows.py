@@ -24,6 +24,9 @@ __all__ = [
     "LogStream",
     "LossHistory",
     "Metric",
+    "News",
+    "NewsCounts",
+    "NewsItem",
     "Part",
     "Replayed",
     "Run",
@@ -31,6 +34,7 @@ __all__ = [
     "StoredFile",
     "Target",
     "Task",
+    "WaitingJob",
     "Worker",
 ]
 
@@ -343,6 +347,45 @@ class Metric(TypedDict):
     baseline: float | None
     moderate: float | None
     good: float | None
+
+
+class NewsCounts(TypedDict):
+    """How many of one's own news are unread and how many of them failed, and of all jobs run and wait."""
+
+    unread: int
+    failed: int
+    running: int
+    waiting: int
+
+
+class NewsItem(TypedDict):
+    """One thing that happened."""
+
+    at: str
+    state: str
+    word: str
+    title: str
+    sentence: str
+    url: str
+    log: str
+    unread: bool
+
+
+class WaitingJob(TypedDict):
+    """A job that waits, and why."""
+
+    job: int
+    title: str
+    why: str
+
+
+class News(NewsCounts):
+    """What happened, newest first, and what waits; ``event`` and ``read_at`` say up to where."""
+
+    event: int
+    read_at: str
+    news: list[NewsItem]
+    waiting_jobs: list[WaitingJob]
 
 
 class Part(TypedDict):

@@ -13,6 +13,7 @@ from accsite.api.views import no_such_endpoint
 from accsite.apps.datasets.api import urls as datasets
 from accsite.apps.evaluation.api import urls as evaluation
 from accsite.apps.jobs.api import urls as jobs
+from accsite.apps.news.api import NewsView, ReadNewsView
 from accsite.apps.notes.api import urls as notes
 from accsite.apps.recipes.api import urls as recipes
 from accsite.apps.registry.api import urls as registry
@@ -34,6 +35,8 @@ urlpatterns = [
     path("schema/", SpectacularJSONAPIView.as_view(), name="schema"),
     path("me/", MeView.as_view(), name="me"),
     path("search/", SearchView.as_view(), name="search"),
+    path("news/", NewsView.as_view(), name="news"),
+    path("news/read/", ReadNewsView.as_view(), name="news-read"),
     path("", include(notes.urlpatterns)),
     path("", include(datasets.urlpatterns)),
     path("", include(trees.urlpatterns)),  # before the router, to which their names would be slugs

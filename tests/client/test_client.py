@@ -156,3 +156,17 @@ def test_the_example_of_a_job_that_failed_runs(client, ada, capsys):
         "0 Warning: odd",
     ]
     assert client.jobs.get(job.pk)["state"] == "QUEUED"
+
+
+def test_news_are_listed_and_read(client, ada):
+    rows.make_plugins()
+    job = rows.make_job(rows.make_branch(ada), state="QUEUED", created_by=ada)
+    worker = rows.make_worker("w")
+    claim = lifecycle.claim(job.pk, worker)
+    lifecycle.start(job.pk, claim.attempt)
+    lifecycle.finish(job.pk, claim.attempt)
+    news = client.news(limit=5)
+    assert (news["unread"], news["news"][0]["url"]) == (1, f"/jobs/{job.pk}/")
+    assert client.read_news(news)["unread"] == 0
+    assert client.news(everyones=True)["news"][0]["unread"] is False
+    assert client.read_news()["unread"] == 0

@@ -58,6 +58,8 @@ ENDPOINTS: dict[str, set[str]] = {
     "GET schema": SIGNED_IN,
     "GET me": SIGNED_IN,
     "GET search": SIGNED_IN,
+    "GET news": SIGNED_IN,
+    "POST news-read": SIGNED_IN,
     "GET token-list": SIGNED_IN,
     "POST token-list": SIGNED_IN,
     "DELETE token-detail": set(),  # this one is nobody's
