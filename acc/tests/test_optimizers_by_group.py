@@ -118,7 +118,7 @@ def test_neither_side_has_the_gradient_of_the_other() -> None:
     with state.ready():
         plan = state._schedule.at(0)
         before = [group.stream.offset for group in plan._groups]
-        state.updates.make(plan, 0.0, 1)
+        state.updates.make(plan, 0.0, 1, None)
     assert before
     head = [one.grad.clone() for one in entry.head.parameters()]
     model = [one.grad.clone() for one in state.model.parameters() if one.grad is not None]
