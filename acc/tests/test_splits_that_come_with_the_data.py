@@ -99,6 +99,7 @@ def test_a_split_is_in_every_format_of_export(tmp_path: Path, kind: str) -> None
         (np.zeros(6), "of float64 is refused"),
         (np.array([0, 0, 0, 0, 0, 3]), "image 5 has 3; need 0 for training, 1 for validation, 2 for test"),
         (np.ones(6, int), "no image is for training"),
+        (np.zeros(6, int), "every image is for training; leave the split out"),
     ],
 )
 def test_a_split_that_is_none_is_refused(split: np.ndarray, words: str) -> None:
