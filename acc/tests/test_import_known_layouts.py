@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
 import pickle
-import struct
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -17,19 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import scipy.io
-from PIL import Image
 
 from acc.data import importers
 from acc.data.importers import hdf, opening, optional
 from acc.errors import InvalidInput
-from acc.tests.importing import asked_of, import_file
+from acc.tests.importing import asked_of, idx, import_file, norb, pixels, png, tarred
 
 RNG = np.random.default_rng(0)
 SPRITES = (1, 3, 2, 4, 2, 2)
-
-
-def pixels(*shape: int) -> Any:
-    return RNG.integers(0, 256, shape, dtype=np.uint8)
 
 
 def grid(*sizes: int) -> Any:
@@ -48,29 +40,6 @@ def sprites() -> dict[str, Any]:
 def kinds(path: Path, **options: Any) -> dict[str, str]:
     mapping = importers.propose(importers.look(path, **options))
     return {target.name: target.kind for target in mapping.targets}
-
-
-def idx(path: Path, array: Any) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    code = {"u1": 8, "i4": 0x0C}[array.dtype.str[1:]]
-    head = struct.pack(f">HBB{array.ndim}I", 0, code, array.ndim, *array.shape)
-    path.write_bytes(gzip.compress(head + array.astype(array.dtype.newbyteorder(">")).tobytes()))
-    return path
-
-
-def png(*shape: int) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels(*shape)).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def tarred(path: Path, files: dict[str, bytes], mode: Any = "w") -> Path:
-    with tarfile.open(path, mode) as archive:
-        for name, data in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            archive.addfile(entry, io.BytesIO(data))
-    return path
 
 
 @pytest.mark.parametrize("metadata", [True, False])
@@ -183,12 +152,6 @@ def test_cars3d_is_read_car_by_car(tmp_path: Path) -> None:
     assert [data.targets[name][place] for name in ("car", "azimuth", "elevation")] == [1, 75, 2]
     one, _ = import_file(tmp_path / "car_002_mesh.mat")
     np.testing.assert_array_equal(one.images, data.images[96:192])
-
-
-def norb(path: Path, array: Any, magic: int) -> None:
-    shape = [*array.shape, 1, 1][: max(3, array.ndim)]
-    head = struct.pack(f"<2I{len(shape)}I", magic, array.ndim, *shape)
-    path.write_bytes(head + array.tobytes())
 
 
 def test_smallnorb_is_put_together_of_its_files(tmp_path: Path) -> None:
