@@ -130,21 +130,31 @@ def test_upload_remove_and_take_back(site: Site, visit: Callable[..., Watched]) 
         {"name": "noise.npz", "mimeType": "application/octet-stream", "buffer": file.getvalue()}
     )
     page.get_by_text("NumPy arrays (.npz)").wait_for()
-    page.get_by_role("button", name="Upload").click()
+    page.get_by_role("button", name="Look what is in it").click()
     page.wait_for_url("**/datasets/import/*/")
-    looked = page.url
-    page.get_by_text("uint8, 0 to 1, 2 different values; scale 0..1").wait_for()
-    assert "under a tenth of what uint8 holds" in page.locator("#looked").inner_text()
-    page.get_by_label("Scale").fill("2..3")
-    page.get_by_role("button", name="Keep it").click()
-    page.wait_for_url("**/datasets/")
-    page.get_by_text("'2..3' is refused").first.wait_for()
-    page.goto(looked)
-    page.get_by_label("Scale").fill("0..1")
-    page.get_by_role("button", name="Keep it").click()
+    page.get_by_text("under a tenth of what uint8 holds").wait_for()
+    watched.until(f"{LOADED} && document.querySelectorAll('#preview svg image').length === 8")
+    assert page.get_by_label("Scale").input_value() == "0..1"
+
+    # What is changed is said to be no longer what the preview shows; another look shows it.
+    assert not page.get_by_label("Unit of digit").is_visible()
+    page.get_by_label("Name of digit").fill("Ziffer")
+    page.get_by_label("Resize to").fill("2")
+    page.get_by_text("changed since this preview").wait_for()
+    page.get_by_role("button", name="Preview again").click()
+    page.get_by_text("each side may be 8 to").wait_for()
+    assert page.get_by_label("Name of digit").input_value() == "Ziffer"
+    page.get_by_label("Resize to").fill("16 x 12")
+    first = page.url
+    page.get_by_role("button", name="Preview again").click()
+    page.wait_for_url(lambda url: url != first)
+    page.locator("#preview-said", has_text="16").wait_for()
+    page.get_by_role("img", name="Histogram of Ziffer").wait_for()
+    page.get_by_role("button", name="Import", exact=True).click()
     page.wait_for_url("**/datasets/")
     page.get_by_role("link", name="noise", exact=True).click()
     page.get_by_text("30 of 1").wait_for()
+    assert page.locator("#imported").get_by_text("Ziffer").is_visible()
 
     page.get_by_role("button", name="Delete").click()
     page.wait_for_url("**/datasets/")

@@ -137,6 +137,8 @@ ENDPOINTS: dict[str, set[str]] = {
     "GET dataset-statistics": SIGNED_IN,
     "GET dataset-targets": SIGNED_IN,
     "GET dataset-regeneration": SIGNED_IN,
+    "GET dataset-look": set(),  # nobody has looked at anything
+    "GET dataset-look-picture": set(),
     "POST dataset-import": WRITES,
     "POST generator-generate": WRITES,
     "POST generator-preview": WRITES,

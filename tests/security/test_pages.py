@@ -43,6 +43,7 @@ ABOUT: dict[str, set[str]] = {
     "training:rate": STEERS,
     **{f"latent:{name}": CHANGES for name in ("heads", "decoder")},  # they show only
     "datasets:dataset-looked": STEERS,
+    "datasets:dataset-looked-picture": SEES,  # it shows only
     "training:job-control": STEERS,
     "jobs:queue-change": OPERATES,
     "jobs:worker-change": OPERATES,

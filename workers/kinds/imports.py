@@ -50,10 +50,16 @@ def take_in(context: JobContext) -> None:
         with _folder(context.job.pk) as folder:
             path = _placed(folder, spec["upload"])
             labels = _placed(folder / "beside", spec["labels"]) if spec["labels"] else None
+            how = {
+                "labels": labels,
+                "max_bytes": settings.ACC_MAX_DATASET_BYTES,
+                "read_tensors": tensor_files.read,
+                "scratch": folder,
+            }
             if spec["look"]:
-                _look(context, path, labels)
+                _look(context, path, how)
             else:
-                _import(context, path, labels)
+                _import(context, path, how)
     except (InvalidInput, Interrupted) as error:
         goes_on = isinstance(error, Interrupted) and error.reason != "stop"
         if not goes_on and not spec.get("looked"):  # what was looked at may be asked for again within a day
@@ -63,10 +69,10 @@ def take_in(context: JobContext) -> None:
         imports.drop_uploads(context.job)
 
 
-def _look(context: JobContext, path: Path, labels: Path | None) -> None:
+def _look(context: JobContext, path: Path, how: dict[str, Any]) -> None:
     spec = context.job.spec
     with context.interruption.raising(), Progress(context, None) as progress:
-        source = importers.look(path, **_options(labels, lambda done: progress(0.6 * done)))
+        source = importers.look(path, **how, progress=lambda done: progress(0.6 * done))
         errors: dict[str, list[str]] = {}
         mapping = (
             importers.propose(source) if spec["mapping"] is None else ImportMapping.parse(spec["mapping"])
@@ -79,8 +85,9 @@ def _look(context: JobContext, path: Path, labels: Path | None) -> None:
             answers = {each.field: each.proposed for each in questions if each.needed and each.proposed}
             mapping = answered(mapping, answers)
             look = replace(look, mapping=mapping, questions=questions)
-            options = _options(labels, lambda done: progress(0.6 + 0.4 * done))
-            found = importers.preview(path, mapping, PREVIEWED, **options)
+            found = importers.preview(
+                path, mapping, PREVIEWED, **how, progress=lambda done: progress(0.6 + 0.4 * done)
+            )
             look = _previewed(look, found)
         except InvalidInput as error:
             errors = {name: list(said) for name, said in error.fields.items()}
@@ -89,15 +96,14 @@ def _look(context: JobContext, path: Path, labels: Path | None) -> None:
     promises.succeed(context, look.as_result(), proof=looked)
 
 
-def _import(context: JobContext, path: Path, labels: Path | None) -> None:
+def _import(context: JobContext, path: Path, how: dict[str, Any]) -> None:
     spec, began, draft = context.job.spec, time.perf_counter(), draft_path(context)
     with context.interruption.raising(), Progress(context, None) as progress:
-        options = _options(labels, lambda done: progress(0.95 * done))
         if spec["mapping"] is None:
-            mapping = changed(importers.propose(importers.look(path, **options)), **spec["changes"])
+            mapping = changed(importers.propose(importers.look(path, **how)), **spec["changes"])
         else:
             mapping = changed(ImportMapping.parse(spec["mapping"]), **spec["changes"])
-        provenance = importers.read(path, mapping, draft, **options)
+        provenance = importers.read(path, mapping, draft, **how, progress=lambda done: progress(0.95 * done))
         progress(1.0)
     seconds = time.perf_counter() - began
     slug = store_dataset(
@@ -140,15 +146,6 @@ def _shrunk(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         for image in images
     ]
     return np.stack(small)
-
-
-def _options(labels: Path | None, progress: Any) -> dict[str, Any]:
-    return {
-        "labels": labels,
-        "max_bytes": settings.ACC_MAX_DATASET_BYTES,
-        "read_tensors": tensor_files.read,
-        "progress": progress,
-    }
 
 
 @contextmanager

@@ -51,7 +51,7 @@ def test_an_import_that_only_looks_promises_what_it_found(import_of):
     with pytest.raises(promises.PromiseBroken, match="what was found in the file was not told"):
         promises.succeed(context, {"images": 3}, proof=looked)
     assert Job.objects.get(pk=context.job.pk).state == JobState.RUNNING
-    promises.succeed(context, {"images": 3, "look": {"found": {}}}, proof=looked)
+    promises.succeed(context, {"images": 3, "source": {"file": "x"}}, proof=looked)
     assert Job.objects.get(pk=context.job.pk).state == JobState.SUCCEEDED
     assert context.helpers_ended == [context.job.pk] * 2
 

@@ -62,11 +62,11 @@ class ImportForm(ServiceForm):
     """Files, or the path of one on the server; perhaps the targets in another file, and a name."""
 
     file = forms.FileField(
-        label="File, or all files of a folder",
+        label="File",
         required=False,
         allow_empty_file=True,  # the service says what is wrong with it
         widget=ManyFiles(attrs={"multiple": True}),
-        help_text=".npz, .npy, .pt, .h5, .mat, IDX, .parquet, .tar, .zip, images, tables, or a dataset of ACC",
+        help_text="one, or all of a folder: .npz, .npy, .pt, .h5, .mat, IDX, .parquet, .tar, .zip, images and tables",
     )
     labels = forms.FileField(
         label="Targets, if they are in a file of their own",

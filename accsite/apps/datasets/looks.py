@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
+from acc.data.importers import FORMATS
 from acc.data.importers.mapping import Histogram, ImportMapping, Question, Source
 from accsite import blobs
 from accsite.apps.datasets import plots
@@ -89,6 +90,11 @@ class Look:
     def open(self) -> list[Question]:
         """What has to be decided before anything is imported."""
         return [each for each in self.questions if each.needed]
+
+    @property
+    def format(self) -> str:
+        """What kind of file it is, in words."""
+        return FORMATS.get(self.source.format, self.source.format)
 
     @property
     def row_width(self) -> int:

@@ -10,14 +10,24 @@ from uuid import uuid4
 
 from django import forms
 
-from acc.data.importers.mapping import ArrayFound, ColumnFound, ImportMapping, Source, TargetMapping
+from acc.data.importers import with_images
+from acc.data.importers.mapping import (
+    ArrayFound,
+    ColumnFound,
+    GridFactor,
+    ImportMapping,
+    Source,
+    TargetMapping,
+)
 from acc.errors import InvalidInput
 from acc.names import MAX_NAME
 from accsite.forms import ServiceForm, choice, number, text
 from accsite.names import MAX_NAME_LENGTH
 
-MOST_ROWS = 400
+MOST_ROWS = 180
 """Columns that the form shows; what more there are stay as they are in the mapping."""
+GRID = "grid"
+"""What the columns of a grid's factors are called in a mapping."""
 USES = [
     ("target", "target"),
     ("", "left out"),
@@ -85,7 +95,7 @@ class MappingForm(ServiceForm):
     parts = forms.MultipleChoiceField(
         label="Parts of the split to take", required=False, widget=forms.CheckboxSelectMultiple
     )
-    name = text("Name of the dataset", "empty: after the file", maxlength=MAX_NAME_LENGTH)
+    name = text("Name of the dataset", "", maxlength=MAX_NAME_LENGTH)
     idempotency_key = forms.CharField(required=False, widget=forms.HiddenInput)
 
     def __init__(
@@ -96,21 +106,17 @@ class MappingForm(ServiceForm):
         *,
         name: str = "",
         choices: Mapping[str, Sequence[str]] | None = None,
-        helps: Mapping[str, str] | None = None,
     ) -> None:
-        """choices: field -> examples; helps: field -> what has to be decided."""
-        self.source, self.mapping = source, mapping
+        """choices: field -> examples."""
+        self.source, self.mapping = with_grid(source, mapping.grid), mapping
         self.scales = list((choices or {}).get("scale", ()))
-        self._columns = _ordered(source, mapping)[:MOST_ROWS]
+        self._columns = _ordered(self.source, mapping)[:MOST_ROWS]
         self._targets: list[int] = []
         super().__init__(data, initial=_initial(mapping, self._columns) | {"name": name})
         self.initial["idempotency_key"] = uuid4().hex
         self._own_fields(choices or {})
         for place in range(len(self._columns)):
             self._add_column(place)
-        for field, words in (helps or {}).items():
-            if field in self.fields:
-                self.fields[field].help_text = words
 
     def _own_fields(self, choices: Mapping[str, Sequence[str]]) -> None:
         """Leave the fields that this source has something for, with its choices."""
@@ -200,12 +206,31 @@ class MappingForm(ServiceForm):
             **self._used(given, errors),
         }
         try:
+            self._follow(wanted)
             mapping = ImportMapping.parse(wanted)
         except InvalidInput as error:
             errors = {**error.fields, **errors}
         if errors:
             raise InvalidInput(errors)
         return mapping
+
+    def _follow(self, wanted: dict[str, Any]) -> None:
+        """Where another array is chosen for the images, or another grid, say what is proposed for it."""
+        before = self.mapping
+        if wanted["images"] != before.images:
+            proposed = with_images(self.source, before, wanted["images"])
+            for field in ("channels", "flat", "scale"):
+                if wanted[field] == getattr(before, field):
+                    wanted[field] = getattr(proposed, field)
+        grid = [GridFactor.model_validate(factor) for factor in wanted["grid"]]
+        if tuple(grid) != before.grid:
+            others = [target for target in wanted["targets"] if target["source"] != GRID]
+            columns = with_grid(self.source, grid).columns
+            wanted["targets"] = [
+                *others,
+                *(as_target(each).model_dump() for each in columns if each.source == GRID),
+            ]
+            wanted["left_out"] = [key for key in wanted["left_out"] if not key.startswith(f"{GRID}[")]
 
     def _used(self, given: Mapping[str, Any], errors: dict[str, list[str]]) -> dict[str, Any]:
         """Return what the rows of columns say; columns that are not shown stay as they are."""
@@ -295,6 +320,41 @@ def _initial(mapping: ImportMapping, columns: Sequence[ColumnFound]) -> dict[str
             f"period-{place}": "" if period is None else f"{period:.12g}",
         }
     return values
+
+
+def as_target(column: ColumnFound) -> TargetMapping:
+    """Return what a column is as a target, unless somebody says otherwise."""
+    kind = kind_of(column)
+    return TargetMapping(
+        source=column.source,
+        index=column.index,
+        name=column.name,
+        kind="class" if kind == "class" else "real",
+        labels=column.labels if kind == "class" else None,
+        unit=column.unit,
+        period=column.period if kind == "real" else None,
+    )
+
+
+def with_grid(source: Source, grid: Sequence[GridFactor]) -> Source:
+    """Return a source whose images come in the order of a grid, with a column for each of its factors."""
+    known = {column.name: column for column in source.columns if column.source == GRID}
+    told = [
+        ColumnFound(
+            source=GRID,
+            index=place,
+            name=factor.name,
+            kind="class",
+            why="the order of the images",
+            distinct=factor.size,
+            least=0,
+            greatest=factor.size - 1,
+            labels=known[factor.name].labels if factor.name in known else None,
+        )
+        for place, factor in enumerate(grid)
+    ]
+    others = [column for column in source.columns if column.source != GRID]
+    return source.model_copy(update={"columns": (*others, *told)})
 
 
 def flat_of(written: str, errors: dict[str, list[str]]) -> tuple[int, ...] | None:

@@ -10,10 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from acc.data.importers import with_images
 from acc.data.importers.mapping import ColumnFound, ImportMapping, Source, TargetMapping
 from acc.errors import InvalidInput
 from acc.names import listed
-from accsite.apps.datasets.mapping_form import flat_of, flat_words, kind_of, sides_of, sides_words
+from accsite.apps.datasets.mapping_form import (
+    GRID,
+    as_target,
+    flat_of,
+    flat_words,
+    sides_of,
+    sides_words,
+    with_grid,
+)
 
 NONE = "none"
 ROLES = ("id", "split", "units")
@@ -52,8 +61,13 @@ class Options:
 
 def applied(options: Options, mapping: ImportMapping, source: Source) -> ImportMapping:
     """Return ``mapping`` with what was said changed in it; raises InvalidInput naming the option."""
+    if options.images is not None and options.images != mapping.images:
+        mapping = with_images(source, mapping, options.images)
+    if options.grid is not None:
+        mapping = _on_grid(options.grid, mapping, source)
+    source = with_grid(source, mapping.grid)
     wanted: dict[str, Any] = mapping.model_dump()
-    for field in ("images", "channels", "scale", "pixels"):
+    for field in ("channels", "scale", "pixels"):
         if getattr(options, field) is not None:
             wanted[field] = getattr(options, field)
     if options.flat is not None:
@@ -63,12 +77,22 @@ def applied(options: Options, mapping: ImportMapping, source: Source) -> ImportM
             raise InvalidInput(errors)
     if options.parts is not None:
         wanted["parts"] = [] if options.parts in ("", "all", NONE) else listed(options.parts)
-    if options.grid is not None:
-        wanted["grid"] = [] if options.grid == NONE else [_factor(part) for part in listed(options.grid)]
     _put_columns(options, mapping, source, wanted)
     _put_details(options, wanted["targets"])
     _put_steps(options, wanted["steps"])
     return ImportMapping.parse(wanted)
+
+
+def _on_grid(said: str, mapping: ImportMapping, source: Source) -> ImportMapping:
+    """Return a mapping of images in the order of a grid, whose factors are targets."""
+    factors = [] if said == NONE else [_factor(part) for part in listed(said)]
+    plain = ImportMapping.parse({**mapping.model_dump(), "grid": factors})
+    if plain.grid == mapping.grid:
+        return mapping
+    told = [as_target(each) for each in with_grid(source, plain.grid).columns if each.source == GRID]
+    others = [target for target in mapping.targets if target.source != GRID]
+    left = tuple(key for key in mapping.left_out if not key.startswith(f"{GRID}["))
+    return plain.model_copy(update={"targets": (*others, *told), "left_out": left})
 
 
 def _put_columns(options: Options, mapping: ImportMapping, source: Source, wanted: dict[str, Any]) -> None:
@@ -151,7 +175,7 @@ def given(text: str) -> ImportMapping:
 
 def spelled(mapping: ImportMapping, source: Source, proposed: ImportMapping) -> list[str]:
     """Return the options that make ``mapping`` of what is ``proposed`` for its source."""
-    pairs = _pairs(mapping, source, proposed)
+    pairs = _pairs(mapping, with_grid(source, mapping.grid), proposed)
     # What begins with - would be taken for an option.
     return [
         word
@@ -168,8 +192,8 @@ def _pairs(mapping: ImportMapping, source: Source, proposed: ImportMapping) -> l
         pairs += [("--flat", flat_words(mapping.flat).replace(" ", "") or NONE)]
     pairs += [("--scale", mapping.scale)] if mapping.scale else []
     pairs += [("--pixels", mapping.pixels)] if mapping.pixels != proposed.pixels else []
-    if mapping.targets or proposed.targets:
-        pairs += [("--targets", text) for text in _spelled_targets(mapping) or [NONE]]
+    if mapping.targets or proposed.targets or mapping.grid:
+        pairs += [("--targets", text) for text in _spelled_targets(mapping, source, proposed) or [NONE]]
     pairs += _spelled_details(mapping, source, proposed)
     for role in ROLES:
         if getattr(mapping, role) or getattr(proposed, role):
@@ -199,7 +223,7 @@ def _spelled_details(
     before = {target.key: target for target in proposed.targets}
     for target in mapping.targets:
         column = source.column(target.key)
-        plain = before.get(target.key) or (_as_target(column) if column is not None else None)
+        plain = before.get(target.key) or (as_target(column) if column is not None else None)
         if plain is None or (target.kind, target.period) != (plain.kind, plain.period):
             period = f":{target.period:.17g}" if target.period is not None else ""
             pairs += [("--kind", f"{target.name}={target.kind}{period}")]
@@ -208,32 +232,43 @@ def _spelled_details(
     return pairs
 
 
-def _as_target(column: ColumnFound) -> TargetMapping:
-    """Return what a column is as a target, unless somebody says otherwise."""
-    kind = kind_of(column)
-    return TargetMapping(
-        source=column.source,
-        index=column.index,
-        name=column.name,
-        kind="class" if kind == "class" else "real",
-        labels=column.labels if kind == "class" else None,
-        unit=column.unit,
-    )
-
-
-def _spelled_targets(mapping: ImportMapping) -> list[str]:
-    """Return one text for each run of targets of one array, and one for each of the others."""
-    texts: list[str] = []
-    done: set[str] = set()
+def _spelled_targets(mapping: ImportMapping, source: Source, proposed: ImportMapping) -> list[str]:
+    """Return the texts of ``--targets``: columns by their keys, and by name what has another than is proposed."""
+    plain = {column.key: column.name for column in source.columns}
+    plain |= {target.key: target.name for target in proposed.targets}
+    runs: list[list[TargetMapping]] = []
     for target in mapping.targets:
-        if target.index is None:
-            texts.append(f"{target.source}:{_joined([target.name])}")
-        elif target.source not in done:
-            done.add(target.source)
-            named = {each.index: each.name for each in mapping.targets if each.source == target.source}
-            last = max(index for index in named if index is not None)
-            texts.append(f"{target.source}:{_joined(named.get(index, SKIP) for index in range(last + 1))}")
-    return texts
+        before = runs[-1][-1] if runs else None
+        if before is not None and _goes_on(before, target, plain):
+            runs[-1].append(target)
+        else:
+            runs.append([target])
+    return [_spelled_run(run, plain) for run in runs]
+
+
+def _goes_on(before: TargetMapping, target: TargetMapping, plain: Mapping[str, str]) -> bool:
+    """Return whether two targets can be said by one text."""
+    if target.index is not None:
+        return before.source == target.source and before.index is not None and before.index < target.index
+    return _is_plain(before, plain) and _is_plain(target, plain)
+
+
+def _is_plain(target: TargetMapping, plain: Mapping[str, str]) -> bool:
+    """Return whether a target is said by its key alone: it has the name that it would have."""
+    named = target.index is None and plain.get(target.key) == target.name
+    return named and ":" not in target.key and target.key != NONE and target.key.strip() == target.key
+
+
+def _spelled_run(run: Sequence[TargetMapping], plain: Mapping[str, str]) -> str:
+    first = run[0]
+    if first.index is not None:
+        named = {target.index: target.name for target in run}
+        return (
+            f"{first.source}:{_joined(named.get(place, SKIP) for place in range((run[-1].index or 0) + 1))}"
+        )
+    if _is_plain(first, plain):
+        return _joined(target.key for target in run)
+    return f"{first.source}:{_joined([first.name])}"
 
 
 def _targets(texts: Sequence[str], mapping: ImportMapping, source: Source) -> list[dict[str, Any]]:
@@ -262,7 +297,7 @@ def _targets(texts: Sequence[str], mapping: ImportMapping, source: Source) -> li
                 (column, name) for column, name in zip(columns, said, strict=False) if name not in ("", SKIP)
             ]
         for column, name in pairs:
-            plain = before.get(column.key) or _as_target(column).model_dump()
+            plain = before.get(column.key) or as_target(column).model_dump()
             found.append({**plain, "name": name})
     return found
 

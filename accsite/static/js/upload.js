@@ -144,7 +144,7 @@ form.addEventListener("submit", (event) => {
 	if (bytes > Number(form.dataset.most))
 		return mark(file, `it has ${size(bytes)}; at most ${size(Number(form.dataset.most))} are allowed`);
 	if (pairs.length > Number(form.dataset.files))
-		return mark(file, `there are ${pairs.length} files; at most ${form.dataset.files} at once: pack them into an archive`);
+		return mark(file, `there are ${pairs.length} files; at most ${form.dataset.files} at once, or an archive of them`);
 	const data = new FormData();
 	for (const [each] of pairs) data.append("file", each);
 	if (pairs.length > 1) data.append("paths", JSON.stringify(pairs.map(([, at]) => at)));

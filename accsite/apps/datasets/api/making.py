@@ -249,7 +249,11 @@ def _mapping(data: Any) -> dict[str, Any] | None:
     if told is not None and data.get("like"):
         raise InvalidInput({"like": "give a mapping, or a dataset whose mapping is taken, not both"})
     if told is not None:
-        return ImportMapping.parse(told).model_dump(mode="json")
+        try:
+            return ImportMapping.parse(told).model_dump(mode="json")
+        except InvalidInput as error:  # what is no JSON at all has no field of its own
+            fields = {"mapping" if name == "__all__" else name: said for name, said in error.fields.items()}
+            raise InvalidInput(fields) from error
     return imports.mapping_of(data["like"]) if data.get("like") else None
 
 

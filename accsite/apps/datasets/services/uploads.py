@@ -65,6 +65,10 @@ def keep_all(files: Sequence[UploadedFile[Any]], *, paths: str = "") -> Upload |
     # Systems leave hidden files in folders.
     pairs = [(file, at) for file, at in zip(files, places, strict=True) if not _is_hidden(at)]
     files, places = [file for file, _ in pairs], [at for _, at in pairs]
+    if not files:
+        raise InvalidInput(
+            {"file": "all files are hidden ones, whose names begin with a point; none is read"}
+        )
     size = sum(file.size or 0 for file in files)
     if size > settings.ACC_MAX_DATASET_BYTES:
         limit = settings.ACC_MAX_DATASET_BYTES
@@ -92,7 +96,10 @@ def _places(paths: str, names: Sequence[str]) -> list[str]:
         told = None
     if not isinstance(told, list) or len(told) != len(names) or not all(isinstance(at, str) for at in told):
         raise InvalidInput({"paths": f"give a JSON list of {len(names):,} paths, one for each file"})
-    places = ["/".join(_part_name(part) for part in at.replace("\\", "/").split("/") if part) for at in told]
+    places = [
+        "/".join(_part_name(part) for part in at.replace("\\", "/").split("/") if part.strip("."))
+        for at in told
+    ]
     folders = {str(folder) for place in places for folder in PurePath(place).parents}
     twice = next((at for at, count in Counter(places).items() if count > 1 or at in folders), None)
     if twice is not None:

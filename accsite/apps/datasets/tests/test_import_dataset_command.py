@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import resource
+import shlex
 import struct
 import zipfile
 from pathlib import Path
@@ -48,7 +49,7 @@ def test_an_npz_file_becomes_a_dataset_named_after_it(npz: Path) -> None:
     get_user_model().objects.create_user("ann")
     out, err, status = run(npz, "--user", "ann")
     assert (out, status) == ("my-digits\n", 0)
-    assert "pixels: uint8, 0 to 255, 256 different values; scale 0..255 (black..white)" in err
+    assert "pixels: uint8, 0 to 255; scale 0..255" in err
     row = Dataset.objects.get()
     assert (row.name, row.n, row.targets[0]["name"]) == ("my digits", 12, "digit")
     assert [row.provenance[name] for name in ("importer", "file", "scale")] == [
@@ -107,6 +108,7 @@ def test_images_in_a_folder_or_tensors_in_a_file_become_datasets(tmp_path: Path)
     out, err, status = run(folder)
     assert (out, status) == ("set\n", 0)
     assert "a folder for each of 2 classes: 'a', 'b'" in err
+    assert Dataset.objects.get(slug="set").provenance["mapping"]["targets"][0]["name"] == "label"
     assert Dataset.objects.get(slug="set").targets[0]["labels"] == ["a", "b"]
     data = AccDataset(IMAGES[:, None], {"digit": LABELS.astype(np.int64)}, (DIGIT,))
     (tmp_path / "x.pt").write_bytes(b"".join(exporters.export(data, "pt")))
@@ -139,12 +141,95 @@ def test_what_must_be_asked_is_asked_and_what_was_answered_is_kept(tmp_path: Pat
     assert "scale=0..1 (proposed), scale=0..255" in err
     out, err, status = run(tmp_path / "dots.npz", "--look")
     assert status == 0
-    assert "pixels: uint8, 0 to 1, 2 different values" in out
+    assert "pixels: uint8, 0 to 1; scale not known" in out
     assert "asks for scale" in out
     found = json.loads(run(tmp_path / "dots.npz", "--look", "--json")[0])
     assert [question["proposed"] for question in found["questions"] if question["needed"]] == ["0..1"]
     assert not Dataset.objects.exists()
-    assert run(tmp_path / "dots.npz", "--scale", "0..1")[2] == 0
+    assert run(*found["command"][1:])[2] == 0
     row = Dataset.objects.get()
     assert row.provenance["scale"] == "0..1"
     assert AccDataset.load(blobs.open_local(row.file, row.sha256)).images.max() == 255
+
+
+@pytest.fixture
+def latents(tmp_path: Path) -> Path:
+    """Return an archive with an array of targets, classes beside, a name for each row, and what nobody may unpickle."""
+    values = np.random.default_rng(1).normal(size=(12, 3))
+    np.savez(
+        tmp_path / "latents.npz",
+        imgs=IMAGES,
+        latents_values=values,
+        digit=LABELS,
+        row=np.arange(12) + 5,
+        metadata=np.array({"a": 1}, dtype=object),
+    )
+    return tmp_path / "latents.npz"
+
+
+def test_columns_are_named_left_out_and_measured_as_is_said(latents: Path) -> None:
+    _, err, status = run(
+        latents,
+        *("--images", "imgs", "--targets", "latents_values:Größe,-,posX", "--targets", "digit:Ziffer"),
+        *("--measure", "Größe=mm", "--resize", "16", "--name", "日本語"),
+    )
+    assert status == 0, err
+    row = Dataset.objects.get()
+    assert [(target["name"], target["kind"], target.get("unit", "")) for target in row.targets] == [
+        ("Größe", "real", "mm"),
+        ("posX", "real", ""),
+        ("Ziffer", "class", ""),
+    ]
+    assert (row.name, row.height, row.width) == ("日本語", 16, 16)
+    assert "latents_values[1]" in row.provenance["mapping"]["left_out"]
+
+
+def test_a_look_prints_a_command_that_does_the_same_and_so_does_the_mapping_that_is_kept(
+    latents: Path, tmp_path: Path
+) -> None:
+    out, _, status = run(
+        latents, "--look", "--targets", "latents_values:a,b", "--drop", "digit", "--crop", "20"
+    )
+    assert status == 0
+    assert "passed over: 'metadata'" in out
+    assert "latents_values[0]" in out
+    command = shlex.split(out.strip().splitlines()[-1])
+    assert command[:2] == ["manage.py", "import_dataset"]
+    assert run(*command[2:])[2] == 0
+    first = Dataset.objects.get()
+    assert [target["name"] for target in first.targets] == ["a", "b"]
+    (tmp_path / "mapping.json").write_text(json.dumps(first.provenance["mapping"]))
+    for again in (("--mapping", tmp_path / "mapping.json"), ("--like", first.slug)):
+        out, err, status = run(latents, *again, "--name", "Again")
+        assert (out, status) == (f"{first.slug}\n", 0), err
+        assert "these very images are here already" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ("--images", "pictures"),
+            "images: 'pictures' is no array of images in 'latents.npz'; there are: 'imgs'",
+        ),
+        (
+            ("--targets", "latents_values:a,b,c,d"),
+            "targets: 'latents_values' has 3 columns; 4 names are given",
+        ),
+        (("--drop", "size"), "drop: there is no column 'size'; there are: 'latents_values[0]'"),
+        (("--like", "nowhere"), "like: 'nowhere' is not a dataset of this site"),
+        (
+            ("--mapping", '{"images": "imgs", "scale": "0..255", "split": "part"}'),
+            "split: 'part' is no column",
+        ),
+        (("--scale", "0..1"), "scale: '0..1' is refused: 'latents.npz' has pixel values"),
+    ],
+)
+def test_what_does_not_fit_the_file_names_the_option_and_what_there_is(
+    latents: Path, arguments: tuple[str, str], words: str
+) -> None:
+    out, err, status = run(latents, *arguments)
+    assert (out, status) == ("", 2)
+    assert words in err
+    assert not Dataset.objects.exists()
+    assert list(blobs.scratch().iterdir()) == []

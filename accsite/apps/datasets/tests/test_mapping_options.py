@@ -73,6 +73,16 @@ def test_a_column_with_a_role_is_no_target_any_more() -> None:
     assert found.left_out == ("index",)
 
 
+def test_the_factors_of_a_grid_are_targets() -> None:
+    found = told("--grid shape:5,x:20")
+    assert [(each.key, each.name, each.kind) for each in found.targets[-2:]] == [
+        ("grid[0]", "shape", "class"),
+        ("grid[1]", "x", "class"),
+    ]
+    assert [each.name for each in told("--targets grid:-,row", found).targets] == ["row"]
+    assert told("--grid none", found) == PROPOSED
+
+
 @pytest.mark.parametrize(
     ("words", "field", "sentence"),
     [
@@ -119,8 +129,10 @@ SIDES = st.none() | st.tuples(st.integers(8, 64), st.integers(8, 64))
 def mappings(draw: Any) -> ImportMapping:
     """Return a mapping of SOURCE."""
     keys = [column.key for column in SOURCE.columns]
-    chosen = draw(st.lists(st.sampled_from(range(len(keys))), unique=True).map(sorted))
+    chosen = draw(st.lists(st.sampled_from(range(len(keys))), unique=True))
     names = draw(st.lists(NAME, min_size=len(chosen), max_size=len(chosen), unique=True))
+    if draw(st.booleans()):
+        names = [SOURCE.columns[place].name for place in chosen]
     targets = []
     for place, name in zip(chosen, names, strict=True):
         column = SOURCE.columns[place]
@@ -167,4 +179,4 @@ def test_the_options_that_are_printed_say_the_mapping(
     words = mapping_options.spelled(mapping, SOURCE, proposed)
     found = mapping_options.applied(parsed(shlex.split(shlex.join(words))), proposed, SOURCE)
     assert found.model_copy(update={"left_out": ()}) == mapping.model_copy(update={"left_out": ()})
-    assert set(found.left_out) == set(mapping.left_out)
+    assert {key for key in found.left_out if not key.startswith("grid[")} == set(mapping.left_out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
 from typing import Any
@@ -80,16 +81,18 @@ def looked(request: HttpRequest, pk: int) -> HttpResponse:
     job = _look(request, pk)
     look = looks.of(job)
     form = _form(job, look, request.POST if request.method == "POST" else None) if look else None
-    if request.method == "POST" and form is not None:
+    if request.method == "POST" and look is not None and form is not None:
+        preview = "preview" in request.POST
         try:
-            preview = "preview" in request.POST
+            mapping = form.asked().model_dump(mode="json")
             made = imports.submit_import(
                 actor=actor(request),
-                looked=imports.looked_at(request.user, job.pk),
+                # That whose result is shown: of a preview that failed, the look before it.
+                looked=imports.looked_at(request.user, look.job.pk),
                 name=form.payload().get("name", ""),
-                mapping=form.asked().model_dump(mode="json"),
+                mapping=mapping,
                 look=preview,
-                idempotency_key=f"{form.payload().get('idempotency_key', '')}{'-look' if preview else ''}",
+                idempotency_key=_key(form.payload().get("idempotency_key", ""), mapping, preview),
             )
         except InvalidInput as error:
             form.refuse(error)
@@ -119,13 +122,20 @@ def _form(job: Job, look: looks.Look, data: Any) -> MappingForm:
     told: dict[str, Any] = {
         "name": job.spec.get("name", ""),
         "choices": {question.field: question.choices for question in look.questions},
-        "helps": {question.field: question.words for question in look.questions if question.needed},
     }
     form = MappingForm(look.source, look.mapping, data, **told)
     if data is None and look.errors:
         form = MappingForm(look.source, look.mapping, form.filled(), **told)
         form.refuse(InvalidInput(look.errors))
     return form
+
+
+def _key(key: str, mapping: dict[str, Any], preview: bool) -> str | None:
+    """Return a key by which the same form, sent twice, is done once, and not one that was changed meanwhile."""
+    if not key:
+        return None
+    told = hashlib.sha256(json.dumps([mapping, preview], sort_keys=True).encode()).hexdigest()
+    return f"{key[:32]}-{told[:16]}"
 
 
 def _command(look: looks.Look) -> str:

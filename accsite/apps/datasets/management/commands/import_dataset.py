@@ -196,7 +196,8 @@ def _kept(options: Mapping[str, Any]) -> list[str]:
 
 def _lines(source: Source, mapping: ImportMapping) -> list[str]:
     """Return what a source is and what becomes of its images, a line for each."""
-    layout = f"{source.layout}, {source.format}" if source.layout else source.format
+    kind = importers.FORMATS.get(source.format, source.format)
+    layout = f"{source.layout}, {kind}" if source.layout else kind
     lines = [f"{source.file}: {layout}, {source.rows:,} images"]
     lines += [f"split '{split.column}': {_counted(split.parts)}" for split in source.splits]
     if source.folders:
