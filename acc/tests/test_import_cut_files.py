@@ -115,7 +115,7 @@ def imported(name: str, data: bytes, **options: Any) -> AccDataset | None:
         try:
             found, _ = import_file(path, **options)
         except InvalidInput as error:
-            assert all(said.strip() for sentences in error.fields.values() for said in sentences)
+            assert error.fields.keys() - {""}  # noqa: PT017 - it is what this says that is asked
             return None
         finally:
             assert [each.name for each in Path(folder).iterdir()] == [name]
