@@ -120,10 +120,10 @@ def _opened(path: Path, labels: Path | None, limits: Limits, stack: ExitStack) -
         if labels is not None and kind == "npz" and len(arrays) > 1:
             raise _not_needed(labels, "a .npz file")
         beside = labels or (idx.named_alike(path) if kind == "idx" else None)
-        told = _beside(beside, path, limits) if beside is not None else []
+        told = _beside(beside, path, found, limits) if beside is not None else []
         found.labels = beside.name if beside is not None else ""
         if kind == "idx":
-            told += _alike(path, told, limits) if labels is not None else _morpho(path)
+            told += _alike(path, told, limits) if labels is not None else _morpho(path, found)
         _assemble(arrays, found, told)
     return found
 
@@ -270,13 +270,13 @@ def _rows_first(arrays: dict[str, Lazy]) -> dict[str, Lazy]:
     return found
 
 
-def _beside(labels: Path, images: Path, limits: Limits) -> list[Column]:
+def _beside(labels: Path, images: Path, found: Opened, limits: Limits) -> list[Column]:
     """Return the targets of a second file: an array called ``label``, or the columns of a table."""
     try:
         if labels.samefile(images):
             raise InvalidInput({"labels": f"'{labels.name}' is the file of images; give the one of labels"})
         if labels.suffix.lower() in columns.ENDINGS:
-            return _table(labels)
+            return _table(labels, found)
         with labels.open("rb") as file:
             head = file.read(6)
     except OSError as error:
@@ -306,11 +306,12 @@ def _alike(path: Path, told: Sequence[Column], limits: Limits) -> list[Column]:
     return _columns_of(idx.lazy(alike, "label", max_bytes=limits.max_bytes))
 
 
-def _table(path: Path) -> list[Column]:
+def _table(path: Path, opened: Opened) -> list[Column]:
     try:
         found = columns.read(path.read_bytes(), path.name, by_file=False)
     except OSError as error:
         raise refuse(path.name, f"cannot be read: {error.strerror or error}") from error
+    opened.refuse_columns(found.refused)
     return [
         Column(name, None, values, path.name, labels=found.labels.get(name))
         for name, values in found.values.items()
@@ -334,12 +335,12 @@ def _columns_of(lazy: Lazy) -> list[Column]:
     return found
 
 
-def _morpho(path: Path) -> list[Column]:
+def _morpho(path: Path, found: Opened) -> list[Column]:
     """Return the measures of Morpho-MNIST (Castro et al. 2019) that lie beside its images."""
     beside = path.with_name(re.sub(r"[-_]images.*", "-morpho.csv", path.name))
     if beside.name == path.name or not beside.is_file():
         return []
-    return _table(beside)
+    return _table(beside, found)
 
 
 def _own(path: Path, found: Opened, limits: Limits) -> None:
@@ -464,12 +465,12 @@ def _loose(
     told: list[Column] = []
     measures = {layouts.part_of(path.stem)[1]: path for path in tables if path.stem.endswith("morpho")}
     if labels is not None:
-        told = _table(labels)
+        told = _table(labels, found)
         found.labels = labels.name
     elif measures:
-        told = _measures(measures, lazies)
+        told = _measures(measures, lazies, found)
     elif len(tables) == 1 and not [lazy for lazy in lazies.values() if len(lazy.shape) < 3]:
-        told = _table(tables[0])
+        told = _table(tables[0], found)
         found.labels = tables[0].name
     used = {column.where for column in told}
     for path in tables:
@@ -483,12 +484,12 @@ def _loose(
     _assemble(lazies, found, told)
 
 
-def _measures(measures: Mapping[str, Path], lazies: Mapping[str, Lazy]) -> list[Column]:
+def _measures(measures: Mapping[str, Path], lazies: Mapping[str, Lazy], found: Opened) -> list[Column]:
     """Return the measures of Morpho-MNIST for the parts that are there, one after the other."""
     there = [part for part in layouts.PART_ORDER if any(layouts.part_of(name)[1] == part for name in lazies)]
     if set(there) != set(measures):
         return []
-    read = [_table(measures[part]) for part in there]
+    read = [_table(measures[part], found) for part in there]
     if any([column.source for column in table] != [column.source for column in read[0]] for table in read):
         return []
     return [

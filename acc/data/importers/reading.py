@@ -480,7 +480,8 @@ def _numbers(
     if len(wrong):
         raise refuse(
             column.where,
-            f"has target '{column.key}' {values[wrong[0]]} at sample {rows[wrong[0]]}; need finite float32 numbers",
+            f"has target '{column.key}' {values[wrong[0]]} at sample {rows[wrong[0]]}; need finite float32 numbers, "
+            "or leave it out",
         )
     return numbers
 
