@@ -368,6 +368,6 @@ def test_links_and_bombs_in_a_tar_are_refused(tmp_path: Path) -> None:
         importers.look(tmp_path / "x.tar")
     bomb = tarred(tmp_path / "bomb.tar.gz", {"a.png": bytes(20_000_000)}, "w:gz")
     assert bomb.stat().st_size < 100_000
-    with pytest.raises(InvalidInput, match="bytes unpacked; at most 1,000,000"):
+    with pytest.raises(InvalidInput, match="bytes unpacked; at most"):
         importers.look(bomb, max_bytes=1_000_000)
     assert sorted(each.name for each in tmp_path.iterdir()) == ["bomb.tar.gz", "x.tar"]

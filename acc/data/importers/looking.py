@@ -146,7 +146,7 @@ def _column(column: Column, before: Sequence[ColumnFound], columns_before: Seque
         kind=kind,
         why=why,
         distinct=len(distinct),
-        examples=tuple(labels[each] if labels and number else _shown(each) for each in shown.tolist()),
+        examples=tuple(labels[int(each)] if labels and number else _shown(each) for each in shown.tolist()),
         least=float(distinct[0]) if number and len(distinct) else None,
         greatest=float(distinct[-1]) if number and len(distinct) else None,
         labels=labels,

@@ -418,7 +418,7 @@ def _classes(target: TargetMapping, column: Column, where: str) -> tuple[TargetS
             column.where,
             f"has target '{column.key}' {values[wrong]} at sample {wrong}; need a class for each",
         )
-    if values.dtype.kind == "b":
+    if values.dtype.kind == "b" or (labels is not None and _whole(values)):
         values = values.astype(np.int64)
     natural = values.dtype.kind in "iu" and (
         not len(values) or (values.min() >= 0 and values.max() < MAX_CLASSES)
@@ -447,6 +447,10 @@ def _classes(target: TargetMapping, column: Column, where: str) -> tuple[TargetS
     if column.spec is not None and _same(column.spec, spec):
         spec = column.spec
     return spec, values.astype(np.int64)
+
+
+def _whole(values: NDArray[Any]) -> bool:
+    return values.dtype.kind == "f" and bool((values == np.rint(values)).all())
 
 
 def _text(value: Any) -> str:
