@@ -30,6 +30,7 @@ from acc.data.importers import (
     own,
     parquet,
     picture_sets,
+    pictures,
     webdataset,
 )
 from acc.data.importers.found import Blocks, Column, Lazy, Opened, changed, joined, of_array
@@ -383,7 +384,7 @@ def _set(path: Path, labels: Path | None, found: Opened, limits: Limits, stack: 
         webdataset.read([(path.name, files)], found, limits.background)
         return
     arrays = [name for name in files.all if _is_array(name)]
-    if arrays and not any(name for name in files.names if _is_shown(name)):
+    if arrays and not any(map(pictures.is_picture, files.names)):
         folder = path
         if not isinstance(files, file_sets.Folder):
             folder = Path(stack.enter_context(TemporaryDirectory(dir=limits.scratch)))
@@ -396,13 +397,8 @@ def _set(path: Path, labels: Path | None, found: Opened, limits: Limits, stack: 
             stack,
         )
         return
+    found.labels = labels.name if labels is not None else ""
     picture_sets.read(files, labels, found, limits.background)
-
-
-def _is_shown(name: str) -> bool:
-    from acc.data.importers.pictures import is_picture
-
-    return is_picture(name)
 
 
 def _is_array(name: str) -> bool:
