@@ -16,7 +16,8 @@ import pytest
 import scipy.io
 
 from acc.data import importers
-from acc.data.importers import hdf, opening, optional
+from acc.data.importers import assembling, hdf, optional
+from acc.data.importers.found import Opened, of_array
 from acc.errors import InvalidInput
 from acc.tests.importing import asked_of, idx, import_file, norb, pixels, png, tarred
 
@@ -104,8 +105,8 @@ def test_the_released_grids_are_known_by_their_number_of_images() -> None:
     ):
         channels = () if layout == "dSprites" else (3,)
         images = np.broadcast_to(np.uint8(0), (n, 64, 64, *channels))
-        found = opening.Opened("x.npy", "npy")
-        opening._assemble({"images": opening.of_array("images", images, "x.npy")}, found, [])
+        found = Opened("x.npy", "npy")
+        assembling.assemble({"images": of_array("images", images, "x.npy")}, found, [])
         assert found.layout == layout
         assert first in [column.name for column in found.columns]
         assert len(found.columns[0].values) == n

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,7 +32,8 @@ from acc.data.importers import (
     pictures,
     webdataset,
 )
-from acc.data.importers.found import Blocks, Column, Lazy, Opened, changed, joined, of_array
+from acc.data.importers.assembling import CHANNELS, LABEL_NAMES, assemble, columns_of
+from acc.data.importers.found import Blocks, Column, Lazy, Opened, joined, of_array
 from acc.data.importers.limits import MAX_DATASET_BYTES, check_bytes, refuse
 from acc.data.importers.mapping import Background, PassedOver
 from acc.errors import InvalidInput
@@ -53,12 +53,6 @@ FORMATS: Mapping[str, str] = {
     "folder": "a folder of arrays",
 }
 """The formats there are, each with what it takes in words."""
-CHANNELS = (1, 3, 4)
-IMAGE_NAMES = ("images", "imgs", "x", "data", "x_train", "arr_0", "pictures")
-LABEL_NAMES = ("label", "labels", "y", "target", "targets", "class", "classes")
-LEAST_FLAT = 64
-MAX_COLUMNS = 512
-"""An array ``(N, K)`` of more is no table of columns."""
 _BY_ENDING = {
     ".npz": {"npz"},
     ".npy": {"npy"},
@@ -125,7 +119,7 @@ def _opened(path: Path, labels: Path | None, limits: Limits, stack: ExitStack) -
         found.labels = beside.name if beside is not None else ""
         if kind == "idx":
             told += _alike(path, told, limits) if labels is not None else _morpho(path, found)
-        _assemble(arrays, found, told)
+        assemble(arrays, found, told)
     return found
 
 
@@ -295,7 +289,7 @@ def _beside(labels: Path, images: Path, found: Opened, limits: Limits) -> list[C
         raise refuse(
             labels.name, f"is neither IDX nor .npy; name a table {', '.join(sorted(columns.ENDINGS))}"
         )
-    return _columns_of(array.renamed("label"))
+    return columns_of(array.renamed("label"))
 
 
 def _alike(path: Path, told: Sequence[Column], limits: Limits) -> list[Column]:
@@ -304,7 +298,7 @@ def _alike(path: Path, told: Sequence[Column], limits: Limits) -> list[Column]:
     names = {column.source.lower() for column in told}
     if alike is None or names & set(LABEL_NAMES) or not columns.is_table(told[0].where if told else ""):
         return []
-    return _columns_of(idx.lazy(alike, "label", max_bytes=limits.max_bytes))
+    return columns_of(idx.lazy(alike, "label", max_bytes=limits.max_bytes))
 
 
 def _table(path: Path, opened: Opened) -> list[Column]:
@@ -319,23 +313,6 @@ def _table(path: Path, opened: Opened) -> list[Column]:
     ]
 
 
-def _columns_of(lazy: Lazy) -> list[Column]:
-    """Return the columns of an array ``(N,)`` or ``(N, K)``, of which texts are classes."""
-    values = lazy.whole()
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
-    if values.dtype.kind == "S":
-        values = np.char.decode(values, "utf-8", "replace")
-    many = [(None, values)] if values.ndim != 2 else [(k, values[:, k]) for k in range(values.shape[1])]
-    found = []
-    for place, each in many:
-        labels = None
-        if each.dtype.kind == "U" and each.ndim == 1:
-            each, labels = columns.classes_of(each.tolist(), lazy.name, lazy.where)  # noqa: PLW2901
-        found.append(Column(lazy.name, place, each, lazy.where, labels=labels))
-    return found
-
-
 def _morpho(path: Path, found: Opened) -> list[Column]:
     """Return the measures of Morpho-MNIST (Castro et al. 2019) that lie beside its images."""
     beside = path.with_name(re.sub(r"[-_]images.*", "-morpho.csv", path.name))
@@ -348,7 +325,7 @@ def _own(path: Path, found: Opened, limits: Limits) -> None:
     tensors, metadata = safetensors.read(path)
     if tensors and "acc" not in metadata:
         check_bytes(path.name, path.stat().st_size, limits.max_bytes)
-        _assemble({name: of_array(name, array, path.name) for name, array in tensors.items()}, found, [])
+        assemble({name: of_array(name, array, path.name) for name, array in tensors.items()}, found, [])
         return
     data = own.read(path, max_bytes=limits.max_bytes)
     found.layout = "ACC"
@@ -416,7 +393,7 @@ def _folder(
     names = {path.name: path for path in paths}
     kinds = {path.suffix.lower() for path in arrays}
     if arrays and all(cifar.CIFAR_10.fullmatch(p.name) or cifar.CIFAR_100.fullmatch(p.name) for p in arrays):
-        _assemble({"images": _cifar(arrays, names, found, limits)}, found, [])
+        assemble({"images": _cifar(arrays, names, found, limits)}, found, [])
     elif kinds == {".parquet"}:
         _parquet(arrays, found, limits)
     elif kinds == {".tar"}:
@@ -425,7 +402,7 @@ def _folder(
     elif kinds == {".mat"} and all(_is_norb(path) for path in arrays):
         _norb(arrays, found, limits)
     elif kinds == {".mat"} and all(_is_car(path) for path in arrays):
-        _assemble(_cars(arrays, found, limits), found, [])
+        assemble(_cars(arrays, found, limits), found, [])
     elif len(arrays) == 1 and len(arrays) + len(tables) <= 2:
         inner = _opened(arrays[0], labels or (tables[0] if tables else None), limits, stack)
         vars(found).update(vars(inner) | {"file": found.file})
@@ -477,7 +454,7 @@ def _loose(
                     why="which of the tables tells the targets is not known; name one as labels",
                 )
             )
-    _assemble(lazies, found, told)
+    assemble(lazies, found, told)
 
 
 def _measures(measures: Mapping[str, Path], lazies: Mapping[str, Lazy], found: Opened) -> list[Column]:
@@ -625,102 +602,3 @@ def _car(path: Path, like: Lazy, max_bytes: int) -> Lazy:
         yield whole()
 
     return Lazy("im", path.name, (96, high, wide, 3), like.dtype, read, pick=lambda rows: whole()[rows])
-
-
-# --- from loose arrays to images and columns
-
-
-def _assemble(arrays: Mapping[str, Lazy], found: Opened, told: Sequence[Column]) -> None:
-    """Tell which arrays may be images, which are columns, and what is passed over; ``told``: further columns."""
-    known = bool(found.columns)
-    lazies, parts = layouts.by_part(arrays)
-    cars = found.layout == "Cars3D"
-    if not cars and len(lazies) == 1 and "im" in lazies and lazies["im"].shape[2:] == (3, 24, 4):
-        im = lazies["im"].whole()
-        flat = im.transpose(3, 4, 0, 1, 2).reshape(-1, *im.shape[:3])
-        lazies = {"im": of_array("im", flat, found.file)}
-        layouts.cars3d(found, [Path(found.file).stem], lazies["im"])
-    images = {name: lazy for name, lazy in lazies.items() if is_images(lazy)}
-    if not images:
-        images = {name: lazy for name, lazy in lazies.items() if flat_shape(lazy) is not None}
-    if not images:
-        raise refuse(found.file, _no_images(lazies, found))
-    chosen = known_images(images)
-    first = images[chosen] if chosen else next(iter(images.values()))
-    found.arrays = {name: lazy for name, lazy in images.items() if len(lazy) == len(first)}
-    for name, lazy in lazies.items():
-        if name in found.arrays:
-            continue
-        if len(lazy) == len(first) and len(lazy.shape) <= 2 and math.prod(lazy.shape[1:]) <= MAX_COLUMNS:
-            found.columns += _columns_of(lazy)
-            continue
-        shown = f"'{name}' of shape {lazy.shape}"
-        if name.lower() in LABEL_NAMES and len(lazy.shape) <= 2:
-            found.leave(
-                name,
-                f"'{lazy.where}' does not fit: there are {len(first)} images, but target '{name}' has shape "
-                f"{lazy.shape}; need one value for each",
-            )
-        found.passed_over.append(
-            PassedOver(name=name, why=f"{shown} has no value for each of the {len(first):,} images")
-        )
-    if parts and len(parts) == len(first):
-        found.add("split", np.array(parts), found.file, kind="split")
-    found.columns += told
-    if not known and not cars:
-        layouts.recognise(found, first if chosen else None)
-
-
-def is_images(lazy: Lazy) -> bool:
-    """Return whether an array may be images: numbers ``(N, H, W)``, ``(N, H, W, C)`` or ``(N, C, H, W)``."""
-    return lazy.dtype.kind in "biuf" and channels_of(lazy.shape) is not None
-
-
-def channels_of(shape: Sequence[int]) -> str | None:
-    """Return where an array has its channels: ``none``, ``first``, ``last``, or None for what are no images."""
-    if len(shape) == 3:
-        return "none"
-    if len(shape) != 4:
-        return None
-    if shape[1] in CHANNELS and not (shape[3] in CHANNELS and shape[1] > shape[3]):
-        return "first"
-    return "last" if shape[3] in CHANNELS else None
-
-
-def flat_shape(lazy: Lazy) -> tuple[int, int, int] | None:
-    """Return channels, height and width of square images that are kept as rows of numbers, or None."""
-    if len(lazy.shape) != 2 or lazy.dtype.kind not in "biuf" or lazy.shape[1] < LEAST_FLAT:
-        return None
-    for channels in (1, 3):
-        side = math.isqrt(lazy.shape[1] // channels)
-        if channels * side * side == lazy.shape[1]:
-            return channels, side, side
-    return None
-
-
-def known_images(images: Mapping[str, Lazy]) -> str:
-    """Return the array that is the images by its name, or the only one; nothing where it is not clear."""
-    lower = {name.lower(): name for name in images}
-    for known in IMAGE_NAMES:
-        if known in lower:
-            return lower[known]
-    ending = [name for name in images if name.lower().endswith(("images", "imgs"))]
-    if len(ending) == 1:
-        return ending[0]
-    return next(iter(images)) if len(images) == 1 else ""
-
-
-def _no_images(lazies: Mapping[str, Lazy], found: Opened) -> str:
-    shapes = [f"{name} {lazy.shape} {lazy.dtype}" for name, lazy in sorted(lazies.items())]
-    there = ", ".join(
-        shapes[:20] + [f"{each.name} (passed over: {each.why})" for each in found.passed_over[:5]]
-    )
-    return (
-        f"holds {there or 'no array'}; need (N, H, W), (N, H, W, C) or (N, C, H, W) with 1, 3 or 4 channels: "
-        "name the array of images 'images'"
-    )
-
-
-def unflattened(lazy: Lazy, shape: tuple[int, int, int]) -> Lazy:
-    """Return rows of numbers as images ``(N, C, H, W)``."""
-    return changed(lazy, shape, lambda block: block.reshape(len(block), *shape))

@@ -16,11 +16,12 @@ from PIL import Image
 
 from acc.data import files
 from acc.data.dataset import IMAGES, PARTS, SPLIT, TARGET_PREFIX, UNITS, AccDataset, ContentHash, description
+from acc.data.importers.assembling import channels_of, unflattened
 from acc.data.importers.found import SAMPLE_BYTES, Column, Lazy, Opened, grid_columns
 from acc.data.importers.limits import check_bytes, check_side, refuse
-from acc.data.importers.looking import MAX_CLASSES, check_decided, describe, propose
+from acc.data.importers.looking import MAX_CLASSES, check_decided, describe, with_images
 from acc.data.importers.mapping import Histogram, ImportMapping, Steps, TargetMapping
-from acc.data.importers.opening import Limits, channels_of, opened, unflattened
+from acc.data.importers.opening import Limits, opened
 from acc.data.importers.scale import Scaler
 from acc.errors import InvalidInput
 from acc.specs import TargetSpec
@@ -338,13 +339,10 @@ def _decided(found: Opened, mapping: ImportMapping) -> ImportMapping:
         return mapping
     source = describe(found)
     check_decided(source, mapping)
-    return mapping if mapping.scale else mapping.model_copy(update={"scale": _clear_scale(source, mapping)})
-
-
-def _clear_scale(source: Any, mapping: ImportMapping) -> str:
-    from acc.data.importers.looking import with_images
-
-    return with_images(source, propose(source), mapping.images).scale
+    if mapping.scale:
+        return mapping
+    clear = with_images(source, mapping, mapping.images).scale
+    return mapping.model_copy(update={"scale": clear})
 
 
 def _images(found: Opened, mapping: ImportMapping) -> Lazy:
