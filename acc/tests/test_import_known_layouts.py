@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import pickle
 import tarfile
@@ -16,7 +17,7 @@ import pytest
 import scipy.io
 
 from acc.data import importers
-from acc.data.importers import assembling, hdf, optional
+from acc.data.importers import assembling, hdf
 from acc.data.importers.found import Opened, of_array
 from acc.errors import InvalidInput
 from acc.tests.importing import asked_of, idx, import_file, norb, pixels, png, tarred
@@ -136,7 +137,7 @@ def test_a_library_that_is_not_installed_is_a_sentence_with_the_command_that_ins
     def missing(name: str) -> Any:
         raise ImportError(name)
 
-    monkeypatch.setattr(optional.importlib, "import_module", missing)
+    monkeypatch.setattr(importlib, "import_module", missing)
     (tmp_path / "x.h5").write_bytes(hdf.MAGIC + bytes(100))
     with pytest.raises(InvalidInput, match=r'read by h5py; install it by: pip install "acc\[data\]"'):
         importers.look(tmp_path / "x.h5")
@@ -247,10 +248,10 @@ def test_kmnist_and_arrays_of_train_and_test_are_joined(tmp_path: Path) -> None:
     for part, rows in (("train", slice(0, 20)), ("test", slice(20, 30))):
         np.savez_compressed(kana / f"kmnist-{part}-imgs.npz", images[rows])
         np.savez_compressed(kana / f"kmnist-{part}-labels.npz", labels[rows])
-    named = {f"{axis}_{part}": array[rows] for axis, array in (("x", images), ("y", labels))
+    named: dict[str, Any] = {f"{axis}_{part}": array[rows] for axis, array in (("x", images), ("y", labels))
              for part, rows in (("train", slice(0, 20)), ("test", slice(20, 30)))}  # fmt: skip
     np.savez(tmp_path / "mnist.npz", **named)
-    med = {f"{part}_{what}": array[rows] for what, array in (("images", images), ("labels", labels[:, None]))
+    med: dict[str, Any] = {f"{part}_{what}": array[rows] for what, array in (("images", images), ("labels", labels[:, None]))
            for part, rows in (("train", slice(0, 20)), ("val", slice(20, 24)), ("test", slice(24, 30)))}  # fmt: skip
     np.savez(tmp_path / "pathmnist.npz", **med)
     for path, counts in (

@@ -94,7 +94,7 @@ def is_flat(lazy: Lazy) -> bool:
     return lazy.dtype.kind in "biuf" and flat_shape(lazy.shape) is not None
 
 
-def known_images(images: Mapping[str, Lazy]) -> str:
+def known_images(images: Mapping[str, object]) -> str:
     """Return the array that is the images by its name, or the only one; nothing where it is not clear."""
     lower = {name.lower(): name for name in images}
     for known in IMAGE_NAMES:

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -226,11 +227,11 @@ def _in_order(opened: Opened, layout: str, n: int, told: tuple[int, ...]) -> Non
                 f"{layout} without labels: its {n:,} images are taken to be in the order of its grid"
             )
             return
-    sizes = " or ".join(f"{math.prod(sizes):,}" for sizes, _ in GRIDS[layout])
+    released = " or ".join(f"{math.prod(sizes):,}" for sizes, _ in GRIDS[layout])
     names = ", ".join(factor.name for factor in GRIDS[layout][0][1])
     words = (
         f"{layout} has its factors in the order of its images, but {n:,} images are none of its released sizes "
-        f"({sizes}): give the sizes of its grid ({names}), or there is no target"
+        f"({released}): give the sizes of its grid ({names}), or there is no target"
     )
     opened.notes.append(words)
     shown = ",".join(f"{factor.name}:SIZE" for factor in GRIDS[layout][0][1])
@@ -285,7 +286,9 @@ def norb(opened: Opened, parts: Sequence[tuple[str, Lazy, Lazy | None, Lazy | No
     if len(whole.shape) != 4 or whole.shape[1] != 2:
         raise refuse(opened.file, f"has images of shape {whole.shape}; smallNORB's are (N, 2, 96, 96)")
     for place, camera in enumerate(("left", "right")):
-        opened.arrays[camera] = changed(whole, whole.shape[2:], lambda b, p=place: b[:, p], name=camera)
+        opened.arrays[camera] = changed(
+            whole, whole.shape[2:], partial(np.take, indices=place, axis=1), name=camera
+        )
     opened.notes.append("smallNORB has two cameras; the left one is taken unless the right is chosen")
     if len(parts) > 1:
         told = [part or "train" for part, images, _, _ in parts for _ in range(len(images))]

@@ -505,7 +505,9 @@ def _laid_on(images: NDArray[Any], background: str) -> NDArray[Any]:
     alpha = images[:, 3:].astype(np.float32) / top
     below = 0.0 if background == "black" else top
     mixed = images[:, :3] * alpha + below * (1 - alpha)
-    return np.rint(mixed).astype(np.uint8) if images.dtype == np.uint8 else mixed.astype(np.float32)
+    if images.dtype == np.uint8:
+        mixed = np.rint(mixed)
+    return np.asarray(mixed, images.dtype)
 
 
 def _grey(images: NDArray[Any]) -> NDArray[Any]:
