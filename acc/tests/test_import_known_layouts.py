@@ -15,10 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import scipy.io
+from PIL import Image
 
 from acc.data import importers
 from acc.data.importers import assembling, hdf
 from acc.data.importers.found import Opened, of_array
+from acc.data.importers.mapping import changed
 from acc.errors import InvalidInput
 from acc.tests.importing import asked_of, idx, import_file, norb, pixels, png, tarred
 
@@ -251,8 +253,9 @@ def test_kmnist_and_arrays_of_train_and_test_are_joined(tmp_path: Path) -> None:
     named: dict[str, Any] = {f"{axis}_{part}": array[rows] for axis, array in (("x", images), ("y", labels))
              for part, rows in (("train", slice(0, 20)), ("test", slice(20, 30)))}  # fmt: skip
     np.savez(tmp_path / "mnist.npz", **named)
-    med: dict[str, Any] = {f"{part}_{what}": array[rows] for what, array in (("images", images), ("labels", labels[:, None]))
-           for part, rows in (("train", slice(0, 20)), ("val", slice(20, 24)), ("test", slice(24, 30)))}  # fmt: skip
+    med: dict[str, Any] = {}
+    for part, rows in (("train", slice(0, 20)), ("val", slice(20, 24)), ("test", slice(24, 30))):
+        med |= {f"{part}_images": images[rows], f"{part}_labels": labels[rows, None]}
     np.savez(tmp_path / "pathmnist.npz", **med)
     for path, counts in (
         (kana, [20, 0, 10]),
@@ -266,6 +269,84 @@ def test_kmnist_and_arrays_of_train_and_test_are_joined(tmp_path: Path) -> None:
         assert np.bincount(data.split, minlength=3).tolist() == counts
     alone, _ = import_file(kana / "kmnist-test-imgs.npz", labels=kana / "kmnist-test-labels.npz")
     assert alone.target_specs[0].labels == tuple("おきすつなはまやれを")
+
+
+def test_a_folder_of_arrays_is_read_as_one_file_of_them(tmp_path: Path) -> None:
+    images, labels = pixels(12, 16, 16), np.arange(12) % 4
+    for name, array in (("images", images), ("labels", labels)):
+        np.save(tmp_path / f"{name}.npy", array)
+    data, _ = import_file(tmp_path)
+    np.testing.assert_array_equal(data.images[:, 0], images)
+    assert data.targets["labels"].tolist() == labels.tolist()
+    pictures = tmp_path / "one each"
+    pictures.mkdir()
+    for number, image in enumerate(images):
+        np.save(pictures / f"{number}.npy", image)
+    each, _ = import_file(pictures)
+    np.testing.assert_array_equal(each.images[:, 0], images)
+
+
+def test_one_part_alone_is_no_split(tmp_path: Path) -> None:
+    for number in range(4):
+        (tmp_path / "train" / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "train" / "ab"[number % 2] / f"{number}.png").write_bytes(png(8, 8))
+    data, _ = import_file(tmp_path)
+    assert data.split is None
+    assert data.targets["label"].tolist() == [0, 0, 1, 1]
+
+
+def test_a_mapping_that_does_not_fit_names_its_field(tmp_path: Path) -> None:
+    np.savez(
+        tmp_path / "x.npz", images=pixels(12, 16, 16), kind=np.arange(12) % 3, name=np.array(["a", "b"] * 6)
+    )
+    target = {"source": "kind", "name": "kind", "kind": "class"}
+    for changes, field, words in (
+        ({"images": "imgs"}, "images", "is no array of images in 'x.npz'; there are: 'images'"),
+        ({"channels": "last"}, "channels", "choose none"),
+        ({"targets": [target | {"source": "sort"}]}, "targets.0.source", "its columns are: 'kind', 'name'"),
+        ({"targets": [target | {"labels": ["a", "b"]}]}, "targets.0.labels", "2 labels name 3 classes"),
+        ({"targets": [target | {"source": "name", "kind": "real"}]}, "targets.0.kind", "choose class"),
+        ({"targets": [target | {"kind": "circular"}]}, "targets.0.period", "say the period"),
+        ({"targets": [target, target]}, "targets.1.name", "two targets called 'kind'"),
+        ({"units": "name2"}, "units", "is no column of 'x.npz'"),
+        ({"split": "nowhere"}, "split", "is no column of 'x.npz'"),
+        ({"steps": {"crop": [20, 20]}}, "steps.crop", "which is 16 x 16 pixels high and wide"),
+        ({"steps": {"resize": [4, 4]}}, "steps.resize", "each side may be 8 to 1024 pixels"),
+        ({"grid": [{"name": "a", "size": 5}]}, "grid", "has 12 images"),
+    ):
+        with pytest.raises(InvalidInput, match=words) as refused:
+            import_file(tmp_path / "x.npz", changes=changes)
+        assert set(refused.value.fields) == {field}
+
+
+def test_steps_are_done_to_each_image_and_kept_with_the_dataset(tmp_path: Path) -> None:
+    images = pixels(5, 20, 24, 3)
+    np.save(tmp_path / "x.npy", images)
+    steps = {"transpose": True, "grey": True, "crop": [20, 16], "resize": [10, 8]}
+    data, provenance = import_file(tmp_path / "x.npy", changes={"steps": steps})
+    assert data.images.shape == (5, 1, 10, 8)
+    assert provenance["mapping"]["steps"] == steps
+    grey = np.rint(images.transpose(0, 2, 1, 3) @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
+    cut = Image.fromarray(grey[2, 2:22, 2:18])
+    wanted = np.asarray(cut.resize((8, 10), Image.Resampling.LANCZOS)).astype(int)
+    assert np.abs(data.images[2, 0].astype(int) - wanted).max() <= 1
+    again, _ = import_file(tmp_path / "x.npy", changes=provenance["mapping"])
+    assert again.content_hash == data.content_hash
+
+
+def test_a_preview_shows_what_will_be_stored(tmp_path: Path) -> None:
+    images, labels = pixels(30, 12, 12), np.arange(30) % 3
+    np.savez_compressed(tmp_path / "x.npz", images=images, label=labels, angle=np.linspace(0, 350, 30))
+    targets = [
+        {"source": "label", "name": "label", "kind": "class", "labels": ["a", "b", "c"]},
+        {"source": "angle", "name": "angle", "kind": "circular", "period": 360},
+    ]
+    mapping = changed(importers.propose(importers.look(tmp_path / "x.npz")), targets=targets)
+    shown = importers.preview(tmp_path / "x.npz", mapping, 4)
+    np.testing.assert_array_equal(shown.images[[0, -1], 0], images[[0, -1]])
+    assert (len(shown.images), shown.captions[1][:7]) == (4, "label a")
+    assert [(each.kind, sum(each.counts)) for each in shown.histograms] == [("class", 30), ("circular", 30)]
+    assert shown.histograms[0].labels == ("a", "b", "c")
 
 
 def test_the_measures_of_morpho_mnist_lie_beside_its_images(tmp_path: Path) -> None:

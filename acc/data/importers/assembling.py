@@ -24,7 +24,8 @@ MAX_COLUMNS = 512
 def assemble(arrays: Mapping[str, Lazy], found: Opened, told: Sequence[Column]) -> None:
     """Tell which arrays may be images, which are columns, and what is passed over; ``told``: further columns."""
     known = bool(found.columns)
-    lazies, parts = layouts.by_part(arrays)
+    joined, parts = layouts.by_part(arrays)
+    lazies = {name: lazy.renamed(name) for name, lazy in joined.items()}
     cars = found.layout == "Cars3D"
     if not cars and len(lazies) == 1 and "im" in lazies and lazies["im"].shape[2:] == (3, 24, 4):
         im = lazies["im"].whole()

@@ -137,8 +137,8 @@ def by_part(arrays: Mapping[str, Lazy]) -> tuple[dict[str, Lazy], list[str]]:
 def recognise(opened: Opened, images: Lazy | None) -> None:
     """Name a known layout of arrays, its columns, and the grid that is its order."""
     name, n = opened.file.lower(), len(images) if images is not None else 0
-    keys = {*opened.arrays, *(column.source for column in opened.columns)}
-    if "imgs" in keys and keys & {"latents_values", "latents_classes"}:
+    keys = {*opened.arrays, *(_flat_name(column) for column in opened.columns)}
+    if "imgs" in keys and keys & _LATENTS:
         _dsprites(opened)
     elif name.startswith("dsprites"):
         _in_order(opened, "dSprites", n, _sizes_in_name(name))
@@ -155,19 +155,23 @@ def recognise(opened: Opened, images: Lazy | None) -> None:
     _mnist(opened, name)
 
 
+_LATENTS = {"latents_values", "latents_classes"}
+
+
+def _flat_name(column: Column) -> str:
+    """Return the name of a column's array, which dSprites has in a group of its own in HDF5."""
+    return column.source.replace("/", "_")
+
+
 def _dsprites(opened: Opened) -> None:
     opened.layout = "dSprites"
-    values = [column for column in opened.columns if column.source == "latents_values"]
-    classes = [column for column in opened.columns if column.source == "latents_classes"]
-    both = bool(values) and bool(classes)
+    both = len({_flat_name(column) for column in opened.columns} & _LATENTS) == len(_LATENTS)
     for column in opened.columns:
-        if column.source not in {"latents_values", "latents_classes"} or column.index is None:
-            continue
-        if column.index >= len(_DSPRITES):
+        if _flat_name(column) not in _LATENTS or column.index is None or column.index >= len(_DSPRITES):
             continue
         factor = _DSPRITES[column.index]
         _name(column, factor)
-        of_classes = column.source == "latents_classes"
+        of_classes = _flat_name(column) == "latents_classes"
         if factor.kind == "class" and not of_classes:
             column.labels = None
             column.kind = "text" if both else None

@@ -235,7 +235,8 @@ class Plan:
         for part, number in numbers.items():
             split[names == part] = number
         assert max(numbers.values()) < len(PARTS)
-        return split[self.rows]
+        taken = split[self.rows]
+        return taken if len(np.unique(taken)) > 1 else None  # one part alone is no split
 
     def _units(self) -> NDArray[np.int64]:
         column = self._column(self.mapping.units, "units")
