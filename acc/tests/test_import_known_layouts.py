@@ -277,7 +277,7 @@ def test_a_folder_of_arrays_is_read_as_one_file_of_them(tmp_path: Path) -> None:
         np.save(tmp_path / f"{name}.npy", array)
     data, _ = import_file(tmp_path)
     np.testing.assert_array_equal(data.images[:, 0], images)
-    assert data.targets["labels"].tolist() == labels.tolist()
+    assert data.targets["label"].tolist() == labels.tolist()
     pictures = tmp_path / "one each"
     pictures.mkdir()
     for number, image in enumerate(images):

@@ -265,7 +265,8 @@ def _mnist(opened: Opened, name: str) -> None:
     if any(column.where.endswith("morpho.csv") for column in opened.columns):
         opened.layout = "Morpho-MNIST"
     for column in opened.columns:
-        if column.index is None and column.source == "label" and _is_among(column, 10):
+        if column.index is None and column.source.endswith("label") and _is_among(column, 10):
+            column.name = "label"
             if opened.layout == "Fashion-MNIST":
                 column.labels = _FASHION
             elif opened.layout == "KMNIST":
