@@ -25,8 +25,6 @@ PARTS = ("training", "validation", "test")
 _RESERVED = (IMAGES, UNITS)
 _DTYPES: dict[str, type[np.generic]] = {"class": np.int64, "real": np.float32}
 _CHUNK_BYTES = 1 << 24
-_HELD_BYTES = 1 << 26  # of a memory-mapped file, as it is read
-_AROUND_BYTES = 1 << 16  # that the system maps around each byte that is read
 
 
 class AccDataset:
@@ -56,7 +54,6 @@ class AccDataset:
         self.target_specs = tuple(target_specs)
         self.targets: dict[str, NDArray[Any]] = dict(targets or {})
         self._content_hash = content_hash
-        self._read_bytes = 0
         if not content_hash:  # what was loaded from a verified file has been checked before
             _check(images, self.targets, self.target_specs)
             if split is not None and SPLIT in self.targets:
@@ -96,24 +93,17 @@ class AccDataset:
     def read(self, rows: NDArray[np.int64], out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Return the images of rows ``(K,)``, a copy ``(K, C, H, W)`` as they are stored; ``out``: put them there.
 
-        Of a memory-mapped file no more than some 64 MiB stay in the memory of this process, however many rows are
-        read; other threads go on meanwhile.
+        What lies in a file does not become part of this process's memory by being read. Raises IndexError for rows
+        that there are not.
         """
         if len(rows) and not 0 <= np.min(rows) <= np.max(rows) < len(self):
             raise IndexError(f"rows {np.min(rows)} to {np.max(rows)} of a dataset of {len(self)}")
-        if self.images.flags.c_contiguous:
-            if out is None:
-                out = np.empty((len(rows), *self.images.shape[1:]), self.images.dtype)
-            files.ask_ahead(self.images, rows)
-            np.take(self.images, rows, axis=0, out=out, mode="clip")  # which copies straight into ``out``
-        elif out is None:
-            out = self.images[rows]
+        if out is None:
+            out = np.empty((len(rows), *self.images.shape[1:]), self.images.dtype)
+        if self.images.flags.c_contiguous and len(rows):
+            files.read_rows(self.images, np.asarray(rows), out)
         else:
             out[...] = self.images[rows]
-        self._read_bytes += len(rows) * max(_AROUND_BYTES, self.images[0].nbytes)
-        if self._read_bytes >= _HELD_BYTES:
-            self._read_bytes = 0
-            files.give_back(self.images)
         return out
 
     def spec(self, name: str) -> DatasetSpec:

@@ -170,7 +170,9 @@ def test_one_dataset_may_be_streamed_beside_one_that_is_held(tmp_path: Path) -> 
     trainer, sink = helpers.run(spec, datasets)
     assert sink.at(14).header.streamed == ("a",)
     words = trainer.state.data_in_words()
-    assert words["a"].startswith("600 images, 0.00 GiB: streamed from the file")
+    assert words["a"] == (
+        "600 images, trained on 480, 120 held out from training; 0.00 GiB, streamed from the file (limit 0.0001 GiB)"
+    )
     assert "held in the memory" in words["b"]
 
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from acc import rng
+from acc import combinations, rng
 from acc.errors import CheckpointError, InvalidInput, PluginFailed
 from acc.models import Model, build
-from acc.specs import DatasetSpec, TaskSpec, TrainJobSpec
+from acc.specs import DatasetSpec, TaskSpec, TrainJobSpec, held_out_as
 from acc.training import passes
 from acc.training.batch import Indices, OnDevice, Resident, Stream, TrainingRows
 from acc.training.checkpoints.extra_state import ExtraState
@@ -32,7 +32,7 @@ from acc.training.optim import NamedOptimizer, lr_at
 from acc.training.plugin_set import PluginSet
 from acc.training.ranks.group import Ranks, sized
 from acc.training.settings import torch_settings
-from acc.training.split import split_indices
+from acc.training.split import Split, split_of
 from acc.training.step import JointSchedule, Plan, SampledSchedule, Schedule, StepResult, TaskGroup, Updates
 from acc.training.streaming import Streamed
 from acc.training.task import JointTask
@@ -70,6 +70,8 @@ class TrainState:
         resumed = _checkpoint(resume_from)
         origin = resumed or _checkpoint(start_from)
         job = sized(job, ranks)
+        if origin is not None:
+            job = held_out_as(job, origin.header.spec)
         self.job, self.train, self.classes, self.ranks = job, job.train, classes, ranks
         wanted = device or (str(ranks.device) if ranks is not None else job.train.device)
         self.device = torch.device(DeviceManager().resolve(wanted))
@@ -93,7 +95,7 @@ class TrainState:
         self._rng: dict[str, Tensor] | None = None
         self._rng_at_end: dict[str, Tensor] | None = None
         self._streams: dict[str, Stream] = {}
-        self._rows: dict[str, Indices] = like._rows if like else {}
+        self._splits: dict[str, Split] = like._splits if like else {}
         self._data: dict[str, OnDevice] = like._data if like else {}
         began = resumed.header if resumed else None
         self._streamed = {key: key in began.streamed for key in began.offsets} if began else {}
@@ -103,6 +105,8 @@ class TrainState:
         for spec in resumed.header.spec.tasks if resumed else job.tasks:
             self.tasks.attach(spec).added = resumed is not None and spec.key in resumed.header.added
         self.require_trainable()
+        there = [self.tasks.dataset(task.dataset).targets for task in self.tasks.specs]
+        combinations.require(self.train.combinations, there)
         self.early = EarlyStop(self.train, self.tasks.entries)
         self.optimizer = NamedOptimizer(self._named_parameters(), self.train, self.device)
         self.updates = Updates(self.model, self.train, self.optimizer, self.device, ranks)
@@ -190,24 +194,24 @@ class TrainState:
         return self._streamed[key]
 
     def data_in_words(self) -> dict[str, str]:
-        """Return for each dataset of the tasks how its images are held and read, in words."""
+        """Return for each dataset of the tasks how its images are held and how its rows are split, in words."""
         keys = dict.fromkeys(entry.spec.dataset for entry in self.tasks.entries.values())
         return {key: self._in_words(key) for key in keys}
 
     def _in_words(self, key: str) -> str:
         data = self.tasks.dataset(key)
-        size = f"{len(data):,} images, {data.images.nbytes / 2**30:.2f} GiB"
-        limit = f"{self.train.resident_gib:g} GiB"
-        if self._is_streamed(key):
-            return f"{size}: streamed from the file, since that is more than {limit}"
-        return f"{size}: held in the memory of the device, since that is not more than {limit}"
+        size, limit = f"{data.images.nbytes / 2**30:.2f} GiB", f"{self.train.resident_gib:g} GiB"
+        way = "streamed from the file" if self._is_streamed(key) else "held in the memory of the device"
+        return f"{len(data):,} images, {self.split(key).in_words}; {size}, {way} (limit {limit})"
 
     def _training_rows(self, key: str) -> Indices:
-        if key not in self._rows:
-            self._rows[key], _ = split_indices(
-                self.tasks.dataset(key), seed=self.job.model.seed, val_fraction=self.train.val_fraction
-            )
-        return self._rows[key]
+        return self.split(key).training
+
+    def split(self, key: str) -> Split:
+        """Return which rows of a dataset are trained on, and which are not; raises InvalidInput."""
+        if key not in self._splits:
+            self._splits[key] = split_of(self.tasks.dataset(key), seed=self.job.model.seed, train=self.train)
+        return self._splits[key]
 
     def training_rows(self, key: str) -> TrainingRows:
         """Return the training rows of a dataset, on the device."""
