@@ -165,13 +165,13 @@ def _placed(folder: Path, upload: Mapping[str, Any]) -> Path:
     if "path" in upload:
         return on_server.found(upload["path"])
     if "files" in upload:
-        place = folder / upload["name"]
+        place: Path = folder / upload["name"]
         for file in upload["files"]:
             _link(file, place / file["name"])
         return place
-    place = folder / upload["name"]
-    _link(upload, place)
-    return place
+    path: Path = folder / upload["name"]
+    _link(upload, path)
+    return path
 
 
 def _link(upload: Mapping[str, str], path: Path) -> None:
