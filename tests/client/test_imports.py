@@ -70,5 +70,5 @@ def test_a_shell_does_the_same(
     assert "faces: images, 3 images" in shell("looked", str(job.pk))
     look.write_text(shell("--json", "looked", str(job.pk)))
     assert json.loads(look.read_text())["mapping"]["images"] == "pictures"
-    shell("take", str(job.pk), "--mapping", strlook, "--name", "Mine")
+    shell("take", str(job.pk), "--mapping", str(look), "--name", "Mine")
     assert Job.objects.latest("pk").spec["mapping"]["scale"] == "0..255"
