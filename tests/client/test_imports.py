@@ -54,11 +54,11 @@ def test_a_shell_does_the_same(
     site_url: str,
     token: str,
     folder: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("ACC_TOKEN", token)
+    look = folder.parent / "look.json"
 
     def shell(*words: str) -> str:
         assert main(["--url", site_url, *words]) == 0
@@ -68,7 +68,7 @@ def test_a_shell_does_the_same(
     job = Job.objects.get()
     looked(job)
     assert "faces: images, 3 images" in shell("looked", str(job.pk))
-    (tmp_path / "look.json").write_text(shell("--json", "looked", str(job.pk)))
-    assert json.loads((tmp_path / "look.json").read_text())["mapping"]["images"] == "pictures"
-    shell("take", str(job.pk), "--mapping", str(tmp_path / "look.json"), "--name", "Mine")
+    look.write_text(shell("--json", "looked", str(job.pk)))
+    assert json.loads(look.read_text())["mapping"]["images"] == "pictures"
+    shell("take", str(job.pk), "--mapping", str(look), "--name", "Mine")
     assert Job.objects.latest("pk").spec["mapping"]["scale"] == "0..255"
