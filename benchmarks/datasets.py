@@ -82,7 +82,7 @@ def copied(path: Path, out: Path) -> float:
 
 
 def write_sprites(path: Path, n: int) -> None:
-    """Write images of 0 and 1 and their factors as dSprites has them, unpacked, so that the file is as large as they."""
+    """Write images of 0 and 1 and their factors as dSprites has them; the file is not packed."""
     rng = np.random.default_rng(0)
     block = (rng.random((4_096, SPRITE_SIDE, SPRITE_SIDE)) < 0.1).astype(np.uint8)
     shape = {"descr": "|u1", "fortran_order": False, "shape": (n, SPRITE_SIDE, SPRITE_SIDE)}

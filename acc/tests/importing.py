@@ -1,13 +1,22 @@
-"""Imports of tests in one call: what is proposed for a file, changed as a test says, and read."""
+"""Imports of tests in one call: what is proposed for a file, changed as a test says, and read; and files to import."""
 
 from __future__ import annotations
 
+import gzip
+import io
+import struct
+import tarfile
 import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 from acc.data import AccDataset, importers
 from acc.data.importers.mapping import ImportMapping, Source, TargetMapping, changed
+
+RNG = np.random.default_rng(0)
 
 
 def proposal(
@@ -64,3 +73,36 @@ def asked_of(path: Path, **options: Any) -> dict[str, str]:
     return {
         each.field: each.words for each in importers.asked(source, importers.propose(source)) if each.needed
     }
+
+
+def pixels(*shape: int) -> Any:
+    return RNG.integers(0, 256, shape, dtype=np.uint8)
+
+
+def idx(path: Path, array: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    code = {"u1": 8, "i4": 0x0C}[array.dtype.str[1:]]
+    head = struct.pack(f">HBB{array.ndim}I", 0, code, array.ndim, *array.shape)
+    path.write_bytes(gzip.compress(head + array.astype(array.dtype.newbyteorder(">")).tobytes()))
+    return path
+
+
+def png(*shape: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels(*shape)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def tarred(path: Path, files: dict[str, bytes], mode: Any = "w") -> Path:
+    with tarfile.open(path, mode) as archive:
+        for name, data in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return path
+
+
+def norb(path: Path, array: Any, magic: int) -> None:
+    shape = [*array.shape, 1, 1][: max(3, array.ndim)]
+    head = struct.pack(f"<2I{len(shape)}I", magic, array.ndim, *shape)
+    path.write_bytes(head + array.tobytes())

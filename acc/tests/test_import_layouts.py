@@ -281,6 +281,16 @@ def test_what_is_wrong_with_a_table_is_told_of_the_table(tmp_path: Path, table: 
     assert "x.npy" not in str(refused.value)
 
 
+def test_a_column_that_cannot_be_read_can_be_left_out(tmp_path: Path) -> None:
+    images, labels = images_and(tmp_path, TABLE.replace("1.75", "NA").encode())
+    with pytest.raises(InvalidInput, match="among numbers.*; or leave 'thickness' out") as refused:
+        import_file(images, labels=labels)
+    assert set(refused.value.fields) == {"left_out"}
+    data, provenance = import_file(images, labels=labels, changes={"left_out": ["thickness"]})
+    assert list(data.targets) == ["digit", "kind"]
+    assert provenance["mapping"]["left_out"] == ["thickness"]
+
+
 def test_labels_of_another_length_are_blamed_on_their_own_file(tmp_path: Path) -> None:
     images, _ = images_and(tmp_path, b"")
     np.save(tmp_path / "y.npy", np.arange(5) % 2)

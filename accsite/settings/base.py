@@ -320,7 +320,7 @@ ACC_SWEEP_SECONDS = env.number("ACC_SWEEP_SECONDS", 2)
 # The most bytes of JSON that one request may send.
 ACC_MAX_BODY_BYTES = int(env.number("ACC_MAX_BODY_BYTES", 4 * 2**20))
 # The largest dataset, unpacked, that an import takes.
-ACC_MAX_DATASET_BYTES = int(env.number("ACC_MAX_DATASET_BYTES", 8 * 2**30))
+ACC_MAX_DATASET_BYTES = int(env.number("ACC_MAX_DATASET_BYTES", 16 * 2**30))
 # Folders of the server whose files may be imported by their path, separated by colons; empty: none.
 ACC_IMPORT_ROOTS = env.paths("ACC_IMPORT_ROOTS")
 # How long what was removed can be restored: a dataset, or checkpoints of a tree.

@@ -75,11 +75,11 @@ def _look(context: JobContext, path: Path, how: dict[str, Any]) -> None:
         source = importers.look(path, **how, progress=lambda done: progress(0.6 * done))
         errors: dict[str, list[str]] = {}
         mapping = (
-            importers.propose(source) if spec["mapping"] is None else ImportMapping.parse(spec["mapping"])
+            importers.propose(source) if spec.get("mapping") is None else ImportMapping.parse(spec["mapping"])
         )
         look = Look(context.job, source, mapping)
         try:
-            mapping = changed(mapping, **spec["changes"])
+            mapping = changed(mapping, **(spec.get("changes") or {}))
             questions = tuple(importers.asked(source, mapping))
             # What has to be decided is filled in as it is proposed: that is shown, and nothing is kept by it.
             answers = {each.field: each.proposed for each in questions if each.needed and each.proposed}
@@ -99,10 +99,10 @@ def _look(context: JobContext, path: Path, how: dict[str, Any]) -> None:
 def _import(context: JobContext, path: Path, how: dict[str, Any]) -> None:
     spec, began, draft = context.job.spec, time.perf_counter(), draft_path(context)
     with context.interruption.raising(), Progress(context, None) as progress:
-        if spec["mapping"] is None:
-            mapping = changed(importers.propose(importers.look(path, **how)), **spec["changes"])
+        if spec.get("mapping") is None:
+            mapping = changed(importers.propose(importers.look(path, **how)), **(spec.get("changes") or {}))
         else:
-            mapping = changed(ImportMapping.parse(spec["mapping"]), **spec["changes"])
+            mapping = changed(ImportMapping.parse(spec["mapping"]), **(spec.get("changes") or {}))
         provenance = importers.read(path, mapping, draft, **how, progress=lambda done: progress(0.95 * done))
         progress(1.0)
     seconds = time.perf_counter() - began
@@ -165,13 +165,13 @@ def _placed(folder: Path, upload: Mapping[str, Any]) -> Path:
     if "path" in upload:
         return on_server.found(upload["path"])
     if "files" in upload:
-        place = folder / upload["name"]
+        place: Path = folder / upload["name"]
         for file in upload["files"]:
             _link(file, place / file["name"])
         return place
-    place = folder / upload["name"]
-    _link(upload, place)
-    return place
+    path: Path = folder / upload["name"]
+    _link(upload, path)
+    return path
 
 
 def _link(upload: Mapping[str, str], path: Path) -> None:

@@ -94,8 +94,9 @@ def read(
 ) -> dict[str, Any]:
     """Write the dataset file to ``out`` in a stream, and return its provenance; options as of ``look``.
 
+    scratch: by default the folder of ``out``, which has room for a dataset.
     Nothing is left behind where it fails. Raises InvalidInput naming the field of the mapping that does not fit, or
     what must be decided and is not.
     """
-    limits = Limits(max_bytes, read_tensors, scratch, mapping.steps.background)
+    limits = Limits(max_bytes, read_tensors, scratch or out.parent, mapping.steps.background)
     return reading.read(path, mapping, out, labels=labels, limits=limits, progress=progress)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from acc.data.dataset import UNITS
 from acc.data.importers.limits import refuse
+from acc.errors import InvalidInput
 
 MAX_LABELS = 1_000
 MAX_TABLE_BYTES = 2**30
@@ -32,19 +33,20 @@ FILE_NAMES = ("image_id", "file", "filename", "file_name", "image", "path", "nam
 class Columns:
     """Target columns ``(N,)``, and the labels of those that were text; ``files``: the image of each row, if told.
 
-    lines: the number of each row in its file.
+    lines: the number of each row in its file. refused: columns that cannot be read, and the sentence that says why.
     """
 
     values: dict[str, NDArray[Any]] = field(default_factory=dict)
     labels: dict[str, tuple[str, ...]] = field(default_factory=dict)
     files: list[str] | None = None
     lines: list[int] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
 
 
 def read(data: bytes, name: str, *, by_file: bool) -> Columns:
     """Return the columns of a CSV file; ``by_file``: one column, ``file`` or the first, names the image of each row.
 
-    Raises InvalidInput (file) naming row and column.
+    A column that cannot be read is told of in ``refused``. Raises InvalidInput (file) for what is no table.
     """
     if len(data) > MAX_TABLE_BYTES:
         raise refuse(name, f"is a table of {len(data):,} bytes; at most {MAX_TABLE_BYTES:,} are allowed")
@@ -72,13 +74,21 @@ def read(data: bytes, name: str, *, by_file: bool) -> Columns:
     if "" in cells:
         raise refuse(name, f"has a column without a name; its header is {', '.join(head)}")
     for column, texts in cells.items():
-        if column == UNITS:
-            found.values[column] = unit_numbers(texts, name)
-            continue
-        found.values[column], labels = column_of(texts, column, name, lines=found.lines)
-        if labels is not None:
-            found.labels[column] = labels
+        _take(found, column, texts, name)
     return found
+
+
+def _take(found: Columns, column: str, texts: Sequence[str], name: str) -> None:
+    if column == UNITS:
+        found.values[column] = unit_numbers(texts, name)
+        return
+    try:
+        found.values[column], labels = column_of(texts, column, name, lines=found.lines)
+    except InvalidInput as error:
+        found.refused[column] = error.fields["file"][0]
+        return
+    if labels is not None:
+        found.labels[column] = labels
 
 
 def is_table(name: str) -> bool:

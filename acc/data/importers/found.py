@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -243,6 +243,12 @@ class Opened:
         self.undecided.append(
             Question(field="left_out", words=f"{words}; or leave '{key}' out", choices=(key,), needed=True)
         )
+
+    def refuse_columns(self, refused: Mapping[str, str]) -> None:
+        """Pass over columns that cannot be read, which is to be agreed to; ``refused``: why, by their names."""
+        for name, why in refused.items():
+            self.passed_over.append(PassedOver(name=name, why=why))
+            self.leave(name, why)
 
     def add(self, source: str, values: NDArray[Any], where: str, **known: Any) -> Column:
         """Add a column, or one for each of an array ``(N, K)``, and return the last."""

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -136,8 +137,8 @@ def by_part(arrays: Mapping[str, Lazy]) -> tuple[dict[str, Lazy], list[str]]:
 def recognise(opened: Opened, images: Lazy | None) -> None:
     """Name a known layout of arrays, its columns, and the grid that is its order."""
     name, n = opened.file.lower(), len(images) if images is not None else 0
-    keys = {*opened.arrays, *(column.source for column in opened.columns)}
-    if "imgs" in keys and keys & {"latents_values", "latents_classes"}:
+    keys = {*opened.arrays, *(_flat_name(column) for column in opened.columns)}
+    if "imgs" in keys and keys & _LATENTS:
         _dsprites(opened)
     elif name.startswith("dsprites"):
         _in_order(opened, "dSprites", n, _sizes_in_name(name))
@@ -154,19 +155,23 @@ def recognise(opened: Opened, images: Lazy | None) -> None:
     _mnist(opened, name)
 
 
+_LATENTS = {"latents_values", "latents_classes"}
+
+
+def _flat_name(column: Column) -> str:
+    """Return the name of a column's array, which dSprites has in a group of its own in HDF5."""
+    return column.source.replace("/", "_")
+
+
 def _dsprites(opened: Opened) -> None:
     opened.layout = "dSprites"
-    values = [column for column in opened.columns if column.source == "latents_values"]
-    classes = [column for column in opened.columns if column.source == "latents_classes"]
-    both = bool(values) and bool(classes)
+    both = len({_flat_name(column) for column in opened.columns} & _LATENTS) == len(_LATENTS)
     for column in opened.columns:
-        if column.source not in {"latents_values", "latents_classes"} or column.index is None:
-            continue
-        if column.index >= len(_DSPRITES):
+        if _flat_name(column) not in _LATENTS or column.index is None or column.index >= len(_DSPRITES):
             continue
         factor = _DSPRITES[column.index]
         _name(column, factor)
-        of_classes = column.source == "latents_classes"
+        of_classes = _flat_name(column) == "latents_classes"
         if factor.kind == "class" and not of_classes:
             column.labels = None
             column.kind = "text" if both else None
@@ -226,11 +231,11 @@ def _in_order(opened: Opened, layout: str, n: int, told: tuple[int, ...]) -> Non
                 f"{layout} without labels: its {n:,} images are taken to be in the order of its grid"
             )
             return
-    sizes = " or ".join(f"{math.prod(sizes):,}" for sizes, _ in GRIDS[layout])
+    released = " or ".join(f"{math.prod(sizes):,}" for sizes, _ in GRIDS[layout])
     names = ", ".join(factor.name for factor in GRIDS[layout][0][1])
     words = (
         f"{layout} has its factors in the order of its images, but {n:,} images are none of its released sizes "
-        f"({sizes}): give the sizes of its grid ({names}), or there is no target"
+        f"({released}): give the sizes of its grid ({names}), or there is no target"
     )
     opened.notes.append(words)
     shown = ",".join(f"{factor.name}:SIZE" for factor in GRIDS[layout][0][1])
@@ -260,7 +265,8 @@ def _mnist(opened: Opened, name: str) -> None:
     if any(column.where.endswith("morpho.csv") for column in opened.columns):
         opened.layout = "Morpho-MNIST"
     for column in opened.columns:
-        if column.index is None and column.source == "label" and _is_among(column, 10):
+        if column.index is None and column.source.endswith("label") and _is_among(column, 10):
+            column.name = "label"
             if opened.layout == "Fashion-MNIST":
                 column.labels = _FASHION
             elif opened.layout == "KMNIST":
@@ -285,7 +291,9 @@ def norb(opened: Opened, parts: Sequence[tuple[str, Lazy, Lazy | None, Lazy | No
     if len(whole.shape) != 4 or whole.shape[1] != 2:
         raise refuse(opened.file, f"has images of shape {whole.shape}; smallNORB's are (N, 2, 96, 96)")
     for place, camera in enumerate(("left", "right")):
-        opened.arrays[camera] = changed(whole, whole.shape[2:], lambda b, p=place: b[:, p], name=camera)
+        opened.arrays[camera] = changed(
+            whole, whole.shape[2:], partial(np.take, indices=place, axis=1), name=camera
+        )
     opened.notes.append("smallNORB has two cameras; the left one is taken unless the right is chosen")
     if len(parts) > 1:
         told = [part or "train" for part, images, _, _ in parts for _ in range(len(images))]

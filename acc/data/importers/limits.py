@@ -7,7 +7,7 @@ from pathlib import Path
 
 from acc.errors import InvalidInput
 
-MAX_DATASET_BYTES = 8 * 2**30
+MAX_DATASET_BYTES = 16 * 2**30
 MIN_SIDE, MAX_SIDE = 8, 1024
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 

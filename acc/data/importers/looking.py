@@ -12,6 +12,14 @@ from numpy.typing import NDArray
 
 from acc.data.dataset import UNITS
 from acc.data.importers import scale
+from acc.data.importers.assembling import (
+    LABEL_NAMES,
+    channels_of,
+    flat_shape,
+    is_flat,
+    is_images,
+    known_images,
+)
 from acc.data.importers.found import Column, Lazy, Opened
 from acc.data.importers.limits import MIN_SIDE, refuse
 from acc.data.importers.mapping import (
@@ -25,15 +33,7 @@ from acc.data.importers.mapping import (
     Steps,
     TargetMapping,
 )
-from acc.data.importers.opening import (
-    LABEL_NAMES,
-    Limits,
-    channels_of,
-    flat_shape,
-    is_images,
-    known_images,
-    opened,
-)
+from acc.data.importers.opening import Limits, opened
 from acc.errors import InvalidInput
 from acc.names import clean_name
 
@@ -99,7 +99,7 @@ def _array(lazy: Lazy, file: str) -> ArrayFound:
         where=lazy.where,
         shape=lazy.shape,
         dtype=str(lazy.dtype),
-        role="images" if is_images(lazy) or flat_shape(lazy) else "other",
+        role="images" if is_images(lazy) or is_flat(lazy) else "other",
         least=values.least,
         greatest=values.greatest,
         distinct=values.distinct,
@@ -146,7 +146,7 @@ def _column(column: Column, before: Sequence[ColumnFound], columns_before: Seque
         kind=kind,
         why=why,
         distinct=len(distinct),
-        examples=tuple(labels[each] if labels and number else _shown(each) for each in shown.tolist()),
+        examples=tuple(labels[int(each)] if labels and number else _shown(each) for each in shown.tolist()),
         least=float(distinct[0]) if number and len(distinct) else None,
         greatest=float(distinct[-1]) if number and len(distinct) else None,
         labels=labels,
@@ -208,8 +208,8 @@ def propose(source: Source) -> ImportMapping:
         question = _scale(source, image)
         mapping = ImportMapping(
             images=image.name,
-            channels=_channels(image),
-            flat=_flat(image),
+            channels=channels_of(image.shape) or "none",
+            flat=flat_shape(image.shape),
             scale="" if question.needed else question.proposed,
             pixels="float32" if source.layout == "ACC" and image.dtype == "float32" else "uint8",
         )
@@ -246,8 +246,8 @@ def with_images(source: Source, mapping: ImportMapping, name: str) -> ImportMapp
     return mapping.model_copy(
         update={
             "images": name,
-            "channels": _channels(image),
-            "flat": _flat(image),
+            "channels": channels_of(image.shape) or "none",
+            "flat": flat_shape(image.shape),
             "scale": "" if question.needed else question.proposed,
         }
     )
@@ -277,26 +277,6 @@ def _images(source: Source) -> ArrayFound | None:
     if not chosen and source.layout in {"smallNORB"}:
         chosen = arrays[0].name
     return lazies.get(chosen)
-
-
-def _channels(image: ArrayFound) -> Any:
-    return channels_of(image.shape) or "none"
-
-
-def _flat(image: ArrayFound) -> tuple[int, int, int] | None:
-    return flat_shape_of(image.shape)
-
-
-def flat_shape_of(shape: Sequence[int]) -> tuple[int, int, int] | None:
-    return None if len(shape) != 2 else _square(shape[1])
-
-
-def _square(width: int) -> tuple[int, int, int] | None:
-    for channels in (1, 3):
-        side = round((width // channels) ** 0.5)
-        if channels * side * side == width:
-            return channels, side, side
-    return None
 
 
 def _scale(source: Source, image: ArrayFound) -> Question:

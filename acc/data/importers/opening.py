@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,9 +29,11 @@ from acc.data.importers import (
     own,
     parquet,
     picture_sets,
+    pictures,
     webdataset,
 )
-from acc.data.importers.found import Blocks, Column, Lazy, Opened, changed, joined, of_array
+from acc.data.importers.assembling import CHANNELS, LABEL_NAMES, assemble, columns_of
+from acc.data.importers.found import Blocks, Column, Lazy, Opened, joined, of_array
 from acc.data.importers.limits import MAX_DATASET_BYTES, check_bytes, refuse
 from acc.data.importers.mapping import Background, PassedOver
 from acc.errors import InvalidInput
@@ -52,12 +53,6 @@ FORMATS: Mapping[str, str] = {
     "folder": "a folder of arrays",
 }
 """The formats there are, each with what it takes in words."""
-CHANNELS = (1, 3, 4)
-IMAGE_NAMES = ("images", "imgs", "x", "data", "x_train", "arr_0", "pictures")
-LABEL_NAMES = ("label", "labels", "y", "target", "targets", "class", "classes")
-LEAST_FLAT = 64
-MAX_COLUMNS = 512
-"""An array ``(N, K)`` of more is no table of columns."""
 _BY_ENDING = {
     ".npz": {"npz"},
     ".npy": {"npy"},
@@ -120,11 +115,11 @@ def _opened(path: Path, labels: Path | None, limits: Limits, stack: ExitStack) -
         if labels is not None and kind == "npz" and len(arrays) > 1:
             raise _not_needed(labels, "a .npz file")
         beside = labels or (idx.named_alike(path) if kind == "idx" else None)
-        told = _beside(beside, path, limits) if beside is not None else []
+        told = _beside(beside, path, found, limits) if beside is not None else []
         found.labels = beside.name if beside is not None else ""
         if kind == "idx":
-            told += _alike(path, told, limits) if labels is not None else _morpho(path)
-        _assemble(arrays, found, told)
+            told += _alike(path, told, limits) if labels is not None else _morpho(path, found)
+        assemble(arrays, found, told)
     return found
 
 
@@ -270,13 +265,13 @@ def _rows_first(arrays: dict[str, Lazy]) -> dict[str, Lazy]:
     return found
 
 
-def _beside(labels: Path, images: Path, limits: Limits) -> list[Column]:
+def _beside(labels: Path, images: Path, found: Opened, limits: Limits) -> list[Column]:
     """Return the targets of a second file: an array called ``label``, or the columns of a table."""
     try:
         if labels.samefile(images):
             raise InvalidInput({"labels": f"'{labels.name}' is the file of images; give the one of labels"})
         if labels.suffix.lower() in columns.ENDINGS:
-            return _table(labels)
+            return _table(labels, found)
         with labels.open("rb") as file:
             head = file.read(6)
     except OSError as error:
@@ -294,7 +289,7 @@ def _beside(labels: Path, images: Path, limits: Limits) -> list[Column]:
         raise refuse(
             labels.name, f"is neither IDX nor .npy; name a table {', '.join(sorted(columns.ENDINGS))}"
         )
-    return _columns_of(array.renamed("label"))
+    return columns_of(array.renamed("label"))
 
 
 def _alike(path: Path, told: Sequence[Column], limits: Limits) -> list[Column]:
@@ -303,50 +298,34 @@ def _alike(path: Path, told: Sequence[Column], limits: Limits) -> list[Column]:
     names = {column.source.lower() for column in told}
     if alike is None or names & set(LABEL_NAMES) or not columns.is_table(told[0].where if told else ""):
         return []
-    return _columns_of(idx.lazy(alike, "label", max_bytes=limits.max_bytes))
+    return columns_of(idx.lazy(alike, "label", max_bytes=limits.max_bytes))
 
 
-def _table(path: Path) -> list[Column]:
+def _table(path: Path, opened: Opened) -> list[Column]:
     try:
         found = columns.read(path.read_bytes(), path.name, by_file=False)
     except OSError as error:
         raise refuse(path.name, f"cannot be read: {error.strerror or error}") from error
+    opened.refuse_columns(found.refused)
     return [
         Column(name, None, values, path.name, labels=found.labels.get(name))
         for name, values in found.values.items()
     ]
 
 
-def _columns_of(lazy: Lazy) -> list[Column]:
-    """Return the columns of an array ``(N,)`` or ``(N, K)``, of which texts are classes."""
-    values = lazy.whole()
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
-    if values.dtype.kind == "S":
-        values = np.char.decode(values, "utf-8", "replace")
-    many = [(None, values)] if values.ndim != 2 else [(k, values[:, k]) for k in range(values.shape[1])]
-    found = []
-    for place, each in many:
-        labels = None
-        if each.dtype.kind == "U" and each.ndim == 1:
-            each, labels = columns.classes_of(each.tolist(), lazy.name, lazy.where)  # noqa: PLW2901
-        found.append(Column(lazy.name, place, each, lazy.where, labels=labels))
-    return found
-
-
-def _morpho(path: Path) -> list[Column]:
+def _morpho(path: Path, found: Opened) -> list[Column]:
     """Return the measures of Morpho-MNIST (Castro et al. 2019) that lie beside its images."""
     beside = path.with_name(re.sub(r"[-_]images.*", "-morpho.csv", path.name))
     if beside.name == path.name or not beside.is_file():
         return []
-    return _table(beside)
+    return _table(beside, found)
 
 
 def _own(path: Path, found: Opened, limits: Limits) -> None:
     tensors, metadata = safetensors.read(path)
     if tensors and "acc" not in metadata:
         check_bytes(path.name, path.stat().st_size, limits.max_bytes)
-        _assemble({name: of_array(name, array, path.name) for name, array in tensors.items()}, found, [])
+        assemble({name: of_array(name, array, path.name) for name, array in tensors.items()}, found, [])
         return
     data = own.read(path, max_bytes=limits.max_bytes)
     found.layout = "ACC"
@@ -382,7 +361,7 @@ def _set(path: Path, labels: Path | None, found: Opened, limits: Limits, stack: 
         webdataset.read([(path.name, files)], found, limits.background)
         return
     arrays = [name for name in files.all if _is_array(name)]
-    if arrays and not any(name for name in files.names if _is_shown(name)):
+    if arrays and not any(map(pictures.is_picture, files.names)):
         folder = path
         if not isinstance(files, file_sets.Folder):
             folder = Path(stack.enter_context(TemporaryDirectory(dir=limits.scratch)))
@@ -395,13 +374,8 @@ def _set(path: Path, labels: Path | None, found: Opened, limits: Limits, stack: 
             stack,
         )
         return
+    found.labels = labels.name if labels is not None else ""
     picture_sets.read(files, labels, found, limits.background)
-
-
-def _is_shown(name: str) -> bool:
-    from acc.data.importers.pictures import is_picture
-
-    return is_picture(name)
 
 
 def _is_array(name: str) -> bool:
@@ -419,7 +393,7 @@ def _folder(
     names = {path.name: path for path in paths}
     kinds = {path.suffix.lower() for path in arrays}
     if arrays and all(cifar.CIFAR_10.fullmatch(p.name) or cifar.CIFAR_100.fullmatch(p.name) for p in arrays):
-        _assemble({"images": _cifar(arrays, names, found, limits)}, found, [])
+        assemble({"images": _cifar(arrays, names, found, limits)}, found, [])
     elif kinds == {".parquet"}:
         _parquet(arrays, found, limits)
     elif kinds == {".tar"}:
@@ -428,7 +402,7 @@ def _folder(
     elif kinds == {".mat"} and all(_is_norb(path) for path in arrays):
         _norb(arrays, found, limits)
     elif kinds == {".mat"} and all(_is_car(path) for path in arrays):
-        _assemble(_cars(arrays, found, limits), found, [])
+        assemble(_cars(arrays, found, limits), found, [])
     elif len(arrays) == 1 and len(arrays) + len(tables) <= 2:
         inner = _opened(arrays[0], labels or (tables[0] if tables else None), limits, stack)
         vars(found).update(vars(inner) | {"file": found.file})
@@ -464,12 +438,12 @@ def _loose(
     told: list[Column] = []
     measures = {layouts.part_of(path.stem)[1]: path for path in tables if path.stem.endswith("morpho")}
     if labels is not None:
-        told = _table(labels)
+        told = _table(labels, found)
         found.labels = labels.name
     elif measures:
-        told = _measures(measures, lazies)
+        told = _measures(measures, lazies, found)
     elif len(tables) == 1 and not [lazy for lazy in lazies.values() if len(lazy.shape) < 3]:
-        told = _table(tables[0])
+        told = _table(tables[0], found)
         found.labels = tables[0].name
     used = {column.where for column in told}
     for path in tables:
@@ -480,15 +454,15 @@ def _loose(
                     why="which of the tables tells the targets is not known; name one as labels",
                 )
             )
-    _assemble(lazies, found, told)
+    assemble(lazies, found, told)
 
 
-def _measures(measures: Mapping[str, Path], lazies: Mapping[str, Lazy]) -> list[Column]:
+def _measures(measures: Mapping[str, Path], lazies: Mapping[str, Lazy], found: Opened) -> list[Column]:
     """Return the measures of Morpho-MNIST for the parts that are there, one after the other."""
     there = [part for part in layouts.PART_ORDER if any(layouts.part_of(name)[1] == part for name in lazies)]
     if set(there) != set(measures):
         return []
-    read = [_table(measures[part]) for part in there]
+    read = [_table(measures[part], found) for part in there]
     if any([column.source for column in table] != [column.source for column in read[0]] for table in read):
         return []
     return [
@@ -628,102 +602,3 @@ def _car(path: Path, like: Lazy, max_bytes: int) -> Lazy:
         yield whole()
 
     return Lazy("im", path.name, (96, high, wide, 3), like.dtype, read, pick=lambda rows: whole()[rows])
-
-
-# --- from loose arrays to images and columns
-
-
-def _assemble(arrays: Mapping[str, Lazy], found: Opened, told: Sequence[Column]) -> None:
-    """Tell which arrays may be images, which are columns, and what is passed over; ``told``: further columns."""
-    known = bool(found.columns)
-    lazies, parts = layouts.by_part(arrays)
-    cars = found.layout == "Cars3D"
-    if not cars and len(lazies) == 1 and "im" in lazies and lazies["im"].shape[2:] == (3, 24, 4):
-        im = lazies["im"].whole()
-        flat = im.transpose(3, 4, 0, 1, 2).reshape(-1, *im.shape[:3])
-        lazies = {"im": of_array("im", flat, found.file)}
-        layouts.cars3d(found, [Path(found.file).stem], lazies["im"])
-    images = {name: lazy for name, lazy in lazies.items() if is_images(lazy)}
-    if not images:
-        images = {name: lazy for name, lazy in lazies.items() if flat_shape(lazy) is not None}
-    if not images:
-        raise refuse(found.file, _no_images(lazies, found))
-    chosen = known_images(images)
-    first = images[chosen] if chosen else next(iter(images.values()))
-    found.arrays = {name: lazy for name, lazy in images.items() if len(lazy) == len(first)}
-    for name, lazy in lazies.items():
-        if name in found.arrays:
-            continue
-        if len(lazy) == len(first) and len(lazy.shape) <= 2 and math.prod(lazy.shape[1:]) <= MAX_COLUMNS:
-            found.columns += _columns_of(lazy)
-            continue
-        shown = f"'{name}' of shape {lazy.shape}"
-        if name.lower() in LABEL_NAMES and len(lazy.shape) <= 2:
-            found.leave(
-                name,
-                f"'{lazy.where}' does not fit: there are {len(first)} images, but target '{name}' has shape "
-                f"{lazy.shape}; need one value for each",
-            )
-        found.passed_over.append(
-            PassedOver(name=name, why=f"{shown} has no value for each of the {len(first):,} images")
-        )
-    if parts and len(parts) == len(first):
-        found.add("split", np.array(parts), found.file, kind="split")
-    found.columns += told
-    if not known and not cars:
-        layouts.recognise(found, first if chosen else None)
-
-
-def is_images(lazy: Lazy) -> bool:
-    """Return whether an array may be images: numbers ``(N, H, W)``, ``(N, H, W, C)`` or ``(N, C, H, W)``."""
-    return lazy.dtype.kind in "biuf" and channels_of(lazy.shape) is not None
-
-
-def channels_of(shape: Sequence[int]) -> str | None:
-    """Return where an array has its channels: ``none``, ``first``, ``last``, or None for what are no images."""
-    if len(shape) == 3:
-        return "none"
-    if len(shape) != 4:
-        return None
-    if shape[1] in CHANNELS and not (shape[3] in CHANNELS and shape[1] > shape[3]):
-        return "first"
-    return "last" if shape[3] in CHANNELS else None
-
-
-def flat_shape(lazy: Lazy) -> tuple[int, int, int] | None:
-    """Return channels, height and width of square images that are kept as rows of numbers, or None."""
-    if len(lazy.shape) != 2 or lazy.dtype.kind not in "biuf" or lazy.shape[1] < LEAST_FLAT:
-        return None
-    for channels in (1, 3):
-        side = math.isqrt(lazy.shape[1] // channels)
-        if channels * side * side == lazy.shape[1]:
-            return channels, side, side
-    return None
-
-
-def known_images(images: Mapping[str, Lazy]) -> str:
-    """Return the array that is the images by its name, or the only one; nothing where it is not clear."""
-    lower = {name.lower(): name for name in images}
-    for known in IMAGE_NAMES:
-        if known in lower:
-            return lower[known]
-    ending = [name for name in images if name.lower().endswith(("images", "imgs"))]
-    if len(ending) == 1:
-        return ending[0]
-    return next(iter(images)) if len(images) == 1 else ""
-
-
-def _no_images(lazies: Mapping[str, Lazy], found: Opened) -> str:
-    shapes = [f"{name} {lazy.shape} {lazy.dtype}" for name, lazy in sorted(lazies.items())]
-    there = ", ".join(
-        shapes[:20] + [f"{each.name} (passed over: {each.why})" for each in found.passed_over[:5]]
-    )
-    return (
-        f"holds {there or 'no array'}; need (N, H, W), (N, H, W, C) or (N, C, H, W) with 1, 3 or 4 channels: "
-        "name the array of images 'images'"
-    )
-
-
-def unflattened(lazy: Lazy, shape: tuple[int, int, int]) -> Lazy:
-    """Return rows of numbers as images ``(N, C, H, W)``."""
-    return changed(lazy, shape, lambda block: block.reshape(len(block), *shape))

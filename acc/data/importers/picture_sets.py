@@ -143,6 +143,7 @@ def _by_table(files: FileSet, inner: dict[str, str], table: Path | str, opened: 
     found = columns.listed(data, name) if _of_celeba(name) else columns.read(data, name, by_file=True)
     opened.table = name
     opened.notes.append(f"targets from the table '{name}', and no folder is a class")
+    opened.refuse_columns(found.refused)
     told = columns.of_images(found, list(inner.values()), name, others=opened.layout != "")
     for column, values in told.items():
         opened.add(column, values, name, labels=found.labels.get(column))

@@ -16,11 +16,12 @@ from PIL import Image
 
 from acc.data import files
 from acc.data.dataset import IMAGES, PARTS, SPLIT, TARGET_PREFIX, UNITS, AccDataset, ContentHash, description
+from acc.data.importers.assembling import channels_of, unflattened
 from acc.data.importers.found import SAMPLE_BYTES, Column, Lazy, Opened, grid_columns
 from acc.data.importers.limits import check_bytes, check_side, refuse
-from acc.data.importers.looking import MAX_CLASSES, check_decided, describe, propose
+from acc.data.importers.looking import MAX_CLASSES, check_decided, describe, with_images
 from acc.data.importers.mapping import Histogram, ImportMapping, Steps, TargetMapping
-from acc.data.importers.opening import Limits, channels_of, opened, unflattened
+from acc.data.importers.opening import Limits, opened
 from acc.data.importers.scale import Scaler
 from acc.errors import InvalidInput
 from acc.specs import TargetSpec
@@ -234,7 +235,8 @@ class Plan:
         for part, number in numbers.items():
             split[names == part] = number
         assert max(numbers.values()) < len(PARTS)
-        return split[self.rows]
+        taken = split[self.rows]
+        return taken if len(np.unique(taken)) > 1 else None  # one part alone is no split
 
     def _units(self) -> NDArray[np.int64]:
         column = self._column(self.mapping.units, "units")
@@ -338,13 +340,10 @@ def _decided(found: Opened, mapping: ImportMapping) -> ImportMapping:
         return mapping
     source = describe(found)
     check_decided(source, mapping)
-    return mapping if mapping.scale else mapping.model_copy(update={"scale": _clear_scale(source, mapping)})
-
-
-def _clear_scale(source: Any, mapping: ImportMapping) -> str:
-    from acc.data.importers.looking import with_images
-
-    return with_images(source, propose(source), mapping.images).scale
+    if mapping.scale:
+        return mapping
+    clear = with_images(source, mapping, mapping.images).scale
+    return mapping.model_copy(update={"scale": clear})
 
 
 def _images(found: Opened, mapping: ImportMapping) -> Lazy:
@@ -418,7 +417,7 @@ def _classes(target: TargetMapping, column: Column, where: str) -> tuple[TargetS
             column.where,
             f"has target '{column.key}' {values[wrong]} at sample {wrong}; need a class for each",
         )
-    if values.dtype.kind == "b":
+    if values.dtype.kind == "b" or (labels is not None and _whole(values)):
         values = values.astype(np.int64)
     natural = values.dtype.kind in "iu" and (
         not len(values) or (values.min() >= 0 and values.max() < MAX_CLASSES)
@@ -447,6 +446,10 @@ def _classes(target: TargetMapping, column: Column, where: str) -> tuple[TargetS
     if column.spec is not None and _same(column.spec, spec):
         spec = column.spec
     return spec, values.astype(np.int64)
+
+
+def _whole(values: NDArray[Any]) -> bool:
+    return values.dtype.kind == "f" and bool((values == np.rint(values)).all())
 
 
 def _text(value: Any) -> str:
@@ -480,7 +483,8 @@ def _numbers(
     if len(wrong):
         raise refuse(
             column.where,
-            f"has target '{column.key}' {values[wrong[0]]} at sample {rows[wrong[0]]}; need finite float32 numbers",
+            f"has target '{column.key}' {values[wrong[0]]} at sample {rows[wrong[0]]}; need finite float32 numbers, "
+            "or leave it out",
         )
     return numbers
 
@@ -502,7 +506,9 @@ def _laid_on(images: NDArray[Any], background: str) -> NDArray[Any]:
     alpha = images[:, 3:].astype(np.float32) / top
     below = 0.0 if background == "black" else top
     mixed = images[:, :3] * alpha + below * (1 - alpha)
-    return np.rint(mixed).astype(np.uint8) if images.dtype == np.uint8 else mixed.astype(np.float32)
+    if images.dtype == np.uint8:
+        mixed = np.rint(mixed)
+    return np.asarray(mixed, images.dtype)
 
 
 def _grey(images: NDArray[Any]) -> NDArray[Any]:

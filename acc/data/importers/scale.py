@@ -117,16 +117,20 @@ class Scaler:
         if self.identity:
             return block
         if self._factor is not None and self.pixels == "uint8":  # a fiftieth of what the table takes
-            return block * self._factor
+            whole: NDArray[np.uint8] = block * self._factor
+            return whole
         if self._table is not None:
-            return self._table[block]
+            return np.take(self._table, block)
         if self.pixels == "float32":
             return self._as_float32(block)
         if self.scale == Scale(0, 1) and block.dtype.kind == "f":
-            levels: NDArray[Any] = block * np.float64(255.0)
+            levels: NDArray[Any] = (
+                block * 255.0
+            )  # as it comes, so that the same file gives the same dataset for ever
         else:
             levels = (block.astype(np.float64) - self.scale.low) * 255.0 / (self.scale.high - self.scale.low)
-        return np.rint(levels).astype(np.uint8)
+        rounded: NDArray[np.uint8] = np.rint(levels).astype(np.uint8)
+        return rounded
 
     @property
     def words(self) -> str:
@@ -137,7 +141,8 @@ class Scaler:
         """Return the level of each value that the type of the source may have."""
         every = np.arange(np.iinfo(self.dtype).max + 1, dtype=np.float64)
         levels = (every - self.scale.low) * 255.0 / (self.scale.high - self.scale.low)
-        return np.rint(levels.clip(0, 255)).astype(np.uint8)
+        rounded: NDArray[np.uint8] = np.rint(levels.clip(0, 255)).astype(np.uint8)
+        return rounded
 
     def _as_float32(self, block: NDArray[Any]) -> NDArray[np.float32]:
         if self.scale == Scale(0, 1) and block.dtype.kind == "f":

@@ -69,7 +69,7 @@ class Row:
     @property
     def errors(self) -> list[str]:
         """What is wrong with any of its fields."""
-        return [said for field in self.fields for said in field.errors]
+        return [str(said) for field in self.fields for said in field.errors]
 
     @property
     def values(self) -> str:
@@ -91,9 +91,6 @@ class MappingForm(ServiceForm):
     background = choice("Behind transparent pixels", BACKGROUNDS)
     grid = text(
         "Grid of factors", "their order is that of the images, the last one the fastest: shape:3, x:32"
-    )
-    parts = forms.MultipleChoiceField(
-        label="Parts of the split to take", required=False, widget=forms.CheckboxSelectMultiple
     )
     name = text("Name of the dataset", "", maxlength=MAX_NAME_LENGTH)
     idempotency_key = forms.CharField(required=False, widget=forms.HiddenInput)
@@ -125,7 +122,12 @@ class MappingForm(ServiceForm):
             (self.mapping.images, self.mapping.images)
         ]
         parts = {part: rows for split in self.source.splits for part, rows in split.parts.items()}
-        self.fields["parts"].choices = [(part, f"{part}: {rows:,} rows") for part, rows in parts.items()]
+        self.fields["parts"] = forms.MultipleChoiceField(
+            label="Parts of the split to take",
+            required=False,
+            widget=forms.CheckboxSelectMultiple,
+            choices=[(part, f"{part}: {rows:,} rows") for part, rows in parts.items()],
+        )
         absent = {
             "parts": not parts,
             "channels": not arrays,

@@ -61,6 +61,10 @@ class ImportRequest(BaseModel):
     look: bool = Field(default=False, description="only look, and keep nothing")
 
 
+class ImportHistogram(Histogram):
+    """How often a target has its values: between ``edges``, or of each of ``labels``."""
+
+
 class ImportPreview(BaseModel):
     """Images as they will be, in one row at ``url``, and how the targets lie."""
 
@@ -68,7 +72,7 @@ class ImportPreview(BaseModel):
     n: int
     shape: list[int] = Field(description="channels, height, width of the images as they will be")
     captions: list[str] = Field(description="the targets of each image, in words")
-    histograms: list[Histogram]
+    histograms: list[ImportHistogram]
 
 
 class ImportLook(BaseModel):

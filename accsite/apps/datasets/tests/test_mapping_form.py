@@ -117,7 +117,7 @@ def test_what_is_wrong_is_said_beside_its_field_and_what_was_typed_stays(
     with pytest.raises(InvalidInput) as told:
         form.asked()
     form.refuse(told.value)
-    assert words in " ".join(form.errors[field])
+    assert words in " ".join(map(str, form.errors[field]))
     for name, value in changes.items():
         assert form[name].value() == value
 
