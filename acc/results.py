@@ -218,7 +218,7 @@ class EvalResult:
     """What was measured of a checkpoint. step: its global step.
 
     dataset_key: the dataset that traversals and all after them looked at; missing: part of the suite that was
-    asked for -> why it is not there.
+    asked for -> why it is not there. rows: dataset key -> which of its rows the metrics are of, in words.
     """
 
     step: int
@@ -230,3 +230,4 @@ class EvalResult:
     attention: AttentionMaps | None = None
     factoring: Factoring | None = None
     missing: dict[str, str] = field(default_factory=dict)
+    rows: dict[str, str] = field(default_factory=dict)

@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from acc import combinations as held_out_combinations
 from acc.errors import InvalidInput
 from acc.names import Name, listed, paired
 from acc.refusals import field_errors
@@ -220,6 +221,10 @@ class TaskSpec(Spec):
 class TrainSpec(Spec):
     """How to train: every choice that changes the result, and nothing that does not.
 
+    ``split``: ``given`` trains on the rows that the split which comes with the data says, ``drawn`` on those that are
+    not drawn to be held out; ``auto`` on the former where there is one, else on the latter. ``combinations``: cells of
+    a factor grid that nothing is trained on (``acc.combinations``). Both are those of the checkpoint that a job starts
+    from, so that all branches of an experiment hold out the same (``held_out_as``).
     ``on_nan``: what a loss or gradient that is no finite number does: ``stop`` fails the job and keeps the last
     checkpoint, ``skip`` leaves out that step's update, counts it and raises an alarm. ``on_task_error`` comes first.
     ``on_task_error``: what a task that raises, or whose loss is no finite number, does: ``auto`` switches it off with
@@ -229,6 +234,8 @@ class TrainSpec(Spec):
     ``compile``: torch.compile's mode for the network's passes. ``reduce-overhead`` and ``max-autotune`` replay
     CUDA graphs and need a GPU; ``max-autotune`` times kernels, so it repeats itself to the bit only where its
     cache holds the choice.
+    ``resident_gib``: datasets whose images are larger than so many GiB are streamed from their files while they are
+    trained on, in an order of windows (``acc.training.streaming``), rather than held in the device's memory.
     ``channels_last``: memory format of convolutions and images.
     ``accumulate``: batches per update; their gradients are averaged, as of one batch of so many times the size.
     ``ranks``: devices that share each batch; ``batch_size`` is that of all together.
@@ -289,7 +296,22 @@ class TrainSpec(Spec):
         description="of order and noise; weights and held-out rows follow the experiment's",
     )
     val_fraction: float = Field(default=0.2, ge=0, lt=1, title="Held-out part")
+    split: Literal["auto", "given", "drawn"] = Field(default="auto", title="Held-out rows")
+    combinations: str = Field(
+        default="",
+        max_length=held_out_combinations.MAX_TEXT,
+        title="Held-out combinations",
+        description="such as shape=heart & scale=0.5; shape=square & scale=0.6|0.7",
+    )
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    resident_gib: float = Field(
+        default=2.0,
+        ge=0,
+        le=100_000,
+        allow_inf_nan=False,
+        title="Hold in memory, GiB",
+        description="larger datasets are streamed from disk",
+    )
     device_memory_gib: float | None = Field(default=None, gt=0, le=100_000)
     threads: int | None = Field(default=None, ge=1, le=1024)
     ranks: int = Field(
@@ -328,6 +350,12 @@ class TrainSpec(Spec):
     checkpoint_every_steps: int | None = Field(default=None, ge=1)
     checkpoint_every_seconds: float | None = Field(default=30.0, gt=0)
 
+    @field_validator("combinations")
+    @classmethod
+    def _combinations_can_be_read(cls, value: str) -> str:
+        held_out_combinations.parse(value)
+        return value.strip()
+
     @field_validator("ranks")
     @classmethod
     def _each_rank_has_rows(cls, value: int, info: ValidationInfo) -> int:
@@ -343,7 +371,8 @@ class EvalSpec(Spec):
     """What to measure of a checkpoint.
 
     dataset: the one that traversals, sort, attention and ufr look at; empty: the one whose targets name most
-    factor groups. rows: of a dataset that was trained on, those held out, or all. direction, groups: along what
+    factor groups. rows: of a dataset that was trained on, those held out, all, the test rows that came with it, or
+    those of held-out combinations. direction, groups: along what
     traversals and sort go, and in which groups (empty: all). shown: which images are reconstructed: those of
     ``seed``, or those that come out worst. concepts: targets that count as factors (empty:
     those that a group holds, if there are two, else all); own: concept -> the group that holds it (empty: the
@@ -356,7 +385,7 @@ class EvalSpec(Spec):
     shown: Literal["fixed", "worst"] = "fixed"
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     dataset: str = ""
-    rows: Literal["held_out", "all"] = "held_out"
+    rows: Literal["held_out", "all", "test", "combinations"] = "held_out"
     seeds: int = Field(default=5, ge=1, le=64)
     steps: int = Field(default=9, ge=2, le=64)
     sort_images: int = Field(default=20, ge=1, le=256)
@@ -409,6 +438,43 @@ class TrainJobSpec(Spec):
             if task.dataset not in self.datasets:
                 raise ValueError(f"task '{task.key}' names the unknown dataset '{task.dataset}'")
         return self
+
+
+def held_out_as(job: TrainJobSpec, before: TrainJobSpec) -> TrainJobSpec:
+    """Return ``job`` holding out what ``before`` did, the job of the checkpoint that it starts from.
+
+    What it leaves open is taken over. Raises InvalidInput (split, combinations) where it says otherwise: it would be
+    measured on what its ancestors were trained on.
+    """
+    now, then = job.train, before.train
+    seen = {spec.content_hash for spec in before.datasets.values()}
+    errors = {}
+    combinations, split = now.combinations or then.combinations, now.split
+    if combinations != then.combinations and (
+        then.combinations
+        or any(
+            spec.content_hash in seen and held_out_combinations.applies(combinations, spec.targets)
+            for spec in job.datasets.values()
+        )
+    ):
+        was = f"held out {then.combinations!r}" if then.combinations else "was trained on all combinations"
+        errors["combinations"] = (
+            f"{combinations!r} is refused: the checkpoint that this job starts from {was}; leave it empty, or begin a "
+            "new experiment"
+        )
+    if split == "auto":
+        split = then.split
+    elif split != then.split:
+        errors["split"] = (
+            f"{split!r} is refused: the checkpoint that this job starts from was trained with {then.split!r}; leave it "
+            "at auto, or begin a new experiment"
+        )
+    if errors:
+        raise InvalidInput(errors)
+    if (combinations, split) == (now.combinations, now.split):
+        return job
+    train = now.model_copy(update={"combinations": combinations, "split": split})
+    return job.model_copy(update={"train": train})
 
 
 def parse(spec: type[Spec], data: Any, *, prefix: str = "") -> Any:

@@ -19,6 +19,9 @@ FORMAT = "acc-dataset-1"
 IMAGES = "images"
 TARGET_PREFIX = "target."
 UNITS = "units"
+SPLIT = "split"
+PARTS = ("training", "validation", "test")
+"""What the numbers 0, 1 and 2 of a split that comes with the data mean."""
 _RESERVED = (IMAGES, UNITS)
 _DTYPES: dict[str, type[np.generic]] = {"class": np.int64, "real": np.float32}
 _CHUNK_BYTES = 1 << 24
@@ -29,8 +32,10 @@ class AccDataset:
 
     units: ``(N,) int64``, the same number for rows that belong together, such as versions of one scan; splits,
     folds and resampling keep units whole. None: each row stands for itself.
+    split: ``(N,) uint8``, the part of each row (``PARTS``) in a split that comes with the data: 0 training,
+    1 validation, 2 test. None: it comes with none.
     Arrays may be memory-mapped and are never written to. Raises InvalidInput for arrays that do not fit
-    together, labels outside ``0..classes-1``, and values that are not finite.
+    together, labels outside ``0..classes-1``, values that are not finite, and units on two sides of the split.
     """
 
     def __init__(
@@ -40,16 +45,23 @@ class AccDataset:
         target_specs: Sequence[TargetSpec] = (),
         *,
         units: NDArray[np.integer[Any]] | None = None,
+        split: NDArray[np.integer[Any]] | None = None,
         content_hash: str = "",
     ) -> None:
         self.images = images
         self.units: NDArray[np.int64] | None = units  # type: ignore[assignment]  # made so below
+        self.split: NDArray[np.uint8] | None = split  # type: ignore[assignment]  # made so below
         self.target_specs = tuple(target_specs)
         self.targets: dict[str, NDArray[Any]] = dict(targets or {})
         self._content_hash = content_hash
         if not content_hash:  # what was loaded from a verified file has been checked before
             _check(images, self.targets, self.target_specs)
+            if split is not None and SPLIT in self.targets:
+                raise InvalidInput(
+                    {f"targets.{SPLIT}": "the data has a split; call the target something else"}
+                )
             self.units = None if units is None else _checked_units(units, len(images))
+            self.split = None if split is None else _checked_split(split, len(images), self.units)
             self.targets = {
                 column.name: np.ascontiguousarray(self.targets[column.name], dtype=_DTYPES[column.kind])
                 for column in self.target_specs
@@ -71,10 +83,28 @@ class AccDataset:
 
     @property
     def content_hash(self) -> str:
-        """SHA-256 of images, targets, their description and units; the same however the file is laid out."""
+        """SHA-256 of images, targets, their description, units and split; the same however the file is laid out."""
         if not self._content_hash:
-            self._content_hash = _content_hash(self.images, self.targets, self.target_specs, self.units)
+            self._content_hash = _content_hash(
+                self.images, self.targets, self.target_specs, self.units, self.split
+            )
         return self._content_hash
+
+    def read(self, rows: NDArray[np.int64], out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Return the images of rows ``(K,)``, a copy ``(K, C, H, W)`` as they are stored; ``out``: put them there.
+
+        What lies in a file does not become part of this process's memory by being read. Raises IndexError for rows
+        that there are not.
+        """
+        if len(rows) and not 0 <= np.min(rows) <= np.max(rows) < len(self):
+            raise IndexError(f"rows {np.min(rows)} to {np.max(rows)} of a dataset of {len(self)}")
+        if out is None:
+            out = np.empty((len(rows), *self.images.shape[1:]), self.images.dtype)
+        if self.images.flags.c_contiguous and len(rows):
+            files.read_rows(self.images, np.asarray(rows), out)
+        else:
+            out[...] = self.images[rows]
+        return out
 
     def spec(self, name: str) -> DatasetSpec:
         """Return the specification that jobs and checkpoints keep of this dataset."""
@@ -94,6 +124,8 @@ class AccDataset:
             tensors[TARGET_PREFIX + name] = np.ascontiguousarray(values)
         if self.units is not None:
             tensors[UNITS] = np.ascontiguousarray(self.units)
+        if self.split is not None:
+            tensors[SPLIT] = np.ascontiguousarray(self.split)
         description = {
             "format": FORMAT,
             "content_hash": self.content_hash,
@@ -118,6 +150,7 @@ class AccDataset:
                 {column.name: tensors[TARGET_PREFIX + column.name] for column in specs},
                 specs,
                 units=tensors.get(UNITS),
+                split=tensors.get(SPLIT),
                 content_hash=description["content_hash"],
             )
         except (KeyError, TypeError, ValueError) as error:
@@ -170,6 +203,35 @@ def _checked_units(units: NDArray[Any], n: int) -> NDArray[np.int64]:
     return np.ascontiguousarray(units, dtype=np.int64)
 
 
+def _checked_split(split: NDArray[Any], n: int, units: NDArray[np.int64] | None) -> NDArray[np.uint8]:
+    split = np.asarray(split)
+    told = ", ".join(f"{number} for {part}" for number, part in enumerate(PARTS))
+    if split.shape != (n,) or not np.issubdtype(split.dtype, np.integer):
+        raise InvalidInput(
+            {
+                SPLIT: f"shape {split.shape} of {split.dtype} is refused; need one number for each of the {n} images: "
+                f"{told}"
+            }
+        )
+    wrong = np.flatnonzero((split < 0) | (split >= len(PARTS)))
+    if len(wrong):
+        raise InvalidInput({SPLIT: f"image {wrong[0]} has {split[wrong[0]]}; need {told}"})
+    if not (split == 0).any():
+        raise InvalidInput({SPLIT: "no image is for training; at least one must be, which is 0"})
+    if units is not None:
+        _, first, unit_of = np.unique(units, return_index=True, return_inverse=True)
+        apart = np.flatnonzero(split[first][unit_of] != split)
+        if len(apart):
+            here, there = PARTS[split[apart[0]]], PARTS[split[first][unit_of][apart[0]]]
+            raise InvalidInput(
+                {
+                    SPLIT: f"unit {units[apart[0]]} has images in {there} and in {here}; the rows of a unit stay "
+                    "together"
+                }
+            )
+    return np.ascontiguousarray(split, dtype=np.uint8)
+
+
 def _check_unit(images: NDArray[Any]) -> None:
     for start, part in _parts(images):
         low, high = part.min(), part.max()
@@ -182,6 +244,7 @@ def _parts(images: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
     rows = max(1, _CHUNK_BYTES // max(1, images[0].nbytes))
     for start in range(0, len(images), rows):
         yield start, images[start : start + rows]
+        files.give_back(images)
 
 
 def _column_problem(values: NDArray[Any], column: TargetSpec, n: int) -> str:
@@ -212,6 +275,7 @@ def _content_hash(
     targets: Mapping[str, NDArray[Any]],
     specs: Sequence[TargetSpec],
     units: NDArray[np.int64] | None,
+    split: NDArray[np.uint8] | None,
 ) -> str:
     digest = hashlib.sha256()
     described = [column.model_dump() for column in sorted(specs, key=lambda column: column.name)]
@@ -220,6 +284,8 @@ def _content_hash(
         head.append(str(images.dtype))
     if units is not None:
         head.append(UNITS)
+    if split is not None:
+        head.append(SPLIT)
     digest.update(json.dumps(head, sort_keys=True).encode())
     for _, part in _parts(images):
         digest.update(np.ascontiguousarray(part).data)
@@ -228,4 +294,6 @@ def _content_hash(
         digest.update(values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes())
     if units is not None:
         digest.update(np.ascontiguousarray(units).astype("<i8", copy=False).tobytes())
+    if split is not None:
+        digest.update(np.ascontiguousarray(split).tobytes())
     return digest.hexdigest()

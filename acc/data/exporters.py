@@ -16,7 +16,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-from acc.data.dataset import IMAGES, UNITS, AccDataset
+from acc.data.dataset import IMAGES, PARTS, SPLIT, UNITS, AccDataset
 from acc.data.pixels import as_uint8
 from acc.errors import InvalidInput
 from acc.render.sprites import png
@@ -36,12 +36,12 @@ def export(data: AccDataset, kind: str) -> Iterator[bytes]:
 
 
 def as_csv(data: AccDataset) -> Iterator[bytes]:
-    """Yield the targets as CSV: a row for each image, its file first, then its unit; classes by their labels."""
+    """Yield the targets as CSV: a row for each image, its file first, then unit and split; classes by their labels."""
     return (text.encode() for text in _table(data))
 
 
 def as_npz(data: AccDataset) -> Iterator[bytes]:
-    """Yield ``.npz`` with ``images (N, C, H, W)``, one array for each target, and ``units`` if there are."""
+    """Yield ``.npz`` with ``images (N, C, H, W)``, an array for each target, ``units`` and ``split`` if there are."""
     archive = _Archive()
     for name, array in _arrays(data).items():
         yield from archive.add(f"{name}.npy", _npy(array))
@@ -88,12 +88,19 @@ CONTENT_TYPES = {
 
 
 def _arrays(data: AccDataset) -> dict[str, NDArray[Any]]:
-    units = {} if data.units is None else {UNITS: data.units}
-    return {IMAGES: data.images, **units, **data.targets}
+    return {IMAGES: data.images, **_beside(data), **data.targets}
+
+
+def _beside(data: AccDataset) -> dict[str, NDArray[Any]]:
+    """Return the arrays that tell of rows and are no targets."""
+    arrays = {UNITS: data.units, SPLIT: data.split}
+    return {name: array for name, array in arrays.items() if array is not None}
 
 
 def _table(data: AccDataset) -> Iterator[str]:
-    labels: dict[str, tuple[str, ...] | None] = {} if data.units is None else {UNITS: None}
+    labels: dict[str, tuple[str, ...] | None] = {
+        name: PARTS if name == SPLIT else None for name in _beside(data)
+    }
     labels |= {column.name: column.labels for column in data.target_specs}
     columns_of = _arrays(data)
     yield _line(["file", *labels])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import mmap as memory
@@ -10,7 +11,7 @@ import struct
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ _DTYPES = {
 }
 _NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
 _HEADER_LIMIT_BYTES = 100_000_000
+_MAX_BUFFERS = 1024  # that one call fills
 
 
 def write(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> str:
@@ -84,7 +86,11 @@ def read(path: Path, *, mmap: bool = True) -> tuple[dict[str, NDArray[Any]], dic
     """
     size = path.stat().st_size
     with path.open("rb") as file:
-        data: Any = memory.mmap(file.fileno(), 0, access=memory.ACCESS_READ) if mmap and size else file.read()
+        if mmap and size:
+            data: Any = _Mapped(file.fileno(), 0, access=memory.ACCESS_READ)
+            data.file = os.fdopen(os.dup(file.fileno()), "rb")
+        else:
+            data = file.read()
     try:
         (length,) = struct.unpack_from("<Q", data, 0)
         if not 2 <= length <= min(_HEADER_LIMIT_BYTES, size - 8):
@@ -95,6 +101,67 @@ def read(path: Path, *, mmap: bool = True) -> tuple[dict[str, NDArray[Any]], dic
     except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidInput({"file": f"'{path.name}' is not a whole safetensors file: {error}"}) from error
     return tensors, metadata
+
+
+class _Mapped(memory.mmap):
+    """A file mapped into memory, which can be read past the mapping as well."""
+
+    file: BinaryIO
+
+
+def read_rows(array: NDArray[Any], rows: NDArray[np.int64], out: NDArray[Any]) -> None:
+    """Copy rows ``(K,)`` of an array ``(N, ...)`` into ``out (K, ...)``; both are C-contiguous and of one type.
+
+    What lies in a file is read from it rather than through its mapping: each byte that is touched there has up to
+    2 MiB around it count as this process's memory. Other threads go on meanwhile.
+    """
+    mapped = _mapping(array)
+    if mapped is None:
+        np.take(array, rows, axis=0, out=out, mode="clip")  # which copies straight into ``out``
+        return
+    begin, size = _address(array) - _address(np.frombuffer(mapped, np.uint8)), array[0].nbytes
+    file, places = mapped.file.fileno(), np.argsort(rows, kind="stable")
+    ordered = rows[places]
+    ends = np.append(np.flatnonzero(np.diff(ordered) != 1), len(rows) - 1) + 1
+    ends = np.unique(np.append(ends, np.arange(_MAX_BUFFERS, len(rows), _MAX_BUFFERS)))
+    starts = np.append(0, ends[:-1])
+    runs = list(zip(starts.tolist(), ends.tolist(), (begin + ordered[starts] * size).tolist(), strict=True))
+    if hasattr(os, "posix_fadvise") and len(runs) > 1:
+        for first, last, offset in runs:  # so that a disk has all of them to do
+            os.posix_fadvise(file, offset, (last - first) * size, os.POSIX_FADV_WILLNEED)
+    target = memoryview(out.reshape(-1).view(np.uint8)).cast("B")
+    to = (places * size).tolist()
+    for first, last, offset in runs:
+        views = [target[place : place + size] for place in to[first:last]]
+        got = os.preadv(file, views, offset)
+        while got < (last - first) * size:  # interrupted, or more than one call may read
+            view = views[got // size][got % size :]
+            more = os.preadv(file, [view], offset + got)
+            if not more:
+                raise OSError(errno.EIO, "the file of the dataset has become shorter")
+            got += more
+
+
+def give_back(array: NDArray[Any]) -> None:
+    """Let go of the memory in which a memory-mapped array was read; it is read again when it is needed."""
+    mapped = _mapping(array)
+    if mapped is not None:
+        mapped.madvise(memory.MADV_DONTNEED)
+
+
+def _mapping(array: NDArray[Any]) -> _Mapped | None:
+    """Return the file behind an array that ``read`` has mapped; None for any other."""
+    if not hasattr(memory, "MADV_DONTNEED") or not hasattr(os, "preadv"):
+        return None
+    base: Any = array
+    while base is not None and not isinstance(base, _Mapped):
+        base = base.obj if isinstance(base, memoryview) else getattr(base, "base", None)
+    return base
+
+
+def _address(array: NDArray[Any]) -> int:
+    address: int = array.__array_interface__["data"][0]
+    return address
 
 
 def _array(data: Any, base: int, size: int, entry: Mapping[str, Any]) -> NDArray[Any]:

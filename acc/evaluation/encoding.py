@@ -14,10 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from acc.errors import InvalidInput
 from acc.models import Model
 from acc.rng import seed_for
 from acc.training.batch import Indices, Stored
-from acc.training.split import fixed_examples, split_indices
+from acc.training.split import HELD_OUT, Split, fixed_examples, split_of
 
 if TYPE_CHECKING:
     from acc.data import AccDataset
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 
 BATCH_SIZE = 256
 MAX_ROWS = 20_000
-HELD_OUT = "held out from training"
 NEVER_SEEN = "all, of a dataset that was not trained on"
+COMBINATIONS = "of held-out combinations"
+TEST = "test rows of the split that came with the data"
 HELD_OUT_IMAGES = "held-out images"
 TRAINING_IMAGES = "training images, for none are held out"
 TRAINED_ON = "all, those trained on among them, which flatters the model"
@@ -95,25 +97,55 @@ def to_pixels(images_BCHW: Tensor) -> Tensor:
     return images_BCHW.nan_to_num(0.0).clamp(0, 1).mul(255).round().to(torch.uint8)
 
 
+def split_for(dataset: AccDataset, job: TrainJobSpec) -> Split:
+    """Return how a job, and all others of its experiment, split a dataset."""
+    return split_of(dataset, seed=job.model.seed, train=job.train)
+
+
+def part_of(split: Split, which: str) -> tuple[Indices, str]:
+    """Return the rows of a part that nothing was trained on, and in words which they are.
+
+    which: ``held_out``, ``test`` or ``combinations``. Raises InvalidInput (rows) for a part that there is not, but for
+    ``held_out``, which may be empty.
+    """
+    if which == "combinations":
+        if not len(split.combinations):
+            raise InvalidInput(
+                rows="no combinations were held out that this dataset has; choose held_out or all"
+            )
+        return split.combinations, COMBINATIONS
+    if which == "test":
+        if len(split.test):
+            return split.test, TEST
+        if split.words == TEST:
+            return split.held_out, TEST
+        raise InvalidInput(
+            rows="this dataset came without test rows, or these were drawn anew; choose held_out or all"
+        )
+    return split.held_out, split.words
+
+
 def choose_rows(
     dataset: AccDataset, job: TrainJobSpec, *, which: str = "held_out", most: int = MAX_ROWS
 ) -> tuple[Indices, str]:
     """Return the rows to look at, and in words which they are.
 
-    Of a dataset that was trained on, those that every job of the experiment held out (``which="all"``: all);
-    of any other, all. Of more than ``most``, a choice that is the same every time, of whole units.
+    Of a dataset that was trained on, those that every job of the experiment held out (``which="all"``: all; see also
+    ``part_of``); of any other, all. Of more than ``most``, a choice that is the same every time, of whole units.
     """
     trained = any(spec.content_hash == dataset.content_hash for spec in job.datasets.values())
     rows, words = np.arange(len(dataset), dtype=np.int64), TRAINED_ON if trained else NEVER_SEEN
-    if trained and which == "held_out":
-        _, held_out = split_indices(dataset, seed=job.model.seed, val_fraction=job.train.val_fraction)
-        if len(held_out):
-            rows, words = held_out, HELD_OUT
+    apart = False
+    if trained and which != "all":
+        found, told = part_of(split_for(dataset, job), which)
+        if len(found):
+            rows, words, apart = found, told, True
     if len(rows) > most:
         seed = seed_for(job.model.seed, dataset.content_hash, "evaluated")
         rows = whole_units(np.random.default_rng(seed).permutation(rows), dataset.units, most)
         most = len(rows)
-        words = f"{most} chosen of those {words}" if words == HELD_OUT else f"{most} chosen of {words}"
+        those = "those " if apart and words in (HELD_OUT, COMBINATIONS) else ""
+        words = f"{most} chosen of {those}{words}"
     if dataset.units is not None:
         words = f"{words}; {len(np.unique(dataset.units[rows])):,} whole units"
     return np.sort(rows), words

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,7 @@ from acc.training.context import JobFacts
 from acc.training.devices import DeviceManager
 from acc.training.plugin_set import PluginSet
 from acc.training.settings import on_gpu
-from acc.training.split import fixed_examples, split_indices
+from acc.training.split import HELD_OUT, Split, fixed_examples
 from acc.training.task import JointTask
 from acc.training.taskset import Entry, TaskSet
 
@@ -94,9 +95,13 @@ class FactoringEvaluator:
         self._tasks = TaskSet(self.classes, self.model, self._datasets, self._device, job=facts)
         self._known: dict[str, tuple[Indices, Tensor]] = {}
         self._encoded: dict[str, Encoded] = {}
+        self._splits: dict[str, Split] = {}
 
     def metrics(self) -> list[MetricValue]:
-        """Return the metrics of all tasks, on the rows held out; a task that cannot be made says why."""
+        """Return the metrics of all tasks, on the rows held out; a task that cannot be made says why.
+
+        Where combinations were held out too, each metric comes a second time, of their rows, as ``..._combinations``.
+        """
         found: list[MetricValue] = []
         by_dataset: dict[str, list[Entry]] = {}
         for spec in self.job.tasks:
@@ -114,15 +119,37 @@ class FactoringEvaluator:
         measured = task_metrics.TaskMetrics(self.model, joint)
         with self._measuring():
             for key, entries in by_dataset.items():
-                train, held_out = self._split(key)
+                split = self._split(key)
+                rows, _ = self._measured(key)
                 asked = self._chosen(key)[0]
-                values, known = measured.measure(self._stored(key), entries, train, held_out, keep=asked)
+                stored = self._stored(key)
+                values, known = measured.measure(stored, entries, split.training, rows, keep=asked)
                 found.extend(values)
                 if known is not None:
                     self._known[key] = known
+                if self._rows not in ("test", "combinations") and len(split.combinations):
+                    found.extend(self._of_combinations(stored, entries, split))
             found.extend(measured.joint())
         order = {task.key: place for place, task in enumerate(self.job.tasks)}
         return sorted(found, key=lambda metric: order[metric.task_key])
+
+    def rows_in_words(self) -> dict[str, str]:
+        """Return for each dataset of the tasks which rows its metrics are of, in words."""
+        found = {}
+        for key in dict.fromkeys(task.dataset for task in self.job.tasks):
+            rows, words = self._measured(key)
+            combinations = len(self._split(key).combinations)
+            found[key] = f"{len(rows):,} {words}" if len(rows) else "none are held out"
+            if combinations and self._rows not in ("test", "combinations"):
+                found[key] += f"; {combinations:,} {encoding.COMBINATIONS}"
+        return found
+
+    def _of_combinations(self, stored: Stored, entries: list[Entry], split: Split) -> list[MetricValue]:
+        measured = task_metrics.TaskMetrics(self.model)
+        found, _ = measured.measure(
+            stored, entries, split.training, split.combinations, keep=split.combinations[:0]
+        )
+        return [replace(metric, name=f"{metric.name}_combinations") for metric in found]
 
     def reconstructions(
         self, count: int = 8, seed: int = 0, shown: str = "fixed"
@@ -135,12 +162,11 @@ class FactoringEvaluator:
         grids = []
         with self._measuring():
             for key in dict.fromkeys(task.dataset for task in self.job.tasks):
-                train, held_out = self._split(key)
-                rows, words = (
-                    (held_out, encoding.HELD_OUT_IMAGES)
-                    if len(held_out)
-                    else (train, encoding.TRAINING_IMAGES)
-                )
+                rows, words = self._measured(key)
+                if not len(rows):
+                    rows, words = self._split(key).training, encoding.TRAINING_IMAGES
+                elif words == HELD_OUT:
+                    words = encoding.HELD_OUT_IMAGES
                 if shown == "worst":
                     chosen, words = self._worst(key, rows, count), f"the worst of {len(rows):,} {words}"
                 else:
@@ -235,7 +261,8 @@ class FactoringEvaluator:
                             raise
                         missing[part] = next(iter(error.fields.values()))[0]
                     progress((done := done + 1) / len(suite))
-        return EvalResult(step=self.checkpoint.header.global_step, missing=missing, **result)
+        step = self.checkpoint.header.global_step
+        return EvalResult(step=step, missing=missing, rows=self.rows_in_words(), **result)
 
     def encoded(self, dataset: str = "") -> Encoded:
         """Return rows of a dataset with their latents, from one pass; ``dataset`` empty: the default one.
@@ -270,16 +297,21 @@ class FactoringEvaluator:
         return encoding.encode(self.model, self._stored(key), rows)
 
     def _stored(self, key: str) -> Stored:
-        return Stored(self._tasks.dataset(key), self._device)
+        data = self._tasks.dataset(key)
+        trained = any(spec.content_hash == data.content_hash for spec in self.job.datasets.values())
+        return Stored(data, self._device, self._split(key).training if trained else None)
 
     def _chosen(self, key: str) -> tuple[Indices, str]:
         return encoding.choose_rows(self._tasks.dataset(key), self.job, which=self._rows)
 
-    def _split(self, key: str) -> tuple[Indices, Indices]:
-        train = self.job.train
-        return split_indices(
-            self._tasks.dataset(key), seed=self.job.model.seed, val_fraction=train.val_fraction
-        )
+    def _measured(self, key: str) -> tuple[Indices, str]:
+        """Return the rows that metrics and reconstructions are of, which nothing was trained on, and their words."""
+        return encoding.part_of(self._split(key), self._rows)
+
+    def _split(self, key: str) -> Split:
+        if key not in self._splits:
+            self._splits[key] = encoding.split_for(self._tasks.dataset(key), self.job)
+        return self._splits[key]
 
     @contextmanager
     def _measuring(self) -> Iterator[None]:

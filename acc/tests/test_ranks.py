@@ -133,8 +133,11 @@ def furthest(one: Snapshot, other: Snapshot) -> float:
     return max(float((one.tensors[name] - other.tensors[name]).abs().max()) for name in names)
 
 
-def test_two_ranks_learn_what_one_process_learns(dataset: AccDataset, tmp_path: Path) -> None:
-    whole, shared = alone(dataset), trained(tmp_path / "shared", dataset)
+@pytest.mark.parametrize("gib", [2, 0], ids=["held", "streamed"])
+def test_two_ranks_learn_what_one_process_learns(dataset: AccDataset, tmp_path: Path, gib: float) -> None:
+    whole = alone(dataset, resident_gib=gib)
+    shared = trained(tmp_path / "shared", dataset, resident_gib=gib)
+    assert shared.header.streamed == (() if gib else ("data",))
     assert furthest(whole, shared) < 1e-6
     for name in ("rng.torch", "rng.numpy"):
         assert torch.equal(whole.tensors[name], shared.tensors[name])

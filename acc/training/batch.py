@@ -168,7 +168,7 @@ class GatheredTargets(Mapping[str, Tensor]):
 
 
 class OnDevice:
-    """A dataset whose targets are on the device, int64 or float32 ``(N,)``; where its images are, subclasses say.
+    """A dataset as it is trained on: targets on the device, int64 or float32 ``(N,)``; subclasses have the images.
 
     training: the rows that are trained on, from which pairs come; None: all.
     """
@@ -192,6 +192,10 @@ class OnDevice:
         """Return images as they are stored, on the device, of rows ``index`` (``host``: the same on the host)."""
         raise NotImplementedError
 
+    def stream(self, rows: Indices, *, seed: int, batch_size: int, offset: int) -> Stream:
+        """Return the endless batches of ``rows``, from row ``offset`` of their order on."""
+        raise NotImplementedError
+
     def partners(self, rows: Indices, draw: Draw) -> Batch:
         """Return the rows as a batch, drawn at the place of those that they are partners of."""
         host = torch.from_numpy(rows)
@@ -210,12 +214,30 @@ class Resident(OnDevice):
     def raw(self, index: Tensor, host: Tensor) -> Tensor:
         return self.images.index_select(0, index)
 
+    def stream(self, rows: Indices, *, seed: int, batch_size: int, offset: int) -> Stream:
+        return IndexStream(
+            rows,
+            seed=seed,
+            content_hash=self.dataset.content_hash,
+            batch_size=batch_size,
+            device=self.device,
+            offset=offset,
+        )
+
     def batch(self, index: Tensor) -> Batch:
         """Return the rows ``index`` (int64, on the device) with images in 0..1."""
         host = index.cpu()
         draw = Draw(0, 0, len(index))
         images = to_unit(self.raw(index, host))
         return Batch(images, GatheredTargets(self.targets, index), Origin(self, index, host, draw))
+
+
+class Stream(Protocol):
+    """Endless batches of the training rows of one dataset. offset: rows drawn, which a checkpoint keeps."""
+
+    offset: int
+
+    def draw(self, data: OnDevice) -> Drawn: ...
 
 
 class Drawn:
@@ -270,7 +292,7 @@ class Stored:
 
     def partners(self, rows: Indices, draw: Draw) -> Batch:
         """Return the rows as a batch, drawn at the place of those that they are partners of."""
-        images = _tensor(self.dataset.images[rows], self.dataset.images.dtype.type, self.device)
+        images = torch.from_numpy(self.dataset.read(rows)).to(self.device)
         host = torch.from_numpy(np.asarray(rows, dtype=np.int64))
         return Batch(
             to_unit(images), _StoredTargets(self, rows), Origin(self, host.to(self.device), host, draw)

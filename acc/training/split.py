@@ -2,15 +2,79 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from acc import combinations
+from acc.errors import InvalidInput
 from acc.rng import seed_for
 from acc.training.batch import Indices
 
 if TYPE_CHECKING:
     from acc.data import AccDataset
+    from acc.specs import TrainSpec
+
+HELD_OUT = "held out from training"
+GIVEN = "{part} rows of the split that came with the data"
+NONE: Indices = np.empty(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Which rows of a dataset are trained on and which are not, each row in no more than one of the arrays.
+
+    held_out: what checkpoints are measured on. test: rows that came as such with the data beside validation rows.
+    combinations: those of the combinations that nothing is trained on. No unit is both trained on and measured: of
+    units that are trained on, the rows of a held-out combination are left out of everything.
+    words: which rows ``held_out`` are.
+    """
+
+    training: Indices
+    held_out: Indices
+    test: Indices
+    combinations: Indices
+    words: str
+
+    @property
+    def in_words(self) -> str:
+        """How many rows are what."""
+        parts = [f"trained on {len(self.training):,}", f"{len(self.held_out):,} {self.words}"]
+        if len(self.test):
+            parts.append(f"{len(self.test):,} kept apart as test")
+        if len(self.combinations):
+            parts.append(f"{len(self.combinations):,} of held-out combinations")
+        return ", ".join(parts)
+
+
+def split_of(dataset: AccDataset, *, seed: int, train: TrainSpec) -> Split:
+    """Return how a dataset is split for training; ``seed`` is the model's.
+
+    A function of the dataset's content, the seed, and what the specification says of held-out rows. Raises InvalidInput
+    (split, combinations) where nothing is left to train on, and for a given split that there is not.
+    """
+    if train.split == "given" and dataset.split is None:
+        raise InvalidInput(split="the data comes with no split; choose drawn, or auto")
+    if dataset.split is None or train.split == "drawn":
+        training, held_out = split_indices(dataset, seed=seed, val_fraction=train.val_fraction)
+        test, words = NONE, HELD_OUT
+    else:
+        order = np.random.default_rng(seed_for(seed, dataset.content_hash, "split")).permutation(len(dataset))
+        training, held_out, test = (order[dataset.split[order] == part] for part in range(3))
+        words = GIVEN.format(part="validation")
+        if not len(held_out):
+            held_out, test, words = test, NONE, GIVEN.format(part="test")
+    if not train.combinations:
+        return Split(training, held_out, test, NONE, words)
+    inside = combinations.rows_of(dataset, train.combinations)
+    training, held_out, test = (rows[~inside[rows]] for rows in (training, held_out, test))
+    if not len(training):
+        raise InvalidInput(combinations="they hold out every row that would be trained on; name fewer")
+    apart = inside.copy()
+    if dataset.units is not None:
+        apart &= ~np.isin(dataset.units, dataset.units[training])
+    return Split(training, held_out, test, np.flatnonzero(apart), words)
 
 
 def split_indices(dataset: AccDataset, *, seed: int, val_fraction: float) -> tuple[Indices, Indices]:

@@ -23,7 +23,7 @@ from acc.models import Model, ModelOutput
 from acc.places import describe
 from acc.rng import seed_for
 from acc.specs import TrainSpec
-from acc.training.batch import Drawn, IndexStream, OnDevice, to_unit
+from acc.training.batch import Drawn, OnDevice, Stream, to_unit
 from acc.training.failures import TaskFailed, check_loss, failing, is_no_fault
 from acc.training.optimizers import Optimizers
 from acc.training.passes import network_passes, precision_on, records_graphs
@@ -63,7 +63,7 @@ class TaskGroup:
     """
 
     data: OnDevice
-    stream: IndexStream
+    stream: Stream
     members: list[tuple[int, Entry]]
 
     def draw(self) -> Drawn:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from acc import rng
+from acc import combinations, rng
 from acc.errors import CheckpointError, InvalidInput, PluginFailed
 from acc.models import Model, build
-from acc.specs import DatasetSpec, TaskSpec, TrainJobSpec
+from acc.specs import DatasetSpec, TaskSpec, TrainJobSpec, held_out_as
 from acc.training import passes
-from acc.training.batch import IndexStream, Indices, OnDevice, Resident, TrainingRows
+from acc.training.batch import Indices, OnDevice, Resident, Stream, TrainingRows
 from acc.training.checkpoints.extra_state import ExtraState
 from acc.training.checkpoints.files import Checkpoint, Snapshot, load
 from acc.training.checkpoints.header import Header
@@ -35,8 +35,9 @@ from acc.training.plugin_set import PluginSet
 from acc.training.protocols import PointBlock
 from acc.training.ranks.group import Ranks, sized
 from acc.training.settings import torch_settings
-from acc.training.split import split_indices
+from acc.training.split import Split, split_of
 from acc.training.step import JointSchedule, Plan, SampledSchedule, Schedule, StepResult, TaskGroup, Updates
+from acc.training.streaming import Streamed
 from acc.training.task import JointTask
 from acc.training.taskset import Entry, TaskSet
 
@@ -73,6 +74,8 @@ class TrainState:
         resumed = _checkpoint(resume_from)
         origin = resumed or _checkpoint(start_from)
         job = sized(job, ranks)
+        if origin is not None:
+            job = held_out_as(job, origin.header.spec)
         self.job, self.train, self.classes, self.ranks = job, job.train, classes, ranks
         wanted = device or (str(ranks.device) if ranks is not None else job.train.device)
         self.device = torch.device(DeviceManager().resolve(wanted))
@@ -96,9 +99,13 @@ class TrainState:
         self._offsets: dict[str, int] = {}
         self._rng: dict[str, Tensor] | None = None
         self._rng_at_end: dict[str, Tensor] | None = None
-        self._streams: dict[str, IndexStream] = {}
-        self._rows: dict[str, Indices] = like._rows if like else {}
+        self._streams: dict[str, Stream] = {}
+        self._splits: dict[str, Split] = like._splits if like else {}
         self._data: dict[str, OnDevice] = like._data if like else {}
+        began = resumed.header if resumed else None
+        self._streamed = {key: key in began.streamed for key in began.offsets} if began else {}
+        if like:
+            self._streamed = like._streamed
         facts = JobFacts(
             total=self.train.steps,
             seed=self.train.seed,
@@ -109,6 +116,8 @@ class TrainState:
         for spec in resumed.header.spec.tasks if resumed else job.tasks:
             self.tasks.attach(spec).added = resumed is not None and spec.key in resumed.header.added
         self.require_trainable()
+        targets = [self.tasks.dataset(task.dataset).target_specs for task in self.tasks.specs]
+        combinations.require(self.train.combinations, targets)
         self.early = EarlyStop(self.train, self.tasks.entries)
         self.optimizer = Optimizers(self.train, self.device)
         of_model = {f"model.{name}": parameter for name, parameter in self.model.named_parameters()}
@@ -201,27 +210,45 @@ class TrainState:
 
     def _group(self, key: str, members: list[tuple[int, Entry]]) -> TaskGroup:
         if key not in self._streams:
-            self._streams[key] = IndexStream(
+            self._streams[key] = self._on_device(key).stream(
                 self._training_rows(key),
                 seed=self.train.seed,
-                content_hash=self.tasks.dataset(key).content_hash,
                 batch_size=self.train.batch_size,
-                device=self.device,
                 offset=self._offsets.get(key, 0),
             )
         return TaskGroup(self._on_device(key), self._streams[key], members)
 
     def _on_device(self, key: str) -> OnDevice:
         if key not in self._data:
-            self._data[key] = Resident(self.tasks.dataset(key), self.device, self._training_rows(key))
+            kind = Streamed if self._is_streamed(key) else Resident
+            self._data[key] = kind(self.tasks.dataset(key), self.device, self._training_rows(key))
         return self._data[key]
 
+    def _is_streamed(self, key: str) -> bool:
+        """Return whether a dataset is trained from its file: a job that is resumed goes on in the order it began in."""
+        if key not in self._streamed:
+            self._streamed[key] = self.tasks.dataset(key).images.nbytes > self.train.resident_gib * 2**30
+        return self._streamed[key]
+
+    def data_in_words(self) -> dict[str, str]:
+        """Return for each dataset of the tasks how its images are held and how its rows are split, in words."""
+        keys = dict.fromkeys(entry.spec.dataset for entry in self.tasks.entries.values())
+        return {key: self._in_words(key) for key in keys}
+
+    def _in_words(self, key: str) -> str:
+        data = self.tasks.dataset(key)
+        size, limit = f"{data.images.nbytes / 2**30:.2f} GiB", f"{self.train.resident_gib:g} GiB"
+        way = "streamed from the file" if self._is_streamed(key) else "held in the memory of the device"
+        return f"{len(data):,} images, {self.split(key).in_words}; {size}, {way} (limit {limit})"
+
     def _training_rows(self, key: str) -> Indices:
-        if key not in self._rows:
-            self._rows[key], _ = split_indices(
-                self.tasks.dataset(key), seed=self.job.model.seed, val_fraction=self.train.val_fraction
-            )
-        return self._rows[key]
+        return self.split(key).training
+
+    def split(self, key: str) -> Split:
+        """Return which rows of a dataset are trained on, and which are not; raises InvalidInput."""
+        if key not in self._splits:
+            self._splits[key] = split_of(self.tasks.dataset(key), seed=self.job.model.seed, train=self.train)
+        return self._splits[key]
 
     def training_rows(self, key: str) -> TrainingRows:
         """Return the training rows of a dataset, on the device."""
@@ -372,6 +399,7 @@ class TrainState:
             threads=self.threads,
             state=state,
             added=tuple(key for key, entry in self.tasks.entries.items() if entry.added),
+            streamed=tuple(key for key, streamed in self._streamed.items() if streamed),
         )
 
     def _dataset_specs(self) -> dict[str, DatasetSpec]:

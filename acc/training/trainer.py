@@ -9,7 +9,7 @@ import contextlib
 import math
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -54,7 +54,8 @@ class TrainResult:
     """How a run ended. losses: task key (and ``total``) -> last raw value; seconds: without pauses.
 
     skipped: steps of the job whose update was left out (``TrainSpec.on_nan``). message: why it ended before its
-    last step by itself (``TrainSpec.early_stop``). precision: what the passes were computed in.
+    last step by itself (``TrainSpec.early_stop``). precision: what the passes were computed in. data: dataset key ->
+    how its images were held and which of its rows were trained on, in words.
     """
 
     status: Status
@@ -66,6 +67,7 @@ class TrainResult:
     skipped: int = 0
     message: str = ""
     precision: str = "fp32"
+    data: dict[str, str] = field(default_factory=dict)
 
 
 class Trainer:
@@ -228,6 +230,7 @@ class Trainer:
             skipped=state.skipped,
             message=message,
             precision=state.precision,
+            data=state.data_in_words(),
         )
 
     def make_step(self) -> None:

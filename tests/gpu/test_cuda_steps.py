@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from acc.data import AccDataset
 from acc.tests import helpers
 from acc.tests.test_skipped_steps import OPTIMIZERS, breaking, spec_on
+from acc.training import streaming
 from acc.training.step import Updates
 from tests.gpu.machine import GPU, NEEDS_GPU
 
@@ -84,3 +87,39 @@ def test_fp16_leaves_out_steps_whose_scale_is_too_large_and_scales_down(clip: fl
     assert float(later.last.tensors["scaler.scale"]) == 2.0 ** (30 - trainer.skipped)
     assert all(torch.isfinite(tensor).all() for tensor in later.last.checkpoint().part("model").values())
     assert not later.alarms
+
+
+def test_windows_of_a_streamed_dataset_are_sent_without_waiting(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The steps that go from one window to the next are among those watched; their images come from pinned memory."""
+    monkeypatch.setattr(streaming, "BLOCK_BYTES", 4 * 256)
+    monkeypatch.setattr(streaming, "BLOCKS_IN_A_WINDOW", 8)
+    helpers.blobs(400).save(tmp_path / "data")
+    data = {"data": AccDataset.load(tmp_path / "data")}
+    make, watched, pinned = Updates.make, 0, set()
+    read = streaming.WindowStream._read
+
+    def watched_make(self: Updates, plan: Any, lr: float, step: int) -> Any:
+        nonlocal watched
+        if step < FIRST_STEPS:
+            return make(self, plan, lr, step)
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            watched += 1
+            return make(self, plan, lr, step)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    def watched_read(self: streaming.WindowStream, rows: Any) -> Any:
+        host, images = read(self, rows)
+        pinned.add(images.is_pinned())
+        return host, images
+
+    monkeypatch.setattr(Updates, "make", watched_make)
+    monkeypatch.setattr(streaming.WindowStream, "_read", watched_read)
+    spec = helpers.job(data, helpers.all_tasks(), steps=FIRST_STEPS + 40, device=GPU, resident_gib=0)
+    _, sink = helpers.run(spec, data)
+    assert sink.last.header.streamed == ("data",)
+    assert watched == 40
+    assert pinned == {True}

@@ -84,7 +84,10 @@ def train(context: JobContext) -> None:
                         device=device,
                         ranks=ranks,
                     )
-                    log.info("training", step=first, total=spec.train.steps, device=str(trainer.device))
+                    data = trainer.state.data_in_words()
+                    log.info(
+                        "training", step=first, total=spec.train.steps, device=str(trainer.device), data=data
+                    )
                     result = trainer.run()
                 finally:
                     copies.end_if_copy()
@@ -107,6 +110,7 @@ def settle(context: JobContext, result: TrainResult) -> None:
         "losses": result.losses,
         **({"skipped_steps": result.skipped} if result.skipped else {}),
         "precision": result.precision,
+        "data": result.data,
         "device": context.device,
     }
     if result.status == "completed":

@@ -14,7 +14,9 @@ def read(path: Path, *, max_bytes: int = MAX_DATASET_BYTES) -> AccDataset:
     try:
         check_bytes(path.name, path.stat().st_size, max_bytes)
         found = AccDataset.load(path)
-        data = AccDataset(found.images, found.targets, found.target_specs, units=found.units)
+        data = AccDataset(
+            found.images, found.targets, found.target_specs, units=found.units, split=found.split
+        )
     except OSError as error:
         raise refuse(path.name, f"cannot be read: {error.strerror or error}") from error
     except InvalidInput as error:

@@ -27,7 +27,8 @@ class Header:
     a plateau knows, '' the job's (``acc.training.optimizers``). precision: what the passes were
     computed in. plugins: class -> path, sha256 and source. state: ``model``, ``head.<task key>`` or
     ``task.<task key>`` -> what it holds beside weights (``acc.training.checkpoints.extra_state``). added: keys of
-    tasks that came while the job ran.
+    tasks that came while the job ran. streamed: keys of datasets that were trained from their files, in the order of
+    ``acc.training.streaming``.
     """
 
     spec: TrainJobSpec
@@ -46,6 +47,7 @@ class Header:
     threads: int = 1
     state: dict[str, dict[str, Any]] = field(default_factory=dict)
     added: tuple[str, ...] = ()
+    streamed: tuple[str, ...] = ()
     format: int = FORMAT_VERSION
 
     def to_json(self) -> str:
@@ -94,7 +96,8 @@ def parse_header(path: Path, text: str) -> Header:
             raise CheckpointError(
                 f"checkpoint '{path.name}' has format {version!r}; this ACC reads format {FORMAT_VERSION}"
             )
-        fields["added"] = tuple(fields.get("added", ()))
+        for name in ("added", "streamed"):
+            fields[name] = tuple(fields.get(name, ()))
         if not all(isinstance(state, dict) for state in dict(fields.get("state", {})).values()):
             raise TypeError("its state holds what is no object")
         return Header(**{**fields, "spec": parse(TrainJobSpec, fields["spec"])})

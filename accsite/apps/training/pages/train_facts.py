@@ -28,6 +28,8 @@ def train_facts(job: Job) -> list[tuple[str, str]]:
         ("Optimizer", _optimizer(train)),
         ("Computed in", ", ".join(_computed(train, job.result or {}))),
         ("Ends", _ends(train)),
+        *([("Held-out combinations", train.combinations)] if train.combinations else []),
+        *((f"Rows of {key}", words) for key, words in (job.result or {}).get("data", {}).items()),
     ]
 
 

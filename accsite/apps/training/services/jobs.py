@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
+from acc import combinations
 from acc.errors import InvalidInput
 from acc.messages import CommandKind
-from acc.specs import EvalSpec, TrainJobSpec, TrainSpec, parse
+from acc.specs import EvalSpec, TrainJobSpec, TrainSpec, held_out_as, parse
 from accsite.apps.jobs import kinds
 from accsite.apps.jobs.models import Job, JobEvent, JobKind
 from accsite.apps.jobs.services import control
@@ -81,7 +82,7 @@ def submit_training(
         raise InvalidInput(errors)
     if branch.head is not None:
         require_code([branch.head], "branch")
-    frozen = _freeze(branch, attached, spec)
+    frozen = _held_out(branch, _freeze(branch, attached, spec))
     approval.require(frozen.plugins.values(), field="tasks")
     touch(f"checkpoints:{branch.experiment_id}")  # whose tree shows where a branch grows
     return enqueue_once(
@@ -165,6 +166,18 @@ def _freeze(branch: Branch, attached: list[Task], train: TrainSpec) -> TrainJobS
     datasets = {task.dataset.slug: dataset_spec(task.dataset) for task in attached}
     specs = tuple(task_spec(task, plugins.get(task.task_class, "")) for task in attached)
     return TrainJobSpec(model=model, tasks=specs, datasets=datasets, train=train, plugins=plugins)
+
+
+def _held_out(branch: Branch, job: TrainJobSpec) -> TrainJobSpec:
+    """Return the job holding out what its experiment does: as the checkpoint it starts from, or the first there is.
+
+    Raises InvalidInput (split, combinations) for a job that says otherwise, or factors that no dataset has.
+    """
+    first = branch.head or Checkpoint.objects.filter(experiment=branch.experiment_id).order_by("pk").first()
+    if first is not None:
+        job = held_out_as(job, TrainJobSpec.model_validate(first.spec))
+    combinations.require(job.train.combinations, [data.targets for data in job.datasets.values()])
+    return job
 
 
 def _steer_task(actor: Any, job: Job, kind: str, data: dict[str, Any]) -> JobEvent:

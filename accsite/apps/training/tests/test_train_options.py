@@ -114,3 +114,17 @@ def test_a_job_of_an_older_version_has_facts_too(branch: Branch) -> None:
     job = rows.make_job(branch)
     job.spec["train"] = {"steps": 7, "batch_size": 8, "gone": 1}
     assert dict(train_facts(job))["Batch"] == "8 images"
+
+
+def test_an_experiment_holds_out_what_its_first_checkpoint_did(task: Task) -> None:
+    branch = task.branch
+    first = jobs.submit_training(actor=None, branch=branch, train={"steps": 5, "combinations": "digit=3"})
+    assert first.spec["train"]["combinations"] == "digit=3"
+    with pytest.raises(InvalidInput, match="no dataset has all of colour as targets"):
+        jobs.submit_training(actor=None, branch=branch, train={"steps": 5, "combinations": "colour=red"})
+    rows.make_checkpoint(branch, spec=first.spec)
+    later = jobs.submit_training(actor=None, branch=branch, train={"steps": 5})
+    assert later.spec["train"]["combinations"] == "digit=3"
+    assert dict(train_facts(later))["Held-out combinations"] == "digit=3"
+    with pytest.raises(InvalidInput, match="combinations: 'digit=4' is refused"):
+        jobs.submit_training(actor=None, branch=branch, train={"steps": 5, "combinations": "digit=4"})
