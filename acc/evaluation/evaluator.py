@@ -90,7 +90,7 @@ class FactoringEvaluator:
             total=self.job.train.steps,
             seed=self.job.train.seed,
             global_step=lambda: header.global_step,
-            training_rows=lambda key: len(self._split(key)[0]),
+            training_rows=lambda key: len(self._split(key).training),
         )
         self._tasks = TaskSet(self.classes, self.model, self._datasets, self._device, job=facts)
         self._known: dict[str, tuple[Indices, Tensor]] = {}
