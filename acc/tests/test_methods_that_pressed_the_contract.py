@@ -99,6 +99,10 @@ class Quantised(Model):
     discrete = True
     codes = Param(16, min=2, max=8192, help="codes in the book")
 
+    book: torch.Tensor
+    count: torch.Tensor
+    total: torch.Tensor
+
     def __init__(self, spec: Any) -> None:
         super().__init__(spec)
         channels, depth = spec.image.channels, spec.latent_dim
