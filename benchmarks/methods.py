@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from acc.api import AccDataset, TargetSpec, TrainJobSpec, TrainSpec
 from acc.methods import made
 from acc.plugins.shipped import shipped_plugins
 from acc.rng import seed_for
 from acc.specs import ModelSpec, TaskSpec
-from acc.training.batch import IndexStream
+from acc.training.batch import IndexStream, Resident
 from acc.training.run import MemorySink
 from acc.training.split import split_indices
 from acc.training.trainer import Trainer
@@ -72,7 +72,7 @@ class Bare:
         ]
         self.head: Any = heads[0] if heads else None
         self.images, self.rows, self.partners = images, rows, partners
-        self.loss: Callable[[Tensor, Any, int], Tensor] = getattr(self, name.lower())
+        self.loss: Callable[[Tensor, Any], Tensor] = getattr(self, name.lower())
         self.generator = self.of_key(trainer, list(trainer.tasks.entries)[-1])
         train = trainer.train
         parameters = list(self.model.parameters())
@@ -96,7 +96,8 @@ class Bare:
         self.optimizer.zero_grad(set_to_none=True)
         if self.own is not None:
             self.own.zero_grad(set_to_none=True)
-        total = self.loss(x, self.model(x), number)
+        self.at = number
+        total = self.loss(x, self.model(x))
         total.backward()
         self.optimizer.step()
         if self.own is not None:
@@ -106,13 +107,13 @@ class Bare:
     def nats(self, output: Any, x: Tensor) -> Tensor:
         return F.binary_cross_entropy_with_logits(output.logits, x) * x[0].numel()
 
-    def betavae(self, x: Tensor, output: Any, step: int) -> Tensor:
+    def betavae(self, x: Tensor, output: Any) -> Tensor:
         return self.nats(output, x) + 4 * kl_of(output)
 
-    def annealedvae(self, x: Tensor, output: Any, step: int) -> Tensor:
-        return self.nats(output, x) + 1000 * (kl_of(output) - 25 * min(1.0, step / 100_000)).abs()
+    def annealedvae(self, x: Tensor, output: Any) -> Tensor:
+        return self.nats(output, x) + 1000 * (kl_of(output) - 25 * min(1.0, self.at / 100_000)).abs()
 
-    def betatcvae(self, x: Tensor, output: Any, step: int) -> Tensor:
+    def betatcvae(self, x: Tensor, output: Any) -> Tensor:
         z, mean, logvar = output.z, output.mean, output.logvar
         c = math.log(2 * math.pi)
         each = -0.5 * (c + logvar[None] + (z[:, None] - mean[None]).square() * (-logvar).exp()[None])
@@ -123,14 +124,14 @@ class Bare:
         parts = (own - joint).mean() + 6 * (joint - product).mean() + (product - prior).mean()
         return self.nats(output, x) + parts
 
-    def dipvae(self, x: Tensor, output: Any, step: int) -> Tensor:
+    def dipvae(self, x: Tensor, output: Any) -> Tensor:
         centred = output.mean - output.mean.mean(0)
         covariance = centred.T @ centred / len(x)
         on = covariance.diagonal()
         off = covariance.square().sum() - on.square().sum()
         return self.nats(output, x) + kl_of(output) + 10 * (off + 10 * (on - 1).square().sum())
 
-    def infovae(self, x: Tensor, output: Any, step: int) -> Tensor:
+    def infovae(self, x: Tensor, output: Any) -> Tensor:
         z = output.z
         prior = torch.randn(z.shape, generator=self.generator)
 
@@ -141,7 +142,7 @@ class Bare:
         mmd = kernel(z, z) + kernel(prior, prior) - 2 * kernel(z, prior)
         return self.nats(output, x) + kl_of(output) + 999 * mmd
 
-    def factorvae(self, x: Tensor, output: Any, step: int) -> Tensor:
+    def factorvae(self, x: Tensor, output: Any) -> Tensor:
         z, fixed = output.z, output.z.detach()
         order = torch.rand(z.shape, generator=self.generator).argsort(0)
         told = self.head(torch.cat([fixed, fixed.gather(0, order)]))
@@ -153,8 +154,8 @@ class Bare:
             parameter.requires_grad_(True)
         return self.nats(output, x) + kl_of(output) + 35 * (code - other).mean()
 
-    def adagvae(self, x: Tensor, output: Any, step: int) -> Tensor:
-        two = self.images.index_select(0, self.partners[step]).to(torch.float32).mul_(1 / 255)
+    def adagvae(self, x: Tensor, output: Any) -> Tensor:
+        two = self.images.index_select(0, self.partners[self.at]).to(torch.float32).mul_(1 / 255)
         other = self.model(two)
         m, v, n, w = output.mean, output.logvar, other.mean, other.logvar
         with torch.no_grad():
@@ -170,11 +171,11 @@ class Bare:
         )
         return error + 0.5 * (means.square() + logvars.exp() - 1 - logvars).sum(1).mean()
 
-    def vqvae(self, x: Tensor, output: Any, step: int) -> Tensor:
+    def vqvae(self, x: Tensor, output: Any) -> Tensor:
         model, encoded, codes = self.model, output.extras["encoded"], output.extras["codes"]
         with torch.no_grad():
             flat = encoded.permute(0, 2, 3, 1).flatten(0, 2)
-            if step:
+            if self.at:
                 hot = F.one_hot(codes.flatten(), len(model.book)).to(flat.dtype)
                 model.used.lerp_(hot.sum(0), 0.01)
                 model.sums.lerp_(hot.T @ flat, 0.01)
@@ -189,19 +190,19 @@ class Bare:
         commitment = (encoded - output.z.detach()).square().flatten(1).sum(1).mean()
         return F.mse_loss(output.reconstruction, x) * x[0].numel() + 0.25 * commitment
 
-    def qlae(self, x: Tensor, output: Any, step: int) -> Tensor:
+    def qlae(self, x: Tensor, output: Any) -> Tensor:
         encoded, nearest = output.extras["encoded"], output.extras["nearest"]
         apart = F.mse_loss(nearest, encoded.detach()) + F.mse_loss(encoded, nearest.detach())
         return F.binary_cross_entropy_with_logits(output.logits, x) + 0.01 * apart
 
-    def topksae(self, x: Tensor, output: Any, step: int) -> Tensor:
-        head, seen = self.head, []
+    def topksae(self, x: Tensor, output: Any) -> Tensor:
+        head = self.head
         with torch.no_grad():
             hidden = x
             for layer in list(self.model.encoder)[:10]:
                 hidden = layer(hidden)
             seen = hidden
-        if step == 0:
+        if self.at == 0:
             head.begin(seen)
         scores = (seen - head.centre) @ head.inward.T + head.threshold
         values, places = scores.topk(32, dim=1)
@@ -216,7 +217,7 @@ class Bare:
         error = rest.square().sum(1).mean() / head.variance
         return self.nats(output, x) + kl_of(output) + error + auxiliary / 32
 
-    def slotattention(self, x: Tensor, output: Any, step: int) -> Tensor:
+    def slotattention(self, x: Tensor, output: Any) -> Tensor:
         return F.mse_loss(output.reconstruction, x)
 
 
@@ -246,7 +247,7 @@ def bare(name: str, data: AccDataset, job: TrainJobSpec) -> tuple[float, float]:
     stream = IndexStream(
         rows, seed=0, content_hash=data.content_hash, batch_size=BATCH, device=torch.device("cpu")
     )
-    drawn = [stream.draw(trainer.state._data_of("data")) for _ in range(STEPS)]
+    drawn = [stream.draw(Resident(data, torch.device("cpu"), rows)) for _ in range(STEPS)]
     partners = [one.batch(one.images().float()).pairs(1).rows for one in drawn] if name == "AdaGVAE" else []
     loop = Bare(name, trainer, torch.from_numpy(np.asarray(data.images)), len(rows), partners)
     torch.manual_seed(job.train.seed)
@@ -271,11 +272,12 @@ def main() -> None:
         job = job_of(name, data)
         ratios, ours, theirs = [], [], []
         for round_ in range(ROUNDS + 1):
-            first, second = (bare, platform) if round_ % 2 else (platform, bare)
-            found = {
-                each: each(name, data, job) if each is bare else each(data, job) for each in (first, second)
-            }  # type: ignore[operator]
-            (our_rate, our_loss), (their_rate, their_loss) = found[platform], found[bare]
+            if round_ % 2:
+                their_rate, their_loss = bare(name, data, job)
+                our_rate, our_loss = platform(data, job)
+            else:
+                our_rate, our_loss = platform(data, job)
+                their_rate, their_loss = bare(name, data, job)
             if abs(our_loss - their_loss) > TOLERANCE * abs(their_loss):
                 raise SystemExit(f"{name}: the trainer ended at {our_loss}, the bare loop at {their_loss}")
             if round_:  # the first round only warms up

@@ -13,6 +13,7 @@ import traceback
 import types
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from acc.errors import InvalidInput, PluginError
 from acc.hashes import text_sha256
@@ -40,9 +41,10 @@ def load_source(text: str, path: str, sha256: str = "") -> list[PluginClass]:
     module = types.ModuleType(f"{_PLUGIN_MODULE}_{sha256[:16]}")
     before = dict(sys.modules)
     try:
-        tree = _run(module, own, path, filename, _Helpers(parts))
+        helpers = _Helpers(parts)
+        tree = _run(module, own, path, filename, helpers)
         _refuse_unkept(before, path)
-        return _classes(module, tree, text, path, sha256)
+        return _classes(module, tree, _File(path, text, sha256, helpers.beside(path)))
     except BaseException as error:
         for name in [name for name in sys.modules if name.startswith(_PLUGIN_MODULE) or is_ours(name)]:
             if name not in before:
@@ -60,6 +62,7 @@ class _Helpers:
     def __init__(self, parts: Mapping[str, str]) -> None:
         self._parts = parts
         self._loading: list[str] = []
+        self.loaded: dict[str, str] = {}
         self.linker = Linker(parts, self.load)
 
     def load(self, path: str) -> str:
@@ -71,6 +74,7 @@ class _Helpers:
                 f"{path} and {' and '.join(others)} import each other" if others else f"{path} imports itself"
             )
             raise PluginError(f"{what}; let one import the other")
+        self.loaded[path] = name
         if name in sys.modules:
             return name
         self._loading.append(path)
@@ -88,6 +92,13 @@ class _Helpers:
         finally:
             self._loading.pop()
         return name
+
+    def beside(self, path: str) -> frozenset[str]:
+        """Return the modules of the files in a plugin's own folder, if the plugin is a folder."""
+        folder, _, name = path.rpartition("/")
+        if name != "__init__.py":
+            return frozenset()
+        return frozenset(module for part, module in self.loaded.items() if part.startswith(f"{folder}/"))
 
     def _hash_of(self, path: str) -> str:
         """Return a hash of a helper's text and of those of the helpers that it may import."""
@@ -165,14 +176,21 @@ def _refuse_imports(tree: ast.Module, path: str) -> None:
                 )
 
 
-def _classes(
-    module: types.ModuleType, tree: ast.Module, text: str, path: str, sha256: str
-) -> list[PluginClass]:
+class _File(NamedTuple):
+    """A plugin's path, whole text and hash. beside: modules whose classes are the plugin's own, of one in a folder."""
+
+    path: str
+    text: str
+    sha256: str
+    beside: frozenset[str]
+
+
+def _classes(module: types.ModuleType, tree: ast.Module, file: _File) -> list[PluginClass]:
     lines = {node.name: node.lineno for node in statements(tree) if isinstance(node, ast.ClassDef)}
     own = [
         (cls, kind)
         for cls in dict.fromkeys(value for value in vars(module).values() if isinstance(value, type))
-        if cls.__module__ == module.__name__
+        if (cls.__module__ == module.__name__ or cls.__module__ in file.beside)
         and (kind := kind_of(cls)) is not None
         and not cls.__name__.startswith("_")
     ]
@@ -185,7 +203,7 @@ def _classes(
         except PluginError as error:
             error.line = error.line or lines.get(cls.__name__)
             raise
-        found.append(PluginClass(kind, cls.__name__, cls, path, sha256, text))
+        found.append(PluginClass(kind, cls.__name__, cls, file.path, file.sha256, file.text))
     names = [(plugin.kind, plugin.name) for plugin in found]
     for kind, name in names:
         if names.count((kind, name)) > 1:
@@ -194,7 +212,13 @@ def _classes(
             )
     if not found:
         bases = ", ".join(base.__name__ for base, _ in KINDS.values())
-        raise PluginError(f"defines no class that is a {bases}; subclass one of acc.api", line=1)
+        more = ""
+        if file.path.endswith("/__init__.py"):
+            name = file.path.split("/")[-2]
+            more = (
+                f". Import here what the folder's files define; a folder of helpers alone is called _{name}"
+            )
+        raise PluginError(f"defines no class that is a {bases}; subclass one of acc.api{more}", line=1)
     return found
 
 

@@ -46,8 +46,8 @@ class Finder:
     def find(self) -> dict[str, FoundFile]:
         """Return relative path -> file for each plugin file there is now, its helpers in its text and hash.
 
-        Left out: names that begin with ``.`` or ``_`` (an editor's lock links, helpers), and files that vanish
-        while they are looked at.
+        Of a plugin that is a folder the file is its ``__init__.py``. Files that vanish while they are looked at are
+        left out.
         """
         known: dict[str, _Entry] = {}
 
@@ -60,10 +60,9 @@ class Finder:
             return known[path]
 
         whole: dict[str, tuple[dict[str, _Stamp | None], FoundFile]] = {}
-        for folder in FOLDERS:
-            for file in sorted((self.root / folder).glob("*.py")):
-                if not file.name.startswith((".", "_")) and (entry := look(f"{folder}/{file.name}")):
-                    whole[entry[1].path] = self._with_helpers(entry[1], look)
+        for path in plugin_paths(self.root):
+            if entry := look(path):
+                whole[path] = self._with_helpers(entry[1], look)
         self._known, self._whole = known, whole
         return {path: found for path, (_, found) in whole.items()}
 
@@ -130,6 +129,19 @@ def _composed(file: FoundFile, text_of: Callable[[str], str | None]) -> FoundFil
         )
         return FoundFile(file.path, "", text_sha256(text + message), message)
     return file if text is file.text else FoundFile(file.path, text, text_sha256(text))
+
+
+def plugin_paths(root: Path) -> list[str]:
+    """Return the relative paths of plugins: files, and the ``__init__.py`` of folders, by name below each kind.
+
+    Names that begin with ``.`` or ``_`` are no plugins' (an editor's lock links, helpers).
+    """
+    return [
+        str(file.relative_to(root))
+        for folder in FOLDERS
+        for file in sorted([*(root / folder).glob("*.py"), *(root / folder).glob("*/__init__.py")])
+        if not file.relative_to(root / folder).parts[0].startswith((".", "_"))
+    ]
 
 
 def find(root: Path) -> dict[str, FoundFile]:

@@ -114,7 +114,8 @@ def test_a_group_of_a_task_is_resumed_to_the_bit(more: dict[str, Any]) -> None:
 
 def test_neither_side_has_the_gradient_of_the_other() -> None:
     trainer = run(*TASKS, steps=1, proof=False)
-    state, entry = trainer.state, trainer.tasks.get("gan")
+    state: Any = trainer.state
+    entry: Any = trainer.tasks.get("gan")
     with state.ready():
         plan = state._schedule.at(0)
         before = [group.stream.offset for group in plan._groups]
@@ -124,7 +125,8 @@ def test_neither_side_has_the_gradient_of_the_other() -> None:
     model = [one.grad.clone() for one in state.model.parameters() if one.grad is not None]
     # By hand, on the same rows with the same noise: two passes, each side detached from the other.
     again = run(*TASKS, steps=1, proof=False)
-    other, own = again.state, again.tasks.get("gan")
+    other: Any = again.state
+    own: Any = again.tasks.get("gan")
     with other.ready():
         plan = other._schedule.at(0)
         losses = plan.losses(other.model)
@@ -249,11 +251,11 @@ FOREIGN = nn.Parameter(torch.zeros(3))
         (OptimizerGroup, "it must return a list"),
         (lambda head: [head], "a Sequential; it must return a list of OptimizerGroup"),
         (
-            lambda head: [OptimizerGroup(head, "lion")],
+            lambda head: [OptimizerGroup(head, **{"optimizer": "lion"})],
             "optimizer is 'lion'; use one of: adam, adamw, sgd, muon",
         ),
         (lambda head: [OptimizerGroup(head, lr=-1.0)], "lr is -1.0; use lr > 0"),
-        (lambda head: [OptimizerGroup(head, schedule="linear")], "schedule is 'linear'"),
+        (lambda head: [OptimizerGroup(head, **{"schedule": "linear"})], "schedule is 'linear'"),
         (lambda head: [OptimizerGroup([FOREIGN])], r"a parameter of shape \(3,\) that is of something else"),
         (lambda head: [OptimizerGroup(head), OptimizerGroup(head)], "in a group already"),
         (lambda head: [OptimizerGroup([])], "without parameters"),

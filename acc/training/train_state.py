@@ -102,17 +102,10 @@ class TrainState:
         self._streams: dict[str, Stream] = {}
         self._splits: dict[str, Split] = like._splits if like else {}
         self._data: dict[str, OnDevice] = like._data if like else {}
-        began = resumed.header if resumed else None
-        self._streamed = {key: key in began.streamed for key in began.offsets} if began else {}
-        if like:
-            self._streamed = like._streamed
-        facts = JobFacts(
-            total=self.train.steps,
-            seed=self.train.seed,
-            global_step=lambda: self.global_step,
-            training_rows=lambda key: len(self._training_rows(key)),
-        )
-        self.tasks: TaskSet = TaskSet(classes, self.model, datasets, self.device, job=facts)
+        began = resumed and resumed.header
+        streamed = {key: key in began.streamed for key in began.offsets} if began else {}
+        self._streamed = like._streamed if like else streamed
+        self.tasks: TaskSet = TaskSet(classes, self.model, datasets, self.device, job=self._facts())
         for spec in resumed.header.spec.tasks if resumed else job.tasks:
             self.tasks.attach(spec).added = resumed is not None and spec.key in resumed.header.added
         self.require_trainable()
@@ -245,6 +238,15 @@ class TrainState:
         size, limit = f"{data.images.nbytes / 2**30:.2f} GiB", f"{self.train.resident_gib:g} GiB"
         way = "streamed from the file" if self._is_streamed(key) else "held in the memory of the device"
         return f"{len(data):,} images, {self.split(key).in_words}; {size}, {way} (limit {limit})"
+
+    def _facts(self) -> JobFacts:
+        """Return what tasks are told of the job."""
+        return JobFacts(
+            total=self.train.steps,
+            seed=self.train.seed,
+            global_step=lambda: self.global_step,
+            training_rows=lambda key: len(self._training_rows(key)),
+        )
 
     def _training_rows(self, key: str) -> Indices:
         return self.split(key).training

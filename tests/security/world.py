@@ -30,6 +30,7 @@ PLUGINS = {
     "task": "ReconstructionTask",
     "generator": "HandwrittenDigits",
     "model": "Autoencoder",
+    "method": "BetaVAE",
     "recipe": "Quickstart",
 }
 
@@ -78,6 +79,7 @@ def make_world() -> World:
         user.groups.add(Group.objects.get(name=role))
     rows.make_plugins()
     rows.make_plugin(PluginKind.RECIPE, "Quickstart")
+    rows.make_plugin(PluginKind.METHOD, "BetaVAE")
     dataset = rows.make_dataset()
     branch = rows.make_branch(people["owner"], SECRET, visibility=Visibility.PRIVATE)
     for name, level in (("reader", "view"), ("operator", "view"), ("editor", "change")):

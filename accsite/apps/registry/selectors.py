@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 
 from acc.errors import InvalidInput
+from acc.plugins.scan import plugin_paths
 from accsite.apps.access.permissions import is_administrator
 from accsite.apps.registry import approval
 from accsite.apps.registry.models import Plugin, PluginFile, PluginKind, PluginSource, SourceQuerySet
@@ -20,9 +21,6 @@ _FIELDS = {
     PluginKind.MODEL: "model.architecture",
     PluginKind.METHOD: "method",
 }
-
-FOLDERS = tuple(f"{kind}s" for kind in PluginKind.values)
-"""Where plugins lie below PLUGINS_ROOT."""
 
 
 def available(kind: PluginKind | str) -> QuerySet[Plugin]:
@@ -54,12 +52,7 @@ def unread() -> list[str]:
     Raises InvalidInput (plugins) if their folders cannot be read.
     """
     try:
-        there = {
-            f"{folder}/{file.name}"
-            for folder in FOLDERS
-            for file in (Path(settings.PLUGINS_ROOT) / folder).glob("*.py")
-            if not file.name.startswith((".", "_"))
-        }
+        there = set(plugin_paths(Path(settings.PLUGINS_ROOT)))
     except OSError as error:
         raise InvalidInput({"plugins": f"the folder of plugins cannot be read: {error}"}) from error
     return sorted(there - set(PluginFile.objects.values_list("path", flat=True)))
