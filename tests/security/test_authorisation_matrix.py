@@ -50,7 +50,7 @@ def who_acts(kind: actions.ActionType) -> set[str]:
 
 
 ACTIONS = {f"{actions.things_of(kind.on).name}-{kind.verb}": kind for kind in actions.every()}
-UPLOADS = {"dataset-import", "checkpoint-take-in"}
+UPLOADS = {"dataset-import", "checkpoint-take-in", "track-weights"}
 
 ENDPOINTS: dict[str, set[str]] = {
     **{f"POST {name}": who_acts(kind) for name, kind in ACTIONS.items()},
@@ -138,6 +138,9 @@ ENDPOINTS: dict[str, set[str]] = {
     "GET dataset-targets": SIGNED_IN,
     "GET dataset-regeneration": SIGNED_IN,
     "POST dataset-import": WRITES,
+    "POST track": WRITES,
+    "POST track-blocks": set(),  # the job there is no run of a loop
+    "POST track-weights": set(),
     "POST generator-generate": WRITES,
     "POST generator-preview": WRITES,
     "GET generator-preview-picture": set(),  # this one has never been made

@@ -33,6 +33,7 @@ from acc.text import DETAIL_CHARS, clean, clean_data
 from acc.training.checkpoints.header import METADATA_KEY, WEIGHTS_KEY, read_header, read_metadata
 from acc.training.losses import series
 from accsite import blobs
+from accsite.api.lookup import MOST
 from accsite.apps.access.permissions import may_change
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.jobs.services import leases, lifecycle
@@ -143,12 +144,14 @@ def keep_weights(*, actor: Any, job_id: int, path: Path, sha256: str) -> None:
 
 def find(actor: Any, job_id: int, *, lock: bool = False) -> TrackedRun:
     """Return the run of a job that ``actor`` may change; raises InvalidInput(job). lock: its row, to the end."""
+    if job_id > MOST:
+        raise InvalidInput(job=f"{job_id} is no run of a loop that you may use")
     rows = TrackedRun.objects.select_related("job__branch__experiment")
     if lock:  # the branch before what hangs on it, as everywhere
         Branch.objects.select_for_update(no_key=True).filter(jobs=job_id).first()
     found = (rows.select_for_update(of=("self",)) if lock else rows).filter(job=job_id).first()
     if found is None or found.job.branch is None or not may_change(actor, found.job.branch):
-        raise InvalidInput(job=f"job {job_id} is no run of a loop of your own that you may change")
+        raise InvalidInput(job=f"job {job_id} is no run of a loop that you may use")
     return found
 
 
