@@ -91,7 +91,7 @@ class Run:
             raise
         self._rows: deque[_Row] = deque()
         self._append: Callable[[_Row], None] = self._rows.append
-        self._names: tuple[str, ...] = ()  # of the last call, which the next most often has, too
+        self._names: tuple[str, ...] | None = None  # of the last call, which the next most often has, too
         self._known: set[tuple[str, ...]] = set()
         self._series: set[str] = set()
         self._wall = 0.0

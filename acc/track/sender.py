@@ -24,7 +24,7 @@ BACKOFF_SECONDS = (1.0, 30.0)
 MOST_BYTES = 2**20
 """Of a request; a single record may be larger."""
 TIMEOUT_SECONDS = 30.0
-WAIT_AND_TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
+WAIT_AND_TRY_AGAIN = frozenset({408, 425, 429})  # and all that say that it is the site's own fault
 
 log = logging.getLogger("acc.track")
 
@@ -147,7 +147,7 @@ class Delivery:
         except Unreachable as error:
             raise Away(str(error)) from None
         except ApiError as error:
-            if error.status in WAIT_AND_TRY_AGAIN:
+            if error.status in WAIT_AND_TRY_AGAIN or error.status >= 500:
                 raise Away(f"{self._transport.url} answers {error}") from None
             self._taken = None  # a site that was put back to an older state has fewer records than it said
             raise NotTaken(str(error)) from None

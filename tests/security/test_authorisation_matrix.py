@@ -50,7 +50,7 @@ def who_acts(kind: actions.ActionType) -> set[str]:
 
 
 ACTIONS = {f"{actions.things_of(kind.on).name}-{kind.verb}": kind for kind in actions.every()}
-UPLOADS = {"dataset-import", "checkpoint-take-in"}
+UPLOADS = {"dataset-import", "checkpoint-take-in", "track-weights"}
 
 ENDPOINTS: dict[str, set[str]] = {
     **{f"POST {name}": who_acts(kind) for name, kind in ACTIONS.items()},
@@ -142,6 +142,9 @@ ENDPOINTS: dict[str, set[str]] = {
     "GET dataset-look": set(),  # nobody has looked at anything
     "GET dataset-look-picture": set(),
     "POST dataset-import": WRITES,
+    "POST track": WRITES,
+    "POST track-blocks": set(),  # the job there is no run of a loop
+    "POST track-weights": set(),
     "POST generator-generate": WRITES,
     "POST generator-preview": WRITES,
     "GET generator-preview-picture": set(),  # this one has never been made

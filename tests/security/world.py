@@ -56,6 +56,7 @@ class World:
             "pk": self.source.pk if name.startswith("plugin-source") else getattr(thing, "pk", 1),
             "artifact": self.things["artifact"].pk,
             "checkpoint": self.things["checkpoint"].pk,
+            "job": self.things["job"].pk,
             "form": "csv",
             "name": PLUGINS.get(name.removeprefix("registry-").partition("-")[0], "head"),
             "path": "tasks/mine.py",

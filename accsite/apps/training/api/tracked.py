@@ -18,7 +18,7 @@ from rest_framework.views import APIView
 
 from acc.errors import InvalidInput
 from accsite import blobs
-from accsite.api.common import KEY, REFUSALS, query
+from accsite.api.common import REFUSALS, query
 from accsite.api.lookup import body, whole_number
 from accsite.api.parsers import BodyTooLarge
 from accsite.apps.audit.trail import no_deed
@@ -79,6 +79,7 @@ class TrackBlocksView(APIView):
     def post(self, request: Request, job: int) -> Response:
         """Take records in, as they lie in the journal; those that came before change nothing, none says it lives."""
         no_deed()
+        tracked.find(request.user, job)  # before anything is read
         first = whole_number(request, "first", least=1)
         if first is None:
             raise InvalidInput(first="say the number of the first record that you send, from 1 on")
@@ -106,7 +107,6 @@ class TrackWeightsView(APIView):
                 "required": ["sha256", "file"],
             }
         },
-        parameters=[KEY],
         responses={200: schema.TrackedRun, **REFUSALS, **TOO_LARGE},
     )
     def post(self, request: Request, job: int) -> Response:

@@ -174,7 +174,7 @@ class Track(Kind):
         saved = Checkpoint.objects.filter(job=job).order_by("-job_step", "-id").first()
         if saved is not None and saved != job.branch.head:
             Branch.objects.filter(pk=job.branch.pk).update(head=saved)
-            if job.state == JobState.SUCCEEDED and "model" in saved.spec:
+            if job.state == JobState.SUCCEEDED and saved.spec.get("datasets"):
                 evaluate_the_end(saved, job.created_by)
         touch(f"checkpoints:{job.branch.experiment_id}")
 

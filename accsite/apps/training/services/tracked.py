@@ -28,12 +28,14 @@ from acc.hashes import file_sha256
 from acc.journal import DamagedJournal, Points, Record
 from acc.messages import PointsHeader, checked
 from acc.names import clean_name
-from acc.specs import TrainJobSpec
+from acc.specs import DatasetSpec, ImageShape, TrainJobSpec
 from acc.text import DETAIL_CHARS, clean, clean_data
 from acc.training.checkpoints.header import METADATA_KEY, WEIGHTS_KEY, read_header, read_metadata
 from acc.training.losses import series
 from accsite import blobs
+from accsite.api.lookup import MOST
 from accsite.apps.access.permissions import may_change
+from accsite.apps.datasets.models import Dataset
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.jobs.services import leases, lifecycle
 from accsite.apps.jobs.services.queueing import note
@@ -48,6 +50,7 @@ from accsite.apps.training.services import checkpoints
 from accsite.apps.training.services.experiments import free_branch_slug, free_experiment_slug
 from accsite.apps.training.services.locks import lock_experiment
 from accsite.apps.training.services.points import rate
+from accsite.apps.training.specs import dataset_spec
 from accsite.errors import WrongState
 
 ATTEMPT = 1
@@ -143,12 +146,14 @@ def keep_weights(*, actor: Any, job_id: int, path: Path, sha256: str) -> None:
 
 def find(actor: Any, job_id: int, *, lock: bool = False) -> TrackedRun:
     """Return the run of a job that ``actor`` may change; raises InvalidInput(job). lock: its row, to the end."""
+    if job_id > MOST:
+        raise InvalidInput(job=f"{job_id} is no run of a loop that you may use")
     rows = TrackedRun.objects.select_related("job__branch__experiment")
     if lock:  # the branch before what hangs on it, as everywhere
         Branch.objects.select_for_update(no_key=True).filter(jobs=job_id).first()
     found = (rows.select_for_update(of=("self",)) if lock else rows).filter(job=job_id).first()
     if found is None or found.job.branch is None or not may_change(actor, found.job.branch):
-        raise InvalidInput(job=f"job {job_id} is no run of a loop of your own that you may change")
+        raise InvalidInput(job=f"job {job_id} is no run of a loop that you may use")
     return found
 
 
@@ -220,7 +225,7 @@ class _Taker:
             return
         assert self.job.branch is not None
         branch, path = self.job.branch, blobs.open_local(name, sha256)
-        spec, why = _spec_of(path)
+        spec, why = _spec_of(path, self.job.spec.get("config", {}).get("dataset"))
         self.tracked.weights = [each for each in self.tracked.weights if each != sha256]
         before = Checkpoint.objects.filter(job=self.job).order_by("-job_step", "-id").first()
         Checkpoint.objects.create(
@@ -443,7 +448,7 @@ def _named(rows: Any, name: str) -> Any:
     return rows.filter(slug=name).first() or rows.filter(name__iexact=name).first()
 
 
-def _spec_of(path: Path) -> tuple[dict[str, Any], str]:
+def _spec_of(path: Path, dataset: Any = None) -> tuple[dict[str, Any], str]:
     """Return the specification of a file of weights, and if so why it cannot be measured here; raises InvalidInput."""
     try:
         told = read_metadata(path)
@@ -457,10 +462,23 @@ def _spec_of(path: Path) -> tuple[dict[str, Any], str]:
     if row is None and model.architecture not in STAGES:
         return {"weights": {"class": model.architecture}}, _alone(model.architecture)
     plugins = {row.name: row.source_id} if row is not None else {}
+    shown = _dataset(dataset, model.image)
     spec = TrainJobSpec(
-        model=model, tasks=(), datasets={}, train=read_header(path).spec.train, plugins=plugins
+        model=model, tasks=(), datasets=shown, train=read_header(path).spec.train, plugins=plugins
     )
     return spec.model_dump(mode="json"), ""
+
+
+def _dataset(slug: Any, image: ImageShape) -> dict[str, DatasetSpec]:
+    """Return the dataset that a loop's configuration names, by its slug, if it is one of this site that fits."""
+    found = Dataset.objects.filter(slug=slug).first() if isinstance(slug, str) and len(slug) <= 80 else None
+    if found is None or (found.channels, found.height, found.width) != (
+        image.channels,
+        image.height,
+        image.width,
+    ):
+        return {}
+    return {found.slug: dataset_spec(found)}
 
 
 def _alone(name: str) -> str:
