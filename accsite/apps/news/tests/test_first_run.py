@@ -42,8 +42,10 @@ def test_each_step_follows_from_what_was_made(ada: User) -> None:
     assert now(ada) == ("look", f"/evaluate/{node.pk}/")
     client = signed_in(ada)
     assert client.get(f"/evaluate/{node.pk}/").status_code == 200
-    assert now(ada) == ("compare", "/compare/")
+    assert now(ada) == ("compare", f"/checkpoints/{node.pk}/"), "one alone is to be forked first"
+    assert "Fork your checkpoint" in client.get("/experiments/").text
     other = rows.make_checkpoint(branch, job)
+    assert now(ada) == ("compare", "/compare/")
     client.get("/compare/")
     client.get(f"/compare/?a={node.pk}")
     assert now(ada)[0] == "compare"  # nothing was compared yet
