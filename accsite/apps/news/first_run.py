@@ -20,9 +20,9 @@ from accsite.apps.training.models import Branch, Checkpoint, Experiment
 
 @dataclass(frozen=True)
 class Step:
-    """One step: its name, what it is in a sentence, what its button says, and where that leads.
+    """One step: its name, what it is in a sentence, and what its button says.
 
-    done: user, their row -> whether it is done.
+    done: user, their row -> whether it is done. where: user -> where the button leads, and what it says instead.
     """
 
     name: str
@@ -30,14 +30,15 @@ class Step:
     sentence: str
     button: str
     done: Callable[[Any, FirstRun], bool]
-    where: Callable[[Any], str]
+    where: Callable[[Any], str | tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class NextStep:
-    """The step that comes next, where its button leads, and all steps, each with ``done``, ``now`` or ``later``."""
+    """The step that comes next, its button and where that leads, and all steps: ``done``, ``now`` or ``later``."""
 
     step: Step
+    button: str
     url: str
     all: list[tuple[Step, str]]
 
@@ -56,6 +57,16 @@ def _look(user: Any) -> str:
         Checkpoint.objects.filter(experiment__owner=user).order_by("-pk").values_list("pk", flat=True).first()
     )
     return reverse("evaluation:checkpoint", args=[node]) if node else reverse("evaluation:home")
+
+
+def _compare(user: Any) -> str | tuple[str, str]:
+    """Return where two checkpoints are compared; as long as there is one alone, where it is forked."""
+    nodes = list(
+        Checkpoint.objects.filter(experiment__owner=user).order_by("-pk").values_list("pk", flat=True)[:2]
+    )
+    if len(nodes) == 1:
+        return reverse("trees:checkpoint", args=nodes), "Fork your checkpoint"
+    return reverse("evaluation:compare")
 
 
 STEPS = (
@@ -97,7 +108,7 @@ STEPS = (
         "Fork a checkpoint, train it another way, and lay the two side by side.",
         "Compare checkpoints",
         lambda _user, row: row.compared_at is not None,
-        lambda _user: reverse("evaluation:compare"),
+        _compare,
     ),
 )
 PLACES = ("workbench", "datasets", "experiments", "evaluate")
@@ -119,7 +130,9 @@ def next_step(user: Any) -> NextStep | None:
         return None
     at = STEPS.index(now)
     states = ["done" if index < at else "now" if index == at else "later" for index in range(len(STEPS))]
-    return NextStep(now, now.where(user), list(zip(STEPS, states, strict=True)))
+    leads = now.where(user)
+    url, button = (leads, now.button) if isinstance(leads, str) else leads
+    return NextStep(now, button, url, list(zip(STEPS, states, strict=True)))
 
 
 def visited(user: Any, view: str, compared: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.http import HttpRequest
 
@@ -31,7 +32,14 @@ def next_context(request: HttpRequest) -> dict[str, Any]:
     if found:  # read again after the versions, which the many who need no step do without
         versions = live.versions(["jobs", "datasets", "experiments", topic])
         found = first_run.next_step(request.user)
-    return {"versions": versions, "news_topic": topic, "next_step": found, "request": request}
+    page = urlsplit(request.headers.get("HX-Current-URL", "")).path or request.path
+    return {
+        "versions": versions,
+        "news_topic": topic,
+        "next_step": found,
+        "leads_on": found is not None and found.url != page,
+        "request": request,
+    }
 
 
 def list_context(request: HttpRequest, *, limit: int = selectors.SHOWN) -> dict[str, Any]:

@@ -46,3 +46,7 @@ function name() {
 	}
 }
 addEventListener("load", () => setTimeout(name));
+document.addEventListener("pointerover", ({ target }) => {
+	const long = target.closest("#result_list :is(td, th) > a:not([title])");
+	if (long && long.scrollHeight > long.clientHeight) long.title = long.textContent.trim();
+});

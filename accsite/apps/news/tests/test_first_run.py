@@ -6,6 +6,7 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 
 from accsite.apps.audit.models import AuditEntry
 from accsite.apps.news import first_run
@@ -41,8 +42,10 @@ def test_each_step_follows_from_what_was_made(ada: User) -> None:
     assert now(ada) == ("look", f"/evaluate/{node.pk}/")
     client = signed_in(ada)
     assert client.get(f"/evaluate/{node.pk}/").status_code == 200
-    assert now(ada) == ("compare", "/compare/")
+    assert now(ada) == ("compare", f"/checkpoints/{node.pk}/"), "one alone is to be forked first"
+    assert "Fork your checkpoint" in client.get("/experiments/").text
     other = rows.make_checkpoint(branch, job)
+    assert now(ada) == ("compare", "/compare/")
     client.get("/compare/")
     client.get(f"/compare/?a={node.pk}")
     assert now(ada)[0] == "compare"  # nothing was compared yet
@@ -59,6 +62,20 @@ def test_it_stands_where_one_works_and_nowhere_else(ada: User) -> None:
         )
     for where in ("/news/", "/jobs/", "/search/?q=x", "/nowhere/"):
         assert 'aria-label="Next step"' not in client.get(where).text
+
+
+def test_its_button_stands_not_on_the_page_that_it_leads_to(ada: User) -> None:
+    client = signed_in(ada)
+    button = 'class="btn main tiny" href="/datasets/new/"'
+    assert button in client.get("/datasets/").text
+    shown = client.get("/datasets/new/").text
+    assert 'aria-label="Next step"' in shown
+    assert button not in shown
+    fresh = reverse("news:next-step")
+    there = {"HX-Request": "true", "HX-Current-URL": "http://testserver/datasets/new/?generator=x"}
+    assert button not in client.get(fresh, headers=there).text
+    elsewhere = {**there, "HX-Current-URL": "http://testserver/experiments/"}
+    assert button in client.get(fresh, headers=elsewhere).text
 
 
 def test_what_others_made_is_not_what_one_has_done(ada: User) -> None:
