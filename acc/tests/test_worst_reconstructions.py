@@ -17,7 +17,7 @@ def evaluator() -> FactoringEvaluator:
 
 def errors(evaluator: FactoringEvaluator) -> dict[int, float]:
     """Return the squared error of every image that is held out, of the pixels as they are shown."""
-    _, held_out = evaluator._split(evaluated_key(evaluator))
+    held_out = evaluator._split(evaluated_key(evaluator)).held_out
     [grid] = evaluator.reconstructions(count=len(held_out))
     apart = (grid.inputs.astype(float) - grid.outputs.astype(float)) ** 2
     return dict(zip(grid.indices, apart.mean(axis=(1, 2, 3)).tolist(), strict=True))
