@@ -12,6 +12,7 @@ from acc.data.importers.mapping import (
     ArrayFound,
     ColumnFound,
     ImportMapping,
+    PassedOver,
     Source,
     SplitFound,
     Steps,
@@ -40,6 +41,7 @@ SOURCE = Source(
         ColumnFound(source="index", name="index", kind="id", distinct=100, examples=("0", "1")),
         ColumnFound(source="part", name="part", kind="split", distinct=2, examples=("train", "test")),
     ),
+    passed_over=(PassedOver(name="metadata", why="holds pickled Python objects, which are never read"),),
     splits=(SplitFound(column="part", parts={"train": 80, "test": 20}),),
 )
 MAPPING = ImportMapping(
