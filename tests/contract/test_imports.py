@@ -41,7 +41,8 @@ def dots(seed: int = 0, *, posX: str = "posX") -> SimpleUploadedFile:  # noqa: N
     """Return an archive whose images are bytes of 0 and 1, as dSprites', with a target called ``posX``."""
     file = io.BytesIO()
     images = np.random.default_rng(seed).integers(0, 2, (12, 8, 8), dtype=np.uint8)
-    np.savez(file, images=images, index=np.arange(12), **{posX: np.linspace(0, 1, 12)})
+    target: dict[str, Any] = {posX: np.linspace(0, 1, 12)}
+    np.savez(file, images=images, index=np.arange(12), **target)
     return SimpleUploadedFile("dots.npz", file.getvalue())
 
 
