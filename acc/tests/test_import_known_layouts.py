@@ -330,7 +330,8 @@ def test_steps_are_done_to_each_image_and_kept_with_the_dataset(tmp_path: Path) 
     cut = Image.fromarray(grey[2, 2:22, 2:18])
     wanted = np.asarray(cut.resize((8, 10), Image.Resampling.LANCZOS)).astype(int)
     assert np.abs(data.images[2, 0].astype(int) - wanted).max() <= 1
-    again, _ = import_file(tmp_path / "x.npy", changes=provenance["mapping"])
+    told = provenance["mapping"]
+    again, _ = import_file(tmp_path / "x.npy", scale=told.pop("scale"), changes=told)
     assert again.content_hash == data.content_hash
 
 

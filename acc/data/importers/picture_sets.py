@@ -177,7 +177,7 @@ def _by_folder(paths: Sequence[str], opened: Opened) -> None:
         deep = " at the first level" if any(path.count("/") > 1 for path in paths) else ""
         opened.layout = opened.layout or "folders of classes"
         opened.notes.append(
-            f"a folder for each of {len(there)} classes{deep}: {shown} (classes=none for no target)"
+            f"a folder for each of {len(there)} classes{deep}: {shown} (leave 'folder' out for no target)"
         )
         why = ""
     elif len(there) == 1:

@@ -109,11 +109,15 @@ class MappingForm(ServiceForm):
         self.scales = list((choices or {}).get("scale", ()))
         self._columns = _ordered(self.source, mapping)[:MOST_ROWS]
         self._targets: list[int] = []
+        self._leaves = [key for each in source.undecided if each.field == "left_out" for key in each.choices]
         super().__init__(data, initial=_initial(mapping, self._columns) | {"name": name})
         self.initial["idempotency_key"] = uuid4().hex
         self._own_fields(choices or {})
         for place in range(len(self._columns)):
             self._add_column(place)
+        for place, key in enumerate(self._leaves):
+            self.fields[f"leave-{place}"] = forms.BooleanField(label=f"Leave '{key}' out", required=False)
+            self.initial[f"leave-{place}"] = key in mapping.left_out
 
     def _own_fields(self, choices: Mapping[str, Sequence[str]]) -> None:
         """Leave the fields that this source has something for, with its choices."""
@@ -172,6 +176,11 @@ class MappingForm(ServiceForm):
             for name in ("images", "channels", "flat", "scale", "pixels", "grid")
             if name in self.fields
         ]
+
+    @property
+    def leave_ticks(self) -> list[forms.BoundField]:
+        """What cannot be read as it is: a tick for each agrees to leave it out."""
+        return [self[f"leave-{place}"] for place in range(len(self._leaves))]
 
     @property
     def step_fields(self) -> list[forms.BoundField]:
@@ -241,7 +250,8 @@ class MappingForm(ServiceForm):
         before = {target.key: target for target in self.mapping.targets}
         targets: list[dict[str, Any]] = []
         used: dict[str, str] = {}
-        left_out = [key for key in self.mapping.left_out if key not in shown]
+        left_out = [key for key in self.mapping.left_out if key not in shown and key not in self._leaves]
+        left_out += [key for place, key in enumerate(self._leaves) if given.get(f"leave-{place}")]
         self._targets = []
         for place, column in enumerate(self._columns):
             use = given.get(f"use-{place}", "")

@@ -35,7 +35,8 @@ class Options:
     """What was said on a command line; None: nothing, so that the mapping stays as it is.
 
     targets: ``digit,slant``, or ``ARRAY:NAME,NAME`` for the columns of one array, ``-`` for one that is none. kind,
-    measure: ``NAME=VALUE`` of targets. drop: columns that are left out. id, split, units: a column, or ``none``.
+    measure: ``NAME=VALUE`` of targets. drop: columns, arrays of them, and other members. id, split, units: a column, or
+    ``none``.
     """
 
     images: str | None = None
@@ -103,14 +104,14 @@ def _put_columns(options: Options, mapping: ImportMapping, source: Source, wante
         said = getattr(options, role)
         if said is not None:
             wanted[role] = "" if said == NONE else _column(said, source, role).key
-    dropped = {_column(said, source, "drop").key for text in options.drop or () for said in listed(text)}
+    dropped = [key for text in options.drop or () for said in listed(text) for key in _dropped(said, source)]
     roles = {role: wanted[role] for role in ROLES if wanted[role] and wanted[role] not in dropped}
     wanted |= {**dict.fromkeys(ROLES, ""), **roles}
-    gone = dropped | set(roles.values()) - {getattr(mapping, role) for role in ROLES}
+    gone = {*dropped} | set(roles.values()) - {getattr(mapping, role) for role in ROLES}
     wanted["targets"] = [target for target in wanted["targets"] if _key(target) not in gone]
     used = {_key(target) for target in wanted["targets"]} | set(roles.values())
-    left = [*mapping.left_out, *(each.key for each in source.columns if each.key not in mapping.left_out)]
-    wanted["left_out"] = [key for key in left if key not in used]
+    left = [*mapping.left_out, *(each.key for each in source.columns), *dropped]
+    wanted["left_out"] = [key for key in dict.fromkeys(left) if key not in used]
 
 
 def _put_details(options: Options, targets: Sequence[dict[str, Any]]) -> None:
@@ -332,6 +333,15 @@ def _column(said: str, source: Source, option: str) -> ColumnFound:
     if found is None:
         raise InvalidInput({option: f"there is no column '{said}'; there are: {_names(source)}"})
     return found
+
+
+def _dropped(said: str, source: Source) -> list[str]:
+    """Return what a name leaves out: a column, all columns of an array, or something that was passed over."""
+    of_array = [column.key for column in source.columns if column.source == said]
+    passed = {passed.name for passed in source.passed_over} | {array.name for array in source.arrays}
+    if of_array:
+        return of_array
+    return [said] if said in passed else [_column(said, source, "drop").key]
 
 
 def _names(source: Source) -> str:

@@ -12,6 +12,8 @@ from acc.data.importers.mapping import (
     ArrayFound,
     ColumnFound,
     ImportMapping,
+    PassedOver,
+    Question,
     Source,
     SplitFound,
     Steps,
@@ -40,6 +42,7 @@ SOURCE = Source(
         ColumnFound(source="index", name="index", kind="id", distinct=100, examples=("0", "1")),
         ColumnFound(source="part", name="part", kind="split", distinct=2, examples=("train", "test")),
     ),
+    passed_over=(PassedOver(name="metadata", why="holds pickled Python objects, which are never read"),),
     splits=(SplitFound(column="part", parts={"train": 80, "test": 20}),),
 )
 MAPPING = ImportMapping(
@@ -141,3 +144,16 @@ def test_a_target_whose_column_is_not_in_this_file_is_told_on_top() -> None:
     assert form.non_field_errors() == ["targets.0: there is no column 'gone'"]
     assert form.errors["unit-0"] == ["odd"]
     assert "gone" not in [target.name for target in MappingForm(SOURCE, other, sent(form)).asked().targets]
+
+
+def test_what_cannot_be_read_is_left_out_once_it_is_agreed_to() -> None:
+    words = "'t.csv' has nothing in column 'size' of row 5; or leave 'size' out"
+    question = Question(field="left_out", words=words, choices=("size",), needed=True)
+    source = SOURCE.model_copy(update={"undecided": (question,)})
+    form = MappingForm(source, MAPPING)
+    assert [tick.label for tick in form.leave_ticks] == ["Leave 'size' out"]
+    assert "size" not in MappingForm(source, MAPPING, sent(form)).asked().left_out
+    agreed = MappingForm(source, MAPPING, sent(form, **{"leave-0": True})).asked()
+    assert agreed.left_out == ("size", "latents_values[0]")
+    assert MappingForm(source, agreed).leave_ticks[0].initial is True
+    assert "size" not in MappingForm(source, agreed, sent(form)).asked().left_out

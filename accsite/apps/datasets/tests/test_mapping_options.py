@@ -73,6 +73,12 @@ def test_a_column_with_a_role_is_no_target_any_more() -> None:
     assert found.left_out == ("index",)
 
 
+def test_an_array_and_what_was_passed_over_are_left_out_by_their_names() -> None:
+    found = told("--drop latents_values --drop metadata")
+    assert found.targets == ()
+    assert found.left_out == ("part", *(f"latents_values[{place}]" for place in range(4)), "metadata")
+
+
 def test_the_factors_of_a_grid_are_targets() -> None:
     found = told("--grid shape:5,x:20")
     assert [(each.key, each.name, each.kind) for each in found.targets[-2:]] == [

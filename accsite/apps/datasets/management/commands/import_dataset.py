@@ -86,7 +86,10 @@ class Command(ServiceCommand):
             help="what a target is measured in; may be repeated",
         )
         parser.add_argument(
-            "--drop", action="append", metavar="COLUMN,...", help="columns to leave out; may be repeated"
+            "--drop",
+            action="append",
+            metavar="COLUMN,...",
+            help="columns, or arrays of them, to leave out; may be repeated",
         )
         parser.add_argument("--id", metavar="COLUMN", help="the column that names the rows, or none")
         parser.add_argument("--split", metavar="COLUMN", help="the column of a split, or none")
