@@ -6,18 +6,14 @@ all that ``&`` joins, a factor has one of the values that ``|`` parts, or lies w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from acc.errors import InvalidInput
-
-if TYPE_CHECKING:
-    from acc.data import AccDataset
-    from acc.specs import TargetSpec
 
 FIELD = "combinations"
 MAX_TEXT = 10_000
@@ -53,15 +49,17 @@ def parse(text: str) -> tuple[Combination, ...]:
     return tuple(found)
 
 
-def applies(text: str, targets: tuple[TargetSpec, ...]) -> bool:
-    """Return whether data with such targets has all factors of at least one combination."""
-    names = {column.name for column in targets}
-    return any(names >= combination.values.keys() for combination in parse(text))
+def applies(text: str, targets: Collection[str]) -> bool:
+    """Return whether data with targets of these names has all factors of at least one combination."""
+    return any(set(targets) >= combination.values.keys() for combination in parse(text))
 
 
-def require(text: str, datasets: Iterable[tuple[TargetSpec, ...]]) -> None:
-    """Raise InvalidInput (combinations) if the factors of a combination are targets of none of the datasets."""
-    names = [{column.name for column in targets} for targets in datasets]
+def require(text: str, datasets: Iterable[Collection[str]]) -> None:
+    """Raise InvalidInput (combinations) if the factors of a combination are targets of none of the datasets.
+
+    datasets: the names of the targets of each.
+    """
+    names = [set(targets) for targets in datasets]
     for combination in parse(text):
         if not any(each >= combination.values.keys() for each in names):
             known = ", ".join(sorted(set().union(*names))) or "none"
@@ -72,39 +70,40 @@ def require(text: str, datasets: Iterable[tuple[TargetSpec, ...]]) -> None:
             )
 
 
-def rows_of(dataset: AccDataset, text: str) -> NDArray[np.bool_]:
-    """Return which rows ``(N,)`` of a dataset are in one of the combinations whose factors it has.
+def rows_of(
+    targets: Mapping[str, NDArray[Any]], labels: Mapping[str, tuple[str, ...] | None], n: int, text: str
+) -> NDArray[np.bool_]:
+    """Return which of ``n`` rows are in one of the combinations whose factors are all among the targets.
 
-    Raises InvalidInput (combinations) for a value that no row has.
+    targets: name -> values ``(n,)``; labels: the names of the classes of some. Raises InvalidInput (combinations) for a
+    value that no row has.
     """
-    found = np.zeros(len(dataset), dtype=np.bool_)
-    columns = {column.name: column for column in dataset.target_specs}
+    found = np.zeros(n, dtype=np.bool_)
     for combination in parse(text):
-        if columns.keys() >= combination.values.keys():
-            inside = np.ones(len(dataset), dtype=np.bool_)
+        if targets.keys() >= combination.values.keys():
+            inside = np.ones(n, dtype=np.bool_)
             for name, options in combination.values.items():
-                values = np.asarray(dataset.targets[name])
-                inside &= np.logical_or.reduce([_having(columns[name], values, option) for option in options])
+                values, named = np.asarray(targets[name]), labels.get(name) or ()
+                inside &= np.logical_or.reduce([_having(name, values, named, option) for option in options])
             found |= inside
     return found
 
 
-def _having(column: TargetSpec, values: NDArray[Any], option: str) -> NDArray[np.bool_]:
+def _having(name: str, values: NDArray[Any], labels: tuple[str, ...], option: str) -> NDArray[np.bool_]:
     low, dots, high = option.partition("..")
-    labels = column.labels or ()
+    least, most, number = _number(low), _number(high), _number(option)
+    inside = np.zeros(len(values), dtype=np.bool_)
     if option in labels:
-        inside = values == labels.index(option)
-    elif dots and _number(low) is not None and _number(high) is not None:
-        inside = (values >= _number(low)) & (values <= _number(high))
-    else:
-        number = _number(option)
-        none = np.zeros(len(values), dtype=np.bool_)
-        inside = none if number is None else np.isclose(values, number, rtol=1e-5, atol=1e-8)
+        inside |= values == labels.index(option)
+    elif dots and least is not None and most is not None:
+        inside |= (values >= least) & (values <= most)
+    elif number is not None:
+        inside |= np.isclose(values, number, rtol=1e-5, atol=1e-8)
     if not inside.any():
         known = np.unique(values)
         shown = [labels[int(value)] if labels else f"{value:g}" for value in known[:_SHOWN].tolist()]
         more = f" and {len(known) - _SHOWN:,} more" if len(known) > _SHOWN else ""
-        raise InvalidInput({FIELD: f"no image has {column.name}={option}; it has: {', '.join(shown)}{more}"})
+        raise InvalidInput({FIELD: f"no image has {name}={option}; it has: {', '.join(shown)}{more}"})
     return inside
 
 

@@ -453,7 +453,8 @@ def held_out_as(job: TrainJobSpec, before: TrainJobSpec) -> TrainJobSpec:
     if combinations != then.combinations and (
         then.combinations
         or any(
-            spec.content_hash in seen and held_out_combinations.applies(combinations, spec.targets)
+            spec.content_hash in seen
+            and held_out_combinations.applies(combinations, [target.name for target in spec.targets])
             for spec in job.datasets.values()
         )
     ):

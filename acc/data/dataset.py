@@ -218,6 +218,8 @@ def _checked_split(split: NDArray[Any], n: int, units: NDArray[np.int64] | None)
         raise InvalidInput({SPLIT: f"image {wrong[0]} has {split[wrong[0]]}; need {told}"})
     if not (split == 0).any():
         raise InvalidInput({SPLIT: "no image is for training; at least one must be, which is 0"})
+    if not split.any():
+        raise InvalidInput({SPLIT: "every image is for training; leave the split out"})
     if units is not None:
         _, first, unit_of = np.unique(units, return_index=True, return_inverse=True)
         apart = np.flatnonzero(split[first][unit_of] != split)

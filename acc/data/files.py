@@ -129,7 +129,7 @@ def read_rows(array: NDArray[Any], rows: NDArray[np.int64], out: NDArray[Any]) -
     if hasattr(os, "posix_fadvise") and len(runs) > 1:
         for first, last, offset in runs:  # so that a disk has all of them to do
             os.posix_fadvise(file, offset, (last - first) * size, os.POSIX_FADV_WILLNEED)
-    target = memoryview(out.reshape(-1).view(np.uint8)).cast("B")
+    target = memoryview(out.reshape(-1).view(np.uint8).data)
     to = (places * size).tolist()
     for first, last, offset in runs:
         views = [target[place : place + size] for place in to[first:last]]

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acc import combinations
 from acc.data import AccDataset, exporters
 from acc.errors import InvalidInput
 from acc.evaluation import evaluate_checkpoint
@@ -64,7 +63,7 @@ def test_a_split_comes_back_from_the_file_and_is_part_of_the_content(tmp_path: P
     assert found.split.tolist() == [0, 0, 0, 0, 1, 2] * 10
     assert found.content_hash == data.content_hash
     without = AccDataset(data.images, data.targets, data.target_specs)
-    other = AccDataset(data.images, data.targets, data.target_specs, split=data.split[::-1].copy())
+    other = AccDataset(data.images, data.targets, data.target_specs, split=found.split[::-1].copy())
     assert len({data.content_hash, without.content_hash, other.content_hash}) == 3
 
 
@@ -100,6 +99,7 @@ def test_a_split_is_in_every_format_of_export(tmp_path: Path, kind: str) -> None
         (np.zeros(6), "of float64 is refused"),
         (np.array([0, 0, 0, 0, 0, 3]), "image 5 has 3; need 0 for training, 1 for validation, 2 for test"),
         (np.ones(6, int), "no image is for training"),
+        (np.zeros(6, int), "every image is for training; leave the split out"),
     ],
 )
 def test_a_split_that_is_none_is_refused(split: np.ndarray, words: str) -> None:
@@ -194,9 +194,9 @@ def test_a_text_that_is_no_combination_is_refused(text: str, words: str) -> None
 def test_a_combination_that_no_row_has_or_that_leaves_nothing_is_a_sentence() -> None:
     data = grid()
     with pytest.raises(InvalidInput, match=r"no image has scale=0.55; it has: 0.5, 0.6, 0.7, 0.8"):
-        combinations.rows_of(data, "shape=heart & scale=0.55")
+        split_of(data, seed=0, train=settings_of(combinations="shape=heart & scale=0.55"))
     with pytest.raises(InvalidInput, match="no image has shape=cross; it has: square, ellipse, heart"):
-        combinations.rows_of(data, "shape=cross")
+        split_of(data, seed=0, train=settings_of(combinations="shape=cross"))
     with pytest.raises(InvalidInput, match="hold out every row"):
         split_of(data, seed=0, train=settings_of(combinations="shape=0..2"))
     job = helpers.job({"data": data}, [helpers.task("reconstruction")], combinations="colour=red")

@@ -67,7 +67,8 @@ def split_of(dataset: AccDataset, *, seed: int, train: TrainSpec) -> Split:
             held_out, test, words = test, NONE, GIVEN.format(part="test")
     if not train.combinations:
         return Split(training, held_out, test, NONE, words)
-    inside = combinations.rows_of(dataset, train.combinations)
+    labels = {column.name: column.labels for column in dataset.target_specs}
+    inside = combinations.rows_of(dataset.targets, labels, len(dataset), train.combinations)
     training, held_out, test = (rows[~inside[rows]] for rows in (training, held_out, test))
     if not len(training):
         raise InvalidInput(combinations="they hold out every row that would be trained on; name fewer")

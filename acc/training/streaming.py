@@ -130,7 +130,8 @@ class WindowStream:
 
     def _cuts(self) -> Indices:
         """Return at which blocks of an epoch windows begin, and the end: windows of like size, none a small rest."""
-        return np.arange(self._windows + 1) * self._blocks // self._windows
+        cuts: Indices = np.arange(self._windows + 1) * self._blocks // self._windows
+        return cuts
 
     def _read(self, rows: Indices) -> tuple[Tensor, Tensor]:
         """Return row numbers and images of a window, on the host; in pinned memory for a GPU."""

@@ -262,7 +262,8 @@ class TaskSet:
         self, spec: TaskSpec, task: Task, head: nn.Module | None, context: StepContext, *, takes_step: bool
     ) -> Entry:
         data = self.dataset(spec.dataset)
-        arrays = [each for each in (data.images, *data.targets.values(), data.units) if each is not None]
+        held = (data.images, *data.targets.values(), data.units, data.split)
+        arrays = [each for each in held if each is not None]
         shared = shared_with(self._model, data, spec, *arrays)
         if head is not None:
             shared += shared_with(head)

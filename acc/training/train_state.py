@@ -109,8 +109,8 @@ class TrainState:
         for spec in resumed.header.spec.tasks if resumed else job.tasks:
             self.tasks.attach(spec).added = resumed is not None and spec.key in resumed.header.added
         self.require_trainable()
-        targets = [self.tasks.dataset(task.dataset).target_specs for task in self.tasks.specs]
-        combinations.require(self.train.combinations, targets)
+        there = [self.tasks.dataset(task.dataset).targets for task in self.tasks.specs]
+        combinations.require(self.train.combinations, there)
         self.early = EarlyStop(self.train, self.tasks.entries)
         self.optimizer = Optimizers(self.train, self.device)
         of_model = {f"model.{name}": parameter for name, parameter in self.model.named_parameters()}

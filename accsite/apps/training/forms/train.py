@@ -37,6 +37,11 @@ WORDS = {
         ("max-autotune", "CUDA graphs, kernels tuned (GPU)"),
     ],
     "channels_last": [("False", "channels first"), ("True", "channels last")],
+    "split": [
+        ("auto", "as the data says, else drawn"),
+        ("given", "as the data says"),
+        ("drawn", "drawn (held-out part)"),
+    ],
     "on_nan": [("stop", "stop the job"), ("skip", "skip that step")],
     "on_task_error": [
         ("auto", "switch it off if it was added while the job ran, else stop"),

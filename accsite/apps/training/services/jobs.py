@@ -176,7 +176,8 @@ def _held_out(branch: Branch, job: TrainJobSpec) -> TrainJobSpec:
     first = branch.head or Checkpoint.objects.filter(experiment=branch.experiment_id).order_by("pk").first()
     if first is not None:
         job = held_out_as(job, TrainJobSpec.model_validate(first.spec))
-    combinations.require(job.train.combinations, [data.targets for data in job.datasets.values()])
+    targets = [[target.name for target in data.targets] for data in job.datasets.values()]
+    combinations.require(job.train.combinations, targets)
     return job
 
 
