@@ -31,14 +31,14 @@ from acc.training.split import split_indices
 from acc.training.trainer import Trainer
 from benchmarks.rows import Row, median, report
 
-STEPS, ROUNDS, BATCH = 40, 5, 64
+STEPS, ROUNDS, BATCH = 25, 5, 64
 TOLERANCE = 2e-3  # of the last total; sums are added in another order
 SMALLER: dict[str, dict[str, Any]] = {
-    "SlotAttention": {"length": 16},
+    "SlotAttention": {"length": 16, "slots": 4},
     "TopKSAE": {"features": 512},
     "FactorVAE": {"hidden": 256},
 }
-NARROW = {"SlotAttentionAutoencoder": {"channels": 16}, "VQAutoencoder": {"channels": 32}}
+NARROW = {"SlotAttentionAutoencoder": {"channels": 8}, "VQAutoencoder": {"channels": 16}}
 """Of methods whose papers train on GPUs: a step of them should be no longer than of the others."""
 
 
