@@ -51,19 +51,21 @@ class ClassificationTask(TargetTask):
             "balanced_accuracy": float((right[occurs] / seen[occurs]).mean()),
         }
 
-    def baseline(self, train: Batch, held_out: Batch) -> dict[str, float | str]:
-        """Return the metrics of always naming the most frequent class of the training rows."""
-        counts = torch.bincount(self.target_values(train), minlength=self.classes)
+    def baseline(self, rows: TrainingRows, held_out: Batch | None = None) -> Baseline:
+        """Return the entropy of the class frequencies: the cross-entropy of always answering with them.
+
+        Its metrics are of always naming the most frequent class of the training rows.
+        """
+        counts = torch.bincount(rows.target(self.column.name), minlength=self.classes)
+        frequencies = counts.double() / counts.sum()
+        entropy = float(torch.special.entr(frequencies).sum())
+        words = f"always answering with how frequent each of {self.classes} classes is"
+        if held_out is None:
+            return Baseline(entropy, words)
         truth = self.target_values(held_out)
         sums = self._sums(counts.argmax().expand_as(truth), truth)
-        return self.summarise({name: torch.as_tensor(value) for name, value in sums.items()})
-
-    def baseline_loss(self, rows: TrainingRows) -> Baseline:
-        """Return the entropy of the class frequencies: the cross-entropy of always answering with them."""
-        counts = torch.bincount(rows.target(self.column.name), minlength=self.classes).double()
-        frequencies = counts / counts.sum()
-        entropy = float(torch.special.entr(frequencies).sum())
-        return Baseline(entropy, f"always answering with how frequent each of {self.classes} classes is")
+        metrics = self.summarise({name: torch.as_tensor(value) for name, value in sums.items()})
+        return Baseline(entropy, words, metrics=metrics)
 
     def _sums(self, named: Tensor, truth: Tensor) -> Sums:
         right = truth[named == truth]

@@ -55,14 +55,8 @@ class RegressionTask(TargetTask):
             r2 = 1.0 - float(sums["squared"]) / n / variance
         return {"mae": float(sums["absolute"]) / n, "r2": r2}
 
-    def baseline(self, train: Batch, held_out: Batch) -> dict[str, float | str]:
-        """Return the metrics of always naming the mean of the training rows."""
-        truth = self.target_values(held_out)
-        sums = _sums(self.target_values(train).mean().expand_as(truth), truth)
-        return self.summarise({name: torch.as_tensor(value) for name, value in sums.items()})
-
-    def baseline_loss(self, rows: TrainingRows) -> Baseline:
-        """Return the loss of always naming the mean of the training rows."""
+    def baseline(self, rows: TrainingRows, held_out: Batch | None = None) -> Baseline:
+        """Return loss and metrics of always naming the mean of the training rows."""
         _, spread = self._moments(rows.dataset)
         truth = rows.target(self.column.name).double()
         error = (truth - truth.mean()) / (spread if spread > 0 else 1.0)
@@ -72,7 +66,13 @@ class RegressionTask(TargetTask):
             else error.square().mean()
         )
         mean = f"{float(truth.mean()):.4g} {self.column.unit}".strip()
-        return Baseline(float(loss), f"always naming the mean of the training rows, {mean}")
+        words = f"always naming the mean of the training rows, {mean}"
+        if held_out is None:
+            return Baseline(float(loss), words)
+        told = self.target_values(held_out)
+        sums = _sums(rows.target(self.column.name).mean().expand_as(told), told)
+        metrics = self.summarise({name: torch.as_tensor(value) for name, value in sums.items()})
+        return Baseline(float(loss), words, metrics=metrics)
 
     def _moments(self, dataset: AccDataset) -> tuple[float, float]:
         """Return mean and standard deviation of the target column over the whole dataset."""
