@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +16,7 @@ from acc.evaluation.metrics.jackknife import FEWEST_UNITS, GROUPS
 from acc.models import Model, ModelOutput
 from acc.results import MetricValue
 from acc.specs import TaskSpec
+from acc.training.baselines import metrics_of
 from acc.training.batch import Batch, Indices, Stored
 from acc.training.checkpoints.files import Checkpoint
 from acc.training.failures import TaskFailed, failing
@@ -127,11 +128,10 @@ class TaskMetrics:
         held_out: Indices,
     ) -> Iterator[MetricValue]:
         sample = sample_of(stored.dataset, held_out, "task metrics", len(sums[0]) if sums else 0)
-        train_rows, held_out_rows = stored.all_of(train), stored.all_of(held_out)
         for entry, folds in zip(entries, sums, strict=True):
             try:
                 with failing(entry.spec, entry.task):
-                    baseline = entry.task.baseline(train_rows, held_out_rows)
+                    baseline = metrics_of(entry.task, stored, train, held_out)
                     found = list(_metrics(entry, folds, baseline, sample))
             except TaskFailed as error:
                 found = without(entry, _unmeasured(error))
@@ -143,7 +143,7 @@ def _unmeasured(error: TaskFailed) -> str:
 
 
 def _metrics(
-    entry: Entry, folds: list[dict[str, Tensor]], baseline: dict[str, float | str], sample: str
+    entry: Entry, folds: list[dict[str, Tensor]], baseline: Mapping[str, float | str], sample: str
 ) -> Iterator[MetricValue]:
     without_one = (
         [_values(entry, _total([*folds[:at], *folds[at + 1 :]])) for at in range(len(folds))]

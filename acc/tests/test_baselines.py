@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from acc.api import Baseline, Task, TrainingRows
 from acc.data import AccDataset
+from acc.evaluation import evaluate_checkpoint
 from acc.models import build
-from acc.specs import TargetSpec
+from acc.specs import EvalSpec, TargetSpec
 from acc.tests import helpers
 from acc.training.batch import Resident, Stored
 from acc.training.plugin_set import PluginSet
@@ -27,7 +28,7 @@ def measured(kind: str, dataset: AccDataset, rows: Any = None, **fields: Any) ->
     spec = helpers.task(kind, **fields)
     made = make_task(spec, helpers.shipped_tasks().task, dataset, build(helpers.model_spec(), {}))
     index = np.arange(len(dataset.images)) if rows is None else rows
-    found = made.baseline_loss(TrainingRows(Resident(dataset, torch.device("cpu")), index))
+    found = made.baseline(TrainingRows(Resident(dataset, torch.device("cpu")), index))
     assert found is not None
     return found
 
@@ -136,6 +137,49 @@ def test_measuring_changes_no_weight_and_no_loss(
         np.testing.assert_array_equal(value, bare_weights[name])
     for name, value in losses.items():
         np.testing.assert_array_equal(value, bare_losses[name])
+
+
+class Both(Task):
+    """As the contract's second version has it: one method."""
+
+    metrics = {"size": False}
+
+    def compute_loss(self, output: Any, batch: Any, head: Any) -> Any:
+        return output.latent.square().mean()
+
+    def evaluate(self, output: Any, batch: Any, head: Any) -> Any:
+        return {"size": output.posterior_mean.square().mean(1).sum().double(), "n": len(batch)}
+
+    def baseline(self, rows: TrainingRows, held_out: Any = None) -> Baseline:
+        return Baseline(2.0, "two", metrics={} if held_out is None else {"size": float(len(held_out))})
+
+
+class First(Both):
+    """As the first version has it: a method for the loss, and one for the metrics."""
+
+    def baseline_loss(self, rows: TrainingRows) -> Baseline:
+        return Baseline(3.0, "three")
+
+    def baseline(self, train: Any, held_out: Any) -> Any:  # type: ignore[override]
+        return {"size": float(len(train.targets["digit"]))}
+
+
+def test_one_method_gives_loss_and_metrics_and_the_two_of_before_go_on_working(dataset: AccDataset) -> None:
+    classes = PluginSet(Both, First)
+    datasets = {"data": dataset}
+    trainer, sink = helpers.run(
+        helpers.job(datasets, (helpers.task("Both"), helpers.task("First"))), datasets, classes
+    )
+    assert {key: (each.loss, each.words) for key, each in sink.baselines.items()} == {
+        "both": (2.0, "two"),
+        "first": (3.0, "three"),
+    }
+    found = evaluate_checkpoint(
+        trainer.snapshot().checkpoint(), datasets, classes, EvalSpec(suite=("metrics",))
+    )
+    told = {one.task_key: one.baseline for one in found.metrics if one.name == "size"}
+    train, held_out = split_indices(dataset, seed=0, val_fraction=0.2)
+    assert told == {"both": len(held_out), "first": len(train)}
 
 
 def test_a_baseline_that_fails_is_told_and_the_task_trains(

@@ -16,7 +16,8 @@ from acc.errors import TaskError
 from acc.evaluation import evaluate_checkpoint
 from acc.specs import EvalSpec, TargetSpec
 from acc.tests import helpers
-from acc.training.batch import Resident, Stored
+from acc.training.baselines import metrics_of
+from acc.training.batch import Resident, Stored, TrainingRows
 from acc.training.split import split_indices
 
 ROWS, SIDE = 120_000, 16
@@ -87,8 +88,8 @@ def test_a_baseline_is_the_same_read_in_parts_and_at_once() -> None:
     train, held_out = split_indices(data, seed=0, val_fraction=0.5)
     resident, stored = Resident(data, torch.device("cpu")), Stored(data, torch.device("cpu"))
     task = helpers.shipped_tasks().task("ReconstructionTask")()
-    whole = task.baseline(*(resident.batch(torch.from_numpy(rows)) for rows in (train, held_out)))
-    parts = task.baseline(stored.all_of(train), stored.all_of(held_out))
+    whole = task.baseline(TrainingRows(resident, train), resident.batch(torch.from_numpy(held_out))).metrics
+    parts = metrics_of(task, stored, train, held_out)
     assert parts == pytest.approx(whole, rel=1e-9)
     mean = resident.batch(torch.from_numpy(train)).images.mean(0)
     truth = resident.batch(torch.from_numpy(held_out)).images

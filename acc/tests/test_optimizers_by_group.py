@@ -242,6 +242,7 @@ def test_state_of_another_optimizer_is_not_taken() -> None:
     assert set(optimizer.state()) == {"a/momentum_buffer"}
 
 
+ODD: Any = OptimizerGroup
 FOREIGN = nn.Parameter(torch.zeros(3))
 
 
@@ -251,11 +252,11 @@ FOREIGN = nn.Parameter(torch.zeros(3))
         (OptimizerGroup, "it must return a list"),
         (lambda head: [head], "a Sequential; it must return a list of OptimizerGroup"),
         (
-            lambda head: [OptimizerGroup(head, **{"optimizer": "lion"})],
+            lambda head: [ODD(head, "lion")],
             "optimizer is 'lion'; use one of: adam, adamw, sgd, muon",
         ),
         (lambda head: [OptimizerGroup(head, lr=-1.0)], "lr is -1.0; use lr > 0"),
-        (lambda head: [OptimizerGroup(head, **{"schedule": "linear"})], "schedule is 'linear'"),
+        (lambda head: [ODD(head, schedule="linear")], "schedule is 'linear'"),
         (lambda head: [OptimizerGroup([FOREIGN])], r"a parameter of shape \(3,\) that is of something else"),
         (lambda head: [OptimizerGroup(head), OptimizerGroup(head)], "in a group already"),
         (lambda head: [OptimizerGroup([])], "without parameters"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -15,7 +16,7 @@ from acc.models import build
 from acc.models.output import Decoded, LazyDecode, ModelOutput
 from acc.specs import TrainSpec
 from acc.tests import helpers
-from acc.training.batch import Batch
+from acc.training.batch import Batch, Resident, TrainingRows
 from acc.training.plugin_set import PluginSet
 from acc.training.task import Task
 
@@ -163,13 +164,17 @@ def test_the_kl_weight_rises_over_the_warm_up_of_the_task_or_else_of_the_job(
 
 def test_baselines_are_those_of_predictors_that_see_no_image(dataset: AccDataset, classes: PluginSet) -> None:
     labels = torch.tensor([0, 0, 0, 1])
-    train = Batch(torch.rand(4, 1, 16, 16), {"digit": labels, "size": torch.tensor([1.0, 1.0, 3.0, 3.0])})
-    found = attached(classes, "classification", dataset).baseline(train, train)
+    images = np.random.default_rng(0).random((4, 1, 16, 16), dtype=np.float32)
+    size = np.array([1.0, 1.0, 3.0, 3.0], dtype=np.float32)
+    data = AccDataset(images, {"digit": labels.numpy(), "size": size}, dataset.target_specs)
+    resident, every = Resident(data, torch.device("cpu")), np.arange(4)
+    rows, train = TrainingRows(resident, every), resident.batch(torch.from_numpy(every))
+    found = attached(classes, "classification", dataset).baseline(rows, train).metrics
     assert found == {"accuracy": 0.75, "balanced_accuracy": 0.5}
-    found = attached(classes, "regression", dataset).baseline(train, train)
+    found = attached(classes, "regression", dataset).baseline(rows, train).metrics
     assert found["mae"] == pytest.approx(1.0)
     assert found["r2"] == pytest.approx(0.0)
-    drawn = attached(classes, "reconstruction", dataset).baseline(train, train)
+    drawn = attached(classes, "reconstruction", dataset).baseline(rows, train).metrics
     assert drawn["psnr"] == pytest.approx(
         float(psnr(train.images.mean(0, keepdim=True).expand(4, 1, 16, 16), train.images).mean())
     )

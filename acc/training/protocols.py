@@ -6,7 +6,7 @@ or wait for a database. Implementations hand the work to a thread of their own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -83,14 +83,16 @@ class Alarm:
 
 @dataclass(frozen=True)
 class Baseline:
-    """The raw loss of a task's trivial predictor, and in words who that is.
+    """What a task's trivial predictor, who sees no image, comes to: its raw loss, and in words who that is.
 
     floor: telling nothing costs this, and whoever tells something pays more, as with a KL divergence.
+    metrics: what it reaches on held-out rows, a sentence where there is no value. An evaluation reads these alone.
     """
 
     loss: float
     words: str
     floor: bool = False
+    metrics: Mapping[str, float | str] = field(default_factory=dict)
 
 
 class Snapshot(Protocol):

@@ -17,7 +17,6 @@ from acc.text import text_of
 from acc.training.batch import Batch, TrainingRows
 from acc.training.context import StepContext
 from acc.training.optimizers import OptimizerGroup
-from acc.training.protocols import Baseline
 
 if TYPE_CHECKING:
     from acc.data import AccDataset
@@ -137,17 +136,12 @@ class Task:
         n = float(sums["n"]) if "n" in sums else 1.0
         return {name: float(value) / n for name, value in sums.items() if name != "n"}
 
-    def baseline(self, train: Batch, held_out: Batch) -> dict[str, float | str]:
-        """Return metric -> value of the best predictor that sees no image; empty where none is sensible.
+    def baseline(self, rows: TrainingRows, held_out: Batch | None = None) -> Any:
+        """Return the ``Baseline`` of the best predictor that looks at no image; None: nothing sensible.
 
-        Both hold all their rows, of which there may be millions: read ``targets``, and images by ``parts()``.
-        """
-        return {}
-
-    def baseline_loss(self, rows: TrainingRows) -> Baseline | None:
-        """Return what ``compute_loss`` would give a predictor that looks at no image; None: nothing sensible.
-
-        Measured once, when the task is attached, without the model and without gradients.
+        Its loss is what ``compute_loss`` would give it on the training rows, measured once, when the task is attached,
+        without the model and without gradients. An evaluation gives ``held_out`` too, and reads the ``metrics`` on
+        these alone. There may be millions of rows: read images by ``rows.images()`` and ``held_out.parts()``.
         """
         return None
 

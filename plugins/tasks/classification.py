@@ -51,27 +51,23 @@ class ClassificationTask(TargetTask):
             "balanced_accuracy": float((right[occurs] / seen[occurs]).mean()),
         }
 
-    def baseline(self, train: Batch, held_out: Batch) -> dict[str, float | str]:
-        """Return the metrics of always naming the most frequent class of the training rows.
+    def baseline(self, rows: TrainingRows, held_out: Batch | None = None) -> Baseline:
+        """Return the entropy of the class frequencies: the cross-entropy of always answering with them.
 
-        The loss is that of always answering with how frequent each class is there.
+        Its metrics are of always naming the most frequent class of the training rows; the loss on held-out rows: of
+        always answering with how frequent each class is among the training rows.
         """
-        counts = torch.bincount(self.target_values(train), minlength=self.classes)
+        counts = torch.bincount(rows.target(self.column.name), minlength=self.classes)
+        frequencies = counts.double() / counts.sum()
+        entropy = float(torch.special.entr(frequencies).sum())
+        words = f"always answering with how frequent each of {self.classes} classes is"
+        if held_out is None:
+            return Baseline(entropy, words)
         truth = self.target_values(held_out)
         sums = self._sums(counts.argmax().expand_as(truth), truth)
-        answer = (counts.double() / counts.sum()).log()
-        loss = float(F.nll_loss(answer.expand(len(truth), -1), truth))
-        return {
-            "loss": loss,
-            **self.summarise({name: torch.as_tensor(value) for name, value in sums.items()}),
-        }
-
-    def baseline_loss(self, rows: TrainingRows) -> Baseline:
-        """Return the entropy of the class frequencies: the cross-entropy of always answering with them."""
-        counts = torch.bincount(rows.target(self.column.name), minlength=self.classes).double()
-        frequencies = counts / counts.sum()
-        entropy = float(torch.special.entr(frequencies).sum())
-        return Baseline(entropy, f"always answering with how frequent each of {self.classes} classes is")
+        metrics = self.summarise({name: torch.as_tensor(value) for name, value in sums.items()})
+        loss = float(F.nll_loss(frequencies.log().expand(len(truth), -1), truth))
+        return Baseline(entropy, words, metrics={"loss": loss, **metrics})
 
     def _sums(self, named: Tensor, truth: Tensor) -> Sums:
         right = truth[named == truth]

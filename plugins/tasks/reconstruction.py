@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -40,10 +42,21 @@ class ReconstructionTask(Task):
         """Return sums of PSNR and SSIM over the images."""
         return _sums(output.reconstruction, batch.images)
 
-    def baseline(self, train: Batch, held_out: Batch) -> dict[str, float | str]:
-        """Return the metrics of drawing the mean training image every time; the loss: of that or a black one."""
-        total = sum((part.images.sum(dim=0, dtype=torch.float64) for part in train.parts()), torch.zeros(()))
-        mean = (total / len(train)).float()
+    def baseline(self, rows: TrainingRows, held_out: Batch | None = None) -> Baseline:
+        """Return the loss of always drawing the mean training image or a black one, whichever loses less.
+
+        Its metrics are of the mean image, but for the loss on held-out images, which is of the better one, too.
+        """
+        n, total = 0, torch.zeros(())
+        for images in rows.images():
+            n, total = n + len(images), total + images.sum(dim=0, dtype=torch.float64)
+        mean = total / n
+        if held_out is not None:  # which asks for metrics alone: the loss would read all images twice more
+            return Baseline(math.nan, MEAN_IMAGE, metrics=self._drawn(mean.float(), held_out))
+        return Baseline(*self._trivial(rows, mean, n))
+
+    def _drawn(self, mean: Tensor, held_out: Batch) -> dict[str, float | str]:
+        """Return the metrics of the mean image, drawn every time; the loss: of that or of a black one."""
         sums: dict[str, Tensor] = {}
         of_mean = of_black = 0.0
         for part in held_out.parts():
@@ -60,15 +73,11 @@ class ReconstructionTask(Task):
             return F.binary_cross_entropy(drawn.clamp(0, 1), images)
         return F.l1_loss(drawn, images) if self.loss == "l1" else F.mse_loss(drawn, images)
 
-    def baseline_loss(self, rows: TrainingRows) -> Baseline:
-        """Return the loss of always drawing the mean training image or a black one, whichever loses less."""
-        n, total = 0, torch.zeros(())
-        for images in rows.images():
-            n, total = n + len(images), total + images.sum(dim=0, dtype=torch.float64)
-        mean = total / n
+    def _trivial(self, rows: TrainingRows, mean: Tensor, n: int) -> tuple[float, str]:
+        """Return what the better of mean and black image loses, and which it is."""
         if self.loss == "bce":  # linear in the image, so the mean says all; black costs infinitely much
             entropy = torch.special.entr(mean) + torch.special.entr(1 - mean)
-            return Baseline(float(entropy.mean()), MEAN_IMAGE)
+            return float(entropy.mean()), MEAN_IMAGE
         of_mean, of_black = 0.0, 0.0
         for images in rows.images():
             x_BCHW = images.double()
@@ -79,7 +88,7 @@ class ReconstructionTask(Task):
             else:
                 of_mean += float(error.square().sum()) / size
                 of_black += float(x_BCHW.square().sum()) / size
-        return Baseline(of_black, BLACK_IMAGE) if of_black < of_mean else Baseline(of_mean, MEAN_IMAGE)
+        return (of_black, BLACK_IMAGE) if of_black < of_mean else (of_mean, MEAN_IMAGE)
 
 
 def _sums(drawn: Tensor, images: Tensor) -> Sums:

@@ -52,29 +52,23 @@ class RegressionTask(TargetTask):
             r2 = 1.0 - float(sums["squared"]) / n / variance
         return {"mae": float(sums["absolute"]) / n, "r2": r2}
 
-    def baseline(self, train: Batch, held_out: Batch) -> dict[str, float | str]:
-        """Return the metrics of always naming the mean of the training rows.
+    def baseline(self, rows: TrainingRows, held_out: Batch | None = None) -> Baseline:
+        """Return loss and metrics of always naming the mean of the training rows.
 
-        The loss is in standard deviations of all these rows.
+        The losses, also that on held-out rows, are in standard deviations of the whole dataset.
         """
-        known, truth = self.target_values(train), self.target_values(held_out)
-        named = known.mean().expand_as(truth)
-        sums = _sums(named, truth)
-        spread = torch.cat([known, truth]).double().std(correction=0)
-        loss = float(self._distance((named - truth) / (spread if spread > 0 else 1.0)))
-        return {
-            "loss": loss,
-            **self.summarise({name: torch.as_tensor(value) for name, value in sums.items()}),
-        }
-
-    def baseline_loss(self, rows: TrainingRows) -> Baseline:
-        """Return the loss of always naming the mean of the training rows."""
         _, spread = self._moments(rows.dataset)
         truth = rows.target(self.column.name).double()
         error = (truth - truth.mean()) / (spread if spread > 0 else 1.0)
         loss = self._distance(error)
         mean = f"{float(truth.mean()):.4g} {self.column.unit}".strip()
-        return Baseline(float(loss), f"always naming the mean of the training rows, {mean}")
+        words = f"always naming the mean of the training rows, {mean}"
+        if held_out is None:
+            return Baseline(float(loss), words)
+        told = self.target_values(held_out)
+        sums = _sums(rows.target(self.column.name).mean().expand_as(told), told)
+        metrics = self.summarise({name: torch.as_tensor(value) for name, value in sums.items()})
+        return Baseline(float(loss), words, metrics=metrics)
 
     def _distance(self, error: Tensor) -> Tensor:
         """Return the loss of errors (N,) in standard deviations."""
