@@ -190,7 +190,7 @@ def _measured(metric: Metric | None, first: Metric | None) -> Measured:
     if found.difference and metric.higher_is_better is not None:
         found.better = (found.difference > 0) == metric.higher_is_better
     if not (first.sample and first.sample == metric.sample):
-        found.claim = NOT_THE_SAME
+        found.claim = NOT_THE_SAME if first.sample or metric.sample else NO_PAIRS
         return found
     sure = difference(first.value, first.without, metric.value, metric.without)
     if sure is None:

@@ -16,6 +16,7 @@ from accsite.apps.evaluation.models import Evaluation, Metric
 from accsite.apps.evaluation.pages import branches as branch_pages
 from accsite.apps.evaluation.pages import tabs as tab_pages
 from accsite.apps.evaluation.selectors import comparing
+from accsite.apps.evaluation.selectors.samples import Samples
 from accsite.apps.evaluation.tests.test_record import Measured, Result, evaluation_job, grid
 from accsite.apps.training.models import Branch, Checkpoint
 from accsite.apps.training.tests import rows
@@ -242,3 +243,13 @@ def test_one_point_is_told_in_a_sentence_and_two_are_drawn(page: Client, branch:
     shown = page.get(address).content.decode()
     assert "Measured once" not in shown
     assert 'data-figure="ufr-curve"' in shown
+
+
+def test_a_metric_whose_sample_has_no_name_is_not_taken_for_an_old_one(page: Client, branch: Branch) -> None:
+    """Joint tasks look at several datasets; what an earlier version measured has no sample at all."""
+    made = ufr(branch, rows.make_checkpoint(branch, step=100), 0.9, "grid")
+    joint = Metric.objects.create(evaluation=made, task_key="leakage", name="loss", value=0.1, dataset="grid")
+    assert Samples(branch).name(joint) == "grid"
+    old = Evaluation.objects.create(branch=branch, checkpoint=made.checkpoint, step=100, dataset="grid")
+    left = Metric.objects.create(evaluation=old, task_key="leakage", name="loss", value=0.1, dataset="grid")
+    assert Samples(branch).name(left).endswith("measured by an earlier version of ACC")
