@@ -38,14 +38,14 @@ def test_a_step_does_not_wait_for_the_gpu(monkeypatch: pytest.MonkeyPatch, optio
     """What waits raises, and so shows where. Row numbers come from the host, those of 64 batches at once."""
     make, watched = Updates.make, 0
 
-    def watched_make(self: Updates, plan: Any, lr: float, step: int) -> Any:
+    def watched_make(self: Updates, plan: Any, lr: float, step: int, clip: float | None) -> Any:
         nonlocal watched
         if step < FIRST_STEPS:
-            return make(self, plan, lr, step)
+            return make(self, plan, lr, step, clip)
         torch.cuda.set_sync_debug_mode("error")
         try:
             watched += 1
-            return make(self, plan, lr, step)
+            return make(self, plan, lr, step, clip)
         finally:
             torch.cuda.set_sync_debug_mode("default")
 
