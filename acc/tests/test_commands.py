@@ -71,7 +71,7 @@ def test_a_gradient_is_clipped_from_the_next_step_on_and_so_is_that_of_a_run_tak
     dataset: AccDataset,
 ) -> None:
     script = helpers.Script({4: [("set_clip", {"grad_clip_norm": 0.01})]})
-    plan = {"optimizer": "sgd", "lr": 0.1, "weight_decay": 0, "checkpoint_every_steps": 1}
+    plan: dict[str, Any] = {"optimizer": "sgd", "lr": 0.1, "weight_decay": 0, "checkpoint_every_steps": 1}
     _, whole, _ = steered(dataset, script, **plan)
     _, plain, _ = steered(dataset, helpers.Script({}), **plan)
     assert whole.commands[0].ok

@@ -107,8 +107,8 @@ class Steering:
 
     def _asked(self, name: str, value: Any) -> TrainSpec:
         """Return the options of the job with another value of one; raises InvalidInput for one that it cannot have."""
-        train = self._state.train
-        return parse(type(train), {**train.model_dump(), name: value})
+        train: TrainSpec = parse(TrainSpec, {**self._state.train.model_dump(), name: value})
+        return train
 
     def _add_task(self, payload: Mapping[str, Any]) -> None:
         state = self._state

@@ -163,6 +163,7 @@ def test_news_are_listed_and_read(client, ada):
     job = rows.make_job(rows.make_branch(ada), state="QUEUED", created_by=ada)
     worker = rows.make_worker("w")
     claim = lifecycle.claim(job.pk, worker)
+    assert claim is not None
     lifecycle.start(job.pk, claim.attempt)
     lifecycle.finish(job.pk, claim.attempt)
     news = client.news(limit=5)

@@ -234,15 +234,22 @@ def test_what_is_told_while_an_answer_is_on_its_way_is_fetched_after_it(
     def shown() -> int:
         return at(page.locator("#events").get_attribute("data-topics") or "")
 
+    def fetched(times: int) -> None:
+        for _ in range(1000):
+            if len(held) == times:
+                return
+            page.wait_for_timeout(30)
+        raise AssertionError(f"fetched {len(held)} times, not {times}")
+
     # A signal while the first answer is on its way leads to one more fetch, and that one is the last.
     first = bump(f"job:{job.pk}")[f"job:{job.pk}"]
-    site.stack.until(lambda: page.wait_for_timeout(30) or held, what="the first fetch")
+    fetched(1)
     old = held[0].fetch()
     second = bump(f"job:{job.pk}")[f"job:{job.pk}"]
     page.wait_for_timeout(500)
     assert len(held) == 1
     held[0].fulfill(response=old)
-    site.stack.until(lambda: page.wait_for_timeout(30) or len(held) == 2, what="the second fetch")
+    fetched(2)
     assert shown() == first
     held[1].continue_()
     watched.until(f"document.querySelector('#events').dataset.topics.endsWith('={second}')")
@@ -254,7 +261,7 @@ def test_what_is_told_while_an_answer_is_on_its_way_is_fetched_after_it(
         """(panel) => { window.old = panel.outerHTML.replace(/=\\d+"/, '=1"'); panel.remove(); }"""
     )
     page.evaluate("htmx.swap({ target: '#job-notice', swap: 'afterend', text: window.old })")
-    site.stack.until(lambda: page.wait_for_timeout(30) or len(held) == 3, what="the third fetch")
+    fetched(3)
     held[2].continue_()
     watched.until(f"document.querySelector('#events').dataset.topics.endsWith('={second}')")
     watched.assert_clean()

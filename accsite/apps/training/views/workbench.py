@@ -99,7 +99,7 @@ def sent(branch: Branch, pk: int | None) -> dict[str, Any]:
     """Return what the sentence needs that tells how the job stands which was just submitted."""
     topic = f"job:{pk}" if pk else ""
     versions = live.versions([topic]) if topic else {}
-    job = branch.jobs.filter(pk=pk).first()
+    job = branch.jobs.filter(pk=pk).first() if pk else None
     url = reverse("training:workbench-panel", args=[branch.experiment.slug, branch.slug, "sent"])
     return {
         "sent": job,
