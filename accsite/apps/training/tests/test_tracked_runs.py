@@ -211,8 +211,8 @@ def weights(path: Path, spec: bool, *, code: str = "") -> str:
             )
         }
     tensors = {"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}
-    header = json.dumps({"__metadata__": told, **tensors}).encode()
-    path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0\0\0\0")
+    listing = json.dumps({"__metadata__": told, **tensors}).encode()
+    path.write_bytes(len(listing).to_bytes(8, "little") + listing + b"\0\0\0\0")
     return file_sha256(path)
 
 
