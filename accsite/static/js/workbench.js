@@ -231,8 +231,7 @@ async function follow() {
 	);
 	$("#chart-export").hidden = !id;
 	if (!id) return redraw(); // what the branch begins from is all there is
-	for (const link of document.querySelectorAll("[data-values]"))
-		link.href = `${job().points}?format=${link.dataset.values}`;
+	$("[data-csv]").href = `${job().points}?format=csv`;
 	Object.assign($("[data-path]").dataset, { path: job().points, cli: JSON.stringify(["jobs", "losses", String(id)]) });
 	watch(id);
 	try {

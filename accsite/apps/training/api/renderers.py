@@ -13,7 +13,6 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 
 from acc import wire
 from acc.messages import LossHistoryHeader
-from accsite.apps.training.api.files_of_points import event_file, parquet_file
 
 Points = tuple[LossHistoryHeader, NDArray[np.float32]]
 STATISTICS = ("min", "max", "mean")
@@ -72,22 +71,6 @@ class CsvRenderer(_BytesRenderer):
     charset = "utf-8"
     render_style = "text"
     encode = staticmethod(lambda points: csv_lines(points).encode())
-
-
-class ParquetRenderer(_BytesRenderer):
-    """A Parquet table with one line a step."""
-
-    media_type = "application/vnd.apache.parquet"
-    format = "parquet"
-    encode = staticmethod(parquet_file)
-
-
-class EventsRenderer(_BytesRenderer):
-    """An event file of TensorBoard."""
-
-    media_type = "application/vnd.tensorboard.events"
-    format = "tfevents"
-    encode = staticmethod(event_file)
 
 
 def json_columns(points: Points) -> dict[str, Any]:

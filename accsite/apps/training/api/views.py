@@ -30,14 +30,7 @@ from accsite.apps.jobs.states import ACTIVE, JobState
 from accsite.apps.training import selectors
 from accsite.apps.training.api import schema
 from accsite.apps.training.api.common import ReadViewSet
-from accsite.apps.training.api.renderers import (
-    ColumnsRenderer,
-    CsvRenderer,
-    EventsRenderer,
-    ParquetRenderer,
-    PlainRenderer,
-    PointsRenderer,
-)
+from accsite.apps.training.api.renderers import ColumnsRenderer, CsvRenderer, PlainRenderer, PointsRenderer
 from accsite.apps.training.api.serializers import TaskSerializer
 from accsite.apps.training.models import Branch, Task
 from accsite.apps.training.services import jobs, tasks
@@ -50,9 +43,6 @@ JOB_FILTERS = [
     query("worker", "name of a worker"),
     query("created_by", "name of a user"),
 ]
-
-FILES = {each.format: (each.encode, each.media_type) for each in (ParquetRenderer, EventsRenderer)}
-"""What other programs read: by its format, how it is made, and its media type."""
 
 
 class HistoryPages(Pages):
@@ -280,21 +270,18 @@ class JobViewSet(ReadViewSet):
             (200, "application/json"): schema.LossHistory,
             (200, wire.CONTENT_TYPE): OpenApiTypes.BINARY,
             (200, "text/csv"): OpenApiTypes.STR,
-            (200, ParquetRenderer.media_type): OpenApiTypes.BINARY,
-            (200, EventsRenderer.media_type): OpenApiTypes.BINARY,
             422: REFUSALS[422],
         },
     )
     @action(
         detail=True,
         methods=["get"],
-        renderer_classes=[ColumnsRenderer, PointsRenderer, CsvRenderer, ParquetRenderer, EventsRenderer],
+        renderer_classes=[ColumnsRenderer, PointsRenderer, CsvRenderer],
         pagination_class=None,
     )
-    def loss_history(self, request: Request, **_: Any) -> HttpResponse:
-        """Return loss points as JSON, binary, CSV, Parquet or TensorBoard's events, as the Accept header asks."""
+    def loss_history(self, request: Request, **_: Any) -> Response:
+        """Return loss points as JSON columns, binary or CSV, as the Accept header asks."""
         wanted = request.query_params.get("series", "")
-        file = FILES.get(request.accepted_renderer.format)
         points = selectors.loss_history(
             self.get_object(),
             after=whole_number(request, "after"),
@@ -302,13 +289,6 @@ class JobViewSet(ReadViewSet):
             stop=whole_number(request, "to"),
             points=whole_number(request, "points", least=1),
             series=frozenset(wanted.split(",")) if wanted else None,
-            clock=file is not None or request.query_params.get("clock") == "1",
+            clock=request.query_params.get("clock") == "1",
         )
-        if file is not None:  # made here, where what is wrong is still an answer
-            name = (
-                f"events.out.tfevents.job-{self.kwargs['pk']}" if "tfevents" in file[1] else "losses.parquet"
-            )
-            answer = HttpResponse(file[0](points), content_type=file[1])
-            answer["Content-Disposition"] = f'attachment; filename="{name}"'
-            return answer
         return Response(points, headers={"Vary": "Accept", "Cache-Control": "no-store"})

@@ -14,7 +14,6 @@ from django.db.models import Case, F, Q, TextField, When, Window
 from django.db.models.functions import Cast, RowNumber
 from numpy.typing import NDArray
 
-from acc.errors import InvalidInput
 from acc.messages import LossHistoryHeader, checked
 from acc.training.losses.health import far_above
 from accsite.apps.jobs.models import Job
@@ -23,8 +22,6 @@ from accsite.apps.training.models import LossBlock
 
 MAX_CLOCK_KNOTS = 512
 DIVERGENCE_LOOKS = 64
-MOST_VALUES = 2**27
-"""As many are answered with as they are: half a gigabyte. A loop of one's own may name any step."""
 LAST_BLOCKS = 8
 """How many of a job's newest blocks are searched for the last value of a series."""
 
@@ -59,11 +56,6 @@ def loss_history(
     names = blocks.union(dict.fromkeys(row.series for row in rows))
     if series is not None:
         names = tuple(name for name in names if name in series)
-    if bucket == 1 and len(names) * (end - begin) > MOST_VALUES:
-        raise InvalidInput(
-            points=f"{end - begin:,} steps of {len(names)} series are too many at once; ask for a part by from and to, "
-            "for fewer series, or for at most so many points"
-        )
     header: LossHistoryHeader = {
         "job": job.pk,
         "attempt": head["attempt"],

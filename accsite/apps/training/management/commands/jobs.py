@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
 from django.db.models import Model
@@ -19,7 +18,6 @@ from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.selectors import job_state, job_states, logs, waits_for
 from accsite.apps.jobs.states import JobState
 from accsite.apps.training import selectors
-from accsite.apps.training.api.files_of_points import event_file, parquet_file
 from accsite.apps.training.api.renderers import csv_lines
 from accsite.cli import SUCCEEDED
 
@@ -54,10 +52,6 @@ class Command(ActionCommand):
             "--attempt", type=int, help="log: of this attempt (default: the newest that printed)"
         )
         parser.add_argument("--rank", type=int, help="log: of this rank (default: the first that printed)")
-        parser.add_argument(
-            "--out",
-            help="losses: into this file; its name says how: .parquet, tfevents in it for TensorBoard, else CSV",
-        )
         parser.add_argument(
             "--stop-on-interrupt", action="store_true", help="follow, retry --follow: Ctrl-C stops the job"
         )
@@ -97,7 +91,7 @@ class Command(ActionCommand):
                 go_on=options["follow"],
             )
         if verb == "losses":
-            self._losses(chosen, options["out"])
+            self._losses(chosen)
             return SUCCEEDED
         self._show(chosen)
         return SUCCEEDED
@@ -130,18 +124,8 @@ class Command(ActionCommand):
                 "no jobs" if options["all"] else "no job is waiting or running; --all lists the others"
             )
 
-    def _losses(self, job: Job, out: str | None) -> None:
-        header, columns = points = selectors.loss_history(job, clock=out is not None)
-        if out is not None:
-            make = (
-                event_file
-                if "tfevents" in Path(out).name
-                else parquet_file
-                if out.endswith(".parquet")
-                else lambda points: csv_lines(points).encode()
-            )
-            Path(out).write_bytes(make(points))
-            return
+    def _losses(self, job: Job) -> None:
+        header, columns = selectors.loss_history(job)
         if not self.json:
             self.stdout.write(csv_lines((header, columns)), ending="")
             return
