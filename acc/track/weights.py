@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from acc.errors import InvalidInput
+from acc.models import BUILT_IN, Model
 from acc.specs import ModelSpec, TrainJobSpec, TrainSpec
 from acc.training.checkpoints.files import Snapshot, write_atomically
 from acc.training.checkpoints.header import WEIGHTS_KEY, Header
+from acc.training.plugin_set import PluginSet
 
 WRAPPERS = ("DistributedDataParallel", "DataParallel", "FullyShardedDataParallel")
 
@@ -34,7 +36,9 @@ def write_weights(folder: Path, model: Any, step: int, spec: Any) -> tuple[Path,
     tensors = _tensors(bare)
     if spec is not None:
         job = TrainJobSpec(model=spec, tasks=(), datasets={}, train=TrainSpec(steps=max(1, step)))
-        header = Header(spec=job, job_step=step, global_step=step, lr=0.0)
+        named = [] if spec.architecture in BUILT_IN or not isinstance(bare, Model) else [spec.architecture]
+        carried = PluginSet(type(bare)).sources(named) if named else {}
+        header = Header(spec=job, job_step=step, global_step=step, lr=0.0, plugins=carried)
         data = Snapshot(step, header, {f"model.{key}": tensor for key, tensor in tensors.items()}).as_bytes()
     else:
         from safetensors.torch import save

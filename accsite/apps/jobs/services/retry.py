@@ -24,6 +24,8 @@ def why_not_retry(job: Job) -> str:
 
 def why_not_requeue(job: Job) -> str:
     """Return in a sentence why a job cannot be taken from its worker; empty if it can."""
+    if not kinds.of(job).queue:
+        return "its loop runs outside of ACC, and no worker could go on with it"
     return "" if job.state in HELD else _held_by_none(job)
 
 
@@ -60,6 +62,8 @@ def requeue(*, actor: Any, job: Job) -> Job:
     worker holds.
     """
     who = getattr(actor, "username", "") or "an operator"
+    if not kinds.of(job).queue:
+        raise WrongState({"job": f"job {job.pk} cannot be put back: {why_not_requeue(job)}"})
     if job.state not in HELD or not lifecycle.hand_back(
         job.pk, job.attempt, f"put back into its queue by {who}"
     ):

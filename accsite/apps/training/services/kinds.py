@@ -8,21 +8,24 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from acc.errors import InvalidInput
+from acc.specs import EvalSpec
 from acc.training.losses import series
 from accsite.api.lookup import named, nested, only, prefixed
+from accsite.apps.datasets.models import Dataset
 from accsite.apps.jobs.kinds import Kind
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.jobs.services import outbox
 from accsite.apps.jobs.services.unit import touch
 from accsite.apps.jobs.states import ACTIVE, HELD, JobState
 from accsite.apps.training.api.schema import EvaluateRequest, TrainRequest
-from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Experiment
+from accsite.apps.training.models import AutoEvaluate, Branch, Checkpoint, CheckpointKind, Experiment
 from accsite.apps.training.selectors.jobs import task_losses
 from accsite.apps.training.selectors.loss import diverged, last_losses
 from accsite.apps.training.services import jobs, points
 from accsite.apps.training.services.checkpoints import drop_autosaves
+from accsite.apps.training.services.code import refused_code
 from accsite.apps.training.services.locks import lock_branch
-from accsite.apps.training.services.measuring import evaluate_the_end
+from accsite.apps.training.services.measuring import FULL_SUITE, evaluate_the_end, queue_evaluation
 
 
 class Train(Kind):
@@ -174,9 +177,19 @@ class Track(Kind):
         saved = Checkpoint.objects.filter(job=job).order_by("-job_step", "-id").first()
         if saved is not None and saved != job.branch.head:
             Branch.objects.filter(pk=job.branch.pk).update(head=saved)
-            if job.state == JobState.SUCCEEDED and saved.spec.get("datasets"):
-                evaluate_the_end(saved, job.created_by)
+            if job.state == JobState.SUCCEEDED:
+                self._measure(saved, job)
         touch(f"checkpoints:{job.branch.experiment_id}")
+
+    def _measure(self, saved: Checkpoint, job: Job) -> None:
+        """Measure what was saved on the dataset that the loop's configuration names, if it is one that fits."""
+        slug = job.spec.get("config", {}).get("dataset")
+        if not isinstance(slug, str) or "model" not in saved.spec:
+            return
+        image = saved.spec["model"]["image"]
+        fits = Dataset.objects.filter(slug=slug[:80], **image).exists()
+        if fits and not refused_code(saved) and saved.branch.auto_evaluate != AutoEvaluate.OFF:
+            queue_evaluation(saved, spec=EvalSpec(suite=FULL_SUITE, dataset=slug), actor=job.created_by)
 
     def retry(self, *, actor: Any, job: Job) -> Job:  # noqa: ARG002
         raise self.cannot_retry(job, "its loop runs outside of ACC; start it again there")

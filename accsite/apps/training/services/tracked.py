@@ -28,29 +28,29 @@ from acc.hashes import file_sha256
 from acc.journal import DamagedJournal, Points, Record
 from acc.messages import PointsHeader, checked
 from acc.names import clean_name
-from acc.specs import DatasetSpec, ImageShape, TrainJobSpec
+from acc.specs import TrainJobSpec
 from acc.text import DETAIL_CHARS, clean, clean_data
 from acc.training.checkpoints.header import METADATA_KEY, WEIGHTS_KEY, read_header, read_metadata
 from acc.training.losses import series
 from accsite import blobs
 from accsite.api.lookup import MOST
 from accsite.apps.access.permissions import may_change
-from accsite.apps.datasets.models import Dataset
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.jobs.services import leases, lifecycle
 from accsite.apps.jobs.services.queueing import note
 from accsite.apps.jobs.services.unit import announce, touch, unit_of_work
 from accsite.apps.jobs.states import HELD, JobState
 from accsite.apps.live import frames
+from accsite.apps.registry import approval
 from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.training import blocks
 from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Experiment, LossBlock, TrackedRun
 from accsite.apps.training.selectors.loss import last_losses, loss_history
 from accsite.apps.training.services import checkpoints
+from accsite.apps.training.services.code import naming_code
 from accsite.apps.training.services.experiments import free_branch_slug, free_experiment_slug
 from accsite.apps.training.services.locks import lock_experiment
 from accsite.apps.training.services.points import rate
-from accsite.apps.training.specs import dataset_spec
 from accsite.errors import WrongState
 
 ATTEMPT = 1
@@ -138,6 +138,7 @@ def keep_weights(*, actor: Any, job_id: int, path: Path, sha256: str) -> None:
     if found != sha256:
         raise InvalidInput(sha256=f"the file that came is {found}, not {sha256!r}; send it again")
     _spec_of(path)
+    _keep_code(path, actor)
     checkpoints.store(path, sha256)
     if sha256 not in tracked.weights:
         tracked.weights = [*tracked.weights, sha256]
@@ -225,7 +226,7 @@ class _Taker:
             return
         assert self.job.branch is not None
         branch, path = self.job.branch, blobs.open_local(name, sha256)
-        spec, why = _spec_of(path, self.job.spec.get("config", {}).get("dataset"))
+        spec, why = _spec_of(path)
         self.tracked.weights = [each for each in self.tracked.weights if each != sha256]
         before = Checkpoint.objects.filter(job=self.job).order_by("-job_step", "-id").first()
         Checkpoint.objects.create(
@@ -448,41 +449,37 @@ def _named(rows: Any, name: str) -> Any:
     return rows.filter(slug=name).first() or rows.filter(name__iexact=name).first()
 
 
-def _spec_of(path: Path, dataset: Any = None) -> tuple[dict[str, Any], str]:
+def _spec_of(path: Path) -> tuple[dict[str, Any], str]:
     """Return the specification of a file of weights, and if so why it cannot be measured here; raises InvalidInput."""
     try:
         told = read_metadata(path)
-        model = read_header(path).spec.model if METADATA_KEY in told else None
+        header = read_header(path) if METADATA_KEY in told else None
     except CheckpointError as error:
         raise InvalidInput(file=str(error)) from None
-    if model is None:
+    if header is None:
         name = _class_of(told)
         return {"weights": {"class": name}}, _alone(name)
-    row = Plugin.objects.filter(kind=PluginKind.MODEL, name=model.architecture, available=True).first()
-    if row is None and model.architecture not in STAGES:
-        return {"weights": {"class": model.architecture}}, _alone(model.architecture)
-    plugins = {row.name: row.source_id} if row is not None else {}
-    shown = _dataset(dataset, model.image)
-    spec = TrainJobSpec(
-        model=model, tasks=(), datasets=shown, train=read_header(path).spec.train, plugins=plugins
-    )
-    return spec.model_dump(mode="json"), ""
+    model = header.spec.model
+    known = Plugin.objects.filter(kind=PluginKind.MODEL, name=model.architecture, available=True).exists()
+    if model.architecture not in STAGES and not (known and model.architecture in header.plugins):
+        return {"weights": {"class": model.architecture}}, _alone(model.architecture, known=known)
+    spec = TrainJobSpec(model=model, tasks=(), datasets={}, train=header.spec.train)
+    # What the file carries is run when it is measured, once it may run here: see ``require_code``.
+    return naming_code(spec.model_dump(mode="json"), header.plugins), ""
 
 
-def _dataset(slug: Any, image: ImageShape) -> dict[str, DatasetSpec]:
-    """Return the dataset that a loop's configuration names, by its slug, if it is one of this site that fits."""
-    found = Dataset.objects.filter(slug=slug).first() if isinstance(slug, str) and len(slug) <= 80 else None
-    if found is None or (found.channels, found.height, found.width) != (
-        image.channels,
-        image.height,
-        image.width,
-    ):
-        return {}
-    return {found.slug: dataset_spec(found)}
+def _keep_code(path: Path, actor: Any) -> None:
+    """Keep the plugin sources that a file of weights carries; none runs that this server's disk has not provided."""
+    if METADATA_KEY in read_metadata(path):
+        origin = f"came with weights that {actor} tracked"
+        for each in read_header(path).plugins.values():
+            approval.keep(sha256=each["sha256"], path=each["path"], text=each["source"], origin=origin)
 
 
-def _alone(name: str) -> str:
+def _alone(name: str, *, known: bool = False) -> str:
     what = f"of {name}, which is no model plugin of this site" if name else "without the class of their model"
+    if known:
+        what = f"of {name}, without the source of that class"
     return f"weights alone, {what}: they can be downloaded, but not be measured, drawn or trained on"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ from acc import journal
 from acc.errors import InvalidInput
 from acc.hashes import file_sha256
 from accsite.apps.jobs.models import Job
-from accsite.apps.jobs.services import control, lifecycle
+from accsite.apps.jobs.services import control, lifecycle, retry
+from accsite.apps.registry.models import PluginKind
 from accsite.apps.training.models import Branch, Checkpoint, Experiment, LossBlock, TrackedRun
 from accsite.apps.training.selectors import loss_history
 from accsite.apps.training.services import jobs, tracked
+from accsite.apps.training.tests import rows as plugin_rows
 from accsite.errors import WrongState
 
 
@@ -184,20 +187,32 @@ def test_a_silent_loop_is_lost_and_speaks_again(loop):
 def test_it_cannot_be_stopped_retried_or_trained_on_here(loop, user):
     with pytest.raises(WrongState, match="its loop runs outside of ACC: stop it there"):
         control.stop(actor=user, job=loop.job)
+    with pytest.raises(WrongState, match="no worker could go on with it"):
+        retry.requeue(actor=user, job=loop.job)
+    assert loop.job.state == "RUNNING"
     with pytest.raises(InvalidInput, match="no task that is switched on"):
         jobs.submit_training(actor=user, branch=loop.job.branch, train={"steps": 3})
 
 
-def weights(path: Path, spec: bool) -> str:
+def weights(path: Path, spec: bool, *, code: str = "") -> str:
     """Write a file of weights, as torch would; return its sha256."""
     told = {"weights": json.dumps({"class": "Net"})}
     if spec:
         model = {"architecture": "ConvVAE", "latent_dim": 4}
         job = {"model": model, "tasks": [], "datasets": {}, "train": {"steps": 1}}
-        told = {"acc": json.dumps({"spec": job, "job_step": 1, "global_step": 1, "lr": 0.0, "format": 1})}
+        carried = {}
+        if code:
+            job["model"]["architecture"] = "Mine"
+            sha256 = hashlib.sha256(code.encode()).hexdigest()
+            carried = {"Mine": {"path": "models/mine.py", "sha256": sha256, "source": code}}
+        told = {
+            "acc": json.dumps(
+                {"plugins": carried, "spec": job, "job_step": 1, "global_step": 1, "lr": 0.0, "format": 1}
+            )
+        }
     tensors = {"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}
-    header = json.dumps({"__metadata__": told, **tensors}).encode()
-    path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0\0\0\0")
+    listing = json.dumps({"__metadata__": told, **tensors}).encode()
+    path.write_bytes(len(listing).to_bytes(8, "little") + listing + b"\0\0\0\0")
     return file_sha256(path)
 
 
@@ -213,6 +228,18 @@ def test_a_checkpoint_of_a_class_of_the_site_gives_its_experiment_a_model(loop, 
     node = save(loop, tmp_path, spec=True)
     assert node.spec["model"]["architecture"] == "ConvVAE"
     assert (node.note, node.experiment.model_spec["latent_dim"]) == ("", 4)
+
+
+def test_code_that_comes_with_weights_does_not_run_before_it_is_approved(loop, user, tmp_path):
+    plugin_rows.make_plugin(PluginKind.MODEL, "Mine")
+    sha256 = weights(tmp_path / "w", True, code="class Mine: ...  # of elsewhere")
+    tracked.keep_weights(actor=user, job_id=loop.run.job_id, path=tmp_path / "w", sha256=sha256)
+    loop.say({"say": "checkpoint", "step": 1, "file": "w", "sha256": sha256, "bytes": 1, "class": "Mine"})
+    loop.send()
+    node = Checkpoint.objects.get()
+    assert node.spec["model"]["architecture"] == "Mine"
+    with pytest.raises(InvalidInput, match="may not run here"):
+        jobs.submit_evaluation(actor=user, checkpoint=node)
 
 
 def test_nobody_names_weights_that_they_did_not_send(loop, user, tmp_path):
