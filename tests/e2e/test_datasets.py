@@ -143,6 +143,8 @@ def test_upload_remove_and_take_back(site: Site, visit: Callable[..., Watched]) 
     page.get_by_text("changed since this preview").wait_for()
     page.get_by_role("button", name="Preview again").click()
     page.get_by_text("each side may be 8 to").wait_for()
+    # A browser writes down that a page came with the status of a refusal.
+    assert "status of 422" in watched.problems.pop()
     assert page.get_by_label("Name of digit").input_value() == "Ziffer"
     page.get_by_label("Resize to").fill("16 x 12")
     first = page.url

@@ -199,6 +199,9 @@ def _pairs(mapping: ImportMapping, source: Source, proposed: ImportMapping) -> l
     for role in ROLES:
         if getattr(mapping, role) or getattr(proposed, role):
             pairs += [(f"--{role}", getattr(mapping, role) or NONE)]
+    agreed = {key for each in source.undecided if each.field == "left_out" for key in each.choices}
+    dropped = [key for key in mapping.left_out if key in agreed and key not in proposed.left_out]
+    pairs += [("--drop", _joined(dropped))] if dropped else []
     if mapping.parts or proposed.parts:
         pairs += [("--parts", _joined(mapping.parts) or NONE)]
     if mapping.grid or proposed.grid:

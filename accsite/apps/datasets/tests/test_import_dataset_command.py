@@ -233,3 +233,16 @@ def test_what_does_not_fit_the_file_names_the_option_and_what_there_is(
     assert words in err
     assert not Dataset.objects.exists()
     assert list(blobs.scratch().iterdir()) == []
+
+
+def test_a_column_that_cannot_be_read_is_left_out_once_that_is_said(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", IMAGES)
+    rows = [f"{number / 7 if number != 4 else ''},{'ab'[number % 2]}" for number in range(12)]
+    (tmp_path / "t.csv").write_text("\n".join(["size,kind", *rows]))
+    _, err, status = run(tmp_path / "x.npy", "--labels", tmp_path / "t.csv")
+    assert (status, "or leave 'size' out" in err) == (2, True)
+    out = run(tmp_path / "x.npy", "--labels", tmp_path / "t.csv", "--look")[0]
+    command = shlex.split(out.strip().splitlines()[-1])
+    assert command[command.index("--drop") + 1] == "size"
+    assert run(*command[2:])[2] == 0
+    assert [target["name"] for target in Dataset.objects.get().targets] == ["kind"]

@@ -158,6 +158,10 @@ class Command(ServiceCommand):
         questions = importers.asked(source, mapping)
         needed = {each.field: each.proposed for each in questions if each.needed and each.proposed}
         answered = mapping_options.answered(mapping, needed)
+        agreed = [
+            key for each in questions if each.needed and each.field == "left_out" for key in each.choices
+        ]
+        answered = answered.model_copy(update={"left_out": (*answered.left_out, *agreed)})
         command = ["import_dataset", str(options["file"]), *_kept(options)]
         command += mapping_options.spelled(answered, source, importers.propose(source))
         if self.json:
