@@ -126,6 +126,13 @@ FORMS = {
 }
 
 
+def form_of(name: str) -> str:
+    """Return the form that a file's name says: Parquet, events as TensorBoard finds them, else CSV."""
+    if "tfevents" in name:
+        return "tensorboard"
+    return "parquet" if name.endswith(".parquet") else "csv"
+
+
 def check(form: str, *, envelope: bool = False) -> None:
     """Raise InvalidInput (format) unless files of this form can be made here, (points) for an envelope of events."""
     if form not in FORMS:

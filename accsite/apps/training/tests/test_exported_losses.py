@@ -124,5 +124,8 @@ def test_a_shell_writes_a_new_file_and_changes_none_that_is_there(job: Job, tmp_
     assert (status, said) == (2, f"error: out: {out} is there already; name a new file\n")
     assert out.read_bytes() == before
     assert shell(*words)[2].startswith("error: out: parquet is no text")
+    for name, form in (("a.parquet", b"PAR1"), ("a.csv", b'"step"'), ("events.out.tfevents.7", b"\x18")):
+        shell("jobs", "losses", str(job.pk), "--out", str(tmp_path / name))
+        assert (tmp_path / name).read_bytes().startswith(form.strip(b'"')), name
     said = shell("jobs", "losses", str(job.pk), "--format", "xlsx")[2]
     assert said == "error: format: 'xlsx' is none of: csv, parquet, tensorboard\n"

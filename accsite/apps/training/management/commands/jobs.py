@@ -54,7 +54,7 @@ class Command(ActionCommand):
         )
         parser.add_argument("--rank", type=int, help="log: of this rank (default: the first that printed)")
         parser.add_argument(
-            "--format", default="csv", help=f"losses: {', '.join(exporting.FORMS)} (default: csv)"
+            "--format", default="", help=f"losses: {', '.join(exporting.FORMS)}; empty: by the name of --out"
         )
         parser.add_argument("--out", type=Path, help="losses: write them into this file, which must be new")
         parser.add_argument(
@@ -130,6 +130,7 @@ class Command(ActionCommand):
             )
 
     def _losses(self, job: Job, form: str, out: Path | None) -> None:
+        form = form or exporting.form_of(out.name if out else "")
         exporting.check(form)
         if out is None and form != "csv":
             raise InvalidInput({"out": f"{form} is no text; name a new file with --out"})
