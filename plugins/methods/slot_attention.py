@@ -14,6 +14,8 @@ GRID = 8  # the decoder begins at an eighth of the image
 class _Position(nn.Module):
     """Adds a linear map of each place's distances from the four edges, ``(N, C, h, w)``."""
 
+    edges: Tensor
+
     def __init__(self, channels: int, h: int, w: int) -> None:
         super().__init__()
         y, x = torch.meshgrid(torch.linspace(0, 1, h), torch.linspace(0, 1, w), indexing="ij")
@@ -33,6 +35,7 @@ class SlotAttentionAutoencoder(Model):
     """
 
     label = "Slot attention"
+    measured: Tensor
     slots = Param(
         7, min=1, max=64, help="vectors of the latent; one for each object, and one for what is behind them"
     )

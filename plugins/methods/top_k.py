@@ -33,6 +33,9 @@ class TopKAutoencoder(nn.Module):
     silent: images since each feature was last among the k. variance: of the first batch, summed over dimensions.
     """
 
+    silent: Tensor
+    variance: Tensor
+
     def __init__(self, wide_in: int, features: int, k: int) -> None:
         super().__init__()
         self.k = k

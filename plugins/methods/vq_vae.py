@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -52,6 +53,9 @@ class VQAutoencoder(Model):
     label = "VQ autoencoder"
     discrete = True
     channels = Param(128, min=1, max=1024, help="of the convolutions")
+    book: Tensor
+    used: Tensor
+    sums: Tensor
     codes = Param(512, min=2, max=65_536, help="vectors of the codebook")
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -136,14 +140,14 @@ class CodebookTask(Task):
         return (encoded - output.z.detach()).square().flatten(1).sum(1).mean()
 
     @torch.no_grad()
-    def _begin(self, model: Model, flat_ND: Tensor, generator: torch.Generator) -> None:
+    def _begin(self, model: Any, flat_ND: Tensor, generator: torch.Generator) -> None:
         """Put the codes where encodings are: one that lies far from all would never be used."""
         drawn = torch.randint(len(flat_ND), (len(model.book),), generator=generator, device=flat_ND.device)
         model.book.copy_(flat_ND[drawn])
         model.sums.copy_(model.book)
 
     @torch.no_grad()
-    def _follow(self, model: Model, flat_ND: Tensor, codes: Tensor) -> None:
+    def _follow(self, model: Any, flat_ND: Tensor, codes: Tensor) -> None:
         hot_NK = F.one_hot(codes.flatten(), len(model.book)).to(flat_ND.dtype)
         model.used.lerp_(hot_NK.sum(0), 1 - self.decay)
         model.sums.lerp_(hot_NK.T @ flat_ND, 1 - self.decay)
