@@ -147,8 +147,11 @@ def points_of(record: Record) -> Points:
         raise DamagedJournal(
             f"a step is {int(steps.min())} or {int(steps.max())}; steps are from 0 to {MOST_STEP:,}"
         )
-    timed = isinstance(wall, list) and len(wall) == 2
-    if not timed or not all(isinstance(at, int | float) and 0 <= at < MOST_WALL for at in wall):
+    if (
+        not isinstance(wall, list)
+        or len(wall) != 2
+        or not all(isinstance(at, int | float) and 0 <= at < MOST_WALL for at in wall)
+    ):
         raise DamagedJournal(f"points were made at {wall!r}; two times in seconds since the epoch are needed")
     values = np.frombuffer(record.values, "<f4", offset=8 * count).reshape(len(series), count)
     return Points(tuple(series), steps, values, (float(wall[0]), max(float(wall[0]), float(wall[1]))))

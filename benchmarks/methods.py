@@ -66,8 +66,8 @@ class Bare:
     def __init__(
         self, name: str, trainer: Trainer, images: Tensor, rows: int, partners: list[Tensor]
     ) -> None:
-        self.model = copy.deepcopy(trainer.model).train()
-        heads = [
+        self.model: Any = copy.deepcopy(trainer.model).train()
+        heads: list[Any] = [
             copy.deepcopy(entry.head) for entry in trainer.tasks.entries.values() if entry.head is not None
         ]
         self.head: Any = heads[0] if heads else None
@@ -75,13 +75,15 @@ class Bare:
         self.loss: Callable[[Tensor, Any], Tensor] = getattr(self, name.lower())
         self.generator = self.of_key(trainer, list(trainer.tasks.entries)[-1])
         train = trainer.train
-        parameters = list(self.model.parameters())
+        parameters: list[torch.nn.Parameter] = list(self.model.parameters())
         self.own: torch.optim.Optimizer | None = None
         if name == "FactorVAE":
+            assert self.head is not None
             self.own = torch.optim.Adam(self.head.parameters(), lr=1e-4, betas=(0.5, 0.9), fused=True)
         elif name == "QLAE":
-            parameters = [one for one in parameters if one is not self.model.grid]
-            self.own = torch.optim.AdamW([self.model.grid], lr=train.lr, weight_decay=0, fused=True)
+            grid: Any = self.model.grid
+            parameters = [one for one in parameters if one is not grid]
+            self.own = torch.optim.AdamW([grid], lr=train.lr, weight_decay=0, fused=True)
         elif self.head is not None:
             parameters += self.head.parameters()
         kind = torch.optim.AdamW if train.optimizer == "adamw" else torch.optim.Adam

@@ -63,7 +63,11 @@ def logger(name: str, folder: str) -> Callable[[dict[str, float], int], None]:
     os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
     mlflow.set_tracking_uri(f"file:{folder}/runs")
     mlflow.start_run()
-    return lambda values, step: mlflow.log_metrics(values, step=step)
+
+    def metrics(values: dict[str, float], step: int) -> None:
+        mlflow.log_metrics(values, step=step)
+
+    return metrics
 
 
 def measured(name: str, points: int) -> float:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from acc.hashes import text_sha256
+from acc.plugin_paths import plugin_paths
 from acc.plugins.helpers import MARK, composed, is_marked
 
-FOLDERS = ("tasks", "generators", "recipes", "models", "methods")
 MAX_BYTES = 1_000_000
 CLOCK_GRAIN_NS = 100_000_000
 
@@ -129,19 +129,6 @@ def _composed(file: FoundFile, text_of: Callable[[str], str | None]) -> FoundFil
         )
         return FoundFile(file.path, "", text_sha256(text + message), message)
     return file if text is file.text else FoundFile(file.path, text, text_sha256(text))
-
-
-def plugin_paths(root: Path) -> list[str]:
-    """Return the relative paths of plugins: files, and the ``__init__.py`` of folders, by name below each kind.
-
-    Names that begin with ``.`` or ``_`` are no plugins' (an editor's lock links, helpers).
-    """
-    return [
-        str(file.relative_to(root))
-        for folder in FOLDERS
-        for file in sorted([*(root / folder).glob("*.py"), *(root / folder).glob("*/__init__.py")])
-        if not file.relative_to(root / folder).parts[0].startswith((".", "_"))
-    ]
 
 
 def find(root: Path) -> dict[str, FoundFile]:

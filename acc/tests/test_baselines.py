@@ -17,6 +17,7 @@ from acc.evaluation import evaluate_checkpoint
 from acc.models import build
 from acc.specs import EvalSpec, TargetSpec
 from acc.tests import helpers
+from acc.training.baselines import StoredRows
 from acc.training.batch import Resident, Stored
 from acc.training.plugin_set import PluginSet
 from acc.training.split import split_indices
@@ -200,5 +201,6 @@ def test_the_trivial_loss_of_an_evaluation_is_that_of_training_where_both_see_th
     made = make_task(
         helpers.task(kind), helpers.shipped_tasks().task, dataset, build(helpers.model_spec(), {})
     )
-    rows = Stored(dataset, torch.device("cpu")).all_of(np.arange(len(dataset.images)))
-    assert made.baseline(rows, rows)["loss"] == pytest.approx(measured(kind, dataset).loss, rel=1e-4)
+    stored, every = Stored(dataset, torch.device("cpu")), np.arange(len(dataset.images))
+    found = made.baseline(StoredRows(stored, every), stored.all_of(every))
+    assert found.metrics["loss"] == pytest.approx(measured(kind, dataset).loss, rel=1e-4)

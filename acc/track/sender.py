@@ -124,7 +124,7 @@ class Delivery:
                     "%s was changed: the weights of step %s are not sent", path, record.header["step"]
                 )
                 return
-        form = Multipart({"sha256": str(record.header["sha256"])}, {"file": path})
+        form = Multipart({"sha256": str(record.header["sha256"])}, [("file", path)])
         self._asked(lambda: self._transport.upload(where, form, None))
 
     def _blocks(self, data: bytes, live: bool) -> dict[str, Any]:

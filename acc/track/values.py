@@ -64,7 +64,7 @@ def fetched(flat: Sequence[float | OnDevice]) -> NDArray[np.float64]:
     away: dict[Any, dict[int, Together]] = {}
     places: list[tuple[int, OnDevice]] = []
     for at, value in enumerate(flat):
-        if type(value) is OnDevice:
+        if isinstance(value, OnDevice):
             together = value.together
             places.append((at, value))
             away.setdefault((together.tensor.device, together.stream), {})[id(together)] = together

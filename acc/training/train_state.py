@@ -104,7 +104,7 @@ class TrainState:
         self._data: dict[str, OnDevice] = like._data if like else {}
         began = resumed and resumed.header
         streamed = {key: key in began.streamed for key in began.offsets} if began else {}
-        self._streamed = like._streamed if like else streamed
+        self._streamed: dict[str, bool] = like._streamed if like else streamed
         self.tasks: TaskSet = TaskSet(classes, self.model, datasets, self.device, job=self._facts())
         for spec in resumed.header.spec.tasks if resumed else job.tasks:
             self.tasks.attach(spec).added = resumed is not None and spec.key in resumed.header.added

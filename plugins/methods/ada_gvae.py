@@ -86,7 +86,7 @@ class PairsTask(Task):
         mean = 0.5 * (output.mean + other.mean)
         logvar = (0.5 * (output.logvar.exp() + other.logvar.exp())).log()
         means = torch.cat([torch.where(alike, mean, each.mean) for each in (output, other)])
-        logvars = torch.cat([torch.where(alike, logvar, each.logvar) for each in (output, other)])
+        logvars = torch.cat([torch.where(alike, logvar, each) for each in (output.logvar, other.logvar)])
         noise = torch.randn(means.shape, generator=step.generator, device=means.device)
         z = step.model.shield(means + torch.exp(0.5 * logvars) * noise if self.training else means)
         logits = step.model.decode_logits(z).logits

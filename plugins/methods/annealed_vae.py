@@ -23,7 +23,7 @@ class CapacityTask(KLDivergenceTask):
 
     def capacity(self, step: int) -> float:
         """Return the capacity at the task's update ``step``, in nats."""
-        return self.most * min(1.0, step / self.rise_steps)
+        return float(self.most * min(1.0, step / self.rise_steps))
 
     def compute_loss(  # type: ignore[override]
         self, output: ModelOutput, batch: Batch, head: nn.Module | None, step: StepContext
@@ -31,7 +31,7 @@ class CapacityTask(KLDivergenceTask):
         """Return the absolute difference."""
         return (super().compute_loss(output, batch, head) - self.capacity(step.step)).abs()
 
-    def baseline_loss(self, rows: TrainingRows) -> None:
+    def baseline(self, rows: TrainingRows, held_out: Batch | None = None) -> None:
         """Return None: what a collapsed posterior costs depends on the step."""
 
 

@@ -41,7 +41,8 @@ class DIPTask(Task):
             covariance = covariance + torch.diag(variance[:, start:end].mean(dim=0))
         on = covariance.diagonal()
         off = covariance.square().sum() - on.square().sum()
-        return off + self.diagonal * (on - 1).square().sum()
+        loss: Tensor = off + self.diagonal * (on - 1).square().sum()
+        return loss
 
     def evaluate(self, output: ModelOutput, batch: Batch, head: nn.Module | None) -> Sums:
         """Return the moments of the code."""

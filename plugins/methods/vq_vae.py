@@ -163,7 +163,8 @@ class CodebookTask(Task):
     def attach(self, spec: TaskSpec, dataset: AccDataset, model: Model) -> None:
         """Also note the number of codes."""
         super().attach(spec, dataset, model)
-        self.size = len(model.book)
+        book: Any = model.book
+        self.size = len(book)
 
     def summarise(self, sums: Mapping[str, Tensor]) -> dict[str, float | str]:
         """Return perplexity and the number of codes in use."""

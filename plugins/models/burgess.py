@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from acc.api import Decoded, Model, ModelSpec, Param
+from acc.api import Decoded, Model, ModelSpec, Param, Posterior
 
 UNIT = 16  # four halvings
 
@@ -54,7 +54,7 @@ class BurgessAutoencoder(Model):
         encoded: Tensor = self.encoder(x_BCHW)
         return encoded
 
-    def posterior(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor | None]:
+    def posterior(self, x_BCHW: Tensor) -> Posterior | tuple[Tensor, Tensor | None]:
         """Return the code ``(N, D)``, and None: it has no spread."""
         return self.features(x_BCHW), None
 

@@ -56,7 +56,7 @@ class KLDivergenceTask(Task):
             "active_dimensions": float((per_dimension > ACTIVE_NATS).sum()),
         }
 
-    def baseline(self, rows: TrainingRows, held_out: Batch | None = None) -> Baseline:
+    def baseline(self, rows: TrainingRows, held_out: Batch | None = None) -> Baseline | None:
         """Return what a collapsed posterior costs: 0 nats, or the free bits of every dimension read."""
         start, end = self.latent_range
         words = "a collapsed posterior, which tells nothing of an image"

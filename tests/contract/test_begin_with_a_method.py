@@ -109,7 +109,9 @@ def test_a_wrong_parameter_stands_beside_its_field_and_nothing_is_made(shipped):
     sent = {"name": "one", "dataset": "squares", "method-chosen": "BetaVAE", "method-beta": "-1"}
     answer = shipped.post("/experiments/new/?architecture=BurgessVAE", sent)
     assert answer.status_code == 422
-    assert "-1" in re.search(r'id="id_method-beta_error">([^<]*)', answer.content.decode())[1]
+    told = re.search(r'id="id_method-beta_error">([^<]*)', answer.content.decode())
+    assert told is not None
+    assert "-1" in told[1]
     assert not Experiment.objects.exists()
 
 

@@ -74,6 +74,7 @@ def test_a_run_makes_its_branch_and_ends_as_a_job_with_all_its_points(here, ada)
             run.log({"loss": 1 / (step + 1), "kl": step}, step)
     job = Job.objects.get()
     assert (job.kind, job.state, job.step, job.total_steps) == ("track", "SUCCEEDED", 300, 300)
+    assert job.branch is not None
     assert job.branch.experiment.owner == ada
     assert (job.branch.experiment.name, job.branch.experiment.slug, str(job.branch)) == (
         "Own loop",

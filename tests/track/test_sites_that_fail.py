@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import numpy as np
 import pytest
@@ -115,17 +116,18 @@ def test_a_file_that_was_cut_off_or_changed_is_told_apart(tmp_path, token, site_
 
 def test_what_is_no_value_or_no_step_is_refused_at_the_call_and_the_run_goes_on(tmp_path):
     with track.run("own/wrong", offline=True, folder=tmp_path) as run:
-        for values_, step, fault in [
+        wrong: list[tuple[Any, Any, str]] = [
             ({"loss": "x"}, 0, "values: 'loss' is 'x'; give a number"),
             ({"loss": np.zeros(3)}, 0, "give a number, or a tensor of one value"),
             ({"a,b": 1.0}, 0, "no comma"),
             ({}, 0, "nothing is logged"),
             ({"loss": 1.0}, -1, "step: -1 is not a step"),
             ({"loss": 1.0}, 1.5, "step: 1.5 is not a step"),
-        ]:
+        ]
+        for values_, step, fault in wrong:
             with pytest.raises(InvalidInput, match=fault):
                 run.log(values_, step)
-        run.log({"loss": np.float32(1.0), "n": 3, "b": True}, np.int64(7))
+        run.log({"loss": np.float32(1.0), "n": 3, "b": True}, int(np.int64(7)))
     with pytest.raises(InvalidInput, match="the run has ended"):
         run.log({"loss": 1.0})
     points = [record for record in files.records(run.path) if record.says == "points"]

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 
 from acc.errors import InvalidInput
-from acc.plugins.scan import plugin_paths
+from acc.plugin_paths import plugin_paths
 from accsite.apps.access.permissions import is_administrator
 from accsite.apps.registry import approval
 from accsite.apps.registry.models import Plugin, PluginFile, PluginKind, PluginSource, SourceQuerySet

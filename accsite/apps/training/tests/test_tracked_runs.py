@@ -118,7 +118,7 @@ def test_what_is_missing_changed_or_cut_is_refused_and_nothing_of_it_kept(loop):
         (
             "steps are from 0",
             {"series": ["a"], "count": 1, "wall": [0, 1]},
-            np.int64([-1]).tobytes() + b"0000",
+            np.array([-1], np.int64).tobytes() + b"0000",
         ),
         ("say count 2 and hold 12 bytes", {"series": ["a"], "count": 2, "wall": [0, 1]}, b"0" * 12),
         ("is not the name of a series", {"series": ["a,b"], "count": 1, "wall": [0, 1]}, b"\0" * 12),
@@ -134,9 +134,9 @@ def test_points_that_cannot_be_are_refused_with_a_sentence(loop, fault, header, 
 
 
 def test_a_beginning_that_cannot_be_names_each_wrong_field(user, plugins):
-    wrong = {"branch": "own", "run": "a b", "steps": -1, "format": 2}
+    wrong: dict[str, Any] = {"run": "a b", "steps": -1, "format": 2}
     with pytest.raises(InvalidInput) as refused:
-        Loop(user, **{"branch": "own/x"} | {name: value for name, value in wrong.items() if name != "branch"})
+        Loop(user, "own/x", **wrong)
     assert sorted(refused.value.fields) == ["format", "run", "steps"]
     with pytest.raises(InvalidInput, match="'own' is not of the form experiment/branch"):
         Loop(user, "own")
@@ -199,7 +199,7 @@ def weights(path: Path, spec: bool, *, code: str = "") -> str:
     told = {"weights": json.dumps({"class": "Net"})}
     if spec:
         model = {"architecture": "ConvVAE", "latent_dim": 4}
-        job = {"model": model, "tasks": [], "datasets": {}, "train": {"steps": 1}}
+        job: dict[str, Any] = {"model": model, "tasks": [], "datasets": {}, "train": {"steps": 1}}
         carried = {}
         if code:
             job["model"]["architecture"] = "Mine"
