@@ -12,7 +12,7 @@ import structlog
 from watchdog.observers import Observer
 
 from acc.plugins.checker import Checker
-from acc.plugins.scan import FOLDERS
+from acc.plugin_paths import FOLDERS
 from accsite.apps.registry.services import SyncResult
 from accsite.supervisor.health import say_alive
 from workers.job.durable import disconnect
