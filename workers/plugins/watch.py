@@ -11,8 +11,8 @@ from typing import Any
 import structlog
 from watchdog.observers import Observer
 
-from acc.plugins.checker import Checker
 from acc.plugin_paths import FOLDERS
+from acc.plugins.checker import Checker
 from accsite.apps.registry.services import SyncResult
 from accsite.supervisor.health import say_alive
 from workers.job.durable import disconnect
