@@ -11,6 +11,7 @@ from playwright.sync_api import Page
 
 from tests.e2e.conftest import Site, Watched, at_rest
 from tests.e2e.test_pages import assert_accessible
+from tests.stack import DATASET
 
 # The first test starts the whole platform.
 pytestmark = pytest.mark.timeout(600)
@@ -28,7 +29,7 @@ def checkpoint(site: Site) -> Any:
 def form(site: Site, visit: Callable[..., Watched]) -> Watched:
     """The form of a new experiment, drawn."""
     watched = visit(site.admin)
-    watched.open("/experiments/new/?architecture=ConvVAE")
+    watched.open(f"/experiments/new/?architecture=ConvVAE&dataset={DATASET}")  # others make some, too
     watched.until(DRAWN)
     return watched
 
@@ -203,7 +204,7 @@ def test_without_a_script_the_model_is_a_page_and_comes_with_the_form(
     watched.open(f"/checkpoints/{checkpoint.pk}/")
     page.get_by_role("link", name="Draw the model of this checkpoint").click()
     page.locator("svg.model-svg").wait_for()
-    watched.open("/experiments/new/?architecture=ConvVAE")
+    watched.open(f"/experiments/new/?architecture=ConvVAE&dataset={DATASET}")  # others make some, too
     page.get_by_role("button", name="Draw the model").click()
     page.locator("details.model-table summary").click()
     assert page.locator("#model-table tbody tr").count() > 5
@@ -214,7 +215,7 @@ def test_without_a_script_the_model_is_a_page_and_comes_with_the_form(
 def test_a_phone_scrolls_the_drawing_in_its_own_box(site: Site, visit: Callable[..., Watched]) -> None:
     watched = visit(site.admin)
     watched.page.set_viewport_size({"width": 390, "height": 844})
-    watched.open("/experiments/new/?architecture=ConvVAE")
+    watched.open(f"/experiments/new/?architecture=ConvVAE&dataset={DATASET}")  # others make some, too
     watched.until(DRAWN)
     assert watched.page.evaluate("document.documentElement.scrollWidth") <= 390
     assert watched.page.evaluate(
