@@ -177,8 +177,11 @@ class Entry:
             tensors[f"generator.{self.spec.key}"] = generator
         return {name: state for name, state in found.items() if state}
 
-    def load(self, origin: Checkpoint, device: torch.device) -> str:
-        """Take over all that a checkpoint has of the task; return '' or, in words, what does not fit."""
+    def load(self, origin: Checkpoint, device: torch.device, *, random: bool = True) -> str:
+        """Take over all that a checkpoint has of the task; return '' or, in words, what does not fit.
+
+        random: also the state of the step's generator; a job of another seed begins with one of its own.
+        """
         key = self.spec.key
         if self.head is not None and not load_head(self.head, origin.part(f"head.{key}")):
             return f"the checkpoint's head of task '{key}' does not fit the task's class as it is now"
@@ -190,7 +193,7 @@ class Entry:
             return (
                 f"the checkpoint's state of task '{key}' does not fit the task's class as it is now: {error}"
             )
-        self.context.load(origin.tensors.get(f"generator.{key}"))
+        self.context.load(origin.tensors.get(f"generator.{key}") if random else None)
         return ""
 
     def eval(self) -> None:
