@@ -116,6 +116,8 @@ class FactoringEvaluator:
                 by_dataset.setdefault(spec.dataset, []).append(entry)
         attached = [entry for entries in by_dataset.values() for entry in entries]
         joint = [entry for entry in attached if isinstance(entry.task, JointTask)]
+        for entry in attached:
+            entry.context.load(None)  # measuring the same twice gives the same
         measured = task_metrics.TaskMetrics(self.model, joint)
         with self._measuring():
             for key, entries in by_dataset.items():

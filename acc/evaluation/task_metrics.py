@@ -37,7 +37,6 @@ def attach(tasks: TaskSet, spec: TaskSpec, checkpoint: Checkpoint) -> Entry:
         tasks.awaken(spec.key, checkpoint)
         wrong = entry.load(checkpoint, tasks.device)
         entry.age = checkpoint.header.ages.get(spec.key, 0)
-        entry.context.load(None)  # measuring the same twice gives the same
     except TaskFailed as error:
         wrong = str(error)
     if wrong:

@@ -64,7 +64,9 @@ DATA = squares()
 def run(method: str, data: AccDataset = DATA, *, steps: int = 12, **options: Any) -> TrainRun:
     """Return a short training on the CPU, of a small network."""
     cls = shipped_plugins().method(method)
-    architecture = shipped_plugins().models[cls().setup(DATA.spec("data")).architecture]
+    architecture = shipped_plugins().models[
+        options.get("model") or cls().setup(DATA.spec("data")).architecture
+    ]
     known = {param.name for param in params_of(architecture)}
     sizes = {name: size for name, size in {"channels": 4, "hidden": 32}.items() if name in known}
     given = {"batch_size": 16, **sizes, **SMALL[cls.__name__], **options}
@@ -134,7 +136,7 @@ def test_tasks_come_beside_those_of_the_method_and_a_model_in_place_of_its_own()
         "KLDivergenceTask",
         "ClassificationTask",
     ]
-    assert found.model.spec.architecture == "MLPVAE"
+    assert (found.model.spec.architecture, found.model.spec.params["hidden"]) == ("MLPVAE", 8)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +145,15 @@ def test_tasks_come_beside_those_of_the_method_and_a_model_in_place_of_its_own()
         ({"method": "beta_vea"}, "method: 'beta_vea' is not a known method; known: AdaGVAE, AnnealedVAE"),
         (
             {"method": "beta_vae", "bta": 4},
-            "bta: neither a parameter of BetaVAE (beta), nor of its BurgessVAE",
+            "bta: neither a parameter of BetaVAE (beta), nor of BurgessVAE (channels, hidden), ",
+        ),
+        (
+            {"method": "beta_vae", "model": {"architecture": "MLPVAE"}, "hidden": 8},
+            "hidden: neither a parameter of BetaVAE (beta), nor of the model, whose params are given with it (none)",
+        ),
+        (
+            {"method": "beta_vae", "model": "MLPVAE", "channels": 8},
+            "channels: neither a parameter of BetaVAE (beta), nor of MLPVAE (depth, hidden)",
         ),
         ({"method": "beta_vae", "beta": -1}, "params.beta: -1 is below the least allowed, 0"),
         ({}, "tasks: no task is given, and no method that has some"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -151,6 +152,20 @@ def test_a_loss_of_a_group_is_no_part_of_the_task_s() -> None:
     assert (rows["part/gan/discriminator"] > 0).all()
 
 
+@pytest.mark.parametrize("schedule", ["joint", "sampled"])
+def test_a_task_whose_loss_of_a_group_is_no_number_is_switched_off(schedule: str) -> None:
+    class Breaks(Adversary):
+        def compute_loss(self, output: Any, batch: Any, head: Any, step: Any) -> Any:
+            found = super().compute_loss(output, batch, head, step)
+            return {**found, "discriminator": found["discriminator"] * (math.nan if step.step >= 4 else 1)}
+
+    sink = KeepsAll()
+    tasks = (helpers.task("reconstruction"), helpers.task("Breaks", key="gan", weight=1.0))
+    ended = run(*tasks, more=(Breaks,), steps=130, on_task_error="off", schedule=schedule, sink=sink)
+    assert (ended.step, [entry.spec.key for entry in ended.tasks.enabled]) == (130, ["reconstruction"])
+    assert [alarm.kind for alarm in sink.alarms] == ["task_off"]
+
+
 def test_divided_batches_move_a_group_as_whole_ones_do() -> None:
     one = run(*TASKS, steps=3, accumulate=2, proof=False).snapshot()
     assert all(
@@ -223,16 +238,17 @@ def test_a_plateau_lowers_the_rate_once_its_loss_rests() -> None:
 
 def test_rates_follow_the_job_s_unless_a_group_says_its_own() -> None:
     train = TrainSpec(steps=10, lr=0.1, lr_schedule="step", lr_every_steps=5)
-    parameters = [nn.Parameter(torch.zeros(2, 2)) for _ in range(3)]
+    parameters = [nn.Parameter(torch.zeros(2, 2)) for _ in range(4)]
     optimizers = Optimizers(train, torch.device("cpu"))
     groups = (
         OptimizerGroup([parameters[1]], lr=0.5),
         OptimizerGroup([parameters[2]], schedule="constant"),
+        OptimizerGroup([parameters[3]], warmup_steps=16),
     )
     optimizers.add("", [(str(at), one) for at, one in enumerate(parameters)], groups)
     optimizers.set_lr(0.2, 7)
     rates = [arm.optimizer.inner.param_groups[0]["lr"] for arm in optimizers.arms]
-    assert rates == pytest.approx([0.02, 0.05, 0.2])
+    assert rates == pytest.approx([0.02, 0.05, 0.2, 0.01])
 
 
 def test_state_of_another_optimizer_is_not_taken() -> None:

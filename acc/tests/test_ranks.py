@@ -159,6 +159,14 @@ def test_a_loss_of_the_whole_batch_sees_all_of_its_rows(dataset: AccDataset, tmp
     assert apart(whole, shared) < 1e-2 * apart(whole, without)
 
 
+@pytest.mark.parametrize("name", ["PairsTask", "MMDTask", "DIPTask"])
+def test_ranks_learn_of_the_tasks_of_methods_what_one_process_learns(
+    dataset: AccDataset, tmp_path: Path, name: str
+) -> None:
+    few: dict[str, Any] = {"steps": 3, "lr": 1e-4, "tasks": [helpers.task(name, weight=0.01)]}
+    assert furthest(alone(dataset, **few), trained(tmp_path / "shared", dataset, **few)) < 1e-6
+
+
 def test_checkpoints_of_either_mode_go_on_in_the_other(dataset: AccDataset, tmp_path: Path) -> None:
     whole = alone(dataset)
     trained(tmp_path / "first", dataset, checkpoint_every_steps=3)

@@ -107,6 +107,15 @@ def test_a_file_that_is_sorted_by_class_gives_windows_of_all_classes(monkeypatch
     np.testing.assert_allclose(shares.mean(axis=0), 0.25, atol=0.02)
 
 
+def test_a_window_of_large_images_takes_no_more_memory() -> None:
+    data = AccDataset(np.zeros((40, 1, 36, 36), np.uint8))  # 1296 bytes, and a block is 1024
+    source = stream(data, 5)
+    for _ in range(16):
+        source.draw(Streamed(data, CPU))
+        assert source._window is not None
+        assert source._window.images.nbytes <= SMALL["BLOCK_BYTES"] * SMALL["BLOCKS_IN_A_WINDOW"]
+
+
 def test_windows_are_of_like_size_so_that_none_is_a_small_rest() -> None:
     data = numbered(4 * 10)  # ten blocks, three a window
     source, held = stream(data, 1), Streamed(data, CPU)

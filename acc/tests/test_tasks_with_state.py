@@ -464,6 +464,29 @@ def test_whatever_of_a_task_raises_in_an_evaluation_the_others_are_measured(name
     assert all(metric.value is not None for metric in found if metric.task_key != "own")
 
 
+def test_what_a_task_does_to_the_model_in_its_first_step_is_not_done_when_it_is_measured() -> None:
+    class BeginsTheModel(OwnOptimizer):
+        def attach(self, spec: Any, dataset: Any, model: Any) -> None:
+            super().attach(spec, dataset, model)
+            self.net = model
+
+        def compute_loss(self, output: Any, batch: Any, head: Any) -> Any:
+            if not hasattr(self, "opt"):
+                next(self.net.parameters()).data.zero_()
+            return super().compute_loss(output, batch, head)
+
+    from acc.evaluation.evaluator import FactoringEvaluator
+
+    classes = PluginSet(BeginsTheModel)
+    classes.include(CLASSES)
+    _, sink = helpers.run(job_of("BeginsTheModel"), DATA, classes)
+    kept = sink.last.checkpoint()
+    evaluator = FactoringEvaluator(kept, DATA, classes, device="cpu")
+    evaluator.metrics()
+    model = evaluator.model.state_dict()
+    assert [name for name, value in kept.part("model").items() if not torch.equal(value, model[name])] == []
+
+
 def test_a_task_that_cannot_be_measured_says_why_and_the_others_are() -> None:
     class StepsAlways(OwnOptimizer):
         def compute_loss(self, output: Any, batch: Any, head: Any) -> Any:

@@ -83,6 +83,12 @@ def differing_tensors(one: Any, other: Any) -> list[str]:
     return [name for name, tensor in one.tensors.items() if not torch.equal(tensor, other.tensors[name])]
 
 
+def test_a_next_job_of_another_seed_draws_other_numbers() -> None:
+    first = run("Asks", steps=2).snapshot().checkpoint()
+    kept = [run("Asks", steps=1, seed=seed, start_from=first).snapshot().tensors for seed in (1, 2)]
+    assert not torch.equal(kept[0]["generator.asks"], kept[1]["generator.asks"])
+
+
 def test_the_generator_is_kept_only_where_it_was_used() -> None:
     assert "generator.asks" in run("Asks", steps=1).snapshot().tensors
     assert not [name for name in run("AsksJointly", steps=1).snapshot().tensors if "generator" in name]
@@ -103,15 +109,13 @@ def test_a_loss_that_cannot_be_called_is_refused_in_a_sentence() -> None:
 
 
 def test_measuring_twice_gives_the_same() -> None:
-    from acc.evaluation import evaluate_checkpoint
-    from acc.specs import EvalSpec
+    from acc.evaluation.evaluator import FactoringEvaluator
 
     checkpoint = run("Asks", steps=2).snapshot().checkpoint()
-    measured = [
-        evaluate_checkpoint(checkpoint, DATA, classes(), EvalSpec(suite=("metrics",))).metrics
-        for _ in range(2)
-    ]
+    evaluators = [FactoringEvaluator(checkpoint, DATA, classes(), device="cpu") for _ in range(2)]
+    measured = [evaluators[0].metrics(), evaluators[0].metrics(), evaluators[1].metrics()]
     assert [one.value for one in measured[0]] == [one.value for one in measured[1]]
+    assert [one.value for one in measured[0]] == [one.value for one in measured[2]]
     assert [one.reason for one in measured[0] if one.task_key == "asks"] == [""]
 
 

@@ -40,9 +40,10 @@ class OptimizerGroup:
     """Parameters with an optimizer of their own, declared by ``Task.optimizers`` or ``Model.optimizers``.
 
     parameters: a module or parameters of the task (of its head, or of modules that it keeps) or of the model.
-    lr: None takes the job's, with all changes of it. schedule: '' takes the job's course of the rate; ``step``
-    multiplies by ``factor`` every ``every_steps``; ``plateau`` does so when the mean of the task's loss (of a model:
-    the total) over 100 steps was not below its best for ``patience_steps`` steps.
+    lr: None takes the job's, with all changes of it. schedule: '' takes the job's course of the rate, its warm-up and
+    plateau with it, and ``warmup_steps`` count beside them. ``step`` multiplies by ``factor`` every ``every_steps``;
+    ``plateau`` does so when the mean of the task's loss (of a model: the total) over 100 steps was not below its best
+    for ``patience_steps`` steps.
     loss: of a task that returns its losses by name, the one that these parameters learn from; it is then no part of
     the task's sum, so that it moves nothing else. '' learns from the sum, as all others do.
     ``muon`` takes the weights of two dimensions, and AdamW the rest of the group.
@@ -129,18 +130,22 @@ class Plateau:
 
 @dataclass(eq=False)
 class Arm:
-    """One optimizer with the course of its rate. lr: None takes the job's; course: None takes the job's."""
+    """One optimizer with the course of its rate.
+
+    lr: None takes the job's; course: of its own, None for none; follows: whether the job's course counts as well.
+    """
 
     optimizer: NamedOptimizer
     lr: float | None = None
     course: Over | None = None
     plateau: Plateau | None = None
     apart: bool = False
+    follows: bool = True
 
     def rate(self, job_lr: float, job_course: float, step: int) -> float:
         """Return its learning rate at the job's ``step``."""
         base = job_lr if self.lr is None else self.lr
-        part = job_course if self.course is None else self.course.at(step)
+        part = (job_course if self.follows else 1.0) * (1.0 if self.course is None else self.course.at(step))
         return base * part * (1.0 if self.plateau is None else self.plateau.factor)
 
 
@@ -190,7 +195,7 @@ class Optimizers:
         course = None
         if group.schedule or group.warmup_steps:
             course = Over(
-                group.schedule or self._train.lr_schedule,
+                group.schedule or "constant",
                 self._train.steps,
                 group.warmup_steps,
                 group.every_steps,
@@ -205,7 +210,12 @@ class Optimizers:
         dealt = zip(_kinds(kind), _dealt(kind, chosen), strict=True)
         return [
             Arm(
-                NamedOptimizer(members, each, self._device), group.lr, course, plateau, apart=bool(group.loss)
+                NamedOptimizer(members, each, self._device),
+                group.lr,
+                course,
+                plateau,
+                apart=bool(group.loss),
+                follows=not group.schedule,
             )
             for each, members in dealt
             if members

@@ -173,9 +173,10 @@ def train(
         )
     if method is not None:
         named = method if isinstance(method, str) else method.__name__
-        setup, options = _setup(known, known.method(named), first, options)
+        setup, options = _setup(known, known.method(named), first, options, model)
         tasks = [*setup.tasks, *tasks]
-        model = model or {"architecture": setup.architecture, "params": setup.params}
+        if model is None or isinstance(model, str):
+            model = {"architecture": setup.architecture, "params": setup.params}
         latent_dim = latent_dim or setup.latent_dim
     elif not tasks:
         raise InvalidInput(
@@ -201,17 +202,25 @@ def train(
 
 
 def _setup(
-    known: PluginSet, method: type[Method], data: AccDataset, options: Mapping[str, Any]
+    known: PluginSet,
+    method: type[Method],
+    data: AccDataset,
+    options: Mapping[str, Any],
+    given: str | Mapping[str, Any] | ModelSpec | None,
 ) -> tuple[Setup, dict[str, Any]]:
     """Return what a method makes for ``data``, and the options of the training, its own settings among them.
 
-    Options that are parameters of the method, or of its architecture, go there.
+    Options that are parameters of the method, or of the architecture, go there. given: the model in place of the
+    method's, if there is one; its name alone takes options, what is more has its ``params``.
     """
     names = {param.name for param in params_of(method)}
     setup = made(
         method(**{name: options[name] for name in options if name in names}), data.spec(ONLY_DATASET)
     )
-    architecture = known.models.get(setup.architecture)
+    if isinstance(given, str):
+        setup = setup.model_copy(update={"architecture": given, "params": {}})
+    takes_options = given is None or isinstance(given, str)
+    architecture = known.models.get(setup.architecture) if takes_options else None
     of_model = {param.name for param in params_of(architecture)} if architecture else set()
     of_model -= names | TrainSpec.model_fields.keys()
     unknown = options.keys() - names - of_model - TrainSpec.model_fields.keys()
@@ -221,7 +230,8 @@ def _setup(
                 min(
                     unknown
                 ): f"neither a parameter of {method.__name__} ({', '.join(sorted(names)) or 'none'}), nor of "
-                f"its {setup.architecture} ({', '.join(sorted(of_model)) or 'none'}), nor a field of TrainSpec"
+                f"{setup.architecture if takes_options else 'the model, whose params are given with it'} "
+                f"({', '.join(sorted(of_model)) or 'none'}), nor a field of TrainSpec"
             }
         )
     params = {**setup.params, **{name: options[name] for name in options if name in of_model}}

@@ -3,7 +3,8 @@
 The training rows, in the order of the file, are cut into blocks of 64 KiB. An epoch is a seeded shuffle of all blocks
 of the file; 512 of them in a row, 32 MiB, are a window, and the rows of a window are shuffled again. So the rows of a
 batch come from hundreds of places all over the file, whatever its order: a file that is sorted by class, or that has
-the versions of one scan side by side, fills no window with one of them. Images larger than a block are shuffled freely.
+the versions of one scan side by side, fills no window with one of them. Images larger than a block are blocks of their
+own, fewer of them in a window, which so is no larger: they are shuffled freely.
 Row number i of the order depends on the seed, the dataset's content and i alone, and i is in the checkpoint.
 """
 
@@ -72,7 +73,8 @@ class WindowStream:
         self._batch_size, self._device = batch_size, device
         self._per_block = max(1, BLOCK_BYTES // dataset.images[0].nbytes)
         self._blocks = -(-len(rows) // self._per_block)
-        self._windows = -(-self._blocks // BLOCKS_IN_A_WINDOW)
+        block_bytes = max(BLOCK_BYTES, dataset.images[0].nbytes)
+        self._windows = -(-self._blocks // max(1, BLOCK_BYTES * BLOCKS_IN_A_WINDOW // block_bytes))
         self._epoch, self._order, self._starts = -1, np.empty(0, np.int64), np.empty(0, np.int64)
         self._window: _Window | None = None
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="acc-read-ahead")

@@ -22,7 +22,7 @@ from acc.training.batch import Batch, Stored
 from acc.training.checkpoints.encoding import Encoded
 from acc.training.checkpoints.extra_state import ExtraState, shared_with
 from acc.training.checkpoints.files import Checkpoint
-from acc.training.checkpoints.restore import load_head, load_state
+from acc.training.checkpoints.restore import load_head, load_model, load_state
 from acc.training.context import LOSS_TAKES, JobFacts, StepContext, takes_step
 from acc.training.failures import TaskFailed, check_part, failing, loss_method, what_is
 from acc.training.losses import series
@@ -177,8 +177,11 @@ class Entry:
             tensors[f"generator.{self.spec.key}"] = generator
         return {name: state for name, state in found.items() if state}
 
-    def load(self, origin: Checkpoint, device: torch.device) -> str:
-        """Take over all that a checkpoint has of the task; return '' or, in words, what does not fit."""
+    def load(self, origin: Checkpoint, device: torch.device, *, random: bool = True) -> str:
+        """Take over all that a checkpoint has of the task; return '' or, in words, what does not fit.
+
+        random: also the state of the step's generator; a job of another seed begins with one of its own.
+        """
         key = self.spec.key
         if self.head is not None and not load_head(self.head, origin.part(f"head.{key}")):
             return f"the checkpoint's head of task '{key}' does not fit the task's class as it is now"
@@ -190,7 +193,7 @@ class Entry:
             return (
                 f"the checkpoint's state of task '{key}' does not fit the task's class as it is now: {error}"
             )
-        self.context.load(origin.tensors.get(f"generator.{key}"))
+        self.context.load(origin.tensors.get(f"generator.{key}") if random else None)
         return ""
 
     def eval(self) -> None:
@@ -300,7 +303,7 @@ class TaskSet:
     def awaken(self, key: str, origin: Checkpoint) -> None:
         """Let a task make what it makes in its first step, if the checkpoint has a state for such a thing.
 
-        What the pass changes beside that is to be loaded afterwards: model, head and state.
+        The model is afterwards as the checkpoint has it; head and state are to be loaded.
         """
         entry = self.entries[key]
         if not entry.extra.lacks(origin.header.state.get(entry.name, {})):
@@ -310,6 +313,7 @@ class TaskSet:
         batch = Stored(dataset, self.device).batch(rows)
         with failing(entry.spec, entry.task), torch.enable_grad():
             entry.loss(self._model.encode(batch.images), batch)
+        load_model(self._model, origin)
 
     def detach(self, key: str) -> Entry:
         """Take a task away and return it; raises InvalidInput (task) for an unknown key."""

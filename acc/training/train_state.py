@@ -425,6 +425,7 @@ class TrainState:
             for name, plateau in self.optimizer.plateaus.items():
                 plateau.load(header.plateaus.get(name, {}))
         self._start_global_step = header.global_step - (header.job_step if exactly else 0)
+        same_seed = exactly or header.spec.train.seed == self.train.seed
         before = {task.key: task for task in header.spec.tasks}
         for key, entry in self.tasks.entries.items():
             known = before.get(key)
@@ -433,14 +434,14 @@ class TrainState:
             entry.age = header.ages.get(key, 0)
             with rng.preserved():
                 self.tasks.awaken(key, origin)
-            wrong = entry.load(origin, self.device)
+            wrong = entry.load(origin, self.device, random=same_seed)
             if exactly and wrong:
                 raise CheckpointError(wrong)
         load_model(self.model, origin, self.extra)
         same = header.spec.train.optimizer == self.train.optimizer
         self.optimizer.load(origin.part("optim"), own=same)
         self.updates.load(origin.part("scaler"))
-        if exactly or header.spec.train.seed == self.train.seed:
+        if same_seed:
             self._rng = origin.part("rng")
             self._offsets = dict(header.offsets)
 

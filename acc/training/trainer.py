@@ -284,6 +284,10 @@ class Trainer:
         if result.drawn is not None:
             after = len(self._recorder.keys) - result.drawn - 1
             bad = torch.nn.functional.pad(bad, (result.drawn, after))
+        for name, part in result.parts:  # one that a group alone learns from is in no loss
+            key = series.owner(name)
+            assert key is not None
+            bad[self._recorder.keys.index(key)] |= part.isfinite().logical_not()
         self._bad.append(bad)
         if self.state.device.type == "cpu" or self.state.step % GRAD_NORM_STEPS == 0:
             self._end_what_failed()

@@ -87,8 +87,11 @@ class PairsTask(Task):
         logvar = (0.5 * (output.logvar.exp() + other.logvar.exp())).log()
         means = torch.cat([torch.where(alike, mean, each.mean) for each in (output, other)])
         logvars = torch.cat([torch.where(alike, logvar, each) for each in (output.logvar, other.logvar)])
-        noise = torch.randn(means.shape, generator=step.generator, device=means.device)
-        z = step.model.shield(means + torch.exp(0.5 * logvars) * noise if self.training else means)
+        z = means
+        if self.training:  # the model's noise: each row gets its own, however a batch is divided
+            noise = torch.cat([step.model.noise(each.mean) for each in (output, other)])
+            z = means + torch.exp(0.5 * logvars) * noise
+        z = step.model.shield(z)
         logits = step.model.decode_logits(z).logits
         images = torch.cat([batch.images, partners.images])
         error = F.binary_cross_entropy_with_logits(logits, images, reduction="sum") / len(images)

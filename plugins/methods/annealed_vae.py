@@ -15,6 +15,7 @@ class CapacityTask(KLDivergenceTask):
     """
 
     label = "Capacity"
+    needs_whole_batch = True  # the distance of a mean is no mean of distances
     free_bits = 0.0
     warmup_steps = 0
 

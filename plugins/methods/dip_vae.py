@@ -57,7 +57,7 @@ class DIPTask(Task):
         correlation = (covariance / torch.outer(spread, spread)).abs()
         if len(correlation) < 2:
             return {"largest_correlation": "one dimension has none to vary with"}
-        return {"largest_correlation": float((correlation - 2 * torch.eye(len(correlation))).max())}
+        return {"largest_correlation": float(correlation.fill_diagonal_(-1.0).max())}
 
 
 class DIPVAE(Method):
