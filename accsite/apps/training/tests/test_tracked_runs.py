@@ -331,3 +331,55 @@ def test_the_interface_takes_a_run_in_and_holds_its_sizes(page, loop, settings):
     assert post(f"{here}?first=1", b"x" * 200).status_code == 413
     form = {"sha256": "0" * 64, "file": SimpleUploadedFile("w", b"nothing")}
     assert page.post(f"/api/v1/track/{loop.job.pk}/weights/", form).status_code == 422
+
+
+def test_points_that_lie_far_apart_are_each_looked_at_once(loop, monkeypatch):
+    count, looked_at, chunk = 20_000, [], tracked._chunk
+
+    def counting(parts: Any, old: Any) -> Any:
+        looked_at.extend(len(inside) for _, _, inside in parts)
+        return chunk(parts, old)
+
+    monkeypatch.setattr(tracked, "_chunk", counting)
+    loop.log(["loss"], list(range(0, count * 1000, 1000)), [list(range(count))])
+    loop.send()
+    assert sum(looked_at) == LossBlock.objects.count() == count
+    loop.log(["loss"], [7, 1000, 19_999_000], [[-1, -2, -3]])  # over what is there, and beside it
+    loop.send()
+    read = {
+        at: loss_history(loop.job, start=at, stop=at + 1)[1][0, 0] for at in (0, 7, 1000, 2000, 19_999_000)
+    }
+    assert read == {0: 0, 7: -1, 1000: -2, 2000: 2, 19_999_000: -3}
+
+
+def test_a_run_with_too_many_series_is_refused_with_a_sentence(loop):
+    for part in range(2):
+        loop.log([f"{part}-{number}" for number in range(300)], [0], [[1.0]] * 300)
+    with pytest.raises(InvalidInput, match="blocks: a run has at most 512 series"):
+        loop.send()
+    assert not LossBlock.objects.exists()
+
+
+def test_a_run_that_two_senders_begin_at_once_is_one(user, plugins, monkeypatch):
+    place, first = tracked._place, []
+
+    def meanwhile(*args: Any) -> Any:
+        monkeypatch.setattr(tracked, "_place", place)
+        first.append(Loop(user).run)
+        return place(*args)
+
+    monkeypatch.setattr(tracked, "_place", meanwhile)
+    assert Loop(user).run == first[0]
+    assert Job.objects.count() == 1
+
+
+def test_a_step_that_is_far_out_is_shown_and_what_would_fill_the_memory_is_refused(page, loop):
+    loop.log(["loss"], [0, 10**12], [[1, 2]])
+    loop.send()
+    where = f"/api/v1/jobs/{loop.job.pk}/loss_history/"
+    assert page.get(f"{where}?points=500").status_code == 200
+    assert page.get(reverse("training:job", args=[loop.job.pk])).status_code == 200
+    for query in ("", "?points=1000000000"):
+        answer = page.get(where + query)
+        assert (answer.status_code, list(answer.json()["errors"])) == (422, ["points"])
+    assert page.get(where, headers={"accept": "text/csv"}).status_code == 422
