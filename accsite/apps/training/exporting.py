@@ -92,6 +92,8 @@ def events(points: Points) -> Iterator[bytes]:
                 for name, value in zip(header["series"], columns[:, place].tolist(), strict=True)
                 if not math.isnan(value)
             ]
+            if not values:
+                continue
             event = Event(step=int(steps[place]), wall_time=times[place], summary=Summary(value=values))
             record.write(event.SerializeToString())
         yield out.getvalue()
