@@ -146,8 +146,13 @@ class Run:
         return path
 
     def alarm(self, message: str, *, step: int | None = None, series: str = "") -> None:
-        """Tell something that whoever looks at the run should hear of; it stands on its chart at the step."""
+        """Tell something that whoever looks at the run should hear of; it stands on its chart at the step.
+
+        series: the one that it is about, if it is about one. Raises InvalidInput for what cannot be a step or a name.
+        """
         self._refuse_if_ended()
+        if not (isinstance(series, str) and series == "") and (fault := journal.name_fault(series)):
+            raise InvalidInput(series=fault)
         at = max(0, self._next - 1) if step is None else _step(step)
         self._say(
             {

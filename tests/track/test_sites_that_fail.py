@@ -127,6 +127,9 @@ def test_what_is_no_value_or_no_step_is_refused_at_the_call_and_the_run_goes_on(
         for values_, step, fault in wrong:
             with pytest.raises(InvalidInput, match=fault):
                 run.log(values_, step)
+        for series in (np.zeros(3), "a,b"):
+            with pytest.raises(InvalidInput, match="is not the name of a series"):
+                run.alarm("look", series=series)
         run.log({"loss": np.float32(1.0), "n": 3, "b": True}, int(np.int64(7)))
     with pytest.raises(InvalidInput, match="the run has ended"):
         run.log({"loss": 1.0})
