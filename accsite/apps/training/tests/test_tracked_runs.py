@@ -383,3 +383,24 @@ def test_a_step_that_is_far_out_is_shown_and_what_would_fill_the_memory_is_refus
         answer = page.get(where + query)
         assert (answer.status_code, list(answer.json()["errors"])) == (422, ["points"])
     assert page.get(where, headers={"accept": "text/csv"}).status_code == 422
+
+
+@pytest.mark.parametrize("spec", [False, True])
+def test_what_a_loop_saved_says_nothing_of_what_trainings_hold_out(user, branch, task, tmp_path, spec):
+    save(Loop(user, f"{branch.experiment.slug}/another"), tmp_path, spec=spec)
+    job = jobs.submit_training(actor=user, branch=branch, train={"steps": 3, "split": "drawn"})
+    assert job.spec["train"]["split"] == "drawn"
+
+
+def test_a_run_that_comes_back_leaves_a_branch_that_was_trained_on(loop, tmp_path):
+    saved = save(loop, tmp_path, spec=True)
+    Job.objects.update(lease_expires_at="2000-01-01T00:00Z")
+    lifecycle.reap()
+    branch = Branch.objects.get(pk=loop.job.branch_id)
+    assert branch.head == saved
+    branch.head = plugin_rows.make_checkpoint(branch, step=500)
+    branch.save()
+    loop.say({"say": "end", "state": "SUCCEEDED", "wall": 1e9})
+    loop.send()
+    assert loop.job.state == "SUCCEEDED"
+    assert Branch.objects.get(pk=branch.pk).head == branch.head
