@@ -262,6 +262,30 @@ def test_a_file_that_is_no_safetensors_is_refused(loop, tmp_path):
         )
 
 
+@pytest.mark.parametrize(
+    ("listing", "fault"),
+    [
+        (b"[" * 100_000, "its header is not JSON"),
+        ({"acc": "[" * 100_000}, "its header is not what ACC wrote"),
+        ({"acc": "[]"}, "its header is not what ACC wrote"),
+        ({"acc": {"plugins": {"Mine": "code"}}}, "its plugin 'Mine' is without one of: path, sha256, source"),
+        ({"acc": {"plugins": ["Mine"]}}, "its header is not what ACC wrote"),
+    ],
+)
+def test_a_header_that_no_engine_wrote_is_refused_with_a_sentence(loop, tmp_path, listing, fault):
+    if isinstance(listing, dict):
+        told = listing["acc"]
+        model = {"architecture": "ConvVAE", "latent_dim": 4}
+        job = {"model": model, "tasks": [], "datasets": {}, "train": {"steps": 1}}
+        header = {"spec": job, "job_step": 1, "global_step": 1, "lr": 0.0, "format": 1}
+        text = told if isinstance(told, str) else json.dumps({**header, **told})
+        listing = json.dumps({"__metadata__": {"acc": text}}).encode()
+    (tmp_path / "w").write_bytes(len(listing).to_bytes(8, "little") + listing)
+    sha256 = file_sha256(tmp_path / "w")
+    with pytest.raises(InvalidInput, match=fault):
+        tracked.keep_weights(actor=loop.actor, job_id=loop.run.job_id, path=tmp_path / "w", sha256=sha256)
+
+
 @pytest.mark.parametrize("saved", [None, False, True])
 def test_every_page_shows_a_run_and_what_it_saved(page, loop, tmp_path, saved):
     loop.log(["train/loss", "kl"], [0, 1, 700], [[1, 2, 3], [4, 5, 6]])
