@@ -70,6 +70,16 @@ def test_pyarrow_reads_the_exact_numbers_and_which_were_not_measured(api: APICli
     assert json.loads(table.schema.metadata[b"acc"]) == {"job": job.pk, "attempt": 1, "steps": 100}
 
 
+@pytest.mark.parametrize("query", ["", "&points=2"])
+def test_a_table_of_several_pieces_is_that_of_one(
+    api: APIClient, job: Job, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    whole = fetched(api, job, "csv", query)[1]
+    assert whole.count(b"\n") == (3 if query else 5)
+    monkeypatch.setattr(exporting, "STEPS_IN_A_PIECE", 1)
+    assert fetched(api, job, "csv", query)[1] == whole
+
+
 def test_an_envelope_is_a_table_of_buckets(api: APIClient, job: Job) -> None:
     table = parquet.read_table(io.BytesIO(fetched(api, job, "parquet", "&points=2")[1])).to_pydict()
     assert (table["first_step"], table["last_step"]) == ([0, 2], [1, 3])
