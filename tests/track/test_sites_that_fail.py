@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import sys
 import threading
@@ -13,8 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from acc import track
+from acc import journal, track
+from acc.client.transport import ApiError
 from acc.errors import InvalidInput
 from acc.track import file as files
 from acc.track import sender
@@ -162,3 +165,31 @@ def test_tensors_are_taken_as_they_were_and_hold_no_graph(tmp_path):
 
     (points,) = [points_of(record) for record in files.records(run.path) if record.says == "points"]
     assert points.values.tolist() == [[0, 1, 2], [1, 2, 3]]
+
+
+@pytest.mark.parametrize("status", [413, 422])
+def test_weights_that_a_site_refuses_keep_nothing_else_of_the_run(tmp_path, status):
+    class Transport:
+        """A site that takes everything but files."""
+
+        url, taken = "http://site", 1
+
+        def json(self, *_: Any) -> dict[str, Any]:
+            return {"job": 1, "taken": self.taken, "state": "RUNNING", "page": "/", "lease_seconds": 20}
+
+        def post_bytes(self, _path: str, data: bytes, **_query: Any) -> dict[str, Any]:
+            self.taken += len(list(journal.read(io.BytesIO(data), None)))
+            return self.json()
+
+        def upload(self, *_: Any) -> None:
+            raise ApiError(status, {"title": "The request is too large"})
+
+    with track.run("own/large", offline=True, folder=tmp_path) as run:
+        run.log({"loss": 1.0})
+        run.save({"w": torch.zeros(3)})
+        run.log({"loss": 2.0})
+    transport = Transport()
+    delivery = sender.Delivery(run.path, transport)
+    assert delivery.give(live=False)
+    assert (delivery.points, delivery.checkpoints) == (2, 0)
+    assert transport.taken == len(list(files.records(run.path)))
