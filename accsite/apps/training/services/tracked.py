@@ -236,7 +236,12 @@ class _Taker:
         step, sha256 = _whole(record, "step"), str(record.header.get("sha256", ""))
         name = blobs.name_of(checkpoints.FOLDER, sha256)
         if sha256 not in self.tracked.weights or not default_storage.exists(name):
-            self._alarm("autosave", "", step, f"the weights of step {step} did not come: their file was gone")
+            self._alarm(
+                "autosave",
+                "",
+                step,
+                f"the weights of step {step} did not come: their file was gone, or refused",
+            )
             return
         assert self.job.branch is not None
         branch, path = self.job.branch, blobs.open_local(name, sha256)
@@ -486,7 +491,10 @@ def _spec_of(path: Path) -> tuple[dict[str, Any], str]:
         return {"weights": {"class": model.architecture}}, _alone(model.architecture, known=known)
     spec = TrainJobSpec(model=model, tasks=(), datasets={}, train=header.spec.train)
     # What the file carries is run when it is measured, once it may run here: see ``require_code``.
-    return naming_code(spec.model_dump(mode="json"), header.plugins), ""
+    kept = naming_code(spec.model_dump(mode="json"), header.plugins)
+    if clean_data(kept) != kept:
+        raise InvalidInput(file="the specification of its model holds a text that cannot be kept")
+    return kept, ""
 
 
 def _keep_code(path: Path, actor: Any) -> None:

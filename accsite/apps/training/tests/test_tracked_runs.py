@@ -250,7 +250,7 @@ def test_nobody_names_weights_that_they_did_not_send(loop, user, tmp_path):
     assert not Checkpoint.objects.filter(job=thief.job).exists()
     assert (
         thief.job.events.filter(kind="alarm").get().message
-        == "the weights of step 1 did not come: their file was gone"
+        == "the weights of step 1 did not come: their file was gone, or refused"
     )
 
 
@@ -270,12 +270,13 @@ def test_a_file_that_is_no_safetensors_is_refused(loop, tmp_path):
         ({"acc": "[]"}, "its header is not what ACC wrote"),
         ({"acc": {"plugins": {"Mine": "code"}}}, "its plugin 'Mine' is without one of: path, sha256, source"),
         ({"acc": {"plugins": ["Mine"]}}, "its header is not what ACC wrote"),
+        ({"acc": {}, "params": {"a": "\0"}}, "a text that cannot be kept"),
     ],
 )
 def test_a_header_that_no_engine_wrote_is_refused_with_a_sentence(loop, tmp_path, listing, fault):
     if isinstance(listing, dict):
         told = listing["acc"]
-        model = {"architecture": "ConvVAE", "latent_dim": 4}
+        model = {"architecture": "ConvVAE", "latent_dim": 4, "params": listing.get("params", {})}
         job = {"model": model, "tasks": [], "datasets": {}, "train": {"steps": 1}}
         header = {"spec": job, "job_step": 1, "global_step": 1, "lr": 0.0, "format": 1}
         text = told if isinstance(told, str) else json.dumps({**header, **told})
