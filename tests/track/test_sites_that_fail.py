@@ -167,6 +167,18 @@ def test_tensors_are_taken_as_they_were_and_hold_no_graph(tmp_path):
     assert points.values.tolist() == [[0, 1, 2], [1, 2, 3]]
 
 
+def test_what_no_file_can_hold_is_refused_before_a_run_begins(tmp_path):
+    with pytest.raises(InvalidInput, match="config: it cannot be written as JSON"):
+        track.run("own/bytes", config={"data": "\udcff"}, offline=True, folder=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_error_is_as_good_as_its_words_to_say_how_a_run_ended(tmp_path):
+    run = track.run("own/ended", offline=True, folder=tmp_path)
+    run.finish("FAILED", ValueError("no"))  # type: ignore[arg-type]
+    assert list(files.records(run.path))[-1].header["message"] == "no"
+
+
 @pytest.mark.parametrize("status", [413, 422])
 def test_weights_that_a_site_refuses_keep_nothing_else_of_the_run(tmp_path, status):
     class Transport:
