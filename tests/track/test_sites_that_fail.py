@@ -130,7 +130,8 @@ def test_what_is_no_value_or_no_step_is_refused_at_the_call_and_the_run_goes_on(
         for values_, step, fault in wrong:
             with pytest.raises(InvalidInput, match=fault):
                 run.log(values_, step)
-        for series in (np.zeros(3), "a,b"):
+        names: list[Any] = [np.zeros(3), "a,b"]
+        for series in names:
             with pytest.raises(InvalidInput, match="is not the name of a series"):
                 run.alarm("look", series=series)
         run.log({"loss": np.float32(1.0), "n": 3, "b": True}, int(np.int64(7)))
@@ -200,7 +201,7 @@ def test_weights_that_a_site_refuses_keep_nothing_else_of_the_run(tmp_path, stat
         run.log({"loss": 1.0})
         run.save({"w": torch.zeros(3)})
         run.log({"loss": 2.0})
-    transport = Transport()
+    transport: Any = Transport()
     delivery = sender.Delivery(run.path, transport)
     assert delivery.give(live=False)
     assert (delivery.points, delivery.checkpoints) == (2, 0)

@@ -177,7 +177,8 @@ def _held_out(branch: Branch, job: TrainJobSpec) -> TrainJobSpec:
     otherwise, or factors that no dataset has.
     """
     trained = Checkpoint.objects.filter(experiment=branch.experiment_id).exclude(job__kind=JobKind.TRACK)
-    first = trained.filter(pk=branch.head_id).first() or trained.order_by("pk").first()
+    head = trained.filter(pk=branch.head_id).first() if branch.head_id else None
+    first = head or trained.order_by("pk").first()
     if first is not None:
         job = held_out_as(job, TrainJobSpec.model_validate(first.spec))
     targets = [[target.name for target in data.targets] for data in job.datasets.values()]

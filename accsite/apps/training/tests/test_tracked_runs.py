@@ -359,7 +359,8 @@ def test_the_interface_takes_a_run_in_and_holds_its_sizes(page, loop, settings):
 
 
 def test_points_that_lie_far_apart_are_each_looked_at_once(loop, monkeypatch):
-    count, looked_at, chunk = 20_000, [], tracked._chunk
+    count, chunk = 20_000, tracked._chunk
+    looked_at: list[int] = []
 
     def counting(parts: Any, old: Any) -> Any:
         looked_at.extend(len(inside) for _, _, inside in parts)
