@@ -120,7 +120,9 @@ class Delivery:
         """
         from acc.client.multipart import Multipart
 
-        path = self.path.with_suffix("") / str(record.header["file"])
+        path = (
+            self.path.with_suffix("") / Path(str(record.header.get("file", ""))).name
+        )  # nothing from elsewhere
         if not path.is_file():
             log.warning("%s is gone: the weights of step %s are not sent", path, record.header["step"])
             return False

@@ -19,6 +19,7 @@ import torch
 from acc import journal, track
 from acc.client.transport import ApiError
 from acc.errors import InvalidInput
+from acc.hashes import file_sha256
 from acc.track import file as files
 from acc.track import sender
 from accsite.apps.jobs.models import Job
@@ -180,29 +181,48 @@ def test_an_error_is_as_good_as_its_words_to_say_how_a_run_ended(tmp_path):
     assert list(files.records(run.path))[-1].header["message"] == "no"
 
 
+class NoFiles:
+    """A site that takes everything but files."""
+
+    url, taken, status = "http://site", 1, 413
+
+    def json(self, *_: Any) -> dict[str, Any]:
+        return {"job": 1, "taken": self.taken, "state": "RUNNING", "page": "/", "lease_seconds": 20}
+
+    def post_bytes(self, _path: str, data: bytes, **_query: Any) -> dict[str, Any]:
+        self.taken += len(list(journal.read(io.BytesIO(data), None)))
+        return self.json()
+
+    def upload(self, *_: Any) -> None:
+        raise ApiError(self.status, {"title": "The request is too large"})
+
+
 @pytest.mark.parametrize("status", [413, 422])
 def test_weights_that_a_site_refuses_keep_nothing_else_of_the_run(tmp_path, status):
-    class Transport:
-        """A site that takes everything but files."""
-
-        url, taken = "http://site", 1
-
-        def json(self, *_: Any) -> dict[str, Any]:
-            return {"job": 1, "taken": self.taken, "state": "RUNNING", "page": "/", "lease_seconds": 20}
-
-        def post_bytes(self, _path: str, data: bytes, **_query: Any) -> dict[str, Any]:
-            self.taken += len(list(journal.read(io.BytesIO(data), None)))
-            return self.json()
-
-        def upload(self, *_: Any) -> None:
-            raise ApiError(status, {"title": "The request is too large"})
-
     with track.run("own/large", offline=True, folder=tmp_path) as run:
         run.log({"loss": 1.0})
         run.save({"w": torch.zeros(3)})
         run.log({"loss": 2.0})
-    transport: Any = Transport()
+    transport: Any = NoFiles()
+    transport.status = status
     delivery = sender.Delivery(run.path, transport)
     assert delivery.give(live=False)
     assert (delivery.points, delivery.checkpoints) == (2, 0)
+    assert transport.taken == len(list(files.records(run.path)))
+
+
+def test_a_run_names_no_file_that_lies_elsewhere(tmp_path):
+    (tmp_path / "secret").write_bytes(b"mine")
+    with track.run("own/theirs", offline=True, folder=tmp_path / "runs", id="r") as run:
+        run._say(
+            {
+                "say": "checkpoint",
+                "step": 0,
+                "file": str(tmp_path / "secret"),
+                "sha256": file_sha256(tmp_path / "secret"),
+            }
+        )
+    transport: Any = NoFiles()
+    transport.upload = lambda *_: pytest.fail("it was sent")
+    assert sender.Delivery(run.path, transport).give(live=False)
     assert transport.taken == len(list(files.records(run.path)))
