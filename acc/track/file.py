@@ -52,6 +52,11 @@ class Journal:
             raise
         self.size, self.count, self._digest = self.size + len(data), self.count + 1, digest
 
+    def clear(self) -> None:
+        """Drop all records."""
+        os.ftruncate(self._file, 0)
+        self.size, self.count, self._digest = 0, 0, journal.START
+
     def close(self) -> None:
         """Bring all to the disk and let go of the file."""
         try:

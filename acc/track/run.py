@@ -146,8 +146,13 @@ class Run:
         return path
 
     def alarm(self, message: str, *, step: int | None = None, series: str = "") -> None:
-        """Tell something that whoever looks at the run should hear of; it stands on its chart at the step."""
+        """Tell something that whoever looks at the run should hear of; it stands on its chart at the step.
+
+        series: the one that it is about, if it is about one. Raises InvalidInput for what cannot be a step or a name.
+        """
         self._refuse_if_ended()
+        if not (isinstance(series, str) and series == "") and (fault := journal.name_fault(series)):
+            raise InvalidInput(series=fault)
         at = max(0, self._next - 1) if step is None else _step(step)
         self._say(
             {
@@ -181,8 +186,8 @@ class Run:
             {
                 "say": "end",
                 "state": state,
-                "message": clean(message),
-                "detail": clean(detail, DETAIL_CHARS),
+                "message": clean(str(message)),
+                "detail": clean(str(detail), DETAIL_CHARS),
                 "wall": self._now(),
             }
         )
@@ -377,13 +382,12 @@ def _beginning(branch: Any, config: Any, id: Any, steps: Any) -> dict[str, Any]:
             steps=f"{steps!r} is not a number of steps; give 1 or more, or nothing if it is not known"
         )
     try:
-        text = json.dumps(dict(config or {}), default=_plain, allow_nan=True)
+        text = json.dumps(dict(config or {}), default=_plain, allow_nan=True, ensure_ascii=False)
+        size = len(text.encode())
     except (TypeError, ValueError) as error:
         raise InvalidInput(config=f"it cannot be written as JSON: {error}") from None
-    if len(text) > MOST_CONFIG_BYTES:
-        raise InvalidInput(
-            config=f"it has {len(text):,} bytes as JSON; at most {MOST_CONFIG_BYTES:,} are kept"
-        )
+    if size > MOST_CONFIG_BYTES:
+        raise InvalidInput(config=f"it has {size:,} bytes as JSON; at most {MOST_CONFIG_BYTES:,} are kept")
     return {
         "say": "begin",
         "format": journal.FORMAT,

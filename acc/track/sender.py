@@ -24,13 +24,18 @@ BACKOFF_SECONDS = (1.0, 30.0)
 MOST_BYTES = 2**20
 """Of a request; a single record may be larger."""
 TIMEOUT_SECONDS = 30.0
+WEIGHTS_REFUSED = frozenset({413, 422})
 WAIT_AND_TRY_AGAIN = frozenset({408, 425, 429})  # and all that say that it is the site's own fault
 
 log = logging.getLogger("acc.track")
 
 
 class NotTaken(AccError):
-    """The site refuses a run, and would again; the text says why."""
+    """The site refuses a run, and would again; the text says why. status: of its answer, 0 without one."""
+
+    def __init__(self, text: str, status: int = 0) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 class Away(AccError):
@@ -98,34 +103,45 @@ class Delivery:
         return files.records(self.path, self._place, self._digest)
 
     def _send(self, batch: list[Record], live: bool) -> None:
-        for record in batch:
-            if record.says == "checkpoint":
-                self._send_weights(record)
+        came = sum(self._send_weights(record) for record in batch if record.says == "checkpoint")
         data = b"".join(record.data for record in batch)
         answer = self._blocks(data, live)
         for record in batch:
             self._pass(record)
             if record.says == "points":
                 self.points += int(record.header["count"]) * len(record.header["series"])
-            self.checkpoints += record.says == "checkpoint"
+        self.checkpoints += came
         self._note(answer)
 
-    def _send_weights(self, record: Record) -> None:
+    def _send_weights(self, record: Record) -> bool:
+        """Send the file that a record of a checkpoint names; return False, and say why, if it did not come.
+
+        A file that is gone, or too large for the site, keeps nothing else of the run.
+        """
         from acc.client.multipart import Multipart
 
-        path = self.path.with_suffix("") / str(record.header["file"])
+        path = (
+            self.path.with_suffix("") / Path(str(record.header.get("file", ""))).name
+        )  # nothing from elsewhere
         if not path.is_file():
             log.warning("%s is gone: the weights of step %s are not sent", path, record.header["step"])
-            return
+            return False
         where = f"track/{self.job}/weights/"
         with path.open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != record.header["sha256"]:
                 log.warning(
                     "%s was changed: the weights of step %s are not sent", path, record.header["step"]
                 )
-                return
+                return False
         form = Multipart({"sha256": str(record.header["sha256"])}, [("file", path)])
-        self._asked(lambda: self._transport.upload(where, form, None))
+        try:
+            self._asked(lambda: self._transport.upload(where, form, None))
+        except NotTaken as error:
+            if error.status not in WEIGHTS_REFUSED:
+                raise
+            log.warning("the weights of step %s are not sent: %s", record.header["step"], error)
+            return False
+        return True
 
     def _blocks(self, data: bytes, live: bool) -> dict[str, Any]:
         path, first = f"track/{self.job}/blocks/", self._count
@@ -150,7 +166,7 @@ class Delivery:
             if error.status in WAIT_AND_TRY_AGAIN or error.status >= 500:
                 raise Away(f"{self._transport.url} answers {error}") from None
             self._taken = None  # a site that was put back to an older state has fewer records than it said
-            raise NotTaken(str(error)) from None
+            raise NotTaken(str(error), error.status) from None
         except ValueError as error:  # an answer of no ACC site: a proxy's page, say
             raise Away(f"{self._transport.url} answers with no JSON: {error}") from None
 

@@ -97,7 +97,7 @@ def _runs(path: Path) -> Iterator[Found]:
                 yield from _from_sqlite(path)
                 return
         if path.match(EVENTS):
-            yield _of_events(path.parent.name, path.stem, [path])
+            yield _of_events(path.resolve().parent.name, path.stem, [path])
         return
     if any((each / "meta.yaml").is_file() for each in _folders(path)):
         yield from _from_mlruns(path)
@@ -112,7 +112,9 @@ def _runs(path: Path) -> Iterator[Found]:
 
 
 def _of_events(experiment: str, name: str, files: list[Path]) -> Found:
-    return Found(f"tensorboard/{experiment}/{name}", experiment, name, lambda: _events(files))
+    # Folders are called alike in many projects (lightning_logs/version_0); a file's name has its time and process.
+    key = f"tensorboard/{experiment}/{name}/{files[0].name}"
+    return Found(key, experiment, name, lambda: _events(files))
 
 
 def _events(files: list[Path]) -> Iterator[Value]:
@@ -247,6 +249,7 @@ def _write(run: Found, folder: Path, experiment: str) -> Imported:
         return Imported(path, branch, known=True)
     draft = Journal(path.with_suffix(".part"))
     try:
+        draft.clear()  # of what an import that was killed has left
         _append(draft, run, branch, path.stem, kept)
         draft.close()
         draft.path.replace(path)

@@ -212,3 +212,19 @@ def test_without_a_watcher_the_form_says_so_and_works(client, settings, redis_ur
     page = client.get("/experiments/new/?method=BetaVAE").content.decode()
     assert "is the plugin watcher running?" in page
     assert "Create the experiment" in page
+
+
+def test_a_method_that_is_gone_makes_no_experiment_without_it(shipped):
+    sent = {"name": "one", "dataset": "squares", "method-chosen": "Gone", "latent_dim": "4"}
+    answer = shipped.post("/experiments/new/", sent)
+    assert answer.status_code == 422
+    assert "Gone is gone from the plugins; choose another." in answer.content.decode()
+    assert not Experiment.objects.exists()
+
+
+def test_parameters_of_a_model_that_are_none_are_refused_by_name(shipped):
+    body = {"name": "one", "dataset": "squares", "method": "beta_vae", "model": {"params": [1]}}
+    answer = shipped.post("/api/v1/experiments/", json.dumps(body), content_type="application/json")
+    assert answer.status_code == 422
+    assert all("params" in field for field in answer.json()["errors"])
+    assert not Experiment.objects.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import sys
 import threading
@@ -13,9 +14,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from acc import track
+from acc import journal, track
+from acc.client.transport import ApiError
 from acc.errors import InvalidInput
+from acc.hashes import file_sha256
 from acc.track import file as files
 from acc.track import sender
 from accsite.apps.jobs.models import Job
@@ -127,6 +131,10 @@ def test_what_is_no_value_or_no_step_is_refused_at_the_call_and_the_run_goes_on(
         for values_, step, fault in wrong:
             with pytest.raises(InvalidInput, match=fault):
                 run.log(values_, step)
+        names: list[Any] = [np.zeros(3), "a,b"]
+        for series in names:
+            with pytest.raises(InvalidInput, match="is not the name of a series"):
+                run.alarm("look", series=series)
         run.log({"loss": np.float32(1.0), "n": 3, "b": True}, int(np.int64(7)))
     with pytest.raises(InvalidInput, match="the run has ended"):
         run.log({"loss": 1.0})
@@ -159,3 +167,62 @@ def test_tensors_are_taken_as_they_were_and_hold_no_graph(tmp_path):
 
     (points,) = [points_of(record) for record in files.records(run.path) if record.says == "points"]
     assert points.values.tolist() == [[0, 1, 2], [1, 2, 3]]
+
+
+def test_what_no_file_can_hold_is_refused_before_a_run_begins(tmp_path):
+    with pytest.raises(InvalidInput, match="config: it cannot be written as JSON"):
+        track.run("own/bytes", config={"data": "\udcff"}, offline=True, folder=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_error_is_as_good_as_its_words_to_say_how_a_run_ended(tmp_path):
+    run = track.run("own/ended", offline=True, folder=tmp_path)
+    run.finish("FAILED", ValueError("no"))  # type: ignore[arg-type]
+    assert list(files.records(run.path))[-1].header["message"] == "no"
+
+
+class NoFiles:
+    """A site that takes everything but files."""
+
+    url, taken, status = "http://site", 1, 413
+
+    def json(self, *_: Any) -> dict[str, Any]:
+        return {"job": 1, "taken": self.taken, "state": "RUNNING", "page": "/", "lease_seconds": 20}
+
+    def post_bytes(self, _path: str, data: bytes, **_query: Any) -> dict[str, Any]:
+        self.taken += len(list(journal.read(io.BytesIO(data), None)))
+        return self.json()
+
+    def upload(self, *_: Any) -> None:
+        raise ApiError(self.status, {"title": "The request is too large"})
+
+
+@pytest.mark.parametrize("status", [413, 422])
+def test_weights_that_a_site_refuses_keep_nothing_else_of_the_run(tmp_path, status):
+    with track.run("own/large", offline=True, folder=tmp_path) as run:
+        run.log({"loss": 1.0})
+        run.save({"w": torch.zeros(3)})
+        run.log({"loss": 2.0})
+    transport: Any = NoFiles()
+    transport.status = status
+    delivery = sender.Delivery(run.path, transport)
+    assert delivery.give(live=False)
+    assert (delivery.points, delivery.checkpoints) == (2, 0)
+    assert transport.taken == len(list(files.records(run.path)))
+
+
+def test_a_run_names_no_file_that_lies_elsewhere(tmp_path):
+    (tmp_path / "secret").write_bytes(b"mine")
+    with track.run("own/theirs", offline=True, folder=tmp_path / "runs", id="r") as run:
+        run._say(
+            {
+                "say": "checkpoint",
+                "step": 0,
+                "file": str(tmp_path / "secret"),
+                "sha256": file_sha256(tmp_path / "secret"),
+            }
+        )
+    transport: Any = NoFiles()
+    transport.upload = lambda *_: pytest.fail("it was sent")
+    assert sender.Delivery(run.path, transport).give(live=False)
+    assert transport.taken == len(list(files.records(run.path)))

@@ -83,3 +83,30 @@ def test_what_holds_no_runs_is_refused_with_what_would(tmp_path, capsys):
         import_runs(other, folder=tmp_path / "runs")
     assert main(["import-runs", str(tmp_path / "notes.txt")]) == 2
     assert "holds no runs" in capsys.readouterr().err
+
+
+def test_folders_of_two_projects_that_are_called_alike_are_two_runs(tmp_path):
+    from torch.utils.tensorboard import SummaryWriter
+
+    made = []
+    for project, value in (("a", 1.0), ("b", 2.0)):
+        logs = tmp_path / project / "lightning_logs"
+        with SummaryWriter(str(logs / "version_0")) as writer:
+            writer.add_scalar("loss", value, 0)
+        made += import_runs(logs, folder=tmp_path / "runs")
+    assert [(each.branch, told(each.path)["loss"][0], each.known) for each in made] == [
+        ("lightning_logs/version_0", 1.0, False),
+        ("lightning_logs/version_0", 2.0, False),
+    ]
+
+
+def test_what_a_killed_import_has_left_is_begun_anew(tmp_path):
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(tmp_path / "logs")) as writer:
+        writer.add_scalar("loss", 1.0, 0)
+    (made,) = import_runs(tmp_path / "logs", folder=tmp_path / "runs")
+    whole = made.path.read_bytes()
+    made.path.rename(made.path.with_suffix(".part"))  # as it was just before it had its name
+    (again,) = import_runs(tmp_path / "logs", folder=tmp_path / "runs")
+    assert (again.known, again.path.read_bytes()) == (False, whole)

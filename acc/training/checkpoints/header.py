@@ -16,6 +16,8 @@ METADATA_KEY = "acc"
 WEIGHTS_KEY = "weights"
 """The metadata entry of a file of weights alone: what is known of them, as JSON; ``class`` names their model's."""
 MAX_HEADER_BYTES = 100_000_000
+PLUGIN_KEYS = ("path", "sha256", "source")
+"""What stands in a header of each class that the file carries."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def read_metadata(path: Path) -> dict[str, str]:
             listing = json.loads(file.read(length))
     except OSError as error:
         raise CheckpointError(f"checkpoint '{path.name}' cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(damaged(path, "its header is not JSON")) from error
     try:
         ends = [int(entry["data_offsets"][1]) for name, entry in listing.items() if name != "__metadata__"]
@@ -113,12 +115,15 @@ def parse_header(path: Path, text: str) -> Header:
             fields[name] = tuple(fields.get(name, ()))
         if not all(isinstance(state, dict) for state in dict(fields.get("state", {})).values()):
             raise TypeError("its state holds what is no object")
+        for name, told in dict(fields.get("plugins", {})).items():
+            if not isinstance(told, dict) or not all(isinstance(told.get(key), str) for key in PLUGIN_KEYS):
+                raise TypeError(f"its plugin {name!r} is without one of: {', '.join(PLUGIN_KEYS)}")
         spec = parse(TrainJobSpec, fields["spec"])
         fields.setdefault(
             "grad_clip_norm", spec.train.grad_clip_norm
         )  # none was changed when it was not written
         return Header(**{**fields, "spec": spec})
-    except (ValueError, TypeError, KeyError, InvalidInput) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, InvalidInput) as error:
         raise CheckpointError(damaged(path, f"its header is not what ACC wrote: {error}")) from error
 
 

@@ -128,12 +128,13 @@ class ReadNewsView(APIView):
         """Note up to where one has read the news; never back."""
         asked = body(request, "event", "read_at")
         now = selectors.newest()
-        event, at = asked.get("event", now.event), now.at
+        event, at = asked.get("event"), now.at
+        event = now.event if event is None else event
         if isinstance(event, bool) or not isinstance(event, int) or event < 0:
             raise InvalidInput(
                 {"event": f"{event!r} is not the id of an event; send what the list of news says"}
             )
-        if "read_at" in asked:
+        if asked.get("read_at") is not None:
             at = _time(asked["read_at"])
         services.see(request.user, event=min(event, now.event), at=min(at, now.at))
         return Response(_counts(request.user))

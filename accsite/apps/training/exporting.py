@@ -21,7 +21,7 @@ from acc.messages import LossHistoryHeader
 Points = tuple[LossHistoryHeader, NDArray[np.float32]]
 STATISTICS = ("min", "max", "mean")
 STEPS_IN_A_PIECE = 2_000
-"""Steps of which events are made at once: some 500 KB, before the next are."""
+"""Steps that are written at once, some 500 KB: a loop of one's own may have told few of very many."""
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,18 @@ class Form:
     pieces: Callable[[Points], Iterator[bytes]]
 
 
-def csv_lines(points: Points) -> str:
-    """Return header line and one line a step, or a bucket of an envelope."""
+def csv(points: Points) -> Iterator[bytes]:
+    """Yield the header line and one line a step, or a bucket of an envelope."""
     _, columns = points
     places, names = _places(points), _names(points)
-    out = io.StringIO()
-    out.write(",".join(_quoted(head) for head in (*places, *names)) + "\n")
-    text = np.where(np.isnan(columns), "", columns.astype("U32")).T.tolist()
-    rows = zip(*places.values(), strict=True)
-    for place, values in zip(rows, text or [[]] * len(next(iter(places.values()))), strict=True):
-        out.write(",".join([*map(str, place), *values]) + "\n")
-    return out.getvalue()
+    yield (",".join(_quoted(head) for head in (*places, *names)) + "\n").encode()
+    for first in range(0, len(next(iter(places.values()))), STEPS_IN_A_PIECE):
+        piece = slice(first, first + STEPS_IN_A_PIECE)
+        at = list(zip(*(each[piece] for each in places.values()), strict=True))
+        values = columns[:, piece]
+        text = np.where(np.isnan(values), "", values.astype("U32")).T.tolist() or [[]] * len(at)
+        lines = (",".join([*map(str, place), *row]) + "\n" for place, row in zip(at, text, strict=True))
+        yield "".join(lines).encode()
 
 
 def parquet(points: Points) -> Iterator[bytes]:
@@ -92,6 +93,8 @@ def events(points: Points) -> Iterator[bytes]:
                 for name, value in zip(header["series"], columns[:, place].tolist(), strict=True)
                 if not math.isnan(value)
             ]
+            if not values:
+                continue
             event = Event(step=int(steps[place]), wall_time=times[place], summary=Summary(value=values))
             record.write(event.SerializeToString())
         yield out.getvalue()
@@ -106,7 +109,7 @@ FORMS = {
         (),
         "",
         lambda header: f"job-{header['job']}.csv",
-        lambda points: iter([csv_lines(points).encode()]),
+        csv,
     ),
     "parquet": Form(
         "application/vnd.apache.parquet",

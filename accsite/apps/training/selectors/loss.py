@@ -14,6 +14,7 @@ from django.db.models import Case, F, Q, TextField, When, Window
 from django.db.models.functions import Cast, RowNumber
 from numpy.typing import NDArray
 
+from acc.errors import InvalidInput
 from acc.messages import LossHistoryHeader, checked
 from acc.training.losses.health import far_above
 from accsite.apps.jobs.models import Job
@@ -22,6 +23,8 @@ from accsite.apps.training.models import LossBlock
 
 MAX_CLOCK_KNOTS = 512
 DIVERGENCE_LOOKS = 64
+MOST_VALUES = 2**27
+"""Values that are read at once, 512 MiB: a loop of one's own may tell steps that lie as far apart as it likes."""
 LAST_BLOCKS = 8
 """How many of a job's newest blocks are searched for the last value of a series."""
 
@@ -45,7 +48,7 @@ def loss_history(
     [step, value], the newest of the job as it was measured. Otherwise one row a series and one column a step, NaN
     where there is no value. series: the names wanted, all by default; one without a value in the range is left out, as
     ``header['series']`` says. ``clock`` adds ``header['clock']``: [[step, ...], [seconds since the epoch, ...]],
-    linear in between.
+    linear in between. Raises InvalidInput (points) for more than MOST_VALUES.
     """
     head = Job.objects.values("attempt", "step", "points_seq", "total_steps").get(pk=job.pk)
     begin = max(start or 0, 0 if after is None else after + 1, 0)
@@ -68,6 +71,12 @@ def loss_history(
         "series": list(names),
         "bucket": bucket,
     }
+    width = -(-end // bucket) - begin // bucket
+    if width * len(names) > MOST_VALUES:
+        raise InvalidInput(
+            points=f"{width:,} steps of {len(names)} series are more than is read at once; "
+            "ask for fewer points (points=2000), a part (from=, to=), or some series"
+        )
     if bucket == 1:
         columns = _raw(rows, names, begin, end)
     else:

@@ -64,8 +64,11 @@ def model_with(found: MethodSetup, dataset: Dataset, model: Mapping[str, Any]) -
         "latent_dim": setup.latent_dim,
         **model,
     }
-    if whole["architecture"] == setup.architecture:
-        whole["params"] = {**setup.params, **(whole.get("params") or {})}
+    given = whole.get("params") or {}
+    if whole["architecture"] == setup.architecture and isinstance(
+        given, Mapping
+    ):  # what is none is refused later
+        whole["params"] = {**setup.params, **given}
     return whole
 
 

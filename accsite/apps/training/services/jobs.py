@@ -173,9 +173,12 @@ def _freeze(branch: Branch, attached: list[Task], train: TrainSpec) -> TrainJobS
 def _held_out(branch: Branch, job: TrainJobSpec) -> TrainJobSpec:
     """Return the job holding out what its experiment does: as the checkpoint it starts from, or the first there is.
 
-    Raises InvalidInput (split, combinations) for a job that says otherwise, or factors that no dataset has.
+    What a loop of one's own held out is not known. Raises InvalidInput (split, combinations) for a job that says
+    otherwise, or factors that no dataset has.
     """
-    first = branch.head or Checkpoint.objects.filter(experiment=branch.experiment_id).order_by("pk").first()
+    trained = Checkpoint.objects.filter(experiment=branch.experiment_id).exclude(job__kind=JobKind.TRACK)
+    head = trained.filter(pk=branch.head_id).first() if branch.head_id else None
+    first = head or trained.order_by("pk").first()
     if first is not None:
         job = held_out_as(job, TrainJobSpec.model_validate(first.spec))
     targets = [[target.name for target in data.targets] for data in job.datasets.values()]

@@ -171,11 +171,19 @@ class Track(Kind):
         return {"losses": {key: loss for key, loss in found.items() if math.isfinite(loss)}}
 
     def ended(self, job: Job) -> None:
-        """Move the branch's head to what was saved last, and have it measured where that is possible."""
+        """Move the branch's head to what was saved last, and have it measured where that is possible.
+
+        A run that comes back after its branch was trained on leaves the head where it is by then.
+        """
         if job.branch is None:
             return
         saved = Checkpoint.objects.filter(job=job).order_by("-job_step", "-id").first()
-        if saved is not None and saved != job.branch.head:
+        head = job.branch.head
+        if (
+            saved is not None
+            and (head is None or head.job_id == job.pk or head.pk < saved.pk)
+            and saved != head
+        ):
             Branch.objects.filter(pk=job.branch.pk).update(head=saved)
             if job.state == JobState.SUCCEEDED:
                 self._measure(saved, job)

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from django.core.files.storage import default_storage
 from django.db import IntegrityError, transaction
+from django.db.models import F
 from django.utils import timezone
 from numpy.typing import NDArray
 
@@ -56,6 +57,8 @@ from accsite.errors import WrongState
 ATTEMPT = 1
 """A loop has its job once: nobody else can claim it."""
 FRAME_STEPS = 65_536
+ROWS_AT_ONCE = 500
+"""Rows that one query names: databases take no more than some thousands."""
 TOTALS = ("total", "loss")
 """A series called so is also the total that lists and trees show, the first of them that a run has."""
 OWN = "its loop tells what it does"
@@ -70,14 +73,13 @@ def begin(*, actor: Any, told: Mapping[str, Any]) -> TrackedRun:
     naming each wrong field, also for an experiment that the user may not change.
     """
     first = _clean_beginning(told)
-    known = (
-        TrackedRun.objects.select_related("job__branch__experiment").filter(beginning=first["digest"]).first()
-    )
+    known = _known(actor, first)
     if known is not None:
-        if known.job.branch is None or not may_change(actor, known.job.branch):
-            raise InvalidInput(branch=f"{first['branch']!r} has this run already, and you may not change it")
         return known
     experiment, branch = _place(actor, *first["branch"].split("/"))
+    known = _known(actor, first)  # another sender may have begun it before the experiment was locked
+    if known is not None:
+        return known
     live, began = first["live"], datetime.fromtimestamp(first["wall"], UTC)
     job = Job.objects.create(
         kind=JobKind.TRACK,
@@ -101,6 +103,14 @@ def begin(*, actor: Any, told: Mapping[str, Any]) -> TrackedRun:
     )
 
 
+def _known(actor: Any, first: Mapping[str, Any]) -> TrackedRun | None:
+    rows = TrackedRun.objects.select_related("job__branch__experiment")
+    known = rows.filter(beginning=first["digest"]).first()
+    if known is not None and (known.job.branch is None or not may_change(actor, known.job.branch)):
+        raise InvalidInput(branch=f"{first['branch']!r} has this run already, and you may not change it")
+    return known
+
+
 @unit_of_work()
 def take(*, actor: Any, job_id: int, first: int, data: bytes, live: bool) -> TrackedRun:
     """Return the run with the records in ``data`` taken in, the first of which is number ``first`` of its journal.
@@ -116,9 +126,9 @@ def take(*, actor: Any, job_id: int, first: int, data: bytes, live: bool) -> Tra
     try:
         for record in records:
             taker.take(record, live)
+        taker.write()
     except DamagedJournal as error:
         raise InvalidInput(blocks=str(error)) from None
-    taker.write()
     if records:
         tracked.taken, tracked.digest = tracked.taken + len(records), records[-1].digest.hex()
         tracked.save(update_fields=["taken", "digest", "series", "weights"])
@@ -130,14 +140,18 @@ def take(*, actor: Any, job_id: int, first: int, data: bytes, live: bool) -> Tra
     return tracked
 
 
-@unit_of_work()
 def keep_weights(*, actor: Any, job_id: int, path: Path, sha256: str) -> None:
     """Keep a file of weights, which a record of a checkpoint will name; raises InvalidInput for another file."""
-    tracked = find(actor, job_id, lock=True)
-    found = file_sha256(path)
+    found = file_sha256(path)  # before anything is locked: it may be large
     if found != sha256:
         raise InvalidInput(sha256=f"the file that came is {found}, not {sha256!r}; send it again")
     _spec_of(path)
+    _keep_file(actor, job_id, path, sha256)
+
+
+@unit_of_work()
+def _keep_file(actor: Any, job_id: int, path: Path, sha256: str) -> None:
+    tracked = find(actor, job_id, lock=True)
     _keep_code(path, actor)
     checkpoints.store(path, sha256)
     if sha256 not in tracked.weights:
@@ -222,7 +236,12 @@ class _Taker:
         step, sha256 = _whole(record, "step"), str(record.header.get("sha256", ""))
         name = blobs.name_of(checkpoints.FOLDER, sha256)
         if sha256 not in self.tracked.weights or not default_storage.exists(name):
-            self._alarm("autosave", "", step, f"the weights of step {step} did not come: their file was gone")
+            self._alarm(
+                "autosave",
+                "",
+                step,
+                f"the weights of step {step} did not come: their file was gone, or refused",
+            )
             return
         assert self.job.branch is not None
         branch, path = self.job.branch, blobs.open_local(name, sha256)
@@ -280,35 +299,27 @@ def merge(job: Job, several: Sequence[Points], *, total: str | None) -> None:
     A row holds what there is of one multiple of CHUNK_STEPS; where nothing was told there is no row. total: the series
     that is kept as the job's total, too.
     """
-    series_of = [_series_of(points, total) for points in several]
     steps = np.concatenate([points.steps for points in several])
-    wanted = np.unique(steps // blocks.CHUNK_STEPS)
+    parts = _by_chunk(several, total)
+    wanted = list(parts)
     job.refresh_from_db(fields=["step", "points_seq", "points_wall", "steps_per_second", "total_steps"])
-    rows = LossBlock.objects.filter(
-        job=job,
-        start__gte=int(wanted[0]) * blocks.CHUNK_STEPS,
-        start__lt=(int(wanted[-1]) + 1) * blocks.CHUNK_STEPS,
-    )
     there: dict[int, LossBlock] = {}
-    if int(wanted[0]) * blocks.CHUNK_STEPS < job.step:
+    if wanted[0] * blocks.CHUNK_STEPS < job.step:
+        begin, end = wanted[0] * blocks.CHUNK_STEPS, (wanted[-1] + 1) * blocks.CHUNK_STEPS
+        rows = LossBlock.objects.filter(job=job, start__gte=begin, start__lt=end)
+        if len(wanted) <= ROWS_AT_ONCE:  # what lies between two that are far apart need not be read
+            rows = rows.annotate(chunk=F("start") / blocks.CHUNK_STEPS).filter(chunk__in=wanted)
         there = {row.start // blocks.CHUNK_STEPS: row for row in rows}
-    made, gone = [], []
-    for chunk in wanted.tolist():
-        parts = [
-            (names, points, inside)
-            for names, points in zip(series_of, several, strict=True)
-            if (inside := points.steps // blocks.CHUNK_STEPS == chunk).any()
-        ]
-        old = there.get(chunk)
-        gone += [old.pk] if old else []
-        made.append(_chunk(parts, old))
+    gone = [row.pk for chunk, row in there.items() if chunk in parts]
+    made = [_chunk(part, there.get(chunk)) for chunk, part in parts.items()]
     job.points_seq += 1
     begin, end = int(steps.min()), int(steps.max())
     newest = blocks.Steps(begin, (), np.empty((0, len(steps)), "<f4"), _clock_of(several))
     job.steps_per_second = rate(job, newest) if begin >= job.step else job.steps_per_second
     first_new = min(begin, job.step)
     job.step, job.points_wall = max(job.step, end + 1), max(job.points_wall or 0, several[-1].wall[1])
-    LossBlock.objects.filter(pk__in=gone).delete()
+    for place in range(0, len(gone), ROWS_AT_ONCE):
+        LossBlock.objects.filter(pk__in=gone[place : place + ROWS_AT_ONCE]).delete()
     LossBlock.objects.bulk_create(
         LossBlock(job=job, attempt=ATTEMPT, seq=job.points_seq, **blocks.fields(each)) for each in made
     )
@@ -335,7 +346,21 @@ def _tell(job: Job, begin: int, several: Sequence[Points]) -> None:
     transaction.on_commit(partial(frames.publish, job.pk, frame), robust=True)
 
 
-_Part = tuple[list[tuple[str, int]], Points, NDArray[np.bool_]]
+_Part = tuple[list[tuple[str, int]], Points, NDArray[np.intp]]
+"""(series of the site, row) of points, these, and which of them lie in a chunk, as they came."""
+
+
+def _by_chunk(several: Sequence[Points], total: str | None) -> dict[int, list[_Part]]:
+    """Return points by the number of their chunk, rising; each is looked at once, however far apart they are."""
+    found: dict[int, list[_Part]] = {}
+    for points in several:
+        chunks = points.steps // blocks.CHUNK_STEPS
+        order = np.argsort(chunks, kind="stable")
+        numbers, firsts = np.unique(chunks[order], return_index=True)
+        names = _series_of(points, total)
+        for number, inside in zip(numbers.tolist(), np.split(order, firsts[1:]), strict=True):
+            found.setdefault(number, []).append((names, points, inside))
+    return dict(sorted(found.items()))
 
 
 def _series_of(points: Points, total: str | None) -> list[tuple[str, int]]:
@@ -366,9 +391,10 @@ def _chunk(parts: Sequence[_Part], old: LossBlock | None) -> blocks.Steps:
         at = points.steps[inside] - start
         for name, row in found:
             values[place[name], at] = points.values[row, inside]
-        walls = np.linspace(*points.wall, len(points.steps))[inside]
+        begun, ended = points.wall
+        each = (ended - begun) / max(1, len(points.steps) - 1)
         for end in {int(at.argmin()), int(at.argmax())}:
-            knots[int(at[end]) + start] = float(walls[end])
+            knots[int(at[end]) + start] = begun + each * int(inside[end])
     clock = np.asarray(sorted(knots.items()), "<f8")
     clock[:, 1] = np.maximum.accumulate(clock[:, 1])
     return blocks.Steps(start, names, values, clock)
@@ -465,7 +491,10 @@ def _spec_of(path: Path) -> tuple[dict[str, Any], str]:
         return {"weights": {"class": model.architecture}}, _alone(model.architecture, known=known)
     spec = TrainJobSpec(model=model, tasks=(), datasets={}, train=header.spec.train)
     # What the file carries is run when it is measured, once it may run here: see ``require_code``.
-    return naming_code(spec.model_dump(mode="json"), header.plugins), ""
+    kept = naming_code(spec.model_dump(mode="json"), header.plugins)
+    if clean_data(kept) != kept:
+        raise InvalidInput(file="the specification of its model holds a text that cannot be kept")
+    return kept, ""
 
 
 def _keep_code(path: Path, actor: Any) -> None:

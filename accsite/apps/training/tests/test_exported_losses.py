@@ -13,6 +13,7 @@ import pytest
 from pyarrow import parquet
 from rest_framework.test import APIClient
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from acc.training.protocols import PointBlock
 from accsite.apps.jobs.models import Job
@@ -69,6 +70,16 @@ def test_pyarrow_reads_the_exact_numbers_and_which_were_not_measured(api: APICli
     assert json.loads(table.schema.metadata[b"acc"]) == {"job": job.pk, "attempt": 1, "steps": 100}
 
 
+@pytest.mark.parametrize("query", ["", "&points=2"])
+def test_a_table_of_several_pieces_is_that_of_one(
+    api: APIClient, job: Job, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    whole = fetched(api, job, "csv", query)[1]
+    assert whole.count(b"\n") == (3 if query else 5)
+    monkeypatch.setattr(exporting, "STEPS_IN_A_PIECE", 1)
+    assert fetched(api, job, "csv", query)[1] == whole
+
+
 def test_an_envelope_is_a_table_of_buckets(api: APIClient, job: Job) -> None:
     table = parquet.read_table(io.BytesIO(fetched(api, job, "parquet", "&points=2")[1])).to_pydict()
     assert (table["first_step"], table["last_step"]) == ([0, 2], [1, 3])
@@ -86,6 +97,16 @@ def test_tensorboard_reads_each_value_with_its_step_and_its_time(
         "total": [(0, np.float32(0.1), 100.0), (1, 2.0, 101.0), (3, 4.0, 103.0)],
         "raw/digit": [(0, np.float32(1e-8), 100.0), (1, math.inf, 101.0), (2, 3.0, 102.0), (3, 4.0, 103.0)],
     }
+
+
+def test_a_step_without_a_value_is_no_event(api: APIClient, branch: Branch, tmp_path: Path) -> None:
+    job = rows.make_job(branch, state=JobState.RUNNING, attempt=1, total_steps=500)
+    values = np.full((1, 400), math.nan, np.float32)
+    values[0, [0, 399]] = 1, 2
+    points.append(job.pk, 1, PointBlock(0, ("raw/loss",), values, 0.0, 399.0))
+    (tmp_path / "events.out.tfevents.1").write_bytes(fetched(api, job, "tensorboard")[1])
+    events = list(EventFileLoader(str(tmp_path / "events.out.tfevents.1")).Load())
+    assert [event.step for event in events if event.HasField("summary")] == [0, 399]
 
 
 def test_chosen_series_and_steps_alone_are_exported(api: APIClient, job: Job, tmp_path: Path) -> None:

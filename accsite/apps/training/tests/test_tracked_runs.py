@@ -250,7 +250,7 @@ def test_nobody_names_weights_that_they_did_not_send(loop, user, tmp_path):
     assert not Checkpoint.objects.filter(job=thief.job).exists()
     assert (
         thief.job.events.filter(kind="alarm").get().message
-        == "the weights of step 1 did not come: their file was gone"
+        == "the weights of step 1 did not come: their file was gone, or refused"
     )
 
 
@@ -260,6 +260,31 @@ def test_a_file_that_is_no_safetensors_is_refused(loop, tmp_path):
         tracked.keep_weights(
             actor=loop.actor, job_id=loop.run.job_id, path=tmp_path / "w", sha256=file_sha256(tmp_path / "w")
         )
+
+
+@pytest.mark.parametrize(
+    ("listing", "fault"),
+    [
+        (b"[" * 100_000, "its header is not JSON"),
+        ({"acc": "[" * 100_000}, "its header is not what ACC wrote"),
+        ({"acc": "[]"}, "its header is not what ACC wrote"),
+        ({"acc": {"plugins": {"Mine": "code"}}}, "its plugin 'Mine' is without one of: path, sha256, source"),
+        ({"acc": {"plugins": ["Mine"]}}, "its header is not what ACC wrote"),
+        ({"acc": {}, "params": {"a": "\0"}}, "a text that cannot be kept"),
+    ],
+)
+def test_a_header_that_no_engine_wrote_is_refused_with_a_sentence(loop, tmp_path, listing, fault):
+    if isinstance(listing, dict):
+        told = listing["acc"]
+        model = {"architecture": "ConvVAE", "latent_dim": 4, "params": listing.get("params", {})}
+        job = {"model": model, "tasks": [], "datasets": {}, "train": {"steps": 1}}
+        header = {"spec": job, "job_step": 1, "global_step": 1, "lr": 0.0, "format": 1}
+        text = told if isinstance(told, str) else json.dumps({**header, **told})
+        listing = json.dumps({"__metadata__": {"acc": text}}).encode()
+    (tmp_path / "w").write_bytes(len(listing).to_bytes(8, "little") + listing)
+    sha256 = file_sha256(tmp_path / "w")
+    with pytest.raises(InvalidInput, match=fault):
+        tracked.keep_weights(actor=loop.actor, job_id=loop.run.job_id, path=tmp_path / "w", sha256=sha256)
 
 
 @pytest.mark.parametrize("saved", [None, False, True])
@@ -331,3 +356,77 @@ def test_the_interface_takes_a_run_in_and_holds_its_sizes(page, loop, settings):
     assert post(f"{here}?first=1", b"x" * 200).status_code == 413
     form = {"sha256": "0" * 64, "file": SimpleUploadedFile("w", b"nothing")}
     assert page.post(f"/api/v1/track/{loop.job.pk}/weights/", form).status_code == 422
+
+
+def test_points_that_lie_far_apart_are_each_looked_at_once(loop, monkeypatch):
+    count, chunk = 20_000, tracked._chunk
+    looked_at: list[int] = []
+
+    def counting(parts: Any, old: Any) -> Any:
+        looked_at.extend(len(inside) for _, _, inside in parts)
+        return chunk(parts, old)
+
+    monkeypatch.setattr(tracked, "_chunk", counting)
+    loop.log(["loss"], list(range(0, count * 1000, 1000)), [list(range(count))])
+    loop.send()
+    assert sum(looked_at) == LossBlock.objects.count() == count
+    loop.log(["loss"], [7, 1000, 19_999_000], [[-1, -2, -3]])  # over what is there, and beside it
+    loop.send()
+    read = {
+        at: loss_history(loop.job, start=at, stop=at + 1)[1][0, 0] for at in (0, 7, 1000, 2000, 19_999_000)
+    }
+    assert read == {0: 0, 7: -1, 1000: -2, 2000: 2, 19_999_000: -3}
+
+
+def test_a_run_with_too_many_series_is_refused_with_a_sentence(loop):
+    for part in range(2):
+        loop.log([f"{part}-{number}" for number in range(300)], [0], [[1.0]] * 300)
+    with pytest.raises(InvalidInput, match="blocks: a run has at most 512 series"):
+        loop.send()
+    assert not LossBlock.objects.exists()
+
+
+def test_a_run_that_two_senders_begin_at_once_is_one(user, plugins, monkeypatch):
+    place, first = tracked._place, []
+
+    def meanwhile(*args: Any) -> Any:
+        monkeypatch.setattr(tracked, "_place", place)
+        first.append(Loop(user).run)
+        return place(*args)
+
+    monkeypatch.setattr(tracked, "_place", meanwhile)
+    assert Loop(user).run == first[0]
+    assert Job.objects.count() == 1
+
+
+def test_a_step_that_is_far_out_is_shown_and_what_would_fill_the_memory_is_refused(page, loop):
+    loop.log(["loss"], [0, 10**12], [[1, 2]])
+    loop.send()
+    where = f"/api/v1/jobs/{loop.job.pk}/loss_history/"
+    assert page.get(f"{where}?points=500").status_code == 200
+    assert page.get(reverse("training:job", args=[loop.job.pk])).status_code == 200
+    for query in ("", "?points=1000000000"):
+        answer = page.get(where + query)
+        assert (answer.status_code, list(answer.json()["errors"])) == (422, ["points"])
+    assert page.get(where, headers={"accept": "text/csv"}).status_code == 422
+
+
+@pytest.mark.parametrize("spec", [False, True])
+def test_what_a_loop_saved_says_nothing_of_what_trainings_hold_out(user, branch, task, tmp_path, spec):
+    save(Loop(user, f"{branch.experiment.slug}/another"), tmp_path, spec=spec)
+    job = jobs.submit_training(actor=user, branch=branch, train={"steps": 3, "split": "drawn"})
+    assert job.spec["train"]["split"] == "drawn"
+
+
+def test_a_run_that_comes_back_leaves_a_branch_that_was_trained_on(loop, tmp_path):
+    saved = save(loop, tmp_path, spec=True)
+    Job.objects.update(lease_expires_at="2000-01-01T00:00Z")
+    lifecycle.reap()
+    branch = Branch.objects.get(pk=loop.job.branch_id)
+    assert branch.head == saved
+    branch.head = plugin_rows.make_checkpoint(branch, step=500)
+    branch.save()
+    loop.say({"say": "end", "state": "SUCCEEDED", "wall": 1e9})
+    loop.send()
+    assert loop.job.state == "SUCCEEDED"
+    assert Branch.objects.get(pk=branch.pk).head == branch.head

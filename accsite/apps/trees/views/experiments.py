@@ -241,6 +241,8 @@ def create(request: HttpRequest) -> HttpResponse:
         shown_model = draw(request, form, chosen)
     elif request.method == "POST" and chosen:
         try:
+            if filled.refused and filled.method is None:  # not an experiment without what was asked for
+                raise InvalidInput({"method": filled.refused})
             made = begin_experiment(
                 dataset=form.begins_on,
                 actor=actor(request),

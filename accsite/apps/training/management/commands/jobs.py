@@ -144,7 +144,8 @@ class Command(ActionCommand):
                 values = dict(zip(header["series"], map(float, columns[:, place]), strict=True))
                 self.print_json({"step": header["start"] + place, **finite(values)})
         else:
-            self.stdout.write(exporting.csv_lines(points), ending="")
+            for piece in exporting.csv(points):
+                self.stdout.write(piece.decode(), ending="")
 
     @staticmethod
     def _write(pieces: Iterator[bytes], out: Path) -> None:
