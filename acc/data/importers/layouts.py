@@ -256,7 +256,7 @@ def _mnist(opened: Opened, name: str) -> None:
         ("k49", "Kuzushiji-49"),
         ("fashion", "Fashion-MNIST"),
     ):
-        if word in name:
+        if re.search(rf"(?<![a-z]){word}", name):  # not within another word
             opened.layout = layout
             break
     else:

@@ -170,7 +170,7 @@ class TargetMapping(Spec):
     kind: TargetKind = "real"
     labels: tuple[str, ...] | None = None
     unit: str = Field(default="", max_length=40)
-    period: float | None = Field(default=None, gt=0)
+    period: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
     @property
     def key(self) -> str:
