@@ -271,3 +271,40 @@ def test_a_job_that_must_ask_fails_with_the_question(user: Any) -> None:
     assert job.state == "FAILED"
     assert "scale=0..1 (proposed)" in job.message
     assert not Dataset.objects.exists()
+
+
+def test_files_may_be_called_as_the_folders_are_that_a_job_puts_them_in(user: Any) -> None:
+    images = io.BytesIO()
+    np.save(images, np.random.default_rng(0).integers(0, 256, (6, 8, 8), dtype=np.uint8))
+    client = APIClient()
+    client.force_authenticate(user)
+    table = SimpleUploadedFile("beside", b"digit\n0\n1\n0\n1\n0\n1\n")
+    table.name = "beside.csv"
+    files = {"file": SimpleUploadedFile("beside", images.getvalue()), "labels": table}
+    sent = client.post(reverse("api:dataset-import"), files, format="multipart")
+    assert sent.status_code == 202, sent.json()
+    job = Job.objects.get()
+    real.run(job, real.make_worker())
+    job.refresh_from_db()
+    assert (job.state, job.message) == ("SUCCEEDED", "")
+    assert [target["name"] for target in Dataset.objects.get().targets] == ["digit"]
+
+
+def test_what_was_looked_at_by_a_mapping_is_imported_by_it(user: Any) -> None:
+    client, worker = APIClient(), real.make_worker()
+    client.force_authenticate(user)
+    address = reverse("api:dataset-import")
+    mapping = {
+        "images": "images",
+        "scale": "0..1",
+        "targets": [{"source": "posX", "name": "place", "kind": "real"}],
+    }
+    told = {"file": dots(), "look": "true", "mapping": json.dumps(mapping)}
+    looked = client.post(address, told, format="multipart").json()["id"]
+    real.run(Job.objects.get(pk=looked), worker)
+    sent = client.post(address, {"job": looked}, format="json")
+    assert sent.status_code == 202, sent.json()
+    real.run(Job.objects.latest("pk"), worker)
+    dataset = Dataset.objects.get()
+    assert [target["name"] for target in dataset.targets] == ["place"]
+    assert dataset.provenance["mapping"]["scale"] == "0..1"
