@@ -19,6 +19,7 @@ from rest_framework.test import APIClient
 
 from acc.data import AccDataset
 from accsite import blobs
+from accsite.apps.datasets import pages
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.selectors import logs
@@ -287,7 +288,11 @@ def test_files_may_be_called_as_the_folders_are_that_a_job_puts_them_in(user: An
     real.run(job, real.make_worker())
     job.refresh_from_db()
     assert (job.state, job.message) == ("SUCCEEDED", "")
-    assert [target["name"] for target in Dataset.objects.get().targets] == ["digit"]
+    dataset = Dataset.objects.get()
+    assert [target["name"] for target in dataset.targets] == ["digit"]
+    again = pages.imported(dataset)
+    assert again is not None
+    assert "import_dataset beside --labels beside.csv --mapping" in again.command
 
 
 def test_what_was_looked_at_by_a_mapping_is_imported_by_it(user: Any) -> None:
@@ -308,3 +313,15 @@ def test_what_was_looked_at_by_a_mapping_is_imported_by_it(user: Any) -> None:
     dataset = Dataset.objects.get()
     assert [target["name"] for target in dataset.targets] == ["place"]
     assert dataset.provenance["mapping"]["scale"] == "0..1"
+
+
+def test_the_command_of_a_look_names_both_of_its_files(user: Any) -> None:
+    images = io.BytesIO()
+    np.save(images, np.random.default_rng(0).integers(0, 256, (6, 8, 8), dtype=np.uint8))
+    client = Client()
+    client.force_login(user)
+    labels = SimpleUploadedFile("marks.csv", b"digit\n0\n1\n0\n1\n0\n1\n")
+    files = {"file": SimpleUploadedFile("dots.npy", images.getvalue()), "labels": labels}
+    page = client.post(reverse("datasets:dataset-import"), files)["Location"]
+    real.run(Job.objects.get(), real.make_worker())
+    assert "import_dataset dots.npy --labels marks.csv --mapping" in client.get(page).content.decode()
