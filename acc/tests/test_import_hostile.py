@@ -119,3 +119,24 @@ def test_headers_of_safetensors_that_are_none_are_told(tmp_path: Path, header: b
     path = tmp_path / "data.safetensors"
     path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(128))
     assert "is not a whole safetensors file" in refusal(path)
+
+
+def test_a_link_beside_a_file_is_followed_only_where_the_file_is_one(tmp_path: Path) -> None:
+    store, data = tmp_path / "store", tmp_path / "data"
+    store.mkdir()
+    data.mkdir()
+    for folder, name, array in (
+        (data, "train-images-idx3-ubyte", IMAGES),
+        (store, "train-images-idx3-ubyte", IMAGES),
+        (store, "train-labels-idx1-ubyte", np.arange(5, dtype=np.uint8) % 2),
+    ):
+        head = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
+        (folder / name).write_bytes(head + array.tobytes())
+    (store / "train-morpho.csv").write_text("area\n" + "".join(f"{i / 2}\n" for i in range(5)))
+    for name in ("train-labels-idx1-ubyte", "train-morpho.csv"):
+        (data / name).symlink_to(store / name)
+    assert importers.look(data / "train-images-idx3-ubyte").columns == ()
+    (data / "train-images-idx3-ubyte").unlink()
+    (data / "train-images-idx3-ubyte").symlink_to(store / "train-images-idx3-ubyte")
+    found = importers.look(data / "train-images-idx3-ubyte")
+    assert [column.source for column in found.columns] == ["label", "area"]

@@ -129,3 +129,12 @@ def test_the_chunks_of_an_hdf5_file_are_handed_on_in_small_blocks(tmp_path: Path
         blocks = list(found.arrays["images"].blocks())
     assert max(block.nbytes for block in blocks) <= BLOCK_BYTES
     np.testing.assert_array_equal(np.concatenate(blocks), images)
+
+
+def test_columns_with_the_word_of_a_part_stay_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "data.npz"
+    scores = np.linspace(0, 1, 40)
+    np.savez(path, imgs=IMAGES_40, test=np.arange(40) % 2, train_loss=scores, test_loss=scores[::-1])
+    data, _ = import_file(path)
+    assert sorted(data.targets) == ["test", "test_loss", "train_loss"]
+    np.testing.assert_allclose(data.targets["train_loss"], scores, rtol=1e-6)

@@ -212,6 +212,14 @@ PACKED: Mapping[bytes, Callable[[Path], Any]] = {
 PACKED_DAMAGED = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, OSError, ValueError)
 
 
+def lies_beside(path: Path, beside: Path) -> bool:
+    """Return whether a file that was not named is there, and no link unless the one that was named is.
+
+    Of a path of the server the links were followed; a link beside it may lead anywhere.
+    """
+    return beside.is_file() and (path.is_symlink() or not beside.is_symlink())
+
+
 def is_tar(head: bytes) -> bool:
     """Return whether the first 512 bytes of a file are those of a tar archive."""
     return head[257:262] == b"ustar"

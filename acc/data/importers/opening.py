@@ -324,7 +324,7 @@ def _table(path: Path, opened: Opened) -> list[Column]:
 def _morpho(path: Path, found: Opened) -> list[Column]:
     """Return the measures of Morpho-MNIST (Castro et al. 2019) that lie beside its images."""
     beside = path.with_name(re.sub(r"[-_]images.*", "-morpho.csv", path.name))
-    if beside.name == path.name or not beside.is_file():
+    if beside.name == path.name or not file_sets.lies_beside(path, beside):
         return []
     return _table(beside, found)
 
@@ -566,7 +566,7 @@ def _norb(paths: Sequence[Path], found: Opened, limits: Limits) -> None:
         lazies = []
         for ending in ("dat", "cat", "info"):
             beside = path.with_name(path.name.replace("-dat.mat", f"-{ending}.mat"))
-            there = beside.is_file()
+            there = beside == path or file_sets.lies_beside(path, beside)
             lazies.append(mat.norb(beside, ending, max_bytes=limits.max_bytes) if there else None)
         images, cat, info = lazies
         assert images is not None
