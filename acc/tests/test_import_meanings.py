@@ -138,3 +138,13 @@ def test_columns_with_the_word_of_a_part_stay_as_they_are(tmp_path: Path) -> Non
     data, _ = import_file(path)
     assert sorted(data.targets) == ["test", "test_loss", "train_loss"]
     np.testing.assert_allclose(data.targets["train_loss"], scores, rtol=1e-6)
+
+
+def test_a_column_that_is_called_a_whole_question_gets_a_shorter_name(tmp_path: Path) -> None:
+    np.save(tmp_path / "images.npy", IMAGES_40)
+    table = tmp_path / "table.csv"
+    asked = [f"{'How much do you agree with this: ' * 4}{end}" for end in ("round", "red")]
+    table.write_text(",".join(asked) + "\n" + "".join(f"{i % 3},{i % 2}\n" for i in range(40)))
+    data, provenance = import_file(tmp_path / "images.npy", labels=table)
+    assert [(len(name), name.split()[-1]) for name in data.targets] == [(80, "round"), (80, "red")]
+    assert [target["source"] for target in provenance["mapping"]["targets"]] == asked
