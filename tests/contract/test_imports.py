@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -325,3 +326,25 @@ def test_the_command_of_a_look_names_both_of_its_files(user: Any) -> None:
     page = client.post(reverse("datasets:dataset-import"), files)["Location"]
     real.run(Job.objects.get(), real.make_worker())
     assert "import_dataset dots.npy --labels marks.csv --mapping" in client.get(page).content.decode()
+
+
+def test_what_lies_behind_transparent_pictures_is_asked_and_can_be_said(user: Any) -> None:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        for number in range(3):
+            picture, pixels = io.BytesIO(), np.full((16, 16, 3), 60 * number, np.uint8)
+            # A colour is transparent, and there is no channel that says so.
+            Image.fromarray(pixels).save(picture, "PNG", transparency=(0, 0, 0))
+            file.writestr(f"{number}.png", picture.getvalue())
+    client = Client()
+    client.force_login(user)
+    sent = {"file": SimpleUploadedFile("dots.zip", archive.getvalue())}
+    page = client.post(reverse("datasets:dataset-import"), sent)["Location"]
+    real.run(Job.objects.get(), real.make_worker())
+    form = client.get(page).context["form"]
+    assert "which is transparent in places" in form.errors["background"][0]
+    said = filled(form, background="white", preview="1", scale="0..255")
+    again = client.post(page, said)["Location"]
+    real.run(Job.objects.latest("pk"), real.make_worker())
+    look = client.get(again).context["look"]
+    assert (look.errors, look.picture["n"]) == ({}, 3)
