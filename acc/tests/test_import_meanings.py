@@ -148,3 +148,30 @@ def test_a_column_that_is_called_a_whole_question_gets_a_shorter_name(tmp_path: 
     data, provenance = import_file(tmp_path / "images.npy", labels=table)
     assert [(len(name), name.split()[-1]) for name in data.targets] == [(80, "round"), (80, "red")]
     assert [target["source"] for target in provenance["mapping"]["targets"]] == asked
+
+
+def test_labels_in_bytes_that_are_not_utf_8_stay_apart(tmp_path: Path) -> None:
+    path = tmp_path / "data.npz"
+    np.savez(path, images=IMAGES_40, label=np.array([b"caf\xe9", b"caf\xe8"] * 20))
+    data, _ = import_file(path)
+    assert data.target_specs[0].labels == ("caf\\xe8", "caf\\xe9")
+
+
+def test_two_factors_of_a_grid_are_not_called_alike() -> None:
+    grid = [{"name": "x", "size": 8}, {"name": "x", "size": 5}]
+    with pytest.raises(InvalidInput) as refused:
+        ImportMapping.parse({"images": "images", "grid": grid})
+    assert "two factors are called 'x'" in refused.value.fields["grid"][0]
+
+
+@pytest.mark.parametrize("shape", [(0, 16, 16), (10, 0, 16), (10, 16, 0)])
+def test_images_without_a_pixel_are_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    np.save(tmp_path / "images.npy", np.zeros(shape, np.uint8))
+    with pytest.raises(InvalidInput, match="holds no image"):
+        importers.look(tmp_path / "images.npy")
+
+
+def test_a_scale_that_no_number_spans_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "images.npy", IMAGES_40)
+    with pytest.raises(InvalidInput, match="is refused; write the black and the white value"):
+        import_file(tmp_path / "images.npy", scale="-1e308..1e308")

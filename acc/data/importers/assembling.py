@@ -133,7 +133,7 @@ def columns_of(lazy: Lazy) -> list[Column]:
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.dtype.kind == "S":
-        values = np.char.decode(values, "utf-8", "replace")
+        values = np.char.decode(values, "utf-8", "backslashreplace")  # which lets no two fall together
     many = [(None, values)] if values.ndim != 2 else [(k, values[:, k]) for k in range(values.shape[1])]
     found = []
     for place, each in many:

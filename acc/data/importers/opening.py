@@ -132,7 +132,7 @@ def _not_needed(labels: Path, what: str) -> InvalidInput:
 def _check(found: Opened) -> None:
     """Raise InvalidInput (file) for columns of another length than the images, and for two of one key."""
     for images in found.arrays.values():
-        if len(images) == 0:
+        if 0 in images.shape:
             raise refuse(found.file, "holds no image; at least one is needed")
         if (each := images.nbytes // len(images)) > MAX_IMAGE_BYTES:
             raise refuse(

@@ -76,7 +76,10 @@ def read(shards: Sequence[tuple[str, FileSet]], opened: Opened, background: Back
         elif kind == "json":
             _fields([files.read(sample[kind]) for files, sample in samples], names, opened)
         else:
-            texts = [files.read(sample[kind]).decode("utf-8", "replace").strip() for files, sample in samples]
+            texts = [
+                files.read(sample[kind]).decode("utf-8", "backslashreplace").strip()
+                for files, sample in samples
+            ]
             _add(kind, texts, opened)
 
 
