@@ -170,9 +170,9 @@ def read(path: Path, *, mmap: bool = True) -> tuple[dict[str, NDArray[Any]], dic
         if not 2 <= length <= min(_HEADER_LIMIT_BYTES, size - 8):
             raise ValueError("the header is longer than the file")
         header = json.loads(bytes(data[8 : 8 + length]))
-        metadata = header.pop("__metadata__", {})
+        metadata = dict(header.pop("__metadata__", {}))
         tensors = {name: _array(data, 8 + length, size, entry) for name, entry in header.items()}
-    except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (struct.error, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidInput({"file": f"'{path.name}' is not a whole safetensors file: {error}"}) from error
     return tensors, metadata
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from rest_framework.test import APIClient
 
 from acc.data import AccDataset
 from accsite import blobs
+from accsite.apps.datasets import pages
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.selectors import logs
@@ -271,3 +273,78 @@ def test_a_job_that_must_ask_fails_with_the_question(user: Any) -> None:
     assert job.state == "FAILED"
     assert "scale=0..1 (proposed)" in job.message
     assert not Dataset.objects.exists()
+
+
+def test_files_may_be_called_as_the_folders_are_that_a_job_puts_them_in(user: Any) -> None:
+    images = io.BytesIO()
+    np.save(images, np.random.default_rng(0).integers(0, 256, (6, 8, 8), dtype=np.uint8))
+    client = APIClient()
+    client.force_authenticate(user)
+    table = SimpleUploadedFile("beside", b"digit\n0\n1\n0\n1\n0\n1\n")
+    table.name = "beside.csv"
+    files = {"file": SimpleUploadedFile("beside", images.getvalue()), "labels": table}
+    sent = client.post(reverse("api:dataset-import"), files, format="multipart")
+    assert sent.status_code == 202, sent.json()
+    job = Job.objects.get()
+    real.run(job, real.make_worker())
+    job.refresh_from_db()
+    assert (job.state, job.message) == ("SUCCEEDED", "")
+    dataset = Dataset.objects.get()
+    assert [target["name"] for target in dataset.targets] == ["digit"]
+    again = pages.imported(dataset)
+    assert again is not None
+    assert "import_dataset beside --labels beside.csv --mapping" in again.command
+
+
+def test_what_was_looked_at_by_a_mapping_is_imported_by_it(user: Any) -> None:
+    client, worker = APIClient(), real.make_worker()
+    client.force_authenticate(user)
+    address = reverse("api:dataset-import")
+    mapping = {
+        "images": "images",
+        "scale": "0..1",
+        "targets": [{"source": "posX", "name": "place", "kind": "real"}],
+    }
+    told = {"file": dots(), "look": "true", "mapping": json.dumps(mapping)}
+    looked = client.post(address, told, format="multipart").json()["id"]
+    real.run(Job.objects.get(pk=looked), worker)
+    sent = client.post(address, {"job": looked}, format="json")
+    assert sent.status_code == 202, sent.json()
+    real.run(Job.objects.latest("pk"), worker)
+    dataset = Dataset.objects.get()
+    assert [target["name"] for target in dataset.targets] == ["place"]
+    assert dataset.provenance["mapping"]["scale"] == "0..1"
+
+
+def test_the_command_of_a_look_names_both_of_its_files(user: Any) -> None:
+    images = io.BytesIO()
+    np.save(images, np.random.default_rng(0).integers(0, 256, (6, 8, 8), dtype=np.uint8))
+    client = Client()
+    client.force_login(user)
+    labels = SimpleUploadedFile("marks.csv", b"digit\n0\n1\n0\n1\n0\n1\n")
+    files = {"file": SimpleUploadedFile("dots.npy", images.getvalue()), "labels": labels}
+    page = client.post(reverse("datasets:dataset-import"), files)["Location"]
+    real.run(Job.objects.get(), real.make_worker())
+    assert "import_dataset dots.npy --labels marks.csv --mapping" in client.get(page).content.decode()
+
+
+def test_what_lies_behind_transparent_pictures_is_asked_and_can_be_said(user: Any) -> None:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        for number in range(3):
+            picture, pixels = io.BytesIO(), np.full((16, 16, 3), 60 * number, np.uint8)
+            # A colour is transparent, and there is no channel that says so.
+            Image.fromarray(pixels).save(picture, "PNG", transparency=(0, 0, 0))
+            file.writestr(f"{number}.png", picture.getvalue())
+    client = Client()
+    client.force_login(user)
+    sent = {"file": SimpleUploadedFile("dots.zip", archive.getvalue())}
+    page = client.post(reverse("datasets:dataset-import"), sent)["Location"]
+    real.run(Job.objects.get(), real.make_worker())
+    form = client.get(page).context["form"]
+    assert "which is transparent in places" in form.errors["background"][0]
+    said = filled(form, background="white", preview="1", scale="0..255")
+    again = client.post(page, said)["Location"]
+    real.run(Job.objects.latest("pk"), real.make_worker())
+    look = client.get(again).context["look"]
+    assert (look.errors, look.picture["n"]) == ({}, 3)

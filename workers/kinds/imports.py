@@ -48,7 +48,7 @@ def take_in(context: JobContext) -> None:
     spec = context.job.spec
     try:
         with _folder(context.job.pk) as folder:
-            path = _placed(folder, spec["upload"])
+            path = _placed(folder / "source", spec["upload"])
             labels = _placed(folder / "beside", spec["labels"]) if spec["labels"] else None
             how = {
                 "labels": labels,

@@ -54,7 +54,8 @@ def look(
     stop. Raises InvalidInput (file, labels) for what cannot be read at all.
     """
     progress(0.0)
-    found = looking.look(path, labels=labels, limits=Limits(max_bytes, read_tensors, scratch))
+    # What lies behind transparent pictures is asked for once they are previewed; here their values are looked at.
+    found = looking.look(path, labels=labels, limits=Limits(max_bytes, read_tensors, scratch, "black"))
     progress(1.0)
     return found
 

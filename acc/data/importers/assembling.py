@@ -12,6 +12,7 @@ from acc.data.importers import columns, layouts
 from acc.data.importers.found import Column, Lazy, Opened, changed, of_array
 from acc.data.importers.limits import refuse
 from acc.data.importers.mapping import PassedOver
+from acc.errors import InvalidInput
 
 CHANNELS = (1, 3, 4)
 IMAGE_NAMES = ("images", "imgs", "x", "data", "x_train", "arr_0", "pictures")
@@ -44,7 +45,10 @@ def assemble(arrays: Mapping[str, Lazy], found: Opened, told: Sequence[Column]) 
         if name in found.arrays:
             continue
         if len(lazy) == len(first) and len(lazy.shape) <= 2 and math.prod(lazy.shape[1:]) <= MAX_COLUMNS:
-            found.columns += columns_of(lazy)
+            try:
+                found.columns += columns_of(lazy)
+            except InvalidInput as error:
+                found.refuse_columns({name: error.fields["file"][0]})
             continue
         shown = f"'{name}' of shape {lazy.shape}"
         if name.lower() in LABEL_NAMES and len(lazy.shape) <= 2:
@@ -129,7 +133,7 @@ def columns_of(lazy: Lazy) -> list[Column]:
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.dtype.kind == "S":
-        values = np.char.decode(values, "utf-8", "replace")
+        values = np.char.decode(values, "utf-8", "backslashreplace")  # which lets no two fall together
     many = [(None, values)] if values.ndim != 2 else [(k, values[:, k]) for k in range(values.shape[1])]
     found = []
     for place, each in many:

@@ -122,7 +122,7 @@ def listed(data: bytes, name: str) -> Columns:
             )
         found.files.append(words[0])
         try:
-            table[place] = [int(word) for word in words[1:]]
+            table[place] = [_whole_number(word) for word in words[1:]]
         except (ValueError, OverflowError):
             raise refuse(name, f"has other than whole numbers in row {number}") from None
     found.values = {column: table[:, place] for place, column in enumerate(head)}
@@ -183,10 +183,17 @@ def unit_numbers(texts: Sequence[str], name: str) -> NDArray[np.int64]:
             name, f"has nothing in column '{UNITS}' of row {stripped.index('') + 2}; give every image a unit"
         )
     try:
-        return np.array([int(text) for text in stripped], dtype=np.int64)
+        return np.array([_whole_number(text) for text in stripped], dtype=np.int64)
     except (ValueError, OverflowError):
         number = {text: place for place, text in enumerate(sorted(set(stripped), key=natural))}
         return np.array([number[text] for text in stripped], dtype=np.int64)
+
+
+def _whole_number(text: str) -> int:
+    """Return a whole number; raises ValueError for the ``_`` that Python takes between digits: 1_2 is a name."""
+    if "_" in text:
+        raise ValueError(text)
+    return int(text)
 
 
 def column_of(
@@ -198,7 +205,7 @@ def column_of(
     but for a few cells, naming the first of these, and for commas that may part thousands.
     """
     try:
-        return np.array([int(text) for text in texts], dtype=np.int64), None
+        return np.array([_whole_number(text) for text in texts], dtype=np.int64), None
     except (ValueError, OverflowError):
         pass
     numbers = [_float(text) for text in texts]
@@ -220,7 +227,7 @@ def column_of(
 
 def _float(text: str) -> float | None:
     try:
-        return float(text)
+        return None if "_" in text else float(text)
     except ValueError:
         return None
 
@@ -252,6 +259,9 @@ def classes_of(
             "; give every image a value",
         )
     labels = tuple(sorted(set(stripped), key=natural))
+    damaged = next((label for label in labels if "\0" in label), None)
+    if damaged is not None:
+        raise refuse(name, f"has {damaged[:60]!r} in column '{column}', which is no text")
     if len(labels) > MAX_LABELS and len(labels) < len(texts):  # texts that all differ name their rows
         raise refuse(
             name,

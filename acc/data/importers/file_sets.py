@@ -6,12 +6,13 @@ import bz2
 import gzip
 import lzma
 import os
+import re
 import stat
 import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Protocol
@@ -20,6 +21,13 @@ from acc.data.importers.limits import check_bytes, refuse
 from acc.errors import InvalidInput
 
 MAX_FILES = 5_000_000
+MAX_READ_BYTES = 2**30
+"""Of one file that is read as a whole: a picture or a table. Arrays are copied in pieces."""
+MAX_NAME_BYTES = 255
+_NO_TEXT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+_PIECE_BYTES = 1 << 20
+_HEADER_BYTES = 1 << 20
+"""Of what a tar archive says of one file, such as a long name; tarfile reads as much as is claimed."""
 _IGNORED = {"thumbs.db", "desktop.ini"}
 _TABLES = {".csv", ".tsv"}
 _LISTS = ("list_", "identity_celeba")
@@ -36,7 +44,11 @@ class FileSet(Protocol):
     """Those that may tell the targets of the others, lists in ``.txt`` among them, which ``names`` leave out."""
 
     def read(self, name: str) -> bytes:
-        """Return the content of a file."""
+        """Return the content of a file; raises InvalidInput (file) for one that is damaged, or too large for that."""
+        ...
+
+    def pieces(self, name: str) -> Iterator[bytes]:
+        """Yield the content of a file."""
         ...
 
 
@@ -52,6 +64,7 @@ class Folder:
                 path = Path(folder, each)
                 mode = path.lstat()
                 name = path.relative_to(root).as_posix()
+                _check_name(root.name, name)
                 if stat.S_ISLNK(mode.st_mode):
                     raise refuse(
                         root.name, f"holds the link '{name}'; only files and folders themselves are taken"
@@ -66,11 +79,13 @@ class Folder:
         self.all, self.names, self.tables = _shown(found), _wanted(found), _tables(found)
 
     def read(self, name: str) -> bytes:
-        """Return the content of a file; raises InvalidInput (file) when it cannot be read."""
+        return _whole(self.pieces(name), self.root.name, name)
+
+    def pieces(self, name: str) -> Iterator[bytes]:
         try:
             handle = os.open(self.root / name, os.O_RDONLY | os.O_NOFOLLOW)
             with os.fdopen(handle, "rb") as file:
-                return file.read()
+                yield from _pieces_of(file)
         except OSError as error:
             raise refuse(self.root.name, f"has '{name}', which cannot be read: {error.strerror}") from error
 
@@ -96,9 +111,12 @@ class Archive:
         self.all, self.names, self.tables = _shown(found), _wanted(found), _tables(found)
 
     def read(self, name: str) -> bytes:
-        """Return the content of a file; raises InvalidInput (file) when it is damaged."""
+        return _whole(self.pieces(name), self.name, name)
+
+    def pieces(self, name: str) -> Iterator[bytes]:
         try:
-            return self.archive.read(name)
+            with self.archive.open(name) as file:
+                yield from _pieces_of(file)
         except (
             zipfile.BadZipFile,
             zlib.error,
@@ -113,9 +131,11 @@ class Archive:
 class Tar:
     """The files of a tar archive that is not packed, read one by one and never unpacked to disk."""
 
-    def __init__(self, archive: tarfile.TarFile, name: str, *, size: int, max_bytes: int) -> None:
+    def __init__(
+        self, archive: tarfile.TarFile, file: IO[bytes], name: str, *, size: int, max_bytes: int
+    ) -> None:
         self.name = name
-        self._file: IO[bytes] = archive.fileobj  # type: ignore[assignment]  # it has one: it was opened
+        self._file = file
         self._places: dict[str, tuple[int, int]] = {}
         found: list[str] = []
         total, end = 0, 0
@@ -141,9 +161,46 @@ class Tar:
         self.all, self.names, self.tables = _shown(found), _wanted(found), _tables(found)
 
     def read(self, name: str) -> bytes:
-        place, size = self._places[name]
-        self._file.seek(place)
+        return _whole(self.pieces(name), self.name, name)
+
+    def pieces(self, name: str) -> Iterator[bytes]:
+        place, left = self._places[name]
+        while left:
+            self._file.seek(place)
+            piece = self._file.read(min(left, _PIECE_BYTES))
+            if not piece:
+                raise refuse(self.name, f"ends within '{name}'")
+            yield piece
+            place, left = place + len(piece), left - len(piece)
+
+
+class _Headers:
+    """A tar archive as tarfile reads it, which goes over what files hold: no more than a header at once."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int) -> bytes:
+        if size > _HEADER_BYTES:
+            raise tarfile.ReadError(f"what it says of one file takes {size:,} bytes")
         return self._file.read(size)
+
+
+def _pieces_of(file: IO[bytes]) -> Iterator[bytes]:
+    while piece := file.read(_PIECE_BYTES):
+        yield piece
+
+
+def _whole(pieces: Iterator[bytes], file: str, name: str) -> bytes:
+    found = bytearray()
+    for piece in pieces:
+        found += piece
+        if len(found) > MAX_READ_BYTES:
+            raise refuse(
+                file, f"holds '{name}' of more than {MAX_READ_BYTES:,} bytes, which is far too large"
+            )
+    return bytes(found)
 
 
 PACKED: Mapping[bytes, Callable[[Path], Any]] = {
@@ -153,6 +210,14 @@ PACKED: Mapping[bytes, Callable[[Path], Any]] = {
 }
 """What opens a file that is packed as a whole, by what it begins with."""
 PACKED_DAMAGED = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, OSError, ValueError)
+
+
+def lies_beside(path: Path, beside: Path) -> bool:
+    """Return whether a file that was not named is there, and no link unless the one that was named is.
+
+    Of a path of the server the links were followed; a link beside it may lead anywhere.
+    """
+    return beside.is_file() and (path.is_symlink() or not beside.is_symlink())
 
 
 def is_tar(head: bytes) -> bool:
@@ -207,8 +272,9 @@ def _tar(file: IO[bytes], name: str, stack: ExitStack, max_bytes: int) -> Tar:
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     try:
-        archive = stack.enter_context(tarfile.open(fileobj=file, mode="r:"))  # noqa: SIM115 - as above
-        return Tar(archive, name, size=size, max_bytes=max_bytes)
+        headers: Any = _Headers(file)
+        archive = stack.enter_context(tarfile.open(fileobj=headers, mode="r:"))  # noqa: SIM115 - as above
+        return Tar(archive, file, name, size=size, max_bytes=max_bytes)
     except tarfile.TarError as error:
         raise refuse(name, f"is not a whole tar archive: {error}") from error
 
@@ -218,18 +284,38 @@ def copied(files: FileSet, names: Iterable[str], folder: Path) -> None:
     for name in names:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(files.read(name))
+        with path.open("wb") as file:
+            file.writelines(files.pieces(name))
 
 
 def _check_path(file: str, name: str) -> None:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
         raise refuse(file, f"holds the path {name!r}, which leads out of the archive")
+    _check_name(file, name)
+    if any(len(part.encode()) > MAX_NAME_BYTES for part in path.parts):
+        raise refuse(file, f"holds the name '{name[:60]}...', which is longer than {MAX_NAME_BYTES} bytes")
+
+
+def _check_name(file: str, name: str) -> None:
+    """Raise InvalidInput (file) for a name that cannot be shown or kept: bytes that are not UTF-8, control signs."""
+    if _NO_TEXT.search(name):
+        raise refuse(file, f"holds a file called {name[:60]!r}; give it a name that is plain text in UTF-8")
 
 
 def _check_names(file: str, names: list[str]) -> None:
-    if len(set(names)) != len(names):
+    known = set(names)
+    if len(known) != len(names):
         raise refuse(file, "holds two files of one name")
+    both = next((name for name in names for each in _folders_of(name) if each in known), None)
+    if both is not None:
+        raise refuse(file, f"holds '{both}' below what is a file itself")
+
+
+def _folders_of(name: str) -> Iterator[str]:
+    while "/" in name:
+        name = name.rpartition("/")[0]
+        yield name
 
 
 def _check_count(name: str, found: list[str]) -> None:

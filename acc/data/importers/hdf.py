@@ -68,7 +68,9 @@ def _lazy(name: str, item: Any, path: Path) -> Lazy:
             step = max(1, rows // item.chunks[0]) * item.chunks[0]
         with _told(path):
             for start in range(0, len(item), step):
-                yield np.asarray(item[start : start + step], native)
+                block = np.asarray(item[start : start + step], native)
+                for at in range(0, len(block), rows):
+                    yield block[at : at + rows]
 
     def pick(rows: NDArray[np.int64]) -> NDArray[Any]:
         with _told(path):

@@ -14,6 +14,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from acc.data.importers.file_sets import lies_beside
 from acc.data.importers.found import Blocks, Lazy
 from acc.data.importers.limits import MAX_DATASET_BYTES, check_bytes, refuse
 from acc.errors import InvalidInput
@@ -31,10 +32,10 @@ def named_alike(path: Path) -> Path | None:
     for kind in ("idx1", "idx2"):  # QMNIST tells more than the label: a table of whole numbers
         for ending in ("ubyte", "int"):
             beside = path.with_name(re.sub(r"idx3[-.]ubyte", f"{kind}-{ending}", name))
-            if beside.name != path.name and beside.is_file():
+            if beside.name != path.name and lies_beside(path, beside):
                 return beside
     beside = path.with_name(name.replace("idx3", "idx1"))
-    return beside if beside.name != path.name and beside.is_file() else None
+    return beside if beside.name != path.name and lies_beside(path, beside) else None
 
 
 def lazy(path: Path, name: str = "images", *, max_bytes: int = MAX_DATASET_BYTES) -> Lazy:

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from acc.data.importers.found import Column, Lazy, Opened, changed, grid_columns, joined
-from acc.data.importers.limits import refuse
+from acc.data.importers.limits import MIN_SIDE, refuse
 from acc.data.importers.mapping import ColumnKind, GridFactor, Question
 
 PARTS = {
@@ -120,6 +120,8 @@ def by_part(arrays: Mapping[str, Lazy]) -> tuple[dict[str, Lazy], list[str]]:
             groups[base][part] = lazy
     if not groups or any(base in alone for base in groups):
         return dict(arrays), []
+    if not any(_is_wide(lazy) for group in groups.values() for lazy in group.values()):
+        return dict(arrays), []  # ``test_score`` beside images is a column
     parts = [part for part in PART_ORDER if part in next(iter(groups.values()))]
     for group in groups.values():
         like = {(lazy.shape[1:], lazy.dtype.kind) for lazy in group.values()}
@@ -132,6 +134,11 @@ def by_part(arrays: Mapping[str, Lazy]) -> tuple[dict[str, Lazy], list[str]]:
     return {
         base: joined([group[part] for part in parts], base) for base, group in groups.items()
     } | alone, told
+
+
+def _is_wide(lazy: Lazy) -> bool:
+    """Return whether a row of an array may be an image."""
+    return math.prod(lazy.shape[1:]) >= MIN_SIDE**2
 
 
 def recognise(opened: Opened, images: Lazy | None) -> None:
@@ -256,7 +263,7 @@ def _mnist(opened: Opened, name: str) -> None:
         ("k49", "Kuzushiji-49"),
         ("fashion", "Fashion-MNIST"),
     ):
-        if word in name:
+        if re.search(rf"(?<![a-z]){word}", name):  # not within another word
             opened.layout = layout
             break
     else:

@@ -35,7 +35,7 @@ from acc.data.importers.mapping import (
 )
 from acc.data.importers.opening import Limits, opened
 from acc.errors import InvalidInput
-from acc.names import clean_name
+from acc.names import MAX_NAME, clean_name
 
 MAX_CLASSES = 100_000
 LEAST_IDS = 3
@@ -178,6 +178,9 @@ def _guess(column: Column, distinct: int) -> tuple[ColumnKind, str]:
 
 def _best_name(column: Column) -> str:
     name = " ".join(column.called.split())
+    if len(name) > MAX_NAME:  # a whole question; its ends tell it from others
+        half = MAX_NAME // 2
+        name = f"{name[: half - 1]}…{name[-half:]}"
     try:
         return clean_name(name)
     except InvalidInput as error:

@@ -6,6 +6,7 @@ decided before it can be read. The mapping is kept with the dataset, so that the
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
@@ -170,7 +171,7 @@ class TargetMapping(Spec):
     kind: TargetKind = "real"
     labels: tuple[str, ...] | None = None
     unit: str = Field(default="", max_length=40)
-    period: float | None = Field(default=None, gt=0)
+    period: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
     @property
     def key(self) -> str:
@@ -226,6 +227,14 @@ class ImportMapping(Spec):
     left_out: tuple[str, ...] = ()
     grid: tuple[GridFactor, ...] = ()
     steps: Steps = Steps()
+
+    @field_validator("grid")
+    @classmethod
+    def _factors_differ(cls, grid: tuple[GridFactor, ...]) -> tuple[GridFactor, ...]:
+        twice = [name for name, count in Counter(factor.name for factor in grid).items() if count > 1]
+        if twice:
+            raise ValueError(f"two factors are called '{twice[0]}'; give each a name of its own")
+        return grid
 
     @classmethod
     def parse(cls, value: Any) -> ImportMapping:

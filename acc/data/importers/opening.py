@@ -71,6 +71,8 @@ _BY_ENDING = {
 }
 _WITH_LABELS = {"idx", "npy", "images", "hdf5", "mat", "npz"}
 _ARRAY_ENDINGS = {".npy", ".npz", ".h5", ".hdf5", ".mat", ".parquet", ".pt", ".pth", ".bin", ".idx", ".tar"}
+MAX_IMAGE_BYTES = 1 << 28
+"""Of one image before crop and resize: an array is read in whole images."""
 _MATLAB = b"MATLAB 5.0 MAT-file"
 Arrays = Mapping[str, NDArray[Any]]
 ReadTensors = Callable[[Path, int], Arrays]
@@ -130,8 +132,13 @@ def _not_needed(labels: Path, what: str) -> InvalidInput:
 def _check(found: Opened) -> None:
     """Raise InvalidInput (file) for columns of another length than the images, and for two of one key."""
     for images in found.arrays.values():
-        if len(images) == 0:
+        if 0 in images.shape:
             raise refuse(found.file, "holds no image; at least one is needed")
+        if (each := images.nbytes // len(images)) > MAX_IMAGE_BYTES:
+            raise refuse(
+                found.file,
+                f"has images of {each:,} bytes in '{images.name}'; at most {MAX_IMAGE_BYTES:,} are allowed",
+            )
         for column in found.columns:
             if column.values.shape != (len(images),):
                 raise refuse(
@@ -303,6 +310,7 @@ def _alike(path: Path, told: Sequence[Column], limits: Limits) -> list[Column]:
 
 def _table(path: Path, opened: Opened) -> list[Column]:
     try:
+        check_bytes(path.name, path.stat().st_size, columns.MAX_TABLE_BYTES)
         found = columns.read(path.read_bytes(), path.name, by_file=False)
     except OSError as error:
         raise refuse(path.name, f"cannot be read: {error.strerror or error}") from error
@@ -316,7 +324,7 @@ def _table(path: Path, opened: Opened) -> list[Column]:
 def _morpho(path: Path, found: Opened) -> list[Column]:
     """Return the measures of Morpho-MNIST (Castro et al. 2019) that lie beside its images."""
     beside = path.with_name(re.sub(r"[-_]images.*", "-morpho.csv", path.name))
-    if beside.name == path.name or not beside.is_file():
+    if beside.name == path.name or not file_sets.lies_beside(path, beside):
         return []
     return _table(beside, found)
 
@@ -532,13 +540,12 @@ def _parquet(paths: Sequence[Path], found: Opened, limits: Limits) -> None:
         found.add("split", np.array(told), found.file, kind="split")
     for name, values in tables.columns.items():
         labels = tables.labels.get(name)
-        if values.dtype.kind == "U":
-            if len(np.unique(values)) > columns.MAX_LABELS:
-                found.passed_over.append(
-                    PassedOver(name=name, why="has too many different texts for classes")
-                )
+        if values.dtype.kind == "O":
+            try:
+                values, labels = columns.classes_of(values.tolist(), name, found.file)  # noqa: PLW2901
+            except InvalidInput as error:
+                found.refuse_columns({name: error.fields["file"][0]})
                 continue
-            values, labels = columns.classes_of(values.tolist(), name, found.file)  # noqa: PLW2901
         elif labels is not None and (values.min() < 0 or values.max() >= len(labels)):
             labels = None
         found.add(name, values, found.file, labels=labels)
@@ -559,7 +566,7 @@ def _norb(paths: Sequence[Path], found: Opened, limits: Limits) -> None:
         lazies = []
         for ending in ("dat", "cat", "info"):
             beside = path.with_name(path.name.replace("-dat.mat", f"-{ending}.mat"))
-            there = beside.is_file()
+            there = beside == path or file_sets.lies_beside(path, beside)
             lazies.append(mat.norb(beside, ending, max_bytes=limits.max_bytes) if there else None)
         images, cat, info = lazies
         assert images is not None

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from acc.data.importers.columns import MAX_LABELS
+from acc.data.importers.file_sets import MAX_FILES
 from acc.data.importers.found import Lazy
 from acc.data.importers.limits import check_bytes, refuse
 from acc.data.importers.mapping import Background, PassedOver, SizeFound
@@ -49,6 +51,8 @@ class Tables:
                     self.counts.append(meta.num_rows)
                     schemas.append(opened.schema_arrow)
             check_bytes(file, total, max_bytes)
+            if sum(self.counts) > MAX_FILES:  # rows that are all alike take no bytes at all
+                raise refuse(file, f"holds {sum(self.counts):,} rows; at most {MAX_FILES:,} are allowed")
         for path, schema in zip(self.paths, schemas, strict=True):
             if schema.names != schemas[0].names:
                 raise refuse(
@@ -126,8 +130,12 @@ class Tables:
         if values.null_count:
             self.passed_over.append(PassedOver(name=name, why=f"has no value in {values.null_count:,} rows"))
             return
-        plain = values.to_pylist() if "str" in str(values.type) else values.to_numpy()
-        self.columns[name] = np.asarray(plain, dtype=np.str_) if isinstance(plain, list) else plain
+        if "str" not in str(values.type):
+            self.columns[name] = values.to_numpy()
+        elif len(values.unique()) > MAX_LABELS:  # before each is made a text of its own: captions are long
+            self.passed_over.append(PassedOver(name=name, why="has too many different texts for classes"))
+        else:
+            self.columns[name] = np.array(values.to_pylist(), dtype=np.object_)
 
     @contextmanager
     def _told(self, path: Path) -> Iterator[None]:

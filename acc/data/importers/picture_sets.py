@@ -13,20 +13,10 @@ from numpy.typing import NDArray
 from acc.data.importers import columns, pictures
 from acc.data.importers.file_sets import FileSet
 from acc.data.importers.found import Column, Opened
+from acc.data.importers.layouts import PARTS
 from acc.data.importers.limits import refuse
 from acc.data.importers.mapping import Background, FolderFound, PassedOver
 
-PARTS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-}
-"""Names of folders that are a split, not classes."""
 CELEBA_ATTRIBUTES = "list_attr_celeba"
 CELEBA_PARTITION = "list_eval_partition"
 CELEBA_IDENTITY = "identity_celeba"

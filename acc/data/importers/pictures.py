@@ -37,6 +37,8 @@ GREY = {"1", "L"}
 DEEP = {"I", "I;16", "I;16B", "I;16L", "I;16N"}
 """Grey of 16 bits, as Pillow tells it."""
 COLOUR = {"RGB", "P", "RGBA", "LA", "PA", "CMYK", "YCbCr"}
+_TRANSPARENT = {"1": "LA", "L": "LA", "RGB": "RGBA", "P": "PA"}
+"""Modes in which a colour, and no channel of its own, may tell what is transparent."""
 LOOKED_AT = 500
 """So many pictures tell which sizes and depths there are; each is checked when it is read."""
 MAX_PIXELS = 1 << 26
@@ -66,7 +68,8 @@ class Pictures:
         for number in np.unique(np.linspace(0, self.count - 1, LOOKED_AT).astype(np.int64)):
             with self._opened(int(number)) as picture:
                 sizes[_upright_size(picture)] += 1
-                modes[_mode(picture, self.name(int(number)), self.file)] += 1
+                mode = _mode(picture, self.name(int(number)), self.file)
+                modes[_TRANSPARENT.get(mode, mode) if "transparency" in picture.info else mode] += 1
         (width, height), _ = sizes.most_common(1)[0]
         grey = set(modes) <= GREY | DEEP | {"LA"}
         deep = set(modes) <= DEEP

@@ -16,10 +16,12 @@ from PIL import Image
 
 from acc.data import files
 from acc.data.dataset import IMAGES, PARTS, SPLIT, TARGET_PREFIX, UNITS, AccDataset, ContentHash, description
+from acc.data.importers import layouts
 from acc.data.importers.assembling import channels_of, unflattened
 from acc.data.importers.found import SAMPLE_BYTES, Column, Lazy, Opened, grid_columns
+from acc.data.importers.layouts import PART_ORDER
 from acc.data.importers.limits import check_bytes, check_side, refuse
-from acc.data.importers.looking import MAX_CLASSES, check_decided, describe, with_images
+from acc.data.importers.looking import MAX_CLASSES, SPLIT_NAMES, check_decided, describe, with_images
 from acc.data.importers.mapping import Histogram, ImportMapping, Steps, TargetMapping
 from acc.data.importers.opening import Limits, opened
 from acc.data.importers.scale import Scaler
@@ -32,7 +34,7 @@ AHEAD = 4
 """So many blocks may wait to be hashed."""
 GREY_WEIGHTS = (0.299, 0.587, 0.114)
 """Of red, green and blue: ITU-R BT.601."""
-_PARTS = {"train": 0, "training": 0, "val": 1, "validation": 1, "test": 2}
+_PARTS = {word: PART_ORDER.index(part) for word, part in layouts.PARTS.items()}
 Progress = Callable[[float], None]
 
 
@@ -55,7 +57,8 @@ def preview(path: Path, mapping: ImportMapping, n: int, *, labels: Path | None, 
         there = len(plan.rows)
         if plan.images.pick is None:  # those at the end would cost the reading of all
             each = max(1, plan.images.nbytes // len(plan.images))
-            there = int(np.searchsorted(plan.rows, max(n, SAMPLE_BYTES // each)))
+            near = int(np.searchsorted(plan.rows, max(n, SAMPLE_BYTES // each)))
+            there = max(near, min(n, there))  # a part may begin beyond them
         places = np.unique(np.linspace(0, there - 1, min(n, there)).astype(np.int64))
         blocks = [plan.finished(block, start) for start, block in plan.blocks(plan.rows[places])]
         captions = tuple(plan.caption(int(place)) for place in places)
@@ -229,6 +232,15 @@ class Plan:
             self.rows = np.flatnonzero(np.isin(names, mapping.parts))
         known = {part: _PARTS.get(part.lower()) for part in mapping.parts or there}
         if None in known.values() or 0 not in known.values():
+            proposed = column.source.lower() in SPLIT_NAMES and (
+                labels is not None or values.dtype.kind == "U"
+            )
+            if not mapping.parts and column.kind != "split" and not proposed:
+                said = ", ".join(map(repr, there[:5])) + (", ..." if len(there) > 5 else "")
+                raise InvalidInput(
+                    split=f"'{column.key}' says {said}, which is no split; one says train, and val or test. Choose the "
+                    "parts to take, or another column"
+                )
             return None
         numbers = {part: number for part, number in known.items() if number is not None}
         split = np.zeros(len(names), np.uint8)

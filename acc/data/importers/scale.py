@@ -263,7 +263,7 @@ def parsed(text: str) -> Scale:
         if found is None:
             raise ValueError
         scale = Scale(float(found[1]), float(found[2]))
-        if not (math.isfinite(scale.low) and math.isfinite(scale.high) and scale.low < scale.high):
+        if not (math.isfinite(scale.high - scale.low) and scale.low < scale.high):
             raise ValueError
     except ValueError:
         raise InvalidInput(

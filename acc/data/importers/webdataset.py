@@ -14,6 +14,7 @@ from acc.data.importers.file_sets import FileSet
 from acc.data.importers.found import Opened
 from acc.data.importers.limits import refuse
 from acc.data.importers.mapping import Background, PassedOver
+from acc.errors import InvalidInput
 
 BESIDE = {"cls", "cls2", "json", "txt", "caption", "text", "id", "index"}
 MAX_FIELDS = 1_000
@@ -75,7 +76,10 @@ def read(shards: Sequence[tuple[str, FileSet]], opened: Opened, background: Back
         elif kind == "json":
             _fields([files.read(sample[kind]) for files, sample in samples], names, opened)
         else:
-            texts = [files.read(sample[kind]).decode("utf-8", "replace").strip() for files, sample in samples]
+            texts = [
+                files.read(sample[kind]).decode("utf-8", "backslashreplace").strip()
+                for files, sample in samples
+            ]
             _add(kind, texts, opened)
 
 
@@ -103,7 +107,11 @@ def _add(source: str, texts: Sequence[str], opened: Opened, *, called: str = "")
     if len(set(texts)) > columns.MAX_LABELS and not _number(texts[0]):
         opened.passed_over.append(PassedOver(name=source, why=f"has {len(set(texts)):,} different texts"))
         return
-    values, labels = columns.column_of(texts, source, opened.file)
+    try:
+        values, labels = columns.column_of(texts, source, opened.file)
+    except InvalidInput as error:
+        opened.refuse_columns({source: error.fields["file"][0]})
+        return
     opened.add(source, np.asarray(values), opened.file, labels=labels, name=name)
 
 

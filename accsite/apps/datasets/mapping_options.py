@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,6 +173,13 @@ def given(text: str) -> ImportMapping:
         raise InvalidInput({"mapping": f"is not JSON: {error}"}) from error
     # What --look --json prints holds the mapping beside the rest of what was found.
     return ImportMapping.parse(told.get("mapping", told) if isinstance(told, dict) else told)
+
+
+def command(mapping: ImportMapping, file: str, labels: str = "") -> str:
+    """Return the command that imports a file, and a second one with its targets, by a mapping."""
+    beside = ["--labels", labels] if labels else []
+    told = json.dumps(mapping.plain(), ensure_ascii=False)
+    return shlex.join([".venv/bin/python", "manage.py", "import_dataset", file, *beside, "--mapping", told])
 
 
 def spelled(mapping: ImportMapping, source: Source, proposed: ImportMapping) -> list[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,7 +15,7 @@ from acc.data import exporters
 from acc.data.importers.mapping import ImportMapping, TargetMapping
 from acc.errors import InvalidInput
 from acc.names import listed
-from accsite.apps.datasets import plots, selectors
+from accsite.apps.datasets import mapping_options, plots, selectors
 from accsite.apps.datasets.choice import Choice
 from accsite.apps.datasets.mapping_form import flat_words, sides_words
 from accsite.apps.datasets.models import Dataset
@@ -279,9 +277,8 @@ def imported(dataset: Dataset) -> Imported | None:
         mapping = ImportMapping.parse(kept)
     except InvalidInput:  # of a version that has other fields
         return None
-    file = shlex.quote(str(dataset.provenance.get("file") or "FILE"))
-    told = shlex.quote(json.dumps(mapping.plain(), ensure_ascii=False))
-    command = f".venv/bin/python manage.py import_dataset {file} --mapping {told}"
+    told = [str(dataset.provenance.get(name) or "") for name in ("file", "labels")]
+    command = mapping_options.command(mapping, told[0] or "FILE", told[1])
     return Imported(_mapping_facts(mapping), list(mapping.targets), command)
 
 

@@ -84,11 +84,15 @@ def submit_import(
 
     mapping: what is to become of them, whole; without it as is proposed, but for ``changes`` (fields of CHANGES). look:
     only look; what is in them, the mapping, and how their images come out are in the job's result. looked: in place of
-    an upload, the job that has looked at one. Raises InvalidInput naming the field.
+    an upload, the job that has looked at one; what it was told of the mapping goes on. Raises InvalidInput naming the
+    field.
     """
     known = submitted_before(actor, idempotency_key)
     if known is not None:
         return known
+    if looked is not None and mapping is None:
+        mapping = looked.spec.get("mapping")
+        changes = {**(looked.spec.get("changes") or {}), **(changes or {})}
     check_import(name=name, mapping=mapping, changes=changes)
     sent = asdict(upload) if upload else looked.spec["upload"] if looked else {}
     beside = asdict(labels) if labels else looked.spec["labels"] if looked and not upload else None

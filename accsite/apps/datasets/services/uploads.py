@@ -100,6 +100,11 @@ def _places(paths: str, names: Sequence[str]) -> list[str]:
         "/".join(_part_name(part) for part in at.replace("\\", "/").split("/") if part.strip("."))
         for at in told
     ]
+    nowhere = next((at for at, place in zip(told, places, strict=True) if not place), None)
+    if nowhere is not None:
+        raise InvalidInput(
+            {"paths": f"{nowhere!r} is no path of a file; give one for each, such as train/1.png"}
+        )
     folders = {str(folder) for place in places for folder in PurePath(place).parents}
     twice = next((at for at, count in Counter(places).items() if count > 1 or at in folders), None)
     if twice is not None:

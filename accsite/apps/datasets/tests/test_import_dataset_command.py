@@ -246,3 +246,18 @@ def test_a_column_that_cannot_be_read_is_left_out_once_that_is_said(tmp_path: Pa
     assert command[command.index("--drop") + 1] == "size"
     assert run(*command[2:])[2] == 0
     assert [target["name"] for target in Dataset.objects.get().targets] == ["kind"]
+
+
+def test_transparent_pictures_are_laid_on_what_is_said(tmp_path: Path) -> None:
+    folder = tmp_path / "stickers"
+    folder.mkdir()
+    for number in range(3):
+        pixels = np.full((16, 16, 4), 100 * number, np.uint8)
+        pixels[:8, :, 3] = 0
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    _, err, status = run(folder)
+    assert (status, "which is transparent in places; choose" in err) == (2, True)
+    out, _, status = run(folder, "--background", "white")
+    assert (out, status) == ("stickers\n", 0)
+    row = Dataset.objects.get()
+    assert AccDataset.load(blobs.open_local(row.file, row.sha256)).images[:, :, :8].min() == 255

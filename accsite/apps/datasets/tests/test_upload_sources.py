@@ -47,6 +47,7 @@ def test_several_files_are_a_folder_with_the_paths_that_are_told(own_storage: Pa
         ("a.png", "paths", "a JSON list of 2 paths"),
         ('["x/a.png", "x/a.png"]', "paths", "'x/a.png' is the name of two files"),
         ('["x", "x/a.png"]', "paths", "'x' is the name of two files"),
+        ('["..", "a.png"]', "paths", "'..' is no path of a file"),
     ],
 )
 def test_a_folder_that_is_none_is_refused_and_leaves_nothing(
@@ -96,6 +97,7 @@ def test_a_path_of_the_server_is_taken_where_its_owner_allows_it(tmp_path: Path,
         ("a.npz", "files may be imported from"),
         ("a\0b", "is no path"),
         (str(data / "gone.npz"), "there is no file or folder"),
+        (str(data / ("x" * 300)), "there is no file or folder"),
     ):
         with pytest.raises(InvalidInput) as refused:
             on_server.found(text)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
 from typing import Any
 from uuid import uuid4
 
@@ -16,7 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from acc.errors import InvalidInput
 from accsite.apps.access.permissions import may_change
-from accsite.apps.datasets import looks
+from accsite.apps.datasets import looks, mapping_options
 from accsite.apps.datasets.forms import ImportForm
 from accsite.apps.datasets.mapping_form import MappingForm
 from accsite.apps.datasets.models import Dataset
@@ -140,9 +139,11 @@ def _key(key: str, mapping: dict[str, Any], preview: bool) -> str | None:
 
 def _command(look: looks.Look) -> str:
     """Return the command that imports the same file by the same mapping."""
-    mapping = json.dumps(look.mapping.plain(), ensure_ascii=False)
-    file = shlex.quote(look.source.file)
-    return f".venv/bin/python manage.py import_dataset {file} --mapping {shlex.quote(mapping)}"
+    spec = look.job.spec
+    file, labels = (
+        each.get("path") or each.get("name", "") for each in (spec["upload"], spec["labels"] or {})
+    )
+    return mapping_options.command(look.mapping, file, labels)
 
 
 def _look(request: HttpRequest, pk: int) -> Job:
