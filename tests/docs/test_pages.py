@@ -32,7 +32,8 @@ def name(page: Path) -> str:
 
 def commands() -> Iterator[tuple[str, str, str]]:
     for page in PAGES:
-        for command, rest in COMMAND.findall(page.read_text()):
+        whole = page.read_text().replace("\\\n", "")  # a line that goes on in the next
+        for command, rest in COMMAND.findall(whole):
             yield name(page), command, rest.strip()
 
 

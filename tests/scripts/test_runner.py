@@ -25,7 +25,8 @@ from scripts.test import (
 from tests.stack import PATIENCE, ROOT
 
 # A session inside the session needs none of the suite's own set-up.
-BARE = ("-c", os.devnull, "--noconftest", "-p", "no:django")
+# Without the project's settings Playwright's plugin is loaded, which empties the tree's test-results.
+BARE = ("-c", os.devnull, "--noconftest", "-p", "no:django", "-p", "no:playwright")
 JUNIT = (
     '<testsuites><testsuite name="pytest" tests="{tests}" failures="{failures}" errors="{errors}" '
     'skipped="{skipped}"/></testsuites>'
@@ -158,6 +159,8 @@ def told_of(tmp_path, seconds: str) -> str:
         str(tmp_path),
         "-p",
         "no:django",
+        "-p",
+        "no:playwright",
     ]
     done = subprocess.run(
         [*command, "-p", "tests.durations", str(tmp_path)],

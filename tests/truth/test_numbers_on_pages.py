@@ -153,7 +153,7 @@ def differences(a: Checkpoint, b: Checkpoint) -> set[float]:
 def test_exported_numbers_are_those_that_are_stored(known: Known) -> None:
     for job in Job.objects.filter(kind="train", step__gt=0):
         where = reverse("api:job-loss-history", args=[job.pk])
-        lines = known.client.get(where, headers={"Accept": "text/csv"}).content.decode()
+        lines = known.client.get(where, headers={"Accept": "text/csv"}).getvalue().decode()
         held = known.job(job) | set(map(float, range(job.step)))
         assert untrue(sayings(read(lines.replace(",", " "))), held) == [], job
     for checkpoint in known.site.checkpoints:

@@ -42,7 +42,9 @@ class Command(ActionCommand):
         making.add_argument("--architecture", help="in place of the method's")
         making.add_argument("--latent-dim", type=int, help="in place of the method's")
         making.add_argument("--seed", type=int, help="of the first weights and the held-out rows")
-        making.add_argument("--visibility", default=Visibility.SITE, choices=Visibility.values)
+        making.add_argument(
+            "--visibility", default=Visibility.SITE, choices=Visibility.values, help="who may see it"
+        )
         if self._method is not None:
             params.add_flags(making, self._method)
 
