@@ -66,9 +66,10 @@ class RegressionTask(TargetTask):
         if held_out is None:
             return Baseline(float(loss), words)
         told = self.target_values(held_out)
-        sums = _sums(rows.target(self.column.name).mean().expand_as(told), told)
-        metrics = self.summarise({name: torch.as_tensor(value) for name, value in sums.items()})
-        return Baseline(float(loss), words, metrics=metrics)
+        named = rows.target(self.column.name).mean().expand_as(told)
+        metrics = self.summarise({name: torch.as_tensor(value) for name, value in _sums(named, told).items()})
+        of_held_out = float(self._distance((named - told) / (spread if spread > 0 else 1.0)))
+        return Baseline(float(loss), words, metrics={"loss": of_held_out, **metrics})
 
     def _distance(self, error: Tensor) -> Tensor:
         """Return the loss of errors (N,) in standard deviations."""
