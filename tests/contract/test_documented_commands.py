@@ -124,7 +124,7 @@ LINES: list[tuple[str, int | None, str]] = [
     ("devices retire worker-train", 0, "retired"),
     ("devices forget worker-recipe", 0, "worker-train"),
     ("experiments list", 0, "digits"),
-    ("experiments create Fresh --dataset digits --architecture ConvVAE --seed 3", 0, "fresh"),
+    ("experiments create Fresh --dataset digits --architecture ConvVAE --latent-dim 8 --seed 3", 0, "fresh"),
     ("find digits", 0, "digits"),
     ("checkpoints list digits", 0, "final"),
     ("checkpoints show 1", 0, "digits"),
