@@ -7,7 +7,7 @@ import { explainWords } from "./words.js";
 const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 
-// Chromium ends the page's process when moveBefore moves what still loads; without it htmx inserts, as in other browsers.
+// Chromium ends the page's process when moveBefore moves what still loads; without it htmx inserts, as elsewhere.
 for (const kind of [Element, Document, DocumentFragment]) delete kind.prototype.moveBefore;
 
 // Morphs keep typed text, choices, open details, and what scripts have drawn.
