@@ -8,6 +8,7 @@ next; ``Stored`` brings rows there as they are asked for. Datasets that are too 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -167,7 +168,7 @@ class GatheredTargets(Mapping[str, Tensor]):
         return len(self._columns)
 
 
-class OnDevice:
+class OnDevice(ABC):
     """A dataset as it is trained on: targets on the device, int64 or float32 ``(N,)``; subclasses have the images.
 
     training: the rows that are trained on, from which pairs come; None: all.
@@ -188,13 +189,13 @@ class OnDevice:
         """What pairs of rows are found by; built when it is first asked for."""
         return _factor_index(self.dataset, self._training)
 
+    @abstractmethod
     def raw(self, index: Tensor, host: Tensor) -> Tensor:
         """Return images as they are stored, on the device, of rows ``index`` (``host``: the same on the host)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def stream(self, rows: Indices, *, seed: int, batch_size: int, offset: int) -> Stream:
         """Return the endless batches of ``rows``, from row ``offset`` of their order on."""
-        raise NotImplementedError
 
     def partners(self, rows: Indices, draw: Draw) -> Batch:
         """Return the rows as a batch, drawn at the place of those that they are partners of."""
