@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from acc.specs import EVAL_PARTS
-from tests.e2e.conftest import SCRIPT_NAME, Site, Watched
+from tests.e2e.conftest import MOST, SCRIPT_NAME, Site, Watched
 from tests.stack import DATASET
 
 # The first test starts the whole platform.
@@ -161,7 +161,7 @@ def test_no_page_has_an_error_a_foreign_request_a_shift_or_an_obstacle_and_openi
         assert watched.open(route).status == 200, route
         watched.page.wait_for_load_state("networkidle")
         if (shift := watched.page.evaluate("window.shift")) >= 0.05:
-            wrong.append(f"{route} shifts by {shift}")
+            wrong.append(f"{route} shifts by {shift}: {watched.page.evaluate(MOST)}")
         watched.assert_clean()
         wrong += obstacles(watched, route, (theme,))
     assert not wrong, "\n".join(wrong)
