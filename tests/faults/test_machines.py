@@ -166,6 +166,7 @@ def test_the_far_rank_of_a_killed_job_leaves_it(stack, two):
     points(job)
 
 
+@pytest.mark.long(19)
 def test_a_worker_that_joined_and_is_shut_down_has_the_job_saved_and_handed_back(stack, two):
     job = stack.submit(stack.branch("far drain"), 100_000, ranks=2)
     stack.step(job, 10)
