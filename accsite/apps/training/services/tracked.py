@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 from django.core.files.storage import default_storage
-from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
 from numpy.typing import NDArray
@@ -49,7 +48,7 @@ from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Exp
 from accsite.apps.training.selectors.loss import last_losses, loss_history
 from accsite.apps.training.services import checkpoints
 from accsite.apps.training.services.code import naming_code
-from accsite.apps.training.services.experiments import free_branch_slug, free_experiment_slug
+from accsite.apps.training.services.experiments import free_branch_slug, new_experiment
 from accsite.apps.training.services.locks import lock_experiment
 from accsite.apps.training.services.points import rate
 from accsite.errors import WrongState
@@ -448,15 +447,16 @@ def _another(tracked: TrackedRun) -> WrongState:
 
 
 def _place(actor: Any, experiment_name: str, branch_name: str) -> tuple[Experiment, Branch]:
-    """Return experiment and branch by address or name, made where they are not there."""
-    experiment = _named(Experiment.objects.all(), experiment_name)
+    """Return experiment and branch by address or name, made where there is none that ``actor`` sees."""
+    seen = Experiment.objects.visible_to(actor)
+    experiment = _named(seen, experiment_name)
     if experiment is None:
-        name, slug = free_experiment_slug(experiment_name)
         try:
-            with transaction.atomic():
-                experiment = Experiment.objects.create(name=name, slug=slug, model_spec={}, owner=actor)
-        except IntegrityError:  # made by another loop at this very moment
-            experiment = Experiment.objects.get(slug=slug)
+            experiment = new_experiment(actor, experiment_name, model_spec={})
+        except InvalidInput:
+            experiment = _named(seen, experiment_name)  # made by another loop at this very moment
+            if experiment is None:
+                raise
         touch("experiments", f"checkpoints:{experiment.pk}")
     if not may_change(actor, experiment):
         raise InvalidInput(
