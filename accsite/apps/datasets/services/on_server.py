@@ -57,7 +57,7 @@ def pinned(text: str, folder: Path, stack: ExitStack, *, field: str = "path") ->
         place.symlink_to(through(handle))
         if stat.S_ISREG(os.fstat(handle).st_mode):
             beside = opened_below(root, parts[:-1], stack)
-            for name in _nearest(path.name, os.listdir(beside)):
+            for name in _nearest(path.name, os.listdir(beside)):  # noqa: PTH208 - of a descriptor
                 with suppress(OSError):  # a link, or gone by now: no file that belongs to it
                     (folder / name).symlink_to(through(opened_below(beside, (name,), stack)))
     except OSError as error:

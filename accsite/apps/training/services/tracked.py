@@ -10,13 +10,14 @@ import io
 import json
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from django.core.files.storage import default_storage
+from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 from numpy.typing import NDArray
@@ -58,6 +59,14 @@ ATTEMPT = 1
 FRAME_STEPS = 65_536
 ROWS_AT_ONCE = 500
 """Rows that one query names: databases take no more than some thousands."""
+MOST_ALARMS = 1_000
+"""Of a run; what comes beyond is not kept, and an alarm says so."""
+MOST_CHECKPOINTS = 1_000
+"""Of a run, those that were deleted and may be restored among them."""
+MOST_WAITING = 16
+"""Files of weights of a run whose records have not come yet."""
+WAITING_KEPT = timedelta(days=1)
+"""How long a file of weights waits for the record that names it; a sender that tries again sends it again."""
 TOTALS = ("total", "loss")
 """A series called so is also the total that lists and trees show, the first of them that a run has."""
 OWN = "its loop tells what it does"
@@ -141,6 +150,7 @@ def take(*, actor: Any, job_id: int, first: int, data: bytes, live: bool) -> Tra
 
 def keep_weights(*, actor: Any, job_id: int, path: Path, sha256: str) -> None:
     """Keep a file of weights, which a record of a checkpoint will name; raises InvalidInput for another file."""
+    _check_room(find(actor, job_id), sha256)
     found = file_sha256(path)  # before anything is locked: it may be large
     if found != sha256:
         raise InvalidInput(sha256=f"the file that came is {found}, not {sha256!r}; send it again")
@@ -151,11 +161,64 @@ def keep_weights(*, actor: Any, job_id: int, path: Path, sha256: str) -> None:
 @unit_of_work()
 def _keep_file(actor: Any, job_id: int, path: Path, sha256: str) -> None:
     tracked = find(actor, job_id, lock=True)
+    _check_room(tracked, sha256)
     _keep_code(path, actor)
     checkpoints.store(path, sha256)
     if sha256 not in tracked.weights:
         tracked.weights = [*tracked.weights, sha256]
         tracked.save(update_fields=["weights"])
+
+
+def _check_room(tracked: TrackedRun, sha256: str) -> None:
+    """Raise InvalidInput (file) for weights that are one too many for their run."""
+    if sha256 in tracked.weights:
+        return
+    if len(tracked.weights) >= MOST_WAITING:
+        raise InvalidInput(
+            file=f"{MOST_WAITING} files of weights of this run wait for the records of their checkpoints; send these first"
+        )
+    if Checkpoint.everything.filter(job=tracked.job_id).count() + len(tracked.weights) >= MOST_CHECKPOINTS:
+        raise InvalidInput(
+            file=f"a run has at most {MOST_CHECKPOINTS:,} checkpoints; save fewer, or begin another run"
+        )
+
+
+def purge() -> list[str]:
+    """Delete the weights whose record has not come within a day; return their names in storage."""
+    gone: list[str] = []
+    due = timezone.now() - WAITING_KEPT
+    for pk in TrackedRun.objects.exclude(weights=[]).values_list("pk", flat=True):
+        gone += _purge_waiting(pk, due)
+    return gone
+
+
+@unit_of_work()
+def _purge_waiting(pk: int, due: datetime) -> list[str]:
+    """Forget the weights of one run that came before ``due``, its row locked as by who takes its records in."""
+    Branch.objects.select_for_update(no_key=True).filter(jobs__tracked=pk).first()
+    tracked = TrackedRun.objects.select_for_update(of=("self",)).filter(pk=pk).first()
+    if tracked is None:
+        return []
+    names = {sha256: blobs.name_of(checkpoints.FOLDER, sha256) for sha256 in tracked.weights}
+    late = [
+        sha256
+        for sha256, name in names.items()
+        if not default_storage.exists(name) or default_storage.get_modified_time(name) < due
+    ]
+    if late:
+        tracked.weights = [sha256 for sha256 in tracked.weights if sha256 not in late]
+        tracked.save(update_fields=["weights"])
+    for sha256 in late:
+        drop_weights(sha256)
+    return [names[sha256] for sha256 in late]
+
+
+def drop_weights(sha256: str) -> None:
+    """Delete a file of weights, once this is committed, unless a checkpoint needs it or a run waits for its record."""
+    waiting = TrackedRun.objects.exclude(weights=[]).values_list("weights", flat=True)
+    if not any(sha256 in each for each in waiting):
+        name = blobs.name_of(checkpoints.FOLDER, sha256)
+        transaction.on_commit(partial(checkpoints.delete_unused, name), robust=True)
 
 
 def find(actor: Any, job_id: int, *, lock: bool = False) -> TrackedRun:
@@ -178,6 +241,7 @@ class _Taker:
         self.actor, self.job, self.tracked = actor, job, tracked
         self.ended = False
         self._points: list[Points] = []
+        self._alarms: int | None = None  # that the run has; None before they were counted
 
     def take(self, record: Record, live: bool) -> None:
         if record.says == "points":
@@ -186,7 +250,8 @@ class _Taker:
         self.write()
         if record.says == "alarm":
             step, message = _whole(record, "step"), clean(str(record.header.get("message", "")))
-            self._alarm("note", str(record.header.get("series", "")), step, message)
+            about = _series_of(record)
+            self._alarm("note", series.raw(about) if about else "", step, message)
         elif record.says == "checkpoint":
             self._checkpoint(record)
         elif record.says == "end":
@@ -228,6 +293,15 @@ class _Taker:
                 self._alarm("nan", series.raw(name), step, f"{name} is no finite number at step {step}")
 
     def _alarm(self, kind: str, about: str, step: int, message: str) -> None:
+        """Keep an alarm; of more than MOST_ALARMS only that there were more."""
+        if self._alarms is None:
+            self._alarms = self.job.events.filter(kind="alarm").count()
+        self._alarms += 1
+        if self._alarms == MOST_ALARMS + 1:
+            kind, about = "note", ""
+            message = f"more alarms came than the {MOST_ALARMS:,} that are kept of a run; this is the last"
+        elif self._alarms > MOST_ALARMS:
+            return
         event = note(self.job.pk, "alarm", {"alarm": kind, "series": about}, message, step)
         announce(event.job)
 
@@ -559,6 +633,14 @@ def _clean_beginning(told: Mapping[str, Any]) -> dict[str, Any]:
 
 def _is_number(value: Any, most: float) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= most
+
+
+def _series_of(record: Record) -> str:
+    """Return the series that an alarm is about, '' for none; raises DamagedJournal for what is no name of one."""
+    name = record.header.get("series", "")
+    if name != "" and (fault := journal.name_fault(name)):
+        raise DamagedJournal(fault)
+    return str(name)
 
 
 def _whole(record: Record, field: str) -> int:
