@@ -67,7 +67,7 @@ _next_tidying = 0.0
 
 
 def tidy() -> None:
-    """Every TIDY_SECONDS, delete removed datasets and checkpoints whose time is over, and files that nobody is to read."""
+    """Every TIDY_SECONDS, delete removed datasets and checkpoints whose time is over, and files nobody is to read."""
     global _next_tidying  # noqa: PLW0603 - one sweeper, one clock
     if time.monotonic() < _next_tidying:
         return

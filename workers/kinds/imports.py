@@ -47,7 +47,7 @@ def take_in(context: JobContext) -> None:
     """Look at, or import, the files of a job and finish it."""
     spec = context.job.spec
     try:
-        with ExitStack() as stack, _folder(context.job.pk) as folder:
+        with ExitStack() as stack, folder_of(context.job.pk) as folder:
             path = _placed(folder / "source", spec["upload"], stack)
             labels = _placed(folder / "beside", spec["labels"], stack) if spec["labels"] else None
             how = {
@@ -149,7 +149,7 @@ def _shrunk(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 @contextmanager
-def _folder(job: int) -> Iterator[Path]:
+def folder_of(job: int) -> Iterator[Path]:
     """Give a folder of this job alone; what an attempt that was killed left in it is removed first."""
     folder = blobs.scratch() / f"{WORK_FOLDER}{job}"
     shutil.rmtree(folder, ignore_errors=True)

@@ -452,7 +452,7 @@ def _classes(target: TargetMapping, column: Column, where: str) -> tuple[TargetS
     if fitting and twice:
         raise InvalidInput(
             {
-                f"{where}.labels": f"{twice[0]!r} names two classes of '{column.key}'; give each class a label of its own "
+                f"{where}.labels": f"{twice[0]!r} names two classes of '{column.key}'; give each a label of its own "
                 "in the mapping, or leave the column out"
             }
         )

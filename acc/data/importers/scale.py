@@ -242,7 +242,7 @@ def _judged(values: Values, natural: Scale, kind: str) -> Proposal:
 
 
 def _of_sensor(values: Values, natural: Scale) -> Proposal:
-    """Return the scale of numbers of 16 bits whose highest bits are not used, to be asked for: sensors have 12 to 15."""
+    """Return the scale of numbers of 16 bits, to be asked for where the highest are not used: sensors have 12 to 15."""
     high = int(values.greatest)
     if high.bit_length() >= 16:
         return Proposal(natural)

@@ -32,7 +32,7 @@ from accsite.apps.datasets.services.imports import (
     Uploads,
     uploads_in_use,
 )
-from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.models import Job
 
 MAX_NAME = 120
 WORK_FOLDER = "importing-"
@@ -160,7 +160,7 @@ def file_name(name: str) -> str:
 def purge() -> list[str]:
     """Delete uploads that no import is to read any more, and what killed imports left; return their names."""
     wanted = set(uploads_in_use())
-    active = set(Job.objects.active().filter(kind=JobKind.IMPORT).values_list("pk", flat=True))
+    active = set(Job.objects.active().values_list("pk", flat=True))
     for folder in blobs.scratch().glob(f"{WORK_FOLDER}*"):
         pk = folder.name.removeprefix(WORK_FOLDER)
         if not pk.isdecimal() or int(pk) not in active:

@@ -46,6 +46,7 @@ from accsite.apps.registry import approval
 from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.training import blocks
 from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Experiment, LossBlock, TrackedRun
+from accsite.apps.training.selectors.jobs import seen_experiments
 from accsite.apps.training.selectors.loss import last_losses, loss_history
 from accsite.apps.training.services import checkpoints
 from accsite.apps.training.services.code import naming_code
@@ -114,7 +115,7 @@ def begin(*, actor: Any, told: Mapping[str, Any]) -> TrackedRun:
 def _known(actor: Any, first: Mapping[str, Any]) -> TrackedRun | None:
     rows = TrackedRun.objects.select_related("job__branch__experiment")
     known = rows.filter(beginning=first["digest"]).first()
-    if known is not None and (known.job.branch is None or not may_change(actor, known.job.branch)):
+    if known is not None and (known.job.branch is None or not _may_change(actor, known.job.branch)):
         raise InvalidInput(branch=f"{first['branch']!r} has this run already, and you may not change it")
     return known
 
@@ -175,7 +176,7 @@ def _check_room(tracked: TrackedRun, sha256: str) -> None:
         return
     if len(tracked.weights) >= MOST_WAITING:
         raise InvalidInput(
-            file=f"{MOST_WAITING} files of weights of this run wait for the records of their checkpoints; send these first"
+            file=f"{MOST_WAITING} files of weights of this run wait for the records of their checkpoints; send these"
         )
     if Checkpoint.everything.filter(job=tracked.job_id).count() + len(tracked.weights) >= MOST_CHECKPOINTS:
         raise InvalidInput(
@@ -221,6 +222,19 @@ def drop_weights(sha256: str) -> None:
         transaction.on_commit(partial(checkpoints.delete_unused, name), robust=True)
 
 
+def named(actor: Any, name: str) -> TrackedRun | None:
+    """Return the first run that is called so, of those that ``actor`` may change; None: a shell, which may all."""
+    rows = TrackedRun.objects.select_related("job__branch__experiment").filter(name=name)
+    if actor is not None:
+        rows = rows.filter(job__branch__experiment__in=Experiment.objects.changeable_by(actor))
+    return rows.order_by("pk").first()
+
+
+def _may_change(actor: Any, thing: Any) -> bool:
+    """Return whether ``actor`` may change something; None, a shell, may."""
+    return actor is None or may_change(actor, thing)
+
+
 def find(actor: Any, job_id: int, *, lock: bool = False) -> TrackedRun:
     """Return the run of a job that ``actor`` may change; raises InvalidInput(job). lock: its row, to the end."""
     if job_id > MOST:
@@ -229,7 +243,7 @@ def find(actor: Any, job_id: int, *, lock: bool = False) -> TrackedRun:
     if lock:  # the branch before what hangs on it, as everywhere
         Branch.objects.select_for_update(no_key=True).filter(jobs=job_id).first()
     found = (rows.select_for_update(of=("self",)) if lock else rows).filter(job=job_id).first()
-    if found is None or found.job.branch is None or not may_change(actor, found.job.branch):
+    if found is None or found.job.branch is None or not _may_change(actor, found.job.branch):
         raise InvalidInput(job=f"job {job_id} is no run of a loop that you may use")
     return found
 
@@ -522,7 +536,7 @@ def _another(tracked: TrackedRun) -> WrongState:
 
 def _place(actor: Any, experiment_name: str, branch_name: str) -> tuple[Experiment, Branch]:
     """Return experiment and branch by address or name, made where there is none that ``actor`` sees."""
-    seen = Experiment.objects.visible_to(actor)
+    seen = seen_experiments(actor)
     experiment = _named(seen, experiment_name)
     if experiment is None:
         try:
@@ -532,7 +546,7 @@ def _place(actor: Any, experiment_name: str, branch_name: str) -> tuple[Experime
             if experiment is None:
                 raise
         touch("experiments", f"checkpoints:{experiment.pk}")
-    if not may_change(actor, experiment):
+    if not _may_change(actor, experiment):
         raise InvalidInput(
             branch=f"{experiment_name!r} is an experiment that you may not change; name another"
         )

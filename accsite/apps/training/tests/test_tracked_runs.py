@@ -27,7 +27,6 @@ from accsite.apps.training.models import Branch, Checkpoint, Experiment, LossBlo
 from accsite.apps.training.selectors import loss_history
 from accsite.apps.training.services import jobs, tracked
 from accsite.apps.training.tests import rows as plugin_rows
-from accsite.apps.trees.services.removal import remove_experiment
 from accsite.errors import WrongState
 
 
@@ -502,12 +501,3 @@ def test_weights_whose_record_never_came_are_removed_after_a_day(loop, user, tmp
     assert sorted(gone) == sorted(f"checkpoints/{each}.safetensors" for each in (shared, alone))
     assert {shared, alone} & stored() == {shared}, "a checkpoint has it"
     assert not TrackedRun.objects.exclude(weights=[]).exists()
-
-
-def test_weights_that_wait_go_with_their_experiment(loop, tmp_path):
-    alone = sent(loop, tmp_path, "Gone")
-    assert alone in stored()
-    Job.objects.update(state="LOST")
-    with TestCase.captureOnCommitCallbacks(execute=True):
-        remove_experiment(loop.job.branch.experiment)
-    assert alone not in stored()
