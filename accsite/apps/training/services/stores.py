@@ -45,7 +45,11 @@ class TakenOver:
         """Return the line that tells it."""
         if self.job is None:
             return f"{self.branch}: not taken over"
-        new = f"{self.points:,} new points" if self.points or not self.known else "nothing new"
+        new = (
+            f"{self.points:,} new point{'s' * (self.points != 1)}"
+            if self.points or not self.known
+            else "nothing new"
+        )
         rest = f", {self.left_out:,} left out: their steps are below 0" if self.left_out else ""
         return f"{self.branch}, job {self.job}: {new}{rest}"
 

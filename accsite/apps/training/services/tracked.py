@@ -264,7 +264,7 @@ class _Taker:
         self.write()
         if record.says == "alarm":
             step, message = _whole(record, "step"), clean(str(record.header.get("message", "")))
-            about = _series_of(record)
+            about = _about(record)
             self._alarm("note", series.raw(about) if about else "", step, message)
         elif record.says == "checkpoint":
             self._checkpoint(record)
@@ -649,7 +649,7 @@ def _is_number(value: Any, most: float) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= most
 
 
-def _series_of(record: Record) -> str:
+def _about(record: Record) -> str:
     """Return the series that an alarm is about, '' for none; raises DamagedJournal for what is no name of one."""
     name = record.header.get("series", "")
     if name != "" and (fault := journal.name_fault(name)):
