@@ -308,6 +308,11 @@ def _mapping_facts(mapping: ImportMapping) -> list[tuple[str, str]]:
     return [(word, value) for word, value in facts.items() if value]
 
 
+def split_words(dataset: Dataset) -> str:
+    """Return the parts of the split that came with a dataset, with their rows; empty without one."""
+    return ", ".join(f"{rows:,} {part}" for part, rows in (selectors.split_of(dataset) or {}).items())
+
+
 def provenance(dataset: Dataset) -> list[tuple[str, str]]:
     """Return where a dataset came from, the parameters after the rest; how it was imported is told by ``imported``."""
     known = {name: value for name, value in dataset.provenance.items() if name != "mapping"}

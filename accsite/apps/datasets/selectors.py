@@ -57,6 +57,22 @@ def opened(dataset: Dataset) -> AccDataset:
         raise WrongState({"file": str(error)}) from error
 
 
+def split_of(dataset: Dataset) -> dict[str, int] | None:
+    """Return how many rows each part has of the split that came with a dataset, {} for one that came with none.
+
+    Of one that was made before its row told it, it is read from the file; None where that is not at hand.
+    """
+    if dataset.split is not None:
+        return dict(dataset.split)
+    file = blobs.at_hand(dataset.file, dataset.sha256)
+    if file is None:
+        return None
+    try:
+        return keep(("split", dataset.content_hash), lambda: AccDataset.load(file).parts)
+    except (InvalidInput, OSError):  # a damaged file, which its page tells
+        return None
+
+
 class Samples(TypedDict):
     """A page of samples: how many there are in all, their numbers, and of each target one value for each of them."""
 
