@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import lzma
 import math
 import sqlite3
 import tempfile
@@ -216,3 +217,46 @@ def test_event_files_that_are_damaged_give_what_came_before(tmp_path):
     (made,) = import_runs(tmp_path / "logs", folder=tmp_path / "runs")
     assert 0 < made.points < 50
     assert "is damaged behind" in made.faults[0]
+
+
+def first_and_second(store, folder) -> None:
+    """Assert that the two runs of a store in SQLite are taken over."""
+    made = {each.branch: each for each in import_runs(store, folder=folder)}
+    assert sorted(made) == ["mine: one/first", "mine: one/second"]
+    assert not any(each.faults for each in made.values())
+    first, second = (made[f"mine: one/{name}"].path for name in ("first", "second"))
+    values = told(first)
+    assert values["val/loss"] == {step: float(np.float32(1 / (step + 1))) for step in range(5)}
+    assert math.isnan(values["odd"][2])
+    assert values["odd"][3] == math.inf
+    assert {name: files.first(first).header["config"][name] for name in ("lr", "note")} == {
+        "lr": "0.1",
+        "note": "it's",
+    }
+    assert told(second) == {"x": {3: 1.0}}
+    assert (ends(first), ends(second)) == (["SUCCEEDED"], ["FAILED"])
+
+
+def test_a_store_of_mlflow_in_sqlite_as_it_was_written_by_version_3(tmp_path):
+    kept = Path(__file__).with_name("mlflow-3.17.2.db.xz")
+    store = tmp_path / "mlflow.db"
+    store.write_bytes(lzma.decompress(kept.read_bytes()))
+    first_and_second(store, tmp_path / "runs")
+
+
+def test_a_store_of_mlflow_in_sqlite_as_it_is_written_now(tmp_path, monkeypatch):
+    pytest.importorskip("sqlalchemy", reason="mlflow-skinny writes SQLite by SQLAlchemy and Alembic alone")
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.chdir(tmp_path)
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    mlflow.set_experiment("mine: one")
+    with mlflow.start_run(run_name="first"):
+        mlflow.log_params({"lr": 0.1, "note": "it's"})
+        for step in range(5):
+            mlflow.log_metrics({"val/loss": 1 / (step + 1)}, step=step)
+        mlflow.log_metric("odd", math.nan, step=2)
+        mlflow.log_metric("odd", math.inf, step=3)
+    with pytest.raises(ZeroDivisionError), mlflow.start_run(run_name="second"):
+        mlflow.log_metric("x", 1.0, step=3)
+        1 / 0  # noqa: B018
+    first_and_second(tmp_path / "mlflow.db", tmp_path / "runs")

@@ -327,8 +327,9 @@ def flat(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     for name, item in value.items():
         if isinstance(item, Mapping):
             rows.extend(flat(item, f"{prefix}{name}."))
-        elif item not in (None, ""):
-            rows.append((f"{prefix}{name}".replace("_", " "), str(item)))
+        elif item not in (None, "", []):
+            text = ", ".join(map(str, item)) if isinstance(item, list) else str(item)
+            rows.append((f"{prefix}{name}".replace("_", " "), text))
     return rows
 
 
