@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from rest_framework.test import APIClient
 
-from acc.track.tests.test_stores_of_other_trackers import mlflow_store
+from acc.track.tests.stores import mlflow_store
 from accsite.apps.jobs.models import Job
 from tests.contract import real
 

@@ -20,6 +20,7 @@ from acc.errors import InvalidInput
 from acc.track import file as files
 from acc.track.__main__ import main
 from acc.track.stores import import_runs
+from acc.track.tests.stores import mlflow_store
 
 
 def told(path) -> dict[str, dict[int, float]]:
@@ -160,16 +161,6 @@ def test_a_run_of_mlflow_that_went_on_ends_as_it_ended_then(tmp_path):
     assert (grown.points, ends(grown.path)) == (1, ["FAILED", "SUCCEEDED"])
     (same,) = import_runs(mlruns, folder=tmp_path / "runs")
     assert (same.points, ends(same.path)) == (0, ["FAILED", "SUCCEEDED"])
-
-
-def mlflow_store(folder, lines, status="3"):
-    """Return a file store of MLflow with one run of one metric, and the file of that."""
-    run = folder / "mlruns" / "0" / "r"
-    (run / "metrics").mkdir(parents=True)
-    (run.parent / "meta.yaml").write_text("name: mine\n")
-    (run / "meta.yaml").write_text(f"run_id: r\nrun_name: first\nstatus: {status}\n")
-    (run / "metrics" / "loss").write_bytes(lines if isinstance(lines, bytes) else lines.encode())
-    return folder / "mlruns", run / "metrics" / "loss"
 
 
 @pytest.mark.parametrize(

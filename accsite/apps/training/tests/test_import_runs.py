@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from acc.errors import InvalidInput
-from acc.track.tests.test_stores_of_other_trackers import mlflow_store
+from acc.track.tests.stores import mlflow_store
 from accsite.apps.jobs.models import Job
 from accsite.apps.training.models import Experiment, LossBlock, TrackedRun, Visibility
 from accsite.apps.training.selectors import loss_history
