@@ -274,7 +274,7 @@ def test_a_look_is_read_and_imported_without_scripts(site: Site, visit: Callable
     site.stack.state(Job.objects.get(pk=job), "SUCCEEDED")
     page.reload()
     assert page.get_by_role("img", name="Histogram of form").is_visible()
-    page.get_by_label("Name", exact=True).fill("Seen without scripts")
+    page.get_by_label("Name of the dataset").fill("Seen without scripts")
     page.get_by_role("button", name="Import", exact=True).click()
     page.wait_for_url("**/datasets/")
     site.stack.state(Job.objects.filter(kind="import").latest("pk"), "SUCCEEDED")
