@@ -38,10 +38,12 @@ def beginning(branch: str) -> dict[str, object]:
 
 def test_a_loop_that_names_a_private_experiment_of_another_gets_one_of_its_own(world):
     run = tracked.begin(actor=world.users["stranger"], told=beginning(f"{SECRET}/main"))
+    assert run.job.branch is not None
     made = run.job.branch.experiment
     assert (made.owner, made.name) == (world.users["stranger"], SECRET)
     assert made != world.branch.experiment
     again = tracked.begin(actor=world.users["stranger"], told={**beginning(f"{SECRET}/second")})
+    assert again.job.branch is not None
     assert again.job.branch.experiment == made
 
 

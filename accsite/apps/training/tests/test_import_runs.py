@@ -68,6 +68,7 @@ def test_a_run_goes_where_it_is_told_and_not_into_what_one_may_not_change(
     )
     mlruns, _ = mlflow_store(tmp_path, "0 1.0 0\n")
     [run] = taken(user, mlruns, experiment="Study")
+    assert run.job is not None
     made = Job.objects.get(pk=run.job).branch
     assert made is not None
     assert (made.experiment.name, made.experiment.slug, made.experiment.owner) == ("Study", "study-2", user)

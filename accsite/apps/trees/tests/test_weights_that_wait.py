@@ -17,6 +17,7 @@ def test_weights_that_wait_go_with_their_experiment(django_user_model, tmp_path)
     alone = sent(loop, tmp_path, "Gone")
     assert alone in stored()
     Job.objects.update(state="LOST")
+    assert loop.job.branch is not None
     with TestCase.captureOnCommitCallbacks(execute=True):
         remove_experiment(loop.job.branch.experiment)
     assert alone not in stored()
