@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acc.data import AccDataset, browse
+from acc.data.dataset import PARTS
 from acc.data.pixels import as_uint8
 from acc.errors import InvalidInput
 from acc.render import sprite
@@ -63,7 +64,7 @@ def split_of(dataset: Dataset) -> dict[str, int] | None:
     Of one that was made before its row told it, it is read from the file; None where that is not at hand.
     """
     if dataset.split is not None:
-        return dict(dataset.split)
+        return {part: dataset.split[part] for part in PARTS if part in dataset.split}
     file = blobs.at_hand(dataset.file, dataset.sha256)
     if file is None:
         return None
