@@ -293,6 +293,7 @@ class Dataset(TypedDict):
     dtype: str
     targets: list[Target]
     units: int | None
+    split: dict[str, int] | None
     provenance: dict[str, Any]
     content_hash: str
     sha256: str

@@ -71,6 +71,14 @@ class AccDataset:
         return int(self.images.shape[0])
 
     @property
+    def parts(self) -> dict[str, int]:
+        """How many rows each part of the split has that came with the data, by ``PARTS``; none without one."""
+        if self.split is None:
+            return {}
+        counts = np.bincount(self.split, minlength=len(PARTS)).tolist()
+        return {part: count for part, count in zip(PARTS, counts, strict=True) if count}
+
+    @property
     def unit_count(self) -> int:
         """How many units there are; as many as rows where each stands for itself."""
         return len(self) if self.units is None else len(np.unique(self.units))

@@ -27,6 +27,7 @@ STEERS = {*CHANGES, "operator"}
 OPERATES = {"operator", "administrator"}
 MANAGES = {"owner", "administrator"}
 RUNS = {"owner", "operator", "administrator"}
+LOOKS = {"owner", "administrator"}
 
 WHO_ACTS: dict[str, set[str]] = {
     "experiment": CHANGES,
@@ -139,8 +140,8 @@ ENDPOINTS: dict[str, set[str]] = {
     "GET dataset-statistics": SIGNED_IN,
     "GET dataset-targets": SIGNED_IN,
     "GET dataset-regeneration": SIGNED_IN,
-    "GET dataset-look": set(),  # nobody has looked at anything
-    "GET dataset-look-picture": set(),
+    "GET dataset-look": LOOKS,
+    "GET dataset-look-picture": LOOKS,
     "POST dataset-import": WRITES,
     "POST track": WRITES,
     "POST track-blocks": set(),  # the job there is no run of a loop

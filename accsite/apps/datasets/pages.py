@@ -308,6 +308,11 @@ def _mapping_facts(mapping: ImportMapping) -> list[tuple[str, str]]:
     return [(word, value) for word, value in facts.items() if value]
 
 
+def split_words(dataset: Dataset) -> str:
+    """Return the parts of the split that came with a dataset, with their rows; empty without one."""
+    return ", ".join(f"{rows:,} {part}" for part, rows in (selectors.split_of(dataset) or {}).items())
+
+
 def provenance(dataset: Dataset) -> list[tuple[str, str]]:
     """Return where a dataset came from, the parameters after the rest; how it was imported is told by ``imported``."""
     known = {name: value for name, value in dataset.provenance.items() if name != "mapping"}
@@ -322,8 +327,9 @@ def flat(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     for name, item in value.items():
         if isinstance(item, Mapping):
             rows.extend(flat(item, f"{prefix}{name}."))
-        elif item not in (None, ""):
-            rows.append((f"{prefix}{name}".replace("_", " "), str(item)))
+        elif item not in (None, "", []):
+            text = ", ".join(map(str, item)) if isinstance(item, list) else str(item)
+            rows.append((f"{prefix}{name}".replace("_", " "), text))
     return rows
 
 

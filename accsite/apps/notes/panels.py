@@ -87,7 +87,7 @@ def metric(user: Any, words: list[str]) -> SafeString | None:
     node = _find_checkpoint(user, words)
     if node is None or len(words) < 2:
         return None
-    rows = Metric.objects.filter(evaluation__checkpoint=node, name=words[1])
+    rows = Metric.objects.on().filter(evaluation__checkpoint=node, name=words[1])
     if len(words) > 2:
         rows = rows.filter(task_key=words[2]) | rows.filter(concept=words[2]) | rows.filter(group=words[2])
     found = rows.order_by("-evaluation_id", "id").first()

@@ -237,7 +237,7 @@ def _measured(user: Any, choice: Choice) -> Any:
 
 def _visible(user: Any) -> Any:
     """Return the numbers of checkpoints that are there: one that waits for an undo of its deletion is not."""
-    return Metric.objects.filter(
+    return Metric.objects.on().filter(
         evaluation__branch__experiment__in=Experiment.objects.visible_to(user),
         evaluation__checkpoint__isnull=False,
         evaluation__checkpoint__deleted_at=None,

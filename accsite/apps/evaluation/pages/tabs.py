@@ -115,12 +115,12 @@ class Scrubbed:
 
 
 def metrics(
-    checkpoint: Checkpoint, _asked: PartRequest, _kept: Kept, _query: Mapping[str, Any]
+    checkpoint: Checkpoint, asked: PartRequest, _kept: Kept, _query: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the rows of the metrics table: the tasks' metrics, then the headline of factoring."""
+    """Return the rows of the metrics table: the tasks' metrics, then the headline of factoring; of images asked for."""
     branch = checkpoint.branch
     newest: dict[tuple[str, str], Metric] = {}
-    rows = Metric.objects.filter(evaluation__checkpoint=checkpoint, concept="", group="")
+    rows = Metric.objects.on(asked.spec.rows).filter(evaluation__checkpoint=checkpoint, concept="", group="")
     rows = rows.select_related("evaluation")
     for metric in rows.order_by("evaluation_id", "id"):
         if metric.task_key or metric.name in HEADLINE:

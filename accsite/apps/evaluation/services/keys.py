@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from acc.specs import EvalSpec
 from acc.version import __version__
 from accsite.apps.datasets.models import Dataset
+from accsite.apps.evaluation.models import HELD_OUT
 from accsite.apps.training.models import Checkpoint
 
 OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "metrics": (),
-    "reconstructions": ("images", "seed", "shown"),
+    "metrics": ("rows",),
+    "reconstructions": ("rows", "images", "seed", "shown"),
     "traversals": ("dataset", "rows", "seeds", "steps", "direction", "groups", "own", "seed"),
     "sort": ("dataset", "rows", "sort_images", "direction", "groups", "own"),
     "attention": ("dataset", "rows", "images", "seed"),
@@ -26,8 +27,11 @@ def part_key(checkpoint: Checkpoint, spec: EvalSpec, part: str) -> str:
     frozen = checkpoint.spec
     tasks = frozen.get("tasks", [])
     options = spec.model_dump(mode="json", include=set(OPTIONS[part]))
+    # What was measured before there was a choice goes on to count.
     if options.get("shown") == "fixed":
-        del options["shown"]  # what was measured before there was a choice goes on to count
+        del options["shown"]
+    if part in ("metrics", "reconstructions") and options["rows"] == HELD_OUT:
+        del options["rows"]
     depends = {
         "part": part,
         "checkpoint": [checkpoint.pk, checkpoint.sha256],
