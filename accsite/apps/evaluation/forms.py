@@ -9,14 +9,16 @@ from django import forms
 from acc.specs import EVAL_PARTS
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.evaluation.selectors.asked import DIRECTIONS, TABS
+from accsite.apps.evaluation.selectors.metric_plugins import offered
+from accsite.apps.registry.models import Plugin
 from accsite.apps.training.models import AutoEvaluate, Branch, Checkpoint
-from accsite.forms import ServiceForm, choice, number
+from accsite.forms import ServiceForm, choice, number, param_field
 
 NUMBERS = ("seed", "images", "seeds", "steps", "sort_images")
 
 
 class RunForm(ServiceForm):
-    """Which parts to measure of a checkpoint, and on which dataset."""
+    """Which parts and metrics of plugins to measure of a checkpoint, and on which dataset."""
 
     suite = forms.MultipleChoiceField(
         label="Measure",
@@ -34,6 +36,13 @@ class RunForm(ServiceForm):
     def __init__(self, checkpoint: Checkpoint, data: Any = None, **options: Any) -> None:
         super().__init__(data, auto_id="run-%s", **options)
         self.initial.setdefault("suite", list(EVAL_PARTS))
+        self.metrics = offered()
+        suite = self.fields["suite"]
+        assert isinstance(suite, forms.MultipleChoiceField)
+        suite.choices = [*suite.choices, *((plugin.name, plugin.label) for plugin in self.metrics)]
+        for plugin in self.metrics:
+            for param in plugin.params:
+                self.fields[f"params.{plugin.name}.{param['name']}"] = param_field(param)
         own = sorted(checkpoint.spec.get("datasets", {}))
         others = [slug for slug in fitting(checkpoint) if slug not in own]
         self.fields["dataset"].widget.choices = [
@@ -42,13 +51,29 @@ class RunForm(ServiceForm):
             *((slug, slug) for slug in others),
         ]
 
+    @property
+    def of_metrics(self) -> list[tuple[Plugin, list[forms.BoundField]]]:
+        """Return the metrics of plugins that have parameters, with their fields."""
+        found = [
+            (each, [self[f"params.{each.name}.{param['name']}"] for param in each.params])
+            for each in self.metrics
+        ]
+        return [(plugin, fields) for plugin, fields in found if fields]
+
     def payload(self) -> dict[str, Any]:
-        """Return what was asked for: numbers as numbers, names as names."""
-        found = super().payload()
-        return {
-            name: int(value) if name in NUMBERS and str(value).isdecimal() and len(str(value)) < 19 else value
-            for name, value in found.items()
-        }
+        """Return what was asked for: numbers as numbers, names as names; parameters of metrics that are ticked."""
+        found: dict[str, Any] = {}
+        params: dict[str, Any] = {}
+        given = super().payload()
+        for name, value in given.items():
+            if name.startswith("params."):
+                if name.split(".")[1] in given.get("suite", ()):
+                    params[name.removeprefix("params.")] = value
+            elif name in NUMBERS and str(value).isdecimal() and len(str(value)) < 19:
+                found[name] = int(value)
+            else:
+                found[name] = value
+        return {**found, **({"params": params} if params else {})}
 
 
 class AutoForm(ServiceForm):

@@ -26,6 +26,7 @@ KIND_LABELS = {
     PluginKind.MODEL: "Model architectures",
     PluginKind.GENERATOR: "Dataset generators",
     PluginKind.METHOD: "Methods",
+    PluginKind.METRIC: "Metrics of a whole checkpoint",
     PluginKind.RECIPE: "Recipes",
 }
 VERBS = {"approve": approval.approve, "withdraw": approval.withdraw}
