@@ -377,9 +377,9 @@ class EvalSpec(Spec):
     that was trained on, those held out, all, the test rows that came with it, or those of held-out combinations.
     direction, groups: along what traversals and sort go, and in which groups (empty: all). shown: which images are
     reconstructed: those of ``seed``, or those that come out worst. concepts: targets that count as factors (empty:
-    those that a group holds, if there are two, else all; metrics of plugins: all); own: concept -> the group that holds it (empty: the
-    group of its name); match: score the best assignment instead. params: of metrics that are plugins,
-    ``Class.parameter`` -> value.
+    those that a group holds, if there are two, else all; metrics of plugins: all); own: concept -> the group that
+    holds it (empty: the group of its name); match: score the best assignment instead. params: of metrics that are
+    plugins, ``Class.parameter`` -> value.
     """
 
     suite: tuple[str, ...] = ("metrics", "reconstructions")

@@ -52,13 +52,14 @@ class RunForm(ServiceForm):
         ]
 
     @property
-    def of_metrics(self) -> list[tuple[Plugin, list[forms.BoundField]]]:
-        """Return the metrics of plugins that have parameters, with their fields."""
-        found = [
-            (each, [self[f"params.{each.name}.{param['name']}"] for param in each.params])
-            for each in self.metrics
-        ]
-        return [(plugin, fields) for plugin, fields in found if fields]
+    def of_metrics(self) -> list[tuple[Plugin, list[forms.BoundField], bool]]:
+        """Return the metrics of plugins that have parameters, with their fields, and whether one was refused."""
+        found = []
+        for plugin in self.metrics:
+            fields = [self[f"params.{plugin.name}.{param['name']}"] for param in plugin.params]
+            if fields:
+                found.append((plugin, fields, any(field.errors for field in fields)))
+        return found
 
     def payload(self) -> dict[str, Any]:
         """Return what was asked for: numbers as numbers, names as names; parameters of metrics that are ticked."""
