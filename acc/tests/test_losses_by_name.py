@@ -172,3 +172,10 @@ def test_one_class_with_one_method_is_a_task() -> None:
 
     assert run(helpers.task("Shortest"), more=(Shortest,), steps=2).step == 2
     assert PluginSet(Shortest).task("Shortest") is Shortest
+
+
+def test_the_graph_of_a_loss_is_let_go_with_its_step() -> None:
+    trainer = run(helpers.task("Two"), steps=3)
+    (entry,) = trainer.state.tasks.entries.values()
+    assert len(entry.parts) == 3
+    assert not any(part.requires_grad for part in entry.parts)
