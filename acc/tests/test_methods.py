@@ -339,6 +339,9 @@ def test_codes_are_the_nearest_in_half_precision_too():
     # Codes so close together that half precision cannot tell them apart.
     model.book.copy_(1 + 1e-4 * torch.arange(len(model.book))[:, None].expand_as(model.book))
     images = torch.from_numpy(DATA.images[:4]).float() / 255
+    with torch.no_grad():
+        model.encoder[-1].bias.fill_(1.01)
+        model.encoder[-1].weight.mul_(1e-3)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         told = model.posterior(images).extras
     flat = told["encoded"].permute(0, 2, 3, 1).double()
