@@ -185,8 +185,8 @@ def _no_number(loss: float, batches_of_all: int, odd: int, rows: int) -> str:
     if rows / odd > _FEW_ROWS:
         return f"{told}, which is no finite number"
     return (
-        f"{told}, in batches of {rows / odd:.2g} images; evaluations go in batches of any size, down to one, and the loss must "
-        "be a finite number for each"
+        f"{told}, in batches of {rows / odd:.2g} images; evaluations go in batches of any size, down to one, and the "
+        "loss must be a finite number for each"
     )
 
 
