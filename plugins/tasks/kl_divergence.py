@@ -35,7 +35,7 @@ class KLDivergenceTask(Task):
     @property
     def needs_whole_batch(self) -> bool:  # type: ignore[override]
         """Whether free bits are asked for: what is clamped is a mean over the batch, so its parts do not add up."""
-        return self.free_bits > 0
+        return bool(self.free_bits > 0)
 
     def compute_loss(self, output: ModelOutput, batch: Batch, head: nn.Module | None) -> Tensor:
         """Return the sum over dimensions of their mean divergence."""

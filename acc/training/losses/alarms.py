@@ -259,11 +259,12 @@ class Watch:
     def _take_parts(self, block: PointBlock) -> None:
         for name, row in zip(block.series, block.values, strict=True):
             part = series.part_of(name)
-            there = np.flatnonzero(~np.isnan(row)) if part else ()
-            if part and len(there):
-                self._parts.setdefault(part[0], {}).setdefault(part[1], _Part()).take(
-                    block.start + there, row[there]
-                )
+            if part is None:
+                continue
+            there = np.flatnonzero(~np.isnan(row))
+            if len(there):
+                known = self._parts.setdefault(part[0], {}).setdefault(part[1], _Part())
+                known.take(block.start + there, row[there])
 
     def end(self, tasks: Mapping[str, Entry]) -> list[Alarm]:
         """Return the alarms of a run that is over: of how it ended, though that has not filled a window."""

@@ -22,7 +22,6 @@ class RunForm(ServiceForm):
 
     suite = forms.MultipleChoiceField(
         label="Measure",
-        choices=[(part, TABS[part]) for part in EVAL_PARTS],
         required=False,
         widget=forms.CheckboxSelectMultiple,
     )
@@ -39,7 +38,8 @@ class RunForm(ServiceForm):
         self.metrics = offered()
         suite = self.fields["suite"]
         assert isinstance(suite, forms.MultipleChoiceField)
-        suite.choices = [*suite.choices, *((plugin.name, plugin.label) for plugin in self.metrics)]
+        parts = [(part, TABS[part]) for part in EVAL_PARTS]
+        suite.choices = [*parts, *((plugin.name, plugin.label) for plugin in self.metrics)]
         for plugin in self.metrics:
             for param in plugin.params:
                 self.fields[f"params.{plugin.name}.{param['name']}"] = param_field(param)
