@@ -75,7 +75,11 @@ def evaluate(context: JobContext) -> None:
         services.record(job.pk, context.attempt, result, seconds=seconds, cells=cells)
 
     insist(record, given_up=context.lease.fenced)
-    outcome = {"metrics": len(result.metrics) + len(result.custom), "seconds": round(seconds, 3), "rows": result.rows}
+    outcome = {
+        "metrics": len(result.metrics) + len(result.custom),
+        "seconds": round(seconds, 3),
+        "rows": result.rows,
+    }
     promises.succeed(context, outcome, proof=measured)
     log.info("evaluated", step=result.step, seconds=outcome["seconds"], rows=result.rows)
 
