@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from acc.data import AccDataset
 
 NO_HELD_OUT = "no rows are held out (val_fraction is 0), and training rows would flatter the model"
-_LOSS, _ROWS = "_loss", "_rows"
+_LOSS, _ROWS, _ODD = "_loss", "_rows", "_odd"
+_FEW_ROWS = 8
 
 
 def attach(tasks: TaskSet, spec: TaskSpec, checkpoint: Checkpoint) -> Entry:
@@ -94,8 +95,8 @@ class TaskMetrics:
                 try:
                     with failing(entry.spec, entry.task):
                         given = entry.task.compute_joint_loss(own, others, entry.head, *entry.step)
-                        loss = entry.summed(given).double() * len(batch)
-                        found = {**entry.task.evaluate_joint(own, others), _LOSS: loss, _ROWS: len(batch)}
+                        told = _told(entry.summed(given), len(batch))
+                        found = {**entry.task.evaluate_joint(own, others), **told}
                         _add(total, found, stored.device)
                 except TaskFailed as error:
                     self._joint_failed[entry.spec.key] = _unmeasured(error)
@@ -160,14 +161,33 @@ def _of_batch(entry: Entry, output: ModelOutput, batch: Batch) -> Sums:
     if not entry.task.trains:
         return found
     loss = entry.loss(output, batch)
-    return {**found, _LOSS: loss.double() * len(batch), _ROWS: len(batch)}
+    return {**found, **_told(loss, len(batch))}
+
+
+def _told(loss: Tensor, rows: int) -> dict[str, Any]:
+    """Return what is added up of the loss of a batch: also how many were no finite numbers, and of how many rows."""
+    odd = not bool(torch.isfinite(loss))
+    return {_LOSS: loss.double() * rows, _ROWS: rows, _ODD: torch.tensor([1, odd, rows * odd])}
 
 
 def _values(entry: Entry, total: dict[str, Tensor]) -> dict[str, float | str]:
     values: dict[str, float | str] = {}
     if _LOSS in total:
-        values["loss"] = float(total.pop(_LOSS)) / float(total.pop(_ROWS))
+        loss = float(total.pop(_LOSS)) / float(total.pop(_ROWS))
+        batches_of_all, odd, rows = total.pop(_ODD).tolist()
+        values["loss"] = loss if not odd else _no_number(loss, batches_of_all, odd, rows)
     return {**values, **(entry.task.summarise(total) if total else {})}
+
+
+def _no_number(loss: float, batches_of_all: int, odd: int, rows: int) -> str:
+    """Return, in words, that the losses of ``odd`` batches, of ``rows`` rows, were no finite numbers."""
+    told = f"came out as {loss}" + (f" for {odd} of {batches_of_all} batches" if odd < batches_of_all else "")
+    if rows / odd > _FEW_ROWS:
+        return f"{told}, which is no finite number"
+    return (
+        f"{told}, in batches of {rows / odd:.2g} images; evaluations go in batches of any size, down to one, and the "
+        "loss must be a finite number for each"
+    )
 
 
 def _total(folds: list[dict[str, Tensor]]) -> dict[str, Tensor]:

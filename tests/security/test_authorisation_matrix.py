@@ -157,7 +157,7 @@ ENDPOINTS: dict[str, set[str]] = {
     "POST plugin-source-withdraw": {"administrator"},
     **{
         f"GET registry-{kind}-{what}": SIGNED_IN
-        for kind in ("task", "generator", "model", "method", "recipe")
+        for kind in ("task", "generator", "model", "method", "metric", "recipe")
         for what in ("list", "detail")
     },
 }

@@ -26,6 +26,7 @@ KIND_LABELS = {
     PluginKind.MODEL: "Model architectures",
     PluginKind.GENERATOR: "Dataset generators",
     PluginKind.METHOD: "Methods",
+    PluginKind.METRIC: "Metrics of a whole checkpoint",
     PluginKind.RECIPE: "Recipes",
 }
 VERBS = {"approve": approval.approve, "withdraw": approval.withdraw}
@@ -60,10 +61,11 @@ class FileRow:
 
 @dataclass(frozen=True)
 class PluginRow:
-    """A class, and its parameters with what each may be in words."""
+    """A class, its parameters with what each may be in words, and the numbers of a metric with what each is."""
 
     plugin: Plugin
     params: list[tuple[dict[str, Any], str]]
+    numbers: list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,21 @@ def kinds_of(plugins: list[Plugin], asked: Mapping[str, str]) -> list[KindRows]:
 
 def plugin_row(plugin: Plugin) -> PluginRow:
     """Return a class as the page shows it."""
-    return PluginRow(plugin, [(param, allowed(param)) for param in plugin.params])
+    numbers = numbers_of(plugin) if plugin.kind == PluginKind.METRIC else []
+    return PluginRow(plugin, [(param, allowed(param)) for param in plugin.params], numbers)
+
+
+def numbers_of(plugin: Plugin) -> list[tuple[str, str]]:
+    """Return the numbers of a metric with direction and range in words."""
+    directions = {True: "higher is better", False: "lower is better", None: "neither is better"}
+    ranges = plugin.requires["ranges"]
+    return [
+        (
+            name,
+            directions[higher] + (f", {ranges[name][0]:g} to {ranges[name][1]:g}" if name in ranges else ""),
+        )
+        for name, higher in plugin.requires["metrics"].items()
+    ]
 
 
 def source_lines(file: PluginFile) -> list[SourceLine]:

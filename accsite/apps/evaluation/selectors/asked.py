@@ -22,6 +22,13 @@ TABS = {
     "attention": "Attention",
     "ufr": "UFR",
 }
+
+
+def tab_of(part: str) -> str:
+    """Return the tab that shows a part of an evaluation: numbers of metrics that are plugins stand among all others."""
+    return part if part in TABS else "metrics"
+
+
 CHOICES = ("seed", "shown", "direction", "dataset", "rows")
 DIRECTIONS = {
     "principal": "the group's principal direction",

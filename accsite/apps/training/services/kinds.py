@@ -149,7 +149,8 @@ class Evaluate(Kind):
     def retry(self, *, actor: Any, job: Job) -> Job:
         if job.checkpoint is None:
             return super().retry(actor=actor, job=job)
-        return jobs.submit_evaluation(actor=actor, checkpoint=job.checkpoint, eval=job.spec)
+        asked = {name: job.spec[name] for name in EvalSpec.model_fields if name in job.spec}
+        return jobs.submit_evaluation(actor=actor, checkpoint=job.checkpoint, eval=asked)
 
 
 class Track(Kind):
