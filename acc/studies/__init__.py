@@ -1,0 +1,11 @@
+"""Studies: a question with arms, seeds, outcomes and claims, and what may be said of the answer. The seed is the unit.
+
+``plan`` is what is written down before, ``results`` what came of each arm and seed, ``statistics`` what few seeds can
+say, ``verdict`` the sentence; all of these are torch-free. ``run`` does a study on local processes, ``report`` shows it.
+"""
+
+from acc.studies.plan import Arm, Claim, Outcome, Study
+from acc.studies.results import Measured, Result
+from acc.studies.verdict import Verdict, judge
+
+__all__ = ["Arm", "Claim", "Measured", "Outcome", "Result", "Study", "Verdict", "judge"]
