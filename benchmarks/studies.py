@@ -3,7 +3,7 @@
 python -m benchmarks.studies                   2,000 studies of each kind: a minute on one thread
 python -m benchmarks.studies --studies 20000   the same to the third digit
 
-Each row is of simulated studies of two arms, whose outcomes are drawn anew for each seed and judged by the very functions
+Each row is of simulated studies of two arms, whose outcomes are drawn anew for each seed and judged by the functions
 that judge a study. After the rows stands the table that docs/studies.md shows.
 """
 

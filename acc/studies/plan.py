@@ -401,7 +401,7 @@ def patch(first: Any, other: Any) -> Any:
     if not isinstance(first, Mapping) or not isinstance(other, Mapping):
         return other
     found = {
-        name: None for name in first if name not in other or other[name] is None and first[name] is not None
+        name: None for name in first if name not in other or (other[name] is None and first[name] is not None)
     }
     for name, value in other.items():
         if value is not None and (name not in first or first[name] != value):

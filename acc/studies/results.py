@@ -50,7 +50,7 @@ class Result(Spec):
 
 @dataclass(frozen=True)
 class Pairs:
-    """The paired differences of one claim: by how much it is exceeded (in the direction of its sign), seed by seed.
+    """The paired differences of one claim, first arm less second, seed by seed, in the unit of its outcome.
 
     failed: seed -> why it has no difference and will not have one. waiting: seeds that may get one yet. refused: why
     nothing may be said of those there are, or empty.
@@ -69,14 +69,13 @@ def by_place(results: Sequence[Result]) -> dict[tuple[str, int], Result]:
 
 
 def pairs(study: Study, claim: Claim, results: Sequence[Result]) -> Pairs:
-    """Return the differences that a claim is about, ``first - second`` for ``>``, in the unit of its outcome.
+    """Return the differences that a claim is about.
 
     A pair is one seed of both arms. One that was measured on other images than its partner refuses the whole claim:
     what is left out must not depend on what came of it.
     """
     known = by_place(results)
     seeds, differences, failed, waiting = [], [], {}, []
-    sign = 1 if claim.sign == ">" else -1
     for seed in study.seeds:
         both = [
             known.get((name, seed)) or Result(arm=name, seed=seed) for name in (claim.first, claim.second)
@@ -94,9 +93,10 @@ def pairs(study: Study, claim: Claim, results: Sequence[Result]) -> Pairs:
                     "was asked something else"
                 )
                 return Pairs(refused=refused)
-            assert one.value is not None and other.value is not None
+            assert one.value is not None
+            assert other.value is not None
             seeds.append(seed)
-            differences.append(sign * (one.value - other.value))
+            differences.append(one.value - other.value)
     return Pairs(tuple(seeds), tuple(differences), failed, tuple(waiting))
 
 

@@ -28,8 +28,8 @@ class Verdict(Spec):
 
     sentence: all of it, in words. why: of a claim that is not decided, or cannot be. test: what it rests on. n: pairs
     of seeds; failed, waiting: pairs that have no difference, and that have none yet. differences: of each of ``seeds``,
-    the claim's first arm less its second for ``>``, the other way round for ``<``, in the unit of the outcome; mean,
-    low, high: theirs, with the interval of the test (None: endless, or not known). p: two-sided, against what the claim
+    the claim's first arm less its second, in the unit of the outcome; mean, low, high: theirs, with the interval of the
+    test (None: endless, or not known). p: two-sided, against what the claim
     says or its opposite, whichever was seen; p_holm: as it counts among the claims of the study. d_z: mean beyond the
     margin over spread; wins: pairs beyond the margin. more: how many more seeds decide in 4 of 5 studies like this one,
     None: more than 200, or unknown. notes: what the reader has to know besides.
@@ -63,15 +63,19 @@ class Verdict(Spec):
 class _Tested:
     """The differences of one claim and what its test says of them, before the other claims count.
 
-    used: differences and their seeds that the test may take: of one that is looked at while seeds are missing, those
-    before the first missing one in the order of the plan, so that what arrives early cannot choose itself.
+    used: seed -> the difference in the direction of the claim, of the seeds that the test may take. While seeds are
+    missing that is, where it is looked at, those before the first missing one in the order of the plan, so that what
+    arrives early cannot choose itself.
     """
 
     def __init__(self, study: Study, claim: Claim, results: Sequence[Result]) -> None:
         self.study, self.claim = study, claim
         self.pairs = pairs(study, claim, results)
         self.betting = study.betting(claim) if study.may_be_looked_at else None
-        self.used = dict(zip(self.pairs.seeds, self.pairs.differences, strict=True))
+        self.sign = 1 if claim.sign == ">" else -1
+        self.used = {
+            seed: self.sign * d for seed, d in zip(self.pairs.seeds, self.pairs.differences, strict=True)
+        }
         if self.betting is not None and self.pairs.waiting:
             first = study.seeds.index(self.pairs.waiting[0])
             self.used = {seed: d for seed, d in self.used.items() if study.seeds.index(seed) < first}
@@ -110,7 +114,7 @@ class _Tested:
     def interval(self) -> Interval | None:
         if not self.used or self.refused:
             return None
-        d = list(self.used.values())
+        d = [self.sign * each for each in self.used.values()]
         alpha = self.study.alpha
         return mean_interval(d, alpha) if self.betting is None else self.betting.interval(d, alpha)
 
@@ -164,7 +168,7 @@ def _verdict(tested: _Tested, p_holm: float, level: float, everywhere: Sequence[
         failed=len(found.failed),
         waiting=len(found.waiting),
         seeds=tuple(used),
-        differences=tuple(used.values()),
+        differences=tuple(tested.sign * d for d in used.values()),
         mean=interval.mean if interval else None,
         low=_finite(interval.low) if interval else None,
         high=_finite(interval.high) if interval else None,
@@ -180,48 +184,50 @@ def _verdict(tested: _Tested, p_holm: float, level: float, everywhere: Sequence[
 def _decision(tested: _Tested, p_holm: float) -> tuple[Decision, str]:
     """Return the decision, and why there is none."""
     study, found, n = tested.study, tested.pairs, len(tested.used)
-    planned, failed, claims = len(study.seeds), len(found.failed), len(study.claims)
-    if tested.refused:
-        return "cannot be decided", tested.refused
-    if n < 2 and not found.waiting:
-        if failed:
-            return "cannot be decided", f"{failed} of {planned} pairs of seeds failed"
-        return (
-            "cannot be decided",
-            "one checkpoint of each arm says nothing about a method; give it more seeds",
-        )
+    planned, failed = len(study.seeds), len(found.failed)
+    if why := tested.refused or ("" if n > 1 or found.waiting else _too_few(failed, planned)):
+        return "cannot be decided", why
     if not tested.judged:
         once = "" if tested.betting else ", and this plan is judged once all of them are"
         return "not decided yet", f"{n} of {planned} pairs of seeds are there{once}"
-    if p_holm <= study.alpha:
-        if not failed or tested.stands(study.alpha * tested.p / p_holm):
-            return ("decided for" if tested.beyond else "decided against"), ""
+    if p_holm > study.alpha:
+        least = fewest_seeds(study.alpha / len(study.claims))
+        reaches = tested.betting is not None or n >= least
+        return "not decided yet", "" if reaches else cannot_reach(n, study.alpha, len(study.claims)).rstrip(
+            "."
+        )
+    if failed and not tested.stands(study.alpha * tested.p / p_holm):
         as_loss = "it counted as a loss" if failed == 1 else "them counted as losses"
         return "cannot be decided", (
             f"{failed} of {planned} pairs of seeds failed, and with {as_loss} there would be no decision"
         )
-    if tested.betting is None and n < fewest_seeds(study.alpha / claims):
-        return "not decided yet", cannot_reach(n, study.alpha, claims).rstrip(".")
-    return "not decided yet", ""
+    return ("decided for" if tested.beyond else "decided against"), ""
+
+
+def _too_few(failed: int, planned: int) -> str:
+    if failed:
+        return f"{failed} of {planned} pairs of seeds failed"
+    return "one checkpoint of each arm says nothing about a method; give it more seeds"
 
 
 def _sentence(tested: _Tested, decision: Decision, why: str, seen: str, more: int | None) -> str:
-    claim, word = tested.claim, "higher" if tested.claim.sign == ">" else "lower"
-    other = "lower" if word == "higher" else "higher"
+    claim, above = tested.claim, "above" if tested.claim.sign == ">" else "below"
+    below = "below" if above == "above" else "above"
     unit = f" {unit}" if (unit := tested.study.outcome(claim.outcome).unit) else ""
-    what, than = f"{claim.outcome} of '{claim.first}' is", f"than that of '{claim.second}'"
+    first, second = f"'{claim.first}' is", f"'{claim.second}'"
     if claim.by < 0:
-        said = f"{what} at most {plain(-claim.by)}{unit} {other} {than}"
+        said = f"{first} at most {plain(-claim.by)}{unit} {below} {second}"
     else:
-        said = f"{what} {word} {than}" + (f" by at least {plain(claim.by)}{unit}" if claim.by else "")
+        said = f"{first} {above} {second}" + (f" by at least {plain(claim.by)}{unit}" if claim.by else "")
     if decision == "cannot be decided":
-        return f"Whether {said} cannot be decided: {why}."
+        return f"On {claim.outcome}, whether {said} cannot be decided: {why}."
     if decision == "not decided yet":
-        told = f"Whether {said} is not decided yet{f': {why}' if why else ''}."
-        return f"{told} So far {seen}. {_needed(more)}" if seen and tested.judged else told
+        told = f"On {claim.outcome}, whether {said} is not decided yet{f': {why}' if why else ''}."
+        return f"{told} So far: {seen}. {_needed(more)}" if seen and tested.judged else told
     if decision == "decided against":
-        said = f"against the claim, {what} {other} {than}" if not claim.by else f"it is not so that {said}"
-    return f"{said[0].upper()}{said[1:]}: {seen}."
+        said = f"{first} not {said.removeprefix(first).strip()}" if claim.by else f"{first} {below} {second}"
+        return f"Against the claim, on {claim.outcome} {said}: {seen}."
+    return f"On {claim.outcome}, {said}: {seen}."
 
 
 def _seen(tested: _Tested, interval: Interval, p_holm: float, wins: int) -> str:
@@ -231,14 +237,14 @@ def _seen(tested: _Tested, interval: Interval, p_holm: float, wins: int) -> str:
     level = f"{100 * (1 - study.alpha):g} %"
     kind = f"{level} t interval" if tested.betting is None else f"{level} interval at any time of looking"
     ends = f"{kind} {signed(interval.low)} to {signed(interval.high)}"
-    if math.isinf(interval.high):
-        ends = f"{n} seeds give no {kind}"
-    word = "higher" if claim.sign == ">" else "lower"
-    beyond = f"{word} by more than {plain(claim.by)}" if claim.by else word
+    if math.isinf(interval.low) or math.isinf(interval.high):
+        ends = f"no {kind} from so few seeds"
+    above = "above" if claim.sign == ">" else "below"
+    beyond = f"{above} {plain(tested.sign * claim.by)}" if claim.by else above
     among = f", {p_in_words(p_holm)} among {len(study.claims)} claims (Holm)" if len(study.claims) > 1 else ""
     return (
-        f"it is {word} by {signed(interval.mean)}{unit} on average ({ends}; n = {n} pairs of seeds, {beyond} in {wins} "
-        f"of them; {tested.test}, two-sided {p_in_words(tested.p)}{among})"
+        f"mean paired difference {signed(interval.mean)}{unit} ({ends}; n = {n} seeds, {beyond} in {wins} of {n}; "
+        f"{tested.test}, two-sided {p_in_words(tested.p)}{among})"
     )
 
 

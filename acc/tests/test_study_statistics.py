@@ -25,12 +25,15 @@ def test_the_interval_of_a_paired_difference_is_that_of_scipy() -> None:
         found = s.paired_difference(first, second, 0.1)
         asked = stats.ttest_rel(first, second).confidence_interval(0.9)
         assert (found.low, found.high) == pytest.approx((asked.low, asked.high))
-        assert found.mean == pytest.approx((first - second).mean()) and found.n == n
+        assert found.mean == pytest.approx((first - second).mean())
+        assert found.n == n
 
 
 def test_one_seed_bounds_nothing() -> None:
     found = s.mean_interval([3.0])
-    assert found.mean == 3 and (found.low, found.high) == (-math.inf, math.inf) and math.isnan(found.spread)
+    assert found.mean == 3
+    assert (found.low, found.high) == (-math.inf, math.inf)
+    assert math.isnan(found.spread)
     assert math.isnan(s.effect([3.0]).d_z)
 
 
@@ -67,14 +70,17 @@ def test_many_seeds_are_counted_exactly_and_very_many_are_drawn() -> None:
     assert s.sign_flip(d).p == pytest.approx(stats.ttest_1samp(d, 0).pvalue, abs=0.02)
     more = rng.normal(0.2, 1, 60)
     drawn = s.sign_flip(more)
-    assert not drawn.exact and drawn.p == pytest.approx(stats.ttest_1samp(more, 0).pvalue, abs=0.02)
+    assert not drawn.exact
+    assert drawn.p == pytest.approx(stats.ttest_1samp(more, 0).pvalue, abs=0.02)
     assert s.sign_flip(more) == drawn, "the draws are the same each time"
 
 
 def test_five_seeds_cannot_decide_and_six_can() -> None:
     assert s.sign_flip([1, 2, 3, 4, 5]).p == 0.0625 == s.smallest_p(5)
     assert s.sign_flip([1, 2, 3, 4, 5, 6]).p == 0.03125
-    assert s.fewest_seeds() == 6 and s.fewest_seeds(0.05, "greater") == 5 and s.fewest_seeds(0.05 / 3) == 7
+    assert s.fewest_seeds() == 6
+    assert s.fewest_seeds(0.05, "greater") == 5
+    assert s.fewest_seeds(0.05 / 3) == 7
 
 
 def test_holm_is_that_of_its_paper() -> None:
@@ -96,7 +102,8 @@ def test_holm_lies_between_a_p_and_bonferronis(p: list[float]) -> None:
 
 def test_effect_counts_wins_and_ties() -> None:
     assert s.effect([1.0, 3.0, 0.0, -2.0]) == s.Effect(pytest.approx(0.5 / math.sqrt(13 / 3)), 2, 1, 4)
-    assert s.effect([2.0, 2.0]).d_z == math.inf and math.isnan(s.effect([0.0, 0.0]).d_z)
+    assert s.effect([2.0, 2.0]).d_z == math.inf
+    assert math.isnan(s.effect([0.0, 0.0]).d_z)
 
 
 @pytest.mark.parametrize("betting", [s.Betting(), s.Betting(2.0)])
@@ -132,7 +139,9 @@ def test_the_interval_is_what_the_test_does_not_refuse(differences: list[float],
 
 def test_p_never_rises_with_another_look() -> None:
     above, below = s.Betting().p(np.random.default_rng(5).normal(1.5, 1, 40))
-    assert (np.diff(above) <= 0).all() and (np.diff(below) <= 0).all() and above[-1] < 0.05 < below[-1]
+    assert (np.diff(above) <= 0).all()
+    assert (np.diff(below) <= 0).all()
+    assert above[-1] < 0.05 < below[-1]
 
 
 def test_what_lies_outside_its_bound_is_refused() -> None:
@@ -153,13 +162,18 @@ def test_power_is_that_of_a_paired_t_test() -> None:
     rng = np.random.default_rng(6)
     found = (stats.ttest_1samp(rng.normal(1, 1, (4_000, 8)), 0, axis=1).pvalue < 0.05).mean()
     assert s.power(1, 8) == pytest.approx(found, abs=0.02)
-    assert s.seeds_needed(1) == 10 and s.seeds_needed(math.inf) == 6 and s.seeds_needed(0.05) is None
+    assert s.seeds_needed(1) == 10
+    assert s.seeds_needed(math.inf) == 6
+    assert s.seeds_needed(0.05) is None
 
 
 def test_more_seeds_are_needed_the_wider_the_spread() -> None:
     narrow, wide = [0.9, 1.0, 1.1, 1.0], [0.0, 2.0, -1.0, 2.5]
     for betting in (None, s.Betting()):
         few, many = s.more_seeds(narrow, betting=betting), s.more_seeds(wide, betting=betting)
-        assert few is not None and many is not None and 2 <= few < many
-    assert s.more_seeds([0.0, 0.0]) is None and s.more_seeds([1.0, -1.0]) is None
+        assert few is not None
+        assert many is not None
+        assert 2 <= few < many
+    assert s.more_seeds([0.0, 0.0]) is None
+    assert s.more_seeds([1.0, -1.0]) is None
     assert s.more_seeds(narrow, margin=1.0) is None, "what lies on the margin is never decided"
