@@ -173,7 +173,7 @@ def html(study: Study, results: Sequence[Result]) -> str:
         ),
         _section("Paired differences", [_differences(study, each) for each in verdicts if each.differences]),
         _section("Over seeds", [_table(study, results)]),
-        _section("Seeds that failed", [_failed(results)]),
+        _section("Without a value", [_failed(study, results)]),
         _section("Plan", [_plan(study)]),
         _section("What it rests on", [_facts(study, results)]),
     ]
@@ -283,6 +283,8 @@ def _row(line: Line, y: int, at: Callable[[float], str]) -> list[str]:
     name, values, interval, hue = line
     short = name if len(name) <= 24 else f"{name[:23]}…"
     drawn = [f'<text x="0" y="{y + 4}">{escape(short)}<title>{escape(name)}</title></text>']
+    if not values:
+        drawn.append(f'<text class="tick" x="{_LABEL + 4}" y="{y + 4}">no value</text>')
     if interval is not None and _ends(interval):
         low, high = _ends(interval)
         drawn.append(
@@ -357,10 +359,21 @@ def _cost(arm: str, results: Sequence[Result]) -> str:
     return f"{arm} {seconds:.3g} s" + (f" and {images:,.0f} images" if images else "")
 
 
-def _failed(results: Sequence[Result]) -> str:
-    failed = [each for each in results if each.status in ("failed", "stopped")]
+def _failed(study: Study, results: Sequence[Result]) -> str:
+    """Return who has no value, of what, and why; seeds of the same reason stand together."""
+    told: dict[tuple[str, str], list[int]] = {}
+    for result in results:
+        if result.status in ("failed", "stopped"):
+            told.setdefault((result.arm, result.reason or result.status), []).append(result.seed)
+        elif result.status == "succeeded":
+            for outcome in study.outcomes:
+                measured = result.values.get(outcome.name)
+                if measured is None or measured.value is None:
+                    why = f"{outcome.name}: {measured.reason if measured else 'it was not measured'}"
+                    told.setdefault((result.arm, why), []).append(result.seed)
     lines = [
-        f"<li>{escape(each.arm)}, seed {each.seed}: {escape(each.reason or each.status)}" for each in failed
+        f"<li>{escape(arm)}, seed {', '.join(map(str, seeds))}: {escape(why)}"
+        for (arm, why), seeds in told.items()
     ]
     return f"<ul>{''.join(lines)}</ul>" if lines else ""
 

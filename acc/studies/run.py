@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
+import importlib
 import json
 import multiprocessing
 import os
@@ -50,9 +51,9 @@ PLAN, RESULTS, ROOTS, LOCK = "study.json", "results", "roots", "lock"
 COSTS = ("seconds", "images", "steps")
 """What may be an outcome besides what an evaluation measures: what an arm took."""
 SAYS = {
-    "tasks": ("tasks",),
-    "method": ("tasks", "model"),
-    "model": ("model",),
+    "tasks": ("tasks", "plugins"),
+    "method": ("tasks", "model", "plugins"),
+    "model": ("model", "plugins"),
     "latent_dim": ("model.latent_dim",),
     "factors": ("model.factor_groups", "model.latent_dim"),
 }
@@ -293,6 +294,10 @@ class _Work:
         self.failed_roots: dict[int, str] = {}
 
     def do(self) -> None:
+        if self.workers:
+            importlib.import_module(
+                "torch._dynamo"
+            )  # the first optimizer imports it: here once, for all forks
         for folder in (RESULTS, ROOTS):
             (self.run.folder / folder).mkdir(exist_ok=True)
         try:
@@ -513,8 +518,8 @@ def study(
     arms: name -> what it gives to ``acc.api.train`` besides ``options``, which all of them have. outcomes: names of
     metrics (``ufr``, ``accuracy``, ``digit/accuracy``, ``seconds``), or the fields of ``Outcome``. claims: such as
     ``curriculum > digits only on ufr by at least .05``. seeds: how many, or which; a seed seeds all of a run, so that
-    arms of a seed begin with the same weights and hold out the same rows. root: what is trained first, once for each seed, over
-    ``options``; all arms go on from there. measure_on: datasets that outcomes look at and nobody is trained on.
+    arms of a seed begin with the same weights and hold out the same rows. root: what is trained first, once for each
+    seed, over ``options``; all arms go on from there. measure_on: datasets that outcomes look at, to train nobody on.
     stop_when_decided: judge after each seed, and end once no claim is open; see ``Study``.
     folder: where it is kept; the same folder goes on with what is there, and does nothing twice. workers: processes at
     once, by default one a core; 0: this process. progress: told after each result. run: False only plans it.

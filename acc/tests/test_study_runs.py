@@ -130,8 +130,8 @@ def test_a_study_that_is_killed_goes_on_where_it_was(done: StudyRun, tmp_path: P
             run = study(tmp_path, seeds=4)
             break
         except InvalidInput as error:
-            assert "worked on by another process" in str(error)
-            assert time.monotonic() < until
+            if "worked on by another process" not in str(error) or time.monotonic() > until:
+                raise
             time.sleep(0.05)
     assert {path: path.read_bytes() for path in before} == before, "what was done is not done again"
     assert [each.status for each in run.results] == ["succeeded"] * 8
@@ -142,7 +142,7 @@ class FailsOnSeedOne(Task):
     """Fails in one seed of three, in one arm."""
 
     def compute_loss(self, output, batch, head, step):
-        if step.seed == 1:
+        if step.job.seed == 1:
             raise RuntimeError("seed one is unlucky")
         return self.latent(output).square().mean()
 
@@ -151,7 +151,7 @@ class DiesOnSeedOne(FailsOnSeedOne):
     """Takes its process with it."""
 
     def compute_loss(self, output, batch, head, step):
-        if step.seed == 1:
+        if step.job.seed == 1:
             os.kill(os.getpid(), signal.SIGKILL)
         return self.latent(output).square().mean()
 
@@ -208,15 +208,11 @@ def test_it_stops_when_it_is_decided(tmp_path: Path) -> None:
 
 
 def test_arms_that_differ_in_more_than_was_said_are_named(tmp_path: Path) -> None:
+    """Two methods of two papers train at two rates; who compares them by their names should hear of it."""
     arms = {"beta": {"method": "beta_vae"}, "dip": {"method": "dip_vae", "steps": 4}}
-    options = dict.fromkeys(("tasks", "factors", "latent_dim", "model"))
-    plan = acc.study(
-        DATA, arms, outcomes=["psnr"], claims="dip > beta on psnr", folder=tmp_path, run=False, steps=3
-    ).study
-    assert options
-    assert plan.arm("dip").says is not None
-    assert all(path.startswith("train.") for path in plan.arm("dip").unsaid())
-    assert "train.steps" not in plan.arm("dip").unsaid()
+    plan = acc.study(DATA, arms, outcomes=["psnr"], folder=tmp_path, run=False, steps=3).study
+    assert plan.arm("dip").unsaid() == ["train.lr"]
+    assert plan.warnings() == ["'dip' differs from 'beta' also in train.lr."]
 
 
 @pytest.mark.parametrize(
@@ -254,7 +250,8 @@ def test_factors_are_measured_on_a_dataset_that_nobody_was_trained_on(tmp_path: 
         tmp_path, seeds=1, outcomes=outcomes, claims=(), measure_on={"grid": helpers.blobs(60, seed=5)}
     )
     samples = {each.values["ufr"].sample for each in run.results}
-    assert len(samples) == 1 and samples != {""}, "both arms on the same images"
+    assert len(samples) == 1, "both arms on the same images"
+    assert samples != {""}
     assert all(each.values["ufr"].value is not None for each in run.results)
 
 
