@@ -294,7 +294,7 @@ class _Work:
         self.failed_roots: dict[int, str] = {}
 
     def do(self) -> None:
-        if self.workers:
+        if self.workers and self.waiting:
             importlib.import_module(
                 "torch._dynamo"
             )  # the first optimizer imports it: here once, for all forks

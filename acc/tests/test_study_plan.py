@@ -108,13 +108,14 @@ def test_a_plan_that_cannot_be_answered_is_refused_with_a_sentence(
 def test_the_hash_is_that_of_what_could_change_an_answer() -> None:
     first = study()
     assert study(name="Other", question="Why?").sha256 == first.sha256
-    for fields in (
+    others: list[dict[str, Any]] = [
         {"seeds": 6},
         {"alpha": 0.01},
         {"claims": []},
         {"stop_when_decided": True},
         {"settings": {}},
-    ):
+    ]
+    for fields in others:
         assert study(**fields).sha256 != first.sha256
 
 

@@ -209,7 +209,10 @@ def test_it_stops_when_it_is_decided(tmp_path: Path) -> None:
 
 def test_arms_that_differ_in_more_than_was_said_are_named(tmp_path: Path) -> None:
     """Two methods of two papers train at two rates; who compares them by their names should hear of it."""
-    arms = {"beta": {"method": "beta_vae"}, "dip": {"method": "dip_vae", "steps": 4}}
+    arms: dict[str, dict[str, Any]] = {
+        "beta": {"method": "beta_vae"},
+        "dip": {"method": "dip_vae", "steps": 4},
+    }
     plan = acc.study(DATA, arms, outcomes=["psnr"], folder=tmp_path, run=False, steps=3).study
     assert plan.arm("dip").unsaid() == ["train.lr"]
     assert plan.warnings() == ["'dip' differs from 'beta' also in train.lr."]

@@ -209,7 +209,7 @@ def test_seeds_that_arrive_early_wait_for_those_before_them() -> None:
 def test_a_claim_that_rests_on_bounds_needs_them_to_hold() -> None:
     plan = study(60, stop_when_decided=True, rests_on="bounds")
     rng = np.random.default_rng(0)
-    verdict = only(plan, results(rng.normal(0.3, 0.02, 40)))
+    verdict = only(plan, results(rng.normal(0.3, 0.02, 40).tolist()))
     assert verdict.decision == "decided for"
     assert verdict.test == "betting on bounded differences"
     outside = only(plan, results([0.3, 1.4]))
