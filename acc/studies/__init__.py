@@ -7,6 +7,6 @@ local processes.
 
 from acc.studies.plan import Arm, Claim, Outcome, Study
 from acc.studies.results import Measured, Result
-from acc.studies.verdict import Verdict, judge
+from acc.studies.verdict import Verdict, judge, settled
 
-__all__ = ["Arm", "Claim", "Measured", "Outcome", "Result", "Study", "Verdict", "judge"]
+__all__ = ["Arm", "Claim", "Measured", "Outcome", "Result", "Study", "Verdict", "judge", "settled"]

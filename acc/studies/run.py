@@ -36,7 +36,7 @@ from acc.specs import EvalSpec, TrainSpec, parse
 from acc.studies import report
 from acc.studies.plan import Outcome, Study, patch, paths
 from acc.studies.results import Measured, Result
-from acc.studies.verdict import Verdict, judge
+from acc.studies.verdict import Verdict, judge, settled
 from acc.text import in_words
 from acc.training.checkpoints.files import write_atomically
 from acc.training.checkpoints.versions import versions
@@ -186,8 +186,7 @@ class StudyRun:
 
     def settled(self) -> bool:
         """Whether no claim is open any more, in a study that stops then."""
-        verdicts = self.verdicts() if self.study.stop_when_decided else []
-        return bool(verdicts) and all(verdict.decision != "not decided yet" for verdict in verdicts)
+        return self.study.stop_when_decided and settled(self.study, self.verdicts())
 
     def go(self, workers: int | None = None, progress: Progress | None = None) -> StudyRun:
         """Do what is missing and return this; ``study`` says how. Raises InvalidInput where somebody else is at it."""

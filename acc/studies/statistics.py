@@ -279,7 +279,7 @@ class Betting:
         kept = middle if refused.all() else float(tries[~refused][-1])
         outside = float(tries[refused][0] if refused.all() else tries[np.flatnonzero(~refused)[-1] + 1])
         for _ in range(4):  # each narrows 16 times
-            steps: Array = np.linspace(kept, outside, 17, dtype=np.float64)
+            steps = np.linspace(kept, outside, 17).astype(np.float64)
             within = np.flatnonzero(~self._refused(d, steps[:-1], alpha))
             at = int(within[-1]) if len(within) else 0
             kept, outside = float(steps[at]), float(steps[at + 1])

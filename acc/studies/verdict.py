@@ -29,10 +29,10 @@ class Verdict(Spec):
     sentence: all of it, in words. why: of a claim that is not decided, or cannot be. test: what it rests on. n: pairs
     of seeds; failed, waiting: pairs that have no difference, and that have none yet. differences: of each of ``seeds``,
     the claim's first arm less its second, in the unit of the outcome; mean, low, high: theirs, with the interval of the
-    test (None: endless, or not known). p: two-sided, against what the claim
-    says or its opposite, whichever was seen; p_holm: as it counts among the claims of the study. d_z: mean beyond the
-    margin over spread; wins: pairs beyond the margin. more: how many more seeds decide in 4 of 5 studies like this one,
-    None: more than 200, or unknown. notes: what the reader has to know besides.
+    test (None: endless, or not known). p: two-sided, against what the claim says or its opposite, whichever was seen,
+    None before the test may decide; p_holm: as it counts among the claims. d_z: mean beyond the margin over spread;
+    wins: pairs beyond the margin. more: how many more seeds decide in 4 of 5 studies like this one, None: more than
+    200, or unknown. notes: what the reader has to know besides.
     """
 
     claim: str
@@ -81,7 +81,7 @@ class _Tested:
             self.used = {seed: d for seed, d in self.used.items() if study.seeds.index(seed) < first}
         self.refused = self.pairs.refused or self._outside()
         self.silent = bool(self.refused) or len(self.used) < 2
-        self.p, self.beyond = (1.0, True) if self.silent else self._p(list(self.used.values()))
+        self.p, self.beyond = self._p(list(self.used.values())) if self.judged else (1.0, True)
 
     @property
     def test(self) -> str:
@@ -148,20 +148,31 @@ def judge(study: Study, results: Sequence[Result]) -> list[Verdict]:
     return [_verdict(each, p, level, notes) for each, p in zip(tested, adjusted, strict=True)]
 
 
+def settled(study: Study, verdicts: Sequence[Verdict]) -> bool:
+    """Return whether a study that stops when it is decided has no open claim left; False for any other study."""
+    return (
+        study.stop_when_decided
+        and bool(verdicts)
+        and all(verdict.decision != "not decided yet" for verdict in verdicts)
+    )
+
+
 def _verdict(tested: _Tested, p_holm: float, level: float, everywhere: Sequence[str]) -> Verdict:
     claim, found, used = tested.claim, tested.pairs, tested.used
     decision, why = _decision(tested, p_holm)
     interval = tested.interval()
     size = None if tested.silent else effect([d - claim.by for d in used.values()])
-    more = None
-    if decision == "not decided yet" and tested.judged:
-        more = more_seeds(list(used.values()), claim.by, level, tested.betting)
-    seen = "" if size is None or interval is None else _seen(tested, interval, p_holm, size.wins)
+    more, seen = None, ""
+    if tested.judged and size is not None and interval is not None:
+        seen = f"{_seen(tested, interval, p_holm, size.wins)}."
+        if p_holm > tested.study.alpha:
+            more = more_seeds(list(used.values()), claim.by, level, tested.betting)
+            seen = f"{seen} {_needed(more)}"
     notes = [*_notes(tested), *everywhere]
     return Verdict(
         claim=str(claim),
         decision=decision,
-        sentence=" ".join([_sentence(tested, decision, why, seen, more), *notes]),
+        sentence=" ".join([_sentence(tested, decision, why, seen), *notes]),
         why=why,
         test=tested.test,
         n=len(used),
@@ -172,8 +183,8 @@ def _verdict(tested: _Tested, p_holm: float, level: float, everywhere: Sequence[
         mean=interval.mean if interval else None,
         low=_finite(interval.low) if interval else None,
         high=_finite(interval.high) if interval else None,
-        p=None if tested.silent else tested.p,
-        p_holm=None if tested.silent else p_holm,
+        p=tested.p if tested.judged else None,
+        p_holm=p_holm if tested.judged else None,
         d_z=_finite(size.d_z) if size else None,
         wins=size.wins if size else 0,
         more=more,
@@ -189,7 +200,8 @@ def _decision(tested: _Tested, p_holm: float) -> tuple[Decision, str]:
         return "cannot be decided", why
     if not tested.judged:
         once = "" if tested.betting else ", and this plan is judged once all of them are"
-        return "not decided yet", f"{n} of {planned} pairs of seeds are there{once}"
+        in_order = " in the order of the plan" if tested.betting else ""
+        return "not decided yet", f"{n} of {planned} pairs of seeds are there{in_order}{once}"
     if p_holm > study.alpha:
         least = fewest_seeds(study.alpha / len(study.claims))
         reaches = tested.betting is not None or n >= least
@@ -198,7 +210,7 @@ def _decision(tested: _Tested, p_holm: float) -> tuple[Decision, str]:
         )
     if failed and not tested.stands(study.alpha * tested.p / p_holm):
         as_loss = "it counted as a loss" if failed == 1 else "them counted as losses"
-        return "cannot be decided", (
+        return ("not decided yet" if tested.betting and found.waiting else "cannot be decided"), (
             f"{failed} of {planned} pairs of seeds failed, and with {as_loss} there would be no decision"
         )
     return ("decided for" if tested.beyond else "decided against"), ""
@@ -210,7 +222,7 @@ def _too_few(failed: int, planned: int) -> str:
     return "one checkpoint of each arm says nothing about a method; give it more seeds"
 
 
-def _sentence(tested: _Tested, decision: Decision, why: str, seen: str, more: int | None) -> str:
+def _sentence(tested: _Tested, decision: Decision, why: str, seen: str) -> str:
     claim, above = tested.claim, "above" if tested.claim.sign == ">" else "below"
     below = "below" if above == "above" else "above"
     unit = f" {unit}" if (unit := tested.study.outcome(claim.outcome).unit) else ""
@@ -223,11 +235,11 @@ def _sentence(tested: _Tested, decision: Decision, why: str, seen: str, more: in
         return f"On {claim.outcome}, whether {said} cannot be decided: {why}."
     if decision == "not decided yet":
         told = f"On {claim.outcome}, whether {said} is not decided yet{f': {why}' if why else ''}."
-        return f"{told} So far: {seen}. {_needed(more)}" if seen and tested.judged else told
+        return f"{told} So far: {seen}" if seen else told
     if decision == "decided against":
         said = f"{first} not {said.removeprefix(first).strip()}" if claim.by else f"{first} {below} {second}"
-        return f"Against the claim, on {claim.outcome} {said}: {seen}."
-    return f"On {claim.outcome}, {said}: {seen}."
+        return f"Against the claim, on {claim.outcome} {said}: {seen}"
+    return f"On {claim.outcome}, {said}: {seen}"
 
 
 def _seen(tested: _Tested, interval: Interval, p_holm: float, wins: int) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from acc.specs import parse
-from acc.studies import Measured, Result, Study, Verdict, judge
+from acc.studies import Measured, Result, Study, Verdict, judge, settled
 
 CLAIM = "curriculum > digits only on ufr"
 
@@ -114,6 +114,7 @@ def test_the_verdict_of_a_fixed_plan_waits_for_its_seeds() -> None:
     assert verdict.waiting == 3
     assert verdict.why == "6 of 9 pairs of seeds are there, and this plan is judged once all of them are"
     assert "So far" not in verdict.sentence, "no figures tempt before the time"
+    assert verdict.p is None
 
 
 def test_one_checkpoint_each_never_speaks_of_a_method() -> None:
@@ -256,3 +257,19 @@ def test_a_verdict_is_plain_json() -> None:
     verdict = only(study(3, stop_when_decided=True), results([0.1, 0.2, 0.3]))
     assert Verdict.model_validate_json(verdict.model_dump_json()) == verdict
     assert verdict.low is None, "three seeds bound nothing"
+
+
+def test_a_failure_in_a_study_that_stops_asks_for_more_seeds_while_there_are_some() -> None:
+    plan = study(20, stop_when_decided=True)
+    found = [each for each in results([0.25, 0.26, 0.24, 0.27, 0.23, 0.25, 0.25]) if each.seed != 1]
+    found.append(result("curriculum", 1, status="failed"))
+    verdict = only(plan, found)
+    assert verdict.decision == "not decided yet"
+    assert "with it counted as a loss there would be no decision" in verdict.sentence
+    assert not settled(plan, [verdict])
+    more = results([0.25] * 20)
+    later = only(plan, [*[each for each in more if each.seed != 1], found[-1]])
+    assert later.decision == "decided for"
+    assert later.failed == 1
+    assert settled(plan, [later])
+    assert not settled(study(20), [later])
