@@ -1,7 +1,7 @@
 """ACC's engine: train, branch and measure autoencoders with named factors. Knows nothing of the web site.
 
 Importing ``acc`` is cheap and torch-free; ``acc.api`` is the one import for notebooks and plugin authors, and
-``acc.load(path)`` opens a trained model.
+``acc.load(path)`` opens a trained model, and ``acc.study`` compares arms over seeds.
 """
 
 from __future__ import annotations
@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING
 from acc.version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+    from typing import Any
 
+    from acc.data import AccDataset
     from acc.opening import Opened
+    from acc.studies.run import StudyRun
 
-__all__ = ["__version__", "load"]
+__all__ = ["__version__", "load", "study"]
 
 
 def load(path: str | Path, *, trust_code: bool = False) -> Opened:
@@ -27,3 +31,15 @@ def load(path: str | Path, *, trust_code: bool = False) -> Opened:
     from acc.opening import open_checkpoint
 
     return open_checkpoint(path, trust_code=trust_code)
+
+
+def study(
+    data: AccDataset | Mapping[str, AccDataset], arms: Mapping[str, Mapping[str, Any]], **options: Any
+) -> StudyRun:
+    """Train arms with several seeds each and return what may be said of them; see ``acc.studies.run.study``.
+
+    Raises InvalidInput.
+    """
+    from acc.studies.run import study as run_study
+
+    return run_study(data, arms, **options)

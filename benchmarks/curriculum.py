@@ -2,7 +2,10 @@
 
 python -m benchmarks.curriculum                        five seeds, 250 steps an arm: some minutes on one thread
 python -m benchmarks.curriculum --size full            700 steps an arm
+python -m benchmarks.curriculum --seeds 10             enough seeds for all five claims to be decided together
 python -m benchmarks.curriculum --json rows.json       also every number of every arm
+
+After the rows stands the verdict of each claim, as a study judges it.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ from acc.api import (
 )
 from acc.evaluation.task_metrics import TaskMetrics, attach
 from acc.plugins import PluginRegistry
+from acc.studies import Measured, Result, Study, judge
 from acc.training.batch import Stored
 from acc.training.checkpoints.files import Snapshot
 from acc.training.run import MemorySink
@@ -46,6 +50,14 @@ SYNTHETIC = ("thickness", "slant")
 QUALITY = {"accuracy": ("", -0.02), "psnr": ("dB", -1.0)}
 """What a curriculum may cost elsewhere: unit, and the paired difference that is hoped for at least."""
 ARMS = ("digits only", "curriculum", "shuffled targets")
+CLAIMS = (
+    "curriculum > digits only on ufr by at least .15",
+    "curriculum > shuffled targets on ufr",
+    "shuffled targets > digits only on ufr",
+    "curriculum > digits only on accuracy by at least -.02",
+    "curriculum > digits only on psnr by at least -1",
+)
+"""The third is the control's: it should never be decided for."""
 WRITTEN = {"thickness_min": 2.5, "thickness_max": 6.0, "slant_min": -0.45, "slant_max": 0.45}
 GRID = {"thickness_min": 3.0, "thickness_max": 5.5, "slant_min": -0.35, "slant_max": 0.35}
 DATA: Mapping[str, tuple[str, int | None, dict[str, Any]]] = {
@@ -190,6 +202,33 @@ def main() -> None:
     if options.json:
         options.json.write_text(json.dumps([asdict(each) for each in found], indent=1))
     summarise(found, f"{options.seeds} seeds x {STEPS[options.size]} steps")
+    print("\n".join(sentences(found)))
+
+
+def sentences(found: list[Outcome]) -> list[str]:
+    """Return what may be said of each claim, as of a study with a fixed number of seeds."""
+    study = Study(
+        name="Curriculum",
+        arms=[{"name": name} for name in ARMS],
+        seeds=sorted({each.seed for each in found}),
+        outcomes=[{"name": "ufr"}, {"name": "accuracy"}, {"name": "psnr", "unit": "dB"}],
+        claims=CLAIMS,
+    )
+    results = [
+        Result(
+            arm=each.arm,
+            seed=each.seed,
+            status="succeeded",
+            values={
+                name: Measured(value=value, sample="grid")
+                for name, value in {"ufr": each.ufr, **each.quality}.items()
+            },
+            seconds=each.cpu_seconds,
+            images=each.images,
+        )
+        for each in found
+    ]
+    return [f"{verdict.decision}: {verdict.sentence}" for verdict in judge(study, results)]
 
 
 def summarise(found: list[Outcome], size: str) -> None:

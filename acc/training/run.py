@@ -125,6 +125,30 @@ class TrainRun:
         return evaluate_checkpoint(self.checkpoint, self._datasets, classes, spec)
 
 
+@dataclasses.dataclass(frozen=True)
+class Planned:
+    """A run before it begins: its job, data and classes, all names looked up and all values checked."""
+
+    job: TrainJobSpec
+    datasets: Mapping[str, AccDataset]
+    classes: PluginSet
+    start_from: Checkpoint | None = None
+
+    def run(self, control: Control | None = None, ranks: Ranks | None = None) -> TrainRun:
+        """Train and return the run."""
+        sink = MemorySink()
+        trainer = Trainer(
+            self.job,
+            self.datasets,
+            classes=self.classes,
+            sink=sink,
+            control=control,
+            start_from=self.start_from,
+            ranks=ranks,
+        )
+        return TrainRun(trainer, trainer.run(), sink, self.datasets)
+
+
 def train(
     data: AccDataset | Mapping[str, AccDataset],
     *,
@@ -159,12 +183,41 @@ def train(
     alone; a ``ModelSpec`` brings its own.
     Raises InvalidInput naming the field that is wrong.
     """
-    datasets: Mapping[str, AccDataset] = data if isinstance(data, Mapping) else {ONLY_DATASET: data}
     if isinstance(ranks, int):
         raise InvalidInput(
             ranks=f"{ranks} is a number; start so many processes (torchrun --nproc-per-node {ranks}) and give "
             "what under_torchrun() gives each of them"
         )
+    run = planned(
+        data,
+        tasks=tasks,
+        method=method,
+        model=model,
+        latent_dim=latent_dim,
+        factors=factors,
+        start_from=start_from,
+        classes=classes,
+        model_seed=model_seed,
+        **options,
+    )
+    return run.run(control, ranks)
+
+
+def planned(
+    data: AccDataset | Mapping[str, AccDataset],
+    *,
+    tasks: Sequence[str | type[Task] | Mapping[str, Any]] = (),
+    method: str | type[Method] | None = None,
+    model: str | Mapping[str, Any] | ModelSpec | None = None,
+    latent_dim: int | None = None,
+    factors: Mapping[str, int] | None = None,
+    start_from: str | Path | Checkpoint | None = None,
+    classes: PluginSet | None = None,
+    model_seed: int | None = None,
+    **options: Any,
+) -> Planned:
+    """Return the run that ``train`` would do with the same; raises InvalidInput naming the field that is wrong."""
+    datasets: Mapping[str, AccDataset] = data if isinstance(data, Mapping) else {ONLY_DATASET: data}
     known = PluginSet(*(task for task in tasks if isinstance(task, type)))
     if isinstance(method, type):
         known.add(method)
@@ -203,11 +256,7 @@ def train(
         datasets={key: dataset.spec(key) for key, dataset in datasets.items()},
         train=spec,
     )
-    sink = MemorySink()
-    trainer = Trainer(
-        job, datasets, classes=known, sink=sink, control=control, start_from=start_from, ranks=ranks
-    )
-    return TrainRun(trainer, trainer.run(), sink, datasets)
+    return Planned(job, datasets, known, start_from)
 
 
 def _setup(

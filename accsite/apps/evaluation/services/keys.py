@@ -31,7 +31,8 @@ def part_key(checkpoint: Checkpoint, spec: EvalSpec, part: str) -> str:
     """
     frozen = checkpoint.spec
     tasks = frozen.get("tasks", [])
-    options = spec.model_dump(mode="json", include=set(OPTIONS.get(part, OF_METRICS)))
+    used = OPTIONS.get(part, OF_METRICS)
+    options = spec.model_dump(mode="json", include=set(used))
     # What was measured before there was a choice goes on to count.
     if options.get("shown") == "fixed":
         del options["shown"]
