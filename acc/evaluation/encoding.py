@@ -73,7 +73,7 @@ class Encoded:
 
     def images(self, rows: Indices) -> NDArray[np.uint8]:
         """Return images of the dataset, uint8 ``(K, C, H, W)``."""
-        return np.ascontiguousarray(self.dataset.images[rows])
+        return self.dataset.read(rows)
 
     def posterior(self, rows: Indices) -> Tensor:
         """Return posterior means ``(K, D)`` or ``(K, D, h, w)`` of rows, as the decoder reads them."""
