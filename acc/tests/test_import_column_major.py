@@ -31,16 +31,15 @@ def lazy(folder: Path, kind: str, array: np.ndarray[Any, Any]) -> Lazy:
 @settings(max_examples=60, deadline=None)
 @given(
     shape=st.lists(st.integers(1, 5), min_size=1, max_size=4),
-    dtype=st.sampled_from(["u1", "<i2", ">i4", ">f8"]),
-    fortran=st.booleans(),
+    stored_as=st.tuples(st.sampled_from(["u1", "<i2", ">i4", ">f8"]), st.sampled_from(["C", "F"])),
     kind=st.sampled_from(KINDS),
     rows=st.integers(1, 6),
     data=st.data(),
 )
 def test_every_row_comes_once_and_as_it_is(
-    shape: list[int], dtype: str, fortran: bool, kind: str, rows: int, data: Any
+    shape: list[int], stored_as: tuple[str, Any], kind: str, rows: int, data: Any
 ) -> None:
-    array = np.arange(np.prod(shape)).astype(dtype).reshape(shape, order="F" if fortran else "C")
+    array = np.arange(np.prod(shape)).astype(stored_as[0]).reshape(shape, order=stored_as[1])
     with tempfile.TemporaryDirectory() as folder:
         found = lazy(Path(folder), kind, array)
         np.testing.assert_array_equal(np.concatenate(list(found.read(rows))), array)
