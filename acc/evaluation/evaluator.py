@@ -189,12 +189,12 @@ class FactoringEvaluator:
 
     def _worst(self, key: str, rows: Indices, count: int) -> Indices:
         """Return the ``count`` rows with the greatest mean squared error, the worst first; of equals the lower row."""
-        rows, errors = np.sort(rows), []
+        rows, errors = np.sort(rows), encoding.Gathered(len(rows))
         for part in encoding.batches(rows):
             images = self._stored(key).batch(part).images
             apart = self.model.encode(images).reconstruction - images
-            errors.append(apart.square().flatten(1).mean(dim=1).cpu().numpy())
-        order = np.argsort(-np.concatenate(errors), kind="stable")
+            errors.add(apart.square().flatten(1).mean(dim=1))
+        order = np.argsort(-errors.rows.cpu().numpy(), kind="stable")
         return rows[order[:count]]
 
     def traversals(self, dataset: str = "", **options: Any) -> list[Traversal]:

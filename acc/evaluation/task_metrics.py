@@ -11,7 +11,7 @@ from torch import Tensor
 
 from acc.differences import half_width
 from acc.errors import InvalidInput
-from acc.evaluation.encoding import batches, sample_of
+from acc.evaluation.encoding import Gathered, batches, sample_of
 from acc.evaluation.metrics.jackknife import FEWEST_UNITS, GROUPS
 from acc.models import Model, ModelOutput
 from acc.results import MetricValue
@@ -67,8 +67,8 @@ class TaskMetrics:
             return [metric for entry in entries for metric in without(entry, NO_HELD_OUT)], None
         group, groups = _dealt(stored.dataset, held_out)
         sums: list[list[dict[str, Tensor]]] = [[{} for _ in range(groups)] for _ in entries]
-        latents: list[Tensor] = []
         kept = np.isin(held_out, keep)
+        latents = Gathered(int(kept.sum()))
         failures: list[MetricValue] = []
         parts = [
             (number, part) for number in range(groups) for part in batches(np.flatnonzero(group == number))
@@ -77,7 +77,7 @@ class TaskMetrics:
             batch = stored.batch(held_out[at])
             output = self._model.encode(batch.images)
             wanted = torch.from_numpy(np.flatnonzero(kept[at])).to(stored.device)
-            latents.append(output.posterior_mean.float().index_select(0, wanted))
+            latents.add(output.posterior_mean.float().index_select(0, wanted))
             for entry, folds in list(zip(entries, sums, strict=True)):
                 try:
                     with failing(entry.spec, entry.task):
@@ -102,7 +102,7 @@ class TaskMetrics:
                     self._joint_failed[entry.spec.key] = _unmeasured(error)
         rows = np.concatenate([held_out[at][kept[at]] for _, at in parts])
         found_values = list(self._summarised(stored, entries, sums, train, held_out))
-        return [*failures, *found_values], (rows, torch.cat(latents))
+        return [*failures, *found_values], (rows, latents.rows)
 
     def joint(self) -> Iterator[MetricValue]:
         """Yield the metrics of the joint tasks over all datasets that were measured."""

@@ -130,10 +130,11 @@ class Plan:
         outputs = _encoded(model, x_BCHW).split(sizes, share=self._sharing)
         # The loss of each task on what its dataset's rows came to.
         losses: list[Tensor] = [x_BCHW] * self._size
+        own_images = x_BCHW.split(sizes) if len(sizes) > 1 else (x_BCHW,)
         views: list[TaskView] = []
         divided = self._whole and ranks is not None and share is not None and share.rows < share.batch
         for group, drawn, output, own, whole_drawn in zip(
-            self._groups, shares, outputs, x_BCHW.split(sizes), batches, strict=True
+            self._groups, shares, outputs, own_images, batches, strict=True
         ):
             batch = whole_batch = drawn.batch(own)
             whole = output
