@@ -116,7 +116,7 @@ def fill() -> Any:
 
 
 def measured() -> dict[str, tuple[float, int]]:
-    """Return milliseconds of the server (median) and bytes of the page, as it is and not compressed, by what is asked."""
+    """Return milliseconds of the server (median) and bytes of the page before compression, by what is asked."""
     from django.db import connection
     from django.test import Client
 

@@ -100,15 +100,13 @@ class Asked:
 
 @dataclass(frozen=True)
 class Head:
-    """A heading: its words, where a click leads, how the column is sorted now, and where it moves to."""
+    """A heading: its words, how the column is sorted now, and whether it can be moved."""
 
     col: Col
     words: str
-    url: str
     now: str
-    earlier: str = ""
-    later: str = ""
-    without: str = ""
+    earlier: bool
+    later: bool
 
 
 @dataclass(frozen=True)
@@ -129,7 +127,6 @@ class Line:
 
     eye: str
     open: bool
-    eye_url: str
     cells: list[Cell]
     slot: int = 0
     dash: int = 0
@@ -146,8 +143,6 @@ class Legend:
     label: str
     slot: int
     dash: int
-    without: str
-    n: int = 1
 
 
 @dataclass(frozen=True)
@@ -172,10 +167,14 @@ def look_of(place: int) -> tuple[int, int]:
 def table_context(request: HttpRequest) -> dict[str, Any]:
     """Return what the panel of the table shows; the version of what it listens to is read before anything else."""
     versions = live.versions(["jobs"])
-    asked = Asked.of(request.GET)
     known = selectors.columns_of(request.user)
     visible = selectors.all_runs(request.user)
-    table = _table(asked, known, visible)
+    asked = Asked.of(request.GET)
+    try:
+        asked = asked_next(asked, request.GET, known, visible)
+        table = _table(asked, known, visible)
+    except InvalidInput as error:
+        table = Table(refused=[message for messages in error.fields.values() for message in messages])
     legend = _legend(asked, visible)
     return {
         "versions": versions,
@@ -185,8 +184,7 @@ def table_context(request: HttpRequest) -> dict[str, Any]:
         "legend": legend,
         "curves_url": f"{reverse('runs:curves')}?{_of_curves(asked).query}" if legend else "",
         "moving": bool(legend) and _moving(asked, visible),
-        "all_eyes": _all_eyes(asked, table),
-        "no_eyes": asked.but(eyes=(), page=asked.page).address,
+        "more_eyes": [line.eye for line in table.lines if not line.open],
         "hidden": {name: asked.but(**{name: ()}).pairs() for name in ("columns", "eyes")},
         "searched": [
             pair for pair in asked.but().pairs() if pair[0] not in ("filter", "group", "eye", "curve")
@@ -200,26 +198,18 @@ def table_context(request: HttpRequest) -> dict[str, Any]:
 
 
 def _table(asked: Asked, known: dict[str, Col], visible: Any) -> Table:
-    try:
-        shown = selectors.shown_columns(known, asked.columns, visible)
-        runs = selectors.matching(visible, known, asked.filter)
-        if asked.group:
-            return _grouped(asked, known, runs, shown)
-        ordered = selectors.sorted_by(runs, known, asked.sort)
-    except InvalidInput as error:
-        return Table(refused=[message for messages in error.fields.values() for message in messages])
+    shown = selectors.shown_columns(known, asked.columns, visible)
+    runs = selectors.matching(visible, known, asked.filter)
+    if asked.group:
+        return _grouped(asked, known, runs, shown)
+    ordered = selectors.sorted_by(runs, known, asked.sort)
     page = Paginator(ordered, A_PAGE).get_page(asked.page)
-    related = ordered.select_related("experiment", "branch", "created_by", "job")
-    related = related.defer("experiment__model_spec", "experiment__method", "job__spec", "job__traceback")
     first = (page.number - 1) * A_PAGE
-    rows = selectors.rows_of(list(related[first : first + A_PAGE]), shown)
     lines = []
-    for row in rows:
+    for row in selectors.rows_of(selectors.part_of(ordered, first, first + A_PAGE), shown):
         eye = str(row.run.pk)
-        slot, dash = _look(asked, eye)
         cells = [cell_of(col, row.values.get(col.name), row.run) for col in shown]
-        turned = asked.turned(eye).address
-        lines.append(Line(eye, eye in asked.eyes, turned, cells, slot, dash, run=row.run))
+        lines.append(Line(eye, eye in asked.eyes, cells, *_look(asked, eye), run=row.run))
     total = page.paginator.count
     return Table(_heads(asked, shown), lines, page, total, shown, runs=total)
 
@@ -237,7 +227,6 @@ def _grouped(asked: Asked, known: dict[str, Col], runs: Any, shown: list[Col]) -
             Line(
                 group.key,
                 group.key in asked.eyes,
-                asked.turned(group.key).address,
                 [mean_cell(col, group.means.get(col.name), len(group.runs)) for col in numbers],
                 slot,
                 dash,
@@ -261,31 +250,38 @@ def _look(asked: Asked, eye: str) -> tuple[int, int]:
 
 
 def _heads(asked: Asked, shown: Sequence[Col]) -> list[Head]:
-    names = [col.name for col in shown]
-    heads = []
-    for place, col in enumerate(shown):
-        now = {col.name: "ascending", f"-{col.name}": "descending"}.get(asked.sort, "")
-        following = {"": col.name, "ascending": f"-{col.name}", "descending": ""}[now]
-        heads.append(
-            Head(
-                col,
-                col.words,
-                asked.but(sort=following).address,
-                now,
-                asked.but(columns=_moved(names, place, -1)).address if place else "",
-                asked.but(columns=_moved(names, place, 1)).address if place < len(names) - 1 else "",
-                asked.but(columns=tuple(name for name in names if name != col.name)).address
-                if len(names) > 1
-                else "",
-            )
+    now = {asked.sort.removeprefix("-"): "descending" if asked.sort.startswith("-") else "ascending"}
+    ends = (shown[0], shown[-1]) if shown else ()
+    return [
+        Head(col, col.words, now.get(col.name, ""), col is not ends[0], col is not ends[1]) for col in shown
+    ]
+
+
+def asked_next(asked: Asked, query: QueryDict, known: dict[str, Col], visible: Any) -> Asked:
+    """Return what is asked once a button of the table has been pressed: each names one change of the address.
+
+    ``by``: sort by a column, or turn its order. ``turn``: show or hide a curve. ``eyes``: ``none``, or all of these.
+    ``earlier``, ``later``: move a column. Raises InvalidInput.
+    """
+    if by := query.get("by"):
+        following = {by: f"-{by}", f"-{by}": ""}.get(asked.sort, by)
+        return asked.but(sort=following)
+    if turn := query.get("turn"):
+        return asked.turned(turn[:200])
+    if "eyes" in query:
+        eyes = query.getlist("eyes")
+        return replace(
+            asked, eyes=() if eyes == ["none"] else tuple(dict.fromkeys([*asked.eyes, *eyes]))[:MOST_CURVES]
         )
-    return heads
-
-
-def _moved(names: Sequence[str], place: int, by: int) -> tuple[str, ...]:
-    moved = list(names)
-    moved.insert(place + by, moved.pop(place))
-    return tuple(moved)
+    for way, by_places in (("earlier", -1), ("later", 1)):
+        if name := query.get(way):
+            names = [col.name for col in selectors.shown_columns(known, asked.columns, visible)]
+            col = selectors.resolve(known, name, "columns").name
+            if col in names:
+                place = names.index(col)
+                names.insert(max(0, place + by_places), names.pop(place))
+            return asked.but(columns=tuple(names))
+    return asked
 
 
 def cell_of(col: Col, value: Any, run: Run) -> Cell:
@@ -326,17 +322,13 @@ def mean_cell(col: Col, mean: Mean | None, runs: int) -> Cell:
 def _legend(asked: Asked, visible: Any) -> list[Legend]:
     if not asked.eyes:
         return []
-    told = {eye: (eye, 1) for eye in asked.eyes}
+    told = {eye: eye for eye in asked.eyes}
     if not asked.group:
         ids = [pk for eye in asked.eyes if (pk := row_id(eye))]
         rows = visible.filter(pk__in=ids).values_list("pk", "experiment__slug", "branch__slug")
-        told = {str(pk): (f"{pk} {experiment}/{branch}", 1) for pk, experiment, branch in rows}
-    legend = []
-    for place, eye in enumerate(asked.eyes):
-        if eye in told:
-            slot, dash = look_of(place)
-            legend.append(Legend(eye, told[eye][0], slot, dash, asked.turned(eye).address))
-    return legend
+        told = {str(pk): f"{pk} {experiment}/{branch}" for pk, experiment, branch in rows}
+    places = enumerate(asked.eyes)
+    return [Legend(eye, told[eye], *look_of(place)) for place, eye in places if eye in told]
 
 
 def _of_curves(asked: Asked) -> Asked:
@@ -349,12 +341,6 @@ def _moving(asked: Asked, visible: Any) -> bool:
     if not asked.group:
         active = active.filter(pk__in=[pk for eye in asked.eyes if (pk := row_id(eye))])
     return bool(active.exists())
-
-
-def _all_eyes(asked: Asked, table: Table) -> str:
-    """Return the address with the curves of all rows of the page; empty if they are shown."""
-    eyes = tuple(dict.fromkeys([*asked.eyes, *(line.eye for line in table.lines)]))[:MOST_CURVES]
-    return "" if eyes == asked.eyes else replace(asked, eyes=eyes).address
 
 
 def _choices(known: dict[str, Col], table: Table) -> list[tuple[str, list[tuple[Col, bool]]]]:

@@ -25,12 +25,16 @@ from accsite.pages import REFUSED, actor, back, is_partial
 
 COMPARE = "compare"
 MOST_AT_ONCE = 200
+BUTTONS = ("by", "turn", "eyes", "earlier", "later")
+"""What a button of the table adds to the address; without a script, the page has the address that comes of it."""
 
 
 @require_GET
 def runs(request: HttpRequest) -> HttpResponse:
     """Show the runs that the address asks for: ``filter``, ``sort``, ``group``, ``c`` (columns), ``eye``, ``page``."""
     context = pages.table_context(request)
+    if not is_partial(request) and set(request.GET) & set(BUTTONS):
+        return redirect(context["asked"].address)
     status = REFUSED if context["table"].refused else 200
     if is_partial(request):
         return render(request, "runs/panel.html", context, status=status)

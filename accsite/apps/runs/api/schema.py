@@ -36,6 +36,12 @@ class RunColumn(BaseModel):
     family: str
 
 
+class RunColumns(BaseModel):
+    """The columns of the runs that one may see: what every run has, then metrics, losses, parameters."""
+
+    columns: list[RunColumn]
+
+
 class GroupMean(BaseModel):
     """The mean of a column over the runs of a group that have a value; low, high: 95 % interval by Student's t."""
 

@@ -73,13 +73,12 @@ class RunsView(_View):
 class ColumnsView(_View):
     """What runs have values of."""
 
-    @extend_schema(operation_id="runs_columns", responses={200: list[schema.RunColumn]})
+    @extend_schema(operation_id="runs_columns", responses=schema.RunColumns)
     def get(self, request: Request) -> Response:
         """List the columns of the runs that one may see."""
         known = selectors.columns_of(request.user)
-        return Response(
-            [{"name": col.name, "kind": col.kind, "family": col.family} for col in known.values()]
-        )
+        told = [{"name": col.name, "kind": col.kind, "family": col.family} for col in known.values()]
+        return Response({"columns": told})
 
 
 class GroupsView(_View):

@@ -3,7 +3,7 @@
 from accsite.apps.runs.selectors.columns import Col, all_runs, columns_of, resolve, shown_columns
 from accsite.apps.runs.selectors.curves import Curves, curves
 from accsite.apps.runs.selectors.groups import Group, Groups, Mean, groups
-from accsite.apps.runs.selectors.table import Row, matching, rows_of, sorted_by
+from accsite.apps.runs.selectors.table import Row, matching, part_of, rows_of, sorted_by
 
 __all__ = [
     "Col",
@@ -17,6 +17,7 @@ __all__ = [
     "curves",
     "groups",
     "matching",
+    "part_of",
     "resolve",
     "rows_of",
     "shown_columns",

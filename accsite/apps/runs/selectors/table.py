@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db.models import F, OuterRef, Q, Subquery
+from django.db.models import F, FilteredRelation, Q
 from django.utils.dateparse import parse_date, parse_datetime
 
 from acc.errors import InvalidInput
@@ -167,16 +167,24 @@ def sorted_by(runs: Any, known: dict[str, Col], sort: str) -> Any:
         return runs.order_by("-pk")
     col = resolve(known, sort.removeprefix("-"), "sort")
     down = sort.startswith("-")
-    if col.field:
-        keys = [col.field]
-    else:
-        kept = Value.objects.filter(run=OuterRef("pk"), column=col.pk)
-        runs = runs.annotate(
-            number_=Subquery(kept.values("number")[:1]), text_=Subquery(kept.values("text")[:1])
-        )
-        keys = ["number_", "text_"] if col.kind == "number" else ["text_"]
-    order = [F(key).desc(nulls_last=True) if down else F(key).asc(nulls_last=True) for key in keys]
-    return runs.order_by(*order, "-pk")
+    key = col.field
+    if not key:
+        runs = runs.annotate(kept=FilteredRelation("values", condition=Q(values__column=col.pk)))
+        key = "kept__number" if col.kind == "number" else "kept__text"
+    order = F(key).desc(nulls_last=True) if down else F(key).asc(nulls_last=True)
+    return runs.order_by(order, "-pk")
+
+
+def part_of(ordered: Any, first: int, last: int) -> list[Run]:
+    """Return the runs from one place to before another, with all that a page says of them."""
+    ids = list(ordered.values_list("pk", flat=True)[first:last])
+    found = (
+        Run.objects.select_related("experiment", "branch", "created_by", "job").defer(*_UNREAD).in_bulk(ids)
+    )
+    return [found[pk] for pk in ids if pk in found]
+
+
+_UNREAD = ("experiment__model_spec", "experiment__method", "job__spec", "job__traceback")
 
 
 def rows_of(runs: Sequence[Run], cols: Sequence[Col]) -> list[Row]:
