@@ -21,13 +21,14 @@ class Col:
     """A column: its name, what its values are, and where they lie.
 
     kind: ``number``, ``text``, ``state`` or ``time``. field: of ``Run``, for what every run has; else ``pk`` is that of
-    the column's row.
+    the column's row. short: whether a metric was measured on one dataset alone, which need not be named then.
     """
 
     name: str
     kind: str
     field: str = ""
     pk: int = 0
+    short: bool = False
 
     @property
     def family(self) -> str:
@@ -39,6 +40,7 @@ class Col:
         if self.field:
             return self.name
         family, _, rest = self.name.partition("/")
+        rest = rest.partition(" on ")[0] if self.short else rest
         return f"{rest} {family}" if family in {"loss", "best", "weight"} else rest
 
 
@@ -72,9 +74,11 @@ def columns_of(user: Any) -> dict[str, Col]:
         seen = through.filter(experiment__in=Experiment.objects.visible_to(user)).order_by()
         rows = rows.filter(pk__in=seen.values("column"))
     families = list(FAMILIES)
+    kinds = list(rows.values_list("pk", "name", "is_number"))
+    datasets = Counter(name.partition(" on ")[0] for _, name, _ in kinds)
     found = [
-        Col(name, "number" if is_number else "text", pk=pk)
-        for pk, name, is_number in rows.values_list("pk", "name", "is_number")
+        Col(name, "number" if is_number else "text", pk=pk, short=datasets[name.partition(" on ")[0]] == 1)
+        for pk, name, is_number in kinds
     ]
     found.sort(
         key=lambda col: (families.index(col.family) if col.family in families else len(families), col.name)
@@ -131,7 +135,7 @@ def default_columns(known: dict[str, Col], visible: Any) -> list[Col]:
     columns = [col for col in known.values() if not col.field and counts[col.pk]]
     often = sorted(columns, key=lambda col: -counts[col.pk])
     measured = [col for col in often if col.family == "metric"]
-    measured.sort(key=lambda col: not col.words.startswith("ufr "))
+    measured.sort(key=lambda col: not col.name.startswith("metric/ufr"))
     losses = [col for col in often if col.family == "loss"]
     losses.sort(key=lambda col: col.name != "loss/total")
     differing = [

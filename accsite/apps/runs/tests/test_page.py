@@ -151,7 +151,7 @@ def test_the_command_prints_rows_groups_and_files(make_run, tmp_path, capsys):
     a, b = make_run(lr=0.001, ufr=0.5), make_run(lr=0.002, ufr=0.7)
     call_command("runs", "--columns", "lr,ufr", "--sort=-ufr")
     assert capsys.readouterr().out.splitlines() == [
-        "run\tbranch\tlr\tufr on digits",
+        "run\tbranch\tlr\tufr",
         f"{b.pk}\tdigits/main\t0.002\t0.7",
         f"{a.pk}\tdigits/main\t0.001\t0.5",
     ]
