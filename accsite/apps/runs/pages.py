@@ -184,6 +184,8 @@ def table_context(request: HttpRequest) -> dict[str, Any]:
         "legend": legend,
         "curves_url": f"{reverse('runs:curves')}?{_of_curves(asked).query}" if legend else "",
         "moving": bool(legend) and _moving(asked, visible),
+        "label_sort": _now(asked, LABEL),
+        "n_sort": _now(asked, N),
         "more_eyes": [line.eye for line in table.lines if not line.open],
         "hidden": {name: asked.but(**{name: ()}).pairs() for name in ("columns", "eyes")},
         "searched": [
@@ -250,11 +252,15 @@ def _look(asked: Asked, eye: str) -> tuple[int, int]:
 
 
 def _heads(asked: Asked, shown: Sequence[Col]) -> list[Head]:
-    now = {asked.sort.removeprefix("-"): "descending" if asked.sort.startswith("-") else "ascending"}
     ends = (shown[0], shown[-1]) if shown else ()
     return [
-        Head(col, col.words, now.get(col.name, ""), col is not ends[0], col is not ends[1]) for col in shown
+        Head(col, col.words, _now(asked, col.name), col is not ends[0], col is not ends[1]) for col in shown
     ]
+
+
+def _now(asked: Asked, name: str) -> str:
+    """Return how the table is sorted by a column, as ARIA says it; empty: it is not."""
+    return {name: "ascending", f"-{name}": "descending"}.get(asked.sort, "")
 
 
 def asked_next(asked: Asked, query: QueryDict, known: dict[str, Col], visible: Any) -> Asked:
