@@ -17,8 +17,8 @@ from accsite.apps.access.models import ApiToken
 from accsite.apps.jobs.models import Job, Worker
 from accsite.apps.jobs.services import lifecycle, logs
 from accsite.apps.live import frames
-from accsite.apps.training.services import points
 from accsite.apps.runs.services import write
+from accsite.apps.training.services import points
 from accsite.apps.training.tests import rows
 from accsite.supervisor.redis import free_port
 
