@@ -21,7 +21,7 @@ def job(site: Site) -> Any:
 
 
 def test_an_eye_puts_a_curve_beside_the_table_and_into_the_address(site, visit, job):
-    watched = visit()
+    watched = visit(site.admin)
     watched.open("/runs/")
     page = watched.page
     page.evaluate("window.kept = true")
@@ -33,7 +33,7 @@ def test_an_eye_puts_a_curve_beside_the_table_and_into_the_address(site, visit, 
     assert page.evaluate("window.kept"), "the page was loaded anew"
     assert page.locator("#runs-legend li").count() == 1
     assert eye.get_attribute("aria-pressed") == "true"
-    assert_accessible(watched)
+    assert_accessible(watched, page.url)
     page.locator("#runs-legend button").click()
     watched.until("!document.getElementById('runs-plot')")
     watched.until("!location.search.includes('eye')")
@@ -41,7 +41,7 @@ def test_an_eye_puts_a_curve_beside_the_table_and_into_the_address(site, visit, 
 
 
 def test_a_heading_sorts_and_a_group_shows_its_mean(site, visit, job):
-    watched = visit()
+    watched = visit(site.admin)
     watched.open("/runs/")
     page = watched.page
     page.get_by_role("columnheader", name="seconds").get_by_role("button").click()
@@ -51,12 +51,12 @@ def test_a_heading_sorts_and_a_group_shows_its_mean(site, visit, job):
     watched.until("document.querySelectorAll('#runs tbody tr').length > 0")
     page.get_by_role("button", name="Curves of all here").click()
     watched.until(DRAWN)
-    assert_accessible(watched)
+    assert_accessible(watched, page.url)
     watched.assert_clean()
 
 
 def test_chosen_runs_are_told_that_they_cannot_be_stopped(site, visit, job):
-    watched = visit()
+    watched = visit(site.admin)
     watched.open(f"/runs/?filter=run+%3D+{job.pk}")
     page = watched.page
     page.get_by_role("checkbox", name=f"Choose run {job.pk}").check()
@@ -67,7 +67,7 @@ def test_chosen_runs_are_told_that_they_cannot_be_stopped(site, visit, job):
 
 
 def test_without_a_script_the_table_sorts_filters_and_chooses_columns(site, visit, job):
-    watched = visit(java_script_enabled=False)
+    watched = visit(site.admin, java_script_enabled=False)
     page = watched.page
     page.goto(f"{site.url}/runs/")
     page.get_by_role("columnheader", name="seconds").get_by_role("button").click()

@@ -220,6 +220,7 @@ def _grouped(asked: Asked, known: dict[str, Col], runs: Any, shown: list[Col]) -
     numbers = [col for col in shown if col.kind == "number" and col.name != "run"]
     sort = asked.sort if _can_sort(asked.sort, known, numbers) else ""
     found = selectors.groups(runs, known, numbers, asked.group, sort)
+    numbers = [col for col in numbers if col != found.by]
     page = Paginator(found.groups, A_PAGE).get_page(asked.page)
     lines = []
     for group in page.object_list:
@@ -319,7 +320,9 @@ def mean_cell(col: Col, mean: Mean | None, runs: int) -> Cell:
         return Cell(col.words, NONE, number=True)
     told = [f"± {compact(mean.half)}"] if mean.half is not None else []
     told += [f"n {mean.n}"] if mean.n != runs else []
+    alike = mean.half in (0.0, None) and not col.field
     text = duration(mean.value) if col.name == "seconds" else compact(mean.value)
+    text = number_words(col, mean.value) if alike else text
     if col.name == "seconds" and mean.half is not None:
         told[0] = f"± {duration(mean.half)}"
     return Cell(col.words, text, number=True, more=" ".join(told))

@@ -52,8 +52,8 @@ def mean_of(values: Sequence[float]) -> Mean:
     """Return the mean of one or more values; the interval is mean ± t(n - 1, 97.5 %) s / sqrt(n)."""
     n = len(values)
     array = np.asarray(values, dtype=np.float64)
-    if n < 2:
-        return Mean(float(array.mean()), n, None)
+    if (array == array[0]).all():  # said as it is: their computed mean may be a bit off
+        return Mean(float(array[0]), n, 0.0 if n > 1 else None)
     return Mean(float(array.mean()), n, float(student(n - 1) * array.std(ddof=1) / math.sqrt(n)))
 
 
