@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from acc.differences import student
 from acc.training.losses import series
 from accsite.apps.jobs.models import Job
-from accsite.apps.training.selectors.loss import bucket_steps, loss_history
+from accsite.apps.training.models import LossBlock
+from accsite.apps.training.selectors.loss import bucket_steps, loss_means
 
 COLUMNS = 240
 """Places on the axis, at most twice as many as are drawn."""
@@ -54,7 +55,7 @@ def curves(asked: Sequence[tuple[str, str, Sequence[int]]], name: str = "") -> C
     count = -(-longest // width) if longest else 0
     names = _names(jobs.values())
     chosen = name if name in names else series.TOTAL if series.TOTAL in names else names[0] if names else ""
-    found = {pk: _places(job, chosen, width, count) for pk, job in jobs.items()} if chosen else {}
+    found = loss_means(jobs.keys(), chosen, width, longest) if chosen else {}
     lines = []
     for key, label, ids in asked:
         values = [found[pk] for pk in ids if pk in found]
@@ -66,8 +67,6 @@ def curves(asked: Sequence[tuple[str, str, Sequence[int]]], name: str = "") -> C
 
 def _names(jobs: Any) -> list[str]:
     """Return the series of which there is a loss in any of the jobs, the total first."""
-    from accsite.apps.training.models import LossBlock
-
     rows = (
         LossBlock.objects.filter(job__in=[job.pk for job in jobs], start=0).order_by().values_list("series")
     )
@@ -75,21 +74,6 @@ def _names(jobs: Any) -> list[str]:
         name for (all_,) in rows for name in all_ if name == series.TOTAL or name.startswith("raw/")
     )
     return sorted(names, key=lambda name: (name != series.TOTAL, name))
-
-
-def _places(job: Job, name: str, width: int, count: int) -> NDArray[np.float64]:
-    """Return the mean of a job's values at each place of the axis, (count,); NaN where it has none."""
-    header, columns = loss_history(job, points=2 * COLUMNS, series=[name])
-    out = np.full(count, np.nan)
-    if not len(columns):
-        return out
-    values = columns[0 if header["kind"] == "raw" else 2].astype(np.float64)
-    at = np.minimum((header["start"] + np.arange(len(values)) * header["bucket"]) // width, count - 1)
-    known = np.isfinite(values)
-    sums = np.bincount(at[known], values[known], count)
-    counts = np.bincount(at[known], minlength=count)
-    np.divide(sums, counts, out=out, where=counts > 0)
-    return out
 
 
 def _line(key: str, label: str, values: NDArray[np.float64]) -> Line:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from scipy import stats
 
 from acc.errors import InvalidInput
+from acc.training.protocols import PointBlock
 from accsite.apps.runs import selectors
+from accsite.apps.training.selectors.loss import loss_means
+from accsite.apps.training.services import points
 from accsite.apps.training.tests import rows
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
@@ -126,6 +130,26 @@ def test_the_columns_shown_at_first_are_what_was_measured_and_what_differs(make_
         *("state", "step", "seconds", "created"),
         *("metric/ufr on digits", "loss/total", "loss/digit", "train/lr"),
     ]
+
+
+@pytest.mark.parametrize("bucket", [1, 4, 256, 512, 1024])
+def test_means_of_buckets_are_those_of_the_values(make_run, bucket):
+    values = np.random.default_rng(0).random((2, 1500)).astype(np.float32)
+    values[0, 700:720], values[1, 3] = np.nan, np.inf
+    job = rows.make_job(make_run().branch, state="RUNNING", attempt=1)
+    for start in range(0, 1500, 100):  # most in rows of 512 steps, the last ones as they came
+        block = PointBlock(start, ("total", "raw/x"), values[:, start : start + 100], 0.0, 1.0)
+        points.append(job.pk, 1, block)
+    for place, name in enumerate(("total", "raw/x")):
+        found = loss_means([job.pk], name, bucket, 1400)[job.pk]
+        known = np.where(np.isfinite(values[place, :1400]), values[place, :1400], np.nan)
+        for at in range(0, len(found), 7):
+            part = known[at * bucket : (at + 1) * bucket]
+            if np.isinf(values[place, at * bucket : (at + 1) * bucket]).any() and bucket > 256:
+                continue  # of a row that lies in one bucket only the sum is read, and it is not finite
+            expected = np.nanmean(part) if np.isfinite(part).any() else np.nan
+            if (at + 1) * bucket <= 1400:
+                assert found[at] == pytest.approx(expected, nan_ok=True, rel=1e-5)
 
 
 def test_a_curve_of_a_group_is_the_mean_of_its_runs_with_a_band(make_run):
