@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from benchmarks.platform_under_test import ROOT, site
@@ -138,6 +139,45 @@ def measured() -> dict[str, tuple[float, int]]:
     return found
 
 
+CURVES, LONG_STEPS = 50, 20_000
+FIRST_CURVE = """() => new Promise((done) => {
+  const look = () => document.querySelector("#runs-plot canvas")
+    ? requestAnimationFrame(() => done(performance.now())) : requestAnimationFrame(look);
+  look();
+})"""
+
+
+def first_paints(home: Path) -> tuple[list[float], list[float]]:
+    """Return milliseconds from the address to the first frame with curves, of one run and of 50."""
+    import numpy as np
+
+    from accsite.apps.jobs.models import Job
+    from accsite.apps.runs.models import Run
+    from accsite.apps.training import blocks
+    from accsite.apps.training.models import LossBlock
+    from benchmarks.browser import signed_in_page
+    from benchmarks.live import web
+
+    ids = list(Run.objects.order_by("pk").values_list("pk", flat=True)[:CURVES])
+    draw = np.random.default_rng(0)
+    for pk in ids:
+        values = draw.random((2, LONG_STEPS), dtype=np.float32)
+        steps = blocks.make(0, ("total", "raw/digit"), values, 0.0, 1.0)
+        LossBlock.objects.bulk_create(
+            LossBlock(job_id=pk, attempt=1, seq=1, **blocks.fields(chunk)) for chunk in blocks.chunks(steps)
+        )
+        Run.objects.filter(pk=pk).update(step=LONG_STEPS)
+        Job.objects.filter(pk=pk).update(step=LONG_STEPS)
+    one, many = f"/runs/?eye={ids[0]}", "/runs/?" + "&".join(f"eye={pk}" for pk in ids)
+    times: dict[str, list[float]] = {one: [], many: []}
+    with web(home) as port, signed_in_page(port) as page:
+        for _ in range(7):
+            for address, found in times.items():
+                page.goto(f"http://127.0.0.1:{port}{address}", wait_until="commit")
+                found.append(page.evaluate(FIRST_CURVE))
+    return times[one][1:], times[many][1:]
+
+
 def thirty() -> str:
     """Return the part of an address that asks for 30 columns."""
     from accsite.apps.runs.models import Column
@@ -150,8 +190,9 @@ def main() -> None:
     """Measure on both databases and print the rows."""
     from scripts.test import postgresql
 
-    with site():
+    with site() as home:
         sqlite = measured()
+        one, many = first_paints(home)
     with postgresql(durable=True) as url:
         env = {**os.environ, "DATABASE_URL": url}
         command = [sys.executable, "-m", "benchmarks.runs", "postgresql"]
@@ -162,6 +203,10 @@ def main() -> None:
         told = f"PostgreSQL {postgres[name][0]:.0f} ms; page of {size / 1000:.0f} KB before compression"
         goal = GOAL_OF_GROUPS_MS if name == "groups" else GOAL_MS
         report(Row(f"{RUNS:,} runs, {name}", ms, "ms", goal, "lower", told))
+    ratio = statistics.median(many) / statistics.median(one)
+    told = f"first frame with {CURVES} curves after {statistics.median(many):.0f} ms"
+    baseline = f"with one curve {statistics.median(one):.0f} ms"
+    report(Row(f"curves of {CURVES} runs, first paint", ratio, "x", 2, "lower", told, baseline))
     most = max(size for _, size in sqlite.values())
     report(
         Row(
