@@ -36,7 +36,7 @@ def plain(value: Any) -> Any:
 
 
 def run_as_json(row: Row) -> dict[str, Any]:
-    """Return a run with its values, those that it has none of as null."""
+    """Return a run with its values; columns of which it has none are left out."""
     run = row.run
     return {
         "id": run.pk,

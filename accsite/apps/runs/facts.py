@@ -146,9 +146,9 @@ def _metrics(jobs: Sequence[Job]) -> dict[int, Facts]:
     found: dict[int, Facts] = {}
     of: dict[int, int] = {}
     for job, checkpoint, task, name, dataset, value in rows:
+        assert value is not None
         if of.get(job) != checkpoint:  # one farther than those before it: its numbers alone count
             of[job], found[job] = checkpoint, {}
-        found[job]["/".join(filter(None, ["metric", task, name])) + (f" on {dataset}" if dataset else "")] = (
-            value
-        )
+        place = "/".join(filter(None, ["metric", task, name]))
+        found[job][f"{place} on {dataset}" if dataset else place] = value
     return found

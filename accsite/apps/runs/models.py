@@ -67,7 +67,7 @@ class Column(models.Model):
         ordering = ["name"]
 
     def __str__(self) -> str:
-        return self.name
+        return str(self.name)
 
 
 class Value(models.Model):
@@ -105,4 +105,4 @@ class SavedView(models.Model):
         constraints = [models.UniqueConstraint(fields=["owner", "name"], name="one_view_per_name")]
 
     def __str__(self) -> str:
-        return self.name
+        return str(self.name)

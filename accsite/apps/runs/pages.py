@@ -253,9 +253,10 @@ def _look(asked: Asked, eye: str) -> tuple[int, int]:
 
 
 def _heads(asked: Asked, shown: Sequence[Col]) -> list[Head]:
-    ends = (shown[0], shown[-1]) if shown else ()
+    last = len(shown) - 1
     return [
-        Head(col, col.words, _now(asked, col.name), col is not ends[0], col is not ends[1]) for col in shown
+        Head(col, col.words, _now(asked, col.name), place > 0, place < last)
+        for place, col in enumerate(shown)
     ]
 
 

@@ -91,7 +91,7 @@ def _row(job: Job, now: Any) -> Run:
     return Run(
         job_id=job.pk,
         experiment_id=job.branch.experiment_id,
-        branch_id=job.branch_id,
+        branch_id=job.branch.pk,
         created_by_id=job.created_by_id,
         kind=job.kind,
         state=job.state,

@@ -17,6 +17,7 @@ from accsite.api.common import REFUSALS, query
 from accsite.api.pages import Pages
 from accsite.apps.runs import answers, selectors
 from accsite.apps.runs.api import schema
+from accsite.apps.runs.models import Run
 from accsite.apps.runs.selectors import Col
 from accsite.apps.training import exporting
 from accsite.streaming import download
@@ -60,7 +61,7 @@ class RunsView(_View):
         runs, known, cols = self.asked(request)
         ordered = selectors.sorted_by(runs, known, request.query_params.get("sort", ""))
         pages = Pages()
-        part = pages.paginate_queryset(
+        part: list[Run] | None = pages.paginate_queryset(
             ordered.select_related("experiment", "branch", "created_by"), request, self
         )
         answer = pages.get_paginated_response(

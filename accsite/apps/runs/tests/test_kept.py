@@ -33,6 +33,7 @@ def test_a_run_is_kept_from_its_submit_to_its_end(branch, user):
     assert (kept["weight/reconstruction"], kept["data/datasets"]) == (2.0, "handwritten-digits")
     assert (kept["model/latent_dim"], kept["model/base_channels"]) == (16, 8)
     claim = lifecycle.claim(job.pk, rows.make_worker("w"))
+    assert claim is not None
     lifecycle.start(job.pk, claim.attempt)
     assert Run.objects.get(job=job).state == "RUNNING"
     losses = np.array([[4.0, 1.0, 3.0, 2.0]], np.float32)

@@ -18,6 +18,10 @@ from accsite.apps.training.tests import rows
 pytestmark = pytest.mark.django_db
 
 
+def whole(answer) -> bytes:
+    return b"".join(answer.streaming_content)
+
+
 def test_the_page_shows_sorts_filters_groups_and_turns_by_its_address(page, make_run):
     for seed in range(55):
         make_run(lr=0.001 if seed % 2 else 0.002, seed=seed, ufr=seed / 100)
@@ -141,7 +145,7 @@ def test_the_api_lists_runs_columns_groups_and_files(user, make_run):
     ]
     parquet = pytest.importorskip("pyarrow.parquet")
     answer = client.get("/api/v1/runs/export/", {"form": "parquet", "columns": "created,ufr,optimizer"})
-    table = parquet.read_table(io.BytesIO(b"".join(answer.streaming_content)))
+    table = parquet.read_table(io.BytesIO(whole(answer)))
     assert table.column("metric/ufr on digits").to_pylist() == [0.7, 0.5]
     assert table.column("created").to_pylist()[1] == a.created_at
     assert client.get("/api/v1/runs/export/", {"form": "exe"}).status_code == 422
