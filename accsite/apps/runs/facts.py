@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from acc.text import clean
 from acc.training.losses import series
 from accsite.apps.evaluation.models import Metric
 from accsite.apps.jobs.models import Job, JobKind
@@ -38,6 +39,7 @@ FAMILIES = {
 MOST_PER_RUN = 400
 """Columns of one run: a configuration of a loop of one's own may be of any size."""
 LONGEST = 200
+DEEPEST = 8
 
 
 def facts_of(jobs: Sequence[Job]) -> dict[int, Facts]:
@@ -49,15 +51,15 @@ def facts_of(jobs: Sequence[Job]) -> dict[int, Facts]:
         facts |= {f"loss/{name}": value for name, value in _losses(last.get(job.pk, {}))}
         facts |= {f"best/{name}": value for name, value in _losses(best.get(job.pk, {}))}
         facts |= metrics.get(job.pk, {})
-        short = {name: value for name, value in facts.items() if len(name) <= LONGEST}
-        found[job.pk] = dict(list(short.items())[-MOST_PER_RUN:])
+        named = {clean(name): value for name, value in facts.items() if len(name) <= LONGEST}
+        found[job.pk] = dict(list(named.items())[-MOST_PER_RUN:])
     return found
 
 
 def as_row(fact: Fact) -> tuple[float | None, str]:
     """Return number and text of a fact as they are kept: what is no finite number is a text, such as ``nan``."""
     if isinstance(fact, str):
-        return None, fact[:LONGEST]
+        return None, clean(fact[:LONGEST], LONGEST)
     return (fact, "") if math.isfinite(fact) else (None, str(fact))
 
 
@@ -65,13 +67,12 @@ def _asked(job: Job) -> Iterator[tuple[str, Fact]]:
     """Yield what the run was asked to be; a task's weight is that which it began with."""
     spec = job.spec if isinstance(job.spec, dict) else {}
     if job.kind == JobKind.TRACK:
-        config = spec.get("config")
-        yield from _flat("config", config if isinstance(config, Mapping) else {})
+        yield from _flat("config/", spec.get("config"))
         return
-    yield from _flat("train", spec.get("train") or {})
     model = spec.get("model") or {}
-    yield from _flat("model", {name: value for name, value in model.items() if name != "params"})
-    yield from _flat("model", model.get("params") or {})
+    yield from _flat("train/", spec.get("train"))
+    yield from _flat("model/", {name: value for name, value in model.items() if name != "params"})
+    yield from _flat("model/", model.get("params"))
     tasks = [task for task in spec.get("tasks") or () if isinstance(task, dict) and "key" in task]
     datasets = dict.fromkeys(str(task["dataset"]) for task in tasks if task.get("dataset"))
     if datasets:
@@ -81,23 +82,32 @@ def _asked(job: Job) -> Iterator[tuple[str, Fact]]:
             yield f"weight/{task['key']}", float(task.get("weight", 1.0))
 
 
-def _flat(family: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Fact]]:
+def _flat(beginning: str, values: Any, depth: int = 0) -> Iterator[tuple[str, Fact]]:
     """Yield the plain values of a mapping, those of mappings in it with dots between the names."""
+    if not isinstance(values, Mapping) or depth > DEEPEST:
+        return
     for key, value in values.items():
-        name = f"{family}/{key}"
-        if isinstance(value, bool):
-            yield name, "true" if value else "false"
-        elif isinstance(value, int | float):
-            yield name, float(value)
-        elif isinstance(value, str):
-            if value:
-                yield name, value
-        elif isinstance(value, Mapping):
-            yield from (
-                (f"{family}/{key}.{inner.partition('/')[2]}", each) for inner, each in _flat("", value)
-            )
-        elif isinstance(value, list) and value and not isinstance(value[0], dict | list):
-            yield name, ", ".join(map(str, value))
+        name = f"{beginning}{key}"
+        if isinstance(value, Mapping):
+            yield from _flat(f"{name}.", value, depth + 1)
+        elif (plain := _plain(value)) is not None:
+            yield name, plain
+
+
+def _plain(value: Any) -> Fact | None:
+    """Return a value of JSON as it is kept, None for what has no place in a cell."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        try:
+            return float(value)
+        except OverflowError:
+            return str(value)[:LONGEST]
+    if isinstance(value, str):
+        return value or None
+    if isinstance(value, list) and value and not isinstance(value[0], dict | list):
+        return ", ".join(map(str, value))
+    return None
 
 
 def _losses(values: Mapping[str, float]) -> Iterator[tuple[str, float]]:

@@ -55,6 +55,9 @@ def write(jobs: Sequence[Job]) -> None:
     """Write the rows of these trainings as they are now; each works on a branch."""
     if not jobs:
         return
+    jobs = sorted(
+        jobs, key=lambda job: job.pk
+    )  # two that write the same runs wait for each other in one order
     now = timezone.now()
     rows = [_row(job, now) for job in jobs]
     fields = [field.name for field in Run._meta.concrete_fields if field.name != "job"]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from django.db.models import TextField
+from django.db.models.functions import Cast
 from numpy.typing import NDArray
 
 from acc.differences import student
@@ -67,12 +70,11 @@ def curves(asked: Sequence[tuple[str, str, Sequence[int]]], name: str = "") -> C
 
 def _names(jobs: Any) -> list[str]:
     """Return the series of which there is a loss in any of the jobs, the total first."""
-    rows = (
-        LossBlock.objects.filter(job__in=[job.pk for job in jobs], start=0).order_by().values_list("series")
-    )
-    names = dict.fromkeys(
-        name for (all_,) in rows for name in all_ if name == series.TOTAL or name.startswith("raw/")
-    )
+    rows = LossBlock.objects.filter(job__in=[job.pk for job in jobs]).order_by()
+    told = rows.annotate(told=Cast("series", TextField())).values_list("told", flat=True).distinct()
+    names = {
+        name for each in told for name in json.loads(each) if name == series.TOTAL or name.startswith("raw/")
+    }
     return sorted(names, key=lambda name: (name != series.TOTAL, name))
 
 

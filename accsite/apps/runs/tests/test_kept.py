@@ -90,6 +90,11 @@ def test_a_transaction_that_fails_leaves_no_row(branch):
 
 def test_a_configuration_of_a_loop_of_ones_own_becomes_columns(branch):
     config = {"lr": 0.1, "net": {"width": 8, "act": "relu"}, "amp": True, "layers": [1, 2], "odd": [{"a": 1}]}
+    config |= {"x" * 300: 1, "huge": 10**400, "odd\x1bname": "a\x07b", "none": None, "": ""}
+    deep: dict = {}
+    config["deep"] = deep
+    for _ in range(50):
+        deep["in"] = deep = {}
     job = rows.make_job(branch, kind="track", spec={"config": config})
     services.write([job])
     assert values(job) == {
@@ -98,6 +103,8 @@ def test_a_configuration_of_a_loop_of_ones_own_becomes_columns(branch):
         "config/net.act": "relu",
         "config/amp": "true",
         "config/layers": "1, 2",
+        "config/huge": f"1{'0' * 199}",
+        "config/odd\N{REPLACEMENT CHARACTER}name": "a\N{REPLACEMENT CHARACTER}b",
     }
 
 

@@ -135,9 +135,7 @@ def test_the_api_lists_runs_columns_groups_and_files(user, make_run):
     ] == [("digits/main", 2, pytest.approx(0.6))]
     assert client.get("/api/v1/runs/", {"filter": "zebra = 1"}).status_code == 422
     assert client.get("/api/v1/runs/groups/").status_code == 422
-    text = b"".join(
-        client.get("/api/v1/runs/export/", {"columns": "lr,ufr", "sort": "ufr"}).streaming_content
-    )
+    text = whole(client.get("/api/v1/runs/export/", {"columns": "lr,ufr", "sort": "ufr"}))
     assert list(csv.reader(io.StringIO(text.decode()))) == [
         ["run", "experiment", "branch", "train/lr", "metric/ufr on digits"],
         [str(a.pk), "digits", "main", "0.001", "0.5"],

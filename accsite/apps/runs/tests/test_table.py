@@ -10,7 +10,9 @@ from scipy import stats
 
 from acc.errors import InvalidInput
 from acc.training.protocols import PointBlock
+from accsite.apps.jobs.models import Job
 from accsite.apps.runs import selectors
+from accsite.apps.training.models import LossBlock
 from accsite.apps.training.selectors.loss import loss_means
 from accsite.apps.training.services import points
 from accsite.apps.training.tests import rows
@@ -165,3 +167,12 @@ def test_a_curve_of_a_group_is_the_mean_of_its_runs_with_a_band(make_run):
     assert (group.low[0], group.high[0]) == pytest.approx((low, high))
     low, high = stats.t.interval(0.95, 1, loc=4, scale=stats.sem([3, 5]))
     assert (group.low[2], group.high[2]) == pytest.approx((low, high))
+
+
+def test_a_curve_may_begin_late(make_run):
+    job = make_run(losses=[1.0, 2.0])
+    LossBlock.objects.filter(job=job).update(start=600)
+    Job.objects.filter(pk=job.pk).update(step=602)
+    found = selectors.curves([("a", "a", [job.pk])], "raw/digit")
+    assert (found.name, len(found.steps)) == ("raw/digit", 151)  # four steps a place
+    assert found.lines[0].mean[np.isfinite(found.lines[0].mean)].tolist() == [3]
