@@ -191,6 +191,7 @@ def table_context(request: HttpRequest) -> dict[str, Any]:
         "searched": [
             pair for pair in asked.but().pairs() if pair[0] not in ("filter", "group", "eye", "curve")
         ],
+        "chosen": _heads(asked, table.shown),
         "choices": _choices(known, table),
         "group_choices": _group_choices(known, table),
         "exports": _exports(asked, table),

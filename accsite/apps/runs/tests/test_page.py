@@ -35,6 +35,9 @@ def test_the_page_shows_sorts_filters_groups_and_turns_by_its_address(page, make
     text = page.get("/runs/?group=lr&c=ufr").content.decode()
     assert "1 to 2 of 2 groups, 55 runs" in " ".join(text.split())
     assert "±" in text
+    text = page.get("/runs/?group=lr&c=ufr&c=state&c=lr").content.decode()
+    chosen = re.findall(r'name="c"\s+value="([^"]+)"\s+checked', text)
+    assert chosen == ["metric/ufr on digits", "state", "train/lr"]
     assert "No run is so" in page.get("/runs/?filter=ufr+%3E+2").content.decode()
 
 
