@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from acc.errors import InvalidInput
 from accsite.actions import ActionType, actions_on
-from accsite.apps.access.permissions import may_operate
+from accsite.apps.access.permissions import may_operate, may_write
 from accsite.apps.jobs.actions.by_operators import ByOperators
 from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.states import ACTIVE
@@ -196,6 +196,7 @@ def table_context(request: HttpRequest) -> dict[str, Any]:
         "group_choices": _group_choices(known, table),
         "exports": _exports(asked, table),
         "views": [(view, f"{reverse('runs:runs')}?{view.query}") for view in views_of(request.user)],
+        "writes": may_write(request.user),
         "acts": [(verb, kind.label) for verb, kind in acts(request.user).items()],
     }
 

@@ -8,6 +8,7 @@ import json
 import re
 
 import pytest
+from django.contrib.auth.models import Group
 from django.core.management import call_command
 from django.test import Client
 from rest_framework.test import APIClient
@@ -170,3 +171,13 @@ def test_the_command_prints_rows_groups_and_files(make_run, tmp_path, capsys):
         call_command("runs", "--filter", "zebra = 1")
     assert left.value.code == 2
     assert "error: filter: 'zebra' is not a column here" in capsys.readouterr().err
+
+
+def test_those_who_only_read_are_offered_nothing_that_they_may_not_do(page, user, make_run):
+    make_run(ufr=0.5)
+    assert 'name="do"' in page.get("/runs/").content.decode()
+    user.groups.set([Group.objects.get(name="viewer")])
+    text = page.get("/runs/").content.decode()
+    assert 'name="do"' not in text
+    assert "Save this view" not in text
+    assert page.post("/runs/do/", {"do": "stop"}).status_code == 403
