@@ -49,7 +49,7 @@ def fill() -> Any:
     from accsite.apps.training.models import Branch, Experiment
 
     draw = random.Random(0)
-    user, other = User.objects.create_user("bench"), User.objects.create_user("other")
+    user, other = User.objects.create_user("reader"), User.objects.create_user("other")
     experiments = [
         Experiment(
             name=f"study {i}", slug=f"study-{i}", model_spec={}, owner=other if i % 10 == 0 else user,
