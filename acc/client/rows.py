@@ -31,6 +31,8 @@ __all__ = [
     "Replayed",
     "Run",
     "RunDetail",
+    "RunGroup",
+    "RunRow",
     "StoredFile",
     "Target",
     "Task",
@@ -190,6 +192,35 @@ class Run(TypedDict):
     result: Any
     can_resume: bool
     created_at: str
+
+
+class RunRow(TypedDict):
+    """A training as a row of the table of runs; ``id`` is that of its job, ``values`` by column."""
+
+    id: int
+    experiment: str
+    branch: str
+    branch_id: int
+    state: str
+    values: dict[str, Any]
+
+
+class GroupMean(TypedDict):
+    """The mean of a column over the ``n`` runs of a group that have it; its 95 % interval, None of one run."""
+
+    mean: float
+    n: int
+    low: float | None
+    high: float | None
+
+
+class RunGroup(TypedDict):
+    """Runs that have the same in one column, with the means of their other columns."""
+
+    key: str
+    label: str
+    n: int
+    means: dict[str, GroupMean]
 
 
 class RunDetail(Run):

@@ -34,6 +34,8 @@ CLIENT = {
     "LossHistory": rows.LossHistory,
     "RunSummary": rows.Run,
     "RunDetail": rows.RunDetail,
+    "RunRow": rows.RunRow,
+    "RunGroup": rows.RunGroup,
     "Checkpoint": rows.Checkpoint,
     "CheckpointDetail": rows.CheckpointDetail,
     "Dataset": rows.Dataset,

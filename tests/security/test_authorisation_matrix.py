@@ -92,6 +92,7 @@ ENDPOINTS: dict[str, set[str]] = {
     "DELETE task-detail": CHANGES,
     "POST task-move": CHANGES,
     "POST task-restore": CHANGES,
+    **{f"GET run-{name}": SIGNED_IN for name in ("list", "columns", "groups", "export")},
     "GET job-list": SIGNED_IN,
     "POST job-list": CHANGES,
     "GET job-history": SIGNED_IN,

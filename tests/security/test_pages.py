@@ -42,6 +42,7 @@ ABOUT: dict[str, set[str]] = {
     "training:job-resume": STEERS,
     "training:job-log": SEES,  # it shows only
     "training:rate": STEERS,
+    "runs:delete-view": set(),  # this one is nobody's
     **{f"latent:{name}": CHANGES for name in ("heads", "decoder")},  # they show only
     "datasets:dataset-looked": LOOKS,
     "datasets:dataset-looked-picture": LOOKS,  # it shows only
