@@ -113,6 +113,7 @@ if (root?.dataset.socket) {
 	document.addEventListener("htmx:after:swap", async () => {
 		if (heads().join() === known) return;
 		known = heads().join();
+		if (known) for (const part of root.querySelectorAll("[inert]")) part.inert = false; // the first one is saved
 		if (loading) (await loading).hand.replaced();
 	});
 }
