@@ -95,7 +95,7 @@ STEPS = (
     Step(
         "train",
         "Train",
-        "Press Train on the workbench, and change the weights of its tasks while the losses fall.",
+        "Train it on the workbench: watch the losses fall, and change the weights of its tasks meanwhile.",
         "Open the workbench",
         lambda user, _row: _kept(user).filter(job__created_by=user, job__kind=JobKind.TRAIN).exists(),
         _bench,

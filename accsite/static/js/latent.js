@@ -38,7 +38,7 @@ async function load() {
 	const [{ Hand }, { ServerSource }] = await Promise.all([import("./hand.js"), import("./latent_socket.js")]);
 	const server = new ServerSource(root.dataset.socket);
 	const weights = root.hasAttribute("data-alone") ? "its weights" : "the newest weights";
-	const caption = () => `decoded by ${weights}${hand.source === server ? "" : ", in this page"}`;
+	const caption = () => `decoded by ${weights}${hand.source === server ? "" : ", in the browser"}`;
 	const hand = new Hand(root, server, { heads, remember, caption });
 	hand.restore(asked());
 	return { hand, server };
