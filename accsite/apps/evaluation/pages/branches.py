@@ -10,8 +10,8 @@ from django.db.models import Count
 from django.urls import reverse
 
 from accsite.apps.evaluation.models import Artifact, Evaluation, Metric
-from accsite.apps.evaluation.pages.tabs import HEADLINE
 from accsite.apps.evaluation.pictures import RECONSTRUCTIONS
+from accsite.apps.evaluation.selectors.comparing import HEADLINE
 from accsite.apps.evaluation.selectors.samples import Samples
 from accsite.apps.live import selectors as live
 from accsite.apps.training.models import Branch, Checkpoint, Experiment
