@@ -164,5 +164,5 @@ def test_the_headline_of_a_representation_stands_before_its_other_numbers(branch
         ("", "unified"),
     ):
         Metric.objects.create(evaluation=made, task_key=task, name=name, dataset="digits", value=0.5)
-    found = [row.name for row in compare([node, node]).metrics]
+    found = [row.name for row in compare([node, node], "digits").metrics]
     assert found == ["loss", "ufr", "unified", "factored", "dci", "mig"]
