@@ -203,7 +203,7 @@ def prune_page(experiment: Experiment, *, asked: bool = False) -> dict[str, Any]
     rows = Checkpoint.objects.filter(pk__in=[*plan.leaves, *plan.weights][:LISTED]).defer("spec")
     kept: dict[str, int] = {}
     for why in plan.kept.values():
-        reason = "as heads of branches" if why.startswith("is the head") else _reason(why)
+        reason = "as head of a branch" if why.startswith("is the head") else _reason(why)
         kept[reason] = kept.get(reason, 0) + 1
     return {
         "plan": plan,

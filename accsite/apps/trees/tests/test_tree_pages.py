@@ -347,6 +347,6 @@ def test_what_pruning_keeps_is_said_with_why(page: Client, branch: Branch, root:
     Branch.objects.filter(pk=branch.pk).update(head=root)
     Checkpoint.objects.filter(pk=root.pk).update(starred=True)
     assert re.search(
-        r"Kept: 1 (as heads of branches|with a star)\.",
+        r"Kept: 1 (as head of a branch|with a star)\.",
         folded(page.get(f"/experiments/{branch.experiment.slug}/")),
     )
