@@ -184,7 +184,7 @@ def test_with_fewer_than_two_datasets_their_comparison_leads_to_making_one(
         page = admin_client.get("/datasets/compare/").content.decode()
         assert ("Fewer than two datasets so far" in page) == ("Make a dataset</a>" in page) == (known < 2)
         assert ("Choose two datasets" in page) == (known == 2)
-        store(f"set-{known}")
+        store(f"set-{known}", made(seed=known))
 
 
 def test_a_page_of_samples_says_what_stands_below_each(store: Store, admin_client: Client) -> None:
