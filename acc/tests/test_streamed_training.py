@@ -183,7 +183,7 @@ def test_one_dataset_may_be_streamed_beside_one_that_is_held(tmp_path: Path) -> 
     assert sink.at(14).header.streamed == ("a",)
     words = trainer.state.data_in_words()
     assert words["a"] == (
-        "600 images, trained on 480, 120 held out from training; 0.00 GiB, streamed from the file (limit 0.0001 GiB)"
+        "600 images, trained on 480, 120 held out from training; 0.1 MiB, streamed from the file (limit 0.0001 GiB)"
     )
     assert "held in the memory" in words["b"]
 

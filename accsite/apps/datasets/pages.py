@@ -85,7 +85,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Grid:
-    """A page of samples with the address of its picture."""
+    """A page of samples with the address of its picture; ``captioned``: what stands below each, in words."""
 
     samples: list[Sample]
     total: int
@@ -96,6 +96,7 @@ class Grid:
     sprite_url: str
     width: int
     height: int
+    captioned: str
 
 
 def sprite_url(dataset: Dataset, **query: Any) -> str:
@@ -154,6 +155,7 @@ def grid(dataset: Dataset, choice: Choice) -> Grid:
         sprite_url=sprite_url(dataset, **choice.query, offset=offset, limit=a_page, columns=columns),
         width=columns * dataset.width,
         height=-(-len(indices) // columns) * dataset.height,
+        captioned=(caption if caption in shown else "number").replace("_", " "),
     )
 
 

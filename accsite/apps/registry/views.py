@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -29,6 +30,16 @@ KIND_LABELS = {
     PluginKind.METRIC: "Metrics of a whole checkpoint",
     PluginKind.RECIPE: "Recipes",
 }
+EXAMPLE = '''from acc.api import Task
+
+
+class SmallCode(Task):
+    """Pulls the latent to nought, so that only what is needed is written into it."""
+
+    def compute_loss(self, output, batch, head):
+        return self.latent(output).square().mean()
+'''
+"""The shortest task, as docs/howto/task.md has it."""
 VERBS = {"approve": approval.approve, "withdraw": approval.withdraw}
 _NUMBERED = re.compile(r"^(?P<mark>[>\s]*)(?P<number>\d+)[ :|]{0,3}(?P<code>.*)$")
 
@@ -98,6 +109,8 @@ def plugins(request: HttpRequest) -> HttpResponse:
         "files": [FileRow(file, by_path.get(file.path, [])) for file in files],
         "kinds": kinds_of(found, asked),
         "asked": asked,
+        "example": EXAMPLE,
+        "folder": str(settings.PLUGINS_ROOT) if request.user.is_staff else "plugins",
         "elsewhere": list(selectors.sources_from_elsewhere(request.user).defer("text")),
         "plugins_url": f"{reverse('registry:plugins')}{'?' if asked else ''}{urlencode(asked)}",
     }

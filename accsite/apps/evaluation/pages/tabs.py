@@ -15,6 +15,7 @@ from accsite.apps.evaluation.pages import leaders, matrix, sentences
 from accsite.apps.evaluation.pages.bars import Bar, axis
 from accsite.apps.evaluation.pages.curves import Curve, Trend, plot, trend
 from accsite.apps.evaluation.selectors.asked import DIRECTIONS, Kept, PartRequest
+from accsite.apps.evaluation.selectors.comparing import HEADLINE
 from accsite.apps.evaluation.selectors.metric_plugins import MetricPlugins
 from accsite.apps.evaluation.selectors.samples import Samples
 from accsite.apps.evaluation.services.keys import part_key
@@ -24,7 +25,6 @@ from accsite.apps.training.pages.charts import baselines_of
 TREND = 12
 FRAMES = 200
 POINTS = 500
-HEADLINE = ("ufr", "unified", "factored")
 OWN_TARGET = "the group's own target"
 MARKS = {
     "good": "✓",

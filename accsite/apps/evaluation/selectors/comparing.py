@@ -17,6 +17,8 @@ from accsite.apps.training.models import Checkpoint
 
 MOST = 6
 Verdict = Literal["beyond the noise", "within the noise", ""]
+HEADLINE = ("ufr", "unified", "factored")
+"""Of a whole representation: what its other numbers stand beside."""
 CAVEAT = "beyond the noise of these images; another seed may differ"
 NOT_THE_SAME = "not measured on the same images with the same options, so nothing is claimed"
 NO_PAIRS = "no interval is known, so nothing is claimed"
@@ -124,7 +126,7 @@ def compare(checkpoints: Sequence[Checkpoint], dataset: str = "", rows: str = HE
     found = [_candidates(checkpoint, where, rows) for checkpoint in checkpoints]
     keys = dict.fromkeys(key for metrics in found for key in metrics)
     compared = []
-    for key in sorted(keys, key=lambda key: (key[0] == "", key[2] != "", key)):
+    for key in sorted(keys, key=_place):
         metrics = _alike([each.get(key, []) for each in found])
         known = next(metric for metric in metrics if metric is not None)
         values = [_measured(metric, metrics[0] if number else None) for number, metric in enumerate(metrics)]
@@ -179,6 +181,13 @@ def as_csv(comparison: Comparison) -> str:
 def safe(text: str) -> str:
     """Return a name that a spreadsheet does not take for a formula."""
     return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
+
+
+def _place(key: Key) -> tuple[Any, ...]:
+    """Return where a number stands: tasks first, then the headline of the representation, then what stands beside."""
+    task, name, concept, _ = key
+    beside = 0 if task else HEADLINE.index(name) if name in HEADLINE else len(HEADLINE)
+    return task == "", concept != "", beside, key
 
 
 def _measured(metric: Metric | None, first: Metric | None) -> Measured:
