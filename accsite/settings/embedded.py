@@ -21,7 +21,7 @@ STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.Static
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = True
 WHITENOISE_MAX_AGE = 0
-# What is vendored has its version in its address, and is not asked for again: a font is there before the first words.
+# What is vendored has its version in its address, and is not asked for again: fonts are there before the first words.
 WHITENOISE_IMMUTABLE_FILE_TEST = r"/vendor/[^/]+/\d+(\.\d+)+/"
 
 
