@@ -168,6 +168,8 @@ STATIC_URL = "static/"
 STATIC_ROOT = HOME / "static"
 STATICFILES_DIRS = [ROOT / "accsite" / "static"]
 WHITENOISE_ALLOW_ALL_ORIGINS = False
+# What is vendored has its version in its address, so a browser keeps it; collected files have a hash in their names.
+VENDORED = r"/vendor/[^/]+/\d+(\.\d+)+/"
 
 AUTHENTICATION_BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",

@@ -119,6 +119,8 @@ def _text(value: Any) -> str:
         return NONE
     if isinstance(value, float):
         return exact(value)
+    if isinstance(value, dict) and value.keys() == {"name", "start", "end"}:  # a factor group
+        return f"{value['name']} {value['start']}:{value['end']}"
     if isinstance(value, dict):
         return ", ".join(f"{_spaced(str(name))} {_text(each)}" for name, each in value.items()) or NONE
     if isinstance(value, list | tuple):

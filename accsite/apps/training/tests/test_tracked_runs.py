@@ -24,6 +24,7 @@ from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.services import control, lifecycle, retry
 from accsite.apps.registry.models import PluginKind
 from accsite.apps.training.models import Branch, Checkpoint, Experiment, LossBlock, TrackedRun
+from accsite.apps.training.pages import charts
 from accsite.apps.training.selectors import loss_history
 from accsite.apps.training.services import jobs, tracked
 from accsite.apps.training.tests import rows as plugin_rows
@@ -329,6 +330,22 @@ def test_every_page_shows_a_run_and_what_it_saved(page, loop, tmp_path, saved):
         assert answer.status_code == 200, (address, answer.content[-2000:])
         if address.endswith(("own/mine/", f"jobs/{loop.job.pk}/")) and "api" not in address:
             assert b"train/loss" in answer.content, address
+
+
+def test_a_series_has_the_colour_of_its_curve_in_the_list_of_jobs(loop):
+    loop.log(["train/loss", "kl"], [0, 1], [[1, 2], [4, 5]])
+    loop.send()
+    loop.job.refresh_from_db()
+    curves = {line.name: (line.slot, line.last) for line in charts.legend(loop.job.branch, loop.job)}
+    (row,) = charts.job_rows([loop.job])
+    assert (
+        {name: (slot, value) for name, slot, _, value in row.losses}
+        == curves
+        == {
+            "train/loss": (0, 2),
+            "kl": (1, 5),
+        }
+    )
 
 
 def test_what_needs_a_model_says_that_there_are_weights_alone(page, loop, tmp_path, user):
