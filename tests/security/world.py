@@ -33,6 +33,7 @@ PLUGINS = {
     "generator": "HandwrittenDigits",
     "model": "Autoencoder",
     "method": "BetaVAE",
+    "metric": "FactorVAEScore",
     "recipe": "Quickstart",
 }
 
@@ -83,6 +84,7 @@ def make_world() -> World:
     rows.make_plugins()
     rows.make_plugin(PluginKind.RECIPE, "Quickstart")
     rows.make_plugin(PluginKind.METHOD, "BetaVAE")
+    rows.make_plugin(PluginKind.METRIC, "FactorVAEScore")
     dataset = rows.make_dataset()
     branch = rows.make_branch(people["owner"], SECRET, visibility=Visibility.PRIVATE)
     for name, level in (("reader", "view"), ("operator", "view"), ("editor", "change")):

@@ -172,13 +172,13 @@ def plugin_row(plugin: Plugin) -> PluginRow:
 def numbers_of(plugin: Plugin) -> list[tuple[str, str]]:
     """Return the numbers of a metric with direction and range in words."""
     directions = {True: "higher is better", False: "lower is better", None: "neither is better"}
-    ranges = plugin.requires["ranges"]
+    ranges = plugin.requires.get("ranges", {})
     return [
         (
             name,
             directions[higher] + (f", {ranges[name][0]:g} to {ranges[name][1]:g}" if name in ranges else ""),
         )
-        for name, higher in plugin.requires["metrics"].items()
+        for name, higher in plugin.requires.get("metrics", {}).items()
     ]
 
 
