@@ -74,6 +74,6 @@ def test_a_file_that_is_shorter_than_when_it_was_looked_at_is_refused(tmp_path: 
     found = lazy(tmp_path, "file", np.zeros((9, 40, 3), np.uint8, order="F" if fortran else "C"))
     os.truncate(tmp_path / "x.npy", (tmp_path / "x.npy").stat().st_size - 50)
     assert found.pick is not None
-    for read in (lambda: found.pick(np.array([0, 8])), lambda: list(found.blocks())):  # type: ignore[misc]
+    for read in (lambda: found.pick(np.array([0, 8])), lambda: list(found.blocks())):
         with pytest.raises(InvalidInput, match=r"'x\.npy' is not a whole \.npy file: it ends .* too early"):
             read()
