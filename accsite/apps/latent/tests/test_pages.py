@@ -14,7 +14,8 @@ from django.test import Client
 
 from acc.specs import FactorGroup, ModelSpec
 from accsite.apps.evaluation.models import Artifact, Evaluation
-from accsite.apps.jobs.models import Job, JobState
+from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.states import JobState
 from accsite.apps.latent.desk import NoAnswer, ask, decoder_file, pack, unpack
 from accsite.apps.latent.pages import groups_of
 from accsite.apps.latent.selectors import newest_of
