@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
+from accsite.apps.jobs.templatetags.acc import RAIL
 from tests.e2e.conftest import Site, Watched
 from tests.e2e.test_pages import furnished
 
 __all__ = ["furnished"]
 pytestmark = pytest.mark.timeout(600)
 SIZE: Any = {"width": 390, "height": 844}
-PLACES = ["Workbench", "Experiments", "Datasets", "Evaluate", "Jobs", "Recipes", "Devices", "Plugins"]
+PLACES = [label for _, label, *_ in RAIL]
 # Cells of cards that cannot be seen, or do not say what they are.
 MUTE = """() => [...document.querySelectorAll(".cards-on-phone tbody td")]
   .filter((cell) => !cell.checkVisibility() || !(cell.dataset.label || cell.matches(".acts-on")))

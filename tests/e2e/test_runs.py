@@ -44,7 +44,7 @@ def test_a_heading_sorts_and_a_group_shows_its_mean(site, visit, job):
     watched = visit(site.admin)
     watched.open("/runs/")
     page = watched.page
-    page.get_by_role("columnheader", name="seconds").get_by_role("button").click()
+    page.get_by_role("columnheader", name="seconds").get_by_role("button", name="seconds", exact=True).click()
     watched.until("document.querySelector('th[aria-sort=ascending]')?.textContent.includes('seconds')")
     page.get_by_label("grouped by").select_option("experiment")
     page.wait_for_url("**group=experiment**")
@@ -69,7 +69,7 @@ def test_without_a_script_the_table_sorts_filters_and_chooses_columns(site, visi
     watched = visit(site.admin, java_script_enabled=False)
     page = watched.page
     page.goto(f"{site.url}/runs/")
-    page.get_by_role("columnheader", name="seconds").get_by_role("button").click()
+    page.get_by_role("columnheader", name="seconds").get_by_role("button", name="seconds", exact=True).click()
     assert page.url.endswith("/runs/?sort=seconds")
     page.get_by_label("Filter", exact=True).fill(f"run = {job.pk} and state = done")
     page.get_by_role("button", name="Show", exact=True).click()
