@@ -87,7 +87,7 @@ def test_a_factor_leads_to_what_was_measured_of_it_else_to_its_checkpoints(ada: 
 
 
 def test_of_pages_that_fit_alike_the_first_in_the_alphabet_is_first(ada: User) -> None:
-    assert found(ada, "compare")["page"] == ["Compare checkpoints", "Compare datasets"]
+    assert found(ada, "compare")["page"][:2] == ["Compare checkpoints", "Compare datasets"]
 
 
 def test_a_number_is_that_of_a_job_and_of_a_checkpoint_and_a_kind_before_it_chooses(
