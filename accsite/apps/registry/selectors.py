@@ -32,7 +32,7 @@ def available(kind: PluginKind | str) -> QuerySet[Plugin]:
 def choose(kind: PluginKind, asked: str, usual: str = "") -> tuple[list[Plugin], Plugin | None, str]:
     """Return the plugins of a kind that can be chosen, the one that is asked for, and what was asked if there is none.
 
-    A name is found whatever its spelling (``params.find``). Without one that is there it is the usual one, or the first.
+    A name is found whatever its spelling (``params.find``). Where there is none it is the usual one, or the first.
     """
     plugins = list(available(kind))
     found = params.find(kind, asked) if asked else None
