@@ -175,9 +175,12 @@ class StudyRun:
         """Return a LaTeX table of arms by outcomes."""
         return report.latex(self.study, self.results)
 
-    def to_html(self, path: str | Path) -> None:
-        """Write one file that shows all of it without a network. It names no machine and nobody."""
-        _write(Path(path), report.html(self.study, self.results))
+    def to_html(self, path: str | Path, *, anonymous: bool = False) -> None:
+        """Write one file that shows all of it without a network.
+
+        anonymous: without paths, addresses, and the names of this user and machine, which errors and settings may tell.
+        """
+        _write(Path(path), report.html(self.study, self.results, anonymous=anonymous))
 
     def __str__(self) -> str:
         done = [result.status for result in self.results]
