@@ -23,7 +23,7 @@ NAMES = ("ada", "lab7", "lovelace", "scratch", "bucket", "notes", "npz", "weight
 @pytest.fixture(autouse=True)
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """This machine and its user have names that are known."""
-    monkeypatch.setattr(reports.socket, "gethostname", lambda: HOST)
+    monkeypatch.setattr("socket.gethostname", lambda: HOST)
     monkeypatch.setenv("LOGNAME", "ada")
     monkeypatch.setenv("HOME", "/home/ada")
 
