@@ -41,6 +41,12 @@ def test_so_is_an_architecture(page, spelt):
     assert chosen(page, f"/experiments/new/?architecture={spelt}") == ("ConvVAE", "")
 
 
+def test_of_two_that_differ_in_case_alone_the_one_that_is_spelt_so_is_meant(page):
+    rows.make_plugin(PluginKind.GENERATOR, "THICKness")
+    for spelt in ("Thickness", "THICKness"):
+        assert chosen(page, f"/datasets/new/?generator={spelt}") == (spelt, "")
+
+
 def test_without_a_name_the_usual_one_is_chosen_and_nothing_is_gone(page):
     assert chosen(page, "/datasets/new/") == ("HandwrittenDigits", "")
     assert chosen(page, "/experiments/new/") == ("FactorSlotAutoencoder", "")
