@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import csv
+import getpass
 import io
 import json
 import math
+import re
+import socket
 from collections.abc import Callable, Mapping, Sequence
-from html import escape
+from html import escape, unescape
+from pathlib import Path
 from typing import Any
 
 from acc.errors import InvalidInput
@@ -155,9 +159,14 @@ def _tex(text: str) -> str:
     return text.replace("~", r"\textasciitilde{}").replace("<", r"$<$").replace(">", r"$>$")
 
 
-def html(study: Study, results: Sequence[Result]) -> str:
-    """Return one HTML page of verdicts, dots, tables, plan and hashes: no script, and nothing from elsewhere."""
+def html(study: Study, results: Sequence[Result], *, anonymous: bool = False) -> str:
+    """Return one HTML page of verdicts, dots, tables, plan and hashes: no script, and nothing from elsewhere.
+
+    anonymous: with ``(path)``, ``(user)`` and ``(host)`` in the place of paths and addresses, and of this user and
+    machine, wherever they stand: in reasons of failed seeds, in settings, in names that somebody gave.
+    """
     verdicts = judge(study, results)
+    hidden: Callable[[str], str] = without_names if anonymous else str
     parts = [
         f"<h1>{escape(study.name)}</h1>",
         f"<p class=question>{escape(study.question)}</p>" if study.question else "",
@@ -180,10 +189,40 @@ def html(study: Study, results: Sequence[Result]) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(study.name)}</title><style>{STYLE}</style></head>\n<body><main>\n"
-        + "\n".join(part for part in parts if part)
+        f"<title>{escape(hidden(study.name))}</title><style>{STYLE}</style></head>\n<body><main>\n"
+        + _TEXTS.sub(
+            lambda found: escape(hidden(unescape(found[0]))), "\n".join(part for part in parts if part)
+        )
         + "\n</main></body></html>\n"
     )
+
+
+_TEXTS = re.compile(r'(?<=>)[^<]+|(?<=aria-label=")[^"]*')
+_PATHS = re.compile(
+    r"""\b\w+://\S+ | (?P<quote>['"])(?:~\w*)?/[^'"\n]*/[^'"\n]*(?P=quote)
+    | (?<![\w.~])(?:~\w*)?(?:/+[^\s/'",:;()\[\]{}]+){2,} | (?<!\w)~\w*/[^\s'",:;()\[\]{}]+
+    | \b[A-Za-z]:\\[^\s'",;]+""",
+    re.VERBOSE,
+)
+NOBODY = {"", "root", "localhost"}
+"""Names of users and machines that tell nothing, and are words of a study (``root``) besides."""
+
+
+def without_names(text: str) -> str:
+    """Return a text without paths, addresses, and the names of this user and this machine."""
+    text = _PATHS.sub(lambda found: "{0}(path){0}".format(found["quote"] or ""), text)
+    host = socket.gethostname()
+    known = {Path.home().name: "(user)", _user(): "(user)", host: "(host)", host.partition(".")[0]: "(host)"}
+    for name in sorted(known.keys() - NOBODY, key=len, reverse=True):
+        text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", known[name], text, flags=re.IGNORECASE)
+    return text
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a number that no file gives a name
+        return ""
 
 
 STYLE = """

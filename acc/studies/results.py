@@ -34,7 +34,7 @@ class Result(Spec):
 
     reason: why it failed or was stopped. values: outcome -> number. seconds: of training and measuring; images: how
     many it was trained on. facts: what should be the same all over a study, such as ``device`` and ``torch``; settings:
-    the hash of what it ran, the seed left out.
+    the hash of what it ran, the seed left out. failed_before: why it failed when it was done before, if it did.
     """
 
     arm: str
@@ -46,6 +46,7 @@ class Result(Spec):
     images: int | None = Field(default=None, ge=0)
     settings: str = ""
     facts: dict[str, str] = Field(default_factory=dict)
+    failed_before: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def _missing(result: Result, outcome: str) -> str:
 
 
 def mixed(study: Study, results: Sequence[Result]) -> list[str]:
-    """Return sentences on what should be the same in all results and is not: devices, versions, settings of an arm."""
+    """Return sentences on what sets results apart: devices, versions, settings of an arm, failures before."""
     found = []
     ended = [result for result in results if result.status == "succeeded"]
     for fact in sorted({name for result in ended for name in result.facts}):
@@ -129,6 +130,12 @@ def mixed(study: Study, results: Sequence[Result]) -> list[str]:
         if len(counts) > 1:
             found.append(
                 f"the seeds of '{arm.name}' did not run with the same settings: {len(counts)} kinds."
+            )
+        again = [str(result.seed) for result in ended if result.arm == arm.name and result.failed_before]
+        if again:
+            word = "seed" if len(again) == 1 else "seeds"
+            found.append(
+                f"{word} {', '.join(again)} of '{arm.name}' failed before and succeeded when tried again."
             )
     return found
 

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from acc.data import AccDataset
 
-PLAN, RESULTS, ROOTS, LOCK = "study.json", "results", "roots", "lock"
+PLAN, RESULTS, ROOTS, LOCK, FAILED = "study.json", "results", "roots", "lock", ".failed"
 COSTS = ("seconds", "images", "steps")
 """What may be an outcome besides what an evaluation measures: what an arm took."""
 SAYS = {
@@ -175,9 +175,12 @@ class StudyRun:
         """Return a LaTeX table of arms by outcomes."""
         return report.latex(self.study, self.results)
 
-    def to_html(self, path: str | Path) -> None:
-        """Write one file that shows all of it without a network. It names no machine and nobody."""
-        _write(Path(path), report.html(self.study, self.results))
+    def to_html(self, path: str | Path, *, anonymous: bool = False) -> None:
+        """Write one file that shows all of it without a network.
+
+        anonymous: without paths, addresses, and the names of this user and machine, which errors and settings may tell.
+        """
+        _write(Path(path), report.html(self.study, self.results, anonymous=anonymous))
 
     def __str__(self) -> str:
         done = [result.status for result in self.results]
@@ -188,9 +191,13 @@ class StudyRun:
         """Whether no claim is open any more, in a study that stops then."""
         return self.study.stop_when_decided and settled(self.study, self.verdicts())
 
-    def go(self, workers: int | None = None, progress: Progress | None = None) -> StudyRun:
+    def go(
+        self, workers: int | None = None, progress: Progress | None = None, *, retry_failed: bool = False
+    ) -> StudyRun:
         """Do what is missing and return this; ``study`` says how. Raises InvalidInput where somebody else is at it."""
         with _locked(self.folder):
+            if retry_failed:
+                self._set_failed_aside()
             _Work(self, workers, progress).do()
         return self
 
@@ -205,8 +212,9 @@ class StudyRun:
 
     @property
     def seen(self) -> int:
-        """How many results there are to be seen."""
-        return len(list((self.folder / RESULTS).glob("*.json")))
+        """How many results there are to be seen, those among them that failed and are to be done again."""
+        folder = self.folder / RESULTS
+        return len({path.stem for ending in (".json", FAILED) for path in folder.glob(f"*{ending}")})
 
     def path(self, place: Place) -> Path:
         """Return the file of the result of an arm and a seed; other settings of the arm have another."""
@@ -219,6 +227,17 @@ class StudyRun:
         """Return the file of the root of a seed."""
         settings = self.study.settings_of(self.study.arms[0].name).get("root")
         return self.folder / ROOTS / f"{_hash(settings)[:12]}-{seed}.safetensors"
+
+    def _set_failed_aside(self) -> None:
+        """Make what failed wait again; why it failed is kept beside."""
+        for place in self.study.order():
+            if self._result(place).status == "failed" and (path := self.path(place)).exists():
+                path.replace(path.with_suffix(FAILED))
+                del self._known[place]
+
+    def _failed_before(self, place: Place) -> str:
+        path = self.path(place).with_suffix(FAILED)
+        return Result.model_validate_json(path.read_text()).reason if path.exists() else ""
 
     def _result(self, place: Place) -> Result:
         if place not in self._known and (path := self.path(place)).exists():
@@ -250,6 +269,7 @@ class StudyRun:
                 images=int(took["images"]),
                 settings=self._settings[arm],
                 facts={"device": next(run.model.parameters()).device.type, **versions()},
+                failed_before=self._failed_before(place),
             )
         except Exception as error:  # whatever a plugin raises: that seed failed, and is counted
             result = Result(
@@ -259,11 +279,12 @@ class StudyRun:
                 reason=in_words(error),
                 seconds=time.perf_counter() - began,
                 settings=self._settings[arm],
+                failed_before=self._failed_before(place),
             )
         _write(self.path(place), result.model_dump_json(indent=1))
 
     def _root(self, seed: int) -> None:
-        told = self.root_path(seed).with_suffix(".failed")
+        told = self.root_path(seed).with_suffix(FAILED)
         told.unlink(missing_ok=True)
         try:
             self._local.planned_root(seed).run().save(self.root_path(seed))
@@ -352,7 +373,7 @@ class _Work:
         if not arm:
             path = self.run.root_path(seed)
             if not path.exists():
-                told = path.with_suffix(".failed")
+                told = path.with_suffix(FAILED)
                 why = told.read_text() if told.exists() else why
                 self.failed_roots[seed] = f"the root of this seed failed: {why or 'nothing was written'}"
             return
@@ -509,6 +530,7 @@ def study(
     folder: str | Path | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
+    retry_failed: bool = False,
     run: bool = True,
     **options: Any,
 ) -> StudyRun:
@@ -521,7 +543,8 @@ def study(
     seed, over ``options``; all arms go on from there. measure_on: datasets that outcomes look at, to train nobody on.
     stop_when_decided: judge after each seed, and end once no claim is open; see ``Study``.
     folder: where it is kept; the same folder goes on with what is there, and does nothing twice. workers: processes at
-    once, by default one a core; 0: this process. progress: told after each result. run: False only plans it.
+    once, by default one a core; 0: this process. progress: told after each result. retry_failed: do again what raised
+    an error before; verdicts tell of it. run: False only plans it.
     Each process computes with one thread. Raises InvalidInput naming the field that is wrong, before anything is run.
     """
     usual = {"threads": 1, **options}
@@ -566,7 +589,7 @@ def study(
                               claims=[str(claim) for claim in plan.claims])  # fmt: skip
         made = StudyRun(plan, local, place)
     _write(place / PLAN, plan.to_json())
-    return made.go(workers, progress) if run else made
+    return made.go(workers, progress, retry_failed=retry_failed) if run else made
 
 
 def _outcome(outcome: str | Mapping[str, Any] | Outcome) -> dict[str, Any]:

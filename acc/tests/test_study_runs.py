@@ -147,6 +147,15 @@ class FailsOnSeedOne(Task):
         return self.latent(output).square().mean()
 
 
+class FailsOnceOnSeedOne(Task):
+    """Fails in one seed of three until there is room."""
+
+    def compute_loss(self, output, batch, head, step):
+        if step.job.seed == 1 and not Path(os.environ["ROOM"]).exists():
+            raise RuntimeError("no room")
+        return self.latent(output).square().mean()
+
+
 class DiesOnSeedOne(FailsOnSeedOne):
     """Takes its process with it."""
 
@@ -166,6 +175,30 @@ def test_a_seed_that_fails_is_counted_with_its_reason(tmp_path: Path) -> None:
     assert (verdict.n, verdict.failed) == (2, 1)
     assert "1 of 3 pairs of seeds failed (seed 1, unlucky: failed:" in verdict.sentence
     assert next(row for row in run.table() if row["arm"] == "unlucky")["failed"] == 1
+
+
+def test_a_seed_that_failed_is_done_again_on_request_and_verdicts_tell_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROOM", str(tmp_path / "room"))
+    arms = {"plain": {}, "unlucky": {"tasks": [*OPTIONS["tasks"], FailsOnceOnSeedOne]}}
+    asked: dict[str, Any] = {"arms": arms, "claims": "unlucky > plain on psnr"}
+    run = study(tmp_path, **asked)
+    assert [each.failed for each in run.verdicts()] == [1]
+    kept = {path: path.read_bytes() for path in (tmp_path / "results").glob("*.json")}
+    assert [each.failed for each in study(tmp_path, **asked, retry_failed=True).verdicts()] == [1]
+    (tmp_path / "room").touch()
+    assert [each.failed for each in study(tmp_path, **asked).verdicts()] == [1], "not without being asked"
+    again = study(tmp_path, **asked, retry_failed=True)
+    (verdict,) = again.verdicts()
+    assert (verdict.n, verdict.failed) == (3, 0)
+    assert "seed 1 of 'unlucky' failed before and succeeded when tried again." in verdict.notes
+    (before,) = [each for each in again.results if each.failed_before]
+    assert (before.arm, before.seed) == ("unlucky", 1)
+    assert "no room" in before.failed_before
+    assert again.seen == len(kept) == 6
+    changed = [path for path, before in kept.items() if path.read_bytes() != before]
+    assert len(changed) == 1, "nothing else is done twice"
 
 
 def test_a_process_that_dies_is_told_and_tried_again_when_the_study_is(tmp_path: Path) -> None:

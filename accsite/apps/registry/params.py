@@ -53,7 +53,7 @@ def find(kind: PluginKind, name: str) -> Plugin | None:
     """Return an available class by its name, whatever its spelling: ``RegressionTask``, ``regression``."""
     wanted = letters(name)
     rows = list(Plugin.objects.filter(kind=kind, available=True))
-    exact = [row for row in rows if letters(row.name) == wanted]
+    exact = [row for row in rows if row.name == name] or [row for row in rows if letters(row.name) == wanted]
     short = [row for row in rows if letters(row.name) == wanted + kind.value or letters(row.label) == wanted]
     return next(iter(exact or short), None)
 

@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from acc.errors import InvalidInput
 from acc.plugin_paths import plugin_paths
 from accsite.apps.access.permissions import is_administrator
-from accsite.apps.registry import approval
+from accsite.apps.registry import approval, params
 from accsite.apps.registry.models import Plugin, PluginFile, PluginKind, PluginSource, SourceQuerySet
 
 _FIELDS = {
@@ -27,6 +27,17 @@ _FIELDS = {
 def available(kind: PluginKind | str) -> QuerySet[Plugin]:
     """Return the plugins of a kind that can be chosen now, by name."""
     return Plugin.objects.filter(kind=kind, available=True).order_by("name")
+
+
+def choose(kind: PluginKind, asked: str, usual: str = "") -> tuple[list[Plugin], Plugin | None, str]:
+    """Return the plugins of a kind that can be chosen, the one that is asked for, and what was asked if there is none.
+
+    A name is found whatever its spelling (``params.find``). Where there is none it is the usual one, or the first.
+    """
+    plugins = list(available(kind))
+    found = params.find(kind, asked) if asked else None
+    chosen = found or next((each for each in plugins if each.name == usual), next(iter(plugins), None))
+    return plugins, chosen, "" if found else asked
 
 
 def get(kind: PluginKind | str, name: object) -> Plugin:

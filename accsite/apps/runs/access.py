@@ -1,4 +1,4 @@
-"""Who may change what of the table of runs: a saved view is its owner's alone."""
+"""Who may change what of the table of runs: a saved view is its owner's alone, a run is asked about as a job."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from django.db.models import Model, QuerySet
 
 from accsite.apps.access import permissions
+from accsite.apps.jobs.models import Job
 from accsite.apps.runs.models import SavedView
 
 
@@ -20,8 +21,11 @@ _find_view = permissions.numbered(lambda user, _name: views_of(user))
 
 
 def page_object(user: Any, name: str, arguments: Mapping[str, Any]) -> Model | None:
-    """Return the saved view that an address names; None for the table itself. Raises Http404 for another's."""
-    return _find_view(user, name, arguments)
+    """Return the saved view that an address names; None for the table itself. Raises Http404 for another's.
+
+    What is done to several runs is asked of a job that is nobody's, then of each by itself: operators may do it, too.
+    """
+    return Job() if name == "act" else _find_view(user, name, arguments)
 
 
 def views_of(user: Any) -> QuerySet[SavedView]:

@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from acc.errors import InvalidInput
 from accsite.actions import ActionType, actions_on
-from accsite.apps.access.permissions import may_operate, may_write
+from accsite.apps.access.permissions import may_operate, may_post, may_write
 from accsite.apps.jobs.actions.by_operators import ByOperators
 from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.states import ACTIVE
@@ -197,6 +197,7 @@ def table_context(request: HttpRequest) -> dict[str, Any]:
         "exports": _exports(asked, table),
         "views": [(view, f"{reverse('runs:runs')}?{view.query}") for view in views_of(request.user)],
         "writes": may_write(request.user),
+        "steers": may_post(request.user, "runs", "act", {}),
         "acts": [(verb, kind.label) for verb, kind in acts(request.user).items()],
     }
 

@@ -46,10 +46,7 @@ def generate(request: HttpRequest) -> HttpResponse:
         except InvalidInput as error:
             refused = str(error)
             del given["from"]
-    plugins = list(registry.available(PluginKind.GENERATOR))
-    chosen = next(
-        (each for each in plugins if each.name == given.get("generator")), next(iter(plugins), None)
-    )
+    plugins, chosen, gone = registry.choose(PluginKind.GENERATOR, given.get("generator", ""))
     form = GenerateForm(
         chosen.params if chosen else [], request.POST or None, initial=beginning(chosen, given)
     )
@@ -57,6 +54,8 @@ def generate(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and chosen:
         payload = form.payload()
         try:
+            if gone:  # not a dataset of another generator than was asked for
+                raise InvalidInput(generator=f"{gone} is gone from the plugins")
             generation.submit_generation(
                 actor=actor(request),
                 generator=chosen.name,
@@ -85,7 +84,7 @@ def generate(request: HttpRequest) -> HttpResponse:
         "broken_files": registry.broken_files(PluginKind.GENERATOR),
         "carried": carried(request.GET, form.fields),
         "form_url": address,
-        "asked": given.get("generator", ""),
+        "gone": gone,
         "previewed": range(PREVIEWED),
         "api_path": reverse("api:generator-generate"),
         "api_body": {"generator": chosen.name, "params": {}} if chosen else {},

@@ -181,3 +181,19 @@ def test_those_who_only_read_are_offered_nothing_that_they_may_not_do(page, user
     assert 'name="do"' not in text
     assert "Save this view" not in text
     assert page.post("/runs/do/", {"do": "stop"}).status_code == 403
+
+
+def test_an_operator_who_is_no_researcher_may_do_what_is_offered(page, user, make_run):
+    waiting = make_run(state="QUEUED")
+    user.groups.set([Group.objects.get(name="operator")])
+    text = page.get("/runs/").content.decode()
+    offered = set(re.findall(r'name="do" value="(\w+)"', text))
+    assert {"compare", "stop", "requeue", "retry"} <= offered
+    assert "Save this view" not in text
+    answer = page.post("/runs/do/", {"run": [waiting.pk], "do": "stop"}, follow=True)
+    assert [str(message) for message in answer.context["messages"]] == [f"Stop: asked of run {waiting.pk}."]
+    waiting.refresh_from_db()
+    assert waiting.state == "CANCELLED"
+    for verb in offered:
+        assert page.post("/runs/do/", {"do": verb}).status_code == 302
+    assert page.post("/runs/views/", {"name": "mine"}).status_code == 403

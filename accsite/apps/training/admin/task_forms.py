@@ -63,7 +63,9 @@ class NewTaskForm(_ServiceForm):
         Dataset.objects.all(), label="Dataset", widget=UnfoldAdminSelectWidget
     )
     name = forms.CharField(
-        required=False, help_text="Empty: the label of its class.", widget=UnfoldAdminTextInputWidget
+        required=False,
+        help_text="Empty: its target, or the label of its class.",
+        widget=UnfoldAdminTextInputWidget,
     )
     params = forms.JSONField(
         required=False, initial=dict, help_text="Its parameters, as JSON.", widget=UnfoldAdminTextareaWidget

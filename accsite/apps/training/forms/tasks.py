@@ -16,7 +16,7 @@ from accsite.apps.training.models import Branch, Task
 from accsite.apps.training.pages import tasks as task_pages
 from accsite.apps.training.pages.tasks import Choice
 from accsite.apps.training.services.beginnings import RECONSTRUCTION
-from accsite.apps.training.services.tasks import default_name
+from accsite.apps.training.services.tasks import default_name, target_columns
 from accsite.apps.training.specs import model_of
 from accsite.forms import ParamsForm, carried, choice, number, text
 from accsite.numbers import exact
@@ -94,10 +94,12 @@ class TaskForm(ParamsForm):
             ),
         ):
             self.fields[name].widget = widget
-        for name in ("task_class", "dataset"):  # the wrapper says from where, with what and whereto
-            self.fields[name].widget.attrs |= {"hx-get": add_url, "hx-sync": "#adding:replace"}
         self._fit()
-        self.fields["name"].widget.attrs["placeholder"] = default_name(branch, self.plugin)
+        asking = {"task_class", "dataset", TARGET} & self.fields.keys()
+        for name in asking:  # the wrapper says from where, with what and whereto
+            self.fields[name].widget.attrs |= {"hx-get": add_url, "hx-sync": "#adding:replace"}
+        usual = default_name(branch, self.plugin, self.chosen, {"target_name": given.get(TARGET, "")})
+        self.fields["name"].widget.attrs["placeholder"] = usual
         self.carried = carried(_as_dict(given), self.fields)
         self.description = self.plugin.description.split("\n\n", 1)[0] if self.plugin else ""
 
@@ -108,7 +110,7 @@ class TaskForm(ParamsForm):
         if self.plugin.requires.get("whole_latent"):
             del self.fields["factor"], self.fields["latent_slice"]
         if TARGET in self.fields and self.plugin.requires.get("target"):
-            columns = task_pages.target_columns(self.plugin, self.chosen)
+            columns = target_columns(self.plugin, self.chosen)
             first = f"the first: {columns[0]}" if columns else "the first that fits"
             field = choice("Target column", ())
             field.widget = ChoiceSelect([Choice("", first), *(Choice(name, name) for name in columns)])

@@ -36,7 +36,8 @@ class LegendLine:
     ``last`` if the task has not been trained since, so that its value tells nothing of now. ``begun``: no job of the
     branch has told a loss yet; ``last`` is that of the checkpoint which the branch begins from. ``told``: the series,
     where a loop of one's own has named it rather than a task. ``part``: of a task that returns several losses by name,
-    the one that this is, and ``place`` its place among them, from 1 on.
+    the one that this is, and ``place`` its place among them, from 1 on. ``summed``: the task returns several, and its
+    baseline is of their sum.
     """
 
     key: str
@@ -53,6 +54,7 @@ class LegendLine:
     told: str = ""
     part: str = ""
     place: int = 0
+    summed: bool = False
 
     @property
     def series(self) -> str:
@@ -66,6 +68,16 @@ class LegendLine:
     def dash(self) -> int:
         """The dashes of the line: other ones for the next task of the same hue, and for each loss of a task."""
         return (self.slot + HUES // 2 * (self.slot // HUES) + self.place) % HUES
+
+    @property
+    def about(self) -> str:
+        """What its baseline is, and of which loss it is."""
+        if self.part:
+            return "its task's baseline is of the sum of its losses" if self.summed else ""
+        if self.baseline is None:
+            return ""
+        what = f"{'collapse' if self.floor else 'trivial'}: {compact(self.baseline)}, {self.words}"
+        return f"{what}; of the sum of its losses" if self.summed else what
 
     @property
     def against(self) -> str:
@@ -106,10 +118,9 @@ def legend(branch: Branch | None, job: Job | None) -> list[LegendLine]:
     lines: list[LegendLine] = []
     for task in branch.tasks.all():
         if task.key in trained or (growing and task.removed_at is None):
-            lines.append(
-                _line(task, job, losses.get(series.raw(task.key)), recent, baselines.get(task.key, {}))
-            )
-            lines += _parts(task, lines[-1], losses, recent)
+            whole = _line(task, job, losses.get(series.raw(task.key)), recent, baselines.get(task.key, {}))
+            parts = _parts(task, whole, losses, recent)
+            lines += [replace(whole, summed=bool(parts)), *parts]
     return lines
 
 
@@ -130,6 +141,7 @@ def _parts(
             words="",
             part=named[name][1],
             place=place,
+            summed=whole.baseline is not None,
         )
         for place, name in enumerate(sorted(named), 1)
     ]

@@ -203,9 +203,3 @@ def why_not(plugin: Plugin | None, dataset: Dataset, model: ModelSpec) -> str:
     if plugin is not None and check_dataset(plugin, dataset, {}):
         return f"it has no {plugin.requires['target']} target"
     return ""
-
-
-def target_columns(plugin: Plugin, dataset: Dataset | None) -> list[str]:
-    """Return the target columns of a dataset that a class can learn."""
-    kind = plugin.requires.get("target")
-    return [target["name"] for target in (dataset.targets if dataset else []) if target["kind"] == kind]

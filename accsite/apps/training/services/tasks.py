@@ -46,7 +46,8 @@ def add_task(
     """Return a new task of a branch; a running job builds its head between two steps.
 
     It reads the named ``factor``, or ``latent_slice`` (``start:end``, or two numbers), or the whole latent.
-    Without a ``name`` it is called after its class. Raises InvalidInput or TaskError naming each field that is
+    Without a ``name`` it is called after its target, if it has one, else after its class; its key is of its class then.
+    Raises InvalidInput or TaskError naming each field that is
     wrong, and attaches nothing.
     """
     lock_branch(branch.pk)  # two tasks added at once get different keys and colours
@@ -68,14 +69,15 @@ def add_task(
     except InvalidInput as error:
         errors.update(error.fields)
     siblings = list(branch.tasks.all())
-    name = _free_name(name, plugin.label if plugin else "task", siblings, errors)
+    key = _free_key(name or _label(plugin), siblings)
+    name = _free_name(name, usual_name(plugin, data, cleaned), siblings, errors)
     model = model_of(branch)
     spec = None
     try:
         spec = parse(
             TaskSpec,
             {
-                "key": _free_key(name, siblings),
+                "key": key,
                 "name": name,
                 "task_class": task_class,
                 "dataset": data.slug if data else "unknown",
@@ -215,9 +217,29 @@ def withdraw_task(*, job: Job, key: str) -> Task | None:
     return task
 
 
-def default_name(branch: Branch, plugin: Plugin | None) -> str:
-    """Return what a new task of this class is called if nobody gives it a name."""
-    return _free_name("", plugin.label if plugin else "task", list(branch.tasks.all()), {})
+def default_name(
+    branch: Branch, plugin: Plugin | None, dataset: Dataset | None, params: Mapping[str, Any]
+) -> str:
+    """Return what a new task of this class, on this dataset, is called if nobody gives it a name."""
+    return _free_name("", usual_name(plugin, dataset, params), list(branch.tasks.all()), {})
+
+
+def usual_name(plugin: Plugin | None, dataset: Dataset | None, params: Mapping[str, Any]) -> str:
+    """Return a task's target in words (``Stroke width``), its class for one that has none."""
+    columns = target_columns(plugin, dataset) if plugin else []
+    asked = params.get("target_name") or ""
+    target = str(asked if asked in columns or not columns else columns[0]).replace("_", " ").strip()
+    return f"{target[:1].upper()}{target[1:]}" if target else _label(plugin)
+
+
+def _label(plugin: Plugin | None) -> str:
+    return plugin.label if plugin else "task"
+
+
+def target_columns(plugin: Plugin, dataset: Dataset | None) -> list[str]:
+    """Return the target columns of a dataset that a class can learn."""
+    kind = plugin.requires.get("target")
+    return [target["name"] for target in (dataset.targets if dataset else []) if target["kind"] == kind]
 
 
 class TaskErrors(TaskError):

@@ -61,6 +61,24 @@ def test_losses_by_name_stand_behind_their_task_s(job: Job, task: Task, branch: 
     assert {line.hue for line in (first, second)} == {whole.hue}
     assert len({line.dash for line in (whole, first, second)}) == 3
     assert names[2] in chart_pages.first_look(job, [whole, first], "/p").replace("%2F", "/")
+    assert [line.about for line in (whole, first)] == ["", ""]
+
+
+def test_a_baseline_is_said_to_be_of_the_sum_where_a_task_has_several_losses(
+    job: Job, task: Task, branch: Branch
+) -> None:
+    events.record_baseline(job.pk, 1, task.key, Baseline(1.2, "the mean image"))
+    (alone,) = chart_pages.legend(branch, job)
+    assert alone.about == "trivial: 1.2, the mean image"
+    values = np.ones((2, 9), dtype=np.float32)
+    points.append(
+        job.pk, 1, PointBlock(200, (f"raw/{task.key}", f"part/{task.key}/tc"), values, 103.0, 104.0)
+    )
+    job.refresh_from_db()
+    whole, part = chart_pages.legend(branch, job)
+    assert whole.about == "trivial: 1.2, the mean image; of the sum of its losses"
+    assert part.baseline is None
+    assert part.about == "its task's baseline is of the sum of its losses"
 
 
 @pytest.mark.parametrize(

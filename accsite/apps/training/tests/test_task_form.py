@@ -143,6 +143,9 @@ def test_the_name_that_an_empty_field_means_is_shown(
 ) -> None:
     Task.objects.update(name="Reconstruction")
     assert 'placeholder="Reconstruction 2"' in form(browser, branch, task_class="ReconstructionTask")
+    assert 'placeholder="Slant"' in form(browser, branch, task_class="RegressionTask")
+    told = {"task_class": "RegressionTask", "params-target_name": "digit"}
+    assert 'placeholder="Slant"' in form(browser, branch, **told), "carried along from another class"
 
 
 def test_a_class_that_is_gone_is_said_to_be(

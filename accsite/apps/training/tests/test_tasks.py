@@ -26,19 +26,40 @@ def test_a_task_gets_a_name_a_key_a_place_and_a_colour(user: Any, branch: Branch
     first = add(user, branch, factor="digit")
     second = add(user, branch, dataset=dataset, latent_slice=(6, 8), weight="0.5")
     assert [(t.name, t.key, t.position, t.colour_slot) for t in (first, second)] == [
-        ("Classification", "classification", 0, 0),
-        ("Classification 2", "classification-2", 1, 1),
+        ("Digit", "classification", 0, 0),
+        ("Digit 2", "classification-2", 1, 1),
     ]
     assert (first.factor, first.latent_start, second.latent_start, second.latent_end) == ("digit", None, 6, 8)
     assert second.weight == 0.5
     assert first.params == {"target_name": ""}
 
 
+def test_a_task_without_a_name_is_called_after_its_target_and_keeps_the_key_of_its_class(
+    user: Any, branch: Branch, dataset: Dataset
+) -> None:
+    dataset.targets = [*dataset.targets, {"name": "stroke_width", "kind": "real"}]
+    dataset.save()
+    made = [
+        add(user, branch, task_class="RegressionTask", params={"target_name": "stroke_width"}),
+        add(user, branch, task_class="RegressionTask"),
+        add(user, branch, task_class="RegressionTask", params={"target_name": "slant"}),
+        add(user, branch, task_class="ReconstructionTask"),
+        add(user, branch, task_class="RegressionTask", name="Slope"),
+    ]
+    assert [(task.name, task.key) for task in made] == [
+        ("Stroke width", "regression"),
+        ("Slant", "regression-2"),
+        ("Slant 2", "regression-3"),
+        ("Reconstruction", "reconstruction"),
+        ("Slope", "slope"),
+    ]
+
+
 def test_a_removed_task_keeps_its_key_and_colour(user: Any, branch: Branch, dataset: Dataset) -> None:
     first = add(user, branch)
     tasks.remove_task(actor=user, task=first)
     again = add(user, branch)
-    assert (again.name, again.key, again.colour_slot) == ("Classification", "classification-2", 1)
+    assert (again.name, again.key, again.colour_slot) == ("Digit", "classification-2", 1)
 
 
 def test_a_name_may_be_any_line_of_text(user: Any, branch: Branch, dataset: Dataset) -> None:

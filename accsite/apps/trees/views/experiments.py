@@ -224,7 +224,7 @@ def create(request: HttpRequest) -> HttpResponse:
     versions = live.versions(["registry", "datasets"])
     filled = fill(request)
     asked = filled.fields.setup.architecture if filled.fields else request.GET.get("architecture", "")
-    plugins, chosen = choose(PluginKind.MODEL, asked or USUAL_ARCHITECTURE)
+    plugins, chosen, gone = registry.choose(PluginKind.MODEL, asked, USUAL_ARCHITECTURE)
     fills = request.method == "POST" and "fill" in request.POST
     data = request.POST if request.method == "POST" and not fills else None
     form = ExperimentForm(
@@ -243,6 +243,8 @@ def create(request: HttpRequest) -> HttpResponse:
         try:
             if filled.refused and filled.method is None:  # not an experiment without what was asked for
                 raise InvalidInput({"method": filled.refused})
+            if gone:
+                raise InvalidInput({"architecture": f"{gone} is gone from the plugins"})
             made = begin_experiment(
                 dataset=form.begins_on,
                 actor=actor(request),
@@ -264,7 +266,7 @@ def create(request: HttpRequest) -> HttpResponse:
         "form": form,
         "choices": plugins,
         "chosen": chosen,
-        "asked": asked,
+        "gone": gone,
         "broken_files": registry.broken_files(PluginKind.MODEL),
         "carried": carried(request.GET, shown),
         "form_url": request.path,
@@ -286,11 +288,3 @@ def draw(request: HttpRequest, form: ExperimentForm, chosen: Plugin) -> dict[str
         return {"model_refused": str(error)}
     except InvalidInput as error:
         return {"model_refused": " ".join(models.refuse(form, error)) or "See the marked fields."}
-
-
-def choose(kind: PluginKind, name: str | None) -> tuple[list[Plugin], Plugin | None]:
-    """Return the plugins of a kind and the one asked for, else the first."""
-    plugins = list(Plugin.objects.filter(kind=kind, available=True))
-    return plugins, next(
-        (plugin for plugin in plugins if plugin.name == name), plugins[0] if plugins else None
-    )

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from acc.errors import InvalidInput
 from acc.methods import Setup
 from accsite.apps.datasets.models import Dataset
-from accsite.apps.registry import methods
+from accsite.apps.registry import methods, params
 from accsite.apps.registry.methods import MethodSetup
 from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.training.specs import dataset_spec
@@ -45,9 +45,7 @@ def fill(request: HttpRequest) -> Filled:
     given = request.POST if request.method == "POST" else request.GET
     before = given.get(METHOD, "")
     named = before if request.method == "POST" else given.get("method", before)
-    method = (
-        Plugin.objects.filter(kind=PluginKind.METHOD, available=True, name=named).first() if named else None
-    )
+    method = params.find(PluginKind.METHOD, named) if named else None
     if method is None:
         return Filled(refused=f"{named} is gone from the plugins; choose another." if named else "")
     datasets = Dataset.objects.order_by("-id")
@@ -55,14 +53,16 @@ def fill(request: HttpRequest) -> Filled:
     dataset = datasets.filter(slug=asked).first() if asked else datasets.first() if asked is None else None
     if dataset is None:
         return Filled(method, refused="A method makes model and tasks for a dataset; choose one.")
-    typed = ExperimentForm([], values=given, method=method).method_params(given) if named == before else {}
+    typed = (
+        ExperimentForm([], values=given, method=method).method_params(given) if method.name == before else {}
+    )
     try:
         who = f"{actor(request).pk}:method"
         found = methods.set_up(who=who, method=method.name, params=typed, data=dataset_spec(dataset))
     except InvalidInput as error:
         said = " ".join(sentence for each in error.fields.values() for sentence in each)
         return Filled(method, refused=said)
-    fills = "fill" in given or named != before
+    fills = "fill" in given or method.name != before
     return Filled(method, found, tuple(shown_tasks(found.setup)), fills=fills)
 
 

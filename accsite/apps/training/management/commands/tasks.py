@@ -56,7 +56,7 @@ class Command(ActionCommand):
             help="ClassificationTask, or classification; its parameters are flags: `add <class> --help`",
         )
         adding.add_argument("--dataset", required=True, help="slug")
-        adding.add_argument("--name", default="", help="default: the label of its class")
+        adding.add_argument("--name", default="", help="default: its target, or the label of its class")
         adding.add_argument("--weight", default="1", help="0 or more (default: %(default)s)")
         adding.add_argument("--disabled", action="store_true", help="attach it switched off")
         adding.add_argument("--factor", default="", help="read this factor only")
