@@ -80,6 +80,7 @@ def of_stream(
     header: Header,
     opened: Callable[[], AbstractContextManager[IO[bytes]]],
     pick: Callable[[NDArray[np.int64]], NDArray[Any]] | None = None,
+    *,
     scratch: Path | None = None,
 ) -> Lazy:
     """Return an array that is read as a ``.npy`` file is, from a file that ``opened`` opens anew each time.

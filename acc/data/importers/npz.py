@@ -71,7 +71,7 @@ def arrays(
             if entry.compress_type == zipfile.ZIP_STORED:
                 pick = npy.mapped(path, header, _offset(path, entry) + begins)
             found[name] = npy.of_stream(
-                name, path.name, header, partial(_member, path, entry.filename), pick, scratch
+                name, path.name, header, partial(_member, path, entry.filename), pick, scratch=scratch
             )
     return found, passed_over
 
