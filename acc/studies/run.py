@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from pathlib import Path
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -32,6 +33,8 @@ from acc.errors import InvalidInput
 from acc.evaluation import FactoringEvaluator
 from acc.forked import PR_SET_PDEATHSIG
 from acc.hashes import text_sha256
+from acc.models import BUILT_IN
+from acc.params import Param
 from acc.results import Factoring, MetricValue
 from acc.specs import EvalSpec, TrainSpec, parse
 from acc.studies import report
@@ -136,14 +139,44 @@ def _seeded(run: Planned, seed: int) -> Planned:
 
 def _settings(run: Planned) -> dict[str, Any]:
     job = run.job.model_dump(mode="json")
-    names = [task.task_class for task in run.job.tasks] + [run.job.model.architecture]
+    classes = {task.task_class: run.classes.task(task.task_class) for task in run.job.tasks}
+    classes |= {name: cls for name, cls in run.classes.models.items() if name == run.job.model.architecture}
+    known = {name: told["sha256"] for name, told in run.classes.sources(classes).items()}
+    typed = {name: _typed(cls) for name, cls in classes.items() if name not in {*known, *BUILT_IN}}
     return {
         "model": {name: value for name, value in job["model"].items() if name != "seed"},
         "tasks": {task.pop("key"): task for task in job["tasks"]},
         "train": {name: value for name, value in job["train"].items() if name not in NOT_SETTINGS},
         "datasets": {name: spec["content_hash"] for name, spec in job["datasets"].items()},
-        "plugins": {name: told["sha256"] for name, told in run.classes.sources(names).items()},
+        "plugins": known | typed,
     }
+
+
+def _typed(cls: type) -> str:
+    """Return a hash of a class that no file defines, as in a notebook: of its own methods and values."""
+    told = []
+    for name, member in sorted(vars(cls).items()):
+        inner = getattr(member, "fget", getattr(member, "__func__", member))
+        if isinstance(code := getattr(inner, "__code__", None), CodeType):
+            told.append([name, _compiled(code)])
+        elif (
+            isinstance(member, Param | Mapping | bool | int | float | str | tuple)
+            and name != "__firstlineno__"
+        ):
+            told.append([name, repr(member)])
+    return _hash(told)
+
+
+def _compiled(code: CodeType) -> list[Any]:
+    consts = [
+        _compiled(each)
+        if isinstance(each, CodeType)
+        else sorted(map(repr, each))
+        if isinstance(each, frozenset)
+        else repr(each)
+        for each in code.co_consts
+    ]
+    return [code.co_code.hex(), consts, code.co_names, code.co_varnames, code.co_freevars]
 
 
 class StudyRun:

@@ -119,6 +119,32 @@ def test_what_is_measured_otherwise_under_the_same_name_is_measured_anew(tmp_pat
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "results").iterdir()} == stamps
 
 
+CELL = """
+from acc.api import Param, Task
+
+class Small(Task):
+    power = Param(2, help="of the latent")
+
+    def compute_loss(self, output, batch, head, step):
+        return self.latent(output).square().mean() * 1
+"""
+
+
+def test_a_class_of_a_notebook_that_was_changed_is_another_arm(tmp_path: Path) -> None:
+    def settings(cell: str) -> str:
+        names: dict[str, Any] = {"__name__": "a cell"}
+        exec(cell, names)
+        arms = {"one": {"tasks": [*OPTIONS["tasks"], names["Small"]]}}
+        run = study(tmp_path, arms=arms, claims=(), run=False)
+        assert not run.study.changes
+        (tmp_path / "study.json").unlink()
+        return run.path(("one", 0)).name
+
+    assert settings(CELL) == settings(f"\n\n# moved{CELL}")
+    assert settings(CELL) != settings(CELL.replace("* 1", "* 2"))
+    assert settings(CELL) != settings(CELL.replace("Param(2", "Param(3"))
+
+
 KILLED = """
 import sys
 from pathlib import Path
