@@ -85,14 +85,13 @@ def _value(cls: type[Metric], name: str, told: Any, sample: str) -> MetricValue:
     """Return one number of a metric, or the reason why what it returned is none."""
     full = told if isinstance(told, Value) else Value(math.nan)
     value, reason = _number(full.value if isinstance(told, Value) else told)
-    reason = full.reason or reason
+    reason = str(full.reason or reason)
     low, high, chance = (_end(each) for each in (full.low, full.high, full.chance))
     least, most = cls.ranges.get(name, (-math.inf, math.inf))
     if value is not None and not least <= value <= most:
         value, reason = None, f"came out as {value:g}, and its range is {least:g} to {most:g}"
     if value is not None and low is not None and high is not None and low > high:
-        low = high = None
-        reason = reason or f"its interval came out from {full.low:g} to {full.high:g}"
+        value, reason = None, f"its interval came out from {low:g} to {high:g}"
     return MetricValue(
         task_key="",
         name=recorded_name(cls.__name__, name),
@@ -101,7 +100,7 @@ def _value(cls: type[Metric], name: str, told: Any, sample: str) -> MetricValue:
         reason=reason if value is None else "",
         low=low if value is not None else None,
         high=high if value is not None else None,
-        without=tuple(full.without) if value is not None else (),
+        without=_all_numbers(full.without) if value is not None else (),
         sample=sample,
         chance=chance,
     )
@@ -115,13 +114,23 @@ def _number(told: Any) -> tuple[float | None, str]:
         told = told.item()
     if isinstance(told, bool) or not isinstance(told, numbers.Real):
         return None, f"came out as {_short(told)}, which is no number"
-    if not math.isfinite(told):
-        return None, f"came out as {float(told)}, which is no finite number"
-    return float(told), ""
+    try:
+        number = float(told)
+    except OverflowError:  # a whole number can be of any length
+        number = math.inf
+    if not math.isfinite(number):
+        return None, f"came out as {number}, which is no finite number"
+    return number, ""
 
 
 def _end(told: Any) -> float | None:
     return None if told is None else _number(told)[0]
+
+
+def _all_numbers(told: Any) -> tuple[float, ...]:
+    """Return finite numbers as they are told, or none of them where one is none."""
+    found = [_end(each) for each in told] if isinstance(told, Sequence | np.ndarray) else []
+    return () if None in found else tuple(each for each in found if each is not None)
 
 
 def _short(told: object) -> str:
@@ -149,6 +158,8 @@ def _representation(cls: type[Metric], encoded: Encoded, names: Sequence[str], s
 
     def encode(images: Any) -> Any:
         scaled = images.dtype == np.uint8
+        if not scaled and images.dtype.kind != "f":
+            raise ValueError(f"images of {images.dtype} are refused; give uint8, or float in 0..1")
 
         def latents(part: Tensor) -> Tensor:
             part = part.to(stored.device)

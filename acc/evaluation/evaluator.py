@@ -231,6 +231,16 @@ class FactoringEvaluator:
         **params: Any,
     ) -> list[MetricValue]:
         """Return the numbers of a metric of a plugin on a dataset; params: its own."""
+        return self._custom(metric, dataset, concepts, seed, params)
+
+    def _custom(
+        self,
+        metric: str | type[Metric],
+        dataset: str,
+        concepts: Sequence[str],
+        seed: int,
+        params: Mapping[str, Any],
+    ) -> list[MetricValue]:
         cls = self.classes.metric(metric) if isinstance(metric, str) else metric
         version = self.classes.sources([cls.__name__]).get(cls.__name__, {}).get("sha256", "")
         encoded = self.encoded(dataset)
@@ -283,9 +293,7 @@ class FactoringEvaluator:
                     progress((done := done + 1) / len(suite))
             for metric in own_metrics:
                 result.setdefault("custom", []).extend(
-                    self.custom(
-                        metric, key, concepts=spec.concepts, seed=spec.seed, **spec.params_of(metric.__name__)
-                    )
+                    self._custom(metric, key, spec.concepts, spec.seed, spec.params_of(metric.__name__))
                 )
                 progress((done := done + 1) / len(suite))
         step = self.checkpoint.header.global_step

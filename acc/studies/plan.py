@@ -312,6 +312,12 @@ class Study(Spec):
         bounds = self.outcome(claim.outcome).bounds if self.rests_on == "bounds" else None
         return Betting(bounds[1] - bounds[0] if bounds else None)
 
+    def fewest_seeds(self) -> int:
+        """Return with how many seeds any of the claims can be decided at all; there is at least one."""
+        tests = [self.betting(claim) if self.may_be_looked_at else None for claim in self.claims]
+        level = self.alpha / len(self.claims)
+        return min(fewest_seeds(level, betting=test) for test in dict.fromkeys(tests))
+
     def order(self) -> Iterator[tuple[str, int]]:
         """Yield (arm, seed) in the order in which they are run: seed after seed, beginning with another arm each time.
 
@@ -324,9 +330,8 @@ class Study(Spec):
     def warnings(self) -> list[str]:
         """Return sentences on what this plan cannot show, and on what its arms change and do not say."""
         found = []
-        needed = fewest_seeds(self.alpha / max(1, len(self.claims)))
-        if self.claims and len(self.seeds) < needed:
-            found.append(cannot_reach(len(self.seeds), self.alpha, len(self.claims)))
+        if self.claims and len(self.seeds) < (least := self.fewest_seeds()):
+            found.append(cannot_reach(len(self.seeds), self.alpha, len(self.claims), least))
         for arm in self.arms:
             if unsaid := arm.unsaid():
                 found.append(f"'{arm.name}' differs from '{self.arms[0].name}' also in {', '.join(unsaid)}.")
@@ -373,9 +378,8 @@ class Study(Spec):
         return study
 
 
-def cannot_reach(n: int, alpha: float, claims: int = 1) -> str:
-    """Return the sentence that n seeds cannot decide, and how many can."""
-    least = fewest_seeds(alpha / claims)
+def cannot_reach(n: int, alpha: float, claims: int, least: int) -> str:
+    """Return the sentence that n seeds cannot decide, and how many can: ``least``."""
     of = "" if claims == 1 else f" {claims} claims"
     seeds = "1 seed" if n == 1 else f"{n} seeds"
     return f"{seeds} cannot decide{of} at {plain(alpha)} with a two-sided test; {least} can."

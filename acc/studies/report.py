@@ -154,9 +154,19 @@ def _tex_cell(row: Mapping[str, Any]) -> str:
 
 
 def _tex(text: str) -> str:
-    for sign in "&%$#_{}":
-        text = text.replace(sign, f"\\{sign}")
-    return text.replace("~", r"\textasciitilde{}").replace("<", r"$<$").replace(">", r"$>$")
+    return " ".join(text.translate(_TEX).split())
+
+
+_TEX = str.maketrans(
+    {sign: f"\\{sign}" for sign in "&%$#_{}"}
+    | {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": "$<$",
+        ">": "$>$",
+    }
+)
 
 
 def html(study: Study, results: Sequence[Result], *, anonymous: bool = False) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import dataclasses
 import fcntl
 import importlib
 import json
@@ -22,6 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from pathlib import Path
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -31,6 +33,8 @@ from acc.errors import InvalidInput
 from acc.evaluation import FactoringEvaluator
 from acc.forked import PR_SET_PDEATHSIG
 from acc.hashes import text_sha256
+from acc.models import BUILT_IN
+from acc.params import Param
 from acc.results import Factoring, MetricValue
 from acc.specs import EvalSpec, TrainSpec, parse
 from acc.studies import report
@@ -59,6 +63,12 @@ SAYS = {
 }
 """Of which settings an argument of ``train`` speaks that an arm is given; those of TrainSpec speak of themselves."""
 NOT_SETTINGS = {"seed", "checkpoint_every_steps", "checkpoint_every_seconds"}
+OF_THE_STUDY = {
+    "seed": "seeds says which there are",
+    "model_seed": "a seed of the study seeds the first weights as well",
+    "start_from": "root is what all arms of a seed go on from",
+}
+"""Arguments of ``train`` that no arm may be given, and what does that in a study."""
 Place = tuple[str, int]
 Progress = Callable[["StudyRun"], None]
 
@@ -79,7 +89,9 @@ class Local:
     def planned(self, arm: str, seed: int, start_from: Path | None = None) -> Planned:
         """Return the run of an arm and a seed; raises InvalidInput naming the arm's field that is wrong."""
         try:
-            return _checked(planned(self.data, **{**self.arms[arm], "seed": seed}, start_from=start_from))
+            return _seeded(
+                planned(self.data, **{**self.arms[arm], "seed": seed}, start_from=start_from), seed
+            )
         except InvalidInput as error:
             raise InvalidInput({f"arms.{arm}.{name}": said for name, said in error.fields.items()}) from error
 
@@ -87,7 +99,7 @@ class Local:
         """Return the run of the root of a seed; raises InvalidInput."""
         assert self.root is not None
         try:
-            return _checked(planned(self.data, **{**self.root, "seed": seed}))
+            return _seeded(planned(self.data, **{**self.root, "seed": seed}), seed)
         except InvalidInput as error:
             raise InvalidInput({f"root.{name}": said for name, said in error.fields.items()}) from error
 
@@ -115,22 +127,56 @@ def _places(name: str) -> tuple[str, ...]:
     )  # a parameter of a method, or of its architecture
 
 
-def _checked(run: Planned) -> Planned:
+def _seeded(run: Planned, seed: int) -> Planned:
+    """Return a run whose first weights are of the seed, also of a model that brings its own; its tasks are known."""
     for task in run.job.tasks:
         run.classes.task(task.task_class)
-    return run
+    if run.start_from is not None:
+        return run
+    model = run.job.model.model_copy(update={"seed": seed})
+    return dataclasses.replace(run, job=run.job.model_copy(update={"model": model}))
 
 
 def _settings(run: Planned) -> dict[str, Any]:
     job = run.job.model_dump(mode="json")
-    names = [task.task_class for task in run.job.tasks] + [run.job.model.architecture]
+    classes = {task.task_class: run.classes.task(task.task_class) for task in run.job.tasks}
+    classes |= {name: cls for name, cls in run.classes.models.items() if name == run.job.model.architecture}
+    known = {name: told["sha256"] for name, told in run.classes.sources(classes).items()}
+    typed = {name: _typed(cls) for name, cls in classes.items() if name not in {*known, *BUILT_IN}}
     return {
         "model": {name: value for name, value in job["model"].items() if name != "seed"},
         "tasks": {task.pop("key"): task for task in job["tasks"]},
         "train": {name: value for name, value in job["train"].items() if name not in NOT_SETTINGS},
         "datasets": {name: spec["content_hash"] for name, spec in job["datasets"].items()},
-        "plugins": {name: told["sha256"] for name, told in run.classes.sources(names).items()},
+        "plugins": known | typed,
     }
+
+
+def _typed(cls: type) -> str:
+    """Return a hash of a class that no file defines, as in a notebook: of its own methods and values."""
+    told = []
+    for name, member in sorted(vars(cls).items()):
+        inner = getattr(member, "fget", getattr(member, "__func__", member))
+        if isinstance(code := getattr(inner, "__code__", None), CodeType):
+            told.append([name, _compiled(code)])
+        elif (
+            isinstance(member, Param | Mapping | bool | int | float | str | tuple)
+            and name != "__firstlineno__"
+        ):
+            told.append([name, repr(member)])
+    return _hash(told)
+
+
+def _compiled(code: CodeType) -> list[Any]:
+    consts = [
+        _compiled(each)
+        if isinstance(each, CodeType)
+        else sorted(map(repr, each))
+        if isinstance(each, frozenset)
+        else repr(each)
+        for each in code.co_consts
+    ]
+    return [code.co_code.hex(), consts, code.co_names, code.co_varnames, code.co_freevars]
 
 
 class StudyRun:
@@ -143,6 +189,8 @@ class StudyRun:
         self.study, self.folder = study, folder
         self._local = local
         self._settings = {arm.name: _hash(study.settings_of(arm.name)) for arm in study.arms}
+        asked = sorted([each.name, each.measured_as, each.dataset, each.options] for each in study.outcomes)
+        self._keys = {arm: _hash([settings, asked]) for arm, settings in self._settings.items()}
         self._lost: dict[Place, str] = {}
         self._known: dict[Place, Result] = {}
 
@@ -207,7 +255,7 @@ class StudyRun:
             raise InvalidInput(more=f"{more} is refused; add 1 seed or more")
         first = max(self.study.seeds) + 1
         study = self.study.revised(seen=self.seen, seeds=(*self.study.seeds, *range(first, first + more)))
-        _write(self.folder / PLAN, study.to_json())
+        _keep(study, self.folder)
         return StudyRun(study, self._local, self.folder).go(workers, progress)
 
     @property
@@ -217,10 +265,12 @@ class StudyRun:
         return len({path.stem for ending in (".json", FAILED) for path in folder.glob(f"*{ending}")})
 
     def path(self, place: Place) -> Path:
-        """Return the file of the result of an arm and a seed; other settings of the arm have another."""
+        """Return the file of the result of an arm and a seed; other settings of the arm, and other outcomes, have
+        another.
+        """
         arm, seed = place
         word = re.sub(r"[^a-z0-9]+", "-", arm.lower()).strip("-")[:40]
-        name = f"{word}-{text_sha256(arm)[:6]}-{self._settings[arm][:12]}-{seed}.json"
+        name = f"{word}-{text_sha256(arm)[:6]}-{self._keys[arm][:12]}-{seed}.json"
         return self.folder / RESULTS / name
 
     def root_path(self, seed: int) -> Path:
@@ -335,14 +385,14 @@ class _Work:
     def _next(self) -> Place | None:
         """Return what can be begun now, a root (without an arm) where an arm needs one that is not there."""
         busy = {place for _, place in self.running.values()}
-        for arm, seed in self.waiting:
+        for arm, seed in list(self.waiting):
             if self.run._local.root is None or self.run.root_path(seed).exists():
                 self.waiting.remove((arm, seed))
                 return arm, seed
             if seed in self.failed_roots:
                 self.waiting.remove((arm, seed))
                 self.run.lost((arm, seed), self.failed_roots[seed])
-                return self._next()
+                continue
             if ("", seed) not in busy:
                 return "", seed
         return None
@@ -542,14 +592,18 @@ def study(
     arms of a seed begin with the same weights and hold out the same rows. root: what is trained first, once for each
     seed, over ``options``; all arms go on from there. measure_on: datasets that outcomes look at, to train nobody on.
     stop_when_decided: judge after each seed, and end once no claim is open; see ``Study``.
-    folder: where it is kept; the same folder goes on with what is there, and does nothing twice. workers: processes at
-    once, by default one a core; 0: this process. progress: told after each result. retry_failed: do again what raised
-    an error before; verdicts tell of it. run: False only plans it.
+    folder: where it is kept; the same folder goes on with what is there, and does nothing twice. What an arm does, or
+    what is measured, being other than it was, is done anew. workers: processes at once, by default one a core; 0: this
+    process. progress: told after each result. retry_failed: do again what raised an error before; verdicts tell of it.
+    run: False only plans it.
     Each process computes with one thread. Raises InvalidInput naming the field that is wrong, before anything is run.
     """
     usual = {"threads": 1, **options}
     if not arms:
         raise InvalidInput(arms="there is none; give one or more")
+    _require_arguments_of_arms(
+        {"": options, "root.": root or {}, **{f"arms.{arm}.": arms[arm] for arm in arms}}
+    )
     local = Local(
         data if isinstance(data, Mapping) else {ONLY_DATASET: data},
         {arm: {**usual, **given} for arm, given in arms.items()},
@@ -588,8 +642,16 @@ def study(
         plan = before.revised(seen=made.seen, **{key: value for key, value in fields.items() if key != "claims"},
                               claims=[str(claim) for claim in plan.claims])  # fmt: skip
         made = StudyRun(plan, local, place)
-    _write(place / PLAN, plan.to_json())
+    _keep(plan, place)
     return made.go(workers, progress, retry_failed=retry_failed) if run else made
+
+
+def _require_arguments_of_arms(given: Mapping[str, Mapping[str, Any]]) -> None:
+    for before, arguments in given.items():
+        for name in OF_THE_STUDY.keys() & arguments.keys():
+            raise InvalidInput(
+                {f"{before}{name}": f"{arguments[name]!r:.80} is refused; {OF_THE_STUDY[name]}"}
+            )
 
 
 def _outcome(outcome: str | Mapping[str, Any] | Outcome) -> dict[str, Any]:
@@ -613,6 +675,14 @@ def _require(dataset: str, local: Local) -> None:
         raise InvalidInput(
             outcomes=f"{dataset!r} is not a dataset of this study; there are: {', '.join(known)}"
         )
+
+
+def _keep(plan: Study, folder: Path) -> None:
+    """Write the plan where it is another than the one that is kept; raises InvalidInput where that is worked on."""
+    path, text = folder / PLAN, plan.to_json()
+    if not path.exists() or path.read_text() != text:
+        with _locked(folder):
+            _write(path, text)
 
 
 def _hash(settings: Any) -> str:

@@ -139,13 +139,15 @@ def sign_flip(
         below = int(np.searchsorted(many, total + slack - few, side="right").sum())
         count: float = 2**n
     else:
-        signs = np.random.default_rng(0).integers(0, 2, (DRAWS, n), dtype=np.int8) * 2.0 - 1
-        sums = signs @ d
+        rng, sums = np.random.default_rng(0), np.empty(DRAWS)
+        for part in np.array_split(sums, 100):  # of 1,000 seeds all signs at once would take a gigabyte
+            part[:] = (rng.integers(0, 2, (len(part), n), dtype=np.int8) * 2.0 - 1) @ d
         at_least = 1 + int((sums >= abs(total) - slack).sum())
         above, below = 1 + int((sums >= total - slack).sum()), 1 + int((sums <= total + slack).sum())
         count = DRAWS + 1
     ways = {"greater": above, "less": below, "two-sided": 2 * at_least}
-    return SignFlip(min(1.0, ways[alternative] / count), smallest_p(n, alternative), n, exact)
+    smallest = smallest_p(n, alternative) if exact else (2 if alternative == "two-sided" else 1) / count
+    return SignFlip(min(1.0, ways[alternative] / count), smallest, n, exact)
 
 
 def _sums(d: Array) -> Array:
@@ -161,8 +163,16 @@ def smallest_p(n: int, alternative: Alternative = "two-sided") -> float:
     return 2.0 ** ((1 if alternative == "two-sided" else 0) - n)
 
 
-def fewest_seeds(alpha: float = ALPHA, alternative: Alternative = "two-sided") -> int:
-    """Return the fewest seeds with which a sign-flip test can decide at ``alpha``: 6 at .05, two-sided."""
+def fewest_seeds(
+    alpha: float = ALPHA, alternative: Alternative = "two-sided", betting: Betting | None = None
+) -> int:
+    """Return the fewest seeds with which a test can decide at ``alpha``: 6 at .05, two-sided.
+
+    betting: the test that is looked at after each seed, which is two-sided; None: the sign-flip test.
+    """
+    if betting is not None:
+        best = np.full(1_100, betting.bound or 1.0)
+        return int((betting.p(best)[0] <= alpha).argmax()) + 1
     return next(n for n in range(1, 1_100) if smallest_p(n, alternative) <= alpha)
 
 
@@ -322,8 +332,8 @@ def more_seeds(
 ) -> int | None:
     """Return how many seeds more than these decide in 4 of 5 studies whose effect and spread are as seen so far.
 
-    differences: (n,), n of 2 or more. betting: the test that is looked at after each seed; None: a fixed plan. None:
-    more than 200 would be needed, or nothing is seen that could be decided.
+    differences: (n,), n of 2 or more. betting: the test that is looked at after each seed; None: another fixed plan
+    of so many seeds. None: more than 200 would be needed, or nothing is seen that could be decided.
     """
     d = checked(differences)
     seen = effect(d - margin)

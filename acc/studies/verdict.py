@@ -10,6 +10,7 @@ from acc.specs import Spec
 from acc.studies.plan import Claim, Study, cannot_reach, plain
 from acc.studies.results import Result, mixed, pairs
 from acc.studies.statistics import (
+    Betting,
     Interval,
     effect,
     fewest_seeds,
@@ -94,6 +95,15 @@ class _Tested:
         """Whether its test may decide: at any time, or once the seeds of the plan are there."""
         return not self.silent and (self.betting is not None or not self.pairs.waiting)
 
+    @property
+    def later(self) -> Betting:
+        """The test of seeds that are added now, after looking; of signs where what is seen refuses the bounds."""
+        if self.betting is not None:
+            return self.betting
+        betting = self.study.betting(self.claim)
+        holds = betting.bound is None or all(abs(d) <= betting.bound for d in self.used.values())
+        return betting if holds else Betting()
+
     def stands(self, level: float) -> bool:
         """Return whether the decision stands if each failed pair, at its place, is a loss of the largest size seen.
 
@@ -166,7 +176,7 @@ def _verdict(tested: _Tested, p_holm: float, level: float, everywhere: Sequence[
     if tested.judged and size is not None and interval is not None:
         seen = f"{_seen(tested, interval, p_holm, size.wins)}."
         if p_holm > tested.study.alpha:
-            more = more_seeds(list(used.values()), claim.by, level, tested.betting)
+            more = more_seeds(list(used.values()), claim.by, level, tested.later)
             seen = f"{seen} {_needed(more)}"
     notes = [*_notes(tested), *everywhere]
     return Verdict(
@@ -203,11 +213,9 @@ def _decision(tested: _Tested, p_holm: float) -> tuple[Decision, str]:
         in_order = " in the order of the plan" if tested.betting else ""
         return "not decided yet", f"{n} of {planned} pairs of seeds are there{in_order}{once}"
     if p_holm > study.alpha:
-        least = fewest_seeds(study.alpha / len(study.claims))
-        reaches = tested.betting is not None or n >= least
-        return "not decided yet", "" if reaches else cannot_reach(n, study.alpha, len(study.claims)).rstrip(
-            "."
-        )
+        least = fewest_seeds(study.alpha / len(study.claims), betting=tested.betting)
+        short = cannot_reach(n, study.alpha, len(study.claims), least).rstrip(".") if n < least else ""
+        return "not decided yet", "" if tested.betting and found.waiting else short
     if failed and not tested.stands(study.alpha * tested.p / p_holm):
         as_loss = "it counted as a loss" if failed == 1 else "them counted as losses"
         return ("not decided yet" if tested.betting and found.waiting else "cannot be decided"), (

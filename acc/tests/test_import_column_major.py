@@ -69,6 +69,16 @@ def test_a_large_one_is_never_in_memory_whole(kind: str, tmp_path: Path) -> None
     assert peak < 4 * BLOCK_BYTES < array.nbytes / 2
 
 
+def test_a_packed_one_is_copied_to_where_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    array = np.asfortranarray(np.arange(60, dtype=np.uint8).reshape(5, 3, 4))
+    np.savez_compressed(tmp_path / "x.npz", x=array)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "no such folder"))
+    found = npz.arrays(tmp_path / "x.npz", scratch=tmp_path)[0]["x"]
+    np.testing.assert_array_equal(np.concatenate(list(found.read(2))), array)
+
+
 @pytest.mark.parametrize("fortran", [False, True])
 def test_a_file_that_is_shorter_than_when_it_was_looked_at_is_refused(tmp_path: Path, fortran: bool) -> None:
     found = lazy(tmp_path, "file", np.zeros((9, 40, 3), np.uint8, order="F" if fortran else "C"))

@@ -131,6 +131,8 @@ def _hangs() -> None:
         ({"a": "too few images", "b": 1}, "too few images"),
         ({"a": Value(float("nan"), "no variance"), "b": 1}, "no variance"),
         ({"a": 1.5, "b": 1}, "came out as 1.5, and its range is 0 to 1"),
+        ({"a": 10**400, "b": 1}, "came out as inf, which is no finite number"),
+        ({"a": Value(0.5, low=0.9, high=0.1), "b": 1}, "its interval came out from 0.9 to 0.1"),
         (_hangs, "Odd took longer than its 0.3 s and was stopped"),
     ],
     ids=str,
@@ -144,6 +146,29 @@ def test_what_is_no_number_is_a_sentence_and_costs_its_own_row(told: Any, said: 
     whole = isinstance(told, dict) and "c" not in told
     assert found["Odd.b"].value == (1.0 if whole else None)
     assert found["Odd.b"].higher_is_better is False
+
+
+@pytest.mark.parametrize("without", [None, 3, (0.4, float("nan")), ("a",)], ids=str)
+def test_values_without_groups_that_are_none_are_left_out(without: Any) -> None:
+    kept = returning({"a": Value(0.5, without=np.array([0.4, 0.6])), "b": Value(0.5, without=without)})  # type: ignore[arg-type]
+    found = numbers(kept)
+    assert found["Odd.a"].without == (0.4, 0.6)
+    assert (found["Odd.b"].value, found["Odd.b"].without) == (0.5, ())
+
+
+def test_images_of_whole_numbers_that_are_no_pixels_are_refused() -> None:
+    class Brighter(Metric):
+        """Encodes images after a sum, which numpy gives another type."""
+
+        metrics = {"same": None}
+
+        def measure(self, found: Representation) -> dict[str, float | str | Value]:
+            return {"same": float(found.encode(found.images(np.arange(3)).astype(np.int64)).mean())}
+
+    assert (
+        "images of int64 are refused; give uint8, or float in 0..1"
+        in numbers(Brighter)["Brighter.same"].reason
+    )
 
 
 def test_latents_that_are_not_finite_are_said_without_asking_it() -> None:
@@ -179,6 +204,26 @@ def test_an_evaluation_names_it_beside_the_parts() -> None:
             evaluator.evaluate(EvalSpec(**{"dataset": "data", "rows": "all", **wrong}))
     with pytest.raises(ValueError, match="is of no metric that is to be measured"):
         EvalSpec(suite=("metrics",), params={"Plain.times": 4})
+
+
+def test_a_parameter_may_be_called_as_an_evaluation_calls_its_own() -> None:
+    class Named(Metric):
+        """Has parameters of the names that an evaluation has."""
+
+        metrics = {"sum": None}
+        seed = Param(1, help="of its own")
+        dataset = Param(2, help="of its own")
+        concepts = Param(3, help="of its own")
+        metric = Param(4, help="of its own")
+
+        def measure(self, _found: Representation) -> dict[str, float | str | Value]:
+            return {"sum": self.seed + self.dataset + self.concepts + self.metric}
+
+    evaluator = evaluated.evaluator()
+    evaluator.classes = PluginSet(Named)
+    params = {f"Named.{name}": 10 for name in ("seed", "dataset", "concepts", "metric")}
+    result = evaluator.evaluate(EvalSpec(suite=("Named",), params=params, dataset="data", rows="all"))
+    assert [value.value for value in result.custom] == [40]
 
 
 HEAD = "from acc.api import Metric\nclass {name}(Metric):\n    {body}\n    def measure(self, found): return {{}}\n"

@@ -103,6 +103,48 @@ def test_a_study_that_is_there_is_not_done_again_and_seeds_can_be_added(tmp_path
     )
 
 
+def test_what_is_measured_otherwise_under_the_same_name_is_measured_anew(tmp_path: Path) -> None:
+    grids = {"one": helpers.blobs(60, seed=5), "two": helpers.blobs(60, seed=6)}
+    asked: dict[str, Any] = {"seeds": 1, "claims": (), "measure_on": grids}
+    ufr = {"name": "ufr", "options": {"concepts": ["digit", "size"]}, "dataset": "one"}
+    first = study(tmp_path, outcomes=[ufr], **asked).results[0].values["ufr"]
+    other = study(tmp_path, outcomes=[{**ufr, "dataset": "two"}], **asked)
+    assert other.results[0].values["ufr"].sample != first.sample
+    more = study(tmp_path, outcomes=["steps", ufr], **asked)
+    assert more.results[0].values["steps"].value == 3
+    assert more.results[0].values["ufr"] == first
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "results").iterdir()}
+    assert len(stamps) == 6
+    study(tmp_path, outcomes=[{**ufr, "unit": "points"}, "steps"], **asked)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "results").iterdir()} == stamps
+
+
+CELL = """
+from acc.api import Param, Task
+
+class Small(Task):
+    power = Param(2, help="of the latent")
+
+    def compute_loss(self, output, batch, head, step):
+        return self.latent(output).square().mean() * 1
+"""
+
+
+def test_a_class_of_a_notebook_that_was_changed_is_another_arm(tmp_path: Path) -> None:
+    def settings(cell: str) -> str:
+        names: dict[str, Any] = {"__name__": "a cell"}
+        exec(cell, names)
+        arms = {"one": {"tasks": [*OPTIONS["tasks"], names["Small"]]}}
+        run = study(tmp_path, arms=arms, claims=(), run=False)
+        assert not run.study.changes
+        (tmp_path / "study.json").unlink()
+        return run.path(("one", 0)).name
+
+    assert settings(CELL) == settings(f"\n\n# moved{CELL}")
+    assert settings(CELL) != settings(CELL.replace("* 1", "* 2"))
+    assert settings(CELL) != settings(CELL.replace("Param(2", "Param(3"))
+
+
 KILLED = """
 import sys
 from pathlib import Path
@@ -264,6 +306,12 @@ def test_arms_that_differ_in_more_than_was_said_are_named(tmp_path: Path) -> Non
         ),
         ({"outcomes": [{"name": "psnr", "options": {"rows": "most"}}]}, "outcomes.psnr.options.rows"),
         ({"workers": -1}, "workers: -1 is refused"),
+        ({"seed": 3}, "seed: 3 is refused; seeds says which there are"),
+        ({"root": {"model_seed": 3}}, "root.model_seed: 3 is refused; a seed of the study seeds"),
+        (
+            {"arms": {"a": {}, "b": {"start_from": "x.safetensors"}}},
+            "arms.b.start_from: 'x.safetensors' is refused; root is what all arms",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_run(
@@ -327,3 +375,23 @@ def test_only_one_process_works_on_a_folder(tmp_path: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(InvalidInput, match="being worked on by another process"):
             run.go()
+
+
+def test_a_plan_that_is_worked_on_is_not_replaced(tmp_path: Path) -> None:
+    import fcntl
+
+    study(tmp_path, run=False)
+    kept = (tmp_path / "study.json").read_bytes()
+    with (tmp_path / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(InvalidInput, match="being worked on by another process"):
+            study(tmp_path, seeds=9)
+        with pytest.raises(InvalidInput, match="being worked on by another process"):
+            StudyRun(Study.from_json(kept.decode()), study(tmp_path, run=False)._local, tmp_path).add_seeds(1)
+        assert (tmp_path / "study.json").read_bytes() == kept
+
+
+def test_the_first_weights_are_of_the_seed_also_of_a_model_that_brings_a_seed(tmp_path: Path) -> None:
+    model = {**OPTIONS["model"], "seed": 7}
+    own = study(tmp_path, arms={"one": {}}, claims=(), seeds=2, model=model, run=False)
+    assert [own._local.planned("one", seed).job.model.seed for seed in (0, 1)] == [0, 1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -73,6 +74,28 @@ def test_many_seeds_are_counted_exactly_and_very_many_are_drawn() -> None:
     assert not drawn.exact
     assert drawn.p == pytest.approx(stats.ttest_1samp(more, 0).pvalue, abs=0.02)
     assert s.sign_flip(more) == drawn, "the draws are the same each time"
+
+
+def test_a_thousand_seeds_need_no_memory_to_speak_of() -> None:
+    d = np.random.default_rng(2).normal(1, 1, 1_000)
+    tracemalloc.start()
+    found = s.sign_flip(d)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50 * 2**20
+    assert found.p == found.smallest == 2 / (s.DRAWS + 1), "no draw reaches further"
+
+
+def test_the_fewest_seeds_of_a_test_are_those_with_which_it_can_decide() -> None:
+    for betting in (None, s.Betting(), s.Betting(2.0)):
+        for claims in range(1, 6):
+            least = s.fewest_seeds(0.05 / claims, betting=betting)
+            best = [2.0] * least
+
+            def p(d: list[float], test: s.Betting | None = betting) -> float:
+                return s.sign_flip(d).p if test is None else float(test.p(d)[0][-1])
+
+            assert p(best) <= 0.05 / claims < p(best[1:])
 
 
 def test_five_seeds_cannot_decide_and_six_can() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from acc.specs import parse
 from acc.studies import Measured, Result, Study, Verdict, judge, settled
+from acc.studies.statistics import Betting, more_seeds
 
 CLAIM = "curriculum > digits only on ufr"
 
@@ -273,3 +274,34 @@ def test_a_failure_in_a_study_that_stops_asks_for_more_seeds_while_there_are_som
     assert later.failed == 1
     assert settled(plan, [later])
     assert not settled(study(20), [later])
+
+
+def test_seeds_that_are_missing_to_a_fixed_plan_are_counted_for_the_test_that_they_lead_to() -> None:
+    seen = (0.3, -0.1, 0.4, 0.2, -0.2, 0.5, 0.1, -0.1)
+    verdict = only(study(8), results(seen))
+    assert verdict.decision == "not decided yet"
+    assert verdict.more == more_seeds(seen, betting=Betting())
+    fixed = more_seeds(seen)
+    assert fixed is not None
+    assert verdict.more is not None
+    assert verdict.more > fixed, "another plan of as many seeds would have done with fewer"
+    bounds = only(study(8, rests_on="bounds"), results([*seen[:-1], -1.2]))
+    assert bounds.decision == "not decided yet", "values outside of bounds that nothing rests on"
+
+
+def test_too_few_seeds_for_a_test_that_is_looked_at_are_told() -> None:
+    claims = [CLAIM, "curriculum > digits only on psnr", "curriculum < digits only on psnr"]
+    plan = study(7, claims=claims, stop_when_decided=True)
+    assert plan.warnings() == ["7 seeds cannot decide 3 claims at .05 with a two-sided test; 8 can."]
+    assert study(8, claims=claims, stop_when_decided=True).warnings() == []
+    assert study(7, claims=claims).warnings() == []
+    short = only(study(5, stop_when_decided=True), results(GAINS[:5]))
+    assert short.why == "5 seeds cannot decide at .05 with a two-sided test; 6 can"
+
+
+def test_a_sentence_with_a_path_of_windows_is_plain_text_in_latex() -> None:
+    from acc.studies import report
+
+    failed = result("curriculum", 6, status="failed", reason="no file C:\\data_1^2\nin {a}")
+    said = report.latex(study(7), [*results(GAINS), failed])
+    assert r"no file C:\textbackslash{}data\_1\textasciicircum{}2 in \{a\}" in said

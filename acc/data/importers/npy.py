@@ -80,8 +80,13 @@ def of_stream(
     header: Header,
     opened: Callable[[], AbstractContextManager[IO[bytes]]],
     pick: Callable[[NDArray[np.int64]], NDArray[Any]] | None = None,
+    *,
+    scratch: Path | None = None,
 ) -> Lazy:
-    """Return an array that is read as a ``.npy`` file is, from a file that ``opened`` opens anew each time."""
+    """Return an array that is read as a ``.npy`` file is, from a file that ``opened`` opens anew each time.
+
+    scratch: where a packed one that is stored column by column is copied to while it is read.
+    """
 
     def read(rows: int) -> Blocks:
         with opened() as file:
@@ -89,7 +94,7 @@ def of_stream(
             _READERS[header.version](file, max_header_size=_MAX_HEADER_BYTES)
             starts = range(0, header.shape[0], rows)
             if header.order == "F" and len(header.shape) > 1:
-                with _seekable(file, header.size) as (columns, offset):
+                with _seekable(file, header.size, scratch) as (columns, offset):
                     for start in starts:
                         yield _rows(columns, header, offset, start, min(rows, header.shape[0] - start))
                 return
@@ -102,12 +107,12 @@ def of_stream(
 
 
 @contextmanager
-def _seekable(file: IO[bytes], size: int) -> Iterator[tuple[IO[bytes], int]]:
+def _seekable(file: IO[bytes], size: int, scratch: Path | None) -> Iterator[tuple[IO[bytes], int]]:
     """Yield a file of the disk with the next ``size`` bytes, and where in it they begin: a packed one is copied."""
     if isinstance(file, io.BufferedReader):
         yield file, file.tell()
         return
-    with tempfile.TemporaryFile(prefix="acc-columns-") as copy:
+    with tempfile.TemporaryFile(prefix="acc-columns-", dir=scratch) as copy:
         shutil.copyfileobj(file, copy, _COPY_BYTES)  # to its end, where an archive checks what it gave
         if copy.tell() < size:
             raise ValueError(f"it ends {size - copy.tell():,} bytes too early")

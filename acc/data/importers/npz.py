@@ -33,8 +33,13 @@ _DAMAGED = (
 )
 
 
-def arrays(path: Path, *, max_bytes: int = MAX_DATASET_BYTES) -> tuple[dict[str, Lazy], list[PassedOver]]:
-    """Return the arrays of a ``.npz`` file, and what is passed over; raises InvalidInput (file)."""
+def arrays(
+    path: Path, *, max_bytes: int = MAX_DATASET_BYTES, scratch: Path | None = None
+) -> tuple[dict[str, Lazy], list[PassedOver]]:
+    """Return the arrays of a ``.npz`` file, and what is passed over; raises InvalidInput (file).
+
+    scratch: where a packed array that is stored column by column is copied to while it is read.
+    """
     found: dict[str, Lazy] = {}
     passed_over: list[PassedOver] = []
     with _told(path), zipfile.ZipFile(path) as archive:
@@ -65,7 +70,9 @@ def arrays(path: Path, *, max_bytes: int = MAX_DATASET_BYTES) -> tuple[dict[str,
             pick = None
             if entry.compress_type == zipfile.ZIP_STORED:
                 pick = npy.mapped(path, header, _offset(path, entry) + begins)
-            found[name] = npy.of_stream(name, path.name, header, partial(_member, path, entry.filename), pick)
+            found[name] = npy.of_stream(
+                name, path.name, header, partial(_member, path, entry.filename), pick, scratch=scratch
+            )
     return found, passed_over
 
 

@@ -237,7 +237,7 @@ def _arrays(kind: str, path: Path, found: Opened, limits: Limits, stack: ExitSta
     arrays: dict[str, Lazy]
     over: list[PassedOver] = []
     if kind == "npz":
-        arrays, over = npz.arrays(path, max_bytes=limits.max_bytes)
+        arrays, over = npz.arrays(path, max_bytes=limits.max_bytes, scratch=limits.scratch)
     elif kind == "hdf5":
         arrays, over = hdf.arrays(path, stack, max_bytes=limits.max_bytes)
     elif kind == "mat":
@@ -286,7 +286,7 @@ def _beside(labels: Path, images: Path, found: Opened, limits: Limits) -> list[C
     if head == npy.MAGIC:
         array = npy.lazy(labels, "label", max_bytes=limits.max_bytes)
     elif head[:4] == b"PK\3\4" and labels.suffix.lower() == ".npz":
-        held, _ = npz.arrays(labels, max_bytes=limits.max_bytes)
+        held, _ = npz.arrays(labels, max_bytes=limits.max_bytes, scratch=limits.scratch)
         if len(held) != 1:
             raise refuse(labels.name, f"holds {', '.join(held) or 'no array'}; need one array of labels")
         array = next(iter(held.values()))
