@@ -227,7 +227,7 @@ def _grouped(asked: Asked, known: dict[str, Col], runs: Any, shown: list[Col]) -
     lines = []
     for group in page.object_list:
         slot, dash = _look(asked, group.key)
-        inside = filters.narrowed(asked.filter, found.by.name, group.key)
+        inside = filters.narrowed(asked.filter, found.by.name, group.value)
         lines.append(
             Line(
                 group.key,
