@@ -385,7 +385,8 @@ class Runs:
 
 
 def _quoted(names: Sequence[str]) -> str:
-    return ",".join(f'"{name}"' if "," in name else name for name in names)
+    doubled = (name.replace('"', '""') for name in names)
+    return ",".join(f'"{name}"' if set(name) & set(',"') else name for name in doubled)
 
 
 class Recipes(Rows[Run]):

@@ -182,12 +182,15 @@ def test_runs_are_listed_filtered_grouped_and_written_to_a_file(client, ada, tmp
     found = list(client.runs.list("experiment = two", columns=["lr", "optimizer"]))
     assert [run["values"] for run in found] == [{"train/lr": 0.002, "train/optimizer": "adamw"}]
     assert client.runs.columns()["train/lr"] == "number"
-    groups = client.runs.groups("experiment", columns=["lr"])
+    name = 'config/"a", b'
+    write([rows.make_job(jobs[0].branch, kind="track", spec={"config": {'"a", b': 1}})])
+    assert [run["values"] for run in client.runs.list("kind = track", columns=[name])] == [{name: 1.0}]
+    groups = client.runs.groups("experiment", "kind = train", columns=["lr"])
     assert {(group["key"], group["n"], group["means"]["train/lr"]["mean"]) for group in groups} == {
         ("one", 1, 0.002),
         ("two", 1, 0.002),
     }
-    path = client.runs.download(tmp_path / "runs.csv", "experiment = one", columns=["lr"])
+    path = client.runs.download(tmp_path / "runs.csv", "experiment = one, kind = train", columns=["lr"])
     assert path.read_text() == f"run,experiment,branch,train/lr\n{jobs[0].pk},one,main,0.002\n"
     with pytest.raises(ApiError, match="zebra"):
         list(client.runs.list("zebra = 1"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -28,6 +28,13 @@ def listed(text: str) -> list[str]:
         why = f"{text[:80]!r} is not a list of columns with commas between them: {error}"
         raise InvalidInput({"columns": why}) from None
     return [name.strip() for name in found if name.strip()]
+
+
+def listing(names: Iterable[str]) -> str:
+    """Return a list of names as ``listed`` reads it."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="").writerow(names)
+    return out.getvalue()
 
 
 def plain(value: Any) -> Any:

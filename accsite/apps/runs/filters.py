@@ -8,7 +8,8 @@
     comparison = name ("=" | "!=" | "<" | "<=" | ">" | ">=" | "~") value
 
 A name or a value is a word, or anything between double quotes, in which ``\\"`` and ``\\\\`` stand for these two signs.
-``~`` is "holds this text". ``= none`` is "has no value". A comparison holds of no run that has no value in the column.
+``~`` is "holds this text". ``= none`` is "has no value", and ``= "none"`` the text. Every other comparison holds of no
+run that has no value in the column.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ _TOKEN = re.compile(
 
 @dataclass(frozen=True)
 class Comparison:
-    """A column, by a name that somebody typed, against a value."""
+    """A column, by a name that somebody typed, against a value; ``value`` None: against having none."""
 
     name: str
     operator: str
-    value: str
+    value: str | None
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,8 @@ def written(asked: Filter | None) -> str:
     if asked is None:
         return ""
     if isinstance(asked, Comparison):
-        return f"{quoted(asked.name)} {asked.operator} {quoted(asked.value)}"
+        value = NONE if asked.value is None else quoted(asked.value)
+        return f"{quoted(asked.name)} {asked.operator} {value}"
     if isinstance(asked, Not):
         return f"not {_inside(asked.part, Both, Either)}"
     if isinstance(asked, Both):
@@ -98,12 +100,12 @@ def written(asked: Filter | None) -> str:
 
 def quoted(text: str) -> str:
     """Return a name or a value as a filter writes it: with quotes where it needs them."""
-    plain = re.fullmatch(r"""[^\s=<>~!(),"]+""", text) and text.lower() not in {"and", "or", "not"}
+    plain = re.fullmatch(r"""[^\s=<>~!(),"]+""", text) and text.lower() not in {"and", "or", "not", NONE}
     return text if plain else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def narrowed(text: str, name: str, value: str) -> str:
-    """Return a filter that also asks for this value in this column."""
+def narrowed(text: str, name: str, value: str | None) -> str:
+    """Return a filter that also asks for this value in this column; None: for no value."""
     asked = parse(text)
     more = Comparison(name, "=", value)
     parts = asked.parts if isinstance(asked, Both) else (asked,) if asked is not None else ()
@@ -203,6 +205,9 @@ class _Reading:
         self.count += 1
         if self.count > MOST_COMPARISONS:
             raise self._wrong(f"more than {MOST_COMPARISONS} comparisons")
+        if operator in {"=", "!="} and self._next_is(NONE):
+            self.place += 1
+            return Comparison(name, operator, None)
         return Comparison(name, operator, self._text(f"a value behind {name} {operator}"))
 
     def _text(self, wanted: str) -> str:

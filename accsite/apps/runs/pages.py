@@ -19,7 +19,7 @@ from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.states import ACTIVE
 from accsite.apps.jobs.templatetags.acc import duration
 from accsite.apps.live import selectors as live
-from accsite.apps.runs import filters, selectors
+from accsite.apps.runs import answers, filters, selectors
 from accsite.apps.runs.access import views_of
 from accsite.apps.runs.facts import FAMILIES
 from accsite.apps.runs.models import Run
@@ -228,7 +228,7 @@ def _grouped(asked: Asked, known: dict[str, Col], runs: Any, shown: list[Col]) -
     lines = []
     for group in page.object_list:
         slot, dash = _look(asked, group.key)
-        inside = filters.narrowed(asked.filter, found.by.name, group.key)
+        inside = filters.narrowed(asked.filter, found.by.name, group.value)
         lines.append(
             Line(
                 group.key,
@@ -378,7 +378,7 @@ def _group_choices(known: dict[str, Col], table: Table) -> Iterator[tuple[str, s
 
 def _exports(asked: Asked, table: Table) -> list[tuple[str, str]]:
     made = QueryDict(mutable=True)
-    made["columns"] = ",".join(col.name for col in table.shown)
+    made["columns"] = answers.listing(col.name for col in table.shown)
     for name, value in (("filter", asked.filter), ("sort", "" if asked.group else asked.sort)):
         if value:
             made[name] = value

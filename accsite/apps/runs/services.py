@@ -55,9 +55,11 @@ def write(jobs: Sequence[Job]) -> None:
     """Write the rows of these trainings as they are now; each works on a branch."""
     if not jobs:
         return
-    jobs = sorted(
-        jobs, key=lambda job: job.pk
-    )  # two that write the same runs wait for each other in one order
+    ids = [job.pk for job in jobs]
+    # Two that write the same runs wait for each other, in one order. Then jobs are read: what was read before that
+    # may have changed, and the end of a training would be undone here by an evaluation that had seen it running.
+    list(Run.objects.select_for_update().filter(job__in=ids).order_by("job").values_list("job"))
+    jobs = list(Job.objects.filter(pk__in=ids).select_related("branch").order_by("pk"))
     now = timezone.now()
     rows = [_row(job, now) for job in jobs]
     fields = [field.name for field in Run._meta.concrete_fields if field.name != "job"]
@@ -67,9 +69,7 @@ def write(jobs: Sequence[Job]) -> None:
     wanted = {
         (job, columns[name].pk): as_row(fact) for job, found in facts.items() for name, fact in found.items()
     }
-    kept = {
-        (row.run_id, row.column_id): row for row in Value.objects.filter(run__in=[job.pk for job in jobs])
-    }
+    kept = {(row.run_id, row.column_id): row for row in Value.objects.filter(run__in=ids)}
     Value.objects.filter(pk__in=[row.pk for place, row in kept.items() if place not in wanted]).delete()
     changed = []
     for place, row in kept.items():

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from acc.errors import AccError, InvalidInput
 from accsite.actions import perform
+from accsite.apps.evaluation.pages.compare import NAMES
 from accsite.apps.jobs.models import Job
 from accsite.apps.runs import pages, selectors, services
 from accsite.apps.runs.access import views_of
@@ -122,6 +123,9 @@ def _compared(request: HttpRequest, chosen: Sequence[Job]) -> HttpResponse:
         messages.error(request, "Comparing needs two runs that have saved a checkpoint.")
         return back(request, reverse("runs:runs"))
     picked = [("pick", newest[job.pk]) for job in chosen if job.pk in newest]
+    if len(picked) > len(NAMES):
+        messages.warning(request, f"Of the {len(picked)} chosen runs the first {len(NAMES)} are compared.")
+        picked = picked[: len(NAMES)]
     return redirect(f"{reverse('evaluation:compare')}?{urlencode(picked)}")
 
 

@@ -75,7 +75,7 @@ def columns_of(user: Any) -> dict[str, Col]:
         rows = rows.filter(pk__in=seen.values("column"))
     families = list(FAMILIES)
     kinds = list(rows.values_list("pk", "name", "is_number"))
-    datasets = Counter(name.partition(" on ")[0] for _, name, _ in kinds)
+    datasets = Counter(name.partition(" on ")[0] for _, name, _ in kinds if name.startswith("metric/"))
     found = [
         Col(name, "number" if is_number else "text", pk=pk, short=datasets[name.partition(" on ")[0]] == 1)
         for pk, name, is_number in kinds
@@ -92,11 +92,13 @@ def resolve(known: dict[str, Col], name: str, field: str) -> Col:
     ``lr`` is ``train/lr``, and ``ufr`` is ``metric/ufr on digits`` while UFR was measured on one dataset alone. Raises
     InvalidInput (field).
     """
+    if name in known:
+        return known[name]
     asked = name.strip().lower()
-    whole = {each.lower(): col for each, col in known.items()}
-    if asked in whole:
-        return whole[asked]
-    found = [col for each, col in whole.items() if _ends_so(each, asked)]
+    lower = [(each.lower(), col) for each, col in known.items()]
+    found = [col for each, col in lower if each == asked] or [
+        col for each, col in lower if _ends_so(each, asked)
+    ]
     if len(found) == 1:
         return found[0]
     if found:
@@ -104,7 +106,7 @@ def resolve(known: dict[str, Col], name: str, field: str) -> Col:
         raise InvalidInput(
             {field: f"{name[:80]!r} may be one of several columns: {which}; write its whole name"}
         )
-    near = [col.name for each, col in whole.items() if asked and asked in each][:6] or list(known)[:12]
+    near = [col.name for each, col in lower if asked and asked in each][:6] or list(known)[:12]
     raise InvalidInput({field: f"{name[:80]!r} is not a column here; such as: {', '.join(near)}"})
 
 

@@ -32,9 +32,13 @@ class Mean:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that have the same in one column; ``key``: how a filter asks for it, ``runs``: their ids, newest first."""
+    """Runs that have the same in one column; ``value``: how a filter asks for it, None: by ``= none``.
+
+    key: the value as it is told of; ``none`` of no value, and ``"none"`` of that text. runs: their ids, newest first.
+    """
 
     key: str
+    value: str | None
     label: str
     runs: tuple[int, ...]
     means: Mapping[str, Mean]
@@ -49,12 +53,21 @@ class Groups:
 
 
 def mean_of(values: Sequence[float]) -> Mean:
-    """Return the mean of one or more values; the interval is mean ± t(n - 1, 97.5 %) s / sqrt(n)."""
+    """Return the mean of one or more values; the interval is mean ± t(n - 1, 97.5 %) s / sqrt(n).
+
+    There is none where it is beyond what a float can say.
+    """
     n = len(values)
     array = np.asarray(values, dtype=np.float64)
     if (array == array[0]).all():  # said as it is: their computed mean may be a bit off
         return Mean(float(array[0]), n, 0.0 if n > 1 else None)
-    return Mean(float(array.mean()), n, float(student(n - 1) * array.std(ddof=1) / math.sqrt(n)))
+    largest = float(np.abs(array).max())
+    scale = 2.0 ** (math.frexp(largest)[1] - 1) if largest > 1e150 else 1.0  # squares of such are no floats
+    part = array / scale
+    half = scale * float(student(n - 1) * part.std(ddof=1) / math.sqrt(n))
+    mean = scale * float(part.mean())
+    reaches = all(math.isfinite(end) for end in (half, mean - half, mean + half))
+    return Mean(mean, n, half if reaches else None)
 
 
 def groups(runs: Any, known: dict[str, Col], cols: Sequence[Col], by: str, sort: str = "") -> Groups:
@@ -69,47 +82,57 @@ def groups(runs: Any, known: dict[str, Col], cols: Sequence[Col], by: str, sort:
             {"group": f"{column.name} is a time, and nearly every run has its own; group by another"}
         )
     members = _members(runs, column)
-    group_of = {run: key for key, ids in members.items() for run in ids}
-    values: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    group_of = {run: value for value, ids in members.items() for run in ids}
+    values: dict[str | None, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for name, run, number in _numbers(runs, cols):
         values[group_of[run]][name].append(number)
     found = [
         Group(
-            key, _label(column, key), tuple(ids), {name: mean_of(all_) for name, all_ in values[key].items()}
+            _key(value),
+            value,
+            _label(column, value),
+            tuple(ids),
+            {name: mean_of(all_) for name, all_ in values[value].items()},
         )
-        for key, ids in members.items()
+        for value, ids in members.items()
     ]
     return Groups(column, _ordered(found, known, cols, sort))
 
 
-def _members(runs: Any, by: Col) -> dict[str, list[int]]:
-    members: dict[str, list[int]] = defaultdict(list)
+def _members(runs: Any, by: Col) -> dict[str | None, list[int]]:
+    members: dict[str | None, list[int]] = defaultdict(list)
     newest = runs.order_by("-pk")
     if by.name == "branch":
         for run, experiment, branch in newest.values_list("pk", "experiment__slug", "branch__slug"):
             members[f"{experiment}/{branch}"].append(run)
     elif by.field:
         for run, value in newest.values_list("pk", by.field):
-            members[_key(value)].append(run)
+            members[_asked_for(value)].append(run)
     else:
         kept = Value.objects.filter(column=by.pk, run__in=runs.order_by().values("pk")).order_by()
         having = {run: (number, text) for run, number, text in kept.values_list("run_id", "number", "text")}
         for run in newest.values_list("pk", flat=True):
             number, text = having.get(run, (None, ""))
-            members[_key(text or None if number is None else number)].append(run)
+            members[_asked_for(text or None if number is None else number)].append(run)
     return members
 
 
-def _key(value: Any) -> str:
+def _asked_for(value: Any) -> str | None:
     if value is None:
-        return NONE
+        return None
     return exact(value) if isinstance(value, float) else str(value)
 
 
-def _label(by: Col, key: str) -> str:
-    if key == NONE:
+def _key(value: str | None) -> str:
+    if value is None:
+        return NONE
+    return f'"{value}"' if value == NONE else value
+
+
+def _label(by: Col, value: str | None) -> str:
+    if value is None:
         return f"no {by.words}"
-    return str(JobState(key).label) if by.kind == "state" else key
+    return str(JobState(value).label) if by.kind == "state" else value
 
 
 def _numbers(runs: Any, cols: Sequence[Col]) -> Any:

@@ -15,7 +15,7 @@ from django.utils.dateparse import parse_date, parse_datetime
 from acc.errors import InvalidInput
 from accsite.apps.jobs.states import JobState
 from accsite.apps.runs import filters
-from accsite.apps.runs.filters import NONE, Both, Comparison, Either, Filter, Not
+from accsite.apps.runs.filters import Both, Comparison, Either, Filter, Not
 from accsite.apps.runs.models import Run, Value
 from accsite.apps.runs.selectors.columns import Col, resolve
 
@@ -53,10 +53,12 @@ def _condition(asked: Filter, known: dict[str, Col]) -> Q:
 
 
 def _compared(col: Col, asked: Comparison) -> Q:
-    if asked.value.lower() == NONE and asked.operator in {"=", "!="}:
+    if asked.value is None:
         has = Q(**{f"{col.field}__isnull": False}) if col.field else _having(col, Q())
         return ~has if asked.operator == "=" else has
-    made = {"number": _number, "text": _text, "state": _state, "time": _time}[col.kind](col, asked)
+    made = {"number": _number, "text": _text, "state": _state, "time": _time}[col.kind](
+        col, asked.operator, asked.value
+    )
     return made if col.field else _having(col, made)
 
 
@@ -64,33 +66,38 @@ def _having(col: Col, condition: Q) -> Q:
     return Q(pk__in=Value.objects.filter(condition, column=col.pk).order_by().values("run"))
 
 
-def _number(col: Col, asked: Comparison) -> Q:
+def _number(col: Col, operator: str, asked: str) -> Q:
     field = col.field or "number"
-    if not col.field and asked.operator == "=" and asked.value.lower() in NO_NUMBERS:
-        return Q(text=asked.value.lower())
-    if asked.operator == "~":
+    if not col.field and operator == "=" and asked.lower() in NO_NUMBERS:
+        return Q(text=asked.lower())
+    if operator == "~":
         raise _refused(f"{col.name} is a number; ~ compares texts, use one of = != < <= > >=")
     try:
-        value = float(asked.value.replace("_", "x"))
+        value = float(asked.replace("_", "x"))
     except ValueError:
         value = math.nan
-    if not math.isfinite(value) or abs(value) >= 2**63:
-        raise _refused(f"{col.name} is a number, and {asked.value[:40]!r} is none, such as .5 or 1e-3")
-    if asked.operator == "=":
+    whole = bool(col.field) and col.name != "seconds"
+    if not math.isfinite(value) or (whole and abs(value) >= 2**63):
+        raise _refused(f"{col.name} is a number, and {asked[:40]!r} is none, such as .5 or 1e-3")
+    if whole:
+        if not value.is_integer() and operator in {"=", "!="}:  # no run has it
+            return Q(pk__in=[]) if operator == "=" else ~Q(pk__in=[])
+        value = math.floor(value) if operator in {">", "<="} else math.ceil(value)
+    if operator == "=":
         return Q(**{field: value})
-    if asked.operator == "!=":
+    if operator == "!=":
         return Q(**{f"{field}__isnull": False}) & ~Q(**{field: value})
-    return Q(**{f"{field}__{LOOKUPS[asked.operator]}": value})
+    return Q(**{f"{field}__{LOOKUPS[operator]}": value})
 
 
-def _text(col: Col, asked: Comparison) -> Q:
-    if asked.operator in LOOKUPS:
-        raise _refused(f"{col.name} is a text; compare it by = != ~, not by {asked.operator}")
-    lookup = "icontains" if asked.operator == "~" else "iexact"
-    value = asked.value.replace("\x00", "")
+def _text(col: Col, operator: str, asked: str) -> Q:
+    if operator in LOOKUPS:
+        raise _refused(f"{col.name} is a text; compare it by = != ~, not by {operator}")
+    lookup = "icontains" if operator == "~" else "iexact"
+    value = asked.replace("\x00", "")
     field = col.field or "text"
     made = _named(col.name, lookup, value) if col.name in _PARTS else Q(**{f"{field}__{lookup}": value})
-    if asked.operator != "!=":
+    if operator != "!=":
         return made
     return ~made & (Q(**{f"{col.field}__isnull": False}) if col.field else Q())
 
@@ -111,30 +118,28 @@ def _named(name: str, lookup: str, value: str) -> Q:
     return made
 
 
-def _state(col: Col, asked: Comparison) -> Q:
-    word = asked.value.lower()
+def _state(col: Col, operator: str, asked: str) -> Q:
+    word = asked.lower()
     states = [state.value for state in JobState if word in {state.value.lower(), str(state.label).lower()}]
-    if asked.operator not in {"=", "!="}:
-        raise _refused(f"{col.name} is compared by = and !=, not by {asked.operator}")
+    if operator not in {"=", "!="}:
+        raise _refused(f"{col.name} is compared by = and !=, not by {operator}")
     if not states:
         right = ", ".join(str(state.label) for state in JobState)
-        raise _refused(f"{asked.value[:40]!r} is not a state of a run; it is one of: {right}")
+        raise _refused(f"{asked[:40]!r} is not a state of a run; it is one of: {right}")
     made = Q(state__in=states)
-    return made if asked.operator == "=" else ~made
+    return made if operator == "=" else ~made
 
 
-def _time(col: Col, asked: Comparison) -> Q:
+def _time(col: Col, operator: str, asked: str) -> Q:
     """Return the runs by a day, or by a moment; times without a zone are UTC."""
     try:
-        day = parse_date(asked.value)
-        moment = None if day else parse_datetime(asked.value)
+        day = parse_date(asked)
+        moment = None if day else parse_datetime(asked)
     except ValueError:
         day = moment = None
-    if asked.operator == "~" or (day is None and moment is None):
+    if operator == "~" or (day is None and moment is None):
         right = "write a day such as 2026-11-30, or 2026-11-30T18:00"
-        raise _refused(
-            f"{col.name} is a time, and {asked.value[:40]!r} is none; {right}, behind = != < <= > >="
-        )
+        raise _refused(f"{col.name} is a time, and {asked[:40]!r} is none; {right}, behind = != < <= > >=")
     begin = datetime(day.year, day.month, day.day, tzinfo=UTC) if day else moment
     assert begin is not None
     begin = begin if begin.tzinfo else begin.replace(tzinfo=UTC)
@@ -142,7 +147,7 @@ def _time(col: Col, asked: Comparison) -> Q:
         end = begin + (timedelta(days=1) if day else timedelta(microseconds=1))
         begin, end = begin.astimezone(UTC), end.astimezone(UTC)
     except OverflowError:
-        raise _refused(f"{asked.value[:40]!r} is beyond all times") from None
+        raise _refused(f"{asked[:40]!r} is beyond all times") from None
     within = Q(**{f"{col.field}__gte": begin, f"{col.field}__lt": end})
     return {
         "=": within,
@@ -151,7 +156,7 @@ def _time(col: Col, asked: Comparison) -> Q:
         "<=": Q(**{f"{col.field}__lt": end}),
         ">": Q(**{f"{col.field}__gte": end}),
         ">=": Q(**{f"{col.field}__gte": begin}),
-    }[asked.operator]
+    }[operator]
 
 
 def _refused(why: str) -> InvalidInput:

@@ -23,7 +23,10 @@ TEXTS = st.one_of(
     st.text(min_size=0, max_size=12),
     st.sampled_from(["and", "or", "not", "none", ".5", "1e-3", 'a "b"', "\\", "metric/ufr on digits", "a,b"]),
 )
-COMPARISONS = st.builds(Comparison, TEXTS, st.sampled_from(OPERATORS), TEXTS)
+COMPARISONS = st.one_of(
+    st.builds(Comparison, TEXTS, st.sampled_from(OPERATORS), TEXTS),
+    st.builds(Comparison, TEXTS, st.sampled_from(["=", "!="]), st.none()),
+)
 
 
 def joined(parts):
@@ -64,6 +67,14 @@ def test_a_narrowed_filter_asks_for_one_comparison_more(asked) -> None:
     assume(len(before) < 20 and len(written(asked)) < 900)
     after = list(comparisons(parse(narrowed(written(asked), "lr", ".1"))))
     assert after == [*before, Comparison("lr", "=", ".1")]
+
+
+def test_none_is_no_value_and_in_quotes_a_text() -> None:
+    assert parse("a = none") == parse("a = NONE") == Comparison("a", "=", None)
+    assert parse('a = "none"') == Comparison("a", "=", "none")
+    assert parse("a ~ none") == Comparison("a", "~", "none")
+    assert narrowed("", "a", None) == "a = none"
+    assert narrowed("", "a", "none") == 'a = "none"'
 
 
 def test_and_binds_more_closely_than_or_and_a_comma_is_and() -> None:

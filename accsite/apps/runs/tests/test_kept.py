@@ -15,6 +15,7 @@ from accsite.apps.runs.models import Run, SavedView, Value
 from accsite.apps.training.services import points
 from accsite.apps.training.services.jobs import submit_training
 from accsite.apps.training.tests import rows
+from accsite.apps.trees.services.deletion import delete_checkpoint, restore_deletion
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 
@@ -112,3 +113,21 @@ def test_a_saved_view_of_the_same_name_is_changed(user):
     services.save_view(owner=user, name=" best  ones ", query="sort=-ufr")
     services.save_view(owner=user, name="best ones", query="sort=ufr")
     assert list(SavedView.objects.values_list("name", "query")) == [("best ones", "sort=ufr")]
+
+
+def test_a_run_is_written_as_its_job_is_and_not_as_it_was_read(make_run):
+    job = make_run(state="RUNNING")
+    read_before = Job.objects.select_related("branch").get(pk=job.pk)
+    Job.objects.filter(pk=job.pk).update(state="SUCCEEDED", step=10)
+    services.write([read_before])
+    run = Run.objects.get(job=job)
+    assert (run.state, run.step) == ("SUCCEEDED", 10)
+
+
+def test_what_was_measured_of_a_deleted_checkpoint_goes_and_comes_back_with_it(make_run, user):
+    job = make_run(ufr=0.7)
+    node = job.checkpoints.get()
+    made = delete_checkpoint(actor=user, checkpoint=node)
+    assert "metric/ufr on digits" not in values(job)
+    restore_deletion(actor=user, experiment=node.experiment, deletion=made.id)
+    assert values(job)["metric/ufr on digits"] == 0.7

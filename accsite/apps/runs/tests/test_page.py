@@ -6,13 +6,17 @@ import csv
 import io
 import json
 import re
+import sys
+from html import unescape
 
 import pytest
 from django.contrib.auth.models import Group
+from django.contrib.messages import get_messages
 from django.core.management import call_command
 from django.test import Client
 from rest_framework.test import APIClient
 
+from accsite.apps.runs import services
 from accsite.apps.runs.models import SavedView
 from accsite.apps.training.tests import rows
 
@@ -106,6 +110,34 @@ def test_chosen_runs_are_compared_by_their_newest_checkpoints(page, branch, make
     nodes = [job.checkpoints.get().pk for job in jobs]
     answer = page.post("/runs/do/", {"run": [job.pk for job in jobs], "do": "compare"})
     assert answer["Location"] == f"/compare/?pick={nodes[0]}&pick={nodes[1]}"
+
+
+def test_more_runs_than_a_comparison_has_room_for_are_told_of(page, branch, make_run):
+    jobs = [make_run(ufr=0.5) for _ in range(7)]
+    answer = page.post("/runs/do/", {"run": [job.pk for job in jobs], "do": "compare"})
+    assert answer["Location"].count("pick=") == 6
+    told = [str(message) for message in get_messages(answer.wsgi_request)]
+    assert told == ["Of the 7 chosen runs the first 6 are compared."]
+
+
+def test_the_links_to_files_name_columns_that_hold_commas_and_quotes(page, branch):
+    names = ["config/a, b", 'config/"c"']
+    services.write([rows.make_job(branch, kind="track", spec={"config": {"a, b": 1, '"c"': 2, "lr": 3}})])
+    text = page.get("/runs/", {"c": names}).content.decode()
+    links = [unescape(link) for link in re.findall(r'href="([^"]+form=csv)"', text)]
+    heading = next(csv.reader(io.StringIO(whole(page.get(links[0])).decode())))
+    assert heading == ["run", "experiment", "branch", *names]
+
+
+def test_a_file_that_cannot_be_made_leaves_what_was_there(make_run, tmp_path, monkeypatch):
+    make_run(ufr=0.5)
+    path = tmp_path / "runs.parquet"
+    path.write_text("precious")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(SystemExit) as left:
+        call_command("runs", "--out", str(path))
+    assert left.value.code == 2
+    assert path.read_text() == "precious"
 
 
 def test_a_view_is_saved_listed_and_deleted_by_its_owner_alone(page, make_run, django_user_model):

@@ -11,7 +11,9 @@ from scipy import stats
 from acc.errors import InvalidInput
 from acc.training.protocols import PointBlock
 from accsite.apps.jobs.models import Job
-from accsite.apps.runs import selectors
+from accsite.apps.runs import selectors, services
+from accsite.apps.runs.models import Run
+from accsite.apps.runs.selectors.groups import mean_of
 from accsite.apps.training.models import LossBlock
 from accsite.apps.training.selectors.loss import loss_means
 from accsite.apps.training.services import points
@@ -53,6 +55,16 @@ def test_a_filter_compares_numbers_texts_states_times_and_what_is_missing(make_r
     assert asked("branch = digits/other") == []
     assert asked("experiment = digits and owner = ada") == [a, b, c]
     assert asked("run >= " + str(b)) == [b, c]
+
+
+def test_counts_are_compared_by_numbers_between_them_too(make_run, asked):
+    a, b = make_run().pk, make_run(lr=1e30).pk
+    Run.objects.filter(pk=b).update(step=1)
+    assert (asked("step = .5"), asked("step != .5")) == ([], [a, b])
+    assert (asked("step > .5"), asked("step >= .5")) == ([b], [b])
+    assert (asked("step < .5"), asked("step <= .5"), asked("step > -.5")) == ([a], [a], [a, b])
+    assert (asked(f"run > {a}.5"), asked(f"run >= {a}.5"), asked(f"run <= {a}.5")) == ([b], [b], [a])
+    assert (asked("lr > 1e25"), asked("lr = 1e30")) == ([b], [b])
 
 
 def test_runs_without_a_value_come_last_in_either_order(make_run, asked):
@@ -124,6 +136,39 @@ def test_a_group_has_the_mean_of_its_runs_with_the_interval_of_student_and_n(mak
     assert found.groups[1].means["metric/ufr on digits"].half is None
     by_value = selectors.groups(selectors.all_runs(user), known, cols, "lr", "ufr")
     assert [group.key for group in by_value.groups] == ["0.002", "0.001"]
+
+
+def test_a_text_none_is_not_the_same_as_no_value(branch, user, asked):
+    a = rows.make_job(branch, kind="track", spec={"config": {"scheduler": "none"}})
+    b = rows.make_job(branch, kind="track", spec={"config": {"lr": 1}})
+    services.write([a, b])
+    assert asked("scheduler = none") == [b.pk]
+    assert asked('scheduler = "none"') == [a.pk]
+    assert asked("scheduler != none") == [a.pk]
+    known = selectors.columns_of(user)
+    found = selectors.groups(selectors.all_runs(user), known, [], "scheduler").groups
+    assert {(group.key, group.value, group.label, group.runs) for group in found} == {
+        ("none", None, "no scheduler", (b.pk,)),
+        ('"none"', "none", "none", (a.pk,)),
+    }
+
+
+def test_columns_whose_names_differ_by_case_or_hold_on_are_each_meant_by_their_own(branch, user):
+    config = {"LR": 1, "lr": 2, "warm on start": 3, "warm on end": 4, "cold on start": 5}
+    services.write([rows.make_job(branch, kind="track", spec={"config": config})])
+    known = selectors.columns_of(user)
+    assert selectors.resolve(known, "config/LR", "sort").name == "config/LR"
+    assert selectors.resolve(known, "config/lr", "sort").name == "config/lr"
+    with pytest.raises(InvalidInput, match='one of several columns: "config/LR", "config/lr"'):
+        selectors.resolve(known, "Lr", "sort")
+    assert known["config/cold on start"].words == "cold on start"
+
+
+@pytest.mark.parametrize("values", [[1.7e308, 1.6e308], [-1.7e308, 1.7e308], [5e-324, 1e-323]])
+def test_means_of_the_largest_and_smallest_numbers_are_numbers_or_have_no_interval(values):
+    mean = mean_of(values)
+    assert min(values) <= mean.value <= max(values)
+    assert mean.half is None or math.isfinite(mean.half)
 
 
 def test_the_columns_shown_at_first_are_what_was_measured_and_what_differs(make_run, user):

@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.dispatch import Signal
 from django.utils import timezone
 
@@ -71,6 +72,7 @@ def take_out(experiment: Experiment, chosen: Iterable[int]) -> Deletion:
     rows = Checkpoint.objects.filter(pk__in=list(chosen))
     freed = dict(rows.filter(weights_pruned_at=None).values_list("file", "size_bytes"))
     ids = tuple(sorted(rows.values_list("pk", flat=True)))
+    _touch_jobs(rows)
     rows.update(deleted_at=now, deletion=identity)
     touch("experiments", f"checkpoints:{experiment.pk}")
     return Deletion(identity, ids, sum(freed.values()), now + timedelta(seconds=settings.ACC_UNDO_SECONDS))
@@ -100,10 +102,16 @@ def restore_deletion(*, actor: Any, experiment: Experiment, deletion: Any) -> li
         raise WrongState(
             {"deletion": f"it hangs on checkpoint {gone.pk}, deleted later; restore {gone.deletion} first"}
         )
+    _touch_jobs(rows)
     rows.update(deleted_at=None, deletion=None)
     log.info("checkpoints_restored", deletion=str(identity), by=str(actor or ""))
     touch("experiments", f"checkpoints:{experiment.pk}")
     return list(Checkpoint.objects.filter(pk__in=ids))
+
+
+def _touch_jobs(rows: QuerySet[Checkpoint]) -> None:
+    """Tell what shows the jobs that made these checkpoints: what was measured of one that is deleted is not theirs."""
+    touch(*(f"job:{pk}" for pk in rows.order_by().values_list("job", flat=True).distinct() if pk is not None))
 
 
 def purge(now: datetime | None = None) -> list[int]:

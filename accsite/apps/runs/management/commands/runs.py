@@ -101,9 +101,12 @@ class Command(ServiceCommand):
         form = path.suffix.removeprefix(".")
         if form not in answers.FILES:
             raise InvalidInput({"out": f"{str(path)!r} ends in none of: .{', .'.join(answers.FILES)}"})
+        pieces = answers.FILES[form][1](ordered, cols)
+        first = next(pieces)  # what cannot be made is refused before a file that is there is emptied
         try:
             with path.open("wb") as file:
-                file.writelines(answers.FILES[form][1](ordered, cols))
+                file.write(first)
+                file.writelines(pieces)
         except OSError as error:
             raise InvalidInput({"out": f"'{path}' cannot be written: {error.strerror}"}) from None
         self.tell({"file": str(path)}, f"{path}: {path.stat().st_size:,} bytes")
