@@ -109,13 +109,16 @@ def threshold(request: HttpRequest, checkpoint: int) -> HttpResponse:
 
 @require_GET
 def export(request: HttpRequest, checkpoint: int) -> HttpResponse:
-    """Return every number that was measured of a checkpoint, the newest of each, as CSV."""
+    """Return every number that was measured of a checkpoint on the rows of ``?rows=``, the newest of each, as CSV."""
     found = asked.find_checkpoint(request.user, checkpoint)
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(["checkpoint", "branch", "step", *COLUMNS])
     where = [found.pk, comparing.safe(str(found.branch)), found.step]
-    for row in comparing.newest_metrics(found).values():
+    wanted = asked.read("metrics", request.GET)
+    if wanted.refused:
+        raise Http404(wanted.refused)
+    for row in comparing.newest_metrics(found, wanted.spec.rows).values():
         writer.writerow([*where, *(_cell(row, column) for column in COLUMNS)])
     response = HttpResponse(out.getvalue(), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="checkpoint-{found.pk}-metrics.csv"'
