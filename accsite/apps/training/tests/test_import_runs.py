@@ -59,6 +59,21 @@ def test_a_run_comes_in_once_and_what_it_has_beyond_that_is_added(
     assert job.events.filter(kind="alarm").count() == 1, "that a value was no number is told once"
 
 
+def test_a_run_that_is_continued_has_what_it_would_have_had_at_once(
+    user: Any, plugins: Any, tmp_path: Path
+) -> None:
+    lines = ["0 1.0 0\n", "1000 nan 1\n", "2000 inf 2\n", "3000 nan 3\n", "4000 -inf 4\n", "5000 2.0 5\n"]
+    mlruns, metric = mlflow_store(tmp_path, "".join(lines[:2]))
+    for count in range(2, len(lines) + 1):
+        metric.write_text("".join(lines[:count]))
+        [run] = taken(user, mlruns)
+    [again] = taken(user, mlruns)
+    assert again.points == 0
+    [whole] = taken(user, mlruns, experiment="At once")
+    parts = [values(Job.objects.get(pk=each.job), "raw/loss") for each in (run, whole)]
+    assert parts == [{0: 1.0, 2: np.inf, 4: -np.inf, 5: 2.0}] * 2
+
+
 def test_a_run_goes_where_it_is_told_and_not_into_what_one_may_not_change(
     user: Any, plugins: Any, tmp_path: Path, django_user_model: Any
 ) -> None:
