@@ -175,8 +175,9 @@ def _events(files: list[Path], faults: Faults) -> Iterator[Value]:
         ) from None
     for file in files:
         plugins: dict[str, str] = {}  # of a tag, told by its first value alone
-        count, why = 0, ""
+        count, whole, why = 0, 0, ""
         try:
+            whole = _events_in(file)  # before they are read: the run may be at it
             for event in EventFileLoader(str(file)).Load():
                 count += 1
                 for value in event.summary.value:
@@ -186,12 +187,14 @@ def _events(files: list[Path], faults: Faults) -> Iterator[Value]:
                         if array.size == 1:
                             number = float(array.reshape(()))
                             yield Value(value.tag, int(event.step), float(event.wall_time), number)
+        except OSError as error:
+            faults.append(f"{file.name} cannot be read: {error.strerror or error}")
+            continue
         except (
             Exception
         ) as error:  # whatever the package makes of damaged bytes: what came before them is kept
             why = f": {str(error)[:200]}"
         # Some damage ends the reading without a word. A last event that is cut off is none: its run is at it.
-        whole = _events_in(file)
         if why or count < whole:
             faults.append(f"{file.name} is damaged behind {count:,} of {whole:,} events{why}")
 
@@ -237,7 +240,12 @@ def _from_mlruns(root: Path) -> Iterator[Found]:
 def _metrics(folder: Path, faults: Faults) -> Iterator[Value]:
     for file in _files(folder):
         name, wrong = file.relative_to(folder).as_posix(), []
-        for number, line in enumerate(_text(file).splitlines(), start=1):
+        try:
+            lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError as error:
+            faults.append(f"metric {name!r} cannot be read: {error.strerror or error}")
+            continue
+        for number, line in enumerate(lines, start=1):
             try:
                 wall, value, *step = line.split()
                 yield Value(name, int(step[0]) if step else 0, int(wall) / 1000, float(value))
