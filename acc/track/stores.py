@@ -14,7 +14,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -147,13 +147,28 @@ def _runs(path: Path) -> Iterator[Found]:
         if path.match(EVENTS):
             yield _of_events(path.resolve().parent.name, path.stem, [path])
         return
-    if any((each / "meta.yaml").is_file() for each in _folders(path)):
+    if is_mlruns(path):
         yield from _from_mlruns(path)
         return
     for folder in sorted({file.parent for file in path.rglob(EVENTS) if file.is_file()}):
         files = sorted(each for each in folder.glob(EVENTS) if each.is_file())
         name = folder.relative_to(path).as_posix()
         yield _of_events(path.resolve().name, path.resolve().name if name == "." else name, files)
+
+
+def is_mlruns(path: Path) -> bool:
+    """Return whether a folder is a file store of MLflow."""
+    return any((each / "meta.yaml").is_file() for each in _folders(path))
+
+
+def is_read(mlruns: bool, name: str, plain: bool) -> bool:
+    """Return whether what lies at ``name`` below a store may be read. plain: it is a file; else there may be one in it.
+
+    Beside what is read there are the weights that a training saved, of any size.
+    """
+    if mlruns:  # experiment/run/...
+        return PurePosixPath(name).parts[2:3] in ((), ("meta.yaml",), ("params",), ("metrics",))
+    return not plain or PurePosixPath(name).match(EVENTS)
 
 
 # --- TensorBoard ------------------------------------------------------------------------------------------
