@@ -59,6 +59,11 @@ class PartRequest:
         return f"?{urlencode(self.chosen)}" if self.chosen else ""
 
     @property
+    def is_exact(self) -> bool:
+        """Whether more is asked for than a part on some rows."""
+        return bool(self.chosen.keys() - {"rows"})
+
+    @property
     def rows(self) -> str:
         """Which rows are asked for, in words; empty for those held out."""
         return ROWS.get(self.spec.rows, "")
@@ -103,7 +108,7 @@ def kept(checkpoint: Checkpoint, asked: PartRequest, dataset: str = "") -> Kept:
         parts = parts.filter(evaluation__dataset=dataset)
     newest = parts.select_related("evaluation").order_by("-evaluation_id")
     found = newest.filter(key=part_key(checkpoint, asked.spec, asked.part)).first()
-    if found is None and not asked.chosen:
+    if found is None and not asked.is_exact:
         found = newest.first()
     if found is None:
         return Kept()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -114,6 +115,19 @@ def test_what_is_kept_of_other_rows_is_not_shown_where_those_held_out_are_asked_
     assert client.get(f"/evaluate/{node.pk}/export.csv?rows=odd").status_code == 404
     kept = asked.kept(node, asked.read("reconstructions", {}))
     assert kept.part is None
+
+
+def test_a_job_leads_to_what_it_measured(node: Checkpoint) -> None:
+    client = Client()
+    client.force_login(get_user_model().objects.create_user("ada"))
+    measured(node, 0.875, rows="test", suite=["metrics", "reconstructions", "MyMetric"], seed=3)
+    page = client.get(f"/jobs/{Job.objects.latest('pk').pk}/").content.decode()
+    links = re.findall(rf'href="(/evaluate/{node.pk}/[^"]+)"', page)
+    assert len(links) == 3
+    for link in links:
+        answer = client.get(link, follow=True)
+        assert (answer.status_code, "Not measured yet" in answer.content.decode()) == (200, False), link
+    assert "0.875" in client.get(links[2], follow=True).content.decode()
 
 
 def test_what_was_measured_of_other_rows_under_the_same_key_does_not_count_as_measured(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from django.db.models import BooleanField, Case, Count, Q, When, Window
 from django.http import Http404
 
+from acc.specs import EvalSpec
 from acc.training.losses import series
 from accsite.apps.jobs.models import TRAININGS, Job, JobEvent, JobKind, JobQuerySet
 from accsite.apps.jobs.selectors import Now, asked, waits_for
@@ -212,10 +214,16 @@ class SettingsPart:
     values: list[tuple[str, str]]
 
 
+def rows_query(job: Job) -> str:
+    """Return how an address names the rows that an evaluation measured on; empty for those held out."""
+    rows = job.spec.get("rows") if job.kind == JobKind.EVALUATE else None
+    return "" if rows in (None, EvalSpec.model_fields["rows"].default) else f"?{urlencode({'rows': rows})}"
+
+
 def spec_parts(job: Job) -> list[SettingsPart]:
     """Return the specification of a job as people read it: a part for each object in it, and first what is plain."""
     spec = job.spec if isinstance(job.spec, dict) else {}
-    parts = [SettingsPart(job.kind.capitalize(), _plain(spec))]
+    parts = [SettingsPart(_said(job.kind).capitalize(), _plain(spec))]
     for name, value in spec.items():
         for called, each in _objects(value):
             title = f"{_said(name).removesuffix('s')} {called}" if called else _said(name)
