@@ -18,11 +18,13 @@ from accsite.apps.jobs.states import ACTIVE, HELD, NEVER_BEGAN, JobState
 from accsite.apps.live import selectors as live
 from accsite.apps.training.models import Branch, Experiment, Task
 from accsite.apps.training.selectors.alarms import event_word, grave_alarms
+from accsite.apps.training.services.stores import KIND, TakenOver
 from accsite.ids import row_id
 from accsite.numbers import compact
 from accsite.pages import visible_row
 
 EVENTS_SHOWN = 50
+RUNS_SHOWN = 100
 SHOWN_ABOVE = ("branch__experiment", "checkpoint__experiment", "checkpoint__branch")
 SHOWN_WITH_A_JOB = ("branch__experiment", "worker", "created_by")
 UNTOLD = ("baseline",)
@@ -212,6 +214,15 @@ class SettingsPart:
 
     title: str
     values: list[tuple[str, str]]
+
+
+def taken_over(job: Job) -> dict[str, Any]:
+    """Return the first runs that a job took over, each with the line that tells it, and how many more there are."""
+    runs = (job.result or {}).get("runs", []) if job.kind == KIND else []
+    return {
+        "runs": [(run, str(TakenOver(**run))) for run in runs[:RUNS_SHOWN]],
+        "more": len(runs[RUNS_SHOWN:]),
+    }
 
 
 def rows_query(job: Job) -> str:

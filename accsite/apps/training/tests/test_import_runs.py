@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from accsite.apps.jobs.models import Job
 from accsite.apps.training.models import Experiment, LossBlock, TrackedRun, Visibility
 from accsite.apps.training.selectors import loss_history
 from accsite.apps.training.services import stores
+from accsite.tests.markup import folded
 from accsite.tests.shell import shell
 
 pytestmark = pytest.mark.django_db
@@ -91,6 +93,28 @@ def test_a_run_goes_where_it_is_told_and_not_into_what_one_may_not_change(
         taken(user, mlruns, experiment="a/b\0")
     with pytest.raises(InvalidInput, match="holds no runs"):
         taken(user, tmp_path / "nowhere")
+
+
+def test_the_page_of_a_job_leads_to_the_runs_that_it_took_over(
+    user: Any, plugins: Any, tmp_path: Path, client: Any
+) -> None:
+    mlruns, _ = mlflow_store(tmp_path, "0 1.0 0\nx\n")
+    [run] = taken(user, mlruns)
+    job = Job.objects.create(
+        kind=stores.KIND,
+        queue="default",
+        spec={},
+        state="SUCCEEDED",
+        created_by=user,
+        result={"runs": [asdict(each) for each in (run, stores.TakenOver("mine/no"))] * 60},
+    )
+    client.force_login(user)
+    page = folded(client.get(f"/jobs/{job.pk}/"))
+    assert page.count(f'<a href="/jobs/{run.job}/" >mine/first, job {run.job}: 1 new point</a>') == 50
+    assert page.count("mine/no: not taken over") == 50
+    assert "first line 2: &#x27;x&#x27;" in page
+    assert "and 20 more" in page
+    assert "Import runs, queue" in page
 
 
 def test_one_that_is_refused_keeps_no_other(user: Any, plugins: Any, tmp_path: Path) -> None:
