@@ -14,7 +14,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -147,13 +147,28 @@ def _runs(path: Path) -> Iterator[Found]:
         if path.match(EVENTS):
             yield _of_events(path.resolve().parent.name, path.stem, [path])
         return
-    if any((each / "meta.yaml").is_file() for each in _folders(path)):
+    if is_mlruns(path):
         yield from _from_mlruns(path)
         return
     for folder in sorted({file.parent for file in path.rglob(EVENTS) if file.is_file()}):
         files = sorted(each for each in folder.glob(EVENTS) if each.is_file())
         name = folder.relative_to(path).as_posix()
         yield _of_events(path.resolve().name, path.resolve().name if name == "." else name, files)
+
+
+def is_mlruns(path: Path) -> bool:
+    """Return whether a folder is a file store of MLflow."""
+    return any((each / "meta.yaml").is_file() for each in _folders(path))
+
+
+def is_read(mlruns: bool, name: str, plain: bool) -> bool:
+    """Return whether what lies at ``name`` below a store may be read. plain: it is a file; else there may be one in it.
+
+    Beside what is read there are the weights that a training saved, of any size.
+    """
+    if mlruns:  # experiment/run/...
+        return PurePosixPath(name).parts[2:3] in ((), ("meta.yaml",), ("params",), ("metrics",))
+    return not plain or PurePosixPath(name).match(EVENTS)
 
 
 # --- TensorBoard ------------------------------------------------------------------------------------------
@@ -175,8 +190,9 @@ def _events(files: list[Path], faults: Faults) -> Iterator[Value]:
         ) from None
     for file in files:
         plugins: dict[str, str] = {}  # of a tag, told by its first value alone
-        count, why = 0, ""
+        count, whole, why = 0, 0, ""
         try:
+            whole = _events_in(file)  # before they are read: the run may be at it
             for event in EventFileLoader(str(file)).Load():
                 count += 1
                 for value in event.summary.value:
@@ -186,12 +202,14 @@ def _events(files: list[Path], faults: Faults) -> Iterator[Value]:
                         if array.size == 1:
                             number = float(array.reshape(()))
                             yield Value(value.tag, int(event.step), float(event.wall_time), number)
+        except OSError as error:
+            faults.append(f"{file.name} cannot be read: {error.strerror or error}")
+            continue
         except (
             Exception
         ) as error:  # whatever the package makes of damaged bytes: what came before them is kept
             why = f": {str(error)[:200]}"
         # Some damage ends the reading without a word. A last event that is cut off is none: its run is at it.
-        whole = _events_in(file)
         if why or count < whole:
             faults.append(f"{file.name} is damaged behind {count:,} of {whole:,} events{why}")
 
@@ -237,7 +255,12 @@ def _from_mlruns(root: Path) -> Iterator[Found]:
 def _metrics(folder: Path, faults: Faults) -> Iterator[Value]:
     for file in _files(folder):
         name, wrong = file.relative_to(folder).as_posix(), []
-        for number, line in enumerate(_text(file).splitlines(), start=1):
+        try:
+            lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError as error:
+            faults.append(f"metric {name!r} cannot be read: {error.strerror or error}")
+            continue
+        for number, line in enumerate(lines, start=1):
             try:
                 wall, value, *step = line.split()
                 yield Value(name, int(step[0]) if step else 0, int(wall) / 1000, float(value))

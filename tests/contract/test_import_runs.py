@@ -57,12 +57,41 @@ def test_a_job_takes_over_what_lies_on_the_server_and_later_what_is_new(
     assert other.get(f"{PATH}{track.pk}/").status_code == 200
 
 
-def test_event_files_are_read_by_what_lies_in_the_folder_itself(api: APIClient, tmp_path: Path) -> None:
+def test_what_a_training_saved_beside_its_values_is_neither_read_nor_counted(
+    api: APIClient, tmp_path: Path, settings: Any
+) -> None:
+    settings.ACC_MAX_DATASET_BYTES = 20_000
+    mlruns, metric = mlflow_store(tmp_path / "server", "0 1.0 0\n")
+    weights = metric.parent.parent / "artifacts" / "model"
+    weights.mkdir(parents=True)
+    (weights / "data").write_bytes(bytes(30_000))
+    (weights / "newest").symlink_to(weights / "data")
+    logs = tmp_path / "server" / "logs"
+    write_events(logs / "one")
+    (logs / "one" / "last.ckpt").write_bytes(bytes(30_000))
+    worker = real.make_worker()
+    for path in (mlruns, logs):
+        done = real.run(asked(api, path), worker)
+        assert done.state == "SUCCEEDED", done.message
+        assert [run["points"] for run in done.result["runs"]] == [1]
+    metric.write_bytes(b"0 1.0 0\n" * 3_000)
+    database = tmp_path / "server" / "mlflow.db"
+    database.write_bytes(b"SQLite format 3\0" + bytes(30_000))
+    for path in (mlruns, database):
+        refused = real.run(asked(api, path), worker)
+        assert (refused.state, "at most 20,000 are allowed" in refused.message) == ("FAILED", True)
+
+
+def write_events(folder: Path) -> None:
     from torch.utils.tensorboard import SummaryWriter
 
-    logs = tmp_path / "server" / "logs"
-    with SummaryWriter(str(logs / "one")) as writer:
+    with SummaryWriter(str(folder)) as writer:
         writer.add_scalar("loss", 1.0, 3)
+
+
+def test_event_files_are_read_by_what_lies_in_the_folder_itself(api: APIClient, tmp_path: Path) -> None:
+    logs = tmp_path / "server" / "logs"
+    write_events(logs / "one")
     done = real.run(asked(api, logs), real.make_worker())
     assert [(run["branch"], run["points"]) for run in done.result["runs"]] == [("logs/one", 1)]
     (logs / "two").symlink_to(tmp_path)

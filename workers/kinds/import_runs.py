@@ -5,14 +5,17 @@ from __future__ import annotations
 import shutil
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import structlog
 from django.conf import settings
 
-from acc.data.importers.file_sets import Folder
+from acc.data.importers.file_sets import Folder, copied
+from acc.data.importers.limits import check_bytes
 from acc.errors import InvalidInput
+from acc.track.stores import is_mlruns, is_read
 from accsite.apps.datasets.services import on_server
 from accsite.apps.jobs.models import Job
 from accsite.apps.training.services import stores
@@ -44,27 +47,36 @@ def import_runs(context: JobContext) -> None:
                     log.warning("not_all_was_read", branch=run.branch, why=fault)
             progress(1.0)
     faults = [f"{run.branch}: {fault}" for run in found for fault in run.faults]
-    message = f"{len(faults):,} things could not be read, the first: {faults[0]}" if faults else ""
+    many = f"{len(faults):,} things" if len(faults) > 1 else "One thing"
+    message = f"{many} could not be read, the first: {faults[0]}" if faults else ""
     promises.succeed(context, {"runs": [asdict(run) for run in found]}, message, proof=taken_over)
 
 
 def _placed(text: str, folder: Path, stack: ExitStack) -> Path:
-    """Return where the store is read: by what was opened in its place, without links, a database as a copy."""
+    """Return where the store is read: by what was opened in its place, without links, or as a copy.
+
+    Copied are databases, and the files of mlruns: many small ones, more than may be open at once.
+    """
     path = on_server.pinned(text, folder / "source", stack)
     whole = folder / "whole"
     whole.mkdir()
     if path.is_dir():
-        files = Folder(path, stack, max_bytes=settings.ACC_MAX_DATASET_BYTES)
+        mlruns = is_mlruns(path)
+        files = Folder(path, stack, max_bytes=settings.ACC_MAX_DATASET_BYTES, wanted=partial(is_read, mlruns))
         inner = whole / path.name
         inner.mkdir()
-        files.pin(files.all, inner, stack)
+        if mlruns:
+            copied(files, files.all, inner)
+        else:
+            files.pin(files.all, inner, stack)
         return inner
     with path.open("rb") as file:
         if file.read(len(SQLITE)) != SQLITE:
             return path
-    for each in (path, path.with_name(f"{path.name}-wal")):
-        if each.is_file():
-            shutil.copyfile(each, whole / each.name)
+    parts = [each for each in (path, path.with_name(f"{path.name}-wal")) if each.is_file()]
+    check_bytes(path.name, sum(each.stat().st_size for each in parts), settings.ACC_MAX_DATASET_BYTES)
+    for each in parts:
+        shutil.copyfile(each, whole / each.name)
     return whole / path.name
 
 

@@ -59,10 +59,18 @@ class FileSet(Protocol):
 class Folder:
     """The files below a folder, for as long as ``stack``; all are reached from the folder itself, by no link.
 
+    wanted: told a path and whether it is of a plain file; what is not wanted is as if it were not there.
     Raises InvalidInput (file) for a link, or for more than is allowed.
     """
 
-    def __init__(self, root: Path, stack: ExitStack, *, max_bytes: int) -> None:
+    def __init__(
+        self,
+        root: Path,
+        stack: ExitStack,
+        *,
+        max_bytes: int,
+        wanted: Callable[[str, bool], bool] = lambda _name, _plain: True,
+    ) -> None:
         self.name = root.name
         self._root = opened_below(root, (), stack)
         found: list[str] = []
@@ -71,6 +79,10 @@ class Folder:
             for each in [*folders, *files]:
                 status = os.stat(each, dir_fd=handle, follow_symlinks=False)
                 name = PurePosixPath(folder, each).as_posix()
+                if not wanted(name, stat.S_ISREG(status.st_mode)):
+                    if each in folders:
+                        folders.remove(each)
+                    continue
                 _check_name(self.name, name)
                 if stat.S_ISLNK(status.st_mode):
                     raise refuse(

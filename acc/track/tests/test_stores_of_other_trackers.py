@@ -7,6 +7,7 @@ import lzma
 import math
 import sqlite3
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from acc import journal
 from acc.errors import InvalidInput
 from acc.track import file as files
 from acc.track.__main__ import main
-from acc.track.stores import import_runs
+from acc.track.stores import _metrics, import_runs, stored_runs
 from acc.track.tests.stores import mlflow_store
 
 
@@ -208,6 +209,58 @@ def test_event_files_that_are_damaged_give_what_came_before(tmp_path):
     (made,) = import_runs(tmp_path / "logs", folder=tmp_path / "runs")
     assert 0 < made.points < 50
     assert "is damaged behind" in made.faults[0]
+
+
+def test_an_event_file_that_is_being_written_is_not_damaged(tmp_path):
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(tmp_path / "logs")) as writer:
+        for step in range(3000):
+            writer.add_scalar("loss", step, step)
+    (file,) = (tmp_path / "logs").iterdir()
+    data, over = file.read_bytes(), threading.Event()
+    file.write_bytes(data[:2000])
+
+    def write() -> None:
+        with file.open("ab", buffering=0) as growing:
+            for place in range(2000, len(data), 100):
+                growing.write(data[place : place + 100])
+                time.sleep(0.0005)
+        over.set()
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    while not over.is_set():
+        (run,) = stored_runs(tmp_path / "logs")
+        assert run.faults == ()
+    writing.join()
+    (run,) = stored_runs(tmp_path / "logs")
+    assert (len(run.series["loss"]), run.faults) == (3000, ())
+
+
+def test_a_file_that_is_gone_before_it_is_read_is_told_and_the_rest_imported(tmp_path):
+    from torch.utils.tensorboard import SummaryWriter
+
+    for name in ("a", "b"):
+        with SummaryWriter(str(tmp_path / "logs" / name)) as writer:
+            writer.add_scalar("loss", 1.0, 0)
+    runs = stored_runs(tmp_path / "logs")
+    assert next(runs).faults == ()
+    (file,) = (tmp_path / "logs" / "b").iterdir()
+    file.unlink()
+    (second,) = runs
+    assert (second.series, second.faults) == (
+        {},
+        (f"{file.name} cannot be read: No such file or directory",),
+    )
+    _, metric = mlflow_store(tmp_path, "0 1.0 0\n")
+    other = metric.with_name("more")
+    other.write_text("0 1.0 0\n")
+    faults: list[str] = []
+    values = _metrics(metric.parent, faults)
+    next(values)
+    other.unlink()
+    assert (list(values), faults) == ([], ["metric 'more' cannot be read: No such file or directory"])
 
 
 def first_and_second(store, folder) -> None:

@@ -37,6 +37,14 @@ class Evaluation(models.Model):
         return f"evaluation of {self.branch} at step {self.step}"
 
 
+def asked_on(rows: str) -> Q:
+    """Return what holds of the parts and numbers of an evaluation of these rows (``EvalSpec.rows``)."""
+    asked = Q(evaluation__options__rows=rows)
+    if rows == HELD_OUT:
+        asked |= Q(evaluation__options__rows__isnull=True)  # measured before there was a choice
+    return asked
+
+
 class Part(models.Model):
     """One part of a suite as it was measured: metrics, traversals, and so on."""
 
@@ -62,10 +70,7 @@ class MetricQuerySet(models.QuerySet["Metric"]):
 
         Those of other rows are another thing: on rows that were trained on, a representation looks better than it is.
         """
-        asked = Q(evaluation__options__rows=rows)
-        if rows == HELD_OUT:
-            asked |= Q(evaluation__options__rows__isnull=True)  # measured before there was a choice
-        return self.filter(asked)
+        return self.filter(asked_on(rows))
 
 
 class Metric(models.Model):

@@ -138,10 +138,11 @@ def _best_losses(jobs: Sequence[Job]) -> dict[int, dict[str, float]]:
 def _metrics(jobs: Sequence[Job]) -> dict[int, Facts]:
     """Return what was measured last of the newest measured checkpoint of each job: of a task, or of the whole latent.
 
-    The dataset is part of the name, as it is wherever numbers are compared.
+    The dataset is part of the name, as it is wherever numbers are compared; all are of the rows held out.
     """
     rows = (
-        Metric.objects.filter(
+        Metric.objects.on()
+        .filter(
             evaluation__checkpoint__job__in=[job.pk for job in jobs],
             evaluation__checkpoint__deleted_at=None,
             concept="",

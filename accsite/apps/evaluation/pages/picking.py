@@ -33,7 +33,7 @@ def newest(user: Any) -> list[Checkpoint]:
     the next one replaces.
     """
     ends = Branch.objects.filter(head=OuterRef("pk"))
-    numbers = Metric.objects.filter(evaluation__checkpoint=OuterRef("pk"), value__isnull=False)
+    numbers = Metric.objects.on().filter(evaluation__checkpoint=OuterRef("pk"), value__isnull=False)
     kept = _visible(user).exclude(kind=CheckpointKind.AUTOSAVE)
     rows = kept.annotate(ends=Exists(ends), measured=Exists(numbers))
     rows = rows.annotate(ready=Q(ends=True, measured=True))

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from acc.errors import InvalidInput
 from acc.specs import EvalSpec, parse
-from accsite.apps.evaluation.models import Artifact, Evaluation, Part
+from accsite.apps.evaluation.models import Artifact, Evaluation, Part, asked_on
 from accsite.apps.evaluation.services.keys import OPTIONS, part_key
 from accsite.apps.training.models import Checkpoint, Experiment
 from accsite.pages import visible_row
@@ -59,6 +59,11 @@ class PartRequest:
         return f"?{urlencode(self.chosen)}" if self.chosen else ""
 
     @property
+    def is_exact(self) -> bool:
+        """Whether more is asked for than a part on some rows."""
+        return bool(self.chosen.keys() - {"rows"})
+
+    @property
     def rows(self) -> str:
         """Which rows are asked for, in words; empty for those held out."""
         return ROWS.get(self.spec.rows, "")
@@ -94,16 +99,16 @@ def relevant(part: str, query: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def kept(checkpoint: Checkpoint, asked: PartRequest, dataset: str = "") -> Kept:
-    """Return what is kept: of just these options, or (none given) the newest of that part.
+    """Return what is kept: of just these options, or (none given) the newest of that part on the same rows.
 
     dataset: only what was measured on it, whether it was asked for by name or chosen by itself.
     """
-    parts = Part.objects.filter(evaluation__checkpoint=checkpoint, name=asked.part)
+    parts = Part.objects.filter(asked_on(asked.spec.rows), evaluation__checkpoint=checkpoint, name=asked.part)
     if dataset:
         parts = parts.filter(evaluation__dataset=dataset)
     newest = parts.select_related("evaluation").order_by("-evaluation_id")
     found = newest.filter(key=part_key(checkpoint, asked.spec, asked.part)).first()
-    if found is None and not asked.chosen:
+    if found is None and not asked.is_exact:
         found = newest.first()
     if found is None:
         return Kept()

@@ -82,10 +82,10 @@ def check_ids(value: Any) -> list[int]:
     return list(value)
 
 
-def newest_metrics(checkpoint: Checkpoint) -> dict[tuple[str, str, str, str], Metric]:
-    """Return the newest row of each metric of a checkpoint, by task key, name, concept and group."""
-    rows = Metric.objects.on().filter(evaluation__checkpoint=checkpoint).order_by("evaluation_id", "id")
-    return {(row.task_key, row.name, row.concept, row.group): row for row in rows}
+def newest_metrics(checkpoint: Checkpoint, rows: str = HELD_OUT) -> dict[tuple[str, str, str, str], Metric]:
+    """Return the newest row of each metric of a checkpoint on these rows, by task key, name, concept and group."""
+    found = Metric.objects.on(rows).filter(evaluation__checkpoint=checkpoint).order_by("evaluation_id", "id")
+    return {(row.task_key, row.name, row.concept, row.group): row for row in found}
 
 
 def common_dataset(checkpoints: Sequence[Checkpoint], wanted: str = "") -> str:

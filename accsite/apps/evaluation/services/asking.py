@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from acc.specs import EvalJobSpec, EvalSpec, parse
-from accsite.apps.evaluation.models import Evaluation, Part
+from accsite.apps.evaluation.models import Evaluation, Part, asked_on
 from accsite.apps.evaluation.services.keys import part_key
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.jobs.services.unit import touch, unit_of_work
@@ -54,7 +54,9 @@ def ask_all(
 def find_kept(checkpoint: Checkpoint, spec: EvalJobSpec) -> Evaluation | None:
     """Return the newest evaluation that holds every part of ``spec``, with its options; None if there is none."""
     keys = [part_key(checkpoint, spec, part) for part in dict.fromkeys(spec.suite)]
-    found = Part.objects.filter(key__in=keys).order_by("-evaluation_id").values_list("evaluation", "key")
+    # Keys that were made before there was a choice of rows tell nothing of them.
+    parts = Part.objects.filter(asked_on(spec.rows), key__in=keys)
+    found = parts.order_by("-evaluation_id").values_list("evaluation", "key")
     held: dict[int, set[str]] = {}
     for pk, key in found:
         held.setdefault(pk, set()).add(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -9,12 +10,13 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 from rest_framework.test import APIClient
 
-from acc.specs import EvalSpec
+from acc.specs import EvalJobSpec, EvalSpec
 from accsite.apps.evaluation import services
 from accsite.apps.evaluation.forms import RunForm
 from accsite.apps.evaluation.measures import Metrics
-from accsite.apps.evaluation.models import Metric
-from accsite.apps.evaluation.selectors import comparing
+from accsite.apps.evaluation.models import Metric, Part
+from accsite.apps.evaluation.selectors import asked, comparing
+from accsite.apps.evaluation.services.asking import find_kept
 from accsite.apps.evaluation.services.keys import part_key
 from accsite.apps.evaluation.tests.test_record import Measured, Result, evaluation_job, grid
 from accsite.apps.jobs.models import Job
@@ -97,6 +99,50 @@ def test_numbers_of_other_rows_stand_in_no_ranking_and_colour_no_tree(node: Chec
         assert [each["value"] for each in row["values"]] == wanted
     [row] = comparing.compare([node, other]).metrics
     assert [each.value for each in row.values] == [0.5, 0.25]
+
+
+def test_what_is_kept_of_other_rows_is_not_shown_where_those_held_out_are_asked_for(node: Checkpoint) -> None:
+    client = Client()
+    client.force_login(get_user_model().objects.create_user("ada"))
+    measured(node, 0.875, rows="test")
+    shown = [
+        client.get(f"/evaluate/{node.pk}/metrics/{query}").content.decode() for query in ("", "?rows=test")
+    ]
+    assert ["Not measured yet" in page for page in shown] == [True, False]
+    exports = [client.get(f"/evaluate/{node.pk}/export.csv{query}") for query in ("", "?rows=test")]
+    assert ["0.875" in answer.content.decode() for answer in exports] == [False, True]
+    assert f'href="/evaluate/{node.pk}/export.csv?rows=test"' in shown[1]
+    assert client.get(f"/evaluate/{node.pk}/export.csv?rows=odd").status_code == 404
+    kept = asked.kept(node, asked.read("reconstructions", {}))
+    assert kept.part is None
+
+
+def test_a_job_leads_to_what_it_measured(node: Checkpoint) -> None:
+    client = Client()
+    client.force_login(get_user_model().objects.create_user("ada"))
+    measured(node, 0.875, rows="test", suite=["metrics", "reconstructions", "MyMetric"], seed=3)
+    page = client.get(f"/jobs/{Job.objects.latest('pk').pk}/").content.decode()
+    links = re.findall(rf'href="(/evaluate/{node.pk}/[^"]+)"', page)
+    assert len(links) == 3
+    for link in links:
+        answer = client.get(link, follow=True)
+        assert (answer.status_code, "Not measured yet" in answer.content.decode()) == (200, False), link
+    assert "0.875" in client.get(links[2], follow=True).content.decode()
+
+
+def test_what_was_measured_of_other_rows_under_the_same_key_does_not_count_as_measured(
+    node: Checkpoint,
+) -> None:
+    measured(node, 0.875, rows="test")
+    spec = EvalJobSpec(suite=("metrics",))
+    Part.objects.filter(name="metrics").update(
+        key=part_key(node, spec, "metrics")
+    )  # as before rows were a part of it
+    assert find_kept(node, spec) is None
+    measured(node, 0.5)
+    kept = find_kept(node, spec)
+    assert kept is not None
+    assert [metric.value for metric in kept.metrics.all()] == [0.5]
 
 
 def test_the_keys_of_what_was_measured_before_stay(node: Checkpoint) -> None:

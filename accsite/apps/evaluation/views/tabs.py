@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from acc.errors import InvalidInput
+from acc.specs import METRIC_CLASS
 from accsite.actions import perform
 from accsite.apps.access.permissions import may_change
 from accsite.apps.evaluation import services
@@ -46,7 +47,9 @@ def go(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 def tab(request: HttpRequest, checkpoint: int, name: str = "metrics") -> HttpResponse:
-    """Show one part of what is kept of a checkpoint; its address holds the options."""
+    """Show one part of what is kept of a checkpoint; its address holds the options. A metric leads to its tab."""
+    if METRIC_CLASS.match(name):
+        return redirect(_address(checkpoint, asked.tab_of(name), request.GET))
     if name not in asked.TABS:
         raise Http404(f"there is no tab {name!r}; there are: {', '.join(asked.TABS)}")
     return _shown(request, asked.find_checkpoint(request.user, checkpoint), name)
@@ -109,13 +112,16 @@ def threshold(request: HttpRequest, checkpoint: int) -> HttpResponse:
 
 @require_GET
 def export(request: HttpRequest, checkpoint: int) -> HttpResponse:
-    """Return every number that was measured of a checkpoint, the newest of each, as CSV."""
+    """Return every number that was measured of a checkpoint on the rows of ``?rows=``, the newest of each, as CSV."""
     found = asked.find_checkpoint(request.user, checkpoint)
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(["checkpoint", "branch", "step", *COLUMNS])
     where = [found.pk, comparing.safe(str(found.branch)), found.step]
-    for row in comparing.newest_metrics(found).values():
+    wanted = asked.read("metrics", request.GET)
+    if wanted.refused:
+        raise Http404(wanted.refused)
+    for row in comparing.newest_metrics(found, wanted.spec.rows).values():
         writer.writerow([*where, *(_cell(row, column) for column in COLUMNS)])
     response = HttpResponse(out.getvalue(), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="checkpoint-{found.pk}-metrics.csv"'

@@ -47,11 +47,15 @@ def test_a_run_is_kept_from_its_submit_to_its_end(branch, user):
     assert (kept["loss/reconstruction"], kept["best/reconstruction"]) == (2.0, 1.0)
 
 
-def test_a_run_has_the_numbers_of_its_farthest_measured_checkpoint(branch, make_run):
+def test_a_run_has_the_numbers_of_its_farthest_checkpoint_that_was_measured_on_rows_held_out(
+    branch, make_run
+):
     job = make_run()
-    for step, ufr in ((20, 0.8), (10, 0.3)):
+    for step, ufr, on in ((20, 0.8, "held_out"), (10, 0.3, "held_out"), (30, 0.95, "all")):
         node = rows.make_checkpoint(branch, job, step=step, job_step=step)
-        evaluation = Evaluation.objects.create(branch=branch, checkpoint=node, step=step)
+        evaluation = Evaluation.objects.create(
+            branch=branch, checkpoint=node, step=step, options={"rows": on}
+        )
         Metric.objects.create(evaluation=evaluation, name="ufr", dataset="digits", value=ufr)
         Metric.objects.create(evaluation=evaluation, name="ufr", dataset="digits", value=0.1, concept="digit")
         with unit_of_work():

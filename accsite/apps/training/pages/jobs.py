@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from django.db.models import BooleanField, Case, Count, Q, When, Window
 from django.http import Http404
 
+from acc.specs import EvalSpec
 from acc.training.losses import series
 from accsite.apps.jobs.models import TRAININGS, Job, JobEvent, JobKind, JobQuerySet
 from accsite.apps.jobs.selectors import Now, asked, waits_for
@@ -16,11 +18,13 @@ from accsite.apps.jobs.states import ACTIVE, HELD, NEVER_BEGAN, JobState
 from accsite.apps.live import selectors as live
 from accsite.apps.training.models import Branch, Experiment, Task
 from accsite.apps.training.selectors.alarms import event_word, grave_alarms
+from accsite.apps.training.services.stores import KIND, TakenOver
 from accsite.ids import row_id
 from accsite.numbers import compact
 from accsite.pages import visible_row
 
 EVENTS_SHOWN = 50
+RUNS_SHOWN = 100
 SHOWN_ABOVE = ("branch__experiment", "checkpoint__experiment", "checkpoint__branch")
 SHOWN_WITH_A_JOB = ("branch__experiment", "worker", "created_by")
 UNTOLD = ("baseline",)
@@ -212,10 +216,25 @@ class SettingsPart:
     values: list[tuple[str, str]]
 
 
+def taken_over(job: Job) -> dict[str, Any]:
+    """Return the first runs that a job took over, each with the line that tells it, and how many more there are."""
+    runs = (job.result or {}).get("runs", []) if job.kind == KIND else []
+    return {
+        "runs": [(run, str(TakenOver(**run))) for run in runs[:RUNS_SHOWN]],
+        "more": len(runs[RUNS_SHOWN:]),
+    }
+
+
+def rows_query(job: Job) -> str:
+    """Return how an address names the rows that an evaluation measured on; empty for those held out."""
+    rows = job.spec.get("rows") if job.kind == JobKind.EVALUATE else None
+    return "" if rows in (None, EvalSpec.model_fields["rows"].default) else f"?{urlencode({'rows': rows})}"
+
+
 def spec_parts(job: Job) -> list[SettingsPart]:
     """Return the specification of a job as people read it: a part for each object in it, and first what is plain."""
     spec = job.spec if isinstance(job.spec, dict) else {}
-    parts = [SettingsPart(job.kind.capitalize(), _plain(spec))]
+    parts = [SettingsPart(_said(job.kind).capitalize(), _plain(spec))]
     for name, value in spec.items():
         for called, each in _objects(value):
             title = f"{_said(name).removesuffix('s')} {called}" if called else _said(name)

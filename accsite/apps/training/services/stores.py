@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,10 +103,10 @@ def _take(actor: Any, run: StoredRun) -> TakenOver:
         begun = tracked.begin(actor=actor, told={**told, "digest": digest.hex(), "live": False})
         return _continue(actor, run, begun, run.beyond({}), known=begun.taken > 1)
     new = run.beyond(_kept(known.job))
-    # A value that is no number has no place in what is kept; that there were some is told once of each series.
-    told_of = set(known.job.events.filter(kind="alarm").values_list("payload__series", flat=True))
+    # NaN has no place in what is kept; that there was some is told once of each series.
+    told_of = tracked.told_of_no_numbers(known.job)
     for name in [name for name in new if series.raw(name) in told_of]:
-        new[name] = [each for each in new[name] if np.isfinite(each.value)]
+        new[name] = [each for each in new[name] if not math.isnan(each.value)]
     return _continue(actor, run, known, {name: values for name, values in new.items() if values}, known=True)
 
 

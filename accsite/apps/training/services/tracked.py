@@ -230,6 +230,12 @@ def named(actor: Any, name: str) -> TrackedRun | None:
     return rows.order_by("pk").first()
 
 
+def told_of_no_numbers(job: Job) -> set[str]:
+    """Return the series of a run of which it is told that a value was no finite number."""
+    told = job.events.filter(kind="alarm", payload__alarm="nan")
+    return set(told.values_list("payload__series", flat=True))
+
+
 def _may_change(actor: Any, thing: Any) -> bool:
     """Return whether ``actor`` may change something; None, a shell, may."""
     return actor is None or may_change(actor, thing)
@@ -297,11 +303,7 @@ class _Taker:
                 wrong = np.flatnonzero(~np.isfinite(values))
                 if wrong.size and name not in found:
                     found[name] = int(points.steps[wrong[0]])
-        told = (
-            set(self.job.events.filter(kind="alarm").values_list("payload__series", flat=True))
-            if found
-            else set()
-        )
+        told = told_of_no_numbers(self.job) if found else set()
         for name, step in found.items():
             if series.raw(name) not in told:
                 self._alarm("nan", series.raw(name), step, f"{name} is no finite number at step {step}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from accsite.apps.jobs.models import Job
 from accsite.apps.training.models import Experiment, LossBlock, TrackedRun, Visibility
 from accsite.apps.training.selectors import loss_history
 from accsite.apps.training.services import stores
+from accsite.tests.markup import folded
 from accsite.tests.shell import shell
 
 pytestmark = pytest.mark.django_db
@@ -59,6 +61,21 @@ def test_a_run_comes_in_once_and_what_it_has_beyond_that_is_added(
     assert job.events.filter(kind="alarm").count() == 1, "that a value was no number is told once"
 
 
+def test_a_run_that_is_continued_has_what_it_would_have_had_at_once(
+    user: Any, plugins: Any, tmp_path: Path
+) -> None:
+    lines = ["0 1.0 0\n", "1000 nan 1\n", "2000 inf 2\n", "3000 nan 3\n", "4000 -inf 4\n", "5000 2.0 5\n"]
+    mlruns, metric = mlflow_store(tmp_path, "".join(lines[:2]))
+    for count in range(2, len(lines) + 1):
+        metric.write_text("".join(lines[:count]))
+        [run] = taken(user, mlruns)
+    [again] = taken(user, mlruns)
+    assert again.points == 0
+    [whole] = taken(user, mlruns, experiment="At once")
+    parts = [values(Job.objects.get(pk=each.job), "raw/loss") for each in (run, whole)]
+    assert parts == [{0: 1.0, 2: np.inf, 4: -np.inf, 5: 2.0}] * 2
+
+
 def test_a_run_goes_where_it_is_told_and_not_into_what_one_may_not_change(
     user: Any, plugins: Any, tmp_path: Path, django_user_model: Any
 ) -> None:
@@ -76,6 +93,28 @@ def test_a_run_goes_where_it_is_told_and_not_into_what_one_may_not_change(
         taken(user, mlruns, experiment="a/b\0")
     with pytest.raises(InvalidInput, match="holds no runs"):
         taken(user, tmp_path / "nowhere")
+
+
+def test_the_page_of_a_job_leads_to_the_runs_that_it_took_over(
+    user: Any, plugins: Any, tmp_path: Path, client: Any
+) -> None:
+    mlruns, _ = mlflow_store(tmp_path, "0 1.0 0\nx\n")
+    [run] = taken(user, mlruns)
+    job = Job.objects.create(
+        kind=stores.KIND,
+        queue="default",
+        spec={},
+        state="SUCCEEDED",
+        created_by=user,
+        result={"runs": [asdict(each) for each in (run, stores.TakenOver("mine/no"))] * 60},
+    )
+    client.force_login(user)
+    page = folded(client.get(f"/jobs/{job.pk}/"))
+    assert page.count(f'<a href="/jobs/{run.job}/" >mine/first, job {run.job}: 1 new point</a>') == 50
+    assert page.count("mine/no: not taken over") == 50
+    assert "first line 2: &#x27;x&#x27;" in page
+    assert "and 20 more" in page
+    assert "Import runs, queue" in page
 
 
 def test_one_that_is_refused_keeps_no_other(user: Any, plugins: Any, tmp_path: Path) -> None:

@@ -466,6 +466,15 @@ def test_alarms_name_a_series_as_it_is_kept(loop):
         loop.send()
 
 
+def test_a_note_about_a_series_leaves_it_to_be_told_that_a_value_was_no_number(loop):
+    loop.say({"say": "alarm", "step": 0, "message": "look", "series": "loss", "wall": 1e9})
+    loop.log(["loss"], [1, 2], [[math.nan, math.inf]])
+    loop.log(["loss"], [3], [[math.nan]])
+    loop.send()
+    told = list(loop.job.events.filter(kind="alarm").values_list("payload__alarm", "payload__series", "step"))
+    assert told == [("note", "raw/loss", 0), ("nan", "raw/loss", 1)]
+
+
 def test_of_more_alarms_than_are_kept_it_is_told_that_there_were_more(loop, monkeypatch):
     monkeypatch.setattr(tracked, "MOST_ALARMS", 5)
     for _ in range(2):

@@ -137,6 +137,8 @@ def page_context(job: Job) -> dict[str, Any]:
         "again_cli": again_cli,
         "places": held_places(job),
         "checkpoint": checkpoint,
+        "taken_over": job_pages.taken_over(job),
+        "rows_query": job_pages.rows_query(job),
         "trained": train_facts(job) if job.kind == JobKind.TRAIN else [],
         "losses": job_pages.named_losses(checkpoint.losses, job.spec) if checkpoint else [],
         "spec_text": job_pages.spec_text(job),
