@@ -26,6 +26,8 @@ from acc.client.rows import (
     NewsCounts,
     Run,
     RunDetail,
+    Study,
+    StudyDetail,
     Task,
     Worker,
 )
@@ -50,6 +52,7 @@ class Client:
         self.jobs = Jobs(self._transport, "jobs")
         self.workers = Rows[Worker](self._transport, "workers")
         self.datasets = Datasets(self._transport, "datasets")
+        self.studies = Studies(self._transport, "studies")
         self.recipes = Recipes(self._transport, "recipes/runs")
         self.evaluations = Evaluations(self._transport, "evaluations")
         self.checkpoints = Checkpoints(self._transport, "checkpoints")
@@ -340,6 +343,14 @@ class Datasets(Rows[Dataset]):
         target = Path(path)
         self._transport.download(f"datasets/{slug}/export/?format={kind}", target)
         return target
+
+
+class Studies(Rows[Study]):
+    """Studies, by slug."""
+
+    def get(self, key: int | str) -> StudyDetail:
+        """Return one study with its plan and every number."""
+        return cast(StudyDetail, super().get(key))
 
 
 class Recipes(Rows[Run]):

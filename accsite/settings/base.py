@@ -60,6 +60,7 @@ INSTALLED_APPS = [
     "accsite.apps.trees",
     "accsite.apps.recipes",
     "accsite.apps.evaluation",
+    "accsite.apps.studies",
     "accsite.apps.latent",
     "accsite.apps.notes",
     "accsite.apps.news",

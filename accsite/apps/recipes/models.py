@@ -59,7 +59,13 @@ class RecipeRun(models.Model):
 
     recipe = models.CharField(max_length=120, help_text="class name")
     label = models.CharField(max_length=120)
-    source = models.ForeignKey(PluginSource, on_delete=models.PROTECT, related_name="recipe_runs")
+    source = models.ForeignKey(
+        PluginSource,
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="recipe_runs",
+        help_text="null: a program of ACC's own, such as that of a study",
+    )
     params = models.JSONField(default=dict)
     seed = models.PositiveBigIntegerField(default=0)
     job = models.OneToOneField(Job, null=True, on_delete=models.SET_NULL, related_name="recipe_run")

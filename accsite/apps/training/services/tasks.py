@@ -42,12 +42,13 @@ def add_task(
     latent_slice: Sequence[int] | str | None = None,
     factor: str = "",
     params: Mapping[str, Any] | None = None,
+    key: str = "",
 ) -> Task:
     """Return a new task of a branch; a running job builds its head between two steps.
 
     It reads the named ``factor``, or ``latent_slice`` (``start:end``, or two numbers), or the whole latent.
-    Without a ``name`` it is called after its class. Raises InvalidInput or TaskError naming each field that is
-    wrong, and attaches nothing.
+    Without a ``name`` it is called after its class. ``key``: of the task of another branch that it repeats. Raises
+    InvalidInput or TaskError naming each field that is wrong, and attaches nothing.
     """
     lock_branch(branch.pk)  # two tasks added at once get different keys and colours
     errors: dict[str, list[str]] = {}
@@ -75,7 +76,7 @@ def add_task(
         spec = parse(
             TaskSpec,
             {
-                "key": _free_key(name, siblings),
+                "key": key or _free_key(name, siblings),
                 "name": name,
                 "task_class": task_class,
                 "dataset": data.slug if data else "unknown",
