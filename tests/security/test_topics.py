@@ -7,7 +7,7 @@ import pytest
 from accsite.apps.jobs.services.unit import announce, unit_of_work
 from accsite.apps.live import sender, topics
 from accsite.apps.live.selectors import allowed_users
-from tests.security.test_authorisation_matrix import SEES, SIGNED_IN
+from tests.security.test_authorisation_matrix import MANAGES, SEES, SIGNED_IN
 
 pytestmark = pytest.mark.django_db
 
@@ -18,12 +18,14 @@ TOPICS = {
     "registry": SIGNED_IN,
     "datasets": SIGNED_IN,
     "recipes": SIGNED_IN,
+    "studies": SIGNED_IN,
     "job": SEES,
     "log": SEES,
     "tasks": SEES,
     "checkpoints": SEES,
     "evaluations": SEES,
     "recipe": SEES,
+    "study": MANAGES,
     "notes": SEES,
     "news": {"owner"},  # each user's own
 }
@@ -34,6 +36,7 @@ KEYS = {
     "evaluations": "branch",
     "checkpoints": "experiment",
     "recipe": "recipe",
+    "study": "study",
     "notes": "experiment",
     "news": "owner",
 }
