@@ -12,7 +12,7 @@ from acc.studies.plan import Change, paths, plain
 from acc.studies.results import Result
 from acc.studies.statistics import Interval, mean_interval
 from accsite.apps.studies.models import Study, StudyResult
-from accsite.apps.studies.selectors import Cost, cost_of, results_of, state_of
+from accsite.apps.studies.selectors import Cost, cost_of, has_more, results_of, state_of
 from accsite.hues import HUES
 
 MOST_ROWS = 300
@@ -93,6 +93,8 @@ class Shown:
     left_out: int
     failed: list[StudyResult]
     under_way: int
+    has_more: bool
+    alpha: str
     cost: Cost
     warnings: list[str]
     changes: Sequence[Change]
@@ -146,6 +148,8 @@ def shown(study: Study) -> Shown:
         left_out=max(0, len(rows) - MOST_ROWS),
         failed=[row for row in rows if row.state == StudyResult.State.FAILED],
         under_way=sum(row.state == StudyResult.State.RUNNING for row in rows) if study.is_at_work else 0,
+        has_more=has_more(study),
+        alpha=f"{100 * plan.alpha:g} %",
         cost=cost_of(study),
         warnings=plan.warnings(),
         changes=plan.changes,
@@ -234,19 +238,19 @@ def _strip(
                 at(interval.mean) if interval else None,
                 at(ends[0]) if ends else None,
                 at(ends[1]) - at(ends[0]) if ends else 0.0,
-                _figures(interval, unit),
+                _figures(interval, unit, "+" if marks else ""),
                 f"{name}: " + (", ".join(dot.words for dot in dots) or "nothing is measured yet"),
             )
         )
     return Strip(title, about, drawn, _ticks(low, high) if seen else [], [at(mark) for mark in marks])
 
 
-def _figures(interval: Interval | None, unit: str) -> str:
+def _figures(interval: Interval | None, unit: str, sign: str) -> str:
     if interval is None:
         return "nothing yet"
     ends = _ends(interval)
-    span = f" ({ends[0]:.3g} to {ends[1]:.3g})" if ends else ""
-    return f"{interval.mean:.3g}{unit}{span}, {interval.n} seed{'' if interval.n == 1 else 's'}"
+    span = f" ({ends[0]:{sign}.3g} to {ends[1]:{sign}.3g})" if ends else ""
+    return f"{interval.mean:{sign}.3g}{unit}{span}, {interval.n} seed{'' if interval.n == 1 else 's'}"
 
 
 def _ticks(low: float, high: float) -> list[tuple[float, str]]:

@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 from django.db.models import QuerySet
 
 from acc.errors import InvalidInput
-from acc.studies import Outcome, Result, judge
+from acc.studies import Outcome, Result, judge, settled
 from acc.studies import Study as Plan
 from accsite.apps.jobs.models import Job, JobKind, Worker
 from accsite.apps.jobs.states import JobState
@@ -88,6 +88,18 @@ def results_of(study: Study) -> list[Result]:
     order = {place: at for at, place in enumerate(study.planned.order())}
     rows = (row.result for row in study.results.all())
     return sorted(rows, key=lambda result: order[result.arm, result.seed])
+
+
+def is_settled(study: Study) -> bool:
+    """Return whether a study that stops when it is decided has no open claim left."""
+    plan = study.planned
+    return plan.stop_when_decided and settled(plan, judge(plan, results_of(study)))
+
+
+def has_more(study: Study) -> bool:
+    """Return whether there is anything left to do."""
+    ended = [StudyResult.State.SUCCEEDED, StudyResult.State.FAILED]
+    return study.results.exclude(state__in=ended).exists() and not is_settled(study)
 
 
 def outcomes_by_kind(plan: Plan) -> list[list[Outcome]]:

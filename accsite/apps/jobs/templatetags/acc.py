@@ -38,7 +38,8 @@ ICONS = {
     "plugins": '<path d="M9 3v5M15 3v5M6 8h12v3a6 6 0 0 1-12 0zM12 17v4"/>',
     "jobs": '<path d="M4 6h10M4 12h16M4 18h7"/>',
     "recipes": '<path d="M6 3h9l4 4v14H6zM10 9h5M10 13h5M10 17h3"/>',
-    "studies": '<path d="M3 6h18M3 12h18M3 18h18M7 6h.01M13 6h.01M17 12h.01M9 12h.01M11 18h.01M5 18h.01"/>',
+    "studies": '<path d="M3 4v17h18"/><circle cx="8" cy="9" r="1.8"/><circle cx="13" cy="9" r="1.8"/>'
+    '<circle cx="12" cy="15" r="1.8"/><circle cx="18" cy="15" r="1.8"/>',
     "more": '<circle cx="5" cy="12" r="1.2"/><circle cx="12" cy="12" r="1.2"/><circle cx="19" cy="12" r="1.2"/>',
     "pin": '<path d="M4 5h16v14H4zM9.5 5v14"/>',
     "search": '<circle cx="11" cy="11" r="6.5"/><path d="M16 16l4.5 4.5"/>',

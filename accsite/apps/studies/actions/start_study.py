@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from accsite.actions import Action
 from accsite.apps.studies.models import Study
+from accsite.apps.studies.selectors import has_more
 from accsite.apps.studies.services import studies
 
 
@@ -21,7 +22,7 @@ class StartStudy(Action):
     def possible(cls, study: Study) -> str:
         if study.is_at_work and not study.held:
             return "it is at work already"
-        return "" if studies.has_more(study) else "it has nothing left to do; add seeds first"
+        return "" if has_more(study) else "it has nothing left to do; add seeds first"
 
     def run(self, actor: Any, study: Study) -> Study:
         return studies.start_study(actor=actor, study=study)

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from acc.errors import InvalidInput
 from acc.hashes import text_sha256
-from acc.studies import Measured, judge, settled
+from acc.studies import Measured
 from acc.studies import Study as Plan
 from acc.version import __version__
 from accsite.apps.datasets import selectors as datasets
@@ -20,19 +20,13 @@ from accsite.apps.jobs.states import JobState
 from accsite.apps.recipes.models import RecipeRun
 from accsite.apps.recipes.services import recipes
 from accsite.apps.studies.models import Study, StudyResult
-from accsite.apps.studies.selectors import COSTS, canonical, outcomes_by_kind, results_of
+from accsite.apps.studies.selectors import COSTS, canonical, is_settled, outcomes_by_kind
 from accsite.apps.training.models import AutoEvaluate, Branch, Checkpoint
 from accsite.apps.training.services import branches, experiments, tasks
 
 S = StudyResult.State
 HELD_OUT_BY = ("split", "val_fraction", "combinations")
 """Train options that say which rows an experiment holds out: arms that differ in them are in different ones."""
-
-
-def is_settled(study: Study) -> bool:
-    """Return whether a study that stops when it is decided has no open claim left."""
-    plan = study.planned
-    return plan.stop_when_decided and settled(plan, judge(plan, results_of(study)))
 
 
 def next_places(study_id: int, busy: Collection[int], at_once: int) -> list[StudyResult]:

@@ -10,9 +10,8 @@ from acc.studies import Study as Plan
 from accsite.apps.jobs.services.unit import touch, unit_of_work
 from accsite.apps.recipes.services import recipes
 from accsite.apps.studies.models import PROGRAM, Study, StudyResult
-from accsite.apps.studies.selectors import count_kinds, results_of
+from accsite.apps.studies.selectors import count_kinds, has_more, results_of
 from accsite.apps.studies.services import plans
-from accsite.apps.studies.services.running import is_settled
 from accsite.apps.training.models import Branch, Visibility
 from accsite.errors import WrongState
 from accsite.names import clean_name, free_address, same_name
@@ -144,12 +143,6 @@ def add_arm(*, actor: Any, study: Study, branch: Branch, claim: str = "") -> Stu
     return _extend(actor, study, plan, arms=arms, claims=claims)
 
 
-def has_more(study: Study) -> bool:
-    """Return whether there is anything left to do."""
-    ended = [StudyResult.State.SUCCEEDED, StudyResult.State.FAILED]
-    return study.results.exclude(state__in=ended).exists() and not is_settled(study)
-
-
 def _extend(actor: Any, study: Study, plan: Plan, **fields: Any) -> Study:
     seen = sum(result.status in ("succeeded", "failed") for result in results_of(study))
     new = plan.revised(seen=seen, **fields)
@@ -174,7 +167,7 @@ def _go(actor: Any, study: Study) -> None:
         study.run.plan = plan
         study.run.save(update_fields=["plan"])
         if not study.run.is_active:
-            recipes.resume_recipe(actor=actor, run=study.run, has_more=True)
+            study.run = recipes.resume_recipe(actor=actor, run=study.run, has_more=True)
     touch("studies", f"study:{study.pk}")
 
 
@@ -183,7 +176,7 @@ def _foreseen(study: Study) -> dict[str, Any]:
     plan = study.planned
     steps = {arm.name: int(plan.settings_of(arm.name)["train"]["steps"]) for arm in plan.arms}
     rows = list(study.results.values_list("arm", "seed"))
-    verbs = 3 + count_kinds(plan)
+    verbs = 2 + count_kinds(plan)
     phases = [
         {
             "name": f"seed {seed}",

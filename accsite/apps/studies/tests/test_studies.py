@@ -11,7 +11,7 @@ from acc.studies import Measured
 from accsite.apps.jobs.models import Job
 from accsite.apps.recipes.models import RecipeRun
 from accsite.apps.studies.models import Study, StudyResult
-from accsite.apps.studies.selectors import claims_of, cost_of, find_study, state_of
+from accsite.apps.studies.selectors import claims_of, cost_of, find_study, has_more, state_of
 from accsite.apps.studies.services import running, studies
 from accsite.apps.training.models import Branch, Visibility
 from accsite.apps.training.tests import rows
@@ -128,7 +128,7 @@ def test_one_that_stops_when_it_is_decided_begins_nothing_more_then(arms, user):
     (claim,) = claims_of(study)
     assert claim["decision"] == "decided for"
     assert running.next_places(study.pk, [], 1) == []
-    assert not studies.has_more(study)
+    assert not has_more(study)
 
 
 def test_a_failed_seed_is_counted_and_told(arms, user):
@@ -205,7 +205,9 @@ def test_its_page_says_first_what_may_be_said(arms, user, page, state):
     (claim,) = claims_of(study)
     assert shown.status_code == 200
     assert claim["sentence"].replace("'", "&#x27;") in shown.text
-    assert shown.text.count('class="seed"') == {"planned": 0, "running": 9, "decided": 18, "failed": 16}[state]
+    assert (
+        shown.text.count('class="seed"') == {"planned": 0, "running": 9, "decided": 18, "failed": 16}[state]
+    )
     assert ('id="failed-title"' in shown.text) == (state == "failed")
     assert study.name in page.get("/studies/").text
 
