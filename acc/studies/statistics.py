@@ -270,7 +270,7 @@ class Betting:
     def _limit(self, d: Array, alpha: float) -> float:
         """Return the largest centre that is not refused for lying above the differences."""
         middle, size = float(d.mean()), float(np.abs(d - d.mean()).max()) or float(np.abs(d).max()) or 1.0
-        tries = middle + size * 2.0 ** np.arange(-3, 12)
+        tries: Array = np.asarray(middle + size * 2.0 ** np.arange(-3, 12), dtype=np.float64)
         if self.bound is not None:
             tries = np.append(tries[tries < self.bound], self.bound)
         refused = self._refused(d, tries, alpha)
@@ -279,7 +279,7 @@ class Betting:
         kept = middle if refused.all() else float(tries[~refused][-1])
         outside = float(tries[refused][0] if refused.all() else tries[np.flatnonzero(~refused)[-1] + 1])
         for _ in range(4):  # each narrows 16 times
-            steps = np.linspace(kept, outside, 17).astype(np.float64)
+            steps = np.linspace(kept, outside, 17)
             within = np.flatnonzero(~self._refused(d, steps[:-1], alpha))
             at = int(within[-1]) if len(within) else 0
             kept, outside = float(steps[at]), float(steps[at + 1])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +13,19 @@ from acc.tests import helpers
 PAGE = helpers.NOTEBOOK_PAGE.with_name("howto") / "study.md"
 
 
-@pytest.mark.long(30)
 def test_the_blocks_of_the_page_run_one_after_the_other(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names: dict[str, Any] = {}
     with contextlib.chdir(tmp_path):
         for block in helpers.blocks(PAGE):
-            quick = re.sub(r"seeds=(7|30)\b", "seeds=2", block).replace("steps=100", "steps=2")
+            quick = block.replace("seeds=7", "seeds=2").replace("steps=60", "steps=2")
             exec(compile(quick, str(PAGE), "exec"), names)
-        assert (tmp_path / "labels" / "study.html").exists()
+        assert (tmp_path / "kl" / "study.html").exists()
     run = names["run"]
     assert all(result.status == "succeeded" for result in run.results)
     assert all(value.value is not None for result in run.results for value in result.values.values())
     assert "is not decided yet: 2 seeds cannot decide 2 claims" in capsys.readouterr().out
-    assert names["early"].study.stop_when_decided
 
 
 def test_numbers_from_anywhere_are_judged_without_a_run() -> None:

@@ -22,6 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md")])
 HOWTO = sorted((DOCS / "howto").glob("*.md"))
+LONG = {"study.md": 20}
+"""Seconds that the code of a page takes; what it says is also tried with fewer seeds and steps."""
 COMMAND = re.compile(r"^ {4}(?:[A-Z_]+=\S+ )*(?:\S*python )?manage\.py +([a-z_]+)([^\n#`]*)", re.MULTILINE)
 CODE = re.compile(r'^```python(?: title="plugins/([^"]+)")?\n(.*?)^```', re.MULTILINE | re.DOTALL)
 
@@ -51,7 +53,14 @@ def test_a_command_that_is_shown_is_taken(page: str, command: str, rest: str):
         pytest.fail(f"{page}: manage.py {command} {rest}: {error}")
 
 
-@pytest.mark.parametrize("page", HOWTO, ids=name)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=[pytest.mark.long(LONG[page.name])] if page.name in LONG else [])
+        for page in HOWTO
+    ],
+    ids=name,
+)
 def test_a_how_to_s_code_runs_and_its_plugins_load(page: Path, tmp_path: Path, monkeypatch: Any):
     monkeypatch.chdir(tmp_path)
     space: dict[str, Any] = {"__name__": "page"}
