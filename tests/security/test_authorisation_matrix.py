@@ -125,7 +125,7 @@ ENDPOINTS: dict[str, set[str]] = {
     "POST recipe-run-resume": RUNS,
     "POST recipe-start-list": WRITES,
     "GET study-list": SIGNED_IN,
-    "GET study-detail": MANAGES,  # it is shared with nobody
+    "GET study-detail": SEES,
     "GET dataset-list": SIGNED_IN,
     "GET dataset-detail": SIGNED_IN,
     "PATCH dataset-detail": WRITES,

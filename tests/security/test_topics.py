@@ -7,7 +7,7 @@ import pytest
 from accsite.apps.jobs.services.unit import announce, unit_of_work
 from accsite.apps.live import sender, topics
 from accsite.apps.live.selectors import allowed_users
-from tests.security.test_authorisation_matrix import MANAGES, SEES, SIGNED_IN
+from tests.security.test_authorisation_matrix import SEES, SIGNED_IN
 
 pytestmark = pytest.mark.django_db
 
@@ -25,7 +25,7 @@ TOPICS = {
     "checkpoints": SEES,
     "evaluations": SEES,
     "recipe": SEES,
-    "study": MANAGES,
+    "study": SEES,
     "notes": SEES,
     "news": {"owner"},  # each user's own
 }

@@ -13,7 +13,7 @@ from acc.studies.results import Measured, Result
 from accsite.apps.access.permissions import is_administrator
 from accsite.apps.jobs.models import Job
 from accsite.apps.recipes.models import RecipeRun
-from accsite.apps.training.models import Branch, Checkpoint, Visibility
+from accsite.apps.training.models import Branch, Checkpoint, Experiment, Visibility
 from accsite.fields import CleanJSONField, CleanTextField
 
 PROGRAM = "Study"
@@ -22,12 +22,13 @@ PROGRAM = "Study"
 
 class StudyQuerySet(models.QuerySet["Study"]):
     def visible_to(self, user: Any) -> StudyQuerySet:
-        """Return the studies that ``user`` may see: those of the site, and their own."""
+        """Return the studies that ``user`` may see: of the site, their own, and of experiments that they may see."""
         if not user.is_authenticated:
             return self.none()
         if is_administrator(user):
             return self
-        return self.filter(Q(visibility=Visibility.SITE) | Q(owner=user))
+        seen = Experiment.objects.visible_to(user)
+        return self.filter(Q(visibility=Visibility.SITE) | Q(owner=user) | Q(experiment__in=seen))
 
 
 class Study(models.Model):
@@ -39,6 +40,13 @@ class Study(models.Model):
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
     visibility = models.CharField(max_length=16, choices=Visibility, default=Visibility.SITE)
+    experiment = models.ForeignKey(
+        Experiment,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="of the arms, if they are of one: who sees it sees the study; its owner does in any case",
+    )
     plan = models.JSONField(help_text="acc.studies.Study")
     sha256 = models.CharField(max_length=64, help_text="of all in the plan that could change an answer")
     branch = models.ForeignKey(

@@ -13,7 +13,7 @@ from acc.errors import InvalidInput
 from acc.studies import Outcome, Result, judge, settled
 from acc.studies import Study as Plan
 from accsite.apps.jobs.models import Job, JobKind, Worker
-from accsite.apps.jobs.states import JobState
+from accsite.apps.jobs.states import TERMINAL, JobState
 from accsite.apps.studies.models import Study, StudyResult
 
 COSTS = ("seconds", "images", "steps")
@@ -160,10 +160,10 @@ def cost_of(study: Study) -> Cost:
 
 def _rate(jobs: QuerySet[Job]) -> float | None:
     """Return train steps a second, over the newest jobs."""
-    newest = jobs.filter(state=JobState.SUCCEEDED).order_by("-pk")[:RATES]
+    newest = jobs.filter(state__in=TERMINAL).order_by("-pk")[:RATES]
     rows = [(job.step, float(job.result.get("seconds", 0.0))) for job in newest]
-    seconds = sum(took for _, took in rows)
-    return sum(steps for steps, _ in rows) / seconds if seconds else None
+    rows = [(steps, took) for steps, took in rows if took > 0]
+    return sum(steps for steps, _ in rows) / sum(took for _, took in rows) if rows else None
 
 
 def _seconds(jobs: QuerySet[Job]) -> float | None:

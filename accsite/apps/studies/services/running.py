@@ -21,7 +21,7 @@ from accsite.apps.recipes.models import RecipeRun
 from accsite.apps.recipes.services import recipes
 from accsite.apps.studies.models import Study, StudyResult
 from accsite.apps.studies.selectors import COSTS, canonical, is_settled, outcomes_by_kind
-from accsite.apps.training.models import AutoEvaluate, Branch, Checkpoint
+from accsite.apps.training.models import AutoEvaluate, Branch, Checkpoint, Experiment, ExperimentShare
 from accsite.apps.training.services import branches, experiments, tasks
 
 S = StudyResult.State
@@ -97,10 +97,21 @@ def _branch(actor: Any, study: Study, plan: Plan, row: StudyResult) -> Branch:
             model={**plan.settings_of(row.arm)["model"], "seed": row.seed},
             visibility=study.visibility,
         )
+        _share(study, made)
         branch = branches.rename_branch(actor=actor, branch=made.branches.get(), name=row.arm)
     branch.auto_evaluate = AutoEvaluate.OFF  # the study says what is measured
     branch.save(update_fields=["auto_evaluate"])
     return branch
+
+
+def _share(study: Study, made: Experiment) -> None:
+    """Let those look at an experiment who see the study by another that is private."""
+    if study.experiment is None:
+        return
+    users = {*study.experiment.shares.values_list("user", flat=True), study.experiment.owner_id}
+    ExperimentShare.objects.bulk_create(
+        ExperimentShare(experiment=made, user_id=pk) for pk in sorted(users - {None, made.owner_id})
+    )
 
 
 def _experiment_key(plan: Plan, arm: str) -> str:
@@ -161,7 +172,7 @@ def keep(row: StudyResult, *, checkpoint_id: int, jobs: Sequence[int]) -> None:
 def keep_failure(row: StudyResult, message: str) -> None:
     """Keep why an arm and a seed have no result."""
     StudyResult.objects.filter(pk=row.pk).update(
-        state=S.FAILED, message=message, settings="", finished_at=timezone.now()
+        state=S.FAILED, values={}, message=message, settings="", finished_at=timezone.now()
     )
     touch("studies", f"study:{row.study_id}")
 

@@ -12,7 +12,7 @@ from accsite.apps.recipes.services import recipes
 from accsite.apps.studies.models import PROGRAM, Study, StudyResult
 from accsite.apps.studies.selectors import count_kinds, has_more, results_of
 from accsite.apps.studies.services import plans
-from accsite.apps.training.models import Branch, Visibility
+from accsite.apps.training.models import Branch, Experiment, Visibility
 from accsite.errors import WrongState
 from accsite.names import clean_name, free_address, same_name
 
@@ -35,7 +35,8 @@ def repeat_branch(
 ) -> Study:
     """Return a new study whose arms are a branch and others, as they are now; nothing is started yet.
 
-    It is private if one of their experiments is. Raises InvalidInput naming each wrong field.
+    It is private if one of their experiments is; whoever sees that one sees it, if there is no other. Raises
+    InvalidInput naming each wrong field.
     """
     if len({branch.pk, *(other.pk for other in others)}) < 1 + len(others):
         raise InvalidInput(arms="a branch is named twice; each arm is another branch")
@@ -50,15 +51,26 @@ def repeat_branch(
         steps=steps,
         stop_when_decided=stop_when_decided,
     )
-    private = any(each.experiment.visibility == Visibility.PRIVATE for each in (branch, *others))
+    private = {
+        each.experiment for each in (branch, *others) if each.experiment.visibility == Visibility.PRIVATE
+    }
     return create_study(
-        actor=actor, plan=plan, branch=branch, visibility=Visibility.PRIVATE if private else Visibility.SITE
+        actor=actor,
+        plan=plan,
+        branch=branch,
+        visibility=Visibility.PRIVATE if private else Visibility.SITE,
+        experiment=private.pop() if len(private) == 1 else None,
     )
 
 
 @unit_of_work()
 def create_study(
-    *, actor: Any, plan: Plan, branch: Branch | None = None, visibility: str = Visibility.SITE
+    *,
+    actor: Any,
+    plan: Plan,
+    branch: Branch | None = None,
+    visibility: str = Visibility.SITE,
+    experiment: Experiment | None = None,
 ) -> Study:
     """Return a new study of a plan; nothing is started yet. Raises InvalidInput (name) if that is taken."""
     rows = Study.objects.values_list("name", "slug")
@@ -67,6 +79,7 @@ def create_study(
         slug=free_address(plan.name, rows, "a study", otherwise="study"),
         owner=actor,
         visibility=visibility,
+        experiment=experiment,
         plan=plan.model_dump(mode="json"),
         sha256=plan.sha256,
         branch=branch,
@@ -135,8 +148,12 @@ def add_arm(*, actor: Any, study: Study, branch: Branch, claim: str = "") -> Stu
         if same_name(branch.name) not in {same_name(arm.name) for arm in plan.arms}
         else str(branch)
     )
-    if study.visibility == Visibility.SITE and branch.experiment.visibility == Visibility.PRIVATE:
-        raise InvalidInput(branch=f"{branch} is private, and this study is everyone's to see; choose another")
+    others_see = study.visibility == Visibility.SITE or study.experiment_id is not None
+    private = branch.experiment.visibility == Visibility.PRIVATE
+    if others_see and private and branch.experiment_id != study.experiment_id:
+        raise InvalidInput(
+            branch=f"{branch} is private, and others see this study who may not see it; choose another"
+        )
     settings = plans.settings_of(branch, plan.settings["train"]["steps"])
     arms = [*plan.arms, {"name": name, "changes": plans.patch(plan.settings, settings)}]
     claims = [*(each.model_dump() for each in plan.claims), *([claim] if claim.strip() else [])]

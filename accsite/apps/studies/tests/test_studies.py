@@ -13,7 +13,7 @@ from accsite.apps.recipes.models import RecipeRun
 from accsite.apps.studies.models import Study, StudyResult
 from accsite.apps.studies.selectors import claims_of, cost_of, find_study, has_more, state_of
 from accsite.apps.studies.services import running, studies
-from accsite.apps.training.models import Branch, Visibility
+from accsite.apps.training.models import Branch, Experiment, ExperimentShare, Visibility
 from accsite.apps.training.tests import rows
 from accsite.errors import WrongState
 
@@ -169,6 +169,24 @@ def test_arms_of_a_seed_share_an_experiment_where_their_models_agree(arms, user)
     assert [branch.tasks.get().weight for branch in made] == [3.0, 1.0]
     assert {branch.tasks.get().key for branch in made} == {"reconstruction"}
     assert {branch.auto_evaluate for branch in made} == {"off"}
+
+
+def test_whoever_sees_the_private_branch_sees_the_study_and_its_experiments(arms, user, django_user_model):
+    cat, bob = (django_user_model.objects.create_user(name) for name in ("cat", "bob"))
+    Experiment.objects.update(visibility=Visibility.PRIVATE)
+    for branch in arms:
+        branch.refresh_from_db()
+    ExperimentShare.objects.create(experiment=arms[0].experiment, user=cat)
+    study = write_down(arms, user)
+    made = running.make_branch(actor=user, study_id=study.pk, arm="main", seed=0)
+    assert made.experiment.visibility == Visibility.PRIVATE
+    for person, sees in ((cat, True), (bob, False)):
+        assert Study.objects.visible_to(person).filter(pk=study.pk).exists() == sees
+        assert Experiment.objects.visible_to(person).filter(pk=made.experiment_id).exists() == sees
+    elsewhere = rows.make_branch(user, "elsewhere", visibility=Visibility.PRIVATE)
+    rows.make_task(elsewhere, arms[0].tasks.get().dataset)
+    with pytest.raises(InvalidInput, match="others see this study"):
+        studies.add_arm(actor=user, study=study, branch=elsewhere)
 
 
 def test_arms_of_other_models_are_in_experiments_of_their_own(arms, user):
