@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from accsite.actions import Action
+from accsite.actions import Action, Choices
 from accsite.apps.studies.models import Study
 from accsite.apps.studies.services import plans, studies
 from accsite.apps.training.models import Branch, Experiment
 from accsite.apps.training.selectors import find_branch
+
+MOST_OFFERED = 30
+
+
+def _listed(value: Any) -> Any:
+    """Return names as a list; a text has commas between them."""
+    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
 
 class RepeatBranch(Action):
@@ -27,12 +34,15 @@ class RepeatBranch(Action):
     label: ClassVar[str] = "Repeat with seeds"
     said: ClassVar[str] = "Study {made.name} is written down; it is not started yet."
 
+    name: str = Field(
+        "", max_length=studies.MAX_NAME, title="Name", description="empty: as experiment and branch"
+    )
     seeds: int = Field(6, ge=1, le=1_000, title="Seeds", description="two arms need 6 or more to be decided")
-    others: str = Field(
-        "",
-        max_length=2_000,
+    others: Annotated[list[str], BeforeValidator(_listed)] = Field(
+        [],
+        max_length=100,
         title="Other arms",
-        description="branches of this experiment, or EXPERIMENT/BRANCH, with commas between; empty: this alone",
+        description="branches of this experiment, or EXPERIMENT/BRANCH, as a list or with commas between",
     )
     outcome: str = Field(
         "", max_length=80, title="Outcome", description="what is compared, such as ufr or digit/accuracy"
@@ -55,10 +65,15 @@ class RepeatBranch(Action):
     @classmethod
     def suggested(cls, branch: Branch) -> Mapping[str, Any]:
         measured = plans.measured_of(branch)
-        return {"outcome": measured[0].called if measured else ""}
+        return {"outcome": measured[0].called if measured else "", "others": []}
+
+    @classmethod
+    def choices(cls, branch: Branch) -> Mapping[str, Choices]:
+        beside = branch.experiment.branches.exclude(pk=branch.pk).order_by("-pk")[:MOST_OFFERED]
+        return {"others": [(other.slug, other.name) for other in beside]}
 
     def run(self, actor: Any, branch: Branch) -> Study:
-        others = [_find(actor, branch, name.strip()) for name in self.others.split(",") if name.strip()]
+        others = [_find(actor, branch, name) for name in self.others]
         measured = plans.measured_of(branch)
         return studies.repeat_branch(
             actor=actor,
@@ -69,6 +84,7 @@ class RepeatBranch(Action):
             claims=self.claims if self.claims.strip() else None,
             steps=self.steps,
             stop_when_decided=self.stop_when_decided,
+            name=self.name.strip(),
         )
 
 

@@ -40,6 +40,8 @@ def repeat_branch(
     """
     if len({branch.pk, *(other.pk for other in others)}) < 1 + len(others):
         raise InvalidInput(arms="a branch is named twice; each arm is another branch")
+    if len(name) > MAX_NAME:
+        raise InvalidInput(name=f"it has {len(name)} characters; at most {MAX_NAME} are allowed")
     name = _free_name(name or f"{branch.experiment.name} {branch.name}"[:MAX_NAME].strip())
     plan = plans.plan_of(
         branch,

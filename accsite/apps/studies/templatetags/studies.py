@@ -19,6 +19,6 @@ def value_of(row: StudyResult, outcome: str) -> str:
 @register.filter
 def hours(value: float) -> str:
     """Return a time that nobody can know exactly: minutes below two hours."""
-    if value < 1 / 60:
+    if value < 1.5 / 60:
         return "a minute"
     return f"{value * 60:.0f} minutes" if value < 2 else f"{value:.1f} hours"
