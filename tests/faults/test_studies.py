@@ -11,16 +11,18 @@ from accsite.apps.jobs.models import Job
 from accsite.apps.studies.models import StudyResult
 from accsite.apps.studies.selectors import claims_of, results_of, state_of
 from accsite.apps.studies.services import studies
-from accsite.apps.training.models import Checkpoint
-from accsite.apps.training.services import experiments, tasks
+from accsite.apps.training.models import Branch, Checkpoint
+from accsite.apps.training.services import experiments, jobs, tasks
 from tests.stack import DATASET, MODEL, children_of, reload
 
-STEPS = 12
+STEPS = 40
 SEEDS = 3
 
 
 def two_branches():
     """Return two branches of one model that differ in the weight of a task alone."""
+    if known := list(Branch.objects.filter(experiment__slug="question").order_by("pk")):
+        return known
     made = experiments.create_experiment(actor=None, name="question", model={**MODEL, "seed": 99})
     first = made.branches.get()
     found = [first]
@@ -66,7 +68,8 @@ def numbers(study):
     return {(each.arm, each.seed): each.values["digit/accuracy"].value for each in done}
 
 
-@pytest.mark.long(60)
+@pytest.mark.long(110)
+@pytest.mark.timeout(600)
 def test_a_study_whose_worker_is_killed_does_nothing_twice_and_comes_to_the_same_numbers(stack):
     study, worker = begun(stack, written_down())
     done = study.results.filter(state=StudyResult.State.SUCCEEDED)
@@ -91,6 +94,20 @@ def test_a_study_whose_worker_is_killed_does_nothing_twice_and_comes_to_the_same
     assert claim["decision"] == "not decided yet"
     assert "3 seeds cannot decide at .05 with a two-sided test; 6 can" in claim["sentence"]
     extended(stack, study, after)
+    stopped(stack, after)
+
+
+def stopped(stack, numbers_of_the_other):
+    """Another of the same plan, whose run is stopped with all its trainings, comes to the same numbers."""
+    study = studies.start_study(actor=None, study=written_down())
+    training = Job.objects.filter(kind="train", state="RUNNING", step__gte=1)
+    stack.until(training.first, what="a training", seconds=60)
+    jobs.request_control(actor=None, job=study.run.job, kind="stop")
+    stack.state(study.run.job, "CANCELLED")
+    assert state_of(reload(study)) == "stopped"
+    study = studies.start_study(actor=None, study=reload(study))
+    stack.state(study.run.job, "SUCCEEDED", seconds=240)
+    assert numbers(reload(study)) == numbers_of_the_other
 
 
 def of_seeds(study):

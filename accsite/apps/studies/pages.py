@@ -18,6 +18,7 @@ from accsite.hues import HUES
 MOST_ROWS = 300
 """Of the table of all seeds; the exports have all."""
 SHOWN_TICKS = 6
+MOST_NAMED = 20
 PAD = 0.06
 MARKS = {"decided for": "for", "decided against": "against", "cannot be decided": "not"}
 
@@ -95,6 +96,7 @@ class Shown:
     under_way: int
     has_more: bool
     alpha: str
+    seeds: str
     cost: Cost
     warnings: list[str]
     changes: Sequence[Change]
@@ -150,12 +152,19 @@ def shown(study: Study) -> Shown:
         under_way=sum(row.state == StudyResult.State.RUNNING for row in rows) if study.is_at_work else 0,
         has_more=has_more(study),
         alpha=f"{100 * plan.alpha:g} %",
+        seeds=_seeds(plan.seeds),
         cost=cost_of(study),
         warnings=plan.warnings(),
         changes=plan.changes,
         done=sum(row.state == StudyResult.State.SUCCEEDED for row in rows),
         planned=len(rows),
     )
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    if len(seeds) <= MOST_NAMED:
+        return ", ".join(map(str, seeds))
+    return f"{len(seeds)}, from {min(seeds)} to {max(seeds)}"
 
 
 def _said(verdict: Verdict) -> Said:
