@@ -16,7 +16,7 @@ from accsite.apps.studies import exporting, pages
 from accsite.apps.studies.models import Study
 from accsite.pages import is_partial
 
-STUDIES_A_PAGE = 20
+STUDIES_A_PAGE = 10
 
 
 @require_GET

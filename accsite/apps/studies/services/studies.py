@@ -179,7 +179,11 @@ def _go(actor: Any, study: Study) -> None:
     plan = _foreseen(study)
     if study.run is None:
         study.run = recipes.submit_program(
-            actor=actor, program=PROGRAM, label=f"study {study.name}", params={"study": study.pk}, plan=plan
+            actor=study.owner or actor,
+            program=PROGRAM,
+            label=f"study {study.name}",
+            params={"study": study.pk},
+            plan=plan,
         )
         study.save(update_fields=["run"])
     else:
