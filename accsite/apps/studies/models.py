@@ -135,7 +135,7 @@ class StudyResult(models.Model):
         return Result(
             arm=self.arm,
             seed=self.seed,
-            status=self.state,  # type: ignore[arg-type]  # the same words
+            status=self.state,
             reason=self.message,
             values={name: Measured.model_validate(value) for name, value in self.values.items()},
             seconds=self.seconds,

@@ -143,7 +143,7 @@ def cost_of(study: Study) -> Cost:
         )
     )
     workers = max(1, len(Worker.objects.serving("train")))
-    done = [row.seconds for row in study.results.exclude(seconds=None)]
+    done = [row.seconds for row in study.results.all() if row.seconds is not None]
     seconds: float | None = None
     if done:
         seconds = len(left) * sum(done) / len(done)

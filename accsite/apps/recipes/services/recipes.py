@@ -133,7 +133,7 @@ def ask_to_stop(job: Job, *, actor: Any) -> None:
 
 
 def _queue(run: RecipeRun, actor: Any, key: str | None) -> None:
-    approval.require([run.source_id], field="recipe")
+    approval.require([run.source_id or ""], field="recipe")
     job = queueing.enqueue(
         JobKind.RECIPE,
         title=f"Recipe {run.label}",

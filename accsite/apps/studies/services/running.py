@@ -108,10 +108,9 @@ def _share(study: Study, made: Experiment) -> None:
     """Let those look at an experiment who see the study by another that is private."""
     if study.experiment is None:
         return
-    users = {*study.experiment.shares.values_list("user", flat=True), study.experiment.owner_id}
-    ExperimentShare.objects.bulk_create(
-        ExperimentShare(experiment=made, user_id=pk) for pk in sorted(users - {None, made.owner_id})
-    )
+    users = [*study.experiment.shares.values_list("user", flat=True), study.experiment.owner_id]
+    others = dict.fromkeys(pk for pk in users if pk is not None and pk != made.owner_id)
+    ExperimentShare.objects.bulk_create(ExperimentShare(experiment=made, user_id=pk) for pk in others)
 
 
 def _experiment_key(plan: Plan, arm: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from acc.errors import InvalidInput
 from acc.studies import Study as Plan
+from acc.studies.plan import patch
 from accsite.apps.jobs.services.unit import touch, unit_of_work
 from accsite.apps.recipes.services import recipes
 from accsite.apps.studies.models import PROGRAM, Study, StudyResult
@@ -157,7 +158,7 @@ def add_arm(*, actor: Any, study: Study, branch: Branch, claim: str = "") -> Stu
             branch=f"{branch} is private, and others see this study who may not see it; choose another"
         )
     settings = plans.settings_of(branch, plan.settings["train"]["steps"])
-    arms = [*plan.arms, {"name": name, "changes": plans.patch(plan.settings, settings)}]
+    arms = [*plan.arms, {"name": name, "changes": patch(plan.settings, settings)}]
     claims = [*(each.model_dump() for each in plan.claims), *([claim] if claim.strip() else [])]
     return _extend(actor, study, plan, arms=arms, claims=claims)
 

@@ -9,6 +9,7 @@ import pytest
 from acc.errors import InvalidInput
 from acc.studies import Measured
 from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.services import lifecycle
 from accsite.apps.recipes.models import RecipeRun
 from accsite.apps.studies.models import Study, StudyResult
 from accsite.apps.studies.selectors import claims_of, cost_of, find_study, has_more, state_of
@@ -118,6 +119,25 @@ def test_what_was_begun_is_finished_first_also_when_it_is_stopped(arms, user):
     studies.stop_study(actor=user, study=study)
     assert running.next_places(study.pk, [], 2) == [row]
     assert running.next_places(study.pk, [row.number], 2) == []
+
+
+def test_what_is_added_while_the_program_comes_to_its_end_is_done_by_another_job(arms, user):
+    rows.make_worker("recipe-1", queues=("recipe",))
+    study = studies.start_study(actor=user, study=write_down(arms, user))
+    first = study.run.job
+    claim = lifecycle.claim(first.pk, "recipe-1")
+    lifecycle.start(first.pk, claim.attempt)
+    lifecycle.finish(first.pk, claim.attempt)
+    study.run.refresh_from_db()
+    assert study.run.job != first
+    assert study.run.is_active
+    assert state_of(Study.objects.get()) == "running"
+
+
+def test_whoever_starts_it_it_is_done_on_behalf_of_its_owner(arms, user, django_user_model):
+    root = django_user_model.objects.create_superuser("root")
+    study = studies.start_study(actor=root, study=write_down(arms, user))
+    assert study.run.created_by == user
 
 
 def test_one_that_stops_when_it_is_decided_begins_nothing_more_then(arms, user):
