@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from typing import Any
 
 import pytest
 
@@ -99,7 +100,7 @@ def test_a_study_whose_worker_is_killed_does_nothing_twice_and_comes_to_the_same
 
 def stopped(stack, numbers_of_the_other):
     """Another of the same plan, whose run is stopped with all its trainings, comes to the same numbers."""
-    study = studies.start_study(actor=None, study=written_down())
+    study: Any = studies.start_study(actor=None, study=written_down())
     training = Job.objects.filter(kind="train", state="RUNNING", step__gte=1)
     stack.until(training.first, what="a training", seconds=60)
     jobs.request_control(actor=None, job=study.run.job, kind="stop")
