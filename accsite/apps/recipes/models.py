@@ -16,7 +16,7 @@ from accsite.apps.registry.models import PluginSource
 from accsite.apps.training.models.experiments import Branch, Checkpoint, Experiment
 from accsite.fields import CleanCharField, CleanJSONField, CleanTextField
 
-TOUCH_NOTHING = ("phase", "parallel", "log", "load_dataset", "create_dataset")
+TOUCH_NOTHING = ("phase", "parallel", "seed", "log", "load_dataset", "create_dataset")
 """Verbs that have no experiment; any other that succeeded and has none worked on one that was removed since."""
 
 
