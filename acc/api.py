@@ -16,7 +16,9 @@ from acc.data.written import WrittenImages
 from acc.errors import AccError, CheckpointError, InvalidInput, TaskError, TrainingFailed
 from acc.evaluation import FactoringEvaluator, evaluate_checkpoint
 from acc.evaluation.image_quality import psnr, ssim
+from acc.evaluation.metrics.values import Value
 from acc.methods import Method, Paper, Setup
+from acc.metrics import Metric, Representation
 from acc.models import Decoded, Model, ModelOutput, Posterior, build
 from acc.params import Param
 from acc.recipes import (
@@ -85,6 +87,7 @@ __all__ = [
     "JointTask",
     "Loss",
     "Method",
+    "Metric",
     "Model",
     "ModelOutput",
     "ModelSpec",
@@ -98,6 +101,7 @@ __all__ = [
     "Recipe",
     "RecipeContext",
     "RecipeError",
+    "Representation",
     "Setup",
     "StepContext",
     "Sums",
@@ -116,6 +120,7 @@ __all__ = [
     "Trainer",
     "TrainingFailed",
     "TrainingRows",
+    "Value",
     "WrittenImages",
     "build",
     "evaluate_checkpoint",

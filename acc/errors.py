@@ -58,6 +58,10 @@ class TrainingFailed(AccError):
         self.step, self.series = step, series
 
 
+class DatasetLost(AccError):
+    """The file of a dataset that can no longer be read while it is in use: it was cut, or its disk failed."""
+
+
 class PluginFailed(AccError):
     """Code of a plugin, a task's or a model's, that raised or returned what it must not while it was at work."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-FOLDERS = ("tasks", "generators", "recipes", "models", "methods")
+FOLDERS = ("tasks", "generators", "recipes", "models", "methods", "metrics")
 
 
 def plugin_paths(root: Path) -> list[str]:

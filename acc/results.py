@@ -73,6 +73,17 @@ def graded(
     return found if ends <= {found} else "unclear"
 
 
+def recorded_name(metric: str, number: str) -> str:
+    """Return how a number of a metric that is a plugin is called among all that was measured: ``MyMetric.score``."""
+    return f"{metric}.{number}"
+
+
+def of_plugin(name: str) -> tuple[str, str]:
+    """Return the class of the metric that a number is of, '' if it is no plugin's, and what it is called there."""
+    metric, dot, number = name.partition(".")
+    return (metric, number) if dot else ("", name)
+
+
 @dataclass(frozen=True)
 class MetricValue:
     """One measured number, or the reason why there is none.
@@ -81,12 +92,13 @@ class MetricValue:
     from where on the value is moderate, and from where on good; None where neither high nor low is good. low,
     high: its 95 % interval over held-out images, by the jackknife; None where it is unknown. without: the values
     without each group of images; those of two checkpoints with the same ``sample`` tell how sure their difference is.
+    chance: what unrelated labels give, of a number of a whole representation, whose task_key is empty.
     """
 
     task_key: str
     name: str
     value: float | None
-    higher_is_better: bool
+    higher_is_better: bool | None
     reason: str = ""
     baseline: float | None = None
     thresholds: tuple[float, float] | None = None
@@ -94,6 +106,7 @@ class MetricValue:
     high: float | None = None
     without: tuple[float, ...] = ()
     sample: str = ""
+    chance: float | None = None
 
     @property
     def grade(self) -> Grade:
@@ -103,7 +116,7 @@ class MetricValue:
             self.higher_is_better,
             low=self.low,
             high=self.high,
-            trivial=self.baseline,
+            trivial=self.chance if self.baseline is None else self.baseline,
             thresholds=self.thresholds,
         )
 
@@ -271,7 +284,8 @@ class EvalResult:
     """What was measured of a checkpoint. step: its global step.
 
     dataset_key: the dataset that traversals and all after them looked at; missing: part of the suite that was
-    asked for -> why it is not there. rows: dataset key -> which of its rows the metrics are of, in words.
+    asked for -> why it is not there. rows: dataset key -> which of its rows the metrics are of, in words. custom: the
+    numbers of metrics that are plugins.
     """
 
     step: int
@@ -282,5 +296,6 @@ class EvalResult:
     sorts: list[SortedImages] = field(default_factory=list)
     attention: AttentionMaps | None = None
     factoring: Factoring | None = None
+    custom: list[MetricValue] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
     rows: dict[str, str] = field(default_factory=dict)

@@ -26,6 +26,8 @@ from acc.refusals import field_errors
 
 KEY_PATTERN = re.compile(r"^[a-z0-9][a-z0-9_-]{0,63}$")
 EVAL_PARTS = ("metrics", "reconstructions", "traversals", "sort", "attention", "ufr")
+METRIC_CLASS = re.compile(r"^[A-Z][A-Za-z0-9_]*$")
+"""What a part of an evaluation that is a ``Metric`` of a plugin is called: the name of its class."""
 
 
 class Spec(BaseModel):
@@ -370,13 +372,14 @@ class TrainSpec(Spec):
 class EvalSpec(Spec):
     """What to measure of a checkpoint.
 
-    dataset: the one that traversals, sort, attention and ufr look at; empty: the one whose targets name most
-    factor groups. rows: of a dataset that was trained on, those held out, all, the test rows that came with it, or
-    those of held-out combinations. direction, groups: along what
-    traversals and sort go, and in which groups (empty: all). shown: which images are reconstructed: those of
-    ``seed``, or those that come out worst. concepts: targets that count as factors (empty:
-    those that a group holds, if there are two, else all); own: concept -> the group that holds it (empty: the
-    group of its name); match: score the best assignment instead.
+    suite: of ``EVAL_PARTS``, and classes of metrics of a whole checkpoint. dataset: the one that traversals, sort,
+    attention, ufr and such metrics look at; empty: the one whose targets name most factor groups. rows: of a dataset
+    that was trained on, those held out, all, the test rows that came with it, or those of held-out combinations.
+    direction, groups: along what traversals and sort go, and in which groups (empty: all). shown: which images are
+    reconstructed: those of ``seed``, or those that come out worst. concepts: targets that count as factors (empty:
+    those that a group holds, if there are two, else all; metrics of plugins: all); own: concept -> the group that
+    holds it (empty: the group of its name); match: score the best assignment instead. params: of metrics that are
+    plugins, ``Class.parameter`` -> value.
     """
 
     suite: tuple[str, ...] = ("metrics", "reconstructions")
@@ -394,11 +397,22 @@ class EvalSpec(Spec):
     concepts: tuple[str, ...] = ()
     own: dict[str, str] = Field(default={})
     match: bool = False
+    params: dict[str, bool | int | float | str] = Field(default={})
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The parts that are metrics of plugins, by class."""
+        return tuple(part for part in dict.fromkeys(self.suite) if part not in EVAL_PARTS)
+
+    def params_of(self, metric: str) -> dict[str, Any]:
+        """Return the parameters that were given of one of the metrics."""
+        given = ((*name.partition("."), value) for name, value in self.params.items())
+        return {name: value for of, _, name, value in given if of == metric}
 
     @field_validator("suite")
     @classmethod
     def _parts_are_known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = [part for part in value if part not in EVAL_PARTS]
+        unknown = [part for part in value if part not in EVAL_PARTS and not METRIC_CLASS.match(part)]
         if unknown or not value:
             what = f"{unknown[0]!r} cannot be measured" if unknown else "no part is chosen"
             raise ValueError(f"{what}; choose of: {', '.join(EVAL_PARTS)}")
@@ -409,12 +423,28 @@ class EvalSpec(Spec):
     def _names_from_a_shell(cls, value: Any) -> Any:
         return listed(value) if isinstance(value, str) else value
 
-    @field_validator("own", mode="before")
+    @field_validator("own", "params", mode="before")
     @classmethod
     def _pairs_from_a_shell(cls, value: Any) -> Any:
         if not isinstance(value, str):
             return value
         return paired(value)
+
+    @field_validator("params")
+    @classmethod
+    def _params_are_of_metrics(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        measured = info.data.get("suite", ())
+        for name in value if measured else ():
+            if not METRIC_CLASS.match(name.partition(".")[0]) or name.partition(".")[0] not in measured:
+                right = "write Class.parameter, of a class that suite names"
+                raise ValueError(f"{name!r} is of no metric that is to be measured; {right}")
+        return value
+
+
+class EvalJobSpec(EvalSpec):
+    """What an evaluation job was asked, frozen when it was submitted. plugins: metric class -> sha256 of its source."""
+
+    plugins: dict[str, str] = Field(default={})
 
 
 class TrainJobSpec(Spec):

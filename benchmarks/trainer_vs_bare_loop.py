@@ -22,6 +22,7 @@ from acc.training.batch import IndexStream
 from acc.training.plugin_set import PluginSet
 from acc.training.protocols import PointBlock
 from acc.training.run import MemorySink
+from acc.training.settings import keep_freed_memory
 from acc.training.split import split_indices
 from acc.training.trainer import Trainer
 from benchmarks.bare_loop import BareLoop
@@ -119,6 +120,7 @@ def initial_head(dataset: AccDataset, classes: PluginSet, job: TrainJobSpec) -> 
 
 def main() -> None:
     torch.set_num_threads(1)
+    keep_freed_memory()
     dataset, classes, job = prepared()
     start = initial_head(dataset, classes, job)
     ratios, ours, theirs = [], [], []

@@ -261,6 +261,7 @@ def plugins() -> str:
         ("generator", "Generators"),
         ("model", "Models"),
         ("method", "Methods"),
+        ("metric", "Metrics of a whole checkpoint"),
         ("recipe", "Recipes"),
     ):
         parts.append(f"## {title}\n")

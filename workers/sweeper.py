@@ -67,7 +67,7 @@ _next_tidying = 0.0
 
 
 def tidy() -> None:
-    """Every TIDY_SECONDS, delete removed datasets and checkpoints whose time is over, and uploads nobody is to read."""
+    """Every TIDY_SECONDS, delete removed datasets and checkpoints whose time is over, and files nobody is to read."""
     global _next_tidying  # noqa: PLW0603 - one sweeper, one clock
     if time.monotonic() < _next_tidying:
         return
@@ -76,12 +76,13 @@ def tidy() -> None:
 
     from accsite.apps.datasets import services as datasets
     from accsite.apps.datasets.services import uploads
+    from accsite.apps.training.services import tracked
     from accsite.apps.trees.services import deletion
     from workers.job.durable import disconnect
 
     log = structlog.get_logger("workers.sweeper")
     try:
-        gone = [*datasets.purge(), *uploads.purge()]
+        gone = [*datasets.purge(), *uploads.purge(), *tracked.purge()]
         deletion.purge()
         if gone:
             log.info("purged", names=gone)

@@ -26,6 +26,8 @@ from acc.client.rows import (
     NewsCounts,
     Run,
     RunDetail,
+    RunGroup,
+    RunRow,
     Study,
     StudyDetail,
     Task,
@@ -50,6 +52,7 @@ class Client:
         self.branches = Branches(self._transport, "branches")
         self.tasks = Tasks(self._transport, "tasks")
         self.jobs = Jobs(self._transport, "jobs")
+        self.runs = Runs(self._transport, "runs")
         self.workers = Rows[Worker](self._transport, "workers")
         self.datasets = Datasets(self._transport, "datasets")
         self.studies = Studies(self._transport, "studies")
@@ -343,6 +346,49 @@ class Datasets(Rows[Dataset]):
         target = Path(path)
         self._transport.download(f"datasets/{slug}/export/?format={kind}", target)
         return target
+
+
+class Runs:
+    """The table of runs: trainings with their parameters, losses, metrics and cost, over all experiments."""
+
+    def __init__(self, transport: Transport, path: str) -> None:
+        self._transport, self._path = transport, path
+
+    def list(self, filter: str = "", *, sort: str = "", columns: Sequence[str] = ()) -> Iterator[RunRow]:
+        """Yield the runs of which a filter holds, such as ``ufr > .5 and lr = .001``; newest first, or by ``sort``."""
+        asked = {"filter": filter, "sort": sort, "columns": _quoted(columns)}
+        return self._transport.pages(
+            f"{self._path}/", **{name: value for name, value in asked.items() if value}
+        )
+
+    def columns(self) -> dict[str, str]:
+        """Return the columns that there are, and of each whether it is a number, text, state or time."""
+        found = self._transport.json("GET", f"{self._path}/columns/")["columns"]
+        return {column["name"]: column["kind"] for column in found}
+
+    def groups(
+        self, by: str, filter: str = "", *, sort: str = "", columns: Sequence[str] = ()
+    ) -> Sequence[RunGroup]:
+        """Return runs in groups by a column: of each other column that is a number the mean, its interval, and n."""
+        asked = {"by": by, "filter": filter, "sort": sort, "columns": _quoted(columns)}
+        told = {name: value for name, value in asked.items() if value}
+        return cast(
+            Sequence[RunGroup], self._transport.json("GET", f"{self._path}/groups/", **told)["groups"]
+        )
+
+    def download(
+        self, path: str | Path, filter: str = "", *, sort: str = "", columns: Sequence[str] = ()
+    ) -> Path:
+        """Write all runs of which a filter holds to a file, .csv or .parquet, and return its path."""
+        target = Path(path)
+        asked = {"form": target.suffix[1:], "filter": filter, "sort": sort, "columns": _quoted(columns)}
+        words = urlencode({name: value for name, value in asked.items() if value})
+        self._transport.download(f"{self._path}/export/?{words}", target)
+        return target
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ",".join(f'"{name}"' if "," in name else name for name in names)
 
 
 class Studies(Rows[Study]):

@@ -31,6 +31,8 @@ __all__ = [
     "Replayed",
     "Run",
     "RunDetail",
+    "RunGroup",
+    "RunRow",
     "StoredFile",
     "Study",
     "StudyClaim",
@@ -195,6 +197,35 @@ class Run(TypedDict):
     created_at: str
 
 
+class RunRow(TypedDict):
+    """A training as a row of the table of runs; ``id`` is that of its job, ``values`` by column."""
+
+    id: int
+    experiment: str
+    branch: str
+    branch_id: int
+    state: str
+    values: dict[str, Any]
+
+
+class GroupMean(TypedDict):
+    """The mean of a column over the ``n`` runs of a group that have it; its 95 % interval, None of one run."""
+
+    mean: float
+    n: int
+    low: float | None
+    high: float | None
+
+
+class RunGroup(TypedDict):
+    """Runs that have the same in one column, with the means of their other columns."""
+
+    key: str
+    label: str
+    n: int
+    means: dict[str, GroupMean]
+
+
 class RunDetail(Run):
     """A run with its phases, steps and log."""
 
@@ -333,6 +364,7 @@ class Dataset(TypedDict):
     dtype: str
     targets: list[Target]
     units: int | None
+    split: dict[str, int] | None
     provenance: dict[str, Any]
     content_hash: str
     sha256: str

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acc.data import files
-from acc.errors import InvalidInput
+from acc.errors import DatasetLost, InvalidInput
 from acc.specs import DatasetSpec, ImageShape, TargetSpec
 
 FORMAT = "acc-dataset-1"
@@ -36,7 +36,10 @@ class AccDataset:
     1 validation, 2 test. None: it comes with none.
     Arrays may be memory-mapped and are never written to. Raises InvalidInput for arrays that do not fit
     together, labels outside ``0..classes-1``, values that are not finite, and units on two sides of the split.
+    ``name``: what it is called in a sentence about its file, if it has a name.
     """
+
+    name = ""
 
     def __init__(
         self,
@@ -71,6 +74,14 @@ class AccDataset:
         return int(self.images.shape[0])
 
     @property
+    def parts(self) -> dict[str, int]:
+        """How many rows each part of the split has that came with the data, by ``PARTS``; none without one."""
+        if self.split is None:
+            return {}
+        counts = np.bincount(self.split, minlength=len(PARTS)).tolist()
+        return {part: count for part, count in zip(PARTS, counts, strict=True) if count}
+
+    @property
     def unit_count(self) -> int:
         """How many units there are; as many as rows where each stands for itself."""
         return len(self) if self.units is None else len(np.unique(self.units))
@@ -94,14 +105,22 @@ class AccDataset:
         """Return the images of rows ``(K,)``, a copy ``(K, C, H, W)`` as they are stored; ``out``: put them there.
 
         What lies in a file does not become part of this process's memory by being read. Raises IndexError for rows
-        that there are not.
+        that there are not, and DatasetLost for a file that can no longer be read.
         """
         if len(rows) and not 0 <= np.min(rows) <= np.max(rows) < len(self):
             raise IndexError(f"rows {np.min(rows)} to {np.max(rows)} of a dataset of {len(self)}")
         if out is None:
             out = np.empty((len(rows), *self.images.shape[1:]), self.images.dtype)
         if self.images.flags.c_contiguous and len(rows):
-            files.read_rows(self.images, np.asarray(rows), out)
+            try:
+                files.read_rows(self.images, np.asarray(rows), out)
+            except OSError as error:
+                who = f"the dataset '{self.name}'" if self.name else "a dataset"
+                why = error.strerror or error
+                raise DatasetLost(
+                    f"{who} can no longer be read from its file '{error.filename}': {why}. Restore the file and go on; "
+                    "what was kept before is whole"
+                ) from error
         else:
             out[...] = self.images[rows]
         return out

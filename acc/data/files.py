@@ -162,7 +162,7 @@ def read(path: Path, *, mmap: bool = True) -> tuple[dict[str, NDArray[Any]], dic
     with path.open("rb") as file:
         if mmap and size:
             data: Any = _Mapped(file.fileno(), 0, access=memory.ACCESS_READ)
-            data.file = os.fdopen(os.dup(file.fileno()), "rb")
+            data.file, data.path = os.fdopen(os.dup(file.fileno()), "rb"), path
         else:
             data = file.read()
     try:
@@ -181,13 +181,15 @@ class _Mapped(memory.mmap):
     """A file mapped into memory, which can be read past the mapping as well."""
 
     file: BinaryIO
+    path: Path
 
 
 def read_rows(array: NDArray[Any], rows: NDArray[np.int64], out: NDArray[Any]) -> None:
     """Copy rows ``(K,)`` of an array ``(N, ...)`` into ``out (K, ...)``; both are C-contiguous and of one type.
 
     What lies in a file is read from it rather than through its mapping: each byte that is touched there has up to
-    2 MiB around it count as this process's memory. Other threads go on meanwhile.
+    2 MiB around it count as this process's memory. Other threads go on meanwhile. Raises OSError, of a file with its
+    name, for what can no longer be read.
     """
     mapped = _mapping(array)
     if mapped is None:
@@ -205,15 +207,18 @@ def read_rows(array: NDArray[Any], rows: NDArray[np.int64], out: NDArray[Any]) -
             os.posix_fadvise(file, offset, (last - first) * size, os.POSIX_FADV_WILLNEED)
     target = memoryview(out.reshape(-1).view(np.uint8).data)
     to = (places * size).tolist()
-    for first, last, offset in runs:
-        views = [target[place : place + size] for place in to[first:last]]
-        got = os.preadv(file, views, offset)
-        while got < (last - first) * size:  # interrupted, or more than one call may read
-            view = views[got // size][got % size :]
-            more = os.preadv(file, [view], offset + got)
-            if not more:
-                raise OSError(errno.EIO, "the file of the dataset has become shorter")
-            got += more
+    try:
+        for first, last, offset in runs:
+            views = [target[place : place + size] for place in to[first:last]]
+            got = os.preadv(file, views, offset)
+            while got < (last - first) * size:  # interrupted, or more than one call may read
+                view = views[got // size][got % size :]
+                more = os.preadv(file, [view], offset + got)
+                if not more:
+                    raise OSError(errno.EIO, "it has become shorter")
+                got += more
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(mapped.path)) from error
 
 
 def give_back(array: NDArray[Any]) -> None:

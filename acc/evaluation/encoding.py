@@ -73,7 +73,7 @@ class Encoded:
 
     def images(self, rows: Indices) -> NDArray[np.uint8]:
         """Return images of the dataset, uint8 ``(K, C, H, W)``."""
-        return np.ascontiguousarray(self.dataset.images[rows])
+        return self.dataset.read(rows)
 
     def posterior(self, rows: Indices) -> Tensor:
         """Return posterior means ``(K, D)`` or ``(K, D, h, w)`` of rows, as the decoder reads them."""
@@ -174,8 +174,28 @@ def groups_named(groups: Sequence[FactorGroup], targets: Sequence[TargetSpec]) -
 
 def encode(model: Model, stored: Stored, rows: Indices) -> Tensor:
     """Return posterior means (N, D) of rows, pooled over places; the decoder does not run."""
-    parts = [model.encode(stored.batch(part).images).posterior_mean for part in batches(rows)]
-    return torch.cat(parts).float()
+    means = Gathered(len(rows))
+    for part in batches(rows):
+        means.add(model.encode(stored.batch(part).images).posterior_mean.float())
+    return means.rows
+
+
+class Gathered:
+    """``count`` rows that come in parts, each put into one tensor as it comes.
+
+    Kept one by one, thousands of small tensors come to lie among the large ones of a model's passes, and what is freed
+    between them fits none of the next: memory grows by megabytes a batch.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count, self._filled = count, 0
+        self.rows = torch.empty(0)
+
+    def add(self, part: Tensor) -> None:
+        if not self._filled:
+            self.rows = part.new_empty(self._count, *part.shape[1:])
+        self.rows[self._filled : self._filled + len(part)] = part
+        self._filled += len(part)
 
 
 def batches(rows: Indices) -> list[Indices]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +15,9 @@ from torch import Tensor
 from acc import rng
 from acc.data import AccDataset
 from acc.errors import InvalidInput
-from acc.evaluation import attention, axes, encoding, factoring, sorting, task_metrics, traversals
+from acc.evaluation import attention, axes, custom, encoding, factoring, sorting, task_metrics, traversals
 from acc.evaluation.encoding import Encoded
+from acc.metrics import Metric
 from acc.models import build
 from acc.models.base import check_image
 from acc.results import (
@@ -188,12 +189,12 @@ class FactoringEvaluator:
 
     def _worst(self, key: str, rows: Indices, count: int) -> Indices:
         """Return the ``count`` rows with the greatest mean squared error, the worst first; of equals the lower row."""
-        rows, errors = np.sort(rows), []
+        rows, errors = np.sort(rows), encoding.Gathered(len(rows))
         for part in encoding.batches(rows):
             images = self._stored(key).batch(part).images
             apart = self.model.encode(images).reconstruction - images
-            errors.append(apart.square().flatten(1).mean(dim=1).cpu().numpy())
-        order = np.argsort(-np.concatenate(errors), kind="stable")
+            errors.add(apart.square().flatten(1).mean(dim=1))
+        order = np.argsort(-errors.rows.cpu().numpy(), kind="stable")
         return rows[order[:count]]
 
     def traversals(self, dataset: str = "", **options: Any) -> list[Traversal]:
@@ -220,6 +221,22 @@ class FactoringEvaluator:
         with self._measuring():
             return factoring.factoring(self.encoded(dataset), **options)
 
+    def custom(
+        self,
+        metric: str | type[Metric],
+        dataset: str = "",
+        *,
+        concepts: Sequence[str] = (),
+        seed: int = 0,
+        **params: Any,
+    ) -> list[MetricValue]:
+        """Return the numbers of a metric of a plugin on a dataset; params: its own."""
+        cls = self.classes.metric(metric) if isinstance(metric, str) else metric
+        version = self.classes.sources([cls.__name__]).get(cls.__name__, {}).get("sha256", "")
+        encoded = self.encoded(dataset)
+        with self._measuring():
+            return custom.measure(cls, params, encoded, concepts=concepts, seed=seed, version=version)
+
     def evaluate(self, spec: EvalSpec, progress: Callable[[float], None] = lambda _: None) -> EvalResult:
         """Return all that ``spec`` asks for. A part that this model or dataset cannot have says why.
 
@@ -229,6 +246,7 @@ class FactoringEvaluator:
         suite, missing = tuple(dict.fromkeys(spec.suite)), {}
         result: dict[str, Any] = {}
         done = 0
+        own_metrics = [self.classes.metric(name) for name in spec.metrics]
         if "metrics" in suite:
             result["metrics"] = self.metrics()
             progress((done := done + 1) / len(suite))
@@ -263,6 +281,13 @@ class FactoringEvaluator:
                             raise
                         missing[part] = next(iter(error.fields.values()))[0]
                     progress((done := done + 1) / len(suite))
+            for metric in own_metrics:
+                result.setdefault("custom", []).extend(
+                    self.custom(
+                        metric, key, concepts=spec.concepts, seed=spec.seed, **spec.params_of(metric.__name__)
+                    )
+                )
+                progress((done := done + 1) / len(suite))
         step = self.checkpoint.header.global_step
         return EvalResult(step=step, missing=missing, rows=self.rows_in_words(), **result)
 

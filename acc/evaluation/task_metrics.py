@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from acc.differences import half_width
 from acc.errors import InvalidInput
-from acc.evaluation.encoding import batches, sample_of
+from acc.evaluation.encoding import Gathered, batches, sample_of
 from acc.evaluation.metrics.jackknife import FEWEST_UNITS, GROUPS
 from acc.models import Model, ModelOutput
 from acc.results import MetricValue
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from acc.data import AccDataset
 
 NO_HELD_OUT = "no rows are held out (val_fraction is 0), and training rows would flatter the model"
-_LOSS, _ROWS = "_loss", "_rows"
+_LOSS, _ROWS, _ODD = "_loss", "_rows", "_odd"
+_FEW_ROWS = 8
 
 
 def attach(tasks: TaskSet, spec: TaskSpec, checkpoint: Checkpoint) -> Entry:
@@ -66,8 +67,8 @@ class TaskMetrics:
             return [metric for entry in entries for metric in without(entry, NO_HELD_OUT)], None
         group, groups = _dealt(stored.dataset, held_out)
         sums: list[list[dict[str, Tensor]]] = [[{} for _ in range(groups)] for _ in entries]
-        latents: list[Tensor] = []
         kept = np.isin(held_out, keep)
+        latents = Gathered(int(kept.sum()))
         failures: list[MetricValue] = []
         parts = [
             (number, part) for number in range(groups) for part in batches(np.flatnonzero(group == number))
@@ -76,7 +77,7 @@ class TaskMetrics:
             batch = stored.batch(held_out[at])
             output = self._model.encode(batch.images)
             wanted = torch.from_numpy(np.flatnonzero(kept[at])).to(stored.device)
-            latents.append(output.posterior_mean.float().index_select(0, wanted))
+            latents.add(output.posterior_mean.float().index_select(0, wanted))
             for entry, folds in list(zip(entries, sums, strict=True)):
                 try:
                     with failing(entry.spec, entry.task):
@@ -94,14 +95,14 @@ class TaskMetrics:
                 try:
                     with failing(entry.spec, entry.task):
                         given = entry.task.compute_joint_loss(own, others, entry.head, *entry.step)
-                        loss = entry.summed(given).double() * len(batch)
-                        found = {**entry.task.evaluate_joint(own, others), _LOSS: loss, _ROWS: len(batch)}
+                        told = _told(entry.summed(given), len(batch))
+                        found = {**entry.task.evaluate_joint(own, others), **told}
                         _add(total, found, stored.device)
                 except TaskFailed as error:
                     self._joint_failed[entry.spec.key] = _unmeasured(error)
         rows = np.concatenate([held_out[at][kept[at]] for _, at in parts])
         found_values = list(self._summarised(stored, entries, sums, train, held_out))
-        return [*failures, *found_values], (rows, torch.cat(latents))
+        return [*failures, *found_values], (rows, latents.rows)
 
     def joint(self) -> Iterator[MetricValue]:
         """Yield the metrics of the joint tasks over all datasets that were measured."""
@@ -160,14 +161,33 @@ def _of_batch(entry: Entry, output: ModelOutput, batch: Batch) -> Sums:
     if not entry.task.trains:
         return found
     loss = entry.loss(output, batch)
-    return {**found, _LOSS: loss.double() * len(batch), _ROWS: len(batch)}
+    return {**found, **_told(loss, len(batch))}
+
+
+def _told(loss: Tensor, rows: int) -> dict[str, Any]:
+    """Return what is added up of the loss of a batch: also how many were no finite numbers, and of how many rows."""
+    odd = not bool(torch.isfinite(loss))
+    return {_LOSS: loss.double() * rows, _ROWS: rows, _ODD: torch.tensor([1, odd, rows * odd])}
 
 
 def _values(entry: Entry, total: dict[str, Tensor]) -> dict[str, float | str]:
     values: dict[str, float | str] = {}
     if _LOSS in total:
-        values["loss"] = float(total.pop(_LOSS)) / float(total.pop(_ROWS))
+        loss = float(total.pop(_LOSS)) / float(total.pop(_ROWS))
+        batches_of_all, odd, rows = total.pop(_ODD).tolist()
+        values["loss"] = loss if not odd else _no_number(loss, batches_of_all, odd, rows)
     return {**values, **(entry.task.summarise(total) if total else {})}
+
+
+def _no_number(loss: float, batches_of_all: int, odd: int, rows: int) -> str:
+    """Return, in words, that the losses of ``odd`` batches, of ``rows`` rows, were no finite numbers."""
+    told = f"came out as {loss}" + (f" for {odd} of {batches_of_all} batches" if odd < batches_of_all else "")
+    if rows / odd > _FEW_ROWS:
+        return f"{told}, which is no finite number"
+    return (
+        f"{told}, in batches of {rows / odd:.2g} images; evaluations go in batches of any size, down to one, and the "
+        "loss must be a finite number for each"
+    )
 
 
 def _total(folds: list[dict[str, Tensor]]) -> dict[str, Tensor]:

@@ -21,7 +21,8 @@ class Change:
 
 
 class PluginRegistry:
-    """Plugin classes below ``root``, in the folders ``tasks``, ``generators``, ``recipes``, ``models``, ``methods``.
+    """Plugin classes below ``root``, in the folders ``tasks``, ``generators``, ``recipes``, ``models``, ``methods``,
+    ``metrics``.
 
     Call ``scan``.
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from acc.data import DatasetGenerator
 from acc.errors import PluginError, TaskError
 from acc.methods import Method, Paper
+from acc.metrics import Metric
 from acc.models import Model
 from acc.params import Param, params_of
 from acc.recipes import Recipe
-from acc.specs import TrainSpec
+from acc.specs import METRIC_CLASS, TrainSpec
 from acc.text import in_words, text_of
 from acc.training.context import LOSS_TAKES, takes_step
 from acc.training.task import EvaluationTask, JointTask, TargetTask, Task
 
-Kind = Literal["task", "generator", "recipe", "model", "method"]
+Kind = Literal["task", "generator", "recipe", "model", "method", "metric"]
 
 KINDS: dict[Kind, tuple[type, tuple[str, ...]]] = {
     "task": (Task, ("compute_loss",)),
@@ -26,6 +29,7 @@ KINDS: dict[Kind, tuple[type, tuple[str, ...]]] = {
     "recipe": (Recipe, ("run",)),
     "model": (Model, ("posterior", "decode_logits")),
     "method": (Method, ("setup",)),
+    "metric": (Metric, ("measure",)),
 }
 # Set on every instance: a parameter of that name would be overwritten.
 _KEPT_NAMES = frozenset({"key", "latent_range", "column", "spec", "model"})
@@ -33,6 +37,9 @@ _KEPT_NAMES = frozenset({"key", "latent_range", "column", "spec", "model"})
 _NOT_FOR_METHODS = frozenset(
     {"data", "method", "tasks", "latent_dim", "factors", "start_from", "control", "classes", "model_seed"}
 ) | set(TrainSpec.model_fields)
+METRIC_CHARS = 32
+MOST_SECONDS = 3600
+_NUMBER_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _WORD = re.compile(r"[A-Z]+(?![a-z])[0-9]*|[A-Z]?[a-z0-9]+")
 # Tasks of these bases define another method in place of compute_loss.
 _SPECIAL_TASKS: tuple[tuple[type[Task], str], ...] = (
@@ -73,7 +80,7 @@ class PluginClass:
 
     @property
     def requires(self) -> dict[str, Any]:
-        """What a task needs of dataset and model, and measures; a generator's version; a method's paper."""
+        """What a task needs of dataset and model, and measures; a generator's version; a paper; a metric's numbers."""
         if issubclass(self.cls, Task):
             return {
                 "target": self.cls.target,
@@ -89,7 +96,14 @@ class PluginClass:
         if issubclass(self.cls, Model):
             return {"posterior": bool(self.cls.has_posterior)}
         if issubclass(self.cls, Method):
-            return {"paper": {**asdict(self.cls.paper), "text": str(self.cls.paper)}}
+            return {"paper": _paper(self.cls.paper)}
+        if issubclass(self.cls, Metric):
+            return {
+                "paper": _paper(self.cls.paper) if self.cls.paper else {},
+                "metrics": dict(self.cls.metrics),
+                "ranges": {name: list(ends) for name, ends in self.cls.ranges.items()},
+                "seconds": self.cls.seconds,
+            }
         return {}
 
     def describe(self) -> dict[str, Any]:
@@ -102,6 +116,10 @@ class PluginClass:
             "params": [param.as_dict() for param in self.params],
             "requires": self.requires,
         }
+
+
+def _paper(paper: Paper) -> dict[str, Any]:
+    return {**asdict(paper), "text": str(paper)}
 
 
 def kind_of(cls: type) -> Kind | None:
@@ -149,6 +167,8 @@ def check(cls: type, kind: Kind) -> None:
         _check_task(cls)
     if issubclass(cls, Method):
         _check_method(cls)
+    if issubclass(cls, Metric):
+        _check_metric(cls)
     if issubclass(cls, DatasetGenerator) and (
         isinstance(cls.version, bool) or not isinstance(cls.version, int)
     ):
@@ -222,6 +242,44 @@ def _check_method(cls: type[Method]) -> None:
             f"class {cls.__name__}: parameter '{taken[0]}' has a name that train(method=...) takes itself; choose "
             "another"
         )
+
+
+def _check_metric(cls: type[Metric]) -> None:
+    def wrong(what: str, right: str) -> PluginError:
+        return PluginError(f"class {cls.__name__}: {what}; {right}")
+
+    if len(cls.__name__) > METRIC_CHARS or not METRIC_CLASS.match(cls.__name__):
+        raise wrong(
+            "its name is not that of a metric",
+            f"begin with a capital letter, and use at most {METRIC_CHARS} letters",
+        )
+    if cls.paper is not None and not isinstance(cls.paper, Paper):
+        raise wrong(
+            f"paper is {cls.paper!r}", "write paper = Paper(authors, year, title, where), from acc.api"
+        )
+    metrics: Any = cls.metrics
+    if not isinstance(metrics, Mapping) or not metrics:
+        raise wrong(
+            f"metrics is {metrics!r}",
+            "use a dict of name -> whether higher is better, with one name at least",
+        )
+    for name, higher in metrics.items():
+        if not isinstance(name, str) or len(name) > METRIC_CHARS - 1 or not _NUMBER_NAME.fullmatch(name):
+            right = f"use a-z, 0-9 and _, beginning with a letter, at most {METRIC_CHARS - 1}"
+            raise wrong(f"metrics names {name!r}", right)
+        if not isinstance(higher, bool | None):
+            raise wrong(
+                f"metrics[{name!r}] is {higher!r}", "True: higher is better, False: lower, None: neither is"
+            )
+    ranges: Any = cls.ranges
+    if not isinstance(ranges, Mapping) or not all(
+        name in metrics and _is_pair(pair) and -math.inf < pair[0] < pair[1] < math.inf
+        for name, pair in ranges.items()
+    ):
+        raise wrong(f"ranges is {ranges!r}", "use a dict of a name of metrics -> (least, greatest)")
+    seconds: Any = cls.seconds
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= MOST_SECONDS:
+        raise wrong(f"seconds is {seconds!r}", f"use a number up to {MOST_SECONDS}")
 
 
 def _is_pair(pair: Any) -> bool:

@@ -18,6 +18,7 @@ from acc.specs import EvalSpec
 from acc.tests import helpers
 from acc.training.checkpoints.files import Checkpoint
 from acc.training.split import split_indices
+from acc.training.task import Task
 
 
 def trained(datasets: dict[str, AccDataset], tasks: Any = None, **train: Any) -> Checkpoint:
@@ -208,3 +209,26 @@ def test_intervals_are_as_wide_as_statistics_wants_them(dataset: AccDataset) -> 
     p, half = float(accuracy.value or 0), (float(accuracy.high or 0) - float(accuracy.low or 0)) / 2
     binomial = 2.093 * (p * (1 - p) / rows) ** 0.5
     assert 0.5 * binomial < half < 2 * binomial
+
+
+def test_a_loss_that_is_none_of_a_single_image_says_so() -> None:
+    class Halves(Task):
+        """Of a batch of one image there is no half, and the mean of nothing is no number."""
+
+        def compute_loss(self, output: Any, batch: Any, head: Any) -> Any:
+            half = len(batch) // 2
+            return (self.latent(output)[:half] - self.latent(output)[half : 2 * half]).square().mean()
+
+    classes = helpers.shipped_tasks()
+    classes.add(Halves)
+    datasets = {"data": helpers.blobs(80)}
+    tasks = [helpers.task("reconstruction"), helpers.task("Halves", key="halves")]
+    _, sink = helpers.run(helpers.job(datasets, tasks, steps=2, val_fraction=0.25), datasets, classes)
+    result = evaluate_checkpoint(sink.last.checkpoint(), datasets, classes, EvalSpec(device="cpu"))
+    found = {metric.task_key: metric for metric in result.metrics if metric.name == "loss"}
+    assert found["halves"].value is None
+    assert found["halves"].reason == (
+        "came out as nan, in batches of 1 images; evaluations go in batches of any size, down to one, and the loss "
+        "must be a finite number for each"
+    )
+    assert found["reconstruction"].value is not None

@@ -37,6 +37,10 @@ def _fortran(path: Path) -> None:
     np.save(path, np.asfortranarray(pixels(N, 12, 12)))
 
 
+def _fortran_npz(path: Path) -> None:
+    np.savez_compressed(path, images=np.asfortranarray(pixels(N, 12, 12)), label=np.arange(N) % 2)
+
+
 def _h5(path: Path) -> None:
     with h5py.File(path, "w") as file:
         file.create_dataset("images", data=pixels(N, 12, 12), chunks=(2, 12, 12), compression="gzip")
@@ -88,6 +92,7 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "packed.npz": _npz,
     "stored.npz": _stored_npz,
     "fortran.npy": _fortran,
+    "fortran.npz": _fortran_npz,
     "x.h5": _h5,
     "x.mat": _mat,
     "smallnorb-training-dat.mat": _norb,

@@ -175,3 +175,17 @@ def test_a_scale_that_no_number_spans_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "images.npy", IMAGES_40)
     with pytest.raises(InvalidInput, match="is refused; write the black and the white value"):
         import_file(tmp_path / "images.npy", scale="-1e308..1e308")
+
+
+def test_two_classes_of_one_label_are_refused_and_say_which(tmp_path: Path) -> None:
+    path = tmp_path / "data.npz"
+    np.savez(path, images=IMAGES_40, kind=np.arange(40) % 3)
+    target = {"source": "kind", "name": "kind", "kind": "class", "labels": ["cat", "dog", "cat"]}
+    with pytest.raises(InvalidInput) as refused:
+        import_file(path, changes={"targets": [target]})
+    assert "'cat' names two classes of 'kind'" in refused.value.fields["targets.0.labels"][0]
+    close = np.where(np.arange(40) % 2, 0.12345678, 0.12345679)  # which read alike in six digits
+    np.savez(path, images=IMAGES_40, angle=close)
+    target = {"source": "angle", "name": "angle", "kind": "class"}
+    data, _ = import_file(path, changes={"targets": [target]})
+    assert data.target_specs[0].labels == ("0.12345678", "0.12345679")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from acc.errors import PluginFailed
+from acc.errors import PluginFailed, TrainingFailed
 from acc.params import Param
 from acc.tests import helpers
 from acc.training.plugin_set import PluginSet
@@ -172,3 +172,45 @@ def test_one_class_with_one_method_is_a_task() -> None:
 
     assert run(helpers.task("Shortest"), more=(Shortest,), steps=2).step == 2
     assert PluginSet(Shortest).task("Shortest") is Shortest
+
+
+def test_the_graph_of_a_loss_is_let_go_with_its_step() -> None:
+    trainer = run(helpers.task("Two"), steps=3)
+    (entry,) = trainer.state.tasks.entries.values()
+    assert len(entry.parts) == 3
+    assert not any(part.requires_grad for part in entry.parts)
+
+
+class Worsens(Task):
+    """Two losses, of which the second explodes or ends, from the fortieth update on; a third counts for nothing."""
+
+    how = Param("explodes", choices=("explodes", "ends"))
+    part_weights = {"told": 0.0}
+
+    def compute_loss(self, output: Any, batch: Any, head: Any, step: Any) -> Any:
+        size = output.mean.square().mean()
+        late = max(0, step.step - 40)
+        second = size / 0.0 if late and self.how == "ends" else size * (1.0 + 1e3 * late)
+        return {"steady": size, "second": second, "told": size.detach() * (1 + 1e6 * late)}
+
+
+def test_an_alarm_names_the_loss_that_is_at_fault() -> None:
+    sink = MemorySink()
+    few: dict[str, Any] = {"steps": 120, "lr": 1e-5, "batch_size": 8}
+    run(helpers.task("Worsens", weight=2.0), sink=sink, more=(Worsens,), **few)
+    told = [alarm for alarm in sink.alarms if alarm.kind == "divergence"]
+    assert told
+    assert "the loss of task 'worsens' (weight 2) diverges" in told[0].message
+    assert "; of its losses 'second' rose most, from " in told[0].message
+    assert told[0].series == "raw/worsens"
+
+    ended = MemorySink()
+    broken = helpers.task("Worsens", weight=2.0, params={"how": "ends"})
+    with pytest.raises(
+        TrainingFailed, match=r"the loss 'second' of task 'worsens' \(weight 2\) was no longer a finite"
+    ):
+        run(broken, sink=ended, more=(Worsens,), **few)
+    skipped = MemorySink()
+    run(broken, sink=skipped, more=(Worsens,), **{**few, "steps": 50, "on_nan": "skip"})
+    (alarm, *_) = [alarm for alarm in skipped.alarms if alarm.kind == "nan"]
+    assert (alarm.step, alarm.series) == (41, "part/worsens/second")

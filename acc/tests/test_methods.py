@@ -333,6 +333,22 @@ def test_codes_are_discrete_vectors_of_the_book_and_many_are_in_use():
     assert model.used.sum() == pytest.approx(40 * 16 * 16, rel=2)
 
 
+def test_codes_are_the_nearest_in_half_precision_too():
+    found = run("vq_vae", steps=1)
+    model: Any = found.model
+    # Codes so close together that half precision cannot tell them apart.
+    model.book.copy_(1 + 1e-4 * torch.arange(len(model.book))[:, None].expand_as(model.book))
+    images = torch.from_numpy(DATA.images[:4]).float() / 255
+    with torch.no_grad():
+        model.encoder[-1].bias.fill_(1.01)
+        model.encoder[-1].weight.mul_(1e-3)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        told = model.posterior(images).extras
+    flat = told["encoded"].permute(0, 2, 3, 1).double()
+    nearest = (flat[..., None, :] - model.book.double()).square().sum(-1).argmin(-1)
+    assert torch.equal(told["codes"], nearest)
+
+
 def test_the_book_is_a_moving_average_of_what_was_encoded():
     task = attached("CodebookTask", 2, decay=0.9)
     model: Any = shipped_plugins().models["VQAutoencoder"].__new__(shipped_plugins().models["VQAutoencoder"])

@@ -159,11 +159,14 @@ def test_a_loss_of_the_whole_batch_sees_all_of_its_rows(dataset: AccDataset, tmp
     assert apart(whole, shared) < 1e-2 * apart(whole, without)
 
 
-@pytest.mark.parametrize("name", ["PairsTask", "MMDTask", "DIPTask"])
-def test_ranks_learn_of_the_tasks_of_methods_what_one_process_learns(
-    dataset: AccDataset, tmp_path: Path, name: str
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [("PairsTask", {}), ("MMDTask", {}), ("DIPTask", {}), ("KLDivergenceTask", {"free_bits": 0.3})],
+)
+def test_ranks_learn_of_statistics_of_a_batch_what_one_process_learns(
+    dataset: AccDataset, tmp_path: Path, name: str, params: dict[str, Any]
 ) -> None:
-    few: dict[str, Any] = {"steps": 3, "lr": 1e-4, "tasks": [helpers.task(name, weight=0.01)]}
+    few: dict[str, Any] = {"steps": 3, "lr": 1e-4, "tasks": [helpers.task(name, weight=0.01, params=params)]}
     assert furthest(alone(dataset, **few), trained(tmp_path / "shared", dataset, **few)) < 1e-6
 
 

@@ -96,3 +96,44 @@ def test_a_resume_amid_broken_steps_is_exact(dataset: AccDataset, optimizer: str
     trainer, resumed = helpers.run(spec, datasets, breaking(range(5, 9), "loss"), resume_from=tmp_path / "7")
     assert trainer.skipped == 4
     assert resumed.at(12).write(tmp_path / "resumed") == whole.at(12).write(tmp_path / "whole")
+
+
+def test_a_broken_step_moves_no_buffer_of_model_head_or_task(dataset: AccDataset) -> None:
+    classes = breaking(range(6, 8), "loss")
+
+    class Follows(classes.task("RegressionTask")):  # type: ignore[misc]
+        """Keeps a mean of what it has seen, in a buffer of its head and in one of its own."""
+
+        def attach(self, *given: Any) -> None:
+            super().attach(*given)
+            self.kept = torch.nn.BatchNorm1d(1, affine=False)
+
+        def build_head(self, in_dim: int, dataset: AccDataset) -> Any:
+            head = super().build_head(in_dim, dataset)
+            head.register_buffer("seen", torch.zeros(()))
+            return head
+
+        def compute_loss(self, output: Any, batch: Any, head: Any) -> Any:
+            breaks = 6 <= self.calls < 8
+            self.calls += 1
+            with torch.no_grad():
+                head.seen.lerp_(self.latent(output).mean() / (0.0 if breaks else 1.0), 0.5)
+                self.kept(self.latent(output)[:, :1] + (torch.nan if breaks else 0.0))
+            return super().compute_loss(output, batch, head)
+
+        calls = 0
+
+    classes.add(Follows)
+    tasks = [*spec_on({"data": dataset}).tasks, helpers.task("Follows", key="follows")]
+    spec = helpers.job(
+        {"data": dataset}, tasks, steps=12, batch_size=16, on_nan="skip", checkpoint_every_steps=1, lr=1e-3
+    )
+    _, sink = helpers.run(spec, {"data": dataset}, classes)
+    before, after, later = (sink.at(step).tensors for step in (6, 8, 9))
+    names = [name for name in before if "follows" in name and not name.startswith("optim.")]
+    names = [name for name in names if "seen" in name or "kept" in name]
+    assert len(names) == 4, before.keys()
+    for name in names:
+        assert torch.equal(before[name], after[name]), name
+        assert torch.isfinite(later[name]).all(), name
+        assert not torch.equal(after[name], later[name]), name

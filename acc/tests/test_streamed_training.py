@@ -19,7 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acc.data import AccDataset
+from acc.errors import DatasetLost
+from acc.evaluation import evaluate_checkpoint
 from acc.hashes import file_sha256
+from acc.specs import EvalSpec
 from acc.tests import helpers
 from acc.training import streaming
 from acc.training.batch import Resident
@@ -180,7 +183,7 @@ def test_one_dataset_may_be_streamed_beside_one_that_is_held(tmp_path: Path) -> 
     assert sink.at(14).header.streamed == ("a",)
     words = trainer.state.data_in_words()
     assert words["a"] == (
-        "600 images, trained on 480, 120 held out from training; 0.00 GiB, streamed from the file (limit 0.0001 GiB)"
+        "600 images, trained on 480, 120 held out from training; 0.1 MiB, streamed from the file (limit 0.0001 GiB)"
     )
     assert "held in the memory" in words["b"]
 
@@ -195,6 +198,27 @@ def test_what_is_measured_before_the_first_step_is_the_same_streamed_and_held(
     baselines = [{key: entry.baseline for key, entry in entries.items()} for entries in found]
     assert baselines[0] == baselines[1]
     assert any(baselines[0].values())
+
+
+def test_a_file_that_can_no_longer_be_read_ends_the_job_in_a_sentence(
+    datasets: dict[str, AccDataset], tmp_path: Path
+) -> None:
+    datasets["a"].name = "circles"
+    trainer = Trainer(job_on(datasets), datasets, classes=helpers.shipped_tasks())
+    os.truncate(tmp_path / "a", (tmp_path / "a").stat().st_size - 45 * 256)
+    told = r"the dataset 'circles' can no longer be read from its file '.*/a': it has become shorter\. Restore the file"
+    with pytest.raises(DatasetLost, match=told):
+        trainer.run()
+
+
+def test_a_file_that_can_no_longer_be_read_is_no_fault_of_a_task_that_is_measured(
+    datasets: dict[str, AccDataset], tmp_path: Path
+) -> None:
+    _, sink = helpers.run(job_on(datasets), datasets)
+    os.truncate(tmp_path / "b", (tmp_path / "b").stat().st_size - 10 * 256)
+    spec = EvalSpec(device="cpu", suite=("metrics",))
+    with pytest.raises(DatasetLost, match=r"a dataset can no longer be read from its file '.*/b'"):
+        evaluate_checkpoint(sink.last.checkpoint(), datasets, helpers.shipped_tasks(), spec)
 
 
 def test_images_read_from_the_file_are_those_of_the_held_dataset(datasets: dict[str, AccDataset]) -> None:

@@ -42,10 +42,10 @@ def _site(verb: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what is asked; return 0, 1 if some run was not sent whole, 2 for bad input."""
+    """Do what is asked; return 0, 1 if some run was not read or sent whole, 2 for bad input."""
     given = parser().parse_args(arguments)
     try:
-        told = _do(given)
+        told, faults = _do(given)
     except InvalidInput as error:
         _say(str(error), sys.stderr)
         return BAD_INPUT
@@ -56,19 +56,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     for each in told:
         _say(str(each), sys.stderr if each.fault else sys.stdout)
-    return FAILED if any(each.fault for each in told) else DONE
+    return FAILED if faults or any(each.fault for each in told) else DONE
 
 
-def _do(given: argparse.Namespace) -> list[Synced]:
+def _do(given: argparse.Namespace) -> tuple[list[Synced], bool]:
+    """Return what came of sending runs, and whether something of a store could not be read."""
     if given.verb == "sync":
-        return sync(given.files, site=given.site, token=given.token)
+        return sync(given.files, site=given.site, token=given.token), False
     folder = given.folder or os.environ.get("ACC_RUNS") or FOLDER
     made = import_runs(given.path, folder=folder, experiment=given.experiment)
     for each in made:
         _say(str(each), sys.stdout)
+        for fault in each.faults:
+            _say(f"{each.path}: {each.branch}: {fault}; the rest was imported", sys.stderr)
+    faults = any(each.faults for each in made)
     if given.only_files or not (given.site or os.environ.get("ACC_URL")):
-        return []
-    return sync([each.path for each in made], site=given.site, token=given.token)
+        return [], faults
+    return sync([each.path for each in made], site=given.site, token=given.token), faults
 
 
 def _say(line: str, stream: object) -> None:

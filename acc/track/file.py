@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from typing import Any
 from acc import journal
 from acc.errors import InvalidInput
 from acc.journal import DamagedJournal, Record
+
+LOCK_SECONDS = 0.5
+"""How long a writer waits for those that have the file locked."""
 
 
 class Journal:
@@ -23,14 +27,12 @@ class Journal:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not _lock(self._file):
             os.close(self._file)
             raise InvalidInput(
                 id=f"run {path.stem!r} is being written by another process ({path} is locked); "
                 "let only one write a run, such as rank 0, or give each an id of its own"
-            ) from None
+            )
         self.size, self.count, self._digest = 0, 0, journal.START
         try:
             for record in records(path):
@@ -67,6 +69,20 @@ class Journal:
     def abandon(self) -> None:
         """Close this process's copy of the file without a word, in a fork whose parent goes on with it."""
         os.close(self._file)
+
+
+def _lock(file: int) -> bool:
+    """Lock a journal for its writer; False if another has it. Who only asks whether it is written holds it a moment."""
+    until = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.01)
+        else:
+            return True
 
 
 def records(path: Path, place: int = 0, before: bytes | None = journal.START) -> Iterator[Record]:

@@ -91,7 +91,7 @@ class Run:
             raise
         self._rows: deque[_Row] = deque()
         self._append: Callable[[_Row], None] = self._rows.append
-        self._names: tuple[str, ...] | None = None  # of the last call, which the next most often has, too
+        self._names: Any = None  # of the last call, which the next most often has, too
         self._known: set[tuple[str, ...]] = set()
         self._series: set[str] = set()
         self._wall = 0.0
@@ -127,7 +127,9 @@ class Run:
                 break
         if names != self._names:
             self._learn(names)
-        self._append((names, step, _time(), row))
+        self._append(
+            (self._names, step, _time(), row)
+        )  # one tuple of names for all calls: the others are freed
         self._next = step + 1
 
     def save(self, model: Any, step: int | None = None, *, spec: Any = None) -> Path:

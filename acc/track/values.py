@@ -39,6 +39,12 @@ def plain(names: Sequence[str], row: Sequence[Any]) -> tuple[float | OnDevice, .
     for place, value in enumerate(row):
         if type(value) is float:
             continue
+        if getattr(value, "is_cpu", False):  # a tensor of torch where its number can be had at once
+            try:
+                found[place] = float(value.item())
+            except (TypeError, ValueError, RuntimeError, OverflowError):
+                raise _refused(names[place], repr(value)[:80]) from None
+            continue
         device = getattr(value, "device", None)
         if device is not None and getattr(device, "type", "cpu") != "cpu" and hasattr(value, "detach"):
             if value.numel() != 1:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from acc import rng
+from acc.errors import DatasetLost
 from acc.text import in_words
 from acc.training.batch import Indices, Stored, TrainingRows
 from acc.training.losses import series
@@ -37,6 +38,8 @@ def measure_baseline(state: TrainState, entry: Entry, sink: Sink) -> None:
             found = _loss_of(entry.task, rows)
         if found is not None and not (isinstance(found, Baseline) and math.isfinite(found.loss)):
             raise ValueError(f"it returned {found!r}; it must return a Baseline with a finite loss, or None")
+    except DatasetLost:
+        raise
     except Exception as error:  # a plugin's own code may raise anything
         message = (
             f"task '{key}' has no baseline: {entry.spec.task_class}.{_name(entry.task)} failed, "

@@ -451,7 +451,8 @@ class IndexStream:
             self._load(number)
         if within + self._batch_size <= self._chunk_samples:
             rows = slice(within, within + self._batch_size)
-            return self._chunk[rows], self._host[rows]
+            index = self._chunk[rows]
+            return index, index if self._chunk is self._host else self._host[rows]
         head, host = self._chunk[within:], self._host[within:]
         self._load(number + 1)
         rest = slice(0, self._batch_size - len(head))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from acc.errors import PluginFailed, TrainingFailed
+from acc.errors import DatasetLost, PluginFailed, TrainingFailed
 from acc.places import describe, written_at
 from acc.text import is_out_of_memory
 from acc.training.ranks.group import RankLost
@@ -16,8 +16,8 @@ from acc.training.task import JointTask, Task
 if TYPE_CHECKING:
     from acc.specs import TaskSpec
 
-NO_FAULT = (MemoryError, torch.OutOfMemoryError, RankLost, TrainingFailed, PluginFailed)
-"""Of whatever code they arise in, no fault of a task: memory, other ranks, the compiler, and what is named already."""
+NO_FAULT = (MemoryError, torch.OutOfMemoryError, RankLost, DatasetLost, TrainingFailed, PluginFailed)
+"""Of whatever code they arise in, no fault of a task: memory, ranks, files, the compiler, and what is named already."""
 
 
 class TaskFailed(PluginFailed):

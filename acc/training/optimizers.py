@@ -287,10 +287,10 @@ class Optimizers:
             return self.arms[0].optimizer.parameters
         return [one for arm in self.arms if not arm.apart for one in arm.optimizer.parameters]
 
-    def skip_unless_finite(self, value: Tensor) -> None:
+    def skip_unless_finite(self, value: Tensor) -> Tensor:
         """Let the next step change nothing, not even the moments, unless the scalar ``value`` is finite.
 
-        The gradients of groups with a loss of their own must be finite, too.
+        The gradients of groups with a loss of their own must be finite, too: returns the scalar that tells of all.
         """
         apart = [
             one.grad
@@ -303,6 +303,7 @@ class Optimizers:
             value = value + nn.utils.get_total_norm(apart)
         for arm in self.arms:
             arm.optimizer.skip_unless_finite(value)
+        return value
 
     def skip_nothing(self) -> None:
         """Let every step count from now on, as if none had ever been left out."""

@@ -11,6 +11,7 @@ from typing import Protocol
 from acc.errors import InvalidInput
 from acc.hashes import text_sha256
 from acc.methods import Method
+from acc.metrics import Metric, require_known
 from acc.models import BUILT_IN, Model
 from acc.names import letters
 from acc.training.task import Task
@@ -45,19 +46,20 @@ class Source:
 
 
 class PluginSet:
-    """Task, model and method classes by name. Built-in architectures are always there.
+    """Task, model, method and metric classes by name. Built-in architectures are always there.
 
     Made from what the registry loaded, or from plain classes in a notebook.
     """
 
-    def __init__(self, *items: Loaded | type[Task] | type[Model] | type[Method]) -> None:
+    def __init__(self, *items: Loaded | type[Task] | type[Model] | type[Method] | type[Metric]) -> None:
         self._tasks: dict[str, type[Task]] = {}
         self._models: dict[str, type[Model]] = {}
         self._methods: dict[str, type[Method]] = {}
+        self._metrics: dict[str, type[Metric]] = {}
         self._sources: dict[str, Source] = {}
         self.add(*items)
 
-    def add(self, *items: Loaded | type[Task] | type[Model] | type[Method]) -> None:
+    def add(self, *items: Loaded | type[Task] | type[Model] | type[Method] | type[Metric]) -> None:
         """Take in more classes; one of a name that is known replaces it for what is built from now on."""
         for item in items:
             cls: type
@@ -71,6 +73,8 @@ class PluginSet:
                 self._models[name] = cls
             elif issubclass(cls, Method):
                 self._methods[name] = cls
+            elif issubclass(cls, Metric):
+                self._metrics[name] = cls
             if source is not None:
                 self._sources[name] = source
 
@@ -79,6 +83,7 @@ class PluginSet:
         self._tasks = {**other._tasks, **self._tasks}
         self._models = {**other._models, **self._models}
         self._methods = {**other._methods, **self._methods}
+        self._metrics = {**other._metrics, **self._metrics}
         self._sources = {**other._sources, **self._sources}
 
     @property
@@ -114,6 +119,11 @@ class PluginSet:
             known = ", ".join(sorted(self._methods)) or "none"
             raise InvalidInput({"method": f"{name!r} is not a known method; known: {known}"})
         return found
+
+    def metric(self, name: str) -> type[Metric]:
+        """Return the class of a metric of a whole checkpoint; raises InvalidInput (suite) naming them."""
+        require_known(name, self._metrics)
+        return self._metrics[name]
 
     def sources(self, names: Iterable[str]) -> dict[str, dict[str, str]]:
         """Return name -> {path, sha256, source} of those classes whose source is known."""

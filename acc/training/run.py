@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from acc.errors import InvalidInput
 from acc.methods import Method, Setup, made
+from acc.metrics import Metric
 from acc.models import Model
 from acc.params import params_of
 from acc.plugins.shipped import shipped_plugins
-from acc.specs import ImageShape, ModelSpec, TaskSpec, TrainJobSpec, TrainSpec, parse
+from acc.specs import EvalSpec, ImageShape, ModelSpec, TaskSpec, TrainJobSpec, TrainSpec, parse
 from acc.training.checkpoints.files import Checkpoint, Snapshot, load
 from acc.training.plugin_set import PluginSet
 from acc.training.protocols import Alarm, Baseline, CheckpointReason, CommandResult, Control, PointBlock
@@ -109,11 +110,19 @@ class TrainRun:
         """Write the checkpoint as safetensors and return its sha256."""
         return self.snapshot.write(path)
 
-    def evaluate(self) -> EvalResult:
-        """Return metrics on held-out images, and reconstructions of a few of them."""
+    def evaluate(self, *suite: str | type[Metric], **options: Any) -> EvalResult:
+        """Return metrics on held-out images, and reconstructions of a few of them; or what ``suite`` names.
+
+        suite: parts of ``EVAL_PARTS``, and metrics of a whole checkpoint, by name or class; options: other fields of
+        ``EvalSpec``. Raises InvalidInput.
+        """
         from acc.evaluation import evaluate_checkpoint
 
-        return evaluate_checkpoint(self.checkpoint, self._datasets, self._trainer.state.classes)
+        classes = PluginSet(*(each for each in suite if not isinstance(each, str)))
+        classes.include(self._trainer.state.classes)
+        names = tuple(each if isinstance(each, str) else each.__name__ for each in suite)
+        spec = parse(EvalSpec, {**options, "suite": names} if names else options)
+        return evaluate_checkpoint(self.checkpoint, self._datasets, classes, spec)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,7 @@ longer way (``acc.training.ranks``).
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from acc.errors import PluginFailed
 from acc.models import Model, ModelOutput
@@ -130,10 +130,11 @@ class Plan:
         outputs = _encoded(model, x_BCHW).split(sizes, share=self._sharing)
         # The loss of each task on what its dataset's rows came to.
         losses: list[Tensor] = [x_BCHW] * self._size
+        own_images = x_BCHW.split(sizes) if len(sizes) > 1 else (x_BCHW,)
         views: list[TaskView] = []
         divided = self._whole and ranks is not None and share is not None and share.rows < share.batch
         for group, drawn, output, own, whole_drawn in zip(
-            self._groups, shares, outputs, x_BCHW.split(sizes), batches, strict=True
+            self._groups, shares, outputs, own_images, batches, strict=True
         ):
             batch = whole_batch = drawn.batch(own)
             whole = output
@@ -185,8 +186,17 @@ class Plan:
         return found
 
     def parts(self) -> list[tuple[str, Tensor]]:
-        """Return series and value of each of the losses that tasks gave by name, raw and detached."""
-        return [(name, part.detach()) for entry in self._in_parts for name, part in entry.part_series()]
+        """Return series and value of each of the losses that tasks gave by name, raw; let their graphs go."""
+        for entry in self._in_parts:
+            entry.parts = tuple(part.detach() for part in entry.parts)
+        return [named for entry in self._in_parts for named in entry.part_series()]
+
+    def modules(self) -> Iterator[nn.Module]:
+        """Yield what the tasks keep beside the model: heads, and other modules."""
+        for entry in self._entries:
+            if entry.head is not None:
+                yield entry.head
+            yield from entry.extra.modules()
 
     def _loss(
         self,
@@ -312,6 +322,8 @@ class Updates:
     def make(self, plan: Plan, base_lr: float, step: int, clip: float | None) -> StepResult:
         """Make one update of the tasks of ``plan``, of a gradient no longer than ``clip``; return what it came to."""
         optimizer, train = self._optimizer, self._train
+        skips = train.on_nan == "skip" or self.survives
+        buffers = _Buffers([self._model, *plan.modules()]) if skips else None
         optimizer.zero_grad()
         if self._share is None:
             losses = self._losses(plan)
@@ -329,13 +341,16 @@ class Updates:
         norm = self._norm(step, clip)
         lr = optimizer.set_lr(base_lr, step)
         if self.scaler is not None:
+            if buffers is not None:
+                assert norm is not None
+                buffers.keep_if(torch.isfinite(total + norm))
             for inner in optimizer.inner:
                 self.scaler.step(inner)
             self.scaler.update()
         else:
-            if train.on_nan == "skip" or self.survives:
+            if buffers is not None:
                 assert norm is not None
-                optimizer.skip_unless_finite(total + norm)
+                buffers.keep_if(torch.isfinite(optimizer.skip_unless_finite(total + norm)))
             optimizer.step()
         return StepResult(losses, factors, lr, norm, plan.drawn, parts)
 
@@ -406,6 +421,29 @@ class Updates:
         if self.scaler is not None and state:
             held = {"scale": float(state["scale"]), "_growth_tracker": int(state["growth"])}
             self.scaler.load_state_dict({**self.scaler.state_dict(), **held})
+
+
+class _Buffers:
+    """The buffers of modules as they are before a step, which a step that is left out must not have moved."""
+
+    def __init__(self, modules: Iterable[nn.Module]) -> None:
+        owners = {id(each): each for module in modules for each in module.modules()}
+        self._before = [
+            (owner, name, buffer.clone())
+            for owner in owners.values()
+            for name, buffer in owner._buffers.items()
+            if buffer is not None
+        ]
+
+    @torch.no_grad()
+    def keep_if(self, finite: Tensor) -> None:
+        """Put them back unless ``finite``; on the device, without waiting for it."""
+        for owner, name, before in self._before:
+            now = owner._buffers.get(name)
+            if now is not None and now.shape == before.shape and now.dtype == before.dtype:
+                now.copy_(torch.where(finite, now, before))
+            elif not finite:  # another tensor was put in its place
+                owner._buffers[name] = before
 
 
 def _encoded(model: Model, x_BCHW: Tensor) -> ModelOutput:

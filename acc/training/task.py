@@ -42,7 +42,7 @@ class Task:
     said otherwise an accuracy above .9 and a loss below .1 are good; None: neither high nor low is.
     trains: whether it has a loss; see ``EvaluationTask``.
     needs_whole_batch: the loss is no mean over rows but a statistic of the batch, such as a correlation. Where
-    several ranks share a batch, such a task is given all of its rows.
+    several ranks share a batch, such a task is given all of its rows. A property may say it by ``Param``s.
     part_weights: of the losses that ``compute_loss`` returns by name, what each counts in their sum; 1 unless said
     here (a property may compute it from ``Param``s) or in ``TaskSpec.part_weights``.
     training: False while a checkpoint is measured; an optimizer of the task's own makes no step then.

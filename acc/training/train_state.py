@@ -235,7 +235,9 @@ class TrainState:
 
     def _in_words(self, key: str) -> str:
         data = self.tasks.dataset(key)
-        size, limit = f"{data.images.nbytes / 2**30:.2f} GiB", f"{self.train.resident_gib:g} GiB"
+        mib = data.images.nbytes / 2**20
+        size = f"{mib:.1f} MiB" if mib < 1024 else f"{mib / 1024:.2f} GiB"
+        limit = f"{self.train.resident_gib:g} GiB"
         way = "streamed from the file" if self._is_streamed(key) else "held in the memory of the device"
         return f"{len(data):,} images, {self.split(key).in_words}; {size}, {way} (limit {limit})"
 

@@ -388,12 +388,10 @@ class Trainer:
             self.sink.on_alarm(Alarm(kind="nan", step=step, message=message, series=name))
 
     def _unsound(self, step: int, name: str) -> str:
-        key = series.task_key(name)
-        entry = self.tasks.entries.get(key) if key else None
+        entry = self.tasks.entries.get(series.owner(name) or "")
         part = series.part_of(name)
-        if part is not None:
-            name = f"{part[1]}' of task '{part[0]}"
-        what = f"the loss of task '{entry.spec.key}' (weight {entry.spec.weight:g})" if entry else f"'{name}'"
+        loss = f"the loss '{part[1]}'" if part else "the loss"
+        what = f"{loss} of task '{entry.spec.key}' (weight {entry.spec.weight:g})" if entry else f"'{name}'"
         rate = self.state.optimizer.lr(self.state.lr, step)
         return f"{what} was no longer a finite number at step {step}, learning rate {rate:g}"
 

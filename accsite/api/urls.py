@@ -17,6 +17,7 @@ from accsite.apps.news.api import NewsView, ReadNewsView
 from accsite.apps.notes.api import urls as notes
 from accsite.apps.recipes.api import urls as recipes
 from accsite.apps.registry.api import urls as registry
+from accsite.apps.runs.api import urls as runs
 from accsite.apps.studies.api import urls as studies
 from accsite.apps.training.api import tracked
 from accsite.apps.training.api import urls as training
@@ -43,6 +44,7 @@ urlpatterns = [
     path("", include(trees.urlpatterns)),  # before the router, to which their names would be slugs
     path("", include(evaluation.urlpatterns)),
     path("", include(tracked.urlpatterns)),
+    path("", include(runs.urlpatterns)),
     path("", include(router.urls)),
     path("<path:path>", no_such_endpoint),
 ]

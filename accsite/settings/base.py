@@ -60,6 +60,7 @@ INSTALLED_APPS = [
     "accsite.apps.trees",
     "accsite.apps.recipes",
     "accsite.apps.evaluation",
+    "accsite.apps.runs",
     "accsite.apps.studies",
     "accsite.apps.latent",
     "accsite.apps.notes",
@@ -168,6 +169,8 @@ STATIC_URL = "static/"
 STATIC_ROOT = HOME / "static"
 STATICFILES_DIRS = [ROOT / "accsite" / "static"]
 WHITENOISE_ALLOW_ALL_ORIGINS = False
+# What is vendored has its version in its address, so a browser keeps it; collected files have a hash in their names.
+VENDORED = r"/vendor/[^/]+/\d+(\.\d+)+/"
 
 AUTHENTICATION_BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",

@@ -10,7 +10,7 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 
 from accsite.settings.base import *  # noqa: F403 - settings inherit
-from accsite.settings.base import HOME, STORAGES
+from accsite.settings.base import HOME, STORAGES, VENDORED
 
 # Its secrets lie beside its data, so it is served on loopback only: `access.loopback` sees to that.
 ACC_EMBEDDED = True
@@ -21,6 +21,7 @@ STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.Static
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = True
 WHITENOISE_MAX_AGE = 0
+WHITENOISE_IMMUTABLE_FILE_TEST = VENDORED
 
 
 def own_secret(path: Path) -> str:

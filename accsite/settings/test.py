@@ -19,7 +19,7 @@ os.environ.setdefault("ACC_CHECK_MESSAGES", "1")
 os.environ.setdefault("ACC_WRITE_RATE", "100000/min")
 
 from accsite.settings.base import *  # noqa: E402, F403 - settings inherit, once the home is chosen
-from accsite.settings.base import DATABASES, HOME, STORAGES  # noqa: E402
+from accsite.settings.base import DATABASES, HOME, STORAGES, VENDORED  # noqa: E402
 
 ACC_EMBEDDED = True
 SECRET_KEY = "only for tests, never for a site that anyone can reach"  # noqa: S105
@@ -28,6 +28,7 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = True
+WHITENOISE_IMMUTABLE_FILE_TEST = VENDORED
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # A file, since threads and processes of a test must see one database, with the locks of a real one.
     DATABASES["default"]["TEST"] = {"NAME": str(HOME / "test.sqlite3")}

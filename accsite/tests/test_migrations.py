@@ -21,6 +21,7 @@ LANDED = Path(__file__).with_name("migrations.txt")
 OURS = (
     "news",
     "notes",
+    "runs",
     "evaluation",
     "recipes",
     "training",

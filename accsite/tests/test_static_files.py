@@ -44,6 +44,11 @@ def test_a_file_is_served_whole_with_its_type_and_may_be_asked_for_again():
     assert (again.status_code, again.content) == (304, b"")
 
 
+def test_a_browser_keeps_what_has_its_version_in_its_address_and_asks_again_for_what_is_edited():
+    assert "immutable" in _get("/static/vendor/inter/5.3.0/inter.woff2")["Cache-Control"]
+    assert "immutable" not in _get("/static/css/app.css")["Cache-Control"]
+
+
 def test_a_part_of_a_file_can_be_asked_for():
     response = _get(PATH, Range="bytes=0-9")
     assert (response.status_code, len(response.content)) == (206, 10)

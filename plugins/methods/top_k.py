@@ -60,9 +60,9 @@ class TopKAutoencoder(nn.Module):
         values, places = scores_NF.topk(k, dim=1)
         return torch.zeros_like(scores_NF).scatter(1, places, F.relu(values))
 
-    def drawn(self, active_NF: Tensor) -> Tensor:
-        """Return what features say together, without the centre."""
-        return active_NF @ F.normalize(self.words, dim=1)
+    def dictionary(self) -> Tensor:
+        """Return the words ``(features, width)``, each of length 1."""
+        return F.normalize(self.words, dim=1)
 
 
 class TopKSparseTask(Task):
@@ -144,11 +144,11 @@ class TopKSparseTask(Task):
             head.begin(x_NW)
         scores = head.scores(x_NW)
         active = head.largest(scores, self.k)
-        rest = x_NW - head.centre - head.drawn(active)
+        words = head.dictionary()
+        rest = x_NW - head.centre - active @ words
         dead = head.silent > self.dead_after
-        told = head.drawn(
-            head.largest(scores.masked_fill(~dead, 0.0), min(self.features, max(1, x_NW.shape[1] // 2)))
-        )
+        most = min(self.features, max(1, x_NW.shape[1] // 2))
+        told = head.largest(scores.masked_fill(~dead, 0.0), most) @ words
         if self.training:
             head.silent.add_(len(x_NW)).masked_fill_((active > 0).any(0), 0.0)
         left = rest.detach()
@@ -162,7 +162,7 @@ class TopKSparseTask(Task):
         assert isinstance(head, TopKAutoencoder)
         x_NW = self.activations(output, batch, self.model)
         active = head.largest(head.scores(x_NW), self.k)
-        rest = x_NW - head.centre - head.drawn(active)
+        rest = x_NW - head.centre - active @ head.dictionary()
         return {
             "n": len(x_NW),
             "active": (active > 0).double().sum(),

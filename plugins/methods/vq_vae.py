@@ -86,8 +86,9 @@ class VQAutoencoder(Model):
         """Return vectors ``(N, D, h, w)``; extras: ``encoded``, which they stand for, ``codes`` ``(N, h, w)``."""
         if self.right or self.below:
             x_BCHW = F.pad(x_BCHW, (0, self.right, 0, self.below), mode="replicate")
-        encoded = self.encoder(x_BCHW)
-        with torch.no_grad():
+        encoded = self.encoder(x_BCHW).float()
+        # In half precision codes that lie close would be taken for each other.
+        with torch.no_grad(), torch.autocast(encoded.device.type, enabled=False):
             flat = encoded.permute(0, 2, 3, 1)
             codes = (self.book.square().sum(1) - 2 * flat @ self.book.T).argmin(3)
             vectors = self.book[codes].permute(0, 3, 1, 2)

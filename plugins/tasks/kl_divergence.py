@@ -32,6 +32,11 @@ class KLDivergenceTask(Task):
     )
     free_bits = Param(0.0, min=0, max=100, unit="nats", help="what each dimension may tell at no cost")
 
+    @property
+    def needs_whole_batch(self) -> bool:  # type: ignore[override]
+        """Whether free bits are asked for: what is clamped is a mean over the batch, so its parts do not add up."""
+        return bool(self.free_bits > 0)
+
     def compute_loss(self, output: ModelOutput, batch: Batch, head: nn.Module | None) -> Tensor:
         """Return the sum over dimensions of their mean divergence."""
         per_dimension = self._per_dimension(output).mean(dim=0)

@@ -60,10 +60,10 @@ class ReconstructionTask(Task):
         sums: dict[str, Tensor] = {}
         of_mean = of_black = 0.0
         for part in held_out.parts():
-            drawn, images = mean.expand_as(part.images), part.images
-            for name, value in _sums(drawn, images).items():
+            images = part.images
+            for name, value in _sums(mean[None], images).items():
                 sums[name] = sums.get(name, torch.zeros(())) + torch.as_tensor(value).double()
-            of_mean += float(self._distance(drawn, images)) * len(part)
+            of_mean += float(self._distance(mean.expand_as(images), images)) * len(part)
             of_black += float(self._distance(torch.zeros_like(images), images)) * len(part)
         return {"loss": min(of_mean, of_black) / len(held_out), **self.summarise(sums)}
 

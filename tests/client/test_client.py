@@ -17,6 +17,7 @@ from accsite.apps.access.models import ApiToken
 from accsite.apps.jobs.models import Job, Worker
 from accsite.apps.jobs.services import lifecycle, logs
 from accsite.apps.live import frames
+from accsite.apps.runs.services import write
 from accsite.apps.training.services import points
 from accsite.apps.training.tests import rows
 from accsite.supervisor.redis import free_port
@@ -171,3 +172,22 @@ def test_news_are_listed_and_read(client, ada):
     assert client.read_news(news)["unread"] == 0
     assert client.news(everyones=True)["news"][0]["unread"] is False
     assert client.read_news()["unread"] == 0
+
+
+def test_runs_are_listed_filtered_grouped_and_written_to_a_file(client, ada, tmp_path):
+    rows.make_plugins()
+    jobs = [rows.make_job(rows.make_branch(ada, name), state="SUCCEEDED") for name in ("one", "two")]
+    write(jobs)
+    assert [run["id"] for run in client.runs.list(sort="run")] == [job.pk for job in jobs]
+    found = list(client.runs.list("experiment = two", columns=["lr", "optimizer"]))
+    assert [run["values"] for run in found] == [{"train/lr": 0.002, "train/optimizer": "adamw"}]
+    assert client.runs.columns()["train/lr"] == "number"
+    groups = client.runs.groups("experiment", columns=["lr"])
+    assert {(group["key"], group["n"], group["means"]["train/lr"]["mean"]) for group in groups} == {
+        ("one", 1, 0.002),
+        ("two", 1, 0.002),
+    }
+    path = client.runs.download(tmp_path / "runs.csv", "experiment = one", columns=["lr"])
+    assert path.read_text() == f"run,experiment,branch,train/lr\n{jobs[0].pk},one,main,0.002\n"
+    with pytest.raises(ApiError, match="zebra"):
+        list(client.runs.list("zebra = 1"))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.db import connections
 from django.test import Client
 
 from acc.errors import InvalidInput
@@ -172,6 +174,25 @@ def test_a_shell_makes_the_same(shipped, capsys):
     assert tasks_of(made) == [("ReconstructionTask", 640.0), ("KLDivergenceTask", 8.0)]
     assert shell("create", "two", "--dataset", "squares", "--method", "beta_vae", "--beta", "-3") == 2
     assert "beta: '-3' is below the least allowed, 0" in capsys.readouterr().err
+
+
+def test_two_that_are_made_at_once_by_one_person_are_both_made(shipped):
+    def make(name: str) -> None:
+        try:
+            begin_experiment(
+                actor=ada(),
+                name=name,
+                dataset=Dataset.objects.get(),
+                model={},
+                method="beta_vae",
+                method_params={"beta": int(name)},
+            )
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(make, ["2", "3", "4", "5"]))
+    assert sorted(Experiment.objects.values_list("name", flat=True)) == ["2", "3", "4", "5"]
 
 
 def test_trainings_begin_with_the_settings_of_the_method(shipped):

@@ -76,6 +76,7 @@ REFUSED = {
     "generate Nothing": "Nothing",
     "generate HandwrittenDigits --n x": "'x'",
     "import_dataset /nowhere/at/all.npz": "all.npz",
+    "import_runs {folder}/nowhere": "holds no runs",
     "run_recipe nothing": "nothing",
     "run_recipe quickstart --param size": "'size' is not NAME=VALUE",
     "fork 999 side": "999",

@@ -27,6 +27,7 @@ import psycopg
 import pytest
 from django.core.management import get_commands, load_command_class
 
+from acc.track.tests.stores import mlflow_store
 from accsite import actions
 from accsite import home as homes
 from accsite.supervisor.redis import RedisServer
@@ -113,6 +114,9 @@ LINES: list[tuple[str, int | None, str]] = [
     ("jobs losses 2", 0, "step"),
     ("jobs log 2", 0, ""),
     ("jobs follow 2", 0, ""),
+    ("runs --filter state=done --columns lr,seconds --sort=-run", 0, "digits/main"),
+    ("runs --group branch --columns step", 0, "digits/main"),
+    ("runs --filter zebra=1", 2, "zebra"),
     ("jobs pause 2", 2, "2"),
     ("jobs resume 2", 2, "2"),
     ("jobs stop 6", 0, "stopped"),
@@ -146,6 +150,9 @@ LINES: list[tuple[str, int | None, str]] = [
     ("sign_in_link ada", 0, "http"),
     ("verify --list", 0, ""),
     ("verify m2", 1, ""),  # no site runs here
+    ("import_runs {folder}/mlruns", 0, "mine/first"),
+    ("import_runs {folder}/mlruns", 0, "nothing new"),
+    ("import_runs {folder}/nowhere", 2, "holds no runs"),
     ("backup {folder}/acc.tar", 0, "acc.tar"),
     ("restore {folder}/acc.tar", 2, "is not empty"),
     # The verbs that are actions: tests/contract/test_actions.py does them, on every face alike.
@@ -249,6 +256,7 @@ def test_no_documented_command_fails_and_what_they_leave_is_their_users_alone(
     tmp_path: Path, redis_server: RedisServer
 ):
     np.savez(tmp_path / "images.npz", images=np.zeros((4, 8, 8), np.uint8), digit=np.arange(4))
+    mlflow_store(tmp_path, "0 1.0 0\n")
     with machine(tmp_path, redis_server.url, kept=True) as kept:
         wrong = told(LINES, kept)
     with machine(tmp_path, redis_server.url, kept=False) as fresh:

@@ -96,13 +96,15 @@ def test_what_was_looked_at_is_shown_with_what_is_proposed(user: Any) -> None:
 
 def test_an_upload_is_its_makers_to_import_and_what_was_typed_stays(user: Any) -> None:
     client, place, form = looked_at_dots(user)
-    # Another sees it, and it is not theirs to import.
-    other = Client()
+    # To another it is not there, neither its page nor its picture, and nothing tells of it.
+    other, job = Client(), Job.objects.get()
     other.force_login(get_user_model().objects.create_user("ben"))
-    assert "It is for its maker to import." in other.get(place).content.decode()
-    assert other.post(place, filled(form, **{"import": "1"})).status_code == 403
-    sent = other.post(reverse("api:dataset-import"), {"job": Job.objects.get().pk, "scale": "0..1"})
-    assert (sent.status_code, "its maker's to import" in sent.content.decode()) == (403, True)
+    assert (
+        other.get(place).status_code == other.post(place, filled(form, **{"import": "1"})).status_code == 404
+    )
+    assert other.get(reverse("datasets:dataset-looked-picture", args=[job.pk])).status_code == 404
+    sent = other.post(reverse("api:dataset-import"), {"job": job.pk, "scale": "0..1"})
+    assert "is no job that has looked at an upload" in sent.json()["errors"]["job"][0]
     assert Job.objects.count() == 1
     # What cannot be is said beside its field, and what was typed stays.
     refused = client.post(place, filled(form, scale="bright", resize="x", **{"import": "1"}))

@@ -35,6 +35,8 @@ CLIENT = {
     "LossHistory": rows.LossHistory,
     "RunSummary": rows.Run,
     "RunDetail": rows.RunDetail,
+    "RunRow": rows.RunRow,
+    "RunGroup": rows.RunGroup,
     "StudySummary": rows.Study,
     "StudyDetail": rows.StudyDetail,
     "Checkpoint": rows.Checkpoint,

@@ -73,6 +73,7 @@ def test_no_page_of_the_admin_has_an_error_or_an_obstacle(
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.long(21)
 def test_the_admin_has_the_theme_that_was_chosen_on_the_site_and_leads_back(
     site: Site, visit: Callable[..., Watched]
 ) -> None:

@@ -302,6 +302,28 @@ def test_nothing_is_drawn_where_a_task_was_off(
         each.delete()
 
 
+def test_an_infinite_loss_breaks_its_curve_and_leaves_all_others_in_view(
+    site: Site, visit: Callable[..., Watched]
+) -> None:
+    values = np.random.default_rng(0).uniform(0.1, 0.2, (2, 100))
+    values[1, 60] = np.inf
+    job = kept(site, values)
+    watched = visit(site.admin)
+    for scale in ("log", "linear"):
+        watched.open(f"{site.bench}?job={job.pk}&y={scale}")
+        watched.until("document.getElementById('loss').chart?.plot?.scales.y.max > 0")
+        assert watched.page.evaluate("document.getElementById('loss').chart.plot.scales.y.max") < 10
+        assert watched.page.evaluate(DRAWN, [5, 55]) > 0
+        assert watched.page.evaluate(DRAWN, [65, 95]) > 0
+    smoothed = "document.getElementById('loss').points.view(0, 99, ['{0}'], 0.6)[1].get('{0}')[2]".replace(
+        "{0}", f"raw/{job.spec['tasks'][1]['key']}"
+    )
+    line = watched.page.evaluate(f"{smoothed}.map((value) => Number.isFinite(value))")
+    assert [place for place, is_finite in enumerate(line) if not is_finite] == [60]
+    watched.assert_clean()
+    job.delete()
+
+
 def test_one_spike_in_a_million_steps_is_drawn(site: Site, visit: Callable[..., Watched]) -> None:
     watched = visit(site.admin)
     found = watched.page.evaluate(

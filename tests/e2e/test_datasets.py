@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.e2e.conftest import Site, Watched
+from tests.e2e.test_pages import assert_accessible
 from tests.stack import DATASET
 
 # The first test starts the whole platform.
@@ -165,6 +167,120 @@ def test_upload_remove_and_take_back(site: Site, visit: Callable[..., Watched]) 
     page.get_by_role("button", name="Undo").click()
     page.get_by_role("link", name="noise", exact=True).wait_for()
     watched.assert_clean()
+
+
+def looked_at(site: Site, *, scale: str = "") -> str:
+    """Return the page of a look at an archive with columns of each kind, a split, and images of 13 bits."""
+    from django.core.files.uploadedfile import SimpleUploadedFile
+
+    from accsite.apps.datasets.services import imports, uploads
+
+    rng, n = np.random.default_rng(1), 60
+    file = io.BytesIO()
+    np.savez(
+        file,
+        images=rng.integers(0, 8000, (n, 24, 24)).astype(np.uint16),
+        latents=rng.normal(size=(n, 3)),
+        kind=rng.choice(["heart", "square", "ellipse"], n),
+        orientation=rng.uniform(0, 360, n),
+        split=np.repeat(["train", "test"], [40, 20]),
+        a_column_with_a_name_that_is_longer_than_a_phone_is_wide=np.arange(n) % 7,
+        index=np.arange(n),
+    )
+    job = imports.submit_import(
+        actor=site.admin,
+        upload=uploads.keep(SimpleUploadedFile("things seen by the camera.npz", file.getvalue())),
+        changes={"scale": scale} if scale else None,
+        look=True,
+    )
+    site.stack.state(job, "SUCCEEDED")
+    return f"/datasets/import/{job.pk}/"
+
+
+FITS = "document.documentElement.scrollWidth <= window.innerWidth"
+
+
+def test_the_page_of_a_look_is_clear_of_obstacles_and_fits_every_screen(
+    site: Site, visit: Callable[..., Watched]
+) -> None:
+    watched = visit(site.admin)
+    page = watched.page
+    asked, clear = looked_at(site), looked_at(site, scale="0..8191")
+    for where in (asked, clear):
+        watched.open(where)
+        page.get_by_role("button", name="Import", exact=True).wait_for()
+        page.wait_for_load_state("networkidle")
+        assert page.evaluate("window.shift") < 0.05
+        assert_accessible(watched, where)
+    page.get_by_label("Resize to").fill("2")
+    page.get_by_role("button", name="Preview again").click()
+    page.get_by_text("each side may be 8 to").wait_for()
+    assert "status of 422" in watched.problems.pop()
+    assert_accessible(watched, f"{clear} refused")
+    # A phone, and a screen of 1280 at 200 %, on which a pixel of the page is two of the screen.
+    for width, height in ((320, 640), (640, 400)):
+        page.set_viewport_size({"width": width, "height": height})
+        for where in (asked, clear):
+            watched.open(where)
+            page.get_by_role("button", name="Import", exact=True).wait_for()
+            assert page.evaluate(FITS), (where, width)
+            assert_accessible(watched, f"{where} at {width}")
+    watched.assert_clean()
+
+
+def test_a_look_is_decided_previewed_and_imported_by_the_keyboard(
+    site: Site, visit: Callable[..., Watched]
+) -> None:
+    watched = visit(site.admin)
+    page = watched.page
+    watched.open(looked_at(site))
+    page.get_by_text("13 bits of the 16").first.wait_for()
+    page.get_by_label("Scale").focus()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("0..8191")
+    name = page.get_by_label("Name of kind")
+    name.focus()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("shape")
+    first = page.url
+    page.get_by_role("button", name="Preview again").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url(lambda url: url != first)
+    page.get_by_role("img", name="Histogram of shape").wait_for()
+    page.get_by_role("button", name="Import", exact=True).focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/datasets/")
+    page.get_by_role("link", name="things seen by the camera", exact=True).first.click()
+    page.get_by_text("40 training, 20 test, as it came with the data").wait_for()
+    watched.assert_clean()
+
+
+def test_a_look_is_read_and_imported_without_scripts(site: Site, visit: Callable[..., Watched]) -> None:
+    state = visit(site.admin).page.context.storage_state()
+    watched = visit(storage_state=state, java_script_enabled=False)
+    page = watched.page
+    watched.open(looked_at(site, scale="0..8191"))
+    page.get_by_label("Name of kind").fill("form")
+    page.get_by_label("Resize to").fill("2")
+    page.get_by_role("button", name="Preview again").click()
+    page.get_by_text("each side may be 8 to").wait_for()
+    assert page.get_by_label("Name of kind").input_value() == "form"
+    page.get_by_label("Resize to").fill("12")
+    page.get_by_role("button", name="Preview again").click()
+    page.wait_for_url("**/datasets/import/*/")
+    job = int(page.url.rstrip("/").rpartition("/")[2])
+    from accsite.apps.jobs.models import Job
+
+    site.stack.state(Job.objects.get(pk=job), "SUCCEEDED")
+    page.reload()
+    assert page.get_by_role("img", name="Histogram of form").is_visible()
+    page.get_by_label("Name of the dataset").fill("Seen without scripts")
+    page.get_by_role("button", name="Import", exact=True).click()
+    page.wait_for_url("**/datasets/")
+    site.stack.state(Job.objects.filter(kind="import").latest("pk"), "SUCCEEDED")
+    page.reload()
+    page.get_by_role("link", name="Seen without scripts", exact=True).click()
+    page.get_by_text(re.compile("60 of 1 . 12 . 12")).wait_for()
 
 
 def test_one_that_is_in_use_says_by_whom(site: Site, visit: Callable[..., Watched]) -> None:

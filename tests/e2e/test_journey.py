@@ -93,6 +93,7 @@ def test_a_link_a_button_and_the_curve_grows_to_its_end(site: Site, visit: Calla
     watched.assert_clean()
 
 
+@pytest.mark.long(13)
 def test_a_line_cut_for_five_seconds_costs_no_step(site: Site, visit: Callable[..., Watched]) -> None:
     wire = Wire(site.url)
     try:

@@ -185,7 +185,7 @@ def test_a_decoder_in_the_page_has_torch_s_numbers_and_is_loaded_only_when_asked
     by_server = taken(watched)
     page.wait_for_timeout(300)
     assert not [url for url in watched.requests if "onnx" in url.replace("decoder.onnx", "")]
-    page.get_by_role("button", name="In this page").click()
+    page.get_by_role("button", name="Decode in the browser").click()
     page.locator("[data-here][aria-pressed=true]").wait_for()
     page.wait_for_timeout(500)
     here = pixels(page.locator(SHOWN))
@@ -218,7 +218,7 @@ def test_what_is_sent_as_one_file_opens_without_a_network(
     page.get_by_role("slider", name="digit").press("End")
     shown = taken(watched)
     with page.expect_download() as saving:
-        page.get_by_role("button", name="Send as one file").click()
+        page.get_by_role("button", name="Save as one file").click()
     file = tmp_path / "sent.html"
     saving.value.save_as(file)
     assert site.url not in file.read_text(), "it knows nothing of where it is from"

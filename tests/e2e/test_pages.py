@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from acc.specs import EVAL_PARTS
-from tests.e2e.conftest import SCRIPT_NAME, Site, Watched
+from tests.e2e.conftest import MOST, SCRIPT_NAME, Site, Watched
 from tests.stack import DATASET
 
 # The first test starts the whole platform.
@@ -58,6 +58,9 @@ def routes(site: Site, job: Any) -> list[str]:
         site.bench,
         f"{site.bench}?job={job.pk}&smooth=0.9&y=linear&from=5&to=20",
         f"{site.bench}tasks/",
+        "/runs/",
+        f"/runs/?eye={job.pk}&sort=-seconds",
+        f"/runs/?group=branch&eye={site.branch.experiment.slug}/{site.branch.slug}",
         "/jobs/",
         f"/jobs/{job.pk}/",
         f"/jobs/{job.pk}/?tab=log",
@@ -157,21 +160,28 @@ def assert_accessible(watched: Watched, where: str) -> None:
     assert obstacles(watched, where) == []
 
 
-@pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.long(30))])
+@pytest.mark.parametrize(
+    ("theme", "each"),
+    [
+        pytest.param("light", 6, id="light, one of six"),
+        pytest.param("light", 1, id="light", marks=pytest.mark.long(50)),
+        pytest.param("dark", 1, id="dark", marks=pytest.mark.long(30)),
+    ],
+)
 def test_no_page_has_an_error_a_foreign_request_a_shift_or_an_obstacle_and_opening_it_starts_no_work(
-    site: Site, furnished: Any, visit: Callable[..., Watched], theme: Theme
+    site: Site, furnished: Any, visit: Callable[..., Watched], theme: Theme, each: int
 ) -> None:
     from accsite.apps.jobs.models import Job
 
     watched = visit(site.admin, color_scheme=theme)
     wrong = []
-    all_routes = routes(site, furnished)  # which makes a job of its own, to have a page of it
+    all_routes = routes(site, furnished)[::each]  # which makes a job of its own, to have a page of it
     before = Job.objects.count()
     for route in all_routes:
         assert watched.open(route).status == 200, route
         watched.page.wait_for_load_state("networkidle")
         if (shift := watched.page.evaluate("window.shift")) >= 0.05:
-            wrong.append(f"{route} shifts by {shift}")
+            wrong.append(f"{route} shifts by {shift}: {watched.page.evaluate(MOST)}")
         watched.assert_clean()
         wrong += obstacles(watched, route, (theme,))
     assert not wrong, "\n".join(wrong)

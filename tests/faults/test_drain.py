@@ -15,7 +15,8 @@ from tests.stack import assert_undisturbed, final, points, reload
 STEPS = 200
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long(14))])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.long(14)
 def test_a_drained_worker_hands_its_job_back_and_another_ends_it(stack, number):
     worker = stack.worker()
     job = stack.submit(stack.branch("drained"), STEPS)

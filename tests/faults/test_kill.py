@@ -55,6 +55,7 @@ def test_a_job_whose_record_keeper_is_killed_or_stands_still_goes_on_from_its_la
     assert_undisturbed(job)
 
 
+@pytest.mark.long(16)
 def test_what_a_killed_training_had_handed_over_is_written_although_the_database_was_locked(stack):
     worker = stack.worker()
     job = stack.submit(stack.branch("killed"), STEPS, checkpoint_every_steps=EVERY)
@@ -85,6 +86,7 @@ def test_a_job_killed_before_its_first_checkpoint_begins_again(stack):
     assert_undisturbed(job)
 
 
+@pytest.mark.long(21)
 def test_a_killed_worker_takes_its_children_along_and_its_successor_ends_the_job(stack):
     worker = stack.worker()
 
@@ -113,6 +115,7 @@ def test_the_job_of_a_worker_that_never_comes_back_is_reaped_and_ended_by_anothe
     points(job)
 
 
+@pytest.mark.long(16)
 def test_a_killed_zygote_is_replaced_and_the_job_goes_on(stack):
     worker = stack.worker()
     job = stack.submit(stack.branch(), STEPS, checkpoint_every_steps=EVERY)

@@ -43,6 +43,7 @@ def assert_done_at_once(stack: Stack, job) -> None:
     assert_undisturbed(job)
 
 
+@pytest.mark.long(20)
 def test_a_killed_site_costs_a_job_nothing_and_its_watchers_no_point(stack, url):
     site = stack.processes[-1]
     job = stack.submit(paced(stack.branch("site killed")), 100, checkpoint_every_steps=30)

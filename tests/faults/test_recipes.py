@@ -33,6 +33,7 @@ def training(run, at_least=10):
     return Job.objects.filter(recipe_steps__run=run, kind="train", step__gte=at_least).first()
 
 
+@pytest.mark.long(22)
 def test_a_killed_recipe_resumes_in_its_phase_and_a_stopped_one_tells_what_it_reached(stack):
     run, worker = start(stack)
     train = stack.until(lambda: training(run), what="the recipe to train")

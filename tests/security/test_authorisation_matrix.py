@@ -27,6 +27,7 @@ STEERS = {*CHANGES, "operator"}
 OPERATES = {"operator", "administrator"}
 MANAGES = {"owner", "administrator"}
 RUNS = {"owner", "operator", "administrator"}
+LOOKS = {"owner", "administrator"}
 
 WHO_ACTS: dict[str, set[str]] = {
     "experiment": CHANGES,
@@ -92,6 +93,7 @@ ENDPOINTS: dict[str, set[str]] = {
     "DELETE task-detail": CHANGES,
     "POST task-move": CHANGES,
     "POST task-restore": CHANGES,
+    **{f"GET run-{name}": SIGNED_IN for name in ("list", "columns", "groups", "export")},
     "GET job-list": SIGNED_IN,
     "POST job-list": CHANGES,
     "GET job-history": SIGNED_IN,
@@ -142,8 +144,8 @@ ENDPOINTS: dict[str, set[str]] = {
     "GET dataset-statistics": SIGNED_IN,
     "GET dataset-targets": SIGNED_IN,
     "GET dataset-regeneration": SIGNED_IN,
-    "GET dataset-look": set(),  # nobody has looked at anything
-    "GET dataset-look-picture": set(),
+    "GET dataset-look": LOOKS,
+    "GET dataset-look-picture": LOOKS,
     "POST dataset-import": WRITES,
     "POST track": WRITES,
     "POST track-blocks": set(),  # the job there is no run of a loop
@@ -159,7 +161,7 @@ ENDPOINTS: dict[str, set[str]] = {
     "POST plugin-source-withdraw": {"administrator"},
     **{
         f"GET registry-{kind}-{what}": SIGNED_IN
-        for kind in ("task", "generator", "model", "method", "recipe")
+        for kind in ("task", "generator", "model", "method", "metric", "recipe")
         for what in ("list", "detail")
     },
 }

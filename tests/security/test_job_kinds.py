@@ -15,19 +15,23 @@ from accsite.apps.recipes.models import RecipeRun, RecipeStep
 from accsite.apps.training.models import Experiment, Visibility
 from accsite.apps.training.tests import rows
 from accsite.apps.trees.services.removal import remove_experiment
-from tests.security.test_authorisation_matrix import SEES, SIGNED_IN
+from tests.security.test_authorisation_matrix import LOOKS, SEES, SIGNED_IN
 from tests.security.world import SECRET
 
 pytestmark = pytest.mark.django_db
 
-PUBLIC = {JobKind.GENERATE, JobKind.IMPORT}
+PUBLIC = {JobKind.GENERATE}
 """They make datasets, which are everyone's to see."""
+OF_ONESELF = {JobKind.IMPORT}
+"""They tell of files that are no datasets."""
 
 
 def job_of(kind: JobKind, world) -> Job:
     """Return a failed job of a kind that worked on the private experiment, if jobs of that kind can."""
     about = {"branch": world.branch, "checkpoint": world.things["checkpoint"]}
-    fields = {} if kind in PUBLIC or kind == JobKind.RECIPE else about
+    fields = {} if kind in PUBLIC | OF_ONESELF or kind == JobKind.RECIPE else about
+    if kind in OF_ONESELF:
+        fields = {"created_by": world.users["owner"]}
     told = "Made" if kind in PUBLIC else f"It tells of {SECRET}"
     job = rows.make_job(
         fields.pop("branch", None),
@@ -53,7 +57,7 @@ def job_of(kind: JobKind, world) -> Job:
 @pytest.mark.parametrize("kind", list(JobKind))
 def test_who_may_see_a_job(kind, world):
     job = job_of(kind, world)
-    expected = SIGNED_IN if kind in PUBLIC else SEES
+    expected = SIGNED_IN if kind in PUBLIC else LOOKS if kind in OF_ONESELF else SEES
     addresses = {
         "detail": reverse("api:job-detail", args=[job.pk]),
         "events": reverse("api:job-events", args=[job.pk]),
@@ -70,6 +74,8 @@ def test_who_may_see_a_job(kind, world):
             assert (answer.status_code == 200) == (person in expected), (person, what, answer.status_code)
         for where in lists:
             text = (rest if "api" in where else browser).get(where, {"state": "FAILED"}).text
+            if person not in expected:
+                assert job.title not in text, (person, where)
             if person not in SEES:
                 assert SECRET not in text, (person, where)
     ids = {world.users[name].pk: name for name in SIGNED_IN}

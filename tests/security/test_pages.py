@@ -13,6 +13,7 @@ from accsite import actions
 from tests.security.test_authorisation_matrix import (
     ACTIONS,
     CHANGES,
+    LOOKS,
     MANAGES,
     OPERATES,
     RUNS,
@@ -41,9 +42,10 @@ ABOUT: dict[str, set[str]] = {
     "training:job-resume": STEERS,
     "training:job-log": SEES,  # it shows only
     "training:rate": STEERS,
+    "runs:delete-view": set(),  # this one is nobody's
     **{f"latent:{name}": CHANGES for name in ("heads", "decoder")},  # they show only
-    "datasets:dataset-looked": STEERS,
-    "datasets:dataset-looked-picture": SEES,  # it shows only
+    "datasets:dataset-looked": LOOKS,
+    "datasets:dataset-looked-picture": LOOKS,  # it shows only
     "training:job-control": STEERS,
     "jobs:queue-change": OPERATES,
     "jobs:worker-change": OPERATES,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from django.contrib.auth.models import Group, User
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.urls import URLResolver, get_resolver
+from django.utils import timezone
 
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.evaluation.models import Artifact, Evaluation
@@ -33,6 +35,7 @@ PLUGINS = {
     "generator": "HandwrittenDigits",
     "model": "Autoencoder",
     "method": "BetaVAE",
+    "metric": "FactorVAEScore",
     "recipe": "Quickstart",
 }
 
@@ -49,7 +52,7 @@ class World:
 
     def arguments(self, name: str, wanted: set[str]) -> dict[str, Any]:
         """Return arguments for an address: of the private experiment wherever it can be about one."""
-        thing = self.things.get(name.partition("-")[0])
+        thing = self.things.get("look" if name.startswith("dataset-look") else name.partition("-")[0])
         about_dataset = name.startswith(("dataset", "detail", "samples"))
         known = {
             "slug": self.dataset.slug if about_dataset else SECRET,
@@ -83,6 +86,7 @@ def make_world() -> World:
     rows.make_plugins()
     rows.make_plugin(PluginKind.RECIPE, "Quickstart")
     rows.make_plugin(PluginKind.METHOD, "BetaVAE")
+    rows.make_plugin(PluginKind.METRIC, "FactorVAEScore")
     dataset = rows.make_dataset()
     branch = rows.make_branch(people["owner"], SECRET, visibility=Visibility.PRIVATE)
     for name, level in (("reader", "view"), ("operator", "view"), ("editor", "change")):
@@ -107,7 +111,52 @@ def make_world() -> World:
     RecipeStep.objects.create(
         run=run, path="1", verb="experiment", experiment=branch.experiment, branch=branch
     )
+    look = rows.make_job(
+        None,
+        kind="import",
+        title=f"Look at {SECRET}",
+        state="SUCCEEDED",
+        message=SECRET,
+        created_by=people["owner"],
+        finished_at=timezone.now(),
+        spec={
+            "name": SECRET,
+            "look": True,
+            "upload": {"path": f"/srv/import/{SECRET}.npz"},
+            "labels": None,
+            "mapping": None,
+        },
+        result={
+            "source": {"file": f"{SECRET}.npz", "format": "npz", "rows": 1},
+            "mapping": {"images": SECRET},
+            "preview": {
+                "picture": {
+                    "file": file,
+                    "sha256": sha256(b"png").hexdigest(),
+                    "n": 1,
+                    "height": 8,
+                    "width": 8,
+                }
+            },
+        },
+    )
+    rows.make_job(
+        None,
+        kind="import",
+        title=f"Import {SECRET}",
+        state="RUNNING",
+        worker=worker,
+        created_by=people["owner"],
+        spec={
+            "name": SECRET,
+            "look": False,
+            "looked": look.pk,
+            "upload": look.spec["upload"],
+            "labels": None,
+        },
+    )
     things = {
+        "look": look,
         "study": make_study(branch, people["owner"]),
         "experiment": branch.experiment,
         "branch": branch,

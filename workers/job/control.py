@@ -50,6 +50,7 @@ class DatabaseControl:
         watch: Callable[[bool], None] | None = None,
     ) -> None:
         self.job_id = job_id
+        self._pending = events.Pending(job_id)
         self._replay = deque(sorted(replay, key=lambda command: (command.at_step or 0, command.id)))
         self._next_replay: float = self._replay[0].at_step or 0 if self._replay else NEVER
         self._prepare, self._refuse, self._unheard, self._watch = prepare, refuse, unheard, watch
@@ -143,7 +144,7 @@ class DatabaseControl:
             disconnect()
 
     def _poll(self) -> None:
-        for command in events.pending_commands(self.job_id):
+        for command in self._pending.commands():
             if command.id in self._seen:
                 continue
             self._seen.add(command.id)

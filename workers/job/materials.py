@@ -80,7 +80,11 @@ class Materials:
 def load_dataset(spec: DatasetSpec) -> AccDataset | None:
     """Return the dataset of a specification's content, memory-mapped; None if it is not on this site any more."""
     row = Dataset.every.filter(content_hash=spec.content_hash).order_by("pk").first()
-    return None if row is None else AccDataset.load(datasets.local_path(row))
+    if row is None:
+        return None
+    found = AccDataset.load(datasets.local_path(row))
+    found.name = spec.name
+    return found
 
 
 def load_checkpoint(row: Checkpoint) -> files.Checkpoint:

@@ -13,7 +13,7 @@ from acc.data import AccDataset
 from acc.errors import InvalidInput
 from acc.evaluation import evaluate_checkpoint
 from acc.results import CellImages, EvalResult
-from acc.specs import EvalSpec
+from acc.specs import EvalJobSpec
 from acc.training.plugin_set import PluginSet
 from accsite import blobs
 from accsite.apps.evaluation import services
@@ -26,7 +26,7 @@ from workers.job import promises
 from workers.job.context import JobContext
 from workers.job.durable import insist
 from workers.job.interruptible import interruptible
-from workers.job.materials import Datasets, from_header, load_checkpoint
+from workers.job.materials import Datasets, from_header, from_rows, load_checkpoint
 from workers.job.progress import Progress
 
 log = structlog.get_logger(__name__)
@@ -48,7 +48,7 @@ def evaluate(context: JobContext) -> None:
     job = context.job
     if job.checkpoint is None:
         raise InvalidInput({"checkpoint": "the checkpoint to evaluate does not exist any more"})
-    spec = EvalSpec.model_validate(job.spec)
+    spec = EvalJobSpec.model_validate(job.spec)
     began = time.perf_counter()
     parts = len(dict.fromkeys(spec.suite))
     with context.interruption.raising(), Progress(context, parts) as progress:
@@ -60,7 +60,10 @@ def evaluate(context: JobContext) -> None:
         result = evaluate_checkpoint(
             checkpoint,
             datasets,
-            PluginSet(*from_header(checkpoint.header.plugins)),
+            PluginSet(
+                *from_header(checkpoint.header.plugins),
+                *(each for each in from_rows(spec.plugins.values()) if each.kind == "metric"),
+            ),
             spec,
             device=context.device_for(spec.device),
             progress=progress,
@@ -72,7 +75,11 @@ def evaluate(context: JobContext) -> None:
         services.record(job.pk, context.attempt, result, seconds=seconds, cells=cells)
 
     insist(record, given_up=context.lease.fenced)
-    outcome = {"metrics": len(result.metrics), "seconds": round(seconds, 3), "rows": result.rows}
+    outcome = {
+        "metrics": len(result.metrics) + len(result.custom),
+        "seconds": round(seconds, 3),
+        "rows": result.rows,
+    }
     promises.succeed(context, outcome, proof=measured)
     log.info("evaluated", step=result.step, seconds=outcome["seconds"], rows=result.rows)
 
@@ -85,7 +92,9 @@ def measured(job: Job, _result: dict[str, Any], _message: str) -> None:
     if row is None:
         raise promises.PromiseBroken("what it measured was not written")
     parts = set(row.parts.values_list("name", flat=True))
-    missing = [name for name in dict.fromkeys(EvalSpec.model_validate(job.spec).suite) if name not in parts]
+    missing = [
+        name for name in dict.fromkeys(EvalJobSpec.model_validate(job.spec).suite) if name not in parts
+    ]
     if missing:
         raise promises.PromiseBroken(f"of what it was to measure, this is missing: {', '.join(missing)}")
     for artifact in row.artifacts.all():

@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,9 +47,9 @@ def take_in(context: JobContext) -> None:
     """Look at, or import, the files of a job and finish it."""
     spec = context.job.spec
     try:
-        with _folder(context.job.pk) as folder:
-            path = _placed(folder / "source", spec["upload"])
-            labels = _placed(folder / "beside", spec["labels"]) if spec["labels"] else None
+        with ExitStack() as stack, folder_of(context.job.pk) as folder:
+            path = _placed(folder / "source", spec["upload"], stack)
+            labels = _placed(folder / "beside", spec["labels"], stack) if spec["labels"] else None
             how = {
                 "labels": labels,
                 "max_bytes": settings.ACC_MAX_DATASET_BYTES,
@@ -63,10 +63,10 @@ def take_in(context: JobContext) -> None:
     except (InvalidInput, Interrupted) as error:
         goes_on = isinstance(error, Interrupted) and error.reason != "stop"
         if not goes_on and not spec.get("looked"):  # what was looked at may be asked for again within a day
-            imports.drop_uploads(context.job)
+            imports.drop_uploads(context.job, context.attempt)
         raise
     if not spec["look"]:
-        imports.drop_uploads(context.job)
+        imports.drop_uploads(context.job, context.attempt)
 
 
 def _look(context: JobContext, path: Path, how: dict[str, Any]) -> None:
@@ -149,7 +149,7 @@ def _shrunk(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 @contextmanager
-def _folder(job: int) -> Iterator[Path]:
+def folder_of(job: int) -> Iterator[Path]:
     """Give a folder of this job alone; what an attempt that was killed left in it is removed first."""
     folder = blobs.scratch() / f"{WORK_FOLDER}{job}"
     shutil.rmtree(folder, ignore_errors=True)
@@ -160,10 +160,10 @@ def _folder(job: int) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _placed(folder: Path, upload: Mapping[str, Any]) -> Path:
+def _placed(folder: Path, upload: Mapping[str, Any], stack: ExitStack) -> Path:
     """Return where the files lie under the names that their owner gave them; an ending tells what one claims to be."""
     if "path" in upload:
-        return on_server.found(upload["path"])
+        return on_server.pinned(upload["path"], folder, stack)
     if "files" in upload:
         place: Path = folder / upload["name"]
         for file in upload["files"]:

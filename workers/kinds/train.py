@@ -13,6 +13,7 @@ from acc.errors import CheckpointError
 from acc.specs import TrainJobSpec
 from acc.training.checkpoints import files
 from acc.training.protocols import Alarm, Command, CommandResult
+from acc.training.settings import keep_freed_memory
 from acc.training.trainer import Trainer, TrainResult
 from accsite.apps.jobs.errors import Fenced
 from accsite.apps.jobs.models import Job
@@ -39,6 +40,7 @@ log = structlog.get_logger(__name__)
 
 def train(context: JobContext) -> None:
     """Train a job to its end, its stop, or the worker's; raises what ended it otherwise."""
+    keep_freed_memory()
     job = context.job
     spec = TrainJobSpec.model_validate(job.spec)
     resumed = newest_intact(context)

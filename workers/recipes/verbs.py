@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from acc.errors import InvalidInput
 from acc.params import clean_params
 from acc.recipes import BranchRef, CheckpointRef, DatasetRef, EvalOutcome, TaskRef, TrainOutcome
-from acc.specs import EvalSpec, parse
+from acc.specs import EvalJobSpec, EvalSpec, parse
 from acc.training.losses import series
 from accsite.apps.datasets import selectors as datasets
 from accsite.apps.datasets.models import Dataset
@@ -29,6 +29,7 @@ from accsite.apps.registry.models import PluginKind
 from accsite.apps.training.access import may_change_experiment
 from accsite.apps.training.models import Branch, Checkpoint, Experiment, Task
 from accsite.apps.training.services import experiments, jobs, tasks
+from accsite.apps.training.services.measuring import frozen
 from accsite.apps.trees.selectors import find_checkpoint_named
 from accsite.apps.trees.services import expansion, marks
 from accsite.names import same_name
@@ -225,7 +226,7 @@ class Evaluate(Verb):
         """Submit it, unless it is under way or done."""
         checkpoint = find_checkpoint_named(self.actor, str(self.args["checkpoint"]))
         asked = {**self.args["options"], "suite": self.args["suite"]}
-        known = self._known(checkpoint, parse(EvalSpec, asked))
+        known = self._known(checkpoint, frozen(parse(EvalSpec, asked)))
         if known is not None:
             return Submitted(known, owned=False)
         job = jobs.submit_evaluation(
@@ -247,7 +248,7 @@ class Evaluate(Verb):
         )
         return Done(outcome.as_dict(), checkpoint=job.checkpoint_id)
 
-    def _known(self, checkpoint: Checkpoint, spec: EvalSpec) -> Job | None:
+    def _known(self, checkpoint: Checkpoint, spec: EvalJobSpec) -> Job | None:
         """Return a job that measures, or has measured, all that is asked for."""
         kept = evaluations.find_kept(checkpoint, spec)
         if kept is not None and kept.job is not None:

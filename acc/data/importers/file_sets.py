@@ -7,16 +7,18 @@ import gzip
 import lzma
 import os
 import re
+import resource
 import stat
 import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Protocol
 
+from acc.data.importers.descriptors import opened_below, through
 from acc.data.importers.limits import check_bytes, refuse
 from acc.errors import InvalidInput
 
@@ -24,6 +26,8 @@ MAX_FILES = 5_000_000
 MAX_READ_BYTES = 2**30
 """Of one file that is read as a whole: a picture or a table. Arrays are copied in pieces."""
 MAX_NAME_BYTES = 255
+OTHERS_OPEN = 512
+"""Files that a process may have open beside those of a source."""
 _NO_TEXT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _PIECE_BYTES = 1 << 20
 _HEADER_BYTES = 1 << 20
@@ -53,41 +57,54 @@ class FileSet(Protocol):
 
 
 class Folder:
-    """The files below a folder. Raises InvalidInput (file) for a link, or for more than is allowed."""
+    """The files below a folder, for as long as ``stack``; all are reached from the folder itself, by no link.
 
-    def __init__(self, root: Path, *, max_bytes: int) -> None:
-        self.root = root
+    Raises InvalidInput (file) for a link, or for more than is allowed.
+    """
+
+    def __init__(self, root: Path, stack: ExitStack, *, max_bytes: int) -> None:
+        self.name = root.name
+        self._root = opened_below(root, (), stack)
         found: list[str] = []
         total = 0
-        for folder, folders, files in os.walk(root, onerror=_raise):
+        for folder, folders, files, handle in os.fwalk(".", dir_fd=self._root, onerror=_raise):
             for each in [*folders, *files]:
-                path = Path(folder, each)
-                mode = path.lstat()
-                name = path.relative_to(root).as_posix()
-                _check_name(root.name, name)
-                if stat.S_ISLNK(mode.st_mode):
+                status = os.stat(each, dir_fd=handle, follow_symlinks=False)
+                name = PurePosixPath(folder, each).as_posix()
+                _check_name(self.name, name)
+                if stat.S_ISLNK(status.st_mode):
                     raise refuse(
-                        root.name, f"holds the link '{name}'; only files and folders themselves are taken"
+                        self.name, f"holds the link '{name}'; only files and folders themselves are taken"
                     )
-                if stat.S_ISREG(mode.st_mode):
-                    total += mode.st_size
+                if stat.S_ISREG(status.st_mode):
+                    total += status.st_size
                     found.append(name)
-                elif not stat.S_ISDIR(mode.st_mode):
-                    raise refuse(root.name, f"holds '{name}', which is no plain file")
-            _check_count(root.name, found)
-        check_bytes(root.name, total, max_bytes)
+                elif not stat.S_ISDIR(status.st_mode):
+                    raise refuse(self.name, f"holds '{name}', which is no plain file")
+            _check_count(self.name, found)
+        check_bytes(self.name, total, max_bytes)
         self.all, self.names, self.tables = _shown(found), _wanted(found), _tables(found)
 
     def read(self, name: str) -> bytes:
-        return _whole(self.pieces(name), self.root.name, name)
+        return _whole(self.pieces(name), self.name, name)
 
     def pieces(self, name: str) -> Iterator[bytes]:
+        with os.fdopen(self._opened(name), "rb") as file:
+            yield from _pieces_of(file)
+
+    def pin(self, names: Sequence[str], place: Path, stack: ExitStack) -> None:
+        """Open files for as long as ``stack``, and put into the folder ``place`` what leads to them, by their paths."""
+        _allow_open(len(names), self.name)
+        for name in names:
+            path = place / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.symlink_to(through(self._opened(name, stack)))
+
+    def _opened(self, name: str, stack: ExitStack | None = None) -> int:
         try:
-            handle = os.open(self.root / name, os.O_RDONLY | os.O_NOFOLLOW)
-            with os.fdopen(handle, "rb") as file:
-                yield from _pieces_of(file)
+            return opened_below(self._root, PurePosixPath(name).parts, stack)
         except OSError as error:
-            raise refuse(self.root.name, f"has '{name}', which cannot be read: {error.strerror}") from error
+            raise refuse(self.name, f"has '{name}', which cannot be read: {error.strerror}") from error
 
 
 class Archive:
@@ -232,7 +249,7 @@ def opened(path: Path, stack: ExitStack, *, max_bytes: int, scratch: Path | None
     """
     try:
         if path.is_dir():
-            return Folder(path, max_bytes=max_bytes)
+            return Folder(path, stack, max_bytes=max_bytes)
         with path.open("rb") as file:
             head = file.read(tarfile.BLOCKSIZE)
         packed = next((PACKED[magic] for magic in PACKED if head.startswith(magic)), None)
@@ -277,6 +294,16 @@ def _tar(file: IO[bytes], name: str, stack: ExitStack, max_bytes: int) -> Tar:
         return Tar(archive, file, name, size=size, max_bytes=max_bytes)
     except tarfile.TarError as error:
         raise refuse(name, f"is not a whole tar archive: {error}") from error
+
+
+def _allow_open(count: int, name: str) -> None:
+    """Let this process have so many files more open at once; raises InvalidInput (file) where it may not."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = count + OTHERS_OPEN
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        if hard != resource.RLIM_INFINITY and hard < needed:
+            raise refuse(name, f"holds {count:,} files of arrays; {hard:,} files may be open at once here")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def copied(files: FileSet, names: Iterable[str], folder: Path) -> None:

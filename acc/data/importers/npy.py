@@ -1,11 +1,20 @@
-"""NumPy's ``.npy``: one array. Its header is believed only after it was checked against the bytes there are."""
+"""NumPy's ``.npy``: one array. Its header is believed only after it was checked against the bytes there are.
+
+Of an array that is stored column by column a block of rows lies nowhere in one piece: it is put together of a piece of
+each column, from the file where it lies, or from a copy on the disk of what is packed.
+"""
 
 from __future__ import annotations
 
+import io
 import math
+import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tokenize import TokenError
 from typing import IO, Any, Literal
@@ -20,6 +29,7 @@ from acc.errors import InvalidInput
 
 MAGIC = b"\x93NUMPY"
 _MAX_HEADER_BYTES = 10_000
+_COPY_BYTES = 1 << 20
 _READERS = {(1, 0): npy_format.read_array_header_1_0, (2, 0): npy_format.read_array_header_2_0}
 
 # NumPy parses the header as Python text, and, where that fails, once more word by word.
@@ -28,17 +38,7 @@ _NO_HEADER = (ValueError, SyntaxError, TypeError, TokenError, RecursionError, Me
 
 def lazy(path: Path, name: str, *, max_bytes: int = MAX_DATASET_BYTES) -> Lazy:
     """Return the array of a ``.npy`` file, read in blocks; raises InvalidInput (file)."""
-
-    @contextmanager
-    def opened() -> Iterator[IO[bytes]]:
-        try:
-            with path.open("rb") as file:
-                yield file
-        except (ValueError, SyntaxError, TypeError, EOFError) as error:
-            raise refuse(path.name, f"is not a whole .npy file: {error}") from error
-        except OSError as error:
-            raise refuse(path.name, f"cannot be read: {error.strerror or error}") from error
-
+    opened = partial(_opened, path)
     with opened() as file:
         header = read_header(file, path.stat().st_size, path.name, max_bytes)
         if not header.shape:
@@ -48,12 +48,28 @@ def lazy(path: Path, name: str, *, max_bytes: int = MAX_DATASET_BYTES) -> Lazy:
     return of_stream(name, path.name, header, opened, mapped(path, header, offset))
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    try:
+        with path.open("rb") as file:
+            yield file
+    except (ValueError, SyntaxError, TypeError, EOFError) as error:
+        raise refuse(path.name, f"is not a whole .npy file: {error}") from error
+    except OSError as error:
+        raise refuse(path.name, f"cannot be read: {error.strerror or error}") from error
+
+
 def mapped(path: Path, header: Header, offset: int) -> Callable[[NDArray[np.int64]], NDArray[Any]]:
-    """Return what takes some rows of an array that lies unpacked in a file."""
+    """Return what takes some rows, in rising order, of an array that lies unpacked in a file, from ``offset`` on.
+
+    The file may have changed since its header was read: what is short of the array is refused (file).
+    """
 
     def pick(rows: NDArray[np.int64]) -> NDArray[Any]:
-        array = np.memmap(path, header.dtype, "r", offset, header.shape, header.order)
-        return np.asarray(array[rows], header.native)
+        runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1) if len(rows) else []
+        with _opened(path) as file:
+            found = [_rows(file, header, offset, int(run[0]), len(run)) for run in runs]
+        return np.concatenate(found) if found else np.empty((0, *header.shape[1:]), header.native)
 
     return pick
 
@@ -71,19 +87,64 @@ def of_stream(
         with opened() as file:
             npy_format.read_magic(file)
             _READERS[header.version](file, max_header_size=_MAX_HEADER_BYTES)
-            shape, each = header.shape, header.size // max(1, header.shape[0] if header.shape else 1)
-            if header.order == "F" and len(shape) > 1:
-                # Column by column: a block of rows lies nowhere in one piece.
-                whole = np.frombuffer(_exactly(file, header.size), header.dtype).reshape(shape, order="F")
-                for start in range(0, shape[0], rows):
-                    yield np.ascontiguousarray(whole[start : start + rows], header.native)
+            starts = range(0, header.shape[0], rows)
+            if header.order == "F" and len(header.shape) > 1:
+                with _seekable(file, header.size) as (columns, offset):
+                    for start in starts:
+                        yield _rows(columns, header, offset, start, min(rows, header.shape[0] - start))
                 return
-            for start in range(0, shape[0], rows):
-                count = min(rows, shape[0] - start)
-                data = np.frombuffer(_exactly(file, count * each), header.dtype)
-                yield data.reshape(count, *shape[1:]).astype(header.native, copy=False)
+            for start in starts:
+                count = min(rows, header.shape[0] - start)
+                data = _exactly(file, count * (header.size // header.shape[0]))
+                yield _block(data, header, count)
 
     return Lazy(name, where, header.shape, header.native, read, pick=pick)
+
+
+@contextmanager
+def _seekable(file: IO[bytes], size: int) -> Iterator[tuple[IO[bytes], int]]:
+    """Yield a file of the disk with the next ``size`` bytes, and where in it they begin: a packed one is copied."""
+    if isinstance(file, io.BufferedReader):
+        yield file, file.tell()
+        return
+    with tempfile.TemporaryFile(prefix="acc-columns-") as copy:
+        shutil.copyfileobj(file, copy, _COPY_BYTES)  # to its end, where an archive checks what it gave
+        if copy.tell() < size:
+            raise ValueError(f"it ends {size - copy.tell():,} bytes too early")
+        copy.flush()
+        yield copy, 0
+
+
+def _rows(file: IO[bytes], header: Header, offset: int, start: int, count: int) -> NDArray[Any]:
+    """Return rows ``start`` and on of an array that lies in a file of the disk from ``offset`` on."""
+    each, handle = header.dtype.itemsize, file.fileno()
+    if header.order == "C" or len(header.shape) == 1:
+        size = header.size // header.shape[0]
+        return _block(_read(handle, count * size, offset + start * size), header, count)
+    columns = math.prod(header.shape[1:])
+    data = bytearray(columns * count * each)
+    for column in range(columns):
+        piece = _read(handle, count * each, offset + (column * header.shape[0] + start) * each)
+        data[column * count * each : (column + 1) * count * each] = piece
+    block = np.frombuffer(data, header.dtype).reshape((count, *header.shape[1:]), order="F")
+    return np.ascontiguousarray(block, header.native)
+
+
+def _block(data: bytes | bytearray, header: Header, count: int) -> NDArray[Any]:
+    return (
+        np.frombuffer(data, header.dtype).reshape(count, *header.shape[1:]).astype(header.native, copy=False)
+    )
+
+
+def _read(handle: int, size: int, offset: int) -> bytes:
+    """Return the bytes at a place of a file; raises ValueError where it ends before."""
+    data = os.pread(handle, size, offset)
+    while len(data) < size:
+        more = os.pread(handle, size - len(data), offset + len(data))
+        if not more:
+            raise ValueError(f"it ends {size - len(data):,} bytes too early")
+        data += more
+    return data
 
 
 def _exactly(file: IO[bytes], size: int) -> bytearray:

@@ -370,9 +370,10 @@ def _set(path: Path, labels: Path | None, found: Opened, limits: Limits, stack: 
         return
     arrays = [name for name in files.all if _is_array(name)]
     if arrays and not any(map(pictures.is_picture, files.names)):
-        folder = path
-        if not isinstance(files, file_sets.Folder):
-            folder = Path(stack.enter_context(TemporaryDirectory(dir=limits.scratch)))
+        folder = Path(stack.enter_context(TemporaryDirectory(dir=limits.scratch)))
+        if isinstance(files, file_sets.Folder):
+            files.pin(files.all, folder, stack)
+        else:
             file_sets.copied(files, files.all, folder)
         _folder(
             sorted((folder / name for name in files.all), key=lambda p: columns.natural(str(p))),

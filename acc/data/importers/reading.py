@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -436,7 +436,7 @@ def _classes(target: TargetMapping, column: Column, where: str) -> tuple[TargetS
     )
     if not natural:
         there, values = np.unique(values, return_inverse=True)
-        labels = target.labels or tuple(_text(each) for each in there.tolist())
+        labels = target.labels or _texts(there.tolist())
     classes = int(values.max()) + 1
     if classes > MAX_CLASSES:
         raise InvalidInput({f"{where}.kind": f"'{column.key}' has {classes:,} different values; choose real"})
@@ -448,6 +448,14 @@ def _classes(target: TargetMapping, column: Column, where: str) -> tuple[TargetS
             }
         )
     fitting = labels is not None and len(labels) >= classes
+    twice = [label for label, count in Counter(labels or ()).items() if count > 1]
+    if fitting and twice:
+        raise InvalidInput(
+            {
+                f"{where}.labels": f"{twice[0]!r} names two classes of '{column.key}'; give each a label of its own "
+                "in the mapping, or leave the column out"
+            }
+        )
     spec = TargetSpec(
         name=target.name,
         kind="class",
@@ -462,6 +470,12 @@ def _classes(target: TargetMapping, column: Column, where: str) -> tuple[TargetS
 
 def _whole(values: NDArray[Any]) -> bool:
     return values.dtype.kind == "f" and bool((values == np.rint(values)).all())
+
+
+def _texts(values: Sequence[Any]) -> tuple[str, ...]:
+    """Return values as labels; numbers in full where they would read alike."""
+    found = tuple(map(_text, values))
+    return found if len(set(found)) == len(found) else tuple(map(repr, values))
 
 
 def _text(value: Any) -> str:

@@ -197,7 +197,8 @@ def values_of(images: NDArray[Any], file: str) -> Values:
 def proposed(values: Values) -> Proposal:
     """Return the scale that values most likely have.
 
-    Asks where their range is under a tenth of their type's, and where fractions above 1 do not come near 255.
+    Asks where their range is under a tenth of their type's, where fractions above 1 do not come near 255, and where
+    numbers of 16 bits fit into fewer.
     """
     low, high = values.least, values.greatest
     floats, kind = values.dtype.kind == "f", str(values.dtype)
@@ -223,7 +224,7 @@ def proposed(values: Values) -> Proposal:
 def _judged(values: Values, natural: Scale, kind: str) -> Proposal:
     """Return the natural scale of a type, or one that the values fill, to be asked for, where they hardly use it."""
     if values.greatest - values.least >= LEAST_SHARE * (natural.high - natural.low):
-        return Proposal(natural)
+        return _of_sensor(values, natural) if values.dtype == np.uint16 else Proposal(natural)
     high = values.greatest
     filled = [Scale(0, 2**bits - 1) for bits in _BITS if high <= 2**bits - 1 < natural.high]
     if filled and high >= LEAST_SHARE * filled[0].high:
@@ -237,6 +238,21 @@ def _judged(values: Values, natural: Scale, kind: str) -> Proposal:
         first,
         rest,
         f", under a tenth of what {kind} holds ({natural}): they would come out nearly all the same",
+    )
+
+
+def _of_sensor(values: Values, natural: Scale) -> Proposal:
+    """Return the scale of numbers of 16 bits, to be asked for where the highest are not used: sensors have 12 to 15."""
+    high = int(values.greatest)
+    if high.bit_length() >= 16:
+        return Proposal(natural)
+    filled = Scale(0, 2 ** high.bit_length() - 1)
+    others = (Scale(0, high), *(Scale(0, 2**bits - 1) for bits in _BITS if 2**bits > high), natural)
+    return Proposal(
+        filled,
+        tuple(scale for scale in dict.fromkeys(others) if scale != filled),
+        f"; they fit into {high.bit_length()} bits of the 16 of {values.dtype} ({natural}), so that it is not clear "
+        "what is white",
     )
 
 

@@ -146,8 +146,29 @@ class _Usual:
 
 
 @dataclass
+class _Part:
+    """One of the losses that a task returns by name: (last step, median, lowest median so far) of short windows."""
+
+    cut: _Cut = field(default_factory=lambda: _Cut(SHORT_STEPS))
+    windows: deque[tuple[int, float, float]] = field(default_factory=lambda: deque(maxlen=64))
+
+    def take(self, steps: NDArray[np.int64], values: NDArray[np.float32]) -> None:
+        """Take its points."""
+        for window in self.cut.take(steps, values):
+            best = min(self.windows[-1][2], window.median) if self.windows else window.median
+            self.windows.append((window.last, window.median, best))
+
+    def at(self, step: int) -> tuple[float, float]:
+        """Return its newest and its lowest median at a step; (0, 0) before there is one."""
+        known = [(median, best) for last, median, best in self.windows if last <= step]
+        return known[-1] if known else (0.0, 0.0)
+
+
+@dataclass
 class _Series:
-    """What is known of one task's loss since the last change of the job."""
+    """What is known of one task's loss since the last change of the job. parts: its losses by name."""
+
+    parts: dict[str, _Part] = field(default_factory=dict)
 
     long: _Cut = field(default_factory=lambda: _Cut(WINDOW_STEPS))
     short: _Cut = field(default_factory=lambda: _Cut(SHORT_STEPS))
@@ -165,6 +186,16 @@ class _Series:
     newest: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
     newest_step: int = 0
     usual: _Usual = field(default_factory=_Usual)
+
+    def rose(self, entry: Entry, step: int) -> str:
+        """Return, in words, which of the losses by name rose most until a step, as they count in the sum, or ''."""
+        most, words = 0.0, ""
+        for name, part in self.parts.items():
+            newest, best = part.at(step)
+            rise = 0.0 if name in entry.apart else entry.part_weight(name) * (newest - best)
+            if rise > most:
+                most, words = rise, f"; of its losses '{name}' rose most, from {best:.4g} to {newest:.4g}"
+        return words
 
     @property
     def far(self) -> float:
@@ -185,6 +216,7 @@ class Watch:
 
     def __init__(self, collapsed: Mapping[str, int] | None = None) -> None:
         self._series: dict[str, _Series] = {}
+        self._parts: dict[str, dict[str, _Part]] = {}
         self._standing: dict[str, int] = dict(collapsed or {})
         self._lr = 0.0
 
@@ -192,6 +224,7 @@ class Watch:
         """Forget what went before, as after a command that changed what is trained; not which collapses stand."""
         standing = {key: known.collapsed_at for key, known in self._series.items()} | self._standing
         self._series.clear()
+        self._parts.clear()
         self._standing = {key: step for key, step in standing.items() if step is not None}
 
     def look(self, block: PointBlock, tasks: Mapping[str, Entry]) -> list[Alarm]:
@@ -199,6 +232,7 @@ class Watch:
         alarms: list[Alarm] = []
         if series.LEARNING_RATE in block.series:
             self._lr = float(block.values[block.series.index(series.LEARNING_RATE), -1])
+        self._take_parts(block)
         for name, row in zip(block.series, block.values, strict=True):
             key = series.task_key(name)
             if key is None or name != series.raw(key) or key not in tasks or not tasks[key].spec.weight:
@@ -207,7 +241,7 @@ class Watch:
             if not len(there):
                 continue
             if key not in self._series:
-                self._series[key] = _Series()
+                self._series[key] = _Series(self._parts.setdefault(key, {}))
                 self._series[key].usual.start = float(row[there[0]])
                 self._series[key].collapsed_at = self._standing.pop(key, None)
             known, entry = self._series[key], tasks[key]
@@ -221,6 +255,16 @@ class Watch:
                 found += [(window.last, one) for one in self._judge(known, entry, window)]
             alarms += [_told(entry, step, one) for step, one in found if one is not None]
         return alarms
+
+    def _take_parts(self, block: PointBlock) -> None:
+        for name, row in zip(block.series, block.values, strict=True):
+            part = series.part_of(name)
+            if part is None:
+                continue
+            there = np.flatnonzero(~np.isnan(row))
+            if len(there):
+                known = self._parts.setdefault(part[0], {}).setdefault(part[1], _Part())
+                known.take(block.start + there, row[there])
 
     def end(self, tasks: Mapping[str, Entry]) -> list[Alarm]:
         """Return the alarms of a run that is over: of how it ended, though that has not filled a window."""
@@ -253,7 +297,8 @@ def _explosion(known: _Series, entry: Entry, window: _Window, lr: float) -> _Fou
     if known.diverged_at is not None or usual.beyond < EXPLOSION_WINDOWS:
         return None
     known.diverged_at = window.last
-    told = _diverges(entry, window.median, lr, usual, f"in the last {usual.beyond * SHORT_STEPS} steps")
+    when = f"in the last {usual.beyond * SHORT_STEPS} steps{known.rose(entry, window.last)}"
+    told = _diverges(entry, window.median, lr, usual, when)
     return _Found("divergence", told)
 
 
@@ -270,7 +315,8 @@ def _divergence(known: _Series, entry: Entry, window: _Window, lr: float) -> _Fo
     if known.diverged_at is not None or known.high < DIVERGENCE_WINDOWS:
         return None
     known.diverged_at = window.last
-    return _Found("divergence", _diverges(entry, median, lr, known, f"for {known.high * WINDOW_STEPS} steps"))
+    when = f"for {known.high * WINDOW_STEPS} steps{known.rose(entry, window.last)}"
+    return _Found("divergence", _diverges(entry, median, lr, known, when))
 
 
 def _end(known: _Series, entry: Entry, lr: float) -> tuple[int, _Found] | None:
@@ -279,7 +325,8 @@ def _end(known: _Series, entry: Entry, lr: float) -> tuple[int, _Found] | None:
         return None
     usual, newest = known.usual, known.newest
     if len(newest) == END_STEPS and newest.min() > usual.limit(entry):
-        told = _diverges(entry, float(newest[-1]), lr, usual, "at the end")
+        when = f"at the end{known.rose(entry, known.newest_step)}"
+        told = _diverges(entry, float(newest[-1]), lr, usual, when)
         return known.newest_step, _Found("divergence", told)
     floor = entry.baseline is not None and entry.baseline.floor
     rest = known.long.rest()
@@ -289,7 +336,8 @@ def _end(known: _Series, entry: Entry, lr: float) -> tuple[int, _Found] | None:
     rises = known.high or rest.median - known.best > 2 * far
     if not rises or float(np.quantile(rest.values, 0.25)) - known.best <= far:
         return None
-    return rest.last, _Found("divergence", _diverges(entry, rest.median, lr, known, "at the end"))
+    when = f"at the end{known.rose(entry, rest.last)}"
+    return rest.last, _Found("divergence", _diverges(entry, rest.median, lr, known, when))
 
 
 def _diverges(entry: Entry, value: float, lr: float, best: _Series | _Usual, when: str) -> str:

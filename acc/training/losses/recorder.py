@@ -125,8 +125,12 @@ class BlockRecorder:
         if sound and np.isfinite(block.values[0]).all():
             return []
         found: dict[int, str] = {}
+        parts: dict[
+            tuple[int, str | None], str
+        ] = {}  # step and task -> its first loss by name that is at fault
         for place in np.flatnonzero(~np.isfinite(of_parts))[::-1].tolist():
-            found[self._parts[place][0]] = self._parts[place][1]
+            column, name, _ = self._parts[place]
+            found[column] = parts[column, series.owner(name)] = name
         for column in np.flatnonzero(~np.isfinite(block.values[0])).tolist():
             found[column] = series.TOTAL
         norms = flat[len(flat) - len(self._norms) :]
@@ -136,7 +140,8 @@ class BlockRecorder:
         for position in np.flatnonzero(~np.isfinite(flat[: count * tasks]))[::-1].tolist():
             column, task = divmod(position, tasks)  # from behind, so that the first task at fault is named
             drawn = self._drawn[column]
-            found[column] = series.raw(self.keys[task if drawn is None else drawn])
+            key = self.keys[task if drawn is None else drawn]
+            found[column] = parts.get((column, key), series.raw(key))
         return [(block.start + column, found[column]) for column in sorted(found)]
 
 

@@ -16,7 +16,7 @@ from typing_extensions import override
 from accsite.actions.admin import ActionsAdmin
 from accsite.apps.access.admin_parts import as_json, badge, each_row
 from accsite.apps.access.permissions import may_write
-from accsite.apps.datasets import services
+from accsite.apps.datasets import pages, services
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.datasets.uses import users_of
 
@@ -36,6 +36,7 @@ class DatasetAdmin(ActionsAdmin):
         "here",
         "n",
         "shape",
+        "split_words",
         "samples",
         "used_by",
         "origin",
@@ -89,6 +90,10 @@ class DatasetAdmin(ActionsAdmin):
     @admin.display(description="shape")
     def shape(self, dataset: Dataset) -> str:
         return f"{dataset.channels} x {dataset.height} x {dataset.width} {dataset.dtype}"
+
+    @admin.display(description="split")
+    def split_words(self, dataset: Dataset) -> str:
+        return pages.split_words(dataset) or "none that came with the data"
 
     @admin.display(description="targets")
     def columns(self, dataset: Dataset) -> str:

@@ -10,18 +10,13 @@ class DatasetsConfig(AppConfig):
     label = "datasets"
 
     def ready(self) -> None:
-        from accsite.apps.access import permissions
-        from accsite.apps.datasets import finders, objects
+        from accsite.apps.datasets import access, finders, objects
         from accsite.apps.datasets.services.kinds import ALL
         from accsite.apps.jobs import kinds
-        from accsite.apps.jobs.models import Job
         from accsite.apps.live import topics
 
         topics.register("datasets")
-        # whoever sees the job of an upload is told of it, and may keep what it has found if they may steer the job
-        permissions.register_pages(
-            "datasets", permissions.numbered(lambda user, _name: Job.objects.visible_to(user))
-        )
+        access.register()
         finders.register()
         objects.register()
         kinds.register(*ALL)

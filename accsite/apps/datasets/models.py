@@ -48,6 +48,11 @@ class Dataset(models.Model):
     units = models.PositiveBigIntegerField(
         null=True, help_text="how many units the rows form; empty: each row stands for itself"
     )
+    split = CleanJSONField(
+        null=True,
+        default=None,
+        help_text="part -> rows, of the split that came with it; {}: none came; null: made before this was kept",
+    )
     provenance = CleanJSONField(
         default=dict, help_text="generator, version, params, seed; or importer and source"
     )

@@ -85,7 +85,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Grid:
-    """A page of samples with the address of its picture."""
+    """A page of samples with the address of its picture; ``captioned``: what stands below each, in words."""
 
     samples: list[Sample]
     total: int
@@ -96,6 +96,7 @@ class Grid:
     sprite_url: str
     width: int
     height: int
+    captioned: str
 
 
 def sprite_url(dataset: Dataset, **query: Any) -> str:
@@ -154,6 +155,7 @@ def grid(dataset: Dataset, choice: Choice) -> Grid:
         sprite_url=sprite_url(dataset, **choice.query, offset=offset, limit=a_page, columns=columns),
         width=columns * dataset.width,
         height=-(-len(indices) // columns) * dataset.height,
+        captioned=(caption if caption in shown else "number").replace("_", " "),
     )
 
 
@@ -308,6 +310,11 @@ def _mapping_facts(mapping: ImportMapping) -> list[tuple[str, str]]:
     return [(word, value) for word, value in facts.items() if value]
 
 
+def split_words(dataset: Dataset) -> str:
+    """Return the parts of the split that came with a dataset, with their rows; empty without one."""
+    return ", ".join(f"{rows:,} {part}" for part, rows in (selectors.split_of(dataset) or {}).items())
+
+
 def provenance(dataset: Dataset) -> list[tuple[str, str]]:
     """Return where a dataset came from, the parameters after the rest; how it was imported is told by ``imported``."""
     known = {name: value for name, value in dataset.provenance.items() if name != "mapping"}
@@ -322,8 +329,9 @@ def flat(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     for name, item in value.items():
         if isinstance(item, Mapping):
             rows.extend(flat(item, f"{prefix}{name}."))
-        elif item not in (None, ""):
-            rows.append((f"{prefix}{name}".replace("_", " "), str(item)))
+        elif item not in (None, "", []):
+            text = ", ".join(map(str, item)) if isinstance(item, list) else str(item)
+            rows.append((f"{prefix}{name}".replace("_", " "), text))
     return rows
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acc.data import AccDataset, browse
+from acc.data.dataset import PARTS
 from acc.data.pixels import as_uint8
 from acc.errors import InvalidInput
 from acc.render import sprite
@@ -55,6 +56,22 @@ def opened(dataset: Dataset) -> AccDataset:
         return AccDataset.load(blobs.open_written(dataset.file, dataset.sha256))
     except BlobDamaged as error:
         raise WrongState({"file": str(error)}) from error
+
+
+def split_of(dataset: Dataset) -> dict[str, int] | None:
+    """Return how many rows each part has of the split that came with a dataset, {} for one that came with none.
+
+    Of one that was made before its row told it, it is read from the file; None where that is not at hand.
+    """
+    if dataset.split is not None:
+        return {part: dataset.split[part] for part in PARTS if part in dataset.split}
+    file = blobs.at_hand(dataset.file, dataset.sha256)
+    if file is None:
+        return None
+    try:
+        return keep(("split", dataset.content_hash), lambda: AccDataset.load(file).parts)
+    except (InvalidInput, OSError):  # a damaged file, which its page tells
+        return None
 
 
 class Samples(TypedDict):

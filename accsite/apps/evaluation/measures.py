@@ -48,7 +48,7 @@ class Metrics:
 
     def of(self, checkpoint: Checkpoint) -> Mapping[str, float]:
         """Return the newest value of every metric of one checkpoint."""
-        rows = Metric.objects.filter(evaluation__checkpoint=checkpoint, value__isnull=False, **WHOLE)
+        rows = Metric.objects.on().filter(evaluation__checkpoint=checkpoint, value__isnull=False, **WHOLE)
         found = rows.order_by("evaluation_id").values_list("task_key", "name", "dataset", "value")
         return {_name(key, name, dataset): value for key, name, dataset, value in found if value is not None}
 
@@ -59,7 +59,7 @@ def forget_purged(checkpoints: Sequence[int], **_: Any) -> None:
 
 
 def _of_experiment(experiment_id: int) -> QuerySet[Metric]:
-    return Metric.objects.filter(
+    return Metric.objects.on().filter(
         evaluation__checkpoint__experiment=experiment_id, value__isnull=False, **WHOLE
     )
 

@@ -9,6 +9,9 @@ from accsite.apps.jobs.models import Job
 from accsite.apps.training.models import Branch, Checkpoint
 from accsite.fields import CleanCharField, CleanJSONField, CleanTextField
 
+HELD_OUT = "held_out"
+"""The rows that are measured on unless others are asked for: ``acc.specs.EvalSpec.rows``."""
+
 
 class Evaluation(models.Model):
     """One run of an evaluation suite on one checkpoint."""
@@ -53,6 +56,18 @@ class Part(models.Model):
         return f"{self.name} of {self.evaluation_id}"
 
 
+class MetricQuerySet(models.QuerySet["Metric"]):
+    def on(self, rows: str = HELD_OUT) -> MetricQuerySet:
+        """Return the numbers that were asked for on these rows of what was trained on (``EvalSpec.rows``).
+
+        Those of other rows are another thing: on rows that were trained on, a representation looks better than it is.
+        """
+        asked = Q(evaluation__options__rows=rows)
+        if rows == HELD_OUT:
+            asked |= Q(evaluation__options__rows__isnull=True)  # measured before there was a choice
+        return self.filter(asked)
+
+
 class Metric(models.Model):
     """One number: of a task on the held-out part of its dataset, or (no task) of a whole representation.
 
@@ -80,6 +95,8 @@ class Metric(models.Model):
     baseline = models.FloatField(null=True, help_text="the same of the best predictor that looks at no image")
     moderate = models.FloatField(null=True, help_text="from where on the task's class calls it moderate")
     good = models.FloatField(null=True, help_text="from where on the task's class calls it good")
+
+    objects = MetricQuerySet.as_manager()
 
     class Meta:
         ordering = ["task_key", "name", "concept", "group"]

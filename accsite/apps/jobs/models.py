@@ -88,7 +88,7 @@ class JobQuerySet(models.QuerySet["Job"]):
     def visible_to(self, user: Any) -> JobQuerySet:
         """Return the jobs that work on what ``user`` may see; a recipe's job is as private as its run.
 
-        Jobs that make datasets belong to no experiment: datasets are everyone's to see, and so are they.
+        Jobs of no branch are everyone's to see, but for those of PRIVATE_KINDS.
         """
         if not user.is_authenticated:
             return self.none()

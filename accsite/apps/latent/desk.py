@@ -30,9 +30,9 @@ MAX_LATENT_BYTES = 96 * 1024
 MAX_LATENT_NUMBERS = MAX_LATENT_BYTES // 4
 """Of float32; a checkpoint whose latent has more is refused in a sentence when it is opened."""
 QUESTION_SECONDS = 5  # what nobody has taken by then is forgotten
-WAIT_SECONDS = (
-    10.0  # the first question about a checkpoint waits until it is read; a file until it is written
-)
+WAIT_SECONDS = 15.0
+"""The first question about a checkpoint waits until it is read, and a file until it is written. It is well above
+the time after which a process that is stuck is ended, so that this is told rather than silence."""
 NOBODY = (
     "nothing answers here: the process 'latent' does not run; `manage.py up` starts it with all others, "
     "`python -m workers.latent` alone"

@@ -12,7 +12,7 @@ from django.urls import reverse
 from acc.specs import ModelSpec
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.evaluation.pictures import strip_of
-from accsite.apps.latent.selectors import checkpoints_of
+from accsite.apps.latent.selectors import checkpoints_of, newest_of
 from accsite.apps.live import selectors as live
 from accsite.apps.training.models import Branch, Checkpoint
 from accsite.apps.trees import pictures
@@ -68,25 +68,31 @@ def heads_context(branch: Branch, versions: Mapping[str, int] | None = None) -> 
     if not versions:
         versions = live.versions([topic])
         branch.refresh_from_db(from_queryset=Branch.objects.select_related("head"))
+    newest = newest_of(branch)
     return {
         "versions": versions,
         "topic": topic,
         "heads_url": reverse("latent:heads", args=[branch.pk]),
-        "shown": [branch.head] if branch.head and "model" in branch.head.spec else [],
+        "shown": [newest] if newest and "model" in newest.spec else [],
         "letters": LETTERS,
     }
 
 
 def panel_context(branch: Branch, versions: Mapping[str, int] | None = None) -> dict[str, Any]:
-    """Return what the panel of a branch shows."""
-    head = branch.head
+    """Return what the panel of a branch shows; sliders that wait where a model is known and no checkpoint yet."""
     told = {**heads_context(branch, versions), "branch": branch, "alone": False}
-    return {**told, **(hand_context([head]) if head and "model" in head.spec else {})}
+    shown: list[Checkpoint] = told["shown"]
+    model = shown[0].spec["model"] if shown else branch.experiment.model_spec
+    if not model or (branch.head and not shown):  # weights alone draw nothing
+        return told
+    return {**told, **hand_context(shown, ModelSpec.model_validate(model))}
 
 
-def hand_context(checkpoints: Sequence[Checkpoint]) -> dict[str, Any]:
-    """Return the skeleton for checkpoints of one model: sliders, and a picture that is stored already."""
-    model = ModelSpec.model_validate(checkpoints[0].spec["model"])
+def hand_context(checkpoints: Sequence[Checkpoint], model: ModelSpec) -> dict[str, Any]:
+    """Return the skeleton for checkpoints of one model: sliders, and a picture that is stored already.
+
+    Without checkpoints it has the place of one, and its sliders wait.
+    """
     image = model.image
     groups = groups_of(model)
     named = [group.name for group in groups if group.named]
@@ -95,12 +101,12 @@ def hand_context(checkpoints: Sequence[Checkpoint]) -> dict[str, Any]:
     fitting = Dataset.objects.filter(channels=image.channels, height=image.height, width=image.width)
     return {
         "shown": checkpoints,
+        "places": [(each, pictures.of(each.pk)) for each in checkpoints] or [(None, None)],
         "letters": LETTERS,
         "groups": groups,
         "latent_dim": model.latent_dim,
         "image": image,
         "datasets": list(fitting.order_by("name").values_list("slug", "name", "n")),
-        "stored": {each.pk: pictures.of(each.pk) for each in checkpoints},
         "strip": list(zip(STRIP, boxes, strict=True)),
         "kept": kept,
     }
@@ -133,5 +139,5 @@ def page_context(user: Any, query: Mapping[str, str]) -> dict[str, Any]:
         "branch": checkpoints[0].branch,
         "offered": sorted(offered, key=lambda each: -each.pk),
         "picks": [(letter, chosen.get(letter)) for letter in LETTERS],
-        **hand_context(checkpoints),
+        **hand_context(checkpoints, ModelSpec.model_validate(checkpoints[0].spec["model"])),
     }

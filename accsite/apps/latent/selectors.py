@@ -9,7 +9,8 @@ from django.contrib.auth.models import User
 from django.db.models import QuerySet
 
 from accsite.apps.access.selectors import live_credentials
-from accsite.apps.training.models import Checkpoint, Experiment
+from accsite.apps.jobs.models import Job
+from accsite.apps.training.models import Branch, Checkpoint, Experiment
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,13 @@ def checkpoints_of(user: Any) -> QuerySet[Checkpoint]:
     """Return the checkpoints of experiments that ``user`` may see."""
     rows = Checkpoint.objects.filter(experiment__in=Experiment.objects.visible_to(user))
     return rows.select_related("branch", "experiment")
+
+
+def newest_of(branch: Branch) -> Checkpoint | None:
+    """Return the checkpoint that stands for a branch now: what its running job saved last, else its head."""
+    jobs = Job.objects.active().filter(branch=branch).exclude(resume_checkpoint=None)
+    saved = Checkpoint.objects.filter(pk__in=jobs.values("resume_checkpoint"), weights_pruned_at=None)
+    return saved.order_by("-pk").first() or branch.head
 
 
 def readable(user_id: Any, credential: str | None, pk: int) -> Readable | None:

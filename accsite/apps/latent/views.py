@@ -35,7 +35,9 @@ def decoder(request: HttpRequest, checkpoint: int) -> FileResponse:
     found = visible_row(checkpoints_of(request.user), f"checkpoint {checkpoint}", pk=checkpoint)
     name = decoder_file(found.sha256)
     if found.weights_pruned_at is not None or not default_storage.exists(name):
-        raise Http404("this decoder was not written yet; press 'In this page' on the page of its latent")
+        raise Http404(
+            "this decoder was not written yet; press 'Decode in the browser' on the page of its latent"
+        )
     named = f"decoder-of-checkpoint-{found.pk}.onnx"
     return FileResponse(
         default_storage.open(name),

@@ -6,16 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
 
 from accsite.apps.access.permissions import may_write
 from accsite.apps.audit.trail import no_deed
 from accsite.apps.datasets.models import Dataset
-from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.models import JobKind
 from accsite.apps.live.services import bump
 from accsite.apps.news.models import FirstRun
-from accsite.apps.training.models import Branch, Checkpoint, Experiment
+from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Experiment
 
 
 @dataclass(frozen=True)
@@ -43,30 +44,35 @@ class NextStep:
     all: list[tuple[Step, str]]
 
 
+def _kept(user: Any) -> QuerySet[Checkpoint]:
+    """Return the checkpoints of somebody that stay: an autosave is gone before its link is followed."""
+    rows = Checkpoint.objects.filter(experiment__owner=user)
+    return rows.exclude(kind=CheckpointKind.AUTOSAVE).order_by("-pk")
+
+
+def _workbench(branch: Branch) -> str:
+    return reverse("training:workbench", args=[branch.experiment.slug, branch.slug])
+
+
 def _bench(user: Any) -> str:
     branch = Branch.objects.filter(experiment__owner=user).select_related("experiment").last()
-    return (
-        reverse("training:workbench", args=[branch.experiment.slug, branch.slug])
-        if branch
-        else reverse("training:home")
-    )
+    return _workbench(branch) if branch else reverse("training:home")
 
 
 def _look(user: Any) -> str:
-    node = (
-        Checkpoint.objects.filter(experiment__owner=user).order_by("-pk").values_list("pk", flat=True).first()
-    )
+    node = _kept(user).values_list("pk", flat=True).first()
     return reverse("evaluation:checkpoint", args=[node]) if node else reverse("evaluation:home")
 
 
 def _compare(user: Any) -> str | tuple[str, str]:
-    """Return where two checkpoints are compared; as long as there is one alone, where it is forked."""
-    nodes = list(
-        Checkpoint.objects.filter(experiment__owner=user).order_by("-pk").values_list("pk", flat=True)[:2]
-    )
-    if len(nodes) == 1:
-        return reverse("trees:checkpoint", args=nodes), "Fork your checkpoint"
-    return reverse("evaluation:compare")
+    """Return where two checkpoints are compared; while there is one alone, where it is forked, or its fork trained."""
+    nodes = list(_kept(user).values_list("pk", flat=True)[:2])
+    if len(nodes) != 1:
+        return reverse("evaluation:compare")
+    fork = Branch.objects.filter(forked_from__in=nodes).select_related("experiment").last()
+    if fork is not None:
+        return _workbench(fork), "Train the fork"
+    return reverse("trees:checkpoint", args=nodes), "Fork your checkpoint"
 
 
 STEPS = (
@@ -89,9 +95,9 @@ STEPS = (
     Step(
         "train",
         "Train",
-        "Add tasks on the workbench, press Train, and turn their weights while it runs.",
+        "Train it on the workbench: watch the losses fall, and change the weights of its tasks meanwhile.",
         "Open the workbench",
-        lambda user, _row: Job.objects.filter(created_by=user, kind=JobKind.TRAIN, attempt__gt=0).exists(),
+        lambda user, _row: _kept(user).filter(job__created_by=user, job__kind=JobKind.TRAIN).exists(),
         _bench,
     ),
     Step(

@@ -14,7 +14,7 @@ from accsite.apps.notes import panels, selectors
 from accsite.apps.notes.markdown import rendered
 from accsite.apps.notes.selectors import Noted
 from accsite.apps.notes.services import MAX_CHARS
-from accsite.apps.training.models import Experiment
+from accsite.apps.training.models import Branch, Experiment
 
 
 def address_of(about: Noted) -> str:
@@ -56,10 +56,28 @@ def form_context(request: HttpRequest, about: Noted, text: str | None = None) ->
         "text": known["note"].text if text is None else text,
         "preview": None if text is None else rendered(text, request.user),
         "most": MAX_CHARS,
-        "examples": panels.EXAMPLES,
+        "examples": examples(about),
         "back": page_of(about),
         "note_api": address_of_api(about),
     }
+
+
+def examples(about: Noted) -> list[tuple[str, str]]:
+    """Return what can be written to show a panel, and what it shows, with what the note is about for an example."""
+    rows = about.branches.all() if isinstance(about, Experiment) else Branch.objects.filter(pk=about.pk)
+    rows = rows.select_related("experiment").order_by("pk")
+    branch = rows.exclude(head=None).last() or rows.last()
+    groups = branch.experiment.model_spec.get("factor_groups", ()) if branch else ()
+    task = branch.tasks.select_related("dataset").first() if branch else None
+    job = branch.jobs.order_by("-pk").first() if branch else None
+    names = {
+        "checkpoint": branch.head_id if branch and branch.head_id else 58,
+        "group": groups[0]["name"] if groups else "digit",
+        "branch": branch or "digits/main",
+        "job": job.pk if job else 41,
+        "dataset": task.dataset.slug if task else "handwritten-digits",
+    }
+    return [(written.format(**names), shows) for written, shows in panels.EXAMPLES]
 
 
 def address_of_api(about: Noted) -> str:

@@ -87,7 +87,7 @@ def metric(user: Any, words: list[str]) -> SafeString | None:
     node = _find_checkpoint(user, words)
     if node is None or len(words) < 2:
         return None
-    rows = Metric.objects.filter(evaluation__checkpoint=node, name=words[1])
+    rows = Metric.objects.on().filter(evaluation__checkpoint=node, name=words[1])
     if len(words) > 2:
         rows = rows.filter(task_key=words[2]) | rows.filter(concept=words[2]) | rows.filter(group=words[2])
     found = rows.order_by("-evaluation_id", "id").first()
@@ -186,11 +186,12 @@ KINDS: dict[str, Show] = {
     "dataset": dataset,
 }
 EXAMPLES = (
-    ("![[checkpoint 58]]", "a checkpoint and its losses"),
-    ("![[metric 58 ufr]]", "a metric of it; a third word names its task, concept or group"),
-    ("![[traversal 58 digit]]", "its traversal of a factor group"),
-    ("![[reconstruction 58]]", "its reconstructions"),
-    ("![[loss digits/main]]", "the curves of a branch, or of a job by its number"),
-    ("![[job 41]]", "how far a job is"),
-    ("![[dataset handwritten-digits]]", "a dataset"),
+    ("![[checkpoint {checkpoint}]]", "a checkpoint and its losses"),
+    ("![[metric {checkpoint} ufr]]", "a metric of it; a third word names its task, concept or group"),
+    ("![[traversal {checkpoint} {group}]]", "its traversal of a factor group"),
+    ("![[reconstruction {checkpoint}]]", "its reconstructions"),
+    ("![[loss {branch}]]", "the curves of a branch, or of a job by its number"),
+    ("![[job {job}]]", "how far a job is"),
+    ("![[dataset {dataset}]]", "a dataset"),
 )
+"""What can be written, and what it shows; the names in braces are filled in from what a note is about."""

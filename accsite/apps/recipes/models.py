@@ -30,24 +30,13 @@ class RecipeRunQuerySet(models.QuerySet["RecipeRun"]):
             return self.none()
         if is_administrator(user):
             return self
-        seen = Experiment.objects.visible_to(user).values("pk")
-        hidden = Experiment.objects.exclude(pk__in=seen).values("pk")
-        steps = RecipeStep.objects
-        removed = steps.filter(
-            state=RecipeStep.State.SUCCEEDED, experiment=None, branch=None, checkpoint=None
-        ).exclude(verb__in=TOUCH_NOTHING)
-        shown = Q(pk__in=steps.filter(_touching(seen)).values("run")) & ~Q(pk__in=removed.values("run"))
-        return self.filter(Q(created_by=user) | shown).exclude(
-            pk__in=steps.filter(_touching(hidden)).values("run")
+        touching = RecipeStep.objects.filter(experiment__isnull=False)
+        hidden = touching.exclude(experiment__in=Experiment.objects.visible_to(user))
+        removed = RecipeStep.objects.filter(state=RecipeStep.State.SUCCEEDED, experiment=None).exclude(
+            verb__in=TOUCH_NOTHING
         )
-
-
-def _touching(experiments: Any) -> Q:
-    return (
-        Q(experiment__in=experiments)
-        | Q(branch__experiment__in=experiments)
-        | Q(checkpoint__experiment__in=experiments)
-    )
+        shown = Q(pk__in=touching.values("run")) & ~Q(pk__in=removed.values("run"))
+        return self.filter(Q(created_by=user) | shown).exclude(pk__in=hidden.values("run"))
 
 
 class RecipeRun(models.Model):
@@ -117,7 +106,13 @@ class RecipeStep(models.Model):
     tries = models.PositiveSmallIntegerField(default=1, help_text="jobs that were made for it")
     job = models.ForeignKey(Job, null=True, on_delete=models.SET_NULL, related_name="recipe_steps")
     owns_job = models.BooleanField(default=False, help_text="made for this step, and stopped with it")
-    experiment = models.ForeignKey(Experiment, null=True, on_delete=models.SET_NULL, related_name="+")
+    experiment = models.ForeignKey(
+        Experiment,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="also of a step that touched a branch or a checkpoint: it says who may see the run",
+    )
     branch = models.ForeignKey(Branch, null=True, on_delete=models.SET_NULL, related_name="+")
     checkpoint = models.ForeignKey(Checkpoint, null=True, on_delete=models.SET_NULL, related_name="+")
     result = CleanJSONField(null=True)
@@ -131,6 +126,13 @@ class RecipeStep(models.Model):
 
     def __str__(self) -> str:
         return f"{self.path} {self.verb}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Write the row, with the experiment of what it touched: it says whose the run is when that is gone."""
+        about = self.branch or self.checkpoint
+        if self.experiment_id is None and about is not None:
+            self.experiment_id = about.experiment_id
+        super().save(*args, **kwargs)
 
 
 def _of_visible_runs(user: Any) -> Q:

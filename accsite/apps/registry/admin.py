@@ -32,6 +32,7 @@ KINDS = {
     PluginKind.RECIPE.value: "warning",
     PluginKind.MODEL.value: "success",
     PluginKind.METHOD.value: "default",
+    PluginKind.METRIC.value: "default",
 }
 
 

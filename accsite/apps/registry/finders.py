@@ -16,7 +16,10 @@ def register() -> None:
     search.register("plugin", _plugins)
     search.register_pages(
         search.Page(
-            "Plugins", "registry:plugins", "tasks, generators, models, methods and recipes", "code errors"
+            "Plugins",
+            "registry:plugins",
+            "tasks, generators, models, methods, metrics and recipes",
+            "code errors",
         )
     )
 

@@ -15,6 +15,7 @@ class PluginKind(models.TextChoices):
     RECIPE = "recipe"
     MODEL = "model"
     METHOD = "method"
+    METRIC = "metric"
 
 
 class SourceQuerySet(models.QuerySet["PluginSource"]):

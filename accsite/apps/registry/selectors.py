@@ -20,6 +20,7 @@ _FIELDS = {
     PluginKind.RECIPE: "recipe",
     PluginKind.MODEL: "model.architecture",
     PluginKind.METHOD: "method",
+    PluginKind.METRIC: "suite",
 }
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -26,8 +27,19 @@ KIND_LABELS = {
     PluginKind.MODEL: "Model architectures",
     PluginKind.GENERATOR: "Dataset generators",
     PluginKind.METHOD: "Methods",
+    PluginKind.METRIC: "Metrics of a whole checkpoint",
     PluginKind.RECIPE: "Recipes",
 }
+EXAMPLE = '''from acc.api import Task
+
+
+class SmallCode(Task):
+    """Pulls the latent to nought, so that only what is needed is written into it."""
+
+    def compute_loss(self, output, batch, head):
+        return self.latent(output).square().mean()
+'''
+"""The shortest task, as docs/howto/task.md has it."""
 VERBS = {"approve": approval.approve, "withdraw": approval.withdraw}
 _NUMBERED = re.compile(r"^(?P<mark>[>\s]*)(?P<number>\d+)[ :|]{0,3}(?P<code>.*)$")
 
@@ -60,10 +72,11 @@ class FileRow:
 
 @dataclass(frozen=True)
 class PluginRow:
-    """A class, and its parameters with what each may be in words."""
+    """A class, its parameters with what each may be in words, and the numbers of a metric with what each is."""
 
     plugin: Plugin
     params: list[tuple[dict[str, Any], str]]
+    numbers: list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -96,6 +109,8 @@ def plugins(request: HttpRequest) -> HttpResponse:
         "files": [FileRow(file, by_path.get(file.path, [])) for file in files],
         "kinds": kinds_of(found, asked),
         "asked": asked,
+        "example": EXAMPLE,
+        "folder": str(settings.PLUGINS_ROOT) if request.user.is_staff else "plugins",
         "elsewhere": list(selectors.sources_from_elsewhere(request.user).defer("text")),
         "plugins_url": f"{reverse('registry:plugins')}{'?' if asked else ''}{urlencode(asked)}",
     }
@@ -150,7 +165,21 @@ def kinds_of(plugins: list[Plugin], asked: Mapping[str, str]) -> list[KindRows]:
 
 def plugin_row(plugin: Plugin) -> PluginRow:
     """Return a class as the page shows it."""
-    return PluginRow(plugin, [(param, allowed(param)) for param in plugin.params])
+    numbers = numbers_of(plugin) if plugin.kind == PluginKind.METRIC else []
+    return PluginRow(plugin, [(param, allowed(param)) for param in plugin.params], numbers)
+
+
+def numbers_of(plugin: Plugin) -> list[tuple[str, str]]:
+    """Return the numbers of a metric with direction and range in words."""
+    directions = {True: "higher is better", False: "lower is better", None: "neither is better"}
+    ranges = plugin.requires.get("ranges", {})
+    return [
+        (
+            name,
+            directions[higher] + (f", {ranges[name][0]:g} to {ranges[name][1]:g}" if name in ranges else ""),
+        )
+        for name, higher in plugin.requires.get("metrics", {}).items()
+    ]
 
 
 def source_lines(file: PluginFile) -> list[SourceLine]:

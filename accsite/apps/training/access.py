@@ -9,7 +9,7 @@ from django.db.models import Model, Q, QuerySet
 from django.http import Http404
 
 from accsite.apps.access import permissions
-from accsite.apps.jobs.models import ON_BRANCHES, Job
+from accsite.apps.jobs.models import ON_BRANCHES, PRIVATE_KINDS, Job
 from accsite.apps.training.models import (
     Branch,
     Checkpoint,
@@ -26,6 +26,8 @@ def register() -> None:
     permissions.register(Checkpoint, lambda user, node: may_change_experiment(user, node.experiment))
     permissions.register(Task, lambda user, task: may_change_experiment(user, task.branch.experiment))
     ON_BRANCHES.append(_jobs_of_visible_experiments)
+    # It tells a path and the names of all that is there; the runs are seen as their experiments are.
+    PRIVATE_KINDS["import_runs"] = lambda user: Q(created_by=user)
     permissions.register_pages("training", page_object)
 
 

@@ -39,13 +39,13 @@ class Form:
 
 
 def csv(points: Points) -> Iterator[bytes]:
-    """Yield the header line and one line a step, or a bucket of an envelope."""
-    _, columns = points
-    places, names = _places(points), _names(points)
+    """Yield the header line and one line a step, or a bucket of an envelope, that has a value."""
+    places, columns = _told(points)
+    names = _names(points)
     yield (",".join(_quoted(head) for head in (*places, *names)) + "\n").encode()
     for first in range(0, len(next(iter(places.values()))), STEPS_IN_A_PIECE):
         piece = slice(first, first + STEPS_IN_A_PIECE)
-        at = list(zip(*(each[piece] for each in places.values()), strict=True))
+        at = list(zip(*(each[piece].tolist() for each in places.values()), strict=True))
         values = columns[:, piece]
         text = np.where(np.isnan(values), "", values.astype("U32")).T.tolist() or [[]] * len(at)
         lines = (",".join([*map(str, place), *row]) + "\n" for place, row in zip(at, text, strict=True))
@@ -55,13 +55,14 @@ def csv(points: Points) -> Iterator[bytes]:
 def parquet(points: Points) -> Iterator[bytes]:
     """Yield a table with the step, or first and last step of a bucket, as int64, and a float32 column a series.
 
-    The file's metadata names the job and the attempt, as JSON under ``acc``.
+    There is a row where any has a value. The file's metadata names the job and the attempt, as JSON under ``acc``.
     """
     import pyarrow as pa
     from pyarrow import parquet as files
 
-    header, columns = points
-    arrays = {name: pa.array(np.asarray(steps, dtype=np.int64)) for name, steps in _places(points).items()}
+    header, _ = points
+    places, columns = _told(points)
+    arrays = {name: pa.array(steps) for name, steps in places.items()}
     arrays |= {
         name: pa.array(column, mask=np.isnan(column))
         for name, column in zip(_names(points), columns, strict=True)
@@ -159,13 +160,25 @@ def _began(header: LossHistoryHeader) -> int:
     return int(times[0]) if times else 0
 
 
-def _places(points: Points) -> dict[str, range | list[int]]:
+def _told(points: Points) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.float32]]:
+    """Return the steps, or the ends of buckets, at which any series has a value, and the values there.
+
+    A loop of one's own may have told few of very many steps: the others would be lines of nothing.
+    """
+    _, columns = points
+    places = _places(points)
+    if not len(columns):
+        return places, columns
+    there = ~np.isnan(columns).all(axis=0)
+    return {name: steps[there] for name, steps in places.items()}, columns[:, there]
+
+
+def _places(points: Points) -> dict[str, NDArray[np.int64]]:
     header, _ = points
     if header["kind"] == "raw":
-        return {"step": range(header["start"], header["stop"])}
-    firsts = range(header["start"], header["stop"], header["bucket"])
-    lasts = [min(first + header["bucket"], header["stop"]) - 1 for first in firsts]
-    return {"first_step": firsts, "last_step": lasts}
+        return {"step": np.arange(header["start"], header["stop"], dtype=np.int64)}
+    firsts = np.arange(header["start"], header["stop"], header["bucket"], dtype=np.int64)
+    return {"first_step": firsts, "last_step": np.minimum(firsts + header["bucket"], header["stop"]) - 1}
 
 
 def _names(points: Points) -> list[str]:

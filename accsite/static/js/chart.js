@@ -107,8 +107,9 @@ export class LossChart {
 		this.range = range;
 		this.series = series;
 		this.names = series.map((item) => item.name);
-		const positive = (values) => (log ? values.map((value) => (value > 0 ? value : null)) : values);
-		const data = [x, ...this.names.flatMap((name) => columns.get(name).map(positive))];
+		// An infinite loss has no place on the axis: the curve breaks off there, and all the others stay in view.
+		const placed = (values) => values.map((value) => (Number.isFinite(value) && (value > 0 || !log) ? value : null));
+		const data = [x, ...this.names.flatMap((name) => columns.get(name).map(placed))];
 		if (shape !== this.shape) {
 			this.plot?.destroy();
 			this.shape = shape;
@@ -256,7 +257,7 @@ export class LossChart {
 	reach(low, high, log) {
 		const over = this.layers.flatMap((layer) => layer.reach());
 		const drawn = [...this.baselines.map((line) => line.value), ...over, low, high];
-		const values = drawn.filter((value) => value != null && (value > 0 || !log));
+		const values = drawn.filter((value) => Number.isFinite(value) && (value > 0 || !log));
 		if (!values.length) return [log ? 0.01 : 0, 1];
 		const [least, most] = [Math.min(...values), Math.max(...values)];
 		if (!log) return uPlot.rangeNum(least, most, 0.06, true);

@@ -40,12 +40,14 @@ function part(base, name, weight, forget) {
 		if (value === null) missing += base.width;
 		else {
 			if (missing > forget) [last, n] = [0, 0];
-			[last, n, missing] = [last * memory + (1 - memory) * value, n + 1, 0];
+			missing = 0;
+			// As in points.js: no average is made of what is infinite.
+			if (Number.isFinite(value)) [last, n] = [last * memory + (1 - memory) * value, n + 1];
 		}
 		if (!base.kept.inside[i]) continue;
 		lows.push(min ? known(min[i]) : null);
 		highs.push(max ? known(max[i]) : null);
-		line.push(value === null || !weight ? value : last / (1 - memory ** n));
+		line.push(value === null || !weight || !Number.isFinite(value) ? value : last / (1 - memory ** n));
 	}
 	return { lows, highs, line, carry: { last, bias: memory ** n, missing } };
 }

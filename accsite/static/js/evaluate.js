@@ -100,7 +100,7 @@ function pick() {
 	const more = ticked === 1 ? "One more to compare with." : `Tick two to ${most} checkpoints.`;
 	document.getElementById("picked-said").textContent = ticked > 1 ? "" : more;
 }
-if (picks) {
+if (document.getElementById("compare-picked")) {
 	picks.addEventListener("change", pick);
 	addEventListener("pageshow", pick);
 }

@@ -38,7 +38,7 @@ async function load() {
 	const [{ Hand }, { ServerSource }] = await Promise.all([import("./hand.js"), import("./latent_socket.js")]);
 	const server = new ServerSource(root.dataset.socket);
 	const weights = root.hasAttribute("data-alone") ? "its weights" : "the newest weights";
-	const caption = () => `decoded by ${weights}${hand.source === server ? "" : ", in this page"}`;
+	const caption = () => `decoded by ${weights}${hand.source === server ? "" : ", in the browser"}`;
 	const hand = new Hand(root, server, { heads, remember, caption });
 	hand.restore(asked());
 	return { hand, server };
@@ -113,6 +113,7 @@ if (root?.dataset.socket) {
 	document.addEventListener("htmx:after:swap", async () => {
 		if (heads().join() === known) return;
 		known = heads().join();
+		if (known) for (const part of root.querySelectorAll("[inert]")) part.inert = false; // the first one is saved
 		if (loading) (await loading).hand.replaced();
 	});
 }

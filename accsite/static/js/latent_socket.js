@@ -2,7 +2,7 @@
 // while without one.
 
 const REST_MS = 30_000;
-const WAIT_MS = 15_000; // the server answers after ten seconds, if only that it cannot
+const WAIT_MS = 20_000; // the server answers after fifteen seconds, if only that it cannot
 const LATE = "the server has not answered; touch again to try anew";
 const LOST = "the connection to the server was lost; touch again to try anew";
 

@@ -190,6 +190,8 @@ export class Points {
 			if (value !== value) continue;
 			if (state.missing > BREAK) [state.last, state.bias] = [0, 1];
 			state.missing = 0;
+			state.values[i] = value;
+			if (!Number.isFinite(value)) continue; // shown as it is, and no average of what follows is made of it
 			state.last = state.last * weight + (1 - weight) * value;
 			state.bias *= weight;
 			state.values[i] = state.last / (1 - state.bias);

@@ -58,6 +58,7 @@ function say(text) {
 // Fold, place and draw anew; what was in focus stays so.
 function build() {
 	if (!plot() || !state.wire) return;
+	if (due) cancelAnimationFrame(due.frame);
 	showCard(null);
 	// Asked once: the width of the plot, read between two marks that are drawn, would lay out all of it for each.
 	state.width = plot().clientWidth;
@@ -85,17 +86,28 @@ function build() {
 	const yet = make("g", { class: "lines", "aria-hidden": "true" }, ...lanes.flatMap(idle));
 	svg.append(yet, state.lines, state.shapes, state.texts);
 	state.shown = { lines: new Map(), shapes: new Map(), texts: new Map() };
-	const [left, top] = [plot().scrollLeft, plot().scrollTop];
+	const { left, top } = due ?? { left: plot().scrollLeft, top: plot().scrollTop };
 	const body = html("div", { className: "tree-body" }, namesOf(lanes, names, height), svg);
 	body.style.setProperty("width", `${width}px`);
 	plot().replaceChildren(axis(width), body);
+	legend();
+	panel().querySelector("[data-tree-all]").setAttribute("aria-pressed", state.all);
+	due = { left, top, focused: focused || due?.focused, frame: requestAnimationFrame(settle) };
+}
+
+// The second half of a build, before the next frame is shown: to scroll lays out all that was built, and what is drawn
+// hangs on where that leads. Done at once it would be one long task.
+let due = null;
+function settle() {
+	if (!due || !plot()) return;
+	const { left, top, focused, frame } = due;
+	cancelAnimationFrame(frame);
+	due = null;
 	plot().scrollTo(left, top);
 	if (!state.revealed && state.focus) reveal(state.focus);
 	state.revealed = true;
 	draw();
-	legend();
 	if (focused) elementOf(state.focus)?.focus({ preventScroll: true });
-	panel().querySelector("[data-tree-all]").setAttribute("aria-pressed", state.all);
 }
 
 // The steps along the top, which stay while the lanes are scrolled.
@@ -397,6 +409,7 @@ function legend() {
 const elementOf = (item) => state.shown?.shapes.get(item);
 
 function reveal(item) {
+	settle();
 	const box = plot();
 	const [left, top] = [item.x - 80 - (state.narrow ? 0 : NAMES_PX), y(item) - TOP];
 	if (left < box.scrollLeft) box.scrollLeft = left;

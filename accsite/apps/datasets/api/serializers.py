@@ -7,6 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from accsite.apps.datasets import selectors
 from accsite.apps.datasets.models import Dataset
 
 
@@ -33,6 +34,9 @@ class DatasetSerializer(serializers.ModelSerializer[Dataset]):
     """One immutable dataset."""
 
     targets = serializers.SerializerMethodField()
+    split = serializers.SerializerMethodField(
+        help_text="part (training, validation, test) -> rows, of a split that came with the data; {}: it came with none"
+    )
     created_by = serializers.CharField(
         source="created_by.username", default=None, allow_null=True, read_only=True
     )
@@ -49,6 +53,7 @@ class DatasetSerializer(serializers.ModelSerializer[Dataset]):
             "dtype",
             "targets",
             "units",
+            "split",
             "provenance",
             "content_hash",
             "sha256",
@@ -62,6 +67,9 @@ class DatasetSerializer(serializers.ModelSerializer[Dataset]):
     @extend_schema_field(TargetSerializer(many=True))
     def get_targets(self, dataset: Dataset) -> list[dict[str, Any]]:
         return list(dataset.targets)
+
+    def get_split(self, dataset: Dataset) -> dict[str, int] | None:
+        return selectors.split_of(dataset)
 
 
 class TargetValuesSerializer(serializers.Serializer[Any]):

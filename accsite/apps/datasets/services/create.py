@@ -49,6 +49,7 @@ def create_dataset(*, actor: Any, name: str, dataset_path: Path, provenance: dic
         "dtype": str(data.images.dtype),
         "targets": [_described(data, column.model_dump()) for column in data.target_specs],
         "units": None if data.units is None else data.unit_count,
+        "split": data.parts,
         "provenance": provenance,
         "created_by": actor,
     }

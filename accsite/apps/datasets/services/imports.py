@@ -32,6 +32,8 @@ from accsite.names import clean_name
 UPLOADS = "uploads"
 LOOKED_KEPT = timedelta(days=1)
 """How long an upload that was looked at waits to be imported."""
+GRACE = timedelta(hours=1)
+"""How long a file may lie in storage before the job is committed that names it."""
 CHANGES = ("scale", "pixels", "parts")
 """Fields of a mapping that may be said without the rest of it; the rest is as it is proposed."""
 
@@ -90,6 +92,9 @@ def submit_import(
     known = submitted_before(actor, idempotency_key)
     if known is not None:
         return known
+    if looked is not None:  # whoever is to delete its files waits for this job, or this one finds them gone
+        looked = Job.objects.select_for_update().get(pk=looked.pk)
+        _check_kept(looked)
     if looked is not None and mapping is None:
         mapping = looked.spec.get("mapping")
         changes = {**(looked.spec.get("changes") or {}), **(changes or {})}
@@ -164,7 +169,7 @@ def looks_of(user: Any) -> QuerySet[Job]:
 def looked_at(actor: Any, job: object) -> Job:
     """Return the job that has looked at files, which may be imported; raises InvalidInput (job) saying why not.
 
-    Raises PermissionDenied for who may not steer that job: an upload is its maker's to import.
+    To others than its maker and administrators it is not there. Raises PermissionDenied for who may not steer it.
     """
     found = looks_of(actor).filter(pk=row_id(job)).first()
     if found is None:
@@ -177,11 +182,18 @@ def looked_at(actor: Any, job: object) -> Job:
         )
     if found.state != JobState.SUCCEEDED:
         raise InvalidInput({"job": f"job {found.pk} is {found.state.lower()}; it must have looked first"})
-    if "path" in found.spec["upload"]:
-        on_server.found(found.spec["upload"]["path"], field="job")
-    elif not all(map(default_storage.exists, _stored(found.spec))):
-        raise InvalidInput({"job": f"what job {found.pk} looked at is kept no longer; upload it again"})
+    _check_kept(found)
     return found
+
+
+def _check_kept(looked: Job) -> None:
+    """Raise InvalidInput (job) unless what a job has looked at can still be read, and will be for a while."""
+    if "path" in looked.spec["upload"]:
+        on_server.found(looked.spec["upload"]["path"], field="job")
+        return
+    late = looked.finished_at is not None and looked.finished_at < timezone.now() - LOOKED_KEPT
+    if late or not all(map(default_storage.exists, _stored(looked.spec))):
+        raise InvalidInput({"job": f"what job {looked.pk} looked at is kept no longer; upload it again"})
 
 
 def kept_by(looked: Job) -> Job | None:
@@ -190,12 +202,19 @@ def kept_by(looked: Job) -> Job | None:
     return keeping.exclude(state__in=[JobState.FAILED, JobState.CANCELLED]).order_by("-id").first()
 
 
-def drop_uploads(job: Job) -> None:
+@unit_of_work()
+def drop_uploads(job: Job, attempt: int) -> None:
     """Delete the uploaded files of an import job that has ended, unless another is still to read them.
 
-    What jobs have looked at goes once it is imported.
+    What jobs have looked at goes once it is imported. attempt: of the worker that asks; if another attempt has the job
+    by now, that one reads the files. Their jobs' rows are locked, as by who submits a job that reads them.
     """
-    wanted = set(uploads_in_use(but=[job.pk, *_looks(job)]))
+    looks = _looks(job)
+    rows = Job.objects.select_for_update().filter(pk__in=[job.pk, *looks]).order_by("pk")
+    now = {row.pk: row for row in rows.only("state", "attempt")}.get(job.pk)
+    if now is not None and now.state in ACTIVE and now.attempt != attempt:
+        return
+    wanted = set(uploads_in_use(but=[job.pk, *looks]))
     for file in _stored(job.spec):
         if file not in wanted:
             blobs.delete(file)
@@ -215,7 +234,9 @@ def _looks(job: Job) -> list[int]:
 def uploads_in_use(*, but: Sequence[int] = ()) -> list[str]:
     """Return the names in storage of what import jobs are still to read, or have looked at within a day."""
     imports = Job.objects.filter(kind=JobKind.IMPORT).exclude(pk__in=but)
-    looked = Q(spec__look=True, state=JobState.SUCCEEDED, finished_at__gt=timezone.now() - LOOKED_KEPT)
+    # Longer than it may be asked for, so that none is deleted at the moment at which it is.
+    kept = timezone.now() - LOOKED_KEPT - GRACE
+    looked = Q(spec__look=True, state=JobState.SUCCEEDED, finished_at__gt=kept)
     rows = imports.filter(Q(state__in=ACTIVE) | looked).values_list("spec", "result")
     return [file for spec, result in rows for file in (*_stored(spec), *_pictures(result))]
 

@@ -6,11 +6,11 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -24,6 +24,7 @@ from acc.errors import InvalidInput
 from accsite import blobs
 from accsite.apps.datasets.services import on_server
 from accsite.apps.datasets.services.imports import (
+    GRACE,
     UPLOADS,
     OnServer,
     SourceFiles,
@@ -31,10 +32,8 @@ from accsite.apps.datasets.services.imports import (
     Uploads,
     uploads_in_use,
 )
-from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.jobs.models import Job
 
-GRACE = timedelta(hours=1)
-"""How long a file may lie in storage before the job is committed that names it."""
 MAX_NAME = 120
 WORK_FOLDER = "importing-"
 
@@ -78,10 +77,8 @@ def keep_all(files: Sequence[UploadedFile[Any]], *, paths: str = "") -> Upload |
         for file, place in zip(files, places, strict=True):
             kept.append(keep(file, name=place))
     except BaseException:
-        wanted = set(uploads_in_use())
         for each in kept:
-            if each.file not in wanted:
-                blobs.delete(each.file)
+            blobs.delete(each.file)
         raise
     top = {place.partition("/")[0] for place in places if "/" in place}
     alone = len(top) == 1 and all("/" in place for place in places)
@@ -142,8 +139,9 @@ def keep(file: UploadedFile[Any], *, field: str = "file", name: str = "") -> Upl
                 digest.update(chunk)
             out.flush()
             os.fsync(out.fileno())
-        sha256 = digest.hexdigest()
-        return Upload(blobs.store(path, UPLOADS, sha256, suffix=""), sha256, name)
+        # A file of its own, also of content that another has uploaded, whose job may be deleting its file right now.
+        sha256, suffix = digest.hexdigest(), f".{secrets.token_hex(8)}"
+        return Upload(blobs.store(path, UPLOADS, sha256, suffix=suffix), sha256, name)
     except OSError as error:
         if is_disk_full(error):
             raise disk_full(path.parent, file.size) from error
@@ -162,7 +160,7 @@ def file_name(name: str) -> str:
 def purge() -> list[str]:
     """Delete uploads that no import is to read any more, and what killed imports left; return their names."""
     wanted = set(uploads_in_use())
-    active = set(Job.objects.active().filter(kind=JobKind.IMPORT).values_list("pk", flat=True))
+    active = set(Job.objects.active().values_list("pk", flat=True))
     for folder in blobs.scratch().glob(f"{WORK_FOLDER}*"):
         pk = folder.name.removeprefix(WORK_FOLDER)
         if not pk.isdecimal() or int(pk) not in active:

@@ -7,8 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from django.core.files.storage import default_storage
 from django.db import OperationalError, connection
+from django.urls import reverse
 
 from acc.data import AccDataset
 from acc.errors import InvalidInput
@@ -17,6 +20,7 @@ from accsite.apps.datasets import selectors, services
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.datasets.tests.conftest import made
 from accsite.apps.live.selectors import versions
+from accsite.tests.shell import shell
 
 pytestmark = pytest.mark.both_databases
 
@@ -130,3 +134,29 @@ def test_datasets_of_one_name_made_at_once_get_addresses_of_their_own(
     for thread in threads:
         thread.join(30)
     assert sorted(found) == ["digits", "digits-2", "digits-3", "digits-4"]
+
+
+def test_a_dataset_says_which_split_came_with_it(store: Any, api: Any, own_storage: Any) -> None:
+    data = made(20)
+    data = AccDataset(
+        images=data.images,
+        targets=data.targets,
+        target_specs=data.target_specs,
+        split=np.repeat([0, 1, 2], [12, 0, 8]).astype(np.uint8),
+    )
+    row = store("With a split", data)
+    assert row.split == {"training": 12, "test": 8}
+    assert store("Without", made(20, seed=3)).split == {}
+    place = reverse("datasets:detail", args=[row.slug])
+    for _ in range(2):
+        told = [
+            api.get(reverse("api:dataset-detail", args=[slug])).json()["split"]
+            for slug in (row.slug, "without")
+        ]
+        assert told == [{"training": 12, "test": 8}, {}]
+        assert "12 training, 8 test, as it came with the data" in api.get(place).content.decode()
+        assert api.get(reverse("datasets:list")).content.decode().count("12 training, 8 test") == 1
+        Dataset.objects.update(split=None)  # of rows that were made before they told it, the file does
+    assert "split          12 training, 8 test" in shell("datasets", "show", row.slug)[1]
+    default_storage.delete(row.file)
+    assert selectors.split_of(Dataset(file="gone", sha256="0" * 64, content_hash="1")) is None

@@ -175,3 +175,19 @@ def test_the_admin_removes_and_restores(store: Store, used: list[str]) -> None:
     assert not Dataset.objects.exists()
     act("restore")
     assert Dataset.objects.exists()
+
+
+def test_with_fewer_than_two_datasets_their_comparison_leads_to_making_one(
+    store: Store, admin_client: Client
+) -> None:
+    for known in range(3):
+        page = admin_client.get("/datasets/compare/").content.decode()
+        assert ("Fewer than two datasets so far" in page) == ("Make a dataset</a>" in page) == (known < 2)
+        assert ("Choose two datasets" in page) == (known == 2)
+        store(f"set-{known}", made(seed=known))
+
+
+def test_a_page_of_samples_says_what_stands_below_each(store: Store, admin_client: Client) -> None:
+    row = store("first")
+    assert "below each: digit" in admin_client.get(f"/datasets/{row.slug}/").content.decode()
+    assert "below each: slant" in admin_client.get(f"/datasets/{row.slug}/?sort=slant").content.decode()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.uploadedfile import SimpleUploadedFile
 
+from acc.data.importers import file_sets
 from acc.errors import InvalidInput
 from accsite.apps.datasets.services import on_server, uploads
 from accsite.apps.datasets.services.imports import OnServer, Upload, Uploads
@@ -116,3 +120,51 @@ def test_the_folders_of_the_server_are_whole_paths(monkeypatch: Any) -> None:
         env.paths("ACC_TRIAL")
     monkeypatch.delenv("ACC_TRIAL")
     assert env.paths("ACC_TRIAL") == []
+
+
+def test_what_was_opened_is_read_though_something_else_is_put_in_its_place(
+    tmp_path: Path, settings: Any
+) -> None:
+    data, elsewhere, mirror = tmp_path / "data", tmp_path / "elsewhere", tmp_path / "job"
+    for place in (data / "set", elsewhere):
+        place.mkdir(parents=True)
+        for name in ("train-images.npy", "train-labels.npy"):
+            np.save(place / name, np.full((9, 8, 8), 7 if place != elsewhere else 9, np.uint8))
+    settings.ACC_IMPORT_ROOTS = [data]
+    with ExitStack() as stack:
+        file = on_server.pinned(str(data / "set" / "train-images.npy"), mirror / "file", stack)
+        folder = on_server.pinned(str(data / "set"), mirror / "folder", stack)
+        (data / "set").rename(data / "was")
+        (data / "set").symlink_to(elsewhere)
+        assert [path.name for path in (file, folder)] == ["train-images.npy", "set"]
+        assert {int(np.load(path)[0, 0, 0]) for path in file.parent.iterdir()} == {7}
+        kept = file_sets.Folder(folder, stack, max_bytes=10**6)
+        (data / "was" / "train-labels.npy").unlink()
+        (data / "was" / "train-labels.npy").symlink_to(elsewhere / "train-labels.npy")
+        assert int(np.load(io.BytesIO(kept.read("train-images.npy")))[0, 0, 0]) == 7
+        with pytest.raises(InvalidInput, match=r"has 'train-labels.npy', which cannot be read: "):
+            kept.read("train-labels.npy")
+        with pytest.raises(InvalidInput, match="files may be imported from"):
+            on_server.pinned(str(data / "set"), mirror / "again", stack)
+
+
+def test_a_link_that_is_put_between_the_check_and_the_opening_is_not_followed(
+    tmp_path: Path, settings: Any, monkeypatch: Any
+) -> None:
+    data, secret = tmp_path / "data", tmp_path / "secret"
+    (data / "set").mkdir(parents=True)
+    secret.mkdir()
+    for place in (data / "set", secret):
+        (place / "a.npz").write_bytes(b"x")
+    settings.ACC_IMPORT_ROOTS = [data]
+    found = on_server.found
+
+    def swapped(text: str, **how: Any) -> Path:
+        path = found(text, **how)
+        (data / "set").rename(data / "was")
+        (data / "set").symlink_to(secret)
+        return path
+
+    monkeypatch.setattr(on_server, "found", swapped)
+    with ExitStack() as stack, pytest.raises(InvalidInput, match="cannot be read: .*moved a moment ago"):
+        on_server.pinned(str(data / "set" / "a.npz"), tmp_path / "job", stack)

@@ -61,6 +61,7 @@ def browsed(dataset: Dataset, choice: choices.Choice) -> dict[str, Any]:
         "choice": choice,
         "provenance": pages.provenance(dataset),
         "imported": pages.imported(dataset),
+        "split": pages.split_words(dataset),
     }
     try:
         grid = pages.grid(dataset, choice)

@@ -65,6 +65,7 @@ def _card(row: Dataset, places: list[Place]) -> dict[str, Any]:
         "width": columns * row.width,
         "height": -(-count // columns) * row.height,
         "shown": count,
+        "split": pages.split_words(row),
         "targets": row.targets[:TARGETS_NAMED],
         "more_targets": len(row.targets[TARGETS_NAMED:]),
         "places": places[:PLACES_NAMED],

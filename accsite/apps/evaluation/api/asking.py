@@ -18,6 +18,7 @@ from accsite.api.lookup import body, named
 from accsite.apps.evaluation import services
 from accsite.apps.evaluation.actions.ask_checkpoint import AskCheckpoint
 from accsite.apps.evaluation.api.serializers import EvaluationSerializer
+from accsite.apps.evaluation.models import HELD_OUT
 from accsite.apps.evaluation.selectors import comparing
 from accsite.apps.jobs.api.answers import queued
 from accsite.apps.jobs.api.schema import JobState
@@ -128,4 +129,5 @@ class CompareView(_Asking):
             states = job_states(list(jobs.order_by("pk")))
             return Response({"jobs": states}, status=status.HTTP_202_ACCEPTED)
         dataset = str(data.get("dataset") or "")
-        return Response(comparing.compare(chosen, dataset).model_dump(mode="json"))
+        rows = str(data.get("rows") or HELD_OUT)
+        return Response(comparing.compare(chosen, dataset, rows).model_dump(mode="json"))

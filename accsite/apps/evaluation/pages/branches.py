@@ -10,8 +10,9 @@ from django.db.models import Count
 from django.urls import reverse
 
 from accsite.apps.evaluation.models import Artifact, Evaluation, Metric
-from accsite.apps.evaluation.pages.tabs import HEADLINE
+from accsite.apps.evaluation.pages.tabs import is_listed
 from accsite.apps.evaluation.pictures import RECONSTRUCTIONS
+from accsite.apps.evaluation.selectors.metric_plugins import MetricPlugins
 from accsite.apps.evaluation.selectors.samples import Samples
 from accsite.apps.live import selectors as live
 from accsite.apps.training.models import Branch, Checkpoint, Experiment
@@ -79,7 +80,7 @@ def metric_rows(branch: Branch, evaluations: Sequence[Evaluation]) -> tuple[list
     undefined: list[Metric] = []
     for evaluation in evaluations:
         for metric in evaluation.metrics.all():
-            if metric.concept or metric.group or not (metric.task_key or metric.name in HEADLINE):
+            if metric.concept or metric.group or not is_listed(metric):
                 continue
             metric.evaluation = evaluation
             if metric.value is None and not metric.sample:  # nobody looked at any images
@@ -92,19 +93,20 @@ def metric_rows(branch: Branch, evaluations: Sequence[Evaluation]) -> tuple[list
         row = same[0] if same else cells.setdefault(_of(metric), [None] * len(steps))
         at = steps.index(metric.evaluation.step)
         row[at] = row[at] or metric
-    samples = Samples(branch)
+    samples, plugins = Samples(branch), MetricPlugins()
     rows: list[MetricRow] = []
     ordered = sorted(cells.items(), key=lambda item: (order.get(item[0][0], 99), item[0][:2]))
     for (key, name, _), values in ordered:
         task, last = known.get(key), _last(values)
         assert last is not None
-        shown, slot = (task.name, task.colour_slot) if task else (key or "Factoring", NO_SLOT)
+        whose, called = ("", name) if key else plugins.of(name)
+        shown, slot = (task.name, task.colour_slot) if task else (key or whose, NO_SLOT)
         measured = next(
             (metric for metric in values if metric is not None and metric.value is not None), None
         )
         where = samples.name(measured) if measured else last.dataset
         rows.append(
-            MetricRow(shown, slot, name, where, last.higher_is_better, values, last.baseline, trend(values))
+            MetricRow(shown, slot, called, where, last.higher_is_better, values, last.baseline, trend(values))
         )
     return steps, rows
 

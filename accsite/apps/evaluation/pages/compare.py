@@ -113,15 +113,15 @@ def metrics(found: Sequence[Side], query: Mapping[str, Any]) -> dict[str, Any]:
     tasks: dict[str, Task] = {}
     for side in reversed(found):
         tasks |= {task.key: task for task in side.checkpoint.branch.tasks.all()}
-    rows = [(row, tasks.get(row.task), _cells(row)) for row in comparison.metrics]
+    rows = [(row, tasks.get(row.task), _cells(row, found)) for row in comparison.metrics]
     return {
         "rows": [each for each in rows if not each[0].concept and not each[0].group],
         "detailed": [each for each in rows if each[0].concept or each[0].group],
     }
 
 
-def _cells(row: comparing.Row) -> list[tuple[comparing.Measured, Bar | None]]:
-    """Return each value of a row with its difference from the first as a bar; 0 lies in the middle of all."""
+def _cells(row: comparing.Row, sides: Sequence[Side]) -> list[tuple[str, comparing.Measured, Bar | None]]:
+    """Return each value of a row under its letter, with its difference from the first as a bar around 0."""
     reach = max(
         (
             abs(number)
@@ -133,8 +133,12 @@ def _cells(row: comparing.Row) -> list[tuple[comparing.Measured, Bar | None]]:
     )
     scale = Axis(-reach, reach)
     return [
-        (value, scale.bar(value.difference, value.difference_low, value.difference_high, trivial=0.0))
-        for value in row.values
+        (
+            side.letter,
+            value,
+            scale.bar(value.difference, value.difference_low, value.difference_high, trivial=0.0),
+        )
+        for side, value in zip(sides, row.values, strict=True)
     ]
 
 

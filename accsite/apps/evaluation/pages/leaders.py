@@ -11,10 +11,10 @@ from typing import Any
 from django.db.models import Count, F, IntegerField, Max, TextField, Value, Window
 from django.db.models.functions import Cast, Concat, RowNumber
 
-from acc.results import FROM_0_TO_1
 from accsite.apps.evaluation.models import Metric
 from accsite.apps.evaluation.pages.bars import Bar, axis
 from accsite.apps.evaluation.pages.curves import Trend, trend
+from accsite.apps.evaluation.selectors.metric_plugins import MetricPlugins
 from accsite.apps.training.models import Branch, Experiment
 
 TREND = 12
@@ -137,7 +137,7 @@ def leaders(user: Any, choice: Choice, *, of: str, query: str = "") -> Listed:
     kinds = Counter(row.kind_of_sample for row in listed)
     usual = kinds.most_common(1)[0][0] if kinds else ""
     numbers = (number for row in listed for number in (row.value, row.low, row.high, trivial(row)))
-    scale = axis(numbers, unit=choice.name in FROM_0_TO_1)
+    scale = axis(numbers, unit=MetricPlugins().from_0_to_1(choice.name))
     found = [
         Leader(
             row.evaluation.branch,
@@ -237,7 +237,7 @@ def _measured(user: Any, choice: Choice) -> Any:
 
 def _visible(user: Any) -> Any:
     """Return the numbers of checkpoints that are there: one that waits for an undo of its deletion is not."""
-    return Metric.objects.filter(
+    return Metric.objects.on().filter(
         evaluation__branch__experiment__in=Experiment.objects.visible_to(user),
         evaluation__checkpoint__isnull=False,
         evaluation__checkpoint__deleted_at=None,

@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from accsite.apps.evaluation.models import Metric
-from accsite.apps.training.models import Branch, Checkpoint, Experiment
+from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Experiment
 from accsite.apps.trees.selectors.differences import spec_difference
 from accsite.ids import row_id
 from accsite.numbers import NONE, exact
@@ -29,11 +29,13 @@ class Difference:
 def newest(user: Any) -> list[Checkpoint]:
     """Return the two newest measured heads that ``user`` may see, one that the other grew from first, else the older.
 
-    Where fewer were measured, other heads take their place, and then other checkpoints.
+    Where fewer were measured, other heads take their place, and then other checkpoints, but no autosave, which
+    the next one replaces.
     """
     ends = Branch.objects.filter(head=OuterRef("pk"))
     numbers = Metric.objects.filter(evaluation__checkpoint=OuterRef("pk"), value__isnull=False)
-    rows = _visible(user).annotate(ends=Exists(ends), measured=Exists(numbers))
+    kept = _visible(user).exclude(kind=CheckpointKind.AUTOSAVE)
+    rows = kept.annotate(ends=Exists(ends), measured=Exists(numbers))
     rows = rows.annotate(ready=Q(ends=True, measured=True))
     found: list[Checkpoint] = sorted(rows.order_by("-ready", "-ends", "-pk")[:2], key=lambda each: each.pk)
     if len(found) == 2 and _grew_from(found[0], found[1].pk):
@@ -117,6 +119,8 @@ def _text(value: Any) -> str:
         return NONE
     if isinstance(value, float):
         return exact(value)
+    if isinstance(value, dict) and value.keys() == {"name", "start", "end"}:  # a factor group
+        return f"{value['name']} {value['start']}:{value['end']}"
     if isinstance(value, dict):
         return ", ".join(f"{_spaced(str(name))} {_text(each)}" for name, each in value.items()) or NONE
     if isinstance(value, list | tuple):

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.urls import reverse
 
-from accsite.apps.evaluation.selectors.asked import TABS
+from accsite.apps.evaluation.selectors.asked import TABS, tab_of
 from accsite.apps.jobs.models import TRAININGS, Job, JobKind
 from accsite.apps.jobs.states import ACTIVE, HELD, JobState
 from accsite.apps.live import selectors as live
@@ -28,7 +28,8 @@ def jobs_of(checkpoint: Checkpoint) -> list[tuple[Job, str]]:
     if last is not None and last.state != JobState.SUCCEEDED:
         found.append(last)
     return [
-        (job, ", ".join(TABS.get(part, part).lower() for part in job.spec.get("suite", []))) for job in found
+        (job, ", ".join(TABS[part].lower() if part in TABS else part for part in job.spec.get("suite", [])))
+        for job in found
     ]
 
 
@@ -42,7 +43,7 @@ def jobs_context(
     topic = f"evaluations:{checkpoint.branch_id}"
     versions = versions or live.versions(["jobs", topic])
     jobs = jobs_of(checkpoint)
-    busy = {part for job, _ in jobs if job.state in ACTIVE for part in job.spec.get("suite", [])}
+    busy = {tab_of(part) for job, _ in jobs if job.state in ACTIVE for part in job.spec.get("suite", [])}
     return {
         "versions": versions,
         "jobs": jobs,
@@ -61,4 +62,4 @@ def is_measured(checkpoint: Checkpoint, part: str) -> bool:
     specs = Job.objects.filter(
         kind=JobKind.EVALUATE, checkpoint=checkpoint, preview=False, state__in=ACTIVE
     ).values_list("spec", flat=True)
-    return any(part in spec.get("suite", []) for spec in specs)
+    return any(part == tab_of(measured) for spec in specs for measured in spec.get("suite", []))

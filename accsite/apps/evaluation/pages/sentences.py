@@ -22,7 +22,7 @@ class Leak:
 
     @property
     def words(self) -> str:
-        return f"{self.concept} leaks from {self.group}, {self.skill:.2f}"
+        return f"{self.concept} leaks into {self.group}, {self.skill:.2f}"
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def unheld(found: Mapping[str, Any], spec: Mapping[str, Any]) -> list[Unheld]:
 
 
 def summary(found: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
-    """Return which groups do not hold their concepts, where the others leak from, which keep to their own place, and
+    """Return which groups do not hold their concepts, where the others leak to, which keep to their own place, and
     what holds the score down; spec: that of the checkpoint."""
     missing = unheld(found, spec)
     absent = {row.concept for row in missing}

@@ -9,12 +9,14 @@ from urllib.parse import quote
 
 from django.urls import reverse
 
-from acc.results import FROM_0_TO_1, graded
+from acc.results import graded, of_plugin
 from accsite.apps.evaluation.models import Artifact, Evaluation, Metric, Threshold
 from accsite.apps.evaluation.pages import leaders, matrix, sentences
 from accsite.apps.evaluation.pages.bars import Bar, axis
 from accsite.apps.evaluation.pages.curves import Curve, Trend, plot, trend
 from accsite.apps.evaluation.selectors.asked import DIRECTIONS, Kept, PartRequest
+from accsite.apps.evaluation.selectors.comparing import HEADLINE
+from accsite.apps.evaluation.selectors.metric_plugins import MetricPlugins
 from accsite.apps.evaluation.selectors.samples import Samples
 from accsite.apps.evaluation.services.keys import part_key
 from accsite.apps.training.models import Branch, Checkpoint
@@ -23,7 +25,6 @@ from accsite.apps.training.pages.charts import baselines_of
 TREND = 12
 FRAMES = 200
 POINTS = 500
-HEADLINE = ("ufr", "unified", "factored")
 OWN_TARGET = "the group's own target"
 MARKS = {
     "good": "✓",
@@ -41,6 +42,8 @@ class Row:
 
     task: str
     slot: int | None
+    name: str
+    unit: bool
     metric: Metric
     grade: str
     moderate: float | None
@@ -74,7 +77,7 @@ class Row:
         number, trivial = self.metric, leaders.trivial(self.metric)
         earlier = self.trend.values if self.trend else ()
         numbers = [number.value, number.low, number.high, trivial, self.moderate, self.good, *earlier]
-        scale = axis(numbers, unit=number.name in FROM_0_TO_1)
+        scale = axis(numbers, unit=self.unit)
         return scale.bar(number.value, number.low, number.high, trivial=trivial, goal=self.good)
 
     @property
@@ -115,17 +118,18 @@ class Scrubbed:
 
 
 def metrics(
-    checkpoint: Checkpoint, _asked: PartRequest, _kept: Kept, _query: Mapping[str, Any]
+    checkpoint: Checkpoint, asked: PartRequest, _kept: Kept, _query: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the rows of the metrics table: the tasks' metrics, then the headline of factoring."""
+    """Return the rows of the metrics table, of images asked for: of tasks, the headline of factoring, of plugins."""
     branch = checkpoint.branch
     newest: dict[tuple[str, str], Metric] = {}
-    rows = Metric.objects.filter(evaluation__checkpoint=checkpoint, concept="", group="")
+    rows = Metric.objects.on(asked.spec.rows).filter(evaluation__checkpoint=checkpoint, concept="", group="")
     rows = rows.select_related("evaluation")
     for metric in rows.order_by("evaluation_id", "id"):
-        if metric.task_key or metric.name in HEADLINE:
+        if is_listed(metric):
             newest[metric.task_key, metric.name] = metric
     tasks = {task.key: task for task in branch.tasks.all()}
+    plugins = MetricPlugins()
     order = {key: place for place, key in enumerate(tasks)}
     trends = _trends(branch, checkpoint.step)
     limits = _thresholds(branch)
@@ -138,11 +142,14 @@ def metrics(
         if name == "loss" and metric.baseline is None and not told.get(key, {}).get("floor"):
             metric.baseline = told.get(key, {}).get("loss")  # as its training measured it
         moderate, good, source = limits.get((key, name), (metric.moderate, metric.good, "task class"))
-        label = task.name if task else key or f"Factoring of {metric.dataset}"
+        whose, called = ("", name) if key else plugins.of(name)
+        label = task.name if task else key or f"{whose} of {metric.dataset}"
         shown.append(
             Row(
                 label,
                 task.colour_slot if task else None,
+                called,
+                plugins.from_0_to_1(name),
                 metric,
                 graded(
                     metric.value,
@@ -159,6 +166,11 @@ def metrics(
             )
         )
     return {"rows": shown}
+
+
+def is_listed(metric: Metric) -> bool:
+    """Return whether a number of no single concept or group stands in the table of metrics."""
+    return bool(metric.task_key) or metric.name in HEADLINE or bool(of_plugin(metric.name)[0])
 
 
 def reconstructions(

@@ -22,12 +22,26 @@ TABS = {
     "attention": "Attention",
     "ufr": "UFR",
 }
-CHOICES = ("seed", "shown", "direction", "dataset")
+
+
+def tab_of(part: str) -> str:
+    """Return the tab that shows a part of an evaluation: numbers of metrics that are plugins stand among all others."""
+    return part if part in TABS else "metrics"
+
+
+CHOICES = ("seed", "shown", "direction", "dataset", "rows")
 DIRECTIONS = {
     "principal": "the group's principal direction",
     "pattern": "the pattern of its concept",
     "dimensions": "each dimension",
 }
+
+ROWS = {
+    "test": "test rows of the split that came with the data",
+    "combinations": "held-out combinations",
+    "all": "all rows, but metrics of tasks stay on those held out",
+}
+"""The rows that may be measured on in place of those held out, in words."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +57,11 @@ class PartRequest:
     def query(self) -> str:
         """The options as they stand in an address, with the question mark; empty if there are none."""
         return f"?{urlencode(self.chosen)}" if self.chosen else ""
+
+    @property
+    def rows(self) -> str:
+        """Which rows are asked for, in words; empty for those held out."""
+        return ROWS.get(self.spec.rows, "")
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,14 @@ from pydantic import BaseModel, Field
 
 from acc.differences import difference
 from acc.errors import InvalidInput
-from accsite.apps.evaluation.models import Evaluation, Metric
+from accsite.apps.evaluation.models import HELD_OUT, Evaluation, Metric
 from accsite.apps.jobs.models import Job
 from accsite.apps.training.models import Checkpoint
 
 MOST = 6
 Verdict = Literal["beyond the noise", "within the noise", ""]
+HEADLINE = ("ufr", "unified", "factored")
+"""Of a whole representation: what its other numbers stand beside."""
 CAVEAT = "beyond the noise of these images; another seed may differ"
 NOT_THE_SAME = "not measured on the same images with the same options, so nothing is claimed"
 NO_PAIRS = "no interval is known, so nothing is claimed"
@@ -82,7 +84,7 @@ def check_ids(value: Any) -> list[int]:
 
 def newest_metrics(checkpoint: Checkpoint) -> dict[tuple[str, str, str, str], Metric]:
     """Return the newest row of each metric of a checkpoint, by task key, name, concept and group."""
-    rows = Metric.objects.filter(evaluation__checkpoint=checkpoint).order_by("evaluation_id", "id")
+    rows = Metric.objects.on().filter(evaluation__checkpoint=checkpoint).order_by("evaluation_id", "id")
     return {(row.task_key, row.name, row.concept, row.group): row for row in rows}
 
 
@@ -116,19 +118,20 @@ def datasets_of(checkpoints: Sequence[Checkpoint]) -> list[str]:
     return sorted(set(rows.values_list("dataset", flat=True)))
 
 
-def compare(checkpoints: Sequence[Checkpoint], dataset: str = "") -> Comparison:
+def compare(checkpoints: Sequence[Checkpoint], dataset: str = "", rows: str = HELD_OUT) -> Comparison:
     """Return the numbers of checkpoints beside each other: for each metric the newest of the same images and options,
-    where all have such, else the newest of each. Representations are compared on one dataset alone."""
+    where all have such, else the newest of each. Representations are compared on one dataset alone, and all numbers are
+    of the same ``rows`` (``EvalSpec.rows``)."""
     where = common_dataset(checkpoints, dataset)
-    found = [_candidates(checkpoint, where) for checkpoint in checkpoints]
+    found = [_candidates(checkpoint, where, rows) for checkpoint in checkpoints]
     keys = dict.fromkeys(key for metrics in found for key in metrics)
-    rows = []
-    for key in sorted(keys, key=lambda key: (key[0] == "", key[2] != "", key)):
+    compared = []
+    for key in sorted(keys, key=_place):
         metrics = _alike([each.get(key, []) for each in found])
         known = next(metric for metric in metrics if metric is not None)
         values = [_measured(metric, metrics[0] if number else None) for number, metric in enumerate(metrics)]
         task, name, concept, group = key
-        rows.append(
+        compared.append(
             Row(
                 task=task,
                 name=name,
@@ -148,7 +151,7 @@ def compare(checkpoints: Sequence[Checkpoint], dataset: str = "") -> Comparison:
         )
         for each in checkpoints
     ]
-    return Comparison(dataset=where, checkpoints=named, metrics=rows)
+    return Comparison(dataset=where, checkpoints=named, metrics=compared)
 
 
 def as_csv(comparison: Comparison) -> str:
@@ -180,6 +183,13 @@ def safe(text: str) -> str:
     return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
 
 
+def _place(key: Key) -> tuple[Any, ...]:
+    """Return where a number stands: tasks first, then the headline of the representation, then what stands beside."""
+    task, name, concept, _ = key
+    beside = 0 if task else HEADLINE.index(name) if name in HEADLINE else len(HEADLINE)
+    return task == "", concept != "", beside, key
+
+
 def _measured(metric: Metric | None, first: Metric | None) -> Measured:
     if metric is None:
         return Measured(value=None, reason="not measured of this checkpoint")
@@ -205,11 +215,11 @@ def _measured(metric: Metric | None, first: Metric | None) -> Measured:
 Key = tuple[str, str, str, str]
 
 
-def _candidates(checkpoint: Checkpoint, dataset: str) -> dict[Key, list[Metric]]:
+def _candidates(checkpoint: Checkpoint, dataset: str, rows: str) -> dict[Key, list[Metric]]:
     """Return the rows of each metric of a checkpoint, the newest first; of representations those on ``dataset``."""
-    rows = Metric.objects.filter(evaluation__checkpoint=checkpoint).order_by("-evaluation_id", "id")
+    measured = Metric.objects.on(rows).filter(evaluation__checkpoint=checkpoint)
     found: dict[Key, list[Metric]] = {}
-    for row in rows:
+    for row in measured.order_by("-evaluation_id", "id"):
         if row.task_key or row.dataset == dataset:
             found.setdefault((row.task_key, row.name, row.concept, row.group), []).append(row)
     return found

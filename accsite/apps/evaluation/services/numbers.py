@@ -14,7 +14,7 @@ PER_CONCEPT = ("unified", "factored", "leak", "concept")
 
 
 def task_metric(evaluation: Evaluation, metric: MetricValue, dataset: str) -> Metric:
-    """Return the row of a task's metric; a value that is no finite number becomes a reason."""
+    """Return the row of a number of a task, or of a metric that is a plugin; what is not finite becomes a reason."""
     value, reason = metric.value, metric.reason
     if value is not None and not math.isfinite(value):
         value, reason = None, reason or f"it came out as {value}"
@@ -33,6 +33,7 @@ def task_metric(evaluation: Evaluation, metric: MetricValue, dataset: str) -> Me
         reason=reason[:255],
         higher_is_better=metric.higher_is_better,
         baseline=baseline,
+        chance=if_finite(metric.chance),
         moderate=moderate,
         good=good,
     )

@@ -8,7 +8,7 @@ from functools import partial
 from django.db import transaction
 
 from acc.results import CellImages, EvalResult
-from acc.specs import EvalSpec
+from acc.specs import EvalJobSpec
 from accsite import blobs
 from accsite.apps.evaluation.models import Artifact, Evaluation, Metric, Part
 from accsite.apps.evaluation.services import drawing, numbers
@@ -45,7 +45,7 @@ def record(
         if job is None or job.branch is None:
             raise Fenced(job_id, attempt)
         forget(Evaluation.objects.filter(job=job))
-        spec = EvalSpec.model_validate(job.spec)
+        spec = EvalJobSpec.model_validate(job.spec)
         evaluation = Evaluation.objects.create(
             job=job,
             branch=job.branch,
@@ -62,6 +62,7 @@ def record(
         rows = [
             numbers.task_metric(evaluation, each, datasets.get(each.task_key, "")) for each in result.metrics
         ]
+        rows += [numbers.task_metric(evaluation, each, result.dataset_key) for each in result.custom]
         if result.factoring is not None:
             rows.extend(numbers.factoring_metrics(evaluation, result.factoring.as_dict()))
         Metric.objects.bulk_create(rows)
@@ -83,7 +84,7 @@ def record(
         return evaluation
 
 
-def _record_parts(evaluation: Evaluation, spec: EvalSpec, result: EvalResult) -> None:
+def _record_parts(evaluation: Evaluation, spec: EvalJobSpec, result: EvalResult) -> None:
     checkpoint = evaluation.checkpoint
     by_part = drawing.reasons(result)
     Part.objects.bulk_create(

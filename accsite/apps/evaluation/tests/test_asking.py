@@ -11,7 +11,8 @@ from rest_framework.test import APIClient
 
 from acc.specs import EvalSpec
 from accsite.apps.evaluation import services
-from accsite.apps.evaluation.models import Evaluation
+from accsite.apps.evaluation.models import Evaluation, Metric
+from accsite.apps.evaluation.selectors.comparing import compare
 from accsite.apps.evaluation.services import keys
 from accsite.apps.evaluation.tests.test_record import Measured, Result, evaluation_job, grid
 from accsite.apps.jobs.models import Job
@@ -149,3 +150,19 @@ def test_a_comparison_waits_for_what_is_missing_and_then_answers(api: APIClient,
     (row,) = found["metrics"]
     assert (row["values"][1]["difference"], row["values"][1]["better"]) == (0.25, True)
     assert row["values"][1]["verdict"] == "", "no interval is known, so nothing is claimed"
+
+
+def test_the_headline_of_a_representation_stands_before_its_other_numbers(branch: Branch) -> None:
+    node = rows.make_checkpoint(branch)
+    made = Evaluation.objects.create(branch=branch, checkpoint=node, step=1)
+    for task, name in (
+        ("", "dci"),
+        ("", "factored"),
+        ("kl", "loss"),
+        ("", "ufr"),
+        ("", "mig"),
+        ("", "unified"),
+    ):
+        Metric.objects.create(evaluation=made, task_key=task, name=name, dataset="digits", value=0.5)
+    found = [row.name for row in compare([node, node], "digits").metrics]
+    assert found == ["loss", "ufr", "unified", "factored", "dci", "mig"]

@@ -90,6 +90,12 @@ def test_the_two_newest_measured_heads_are_offered_with_what_the_other_grew_from
     assert fork.head == begun
 
 
+def test_an_autosave_is_not_offered_since_the_next_one_replaces_it(branch: Branch, user: Any) -> None:
+    kept = rows.make_checkpoint(branch, step=1)
+    rows.make_checkpoint(branch, step=2, kind="autosave")
+    assert picking.newest(user) == [kept]
+
+
 def test_heads_of_an_experiment_begin_with_the_one_that_was_chosen(branch: Branch, user: Any) -> None:
     mine, main = rows.make_checkpoint(branch, step=1), rows.make_checkpoint(branch, step=2)
     Branch.objects.update(head=main)

@@ -120,6 +120,17 @@ def test_names_filter_and_the_address_holds_all_of_it(page: Client) -> None:
     assert "not trained yet" in page.get("/evaluate/").content.decode()
 
 
+def test_before_anything_was_measured_it_says_so_and_how_far_each_branch_is(page: Client) -> None:
+    branch = rows.make_branch(None)
+    branch.head = rows.make_checkpoint(branch, step=1200)
+    branch.save()
+    shown = folded(page.get("/evaluate/"))
+    assert "Nothing has been measured yet" in shown
+    assert "not measured yet" in shown
+    assert "1,200" in shown
+    assert "compare-picked" not in shown
+
+
 def test_nothing_at_all_leads_to_the_workbench(page: Client) -> None:
     assert "Nothing to measure yet" in page.get("/evaluate/").content.decode()
 

@@ -49,7 +49,7 @@ def test_the_greatest_leak_comes_first_and_what_keeps_its_place_is_named() -> No
     found = result(slant=("free", 0.15, 0.1), thickness=("free", 0.42, 0.3), digit=("slant", 0.05, 0.01))
     assert (
         sentences.summary(found, SPEC)
-        == "Thickness leaks from free, 0.42; slant leaks from free, 0.15; digit does not leak."
+        == "Thickness leaks into free, 0.42; slant leaks into free, 0.15; digit does not leak."
     )
 
 
@@ -68,7 +68,7 @@ def test_what_may_be_chance_is_not_called_a_leak() -> None:
 def test_what_is_between_the_two_is_not_called_quiet_either() -> None:
     """A leak of 0.4 that may be chance is no proof that nothing leaks from there."""
     found = result(slant=("free", 0.4, 0.01), digit=("free", 0.5, 0.4))
-    assert sentences.summary(found, SPEC) == "Digit leaks from free, 0.50."
+    assert sentences.summary(found, SPEC) == "Digit leaks into free, 0.50."
 
 
 def test_nothing_is_said_of_what_was_not_measured() -> None:
@@ -90,7 +90,7 @@ def test_the_lowest_concept_is_named_with_its_parts() -> None:
 def test_a_difference_tells_what_came_and_what_went() -> None:
     a = result(slant=("free", 0.5, 0.4), digit=("free", 0.02, 0.0), size=("free", 0.3, 0.2))
     b = result(slant=("free", 0.05, 0.0), digit=("slant", 0.3, 0.2), size=("free", 0.31, 0.2))
-    assert sentences.difference(a, b, "B") == "Slant no longer leaks in B; in B digit leaks from slant, 0.30."
+    assert sentences.difference(a, b, "B") == "Slant no longer leaks in B; in B digit leaks into slant, 0.30."
     assert sentences.difference(a, a, "B") == ""
 
 
@@ -151,7 +151,7 @@ def test_a_group_that_does_not_hold_its_concept_comes_first_with_the_reason() ->
         digit=("digit", 0.9),
     )
     assert sentences.summary(found, SPEC) == (
-        "Group slant does not hold slant (0.07): no task reads only this group. Digit leaks from free, 0.30."
+        "Group slant does not hold slant (0.07): no task reads only this group. Digit leaks into free, 0.30."
     )
 
 

@@ -76,8 +76,9 @@ def ask(request: HttpRequest, checkpoint: int) -> HttpResponse:
         shown = tab_name if tab_name in asked.TABS else "metrics"
         return _shown(request, found, shown, status=REFUSED, form=form)
     suite = data["suite"]
-    if tab_name not in suite:
-        tab_name = suite[0]
+    tabs = [asked.tab_of(part) for part in suite]
+    if tab_name not in tabs:
+        tab_name = tabs[0]
     if not isinstance(answer, Job):
         messages.success(request, "This was measured before; here it is.")
     chosen = asked.relevant(tab_name, data)

@@ -66,7 +66,7 @@ def claim(job_id: int, worker: Worker | str) -> Claim | None:
     job.outbox.all().delete()
     job.refresh_from_db()
     others = parts.share_out(job, places)
-    told = f"claimed by {name}" + (f", with {' and '.join(others)}" if others else "")
+    told = f"on {name}" + (f", with {' and '.join(others)}" if others else "")
     note(job.pk, "state", {"state": job.state, "attempt": job.attempt}, told, job.step)
     announce(job)
     return Claim(job, job.attempt)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -10,6 +10,11 @@ from django.db import transaction
 
 from accsite.apps.jobs.models import Job
 from accsite.apps.live.services import bump
+
+Keep = Callable[[frozenset[str]], None]
+KEEPERS: list[Keep] = []
+"""What other apps keep of jobs and of what is measured: called with the topics that have changed, in the transaction
+that changed them."""
 
 
 class _Signals:
@@ -37,6 +42,8 @@ def unit_of_work() -> Iterator[None]:
     try:
         with transaction.atomic():
             yield
+            for keep in KEEPERS:
+                keep(frozenset(signals.topics))
             bump(*signals.topics)
     finally:
         _current.reset(token)

@@ -36,6 +36,10 @@ ICONS = {
     "evaluate": '<path d="M4 20V10M10 20V4M16 20v-7M22 20H2"/>',
     "devices": '<path d="M6 6h12v12H6zM9 2v4M15 2v4M9 18v4M15 18v4M2 9h4M2 15h4M18 9h4M18 15h4"/>',
     "plugins": '<path d="M9 3v5M15 3v5M6 8h12v3a6 6 0 0 1-12 0zM12 17v4"/>',
+    "runs": '<path d="M3 5h18v14H3zM3 10h18M9 10v9M15 10v9"/>',
+    "eye": '<path d="M2 12c3-5 6-7 10-7s7 2 10 7c-3 5-6 7-10 7s-7-2-10-7z"/>'
+    '<circle cx="12" cy="12" r="3" fill="currentColor"/>',
+    "no-eye": '<path d="M3 10c3 4 5 5 9 5s6-1 9-5M5 13l-2 3M19 13l2 3M12 15v3.5"/>',
     "jobs": '<path d="M4 6h10M4 12h16M4 18h7"/>',
     "recipes": '<path d="M6 3h9l4 4v14H6zM10 9h5M10 13h5M10 17h3"/>',
     "studies": '<path d="M3 4v17h18"/><circle cx="8" cy="9" r="1.8"/><circle cx="13" cy="9" r="1.8"/>'
@@ -64,6 +68,7 @@ RAIL = (
     ("experiments", "Experiments", "trees:experiments", "e"),
     ("datasets", "Datasets", "datasets:list", "d"),
     ("evaluate", "Evaluate", "evaluation:home", "q"),
+    ("runs", "Runs", "runs:runs", "u"),
     ("jobs", "Jobs", "training:jobs", "j"),
     ("recipes", "Recipes", "recipes:recipes", "r"),
     ("studies", "Studies", "studies:studies", "y"),

@@ -14,10 +14,13 @@ from django.test import Client
 
 from acc.specs import FactorGroup, ModelSpec
 from accsite.apps.evaluation.models import Artifact, Evaluation
+from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.states import JobState
 from accsite.apps.latent.desk import NoAnswer, ask, decoder_file, pack, unpack
 from accsite.apps.latent.pages import groups_of
+from accsite.apps.latent.selectors import newest_of
 from accsite.apps.latent.services import forget_purged
-from accsite.apps.training.models import Branch, Checkpoint, Visibility
+from accsite.apps.training.models import Branch, Checkpoint, Experiment, Visibility
 from accsite.apps.training.tests import rows
 from accsite.tests.markup import folded
 from accsite.tests.modules import evaluate
@@ -44,8 +47,6 @@ def head(branch: Branch, **fields: Any) -> Checkpoint:
 def test_the_workbench_has_a_slider_for_each_group_and_dimension_of_the_newest_checkpoint(
     page: Client, branch: Branch
 ) -> None:
-    before = page.get("/w/digits/main/").content.decode()
-    assert "appear here with the first checkpoint" in before
     newest = head(branch)
     shown = page.get("/w/digits/main/").content.decode()
     model = ModelSpec.model_validate(branch.experiment.model_spec)
@@ -58,11 +59,38 @@ def test_the_workbench_has_a_slider_for_each_group_and_dimension_of_the_newest_c
     assert f'data-checkpoint="{later.pk}"' in fresh
 
 
+def test_before_the_first_checkpoint_sliders_stand_there_and_wait(page: Client, branch: Branch) -> None:
+    before = page.get("/w/digits/main/").content.decode()
+    assert 'data-group="digit"' in before
+    assert "once training has saved its first checkpoint" in before
+    assert before.count(" inert>") + before.count("\n      inert\n") == 4
+    head(branch)
+    assert " inert" not in page.get("/w/digits/main/").content.decode().partition('id="latent"')[2]
+
+
+def test_while_a_job_trains_its_newest_autosave_is_drawn_and_then_the_head_again(branch: Branch) -> None:
+    begun = head(branch)
+    job = rows.make_job(branch, state=JobState.RUNNING)
+    assert newest_of(branch) == begun
+    saved = rows.make_checkpoint(branch, job, kind="autosave", step=30)
+    Job.objects.filter(pk=job.pk).update(resume_checkpoint=saved)
+    assert newest_of(branch) == saved
+    other = Branch.objects.create(experiment=branch.experiment, name="fork", slug="fork", head=begun)
+    assert newest_of(other) == begun
+    Job.objects.filter(pk=job.pk).update(state=JobState.SUCCEEDED)
+    assert newest_of(branch) == begun
+
+
+def test_a_branch_without_a_model_says_that_nothing_is_drawn(page: Client, branch: Branch) -> None:
+    Experiment.objects.update(model_spec={})
+    assert "no model that ACC can run" in page.get("/w/digits/main/").content.decode()
+
+
 def test_before_it_is_touched_a_latent_shows_the_first_stored_reconstruction(
     page: Client, branch: Branch
 ) -> None:
     newest = head(branch)
-    assert "no picture yet" in page.get("/w/digits/main/").content.decode()
+    assert "no picture stored" in page.get("/w/digits/main/").content.decode()
     made = Evaluation.objects.create(branch=branch, checkpoint=newest, step=10)
     meta = {"width": 256, "height": 96, "tile": [32, 30]}
     kept = Artifact.objects.create(

@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from accsite.apps.audit.models import AuditEntry
 from accsite.apps.news import first_run
+from accsite.apps.training.models import Branch
 from accsite.apps.training.tests import rows
 from accsite.tests.browsers import signed_in
 
@@ -37,14 +38,21 @@ def test_each_step_follows_from_what_was_made(ada: User) -> None:
     assert now(ada)[0] == "train"  # it waits
     job.attempt = 1
     job.save()
-    assert now(ada) == ("look", "/evaluate/")
+    rows.make_checkpoint(branch, job, kind="autosave")
+    assert now(ada) == ("train", "/w/digits/main/"), "it runs, and its autosaves will be gone"
     node = rows.make_checkpoint(branch, job)
     assert now(ada) == ("look", f"/evaluate/{node.pk}/")
     client = signed_in(ada)
     assert client.get(f"/evaluate/{node.pk}/").status_code == 200
     assert now(ada) == ("compare", f"/checkpoints/{node.pk}/"), "one alone is to be forked first"
     assert "Fork your checkpoint" in client.get("/experiments/").text
-    other = rows.make_checkpoint(branch, job)
+    rows.make_checkpoint(branch, job, kind="autosave")
+    fork = Branch.objects.create(
+        experiment=branch.experiment, name="fork", slug="fork", head=node, forked_from=node
+    )
+    assert now(ada) == ("compare", "/w/digits/fork/"), "what was forked is to be trained"
+    assert "Train the fork" in client.get("/experiments/").text
+    other = rows.make_checkpoint(fork, job)
     assert now(ada) == ("compare", "/compare/")
     client.get("/compare/")
     client.get(f"/compare/?a={node.pk}")

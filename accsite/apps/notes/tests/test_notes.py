@@ -279,3 +279,17 @@ def test_the_note_of_a_checkpoint_is_markdown_too(ada: User, branch: Branch) -> 
     branch.experiment.save()
     branch.experiment.shares.create(user=viewer, level="view")
     assert "<strong>good</strong>" in folded(signed_in(viewer).get(f"/checkpoints/{node.pk}/"))
+
+
+def test_what_a_note_offers_to_show_is_what_it_is_about(ada: User, branch: Branch) -> None:
+    written = {shows: text for text, shows in pages.examples(branch)}
+    assert written["its reconstructions"] == "![[reconstruction 58]]", "nothing was trained yet"
+    node = rows.make_checkpoint(branch, rows.make_job(branch, created_by=ada))
+    Branch.objects.filter(pk=branch.pk).update(head=node)
+    for about in (branch, branch.experiment):
+        written = {shows: text for text, shows in pages.examples(about)}
+        assert written["its traversal of a factor group"] == f"![[traversal {node.pk} digit]]"
+        assert written["the curves of a branch, or of a job by its number"] == "![[loss digits/main]]"
+        shown = rendered(f"{written['how far a job is']}\n\n{written['a checkpoint and its losses']}", ada)
+        assert f"/jobs/{node.job_id}/" in shown
+        assert f"/checkpoints/{node.pk}/" in shown

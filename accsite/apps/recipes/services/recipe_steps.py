@@ -156,6 +156,3 @@ def _write(step: RecipeStep, state: str, done: Done) -> None:
         found = getattr(done, name)
         if found is not None:
             setattr(step, f"{name}_id", found)
-    about = step.branch or step.checkpoint
-    if step.experiment_id is None and about is not None:
-        step.experiment_id = about.experiment_id  # which says whose the run is, also when the others are gone

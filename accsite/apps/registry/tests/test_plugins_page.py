@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import Client
+from django.utils.html import escape
 
 from accsite.apps.registry.models import Plugin
 from accsite.apps.registry.tests.reports import bad, good, look
@@ -36,3 +38,16 @@ def test_a_source_is_one_click_away_and_what_is_broken_stands_first(admin_client
     source = f"/plugins/sources/{Plugin.objects.get(name='OneTask').source_id}/"
     assert page.index("broken-") < page.index('id="task-OneTask"') < page.index(source)
     assert admin_client.get(source).status_code == 200
+
+
+def test_a_newcomer_finds_the_shortest_plugin_and_where_to_save_it(
+    client: Client, admin_client: Client, django_user_model: Any
+) -> None:
+    shown = admin_client.get("/plugins/")
+    how = (settings.ROOT / "docs" / "howto" / "task.md").read_text()
+    assert f'title="plugins/tasks/small_code.py"\n{shown.context["example"]}```' in how
+    assert escape(f"{settings.PLUGINS_ROOT}/tasks/small_code.py") in shown.content.decode()
+    client.force_login(django_user_model.objects.create_user("ada"))
+    theirs = client.get("/plugins/").content.decode()
+    assert "<code>plugins/tasks/small_code.py</code>" in theirs
+    assert str(settings.PLUGINS_ROOT) not in theirs

@@ -66,8 +66,10 @@ def measured_of(branch: Branch) -> list[Metric]:
     """Return the numbers of the newest evaluations of a branch, one of each that was measured, the usual ones first."""
     evaluations = Evaluation.objects.filter(branch=branch).order_by("-pk")[:20]
     found: dict[str, Metric] = {}
-    for metric in Metric.objects.filter(evaluation__in=[each.pk for each in evaluations]).order_by(
-        "-evaluation", "pk"
+    for metric in (
+        Metric.objects.on()
+        .filter(evaluation__in=[each.pk for each in evaluations])
+        .order_by("-evaluation", "pk")
     ):
         if metric.value is not None:
             found.setdefault(metric.called, metric)

@@ -140,6 +140,14 @@ class LossHistory(BaseModel):
     columns: dict[str, list[float | None] | dict[str, list[float | None]]]
 
 
+class ImportRunsRequest(BaseModel):
+    """Take over runs of TensorBoard or MLflow that lie on the server; those that are here are continued."""
+
+    kind: Literal["import_runs"] = "import_runs"
+    path: str = Field(description="of a folder or file below ACC_IMPORT_ROOTS")
+    experiment: str = Field(default="", description="where they go; default: as the store names it")
+
+
 class TrackRequest(BaseModel):
     """The beginning of a run: the first record of its journal, its digest, and whether its loop is at it."""
 

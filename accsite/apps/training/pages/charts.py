@@ -236,14 +236,26 @@ def job_rows(jobs: Sequence[Job]) -> list[JobRow]:
             branch__in={job.branch_id for job in trained}
         ).values_list("branch_id", "key", "name", "colour_slot")
     }
+    told = {
+        (job, name): (name, slot % HUES)
+        for job, names in TrackedRun.objects.filter(
+            job__in=[job.pk for job in trained if job.kind == JobKind.TRACK]
+        ).values_list("job", "series")
+        for slot, name in enumerate(names)
+    }
     grave = grave_alarms(trained)
     return [
-        JobRow(job, _losses(job, open_ended.get(job.pk, {}), tasks), grave.get(job.pk, "")) for job in jobs
+        JobRow(
+            job,
+            _losses(job, open_ended.get(job.pk, {}), told if job.kind == JobKind.TRACK else tasks),
+            grave.get(job.pk, ""),
+        )
+        for job in jobs
     ]
 
 
 def _losses(
-    job: Job, newest: dict[str, float], tasks: dict[tuple[int, str], tuple[str, int]]
+    job: Job, newest: dict[str, float], known: dict[tuple[int, str], tuple[str, int]]
 ) -> list[tuple[str, int | str, str, float | None]]:
     ended = {
         series.raw(key): value for key, value in job.result.get("losses", {}).items() if key != series.TOTAL
@@ -256,7 +268,9 @@ def _losses(
     rows = []
     for name, value in losses.items():
         key = series.task_key(name) or ""
-        label, slot = tasks.get((job.branch_id or 0, key), (key, ""))
+        label, slot = known.get(
+            ((job.pk if job.kind == JobKind.TRACK else job.branch_id) or 0, key), (key, "")
+        )
         rows.append((label, slot, name, value))
     return rows
 

@@ -17,6 +17,7 @@ from accsite.apps.live import selectors as live
 from accsite.apps.training.models import Branch, Experiment, Task
 from accsite.apps.training.selectors.alarms import event_word, grave_alarms
 from accsite.ids import row_id
+from accsite.numbers import compact
 from accsite.pages import visible_row
 
 EVENTS_SHOWN = 50
@@ -216,12 +217,21 @@ def spec_parts(job: Job) -> list[SettingsPart]:
     spec = job.spec if isinstance(job.spec, dict) else {}
     parts = [SettingsPart(job.kind.capitalize(), _plain(spec))]
     for name, value in spec.items():
-        for each in value if isinstance(value, list) else [value]:
-            if isinstance(each, dict):
-                called = each.get("name") if isinstance(value, list) else ""
-                title = f"{name.removesuffix('s').capitalize()} {called}" if called else name.capitalize()
-                parts.append(SettingsPart(title.replace("_", " "), _plain(each, deep=True)))
+        for called, each in _objects(value):
+            title = f"{_said(name).removesuffix('s')} {called}" if called else _said(name)
+            parts.append(SettingsPart(title[:1].upper() + title[1:], _plain(each, deep=True)))
     return [part for part in parts if part.values]
+
+
+def _objects(value: Any) -> list[tuple[str, dict[str, Any]]]:
+    """Return the objects that a setting holds, by what each is called: those of a list or by name, else itself."""
+    if isinstance(value, list):
+        return [(str(each.get("name") or ""), each) for each in value if isinstance(each, dict)]
+    if not isinstance(value, dict):
+        return []
+    if value and all(isinstance(each, dict) for each in value.values()):
+        return [(str(each.get("name") or called), each) for called, each in value.items()]
+    return [("", value)]
 
 
 def _plain(values: dict[str, Any], *, deep: bool = False, before: str = "") -> list[tuple[str, str]]:
@@ -246,11 +256,19 @@ def _said(name: str) -> str:
 
 
 def _word(value: Any) -> str:
-    """Return a setting as text: yes and no, a factor group as ``digit 0:6``, anything else as it is."""
+    """Return a setting as text: yes and no, a factor group as ``digit 0:6``, a target with its classes or its range."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict) and {"name", "start", "end"} <= value.keys():
         return f"{value['name']} {value['start']}:{value['end']}"
+    if isinstance(value, dict) and {"name", "kind", "classes", "min", "max", "unit"} <= value.keys():
+        if value["classes"]:
+            return f"{value['name']} ({value['classes']} classes)"
+        known = value["min"] is not None and value["max"] is not None
+        ends = (
+            f", {compact(value['min'])} to {compact(value['max'])} {value['unit']}".rstrip() if known else ""
+        )
+        return f"{value['name']} ({value['kind']}{ends})"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
 
 

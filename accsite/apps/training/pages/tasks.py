@@ -10,12 +10,13 @@ from datetime import timedelta
 from django.utils import timezone
 
 from acc.specs import ModelSpec, TrainSpec
-from acc.training.losses import health
+from acc.training.losses import health, series
 from accsite.apps.datasets.models import Dataset
-from accsite.apps.jobs.models import JobEvent, JobKind
+from accsite.apps.jobs.models import TRAININGS, JobEvent, JobKind
 from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.training.models import Branch, Task
 from accsite.apps.training.pages.jobs import reads
+from accsite.apps.training.selectors.loss import last_points
 from accsite.apps.training.selectors.steered import in_force
 from accsite.apps.training.selectors.tasks import source_removed, with_source_removed
 from accsite.apps.training.services.steering import STEERING
@@ -35,7 +36,8 @@ class TaskRow:
 
     ``scale``: where the slider stands. ``said``: what a running job made of the newest change, in words, and
     ``answer`` the status of that command. ``open``: the task is shown with all that can be done to it.
-    ``source_removed``: its class is gone from the plugins; it is trained on from the source that was kept.
+    ``source_removed``: its class is gone from the plugins; it is trained on from the source that was kept. ``losses``:
+    of an open one the names of its losses in the newest training, if it returns several.
     """
 
     task: Task
@@ -50,6 +52,7 @@ class TaskRow:
     said: str = ""
     answer: str = ""
     error: str = ""
+    losses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ def tasks(branch: Branch, opened: Iterable[str] = ()) -> list[TaskRow]:
     )
     answers = newest_commands(branch)
     wanted = set(opened)
+    losses = _losses_by_name(branch) if wanted else {}
     return [
         TaskRow(
             task,
@@ -82,9 +86,20 @@ def tasks(branch: Branch, opened: Iterable[str] = ()) -> list[TaskRow]:
             open=str(task.pk) in wanted,
             said=said(answers.get(task.key)),
             answer=answers[task.key].status if task.key in answers else "",
+            losses=losses.get(task.key, ()),
         )
         for position, task in enumerate(attached)
     ]
+
+
+def _losses_by_name(branch: Branch) -> dict[str, tuple[str, ...]]:
+    """Return task key -> the names of the losses that it returned in the newest training of a branch."""
+    job = branch.jobs.filter(kind__in=TRAININGS).order_by("-pk").first()
+    parts = [series.part_of(name) for name in last_points(job)] if job else []
+    found: dict[str, tuple[str, ...]] = {}
+    for key, name in sorted(filter(None, parts)):
+        found[key] = (*found.get(key, ()), name)
+    return found
 
 
 def scale_of(weight: float) -> int:

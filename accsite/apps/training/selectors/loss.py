@@ -112,6 +112,42 @@ def diverged(job: Job) -> bool:
     return False
 
 
+def loss_means(jobs: Collection[int], name: str, bucket: int, stop: int) -> dict[int, NDArray[np.float64]]:
+    """Return by job the mean of a series in each bucket of steps before ``stop``, by one query for them all.
+
+    bucket: a power of two. Each (ceil(stop / bucket),), NaN where there is no finite value; a job without any is left
+    out. Values are read only of rows that lie in more than one bucket.
+    """
+    count = -(-stop // bucket)
+    sums: dict[int, NDArray[np.float64]] = defaultdict(lambda: np.zeros(count))
+    counts: dict[int, NDArray[np.float64]] = defaultdict(lambda: np.zeros(count))
+    rows = LossBlock.objects.filter(job__in=jobs, start__lt=stop).order_by()
+    rows = rows.annotate(inside=F("start") % bucket + F("count"), names=Cast("series", TextField()))
+    rows = rows.annotate(needed=Case(When(inside__gt=bucket, then=F("values")), default=None))
+    places: dict[str, int | None] = {}
+    found = rows.values_list("job_id", "start", "count", "names", "sums", "counts", "needed")
+    for job, start, steps, names, summed, counted, needed in found.iterator():
+        if names not in places:
+            known = json.loads(names)
+            places[names] = known.index(name) if name in known else None
+        place = places[names]
+        if place is None:
+            continue
+        if needed is None:
+            total, n = np.frombuffer(summed, "<f8")[place], np.frombuffer(counted, "<u4")[place]
+            if n and np.isfinite(total):
+                sums[job][start // bucket] += total
+                counts[job][start // bucket] += n
+            continue
+        values = np.frombuffer(needed, "<f4", steps, 4 * place * steps)
+        at = np.arange(start, start + steps) // bucket
+        fine = np.isfinite(values) & (at < count)
+        sums[job] += np.bincount(at[fine], values[fine], count)
+        counts[job] += np.bincount(at[fine], minlength=count)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {job: sums[job] / counts[job] for job in sums}
+
+
 def last_losses(job: Job) -> dict[str, float]:
     """Return the newest value of each series of the job, from its last hundreds of steps."""
     return {name: value for name, (_, value) in last_points(job).items()}

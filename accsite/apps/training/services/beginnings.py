@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,9 +46,13 @@ def begin_experiment(
     if method:
         if dataset is None:
             raise InvalidInput({"dataset": "a method makes model and tasks for a dataset; name one"})
-        # The method's own code is asked, outside of a transaction: it may take a moment.
+        # The method's own code is asked, outside of a transaction: it may take a moment. Each asks for itself: of two
+        # that are made at once, neither takes the place of the other, as a page's newer question does.
         found = methods.set_up(
-            who=f"{actor and actor.pk}:begin", method=method, params=method_params, data=dataset_spec(dataset)
+            who=f"begin:{secrets.token_hex(8)}",
+            method=method,
+            params=method_params,
+            data=dataset_spec(dataset),
         )
         model = model_with(found, dataset, model)
     elif method_params:

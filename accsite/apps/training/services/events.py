@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.db import connection
 from django.utils import timezone
 
 from acc.training.losses import series
@@ -20,6 +21,26 @@ def pending_commands(job_id: int) -> list[Command]:
     """Return what was asked of a job and not yet answered, oldest first."""
     events = JobEvent.objects.filter(job_id=job_id, status=JobEvent.Status.PENDING).order_by("id")
     return [_command(event) for event in events]
+
+
+class Pending:
+    """Looks for what is asked of a job, many times a second beside a training: its SQL is made once.
+
+    Django takes half a millisecond to make it, and all the while the training waits for the interpreter.
+    """
+
+    def __init__(self, job_id: int) -> None:
+        self._job_id = job_id
+        waiting = JobEvent.objects.filter(job_id=job_id, status=JobEvent.Status.PENDING).order_by()
+        self._sql, self._params = waiting.values("id")[:1].query.sql_with_params()
+
+    def commands(self) -> list[Command]:
+        """Return what ``pending_commands`` does."""
+        with connection.cursor() as cursor:
+            cursor.execute(self._sql, self._params)
+            if cursor.fetchone() is None:
+                return []
+        return pending_commands(self._job_id)
 
 
 def replay_commands(job_id: int, from_job_step: int) -> list[Command]:

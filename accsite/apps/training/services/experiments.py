@@ -14,6 +14,7 @@ from accsite.apps.jobs.services.unit import touch, unit_of_work
 from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import PluginKind
 from accsite.apps.training.models import Branch, Checkpoint, Experiment, Task, Visibility
+from accsite.apps.training.selectors.jobs import seen_experiments
 from accsite.apps.training.services.intact import require_intact
 from accsite.apps.training.services.locks import lock_experiment
 from accsite.names import clean_name, free_address, same_name, taken
@@ -21,6 +22,7 @@ from accsite.names import clean_name, free_address, same_name, taken
 NEW_PAGE = "new"  # an address below /experiments/ that is no experiment
 MAIN = "main"
 ALL_TASKS, NO_TASKS = "all", "none"
+ADDRESS_TRIES = 5
 
 
 @unit_of_work()
@@ -32,9 +34,9 @@ def create_experiment(
     ``model``: ``acc.specs.ModelSpec`` as plain data. Raises InvalidInput naming each wrong field.
     """
     errors: dict[str, list[str]] = {}
-    spec = slug = None
+    spec = None
     try:
-        name, slug = free_experiment_slug(name)
+        name, _ = free_experiment_slug(name, actor)
     except InvalidInput as error:
         errors.update(error.fields)
     try:
@@ -43,19 +45,9 @@ def create_experiment(
         errors.update(error.fields)
     if visibility not in Visibility.values:
         errors["visibility"] = [f"{visibility!r} is not one of {', '.join(Visibility.values)}"]
-    if errors or spec is None or slug is None:
+    if errors or spec is None:
         raise InvalidInput(errors)
-    try:
-        with transaction.atomic():
-            experiment = Experiment.objects.create(
-                name=name,
-                slug=slug,
-                model_spec=spec.model_dump(mode="json"),
-                owner=actor,
-                visibility=visibility,
-            )
-    except IntegrityError:  # made by somebody else at this very moment
-        raise InvalidInput({"name": taken(name, "an experiment")}) from None
+    experiment = new_experiment(actor, name, model_spec=spec.model_dump(mode="json"), visibility=visibility)
     Branch.objects.create(experiment=experiment, name=MAIN, slug=MAIN, created_by=actor)
     touch("experiments", f"checkpoints:{experiment.pk}")
     return experiment
@@ -104,16 +96,35 @@ def create_branch(
     return branch
 
 
-def free_experiment_slug(name: Any, *, number: bool = False) -> tuple[str, str]:
-    """Return name and slug for a new experiment, with ``number`` the next that is free; raises InvalidInput(name)."""
+def new_experiment(actor: Any, name: Any, *, number: bool = False, **fields: Any) -> Experiment:
+    """Return a new row for an experiment of ``actor``, without a branch; ``number``: see ``free_experiment_slug``."""
+    for _ in range(ADDRESS_TRIES):
+        called, slug = free_experiment_slug(name, actor, number=number)
+        try:
+            with transaction.atomic():
+                return Experiment.objects.create(name=called, slug=slug, owner=actor, **fields)
+        except IntegrityError:  # another took the address at this very moment
+            continue
+    raise InvalidInput(name=f"{name!r} is being taken by others right now; try again or choose another")
+
+
+def free_experiment_slug(name: Any, actor: Any, *, number: bool = False) -> tuple[str, str]:
+    """Return name and address for a new experiment of ``actor``, with ``number`` the next name that is free.
+
+    Raises InvalidInput(name) for one that an experiment has which ``actor`` may see; another's private one keeps its
+    name to itself. An address is one for the whole site.
+    """
     name = clean_name(name)
-    rows = Experiment.objects.values_list("name", "slug")
+    rows = list(seen_experiments(actor).values_list("name", "slug"))
     if number:
         known = {same_name(other) for other, _ in rows}
         name = next(
             n for n in (name, *(f"{name} {i}" for i in range(2, 10_000))) if same_name(n) not in known
         )
-    return name, free_address(name, [*rows, ("", NEW_PAGE)], "an experiment", otherwise="experiment")
+    addresses = (NEW_PAGE, *Experiment.objects.values_list("slug", flat=True))
+    return name, free_address(
+        name, [*rows, *(("", slug) for slug in addresses)], "an experiment", otherwise="experiment"
+    )
 
 
 def free_branch_slug(experiment: Experiment, name: Any, *, field: str = "branch_name") -> tuple[str, str]:

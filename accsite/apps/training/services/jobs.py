@@ -117,13 +117,7 @@ def submit_evaluation(
         return known
     data = dict(eval or {})
     check_device(data.get("device", "auto"), queue=kinds.queue_of(JobKind.EVALUATE))
-    spec = parse(EvalSpec, data)
-    unknown = [name for name in spec.suite if name not in measuring.FULL_SUITE]
-    if unknown or not spec.suite:
-        right = ", ".join(measuring.FULL_SUITE)
-        raise InvalidInput(
-            {"suite": f"{', '.join(unknown) or 'nothing'!r} cannot be measured; choose of: {right}"}
-        )
+    spec = measuring.frozen(parse(EvalSpec, data))
     looked_at.require_dataset(checkpoint, spec.dataset)
     require_code([checkpoint], "checkpoint")
     return measuring.queue_evaluation(checkpoint, spec=spec, actor=actor, idempotency_key=idempotency_key)

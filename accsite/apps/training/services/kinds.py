@@ -17,11 +17,11 @@ from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.jobs.services import outbox
 from accsite.apps.jobs.services.unit import touch
 from accsite.apps.jobs.states import ACTIVE, HELD, JobState
-from accsite.apps.training.api.schema import EvaluateRequest, TrainRequest
+from accsite.apps.training.api.schema import EvaluateRequest, ImportRunsRequest, TrainRequest
 from accsite.apps.training.models import AutoEvaluate, Branch, Checkpoint, CheckpointKind, Experiment
 from accsite.apps.training.selectors.jobs import task_losses
 from accsite.apps.training.selectors.loss import diverged, last_losses
-from accsite.apps.training.services import jobs, points
+from accsite.apps.training.services import jobs, points, stores
 from accsite.apps.training.services.checkpoints import drop_autosaves
 from accsite.apps.training.services.code import refused_code
 from accsite.apps.training.services.locks import lock_branch
@@ -149,7 +149,8 @@ class Evaluate(Kind):
     def retry(self, *, actor: Any, job: Job) -> Job:
         if job.checkpoint is None:
             return super().retry(actor=actor, job=job)
-        return jobs.submit_evaluation(actor=actor, checkpoint=job.checkpoint, eval=job.spec)
+        asked = {name: job.spec[name] for name in EvalSpec.model_fields if name in job.spec}
+        return jobs.submit_evaluation(actor=actor, checkpoint=job.checkpoint, eval=asked)
 
 
 class Track(Kind):
@@ -203,4 +204,21 @@ class Track(Kind):
         raise self.cannot_retry(job, "its loop runs outside of ACC; start it again there")
 
 
-ALL = (Train(), Evaluate(), Track())
+class ImportRuns(Kind):
+    """Takes over runs of other trackers that lie on the server, each as a job of the kind ``track``."""
+
+    name = stores.KIND
+    queue = "default"
+    body = "workers.kinds.import_runs.import_runs"
+    request = ImportRunsRequest
+
+    def submit(self, *, actor: Any, data: dict[str, Any], idempotency_key: str | None) -> Job:
+        """Take them over, or what they have beyond the last time."""
+        asked = {"path": "", **only(data, "path", "experiment")}
+        return stores.submit_import_runs(actor=actor, idempotency_key=idempotency_key, **asked)
+
+    def retry(self, *, actor: Any, job: Job) -> Job:
+        return stores.submit_import_runs(actor=actor, **job.spec)
+
+
+ALL = (Train(), Evaluate(), Track(), ImportRuns())

@@ -8,10 +8,13 @@ from typing import Any
 import structlog
 
 from acc.errors import InvalidInput
-from acc.specs import EVAL_PARTS, EvalSpec
+from acc.params import clean_params
+from acc.specs import EVAL_PARTS, EvalJobSpec, EvalSpec
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.jobs.services.queueing import enqueue
 from accsite.apps.jobs.services.unit import touch, unit_of_work
+from accsite.apps.registry import selectors as registry
+from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.training.models import AutoEvaluate, Branch, Checkpoint
 
 MOST_STEPS = 1_000_000_000
@@ -45,6 +48,29 @@ def set_auto_evaluate(*, actor: Any, branch: Branch, when: Any, every: Any = Non
     )
     touch(f"evaluations:{branch.pk}")
     return branch
+
+
+def frozen(spec: EvalSpec) -> EvalJobSpec:
+    """Return what an evaluation is asked with the metrics of plugins as they are now: sources, and all parameters.
+
+    Raises InvalidInput (suite, params.*) and NotApproved.
+    """
+    params: dict[str, Any] = {}
+    plugins: dict[str, str] = {}
+    for name in spec.metrics:
+        plugin = _metric(name)
+        cleaned = clean_params(plugin.params, spec.params_of(name), prefix=f"params.{name}.")
+        params |= {f"{name}.{param}": value for param, value in cleaned.items()}
+        plugins[name] = plugin.source_id
+    return EvalJobSpec(**{**spec.model_dump(), "params": params, "plugins": plugins})
+
+
+def _metric(name: str) -> Plugin:
+    known = registry.available(PluginKind.METRIC).values_list("name", flat=True)
+    if name not in known:
+        right = ", ".join([*FULL_SUITE, *known])
+        raise InvalidInput({"suite": f"{name!r} cannot be measured; choose of: {right}"})
+    return registry.get(PluginKind.METRIC, name)
 
 
 def queue_evaluation(

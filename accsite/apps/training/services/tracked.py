@@ -10,14 +10,14 @@ import io
 import json
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from django.core.files.storage import default_storage
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 from numpy.typing import NDArray
@@ -46,10 +46,11 @@ from accsite.apps.registry import approval
 from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.training import blocks
 from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Experiment, LossBlock, TrackedRun
+from accsite.apps.training.selectors.jobs import seen_experiments
 from accsite.apps.training.selectors.loss import last_losses, loss_history
 from accsite.apps.training.services import checkpoints
 from accsite.apps.training.services.code import naming_code
-from accsite.apps.training.services.experiments import free_branch_slug, free_experiment_slug
+from accsite.apps.training.services.experiments import free_branch_slug, new_experiment
 from accsite.apps.training.services.locks import lock_experiment
 from accsite.apps.training.services.points import rate
 from accsite.errors import WrongState
@@ -59,6 +60,14 @@ ATTEMPT = 1
 FRAME_STEPS = 65_536
 ROWS_AT_ONCE = 500
 """Rows that one query names: databases take no more than some thousands."""
+MOST_ALARMS = 1_000
+"""Of a run; what comes beyond is not kept, and an alarm says so."""
+MOST_CHECKPOINTS = 1_000
+"""Of a run, those that were deleted and may be restored among them."""
+MOST_WAITING = 16
+"""Files of weights of a run whose records have not come yet."""
+WAITING_KEPT = timedelta(days=1)
+"""How long a file of weights waits for the record that names it; a sender that tries again sends it again."""
 TOTALS = ("total", "loss")
 """A series called so is also the total that lists and trees show, the first of them that a run has."""
 OWN = "its loop tells what it does"
@@ -106,7 +115,7 @@ def begin(*, actor: Any, told: Mapping[str, Any]) -> TrackedRun:
 def _known(actor: Any, first: Mapping[str, Any]) -> TrackedRun | None:
     rows = TrackedRun.objects.select_related("job__branch__experiment")
     known = rows.filter(beginning=first["digest"]).first()
-    if known is not None and (known.job.branch is None or not may_change(actor, known.job.branch)):
+    if known is not None and (known.job.branch is None or not _may_change(actor, known.job.branch)):
         raise InvalidInput(branch=f"{first['branch']!r} has this run already, and you may not change it")
     return known
 
@@ -142,6 +151,7 @@ def take(*, actor: Any, job_id: int, first: int, data: bytes, live: bool) -> Tra
 
 def keep_weights(*, actor: Any, job_id: int, path: Path, sha256: str) -> None:
     """Keep a file of weights, which a record of a checkpoint will name; raises InvalidInput for another file."""
+    _check_room(find(actor, job_id), sha256)
     found = file_sha256(path)  # before anything is locked: it may be large
     if found != sha256:
         raise InvalidInput(sha256=f"the file that came is {found}, not {sha256!r}; send it again")
@@ -152,11 +162,77 @@ def keep_weights(*, actor: Any, job_id: int, path: Path, sha256: str) -> None:
 @unit_of_work()
 def _keep_file(actor: Any, job_id: int, path: Path, sha256: str) -> None:
     tracked = find(actor, job_id, lock=True)
+    _check_room(tracked, sha256)
     _keep_code(path, actor)
     checkpoints.store(path, sha256)
     if sha256 not in tracked.weights:
         tracked.weights = [*tracked.weights, sha256]
         tracked.save(update_fields=["weights"])
+
+
+def _check_room(tracked: TrackedRun, sha256: str) -> None:
+    """Raise InvalidInput (file) for weights that are one too many for their run."""
+    if sha256 in tracked.weights:
+        return
+    if len(tracked.weights) >= MOST_WAITING:
+        raise InvalidInput(
+            file=f"{MOST_WAITING} files of weights of this run wait for the records of their checkpoints; send these"
+        )
+    if Checkpoint.everything.filter(job=tracked.job_id).count() + len(tracked.weights) >= MOST_CHECKPOINTS:
+        raise InvalidInput(
+            file=f"a run has at most {MOST_CHECKPOINTS:,} checkpoints; save fewer, or begin another run"
+        )
+
+
+def purge() -> list[str]:
+    """Delete the weights whose record has not come within a day; return their names in storage."""
+    gone: list[str] = []
+    due = timezone.now() - WAITING_KEPT
+    for pk in TrackedRun.objects.exclude(weights=[]).values_list("pk", flat=True):
+        gone += _purge_waiting(pk, due)
+    return gone
+
+
+@unit_of_work()
+def _purge_waiting(pk: int, due: datetime) -> list[str]:
+    """Forget the weights of one run that came before ``due``, its row locked as by who takes its records in."""
+    Branch.objects.select_for_update(no_key=True).filter(jobs__tracked=pk).first()
+    tracked = TrackedRun.objects.select_for_update(of=("self",)).filter(pk=pk).first()
+    if tracked is None:
+        return []
+    names = {sha256: blobs.name_of(checkpoints.FOLDER, sha256) for sha256 in tracked.weights}
+    late = [
+        sha256
+        for sha256, name in names.items()
+        if not default_storage.exists(name) or default_storage.get_modified_time(name) < due
+    ]
+    if late:
+        tracked.weights = [sha256 for sha256 in tracked.weights if sha256 not in late]
+        tracked.save(update_fields=["weights"])
+    for sha256 in late:
+        drop_weights(sha256)
+    return [names[sha256] for sha256 in late]
+
+
+def drop_weights(sha256: str) -> None:
+    """Delete a file of weights, once this is committed, unless a checkpoint needs it or a run waits for its record."""
+    waiting = TrackedRun.objects.exclude(weights=[]).values_list("weights", flat=True)
+    if not any(sha256 in each for each in waiting):
+        name = blobs.name_of(checkpoints.FOLDER, sha256)
+        transaction.on_commit(partial(checkpoints.delete_unused, name), robust=True)
+
+
+def named(actor: Any, name: str) -> TrackedRun | None:
+    """Return the first run that is called so, of those that ``actor`` may change; None: a shell, which may all."""
+    rows = TrackedRun.objects.select_related("job__branch__experiment").filter(name=name)
+    if actor is not None:
+        rows = rows.filter(job__branch__experiment__in=Experiment.objects.changeable_by(actor))
+    return rows.order_by("pk").first()
+
+
+def _may_change(actor: Any, thing: Any) -> bool:
+    """Return whether ``actor`` may change something; None, a shell, may."""
+    return actor is None or may_change(actor, thing)
 
 
 def find(actor: Any, job_id: int, *, lock: bool = False) -> TrackedRun:
@@ -167,7 +243,7 @@ def find(actor: Any, job_id: int, *, lock: bool = False) -> TrackedRun:
     if lock:  # the branch before what hangs on it, as everywhere
         Branch.objects.select_for_update(no_key=True).filter(jobs=job_id).first()
     found = (rows.select_for_update(of=("self",)) if lock else rows).filter(job=job_id).first()
-    if found is None or found.job.branch is None or not may_change(actor, found.job.branch):
+    if found is None or found.job.branch is None or not _may_change(actor, found.job.branch):
         raise InvalidInput(job=f"job {job_id} is no run of a loop that you may use")
     return found
 
@@ -179,6 +255,7 @@ class _Taker:
         self.actor, self.job, self.tracked = actor, job, tracked
         self.ended = False
         self._points: list[Points] = []
+        self._alarms: int | None = None  # that the run has; None before they were counted
 
     def take(self, record: Record, live: bool) -> None:
         if record.says == "points":
@@ -187,7 +264,8 @@ class _Taker:
         self.write()
         if record.says == "alarm":
             step, message = _whole(record, "step"), clean(str(record.header.get("message", "")))
-            self._alarm("note", str(record.header.get("series", "")), step, message)
+            about = _about(record)
+            self._alarm("note", series.raw(about) if about else "", step, message)
         elif record.says == "checkpoint":
             self._checkpoint(record)
         elif record.says == "end":
@@ -229,6 +307,15 @@ class _Taker:
                 self._alarm("nan", series.raw(name), step, f"{name} is no finite number at step {step}")
 
     def _alarm(self, kind: str, about: str, step: int, message: str) -> None:
+        """Keep an alarm; of more than MOST_ALARMS only that there were more."""
+        if self._alarms is None:
+            self._alarms = self.job.events.filter(kind="alarm").count()
+        self._alarms += 1
+        if self._alarms == MOST_ALARMS + 1:
+            kind, about = "note", ""
+            message = f"more alarms came than the {MOST_ALARMS:,} that are kept of a run; this is the last"
+        elif self._alarms > MOST_ALARMS:
+            return
         event = note(self.job.pk, "alarm", {"alarm": kind, "series": about}, message, step)
         announce(event.job)
 
@@ -448,17 +535,18 @@ def _another(tracked: TrackedRun) -> WrongState:
 
 
 def _place(actor: Any, experiment_name: str, branch_name: str) -> tuple[Experiment, Branch]:
-    """Return experiment and branch by address or name, made where they are not there."""
-    experiment = _named(Experiment.objects.all(), experiment_name)
+    """Return experiment and branch by address or name, made where there is none that ``actor`` sees."""
+    seen = seen_experiments(actor)
+    experiment = _named(seen, experiment_name)
     if experiment is None:
-        name, slug = free_experiment_slug(experiment_name)
         try:
-            with transaction.atomic():
-                experiment = Experiment.objects.create(name=name, slug=slug, model_spec={}, owner=actor)
-        except IntegrityError:  # made by another loop at this very moment
-            experiment = Experiment.objects.get(slug=slug)
+            experiment = new_experiment(actor, experiment_name, model_spec={})
+        except InvalidInput:
+            experiment = _named(seen, experiment_name)  # made by another loop at this very moment
+            if experiment is None:
+                raise
         touch("experiments", f"checkpoints:{experiment.pk}")
-    if not may_change(actor, experiment):
+    if not _may_change(actor, experiment):
         raise InvalidInput(
             branch=f"{experiment_name!r} is an experiment that you may not change; name another"
         )
@@ -559,6 +647,14 @@ def _clean_beginning(told: Mapping[str, Any]) -> dict[str, Any]:
 
 def _is_number(value: Any, most: float) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= most
+
+
+def _about(record: Record) -> str:
+    """Return the series that an alarm is about, '' for none; raises DamagedJournal for what is no name of one."""
+    name = record.header.get("series", "")
+    if name != "" and (fault := journal.name_fault(name)):
+        raise DamagedJournal(fault)
+    return str(name)
 
 
 def _whole(record: Record, field: str) -> int:

@@ -87,7 +87,7 @@ def test_from_nothing_to_a_queued_job(api: APIClient, plugins: Any, dataset: Dat
         (
             {"kind": "dance"},
             "kind",
-            "'dance' is not a kind of job here; choose one of: evaluate, generate, train",
+            "'dance' is not a kind of job here; choose one of: evaluate, generate, import_runs, train",
         ),
         (
             {"kind": "evaluate", "checkpoint": 7},

@@ -37,6 +37,20 @@ def test_pending_commands_come_in_order_until_they_are_answered(user, job: Job, 
     assert rows_ == [("APPLIED", 12, ""), ("REFUSED", 13, "task: no such task")]
 
 
+@pytest.mark.both_databases
+def test_who_looks_again_and_again_finds_the_same(user, job: Job, task: Task) -> None:
+    pending = events.Pending(job.pk)
+    assert pending.commands() == []
+    jobs.request_control(actor=user, job=job, kind="pause")
+    tasks.set_weight(actor=user, task=task, weight=2)
+    asked = pending.commands()
+    assert asked == events.pending_commands(job.pk)
+    assert [command.kind for command in asked] == ["pause", "set_weight"]
+    for command in asked:
+        events.record_command_result(job.pk, 1, CommandResult(command, 3, ok=True))
+    assert pending.commands() == []
+
+
 def test_a_command_is_answered_once(user, job: Job) -> None:
     jobs.request_control(actor=user, job=job, kind="set_lr", payload={"lr": "0.01"})
     (command,) = events.pending_commands(job.pk)

@@ -167,7 +167,7 @@ def test_what_was_looked_at_is_kept_by_its_job_within_a_day(user: Any, own_stora
     assert keeping.spec["upload"] == job.spec["upload"]
     assert keeping.spec["labels"] == job.spec["labels"]
     assert (keeping.spec["changes"], keeping.spec["look"]) == ({"scale": "0..1"}, False)
-    imports.drop_uploads(keeping)
+    imports.drop_uploads(keeping, keeping.attempt)
     assert files(own_storage) == []
     assert "kept no longer; upload it again" in str(
         api.post("/api/v1/datasets/import/", {"job": job.pk}).json()
@@ -205,19 +205,55 @@ def test_a_disk_that_fills_up_half_way_is_told_and_nothing_is_kept(own_storage: 
 
 
 def test_uploads_go_once_no_job_is_to_read_them(user: Any, own_storage: Path, monkeypatch: Any) -> None:
-    first = imports.submit_import(actor=user, upload=uploads.keep(upload()))
-    second = imports.submit_import(actor=user, upload=uploads.keep(upload()))
-    assert first.spec["upload"]["file"] == second.spec["upload"]["file"]
-    imports.drop_uploads(first)
-    assert default_storage.exists(first.spec["upload"]["file"])
+    first = imports.submit_import(actor=user, upload=uploads.keep(upload()), look=True)
+    Job.objects.filter(pk=first.pk).update(state="SUCCEEDED", finished_at=timezone.now())
+    one, two = (imports.submit_import(actor=user, looked=imports.looked_at(user, first.pk)) for _ in range(2))
+    file = first.spec["upload"]["file"]
+    assert file == one.spec["upload"]["file"] == two.spec["upload"]["file"]
+    imports.drop_uploads(one, one.attempt)
+    assert default_storage.exists(file)
     monkeypatch.setattr(uploads, "GRACE", timedelta(0))
-    (blobs.scratch() / f"{uploads.WORK_FOLDER}{second.pk}").mkdir()
+    (blobs.scratch() / f"{uploads.WORK_FOLDER}{two.pk}").mkdir()
     assert uploads.purge() == []
     Job.objects.update(state="CANCELLED", finished_at=timezone.now())
     time.sleep(0.01)
-    assert uploads.purge() == [first.spec["upload"]["file"]]
+    assert uploads.purge() == [file]
     assert files(own_storage) == []
     assert list(blobs.scratch().iterdir()) == []
+
+
+def test_of_two_uploads_of_the_same_content_one_is_dropped_and_the_other_stays(
+    user: Any, own_storage: Path
+) -> None:
+    first = imports.submit_import(actor=user, upload=uploads.keep(upload()))
+    coming = uploads.keep(upload())  # and before its job is there, that of the other ends
+    imports.drop_uploads(first, first.attempt)
+    second = imports.submit_import(actor=user, upload=coming)
+    assert files(own_storage) == [Path(second.spec["upload"]["file"]).name]
+
+
+def test_an_attempt_that_has_lost_its_job_drops_nothing_that_the_next_reads(
+    user: Any, own_storage: Path
+) -> None:
+    job = imports.submit_import(actor=user, upload=uploads.keep(upload()))
+    Job.objects.filter(pk=job.pk).update(state="RUNNING", attempt=2)
+    imports.drop_uploads(job, 1)
+    assert len(files(own_storage)) == 1
+    imports.drop_uploads(job, 2)
+    assert files(own_storage) == []
+
+
+def test_what_is_dropped_while_it_is_asked_for_is_told(
+    user: Any, own_storage: Path, monkeypatch: Any
+) -> None:
+    first = imports.submit_import(actor=user, upload=uploads.keep(upload()), look=True)
+    Job.objects.filter(pk=first.pk).update(state="SUCCEEDED", finished_at=timezone.now())
+    one = imports.submit_import(actor=user, looked=imports.looked_at(user, first.pk))
+    looked = imports.looked_at(user, first.pk)
+    imports.drop_uploads(one, one.attempt)
+    with pytest.raises(InvalidInput, match="is kept no longer; upload it again"):
+        imports.submit_import(actor=user, looked=looked)
+    assert Job.objects.count() == 2
 
 
 def test_tasks_and_checkpoints_are_named_as_users(branch: Branch, task: Task) -> None:

@@ -109,6 +109,23 @@ def test_a_step_without_a_value_is_no_event(api: APIClient, branch: Branch, tmp_
     assert [event.step for event in events if event.HasField("summary")] == [0, 399]
 
 
+@pytest.mark.parametrize("query", ["", "&points=100"])
+def test_a_line_of_a_table_has_a_value(api: APIClient, branch: Branch, query: str) -> None:
+    job = rows.make_job(branch, state=JobState.RUNNING, attempt=1, total_steps=500)
+    values = np.full((2, 400), math.nan, np.float32)
+    values[0, [0, 399]], values[1, 250] = (1, 2), math.inf
+    points.append(job.pk, 1, PointBlock(0, ("raw/loss", "raw/kl"), values, 0.0, 399.0))
+    lines = fetched(api, job, "csv", query)[1].decode().splitlines()
+    assert len(lines) == 4
+    if not query:
+        assert lines[1:] == ["0,1.0,", "250,,inf", "399,2.0,"]
+    table = parquet.read_table(io.BytesIO(fetched(api, job, "parquet", query)[1]))
+    assert (table.num_rows, table.column(0).to_pylist()) == (
+        3,
+        [int(line.split(",")[0]) for line in lines[1:]],
+    )
+
+
 def test_chosen_series_and_steps_alone_are_exported(api: APIClient, job: Job, tmp_path: Path) -> None:
     content = fetched(api, job, "tensorboard", "&series=total&from=1")[1]
     (tmp_path / "events.out.tfevents.1").write_bytes(content)

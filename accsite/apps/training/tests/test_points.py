@@ -180,7 +180,7 @@ class PointsAgreeWithAPlainList(TestCase):
     def setUp(self) -> None:
         self.branch = rows.make_branch(None)
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(
         made=BLOCKS,
         again=BLOCKS,

@@ -194,7 +194,7 @@ def test_the_train_form_says_where_training_starts(
     assert "Resume" not in page
     first = jobs.submit_training(actor=user, branch=branch, train={"steps": 5})
     page = folded(client.get(panel))
-    assert f"job {first.pk}</a>, and starts where that one leaves the branch." in page
+    assert f"job {first.pk}</a> has ended, from the checkpoint that it leaves." in page
     assert "at step 500" not in page
 
 

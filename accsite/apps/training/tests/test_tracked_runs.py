@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import TestCase
 from django.urls import reverse
 
 from acc import journal
@@ -19,6 +24,7 @@ from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.services import control, lifecycle, retry
 from accsite.apps.registry.models import PluginKind
 from accsite.apps.training.models import Branch, Checkpoint, Experiment, LossBlock, TrackedRun
+from accsite.apps.training.pages import charts
 from accsite.apps.training.selectors import loss_history
 from accsite.apps.training.services import jobs, tracked
 from accsite.apps.training.tests import rows as plugin_rows
@@ -194,9 +200,9 @@ def test_it_cannot_be_stopped_retried_or_trained_on_here(loop, user):
         jobs.submit_training(actor=user, branch=loop.job.branch, train={"steps": 3})
 
 
-def weights(path: Path, spec: bool, *, code: str = "") -> str:
+def weights(path: Path, spec: bool, *, code: str = "", name: str = "Net") -> str:
     """Write a file of weights, as torch would; return its sha256."""
-    told = {"weights": json.dumps({"class": "Net"})}
+    told = {"weights": json.dumps({"class": name})}
     if spec:
         model = {"architecture": "ConvVAE", "latent_dim": 4}
         job: dict[str, Any] = {"model": model, "tasks": [], "datasets": {}, "train": {"steps": 1}}
@@ -326,6 +332,22 @@ def test_every_page_shows_a_run_and_what_it_saved(page, loop, tmp_path, saved):
             assert b"train/loss" in answer.content, address
 
 
+def test_a_series_has_the_colour_of_its_curve_in_the_list_of_jobs(loop):
+    loop.log(["train/loss", "kl"], [0, 1], [[1, 2], [4, 5]])
+    loop.send()
+    loop.job.refresh_from_db()
+    curves = {line.name: (line.slot, line.last) for line in charts.legend(loop.job.branch, loop.job)}
+    (row,) = charts.job_rows([loop.job])
+    assert (
+        {name: (slot, value) for name, slot, _, value in row.losses}
+        == curves
+        == {
+            "train/loss": (0, 2),
+            "kl": (1, 5),
+        }
+    )
+
+
 def test_what_needs_a_model_says_that_there_are_weights_alone(page, loop, tmp_path, user):
     node = save(loop, tmp_path, spec=False)
     for path, body in {
@@ -430,3 +452,69 @@ def test_a_run_that_comes_back_leaves_a_branch_that_was_trained_on(loop, tmp_pat
     loop.send()
     assert loop.job.state == "SUCCEEDED"
     assert Branch.objects.get(pk=branch.pk).head == branch.head
+
+
+def test_alarms_name_a_series_as_it_is_kept(loop):
+    loop.log(["loss"], [0, 1], [[1, math.nan]])
+    loop.say({"say": "alarm", "step": 1, "message": "it rose", "series": "loss", "wall": 1e9})
+    loop.say({"say": "alarm", "step": 1, "message": "late", "series": "", "wall": 1e9})
+    loop.send()
+    told = list(loop.job.events.filter(kind="alarm").values_list("payload__alarm", "payload__series"))
+    assert told == [("nan", "raw/loss"), ("note", "raw/loss"), ("note", "")]
+    loop.say({"say": "alarm", "step": 1, "message": "x", "series": "a,b", "wall": 1e9})
+    with pytest.raises(InvalidInput, match="'a,b' is not the name of a series"):
+        loop.send()
+
+
+def test_of_more_alarms_than_are_kept_it_is_told_that_there_were_more(loop, monkeypatch):
+    monkeypatch.setattr(tracked, "MOST_ALARMS", 5)
+    for _ in range(2):
+        for step in range(6):
+            loop.say({"say": "alarm", "step": step, "message": f"at {step}", "series": "", "wall": 1e9})
+        loop.send()
+    messages = list(loop.job.events.filter(kind="alarm").values_list("message", flat=True))
+    assert messages[:5] == [f"at {step}" for step in range(5)]
+    assert messages[5:] == ["more alarms came than the 5 that are kept of a run; this is the last"]
+    assert loop.run.taken == 13
+
+
+def sent(loop: Loop, folder: Path, name: str) -> str:
+    """Send weights of a class of this name, which no record tells of yet; return their sha256."""
+    sha256 = weights(folder / "w", False, name=name)
+    tracked.keep_weights(actor=loop.actor, job_id=loop.run.job_id, path=folder / "w", sha256=sha256)
+    return sha256
+
+
+def stored() -> set[str]:
+    return {name.removesuffix(".safetensors") for name in default_storage.listdir("checkpoints")[1]}
+
+
+def test_a_run_has_so_many_files_of_weights_and_no_more(loop, tmp_path, monkeypatch):
+    monkeypatch.setattr(tracked, "MOST_WAITING", 2)
+    first, _, again = (sent(loop, tmp_path, name) for name in "ABA")
+    assert first == again
+    with pytest.raises(InvalidInput, match="2 files of weights of this run wait for the records"):
+        sent(loop, tmp_path, "C")
+    loop.say({"say": "checkpoint", "step": 1, "sha256": first, "file": "x"})
+    loop.send()
+    sent(loop, tmp_path, "C")
+    monkeypatch.setattr(tracked, "MOST_WAITING", 16)
+    monkeypatch.setattr(tracked, "MOST_CHECKPOINTS", 3)
+    with pytest.raises(InvalidInput, match="a run has at most 3 checkpoints"):
+        sent(loop, tmp_path, "D")
+
+
+def test_weights_whose_record_never_came_are_removed_after_a_day(loop, user, tmp_path, monkeypatch):
+    other = Loop(user, "another/other", run="s")
+    shared, alone = sent(loop, tmp_path, "Shared"), sent(loop, tmp_path, "Alone")
+    assert sent(other, tmp_path, "Shared") == shared
+    assert tracked.purge() == []
+    loop.say({"say": "checkpoint", "step": 1, "sha256": shared, "file": "x"})
+    loop.send()
+    monkeypatch.setattr(tracked, "WAITING_KEPT", timedelta(0))
+    time.sleep(0.01)
+    with TestCase.captureOnCommitCallbacks(execute=True):
+        gone = tracked.purge()
+    assert sorted(gone) == sorted(f"checkpoints/{each}.safetensors" for each in (shared, alone))
+    assert {shared, alone} & stored() == {shared}, "a checkpoint has it"
+    assert not TrackedRun.objects.exclude(weights=[]).exists()

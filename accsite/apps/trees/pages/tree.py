@@ -8,12 +8,13 @@ from typing import Any
 
 from django.conf import settings
 from django.core.paginator import Page, Paginator
-from django.db.models import Count, Max, Min, Q
+from django.db.models import Count, Exists, Max, Min, OuterRef, Q
 from django.utils import timezone
 
 from acc.errors import InvalidInput
 from acc.specs import ModelSpec
 from accsite.apps.jobs.models import TRAININGS, Job, JobKind
+from accsite.apps.jobs.states import HELD
 from accsite.apps.training.models import Branch, Checkpoint, Experiment
 from accsite.apps.training.pages.jobs import named_losses
 from accsite.apps.training.pages.replays import Change, replay_changes, text
@@ -202,7 +203,7 @@ def prune_page(experiment: Experiment, *, asked: bool = False) -> dict[str, Any]
     rows = Checkpoint.objects.filter(pk__in=[*plan.leaves, *plan.weights][:LISTED]).defer("spec")
     kept: dict[str, int] = {}
     for why in plan.kept.values():
-        reason = "are heads of branches" if why.startswith("is the head") else _reason(why)
+        reason = "as head of a branch" if why.startswith("is the head") else _reason(why)
         kept[reason] = kept.get(reason, 0) + 1
     return {
         "plan": plan,
@@ -215,11 +216,11 @@ def prune_page(experiment: Experiment, *, asked: bool = False) -> dict[str, Any]
 
 def _reason(why: str) -> str:
     words = {
-        "is tagged": "are tagged",
-        "is starred": "are starred",
-        "is among": f"are{why.removeprefix('is')}",
+        "is tagged": "with a tag",
+        "is starred": "with a star",
+        "is among": why.removeprefix("is "),
     }
-    return next((text for start, text in words.items() if why.startswith(start)), "are used")
+    return next((text for start, text in words.items() if why.startswith(start)), "in use")
 
 
 def removals(experiment: Experiment) -> list[Removal]:
@@ -252,9 +253,11 @@ def find_experiment(user: Any, slug: str) -> Experiment:
 
 
 def branches(experiment: Experiment) -> list[Branch]:
-    """Return the branches of an experiment with head and ``task_count``."""
+    """Return the branches of an experiment with head, ``task_count``, and whether they are ``training``."""
     attached = Count("tasks", filter=Q(tasks__removed_at__isnull=True))
-    return list(experiment.branches.select_related("head").annotate(task_count=attached))
+    at_work = Job.objects.filter(branch=OuterRef("pk"), kind__in=TRAININGS, state__in=HELD)
+    rows = experiment.branches.select_related("head")
+    return list(rows.annotate(task_count=attached, training=Exists(at_work)))
 
 
 def model_facts(experiment: Experiment) -> dict[str, Any]:

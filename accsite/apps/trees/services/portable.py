@@ -21,10 +21,10 @@ from accsite.apps.jobs.models import JobEvent
 from accsite.apps.jobs.services.unit import touch, unit_of_work
 from accsite.apps.registry import approval
 from accsite.apps.registry.models import Plugin, PluginKind
-from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Experiment, Task, Visibility
+from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Task, Visibility
 from accsite.apps.training.services import checkpoints
 from accsite.apps.training.services.code import naming_code
-from accsite.apps.training.services.experiments import MAIN, free_experiment_slug
+from accsite.apps.training.services.experiments import MAIN, free_experiment_slug, new_experiment
 from accsite.apps.training.services.intact import require_intact
 from accsite.apps.training.services.steering import STEERING
 
@@ -75,7 +75,7 @@ def import_checkpoint(
         if visibility not in Visibility.values:
             raise InvalidInput({"visibility": f"{visibility!r} is not one of {', '.join(Visibility.values)}"})
         wanted = name if name is not None else _name(bundle)
-        free_experiment_slug(wanted, number=name is None)  # before the file is moved
+        free_experiment_slug(wanted, actor, number=name is None)  # before the file is moved
         size = bundle.weights.stat().st_size
         stored = blobs.store(bundle.weights, checkpoints.FOLDER, bundle.sha256)
         try:
@@ -105,11 +105,8 @@ def _create(
     actor: Any, bundle: Bundle, file: str, size: int, name: str, *, number: bool, visibility: str
 ) -> Imported:
     spec, header = bundle.header.spec, bundle.header
-    name, slug = free_experiment_slug(name, number=number)
     model = spec.model.model_dump(mode="json")
-    experiment = Experiment.objects.create(
-        name=name, slug=slug, model_spec=model, owner=actor, visibility=visibility
-    )
+    experiment = new_experiment(actor, name, number=number, model_spec=model, visibility=visibility)
     branch = Branch.objects.create(experiment=experiment, name=MAIN, slug=MAIN, created_by=actor)
     origin = f"came with a checkpoint that {actor or 'somebody at the server'} imported"
     brought = [

@@ -9,9 +9,10 @@ from django.db import transaction
 
 from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.services.unit import touch, unit_of_work
-from accsite.apps.training.models import Branch, Checkpoint, Experiment
+from accsite.apps.training.models import Branch, Checkpoint, Experiment, TrackedRun
 from accsite.apps.training.services.checkpoints import delete_unused
 from accsite.apps.training.services.locks import lock_experiment
+from accsite.apps.training.services.tracked import drop_weights
 from accsite.apps.trees.services.deletion import purging
 from accsite.errors import WrongState
 
@@ -28,6 +29,8 @@ def remove_experiment(experiment: Experiment) -> None:
         raise WrongState({"experiment": f"job {busy.pk} of {experiment.name!r} has not ended; stop it first"})
     nodes = Checkpoint.everything.filter(experiment=experiment)
     files = set(nodes.values_list("file", flat=True))
+    runs = TrackedRun.objects.filter(job__branch__experiment=experiment)
+    waiting = {sha256 for weights in runs.values_list("weights", flat=True) for sha256 in weights}
     purging.send(Checkpoint, checkpoints=list(nodes.values_list("pk", flat=True)))
     Branch.objects.filter(experiment=experiment).update(head=None, forked_from=None)
     nodes.update(parent=None)
@@ -35,6 +38,8 @@ def remove_experiment(experiment: Experiment) -> None:
     experiment.delete()
     for file in files:
         transaction.on_commit(partial(delete_unused, file), robust=True)
+    for sha256 in waiting:
+        drop_weights(sha256)
     touch("experiments", "jobs")
 
 

@@ -330,3 +330,23 @@ def test_a_tree_hears_when_a_branch_begins_to_grow_and_when_it_no_longer_does(br
     assert begun > before
     control.cancel(actor=user, job=job)
     assert heard() > begun
+
+
+def test_a_branch_that_is_in_its_first_training_is_not_called_untrained(
+    page: Client, branch: Branch, root: Checkpoint
+) -> None:
+    address = f"/experiments/{branch.experiment.slug}/"
+    assert "not trained yet" in page.get(address).text
+    rows.make_job(branch, state="RUNNING", step=7)
+    shown = page.get(address).text
+    assert "not trained yet" not in shown
+    assert '<span class="soft">training</span>' in shown
+
+
+def test_what_pruning_keeps_is_said_with_why(page: Client, branch: Branch, root: Checkpoint) -> None:
+    Branch.objects.filter(pk=branch.pk).update(head=root)
+    Checkpoint.objects.filter(pk=root.pk).update(starred=True)
+    assert re.search(
+        r"Kept: 1 (as head of a branch|with a star)\.",
+        folded(page.get(f"/experiments/{branch.experiment.slug}/")),
+    )

@@ -16,6 +16,7 @@ from accsite.actions.commands import ActionCommand
 from accsite.apps.datasets import selectors, services
 from accsite.apps.datasets.api.serializers import DatasetSerializer
 from accsite.apps.datasets.models import Dataset
+from accsite.apps.datasets.pages import split_words
 from accsite.apps.datasets.uses import users_of
 from accsite.cli import SUCCEEDED, behind_verbs
 
@@ -93,6 +94,7 @@ class Command(ActionCommand):
             "name": row.name,
             "images": f"{row.n:,} of {_shape(row)} {row.dtype}",
             "targets": ", ".join(f"{each['name']} ({each['kind']})" for each in row.targets) or "none",
+            "split": split_words(row),
             "content": row.content_hash,
             "file": f"{row.file}, {filesizeformat(row.size_bytes)}",
             "made": f"{row.created_at:%Y-%m-%d %H:%M}" + (f" by {row.created_by}" if row.created_by else ""),

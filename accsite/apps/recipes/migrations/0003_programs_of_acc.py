@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('recipes', '0001_initial'),
+        ('recipes', '0002_experiment_of_every_step'),
         ('registry', '0002_methods'),
     ]
 
