@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from acc.errors import InvalidInput
-from acc.specs import EvalSpec
+from acc.specs import EvalJobSpec
 from accsite.apps.evaluation.models import Evaluation, Metric
 from accsite.apps.evaluation.services import ask
 from accsite.apps.evaluation.services.keys import part_key
@@ -116,9 +116,9 @@ def test_other_content_under_the_same_name_is_another_question(checkpoint: Check
     assert part_key(checkpoint, spec, "ufr") != before
 
 
-def asked_spec(job: Job) -> EvalSpec:
+def asked_spec(job: Job) -> EvalJobSpec:
     """Return the options of a job."""
-    return EvalSpec.model_validate(job.spec)
+    return EvalJobSpec.model_validate(job.spec)
 
 
 def made(checkpoint: Checkpoint, job: Job) -> Evaluation:

@@ -93,7 +93,7 @@ def _branch(actor: Any, study: Study, plan: Plan, row: StudyResult) -> Branch:
         name = f"{study.name}, seed {row.seed}"[:80]
         made = experiments.create_experiment(
             actor=actor,
-            name=experiments.free_experiment_slug(name, number=True)[0],
+            name=experiments.free_experiment_slug(name, actor, number=True)[0],
             model={**plan.settings_of(row.arm)["model"], "seed": row.seed},
             visibility=study.visibility,
         )

@@ -11,7 +11,7 @@ from acc.studies.plan import patch
 from accsite.apps.jobs.services.unit import touch, unit_of_work
 from accsite.apps.recipes.services import recipes
 from accsite.apps.studies.models import PROGRAM, Study, StudyResult
-from accsite.apps.studies.selectors import count_kinds, has_more, results_of
+from accsite.apps.studies.selectors import count_kinds, has_more, results_of, seen_studies
 from accsite.apps.studies.services import plans
 from accsite.apps.training.models import Branch, Experiment, Visibility
 from accsite.errors import WrongState
@@ -43,7 +43,7 @@ def repeat_branch(
         raise InvalidInput(arms="a branch is named twice; each arm is another branch")
     if len(name) > MAX_NAME:
         raise InvalidInput(name=f"it has {len(name)} characters; at most {MAX_NAME} are allowed")
-    name = _free_name(name or f"{branch.experiment.name} {branch.name}"[:MAX_NAME].strip())
+    name = _free_name(name or f"{branch.experiment.name} {branch.name}"[:MAX_NAME].strip(), actor)
     plan = plans.plan_of(
         branch,
         others,
@@ -76,7 +76,10 @@ def create_study(
     experiment: Experiment | None = None,
 ) -> Study:
     """Return a new study of a plan; nothing is started yet. Raises InvalidInput (name) if that is taken."""
-    rows = Study.objects.values_list("name", "slug")
+    rows = [
+        *seen_studies(actor).values_list("name", "slug"),  # another's private one keeps its name to itself
+        *(("", slug) for slug in Study.objects.values_list("slug", flat=True)),
+    ]
     study = Study.objects.create(
         name=clean_name(plan.name),
         slug=free_address(plan.name, rows, "a study", otherwise="study"),
@@ -231,8 +234,8 @@ def _locked(study: Study) -> Study:
     return Study.objects.select_for_update(of=("self",)).select_related("run__job").get(pk=study.pk)
 
 
-def _free_name(name: str) -> str:
-    """Return a name, numbered if a study has it."""
-    known = {same_name(other) for other in Study.objects.values_list("name", flat=True)}
+def _free_name(name: str, actor: Any) -> str:
+    """Return a name, numbered if a study has it that ``actor`` may see."""
+    known = {same_name(other) for other in seen_studies(actor).values_list("name", flat=True)}
     numbered = (name if number == 1 else f"{name} {number}" for number in range(1, 10_000))
     return next(each for each in numbered if same_name(each) not in known)

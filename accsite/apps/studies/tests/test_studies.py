@@ -267,3 +267,16 @@ def test_it_is_exported(arms, user, page, form):
 
 def test_the_list_of_studies_says_how_to_begin(page):
     assert "Repeat with seeds" in page.get("/studies/").text
+
+
+def test_the_name_of_a_private_study_is_told_to_nobody_else(arms, user, django_user_model):
+    Experiment.objects.update(visibility=Visibility.PRIVATE)
+    for branch in arms:
+        branch.refresh_from_db()
+    write_down(arms, user, name="zebra")
+    bob = django_user_model.objects.create_user("bob")
+    other = rows.make_branch(bob, "open")
+    rows.make_task(other, arms[0].tasks.get().dataset)
+    made = write_down([other], bob, name="zebra")
+    assert (made.name, made.slug) == ("zebra", "zebra-2")
+    assert write_down([other], bob, name="zebra").name == "zebra 2"
