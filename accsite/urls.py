@@ -33,6 +33,7 @@ urlpatterns = [
     path("", include("accsite.apps.recipes.urls")),
     path("", include("accsite.apps.evaluation.urls")),
     path("", include("accsite.apps.runs.urls")),
+    path("", include("accsite.apps.studies.urls")),
     path("", include("accsite.apps.latent.urls")),
     path("", include("accsite.apps.operations.urls")),
     path("", include("accsite.apps.notes.urls")),

@@ -28,6 +28,8 @@ from acc.client.rows import (
     RunDetail,
     RunGroup,
     RunRow,
+    Study,
+    StudyDetail,
     Task,
     Worker,
 )
@@ -53,6 +55,7 @@ class Client:
         self.runs = Runs(self._transport, "runs")
         self.workers = Rows[Worker](self._transport, "workers")
         self.datasets = Datasets(self._transport, "datasets")
+        self.studies = Studies(self._transport, "studies")
         self.recipes = Recipes(self._transport, "recipes/runs")
         self.evaluations = Evaluations(self._transport, "evaluations")
         self.checkpoints = Checkpoints(self._transport, "checkpoints")
@@ -387,6 +390,14 @@ class Runs:
 def _quoted(names: Sequence[str]) -> str:
     doubled = (name.replace('"', '""') for name in names)
     return ",".join(f'"{name}"' if set(name) & set(',"') else name for name in doubled)
+
+
+class Studies(Rows[Study]):
+    """Studies, by slug."""
+
+    def get(self, key: int | str) -> StudyDetail:
+        """Return one study with its plan and every number."""
+        return cast(StudyDetail, super().get(key))
 
 
 class Recipes(Rows[Run]):

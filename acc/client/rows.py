@@ -34,6 +34,9 @@ __all__ = [
     "RunGroup",
     "RunRow",
     "StoredFile",
+    "Study",
+    "StudyClaim",
+    "StudyDetail",
     "Target",
     "Task",
     "WaitingJob",
@@ -231,6 +234,43 @@ class RunDetail(Run):
     steps: list[dict[str, Any]]
     log: list[str]
     branches: list[str]
+
+
+class StudyClaim(TypedDict):
+    """What may be said of a claim of a study."""
+
+    claim: str
+    decision: str
+    sentence: str
+    p_holm: float | None
+    n: int
+    failed: int
+    more: int | None
+
+
+class Study(TypedDict):
+    """A study as lists show it."""
+
+    slug: str
+    name: str
+    state: str
+    visibility: str
+    sha256: str
+    arms: list[str]
+    seeds: int
+    done: int
+    failed: int
+    planned: int
+    claims: list[StudyClaim]
+    created_at: str
+
+
+class StudyDetail(Study):
+    """A study with its plan and every number."""
+
+    plan: dict[str, Any]
+    results: list[dict[str, Any]]
+    warnings: list[str]
 
 
 class Checkpoint(TypedDict):

@@ -22,14 +22,15 @@ class ActionForm(ServiceForm):
 
     def __init__(self, kind: ActionType, thing: Any, data: Any = None) -> None:
         defaults = {name: _default(field) for name, field in kind.model_fields.items()}
-        initial = {**defaults, **kind.suggested(thing)}
+        suggested = kind.suggested(thing)
+        initial = {**defaults, **suggested}
         super().__init__(data, auto_id=f"{kind.verb}-{thing.pk}-%s", initial=initial)
         offered = kind.choices(thing)
         for name, field in kind.model_fields.items():
             if name not in offered or offered[name]:  # of nothing, nothing can be chosen
                 self.fields[name] = field_of(name, field, offered.get(name))
         for name in self.boxes:
-            self.initial[name] = [value for value, _ in offered[name]]
+            self.initial[name] = suggested.get(name, [value for value, _ in offered[name]])
 
     @property
     def boxes(self) -> list[str]:

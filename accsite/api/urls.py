@@ -18,13 +18,14 @@ from accsite.apps.notes.api import urls as notes
 from accsite.apps.recipes.api import urls as recipes
 from accsite.apps.registry.api import urls as registry
 from accsite.apps.runs.api import urls as runs
+from accsite.apps.studies.api import urls as studies
 from accsite.apps.training.api import tracked
 from accsite.apps.training.api import urls as training
 from accsite.apps.trees.api import urls as trees
 from accsite.search.api import SearchView
 
 router = DefaultRouter()
-for app in (registry, jobs, datasets, recipes, trees, training, evaluation):
+for app in (registry, jobs, datasets, recipes, trees, training, evaluation, studies):
     for prefix, viewset, basename in app.router_entries:
         offer(viewset, basename)
         router.register(prefix, viewset, basename=basename)

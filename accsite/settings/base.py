@@ -61,6 +61,7 @@ INSTALLED_APPS = [
     "accsite.apps.recipes",
     "accsite.apps.evaluation",
     "accsite.apps.runs",
+    "accsite.apps.studies",
     "accsite.apps.latent",
     "accsite.apps.notes",
     "accsite.apps.news",

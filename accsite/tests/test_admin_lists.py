@@ -28,11 +28,15 @@ from accsite.apps.jobs.services import outbox
 from accsite.apps.live.models import Topic
 from accsite.apps.recipes.models import RecipeRun, RecipeStep
 from accsite.apps.registry.models import Plugin, PluginFile, PluginKind, PluginSource
+from accsite.apps.studies.models import Study
 from accsite.apps.training.models import Branch, Checkpoint, Experiment, LossBlock, Task
 from accsite.apps.training.services import points
 from accsite.apps.training.tests import rows
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
+
+
+PLAN = {"name": "study", "arms": [{"name": "main"}], "seeds": [0], "outcomes": [{"name": "ufr"}]}
 
 
 def one_of_each(number: int) -> dict[type[Model], Model]:
@@ -89,6 +93,9 @@ def one_of_each(number: int) -> dict[type[Model], Model]:
         worker,
         run,
         step,
+        Study.objects.create(
+            name=f"study {number}", slug=f"study-{number}", owner=user, plan=PLAN, branch=fork, run=run
+        ),
     ]
     return {type(row): row for row in made}
 

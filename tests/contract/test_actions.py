@@ -191,7 +191,8 @@ def test_it_stands_on_the_page_of_its_object_with_what_is_copied_and_for_the_pal
 def test_the_schema_says_what_it_asks_and_what_comes_of_it(kind: ActionType) -> None:
     schema: Any = SchemaGenerator().get_schema(request=None, public=True)
     things = actions.things_of(kind.on)
-    operation = schema["paths"][f"/api/v1/{things.plural}/{{id}}/{kind.verb}/"]["post"]
+    field = {"pk": "id"}.get(things.field, things.field)
+    operation = schema["paths"][f"/api/v1/{things.plural}/{{{field}}}/{kind.verb}/"]["post"]
     assert operation["description"].split("\n\n")[0].replace("\n", " ") == actions.summary(kind)
     assert {"409", "422", "204" if kind.ends else "201" if kind.makes else "200"} <= set(
         operation["responses"]

@@ -17,6 +17,7 @@ from acc.data import browse
 from accsite.apps.datasets import selectors as datasets
 from accsite.apps.jobs.selectors import logs
 from accsite.apps.recipes import selectors as recipes
+from accsite.apps.studies import selectors as studies
 from accsite.apps.training.selectors import jobs as trainings
 from accsite.apps.training.selectors import replays
 from accsite.apps.trees.selectors import checkpoints
@@ -36,6 +37,8 @@ CLIENT = {
     "RunDetail": rows.RunDetail,
     "RunRow": rows.RunRow,
     "RunGroup": rows.RunGroup,
+    "StudySummary": rows.Study,
+    "StudyDetail": rows.StudyDetail,
     "Checkpoint": rows.Checkpoint,
     "CheckpointDetail": rows.CheckpointDetail,
     "Dataset": rows.Dataset,
@@ -48,6 +51,8 @@ SELECTORS = {
     "JobLogPart": logs.LogAnswer,
     "RunSummary": recipes.RunSummary,
     "RunDetail": recipes.RunState,
+    "StudySummary": studies.StudySummary,
+    "StudyDetail": studies.StudyState,
     "CheckpointDetail": checkpoints.CheckpointDetail,
     "Replayed": replays.Replayed,
     "Tree": CompactTree,

@@ -87,6 +87,8 @@ def routes(site: Site, job: Any) -> list[str]:
         f"/checkpoints/{job.checkpoints.latest('pk').pk}/model/",
         "/recipes/",
         "/recipes/run/Quickstart/",
+        "/studies/",
+        f"/studies/{study(site)}/",
         f"/recipes/runs/{recipe_run()}/",
         "/devices/",
         "/plugins/",
@@ -109,6 +111,14 @@ def two_checkpoints(site: Site) -> list[int]:
     while ends.count() < 2:
         site.stack.state(site.stack.submit(site.branch, 5), "SUCCEEDED")
     return list(ends.values_list("pk", flat=True)[:2])
+
+
+def study(site: Site) -> str:
+    """Return the slug of a study that is written down."""
+    from accsite.apps.studies.services import studies
+
+    made = studies.repeat_branch(actor=None, branch=site.branch, seeds=2, outcome="digit/accuracy", steps=5)
+    return str(made.slug)
 
 
 def recipe_run() -> int:

@@ -40,6 +40,7 @@ WHO_ACTS: dict[str, set[str]] = {
     "worker": OPERATES,
     "dataset": WRITES,
     "recipe-run": RUNS,
+    "study": MANAGES,
 }
 """Who may use the actions (``accsite.actions``) on objects, and those that are for others than these."""
 
@@ -125,6 +126,8 @@ ENDPOINTS: dict[str, set[str]] = {
     "POST recipe-run-stop": RUNS,
     "POST recipe-run-resume": RUNS,
     "POST recipe-start-list": WRITES,
+    "GET study-list": SIGNED_IN,
+    "GET study-detail": SEES,
     "GET dataset-list": SIGNED_IN,
     "GET dataset-detail": SIGNED_IN,
     "PATCH dataset-detail": WRITES,

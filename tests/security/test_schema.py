@@ -68,6 +68,7 @@ def in_address(world: World, dataset: Dataset, path: str) -> dict[str, Any]:
     first, second = (*path.removeprefix("/api/v1/").split("/"), "")[:2]
     named = {
         "experiments": {"slug": SECRET},
+        "studies": {"slug": SECRET},
         "datasets": {"slug": dataset.slug},
         "plugin-sources": {"sha256": world.source.pk},
         "plugin-files": {"path": "tasks/mine.py"},
@@ -77,6 +78,7 @@ def in_address(world: World, dataset: Dataset, path: str) -> dict[str, Any]:
         "tasks": "ReconstructionTask",
         "generators": "HandwrittenDigits",
         "models": "Autoencoder",
+        "methods": "BetaVAE",
         "recipes": "Quickstart",
     }
     numbered = {

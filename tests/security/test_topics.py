@@ -18,12 +18,14 @@ TOPICS = {
     "registry": SIGNED_IN,
     "datasets": SIGNED_IN,
     "recipes": SIGNED_IN,
+    "studies": SIGNED_IN,
     "job": SEES,
     "log": SEES,
     "tasks": SEES,
     "checkpoints": SEES,
     "evaluations": SEES,
     "recipe": SEES,
+    "study": SEES,
     "notes": SEES,
     "news": {"owner"},  # each user's own
 }
@@ -34,6 +36,7 @@ KEYS = {
     "evaluations": "branch",
     "checkpoints": "experiment",
     "recipe": "recipe",
+    "study": "study",
     "notes": "experiment",
     "news": "owner",
 }

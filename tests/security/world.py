@@ -18,6 +18,8 @@ from accsite.apps.datasets.models import Dataset
 from accsite.apps.evaluation.models import Artifact, Evaluation
 from accsite.apps.recipes.models import RecipeRun, RecipeStep
 from accsite.apps.registry.models import PluginFile, PluginKind, PluginSource
+from accsite.apps.studies.models import Study
+from accsite.apps.studies.services import studies
 from accsite.apps.training.models import Branch, ExperimentShare, Visibility
 from accsite.apps.training.tests import rows
 
@@ -155,6 +157,7 @@ def make_world() -> World:
     )
     things = {
         "look": look,
+        "study": make_study(branch, people["owner"]),
         "experiment": branch.experiment,
         "branch": branch,
         "run": branch,
@@ -170,6 +173,13 @@ def make_world() -> World:
         "owner": people["owner"],
     }
     return World({"nobody": None, **people}, branch, things, dataset, source)
+
+
+def make_study(branch: Branch, owner: User) -> Study:
+    """Return a private study of a branch that was begun: it can be stopped, extended, and gone on with."""
+    study = studies.repeat_branch(actor=owner, branch=branch, seeds=2, outcome=SECRET, name=SECRET)
+    assert study.visibility == Visibility.PRIVATE
+    return study
 
 
 def routes(under: str = "accsite.urls", prefix: str = "") -> Iterator[tuple[str, str, Any]]:

@@ -29,6 +29,7 @@ from accsite.apps.jobs.states import ACTIVE
 from accsite.apps.recipes.models import RecipeRun, RecipeStep
 from accsite.apps.recipes.selectors import trained
 from accsite.apps.recipes.services import recipe_steps, recipes
+from accsite.apps.studies.models import PROGRAM
 from accsite.apps.training.services import events
 from workers.job import promises
 from workers.job.context import JobContext
@@ -40,12 +41,16 @@ from workers.recipes.context import Context
 from workers.recipes.paths import Scope, current
 from workers.recipes.record import CallLog, Record
 from workers.recipes.rehearsal import rehearse
+from workers.recipes.study import StudyProgram
 
 LOOK_SECONDS = 0.1
 PROGRESS_SECONDS = 1.0
 IDLE_SECONDS = 120.0
 """How long a recipe may compute by itself, between two verbs, before it is taken for one that loops for ever."""
 SETTLE_SECONDS = 5.0
+
+PROGRAMS: dict[str, type[Recipe]] = {PROGRAM: StudyProgram}
+"""Of ACC's own, which have no plugin source: name -> class."""
 
 log = structlog.get_logger(__name__)
 
@@ -67,8 +72,8 @@ def recipe(context: JobContext) -> None:
         run,
         job.pk,
         context.attempt,
-        filename=filename_of(run.source.path, run.source_id),
-        path=run.source.path,
+        filename=filename_of(run.source.path, run.source.pk) if run.source else "",
+        path=run.source.path if run.source else "",
         max_verbs=type(made).max_verbs,
         given_up=lost,
     )
@@ -89,8 +94,10 @@ def recipe(context: JobContext) -> None:
 
 
 def load(run: RecipeRun) -> Recipe:
-    """Return the recipe of a run, of the source that it began with."""
-    found = next((each for each in from_rows([run.source_id]) if each.name == run.recipe), None)
+    """Return the recipe of a run, of the source that it began with, or the program of ACC's own that it is."""
+    if run.source is None:
+        return PROGRAMS[run.recipe](**run.params)
+    found = next((each for each in from_rows([run.source.pk]) if each.name == run.recipe), None)
     if found is None or not issubclass(found.cls, Recipe):
         raise InvalidInput({"recipe": f"{run.recipe!r} is not in the plugin source that the run was given"})
     return found.cls(**run.params)

@@ -19,7 +19,7 @@ from accsite.apps.datasets.models import Dataset
 from accsite.apps.datasets.recipes import recipe_hash
 from accsite.apps.datasets.services import generation
 from accsite.apps.datasets.services.naming import free_name
-from accsite.apps.evaluation.models import Evaluation, Metric
+from accsite.apps.evaluation.models import Evaluation
 from accsite.apps.evaluation.services import asking as evaluations
 from accsite.apps.jobs.models import Job
 from accsite.apps.recipes.models import RecipeRun, RecipeStep
@@ -243,8 +243,8 @@ class Evaluate(Verb):
         outcome = EvalOutcome(
             job=job.pk,
             checkpoint=job.checkpoint_id or 0,
-            metrics={metric_key(metric): metric.value for metric in rows},
-            reasons={metric_key(metric): metric.reason for metric in rows if metric.value is None},
+            metrics={metric.called: metric.value for metric in rows},
+            reasons={metric.called: metric.reason for metric in rows if metric.value is None},
         )
         return Done(outcome.as_dict(), checkpoint=job.checkpoint_id)
 
@@ -366,9 +366,3 @@ def free_experiment_name(name: str) -> str:
     taken = {same_name(other) for other in Experiment.objects.values_list("name", flat=True)}
     numbered = (name if number == 1 else f"{name} {number}" for number in range(1, NAME_TRIES))
     return next((each for each in numbered if same_name(each) not in taken), name)
-
-
-def metric_key(metric: Metric) -> str:
-    """Return how a recipe calls a metric: ``task/name``, or ``name`` with the concept and group that it is of."""
-    where = (metric.task_key, metric.name) if metric.task_key else (metric.name, metric.concept, metric.group)
-    return "/".join(part for part in where if part)

@@ -18,7 +18,7 @@ from accsite.apps.recipes.services.recipe_steps import Submitted
 from accsite.apps.training.models import Branch, Checkpoint
 from accsite.apps.training.services import looked_at
 from accsite.apps.training.tests import rows
-from workers.recipes.verbs import Evaluate, metric_key
+from workers.recipes.verbs import Evaluate
 
 GRID: dict[str, Any] = {"dataset": "factor-grid", "concepts": ["digit", "size"]}
 
@@ -92,7 +92,7 @@ def test_each_number_has_a_name_of_its_own(checkpoint: Checkpoint) -> None:
         "skill_within/digit/digit": 0.8,
         "digit/accuracy": None,
     }
-    assert len({metric_key(metric) for metric in kept.metrics.all()}) == kept.metrics.count()
+    assert len({metric.called for metric in kept.metrics.all()}) == kept.metrics.count()
 
 
 @pytest.mark.parametrize("slug", ["nowhere", "wide"])

@@ -116,6 +116,12 @@ class Metric(models.Model):
         return f"{self.words} {self.value}"
 
     @property
+    def called(self) -> str:
+        """How recipes and studies call it: ``task/name``, or ``name`` with the concept and group that it is of."""
+        where = (self.task_key, self.name) if self.task_key else (self.name, self.concept, self.group)
+        return "/".join(part for part in where if part)
+
+    @property
     def words(self) -> str:
         """What the number is of, such as ``accuracy of task digit on digits``."""
         if self.task_key:

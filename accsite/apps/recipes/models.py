@@ -16,7 +16,7 @@ from accsite.apps.registry.models import PluginSource
 from accsite.apps.training.models.experiments import Branch, Checkpoint, Experiment
 from accsite.fields import CleanCharField, CleanJSONField, CleanTextField
 
-TOUCH_NOTHING = ("phase", "parallel", "log", "load_dataset", "create_dataset")
+TOUCH_NOTHING = ("phase", "parallel", "seed", "log", "load_dataset", "create_dataset")
 """Verbs that have no experiment; any other that succeeded and has none worked on one that was removed since."""
 
 
@@ -48,7 +48,13 @@ class RecipeRun(models.Model):
 
     recipe = models.CharField(max_length=120, help_text="class name")
     label = models.CharField(max_length=120)
-    source = models.ForeignKey(PluginSource, on_delete=models.PROTECT, related_name="recipe_runs")
+    source = models.ForeignKey(
+        PluginSource,
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="recipe_runs",
+        help_text="null: a program of ACC's own, such as that of a study",
+    )
     params = models.JSONField(default=dict)
     seed = models.PositiveBigIntegerField(default=0)
     job = models.OneToOneField(Job, null=True, on_delete=models.SET_NULL, related_name="recipe_run")

@@ -21,7 +21,7 @@ from accsite.apps.registry.models import PluginKind
 from accsite.apps.training.models import Branch, Experiment
 
 S = RecipeStep.State
-FRAMES = ("phase", "parallel")
+FRAMES = ("phase", "parallel", "seed")
 UNTOLD = ("log", *FRAMES)
 """Verbs that do nothing to the tree."""
 
@@ -193,7 +193,7 @@ def run_summary(run: RecipeRun) -> RunSummary:
         "label": run.label,
         "params": run.params,
         "seed": run.seed,
-        "source_sha256": run.source_id,
+        "source_sha256": run.source_id or "",
         "state": run.job.state if run.job else None,
         "job": job_state(run.job) if run.job else None,
         "result": run.result,
@@ -243,6 +243,8 @@ def words(step: RecipeStep) -> str:
         "expand": ", ".join(f"{name} {value}" for name, value in (args.get("expansion") or {}).items()),
         "phase": str(args.get("name")),
         "parallel": f"{args.get('calls')} at once",
+        "seed": f"{args.get('arm')}, seed {args.get('seed')}",
+        "repeat": f"{args.get('arm')}, seed {args.get('seed')}",
     }
     return texts.get(step.verb, "")
 
@@ -261,6 +263,9 @@ def _phases(run: RecipeRun, steps: list[RecipeStep]) -> list[PhaseRow]:
     for step in steps:
         if step.verb in UNTOLD or step.phase not in rows:
             continue
+        if run.source_id is None:  # a program of ACC's own names phases without a step for each
+            answered = S.SUCCEEDED if step.state == S.FAILED else step.state
+            rows[step.phase].state = _worse(rows[step.phase].state, answered)
         seen[step.phase] = seen.get(step.phase, 0) + 1
         rows[step.phase].done += step.state == S.SUCCEEDED
         if step.state == S.FAILED and rows[step.phase].state == S.CANCELLED:

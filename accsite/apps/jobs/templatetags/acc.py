@@ -42,6 +42,8 @@ ICONS = {
     "no-eye": '<path d="M3 10c3 4 5 5 9 5s6-1 9-5M5 13l-2 3M19 13l2 3M12 15v3.5"/>',
     "jobs": '<path d="M4 6h10M4 12h16M4 18h7"/>',
     "recipes": '<path d="M6 3h9l4 4v14H6zM10 9h5M10 13h5M10 17h3"/>',
+    "studies": '<path d="M3 4v17h18"/><circle cx="8" cy="9" r="1.8"/><circle cx="13" cy="9" r="1.8"/>'
+    '<circle cx="12" cy="15" r="1.8"/><circle cx="18" cy="15" r="1.8"/>',
     "more": '<circle cx="5" cy="12" r="1.2"/><circle cx="12" cy="12" r="1.2"/><circle cx="19" cy="12" r="1.2"/>',
     "pin": '<path d="M4 5h16v14H4zM9.5 5v14"/>',
     "search": '<circle cx="11" cy="11" r="6.5"/><path d="M16 16l4.5 4.5"/>',
@@ -69,6 +71,7 @@ RAIL = (
     ("runs", "Runs", "runs:runs", "u"),
     ("jobs", "Jobs", "training:jobs", "j"),
     ("recipes", "Recipes", "recipes:recipes", "r"),
+    ("studies", "Studies", "studies:studies", "y"),
     ("devices", "Devices", "jobs:devices", "c"),
     ("plugins", "Plugins", "registry:plugins", "p"),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.utils import timezone
@@ -22,6 +22,8 @@ from accsite.errors import WrongState
 
 MAX_SEED = 2**53
 S = RecipeStep.State
+WHEN_SETTLED: list[Callable[[RecipeRun], None]] = []
+"""Called when the job of a run has ended, within that transaction: filled in by apps whose programs they are."""
 
 
 @unit_of_work()
@@ -68,13 +70,26 @@ def submit_recipe(
 
 
 @unit_of_work()
-def resume_recipe(*, actor: Any, run: RecipeRun) -> RecipeRun:
+def submit_program(
+    *, actor: Any, program: str, label: str, params: Mapping[str, Any], plan: Mapping[str, Any]
+) -> RecipeRun:
+    """Return a new run of a program of ACC's own, its job queued; ``plan``: what it will do, as a rehearsal says it."""
+    run = RecipeRun.objects.create(
+        recipe=program, label=label, params=dict(params), plan=dict(plan), created_by=actor
+    )
+    _queue(run, actor, None)
+    return run
+
+
+@unit_of_work()
+def resume_recipe(*, actor: Any, run: RecipeRun, has_more: bool = False) -> RecipeRun:
     """Return a run that was stopped or failed, queued again: what was done in it is not done again.
 
-    What it was stopped in, or failed by, is tried anew. Raises WrongState for a run that is at work or done.
+    What it was stopped in, or failed by, is tried anew. has_more: its program has more to do than when it came to its
+    end, so that one that is done goes on, too. Raises WrongState for a run that is at work or done.
     """
     run = RecipeRun.objects.select_for_update().get(pk=run.pk)
-    if run.job is not None and not run.can_resume:
+    if run.job is not None and not run.can_resume and (run.is_active or not has_more):
         words = "is at work" if run.is_active else "is done"
         raise WrongState(run=f"recipe run {run.pk} {words}; only one that was stopped or failed is resumed")
     for step in _to_try_again(run):
@@ -106,6 +121,8 @@ def settle(job: Job) -> None:
         step.finished_at = timezone.now()
         step.save(update_fields=["state", "message", "finished_at"])
     touch("recipes", f"recipe:{run.pk}")
+    for told in WHEN_SETTLED:
+        told(run)
 
 
 def ask_to_stop(job: Job, *, actor: Any) -> None:
@@ -116,7 +133,7 @@ def ask_to_stop(job: Job, *, actor: Any) -> None:
 
 
 def _queue(run: RecipeRun, actor: Any, key: str | None) -> None:
-    approval.require([run.source_id], field="recipe")
+    approval.require([run.source_id or ""], field="recipe")
     job = queueing.enqueue(
         JobKind.RECIPE,
         title=f"Recipe {run.label}",

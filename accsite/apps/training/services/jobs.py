@@ -40,13 +40,19 @@ CONTROLS = ("pause", "resume", "stop", "set_lr", "set_clip", "set_weight", "set_
 
 @unit_of_work()
 def submit_training(
-    *, actor: Any, branch: Branch, train: Mapping[str, Any], idempotency_key: str | None = None
+    *,
+    actor: Any,
+    branch: Branch,
+    train: Mapping[str, Any],
+    plugins: Mapping[str, str] | None = None,
+    idempotency_key: str | None = None,
 ) -> Job:
     """Return a new train job of a branch, its whole specification frozen.
 
     ``train``: ``acc.specs.TrainSpec`` as plain data; what it leaves out is as the experiment's method says, if it
-    began with one. A request that is sent twice with one ``idempotency_key`` makes one job. Raises InvalidInput naming
-    each wrong field (``tasks`` when none is on).
+    began with one. ``plugins``: class name -> sha256 of a source that is used instead of the newest. A request that is
+    sent twice with one ``idempotency_key`` makes one job. Raises InvalidInput naming each wrong field (``tasks`` when
+    none is on).
     """
     known = submitted_before(actor, idempotency_key)
     if known is not None:
@@ -82,7 +88,7 @@ def submit_training(
         raise InvalidInput(errors)
     if branch.head is not None:
         require_code([branch.head], "branch")
-    frozen = _held_out(branch, _freeze(branch, attached, spec))
+    frozen = _held_out(branch, _freeze(branch, attached, spec, plugins or {}))
     approval.require(frozen.plugins.values(), field="tasks")
     touch(f"checkpoints:{branch.experiment_id}")  # whose tree shows where a branch grows
     return enqueue_once(
@@ -152,13 +158,13 @@ def resume(*, actor: Any, job: Job) -> Job:
     return job
 
 
-def _freeze(branch: Branch, attached: list[Task], train: TrainSpec) -> TrainJobSpec:
+def _freeze(branch: Branch, attached: list[Task], train: TrainSpec, kept: Mapping[str, str]) -> TrainJobSpec:
     model = model_of(branch)
     classes = {task.task_class for task in attached}
     rows = Plugin.objects.filter(kind=PluginKind.TASK, name__in=classes) | Plugin.objects.filter(
         kind=PluginKind.MODEL, name=model.architecture
     )
-    plugins = dict(rows.values_list("name", "source_id"))
+    plugins = {name: kept.get(name, newest) for name, newest in rows.values_list("name", "source_id")}
     datasets = {task.dataset.slug: dataset_spec(task.dataset) for task in attached}
     specs = tuple(task_spec(task, plugins.get(task.task_class, "")) for task in attached)
     return TrainJobSpec(model=model, tasks=specs, datasets=datasets, train=train, plugins=plugins)

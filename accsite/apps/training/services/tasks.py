@@ -42,12 +42,13 @@ def add_task(
     latent_slice: Sequence[int] | str | None = None,
     factor: str = "",
     params: Mapping[str, Any] | None = None,
+    key: str = "",
 ) -> Task:
     """Return a new task of a branch; a running job builds its head between two steps.
 
     It reads the named ``factor``, or ``latent_slice`` (``start:end``, or two numbers), or the whole latent.
     Without a ``name`` it is called after its target, if it has one, else after its class; its key is of its class then.
-    Raises InvalidInput or TaskError naming each field that is
+    ``key``: of the task of another branch that it repeats. Raises InvalidInput or TaskError naming each field that is
     wrong, and attaches nothing.
     """
     lock_branch(branch.pk)  # two tasks added at once get different keys and colours
@@ -69,7 +70,7 @@ def add_task(
     except InvalidInput as error:
         errors.update(error.fields)
     siblings = list(branch.tasks.all())
-    key = _free_key(name or _label(plugin), siblings)
+    key = key or _free_key(name or _label(plugin), siblings)
     name = _free_name(name, usual_name(plugin, data, cleaned), siblings, errors)
     model = model_of(branch)
     spec = None

@@ -1,0 +1,1 @@
+"""What can be done to studies, and to branches by one."""

@@ -1,0 +1,76 @@
+"""Studies in the REST API. Each is read by a selector and changed by an action."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from pydantic import BaseModel, Field
+from rest_framework import mixins
+from rest_framework.response import Response
+from rest_framework.viewsets import GenericViewSet
+
+from accsite.apps.studies import selectors
+from accsite.apps.studies.models import Study
+
+
+class StudyClaim(BaseModel):
+    """What may be said of a claim."""
+
+    claim: str
+    decision: str = Field(description="decided for, decided against, not decided yet, cannot be decided")
+    sentence: str = Field(description="all of it, in words")
+    p_holm: float | None = Field(description="as it counts among the claims; null before the test may decide")
+    n: int = Field(description="pairs of seeds")
+    failed: int = Field(description="pairs that have no difference and will not have one")
+    more: int | None = Field(
+        description="how many more seeds decide in 4 of 5 such studies; null: over 200, or unknown"
+    )
+
+
+class StudySummary(BaseModel):
+    """A study as lists show it."""
+
+    slug: str
+    name: str
+    state: str = Field(description="planned, running, stopping, stopped, failed, done")
+    visibility: str
+    sha256: str = Field(description="of the plan")
+    arms: list[str]
+    seeds: int
+    done: int
+    failed: int
+    planned: int = Field(description="arms times seeds")
+    claims: list[StudyClaim]
+    created_at: datetime
+
+
+class StudyDetail(StudySummary):
+    """A study with its plan and every number."""
+
+    plan: dict[str, Any]
+    results: list[dict[str, Any]]
+    warnings: list[str]
+
+
+@extend_schema_view(list=extend_schema(responses=StudySummary), retrieve=extend_schema(responses=StudyDetail))
+class StudyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[Study]):
+    """Studies: arms, seeds and claims."""
+
+    lookup_field = "slug"
+    ordering_fields = ("id", "name", "created_at")
+    queryset = Study.objects.none()
+
+    def get_queryset(self) -> QuerySet[Study]:
+        return Study.objects.visible_to(self.request.user).select_related("run__job", "owner")
+
+    def list(self, *_: Any, **__: Any) -> Response:
+        """List studies, newest first."""
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        return self.get_paginated_response([selectors.study_summary(study) for study in page or []])
+
+    def retrieve(self, *_: Any, **__: Any) -> Response:
+        """Return a study as it is now."""
+        return Response(selectors.study_state(self.get_object()))

@@ -1,0 +1,287 @@
+"""What the pages of studies show: places in a drawing, and numbers in words. What may be said is the engine's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from acc.studies import Outcome, Verdict, judge
+from acc.studies import Study as Plan
+from acc.studies.plan import Change, paths, plain
+from acc.studies.results import Result
+from acc.studies.statistics import Interval, mean_interval
+from accsite.apps.studies.models import Study, StudyResult
+from accsite.apps.studies.selectors import Cost, cost_of, has_more, results_of, state_of
+from accsite.hues import HUES
+
+MOST_ROWS = 300
+"""Of the table of all seeds; the exports have all."""
+SHOWN_TICKS = 6
+MOST_NAMED = 20
+PAD = 0.06
+MARKS = {"decided for": "for", "decided against": "against", "cannot be decided": "not"}
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A seed. x: percent of the width; y: pixels, so that like values are seen apart."""
+
+    x: float
+    y: float
+    words: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """An arm, or the differences of a claim, on an axis: its dots, its mean and interval; x in percent."""
+
+    name: str
+    hue: int
+    dots: list[Dot]
+    mean: float | None
+    low: float | None
+    width: float
+    figures: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Lines on one axis. ticks: (x, text); marks: x of 0 and of the margin."""
+
+    title: str
+    about: str
+    lines: list[Line]
+    ticks: list[tuple[float, str]]
+    marks: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Said:
+    """What may be said of a claim; kind: for, against, not or open."""
+
+    verdict: Verdict
+    kind: str
+
+
+@dataclass(frozen=True)
+class ArmRow:
+    """An arm: how far it is, what it cost, and what it changes."""
+
+    name: str
+    hue: int
+    done: int
+    failed: int
+    waiting: int
+    seconds: float | None
+    images: int | None
+    changes: list[str]
+    unsaid: list[str]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the page of a study shows."""
+
+    plan: Plan
+    state: str
+    claims: list[Said]
+    outcomes: list[Strip]
+    differences: list[Strip]
+    arms: list[ArmRow]
+    rows: list[StudyResult]
+    left_out: int
+    failed: list[StudyResult]
+    under_way: int
+    has_more: bool
+    alpha: str
+    seeds: str
+    cost: Cost
+    warnings: list[str]
+    changes: Sequence[Change]
+    done: int
+    planned: int
+
+
+@dataclass(frozen=True)
+class InAList:
+    """What the list shows of a study."""
+
+    study: Study
+    state: str
+    arms: list[str]
+    seeds: int
+    done: int
+    failed: int
+    planned: int
+    claims: list[Said]
+
+
+def in_a_list(study: Study) -> InAList:
+    """Return what the list shows of a study."""
+    plan, results = study.planned, results_of(study)
+    states = [result.status for result in results]
+    return InAList(
+        study,
+        state_of(study),
+        [arm.name for arm in plan.arms],
+        len(plan.seeds),
+        states.count("succeeded"),
+        states.count("failed"),
+        len(states),
+        [_said(verdict) for verdict in judge(plan, results)],
+    )
+
+
+def shown(study: Study) -> Shown:
+    """Return what the page of a study shows."""
+    plan, results = study.planned, results_of(study)
+    verdicts = judge(plan, results)
+    rows = list(study.results.select_related("branch__experiment", "checkpoint"))
+    return Shown(
+        plan=plan,
+        state=state_of(study),
+        claims=[_said(verdict) for verdict in verdicts],
+        outcomes=[_of_outcome(plan, results, outcome) for outcome in plan.outcomes],
+        differences=[_of_claim(plan, verdict) for verdict in verdicts if verdict.differences],
+        arms=[_arm(plan, results, place) for place in range(len(plan.arms))],
+        rows=rows[:MOST_ROWS],
+        left_out=max(0, len(rows) - MOST_ROWS),
+        failed=[row for row in rows if row.state == StudyResult.State.FAILED],
+        under_way=sum(row.state == StudyResult.State.RUNNING for row in rows) if study.is_at_work else 0,
+        has_more=has_more(study),
+        alpha=f"{100 * plan.alpha:g} %",
+        seeds=_seeds(plan.seeds),
+        cost=cost_of(study),
+        warnings=plan.warnings(),
+        changes=plan.changes,
+        done=sum(row.state == StudyResult.State.SUCCEEDED for row in rows),
+        planned=len(rows),
+    )
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    if len(seeds) <= MOST_NAMED:
+        return ", ".join(map(str, seeds))
+    return f"{len(seeds)}, from {min(seeds)} to {max(seeds)}"
+
+
+def _said(verdict: Verdict) -> Said:
+    return Said(verdict, MARKS.get(verdict.decision, "open"))
+
+
+def _arm(plan: Plan, results: Sequence[Result], place: int) -> ArmRow:
+    arm = plan.arms[place]
+    mine = [result for result in results if result.arm == arm.name]
+    done = [result for result in mine if result.status == "succeeded"]
+    seconds = [result.seconds for result in done if result.seconds is not None]
+    images = [result.images for result in done if result.images is not None]
+    failed = sum(result.status == "failed" for result in mine)
+    return ArmRow(
+        arm.name,
+        place % HUES,
+        len(done),
+        failed,
+        len(mine) - len(done) - failed,
+        sum(seconds) / len(seconds) if seconds else None,
+        round(sum(images) / len(images)) if images else None,
+        paths(arm.changes),
+        arm.unsaid(),
+    )
+
+
+def _of_outcome(plan: Plan, results: Sequence[Result], outcome: Outcome) -> Strip:
+    """Return a line for each arm: a dot a seed, the mean, and its t interval."""
+    unit = f" {outcome.unit}" if outcome.unit else ""
+    found = []
+    for place, arm in enumerate(plan.arms):
+        values = _values(plan, results, arm.name, outcome)
+        interval = mean_interval(list(values.values()), plan.alpha) if values else None
+        found.append((arm.name, place % HUES, values, interval, unit))
+    level = f"{100 * (1 - plan.alpha):g} % t interval"
+    return _strip(outcome.name, f"a dot a seed, mean and {level} over seeds", found)
+
+
+def _of_claim(plan: Plan, verdict: Verdict) -> Strip:
+    """Return the differences of a claim, with 0 and the margin."""
+    claim = next(claim for claim in plan.claims if str(claim) == verdict.claim)
+    place = [arm.name for arm in plan.arms].index(claim.first)
+    low = -math.inf if verdict.low is None else verdict.low
+    high = math.inf if verdict.high is None else verdict.high
+    interval = None if verdict.mean is None else Interval(verdict.mean, low, high, math.nan, verdict.n)
+    values = dict(zip(verdict.seeds, verdict.differences, strict=True))
+    margin = [claim.by if claim.sign == ">" else -claim.by] if claim.by else []
+    unit = plan.outcome(claim.outcome).unit
+    line = (claim.outcome, place % HUES, values, interval, f" {unit}" if unit else "")
+    about = f"{claim.first} less {claim.second}; {verdict.wins} of {verdict.n} beyond the claim"
+    return _strip(verdict.claim, about, [line], marks=(0.0, *margin))
+
+
+def _strip(
+    title: str,
+    about: str,
+    lines: Sequence[tuple[str, int, Mapping[int, float], Interval | None, str]],
+    marks: Sequence[float] = (),
+) -> Strip:
+    seen = [value for _, _, values, interval, _ in lines for value in (*values.values(), *_ends(interval))]
+    low, high = min([*seen, *marks], default=0.0), max([*seen, *marks], default=1.0)
+    pad = (high - low or abs(high) or 1.0) * PAD
+    low, high = low - pad, high + pad
+
+    def at(value: float) -> float:
+        return 100 * (value - low) / (high - low)
+
+    drawn = []
+    for name, hue, values, interval, unit in lines:
+        ends = _ends(interval)
+        dots = [
+            Dot(at(value), 17 + (place % 5 - 2) * 2.5, f"seed {seed}: {value:.6g}{unit}")
+            for place, (seed, value) in enumerate(values.items())
+        ]
+        drawn.append(
+            Line(
+                name,
+                hue,
+                dots,
+                at(interval.mean) if interval else None,
+                at(ends[0]) if ends else None,
+                at(ends[1]) - at(ends[0]) if ends else 0.0,
+                _figures(interval, unit, "+" if marks else ""),
+                f"{name}: " + (", ".join(dot.words for dot in dots) or "nothing is measured yet"),
+            )
+        )
+    return Strip(title, about, drawn, _ticks(low, high) if seen else [], [at(mark) for mark in marks])
+
+
+def _figures(interval: Interval | None, unit: str, sign: str) -> str:
+    if interval is None:
+        return "nothing yet"
+    ends = _ends(interval)
+    span = f" ({ends[0]:{sign}.3g} to {ends[1]:{sign}.3g})" if ends else ""
+    return f"{interval.mean:{sign}.3g}{unit}{span}, {interval.n} seed{'' if interval.n == 1 else 's'}"
+
+
+def _ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Return round numbers between two with their places, about five of them."""
+    step = 10 ** math.floor(math.log10((high - low) / 4))
+    step *= next(factor for factor in (1, 2, 5, 10) if (high - low) / (step * factor) <= SHOWN_TICKS)
+    numbers = [
+        float(f"{number * step:.10g}") for number in range(math.ceil(low / step), math.floor(high / step) + 1)
+    ]
+    return [(100 * (number - low) / (high - low), plain(number)) for number in numbers]
+
+
+def _ends(interval: Interval | None) -> tuple[float, ...]:
+    if interval is None or not math.isfinite(interval.low) or not math.isfinite(interval.high):
+        return ()
+    return interval.low, interval.high
+
+
+def _values(plan: Plan, results: Sequence[Result], arm: str, outcome: Outcome) -> dict[int, float]:
+    found = {}
+    for result in results:
+        measured = result.values.get(outcome.name)
+        if result.arm == arm and result.seed in plan.seeds and measured and measured.value is not None:
+            found[result.seed] = measured.value
+    return found

@@ -1,0 +1,228 @@
+"""Reads studies: results as they are judged, what may be said of them, and what they cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+from django.db.models import QuerySet
+
+from acc.errors import InvalidInput
+from acc.studies import Outcome, Result, judge, settled
+from acc.studies import Study as Plan
+from accsite.apps.jobs.models import Job, JobKind, Worker
+from accsite.apps.jobs.states import TERMINAL, JobState
+from accsite.apps.studies.models import Study, StudyResult
+
+COSTS = ("seconds", "images", "steps")
+"""What may be an outcome besides what an evaluation measures: what an arm took."""
+RATES = 20
+"""From how many of the newest jobs a rate is taken."""
+
+
+class ClaimState(TypedDict):
+    """What may be said of a claim, as plain JSON data."""
+
+    claim: str
+    decision: str
+    sentence: str
+    p_holm: float | None
+    n: int
+    failed: int
+    more: int | None
+
+
+class StudySummary(TypedDict):
+    """What a list shows of a study, as plain JSON data."""
+
+    slug: str
+    name: str
+    state: str
+    visibility: str
+    sha256: str
+    arms: list[str]
+    seeds: int
+    done: int
+    failed: int
+    planned: int
+    claims: list[ClaimState]
+    created_at: str
+
+
+class StudyState(StudySummary):
+    """A study with its plan and every number."""
+
+    plan: dict[str, Any]
+    results: list[dict[str, Any]]
+    warnings: list[str]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What is still to be done. hours: by the rate measured on these workers; None: nothing was measured yet."""
+
+    jobs: int
+    workers: int
+    hours: float | None
+
+
+def seen_studies(user: Any) -> QuerySet[Study]:
+    """Return the studies that ``user`` may see; None, a shell, sees all."""
+    return Study.objects.all() if user is None else Study.objects.visible_to(user)
+
+
+def find_study(user: Any, name: str) -> Study:
+    """Return a study that ``user`` may see (None: any), by its slug or name; raises InvalidInput."""
+    rows = seen_studies(user).select_related("run__job", "owner", "branch__experiment")
+    found = rows.filter(slug=name).first() or rows.filter(name__iexact=name).first()
+    if found is None:
+        newest = ", ".join(seen_studies(user).values_list("slug", flat=True)[:5]) or "none"
+        raise InvalidInput(study=f"there is no study {name!r}; the newest are: {newest}")
+    return found
+
+
+def results_of(study: Study) -> list[Result]:
+    """Return what there is of each arm and seed, in the order of the plan."""
+    order = {place: at for at, place in enumerate(study.planned.order())}
+    rows = (row.result for row in study.results.all())
+    return sorted(rows, key=lambda result: order[result.arm, result.seed])
+
+
+def is_settled(study: Study) -> bool:
+    """Return whether a study that stops when it is decided has no open claim left."""
+    plan = study.planned
+    return plan.stop_when_decided and settled(plan, judge(plan, results_of(study)))
+
+
+def has_more(study: Study) -> bool:
+    """Return whether there is anything left to do."""
+    ended = [StudyResult.State.SUCCEEDED, StudyResult.State.FAILED]
+    return study.results.exclude(state__in=ended).exists() and not is_settled(study)
+
+
+def outcomes_by_kind(plan: Plan) -> list[list[Outcome]]:
+    """Return the outcomes that an evaluation measures, those together that one evaluation can."""
+    kinds: dict[str, list[Outcome]] = {}
+    for outcome in plan.outcomes:
+        if outcome.measured_as not in COSTS:
+            kinds.setdefault(canonical([outcome.dataset, outcome.options]), []).append(outcome)
+    return list(kinds.values())
+
+
+def count_kinds(plan: Plan) -> int:
+    """Return how many evaluations each arm and seed has."""
+    return len(outcomes_by_kind(plan))
+
+
+def canonical(value: Any) -> str:
+    """Return JSON that is the same for the same value."""
+    return json.dumps(value, sort_keys=True)
+
+
+def state_of(study: Study) -> str:
+    """Return in a word how a study stands."""
+    if study.run is None:
+        return "planned"
+    if study.is_at_work:
+        return "stopping" if study.held else "running"
+    if study.held:
+        return "stopped"
+    if study.run.job is not None and study.run.job.state in (JobState.FAILED, JobState.CANCELLED):
+        return "failed" if study.run.job.state == JobState.FAILED else "stopped"
+    return "done"
+
+
+def cost_of(study: Study) -> Cost:
+    """Return what is left to be done of a study."""
+    plan = study.planned
+    left = list(
+        study.results.exclude(state__in=[StudyResult.State.SUCCEEDED, StudyResult.State.FAILED]).values_list(
+            "arm", flat=True
+        )
+    )
+    workers = max(1, len(Worker.objects.serving("train")))
+    done = [row.seconds for row in study.results.all() if row.seconds is not None]
+    seconds: float | None = None
+    if done:
+        seconds = len(left) * sum(done) / len(done)
+    elif study.branch_id is not None:
+        trained = _rate(Job.objects.filter(branch=study.branch_id, kind=JobKind.TRAIN))
+        measured = _seconds(Job.objects.filter(branch=study.branch_id, kind=JobKind.EVALUATE))
+        if trained:
+            steps = sum(int(plan.settings_of(arm)["train"]["steps"]) for arm in left)
+            seconds = steps / trained + len(left) * (measured or 0.0) * count_kinds(plan)
+    return Cost(
+        len(left) * (1 + count_kinds(plan)), workers, None if seconds is None else seconds / workers / 3600
+    )
+
+
+def _rate(jobs: QuerySet[Job]) -> float | None:
+    """Return train steps a second, over the newest jobs."""
+    newest = jobs.filter(state__in=TERMINAL).order_by("-pk")[:RATES]
+    rows = [(job.step, float(job.result.get("seconds", 0.0))) for job in newest]
+    rows = [(steps, took) for steps, took in rows if took > 0]
+    return sum(steps for steps, _ in rows) / sum(took for _, took in rows) if rows else None
+
+
+def _seconds(jobs: QuerySet[Job]) -> float | None:
+    """Return how long a job took on average, over the newest."""
+    newest = jobs.filter(state=JobState.SUCCEEDED).exclude(started_at=None).order_by("-pk")[:RATES]
+    took = [
+        (job.finished_at - job.started_at).total_seconds()
+        for job in newest
+        if job.finished_at and job.started_at
+    ]
+    return sum(took) / len(took) if took else None
+
+
+def claims_of(study: Study) -> list[ClaimState]:
+    """Return what may be said of each claim."""
+    return [
+        {
+            "claim": verdict.claim,
+            "decision": verdict.decision,
+            "sentence": verdict.sentence,
+            "p_holm": verdict.p_holm,
+            "n": verdict.n,
+            "failed": verdict.failed,
+            "more": verdict.more,
+        }
+        for verdict in judge(study.planned, results_of(study))
+    ]
+
+
+def study_summary(study: Study) -> StudySummary:
+    """Return what a list shows of a study."""
+    plan = study.planned
+    states = list(study.results.values_list("state", flat=True))
+    return {
+        "slug": study.slug,
+        "name": study.name,
+        "state": state_of(study),
+        "visibility": study.visibility,
+        "sha256": study.sha256,
+        "arms": [arm.name for arm in plan.arms],
+        "seeds": len(plan.seeds),
+        "done": states.count(StudyResult.State.SUCCEEDED),
+        "failed": states.count(StudyResult.State.FAILED),
+        "planned": len(states),
+        "claims": claims_of(study),
+        "created_at": study.created_at.isoformat(),
+    }
+
+
+def study_state(study: Study) -> StudyState:
+    """Return a study with its plan and every number."""
+    rows: Iterable[StudyResult] = study.results.all()
+    return {
+        **study_summary(study),
+        "plan": study.plan,
+        "results": [
+            {**row.result.model_dump(mode="json"), "branch": row.branch_id, "job": row.job_id,
+             "checkpoint": row.checkpoint_id}
+            for row in rows
+        ],
+        "warnings": study.planned.warnings(),
+    }  # fmt: skip

@@ -1,0 +1,202 @@
+"""What the program of a study writes: which arm and seed is next, where it is trained, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from django.utils import timezone
+
+from acc.errors import InvalidInput
+from acc.hashes import text_sha256
+from acc.studies import Measured
+from acc.studies import Study as Plan
+from acc.version import __version__
+from accsite.apps.datasets import selectors as datasets
+from accsite.apps.evaluation.models import Evaluation, Metric
+from accsite.apps.jobs.models import Job, Worker
+from accsite.apps.jobs.services.unit import touch, unit_of_work
+from accsite.apps.jobs.states import JobState
+from accsite.apps.recipes.models import RecipeRun
+from accsite.apps.recipes.services import recipes
+from accsite.apps.studies.models import Study, StudyResult
+from accsite.apps.studies.selectors import COSTS, canonical, is_settled, outcomes_by_kind
+from accsite.apps.training.models import AutoEvaluate, Branch, Checkpoint, Experiment, ExperimentShare
+from accsite.apps.training.services import branches, experiments, tasks
+
+S = StudyResult.State
+HELD_OUT_BY = ("split", "val_fraction", "combinations")
+"""Train options that say which rows an experiment holds out: arms that differ in them are in different ones."""
+
+
+def next_places(study_id: int, busy: Collection[int], at_once: int) -> list[StudyResult]:
+    """Return which arms and seeds are to be begun now; ``busy``: the numbers of those under way.
+
+    Those that an earlier attempt has begun come first, and are finished whatever else is asked.
+    """
+    study = Study.objects.get(pk=study_id)
+    rows = study.results.exclude(number__in=busy)
+    begun = list(rows.filter(state=S.RUNNING))
+    room = at_once - len(busy) - len(begun)
+    if study.held or room <= 0 or is_settled(study):
+        return begun
+    order = {place: at for at, place in enumerate(study.planned.order())}
+    waiting = sorted(rows.filter(state=S.WAITING), key=lambda row: order[row.arm, row.seed])
+    return begun + waiting[:room]
+
+
+def at_once(study_id: int, most: int) -> int:
+    """Return how many arms and seeds are under way together: one for each worker that trains, and one that waits."""
+    arms = len(Study.objects.get(pk=study_id).planned.arms)
+    return min(most, max(arms, len(Worker.objects.serving("train")) + 1))
+
+
+@unit_of_work()
+def begin(row: StudyResult) -> None:
+    """Note that an arm and a seed are under way."""
+    StudyResult.objects.filter(pk=row.pk).update(state=S.RUNNING)
+    touch("studies", f"study:{row.study_id}")
+
+
+@unit_of_work()
+def make_branch(*, actor: Any, study_id: int, arm: str, seed: int) -> Branch:
+    """Return a new branch with the tasks of an arm, in the experiment of its seed.
+
+    Arms of a seed share the experiment, and so first weights and held-out rows, where their models agree. Raises
+    InvalidInput for data that is not what the study began with.
+    """
+    study = Study.objects.select_for_update().get(pk=study_id)
+    plan = study.planned
+    settings = plan.settings_of(arm)
+    for slug, content in settings["datasets"].items():
+        if datasets.get(slug).content_hash != content:
+            raise InvalidInput(dataset=f"{slug!r} is not the data that the study began with")
+    row = study.results.get(arm=arm, seed=seed)
+    branch = _branch(actor, study, plan, row)
+    for key, task in settings["tasks"].items():
+        asked = {name: value for name, value in task.items() if name != "part_weights"}
+        tasks.add_task(actor=actor, branch=branch, key=key, **{**asked, "factor": asked["factor"] or ""})
+    StudyResult.objects.filter(pk=row.pk).update(branch=branch)
+    touch(f"study:{study.pk}")
+    return branch
+
+
+def _branch(actor: Any, study: Study, plan: Plan, row: StudyResult) -> Branch:
+    own = _experiment_key(plan, row.arm)
+    beside = study.results.filter(seed=row.seed).exclude(branch=None).select_related("branch__experiment")
+    shared = next((each.branch for each in beside if _experiment_key(plan, each.arm) == own), None)
+    if shared is not None:
+        branch = experiments.create_branch(
+            actor=actor, experiment=shared.experiment, name=row.arm, tasks=experiments.NO_TASKS
+        )
+    else:
+        name = f"{study.name}, seed {row.seed}"[:80]
+        made = experiments.create_experiment(
+            actor=actor,
+            name=experiments.free_experiment_slug(name, actor, number=True)[0],
+            model={**plan.settings_of(row.arm)["model"], "seed": row.seed},
+            visibility=study.visibility,
+        )
+        _share(study, made)
+        branch = branches.rename_branch(actor=actor, branch=made.branches.get(), name=row.arm)
+    branch.auto_evaluate = AutoEvaluate.OFF  # the study says what is measured
+    branch.save(update_fields=["auto_evaluate"])
+    return branch
+
+
+def _share(study: Study, made: Experiment) -> None:
+    """Let those look at an experiment who see the study by another that is private."""
+    if study.experiment is None:
+        return
+    users = [*study.experiment.shares.values_list("user", flat=True), study.experiment.owner_id]
+    others = dict.fromkeys(pk for pk in users if pk is not None and pk != made.owner_id)
+    ExperimentShare.objects.bulk_create(ExperimentShare(experiment=made, user_id=pk) for pk in others)
+
+
+def _experiment_key(plan: Plan, arm: str) -> str:
+    settings = plan.settings_of(arm)
+    return canonical([settings["model"], [settings["train"].get(name) for name in HELD_OUT_BY]])
+
+
+@unit_of_work()
+def keep(row: StudyResult, *, checkpoint_id: int, jobs: Sequence[int]) -> None:
+    """Keep what was measured of an arm and a seed; jobs: that trained it, and those that measured it."""
+    study = Study.objects.select_for_update().get(pk=row.study_id)
+    plan = study.planned
+    checkpoint = Checkpoint.everything.select_related("job").get(pk=checkpoint_id)
+    training, *measuring = (Job.objects.get(pk=pk) for pk in jobs)
+    evaluations = {
+        each.job_id: each for each in Evaluation.objects.filter(job__in=[job.pk for job in measuring])
+    }
+    settings = plan.settings_of(row.arm)
+    train, used = (
+        settings["train"],
+        {task["dataset"] for task in settings["tasks"].values() if task["enabled"]},
+    )
+    seconds = float(training.result.get("seconds", 0.0)) + sum(each.seconds for each in evaluations.values())
+    images = train["steps"] * train["batch_size"] * train["accumulate"] * len(used)
+    costs = {"seconds": seconds, "steps": float(train["steps"]), "images": float(images)}
+    values = {
+        outcome.name: Measured(value=costs[outcome.measured_as])
+        for outcome in plan.outcomes
+        if outcome.measured_as in COSTS
+    }
+    for alike, job in zip(outcomes_by_kind(plan), measuring, strict=True):
+        known = _by_name(evaluations[job.pk]) if job.pk in evaluations else {}
+        for outcome in alike:
+            shown = ", ".join(sorted(known)) or "nothing"
+            missing = Measured(reason=f"{outcome.measured_as!r} was not measured; measured: {shown}"[:1_000])
+            values[outcome.name] = known.get(outcome.measured_as, missing)
+    StudyResult.objects.filter(pk=row.pk).update(
+        state=S.SUCCEEDED,
+        values={name: value.model_dump(mode="json") for name, value in values.items()},
+        branch=checkpoint.branch_id,
+        job=training,
+        checkpoint=checkpoint,
+        seconds=seconds,
+        images=images,
+        settings=text_sha256(canonical(settings)),
+        facts={
+            "device": str(training.result.get("device", "")).partition(":")[0],
+            "precision": str(training.result.get("precision", "")),
+            "acc": __version__,
+        },
+        message="",
+        finished_at=timezone.now(),
+    )
+    touch("studies", f"study:{study.pk}")
+
+
+@unit_of_work()
+def keep_failure(row: StudyResult, message: str) -> None:
+    """Keep why an arm and a seed have no result."""
+    StudyResult.objects.filter(pk=row.pk).update(
+        state=S.FAILED, values={}, message=message, settings="", finished_at=timezone.now()
+    )
+    touch("studies", f"study:{row.study_id}")
+
+
+def settle(run: RecipeRun) -> None:
+    """Tell pages that the run of a study has ended; go on if seeds came at that moment; within a transaction."""
+    study = Study.objects.select_related("run__job").filter(run=run).first()
+    if study is None:
+        return
+    touch("studies", f"study:{study.pk}")
+    done = run.job is not None and run.job.state == JobState.SUCCEEDED
+    if done and not study.held and study.results.filter(state=S.WAITING).exists() and not is_settled(study):
+        recipes.resume_recipe(actor=run.created_by, run=run, has_more=True)
+
+
+def _by_name(evaluation: Evaluation) -> Mapping[str, Measured]:
+    """Return the numbers of an evaluation by what they are called; of one task alone also without its key."""
+    found: dict[str, Measured] = {}
+    rows: list[Metric] = list(evaluation.metrics.all())
+    names = [metric.name for metric in rows if metric.task_key]
+    for metric in rows:
+        value = Measured(
+            value=metric.value, reason=metric.reason, sample=metric.sample, low=metric.low, high=metric.high
+        )
+        found[metric.called] = value
+        if metric.task_key and names.count(metric.name) == 1:
+            found.setdefault(metric.name, value)
+    return found

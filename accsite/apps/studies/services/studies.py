@@ -1,0 +1,241 @@
+"""Studies: written down, started, stopped, gone on with, extended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from acc.errors import InvalidInput
+from acc.studies import Study as Plan
+from acc.studies.plan import patch
+from accsite.apps.jobs.services.unit import touch, unit_of_work
+from accsite.apps.recipes.services import recipes
+from accsite.apps.studies.models import PROGRAM, Study, StudyResult
+from accsite.apps.studies.selectors import count_kinds, has_more, results_of, seen_studies
+from accsite.apps.studies.services import plans
+from accsite.apps.training.models import Branch, Experiment, Visibility
+from accsite.errors import WrongState
+from accsite.names import clean_name, free_address, same_name
+
+MAX_NAME = 60
+"""Of a study's name, which the names of its experiments begin with."""
+
+
+@unit_of_work()
+def repeat_branch(
+    *,
+    actor: Any,
+    branch: Branch,
+    others: Sequence[Branch] = (),
+    seeds: Any,
+    outcome: str,
+    claims: str | None = None,
+    steps: int | None = None,
+    stop_when_decided: bool = False,
+    name: str = "",
+) -> Study:
+    """Return a new study whose arms are a branch and others, as they are now; nothing is started yet.
+
+    It is private if one of their experiments is; whoever sees that one sees it, if there is no other. Raises
+    InvalidInput naming each wrong field.
+    """
+    if len({branch.pk, *(other.pk for other in others)}) < 1 + len(others):
+        raise InvalidInput(arms="a branch is named twice; each arm is another branch")
+    if len(name) > MAX_NAME:
+        raise InvalidInput(name=f"it has {len(name)} characters; at most {MAX_NAME} are allowed")
+    name = _free_name(name or f"{branch.experiment.name} {branch.name}"[:MAX_NAME].strip(), actor)
+    plan = plans.plan_of(
+        branch,
+        others,
+        name=name,
+        seeds=seeds,
+        outcome=outcome,
+        claims=claims,
+        steps=steps,
+        stop_when_decided=stop_when_decided,
+    )
+    private = {
+        each.experiment for each in (branch, *others) if each.experiment.visibility == Visibility.PRIVATE
+    }
+    return create_study(
+        actor=actor,
+        plan=plan,
+        branch=branch,
+        visibility=Visibility.PRIVATE if private else Visibility.SITE,
+        experiment=private.pop() if len(private) == 1 else None,
+    )
+
+
+@unit_of_work()
+def create_study(
+    *,
+    actor: Any,
+    plan: Plan,
+    branch: Branch | None = None,
+    visibility: str = Visibility.SITE,
+    experiment: Experiment | None = None,
+) -> Study:
+    """Return a new study of a plan; nothing is started yet. Raises InvalidInput (name) if that is taken."""
+    rows = [
+        *seen_studies(actor).values_list("name", "slug"),  # another's private one keeps its name to itself
+        *(("", slug) for slug in Study.objects.values_list("slug", flat=True)),
+    ]
+    study = Study.objects.create(
+        name=clean_name(plan.name),
+        slug=free_address(plan.name, rows, "a study", otherwise="study"),
+        owner=actor,
+        visibility=visibility,
+        experiment=experiment,
+        plan=plan.model_dump(mode="json"),
+        sha256=plan.sha256,
+        branch=branch,
+    )
+    _add_places(study, plan)
+    touch("studies")
+    return study
+
+
+@unit_of_work()
+def start_study(*, actor: Any, study: Study) -> Study:
+    """Return the study, begun, or gone on with where it was; nothing is done twice.
+
+    Raises WrongState for one that is at work or has nothing left to do.
+    """
+    study = _locked(study)
+    if study.is_at_work and not study.held:
+        raise WrongState(study=f"study {study.name!r} is at work already")
+    if not has_more(study):
+        raise WrongState(study=f"study {study.name!r} has nothing left to do; add seeds first")
+    study.held = False
+    study.save(update_fields=["held"])
+    _go(actor, study)
+    return study
+
+
+@unit_of_work()
+def stop_study(*, actor: Any, study: Study) -> Study:  # noqa: ARG001 - the log says who
+    """Return the study, which begins nothing more; what is under way is finished, so that nothing is lost.
+
+    Raises WrongState for one that is not at work.
+    """
+    study = _locked(study)
+    if not study.is_at_work or study.held:
+        raise WrongState(study=f"study {study.name!r} is not at work")
+    study.held = True
+    study.save(update_fields=["held"])
+    touch("studies", f"study:{study.pk}")
+    return study
+
+
+@unit_of_work()
+def add_seeds(*, actor: Any, study: Study, more: int) -> Study:
+    """Return the study with so many seeds more, which are begun if it was begun; the plan tells of the change.
+
+    Raises InvalidInput (more).
+    """
+    study = _locked(study)
+    plan = study.planned
+    if more < 1:
+        raise InvalidInput(more=f"{more} is refused; add 1 seed or more")
+    first = max(plan.seeds) + 1
+    return _extend(actor, study, plan, seeds=(*plan.seeds, *range(first, first + more)))
+
+
+@unit_of_work()
+def add_arm(*, actor: Any, study: Study, branch: Branch, claim: str = "") -> Study:
+    """Return the study with an arm more, a branch as it is now; the plan tells of the change.
+
+    It is trained for as many steps as the first arm. Raises InvalidInput naming what is wrong.
+    """
+    study = _locked(study)
+    plan = study.planned
+    name = (
+        branch.name
+        if same_name(branch.name) not in {same_name(arm.name) for arm in plan.arms}
+        else str(branch)
+    )
+    others_see = study.visibility == Visibility.SITE or study.experiment_id is not None
+    private = branch.experiment.visibility == Visibility.PRIVATE
+    if others_see and private and branch.experiment_id != study.experiment_id:
+        raise InvalidInput(
+            branch=f"{branch} is private, and others see this study who may not see it; choose another"
+        )
+    settings = plans.settings_of(branch, plan.settings["train"]["steps"])
+    arms = [*plan.arms, {"name": name, "changes": patch(plan.settings, settings)}]
+    claims = [*(each.model_dump() for each in plan.claims), *([claim] if claim.strip() else [])]
+    return _extend(actor, study, plan, arms=arms, claims=claims)
+
+
+def _extend(actor: Any, study: Study, plan: Plan, **fields: Any) -> Study:
+    seen = sum(result.status in ("succeeded", "failed") for result in results_of(study))
+    new = plan.revised(seen=seen, **fields)
+    study.plan, study.sha256 = new.model_dump(mode="json"), new.sha256
+    study.save(update_fields=["plan", "sha256"])
+    _add_places(study, new)
+    if study.run is not None and not study.held and has_more(study):
+        _go(actor, study)
+    touch("studies", f"study:{study.pk}")
+    return study
+
+
+def _go(actor: Any, study: Study) -> None:
+    """Have a study worked on, if it is not."""
+    plan = _foreseen(study)
+    if study.run is None:
+        study.run = recipes.submit_program(
+            actor=study.owner or actor,
+            program=PROGRAM,
+            label=f"study {study.name}",
+            params={"study": study.pk},
+            plan=plan,
+        )
+        study.save(update_fields=["run"])
+    else:
+        study.run.plan = plan
+        study.run.save(update_fields=["plan"])
+        if not study.run.is_active:
+            study.run = recipes.resume_recipe(actor=actor, run=study.run, has_more=True)
+    touch("studies", f"study:{study.pk}")
+
+
+def _foreseen(study: Study) -> dict[str, Any]:
+    """Return what the program will do, as a rehearsal says it of others."""
+    plan = study.planned
+    steps = {arm.name: int(plan.settings_of(arm.name)["train"]["steps"]) for arm in plan.arms}
+    rows = list(study.results.values_list("arm", "seed"))
+    verbs = 2 + count_kinds(plan)
+    phases = [
+        {
+            "name": f"seed {seed}",
+            "verbs": verbs * sum(each == seed for _, each in rows),
+            "steps": sum(steps[arm] for arm, each in rows if each == seed),
+        }
+        for seed in plan.seeds
+    ]
+    return {
+        "complete": not plan.stop_when_decided,
+        "verbs": verbs * len(rows),
+        "steps": sum(steps[arm] for arm, _ in rows),
+        "phases": phases,
+    }
+
+
+def _add_places(study: Study, plan: Plan) -> None:
+    """Add a row for each arm and seed that has none, behind those that are there."""
+    known = set(study.results.values_list("arm", "seed"))
+    new = [place for place in plan.order() if place not in known]
+    StudyResult.objects.bulk_create(
+        StudyResult(study=study, number=number, arm=arm, seed=seed)
+        for number, (arm, seed) in enumerate(new, len(known) + 1)
+    )
+
+
+def _locked(study: Study) -> Study:
+    return Study.objects.select_for_update(of=("self",)).select_related("run__job").get(pk=study.pk)
+
+
+def _free_name(name: str, actor: Any) -> str:
+    """Return a name, numbered if a study has it that ``actor`` may see."""
+    known = {same_name(other) for other in seen_studies(actor).values_list("name", flat=True)}
+    numbered = (name if number == 1 else f"{name} {number}" for number in range(1, 10_000))
+    return next(each for each in numbered if same_name(each) not in known)

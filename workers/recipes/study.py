@@ -1,0 +1,164 @@
+"""The program of a study: each arm and seed once, seed after seed, arms side by side, until nothing is left or open.
+
+Each arm and seed has a place of its own in the program, its number, and its calls below it; so what is added later
+changes no place before, and a replay finds what was done in whatever order it ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import partial
+from typing import Any
+
+from acc.errors import AccError
+from acc.params import Param
+from acc.recipes import Recipe, RecipeContext
+from acc.text import in_words
+from accsite.apps.jobs.errors import Fenced
+from accsite.apps.recipes.models import RecipeStep
+from accsite.apps.recipes.services.recipe_steps import Done, Submitted
+from accsite.apps.studies.models import Study, StudyResult
+from accsite.apps.studies.selectors import outcomes_by_kind
+from accsite.apps.studies.services import running
+from accsite.apps.training.models import Branch
+from accsite.apps.training.services import jobs
+from workers.job.durable import GivenUp, disconnect, insist
+from workers.job.interruption import Interrupted
+from workers.recipes import verbs
+from workers.recipes.paths import Scope, current
+from workers.recipes.record import Record
+
+LOOK_SECONDS = 1.0
+AT_ONCE = 64
+"""The most arms and seeds under way together; their jobs wait in queues anyway."""
+
+
+class StudyProgram(Recipe):
+    """Does what is missing of a study."""
+
+    max_verbs = 10_000_000
+    max_hours = 24.0 * 365 * 10
+    study = Param(0)
+
+    def run(self, ctx: RecipeContext) -> Any:
+        """Return how many arms and seeds succeeded and failed."""
+        return walk(ctx._record, int(self.study))  # type: ignore[attr-defined]  # a study has no rehearsal
+
+
+class Repeat(verbs.Verb):
+    """Makes the branch of an arm and a seed."""
+
+    def act(self, step: RecipeStep) -> Done:  # noqa: ARG002
+        made = running.make_branch(
+            actor=self.actor, study_id=self.args["study"], arm=self.args["arm"], seed=self.args["seed"]
+        )
+        return Done(verbs.branch_ref(made).as_dict(), experiment=made.experiment_id, branch=made.pk)
+
+
+class TrainFromNothing(verbs.Train):
+    """Trains a branch from its first weights, by the plugin sources that the study began with.
+
+    One that was stopped begins anew: what comes of it does not depend on who stopped it when.
+    """
+
+    def act(self, step: RecipeStep) -> Submitted:
+        branch = verbs.find_branch(self.args["branch"], self.actor)
+        if step.tries > 1:
+            Branch.objects.filter(pk=branch.pk).update(head=None)
+            branch.refresh_from_db()
+        job = jobs.submit_training(
+            actor=self.actor,
+            branch=branch,
+            train=self.args["train"],
+            plugins=self.args["plugins"],
+            idempotency_key=self.key(step),
+        )
+        return Submitted(job)
+
+
+def walk(record: Record, study_id: int) -> dict[str, int]:
+    """Do what is missing of a study, and return how many arms and seeds succeeded and failed."""
+    under_way: dict[Future[None], int] = {}
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="study") as pool:
+        while True:
+            record.ending.check()
+            for row in _insist(record, partial(_next, study_id, set(under_way.values()))):
+                under_way[pool.submit(_on_a_thread, record, row)] = row.number
+            if not under_way:
+                break
+            done, _ = wait(under_way, timeout=LOOK_SECONDS, return_when=FIRST_COMPLETED)
+            for future in done:
+                del under_way[future]
+                future.result()
+    rows = StudyResult.objects.filter(study=study_id)
+    return {
+        "succeeded": rows.filter(state=StudyResult.State.SUCCEEDED).count(),
+        "failed": rows.filter(state=StudyResult.State.FAILED).count(),
+    }
+
+
+def _next(study_id: int, busy: set[int]) -> list[StudyResult]:
+    return running.next_places(study_id, busy, running.at_once(study_id, AT_ONCE))
+
+
+def _on_a_thread(record: Record, row: StudyResult) -> None:
+    try:
+        _one(record, row)
+    finally:
+        disconnect()
+
+
+def _one(record: Record, row: StudyResult) -> None:
+    """Do an arm and a seed, and keep what came of it, or why nothing did."""
+    outer = Scope(seed=row.seed, phase=f"seed {row.seed}", calls=row.number - 1)
+    token = current.set(outer)
+    try:
+        _insist(record, partial(running.begin, row))
+        step = record.open(outer, "seed", {"arm": row.arm, "seed": row.seed})
+        try:
+            checkpoint, made = _train_and_measure(record, outer.inner(step.path, 1), row)
+            _insist(record, partial(running.keep, row, checkpoint_id=checkpoint, jobs=made))
+        except (Interrupted, Fenced, GivenUp):
+            raise
+        except AccError as error:  # it failed, is counted, and the others go on
+            _insist(record, partial(running.keep_failure, row, in_words(error)))
+        record.close(step)
+    finally:
+        current.reset(token)
+
+
+def _train_and_measure(record: Record, scope: Scope, row: StudyResult) -> tuple[int, list[int]]:
+    """Return the checkpoint of an arm and a seed, and the jobs that trained and measured it."""
+    plan = _insist(record, partial(Study.objects.get, pk=row.study_id)).planned
+    settings = plan.settings_of(row.arm)
+    ask = partial(_ask, record, scope)
+    branch = ask(verbs_of=Repeat, verb="repeat", study=row.study_id, arm=row.arm, seed=row.seed)["id"]
+    trained = ask(
+        verbs_of=TrainFromNothing,
+        verb="train",
+        branch=branch,
+        train={**settings["train"], "seed": row.seed},
+        plugins=settings["plugins"],
+    )
+    checkpoint = trained["checkpoint"]["id"]
+    made = [trained["job"]]
+    for alike in outcomes_by_kind(plan):
+        options = {**alike[0].options, **({"dataset": alike[0].dataset} if alike[0].dataset else {})}
+        of_tasks = all(each.measured_as.partition("/")[0] in settings["tasks"] for each in alike)
+        suite = ["metrics"] if of_tasks else ["metrics", "ufr"]
+        measured = ask(
+            verbs_of=verbs.Evaluate, verb="evaluate", checkpoint=checkpoint, suite=suite, options=options
+        )
+        made.append(measured["job"])
+    return checkpoint, made
+
+
+def _ask(
+    record: Record, scope: Scope, *, verbs_of: type[verbs.Verb], verb: str, **args: Any
+) -> Mapping[str, Any]:
+    return record.do(scope, verbs_of(record.run, verb, args))
+
+
+def _insist(record: Record, write: Any) -> Any:
+    return insist(write, given_up=record.given_up)
