@@ -94,6 +94,7 @@ class Attempt:
         self.lock = threading.Lock()
         made = load(self.run)
         source = self.run.source
+        assert source is not None
         self.record = Record(
             self.run,
             claim.job.pk,
