@@ -139,7 +139,7 @@ def _seeded(run: Planned, seed: int) -> Planned:
 
 def _settings(run: Planned) -> dict[str, Any]:
     job = run.job.model_dump(mode="json")
-    classes = {task.task_class: run.classes.task(task.task_class) for task in run.job.tasks}
+    classes: dict[str, type] = {task.task_class: run.classes.task(task.task_class) for task in run.job.tasks}
     classes |= {name: cls for name, cls in run.classes.models.items() if name == run.job.model.architecture}
     known = {name: told["sha256"] for name, told in run.classes.sources(classes).items()}
     typed = {name: _typed(cls) for name, cls in classes.items() if name not in {*known, *BUILT_IN}}
