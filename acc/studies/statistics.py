@@ -131,23 +131,19 @@ def sign_flip(
     d = checked(differences) - margin
     n, total = len(d), float(d.sum())
     slack = 1e-9 * float(np.abs(d).sum())  # sums of the same size that differ by rounding are the same
-    exact = n <= MOST_EXACT
-    if exact:
-        few, many = _sums(d[: n // 2]), np.sort(_sums(d[n // 2 :]))
-        at_least = int((len(many) - np.searchsorted(many, abs(total) - slack - few, side="left")).sum())
-        above = int((len(many) - np.searchsorted(many, total - slack - few, side="left")).sum())
-        below = int(np.searchsorted(many, total + slack - few, side="right").sum())
-        count: float = 2**n
+    # Below is counted as above: of all signs, each sum comes with its opposite.
+    reached = {"greater": total, "less": -total, "two-sided": abs(total)}[alternative] - slack
+    if exact := n <= MOST_EXACT:
+        few, many = (np.sort(_sums(half)) for half in (d[: n // 2], d[n // 2 :]))
+        count, hits = 2**n, int((len(many) - np.searchsorted(many, reached - few, side="left")).sum())
     else:
         rng, sums = np.random.default_rng(0), np.empty(DRAWS)
         for part in np.array_split(sums, 100):  # of 1,000 seeds all signs at once would take a gigabyte
             part[:] = (rng.integers(0, 2, (len(part), n), dtype=np.int8) * 2.0 - 1) @ d
-        at_least = 1 + int((sums >= abs(total) - slack).sum())
-        above, below = 1 + int((sums >= total - slack).sum()), 1 + int((sums <= total + slack).sum())
-        count = DRAWS + 1
-    ways = {"greater": above, "less": below, "two-sided": 2 * at_least}
-    smallest = smallest_p(n, alternative) if exact else (2 if alternative == "two-sided" else 1) / count
-    return SignFlip(min(1.0, ways[alternative] / count), smallest, n, exact)
+        count, hits = DRAWS + 1, 1 + int((sums >= reached).sum())
+    sides = 2 if alternative == "two-sided" else 1
+    smallest = smallest_p(n, alternative) if exact else sides / count
+    return SignFlip(min(1.0, sides * hits / count), smallest, n, exact)
 
 
 def _sums(d: Array) -> Array:
