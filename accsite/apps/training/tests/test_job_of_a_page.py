@@ -10,10 +10,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from accsite.apps.jobs.models import Job, JobEvent, JobKind
+from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.jobs.services import control
 from accsite.apps.jobs.states import JobState
-from accsite.apps.news.selectors import counts as news_counts
 from accsite.apps.training.models import Branch
 from accsite.apps.training.pages import jobs as job_pages
 from accsite.apps.training.tests import rows
@@ -177,30 +176,3 @@ def test_the_header_counts_and_chooses_among_all_that_is_at_work_in_one_query(
     shown = job_pages.top_job(user, job=mine.pk)
     assert (shown["job"], shown["own"], shown["others"]) == (mine, True, 26)
     assert job_pages.top_job(user, branch=other.pk)["job"].state == JobState.QUEUED, "trainings first"
-
-
-def test_the_header_and_the_bell_read_no_job_that_has_ended(branch: Branch, user: Any) -> None:
-    ended = {"kind": JobKind.TRAIN, "queue": "train", "state": JobState.SUCCEEDED, "branch": branch}
-    jobs = Job.objects.bulk_create(
-        Job(**ended, title=f"Train {i}", spec={"padding": "x" * 3000}) for i in range(2000)
-    )
-    told = [{"state": "RUNNING"}, {"state": "SUCCEEDED"}]
-    JobEvent.objects.bulk_create(
-        JobEvent(job=job, kind="state", payload=each) for job in jobs for each in told
-    )
-    rows.make_job(branch, state=JobState.RUNNING)
-    if connection.vendor != "sqlite":
-        pytest.skip("asks SQLite for its plans")
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE")
-        try:
-            for read in (job_pages.top_job, news_counts):
-                with CaptureQueriesContext(connection) as asked:
-                    read(user)
-                for query in asked.captured_queries:
-                    if "jobs_job" in query["sql"]:
-                        cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
-                        plan = [row[-1] for row in cursor.fetchall()]
-                        assert "SCAN jobs_job" not in plan, (query["sql"][:60], query["sql"][-300:], plan)
-        finally:
-            cursor.execute("DELETE FROM sqlite_stat1")
