@@ -73,7 +73,8 @@ def top_job(user: Any, *, branch: int | None = None, job: int | None = None) -> 
     """
     versions = live.versions(["jobs"])
     shown = _first(
-        Job.objects.visible_to(user).active(), Q(pk=job) if job else Q(branch=branch) if branch else None
+        Job.objects.visible_to(user).active_of_all(),
+        Q(pk=job) if job else Q(branch=branch) if branch else None,
     )
     own = getattr(shown, "own", False)
     topic = f"job:{shown.pk}" if shown else ""
