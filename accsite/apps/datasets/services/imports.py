@@ -25,7 +25,7 @@ from accsite.apps.jobs.access import may_change_job
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.jobs.services.idempotency import enqueue_once, submitted_before
 from accsite.apps.jobs.services.unit import unit_of_work
-from accsite.apps.jobs.states import ACTIVE, JobState
+from accsite.apps.jobs.states import ACTIVE, HELD, JobState
 from accsite.ids import row_id
 from accsite.names import clean_name
 
@@ -207,12 +207,13 @@ def drop_uploads(job: Job, attempt: int) -> None:
     """Delete the uploaded files of an import job that has ended, unless another is still to read them.
 
     What jobs have looked at goes once it is imported. attempt: of the worker that asks; if another attempt has the job
-    by now, that one reads the files. Their jobs' rows are locked, as by who submits a job that reads them.
+    by now, or is to, that one reads the files. Their jobs' rows are locked, as by who submits a job that reads them.
     """
     looks = _looks(job)
     rows = Job.objects.select_for_update().filter(pk__in=[job.pk, *looks]).order_by("pk")
     now = {row.pk: row for row in rows.only("state", "attempt")}.get(job.pk)
-    if now is not None and now.state in ACTIVE and now.attempt != attempt:
+    held = now is not None and now.state in HELD and now.attempt == attempt
+    if now is not None and now.state in ACTIVE and not held:
         return
     wanted = set(uploads_in_use(but=[job.pk, *looks]))
     for file in _stored(job.spec):

@@ -59,6 +59,11 @@ class PartRequest:
         return f"?{urlencode(self.chosen)}" if self.chosen else ""
 
     @property
+    def on_rows(self) -> str:
+        """The rows alone as they stand in an address; empty for those held out."""
+        return f"?{urlencode({'rows': self.chosen['rows']})}" if "rows" in self.chosen else ""
+
+    @property
     def is_exact(self) -> bool:
         """Whether more is asked for than a part on some rows."""
         return bool(self.chosen.keys() - {"rows"})

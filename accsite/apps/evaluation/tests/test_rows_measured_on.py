@@ -117,6 +117,22 @@ def test_what_is_kept_of_other_rows_is_not_shown_where_those_held_out_are_asked_
     assert kept.part is None
 
 
+def test_what_is_chosen_besides_leaves_the_rows(node: Checkpoint) -> None:
+    client = Client()
+    client.force_login(get_user_model().objects.create_superuser("ada"))
+    measured(node, 0.875, rows="test")
+    place = f"/evaluate/{node.pk}/reconstructions/"
+    shown = client.get(f"{place}?rows=test").content.decode()
+    assert f'href="{place}?rows=test&amp;shown=worst"' in shown
+    assert f'href="{place}?rows=test"' in shown
+    form = shown.split('class="inset row which"')[1].split("</form>")[0]
+    assert 'name="rows" value="test"' in form
+    measured(node, 0.5)
+    assert f'href="{place}?shown=worst"' in client.get(place).content.decode()
+    sorting = client.get(f"/evaluate/{node.pk}/sort/?rows=test").content.decode()
+    assert '<input type="hidden" name="rows" value="test">' in sorting.split('class="row options"')[1]
+
+
 def test_a_job_leads_to_what_it_measured(node: Checkpoint) -> None:
     client = Client()
     client.force_login(get_user_model().objects.create_user("ada"))

@@ -167,7 +167,7 @@ def test_what_was_looked_at_is_kept_by_its_job_within_a_day(user: Any, own_stora
     assert keeping.spec["upload"] == job.spec["upload"]
     assert keeping.spec["labels"] == job.spec["labels"]
     assert (keeping.spec["changes"], keeping.spec["look"]) == ({"scale": "0..1"}, False)
-    imports.drop_uploads(keeping, keeping.attempt)
+    drop(keeping)
     assert files(own_storage) == []
     assert "kept no longer; upload it again" in str(
         api.post("/api/v1/datasets/import/", {"job": job.pk}).json()
@@ -204,13 +204,19 @@ def test_a_disk_that_fills_up_half_way_is_told_and_nothing_is_kept(own_storage: 
     assert files(own_storage) == []
 
 
+def drop(job: Job) -> None:
+    """Drop the files of a job as the attempt that holds it does."""
+    Job.objects.filter(pk=job.pk).update(state="RUNNING", attempt=1)
+    imports.drop_uploads(job, 1)
+
+
 def test_uploads_go_once_no_job_is_to_read_them(user: Any, own_storage: Path, monkeypatch: Any) -> None:
     first = imports.submit_import(actor=user, upload=uploads.keep(upload()), look=True)
     Job.objects.filter(pk=first.pk).update(state="SUCCEEDED", finished_at=timezone.now())
     one, two = (imports.submit_import(actor=user, looked=imports.looked_at(user, first.pk)) for _ in range(2))
     file = first.spec["upload"]["file"]
     assert file == one.spec["upload"]["file"] == two.spec["upload"]["file"]
-    imports.drop_uploads(one, one.attempt)
+    drop(one)
     assert default_storage.exists(file)
     monkeypatch.setattr(uploads, "GRACE", timedelta(0))
     (blobs.scratch() / f"{uploads.WORK_FOLDER}{two.pk}").mkdir()
@@ -227,7 +233,7 @@ def test_of_two_uploads_of_the_same_content_one_is_dropped_and_the_other_stays(
 ) -> None:
     first = imports.submit_import(actor=user, upload=uploads.keep(upload()))
     coming = uploads.keep(upload())  # and before its job is there, that of the other ends
-    imports.drop_uploads(first, first.attempt)
+    drop(first)
     second = imports.submit_import(actor=user, upload=coming)
     assert files(own_storage) == [Path(second.spec["upload"]["file"]).name]
 
@@ -238,7 +244,10 @@ def test_an_attempt_that_has_lost_its_job_drops_nothing_that_the_next_reads(
     job = imports.submit_import(actor=user, upload=uploads.keep(upload()))
     Job.objects.filter(pk=job.pk).update(state="RUNNING", attempt=2)
     imports.drop_uploads(job, 1)
+    Job.objects.filter(pk=job.pk).update(state="QUEUED")  # it is to be begun again
+    imports.drop_uploads(job, 2)
     assert len(files(own_storage)) == 1
+    Job.objects.filter(pk=job.pk).update(state="RUNNING")
     imports.drop_uploads(job, 2)
     assert files(own_storage) == []
 
@@ -250,7 +259,7 @@ def test_what_is_dropped_while_it_is_asked_for_is_told(
     Job.objects.filter(pk=first.pk).update(state="SUCCEEDED", finished_at=timezone.now())
     one = imports.submit_import(actor=user, looked=imports.looked_at(user, first.pk))
     looked = imports.looked_at(user, first.pk)
-    imports.drop_uploads(one, one.attempt)
+    drop(one)
     with pytest.raises(InvalidInput, match="is kept no longer; upload it again"):
         imports.submit_import(actor=user, looked=looked)
     assert Job.objects.count() == 2
