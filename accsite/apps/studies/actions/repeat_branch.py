@@ -64,8 +64,7 @@ class RepeatBranch(Action):
 
     @classmethod
     def suggested(cls, branch: Branch) -> Mapping[str, Any]:
-        measured = plans.measured_of(branch)
-        return {"outcome": measured[0].called if measured else "", "others": []}
+        return {"outcome": plans.proposed_outcome(branch), "others": []}
 
     @classmethod
     def choices(cls, branch: Branch) -> Mapping[str, Choices]:
@@ -74,13 +73,12 @@ class RepeatBranch(Action):
 
     def run(self, actor: Any, branch: Branch) -> Study:
         others = [_find(actor, branch, name) for name in self.others]
-        measured = plans.measured_of(branch)
         return studies.repeat_branch(
             actor=actor,
             branch=branch,
             others=others,
             seeds=self.seeds,
-            outcome=self.outcome.strip() or (measured[0].called if measured else ""),
+            outcome=self.outcome.strip() or plans.proposed_outcome(branch),
             claims=self.claims if self.claims.strip() else None,
             steps=self.steps,
             stop_when_decided=self.stop_when_decided,

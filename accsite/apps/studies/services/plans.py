@@ -77,6 +77,14 @@ def measured_of(branch: Branch) -> list[Metric]:
     return sorted(found.values(), key=lambda metric: (rank.get(metric.name, len(rank)), metric.called))
 
 
+def proposed_outcome(branch: Branch) -> str:
+    """Return what may be compared of a branch: what was measured of it, else UFR if its model has factor groups."""
+    measured = measured_of(branch)
+    if measured:
+        return measured[0].called
+    return "ufr" if branch.experiment.model_spec and model_of(branch).factor_groups else ""
+
+
 def plan_of(
     branch: Branch,
     others: Sequence[Branch],
