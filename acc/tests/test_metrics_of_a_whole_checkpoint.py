@@ -135,7 +135,7 @@ def _hangs() -> None:
         ({"a": Value(0.5, low=0.9, high=0.1), "b": 1}, "its interval came out from 0.9 to 0.1"),
         (_hangs, "Odd took longer than its 0.3 s and was stopped"),
     ],
-    ids=str,
+    ids=lambda each: getattr(each, "__name__", str(each)),
 )
 def test_what_is_no_number_is_a_sentence_and_costs_its_own_row(told: Any, said: str) -> None:
     odd = returning(told, ranges={"a": (0, 1)}, seconds=0.3)
