@@ -89,7 +89,7 @@ def test_the_picture_follows_the_slider_on_the_workbench_and_opening_it_asks_not
     )
     watched.assert_still()
 
-    digit = page.get_by_role("slider", name="digit")
+    digit = page.get_by_role("slider", name="digit", exact=True)
     digit.press("ArrowRight")
     first = taken(watched)
     assert "seed" not in said(page), "it begins at the middle"
@@ -126,7 +126,7 @@ def test_a_latent_is_in_its_address_with_the_seed_it_was_drawn_by(
     page.get_by_label("seed").fill("77")
     drawn = taken(watched)
     settled(watched, "seed=77")
-    page.get_by_role("slider", name="digit").press("End")
+    page.get_by_role("slider", name="digit", exact=True).press("End")
     moved = changed(watched, drawn)
     settled(watched, "by=")
     assert "seed 77" in said(page)
@@ -135,7 +135,7 @@ def test_a_latent_is_in_its_address_with_the_seed_it_was_drawn_by(
     again.open(page.url.removeprefix(site.url))
     assert again.page.locator(SHOWN).count() == 0
     assert again.page.get_by_label("seed").input_value() == "77"
-    again.page.get_by_role("slider", name="digit").press("End")
+    again.page.get_by_role("slider", name="digit", exact=True).press("End")
     assert taken(again) == moved
     again.page.get_by_role("button", name="Back to its start").click()
     assert changed(again, moved) == drawn
@@ -181,7 +181,7 @@ def test_a_decoder_in_the_page_has_torch_s_numbers_and_is_loaded_only_when_asked
     watched.open(f"/latent/?a={ends[0].pk}&b={ends[1].pk}&seed=5")
     assert watched.open(f"/latent/{ends[0].pk}/decoder.onnx").status == 404, "nobody has asked for it"
     watched.open(f"/latent/?a={ends[0].pk}&b={ends[1].pk}&seed=5")
-    page.get_by_role("slider", name="digit").press("End")
+    page.get_by_role("slider", name="digit", exact=True).press("End")
     by_server = taken(watched)
     page.wait_for_timeout(300)
     assert not [url for url in watched.requests if "onnx" in url.replace("decoder.onnx", "")]
@@ -215,7 +215,7 @@ def test_what_is_sent_as_one_file_opens_without_a_network(
     watched = visit(site.admin)
     page = watched.page
     watched.open(f"/latent/?a={ends[0].pk}&b={ends[1].pk}&seed=9")
-    page.get_by_role("slider", name="digit").press("End")
+    page.get_by_role("slider", name="digit", exact=True).press("End")
     shown = taken(watched)
     with page.expect_download() as saving:
         page.get_by_role("button", name="Save as one file").click()

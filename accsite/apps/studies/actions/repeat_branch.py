@@ -54,7 +54,11 @@ class RepeatBranch(Action):
         description="such as 'main > other on ufr by at least .05'; empty: this branch is better than each other",
     )
     steps: int | None = Field(
-        None, ge=1, le=1_000_000_000, title="Steps", description="empty: as many as each branch has now"
+        None,
+        ge=1,
+        le=1_000_000_000,
+        title="Steps of each seed",
+        description="empty: as many as each branch has now",
     )
     stop_when_decided: bool = Field(
         False,
