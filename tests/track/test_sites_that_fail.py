@@ -108,7 +108,7 @@ def test_a_file_that_was_cut_off_or_changed_is_told_apart(tmp_path, token, site_
     assert (told.fault, told.state) == ("", "LOST")
     _, columns = loss_history(Job.objects.get())
     assert np.isfinite(columns).all()
-    run.path.write_bytes(data[:-300] + b"\x00" + data[-299:])
+    run.path.write_bytes(data[:-300] + bytes([data[-300] ^ 1]) + data[-299:])
     again = track.sync([run.path], site=site_url, token=token)[0]
     assert "is not what was written" in again.fault
     (tmp_path / "no.accrun").write_bytes(b"no run at all")
