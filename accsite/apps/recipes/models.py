@@ -129,8 +129,7 @@ class RecipeStep(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Write the row, with the experiment of what it touched: it says whose the run is when that is gone."""
-        about = self.branch or self.checkpoint
-        if self.experiment_id is None and about is not None:
+        if self.experiment_id is None and (about := self.branch or self.checkpoint) is not None:
             self.experiment_id = about.experiment_id
         super().save(*args, **kwargs)
 
