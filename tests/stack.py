@@ -267,15 +267,21 @@ class Stack:
         spec = {"steps": steps, "batch_size": 32, "threads": 1, "checkpoint_every_seconds": None, **train}
         return jobs.submit_training(actor=None, branch=branch, train=spec)
 
-    def until(self, condition: Callable[[], Any], *, what: str, seconds: float = 60) -> Any:
-        """Return what ``condition`` returns once it is true; raises Gone with all logs."""
+    def until(
+        self, condition: Callable[[], Any], *, what: str | Callable[[], str], seconds: float = 60
+    ) -> Any:
+        """Return what ``condition`` returns once it is true; raises Gone with all logs.
+
+        what: is waited for; called when it has not come, where it says how things are then.
+        """
         end = time.monotonic() + PATIENCE * seconds
         while True:
             found = condition()
             if found:
                 return found
             if time.monotonic() > end:
-                raise Gone(f"waited {PATIENCE * seconds:g} s for {what}\n{self.logs()}")
+                told = what if isinstance(what, str) else what()
+                raise Gone(f"waited {PATIENCE * seconds:g} s for {told}\n{self.logs()}")
             time.sleep(0.02)
 
     def state(self, job: Any, *states: str, seconds: float = 60) -> Any:
@@ -287,9 +293,8 @@ class Stack:
                 raise Gone(f"job {job.pk} failed: {job.message}\n{job.traceback}\n{self.logs()}")
             return job.state in states
 
-        self.until(
-            reached, what=f"job {job.pk} to be {' or '.join(states)}; it is {job.state}", seconds=seconds
-        )
+        wanted = f"job {job.pk} to be {' or '.join(states)}"
+        self.until(reached, what=lambda: f"{wanted}; {described(job)}", seconds=seconds)
         return job
 
     def step(self, job: Any, step: int, seconds: float = 60) -> Any:
@@ -299,7 +304,8 @@ class Stack:
             job.refresh_from_db()
             return job.step >= step
 
-        self.until(reached, what=f"job {job.pk} to reach step {step}", seconds=seconds)
+        wanted = f"job {job.pk} to reach step {step}"
+        self.until(reached, what=lambda: f"{wanted}; {described(job)}", seconds=seconds)
         return job
 
     def logs(self) -> str:
@@ -462,6 +468,23 @@ def seed(stack: Stack) -> None:
         provenance={"generator": "HandwrittenDigits"},
     )
     connections["default"].close()
+
+
+def described(job: Any) -> str:
+    """Return how a job stands, what has happened to it, and which other jobs have not ended."""
+    from accsite.apps.jobs.models import Job
+
+    job.refresh_from_db()
+    events = [
+        f"  {event.created_at:%H:%M:%S.%f} {event.kind} {event.payload} {event.message}"
+        for event in job.events.all()
+    ]
+    others = [
+        f"  {other.kind} {other.pk} is {other.state}, rung {[bell.rings for bell in other.outbox.all()]}"
+        for other in Job.objects.active().exclude(pk=job.pk)
+    ]
+    stands = f"it is {job.state} at step {job.step}, attempt {job.attempt}"
+    return "\n".join([stands, *events, "other jobs:", *(others or ["  none"])])
 
 
 def _is_idle(worker: Process) -> bool:

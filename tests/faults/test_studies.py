@@ -52,7 +52,8 @@ def written_down(**how):
 
 
 def begun(stack, study):
-    """Start a study over real workers, and return that of recipes."""
+    """Start a study over real workers, and return that of recipes; what a kill leaves unrung the sweeper rings for."""
+    stack.sweeper()
     worker = stack.worker("recipe-1", "recipe", wait=False)
     evaluator = stack.worker("eval-1", "eval,default", wait=False)
     stack.worker()
@@ -67,6 +68,31 @@ def numbers(study):
     """Return (arm, seed) -> what was measured, of those that are done."""
     done = [each for each in results_of(study) if each.status == "succeeded"]
     return {(each.arm, each.seed): each.values["digit/accuracy"].value for each in done}
+
+
+@pytest.mark.long(20)
+def test_trainings_whose_recipe_was_killed_before_it_rang_for_them_are_rung_for_by_the_sweeper(stack):
+    worker = stack.worker("recipe-1", "recipe", wait=False)
+    stack.worker()
+    study = studies.start_study(actor=None, study=written_down())
+    stack.state(study.run.job, "RUNNING")
+    theirs = Job.objects.filter(recipe_steps__run=study.run, kind="train").order_by("pk")
+    stack.redis.pause()
+    try:
+        stack.until(lambda: theirs.count() == 2, what="a training of each arm")
+        (child,) = children_of(worker.zygote())
+        os.kill(child, signal.SIGKILL)
+        stack.until(lambda: reload(study.run.job).workers_lost == 1, what="the loss to be seen")
+        unrung = list(theirs)
+    finally:
+        stack.redis.resume()
+    assert [job.outbox.get().rings for job in unrung] == [0, 0]
+
+    stack.sweeper()
+    for job in unrung:
+        stack.state(job, "SUCCEEDED")
+        assert (job.attempt, theirs.filter(branch=job.branch).count()) == (1, 1)
+    assert reload(study.run.job).attempt == 2
 
 
 @pytest.mark.long(110)
