@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import socket
 import struct
@@ -57,15 +58,17 @@ class Pipe:
                 threading.Thread(target=self._push, name="records-waiting", daemon=True).start()
 
     def receive(self) -> tuple[Record, bytes] | None:
-        """Return the next message and its values; None when the other end is gone, if amid a message, too."""
+        """Return the next message and its values; None when either end is gone, if amid a message, too."""
         try:
             head = self._read(_HEAD.size)
             if head is None:
                 return None
             length, size = _HEAD.unpack(head)
             text, values = self._read(length), self._read(size)
-        except ConnectionError:
-            return None
+        except OSError as error:
+            if isinstance(error, ConnectionError) or error.errno == errno.EBADF:  # closed by another thread
+                return None
+            raise
         return None if text is None or values is None else (json.loads(text), values)
 
     def close(self) -> None:

@@ -92,3 +92,12 @@ def test_sending_to_an_end_that_is_gone_is_no_error():
     for number in range(3):
         one.send(*block_message(block(number)))
     assert one.receive() is None
+
+
+def test_who_reads_an_end_that_is_closed_meanwhile_has_reached_its_end():
+    one, other = Pipe.pair()
+    other.forget()
+    assert other.receive() is None
+    one.close()
+    one.close()
+    assert one.receive() is None
