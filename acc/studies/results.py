@@ -124,7 +124,10 @@ def mixed(study: Study, results: Sequence[Result]) -> list[str]:
     for fact in sorted({name for result in ended for name in result.facts}):
         values = [result.facts.get(fact, "unknown") for result in ended]
         if len(counts := _counted(values)) > 1:
-            found.append(f"{fact} is not the same in all results: {_listed(counts)}.")
+            of_seeds = {(result.seed, value) for result, value in zip(ended, values, strict=True)}
+            alike = len(of_seeds) == len({result.seed for result in ended})
+            paired = "; arms of a seed have the same" if alike else ""
+            found.append(f"{fact} is not the same in all results: {_listed(counts)}{paired}.")
     for arm in study.arms:
         counts = _counted([result.settings for result in ended if result.arm == arm.name])
         if len(counts) > 1:

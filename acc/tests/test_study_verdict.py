@@ -240,8 +240,16 @@ def test_seeds_of_unlike_devices_and_settings_are_told() -> None:
                                      "settings": "b" if each.seed == 3 and each.arm == "curriculum" else "a"})
              for each in results(GAINS)]  # fmt: skip
     sentence = only(study(), found).sentence
-    assert "device is not the same in all results: cpu (10), cuda (2)." in sentence
+    assert (
+        "device is not the same in all results: cpu (10), cuda (2); arms of a seed have the same." in sentence
+    )
     assert "the seeds of 'curriculum' did not run with the same settings: 2 kinds." in sentence
+
+
+def test_a_pair_of_unlike_devices_is_told() -> None:
+    found = [each.model_copy(update={"facts": {"device": "cuda" if each.arm == "curriculum" else "cpu"}})
+             for each in results(GAINS)]  # fmt: skip
+    assert "device is not the same in all results: cpu (6), cuda (6)." in only(study(), found).sentence
 
 
 def test_nothing_seen_is_nothing_decided() -> None:

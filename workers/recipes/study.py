@@ -70,7 +70,10 @@ class TrainFromNothing(verbs.Train):
         job = jobs.submit_training(
             actor=self.actor,
             branch=branch,
-            train=self.args["train"],
+            train={
+                **self.args["train"],
+                "device": running.device_of(branch, self.args["train"].get("device", "auto")),
+            },
             plugins=self.args["plugins"],
             idempotency_key=self.key(step),
         )

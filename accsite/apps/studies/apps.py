@@ -10,12 +10,15 @@ class StudiesConfig(AppConfig):
     label = "studies"
 
     def ready(self) -> None:
+        from accsite.apps.datasets import uses
         from accsite.apps.recipes.services import recipes
         from accsite.apps.studies import access, finders, objects, topics
+        from accsite.apps.studies.selectors import studies_on
         from accsite.apps.studies.services import running
 
         access.register()
         finders.register()
         objects.register()
         topics.register()
+        uses.register(studies_on)
         recipes.WHEN_SETTLED.append(running.settle)

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypedDict
 
-from django.db.models import QuerySet
+from django.db.models import QuerySet, TextField
+from django.db.models.functions import Cast
 
 from acc.errors import InvalidInput
 from acc.studies import Outcome, Result, judge, settled
 from acc.studies import Study as Plan
+from accsite.apps.datasets.models import Dataset
 from accsite.apps.jobs.models import Job, JobKind, Worker
 from accsite.apps.jobs.states import TERMINAL, JobState
 from accsite.apps.studies.models import Study, StudyResult
+from accsite.apps.training.models import Visibility
 
 COSTS = ("seconds", "images", "steps")
 """What may be an outcome besides what an evaluation measures: what an arm took."""
@@ -114,6 +118,22 @@ def outcomes_by_kind(plan: Plan) -> list[list[Outcome]]:
 def count_kinds(plan: Plan) -> int:
     """Return how many evaluations each arm and seed has."""
     return len(outcomes_by_kind(plan))
+
+
+def studies_on(dataset: Dataset, limit: int) -> list[str]:
+    """Return the names of up to ``limit`` studies, begun or done, that train or measure on a dataset."""
+    begun = Study.objects.exclude(run=None).annotate(told=Cast("plan", TextField()))
+    rows = begun.filter(told__contains=f'"{dataset.slug}"').order_by("-pk")
+    using = (study for study in rows.iterator() if dataset.slug in _datasets_of(study.planned))
+    return [
+        "a private study" if study.visibility == Visibility.PRIVATE else f"study '{study.name}'"
+        for study in islice(using, limit)
+    ]
+
+
+def _datasets_of(plan: Plan) -> set[str]:
+    trained = {slug for arm in plan.arms for slug in plan.settings_of(arm.name).get("datasets", ())}
+    return trained | {outcome.dataset for outcome in plan.outcomes}
 
 
 def canonical(value: Any) -> str:

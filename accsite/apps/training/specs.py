@@ -8,6 +8,7 @@ from accsite.apps.datasets.models import Dataset
 from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.training.models import Branch, Checkpoint, Task
 
+COLOUR_SLOTS = 8
 NO_MODEL = "it was tracked from a loop of one's own, and has weights alone"
 
 
@@ -47,6 +48,29 @@ def task_spec(task: Task, source_sha256: str | None = None) -> TaskSpec:
         factor=task.factor or None,
         params=task.params,
         source_sha256=source_sha256,
+    )
+
+
+def task_of(branch: Branch, spec: TaskSpec, dataset: Dataset, position: int) -> Task:
+    """Return an unsaved task as a specification has it, whatever its class has become since; the inverse of the above.
+
+    position: its place in the order of the branch, from 0.
+    """
+    start, end = spec.latent_slice or (None, None)
+    return Task(
+        branch=branch,
+        key=spec.key,
+        name=spec.name[:80],
+        task_class=spec.task_class,
+        dataset=dataset,
+        weight=spec.weight,
+        enabled=spec.enabled,
+        latent_start=start,
+        latent_end=end,
+        factor=spec.factor or "",
+        params=spec.params,
+        position=position,
+        colour_slot=position % COLOUR_SLOTS,
     )
 
 

@@ -9,12 +9,14 @@ from django.utils import timezone
 
 from acc.errors import InvalidInput
 from acc.hashes import text_sha256
+from acc.specs import ModelSpec, TaskSpec
 from acc.studies import Measured
 from acc.studies import Study as Plan
 from acc.version import __version__
 from accsite.apps.datasets import selectors as datasets
 from accsite.apps.evaluation.models import Evaluation, Metric
-from accsite.apps.jobs.models import Job, Worker
+from accsite.apps.jobs.kinds import queue_of
+from accsite.apps.jobs.models import Job, JobKind, Worker
 from accsite.apps.jobs.services.unit import touch, unit_of_work
 from accsite.apps.jobs.states import JobState
 from accsite.apps.recipes.models import RecipeRun
@@ -22,7 +24,8 @@ from accsite.apps.recipes.services import recipes
 from accsite.apps.studies.models import Study, StudyResult
 from accsite.apps.studies.selectors import COSTS, canonical, is_settled, outcomes_by_kind
 from accsite.apps.training.models import AutoEvaluate, Branch, Checkpoint, Experiment, ExperimentShare
-from accsite.apps.training.services import branches, experiments, tasks
+from accsite.apps.training.services import experiments
+from accsite.apps.training.specs import task_of
 
 S = StudyResult.State
 HELD_OUT_BY = ("split", "val_fraction", "combinations")
@@ -73,12 +76,40 @@ def make_branch(*, actor: Any, study_id: int, arm: str, seed: int) -> Branch:
             raise InvalidInput(dataset=f"{slug!r} is not the data that the study began with")
     row = study.results.get(arm=arm, seed=seed)
     branch = _branch(actor, study, plan, row)
-    for key, task in settings["tasks"].items():
-        asked = {name: value for name, value in task.items() if name != "part_weights"}
-        tasks.add_task(actor=actor, branch=branch, key=key, **{**asked, "factor": asked["factor"] or ""})
+    for position, (key, told) in enumerate(settings["tasks"].items()):
+        # As they are planned: what their classes have become since then is asked nothing.
+        spec = TaskSpec.model_validate({**told, "key": key})
+        task_of(branch, spec, datasets.get(spec.dataset), position).save()
     StudyResult.objects.filter(pk=row.pk).update(branch=branch)
-    touch(f"study:{study.pk}")
+    touch(f"study:{study.pk}", f"tasks:{branch.pk}")
     return branch
+
+
+def device_of(branch: Branch, asked: str) -> str:
+    """Return the device that the training of an arm and a seed asks for; within the transaction that submits it.
+
+    Arms of a seed are to be trained on one kind of device: the one on which the first of them is, or was. ``asked``
+    where that says which, where there is no choice yet, and where no worker has that kind any more, as results tell.
+    """
+    row = StudyResult.objects.get(branch=branch)
+    Study.objects.select_for_update().get(pk=row.study_id)  # two arms of a seed choose one after the other
+    if asked != "auto":
+        return asked
+    queue = queue_of(JobKind.TRAIN)
+    offered = {kind_of(worker.device) for worker in Worker.objects.serving(queue)}
+    beside = StudyResult.objects.filter(study=row.study_id, seed=row.seed).exclude(pk=row.pk)
+    partners = Job.objects.filter(kind=JobKind.TRAIN, branch__in=beside.values("branch")).order_by("-pk")
+    chosen = [kind_of(job.spec["train"]["device"]) or kind_of(job.device) for job in partners]
+    kind = next(filter(None, chosen), "")
+    if not kind and len(offered) > 1:
+        idle = {kind_of(worker.device) for worker in Worker.objects.idle() if queue in worker.queues}
+        kind = "cpu" if idle == {"cpu"} else "cuda"
+    return kind if kind == "cpu" or kind in offered else asked
+
+
+def kind_of(device: str) -> str:
+    """Return the kind of one or more devices, such as cuda of ``cuda:0, cuda:1``; empty: it is not said."""
+    return "" if device == "auto" else device.partition(":")[0]
 
 
 def _branch(actor: Any, study: Study, plan: Plan, row: StudyResult) -> Branch:
@@ -91,14 +122,18 @@ def _branch(actor: Any, study: Study, plan: Plan, row: StudyResult) -> Branch:
         )
     else:
         name = f"{study.name}, seed {row.seed}"[:80]
-        made = experiments.create_experiment(
-            actor=actor,
-            name=experiments.free_experiment_slug(name, actor, number=True)[0],
-            model={**plan.settings_of(row.arm)["model"], "seed": row.seed},
+        model = ModelSpec.model_validate({**plan.settings_of(row.arm)["model"], "seed": row.seed})
+        made = experiments.new_experiment(
+            actor,
+            name,
+            number=True,
+            model_spec=model.model_dump(mode="json"),
             visibility=study.visibility,
         )
         _share(study, made)
-        branch = branches.rename_branch(actor=actor, branch=made.branches.get(), name=row.arm)
+        branch = experiments.create_branch(
+            actor=actor, experiment=made, name=row.arm, tasks=experiments.NO_TASKS
+        )
     branch.auto_evaluate = AutoEvaluate.OFF  # the study says what is measured
     branch.save(update_fields=["auto_evaluate"])
     return branch
@@ -157,7 +192,7 @@ def keep(row: StudyResult, *, checkpoint_id: int, jobs: Sequence[int]) -> None:
         images=images,
         settings=text_sha256(canonical(settings)),
         facts={
-            "device": str(training.result.get("device", "")).partition(":")[0],
+            "device": kind_of(str(training.result.get("device", ""))),
             "precision": str(training.result.get("precision", "")),
             "acc": __version__,
         },

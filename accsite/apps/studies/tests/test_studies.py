@@ -5,16 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import transaction
 
 from acc.errors import InvalidInput
 from acc.studies import Measured
+from accsite.apps.datasets.models import Dataset
+from accsite.apps.datasets.services import manage
 from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.services import lifecycle
 from accsite.apps.recipes.models import RecipeRun
+from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.studies.models import Study, StudyResult
 from accsite.apps.studies.selectors import claims_of, cost_of, find_study, has_more, state_of
 from accsite.apps.studies.services import running, studies
 from accsite.apps.training.models import Branch, Experiment, ExperimentShare, Visibility
+from accsite.apps.training.services import jobs
 from accsite.apps.training.tests import rows
 from accsite.errors import WrongState
 
@@ -234,6 +239,78 @@ def test_data_that_is_another_by_now_is_refused(arms, user):
     data.save()
     with pytest.raises(InvalidInput, match="not the data that the study began with"):
         running.make_branch(actor=user, study_id=study.pk, arm="main", seed=0)
+
+
+def test_what_a_class_has_become_since_is_asked_nothing(arms, user):
+    study = write_down(arms, user)
+    rows.make_plugin(PluginKind.TASK, "ReconstructionTask", params=[rows.named("margin", 0.5)])
+    rows.make_plugin(PluginKind.MODEL, "FactorSlotAutoencoder", params=[rows.named("depth", 3)])
+    Plugin.objects.filter(name="ReconstructionTask").update(available=False)
+    made = running.make_branch(actor=user, study_id=study.pk, arm="heavier", seed=0)
+    (task,) = made.tasks.all()
+    assert (task.weight, task.params) == (3.0, {})
+    assert made.experiment.model_spec["params"] == {"base_channels": 8}
+
+
+def test_its_dataset_stays_from_its_beginning_on(arms, user):
+    study = write_down(arms, user)
+    data = rows.make_dataset("apart")
+    plan = study.planned.revised(
+        seen=0,
+        outcomes=[{"name": "digit/accuracy"}, {"name": "far", "metric": "ufr", "dataset": "apart"}],
+    )
+    Study.objects.update(plan=plan.model_dump(mode="json"))
+    manage.check_unused(data)
+    study = studies.start_study(actor=user, study=Study.objects.get())
+    with pytest.raises(WrongState, match=f"is used by study '{study.name}'; it stays while they do"):
+        manage.remove(actor=user, dataset=data)
+    end_all(study, 6)
+    Study.objects.update(visibility=Visibility.PRIVATE)
+    with pytest.raises(WrongState, match="is used by a private study"):
+        manage.remove(actor=user, dataset=data)
+    Branch.objects.exclude(pk__in=[arm.pk for arm in arms]).delete()
+    arms[0].tasks.get().delete()
+    arms[1].tasks.get().delete()
+    with pytest.raises(WrongState, match="is used by a private study"):
+        manage.remove(actor=user, dataset=Dataset.objects.get(slug="handwritten-digits"))
+
+
+def trained(study: Study, arm: str, seed: int, device: str = "") -> Job:
+    """Return the training of an arm and a seed, submitted as the study does, claimed by a worker of ``device``."""
+    branch = running.make_branch(actor=study.owner, study_id=study.pk, arm=arm, seed=seed)
+    with transaction.atomic():
+        asked = {"steps": 10, "device": running.device_of(branch, "auto")}
+    job = jobs.submit_training(actor=study.owner, branch=branch, train=asked)
+    Job.objects.filter(pk=job.pk).update(device=device)
+    return job
+
+
+def asked_of(job: Job) -> str:
+    return str(job.spec["train"]["device"])
+
+
+def test_arms_of_a_seed_are_trained_on_one_kind_of_device(arms, user):
+    rows.make_worker("slow")
+    study = write_down(arms, user)
+    assert asked_of(trained(study, "main", 0)) == "auto", "there is one kind alone"
+    assert asked_of(trained(study, "main", 1, "cpu")) == "auto"
+    fast = rows.make_worker("fast", "cuda:0")
+    assert asked_of(trained(study, "heavier", 1)) == "cpu", "as the other arm was"
+    assert asked_of(trained(study, "main", 2)) == "cuda", "it is idle"
+    rows.make_job(state="RUNNING", worker=fast, device="cuda:0")
+    assert asked_of(trained(study, "heavier", 2)) == "cuda", "as the other arm will be"
+    assert asked_of(trained(study, "main", 3)) == "cpu", "a worker of it is idle"
+    job = trained(study, "main", 4, "cuda:0, cuda:1")
+    Job.objects.filter(pk=job.pk).update(spec={**job.spec, "train": {**job.spec["train"], "device": "auto"}})
+    assert asked_of(trained(study, "heavier", 4)) == "cuda"
+    fast.state = "OFFLINE"
+    fast.save()
+    assert asked_of(trained(study, "heavier", 3)) == "cpu"
+    rows.make_job(state="QUEUED")
+    assert running.device_of(study.results.get(arm="heavier", seed=2).branch, "auto") == "auto", "none has it"
+    assert running.device_of(study.results.get(arm="heavier", seed=3).branch, "cuda:1") == "cuda:1", (
+        "as it is said"
+    )
 
 
 @pytest.mark.parametrize("state", ["planned", "running", "decided", "failed"])

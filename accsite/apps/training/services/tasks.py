@@ -22,11 +22,9 @@ from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.training.models import Branch, Task
 from accsite.apps.training.services.locks import lock_branch
 from accsite.apps.training.services.steering import command_branch
-from accsite.apps.training.specs import dataset_spec, model_of, task_spec
+from accsite.apps.training.specs import COLOUR_SLOTS, dataset_spec, model_of, task_spec
 from accsite.errors import WrongState
 from accsite.names import MAX_NAME_LENGTH, clean_name
-
-COLOUR_SLOTS = 8
 
 
 @unit_of_work()
@@ -42,14 +40,12 @@ def add_task(
     latent_slice: Sequence[int] | str | None = None,
     factor: str = "",
     params: Mapping[str, Any] | None = None,
-    key: str = "",
 ) -> Task:
     """Return a new task of a branch; a running job builds its head between two steps.
 
     It reads the named ``factor``, or ``latent_slice`` (``start:end``, or two numbers), or the whole latent.
     Without a ``name`` it is called after its target, if it has one, else after its class; its key is of its class then.
-    ``key``: of the task of another branch that it repeats. Raises InvalidInput or TaskError naming each field that is
-    wrong, and attaches nothing.
+    Raises InvalidInput or TaskError naming each field that is wrong, and attaches nothing.
     """
     lock_branch(branch.pk)  # two tasks added at once get different keys and colours
     errors: dict[str, list[str]] = {}
@@ -70,7 +66,7 @@ def add_task(
     except InvalidInput as error:
         errors.update(error.fields)
     siblings = list(branch.tasks.all())
-    key = key or _free_key(name or _label(plugin), siblings)
+    key = _free_key(name or _label(plugin), siblings)
     name = _free_name(name, usual_name(plugin, data, cleaned), siblings, errors)
     model = model_of(branch)
     spec = None

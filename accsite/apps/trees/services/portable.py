@@ -21,14 +21,13 @@ from accsite.apps.jobs.models import JobEvent
 from accsite.apps.jobs.services.unit import touch, unit_of_work
 from accsite.apps.registry import approval
 from accsite.apps.registry.models import Plugin, PluginKind
-from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Task, Visibility
+from accsite.apps.training.models import Branch, Checkpoint, CheckpointKind, Visibility
 from accsite.apps.training.services import checkpoints
 from accsite.apps.training.services.code import naming_code
 from accsite.apps.training.services.experiments import MAIN, free_experiment_slug, new_experiment
 from accsite.apps.training.services.intact import require_intact
 from accsite.apps.training.services.steering import STEERING
-
-COLOURS = 8
+from accsite.apps.training.specs import task_of
 
 
 @dataclass(frozen=True)
@@ -147,22 +146,7 @@ def _attach(branch: Branch, spec: TrainJobSpec) -> list[str]:
             )
             notes.append(f"task {task.name!r} was left out: {lacks} is not on this site")
             continue
-        start, end = task.latent_slice or (None, None)
-        Task.objects.create(
-            branch=branch,
-            key=task.key,
-            name=task.name[:80],
-            task_class=task.task_class,
-            dataset=dataset,
-            weight=task.weight,
-            enabled=task.enabled,
-            latent_start=start,
-            latent_end=end,
-            factor=task.factor or "",
-            params=task.params,
-            position=position,
-            colour_slot=position % COLOURS,
-        )
+        task_of(branch, task, dataset, position).save()
     return notes
 
 
