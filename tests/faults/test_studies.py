@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import os
+import random
+import shutil
 import signal
+import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from accsite.apps.jobs.models import Job
+from accsite.apps.registry.models import Plugin
 from accsite.apps.studies.models import StudyResult
 from accsite.apps.studies.selectors import claims_of, results_of, state_of
 from accsite.apps.studies.services import studies
 from accsite.apps.training.models import Branch, Checkpoint
 from accsite.apps.training.services import experiments, jobs, tasks
-from tests.stack import DATASET, MODEL, children_of, reload
+from accsite.supervisor.redis import free_port
+from tests.faults.test_starter import none_left
+from tests.stack import DATASET, MODEL, ROOT, children_of, reload
+from workers.machine.processes import descendants
 
 STEPS = 40
 SEEDS = 3
+KILLS_DRAWN_BY = 20261130
+"""The seed of the moments at which all is killed."""
 
 
 def two_branches():
@@ -121,6 +131,97 @@ def test_a_study_whose_worker_is_killed_does_nothing_twice_and_comes_to_the_same
     assert "3 seeds cannot decide at .05 with a two-sided test; 6 can" in claim["sentence"]
     extended(stack, study, after)
     stopped(stack, after)
+
+
+@pytest.mark.long(150)
+@pytest.mark.timeout(900)
+def test_all_processes_killed_at_three_moments_cost_a_study_nothing(make_stack):
+    stack = make_stack()
+    study: Any = studies.start_study(actor=None, study=written_down())
+    theirs = Job.objects.filter(recipe_steps__run=study.run)
+    drawn = random.Random(KILLS_DRAWN_BY)
+    for kill in range(4):
+        platform = up(stack)
+        before = theirs.filter(state="SUCCEEDED").count()
+        if kill == 3:
+            break
+        stack.until(
+            lambda before=before: theirs.filter(state="SUCCEEDED").count() > before, what="a job", seconds=120
+        )
+        time.sleep(drawn.uniform(0, 2))
+        assert reload(study.run.job).state == "RUNNING"
+        everything = [platform.popen.pid, *descendants(platform.popen.pid)]
+        drawn.shuffle(everything)
+        for pid in everything:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        platform.popen.wait()
+        none_left(stack, everything)
+    stack.state(study.run.job, "SUCCEEDED", seconds=240)
+    assert study.run.job.attempt == 4
+    done = numbers(reload(study))
+    assert len(done) == 2 * SEEDS
+    for kind in ("train", "evaluate"):
+        assert (
+            theirs.filter(kind=kind, state="SUCCEEDED").count()
+            == theirs.filter(kind=kind).count()
+            == 2 * SEEDS
+        )
+    of_seeds(study)
+
+    undisturbed: Any = studies.start_study(actor=None, study=written_down())
+    stack.state(undisturbed.run.job, "SUCCEEDED", seconds=240)
+    assert numbers(reload(undisturbed)) == done
+    assert weights(reload(undisturbed)) == weights(study)
+
+
+def up(stack):
+    """Start a platform with a Redis of its own."""
+    command = ("manage.py", "up", "--port", str(free_port()), "--device", "cpu", "-v", "2")
+    return stack.start("up", *command, REDIS_URL="")
+
+
+def weights(study):
+    """Return (arm, seed) -> the last losses of its training, to the last bit."""
+    return {(row.arm, row.seed): row.checkpoint.losses for row in study.results.select_related("checkpoint")}
+
+
+EDITS = {
+    "AccDataset, Baseline": "AccDataset, Param, Baseline",
+    'label = "Classification"\n': 'label = "Classification"\n    margin = Param(0.5, min=0, max=1)\n',
+    "return F.cross_entropy(": "return self.margin * 0.0 * F.cross_entropy(",
+}
+"""What somebody makes of a task: a parameter more, and a loss from which nothing is learned."""
+
+
+@pytest.mark.long(60)
+def test_a_study_keeps_the_version_of_a_task_whose_file_is_edited_while_seeds_wait(make_stack, tmp_path):
+    root = tmp_path / "plugins"
+    shutil.copytree(ROOT / "plugins", root)
+    stack = make_stack(ACC_PLUGINS=str(root))
+    stack.watcher()
+    study, _ = begun(stack, written_down())
+    planned = study.planned.settings["plugins"]["ClassificationTask"]
+    trainings = Job.objects.filter(recipe_steps__run=study.run, kind="train")
+    stack.until(lambda: trainings.filter(state="RUNNING").exists(), what="the first training", seconds=120)
+
+    file = root / "tasks" / "classification.py"
+    text = file.read_text()
+    for before, after in EDITS.items():
+        assert text.count(before) == 1
+        text = text.replace(before, after)
+    file.write_text(text)
+    task = Plugin.objects.get(name="ClassificationTask")
+    stack.until(lambda: reload(task).source_id != planned, what="the edit to be known")
+    assert study.results.filter(state=StudyResult.State.WAITING).exists()
+
+    stack.state(study.run.job, "SUCCEEDED", seconds=240)
+    assert len(numbers(reload(study))) == 2 * SEEDS
+    used = {job.spec["plugins"]["ClassificationTask"] for job in trainings}
+    assert used == {planned}
+    asked = [task["params"] for job in trainings for task in job.spec["tasks"] if task["key"] == "digit"]
+    assert asked == [study.planned.settings["tasks"]["digit"]["params"]] * 2 * SEEDS
+    assert written_down().planned.settings["plugins"]["ClassificationTask"] == task.source_id
 
 
 def stopped(stack, numbers_of_the_other):

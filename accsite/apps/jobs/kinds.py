@@ -63,6 +63,10 @@ class Kind:
     def ended(self, job: Job) -> None:
         """Settle what hangs on a job that has just ended; within its end."""
 
+    def got_on(self, job: Job) -> bool:  # noqa: ARG002
+        """Return whether the newest attempt did what none after it does again: losing it counts as the first loss."""
+        return False
+
     def retry(self, *, actor: Any, job: Job) -> Job:  # noqa: ARG002
         """Return a new job that was asked the same; raises WrongState or InvalidInput if that is not possible."""
         raise self.cannot_retry(job, "what it was about is gone")

@@ -262,12 +262,12 @@ def _move(
 def lose(job_id: int, attempt: int, reason: str, guard: Q | None = None) -> bool:
     """Take the job from a worker that fell silent; return False if it is no longer this attempt's.
 
-    It waits for another worker, which goes on at its newest checkpoint; after ACC_MAX_ATTEMPTS losses it
-    fails. guard: what must hold of its row as well.
+    It waits for another worker, which goes on at its newest checkpoint; after ACC_MAX_ATTEMPTS losses
+    between which it did not get on (``Kind.got_on``) it fails. guard: what must hold of its row as well.
     """
     job = Job.objects.get(pk=job_id)
     was_paused = job.state == JobState.PAUSED
-    losses = job.workers_lost + 1
+    losses = 1 if kinds.of(job).got_on(job) else job.workers_lost + 1
     if not _move(
         job, JobState.LOST, attempt=attempt, guard=guard, workers_lost=losses, message=reason, **_LET_GO
     ):

@@ -6,7 +6,8 @@ from typing import Any
 
 from accsite.apps.jobs.kinds import Kind
 from accsite.apps.jobs.models import Job, JobKind
-from accsite.apps.recipes.models import RecipeRun
+from accsite.apps.jobs.states import JobState
+from accsite.apps.recipes.models import RecipeRun, RecipeStep
 from accsite.apps.recipes.services import recipes
 
 
@@ -16,6 +17,15 @@ class Recipe(Kind):
     name = JobKind.RECIPE
     queue = "recipe"
     body = "workers.kinds.recipe.recipe"
+
+    def got_on(self, job: Job) -> bool:
+        """Return whether a call has ended since the newest attempt began.
+
+        A run of days is not to fail of three machines that went down on the way.
+        """
+        claims = job.events.filter(kind="state", payload__state=JobState.CLAIMED).order_by("-pk")
+        begun = claims.values_list("created_at", flat=True).first()
+        return begun is not None and RecipeStep.objects.filter(run__job=job, finished_at__gt=begun).exists()
 
     def ended(self, job: Job) -> None:
         recipes.settle(job)
