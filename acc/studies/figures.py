@@ -32,11 +32,18 @@ FORMS = {"svg": "SVG", "pdf": "PDF"}
 PARTS = ("outcomes", "differences", "curves")
 Part = Literal["all", "outcomes", "differences", "curves"]
 SHAPES = "osD^vPX*<>ph"
-DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)), (0, (8, 2)), (0, (3, 3)))
+DASHES: tuple[Any, ...] = (
+    "-",
+    (0, (5, 1.5)),
+    (0, (1.2, 1.2)),
+    (0, (5, 1.5, 1.2, 1.5)),
+    (0, (8, 2)),
+    (0, (3, 3)),
+)
 WIDTH_INCHES = 5.5
 """The width of the text of most papers, so that a figure is printed in its own size and its letters in theirs."""
 FONT_POINTS = 8
-ROW_INCHES, CURVE_INCHES, PAD_INCHES = 0.3, 2.2, 0.75
+ROW_INCHES, CURVE_INCHES, PAD_INCHES = 0.32, 2.2, 0.75
 NAME_CHARACTERS = 26
 STYLE = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so that a figure is the same wherever it is made
@@ -113,9 +120,7 @@ Panel = tuple[float, Callable[["Axes"], None]]
 """Its height in inches, and what draws it."""
 
 
-def _panels(
-    study: Study, results: Sequence[Result], part: str, curves: Sequence[OverSteps]
-) -> list[Panel]:
+def _panels(study: Study, results: Sequence[Result], part: str, curves: Sequence[OverSteps]) -> list[Panel]:
     found: list[Panel] = []
     if part in ("all", "outcomes"):
         for outcome in study.outcomes:
@@ -132,7 +137,10 @@ def _panels(
     if part in ("all", "curves"):
         places = [arm.name for arm in study.arms]
         found += [
-            (CURVE_INCHES, lambda axes, each=each: _curves(axes, each, places))  # type: ignore[misc]
+            (
+                CURVE_INCHES + ROW_INCHES * len(each.curves) / 2,
+                lambda axes, each=each: _curves(axes, each, places),
+            )  # type: ignore[misc]
             for each in curves
             if each.curves
         ]
@@ -154,7 +162,7 @@ def _differences(study: Study, verdict: Verdict) -> Panel:
     interval = None if verdict.mean is None else Interval(verdict.mean, low, high, math.nan, verdict.n)
     place = [arm.name for arm in study.arms].index(claim.first)
     row = _Row(
-        f"{claim.first} − {claim.second}",
+        f"{claim.first} less {claim.second}",
         place,
         dict(zip(verdict.seeds, verdict.differences, strict=True)),
         interval,
@@ -169,11 +177,12 @@ def _strip(title: str, rows: Sequence[_Row], marks: Sequence[float] = ()) -> Pan
     def paint(axes: Axes) -> None:
         for at, row in enumerate(rows):
             hue = HUES[row.place % len(HUES)]
+            mean_at = at + 0.2  # below the dots, so that neither hides the other
             if row.interval is not None and math.isfinite(row.interval.low + row.interval.high):
                 ends = [row.interval.low, row.interval.high]
-                axes.plot(ends, [at, at], color=hue, linewidth=1.2, solid_capstyle="butt", zorder=2)
-                axes.plot(ends, [at, at], "|", color=hue, markersize=6, markeredgewidth=1.2, zorder=2)
-            seeds = [at + (place % 5 - 2) * 0.07 for place in range(len(row.values))]
+                axes.plot(ends, [mean_at] * 2, color=hue, linewidth=1.2, solid_capstyle="butt", zorder=2)
+                axes.plot(ends, [mean_at] * 2, "|", color=hue, markersize=6, markeredgewidth=1.2, zorder=2)
+            seeds = [at - 0.16 + (place % 5 - 2) * 0.06 for place in range(len(row.values))]
             shape = SHAPES[row.place % len(SHAPES)]
             axes.plot(
                 list(row.values.values()),
@@ -186,7 +195,7 @@ def _strip(title: str, rows: Sequence[_Row], marks: Sequence[float] = ()) -> Pan
                 zorder=3,
             )
             if row.interval is not None:
-                axes.plot([row.interval.mean], [at], shape, color=hue, markersize=6, zorder=4)
+                axes.plot([row.interval.mean], [mean_at], shape, color=hue, markersize=5, zorder=4)
         for mark in marks:
             axes.axvline(mark, color="0.45", linewidth=0.7, linestyle=(0, (3, 2)), zorder=1)
         axes.set_yticks(range(len(rows)), [_lines(row.name) for row in rows], parse_math=False)
@@ -202,15 +211,24 @@ def _curves(axes: Axes, series: OverSteps, places: Sequence[str]) -> None:
         place = places.index(curve.arm)
         hue, dash = HUES[place % len(HUES)], DASHES[place % len(DASHES)]
         known = np.isfinite(curve.mean)
-        label = f"{_lines(curve.arm)} ({curve.n} seed{'' if curve.n == 1 else 's'})"
-        axes.plot(series.steps[known], curve.mean[known], color=hue, linestyle=dash, linewidth=1.2, label=label)
+        label = f"{_lines(curve.arm)} (n = {curve.n})"
+        axes.plot(
+            series.steps[known], curve.mean[known], color=hue, linestyle=dash, linewidth=1.2, label=label
+        )
         band = np.isfinite(curve.low) & np.isfinite(curve.high)
         axes.fill_between(
             series.steps, curve.low, curve.high, where=band.tolist(), color=hue, alpha=0.15, linewidth=0
         )
     axes.set_xlabel("step")
     axes.set_title(series.name.removeprefix("raw/").removeprefix("metric/"), loc="left", parse_math=False)
-    legend = axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, borderaxespad=0, handlelength=3)
+    legend = axes.legend(
+        loc="upper left",
+        bbox_to_anchor=(-0.3, -0.24),
+        ncols=2,
+        frameon=False,
+        borderaxespad=0,
+        handlelength=3,
+    )
     for text in legend.get_texts():
         text.set_parse_math(False)
 

@@ -231,7 +231,7 @@ class StudyRun:
         _write(Path(path), report.html(self.study, self.results, anonymous=anonymous))
 
     def figure(self, path: str | Path, part: str = "all") -> None:
-        """Write a figure for a paper, as SVG or PDF by the ending of its name; needs matplotlib (the extra ``figures``).
+        """Write a figure for a paper, .svg or .pdf as its name ends; needs matplotlib (the extra ``figures``).
 
         part: ``outcomes``, ``differences``, or all. Raises InvalidInput (path, part).
         """

@@ -80,9 +80,7 @@ def _metrics_over_steps(jobs: Sequence[int]) -> dict[str, Values]:
     return found
 
 
-def _of_metric(
-    name: str, names: list[str], asked: Sequence[tuple[str, list[int]]], values: Values
-) -> Curves:
+def _of_metric(name: str, names: list[str], asked: Sequence[tuple[str, list[int]]], values: Values) -> Curves:
     steps = sorted({step for _, step in values})
     lines = []
     for at, (arm, jobs) in enumerate(asked):

@@ -33,6 +33,4 @@ class CopyStudy(Action):
         return may_write(user)
 
     def run(self, actor: Any, study: Study) -> Study:
-        return life.copy_study(
-            actor=actor, study=study, name=self.name.strip(), other_seeds=self.other_seeds
-        )
+        return life.copy_study(actor=actor, study=study, name=self.name.strip(), other_seeds=self.other_seeds)

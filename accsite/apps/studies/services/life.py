@@ -204,4 +204,3 @@ def _allowed(name: str) -> str:
     if len(name) > MAX_NAME:
         raise InvalidInput(name=f"it has {len(name)} characters; at most {MAX_NAME} are allowed")
     return name
-
