@@ -25,6 +25,7 @@ MOST_WORDS = 30
 """Of more dots than these in a row, none is told by itself: nobody could point at one."""
 SHOWN_TICKS = 6
 MOST_NAMED = 20
+LISTED_CLAIMS = 3
 PAD = 0.06
 MARKS = {"decided for": "for", "decided against": "against", "cannot be decided": "not"}
 
@@ -133,26 +134,33 @@ class InAList:
     study: Study
     state: str
     arms: list[str]
+    arm_count: int
+    arms_more: int
     seeds: int
     done: int
     failed: int
     planned: int
     claims: list[Said]
+    claims_more: int
 
 
 def in_a_list(study: Study) -> InAList:
     """Return what the list shows of a study."""
     plan, results = study.planned, results_of(study)
     states = [result.status for result in results]
+    verdicts = judge(plan, results)
     return InAList(
         study,
         state_of(study),
-        [arm.name for arm in plan.arms],
+        [arm.name for arm in plan.arms[:MOST_NAMED]],
+        len(plan.arms),
+        max(0, len(plan.arms) - MOST_NAMED),
         len(plan.seeds),
         states.count("succeeded"),
         states.count("failed"),
         len(states),
-        [_said(plan, verdict) for verdict in judge(plan, results)],
+        [_said(plan, verdict) for verdict in verdicts[:LISTED_CLAIMS]],
+        max(0, len(verdicts) - LISTED_CLAIMS),
     )
 
 

@@ -138,7 +138,7 @@ STATES = ("planned", "running", "stopping", "stopped", "failed", "done")
 
 
 def searched(studies: QuerySet[Study], *, q: str = "", state: str = "") -> QuerySet[Study]:
-    """Return the studies whose name, address or question has all words of ``q``, in a state (``STATES``); empty: any."""
+    """Return the studies in a state (``STATES``), of whose name, address or question each word of ``q`` is a part."""
     for word in q.split():
         asked = Q(name__icontains=word) | Q(slug__icontains=word) | Q(plan__question__icontains=word)
         studies = studies.filter(asked)

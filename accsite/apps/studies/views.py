@@ -34,8 +34,8 @@ def index(request: HttpRequest) -> HttpResponse:
     """List the studies that the address asks for: ``q``, ``state``, ``page``; newest first."""
     versions = live.versions(["studies"])
     asked = {name: request.GET.get(name, "").strip()[:200] for name in ("q", "state")}
-    visible = Study.objects.visible_to(request.user).defer("plan")
-    found = selectors.searched(Study.objects.visible_to(request.user), **asked)
+    visible = Study.objects.visible_to(request.user)
+    found = selectors.searched(visible, **asked)
     page = Paginator(found.select_related("run__job", "owner"), STUDIES_A_PAGE).get_page(
         request.GET.get("page")
     )
@@ -45,7 +45,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "place": "studies",
         "page": page,
         "asked": asked,
-        "query": f"&{urlencode(kept)}" if kept else "",
+        "query": f"{urlencode(kept)}&" if kept else "",
         "states": selectors.STATES,
         "any": bool(page.paginator.count) or visible.exists(),
         "rows": [pages.in_a_list(study) for study in page.object_list],

@@ -106,6 +106,4 @@ class StudyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericView
         study, kind, asked = self.get_object(), exporting.FORMS[form], request.query_params
         made = kind.made_of(study, asked.get("part", "all"), asked.get("curve", ""))
         disposition = f'attachment; filename="{study.slug}.{kind.ending}"'
-        return HttpResponse(
-            made, content_type=kind.media_type, headers={"Content-Disposition": disposition}
-        )
+        return HttpResponse(made, content_type=kind.media_type, headers={"Content-Disposition": disposition})
