@@ -85,7 +85,7 @@ class StudyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericView
     @extend_schema(
         operation_id="studies_export",
         parameters=[
-            query("form", "The form of the file.", enum=list(exporting.FORMS)),
+            query("form", "The form of the file.", enum=[*exporting.FORMS]),
             query("part", "Of a figure (svg, pdf); all by default.", enum=["all", *PARTS]),
             query("curve", "The loss or metric whose curves are drawn; the weighted total by default."),
         ],

@@ -24,7 +24,8 @@ class Command(ActionCommand):
 
     help = (
         "Studies: `study list`, `study show|export|start|stop|extend|arm STUDY`, "
-        "`study rename|copy|visibility|handover|remove STUDY`. One is written down by `branches repeat EXPERIMENT/BRANCH`. Exit status: 0 done, 1 not allowed, 2 bad input."
+        "`study rename|copy|visibility|handover|remove STUDY`. One is written down by "
+        "`branches repeat EXPERIMENT/BRANCH`. Exit status: 0 done, 1 not allowed, 2 bad input."
     )
     on: ClassVar[type[Model]] = Study
     called: ClassVar[str] = "slug or name"
