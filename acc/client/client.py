@@ -399,6 +399,17 @@ class Studies(Rows[Study]):
         """Return one study with its plan and every number."""
         return cast(StudyDetail, super().get(key))
 
+    def export(self, key: str, path: str | Path, *, part: str = "all", curve: str = "") -> Path:
+        """Write a study to a file and return its path: .html, .tex, .csv, .parquet, or a figure as .svg or .pdf.
+
+        part: of a figure: all, outcomes, differences, curves. curve: the loss or metric of its curves.
+        """
+        target = Path(path)
+        form = {"tex": "latex"}.get(target.suffix[1:], target.suffix[1:])
+        words = urlencode({"form": form, "part": part, **({"curve": curve} if curve else {})})
+        self._transport.download(f"{self._path}/{key}/export/?{words}", target)
+        return target
+
 
 class Recipes(Rows[Run]):
     """Runs of recipes, by id."""

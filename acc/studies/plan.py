@@ -21,6 +21,8 @@ from acc.specs import Spec, parse
 from acc.studies.statistics import ALPHA, Betting, fewest_seeds
 
 MOST_SEEDS = 1_000
+MOST_CLAIMS = 100
+"""Of one study. By Holm's procedure 12 seeds are the fewest with which one of 100 claims can be decided."""
 CLAIM = re.compile(r"^(?P<first>.+?)\s+(?P<sign>[<>])\s+(?P<second>.+)\s+on\s+(?P<outcome>.+?)$", re.DOTALL)
 MARGIN = re.compile(r"\s+by\s+at\s+least\s+(?P<by>\S+)\s*$")
 AS_WRITTEN = "arm > other arm on outcome, or arm < other arm on outcome by at least .05"
@@ -209,6 +211,8 @@ class Study(Spec):
             value = [line for line in value.splitlines() if line.strip()]
         if not isinstance(value, list | tuple):
             return value
+        if len(value) > MOST_CLAIMS:
+            raise ValueError(f"{len(value)} claims are refused; at most {MOST_CLAIMS} are allowed")
         try:
             return [Claim.parse(each) if isinstance(each, str) else each for each in value]
         except InvalidInput as error:

@@ -52,7 +52,7 @@ def table(study: Study, results: Sequence[Result]) -> list[dict[str, Any]]:
             ended = [
                 each for each in results if each.arm == arm.name and each.status not in ("waiting", "running")
             ]
-            values = _values(study, results, arm.name, outcome)
+            values = values_of(study, results, arm.name, outcome)
             interval = mean_interval(list(values.values()), study.alpha) if values else None
             found.append(
                 {
@@ -273,7 +273,7 @@ def _dots(study: Study, results: Sequence[Result], outcome: Outcome) -> str:
     """Return a row for each arm: a dot a seed, the mean, and its t interval."""
     lines = []
     for place, arm in enumerate(study.arms):
-        values = _values(study, results, arm.name, outcome)
+        values = values_of(study, results, arm.name, outcome)
         interval = mean_interval(list(values.values()), study.alpha) if values else None
         lines.append((arm.name, values, interval, HUES[place % len(HUES)]))
     return _strip(f"{outcome.name} by arm", lines)
@@ -468,8 +468,8 @@ def _facts(study: Study, results: Sequence[Result]) -> str:
     return f"<table>{body}</table>"
 
 
-def _values(study: Study, results: Sequence[Result], arm: str, outcome: Outcome) -> dict[int, float]:
-    """Return seed -> value of an arm, of those that have one."""
+def values_of(study: Study, results: Sequence[Result], arm: str, outcome: Outcome) -> dict[int, float]:
+    """Return seed -> value of an arm, of those seeds of the plan that have one."""
     found = {}
     for result in results:
         measured = result.values.get(outcome.name)

@@ -37,7 +37,7 @@ from acc.models import BUILT_IN
 from acc.params import Param
 from acc.results import Factoring, MetricValue
 from acc.specs import EvalSpec, TrainSpec, parse
-from acc.studies import report
+from acc.studies import figures, report
 from acc.studies.plan import Outcome, Study, patch, paths
 from acc.studies.results import Measured, Result
 from acc.studies.verdict import Verdict, judge, settled
@@ -229,6 +229,14 @@ class StudyRun:
         anonymous: without paths, addresses, and the names of this user and machine, which errors and settings may tell.
         """
         _write(Path(path), report.html(self.study, self.results, anonymous=anonymous))
+
+    def figure(self, path: str | Path, part: str = "all") -> None:
+        """Write a figure for a paper, .svg or .pdf as its name ends; needs matplotlib (the extra ``figures``).
+
+        part: ``outcomes``, ``differences``, or all. Raises InvalidInput (path, part).
+        """
+        form = figures.form_of(str(path))
+        write_atomically(Path(path), figures.draw(self.study, self.results, form, part))
 
     def __str__(self) -> str:
         done = [result.status for result in self.results]

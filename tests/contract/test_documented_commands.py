@@ -121,6 +121,8 @@ LINES: list[tuple[str, int | None, str]] = [
     ("study list", 0, "digits-main"),
     ("study show digits-main", 0, "6"),
     ("study export digits-main {folder}/study.html", 0, ""),
+    ("study export digits-main {folder}/study --format latex", 0, "LaTeX"),
+    ("study export digits-main {folder}/study.svg --part outcomes", 2, "nothing to draw yet"),
     ("jobs pause 2", 2, "2"),
     ("jobs resume 2", 2, "2"),
     ("jobs stop 6", 0, "stopped"),

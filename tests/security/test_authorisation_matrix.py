@@ -41,6 +41,7 @@ WHO_ACTS: dict[str, set[str]] = {
     "dataset": WRITES,
     "recipe-run": RUNS,
     "study": MANAGES,
+    "study-copy": WRITES & SEES,
 }
 """Who may use the actions (``accsite.actions``) on objects, and those that are for others than these."""
 
@@ -128,6 +129,7 @@ ENDPOINTS: dict[str, set[str]] = {
     "POST recipe-start-list": WRITES,
     "GET study-list": SIGNED_IN,
     "GET study-detail": SEES,
+    "GET study-export": SEES,
     "GET dataset-list": SIGNED_IN,
     "GET dataset-detail": SIGNED_IN,
     "PATCH dataset-detail": WRITES,

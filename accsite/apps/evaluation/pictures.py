@@ -57,18 +57,28 @@ def strip_of(checkpoint: int, groups: Collection[str], steps: int) -> Strip | No
 
     steps: how many of its steps to take, evenly, with both ends.
     """
-    found = _kept(TRAVERSALS).filter(evaluation__checkpoint=checkpoint, name__in=groups).order_by("pk")
-    kept = {name: (pk, meta) for pk, name, meta in found.values_list("pk", "name", "meta")}
-    for group in groups:
-        pk, meta = kept.get(group, (0, {}))
+    kept = strips_of([checkpoint], steps, groups).get(checkpoint, {})
+    return next((kept[group] for group in groups if group in kept), None)
+
+
+def strips_of(
+    checkpoints: Collection[int], steps: int, groups: Collection[str] | None = None
+) -> dict[int, dict[str, Strip]]:
+    """Return the newest stored traversals of checkpoints by group (None: of every one), by one query for all."""
+    found = _kept(TRAVERSALS).filter(evaluation__checkpoint__in=checkpoints).order_by("pk")
+    if groups is not None:
+        found = found.filter(name__in=groups)
+    kept: dict[int, dict[str, Strip]] = {}
+    for checkpoint, pk, name, meta in found.values_list("evaluation__checkpoint", "pk", "name", "meta"):
         values, tile = meta.get("values", []), meta.get("tile")
         if len(values) < 2 or not tile:
             continue
         chosen = [round(at * (len(values) - 1) / (steps - 1)) for at in range(steps)]
         width, height = tile
         boxes = tuple((f"{(at + 1) * width} 0 {width} {height}", values[at]) for at in chosen)
-        return Strip(group, reverse("evaluation:artifact", args=[pk]), meta["width"], meta["height"], boxes)
-    return None
+        url = reverse("evaluation:artifact", args=[pk])
+        kept.setdefault(checkpoint, {})[name] = Strip(name, url, meta["width"], meta["height"], boxes)
+    return kept
 
 
 def _kept(kind: str = RECONSTRUCTIONS) -> QuerySet[Artifact]:

@@ -24,8 +24,8 @@ from accsite.apps.runs.access import views_of
 from accsite.apps.runs.facts import FAMILIES
 from accsite.apps.runs.models import Run
 from accsite.apps.runs.selectors import Col, Group, Mean
-from accsite.apps.runs.selectors.curves import MOST_CURVES
 from accsite.apps.runs.selectors.groups import LABEL, N
+from accsite.apps.training.selectors.curves import MOST_CURVES, look_of, most_of
 from accsite.ids import row_id
 from accsite.numbers import NONE, compact, exact
 
@@ -159,11 +159,6 @@ class Table:
     runs: int = 0
 
 
-def look_of(place: int) -> tuple[int, int]:
-    """Return hue and dashes of the curve at a place: both differ from those of its neighbours."""
-    return place % 8, (place + place // 8) % 8
-
-
 def table_context(request: HttpRequest) -> dict[str, Any]:
     """Return what the panel of the table shows; the version of what it listens to is read before anything else."""
     versions = live.versions(["jobs"])
@@ -182,6 +177,7 @@ def table_context(request: HttpRequest) -> dict[str, Any]:
         "table": table,
         "nothing": not table.total and not visible.exists(),
         "legend": legend,
+        "most": most_of(len(legend)),
         "curves_url": f"{reverse('runs:curves')}?{_of_curves(asked).query}" if legend else "",
         "moving": bool(legend) and _moving(asked, visible),
         "label_sort": _now(asked, LABEL),

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-import numpy as np
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -21,6 +20,7 @@ from accsite.apps.jobs.models import Job
 from accsite.apps.runs import pages, selectors, services
 from accsite.apps.runs.access import views_of
 from accsite.apps.training.models import Checkpoint
+from accsite.apps.training.selectors.curves import curves as curves_of
 from accsite.ids import row_id
 from accsite.pages import REFUSED, actor, back, is_partial
 
@@ -51,23 +51,8 @@ def curves(request: HttpRequest) -> HttpResponse:
         lines = _lines(request, asked, visible)
     except InvalidInput as error:
         return JsonResponse({"errors": error.fields}, status=REFUSED)
-    found = selectors.curves(lines, asked.curve)
-    told: dict[str, Any] = {
-        "name": found.name,
-        "names": found.names,
-        "steps": found.steps.tolist(),
-        "lines": [
-            {
-                "key": line.key,
-                "label": line.label,
-                "n": line.n,
-                "mean": _numbers(line.mean),
-                **({"low": _numbers(line.low), "high": _numbers(line.high)} if line.n > 1 else {}),
-            }
-            for line in found.lines
-        ],
-    }
-    return JsonResponse(told, headers={"Cache-Control": "no-store"})
+    found = curves_of(lines, asked.curve)
+    return JsonResponse(found.as_json(), headers={"Cache-Control": "no-store"})
 
 
 def _lines(request: HttpRequest, asked: pages.Asked, visible: Any) -> list[tuple[str, str, Sequence[int]]]:
@@ -79,11 +64,6 @@ def _lines(request: HttpRequest, asked: pages.Asked, visible: Any) -> list[tuple
     ids = [pk for eye in asked.eyes if (pk := row_id(eye))]
     seen = set(visible.filter(pk__in=ids).values_list("pk", flat=True))
     return [(str(pk), f"run {pk}", (pk,)) for pk in ids if pk in seen]
-
-
-def _numbers(values: Any) -> list[float | None]:
-    """Return numbers as JSON, in five digits: finer than a chart can be read."""
-    return [float(f"{value:.5g}") if np.isfinite(value) else None for value in values.tolist()]
 
 
 @require_POST

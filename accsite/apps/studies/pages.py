@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from acc.studies import Outcome, Verdict, judge
+from acc.studies import Outcome, Verdict, judge, settled
 from acc.studies import Study as Plan
 from acc.studies.plan import Change, paths, plain
 from acc.studies.results import Result
 from acc.studies.statistics import Interval, mean_interval
+from accsite.apps.jobs.models import Job
+from accsite.apps.studies.curves import job_of
 from accsite.apps.studies.models import Study, StudyResult
-from accsite.apps.studies.selectors import Cost, cost_of, has_more, results_of, state_of
-from accsite.hues import HUES
+from accsite.apps.studies.selectors import Cost, cost_of, results_of, state_of
+from accsite.apps.training.selectors.curves import MOST_CURVES, look_of, most_of
 
-MOST_ROWS = 300
+MOST_ROWS = 200
 """Of the table of all seeds; the exports have all."""
+MOST_TOLD = 50
+"""Of what has no number; the exports have all."""
+MOST_WORDS = 30
+"""Of more dots than these in a row, none is told by itself: nobody could point at one."""
 SHOWN_TICKS = 6
 MOST_NAMED = 20
+LISTED_CLAIMS = 3
 PAD = 0.06
 MARKS = {"decided for": "for", "decided against": "against", "cannot be decided": "not"}
 
@@ -59,10 +66,20 @@ class Strip:
 
 @dataclass(frozen=True)
 class Said:
-    """What may be said of a claim; kind: for, against, not or open."""
+    """What may be said of a claim; kind: for, against, not or open; facts: what a table of a paper has beside it."""
 
     verdict: Verdict
     kind: str
+    facts: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Missing:
+    """An arm and a seed without a number, and why; job: whose log tells more."""
+
+    row: StudyResult
+    why: str
+    job: Job | None
 
 
 @dataclass(frozen=True)
@@ -71,10 +88,12 @@ class ArmRow:
 
     name: str
     hue: int
+    dash: int
     done: int
     failed: int
     waiting: int
     seconds: float | None
+    seconds_in_all: float
     images: int | None
     changes: list[str]
     unsaid: list[str]
@@ -92,7 +111,9 @@ class Shown:
     arms: list[ArmRow]
     rows: list[StudyResult]
     left_out: int
-    failed: list[StudyResult]
+    failed: int
+    missing: list[Missing]
+    missing_more: int
     under_way: int
     has_more: bool
     alpha: str
@@ -102,6 +123,8 @@ class Shown:
     changes: Sequence[Change]
     done: int
     planned: int
+    curves: bool
+    of_seeds: int
 
 
 @dataclass(frozen=True)
@@ -111,54 +134,90 @@ class InAList:
     study: Study
     state: str
     arms: list[str]
+    arm_count: int
+    arms_more: int
     seeds: int
     done: int
     failed: int
     planned: int
     claims: list[Said]
+    claims_more: int
 
 
 def in_a_list(study: Study) -> InAList:
     """Return what the list shows of a study."""
     plan, results = study.planned, results_of(study)
     states = [result.status for result in results]
+    verdicts = judge(plan, results)
     return InAList(
         study,
         state_of(study),
-        [arm.name for arm in plan.arms],
+        [arm.name for arm in plan.arms[:MOST_NAMED]],
+        len(plan.arms),
+        max(0, len(plan.arms) - MOST_NAMED),
         len(plan.seeds),
         states.count("succeeded"),
         states.count("failed"),
         len(states),
-        [_said(verdict) for verdict in judge(plan, results)],
+        [_said(plan, verdict) for verdict in verdicts[:LISTED_CLAIMS]],
+        max(0, len(verdicts) - LISTED_CLAIMS),
     )
 
 
 def shown(study: Study) -> Shown:
     """Return what the page of a study shows."""
-    plan, results = study.planned, results_of(study)
+    plan = study.planned
+    order = {place: at for at, place in enumerate(plan.order())}
+    found = study.results.select_related("branch__experiment").defer("branch__experiment__model_spec")
+    rows = sorted(found, key=lambda row: order[row.arm, row.seed])
+    results = [row.result for row in rows]
     verdicts = judge(plan, results)
-    rows = list(study.results.select_related("branch__experiment", "checkpoint"))
+    states = [row.state for row in rows]
+    missing = _missing(plan, rows)
+    ended = states.count(StudyResult.State.SUCCEEDED) + states.count(StudyResult.State.FAILED)
     return Shown(
         plan=plan,
         state=state_of(study),
-        claims=[_said(verdict) for verdict in verdicts],
+        claims=[_said(plan, verdict) for verdict in verdicts],
         outcomes=[_of_outcome(plan, results, outcome) for outcome in plan.outcomes],
         differences=[_of_claim(plan, verdict) for verdict in verdicts if verdict.differences],
         arms=[_arm(plan, results, place) for place in range(len(plan.arms))],
         rows=rows[:MOST_ROWS],
         left_out=max(0, len(rows) - MOST_ROWS),
-        failed=[row for row in rows if row.state == StudyResult.State.FAILED],
-        under_way=sum(row.state == StudyResult.State.RUNNING for row in rows) if study.is_at_work else 0,
-        has_more=has_more(study),
+        failed=states.count(StudyResult.State.FAILED),
+        missing=_with_jobs(missing[:MOST_TOLD]),
+        missing_more=max(0, len(missing) - MOST_TOLD),
+        under_way=states.count(StudyResult.State.RUNNING) if study.is_at_work else 0,
+        has_more=ended < len(rows) and not (plan.stop_when_decided and settled(plan, verdicts)),
         alpha=f"{100 * plan.alpha:g} %",
         seeds=_seeds(plan.seeds),
-        cost=cost_of(study),
+        cost=cost_of(study, plan, rows),
         warnings=plan.warnings(),
         changes=plan.changes,
-        done=sum(row.state == StudyResult.State.SUCCEEDED for row in rows),
+        done=states.count(StudyResult.State.SUCCEEDED),
         planned=len(rows),
+        curves=any(row.branch_id or row.job_id for row in rows),
+        of_seeds=most_of(min(len(plan.arms), MOST_CURVES)),
     )
+
+
+def _missing(plan: Plan, rows: Sequence[StudyResult]) -> list[tuple[StudyResult, str]]:
+    """Return the arms and seeds that ended without a number of an outcome, with the reason."""
+    found = []
+    for row in rows:
+        if row.state == StudyResult.State.FAILED:
+            found.append((row, row.message))
+        elif row.state == StudyResult.State.SUCCEEDED:
+            for outcome in plan.outcomes:
+                measured = row.values.get(outcome.name) or {"reason": "it was not measured"}
+                if measured.get("value") is None:
+                    found.append((row, f"{outcome.name}: {measured.get('reason') or 'no reason given'}"))
+    return found
+
+
+def _with_jobs(missing: Sequence[tuple[StudyResult, str]]) -> list[Missing]:
+    jobs = job_of([row for row, _ in missing])
+    return [Missing(row, why, jobs.get(row.pk)) for row, why in missing]
 
 
 def _seeds(seeds: Sequence[int]) -> str:
@@ -167,8 +226,19 @@ def _seeds(seeds: Sequence[int]) -> str:
     return f"{len(seeds)}, from {min(seeds)} to {max(seeds)}"
 
 
-def _said(verdict: Verdict) -> Said:
-    return Said(verdict, MARKS.get(verdict.decision, "open"))
+def _said(plan: Plan, verdict: Verdict) -> Said:
+    """Return what may be said of a claim, with the numbers that there are."""
+    facts = []
+    if verdict.n:
+        facts.append(("Wins", f"{verdict.wins} of {verdict.n}"))
+    if verdict.mean is not None:
+        unit = plan.outcome(next(each for each in plan.claims if str(each) == verdict.claim).outcome).unit
+        facts.append(("Mean difference", f"{verdict.mean:+.3g}{f' {unit}' if unit else ''}"))
+    if verdict.d_z is not None and math.isfinite(verdict.d_z):
+        facts.append(("Effect size d_z", f"{verdict.d_z:.2f}"))
+    if verdict.p_holm is not None:
+        facts.append(("p, Holm", f"{verdict.p_holm:.3g}"))
+    return Said(verdict, MARKS.get(verdict.decision, "open"), facts)
 
 
 def _arm(plan: Plan, results: Sequence[Result], place: int) -> ArmRow:
@@ -180,11 +250,12 @@ def _arm(plan: Plan, results: Sequence[Result], place: int) -> ArmRow:
     failed = sum(result.status == "failed" for result in mine)
     return ArmRow(
         arm.name,
-        place % HUES,
+        *look_of(place),
         len(done),
         failed,
         len(mine) - len(done) - failed,
         sum(seconds) / len(seconds) if seconds else None,
+        sum(seconds),
         round(sum(images) / len(images)) if images else None,
         paths(arm.changes),
         arm.unsaid(),
@@ -198,7 +269,7 @@ def _of_outcome(plan: Plan, results: Sequence[Result], outcome: Outcome) -> Stri
     for place, arm in enumerate(plan.arms):
         values = _values(plan, results, arm.name, outcome)
         interval = mean_interval(list(values.values()), plan.alpha) if values else None
-        found.append((arm.name, place % HUES, values, interval, unit))
+        found.append((arm.name, look_of(place)[0], values, interval, unit))
     level = f"{100 * (1 - plan.alpha):g} % t interval"
     return _strip(outcome.name, f"a dot a seed, mean and {level} over seeds", found)
 
@@ -213,7 +284,7 @@ def _of_claim(plan: Plan, verdict: Verdict) -> Strip:
     values = dict(zip(verdict.seeds, verdict.differences, strict=True))
     margin = [claim.by if claim.sign == ">" else -claim.by] if claim.by else []
     unit = plan.outcome(claim.outcome).unit
-    line = (claim.outcome, place % HUES, values, interval, f" {unit}" if unit else "")
+    line = (claim.outcome, look_of(place)[0], values, interval, f" {unit}" if unit else "")
     about = f"{claim.first} less {claim.second}; {verdict.wins} of {verdict.n} beyond the claim"
     return _strip(verdict.claim, about, [line], marks=(0.0, *margin))
 
@@ -239,6 +310,10 @@ def _strip(
             Dot(at(value), 17 + (place % 5 - 2) * 2.5, f"seed {seed}: {value:.6g}{unit}")
             for place, (seed, value) in enumerate(values.items())
         ]
+        told = ", ".join(dot.words for dot in dots[:MOST_WORDS]) or "nothing is measured yet"
+        if len(dots) > MOST_WORDS:
+            dots = [replace(dot, words="") for dot in dots]
+            told = _figures(interval, unit, "")
         drawn.append(
             Line(
                 name,
@@ -248,7 +323,7 @@ def _strip(
                 at(ends[0]) if ends else None,
                 at(ends[1]) - at(ends[0]) if ends else 0.0,
                 _figures(interval, unit, "+" if marks else ""),
-                f"{name}: " + (", ".join(dot.words for dot in dots) or "nothing is measured yet"),
+                f"{name}: {told}",
             )
         )
     return Strip(title, about, drawn, _ticks(low, high) if seen else [], [at(mark) for mark in marks])

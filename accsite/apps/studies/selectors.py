@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypedDict
 
-from django.db.models import QuerySet, TextField
+from django.db.models import Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
 from acc.errors import InvalidInput
@@ -16,7 +16,7 @@ from acc.studies import Outcome, Result, judge, settled
 from acc.studies import Study as Plan
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.jobs.models import Job, JobKind, Worker
-from accsite.apps.jobs.states import TERMINAL, JobState
+from accsite.apps.jobs.states import ACTIVE, TERMINAL, JobState
 from accsite.apps.studies.models import Study, StudyResult
 from accsite.apps.training.models import Visibility
 
@@ -154,16 +154,39 @@ def state_of(study: Study) -> str:
     return "done"
 
 
-def cost_of(study: Study) -> Cost:
-    """Return what is left to be done of a study."""
-    plan = study.planned
-    left = list(
-        study.results.exclude(state__in=[StudyResult.State.SUCCEEDED, StudyResult.State.FAILED]).values_list(
-            "arm", flat=True
-        )
-    )
+STATES = ("planned", "running", "stopping", "stopped", "failed", "done")
+
+
+def searched(studies: QuerySet[Study], *, q: str = "", state: str = "") -> QuerySet[Study]:
+    """Return the studies in a state (``STATES``), of whose name, address or question each word of ``q`` is a part."""
+    for word in q.split():
+        asked = Q(name__icontains=word) | Q(slug__icontains=word) | Q(plan__question__icontains=word)
+        studies = studies.filter(asked)
+    if not state:
+        return studies
+    begun = studies.filter(run__isnull=False)
+    works = Q(run__job__state__in=[each.value for each in ACTIVE])
+    halted = Q(held=True) | Q(run__job__state=JobState.CANCELLED)
+    failed = Q(held=False, run__job__state=JobState.FAILED)
+    found = {
+        "planned": studies.filter(run=None),
+        "running": begun.filter(works, held=False),
+        "stopping": begun.filter(works, held=True),
+        "stopped": begun.filter(halted).exclude(works),
+        "failed": begun.filter(failed),
+        "done": begun.exclude(works).exclude(halted).exclude(failed),
+    }
+    return found.get(state, studies.none())
+
+
+def cost_of(study: Study, plan: Plan | None = None, rows: Sequence[StudyResult] | None = None) -> Cost:
+    """Return what is left to be done of a study; plan, rows: where they are read already."""
+    plan = plan or study.planned
+    rows = list(study.results.all()) if rows is None else rows
+    ended = (StudyResult.State.SUCCEEDED, StudyResult.State.FAILED)
+    left = [row.arm for row in rows if row.state not in ended]
     workers = max(1, len(Worker.objects.serving("train")))
-    done = [row.seconds for row in study.results.all() if row.seconds is not None]
+    done = [row.seconds for row in rows if row.seconds is not None]
     seconds: float | None = None
     if done:
         seconds = len(left) * sum(done) / len(done)
@@ -171,7 +194,8 @@ def cost_of(study: Study) -> Cost:
         trained = _rate(Job.objects.filter(branch=study.branch_id, kind=JobKind.TRAIN))
         measured = _seconds(Job.objects.filter(branch=study.branch_id, kind=JobKind.EVALUATE))
         if trained:
-            steps = sum(int(plan.settings_of(arm)["train"]["steps"]) for arm in left)
+            steps_of = {arm: int(plan.settings_of(arm)["train"]["steps"]) for arm in set(left)}
+            steps = sum(steps_of[arm] for arm in left)
             seconds = steps / trained + len(left) * (measured or 0.0) * count_kinds(plan)
     return Cost(
         len(left) * (1 + count_kinds(plan)), workers, None if seconds is None else seconds / workers / 3600

@@ -13,6 +13,9 @@ urlpatterns = [
     path("studies/", views.index, name="studies"),
     path("studies/<slug:slug>/", views.study, name="study"),
     path("studies/<slug:slug>/actions/", views.actions, name="study-actions"),
+    path("studies/<slug:slug>/curves/", views.curves, name="study-curves"),
+    path("studies/<slug:slug>/traversals/", views.traversals, name="study-traversals"),
+    path("studies/<slug:slug>/removal/", views.removal, name="study-removal"),
     path("studies/<slug:slug>/export/<slug:form>/", views.export, name="study-export"),
     *addresses(app_name),
 ]

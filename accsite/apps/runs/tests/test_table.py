@@ -15,6 +15,7 @@ from accsite.apps.runs import selectors, services
 from accsite.apps.runs.models import Run
 from accsite.apps.runs.selectors.groups import mean_of
 from accsite.apps.training.models import LossBlock
+from accsite.apps.training.selectors.curves import curves
 from accsite.apps.training.selectors.loss import loss_means
 from accsite.apps.training.services import points
 from accsite.apps.training.tests import rows
@@ -203,7 +204,7 @@ def test_means_of_buckets_are_those_of_the_values(make_run, bucket):
 
 def test_a_curve_of_a_group_is_the_mean_of_its_runs_with_a_band(make_run):
     jobs = [make_run(losses=values).pk for values in ([1.0, 2.0, 3.0], [3.0, 4.0, 5.0], [5.0, 6.0])]
-    found = selectors.curves([("all", "all", jobs), ("one", "one", jobs[:1])])
+    found = curves([("all", "all", jobs), ("one", "one", jobs[:1])])
     assert (found.name, found.names, found.steps.tolist()) == ("total", ["total", "raw/digit"], [0, 1, 2])
     group, one = found.lines
     assert group.mean.tolist() == [3, 4, 4]
@@ -218,6 +219,6 @@ def test_a_curve_may_begin_late(make_run):
     job = make_run(losses=[1.0, 2.0])
     LossBlock.objects.filter(job=job).update(start=600)
     Job.objects.filter(pk=job.pk).update(step=602)
-    found = selectors.curves([("a", "a", [job.pk])], "raw/digit")
+    found = curves([("a", "a", [job.pk])], "raw/digit")
     assert (found.name, len(found.steps)) == ("raw/digit", 151)  # four steps a place
     assert found.lines[0].mean[np.isfinite(found.lines[0].mean)].tolist() == [3]

@@ -6,13 +6,20 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import QuerySet
+from django.http import HttpResponse
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from pydantic import BaseModel, Field
 from rest_framework import mixins
+from rest_framework.decorators import action
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
-from accsite.apps.studies import selectors
+from acc.errors import InvalidInput
+from acc.studies.figures import PARTS
+from accsite.api.common import REFUSALS, query
+from accsite.apps.studies import exporting, selectors
 from accsite.apps.studies.models import Study
 
 
@@ -74,3 +81,29 @@ class StudyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericView
     def retrieve(self, *_: Any, **__: Any) -> Response:
         """Return a study as it is now."""
         return Response(selectors.study_state(self.get_object()))
+
+    @extend_schema(
+        operation_id="studies_export",
+        parameters=[
+            query("form", "The form of the file.", enum=[*exporting.FORMS]),
+            query("part", "Of a figure (svg, pdf); all by default.", enum=["all", *PARTS]),
+            query("curve", "The loss or metric whose curves are drawn; the weighted total by default."),
+        ],
+        responses={
+            **{
+                (200, form.media_type.partition(";")[0]): OpenApiTypes.BINARY
+                for form in exporting.FORMS.values()
+            },
+            422: REFUSALS[422],
+        },
+    )
+    @action(detail=True, methods=["get"])
+    def export(self, request: Request, **_: Any) -> HttpResponse:
+        """Return every number of a study, a table or figures for a paper, or one page that shows it all, as a file."""
+        form = request.query_params.get("form", "csv")
+        if form not in exporting.FORMS:
+            raise InvalidInput({"form": f"{form[:40]!r} is none of: {', '.join(exporting.FORMS)}"})
+        study, kind, asked = self.get_object(), exporting.FORMS[form], request.query_params
+        made = kind.made_of(study, asked.get("part", "all"), asked.get("curve", ""))
+        disposition = f'attachment; filename="{study.slug}.{kind.ending}"'
+        return HttpResponse(made, content_type=kind.media_type, headers={"Content-Disposition": disposition})

@@ -43,7 +43,7 @@ def repeat_branch(
         raise InvalidInput(arms="a branch is named twice; each arm is another branch")
     if len(name) > MAX_NAME:
         raise InvalidInput(name=f"it has {len(name)} characters; at most {MAX_NAME} are allowed")
-    name = _free_name(name or f"{branch.experiment.name} {branch.name}"[:MAX_NAME].strip(), actor)
+    name = free_name(name or f"{branch.experiment.name} {branch.name}"[:MAX_NAME].strip(), actor)
     plan = plans.plan_of(
         branch,
         others,
@@ -101,7 +101,7 @@ def start_study(*, actor: Any, study: Study) -> Study:
 
     Raises WrongState for one that is at work or has nothing left to do.
     """
-    study = _locked(study)
+    study = locked(study)
     if study.is_at_work and not study.held:
         raise WrongState(study=f"study {study.name!r} is at work already")
     if not has_more(study):
@@ -118,7 +118,7 @@ def stop_study(*, actor: Any, study: Study) -> Study:  # noqa: ARG001 - the log 
 
     Raises WrongState for one that is not at work.
     """
-    study = _locked(study)
+    study = locked(study)
     if not study.is_at_work or study.held:
         raise WrongState(study=f"study {study.name!r} is not at work")
     study.held = True
@@ -133,7 +133,7 @@ def add_seeds(*, actor: Any, study: Study, more: int) -> Study:
 
     Raises InvalidInput (more).
     """
-    study = _locked(study)
+    study = locked(study)
     plan = study.planned
     if more < 1:
         raise InvalidInput(more=f"{more} is refused; add 1 seed or more")
@@ -147,7 +147,7 @@ def add_arm(*, actor: Any, study: Study, branch: Branch, claim: str = "") -> Stu
 
     It is trained for as many steps as the first arm. Raises InvalidInput naming what is wrong.
     """
-    study = _locked(study)
+    study = locked(study)
     plan = study.planned
     name = (
         branch.name
@@ -230,11 +230,12 @@ def _add_places(study: Study, plan: Plan) -> None:
     )
 
 
-def _locked(study: Study) -> Study:
+def locked(study: Study) -> Study:
+    """Return a study as it is now, which nobody else changes until this transaction ends."""
     return Study.objects.select_for_update(of=("self",)).select_related("run__job").get(pk=study.pk)
 
 
-def _free_name(name: str, actor: Any) -> str:
+def free_name(name: str, actor: Any) -> str:
     """Return a name, numbered if a study has it that ``actor`` may see."""
     known = {same_name(other) for other in seen_studies(actor).values_list("name", flat=True)}
     numbered = (name if number == 1 else f"{name} {number}" for number in range(1, 10_000))

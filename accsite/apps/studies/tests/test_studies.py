@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from django.db import transaction
 
@@ -18,45 +16,13 @@ from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.studies.models import Study, StudyResult
 from accsite.apps.studies.selectors import claims_of, cost_of, find_study, has_more, state_of
 from accsite.apps.studies.services import running, studies
+from accsite.apps.studies.tests.made import end, end_all, write_down
 from accsite.apps.training.models import Branch, Experiment, ExperimentShare, Visibility
 from accsite.apps.training.services import jobs
 from accsite.apps.training.tests import rows
 from accsite.errors import WrongState
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def arms(branch: Branch, user: Any) -> list[Branch]:
-    """Two branches of one experiment that differ in a weight."""
-    data = rows.make_dataset()
-    other = Branch.objects.create(experiment=branch.experiment, name="heavier", slug="heavier")
-    rows.make_task(branch, data)
-    rows.make_task(other, data, weight=3.0)
-    return [branch, other]
-
-
-def write_down(arms: list[Branch], user: Any = None, **how: Any) -> Study:
-    asked = {"seeds": 6, "outcome": "digit/accuracy", "steps": 10, **how}
-    return studies.repeat_branch(actor=user, branch=arms[0], others=arms[1:], **asked)
-
-
-def end(study: Study, arm: str, seed: int, value: float | None) -> None:
-    """Write what came of an arm and a seed; None: it failed."""
-    row = study.results.get(arm=arm, seed=seed)
-    if value is None:
-        running.keep_failure(row, "train(): job 7 failed: the loss is not a finite number")
-        return
-    measured = Measured(value=value, sample="s").model_dump(mode="json")
-    StudyResult.objects.filter(pk=row.pk).update(
-        state="succeeded", values={"digit/accuracy": measured}, seconds=2.0
-    )
-
-
-def end_all(study: Study, seeds: int, better: float = 0.1) -> None:
-    for seed in range(seeds):
-        end(study, "main", seed, 0.8 + better + seed / 1000)
-        end(study, "heavier", seed, 0.8)
 
 
 def test_arms_are_the_branches_as_they_are_and_differ_in_what_differs(arms, user):

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from django.db.models import Model
 
 from acc.errors import InvalidInput
+from acc.studies.figures import PARTS
 from accsite.actions.commands import ActionCommand
 from accsite.apps.studies import exporting
 from accsite.apps.studies.models import Study
@@ -15,13 +16,15 @@ from accsite.apps.studies.selectors import find_study, seen_studies, state_of, s
 from accsite.cli import SUCCEEDED, behind_verbs
 
 SHOWN = 20
+ENDINGS = {f".{form.ending}": form for form in exporting.FORMS.values()}
 
 
 class Command(ActionCommand):
     """List studies, show and export one, and act on it."""
 
     help = (
-        "Studies: `study list`, `study show|export|start|stop|extend|arm STUDY`. One is written down by "
+        "Studies: `study list`, `study show|export|start|stop|extend|arm STUDY`, "
+        "`study rename|copy|visibility|handover|remove STUDY`. One is written down by "
         "`branches repeat EXPERIMENT/BRANCH`. Exit status: 0 done, 1 not allowed, 2 bad input."
     )
     on: ClassVar[type[Model]] = Study
@@ -35,7 +38,11 @@ class Command(ActionCommand):
         showing.add_argument("thing", metavar="study", help=self.called)
         making = verbs.add_parser("export", parents=[behind_verbs()], help="write one to a file")
         making.add_argument("thing", metavar="study", help=self.called)
-        making.add_argument("path", help="that ends in .html, .tex, .csv or .parquet")
+        making.add_argument("path", help=f"that ends in {', '.join(ENDINGS)}")
+        making.add_argument("--format", choices=list(exporting.FORMS), help="where the path does not end so")
+        making.add_argument(
+            "--part", choices=["all", *PARTS], default="all", help="of a figure (SVG, PDF); default: all"
+        )
 
     def run_own(self, **options: Any) -> int:
         if options["verb"] == "list":
@@ -44,7 +51,7 @@ class Command(ActionCommand):
             return SUCCEEDED
         study = find_study(self.actor, options["thing"])
         if options["verb"] == "export":
-            self._export(study, Path(options["path"]))
+            self._export(study, Path(options["path"]), options["format"], options["part"])
         else:
             self._show(study)
         return SUCCEEDED
@@ -68,12 +75,11 @@ class Command(ActionCommand):
                 f"  {row['arm']}, seed {row['seed']}  {row['status']}  {values or row['reason']}".rstrip()
             )
 
-    def _export(self, study: Study, path: Path) -> None:
-        known = {f".{form.ending}": form for form in exporting.FORMS.values()}
-        form = known.get(path.suffix)
+    def _export(self, study: Study, path: Path, asked: str | None, part: str) -> None:
+        form = exporting.FORMS[asked] if asked else ENDINGS.get(path.suffix)
         if form is None:
-            raise InvalidInput(path=f"{str(path)!r} ends in none of: {', '.join(known)}")
-        path.write_bytes(form.made_of(study))
+            raise InvalidInput(path=f"{str(path)!r} ends in none of: {', '.join(ENDINGS)}")
+        path.write_bytes(form.made_of(study, part))
         self.tell({"path": str(path)}, f"{path}: {study.name} as {form.words}")
 
 

@@ -1,4 +1,4 @@
-"""Curves of runs, one axis for them all: each by itself, or those of a group as mean with its 95 % band."""
+"""Curves of trainings, one axis for them all: each by itself, or those of several as mean with its 95 % band."""
 
 from __future__ import annotations
 
@@ -17,11 +17,16 @@ from acc.training.losses import series
 from accsite.apps.jobs.models import Job
 from accsite.apps.training.models import LossBlock
 from accsite.apps.training.selectors.loss import bucket_steps, loss_means
+from accsite.hues import HUES
 
 COLUMNS = 240
 """Places on the axis, at most twice as many as are drawn."""
 MOST_CURVES = 60
 MOST_OF_A_GROUP = 50
+MOST_JOBS = 600
+"""Of all curves together; many groups are drawn from fewer jobs each, so that an answer takes no longer."""
+DASHES = 8
+"""How many kinds of dashes ``static/js/chart.js`` has."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +50,45 @@ class Curves:
     steps: NDArray[np.float64]
     lines: list[Line]
 
+    def as_json(self) -> dict[str, Any]:
+        """Return it as pages read it: numbers in five digits, finer than a chart can be read; None for no value."""
+        return {
+            "name": self.name,
+            "names": self.names,
+            "steps": self.steps.tolist(),
+            "lines": [
+                {
+                    "key": line.key,
+                    "label": line.label,
+                    "n": line.n,
+                    "mean": _plain(line.mean),
+                    **({"low": _plain(line.low), "high": _plain(line.high)} if line.n > 1 else {}),
+                }
+                for line in self.lines
+            ],
+        }
+
+
+def _plain(values: NDArray[np.float64]) -> list[float | None]:
+    return [float(f"{value:.5g}") if np.isfinite(value) else None for value in values.tolist()]
+
+
+def look_of(place: int) -> tuple[int, int]:
+    """Return hue and dashes of the curve at a place: both differ from those of its neighbours."""
+    return place % HUES, (place + place // HUES) % DASHES
+
+
+def most_of(groups: int) -> int:
+    """Return of how many jobs a curve is the mean at most, where there are so many curves."""
+    return min(MOST_OF_A_GROUP, MOST_JOBS // max(1, min(groups, MOST_CURVES)))
+
 
 def curves(asked: Sequence[tuple[str, str, Sequence[int]]], name: str = "") -> Curves:
-    """Return the curves of (key, label, ids of jobs), as a mean where there are several.
+    """Return the curves of (key, label, ids of jobs), as a mean where there are several, of ``most_of`` at most.
 
     name: the series, ``total`` by default, or else the first that there is. A job takes part where it has values.
     """
-    asked = [(key, label, ids[:MOST_OF_A_GROUP]) for key, label, ids in asked[:MOST_CURVES]]
+    asked = [(key, label, ids[: most_of(len(asked))]) for key, label, ids in asked[:MOST_CURVES]]
     jobs = Job.objects.only("pk", "step").in_bulk({pk for _, _, ids in asked for pk in ids})
     longest = max((job.step for job in jobs.values()), default=0)
     width = bucket_steps(0, longest, COLUMNS)
@@ -63,7 +100,7 @@ def curves(asked: Sequence[tuple[str, str, Sequence[int]]], name: str = "") -> C
     for key, label, ids in asked:
         values = [found[pk] for pk in ids if pk in found]
         if values:
-            lines.append(_line(key, label, np.stack(values)))
+            lines.append(mean_line(key, label, np.stack(values)))
     steps = np.minimum(np.arange(count) * width + (width - 1) / 2, max(longest - 1, 0))
     return Curves(chosen, names, steps, lines)
 
@@ -78,8 +115,8 @@ def _names(jobs: Any) -> list[str]:
     return sorted(names, key=lambda name: (name != series.TOTAL, name))
 
 
-def _line(key: str, label: str, values: NDArray[np.float64]) -> Line:
-    """Return the mean over runs (runs, places) with t interval, at each place of the runs that have a value there."""
+def mean_line(key: str, label: str, values: NDArray[np.float64]) -> Line:
+    """Return the mean over jobs (jobs, places) with t interval, at each place of the jobs that have a value there."""
     known = np.isfinite(values)
     n = known.sum(axis=0)
     mean = np.full(values.shape[1], np.nan)

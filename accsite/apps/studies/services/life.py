@@ -1,0 +1,206 @@
+"""A study among others: renamed, copied, seen by others, handed over, removed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth.models import User
+
+from acc.errors import InvalidInput
+from acc.studies import Study as Plan
+from accsite.apps.access.permissions import may_change, may_write
+from accsite.apps.jobs.models import Job
+from accsite.apps.jobs.services.unit import touch, unit_of_work
+from accsite.apps.studies.models import Study
+from accsite.apps.studies.selectors import seen_studies
+from accsite.apps.studies.services.studies import MAX_NAME, create_study, free_name, locked
+from accsite.apps.training.models import Branch, Checkpoint, Experiment, Visibility
+from accsite.apps.trees.services.dependants import needed
+from accsite.apps.trees.services.removal import remove_experiment
+from accsite.apps.trees.services.sharing import set_sharing
+from accsite.errors import WrongState
+from accsite.names import clean_name, same_name, taken
+
+AT_WORK = "it is at work; stop it, and wait until what is under way has ended"
+
+
+@unit_of_work()
+def rename_study(*, actor: Any, study: Study, name: str) -> Study:
+    """Return the study under another name; its address, and the experiments that it made, keep theirs.
+
+    Raises InvalidInput (name).
+    """
+    study = locked(study)
+    name = _allowed(name)
+    others = seen_studies(actor).exclude(pk=study.pk).values_list("name", flat=True)
+    if same_name(name) in {same_name(other) for other in others}:
+        raise InvalidInput(name=taken(name, "a study"))
+    study.name, study.plan = name, {**study.plan, "name": name}  # which is no part of the plan's hash
+    study.save(update_fields=["name", "plan"])
+    touch("studies", f"study:{study.pk}")
+    return study
+
+
+@unit_of_work()
+def copy_study(*, actor: Any, study: Study, name: str = "", other_seeds: bool = False) -> Study:
+    """Return a new study of the same plan, of which nothing is done yet; whoever saw the first sees it.
+
+    other_seeds: as many, but none that the first has, so that what was seen there is tried on seeds that nobody has
+    seen. Raises InvalidInput (name, seeds).
+    """
+    plan = study.planned
+    first = max(plan.seeds) + 1
+    fields = plan.model_dump(mode="json", exclude={"changes"})
+    fields["name"] = free_name(_allowed(name) if name else f"{plan.name[: MAX_NAME - 5].strip()} copy", actor)
+    if other_seeds:
+        if first + len(plan.seeds) > 2**63:
+            raise InvalidInput(other_seeds=f"there is no seed behind {first - 1}")
+        fields["seeds"] = list(range(first, first + len(plan.seeds)))
+    return create_study(
+        actor=actor,
+        plan=Plan.model_validate(fields),
+        branch=study.branch,
+        visibility=study.visibility,
+        experiment=study.experiment,
+    )
+
+
+@unit_of_work()
+def set_visibility(*, actor: Any, study: Study, visibility: str) -> Study:
+    """Return the study as it is seen now; the experiments that it made are seen as it is.
+
+    Raises InvalidInput (visibility) for another word, and for one that would show what a private branch is made of.
+    """
+    study = locked(study)
+    if visibility not in Visibility.values:
+        raise InvalidInput(
+            visibility=f"{visibility!r} is refused; choose one of: {', '.join(Visibility.values)}"
+        )
+    source = study.experiment or (study.branch.experiment if study.branch else None)
+    if (
+        visibility == Visibility.SITE
+        and source is not None
+        and source.visibility == Visibility.PRIVATE
+        and study.visibility != Visibility.SITE
+    ):
+        raise InvalidInput(
+            visibility=f"it repeats a branch of {source.name!r}, which is private; let everyone see that first"
+        )
+    if visibility == Visibility.PRIVATE and study.owner_id is None:
+        study.owner = actor  # else only administrators could see it
+    if source is not None and source.visibility == Visibility.SITE:
+        study.experiment = None  # whoever sees that one sees the study: everyone would
+    study.visibility = visibility
+    study.save(update_fields=["visibility", "owner", "experiment"])
+    for made in experiments_of(study):
+        set_sharing(actor=actor, experiment=made, visibility=visibility)
+    touch("studies", f"study:{study.pk}")
+    return study
+
+
+@unit_of_work()
+def hand_over(*, actor: Any, study: Study, to: str) -> Study:  # noqa: ARG001 - the log says who
+    """Return the study, which somebody else owns now, with the experiments that it made and its owner had.
+
+    Raises InvalidInput (to) for who cannot own one, WrongState for a study that is at work: it is done on behalf of
+    its owner.
+    """
+    study = locked(study)
+    if study.is_at_work:
+        raise WrongState(study=AT_WORK)
+    user = User.objects.filter(username=to.strip(), is_active=True).first()
+    if user is None:
+        raise InvalidInput(to=f"there is no active user {to!r}; give a name as they sign in with")
+    if user.pk == study.owner_id:
+        raise InvalidInput(to=f"{to!r} owns it already; name somebody else")
+    if not may_write(user):
+        raise InvalidInput(to=f"{to!r} may look, but not change; name somebody who may make experiments")
+    experiments_of(study).filter(owner=study.owner_id).update(owner=user)
+    study.owner = user
+    study.save(update_fields=["owner"])
+    if study.run is not None:
+        study.run.created_by = user
+        study.run.save(update_fields=["created_by"])
+    touch("studies", f"study:{study.pk}", "experiments")
+    return study
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What becomes of the experiments that a study made: (those that may go), (those that stay, and why)."""
+
+    goes: list[Experiment]
+    stays: list[tuple[Experiment, str]]
+    branches: int
+    bytes: int
+
+
+def plan_removal(actor: Any, study: Study) -> Removal:
+    """Return what would become of the experiments that a study made, if they were removed with it."""
+    goes: list[Experiment] = []
+    stays: list[tuple[Experiment, str]] = []
+    for made in experiments_of(study):
+        why = _why_it_stays(actor, study, made)
+        if why:
+            stays.append((made, why))
+        else:
+            goes.append(made)
+    files = Checkpoint.everything.filter(experiment__in=goes).values_list("size_bytes", flat=True)
+    return Removal(goes, stays, Branch.objects.filter(experiment__in=goes).count(), sum(files))
+
+
+@unit_of_work()
+def remove_study(*, actor: Any, study: Study, with_experiments: bool = False) -> Removal:
+    """Remove a study: its question, its plan, and every number of it. Return what became of its experiments.
+
+    with_experiments: with those that it made and in which nothing else is, with checkpoints and losses; else all stay.
+    It cannot be undone. Raises WrongState for a study that is at work.
+    """
+    study = locked(study)
+    if study.is_at_work:
+        raise WrongState(study=AT_WORK)
+    found = plan_removal(actor, study) if with_experiments else Removal([], [], 0, 0)
+    pk, run = study.pk, study.run
+    for made in found.goes:
+        remove_experiment(made)
+    study.delete()
+    if run is not None:
+        run.delete()  # nobody could go on with it
+    touch("studies", f"study:{pk}", "recipes")
+    return found
+
+
+def experiments_of(study: Study) -> Any:
+    """Return the experiments that a study made: those of its arms and seeds."""
+    made = study.results.exclude(branch=None).values("branch__experiment")
+    return Experiment.objects.filter(pk__in=made).order_by("pk")
+
+
+def _why_it_stays(actor: Any, study: Study, made: Experiment) -> str:
+    """Return what is in an experiment, or depends on it, that is not of the study; empty: nothing."""
+    if actor is not None and not may_change(actor, made):
+        return "you may not change it"
+    busy = Job.objects.active().filter(branch__experiment=made).order_by("pk").first()
+    if busy is not None:
+        return f"job {busy.pk} has not ended"
+    own = set(study.results.filter(branch__experiment=made).values_list("branch", flat=True))
+    other = made.branches.exclude(pk__in=own).order_by("pk").first()
+    if other is not None:
+        return f"branch {other.name!r} is not of the study"
+    further = study.results.filter(branch__experiment=made, job__isnull=False)
+    trained = set(further.values_list("branch", "job"))
+    nodes = list(Checkpoint.objects.filter(experiment=made).values_list("pk", "branch", "job"))
+    for pk, branch, job in nodes:
+        if job is not None and branch in {each for each, _ in trained} and (branch, job) not in trained:
+            return f"checkpoint {pk} was trained after the study"
+    heads = " head of branch "
+    reasons = needed([pk for pk, _, _ in nodes], forks=False)
+    return next((f"checkpoint {pk} {why}" for pk, why in sorted(reasons.items()) if heads not in why), "")
+
+
+def _allowed(name: str) -> str:
+    name = clean_name(name)
+    if len(name) > MAX_NAME:
+        raise InvalidInput(name=f"it has {len(name)} characters; at most {MAX_NAME} are allowed")
+    return name
