@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
@@ -12,7 +13,7 @@ from django.views.decorators.http import require_GET
 
 from accsite.actions import pages as acts
 from accsite.apps.live import selectors as live
-from accsite.apps.studies import exporting, pages
+from accsite.apps.studies import exporting, pages, sweep_page
 from accsite.apps.studies.models import Study
 from accsite.pages import is_partial
 
@@ -42,6 +43,8 @@ def study(request: HttpRequest, slug: str) -> HttpResponse:
     found = find(request.user, slug)
     versions = live.versions([f"study:{found.pk}"])
     found = find(request.user, slug)
+    if found.is_sweep:
+        return _sweep(request, found, versions)
     context = {
         "versions": versions,
         "place": "studies",
@@ -52,6 +55,25 @@ def study(request: HttpRequest, slug: str) -> HttpResponse:
         "forms": exporting.FORMS.values(),
     }
     template = "studies/panels/study.html" if is_partial(request) else "studies/study.html"
+    return render(request, template, context)
+
+
+def _sweep(request: HttpRequest, found: Study, versions: Any) -> HttpResponse:
+    """Show how the trials of a sweep rank, and where they lie."""
+    chosen = request.GET.get("x", ""), request.GET.get("y", "")
+    made = sweep_page.shown(found, *chosen)
+    query = urlencode({"x": made.scatter.x, "y": made.scatter.y})
+    context = {
+        "versions": versions,
+        "place": "studies",
+        "study": found,
+        "shown": made,
+        "budget": sweep_page.budget(made.sweep),
+        "topic": f"study:{found.pk}",
+        "study_url": f"{reverse('studies:study', args=[found.slug])}?{query}",
+        "forms": [form for form in exporting.FORMS.values() if form.name in ("csv", "parquet")],
+    }
+    template = "studies/panels/sweep.html" if is_partial(request) else "studies/sweep.html"
     return render(request, template, context)
 
 

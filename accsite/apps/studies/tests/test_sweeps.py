@@ -234,3 +234,26 @@ def test_a_sweep_of_a_private_branch_and_its_confirmation_are_private(swept, use
     bob = django_user_model.objects.create_user("bob")
     assert not Study.objects.visible_to(bob).exists()
     assert set(Study.objects.visible_to(user)) == {study, made}
+
+
+@pytest.mark.parametrize("state", ["planned", "running", "done"])
+def test_its_page_ranks_and_never_says_that_a_trial_is_better(swept, user, page, state):
+    study = write_down(swept, user, trials=22 if state == "done" else 6)
+    if state != "planned":
+        studies.start_study(actor=user, study=study)
+        study = do(study, by_number, most=5 if state == "running" else 1_000)
+    shown = page.get(f"/studies/{study.slug}/?x=number&y=train.lr")
+    assert shown.status_code == 200
+    assert "This is an order and no verdict" in shown.text
+    assert ("fANOVA" in shown.text) == (state == "done")
+    assert shown.text.count('id="trial-') == {"planned": 1, "running": 6, "done": 23}[state]
+    assert ("Parallel coordinates" in shown.text) == (state != "planned")
+    assert 'value="number" selected' in shown.text.replace("  ", " ")
+    assert "ranks and claims nothing" in page.get("/studies/").text
+    assert study.name in page.get("/studies/").text
+
+
+def test_an_unknown_column_is_the_usual_one_and_every_number_is_a_file(swept, user, page):
+    study = do(studies.start_study(actor=user, study=write_down(swept, user)), by_number)
+    assert page.get(f"/studies/{study.slug}/?x=nothing&y=<b>").status_code == 200
+    assert "trial 6,1,succeeded" in page.get(f"/studies/{study.slug}/export/csv/").text
