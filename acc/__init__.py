@@ -1,7 +1,7 @@
 """ACC's engine: train, branch and measure autoencoders with named factors. Knows nothing of the web site.
 
 Importing ``acc`` is cheap and torch-free; ``acc.api`` is the one import for notebooks and plugin authors, and
-``acc.load(path)`` opens a trained model, and ``acc.study`` compares arms over seeds.
+``acc.load(path)`` opens a trained model, ``acc.study`` compares arms over seeds, and ``acc.sweep`` draws them.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from acc.data import AccDataset
     from acc.opening import Opened
     from acc.studies.run import StudyRun
+    from acc.studies.run_sweep import SweepRun
 
-__all__ = ["__version__", "load", "study"]
+__all__ = ["__version__", "load", "study", "sweep"]
 
 
 def load(path: str | Path, *, trust_code: bool = False) -> Opened:
@@ -43,3 +44,15 @@ def study(
     from acc.studies.run import study as run_study
 
     return run_study(data, arms, **options)
+
+
+def sweep(
+    data: AccDataset | Mapping[str, AccDataset], space: str | Mapping[str, Any], **options: Any
+) -> SweepRun:
+    """Train trials drawn from a space, each with the same seeds, and rank them; see ``acc.studies.run_sweep.sweep``.
+
+    Raises InvalidInput.
+    """
+    from acc.studies.run_sweep import sweep as run_sweep
+
+    return run_sweep(data, space, **options)

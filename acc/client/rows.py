@@ -271,6 +271,7 @@ class StudyDetail(Study):
     plan: dict[str, Any]
     results: list[dict[str, Any]]
     warnings: list[str]
+    sweep: dict[str, Any] | None
 
 
 class Checkpoint(TypedDict):

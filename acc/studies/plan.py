@@ -162,7 +162,8 @@ class Study(Spec):
     from 0; under ``stop_when_decided`` the most. alpha: the chance of any false claim at all. A fixed plan is judged
     once its seeds are there, by the sign-flip test. With ``stop_when_decided`` its claims are looked at after each
     seed; they rest on ``rests_on``: ``signs``, which assumes what the sign-flip test assumes, or ``bounds``, which
-    assumes nothing but the outcomes' bounds and needs more seeds. changes: of this plan, the first first.
+    assumes nothing but the outcomes' bounds and needs more seeds. chosen_on: the seeds by which its arms were chosen,
+    as the winner of a sweep is; none of them may be among its own. changes: of this plan, the first first.
     """
 
     name: Name
@@ -175,6 +176,7 @@ class Study(Spec):
     alpha: float = Field(default=ALPHA, gt=0, lt=0.5)
     stop_when_decided: bool = False
     rests_on: Literal["signs", "bounds"] = "signs"
+    chosen_on: tuple[int, ...] = ()
     changes: tuple[Change, ...] = ()
 
     @field_validator("seeds", mode="before")
@@ -253,6 +255,11 @@ class Study(Spec):
                     f"'{claim}' rests on bounds, and none are known of '{claim.outcome}'; give its low and high, or "
                     "let it rest on signs"
                 )
+        if again := [seed for seed in self.seeds if seed in self.chosen_on]:
+            raise ValueError(
+                f"seed {again[0]} is refused: the arms were chosen on it, and what chose them cannot confirm them; "
+                f"take seeds from {max(self.chosen_on) + 1}"
+            )
         said = [str(claim) for claim in self.claims]
         if len(set(said)) < len(said):
             raise ValueError(f"'{next(each for each in said if said.count(each) > 1)}' is claimed twice")
@@ -269,6 +276,10 @@ class Study(Spec):
         plan = self.model_dump(mode="json", exclude={"name", "question", "changes"})
         for arm in plan["arms"]:
             del arm["note"]
+        if not self.chosen_on:
+            del plan[
+                "chosen_on"
+            ]  # plans that were written before there were sweeps have the hash that they had
         return text_sha256(json.dumps(plan, sort_keys=True, ensure_ascii=False))
 
     @property

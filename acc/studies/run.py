@@ -186,13 +186,16 @@ class StudyRun:
     """
 
     def __init__(self, study: Study, local: Local, folder: Path) -> None:
-        self.study, self.folder = study, folder
-        self._local = local
+        self.folder, self._local = folder, local
+        self._lost: dict[Place, str] = {}
+        self._known: dict[Place, Result] = {}
+        self._take(study)
+
+    def _take(self, study: Study) -> None:
+        self.study = study
         self._settings = {arm.name: _hash(study.settings_of(arm.name)) for arm in study.arms}
         asked = sorted([each.name, each.measured_as, each.dataset, each.options] for each in study.outcomes)
         self._keys = {arm: _hash([settings, asked]) for arm, settings in self._settings.items()}
-        self._lost: dict[Place, str] = {}
-        self._known: dict[Place, Result] = {}
 
     @property
     def results(self) -> list[Result]:
@@ -585,6 +588,7 @@ def study(
     stop_when_decided: bool = False,
     rests_on: str = "signs",
     alpha: float = 0.05,
+    chosen_on: Sequence[int] = (),
     folder: str | Path | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
@@ -599,7 +603,8 @@ def study(
     ``curriculum > digits only on ufr by at least .05``. seeds: how many, or which; a seed seeds all of a run, so that
     arms of a seed begin with the same weights and hold out the same rows. root: what is trained first, once for each
     seed, over ``options``; all arms go on from there. measure_on: datasets that outcomes look at, to train nobody on.
-    stop_when_decided: judge after each seed, and end once no claim is open; see ``Study``.
+    stop_when_decided: judge after each seed, and end once no claim is open; see ``Study``. chosen_on: seeds by which
+    its arms were chosen, which are refused here.
     folder: where it is kept; the same folder goes on with what is there, and does nothing twice. What an arm does, or
     what is measured, being other than it was, is done anew. workers: processes at once, by default one a core; 0: this
     process. progress: told after each result. retry_failed: do again what raised an error before; verdicts tell of it.
@@ -635,6 +640,7 @@ def study(
         "alpha": alpha,
         "stop_when_decided": stop_when_decided,
         "rests_on": rests_on,
+        "chosen_on": tuple(chosen_on),
     }
     plan: Study = parse(Study, fields)
     if root is not None:

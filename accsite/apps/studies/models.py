@@ -10,6 +10,7 @@ from django.db.models import Q
 
 from acc.studies import Study as Plan
 from acc.studies.results import Measured, Result
+from acc.studies.sweep import Sweep
 from accsite.apps.access.permissions import is_administrator
 from accsite.apps.jobs.models import Job
 from accsite.apps.recipes.models import RecipeRun
@@ -64,6 +65,19 @@ class Study(models.Model):
         help_text="null: not started yet",
     )
     held = models.BooleanField(default=False, help_text="stopped: nothing more is begun")
+    sweep = models.JSONField(
+        null=True, help_text="acc.studies.sweep.Sweep, of a study whose arms are drawn; null: they are not"
+    )
+    importance = models.JSONField(
+        null=True, help_text="of a sweep: parameter -> share, and of how many trials; null: of too few yet"
+    )
+    confirms = models.ForeignKey(
+        "self",
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="confirmations",
+        help_text="the sweep whose winner this study confirms on fresh seeds",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = StudyQuerySet.as_manager()
@@ -79,6 +93,15 @@ class Study(models.Model):
     def planned(self) -> Plan:
         """Its plan."""
         return Plan.model_validate(self.plan)
+
+    @property
+    def swept(self) -> Sweep:
+        """What a sweep was asked, and what it drew; of other studies there is none."""
+        return Sweep.model_validate(self.sweep)
+
+    @property
+    def is_sweep(self) -> bool:
+        return self.sweep is not None
 
     @property
     def is_at_work(self) -> bool:

@@ -14,6 +14,8 @@ from django.db.models.functions import Cast
 from acc.errors import InvalidInput
 from acc.studies import Outcome, Result, judge, settled
 from acc.studies import Study as Plan
+from acc.studies.space import Value
+from acc.studies.sweep import FIRST, Standing, is_over, ranking, standings
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.jobs.models import Job, JobKind, Worker
 from accsite.apps.jobs.states import ACTIVE, TERMINAL, JobState
@@ -61,6 +63,38 @@ class StudyState(StudySummary):
     plan: dict[str, Any]
     results: list[dict[str, Any]]
     warnings: list[str]
+    sweep: SweepState | None
+
+
+class RankedTrial(TypedDict):
+    """A trial of a sweep in its place, as plain JSON data; trial 0 is the first arm."""
+
+    rank: int
+    trial: int
+    arm: str
+    values: dict[str, Value] | None
+    state: str
+    n: int
+    mean: float | None
+    low: float | None
+    high: float | None
+    reason: str
+
+
+class SweepState(TypedDict):
+    """What a sweep was asked and how its trials rank, as plain JSON data."""
+
+    space: list[str]
+    sampler: str
+    seed: int
+    trials: int
+    drawn: int
+    prune: bool
+    jobs: int | None
+    hours: float | None
+    ranking: list[RankedTrial]
+    importance: dict[str, Any] | None
+    confirmations: list[str]
 
 
 @dataclass(frozen=True)
@@ -91,7 +125,8 @@ def results_of(study: Study) -> list[Result]:
     """Return what there is of each arm and seed, in the order of the plan."""
     order = {place: at for at, place in enumerate(study.planned.order())}
     rows = (row.result for row in study.results.all())
-    return sorted(rows, key=lambda result: order[result.arm, result.seed])
+    # a trial that was drawn since the plan was read comes last
+    return sorted(rows, key=lambda result: order.get((result.arm, result.seed), len(order)))
 
 
 def is_settled(study: Study) -> bool:
@@ -101,7 +136,9 @@ def is_settled(study: Study) -> bool:
 
 
 def has_more(study: Study) -> bool:
-    """Return whether there is anything left to do."""
+    """Return whether there is anything left to do, or to be drawn."""
+    if study.is_sweep:
+        return not is_over(study.swept, study.planned.primary, results_of(study))
     ended = [StudyResult.State.SUCCEEDED, StudyResult.State.FAILED]
     return study.results.exclude(state__in=ended).exists() and not is_settled(study)
 
@@ -185,6 +222,9 @@ def cost_of(study: Study, plan: Plan | None = None, rows: Sequence[StudyResult] 
     rows = list(study.results.all()) if rows is None else rows
     ended = (StudyResult.State.SUCCEEDED, StudyResult.State.FAILED)
     left = [row.arm for row in rows if row.state not in ended]
+    if study.is_sweep:
+        sweep = study.swept
+        left += [FIRST] * ((sweep.limit - len(sweep.drawn)) * len(sweep.seeds))
     workers = max(1, len(Worker.objects.serving("train")))
     done = [row.seconds for row in rows if row.seconds is not None]
     seconds: float | None = None
@@ -269,4 +309,43 @@ def study_state(study: Study) -> StudyState:
             for row in rows
         ],
         "warnings": study.planned.warnings(),
+        "sweep": sweep_state(study) if study.is_sweep else None,
     }  # fmt: skip
+
+
+def trials_of(study: Study) -> list[Standing]:
+    """Return how the first arm and each trial of a sweep stands, as they were drawn."""
+    return standings(study.swept, study.planned.primary, results_of(study))
+
+
+def sweep_state(study: Study) -> SweepState:
+    """Return what a sweep was asked, and how its trials rank."""
+    sweep = study.swept
+    return {
+        "space": [str(parameter) for parameter in sweep.space],
+        "sampler": sweep.sampler,
+        "seed": sweep.seed,
+        "trials": sweep.trials,
+        "drawn": len(sweep.drawn),
+        "prune": sweep.prune,
+        "jobs": sweep.jobs,
+        "hours": sweep.hours,
+        "ranking": [_ranked(place, stand) for place, stand in enumerate(ranking(sweep, trials_of(study)), 1)],
+        "importance": study.importance,
+        "confirmations": list(study.confirmations.order_by("pk").values_list("slug", flat=True)),
+    }
+
+
+def _ranked(place: int, stand: Standing) -> RankedTrial:
+    return {
+        "rank": place,
+        "trial": stand.number,
+        "arm": stand.arm,
+        "values": None if stand.values is None else dict(stand.values),
+        "state": stand.state,
+        "n": stand.n,
+        "mean": stand.value,
+        "low": stand.low,
+        "high": stand.high,
+        "reason": stand.reason,
+    }

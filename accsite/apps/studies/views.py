@@ -18,7 +18,7 @@ from accsite.actions import pages as acts
 from accsite.actions import perform
 from accsite.apps.access import permissions
 from accsite.apps.live import selectors as live
-from accsite.apps.studies import exporting, pages, selectors
+from accsite.apps.studies import exporting, pages, selectors, sweep_page
 from accsite.apps.studies.actions.remove_study import RemoveStudy
 from accsite.apps.studies.curves import curves_of
 from accsite.apps.studies.models import Study
@@ -61,6 +61,8 @@ def study(request: HttpRequest, slug: str) -> HttpResponse:
     found = find(request.user, slug)
     versions = live.versions([f"study:{found.pk}"])
     found = find(request.user, slug)
+    if found.is_sweep:
+        return _sweep(request, found, versions)
     context = {
         "versions": versions,
         "place": "studies",
@@ -74,6 +76,25 @@ def study(request: HttpRequest, slug: str) -> HttpResponse:
         "moving": found.is_at_work,
     }
     template = "studies/panels/study.html" if is_partial(request) else "studies/study.html"
+    return render(request, template, context)
+
+
+def _sweep(request: HttpRequest, found: Study, versions: Any) -> HttpResponse:
+    """Show how the trials of a sweep rank, and where they lie."""
+    chosen = request.GET.get("x", ""), request.GET.get("y", "")
+    made = sweep_page.shown(found, *chosen)
+    query = urlencode({"x": made.scatter.x, "y": made.scatter.y})
+    context = {
+        "versions": versions,
+        "place": "studies",
+        "study": found,
+        "shown": made,
+        "budget": sweep_page.budget(made.sweep),
+        "topic": f"study:{found.pk}",
+        "study_url": f"{reverse('studies:study', args=[found.slug])}?{query}",
+        "forms": [form for form in exporting.FORMS.values() if form.name in ("csv", "parquet")],
+    }
+    template = "studies/panels/sweep.html" if is_partial(request) else "studies/sweep.html"
     return render(request, template, context)
 
 

@@ -30,6 +30,10 @@ class AddArm(Action):
     )
     claim: str = Field("", max_length=400, title="Claim", description="of it; empty: none")
 
+    @classmethod
+    def possible(cls, study: Study) -> str:
+        return studies.NOT_OF_A_SWEEP if study.is_sweep else ""
+
     def run(self, actor: Any, study: Study) -> Study:
         experiment, slash, branch = self.branch.strip().partition("/")
         if not slash:

@@ -25,5 +25,9 @@ class ExtendStudy(Action):
 
     more: int = Field(2, ge=1, le=1_000, title="Seeds more")
 
+    @classmethod
+    def possible(cls, study: Study) -> str:
+        return studies.NOT_OF_A_SWEEP if study.is_sweep else ""
+
     def run(self, actor: Any, study: Study) -> Study:
         return studies.add_seeds(actor=actor, study=study, more=self.more)

@@ -60,6 +60,9 @@ class StudyDetail(StudySummary):
     plan: dict[str, Any]
     results: list[dict[str, Any]]
     warnings: list[str]
+    sweep: dict[str, Any] | None = Field(
+        description="of a sweep: space, sampler, ranking of its trials, importance; null: its arms are not drawn"
+    )
 
 
 @extend_schema_view(list=extend_schema(responses=StudySummary), retrieve=extend_schema(responses=StudyDetail))

@@ -22,7 +22,8 @@ from accsite.apps.jobs.states import JobState
 from accsite.apps.recipes.models import RecipeRun
 from accsite.apps.recipes.services import recipes
 from accsite.apps.studies.models import Study, StudyResult
-from accsite.apps.studies.selectors import COSTS, canonical, is_settled, outcomes_by_kind
+from accsite.apps.studies.selectors import COSTS, canonical, has_more, is_settled, outcomes_by_kind
+from accsite.apps.studies.services import drawing
 from accsite.apps.training.models import AutoEvaluate, Branch, Checkpoint, Experiment, ExperimentShare
 from accsite.apps.training.services import experiments
 from accsite.apps.training.specs import task_of
@@ -43,6 +44,9 @@ def next_places(study_id: int, busy: Collection[int], at_once: int) -> list[Stud
     room = at_once - len(busy) - len(begun)
     if study.held or room <= 0 or is_settled(study):
         return begun
+    if study.is_sweep:  # drawn as its trials end, and done as they were drawn
+        drawing.draw(study)
+        return begun + list(rows.filter(state=S.WAITING).order_by("number")[:room])
     order = {place: at for at, place in enumerate(study.planned.order())}
     waiting = sorted(rows.filter(state=S.WAITING), key=lambda row: order[row.arm, row.seed])
     return begun + waiting[:room]
@@ -50,7 +54,8 @@ def next_places(study_id: int, busy: Collection[int], at_once: int) -> list[Stud
 
 def at_once(study_id: int, most: int) -> int:
     """Return how many arms and seeds are under way together: one for each worker that trains, and one that waits."""
-    arms = len(Study.objects.get(pk=study_id).planned.arms)
+    study = Study.objects.get(pk=study_id)
+    arms = len(study.planned.seeds if study.is_sweep else study.planned.arms)
     return min(most, max(arms, len(Worker.objects.serving("train")) + 1))
 
 
@@ -218,7 +223,8 @@ def settle(run: RecipeRun) -> None:
         return
     touch("studies", f"study:{study.pk}")
     done = run.job is not None and run.job.state == JobState.SUCCEEDED
-    if done and not study.held and study.results.filter(state=S.WAITING).exists() and not is_settled(study):
+    waits = has_more(study) if study.is_sweep else study.results.filter(state=S.WAITING).exists()
+    if done and not study.held and waits and not is_settled(study):
         recipes.resume_recipe(actor=run.created_by, run=run, has_more=True)
 
 

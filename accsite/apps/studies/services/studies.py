@@ -8,6 +8,7 @@ from typing import Any
 from acc.errors import InvalidInput
 from acc.studies import Study as Plan
 from acc.studies.plan import patch
+from acc.studies.sweep import Sweep
 from accsite.apps.jobs.services.unit import touch, unit_of_work
 from accsite.apps.recipes.services import recipes
 from accsite.apps.studies.models import PROGRAM, Study, StudyResult
@@ -17,6 +18,7 @@ from accsite.apps.training.models import Branch, Experiment, Visibility
 from accsite.errors import WrongState
 from accsite.names import clean_name, free_address, same_name
 
+NOT_OF_A_SWEEP = "a sweep draws its arms itself, all with the same seeds; add trials to it"
 MAX_NAME = 60
 """Of a study's name, which the names of its experiments begin with."""
 
@@ -74,6 +76,8 @@ def create_study(
     branch: Branch | None = None,
     visibility: str = Visibility.SITE,
     experiment: Experiment | None = None,
+    sweep: Sweep | None = None,
+    confirms: Study | None = None,
 ) -> Study:
     """Return a new study of a plan; nothing is started yet. Raises InvalidInput (name) if that is taken."""
     rows = [
@@ -89,6 +93,8 @@ def create_study(
         plan=plan.model_dump(mode="json"),
         sha256=plan.sha256,
         branch=branch,
+        sweep=None if sweep is None else sweep.model_dump(mode="json"),
+        confirms=confirms,
     )
     _add_places(study, plan)
     touch("studies")
@@ -167,6 +173,8 @@ def add_arm(*, actor: Any, study: Study, branch: Branch, claim: str = "") -> Stu
 
 
 def _extend(actor: Any, study: Study, plan: Plan, **fields: Any) -> Study:
+    if study.is_sweep:
+        raise WrongState(study=NOT_OF_A_SWEEP)
     seen = sum(result.status in ("succeeded", "failed") for result in results_of(study))
     new = plan.revised(seen=seen, **fields)
     study.plan, study.sha256 = new.model_dump(mode="json"), new.sha256
@@ -213,7 +221,7 @@ def _foreseen(study: Study) -> dict[str, Any]:
         for seed in plan.seeds
     ]
     return {
-        "complete": not plan.stop_when_decided,
+        "complete": not plan.stop_when_decided and not study.is_sweep,
         "verbs": verbs * len(rows),
         "steps": sum(steps[arm] for arm, _ in rows),
         "phases": phases,

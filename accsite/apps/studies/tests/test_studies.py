@@ -6,14 +6,13 @@ import pytest
 from django.db import transaction
 
 from acc.errors import InvalidInput
-from acc.studies import Measured
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.datasets.services import manage
 from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.services import lifecycle
 from accsite.apps.recipes.models import RecipeRun
 from accsite.apps.registry.models import Plugin, PluginKind
-from accsite.apps.studies.models import Study, StudyResult
+from accsite.apps.studies.models import Study
 from accsite.apps.studies.selectors import claims_of, cost_of, find_study, has_more, state_of
 from accsite.apps.studies.services import running, studies
 from accsite.apps.studies.tests.made import end, end_all, write_down

@@ -9,10 +9,18 @@ from django.db.models import Model
 
 from acc.errors import InvalidInput
 from acc.studies.figures import PARTS
+from acc.studies.space import shown
 from accsite.actions.commands import ActionCommand
 from accsite.apps.studies import exporting
 from accsite.apps.studies.models import Study
-from accsite.apps.studies.selectors import find_study, seen_studies, state_of, study_state, study_summary
+from accsite.apps.studies.selectors import (
+    SweepState,
+    find_study,
+    seen_studies,
+    state_of,
+    study_state,
+    study_summary,
+)
 from accsite.cli import SUCCEEDED, behind_verbs
 
 SHOWN = 20
@@ -25,7 +33,8 @@ class Command(ActionCommand):
     help = (
         "Studies: `study list`, `study show|export|start|stop|extend|arm STUDY`, "
         "`study rename|copy|visibility|handover|remove STUDY`. One is written down by "
-        "`branches repeat EXPERIMENT/BRANCH`. Exit status: 0 done, 1 not allowed, 2 bad input."
+        "`branches repeat EXPERIMENT/BRANCH`. A sweep, by `branches sweep EXPERIMENT/BRANCH`, takes "
+        "`study trials` and `study confirm` besides. Exit status: 0 done, 1 not allowed, 2 bad input."
     )
     on: ClassVar[type[Model]] = Study
     called: ClassVar[str] = "slug or name"
@@ -69,11 +78,26 @@ class Command(ActionCommand):
         told = study_state(study)
         for sentence in [*(claim["sentence"] for claim in told["claims"]), *told["warnings"]]:
             self.stdout.write(f"  {sentence}")
+        if told["sweep"] is not None:
+            self._rank(told["sweep"])
+            return
         for row in told["results"]:
             values = "  ".join(f"{name} {_short(value['value'])}" for name, value in row["values"].items())
             self.stdout.write(
                 f"  {row['arm']}, seed {row['seed']}  {row['status']}  {values or row['reason']}".rstrip()
             )
+
+    def _rank(self, told: SweepState) -> None:
+        self.stdout.write(
+            f"  {told['drawn']} of {told['trials']} trials drawn by {told['sampler']} from {'; '.join(told['space'])}"
+        )
+        for row in told["ranking"]:
+            values = ", ".join(f"{name} {shown(value)}" for name, value in (row["values"] or {}).items())
+            span = "" if row["low"] is None else f" ({_short(row['low'])} to {_short(row['high'])})"
+            self.stdout.write(
+                f"  {row['rank']}. {row['arm']}  {_short(row['mean'])}{span}, n {row['n']}, {row['state']}  {values}"
+            )
+        self.stdout.write("  The order is no verdict; `study confirm` asks for one on fresh seeds.")
 
     def _export(self, study: Study, path: Path, asked: str | None, part: str) -> None:
         form = exporting.FORMS[asked] if asked else ENDINGS.get(path.suffix)

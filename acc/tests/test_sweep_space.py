@@ -1,0 +1,108 @@
+"""The space of a sweep is read from a line, bounds what is drawn, and refuses what is none in a sentence."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from acc.errors import InvalidInput
+from acc.studies import space as spaces
+from acc.studies.space import Parameter, space_of
+
+numbers = st.floats(-1e6, 1e6, allow_nan=False).map(lambda value: float(f"{value:.12g}"))
+words = st.text("abcdefgh_", min_size=1, max_size=8).filter(lambda word: word not in {"or", "null"})
+
+
+@st.composite
+def parameters(draw: Any) -> Parameter:
+    kind = draw(st.sampled_from(["float", "int", "choice"]))
+    if kind == "choice":
+        values = draw(st.lists(st.one_of(st.integers(-99, 99), words, st.booleans()), min_size=2, max_size=6,
+                               unique_by=lambda value: (type(value), value)))  # fmt: skip
+        return Parameter(name="p", kind="choice", values=tuple(values))
+    points = draw(st.none() | st.integers(2, 9))
+    log = draw(st.booleans())
+    if kind == "int":
+        low = draw(st.integers(1 if log else -999, 999))
+        return Parameter(
+            name="p", kind="int", low=low, high=low + draw(st.integers(1, 99)), log=log, points=points
+        )
+    low = draw(st.floats(1e-6, 1e3)) if log else draw(numbers)
+    high = low + draw(st.floats(1e-3, 1e3))
+    return Parameter(name="p", low=low, high=high, log=log, points=points)
+
+
+@given(parameters(), st.floats(0, 1))
+def test_what_is_drawn_lies_in_the_parameter(parameter, part):
+    value = parameter.at(part)
+    assert value in parameter
+    assert all(each in parameter for each in (*parameter.grid(), *parameter.ends()))
+    assert 0 <= parameter.part(value) <= 1
+    if parameter.kind == "float":
+        assert parameter.part(value) == pytest.approx(part, abs=1e-6)
+
+
+@given(parameters())
+def test_a_grid_has_as_many_different_values_as_points(parameter):
+    values = parameter.grid()
+    assert len({spaces.key({"p": value}) for value in values}) == len(values)
+    assert parameter.points is None or len(values) <= parameter.points
+    if parameter.kind == "float":
+        assert len(values) == (parameter.points or 5)
+
+
+@given(parameters())
+def test_a_parameter_is_read_as_it_is_written(parameter):
+    name, _, said = str(parameter).partition(": ")
+    again = Parameter.parse(name, said)
+    assert (again.kind, again.log, again.points) == (parameter.kind, parameter.log, parameter.points)
+    for one, other in zip(again.ends(), parameter.ends(), strict=True):
+        assert one == (pytest.approx(other, rel=1e-12) if isinstance(other, float) else other)
+
+
+@given(st.lists(parameters(), min_size=1, max_size=3))
+def test_the_points_of_a_grid_are_all_its_combinations(found):
+    space = tuple(each.model_copy(update={"name": f"p{n}"}) for n, each in enumerate(found))
+    count = spaces.points(space)
+    if count <= 2_000:
+        assert len({spaces.key(spaces.point(space, number)) for number in range(count)}) == count
+
+
+@pytest.mark.parametrize(
+    ("space", "field", "sentence"),
+    [
+        ("", "space", "it is empty"),
+        ("train.lr", "space", "names no range"),
+        ("lr: 1e-4", "space.lr", "not a range or a choice"),
+        ("lr: a to b", "space.lr", "its ends are no numbers"),
+        ("lr: 1 to .1", "space.lr", "low 1 is not below high 0.1"),
+        ("lr: 0 to 1 log", "space.lr", "begins above 0"),
+        ("lr: nan to 1", "space.lr.low", "finite"),
+        ("n: .5 to 2 int", "space.n", "the bounds of an int are whole"),
+        ("o: adam or adam", "space.o.values", "stands there twice"),
+        ({"o": ["adam"]}, "space.o", "a choice of 1 is none"),
+        ({"o": 3}, "space.o", "not a range or a choice"),
+        ("a: 1 to 2; a: 2 to 3", "space", "a stands there twice"),
+        (3, "space", "no space"),
+    ],
+    ids=lambda value: str(value) if isinstance(value, str) else None,
+)
+def test_what_is_no_space_is_refused_in_a_sentence(space, field, sentence):
+    with pytest.raises(InvalidInput) as told:
+        space_of(space)
+    assert any(sentence in said for said in told.value.fields[field]), told.value.fields
+
+
+def test_a_space_is_read_from_lines_objects_and_lists():
+    read = space_of("train.lr: 1e-4 to 1e-2 log; n: 2 to 8 int in 3 points\nopt: adam or sgd or 3 or true")
+    assert [parameter.kind for parameter in read] == ["float", "int", "choice"]
+    assert read[1].grid() == (2, 5, 8)
+    assert read[2].values == ("adam", "sgd", 3, True)
+    assert read == space_of([parameter.model_dump() for parameter in read])
+    assert read == space_of({parameter.name: str(parameter).partition(": ")[2] for parameter in read})
+    assert spaces.size(read) == math.inf
+    assert read[0].grid() == (1e-4, pytest.approx(10**-3.5), 1e-3, pytest.approx(10**-2.5), 1e-2)
