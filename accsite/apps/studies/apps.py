@@ -19,3 +19,4 @@ class StudiesConfig(AppConfig):
         objects.register()
         topics.register()
         recipes.WHEN_SETTLED.append(running.settle)
+        recipes.WHEN_RESUMED.append(running.release)
