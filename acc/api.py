@@ -29,6 +29,7 @@ from acc.recipes import (
     Recipe,
     RecipeContext,
     RecipeError,
+    StudyOutcome,
     TaskRef,
     TrainOutcome,
 )
@@ -104,6 +105,7 @@ __all__ = [
     "Representation",
     "Setup",
     "StepContext",
+    "StudyOutcome",
     "Sums",
     "TargetSpec",
     "TargetTask",

@@ -132,6 +132,35 @@ class EvalOutcome(Handle):
             ) from None
 
 
+@dataclass(frozen=True)
+class StudyOutcome(Handle):
+    """What came of a study. ``study``: its slug on the site.
+
+    ``verdicts``: of each claim ``claim``, ``decision`` (``decided for``, ``decided against``, ``not decided yet``,
+    ``cannot be decided``), ``sentence``; ``mean`` of the paired differences, ``low``, ``high``, ``wins``; ``p_holm``,
+    ``n``, ``failed``, and ``more``: seeds that would decide it. ``table``: a row for each outcome and arm with
+    ``mean``, ``low``, ``high`` (the t interval), ``spread``, ``n``, ``failed``. ``costs``: a row for each arm with
+    ``seconds`` and ``images`` of a seed on average.
+    """
+
+    study: str
+    verdicts: tuple[Mapping[str, Any], ...] = ()
+    table: tuple[Mapping[str, Any], ...] = ()
+    costs: tuple[Mapping[str, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("verdicts", "table", "costs"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
+    def verdict(self, claim: str) -> Mapping[str, Any]:
+        """Return what may be said of a claim, as it was written; raises RecipeError naming those there are."""
+        for each in self.verdicts:
+            if each["claim"] == claim:
+                return each
+        known = "; ".join(each["claim"] for each in self.verdicts) or "none"
+        raise RecipeError(f"{claim!r} is no claim of study {self.study}; its claims are: {known}")
+
+
 class RecipeContext(ABC):
     """The verbs of a recipe. Each is done once in a run, however often the program is run to get there.
 
@@ -289,6 +318,50 @@ class RecipeContext(ABC):
         """
         args = {"checkpoint": _checkpoint_id(checkpoint), "branch_name": name, "expansion": expansion}
         return CheckpointRef(**self._do("expand", **args))
+
+    def study(
+        self,
+        name: str,
+        arms: Mapping[str, BranchRef | Mapping[str, Any]],
+        *,
+        seeds: int | Sequence[int],
+        outcomes: Sequence[str | Mapping[str, Any]],
+        claims: str | Sequence[str] = (),
+        question: str = "",
+        steps: int | None = None,
+        stop_when_decided: bool = False,
+        rests_on: str = "signs",
+        alpha: float = 0.05,
+        **train: Any,
+    ) -> StudyOutcome:
+        """Make a study, do each of its arms with each of its seeds, and return what may be said of its claims.
+
+        ``arms``: name -> a branch, or what an arm changes of the settings of the first, which is a branch:
+        ``{"train": {"lr": 0.001}, "tasks": {"kl": {"weight": 0.1}, "leakage": None}}``. Each is trained from first
+        weights of its seed, for ``steps`` updates (default: as many as its branch has) by the options of its branch's
+        last training, but for ``train``: other fields of ``TrainSpec``. ``outcomes``: names of metrics, or fields of
+        ``acc.studies.Outcome``; a ``dataset`` is a slug. The others are those of ``acc.studies.Study``. ``name`` is
+        numbered when it is taken. A seed that fails is counted, and raises nothing.
+        """
+        args = {
+            "name": name,
+            "arms": [
+                {"name": arm, "branch": given.id}
+                if isinstance(given, BranchRef)
+                else {"name": arm, "changes": given}
+                for arm, given in arms.items()
+            ],
+            "seeds": seeds if isinstance(seeds, int) else list(seeds),
+            "outcomes": [{"name": each} if isinstance(each, str) else each for each in outcomes],
+            "claims": claims if isinstance(claims, str) else list(claims),
+            "question": question,
+            "steps": steps,
+            "stop_when_decided": stop_when_decided,
+            "rests_on": rests_on,
+            "alpha": alpha,
+            "train": train,
+        }
+        return StudyOutcome(**self._do("study", **args))
 
     @abstractmethod
     def log(self, text: str) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import structlog
 from django.conf import settings
+from django.db.models import Q
 
 from acc.errors import InvalidInput
 from acc.plugins.source import filename_of
@@ -229,7 +230,8 @@ def end(context: JobContext, record: Record, outcome: Outcome, stops: list[Comma
 
 def stop_jobs(record: Record, sure: Callable[[Callable[[], Any]], Any]) -> str:
     """Stop the jobs that the run has under way, wait for them, and return what each of them reached in words."""
-    steps = record.run.steps.filter(owns_job=True, job__state__in=ACTIVE)
+    own = Q(run=record.run) | Q(run__within__run=record.run, run__job=None)
+    steps = RecipeStep.objects.filter(own, owns_job=True, job__state__in=ACTIVE)
     under_way: list[int] = sure(lambda: list(steps.values_list("job", flat=True)))
     for job in sure(lambda: list(Job.objects.filter(pk__in=under_way))):
         sure(partial(recipes.ask_to_stop, job, actor=record.run.created_by))

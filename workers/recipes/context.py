@@ -14,7 +14,9 @@ from workers.job.durable import disconnect
 from workers.recipes import verbs
 from workers.recipes.paths import Scope, current
 from workers.recipes.record import CallLog
+from workers.recipes.study import Study
 
+VERBS = {**verbs.NAMED, "study": Study}
 AT_ONCE = 16
 """The most callables of one ``parallel`` that are under way together; their jobs wait in queues anyway."""
 
@@ -56,7 +58,7 @@ class Context(RecipeContext):
         return found
 
     def _do(self, verb: str, **args: Any) -> dict[str, Any]:
-        ask = verbs.NAMED[verb](self._record.run, verb, args)
+        ask = VERBS[verb](self._record.run, verb, args)
         return dict(self._record.do(self._scope(), ask))
 
     def _scope(self) -> Scope:

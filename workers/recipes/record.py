@@ -39,8 +39,12 @@ class Ask(Protocol):
     @property
     def args(self) -> dict[str, Any]: ...
 
-    def act(self, step: RecipeStep) -> Done | recipe_steps.Submitted:
-        """Do it, or submit the job that does; within the transaction that keeps the step."""
+    def act(self, step: RecipeStep) -> Done | recipe_steps.Submitted | None:
+        """Do it, or submit the job that does; within the transaction that keeps the step. None: ``go_on`` does it."""
+        ...
+
+    def go_on(self, record: Record, step: RecipeStep) -> None:
+        """Do what takes long, on this thread, and end the step; called again until it has ended."""
         ...
 
     def outcome(self, job: Job) -> Done:
@@ -113,6 +117,8 @@ class Record:
             if step.state == S.RUNNING and step.job is not None:
                 job = self._ended(step.job)
                 step = self._finish(call, step, job, ask)
+            elif step.state == S.RUNNING:
+                self._go_on(call, step, ask)
         finally:
             self._waits(-1)
         if step.state != S.SUCCEEDED:
@@ -183,6 +189,16 @@ class Record:
             f"first came here it asked for {described(step.verb, step.args)}. A recipe must make the same calls "
             "each time it is run: take chance from ctx.rng, and nothing from the clock or from files"
         )
+
+    def _go_on(self, call: Call, step: RecipeStep, ask: Ask) -> None:
+        try:
+            ask.go_on(self, step)
+        except (Interrupted, Fenced, GivenUp):
+            raise
+        except AccError as error:
+            message = f"{call.verb}(): {error}"
+            self._insist(partial(recipe_steps.refuse, self.run, self.job_id, self.attempt, call, message))
+            raise RecipeError(message) from error
 
     def _finish(self, call: Call, step: RecipeStep, job: Job, ask: Ask) -> RecipeStep:
         if job.state == JobState.SUCCEEDED:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from acc.errors import InvalidInput
 from acc.params import clean_params
@@ -34,6 +34,9 @@ from accsite.apps.trees.selectors import find_checkpoint_named
 from accsite.apps.trees.services import expansion, marks
 from accsite.names import same_name
 
+if TYPE_CHECKING:
+    from workers.recipes.record import Record
+
 NAME_TRIES = 1000
 T = TypeVar("T", Branch, Checkpoint)
 
@@ -50,9 +53,12 @@ class Verb:
     def actor(self) -> Any:
         return self.run.created_by
 
-    def act(self, step: RecipeStep) -> Done | Submitted:
-        """Do it; a verb that needs a job submits it."""
+    def act(self, step: RecipeStep) -> Done | Submitted | None:
+        """Do it; a verb that needs a job submits it, and one that goes on in the recipe returns None."""
         raise NotImplementedError(f"{type(self).__name__} ({self.verb}) must define act(step)")
+
+    def go_on(self, record: Record, step: RecipeStep) -> None:
+        raise NotImplementedError(f"{type(self).__name__} ({self.verb}) must define go_on(record, step)")
 
     def outcome(self, job: Job) -> Done:
         raise NotImplementedError(f"{type(self).__name__} ({self.verb}) must define outcome(job)")

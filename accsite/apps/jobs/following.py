@@ -70,14 +70,14 @@ def follow(job: Job, *, out: TextIO, as_json: bool = False, stop_on_interrupt: b
     """
     view = _view(job, out, as_json=as_json)
     interrupts = 0
-    with _interrupts() as pressed:
+    with interrupts() as pressed:
         try:
             while True:
                 job = Job.objects.select_related("branch__experiment", "worker").get(pk=job.pk)
                 state = job_state(job)
                 view.show(state, kinds.of(job).losses(job))
                 if state["ended"]:
-                    view.say(_end(state))
+                    view.say(ending(state))
                     if job.state == JobState.FAILED and (lines := logs.last_lines(job)):
                         view.say(f"the last lines that it printed (`manage.py jobs log {job.pk}` has all):")
                         view.say("\n".join(lines))
@@ -97,7 +97,7 @@ def follow(job: Job, *, out: TextIO, as_json: bool = False, stop_on_interrupt: b
 
 
 @contextmanager
-def _interrupts() -> Iterator[list[int]]:
+def interrupts() -> Iterator[list[int]]:
     """Collect SIGINT instead of raising in the middle of a query or of drawing."""
     pressed: list[int] = []
 
@@ -119,7 +119,8 @@ def _stop(job: Job) -> str:
     return f"stopping job {job.pk} at its next step; Ctrl-C again detaches"
 
 
-def _end(state: messages.Job) -> str:
+def ending(state: messages.Job) -> str:
+    """Return a sentence on a job that has ended: how, where, after how long, and why."""
     seconds = state["elapsed_seconds"]
     took = f" after {seconds:.1f} s" if seconds is not None else ""
     steps = f" at step {state['step']} of {state['total_steps']}" if state["total_steps"] else ""

@@ -58,6 +58,13 @@ class RecipeRun(models.Model):
     params = models.JSONField(default=dict)
     seed = models.PositiveBigIntegerField(default=0)
     job = models.OneToOneField(Job, null=True, on_delete=models.SET_NULL, related_name="recipe_run")
+    within = models.ForeignKey(
+        "RecipeStep",
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="inner",
+        help_text="the call of another run that does this one; null: it has a job of its own",
+    )
     plan = CleanJSONField(default=dict, help_text="what a rehearsal foresaw: phases, verbs, train steps")
     result = CleanJSONField(null=True, help_text="what the recipe returned")
     created_by = models.ForeignKey(
@@ -74,8 +81,16 @@ class RecipeRun(models.Model):
         return f"{self.label} {self.pk}"
 
     @property
+    def done_by(self) -> Job | None:
+        """The job that does it: its own, or while it is part of another run that one's."""
+        if self.job is None and self.within is not None and self.within.state != RecipeStep.State.SUCCEEDED:
+            return self.within.run.job
+        return self.job
+
+    @property
     def is_active(self) -> bool:
-        return self.job is not None and self.job.state in ACTIVE
+        job = self.done_by
+        return job is not None and job.state in ACTIVE
 
     @property
     def can_resume(self) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypedDict, cast
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from acc import messages
@@ -150,7 +150,8 @@ def find_recipe(name: str) -> str:
 
 def trained(run: RecipeRun) -> tuple[int, float]:
     """Return the train steps that the jobs of a run have made, and the seconds since the first began."""
-    jobs = Job.objects.filter(recipe_steps__run=run, kind=JobKind.TRAIN).distinct()
+    of_it = Q(recipe_steps__run=run) | Q(recipe_steps__run__within__run=run)
+    jobs = Job.objects.filter(of_it, kind=JobKind.TRAIN).distinct()
     rows = list(jobs.values_list("step", "started_at"))
     began = min((started for _, started in rows if started), default=None)
     seconds = (timezone.now() - began).total_seconds() if began else 0.0
@@ -245,6 +246,7 @@ def words(step: RecipeStep) -> str:
         "parallel": f"{args.get('calls')} at once",
         "seed": f"{args.get('arm')}, seed {args.get('seed')}",
         "repeat": f"{args.get('arm')}, seed {args.get('seed')}",
+        "study": str(args.get("name")),
     }
     return texts.get(step.verb, "")
 
@@ -260,21 +262,30 @@ def _phases(run: RecipeRun, steps: list[RecipeStep]) -> list[PhaseRow]:
             row = rows.setdefault(name, PhaseRow(name))
             row.state, row.seconds = _worse(row.state, step.state), _seconds(step)
     seen: dict[str, int] = {}
-    for step in steps:
-        if step.verb in UNTOLD or step.phase not in rows:
+    for phase, step in _within_phases(steps):
+        if step.verb in UNTOLD or phase not in rows:
             continue
         if run.source_id is None:  # a program of ACC's own names phases without a step for each
             answered = S.SUCCEEDED if step.state == S.FAILED else step.state
-            rows[step.phase].state = _worse(rows[step.phase].state, answered)
-        seen[step.phase] = seen.get(step.phase, 0) + 1
-        rows[step.phase].done += step.state == S.SUCCEEDED
-        if step.state == S.FAILED and rows[step.phase].state == S.CANCELLED:
-            rows[step.phase].state = S.FAILED  # what ended it, and not what was stopped with it
+            rows[phase].state = _worse(rows[phase].state, answered)
+        seen[phase] = seen.get(phase, 0) + 1
+        rows[phase].done += step.state == S.SUCCEEDED
+        if step.state == S.FAILED and rows[phase].state == S.CANCELLED and step.run_id == run.pk:
+            rows[phase].state = S.FAILED  # what ended it, and not what was stopped with it
         if step.verb == "train" and step.job is not None:
-            rows[step.phase].made += step.job.step
+            rows[phase].made += step.job.step
     for row in rows.values():
         row.verbs = max(row.verbs, seen.get(row.name, 0))
     return list(rows.values())
+
+
+def _within_phases(steps: list[RecipeStep]) -> Iterator[tuple[str, RecipeStep]]:
+    """Yield (phase, step) of a run: its own, and in the phase of a study those that the study has made."""
+    phases = {step.pk: step.phase for step in steps if step.verb == "study"}
+    yield from ((step.phase, step) for step in steps if step.pk not in phases or step.state == S.FAILED)
+    if phases:
+        inner = RecipeStep.objects.filter(run__within__in=list(phases)).select_related("run", "job")
+        yield from ((phases[step.run.within_id or 0], step) for step in inner)
 
 
 def _cell(value: Any) -> Cell:

@@ -22,3 +22,4 @@ class StudiesConfig(AppConfig):
         topics.register()
         uses.register(studies_on)
         recipes.WHEN_SETTLED.append(running.settle)
+        recipes.WHEN_RESUMED.append(running.release)

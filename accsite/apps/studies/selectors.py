@@ -40,6 +40,15 @@ class ClaimState(TypedDict):
     more: int | None
 
 
+class ArmCost(TypedDict):
+    """What a seed of an arm took on average; None: none is done."""
+
+    arm: str
+    n: int
+    seconds: float | None
+    images: float | None
+
+
 class StudySummary(TypedDict):
     """What a list shows of a study, as plain JSON data."""
 
@@ -135,6 +144,24 @@ def is_settled(study: Study) -> bool:
     return plan.stop_when_decided and settled(plan, judge(plan, results_of(study)))
 
 
+def costs_of(study: Study) -> list[ArmCost]:
+    """Return what a seed of each arm took on average, over those that succeeded."""
+    found: list[ArmCost] = []
+    for arm in study.planned.arms:
+        done = [row for row in results_of(study) if row.arm == arm.name and row.status == "succeeded"]
+        seconds = [row.seconds for row in done if row.seconds is not None]
+        images = [row.images for row in done if row.images is not None]
+        found.append(
+            {
+                "arm": arm.name,
+                "n": len(done),
+                "seconds": sum(seconds) / len(seconds) if seconds else None,
+                "images": sum(images) / len(images) if images else None,
+            }
+        )
+    return found
+
+
 def has_more(study: Study) -> bool:
     """Return whether there is anything left to do, or to be drawn."""
     if study.is_sweep:
@@ -186,8 +213,9 @@ def state_of(study: Study) -> str:
         return "stopping" if study.held else "running"
     if study.held:
         return "stopped"
-    if study.run.job is not None and study.run.job.state in (JobState.FAILED, JobState.CANCELLED):
-        return "failed" if study.run.job.state == JobState.FAILED else "stopped"
+    job = study.run.done_by
+    if job is not None and job.state in (JobState.FAILED, JobState.CANCELLED):
+        return "failed" if job.state == JobState.FAILED else "stopped"
     return "done"
 
 

@@ -46,7 +46,8 @@ class Submitted:
     owned: bool = True
 
 
-Act = Callable[[RecipeStep], Done | Submitted]
+Act = Callable[[RecipeStep], Done | Submitted | None]
+"""None: what is to be done goes on in the recipe itself."""
 
 
 def find(run_id: int, path: str) -> RecipeStep | None:
@@ -56,8 +57,9 @@ def find(run_id: int, path: str) -> RecipeStep | None:
 
 @unit_of_work()
 def begin(run: RecipeRun, job_id: int, attempt: int, call: Call, act: Act) -> RecipeStep:
-    """Return the step of a call, done or with a job under way: the step and what it does are one transaction.
+    """Return the step of a call, done, with a job under way, or to be gone on with.
 
+    The step and what it does are one transaction.
     Called for a step that is there already (a replay), it does what is left to do. Raises Fenced when this
     attempt no longer holds the recipe's job, and what ``act`` raises: nothing is written then.
     """
@@ -74,7 +76,7 @@ def begin(run: RecipeRun, job_id: int, attempt: int, call: Call, act: Act) -> Re
         step.job, step.owns_job = made.job, made.owned
         step.branch = made.job.branch
         step.experiment = made.job.branch.experiment if made.job.branch else None
-    else:
+    elif made is not None:
         _write(step, S.SUCCEEDED, made)
     step.save()
     touch(f"recipe:{run.pk}")

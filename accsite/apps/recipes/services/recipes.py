@@ -24,6 +24,8 @@ MAX_SEED = 2**53
 S = RecipeStep.State
 WHEN_SETTLED: list[Callable[[RecipeRun], None]] = []
 """Called when the job of a run has ended, within that transaction: filled in by apps whose programs they are."""
+WHEN_RESUMED: list[Callable[[RecipeRun], None]] = []
+"""Called with each run that is part of one that is resumed, likewise."""
 
 
 @unit_of_work()
@@ -71,13 +73,23 @@ def submit_recipe(
 
 @unit_of_work()
 def submit_program(
-    *, actor: Any, program: str, label: str, params: Mapping[str, Any], plan: Mapping[str, Any]
+    *,
+    actor: Any,
+    program: str,
+    label: str,
+    params: Mapping[str, Any],
+    plan: Mapping[str, Any],
+    within: RecipeStep | None = None,
 ) -> RecipeRun:
-    """Return a new run of a program of ACC's own, its job queued; ``plan``: what it will do, as a rehearsal says it."""
+    """Return a new run of a program of ACC's own, its job queued; ``plan``: what it will do, as a rehearsal says it.
+
+    within: the call of another run that does it, by whose job; it has none of its own then.
+    """
     run = RecipeRun.objects.create(
-        recipe=program, label=label, params=dict(params), plan=dict(plan), created_by=actor
+        recipe=program, label=label, params=dict(params), plan=dict(plan), created_by=actor, within=within
     )
-    _queue(run, actor, None)
+    if within is None:
+        _queue(run, actor, None)
     return run
 
 
@@ -92,10 +104,17 @@ def resume_recipe(*, actor: Any, run: RecipeRun, has_more: bool = False) -> Reci
     if run.job is not None and not run.can_resume and (run.is_active or not has_more):
         words = "is at work" if run.is_active else "is done"
         raise WrongState(run=f"recipe run {run.pk} {words}; only one that was stopped or failed is resumed")
-    for step in _to_try_again(run):
+    again = _to_try_again(run)
+    inner = list(RecipeRun.objects.filter(within__in=again, job=None))
+    for each in inner:
+        again += _to_try_again(each)
+    for step in again:
         step.state, step.job, step.result = S.RUNNING, None, None
         step.tries, step.message, step.finished_at = step.tries + 1, "", None
         step.save(update_fields=["state", "job", "result", "tries", "message", "finished_at"])
+    for told in WHEN_RESUMED:
+        for each in inner:
+            told(each)
     _queue(run, actor, None)
     return run
 
@@ -112,6 +131,12 @@ def settle(job: Job) -> None:
     run = RecipeRun.objects.filter(job=job).first()
     if run is None:
         return
+    for inner in list(RecipeRun.objects.filter(within__run=run, within__state=S.RUNNING, job=None)):
+        _settle(inner, job)
+    _settle(run, job)
+
+
+def _settle(run: RecipeRun, job: Job) -> None:
     for step in run.steps.filter(state=S.RUNNING).select_related("job"):
         if step.owns_job and step.job is not None and step.job.state in ACTIVE:
             ask_to_stop(step.job, actor=None)

@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from acc.errors import InvalidInput
-from acc.specs import TrainSpec, parse
+from acc.params import clean_params
+from acc.specs import ModelSpec, TaskSpec, TrainSpec, parse
 from acc.studies import Study as Plan
-from acc.studies.plan import patch
+from acc.studies.plan import merge, patch
+from accsite.apps.datasets import selectors as datasets
 from accsite.apps.evaluation.models import Evaluation, Metric
 from accsite.apps.jobs.models import JobKind
+from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.training.models import Branch
 from accsite.apps.training.specs import model_of, task_spec
@@ -18,13 +21,17 @@ from accsite.apps.training.specs import model_of, task_spec
 PREFERRED = ("ufr", "accuracy", "r2")
 NOT_SETTINGS = ("seed", "checkpoint_every_steps", "checkpoint_every_seconds")
 NOT_OF_A_TASK = ("key", "source_sha256")
+CHANGEABLE = ("model", "tasks", "train")
+"""What of its settings an arm may say otherwise than the first; data and plugins follow from it."""
 
 
-def settings_of(branch: Branch, steps: int | None = None) -> dict[str, Any]:
+def settings_of(
+    branch: Branch, steps: int | None = None, train: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Return all that a branch is trained with but the seed, as JSON: model, tasks, options, data, plugin sources.
 
-    Options are those of its last training, else the method's; steps: instead of as many as it has. Raises
-    InvalidInput (branch, tasks, steps) for a branch that cannot be trained again from nothing.
+    Options are those of its last training, else the method's, but for ``train``; steps: instead of as many as it has.
+    Raises InvalidInput (branch, tasks, steps, train) for a branch that cannot be trained again from nothing.
     """
     model = model_of(branch).model_dump(mode="json", exclude={"seed"})
     attached = list(branch.tasks.filter(removed_at=None).select_related("dataset"))
@@ -32,33 +39,74 @@ def settings_of(branch: Branch, steps: int | None = None) -> dict[str, Any]:
         raise InvalidInput(
             tasks=f"branch {branch} has no task that is switched on; a study needs one to train"
         )
-    classes = {task.task_class for task in attached}
-    rows = Plugin.objects.filter(kind=PluginKind.TASK, name__in=classes) | Plugin.objects.filter(
-        kind=PluginKind.MODEL, name=model["architecture"]
-    )
-    tasks = {task.key: task_spec(task).model_dump(mode="json") for task in attached}
+    return _with_sources(model, [task_spec(task) for task in attached], _options(branch, steps, train or {}))
+
+
+def changed(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with a merge patch of ``model``, ``tasks`` and ``train`` applied, checked and completed.
+
+    Raises InvalidInput naming what is wrong; an unknown dataset or class among it.
+    """
+    if unknown := sorted(changes.keys() - set(CHANGEABLE)):
+        raise InvalidInput({unknown[0]: f"an arm changes {', '.join(CHANGEABLE)}, and not {unknown[0]!r}"})
+    merged: dict[str, Any] = merge({name: settings[name] for name in CHANGEABLE}, changes)
+    for name in CHANGEABLE:
+        if not isinstance(merged.get(name), Mapping):
+            raise InvalidInput(
+                {name: f"{merged.get(name)!r:.80} is refused; give what changes in it by name"}
+            )
+    if seeded := sorted({"seed"} & {*merged["model"], *merged["train"]}):
+        raise InvalidInput({"seed": f"an arm has no {seeded[0]}; seeds says which there are"})
+    model: ModelSpec = parse(ModelSpec, merged["model"], prefix="model.")
+    tasks: list[TaskSpec] = [
+        parse(TaskSpec, {"name": key, **task, "key": key}, prefix=f"tasks.{key}.")
+        for key, task in merged["tasks"].items()
+    ]
+    if not any(task.enabled for task in tasks):
+        raise InvalidInput(tasks="no task is switched on; a study needs one to train")
+    for at, task in enumerate(tasks):
+        plugin = registry.get(PluginKind.TASK, task.task_class)
+        tasks[at] = task.model_copy(update={"params": clean_params(plugin.params, task.params)})
+    train: TrainSpec = parse(TrainSpec, merged["train"], prefix="train.")
+    return _with_sources(model.model_dump(mode="json", exclude={"seed"}), tasks, _plain_options(train))
+
+
+def _with_sources(model: dict[str, Any], tasks: Sequence[TaskSpec], train: dict[str, Any]) -> dict[str, Any]:
+    """Return settings, with the content of the data and the sources of the plugins as they are now."""
+    rows = Plugin.objects.filter(
+        kind=PluginKind.TASK, name__in={task.task_class for task in tasks}
+    ) | Plugin.objects.filter(kind=PluginKind.MODEL, name=model["architecture"])
+    told = {task.key: task.model_dump(mode="json") for task in tasks}
+    slugs = dict.fromkeys(task.dataset for task in tasks)
     return {
         "model": model,
         "tasks": {
             key: {name: value for name, value in task.items() if name not in NOT_OF_A_TASK}
-            for key, task in tasks.items()
+            for key, task in told.items()
         },
-        "train": _options(branch, steps),
-        "datasets": {task.dataset.slug: task.dataset.content_hash for task in attached},
+        "train": train,
+        "datasets": {slug: datasets.get(slug).content_hash for slug in slugs},
         "plugins": dict(rows.values_list("name", "source_id")),
     }
 
 
-def _options(branch: Branch, steps: int | None) -> dict[str, Any]:
+def _options(branch: Branch, steps: int | None, train: Mapping[str, Any]) -> dict[str, Any]:
     last = branch.jobs.filter(kind=JobKind.TRAIN).order_by("-pk").first()
     given = dict(last.spec["train"]) if last else dict(branch.experiment.method.get("train", {}))
+    if "seed" in train:
+        raise InvalidInput({"train.seed": f"{train['seed']!r} is refused; seeds says which there are"})
+    given |= train
     wanted = steps or (branch.head.step if branch.head else 0) or given.get("steps")
     if not wanted:
         raise InvalidInput(
             steps=f"branch {branch} was never trained; say how many steps each seed is trained"
         )
     found: TrainSpec = parse(TrainSpec, {**given, "steps": wanted}, prefix="train.")
-    options = found.model_dump(mode="json")
+    return _plain_options(found)
+
+
+def _plain_options(train: TrainSpec) -> dict[str, Any]:
+    options = train.model_dump(mode="json")
     return {name: value for name, value in options.items() if name not in NOT_SETTINGS}
 
 
@@ -102,7 +150,7 @@ def plan_of(
     """
     branches = [branch, *others]
     names = _names(branches)
-    settings = [settings_of(each, steps) for each in branches]
+    arms = dict(zip(names, [settings_of(each, steps) for each in branches], strict=True))
     measured = {metric.called: metric for each in branches for metric in measured_of(each)}
     if not outcome:
         known = ", ".join(measured) or "nothing yet, so measure the branch once"
@@ -117,19 +165,27 @@ def plan_of(
         ]
     else:
         said = claims
-    fields: Mapping[str, Any] = {
-        "name": name,
-        "settings": settings[0],
-        "arms": [
-            {"name": arm, "changes": patch(settings[0], each) if place else {}}
-            for place, (arm, each) in enumerate(zip(names, settings, strict=True))
-        ],
-        "seeds": seeds,
-        "outcomes": [{"name": outcome, "higher_is_better": better}],
-        "claims": said,
-        "stop_when_decided": stop_when_decided,
-    }
-    plan: Plan = parse(Plan, fields)
+    return plan_of_arms(
+        arms,
+        name=name,
+        seeds=seeds,
+        outcomes=[{"name": outcome, "higher_is_better": better}],
+        claims=said,
+        stop_when_decided=stop_when_decided,
+    )
+
+
+def plan_of_arms(arms: Mapping[str, Mapping[str, Any]], **fields: Any) -> Plan:
+    """Return the plan of arms by name with the settings of each, the first first; fields: the others of the plan.
+
+    Raises InvalidInput.
+    """
+    first = next(iter(arms.values()), {})
+    told = [
+        {"name": arm, "changes": patch(first, each) if place else {}}
+        for place, (arm, each) in enumerate(arms.items())
+    ]
+    plan: Plan = parse(Plan, {"settings": first, "arms": told, **fields})
     return plan
 
 

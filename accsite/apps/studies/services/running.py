@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from django.utils import timezone
@@ -216,6 +216,24 @@ def keep_failure(row: StudyResult, message: str) -> None:
     touch("studies", f"study:{row.study_id}")
 
 
+@unit_of_work()
+def conclude(study_id: int, end: Callable[[Study], object]) -> bool:
+    """Call ``end`` with the study if there is nothing more to do in it; return whether there was not.
+
+    Nobody can add a seed in between.
+    """
+    study = Study.objects.select_for_update(of=("self",)).get(pk=study_id)
+    if not study.held and has_more(study):
+        return False
+    end(study)
+    return True
+
+
+def release(run: RecipeRun) -> None:
+    """Let a study that was stopped go on, since the recipe that it is a part of does; within a transaction."""
+    Study.objects.filter(run=run).update(held=False)
+
+
 def settle(run: RecipeRun) -> None:
     """Tell pages that the run of a study has ended; go on if seeds came at that moment; within a transaction."""
     study = Study.objects.select_related("run__job").filter(run=run).first()
@@ -229,10 +247,14 @@ def settle(run: RecipeRun) -> None:
 
 
 def _by_name(evaluation: Evaluation) -> Mapping[str, Measured]:
-    """Return the numbers of an evaluation by what they are called; of one task alone also without its key."""
+    """Return the numbers of an evaluation by what they are called; of one task alone also without its key.
+
+    Of a concept in one group alone also without the group.
+    """
     found: dict[str, Measured] = {}
     rows: list[Metric] = list(evaluation.metrics.all())
     names = [metric.name for metric in rows if metric.task_key]
+    concepts = [(metric.name, metric.concept) for metric in rows if metric.concept]
     for metric in rows:
         value = Measured(
             value=metric.value, reason=metric.reason, sample=metric.sample, low=metric.low, high=metric.high
@@ -240,4 +262,6 @@ def _by_name(evaluation: Evaluation) -> Mapping[str, Measured]:
         found[metric.called] = value
         if metric.task_key and names.count(metric.name) == 1:
             found.setdefault(metric.name, value)
+        if metric.concept and concepts.count((metric.name, metric.concept)) == 1:
+            found.setdefault(f"{metric.name}/{metric.concept}", value)
     return found

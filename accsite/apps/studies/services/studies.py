@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from acc.errors import InvalidInput
@@ -10,6 +10,7 @@ from acc.studies import Study as Plan
 from acc.studies.plan import patch
 from acc.studies.sweep import Sweep
 from accsite.apps.jobs.services.unit import touch, unit_of_work
+from accsite.apps.recipes.models import RecipeStep
 from accsite.apps.recipes.services import recipes
 from accsite.apps.studies.models import PROGRAM, Study, StudyResult
 from accsite.apps.studies.selectors import count_kinds, has_more, results_of, seen_studies
@@ -56,13 +57,54 @@ def repeat_branch(
         steps=steps,
         stop_when_decided=stop_when_decided,
     )
-    private = {
-        each.experiment for each in (branch, *others) if each.experiment.visibility == Visibility.PRIVATE
-    }
+    return _create_of(actor, plan, [branch, *others])
+
+
+@unit_of_work()
+def repeat_arms(
+    *,
+    actor: Any,
+    name: str,
+    arms: Sequence[tuple[str, Branch | Mapping[str, Any]]],
+    steps: int | None = None,
+    train: Mapping[str, Any] | None = None,
+    **fields: Any,
+) -> Study:
+    """Return a new study of named arms: branches as they are now, or what they change of the first, which is one.
+
+    fields: the others of ``acc.studies.Study``; who sees it is as of ``repeat_branch``. Nothing is started yet. Raises
+    InvalidInput naming each wrong field.
+    """
+    if not arms or not isinstance(arms[0][1], Branch):
+        raise InvalidInput(
+            arms="the first arm is a branch; the others are branches, or what they change of it"
+        )
+    if len(name) > MAX_NAME:
+        raise InvalidInput(name=f"it has {len(name)} characters; at most {MAX_NAME} are allowed")
+    settings: dict[str, dict[str, Any]] = {}
+    first: dict[str, Any] = {}
+    for arm, given in arms:
+        try:
+            if isinstance(given, Branch):
+                settings[arm] = plans.settings_of(given, steps, train)
+            else:
+                settings[arm] = plans.changed(first, given)
+        except InvalidInput as error:
+            raise InvalidInput(
+                {f"arms.{arm}.{field}": said for field, said in error.fields.items()}
+            ) from error
+        first = first or settings[arm]
+    plan = plans.plan_of_arms(settings, name=_free_name(name, actor), **fields)
+    return _create_of(actor, plan, [given for _, given in arms if isinstance(given, Branch)])
+
+
+def _create_of(actor: Any, plan: Plan, branches: Sequence[Branch]) -> Study:
+    """Return a new study of branches, the first first, that those see who see all of them."""
+    private = {each.experiment for each in branches if each.experiment.visibility == Visibility.PRIVATE}
     return create_study(
         actor=actor,
         plan=plan,
-        branch=branch,
+        branch=branches[0],
         visibility=Visibility.PRIVATE if private else Visibility.SITE,
         experiment=private.pop() if len(private) == 1 else None,
     )
@@ -115,6 +157,34 @@ def start_study(*, actor: Any, study: Study) -> Study:
     study.held = False
     study.save(update_fields=["held"])
     _go(actor, study)
+    return study
+
+
+@unit_of_work()
+def start_within(*, actor: Any, study: Study, step: RecipeStep) -> Study:
+    """Return the study, to be done by the call of a recipe that made it: by the recipe's job, and none of its own.
+
+    Called again when the recipe goes on after a stop. Raises WrongState while a job of its own is at it.
+    """
+    study = _locked(study)
+    if study.run is None:
+        study.run = recipes.submit_program(
+            actor=study.owner or actor,
+            program=PROGRAM,
+            label=f"study {study.name}",
+            params={"study": study.pk},
+            plan=_foreseen(study),
+            within=step,
+        )
+    elif study.run.job is not None:
+        if study.run.is_active:
+            raise WrongState(
+                study=f"study {study.name!r} is at work by itself; resume this once it has ended"
+            )
+        study.run.job = None
+        study.run.save(update_fields=["job"])
+    study.save(update_fields=["run"])
+    touch("studies", f"study:{study.pk}")
     return study
 
 
@@ -201,7 +271,12 @@ def _go(actor: Any, study: Study) -> None:
     else:
         study.run.plan = plan
         study.run.save(update_fields=["plan"])
-        if not study.run.is_active:
+        around = study.run.within
+        if study.run.job is None and around is not None and around.state == RecipeStep.State.CANCELLED:
+            recipes.resume_recipe(
+                actor=actor, run=around.run
+            )  # the recipe that it is a part of goes on with it
+        elif not study.run.is_active:
             study.run = recipes.resume_recipe(actor=actor, run=study.run, has_more=True)
     touch("studies", f"study:{study.pk}")
 

@@ -11,7 +11,10 @@ from acc.errors import InvalidInput
 from acc.studies.figures import PARTS
 from acc.studies.space import shown
 from accsite.actions.commands import ActionCommand
+from accsite.apps.recipes.selectors import find_recipe, run_summary
+from accsite.apps.recipes.services import recipes
 from accsite.apps.studies import exporting
+from accsite.apps.studies.following import follow
 from accsite.apps.studies.models import Study
 from accsite.apps.studies.selectors import (
     SweepState,
@@ -21,7 +24,8 @@ from accsite.apps.studies.selectors import (
     study_state,
     study_summary,
 )
-from accsite.cli import SUCCEEDED, behind_verbs
+from accsite.cli import SUCCEEDED, behind_verbs, parse_params
+from accsite.errors import WrongState
 
 SHOWN = 20
 ENDINGS = {f".{form.ending}": form for form in exporting.FORMS.values()}
@@ -31,10 +35,11 @@ class Command(ActionCommand):
     """List studies, show and export one, and act on it."""
 
     help = (
-        "Studies: `study list`, `study show|export|start|stop|extend|arm STUDY`, "
+        "Studies: `study list`, `study show|follow|export|start|stop|extend|arm STUDY`, "
         "`study rename|copy|visibility|handover|remove STUDY`. One is written down by "
-        "`branches repeat EXPERIMENT/BRANCH`. A sweep, by `branches sweep EXPERIMENT/BRANCH`, takes "
-        "`study trials` and `study confirm` besides. Exit status: 0 done, 1 not allowed, 2 bad input."
+        "`branches repeat EXPERIMENT/BRANCH`, or made by a recipe: `study run RECIPE --seeds 10`. A sweep, by "
+        "`branches sweep EXPERIMENT/BRANCH`, takes `study trials` and `study confirm` besides. Exit status: 0 done, "
+        "1 not allowed, failed or stopped, 2 bad input, 130 detached by Ctrl-C while it goes on."
     )
     on: ClassVar[type[Model]] = Study
     called: ClassVar[str] = "slug or name"
@@ -45,6 +50,20 @@ class Command(ActionCommand):
             "show", parents=[behind_verbs()], help="what may be said of one, and its numbers"
         )
         showing.add_argument("thing", metavar="study", help=self.called)
+        following = verbs.add_parser(
+            "follow", parents=[behind_verbs()], help="show one until it ends: each seed, and the verdicts"
+        )
+        following.add_argument("thing", metavar="study", help=self.called)
+        running = verbs.add_parser(
+            "run", parents=[behind_verbs()], help="run a recipe that makes a study, such as factor_experiment"
+        )
+        running.add_argument(
+            "thing", metavar="recipe", help="class name, or factor_experiment for FactorExperiment"
+        )
+        running.add_argument("--seeds", help="of each arm; default: as the recipe has it")
+        running.add_argument("--param", action="append", default=[], metavar="NAME=VALUE", help="a parameter")
+        running.add_argument("--seed", default="0", help="the first; default: %(default)s")
+        running.add_argument("--follow", action="store_true", help="show each seed, and the verdicts")
         making = verbs.add_parser("export", parents=[behind_verbs()], help="write one to a file")
         making.add_argument("thing", metavar="study", help=self.called)
         making.add_argument("path", help=f"that ends in {', '.join(ENDINGS)}")
@@ -58,11 +77,36 @@ class Command(ActionCommand):
             for study in seen_studies(self.actor).select_related("run__job")[:SHOWN]:
                 self._line(study)
             return SUCCEEDED
+        if options["verb"] == "run":
+            return self._run(options)
         study = find_study(self.actor, options["thing"])
+        if options["verb"] == "follow":
+            if study.run is None:
+                raise WrongState(
+                    study=f"study {study.name!r} is not started; `manage.py study start {study.slug}`"
+                )
+            return follow(study.run, out=self.out, as_json=self.json)
         if options["verb"] == "export":
             self._export(study, Path(options["path"]), options["format"], options["part"])
         else:
             self._show(study)
+        return SUCCEEDED
+
+    def _run(self, options: dict[str, Any]) -> int:
+        seeds = {} if options["seeds"] is None else {"seeds": options["seeds"]}
+        run = recipes.submit_recipe(
+            actor=self.actor,
+            recipe=find_recipe(options["thing"]),
+            params={**parse_params(options["param"]), **seeds},
+            seed=options["seed"],
+        )
+        assert run.job is not None
+        if options["follow"]:
+            return follow(run, out=self.out, as_json=self.json)
+        self.tell(
+            run_summary(run),
+            f"recipe run {run.pk} queued as job {run.job.pk}; `manage.py study list` shows its study once it is made",
+        )
         return SUCCEEDED
 
     def _line(self, study: Study) -> None:
