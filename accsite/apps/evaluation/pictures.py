@@ -55,7 +55,7 @@ class Strip:
 def strip_of(checkpoint: int, groups: Collection[str], steps: int) -> Strip | None:
     """Return the newest stored traversal of a checkpoint, of the first of ``groups`` that has one.
 
-    steps: how many of its steps to take, evenly, with both ends.
+    steps: how many of its steps to take, equally far apart, round the middle; all ends where it has fewer.
     """
     kept = strips_of([checkpoint], steps, groups).get(checkpoint, {})
     return next((kept[group] for group in groups if group in kept), None)
@@ -73,12 +73,21 @@ def strips_of(
         values, tile = meta.get("values", []), meta.get("tile")
         if len(values) < 2 or not tile:
             continue
-        chosen = [round(at * (len(values) - 1) / (steps - 1)) for at in range(steps)]
+        chosen = _evenly(len(values), steps)
         width, height = tile
         boxes = tuple((f"{(at + 1) * width} 0 {width} {height}", values[at]) for at in chosen)
         url = reverse("evaluation:artifact", args=[pk])
         kept.setdefault(checkpoint, {})[name] = Strip(name, url, meta["width"], meta["height"], boxes)
     return kept
+
+
+def _evenly(n: int, steps: int) -> list[int]:
+    """Return ``steps`` of ``n`` places, equally far apart, round the middle; some twice where there are fewer."""
+    apart = (n - 1) // (steps - 1)
+    if not apart:
+        return [round(at * (n - 1) / (steps - 1)) for at in range(steps)]
+    first = (n - 1 - apart * (steps - 1)) // 2
+    return [first + at * apart for at in range(steps)]
 
 
 def _kept(kind: str = RECONSTRUCTIONS) -> QuerySet[Artifact]:

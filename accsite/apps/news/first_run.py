@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.urls import reverse
 from django.utils import timezone
 
@@ -45,9 +45,16 @@ class NextStep:
 
 
 def _kept(user: Any) -> QuerySet[Checkpoint]:
-    """Return the checkpoints of somebody that stay: an autosave is gone before its link is followed."""
-    rows = Checkpoint.objects.filter(experiment__owner=user)
+    """Return the checkpoints of somebody's experiments, and those that they trained in another's, that stay: an
+    autosave is gone before its link is followed."""
+    rows = Checkpoint.objects.filter(experiment__in=Experiment.objects.visible_to(user))
+    rows = rows.filter(Q(experiment__owner=user) | Q(job__created_by=user))
     return rows.exclude(kind=CheckpointKind.AUTOSAVE).order_by("-pk")
+
+
+def _trained(user: Any) -> bool:
+    """Return whether they have trained anything, in an experiment of their own or in another's."""
+    return _kept(user).filter(job__created_by=user, job__kind=JobKind.TRAIN).exists()
 
 
 def _workbench(branch: Branch) -> str:
@@ -89,7 +96,7 @@ STEPS = (
         "Model",
         "Create an experiment: choose a model, and which part of its latent is for which concept.",
         "Create an experiment",
-        lambda user, _row: Experiment.objects.filter(owner=user).exists(),
+        lambda user, _row: Experiment.objects.filter(owner=user).exists() or _trained(user),
         lambda _user: reverse("trees:experiment-new"),
     ),
     Step(
@@ -97,7 +104,7 @@ STEPS = (
         "Train",
         "Train it on the workbench: watch the losses fall, and change the weights of its tasks meanwhile.",
         "Open the workbench",
-        lambda user, _row: _kept(user).filter(job__created_by=user, job__kind=JobKind.TRAIN).exists(),
+        lambda user, _row: _trained(user),
         _bench,
     ),
     Step(

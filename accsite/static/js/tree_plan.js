@@ -121,7 +121,7 @@ export function label({ run, nodes, node }) {
 	return node.tag.length > CHARS_OF_TAG ? `${node.tag.slice(0, CHARS_OF_TAG - 1)}…` : node.tag;
 }
 export function short(step) {
-	if (step < 10_000) return String(step);
+	if (step < 10_000) return step.toLocaleString("en");
 	return step < 1e6 ? `${+(step / 1000).toFixed(1)}k` : `${+(step / 1e6).toFixed(2)}M`;
 }
 

@@ -104,7 +104,8 @@ def sides(checkpoints: Sequence[Checkpoint], tab: str, query: Mapping[str, Any])
     given = {name: text for name, text in query.items() if name != "dataset"}
     wanted = asked.read(tab, given)
     dataset = dataset_of(checkpoints, query) if "dataset" in OPTIONS[tab] else ""
-    return [Side(letter.upper(), each, asked.kept(each, wanted, dataset)) for letter, each in letters]
+    found = asked.kept_alike(checkpoints, wanted, dataset)
+    return [Side(letter.upper(), each, kept) for (letter, each), kept in zip(letters, found, strict=True)]
 
 
 def metrics(found: Sequence[Side], query: Mapping[str, Any]) -> dict[str, Any]:

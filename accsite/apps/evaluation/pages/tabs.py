@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import urlencode
 
 from django.urls import reverse
 
@@ -14,7 +14,7 @@ from accsite.apps.evaluation.models import Artifact, Evaluation, Metric, Thresho
 from accsite.apps.evaluation.pages import leaders, matrix, sentences
 from accsite.apps.evaluation.pages.bars import Bar, axis
 from accsite.apps.evaluation.pages.curves import Curve, Trend, plot, trend
-from accsite.apps.evaluation.selectors.asked import DIRECTIONS, Kept, PartRequest
+from accsite.apps.evaluation.selectors.asked import DIRECTIONS, Kept, PartRequest, measured
 from accsite.apps.evaluation.selectors.comparing import HEADLINE
 from accsite.apps.evaluation.selectors.metric_plugins import MetricPlugins
 from accsite.apps.evaluation.selectors.samples import Samples
@@ -50,6 +50,7 @@ class Row:
     good: float | None
     source: str
     trend: Trend | None
+    concepts: Sequence[str] = ()
 
     @property
     def judgement(self) -> str:
@@ -134,6 +135,9 @@ def metrics(
     trends = _trends(branch, checkpoint.step)
     limits = _thresholds(branch)
     told = baselines_of(checkpoint.job) if checkpoint.job else {}
+    named = concepts_of(
+        {row.evaluation_id for (key, name), row in newest.items() if not key and name in HEADLINE}
+    )
     shown = []
     for (key, name), metric in sorted(
         newest.items(), key=lambda item: (order.get(item[0][0], 98 if item[0][0] else 99), item[0])
@@ -163,6 +167,7 @@ def metrics(
                 good,
                 source if good is not None else "",
                 trend(trends.get((key, name, metric.kind_of_sample), [])),
+                () if key or name not in HEADLINE else named.get(metric.evaluation_id, ()),
             )
         )
     return {"rows": shown}
@@ -284,9 +289,14 @@ def ufr(checkpoint: Checkpoint, asked: PartRequest, kept: Kept, query: Mapping[s
     view = query.get("view", matrix.OWN)
     view = view if view in places else matrix.OWN
     key = query.get("cell", "")
-    dataset = asked.chosen.get("dataset")
+    also = {name: asked.chosen[name] for name in ("dataset", "rows") if name in asked.chosen}
+    if asked.evaluation:
+        also["evaluation"] = asked.evaluation
     return {
         "found": found,
+        "also": also,
+        "also_query": f"&{urlencode(also)}" if also else "",
+        "measured": _measured(checkpoint, asked),
         "blob": blob,
         "images": images,
         "concepts": found["ufr"]["concepts"],
@@ -300,11 +310,40 @@ def ufr(checkpoint: Checkpoint, asked: PartRequest, kept: Kept, query: Mapping[s
         "leakage": matrix.leakage(found),
         "cleanness": sorted(found["cleanness"].items()),
         "cell": key,
-        "on_dataset": f"&dataset={quote(dataset)}" if dataset else "",
         "cell_words": key.split("|"),
         "levels": matrix.levels(found, key, view, images) if key else None,
         "curve": over_steps,
     }
+
+
+def _measured(checkpoint: Checkpoint, asked: PartRequest) -> list[dict[str, Any]]:
+    """Return each way in which UFR was measured of a checkpoint, the newest first, if there are several."""
+    parts = measured(checkpoint, asked)
+    if len(parts) < 2:
+        return []
+    evaluations = [part.evaluation_id for part in parts]
+    named = concepts_of(evaluations)
+    rows = Metric.objects.filter(evaluation__in=evaluations, task_key="", name="ufr", concept="")
+    values = dict(rows.values_list("evaluation", "value"))
+    return [
+        {
+            "pk": part.evaluation_id,
+            "concepts": named.get(part.evaluation_id, []),
+            "dataset": part.evaluation.dataset,
+            "value": values.get(part.evaluation_id),
+            "query": urlencode({**asked.chosen, "evaluation": part.evaluation_id}),
+        }
+        for part in parts
+    ]
+
+
+def concepts_of(evaluations: Collection[int]) -> dict[int, list[str]]:
+    """Return the concepts that UFR of each evaluation is of, by name."""
+    rows = Metric.objects.filter(evaluation__in=evaluations, task_key="", name="ufr_concept")
+    found: dict[int, list[str]] = {}
+    for pk, concept in rows.order_by("concept").values_list("evaluation", "concept"):
+        found.setdefault(pk, []).append(concept)
+    return found
 
 
 BUILDERS = {
@@ -388,5 +427,7 @@ def _thresholds(branch: Branch) -> dict[tuple[str, str], tuple[float, float, str
 
 
 def is_kept(checkpoint: Checkpoint, asked: PartRequest, kept: Kept) -> bool:
-    """Return whether what is shown is what today's options give."""
+    """Return whether what is shown is what today's options give, or the very evaluation that was asked for."""
+    if kept.part is not None and asked.evaluation:
+        return True
     return kept.part is not None and kept.part.key == part_key(checkpoint, asked.spec, asked.part)

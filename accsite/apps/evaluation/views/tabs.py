@@ -82,9 +82,11 @@ def ask(request: HttpRequest, checkpoint: int) -> HttpResponse:
     tabs = [asked.tab_of(part) for part in suite]
     if tab_name not in tabs:
         tab_name = tabs[0]
+    chosen = asked.relevant(tab_name, data)
     if not isinstance(answer, Job):
         messages.success(request, "This was measured before; here it is.")
-    chosen = asked.relevant(tab_name, data)
+        if asked.kept(found, asked.read(tab_name, chosen)).evaluation != answer:
+            chosen["evaluation"] = answer.pk  # by itself the tab shows another
     return redirect(_address(found.pk, tab_name, chosen))
 
 

@@ -92,6 +92,17 @@ def test_what_others_made_is_not_what_one_has_done(ada: User) -> None:
     assert now(User.objects.create_user("bob"))[0] == "model"
 
 
+def test_who_trains_in_the_experiment_of_another_goes_on_from_there(ada: User) -> None:
+    rows.make_dataset()
+    branch = rows.make_branch(User.objects.create_user("bob"))
+    assert now(ada) == ("model", "/experiments/new/")
+    node = rows.make_checkpoint(branch, rows.make_job(branch, created_by=ada))
+    assert now(ada) == ("look", f"/evaluate/{node.pk}/")
+    branch.experiment.visibility = "private"
+    branch.experiment.save()
+    assert now(ada) == ("model", "/experiments/new/"), "what one may not see any more leads nowhere"
+
+
 def test_it_is_dismissed_for_good_and_that_is_no_deed(ada: User) -> None:
     client = signed_in(ada)
     assert "Make a dataset" in client.get("/news/next-step/").content.decode()
