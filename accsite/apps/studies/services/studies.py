@@ -94,7 +94,7 @@ def repeat_arms(
                 {f"arms.{arm}.{field}": said for field, said in error.fields.items()}
             ) from error
         first = first or settings[arm]
-    plan = plans.plan_of_arms(settings, name=_free_name(name, actor), **fields)
+    plan = plans.plan_of_arms(settings, name=free_name(name, actor), **fields)
     return _create_of(actor, plan, [given for _, given in arms if isinstance(given, Branch)])
 
 
@@ -166,7 +166,7 @@ def start_within(*, actor: Any, study: Study, step: RecipeStep) -> Study:
 
     Called again when the recipe goes on after a stop. Raises WrongState while a job of its own is at it.
     """
-    study = _locked(study)
+    study = locked(study)
     if study.run is None:
         study.run = recipes.submit_program(
             actor=study.owner or actor,

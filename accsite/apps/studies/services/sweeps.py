@@ -51,7 +51,7 @@ def sweep_branch(
     if len(name) > studies.MAX_NAME:
         raise InvalidInput(name=f"it has {len(name)} characters; at most {studies.MAX_NAME} are allowed")
     whole = f"{branch.experiment.name} {branch.name}"[: studies.MAX_NAME - len(" sweep")].strip()
-    name = studies._free_name(name or f"{whole} sweep", actor)
+    name = studies.free_name(name or f"{whole} sweep", actor)
     asked = plans.plan_of(branch, [], name=name, seeds=seeds, outcome=outcome, steps=steps)
     better = False if outcome in COSTS else asked.primary.higher_is_better
     if better is None:
@@ -181,7 +181,7 @@ def add_trials(
 
     Raises InvalidInput (more) where the space has no more, and WrongState for a study that is no sweep.
     """
-    study = studies._locked(study)
+    study = studies.locked(study)
     if not study.is_sweep:
         raise WrongState(study=f"study {study.name!r} is no sweep: its arms are not drawn")
     before = study.swept
@@ -206,7 +206,7 @@ def confirm_winner(
     Nothing is started yet. Its plan names the seeds of the sweep, and of confirmations before, and refuses them. Raises
     InvalidInput (winner) where no trial ranks before the first arm, and WrongState for a sweep at work.
     """
-    study = studies._locked(study)
+    study = studies.locked(study)
     if why_not := why_not_confirmed(study):
         raise WrongState(study=why_not)
     sweep, plan = study.swept, study.planned
@@ -221,7 +221,7 @@ def confirm_winner(
         "sign": ">" if sweep.maximize else "<",
         "by": by,
     }
-    name = studies._free_name(f"{study.name[:42].strip()} confirmed", actor)
+    name = studies.free_name(f"{study.name[:42].strip()} confirmed", actor)
     new: Plan = parse(
         Plan,
         {
