@@ -77,7 +77,7 @@ class SweepRun(StudyRun):
             {
                 "rank": place,
                 "trial": stand.number,
-                **(stand.values or {}),
+                **stand.values,
                 "state": stand.state,
                 "n": stand.n,
                 "mean": stand.value,
@@ -96,9 +96,7 @@ class SweepRun(StudyRun):
         counts = ", ".join(f"{states.count(word)} {word}" for word in dict.fromkeys(states))
         lines = [f"{self.study.name}: {len(stands) - 1} trials and the first arm; {counts}"]
         for place, stand in enumerate(stands[:SHOWN], 1):
-            values = ", ".join(
-                f"{name} {spaces.shown(value)}" for name, value in (stand.values or {}).items()
-            )
+            values = ", ".join(f"{name} {spaces.shown(value)}" for name, value in stand.values.items())
             mean = "no value" if stand.value is None else f"{stand.value:.4g}"
             span = "" if stand.low is None else f" ({stand.low:.4g} to {stand.high:.4g})"
             lines.append(f"{place}. {stand.arm}: {mean}{span}, {stand.n} seeds, {stand.state}; {values}")
@@ -362,7 +360,7 @@ def sweep(
             "together": together,
             "prune": prune,
             "maximize": plan.primary.higher_is_better,
-            "first": first if all(first[each.name] in each for each in given) else None,
+            "first": {name: value for name, value in first.items() if value is not None},
         },
     )
     require_optuna(asked)

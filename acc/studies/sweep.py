@@ -63,8 +63,8 @@ class Sweep(Spec):
     counted; jobs: how many at most, where each arm and seed has ``jobs_each``; hours: of computing, after which nothing
     more is drawn. together: how many trials are under way at once; trial n does not know what came of the ones just
     before it. prune: end a trial after 1, 2, 4... seeds that is not in the better half by then (successive halving,
-    asynchronous: Li et al. 2020). first: the values of the first arm, if they lie in the space; what came of it is told
-    to the sampler.
+    asynchronous: Li et al. 2020). first: the values of the first arm; where all lie in the space, the sampler is told
+    what came of it.
     """
 
     space: tuple[Parameter, ...] = Field(min_length=1, max_length=50)
@@ -78,7 +78,7 @@ class Sweep(Spec):
     together: int = Field(default=4, ge=1, le=64)
     prune: bool = False
     maximize: bool = True
-    first: dict[str, Value] | None = None
+    first: dict[str, Value] = Field(default_factory=dict)
     drawn: tuple[Trial, ...] = ()
 
     @field_validator("space", mode="before")
@@ -121,10 +121,15 @@ class Sweep(Spec):
         return self
 
     @property
+    def knows_first(self) -> bool:
+        """Whether the first arm lies in the space."""
+        return all(each.name in self.first and self.first[each.name] in each for each in self.space)
+
+    @property
     def limit(self) -> int:
         """How many trials there can be: those asked for, or as many as there are to be drawn."""
         there = spaces.points(self.space) if self.sampler == "grid" else spaces.size(self.space)
-        if self.sampler != "grid" and self.first is not None:
+        if self.sampler != "grid" and self.knows_first:
             there -= 1  # the first arm has it
         return int(min(self.trials, there))
 
@@ -153,12 +158,13 @@ class Step(NamedTuple):
 class Standing:
     """How a trial stands. value: the mean over its seeds so far; low, high: its 95 % t interval, None of one seed.
 
-    by_seed: seed -> value, in the order of the sweep's seeds; asked: for how many it was begun. A failed one has no
-    value: a seed that fails is not left out by chance.
+    by_seed: seed -> value, in the order of the sweep's seeds; asked: for how many it was begun; in_space: whether its
+    values lie in the space, as those of the first arm may not. A failed one has no value: a seed that fails is not left
+    out by chance.
     """
 
     number: int
-    values: Mapping[str, Value] | None
+    values: Mapping[str, Value]
     state: State
     asked: int
     by_seed: Mapping[int, float]
@@ -167,6 +173,7 @@ class Standing:
     high: float | None = None
     seconds: float = 0.0
     reason: str = ""
+    in_space: bool = True
 
     @property
     def arm(self) -> str:
@@ -191,7 +198,7 @@ def standings(sweep: Sweep, outcome: Outcome, results: Sequence[Result]) -> list
     by_arm: dict[str, dict[int, Result]] = {}
     for result in results:
         by_arm.setdefault(result.arm, {})[result.seed] = result
-    first = Trial(number=0, values=sweep.first or {})
+    first = Trial(number=0, values=sweep.first)
     return [_standing(sweep, outcome, trial, by_arm.get(trial.arm, {})) for trial in (first, *sweep.drawn)]
 
 
@@ -223,7 +230,7 @@ def _standing(sweep: Sweep, outcome: Outcome, trial: Trial, known: Mapping[int, 
     ends = interval is not None and math.isfinite(interval.low)
     return Standing(
         trial.number,
-        trial.values if trial.number or sweep.first is not None else None,
+        trial.values,
         state,
         len(mine),
         values,
@@ -232,6 +239,7 @@ def _standing(sweep: Sweep, outcome: Outcome, trial: Trial, known: Mapping[int, 
         interval.high if interval and ends else None,
         sum(result.seconds or 0.0 for result in mine),
         reason,
+        bool(trial.number) or sweep.knows_first,
     )
 
 
@@ -340,7 +348,7 @@ def draw(sweep: Sweep, number: int, before: Sequence[Standing]) -> dict[str, Val
         )  # so that an early end has seen all of it
         return spaces.point(sweep.space, int(order[number - 1]))
     known = {spaces.key(trial.values) for trial in sweep.drawn[: number - 1]}
-    known |= {spaces.key(sweep.first)} if sweep.first is not None else set()
+    known |= {spaces.key(sweep.first)} if sweep.knows_first else set()
     for attempt in range(TRIES):
         tpe = sweep.sampler == "tpe"
         values = _tpe(sweep, number, attempt, before) if tpe else _random(sweep, number, attempt)
@@ -419,7 +427,7 @@ def importance(sweep: Sweep, stands: Sequence[Standing]) -> dict[str, float]:
     their seeds. Raises InvalidInput (importance) for fewer than 20 of them, for values that do not differ, and where
     Optuna is missing.
     """
-    done = [stand for stand in stands if stand.state == "done" and stand.values is not None]
+    done = [stand for stand in stands if stand.state == "done" and stand.in_space]
     if len(done) < FEWEST_FOR_IMPORTANCE:
         raise InvalidInput(
             importance=f"{len(done)} trials with all their seeds are too few to say what matters; "
@@ -440,7 +448,7 @@ def _told(optuna: Any, sweep: Sweep, stands: Sequence[Standing], sampler: Any = 
     study = optuna.create_study(direction="maximize" if sweep.maximize else "minimize", sampler=sampler)
     states = optuna.trial.TrialState
     for stand in stands:
-        if stand.values is None or (stand.number == 0 and sweep.first is None):
+        if not stand.in_space:
             continue
         told: dict[str, Any] = {"state": states.FAIL}
         if stand.state == "done":

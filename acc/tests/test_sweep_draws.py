@@ -121,7 +121,7 @@ def test_all_trials_have_the_same_seeds_and_no_more_than_the_budget():
 
 def test_a_small_space_ends_when_it_is_used_up():
     space = "lr: 1e-4 to 1e-3 log in 2 points; opt: adam or sgd; n: 2 to 3 int"
-    asked, results = walk(sweep(space=space, sampler="grid", first=None), 0)
+    asked, results = walk(sweep(space=space, sampler="grid", first={}), 0)
     assert len(asked.drawn) == 8
     assert is_over(asked, OUTCOME, results)
     kinds = "lr: .001 or .01; opt: adam or sgd; n: 4 or 5"
@@ -210,7 +210,7 @@ def test_importance_finds_what_matters_and_refuses_few_trials():
         ({"jobs": 5}, "the first arm and one trial take 6"),
         ({"trials": 0}, "greater than or equal to 1"),
         ({"space": "lr: 2 to 1"}, "low 2 is not below high 1"),
-        ({"space": "n: 1 to 5000 int", "sampler": "grid", "first": None}, "say how many a grid has"),
+        ({"space": "n: 1 to 5000 int", "sampler": "grid", "first": {}}, "say how many a grid has"),
         ({"sampler": "bayes"}, "grid"),
     ],
     ids=["seeds", "prune", "jobs", "trials", "space", "grid", "sampler"],

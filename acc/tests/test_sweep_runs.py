@@ -53,7 +53,8 @@ def test_trials_are_drawn_trained_ranked_and_nothing_is_claimed(done: SweepRun) 
     assert set(arm.changes) <= {"train", "tasks"}
     assert not arm.unsaid()
     assert done.study.settings_of("trial 1")["train"]["lr"] == done.sweep.drawn[0].values["lr"]
-    assert done.trials[0].values is not None, "the first arm lies in the space"
+    assert done.trials[0].in_space
+    assert done.trials[0].values["lr"] == 2e-3, "its default"
 
 
 def test_the_same_folder_does_nothing_twice_and_takes_more_trials(done: SweepRun) -> None:

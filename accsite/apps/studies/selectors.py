@@ -81,7 +81,7 @@ class RankedTrial(TypedDict):
     rank: int
     trial: int
     arm: str
-    values: dict[str, Value] | None
+    values: dict[str, Value]
     state: str
     n: int
     mean: float | None
@@ -369,7 +369,7 @@ def _ranked(place: int, stand: Standing) -> RankedTrial:
         "rank": place,
         "trial": stand.number,
         "arm": stand.arm,
-        "values": None if stand.values is None else dict(stand.values),
+        "values": dict(stand.values),
         "state": stand.state,
         "n": stand.n,
         "mean": stand.value,

@@ -124,9 +124,9 @@ def shown(study: Study, x: str = "", y: str = "") -> Shown:
     """Return what the page of a sweep shows; x, y: columns of the scatter, an unknown one is the usual one."""
     sweep, plan, stands = study.swept, study.planned, trials_of(study)
     ranked = ranking(sweep, stands)
-    best = next((stand.number for stand in ranked if stand.state == "done"), -1)
+    best = next((stand.number for stand in ranked if stand.state == "done" and stand.number), 0)
     rows = _rows(sweep, ranked, best)
-    drawn = [row for row in rows if row.stand.value is not None and row.stand.values is not None]
+    drawn = [row for row in rows if row.stand.value is not None and row.stand.in_space]
     places = list(study.results.select_related("branch__experiment")[:MOST_ROWS])
     return Shown(
         sweep=sweep,
@@ -151,7 +151,7 @@ def shown(study: Study, x: str = "", y: str = "") -> Shown:
         has_more=has_more(study),
         places=places,
         confirmations=list(study.confirmations.order_by("pk")),
-        can_confirm=best > 0,
+        can_confirm=ranked[0].number == best > 0,
     )
 
 
@@ -166,7 +166,7 @@ def _rows(sweep: Sweep, ranked: Sequence[Standing], best: int) -> list[Row]:
     rows = []
     for place, stand in enumerate(ranked, 1):
         counts = stand.state in ("done", "pruned") and stand.value is not None
-        values = stand.values or {}
+        values = stand.values
         rows.append(
             Row(
                 place if counts else None,
@@ -234,7 +234,7 @@ def _paths(sweep: Sweep, rows: Sequence[Row]) -> list[Path]:
     low, high = min(means, default=0.0), max(means, default=1.0)
     found = []
     for row in reversed(rows):
-        values, mean = row.stand.values or {}, row.stand.value or 0.0
+        values, mean = row.stand.values, row.stand.value or 0.0
         parts = [parameter.part(values[parameter.name]) for parameter in sweep.space]
         parts.append((mean - low) / (high - low) if high > low else 0.5)
         points = [(_x(n, sweep), BOTTOM - part * (BOTTOM - TOP)) for n, part in enumerate(parts)]
@@ -244,7 +244,7 @@ def _paths(sweep: Sweep, rows: Sequence[Row]) -> list[Path]:
 
 
 def _words(row: Row) -> str:
-    values = ", ".join(f"{name} {spaces.shown(value)}" for name, value in (row.stand.values or {}).items())
+    values = ", ".join(f"{name} {spaces.shown(value)}" for name, value in row.stand.values.items())
     return f"{row.stand.arm}: {row.figures}, {row.stand.n} seeds; {values}"
 
 
@@ -280,7 +280,7 @@ def _places(
     parameter = next((each for each in sweep.space if each.name == column), None)
     if parameter is not None:
         inner = _inner(parameter)
-        return (lambda stand: inner((stand.values or {})[column])), _ticks_of(parameter, inner)
+        return (lambda stand: inner(stand.values[column])), _ticks_of(parameter, inner)
     seen = means if column == OUTCOME else numbers
     at = _scale(seen, 1.0)
     low, high = min(seen, default=0.0), max(seen, default=1.0)
@@ -317,7 +317,7 @@ def _importance(study: Study) -> list[tuple[str, float, str]]:
 
 
 def _why_no_importance(stands: Sequence[Standing]) -> str:
-    done = sum(stand.state == "done" and stand.values is not None for stand in stands)
+    done = sum(stand.state == "done" and stand.in_space for stand in stands)
     if done < FEWEST_FOR_IMPORTANCE:
         return f"{done} of the {FEWEST_FOR_IMPORTANCE} trials with all their seeds that it takes to say what matters."
     return "It is reckoned once a trial ends, where Optuna is installed (pip install 'acc[sweeps]')."

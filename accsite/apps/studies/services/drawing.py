@@ -70,7 +70,7 @@ def nested(values: Mapping[str, Value]) -> dict[str, Any]:
 def _weigh(study: Study) -> None:
     """Keep what matters by now, where a trial has ended since it was reckoned."""
     stands = trials_of(study)
-    done = sum(stand.state == "done" and stand.values is not None for stand in stands)
+    done = sum(stand.state == "done" and stand.in_space for stand in stands)
     if done < FEWEST_FOR_IMPORTANCE or done == (study.importance or {}).get("trials"):
         return
     try:

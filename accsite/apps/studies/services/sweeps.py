@@ -74,7 +74,7 @@ def sweep_branch(
             "hours": hours,
             "prune": prune,
             "maximize": better,
-            "first": first if all(first[each.name] in each for each in read) else None,
+            "first": first,
         },
     )
     require_optuna(sweep)

@@ -136,7 +136,7 @@ class Command(ActionCommand):
             f"  {told['drawn']} of {told['trials']} trials drawn by {told['sampler']} from {'; '.join(told['space'])}"
         )
         for row in told["ranking"]:
-            values = ", ".join(f"{name} {shown(value)}" for name, value in (row["values"] or {}).items())
+            values = ", ".join(f"{name} {shown(value)}" for name, value in row["values"].items())
             span = "" if row["low"] is None else f" ({_short(row['low'])} to {_short(row['high'])})"
             self.stdout.write(
                 f"  {row['rank']}. {row['arm']}  {_short(row['mean'])}{span}, n {row['n']}, {row['state']}  {values}"
