@@ -110,7 +110,7 @@ class Study(verbs.Verb):
         """Return how many verbs and train steps it will take, as far as that is known; raises InvalidInput."""
         plan = self._plan()
         arms = {
-            arm["name"]: merge({"train": {"steps": self.args["steps"] or 0}}, arm.get("changes"))
+            arm["name"]: merge({"train": {"steps": self.args["steps"] or 0}}, arm.get("changes", {}))
             for arm in self.args["arms"]
         }
         steps = [int(arm["train"]["steps"]) for arm in arms.values()]

@@ -242,7 +242,7 @@ def test_two_studies_at_once_are_done_by_one_job():
         ('{"a": main, "b": {"tasks": None}}, seeds=2', r"arms.b.tasks: None is refused"),
         (
             '{"a": main, "b": {"tasks": {"x": {"task_class": "No", "dataset": "handwritten-digits"}}}}, seeds=2',
-            r"arms.b.task: 'No' cannot be used",
+            r"arms.b.task_class: 'No' cannot be used",
         ),
         ('{"a": {"train": {}}}, seeds=2', r"arms: the first arm is a branch"),
         ('{"a": main}, seeds=0', r"seeds: "),

@@ -10,7 +10,7 @@ from acc.studies import Study as Plan
 from acc.studies.plan import patch
 from acc.studies.sweep import Sweep
 from accsite.apps.jobs.services.unit import touch, unit_of_work
-from accsite.apps.recipes.models import RecipeStep
+from accsite.apps.recipes.models import RecipeRun, RecipeStep
 from accsite.apps.recipes.services import recipes
 from accsite.apps.studies.models import PROGRAM, Study, StudyResult
 from accsite.apps.studies.selectors import count_kinds, has_more, results_of, seen_studies
@@ -257,7 +257,7 @@ def _extend(actor: Any, study: Study, plan: Plan, **fields: Any) -> Study:
 
 
 def _go(actor: Any, study: Study) -> None:
-    """Have a study worked on, if it is not."""
+    """Have a study worked on, if it is not; one that a recipe was stopped in goes on with the recipe."""
     plan = _foreseen(study)
     if study.run is None:
         study.run = recipes.submit_program(
@@ -273,9 +273,8 @@ def _go(actor: Any, study: Study) -> None:
         study.run.save(update_fields=["plan"])
         around = study.run.within
         if study.run.job is None and around is not None and around.state == RecipeStep.State.CANCELLED:
-            recipes.resume_recipe(
-                actor=actor, run=around.run
-            )  # the recipe that it is a part of goes on with it
+            recipes.resume_recipe(actor=actor, run=around.run)
+            study.run = RecipeRun.objects.get(pk=study.run.pk)
         elif not study.run.is_active:
             study.run = recipes.resume_recipe(actor=actor, run=study.run, has_more=True)
     touch("studies", f"study:{study.pk}")
