@@ -139,17 +139,18 @@ def test_all_processes_killed_at_three_moments_cost_a_study_nothing(make_stack):
     stack = make_stack()
     study: Any = studies.start_study(actor=None, study=written_down())
     theirs = Job.objects.filter(recipe_steps__run=study.run)
-    drawn = random.Random(KILLS_DRAWN_BY)
+    drawn, known = random.Random(KILLS_DRAWN_BY), numbers(study)
     for kill in range(4):
         platform = up(stack)
-        before = theirs.filter(state="SUCCEEDED").count()
         if kill == 3:
             break
-        stack.until(
-            lambda before=before: theirs.filter(state="SUCCEEDED").count() > before, what="a job", seconds=120
-        )
+        ended = study.run.steps.exclude(finished_at=None)
+        before = ended.count()
+        stack.until(lambda ended=ended, before=before: ended.count() > before, what="a call", seconds=120)
         time.sleep(drawn.uniform(0, 2))
         assert reload(study.run.job).state == "RUNNING"
+        assert numbers(reload(study)).items() >= known.items()
+        known = numbers(study)
         everything = [platform.popen.pid, *descendants(platform.popen.pid)]
         drawn.shuffle(everything)
         for pid in everything:

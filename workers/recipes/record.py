@@ -23,12 +23,11 @@ from accsite.apps.recipes.services import recipe_steps
 from accsite.apps.recipes.services.recipe_steps import Call, Done
 from workers.job.durable import GivenUp, insist
 from workers.job.interruption import Interrupted, Reason
+from workers.recipes.ends import Ends
 from workers.recipes.paths import Scope
 
 T = TypeVar("T")
 S = RecipeStep.State
-POLL_SECONDS = 0.15
-LONGEST_POLL_SECONDS = 0.6
 
 
 class Ask(Protocol):
@@ -88,7 +87,7 @@ class Ending:
 class Record:
     """The record of one run in the hands of one attempt. Used by all threads of the recipe.
 
-    ``pause``: waits some seconds for a job to end; ``filename``: of the recipe's source in tracebacks.
+    ``pause``: waits for a job to end, by default until one has; ``filename``: of the recipe's source in tracebacks.
     """
 
     run: RecipeRun
@@ -98,12 +97,15 @@ class Record:
     path: str
     max_verbs: int
     ending: Ending = field(default_factory=Ending)
-    pause: Callable[[float], object] | None = None
+    pause: Callable[[], object] | None = None
     given_up: threading.Event | None = None
     verbs: int = 0
     waiting: int = 0
     spoke_at: float = field(default_factory=time.monotonic)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self._ends = Ends(self.ending.event)
 
     def do(self, scope: Scope, ask: Ask, *, compare: bool = True) -> Mapping[str, Any]:
         """Return the answer to a call: what is kept of it, or what it comes to now.
@@ -217,14 +219,15 @@ class Record:
 
     def _ended(self, job: Job) -> Job:
         """Return a job as it is at its end, waiting for it."""
-        pause = POLL_SECONDS
         while True:
             self.ending.check()
             job = self._insist(partial(Job.objects.select_related("branch").get, pk=job.pk))
             if job.state in TERMINAL:
                 return job
-            (self.pause or self.ending.event.wait)(pause)
-            pause = min(pause * 1.3, LONGEST_POLL_SECONDS)
+            if self.pause is not None:
+                self.pause()
+            else:
+                self._ends.wait(job.pk)
 
     def _insist(self, write: Callable[[], T]) -> T:
         return insist(write, given_up=self.given_up)

@@ -7,7 +7,7 @@ what is added later changes no place before, and a replay finds what was done in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import partial
@@ -192,16 +192,18 @@ class TrainFromNothing(verbs.Train):
 def walk(record: Record, study_id: int) -> dict[str, int]:
     """Do what is missing of a study, and return how many arms and seeds succeeded and failed."""
     under_way: dict[Future[None], int] = {}
+    measuring: set[int] = set()  # numbers of those that are trained, and so leave the workers to others
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="study") as pool:
         while True:
             record.ending.check()
-            for row in _insist(record, partial(_next, study_id, set(under_way.values()))):
-                under_way[pool.submit(_on_a_thread, record, row)] = row.number
+            for row in _insist(record, partial(_next, study_id, set(under_way.values()), len(measuring))):
+                trained = partial(measuring.add, row.number)
+                under_way[pool.submit(_on_a_thread, record, row, trained)] = row.number
             if not under_way:
                 break
             done, _ = wait(under_way, timeout=LOOK_SECONDS, return_when=FIRST_COMPLETED)
             for future in done:
-                del under_way[future]
+                measuring.discard(under_way.pop(future))
                 future.result()
     rows = StudyResult.objects.filter(study=study_id)
     return {
@@ -210,26 +212,27 @@ def walk(record: Record, study_id: int) -> dict[str, int]:
     }
 
 
-def _next(study_id: int, busy: set[int]) -> list[StudyResult]:
-    return running.next_places(study_id, busy, running.at_once(study_id, AT_ONCE))
+def _next(study_id: int, busy: set[int], measuring: int) -> list[StudyResult]:
+    most = min(AT_ONCE, running.at_once(study_id, AT_ONCE) + measuring)
+    return running.next_places(study_id, busy, most)
 
 
-def _on_a_thread(record: Record, row: StudyResult) -> None:
+def _on_a_thread(record: Record, row: StudyResult, trained: Callable[[], None]) -> None:
     try:
-        _one(record, row)
+        _one(record, row, trained)
     finally:
         disconnect()
 
 
-def _one(record: Record, row: StudyResult) -> None:
-    """Do an arm and a seed, and keep what came of it, or why nothing did."""
+def _one(record: Record, row: StudyResult, trained: Callable[[], None]) -> None:
+    """Do an arm and a seed, and keep what came of it, or why nothing did; calls ``trained`` in between."""
     outer = Scope(seed=row.seed, phase=f"seed {row.seed}", calls=row.number - 1)
     token = current.set(outer)
     try:
         _insist(record, partial(running.begin, row))
         step = record.open(outer, "seed", {"arm": row.arm, "seed": row.seed})
         try:
-            checkpoint, made = _train_and_measure(record, outer.inner(step.path, 1), row)
+            checkpoint, made = _train_and_measure(record, outer.inner(step.path, 1), row, trained)
             _insist(record, partial(running.keep, row, checkpoint_id=checkpoint, jobs=made))
         except (Interrupted, Fenced, GivenUp):
             raise
@@ -240,21 +243,24 @@ def _one(record: Record, row: StudyResult) -> None:
         current.reset(token)
 
 
-def _train_and_measure(record: Record, scope: Scope, row: StudyResult) -> tuple[int, list[int]]:
+def _train_and_measure(
+    record: Record, scope: Scope, row: StudyResult, trained: Callable[[], None]
+) -> tuple[int, list[int]]:
     """Return the checkpoint of an arm and a seed, and the jobs that trained and measured it."""
     plan = _insist(record, partial(models.Study.objects.get, pk=row.study_id)).planned
     settings = plan.settings_of(row.arm)
     ask = partial(_ask, record, scope)
     branch = ask(verbs_of=Repeat, verb="repeat", study=row.study_id, arm=row.arm, seed=row.seed)["id"]
-    trained = ask(
+    training = ask(
         verbs_of=TrainFromNothing,
         verb="train",
         branch=branch,
         train={**settings["train"], "seed": row.seed},
         plugins=settings["plugins"],
     )
-    checkpoint = trained["checkpoint"]["id"]
-    made = [trained["job"]]
+    trained()
+    checkpoint = training["checkpoint"]["id"]
+    made = [training["job"]]
     for alike in outcomes_by_kind(plan):
         options = {**alike[0].options, **({"dataset": alike[0].dataset} if alike[0].dataset else {})}
         of_tasks = all(each.measured_as.partition("/")[0] in settings["tasks"] for each in alike)

@@ -110,7 +110,7 @@ class Attempt:
         """Run the program to its end, or to the worker's death."""
         return program(self.made, self.record)
 
-    def finish_a_job(self, _seconds: float) -> None:
+    def finish_a_job(self) -> None:
         """Do what a train worker does, one job after the other; called by whichever thread waits."""
         with self.lock:
             self._finish_a_job()

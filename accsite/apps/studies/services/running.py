@@ -83,7 +83,7 @@ def make_branch(*, actor: Any, study_id: int, arm: str, seed: int) -> Branch:
     branch = _branch(actor, study, plan, row)
     for position, (key, told) in enumerate(settings["tasks"].items()):
         # As they are planned: what their classes have become since then is asked nothing.
-        spec = TaskSpec.model_validate({**told, "key": key})
+        spec = TaskSpec.model_validate({"name": key, **told, "key": key})
         task_of(branch, spec, datasets.get(spec.dataset), position).save()
     StudyResult.objects.filter(pk=row.pk).update(branch=branch)
     touch(f"study:{study.pk}", f"tasks:{branch.pk}")
