@@ -53,8 +53,8 @@ class Result(Spec):
 class Pairs:
     """The paired differences of one claim, first arm less second, seed by seed, in the unit of its outcome.
 
-    values: those of the first and of the second arm. failed: seed -> why it has no difference and will not have one. waiting: seeds that may get one yet. refused: why
-    nothing may be said of those there are, or empty.
+    values: those of the first and of the second arm. failed: seed -> why it has no difference and will not have one.
+    waiting: seeds that may get one yet. refused: why nothing may be said of those there are, or empty.
     """
 
     seeds: tuple[int, ...] = ()

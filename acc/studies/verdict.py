@@ -34,10 +34,11 @@ class Verdict(Spec):
     sentence: all of it, in words. why: of a claim that is not decided, or cannot be. test: what it rests on. n: pairs
     of seeds; failed, waiting: pairs that have no difference, and that have none yet. differences: of each of ``seeds``,
     the claim's first arm less its second, in the unit of the outcome; mean, low, high: theirs, with the interval of the
-    test (None: endless, or not known), twice as wide where one arm spreads more than 3 times as much as the other. p: two-sided, against what the claim says or its opposite, whichever was seen,
-    None before the test may decide; p_holm: as it counts among the claims. d_z: mean beyond the margin over spread;
-    wins: pairs beyond the margin. more: how many more seeds decide in 4 of 5 studies like this one, None: more than
-    200, or unknown. notes: what the reader has to know besides.
+    test (None: endless, or not known), twice as wide where one arm spreads more than 3 times as much as the other. p:
+    two-sided, against what the claim says or its opposite, whichever was seen, None before the test may decide; p_holm:
+    as it counts among the claims. d_z: mean beyond the margin over spread; wins: pairs beyond the margin. more: how
+    many more seeds decide in 4 of 5 studies like this one, None: more than 200, or unknown. notes: what the reader has
+    to know besides.
     """
 
     claim: str
@@ -151,8 +152,9 @@ class _Tested:
             more, less, times = less, more, 1 / times if times else math.inf
         if times <= LOPSIDED:
             return ""
-        spreads = f"{times:.2g} times as much over seeds as '{less}'"
-        return f"'{more}' spreads {spreads if math.isfinite(times) else f"over seeds and '{less}' does not"}"
+        if math.isinf(times):
+            return f"'{more}' spreads over seeds and '{less}' does not"
+        return f"'{more}' spreads {times:.2g} times as much over seeds as '{less}'"
 
     def _p(self, differences: Sequence[float]) -> tuple[float, bool]:
         """Return the two-sided p, and whether what was seen is beyond the margin."""
