@@ -27,7 +27,7 @@ MOST_EXACT = 40
 DRAWS = 99_999
 MOST_SEEDS = 200
 """Further than this nobody is told how many seeds are needed."""
-FORESEEN = 50
+FORESEEN = 30
 """In how many drawn studies it is looked how many more seeds decide."""
 LOPSIDED, WIDER = 3.0, 2.0
 """Where one arm spreads 3 times as much as the other, an interval of their difference has to be twice as wide."""
@@ -120,7 +120,7 @@ def lopsided(first: ArrayLike, second: ArrayLike) -> float:
 
     Arms of like shape have a symmetric difference, on which t and signs rest. Beyond ``LOPSIDED``, or below its
     inverse, one arm alone shapes the difference, which may be as skewed as that arm. Of 5 pairs of equal normal arms
-    that is so in 5 % of all studies, of 10 in .3 %.
+    that is so in 6 % of all studies, of 10 in .3 %.
     """
     one, other = checked(first, "first"), checked(second, "second")
     spreads = [float(each.std()) for each in (one, other)]
@@ -210,6 +210,8 @@ def holm(p: Sequence[float]) -> list[float]:
 
 FIRST_LOOK = 6
 """Before this many seeds no sign-flip test decides at .05."""
+SOON, SOON_SEEDS, LATE_SEEDS = 0.7, 4.0, 8.0
+"""How false claims are spent: seven tenths within some four seeds of the first look, the rest in the long run."""
 GRID, MOST_WEIGHT, WIDEST = 16, 8, 2_048
 """Sizes weigh in 1/16 of the first seeds' size, at most 8 times that; sums beyond 2,048 go on in twice the step."""
 _HALVINGS = [np.arange(-40, -10, 4), np.arange(-20, -6) / 2, np.arange(-24, 0) / 8, np.arange(0, 18) / 4]
@@ -227,14 +229,14 @@ def spent(seeds: Array | int) -> Array:
     return 1 - SOON * np.exp(-late / SOON_SEEDS) - (1 - SOON) / (1 + late / LATE_SEEDS)
 
 
-SOON, SOON_SEEDS, LATE_SEEDS = 0.7, 4.0, 8.0
-
-
 def _sizes(d: Array) -> Array:
     """Return how large each difference (n,) is, in the root mean square of the first ones, and in ``GRID``."""
-    size = np.abs(d) / np.abs(d).max()
-    begins = max(FIRST_LOOK, int(np.flatnonzero(size)[0]) + 1)
-    scaled: Array = GRID * np.minimum(size / math.sqrt(np.square(size[:begins]).mean()), MOST_WEIGHT)
+    size = np.abs(d)
+    first = size[
+        : max(FIRST_LOOK, int(np.flatnonzero(size)[0]) + 1)
+    ]  # what comes later must change no weight
+    scale = float(first.max()) * math.sqrt(np.square(first / first.max()).mean())
+    scaled: Array = GRID * np.minimum(size / scale, MOST_WEIGHT)
     return scaled
 
 
@@ -286,8 +288,9 @@ def bounded_wealth(differences: ArrayLike, bound: float, margin: float | Array =
     ``margin``.
 
     Nothing but the bound is assumed. The predictable plug-in bet, of at most 3/4 of what could be lost; the capital is
-    a non-negative supermartingale as in ``signs_wealth``. Raises InvalidInput where a difference lies outside. Source:
-    Waudby-Smith and Ramdas 2023, "Estimating means of bounded random variables by betting", section 4.3.
+    a non-negative supermartingale: it ever reaches 1 / alpha with a probability of at most alpha (Ville 1939), whenever
+    and however often it is looked at. Raises InvalidInput where a difference lies outside. Source: Waudby-Smith and
+    Ramdas 2023, "Estimating means of bounded random variables by betting", section 4.3.
     """
     d = checked(differences)
     if bound <= 0 or np.abs(d).max() > bound:
@@ -331,11 +334,12 @@ def _limit(d: Array, refused: Callable[[Array, Array], NDArray[np.bool_]], bound
         return math.inf if bound is None else bound
     kept = middle if out.all() else float(tries[~out][-1])
     outside = float(tries[out][0] if out.all() else tries[np.flatnonzero(~out)[-1] + 1])
-    for _ in range(4):  # each narrows 16 times
-        steps = np.linspace(kept, outside, 17)
-        within = np.flatnonzero(~refused(d, steps[:-1]))
-        at = int(within[-1]) if len(within) else 0
-        kept, outside = float(steps[at]), float(steps[at + 1])
+    for _ in range(16):
+        between = (kept + outside) / 2
+        if refused(d, np.array([between]))[0]:
+            outside = between
+        else:
+            kept = between
     return outside
 
 

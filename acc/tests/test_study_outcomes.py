@@ -14,7 +14,6 @@ from acc.metrics import Representation
 from acc.studies import Measured, Result, Study, report
 from acc.tests.test_study_runs import study
 
-
 OTHER = """
 class Width(Metric):
     metrics = {"wide": True, "none": None}
