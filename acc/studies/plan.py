@@ -18,7 +18,7 @@ from acc.hashes import text_sha256
 from acc.names import Name, same_name
 from acc.results import FROM_0_TO_1
 from acc.specs import Spec, parse
-from acc.studies.statistics import ALPHA, Betting, fewest_seeds
+from acc.studies.statistics import ALPHA, Betting, Sequential, Spending, fewest_seeds
 
 MOST_SEEDS = 1_000
 MOST_CLAIMS = 100
@@ -322,16 +322,16 @@ class Study(Spec):
         merged: dict[str, Any] = merge(self.settings, self.arm(arm).changes)
         return merged
 
-    def betting(self, claim: Claim) -> Betting:
+    def sequential(self, claim: Claim) -> Sequential:
         """Return the test by which a claim may be looked at after each seed."""
         bounds = self.outcome(claim.outcome).bounds if self.rests_on == "bounds" else None
-        return Betting(bounds[1] - bounds[0] if bounds else None)
+        return Betting(bounds[1] - bounds[0]) if bounds else Spending()
 
     def fewest_seeds(self) -> int:
         """Return with how many seeds any of the claims can be decided at all; there is at least one."""
-        tests = [self.betting(claim) if self.may_be_looked_at else None for claim in self.claims]
+        tests = [self.sequential(claim) if self.may_be_looked_at else None for claim in self.claims]
         level = self.alpha / len(self.claims)
-        return min(fewest_seeds(level, betting=test) for test in dict.fromkeys(tests))
+        return min(fewest_seeds(level, sequential=test) for test in dict.fromkeys(tests))
 
     def order(self) -> Iterator[tuple[str, int]]:
         """Yield (arm, seed) in the order in which they are run: seed after seed, beginning with another arm each time.

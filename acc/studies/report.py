@@ -44,7 +44,9 @@ def table(study: Study, results: Sequence[Result]) -> list[dict[str, Any]]:
     """Return a row for each arm and outcome, over its seeds.
 
     mean, low, high: with the t interval of level 1 - alpha; spread: standard deviation; None where too few seeds give
-    none. n: seeds with a value; failed: those that ended without one.
+    none. noise: the standard deviation that a seed has from its images alone, of the intervals of its metric (root mean
+    square over seeds; None where it has none): part of the spread. n: seeds with a value; failed: those that ended
+    without one.
     """
     found = []
     for outcome in study.outcomes:
@@ -65,9 +67,26 @@ def table(study: Study, results: Sequence[Result]) -> list[dict[str, Any]]:
                         name: None if interval is None else _finite(getattr(interval, name))
                         for name in ("mean", "low", "high", "spread")
                     },
+                    "noise": noise(results, outcome.name, arm.name),
                 }
             )
     return found
+
+
+def noise(results: Sequence[Result], outcome: str, arm: str = "") -> float | None:
+    """Return the standard deviation that images alone give a seed: root mean square over the seeds of an arm, or all.
+
+    A metric's 95 % interval is 2 x 1.96 of them wide. None where no seed has an interval.
+    """
+    halves = [
+        (measured.high - measured.low) / 2
+        for result in results
+        if (not arm or result.arm == arm)
+        and (measured := result.values.get(outcome))
+        and measured.low is not None
+        and measured.high is not None
+    ]
+    return math.sqrt(sum(half * half for half in halves) / len(halves)) / 1.96 if halves else None
 
 
 def rows(study: Study, results: Sequence[Result]) -> list[dict[str, Any]]:
@@ -374,7 +393,8 @@ def _table(study: Study, results: Sequence[Result]) -> str:
         "arm",
         "mean",
         f"{100 * (1 - study.alpha):g} % t interval",
-        "spread",
+        "spread of seeds",
+        "of images alone",
         "seeds",
         "failed",
     )
@@ -382,7 +402,14 @@ def _table(study: Study, results: Sequence[Result]) -> str:
     for row in table(study, results):
         ends = "" if row["low"] is None else f"{row['low']:.4g} to {row['high']:.4g}"
         unit = f" {row['unit']}" if row["unit"] else ""
-        cells = [_number(row["mean"], unit), ends, _number(row["spread"]), str(row["n"]), str(row["failed"])]
+        cells = [
+            _number(row["mean"], unit),
+            ends,
+            _number(row["spread"]),
+            _number(row["noise"]),
+            str(row["n"]),
+            str(row["failed"]),
+        ]
         body.append(
             f"<tr><td>{escape(row['outcome'])}<td>{escape(row['arm'])}"
             + "".join(f"<td class=number>{escape(cell)}" for cell in cells)

@@ -53,15 +53,19 @@ class Result(Spec):
 class Pairs:
     """The paired differences of one claim, first arm less second, seed by seed, in the unit of its outcome.
 
-    failed: seed -> why it has no difference and will not have one. waiting: seeds that may get one yet. refused: why
-    nothing may be said of those there are, or empty.
+    values: those of the first and of the second arm. failed: seed -> why it has no difference and will not have one.
+    waiting: seeds that may get one yet. refused: why nothing may be said of those there are, or empty.
     """
 
     seeds: tuple[int, ...] = ()
-    differences: tuple[float, ...] = ()
+    values: tuple[tuple[float, float], ...] = ()
     failed: Mapping[int, str] = field(default_factory=dict)
     waiting: tuple[int, ...] = ()
     refused: str = ""
+
+    @property
+    def differences(self) -> tuple[float, ...]:
+        return tuple(first - second for first, second in self.values)
 
 
 def by_place(results: Sequence[Result]) -> dict[tuple[str, int], Result]:
@@ -76,7 +80,7 @@ def pairs(study: Study, claim: Claim, results: Sequence[Result]) -> Pairs:
     what is left out must not depend on what came of it.
     """
     known = by_place(results)
-    seeds, differences, failed, waiting = [], [], {}, []
+    seeds, values, failed, waiting = [], [], {}, []
     for seed in study.seeds:
         both = [
             known.get((name, seed)) or Result(arm=name, seed=seed) for name in (claim.first, claim.second)
@@ -97,8 +101,8 @@ def pairs(study: Study, claim: Claim, results: Sequence[Result]) -> Pairs:
             assert one.value is not None
             assert other.value is not None
             seeds.append(seed)
-            differences.append(one.value - other.value)
-    return Pairs(tuple(seeds), tuple(differences), failed, tuple(waiting))
+            values.append((one.value, other.value))
+    return Pairs(tuple(seeds), tuple(values), failed, tuple(waiting))
 
 
 def _missing(result: Result, outcome: str) -> str:

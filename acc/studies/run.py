@@ -33,10 +33,11 @@ from acc.errors import InvalidInput
 from acc.evaluation import FactoringEvaluator
 from acc.forked import PR_SET_PDEATHSIG
 from acc.hashes import text_sha256
+from acc.metrics import Metric
 from acc.models import BUILT_IN
 from acc.params import Param
-from acc.results import Factoring, MetricValue
-from acc.specs import EvalSpec, TrainSpec, parse
+from acc.results import Factoring, MetricValue, of_plugin
+from acc.specs import METRIC_CLASS, EvalSpec, TrainSpec, parse
 from acc.studies import figures, report
 from acc.studies.plan import Outcome, Study, patch, paths
 from acc.studies.results import Measured, Result
@@ -44,6 +45,7 @@ from acc.studies.verdict import Verdict, judge, settled
 from acc.text import in_words
 from acc.training.checkpoints.files import write_atomically
 from acc.training.checkpoints.versions import versions
+from acc.training.plugin_set import PluginSet
 from acc.training.run import ONLY_DATASET, Planned, TrainRun, planned
 
 if TYPE_CHECKING:
@@ -78,13 +80,40 @@ class Local:
     """What the arms of a study do on this machine: arguments of ``train`` by arm, data, and a root if they share one.
 
     measure_on: datasets that are only looked at. root: arguments of ``train`` for what is trained first, once for each
-    seed, from which all arms go on.
+    seed, from which all arms go on. metrics: classes of metrics of a whole checkpoint, besides those of plugins.
     """
 
     data: Mapping[str, AccDataset]
     arms: Mapping[str, Mapping[str, Any]]
     measure_on: Mapping[str, AccDataset] = field(default_factory=dict)
     root: Mapping[str, Any] | None = None
+    metrics: tuple[type[Metric], ...] = ()
+
+    def classes(self, arm: str) -> PluginSet:
+        """Return the classes that an arm and its outcomes may name."""
+        found = PluginSet(*self.metrics)
+        found.include(self.planned(arm, 0).classes)
+        return found
+
+    def version(self, outcome: Outcome) -> list[str]:
+        """Return the version of the metric that an outcome is of, none where it is of no plugin.
+
+        Raises InvalidInput (outcomes) where there is no such metric, or it has no such number or parameter.
+        """
+        name, number = of_metric(outcome)
+        if not name:
+            return []
+        try:
+            classes = self.classes(next(iter(self.arms)))
+            cls = classes.metric(name)
+            cls(**eval_spec([outcome]).params_of(name))
+        except InvalidInput as error:
+            raise InvalidInput(outcomes=f"'{outcome.measured_as}': {error}") from error
+        if number not in cls.metrics:
+            known = ", ".join(f"{name}.{each}" for each in cls.metrics)
+            raise InvalidInput(outcomes=f"'{outcome.measured_as}' is no number of {name}; there are: {known}")
+        told = classes.sources([name]).get(name)
+        return [told["sha256"] if told else _typed(cls)]
 
     def planned(self, arm: str, seed: int, start_from: Path | None = None) -> Planned:
         """Return the run of an arm and a seed; raises InvalidInput naming the arm's field that is wrong."""
@@ -194,7 +223,10 @@ class StudyRun:
     def _take(self, study: Study) -> None:
         self.study = study
         self._settings = {arm.name: _hash(study.settings_of(arm.name)) for arm in study.arms}
-        asked = sorted([each.name, each.measured_as, each.dataset, each.options] for each in study.outcomes)
+        asked = sorted(
+            [each.name, each.measured_as, each.dataset, each.options, *local.version(each)]
+            for each in study.outcomes
+        )
         self._keys = {arm: _hash([settings, asked]) for arm, settings in self._settings.items()}
 
     @property
@@ -255,6 +287,7 @@ class StudyRun:
     ) -> StudyRun:
         """Do what is missing and return this; ``study`` says how. Raises InvalidInput where somebody else is at it."""
         with _locked(self.folder):
+            _ = self.results  # what is damaged is told before anything is done
             if retry_failed:
                 self._set_failed_aside()
             _Work(self, workers, progress).do()
@@ -298,11 +331,11 @@ class StudyRun:
 
     def _failed_before(self, place: Place) -> str:
         path = self.path(place).with_suffix(FAILED)
-        return Result.model_validate_json(path.read_text()).reason if path.exists() else ""
+        return _read(path, place).reason if path.exists() else ""
 
     def _result(self, place: Place) -> Result:
         if place not in self._known and (path := self.path(place)).exists():
-            self._known[place] = Result.model_validate_json(path.read_text())
+            self._known[place] = _read(path, place)
         if place in self._known:
             return self._known[place]
         arm, seed = place
@@ -318,7 +351,12 @@ class StudyRun:
         began = time.perf_counter()
         try:
             run = self._local.planned(arm, seed, self.root_path(seed) if self._local.root else None).run()
-            values = measured(run, self.study.outcomes, {**self._local.data, **self._local.measure_on})
+            values = measured(
+                run,
+                self.study.outcomes,
+                {**self._local.data, **self._local.measure_on},
+                self._local.classes(arm),
+            )
             seconds = time.perf_counter() - began
             took = _costs(run, seconds)
             result = Result(
@@ -479,13 +517,32 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
+def of_metric(outcome: Outcome) -> tuple[str, str]:
+    """Return the class of the plugin that an outcome is a number of, '' if of none, and what it is called there."""
+    metric, number = of_plugin(outcome.measured_as)
+    return (metric, number) if METRIC_CLASS.match(metric) else ("", number)
+
+
+def eval_spec(alike: Sequence[Outcome]) -> EvalSpec:
+    """Return what an evaluation is asked for outcomes of the same dataset and options; raises InvalidInput."""
+    options = dict(alike[0].options)
+    if metrics := [name for outcome in alike if (name := of_metric(outcome)[0])]:
+        options["suite"] = list(dict.fromkeys([*options.get("suite", ["metrics"]), *metrics]))
+    spec: EvalSpec = parse(EvalSpec, options, prefix=f"outcomes.{alike[0].name}.options.")
+    return spec
+
+
 def measured(
-    run: TrainRun, outcomes: Sequence[Outcome], datasets: Mapping[str, AccDataset]
+    run: TrainRun,
+    outcomes: Sequence[Outcome],
+    datasets: Mapping[str, AccDataset],
+    classes: PluginSet | None = None,
 ) -> dict[str, Measured]:
     """Return outcome -> number of a finished run; one that cannot be had says why.
 
     Metrics of tasks (``digit/accuracy``, or ``accuracy`` where one task alone has it) are of the held-out images of
-    their datasets, all others of the outcome's dataset.
+    their datasets, all others of the outcome's dataset. classes: the plugins, and with them metrics of a whole
+    checkpoint (``FactorVAEScore.score``); by default those of the run.
     """
     found: dict[str, Measured] = {}
     wanted = [outcome for outcome in outcomes if outcome.measured_as not in COSTS]
@@ -493,12 +550,16 @@ def measured(
     for outcome in wanted:
         kinds.setdefault(json.dumps([outcome.dataset, outcome.options], sort_keys=True), []).append(outcome)
     for alike in kinds.values():
-        spec: EvalSpec = parse(EvalSpec, alike[0].options, prefix="options.")
-        evaluator = FactoringEvaluator(run.checkpoint, datasets, device=spec.device, rows=spec.rows)
+        spec = eval_spec(alike)
+        evaluator = FactoringEvaluator(run.checkpoint, datasets, classes, device=spec.device, rows=spec.rows)
         by_task = _of_tasks(evaluator.metrics())
+        by_plugin = _of_plugins(evaluator, alike, spec)
         whole: dict[str, Measured] | None = None
         for outcome in alike:
             name = outcome.measured_as
+            if name in by_plugin:
+                found[outcome.name] = by_plugin[name]
+                continue
             if name in by_task and not outcome.dataset:
                 found[outcome.name] = by_task[name]
                 continue
@@ -508,14 +569,32 @@ def measured(
     return found
 
 
+def _kept(metric: MetricValue) -> Measured:
+    return Measured(
+        value=metric.value, reason=metric.reason, sample=metric.sample, low=metric.low, high=metric.high
+    )
+
+
+def _of_plugins(
+    evaluator: FactoringEvaluator, alike: Sequence[Outcome], spec: EvalSpec
+) -> dict[str, Measured]:
+    """Return the numbers of the metrics that are plugins, by ``Class.number``."""
+    found: dict[str, Measured] = {}
+    for name in dict.fromkeys(of_metric(outcome)[0] for outcome in alike):
+        if name:
+            values = evaluator.custom(
+                name, alike[0].dataset, concepts=spec.concepts, seed=spec.seed, **spec.params_of(name)
+            )
+            found |= {value.name: _kept(value) for value in values}
+    return found
+
+
 def _of_tasks(metrics: Sequence[MetricValue]) -> dict[str, Measured]:
     """Return metrics of tasks by ``task/name``, and by ``name`` where one task alone has it."""
     found: dict[str, Measured] = {}
     names = [metric.name for metric in metrics]
     for metric in metrics:
-        value = Measured(
-            value=metric.value, reason=metric.reason, sample=metric.sample, low=metric.low, high=metric.high
-        )
+        value = _kept(metric)
         found[f"{metric.task_key}/{metric.name}"] = value
         if names.count(metric.name) == 1:
             found[metric.name] = value
@@ -593,13 +672,15 @@ def study(
     workers: int | None = None,
     progress: Progress | None = None,
     retry_failed: bool = False,
+    metrics: Sequence[type[Metric]] = (),
     run: bool = True,
     **options: Any,
 ) -> StudyRun:
     """Train each arm with each seed, measure the outcomes, and return what may be said of the claims.
 
     arms: name -> what it gives to ``acc.api.train`` besides ``options``, which all of them have. outcomes: names of
-    metrics (``ufr``, ``accuracy``, ``digit/accuracy``, ``seconds``), or the fields of ``Outcome``. claims: such as
+    metrics (``ufr``, ``accuracy``, ``digit/accuracy``, ``seconds``; of a plugin ``Class.number``), or the fields of
+    ``Outcome``. metrics: classes of metrics that are no plugins, as in a notebook. claims: such as
     ``curriculum > digits only on ufr by at least .05``. seeds: how many, or which; a seed seeds all of a run, so that
     arms of a seed begin with the same weights and hold out the same rows. root: what is trained first, once for each
     seed, over ``options``; all arms go on from there. measure_on: datasets that outcomes look at, to train nobody on.
@@ -622,6 +703,7 @@ def study(
         {arm: {**usual, **given} for arm, given in arms.items()},
         measure_on or {},
         None if root is None else {**usual, **root},
+        tuple(metrics),
     )
     first, *others = arms
     settings = local.settings(first)
@@ -646,13 +728,13 @@ def study(
     if root is not None:
         _require_one_model(plan)
     for outcome in plan.outcomes:
-        parse(EvalSpec, outcome.options, prefix=f"outcomes.{outcome.name}.options.")
+        eval_spec([outcome])
         _require(outcome.dataset, local)
     place = Path(folder) if folder is not None else Path(tempfile.mkdtemp(prefix="acc-study-"))
     (place / RESULTS).mkdir(parents=True, exist_ok=True)
     made = StudyRun(plan, local, place)
     if (place / PLAN).exists():
-        before = Study.from_json((place / PLAN).read_text())
+        before = _plan(place / PLAN)
         plan = before.revised(seen=made.seen, **{key: value for key, value in fields.items() if key != "claims"},
                               claims=[str(claim) for claim in plan.claims])  # fmt: skip
         made = StudyRun(plan, local, place)
@@ -697,6 +779,33 @@ def _keep(plan: Study, folder: Path) -> None:
     if not path.exists() or path.read_text() != text:
         with _locked(folder):
             _write(path, text)
+
+
+def _plan(path: Path) -> Study:
+    """Return the plan that is kept; raises InvalidInput naming its file where that is damaged."""
+    try:
+        return Study.from_json(path.read_text())
+    except (InvalidInput, UnicodeDecodeError) as error:
+        raise InvalidInput(
+            folder=f"{str(path)!r} is damaged ({in_words(error)}); put back a copy of it, or give another folder: "
+            "without the plan nobody knows what was changed after looking"
+        ) from error
+
+
+def _read(path: Path, place: Place) -> Result:
+    """Return a result that is kept; raises InvalidInput that names its file, and what to do, where that is damaged."""
+    arm, seed = place
+    try:
+        result = Result.model_validate_json(path.read_text())
+        why = "" if (result.arm, result.seed) == place else f"it is of '{result.arm}', seed {result.seed}"
+    except ValueError as error:  # no JSON, no text, or no result
+        why = in_words(error).splitlines()[0]
+    if why:
+        raise InvalidInput(
+            folder=f"{str(path)!r}, the result of '{arm}', seed {seed}, is damaged ({why}); put back a copy of it, or "
+            "delete it and run the study again, which does that seed once more; all others are kept"
+        )
+    return result
 
 
 def _hash(settings: Any) -> str:

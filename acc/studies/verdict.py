@@ -10,18 +10,22 @@ from acc.specs import Spec
 from acc.studies.plan import Claim, Study, cannot_reach, plain
 from acc.studies.results import Result, mixed, pairs
 from acc.studies.statistics import (
+    LOPSIDED,
     Betting,
     Interval,
+    Sequential,
+    Spending,
     effect,
     fewest_seeds,
     holm,
+    lopsided,
     mean_interval,
     more_seeds,
     sign_flip,
 )
 
 Decision = Literal["decided for", "decided against", "not decided yet", "cannot be decided"]
-FIXED, SIGNS, BOUNDS = "exact sign-flip test", "sequential sign test", "betting on bounded differences"
+FIXED, SIGNS, BOUNDS = "exact sign-flip test", "sequential sign-flip test", "betting on bounded differences"
 
 
 class Verdict(Spec):
@@ -30,10 +34,11 @@ class Verdict(Spec):
     sentence: all of it, in words. why: of a claim that is not decided, or cannot be. test: what it rests on. n: pairs
     of seeds; failed, waiting: pairs that have no difference, and that have none yet. differences: of each of ``seeds``,
     the claim's first arm less its second, in the unit of the outcome; mean, low, high: theirs, with the interval of the
-    test (None: endless, or not known). p: two-sided, against what the claim says or its opposite, whichever was seen,
-    None before the test may decide; p_holm: as it counts among the claims. d_z: mean beyond the margin over spread;
-    wins: pairs beyond the margin. more: how many more seeds decide in 4 of 5 studies like this one, None: more than
-    200, or unknown. notes: what the reader has to know besides.
+    test (None: endless, or not known), twice as wide where one arm spreads more than 3 times as much as the other. p:
+    two-sided, against what the claim says or its opposite, whichever was seen, None before the test may decide; p_holm:
+    as it counts among the claims. d_z: mean beyond the margin over spread; wins: pairs beyond the margin. more: how
+    many more seeds decide in 4 of 5 studies like this one, None: more than 200, or unknown. notes: what the reader has
+    to know besides.
     """
 
     claim: str
@@ -72,12 +77,12 @@ class _Tested:
     def __init__(self, study: Study, claim: Claim, results: Sequence[Result]) -> None:
         self.study, self.claim = study, claim
         self.pairs = pairs(study, claim, results)
-        self.betting = study.betting(claim) if study.may_be_looked_at else None
+        self.sequential = study.sequential(claim) if study.may_be_looked_at else None
         self.sign = 1 if claim.sign == ">" else -1
         self.used = {
             seed: self.sign * d for seed, d in zip(self.pairs.seeds, self.pairs.differences, strict=True)
         }
-        if self.betting is not None and self.pairs.waiting:
+        if self.sequential is not None and self.pairs.waiting:
             first = study.seeds.index(self.pairs.waiting[0])
             self.used = {seed: d for seed, d in self.used.items() if study.seeds.index(seed) < first}
         self.refused = self.pairs.refused or self._outside()
@@ -86,23 +91,27 @@ class _Tested:
 
     @property
     def test(self) -> str:
-        if self.betting is None:
+        if self.sequential is None:
             return FIXED
-        return SIGNS if self.betting.bound is None else BOUNDS
+        return BOUNDS if isinstance(self.sequential, Betting) else SIGNS
 
     @property
     def judged(self) -> bool:
         """Whether its test may decide: at any time, or once the seeds of the plan are there."""
-        return not self.silent and (self.betting is not None or not self.pairs.waiting)
+        return not self.silent and (self.sequential is not None or not self.pairs.waiting)
 
     @property
-    def later(self) -> Betting:
+    def later(self) -> Sequential:
         """The test of seeds that are added now, after looking; of signs where what is seen refuses the bounds."""
-        if self.betting is not None:
-            return self.betting
-        betting = self.study.betting(self.claim)
-        holds = betting.bound is None or all(abs(d) <= betting.bound for d in self.used.values())
-        return betting if holds else Betting()
+        if self.sequential is not None:
+            return self.sequential
+        test = self.study.sequential(self.claim)
+        outside = isinstance(test, Betting) and any(abs(d) > test.bound for d in self.used.values())
+        return Spending() if outside else test
+
+    @property
+    def _bound(self) -> float | None:
+        return self.sequential.bound if isinstance(self.sequential, Betting) else None
 
     def stands(self, level: float) -> bool:
         """Return whether the decision stands if each failed pair, at its place, is a loss of the largest size seen.
@@ -110,13 +119,13 @@ class _Tested:
         Of a claim that rests on bounds, of the largest size there can be.
         """
         by, sign = self.claim.by, 1 if self.beyond else -1
-        bound = self.betting.bound if self.betting else None
+        bound = self._bound
         loss = by - sign * max(abs(d - by) for d in self.used.values()) if bound is None else -sign * bound
         last = max(self.study.seeds.index(seed) for seed in self.used)
         there = [
             self.used.get(seed, loss)
             for place, seed in enumerate(self.study.seeds)
-            if seed in self.used or (seed in self.pairs.failed and (place < last or self.betting is None))
+            if seed in self.used or (seed in self.pairs.failed and (place < last or self.sequential is None))
         ]
         p, beyond = self._p(there)
         return p <= level and beyond == self.beyond
@@ -126,19 +135,38 @@ class _Tested:
             return None
         d = [self.sign * each for each in self.used.values()]
         alpha = self.study.alpha
-        return mean_interval(d, alpha) if self.betting is None else self.betting.interval(d, alpha)
+        found = mean_interval(d, alpha) if self.sequential is None else self.sequential.interval(d, alpha)
+        return found.widened() if self.lopsided else found
+
+    @property
+    def lopsided(self) -> str:
+        """Return how one arm spreads more than the other, so that their difference may be skewed, or ''."""
+        if len(self.used) < 2:
+            return ""
+        values = [
+            each for seed, each in zip(self.pairs.seeds, self.pairs.values, strict=True) if seed in self.used
+        ]
+        times = lopsided(*zip(*values, strict=True))
+        more, less = self.claim.second, self.claim.first
+        if times < 1:
+            more, less, times = less, more, 1 / times if times else math.inf
+        if times <= LOPSIDED:
+            return ""
+        if math.isinf(times):
+            return f"'{more}' spreads over seeds and '{less}' does not"
+        return f"'{more}' spreads {times:.2g} times as much over seeds as '{less}'"
 
     def _p(self, differences: Sequence[float]) -> tuple[float, bool]:
         """Return the two-sided p, and whether what was seen is beyond the margin."""
         by = self.claim.by
-        if self.betting is None:
+        if self.sequential is None:
             return sign_flip(differences, by).p, sum(differences) >= by * len(differences)
-        above, below = (float(p[-1]) for p in self.betting.p(differences, by))
+        above, below = (float(p[-1]) for p in self.sequential.p(differences, by))
         return min(above, below), above <= below
 
     def _outside(self) -> str:
         """Return why bounds cannot be rested on, or ''."""
-        bound = self.betting.bound if self.betting else None
+        bound = self._bound
         if bound is None or all(abs(d) <= bound for d in self.used.values()):
             return ""
         outcome = self.study.outcome(self.claim.outcome)
@@ -209,16 +237,16 @@ def _decision(tested: _Tested, p_holm: float) -> tuple[Decision, str]:
     if why := tested.refused or ("" if n > 1 or found.waiting else _too_few(failed, planned)):
         return "cannot be decided", why
     if not tested.judged:
-        once = "" if tested.betting else ", and this plan is judged once all of them are"
-        in_order = " in the order of the plan" if tested.betting else ""
+        once = "" if tested.sequential else ", and this plan is judged once all of them are"
+        in_order = " in the order of the plan" if tested.sequential else ""
         return "not decided yet", f"{n} of {planned} pairs of seeds are there{in_order}{once}"
     if p_holm > study.alpha:
-        least = fewest_seeds(study.alpha / len(study.claims), betting=tested.betting)
+        least = fewest_seeds(study.alpha / len(study.claims), sequential=tested.sequential)
         short = cannot_reach(n, study.alpha, len(study.claims), least).rstrip(".") if n < least else ""
-        return "not decided yet", "" if tested.betting and found.waiting else short
+        return "not decided yet", "" if tested.sequential and found.waiting else short
     if failed and not tested.stands(study.alpha * tested.p / p_holm):
         as_loss = "it counted as a loss" if failed == 1 else "them counted as losses"
-        return ("not decided yet" if tested.betting and found.waiting else "cannot be decided"), (
+        return ("not decided yet" if tested.sequential and found.waiting else "cannot be decided"), (
             f"{failed} of {planned} pairs of seeds failed, and with {as_loss} there would be no decision"
         )
     return ("decided for" if tested.beyond else "decided against"), ""
@@ -255,10 +283,11 @@ def _seen(tested: _Tested, interval: Interval, p_holm: float, wins: int) -> str:
     claim, study, n = tested.claim, tested.study, interval.n
     unit = f" {unit}" if (unit := study.outcome(claim.outcome).unit) else ""
     level = f"{100 * (1 - study.alpha):g} %"
-    kind = f"{level} t interval" if tested.betting is None else f"{level} interval at any time of looking"
+    kind = f"{level} t interval" if tested.sequential is None else f"{level} interval at any time of looking"
+    kind = f"{kind}, doubled," if tested.lopsided else kind
     ends = f"{kind} {signed(interval.low)} to {signed(interval.high)}"
     if math.isinf(interval.low) or math.isinf(interval.high):
-        ends = f"no {kind} from so few seeds"
+        ends = f"no {kind.removesuffix(', doubled,')} from so few seeds"
     above = "above" if claim.sign == ">" else "below"
     beyond = f"{above} {plain(tested.sign * claim.by)}" if claim.by else above
     among = f", {p_in_words(p_holm)} among {len(study.claims)} claims (Holm)" if len(study.claims) > 1 else ""
@@ -284,6 +313,10 @@ def _notes(tested: _Tested) -> list[str]:
         some = "for example " if len(found.failed) > 1 else ""
         notes.append(
             f"{len(found.failed)} of {len(study.seeds)} pairs of seeds failed ({some}seed {seed}, {reason})."
+        )
+    if tested.judged and (uneven := tested.lopsided):
+        notes.append(
+            f"{uneven}: their difference may be skewed, so its interval is twice as wide, and p is not exact."
         )
     for name in (claim.first, claim.second):
         if unsaid := study.arm(name).unsaid():

@@ -277,7 +277,7 @@ def test_it_stops_when_it_is_decided(tmp_path: Path) -> None:
     )
     (verdict,) = run.verdicts()
     assert verdict.decision == "decided for"
-    assert verdict.test == "sequential sign test"
+    assert verdict.test == "sequential sign-flip test"
     done = [each for each in run.results if each.status == "succeeded"]
     assert 12 <= len(done) <= 16, "six seeds, and what was begun meanwhile"
 

@@ -30,6 +30,16 @@ def test_the_interval_of_a_paired_difference_is_that_of_scipy() -> None:
         assert found.n == n
 
 
+def test_arms_are_lopsided_where_one_spreads_more_than_three_times_as_much() -> None:
+    assert s.lopsided([1, 2, 3], [1, 5, 9]) == pytest.approx(4)
+    assert s.lopsided([1, 5, 9], [1, 2, 3]) == pytest.approx(0.25)
+    assert s.lopsided([1, 2, 3], [4, 4, 4]) == 0
+    assert s.lopsided([4, 4, 4], [1, 2, 3]) == math.inf
+    assert s.lopsided([0.1 + 0.2] * 3, [0.3] * 3) == s.lopsided([1], [2]) == 1, "neither spreads"
+    wide = s.Interval(1.0, 0.5, 2.0, 1.0, 5).widened()
+    assert (wide.low, wide.mean, wide.high) == (0, 1, 3)
+
+
 def test_one_seed_bounds_nothing() -> None:
     found = s.mean_interval([3.0])
     assert found.mean == 3
@@ -87,12 +97,12 @@ def test_a_thousand_seeds_need_no_memory_to_speak_of() -> None:
 
 
 def test_the_fewest_seeds_of_a_test_are_those_with_which_it_can_decide() -> None:
-    for betting in (None, s.Betting(), s.Betting(2.0)):
-        for claims in range(1, 6):
-            least = s.fewest_seeds(0.05 / claims, betting=betting)
+    for sequential in (None, s.Spending(), s.Betting(2.0)):
+        for claims in (1, 2, 4):
+            least = s.fewest_seeds(0.05 / claims, sequential=sequential)
             best = [2.0] * least
 
-            def p(d: list[float], test: s.Betting | None = betting) -> float:
+            def p(d: list[float], test: s.Sequential | None = sequential) -> float:
                 return s.sign_flip(d).p if test is None else float(test.p(d)[0][-1])
 
             assert p(best) <= 0.05 / claims < p(best[1:])
@@ -131,39 +141,105 @@ def test_effect_counts_wins_and_ties() -> None:
     assert math.isnan(s.effect([0.0, 0.0]).d_z)
 
 
-@pytest.mark.parametrize("betting", [s.Betting(), s.Betting(2.0)])
-def test_capital_is_on_average_what_it_was_under_equal_arms(betting: s.Betting) -> None:
+def test_capital_is_on_average_what_it_was_under_equal_arms() -> None:
     """Of all signs of some differences: what makes it a martingale."""
     sizes = np.random.default_rng(2).uniform(0.1, 2, 9)
     paths = np.array(list(itertools.product((1, -1), repeat=9))) * sizes
-    for capital in betting.wealth(paths):
+    for capital in s.Betting(2.0).wealth(paths):
         assert np.exp(capital[:, -1]).mean() == pytest.approx(1)
         assert np.exp(capital[:, 3]).mean() == pytest.approx(1)
 
 
-@pytest.mark.parametrize("betting", [s.Betting(), s.Betting(1.0)])
-def test_whoever_looks_after_each_seed_is_wrong_in_at_most_one_of_twenty(betting: s.Betting) -> None:
-    d = np.random.default_rng(3).uniform(0, 1, (3_000, 60)) - np.random.default_rng(4).uniform(
-        0, 1, (3_000, 60)
-    )
-    false = (np.minimum(*betting.p(d)) <= 0.05).any(axis=1).sum()
-    assert stats.binomtest(int(false), 3_000, 0.05, "greater").pvalue > 0.001
+@settings(max_examples=25, deadline=None)
+@given(st.lists(numbers, min_size=6, max_size=9), st.sampled_from([0.05, 0.2, 0.6]))
+def test_of_all_signs_no_more_are_refused_by_a_look_than_was_written_down(
+    differences: list[float], level: float
+) -> None:
+    """That is the guarantee: given the sizes, whatever they are, at every look, to either side."""
+    test, n = s.Spending(levels=(level,)), len(differences)
+    paths = np.array(list(itertools.product((1, -1), repeat=n))) * np.abs(differences)
+    for p in test.p(paths):
+        refused = (p <= level).mean(axis=0)
+        assert (refused <= level / 2 * s.spent(np.arange(1, n + 1)) + 1e-12).all()
+
+
+def test_a_look_refuses_the_largest_sums_that_are_left() -> None:
+    """Beside an enumeration that knows nothing of grids: whole numbers lie on one after the sixth seed."""
+    n, level = 10, 0.3
+    sizes = np.array([16, 8, 24, 16, 8, 16, 40, 12, 4, 20]) / 16.0
+    sizes[:6] *= math.sqrt(6 / np.square(sizes[:6]).sum())
+    sizes[:6] = np.rint(16 * sizes[:6]) / 16
+    signs = np.array(list(itertools.product((1, -1), repeat=n)))
+    asked = np.full(len(signs), n + 1)
+    weights = np.rint(s._sizes(sizes))
+    for look in range(s.FIRST_LOOK, n + 1):
+        sums, allowed = signs[:, :look] @ weights[:look], level / 2 * s.spent(look) * len(signs)
+        for value in sorted(set(sums[asked > n]), reverse=True):
+            if (asked < look).sum() + ((asked >= look) & (sums >= value)).sum() > allowed:
+                break
+            asked[(asked > n) & (sums >= value)] = look
+    found = np.array([s._looks(tuple(path), (level,))[0] for path in (signs * sizes).tolist()])
+    assert (found <= n).any()
+    assert (found == asked).all()
+
+
+def test_steps_that_grow_wider_change_no_guarantee(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s, "WIDEST", 60)
+    sizes = np.random.default_rng(3).lognormal(0, 1, 10)
+    signs = np.array(list(itertools.product((1, -1), repeat=10)))
+    found = np.array([s._looks(tuple(path), (0.2,))[0] for path in (signs * sizes).tolist()])
+    shares = np.array([(found <= look).mean() for look in range(1, 11)])
+    assert (shares <= 0.1 * s.spent(np.arange(1, 11))).all()
+    assert shares[-1] > 0.03
+
+
+@pytest.mark.parametrize("test", [s.Spending(levels=(0.05,)), s.Betting(1.0)], ids=["signs", "bounds"])
+def test_whoever_looks_after_each_seed_is_wrong_in_at_most_one_of_twenty(test: s.Sequential) -> None:
+    one, other = (np.random.default_rng(seed).uniform(0, 1, (1_000, 40)) for seed in (3, 4))
+    false = (np.minimum(*test.p(one - other)) <= 0.05).any(axis=1).sum()
+    assert stats.binomtest(int(false), 1_000, 0.05, "greater").pvalue > 0.001
+
+
+def test_spending_never_ends_and_never_exceeds_what_there_is() -> None:
+    spent = s.spent(np.arange(1, 10_000))
+    assert (spent[: s.FIRST_LOOK - 1] == 0).all()
+    assert (np.diff(spent[s.FIRST_LOOK - 2 :]) > 0).all()
+    assert 0.99 < spent[-1] < 1
+
+
+def test_p_of_a_sequential_sign_flip_test_knows_no_scale_and_is_mirrored() -> None:
+    d = np.random.default_rng(8).normal(1, 1, 14)
+    above, below = s.Spending().p(d)
+    for other in (s.Spending().p(4 * d), s.Spending().p(d + 2, 2.0), s.Spending().p(-d)[::-1]):
+        assert (other[0] == above).all()
+        assert (other[1] == below).all()
+    assert (s.Spending().p(np.stack([d, -d]))[0] == np.stack([above, below])).all()
+    assert (s.Spending().p(np.zeros(9))[0] == 1).all()
+    assert above[12] == s.Spending().p(d[:13])[0][-1], "what comes later changes nothing"
+
+
+def test_p_is_the_least_level_that_decides() -> None:
+    d = np.random.default_rng(9).normal(0.9, 1, 16)
+    p = float(s.Spending().p(d)[0][-1])
+    assert p in s.LEVELS
+    assert 0.05 in s.LEVELS
+    assert s._looks(tuple(d), (p,))[0] <= 16 < s._looks(tuple(d), (s.LEVELS[s.LEVELS.index(p) - 1],))[0]
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.floats(-0.9, 0.9), min_size=2, max_size=14), st.sampled_from([None, 1.0]))
 def test_the_interval_is_what_the_test_does_not_refuse(differences: list[float], bound: float | None) -> None:
-    betting = s.Betting(bound)
-    found = betting.interval(differences)
+    test = s.Betting(bound) if bound else s.Spending(levels=(0.05,))
+    found = test.interval(differences)
     assert found.low <= found.mean <= found.high
     size = max(map(abs, differences)) or 1.0
     for low, high in ((found.low, found.low - 0.01 * size), (found.high, found.high + 0.01 * size)):
         if math.isfinite(low) and (bound is None or abs(high) < bound):
-            assert min(p[-1] for p in betting.p(differences, high)) <= 0.05 + 1e-6
+            assert min(p[-1] for p in test.p(differences, high)) <= 0.05 + 1e-6
 
 
 def test_p_never_rises_with_another_look() -> None:
-    above, below = s.Betting().p(np.random.default_rng(5).normal(1.5, 1, 40))
+    above, below = s.Spending().p(np.random.default_rng(5).normal(1.5, 1, 40))
     assert (np.diff(above) <= 0).all()
     assert (np.diff(below) <= 0).all()
     assert above[-1] < 0.05 < below[-1]
@@ -194,8 +270,8 @@ def test_power_is_that_of_a_paired_t_test() -> None:
 
 def test_more_seeds_are_needed_the_wider_the_spread() -> None:
     narrow, wide = [0.9, 1.0, 1.1, 1.0], [0.0, 2.0, -1.0, 2.5]
-    for betting in (None, s.Betting()):
-        few, many = s.more_seeds(narrow, betting=betting), s.more_seeds(wide, betting=betting)
+    for sequential in (None, s.Spending()):
+        few, many = s.more_seeds(narrow, sequential=sequential), s.more_seeds(wide, sequential=sequential)
         assert few is not None
         assert many is not None
         assert 2 <= few < many

@@ -10,7 +10,7 @@ import pytest
 
 from acc.specs import parse
 from acc.studies import Measured, Result, Study, Verdict, judge, settled
-from acc.studies.statistics import Betting, more_seeds
+from acc.studies.statistics import Spending, more_seeds
 
 CLAIM = "curriculum > digits only on ufr"
 
@@ -42,9 +42,14 @@ def result(arm: str, seed: int, **fields: Any) -> Result:
 def results(differences: Sequence[float], outcome: str = "ufr", base: float = 0.2) -> list[Result]:
     found = []
     for seed, difference in enumerate(differences):
-        found.append(result("digits only", seed, values={outcome: base}))
-        found.append(result("curriculum", seed, values={outcome: base + difference}))
+        here = base + SEEDS[seed % len(SEEDS)]
+        found.append(result("digits only", seed, values={outcome: here}))
+        found.append(result("curriculum", seed, values={outcome: here + difference}))
     return found
+
+
+SEEDS = (0.0, 0.25, -0.125, 0.125, -0.0625)
+"""What seeds do to both arms alike."""
 
 
 def only(plan: Study, found: Sequence[Result]) -> Verdict:
@@ -69,13 +74,13 @@ def test_six_seeds_of_one_mind_decide_and_the_sentence_has_all_figures() -> None
 def test_five_seeds_cannot_decide_and_the_sentence_says_that_six_can() -> None:
     verdict = only(study(5), results(GAINS[:5]))
     assert verdict.decision == "not decided yet"
-    assert verdict.more == 1
+    assert verdict.more == 2, "after looking, by the test that may be looked at"
     assert (
         "is not decided yet: 5 seeds cannot decide at .05 with a two-sided test; 6 can. So far:"
         in verdict.sentence
     )
     assert verdict.sentence.endswith(
-        "With the effect and the spread seen, 1 more seed decides in 4 of 5 such studies."
+        "With the effect and the spread seen, 2 more seeds decide in 4 of 5 such studies."
     )
 
 
@@ -192,10 +197,10 @@ def test_claims_count_together() -> None:
 def test_a_study_that_stops_is_decided_at_any_look() -> None:
     plan = study(20, stop_when_decided=True)
     looks = [only(plan, results(([*GAINS] * 3)[:n])) for n in range(1, 12)]
-    assert [look.decided for look in looks].index(True) == 5, "with the sixth seed"
-    assert looks[5].test == "sequential sign test"
-    assert looks[5].waiting == 14
-    assert all(look.decided for look in looks[5:]), "and it stays so"
+    assert [look.decided for look in looks].index(True) == 6, "with the seventh seed"
+    assert looks[6].test == "sequential sign-flip test"
+    assert looks[6].waiting == 13
+    assert all(look.decided for look in looks[6:]), "and it stays so"
     assert looks[9].low is not None
     assert looks[9].low > 0
     assert "95 % interval at any time of looking" in looks[9].sentence
@@ -221,7 +226,7 @@ def test_a_claim_that_rests_on_bounds_needs_them_to_hold() -> None:
 def test_seeds_added_to_a_fixed_plan_after_looking_rest_on_what_may_be_looked_at() -> None:
     plan = study(6).revised(seen=12, seeds=8)
     verdict = only(plan, results([*GAINS, 0.25, 0.25]))
-    assert verdict.test == "sequential sign test"
+    assert verdict.test == "sequential sign-flip test"
     assert verdict.decision == "decided for"
     assert verdict.sentence.endswith("The plan was changed after looking: 2 seeds added (6 before).")
 
@@ -252,6 +257,26 @@ def test_a_pair_of_unlike_devices_is_told() -> None:
     assert "device is not the same in all results: cpu (6), cuda (6)." in only(study(), found).sentence
 
 
+def test_where_one_arm_alone_spreads_the_interval_is_wider_and_the_sentence_says_so() -> None:
+    constant = [each.model_copy(update={"values": {"ufr": Measured(value=0.2, sample="grid")}})
+                if each.arm == "digits only" else each for each in results(GAINS, base=0.0)]  # fmt: skip
+    verdict = only(study(), constant)
+    d = np.array(verdict.differences)
+    half = 2 * 2.5706 * d.std(ddof=1) / np.sqrt(6)
+    assert (verdict.low, verdict.high) == pytest.approx((d.mean() - half, d.mean() + half), rel=1e-3)
+    assert "(95 % t interval, doubled, " in verdict.sentence
+    assert verdict.sentence.endswith(
+        "'curriculum' spreads over seeds and 'digits only' does not: their difference may be skewed, so its "
+        "interval is twice as wide, and p is not exact."
+    )
+    other = [each.model_copy(update={"values": {"ufr": Measured(value=0.001 * each.seed, sample="grid")}})
+             if each.arm == "curriculum" else each for each in results(GAINS)]  # fmt: skip
+    assert (
+        "'digits only' spreads 72 times as much over seeds as 'curriculum'" in only(study(), other).sentence
+    )
+    assert "doubled" not in only(study(), results(GAINS)).sentence
+
+
 def test_nothing_seen_is_nothing_decided() -> None:
     verdict = only(study(), [])
     assert verdict.decision == "not decided yet"
@@ -270,7 +295,7 @@ def test_a_verdict_is_plain_json() -> None:
 
 def test_a_failure_in_a_study_that_stops_asks_for_more_seeds_while_there_are_some() -> None:
     plan = study(20, stop_when_decided=True)
-    found = [each for each in results([0.25, 0.26, 0.24, 0.27, 0.23, 0.25, 0.25]) if each.seed != 1]
+    found = [each for each in results([*GAINS, 0.25, 0.24]) if each.seed != 1]
     found.append(result("curriculum", 1, status="failed"))
     verdict = only(plan, found)
     assert verdict.decision == "not decided yet"
@@ -288,7 +313,7 @@ def test_seeds_that_are_missing_to_a_fixed_plan_are_counted_for_the_test_that_th
     seen = (0.3, -0.1, 0.4, 0.2, -0.2, 0.5, 0.1, -0.1)
     verdict = only(study(8), results(seen))
     assert verdict.decision == "not decided yet"
-    assert verdict.more == more_seeds(seen, betting=Betting())
+    assert verdict.more == more_seeds(seen, sequential=Spending())
     fixed = more_seeds(seen)
     assert fixed is not None
     assert verdict.more is not None
@@ -300,11 +325,11 @@ def test_seeds_that_are_missing_to_a_fixed_plan_are_counted_for_the_test_that_th
 def test_too_few_seeds_for_a_test_that_is_looked_at_are_told() -> None:
     claims = [CLAIM, "curriculum > digits only on psnr", "curriculum < digits only on psnr"]
     plan = study(7, claims=claims, stop_when_decided=True)
-    assert plan.warnings() == ["7 seeds cannot decide 3 claims at .05 with a two-sided test; 8 can."]
-    assert study(8, claims=claims, stop_when_decided=True).warnings() == []
+    assert plan.warnings() == ["7 seeds cannot decide 3 claims at .05 with a two-sided test; 9 can."]
+    assert study(9, claims=claims, stop_when_decided=True).warnings() == []
     assert study(7, claims=claims).warnings() == []
     short = only(study(5, stop_when_decided=True), results(GAINS[:5]))
-    assert short.why == "5 seeds cannot decide at .05 with a two-sided test; 6 can"
+    assert short.why == "5 seeds cannot decide at .05 with a two-sided test; 7 can"
 
 
 def test_a_sentence_with_a_path_of_windows_is_plain_text_in_latex() -> None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from acc.studies import Outcome, Verdict, judge, settled
+from acc.studies import Outcome, Verdict, judge, report, settled
 from acc.studies import Study as Plan
 from acc.studies.plan import Change, paths, plain
 from acc.studies.results import Result
@@ -271,7 +271,10 @@ def _of_outcome(plan: Plan, results: Sequence[Result], outcome: Outcome) -> Stri
         interval = mean_interval(list(values.values()), plan.alpha) if values else None
         found.append((arm.name, look_of(place)[0], values, interval, unit))
     level = f"{100 * (1 - plan.alpha):g} % t interval"
-    return _strip(outcome.name, f"a dot a seed, mean and {level} over seeds", found)
+    images = report.noise(results, outcome.name)
+    about = f"a dot a seed, mean and {level} over seeds"
+    apart = f"; images alone spread a seed by {images:.2g}{unit}" if images is not None else ""
+    return _strip(outcome.name, f"{about}{apart}", found)
 
 
 def _of_claim(plan: Plan, verdict: Verdict) -> Strip:

@@ -322,3 +322,12 @@ def test_the_name_of_a_private_study_is_told_to_nobody_else(arms, user, django_u
     made = write_down([other], bob, name="zebra")
     assert (made.name, made.slug) == ("zebra", "zebra-2")
     assert write_down([other], bob, name="zebra").name == "zebra 2"
+
+
+def test_what_images_alone_spread_a_seed_by_stands_apart_from_the_seeds(arms, user, page):
+    study = write_down(arms, user)
+    end_all(study, 3)
+    assert "images alone" not in page.get(f"/studies/{study.slug}/").text
+    measured = Measured(value=0.8, low=0.8 - 0.0196, high=0.8 + 0.0196, sample="s").model_dump(mode="json")
+    study.results.filter(arm="heavier", seed__lt=3).update(values={"digit/accuracy": measured})
+    assert "over seeds; images alone spread a seed by 0.01" in page.get(f"/studies/{study.slug}/").text
