@@ -7,11 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Q
 from django.utils import timezone
 
 from acc.errors import InvalidInput
-from accsite.apps.evaluation.models import Evaluation
 from accsite.apps.jobs.models import TRAININGS, Job
 from accsite.apps.jobs.states import TERMINAL
 from accsite.apps.runs.facts import as_row, facts_of
@@ -24,18 +23,17 @@ MOST_VIEWS = 100
 
 
 def keep(topics: frozenset[str]) -> None:
-    """Bring the rows of the runs up to date that these topics are about; within the transaction of the change."""
-    jobs, branches = _keys(topics, "job"), _keys(topics, "evaluations")
-    if not jobs and not branches:
+    """Bring the rows of the runs up to date that these topics are about; within the transaction of the change.
+
+    What measures a checkpoint, or takes that back, touches the topic of the job that made it.
+    """
+    jobs = _keys(topics, "job")
+    if not jobs:
         return
-    trainings = Job.objects.filter(kind__in=TRAININGS, branch__isnull=False)
-    due = list(trainings.filter(pk__in=jobs).select_related("branch", "run")) if jobs else []
-    due = [job for job in due if _is_due(job)]
-    if branches:
-        of_run = Evaluation.objects.filter(checkpoint__job=OuterRef("pk"), branch__in=branches)
-        measured = trainings.filter(branch__in=branches).exclude(pk__in=[job.pk for job in due])
-        due += list(measured.filter(Exists(of_run)).select_related("branch"))
-    write(due)
+    trainings = Job.objects.filter(kind__in=TRAININGS, branch__isnull=False, pk__in=jobs)
+    measured = set(_keys(topics, "evaluations"))
+    found = trainings.select_related("branch", "run")
+    write([job for job in found if job.branch_id in measured or _is_due(job)])
 
 
 def _keys(topics: Iterable[str], prefix: str) -> list[int]:

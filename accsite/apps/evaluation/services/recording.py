@@ -81,6 +81,8 @@ def record(
         if job.preview:
             _thin_previews(job.branch)
         touch(f"evaluations:{job.branch.pk}")
+        if job.checkpoint is not None and job.checkpoint.job_id is not None:
+            touch(f"job:{job.checkpoint.job_id}")  # whose run has other numbers now
         return evaluation
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from acc.results import EvalResult, MetricValue
 from acc.training.protocols import PointBlock
 from accsite.apps.evaluation.models import Evaluation, Metric
-from accsite.apps.jobs.models import Job
+from accsite.apps.evaluation.services import recording
+from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.jobs.services import lifecycle
 from accsite.apps.jobs.services.unit import touch, unit_of_work
 from accsite.apps.runs import services
@@ -59,10 +61,29 @@ def test_a_run_has_the_numbers_of_its_farthest_checkpoint_that_was_measured_on_r
         Metric.objects.create(evaluation=evaluation, name="ufr", dataset="digits", value=ufr)
         Metric.objects.create(evaluation=evaluation, name="ufr", dataset="digits", value=0.1, concept="digit")
         with unit_of_work():
-            touch(f"evaluations:{branch.pk}")
+            touch(f"evaluations:{branch.pk}", f"job:{job.pk}")
     assert {name: value for name, value in values(job).items() if name.startswith("metric")} == {
         "metric/ufr on digits": 0.8
     }
+
+
+@pytest.mark.parametrize("state", ["SUCCEEDED", "RUNNING"])
+def test_what_is_measured_of_one_run_writes_no_other_of_its_branch(make_run, branch, state):
+    jobs = [make_run(ufr=0.1, state=state) for _ in range(3)]
+    before = dict(Run.objects.values_list("job", "kept_at"))
+    measuring = rows.make_job(
+        branch,
+        kind=JobKind.EVALUATE,
+        state="RUNNING",
+        attempt=1,
+        checkpoint=jobs[1].checkpoints.get(),
+        spec={"suite": ["metrics"]},
+    )
+    number = MetricValue("digit", "accuracy", 0.75, higher_is_better=True)
+    recording.record(measuring.pk, 1, EvalResult(step=20, metrics=[number], dataset_key="digits"))
+    after = dict(Run.objects.values_list("job", "kept_at"))
+    assert [job for job in after if after[job] != before[job]] == [jobs[1].pk]
+    assert 0.75 in values(jobs[1]).values()
 
 
 def test_what_was_not_kept_is_written_and_what_is_gone_is_forgotten(make_run, branch):
