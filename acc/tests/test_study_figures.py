@@ -45,7 +45,7 @@ def results(study: Study) -> list[Result]:
 
 
 def words(svg: bytes) -> str:
-    return " ".join("".join(ElementTree.fromstring(svg).itertext()).split())  # noqa: S314 - made here
+    return " ".join("".join(ElementTree.fromstring(svg).itertext()).split())
 
 
 def curve(arm: str, steps: int) -> figures.Curve:
