@@ -224,7 +224,7 @@ class StudyRun:
         self.study = study
         self._settings = {arm.name: _hash(study.settings_of(arm.name)) for arm in study.arms}
         asked = sorted(
-            [each.name, each.measured_as, each.dataset, each.options, *local.version(each)]
+            [each.name, each.measured_as, each.dataset, each.options, *self._local.version(each)]
             for each in study.outcomes
         )
         self._keys = {arm: _hash([settings, asked]) for arm, settings in self._settings.items()}

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-OPTIONAL = ("h5py", "pyarrow", "tensorboard", "mlflow")
+OPTIONAL = ("h5py", "matplotlib", "pyarrow", "tensorboard", "mlflow")
 ROOT = Path(__file__).parents[2]
 
 
@@ -92,3 +92,18 @@ def test_event_files_say_how_their_reader_is_installed_and_stores_of_mlflow_need
     (run_ / "meta.yaml").write_text("run_id: r\nrun_name: first\nstatus: 3\n")
     (run_ / "metrics" / "loss").write_text("0 1.0 0\n")
     assert "mine/first, 1 points" in run(without, TRACK, "import-runs", tmp_path / "mlruns", *words)
+
+
+DRAW = """
+from acc.errors import InvalidInput
+from acc.studies import Study, figures
+study = Study(name="s", arms=[{"name": "a"}], seeds=1, outcomes=[{"name": "ufr"}])
+try:
+    figures.draw(study, [], "svg")
+except InvalidInput as error:
+    print(error)
+"""
+
+
+def test_a_figure_says_what_draws_it(without: Path) -> None:
+    assert run(without, DRAW).strip() == "form: figures need matplotlib: pip install 'acc[figures]'"

@@ -75,6 +75,7 @@ def test_a_plan_is_the_same_after_a_trip_through_json() -> None:
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
+        ({"claims": ["a > b on ufr"] * 101}, "101 claims are refused; at most 100 are allowed"),
         ({"seeds": 0}, "0 seeds are refused; 1 to 1000"),
         ({"seeds": (1, 2, 1)}, "seed 1 stands there twice"),
         ({"seeds": (-1,)}, "seed -1 is refused"),

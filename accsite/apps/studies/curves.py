@@ -50,7 +50,7 @@ def _jobs_by_arm(study: Study) -> list[tuple[str, list[int]]]:
     plan = study.planned
     arms = [arm.name for arm in plan.arms[:MOST_CURVES]]
     seeds = {seed: at for at, seed in enumerate(plan.seeds)}
-    rows = study.results.filter(arm__in=arms).only("pk", "arm", "seed", "job", "branch")
+    rows = study.results.filter(arm__in=arms).only("study", "arm", "seed", "job", "branch")
     begun = sorted(rows.exclude(branch=None, job=None), key=lambda row: seeds[row.seed])
     by_arm = {arm: [row for row in begun if row.arm == arm][: most_of(len(arms))] for arm in arms}
     jobs = job_of([row for mine in by_arm.values() for row in mine])

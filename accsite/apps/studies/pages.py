@@ -17,7 +17,7 @@ from accsite.apps.studies.models import Study, StudyResult
 from accsite.apps.studies.selectors import Cost, cost_of, results_of, state_of
 from accsite.apps.training.selectors.curves import MOST_CURVES, look_of, most_of
 
-MOST_ROWS = 200
+MOST_ROWS = 100
 """Of the table of all seeds; the exports have all."""
 MOST_TOLD = 50
 """Of what has no number; the exports have all."""

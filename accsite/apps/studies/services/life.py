@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.db.models import Sum
 
 from acc.errors import InvalidInput
 from acc.studies import Study as Plan
@@ -138,16 +140,16 @@ class Removal:
 
 def plan_removal(actor: Any, study: Study) -> Removal:
     """Return what would become of the experiments that a study made, if they were removed with it."""
-    goes: list[Experiment] = []
-    stays: list[tuple[Experiment, str]] = []
-    for made in experiments_of(study):
-        why = _why_it_stays(actor, study, made)
-        if why:
-            stays.append((made, why))
-        else:
-            goes.append(made)
-    files = Checkpoint.everything.filter(experiment__in=goes).values_list("size_bytes", flat=True)
-    return Removal(goes, stays, Branch.objects.filter(experiment__in=goes).count(), sum(files))
+    made = list(experiments_of(study))
+    reasons = _why_they_stay(actor, study, made)
+    goes = [each for each in made if each.pk not in reasons]
+    files = Checkpoint.everything.filter(experiment__in=goes).aggregate(Sum("size_bytes"))
+    return Removal(
+        goes,
+        [(each, reasons[each.pk]) for each in made if each.pk in reasons],
+        Branch.objects.filter(experiment__in=goes).count(),
+        files["size_bytes__sum"] or 0,
+    )
 
 
 @unit_of_work()
@@ -177,26 +179,33 @@ def experiments_of(study: Study) -> Any:
     return Experiment.objects.filter(pk__in=made).order_by("pk")
 
 
-def _why_it_stays(actor: Any, study: Study, made: Experiment) -> str:
-    """Return what is in an experiment, or depends on it, that is not of the study; empty: nothing."""
-    if actor is not None and not may_change(actor, made):
-        return "you may not change it"
-    busy = Job.objects.active().filter(branch__experiment=made).order_by("pk").first()
-    if busy is not None:
-        return f"job {busy.pk} has not ended"
-    own = set(study.results.filter(branch__experiment=made).values_list("branch", flat=True))
-    other = made.branches.exclude(pk__in=own).order_by("pk").first()
-    if other is not None:
-        return f"branch {other.name!r} is not of the study"
-    further = study.results.filter(branch__experiment=made, job__isnull=False)
-    trained = set(further.values_list("branch", "job"))
-    nodes = list(Checkpoint.objects.filter(experiment=made).values_list("pk", "branch", "job"))
-    for pk, branch, job in nodes:
-        if job is not None and branch in {each for each, _ in trained} and (branch, job) not in trained:
-            return f"checkpoint {pk} was trained after the study"
-    heads = " head of branch "
-    reasons = needed([pk for pk, _, _ in nodes], forks=False)
-    return next((f"checkpoint {pk} {why}" for pk, why in sorted(reasons.items()) if heads not in why), "")
+def _why_they_stay(actor: Any, study: Study, made: Sequence[Experiment]) -> dict[int, str]:
+    """Return by experiment what is in it, or depends on it, that is not of the study; some queries for them all."""
+    found: dict[int, str] = {}
+    for each in made:
+        if actor is not None and each.owner_id != actor.pk and not may_change(actor, each):
+            found[each.pk] = "you may not change it"
+    busy = Job.objects.active().filter(branch__experiment__in=made).order_by("pk")
+    for job, experiment in busy.values_list("pk", "branch__experiment"):
+        found.setdefault(experiment, f"job {job} has not ended")
+    done = list(study.results.exclude(branch=None).values_list("branch", "job"))
+    own = {branch for branch, _ in done}
+    branches = Branch.objects.filter(experiment__in=made).order_by("pk")
+    for pk, name, experiment in branches.values_list("pk", "name", "experiment"):
+        if pk not in own:
+            found.setdefault(experiment, f"branch {name!r} is not of the study")
+    trained = {branch: job for branch, job in done if job is not None}
+    nodes = list(
+        Checkpoint.objects.filter(experiment__in=made).values_list("pk", "branch", "job", "experiment")
+    )
+    for pk, branch, job, experiment in nodes:
+        if job is not None and job != trained.get(branch, job):
+            found.setdefault(experiment, f"checkpoint {pk} was trained after the study")
+    where = {pk: experiment for pk, _, _, experiment in nodes}
+    for pk, why in sorted(needed(where.keys(), forks=False).items()):
+        if " head of branch " not in why:  # of the study's own branches: there are no others here
+            found.setdefault(where[pk], f"checkpoint {pk} {why}")
+    return found
 
 
 def _allowed(name: str) -> str:

@@ -87,7 +87,7 @@ def test_the_curves_of_a_study_take_as_many_queries_for_many_seeds_as_for_few(
         few = page.get(f"/studies/{study.slug}/curves/")
     for seed in range(2, 6):
         train(study, user, "main", seed, 1.0)
-    with django_assert_max_num_queries(20):
+    with django_assert_max_num_queries(20):  # as of more seeds, so that none is asked for by itself
         many = page.get(f"/studies/{study.slug}/curves/?curve=total")
     assert few.json()["lines"][0]["n"] == 2
     assert many.json()["lines"][0]["n"] == 6
@@ -206,8 +206,8 @@ def test_a_study_of_ten_arms_and_a_hundred_seeds_is_shown_with_few_queries_and_b
     with CaptureQueriesContext(connection) as asked:
         answer = page.get(f"/studies/{study.slug}/")
     assert len(asked) < 40
-    assert len(answer.content) < 500_000
-    assert "800 more are in the exports" in answer.text
+    assert len(answer.content) < 300_000
+    assert "900 more are in the exports" in answer.text
     assert life.experiments_of(study).count() == 0
     made = figures.draw(study.planned, [row.result for row in study.results.all()], "svg", "outcomes")
     assert io.BytesIO(made).read(5) == b"<?xml"

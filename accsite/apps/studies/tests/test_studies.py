@@ -6,6 +6,7 @@ import pytest
 from django.db import transaction
 
 from acc.errors import InvalidInput
+from acc.studies import Measured
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.datasets.services import manage
 from accsite.apps.jobs.models import Job
