@@ -71,7 +71,5 @@ def test_a_dataset_of_a_site_is_refused_where_there_is_none(registry: PluginRegi
 def test_an_outcome_finds_its_verdicts_by_claim() -> None:
     found = StudyOutcome("it", verdicts=({"claim": "a > b on ufr", "decision": "decided for"},))
     assert found.verdict("a > b on ufr")["decision"] == "decided for"
-    with pytest.raises(
-        RecipeError, match="'a > c on ufr' is no claim of study it; its claims are: a > b on"
-    ):
+    with pytest.raises(RecipeError, match="'a > c on ufr' is no claim of study it; its claims are: a > b on"):
         found.verdict("a > c on ufr")

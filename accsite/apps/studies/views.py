@@ -23,7 +23,7 @@ STUDIES_A_PAGE = 10
 def index(request: HttpRequest) -> HttpResponse:
     """List the studies, newest first."""
     versions = live.versions(["studies"])
-    seen = Study.objects.visible_to(request.user).select_related("run__job", "owner")
+    seen = Study.objects.visible_to(request.user).select_related("run__job", "run__within__run__job", "owner")
     page = Paginator(seen, STUDIES_A_PAGE).get_page(request.GET.get("page"))
     context = {
         "versions": versions,
@@ -78,5 +78,7 @@ def export(request: HttpRequest, slug: str, form: str) -> HttpResponse:
 
 def find(user: Any, slug: str) -> Study:
     """Return a study that ``user`` may see; raises Http404."""
-    rows = Study.objects.visible_to(user).select_related("run__job", "owner", "branch__experiment")
+    rows = Study.objects.visible_to(user).select_related(
+        "run__job", "run__within__run__job", "owner", "branch__experiment"
+    )
     return get_object_or_404(rows, slug=slug)

@@ -10,7 +10,7 @@ from acc.errors import InvalidInput
 from acc.studies import Measured
 from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.services import lifecycle
-from accsite.apps.recipes.models import RecipeRun
+from accsite.apps.recipes.models import RecipeRun, RecipeStep
 from accsite.apps.studies.models import Study, StudyResult
 from accsite.apps.studies.selectors import claims_of, cost_of, find_study, has_more, state_of
 from accsite.apps.studies.services import running, studies
@@ -280,3 +280,18 @@ def test_the_name_of_a_private_study_is_told_to_nobody_else(arms, user, django_u
     made = write_down([other], bob, name="zebra")
     assert (made.name, made.slug) == ("zebra", "zebra-2")
     assert write_down([other], bob, name="zebra").name == "zebra 2"
+
+
+def test_the_pages_of_a_study_in_a_recipe_lead_to_one_another(arms, user, page):
+    rows.make_worker("recipe-1", queues=("recipe",))
+    job = rows.make_job(kind="recipe", state="RUNNING", created_by=user)
+    recipe = RecipeRun.objects.create(recipe="Asks", label="Asks", job=job, created_by=user)
+    step = RecipeStep.objects.create(run=recipe, path="1", verb="study", args={"name": "it"})
+    study = studies.start_within(actor=user, study=write_down(arms, user), step=step)
+    assert study.run is not None
+    assert state_of(study) == "running"
+    assert "Asks" in page.get("/recipes/").text
+    assert f">{study.run.label}<" not in page.get("/recipes/").text
+    assert f'/recipes/runs/{study.run.pk}/"' in page.get(f"/recipes/runs/{recipe.pk}/").text
+    assert f'/recipes/runs/{recipe.pk}/"' in page.get(f"/recipes/runs/{study.run.pk}/").text
+    assert f'/recipes/runs/{study.run.pk}/"' in page.get(f"/studies/{study.slug}/").text
