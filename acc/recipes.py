@@ -343,6 +343,9 @@ class RecipeContext(ABC):
         ``acc.studies.Outcome``; a ``dataset`` is a slug. The others are those of ``acc.studies.Study``. ``name`` is
         numbered when it is taken. A seed that fails is counted, and raises nothing.
         """
+        for given in arms.values():
+            if not isinstance(given, BranchRef | Mapping):
+                raise RecipeError(f"{given!r} is neither a branch nor what an arm changes of the first")
         args = {
             "name": name,
             "arms": [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from acc.api import DatasetRef, Param, Recipe, RecipeContext, StudyOutcome
+from acc.api import DatasetRef, InvalidInput, Param, Recipe, RecipeContext, StudyOutcome
 
 ONLY, CURRICULUM, SHUFFLED = "digits only", "curriculum", "shuffled control"
 QUESTION = "Does a curriculum of synthetic glyphs take a model's factors apart on real digits?"
@@ -90,6 +90,42 @@ class FactorExperiment(Recipe):
         for row in found.costs:
             ctx.log(f"{row['arm']}: {row['images']:,.0f} images and {row['seconds']:.1f} s a seed")
         return table(found)
+
+    def local(self, generators: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments of ``acc.study`` that do the same on local processes; generators: class name -> plugin.
+
+        Raises InvalidInput for a ``dataset`` of a site.
+        """
+        if self.dataset:
+            raise InvalidInput(dataset=f"{self.dataset!r} is a dataset of a site; leave it empty here")
+        data = {
+            part: generators[kind].cls(**params).generate(n, 0) for part, (kind, n, params) in DATA.items()
+        }
+        grid = data.pop("grid")
+        parts = {part: part for part in DATA}
+        return {
+            "name": self.label,
+            "question": QUESTION,
+            "data": data,
+            "measure_on": {"grid": grid},
+            "arms": {
+                arm: {
+                    "tasks": [
+                        {"key": key, "name": key, **task} for key, task in self.tasks(arm, parts).items()
+                    ]
+                }
+                for arm in (ONLY, CURRICULUM, SHUFFLED)
+            },
+            "seeds": self.seeds,
+            "outcomes": outcomes("grid"),
+            "claims": CLAIMS,
+            "model": MODEL,
+            "factors": {name: end - start for name, (start, end) in GROUPS.items()},
+            "latent_dim": 14,
+            "steps": self.steps or STEPS[self.size],
+            "threads": self.threads,
+            **TRAIN,
+        }
 
     def tasks(self, arm: str, data: Mapping[str, str]) -> dict[str, dict[str, Any]]:
         """Return the tasks of an arm by key, with the datasets by the part that they play."""

@@ -9,6 +9,7 @@ import pytest
 
 from accsite.apps.jobs.models import Job
 from accsite.apps.recipes.services import recipes
+from accsite.apps.studies.models import Study, StudyResult
 from accsite.apps.training.services import jobs
 from tests.stack import DATASET, children_of, final, reload, undisturbed
 
@@ -71,33 +72,36 @@ def stopped(stack, worker):
     assert worker.alive
 
 
-@pytest.mark.slow
+@pytest.mark.long(90)
 @pytest.mark.timeout(900)
-def test_the_factor_experiment_reports_every_figure_their_mean_and_what_the_curriculum_costs(make_stack):
+def test_a_recipe_that_is_killed_in_its_study_goes_on_in_it_by_its_one_job(make_stack):
     stack = make_stack()
-    run, _ = start(stack, "FactorExperiment", steps=10, seeds=2, dataset=DATASET)
-    stack.state(run.job, "SUCCEEDED", seconds=600)
-    result = reload(run).result
-    assert [(row["seed"], row["branch"]) for row in result[:6]] == [
-        (seed, branch) for seed in (0, 1) for branch in ("mnist_only", "with_curriculum", "difference")
-    ]
-    empty = [
-        (row["seed"], name) for row in result for name, value in row.items() if value is None or value == ""
-    ]
-    assert empty == []
-    by_row = {(row["seed"], row["branch"]): row for row in result}
-    for name in ("digit/accuracy", "reconstruction/psnr"):  # of rows that nobody trained on
-        arms = [by_row[seed, "with_curriculum"][name] for seed in (0, 1)]
-        mean, spread = (
-            by_row["mean of 2", "with_curriculum"][name],
-            by_row["spread of 2", "with_curriculum"][name],
-        )
-        assert mean == pytest.approx(sum(arms) / 2)
-        assert spread == pytest.approx(abs(arms[0] - arms[1]) / 2**0.5)
-        lost = by_row[0, "difference"][name]
-        assert lost == pytest.approx(arms[0] - by_row[0, "mnist_only"][name])
-    cost = by_row[0, "difference"]
-    assert (cost["steps"], cost["images"]) == (0, 10 * 64 * 2)
-    assert all(by_row[0, branch]["seconds"] > 0 for branch in ("mnist_only", "with_curriculum"))
+    run, worker = start(stack, "FactorExperiment", steps=10, seeds=1, dataset=DATASET)
+    done = StudyResult.objects.filter(study__run__within__run=run, state=StudyResult.State.SUCCEEDED)
+    stack.until(done.first, what="a result of the study", seconds=240)
+    known = {row.arm: row.values for row in done.all()}
+
+    (child,) = children_of(worker.zygote())
+    os.kill(child, signal.SIGKILL)
+    stack.state(run.job, "SUCCEEDED", seconds=400)
+
+    run = reload(run)
+    assert (run.job.attempt, run.job.workers_lost) == (2, 1)
+    assert Job.objects.filter(kind="recipe").count() == 1
+    study = Study.objects.get(run__within__run=run)
+    theirs = Job.objects.filter(recipe_steps__run=study.run).distinct()
+    assert theirs.filter(kind="train").count() == done.count() == 3
+    assert theirs.filter(kind="evaluate").count() == 3, (
+        "what one evaluation has measured is not measured again"
+    )
+    assert set(theirs.values_list("attempt", flat=True)) == {1}
+    assert known.items() <= {row.arm: row.values for row in done}.items()
+    result = run.result
+    assert [row["arm"] for row in result] == ["digits only", "curriculum", "shuffled control"]
+    for row in result:
+        means = {name: row[name] for name in ("ufr", "matched ufr", "cleanness", "accuracy", "psnr")}
+        assert None not in means.values()
+        assert row["seconds a seed"] > 0
+    assert [row["images a seed"] for row in result] == [10 * 64 * sets for sets in (1, 3, 2)]
     told = list(run.steps.filter(verb="log").values_list("message", flat=True))
-    assert any("cost of the curriculum: both arms took 10 steps" in line and "psnr" in line for line in told)
+    assert any("1 seed cannot decide 7 claims" in line for line in told)

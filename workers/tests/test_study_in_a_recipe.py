@@ -196,6 +196,27 @@ def test_a_study_that_is_stopped_ends_the_recipe_with_a_sentence_and_goes_on_whe
     assert attempt.finished + second.finished == 3 * SEEDS
 
 
+def test_a_study_that_goes_on_by_itself_is_not_done_by_its_recipe_as_well():
+    run = make(ASKS)
+    attempt = Working(run)
+    attempt.before = lambda done: (
+        studies.stop_study(actor=None, study=Study.objects.get())
+        if done == 2 and not Study.objects.get().held
+        else None
+    )
+    with pytest.raises(RecipeError):
+        attempt.play()
+    with pytest.raises(WrongState, match="is at work"):
+        recipes.resume_recipe(actor=None, run=RecipeRun.objects.get(study__isnull=False))
+    lifecycle.fail(attempt.record.job_id, attempt.record.attempt, "it was stopped")
+    study = studies.start_study(actor=None, study=Study.objects.get())
+    assert study.run is not None
+    assert study.run.job is not None
+    recipes.resume_recipe(actor=None, run=run)
+    with pytest.raises(RecipeError, match="is at work by itself; resume this once it has ended"):
+        Working(run).play()
+
+
 def test_starting_the_study_of_a_recipe_that_was_stopped_resumes_the_recipe():
     run = make(ASKS)
     first = Working(run, dies_after=2)

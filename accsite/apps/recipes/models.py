@@ -38,6 +38,10 @@ class RecipeRunQuerySet(models.QuerySet["RecipeRun"]):
         shown = Q(pk__in=touching.values("run")) & ~Q(pk__in=removed.values("run"))
         return self.filter(Q(created_by=user) | shown).exclude(pk__in=hidden.values("run"))
 
+    def alone(self) -> RecipeRunQuerySet:
+        """Return those that are not just a part of another run."""
+        return self.exclude(within__isnull=False, job=None)
+
 
 class RecipeRun(models.Model):
     """One run of a recipe, from its first start to its end, over as many jobs as that takes.

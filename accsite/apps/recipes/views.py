@@ -31,7 +31,7 @@ RUNS_A_PAGE = 30
 def index(request: HttpRequest) -> HttpResponse:
     """List the recipes that can be run, and the runs, newest first."""
     versions = live.versions(["registry", "recipes", "jobs"])
-    seen = RecipeRun.objects.visible_to(request.user).select_related("job", "created_by")
+    seen = RecipeRun.objects.visible_to(request.user).alone().select_related("job", "created_by")
     runs = Paginator(seen, RUNS_A_PAGE).get_page(request.GET.get("page"))
     made = pages.made(request.user)
     context = {

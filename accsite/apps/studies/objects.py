@@ -36,7 +36,9 @@ def register() -> None:
 
 
 def _seen(user: Any) -> QuerySet[Study]:
-    return Study.objects.visible_to(user).select_related("run__job", "owner", "branch__experiment")
+    return Study.objects.visible_to(user).select_related(
+        "run__job", "run__within__run__job", "owner", "branch__experiment"
+    )
 
 
 def _in_the_api() -> tuple[Any, Callable[[Any], Any]]:

@@ -122,7 +122,9 @@ def seen_studies(user: Any) -> QuerySet[Study]:
 
 def find_study(user: Any, name: str) -> Study:
     """Return a study that ``user`` may see (None: any), by its slug or name; raises InvalidInput."""
-    rows = seen_studies(user).select_related("run__job", "owner", "branch__experiment")
+    rows = seen_studies(user).select_related(
+        "run__job", "run__within__run__job", "owner", "branch__experiment"
+    )
     found = rows.filter(slug=name).first() or rows.filter(name__iexact=name).first()
     if found is None:
         newest = ", ".join(seen_studies(user).values_list("slug", flat=True)[:5]) or "none"

@@ -36,9 +36,8 @@ def index(request: HttpRequest) -> HttpResponse:
     asked = {name: request.GET.get(name, "").strip()[:200] for name in ("q", "state")}
     visible = Study.objects.visible_to(request.user)
     found = selectors.searched(visible, **asked)
-    page = Paginator(found.select_related("run__job", "owner"), STUDIES_A_PAGE).get_page(
-        request.GET.get("page")
-    )
+    found = found.select_related("run__job", "run__within__run__job", "owner")
+    page = Paginator(found, STUDIES_A_PAGE).get_page(request.GET.get("page"))
     kept = {name: value for name, value in asked.items() if value}
     context = {
         "versions": versions,
@@ -172,5 +171,7 @@ def removal(request: HttpRequest, slug: str) -> HttpResponse:
 
 def find(user: Any, slug: str) -> Study:
     """Return a study that ``user`` may see; raises Http404."""
-    rows = Study.objects.visible_to(user).select_related("run__job", "owner", "branch__experiment")
+    rows = Study.objects.visible_to(user).select_related(
+        "run__job", "run__within__run__job", "owner", "branch__experiment"
+    )
     return get_object_or_404(rows, slug=slug)

@@ -231,9 +231,9 @@ def waits_for(job: Job) -> str:
 
 
 @register.filter
-def elapsed(job: Job) -> float | None:
-    """Return the seconds from a job's start to its end; None while it has not ended."""
-    if job.started_at is None or job.finished_at is None:
+def elapsed(job: Job | None) -> float | None:
+    """Return the seconds from a job's start to its end; None while it has not ended, and without a job."""
+    if job is None or job.started_at is None or job.finished_at is None:
         return None
     return (job.finished_at - job.started_at).total_seconds()
 

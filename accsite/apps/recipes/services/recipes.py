@@ -25,7 +25,7 @@ S = RecipeStep.State
 WHEN_SETTLED: list[Callable[[RecipeRun], None]] = []
 """Called when the job of a run has ended, within that transaction: filled in by apps whose programs they are."""
 WHEN_RESUMED: list[Callable[[RecipeRun], None]] = []
-"""Called with each run that is part of one that is resumed, likewise."""
+"""Called with each run that is part of one that is to be resumed, likewise."""
 
 
 @unit_of_work()
@@ -100,21 +100,21 @@ def resume_recipe(*, actor: Any, run: RecipeRun, has_more: bool = False) -> Reci
     What it was stopped in, or failed by, is tried anew. has_more: its program has more to do than when it came to its
     end, so that one that is done goes on, too. Raises WrongState for a run that is at work or done.
     """
+    # Before the lock on the run: what is a part of it is locked before it elsewhere.
+    for part in RecipeRun.objects.filter(within__run=run, job=None).exclude(within__state=S.SUCCEEDED):
+        for told in WHEN_RESUMED:
+            told(part)
     run = RecipeRun.objects.select_for_update().get(pk=run.pk)
-    if run.job is not None and not run.can_resume and (run.is_active or not has_more):
+    if run.is_active or (run.job is not None and not run.can_resume and not has_more):
         words = "is at work" if run.is_active else "is done"
         raise WrongState(run=f"recipe run {run.pk} {words}; only one that was stopped or failed is resumed")
     again = _to_try_again(run)
-    inner = list(RecipeRun.objects.filter(within__in=again, job=None))
-    for each in inner:
-        again += _to_try_again(each)
+    for part in RecipeRun.objects.filter(within__in=again, job=None):
+        again += _to_try_again(part)
     for step in again:
         step.state, step.job, step.result = S.RUNNING, None, None
         step.tries, step.message, step.finished_at = step.tries + 1, "", None
         step.save(update_fields=["state", "job", "result", "tries", "message", "finished_at"])
-    for told in WHEN_RESUMED:
-        for each in inner:
-            told(each)
     _queue(run, actor, None)
     return run
 

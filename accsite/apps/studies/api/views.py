@@ -74,7 +74,9 @@ class StudyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericView
     queryset = Study.objects.none()
 
     def get_queryset(self) -> QuerySet[Study]:
-        return Study.objects.visible_to(self.request.user).select_related("run__job", "owner")
+        return Study.objects.visible_to(self.request.user).select_related(
+            "run__job", "run__within__run__job", "owner"
+        )
 
     def list(self, *_: Any, **__: Any) -> Response:
         """List studies, newest first."""

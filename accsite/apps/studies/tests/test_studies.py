@@ -11,7 +11,7 @@ from accsite.apps.datasets.models import Dataset
 from accsite.apps.datasets.services import manage
 from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.services import lifecycle
-from accsite.apps.recipes.models import RecipeRun
+from accsite.apps.recipes.models import RecipeRun, RecipeStep
 from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.studies.models import Study
 from accsite.apps.studies.selectors import claims_of, cost_of, find_study, has_more, state_of
@@ -332,3 +332,18 @@ def test_what_images_alone_spread_a_seed_by_stands_apart_from_the_seeds(arms, us
     measured = Measured(value=0.8, low=0.8 - 0.0196, high=0.8 + 0.0196, sample="s").model_dump(mode="json")
     study.results.filter(arm="heavier", seed__lt=3).update(values={"digit/accuracy": measured})
     assert "over seeds; images alone spread a seed by 0.01" in page.get(f"/studies/{study.slug}/").text
+
+
+def test_the_pages_of_a_study_in_a_recipe_lead_to_one_another(arms, user, page):
+    rows.make_worker("recipe-1", queues=("recipe",))
+    job = rows.make_job(kind="recipe", state="RUNNING", created_by=user)
+    recipe = RecipeRun.objects.create(recipe="Asks", label="Asks", job=job, created_by=user)
+    step = RecipeStep.objects.create(run=recipe, path="1", verb="study", args={"name": "it"})
+    study = studies.start_within(actor=user, study=write_down(arms, user), step=step)
+    assert study.run is not None
+    assert state_of(study) == "running"
+    assert "Asks" in page.get("/recipes/").text
+    assert f">{study.run.label}<" not in page.get("/recipes/").text
+    assert f'/recipes/runs/{study.run.pk}/"' in page.get(f"/recipes/runs/{recipe.pk}/").text
+    assert f'/recipes/runs/{recipe.pk}/"' in page.get(f"/recipes/runs/{study.run.pk}/").text
+    assert f'/recipes/runs/{study.run.pk}/"' in page.get(f"/studies/{study.slug}/").text

@@ -33,7 +33,7 @@ class Command(ActionCommand):
             self._recipes()
         elif verb == "runs":
             seen = RecipeRun.objects.visible_to(self.actor) if self.actor else RecipeRun.objects.all()
-            for run in seen.select_related("job")[:RUNS_SHOWN]:
+            for run in seen.alone().select_related("job")[:RUNS_SHOWN]:
                 self._line(run)
         else:
             run = find_run(self.actor, options["thing"] or 0)

@@ -74,7 +74,7 @@ class Command(ActionCommand):
 
     def run_own(self, **options: Any) -> int:
         if options["verb"] == "list":
-            for study in seen_studies(self.actor).select_related("run__job")[:SHOWN]:
+            for study in seen_studies(self.actor).select_related("run__job", "run__within__run__job")[:SHOWN]:
                 self._line(study)
             return SUCCEEDED
         if options["verb"] == "run":
