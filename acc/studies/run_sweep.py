@@ -331,6 +331,9 @@ def sweep(
                         for said in error.fields.values()
                     }
                 ) from error
+    ranked_by = studies._outcome(outcome)
+    if (ranked_by.get("metric") or ranked_by.get("name")) in studies.COSTS:
+        ranked_by.setdefault("higher_is_better", False)
     settings = local.settings(FIRST)
     plan: Study = parse(
         Study,
@@ -339,7 +342,7 @@ def sweep(
             "settings": settings,
             "arms": [{"name": FIRST}],
             "seeds": seeds if isinstance(seeds, int) else tuple(seeds),
-            "outcomes": [studies._outcome(outcome)],
+            "outcomes": [ranked_by],
         },
     )
     if plan.primary.higher_is_better is None:

@@ -12,7 +12,7 @@ from acc.studies import Study as Plan
 from acc.studies import space as spaces
 from acc.studies.plan import merge
 from acc.studies.space import Parameter, Space, Value
-from acc.studies.sweep import FIRST, Sweep, arm_of, fresh_seeds, require_optuna, winner
+from acc.studies.sweep import FIRST, MOST_TRIALS, Sweep, arm_of, fresh_seeds, require_optuna, winner
 from accsite.apps.jobs.services.unit import touch, unit_of_work
 from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import PluginKind
@@ -185,6 +185,10 @@ def add_trials(
     if not study.is_sweep:
         raise WrongState(study=f"study {study.name!r} is no sweep: its arms are not drawn")
     before = study.swept
+    if before.trials + more > MOST_TRIALS:
+        raise InvalidInput(
+            more=f"{more} is refused: {before.trials} are asked for, and {MOST_TRIALS} are the most"
+        )
     given = {"jobs": before.jobs if jobs is None else jobs, "hours": before.hours if hours is None else hours}
     new: Sweep = parse(Sweep, {**before.model_dump(), "trials": before.trials + more, **given})
     if new.limit == before.limit and more:
