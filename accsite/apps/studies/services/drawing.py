@@ -16,7 +16,6 @@ from accsite.apps.jobs.services.unit import touch, unit_of_work
 from accsite.apps.studies.models import Study, StudyResult
 from accsite.apps.studies.selectors import canonical, results_of, trials_of
 
-
 _seen: dict[int, str] = {}
 """Sweep -> how it was when nothing could be drawn: this process does not reckon the same again each second."""
 
