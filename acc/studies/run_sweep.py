@@ -325,11 +325,9 @@ def sweep(
             try:
                 dataclasses.replace(local, arms={FIRST: tried}).planned(FIRST, 0)
             except InvalidInput as error:
+                said = "; ".join(each for told in error.fields.values() for each in told)
                 raise InvalidInput(
-                    {
-                        f"space.{parameter.name}": f"{spaces.shown(end)} is refused: {said}"
-                        for said in error.fields.values()
-                    }
+                    {f"space.{parameter.name}": f"{spaces.shown(end)} is refused: {said}"}
                 ) from error
     ranked_by = studies._outcome(outcome)
     if (ranked_by.get("metric") or ranked_by.get("name")) in studies.COSTS:
