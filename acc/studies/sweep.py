@@ -438,7 +438,7 @@ def importance(sweep: Sweep, stands: Sequence[Standing]) -> dict[str, float]:
     with _optuna() as optuna:
         study = _told(optuna, sweep, done)
         judge = optuna.importance.FanovaImportanceEvaluator(n_trees=TREES, seed=0)
-        found = optuna.importance.get_param_importances(study, evaluator=judge, normalize=False)
+        found = judge.evaluate(study)
     shares = {parameter.name: float(found.get(parameter.name, 0.0)) for parameter in sweep.space}
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
