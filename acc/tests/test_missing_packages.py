@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-OPTIONAL = ("h5py", "pyarrow", "tensorboard", "mlflow")
+OPTIONAL = ("h5py", "pyarrow", "tensorboard", "mlflow", "optuna")
 ROOT = Path(__file__).parents[2]
 
 
@@ -92,3 +92,31 @@ def test_event_files_say_how_their_reader_is_installed_and_stores_of_mlflow_need
     (run_ / "meta.yaml").write_text("run_id: r\nrun_name: first\nstatus: 3\n")
     (run_ / "metrics" / "loss").write_text("0 1.0 0\n")
     assert "mine/first, 1 points" in run(without, TRACK, "import-runs", tmp_path / "mlruns", *words)
+
+
+SWEEP = """
+import sys
+from acc.errors import InvalidInput
+from acc.studies import Outcome
+from acc.studies.sweep import Sweep, advance, require_optuna
+asked = Sweep(space="lr: .1 to 1", seeds=2, sampler=sys.argv[1], prune=sys.argv[2] == "prune")
+try:
+    require_optuna(asked)
+    print(len(advance(asked, Outcome(name="y"), []).sweep.drawn))
+except InvalidInput as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("sampler", "prune", "said"),
+    [
+        ("random", "", "3"),
+        ("grid", "", "3"),
+        ("tpe", "", "pip install 'acc[sweeps]'; random and grid work"),
+        ("random", "prune", "pip install 'acc[sweeps]'; random and grid work"),
+    ],
+    ids=["random", "grid", "tpe", "pruned"],
+)
+def test_a_sweep_draws_without_optuna_or_says_what_installs_it(without: Path, sampler, prune, said) -> None:
+    assert run(without, SWEEP, sampler, prune).strip().endswith(said)
