@@ -325,12 +325,13 @@ def sweep(
             try:
                 dataclasses.replace(local, arms={FIRST: tried}).planned(FIRST, 0)
             except InvalidInput as error:
+                said = "; ".join(each for told in error.fields.values() for each in told)
                 raise InvalidInput(
-                    {
-                        f"space.{parameter.name}": f"{spaces.shown(end)} is refused: {said}"
-                        for said in error.fields.values()
-                    }
+                    {f"space.{parameter.name}": f"{spaces.shown(end)} is refused: {said}"}
                 ) from error
+    ranked_by = studies._outcome(outcome)
+    if (ranked_by.get("metric") or ranked_by.get("name")) in studies.COSTS:
+        ranked_by.setdefault("higher_is_better", False)
     settings = local.settings(FIRST)
     plan: Study = parse(
         Study,
@@ -339,7 +340,7 @@ def sweep(
             "settings": settings,
             "arms": [{"name": FIRST}],
             "seeds": seeds if isinstance(seeds, int) else tuple(seeds),
-            "outcomes": [studies._outcome(outcome)],
+            "outcomes": [ranked_by],
         },
     )
     if plan.primary.higher_is_better is None:

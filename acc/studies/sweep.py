@@ -421,7 +421,7 @@ def _reported(sweep: Sweep, trial: Any, stand: Standing) -> bool:
 
 
 def importance(sweep: Sweep, stands: Sequence[Standing]) -> dict[str, float]:
-    """Return how much of the spread of the trials' values each parameter explains alone; the shares sum to 1.
+    """Return what share of the spread of the trials' values each parameter explains alone; combinations have the rest.
 
     By functional analysis of variance over random forests (Hutter, Hoos, Leyton-Brown 2014), on the trials with all
     their seeds. Raises InvalidInput (importance) for fewer than 20 of them, for values that do not differ, and where
@@ -438,7 +438,7 @@ def importance(sweep: Sweep, stands: Sequence[Standing]) -> dict[str, float]:
     with _optuna() as optuna:
         study = _told(optuna, sweep, done)
         judge = optuna.importance.FanovaImportanceEvaluator(n_trees=TREES, seed=0)
-        found = optuna.importance.get_param_importances(study, evaluator=judge)
+        found = judge.evaluate(study)
     shares = {parameter.name: float(found.get(parameter.name, 0.0)) for parameter in sweep.space}
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
 

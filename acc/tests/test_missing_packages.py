@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-OPTIONAL = ("h5py", "matplotlib", "pyarrow", "tensorboard", "mlflow")
+OPTIONAL = ("h5py", "matplotlib", "pyarrow", "tensorboard", "mlflow", "optuna")
 ROOT = Path(__file__).parents[2]
 
 
@@ -105,5 +105,33 @@ except InvalidInput as error:
 """
 
 
+SWEEP = """
+import sys
+from acc.errors import InvalidInput
+from acc.studies import Outcome
+from acc.studies.sweep import Sweep, advance, require_optuna
+asked = Sweep(space="lr: .1 to 1", seeds=2, sampler=sys.argv[1], prune=sys.argv[2] == "prune")
+try:
+    require_optuna(asked)
+    print(len(advance(asked, Outcome(name="y"), []).sweep.drawn))
+except InvalidInput as error:
+    print(error)
+"""
+
+
 def test_a_figure_says_what_draws_it(without: Path) -> None:
     assert run(without, DRAW).strip() == "form: figures need matplotlib: pip install 'acc[figures]'"
+
+
+@pytest.mark.parametrize(
+    ("sampler", "prune", "said"),
+    [
+        ("random", "", "3"),
+        ("grid", "", "3"),
+        ("tpe", "", "pip install 'acc[sweeps]'; random and grid work"),
+        ("random", "prune", "pip install 'acc[sweeps]'; random and grid work"),
+    ],
+    ids=["random", "grid", "tpe", "pruned"],
+)
+def test_a_sweep_draws_without_optuna_or_says_what_installs_it(without: Path, sampler, prune, said) -> None:
+    assert run(without, SWEEP, sampler, prune).strip().endswith(said)

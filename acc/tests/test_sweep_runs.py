@@ -92,6 +92,7 @@ def as_soon_as_it_is_let_go_of(folder: Path) -> SweepRun:
             time.sleep(0.05)
 
 
+@pytest.mark.long(20)
 def test_a_sweep_that_is_killed_goes_on_to_the_same_trials_and_numbers(
     done: SweepRun, tmp_path: Path
 ) -> None:

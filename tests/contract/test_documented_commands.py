@@ -119,6 +119,8 @@ LINES: list[tuple[str, int | None, str]] = [
     ("runs --filter zebra=1", 2, "zebra"),
     ("branches repeat digits/main --seeds 6 --steps 20 --outcome digit/accuracy", 0, "planned"),
     ("branches sweep digits/main --seeds 2 --steps 20 --trials 3 --outcome digit/accuracy", 0, "planned"),
+    ("study trials digits-main-sweep --more 2", 0, "planned"),
+    ("study confirm digits-main-sweep", 2, "no trial has a value of all its seeds yet"),
     ("study list", 0, "digits-main"),
     ("study show digits-main", 0, "6"),
     ("study export digits-main {folder}/study.html", 0, ""),

@@ -89,6 +89,7 @@ def routes(site: Site, job: Any) -> list[str]:
         "/recipes/run/Quickstart/",
         "/studies/",
         f"/studies/{study(site)}/",
+        f"/studies/{sweep(site)}/",
         f"/recipes/runs/{recipe_run()}/",
         "/devices/",
         "/plugins/",
@@ -118,6 +119,29 @@ def study(site: Site) -> str:
     from accsite.apps.studies.services import studies
 
     made = studies.repeat_branch(actor=None, branch=site.branch, seeds=2, outcome="digit/accuracy", steps=5)
+    return str(made.slug)
+
+
+def sweep(site: Site) -> str:
+    """Return the slug of a sweep that has drawn, and whose first arm is done."""
+    from acc.studies import Measured
+    from accsite.apps.studies.services import running, sweeps
+
+    made = sweeps.sweep_branch(
+        actor=None,
+        branch=site.branch,
+        space="train.lr: 1e-4 to 1e-2 log; train.optimizer: adamw or sgd",
+        outcome="digit/accuracy",
+        seeds=2,
+        steps=5,
+        sampler="random",
+    )
+    running.next_places(made.pk, [], 2)
+    for place, row in enumerate(made.results.all()):
+        value = Measured(value=0.5 + place / 10).model_dump(mode="json")
+        made.results.filter(pk=row.pk).update(
+            state="succeeded", values={"digit/accuracy": value}, seconds=1.0
+        )
     return str(made.slug)
 
 

@@ -232,9 +232,13 @@ def searched(studies: QuerySet[Study], *, q: str = "", state: str = "") -> Query
     if not state:
         return studies
     begun = studies.filter(run__isnull=False)
-    works = Q(run__job__state__in=[each.value for each in ACTIVE])
-    halted = Q(held=True) | Q(run__job__state=JobState.CANCELLED)
-    failed = Q(held=False, run__job__state=JobState.FAILED)
+    alone, within = "run__job__state", "run__within__run__job__state"
+    active = [each.value for each in ACTIVE]
+    works = Q(**{f"{alone}__in": active}) | Q(run__job=None, **{f"{within}__in": active})
+    ended = Q(run__job=None)
+    halted = Q(held=True) | Q(**{alone: JobState.CANCELLED}) | ended & Q(**{within: JobState.CANCELLED})
+    failed = Q(**{alone: JobState.FAILED}) | ended & Q(**{within: JobState.FAILED})
+    failed &= Q(held=False)
     found = {
         "planned": studies.filter(run=None),
         "running": begun.filter(works, held=False),

@@ -151,7 +151,7 @@ def shown(study: Study, x: str = "", y: str = "") -> Shown:
         has_more=has_more(study),
         places=places,
         confirmations=list(study.confirmations.order_by("pk")),
-        can_confirm=ranked[0].number == best > 0,
+        can_confirm=ranked[0].number == best > 0 and not study.is_at_work,
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.db.models import Count
+
 from acc.errors import InvalidInput
 from acc.studies import Study as Plan
 from acc.studies.plan import merge, patch
@@ -12,15 +14,24 @@ from acc.studies.space import Value
 from acc.studies.sweep import FEWEST_FOR_IMPORTANCE, Sweep, advance, arm_of, importance
 from accsite.apps.jobs.services.unit import touch, unit_of_work
 from accsite.apps.studies.models import Study, StudyResult
-from accsite.apps.studies.selectors import results_of, trials_of
+from accsite.apps.studies.selectors import canonical, results_of, trials_of
+
+_seen: dict[int, str] = {}
+"""Sweep -> how it was when nothing could be drawn: this process does not reckon the same again each second."""
 
 
 def draw(study: Study) -> None:
     """Draw what may be drawn of a sweep by now, and keep it with its places; raises InvalidInput without Optuna."""
+    states = study.results.values_list("state").annotate(count=Count("pk")).order_by("state")
+    now = canonical([study.sweep, list(states)])
+    if _seen.get(study.pk) == now:
+        return
     sweep = study.swept
     step = advance(sweep, study.planned.primary, results_of(study))
     if step.sweep != sweep or step.places:
         _keep(study, step.sweep, [(arm_of(number), seed) for number, seed in step.places])
+    else:
+        _seen[study.pk] = now
     _weigh(study)
 
 

@@ -55,7 +55,7 @@ def next_places(study_id: int, busy: Collection[int], at_once: int) -> list[Stud
 def at_once(study_id: int, most: int) -> int:
     """Return how many arms and seeds are under way together: one for each worker that trains, and one that waits."""
     study = Study.objects.get(pk=study_id)
-    arms = len(study.planned.seeds if study.is_sweep else study.planned.arms)
+    arms = len(study.sweep["seeds"]) if study.sweep is not None else len(study.planned.arms)
     return min(most, max(arms, len(Worker.objects.serving("train")) + 1))
 
 

@@ -12,7 +12,7 @@ from acc.studies import Study as Plan
 from acc.studies import space as spaces
 from acc.studies.plan import merge
 from acc.studies.space import Parameter, Space, Value
-from acc.studies.sweep import FIRST, Sweep, arm_of, fresh_seeds, require_optuna, winner
+from acc.studies.sweep import FIRST, MOST_TRIALS, Sweep, arm_of, fresh_seeds, require_optuna, winner
 from accsite.apps.jobs.services.unit import touch, unit_of_work
 from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import PluginKind
@@ -58,8 +58,7 @@ def sweep_branch(
         raise InvalidInput(outcome=f"{outcome!r} is better neither high nor low; name another to rank by")
     ranked_by = {**asked.primary.model_dump(), "higher_is_better": better}
     plan: Plan = parse(Plan, {**asked.model_dump(), "arms": [{"name": FIRST}], "outcomes": [ranked_by]})
-    read = spaces.space_of(space)
-    require_allowed(plan.settings, read)
+    read = _allowed_space(plan.settings, space)
     first = {parameter.name: _value(plan.settings, parameter) for parameter in read}
     sweep: Sweep = parse(
         Sweep,
@@ -89,6 +88,18 @@ def sweep_branch(
     )
 
 
+def _allowed_space(settings: Mapping[str, Any], space: Any) -> Space:
+    """Return a space that is given in any form; raises InvalidInput (space) with a sentence for each wrong place."""
+    try:
+        read = spaces.space_of(space)
+        require_allowed(settings, read)
+    except InvalidInput as error:
+        told = {where.removeprefix("space").removeprefix("."): said for where, said in error.fields.items()}
+        sentences = [f"{where}: {each}" if where else each for where, said in told.items() for each in said]
+        raise InvalidInput({"space": sentences}) from error
+    return read
+
+
 def require_allowed(settings: Mapping[str, Any], space: Space) -> None:
     """Raise InvalidInput (space.PLACE) for a place that a branch has not, or a bound that is not allowed there."""
     errors: dict[str, str] = {}
@@ -97,15 +108,12 @@ def require_allowed(settings: Mapping[str, Any], space: Space) -> None:
             try:
                 _require_end(settings, parameter.name, end)
             except InvalidInput as error:
-                said = "; ".join(str(each) for told in error.fields.values() for each in _listed(told))
-                errors[f"space.{parameter.name}"] = said
+                errors[f"space.{parameter.name}"] = "; ".join(
+                    each for told in error.fields.values() for each in told
+                )
                 break
     if errors:
         raise InvalidInput(errors)
-
-
-def _listed(told: Any) -> list[Any]:
-    return list(told) if isinstance(told, list | tuple) else [told]
 
 
 def _require_end(settings: Mapping[str, Any], name: str, value: Value) -> None:
@@ -185,6 +193,10 @@ def add_trials(
     if not study.is_sweep:
         raise WrongState(study=f"study {study.name!r} is no sweep: its arms are not drawn")
     before = study.swept
+    if before.trials + more > MOST_TRIALS:
+        raise InvalidInput(
+            more=f"{more} is refused: {before.trials} are asked for, and {MOST_TRIALS} are the most"
+        )
     given = {"jobs": before.jobs if jobs is None else jobs, "hours": before.hours if hours is None else hours}
     new: Sweep = parse(Sweep, {**before.model_dump(), "trials": before.trials + more, **given})
     if new.limit == before.limit and more:

@@ -198,11 +198,11 @@ def test_a_failed_seed_leaves_its_trial_without_a_value(swept, user):
 @pytest.mark.parametrize(
     ("wrong", "field", "sentence"),
     [
-        ({"space": "train.lr: 1e-4 to 100 log"}, "space.train.lr", "100"),
-        ({"space": "train.speed: 1 to 2"}, "space.train.speed", "is no place of this branch"),
-        ({"space": "tasks.reconstruction.weight: -1 to 2"}, "space.tasks.reconstruction.weight", "-1"),
-        ({"space": "train.optimizer: adam or fast"}, "space.train.optimizer", "fast"),
-        ({"space": "model.latent_dim: 1 to 8 int"}, "space.model.latent_dim", "factor group"),
+        ({"space": "train.lr: 1e-4 to 100 log"}, "space", "100"),
+        ({"space": "train.speed: 1 to 2"}, "space", "is no place of this branch"),
+        ({"space": "tasks.reconstruction.weight: -1 to 2"}, "space", "-1"),
+        ({"space": "train.optimizer: adam or fast"}, "space", "fast"),
+        ({"space": "model.latent_dim: 1 to 8 int"}, "space", "factor group"),
         ({"space": "lr"}, "space", "names no range"),
         ({"outcome": ""}, "outcome", "say what is compared"),
         ({"seeds": 0}, "seeds", "0 seeds are refused"),
