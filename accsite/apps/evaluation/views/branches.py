@@ -37,7 +37,7 @@ MOST_PICKED = 4
 def home(request: HttpRequest) -> HttpResponse:
     """Rank branches, or all checkpoints, by one number: ``?metric=&of=&q=&sort=&order=&page=``.
 
-    Branches that have no checkpoint of their own are listed where nothing is ranked or a name is given, or by ``?bare=1``.
+    Branches without a checkpoint of their own are listed where nothing is ranked, a name is given, or by ``?bare=1``.
     """
     asked = request.GET
     query = asked.get("q", "").strip()
