@@ -60,13 +60,12 @@ function showLegend() {
 	if (legend.shown !== entries) {
 		legend.shown = entries;
 		legend.replaceChildren(
-			...all.map(({ dataset: { series, slot, dash, name } }) => {
+			...all.map((tile) => {
+				const { series, slot, dash } = tile.dataset;
 				const button = document.createElement("button");
-				const [swatch, text] = [document.createElement("span"), document.createElement("span")];
-				[swatch.className, text.className, text.textContent] = ["swatch", "clip", name];
 				button.type = "button";
 				Object.assign(button.dataset, { series, slot, dash });
-				button.append(swatch, text);
+				button.append(...tile.querySelector("[data-large]").cloneNode(true).childNodes);
 				return button;
 			}),
 		);

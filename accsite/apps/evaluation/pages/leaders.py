@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, F, IntegerField, Max, TextField, Value, Window
+from django.db.models import Count, F, IntegerField, Max, Q, TextField, Value, Window
 from django.db.models.functions import Cast, Concat, RowNumber
 
 from accsite.apps.evaluation.models import Metric
@@ -168,16 +168,31 @@ def with_trends(user: Any, choice: Choice, rows: Sequence[Leader]) -> list[Leade
     return found
 
 
-def others(user: Any, choice: Choice | None, query: str = "", *, most: int) -> Listed:
-    """Return the ``most`` newest branches of which this number was not measured."""
+def others(
+    user: Any,
+    choice: Choice | None,
+    query: str = "",
+    *,
+    most: int,
+    training: Collection[int] = (),
+    bare: bool = True,
+) -> tuple[Listed, int]:
+    """Return the ``most`` newest branches of which this number was not measured; and how many were left out.
+
+    bare: also those that have no checkpoint of their own, of which nothing can be measured, and are not ``training``.
+    """
     rows = Branch.objects.filter(experiment__in=Experiment.objects.visible_to(user))
     if choice:
         rows = rows.exclude(pk__in=_measured(user, choice).order_by().values("evaluation__branch"))
     rows = _called(rows, query, "experiment__name", "name")
     total = rows.count()
+    left_out = 0
+    if not bare:
+        rows = rows.filter(Q(head__branch=F("pk")) | Q(pk__in=training))
+        left_out, total = total - rows.count(), rows.count()
     rows = rows.select_related("experiment", "head").defer("head__spec").order_by("-pk")
     rest = rows.annotate(last=Max("evaluations__created_at"))[:most]
-    return Listed([Leader(row, last=row.last) for row in rest], total)
+    return Listed([Leader(row, last=row.last) for row in rest], total), left_out
 
 
 def ordered(rows: Sequence[Leader], choice: Choice, sort: str, order: str) -> list[Leader]:

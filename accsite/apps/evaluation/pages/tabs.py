@@ -427,7 +427,11 @@ def _thresholds(branch: Branch) -> dict[tuple[str, str], tuple[float, float, str
 
 
 def is_kept(checkpoint: Checkpoint, asked: PartRequest, kept: Kept) -> bool:
-    """Return whether what is shown is what today's options give, or the very evaluation that was asked for."""
-    if kept.part is not None and asked.evaluation:
-        return True
-    return kept.part is not None and kept.part.key == part_key(checkpoint, asked.spec, asked.part)
+    """Return whether what is shown is what today's options give, or one of several that the page leads to."""
+    if kept.part is None:
+        return False
+    key = part_key(checkpoint, asked.spec, asked.part)
+    return bool(asked.evaluation) or key in (
+        kept.part.key,
+        *(part.key for part in measured(checkpoint, asked)),
+    )

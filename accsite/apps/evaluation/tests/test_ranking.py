@@ -87,8 +87,13 @@ def test_a_branch_without_the_number_says_whether_it_is_trained_now_or_was_only_
     fork = Branch.objects.create(
         experiment=branch.experiment, name="fork", slug="fork", head=begun, forked_from=begun
     )
-    assert "not trained since its fork" in page.get("/evaluate/").text
-    assert "not measured so" not in page.get("/evaluate/").text
+    shown = folded(page.get("/evaluate/"))
+    assert 'class="unmeasured"' not in shown
+    assert '1 branch that was not trained is not listed. <a href="?bare=1">List them too</a>' in shown
+    for asked in ("bare=1", "q=fork"):
+        shown = page.get(f"/evaluate/?{asked}").text
+        assert "not trained since its fork" in shown
+        assert "not measured so" not in shown
     rows.make_job(fork, state=JobState.RUNNING, attempt=1, step=4554, start_checkpoint=begun)
     shown = page.get("/evaluate/").text.partition('class="unmeasured"')[2]
     assert "training" in shown
@@ -183,7 +188,7 @@ def test_how_many_branches_without_the_number_are_not_listed_is_told(
     measured(rows.make_branch(None, slug="known"), 0.5)
     for number in range(5):
         rows.make_branch(None, slug=f"bare-{number}")
-    answer = page.get("/evaluate/")
+    answer = page.get("/evaluate/?bare=1")
     assert [row.branch.experiment.name for row in answer.context["rest"]] == ["bare-4", "bare-3"]
     assert "3 older branches not measured so not listed." in folded(answer)
     assert "not listed" not in folded(page.get("/evaluate/?q=bare-0"))

@@ -35,7 +35,10 @@ MOST_PICKED = 4
 
 @require_GET
 def home(request: HttpRequest) -> HttpResponse:
-    """Rank branches, or all checkpoints, by one number: ``?metric=&of=&q=&sort=&order=&page=``."""
+    """Rank branches, or all checkpoints, by one number: ``?metric=&of=&q=&sort=&order=&page=``.
+
+    Branches without a checkpoint of their own are listed where nothing is ranked, a name is given, or by ``?bare=1``.
+    """
     asked = request.GET
     query = asked.get("q", "").strip()
     of = asked.get("of", "") if asked.get("of") in leader_pages.OF else "branches"
@@ -43,7 +46,11 @@ def home(request: HttpRequest) -> HttpResponse:
     offered = leader_pages.choices(request.user)
     choice = leader_pages.chosen(offered, asked.get("metric", ""))
     shown = LEADERS_A_PAGE if of == "branches" else 0  # of checkpoints there are no others
-    rest = leader_pages.others(request.user, choice, query, most=shown)
+    training = running.trained_now()
+    bare = not choice or bool(query) or asked.get("bare") == "1"
+    rest, left_out = leader_pages.others(
+        request.user, choice, query, most=shown, training=training, bare=bare
+    )
     page, cut = None, 0
     if choice:
         measured = leader_pages.leaders(request.user, choice, of=of, query=query)
@@ -68,7 +75,8 @@ def home(request: HttpRequest) -> HttpResponse:
         "ofs": leader_pages.OF,
         "heads": _heads(request, choice, sort) if choice else {},
         "most": MOST_PICKED,
-        "training": running.trained_now(),
+        "training": training,
+        "left_out": left_out if of == "branches" else 0,
     }
     return render(request, "evaluation/home.html", context)
 

@@ -95,7 +95,7 @@ def submit_training(
         actor,
         idempotency_key,
         JobKind.TRAIN,
-        title=f"Train {branch} for {spec.steps} steps",
+        title=f"Train {branch} for {spec.steps:,} steps",
         branch=branch,
         start_checkpoint=branch.head,
         spec=frozen.model_dump(mode="json"),

@@ -87,7 +87,7 @@ def queue_evaluation(
     what = "Preview" if preview else "Evaluate"
     return enqueue(
         JobKind.EVALUATE,
-        title=f"{what} {checkpoint.branch} at step {checkpoint.step}",
+        title=f"{what} {checkpoint.branch} at step {checkpoint.step:,}",
         branch=checkpoint.branch,
         checkpoint=checkpoint,
         spec=spec.model_dump(mode="json"),

@@ -61,7 +61,7 @@ def submit_expansion(
         refuse_while_busy(branch, "checkpoint")
     return queueing.enqueue(
         JobKind.EXPAND,
-        title=f"Expand {checkpoint.branch} at step {checkpoint.step}: {spec.words}"[:160],
+        title=f"Expand {checkpoint.branch} at step {checkpoint.step:,}: {spec.words}"[:160],
         branch=checkpoint.branch,
         checkpoint=checkpoint,
         spec={"expansion": spec.model_dump(mode="json"), "branch_name": branch_name},

@@ -62,7 +62,7 @@ def submit_replay(
         idempotency_key,
         JobKind.REPLAY,
         queue=queue,
-        title=f"Replay {checkpoint.branch} to step {checkpoint.step}"[:160],
+        title=f"Replay {checkpoint.branch} to step {checkpoint.step:,}"[:160],
         branch=checkpoint.branch,
         checkpoint=checkpoint,
         spec=spec,
