@@ -8,17 +8,18 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypedDict
 
-from django.db.models import Q, QuerySet, TextField
-from django.db.models.functions import Cast
+from django.db.models import Case, F, Q, QuerySet, TextField, Value, When
+from django.db.models.functions import Cast, Coalesce
 
 from acc.errors import InvalidInput
 from acc.studies import Outcome, Result, judge, settled
 from acc.studies import Study as Plan
-from acc.studies.space import Value
+from acc.studies.space import Value as Drawn
 from acc.studies.sweep import FIRST, Standing, is_over, ranking, standings
 from accsite.apps.datasets.models import Dataset
 from accsite.apps.jobs.models import Job, JobKind, Worker
 from accsite.apps.jobs.states import ACTIVE, TERMINAL, JobState
+from accsite.apps.recipes.models import RecipeStep
 from accsite.apps.studies.models import Study, StudyResult
 from accsite.apps.training.models import Visibility
 
@@ -81,7 +82,7 @@ class RankedTrial(TypedDict):
     rank: int
     trial: int
     arm: str
-    values: dict[str, Value]
+    values: dict[str, Drawn]
     state: str
     n: int
     mean: float | None
@@ -231,14 +232,13 @@ def searched(studies: QuerySet[Study], *, q: str = "", state: str = "") -> Query
         studies = studies.filter(asked)
     if not state:
         return studies
-    begun = studies.filter(run__isnull=False)
-    alone, within = "run__job__state", "run__within__run__job__state"
-    active = [each.value for each in ACTIVE]
-    works = Q(**{f"{alone}__in": active}) | Q(run__job=None, **{f"{within}__in": active})
-    ended = Q(run__job=None)
-    halted = Q(held=True) | Q(**{alone: JobState.CANCELLED}) | ended & Q(**{within: JobState.CANCELLED})
-    failed = Q(**{alone: JobState.FAILED}) | ended & Q(**{within: JobState.FAILED})
-    failed &= Q(held=False)
+    within = "run__within__run__job__state"
+    part = When(~Q(run__within__state=RecipeStep.State.SUCCEEDED), then=F(within))
+    own = When(run__job__isnull=False, then=F("run__job__state"))
+    begun = studies.filter(run__isnull=False).annotate(stands=Coalesce(Case(own, part), Value("")))
+    works = Q(stands__in=[each.value for each in ACTIVE])
+    halted = Q(held=True) | Q(stands=JobState.CANCELLED)
+    failed = Q(held=False, stands=JobState.FAILED)
     found = {
         "planned": studies.filter(run=None),
         "running": begun.filter(works, held=False),
