@@ -2,11 +2,14 @@
 
 The test process sees the same database through Django's ORM, so a test submits by the services that the site
 uses and looks at rows. ``Template`` is made once: a migrated database, the plugins known, the digits stored.
+
+What the starter forks under `manage.py up` it forks here, too: torch and Django are imported once for each platform.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -32,8 +35,11 @@ from django.test import override_settings
 
 from accsite.settings.base import database
 from accsite.supervisor.health import is_ready
+from accsite.supervisor.processes import Process as PlatformProcess
+from accsite.supervisor.processes import starter as starter_process
 from accsite.supervisor.processes import table
 from accsite.supervisor.redis import RedisServer, free_port, use
+from accsite.supervisor.starter import Forked, Starter
 from workers.machine.processes import name_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -64,12 +70,50 @@ class Gone(AssertionError):
     """What a test waited for did not come; the logs of the processes are in the message."""
 
 
+FORKED = {process.command[2] for process in table() if process.forked}
+"""Modules that the starter forks."""
+
+
+class Fork:
+    """A process that a starter has forked, asked as a ``Popen`` is."""
+
+    def __init__(self, forked: Forked) -> None:
+        assert forked.pid is not None
+        self.forked, self.pid = forked, forked.pid
+
+    def poll(self) -> int | None:
+        """Return how it ended, None while it runs."""
+        return self.forked.poll()
+
+    def wait(self, timeout: float = math.inf) -> int:
+        """Return how it ended; raises ``subprocess.TimeoutExpired`` if it has not after ``timeout`` seconds."""
+        until = time.monotonic() + timeout
+        while (status := self.poll()) is None:
+            if time.monotonic() > until:
+                raise subprocess.TimeoutExpired([f"process {self.pid}"], timeout)
+            self.forked.starter.wait(0.05)
+        return status
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal if it runs."""
+        if self.poll() is None:
+            self.forked.send_signal(number)
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+
 @dataclass
 class Process:
     """One real process of the platform, its output in a file."""
 
     name: str
-    popen: subprocess.Popen[bytes]
+    popen: subprocess.Popen[bytes] | Fork
     log: Path
     told: tuple[Any, ...] = ()
     begin: int = 0
@@ -131,6 +175,8 @@ class Stack:
     processes: list[Process] = field(default_factory=list)
     kept: frozenset[str] = frozenset()
     """Other workers that one test hands on to the next."""
+    starters: dict[str, tuple[Starter, Any]] = field(default_factory=dict)
+    """By the environment that their forks have: what a test asks of it, and its process."""
 
     # --- processes -----------------------------------------------------------------------------------------
 
@@ -138,19 +184,39 @@ class Stack:
         """Start ``python command...`` with the platform's environment and return it at once."""
         log = self.home / "logs" / f"{len(self.processes)}-{name}.log"
         log.parent.mkdir(exist_ok=True)
+        popen: subprocess.Popen[bytes] | Fork
         with log.open("wb") as out:
-            popen = subprocess.Popen(
-                [sys.executable, *command],
-                cwd=ROOT,
-                env={**self.environment, **environment},
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-            )
+            if command[0] == "-m" and command[1] in FORKED:
+                popen = self._fork(command, environment, out.fileno())
+            else:
+                popen = subprocess.Popen(
+                    [sys.executable, *command],
+                    cwd=ROOT,
+                    env={**self.environment, **environment},
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=out,
+                    start_new_session=True,
+                )
         process = Process(name, popen, log, (name, command, environment))
         self.processes.append(process)
         return process
+
+    def _fork(self, command: tuple[str, ...], environment: dict[str, str], output: int) -> Fork:
+        """Return what the starter of this environment has forked; there is one for each that was asked for."""
+        key = json.dumps(environment, sort_keys=True)
+        if key not in self.starters:
+            program = starter_process()
+            made = Starter(program)
+            with (self.home / "logs" / f"starter-{len(self.starters)}.log").open("wb") as log:
+                popen = made.execute(program, {**self.environment, **environment}, log.fileno())
+            self.starters[key] = made, popen
+        made, popen = self.starters[key]
+        forked = made.fork(PlatformProcess(command[1], (sys.executable, *command), forked=True), {}, output)
+        while forked.pid is None and popen.poll() is None:
+            made.wait(0.05)
+        assert forked.pid is not None, "the starter has ended, see its log beside those of the others"
+        return Fork(forked)
 
     def worker(
         self, name: str = "", queues: str = "train", *, wait: bool = True, **environment: str
@@ -212,6 +278,15 @@ class Stack:
                 process.popen.wait(max(0.1, until - time.monotonic()))
             if process.alive:
                 process.kill()
+
+    def end(self) -> None:
+        """End every process that is left, and the starters that have forked them."""
+        self.stop()
+        for made, popen in self.starters.values():
+            popen.terminate()
+            popen.wait()
+            made.lose()
+        self.starters.clear()
 
     def hand_on(self) -> None:
         """End what a test left, and all jobs, but for idle workers that are ``kept``: they cost seconds to start."""
@@ -337,7 +412,7 @@ class Template:
             try:
                 yield stack
             finally:
-                stack.stop()
+                stack.end()
 
     @contextmanager
     def made(
@@ -352,7 +427,7 @@ class Template:
                 shutil.copytree(self.home, home, dirs_exist_ok=True)
                 url = f"sqlite:///{home / 'acc.sqlite3'}"
             stack = self._made(home, url, environment, redis_database)
-            entered.callback(stack.stop)
+            entered.callback(stack.end)
             if postgresql:
                 with self.seen(stack):
                     seed(stack)
@@ -366,7 +441,7 @@ class Template:
             try:
                 yield stack
             finally:
-                stack.stop()
+                stack.end()
 
     @property
     def environment(self) -> dict[str, str]:

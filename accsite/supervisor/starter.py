@@ -84,7 +84,7 @@ class Forked:
         """Send SIGTERM; one that is yet to be started never is."""
         self._asked_to_end = True
         if self.poll() is None and not self.starter.withdraw(self):
-            self._signal(signal.SIGTERM)
+            self.send_signal(signal.SIGTERM)
 
     def give_up(self) -> None:
         """Count it as ended, although the starter has not said so; if it is started all the same, it is ended then."""
@@ -96,7 +96,7 @@ class Forked:
         """Note its process id, and the kernel's handle on it."""
         self.pid, self._handle = pid, handle
         if self._asked_to_end:
-            self._signal(signal.SIGTERM)
+            self.send_signal(signal.SIGTERM)
 
     def ended(self, status: int) -> None:
         """Note how it ended."""
@@ -112,14 +112,15 @@ class Forked:
             os.close(self.output)
             self.output = None
 
-    def _is_gone(self) -> bool:
-        """Return whether the kernel says that it has ended, reaped or not."""
-        return self._handle is not None and bool(select.select([self._handle], [], [], 0)[0])
-
-    def _signal(self, number: int) -> None:
+    def send_signal(self, number: int) -> None:
+        """Send a signal, if it runs: to this process alone, whoever has its id by now."""
         if self._handle is not None:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._handle, number)
+
+    def _is_gone(self) -> bool:
+        """Return whether the kernel says that it has ended, reaped or not."""
+        return self._handle is not None and bool(select.select([self._handle], [], [], 0)[0])
 
 
 class Starter:
