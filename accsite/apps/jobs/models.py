@@ -42,6 +42,15 @@ PRIVATE_KINDS: dict[str, Visible] = {}
 """Of the jobs of kinds that work on no branch and are not everyone's to see: filled in by the app of each."""
 
 
+def _seen_by(user: Any) -> Q:
+    seen = Q(branch=None) & ~Q(kind__in=PRIVATE_KINDS)
+    for visible in ON_BRANCHES:
+        seen |= visible(user)
+    for kind, visible in PRIVATE_KINDS.items():
+        seen |= Q(branch=None, kind=kind) & visible(user)
+    return seen
+
+
 class WorkerQuerySet(models.QuerySet["Worker"]):
     def serving(self, queue: str) -> list[Worker]:
         """Return the workers that are online and serve a queue."""
@@ -88,18 +97,18 @@ class JobQuerySet(models.QuerySet["Job"]):
     def visible_to(self, user: Any) -> JobQuerySet:
         """Return the jobs that work on what ``user`` may see; a recipe's job is as private as its run.
 
-        Jobs of no branch are everyone's to see, but for those of PRIVATE_KINDS.
+        Jobs of no branch are everyone's to see, but for those of PRIVATE_KINDS. Which these are is put into a query
+        once for each user object, as roles are read: a page asks several times, and it takes 5 ms. To be asked of
+        jobs, not of ``values``.
         """
         if not user.is_authenticated:
             return self.none()
         if is_administrator(user):
             return self
-        seen = Q(branch=None) & ~Q(kind__in=PRIVATE_KINDS)
-        for visible in ON_BRANCHES:
-            seen |= visible(user)
-        for kind, visible in PRIVATE_KINDS.items():
-            seen |= Q(branch=None, kind=kind) & visible(user)
-        return self.filter(seen)
+        known: JobQuerySet | None = getattr(user, "_visible_jobs", None)
+        if known is None:
+            known = user._visible_jobs = Job.objects.filter(_seen_by(user))
+        return self & known
 
     def active(self) -> JobQuerySet:
         """Return the jobs that are waiting or held by a worker."""
