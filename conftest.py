@@ -28,7 +28,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 hypothesis.settings.register_profile("acc", hypothesis.settings(), deadline=None)
 hypothesis.settings.load_profile("acc")
 
-pytest_plugins = ["tests.untouched", "tests.durations"]
+pytest_plugins = ["tests.untouched", "tests.durations", "tests.emptied"]
 
 MARK_BY_FOLDER = {"faults": "fault", "e2e": "e2e", "gpu": "gpu", "containers": "containers"}
 
