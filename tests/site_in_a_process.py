@@ -14,7 +14,7 @@ from accsite.supervisor.redis import RedisServer, use
 from tests.web import serving
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def site_url(
     redis_server: RedisServer, django_db_setup: None, django_db_blocker: Any, tmp_path_factory: Any
 ) -> Iterator[str]:

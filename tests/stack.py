@@ -44,6 +44,8 @@ from workers.machine.processes import name_of
 
 ROOT = Path(__file__).resolve().parents[1]
 LEASE_SECONDS = 2.0
+LOOK_SECONDS = 0.05
+"""How often a test looks whether what it waits for is there; to look takes a millisecond or more of a core."""
 TRAINERS = ("train-1", "train-2")
 """Workers of which tests on one platform hand on one to each other, whichever is left."""
 PATIENCE = float(os.environ.get("ACC_TEST_PATIENCE", "1"))
@@ -357,7 +359,7 @@ class Stack:
             if time.monotonic() > end:
                 told = what if isinstance(what, str) else what()
                 raise Gone(f"waited {PATIENCE * seconds:g} s for {told}\n{self.logs()}")
-            time.sleep(0.02)
+            time.sleep(LOOK_SECONDS)
 
     def state(self, job: Any, *states: str, seconds: float = 60) -> Any:
         """Wait until ``job`` is in one of ``states`` and return it as it is then."""

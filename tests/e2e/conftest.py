@@ -179,24 +179,43 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
+@pytest.fixture(scope="session")
+def signed_in() -> dict[tuple[str, str], Any]:
+    """Return what a browser keeps of a user who has signed in, by name and site: who comes again need not do so."""
+    return {}
+
+
 @pytest.fixture
-def visit(site: Site, browser: Browser) -> Iterator[Callable[..., Watched]]:
-    """Return what opens a watched page, signed in as ``user`` by a one-time link unless it is None."""
+def visit(
+    site: Site, browser: Browser, signed_in: dict[tuple[str, str], Any]
+) -> Iterator[Callable[..., Watched]]:
+    """Return what opens a watched page at home, signed in as ``user`` unless it is None.
+
+    They sign in by a one-time link the first time, or ``anew``; from then on their browsers know them.
+    """
     from accsite.apps.access.services import make_sign_in_link
 
     contexts: list[BrowserContext] = []
 
-    def opened(user: Any = None, *, url: str = "", **options: Any) -> Watched:
+    def opened(user: Any = None, *, url: str = "", anew: bool = False, **options: Any) -> Watched:
+        who = (user.username if user is not None else "", url or site.url)
+        known = who in signed_in and not anew
+        if known:
+            options["storage_state"] = signed_in[who]
         context = browser.new_context(viewport={"width": 1440, "height": 900}, **options)
         context.set_default_timeout(60_000 * PATIENCE)
         contexts.append(context)
         context.add_init_script(WITNESS)
         watched = watch(context.new_page(), url or site.url)
-        if user is not None:
+        if known:
+            watched.open("/")
+        elif user is not None:
             token = make_sign_in_link(user, minutes=5)
             watched.open(f"/sign-in/link/{token}/")
             if watched.page.locator("form button").count() and "/sign-in/" in watched.page.url:
                 watched.page.locator("form button").first.click()
+            watched.page.wait_for_url(lambda at: "/sign-in/" not in at)
+            signed_in[who] = context.storage_state()
         return watched
 
     yield opened

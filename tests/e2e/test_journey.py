@@ -25,7 +25,7 @@ HELD = """() => {
 
 def at_bench(visit: Callable[..., Watched], site: Site, **options: Any) -> Watched:
     """Return a page signed in as the administrator, who lands on a workbench, and there on this branch's."""
-    watched = visit(site.admin, **options)
+    watched = visit(site.admin, anew=True, **options)
     watched.page.wait_for_url("**/w/**")
     watched.open(site.bench)
     return watched

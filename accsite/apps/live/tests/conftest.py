@@ -40,11 +40,11 @@ class Site:
         return await open_socket(self.port, cookies=cookies, **how)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def running_site(
     redis_server: RedisServer, django_db_setup: None, django_db_blocker: Any, tmp_path_factory: Any
 ) -> Iterator[Site]:
-    """Start daphne with the tests' database and Redis; it pings every second."""
+    """Start daphne with the tests' database and Redis, once for all files: it pings every second."""
     with serving(
         tmp_path_factory.mktemp("site"), "accsite.apps.live.tests.site:application", django_db_blocker
     ) as (port, process, log):
