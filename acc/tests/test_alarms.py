@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from acc.tests import helpers
 from acc.training.losses import series
-from acc.training.losses.alarms import Watch
+from acc.training.losses.alarms import Watch, quartiles
 from acc.training.protocols import Alarm, Baseline, PointBlock
 
 NOISE = np.random.default_rng(1).normal(0, 0.01, 20_000)
@@ -229,3 +229,8 @@ def test_a_run_tells_its_sink_and_a_command_begins_anew(monkeypatch: pytest.Monk
     longer = stuck.model_copy(update={"train": stuck.train.model_copy(update={"steps": 110})})
     _, again = helpers.run(longer, datasets, control=control)
     assert [alarm.kind for alarm in again.alarms] == ["plateau", "plateau"]
+
+
+@given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=150))
+def test_the_quartiles_of_a_window_are_those_of_numpy_to_the_bit(values: list[float]) -> None:
+    assert list(quartiles(values)) == np.quantile(np.array(values), (0.25, 0.5, 0.75)).tolist()

@@ -361,14 +361,19 @@ class Trainer:
             self.sink.on_alarm(alarm)
 
     def _remember(self, block: PointBlock) -> None:
-        here = {series.task_key(name) or name for name in block.series}
-        self._last = {key: value for key, value in self._last.items() if key in here}
+        """Keep the last value of the total and of each task; of one that was not drawn in a block an earlier one."""
+        last = {}
         for name, row in zip(block.series, block.values, strict=True):
-            values = row[~np.isnan(row)]
-            if len(values) and name == series.TOTAL:
-                self._last[name] = float(values[-1])
-            elif len(values) and name.startswith(series.raw("")):
-                self._last[series.task_key(name) or name] = float(values[-1])
+            key = name if name == series.TOTAL else series.task_key(name)
+            if key is None or name == series.weighted(key):
+                continue
+            value = float(row[-1])
+            if math.isnan(value):
+                there = np.flatnonzero(~np.isnan(row))
+                value = float(row[there[-1]]) if len(there) else self._last.get(key, value)
+            if not math.isnan(value):
+                last[key] = value
+        self._last = last
 
     def _count_skipped(self, step: int, name: str, *, expected: bool = False) -> None:
         """Count a step that was left out; raise an alarm at the first, the tenth, the hundredth and so on.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +31,19 @@ def shuffled(z_ND: Tensor, generator: torch.Generator) -> Tensor:
     """Return the codes with each dimension permuted over the rows by itself, so that none depends on another."""
     order = torch.rand(z_ND.shape, generator=generator, device=z_ND.device).argsort(dim=0)
     return z_ND.gather(0, order)
+
+
+@contextmanager
+def frozen(module: nn.Module) -> Iterator[None]:
+    """Within, what the module computes teaches its parameters nothing."""
+    learning = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    for parameter in learning:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in learning:
+            parameter.requires_grad_(True)
 
 
 class DiscriminatorTask(Task):
@@ -71,8 +85,8 @@ class DiscriminatorTask(Task):
         """Return both losses."""
         assert head is not None
         z = self.latent(output)
-        frozen = {name: parameter.detach() for name, parameter in head.named_parameters()}
-        code, other = torch.func.functional_call(head, frozen, (z,)).unbind(1)
+        with frozen(head):
+            code, other = head(z).unbind(1)
         told = head(torch.cat([z.detach(), shuffled(z.detach(), step.generator)]))
         truth = torch.arange(2, device=z.device).repeat_interleave(len(z))
         return {"total_correlation": (code - other).mean(), "discriminator": F.cross_entropy(told, truth)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 import torch
 import torch.nn.functional as F
@@ -65,6 +66,10 @@ class TopKAutoencoder(nn.Module):
         return F.normalize(self.words, dim=1)
 
 
+class _Reached(Exception):
+    """The layer has given what is looked for; the rest of the pass is not needed."""
+
+
 class TopKSparseTask(Task):
     """A sparse autoencoder on the activations of a layer, of whose features ``k`` are active (Gao et al. 2024).
 
@@ -118,14 +123,17 @@ class TopKSparseTask(Task):
 
         def note(_module: nn.Module, _inputs: object, found: Tensor) -> None:
             seen.append(found)
+            if not torch.compiler.is_compiling():  # a compiled pass is taken whole
+                raise _Reached
 
         hook = model.get_submodule(self.layer).register_forward_hook(note)
         training = model.training
         model.eval()
         try:
-            mean = model.posterior(x_BCHW)[0]
-            if not seen:
-                model.decode_logits(mean)
+            with suppress(_Reached):
+                mean = model.posterior(x_BCHW)[0]
+                if not seen:
+                    model.decode_logits(mean)
         finally:
             hook.remove()
             model.train(training)

@@ -53,7 +53,14 @@ class Adopted:
         self._dead: set[int] = set()
 
     def look(self) -> None:
-        """Take away those that were dead the last time, too: by now ``subprocess`` knows what it has started."""
+        """Take away those that were dead the last time, too: by now ``subprocess`` knows what it has started.
+
+        It stands beside a training, so it reads of all processes only where one of its own is dead: that takes
+        milliseconds, in which the training waits for the interpreter.
+        """
+        if not _some_child_is_dead():
+            self._dead = set()
+            return
         dead = {each.pid: each.name for each in _all() if each.parent == os.getpid() and each.state == "Z"}
         if self._dead & dead.keys():
             started, names = _started(), {_read(task / "comm").strip() for task in _tasks()}
@@ -62,6 +69,14 @@ class Adopted:
                     with suppress(ChildProcessError):
                         os.waitpid(pid, os.WNOHANG)
         self._dead = set(dead)
+
+
+def _some_child_is_dead() -> bool:
+    """Return whether a process below this one waits to be taken away; asks the kernel alone, and takes none away."""
+    try:
+        return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return False
 
 
 def _started() -> set[int]:
