@@ -70,8 +70,8 @@ class Target:
 
     @property
     def facts_line(self) -> str:
-        """Its facts with dots between them."""
-        return " · ".join(f"{word} {value}" for word, value in self.facts)
+        """Its facts with dots between them; a line breaks at a dot, never within a fact."""
+        return " · ".join(f"{word} {value}".replace(" ", "\N{NO-BREAK SPACE}") for word, value in self.facts)
 
     @property
     def histogram_label(self) -> str:
@@ -209,7 +209,10 @@ def _target(dataset: Dataset, target: dict[str, Any], choice: Choice) -> Target:
 
 
 def column_facts(target: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return what is known of a target column: how many classes, or range, mean and spread."""
+    """Return what is known of a target column: how many classes, or range, mean and spread.
+
+    A mean far below the spread is what rounding left of 0, and said so.
+    """
     if target["kind"] == "class":
         counts = target.get("counts") or []
         facts = [("classes", str(target.get("classes")))]
@@ -224,9 +227,11 @@ def column_facts(target: Mapping[str, Any]) -> list[tuple[str, str]]:
     facts = []
     if target.get("min") is not None and target.get("max") is not None:
         facts.append(("range", f"{plots.figure(target['min'])} to {plots.figure(target['max'])}"))
+    finest = (target.get("std") or 0) * 1e-5
     for key, word in (("mean", "mean"), ("std", "sd")):
         if target.get(key) is not None:
-            facts.append((word, f"{float(f'{target[key]:.3g}'):g}"))
+            about_0 = 0 < abs(target[key]) < finest
+            facts.append((word, "about 0" if about_0 else f"{float(f'{target[key]:.3g}'):g}"))
     return facts
 
 

@@ -28,10 +28,21 @@ export function press({ key }, keys) {
 	const found = keys.find((item) => item.keys === combination);
 	if (combination === "?") help(keys);
 	else if (found) found.action();
+	else if (key in MOVES) move(MOVES[key]);
 	else if (key === "g") {
 		prefix = "g";
 		setTimeout(() => (prefix = ""), 1500);
 	}
+}
+
+// Through the rows of a page's lists: the focus goes to the link of the row below, or above; at the ends it stays.
+const MOVES = { j: 1, k: -1 };
+const rows = () => [...document.querySelectorAll("main tbody tr")].filter((row) => $("a", row)?.checkVisibility());
+function move(by) {
+	const all = rows();
+	const at = all.indexOf(document.activeElement.closest("tr"));
+	const next = at < 0 ? (by > 0 ? 0 : all.length - 1) : at + by;
+	if (all[next]) $("a", all[next]).focus();
 }
 
 // The help writes itself from the keys that are registered.
@@ -39,6 +50,7 @@ export function help(keys) {
 	$("#help")?.remove();
 	const all = [
 		...keys,
+		...(rows().length > 1 ? [{ keys: "j k", help: "the next row, the one before" }] : []),
 		{ keys: "Ctrl+K", help: "command palette" },
 		{ keys: "?", help: "this help" },
 		{ keys: "Esc", help: "close" },

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from django.urls import reverse
 
 from acc.errors import InvalidInput
-from accsite.apps.evaluation.models import Artifact
+from accsite.apps.evaluation.models import Artifact, Evaluation
 from accsite.apps.evaluation.pages import hues, matrix, sentences
 from accsite.apps.evaluation.pages.bars import Axis, Bar
 from accsite.apps.evaluation.selectors import asked, comparing
@@ -96,6 +96,18 @@ def dataset_of(checkpoints: Sequence[Checkpoint], query: Mapping[str, Any]) -> s
     return comparing.common_dataset(checkpoints, wanted)
 
 
+def rows_of(query: Mapping[str, Any]) -> str:
+    """Return the rows that all tabs are of (``EvalSpec.rows``): those that the address names, else those held out."""
+    return asked.read("metrics", query).spec.rows
+
+
+def other_rows(checkpoints: Sequence[Checkpoint]) -> list[str]:
+    """Return what any of the checkpoints was measured on beside the rows held out, in the order of ``asked.ROWS``."""
+    found = Evaluation.objects.filter(checkpoint__in=checkpoints).values_list("options__rows", flat=True)
+    measured = set(found.order_by().distinct())
+    return [rows for rows in asked.ROWS if rows in measured]
+
+
 def sides(checkpoints: Sequence[Checkpoint], tab: str, query: Mapping[str, Any]) -> list[Side]:
     """Return the checkpoints with what is kept of each for a tab: of one dataset, with the same options."""
     letters = zip(NAMES, checkpoints, strict=False)
@@ -110,7 +122,8 @@ def sides(checkpoints: Sequence[Checkpoint], tab: str, query: Mapping[str, Any])
 
 def metrics(found: Sequence[Side], query: Mapping[str, Any]) -> dict[str, Any]:
     """Return the rows of the table, those of single concepts and groups apart."""
-    comparison = comparing.compare([side.checkpoint for side in found], str(query.get("dataset", "")))
+    checkpoints = [side.checkpoint for side in found]
+    comparison = comparing.compare(checkpoints, str(query.get("dataset", "")), rows_of(query))
     tasks: dict[str, Task] = {}
     for side in reversed(found):
         tasks |= {task.key: task for task in side.checkpoint.branch.tasks.all()}

@@ -122,7 +122,7 @@ def test_names_filter_and_the_address_holds_all_of_it(page: Client) -> None:
     assert [row.branch.experiment.name for row in answer.context["rest"]] == []
     assert "q=o" in answer.context["heads"]["value"]["url"]
     assert answer.context["heads"]["step"]["now"] == "ascending"
-    assert "not trained yet" in page.get("/evaluate/").content.decode()
+    assert "not trained yet" in page.get("/evaluate/?bare=1").content.decode()
 
 
 def test_before_anything_was_measured_it_says_so_and_how_far_each_branch_is(page: Client) -> None:

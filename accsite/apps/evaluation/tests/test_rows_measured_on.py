@@ -167,3 +167,28 @@ def test_the_keys_of_what_was_measured_before_stay(node: Checkpoint) -> None:
             part_key(node, EvalSpec(suite=(part,), rows=which), part) for which in ("held_out", "test")
         )
         assert usual != test
+
+
+def test_a_comparison_is_of_one_set_of_rows_on_all_tabs_and_leads_to_the_others(node: Checkpoint) -> None:
+    other = rows.make_checkpoint(node.branch, step=node.step + 1)
+    datasets = {slug: {**spec, "name": slug} for slug, spec in node.spec["datasets"].items()}
+    for each, value in ((node, 0.9), (other, 0.8)):
+        each.spec = {**node.spec, "datasets": datasets}
+        each.save()
+        measured(each, value)
+        measured(each, value / 2, rows="test")
+    page = Client()
+    page.force_login(get_user_model().objects.create_user("eve", is_superuser=True))
+    where = f"/compare/?a={node.pk}&b={other.pk}"
+    shown = page.get(where)
+    assert [value.value for value in shown.context["rows"][0][0].values] == [0.9, 0.8]
+    ((words, url),) = shown.context["rows_choices"]
+    assert (words, url) == (asked.ROWS["test"], f"{where}&tab=metrics&rows=test")
+    shown = page.get(url)
+    assert [value.value for value in shown.context["rows"][0][0].values] == [0.45, 0.4]
+    assert f"on {asked.ROWS['test']}</span>" in shown.content.decode()
+    assert all("rows=test" in address for _, _, address in shown.context["tabs"])
+    told = page.get(shown.context["csv_url"]).content.decode()
+    assert "0.45" in told
+    assert "0.9" not in told
+    assert page.get(f"{where}&rows=nonsense").context["rows"][0][0].values[0].value == 0.9

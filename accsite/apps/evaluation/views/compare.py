@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -26,6 +27,8 @@ from accsite.apps.training.models import Checkpoint
 from accsite.pages import REFUSED, actor, is_partial
 
 FORMS = ("csv", "json")
+OF = ("dataset", "rows")
+"""What an address says of all tabs of a comparison."""
 
 
 @require_GET
@@ -92,7 +95,8 @@ def export(request: HttpRequest, form: str) -> HttpResponse:
         raise Http404(f"there is no {form!r} of a comparison; there are: {', '.join(FORMS)}")
     try:
         chosen = pages.read(request.user, request.GET)
-        found = comparing.compare(chosen, pages.dataset_of(chosen, request.GET))
+        dataset, rows = pages.dataset_of(chosen, request.GET), pages.rows_of(request.GET)
+        found = comparing.compare(chosen, dataset, rows)
     except InvalidInput as error:
         raise Http404(str(error)) from error
     if form == "json":
@@ -119,6 +123,12 @@ def part_context(request: HttpRequest, chosen: list[Checkpoint], name: str) -> d
         "datasets": [
             (each, pages.address(chosen, tab=name, **{**options, "dataset": each})) for each in datasets
         ],
+        "rows_words": asked.ROWS.get(pages.rows_of(request.GET), ""),
+        "rows_choices": [
+            (words, pages.address(chosen, tab=name, **{**options, "rows": rows}))
+            for rows, words in _rows(chosen)
+            if rows != options.get("rows", "")
+        ],
         "sides": found,
         "hues": found[0].hues,
         "tab": name,
@@ -131,6 +141,12 @@ def part_context(request: HttpRequest, chosen: list[Checkpoint], name: str) -> d
         "changeable": all(may_change(request.user, each) for each in chosen),
         **pages.BUILDERS[name](found, request.GET),
     }
+
+
+def _rows(chosen: list[Checkpoint]) -> list[tuple[str, str]]:
+    """Return the rows that a comparison may be of, with words, if any was measured on others than those held out."""
+    others = [(rows, asked.ROWS[rows]) for rows in pages.other_rows(chosen)]
+    return [("", "rows held out"), *others] if others else []
 
 
 def _page(
@@ -149,17 +165,15 @@ def _page(
         shown["too_few"] = len(newest) < 2
     else:
         ids = [each.pk for each in chosen]
+        of = {name: request.GET.get(name, "") for name in OF}
         shown |= {
             "differences": picking.differences(chosen),
-            "tabs": [
-                (key, title, pages.address(chosen, tab=key, dataset=request.GET.get("dataset", "")))
-                for key, title in pages.TABS.items()
-            ],
+            "tabs": [(key, title, pages.address(chosen, tab=key, **of)) for key, title in pages.TABS.items()],
             "swapped": pages.address(
                 [chosen[1], chosen[0], *chosen[2:]], tab=context["tab"], **context["options"]
             ),
-            "csv_url": _export(chosen, "csv", request.GET.get("dataset", "")),
-            "json_url": _export(chosen, "json", request.GET.get("dataset", "")),
+            "csv_url": _export(chosen, "csv", of),
+            "json_url": _export(chosen, "json", of),
             "print_url": pages.address(chosen, print="1", **context["options"]),
             "api": reverse("api:eval-compare"),
             "body": {"checkpoints": ids},
@@ -181,7 +195,7 @@ def _picking(request: HttpRequest, chosen: list[Checkpoint]) -> HttpResponse:
 
 def _picker(request: HttpRequest, chosen: list[Checkpoint]) -> dict[str, Any]:
     """Return the chips of what is chosen, and what can be added: what ``?find=`` finds, or heads."""
-    kept = {name: request.GET[name] for name in ("tab", "dataset") if request.GET.get(name)}
+    kept = {name: request.GET[name] for name in ("tab", *OF) if request.GET.get(name)}
     text = request.GET.get("find", "").strip()
     room = len(pages.NAMES) - len(chosen)
     heads = picking.heads(request.user, chosen[0], len(pages.NAMES)) if chosen else []
@@ -224,6 +238,6 @@ def _printed(request: HttpRequest, chosen: list[Checkpoint]) -> HttpResponse:
     return render(request, "evaluation/compare_print.html", shown)
 
 
-def _export(chosen: list[Checkpoint], form: str, dataset: str) -> str:
+def _export(chosen: list[Checkpoint], form: str, of: Mapping[str, str]) -> str:
     where = reverse("evaluation:compare-export", args=[form])
-    return f"{where}?{pages.address(chosen, dataset=dataset).partition('?')[2]}"
+    return f"{where}?{pages.address(chosen, **of).partition('?')[2]}"
