@@ -219,7 +219,7 @@ LEVELS = tuple((ALPHA * 2.0 ** np.concatenate(_HALVINGS)).tolist())
 """Which p a sequential sign-flip test can have below 1: .05 among them, and closely what Holm makes of it."""
 
 
-def spent(seeds: Array | int) -> Array:
+def spent(seeds: ArrayLike) -> Array:
     """Return which part of its false claims a sequential sign-flip test may have made by a look: 0 to 1, rising.
 
     Written down for all seeds there can ever be, so that seeds may be added; chosen by simulation
