@@ -44,7 +44,9 @@ def done(arms: list[Branch], user: Any) -> Study:
     study = studies.start_study(actor=user, study=write_down(arms, user))
     end_all(study, 6)
     end(study, "heavier", 5, None)
-    Job.objects.filter(pk=study.run.job_id).update(state=JobState.SUCCEEDED)
+    assert study.run is not None
+    assert study.run.job is not None
+    Job.objects.filter(pk=study.run.job.pk).update(state=JobState.SUCCEEDED)
     return study
 
 
