@@ -120,6 +120,8 @@ LINES: list[tuple[str, int | None, str]] = [
     ("branches repeat digits/main --seeds 6 --steps 20 --outcome digit/accuracy", 0, "planned"),
     ("study list", 0, "digits-main"),
     ("study show digits-main", 0, "6"),
+    ("study follow digits-main", 1, "is not started"),
+    ("study run quickstart --seeds 2", 2, "seeds"),
     ("study export digits-main {folder}/study.html", 0, ""),
     ("jobs pause 2", 2, "2"),
     ("jobs resume 2", 2, "2"),
