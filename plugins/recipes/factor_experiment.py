@@ -32,7 +32,7 @@ DATA: Mapping[str, tuple[str, int | None, Mapping[str, Any]]] = {
 }
 """Part that a dataset plays -> generator, images, parameters; all with seed 0."""
 STEPS = {"quick": 250, "full": 700, "mnist": 5_000}
-TRAIN = {"lr": 0.002, "lr_schedule": "one_cycle", "batch_size": 64, "val_fraction": 0.2}
+TRAIN: Mapping[str, Any] = {"lr": 0.002, "lr_schedule": "one_cycle", "batch_size": 64, "val_fraction": 0.2}
 
 
 class FactorExperiment(Recipe):

@@ -319,5 +319,6 @@ def test_whoever_may_not_see_the_study_does_not_see_the_run_that_tells_of_it(dja
     seen = RecipeRun.objects.visible_to(other).filter(pk=run.pk)
     assert seen.exists()
     made = RecipeStep.objects.get(run=run, verb="study").experiment
+    assert made is not None
     Experiment.objects.filter(pk=made.pk).update(visibility="private", owner=owner)
     assert not seen.exists()

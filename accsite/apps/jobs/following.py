@@ -69,7 +69,7 @@ def follow(job: Job, *, out: TextIO, as_json: bool = False, stop_on_interrupt: b
     hides nothing.
     """
     view = _view(job, out, as_json=as_json)
-    interrupts = 0
+    heard = 0
     with interrupts() as pressed:
         try:
             while True:
@@ -82,9 +82,9 @@ def follow(job: Job, *, out: TextIO, as_json: bool = False, stop_on_interrupt: b
                         view.say(f"the last lines that it printed (`manage.py jobs log {job.pk}` has all):")
                         view.say("\n".join(lines))
                     return SUCCEEDED if job.state == JobState.SUCCEEDED else FAILED
-                if len(pressed) > interrupts:
-                    interrupts = len(pressed)
-                    if not stop_on_interrupt or interrupts > 1:
+                if len(pressed) > heard:
+                    heard = len(pressed)
+                    if not stop_on_interrupt or heard > 1:
                         view.say(
                             f"detached; job {job.pk} goes on. `manage.py jobs follow {job.pk}` shows it again"
                         )

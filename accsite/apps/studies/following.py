@@ -104,7 +104,7 @@ class _Shown:
             f"{name} {'no value' if value['value'] is None else format(value['value'], '.4g')}"
             for name, value in row.values.items()
         )
-        done = study.results.filter(state__in=ENDED).count()
+        done = sum(pk == study.pk for pk, _, _ in self.known)
         self.say(
             f"  {MARKS[StudyResult.State(row.state)]} {row.arm}, seed {row.seed}  {values or row.message}"
             f"  ({done} of {study.results.count()})"

@@ -44,7 +44,9 @@ def done(arms: list[Branch], user: Any) -> Study:
     study = studies.start_study(actor=user, study=write_down(arms, user))
     end_all(study, 6)
     end(study, "heavier", 5, None)
-    Job.objects.filter(pk=study.run.job_id).update(state=JobState.SUCCEEDED)
+    assert study.run is not None
+    assert study.run.job is not None
+    Job.objects.filter(pk=study.run.job.pk).update(state=JobState.SUCCEEDED)
     return study
 
 
@@ -55,6 +57,8 @@ def test_it_shows_the_arms_each_seed_the_verdict_and_a_failure(arms, user):
     assert "claim main > heavier on digit/accuracy" in text
     assert text.count("\N{BLACK CIRCLE}") == 11
     assert "\N{MULTIPLICATION SIGN} heavier, seed 5  train(): job 7 failed" in text
+    assert "(1 of 12)" in text
+    assert "(12 of 12)" in text
     assert "1 of 6 pairs of seeds failed" in text
 
 
