@@ -18,7 +18,7 @@ from accsite.apps.studies.selectors import (
     study_state,
     trials_of,
 )
-from accsite.apps.studies.services import running, studies, sweeps
+from accsite.apps.studies.services import drawing, running, studies, sweeps
 from accsite.apps.training.models import Branch, Experiment, Visibility
 from accsite.apps.training.tests import rows
 from accsite.errors import WrongState
@@ -125,6 +125,17 @@ def test_tpe_draws_on_the_site_and_pruned_trials_take_fewer_seeds(swept, user):
     assert states.count("pruned") > 0
     assert study.results.count() < 9 * 4
     assert not has_more(study)
+
+
+def test_two_attempts_at_once_draw_the_same_once(swept, user):
+    study = studies.start_study(actor=user, study=write_down(swept, user))
+    one, other = Study.objects.get(pk=study.pk), Study.objects.get(pk=study.pk)
+    drawing.draw(one)
+    drawing.draw(other)
+    assert Study.objects.get(pk=study.pk).sweep == one.sweep
+    assert study.results.count() == (1 + len(one.swept.drawn)) * 2
+    drawing._keep(one, one.swept, [("trial 1", 0), ("trial 1", 1)])
+    assert study.results.count() == (1 + len(one.swept.drawn)) * 2
 
 
 def test_stopped_it_draws_nothing_and_goes_on_where_it_was(swept, user):
