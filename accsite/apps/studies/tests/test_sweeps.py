@@ -165,8 +165,7 @@ def test_its_winner_is_confirmed_on_fresh_seeds_alone(swept, user):
     with pytest.raises(WrongState, match="it is at work"):
         sweeps.confirm_winner(actor=user, study=study, seeds=6)
     study = do(study, by_number)
-    study.run.job.state = "SUCCEEDED"
-    study.run.job.save()
+    Job.objects.update(state="SUCCEEDED")
     made = sweeps.confirm_winner(actor=user, study=Study.objects.get(pk=study.pk), seeds=6, by=0.02)
     plan = made.planned
     assert [arm.name for arm in plan.arms] == ["as it is", "trial 6"]
@@ -239,8 +238,7 @@ def test_a_sweep_of_a_private_branch_and_its_confirmation_are_private(swept, use
     Experiment.objects.update(visibility=Visibility.PRIVATE)
     swept.refresh_from_db()
     study = do(studies.start_study(actor=user, study=write_down(swept, user)), by_number)
-    study.run.job.state = "SUCCEEDED"
-    study.run.job.save()
+    Job.objects.update(state="SUCCEEDED")
     made = sweeps.confirm_winner(actor=user, study=Study.objects.get(pk=study.pk), seeds=2)
     bob = django_user_model.objects.create_user("bob")
     assert not Study.objects.visible_to(bob).exists()
