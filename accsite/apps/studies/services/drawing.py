@@ -45,10 +45,11 @@ def _keep(study: Study, sweep: Sweep, places: list[tuple[str, int]]) -> None:
     study.plan = locked.plan = plan.model_dump(mode="json")
     locked.sha256 = plan.sha256
     locked.save(update_fields=["sweep", "plan", "sha256"])
-    behind = locked.results.count()
+    known = set(locked.results.values_list("arm", "seed"))
+    new = [place for place in places if place not in known]  # another attempt may have been as quick
     StudyResult.objects.bulk_create(
         StudyResult(study=locked, number=number, arm=arm, seed=seed)
-        for number, (arm, seed) in enumerate(places, behind + 1)
+        for number, (arm, seed) in enumerate(new, len(known) + 1)
     )
     touch("studies", f"study:{study.pk}")
 

@@ -173,7 +173,7 @@ def proposed_space(branch: Branch) -> str:
         known = places(plans.settings_of(branch, steps=1))
     except InvalidInput:
         return ""
-    ranges = []
+    ranges: list[str] = []
     for name, value in known.items():
         usual = name == "train.lr" or name.endswith(".weight")
         if usual and isinstance(value, int | float) and value > 0 and len(ranges) < 4:

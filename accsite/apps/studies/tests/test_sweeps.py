@@ -18,7 +18,7 @@ from accsite.apps.studies.selectors import (
     study_state,
     trials_of,
 )
-from accsite.apps.studies.services import running, studies, sweeps
+from accsite.apps.studies.services import drawing, running, studies, sweeps
 from accsite.apps.training.models import Branch, Experiment, Visibility
 from accsite.apps.training.tests import rows
 from accsite.errors import WrongState
@@ -127,6 +127,17 @@ def test_tpe_draws_on_the_site_and_pruned_trials_take_fewer_seeds(swept, user):
     assert not has_more(study)
 
 
+def test_two_attempts_at_once_draw_the_same_once(swept, user):
+    study = studies.start_study(actor=user, study=write_down(swept, user))
+    one, other = Study.objects.get(pk=study.pk), Study.objects.get(pk=study.pk)
+    drawing.draw(one)
+    drawing.draw(other)
+    assert Study.objects.get(pk=study.pk).sweep == one.sweep
+    assert study.results.count() == (1 + len(one.swept.drawn)) * 2
+    drawing._keep(one, one.swept, [("trial 1", 0), ("trial 1", 1)])
+    assert study.results.count() == (1 + len(one.swept.drawn)) * 2
+
+
 def test_stopped_it_draws_nothing_and_goes_on_where_it_was(swept, user):
     study = studies.start_study(actor=user, study=write_down(swept, user))
     do(study, by_number, most=3)
@@ -154,8 +165,7 @@ def test_its_winner_is_confirmed_on_fresh_seeds_alone(swept, user):
     with pytest.raises(WrongState, match="it is at work"):
         sweeps.confirm_winner(actor=user, study=study, seeds=6)
     study = do(study, by_number)
-    study.run.job.state = "SUCCEEDED"
-    study.run.job.save()
+    Job.objects.update(state="SUCCEEDED")
     made = sweeps.confirm_winner(actor=user, study=Study.objects.get(pk=study.pk), seeds=6, by=0.02)
     plan = made.planned
     assert [arm.name for arm in plan.arms] == ["as it is", "trial 6"]
@@ -228,8 +238,7 @@ def test_a_sweep_of_a_private_branch_and_its_confirmation_are_private(swept, use
     Experiment.objects.update(visibility=Visibility.PRIVATE)
     swept.refresh_from_db()
     study = do(studies.start_study(actor=user, study=write_down(swept, user)), by_number)
-    study.run.job.state = "SUCCEEDED"
-    study.run.job.save()
+    Job.objects.update(state="SUCCEEDED")
     made = sweeps.confirm_winner(actor=user, study=Study.objects.get(pk=study.pk), seeds=2)
     bob = django_user_model.objects.create_user("bob")
     assert not Study.objects.visible_to(bob).exists()
