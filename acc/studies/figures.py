@@ -11,6 +11,7 @@ import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -45,7 +46,7 @@ WIDTH_INCHES = 5.5
 FONT_POINTS = 8
 ROW_INCHES, CURVE_INCHES, PAD_INCHES = 0.32, 2.2, 0.75
 NAME_CHARACTERS = 26
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so that a figure is the same wherever it is made
     "font.size": FONT_POINTS,
     "axes.titlesize": FONT_POINTS,
@@ -137,10 +138,7 @@ def _panels(study: Study, results: Sequence[Result], part: str, curves: Sequence
     if part in ("all", "curves"):
         places = [arm.name for arm in study.arms]
         found += [
-            (
-                CURVE_INCHES + ROW_INCHES * len(each.curves) / 2,
-                lambda axes, each=each: _curves(axes, each, places),
-            )  # type: ignore[misc]
+            (CURVE_INCHES + ROW_INCHES * len(each.curves) / 2, partial(_curves, series=each, places=places))
             for each in curves
             if each.curves
         ]
@@ -234,8 +232,6 @@ def _curves(axes: Axes, series: OverSteps, places: Sequence[str]) -> None:
 
 
 def _drawn(panels: Sequence[Panel], form: str, title: str) -> bytes:
-    from matplotlib.backends.backend_pdf import FigureCanvasPdf
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     heights = [height for height, _ in panels]
@@ -244,10 +240,8 @@ def _drawn(panels: Sequence[Panel], form: str, title: str) -> bytes:
     for (_, paint), axes in zip(panels, all_axes, strict=True):
         paint(axes)
     file = io.BytesIO()
-    if form == "svg":
-        FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None, "Title": title})
-    else:
-        FigureCanvasPdf(figure).print_pdf(file, metadata={"CreationDate": None, "Title": title})
+    dated = "Date" if form == "svg" else "CreationDate"
+    figure.savefig(file, format=form, metadata={dated: None, "Title": title})
     return file.getvalue()
 
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from accsite.actions import Action
 from accsite.apps.access.permissions import may_write
 from accsite.apps.studies.models import Study
-from accsite.apps.studies.services import life
+from accsite.apps.studies.services import life, studies
 
 
 class CopyStudy(Action):
@@ -24,7 +24,7 @@ class CopyStudy(Action):
     said: ClassVar[str] = "Study {made.name} is written down; it is not started yet."
 
     name: str = Field(
-        "", max_length=life.MAX_NAME, title="Name of the copy", description="empty: its name and 'copy'"
+        "", max_length=studies.MAX_NAME, title="Name of the copy", description="empty: its name and 'copy'"
     )
     other_seeds: bool = Field(False, title="Other seeds than this study has")
 

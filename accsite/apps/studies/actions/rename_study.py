@@ -9,7 +9,7 @@ from pydantic import Field
 
 from accsite.actions import Action
 from accsite.apps.studies.models import Study
-from accsite.apps.studies.services import life
+from accsite.apps.studies.services import life, studies
 
 
 class RenameStudy(Action):
@@ -20,7 +20,7 @@ class RenameStudy(Action):
     label: ClassVar[str] = "Rename"
     said: ClassVar[str] = "It is called {thing.name} now."
 
-    name: str = Field("", max_length=life.MAX_NAME, title="Name")
+    name: str = Field("", max_length=studies.MAX_NAME, title="Name")
 
     @classmethod
     def suggested(cls, study: Study) -> Mapping[str, Any]:

@@ -139,7 +139,7 @@ def test_its_experiments_go_with_it_but_for_those_that_hold_something_else(study
 @pytest.mark.parametrize("mark", [{"tag": "best"}, {"starred": True}])
 def test_a_marked_checkpoint_keeps_its_experiment(study, user, mark):
     first, _ = made_by(study)
-    node = rows.make_checkpoint(first.branches.first())
+    node = rows.make_checkpoint(first.branches.order_by("pk")[0])
     assert life.plan_removal(user, study).goes
     Checkpoint.objects.filter(pk=node.pk).update(**mark)
     ((stays, why),) = life.plan_removal(user, study).stays
