@@ -16,7 +16,7 @@ from benchmarks.platform_under_test import digits, started, wait_for
 from benchmarks.rows import Row, report
 
 ARMS, SEEDS, WORKERS = 3, 5, 4
-STEPS, STEP_SECONDS, MEASURE_SECONDS = 12, 1.0, 1.0
+STEPS, STEP_SECONDS, MEASURE_SECONDS = 12, 1.0, 0.05
 MOST = 1.1
 PATIENCE_SECONDS = 600
 PACED = """
