@@ -102,8 +102,7 @@ def main() -> None:
         study = studies.start_study(actor=None, study=study)
 
         def over() -> bool:
-            study.run.job.refresh_from_db()
-            return study.run.job.finished_at is not None
+            return Job.objects.filter(recipe_run__study=study.pk, finished_at__isnull=False).exists()
 
         wait_for(over, seconds=PATIENCE_SECONDS, what="the study to end")
         took = time.monotonic() - began

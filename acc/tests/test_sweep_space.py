@@ -105,4 +105,4 @@ def test_a_space_is_read_from_lines_objects_and_lists():
     assert read == space_of([parameter.model_dump() for parameter in read])
     assert read == space_of({parameter.name: str(parameter).partition(": ")[2] for parameter in read})
     assert spaces.size(read) == math.inf
-    assert read[0].grid() == (1e-4, pytest.approx(10**-3.5), 1e-3, pytest.approx(10**-2.5), 1e-2)
+    assert list(read[0].grid()) == [pytest.approx(10**power) for power in (-4, -3.5, -3, -2.5, -2)]

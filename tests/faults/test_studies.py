@@ -84,7 +84,7 @@ def numbers(study):
 def test_trainings_whose_recipe_was_killed_before_it_rang_for_them_are_rung_for_by_the_sweeper(stack):
     worker = stack.worker("recipe-1", "recipe", wait=False)
     stack.worker()
-    study = studies.start_study(actor=None, study=written_down())
+    study: Any = studies.start_study(actor=None, study=written_down())
     stack.state(study.run.job, "RUNNING")
     theirs = Job.objects.filter(recipe_steps__run=study.run, kind="train").order_by("pk")
     stack.redis.pause()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from typing import Any
 
 import pytest
 
@@ -64,6 +65,6 @@ def test_a_sweep_whose_worker_is_killed_comes_to_the_same_trials_and_numbers(sta
     assert told is not None
     assert told["ranking"][0]["rank"] == 1
 
-    again = studies.start_study(actor=None, study=written_down())
+    again: Any = studies.start_study(actor=None, study=written_down())
     stack.state(again.run.job, "SUCCEEDED", seconds=300)
     assert outline(reload(again)) == outline(study)
