@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import Q
+
 from accsite.apps.jobs.kinds import Kind
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.jobs.states import JobState
@@ -25,7 +27,8 @@ class Recipe(Kind):
         """
         claims = job.events.filter(kind="state", payload__state=JobState.CLAIMED).order_by("-pk")
         begun = claims.values_list("created_at", flat=True).first()
-        return begun is not None and RecipeStep.objects.filter(run__job=job, finished_at__gt=begun).exists()
+        done = Q(run__job=job) | Q(run__within__run__job=job)
+        return begun is not None and RecipeStep.objects.filter(done, finished_at__gt=begun).exists()
 
     def ended(self, job: Job) -> None:
         recipes.settle(job)

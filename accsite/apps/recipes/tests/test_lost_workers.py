@@ -7,7 +7,7 @@ import pytest
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.jobs.services import lifecycle
 from accsite.apps.jobs.states import JobState
-from accsite.apps.recipes.models import RecipeRun
+from accsite.apps.recipes.models import RecipeRun, RecipeStep
 from accsite.apps.recipes.services import recipe_steps
 from accsite.apps.recipes.services.recipe_steps import Call, Done
 from accsite.apps.training.tests import rows
@@ -23,15 +23,15 @@ def run() -> RecipeRun:
     )
 
 
-def lost(run: RecipeRun, *, calls: int) -> Job:
-    """Return the job of a run that lost its worker after so many calls."""
+def lost(run: RecipeRun, *, calls: int, within: RecipeRun | None = None) -> Job:
+    """Return the job of a run that lost its worker after so many calls, of it or of a run within it."""
     assert run.job is not None
     claim = lifecycle.claim(run.job.pk, "recipe-1")
     assert claim is not None
     lifecycle.start(run.job.pk, claim.attempt)
     for number in range(1, calls + 1):
         call = Call(str(number), "log", {"text": "on"})
-        recipe_steps.begin(run, run.job.pk, claim.attempt, call, lambda _: Done())
+        recipe_steps.begin(within or run, run.job.pk, claim.attempt, call, lambda _: Done())
     assert lifecycle.lose(run.job.pk, claim.attempt, "the machine went down")
     run.job.refresh_from_db()
     return run.job
@@ -41,6 +41,13 @@ def test_one_that_gets_on_between_its_losses_never_fails_of_them(run: RecipeRun)
     for calls in range(1, 6):
         job = lost(run, calls=calls)
         assert (job.state, job.workers_lost) == (JobState.QUEUED, 1)
+
+
+def test_what_a_run_within_it_does_counts_as_its_own(run: RecipeRun) -> None:
+    assert lost(run, calls=1).workers_lost == 1
+    step = RecipeStep.objects.get(run=run)
+    inner = RecipeRun.objects.create(recipe="Study", label="study", within=step)
+    assert [lost(run, calls=calls, within=inner).workers_lost for calls in (1, 1, 2)] == [1, 2, 1]
 
 
 def test_one_that_comes_no_further_than_before_fails(run: RecipeRun) -> None:
