@@ -90,9 +90,14 @@ def _with_sources(model: dict[str, Any], tasks: Sequence[TaskSpec], train: dict[
     }
 
 
-def _options(branch: Branch, steps: int | None, train: Mapping[str, Any]) -> dict[str, Any]:
+def options_of(branch: Branch) -> dict[str, Any]:
+    """Return the train options that were given to the last training of a branch, else those of its method."""
     last = branch.jobs.filter(kind=JobKind.TRAIN).order_by("-pk").first()
-    given = dict(last.spec["train"]) if last else dict(branch.experiment.method.get("train", {}))
+    return dict((last.spec if last else branch.experiment.method).get("train", {}))
+
+
+def _options(branch: Branch, steps: int | None, train: Mapping[str, Any]) -> dict[str, Any]:
+    given = options_of(branch)
     if "seed" in train:
         raise InvalidInput({"train.seed": f"{train['seed']!r} is refused; seeds says which there are"})
     given |= train

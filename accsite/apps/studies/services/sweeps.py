@@ -24,6 +24,8 @@ from accsite.apps.training.models import Branch, Visibility
 from accsite.errors import WrongState
 
 MOST_NAMED = 12
+PROPOSED = 4
+"""How many parameters a space has that nobody chose."""
 
 
 @unit_of_work()
@@ -169,15 +171,10 @@ def _value(settings: Mapping[str, Any], parameter: Parameter) -> Value:
 
 def proposed_space(branch: Branch) -> str:
     """Return a space for a branch: its learning rate and the weights of its tasks, a tenth to ten times each."""
-    try:
-        known = places(plans.settings_of(branch, steps=1))
-    except InvalidInput:
-        return ""
-    ranges: list[str] = []
-    for name, value in known.items():
-        usual = name == "train.lr" or name.endswith(".weight")
-        if usual and isinstance(value, int | float) and value > 0 and len(ranges) < 4:
-            ranges.append(f"{name}: {value / 10:.6g} to {value * 10:.6g} log")
+    found = {"train.lr": plans.options_of(branch).get("lr", TrainSpec.model_fields["lr"].default)}
+    tasks = branch.tasks.filter(removed_at=None, enabled=True, weight__gt=0)
+    found |= {f"tasks.{task.key}.weight": task.weight for task in tasks[: PROPOSED - 1]}
+    ranges = [f"{name}: {value / 10:.6g} to {value * 10:.6g} log" for name, value in found.items()]
     return "; ".join(ranges)
 
 
