@@ -101,7 +101,7 @@ def test_trials_are_drawn_kept_before_they_begin_and_ranked(swept, user):
     assert study.swept.drawn[:3] == drawn
     assert study.results.count() == 7 * 2
     assert not has_more(study)
-    told = study_state(study)["sweep"]
+    told = study_state(None, study)["sweep"]
     assert told is not None
     assert [row["trial"] for row in told["ranking"]] == [6, 5, 4, 3, 2, 1, 0]
     assert told["ranking"][0]["n"] == 2
