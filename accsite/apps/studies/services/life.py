@@ -11,6 +11,7 @@ from django.db.models import Sum
 
 from acc.errors import InvalidInput
 from acc.studies import Study as Plan
+from acc.studies.sweep import Sweep
 from accsite.apps.access.permissions import may_change, may_write
 from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.services.unit import touch, unit_of_work
@@ -49,7 +50,8 @@ def copy_study(*, actor: Any, study: Study, name: str = "", other_seeds: bool = 
     """Return a new study of the same plan, of which nothing is done yet; whoever saw the first sees it.
 
     other_seeds: as many, but none that the first has, so that what was seen there is tried on seeds that nobody has
-    seen. Raises InvalidInput (name, seeds).
+    seen. A sweep is copied as it was asked: a copy draws anew, and claims of its trials no more than the first may.
+    Raises InvalidInput (name, seeds).
     """
     plan = study.planned
     first = max(plan.seeds) + 1
@@ -59,12 +61,17 @@ def copy_study(*, actor: Any, study: Study, name: str = "", other_seeds: bool = 
         if first + len(plan.seeds) > 2**63:
             raise InvalidInput(other_seeds=f"there is no seed behind {first - 1}")
         fields["seeds"] = list(range(first, first + len(plan.seeds)))
+    sweep: Sweep | None = None
+    if study.is_sweep:
+        fields["arms"] = fields["arms"][:1]
+        sweep = Sweep.model_validate({**study.swept.model_dump(), "seeds": fields["seeds"], "drawn": ()})
     return create_study(
         actor=actor,
         plan=Plan.model_validate(fields),
         branch=study.branch,
         visibility=study.visibility,
         experiment=study.experiment,
+        sweep=sweep,
     )
 
 
