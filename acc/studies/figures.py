@@ -45,6 +45,8 @@ WIDTH_INCHES = 5.5
 """The width of the text of most papers, so that a figure is printed in its own size and its letters in theirs."""
 FONT_POINTS = 8
 ROW_INCHES, CURVE_INCHES, PAD_INCHES = 0.32, 2.2, 0.75
+MOST_INCHES = 100.0
+"""Of the height of a figure, which takes some ten seconds: about 300 arms."""
 NAME_CHARACTERS = 26
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so that a figure is the same wherever it is made
@@ -113,6 +115,12 @@ def draw(
     panels = _panels(study, results, part, curves)
     if not panels:
         raise InvalidInput(part=f"there is nothing to draw yet of {part!r}; wait until a seed is done")
+    height = sum(each for each, _ in panels)
+    if height > MOST_INCHES:
+        raise InvalidInput(
+            part=f"{part!r} would be {height:.0f} inches high, and {MOST_INCHES:.0f} are the most; draw another part, "
+            "or take the numbers as CSV"
+        )
     with _one_at_a_time, mpl.rc_context(STYLE):
         return _drawn(panels, form, study.name)
 

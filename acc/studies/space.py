@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import re
@@ -17,6 +16,11 @@ from acc.specs import Spec, parse
 
 Value = bool | int | float | str | None
 MOST_POINTS = 1_000
+MOST_OF_A_GRID = 1_000_000
+"""Of the points of a whole grid, whose order is drawn before the first of them is done."""
+MOST_TEXT = 200
+MOST_BOUND = 1e300
+"""Of a number, so that no range is wider than a number can be."""
 RANGE = re.compile(
     r"^(?P<low>\S+)\s+to\s+(?P<high>\S+?)(?P<int>,?\s+int)?(?P<log>,?\s+log)?"
     r"(?:,?\s+in\s+(?P<points>\d+)(?:\s+(?:points|steps))?)?$"
@@ -72,6 +76,10 @@ class Parameter(Spec):
         for each in value:
             if isinstance(each, float) and not math.isfinite(each):
                 raise ValueError(f"{each} is refused; a number must be finite")
+            if isinstance(each, str) and (len(each) > MOST_TEXT or not each.isprintable()):
+                raise ValueError(
+                    f"{each!r:.80} is refused; a text has up to {MOST_TEXT} characters that can be shown"
+                )
         told = [json.dumps(each) for each in value]
         if len(set(told)) < len(told):
             raise ValueError(f"{next(each for each in told if told.count(each) > 1)} stands there twice")
@@ -91,6 +99,8 @@ class Parameter(Spec):
             raise ValueError("give low and high")
         if self.low >= self.high:
             raise ValueError(f"low {self.low:g} is not below high {self.high:g}")
+        if max(abs(self.low), abs(self.high)) > MOST_BOUND:
+            raise ValueError(f"{self.low:g} to {self.high:g} is refused: bounds lie within {MOST_BOUND:g}")
         if self.log and self.low <= 0:
             raise ValueError(f"low {self.low:g} is refused: a logarithmic scale begins above 0")
         if self.kind == "int" and not (self.low.is_integer() and self.high.is_integer()):
@@ -175,8 +185,10 @@ class Parameter(Spec):
         assert self.high is not None
         number = min(max(float(value or 0), self.low), self.high)
         if self.log:
-            return math.log(number / self.low) / math.log(self.high / self.low)
-        return (number - self.low) / (self.high - self.low)
+            low, high, number = math.log(self.low), math.log(self.high), math.log(number)
+        else:
+            low, high = self.low, self.high
+        return (number - low) / (high - low) if high > low else 0.0
 
     def _as(self, value: float | None) -> Value:
         assert value is not None
@@ -245,7 +257,7 @@ def _scalar(text: str) -> Value:
     """Return a number, true, false or null as JSON has them, else the text; a number may begin with its point."""
     try:
         found = json.loads(re.sub(r"^(-?)\.", r"\g<1>0.", text))
-    except ValueError:
+    except (ValueError, RecursionError):  # of a thousand brackets
         return text
     return found if isinstance(found, bool | int | float | str) or found is None else text
 
@@ -258,8 +270,19 @@ def shown(value: Value) -> str:
 
 
 def points(space: Space) -> int:
-    """Return how many points the grid of a space has; raises InvalidInput for an int that has too many."""
-    return math.prod(len(parameter.grid()) for parameter in space)
+    """Return how many points the grid of a space has; raises InvalidInput (space) where they are too many."""
+    found = math.prod(len(parameter.grid()) for parameter in space)
+    if found > MOST_OF_A_GRID:
+        raise InvalidInput(
+            space=f"its grid has {in_short(found)} points, and {MOST_OF_A_GRID:,} are the most; give fewer "
+            "parameters, fewer points of each, such as '1e-4 to 1e-2 log in 3 points', or draw by random or tpe"
+        )
+    return found
+
+
+def in_short(count: int) -> str:
+    """Return a whole number as it is read: in full, or as a power of ten."""
+    return f"{count:,}" if count < 10**12 else f"about 10^{len(str(count)) - 1}"
 
 
 def size(space: Space) -> float:
@@ -279,14 +302,21 @@ def point(space: Space, number: int) -> dict[str, Value]:
 
 def everything(space: Space) -> Iterator[dict[str, Value]]:
     """Yield every draw of a space without floats, one after another."""
-    names = [parameter.name for parameter in space]
     kinds: list[Sequence[Value]] = [
         parameter.values
         if parameter.kind == "choice"
         else range(int(parameter.low or 0), int(parameter.high or 0) + 1)
         for parameter in space
     ]
-    yield from (dict(zip(names, values, strict=True)) for values in itertools.product(*kinds))
+    places = [0] * len(space)
+    while True:  # one at a time: itertools.product would first write down all that is in each range
+        yield {parameter.name: values[at] for parameter, values, at in zip(space, kinds, places, strict=True)}
+        for turn in reversed(range(len(space))):
+            places[turn] = (places[turn] + 1) % len(kinds[turn])
+            if places[turn]:
+                break
+        else:
+            return
 
 
 def key(values: Mapping[str, Value]) -> str:

@@ -113,3 +113,14 @@ def test_the_ending_says_the_form(path: str) -> None:
     assert (figures.form_of("a/b.SVG"), figures.form_of("b.pdf")) == ("svg", "pdf")
     with pytest.raises(InvalidInput, match="ends in none of"):
         figures.form_of(path)
+
+
+def test_a_figure_that_is_higher_than_any_paper_is_refused_before_it_is_drawn() -> None:
+    arms = [{"name": f"a{n}", "changes": {"n": n} if n else {}} for n in range(400)]
+    many = Study.model_validate({"name": "s", "arms": arms, "seeds": 1, "outcomes": [{"name": "ufr"}]})
+    done = [
+        Result(arm=arm.name, seed=0, status="succeeded", values={"ufr": Measured(value=0.5)})
+        for arm in many.arms
+    ]
+    with pytest.raises(InvalidInput, match="128 inches high, and 100 are the most"):
+        figures.draw(many, done, "pdf")

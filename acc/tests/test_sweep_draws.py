@@ -211,9 +211,10 @@ def test_importance_finds_what_matters_and_refuses_few_trials():
         ({"trials": 0}, "greater than or equal to 1"),
         ({"space": "lr: 2 to 1"}, "low 2 is not below high 1"),
         ({"space": "n: 1 to 5000 int", "sampler": "grid", "first": {}}, "say how many a grid has"),
+        ({"space": {f"p{n}": "1 to 9" for n in range(9)}, "sampler": "grid", "first": {}}, "are the most"),
         ({"sampler": "bayes"}, "grid"),
     ],
-    ids=["seeds", "prune", "jobs", "trials", "space", "grid", "sampler"],
+    ids=["seeds", "prune", "jobs", "trials", "space", "grid", "wide grid", "sampler"],
 )
 def test_a_sweep_that_cannot_be_is_refused(wrong, sentence):
     with pytest.raises(ValueError, match=sentence):

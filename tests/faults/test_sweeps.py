@@ -61,7 +61,7 @@ def test_a_sweep_whose_worker_is_killed_comes_to_the_same_trials_and_numbers(sta
     theirs = Job.objects.filter(recipe_steps__run=study.run)
     count = study.results.count()
     assert theirs.filter(kind="train").count() == theirs.filter(kind="evaluate").count() == count
-    told = study_state(study)["sweep"]
+    told = study_state(None, study)["sweep"]
     assert told is not None
     assert told["ranking"][0]["rank"] == 1
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from accsite.apps.evaluation.models import Metric
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.studies.models import Study, StudyResult
+from accsite.apps.studies.selectors import in_order
 from accsite.apps.training.models import Checkpoint
 from accsite.apps.training.selectors.curves import MOST_CURVES, Curves, curves, mean_line, most_of
 
@@ -49,9 +50,8 @@ def job_of(rows: Sequence[StudyResult]) -> Mapping[int, Job]:
 def _jobs_by_arm(study: Study) -> list[tuple[str, list[int]]]:
     plan = study.planned
     arms = [arm.name for arm in plan.arms[:MOST_CURVES]]
-    seeds = {seed: at for at, seed in enumerate(plan.seeds)}
     rows = study.results.filter(arm__in=arms).only("study", "arm", "seed", "job", "branch")
-    begun = sorted(rows.exclude(branch=None, job=None), key=lambda row: seeds[row.seed])
+    begun = in_order(plan, rows.exclude(branch=None, job=None))
     by_arm = {arm: [row for row in begun if row.arm == arm][: most_of(len(arms))] for arm in arms}
     jobs = job_of([row for mine in by_arm.values() for row in mine])
     return [(arm, [jobs[row.pk].pk for row in mine if row.pk in jobs]) for arm, mine in by_arm.items()]

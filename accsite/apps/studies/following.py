@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TextIO
+from typing import Any, TextIO
 
 from django.db.models import Q
 
@@ -28,12 +28,12 @@ def studies_of(run: RecipeRun) -> list[Study]:
     return list(Study.objects.filter(Q(run=run) | Q(run__within__run=run)).order_by("pk"))
 
 
-def follow(run: RecipeRun, *, out: TextIO, as_json: bool = False) -> int:
+def follow(run: RecipeRun, *, out: TextIO, as_json: bool = False, actor: Any = None) -> int:
     """Show the studies of a run until it ends; return 0: it succeeded, 1: it failed or was stopped, 130: detached.
 
     Ctrl-C detaches and leaves it running. As JSON: an object for each arm and seed, and at the end one for each study.
     """
-    shown = _Shown(out, as_json)
+    shown = _Shown(out, as_json, actor)
     with interrupts() as pressed:
         while True:
             run = RecipeRun.objects.select_related("job", "within__run__job").get(pk=run.pk)
@@ -55,8 +55,8 @@ def follow(run: RecipeRun, *, out: TextIO, as_json: bool = False) -> int:
 class _Shown:
     """What was shown so far."""
 
-    def __init__(self, out: TextIO, as_json: bool) -> None:
-        self.out, self.as_json = out, as_json
+    def __init__(self, out: TextIO, as_json: bool, actor: Any) -> None:
+        self.out, self.as_json, self.actor = out, as_json, actor
         self.known: set[tuple[int, str, int]] = set()
         self.begun: set[int] = set()
 
@@ -77,7 +77,7 @@ class _Shown:
     def verdicts(self, study: Study) -> None:
         """Show what may be said, and what it cost."""
         if self.as_json:
-            self.say(json.dumps(study_state(study), default=str))
+            self.say(json.dumps(study_state(self.actor, study), default=str))
             return
         for claim in claims_of(study):
             self.say(f"  {claim['decision']}: {claim['sentence']}")

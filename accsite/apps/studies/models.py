@@ -48,6 +48,11 @@ class Study(models.Model):
         related_name="+",
         help_text="of the arms, if they are of one: who sees it sees the study; its owner does in any case",
     )
+    repeats = models.ManyToManyField(
+        Experiment,
+        related_name="+",
+        help_text="whose branches its arms are: while one of them is private, the study is not shown to everyone",
+    )
     plan = models.JSONField(help_text="acc.studies.Study")
     sha256 = models.CharField(max_length=64, help_text="of all in the plan that could change an answer")
     branch = models.ForeignKey(

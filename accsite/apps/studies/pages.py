@@ -14,7 +14,7 @@ from acc.studies.statistics import Interval, mean_interval
 from accsite.apps.jobs.models import Job
 from accsite.apps.studies.curves import job_of
 from accsite.apps.studies.models import Study, StudyResult
-from accsite.apps.studies.selectors import Cost, cost_of, results_of, state_of
+from accsite.apps.studies.selectors import Cost, cost_of, in_order, results_of, state_of
 from accsite.apps.training.selectors.curves import MOST_CURVES, look_of, most_of
 
 MOST_ROWS = 100
@@ -167,9 +167,8 @@ def in_a_list(study: Study) -> InAList:
 def shown(study: Study) -> Shown:
     """Return what the page of a study shows."""
     plan = study.planned
-    order = {place: at for at, place in enumerate(plan.order())}
     found = study.results.select_related("branch__experiment").defer("branch__experiment__model_spec")
-    rows = sorted(found, key=lambda row: order[row.arm, row.seed])
+    rows = in_order(plan, found)
     results = [row.result for row in rows]
     verdicts = judge(plan, results)
     states = [row.state for row in rows]

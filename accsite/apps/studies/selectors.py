@@ -135,10 +135,13 @@ def find_study(user: Any, name: str) -> Study:
 
 def results_of(study: Study) -> list[Result]:
     """Return what there is of each arm and seed, in the order of the plan."""
-    order = {place: at for at, place in enumerate(study.planned.order())}
-    rows = (row.result for row in study.results.all())
-    # a trial that was drawn since the plan was read comes last
-    return sorted(rows, key=lambda result: order.get((result.arm, result.seed), len(order)))
+    return [row.result for row in in_order(study.planned, study.results.all())]
+
+
+def in_order(plan: Plan, rows: Iterable[StudyResult]) -> list[StudyResult]:
+    """Return rows in the order of a plan; what was added since it was read, a trial or a seed, comes last."""
+    order = {place: at for at, place in enumerate(plan.order())}
+    return sorted(rows, key=lambda row: order.get((row.arm, row.seed), len(order)))
 
 
 def is_settled(study: Study) -> bool:
@@ -331,8 +334,8 @@ def study_summary(study: Study) -> StudySummary:
     }
 
 
-def study_state(study: Study) -> StudyState:
-    """Return a study with its plan and every number."""
+def study_state(user: Any, study: Study) -> StudyState:
+    """Return a study with its plan and every number; of other studies it names those that ``user`` may see."""
     rows: Iterable[StudyResult] = study.results.all()
     return {
         **study_summary(study),
@@ -343,7 +346,7 @@ def study_state(study: Study) -> StudyState:
             for row in rows
         ],
         "warnings": study.planned.warnings(),
-        "sweep": sweep_state(study) if study.is_sweep else None,
+        "sweep": sweep_state(user, study) if study.is_sweep else None,
     }  # fmt: skip
 
 
@@ -352,7 +355,12 @@ def trials_of(study: Study) -> list[Standing]:
     return standings(study.swept, study.planned.primary, results_of(study))
 
 
-def sweep_state(study: Study) -> SweepState:
+def confirmations_of(user: Any, study: Study) -> QuerySet[Study]:
+    """Return the studies that confirm the winner of a sweep, those that ``user`` may see, the first first."""
+    return seen_studies(user).filter(confirms=study).order_by("pk")
+
+
+def sweep_state(user: Any, study: Study) -> SweepState:
     """Return what a sweep was asked, and how its trials rank."""
     sweep = study.swept
     return {
@@ -366,7 +374,7 @@ def sweep_state(study: Study) -> SweepState:
         "hours": sweep.hours,
         "ranking": [_ranked(place, stand) for place, stand in enumerate(ranking(sweep, trials_of(study)), 1)],
         "importance": study.importance,
-        "confirmations": list(study.confirmations.order_by("pk").values_list("slug", flat=True)),
+        "confirmations": list(confirmations_of(user, study).values_list("slug", flat=True)),
     }
 
 

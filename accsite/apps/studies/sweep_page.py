@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from acc.studies import space as spaces
 from acc.studies.plan import plain
@@ -12,7 +13,7 @@ from acc.studies.space import Parameter, Value
 from acc.studies.sweep import FEWEST_FOR_IMPORTANCE, Standing, Sweep, ranking
 from accsite.apps.studies.models import Study, StudyResult
 from accsite.apps.studies.pages import _ticks
-from accsite.apps.studies.selectors import Cost, cost_of, has_more, state_of, trials_of
+from accsite.apps.studies.selectors import Cost, confirmations_of, cost_of, has_more, state_of, trials_of
 
 MOST_ROWS = 200
 """Of the ranking and of what is drawn; the files have all."""
@@ -120,8 +121,8 @@ class Shown:
     can_confirm: bool
 
 
-def shown(study: Study, x: str = "", y: str = "") -> Shown:
-    """Return what the page of a sweep shows; x, y: columns of the scatter, an unknown one is the usual one."""
+def shown(user: Any, study: Study, x: str = "", y: str = "") -> Shown:
+    """Return what ``user`` is shown of a sweep; x, y: columns of the scatter, an unknown one is the usual one."""
     sweep, plan, stands = study.swept, study.planned, trials_of(study)
     ranked = ranking(sweep, stands)
     best = next((stand.number for stand in ranked if stand.state == "done" and stand.number), 0)
@@ -150,7 +151,7 @@ def shown(study: Study, x: str = "", y: str = "") -> Shown:
         cost=cost_of(study),
         has_more=has_more(study),
         places=places,
-        confirmations=list(study.confirmations.order_by("pk")),
+        confirmations=list(confirmations_of(user, study)),
         can_confirm=ranked[0].number == best > 0 and not study.is_at_work,
     )
 

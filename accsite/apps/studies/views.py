@@ -67,6 +67,7 @@ def study(request: HttpRequest, slug: str) -> HttpResponse:
         "place": "studies",
         "study": found,
         "shown": pages.shown(found),
+        "confirms": selectors.seen_studies(request.user).filter(pk=found.confirms_id).first(),
         "topic": f"study:{found.pk}",
         "study_url": reverse("studies:study", args=[found.slug]),
         "forms": [form for form in exporting.FORMS.values() if not form.drawn],
@@ -81,7 +82,7 @@ def study(request: HttpRequest, slug: str) -> HttpResponse:
 def _sweep(request: HttpRequest, found: Study, versions: Any) -> HttpResponse:
     """Show how the trials of a sweep rank, and where they lie."""
     chosen = request.GET.get("x", ""), request.GET.get("y", "")
-    made = sweep_page.shown(found, *chosen)
+    made = sweep_page.shown(request.user, found, *chosen)
     query = urlencode({"x": made.scatter.x, "y": made.scatter.y})
     context = {
         "versions": versions,
@@ -113,7 +114,7 @@ def export(request: HttpRequest, slug: str, form: str) -> HttpResponse:
     kind = exporting.FORMS.get(form)
     if kind is None:
         raise Http404(f"there is no export {form!r}; choose one of: {', '.join(exporting.FORMS)}")
-    part = request.GET.get("part", "all")
+    part = request.GET.get("part", "all") if kind.drawn else "all"
     try:
         made = kind.made_of(found, part, request.GET.get("curve", ""))
     except InvalidInput as error:

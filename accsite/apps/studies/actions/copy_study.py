@@ -15,7 +15,8 @@ from accsite.apps.studies.services import life, studies
 class CopyStudy(Action):
     """Write down a new study with the same plan: arms, outcomes, claims, and as many seeds. Nothing is started.
 
-    With other seeds, what this study seems to show is tried on seeds that nobody has seen.
+    With other seeds, what this study seems to show is tried on seeds that nobody has seen. A copy of a sweep draws
+    anew.
     """
 
     on, makes = Study, Study

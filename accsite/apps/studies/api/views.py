@@ -85,7 +85,7 @@ class StudyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericView
 
     def retrieve(self, *_: Any, **__: Any) -> Response:
         """Return a study as it is now."""
-        return Response(selectors.study_state(self.get_object()))
+        return Response(selectors.study_state(self.request.user, self.get_object()))
 
     @extend_schema(
         operation_id="studies_export",

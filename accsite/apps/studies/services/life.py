@@ -11,12 +11,14 @@ from django.db.models import Sum
 
 from acc.errors import InvalidInput
 from acc.studies import Study as Plan
+from acc.studies.sweep import Sweep
 from accsite.apps.access.permissions import may_change, may_write
 from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.services.unit import touch, unit_of_work
 from accsite.apps.studies.models import Study
 from accsite.apps.studies.selectors import seen_studies
 from accsite.apps.studies.services.studies import MAX_NAME, create_study, free_name, locked
+from accsite.apps.training.access import may_manage
 from accsite.apps.training.models import Branch, Checkpoint, Experiment, Visibility
 from accsite.apps.trees.services.dependants import needed
 from accsite.apps.trees.services.removal import remove_experiment
@@ -49,8 +51,10 @@ def copy_study(*, actor: Any, study: Study, name: str = "", other_seeds: bool = 
     """Return a new study of the same plan, of which nothing is done yet; whoever saw the first sees it.
 
     other_seeds: as many, but none that the first has, so that what was seen there is tried on seeds that nobody has
-    seen. Raises InvalidInput (name, seeds).
+    seen. A sweep is copied as it was asked: a copy draws anew, and claims of its trials no more than the first may.
+    Raises InvalidInput (name, seeds).
     """
+    study = locked(study)  # who sees it, as it is now
     plan = study.planned
     first = max(plan.seeds) + 1
     fields = plan.model_dump(mode="json", exclude={"changes"})
@@ -59,18 +63,24 @@ def copy_study(*, actor: Any, study: Study, name: str = "", other_seeds: bool = 
         if first + len(plan.seeds) > 2**63:
             raise InvalidInput(other_seeds=f"there is no seed behind {first - 1}")
         fields["seeds"] = list(range(first, first + len(plan.seeds)))
+    sweep: Sweep | None = None
+    if study.is_sweep:
+        fields["arms"] = fields["arms"][:1]
+        sweep = Sweep.model_validate({**study.swept.model_dump(), "seeds": fields["seeds"], "drawn": ()})
     return create_study(
         actor=actor,
         plan=Plan.model_validate(fields),
         branch=study.branch,
+        repeats=study.repeats.all(),
         visibility=study.visibility,
         experiment=study.experiment,
+        sweep=sweep,
     )
 
 
 @unit_of_work()
 def set_visibility(*, actor: Any, study: Study, visibility: str) -> Study:
-    """Return the study as it is seen now; the experiments that it made are seen as it is.
+    """Return the study as it is seen now; the experiments that it made, and that are the actor's, are seen as it is.
 
     Raises InvalidInput (visibility) for another word, and for one that would show what a private branch is made of.
     """
@@ -79,26 +89,31 @@ def set_visibility(*, actor: Any, study: Study, visibility: str) -> Study:
         raise InvalidInput(
             visibility=f"{visibility!r} is refused; choose one of: {', '.join(Visibility.values)}"
         )
-    source = study.experiment or (study.branch.experiment if study.branch else None)
-    if (
-        visibility == Visibility.SITE
-        and source is not None
-        and source.visibility == Visibility.PRIVATE
-        and study.visibility != Visibility.SITE
-    ):
+    hidden = _sources(study).filter(visibility=Visibility.PRIVATE).order_by("pk")
+    if visibility == Visibility.SITE != study.visibility and hidden:
+        seen = hidden if actor is None else hidden.visible_to(actor)
+        names = ", ".join(repr(each.name) for each in seen) or "an experiment of somebody else"
         raise InvalidInput(
-            visibility=f"it repeats a branch of {source.name!r}, which is private; let everyone see that first"
+            visibility=f"it repeats a branch of {names}, which is private; let everyone see that first"
         )
     if visibility == Visibility.PRIVATE and study.owner_id is None:
         study.owner = actor  # else only administrators could see it
-    if source is not None and source.visibility == Visibility.SITE:
+    if study.experiment is not None and study.experiment.visibility == Visibility.SITE:
         study.experiment = None  # whoever sees that one sees the study: everyone would
     study.visibility = visibility
     study.save(update_fields=["visibility", "owner", "experiment"])
     for made in experiments_of(study):
-        set_sharing(actor=actor, experiment=made, visibility=visibility)
+        if _may_manage(actor, made):
+            set_sharing(actor=actor, experiment=made, visibility=visibility)
     touch("studies", f"study:{study.pk}")
     return study
+
+
+def _sources(study: Study) -> Any:
+    """Return the experiments whose branches the arms of a study are, and by which it is seen."""
+    known = {study.experiment_id, study.branch.experiment_id if study.branch else None}
+    known |= set(study.repeats.values_list("pk", flat=True))
+    return Experiment.objects.filter(pk__in=known - {None})
 
 
 @unit_of_work()
@@ -179,12 +194,17 @@ def experiments_of(study: Study) -> Any:
     return Experiment.objects.filter(pk__in=made).order_by("pk")
 
 
+def _may_manage(actor: Any, made: Experiment) -> bool:
+    """Return whether an experiment that a study made is the actor's to show and remove; nobody's is as the study is."""
+    return actor is None or may_manage(actor, made) or (made.owner_id is None and may_change(actor, made))
+
+
 def _why_they_stay(actor: Any, study: Study, made: Sequence[Experiment]) -> dict[int, str]:
     """Return by experiment what is in it, or depends on it, that is not of the study; some queries for them all."""
     found: dict[int, str] = {}
     for each in made:
-        if actor is not None and each.owner_id != actor.pk and not may_change(actor, each):
-            found[each.pk] = "you may not change it"
+        if not _may_manage(actor, each):
+            found[each.pk] = "somebody else owns it"
     busy = Job.objects.active().filter(branch__experiment__in=made).order_by("pk")
     for job, experiment in busy.values_list("pk", "branch__experiment"):
         found.setdefault(experiment, f"job {job} has not ended")

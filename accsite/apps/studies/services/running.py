@@ -22,7 +22,14 @@ from accsite.apps.jobs.states import JobState
 from accsite.apps.recipes.models import RecipeRun
 from accsite.apps.recipes.services import recipes
 from accsite.apps.studies.models import Study, StudyResult
-from accsite.apps.studies.selectors import COSTS, canonical, has_more, is_settled, outcomes_by_kind
+from accsite.apps.studies.selectors import (
+    COSTS,
+    canonical,
+    has_more,
+    in_order,
+    is_settled,
+    outcomes_by_kind,
+)
 from accsite.apps.studies.services import drawing
 from accsite.apps.training.models import AutoEvaluate, Branch, Checkpoint, Experiment, ExperimentShare
 from accsite.apps.training.services import experiments
@@ -47,9 +54,7 @@ def next_places(study_id: int, busy: Collection[int], at_once: int) -> list[Stud
     if study.is_sweep:  # drawn as its trials end, and done as they were drawn
         drawing.draw(study)
         return begun + list(rows.filter(state=S.WAITING).order_by("number")[:room])
-    order = {place: at for at, place in enumerate(study.planned.order())}
-    waiting = sorted(rows.filter(state=S.WAITING), key=lambda row: order[row.arm, row.seed])
-    return begun + waiting[:room]
+    return begun + in_order(study.planned, rows.filter(state=S.WAITING))[:room]
 
 
 def at_once(study_id: int, most: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from acc.errors import InvalidInput
@@ -105,6 +105,7 @@ def _create_of(actor: Any, plan: Plan, branches: Sequence[Branch]) -> Study:
         actor=actor,
         plan=plan,
         branch=branches[0],
+        repeats=[each.experiment for each in branches],
         visibility=Visibility.PRIVATE if private else Visibility.SITE,
         experiment=private.pop() if len(private) == 1 else None,
     )
@@ -116,12 +117,16 @@ def create_study(
     actor: Any,
     plan: Plan,
     branch: Branch | None = None,
+    repeats: Iterable[Experiment] = (),
     visibility: str = Visibility.SITE,
     experiment: Experiment | None = None,
     sweep: Sweep | None = None,
     confirms: Study | None = None,
 ) -> Study:
-    """Return a new study of a plan; nothing is started yet. Raises InvalidInput (name) if that is taken."""
+    """Return a new study of a plan; nothing is started yet. Raises InvalidInput (name) if that is taken.
+
+    repeats: the experiments whose branches its arms are.
+    """
     rows = [
         *seen_studies(actor).values_list("name", "slug"),  # another's private one keeps its name to itself
         *(("", slug) for slug in Study.objects.values_list("slug", flat=True)),
@@ -138,6 +143,7 @@ def create_study(
         sweep=None if sweep is None else sweep.model_dump(mode="json"),
         confirms=confirms,
     )
+    study.repeats.set(repeats)
     _add_places(study, plan)
     touch("studies")
     return study
@@ -239,6 +245,7 @@ def add_arm(*, actor: Any, study: Study, branch: Branch, claim: str = "") -> Stu
     settings = plans.settings_of(branch, plan.settings["train"]["steps"])
     arms = [*plan.arms, {"name": name, "changes": patch(plan.settings, settings)}]
     claims = [*(each.model_dump() for each in plan.claims), *([claim] if claim.strip() else [])]
+    study.repeats.add(branch.experiment)
     return _extend(actor, study, plan, arms=arms, claims=claims)
 
 

@@ -211,3 +211,11 @@ def test_a_study_of_ten_arms_and_a_hundred_seeds_is_shown_with_few_queries_and_b
     assert life.experiments_of(study).count() == 0
     made = figures.draw(study.planned, [row.result for row in study.results.all()], "svg", "outcomes")
     assert io.BytesIO(made).read(5) == b"<?xml"
+
+
+@pytest.mark.parametrize("form", ["csv", "html"])
+def test_a_part_of_a_file_that_has_none_is_not_heard(arms, user, page, form):
+    study = write_down(arms, user)
+    shown = page.get(f"/studies/{study.slug}/export/{form}/", {"part": 'x"\r\nSet-Cookie: a=b'})
+    assert shown.status_code == 200
+    assert shown["Content-Disposition"] == f'attachment; filename="{study.slug}.{form}"'

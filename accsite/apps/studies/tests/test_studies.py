@@ -13,6 +13,8 @@ from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.services import lifecycle
 from accsite.apps.recipes.models import RecipeRun, RecipeStep
 from accsite.apps.registry.models import Plugin, PluginKind
+from accsite.apps.studies import pages
+from accsite.apps.studies.curves import curves_of
 from accsite.apps.studies.models import Study
 from accsite.apps.studies.selectors import claims_of, cost_of, find_study, has_more, state_of
 from accsite.apps.studies.services import running, studies
@@ -347,3 +349,14 @@ def test_the_pages_of_a_study_in_a_recipe_lead_to_one_another(arms, user, page):
     assert f'/recipes/runs/{study.run.pk}/"' in page.get(f"/recipes/runs/{recipe.pk}/").text
     assert f'/recipes/runs/{recipe.pk}/"' in page.get(f"/recipes/runs/{study.run.pk}/").text
     assert f'/recipes/runs/{study.run.pk}/"' in page.get(f"/studies/{study.slug}/").text
+
+
+def test_a_page_that_was_asked_for_while_seeds_are_added_shows_them_last(arms, user):
+    study = write_down(arms, user, seeds=2)
+    running.make_branch(actor=user, study_id=study.pk, arm="main", seed=0)
+    before = Study.objects.get(pk=study.pk)
+    studies.add_seeds(actor=user, study=study, more=1)
+    running.make_branch(actor=user, study_id=study.pk, arm="main", seed=2)
+    assert [row.seed for row in pages.shown(before).rows] == [0, 0, 1, 1, 2, 2]
+    assert curves_of(before).lines == []
+    assert len(running.next_places(study.pk, [], 64)) == 6

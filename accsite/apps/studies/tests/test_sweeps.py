@@ -18,7 +18,7 @@ from accsite.apps.studies.selectors import (
     study_state,
     trials_of,
 )
-from accsite.apps.studies.services import drawing, running, studies, sweeps
+from accsite.apps.studies.services import drawing, life, running, studies, sweeps
 from accsite.apps.training.models import Branch, Experiment, Visibility
 from accsite.apps.training.tests import rows
 from accsite.errors import WrongState
@@ -101,7 +101,7 @@ def test_trials_are_drawn_kept_before_they_begin_and_ranked(swept, user):
     assert study.swept.drawn[:3] == drawn
     assert study.results.count() == 7 * 2
     assert not has_more(study)
-    told = study_state(study)["sweep"]
+    told = study_state(None, study)["sweep"]
     assert told is not None
     assert [row["trial"] for row in told["ranking"]] == [6, 5, 4, 3, 2, 1, 0]
     assert told["ranking"][0]["n"] == 2
@@ -266,3 +266,16 @@ def test_an_unknown_column_is_the_usual_one_and_every_number_is_a_file(swept, us
     study = do(studies.start_study(actor=user, study=write_down(swept, user)), by_number)
     assert page.get(f"/studies/{study.slug}/?x=nothing&y=<b>").status_code == 200
     assert "trial 6,1,succeeded" in page.get(f"/studies/{study.slug}/export/csv/").text
+
+
+@pytest.mark.parametrize("other_seeds", [False, True])
+def test_a_copy_of_a_sweep_is_a_sweep_of_which_nothing_is_drawn(swept, user, other_seeds):
+    study = do(studies.start_study(actor=user, study=write_down(swept, user)), by_number)
+    copy = life.copy_study(actor=user, study=study, other_seeds=other_seeds)
+    assert [arm.name for arm in copy.planned.arms] == ["as it is"]
+    assert copy.swept.drawn == ()
+    assert copy.swept.space == study.swept.space
+    assert copy.swept.seeds == copy.planned.seeds == ((2, 3) if other_seeds else (0, 1))
+    assert copy.results.count() == 2
+    with pytest.raises(WrongState, match="draws its arms itself"):
+        studies.add_arm(actor=user, study=copy, branch=swept, claim="trial 1 > as it is on digit/accuracy")

@@ -85,7 +85,7 @@ class Command(ActionCommand):
                 raise WrongState(
                     study=f"study {study.name!r} is not started; `manage.py study start {study.slug}`"
                 )
-            return follow(study.run, out=self.out, as_json=self.json)
+            return follow(study.run, actor=self.actor, out=self.out, as_json=self.json)
         if options["verb"] == "export":
             self._export(study, Path(options["path"]), options["format"], options["part"])
         else:
@@ -102,7 +102,7 @@ class Command(ActionCommand):
         )
         assert run.job is not None
         if options["follow"]:
-            return follow(run, out=self.out, as_json=self.json)
+            return follow(run, actor=self.actor, out=self.out, as_json=self.json)
         self.tell(
             run_summary(run),
             f"recipe run {run.pk} queued as job {run.job.pk}; `manage.py study list` shows its study once it is made",
@@ -116,10 +116,10 @@ class Command(ActionCommand):
 
     def _show(self, study: Study) -> None:
         if self.json:
-            self.print_json(study_state(study))
+            self.print_json(study_state(self.actor, study))
             return
         self._line(study)
-        told = study_state(study)
+        told = study_state(self.actor, study)
         for sentence in [*(claim["sentence"] for claim in told["claims"]), *told["warnings"]]:
             self.stdout.write(f"  {sentence}")
         if told["sweep"] is not None:
