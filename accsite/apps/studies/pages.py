@@ -101,7 +101,7 @@ class ArmRow:
 
 @dataclass(frozen=True)
 class Shown:
-    """What the page of a study shows."""
+    """What the page of a study shows; first_seeds: how many of each arm the curves are of, 0: of all."""
 
     plan: Plan
     state: str
@@ -124,7 +124,7 @@ class Shown:
     done: int
     planned: int
     curves: bool
-    of_seeds: int
+    first_seeds: int
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ def shown(study: Study) -> Shown:
         done=states.count(StudyResult.State.SUCCEEDED),
         planned=len(rows),
         curves=any(row.branch_id or row.job_id for row in rows),
-        of_seeds=most_of(min(len(plan.arms), MOST_CURVES)),
+        first_seeds=most if (most := most_of(min(len(plan.arms), MOST_CURVES))) < len(plan.seeds) else 0,
     )
 
 
@@ -229,7 +229,7 @@ def _seeds(seeds: Sequence[int]) -> str:
 def _said(plan: Plan, verdict: Verdict) -> Said:
     """Return what may be said of a claim, with the numbers that there are."""
     facts = []
-    if verdict.n:
+    if verdict.n and verdict.mean is not None:
         facts.append(("Wins", f"{verdict.wins} of {verdict.n}"))
     if verdict.mean is not None:
         unit = plan.outcome(next(each for each in plan.claims if str(each) == verdict.claim).outcome).unit

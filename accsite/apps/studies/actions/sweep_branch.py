@@ -28,7 +28,7 @@ class SweepBranch(Action):
     space: str = Field(
         "",
         max_length=4_000,
-        title="What is drawn",
+        title="Space",
         description="such as 'train.lr: 1e-4 to 1e-2 log; train.optimizer: adam or sgd'",
     )
     trials: int = Field(20, ge=1, le=900, title="Trials")
