@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 
 from acc.studies import Outcome, Verdict, judge, report, settled
 from acc.studies import Study as Plan
-from acc.studies.plan import Change, paths, plain
+from acc.studies.plan import Change, plain
 from acc.studies.results import Result
 from acc.studies.statistics import Interval, mean_interval
 from accsite.apps.jobs.models import Job
 from accsite.apps.studies.curves import job_of
 from accsite.apps.studies.models import Study, StudyResult
-from accsite.apps.studies.selectors import Cost, cost_of, results_of, state_of
+from accsite.apps.studies.selectors import Cost, changes_of, cost_of, results_of, state_of
 from accsite.apps.training.selectors.curves import MOST_CURVES, look_of, most_of
 
 MOST_ROWS = 100
@@ -257,7 +257,7 @@ def _arm(plan: Plan, results: Sequence[Result], place: int) -> ArmRow:
         sum(seconds) / len(seconds) if seconds else None,
         sum(seconds),
         round(sum(images) / len(images)) if images else None,
-        paths(arm.changes),
+        changes_of(plan, arm) if place else [],
         arm.unsaid(),
     )
 

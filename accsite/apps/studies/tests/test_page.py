@@ -211,3 +211,11 @@ def test_a_study_of_ten_arms_and_a_hundred_seeds_is_shown_with_few_queries_and_b
     assert life.experiments_of(study).count() == 0
     made = figures.draw(study.planned, [row.result for row in study.results.all()], "svg", "outcomes")
     assert io.BytesIO(made).read(5) == b"<?xml"
+
+
+def test_what_an_arm_adds_or_leaves_out_is_told_as_one(arms, user, page):
+    rows.make_task(arms[1], arms[0].tasks.get().dataset, key="second", weight=2.0)
+    study = write_down(arms, user)
+    shown = page.get(f"/studies/{study.slug}/").text
+    assert "<code>tasks.second added</code>" in shown
+    assert "tasks.second.weight" not in shown
