@@ -27,13 +27,18 @@ def choice(label: str, choices: Iterable[tuple[str, str]], help_text: str = "") 
     )
 
 
+LONG_TEXT = 2_000
+"""What may have so many letters has several lines."""
+
+
 def text(label: str, help_text: str = "", **attrs: Any) -> forms.CharField:
-    """Return a line of text that a service will check."""
+    """Return a text that a service will check: a line, or several where so much is allowed."""
+    several = attrs.get("maxlength", 0) >= LONG_TEXT
     return forms.CharField(
         label=label,
         help_text=help_text,
         required=False,
-        widget=forms.TextInput(attrs=attrs),
+        widget=forms.Textarea(attrs={"rows": 3, **attrs}) if several else forms.TextInput(attrs=attrs),
     )
 
 

@@ -224,7 +224,7 @@ def _verdict(tested: _Tested, p_holm: float, level: float, everywhere: Sequence[
         p=tested.p if tested.judged else None,
         p_holm=p_holm if tested.judged else None,
         d_z=_finite(size.d_z) if size else None,
-        wins=size.wins if size else 0,
+        wins=sum(d > claim.by for d in used.values()),
         more=more,
         notes=tuple(notes),
     )

@@ -131,6 +131,7 @@ def test_one_checkpoint_each_never_speaks_of_a_method() -> None:
     early = only(study(6), results([0.9]))
     assert early.decision == "not decided yet"
     assert early.p is None
+    assert (early.wins, early.n) == (1, 1), "the pair that is there is counted as what it is"
 
 
 def test_numbers_of_other_images_than_their_partners_are_refused() -> None:

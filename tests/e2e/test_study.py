@@ -27,6 +27,25 @@ def study(site: Site) -> Any:
     return made
 
 
+def test_what_was_done_stays_said_while_the_study_changes(site, visit, study):
+    from accsite.apps.studies.services import life
+
+    watched = visit(site.admin)
+    watched.open(f"/studies/{study.slug}/")
+    page = watched.page
+    page.locator("#actions summary", has_text="Add seeds").click()
+    page.locator("form[id^=extend-form] button.main").click()
+    said = page.locator("#actions [data-said]")
+    said.wait_for()
+    for name in ("once", "twice"):
+        life.rename_study(actor=None, study=study, name=name)
+        watched.until(f"document.querySelector('#study h1').textContent === '{name}'")
+        watched.until(f"document.querySelector('#actions input[name=name]').defaultValue === '{name}'")
+    assert said.count() == 1
+    assert "has more seeds" in said.inner_text()
+    watched.assert_clean()
+
+
 def test_its_curves_are_drawn_once_they_are_in_view_and_its_name_changes_by_itself(site, visit, study):
     from accsite.apps.studies.services import life
 

@@ -8,15 +8,12 @@ from typing import Any, TextIO
 
 from django.db.models import Q
 
-from acc.studies import Arm
-from acc.studies import Study as Plan
-from acc.studies.plan import paths
 from accsite.apps.jobs.following import POLL_SECONDS, ending, interrupts
 from accsite.apps.jobs.selectors import job_state
 from accsite.apps.jobs.states import TERMINAL, JobState
 from accsite.apps.recipes.models import RecipeRun
 from accsite.apps.studies.models import Study, StudyResult
-from accsite.apps.studies.selectors import claims_of, costs_of, study_state
+from accsite.apps.studies.selectors import changes_of, claims_of, costs_of, study_state
 from accsite.cli import FAILED, INTERRUPTED, SUCCEEDED
 
 ENDED = (StudyResult.State.SUCCEEDED, StudyResult.State.FAILED)
@@ -90,7 +87,7 @@ class _Shown:
         plan = study.planned
         self.say(f"study {study.slug}: {plan.question or plan.name}")
         for arm in plan.arms:
-            self.say(f"  arm {arm.name}{': ' if arm.changes else ''}{', '.join(_changes(plan, arm))}")
+            self.say(f"  arm {arm.name}{': ' if arm.changes else ''}{', '.join(changes_of(plan, arm))}")
         for claim in plan.claims:
             self.say(f"  claim {claim}")
         for warning in plan.warnings():
@@ -109,19 +106,3 @@ class _Shown:
             f"  {MARKS[StudyResult.State(row.state)]} {row.arm}, seed {row.seed}  {values or row.message}"
             f"  ({done} of {study.results.count()})"
         )
-
-
-def _changes(plan: Plan, arm: Arm) -> list[str]:
-    """Return what an arm changes, a task that it adds or leaves out as one; what follows from that is left out."""
-    own = plan.settings.get("tasks", {})
-    whole = {
-        f"tasks.{key}": "left out" if task is None else "added"
-        for key, task in arm.changes.get("tasks", {}).items()
-        if task is None or key not in own
-    }
-    told = [f"{path} {word}" for path, word in whole.items()]
-    for path in paths(arm.changes):
-        within = any(path == known or path.startswith(f"{known}.") for known in whole)
-        if not within and not path.startswith(("datasets.", "plugins.")):
-            told.append(path)
-    return told

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 
 from acc.studies import Outcome, Verdict, judge, report, settled
 from acc.studies import Study as Plan
-from acc.studies.plan import Change, paths, plain
+from acc.studies.plan import Change, plain
 from acc.studies.results import Result
 from acc.studies.statistics import Interval, mean_interval
 from accsite.apps.jobs.models import Job
 from accsite.apps.studies.curves import job_of
 from accsite.apps.studies.models import Study, StudyResult
-from accsite.apps.studies.selectors import Cost, cost_of, in_order, results_of, state_of
+from accsite.apps.studies.selectors import Cost, changes_of, cost_of, in_order, results_of, state_of
 from accsite.apps.training.selectors.curves import MOST_CURVES, look_of, most_of
 
 MOST_ROWS = 100
@@ -101,7 +101,7 @@ class ArmRow:
 
 @dataclass(frozen=True)
 class Shown:
-    """What the page of a study shows."""
+    """What the page of a study shows; first_seeds: how many of each arm the curves are of, 0: of all."""
 
     plan: Plan
     state: str
@@ -124,7 +124,7 @@ class Shown:
     done: int
     planned: int
     curves: bool
-    of_seeds: int
+    first_seeds: int
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ def shown(study: Study) -> Shown:
         done=states.count(StudyResult.State.SUCCEEDED),
         planned=len(rows),
         curves=any(row.branch_id or row.job_id for row in rows),
-        of_seeds=most_of(min(len(plan.arms), MOST_CURVES)),
+        first_seeds=most if (most := most_of(min(len(plan.arms), MOST_CURVES))) < len(plan.seeds) else 0,
     )
 
 
@@ -228,7 +228,7 @@ def _seeds(seeds: Sequence[int]) -> str:
 def _said(plan: Plan, verdict: Verdict) -> Said:
     """Return what may be said of a claim, with the numbers that there are."""
     facts = []
-    if verdict.n:
+    if verdict.n and verdict.mean is not None:
         facts.append(("Wins", f"{verdict.wins} of {verdict.n}"))
     if verdict.mean is not None:
         unit = plan.outcome(next(each for each in plan.claims if str(each) == verdict.claim).outcome).unit
@@ -256,7 +256,7 @@ def _arm(plan: Plan, results: Sequence[Result], place: int) -> ArmRow:
         sum(seconds) / len(seconds) if seconds else None,
         sum(seconds),
         round(sum(images) / len(images)) if images else None,
-        paths(arm.changes),
+        changes_of(plan, arm) if place else [],
         arm.unsaid(),
     )
 

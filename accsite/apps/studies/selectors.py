@@ -12,8 +12,9 @@ from django.db.models import Case, F, Q, QuerySet, TextField, Value, When
 from django.db.models.functions import Cast, Coalesce
 
 from acc.errors import InvalidInput
-from acc.studies import Outcome, Result, judge, settled
+from acc.studies import Arm, Outcome, Result, judge, settled
 from acc.studies import Study as Plan
+from acc.studies.plan import paths
 from acc.studies.space import Value as Drawn
 from acc.studies.sweep import FIRST, Standing, is_over, ranking, standings
 from accsite.apps.datasets.models import Dataset
@@ -251,6 +252,22 @@ def searched(studies: QuerySet[Study], *, q: str = "", state: str = "") -> Query
         "done": begun.exclude(works).exclude(halted).exclude(failed),
     }
     return found.get(state, studies.none())
+
+
+def changes_of(plan: Plan, arm: Arm) -> list[str]:
+    """Return what an arm changes, a task that it adds or leaves out as one; what follows from that is left out."""
+    own = plan.settings.get("tasks", {})
+    whole = {
+        f"tasks.{key}": "left out" if task is None else "added"
+        for key, task in arm.changes.get("tasks", {}).items()
+        if task is None or key not in own
+    }
+    told = [f"{path} {word}" for path, word in whole.items()]
+    for path in paths(arm.changes):
+        within = any(path == known or path.startswith(f"{known}.") for known in whole)
+        if not within and not path.startswith(("datasets.", "plugins.")):
+            told.append(path)
+    return told
 
 
 def cost_of(study: Study, plan: Plan | None = None, rows: Sequence[StudyResult] | None = None) -> Cost:

@@ -22,6 +22,7 @@ TOP, BOTTOM = 30.0, 250.0
 """Of the axes of the parallel coordinates, in pixels."""
 HEIGHT = 280.0
 """Of the scatter, in pixels."""
+UNDER_WAY = ("waiting", "running")
 RANK, OUTCOME, DRAWN = "rank", "outcome", "number"
 
 
@@ -119,6 +120,7 @@ class Shown:
     places: list[StudyResult]
     confirmations: list[Study]
     can_confirm: bool
+    has_best: bool
 
 
 def shown(user: Any, study: Study, x: str = "", y: str = "") -> Shown:
@@ -138,10 +140,12 @@ def shown(user: Any, study: Study, x: str = "", y: str = "") -> Shown:
         parameters=[parameter.name for parameter in sweep.space],
         rows=rows[:MOST_ROWS],
         left_out=max(0, len(rows) - MOST_ROWS),
-        done=sum(stand.state == "done" for stand in stands),
+        done=sum(stand.state == "done" for stand in stands if stand.number),
         pruned=sum(stand.state == "pruned" for stand in stands),
         failed=[stand for stand in stands if stand.state == "failed"],
-        under_way=sum(stand.state in ("waiting", "running") for stand in stands) if study.is_at_work else 0,
+        under_way=sum(stand.state in UNDER_WAY for stand in stands if stand.number)
+        if study.is_at_work
+        else 0,
         axes=_axes(sweep, plan.primary.name, drawn),
         paths=_paths(sweep, drawn[:MOST_ROWS]),
         scatter=_scatter(sweep, plan.primary.name, drawn[:MOST_ROWS], x, y),
@@ -153,6 +157,7 @@ def shown(user: Any, study: Study, x: str = "", y: str = "") -> Shown:
         places=places,
         confirmations=list(confirmations_of(user, study)),
         can_confirm=ranked[0].number == best > 0 and not study.is_at_work,
+        has_best=best > 0,
     )
 
 
@@ -194,7 +199,7 @@ def _kind(stand: Standing, best: int) -> str:
 
 def _figures(stand: Standing) -> str:
     if stand.value is None:
-        return "no value"
+        return "nothing yet" if stand.state in UNDER_WAY else "no value"
     span = "" if stand.low is None else f" ({stand.low:.3g} to {stand.high:.3g})"
     return f"{stand.value:.4g}{span}"
 
@@ -320,7 +325,7 @@ def _importance(study: Study) -> list[tuple[str, float, str]]:
 def _why_no_importance(stands: Sequence[Standing]) -> str:
     done = sum(stand.state == "done" and stand.in_space for stand in stands)
     if done < FEWEST_FOR_IMPORTANCE:
-        return f"{done} of the {FEWEST_FOR_IMPORTANCE} trials with all their seeds that it takes to say what matters."
+        return f"It takes {FEWEST_FOR_IMPORTANCE} trials with all their seeds to say what mattered; {done} are there."
     return "It is reckoned once a trial ends, where Optuna is installed (pip install 'acc[sweeps]')."
 
 

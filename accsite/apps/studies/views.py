@@ -72,7 +72,7 @@ def study(request: HttpRequest, slug: str) -> HttpResponse:
         "study_url": reverse("studies:study", args=[found.slug]),
         "forms": [form for form in exporting.FORMS.values() if not form.drawn],
         "figures": [form for form in exporting.FORMS.values() if form.drawn],
-        "removes": permissions.may_change(request.user, found),
+        "changes": permissions.may_change(request.user, found),
         "moving": found.is_at_work,
     }
     template = "studies/panels/study.html" if is_partial(request) else "studies/study.html"
@@ -93,6 +93,7 @@ def _sweep(request: HttpRequest, found: Study, versions: Any) -> HttpResponse:
         "topic": f"study:{found.pk}",
         "study_url": f"{reverse('studies:study', args=[found.slug])}?{query}",
         "forms": [form for form in exporting.FORMS.values() if form.name in ("csv", "parquet")],
+        "changes": permissions.may_change(request.user, found),
     }
     template = "studies/panels/sweep.html" if is_partial(request) else "studies/sweep.html"
     return render(request, template, context)

@@ -213,6 +213,19 @@ document.addEventListener("htmx:after:swap", () => {
 	}
 });
 
+// A panel that fetches itself goes on saying it, until something else is done: what is at work changes every second.
+document.addEventListener("htmx:before:swap", ({ detail }) => {
+	const panel = detail.ctx.sourceElement;
+	const said = panel.dataset.topics && $(":scope > [data-said]", panel);
+	if (!said) return;
+	const kept = said.cloneNode(true);
+	const put = () => {
+		const now = document.getElementById(panel.id);
+		if (now && !$(":scope > [data-said]", now)) $(":scope > .acts", now)?.before(kept);
+	};
+	document.addEventListener("htmx:after:swap", put, { once: true });
+});
+
 // Figures of running jobs: progress, rate, time left; at most eight times a second.
 const title = document.title;
 const figures = new Map();

@@ -22,7 +22,13 @@ class ConfirmWinner(Action):
     label: ClassVar[str] = "Confirm the winner"
     said: ClassVar[str] = "Study {made.name} is written down; it is not started yet."
 
-    seeds: int = Field(6, ge=1, le=1_000, title="Fresh seeds", description="it needs 6 or more to be decided")
+    seeds: int = Field(
+        6,
+        ge=1,
+        le=1_000,
+        title="Fresh seeds",
+        description="it needs 6 or more to be decided, 7 to stop when it is decided",
+    )
     by: float = Field(
         0.0, ge=-1e9, le=1e9, title="By at least", description="how much better is claimed; 0: any"
     )

@@ -18,7 +18,7 @@ class RenameStudy(Action):
     on = Study
     verb: ClassVar[str] = "rename"
     label: ClassVar[str] = "Rename"
-    said: ClassVar[str] = "It is called {thing.name} now."
+    said: ClassVar[str] = "It is called {made.name} now."
 
     name: str = Field("", max_length=studies.MAX_NAME, title="Name")
 

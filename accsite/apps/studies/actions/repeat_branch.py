@@ -37,7 +37,13 @@ class RepeatBranch(Action):
     name: str = Field(
         "", max_length=studies.MAX_NAME, title="Name", description="empty: as experiment and branch"
     )
-    seeds: int = Field(6, ge=1, le=1_000, title="Seeds", description="two arms need 6 or more to be decided")
+    seeds: int = Field(
+        6,
+        ge=1,
+        le=1_000,
+        title="Seeds",
+        description="two arms need 6 or more to be decided, 7 to stop when it is decided",
+    )
     others: Annotated[list[str], BeforeValidator(_listed)] = Field(
         [],
         max_length=100,
@@ -50,8 +56,8 @@ class RepeatBranch(Action):
     claims: str = Field(
         "",
         max_length=4_000,
-        title="Claim",
-        description="such as 'main > other on ufr by at least .05'; empty: this branch is better than each other",
+        title="Claims",
+        description="a line each, as 'main > other on ufr by at least .05'; empty: this one is better than each other",
     )
     steps: int | None = Field(
         None,

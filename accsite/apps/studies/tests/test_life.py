@@ -177,3 +177,8 @@ def test_whoever_sees_it_may_copy_it_but_change_nothing(study, client, django_us
     assert Study.objects.get(name="mine").owner == bob
     for verb in ("rename", "visibility", "handover", "removal"):
         assert client.post(f"/studies/{study.slug}/{verb}/", {}).status_code == 403
+
+
+def test_after_it_was_renamed_its_new_name_is_said(study, page):
+    answer = page.post(f"/studies/{study.slug}/rename/", {"name": "weights"}, headers={"HX-Request": "true"})
+    assert "It is called weights now." in answer.text

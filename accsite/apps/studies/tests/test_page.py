@@ -219,3 +219,11 @@ def test_a_part_of_a_file_that_has_none_is_not_heard(arms, user, page, form):
     shown = page.get(f"/studies/{study.slug}/export/{form}/", {"part": 'x"\r\nSet-Cookie: a=b'})
     assert shown.status_code == 200
     assert shown["Content-Disposition"] == f'attachment; filename="{study.slug}.{form}"'
+
+
+def test_what_an_arm_adds_or_leaves_out_is_told_as_one(arms, user, page):
+    rows.make_task(arms[1], arms[0].tasks.get().dataset, key="second", weight=2.0)
+    study = write_down(arms, user)
+    shown = page.get(f"/studies/{study.slug}/").text
+    assert "<code>tasks.second added</code>" in shown
+    assert "tasks.second.weight" not in shown

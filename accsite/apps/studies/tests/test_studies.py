@@ -297,6 +297,7 @@ def test_its_page_says_first_what_may_be_said(arms, user, page, state):
         shown.text.count('class="seed"') == {"planned": 0, "running": 9, "decided": 18, "failed": 16}[state]
     )
     assert ('id="failed-title"' in shown.text) == (state == "failed")
+    assert (f'href="#start-form-{study.pk}"' in shown.text) == (state == "planned")
     assert study.name in page.get("/studies/").text
 
 
@@ -308,6 +309,28 @@ def test_it_is_exported(arms, user, page, form):
     assert answer.status_code == 200
     assert "attachment" in answer["Content-Disposition"]
     assert answer.content.startswith(b"PAR1") or b"heavier" in answer.content
+
+
+def test_a_form_takes_claims_line_by_line_and_says_what_a_tick_means(arms, user, page):
+    where = f"/branches/{arms[0].pk}/repeat/"
+    asked = page.get(where).text
+    assert "look after each seed; the seeds are the most then" in asked
+    assert '<textarea name="claims"' in asked
+    said = ["main > heavier on digit/accuracy", "main > heavier on digit/accuracy by at least .05"]
+    answer = page.post(
+        where,
+        {
+            "name": "two claims",
+            "seeds": 6,
+            "others": ["", "heavier"],
+            "outcome": "digit/accuracy",
+            "claims": "\r\n".join(said),
+            "steps": 10,
+        },
+    )
+    assert answer.status_code == 302, answer.text
+    study = Study.objects.get(name="two claims")
+    assert [str(claim) for claim in study.planned.claims] == said
 
 
 def test_the_list_of_studies_says_how_to_begin(page):

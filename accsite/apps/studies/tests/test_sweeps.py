@@ -251,6 +251,8 @@ def test_its_page_ranks_and_never_says_that_a_trial_is_better(swept, user, page,
     if state != "planned":
         studies.start_study(actor=user, study=study)
         study = do(study, by_number, most=5 if state == "running" else 1_000)
+    if state == "done":
+        Job.objects.update(state="SUCCEEDED")
     shown = page.get(f"/studies/{study.slug}/?x=number&y=train.lr")
     assert shown.status_code == 200
     assert "This is an order and no verdict" in shown.text
@@ -258,6 +260,16 @@ def test_its_page_ranks_and_never_says_that_a_trial_is_better(swept, user, page,
     assert shown.text.count('id="trial-') == {"planned": 1, "running": 6, "done": 23}[state]
     assert ("Parallel coordinates" in shown.text) == (state != "planned")
     assert ('value="number" selected' in shown.text) == (state != "planned")
+    assert ("first trial in rank" in shown.text) == (state != "planned"), "not before there is one"
+    counted = {"planned": "0 of 6 trials drawn, 0 done", "done": "22 of 22 trials drawn, 22 done"}
+    assert counted.get(state, "of 6 trials drawn") in " ".join(shown.text.split()), (
+        "of the trials, not of the first arm"
+    )
+    assert "no value" not in shown.text, "what is still to come is not called missing"
+    assert (f'href="#confirm-form-{study.pk}"' in shown.text) == (state == "done")
+    assert (f'href="#start-form-{study.pk}"' in shown.text) == (state == "planned")
+    assert f'href="/studies/{study.slug}/removal/"' in shown.text
+    assert "seen by everyone" in page.get(f"/studies/{study.slug}/", headers={"HX-Request": "true"}).text
     assert "ranks and claims nothing" in page.get("/studies/").text
     assert study.name in page.get("/studies/").text
 
