@@ -308,7 +308,7 @@ def test_a_checkpoint_offers_three_things_and_all_others_behind_more(page, root)
     shown = folded(page.get(f"/checkpoints/{root.pk}/"))
     acts, more = shown.split('<div class="acts">', 1)[1].split(f'id="act-more-{root.pk}"', 1)
     buttons = re.findall(r'<(?:a|button|summary)[^>]*class="btn"[^>]*>([^<]+)<', acts)
-    assert [each.strip() for each in buttons] == ["Fork", "Evaluate", "Latent"]
+    assert [each.strip() for each in buttons] == ["Fork…", "Evaluate", "Latent"]
     for word in ("Load", "Export", "Delete…"):
         assert f">{word}</summary>" in more
 
