@@ -15,7 +15,7 @@ pytestmark = pytest.mark.timeout(600)
 # Of each table that was scrolled to its end: its name, and how far from its place stands what names the first row and
 # the head above it; -1 where something lies over them.
 NAMES = """() => [...document.querySelectorAll(".scroll:has(> table > tbody > tr > th[scope=row])")].map((box) => {
-  box.querySelector("table").style.minWidth = `${2 * box.clientWidth}px`;
+  box.querySelector("table").style.minWidth = `${box.clientWidth + 300}px`;
   box.scrollIntoView({ block: "center" });
   const heads = [...box.querySelectorAll("thead tr:last-child > th")];
   const row = box.querySelector("tbody th[scope=row]");
