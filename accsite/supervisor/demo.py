@@ -171,7 +171,7 @@ def summary(job: Job, evaluation: Evaluation | None) -> Iterator[str]:
         for task in checkpoint.spec["tasks"]:
             value = checkpoint.losses.get(series.raw(task["key"]))
             if value is not None:
-                yield f"  loss             {task['name']} at step {checkpoint.step}, unweighted: {value:.5g}"
+                yield f"  loss             {task['name']} at step {checkpoint.step:,}, unweighted: {value:.5g}"
         yield f"  checkpoint       {default_storage.path(checkpoint.file)}"
         yield f"  sha256           {checkpoint.sha256}"
     if evaluation is not None:

@@ -36,7 +36,8 @@ def kept(site: Site, values: np.ndarray[Any, Any]) -> Any:
     from accsite.apps.training import blocks
     from accsite.apps.training.models import LossBlock
 
-    spec = {"tasks": [{"key": task.key, "name": task.name} for task in site.branch.tasks.all()]}
+    tasks = [{"key": task.key, "name": task.name} for task in site.branch.tasks.all()]
+    spec = {"tasks": tasks, "train": {"steps": values.shape[1]}}
     now = timezone.now()
     job = Job.objects.create(
         kind="train", queue="train", state="SUCCEEDED", title="long ago", branch=site.branch, spec=spec,

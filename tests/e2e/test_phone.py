@@ -16,9 +16,12 @@ pytestmark = pytest.mark.timeout(600)
 SIZE: Any = {"width": 390, "height": 844}
 PLACES = [label for _, label, *_ in RAIL]
 # Cells of cards that cannot be seen, or do not say what they are.
-MUTE = """() => [...document.querySelectorAll(".cards-on-phone tbody td")]
+MUTE = """() => [...document.querySelectorAll(".cards-on-phone tbody td:not(.none)")]
   .filter((cell) => !cell.checkVisibility() || !(cell.dataset.label || cell.matches(".acts-on")))
   .map((cell) => cell.outerHTML.slice(0, 120))"""
+# Tables of which a part lies outside the screen.
+CUT = """() => [...document.querySelectorAll("#branches .scroll, #checkpoints .scroll")]
+  .filter((box) => box.scrollWidth > box.clientWidth).map((box) => box.ariaLabel)"""
 WIDER = "document.documentElement.scrollWidth - innerWidth"
 
 
@@ -49,10 +52,14 @@ def test_tables_are_cards_in_which_every_value_says_what_it_is(
 ) -> None:
     watched = visit(site.admin, has_touch=True)
     watched.page.set_viewport_size(SIZE)
-    for route in ("/jobs/", "/devices/", "/plugins/", "/profile/"):
+    experiment = f"/experiments/{site.branch.experiment.slug}/"
+    for route in ("/jobs/", "/devices/", "/plugins/", "/profile/", experiment):
         watched.open(route)
         assert watched.page.evaluate(MUTE) == [], route
         assert watched.page.evaluate(WIDER) <= 0, route
+    tables = watched.page.locator("#branches table, #checkpoints table")
+    assert tables.count() == 2, "the experiment is the last that was opened"
+    assert watched.page.evaluate(CUT) == []
     watched.open("/jobs/")
     card = watched.page.locator("tr[data-job]").first
     for label in ("State", "Progress", "Branch", "Last losses", "Owner", "Took", "Submitted"):

@@ -34,7 +34,7 @@ class Evaluation(models.Model):
         ordering = ["-created_at", "-id"]
 
     def __str__(self) -> str:
-        return f"evaluation of {self.branch} at step {self.step}"
+        return f"evaluation of {self.branch} at step {self.step:,}"
 
 
 def asked_on(rows: str) -> Q:

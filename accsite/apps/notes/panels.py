@@ -117,7 +117,7 @@ def _picture(kind: str) -> Show:
         body = format_html(
             '<img class="pixels" src="{}" alt="{}" width="{}" height="{}" loading="lazy">',
             reverse("evaluation:artifact", args=[found.pk]),
-            f"{kind.removesuffix('s')} of {found.name} at step {node.step}",
+            f"{kind.removesuffix('s')} of {found.name} at step {node.step:,}",
             found.meta["width"] * 2,
             found.meta["height"] * 2,
         )

@@ -46,7 +46,7 @@ def recon_alt(picture: Artifact) -> str:
     """Return what a picture of reconstructions shows."""
     kind = picture.meta.get("of") or "images"
     return (
-        f"Three rows of {kind} of {picture.name} at step {picture.evaluation.step}: "
+        f"Three rows of {kind} of {picture.name} at step {picture.evaluation.step:,}: "
         "inputs, their reconstructions, and the absolute difference"
     )
 

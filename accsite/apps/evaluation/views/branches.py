@@ -140,7 +140,7 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
             job = perform(EvaluateCheckpoint, actor=request.user, thing=found.head, data={})
             messages.success(
                 request,
-                f"Job {job.pk} measures step {found.head.step}; the numbers appear here by themselves.",
+                f"Job {job.pk} measures step {found.head.step:,}; the numbers appear here by themselves.",
             )
         except InvalidInput as error:
             messages.error(request, str(error))

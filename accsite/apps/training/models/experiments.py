@@ -158,7 +158,7 @@ class Checkpoint(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.tag or f"{self.branch} step {self.step}"
+        return self.tag or f"{self.branch} step {self.step:,}"
 
 
 class AutoEvaluate(models.TextChoices):

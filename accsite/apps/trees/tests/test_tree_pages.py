@@ -299,6 +299,18 @@ def test_what_is_behind_more_is_shown_again_where_it_was_refused(page, root):
     assert f'id="act-expand-{root.pk}" name="act" open' in folded(refused)
     forked = act(page, root, "fork", {"name": "main", "tasks": "none"})
     assert f'id="act-more-{root.pk}" open' not in folded(forked)
+    loaded = act(page, root, "load", {"branch": "999"}, partial=False)
+    assert f'id="act-more-{root.pk}" open' in folded(loaded)
+    assert f'id="act-load-{root.pk}" name="act" open' in folded(loaded)
+
+
+def test_a_checkpoint_offers_three_things_and_all_others_behind_more(page, root):
+    shown = folded(page.get(f"/checkpoints/{root.pk}/"))
+    acts, more = shown.split('<div class="acts">', 1)[1].split(f'id="act-more-{root.pk}"', 1)
+    buttons = re.findall(r'<(?:a|button|summary)[^>]*class="btn"[^>]*>([^<]+)<', acts)
+    assert [each.strip() for each in buttons] == ["Fork…", "Evaluate", "Latent"]
+    for word in ("Load", "Export", "Delete…"):
+        assert f">{word}</summary>" in more
 
 
 def test_a_page_of_a_larger_tree_takes_no_more_queries(page, branch, root, leaf):

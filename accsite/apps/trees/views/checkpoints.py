@@ -121,7 +121,7 @@ def show(request: HttpRequest, checkpoint: Checkpoint, status: int = 200, **extr
     asked = extra.pop("asked", None)
     found = context(request, checkpoint, extra.pop("forms", None), asked)
     in_menu = any(kind is not ForkCheckpoint for kind in asked or ())
-    found["more_opened"] = in_menu or extra.get("opened") == "delete"
+    found["more_opened"] = in_menu or extra.get("opened") in ("load", "delete")
     if is_partial(request):
         return panel(request, "checkpoint", {**found, **extra}, status=status)
     return render(request, "trees/checkpoint.html", {**found, **extra}, status=status)
