@@ -48,6 +48,11 @@ class Study(models.Model):
         related_name="+",
         help_text="of the arms, if they are of one: who sees it sees the study; its owner does in any case",
     )
+    sources = models.ManyToManyField(
+        Experiment,
+        related_name="+",
+        help_text="of all arms: everyone may see the study once they see each of these",
+    )
     plan = models.JSONField(help_text="acc.studies.Study")
     sha256 = models.CharField(max_length=64, help_text="of all in the plan that could change an answer")
     branch = models.ForeignKey(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from acc.errors import InvalidInput
@@ -107,6 +107,7 @@ def _create_of(actor: Any, plan: Plan, branches: Sequence[Branch]) -> Study:
         branch=branches[0],
         visibility=Visibility.PRIVATE if private else Visibility.SITE,
         experiment=private.pop() if len(private) == 1 else None,
+        sources=[each.experiment for each in branches],
     )
 
 
@@ -118,10 +119,14 @@ def create_study(
     branch: Branch | None = None,
     visibility: str = Visibility.SITE,
     experiment: Experiment | None = None,
+    sources: Iterable[Experiment] = (),
     sweep: Sweep | None = None,
     confirms: Study | None = None,
 ) -> Study:
-    """Return a new study of a plan; nothing is started yet. Raises InvalidInput (name) if that is taken."""
+    """Return a new study of a plan; nothing is started yet. Raises InvalidInput (name) if that is taken.
+
+    sources: the experiments of its arms, besides that of ``branch``.
+    """
     rows = [
         *seen_studies(actor).values_list("name", "slug"),  # another's private one keeps its name to itself
         *(("", slug) for slug in Study.objects.values_list("slug", flat=True)),
@@ -138,6 +143,7 @@ def create_study(
         sweep=None if sweep is None else sweep.model_dump(mode="json"),
         confirms=confirms,
     )
+    study.sources.add(*sources, *([branch.experiment] if branch is not None else []))
     _add_places(study, plan)
     touch("studies")
     return study
@@ -239,7 +245,9 @@ def add_arm(*, actor: Any, study: Study, branch: Branch, claim: str = "") -> Stu
     settings = plans.settings_of(branch, plan.settings["train"]["steps"])
     arms = [*plan.arms, {"name": name, "changes": patch(plan.settings, settings)}]
     claims = [*(each.model_dump() for each in plan.claims), *([claim] if claim.strip() else [])]
-    return _extend(actor, study, plan, arms=arms, claims=claims)
+    study = _extend(actor, study, plan, arms=arms, claims=claims)
+    study.sources.add(branch.experiment)
+    return study
 
 
 def _extend(actor: Any, study: Study, plan: Plan, **fields: Any) -> Study:

@@ -252,6 +252,7 @@ def confirm_winner(
         branch=study.branch,
         visibility=study.visibility,
         experiment=study.experiment,
+        sources=study.sources.all(),
         confirms=study,
     )
 
