@@ -84,8 +84,8 @@ def set_visibility(*, actor: Any, study: Study, visibility: str) -> Study:
     hidden = sources_of(study).filter(visibility=Visibility.PRIVATE)
     if visibility == Visibility.SITE and study.visibility != Visibility.SITE and hidden.exists():
         raise InvalidInput(
-            visibility=f"{visibility!r} is refused: it repeats a branch of {_named(actor, hidden)}, which is private; let "
-            "everyone see that first"
+            visibility=f"{visibility!r} is refused: it repeats a branch of {_named(actor, hidden)}, which is private; "
+            "let everyone see that first"
         )
     if visibility == Visibility.PRIVATE and study.owner_id is None:
         study.owner = actor  # else only administrators could see it
