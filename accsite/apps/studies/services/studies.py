@@ -243,6 +243,8 @@ def add_arm(*, actor: Any, study: Study, branch: Branch, claim: str = "") -> Stu
             branch=f"{branch} is private, and others see this study who may not see it; choose another"
         )
     settings = plans.settings_of(branch, plan.settings["train"]["steps"])
+    if plans.METRICS in plan.settings:  # all arms are measured by the same
+        settings[plans.METRICS] = plan.settings[plans.METRICS]
     arms = [*plan.arms, {"name": name, "changes": patch(plan.settings, settings)}]
     claims = [*(each.model_dump() for each in plan.claims), *([claim] if claim.strip() else [])]
     study = _extend(actor, study, plan, arms=arms, claims=claims)
