@@ -16,8 +16,8 @@ from pydantic import Field, field_validator, model_validator
 from acc.errors import InvalidInput
 from acc.hashes import text_sha256
 from acc.names import Name, same_name
-from acc.results import FROM_0_TO_1
-from acc.specs import Spec, parse
+from acc.results import FROM_0_TO_1, of_plugin
+from acc.specs import METRIC_CLASS, Spec, parse
 from acc.studies.statistics import ALPHA, Betting, Sequential, Spending, fewest_seeds
 
 MOST_SEEDS = 1_000
@@ -59,9 +59,10 @@ class Arm(Spec):
 class Outcome(Spec):
     """One number of one metric on one dataset, of each arm and seed.
 
-    metric: how an evaluation calls it (``ufr``, ``digit/accuracy``, ``cleanness_principal/thickness``); empty: as the
-    outcome is called. dataset: the one to look at; empty: as the evaluation chooses. options: of the evaluation
-    (``EvalSpec``). low, high: between which it always lies; needed by a claim that rests on bounds.
+    metric: how an evaluation calls it (``ufr``, ``digit/accuracy``, ``cleanness_principal/thickness``), of a metric that
+    is a plugin ``Class.number``; empty: as the outcome is called. dataset: the one to look at; empty: as the evaluation
+    chooses. options: of the evaluation (``EvalSpec``). low, high: between which it always lies; needed by a claim that
+    rests on bounds.
     """
 
     name: Name
@@ -85,6 +86,12 @@ class Outcome(Spec):
     def measured_as(self) -> str:
         """What an evaluation calls it."""
         return self.metric or self.name
+
+    @property
+    def of_metric(self) -> tuple[str, str]:
+        """The class of the plugin that it is a number of, '' if of none, and what it is called there."""
+        metric, number = of_plugin(self.measured_as)
+        return (metric, number) if METRIC_CLASS.match(metric) else ("", number)
 
     @property
     def bounds(self) -> tuple[float, float] | None:

@@ -489,7 +489,8 @@ def _facts(study: Study, results: Sequence[Result]) -> str:
     told |= {
         f"data {name}, looked at": str(value) for name, value in study.settings.get("measured_on", {}).items()
     }
-    told |= {f"code {name}": str(value) for name, value in study.settings.get("plugins", {}).items()}
+    for part in ("plugins", "metrics"):
+        told |= {f"code {name}": str(value) for name, value in study.settings.get(part, {}).items()}
     told |= facts | {"shown by": f"ACC {__version__}"}
     body = "".join(f"<tr><td>{escape(name)}<td><code>{escape(value)}</code>" for name, value in told.items())
     return f"<table>{body}</table>"

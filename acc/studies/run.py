@@ -36,8 +36,8 @@ from acc.hashes import text_sha256
 from acc.metrics import Metric
 from acc.models import BUILT_IN
 from acc.params import Param
-from acc.results import Factoring, MetricValue, of_plugin
-from acc.specs import METRIC_CLASS, EvalSpec, TrainSpec, parse
+from acc.results import Factoring, MetricValue
+from acc.specs import EvalSpec, TrainSpec, parse
 from acc.studies import figures, report
 from acc.studies.plan import Outcome, Study, patch, paths
 from acc.studies.results import Measured, Result
@@ -100,7 +100,7 @@ class Local:
 
         Raises InvalidInput (outcomes) where there is no such metric, or it has no such number or parameter.
         """
-        name, number = of_metric(outcome)
+        name, number = outcome.of_metric
         if not name:
             return []
         try:
@@ -517,16 +517,10 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def of_metric(outcome: Outcome) -> tuple[str, str]:
-    """Return the class of the plugin that an outcome is a number of, '' if of none, and what it is called there."""
-    metric, number = of_plugin(outcome.measured_as)
-    return (metric, number) if METRIC_CLASS.match(metric) else ("", number)
-
-
 def eval_spec(alike: Sequence[Outcome]) -> EvalSpec:
     """Return what an evaluation is asked for outcomes of the same dataset and options; raises InvalidInput."""
     options = dict(alike[0].options)
-    if metrics := [name for outcome in alike if (name := of_metric(outcome)[0])]:
+    if metrics := [name for outcome in alike if (name := outcome.of_metric[0])]:
         options["suite"] = list(dict.fromkeys([*options.get("suite", ["metrics"]), *metrics]))
     spec: EvalSpec = parse(EvalSpec, options, prefix=f"outcomes.{alike[0].name}.options.")
     return spec
@@ -580,7 +574,7 @@ def _of_plugins(
 ) -> dict[str, Measured]:
     """Return the numbers of the metrics that are plugins, by ``Class.number``."""
     found: dict[str, Measured] = {}
-    for name in dict.fromkeys(of_metric(outcome)[0] for outcome in alike):
+    for name in dict.fromkeys(outcome.of_metric[0] for outcome in alike):
         if name:
             values = evaluator.custom(
                 name, alike[0].dataset, concepts=spec.concepts, seed=spec.seed, **spec.params_of(name)

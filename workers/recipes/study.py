@@ -263,10 +263,19 @@ def _train_and_measure(
     made = [training["job"]]
     for alike in outcomes_by_kind(plan):
         options = {**alike[0].options, **({"dataset": alike[0].dataset} if alike[0].dataset else {})}
-        of_tasks = all(each.measured_as.partition("/")[0] in settings["tasks"] for each in alike)
-        suite = ["metrics"] if of_tasks else ["metrics", "ufr"]
+        metrics = dict.fromkeys(name for each in alike if (name := each.of_metric[0]))
+        plugins = {name: sha for name, sha in settings.get("metrics", {}).items() if name in metrics}
+        of_whole = any(
+            not each.of_metric[0] and each.measured_as.partition("/")[0] not in settings["tasks"]
+            for each in alike
+        )
         measured = ask(
-            verbs_of=verbs.Evaluate, verb="evaluate", checkpoint=checkpoint, suite=suite, options=options
+            verbs_of=verbs.Evaluate,
+            verb="evaluate",
+            checkpoint=checkpoint,
+            suite=["metrics", *(["ufr"] if of_whole else []), *metrics],
+            options=options,
+            **({"plugins": plugins} if plugins else {}),
         )
         made.append(measured["job"])
     return checkpoint, made

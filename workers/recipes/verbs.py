@@ -229,16 +229,18 @@ class Evaluate(Verb):
     """Measures a checkpoint by a job, its own or one that measures the same already."""
 
     def act(self, step: RecipeStep) -> Submitted:
-        """Submit it, unless it is under way or done."""
+        """Submit it, unless it is under way or done; of metrics that are plugins in the versions that are asked for."""
         checkpoint = find_checkpoint_named(self.actor, str(self.args["checkpoint"]))
         asked = {**self.args["options"], "suite": self.args["suite"]}
-        known = self._known(checkpoint, frozen(parse(EvalSpec, asked)))
+        plugins = self.args.get("plugins")
+        known = self._known(checkpoint, frozen(parse(EvalSpec, asked), plugins))
         if known is not None:
             return Submitted(known, owned=False)
         job = jobs.submit_evaluation(
             actor=self.actor,
             checkpoint=checkpoint,
             eval=asked,
+            plugins=plugins,
             idempotency_key=self.key(step),
         )
         return Submitted(job)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from accsite.apps.evaluation.pictures import Strip, strips_of
-from accsite.apps.studies.models import Study
-from accsite.apps.training.models import Experiment
+from accsite.apps.evaluation.models import Part
+from accsite.apps.evaluation.pictures import TRAVERSALS, Strip, strips_of
+from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.studies.models import Study, StudyResult
+from accsite.apps.training.models import Checkpoint, Experiment
 
 MOST_ARMS = 12
 MOST_SEEDS = 8
@@ -24,13 +26,26 @@ class Cell:
 
 @dataclass(frozen=True)
 class Traversals:
-    """Rows of (arm, place, cells); groups: of which there is any picture."""
+    """Rows of (arm, place, cells); groups: of which there is any picture; why: what a model said that has none."""
 
     group: str
     groups: list[str]
     seeds: list[int]
     rows: list[tuple[str, int, list[Cell]]]
     left_out: bool
+    why: str
+
+
+@dataclass(frozen=True)
+class ToDraw:
+    """What of the arms and seeds that are done has no traversals yet.
+
+    missing: checkpoints, seed by seed. under_way: how many others a job draws, or waits to.
+    """
+
+    missing: list[Checkpoint]
+    under_way: int
+    done: int
 
 
 def traversals_of(user: Any, study: Study, group: str = "") -> Traversals:
@@ -69,4 +84,36 @@ def traversals_of(user: Any, study: Study, group: str = "") -> Traversals:
             for at, arm in enumerate(arms[:MOST_ARMS])
         ],
         len(with_one) > MOST_SEEDS or len(arms) > MOST_ARMS,
+        "" if groups else _why_none(list(places.values())),
     )
+
+
+def to_draw(study: Study, user: Any = None) -> ToDraw:
+    """Return what can be drawn of a study; ``user``: whoever may change its checkpoints (None: anybody)."""
+    rows = study.results.filter(
+        state=StudyResult.State.SUCCEEDED, checkpoint__isnull=False, checkpoint__deleted_at=None
+    )
+    if user is not None:
+        rows = rows.filter(checkpoint__experiment__in=Experiment.objects.changeable_by(user))
+    places = {(arm, seed): pk for arm, seed, pk in rows.values_list("arm", "seed", "checkpoint")}
+    nodes = Checkpoint.objects.filter(pk__in=places.values())
+    measured = Part.objects.filter(name=TRAVERSALS, evaluation__checkpoint__in=nodes)
+    drawn = set(measured.values_list("evaluation__checkpoint", flat=True))
+    jobs = Job.objects.active().filter(kind=JobKind.EVALUATE, checkpoint__in=nodes, preview=False)
+    waited_for = {
+        node for node, spec in jobs.values_list("checkpoint", "spec") if TRAVERSALS in spec.get("suite", ())
+    }
+    found = nodes.exclude(pk__in=drawn | waited_for).select_related("branch__experiment").in_bulk()
+    # in the order of the plan, seed by seed: the first columns are whole before the last begin
+    missing = [found[places[place]] for place in study.planned.order() if places.get(place) in found]
+    return ToDraw(missing, len(waited_for - drawn), len(places))
+
+
+def _why_none(checkpoints: list[int]) -> str:
+    """Return why nothing was drawn of checkpoints, as the newest evaluation that was to draw says it; empty: none."""
+    part = (
+        Part.objects.filter(name=TRAVERSALS, evaluation__checkpoint__in=checkpoints)
+        .order_by("-evaluation")
+        .first()
+    )
+    return "" if part is None else part.reason or next(iter(part.reasons.values()), "")

@@ -19,11 +19,12 @@ from accsite.actions import perform
 from accsite.apps.access import permissions
 from accsite.apps.live import selectors as live
 from accsite.apps.studies import exporting, pages, selectors, sweep_page
+from accsite.apps.studies.actions.draw_traversals import DrawTraversals
 from accsite.apps.studies.actions.remove_study import RemoveStudy
 from accsite.apps.studies.curves import curves_of
 from accsite.apps.studies.models import Study
 from accsite.apps.studies.services import life
-from accsite.apps.studies.traversals import traversals_of
+from accsite.apps.studies.traversals import to_draw, traversals_of
 from accsite.pages import REFUSED, actor, is_partial
 
 STUDIES_A_PAGE = 10
@@ -133,17 +134,37 @@ def curves(request: HttpRequest, slug: str) -> HttpResponse:
     return JsonResponse(found.as_json(), headers={"Cache-Control": "no-store"})
 
 
-@require_GET
+@require_http_methods(["GET", "POST"])
 def traversals(request: HttpRequest, slug: str) -> HttpResponse:
-    """Show the kept traversals of a factor group, a row an arm, a column a seed."""
+    """Show the kept traversals of a factor group, a row an arm, a column a seed; a POST has the missing ones drawn."""
     found = find(request.user, slug)
+    group = request.GET.get("group", "")
+    refused = ""
+    if request.method == "POST":
+        try:
+            perform(DrawTraversals, actor=actor(request), thing=found, data={})
+        except AccError as error:
+            refused = str(error)
+        else:
+            if not is_partial(request):
+                return redirect("studies:study-traversals", slug=slug)
+    # read before what is shown, so that whatever ends in between is told
+    versions = live.versions([f"study:{found.pk}", "jobs"])
+    url = reverse("studies:study-traversals", args=[slug])
     context = {
+        "versions": versions,
         "place": "studies",
         "study": found,
-        "shown": traversals_of(request.user, found, request.GET.get("group", "")),
+        "topic": f"study:{found.pk}",
+        "url": url,
+        "shown_url": f"{url}?{urlencode({'group': group})}" if group else url,
+        "shown": traversals_of(request.user, found, group),
+        "to_draw": to_draw(found, request.user),
+        "draws": DrawTraversals.may(request.user, found) and not found.is_sweep,
+        "refused": refused,
     }
     template = "studies/panels/traversals.html" if is_partial(request) else "studies/traversals.html"
-    return render(request, template, context)
+    return render(request, template, context, status=REFUSED if refused else 200)
 
 
 @require_http_methods(["GET", "POST"])

@@ -51,7 +51,10 @@ class RepeatBranch(Action):
         description="branches of this experiment, or EXPERIMENT/BRANCH, as a list or with commas between",
     )
     outcome: str = Field(
-        "", max_length=80, title="Outcome", description="what is compared, such as ufr or digit/accuracy"
+        "",
+        max_length=80,
+        title="Outcome",
+        description="what is compared, such as ufr, digit/accuracy or FactorVAEScore.score",
     )
     claims: str = Field(
         "",
@@ -79,7 +82,12 @@ class RepeatBranch(Action):
     @classmethod
     def choices(cls, branch: Branch) -> Mapping[str, Choices]:
         beside = branch.experiment.branches.exclude(pk=branch.pk).order_by("-pk")[:MOST_OFFERED]
-        return {"others": [(other.slug, other.name) for other in beside]}
+        outcomes = [(name, offered.words) for name, offered in plans.outcomes_of(branch).items()]
+        nothing = [] if plans.proposed_outcome(branch) else [("", "choose one")]
+        return {
+            "others": [(other.slug, other.name) for other in beside],
+            "outcome": [*nothing, *outcomes],
+        }
 
     def run(self, actor: Any, branch: Branch) -> Study:
         others = [_find(actor, branch, name) for name in self.others]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db.models import Sum
+from django.db.models import Q, QuerySet, Sum
 
 from acc.errors import InvalidInput
 from acc.studies import Study as Plan
@@ -26,6 +26,7 @@ from accsite.apps.trees.services.sharing import set_sharing
 from accsite.errors import WrongState
 from accsite.names import clean_name, same_name, taken
 
+MOST_NAMED = 10
 AT_WORK = "it is at work; stop it, and wait until what is under way has ended"
 
 
@@ -82,19 +83,17 @@ def copy_study(*, actor: Any, study: Study, name: str = "", other_seeds: bool = 
 def set_visibility(*, actor: Any, study: Study, visibility: str) -> Study:
     """Return the study as it is seen now; the experiments that it made, and that are the actor's, are seen as it is.
 
-    Raises InvalidInput (visibility) for another word, and for one that would show what a private branch is made of.
+    Raises InvalidInput (visibility) for another word, and for one that would show what a private arm is made of.
     """
     study = locked(study)
     if visibility not in Visibility.values:
         raise InvalidInput(
             visibility=f"{visibility!r} is refused; choose one of: {', '.join(Visibility.values)}"
         )
-    hidden = _sources(study).filter(visibility=Visibility.PRIVATE).order_by("pk")
-    if visibility == Visibility.SITE != study.visibility and hidden:
-        seen = hidden if actor is None else hidden.visible_to(actor)
-        names = ", ".join(repr(each.name) for each in seen) or "an experiment of somebody else"
+    hidden = sources_of(study).filter(visibility=Visibility.PRIVATE)
+    if visibility == Visibility.SITE and study.visibility != Visibility.SITE and hidden.exists():
         raise InvalidInput(
-            visibility=f"it repeats a branch of {names}, which is private; let everyone see that first"
+            visibility=f"it repeats a branch of {_named(actor, hidden)}, which is private; let everyone see that first"
         )
     if visibility == Visibility.PRIVATE and study.owner_id is None:
         study.owner = actor  # else only administrators could see it
@@ -109,19 +108,12 @@ def set_visibility(*, actor: Any, study: Study, visibility: str) -> Study:
     return study
 
 
-def _sources(study: Study) -> Any:
-    """Return the experiments whose branches the arms of a study are, and by which it is seen."""
-    known = {study.experiment_id, study.branch.experiment_id if study.branch else None}
-    known |= set(study.repeats.values_list("pk", flat=True))
-    return Experiment.objects.filter(pk__in=known - {None})
-
-
 @unit_of_work()
-def hand_over(*, actor: Any, study: Study, to: str) -> Study:  # noqa: ARG001 - the log says who
+def hand_over(*, actor: Any, study: Study, to: str) -> Study:
     """Return the study, which somebody else owns now, with the experiments that it made and its owner had.
 
-    Raises InvalidInput (to) for who cannot own one, WrongState for a study that is at work: it is done on behalf of
-    its owner.
+    Raises InvalidInput (to) for who cannot own one, or may not see the experiment of each arm, WrongState for a study
+    that is at work: it is done on behalf of its owner.
     """
     study = locked(study)
     if study.is_at_work:
@@ -133,6 +125,12 @@ def hand_over(*, actor: Any, study: Study, to: str) -> Study:  # noqa: ARG001 - 
         raise InvalidInput(to=f"{to!r} owns it already; name somebody else")
     if not may_write(user):
         raise InvalidInput(to=f"{to!r} may look, but not change; name somebody who may make experiments")
+    hidden = sources_of(study).exclude(pk__in=Experiment.objects.visible_to(user).values("pk"))
+    if study.visibility != Visibility.SITE and hidden.exists():
+        raise InvalidInput(
+            to=f"it repeats a branch of {_named(actor, hidden)}, which {to!r} may not see; let them see that first, or "
+            "name somebody else"
+        )
     experiments_of(study).filter(owner=study.owner_id).update(owner=user)
     study.owner = user
     study.save(update_fields=["owner"])
@@ -186,6 +184,22 @@ def remove_study(*, actor: Any, study: Study, with_experiments: bool = False) ->
         run.delete()  # nobody could go on with it
     touch("studies", f"study:{pk}", "recipes")
     return found
+
+
+def sources_of(study: Study) -> QuerySet[Experiment]:
+    """Return the experiments that the arms of a study repeat, those of which none is known any more left out."""
+    known = Q(pk__in=study.repeats.values("pk")) | Q(pk=study.experiment_id)
+    if study.branch is not None:
+        known |= Q(pk=study.branch.experiment_id)
+    return Experiment.objects.filter(known).order_by("name", "pk")
+
+
+def _named(actor: Any, experiments: QuerySet[Experiment]) -> str:
+    """Return experiments by name, those that ``actor`` may not see as a number alone."""
+    seen = experiments if actor is None else experiments.filter(pk__in=Experiment.objects.visible_to(actor))
+    names = [repr(name) for name in seen.values_list("name", flat=True)[:MOST_NAMED]]
+    others = experiments.count() - len(names)
+    return " and of ".join([*names, *([f"{others} more"] if others else [])])
 
 
 def experiments_of(study: Study) -> Any:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from acc.errors import InvalidInput
 from acc.params import clean_params
-from acc.specs import ModelSpec, TaskSpec, TrainSpec, parse
+from acc.specs import EvalSpec, ModelSpec, TaskSpec, TrainSpec, parse
 from acc.studies import Study as Plan
 from acc.studies.plan import merge, patch
 from accsite.apps.datasets import selectors as datasets
 from accsite.apps.evaluation.models import Evaluation, Metric
+from accsite.apps.evaluation.selectors import metric_plugins
 from accsite.apps.jobs.models import JobKind
 from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import Plugin, PluginKind
+from accsite.apps.studies.selectors import COSTS, outcomes_by_kind
 from accsite.apps.training.models import Branch
+from accsite.apps.training.services.measuring import frozen
 from accsite.apps.training.specs import model_of, task_spec
 
 PREFERRED = ("ufr", "accuracy", "r2")
@@ -23,6 +28,10 @@ NOT_SETTINGS = ("seed", "checkpoint_every_steps", "checkpoint_every_seconds")
 NOT_OF_A_TASK = ("key", "source_sha256")
 CHANGEABLE = ("model", "tasks", "train")
 """What of its settings an arm may say otherwise than the first; data and plugins follow from it."""
+METRICS = "metrics"
+"""The setting that says in which versions metrics that are plugins measure all arms: class -> sha256."""
+OF_THE_WHOLE = ("ufr", "ufr_matched")
+"""Numbers of a latent with factor groups that may be compared before any of it was measured."""
 
 
 def settings_of(
@@ -130,6 +139,34 @@ def measured_of(branch: Branch) -> list[Metric]:
     return sorted(found.values(), key=lambda metric: (rank.get(metric.name, len(rank)), metric.called))
 
 
+@dataclass(frozen=True)
+class Offered:
+    """What may be an outcome: in words, whether it is better high, and its bounds (low, high) if they are known."""
+
+    words: str
+    higher_is_better: bool | None
+    bounds: Mapping[str, float] = field(default_factory=dict)
+
+
+def outcomes_of(branch: Branch) -> dict[str, Offered]:
+    """Return by name what may be compared of a branch: what was measured, numbers of its tasks, of its whole latent,
+    of metrics that are plugins, and costs."""
+    found = {metric.called: Offered(metric.called, metric.higher_is_better) for metric in measured_of(branch)}
+    classes = dict(Plugin.objects.filter(kind=PluginKind.TASK).values_list("name", "requires"))
+    for task in branch.tasks.filter(removed_at=None, enabled=True):
+        for number, higher in classes.get(task.task_class, {}).get("metrics", {}).items():
+            found.setdefault(f"{task.key}/{number}", Offered(f"{task.key}/{number}", higher))
+    if branch.experiment.model_spec and model_of(branch).factor_groups:
+        found |= {name: Offered(name, True) for name in OF_THE_WHOLE if name not in found}
+    for plugin in metric_plugins.offered():
+        ranges = plugin.requires.get("ranges", {})
+        for number, higher in plugin.requires.get("metrics", {}).items():
+            low, high = ranges.get(number, (math.nan, math.nan))
+            bounds = {"low": low, "high": high} if math.isfinite(high - low) else {}
+            found[f"{plugin.name}.{number}"] = Offered(f"{plugin.label}: {number}", higher, bounds)
+    return found | {name: Offered(f"{name} that a seed takes", False) for name in COSTS}
+
+
 def proposed_outcome(branch: Branch) -> str:
     """Return what may be compared of a branch: what was measured of it, else UFR if its model has factor groups."""
     measured = measured_of(branch)
@@ -156,13 +193,15 @@ def plan_of(
     branches = [branch, *others]
     names = _names(branches)
     arms = dict(zip(names, [settings_of(each, steps) for each in branches], strict=True))
-    measured = {metric.called: metric for each in branches for metric in measured_of(each)}
+    offered = {name: found for each in reversed(branches) for name, found in outcomes_of(each).items()}
     if not outcome:
+        measured = dict.fromkeys(metric.called for each in branches for metric in measured_of(each))
         known = ", ".join(measured) or "nothing yet, so measure the branch once"
         raise InvalidInput(
             outcome=f"say what is compared, such as ufr or digit/accuracy; measured here: {known}"
         )
-    better = measured[outcome].higher_is_better if outcome in measured else True
+    asked = offered.get(outcome, Offered(outcome, True))
+    better = asked.higher_is_better
     if claims is None:
         sign = "<" if better is False else ">"
         said: Any = [
@@ -174,7 +213,7 @@ def plan_of(
         arms,
         name=name,
         seeds=seeds,
-        outcomes=[{"name": outcome, "higher_is_better": better}],
+        outcomes=[{"name": outcome, "higher_is_better": better, **asked.bounds}],
         claims=said,
         stop_when_decided=stop_when_decided,
     )
@@ -183,7 +222,7 @@ def plan_of(
 def plan_of_arms(arms: Mapping[str, Mapping[str, Any]], **fields: Any) -> Plan:
     """Return the plan of arms by name with the settings of each, the first first; fields: the others of the plan.
 
-    Raises InvalidInput.
+    Metrics that are plugins measure all of them as they are now. Raises InvalidInput.
     """
     first = next(iter(arms.values()), {})
     told = [
@@ -191,7 +230,40 @@ def plan_of_arms(arms: Mapping[str, Mapping[str, Any]], **fields: Any) -> Plan:
         for place, (arm, each) in enumerate(arms.items())
     ]
     plan: Plan = parse(Plan, {"settings": first, "arms": told, **fields})
+    if metrics := _metrics_of(plan):
+        plan = parse(Plan, {**plan.model_dump(), "settings": {**first, METRICS: metrics}})
     return plan
+
+
+def _metrics_of(plan: Plan) -> dict[str, str]:
+    """Return class -> sha256 of the metrics that are plugins of which a plan has outcomes.
+
+    Raises InvalidInput (outcomes) for one that cannot be measured here, or has no such number or parameter.
+    """
+    found: dict[str, str] = {}
+    for alike in outcomes_by_kind(plan):
+        asked = {each.of_metric[0]: each for each in alike if each.of_metric[0]}
+        if not asked:
+            continue
+        spec = {**alike[0].options, "suite": [*asked]}
+        try:
+            found |= frozen(parse(EvalSpec, spec)).plugins
+        except InvalidInput as error:
+            said = "; ".join(each for sentences in error.fields.values() for each in sentences)
+            raise InvalidInput(
+                outcomes=f"'{', '.join(each.measured_as for each in asked.values())}': {said}"
+            ) from error
+        for each in alike:
+            name, number = each.of_metric
+            known = (
+                registry.get(PluginKind.METRIC, name).requires.get("metrics", {}) if name else {number: True}
+            )
+            if number not in known:
+                right = ", ".join(f"{name}.{one}" for one in known)
+                raise InvalidInput(
+                    outcomes=f"'{each.measured_as}' is no number of {name}; there are: {right}"
+                )
+    return found
 
 
 def _names(branches: Sequence[Branch]) -> list[str]:

@@ -105,7 +105,7 @@ def _create_of(actor: Any, plan: Plan, branches: Sequence[Branch]) -> Study:
         actor=actor,
         plan=plan,
         branch=branches[0],
-        repeats=[each.experiment for each in branches],
+        repeats=[each.experiment for each in branches[1:]],
         visibility=Visibility.PRIVATE if private else Visibility.SITE,
         experiment=private.pop() if len(private) == 1 else None,
     )
@@ -125,7 +125,7 @@ def create_study(
 ) -> Study:
     """Return a new study of a plan; nothing is started yet. Raises InvalidInput (name) if that is taken.
 
-    repeats: the experiments whose branches its arms are.
+    repeats: the experiments whose branches its arms are, besides that of ``branch``.
     """
     rows = [
         *seen_studies(actor).values_list("name", "slug"),  # another's private one keeps its name to itself
@@ -143,7 +143,7 @@ def create_study(
         sweep=None if sweep is None else sweep.model_dump(mode="json"),
         confirms=confirms,
     )
-    study.repeats.set(repeats)
+    study.repeats.add(*repeats, *([branch.experiment] if branch is not None else []))
     _add_places(study, plan)
     touch("studies")
     return study
@@ -243,6 +243,8 @@ def add_arm(*, actor: Any, study: Study, branch: Branch, claim: str = "") -> Stu
             branch=f"{branch} is private, and others see this study who may not see it; choose another"
         )
     settings = plans.settings_of(branch, plan.settings["train"]["steps"])
+    if plans.METRICS in plan.settings:  # all arms are measured by the same
+        settings[plans.METRICS] = plan.settings[plans.METRICS]
     arms = [*plan.arms, {"name": name, "changes": patch(plan.settings, settings)}]
     claims = [*(each.model_dump() for each in plan.claims), *([claim] if claim.strip() else [])]
     study.repeats.add(branch.experiment)

@@ -94,6 +94,56 @@ def test_what_a_private_branch_is_made_of_is_shown_to_nobody_else(arms, user):
     assert study.visibility == "private"
 
 
+@pytest.fixture
+def private_arms(arms: list[Branch], user: Any) -> list[Branch]:
+    """Branches of two experiments that are private, and of the first another."""
+    other = Experiment.objects.create(
+        name="other", slug="other", model_spec=arms[0].experiment.model_spec, owner=user
+    )
+    far = Branch.objects.create(experiment=other, name="far", slug="far")
+    rows.make_task(far, arms[0].tasks.get().dataset, weight=2.0)
+    Experiment.objects.update(visibility=Visibility.PRIVATE, owner=user)
+    return list(Branch.objects.filter(pk__in=[*(each.pk for each in arms), far.pk]).order_by("pk"))
+
+
+def show(experiment: Experiment) -> None:
+    Experiment.objects.filter(pk=experiment.pk).update(visibility=Visibility.SITE)
+
+
+@pytest.mark.parametrize("how", ["written down", "added", "copied"])
+def test_it_is_shown_to_everyone_once_the_experiment_of_each_arm_is(private_arms, user, how):
+    main, heavier, far = private_arms
+    study = write_down([main, heavier] if how == "added" else [main, far], user)
+    if how == "added":
+        Study.objects.filter(pk=study.pk).update(experiment=None)  # its owner alone sees it
+        study = studies.add_arm(actor=user, study=Study.objects.get(pk=study.pk), branch=far)
+    elif how == "copied":
+        study = life.copy_study(actor=user, study=study)
+    show(main.experiment)
+    with pytest.raises(InvalidInput, match="a branch of 'other', which is private; let everyone"):
+        life.set_visibility(actor=user, study=study, visibility="site")
+    study.refresh_from_db()
+    assert study.visibility == "private"
+    show(far.experiment)
+    assert life.set_visibility(actor=user, study=study, visibility="site").visibility == "site"
+
+
+def test_it_is_handed_to_nobody_who_may_not_see_the_experiment_of_each_arm(
+    private_arms, user, django_user_model
+):
+    bob = django_user_model.objects.create_user("bob")
+    join(bob, Role.RESEARCHER)
+    main, _, far = private_arms
+    study = write_down([main, far], user)
+    show(main.experiment)
+    with pytest.raises(InvalidInput, match="a branch of 'other', which 'bob' may not see"):
+        life.hand_over(actor=user, study=study, to="bob")
+    study.refresh_from_db()
+    assert study.owner == user
+    far.experiment.shares.create(user=bob)
+    assert life.hand_over(actor=user, study=study, to="bob").owner == bob
+
+
 def test_whoever_gets_it_owns_its_experiments_and_what_it_trains(study, user, django_user_model):
     bob, cat = (django_user_model.objects.create_user(name) for name in ("bob", "cat"))
     join(bob, Role.RESEARCHER)

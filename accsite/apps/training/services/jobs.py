@@ -109,15 +109,19 @@ def submit_evaluation(
     actor: Any,
     checkpoint: Checkpoint,
     eval: Mapping[str, Any] | None = None,
+    plugins: Mapping[str, str] | None = None,
     idempotency_key: str | None = None,
 ) -> Job:
-    """Return a new job that measures a checkpoint; ``eval``: ``acc.specs.EvalSpec`` as plain data."""
+    """Return a new job that measures a checkpoint; ``eval``: ``acc.specs.EvalSpec`` as plain data.
+
+    plugins: metric class -> sha256 of a source that is used instead of the newest.
+    """
     known = submitted_before(actor, idempotency_key)
     if known is not None:
         return known
     data = dict(eval or {})
     check_device(data.get("device", "auto"), queue=kinds.queue_of(JobKind.EVALUATE))
-    spec = measuring.frozen(parse(EvalSpec, data))
+    spec = measuring.frozen(parse(EvalSpec, data), plugins)
     looked_at.require_dataset(checkpoint, spec.dataset)
     require_code([checkpoint], "checkpoint")
     return measuring.queue_evaluation(checkpoint, spec=spec, actor=actor, idempotency_key=idempotency_key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -13,6 +13,7 @@ from acc.specs import EVAL_PARTS, EvalJobSpec, EvalSpec
 from accsite.apps.jobs.models import Job, JobKind
 from accsite.apps.jobs.services.queueing import enqueue
 from accsite.apps.jobs.services.unit import touch, unit_of_work
+from accsite.apps.registry import approval
 from accsite.apps.registry import selectors as registry
 from accsite.apps.registry.models import Plugin, PluginKind
 from accsite.apps.training.models import AutoEvaluate, Branch, Checkpoint
@@ -50,14 +51,21 @@ def set_auto_evaluate(*, actor: Any, branch: Branch, when: Any, every: Any = Non
     return branch
 
 
-def frozen(spec: EvalSpec) -> EvalJobSpec:
+def frozen(spec: EvalSpec, kept: Mapping[str, str] | None = None) -> EvalJobSpec:
     """Return what an evaluation is asked with the metrics of plugins as they are now: sources, and all parameters.
 
+    kept: class -> sha256 of a source that is used instead of the newest; what it is not given is as that source says.
     Raises InvalidInput (suite, params.*) and NotApproved.
     """
     params: dict[str, Any] = {}
     plugins: dict[str, str] = {}
+    newest = dict(registry.available(PluginKind.METRIC).values_list("name", "source_id")) if kept else {}
     for name in spec.metrics:
+        if kept and kept.get(name, newest.get(name)) != newest.get(name):
+            approval.require([kept[name]], field="suite")
+            params |= {f"{name}.{param}": value for param, value in spec.params_of(name).items()}
+            plugins[name] = kept[name]
+            continue
         plugin = _metric(name)
         cleaned = clean_params(plugin.params, spec.params_of(name), prefix=f"params.{name}.")
         params |= {f"{name}.{param}": value for param, value in cleaned.items()}
