@@ -79,6 +79,9 @@ class Study(verbs.Verb):
                 for arm in self.args["arms"]
             ]
             made = studies.repeat_arms(actor=self.actor, arms=arms, **asked)
+        step.experiment = (
+            made.experiment
+        )  # of a private branch: the run is private from now on, as the study is
         studies.start_within(actor=self.actor, study=made, step=step)
 
     def go_on(self, record: Record, step: RecipeStep) -> None:

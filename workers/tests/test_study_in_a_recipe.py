@@ -23,6 +23,7 @@ from accsite.apps.training.tests import rows
 from accsite.errors import WrongState
 from workers.job.interruption import Interrupted
 from workers.kinds.recipe import program
+from workers.recipes import verbs
 from workers.recipes.rehearsal import rehearse
 from workers.tests.test_recipes_replay import Attempt, make
 
@@ -322,3 +323,19 @@ def test_whoever_may_not_see_the_study_does_not_see_the_run_that_tells_of_it(dja
     assert made is not None
     Experiment.objects.filter(pk=made.pk).update(visibility="private", owner=owner)
     assert not seen.exists()
+
+
+def test_a_run_is_as_private_as_the_study_that_it_is_at_work_on(monkeypatch):
+    find = verbs.find_branch
+
+    def in_private(ref, actor):
+        Experiment.objects.filter(name="asks").update(visibility="private")
+        return find(ref, actor)
+
+    monkeypatch.setattr(verbs, "find_branch", in_private)
+    seen = []
+    working = Working(make(ASKS))
+    working.before = lambda _: seen.append(RecipeStep.objects.get(verb="study").experiment)
+    working.play()
+    assert seen[0] is not None
+    assert (seen[0].name, seen[0].visibility) == ("asks", "private")

@@ -24,6 +24,7 @@ class RecipeRunQuerySet(models.QuerySet["RecipeRun"]):
     def visible_to(self, user: Any) -> RecipeRunQuerySet:
         """Return the runs that ``user`` may see: nobody sees one that has touched an experiment hidden from them.
 
+        Neither do they see one a part of which has, such as a study that a recipe made.
         One that has touched nothing yet, or an experiment that was removed since, is its maker's and administrators'.
         """
         if not user.is_authenticated:
@@ -36,7 +37,10 @@ class RecipeRunQuerySet(models.QuerySet["RecipeRun"]):
             verb__in=TOUCH_NOTHING
         )
         shown = Q(pk__in=touching.values("run")) & ~Q(pk__in=removed.values("run"))
-        return self.filter(Q(created_by=user) | shown).exclude(pk__in=hidden.values("run"))
+        return self.filter(Q(created_by=user) | shown).exclude(
+            Q(pk__in=hidden.values("run"))
+            | Q(pk__in=hidden.filter(run__within__isnull=False).values("run__within__run"))
+        )
 
     def alone(self) -> RecipeRunQuerySet:
         """Return those that are not just a part of another run."""

@@ -187,6 +187,18 @@ def test_a_run_in_a_private_experiment_is_hidden_from_others_and_can_be_stopped_
     assert RecipeRun.objects.visible_to(user).exists()
 
 
+def test_a_run_a_part_of_which_is_in_a_private_experiment_is_hidden_while_it_is_at_work(run, user):
+    other = get_user_model().objects.create_user("eve")
+    step(run, "0", "create_model", experiment=rows.make_branch(user, "open").experiment)
+    study = step(run, "1", "study", state="RUNNING", args={"name": "secret question"})
+    part = RecipeRun.objects.create(recipe="Study", created_by=user, within=study)
+    step(part, "0", "repeat", experiment=rows.make_branch(user, "first").experiment)
+    assert run in RecipeRun.objects.visible_to(other)
+    step(part, "1", "repeat", experiment=rows.make_branch(user, "secret", visibility="private").experiment)
+    assert not RecipeRun.objects.visible_to(other).exists()
+    assert set(RecipeRun.objects.visible_to(user)) == {run, part}
+
+
 def test_the_shell_lists_runs_and_shows(recipe, run):
     def say(*words: str) -> str:
         out = io.StringIO()
