@@ -43,7 +43,10 @@ def test_what_is_drawn_lies_in_the_parameter(parameter, part):
     assert all(each in parameter for each in (*parameter.grid(), *parameter.ends()))
     assert 0 <= parameter.part(value) <= 1
     if parameter.kind == "float":
-        assert parameter.part(value) == pytest.approx(part, abs=1e-6)
+        digits = (
+            1e-11 * max(abs(parameter.low), abs(parameter.high)) / (parameter.high - parameter.low)
+        )  # 12 are kept
+        assert parameter.part(value) == pytest.approx(part, abs=1e-6 + digits)
 
 
 @given(parameters())
@@ -88,6 +91,9 @@ def test_the_points_of_a_grid_are_all_its_combinations(found):
         ({"o": 3}, "space.o", "not a range or a choice"),
         ("a: 1 to 2; a: 2 to 3", "space", "a stands there twice"),
         (3, "space", "no space"),
+        ("lr: -1e308 to 1e308", "space.lr", "bounds lie within 1e+300"),
+        ("o: adam or sg\x00d", "space.o.values", "characters that can be shown"),
+        (f"o: adam or {'x' * 201}", "space.o.values", "200 characters"),
     ],
     ids=lambda value: str(value) if isinstance(value, str) else None,
 )
@@ -106,3 +112,30 @@ def test_a_space_is_read_from_lines_objects_and_lists():
     assert read == space_of({parameter.name: str(parameter).partition(": ")[2] for parameter in read})
     assert spaces.size(read) == math.inf
     assert list(read[0].grid()) == [pytest.approx(10**power) for power in (-4, -3.5, -3, -2.5, -2)]
+
+
+def test_a_thousand_brackets_are_a_text_that_is_too_long():
+    with pytest.raises(InvalidInput, match="200 characters"):
+        space_of(f"opt: adam or {'[' * 3_900}")
+
+
+@pytest.mark.parametrize("said", ["5e-324 to 1e300 log", "3 to 3.0000000000000004 log", "-1e300 to 1e300"])
+def test_the_widest_and_the_narrowest_range_have_places_for_what_is_drawn(said):
+    (parameter,) = space_of({"p": said})
+    for part in (0.0, 0.5, 1.0):
+        assert parameter.at(part) in parameter
+        assert 0 <= parameter.part(parameter.at(part)) <= 1
+
+
+def test_a_grid_that_is_too_big_is_refused_whatever_its_size():
+    fine = {f"p{n}": "0 to 1 in 100 points" for n in range(3)}
+    assert spaces.points(space_of(fine)) == spaces.MOST_OF_A_GRID
+    for more in (fine | {"q": [1, 2]}, {f"p{n}": "0 to 1 in 1000 points" for n in range(50)}):
+        with pytest.raises(InvalidInput, match="1,000,000 are the most"):
+            spaces.points(space_of(more))
+
+
+def test_everything_of_a_space_comes_one_at_a_time():
+    some = spaces.everything(space_of({"n": "0 to 9007199254740992 int", "o": ["a", "b"]}))
+    assert [next(some) for _ in range(3)] == [{"n": 0, "o": "a"}, {"n": 0, "o": "b"}, {"n": 1, "o": "a"}]
+    assert len(list(spaces.everything(space_of({"n": "1 to 3 int", "o": ["a", "b"]})))) == 6

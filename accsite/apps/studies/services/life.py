@@ -195,11 +195,12 @@ def sources_of(study: Study) -> QuerySet[Experiment]:
 
 
 def _named(actor: Any, experiments: QuerySet[Experiment]) -> str:
-    """Return experiments by name, those that ``actor`` may not see as a number alone."""
+    """Return experiments by name, those that ``actor`` may not see without their names."""
     seen = experiments if actor is None else experiments.filter(pk__in=Experiment.objects.visible_to(actor))
     names = [repr(name) for name in seen.values_list("name", flat=True)[:MOST_NAMED]]
     others = experiments.count() - len(names)
-    return " and of ".join([*names, *([f"{others} more"] if others else [])])
+    of_others = "an experiment of somebody else" if others == 1 else f"{others} experiments of others"
+    return " and of ".join([*names, *([of_others] if others else [])])
 
 
 def experiments_of(study: Study) -> Any:
