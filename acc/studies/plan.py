@@ -59,10 +59,10 @@ class Arm(Spec):
 class Outcome(Spec):
     """One number of one metric on one dataset, of each arm and seed.
 
-    metric: how an evaluation calls it (``ufr``, ``digit/accuracy``, ``cleanness_principal/thickness``), of a metric that
-    is a plugin ``Class.number``; empty: as the outcome is called. dataset: the one to look at; empty: as the evaluation
-    chooses. options: of the evaluation (``EvalSpec``). low, high: between which it always lies; needed by a claim that
-    rests on bounds.
+    metric: how an evaluation calls it (``ufr``, ``digit/accuracy``, ``cleanness_principal/thickness``; ``Class.number``
+    of a plugin); empty: as the outcome is called. dataset: the one to look at; empty: as the evaluation chooses.
+    options: of the evaluation (``EvalSpec``). low, high: between which it always lies; needed by a claim that rests on
+    bounds.
     """
 
     name: Name

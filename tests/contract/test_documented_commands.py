@@ -128,6 +128,7 @@ LINES: list[tuple[str, int | None, str]] = [
     ("study export digits-main {folder}/study.html", 0, ""),
     ("study export digits-main {folder}/study --format latex", 0, "LaTeX"),
     ("study export digits-main {folder}/study.svg --part outcomes", 2, "nothing to draw yet"),
+    ("study draw digits-main", 2, "no seed is done yet"),
     ("study copy digits-main --name again --other-seeds", 0, "again"),
     ("study rename again --name others", 0, "planned"),
     ("study visibility again --visibility private", 0, "planned"),

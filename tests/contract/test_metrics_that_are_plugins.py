@@ -22,7 +22,9 @@ from accsite.apps.jobs.services.retry import retry
 from accsite.apps.jobs.states import JobState
 from accsite.apps.registry.approval import NotApproved
 from accsite.apps.registry.models import Plugin, PluginSource
+from accsite.apps.studies.services import studies
 from accsite.apps.training.models import Checkpoint
+from accsite.apps.training.services import jobs
 from tests.contract import real
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.django_db(transaction=True)]
@@ -124,6 +126,24 @@ def test_a_worker_measures_it_and_its_numbers_stand_with_all_others(
     Job.objects.filter(pk=newest.pk).update(state=JobState.FAILED)
     newest.refresh_from_db()
     assert retry(actor=None, job=newest).spec["plugins"] == newer.spec["plugins"]
+
+
+def test_a_study_measures_all_of_its_seeds_by_the_version_that_it_was_written_down_with(
+    checkpoint: Checkpoint, worker: Worker
+) -> None:
+    study = studies.repeat_branch(
+        actor=None, branch=checkpoint.branch, seeds=2, outcome="Odd.good", steps=checkpoint.step
+    )
+    version = study.planned.settings["metrics"]
+    keep(ODD.replace("Param(0.25", "Param(0.75"), "metrics/odd.py")
+    asked = {"suite": ["metrics", "Odd"]}
+    found: dict[str, Any] = {}
+    for name, plugins in (("study", version), ("newest", None)):
+        job = jobs.submit_evaluation(actor=None, checkpoint=checkpoint, eval=asked, plugins=plugins)
+        done = real.run(job, worker)
+        assert done.state == JobState.SUCCEEDED, done.message
+        found[name] = done.evaluation.metrics.get(name="Odd.good").value
+    assert found == {"study": 0.25, "newest": 0.75}
 
 
 def test_pages_rank_and_compare_it_and_say_whose_number_it_is(

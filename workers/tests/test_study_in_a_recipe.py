@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from django.utils import timezone
 
+from acc.hashes import text_sha256
 from acc.recipes import RecipeError
 from accsite.apps.evaluation.models import Evaluation, Metric
 from accsite.apps.jobs.models import Job
@@ -14,6 +16,7 @@ from accsite.apps.jobs.states import JobState
 from accsite.apps.recipes.models import RecipeRun, RecipeStep
 from accsite.apps.recipes.selectors import run_page, trained
 from accsite.apps.recipes.services import recipes
+from accsite.apps.registry.models import Plugin, PluginKind, PluginSource
 from accsite.apps.studies.models import Study
 from accsite.apps.studies.selectors import state_of
 from accsite.apps.studies.services import studies
@@ -121,6 +124,27 @@ def test_one_job_does_the_recipe_and_its_study_and_is_told_what_came_of_it():
     assert state_of(study) == "done"
     assert trained(run)[0] == (20 + 20 + 30) * SEEDS
     assert run.steps.get(verb="study").experiment in Experiment.objects.filter(slug__startswith="question")
+
+
+def edit(plugin: Plugin) -> None:
+    text = "# another"
+    source, _ = PluginSource.objects.get_or_create(
+        sha256=text_sha256(text), defaults={"path": plugin.path, "text": text, "on_disk_at": timezone.now()}
+    )
+    Plugin.objects.filter(pk=plugin.pk).update(source=source)
+
+
+def test_a_metric_that_is_a_plugin_is_asked_for_in_one_version_also_if_it_is_edited_meanwhile():
+    odd = rows.make_plugin(PluginKind.METRIC, "Odd", requires={"metrics": {"good": True}})
+    both = '["reconstruction/psnr", "Odd.good"]'
+    attempt = Working(make(ASKS.replace('["reconstruction/psnr"]', both)))
+    attempt.before = lambda done: edit(odd) if done == 1 else None
+    attempt.play()
+    asked = list(Job.objects.filter(kind="evaluate").order_by("pk").values_list("spec", flat=True))
+    assert len(asked) == 3 * SEEDS
+    assert {tuple(spec["suite"]) for spec in asked} == {("metrics", "Odd")}
+    assert {spec["plugins"]["Odd"] for spec in asked} == {odd.source_id}
+    assert Plugin.objects.get(pk=odd.pk).source_id != odd.source_id
 
 
 def test_an_arm_that_is_a_difference_has_what_it_changes_and_the_rest_of_the_first():

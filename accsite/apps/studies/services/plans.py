@@ -249,10 +249,8 @@ def _metrics_of(plan: Plan) -> dict[str, str]:
         try:
             found |= frozen(parse(EvalSpec, spec)).plugins
         except InvalidInput as error:
-            said = "; ".join(each for sentences in error.fields.values() for each in sentences)
-            raise InvalidInput(
-                outcomes=f"'{', '.join(each.measured_as for each in asked.values())}': {said}"
-            ) from error
+            names = ", ".join(each.measured_as for each in asked.values())
+            raise InvalidInput(outcomes=f"'{names}': {error}") from error
         for each in alike:
             name, number = each.of_metric
             known = (
