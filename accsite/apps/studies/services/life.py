@@ -111,9 +111,9 @@ def set_visibility(*, actor: Any, study: Study, visibility: str) -> Study:
 
 def _sources(study: Study) -> Any:
     """Return the experiments whose branches the arms of a study are, and by which it is seen."""
-    known = {study.experiment_id, study.branch.experiment_id if study.branch else None}
-    known |= set(study.repeats.values_list("pk", flat=True))
-    return Experiment.objects.filter(pk__in=known - {None})
+    known = set(study.repeats.values_list("pk", flat=True))
+    known |= {each.pk for each in (study.experiment, study.branch and study.branch.experiment) if each}
+    return Experiment.objects.filter(pk__in=known)
 
 
 @unit_of_work()

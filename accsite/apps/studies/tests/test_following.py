@@ -15,7 +15,7 @@ from accsite.apps.recipes.models import RecipeRun
 from accsite.apps.registry.models import PluginKind
 from accsite.apps.studies.models import Study
 from accsite.apps.studies.services import studies
-from accsite.apps.studies.tests.test_studies import end, end_all, write_down
+from accsite.apps.studies.tests.made import end, end_all, write_down
 from accsite.apps.training.models import Branch
 from accsite.apps.training.tests import rows
 
