@@ -68,7 +68,7 @@ def study(request: HttpRequest, slug: str) -> HttpResponse:
         "place": "studies",
         "study": found,
         "shown": pages.shown(found),
-        "confirms": selectors.seen_studies(request.user).filter(pk=found.confirms_id).first(),
+        "confirms": selectors.seen_studies(request.user).filter(confirmations=found).first(),
         "topic": f"study:{found.pk}",
         "study_url": reverse("studies:study", args=[found.slug]),
         "forms": [form for form in exporting.FORMS.values() if not form.drawn],
