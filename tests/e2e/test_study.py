@@ -40,7 +40,9 @@ def test_what_was_done_stays_said_while_the_study_changes(site, visit, study):
     for name in ("once", "twice"):
         life.rename_study(actor=None, study=study, name=name)
         watched.until(f"document.querySelector('#study h1').textContent === '{name}'")
-        watched.until(f"document.querySelector('#actions input[name=name]').defaultValue === '{name}'")
+        watched.until(
+            f"document.querySelector('form[id^=rename-form] input[name=name]').defaultValue === '{name}'"
+        )
     assert said.count() == 1
     assert "has more seeds" in said.inner_text()
     watched.assert_clean()
