@@ -43,7 +43,7 @@ def kept(site: Site, values: np.ndarray[Any, Any]) -> Any:
         kind="train", queue="train", state="SUCCEEDED", title="long ago", branch=site.branch, spec=spec,
         step=values.shape[1], total_steps=values.shape[1], attempt=1, points_seq=1, started_at=now, finished_at=now,
     )  # fmt: skip
-    names = tuple(f"raw/{task['key']}" for task in spec["tasks"])[: len(values)]
+    names = tuple(f"raw/{task['key']}" for task in tasks)[: len(values)]
     made = blocks.make(0, names, values.astype(np.float32), 1e9, 1e9 + values.shape[1] / 100)
     LossBlock.objects.bulk_create(
         LossBlock(job=job, attempt=1, seq=1, **blocks.fields(chunk)) for chunk in blocks.chunks(made)

@@ -49,8 +49,11 @@ def test_what_is_set_arrives_as_it_was_meant(site: Site, running: Any, visit: Ca
         page.keyboard.press("ArrowRight", delay=30)
     page.keyboard.down("ArrowLeft")
     page.wait_for_timeout(600)
+    ghost = row.locator(".slide .ghost")
+    assert ghost.evaluate("(e) => e.style.opacity") == "1", "what is in force stays marked"
     page.keyboard.up("ArrowLeft")
     row.locator("[data-status=APPLIED]").wait_for()
+    watched.until(f"document.querySelector('#task-{task.pk} .slide .ghost').style.opacity === '0'")
     page.wait_for_timeout(1000)
     (sent,) = changes(running, "set_weight")
     assert sent["weight"] == float(field.input_value())

@@ -194,3 +194,20 @@ def test_a_model_is_expanded_from_the_page_and_the_new_node_appears(
     assert made.spec["model"]["latent_dim"] == last.spec["model"]["latent_dim"] + 1
     assert Checkpoint.objects.get(pk=last.pk).sha256 == last.sha256
     watched.assert_clean()
+
+
+def test_the_head_that_a_job_trains_pulses_until_it_ends(site: Site, visit: Callable[..., Watched]) -> None:
+    from accsite.apps.training.services import jobs
+
+    branch = at_rest(site, "pulse")
+    branch.refresh_from_db()
+    watched = opened(visit, site, branch.experiment.checkpoints.get(pk=branch.head_id))
+    live = watched.page.locator("#tree-plot .tree-node .live")
+    assert live.count() == 0
+    job = site.stack.submit(branch, 200_000)
+    live.wait_for(state="attached")
+    assert live.evaluate("(each) => getComputedStyle(each).animationName") == "pulse"
+    jobs.request_control(actor=site.admin, job=job, kind="stop", payload={})
+    site.stack.state(job, "CANCELLED")
+    live.wait_for(state="detached")
+    watched.assert_clean()

@@ -39,6 +39,7 @@
 	for (const [name, height] of Object.entries(kept()))
 		if (/^[a-z]+$/.test(name) && Number.isFinite(height)) set(name, within(height));
 
+	document.addEventListener("DOMContentLoaded", () => document.querySelectorAll("[data-height]").forEach(tell));
 	document.addEventListener("focusin", (event) => handleOf(event) && tell(handleOf(event)));
 	document.addEventListener("dblclick", (event) => {
 		const handle = handleOf(event);
