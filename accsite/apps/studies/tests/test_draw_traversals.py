@@ -47,9 +47,9 @@ def study(arms: list[Branch], user: Any) -> Study:
 
 def measure(job: Job, reason: str = "") -> None:
     """Keep what a job has drawn, as its worker does: a picture, or why there is none."""
-    evaluation = Evaluation.objects.create(
-        job=job, branch=job.branch, checkpoint=job.checkpoint, step=job.checkpoint.step
-    )
+    node = job.checkpoint
+    assert node is not None
+    evaluation = Evaluation.objects.create(job=job, branch=node.branch, checkpoint=node, step=node.step)
     Part.objects.create(evaluation=evaluation, name="traversals", key="k", reason=reason)
     Job.objects.filter(pk=job.pk).update(state="SUCCEEDED")
     if not reason:
@@ -92,7 +92,7 @@ def test_what_failed_is_drawn_again_and_what_has_none_is_not(study, user):
 
 def test_the_jobs_wait_behind_all_others(study, user):
     made = draw_traversals(actor=user, study=study)
-    node = StudyResult.objects.exclude(checkpoint=None).first().checkpoint
+    node = Checkpoint.objects.earliest("pk")
     asked = evaluations.ask(actor=user, checkpoint=node, eval=EvalSpec(suite=("metrics",)).model_dump())
     assert [job.pk for job in waiting("eval")] == [asked.pk, *(job.pk for job in made)]
 
