@@ -32,6 +32,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
 from django.test import override_settings
+from redis import Redis
 
 from accsite.settings.base import database
 from accsite.supervisor.health import is_ready
@@ -435,6 +436,8 @@ class Template:
                 shutil.copytree(self.home, home, dirs_exist_ok=True)
                 url = f"sqlite:///{home / 'acc.sqlite3'}"
             stack = self._made(home, url, environment, redis_database)
+            with Redis.from_url(stack.environment["REDIS_URL"]) as left_over:
+                left_over.flushdb()  # bells of another platform's jobs, which have the numbers of this one's
             entered.callback(stack.end)
             if postgresql:
                 with self.seen(stack):

@@ -372,9 +372,9 @@ def test_the_heads_of_a_checkpoint_read_the_latent():
 
 def test_four_times_as_many_blocks_take_no_more_than_some_four_times_as_long():
     told(Looking)  # what is imported once is no matter of this
-    took = []
-    for blocks in (50, 200):
+    took = {50: float("inf"), 200: float("inf")}
+    for blocks in (50, 200) * 3:  # a busy machine makes one of them slow now and then
         began = time.process_time()
         assert {layer.repeats for layer in told(Looking, blocks=blocks).layers} == {1, blocks}
-        took.append(time.process_time() - began)
-    assert took[1] < 10 * took[0]
+        took[blocks] = min(took[blocks], time.process_time() - began)
+    assert took[200] < 10 * took[50]

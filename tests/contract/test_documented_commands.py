@@ -123,7 +123,7 @@ LINES: list[tuple[str, int | None, str]] = [
     ("study confirm digits-main-sweep", 2, "no trial has a value of all its seeds yet"),
     ("study list", 0, "digits-main"),
     ("study show digits-main", 0, "6"),
-    ("study follow digits-main", 1, "is not started"),
+    ("study follow digits-main", 2, "is not started"),
     ("study run quickstart --seeds 2", 2, "seeds"),
     ("study export digits-main {folder}/study.html", 0, ""),
     ("study export digits-main {folder}/study --format latex", 0, "LaTeX"),

@@ -27,6 +27,7 @@ from tests.contract import real
 from workers.replay.rerun import replay
 
 ROW = r'<tr id="checkpoint-{}">(.*?)</tr>'
+MEASURED = r'<td\s+class="num(?: none)?"\s+data-label="[^"]*/[^"]*"\s*>(.*?)</td>'
 
 
 @pytest.fixture
@@ -95,16 +96,16 @@ def losses_shown(checkpoint: Checkpoint) -> dict[str, list[str]]:
     places = {sum(ids[: place + 1]): value for place, value in enumerate(values)}
     row = re.search(ROW.format(checkpoint.pk), browser.get(f"/experiments/{slug}/").text, re.DOTALL)
     assert row is not None
-    [losses] = re.findall(r'<td class="small losses">(.*?)</td>', row[1], re.DOTALL)
+    [losses] = re.findall(r'<td class="small losses[^"]*" data-label="Losses">(.*?)</td>', row[1], re.DOTALL)
     panel = browser.get(f"/checkpoints/{checkpoint.pk}/").text
     return {
         "detail": sorted(detail["losses"]) + sorted(detail["metrics"]),
         "list": sorted(next(each for each in listed if each["id"] == checkpoint.pk)["losses"]),
         "tree": [] if places[checkpoint.pk] is None else ["loss/total"],
-        "table": re.findall(r'<span class="mono">(.*?)</span>', losses),
+        "table": re.findall(r"<b>(.*?)</b>", losses),
         "by its metric": [
             value
-            for value in map(str.strip, re.findall(r'<td class="num mono">(.*?)</td>', row[1], re.DOTALL))
+            for value in map(str.strip, re.findall(MEASURED, row[1], re.DOTALL))
             if value != "\N{EN DASH}"
         ],
         "panel": re.findall(r'<th scope="row">([^<]*)<span class="soft small">loss</span>', panel),
