@@ -79,6 +79,7 @@ def in_address(world: World, dataset: Dataset, path: str) -> dict[str, Any]:
         "generators": "HandwrittenDigits",
         "models": "Autoencoder",
         "methods": "BetaVAE",
+        "metrics": "FactorVAEScore",
         "recipes": "Quickstart",
     }
     numbered = {
