@@ -213,14 +213,17 @@ def test_a_task_that_its_trial_refuses_says_why_beside_the_field_of_its_class(
 def test_what_is_told_while_an_answer_is_on_its_way_is_fetched_after_it(
     site: Site, visit: Callable[..., Watched]
 ) -> None:
+    from accsite.apps.jobs.models import Job
     from accsite.apps.live.services import bump
 
     job = site.stack.submit(site.stack.branch("told-late"), 5)
     site.stack.state(job, "SUCCEEDED")
+    site.stack.until(lambda: not Job.objects.active().exists(), what="the evaluation of the job to end")
     watched = visit(site.admin)
     watched.open(f"/jobs/{job.pk}/")
     page = watched.page
     page.locator("#live[data-state=live]").wait_for()
+    page.wait_for_timeout(1_000)  # nothing more is told of the job by itself
     held: list[Route] = []
 
     def hold(route: Route) -> None:  # Playwright takes no bound method of a list

@@ -215,8 +215,8 @@ document.addEventListener("htmx:after:swap", () => {
 
 // A panel that fetches itself goes on saying it, until something else is done: what is at work changes every second.
 document.addEventListener("htmx:before:swap", ({ detail }) => {
-	const panel = detail.ctx.sourceElement;
-	const said = panel.dataset.topics && $(":scope > [data-said]", panel);
+	const panel = detail.ctx.sourceElement; // none: a panel that a script asks for
+	const said = panel?.dataset.topics && $(":scope > [data-said]", panel);
 	if (!said) return;
 	const kept = said.cloneNode(true);
 	const put = () => {
