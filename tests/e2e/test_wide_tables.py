@@ -16,13 +16,13 @@ pytestmark = pytest.mark.timeout(600)
 # the head above it; -1 where something lies over them.
 NAMES = """() => [...document.querySelectorAll(".scroll:has(> table > tbody > tr > th[scope=row])")].map((box) => {
   box.querySelector("table").style.minWidth = `${box.clientWidth + 300}px`;
-  box.scrollIntoView({ block: "center" });
   const heads = [...box.querySelectorAll("thead tr:last-child > th")];
   const row = box.querySelector("tbody th[scope=row]");
   const head = heads[[...row.parentElement.children].indexOf(row)];
   box.scrollLeft = 1e4;
   const left = box.getBoundingClientRect().left + box.clientLeft;
   const far = (cell) => {
+    scrollBy({ top: cell.getBoundingClientRect().top - innerHeight / 2, behavior: "instant" });
     const { x, top, height } = cell.getBoundingClientRect();
     const over = document.elementFromPoint(x + 6, top + height / 2);
     return cell.contains(over) ? Math.round(x - left) : -1;
