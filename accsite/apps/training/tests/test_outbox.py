@@ -74,15 +74,18 @@ def test_without_a_broker_the_job_is_accepted_at_once_and_rung_later(
     assert broker.llen("train") == 1
 
 
-def test_a_broker_that_hangs_delays_a_request_by_less_than_two_seconds(
+def test_a_broker_that_hangs_delays_a_request_by_no_more_than_it_is_waited_for(
     redis_server: RedisServer, broker: Any
 ) -> None:
+    began = time.monotonic()
     submit()
+    usual = time.monotonic() - began
     redis_server.pause()
     try:
         began = time.monotonic()
         submit()
-        assert time.monotonic() - began < 2
+        # a broker that is waited for without an end takes many times as long, however busy the machine is
+        assert time.monotonic() - began < 2 * outbox.RING_SECONDS + usual
     finally:
         redis_server.resume()
     assert list(OutboxMessage.objects.order_by("id").values_list("rings", flat=True)) == [1, 0]
