@@ -257,7 +257,7 @@ def _metrics_of(plan: Plan) -> dict[str, str]:
                 registry.get(PluginKind.METRIC, name).requires.get("metrics", {}) if name else {number: True}
             )
             if number not in known:
-                right = ", ".join(f"{name}.{one}" for one in known)
+                right = ", ".join(f"{name}.{one}" for one in sorted(known))
                 raise InvalidInput(
                     outcomes=f"'{each.measured_as}' is no number of {name}; there are: {right}"
                 )

@@ -71,7 +71,7 @@ def test_the_plan_keeps_version_direction_and_bounds(arms, odd, user):
     ("outcome", "said"),
     [
         ("Even.good", "'Even' cannot be measured"),
-        ("Odd.better", "no number of Odd; there are: Odd.good, Odd.bad"),
+        ("Odd.better", "no number of Odd; there are: Odd.bad, Odd.good"),
     ],
     ids=["class", "number"],
 )
