@@ -328,7 +328,7 @@ def _strip(
                 f"{name}: {told}",
             )
         )
-    return Strip(title, about, drawn, _ticks(low, high) if seen else [], [at(mark) for mark in marks])
+    return Strip(title, about, drawn, ticks(low, high) if seen else [], [at(mark) for mark in marks])
 
 
 def _figures(interval: Interval | None, unit: str, sign: str) -> str:
@@ -339,7 +339,7 @@ def _figures(interval: Interval | None, unit: str, sign: str) -> str:
     return f"{interval.mean:{sign}.3g}{unit}{span}, {interval.n} seed{'' if interval.n == 1 else 's'}"
 
 
-def _ticks(low: float, high: float) -> list[tuple[float, str]]:
+def ticks(low: float, high: float) -> list[tuple[float, str]]:
     """Return round numbers between two with their places, about five of them."""
     step = 10 ** math.floor(math.log10((high - low) / 4))
     step *= next(factor for factor in (1, 2, 5, 10) if (high - low) / (step * factor) <= SHOWN_TICKS)

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from acc.studies import Outcome
 from acc.studies import space as spaces
 from acc.studies.plan import plain
 from acc.studies.space import Parameter, Value
 from acc.studies.sweep import FEWEST_FOR_IMPORTANCE, Standing, Sweep, ranking
 from accsite.apps.studies.models import Study, StudyResult
-from accsite.apps.studies.pages import _ticks
+from accsite.apps.studies.pages import ticks
 from accsite.apps.studies.selectors import Cost, confirmations_of, cost_of, has_more, state_of, trials_of
 
 MOST_ROWS = 200
@@ -117,7 +118,9 @@ class Shown:
     importance_missing: str
     cost: Cost
     has_more: bool
+    outcomes: Sequence[Outcome]
     places: list[StudyResult]
+    places_left_out: int
     confirmations: list[Study]
     can_confirm: bool
     has_best: bool
@@ -154,7 +157,9 @@ def shown(user: Any, study: Study, x: str = "", y: str = "") -> Shown:
         importance_missing=_why_no_importance(stands),
         cost=cost_of(study),
         has_more=has_more(study),
+        outcomes=plan.outcomes,
         places=places,
+        places_left_out=study.results.count() - len(places),
         confirmations=list(confirmations_of(user, study)),
         can_confirm=ranked[0].number == best > 0 and not study.is_at_work,
         has_best=best > 0,
@@ -310,7 +315,7 @@ def _ticks_of(parameter: Parameter, at: Callable[[Value], float]) -> list[tuple[
 def _round_numbers(low: float, high: float) -> list[str]:
     if high <= low:
         return [f"{low:.4g}"]
-    return [text for _, text in _ticks(low, high)]
+    return [text for _, text in ticks(low, high)]
 
 
 def _importance(study: Study) -> list[tuple[str, float, str]]:

@@ -274,6 +274,18 @@ def test_its_page_ranks_and_never_says_that_a_trial_is_better(swept, user, page,
     assert study.name in page.get("/studies/").text
 
 
+def test_what_was_begun_of_one_that_is_stopped_is_to_go_on_and_does_not_run(swept, user, page):
+    study = studies.start_study(actor=user, study=write_down(swept, user))
+    running.begin(running.next_places(study.pk, [], 1)[0])
+    shown = page.get(f"/studies/{study.slug}/").text
+    assert shown.count("running</td>") + shown.count("running\n") >= 2
+    assert "to go on" not in shown
+    Job.objects.update(state="CANCELLED")
+    shown = " ".join(page.get(f"/studies/{study.slug}/").text.split())
+    assert shown.count("<td> to go on") == 2, "in the ranking, and among all seeds"
+    assert "running</td>" not in shown
+
+
 def test_an_unknown_column_is_the_usual_one_and_every_number_is_a_file(swept, user, page):
     study = do(studies.start_study(actor=user, study=write_down(swept, user)), by_number)
     assert page.get(f"/studies/{study.slug}/?x=nothing&y=<b>").status_code == 200
