@@ -13,8 +13,9 @@ from acc.studies.plan import merge, patch
 from acc.studies.space import Value
 from acc.studies.sweep import FEWEST_FOR_IMPORTANCE, Sweep, advance, arm_of, importance
 from accsite.apps.jobs.services.unit import touch, unit_of_work
-from accsite.apps.studies.models import Study, StudyResult
+from accsite.apps.studies.models import Study
 from accsite.apps.studies.selectors import canonical, results_of, trials_of
+from accsite.apps.studies.services.studies import add_places
 
 _seen: dict[int, str] = {}
 """Sweep -> how it was when nothing could be drawn: this process does not reckon the same again each second."""
@@ -45,12 +46,7 @@ def _keep(study: Study, sweep: Sweep, places: list[tuple[str, int]]) -> None:
     study.plan = locked.plan = plan.model_dump(mode="json")
     locked.sha256 = plan.sha256
     locked.save(update_fields=["sweep", "plan", "sha256"])
-    known = set(locked.results.values_list("arm", "seed"))
-    new = [place for place in places if place not in known]  # another attempt may have been as quick
-    StudyResult.objects.bulk_create(
-        StudyResult(study=locked, number=number, arm=arm, seed=seed)
-        for number, (arm, seed) in enumerate(new, len(known) + 1)
-    )
+    add_places(locked, places)  # another attempt may have been as quick
     touch("studies", f"study:{study.pk}")
 
 

@@ -17,7 +17,7 @@ from accsite.apps.jobs.models import Job
 from accsite.apps.jobs.services.unit import touch, unit_of_work
 from accsite.apps.studies.models import Study
 from accsite.apps.studies.selectors import seen_studies
-from accsite.apps.studies.services.studies import MAX_NAME, create_study, free_name, locked
+from accsite.apps.studies.services.studies import MAX_NAME, create_study, free_name, locked, require_short
 from accsite.apps.training.access import may_manage
 from accsite.apps.training.models import Branch, Checkpoint, Experiment, Visibility
 from accsite.apps.trees.services.dependants import needed
@@ -245,6 +245,5 @@ def _why_they_stay(actor: Any, study: Study, made: Sequence[Experiment]) -> dict
 
 def _allowed(name: str) -> str:
     name = clean_name(name)
-    if len(name) > MAX_NAME:
-        raise InvalidInput(name=f"it has {len(name)} characters; at most {MAX_NAME} are allowed")
+    require_short(name)
     return name

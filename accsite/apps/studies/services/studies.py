@@ -44,8 +44,7 @@ def repeat_branch(
     """
     if len({branch.pk, *(other.pk for other in others)}) < 1 + len(others):
         raise InvalidInput(arms="a branch is named twice; each arm is another branch")
-    if len(name) > MAX_NAME:
-        raise InvalidInput(name=f"it has {len(name)} characters; at most {MAX_NAME} are allowed")
+    require_short(name)
     name = free_name(name or f"{branch.experiment.name} {branch.name}"[:MAX_NAME].strip(), actor)
     plan = plans.plan_of(
         branch,
@@ -79,8 +78,7 @@ def repeat_arms(
         raise InvalidInput(
             arms="the first arm is a branch; the others are branches, or what they change of it"
         )
-    if len(name) > MAX_NAME:
-        raise InvalidInput(name=f"it has {len(name)} characters; at most {MAX_NAME} are allowed")
+    require_short(name)
     settings: dict[str, dict[str, Any]] = {}
     first: dict[str, Any] = {}
     for arm, given in arms:
@@ -144,7 +142,7 @@ def create_study(
         confirms=confirms,
     )
     study.repeats.add(*repeats, *([branch.experiment] if branch is not None else []))
-    _add_places(study, plan)
+    add_places(study, plan.order())
     touch("studies")
     return study
 
@@ -162,7 +160,7 @@ def start_study(*, actor: Any, study: Study) -> Study:
         raise WrongState(study=f"study {study.name!r} has nothing left to do; add seeds first")
     study.held = False
     study.save(update_fields=["held"])
-    _go(actor, study)
+    go(actor, study)
     return study
 
 
@@ -258,14 +256,14 @@ def _extend(actor: Any, study: Study, plan: Plan, **fields: Any) -> Study:
     new = plan.revised(seen=seen, **fields)
     study.plan, study.sha256 = new.model_dump(mode="json"), new.sha256
     study.save(update_fields=["plan", "sha256"])
-    _add_places(study, new)
+    add_places(study, new.order())
     if study.run is not None and not study.held and has_more(study):
-        _go(actor, study)
+        go(actor, study)
     touch("studies", f"study:{study.pk}")
     return study
 
 
-def _go(actor: Any, study: Study) -> None:
+def go(actor: Any, study: Study) -> None:
     """Have a study worked on, if it is not; one that a recipe was stopped in goes on with the recipe."""
     plan = _foreseen(study)
     if study.run is None:
@@ -311,10 +309,10 @@ def _foreseen(study: Study) -> dict[str, Any]:
     }
 
 
-def _add_places(study: Study, plan: Plan) -> None:
-    """Add a row for each arm and seed that has none, behind those that are there."""
+def add_places(study: Study, places: Iterable[tuple[str, int]]) -> None:
+    """Add a row for each arm and seed of these that has none, behind those that are there."""
     known = set(study.results.values_list("arm", "seed"))
-    new = [place for place in plan.order() if place not in known]
+    new = [place for place in places if place not in known]
     StudyResult.objects.bulk_create(
         StudyResult(study=study, number=number, arm=arm, seed=seed)
         for number, (arm, seed) in enumerate(new, len(known) + 1)
@@ -324,6 +322,12 @@ def _add_places(study: Study, plan: Plan) -> None:
 def locked(study: Study) -> Study:
     """Return a study as it is now, which nobody else changes until this transaction ends."""
     return Study.objects.select_for_update(of=("self",)).select_related("run__job").get(pk=study.pk)
+
+
+def require_short(name: str) -> None:
+    """Raise InvalidInput (name) for one that leaves no room for what the names of experiments add to it."""
+    if len(name) > MAX_NAME:
+        raise InvalidInput(name=f"it has {len(name)} characters; at most {MAX_NAME} are allowed")
 
 
 def free_name(name: str, actor: Any) -> str:

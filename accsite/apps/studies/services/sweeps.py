@@ -50,8 +50,7 @@ def sweep_branch(
     Nothing is drawn or started yet. It is private if the branch's experiment is. Raises InvalidInput naming each wrong
     field.
     """
-    if len(name) > studies.MAX_NAME:
-        raise InvalidInput(name=f"it has {len(name)} characters; at most {studies.MAX_NAME} are allowed")
+    studies.require_short(name)
     whole = f"{branch.experiment.name} {branch.name}"[: studies.MAX_NAME - len(" sweep")].strip()
     name = studies.free_name(name or f"{whole} sweep", actor)
     asked = plans.plan_of(branch, [], name=name, seeds=seeds, outcome=outcome, steps=steps)
@@ -61,7 +60,8 @@ def sweep_branch(
     ranked_by = {**asked.primary.model_dump(), "higher_is_better": better}
     plan: Plan = parse(Plan, {**asked.model_dump(), "arms": [{"name": FIRST}], "outcomes": [ranked_by]})
     read = _allowed_space(plan.settings, space)
-    first = {parameter.name: _value(plan.settings, parameter) for parameter in read}
+    now = places(plan.settings)
+    first = {parameter.name: _value(now[parameter.name], parameter) for parameter in read}
     sweep: Sweep = parse(
         Sweep,
         {
@@ -106,10 +106,11 @@ def _allowed_space(settings: Mapping[str, Any], space: Any) -> Space:
 def require_allowed(settings: Mapping[str, Any], space: Space) -> None:
     """Raise InvalidInput (space.PLACE) for a place that a branch has not, or a bound that is not allowed there."""
     errors: dict[str, str] = {}
+    known = places(settings)
     for parameter in space:
         for end in parameter.ends():
             try:
-                _require_end(settings, parameter.name, end)
+                _require_end(settings, known, parameter.name, end)
             except InvalidInput as error:
                 errors[f"space.{parameter.name}"] = "; ".join(
                     each for told in error.fields.values() for each in told
@@ -119,9 +120,9 @@ def require_allowed(settings: Mapping[str, Any], space: Space) -> None:
         raise InvalidInput(errors)
 
 
-def _require_end(settings: Mapping[str, Any], name: str, value: Value) -> None:
-    """Raise InvalidInput unless a branch can be trained with a value at a place."""
-    if name not in (known := places(settings)):
+def _require_end(settings: Mapping[str, Any], known: Mapping[str, Value], name: str, value: Value) -> None:
+    """Raise InvalidInput unless a branch can be trained with a value at a place, which is one of the known ones."""
+    if name not in known:
         shown = ", ".join(list(known)[:MOST_NAMED])
         raise InvalidInput(
             space=f"{name!r} is no place of this branch; places are: {shown}, and more of train.*"
@@ -163,9 +164,8 @@ def _params(before: str, schema: Any, given: Mapping[str, Any]) -> dict[str, Val
     return {f"{before}.{name}": value for name, value in values.items() if isinstance(value, plain)}
 
 
-def _value(settings: Mapping[str, Any], parameter: Parameter) -> Value:
-    """Return what the first arm has of a parameter."""
-    value = places(settings)[parameter.name]
+def _value(value: Value, parameter: Parameter) -> Value:
+    """Return what the first arm has of a parameter, as that is drawn."""
     whole = isinstance(value, int) and not isinstance(value, bool)
     return float(value) if whole and parameter.kind == "float" and value is not None else value
 
@@ -202,7 +202,7 @@ def add_trials(
     study.sweep = new.model_dump(mode="json")
     study.save(update_fields=["sweep"])
     if study.run is not None and not study.held and has_more(study):
-        studies._go(actor, study)
+        studies.go(actor, study)
     touch("studies", f"study:{study.pk}")
     return study
 
