@@ -36,6 +36,7 @@ from acc.studies.sweep import (
     standings,
     winner,
 )
+from acc.text import in_words
 from acc.training.run import ONLY_DATASET
 
 if TYPE_CHECKING:
@@ -144,9 +145,9 @@ class SweepRun(StudyRun):
         used = [*self.sweep.seeds]
         for other in sorted(self.folder.glob(f"{CONFIRM}-*/{studies.PLAN}")):
             if other.parent.resolve() != place.resolve():
-                used += [seed for seed in Study.from_json(other.read_text()).seeds if seed not in used]
+                used += [seed for seed in studies._plan(other).seeds if seed not in used]
         if (place / studies.PLAN).exists():
-            used = list(Study.from_json((place / studies.PLAN).read_text()).chosen_on)
+            used = list(studies._plan(place / studies.PLAN).chosen_on)
         outcome = self.study.primary
         sign = ">" if self.sweep.maximize else "<"
         margin = f" by at least {plain(by)}" if by else ""
@@ -379,12 +380,18 @@ def sweep(
 
 
 def _kept(folder: Path) -> tuple[Sweep, Outcome] | None:
-    """Return the sweep that a folder holds, and its outcome."""
+    """Return the sweep that a folder holds, and its outcome; raises InvalidInput naming its file if that is damaged."""
     path = folder / SWEEP
     if not path.exists():
         return None
-    told = json.loads(path.read_text())
-    return parse(Sweep, told["sweep"]), parse(Outcome, told["outcome"])
+    try:
+        told = json.loads(path.read_text())
+        return parse(Sweep, told["sweep"]), parse(Outcome, told["outcome"])
+    except (InvalidInput, KeyError, TypeError, ValueError) as error:  # no JSON, no text, or no sweep
+        raise InvalidInput(
+            folder=f"{str(path)!r} is damaged ({in_words(error).splitlines()[0]}); put back a copy of it, or give "
+            "another folder: without it nobody knows which trials were drawn"
+        ) from error
 
 
 def _first(parameter: spaces.Parameter, arguments: Mapping[str, Any], settings: Mapping[str, Any]) -> Any:

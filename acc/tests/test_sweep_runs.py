@@ -131,6 +131,15 @@ def test_the_winner_is_confirmed_on_seeds_that_the_sweep_did_not_use(done: Sweep
     assert done.confirm(3).study.seeds == (2, 3, 4)
 
 
+@pytest.mark.parametrize("text", ["{", "[]", '{"sweep": {}}', '{"sweep": {"space": 3}, "outcome": {}}'])
+def test_a_damaged_file_is_named_and_left_as_it_is(tmp_path, text) -> None:
+    (tmp_path / "sweep.json").write_text(text)
+    with pytest.raises(InvalidInput, match="is damaged") as told:
+        sweep(tmp_path)
+    assert "sweep.json" in told.value.fields["folder"][0]
+    assert (tmp_path / "sweep.json").read_text() == text
+
+
 @pytest.mark.parametrize(
     ("wrong", "field", "sentence"),
     [
