@@ -430,8 +430,7 @@ def is_kept(checkpoint: Checkpoint, asked: PartRequest, kept: Kept) -> bool:
     """Return whether what is shown is what today's options give, or one of several that the page leads to."""
     if kept.part is None:
         return False
+    if asked.evaluation:
+        return True
     key = part_key(checkpoint, asked.spec, asked.part)
-    return bool(asked.evaluation) or key in (
-        kept.part.key,
-        *(part.key for part in measured(checkpoint, asked)),
-    )
+    return key == kept.part.key or any(key == part.key for part in measured(checkpoint, asked))
