@@ -8,7 +8,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -226,8 +226,13 @@ def test_p_is_the_least_level_that_decides() -> None:
     assert s._looks(tuple(d), (p,))[0] <= 16 < s._looks(tuple(d), (s.LEVELS[s.LEVELS.index(p) - 1],))[0]
 
 
+KEPT_AGAIN = [0.0, 0.7734375, 0.28125, 0.125, -0.34375, -0.328125, -0.5, 0.0, 0.1875, 0.0]
+"""Of which 0.384 is refused as a centre, 0.388 is not, and 0.392 is."""
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.floats(-0.9, 0.9), min_size=2, max_size=14), st.sampled_from([None, 1.0]))
+@example(KEPT_AGAIN, None)
 def test_the_interval_is_what_the_test_does_not_refuse(differences: list[float], bound: float | None) -> None:
     test = s.Betting(bound) if bound else s.Spending(levels=(0.05,))
     found = test.interval(differences)
@@ -236,6 +241,14 @@ def test_the_interval_is_what_the_test_does_not_refuse(differences: list[float],
     for low, high in ((found.low, found.low - 0.01 * size), (found.high, found.high + 0.01 * size)):
         if math.isfinite(low) and (bound is None or abs(high) < bound):
             assert min(p[-1] for p in test.p(differences, high)) <= 0.05 + 1e-6
+
+
+def test_no_centre_that_is_kept_lies_outside_the_interval() -> None:
+    test = s.Spending(levels=(0.05,))
+    found = test.interval(KEPT_AGAIN)
+    above = [p[1][-1] for p in (test.p(KEPT_AGAIN, centre) for centre in (0.384, 0.388, 0.392))]
+    assert above == [0.05, 1.0, 0.05], "or this is no example of it"
+    assert 0.388 < found.high < 0.392
 
 
 def test_p_never_rises_with_another_look() -> None:
