@@ -6,12 +6,16 @@ and the browser wait most of their time for one process or another, so these two
 platform of its own. What only computes runs beside them with less priority: it takes what they leave, and they find
 the machine as if it were theirs.
 
+What failed is run once more when all else has ended, if it is only a few: a test of real processes can fail because
+the machine was full. One that passes alone counts as passed, and is named at the end (docs/adr/0042-once-more.md).
+
 Tests marked ``long`` are left out unless ``--all`` is given, which also runs every test of the database on PostgreSQL.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import re
@@ -58,7 +62,9 @@ YIELDING = LANES[-1]
 NICE = 10
 # Only the pass itself decides about the database and Redis, never the shell that it was called from. A shell that
 # wants no bytecode written would have every process of the suite compile the whole platform anew.
-NOT_INHERITED = {"DATABASE_URL", "REDIS_URL", "PYTHONDONTWRITEBYTECODE"}
+NOT_INHERITED = {"DATABASE_URL", "REDIS_URL", "PYTHONDONTWRITEBYTECODE", "ACC_TEST_AGAIN"}
+MOST_AGAIN = 5
+"""More failures than that are no accident of a full machine."""
 GOODBYE_SECONDS = 60
 POLL_SECONDS = 0.2
 NEWS_SECONDS = 60
@@ -122,10 +128,19 @@ def lint(*names: str) -> Count:
 
 
 def run_pytest(name: str, *arguments: str, env: dict[str, str] | None = None) -> Count:
-    """Run one pytest session and return its count; one that ran nothing or crashed is a failure."""
+    """Run one pytest session and return its count; one that ran nothing or crashed is a failure.
+
+    With ACC_TEST_AGAIN, it is a session of those that failed in the one before.
+    """
     report = RESULTS / f"{name}.xml"
     report.unlink(missing_ok=True)
+    remembered = RESULTS / f"{name}.cache"
     command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *arguments]
+    command += ["-o", f"cache_dir={remembered}"]
+    if os.environ.get("ACC_TEST_AGAIN"):
+        command += ["--last-failed", "--last-failed-no-failures=none"]
+    else:
+        shutil.rmtree(remembered, ignore_errors=True)
     clean = {key: value for key, value in os.environ.items() if key not in NOT_INHERITED}
     # Whoever runs a pass leaves the tree alone meanwhile, so every change in it is a test's.
     status = call(command, {**clean, "ACC_TEST_STRICTLY": "1", **(env or {})})
@@ -345,6 +360,39 @@ def side_by_side(lanes: Sequence[Sequence[str]], *, everything: bool) -> dict[st
     return done
 
 
+def failed_tests(name: str) -> list[str]:
+    """Return the tests that the last session of a pass left as failed; none where it failed as a whole."""
+    try:
+        return sorted(json.loads((RESULTS / f"{name}.cache/v/cache/lastfailed").read_text()))
+    except (OSError, ValueError):
+        return []
+
+
+def once_more(name: str, count: Count, *, everything: bool) -> tuple[Count, list[str]]:
+    """Run what failed in a pass again, alone; return the count that follows, and which tests passed only so.
+
+    The count stays as it is where the session failed as a whole, or a test fails again.
+    """
+    tests = failed_tests(name)
+    if not 0 < count.failed <= MOST_AGAIN or len(tests) != count.failed:
+        return count, []
+    print(f"\n== {name}: {count.failed} failed and run once more, with nothing beside ==", flush=True)
+    command = [*RUNNER, *(["--all"] if everything else []), "--part", name]
+    found = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "ACC_TEST_AGAIN": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    ).stdout
+    print(found, flush=True)
+    if Count.read(found) != Count(passed=count.failed):
+        return count, []
+    return Count(count.passed + count.failed, 0, count.skipped), tests
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the passes named (all by default); return 0 if nothing failed."""
     parser = argparse.ArgumentParser(prog="make test ARGS=", description=__doc__)
@@ -360,6 +408,7 @@ def main(arguments: list[str] | None = None) -> int:
         SUMMARY.unlink(missing_ok=True)
     total = Count()
     lines = []
+    alone: list[str] = []
     started = time.monotonic()
     for lanes in groups(names):
         group = [name for lane in lanes for name in lane]
@@ -369,9 +418,14 @@ def main(arguments: list[str] | None = None) -> int:
             done = {name: one(name, everything=told.all) for name in group}
         for name in group:
             count, seconds = done[name]
+            if len(lanes) > 1:
+                count, passed_alone = once_more(name, count, everything=told.all)
+                alone += passed_alone
             total += count
             lines.append(f"{name:16} {count} in {seconds:.0f} s")
     print("\n" + "\n".join(lines))
+    if alone:
+        print("failed beside others and passed alone: " + ", ".join(alone))
     if not told.part:
         SUMMARY.write_text(f"{total}\n")
         print(f"{'all of it':16} in {time.monotonic() - started:.0f} s")

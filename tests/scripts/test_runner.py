@@ -14,10 +14,12 @@ from scripts import chromium
 from scripts.test import (
     DEFAULT,
     DIVIDED,
+    MOST_AGAIN,
     NICE,
     Count,
     count_junit,
     groups,
+    once_more,
     postgresql,
     run_pytest,
     side_by_side,
@@ -114,6 +116,65 @@ def test_what_only_computes_yields_to_what_waits_for_processes(tmp_path, monkeyp
     assert f"e2e at {own}\n" in printed
     assert f"unit-sqlite at {min(own + NICE, 19)}\n" in printed
     assert f"lint at {min(own + NICE, 19)}\n" in printed
+
+
+RUN_AGAIN = """
+import sys
+from pathlib import Path
+from scripts import test
+test.RESULTS = Path({results!r})
+print(test.run_pytest("lane", {path!r}, *{bare!r}))
+"""
+
+
+def once_more_of(tmp_path, monkeypatch, source):
+    """Run a file of tests as a pass, and what failed in it once more; return both counts and who passed alone."""
+    path, runner = tmp_path / "test_lane.py", tmp_path / "runner.py"
+    path.write_text(source.format(mark=str(tmp_path / "mark")))
+    runner.write_text(RUN_AGAIN.format(results=str(tmp_path), path=str(path), bare=BARE))
+    monkeypatch.setattr("scripts.test.RESULTS", tmp_path)
+    monkeypatch.setattr("scripts.test.RUNNER", [sys.executable, str(runner)])
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    first = run_pytest("lane", str(path), *BARE)
+    return first, *once_more("lane", first, everything=False)
+
+
+PASSES_LATER = """
+from pathlib import Path
+def test_first():
+    mark = Path({mark!r})
+    if not mark.exists():
+        mark.touch()
+        raise AssertionError
+"""
+
+
+def test_a_test_that_passes_when_it_is_run_once_more_alone_counts_as_passed_and_is_named(
+    tmp_path, monkeypatch
+):
+    first, then, alone = once_more_of(tmp_path, monkeypatch, PASSES_LATER + "def test_other(): pass\n")
+    assert (first, then) == (Count(1, 1), Count(2, 0))
+    assert [each.rpartition("::")[2] for each in alone] == ["test_first"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    ["def test_b(): assert 0\n", "import nothing_of_this_name\n"],
+    ids=["fails again", "cannot be read"],
+)
+def test_a_test_that_fails_again_is_a_failure_and_so_is_a_pass_that_failed_as_a_whole(
+    tmp_path, monkeypatch, more
+):
+    first, then, alone = once_more_of(tmp_path, monkeypatch, PASSES_LATER + more)
+    assert first.failed
+    assert (then, alone) == (first, [])
+
+
+def test_many_failures_are_no_accident_and_are_not_run_again(tmp_path, monkeypatch):
+    many = "\n".join(f"def test_{n}(): assert 0" for n in range(MOST_AGAIN + 1))
+    monkeypatch.setattr("scripts.test.subprocess.run", lambda *_, **__: pytest.fail("it was run again"))
+    first, then, alone = once_more_of(tmp_path, monkeypatch, many)
+    assert (then, alone) == (first, [])
 
 
 @pytest.mark.parametrize("everything", [False, True])
