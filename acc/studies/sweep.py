@@ -64,7 +64,7 @@ class Sweep(Spec):
     more is drawn. together: how many trials are under way at once; trial n does not know what came of the ones just
     before it. prune: end a trial after 1, 2, 4... seeds that is not in the better half by then (successive halving,
     asynchronous: Li et al. 2020). first: the values of the first arm; where all lie in the space, the sampler is told
-    what came of it.
+    what came of it. confirmed_on: seeds of confirmations that were removed, which are fresh no more.
     """
 
     space: tuple[Parameter, ...] = Field(min_length=1, max_length=50)
@@ -80,6 +80,7 @@ class Sweep(Spec):
     maximize: bool = True
     first: dict[str, Value] = Field(default_factory=dict)
     drawn: tuple[Trial, ...] = ()
+    confirmed_on: tuple[int, ...] = ()
 
     @field_validator("space", mode="before")
     @classmethod

@@ -205,7 +205,7 @@ def _verdict(tested: _Tested, p_holm: float, level: float, everywhere: Sequence[
         seen = f"{_seen(tested, interval, p_holm, size.wins)}."
         if p_holm > tested.study.alpha:
             more = more_seeds(list(used.values()), claim.by, level, tested.later)
-            seen = f"{seen} {_needed(more)}"
+            seen = f"{seen} {_needed(more, size.d_z)}"
     notes = [*_notes(tested), *everywhere]
     return Verdict(
         claim=str(claim),
@@ -297,7 +297,9 @@ def _seen(tested: _Tested, interval: Interval, p_holm: float, wins: int) -> str:
     )
 
 
-def _needed(more: int | None) -> str:
+def _needed(more: int | None, d_z: float) -> str:
+    if math.isnan(d_z):
+        return "Every pair differs by just the margin, so more such seeds decide nothing."
     if more is None:
         return "With the spread seen, more than 200 further seeds would be needed."
     seeds = "1 more seed decides" if more == 1 else f"{more} more seeds decide"

@@ -215,7 +215,7 @@ def test_a_study_that_is_stopped_ends_the_recipe_with_a_sentence_and_goes_on_whe
     lifecycle.fail(attempt.record.job_id, attempt.record.attempt, "it was stopped")
     assert state_of(Study.objects.get()) == "stopped"
     recipes.resume_recipe(actor=None, run=run)
-    assert state_of(Study.objects.get()) == "running"
+    assert state_of(Study.objects.get()) == "waiting"
     second = Working(run)
     assert second.play()[3][0]["n"] == SEEDS
     assert attempt.finished + second.finished == 3 * SEEDS
@@ -253,7 +253,7 @@ def test_starting_the_study_of_a_recipe_that_was_stopped_resumes_the_recipe():
     assert state_of(Study.objects.get()) == "stopped"
     assert not Job.objects.active().exists(), "its trainings were stopped with it"
     study = studies.start_study(actor=None, study=Study.objects.get())
-    assert state_of(study) == "running"
+    assert state_of(study) == "waiting"
     assert study.run is not None
     assert study.run.job is None
     second = Working(RecipeRun.objects.get(pk=run.pk))

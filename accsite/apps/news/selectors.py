@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import F, Max, Q, QuerySet, Subquery
+from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet, Subquery
 from django.urls import reverse
 from django.utils import timezone
 
@@ -15,7 +15,7 @@ from accsite.apps.jobs.models import Job, JobEvent, JobKind, JobQuerySet
 from accsite.apps.jobs.selectors import what_each_waits_for
 from accsite.apps.jobs.states import DIVERGED, HELD, JobState
 from accsite.apps.news.models import Seen
-from accsite.apps.recipes.models import RecipeRun
+from accsite.apps.recipes.models import RecipeRun, RecipeStep
 from accsite.apps.registry.models import PluginFile
 from accsite.apps.training.selectors.alarms import event_word, is_over
 
@@ -26,7 +26,6 @@ MOST_UNREAD = 99
 LOOKED_BACK = 20_000
 """Of the newest events of all jobs, of any kind: what is older is news to nobody, however long they were away."""
 AT_A_TIME = 400
-ENDS = (JobState.SUCCEEDED, JobState.FAILED, JobState.LOST)
 FAILURES = (JobState.FAILED, JobState.LOST)
 SENTENCE_CHARS = 300
 
@@ -156,10 +155,14 @@ def _told(
 ) -> dict[int, str]:
     """Return event -> the state that it tells of, of the newest that are news: ends, lost workers, and alarms.
 
+    That a part of a recipe or of a study is done is none: the whole tells of its end.
     visible: the jobs that they may see. after: only those behind it. failures: only of jobs that failed or were lost.
     A few hundred are read at a time, and then which of their jobs may be seen: a join of both would read all there are.
     """
-    told = Q(kind="state", payload__state__in=list(FAILURES if failures else ENDS))
+    is_part = Exists(RecipeStep.objects.filter(job=OuterRef("job"), owns_job=True))
+    told = Q(kind="state", payload__state__in=list(FAILURES))
+    if not failures:
+        told |= Q(kind="state", payload__state=JobState.SUCCEEDED) & ~Q(is_part)
     rows = JobEvent.objects.filter(told if failures else told | Q(kind="alarm"), job__preview=False)
     rows = rows.filter(pk__gt=_looked_back()).order_by("-pk")
     if after is not None:  # who has never said up to where: since they came

@@ -1,7 +1,7 @@
 """What a run has in its columns: parameters of its model and training, weights and losses of its tasks, metrics.
 
-The part of a name before the first ``/`` says what it is of: ``model``, ``train``, ``data``, ``config`` (of a loop of
-one's own), ``weight``, ``loss`` and ``best`` of a task, ``metric``.
+The part of a name before the first ``/`` says what it is of: ``study``, ``model``, ``train``, ``data``, ``config``
+(of a loop of one's own), ``weight``, ``loss`` and ``best`` of a task, ``metric``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from acc.text import clean
 from acc.training.losses import series
 from accsite.apps.evaluation.models import Metric
 from accsite.apps.jobs.models import Job, JobKind
+from accsite.apps.studies.models import StudyResult
 from accsite.apps.training.models import LossBlock
 from accsite.apps.training.selectors.loss import last_losses_of
 
@@ -25,6 +26,7 @@ Facts = dict[str, Fact]
 
 FAMILIES = {
     "run": "The run",
+    "study": "Study",
     "metric": "Metrics",
     "loss": "Last losses",
     "best": "Best losses",
@@ -45,12 +47,14 @@ DEEPEST = 8
 def facts_of(jobs: Sequence[Job]) -> dict[int, Facts]:
     """Return what each of these trainings has in its columns, by id of job; a handful of queries for them all."""
     last, best, metrics = last_losses_of(jobs), _best_losses(jobs), _metrics(jobs)
+    studies = _studies(jobs)
     found: dict[int, Facts] = {}
     for job in jobs:
         facts: Facts = dict(_asked(job))
         facts |= {f"loss/{name}": value for name, value in _losses(last.get(job.pk, {}))}
         facts |= {f"best/{name}": value for name, value in _losses(best.get(job.pk, {}))}
         facts |= metrics.get(job.pk, {})
+        facts |= studies.get(job.branch_id, {})
         named = {clean(name): value for name, value in facts.items() if len(name) <= LONGEST}
         found[job.pk] = dict(list(named.items())[-MOST_PER_RUN:])
     return found
@@ -133,6 +137,15 @@ def _best_losses(jobs: Sequence[Job]) -> dict[int, dict[str, float]]:
             if not math.isnan(value) and value < of.get(name, math.inf):
                 of[name] = value
     return best
+
+
+def _studies(jobs: Sequence[Job]) -> dict[int | None, Facts]:
+    """Return the study that each branch was made for, and as which arm, by id of branch."""
+    rows = StudyResult.objects.filter(branch__in=[job.branch_id for job in jobs])
+    return {
+        branch: {"study/study": study, "study/arm": arm}
+        for branch, study, arm in rows.order_by("pk").values_list("branch_id", "study__slug", "arm")
+    }
 
 
 def _metrics(jobs: Sequence[Job]) -> dict[int, Facts]:

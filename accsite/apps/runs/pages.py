@@ -366,7 +366,7 @@ def _group_choices(known: dict[str, Col], table: Table) -> Iterator[tuple[str, s
     """Yield what the table can be grouped by: (name, words, chosen)."""
     for col in known.values():
         fits = col.name in {"experiment", "branch", "state", "kind", "owner"} or (
-            not col.field and col.family in {"train", "model", "data", "config", "weight"}
+            not col.field and col.family in {"study", "train", "model", "data", "config", "weight"}
         )
         if fits or col == table.by:
             yield col.name, col.words, col == table.by

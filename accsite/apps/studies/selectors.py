@@ -217,7 +217,9 @@ def state_of(study: Study) -> str:
     if study.run is None:
         return "planned"
     if study.is_at_work:
-        return "stopping" if study.held else "running"
+        job = study.run.done_by
+        waits = job is not None and job.state == JobState.QUEUED
+        return "stopping" if study.held else "waiting" if waits else "running"
     if study.held:
         return "stopped"
     job = study.run.done_by
@@ -226,7 +228,7 @@ def state_of(study: Study) -> str:
     return "done"
 
 
-STATES = ("planned", "running", "stopping", "stopped", "failed", "done")
+STATES = ("planned", "waiting", "running", "stopping", "stopped", "failed", "done")
 
 
 def searched(studies: QuerySet[Study], *, q: str = "", state: str = "") -> QuerySet[Study]:
@@ -245,7 +247,8 @@ def searched(studies: QuerySet[Study], *, q: str = "", state: str = "") -> Query
     failed = Q(held=False, stands=JobState.FAILED)
     found = {
         "planned": studies.filter(run=None),
-        "running": begun.filter(works, held=False),
+        "waiting": begun.filter(held=False, stands=JobState.QUEUED),
+        "running": begun.filter(works, held=False).exclude(stands=JobState.QUEUED),
         "stopping": begun.filter(works, held=True),
         "stopped": begun.filter(halted).exclude(works),
         "failed": begun.filter(failed),

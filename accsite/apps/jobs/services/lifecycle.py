@@ -34,14 +34,15 @@ class Claim:
 def claim(job_id: int, worker: Worker | str) -> Claim | None:
     """Return the claim of ``worker`` on a QUEUED job, or None if it is not to be had.
 
-    None means: another was faster, the worker is draining or runs ranks of another job, its device does not suit,
-    or an older train job of the same branch is not done (each goes on where the one before it ended). A train job
-    that was never claimed begins at the branch's head as it is now.
+    None means: another was faster, the worker is draining, does not serve the job's queue or runs ranks of another
+    job, its device does not suit, or an older train job of the same branch is not done (each goes on where the one
+    before it ended). A train job that was never claimed begins at the branch's head as it is now.
     """
     job = Job.objects.filter(pk=job_id, state=JobState.QUEUED).first()
     name = worker.name if isinstance(worker, Worker) else worker
     holder = Worker.objects.filter(name=name, state=Worker.State.ONLINE).first()
-    if job is None or holder is None:
+    # A bell that was left in the broker may be for a job of another queue that has its number by now.
+    if job is None or holder is None or job.queue not in holder.queues:
         return None
     placement.lock_machines(job, holder)
     places = None if placement.takes_part(holder) else placement.places_for(job, holder)

@@ -22,6 +22,7 @@ from accsite.apps.live import topics
 from accsite.apps.live.models import Topic
 from accsite.apps.news import selectors, services
 from accsite.apps.news.models import Seen
+from accsite.apps.recipes.models import RecipeRun, RecipeStep
 from accsite.apps.registry.models import PluginFile
 from accsite.apps.training.models import Branch, Visibility
 from accsite.apps.training.tests import rows
@@ -75,6 +76,15 @@ def test_ends_losses_and_alarms_are_news_and_beginnings_and_stops_are_none(ada: 
     assert words(ada) == ["Not a number", "lost", "failed", "ended, diverged", "done"]
     assert selectors.counts(ada).unread == 5
     assert selectors.counts(ada).failed == 2
+
+
+def test_that_a_part_of_a_recipe_is_done_is_no_news_and_that_it_failed_is(ada: User, branch: Branch) -> None:
+    run = RecipeRun.objects.create(recipe="Study", label="s", job=ended(branch, title="study of two"))
+    for path, state in enumerate((JobState.SUCCEEDED, JobState.FAILED)):
+        job = ended(branch, state)
+        RecipeStep.objects.create(run=run, path=str(path), verb="train", job=job, owns_job=True)
+    assert words(ada) == ["failed", "done"]
+    assert selectors.counts(ada).unread == 2
 
 
 def test_a_failure_leads_to_its_log_and_a_measurement_to_what_was_measured(ada: User, branch: Branch) -> None:

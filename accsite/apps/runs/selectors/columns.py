@@ -140,9 +140,8 @@ def default_columns(known: dict[str, Col], visible: Any) -> list[Col]:
     measured.sort(key=lambda col: not col.name.startswith("metric/ufr"))
     losses = [col for col in often if col.family == "loss"]
     losses.sort(key=lambda col: col.name != "loss/total")
-    differing = [
-        col for col in columns if col.family in {"train", "model", "data", "config", "weight"} and varies(col)
-    ]
+    asked = {"study", "train", "model", "data", "config", "weight"}
+    differing = [col for col in columns if col.family in asked and varies(col)]
     chosen = [*measured[:2], *losses[:3], *differing]
     return [*(known[name] for name in ALWAYS), *chosen[:MOST_BY_DEFAULT]]
 

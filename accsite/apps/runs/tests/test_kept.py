@@ -14,6 +14,9 @@ from accsite.apps.jobs.services import lifecycle
 from accsite.apps.jobs.services.unit import touch, unit_of_work
 from accsite.apps.runs import services
 from accsite.apps.runs.models import Run, SavedView, Value
+from accsite.apps.studies.models import StudyResult
+from accsite.apps.studies.services import life, running
+from accsite.apps.studies.tests.made import write_down
 from accsite.apps.training.services import points
 from accsite.apps.training.services.jobs import submit_training
 from accsite.apps.training.tests import rows
@@ -156,3 +159,18 @@ def test_what_was_measured_of_a_deleted_checkpoint_goes_and_comes_back_with_it(m
     assert "metric/ufr on digits" not in values(job)
     restore_deletion(actor=user, experiment=node.experiment, deletion=made.id)
     assert values(job)["metric/ufr on digits"] == 0.7
+
+
+def test_a_run_of_a_study_has_its_study_and_arm_until_that_is_removed(page, branch, user, make_run):
+    rows.make_task(branch, rows.make_dataset())
+    study = write_down([branch], user)
+    row = study.results.get(seed=0)
+    made = running.make_branch(actor=user, study_id=study.pk, arm="main", seed=0)
+    job = make_run(made, ufr=0.5)
+    StudyResult.objects.filter(pk=row.pk).update(job=job)
+    make_run(ufr=0.4)
+    assert {"study/study": study.slug, "study/arm": "main"}.items() <= values(job).items()
+    grouped = page.get("/api/v1/runs/groups/?by=arm").json()
+    assert {group["key"]: group["n"] for group in grouped["groups"]} == {"main": 1, "none": 1}
+    life.remove_study(actor=user, study=study)
+    assert not [name for name in values(job) if name.startswith("study/")]

@@ -1,4 +1,4 @@
-"""Add trials to a sweep."""
+"""Add trials to a sweep, or raise what it may use."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from accsite.apps.studies.services import sweeps
 
 
 class AddTrials(Action):
-    """Draw more trials. What was done stays; a sweep that is at work, or has ended, does them at once."""
+    """Draw more trials, or raise the limits alone. What was done stays; a sweep that was begun goes on at once."""
 
     on = Study
     verb: ClassVar[str] = "trials"
     label: ClassVar[str] = "Add trials"
     said: ClassVar[str] = "Sweep {thing.name} has more trials."
 
-    more: int = Field(10, ge=1, le=900, title="Trials more")
+    more: int = Field(10, ge=0, le=900, title="Trials more", description="0: raise the limits alone")
     jobs: int | None = Field(
         None, ge=1, le=1_000_000, title="Jobs at most", description="of all trials; empty: as it was"
     )

@@ -177,13 +177,24 @@ def remove_study(*, actor: Any, study: Study, with_experiments: bool = False) ->
         raise WrongState(study=AT_WORK)
     found = plan_removal(actor, study) if with_experiments else Removal([], [], 0, 0)
     pk, run = study.pk, study.run
+    trained = set(study.results.exclude(job=None).values_list("job", flat=True))
     for made in found.goes:
         remove_experiment(made)
+    if study.confirms is not None:
+        _remember_seeds(study.confirms, study)
     study.delete()
     if run is not None:
         run.delete()  # nobody could go on with it
-    touch("studies", f"study:{pk}", "recipes")
+    touch("studies", f"study:{pk}", "recipes", *(f"job:{job}" for job in trained))
     return found
+
+
+def _remember_seeds(sweep: Study, confirmation: Study) -> None:
+    """Have a sweep remember the seeds of a confirmation that goes: what somebody has seen is fresh no more."""
+    sweep = locked(sweep)
+    used = dict.fromkeys((*sweep.swept.confirmed_on, *confirmation.planned.seeds))
+    sweep.sweep = {**sweep.sweep, "confirmed_on": list(used)}
+    sweep.save(update_fields=["sweep"])
 
 
 def sources_of(study: Study) -> QuerySet[Experiment]:

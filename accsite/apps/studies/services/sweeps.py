@@ -185,7 +185,8 @@ def add_trials(
 ) -> Study:
     """Return a sweep with so many trials more, which are drawn at once if it was begun; jobs, hours: its limits anew.
 
-    Raises InvalidInput (more) where the space has no more, and WrongState for a study that is no sweep.
+    Raises InvalidInput (more) where the space has no more or nothing would change, and WrongState for a study that is
+    no sweep.
     """
     study = studies.locked(study)
     if not study.is_sweep:
@@ -195,6 +196,8 @@ def add_trials(
         raise InvalidInput(
             more=f"{more} is refused: {before.trials} are asked for, and {MOST_TRIALS} are the most"
         )
+    if not more and jobs is None and hours is None:
+        raise InvalidInput(more="0 changes nothing; add 1 trial or more, or give jobs or hours")
     given = {"jobs": before.jobs if jobs is None else jobs, "hours": before.hours if hours is None else hours}
     new: Sweep = parse(Sweep, {**before.model_dump(), "trials": before.trials + more, **given})
     if new.limit == before.limit and more:
@@ -221,7 +224,7 @@ def confirm_winner(
         raise WrongState(study=why_not)
     sweep, plan = study.swept, study.planned
     best = winner(sweep, trials_of(study))
-    used = [*sweep.seeds]
+    used = [*sweep.seeds, *sweep.confirmed_on]
     for other in study.confirmations.order_by("pk"):
         used += [seed for seed in other.planned.seeds if seed not in used]
     claim = {

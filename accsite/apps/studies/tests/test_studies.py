@@ -70,7 +70,7 @@ def test_a_study_of_a_private_branch_is_private(arms, user, django_user_model):
 
 def test_it_is_started_once_stopped_and_gone_on_with(arms, user):
     study = studies.start_study(actor=user, study=write_down(arms, user))
-    assert state_of(study) == "running"
+    assert state_of(study) == "waiting"
     with pytest.raises(WrongState, match="at work already"):
         studies.start_study(actor=user, study=study)
     study = studies.stop_study(actor=user, study=study)
@@ -109,7 +109,7 @@ def test_what_is_added_while_the_program_comes_to_its_end_is_done_by_another_job
     lifecycle.finish(first.pk, claim.attempt)
     assert run_of(study).job != first
     assert run_of(study).is_active
-    assert state_of(Study.objects.get()) == "running"
+    assert state_of(Study.objects.get()) == "waiting"
 
 
 def test_whoever_starts_it_it_is_done_on_behalf_of_its_owner(arms, user, django_user_model):

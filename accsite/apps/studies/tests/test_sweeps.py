@@ -158,6 +158,10 @@ def test_more_trials_go_behind_and_a_used_up_space_says_so(swept, user):
     small = write_down(swept, user, space="train.optimizer: adamw or sgd")
     with pytest.raises(InvalidInput, match="this space has 1 trials, and no more"):
         sweeps.add_trials(actor=user, study=small, more=5)
+    with pytest.raises(InvalidInput, match="0 changes nothing"):
+        sweeps.add_trials(actor=user, study=study, more=0)
+    study = sweeps.add_trials(actor=user, study=study, more=0, hours=5)
+    assert (study.swept.hours, study.swept.trials) == (5, 8)
 
 
 def test_its_winner_is_confirmed_on_fresh_seeds_alone(swept, user):
@@ -180,6 +184,9 @@ def test_its_winner_is_confirmed_on_fresh_seeds_alone(swept, user):
     assert again.planned.seeds == (9, 10)
     with pytest.raises(InvalidInput, match="seed 3 is refused: the arms were chosen on it"):
         again.planned.revised(seen=0, seeds=(3, 9))
+    life.remove_study(actor=user, study=made)
+    third = sweeps.confirm_winner(actor=user, study=Study.objects.get(pk=study.pk), seeds=2)
+    assert third.planned.seeds == (11, 12), "whoever removed it had seen what came of its seeds"
 
 
 def test_a_sweep_takes_no_seeds_and_no_arms(swept, user):
