@@ -193,7 +193,7 @@ def _remember_seeds(sweep: Study, confirmation: Study) -> None:
     """Have a sweep remember the seeds of a confirmation that goes: what somebody has seen is fresh no more."""
     sweep = locked(sweep)
     used = dict.fromkeys((*sweep.swept.confirmed_on, *confirmation.planned.seeds))
-    sweep.sweep = {**sweep.sweep, "confirmed_on": list(used)}
+    sweep.sweep = {**(sweep.sweep or {}), "confirmed_on": list(used)}
     sweep.save(update_fields=["sweep"])
 
 
