@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from acc.text import clean
-from accsite.apps.jobs.models import Job, JobEvent, JobKind, JobQuerySet
+from accsite.apps.jobs.models import Job, JobEvent, JobKind
 from accsite.apps.jobs.selectors import what_each_waits_for
 from accsite.apps.jobs.states import DIVERGED, HELD, JobState
 from accsite.apps.news.models import Seen
@@ -96,13 +96,15 @@ def newest() -> Place:
 
 def counts(user: Any) -> Counts:
     """Return what the bell and the rail say, in few queries whatever there is."""
-    seen, visible = seen_by(user), Job.objects.visible_to(user)
-    unread = _told(user, visible, after=seen, limit=MOST_UNREAD + 1)
+    seen = seen_by(user)
+    unread = _told(user, after=seen, limit=MOST_UNREAD + 1)
     failed = sum(state in FAILURES for state in unread.values())
     if len(unread) > MOST_UNREAD:  # older ones failed, too
-        failed = len(_told(user, visible, after=seen, limit=MOST_UNREAD + 1, failures=True))
+        failed = len(_told(user, after=seen, limit=MOST_UNREAD + 1, failures=True))
     broken = _broken().filter(updated_at__gt=seen.at).count()
-    by_state = visible.active_of_all().counts_by("state")
+    by_state = {}
+    if Job.objects.active().exists():  # else the long question of which of them may be seen is not asked
+        by_state = Job.objects.visible_to(user).active_of_all().counts_by("state")
     return Counts(
         unread=len(unread) + broken,
         failed=failed + broken,
@@ -114,7 +116,7 @@ def counts(user: Any) -> Counts:
 def news(user: Any, *, everyones: bool = False, limit: int = SHOWN) -> list[News]:
     """Return what happened, newest first: of what is one's own, or of all that one may see."""
     seen = seen_by(user)
-    told = _told(user, Job.objects.visible_to(user), everyones=everyones, limit=limit)
+    told = _told(user, everyones=everyones, limit=limit)
     events = JobEvent.objects.filter(pk__in=told).select_related("job").defer("job__spec", "job__traceback")
     rows = list(events.order_by("-pk"))
     runs = _runs([event.job for event in rows])
@@ -146,7 +148,6 @@ def _looked_back() -> Any:
 
 def _told(
     user: Any,
-    visible: JobQuerySet,
     *,
     limit: int,
     after: Place | None = None,
@@ -156,7 +157,7 @@ def _told(
     """Return event -> the state that it tells of, of the newest that are news: ends, lost workers, and alarms.
 
     That a part of a recipe or of a study is done is none: the whole tells of its end.
-    visible: the jobs that they may see. after: only those behind it. failures: only of jobs that failed or were lost.
+    after: only those behind it. failures: only of jobs that failed or were lost.
     A few hundred are read at a time, and then which of their jobs may be seen: a join of both would read all there are.
     """
     is_part = Exists(RecipeStep.objects.filter(job=OuterRef("job"), owns_job=True))
@@ -173,7 +174,7 @@ def _told(
     found: dict[int, str] = {}
     some = list(rows.values_list("pk", "job", "payload")[:at_a_time])
     while some:
-        theirs = visible.filter(pk__in={job for _, job, _ in some})
+        theirs = Job.objects.visible_to(user).filter(pk__in={job for _, job, _ in some})
         seen = set(theirs.values_list("pk", flat=True))
         found |= {pk: _state(payload) for pk, job, payload in some if job in seen}
         if len(found) >= limit or len(some) < at_a_time:

@@ -72,10 +72,10 @@ def top_job(user: Any, *, branch: int | None = None, job: int | None = None) -> 
     newest at work, else the newest that waits; train jobs first. ``whose`` it is stands beside its number.
     """
     versions = live.versions(["jobs"])
-    shown = _first(
-        Job.objects.visible_to(user).active_of_all(),
-        Q(pk=job) if job else Q(branch=branch) if branch else None,
-    )
+    shown = None
+    if Job.objects.active().exists():  # else the long question of which of them may be seen is not asked
+        own_jobs = Q(pk=job) if job else Q(branch=branch) if branch else None
+        shown = _first(Job.objects.visible_to(user).active_of_all(), own_jobs)
     own = getattr(shown, "own", False)
     topic = f"job:{shown.pk}" if shown else ""
     return {

@@ -162,6 +162,15 @@ def test_a_panel_of_a_job_reads_what_it_shows(
             assert shown in browser.get(f"/jobs/{job.pk}/panel/{name}/").text
 
 
+def test_the_header_of_a_page_asks_who_sees_what_only_while_something_is_at_work(
+    user: Any, branch: Branch
+) -> None:
+    rows.make_job(branch, state=JobState.SUCCEEDED)
+    with CaptureQueriesContext(connection) as asked:
+        assert job_pages.top_job(user)["job"] is None
+    assert not any("recipes_reciperun" in query["sql"] for query in asked)
+
+
 def test_the_header_counts_and_chooses_among_all_that_is_at_work_in_one_query(
     branch: Branch, other: Branch, user: Any
 ) -> None:
@@ -172,7 +181,10 @@ def test_the_header_counts_and_chooses_among_all_that_is_at_work_in_one_query(
     with CaptureQueriesContext(connection) as asked:
         shown = job_pages.top_job(user)
     assert (shown["job"], shown["own"], shown["others"]) == (oldest, False, 26)
-    assert sum('FROM "jobs_job"' in query["sql"] for query in asked) == 1
+    reads = [query["sql"] for query in asked if 'FROM "jobs_job"' in query["sql"]]
+    assert [sql.startswith("SELECT 1 ") for sql in reads] == [True, False], (
+        "whether there is any, then all at once"
+    )
     shown = job_pages.top_job(user, job=mine.pk)
     assert (shown["job"], shown["own"], shown["others"]) == (mine, True, 26)
     assert job_pages.top_job(user, branch=other.pk)["job"].state == JobState.QUEUED, "trainings first"
