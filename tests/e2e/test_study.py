@@ -40,6 +40,7 @@ def test_what_was_done_stays_said_while_the_study_changes(site, visit, study):
     for name in ("once", "twice"):
         life.rename_study(actor=None, study=study, name=name)
         watched.until(f"document.querySelector('#study h1').textContent === '{name}'")
+        watched.until(f"document.title.endsWith('{name} · ACC')")
         watched.until(
             f"document.querySelector('form[id^=rename-form] input[name=name]').defaultValue === '{name}'"
         )

@@ -228,6 +228,10 @@ document.addEventListener("htmx:before:swap", ({ detail }) => {
 
 // Figures of running jobs: progress, rate, time left; at most eight times a second.
 const title = document.title;
+// A page that is titled by its heading is titled anew when that is.
+const heading = () => $("main h1")?.textContent.trim() ?? "";
+const headed = heading();
+const titled = () => (headed && title.startsWith(headed) ? heading() + title.slice(headed.length) : title);
 const figures = new Map();
 function duration(seconds) {
 	const left = Math.max(0, Math.round(seconds));
@@ -262,7 +266,7 @@ function retitle() {
 	const alarm = raised ? "⚠ " : "";
 	const done = state === "RUNNING" && total ? `${Math.floor((100 * step) / total)} % · ` : "";
 	const unread = Number($("#bell-count")?.dataset.unread) ? `(${$("#bell-count").dataset.unread}) ` : "";
-	document.title = `${unread}${alarm}${done}${title}`;
+	document.title = `${unread}${alarm}${done}${titled()}`;
 }
 function update(id, now) {
 	const job = figures.get(id) ?? {};
